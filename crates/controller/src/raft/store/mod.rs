@@ -1,0 +1,361 @@
+//! Raft's log store: recent entries in memory, all of them in sled behind one writer thread.
+//!
+//! Invariant: an entry that the writer has not written yet is in the cache, so every entry that was
+//! appended can be read at once.
+//! Invariant: cached entries are contiguous and end with the log's last entry.
+
+mod disk;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
+use openraft::OptionalSend;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub(super) use disk::sync_dir;
+use disk::Recovered;
+use writer::Command;
+
+use super::types::{Entry, LogId, Types, Vote, payload_len};
+
+/// What an entry costs in the cache besides its payload.
+const ENTRY_OVERHEAD: usize = 128;
+/// Payload bytes that one AppendEntries carries, unless a single entry is larger.
+const REPLICATION_BYTES_MAX: usize = 1024 * 1024;
+
+/// The largest payload one entry can have.
+pub(super) const PAYLOAD_LEN_MAX: usize = 32 * 1024 * 1024;
+
+/// Tells the rest of the node that this one must stop, and why. The first reason stays.
+#[derive(Debug, Clone)]
+pub(super) struct FatalSender(pub watch::Sender<Option<Arc<str>>>);
+
+impl FatalSender {
+    pub(super) fn send(&self, reason: &str) {
+        self.0.send_if_modified(|current| {
+            let first = current.is_none();
+            if first {
+                tracing::error!(reason, "metadata quorum stops");
+                *current = Some(reason.into());
+            }
+            first
+        });
+    }
+}
+
+/// What the writer thread publishes.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Entries below are in the database (though not yet durable, perhaps).
+    written_end: AtomicU64,
+    file_bytes: AtomicU64,
+}
+
+/// Sizes of the log store, in bytes.
+#[derive(Debug, Clone)]
+pub(super) struct LogLimits {
+    pub cache_bytes: usize,
+    pub file_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Positions {
+    vote: Option<Vote>,
+    committed: Option<LogId>,
+    purged: Option<LogId>,
+    last: Option<LogId>,
+    cache: VecDeque<Entry>,
+    cache_bytes: usize,
+}
+
+impl Positions {
+    fn push(&mut self, entry: Entry) {
+        let next = self.last.map_or(0, |last| last.index + 1);
+        assert_eq!(entry.log_id.index, next, "hole in the log");
+        self.last = Some(entry.log_id);
+        self.cache_bytes += payload_len(&entry) + ENTRY_OVERHEAD;
+        self.cache.push_back(entry);
+    }
+
+    fn evict(&mut self, bytes_max: usize, written_end: u64) {
+        while self.cache_bytes > bytes_max
+            && self.cache.front().is_some_and(|entry| entry.log_id.index < written_end)
+        {
+            self.pop_front();
+        }
+    }
+
+    fn pop_front(&mut self) {
+        if let Some(entry) = self.cache.pop_front() {
+            self.cache_bytes -= payload_len(&entry) + ENTRY_OVERHEAD;
+        }
+    }
+
+    fn truncate_after(&mut self, last: Option<LogId>) {
+        let from = last.map_or(0, |id| id.index + 1);
+        while let Some(entry) = self.cache.pop_back_if(|entry| entry.log_id.index >= from) {
+            self.cache_bytes -= payload_len(&entry) + ENTRY_OVERHEAD;
+        }
+        if self.last.is_some_and(|id| id.index >= from) {
+            self.last = last.max(self.purged);
+        }
+    }
+
+    fn purge(&mut self, upto: LogId) {
+        while self.cache.front().is_some_and(|entry| entry.log_id.index <= upto.index) {
+            self.pop_front();
+        }
+        self.purged = self.purged.max(Some(upto));
+        if self.last.is_none_or(|last| last.index < upto.index) {
+            self.last = Some(upto);
+        }
+    }
+}
+
+/// A handle to the log; all clones are one log.
+#[derive(Debug, Clone)]
+pub(super) struct LogStore {
+    positions: Arc<Mutex<Positions>>,
+    counters: Arc<Counters>,
+    commands: mpsc::Sender<Command>,
+    cache_bytes_max: usize,
+}
+
+impl LogStore {
+    /// Opens or creates the log in `dir` and reads it once.
+    ///
+    /// # Errors
+    /// Also when what is on disk is corrupt: a checksum that does not match, a hole.
+    pub(super) async fn open(
+        dir: &Path,
+        limits: &LogLimits,
+        fatal: FatalSender,
+    ) -> io::Result<Self> {
+        let counters = Arc::new(Counters::default());
+        let (commands, recovered) = writer::start(
+            dir,
+            limits.file_bytes,
+            limits.cache_bytes,
+            Arc::clone(&counters),
+            fatal,
+        )
+        .await?;
+        let Recovered { vote, committed, purged, tail, .. } = recovered;
+        let mut positions = Positions { vote, committed, purged, ..Positions::default() };
+        positions.last = match tail.first() {
+            // `push` below checks that what follows is contiguous.
+            Some(first) if first.log_id.index > 0 => {
+                Some(LogId { index: first.log_id.index - 1, ..first.log_id })
+            }
+            Some(_) => None,
+            None => purged,
+        };
+        for entry in tail {
+            positions.push(entry);
+        }
+        let end = positions.last.map_or(0, |last| last.index + 1);
+        counters.written_end.store(end, Ordering::Release);
+        Ok(Self {
+            positions: Arc::new(Mutex::new(positions)),
+            counters,
+            commands,
+            cache_bytes_max: limits.cache_bytes,
+        })
+    }
+
+    /// The last log id, durable or about to be.
+    pub(super) fn last_log_id(&self) -> Option<LogId> {
+        self.positions.lock().last
+    }
+
+    /// The size of the database file in bytes, after the last group of writes.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.counters.file_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Writes what waits, closes the database and gives up its lock.
+    pub(super) async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        if self.commands.send(Command::Close { reply }).await.is_ok() {
+            drop(closed.await);
+        }
+        // Else it is closed already; wait until the thread has let go of the file.
+        self.commands.closed().await;
+    }
+
+    /// Copies the live entries to a fresh database, whatever the size of the present one.
+    #[cfg(test)]
+    pub(super) async fn rebuild(&self) -> io::Result<()> {
+        self.request(|reply| Command::Rebuild { reply }).await
+    }
+
+    async fn send(&self, command: Command) -> io::Result<()> {
+        self.commands.send(command).await.map_err(|_| closed())
+    }
+
+    async fn request<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<io::Result<T>>) -> Command,
+    ) -> io::Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.send(command(reply)).await?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// The entries of `start..end` that exist, up to `bytes_max` of payload but at least one.
+    async fn read(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
+        let (cold_end, start, cached) = {
+            let positions = self.positions.lock();
+            let start = start.max(positions.purged.map_or(0, |id| id.index + 1));
+            let end = end.min(positions.last.map_or(0, |id| id.index + 1));
+            if start >= end {
+                return Ok(Vec::new());
+            }
+            let cache_start = positions.cache.front().map_or(end, |entry| entry.log_id.index);
+            let cached = take_cached(&positions.cache, cache_start, start, end, bytes_max);
+            (cache_start.min(end), start, cached)
+        };
+        if start >= cold_end {
+            return Ok(cached);
+        }
+        let mut entries = self
+            .request(|reply| Command::Read { start, end: cold_end, bytes_max, reply })
+            .await?;
+        let cold: usize = entries.iter().map(|entry| payload_len(entry) + ENTRY_OVERHEAD).sum();
+        if entries.last().is_some_and(|entry| entry.log_id.index + 1 == cold_end) {
+            let left = bytes_max.saturating_sub(cold);
+            let mut total = 0;
+            entries.extend(cached.into_iter().take_while(|entry| {
+                total += payload_len(entry) + ENTRY_OVERHEAD;
+                total <= left
+            }));
+        }
+        Ok(entries)
+    }
+}
+
+fn take_cached(
+    cache: &VecDeque<Entry>,
+    cache_start: u64,
+    start: u64,
+    end: u64,
+    bytes_max: usize,
+) -> Vec<Entry> {
+    let skip = usize::try_from(start.saturating_sub(cache_start)).unwrap_or(usize::MAX);
+    let mut entries = Vec::new();
+    let mut total = 0;
+    for entry in cache.iter().skip(skip).take_while(|entry| entry.log_id.index < end) {
+        total += payload_len(entry) + ENTRY_OVERHEAD;
+        if total > bytes_max && !entries.is_empty() {
+            break;
+        }
+        entries.push(entry.clone());
+    }
+    entries
+}
+
+fn closed() -> io::Error {
+    io::Error::other("metadata log is closed")
+}
+
+fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
+    let start = match range.start_bound() {
+        Bound::Included(start) => *start,
+        Bound::Excluded(before) => before.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(last) => last.saturating_add(1),
+        Bound::Excluded(end) => *end,
+        Bound::Unbounded => u64::MAX,
+    };
+    (start, end)
+}
+
+impl RaftLogReader<Types> for LogStore {
+    async fn try_get_log_entries<R>(&mut self, range: R) -> io::Result<Vec<Entry>>
+    where
+        R: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let (start, end) = bounds(&range);
+        self.read(start, end, usize::MAX).await
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        self.read(start, end, REPLICATION_BYTES_MAX).await
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.positions.lock().vote)
+    }
+}
+
+impl RaftLogStorage<Types> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
+        let positions = self.positions.lock();
+        Ok(LogState { last_purged_log_id: positions.purged, last_log_id: positions.last })
+    }
+
+    async fn get_log_reader(&mut self) -> Self::LogReader {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let vote = *vote;
+        self.request(|reply| Command::SaveVote { vote, reply }).await?;
+        self.positions.lock().vote = Some(vote);
+        Ok(())
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        self.positions.lock().committed = committed;
+        self.send(Command::SaveCommitted(committed)).await
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        // What was saved last may be ahead of what was flushed with it before a loss of power.
+        let positions = self.positions.lock();
+        Ok(positions.committed.min(positions.last))
+    }
+
+    async fn append<I>(&mut self, entries: I, flushed: IOFlushed<Types>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries: Vec<Entry> = entries.into_iter().collect();
+        {
+            let mut positions = self.positions.lock();
+            for entry in &entries {
+                positions.push(entry.clone());
+            }
+            positions
+                .evict(self.cache_bytes_max, self.counters.written_end.load(Ordering::Acquire));
+        }
+        self.send(Command::Append { entries, flushed }).await
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
+        let index = last_log_id.map_or(0, |id| id.index + 1);
+        self.positions.lock().truncate_after(last_log_id);
+        self.request(|reply| Command::TruncateFrom { index, reply }).await
+    }
+
+    async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        self.positions.lock().purge(upto);
+        self.request(|reply| Command::Purge { upto, reply }).await
+    }
+}

@@ -1,0 +1,194 @@
+//! The records inside a batch, walked without allocation.
+
+use super::header::{BatchError, BatchHeader};
+use super::varint::{read_i32, read_i64};
+use crate::config::TimestampType;
+use dohle_model::{Offset, Timestamp};
+
+/// One record, borrowed from the batch's uncompressed bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordView<'a> {
+    /// Its offset, relative to the batch's base offset.
+    pub offset_delta: i32,
+    /// Its offset in the log.
+    pub offset: Offset,
+    /// Its timestamp; the batch's for log append time.
+    pub timestamp: Option<Timestamp>,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    header_count: i32,
+    headers: &'a [u8],
+}
+
+impl<'a> RecordView<'a> {
+    /// The headers, which the walk has already checked.
+    #[must_use]
+    pub fn headers(&self) -> HeaderIter<'a> {
+        HeaderIter { left: self.header_count, bytes: self.headers, at: 0 }
+    }
+}
+
+/// Iterates over a record's headers as pairs of key and value.
+#[derive(Debug, Clone)]
+pub struct HeaderIter<'a> {
+    left: i32,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for HeaderIter<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left <= 0 {
+            return None;
+        }
+        self.left -= 1;
+        let key = read_slice(self.bytes, &mut self.at).ok()??;
+        let value = read_slice(self.bytes, &mut self.at).ok()?;
+        Some((key, value))
+    }
+}
+
+/// Iterates over the uncompressed records of a batch. Ends after the first error. That the count of
+/// records is the header's is part of what it checks.
+#[derive(Debug, Clone)]
+pub struct RecordIter<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    index: i32,
+    count: i32,
+    base_offset: Offset,
+    base_timestamp: i64,
+    append_time: Option<Option<Timestamp>>,
+    done: bool,
+}
+
+impl<'a> RecordIter<'a> {
+    /// Over `uncompressed`, the records of the batch with this header.
+    #[must_use]
+    pub fn new(header: &BatchHeader, uncompressed: &'a [u8]) -> Self {
+        let append_time = match header.attributes.timestamp_type() {
+            TimestampType::CreateTime => None,
+            TimestampType::LogAppendTime => Some(header.max_timestamp),
+        };
+        Self {
+            bytes: uncompressed,
+            at: 0,
+            index: 0,
+            count: header.record_count,
+            base_offset: header.base_offset,
+            base_timestamp: header.base_timestamp,
+            append_time,
+            done: false,
+        }
+    }
+
+    fn error(&self, problem: &'static str) -> BatchError {
+        BatchError::Record { index: self.index as u32, problem }
+    }
+
+    fn read(&mut self) -> Result<RecordView<'a>, BatchError> {
+        let mut at = self.at;
+        let length = read_i32(self.bytes, &mut at).ok_or_else(|| self.error("length is cut"))?;
+        let length = usize::try_from(length).map_err(|_| self.error("length is negative"))?;
+        let record = self
+            .bytes
+            .get(at..)
+            .and_then(|rest| rest.get(..length))
+            .ok_or_else(|| self.error("length exceeds the batch"))?;
+        let view = self.parse(record)?;
+        self.at = at + length;
+        Ok(view)
+    }
+
+    fn parse(&self, record: &'a [u8]) -> Result<RecordView<'a>, BatchError> {
+        // The first byte holds attributes, of which none are in use.
+        let mut at = 1;
+        let timestamp_delta =
+            read_i64(record, &mut at).ok_or_else(|| self.error("timestamp is cut"))?;
+        let offset_delta = read_i32(record, &mut at).ok_or_else(|| self.error("offset is cut"))?;
+        if offset_delta < 0 {
+            return Err(self.error("offset delta is negative"));
+        }
+        let offset = self.base_offset.0.checked_add(i64::from(offset_delta));
+        let offset = offset.ok_or_else(|| self.error("offset is out of range"))?;
+        let key = read_slice(record, &mut at).map_err(|()| self.error("key exceeds the record"))?;
+        let value =
+            read_slice(record, &mut at).map_err(|()| self.error("value exceeds the record"))?;
+        let header_count =
+            read_i32(record, &mut at).ok_or_else(|| self.error("header count is cut"))?;
+        if header_count < 0 {
+            return Err(self.error("header count is negative"));
+        }
+        let headers = &record[at..];
+        let mut end = 0;
+        for _ in 0..header_count {
+            // Each round consumes two bytes or fails, so a count that lies ends soon.
+            match read_slice(headers, &mut end) {
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(self.error("header key is null")),
+                Err(()) => return Err(self.error("header key exceeds the record")),
+            }
+            read_slice(headers, &mut end)
+                .map_err(|()| self.error("header value exceeds the record"))?;
+        }
+        if end != headers.len() {
+            return Err(self.error("bytes are left over at its end"));
+        }
+        Ok(RecordView {
+            offset_delta,
+            offset: Offset(offset),
+            timestamp: self.timestamp(timestamp_delta),
+            key,
+            value,
+            header_count,
+            headers,
+        })
+    }
+
+    fn timestamp(&self, delta: i64) -> Option<Timestamp> {
+        match self.append_time {
+            Some(append_time) => append_time,
+            None => Timestamp::from_wire(self.base_timestamp.wrapping_add(delta)),
+        }
+    }
+}
+
+impl<'a> Iterator for RecordIter<'a> {
+    type Item = Result<RecordView<'a>, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let at_end = self.at == self.bytes.len();
+        if self.index == self.count || at_end {
+            self.done = true;
+            if self.index == self.count && at_end {
+                return None;
+            }
+            let found = if at_end { self.index } else { self.index.saturating_add(1) };
+            return Some(Err(BatchError::CountMismatch { expected: self.count, found }));
+        }
+        let result = self.read();
+        match &result {
+            Ok(_) => self.index += 1,
+            Err(_) => self.done = true,
+        }
+        Some(result)
+    }
+}
+
+/// Reads a length (-1 for null) and that many bytes.
+fn read_slice<'a>(bytes: &'a [u8], at: &mut usize) -> Result<Option<&'a [u8]>, ()> {
+    let length = read_i32(bytes, at).ok_or(())?;
+    if length < 0 {
+        return if length == -1 { Ok(None) } else { Err(()) };
+    }
+    let slice = bytes.get(*at..).and_then(|rest| rest.get(..length as usize)).ok_or(())?;
+    *at += length as usize;
+    Ok(Some(slice))
+}

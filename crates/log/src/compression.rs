@@ -1,0 +1,394 @@
+//! Kafka's codecs: gzip, snappy (in the framing of xerial's library), lz4 and zstd.
+//!
+//! Everything that comes out is bounded by the caller; nothing is allocated from a length that the
+//! data only claim.
+
+use std::fmt;
+use std::io::{self, BufReader, Read, Write};
+
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use lz4_flex::frame::{BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+
+/// A codec; the numbers are those of a batch's attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CompressionType {
+    /// Stored as it is.
+    #[default]
+    None,
+    /// RFC 1952.
+    Gzip,
+    /// Snappy blocks in xerial's framing; a single raw block is read too.
+    Snappy,
+    /// The lz4 frame format.
+    Lz4,
+    /// RFC 8878 (KIP-110).
+    Zstd,
+}
+
+impl CompressionType {
+    /// The codec with this number.
+    #[must_use]
+    pub const fn from_id(id: u8) -> Option<Self> {
+        match id {
+            0 => Some(Self::None),
+            1 => Some(Self::Gzip),
+            2 => Some(Self::Snappy),
+            3 => Some(Self::Lz4),
+            4 => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// The number in a batch's attributes.
+    #[must_use]
+    pub const fn id(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 1,
+            Self::Snappy => 2,
+            Self::Lz4 => 3,
+            Self::Zstd => 4,
+        }
+    }
+
+    /// As `compression.type` names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+impl fmt::Display for CompressionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A codec's level; `None` is its default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CompressionLevel(pub Option<i32>);
+
+/// Why data cannot be compressed or decompressed.
+#[derive(Debug, thiserror::Error)]
+pub enum CompressionError {
+    /// More comes out than the caller allows.
+    #[error("more than {0} bytes come out")]
+    TooLarge(u64),
+    /// The data are not what the codec makes.
+    #[error("{codec}: {source}")]
+    Codec {
+        /// The codec.
+        codec: CompressionType,
+        /// Its complaint.
+        source: io::Error,
+    },
+}
+
+/// Decompresses `data` entirely.
+///
+/// # Errors
+/// When the data are broken or more than `max` bytes come out.
+pub fn decompress(
+    codec: CompressionType,
+    data: &[u8],
+    max: usize,
+) -> Result<Vec<u8>, CompressionError> {
+    let error = |source| CompressionError::Codec { codec, source };
+    let mut out = Vec::with_capacity(max.min(data.len().saturating_mul(4)).min(1 << 20));
+    let limit = (max as u64).saturating_add(1);
+    let reader = Decompressor::new(codec, data).map_err(error)?;
+    reader.take(limit).read_to_end(&mut out).map_err(error)?;
+    if out.len() > max {
+        return Err(CompressionError::TooLarge(max as u64));
+    }
+    Ok(out)
+}
+
+/// Compresses `data` and appends the result to `out`.
+///
+/// # Errors
+/// When the codec fails, which it does not for data in memory and levels in range.
+pub fn compress(
+    codec: CompressionType,
+    level: CompressionLevel,
+    data: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), CompressionError> {
+    let error = |source| CompressionError::Codec { codec, source };
+    let mut writer = Compressor::new(codec, level, out).map_err(error)?;
+    writer.write_all(data).map_err(error)?;
+    writer.finish().map_err(error).map(|_| ())
+}
+
+/// Decompresses as it is read.
+pub(crate) enum Decompressor<'a> {
+    None(&'a [u8]),
+    Gzip(Box<MultiGzDecoder<&'a [u8]>>),
+    Snappy(SnappyReader<'a>),
+    Lz4(Box<FrameDecoder<&'a [u8]>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, BufReader<&'a [u8]>>>),
+}
+
+impl<'a> Decompressor<'a> {
+    pub(crate) fn new(codec: CompressionType, data: &'a [u8]) -> io::Result<Self> {
+        Ok(match codec {
+            CompressionType::None => Self::None(data),
+            CompressionType::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(data))),
+            CompressionType::Snappy => Self::Snappy(SnappyReader::new(data)),
+            CompressionType::Lz4 => Self::Lz4(Box::new(FrameDecoder::new(data))),
+            CompressionType::Zstd => {
+                Self::Zstd(Box::new(zstd::stream::read::Decoder::new(data)?))
+            }
+        })
+    }
+}
+
+impl Read for Decompressor<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::None(data) => data.read(buf),
+            Self::Gzip(reader) => reader.read(buf),
+            Self::Snappy(reader) => reader.read(buf),
+            Self::Lz4(reader) => reader.read(buf),
+            Self::Zstd(reader) => reader.read(buf),
+        }
+    }
+}
+
+/// Compresses as it is written.
+pub(crate) enum Compressor<W: Write> {
+    None(W),
+    Gzip(GzEncoder<W>),
+    Snappy(SnappyWriter<W>),
+    Lz4(Box<FrameEncoder<W>>),
+    Zstd(zstd::stream::write::Encoder<'static, W>),
+}
+
+impl<W: Write> Compressor<W> {
+    pub(crate) fn new(
+        codec: CompressionType,
+        level: CompressionLevel,
+        out: W,
+    ) -> io::Result<Self> {
+        Ok(match codec {
+            CompressionType::None => Self::None(out),
+            CompressionType::Gzip => {
+                let level = level.0.and_then(|level| u32::try_from(level).ok());
+                let level = level.map_or(flate2::Compression::default(), |level| {
+                    flate2::Compression::new(level.clamp(1, 9))
+                });
+                Self::Gzip(GzEncoder::new(out, level))
+            }
+            CompressionType::Snappy => Self::Snappy(SnappyWriter::new(out)),
+            CompressionType::Lz4 => {
+                let frame = FrameInfo::new().block_size(BlockSize::Max64KB);
+                Self::Lz4(Box::new(FrameEncoder::with_frame_info(frame, out)))
+            }
+            CompressionType::Zstd => {
+                let level = level.0.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL);
+                Self::Zstd(zstd::stream::write::Encoder::new(out, level)?)
+            }
+        })
+    }
+
+    /// Writes what is left and gives the sink back.
+    pub(crate) fn finish(self) -> io::Result<W> {
+        match self {
+            Self::None(out) => Ok(out),
+            Self::Gzip(writer) => writer.finish(),
+            Self::Snappy(writer) => writer.finish(),
+            Self::Lz4(writer) => writer.finish().map_err(io::Error::from),
+            Self::Zstd(writer) => writer.finish(),
+        }
+    }
+}
+
+impl<W: Write> Write for Compressor<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::None(out) => out.write(buf),
+            Self::Gzip(writer) => writer.write(buf),
+            Self::Snappy(writer) => writer.write(buf),
+            Self::Lz4(writer) => writer.write(buf),
+            Self::Zstd(writer) => writer.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Magic, version and lowest compatible version of xerial's framing.
+const XERIAL_HEADER: [u8; 16] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1];
+const XERIAL_MAGIC: &[u8] = XERIAL_HEADER.first_chunk::<8>().expect("16 is more than 8");
+/// What Kafka compresses at a time.
+const SNAPPY_BLOCK_SIZE: usize = 32 * 1024;
+/// Snappy's densest element makes 64 bytes of 3.
+const SNAPPY_EXPANSION_MAX: usize = 22;
+
+/// Reads xerial's framing, or a single raw block.
+pub(crate) struct SnappyReader<'a> {
+    data: &'a [u8],
+    framed: bool,
+    block: Vec<u8>,
+    at: usize,
+}
+
+impl<'a> SnappyReader<'a> {
+    fn new(data: &'a [u8]) -> Self {
+        let framed = data.len() >= XERIAL_HEADER.len() && data.starts_with(XERIAL_MAGIC);
+        let data = if framed { &data[XERIAL_HEADER.len()..] } else { data };
+        Self { data, framed, block: Vec::new(), at: 0 }
+    }
+
+    fn next_block(&mut self) -> io::Result<()> {
+        let invalid = |text: &'static str| io::Error::new(io::ErrorKind::InvalidData, text);
+        let compressed = if self.framed {
+            // Concatenated streams repeat the header.
+            if self.data.starts_with(XERIAL_MAGIC) && self.data.len() >= XERIAL_HEADER.len() {
+                self.data = &self.data[XERIAL_HEADER.len()..];
+            }
+            if self.data.is_empty() {
+                return Ok(());
+            }
+            let (length, rest) =
+                self.data.split_first_chunk::<4>().ok_or_else(|| invalid("block length is cut"))?;
+            let length = u32::from_be_bytes(*length) as usize;
+            let block = rest.get(..length).ok_or_else(|| invalid("block is cut"))?;
+            self.data = &rest[length..];
+            block
+        } else {
+            std::mem::take(&mut self.data)
+        };
+        let length = snap::raw::decompress_len(compressed)?;
+        if length > compressed.len().saturating_mul(SNAPPY_EXPANSION_MAX) {
+            return Err(invalid("block claims more than it can hold"));
+        }
+        self.block.clear();
+        self.block.resize(length, 0);
+        self.at = 0;
+        snap::raw::Decoder::new().decompress(compressed, &mut self.block)?;
+        Ok(())
+    }
+}
+
+impl Read for SnappyReader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.block.len() && !self.data.is_empty() {
+            self.next_block()?;
+        }
+        let ready = &self.block[self.at..];
+        let count = ready.len().min(buf.len());
+        buf[..count].copy_from_slice(&ready[..count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// Writes xerial's framing.
+pub(crate) struct SnappyWriter<W: Write> {
+    out: W,
+    block: Vec<u8>,
+    encoder: snap::raw::Encoder,
+    started: bool,
+}
+
+impl<W: Write> SnappyWriter<W> {
+    fn new(out: W) -> Self {
+        Self { out, block: Vec::new(), encoder: snap::raw::Encoder::new(), started: false }
+    }
+
+    fn write_block(&mut self) -> io::Result<()> {
+        if !self.started {
+            self.out.write_all(&XERIAL_HEADER)?;
+            self.started = true;
+        }
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        let compressed = self.encoder.compress_vec(&self.block)?;
+        let length = u32::try_from(compressed.len()).map_err(io::Error::other)?;
+        self.out.write_all(&length.to_be_bytes())?;
+        self.out.write_all(&compressed)?;
+        self.block.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<W> {
+        self.write_block()?;
+        Ok(self.out)
+    }
+}
+
+impl<W: Write> Write for SnappyWriter<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let count = buf.len().min(SNAPPY_BLOCK_SIZE - self.block.len());
+        self.block.extend_from_slice(&buf[..count]);
+        if self.block.len() == SNAPPY_BLOCK_SIZE {
+            self.write_block()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [CompressionType; 5] = [
+        CompressionType::None,
+        CompressionType::Gzip,
+        CompressionType::Snappy,
+        CompressionType::Lz4,
+        CompressionType::Zstd,
+    ];
+
+    #[test]
+    fn every_codec_gives_back_what_it_took() {
+        for size in [0, 1, 100, 32 * 1024, 200_000] {
+            let data: Vec<u8> = (0..size).map(|i: u32| (i / 7 % 251) as u8).collect();
+            for codec in ALL {
+                let mut out = vec![9];
+                compress(codec, CompressionLevel(None), &data, &mut out).unwrap();
+                assert_eq!(out[0], 9);
+                let back = decompress(codec, &out[1..], data.len()).unwrap();
+                assert!(back == data, "{codec} {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn output_over_the_limit_is_refused() {
+        let data = vec![0; 100_000];
+        for codec in ALL {
+            let mut out = Vec::new();
+            compress(codec, CompressionLevel(None), &data, &mut out).unwrap();
+            let error = decompress(codec, &out, 99_999).unwrap_err();
+            assert!(matches!(error, CompressionError::TooLarge(99_999)), "{codec}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_raw_snappy_block_is_read_and_a_lying_one_refused() {
+        let raw = snap::raw::Encoder::new().compress_vec(b"hello hello hello").unwrap();
+        assert_eq!(
+            decompress(CompressionType::Snappy, &raw, 100).unwrap(),
+            b"hello hello hello"
+        );
+        // A varint of nearly 4 GiB in front of nothing.
+        let lying = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
+        assert!(decompress(CompressionType::Snappy, &lying, usize::MAX >> 1).is_err());
+    }
+}

@@ -1,0 +1,132 @@
+//! What a run of records changed in an image, and what that means for one broker.
+//!
+//! Invariant: work on a delta is proportional to what changed, never to what exists.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::ids::{NodeId, TopicId};
+use crate::image::MetadataImage;
+use crate::names::{TopicIdPartition, TopicName};
+use crate::partition::PartitionRegistration;
+use crate::record::ConfigResource;
+
+/// What changed between two images.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MetadataDelta {
+    /// Brokers that registered, changed or went.
+    pub brokers: BTreeSet<NodeId>,
+    /// Topics that are new.
+    pub topics_created: BTreeSet<TopicId>,
+    /// Topics that went.
+    pub topics_deleted: BTreeSet<TopicId>,
+    /// Partitions that are new or changed, of topics that did not go.
+    pub partitions: BTreeSet<TopicIdPartition>,
+    /// Resources with a changed configuration.
+    pub configs: BTreeSet<ConfigResource>,
+    /// Features whose level changed.
+    pub features: BTreeSet<String>,
+}
+
+/// A partition that this broker hosts, as the newer image has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalPartition {
+    /// The partition.
+    pub id: TopicIdPartition,
+    /// Its topic's name.
+    pub topic: TopicName,
+    /// Its registration.
+    pub registration: Arc<PartitionRegistration>,
+}
+
+/// What one broker has to do to follow a delta. The lists are disjoint.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LocalChanges {
+    /// Replicas to delete: their topic went, or this broker is no replica any more.
+    pub deletes: Vec<(TopicIdPartition, TopicName)>,
+    /// Partitions this broker leads (newly or still) whose registration changed.
+    pub leaders: Vec<LocalPartition>,
+    /// Partitions this broker follows, or hosts while they have no leader.
+    pub followers: Vec<LocalPartition>,
+}
+
+impl MetadataDelta {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The difference of two whole images, for a broker that was given a snapshot.
+    #[must_use]
+    pub fn between(before: &MetadataImage, after: &MetadataImage) -> Self {
+        let mut delta = Self::default();
+        for id in before.brokers.keys().chain(after.brokers.keys()) {
+            if before.brokers.get(id) != after.brokers.get(id) {
+                delta.brokers.insert(*id);
+            }
+        }
+        for id in before.topics.keys().filter(|id| !after.topics.contains_key(*id)) {
+            delta.topics_deleted.insert(*id);
+        }
+        for (id, topic) in &after.topics {
+            let old = before.topics.get(id);
+            if old.is_none() {
+                delta.topics_created.insert(*id);
+            }
+            for (partition, registration) in &topic.partitions {
+                if old.and_then(|old| old.partitions.get(partition)) != Some(registration) {
+                    let partition = *partition;
+                    delta.partitions.insert(TopicIdPartition { topic_id: *id, partition });
+                }
+            }
+        }
+        for resource in before.configs.keys().chain(after.configs.keys()) {
+            if before.configs.get(resource) != after.configs.get(resource) {
+                delta.configs.insert(resource.clone());
+            }
+        }
+        for name in before.features.keys().chain(after.features.keys()) {
+            if before.features.get(name) != after.features.get(name) {
+                delta.features.insert(name.clone());
+            }
+        }
+        delta
+    }
+
+    /// What `node` has to do so that its replicas follow from `before` to `after`.
+    #[must_use]
+    pub fn local_changes(
+        &self,
+        node: NodeId,
+        before: &MetadataImage,
+        after: &MetadataImage,
+    ) -> LocalChanges {
+        let mut changes = LocalChanges::default();
+        for topic_id in &self.topics_deleted {
+            let Some(topic) = before.topics.get(topic_id) else { continue };
+            for (partition, registration) in &topic.partitions {
+                if registration.replicas.contains(&node) {
+                    let id = TopicIdPartition { topic_id: *topic_id, partition: *partition };
+                    changes.deletes.push((id, topic.name.clone()));
+                }
+            }
+        }
+        for id in &self.partitions {
+            let Some(topic) = after.topics.get(&id.topic_id) else { continue };
+            let Some(registration) = topic.partitions.get(&id.partition) else { continue };
+            if registration.replicas.contains(&node) {
+                let registration = Arc::clone(registration);
+                let local = LocalPartition { id: *id, topic: topic.name.clone(), registration };
+                if local.registration.leader == Some(node) {
+                    changes.leaders.push(local);
+                } else {
+                    changes.followers.push(local);
+                }
+            } else if before.partition(id).is_some_and(|old| old.replicas.contains(&node)) {
+                changes.deletes.push((*id, topic.name.clone()));
+            }
+        }
+        changes
+    }
+}

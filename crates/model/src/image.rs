@@ -1,0 +1,313 @@
+//! The metadata image: the state that all committed records make, and the replay that makes it.
+//!
+//! Invariant: two nodes that replayed the same records hold equal images. Clones are cheap (the maps
+//! are persistent), so a plan works on a draft and a reader keeps a consistent view as long as it
+//! likes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+use crate::batch::CommittedBatch;
+use crate::delta::MetadataDelta;
+use crate::ids::{BrokerEpoch, MetadataOffset, NodeId, PartitionIndex, ProducerId, TopicId};
+use crate::names::{TopicIdPartition, TopicName};
+use crate::partition::PartitionRegistration;
+use crate::record::{
+    BrokerRegistration, BrokerRegistrationChange, ConfigResource, MetadataRecord, PartitionChange,
+};
+
+/// A topic and its partitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicImage {
+    /// Its name.
+    pub name: TopicName,
+    /// Its identity.
+    pub id: TopicId,
+    /// Its partitions, numbered from 0 without gaps.
+    pub partitions: OrdMap<PartitionIndex, Arc<PartitionRegistration>>,
+}
+
+/// All committed metadata up to [`MetadataImage::offset`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MetadataImage {
+    /// The last batch that was replayed.
+    pub offset: MetadataOffset,
+    /// The registered brokers, fenced ones included.
+    pub brokers: OrdMap<NodeId, Arc<BrokerRegistration>>,
+    /// The topics.
+    pub topics: OrdMap<TopicId, TopicImage>,
+    /// Topic ids by name.
+    pub topic_ids: OrdMap<TopicName, TopicId>,
+    /// For each broker the partitions it is a replica of.
+    pub replicas_of: OrdMap<NodeId, OrdSet<TopicIdPartition>>,
+    /// Dynamic configuration: explicitly set entries only.
+    pub configs: OrdMap<ConfigResource, Arc<BTreeMap<String, String>>>,
+    /// Finalized features.
+    pub features: OrdMap<String, i16>,
+    /// The first producer id that was not handed out.
+    pub next_producer_id: ProducerId,
+    /// The epoch that the next broker registration gets.
+    pub next_broker_epoch: BrokerEpoch,
+}
+
+/// A committed record that does not fit the image. The node must stop: its state, or the log, is
+/// damaged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// The record names a broker that is not registered.
+    #[error("record for broker {0}, which is not registered")]
+    UnknownBroker(NodeId),
+    /// The record names a topic that does not exist.
+    #[error("record for topic {0}, which does not exist")]
+    UnknownTopic(TopicId),
+    /// The record names a partition that does not exist.
+    #[error("record for partition {0}, which does not exist")]
+    UnknownPartition(TopicIdPartition),
+    /// The record creates what exists.
+    #[error("record creates {0}, which exists")]
+    Exists(String),
+}
+
+/// What became of a committed batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replayed {
+    /// Its records are in the image.
+    Applied,
+    /// It was planned on another image and changed nothing.
+    Stale,
+}
+
+impl MetadataImage {
+    /// The topic with this name.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Option<&TopicImage> {
+        self.topics.get(self.topic_ids.get(name)?)
+    }
+
+    /// The registration of a partition.
+    #[must_use]
+    pub fn partition(&self, id: &TopicIdPartition) -> Option<&Arc<PartitionRegistration>> {
+        self.topics.get(&id.topic_id)?.partitions.get(&id.partition)
+    }
+
+    /// Whether the broker is registered and not fenced.
+    #[must_use]
+    pub fn is_active(&self, broker: NodeId) -> bool {
+        self.brokers.get(&broker).is_some_and(|registration| !registration.fenced)
+    }
+
+    /// An explicitly set configuration value.
+    #[must_use]
+    pub fn config(&self, resource: &ConfigResource, key: &str) -> Option<&str> {
+        self.configs.get(resource)?.get(key).map(String::as_str)
+    }
+
+    /// Replays a committed batch: all of its records, or none when it is stale.
+    ///
+    /// # Errors
+    /// When a record does not fit the image; the image is then unusable and the node must stop.
+    pub fn replay_batch(
+        &mut self,
+        committed: &CommittedBatch,
+        delta: &mut MetadataDelta,
+    ) -> Result<Replayed, ReplayError> {
+        if committed.batch.base != self.offset {
+            return Ok(Replayed::Stale);
+        }
+        for record in committed.batch.records.iter() {
+            self.replay(record, delta)?;
+        }
+        self.offset = committed.offset;
+        Ok(Replayed::Applied)
+    }
+
+    /// Replays one record, and notes in `delta` what it touched. Does not move
+    /// [`MetadataImage::offset`].
+    ///
+    /// # Errors
+    /// When the record does not fit the image.
+    pub fn replay(
+        &mut self,
+        record: &MetadataRecord,
+        delta: &mut MetadataDelta,
+    ) -> Result<(), ReplayError> {
+        match record {
+            MetadataRecord::RegisterBroker(registration) => {
+                let next = BrokerEpoch(registration.epoch.0 + 1);
+                self.next_broker_epoch = self.next_broker_epoch.max(next);
+                self.brokers.insert(registration.id, Arc::new(registration.clone()));
+                delta.brokers.insert(registration.id);
+            }
+            MetadataRecord::UnregisterBroker { id, .. } => {
+                self.brokers.remove(id).ok_or(ReplayError::UnknownBroker(*id))?;
+                delta.brokers.insert(*id);
+            }
+            MetadataRecord::BrokerRegistrationChange(change) => {
+                self.change_broker(change)?;
+                delta.brokers.insert(change.id);
+            }
+            MetadataRecord::Topic { name, id } => {
+                self.add_topic(name, *id)?;
+                delta.topics_created.insert(*id);
+            }
+            MetadataRecord::RemoveTopic { id } => self.remove_topic(*id, delta)?,
+            MetadataRecord::Partition { topic_id, partition, registration } => {
+                let id = TopicIdPartition { topic_id: *topic_id, partition: *partition };
+                self.add_partition(id, registration)?;
+                delta.partitions.insert(id);
+            }
+            MetadataRecord::PartitionChange { topic_id, partition, change } => {
+                let id = TopicIdPartition { topic_id: *topic_id, partition: *partition };
+                self.change_partition(id, change)?;
+                delta.partitions.insert(id);
+            }
+            MetadataRecord::Config { resource, key, value } => {
+                self.change_config(resource, key, value.as_deref());
+                delta.configs.insert(resource.clone());
+            }
+            MetadataRecord::FeatureLevel { name, level } => {
+                if *level == 0 {
+                    self.features.remove(name);
+                } else {
+                    self.features.insert(name.clone(), *level);
+                }
+                delta.features.insert(name.clone());
+            }
+            MetadataRecord::ProducerIds { next, .. } => self.next_producer_id = *next,
+        }
+        Ok(())
+    }
+
+    fn change_broker(&mut self, change: &BrokerRegistrationChange) -> Result<(), ReplayError> {
+        let broker =
+            self.brokers.get_mut(&change.id).ok_or(ReplayError::UnknownBroker(change.id))?;
+        let broker = Arc::make_mut(broker);
+        if let Some(fenced) = change.fenced {
+            broker.fenced = fenced;
+        }
+        if let Some(draining) = change.in_controlled_shutdown {
+            broker.in_controlled_shutdown = draining;
+        }
+        if let Some(log_dirs) = &change.log_dirs {
+            broker.log_dirs.clone_from(log_dirs);
+        }
+        Ok(())
+    }
+
+    fn add_topic(&mut self, name: &TopicName, id: TopicId) -> Result<(), ReplayError> {
+        if self.topic_ids.contains_key(name) || self.topics.contains_key(&id) {
+            return Err(ReplayError::Exists(format!("topic {name} ({id})")));
+        }
+        self.topic_ids.insert(name.clone(), id);
+        let partitions = OrdMap::new();
+        self.topics.insert(id, TopicImage { name: name.clone(), id, partitions });
+        Ok(())
+    }
+
+    fn remove_topic(&mut self, id: TopicId, delta: &mut MetadataDelta) -> Result<(), ReplayError> {
+        let topic = self.topics.remove(&id).ok_or(ReplayError::UnknownTopic(id))?;
+        self.topic_ids.remove(&topic.name);
+        self.configs.remove(&ConfigResource::Topic(topic.name.clone()));
+        for (partition, registration) in &topic.partitions {
+            let id = TopicIdPartition { topic_id: id, partition: *partition };
+            self.index_replicas(id, &registration.replicas, &[]);
+            delta.partitions.remove(&id);
+        }
+        delta.topics_deleted.insert(id);
+        Ok(())
+    }
+
+    fn add_partition(
+        &mut self,
+        id: TopicIdPartition,
+        registration: &PartitionRegistration,
+    ) -> Result<(), ReplayError> {
+        let topic =
+            self.topics.get_mut(&id.topic_id).ok_or(ReplayError::UnknownTopic(id.topic_id))?;
+        let registered = Arc::new(registration.clone());
+        if topic.partitions.insert(id.partition, registered).is_some() {
+            return Err(ReplayError::Exists(format!("partition {id}")));
+        }
+        self.index_replicas(id, &[], &registration.replicas);
+        Ok(())
+    }
+
+    fn change_partition(
+        &mut self,
+        id: TopicIdPartition,
+        change: &PartitionChange,
+    ) -> Result<(), ReplayError> {
+        let registration = self
+            .topics
+            .get_mut(&id.topic_id)
+            .and_then(|topic| topic.partitions.get_mut(&id.partition))
+            .ok_or(ReplayError::UnknownPartition(id))?;
+        let registration = Arc::make_mut(registration);
+        let replicas_before =
+            change.replicas.as_ref().map(|_| registration.replicas.clone()).unwrap_or_default();
+        registration.apply(change);
+        if let Some(replicas) = &change.replicas {
+            self.index_replicas(id, &replicas_before, replicas);
+        }
+        Ok(())
+    }
+
+    fn change_config(&mut self, resource: &ConfigResource, key: &str, value: Option<&str>) {
+        let mut entries = self.configs.get(resource).cloned().unwrap_or_default();
+        match value {
+            Some(value) => {
+                Arc::make_mut(&mut entries).insert(key.to_owned(), value.to_owned());
+            }
+            None => {
+                Arc::make_mut(&mut entries).remove(key);
+            }
+        }
+        if entries.is_empty() {
+            self.configs.remove(resource);
+        } else {
+            self.configs.insert(resource.clone(), entries);
+        }
+    }
+
+    fn index_replicas(&mut self, id: TopicIdPartition, before: &[NodeId], after: &[NodeId]) {
+        for gone in before.iter().filter(|node| !after.contains(node)) {
+            if let Some(partitions) = self.replicas_of.get_mut(gone) {
+                partitions.remove(&id);
+            }
+        }
+        for new in after.iter().filter(|node| !before.contains(node)) {
+            self.replicas_of.entry(*new).or_default().insert(id);
+        }
+        for gone in before {
+            if self.replicas_of.get(gone).is_some_and(OrdSet::is_empty) {
+                self.replicas_of.remove(gone);
+            }
+        }
+    }
+}
+
+impl PartitionRegistration {
+    /// Applies a change; raises the epochs as [`PartitionChange`] says.
+    pub fn apply(&mut self, change: &PartitionChange) {
+        fn set<T: Clone>(field: &mut T, value: Option<&T>) {
+            if let Some(value) = value {
+                field.clone_from(value);
+            }
+        }
+        set(&mut self.isr, change.isr.as_ref());
+        set(&mut self.replicas, change.replicas.as_ref());
+        set(&mut self.directories, change.directories.as_ref());
+        set(&mut self.removing_replicas, change.removing_replicas.as_ref());
+        set(&mut self.adding_replicas, change.adding_replicas.as_ref());
+        set(&mut self.elr, change.elr.as_ref());
+        set(&mut self.last_known_elr, change.last_known_elr.as_ref());
+        set(&mut self.leader_recovery_state, change.leader_recovery_state.as_ref());
+        if let Some(leader) = change.leader {
+            self.leader = leader;
+            self.leader_epoch = self.leader_epoch.next();
+        }
+        self.partition_epoch = self.partition_epoch.next();
+    }
+}

@@ -1,0 +1,21 @@
+//! The nouns of Dohle: identifiers, offsets, epochs, names, error codes, configuration definitions,
+//! metadata records, and the image and delta that records are replayed into.
+//!
+//! Pure: no tokio, no files, no clock, no randomness. Time and fresh identifiers arrive as arguments.
+
+pub mod batch;
+pub mod config;
+pub mod delta;
+pub mod error;
+pub mod ids;
+pub mod image;
+pub mod names;
+pub mod partition;
+pub mod record;
+
+pub use error::{ApiError, ErrorCode};
+pub use ids::{
+    BrokerEpoch, DirectoryId, IncarnationId, LeaderEpoch, MetadataOffset, NodeId, Offset,
+    PartitionEpoch, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, Uuid,
+};
+pub use names::{TopicIdPartition, TopicName, TopicNameError, TopicPartition};
