@@ -66,7 +66,11 @@ impl MetadataDelta {
                 delta.brokers.insert(*id);
             }
         }
-        for id in before.topics.keys().filter(|id| !after.topics.contains_key(*id)) {
+        for id in before
+            .topics
+            .keys()
+            .filter(|id| !after.topics.contains_key(*id))
+        {
             delta.topics_deleted.insert(*id);
         }
         for (id, topic) in &after.topics {
@@ -77,7 +81,10 @@ impl MetadataDelta {
             for (partition, registration) in &topic.partitions {
                 if old.and_then(|old| old.partitions.get(partition)) != Some(registration) {
                     let partition = *partition;
-                    delta.partitions.insert(TopicIdPartition { topic_id: *id, partition });
+                    delta.partitions.insert(TopicIdPartition {
+                        topic_id: *id,
+                        partition,
+                    });
                 }
             }
         }
@@ -104,26 +111,42 @@ impl MetadataDelta {
     ) -> LocalChanges {
         let mut changes = LocalChanges::default();
         for topic_id in &self.topics_deleted {
-            let Some(topic) = before.topics.get(topic_id) else { continue };
+            let Some(topic) = before.topics.get(topic_id) else {
+                continue;
+            };
             for (partition, registration) in &topic.partitions {
                 if registration.replicas.contains(&node) {
-                    let id = TopicIdPartition { topic_id: *topic_id, partition: *partition };
+                    let id = TopicIdPartition {
+                        topic_id: *topic_id,
+                        partition: *partition,
+                    };
                     changes.deletes.push((id, topic.name.clone()));
                 }
             }
         }
         for id in &self.partitions {
-            let Some(topic) = after.topics.get(&id.topic_id) else { continue };
-            let Some(registration) = topic.partitions.get(&id.partition) else { continue };
+            let Some(topic) = after.topics.get(&id.topic_id) else {
+                continue;
+            };
+            let Some(registration) = topic.partitions.get(&id.partition) else {
+                continue;
+            };
             if registration.replicas.contains(&node) {
                 let registration = Arc::clone(registration);
-                let local = LocalPartition { id: *id, topic: topic.name.clone(), registration };
+                let local = LocalPartition {
+                    id: *id,
+                    topic: topic.name.clone(),
+                    registration,
+                };
                 if local.registration.leader == Some(node) {
                     changes.leaders.push(local);
                 } else {
                     changes.followers.push(local);
                 }
-            } else if before.partition(id).is_some_and(|old| old.replicas.contains(&node)) {
+            } else if before
+                .partition(id)
+                .is_some_and(|old| old.replicas.contains(&node))
+            {
                 changes.deletes.push((*id, topic.name.clone()));
             }
         }

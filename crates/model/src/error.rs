@@ -173,7 +173,10 @@ impl ErrorCode {
     /// An [`ApiError`] of this code with a text for the person who reads it.
     #[must_use]
     pub fn because(self, message: impl Into<String>) -> ApiError {
-        ApiError { code: self, message: message.into() }
+        ApiError {
+            code: self,
+            message: message.into(),
+        }
     }
 }
 
@@ -211,7 +214,10 @@ pub struct ApiError {
 
 impl From<ErrorCode> for ApiError {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: code.to_string() }
+        Self {
+            code,
+            message: code.to_string(),
+        }
     }
 }
 
@@ -222,9 +228,15 @@ mod tests {
     #[test]
     fn codes_have_kafkas_numbers_and_names() {
         assert_eq!(ErrorCode::NotLeaderOrFollower.code(), 6);
-        assert_eq!(ErrorCode::from_code(3), Some(ErrorCode::UnknownTopicOrPartition));
+        assert_eq!(
+            ErrorCode::from_code(3),
+            Some(ErrorCode::UnknownTopicOrPartition)
+        );
         assert_eq!(ErrorCode::from_code(0), None);
         assert_eq!(ErrorCode::UnknownServerError.code(), -1);
-        assert_eq!(ErrorCode::NotLeaderOrFollower.to_string(), "NOT_LEADER_OR_FOLLOWER");
+        assert_eq!(
+            ErrorCode::NotLeaderOrFollower.to_string(),
+            "NOT_LEADER_OR_FOLLOWER"
+        );
     }
 }

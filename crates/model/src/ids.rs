@@ -187,7 +187,9 @@ impl FromStr for Uuid {
 
     fn from_str(text: &str) -> Result<Self, UuidError> {
         let error = || UuidError(text.to_owned());
-        let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| error())?;
+        let bytes = URL_SAFE_NO_PAD
+            .decode(text.trim_end_matches('='))
+            .map_err(|_| error())?;
         bytes.try_into().map(Self).map_err(|_| error())
     }
 }

@@ -95,7 +95,9 @@ impl MetadataImage {
     /// Whether the broker is registered and not fenced.
     #[must_use]
     pub fn is_active(&self, broker: NodeId) -> bool {
-        self.brokers.get(&broker).is_some_and(|registration| !registration.fenced)
+        self.brokers
+            .get(&broker)
+            .is_some_and(|registration| !registration.fenced)
     }
 
     /// An explicitly set configuration value.
@@ -137,11 +139,14 @@ impl MetadataImage {
             MetadataRecord::RegisterBroker(registration) => {
                 let next = BrokerEpoch(registration.epoch.0 + 1);
                 self.next_broker_epoch = self.next_broker_epoch.max(next);
-                self.brokers.insert(registration.id, Arc::new(registration.clone()));
+                self.brokers
+                    .insert(registration.id, Arc::new(registration.clone()));
                 delta.brokers.insert(registration.id);
             }
             MetadataRecord::UnregisterBroker { id, .. } => {
-                self.brokers.remove(id).ok_or(ReplayError::UnknownBroker(*id))?;
+                self.brokers
+                    .remove(id)
+                    .ok_or(ReplayError::UnknownBroker(*id))?;
                 delta.brokers.insert(*id);
             }
             MetadataRecord::BrokerRegistrationChange(change) => {
@@ -153,17 +158,35 @@ impl MetadataImage {
                 delta.topics_created.insert(*id);
             }
             MetadataRecord::RemoveTopic { id } => self.remove_topic(*id, delta)?,
-            MetadataRecord::Partition { topic_id, partition, registration } => {
-                let id = TopicIdPartition { topic_id: *topic_id, partition: *partition };
+            MetadataRecord::Partition {
+                topic_id,
+                partition,
+                registration,
+            } => {
+                let id = TopicIdPartition {
+                    topic_id: *topic_id,
+                    partition: *partition,
+                };
                 self.add_partition(id, registration)?;
                 delta.partitions.insert(id);
             }
-            MetadataRecord::PartitionChange { topic_id, partition, change } => {
-                let id = TopicIdPartition { topic_id: *topic_id, partition: *partition };
+            MetadataRecord::PartitionChange {
+                topic_id,
+                partition,
+                change,
+            } => {
+                let id = TopicIdPartition {
+                    topic_id: *topic_id,
+                    partition: *partition,
+                };
                 self.change_partition(id, change)?;
                 delta.partitions.insert(id);
             }
-            MetadataRecord::Config { resource, key, value } => {
+            MetadataRecord::Config {
+                resource,
+                key,
+                value,
+            } => {
                 self.change_config(resource, key, value.as_deref());
                 delta.configs.insert(resource.clone());
             }
@@ -181,8 +204,10 @@ impl MetadataImage {
     }
 
     fn change_broker(&mut self, change: &BrokerRegistrationChange) -> Result<(), ReplayError> {
-        let broker =
-            self.brokers.get_mut(&change.id).ok_or(ReplayError::UnknownBroker(change.id))?;
+        let broker = self
+            .brokers
+            .get_mut(&change.id)
+            .ok_or(ReplayError::UnknownBroker(change.id))?;
         let broker = Arc::make_mut(broker);
         if let Some(fenced) = change.fenced {
             broker.fenced = fenced;
@@ -202,16 +227,30 @@ impl MetadataImage {
         }
         self.topic_ids.insert(name.clone(), id);
         let partitions = OrdMap::new();
-        self.topics.insert(id, TopicImage { name: name.clone(), id, partitions });
+        self.topics.insert(
+            id,
+            TopicImage {
+                name: name.clone(),
+                id,
+                partitions,
+            },
+        );
         Ok(())
     }
 
     fn remove_topic(&mut self, id: TopicId, delta: &mut MetadataDelta) -> Result<(), ReplayError> {
-        let topic = self.topics.remove(&id).ok_or(ReplayError::UnknownTopic(id))?;
+        let topic = self
+            .topics
+            .remove(&id)
+            .ok_or(ReplayError::UnknownTopic(id))?;
         self.topic_ids.remove(&topic.name);
-        self.configs.remove(&ConfigResource::Topic(topic.name.clone()));
+        self.configs
+            .remove(&ConfigResource::Topic(topic.name.clone()));
         for (partition, registration) in &topic.partitions {
-            let id = TopicIdPartition { topic_id: id, partition: *partition };
+            let id = TopicIdPartition {
+                topic_id: id,
+                partition: *partition,
+            };
             self.index_replicas(id, &registration.replicas, &[]);
             delta.partitions.remove(&id);
         }
@@ -224,8 +263,10 @@ impl MetadataImage {
         id: TopicIdPartition,
         registration: &PartitionRegistration,
     ) -> Result<(), ReplayError> {
-        let topic =
-            self.topics.get_mut(&id.topic_id).ok_or(ReplayError::UnknownTopic(id.topic_id))?;
+        let topic = self
+            .topics
+            .get_mut(&id.topic_id)
+            .ok_or(ReplayError::UnknownTopic(id.topic_id))?;
         let registered = Arc::new(registration.clone());
         if topic.partitions.insert(id.partition, registered).is_some() {
             return Err(ReplayError::Exists(format!("partition {id}")));
@@ -245,8 +286,11 @@ impl MetadataImage {
             .and_then(|topic| topic.partitions.get_mut(&id.partition))
             .ok_or(ReplayError::UnknownPartition(id))?;
         let registration = Arc::make_mut(registration);
-        let replicas_before =
-            change.replicas.as_ref().map(|_| registration.replicas.clone()).unwrap_or_default();
+        let replicas_before = change
+            .replicas
+            .as_ref()
+            .map(|_| registration.replicas.clone())
+            .unwrap_or_default();
         registration.apply(change);
         if let Some(replicas) = &change.replicas {
             self.index_replicas(id, &replicas_before, replicas);
@@ -299,11 +343,17 @@ impl PartitionRegistration {
         set(&mut self.isr, change.isr.as_ref());
         set(&mut self.replicas, change.replicas.as_ref());
         set(&mut self.directories, change.directories.as_ref());
-        set(&mut self.removing_replicas, change.removing_replicas.as_ref());
+        set(
+            &mut self.removing_replicas,
+            change.removing_replicas.as_ref(),
+        );
         set(&mut self.adding_replicas, change.adding_replicas.as_ref());
         set(&mut self.elr, change.elr.as_ref());
         set(&mut self.last_known_elr, change.last_known_elr.as_ref());
-        set(&mut self.leader_recovery_state, change.leader_recovery_state.as_ref());
+        set(
+            &mut self.leader_recovery_state,
+            change.leader_recovery_state.as_ref(),
+        );
         if let Some(leader) = change.leader {
             self.leader = leader;
             self.leader_epoch = self.leader_epoch.next();

@@ -52,7 +52,10 @@ impl TopicName {
         }
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if let Some(character) = name.chars().find(|c| !legal(*c)) {
-            return Err(TopicNameError::Character { name: name.to_owned(), character });
+            return Err(TopicNameError::Character {
+                name: name.to_owned(),
+                character,
+            });
         }
         if name.len() > TOPIC_NAME_LENGTH_MAX {
             return Err(TopicNameError::TooLong(name.len()));
@@ -164,10 +167,16 @@ mod tests {
     fn names_that_kafka_refuses_say_why() {
         assert_eq!(TopicName::new(""), Err(TopicNameError::Empty));
         assert_eq!(TopicName::new(".."), Err(TopicNameError::Dots));
-        assert_eq!(TopicName::new(&"x".repeat(250)), Err(TopicNameError::TooLong(250)));
+        assert_eq!(
+            TopicName::new(&"x".repeat(250)),
+            Err(TopicNameError::TooLong(250))
+        );
         assert_eq!(
             TopicName::new("a b"),
-            Err(TopicNameError::Character { name: "a b".into(), character: ' ' })
+            Err(TopicNameError::Character {
+                name: "a b".into(),
+                character: ' '
+            })
         );
     }
 }

@@ -1,0 +1,178 @@
+//! Replaying records into an image, and what a delta tells one broker to do.
+
+use std::sync::Arc;
+
+use dohle_model::batch::{CommittedBatch, MetadataBatch};
+use dohle_model::delta::MetadataDelta;
+use dohle_model::ids::{LeaderEpoch, PartitionEpoch};
+use dohle_model::image::{MetadataImage, ReplayError, Replayed};
+use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::record::{MetadataRecord, PartitionChange};
+use dohle_model::{
+    DirectoryId, MetadataOffset, NodeId, PartitionIndex, TopicId, TopicIdPartition, TopicName, Uuid,
+};
+
+const TOPIC: TopicId = TopicId(Uuid([1; 16]));
+const P0: TopicIdPartition = TopicIdPartition {
+    topic_id: TOPIC,
+    partition: PartitionIndex(0),
+};
+
+fn topic() -> MetadataRecord {
+    MetadataRecord::Topic {
+        name: TopicName::new("t").unwrap(),
+        id: TOPIC,
+    }
+}
+
+fn partition(replicas: &[i32], leader: i32) -> MetadataRecord {
+    let replicas: Vec<NodeId> = replicas.iter().copied().map(NodeId).collect();
+    MetadataRecord::Partition {
+        topic_id: TOPIC,
+        partition: PartitionIndex(0),
+        registration: PartitionRegistration {
+            directories: vec![DirectoryId::UNASSIGNED; replicas.len()],
+            isr: replicas.clone(),
+            replicas,
+            elr: vec![],
+            last_known_elr: vec![],
+            removing_replicas: vec![],
+            adding_replicas: vec![],
+            leader: NodeId::from_wire(leader),
+            leader_recovery_state: LeaderRecoveryState::Recovered,
+            leader_epoch: LeaderEpoch::ZERO,
+            partition_epoch: PartitionEpoch::ZERO,
+        },
+    }
+}
+
+fn change(change: PartitionChange) -> MetadataRecord {
+    MetadataRecord::PartitionChange {
+        topic_id: TOPIC,
+        partition: PartitionIndex(0),
+        change,
+    }
+}
+
+fn replay(image: &mut MetadataImage, records: &[MetadataRecord]) -> MetadataDelta {
+    let mut delta = MetadataDelta::default();
+    for record in records {
+        image.replay(record, &mut delta).unwrap();
+    }
+    delta
+}
+
+#[test]
+fn a_batch_planned_on_another_image_changes_nothing() {
+    let mut image = MetadataImage::default();
+    let mut delta = MetadataDelta::default();
+    let batch = MetadataBatch {
+        base: MetadataOffset(0),
+        records: Arc::from([topic()]),
+    };
+    let first = CommittedBatch {
+        offset: MetadataOffset(4),
+        batch: batch.clone(),
+    };
+    assert_eq!(
+        image.replay_batch(&first, &mut delta),
+        Ok(Replayed::Applied)
+    );
+    let second = CommittedBatch {
+        offset: MetadataOffset(5),
+        batch,
+    };
+    assert_eq!(image.replay_batch(&second, &mut delta), Ok(Replayed::Stale));
+    assert_eq!(image.offset, MetadataOffset(4));
+}
+
+#[test]
+fn a_new_leader_raises_both_epochs_and_a_new_isr_only_one() {
+    let mut image = MetadataImage::default();
+    replay(&mut image, &[topic(), partition(&[1, 2], 1)]);
+    let isr = PartitionChange {
+        isr: Some(vec![NodeId(1)]),
+        ..PartitionChange::default()
+    };
+    replay(&mut image, &[change(isr)]);
+    let registration = image.partition(&P0).unwrap();
+    assert_eq!(registration.leader_epoch, LeaderEpoch(0));
+    assert_eq!(registration.partition_epoch, PartitionEpoch(1));
+    let leader = PartitionChange {
+        leader: Some(None),
+        ..PartitionChange::default()
+    };
+    replay(&mut image, &[change(leader)]);
+    let registration = image.partition(&P0).unwrap();
+    assert_eq!(registration.leader_epoch, LeaderEpoch(1));
+    assert_eq!(registration.partition_epoch, PartitionEpoch(2));
+}
+
+#[test]
+fn a_broker_learns_what_to_lead_to_follow_and_to_delete() {
+    let before = MetadataImage::default();
+    let mut created = before.clone();
+    let delta = replay(&mut created, &[topic(), partition(&[1, 2], 1)]);
+    assert_eq!(
+        delta
+            .local_changes(NodeId(1), &before, &created)
+            .leaders
+            .len(),
+        1
+    );
+    assert_eq!(
+        delta
+            .local_changes(NodeId(2), &before, &created)
+            .followers
+            .len(),
+        1
+    );
+    assert_eq!(
+        delta.local_changes(NodeId(3), &before, &created),
+        Default::default()
+    );
+    assert_eq!(delta, MetadataDelta::between(&before, &created));
+
+    let mut moved = created.clone();
+    let to_three = PartitionChange {
+        replicas: Some(vec![NodeId(1), NodeId(3)]),
+        directories: Some(vec![DirectoryId::UNASSIGNED; 2]),
+        isr: Some(vec![NodeId(1)]),
+        ..PartitionChange::default()
+    };
+    let delta = replay(&mut moved, &[change(to_three)]);
+    assert_eq!(
+        delta
+            .local_changes(NodeId(2), &created, &moved)
+            .deletes
+            .len(),
+        1
+    );
+    assert_eq!(
+        delta
+            .local_changes(NodeId(3), &created, &moved)
+            .followers
+            .len(),
+        1
+    );
+    assert!(!moved.replicas_of.contains_key(&NodeId(2)));
+
+    let mut removed = moved.clone();
+    let delta = replay(&mut removed, &[MetadataRecord::RemoveTopic { id: TOPIC }]);
+    assert_eq!(
+        delta
+            .local_changes(NodeId(1), &moved, &removed)
+            .deletes
+            .len(),
+        1
+    );
+    assert_eq!(removed, MetadataImage::default());
+}
+
+#[test]
+fn a_record_that_does_not_fit_is_an_error() {
+    let mut image = MetadataImage::default();
+    let mut delta = MetadataDelta::default();
+    let result = image.replay(&partition(&[1], 1), &mut delta);
+    assert_eq!(result, Err(ReplayError::UnknownTopic(TOPIC)));
+}

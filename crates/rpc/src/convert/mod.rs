@@ -1,0 +1,138 @@
+//! Conversions between the messages of `proto/dohle/v1` and the types of `dohle-model`.
+//!
+//! To the wire is infallible; from the wire names the field that is wrong.
+
+mod record;
+mod snapshot;
+
+use dohle_model::ids::Uuid;
+use dohle_model::{
+    ApiError, DirectoryId, ErrorCode, MetadataOffset, NodeId, PartitionIndex, TopicId,
+    TopicIdPartition,
+};
+
+use crate::v1;
+
+pub use record::{
+    batch_from_wire, batch_to_wire, committed_from_wire, committed_to_wire, partition_from_wire,
+    partition_to_wire, record_from_wire, record_to_wire, registration_from_wire,
+    registration_to_wire, resource_from_wire, resource_to_wire,
+};
+pub use snapshot::{SnapshotBuilder, snapshot_chunks};
+
+/// A message from another node, or from the disk, that is not what this version understands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConvertError {
+    /// A field that must be there is not; or, for a oneof, holds what this version does not know.
+    #[error("{0} is missing, or of a kind that this version does not know")]
+    Missing(&'static str),
+    /// A field has a value outside its range.
+    #[error("{field} is {value}, which is not allowed")]
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A snapshot's records do not make an image.
+    #[error("snapshot does not replay: {0}")]
+    Replay(#[from] dohle_model::image::ReplayError),
+}
+
+pub(crate) fn invalid(field: &'static str, value: impl ToString) -> ConvertError {
+    ConvertError::Invalid {
+        field,
+        value: value.to_string(),
+    }
+}
+
+/// 16 bytes as an id.
+///
+/// # Errors
+/// When there are not 16 bytes.
+pub fn uuid_from_wire(field: &'static str, bytes: &[u8]) -> Result<Uuid, ConvertError> {
+    bytes
+        .try_into()
+        .map(Uuid)
+        .map_err(|_| invalid(field, format!("{} bytes", bytes.len())))
+}
+
+/// A topic's id.
+///
+/// # Errors
+/// When there are not 16 bytes.
+pub fn topic_id_from_wire(bytes: &[u8]) -> Result<TopicId, ConvertError> {
+    uuid_from_wire("topic_id", bytes).map(TopicId)
+}
+
+/// A partition's identity.
+///
+/// # Errors
+/// When the id does not have 16 bytes or the number is negative.
+pub fn partition_id_from_wire(
+    topic_id: &[u8],
+    partition: i32,
+) -> Result<TopicIdPartition, ConvertError> {
+    let index =
+        PartitionIndex::from_wire(partition).ok_or_else(|| invalid("partition", partition))?;
+    Ok(TopicIdPartition {
+        topic_id: topic_id_from_wire(topic_id)?,
+        partition: index,
+    })
+}
+
+/// An id's bytes.
+#[must_use]
+pub fn uuid_to_wire(id: Uuid) -> bytes::Bytes {
+    bytes::Bytes::copy_from_slice(&id.0)
+}
+
+pub(crate) fn nodes_to_wire(nodes: &[NodeId]) -> Vec<i32> {
+    nodes.iter().map(|node| node.0).collect()
+}
+
+pub(crate) fn nodes_from_wire(nodes: &[i32]) -> Vec<NodeId> {
+    nodes.iter().copied().map(NodeId).collect()
+}
+
+pub(crate) fn directories_to_wire(ids: &[DirectoryId]) -> Vec<bytes::Bytes> {
+    ids.iter().map(|id| uuid_to_wire(id.0)).collect()
+}
+
+pub(crate) fn directories_from_wire(
+    ids: &[bytes::Bytes],
+) -> Result<Vec<DirectoryId>, ConvertError> {
+    ids.iter()
+        .map(|id| uuid_from_wire("directory", id).map(DirectoryId))
+        .collect()
+}
+
+/// An outcome; `None` is success.
+#[must_use]
+pub fn outcome_to_wire(error: Option<&ApiError>) -> v1::Outcome {
+    error.map_or_else(v1::Outcome::default, |error| v1::Outcome {
+        code: i32::from(error.code.code()),
+        message: error.message.clone(),
+    })
+}
+
+/// An outcome; a missing one is success, an unknown code becomes UNKNOWN_SERVER_ERROR with its text.
+///
+/// # Errors
+/// The outcome's own error.
+pub fn outcome_from_wire(outcome: Option<&v1::Outcome>) -> Result<(), ApiError> {
+    match outcome {
+        Some(outcome) if outcome.code != 0 => {
+            let code = i16::try_from(outcome.code)
+                .ok()
+                .and_then(ErrorCode::from_code);
+            let code = code.unwrap_or(ErrorCode::UnknownServerError);
+            Err(code.because(outcome.message.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn offset_from_wire(offset: u64) -> MetadataOffset {
+    MetadataOffset(offset)
+}

@@ -1,0 +1,113 @@
+//! An image as a sequence of records in bounded chunks, and back.
+
+use dohle_model::delta::MetadataDelta;
+use dohle_model::ids::{BrokerEpoch, ProducerId};
+use dohle_model::image::MetadataImage;
+use dohle_model::record::MetadataRecord;
+
+use super::{ConvertError, offset_from_wire, record_from_wire, record_to_wire};
+use crate::v1;
+
+/// Records in one chunk, so that no message grows with the cluster.
+const CHUNK_RECORDS: usize = 1000;
+
+/// The chunks of a snapshot: the header alone first, then records. Lazy: a chunk is made when it is
+/// asked for.
+pub fn snapshot_chunks(image: &MetadataImage) -> impl Iterator<Item = v1::SnapshotChunk> + '_ {
+    let header = v1::SnapshotHeader {
+        offset: image.offset.0,
+        next_broker_epoch: image.next_broker_epoch.0,
+        next_producer_id: image.next_producer_id.0,
+    };
+    let first = v1::SnapshotChunk {
+        header: Some(header),
+        records: Vec::new(),
+    };
+    let mut records = records(image)
+        .map(|record| record_to_wire(&record))
+        .peekable();
+    let rest = std::iter::from_fn(move || {
+        records.peek()?;
+        let records = records.by_ref().take(CHUNK_RECORDS).collect();
+        Some(v1::SnapshotChunk {
+            header: None,
+            records,
+        })
+    });
+    std::iter::once(first).chain(rest)
+}
+
+fn records(image: &MetadataImage) -> impl Iterator<Item = MetadataRecord> + '_ {
+    let features = image
+        .features
+        .iter()
+        .map(|(name, level)| MetadataRecord::FeatureLevel {
+            name: name.clone(),
+            level: *level,
+        });
+    let brokers = image
+        .brokers
+        .values()
+        .map(|broker| MetadataRecord::RegisterBroker(broker.as_ref().clone()));
+    let topics =
+        image.topics.values().flat_map(|topic| {
+            let begin = MetadataRecord::Topic {
+                name: topic.name.clone(),
+                id: topic.id,
+            };
+            let partitions = topic.partitions.iter().map(|(partition, registration)| {
+                MetadataRecord::Partition {
+                    topic_id: topic.id,
+                    partition: *partition,
+                    registration: registration.as_ref().clone(),
+                }
+            });
+            std::iter::once(begin).chain(partitions)
+        });
+    let configs = image.configs.iter().flat_map(|(resource, entries)| {
+        entries.iter().map(|(key, value)| MetadataRecord::Config {
+            resource: resource.clone(),
+            key: key.clone(),
+            value: Some(value.clone()),
+        })
+    });
+    features.chain(brokers).chain(topics).chain(configs)
+}
+
+/// Collects the chunks of a snapshot into an image.
+#[derive(Debug, Default)]
+pub struct SnapshotBuilder {
+    image: MetadataImage,
+    header: Option<v1::SnapshotHeader>,
+}
+
+impl SnapshotBuilder {
+    /// Adds the next chunk.
+    ///
+    /// # Errors
+    /// When a record is not understood or does not replay.
+    pub fn add(&mut self, chunk: &v1::SnapshotChunk) -> Result<(), ConvertError> {
+        if chunk.header.is_some() {
+            self.header = chunk.header;
+        }
+        let mut delta = MetadataDelta::default();
+        for record in &chunk.records {
+            self.image.replay(&record_from_wire(record)?, &mut delta)?;
+        }
+        Ok(())
+    }
+
+    /// The image, after the last chunk.
+    ///
+    /// # Errors
+    /// When no chunk had the header.
+    pub fn finish(mut self) -> Result<MetadataImage, ConvertError> {
+        let header = self
+            .header
+            .ok_or(ConvertError::Missing("snapshot header"))?;
+        self.image.offset = offset_from_wire(header.offset);
+        self.image.next_broker_epoch = BrokerEpoch(header.next_broker_epoch);
+        self.image.next_producer_id = ProducerId(header.next_producer_id);
+        Ok(self.image)
+    }
+}
