@@ -47,8 +47,7 @@ async function main() {
   }
   await configs(admin)
   await produce()
-  await offsets(admin)
-  await fetchBack()
+  await fetchBack(await offsets(admin))
   await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '500' }] })
   const [first] = (await admin.fetchTopicOffsets(topic)).filter(o => o.partition === 0)
   console.log('records deleted: low', first.low, 'high', first.high)
@@ -121,19 +120,20 @@ async function offsets(admin) {
   }
   const byTime = await admin.fetchTopicOffsetsByTimestamp(topic, Date.now() + 3_600_000)
   console.log('offsets by a later time', byTime.map(o => o.offset).sort().join(' '))
+  return new Map(found.map(o => [o.partition, Number(o.high)]))
 }
 
-async function fetchBack() {
+async function fetchBack(ends) {
   const symbol = Object.getOwnPropertySymbols(kafka).find(s => String(s).includes('createCluster'))
   const cluster = kafka[symbol]({ metadataMaxAge: 1000, allowAutoTopicCreation: false, maxInFlightRequests: 1 })
   await cluster.connect()
   await cluster.addTargetTopic(topic)
   await cluster.refreshMetadata()
   const values = {}
-  for (let partition = 0; partition < partitions; partition++) {
+  for (const [partition, end] of ends) {
     const [nodeId] = Object.keys(cluster.findLeaderForPartitions(topic, [partition]))
     const broker = await cluster.findBroker({ nodeId })
-    for (let offset = 0; offset < recordsEach; ) {
+    for (let offset = 0; offset < end; ) {
       const { responses } = await broker.fetch({
         maxWaitTime: 500,
         minBytes: 1,
