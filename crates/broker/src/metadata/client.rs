@@ -1,0 +1,368 @@
+//! Asks the active controller: one method for each rpc of `v1::Controller`.
+//!
+//! Which voter is active is found by asking. A voter that is not answers FAILED_PRECONDITION with the
+//! trailer `dohle-leader-id`; the answer moves a hint that all callers share. Every call is tried
+//! again, at another voter where that may help, until its deadline: an answer means that the active
+//! controller answered. A request whose connection broke may have been executed before it is sent
+//! again, as with Kafka's forwarding.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use dohle_model::{ApiError, ErrorCode, NodeId};
+use dohle_rpc::v1;
+use dohle_rpc::v1::controller_client::ControllerClient as Stub;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Response, Status, Streaming};
+
+/// The trailer with which a voter names the active controller.
+pub const LEADER_ID_TRAILER: &str = "dohle-leader-id";
+
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+const BACKOFF_FIRST: Duration = Duration::from_millis(5);
+const BACKOFF_LAST: Duration = Duration::from_millis(100);
+const WINDOW_BYTES: u32 = 16 << 20;
+const MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// Heartbeats that may wait to be sent.
+const SESSION_QUEUE: usize = 16;
+
+/// A voter's address on its CONTROLLER listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voter {
+    /// Its node id; `None` when only an address is known (`controller.quorum.bootstrap.servers`).
+    pub id: Option<NodeId>,
+    /// Host name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl fmt::Display for Voter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(id) = self.id {
+            write!(f, "{id}@")?;
+        }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// The voters, as configured.
+pub type Quorum = Vec<Voter>;
+
+/// Why the active controller gave no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ControllerError {
+    /// No voter gave an answer before the deadline.
+    #[error("no active controller answered in time; last seen: {last}")]
+    TimedOut {
+        /// What the last attempt met.
+        last: String,
+    },
+    /// The active controller refused the call itself.
+    #[error("the active controller refused the request: {0}")]
+    Refused(String),
+    /// A voter's address cannot be used.
+    #[error("{voter} is not an address: {reason}")]
+    Address {
+        /// The voter.
+        voter: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl From<ControllerError> for ApiError {
+    fn from(error: ControllerError) -> Self {
+        let code = match &error {
+            ControllerError::TimedOut { .. } => ErrorCode::RequestTimedOut,
+            ControllerError::Refused(_) | ControllerError::Address { .. } => {
+                ErrorCode::UnknownServerError
+            }
+        };
+        code.because(error.to_string())
+    }
+}
+
+/// A stream of heartbeats to the active controller and of its answers.
+pub(super) struct SessionStream {
+    pub requests: mpsc::Sender<v1::SessionRequest>,
+    pub responses: Streaming<v1::SessionResponse>,
+}
+
+/// Asks the active controller. Connections are made when they are first needed and shared.
+pub struct ControllerClient {
+    voters: Vec<(Voter, Channel)>,
+    /// Index of the voter that was last known to be active.
+    active: Mutex<Option<usize>>,
+}
+
+impl fmt::Debug for ControllerClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let voters: Vec<String> = self
+            .voters
+            .iter()
+            .map(|(voter, _)| voter.to_string())
+            .collect();
+        f.debug_struct("ControllerClient")
+            .field("voters", &voters)
+            .finish_non_exhaustive()
+    }
+}
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident($request:ident) -> $response:ident;)*) => {
+        impl ControllerClient {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// When the deadline comes before an answer, or the call itself is refused.
+                pub async fn $name(
+                    &self,
+                    request: v1::$request,
+                    deadline: Instant,
+                ) -> Result<v1::$response, ControllerError> {
+                    let attempt = |mut stub: Stub<Channel>| {
+                        let request = request.clone();
+                        async move { stub.$name(request).await.map(Response::into_inner) }
+                    };
+                    self.call(deadline, attempt).await
+                }
+            )*
+        }
+    };
+}
+
+calls! {
+    /// Proposes new ISRs for partitions that this broker leads (KIP-497).
+    alter_partition(AlterPartitionRequest) -> AlterPartitionResponse;
+    /// Tells which log directory holds a replica (KIP-858).
+    assign_replicas_to_dirs(AssignReplicasToDirsRequest) -> AssignReplicasToDirsResponse;
+    /// Gets a block of producer ids (KIP-730).
+    allocate_producer_ids(AllocateProducerIdsRequest) -> AllocateProducerIdsResponse;
+    /// Creates topics.
+    create_topics(CreateTopicsRequest) -> CreateTopicsResponse;
+    /// Deletes topics.
+    delete_topics(DeleteTopicsRequest) -> DeleteTopicsResponse;
+    /// Adds partitions to topics.
+    create_partitions(CreatePartitionsRequest) -> CreatePartitionsResponse;
+    /// Changes dynamic configuration.
+    alter_configs(AlterConfigsRequest) -> AlterConfigsResponse;
+    /// Elects leaders.
+    elect_leaders(ElectLeadersRequest) -> ElectLeadersResponse;
+    /// Starts or cancels reassignments (KIP-455).
+    alter_partition_reassignments(AlterPartitionReassignmentsRequest)
+        -> AlterPartitionReassignmentsResponse;
+    /// Forgets a broker.
+    unregister_broker(UnregisterBrokerRequest) -> UnregisterBrokerResponse;
+    /// Describes the quorum (KIP-595).
+    describe_quorum(DescribeQuorumRequest) -> DescribeQuorumResponse;
+}
+
+impl ControllerClient {
+    /// A client of these voters. Must be made inside a tokio runtime; connects to nobody yet.
+    ///
+    /// # Errors
+    /// When a voter's host and port do not make an address.
+    pub fn new(voters: Quorum) -> Result<Self, ControllerError> {
+        let connect = |voter: Voter| {
+            let channel = channel(&voter)?;
+            Ok((voter, channel))
+        };
+        let voters = voters
+            .into_iter()
+            .map(connect)
+            .collect::<Result<_, ControllerError>>()?;
+        Ok(Self {
+            voters,
+            active: Mutex::new(None),
+        })
+    }
+
+    /// The voter that last answered as active controller, if its id is known.
+    #[must_use]
+    pub fn active_controller(&self) -> Option<NodeId> {
+        let active = *self.active.lock();
+        active.and_then(|index| self.voters[index].0.id)
+    }
+
+    /// The voters.
+    pub fn voters(&self) -> impl Iterator<Item = &Voter> {
+        self.voters.iter().map(|(voter, _)| voter)
+    }
+
+    pub(super) async fn watch_metadata(
+        &self,
+        request: v1::WatchMetadataRequest,
+        deadline: Instant,
+    ) -> Result<Streaming<v1::MetadataEvent>, ControllerError> {
+        let attempt = |mut stub: Stub<Channel>| {
+            let request = request.clone();
+            async move { stub.watch_metadata(request).await.map(Response::into_inner) }
+        };
+        self.call(deadline, attempt).await
+    }
+
+    pub(super) async fn session(
+        &self,
+        register: v1::SessionRegister,
+        deadline: Instant,
+    ) -> Result<SessionStream, ControllerError> {
+        let attempt = |mut stub: Stub<Channel>| {
+            let message = v1::session_request::Message::Register(register.clone());
+            let first = v1::SessionRequest {
+                message: Some(message),
+            };
+            async move {
+                let (requests, receiver) = mpsc::channel(SESSION_QUEUE);
+                let sent = requests.try_send(first);
+                assert!(sent.is_ok(), "a new queue has room for its first message");
+                let responses = stub
+                    .session(ReceiverStream::new(receiver))
+                    .await?
+                    .into_inner();
+                Ok(SessionStream {
+                    requests,
+                    responses,
+                })
+            }
+        };
+        self.call(deadline, attempt).await
+    }
+
+    /// Takes note that a stream ended with `status`, so that the next call does not begin at a voter
+    /// that is gone or no longer active.
+    pub(super) fn on_stream_broken(&self, status: &Status) {
+        *self.active.lock() = self.leader_named_by(status);
+    }
+
+    async fn call<T, F>(
+        &self,
+        deadline: Instant,
+        attempt: impl Fn(Stub<Channel>) -> F,
+    ) -> Result<T, ControllerError>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let mut next = 0;
+        let mut backoff = BACKOFF_FIRST;
+        let mut last = String::from("no voter was asked");
+        for tries in 1.. {
+            let index = self.active.lock().unwrap_or(next % self.voters.len());
+            let (voter, channel) = &self.voters[index];
+            let stub = Stub::new(channel.clone())
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX);
+            let Ok(outcome) = timeout_at(deadline, attempt(stub)).await else {
+                self.forget(index);
+                return Err(ControllerError::TimedOut {
+                    last: format!("{voter} is silent"),
+                });
+            };
+            match outcome {
+                Ok(answer) => {
+                    *self.active.lock() = Some(index);
+                    return Ok(answer);
+                }
+                Err(status) if is_final(&status) => {
+                    return Err(ControllerError::Refused(status.message().to_owned()));
+                }
+                Err(status) => {
+                    last = format!("{voter}: {}", describe(&status));
+                    next = index + 1;
+                    *self.active.lock() = self.leader_named_by(&status).filter(|at| *at != index);
+                }
+            }
+            if tries % self.voters.len() == 0 {
+                if Instant::now() + backoff >= deadline {
+                    break;
+                }
+                sleep(backoff).await;
+                backoff = (backoff * 2).min(BACKOFF_LAST);
+            }
+        }
+        Err(ControllerError::TimedOut { last })
+    }
+
+    fn forget(&self, index: usize) {
+        let mut active = self.active.lock();
+        if *active == Some(index) {
+            *active = None;
+        }
+    }
+
+    fn leader_named_by(&self, status: &Status) -> Option<usize> {
+        let id: i32 = status
+            .metadata()
+            .get(LEADER_ID_TRAILER)?
+            .to_str()
+            .ok()?
+            .parse()
+            .ok()?;
+        self.voters
+            .iter()
+            .position(|(voter, _)| voter.id == Some(NodeId(id)))
+    }
+}
+
+fn channel(voter: &Voter) -> Result<Channel, ControllerError> {
+    let address = Voter {
+        id: None,
+        ..voter.clone()
+    };
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| {
+        ControllerError::Address {
+            voter: voter.to_string(),
+            reason: error.to_string(),
+        }
+    })?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(false)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .connect_lazy())
+}
+
+/// Whether asking again, here or elsewhere, would be answered in the same way.
+fn is_final(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::InvalidArgument
+            | Code::NotFound
+            | Code::PermissionDenied
+            | Code::Unauthenticated
+            | Code::Unimplemented
+            | Code::OutOfRange
+            | Code::DataLoss
+    )
+}
+
+/// The innermost cause, where tonic says only "transport error".
+fn describe(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        text = error.to_string();
+        source = error.source();
+    }
+    if text.is_empty() {
+        status.code().to_string()
+    } else {
+        text
+    }
+}

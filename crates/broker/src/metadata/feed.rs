@@ -1,0 +1,248 @@
+//! Follows the committed metadata: WatchMetadata → replay → local replicas → published image.
+//!
+//! Invariant: one task owns the image. Records reach the image in order and once; a change reaches
+//! the local replicas before the image is published. The first change is withheld until the image
+//! holds this process's own registration, so it is one change that covers everything from before the
+//! start of the process.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_model::delta::{LocalChanges, MetadataDelta};
+use dohle_model::image::{MetadataImage, ReplayError};
+use dohle_model::{IncarnationId, NodeId};
+use dohle_rpc::convert::{self, ConvertError, SnapshotBuilder};
+use dohle_rpc::v1;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tonic::Streaming;
+
+use super::cache::MetadataCache;
+use super::client::{ControllerClient, ControllerError};
+
+/// How long one search for the active controller may take before it is reported and begun again.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One step from an image to the next, as this broker sees it.
+#[derive(Debug, Clone)]
+pub struct MetadataChange {
+    /// The image before; empty for the first change after the start of the process.
+    pub before: Arc<MetadataImage>,
+    /// The image after; not yet published.
+    pub after: Arc<MetadataImage>,
+    /// What differs: brokers' endpoints and configurations are here.
+    pub delta: MetadataDelta,
+    /// What differs in the replicas of this broker.
+    pub local: LocalChanges,
+    /// Whether this is the first change of the process. It names every replica that this broker
+    /// has; what is on disk beyond them is stray.
+    pub is_first: bool,
+}
+
+/// Carries out what metadata says about the replicas of this broker.
+pub trait LocalReplicas: Send + Sync + 'static {
+    /// Follows a change. Changes arrive one at a time and in order; the next waits for this, and so
+    /// does everybody who waits for the image. Work on disk belongs on a thread that may block.
+    /// A replica that fails takes its directory offline; it does not fail the change.
+    fn apply(&self, change: &MetadataChange) -> impl Future<Output = ()> + Send;
+}
+
+/// Whose feed it is.
+#[derive(Debug, Clone)]
+pub struct FeedConfig {
+    /// The cluster's id, which the controller compares with its own.
+    pub cluster_id: String,
+    /// This broker.
+    pub node: NodeId,
+    /// This run of its process; the first change waits for its registration.
+    pub incarnation: IncarnationId,
+}
+
+/// The feed cannot go on; the node must stop.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum FeedError {
+    /// A committed record does not fit the image: the log, or this node's state, is damaged.
+    #[error("metadata cannot be replayed: {0}")]
+    Replay(#[from] ReplayError),
+    /// A record that this version does not know, from a newer one.
+    #[error("metadata is not understood: {0}; run the version of the active controller")]
+    Convert(#[from] ConvertError),
+    /// The controller refused the broker, for example because it is of another cluster.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// The feed. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Feed {
+    failed: watch::Receiver<Option<FeedError>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Feed {
+    /// Starts to follow, from the empty image.
+    #[must_use]
+    pub fn start<R: LocalReplicas>(
+        config: FeedConfig,
+        client: Arc<ControllerClient>,
+        cache: Arc<MetadataCache>,
+        replicas: Arc<R>,
+    ) -> Self {
+        let (sender, failed) = watch::channel(None);
+        let follower = Follower {
+            published: cache.image(),
+            image: MetadataImage::clone(&cache.image()),
+            delta: MetadataDelta::default(),
+            snapshot: None,
+            is_first: true,
+            config,
+            client,
+            cache,
+            replicas,
+        };
+        let task = tokio::spawn(async move {
+            let error = follower.run().await;
+            tracing::error!("{error}");
+            sender.send_replace(Some(error));
+        });
+        Self { failed, task }
+    }
+
+    /// Waits until the feed cannot go on; the node must then stop.
+    pub async fn failed(&self) -> FeedError {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(error) => error.clone().unwrap_or_else(task_ended),
+            Err(_) => task_ended(),
+        }
+    }
+}
+
+fn task_ended() -> FeedError {
+    FeedError::Refused("the metadata feed's task ended".to_owned())
+}
+
+struct Follower<R> {
+    config: FeedConfig,
+    client: Arc<ControllerClient>,
+    cache: Arc<MetadataCache>,
+    replicas: Arc<R>,
+    published: Arc<MetadataImage>,
+    /// What was replayed so far; ahead of `published` only inside a step and before the first.
+    image: MetadataImage,
+    /// What differs between `published` and `image`.
+    delta: MetadataDelta,
+    snapshot: Option<SnapshotBuilder>,
+    is_first: bool,
+}
+
+impl<R: LocalReplicas> Follower<R> {
+    async fn run(mut self) -> FeedError {
+        loop {
+            let request = v1::WatchMetadataRequest {
+                cluster_id: self.config.cluster_id.clone(),
+                node_id: self.config.node.0,
+                after_offset: self.image.offset.0,
+            };
+            let deadline = Instant::now() + OPEN_TIMEOUT;
+            match self.client.watch_metadata(request, deadline).await {
+                Ok(events) => {
+                    if let Err(error) = self.follow(events).await {
+                        return error;
+                    }
+                }
+                Err(ControllerError::TimedOut { last }) => {
+                    tracing::warn!(node = %self.config.node, %last, "no metadata to follow");
+                }
+                Err(error) => return FeedError::Refused(error.to_string()),
+            }
+        }
+    }
+
+    /// Until the stream breaks.
+    async fn follow(&mut self, mut events: Streaming<v1::MetadataEvent>) -> Result<(), FeedError> {
+        self.snapshot = None;
+        loop {
+            match events.message().await {
+                Ok(Some(event)) => {
+                    if self.replay(event)? {
+                        self.step().await;
+                    }
+                }
+                Ok(None) => return Ok(()),
+                Err(status) => {
+                    self.client.on_stream_broken(&status);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Replays one event; tells whether the image is at the end of a step.
+    fn replay(&mut self, event: v1::MetadataEvent) -> Result<bool, FeedError> {
+        use v1::metadata_event::Event;
+        match event.event.ok_or(ConvertError::Missing("metadata event"))? {
+            Event::Snapshot(chunk) => {
+                self.snapshot.get_or_insert_default().add(&chunk)?;
+                Ok(false)
+            }
+            Event::SnapshotEnd(_) => {
+                let image = self.snapshot.take().unwrap_or_default().finish()?;
+                // An older one comes from a controller that is itself behind: wait for batches.
+                if image.offset >= self.image.offset {
+                    self.delta = MetadataDelta::between(&self.published, &image);
+                    self.image = image;
+                }
+                Ok(true)
+            }
+            Event::Batches(batches) => {
+                for committed in &batches.batches {
+                    let committed = convert::committed_from_wire(committed)?;
+                    if committed.offset > self.image.offset {
+                        self.image.replay_batch(&committed, &mut self.delta)?;
+                    }
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Takes the local replicas and then everybody else from the published image to the new one.
+    async fn step(&mut self) {
+        if self.image.offset == self.published.offset {
+            return;
+        }
+        if self.is_first && !self.is_registered() {
+            return;
+        }
+        let after = Arc::new(self.image.clone());
+        let delta = std::mem::take(&mut self.delta);
+        let before = Arc::clone(&self.published);
+        let local = delta.local_changes(self.config.node, &before, &after);
+        let after_published = Arc::clone(&after);
+        let change = MetadataChange {
+            before,
+            after,
+            delta,
+            local,
+            is_first: self.is_first,
+        };
+        self.replicas.apply(&change).await;
+        self.is_first = false;
+        self.published = Arc::clone(&after_published);
+        self.cache.publish(after_published);
+    }
+
+    fn is_registered(&self) -> bool {
+        let broker = self.image.brokers.get(&self.config.node);
+        broker.is_some_and(|broker| broker.incarnation == self.config.incarnation)
+    }
+}

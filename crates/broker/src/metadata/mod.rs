@@ -1,0 +1,15 @@
+//! The broker's side of the metadata quorum: what it knows ([`MetadataCache`]), whom it asks
+//! ([`ControllerClient`]), how it stays registered ([`Session`]) and how it learns ([`Feed`]).
+//!
+//! Invariant: an image is published only after the local replicas follow it, so whoever waited for
+//! an offset may use the replicas that the offset created.
+
+mod cache;
+mod client;
+mod feed;
+mod session;
+
+pub use cache::{MetadataCache, NotReached};
+pub use client::{ControllerClient, ControllerError, Quorum, Voter};
+pub use feed::{Feed, FeedConfig, FeedError, LocalReplicas, MetadataChange};
+pub use session::{Session, SessionConfig, SessionError, SessionState};

@@ -1,0 +1,355 @@
+//! The broker's session with the active controller: it registers, sends heartbeats, and moves to the
+//! next active controller when the stream breaks.
+//!
+//! Invariant: one process has one incarnation. It registers once; later controllers are told the epoch
+//! that it holds, so nothing is fenced because the controller changed.
+//!
+//! ```text
+//! Registering ──epoch──▶ Fenced ──metadata caught up──▶ Active ──shutdown──▶ Draining ──▶ Drained
+//!      ▲                                                   │ stream breaks: the next controller
+//!      └───────────────────────────────────────────────────┘ is told the epoch
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_model::record::BrokerRegistration;
+use dohle_model::{BrokerEpoch, DirectoryId, ErrorCode};
+use dohle_rpc::{convert, v1};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::cache::MetadataCache;
+use super::client::{ControllerClient, ControllerError, SessionStream};
+
+/// How long one search for the active controller may take before it is reported and begun again.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Until the controller has told its own.
+const FIRST_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What a session registers.
+#[derive(Debug, Clone)]
+pub struct SessionConfig {
+    /// The cluster's id, which the controller compares with its own.
+    pub cluster_id: String,
+    /// The broker; `epoch`, `fenced` and `in_controlled_shutdown` are the controller's to set.
+    pub registration: BrokerRegistration,
+}
+
+/// What the controller last said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionState {
+    /// The epoch of the registration; `None` until the broker is registered.
+    pub broker_epoch: Option<BrokerEpoch>,
+    /// Whether the broker is fenced; so it is until it was told otherwise.
+    pub fenced: bool,
+    /// Nothing is led any more: the broker may stop.
+    pub should_shutdown: bool,
+    /// Set when the controller refused this broker for good; the node must stop.
+    pub refused: Option<SessionError>,
+}
+
+/// The controller refused this broker, and would again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the active controller refused to register broker {broker}: {message} ({code})")]
+pub struct SessionError {
+    /// The broker.
+    pub broker: i32,
+    /// Kafka's code.
+    pub code: ErrorCode,
+    /// The controller's words.
+    pub message: String,
+}
+
+impl Default for SessionState {
+    fn default() -> Self {
+        Self {
+            broker_epoch: None,
+            fenced: true,
+            should_shutdown: false,
+            refused: None,
+        }
+    }
+}
+
+/// What the rest of the broker asks of its session.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Wishes {
+    shutdown: bool,
+    offline_log_dirs: Vec<DirectoryId>,
+}
+
+/// The session. It ends when this is dropped; the controller fences the broker at once.
+#[derive(Debug)]
+pub struct Session {
+    state: watch::Receiver<SessionState>,
+    wishes: watch::Sender<Wishes>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Session {
+    /// Starts to register and goes on for as long as the process runs.
+    #[must_use]
+    pub fn start(
+        config: SessionConfig,
+        client: Arc<ControllerClient>,
+        cache: Arc<MetadataCache>,
+    ) -> Self {
+        let (state_sender, state) = watch::channel(SessionState::default());
+        let (wishes, wishes_receiver) = watch::channel(Wishes::default());
+        let images = cache.subscribe();
+        let runner = Runner {
+            config,
+            client,
+            cache,
+            images,
+            state: state_sender,
+            wishes: wishes_receiver,
+        };
+        let task = tokio::spawn(runner.run());
+        Self {
+            state,
+            wishes,
+            task,
+        }
+    }
+
+    /// What the controller last said.
+    #[must_use]
+    pub fn state(&self) -> SessionState {
+        self.state.borrow().clone()
+    }
+
+    /// The epoch of the registration; `None` until the broker is registered.
+    #[must_use]
+    pub fn broker_epoch(&self) -> Option<BrokerEpoch> {
+        self.state.borrow().broker_epoch
+    }
+
+    /// Follows the state.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<SessionState> {
+        self.state.clone()
+    }
+
+    /// Waits until the broker is registered and unfenced.
+    ///
+    /// # Errors
+    /// When the controller refuses the broker.
+    pub async fn unfenced(&self) -> Result<BrokerEpoch, SessionError> {
+        let mut state = self.state.clone();
+        let ready = |state: &SessionState| {
+            state.refused.is_some() || (state.broker_epoch.is_some() && !state.fenced)
+        };
+        // The task holds the sender until this session is dropped, or it has set `refused`.
+        if let Ok(state) = state.wait_for(ready).await
+            && let (None, Some(epoch)) = (&state.refused, state.broker_epoch)
+        {
+            return Ok(epoch);
+        }
+        Err(self.refusal())
+    }
+
+    /// Waits until the controller refuses this broker for good; the node must then stop.
+    pub async fn refused(&self) -> SessionError {
+        let mut state = self.state.clone();
+        match state.wait_for(|state| state.refused.is_some()).await {
+            Ok(_) | Err(_) => self.refusal(),
+        }
+    }
+
+    fn refusal(&self) -> SessionError {
+        self.state
+            .borrow()
+            .refused
+            .clone()
+            .unwrap_or_else(|| SessionError {
+                broker: -1,
+                code: ErrorCode::UnknownServerError,
+                message: "the session's task ended".to_owned(),
+            })
+    }
+
+    /// Tells the controller which log directories have failed, all of them so far.
+    pub fn report_offline_log_dirs(&self, failed: Vec<DirectoryId>) {
+        self.wishes
+            .send_modify(|wishes| wishes.offline_log_dirs = failed);
+    }
+
+    /// Asks for a controlled shutdown: leaderships move away, and then this returns true. False when
+    /// the deadline comes first or the broker was never registered; stopping is then not clean.
+    pub async fn shutdown(&self, deadline: Instant) -> bool {
+        if self.broker_epoch().is_none() {
+            return false;
+        }
+        self.wishes.send_modify(|wishes| wishes.shutdown = true);
+        let mut state = self.state.clone();
+        let done = state.wait_for(|state| state.should_shutdown || state.refused.is_some());
+        matches!(timeout_at(deadline, done).await, Ok(Ok(state)) if state.should_shutdown)
+    }
+}
+
+/// How a stream ended.
+enum Ended {
+    Broken,
+    Refused(SessionError),
+}
+
+/// What the session's task waits for.
+enum Event {
+    Response(Option<v1::SessionResponse>),
+    Due,
+    Wished,
+    ImageChanged,
+}
+
+struct Runner {
+    config: SessionConfig,
+    client: Arc<ControllerClient>,
+    cache: Arc<MetadataCache>,
+    images: watch::Receiver<Arc<dohle_model::image::MetadataImage>>,
+    state: watch::Sender<SessionState>,
+    wishes: watch::Receiver<Wishes>,
+}
+
+impl Runner {
+    async fn run(mut self) {
+        let broker = self.config.registration.id;
+        loop {
+            let deadline = Instant::now() + OPEN_TIMEOUT;
+            match self.client.session(self.register(), deadline).await {
+                Ok(stream) => {
+                    if let Ended::Refused(error) = self.follow(stream).await {
+                        self.refuse(error);
+                        return;
+                    }
+                    tracing::debug!(%broker, "session with the active controller ended");
+                }
+                Err(ControllerError::TimedOut { last }) => {
+                    tracing::warn!(%broker, %last, "no active controller to register with");
+                }
+                Err(error) => {
+                    let code = ErrorCode::UnknownServerError;
+                    let message = error.to_string();
+                    self.refuse(SessionError {
+                        broker: broker.0,
+                        code,
+                        message,
+                    });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn register(&self) -> v1::SessionRegister {
+        v1::SessionRegister {
+            cluster_id: self.config.cluster_id.clone(),
+            registration: Some(convert::registration_to_wire(&self.config.registration)),
+            known_epoch: BrokerEpoch::to_wire(self.state.borrow().broker_epoch),
+            metadata_offset: self.cache.image().offset.0,
+        }
+    }
+
+    fn refuse(&self, error: SessionError) {
+        tracing::error!(broker = error.broker, code = %error.code, "{error}");
+        self.state.send_modify(|state| state.refused = Some(error));
+    }
+
+    async fn follow(&mut self, mut stream: SessionStream) -> Ended {
+        let mut interval = FIRST_INTERVAL;
+        let mut due = Instant::now() + interval;
+        loop {
+            match self.next(&mut stream, due).await {
+                Event::Response(None) => return Ended::Broken,
+                Event::Response(Some(response)) => {
+                    if response.heartbeat_interval_ms > 0 {
+                        interval = Duration::from_millis(response.heartbeat_interval_ms.into());
+                        due = due.min(Instant::now() + interval);
+                    }
+                    if let Some(ended) = self.on_response(&response) {
+                        return ended;
+                    }
+                    continue;
+                }
+                Event::Due | Event::Wished | Event::ImageChanged => {}
+            }
+            let wishes = self.wishes.borrow_and_update().clone();
+            let heartbeat = v1::SessionHeartbeat {
+                metadata_offset: self.images.borrow_and_update().offset.0,
+                want_shutdown: wishes.shutdown,
+                offline_log_dirs: wishes
+                    .offline_log_dirs
+                    .iter()
+                    .map(|id| convert::uuid_to_wire(id.0))
+                    .collect(),
+            };
+            let message = v1::session_request::Message::Heartbeat(heartbeat);
+            // A full queue means a stalled connection: keep-alive will end it.
+            let sent = stream.requests.try_send(v1::SessionRequest {
+                message: Some(message),
+            });
+            if matches!(sent, Err(tokio::sync::mpsc::error::TrySendError::Closed(_))) {
+                return Ended::Broken;
+            }
+            due = Instant::now() + interval;
+        }
+    }
+
+    /// While the controller waits for this broker's metadata, each new image is told at once.
+    async fn next(&mut self, stream: &mut SessionStream, due: Instant) -> Event {
+        let hurry = {
+            let state = self.state.borrow();
+            state.fenced || (self.wishes.borrow().shutdown && !state.should_shutdown)
+        };
+        tokio::select! {
+            response = stream.responses.message() => Event::Response(match response {
+                Ok(response) => response,
+                Err(status) => {
+                    self.client.on_stream_broken(&status);
+                    None
+                }
+            }),
+            Ok(()) = self.wishes.changed() => Event::Wished,
+            Ok(()) = self.images.changed(), if hurry => Event::ImageChanged,
+            () = sleep_until(due) => Event::Due,
+        }
+    }
+
+    fn on_response(&self, response: &v1::SessionResponse) -> Option<Ended> {
+        let broker = self.config.registration.id;
+        if let Err(error) = convert::outcome_from_wire(response.outcome.as_ref()) {
+            if error.code == ErrorCode::NotController {
+                return Some(Ended::Broken);
+            }
+            let (code, message) = (error.code, error.message);
+            return Some(Ended::Refused(SessionError {
+                broker: broker.0,
+                code,
+                message,
+            }));
+        }
+        let epoch = BrokerEpoch::from_wire(response.broker_epoch);
+        self.state.send_if_modified(|state| {
+            let before = state.clone();
+            state.broker_epoch = epoch.or(state.broker_epoch);
+            state.fenced = response.is_fenced;
+            state.should_shutdown = response.should_shutdown;
+            if before.broker_epoch != state.broker_epoch {
+                tracing::info!(%broker, epoch = response.broker_epoch, "registered");
+            }
+            if before.fenced != state.fenced {
+                tracing::info!(%broker, fenced = state.fenced, "fenced state changed");
+            }
+            before != *state
+        });
+        None
+    }
+}
