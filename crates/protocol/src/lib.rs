@@ -1,1 +1,29 @@
-//! Placeholder.
+//! Kafka's wire protocol, as far as it can be had without I/O: frames, headers, the messages of each
+//! API and version, and the encoding of answers.
+//!
+//! A thin facade over the `kacrab-protocol` codec, whose message structs are used as they are
+//! ([`messages`]). What is added here: checks of frame lengths, recognition of peers that do not
+//! speak Kafka, one trait that ties a request to its response, decoding whose memory is bounded by
+//! the frame, and an encoding of fetch responses that does not copy records.
+//!
+//! Pure: no tokio, no files, no clock. It must not know brokers, partitions or metadata.
+
+pub mod fetch;
+pub mod foreign;
+pub mod frame;
+pub mod header;
+pub mod message;
+pub mod produce;
+
+/// The message structs of every API, generated from the schemas of Apache Kafka 4.3.
+pub mod messages {
+    pub use kacrab_protocol::generated::*;
+    pub use kacrab_protocol::{KafkaString, KafkaUuid, RawTaggedField};
+}
+
+pub use foreign::Foreign;
+pub use frame::{FrameError, frame_length};
+pub use header::{HeaderError, RequestHeader};
+pub use kacrab_protocol::generated::ApiKey;
+pub use kacrab_protocol::{KafkaString, KafkaUuid};
+pub use message::{DecodeError, EncodeError, Request, Response, encode_response};

@@ -1,0 +1,239 @@
+//! Encoding of a fetch response as a list of chunks: what surrounds the records is written to small
+//! buffers, the records are spliced in as they are, and the connection writes all of it in one
+//! vectored write.
+//!
+//! Invariant: the chunks together are byte for byte what the codec itself writes for the same
+//! response (a test compares them).
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kacrab_protocol::generated::ApiKey;
+use kacrab_protocol::generated::fetch_response::{
+    FetchResponseData, FetchableTopicResponse, NodeEndpoint, PartitionData,
+};
+use kacrab_protocol::primitives::{
+    write_array_length, write_compact_array_length, write_unsigned_varint,
+};
+use kacrab_protocol::{KafkaString, KafkaUuid, ProtocolError};
+
+use crate::message::{EncodeError, begin_frame, set_length};
+
+/// A fetch response whose records are lists of chunks.
+#[derive(Debug, Clone, Default)]
+pub struct FetchResponse {
+    /// 0 for success; of the request as a whole, from version 7.
+    pub error_code: i16,
+    /// 0 for none; from version 7.
+    pub session_id: i32,
+    /// The topics.
+    pub topics: Vec<FetchTopicResponse>,
+    /// Addresses of the leaders that partitions name; from version 16.
+    pub node_endpoints: Vec<NodeEndpoint>,
+}
+
+/// A topic of a [`FetchResponse`].
+#[derive(Debug, Clone)]
+pub struct FetchTopicResponse {
+    /// Its name, up to version 12.
+    pub name: KafkaString,
+    /// Its id, from version 13.
+    pub topic_id: KafkaUuid,
+    /// Its partitions.
+    pub partitions: Vec<FetchPartitionResponse>,
+}
+
+/// A partition of a [`FetchResponse`].
+#[derive(Debug, Clone, Default)]
+pub struct FetchPartitionResponse {
+    /// Everything but the records; its own `records` are not looked at.
+    pub data: PartitionData,
+    /// Record batches, in order. Never null on the wire, as Kafka answers.
+    pub records: Vec<Bytes>,
+}
+
+/// A compact array that is null, the null records before the tags, and the fixed fields of a
+/// flexible partition, which [`write_tags`] cuts off.
+const FLEXIBLE_FIXED_BYTES: usize = 4 + 2 + 8 + 8 + 8 + 1 + 4 + 1;
+
+/// The frame, length and header included, as chunks to be written one after the other.
+///
+/// # Errors
+/// When a field does not exist in this version.
+pub fn encode_fetch_response(
+    response: &FetchResponse,
+    version: i16,
+    correlation_id: i32,
+) -> Result<Vec<Bytes>, EncodeError> {
+    let flexible = version >= 12;
+    let mut out = Chunks {
+        current: BytesMut::with_capacity(512),
+        done: Vec::new(),
+        bytes: 0,
+    };
+    begin_frame(&mut out.current, ApiKey::Fetch, version, correlation_id);
+
+    // The codec writes what comes before the topics, and what comes after them.
+    let empty_topics = if flexible { 1 } else { 4 };
+    let mut head = BytesMut::new();
+    FetchResponseData {
+        error_code: response.error_code,
+        session_id: response.session_id,
+        ..FetchResponseData::default()
+    }
+    .write(&mut head, version)?;
+    let tags = usize::from(flexible);
+    let head_bytes = head.len() - empty_topics - tags;
+    out.current.extend_from_slice(&head[..head_bytes]);
+
+    write_count(&mut out.current, flexible, response.topics.len());
+    for topic in &response.topics {
+        write_topic(&mut out, topic, version)?;
+    }
+    if flexible {
+        let mut tail = BytesMut::new();
+        FetchResponseData {
+            node_endpoints: response.node_endpoints.clone(),
+            ..FetchResponseData::default()
+        }
+        .write(&mut tail, version)?;
+        out.current
+            .extend_from_slice(&tail[head_bytes + empty_topics..]);
+    }
+    Ok(out.finish())
+}
+
+fn write_topic(
+    out: &mut Chunks,
+    topic: &FetchTopicResponse,
+    version: i16,
+) -> Result<(), ProtocolError> {
+    let flexible = version >= 12;
+    let before = out.current.len();
+    FetchableTopicResponse {
+        topic: topic.name.clone(),
+        topic_id: topic.topic_id,
+        ..FetchableTopicResponse::default()
+    }
+    .write(&mut out.current, version)?;
+    // Without its empty partitions and tags.
+    let cut = if flexible { 2 } else { 4 };
+    let after = out.current.len();
+    assert!(after >= before + cut, "a topic of {} bytes", after - before);
+    out.current.truncate(after - cut);
+
+    write_count(&mut out.current, flexible, topic.partitions.len());
+    for partition in &topic.partitions {
+        write_partition(out, partition, version)?;
+    }
+    if flexible {
+        out.current.put_u8(0);
+    }
+    Ok(())
+}
+
+fn write_partition(
+    out: &mut Chunks,
+    partition: &FetchPartitionResponse,
+    version: i16,
+) -> Result<(), ProtocolError> {
+    let flexible = version >= 12;
+    let data = &partition.data;
+    PartitionData {
+        partition_index: data.partition_index,
+        error_code: data.error_code,
+        high_watermark: data.high_watermark,
+        last_stable_offset: data.last_stable_offset,
+        log_start_offset: data.log_start_offset,
+        aborted_transactions: data.aborted_transactions.clone(),
+        preferred_read_replica: data.preferred_read_replica,
+        ..PartitionData::default()
+    }
+    .write(&mut out.current, version)?;
+    // Without its null records and tags.
+    let cut = if flexible { 2 } else { 4 };
+    out.current.truncate(out.current.len() - cut);
+
+    let bytes: usize = partition.records.iter().map(Bytes::len).sum();
+    // Limited by the fetch's max bytes, far below 2 GiB.
+    if flexible {
+        write_unsigned_varint(
+            &mut out.current,
+            u32::try_from(bytes + 1).unwrap_or(u32::MAX),
+        );
+    } else {
+        out.current
+            .put_i32(i32::try_from(bytes).unwrap_or(i32::MAX));
+    }
+    for chunk in &partition.records {
+        out.splice(chunk.clone());
+    }
+    if flexible {
+        write_tags(&mut out.current, data, version)?;
+    }
+    Ok(())
+}
+
+fn write_tags(out: &mut BytesMut, data: &PartitionData, version: i16) -> Result<(), ProtocolError> {
+    let tagged = PartitionData {
+        diverging_epoch: data.diverging_epoch.clone(),
+        current_leader: data.current_leader.clone(),
+        ..PartitionData::default()
+    };
+    if tagged == PartitionData::default() {
+        out.put_u8(0);
+        return Ok(());
+    }
+    let mut whole = BytesMut::new();
+    tagged.write(&mut whole, version)?;
+    out.extend_from_slice(&whole[FLEXIBLE_FIXED_BYTES..]);
+    Ok(())
+}
+
+fn write_count(out: &mut BytesMut, flexible: bool, count: usize) {
+    let count = i32::try_from(count).unwrap_or(i32::MAX);
+    if flexible {
+        write_compact_array_length(out, count);
+    } else {
+        write_array_length(out, count);
+    }
+}
+
+/// Chunks of under this size are copied: cheaper than another entry of the vectored write.
+const SPLICE_BYTES_MIN: usize = 256;
+
+struct Chunks {
+    current: BytesMut,
+    done: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Chunks {
+    fn splice(&mut self, chunk: Bytes) {
+        if chunk.len() < SPLICE_BYTES_MIN {
+            self.current.extend_from_slice(&chunk);
+            return;
+        }
+        self.push_current();
+        self.bytes += chunk.len();
+        self.done.push(chunk);
+    }
+
+    /// Moves what was written to `done`; the first chunk stays open for the frame's length.
+    fn push_current(&mut self) {
+        if !self.current.is_empty() {
+            self.bytes += self.current.len();
+            // One allocation serves them all: `split` leaves the spare capacity behind.
+            self.done.push(self.current.split().freeze());
+        }
+    }
+
+    fn finish(mut self) -> Vec<Bytes> {
+        self.push_current();
+        let Some(first) = self.done.first_mut() else {
+            return self.done;
+        };
+        let mut patched = BytesMut::from(std::mem::take(first));
+        set_length(&mut patched, self.bytes - crate::frame::LENGTH_BYTES);
+        *first = patched.freeze();
+        self.done
+    }
+}

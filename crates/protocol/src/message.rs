@@ -1,0 +1,183 @@
+//! Requests and responses: which belongs to which, decoding within bounds, encoding with a header.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kacrab_protocol::ProtocolError;
+use kacrab_protocol::generated as wire;
+use kacrab_protocol::generated::ApiKey;
+use kacrab_protocol::version::response_header_version;
+
+use crate::produce;
+
+/// The most bytes that a request may have besides its records. Small elements grow about fortyfold
+/// when decoded, so this bounds what one hostile frame costs; 100,000 partitions fit.
+pub const STRUCTURE_BYTES_MAX: usize = 8 << 20;
+
+/// A request body that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes are not such a request.
+    #[error("its body is malformed: {0}")]
+    Malformed(#[from] ProtocolError),
+    /// More than [`STRUCTURE_BYTES_MAX`] bytes besides records.
+    #[error("it has {0} bytes besides records; at most {STRUCTURE_BYTES_MAX} are accepted")]
+    TooLarge(usize),
+}
+
+/// A response that cannot be written: a field that its version does not have, or a text over 32 KiB.
+/// An error of the broker, never of the client.
+#[derive(Debug, thiserror::Error)]
+#[error("encode a response: {0}")]
+pub struct EncodeError(#[from] ProtocolError);
+
+/// What a client sends for one API.
+pub trait Request: Sized {
+    /// The API.
+    const KEY: ApiKey;
+    /// What answers it.
+    type Response: Response;
+
+    /// Reads the body. Strings and records are slices of it, not copies.
+    ///
+    /// # Errors
+    /// When the bytes are not such a request in this version.
+    fn read(body: &mut Bytes, version: i16) -> Result<Self, ProtocolError>;
+
+    /// Reads a whole body within bounds. Bytes after it are ignored, as Kafka does.
+    ///
+    /// # Errors
+    /// When it is malformed, or larger than it can honestly be.
+    fn decode(mut body: Bytes, version: i16) -> Result<Self, DecodeError> {
+        let structure = match Self::KEY {
+            ApiKey::Produce => produce::structure_bytes(&body, version, STRUCTURE_BYTES_MAX),
+            _ => body.len(),
+        };
+        if structure > STRUCTURE_BYTES_MAX {
+            return Err(DecodeError::TooLarge(structure));
+        }
+        Ok(Self::read(&mut body, version)?)
+    }
+}
+
+/// What the broker answers for one API.
+pub trait Response: Sized {
+    /// The API.
+    const KEY: ApiKey;
+
+    /// Writes the body.
+    ///
+    /// # Errors
+    /// When a field does not exist in this version.
+    fn write(&self, out: &mut BytesMut, version: i16) -> Result<(), ProtocolError>;
+}
+
+macro_rules! apis {
+    ($($api:ident: $request:ident -> $response:ident;)*) => {
+        $(
+            impl Request for wire::$request {
+                const KEY: ApiKey = ApiKey::$api;
+                type Response = wire::$response;
+
+                fn read(body: &mut Bytes, version: i16) -> Result<Self, ProtocolError> {
+                    wire::$request::read(body, version)
+                }
+            }
+
+            impl Response for wire::$response {
+                const KEY: ApiKey = ApiKey::$api;
+
+                fn write(&self, out: &mut BytesMut, version: i16) -> Result<(), ProtocolError> {
+                    wire::$response::write(self, out, version)
+                }
+            }
+        )*
+
+        /// Decodes the body of any request and drops it: what fuzzing does.
+        ///
+        /// # Errors
+        /// When the body is malformed, or the API is none of ours (`Ok(false)`).
+        pub fn probe(key: ApiKey, version: i16, body: Bytes) -> Result<bool, DecodeError> {
+            match key {
+                $(ApiKey::$api => wire::$request::decode(body, version).map(|_| true),)*
+                _ => Ok(false),
+            }
+        }
+
+        /// The APIs whose messages have a [`Request`] and a [`Response`].
+        pub const APIS: &[ApiKey] = &[$(ApiKey::$api),*];
+    };
+}
+
+apis! {
+    Produce: ProduceRequestData -> ProduceResponseData;
+    Fetch: FetchRequestData -> FetchResponseData;
+    ListOffsets: ListOffsetsRequestData -> ListOffsetsResponseData;
+    Metadata: MetadataRequestData -> MetadataResponseData;
+    OffsetCommit: OffsetCommitRequestData -> OffsetCommitResponseData;
+    OffsetFetch: OffsetFetchRequestData -> OffsetFetchResponseData;
+    FindCoordinator: FindCoordinatorRequestData -> FindCoordinatorResponseData;
+    JoinGroup: JoinGroupRequestData -> JoinGroupResponseData;
+    Heartbeat: HeartbeatRequestData -> HeartbeatResponseData;
+    LeaveGroup: LeaveGroupRequestData -> LeaveGroupResponseData;
+    SyncGroup: SyncGroupRequestData -> SyncGroupResponseData;
+    DescribeGroups: DescribeGroupsRequestData -> DescribeGroupsResponseData;
+    ListGroups: ListGroupsRequestData -> ListGroupsResponseData;
+    ApiVersions: ApiVersionsRequestData -> ApiVersionsResponseData;
+    CreateTopics: CreateTopicsRequestData -> CreateTopicsResponseData;
+    DeleteTopics: DeleteTopicsRequestData -> DeleteTopicsResponseData;
+    DeleteRecords: DeleteRecordsRequestData -> DeleteRecordsResponseData;
+    InitProducerId: InitProducerIdRequestData -> InitProducerIdResponseData;
+    OffsetForLeaderEpoch: OffsetForLeaderEpochRequestData -> OffsetForLeaderEpochResponseData;
+    DescribeConfigs: DescribeConfigsRequestData -> DescribeConfigsResponseData;
+    AlterConfigs: AlterConfigsRequestData -> AlterConfigsResponseData;
+    DescribeLogDirs: DescribeLogDirsRequestData -> DescribeLogDirsResponseData;
+    CreatePartitions: CreatePartitionsRequestData -> CreatePartitionsResponseData;
+    DeleteGroups: DeleteGroupsRequestData -> DeleteGroupsResponseData;
+    ElectLeaders: ElectLeadersRequestData -> ElectLeadersResponseData;
+    IncrementalAlterConfigs:
+        IncrementalAlterConfigsRequestData -> IncrementalAlterConfigsResponseData;
+    AlterPartitionReassignments:
+        AlterPartitionReassignmentsRequestData -> AlterPartitionReassignmentsResponseData;
+    ListPartitionReassignments:
+        ListPartitionReassignmentsRequestData -> ListPartitionReassignmentsResponseData;
+    OffsetDelete: OffsetDeleteRequestData -> OffsetDeleteResponseData;
+    DescribeQuorum: DescribeQuorumRequestData -> DescribeQuorumResponseData;
+    DescribeCluster: DescribeClusterRequestData -> DescribeClusterResponseData;
+    DescribeProducers: DescribeProducersRequestData -> DescribeProducersResponseData;
+    UnregisterBroker: UnregisterBrokerRequestData -> UnregisterBrokerResponseData;
+    ListConfigResources: ListConfigResourcesRequestData -> ListConfigResourcesResponseData;
+    DescribeTopicPartitions:
+        DescribeTopicPartitionsRequestData -> DescribeTopicPartitionsResponseData;
+}
+
+/// A whole response frame: length, header and body.
+///
+/// # Errors
+/// When a field of the response does not exist in this version.
+pub fn encode_response<R: Response>(
+    response: &R,
+    version: i16,
+    correlation_id: i32,
+) -> Result<Bytes, EncodeError> {
+    let mut out = BytesMut::with_capacity(256);
+    begin_frame(&mut out, R::KEY, version, correlation_id);
+    response.write(&mut out, version)?;
+    let length = out.len() - crate::frame::LENGTH_BYTES;
+    set_length(&mut out, length);
+    Ok(out.freeze())
+}
+
+/// Writes a length of 0, to be set later, and the response header.
+pub(crate) fn begin_frame(out: &mut BytesMut, key: ApiKey, version: i16, correlation_id: i32) {
+    out.put_i32(0);
+    out.put_i32(correlation_id);
+    if response_header_version(key as i16, version) >= 1 {
+        // No tagged fields.
+        out.put_u8(0);
+    }
+}
+
+/// Sets the length of a frame that begins at the start of `out`.
+pub(crate) fn set_length(out: &mut BytesMut, length: usize) {
+    let length = i32::try_from(length).unwrap_or(i32::MAX);
+    out[..crate::frame::LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
+}
