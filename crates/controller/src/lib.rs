@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The metadata quorum: plan, Raft, replay.
+
+pub mod raft;

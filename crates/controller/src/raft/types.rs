@@ -41,13 +41,14 @@ openraft::declare_raft_types!(
         LeaderId = leader_id_std::LeaderId<u64, u64>,
 );
 
-pub(super) type LogId = openraft::alias::LogIdOf<Types>;
-pub(super) type Vote = openraft::alias::VoteOf<Types>;
-pub(super) type Entry = openraft::alias::EntryOf<Types>;
-pub(super) type EntryPayload = openraft::alias::EntryPayloadOf<Types>;
+type CommittedLeaderId = openraft::type_config::alias::CommittedLeaderIdOf<Types>;
+pub(super) type LogId = openraft::type_config::alias::LogIdOf<Types>;
+pub(super) type Vote = openraft::type_config::alias::VoteOf<Types>;
+pub(super) type Entry = openraft::type_config::alias::EntryOf<Types>;
+pub(super) type EntryPayload = openraft::type_config::alias::EntryPayloadOf<Types>;
 pub(super) type Membership = openraft::Membership<u64, BasicNode>;
-pub(super) type StoredMembership = openraft::alias::StoredMembershipOf<Types>;
-pub(super) type SnapshotMeta = openraft::alias::SnapshotMetaOf<Types>;
+pub(super) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<Types>;
+pub(super) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<Types>;
 
 /// A message of a peer or a record on disk that does not have the form it must have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +62,7 @@ impl From<Malformed> for tonic::Status {
 }
 
 pub(super) fn log_id(term: u64, index: u64) -> LogId {
-    LogId { leader_id: leader_id_std::CommittedLeaderId::new(term), index }
+    LogId { leader_id: CommittedLeaderId::new(term), index }
 }
 
 pub(super) fn log_id_to_proto(id: &LogId) -> v1::RaftLogId {

@@ -140,7 +140,7 @@ impl Disk {
     pub(super) fn truncate_from(&self, from: u64) -> io::Result<()> {
         let mut batch = sled::Batch::default();
         let mut ops = 0;
-        for item in self.db.range(entry_key(from, 0)..entry_range_end()).rev() {
+        for item in self.db.range(entry_key(from, 0).to_vec()..entry_range_end()).rev() {
             let (key, _) = item.map_err(sled_error)?;
             let first_of_entry = key.ends_with(&[0, 0]);
             batch.remove(key);
@@ -235,6 +235,15 @@ impl Disk {
         (self.db, self.data) = open_db(&live_dir)?;
         remove_dir(&old_dir)?;
         sync_dir(&self.parent)
+    }
+
+    /// Flips the last byte of an entry's first chunk.
+    #[cfg(test)]
+    pub(super) fn damage(&self, index: u64) {
+        let key = entry_key(index, 0);
+        let mut value = self.db.get(key).unwrap().unwrap().to_vec();
+        *value.last_mut().unwrap() ^= 1;
+        self.db.insert(key, value).unwrap();
     }
 
     fn put(&self, key: &[u8], message: &[u8]) -> io::Result<()> {

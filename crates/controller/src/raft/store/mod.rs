@@ -34,8 +34,6 @@ const ENTRY_OVERHEAD: usize = 128;
 /// Payload bytes that one AppendEntries carries, unless a single entry is larger.
 const REPLICATION_BYTES_MAX: usize = 1024 * 1024;
 
-/// The largest payload one entry can have.
-pub(super) const PAYLOAD_LEN_MAX: usize = 32 * 1024 * 1024;
 
 /// Tells the rest of the node that this one must stop, and why. The first reason stays.
 #[derive(Debug, Clone)]

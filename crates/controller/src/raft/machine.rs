@@ -1,0 +1,171 @@
+//! The replicated state machine as Raft drives it: committed entries in, snapshots in and out.
+//!
+//! Knows nothing of what the payloads mean; that is the [`StateMachine`]'s.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dohle_model::MetadataOffset;
+use futures::{Stream, StreamExt};
+use openraft::OptionalSend;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+
+use super::snapshot::{self, SnapshotFile};
+use super::types::{EntryPayload, LogId, SnapshotMeta, StoredMembership, Types};
+use super::{ApplyOutcome, SnapshotWriter, StateMachine};
+
+type RaftSnapshot = openraft::type_config::alias::SnapshotOf<Types, SnapshotFile>;
+
+fn lost() -> io::Error {
+    io::Error::other("a restore of the metadata panicked")
+}
+
+/// The application's state machine with its position and its snapshots.
+pub(super) struct Machine {
+    /// The lock is for `Sync` alone, and never contended. `None` only while a restore runs on a blocking thread, or after one panicked.
+    state: Mutex<Option<Box<dyn StateMachine>>>,
+    dir: PathBuf,
+    last_applied: Option<LogId>,
+    membership: StoredMembership,
+    bytes_since_snapshot: u64,
+    snapshot_after_bytes: u64,
+    /// Told when enough bytes were applied to deserve a snapshot.
+    snapshot_due: Arc<Notify>,
+}
+
+impl Machine {
+    pub(super) fn new(
+        state: Box<dyn StateMachine>,
+        dir: &Path,
+        snapshot_after_bytes: u64,
+        snapshot_due: Arc<Notify>,
+    ) -> Self {
+        Self {
+            state: Mutex::new(Some(state)),
+            dir: dir.to_owned(),
+            last_applied: None,
+            membership: StoredMembership::default(),
+            bytes_since_snapshot: 0,
+            snapshot_after_bytes,
+            snapshot_due,
+        }
+    }
+
+    fn state(&mut self) -> io::Result<&mut Box<dyn StateMachine>> {
+        self.state.get_mut().as_mut().ok_or_else(lost)
+    }
+
+    fn maybe_ask_for_snapshot(&mut self, bytes: usize) {
+        self.bytes_since_snapshot += bytes as u64;
+        if self.bytes_since_snapshot >= self.snapshot_after_bytes {
+            self.bytes_since_snapshot = 0;
+            self.snapshot_due.notify_one();
+        }
+    }
+}
+
+impl RaftStateMachine<Types> for Machine {
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        Ok((self.last_applied, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
+    {
+        while let Some(item) = entries.next().await {
+            let (entry, responder) = item?;
+            let outcome = match entry.payload {
+                EntryPayload::Blank => ApplyOutcome::Applied,
+                EntryPayload::Membership(membership) => {
+                    self.membership = StoredMembership::new(Some(entry.log_id), membership);
+                    ApplyOutcome::Applied
+                }
+                EntryPayload::Normal(payload) => {
+                    let offset = MetadataOffset(entry.log_id.index);
+                    let outcome = self.state()?.apply(offset, &payload.0);
+                    self.maybe_ask_for_snapshot(payload.0.len());
+                    outcome
+                }
+            };
+            self.last_applied = Some(entry.log_id);
+            if let Some(responder) = responder {
+                responder.send(outcome);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
+        self.bytes_since_snapshot = 0;
+        Builder {
+            write: Mutex::new(self.state.get_mut().as_ref().map(|state| state.snapshot())),
+            dir: self.dir.clone(),
+            meta: SnapshotMeta {
+                last_log_id: self.last_applied,
+                last_membership: self.membership.clone(),
+            },
+        }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        mut snapshot: SnapshotFile,
+    ) -> io::Result<()> {
+        let mut state = self.state.get_mut().take().ok_or_else(lost)?;
+        let offset = MetadataOffset(meta.last_log_id.map_or(0, |id| id.index));
+        let dir = self.dir.clone();
+        let (state, result) = spawn_blocking(move || {
+            // The file takes its final name before the log below it is purged.
+            let result = snapshot
+                .persist(&dir)
+                .and_then(|()| snapshot.read_body(|body| state.restore(offset, body)));
+            (state, result)
+        })
+        .await
+        .map_err(io::Error::other)?;
+        *self.state.get_mut() = Some(state);
+        result?;
+        self.last_applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        self.bytes_since_snapshot = 0;
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<RaftSnapshot>> {
+        let dir = self.dir.clone();
+        let latest =
+            spawn_blocking(move || snapshot::open_latest(&dir)).await.map_err(io::Error::other)??;
+        Ok(latest.map(|file| Snapshot { meta: file.meta.clone(), snapshot: file }))
+    }
+}
+
+/// Writes one snapshot on a blocking thread, of the state as it was when this was made.
+pub(super) struct Builder {
+    write: Mutex<Option<SnapshotWriter>>,
+    dir: PathBuf,
+    meta: SnapshotMeta,
+}
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> io::Result<RaftSnapshot> {
+        let write = self.write.get_mut().take();
+        let write = write.ok_or_else(|| io::Error::other("the snapshot was built before"))?;
+        let (dir, meta) = (self.dir.clone(), self.meta.clone());
+        let file = spawn_blocking(move || snapshot::create(&dir, &meta, write))
+            .await
+            .map_err(io::Error::other)??;
+        tracing::info!(snapshot = %file.path.display(), bytes = file.len, "metadata snapshot written");
+        Ok(Snapshot { meta: file.meta.clone(), snapshot: file })
+    }
+}

@@ -1,0 +1,301 @@
+//! The client side of the Raft RPCs: one lazily connected channel to each other voter.
+//!
+//! Heartbeats, log entries and snapshots of a peer share its connection: HTTP/2 interleaves them.
+//! Host names are resolved for every connection, so a voter that moved is found again.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::future::Future;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dohle_rpc::v1;
+use dohle_rpc::v1::raft_client::RaftClient;
+use futures::{Stream, StreamExt, stream};
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError,
+    StreamAppendResult, TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
+};
+use openraft::{BasicNode, OptionalSend};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+
+use super::snapshot::SnapshotFile;
+use super::types::{
+    LogId, Malformed, Types, Vote, entry_to_proto, log_id_from_proto, log_id_to_proto,
+    node_id_to_proto, snapshot_meta_to_proto, vote_from_proto, vote_to_proto,
+};
+use super::{PAYLOAD_LEN_MAX, quorum::NodeAddress};
+
+/// Of one message: the largest entry, with room for what surrounds it.
+pub(super) const MESSAGE_LEN_MAX: usize = PAYLOAD_LEN_MAX + 8 * 1024 * 1024;
+/// Of one piece of a snapshot.
+const CHUNK_LEN: usize = 512 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// A connection on which nothing arrives for this long is probed, and given up when the probe is
+/// not answered either. Heartbeats usually spare the probe.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+const FRAME_BYTES: u32 = 256 * 1024;
+
+type RaftSnapshot = openraft::type_config::alias::SnapshotOf<Types, SnapshotFile>;
+
+/// Makes clients; all clients of one peer share a channel.
+pub(super) struct Network {
+    pub cluster_id: String,
+    pub me: u64,
+    /// Addresses from the configuration win over those that the log remembers.
+    pub addresses: NodeAddress,
+    channels: Mutex<BTreeMap<u64, (String, Channel)>>,
+}
+
+impl Network {
+    pub(super) fn new(cluster_id: String, me: u64, addresses: NodeAddress) -> Self {
+        Self { cluster_id, me, addresses, channels: Mutex::default() }
+    }
+
+    fn channel(&self, target: u64, node: &BasicNode) -> Result<Channel, String> {
+        let address = self.addresses.get(&target).unwrap_or(&node.addr);
+        let mut channels = self.channels.lock();
+        if let Some((known, channel)) = channels.get(&target)
+            && known == address
+        {
+            return Ok(channel.clone());
+        }
+        let channel = endpoint(address)?.connect_lazy();
+        channels.insert(target, (address.clone(), channel.clone()));
+        Ok(channel)
+    }
+}
+
+fn endpoint(address: &str) -> Result<Endpoint, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| format!("{address:?} is not host:port: {error}"))?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .max_frame_size(FRAME_BYTES))
+}
+
+impl RaftNetworkFactory<Types> for Arc<Network> {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: u64, node: &BasicNode) -> Peer {
+        let client = self.channel(target, node).map(|channel| {
+            RaftClient::new(channel)
+                .max_decoding_message_size(MESSAGE_LEN_MAX)
+                .max_encoding_message_size(MESSAGE_LEN_MAX)
+        });
+        let address = v1::RaftPeer {
+            cluster_id: self.cluster_id.clone(),
+            from: node_id_to_proto(self.me),
+            to: node_id_to_proto(target),
+        };
+        Peer { client, address }
+    }
+}
+
+/// A client of one other voter.
+pub(super) struct Peer {
+    /// Or why there can be none.
+    client: Result<RaftClient<Channel>, String>,
+    address: v1::RaftPeer,
+}
+
+impl Peer {
+    fn client(&self) -> Result<RaftClient<Channel>, Unreachable<Types>> {
+        self.client.clone().map_err(Unreachable::from_string)
+    }
+
+    async fn send_vote(
+        &self,
+        request: VoteRequest<Types>,
+        pre_vote: bool,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        let request = v1::RaftVoteRequest {
+            peer: Some(self.address.clone()),
+            vote: Some(vote_to_proto(&request.vote)),
+            last_log_id: request.last_log_id.as_ref().map(log_id_to_proto),
+            pre_vote,
+            leadership_transfer: request.leadership_transfer,
+        };
+        let response = self.client()?.vote(request).await.map_err(unreachable)?.into_inner();
+        let vote = vote_from_proto(response.vote).map_err(unreachable)?;
+        let last_log_id = response.last_log_id.map(log_id_from_proto);
+        Ok(VoteResponse::new(vote, last_log_id, response.vote_granted))
+    }
+
+    async fn send_snapshot(
+        &self,
+        vote: Vote,
+        snapshot: RaftSnapshot,
+    ) -> Result<SnapshotResponse<Types>, RPCError<Types>> {
+        let header = v1::RaftSnapshotHeader {
+            peer: Some(self.address.clone()),
+            vote: Some(vote_to_proto(&vote)),
+            meta: Some(snapshot_meta_to_proto(&snapshot.meta)),
+            size_bytes: snapshot.snapshot.len,
+        };
+        let (parts_tx, parts) = mpsc::channel(2);
+        let header = v1::raft_snapshot_request::Part::Header(header);
+        let header = v1::RaftSnapshotRequest { part: Some(header) };
+        let file = snapshot.snapshot;
+        let reader = spawn_blocking(move || read_chunks(file, &parts_tx));
+        let requests = stream::once(async { header }).chain(ReceiverStream::new(parts));
+        let result = self.client()?.install_snapshot(requests).await;
+        if let Ok(Err(error)) = reader.await {
+            return Err(unreachable(format!("read of the metadata snapshot: {error}")));
+        }
+        let response = result.map_err(unreachable)?.into_inner();
+        Ok(SnapshotResponse::new(vote_from_proto(response.vote).map_err(unreachable)?))
+    }
+}
+
+/// Sends the file in chunks until the other side has all or is gone.
+fn read_chunks(
+    mut snapshot: SnapshotFile,
+    parts: &mpsc::Sender<v1::RaftSnapshotRequest>,
+) -> io::Result<()> {
+    snapshot.file.seek(SeekFrom::Start(0))?;
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK_LEN);
+        (&mut snapshot.file).take(CHUNK_LEN as u64).read_to_end(&mut chunk)?;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let part = v1::raft_snapshot_request::Part::Chunk(Bytes::from(chunk));
+        if parts.blocking_send(v1::RaftSnapshotRequest { part: Some(part) }).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Every failure backs off: an immediate retry helps with none of them.
+fn unreachable(error: impl Display) -> RPCError<Types> {
+    RPCError::Unreachable(Unreachable::from_string(error))
+}
+
+fn append_to_proto(
+    request: &AppendEntriesRequest<Types>,
+    peer: Option<v1::RaftPeer>,
+) -> v1::RaftAppendRequest {
+    v1::RaftAppendRequest {
+        peer,
+        vote: Some(vote_to_proto(&request.vote)),
+        prev_log_id: request.prev_log_id.as_ref().map(log_id_to_proto),
+        leader_commit: request.leader_commit.as_ref().map(log_id_to_proto),
+        entries: request.entries.iter().map(entry_to_proto).collect(),
+    }
+}
+
+fn append_result(response: v1::RaftAppendResponse) -> Result<StreamAppendResult<Types>, Malformed> {
+    use v1::raft_append_response::Result as Proto;
+    Ok(match response.result.ok_or(Malformed("answer to an append"))? {
+        Proto::Matched(matched) => Ok(matched.log_id.map(log_id_from_proto)),
+        Proto::Conflict(id) => Err(StreamAppendError::Conflict(log_id_from_proto(id))),
+        Proto::HigherVote(vote) => {
+            Err(StreamAppendError::HigherVote(vote_from_proto(Some(vote))?))
+        }
+    })
+}
+
+type AppendResults<'s> = BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>;
+
+impl RaftNetworkV2<Types> for Peer {
+    type SnapshotData = SnapshotFile;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        let mut results = self.stream_append(stream::iter([rpc]), option).await?;
+        match results.next().await {
+            Some(result) => result.map(AppendEntriesResponse::from),
+            None => Err(unreachable("the stream ended without an answer")),
+        }
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<'s, Result<AppendResults<'s>, RPCError<Types>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+    {
+        let mut peer = Some(self.address.clone());
+        let requests = input.map(move |request| append_to_proto(&request, peer.take()));
+        Box::pin(async move {
+            let mut client = self.client()?;
+            let responses = client.append(requests).await.map_err(unreachable)?.into_inner();
+            let results = responses.map(|response| {
+                append_result(response.map_err(unreachable)?).map_err(unreachable)
+            });
+            Ok::<AppendResults<'s>, _>(Box::pin(results))
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.send_vote(rpc, false).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.send_vote(rpc, true).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: RaftSnapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            result = self.send_snapshot(vote, snapshot) => result.map_err(StreamingError::from),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Types>,
+        _option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+        let last_log_id: Option<LogId> = request.last_log_id().copied();
+        let proto = v1::RaftTransferLeaderRequest {
+            peer: Some(self.address.clone()),
+            from_leader: Some(vote_to_proto(request.from_leader())),
+            to_node_id: node_id_to_proto(*request.to_node_id()),
+            last_log_id: last_log_id.as_ref().map(log_id_to_proto),
+        };
+        let response =
+            self.client()?.transfer_leader(proto).await.map_err(unreachable)?.into_inner();
+        if response.refused.is_empty() {
+            return Ok(Ok(()));
+        }
+        tracing::info!(reason = response.refused, "voter refuses to take over");
+        Ok(Err(TransferLeaderError::LogNotFlushed { expected: last_log_id, actual: None }))
+    }
+}

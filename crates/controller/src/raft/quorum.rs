@@ -1,0 +1,364 @@
+//! The handle to a running voter: opens storage, starts Raft, and answers for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dohle_model::{MetadataOffset, NodeId};
+use dohle_rpc::v1::raft_server::RaftServer;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, ForwardToLeader, RaftError};
+use openraft::{BasicNode, Config, Instant as _, SnapshotPolicy};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, timeout_at};
+
+use super::machine::Machine;
+use super::network::{MESSAGE_LEN_MAX, Network};
+use super::service::RaftService;
+use super::store::{FatalSender, LogLimits, LogStore, sync_dir};
+use super::types::{Payload, Types};
+use super::watch::{self as watchers, CaughtUp};
+use super::{
+    Leadership, PAYLOAD_LEN_MAX, ProposeError, Proposed, QuorumConfig, QuorumDescription,
+    QuorumError, ReplicaDescription, StateMachine, TransferError, snapshot,
+};
+
+pub(super) type Raft = openraft::Raft<Types, Machine>;
+/// host:port by voter.
+pub(super) type NodeAddress = BTreeMap<u64, String>;
+
+/// Entries in one AppendEntries; bytes are bounded by the log store.
+const ENTRIES_PER_APPEND: u64 = 256;
+/// Raft's internal queues. Proposals beyond wait.
+const QUEUE: u64 = 1024;
+
+/// A running voter. Clones are the same voter; it stops with [`Quorum::shutdown`], or abruptly when
+/// the last clone is dropped.
+#[derive(Clone)]
+pub struct Quorum {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: QuorumConfig,
+    raft: Raft,
+    log: LogStore,
+    leadership: watch::Receiver<Leadership>,
+    leader_heard: watch::Sender<bool>,
+    caught_up: CaughtUp,
+    fatal: watch::Receiver<Option<Arc<str>>>,
+    stopped: watch::Sender<bool>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Quorum {
+    /// Opens the log, restores the newest snapshot and the committed entries after it, and starts to
+    /// take part. An empty log is given the voters of the configuration as its first entry. All
+    /// tasks run on the caller's runtime, beside one thread of the log's own.
+    ///
+    /// # Errors
+    /// The configuration contradicts itself, or the directory can't be opened or is corrupt.
+    pub async fn open(
+        config: QuorumConfig,
+        state_machine: impl StateMachine,
+    ) -> Result<Self, QuorumError> {
+        let raft_config = raft_config(&config)?;
+        let me = node_id(config.node_id)?;
+        let storage = |source| QuorumError::Storage { dir: config.dir.clone(), source };
+        let dir = config.dir.clone();
+        spawn_blocking(move || prepare(&dir))
+            .await
+            .map_err(|error| storage(std::io::Error::other(error)))?
+            .map_err(storage)?;
+        let (fatal_tx, fatal) = watch::channel(None);
+        let fatal_tx = FatalSender(fatal_tx);
+        let limits = LogLimits {
+            cache_bytes: config.log_cache_bytes,
+            file_bytes: config.log_file_bytes_max,
+        };
+        let log =
+            LogStore::open(&config.dir, &limits, fatal_tx.clone()).await.map_err(storage)?;
+        let snapshot_due = Arc::new(Notify::new());
+        let machine = Machine::new(
+            Box::new(state_machine),
+            &config.dir,
+            config.snapshot_after_bytes,
+            Arc::clone(&snapshot_due),
+        );
+        let mut addresses = NodeAddress::new();
+        for (id, address) in &config.voters {
+            addresses.insert(node_id(*id)?, address.clone());
+        }
+        let network = Network::new(config.cluster_id.clone(), me, addresses.clone());
+        let raft = Raft::new(me, Arc::new(raft_config), Arc::new(network), log.clone(), machine)
+            .await
+            .map_err(|error| QuorumError::Start(error.to_string()))?;
+        let leader_heard = watch::Sender::new(false);
+        let caught_up = CaughtUp::default();
+        let (leadership_tx, leadership) = watch::channel(Leadership::default());
+        let tasks = vec![
+            tokio::spawn(watchers::watch_metrics(
+                raft.clone(),
+                leadership_tx,
+                leader_heard.clone(),
+                Arc::clone(&caught_up),
+                fatal_tx,
+            )),
+            tokio::spawn(watchers::take_snapshots(raft.clone(), snapshot_due)),
+            tokio::spawn(watchers::bootstrap(
+                raft.clone(),
+                addresses.into_iter().map(|(id, addr)| (id, BasicNode { addr })).collect(),
+                leadership.clone(),
+            )),
+        ];
+        let inner = Inner {
+            config,
+            raft,
+            log,
+            leadership,
+            leader_heard,
+            caught_up,
+            fatal,
+            stopped: watch::Sender::new(false),
+            tasks: Mutex::new(tasks),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Appends a payload to the log. Resolves when it is committed and applied by this voter's
+    /// state machine. Waits as long as there is no quorum; dropping the future does not withdraw
+    /// the proposal.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]; only [`ProposeError::Unknown`] and [`ProposeError::Stopped`] leave open
+    /// whether the payload will be applied.
+    pub async fn propose(&self, payload: Bytes) -> Result<Proposed, ProposeError> {
+        let len = payload.len();
+        if len > PAYLOAD_LEN_MAX {
+            return Err(ProposeError::TooLarge { len });
+        }
+        let leader_of = |forward: ForwardToLeader<Types>| forward.leader_id.and_then(model_id);
+        match self.inner.raft.client_write(Payload(payload)).await {
+            Ok(written) => Ok(Proposed {
+                offset: MetadataOffset(written.log_id.index),
+                outcome: written.data,
+            }),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+                Err(ProposeError::NotLeader { leader: leader_of(forward) })
+            }
+            Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(forward))) => {
+                Err(ProposeError::Unknown { leader: leader_of(forward) })
+            }
+            Err(error) => Err(ProposeError::Stopped(error.to_string())),
+        }
+    }
+
+    /// Who leads, now and whenever it changes.
+    #[must_use]
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.inner.leadership.clone()
+    }
+
+    /// Hands leadership to the voter that has the most of the log, and waits until it leads. For a
+    /// clean shutdown: much faster than an election after silence.
+    ///
+    /// # Errors
+    /// This voter does not lead, is alone, or nobody took over within twice the election timeout.
+    pub async fn transfer_leadership(&self) -> Result<NodeId, TransferError> {
+        let inner = &self.inner;
+        let (candidates, me) = {
+            let metrics = inner.raft.metrics().borrow_watched().clone();
+            let replication = metrics.replication.ok_or(TransferError::NotLeader)?;
+            let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
+            let mut candidates: Vec<_> = replication
+                .into_iter()
+                .filter(|(id, _)| *id != metrics.id && voters.contains(id))
+                .collect();
+            candidates.sort_by_key(|(_, matched)| std::cmp::Reverse(*matched));
+            (candidates, metrics.id)
+        };
+        if candidates.is_empty() {
+            return Err(TransferError::NoCandidate);
+        }
+        let patience = inner.config.election_timeout;
+        for (candidate, _) in candidates {
+            let mut metrics = inner.raft.metrics();
+            inner
+                .raft
+                .trigger()
+                .transfer_leader(candidate)
+                .await
+                .map_err(|error| TransferError::Stopped(error.to_string()))?;
+            let deadline = Instant::now() + patience;
+            loop {
+                let leader = metrics.borrow_watched().current_leader;
+                if let Some(leader) = leader.filter(|leader| *leader != me).and_then(model_id) {
+                    return Ok(leader);
+                }
+                match timeout_at(deadline, metrics.changed()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return Err(TransferError::Stopped(error.to_string())),
+                    Err(_) => break,
+                }
+            }
+        }
+        Err(TransferError::Timeout(patience))
+    }
+
+    /// The state of the quorum as this voter knows it; the leader knows most.
+    #[must_use]
+    pub fn describe(&self) -> QuorumDescription {
+        let metrics = self.inner.raft.metrics().borrow_watched().clone();
+        let leadership = *self.inner.leadership.borrow();
+        let caught_up = self.inner.caught_up.lock().clone();
+        let committed = metrics.local_committed.max(metrics.cluster_committed);
+        let end = |index: u64| MetadataOffset(index + 1);
+        let describe = |id: u64, address: &str| {
+            let own = id == metrics.id;
+            let matched = metrics.replication.as_ref().and_then(|all| *all.get(&id)?);
+            let acked = metrics.heartbeat.as_ref().and_then(|all| *all.get(&id)?);
+            let now = Instant::now();
+            let leads = own && metrics.current_leader == Some(id);
+            let own_end = self.inner.log.last_log_id().map(|last| end(last.index));
+            ReplicaDescription {
+                node_id: model_id(id).unwrap_or_default(),
+                address: address.to_owned(),
+                log_end_offset: if own { own_end } else { matched.map(|id| end(id.index)) },
+                last_fetch: if leads {
+                    Some(now)
+                } else {
+                    acked.and_then(|at| now.checked_sub(at.elapsed()))
+                },
+                last_caught_up: if leads { Some(now) } else { caught_up.get(&id).copied() },
+            }
+        };
+        let membership = metrics.membership_config.membership();
+        let address = |id: &u64| membership.get_node(id).map_or("", |node| node.addr.as_str());
+        QuorumDescription {
+            leader: leadership.leader,
+            term: metrics.current_term,
+            high_watermark: committed.map_or(MetadataOffset(0), |id| end(id.index)),
+            voters: membership.voter_ids().map(|id| describe(id, address(&id))).collect(),
+            observers: membership.learner_ids().map(|id| describe(id, address(&id))).collect(),
+        }
+    }
+
+    /// The size of the log's file in bytes.
+    #[must_use]
+    pub fn log_file_bytes(&self) -> u64 {
+        self.inner.log.file_bytes()
+    }
+
+    /// The Raft RPCs, to be mounted on the CONTROLLER listener. Without it this voter hears nobody.
+    #[must_use]
+    pub fn service(&self) -> RaftServer<RaftService> {
+        let service = RaftService {
+            raft: self.inner.raft.clone(),
+            cluster_id: self.inner.config.cluster_id.clone(),
+            me: *self.inner.raft.node_id(),
+            dir: self.inner.config.dir.clone(),
+            leader_heard: self.inner.leader_heard.clone(),
+            stopped: self.inner.stopped.subscribe(),
+        };
+        RaftServer::new(service)
+            .max_decoding_message_size(MESSAGE_LEN_MAX)
+            .max_encoding_message_size(MESSAGE_LEN_MAX)
+    }
+
+    /// Becomes `Some` with the reason when this voter failed. The node must stop then: nothing is
+    /// written or acknowledged any more.
+    #[must_use]
+    pub fn fatal(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.inner.fatal.clone()
+    }
+
+    /// Stops taking part and closes the log. Does not transfer leadership by itself.
+    pub async fn shutdown(self) {
+        self.inner.stopped.send_replace(true);
+        let tasks = std::mem::take(&mut *self.inner.tasks.lock());
+        for task in &tasks {
+            task.abort();
+        }
+        for task in tasks {
+            // It ends as cancelled; that is what was asked for.
+            drop(task.await);
+        }
+        if let Err(error) = self.inner.raft.shutdown().await {
+            tracing::warn!(%error, "stop of the metadata quorum");
+        }
+        self.inner.log.close().await;
+    }
+}
+
+/// Creates the directory durably and removes what an interrupted snapshot left.
+fn prepare(dir: &std::path::Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        sync_dir(parent)?;
+    }
+    snapshot::remove_temporary(dir)
+}
+
+/// Node ids are not negative in Kafka; in Raft's metrics they are the same numbers.
+fn node_id(id: NodeId) -> Result<u64, QuorumError> {
+    u64::try_from(id.0).map_err(|_| QuorumError::Config(format!("node id {id} is negative")))
+}
+
+pub(super) fn model_id(id: u64) -> Option<NodeId> {
+    i32::try_from(id).ok().map(NodeId)
+}
+
+fn raft_config(config: &QuorumConfig) -> Result<Config, QuorumError> {
+    if !config.voters.contains_key(&config.node_id) {
+        return Err(QuorumError::Config(format!(
+            "node {} is a controller, but controller.quorum.voters does not name it",
+            config.node_id
+        )));
+    }
+    let election = config.election_timeout;
+    if election < Duration::from_millis(10) {
+        return Err(QuorumError::Config(format!(
+            "an election timeout of {election:?} is less than 10 ms"
+        )));
+    }
+    // openraft's followers wait for the leader's lease (its maximum) and then for a random time
+    // between its minimum and its maximum: 1.3 to 1.6 times the election timeout in all.
+    let lease = millis(election.mul_f64(0.8));
+    let random_min = millis(election.mul_f64(0.5));
+    Config {
+        cluster_name: config.cluster_id.clone(),
+        heartbeat_interval: millis(config.heartbeat_interval.min(election / 3)).max(1),
+        election_timeout_min: random_min,
+        election_timeout_max: lease,
+        install_snapshot_timeout: 60_000,
+        max_payload_entries: ENTRIES_PER_APPEND,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_after_entries.max(1)),
+        max_in_snapshot_log_to_keep: config.entries_kept_after_snapshot,
+        purge_batch_size: 64,
+        api_channel_size: Some(QUEUE),
+        notification_channel_size: Some(QUEUE),
+        state_machine_channel_size: Some(QUEUE),
+        enable_pre_vote: Some(true),
+        // Leadership always starts with an entry of its own term, so that `is_self` can wait for it.
+        enable_leader_restore: Some(false),
+        backoff: "50ms 100ms ...300ms".to_owned(),
+        ..Config::default()
+    }
+    .validate()
+    .map_err(|error| QuorumError::Config(error.to_string()))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,262 @@
+//! Snapshot files: `<index>-<term>.checkpoint` in the metadata directory.
+//!
+//! ```text
+//! "DOHLESNP" | version (4) | length of meta (4) | RaftSnapshotMeta | body | CRC32C of all before (4)
+//! ```
+//! Integers are big endian; the body is the state machine's own.
+//!
+//! Invariant: a file with its final name is whole and durable: it was written under a temporary
+//! name, `fdatasync`ed, renamed, and the directory was synced. Temporary files are garbage.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest};
+use dohle_rpc::v1;
+use prost::Message;
+
+use super::store::sync_dir;
+use super::types::{LogId, SnapshotMeta, snapshot_meta_from_proto, snapshot_meta_to_proto};
+
+const MAGIC: &[u8; 8] = b"DOHLESNP";
+const VERSION: u32 = 1;
+const HEAD_LEN: u64 = 16;
+const TRAILER_LEN: u64 = 4;
+/// Bounds what a damaged length can make us allocate.
+const META_LEN_MAX: u32 = 1024 * 1024;
+const SUFFIX: &str = ".checkpoint";
+const TMP_SUFFIX: &str = ".tmp";
+
+/// An open snapshot. The file stays readable when a newer snapshot removes its name.
+#[derive(Debug)]
+pub(super) struct SnapshotFile {
+    pub path: PathBuf,
+    pub file: File,
+    pub meta: SnapshotMeta,
+    /// Of the whole file, in bytes.
+    pub len: u64,
+    body_start: u64,
+}
+
+impl SnapshotFile {
+    /// Reads the head. The checksum is for [`Self::read_body`] and [`Self::verify`].
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let len = file.metadata()?.len();
+        let mut head = [0; HEAD_LEN as usize];
+        file.read_exact(&mut head)?;
+        let word = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|i| head[at + i]));
+        if &head[..8] != MAGIC || word(8) != VERSION {
+            return Err(corrupt(path, "the head is not that of a snapshot of version 1"));
+        }
+        let meta_len = word(12);
+        let body_start = HEAD_LEN + u64::from(meta_len);
+        if meta_len > META_LEN_MAX || body_start + TRAILER_LEN > len {
+            return Err(corrupt(path, "it is cut short"));
+        }
+        let mut meta = vec![0; meta_len as usize];
+        file.read_exact(&mut meta)?;
+        let meta = v1::RaftSnapshotMeta::decode(Bytes::from(meta))
+            .map_err(|error| corrupt(path, &error.to_string()))?;
+        let meta = snapshot_meta_from_proto(meta)
+            .map_err(|error| corrupt(path, &error.to_string()))?;
+        Ok(Self { path: path.to_owned(), file, meta, len, body_start })
+    }
+
+    /// Hands the body to `read` and then compares the checksum of the file.
+    pub(super) fn read_body<E>(
+        &mut self,
+        read: impl FnOnce(&mut dyn Read) -> Result<(), E>,
+    ) -> io::Result<()>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        self.file.seek(SeekFrom::Start(0))?;
+        let mut reader =
+            Checked { inner: BufReader::new(&self.file), digest: Digest::new(CRC32C) };
+        io::copy(&mut (&mut reader).take(self.body_start), &mut io::sink())?;
+        let mut body = (&mut reader).take(self.len - self.body_start - TRAILER_LEN);
+        read(&mut body).map_err(io::Error::other)?;
+        io::copy(&mut body, &mut io::sink())?;
+        let expected = reader.digest.finalize() as u32;
+        let mut trailer = [0; TRAILER_LEN as usize];
+        reader.inner.read_exact(&mut trailer)?;
+        if u32::from_be_bytes(trailer) != expected {
+            return Err(corrupt(&self.path, "it does not match its checksum"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn verify(&mut self) -> io::Result<()> {
+        self.read_body(|_| Ok::<(), io::Error>(()))
+    }
+
+    /// Gives the file its final name, durably, and removes older snapshots. The file must be
+    /// synced already. Does nothing when it has its final name.
+    pub(super) fn persist(&mut self, dir: &Path) -> io::Result<()> {
+        let path = dir.join(file_name(self.meta.last_log_id.as_ref()));
+        if path != self.path {
+            fs::rename(&self.path, &path)?;
+            sync_dir(dir)?;
+            self.path = path;
+        }
+        for (id, older) in list(dir)? {
+            if Some(id) < key(self.meta.last_log_id.as_ref()) {
+                fs::remove_file(older)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a snapshot with `body` and makes it the current one.
+pub(super) fn create(
+    dir: &Path,
+    meta: &SnapshotMeta,
+    body: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<SnapshotFile> {
+    let mut incoming = Incoming::create(dir)?;
+    let encoded = snapshot_meta_to_proto(meta).encode_to_vec();
+    let meta_len = u32::try_from(encoded.len()).ok().filter(|len| *len <= META_LEN_MAX);
+    let meta_len = meta_len.ok_or_else(|| io::Error::other("snapshot with too many voters"))?;
+    let mut writer =
+        Checked { inner: BufWriter::new(&mut incoming.file), digest: Digest::new(CRC32C) };
+    writer.write_all(MAGIC)?;
+    writer.write_all(&VERSION.to_be_bytes())?;
+    writer.write_all(&meta_len.to_be_bytes())?;
+    writer.write_all(&encoded)?;
+    body(&mut writer)?;
+    let checksum = writer.digest.finalize() as u32;
+    writer.inner.write_all(&checksum.to_be_bytes())?;
+    writer.inner.flush()?;
+    drop(writer);
+    let mut snapshot = incoming.finish()?;
+    snapshot.persist(dir)?;
+    Ok(snapshot)
+}
+
+/// The newest snapshot, with its body not yet read.
+pub(super) fn open_latest(dir: &Path) -> io::Result<Option<SnapshotFile>> {
+    match list(dir)?.into_iter().max() {
+        Some((_, path)) => SnapshotFile::open(&path).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Removes what a crash left half written.
+pub(super) fn remove_temporary(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.contains(SUFFIX) && name.ends_with(TMP_SUFFIX) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// A snapshot that is being written; removed when dropped before [`Self::finish`].
+#[derive(Debug)]
+pub(super) struct Incoming {
+    path: PathBuf,
+    file: File,
+    finished: bool,
+}
+
+impl Incoming {
+    /// Tells apart files of one process that are written at the same time.
+    pub(super) fn create(dir: &Path) -> io::Result<Self> {
+        let number = AtomicU64::new(0);
+        loop {
+            let n = number.fetch_add(1, Ordering::Relaxed);
+            let path = dir.join(format!("incoming-{n}{SUFFIX}{TMP_SUFFIX}"));
+            match File::options().read(true).write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok(Self { path, file, finished: false }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(super) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    /// Syncs the file and opens it, still under its temporary name.
+    pub(super) fn finish(mut self) -> io::Result<SnapshotFile> {
+        self.file.sync_data()?;
+        let snapshot = SnapshotFile::open(&self.path)?;
+        self.finished = true;
+        Ok(snapshot)
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Garbage either way; what stays is removed at the next start.
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+const CRC32C: CrcAlgorithm = CrcAlgorithm::Crc32Iscsi;
+
+struct Checked<T> {
+    inner: T,
+    digest: Digest,
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.inner.read(buffer)?;
+        self.digest.update(&buffer[..len]);
+        Ok(len)
+    }
+}
+
+impl<W: Write> Write for Checked<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let len = self.inner.write(buffer)?;
+        self.digest.update(&buffer[..len]);
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Orders snapshots: by index, then by term.
+type Key = (u64, u64);
+
+fn key(id: Option<&LogId>) -> Option<Key> {
+    Some(id.map_or((0, 0), |id| (id.index, id.leader_id.term)))
+}
+
+fn file_name(id: Option<&LogId>) -> String {
+    let (index, term) = key(id).unwrap_or_default();
+    format!("{index:020}-{term:010}{SUFFIX}")
+}
+
+fn list(dir: &Path) -> io::Result<Vec<(Key, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let parts = name.strip_suffix(SUFFIX).and_then(|stem| stem.split_once('-'));
+        let parsed = parts.and_then(|(index, term)| Some((index.parse().ok()?, term.parse().ok()?)));
+        if let Some(id) = parsed {
+            found.push((id, path));
+        }
+    }
+    Ok(found)
+}
+
+fn corrupt(path: &Path, what: &str) -> io::Error {
+    let message = format!("metadata snapshot {} is corrupt: {what}", path.display());
+    io::Error::new(io::ErrorKind::InvalidData, message)
+}

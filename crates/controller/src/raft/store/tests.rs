@@ -1,0 +1,297 @@
+//! Tests of the log store on real files.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::type_config::TypeConfigExt;
+use openraft::{StorageError, RaftLogReader, RaftSnapshotBuilder};
+use openraft::storage::RaftStateMachine;
+use proptest::prelude::*;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+use super::disk::{CHUNK_LEN, Disk};
+use super::*;
+use crate::raft::machine::Machine;
+use crate::raft::tests::TestMachine;
+use crate::raft::types::{EntryPayload, Payload, log_id};
+
+const LIMITS: LogLimits = LogLimits { cache_bytes: 1024 * 1024, file_bytes: 64 * 1024 * 1024 };
+
+fn fatal() -> FatalSender {
+    FatalSender(watch::Sender::new(None))
+}
+
+fn entry(index: u64, payload: impl Into<Bytes>) -> Entry {
+    Entry { log_id: log_id(1, index), payload: EntryPayload::Normal(Payload(payload.into())) }
+}
+
+fn blob(len: usize) -> Bytes {
+    (0..len).map(|i| (i % 251) as u8).collect::<Vec<u8>>().into()
+}
+
+async fn open(dir: &Path, limits: &LogLimits) -> LogStore {
+    LogStore::open(dir, limits, fatal()).await.unwrap()
+}
+
+async fn append(store: &mut LogStore, entries: Vec<Entry>) {
+    let (flushed_tx, flushed) = Types::oneshot();
+    store.append(entries, IOFlushed::signal(flushed_tx)).await.unwrap();
+    flushed.await.unwrap().unwrap();
+}
+
+async fn all(store: &mut LogStore) -> Vec<Entry> {
+    store.try_get_log_entries(..).await.unwrap()
+}
+
+struct Builder;
+
+impl StoreBuilder<Types, LogStore, Machine, TempDir> for Builder {
+    async fn build(&self) -> Result<(TempDir, LogStore, Machine), StorageError<Types>> {
+        let dir = TempDir::new().unwrap();
+        // A cache of nothing: what is not being written is read from disk.
+        let limits = LogLimits { cache_bytes: 0, ..LIMITS };
+        let store = open(dir.path(), &limits).await;
+        let machine = TestMachine::default();
+        let due = Arc::new(Notify::new());
+        let machine = Machine::new(Box::new(machine), dir.path(), u64::MAX, due);
+        Ok((dir, store, machine))
+    }
+}
+
+#[tokio::test]
+async fn openrafts_suite_passes() {
+    Suite::test_all(Builder).await.unwrap();
+}
+
+#[tokio::test]
+async fn entries_and_vote_are_found_after_a_restart() {
+    let dir = TempDir::new().unwrap();
+    let mut store = open(dir.path(), &LIMITS).await;
+    let vote = Vote::new_committed(3, 2);
+    store.save_vote(&vote).await.unwrap();
+    append(&mut store, (0..10).map(|i| entry(i, format!("payload {i}"))).collect()).await;
+    store.purge(log_id(1, 3)).await.unwrap();
+    store.truncate_after(Some(log_id(1, 7))).await.unwrap();
+    append(&mut store, vec![entry(8, "another 8")]).await;
+    store.save_committed(Some(log_id(1, 6))).await.unwrap();
+    let before = all(&mut store).await;
+    store.close().await;
+
+    let mut store = open(dir.path(), &LIMITS).await;
+    assert_eq!(store.read_vote().await.unwrap(), Some(vote));
+    assert_eq!(store.read_committed().await.unwrap(), Some(log_id(1, 6)));
+    let state = store.get_log_state().await.unwrap();
+    assert_eq!(state.last_purged_log_id, Some(log_id(1, 3)));
+    assert_eq!(state.last_log_id, Some(log_id(1, 8)));
+    let after = all(&mut store).await;
+    assert_eq!(after, before);
+    assert_eq!(after.first(), Some(&entry(4, "payload 4")));
+    assert_eq!(after.last(), Some(&entry(8, "another 8")));
+}
+
+#[tokio::test]
+async fn a_large_entry_is_cut_into_chunks_and_read_back_whole() {
+    let dir = TempDir::new().unwrap();
+    let mut store = open(dir.path(), &LIMITS).await;
+    let lens = [0, 1, CHUNK_LEN - 40, CHUNK_LEN, CHUNK_LEN + 1, 10 * CHUNK_LEN, 3_000_000];
+    let entries: Vec<_> = (0..).zip(lens).map(|(i, len)| entry(i, blob(len))).collect();
+    append(&mut store, entries.clone()).await;
+    store.close().await;
+    // With this cache most of it comes from the disk.
+    let mut store = open(dir.path(), &LogLimits { cache_bytes: 1024, ..LIMITS }).await;
+    assert_eq!(all(&mut store).await, entries);
+    assert_eq!(store.try_get_log_entries(2..4).await.unwrap(), entries[2..4]);
+    assert_eq!(store.limited_get_log_entries(5, 7).await.unwrap(), entries[5..6]);
+    let blobs = std::fs::read_dir(dir.path().join("raft-log/blobs")).unwrap().count();
+    assert_eq!(blobs, 0, "sled put values into files of their own");
+}
+
+#[tokio::test]
+async fn a_rebuild_keeps_what_is_live_and_shrinks_the_file() {
+    let dir = TempDir::new().unwrap();
+    let mut store = open(dir.path(), &LIMITS).await;
+    store.save_vote(&Vote::new(7, 1)).await.unwrap();
+    for i in 0..100 {
+        append(&mut store, vec![entry(i, blob(100_000))]).await;
+    }
+    store.purge(log_id(1, 96)).await.unwrap();
+    let before = store.file_bytes();
+    store.rebuild().await.unwrap();
+    let after = store.file_bytes();
+    assert!(after < before / 2, "{before} bytes became {after}");
+    append(&mut store, vec![entry(100, "after")]).await;
+    let kept = all(&mut store).await;
+    assert_eq!(kept.len(), 4);
+    store.close().await;
+
+    let mut store = open(dir.path(), &LIMITS).await;
+    assert_eq!(all(&mut store).await, kept);
+    assert_eq!(store.read_vote().await.unwrap(), Some(Vote::new(7, 1)));
+    assert_eq!(store.get_log_state().await.unwrap().last_purged_log_id, Some(log_id(1, 96)));
+}
+
+#[tokio::test]
+async fn the_file_stays_bounded_while_entries_come_and_go() {
+    let dir = TempDir::new().unwrap();
+    let limits = LogLimits { file_bytes: 4 * 1024 * 1024, ..LIMITS };
+    let mut store = open(dir.path(), &limits).await;
+    let mut largest = 0;
+    for i in 0..300 {
+        append(&mut store, vec![entry(i, blob(100_000))]).await;
+        if i > 5 {
+            store.purge(log_id(1, i - 5)).await.unwrap();
+        }
+        largest = largest.max(store.file_bytes());
+    }
+    assert!(largest < 12 * 1024 * 1024, "30 MB passed through a file that grew to {largest}");
+    assert_eq!(all(&mut store).await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_rebuild_that_a_crash_interrupts_is_undone_or_finished() {
+    let dir = TempDir::new().unwrap();
+    let mut store = open(dir.path(), &LIMITS).await;
+    let entries: Vec<_> = (0..5).map(|i| entry(i, blob(9_000))).collect();
+    append(&mut store, entries.clone()).await;
+    store.close().await;
+    let path = |name: &str| dir.path().join(name);
+
+    // While copying.
+    std::fs::create_dir(path("raft-log.new")).unwrap();
+    std::fs::write(path("raft-log.new/db"), b"half").unwrap();
+    let mut store = open(dir.path(), &LIMITS).await;
+    assert_eq!(all(&mut store).await, entries);
+    store.close().await;
+
+    // Between the renames.
+    std::fs::rename(path("raft-log"), path("raft-log.old")).unwrap();
+    std::fs::create_dir(path("raft-log.new")).unwrap();
+    let mut store = open(dir.path(), &LIMITS).await;
+    assert_eq!(all(&mut store).await, entries);
+    store.close().await;
+    assert!(!path("raft-log.old").exists() && !path("raft-log.new").exists());
+}
+
+#[tokio::test]
+async fn a_damaged_entry_stops_the_start() {
+    let dir = TempDir::new().unwrap();
+    let mut store = open(dir.path(), &LIMITS).await;
+    append(&mut store, (0..5).map(|i| entry(i, "some payload")).collect()).await;
+    store.close().await;
+    {
+        let disk = Disk::open(dir.path(), u64::MAX).unwrap();
+        disk.damage(3);
+        disk.sync().unwrap();
+    }
+    let error = LogStore::open(dir.path(), &LIMITS, fatal()).await.unwrap_err();
+    expect_test::expect!["metadata log is corrupt: entry 3 does not match its checksum"]
+        .assert_eq(&error.to_string());
+}
+
+#[tokio::test]
+async fn a_snapshot_survives_its_builder_and_replaces_the_older_one() {
+    let dir = TempDir::new().unwrap();
+    let machine = || {
+        let due = Arc::new(Notify::new());
+        Machine::new(Box::new(TestMachine::default()), dir.path(), u64::MAX, due)
+    };
+    let mut first = machine();
+    for i in 1..=2_u64 {
+        let entries = [Ok((entry(i, format!("payload {i}")), None))];
+        first.apply(futures::stream::iter(entries)).await.unwrap();
+        first.get_snapshot_builder().await.build_snapshot().await.unwrap();
+    }
+    let names: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(names, ["00000000000000000002-0000000001.checkpoint"]);
+    let mut second = machine();
+    let snapshot = second.get_current_snapshot().await.unwrap().unwrap();
+    second.install_snapshot(&snapshot.meta, snapshot.snapshot).await.unwrap();
+    assert_eq!(second.applied_state().await.unwrap().0, Some(log_id(1, 2)));
+
+    let path = dir.path().join(&names[0]);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() - 8;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let snapshot = second.get_current_snapshot().await.unwrap().unwrap();
+    let error = second.install_snapshot(&snapshot.meta, snapshot.snapshot).await.unwrap_err();
+    assert!(error.to_string().ends_with("it does not match its checksum"), "{error}");
+}
+
+/// What the model of the log test below can do.
+#[derive(Debug, Clone)]
+enum Step {
+    Append(Vec<usize>),
+    TruncateLast(u64),
+    PurgeFirst(u64),
+    Reopen,
+    Rebuild,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => prop::collection::vec(0..20_000_usize, 1..6).prop_map(Step::Append),
+        2 => (0..4_u64).prop_map(Step::TruncateLast),
+        2 => (0..4_u64).prop_map(Step::PurgeFirst),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Rebuild),
+    ]
+}
+
+async fn run_steps(steps: Vec<Step>) {
+    let dir = TempDir::new().unwrap();
+    let limits = LogLimits { cache_bytes: 30_000, ..LIMITS };
+    let mut store = open(dir.path(), &limits).await;
+    let mut model: Vec<Entry> = Vec::new();
+    let mut next = 0;
+    for step in steps {
+        match step {
+            Step::Append(lens) => {
+                let entries: Vec<_> =
+                    (next..).zip(lens).map(|(i, len)| entry(i, blob(len))).collect();
+                next += entries.len() as u64;
+                model.extend(entries.clone());
+                append(&mut store, entries).await;
+            }
+            Step::TruncateLast(count) if model.len() as u64 > count => {
+                next -= count;
+                model.truncate(model.len() - count as usize);
+                store.truncate_after(model.last().map(|entry| entry.log_id)).await.unwrap();
+            }
+            Step::PurgeFirst(count) if model.len() as u64 > count && count > 0 => {
+                let upto = model[count as usize - 1].log_id;
+                model.drain(..count as usize);
+                store.purge(upto).await.unwrap();
+            }
+            Step::TruncateLast(_) | Step::PurgeFirst(_) => {}
+            Step::Reopen => {
+                store.close().await;
+                store = open(dir.path(), &limits).await;
+            }
+            Step::Rebuild => store.rebuild().await.unwrap(),
+        }
+        assert_eq!(all(&mut store).await, model);
+        assert_eq!(
+            store.get_log_state().await.unwrap().last_log_id.map_or(0, |id| id.index + 1),
+            next
+        );
+    }
+    store.close().await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_log_equals_a_vector_whatever_is_done_to_it(
+        steps in prop::collection::vec(step(), 1..25),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(run_steps(steps));
+    }
+}

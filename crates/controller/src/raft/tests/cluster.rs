@@ -1,0 +1,194 @@
+//! A quorum in one process. Killing a voter drops its runtime with all its tasks and sockets; the
+//! files stay as they are at that moment.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dohle_model::NodeId;
+use futures::StreamExt;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_stream::wrappers::TcpListenerStream;
+
+use super::{State, TestMachine};
+use crate::raft::{Leadership, ProposeError, Proposed, Quorum, QuorumConfig};
+
+/// Nothing takes this long unless it is broken.
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+
+pub(super) struct Node {
+    pub quorum: Quorum,
+    pub machine: TestMachine,
+    runtime: Runtime,
+}
+
+pub(super) struct Cluster {
+    nodes: BTreeMap<i32, Node>,
+    addresses: BTreeMap<NodeId, String>,
+    change: fn(&mut QuorumConfig),
+    dir: TempDir,
+    waiter: Runtime,
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+impl Cluster {
+    /// Voters 1 to `count`, started together, with a configuration that `change` adapts.
+    pub(super) fn start_with(count: i32, change: fn(&mut QuorumConfig)) -> Self {
+        let waiter = runtime();
+        // Ports are found by binding; they are bound again when the voters start.
+        let listeners: Vec<_> = (1..=count)
+            .map(|id| (id, std::net::TcpListener::bind("127.0.0.1:0").unwrap()))
+            .collect();
+        let addresses = listeners
+            .iter()
+            .map(|(id, listener)| (NodeId(*id), listener.local_addr().unwrap().to_string()))
+            .collect();
+        let dir = TempDir::new().unwrap();
+        let mut cluster = Self { nodes: BTreeMap::new(), addresses, change, dir, waiter };
+        for (id, listener) in listeners {
+            listener.set_nonblocking(true).unwrap();
+            cluster.start_node(id, Some(listener));
+        }
+        cluster
+    }
+
+    pub(super) fn start(count: i32) -> Self {
+        Self::start_with(count, |_| {})
+    }
+
+    pub(super) fn config(&self, id: i32) -> QuorumConfig {
+        let dir = self.dir.path().join(format!("node-{id}/__cluster_metadata-0"));
+        let mut config = QuorumConfig::new(
+            NodeId(id),
+            self.addresses.clone(),
+            dir,
+            "test-cluster".to_owned(),
+        );
+        (self.change)(&mut config);
+        config
+    }
+
+    /// Starts a voter that was stopped or killed.
+    pub(super) fn restart(&mut self, id: i32) {
+        self.start_node(id, None);
+    }
+
+    fn start_node(&mut self, id: i32, listener: Option<std::net::TcpListener>) {
+        let runtime = runtime();
+        let machine = TestMachine::default();
+        let config = self.config(id);
+        let address: SocketAddr = config.voters[&NodeId(id)].parse().unwrap();
+        let quorum = runtime.block_on(async {
+            let listener = match listener {
+                Some(listener) => TcpListener::from_std(listener).unwrap(),
+                None => TcpListener::bind(address).await.unwrap(),
+            };
+            let quorum = Quorum::open(config, machine.clone()).await.unwrap();
+            let incoming = TcpListenerStream::new(listener).inspect(|stream| {
+                stream.as_ref().unwrap().set_nodelay(true).unwrap();
+            });
+            let server = tonic::transport::Server::builder()
+                .add_service(quorum.service())
+                .serve_with_incoming(incoming);
+            tokio::spawn(async move { server.await.unwrap() });
+            quorum
+        });
+        let node = Node { quorum, machine, runtime };
+        assert!(self.nodes.insert(id, node).is_none());
+    }
+
+    pub(super) fn node(&self, id: i32) -> &Node {
+        &self.nodes[&id]
+    }
+
+    pub(super) fn address(&self, id: i32) -> &str {
+        &self.addresses[&NodeId(id)]
+    }
+
+    /// Drops everything of a voter at once, without a word to the others.
+    pub(super) fn kill(&mut self, id: i32) {
+        let node = self.nodes.remove(&id).unwrap();
+        node.runtime.shutdown_background();
+        drop(node.quorum);
+    }
+
+    /// Stops a voter as a server does when it is asked to.
+    pub(super) fn stop(&mut self, id: i32) {
+        let node = self.nodes.remove(&id).unwrap();
+        self.waiter.block_on(node.quorum.shutdown());
+        node.runtime.shutdown_background();
+    }
+
+    /// Waits until some running voter leads and all running ones know it.
+    pub(super) fn leader(&self) -> i32 {
+        self.leader_other_than(None)
+    }
+
+    pub(super) fn leader_other_than(&self, not: Option<i32>) -> i32 {
+        let leads = |now: &Leadership| {
+            now.leader.is_some_and(|leader| {
+                Some(leader.0) != not && self.nodes.contains_key(&leader.0)
+            })
+        };
+        self.waiter.block_on(async {
+            loop {
+                let mut leaders = Vec::new();
+                for node in self.nodes.values() {
+                    leaders.push(wait(node.quorum.leadership(), leads).await.leader);
+                }
+                let leader = leaders[0].unwrap();
+                if leaders.iter().all(|other| *other == leaders[0]) {
+                    let established = self.nodes[&leader.0].quorum.leadership();
+                    wait(established, |now| now.is_self || now.leader != Some(leader)).await;
+                    if self.nodes[&leader.0].quorum.leadership().borrow().is_self {
+                        return leader.0;
+                    }
+                }
+            }
+        })
+    }
+
+    pub(super) fn propose(&self, id: i32, payload: &[u8]) -> Result<Proposed, ProposeError> {
+        let payload = Bytes::copy_from_slice(payload);
+        let propose = async { timeout(DEADLINE, self.node(id).quorum.propose(payload)).await };
+        self.waiter.block_on(propose).expect("proposal is answered in time")
+    }
+
+    /// Waits until a voter's state is as wanted.
+    pub(super) fn wait_state(&self, id: i32, wanted: impl FnMut(&State) -> bool) -> State {
+        self.waiter.block_on(wait(self.node(id).machine.state.subscribe(), wanted))
+    }
+
+    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.waiter.block_on(async { timeout(DEADLINE, future).await.expect("in time") })
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for node in std::mem::take(&mut self.nodes).into_values() {
+            self.waiter.block_on(node.quorum.shutdown());
+            node.runtime.shutdown_background();
+        }
+    }
+}
+
+pub(super) async fn wait<T: Clone + std::fmt::Debug>(
+    mut receiver: watch::Receiver<T>,
+    wanted: impl FnMut(&T) -> bool,
+) -> T {
+    let watched = receiver.clone();
+    let found = timeout(DEADLINE, receiver.wait_for(wanted)).await;
+    match found {
+        Ok(found) => found.expect("the voter runs").clone(),
+        Err(_) => panic!("still {:?} after {DEADLINE:?}", watched.borrow().clone()),
+    }
+}

@@ -1,0 +1,274 @@
+//! What the quorum promises to the controller.
+
+use std::time::{Duration, Instant};
+
+use dohle_model::NodeId;
+use dohle_rpc::v1;
+
+use super::cluster::{Cluster, DEADLINE};
+use crate::raft::{ApplyOutcome, ProposeError, TransferError};
+
+#[test]
+fn a_single_voter_leads_at_once_and_again_after_a_restart() {
+    let started = Instant::now();
+    let mut cluster = Cluster::start(1);
+    assert_eq!(cluster.leader(), 1);
+    eprintln!("single voter: first leadership after {:?}", started.elapsed());
+    let first = cluster.propose(1, b"one").unwrap();
+    assert_eq!(first.outcome, ApplyOutcome::Applied);
+    cluster.stop(1);
+
+    let started = Instant::now();
+    cluster.restart(1);
+    assert_eq!(cluster.leader(), 1);
+    eprintln!("single voter: leadership again after {:?}", started.elapsed());
+    let second = cluster.propose(1, b"two").unwrap();
+    assert!(second.offset > first.offset);
+    let state = cluster.wait_state(1, |state| state.payloads.len() == 2);
+    assert_eq!(state.payloads[0], (first.offset, "one".into()));
+    assert_eq!(cluster.block_on(cluster.node(1).quorum.transfer_leadership()), Err(TransferError::NoCandidate));
+}
+
+#[test]
+fn three_voters_elect_a_leader_and_apply_the_same_sequence() {
+    let started = Instant::now();
+    let cluster = Cluster::start(3);
+    let leader = cluster.leader();
+    eprintln!("three voters: first leadership after {:?}", started.elapsed());
+    for i in 0..20_u8 {
+        cluster.propose(leader, &[b'a', i]).unwrap();
+    }
+    let states: Vec<_> =
+        (1..=3).map(|id| cluster.wait_state(id, |state| state.payloads.len() == 20)).collect();
+    assert_eq!(states[0], states[1]);
+    assert_eq!(states[1], states[2]);
+
+    let follower = leader % 3 + 1;
+    assert_eq!(
+        cluster.propose(follower, b"not here"),
+        Err(ProposeError::NotLeader { leader: Some(NodeId(leader)) })
+    );
+}
+
+#[test]
+fn five_voters_survive_the_loss_of_two() {
+    let mut cluster = Cluster::start(5);
+    let leader = cluster.leader();
+    cluster.propose(leader, b"before").unwrap();
+    cluster.kill(leader);
+    cluster.kill(leader % 5 + 1);
+    let next = cluster.leader_other_than(Some(leader));
+    cluster.propose(next, b"after").unwrap();
+}
+
+#[test]
+fn an_acknowledged_entry_survives_the_leaders_death() {
+    let mut cluster = Cluster::start(3);
+    let first = cluster.leader();
+    let kept = cluster.propose(first, b"kept").unwrap();
+    let killed = Instant::now();
+    cluster.kill(first);
+    let second = cluster.leader_other_than(Some(first));
+    eprintln!("three voters: new leader {:?} after the death of the old one", killed.elapsed());
+    let state = cluster.wait_state(second, |state| state.payloads.len() == 1);
+    assert_eq!(state.payloads, [(kept.offset, "kept".into())]);
+    cluster.propose(second, b"more").unwrap();
+
+    cluster.restart(first);
+    let state = cluster.wait_state(first, |state| state.payloads.len() == 2);
+    assert_eq!(state.payloads[0], (kept.offset, "kept".into()));
+    assert_eq!(cluster.leader(), second, "a voter that comes back disturbs nobody");
+}
+
+#[test]
+fn everything_is_found_again_after_all_voters_died() {
+    let mut cluster = Cluster::start(3);
+    let leader = cluster.leader();
+    for i in 0..10_u8 {
+        cluster.propose(leader, &[b'a', i]).unwrap();
+    }
+    let before = cluster.wait_state(leader, |state| state.payloads.len() == 10);
+    for id in 1..=3 {
+        cluster.kill(id);
+    }
+    let started = Instant::now();
+    for id in 1..=3 {
+        cluster.restart(id);
+    }
+    let leader = cluster.leader();
+    eprintln!("three voters: leadership {:?} after all were started again", started.elapsed());
+    assert_eq!(cluster.wait_state(leader, |state| state.payloads.len() == 10), before);
+}
+
+/// Long timeouts: what happens faster does not wait for them.
+fn slow(config: &mut crate::raft::QuorumConfig) {
+    config.heartbeat_interval = Duration::from_secs(10);
+    config.election_timeout = Duration::from_secs(60);
+}
+
+#[test]
+fn leadership_moves_on_request_without_waiting_for_silence() {
+    let mut cluster = Cluster::start_with(3, slow);
+    let first = cluster.leader();
+    cluster.propose(first, b"before").unwrap();
+    let asked = Instant::now();
+    let second = cluster.block_on(cluster.node(first).quorum.transfer_leadership()).unwrap();
+    cluster.stop(first);
+    assert_eq!(cluster.leader_other_than(Some(first)), second.0);
+    eprintln!("three voters: leadership handed over in {:?}", asked.elapsed());
+    cluster.propose(second.0, b"after").unwrap();
+}
+
+#[test]
+fn followers_learn_of_a_commit_before_the_next_heartbeat() {
+    let cluster = Cluster::start_with(3, slow);
+    let leader = cluster.leader();
+    let started = Instant::now();
+    cluster.propose(leader, b"now").unwrap();
+    let acknowledged = started.elapsed();
+    for id in 1..=3 {
+        cluster.wait_state(id, |state| state.payloads.len() == 1);
+    }
+    let applied = started.elapsed();
+    eprintln!("acknowledged after {acknowledged:?}, applied by all after {applied:?}");
+    assert!(applied < Duration::from_secs(5), "{applied:?}");
+}
+
+#[test]
+fn the_proposer_is_told_that_its_payload_was_stale() {
+    let cluster = Cluster::start(1);
+    let leader = cluster.leader();
+    assert_eq!(cluster.propose(leader, b"?\x00 first").unwrap().outcome, ApplyOutcome::Applied);
+    assert_eq!(cluster.propose(leader, b"?\x00 again").unwrap().outcome, ApplyOutcome::Stale);
+    assert_eq!(cluster.propose(leader, b"?\x01 again").unwrap().outcome, ApplyOutcome::Applied);
+    cluster.wait_state(leader, |state| state.payloads.len() == 2);
+}
+
+#[test]
+fn a_voter_that_is_far_behind_gets_a_snapshot() {
+    let mut cluster = Cluster::start_with(3, |config| {
+        config.snapshot_after_entries = 50;
+        config.entries_kept_after_snapshot = 10;
+    });
+    let leader = cluster.leader();
+    let behind = leader % 3 + 1;
+    cluster.propose(leader, b"first").unwrap();
+    cluster.wait_state(behind, |state| state.payloads.len() == 1);
+    cluster.kill(behind);
+    // 3 MB: several chunks on the way.
+    for i in 0..300_u32 {
+        cluster.propose(leader, &i.to_be_bytes().repeat(2_500)).unwrap();
+    }
+    cluster.restart(behind);
+    let state = cluster.wait_state(behind, |state| state.payloads.len() == 301);
+    assert_eq!(state.restores, 1);
+    let expected = cluster.wait_state(leader, |state| state.payloads.len() == 301);
+    assert_eq!(state.payloads, expected.payloads);
+    // And again from its own snapshot and log.
+    cluster.stop(behind);
+    cluster.restart(behind);
+    let again = cluster.wait_state(behind, |state| state.payloads.len() == 301);
+    assert_eq!(again.payloads, expected.payloads);
+}
+
+#[test]
+fn snapshots_are_taken_by_size() {
+    let cluster = Cluster::start_with(1, |config| {
+        config.snapshot_after_bytes = 100_000;
+        config.entries_kept_after_snapshot = 0;
+    });
+    let leader = cluster.leader();
+    let dir = cluster.config(1).dir;
+    let snapshots = || {
+        let names = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().ends_with(".checkpoint")).count()
+    };
+    let deadline = Instant::now() + DEADLINE;
+    while snapshots() == 0 {
+        assert!(Instant::now() < deadline, "no snapshot yet");
+        cluster.propose(leader, &[7; 20_000]).unwrap();
+    }
+}
+
+#[test]
+fn a_voter_of_another_cluster_is_refused_in_words() {
+    let cluster = Cluster::start(1);
+    let address = format!("http://{}", cluster.address(1));
+    let ask = |cluster_id: &str, to| v1::RaftVoteRequest {
+        peer: Some(v1::RaftPeer { cluster_id: cluster_id.to_owned(), from: 9, to }),
+        ..v1::RaftVoteRequest::default()
+    };
+    let refused = |request| {
+        cluster.block_on(async {
+            let mut client = v1::raft_client::RaftClient::connect(address.clone()).await.unwrap();
+            client.vote(request).await.unwrap_err()
+        })
+    };
+    let status = refused(ask("other-cluster", 1));
+    assert_eq!(status.code(), tonic::Code::FailedPrecondition);
+    expect_test::expect![[r#"
+        node 9 belongs to cluster other-cluster, this is node 1 of cluster test-cluster: check controller.quorum.voters and cluster.id on both"#]]
+    .assert_eq(status.message());
+    expect_test::expect![[r#"
+        node 9 looks for voter 2 here, but this is node 1: check controller.quorum.voters on node 9"#]]
+    .assert_eq(refused(ask("test-cluster", 2)).message());
+    assert_eq!(refused(ask("test-cluster", 1)).message(), "malformed vote");
+}
+
+#[test]
+fn the_leader_describes_all_voters() {
+    let mut cluster = Cluster::start(3);
+    let leader = cluster.leader();
+    let proposed = cluster.propose(leader, b"x").unwrap();
+    for id in 1..=3 {
+        cluster.wait_state(id, |state| state.payloads.len() == 1);
+    }
+    let deadline = Instant::now() + DEADLINE;
+    let described = loop {
+        let described = cluster.node(leader).quorum.describe();
+        let end = proposed.offset.0 + 1;
+        if described
+            .voters
+            .iter()
+            .all(|voter| voter.log_end_offset.is_some_and(|offset| offset.0 == end))
+        {
+            break described;
+        }
+        assert!(Instant::now() < deadline, "{described:?}");
+        std::thread::yield_now();
+    };
+    assert_eq!(described.leader, Some(NodeId(leader)));
+    assert_eq!(described.high_watermark.0, proposed.offset.0 + 1);
+    assert_eq!(described.voters.len(), 3);
+    assert!(described.observers.is_empty());
+    for voter in &described.voters {
+        assert_eq!(voter.address, cluster.address(voter.node_id.0));
+        assert!(voter.last_fetch.is_some() && voter.last_caught_up.is_some(), "{voter:?}");
+    }
+    let follower = leader % 3 + 1;
+    cluster.kill(leader % 3 + 1);
+    cluster.restart(follower);
+}
+
+#[test]
+fn proposals_are_quick() {
+    let cluster = Cluster::start(3);
+    let leader = cluster.leader();
+    let mut times: Vec<Duration> = (0..200)
+        .map(|_| {
+            let started = Instant::now();
+            cluster.propose(leader, &[1; 500]).unwrap();
+            started.elapsed()
+        })
+        .collect();
+    times.sort();
+    eprintln!("propose, one at a time: p50 {:?}, p99 {:?}", times[100], times[198]);
+
+    let quorum = cluster.node(leader).quorum.clone();
+    let started = Instant::now();
+    cluster.block_on(async {
+        let all = (0..2_000).map(|_| quorum.propose(vec![1; 500].into()));
+        futures::future::try_join_all(all).await.unwrap();
+    });
+    eprintln!("propose, 2000 at once: {:?}", started.elapsed());
+}
