@@ -17,6 +17,8 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use dohle_rpc::v1;
@@ -27,14 +29,19 @@ use crate::raft::types::{
     vote_from_proto, vote_to_proto,
 };
 
-/// Larger values would make sled put whole tree nodes into files of their own ("blobs").
-pub(super) const CHUNK_LEN: usize = 4096;
+/// sled puts a tree node that is larger than a quarter of a segment into a file of its own (a
+/// "blob"). A node has up to 16 or so values, so they must stay well below 1/64 of a segment.
+pub(super) const CHUNK_LEN: usize = 1024;
 /// Operations in one atomic sled batch, when a range is deleted or copied.
 const BATCH_OPS: usize = 256;
 /// Of sled's file. It is also the size of its write buffers.
 const SEGMENT_LEN: usize = 128 * 1024;
 /// Of sled's page cache. Recent entries are cached as entries; this serves scans only.
 const CACHE_BYTES: u64 = 1024 * 1024;
+
+/// How long a predecessor that is still ending may hold the lock. A lock has no event to wait for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_POLL: Duration = Duration::from_millis(10);
 
 const VOTE: &[u8] = b"m/vote";
 const COMMITTED: &[u8] = b"m/committed";
@@ -318,18 +325,31 @@ impl Disk {
 }
 
 fn open_db(dir: &Path) -> io::Result<(sled::Db, File)> {
-    let db = sled::Config::new()
-        .path(dir)
-        .cache_capacity(CACHE_BYTES)
-        .segment_size(SEGMENT_LEN)
-        .mode(sled::Mode::LowSpace)
-        .flush_every_ms(None)
-        .open()
-        .map_err(sled_error)?;
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    let db = loop {
+        let opened = sled::Config::new()
+            .path(dir)
+            .cache_capacity(CACHE_BYTES)
+            .segment_size(SEGMENT_LEN)
+            .mode(sled::Mode::LowSpace)
+            .flush_every_ms(None)
+            .open();
+        match opened {
+            Err(sled::Error::Io(error)) if is_locked(&error) && Instant::now() < deadline => {
+                thread::sleep(LOCK_POLL);
+            }
+            opened => break opened.map_err(sled_error)?,
+        }
+    };
     let data = File::options().read(true).write(true).open(dir.join("db"))?;
     data.sync_all()?;
     sync_dir(dir)?;
     Ok((db, data))
+}
+
+/// sled has no kind of its own for a file that another process has locked.
+fn is_locked(error: &io::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
 }
 
 /// Brings the three directory names of a rebuild back to one.
@@ -360,7 +380,12 @@ fn sync_blobs(dir: &Path) -> io::Result<()> {
     let blobs = dir.join("blobs");
     let mut any = false;
     for entry in fs::read_dir(&blobs)? {
-        File::open(entry?.path())?.sync_data()?;
+        match File::open(entry?.path()) {
+            Ok(file) => file.sync_data()?,
+            // Removed since it was listed: garbage.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
         any = true;
     }
     if any { sync_dir(&blobs) } else { Ok(()) }
@@ -389,7 +414,7 @@ fn split_key(key: &[u8]) -> io::Result<(u64, u16)> {
     index.ok().zip(chunk.ok()).ok_or_else(|| corrupt(format!("key {key:?}")))
 }
 
-/// The largest record that chunk numbers can count: 256 MiB.
+/// The largest record that chunk numbers can count: 64 MiB.
 pub(super) const RECORD_LEN_MAX: usize = CHUNK_LEN * (u16::MAX as usize + 1);
 
 fn put_entry(batch: &mut sled::Batch, entry: &Entry) {

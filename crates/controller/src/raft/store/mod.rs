@@ -79,8 +79,9 @@ struct Positions {
 
 impl Positions {
     fn push(&mut self, entry: Entry) {
-        let next = self.last.map_or(0, |last| last.index + 1);
-        assert_eq!(entry.log_id.index, next, "hole in the log");
+        if let Some(last) = self.last {
+            assert_eq!(entry.log_id.index, last.index + 1, "hole in the log");
+        }
         self.last = Some(entry.log_id);
         self.cache_bytes += payload_len(&entry) + ENTRY_OVERHEAD;
         self.cache.push_back(entry);

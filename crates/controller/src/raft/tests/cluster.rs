@@ -116,7 +116,8 @@ impl Cluster {
     /// Drops everything of a voter at once, without a word to the others.
     pub(super) fn kill(&mut self, id: i32) {
         let node = self.nodes.remove(&id).unwrap();
-        node.runtime.shutdown_background();
+        // Returns when every task is gone, and the port with them.
+        node.runtime.shutdown_timeout(DEADLINE);
         drop(node.quorum);
     }
 
@@ -124,7 +125,7 @@ impl Cluster {
     pub(super) fn stop(&mut self, id: i32) {
         let node = self.nodes.remove(&id).unwrap();
         self.waiter.block_on(node.quorum.shutdown());
-        node.runtime.shutdown_background();
+        node.runtime.shutdown_timeout(DEADLINE);
     }
 
     /// Waits until some running voter leads and all running ones know it.
