@@ -1,2 +1,0 @@
-//! Definitions of configuration properties: one definition serves file, environment, describe,
-//! validation and documentation.

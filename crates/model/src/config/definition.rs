@@ -1,0 +1,256 @@
+//! What is known of a property: its name, type, default, range, importance, update mode,
+//! documentation, and whether Dohle acts on it.
+
+use std::fmt;
+
+/// The type of a property's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConfigType {
+    /// `true` or `false`.
+    Boolean,
+    /// Text.
+    String,
+    /// 32 bits, signed.
+    Int,
+    /// 16 bits, signed.
+    Short,
+    /// 64 bits, signed.
+    Long,
+    /// A decimal number.
+    Double,
+    /// Comma-separated texts.
+    List,
+    /// The name of a Java class. Dohle compares it, where it knows one, and loads nothing.
+    Class,
+    /// A text that is never shown.
+    Password,
+}
+
+impl ConfigType {
+    /// The number that DescribeConfigs has for it (KIP-569).
+    #[must_use]
+    pub const fn wire_id(self) -> i8 {
+        match self {
+            Self::Boolean => 1,
+            Self::String => 2,
+            Self::Int => 3,
+            Self::Short => 4,
+            Self::Long => 5,
+            Self::Double => 6,
+            Self::List => 7,
+            Self::Class => 8,
+            Self::Password => 9,
+        }
+    }
+
+    /// Whether values are kept from those who describe.
+    #[must_use]
+    pub const fn is_sensitive(self) -> bool {
+        matches!(self, Self::Password)
+    }
+}
+
+impl fmt::Display for ConfigType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Boolean => "true or false",
+            Self::String => "text",
+            Self::Int => "a whole number of 32 bits",
+            Self::Short => "a whole number of 16 bits",
+            Self::Long => "a whole number of 64 bits",
+            Self::Double => "a number",
+            Self::List => "a comma-separated list",
+            Self::Class => "the name of a class",
+            Self::Password => "a password",
+        })
+    }
+}
+
+/// What a property is when nobody sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Default {
+    /// It must be set.
+    Required,
+    /// It has no value.
+    Null,
+    /// This text.
+    Value(&'static str),
+}
+
+/// How much a property matters, in Kafka's opinion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Importance {
+    /// High.
+    High,
+    /// Medium.
+    Medium,
+    /// Low.
+    Low,
+}
+
+/// Whether a broker's property may change while it runs (KIP-226).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpdateMode {
+    /// Only with a restart.
+    #[default]
+    ReadOnly,
+    /// Broker by broker.
+    PerBroker,
+    /// For all brokers at once, or broker by broker.
+    ClusterWide,
+}
+
+/// Which values of the right type are allowed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Validator {
+    /// All.
+    Any,
+    /// Whole numbers from this one on.
+    AtLeast(i64),
+    /// Whole numbers in this range, ends included.
+    Between(i64, i64),
+    /// Numbers in this range, ends included.
+    BetweenDecimals(f64, f64),
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
+    /// One of these texts, in upper or lower case.
+    OneOfAnyCase(&'static [&'static str]),
+    /// Any of these, none twice.
+    ListOf(&'static [&'static str]),
+    /// A text that is not empty.
+    NonEmpty,
+    /// 1 to 9, or -1 for the codec's default.
+    GzipLevel,
+    /// `partition:broker,…`, or `*`.
+    ThrottledReplicas,
+}
+
+impl fmt::Display for Validator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("anything"),
+            Self::AtLeast(min) => write!(f, "at least {min}"),
+            Self::Between(min, max) => write!(f, "{min} to {max}"),
+            Self::BetweenDecimals(min, max) => write!(f, "{min} to {max}"),
+            Self::OneOf(values) | Self::OneOfAnyCase(values) => {
+                write!(f, "one of {}", values.join(", "))
+            }
+            Self::ListOf(values) => write!(f, "a list of any of {}", values.join(", ")),
+            Self::NonEmpty => f.write_str("a text that is not empty"),
+            Self::GzipLevel => f.write_str("1 to 9, or -1"),
+            Self::ThrottledReplicas => {
+                f.write_str("* or a list of partition:broker pairs such as 0:1,0:2")
+            }
+        }
+    }
+}
+
+/// Whether Dohle acts on a property.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It does what Kafka's documentation says.
+    Honoured,
+    /// It is accepted, checked, stored and described, and changes nothing.
+    AcceptedIgnored,
+}
+
+/// The definition of a property.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigDef {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: ConfigType,
+    /// Its default.
+    pub default: Default,
+    /// How much it matters.
+    pub importance: Importance,
+    /// What is allowed.
+    pub validator: Validator,
+    /// Brokers' properties: whether it changes at run time. Topics' properties always do.
+    pub update_mode: UpdateMode,
+    /// Whether Dohle acts on it.
+    pub status: Status,
+    /// Not listed unless it is set.
+    pub is_internal: bool,
+    /// Brokers' properties: the names that say the same in other units, this one included, the
+    /// strongest first. Empty when there are no others.
+    pub synonyms: &'static [&'static str],
+    /// Topics' properties: the broker's property that is its default.
+    pub broker_name: Option<&'static str>,
+    /// Kafka's documentation; may contain HTML.
+    pub documentation: &'static str,
+}
+
+impl ConfigDef {
+    pub(super) const fn new(
+        name: &'static str,
+        kind: ConfigType,
+        default: Default,
+        importance: Importance,
+    ) -> Self {
+        Self {
+            name,
+            kind,
+            default,
+            importance,
+            validator: Validator::Any,
+            update_mode: UpdateMode::ReadOnly,
+            status: Status::AcceptedIgnored,
+            is_internal: false,
+            synonyms: &[],
+            broker_name: None,
+            documentation: "",
+        }
+    }
+
+    pub(super) const fn check(mut self, validator: Validator) -> Self {
+        self.validator = validator;
+        self
+    }
+
+    pub(super) const fn dynamic(mut self, mode: UpdateMode) -> Self {
+        self.update_mode = mode;
+        self
+    }
+
+    pub(super) const fn honoured(mut self) -> Self {
+        self.status = Status::Honoured;
+        self
+    }
+
+    pub(super) const fn internal(mut self) -> Self {
+        self.is_internal = true;
+        self
+    }
+
+    pub(super) const fn synonyms(mut self, names: &'static [&'static str]) -> Self {
+        self.synonyms = names;
+        self
+    }
+
+    pub(super) const fn broker(mut self, name: &'static str) -> Self {
+        self.broker_name = Some(name);
+        self
+    }
+
+    pub(super) const fn doc(mut self, text: &'static str) -> Self {
+        self.documentation = text;
+        self
+    }
+
+    /// The default as text; `None` when there is none.
+    #[must_use]
+    pub const fn default_value(&self) -> Option<&'static str> {
+        match self.default {
+            Default::Required | Default::Null => None,
+            Default::Value(value) => Some(value),
+        }
+    }
+
+    /// Whether a broker's property may be changed while it runs.
+    #[must_use]
+    pub fn is_dynamic(&self) -> bool {
+        self.update_mode != UpdateMode::ReadOnly
+    }
+}

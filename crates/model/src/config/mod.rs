@@ -1,0 +1,124 @@
+//! Definitions of configuration properties: one definition serves file, environment, describe,
+//! validation and documentation.
+//!
+//! Names, types, defaults, ranges, importance, update modes and documentation are Apache Kafka
+//! 4.3's. A definition also says whether Dohle acts on the property: one that it does not is
+//! accepted, checked and described, and a node tells at its start which of those are set.
+
+mod broker;
+mod definition;
+mod describe;
+mod effective;
+mod table;
+mod topic;
+mod value;
+
+pub use broker::BrokerConfig;
+pub use definition::{
+    ConfigDef, ConfigType, Default as ConfigDefault, Importance, Status, UpdateMode, Validator,
+};
+pub use describe::{
+    ConfigSource, DescribedConfig, Synonym, describe_broker, describe_broker_default,
+    describe_topic,
+};
+pub use effective::{BrokerValues, Properties};
+pub use topic::{CleanupPolicy, CompressionTarget, TimestampType, TopicConfig};
+pub use value::{ConfigError, list, parse_boolean};
+
+/// Whose property it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// A topic's.
+    Topic,
+    /// A broker's (or a controller's).
+    Broker,
+}
+
+/// A name that no property has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownConfig {
+    /// With a name that is near.
+    #[error("there is no property {name:?}; did you mean {nearest:?}?")]
+    Misspelt {
+        /// As given.
+        name: String,
+        /// The nearest real one.
+        nearest: &'static str,
+    },
+    /// With none near.
+    #[error("there is no property {0:?}")]
+    Unknown(String),
+}
+
+/// The definition of a property.
+#[must_use]
+pub fn find(scope: Scope, name: &str) -> Option<&'static ConfigDef> {
+    tables(scope).iter().find_map(|table| {
+        let at = table
+            .binary_search_by(|definition| definition.name.cmp(name))
+            .ok()?;
+        Some(&table[at])
+    })
+}
+
+/// All definitions, sorted by name inside each concern.
+pub fn definitions(scope: Scope) -> impl Iterator<Item = &'static ConfigDef> {
+    tables(scope).iter().flat_map(|table| table.iter())
+}
+
+/// The definition of a property, or what is wrong with the name.
+///
+/// # Errors
+/// When there is no such property; the error names the nearest one.
+pub fn lookup(scope: Scope, name: &str) -> Result<&'static ConfigDef, UnknownConfig> {
+    find(scope, name).ok_or_else(|| match nearest(scope, name) {
+        Some(nearest) => UnknownConfig::Misspelt {
+            name: name.to_owned(),
+            nearest,
+        },
+        None => UnknownConfig::Unknown(name.to_owned()),
+    })
+}
+
+/// The property whose name is nearest to a misspelt one: at most a third of its letters differ.
+#[must_use]
+pub fn nearest(scope: Scope, name: &str) -> Option<&'static str> {
+    let limit = (name.chars().count() / 3).max(1);
+    definitions(scope)
+        .filter(|definition| !definition.is_internal)
+        .map(|definition| (distance(name, definition.name), definition.name))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, name)| name)
+}
+
+fn tables(scope: Scope) -> &'static [&'static [ConfigDef]] {
+    match scope {
+        Scope::Topic => table::TOPIC,
+        Scope::Broker => table::BROKER,
+    }
+}
+
+/// How many letters must be inserted, deleted, replaced or swapped with their neighbour.
+fn distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.to_lowercase().chars().collect();
+    let b: Vec<char> = b.chars().collect();
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(before_last[j - 2] + 1);
+            }
+            row.push(best);
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests;

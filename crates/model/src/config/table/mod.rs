@@ -1,0 +1,26 @@
+//! The tables of definitions, one file a concern; each sorted by name.
+
+mod cluster;
+mod groups;
+mod log;
+mod remote;
+mod security;
+mod server;
+mod topic;
+mod transactions;
+
+use super::definition::ConfigDef;
+
+/// The tables of brokers' properties.
+pub(super) const BROKER: &[&[ConfigDef]] = &[
+    cluster::TABLE,
+    groups::TABLE,
+    log::TABLE,
+    remote::TABLE,
+    security::TABLE,
+    server::TABLE,
+    transactions::TABLE,
+];
+
+/// The tables of topics' properties.
+pub(super) const TOPIC: &[&[ConfigDef]] = &[topic::TABLE];

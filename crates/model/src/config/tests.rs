@@ -1,0 +1,272 @@
+//! Tests of the definitions and of what is made of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use expect_test::{expect, expect_file};
+
+use super::*;
+
+fn properties(pairs: &[(&str, &str)]) -> Arc<Properties> {
+    Arc::new(
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
+    )
+}
+
+/// A line as Kafka's `kafka-configs --describe --all` prints it.
+fn line(config: &DescribedConfig) -> String {
+    let null = || "null".to_owned();
+    let synonym = |synonym: &Synonym| {
+        let source = match synonym.source {
+            ConfigSource::DynamicTopic => "DYNAMIC_TOPIC_CONFIG",
+            ConfigSource::DynamicBroker => "DYNAMIC_BROKER_CONFIG",
+            ConfigSource::DynamicDefaultBroker => "DYNAMIC_DEFAULT_BROKER_CONFIG",
+            ConfigSource::StaticBroker => "STATIC_BROKER_CONFIG",
+            ConfigSource::Default => "DEFAULT_CONFIG",
+        };
+        format!(
+            "{source}:{}={}",
+            synonym.name,
+            synonym.value.clone().unwrap_or_else(null)
+        )
+    };
+    let synonyms: Vec<String> = config.synonyms.iter().map(synonym).collect();
+    format!(
+        "{}={} sensitive={} synonyms={{{}}}\n",
+        config.name,
+        config.value.clone().unwrap_or_else(null),
+        config.is_sensitive,
+        synonyms.join(", ")
+    )
+}
+
+#[test]
+fn definitions_are_those_of_kafka() {
+    let mut lines: Vec<String> = Vec::new();
+    for scope in [Scope::Broker, Scope::Topic] {
+        for def in definitions(scope) {
+            let default = match def.default {
+                ConfigDefault::Required => "\\M",
+                ConfigDefault::Null => "\\N",
+                ConfigDefault::Value(value) => value,
+            };
+            let mode = match (scope, def.update_mode) {
+                (Scope::Topic, _) => def.broker_name.unwrap_or("-"),
+                (Scope::Broker, UpdateMode::ReadOnly) => "read-only",
+                (Scope::Broker, UpdateMode::PerBroker) => "per-broker",
+                (Scope::Broker, UpdateMode::ClusterWide) => "cluster-wide",
+            };
+            let (kind, importance) = (format!("{:?}", def.kind), format!("{:?}", def.importance));
+            let line = [
+                if scope == Scope::Topic {
+                    "topic"
+                } else {
+                    "broker"
+                },
+                def.name,
+                &kind.to_uppercase(),
+                default,
+                &importance.to_uppercase(),
+                mode,
+            ];
+            lines.push(line.join("\t") + "\n");
+        }
+    }
+    lines.sort();
+    expect_file!["testdata/kafka-4.3.1.tsv"].assert_eq(&lines.concat());
+}
+
+#[test]
+fn tables_are_sorted_and_every_default_is_allowed() {
+    for scope in [Scope::Broker, Scope::Topic] {
+        for def in definitions(scope) {
+            assert_eq!(find(scope, def.name), Some(def));
+            if let Some(value) = def.default_value()
+                && def.validator != Validator::NonEmpty
+            {
+                assert_eq!(def.validate(value), Ok(()));
+            }
+            for synonym in def.synonyms.iter().chain(&def.broker_name) {
+                assert!(find(Scope::Broker, synonym).is_some(), "{synonym}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_topic_is_described_as_kafka_describes_it() {
+    let own = properties(&[("retention.bytes", "1000")]);
+    let broker = BrokerValues {
+        dynamic_default: properties(&[("min.insync.replicas", "1")]),
+        fixed: properties(&[
+            ("log.retention.hours", "100"),
+            ("log.roll.ms", "3600000"),
+            ("min.insync.replicas", "1"),
+        ]),
+        ..BrokerValues::default()
+    };
+    let text: String = describe_topic(Some(&own), &broker)
+        .iter()
+        .map(line)
+        .collect();
+    expect_file!["testdata/describe-topic.txt"].assert_eq(&text);
+}
+
+#[test]
+fn a_broker_is_described_with_what_it_does_not_know_hidden() {
+    let broker = BrokerValues {
+        dynamic_broker: properties(&[("ssl.keystore.password", "secret")]),
+        fixed: properties(&[
+            ("log.retention.hours", "100"),
+            ("log.roll.ms", "3600000"),
+            ("some.unknown", "7"),
+        ]),
+        ..BrokerValues::default()
+    };
+    let wanted = [
+        "log.retention.",
+        "log.roll.ms",
+        "some.unknown",
+        "ssl.keystore.password",
+    ];
+    let text: String = describe_broker(&broker)
+        .iter()
+        .filter(|config| wanted.iter().any(|prefix| config.name.starts_with(prefix)))
+        .map(line)
+        .collect();
+    expect![[r#"
+        log.retention.bytes=-1 sensitive=false synonyms={DEFAULT_CONFIG:log.retention.bytes=-1}
+        log.retention.check.interval.ms=300000 sensitive=false synonyms={DEFAULT_CONFIG:log.retention.check.interval.ms=300000}
+        log.retention.hours=100 sensitive=false synonyms={STATIC_BROKER_CONFIG:log.retention.hours=100, DEFAULT_CONFIG:log.retention.hours=168}
+        log.retention.minutes=null sensitive=false synonyms={}
+        log.retention.ms=null sensitive=false synonyms={}
+        log.roll.ms=3600000 sensitive=false synonyms={STATIC_BROKER_CONFIG:log.roll.ms=3600000, DEFAULT_CONFIG:log.roll.hours=168}
+        some.unknown=null sensitive=true synonyms={STATIC_BROKER_CONFIG:some.unknown=null}
+        ssl.keystore.password=null sensitive=true synonyms={DYNAMIC_BROKER_CONFIG:ssl.keystore.password=null}
+    "#]].assert_eq(&text);
+}
+
+#[test]
+fn a_misspelt_name_gets_the_nearest_real_one() {
+    let say = |name| lookup(Scope::Broker, name).unwrap_err().to_string();
+    expect![[r#"there is no property "log.retention.hour"; did you mean "log.retention.hours"?"#]].assert_eq(&say("log.retention.hour"));
+    expect![[r#"there is no property "mun.partitions"; did you mean "num.partitions"?"#]].assert_eq(&say("mun.partitions"));
+    expect![[r#"there is no property "Listeners"; did you mean "listeners"?"#]].assert_eq(&say("Listeners"));
+    expect![[r#"there is no property "my.own.thing""#]].assert_eq(&say("my.own.thing"));
+}
+
+#[track_caller]
+fn check_refused(scope: Scope, name: &str, value: &str, expected: expect_test::Expect) {
+    let error = find(scope, name).expect(name).validate(value).unwrap_err();
+    expected.assert_eq(&error.to_string());
+}
+
+#[test]
+fn a_bad_value_is_refused_with_what_is_allowed() {
+    check_refused(Scope::Broker, "num.partitions", "0", expect![[r#"num.partitions is "0"; allowed is a whole number of 32 bits, at least 1"#]]);
+    check_refused(Scope::Broker, "num.partitions", "three", expect![[r#"num.partitions is "three"; allowed is a whole number of 32 bits, at least 1"#]]);
+    check_refused(
+        Scope::Broker,
+        "auto.create.topics.enable",
+        "yes",
+        expect![[r#"auto.create.topics.enable is "yes"; allowed is true or false"#]],
+    );
+    check_refused(
+        Scope::Broker,
+        "compression.type",
+        "brotli",
+        expect![[r#"compression.type is "brotli"; allowed is one of uncompressed, zstd, lz4, snappy, gzip, producer"#]],
+    );
+    check_refused(
+        Scope::Broker,
+        "process.roles",
+        "broker,leader",
+        expect![[r#"process.roles is "broker,leader"; allowed is a list of any of broker, controller"#]],
+    );
+    check_refused(
+        Scope::Topic,
+        "min.cleanable.dirty.ratio",
+        "1.5",
+        expect![[r#"min.cleanable.dirty.ratio is "1.5"; allowed is a number, 0 to 1"#]],
+    );
+    check_refused(
+        Scope::Topic,
+        "compression.gzip.level",
+        "0",
+        expect![[r#"compression.gzip.level is "0"; allowed is 1 to 9, or -1"#]],
+    );
+    check_refused(
+        Scope::Topic,
+        "cleanup.policy",
+        "delete,delete",
+        expect![[r#"cleanup.policy is "delete,delete"; allowed is a list of any of compact, delete"#]],
+    );
+    check_refused(
+        Scope::Topic,
+        "segment.bytes",
+        "99999999999",
+        expect![[r#"segment.bytes is "99999999999"; allowed is a whole number of 32 bits, at least 1048576"#]],
+    );
+    check_refused(
+        Scope::Topic,
+        "leader.replication.throttled.replicas",
+        "a:b",
+        expect![[r#"leader.replication.throttled.replicas is "a:b"; allowed is * or a list of partition:broker pairs such as 0:1,0:2"#]],
+    );
+}
+
+#[test]
+fn a_topic_inherits_what_it_does_not_set() {
+    let defaults = TopicConfig::resolve(None, &BrokerValues::default());
+    assert_eq!(defaults.retention, Some(Duration::from_secs(7 * 24 * 3600)));
+    assert_eq!(defaults.retention_bytes, None);
+    assert_eq!(defaults.max_message_bytes, 1_048_588);
+    assert_eq!(defaults.flush, None);
+    assert_eq!(defaults.message_timestamp_before_max, None);
+
+    let broker = BrokerValues {
+        dynamic_broker: properties(&[("log.segment.bytes", "2000000")]),
+        dynamic_default: properties(&[
+            ("log.segment.bytes", "3000000"),
+            ("compression.type", "zstd"),
+        ]),
+        fixed: properties(&[
+            ("log.retention.minutes", "5"),
+            ("log.cleanup.policy", "compact"),
+        ]),
+    };
+    let own = properties(&[
+        ("min.insync.replicas", "2"),
+        ("cleanup.policy", "compact, delete"),
+    ]);
+    let config = TopicConfig::resolve(Some(&own), &broker);
+    assert_eq!(config.segment_bytes, 2_000_000);
+    assert_eq!(config.compression_type, CompressionTarget::Zstd);
+    assert_eq!(config.retention, Some(Duration::from_secs(300)));
+    assert_eq!(config.min_insync_replicas, 2);
+    assert_eq!(
+        config.cleanup_policy,
+        CleanupPolicy {
+            delete: true,
+            compact: true
+        }
+    );
+}
+
+#[test]
+fn unlimited_retention_is_none() {
+    let own = properties(&[("retention.ms", "-1")]);
+    assert_eq!(
+        TopicConfig::resolve(Some(&own), &BrokerValues::default()).retention,
+        None
+    );
+}
+
+#[test]
+fn a_damaged_value_reads_as_the_default() {
+    let broker = BrokerValues::fixed(properties(&[("num.partitions", "many")]));
+    assert_eq!(BrokerConfig::resolve(&broker).num_partitions, 1);
+}

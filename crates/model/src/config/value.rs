@@ -1,0 +1,130 @@
+//! Values as text: whether a property allows them, and what they are as numbers.
+
+use super::definition::{ConfigDef, ConfigType, Validator};
+
+/// A value that its property does not allow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is {value:?}; allowed is {allowed}")]
+pub struct ConfigError {
+    /// The property.
+    pub name: String,
+    /// Its value as given.
+    pub value: String,
+    /// What would be allowed.
+    pub allowed: String,
+}
+
+impl ConfigError {
+    /// `name` has `value`, and `allowed` says in words what it may have.
+    pub fn new(name: &str, value: &str, allowed: impl Into<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            allowed: allowed.into(),
+        }
+    }
+}
+
+impl ConfigDef {
+    /// Whether this text is allowed as value.
+    ///
+    /// # Errors
+    /// Names the property, the value and what is allowed.
+    pub fn validate(&self, value: &str) -> Result<(), ConfigError> {
+        if self.has_type(value) && self.validator.allows(self.kind, value) {
+            return Ok(());
+        }
+        let shown = if self.kind.is_sensitive() {
+            "[hidden]"
+        } else {
+            value
+        };
+        Err(ConfigError::new(self.name, shown, self.allowed()))
+    }
+
+    /// What is allowed, in words.
+    #[must_use]
+    pub fn allowed(&self) -> String {
+        match self.validator {
+            Validator::Any => self.kind.to_string(),
+            Validator::AtLeast(_) | Validator::Between(..) | Validator::BetweenDecimals(..) => {
+                format!("{}, {}", self.kind, self.validator)
+            }
+            _ => self.validator.to_string(),
+        }
+    }
+
+    fn has_type(&self, value: &str) -> bool {
+        let value = value.trim();
+        match self.kind {
+            ConfigType::Boolean => parse_boolean(value).is_some(),
+            ConfigType::Int => value.parse::<i32>().is_ok(),
+            ConfigType::Short => value.parse::<i16>().is_ok(),
+            ConfigType::Long => value.parse::<i64>().is_ok(),
+            ConfigType::Double => value.parse::<f64>().is_ok_and(|number| !number.is_nan()),
+            ConfigType::String | ConfigType::List | ConfigType::Class | ConfigType::Password => {
+                true
+            }
+        }
+    }
+}
+
+impl Validator {
+    fn allows(&self, kind: ConfigType, value: &str) -> bool {
+        let value = value.trim();
+        let whole = || value.parse::<i64>().ok();
+        match *self {
+            Self::Any => true,
+            Self::AtLeast(min) if kind == ConfigType::Double => value
+                .parse::<f64>()
+                .is_ok_and(|number| number >= min as f64),
+            Self::AtLeast(min) => whole().is_some_and(|number| number >= min),
+            Self::Between(min, max) => whole().is_some_and(|number| (min..=max).contains(&number)),
+            Self::BetweenDecimals(min, max) => value
+                .parse::<f64>()
+                .is_ok_and(|number| (min..=max).contains(&number)),
+            Self::OneOf(allowed) => allowed.contains(&value),
+            Self::OneOfAnyCase(allowed) => allowed
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(value)),
+            Self::ListOf(allowed) => {
+                let items: Vec<&str> = list(value).collect();
+                let unique = items
+                    .iter()
+                    .enumerate()
+                    .all(|(i, item)| !items[..i].contains(item));
+                unique && items.iter().all(|item| allowed.contains(item))
+            }
+            Self::NonEmpty => !value.is_empty(),
+            Self::GzipLevel => whole().is_some_and(|level| level == -1 || (1..=9).contains(&level)),
+            Self::ThrottledReplicas => value == "*" || list(value).all(is_partition_and_broker),
+        }
+    }
+}
+
+/// `true` and `false` in any case, as Kafka takes them.
+#[must_use]
+pub fn parse_boolean(value: &str) -> Option<bool> {
+    let value = value.trim();
+    if value.eq_ignore_ascii_case("true") {
+        Some(true)
+    } else if value.eq_ignore_ascii_case("false") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// The items of a comma-separated list, trimmed; none for the empty text.
+pub fn list(value: &str) -> impl Iterator<Item = &str> {
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+}
+
+fn is_partition_and_broker(item: &str) -> bool {
+    let number = |text: &str| text.parse::<u32>().is_ok();
+    item.split_once(':')
+        .is_some_and(|(partition, broker)| number(partition) && number(broker))
+}
