@@ -143,9 +143,7 @@ impl<'a> Decompressor<'a> {
             CompressionType::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(data))),
             CompressionType::Snappy => Self::Snappy(SnappyReader::new(data)),
             CompressionType::Lz4 => Self::Lz4(Box::new(FrameDecoder::new(data))),
-            CompressionType::Zstd => {
-                Self::Zstd(Box::new(zstd::stream::read::Decoder::new(data)?))
-            }
+            CompressionType::Zstd => Self::Zstd(Box::new(zstd::stream::read::Decoder::new(data)?)),
         })
     }
 }
@@ -172,11 +170,7 @@ pub(crate) enum Compressor<W: Write> {
 }
 
 impl<W: Write> Compressor<W> {
-    pub(crate) fn new(
-        codec: CompressionType,
-        level: CompressionLevel,
-        out: W,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(codec: CompressionType, level: CompressionLevel, out: W) -> io::Result<Self> {
         Ok(match codec {
             CompressionType::None => Self::None(out),
             CompressionType::Gzip => {
@@ -227,7 +221,9 @@ impl<W: Write> Write for Compressor<W> {
 }
 
 /// Magic, version and lowest compatible version of xerial's framing.
-const XERIAL_HEADER: [u8; 16] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1];
+const XERIAL_HEADER: [u8; 16] = [
+    0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1,
+];
 const XERIAL_MAGIC: &[u8] = XERIAL_HEADER.first_chunk::<8>().expect("16 is more than 8");
 /// What Kafka compresses at a time.
 const SNAPPY_BLOCK_SIZE: usize = 32 * 1024;
@@ -245,8 +241,17 @@ pub(crate) struct SnappyReader<'a> {
 impl<'a> SnappyReader<'a> {
     fn new(data: &'a [u8]) -> Self {
         let framed = data.len() >= XERIAL_HEADER.len() && data.starts_with(XERIAL_MAGIC);
-        let data = if framed { &data[XERIAL_HEADER.len()..] } else { data };
-        Self { data, framed, block: Vec::new(), at: 0 }
+        let data = if framed {
+            &data[XERIAL_HEADER.len()..]
+        } else {
+            data
+        };
+        Self {
+            data,
+            framed,
+            block: Vec::new(),
+            at: 0,
+        }
     }
 
     fn next_block(&mut self) -> io::Result<()> {
@@ -259,8 +264,10 @@ impl<'a> SnappyReader<'a> {
             if self.data.is_empty() {
                 return Ok(());
             }
-            let (length, rest) =
-                self.data.split_first_chunk::<4>().ok_or_else(|| invalid("block length is cut"))?;
+            let (length, rest) = self
+                .data
+                .split_first_chunk::<4>()
+                .ok_or_else(|| invalid("block length is cut"))?;
             let length = u32::from_be_bytes(*length) as usize;
             let block = rest.get(..length).ok_or_else(|| invalid("block is cut"))?;
             self.data = &rest[length..];
@@ -303,7 +310,12 @@ pub(crate) struct SnappyWriter<W: Write> {
 
 impl<W: Write> SnappyWriter<W> {
     fn new(out: W) -> Self {
-        Self { out, block: Vec::new(), encoder: snap::raw::Encoder::new(), started: false }
+        Self {
+            out,
+            block: Vec::new(),
+            encoder: snap::raw::Encoder::new(),
+            started: false,
+        }
     }
 
     fn write_block(&mut self) -> io::Result<()> {
@@ -376,13 +388,18 @@ mod tests {
             let mut out = Vec::new();
             compress(codec, CompressionLevel(None), &data, &mut out).unwrap();
             let error = decompress(codec, &out, 99_999).unwrap_err();
-            assert!(matches!(error, CompressionError::TooLarge(99_999)), "{codec}: {error}");
+            assert!(
+                matches!(error, CompressionError::TooLarge(99_999)),
+                "{codec}: {error}"
+            );
         }
     }
 
     #[test]
     fn a_raw_snappy_block_is_read_and_a_lying_one_refused() {
-        let raw = snap::raw::Encoder::new().compress_vec(b"hello hello hello").unwrap();
+        let raw = snap::raw::Encoder::new()
+            .compress_vec(b"hello hello hello")
+            .unwrap();
         assert_eq!(
             decompress(CompressionType::Snappy, &raw, 100).unwrap(),
             b"hello hello hello"

@@ -28,7 +28,10 @@ pub struct CleanupPolicy {
 
 impl Default for CleanupPolicy {
     fn default() -> Self {
-        Self { delete: true, compact: false }
+        Self {
+            delete: true,
+            compact: false,
+        }
     }
 }
 

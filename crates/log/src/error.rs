@@ -26,7 +26,11 @@ impl StorageError {
 
     pub(crate) fn invalid(operation: &'static str, path: &Path, text: impl Into<String>) -> Self {
         let source = io::Error::new(io::ErrorKind::InvalidData, text.into());
-        Self { operation, path: path.to_owned(), source }
+        Self {
+            operation,
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 

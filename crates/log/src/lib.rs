@@ -31,3 +31,37 @@
 //! LogDirectory::open(path) -> locked; meta_properties/format/verify; take_clean_shutdown/mark_clean_shutdown;
 //!     read/write of the three checkpoints; partition_dirs
 //! ```
+
+#![warn(unreachable_pub)]
+
+pub mod batch;
+mod checkpoint;
+pub mod compression;
+pub mod config;
+pub mod directory;
+pub mod error;
+mod index;
+pub mod leader_epoch;
+pub mod log;
+pub mod partition_metadata;
+pub mod producer_state;
+mod segment;
+pub mod validate;
+
+pub use batch::{Batch, BatchBuilder, BatchError, BatchHeader, BatchOptions, Batches};
+pub use compression::CompressionType;
+pub use config::{CleanupPolicy, LogConfig, TargetCompression, TimestampType};
+pub use directory::{
+    Checkpoint, CleanShutdown, DirectoryError, LogDirectory, MetaProperties, MetaPropertiesError,
+    PartitionDir, PartitionDirKind,
+};
+pub use error::StorageError;
+pub use index::AbortedTxn;
+pub use leader_epoch::{EpochEnd, EpochEntry, LeaderEpochCache};
+pub use log::{
+    AppendError, AppendInfo, DeletedSegment, FlushTask, Flushed, LeaderAppend, Log, OpenOptions,
+    ReadError, RecoveryReport,
+};
+pub use producer_state::{BatchMetadata, ProducerError, ProducerState};
+pub use segment::read::{ReadInfo, ReadLimits, ReadPlan, TimestampOffset, TimestampPlan};
+pub use validate::{AdmitError, Admitted, AppendOrigin, RecordError, admit, validate_and_assign};

@@ -88,7 +88,10 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[RecordHeader<'_>],
     ) {
-        assert!(offset_delta > self.last_offset_delta, "offsets inside a batch grow");
+        assert!(
+            offset_delta > self.last_offset_delta,
+            "offsets inside a batch grow"
+        );
         let timestamp = Timestamp::to_wire(timestamp);
         let base = *self.base_timestamp.get_or_insert(timestamp);
         let body = &mut self.scratch;
@@ -170,7 +173,10 @@ impl HeaderFields<'_> {
         let options = self.options;
         let mut attributes = i16::from(options.compression.id());
         for (set, bit) in [
-            (self.timestamp_type == TimestampType::LogAppendTime, Attributes::TIMESTAMP_TYPE),
+            (
+                self.timestamp_type == TimestampType::LogAppendTime,
+                Attributes::TIMESTAMP_TYPE,
+            ),
             (options.transactional, Attributes::TRANSACTIONAL),
             (options.control, Attributes::CONTROL),
         ] {

@@ -1,8 +1,6 @@
 //! The 61 bytes at the head of a batch.
 
-use dohle_model::{
-    ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp,
-};
+use dohle_model::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 use crate::compression::CompressionType;
 use crate::config::TimestampType;
@@ -56,7 +54,9 @@ pub enum BatchError {
         computed: u32,
     },
     /// The base offset is negative, or the last offset leaves the range of `i64`.
-    #[error("base offset {base_offset} with last offset delta {last_offset_delta} is no offset range")]
+    #[error(
+        "base offset {base_offset} with last offset delta {last_offset_delta} is no offset range"
+    )]
     InvalidOffsets {
         /// As in the header.
         base_offset: i64,
@@ -209,7 +209,10 @@ impl BatchHeader {
         let last_offset_delta = i32_at(head, LAST_OFFSET_DELTA_AT);
         let next = base_offset.checked_add(i64::from(last_offset_delta) + 1);
         if base_offset < 0 || last_offset_delta < 0 || next.is_none() {
-            return Err(BatchError::InvalidOffsets { base_offset, last_offset_delta });
+            return Err(BatchError::InvalidOffsets {
+                base_offset,
+                last_offset_delta,
+            });
         }
         let record_count = i32_at(head, RECORD_COUNT_AT);
         if record_count < 0 {
@@ -239,7 +242,10 @@ impl BatchHeader {
         {
             return error;
         }
-        BatchError::Truncated { needed: BATCH_HEADER_SIZE as u64, available: bytes.len() as u64 }
+        BatchError::Truncated {
+            needed: BATCH_HEADER_SIZE as u64,
+            available: bytes.len() as u64,
+        }
     }
 
     fn check_magic(magic: i8) -> Result<(), BatchError> {
@@ -264,7 +270,10 @@ impl BatchHeader {
         };
         let computed = crc32c(covered);
         if computed != self.crc {
-            return Err(BatchError::CrcMismatch { stored: self.crc, computed });
+            return Err(BatchError::CrcMismatch {
+                stored: self.crc,
+                computed,
+            });
         }
         Ok(())
     }
@@ -284,7 +293,8 @@ impl BatchHeader {
     /// The sequence of the last record.
     #[must_use]
     pub fn last_sequence(&self) -> Option<Sequence> {
-        self.base_sequence.map(|base| base.plus(self.last_offset_delta))
+        self.base_sequence
+            .map(|base| base.plus(self.last_offset_delta))
     }
 }
 

@@ -88,7 +88,11 @@ impl<'a> Iterator for Batches<'a> {
                 available: rest.len() as u64,
             }));
         };
-        let batch = Batch { header, bytes, position: self.position };
+        let batch = Batch {
+            header,
+            bytes,
+            position: self.position,
+        };
         self.position += bytes.len();
         Some(Ok(batch))
     }

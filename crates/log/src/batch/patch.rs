@@ -4,9 +4,7 @@
 
 use dohle_model::{LeaderEpoch, Offset, Timestamp};
 
-use super::header::{
-    ATTRIBUTES_AT, Attributes, CRC_AT, LEADER_EPOCH_AT, MAX_TIMESTAMP_AT, crc32c,
-};
+use super::header::{ATTRIBUTES_AT, Attributes, CRC_AT, LEADER_EPOCH_AT, MAX_TIMESTAMP_AT, crc32c};
 use crate::config::TimestampType;
 
 /// Sets base offset and leader epoch; the checksum covers neither.

@@ -26,7 +26,11 @@ impl<'a> RecordView<'a> {
     /// The headers, which the walk has already checked.
     #[must_use]
     pub fn headers(&self) -> HeaderIter<'a> {
-        HeaderIter { left: self.header_count, bytes: self.headers, at: 0 }
+        HeaderIter {
+            left: self.header_count,
+            bytes: self.headers,
+            at: 0,
+        }
     }
 }
 
@@ -87,7 +91,10 @@ impl<'a> RecordIter<'a> {
     }
 
     fn error(&self, problem: &'static str) -> BatchError {
-        BatchError::Record { index: self.index as u32, problem }
+        BatchError::Record {
+            index: self.index as u32,
+            problem,
+        }
     }
 
     fn read(&mut self) -> Result<RecordView<'a>, BatchError> {
@@ -170,8 +177,15 @@ impl<'a> Iterator for RecordIter<'a> {
             if self.index == self.count && at_end {
                 return None;
             }
-            let found = if at_end { self.index } else { self.index.saturating_add(1) };
-            return Some(Err(BatchError::CountMismatch { expected: self.count, found }));
+            let found = if at_end {
+                self.index
+            } else {
+                self.index.saturating_add(1)
+            };
+            return Some(Err(BatchError::CountMismatch {
+                expected: self.count,
+                found,
+            }));
         }
         let result = self.read();
         match &result {
@@ -188,7 +202,10 @@ fn read_slice<'a>(bytes: &'a [u8], at: &mut usize) -> Result<Option<&'a [u8]>, (
     if length < 0 {
         return if length == -1 { Ok(None) } else { Err(()) };
     }
-    let slice = bytes.get(*at..).and_then(|rest| rest.get(..length as usize)).ok_or(())?;
+    let slice = bytes
+        .get(*at..)
+        .and_then(|rest| rest.get(..length as usize))
+        .ok_or(())?;
     *at += length as usize;
     Ok(Some(slice))
 }

@@ -36,7 +36,13 @@ pub(crate) fn walk<R: BufRead>(
     max: u64,
     mut visit: impl FnMut(StreamRecord),
 ) -> Result<(), StreamError> {
-    let mut walk = Walk { reader, left: u64::MAX, total: 0, max, index: 0 };
+    let mut walk = Walk {
+        reader,
+        left: u64::MAX,
+        total: 0,
+        max,
+        index: 0,
+    };
     for index in 0..count {
         walk.index = index as u32;
         if walk.at_end()? {
@@ -51,7 +57,10 @@ pub(crate) fn walk<R: BufRead>(
         return Ok(());
     }
     let found = count.saturating_add(1);
-    Err(StreamError::Batch(BatchError::CountMismatch { expected: count, found }))
+    Err(StreamError::Batch(BatchError::CountMismatch {
+        expected: count,
+        found,
+    }))
 }
 
 struct Walk<R> {
@@ -65,7 +74,10 @@ struct Walk<R> {
 
 impl<R: BufRead> Walk<R> {
     fn error(&self, problem: &'static str) -> StreamError {
-        StreamError::Batch(BatchError::Record { index: self.index, problem })
+        StreamError::Batch(BatchError::Record {
+            index: self.index,
+            problem,
+        })
     }
 
     fn at_end(&mut self) -> Result<bool, StreamError> {
@@ -161,6 +173,11 @@ impl<R: BufRead> Walk<R> {
         if self.left != 0 {
             return Err(self.error("bytes are left over at its end"));
         }
-        Ok(StreamRecord { index: self.index, timestamp_delta, offset_delta, has_key })
+        Ok(StreamRecord {
+            index: self.index,
+            timestamp_delta,
+            offset_delta,
+            has_key,
+        })
     }
 }

@@ -62,7 +62,18 @@ mod tests {
 
     #[test]
     fn extreme_numbers_survive_the_round_trip() {
-        for value in [0, 1, -1, 63, 64, -64, -65, i64::from(i32::MAX), i64::MAX, i64::MIN] {
+        for value in [
+            0,
+            1,
+            -1,
+            63,
+            64,
+            -64,
+            -65,
+            i64::from(i32::MAX),
+            i64::MAX,
+            i64::MIN,
+        ] {
             let mut out = Vec::new();
             write_i64(&mut out, value);
             let mut at = 0;

@@ -1,0 +1,135 @@
+//! Kafka's small text files: a version, a count, one entry a line; and how they are written so that
+//! a crash leaves the old or the new one.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use dohle_model::{Offset, PartitionIndex, TopicName, TopicPartition};
+
+use crate::error::{Context, StorageError};
+
+/// Whether a written file is forced to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// File and directory are synced: it survives a crash of the machine.
+    Yes,
+    /// It survives a crash of the process only.
+    No,
+}
+
+/// Replaces `path` by a file with this content: temporary file, rename.
+pub(crate) fn write_atomically(
+    path: &Path,
+    content: &[u8],
+    sync: Sync,
+) -> Result<(), StorageError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    let temporary = Path::new(&name);
+    let write = || -> io::Result<()> {
+        let mut file = File::create(temporary)?;
+        file.write_all(content)?;
+        if sync == Sync::Yes {
+            file.sync_data()?;
+        }
+        fs::rename(temporary, path)
+    };
+    write().context("write", path)?;
+    if sync == Sync::Yes
+        && let Some(parent) = path.parent()
+    {
+        sync_dir(parent)?;
+    }
+    Ok(())
+}
+
+/// Forces a directory's entries to the disk.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), StorageError> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .context("sync directory", dir)
+}
+
+/// Reads a whole file; `None` when there is none.
+pub(crate) fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context("read", path),
+    }
+}
+
+/// The entries of a checkpoint of version 0, with their line numbers.
+pub(crate) fn entry_lines(text: &str) -> Result<Vec<(usize, &str)>, String> {
+    let mut lines = text
+        .lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line));
+    let mut number = |what: &str| -> Result<u64, String> {
+        let (_, line) = lines.next().ok_or_else(|| format!("{what} is missing"))?;
+        line.trim()
+            .parse()
+            .map_err(|_| format!("{what} {line:?} is not a number"))
+    };
+    let version = number("version")?;
+    if version != 0 {
+        return Err(format!("version {version} is not known, 0 is expected"));
+    }
+    let count = number("number of entries")?;
+    let entries: Vec<_> = lines.filter(|(_, line)| !line.trim().is_empty()).collect();
+    if entries.len() as u64 != count {
+        return Err(format!(
+            "it has {} entries, its second line says {count}",
+            entries.len()
+        ));
+    }
+    Ok(entries)
+}
+
+/// A checkpoint of an offset for each partition.
+pub(crate) fn encode_offsets<'a>(
+    offsets: impl IntoIterator<Item = (&'a TopicPartition, Offset)>,
+) -> String {
+    let mut entries = String::new();
+    let mut count = 0u64;
+    for (partition, offset) in offsets {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            entries,
+            "{} {} {offset}",
+            partition.topic, partition.partition
+        );
+        count += 1;
+    }
+    format!("0\n{count}\n{entries}")
+}
+
+/// Reads what [`encode_offsets`] writes.
+pub(crate) fn decode_offsets(text: &str) -> Result<BTreeMap<TopicPartition, Offset>, String> {
+    let mut offsets = BTreeMap::new();
+    for (number, line) in entry_lines(text)? {
+        let wrong = || format!("line {number}: {line:?} is not \"topic partition offset\"");
+        let mut fields = line.split(' ');
+        let (Some(topic), Some(partition), Some(offset), None) =
+            (fields.next(), fields.next(), fields.next(), fields.next())
+        else {
+            return Err(wrong());
+        };
+        let topic = TopicName::new(topic).map_err(|error| format!("line {number}: {error}"))?;
+        let partition = partition
+            .parse()
+            .ok()
+            .and_then(PartitionIndex::from_wire)
+            .ok_or_else(wrong)?;
+        let offset = offset
+            .parse()
+            .ok()
+            .and_then(Offset::from_wire)
+            .ok_or_else(wrong)?;
+        offsets.insert(TopicPartition { topic, partition }, offset);
+    }
+    Ok(offsets)
+}

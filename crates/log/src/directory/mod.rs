@@ -1,0 +1,338 @@
+//! A log directory: one entry of `log.dirs`, with its lock, identity, checkpoints and partitions.
+//!
+//! Invariant: a value holds the directory's lock; no other process uses the directory meanwhile.
+
+mod meta_properties;
+
+pub use meta_properties::{META_PROPERTIES_FILE, MetaProperties, MetaPropertiesError};
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use dohle_model::{BrokerEpoch, Offset, PartitionIndex, TopicName, TopicPartition, Uuid};
+use rustix::fs::FlockOperation;
+
+use crate::checkpoint::{
+    Sync, decode_offsets, encode_offsets, read_if_exists, sync_dir, write_atomically,
+};
+use crate::error::{Context, StorageError};
+use crate::segment::files::remove_if_exists;
+
+const LOCK_FILE: &str = ".lock";
+const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
+
+/// The checkpoints that a log directory has for all its partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Checkpoint {
+    /// Everything below is on the disk.
+    RecoveryPoint,
+    /// The first offset of each log.
+    LogStartOffset,
+    /// The high watermark of each replica.
+    HighWatermark,
+}
+
+impl Checkpoint {
+    /// The file's name.
+    #[must_use]
+    pub const fn file_name(self) -> &'static str {
+        match self {
+            Self::RecoveryPoint => "recovery-point-offset-checkpoint",
+            Self::LogStartOffset => "log-start-offset-checkpoint",
+            Self::HighWatermark => "replication-offset-checkpoint",
+        }
+    }
+}
+
+/// Why a log directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// A file operation failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Another process uses it.
+    #[error(
+        "{} is in use by another process, which holds the lock on its file .lock; stop that \
+         process, or give this node a log directory of its own", .0.display()
+    )]
+    Locked(PathBuf),
+    /// It belongs to somebody else, or does not say to whom.
+    #[error(transparent)]
+    MetaProperties(#[from] MetaPropertiesError),
+}
+
+/// What a partition's directory is for, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PartitionDirKind {
+    /// `topic-0`.
+    Current,
+    /// `topic-0.<id>-future`: being moved here from another log directory.
+    Future,
+    /// `topic-0.<id>-delete`: to be deleted.
+    Delete,
+    /// `topic-0.<id>-stray`: of no partition that is known.
+    Stray,
+}
+
+impl PartitionDirKind {
+    const SUFFIXES: [(&'static str, Self); 3] = [
+        ("-future", Self::Future),
+        ("-delete", Self::Delete),
+        ("-stray", Self::Stray),
+    ];
+}
+
+/// A partition's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionDir {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The partition. For directories to be deleted the topic's name may have been cut, see
+    /// [`LogDirectory::mark_for_deletion`].
+    pub topic_partition: TopicPartition,
+    /// What it is for.
+    pub kind: PartitionDirKind,
+}
+
+/// A log directory, locked.
+#[derive(Debug)]
+pub struct LogDirectory {
+    path: PathBuf,
+    /// Holds the lock for as long as it is open.
+    _lock: File,
+}
+
+impl LogDirectory {
+    /// Makes the directory if needed and locks it.
+    ///
+    /// # Errors
+    /// When it cannot be made or read, or another process uses it.
+    pub fn open(path: &Path) -> Result<Self, DirectoryError> {
+        fs::create_dir_all(path).context("create directory", path)?;
+        let lock_path = path.join(LOCK_FILE);
+        let lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock_path)
+            .context("open", &lock_path)?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(DirectoryError::Locked(path.to_owned())),
+            Err(error) => Err(error).context("lock", &lock_path).map_err(Into::into),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its identity; `None` for a directory that was never formatted.
+    ///
+    /// # Errors
+    /// When the file cannot be read or understood.
+    pub fn meta_properties(&self) -> Result<Option<MetaProperties>, DirectoryError> {
+        let path = self.path.join(META_PROPERTIES_FILE);
+        let Some(bytes) = read_if_exists(&path)? else {
+            return Ok(None);
+        };
+        Ok(Some(MetaProperties::decode(
+            &String::from_utf8_lossy(&bytes),
+            &path,
+        )?))
+    }
+
+    /// Gives it an identity, durably.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn format(&self, properties: &MetaProperties) -> Result<(), StorageError> {
+        let path = self.path.join(META_PROPERTIES_FILE);
+        write_atomically(&path, properties.encode().as_bytes(), Sync::Yes)
+    }
+
+    /// Whether the last shutdown was clean; the marker is taken away, so that a crash from now on is
+    /// not taken for one. With the broker's epoch at that time, if the marker has it (KIP-966).
+    ///
+    /// # Errors
+    /// When the marker cannot be read or removed.
+    pub fn take_clean_shutdown(&self) -> Result<Option<CleanShutdown>, StorageError> {
+        let path = self.path.join(CLEAN_SHUTDOWN_FILE);
+        let Some(bytes) = read_if_exists(&path)? else {
+            return Ok(None);
+        };
+        remove_if_exists(&path)?;
+        sync_dir(&self.path)?;
+        let text = String::from_utf8_lossy(&bytes);
+        // {"version":0,"brokerEpoch":12}; older markers are empty.
+        let broker_epoch = text
+            .split_once("\"brokerEpoch\"")
+            .map(|(_, rest)| rest.trim_start_matches([':', ' ']))
+            .map(|rest| rest.split([',', '}', ' ']).next().unwrap_or_default())
+            .and_then(|number| number.parse().ok())
+            .and_then(BrokerEpoch::from_wire);
+        Ok(Some(CleanShutdown { broker_epoch }))
+    }
+
+    /// Leaves the marker of a clean shutdown: all logs are closed.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn mark_clean_shutdown(&self, epoch: Option<BrokerEpoch>) -> Result<(), StorageError> {
+        let text = format!(
+            "{{\"version\":0,\"brokerEpoch\":{}}}",
+            BrokerEpoch::to_wire(epoch)
+        );
+        write_atomically(
+            &self.path.join(CLEAN_SHUTDOWN_FILE),
+            text.as_bytes(),
+            Sync::Yes,
+        )
+    }
+
+    /// Reads a checkpoint; empty when there is none yet.
+    ///
+    /// # Errors
+    /// When the file cannot be read or understood.
+    pub fn read_checkpoint(
+        &self,
+        checkpoint: Checkpoint,
+    ) -> Result<BTreeMap<TopicPartition, Offset>, StorageError> {
+        let path = self.path.join(checkpoint.file_name());
+        let Some(bytes) = read_if_exists(&path)? else {
+            return Ok(BTreeMap::new());
+        };
+        decode_offsets(&String::from_utf8_lossy(&bytes))
+            .map_err(|text| StorageError::invalid("read", &path, text))
+    }
+
+    /// Writes a checkpoint, durably.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_checkpoint<'a>(
+        &self,
+        checkpoint: Checkpoint,
+        offsets: impl IntoIterator<Item = (&'a TopicPartition, Offset)>,
+    ) -> Result<(), StorageError> {
+        let path = self.path.join(checkpoint.file_name());
+        write_atomically(&path, encode_offsets(offsets).as_bytes(), Sync::Yes)
+    }
+
+    /// Where a partition's log is, or would be.
+    #[must_use]
+    pub fn partition_path(&self, topic_partition: &TopicPartition) -> PathBuf {
+        self.path.join(topic_partition.to_string())
+    }
+
+    /// The partitions' directories, sorted by path. What is none is passed over.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn partition_dirs(&self) -> Result<Vec<PartitionDir>, StorageError> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.path).context("list", &self.path)? {
+            let entry = entry.context("list", &self.path)?;
+            let path = entry.path();
+            if !path.is_dir() {
+                continue;
+            }
+            let name = entry.file_name();
+            match name.to_str().and_then(parse_dir_name) {
+                Some((topic_partition, kind)) => {
+                    found.push(PartitionDir {
+                        path,
+                        topic_partition,
+                        kind,
+                    });
+                }
+                None => tracing::debug!(path = %path.display(), "not a partition's directory"),
+            }
+        }
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
+    }
+
+    /// Renames a partition's directory so that a new log of the same name may begin; `id` is any
+    /// fresh one. The directory is deleted later with [`LogDirectory::delete`]. Open logs keep
+    /// their open files.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn mark_for_deletion(&self, dir: &Path, id: Uuid) -> Result<PathBuf, StorageError> {
+        self.mark(dir, id, "delete")
+    }
+
+    /// Renames the directory of a partition that this node should not have.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn mark_stray(&self, dir: &Path, id: Uuid) -> Result<PathBuf, StorageError> {
+        self.mark(dir, id, "stray")
+    }
+
+    fn mark(&self, dir: &Path, id: Uuid, kind: &str) -> Result<PathBuf, StorageError> {
+        let name = dir
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let name = parse_dir_name(name).map_or(name.to_owned(), |(known, _)| known.to_string());
+        // File names end at 255 bytes: Kafka cuts the topic, not the partition.
+        let suffix = format!(".{:032x}-{kind}", u128::from_be_bytes(id.0));
+        let (topic, partition) = name.rsplit_once('-').unwrap_or((&name, "0"));
+        let room = 255usize.saturating_sub(suffix.len() + partition.len() + 1);
+        let topic = topic.get(..room.min(topic.len())).unwrap_or(topic);
+        let marked = self.path.join(format!("{topic}-{partition}{suffix}"));
+        fs::rename(dir, &marked).context("rename", dir)?;
+        sync_dir(&self.path)?;
+        Ok(marked)
+    }
+
+    /// Deletes a partition's directory with all it holds.
+    ///
+    /// # Errors
+    /// When something in it cannot be deleted.
+    pub fn delete(&self, dir: &Path) -> Result<(), StorageError> {
+        match fs::remove_dir_all(dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).context("delete directory", dir)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The last shutdown was clean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CleanShutdown {
+    /// The broker's epoch then.
+    pub broker_epoch: Option<BrokerEpoch>,
+}
+
+/// `topic-0`, or `topic-0.<32 hexadecimal digits>-delete` and its kin.
+fn parse_dir_name(name: &str) -> Option<(TopicPartition, PartitionDirKind)> {
+    for (suffix, kind) in PartitionDirKind::SUFFIXES {
+        if let Some(rest) = name.strip_suffix(suffix)
+            && let Some((name, id)) = rest.rsplit_once('.')
+            && id.len() == 32
+            && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+        {
+            return Some((parse_topic_partition(name)?, kind));
+        }
+    }
+    Some((parse_topic_partition(name)?, PartitionDirKind::Current))
+}
+
+fn parse_topic_partition(name: &str) -> Option<TopicPartition> {
+    let (topic, partition) = name.rsplit_once('-')?;
+    let topic = TopicName::new(topic).ok()?;
+    let partition = partition.parse().ok().and_then(PartitionIndex::from_wire)?;
+    Some(TopicPartition { topic, partition })
+}

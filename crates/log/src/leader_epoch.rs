@@ -1,0 +1,246 @@
+//! Where each leader's records begin: the `leader-epoch-checkpoint` of a partition (KIP-101, KIP-279).
+
+use std::fmt::Write as _;
+
+use dohle_model::{LeaderEpoch, Offset};
+
+/// The first offset that a leader wrote, or would write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochEntry {
+    /// The leader's epoch.
+    pub epoch: LeaderEpoch,
+    /// Its first offset.
+    pub start_offset: Offset,
+}
+
+/// A leader epoch, and where its records end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochEnd {
+    /// The largest known epoch that is not above the one asked for; the one asked for when all that
+    /// is known is newer.
+    pub epoch: LeaderEpoch,
+    /// The offset after its last record.
+    pub end_offset: Offset,
+}
+
+/// The leader epochs of a log, with their start offsets.
+///
+/// Invariant: epochs and start offsets both grow strictly.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LeaderEpochCache {
+    entries: Vec<EpochEntry>,
+}
+
+impl LeaderEpochCache {
+    /// The entries, oldest first.
+    #[must_use]
+    pub fn entries(&self) -> &[EpochEntry] {
+        &self.entries
+    }
+
+    /// The newest epoch.
+    #[must_use]
+    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
+        self.entries.last().map(|entry| entry.epoch)
+    }
+
+    /// Notes that `epoch` begins at `start_offset`. Entries that contradict it are dropped. Answers
+    /// whether anything changed.
+    pub fn assign(&mut self, epoch: LeaderEpoch, start_offset: Offset) -> bool {
+        if let Some(last) = self.entries.last()
+            && last.epoch == epoch
+            && last.start_offset <= start_offset
+        {
+            return false;
+        }
+        let contradicts =
+            |entry: &EpochEntry| entry.epoch >= epoch || entry.start_offset >= start_offset;
+        while self.entries.last().is_some_and(contradicts) {
+            self.entries.pop();
+        }
+        self.entries.push(EpochEntry {
+            epoch,
+            start_offset,
+        });
+        true
+    }
+
+    /// The epoch of the leader that wrote the record at `offset`.
+    #[must_use]
+    pub fn epoch_for_offset(&self, offset: Offset) -> Option<LeaderEpoch> {
+        let after = self
+            .entries
+            .partition_point(|entry| entry.start_offset <= offset);
+        self.entries[..after].last().map(|entry| entry.epoch)
+    }
+
+    /// Where the records of `epoch` end in this log, by the rules of KIP-279: for the newest epoch
+    /// the log's end, for another the start of the next one, together with the largest epoch that
+    /// is not newer. `None` when `epoch` is newer than all that is known.
+    #[must_use]
+    pub fn end_offset_for(&self, epoch: LeaderEpoch, log_end_offset: Offset) -> Option<EpochEnd> {
+        let after = self.entries.partition_point(|entry| entry.epoch <= epoch);
+        let floor = self.entries[..after].last();
+        match self.entries.get(after) {
+            None => floor
+                .filter(|floor| floor.epoch == epoch)
+                .map(|_| EpochEnd {
+                    epoch,
+                    end_offset: log_end_offset,
+                }),
+            Some(higher) => Some(EpochEnd {
+                epoch: floor.map_or(epoch, |floor| floor.epoch),
+                end_offset: higher.start_offset,
+            }),
+        }
+    }
+
+    /// The log now ends at `end_offset`. Answers whether anything changed.
+    pub fn truncate_from_end(&mut self, end_offset: Offset) -> bool {
+        let before = self.entries.len();
+        while self
+            .entries
+            .last()
+            .is_some_and(|entry| entry.start_offset >= end_offset)
+        {
+            self.entries.pop();
+        }
+        self.entries.len() != before
+    }
+
+    /// The log now starts at `start_offset`: the epoch that covers it begins there. Answers whether
+    /// anything changed.
+    pub fn truncate_from_start(&mut self, start_offset: Offset) -> bool {
+        let covered = self
+            .entries
+            .partition_point(|entry| entry.start_offset <= start_offset);
+        if covered == 0 || (covered == 1 && self.entries[0].start_offset == start_offset) {
+            return false;
+        }
+        self.entries.drain(..covered - 1);
+        self.entries[0].start_offset = start_offset;
+        true
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = format!("0\n{}\n", self.entries.len());
+        for entry in &self.entries {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{} {}", entry.epoch, entry.start_offset);
+        }
+        text
+    }
+
+    /// From the file's text.
+    ///
+    /// # Errors
+    /// A text that says which line is wrong.
+    pub fn decode(text: &str) -> Result<Self, String> {
+        let mut cache = Self::default();
+        for (number, line) in crate::checkpoint::entry_lines(text)? {
+            let wrong = || format!("line {number}: {line:?} is not \"epoch start-offset\"");
+            let (epoch, offset) = line.split_once(' ').ok_or_else(wrong)?;
+            let epoch = epoch
+                .parse()
+                .ok()
+                .and_then(LeaderEpoch::from_wire)
+                .ok_or_else(wrong)?;
+            let offset = offset
+                .parse()
+                .ok()
+                .and_then(Offset::from_wire)
+                .ok_or_else(wrong)?;
+            cache.assign(epoch, offset);
+        }
+        Ok(cache)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache(entries: &[(i32, i64)]) -> LeaderEpochCache {
+        let mut cache = LeaderEpochCache::default();
+        for (epoch, offset) in entries {
+            cache.assign(LeaderEpoch(*epoch), Offset(*offset));
+        }
+        cache
+    }
+
+    fn entries(cache: &LeaderEpochCache) -> Vec<(i32, i64)> {
+        cache
+            .entries
+            .iter()
+            .map(|entry| (entry.epoch.0, entry.start_offset.0))
+            .collect()
+    }
+
+    #[test]
+    fn an_epoch_ends_where_the_next_begins() {
+        let cache = cache(&[(2, 10), (4, 20), (7, 35)]);
+        let end = |epoch| {
+            let end = cache.end_offset_for(LeaderEpoch(epoch), Offset(50))?;
+            Some((end.epoch.0, end.end_offset.0))
+        };
+        assert_eq!(end(1), Some((1, 10)));
+        assert_eq!(end(2), Some((2, 20)));
+        assert_eq!(end(3), Some((2, 20)));
+        assert_eq!(end(6), Some((4, 35)));
+        assert_eq!(end(7), Some((7, 50)));
+        assert_eq!(end(8), None);
+        assert_eq!(
+            LeaderEpochCache::default().end_offset_for(LeaderEpoch(0), Offset(0)),
+            None
+        );
+    }
+
+    #[test]
+    fn offsets_belong_to_the_epoch_that_wrote_them() {
+        let cache = cache(&[(2, 10), (4, 20)]);
+        let epoch = |offset| cache.epoch_for_offset(Offset(offset)).map(|epoch| epoch.0);
+        assert_eq!(
+            [epoch(9), epoch(10), epoch(19), epoch(20)],
+            [None, Some(2), Some(2), Some(4)]
+        );
+    }
+
+    #[test]
+    fn contradicting_entries_give_way_to_the_newer() {
+        let mut cache = cache(&[(2, 10), (4, 20), (7, 35)]);
+        assert!(!cache.assign(LeaderEpoch(7), Offset(40)));
+        assert!(cache.assign(LeaderEpoch(8), Offset(20)));
+        assert_eq!(entries(&cache), [(2, 10), (8, 20)]);
+    }
+
+    #[test]
+    fn truncation_keeps_the_epochs_that_still_have_records() {
+        let mut cache = cache(&[(2, 10), (4, 20), (7, 35)]);
+        assert!(cache.truncate_from_end(Offset(35)));
+        assert!(!cache.truncate_from_end(Offset(30)));
+        assert_eq!(entries(&cache), [(2, 10), (4, 20)]);
+        assert!(!cache.truncate_from_start(Offset(10)));
+        assert!(cache.truncate_from_start(Offset(15)));
+        assert_eq!(entries(&cache), [(2, 15), (4, 20)]);
+        assert!(cache.truncate_from_start(Offset(25)));
+        assert_eq!(entries(&cache), [(4, 25)]);
+    }
+
+    #[test]
+    fn the_file_is_kafkas() {
+        let cache = cache(&[(2, 10), (4, 20)]);
+        assert_eq!(cache.encode(), "0\n2\n2 10\n4 20\n");
+        assert_eq!(LeaderEpochCache::decode(&cache.encode()), Ok(cache));
+        assert_eq!(
+            LeaderEpochCache::decode("0\n1\n2 x\n").unwrap_err(),
+            "line 3: \"2 x\" is not \"epoch start-offset\""
+        );
+    }
+}

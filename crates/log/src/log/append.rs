@@ -1,0 +1,304 @@
+//! Appending, as leader and as follower.
+
+use bytes::Bytes;
+use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp};
+
+use super::Log;
+use crate::batch::{Batch, BatchError, BatchHeader, Batches, ControlRecord, EndTxnMarker};
+use crate::error::StorageError;
+use crate::producer_state::{BatchMetadata, ProducerCheck, ProducerError};
+use crate::segment::PlacedBatch;
+use crate::validate::Admitted;
+
+/// What was appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppendInfo {
+    /// The offset of the first record.
+    pub first_offset: Offset,
+    /// The offset of the last record.
+    pub last_offset: Offset,
+    /// The largest timestamp among the records.
+    pub max_timestamp: Option<Timestamp>,
+    /// The time that the leader put into the records, for topics with log append time.
+    pub log_append_time: Option<Timestamp>,
+    /// The bytes as they are in the file, for whoever is waiting for them.
+    pub records: Bytes,
+    /// Whether a segment was closed: a flush should follow soon, off this thread.
+    pub rolled: bool,
+}
+
+/// How an append as leader ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaderAppend {
+    /// The batch was written.
+    Appended(AppendInfo),
+    /// The batch had been written before, here.
+    Duplicate(BatchMetadata),
+}
+
+/// Why nothing was appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The write failed. The log takes nothing more.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// An earlier write has failed.
+    #[error("the log is offline after a storage error")]
+    Offline,
+    /// The producer's epoch, sequence or transaction forbids it.
+    #[error(transparent)]
+    Producer(#[from] ProducerError),
+    /// A batch larger than a segment.
+    #[error("the record batch has {size} bytes, more than segment.bytes={max}")]
+    LargerThanSegment {
+        /// Bytes of the batch.
+        size: u32,
+        /// The limit.
+        max: u32,
+    },
+    /// The leader's epoch is older than one that has written to the log.
+    #[error("leader epoch {epoch} is older than {latest}, which has written to the log")]
+    EpochRegression {
+        /// Of the batch.
+        epoch: LeaderEpoch,
+        /// Of the log.
+        latest: LeaderEpoch,
+    },
+    /// A replicated batch without leader epoch.
+    #[error("the batch at offset {0} has no leader epoch")]
+    NoEpoch(Offset),
+    /// A replicated batch is broken.
+    #[error("replicated batch: {0}")]
+    Batch(#[from] BatchError),
+    /// A replicated batch does not follow the one before.
+    #[error("the batch at offset {found} does not follow the log's end {expected}")]
+    NotContiguous {
+        /// Where the log, or the batch before, ends.
+        expected: Offset,
+        /// Where the batch begins.
+        found: Offset,
+    },
+    /// There are no offsets left.
+    #[error("the log is at the largest offset")]
+    OffsetsExhausted,
+}
+
+impl AppendError {
+    /// Kafka's code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Storage(_) | Self::Offline | Self::OffsetsExhausted => {
+                ErrorCode::KafkaStorageError
+            }
+            Self::Producer(error) => error.code(),
+            Self::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
+            Self::EpochRegression { .. } => ErrorCode::FencedLeaderEpoch,
+            Self::NoEpoch(_) | Self::NotContiguous { .. } => ErrorCode::InvalidRecord,
+            Self::Batch(error) => error.code(),
+        }
+    }
+}
+
+impl Log {
+    /// Appends a produced batch as the leader of `epoch`: checks its producer, gives it offsets,
+    /// writes it. Nothing is synced.
+    ///
+    /// # Errors
+    /// [`AppendError`]; the log is unchanged, and offline when the write failed.
+    pub fn append_as_leader(
+        &mut self,
+        admitted: Admitted,
+        epoch: LeaderEpoch,
+        now: Timestamp,
+    ) -> Result<LeaderAppend, AppendError> {
+        self.check_online()?;
+        self.check_epoch(epoch)?;
+        let marker = admitted.marker();
+        let check =
+            self.producer_state
+                .check(admitted.header(), marker.as_ref(), admitted.origin())?;
+        if let ProducerCheck::Duplicate(batch) = check {
+            return Ok(LeaderAppend::Duplicate(batch));
+        }
+        let header = admitted.header();
+        if header.size > self.config.segment_bytes {
+            let (size, max) = (header.size, self.config.segment_bytes);
+            return Err(AppendError::LargerThanSegment { size, max });
+        }
+        // The batch is at offset 0, so its next offset is its length.
+        if self
+            .log_end_offset
+            .0
+            .checked_add(header.next_offset().0)
+            .is_none()
+        {
+            return Err(AppendError::OffsetsExhausted);
+        }
+        let log_append_time = admitted.log_append_time();
+        let (header, records) = admitted.assign(self.log_end_offset, epoch);
+        let rolled = self.maybe_roll(&header, now)?;
+        let batch = PlacedBatch {
+            header,
+            position: 0,
+        };
+        self.write(&records, &[batch])?;
+        self.after_write(&header, marker.as_ref());
+        Ok(LeaderAppend::Appended(AppendInfo {
+            first_offset: header.base_offset,
+            last_offset: header.last_offset(),
+            max_timestamp: header.max_timestamp,
+            log_append_time,
+            records,
+            rolled,
+        }))
+    }
+
+    /// Appends batches that a leader has sent, as they are. Checked are checksums, contiguous
+    /// offsets and that leader epochs don't fall; compacted logs may have gaps. Segments roll
+    /// between the same batches as on the leader.
+    ///
+    /// # Errors
+    /// [`AppendError`]. Batches before the bad one may have been written; the log is consistent.
+    pub fn append_as_follower(
+        &mut self,
+        records: Bytes,
+        now: Timestamp,
+    ) -> Result<Option<AppendInfo>, AppendError> {
+        self.check_online()?;
+        let batches = self.check_replicated(&records)?;
+        let (Some(first), Some(last)) = (batches.first(), batches.last()) else {
+            return Ok(None);
+        };
+        let info = AppendInfo {
+            first_offset: first.header.base_offset,
+            last_offset: last.header.last_offset(),
+            max_timestamp: batches
+                .iter()
+                .map(|batch| batch.header.max_timestamp)
+                .max()
+                .flatten(),
+            log_append_time: None,
+            records: records.clone(),
+            rolled: false,
+        };
+        let mut rolled = false;
+        let mut run_start = 0;
+        let mut run_bytes = 0u32;
+        for at in 0..batches.len() {
+            let header = batches[at].header;
+            if self.should_roll(&header, run_bytes, now)? {
+                self.write_run(&records, &batches[run_start..at])?;
+                self.roll_at(header.base_offset, now)?;
+                rolled = true;
+                (run_start, run_bytes) = (at, 0);
+            }
+            run_bytes += header.size;
+        }
+        self.write_run(&records, &batches[run_start..])?;
+        Ok(Some(AppendInfo { rolled, ..info }))
+    }
+
+    fn check_online(&self) -> Result<(), AppendError> {
+        if self.failed {
+            Err(AppendError::Offline)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check_epoch(&self, epoch: LeaderEpoch) -> Result<(), AppendError> {
+        match self.latest_epoch() {
+            Some(latest) if epoch < latest => Err(AppendError::EpochRegression { epoch, latest }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_replicated(&self, records: &[u8]) -> Result<Vec<PlacedBatch>, AppendError> {
+        let mut batches = Vec::new();
+        let mut expected = self.log_end_offset;
+        let mut latest = self.latest_epoch();
+        for batch in Batches::new(records) {
+            let Batch {
+                header,
+                bytes,
+                position,
+            } = batch?;
+            header.check_crc(bytes)?;
+            let found = header.base_offset;
+            if found < expected || (found > expected && !self.config.cleanup_policy.compact) {
+                return Err(AppendError::NotContiguous { expected, found });
+            }
+            let epoch = header
+                .partition_leader_epoch
+                .ok_or(AppendError::NoEpoch(found))?;
+            if let Some(latest) = latest
+                && epoch < latest
+            {
+                return Err(AppendError::EpochRegression { epoch, latest });
+            }
+            expected = header.next_offset();
+            latest = Some(epoch);
+            batches.push(PlacedBatch { header, position });
+        }
+        Ok(batches)
+    }
+
+    /// Writes batches that follow each other in `records`.
+    fn write_run(&mut self, records: &Bytes, batches: &[PlacedBatch]) -> Result<(), AppendError> {
+        let (Some(first), Some(last)) = (batches.first(), batches.last()) else {
+            return Ok(());
+        };
+        let start = first.position;
+        let run = records.slice(start..last.position + last.header.size as usize);
+        if start == 0 {
+            self.write(&run, batches)?;
+        } else {
+            let place = |batch: &PlacedBatch| PlacedBatch {
+                header: batch.header,
+                position: batch.position - start,
+            };
+            let placed: Vec<_> = batches.iter().map(place).collect();
+            self.write(&run, &placed)?;
+        }
+        for PlacedBatch { header, position } in batches {
+            let marker = header.attributes.is_control().then(|| {
+                let bytes = &records[*position..*position + header.size as usize];
+                ControlRecord::of(&Batch {
+                    header: *header,
+                    bytes,
+                    position: 0,
+                })
+            });
+            match marker.flatten() {
+                Some(ControlRecord::EndTxn(marker)) => self.after_write(header, Some(&marker)),
+                _ => self.after_write(header, None),
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8], batches: &[PlacedBatch]) -> Result<(), StorageError> {
+        self.guard(|log| {
+            let config = std::sync::Arc::clone(&log.config);
+            log.active().append(bytes, batches, &config)
+        })
+    }
+
+    /// The batch is in the file: the rest of the log's state follows.
+    fn after_write(&mut self, header: &BatchHeader, marker: Option<&EndTxnMarker>) {
+        assert!(
+            header.base_offset >= self.log_end_offset,
+            "a batch at {} is behind the end {}",
+            header.base_offset,
+            self.log_end_offset
+        );
+        if let Some(epoch) = header.partition_leader_epoch {
+            self.leader_epochs_dirty |= self.leader_epochs.assign(epoch, header.base_offset);
+        }
+        if let Some(aborted) = self.producer_state.update(header, marker) {
+            self.active().aborted.push(aborted);
+        }
+        self.log_end_offset = header.next_offset();
+    }
+}

@@ -1,0 +1,190 @@
+//! Flushing in three steps: prepare under the lock, run outside, complete under the lock.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_model::{Offset, Timestamp};
+
+use super::{LEADER_EPOCH_FILE, Log};
+use crate::checkpoint::{Sync, sync_dir, write_atomically};
+use crate::error::StorageError;
+use crate::producer_state::snapshot;
+use crate::segment::IndexBytes;
+use crate::segment::files::{SNAPSHOT_SUFFIX, SegmentFiles, file_name};
+
+/// What is to be written and synced, without a lock.
+#[derive(Debug)]
+pub struct FlushTask {
+    dir: PathBuf,
+    segments: Vec<(Arc<SegmentFiles>, Option<IndexBytes>)>,
+    snapshots: Vec<(Offset, Vec<u8>)>,
+    leader_epochs: Option<String>,
+    sync_dir: bool,
+    flushed: Flushed,
+}
+
+/// Proof that a flush has run, for [`Log::complete_flush`].
+#[derive(Debug)]
+pub struct Flushed {
+    end_offset: Offset,
+    generation: u64,
+    /// Closed segments whose index files are written.
+    sealed: Vec<Offset>,
+    finished_at: Timestamp,
+}
+
+impl FlushTask {
+    /// Writes and syncs. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When anything fails. The kernel may have dropped data then: the log must go offline
+    /// ([`Log::fail`]) and nothing that waits for this flush be acknowledged.
+    pub fn run(self) -> Result<Flushed, StorageError> {
+        for (files, indexes) in &self.segments {
+            files.sync_log()?;
+            if let Some(indexes) = indexes {
+                indexes.write(files, Sync::Yes)?;
+            }
+        }
+        for (offset, bytes) in &self.snapshots {
+            let path = self.dir.join(file_name(*offset, SNAPSHOT_SUFFIX));
+            write_atomically(&path, bytes, Sync::Yes)?;
+        }
+        if let Some(text) = &self.leader_epochs {
+            write_atomically(
+                &self.dir.join(LEADER_EPOCH_FILE),
+                text.as_bytes(),
+                Sync::Yes,
+            )?;
+        }
+        if self.sync_dir {
+            sync_dir(&self.dir)?;
+            if let Some(parent) = self.dir.parent() {
+                sync_dir(parent)?;
+            }
+        }
+        Ok(self.flushed)
+    }
+}
+
+impl Log {
+    /// Whether `flush.messages` or `flush.ms` asks for a flush.
+    #[must_use]
+    pub fn should_flush(&self, now: Timestamp) -> bool {
+        let unflushed = self.log_end_offset.since(self.recovery_point);
+        let by_count = |max: u64| unflushed >= i64::try_from(max).unwrap_or(i64::MAX);
+        let by_time = |max: Duration| {
+            i128::from(now.0.saturating_sub(self.last_flush.0)) >= max.as_millis() as i128
+        };
+        unflushed > 0
+            && (self.config.flush_messages.is_some_and(by_count)
+                || self.config.flush_ms.is_some_and(by_time))
+    }
+
+    /// What must be written so that all that is in the log now survives a crash of the machine;
+    /// `None` when it does. `now` counts for `flush.ms`.
+    #[must_use]
+    pub fn prepare_flush(&mut self, now: Timestamp) -> Option<FlushTask> {
+        let active = self.segments.len() - 1;
+        let first = self.floor_segment(self.recovery_point);
+        let has_records = self.recovery_point < self.log_end_offset;
+        let mut segments = Vec::new();
+        let mut sealed = Vec::new();
+        for (at, segment) in self.segments.iter().enumerate() {
+            let indexes = if at == active {
+                None
+            } else {
+                segment.index_bytes()
+            };
+            if indexes.is_some() {
+                sealed.push(segment.base_offset);
+            }
+            if indexes.is_some() || (has_records && at >= first) {
+                segments.push((Arc::clone(&segment.files), indexes));
+            }
+        }
+        let snapshots = std::mem::take(&mut self.snapshots_pending);
+        let leader_epochs =
+            std::mem::take(&mut self.leader_epochs_dirty).then(|| self.leader_epochs.encode());
+        let sync_dir = std::mem::take(&mut self.directory_dirty);
+        if segments.is_empty() && snapshots.is_empty() && leader_epochs.is_none() && !sync_dir {
+            return None;
+        }
+        Some(FlushTask {
+            dir: self.dir.to_path_buf(),
+            segments,
+            snapshots,
+            leader_epochs,
+            sync_dir,
+            flushed: Flushed {
+                end_offset: self.log_end_offset,
+                generation: self.generation,
+                sealed,
+                finished_at: now,
+            },
+        })
+    }
+
+    /// Takes note of a flush that has run: the recovery point advances, closed segments give their
+    /// indexes in memory back. Answers whether the recovery point advanced.
+    pub fn complete_flush(&mut self, flushed: Flushed) -> bool {
+        self.last_flush = self.last_flush.max(flushed.finished_at);
+        if flushed.generation != self.generation {
+            // The log was truncated meanwhile; what was flushed may no longer be in it.
+            return false;
+        }
+        for base_offset in flushed.sealed {
+            let at = self
+                .segments
+                .partition_point(|segment| segment.base_offset < base_offset);
+            let last = self.segments.len() - 1;
+            if at < last && self.segments[at].base_offset == base_offset {
+                self.segments[at].unload_indexes();
+            }
+        }
+        let advanced = flushed.end_offset > self.recovery_point;
+        if advanced {
+            self.recovery_point = flushed.end_offset;
+        }
+        advanced
+    }
+
+    /// Flushes on this thread.
+    ///
+    /// # Errors
+    /// When writing or syncing fails; the log is offline then.
+    pub fn flush(&mut self, now: Timestamp) -> Result<(), StorageError> {
+        self.guard(|log| {
+            if let Some(task) = log.prepare_flush(now) {
+                let flushed = task.run()?;
+                log.complete_flush(flushed);
+            }
+            Ok(())
+        })
+    }
+
+    /// Flushes and closes for a clean shutdown: afterwards the log opens without recovery. Answers
+    /// the recovery point, which is the log's end.
+    ///
+    /// # Errors
+    /// When writing or syncing fails; the next start must recover then.
+    pub fn close(mut self, now: Timestamp) -> Result<Offset, StorageError> {
+        if self.failed {
+            let text = "the log is offline after a storage error";
+            return Err(StorageError::invalid("close", &self.dir, text));
+        }
+        let end = self.log_end_offset;
+        if end > self.log_start_offset || !self.producer_state.is_empty() {
+            self.snapshots_pending
+                .push((end, snapshot::encode(&self.producer_state)));
+        }
+        self.flush(now)?;
+        let active = self.active();
+        active.seal()?;
+        if let Some(indexes) = active.index_bytes() {
+            indexes.write(&active.files, Sync::Yes)?;
+        }
+        Ok(end)
+    }
+}

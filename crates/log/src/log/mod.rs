@@ -1,0 +1,220 @@
+//! A partition's log: segments, leader epochs, producer state.
+//!
+//! Used from behind a short lock: appends write with one system call and sync nothing; what takes
+//! long (reads, flushes, searches) is planned here and run by its own value outside the lock.
+//! Knows nothing of high watermarks but what it is told.
+//!
+//! Invariant: `segments` is never empty and sorted by base offset, its last is the active one; all
+//! batches lie in `[.., log_end_offset)`; `recovery_point <= log_end_offset`; below the recovery
+//! point everything is on the disk, index files and leader epochs included.
+
+mod append;
+mod flush;
+mod query;
+mod recover;
+mod retention;
+mod roll;
+mod truncate;
+
+pub use append::{AppendError, AppendInfo, LeaderAppend};
+pub use flush::{FlushTask, Flushed};
+pub use query::ReadError;
+pub use recover::{OpenOptions, RecoveryReport};
+pub use retention::DeletedSegment;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dohle_model::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
+
+use crate::config::LogConfig;
+use crate::error::StorageError;
+use crate::leader_epoch::LeaderEpochCache;
+use crate::producer_state::ProducerState;
+use crate::segment::Segment;
+
+/// The name of the file with the leader epochs.
+pub(crate) const LEADER_EPOCH_FILE: &str = "leader-epoch-checkpoint";
+
+/// One partition's log.
+#[derive(Debug)]
+pub struct Log {
+    dir: Arc<Path>,
+    topic_partition: TopicPartition,
+    config: Arc<LogConfig>,
+    segments: Vec<Segment>,
+    log_start_offset: Offset,
+    log_end_offset: Offset,
+    recovery_point: Offset,
+    leader_epochs: LeaderEpochCache,
+    /// Whether the leader epochs differ from their file.
+    leader_epochs_dirty: bool,
+    producer_state: ProducerState,
+    /// Producer snapshots that the next flush writes.
+    snapshots_pending: Vec<(Offset, Vec<u8>)>,
+    /// Whether files were made since the directory was synced.
+    directory_dirty: bool,
+    /// Counts truncations: a flush that was prepared before one says nothing about the log after.
+    generation: u64,
+    /// A write failed; nothing more is appended.
+    failed: bool,
+    last_flush: Timestamp,
+}
+
+impl Log {
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Which partition it is.
+    #[must_use]
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Arc<LogConfig> {
+        &self.config
+    }
+
+    /// Replaces the configuration; it holds from the next operation on.
+    pub fn set_config(&mut self, config: Arc<LogConfig>) {
+        self.config = config;
+    }
+
+    /// The first offset that may be read.
+    #[must_use]
+    pub fn log_start_offset(&self) -> Offset {
+        self.log_start_offset
+    }
+
+    /// The offset that the next record gets.
+    #[must_use]
+    pub fn log_end_offset(&self) -> Offset {
+        self.log_end_offset
+    }
+
+    /// Everything below this offset survives a crash of the machine.
+    #[must_use]
+    pub fn recovery_point(&self) -> Offset {
+        self.recovery_point
+    }
+
+    /// Bytes of all segments.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.segments
+            .iter()
+            .map(|segment| u64::from(segment.size))
+            .sum()
+    }
+
+    /// The base offsets of the segments, oldest first.
+    pub fn segment_base_offsets(&self) -> impl DoubleEndedIterator<Item = Offset> {
+        self.segments.iter().map(|segment| segment.base_offset)
+    }
+
+    /// Whether a write has failed, after which nothing is appended.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Takes the log offline: nothing is appended any more.
+    pub fn fail(&mut self) {
+        self.failed = true;
+    }
+
+    /// Where each leader's records begin.
+    #[must_use]
+    pub fn leader_epochs(&self) -> &LeaderEpochCache {
+        &self.leader_epochs
+    }
+
+    /// The newest leader epoch of the log.
+    #[must_use]
+    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
+        self.leader_epochs.latest_epoch()
+    }
+
+    /// A leader begins at the log's end, before its first append. Answers whether that is new.
+    pub fn assign_epoch_start(&mut self, epoch: LeaderEpoch) -> bool {
+        let changed = self.leader_epochs.assign(epoch, self.log_end_offset);
+        self.leader_epochs_dirty |= changed;
+        changed
+    }
+
+    /// What is known of the log's producers.
+    #[must_use]
+    pub fn producer_state(&self) -> &ProducerState {
+        &self.producer_state
+    }
+
+    /// Forgets producers that have been idle for `producer.id.expiration.ms`. Answers how many.
+    pub fn remove_expired_producers(&mut self, now: Timestamp) -> usize {
+        self.producer_state
+            .remove_expired(now, self.config.producer_id_expiration_ms)
+    }
+
+    /// The first offset that readers of committed records must not reach, given the high watermark.
+    #[must_use]
+    pub fn last_stable_offset(&self, high_watermark: Offset) -> Offset {
+        self.producer_state
+            .first_unstable_offset()
+            .map_or(high_watermark, |unstable| unstable.min(high_watermark))
+    }
+
+    /// The high watermark has advanced: ended transactions below it are stable.
+    pub fn on_high_watermark(&mut self, high_watermark: Offset) {
+        self.producer_state.on_high_watermark(high_watermark);
+    }
+
+    /// Writes `partition.metadata` if there is none. Answers the id that the file has.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or is none.
+    pub fn ensure_partition_metadata(&self, topic_id: TopicId) -> Result<TopicId, StorageError> {
+        match crate::partition_metadata::read(&self.dir)? {
+            Some(known) => Ok(known),
+            None => {
+                crate::partition_metadata::write(&self.dir, topic_id)?;
+                Ok(topic_id)
+            }
+        }
+    }
+
+    /// The topic id in `partition.metadata`, if the file is there.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is none.
+    pub fn topic_id(&self) -> Result<Option<TopicId>, StorageError> {
+        crate::partition_metadata::read(&self.dir)
+    }
+
+    fn active(&mut self) -> &mut Segment {
+        self.segments.last_mut().expect("a log has a segment")
+    }
+
+    /// The index of the segment that holds `offset`, or that it would be in.
+    fn floor_segment(&self, offset: Offset) -> usize {
+        self.segments
+            .partition_point(|segment| segment.base_offset <= offset)
+            .saturating_sub(1)
+    }
+
+    /// Runs a step that changes files; when it fails the log goes offline.
+    fn guard<T>(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let result = step(self);
+        if let Err(error) = &result {
+            self.failed = true;
+            tracing::error!(partition = %self.topic_partition, %error, "log goes offline");
+        }
+        result
+    }
+}

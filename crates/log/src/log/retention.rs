@@ -1,0 +1,154 @@
+//! Taking segments off the log's start.
+
+use std::path::PathBuf;
+
+use dohle_model::{Offset, Timestamp};
+
+use super::Log;
+use crate::error::StorageError;
+use crate::segment::Segment;
+use crate::segment::files::remove_if_exists;
+
+/// A segment that is no longer part of the log. Its files are renamed to `….deleted` and stay until
+/// [`DeletedSegment::unlink`], so that running reads end well.
+#[derive(Debug)]
+pub struct DeletedSegment {
+    /// Its base offset.
+    pub base_offset: Offset,
+    /// Bytes of its `.log`.
+    pub size: u64,
+    /// Why it was deleted, in words.
+    pub reason: &'static str,
+    files: Vec<PathBuf>,
+}
+
+impl DeletedSegment {
+    /// Deletes the files; due `file.delete.delay.ms` after the deletion.
+    ///
+    /// # Errors
+    /// When a file cannot be deleted.
+    pub fn unlink(self) -> Result<(), StorageError> {
+        self.files
+            .iter()
+            .try_for_each(|path| remove_if_exists(path))
+    }
+}
+
+impl Log {
+    /// Raises the log's start, as DeleteRecords and a leader's start ask for. Answers whether it
+    /// was raised. Segments below it go with the next [`Log::delete_old_segments`].
+    pub fn maybe_advance_log_start_offset(&mut self, offset: Offset) -> bool {
+        let offset = offset.min(self.log_end_offset);
+        if offset <= self.log_start_offset {
+            return false;
+        }
+        self.set_log_start_offset(offset);
+        true
+    }
+
+    fn set_log_start_offset(&mut self, offset: Offset) {
+        self.log_start_offset = offset;
+        self.leader_epochs_dirty |= self.leader_epochs.truncate_from_start(offset);
+        self.producer_state.on_log_start_offset(offset);
+    }
+
+    /// Takes out the segments that `retention.ms`, `retention.bytes` or the log's start allow to go.
+    /// Only what lies wholly below the high watermark goes. Renames files; deletes none.
+    ///
+    /// # Errors
+    /// When a file cannot be read or renamed.
+    pub fn delete_old_segments(
+        &mut self,
+        high_watermark: Offset,
+        now: Timestamp,
+    ) -> Result<Vec<DeletedSegment>, StorageError> {
+        let mut deletable = Vec::new();
+        let mut excess = self.excess_bytes();
+        for (at, segment) in self.segments.iter().enumerate() {
+            let next = self.segments.get(at + 1);
+            let end = next.map_or(self.log_end_offset, |next| next.base_offset);
+            if end > high_watermark || segment.size == 0 {
+                break;
+            }
+            let Some(reason) = self.deletion_reason(segment, end, next.is_none(), excess, now)?
+            else {
+                break;
+            };
+            excess = excess.saturating_sub(u64::from(segment.size));
+            deletable.push(reason);
+        }
+        self.take_segments(deletable, now)
+    }
+
+    fn excess_bytes(&self) -> u64 {
+        match self.config.retention_bytes {
+            Some(max) if self.config.cleanup_policy.delete => self.size().saturating_sub(max),
+            _ => 0,
+        }
+    }
+
+    fn deletion_reason(
+        &self,
+        segment: &Segment,
+        end: Offset,
+        is_active: bool,
+        excess: u64,
+        now: Timestamp,
+    ) -> Result<Option<&'static str>, StorageError> {
+        if !is_active && end <= self.log_start_offset {
+            return Ok(Some("it is below the log start offset"));
+        }
+        if !self.config.cleanup_policy.delete {
+            return Ok(None);
+        }
+        if excess >= u64::from(segment.size) {
+            return Ok(Some("the log is larger than retention.bytes"));
+        }
+        let Some(retention) = self.config.retention_ms else {
+            return Ok(None);
+        };
+        let age = now.0.saturating_sub(self.largest_timestamp(segment)?);
+        let is_old = i128::from(age) > retention.as_millis() as i128;
+        Ok(is_old.then_some("its records are older than retention.ms"))
+    }
+
+    /// The largest timestamp of the records; without any, when the file was last written.
+    fn largest_timestamp(&self, segment: &Segment) -> Result<i64, StorageError> {
+        match segment.max_timestamp()? {
+            Some(max) => Ok(max.timestamp),
+            None => Ok(segment.files.modified()?.0),
+        }
+    }
+
+    fn take_segments(
+        &mut self,
+        reasons: Vec<&'static str>,
+        now: Timestamp,
+    ) -> Result<Vec<DeletedSegment>, StorageError> {
+        if reasons.is_empty() {
+            return Ok(Vec::new());
+        }
+        if reasons.len() == self.segments.len() {
+            self.roll(now)?;
+        }
+        self.guard(|log| {
+            let mut deleted = Vec::with_capacity(reasons.len());
+            let removed: Vec<_> = log.segments.drain(..reasons.len()).collect();
+            log.snapshots_pending
+                .retain(|(offset, _)| *offset >= log.segments[0].base_offset);
+            for (segment, reason) in removed.into_iter().zip(reasons) {
+                deleted.push(DeletedSegment {
+                    base_offset: segment.base_offset,
+                    size: u64::from(segment.size),
+                    reason,
+                    files: segment.files.mark_deleted()?,
+                });
+            }
+            let first = log.segments[0].base_offset;
+            if first > log.log_start_offset {
+                log.set_log_start_offset(first);
+            }
+            Ok(deleted)
+        })
+    }
+}

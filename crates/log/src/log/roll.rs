@@ -1,0 +1,107 @@
+//! Closing the active segment and opening the next.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use dohle_model::{Offset, Timestamp};
+
+use super::Log;
+use crate::batch::BatchHeader;
+use crate::error::StorageError;
+use crate::producer_state::snapshot;
+use crate::segment::Segment;
+
+impl Log {
+    /// Opens a new segment if the active one is full, too old, or cannot take the batch.
+    pub(super) fn maybe_roll(
+        &mut self,
+        header: &BatchHeader,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        if !self.should_roll(header, 0, now)? {
+            return Ok(false);
+        }
+        self.roll_at(header.base_offset, now)?;
+        Ok(true)
+    }
+
+    /// Whether a batch must go to a new segment, when `pending` bytes go before it.
+    pub(super) fn should_roll(
+        &mut self,
+        header: &BatchHeader,
+        pending: u32,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let config = std::sync::Arc::clone(&self.config);
+        let jitter = self.jitter_ms();
+        let active = self.active();
+        let size = u64::from(active.size) + u64::from(pending);
+        if !active.fits(header.last_offset()) {
+            return Ok(true);
+        }
+        if size == 0 {
+            return Ok(false);
+        }
+        let limit = u64::from(config.segment_bytes).min(i32::MAX as u64);
+        if size + u64::from(header.size) > limit || active.indexes_full(&config) {
+            return Ok(true);
+        }
+        if active.size == 0 {
+            return Ok(false);
+        }
+        let waited = active.time_waited_for_roll(now, header.max_timestamp)?;
+        let age_max = config.segment_ms.as_millis() as i128 - i128::from(jitter);
+        Ok(i128::from(waited) > age_max)
+    }
+
+    /// Closes the active segment; the next append goes to a new one. Nothing is done when the
+    /// active segment is empty. Answers whether there is a new one.
+    ///
+    /// # Errors
+    /// When the new file cannot be made; the log is offline then.
+    pub fn roll(&mut self, now: Timestamp) -> Result<bool, StorageError> {
+        if self.active().size == 0 {
+            return Ok(false);
+        }
+        self.roll_at(self.log_end_offset, now)?;
+        Ok(true)
+    }
+
+    pub(super) fn roll_at(
+        &mut self,
+        base_offset: Offset,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.guard(|log| {
+            if log.active().size == 0 {
+                // An empty segment that cannot hold the offset makes way.
+                if let Some(empty) = log.segments.pop() {
+                    empty.files.delete()?;
+                }
+            } else {
+                log.active().seal()?;
+            }
+            // The snapshot describes everything below the new segment; a flush writes it.
+            if log.producer_state.end_offset() <= base_offset {
+                let bytes = snapshot::encode(&log.producer_state);
+                log.snapshots_pending.push((base_offset, bytes));
+            }
+            log.segments
+                .push(Segment::create(&log.dir, base_offset, now)?);
+            log.directory_dirty = true;
+            tracing::debug!(partition = %log.topic_partition, %base_offset, "rolled a new segment");
+            Ok(())
+        })
+    }
+
+    /// Up to `segment.jitter.ms`, the same for a segment on every replica.
+    fn jitter_ms(&mut self) -> u64 {
+        let max = u64::try_from(self.config.segment_jitter_ms.as_millis()).unwrap_or(u64::MAX);
+        if max == 0 {
+            return 0;
+        }
+        let mut hasher = DefaultHasher::new();
+        self.topic_partition.hash(&mut hasher);
+        self.active().base_offset.hash(&mut hasher);
+        hasher.finish() % max
+    }
+}

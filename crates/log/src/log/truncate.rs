@@ -1,0 +1,86 @@
+//! Taking records off the log's end.
+
+use std::sync::Arc;
+
+use dohle_model::{Offset, Timestamp};
+
+use super::{LEADER_EPOCH_FILE, Log};
+use crate::checkpoint::{Sync, write_atomically};
+use crate::error::StorageError;
+use crate::leader_epoch::LeaderEpochCache;
+use crate::producer_state::ProducerState;
+use crate::segment::files::{SNAPSHOT_SUFFIX, file_name, remove_if_exists};
+
+impl Log {
+    /// Removes all records at `offset` and beyond; a batch that reaches beyond it goes as a whole.
+    /// Answers whether anything was removed. The caller checkpoints recovery points afterwards.
+    ///
+    /// # Errors
+    /// When a file cannot be changed; the log is offline then.
+    pub fn truncate_to(&mut self, offset: Offset, now: Timestamp) -> Result<bool, StorageError> {
+        if offset >= self.log_end_offset {
+            return Ok(false);
+        }
+        if offset < self.segments[0].base_offset {
+            self.truncate_fully_and_start_at(offset, now)?;
+            return Ok(true);
+        }
+        self.guard(|log| {
+            let keep = log.floor_segment(offset) + 1;
+            for segment in log.segments.drain(keep..) {
+                segment.files.delete()?;
+            }
+            let end = log.active().truncate_to(offset, now)?;
+            log.log_end_offset = end;
+            log.after_truncation()?;
+            log.producer_state = log.producer_state_at(end, now)?;
+            Ok(true)
+        })
+    }
+
+    /// Drops everything; the log is empty and begins at `offset`.
+    ///
+    /// # Errors
+    /// When a file cannot be changed; the log is offline then.
+    pub fn truncate_fully_and_start_at(
+        &mut self,
+        offset: Offset,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.guard(|log| {
+            for segment in log.segments.drain(..) {
+                segment.files.delete()?;
+            }
+            log.start_segment(offset, now)?;
+            log.log_start_offset = offset;
+            log.log_end_offset = offset;
+            log.leader_epochs = LeaderEpochCache::default();
+            for snapshot in log.snapshot_offsets()? {
+                remove_if_exists(&log.dir.join(file_name(snapshot, SNAPSHOT_SUFFIX)))?;
+            }
+            log.producer_state = ProducerState::new(offset);
+            log.after_truncation()
+        })
+    }
+
+    /// Brings what is derived from the log in line with its new end.
+    fn after_truncation(&mut self) -> Result<(), StorageError> {
+        let end = self.log_end_offset;
+        self.generation += 1;
+        self.recovery_point = self.recovery_point.min(end);
+        self.log_start_offset = self.log_start_offset.min(end);
+        self.leader_epochs.truncate_from_end(end);
+        self.leader_epochs_dirty = false;
+        self.snapshots_pending.retain(|(offset, _)| *offset <= end);
+        for snapshot in self.snapshot_offsets()? {
+            if snapshot > end {
+                remove_if_exists(&self.dir.join(file_name(snapshot, SNAPSHOT_SUFFIX)))?;
+            }
+        }
+        // Written at once: an epoch of removed records must not come back after a crash.
+        let path = Arc::clone(&self.dir).join(LEADER_EPOCH_FILE);
+        write_atomically(&path, self.leader_epochs.encode().as_bytes(), Sync::No)?;
+        self.leader_epochs_dirty = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! `partition.metadata`: the topic id of a partition's directory (KIP-516).
+
+use std::path::Path;
+
+use dohle_model::TopicId;
+
+use crate::checkpoint::{Sync, read_if_exists, write_atomically};
+use crate::error::StorageError;
+
+/// The file's name.
+pub const PARTITION_METADATA_FILE: &str = "partition.metadata";
+
+/// The topic id in a partition's directory; `None` when there is no file, or an empty one, which a
+/// crash of the machine may leave.
+///
+/// # Errors
+/// When the file cannot be read or says something else.
+pub fn read(dir: &Path) -> Result<Option<TopicId>, StorageError> {
+    let path = dir.join(PARTITION_METADATA_FILE);
+    let Some(bytes) = read_if_exists(&path)?.filter(|bytes| !bytes.is_empty()) else {
+        return Ok(None);
+    };
+    decode(&String::from_utf8_lossy(&bytes))
+        .map(Some)
+        .map_err(|text| StorageError::invalid("read", &path, text))
+}
+
+/// Writes the file. It reaches the disk with the partition's first flush, so that making thousands
+/// of partitions does not wait for the disk thousands of times.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(dir: &Path, topic_id: TopicId) -> Result<(), StorageError> {
+    let text = format!("version: 0\ntopic_id: {topic_id}");
+    write_atomically(
+        &dir.join(PARTITION_METADATA_FILE),
+        text.as_bytes(),
+        Sync::No,
+    )
+}
+
+fn decode(text: &str) -> Result<TopicId, String> {
+    let mut lines = text.lines();
+    let mut field = |name: &str| {
+        let line = lines.next().unwrap_or_default();
+        let value = line.strip_prefix(name).map(str::trim);
+        value.ok_or_else(|| format!("{line:?} does not begin with {name:?}"))
+    };
+    let version = field("version:")?;
+    if version != "0" {
+        return Err(format!("version {version:?} is not known, 0 is expected"));
+    }
+    let id: TopicId = field("topic_id:")?
+        .parse()
+        .map_err(|error| format!("{error}"))?;
+    if id.is_zero() {
+        Err("the topic id is zero".to_owned())
+    } else {
+        Ok(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_keeps_the_topic_id() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(dir.path()).unwrap(), None);
+        let id = TopicId::from_bytes([7; 16]);
+        write(dir.path(), id).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Some(id));
+        std::fs::write(dir.path().join(PARTITION_METADATA_FILE), "version: 1\n").unwrap();
+        assert!(
+            read(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("version \"1\" is not known")
+        );
+    }
+}

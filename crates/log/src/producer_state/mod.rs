@@ -1,0 +1,415 @@
+//! What a log remembers of its producers: for idempotence their last batches, for transactions where
+//! they began.
+//!
+//! `check` is pure and answers before an append; `update` follows it. `snapshot` is the file format.
+//!
+//! Source: Kafka's `ProducerStateManager.java`, `ProducerAppendInfo.java`, KIP-98, KIP-360.
+
+pub mod snapshot;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use dohle_model::{ErrorCode, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+
+use crate::batch::{BatchHeader, EndTxnMarker};
+use crate::index::AbortedTxn;
+use crate::validate::AppendOrigin;
+
+/// Batches that are remembered for each producer, as many as one may have in flight.
+pub const BATCHES_RETAINED: usize = 5;
+
+/// A batch that a producer wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchMetadata {
+    /// The sequence of the last record.
+    pub last_sequence: Sequence,
+    /// The offset of the last record.
+    pub last_offset: Offset,
+    /// The last offset, relative to the first.
+    pub offset_delta: i32,
+    /// The batch's largest timestamp.
+    pub timestamp: Option<Timestamp>,
+}
+
+impl BatchMetadata {
+    /// The offset of the first record.
+    #[must_use]
+    pub fn first_offset(&self) -> Offset {
+        Offset(self.last_offset.0 - i64::from(self.offset_delta))
+    }
+
+    /// The sequence of the first record.
+    #[must_use]
+    pub fn first_sequence(&self) -> Sequence {
+        let first = i64::from(self.last_sequence.0) - i64::from(self.offset_delta);
+        Sequence(first.rem_euclid(i64::from(i32::MAX) + 1) as i32)
+    }
+}
+
+/// What is known of one producer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProducerEntry {
+    /// Its newest epoch; `None` when only a marker was seen.
+    pub epoch: Option<ProducerEpoch>,
+    /// The newest epoch of a coordinator that ended a transaction of it.
+    pub coordinator_epoch: Option<i32>,
+    /// The timestamp of its last append.
+    pub last_timestamp: Option<Timestamp>,
+    /// Where its open transaction began.
+    pub current_txn_first_offset: Option<Offset>,
+    /// The last batches of its epoch, oldest first, at most [`BATCHES_RETAINED`].
+    pub batches: VecDeque<BatchMetadata>,
+}
+
+/// The answer to "may this batch be appended?".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProducerCheck {
+    /// It may.
+    Append,
+    /// It was appended before: here.
+    Duplicate(BatchMetadata),
+}
+
+/// Why a producer's batch or marker is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ProducerError {
+    /// A batch is missing between the last one and this.
+    #[error(
+        "out of order sequence number for producer {producer_id} with epoch {epoch}: {sequence} \
+         follows {}", last_sequence.map_or("nothing".to_owned(), |last| last.to_string())
+    )]
+    OutOfOrderSequence {
+        /// The producer.
+        producer_id: ProducerId,
+        /// The epoch of the batch.
+        epoch: ProducerEpoch,
+        /// The first sequence of the batch.
+        sequence: Sequence,
+        /// The last sequence of the batch before.
+        last_sequence: Option<Sequence>,
+    },
+    /// A newer incarnation of the producer has written.
+    #[error("epoch {epoch} of producer {producer_id} is older than the last seen epoch {current}")]
+    InvalidProducerEpoch {
+        /// The producer.
+        producer_id: ProducerId,
+        /// The epoch of the batch.
+        epoch: ProducerEpoch,
+        /// The newest epoch seen.
+        current: ProducerEpoch,
+    },
+    /// A batch outside a transaction while one of the producer is open.
+    #[error("producer {producer_id} has an open transaction, a transactional write is expected")]
+    InvalidTxnState {
+        /// The producer.
+        producer_id: ProducerId,
+    },
+    /// A newer coordinator has ended a transaction.
+    #[error("coordinator epoch {epoch} for producer {producer_id} is older than {current}")]
+    TransactionCoordinatorFenced {
+        /// The producer.
+        producer_id: ProducerId,
+        /// The epoch of the marker.
+        epoch: i32,
+        /// The newest epoch seen.
+        current: i32,
+    },
+}
+
+impl ProducerError {
+    /// Kafka's code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            Self::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+            Self::InvalidTxnState { .. } => ErrorCode::InvalidTxnState,
+            Self::TransactionCoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
+        }
+    }
+}
+
+/// A transaction that has ended, until its marker is replicated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct CompletedTxn {
+    last_offset: Offset,
+}
+
+/// All producers of one log.
+///
+/// Invariant: `ongoing_txns` has an entry for exactly the producers with a
+/// `current_txn_first_offset`; the state is that of the log's records below `end_offset`.
+#[derive(Debug, Clone, Default)]
+pub struct ProducerState {
+    producers: HashMap<ProducerId, ProducerEntry>,
+    ongoing_txns: BTreeMap<Offset, ProducerId>,
+    unreplicated_txns: BTreeMap<Offset, CompletedTxn>,
+    end_offset: Offset,
+}
+
+impl ProducerState {
+    /// Nobody, at the start of a log.
+    #[must_use]
+    pub fn new(end_offset: Offset) -> Self {
+        Self {
+            end_offset,
+            ..Self::default()
+        }
+    }
+
+    /// The state covers the log below this offset.
+    #[must_use]
+    pub fn end_offset(&self) -> Offset {
+        self.end_offset
+    }
+
+    /// What is known of a producer.
+    #[must_use]
+    pub fn producer(&self, id: ProducerId) -> Option<&ProducerEntry> {
+        self.producers.get(&id)
+    }
+
+    /// All that is known.
+    pub fn producers(&self) -> impl Iterator<Item = (ProducerId, &ProducerEntry)> {
+        self.producers.iter().map(|(id, entry)| (*id, entry))
+    }
+
+    /// Whether nobody is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.producers.is_empty() && self.unreplicated_txns.is_empty()
+    }
+
+    /// Whether a batch may be appended by the leader. Batches without a producer id always may.
+    ///
+    /// # Errors
+    /// [`ProducerError`] when it may not.
+    pub fn check(
+        &self,
+        header: &BatchHeader,
+        marker: Option<&EndTxnMarker>,
+        origin: AppendOrigin,
+    ) -> Result<ProducerCheck, ProducerError> {
+        let (Some(producer_id), Some(epoch)) = (header.producer_id, header.producer_epoch) else {
+            return Ok(ProducerCheck::Append);
+        };
+        // A producer that is not known, its state expired or deleted, may begin anywhere.
+        let Some(entry) = self.producers.get(&producer_id) else {
+            return Ok(ProducerCheck::Append);
+        };
+        if origin == AppendOrigin::Client
+            && let Some(batch) = entry.find_duplicate(header)
+        {
+            return Ok(ProducerCheck::Duplicate(batch));
+        }
+        if let Some(current) = entry.epoch
+            && epoch < current
+        {
+            return Err(ProducerError::InvalidProducerEpoch {
+                producer_id,
+                epoch,
+                current,
+            });
+        }
+        if header.attributes.is_control() {
+            if let (Some(marker), Some(current)) = (marker, entry.coordinator_epoch)
+                && marker.coordinator_epoch < current
+            {
+                let epoch = marker.coordinator_epoch;
+                return Err(ProducerError::TransactionCoordinatorFenced {
+                    producer_id,
+                    epoch,
+                    current,
+                });
+            }
+            return Ok(ProducerCheck::Append);
+        }
+        if origin == AppendOrigin::Client
+            && let Some(sequence) = header.base_sequence
+        {
+            entry.check_sequence(producer_id, epoch, sequence)?;
+        }
+        if entry.current_txn_first_offset.is_some() && !header.attributes.is_transactional() {
+            return Err(ProducerError::InvalidTxnState { producer_id });
+        }
+        Ok(ProducerCheck::Append)
+    }
+
+    /// Takes in a batch that was appended. Answers with the aborted transaction that it ends, if it
+    /// does, for the transaction index.
+    pub fn update(
+        &mut self,
+        header: &BatchHeader,
+        marker: Option<&EndTxnMarker>,
+    ) -> Option<AbortedTxn> {
+        let aborted = match (header.producer_id, header.producer_epoch) {
+            (Some(id), Some(epoch)) if header.attributes.is_control() => {
+                marker.and_then(|marker| self.end_txn(id, epoch, header.base_offset, marker))
+            }
+            (Some(id), Some(epoch)) => {
+                self.append_data(id, epoch, header);
+                None
+            }
+            _ => None,
+        };
+        self.end_offset = header.next_offset();
+        aborted
+    }
+
+    fn append_data(&mut self, id: ProducerId, epoch: ProducerEpoch, header: &BatchHeader) {
+        let entry = self.producers.entry(id).or_default();
+        entry.adopt_epoch(epoch);
+        if let Some(last_sequence) = header.last_sequence() {
+            if entry.batches.len() == BATCHES_RETAINED {
+                entry.batches.pop_front();
+            }
+            entry.batches.push_back(BatchMetadata {
+                last_sequence,
+                last_offset: header.last_offset(),
+                offset_delta: header.last_offset_delta,
+                timestamp: header.max_timestamp,
+            });
+        }
+        entry.last_timestamp = header.max_timestamp;
+        if header.attributes.is_transactional() && entry.current_txn_first_offset.is_none() {
+            entry.current_txn_first_offset = Some(header.base_offset);
+            self.ongoing_txns.insert(header.base_offset, id);
+        }
+    }
+
+    fn end_txn(
+        &mut self,
+        id: ProducerId,
+        epoch: ProducerEpoch,
+        offset: Offset,
+        marker: &EndTxnMarker,
+    ) -> Option<AbortedTxn> {
+        let entry = self.producers.entry(id).or_default();
+        entry.adopt_epoch(epoch);
+        entry.coordinator_epoch = entry.coordinator_epoch.max(Some(marker.coordinator_epoch));
+        entry.last_timestamp = marker.timestamp;
+        let first_offset = entry.current_txn_first_offset.take()?;
+        self.ongoing_txns.remove(&first_offset);
+        self.unreplicated_txns.insert(
+            first_offset,
+            CompletedTxn {
+                last_offset: offset,
+            },
+        );
+        if marker.committed {
+            return None;
+        }
+        let last_stable_offset = self
+            .ongoing_txns
+            .keys()
+            .next()
+            .copied()
+            .unwrap_or(offset.plus(1));
+        Some(AbortedTxn {
+            producer_id: id,
+            first_offset,
+            last_offset: offset,
+            last_stable_offset,
+        })
+    }
+
+    /// The first offset that a reader of committed records must not reach: of a transaction that is
+    /// open, or whose marker is not below the high watermark.
+    #[must_use]
+    pub fn first_unstable_offset(&self) -> Option<Offset> {
+        let ongoing = self.ongoing_txns.keys().next();
+        let unreplicated = self.unreplicated_txns.keys().next();
+        ongoing.into_iter().chain(unreplicated).min().copied()
+    }
+
+    /// Forgets ended transactions whose marker is below the high watermark.
+    pub fn on_high_watermark(&mut self, high_watermark: Offset) {
+        if !self.unreplicated_txns.is_empty() {
+            self.unreplicated_txns
+                .retain(|_, txn| txn.last_offset >= high_watermark);
+        }
+    }
+
+    /// The log now starts at `log_start_offset`.
+    pub fn on_log_start_offset(&mut self, log_start_offset: Offset) {
+        self.on_high_watermark(log_start_offset);
+        self.end_offset = self.end_offset.max(log_start_offset);
+    }
+
+    /// Forgets producers that have been idle for `expiration` and have no open transaction. Answers
+    /// how many.
+    pub fn remove_expired(&mut self, now: Timestamp, expiration: Duration) -> usize {
+        let before = self.producers.len();
+        self.producers
+            .retain(|_, entry| !entry.is_expired(now, expiration));
+        before - self.producers.len()
+    }
+
+    /// Adds what a snapshot knows of a producer.
+    pub(crate) fn load(&mut self, id: ProducerId, entry: ProducerEntry) {
+        if let Some(offset) = entry.current_txn_first_offset {
+            self.ongoing_txns.insert(offset, id);
+        }
+        self.producers.insert(id, entry);
+    }
+
+    /// Moves the end without records, over a gap that compaction left.
+    pub(crate) fn set_end_offset(&mut self, end_offset: Offset) {
+        self.end_offset = end_offset;
+    }
+}
+
+impl ProducerEntry {
+    fn adopt_epoch(&mut self, epoch: ProducerEpoch) {
+        if self.epoch != Some(epoch) {
+            self.batches.clear();
+            self.epoch = Some(epoch);
+        }
+    }
+
+    fn find_duplicate(&self, header: &BatchHeader) -> Option<BatchMetadata> {
+        if self.epoch != header.producer_epoch {
+            return None;
+        }
+        let (first, last) = (header.base_sequence?, header.last_sequence()?);
+        let same =
+            |batch: &&BatchMetadata| batch.first_sequence() == first && batch.last_sequence == last;
+        self.batches.iter().find(same).copied()
+    }
+
+    fn check_sequence(
+        &self,
+        producer_id: ProducerId,
+        epoch: ProducerEpoch,
+        sequence: Sequence,
+    ) -> Result<(), ProducerError> {
+        let last_sequence = self.batches.back().map(|batch| batch.last_sequence);
+        let in_order = match self.epoch {
+            None => true,
+            Some(current) if current != epoch => sequence == Sequence(0),
+            // Of this epoch only a marker was seen: it begins at 0.
+            Some(_) => match last_sequence {
+                None => sequence == Sequence(0),
+                Some(last) => sequence == last.plus(1),
+            },
+        };
+        if in_order {
+            return Ok(());
+        }
+        Err(ProducerError::OutOfOrderSequence {
+            producer_id,
+            epoch,
+            sequence,
+            last_sequence,
+        })
+    }
+
+    fn is_expired(&self, now: Timestamp, expiration: Duration) -> bool {
+        let idle = now
+            .0
+            .saturating_sub(Timestamp::to_wire(self.last_timestamp));
+        self.current_txn_first_offset.is_none()
+            && i128::from(idle) >= expiration.as_millis() as i128
+    }
+}

@@ -1,0 +1,215 @@
+//! The files of a segment: their names, opened when they are first needed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use dohle_model::{Offset, Timestamp};
+use rustix::buffer::spare_capacity;
+
+use crate::checkpoint::{Sync, read_if_exists, write_atomically};
+use crate::error::{Context, StorageError};
+
+pub(crate) const LOG_SUFFIX: &str = ".log";
+pub(crate) const INDEX_SUFFIX: &str = ".index";
+pub(crate) const TIME_INDEX_SUFFIX: &str = ".timeindex";
+pub(crate) const TXN_INDEX_SUFFIX: &str = ".txnindex";
+pub(crate) const SNAPSHOT_SUFFIX: &str = ".snapshot";
+pub(crate) const DELETED_SUFFIX: &str = ".deleted";
+
+const SUFFIXES: [&str; 4] = [
+    LOG_SUFFIX,
+    INDEX_SUFFIX,
+    TIME_INDEX_SUFFIX,
+    TXN_INDEX_SUFFIX,
+];
+
+/// `00000000000000001234.log` and its kin.
+pub(crate) fn file_name(base_offset: Offset, suffix: &str) -> String {
+    format!("{:020}{suffix}", base_offset.0)
+}
+
+/// The offset in such a name with this suffix.
+pub(crate) fn offset_of_name(name: &str, suffix: &str) -> Option<Offset> {
+    let digits = name.strip_suffix(suffix)?;
+    if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok().and_then(Offset::from_wire)
+}
+
+/// The files of one segment. Shared with reads that run outside the log's lock: an open file stays
+/// readable when it is renamed or deleted.
+#[derive(Debug)]
+pub(crate) struct SegmentFiles {
+    dir: Arc<Path>,
+    base_offset: Offset,
+    log: OnceLock<File>,
+    /// Counts what makes a position that was looked up before worthless.
+    truncations: AtomicU32,
+}
+
+impl SegmentFiles {
+    pub(crate) fn new(dir: Arc<Path>, base_offset: Offset) -> Self {
+        Self {
+            dir,
+            base_offset,
+            log: OnceLock::new(),
+            truncations: AtomicU32::new(0),
+        }
+    }
+
+    /// Makes an empty `.log`; an old one of this name loses its content.
+    pub(crate) fn create(dir: Arc<Path>, base_offset: Offset) -> Result<Self, StorageError> {
+        let files = Self::new(dir, base_offset);
+        let path = files.path(LOG_SUFFIX);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .context("create", &path)?;
+        // Nobody else has the value yet.
+        let _ = files.log.set(file);
+        Ok(files)
+    }
+
+    pub(crate) fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    pub(crate) fn path(&self, suffix: &str) -> PathBuf {
+        self.dir.join(file_name(self.base_offset, suffix))
+    }
+
+    pub(crate) fn log(&self) -> Result<&File, StorageError> {
+        if let Some(file) = self.log.get() {
+            return Ok(file);
+        }
+        let path = self.path(LOG_SUFFIX);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .context("open", &path)?;
+        Ok(self.log.get_or_init(|| file))
+    }
+
+    pub(crate) fn log_size(&self) -> Result<u64, StorageError> {
+        let path = self.path(LOG_SUFFIX);
+        Ok(fs::metadata(&path).context("stat", &path)?.len())
+    }
+
+    /// When the `.log` was last written.
+    pub(crate) fn modified(&self) -> Result<Timestamp, StorageError> {
+        let path = self.path(LOG_SUFFIX);
+        let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
+        let since = modified
+            .context("stat", &path)?
+            .duration_since(SystemTime::UNIX_EPOCH);
+        let millis = since.unwrap_or_default().as_millis();
+        Ok(Timestamp(i64::try_from(millis).unwrap_or(i64::MAX)))
+    }
+
+    /// Writes at `position`: one system call, unless the kernel takes less.
+    pub(crate) fn write(&self, bytes: &[u8], position: u64) -> Result<(), StorageError> {
+        self.log()?
+            .write_all_at(bytes, position)
+            .context("append to", &self.path(LOG_SUFFIX))
+    }
+
+    /// How often the file was cut or deleted; a read compares.
+    pub(crate) fn truncations(&self) -> u32 {
+        self.truncations.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_len(&self, size: u64) -> Result<(), StorageError> {
+        self.truncations.fetch_add(1, Ordering::AcqRel);
+        self.log()?
+            .set_len(size)
+            .context("truncate", &self.path(LOG_SUFFIX))
+    }
+
+    pub(crate) fn sync_log(&self) -> Result<(), StorageError> {
+        self.log()?
+            .sync_data()
+            .context("sync", &self.path(LOG_SUFFIX))
+    }
+
+    /// Reads up to `length` bytes at `position`, fewer only at the end of the file, into memory that
+    /// is not zeroed first.
+    pub(crate) fn read(&self, position: u64, length: usize) -> Result<Vec<u8>, StorageError> {
+        let file = self.log()?;
+        let mut out = Vec::with_capacity(length);
+        while out.len() < length {
+            let at = position + out.len() as u64;
+            match rustix::io::pread(file, spare_capacity(&mut out), at) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error).context("read", &self.path(LOG_SUFFIX)),
+            }
+        }
+        out.truncate(length);
+        Ok(out)
+    }
+
+    /// An index file for lookups; `None` when it is gone, as after a deletion.
+    pub(crate) fn open_index(&self, suffix: &str) -> Result<Option<(File, PathBuf)>, StorageError> {
+        let path = self.path(suffix);
+        match File::open(&path) {
+            Ok(file) => Ok(Some((file, path))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context("open", &path),
+        }
+    }
+
+    pub(crate) fn read_index(&self, suffix: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        read_if_exists(&self.path(suffix))
+    }
+
+    pub(crate) fn write_index(
+        &self,
+        suffix: &str,
+        bytes: &[u8],
+        sync: Sync,
+    ) -> Result<(), StorageError> {
+        write_atomically(&self.path(suffix), bytes, sync)
+    }
+
+    /// Renames all files to `….deleted`; answers their new names.
+    pub(crate) fn mark_deleted(&self) -> Result<Vec<PathBuf>, StorageError> {
+        let mut marked = Vec::new();
+        for suffix in SUFFIXES.into_iter().chain([SNAPSHOT_SUFFIX]) {
+            let from = self.path(suffix);
+            let to = self.path(&format!("{suffix}{DELETED_SUFFIX}"));
+            match fs::rename(&from, &to) {
+                Ok(()) => marked.push(to),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).context("rename", &from),
+            }
+        }
+        Ok(marked)
+    }
+
+    /// Deletes all files at once.
+    pub(crate) fn delete(&self) -> Result<(), StorageError> {
+        self.truncations.fetch_add(1, Ordering::AcqRel);
+        for suffix in SUFFIXES.into_iter().chain([SNAPSHOT_SUFFIX]) {
+            remove_if_exists(&self.path(suffix))?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn remove_if_exists(path: &Path) -> Result<(), StorageError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("delete", path),
+        _ => Ok(()),
+    }
+}

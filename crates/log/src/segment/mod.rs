@@ -1,0 +1,483 @@
+//! One segment: a `.log` file with its indexes.
+//!
+//! The active segment has its indexes in memory; a closed one has them in files once it was flushed,
+//! and looks entries up there. Positions fit an i32, relative offsets too: the caller rolls in time
+//! (`fits`).
+
+pub(crate) mod files;
+pub(crate) mod read;
+pub(crate) mod scan;
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use dohle_model::{Offset, Timestamp};
+
+use crate::batch::BatchHeader;
+use crate::checkpoint::Sync;
+use crate::config::LogConfig;
+use crate::error::{Context, StorageError};
+use crate::index::{self, AbortedTxn, OffsetEntry, TimeEntry};
+use files::{INDEX_SUFFIX, LOG_SUFFIX, SegmentFiles, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX};
+use read::Start;
+use scan::Scan;
+
+/// The largest timestamp of a segment, and the last offset of the first batch that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MaxTimestamp {
+    pub(crate) timestamp: i64,
+    pub(crate) offset: Offset,
+}
+
+/// Where the offset and time index are.
+#[derive(Debug)]
+enum Indexes {
+    InMemory {
+        offsets: Vec<OffsetEntry>,
+        times: Vec<TimeEntry>,
+    },
+    OnDisk,
+}
+
+/// A batch that is being appended: its header, and where it lies in the bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlacedBatch {
+    pub(crate) header: BatchHeader,
+    pub(crate) position: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) files: Arc<SegmentFiles>,
+    pub(crate) base_offset: Offset,
+    pub(crate) size: u32,
+    pub(crate) created: Timestamp,
+    indexes: Indexes,
+    pub(crate) aborted: Vec<AbortedTxn>,
+    max_timestamp: OnceLock<Option<MaxTimestamp>>,
+    /// The largest timestamp of the first batch; time-based rolling counts from it.
+    first_timestamp: Option<Timestamp>,
+    bytes_since_index: u32,
+}
+
+/// The index files' content of a segment.
+#[derive(Debug)]
+pub(crate) struct IndexBytes {
+    offsets: Vec<u8>,
+    times: Vec<u8>,
+    aborted: Vec<u8>,
+}
+
+impl IndexBytes {
+    pub(crate) fn write(&self, files: &SegmentFiles, sync: Sync) -> Result<(), StorageError> {
+        files.write_index(INDEX_SUFFIX, &self.offsets, sync)?;
+        files.write_index(TIME_INDEX_SUFFIX, &self.times, sync)?;
+        // Kafka makes this file only when there is something in it.
+        match self.aborted.as_slice() {
+            [] => files::remove_if_exists(&files.path(TXN_INDEX_SUFFIX)),
+            aborted => files.write_index(TXN_INDEX_SUFFIX, aborted, sync),
+        }
+    }
+}
+
+impl Segment {
+    /// A new, empty segment.
+    pub(crate) fn create(
+        dir: &Arc<Path>,
+        base_offset: Offset,
+        now: Timestamp,
+    ) -> Result<Self, StorageError> {
+        let files = SegmentFiles::create(Arc::clone(dir), base_offset)?;
+        Ok(Self::new(
+            files,
+            0,
+            now,
+            Indexes::InMemory {
+                offsets: vec![],
+                times: vec![],
+            },
+        ))
+    }
+
+    fn new(files: SegmentFiles, size: u32, created: Timestamp, indexes: Indexes) -> Self {
+        let max_timestamp = OnceLock::new();
+        if size == 0 {
+            let _ = max_timestamp.set(None);
+        }
+        Self {
+            base_offset: files.base_offset(),
+            files: Arc::new(files),
+            size,
+            created,
+            indexes,
+            aborted: Vec::new(),
+            max_timestamp,
+            first_timestamp: None,
+            bytes_since_index: 0,
+        }
+    }
+
+    /// A segment whose files exist. Its indexes stay in the files.
+    pub(crate) fn open(
+        dir: &Arc<Path>,
+        base_offset: Offset,
+        now: Timestamp,
+    ) -> Result<Self, StorageError> {
+        let files = SegmentFiles::new(Arc::clone(dir), base_offset);
+        let size = files.log_size()?;
+        let size = u32::try_from(size)
+            .ok()
+            .filter(|size| *size <= i32::MAX as u32);
+        let path = files.path(LOG_SUFFIX);
+        let size =
+            size.ok_or_else(|| StorageError::invalid("open", &path, "it has 2 GiB or more"))?;
+        let mut segment = Self::new(files, size, now, Indexes::OnDisk);
+        if let Some(bytes) = segment.files.read_index(TXN_INDEX_SUFFIX)? {
+            segment.aborted = index::decode(&bytes);
+        }
+        Ok(segment)
+    }
+
+    /// Whether the offset index is there and whole; otherwise the segment must be recovered.
+    pub(crate) fn has_indexes(&self) -> bool {
+        let is_whole = |suffix, size: u64| {
+            let metadata = std::fs::metadata(self.files.path(suffix));
+            metadata.is_ok_and(|metadata| metadata.len().is_multiple_of(size))
+        };
+        match &self.indexes {
+            Indexes::InMemory { .. } => true,
+            Indexes::OnDisk => is_whole(INDEX_SUFFIX, 8) && is_whole(TIME_INDEX_SUFFIX, 12),
+        }
+    }
+
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self.indexes, Indexes::InMemory { .. })
+    }
+
+    /// Brings the indexes into memory, for appending. Zero entries that Kafka preallocates end them.
+    pub(crate) fn load_indexes(&mut self) -> Result<(), StorageError> {
+        if self.is_in_memory() {
+            return Ok(());
+        }
+        let size = self.size;
+        let offsets = self.files.read_index(INDEX_SUFFIX)?.unwrap_or_default();
+        let mut offsets: Vec<OffsetEntry> = index::decode(&offsets);
+        let whole = offsets.windows(2).take_while(|pair| {
+            pair[0].relative_offset < pair[1].relative_offset && pair[1].position < size
+        });
+        let kept = (whole.count() + 1).min(offsets.len());
+        offsets.truncate(kept);
+        let times = self
+            .files
+            .read_index(TIME_INDEX_SUFFIX)?
+            .unwrap_or_default();
+        let mut times: Vec<TimeEntry> = index::decode(&times);
+        let whole = times
+            .windows(2)
+            .take_while(|pair| pair[0].timestamp < pair[1].timestamp);
+        let kept = (whole.count() + 1).min(times.len());
+        times.truncate(kept);
+        self.indexes = Indexes::InMemory { offsets, times };
+        Ok(())
+    }
+
+    /// The indexes are in their files; memory is no longer needed.
+    pub(crate) fn unload_indexes(&mut self) {
+        self.indexes = Indexes::OnDisk;
+    }
+
+    /// Closes the segment for appending: its largest timestamp goes into the time index.
+    pub(crate) fn seal(&mut self) -> Result<(), StorageError> {
+        if let Some(max) = self.max_timestamp()? {
+            self.push_time(max);
+        }
+        Ok(())
+    }
+
+    /// The content of the index files; `None` when the files have it already.
+    pub(crate) fn index_bytes(&self) -> Option<IndexBytes> {
+        match &self.indexes {
+            Indexes::OnDisk => None,
+            Indexes::InMemory { offsets, times } => Some(IndexBytes {
+                offsets: index::encode(offsets),
+                times: index::encode(times),
+                aborted: index::encode(&self.aborted),
+            }),
+        }
+    }
+
+    /// Whether `last_offset` can be written relative to the base.
+    pub(crate) fn fits(&self, last_offset: Offset) -> bool {
+        (0..=i64::from(i32::MAX)).contains(&last_offset.since(self.base_offset))
+    }
+
+    /// Whether the indexes have no room for another entry.
+    pub(crate) fn indexes_full(&self, config: &LogConfig) -> bool {
+        match &self.indexes {
+            Indexes::OnDisk => false,
+            Indexes::InMemory { offsets, times } => {
+                let bytes = config.segment_index_bytes as usize;
+                // One slot of the time index is kept for sealing.
+                offsets.len() >= bytes / 8 || times.len() + 1 >= bytes / 12
+            }
+        }
+    }
+
+    /// The time that records span, or that the segment has existed, by `shouldRoll` of Kafka.
+    pub(crate) fn time_waited_for_roll(
+        &mut self,
+        now: Timestamp,
+        max_timestamp: Option<Timestamp>,
+    ) -> Result<i64, StorageError> {
+        if self.first_timestamp.is_none() && self.size > 0 {
+            let mut scan = Scan::headers(&self.files, 0, u64::from(self.size));
+            let first = scan
+                .next_header()
+                .map_err(|error| error.into_storage(&self.files))?;
+            self.first_timestamp = first.and_then(|(_, header)| header.max_timestamp);
+        }
+        Ok(match self.first_timestamp {
+            Some(first) => Timestamp::to_wire(max_timestamp).saturating_sub(first.0),
+            None => now.0.saturating_sub(self.created.0),
+        })
+    }
+
+    /// Appends whole batches with one write. When the write fails the file is cut back.
+    pub(crate) fn append(
+        &mut self,
+        bytes: &[u8],
+        batches: &[PlacedBatch],
+        config: &LogConfig,
+    ) -> Result<(), StorageError> {
+        let end = u64::from(self.size) + bytes.len() as u64;
+        assert!(
+            end <= i32::MAX as u64,
+            "a segment stays under 2 GiB, this one would have {end}"
+        );
+        if let Err(error) = self.files.write(bytes, u64::from(self.size)) {
+            // The log goes offline; the cut only spares recovery a torn tail.
+            let _ = self.files.set_len(u64::from(self.size));
+            return Err(error);
+        }
+        let start = self.size;
+        for batch in batches {
+            self.note_batch(&batch.header, start + batch.position as u32, config);
+        }
+        self.size = end as u32;
+        Ok(())
+    }
+
+    /// Takes a batch into the indexes and the largest timestamp.
+    pub(crate) fn note_batch(&mut self, header: &BatchHeader, position: u32, config: &LogConfig) {
+        if position == 0 {
+            self.first_timestamp = header.max_timestamp;
+        }
+        let last_offset = header.last_offset();
+        let known = self.max_timestamp.get().copied().flatten();
+        if let Some(Timestamp(timestamp)) = header.max_timestamp
+            && known.is_none_or(|max| timestamp > max.timestamp)
+        {
+            let max = MaxTimestamp {
+                timestamp,
+                offset: last_offset,
+            };
+            self.max_timestamp = OnceLock::from(Some(max));
+        }
+        if self.bytes_since_index > config.index_interval_bytes {
+            let relative_offset = self.relative(last_offset);
+            if let Indexes::InMemory { offsets, .. } = &mut self.indexes {
+                offsets.push(OffsetEntry {
+                    relative_offset,
+                    position,
+                });
+            }
+            if let Some(max) = self.max_timestamp.get().copied().flatten() {
+                self.push_time(max);
+            }
+            self.bytes_since_index = 0;
+        }
+        self.bytes_since_index = self.bytes_since_index.saturating_add(header.size);
+    }
+
+    fn relative(&self, offset: Offset) -> u32 {
+        assert!(
+            self.fits(offset),
+            "offset {offset} fits the segment at {}",
+            self.base_offset
+        );
+        offset.since(self.base_offset) as u32
+    }
+
+    fn push_time(&mut self, max: MaxTimestamp) {
+        let relative_offset = self.relative(max.offset);
+        if let Indexes::InMemory { times, .. } = &mut self.indexes
+            && times
+                .last()
+                .is_none_or(|last| last.timestamp < max.timestamp)
+        {
+            times.push(TimeEntry {
+                timestamp: max.timestamp,
+                relative_offset,
+            });
+        }
+    }
+
+    /// The largest timestamp; read from the file of a closed segment when first asked for.
+    pub(crate) fn max_timestamp(&self) -> Result<Option<MaxTimestamp>, StorageError> {
+        if let Some(known) = self.max_timestamp.get() {
+            return Ok(*known);
+        }
+        let last = match &self.indexes {
+            Indexes::InMemory { times, .. } => times.last().copied(),
+            Indexes::OnDisk => {
+                let path = self.files.path(TIME_INDEX_SUFFIX);
+                let file = std::fs::File::open(&path).context("open", &path)?;
+                index::floor_in_file::<TimeEntry>(&file, &path, |_| true)?
+            }
+        };
+        let max = last.map(|last| self.max_of(last));
+        Ok(*self.max_timestamp.get_or_init(|| max))
+    }
+
+    fn max_of(&self, entry: TimeEntry) -> MaxTimestamp {
+        let offset = self.base_offset.plus(i64::from(entry.relative_offset));
+        MaxTimestamp {
+            timestamp: entry.timestamp,
+            offset,
+        }
+    }
+
+    /// Where to begin looking for `offset`.
+    pub(crate) fn start_for(&self, offset: Offset) -> Start {
+        let relative = offset.since(self.base_offset);
+        match &self.indexes {
+            Indexes::OnDisk => Start::ByOffset(offset),
+            Indexes::InMemory { offsets, .. } => {
+                let entry = index::floor(offsets, |entry| {
+                    i64::from(entry.relative_offset) <= relative
+                });
+                Start::At(entry.map_or(0, |entry| entry.position))
+            }
+        }
+    }
+
+    /// Where to begin looking for the first record at `timestamp` or later.
+    pub(crate) fn start_for_timestamp(&self, timestamp: Timestamp) -> Start {
+        match &self.indexes {
+            Indexes::OnDisk => Start::ByTimestamp(timestamp),
+            Indexes::InMemory { times, .. } => {
+                let entry = index::floor(times, |entry| entry.timestamp <= timestamp.0);
+                let offset = entry.map_or(0, |entry| entry.relative_offset);
+                self.start_for(self.base_offset.plus(i64::from(offset)))
+            }
+        }
+    }
+
+    /// The offset after the last batch, found from the last index entry on.
+    pub(crate) fn next_offset(&self) -> Result<Offset, scan::ScanError> {
+        let start = match &self.indexes {
+            Indexes::InMemory { offsets, .. } => offsets.last().map_or(0, |last| last.position),
+            Indexes::OnDisk => Start::ByOffset(Offset(i64::MAX)).position(&self.files)?,
+        };
+        let mut scan = Scan::headers(&self.files, u64::from(start), u64::from(self.size));
+        let mut next = self.base_offset;
+        while let Some((_, header)) = scan.next_header()? {
+            next = header.next_offset();
+        }
+        Ok(next)
+    }
+
+    /// Empties the in-memory state; the caller then notes every batch of the file.
+    pub(crate) fn reset_indexes(&mut self) {
+        self.indexes = Indexes::InMemory {
+            offsets: vec![],
+            times: vec![],
+        };
+        self.aborted.clear();
+        self.max_timestamp = OnceLock::from(None);
+        self.first_timestamp = None;
+        self.bytes_since_index = 0;
+    }
+
+    /// Cuts the file to `size`.
+    pub(crate) fn cut(&mut self, size: u32) -> Result<(), StorageError> {
+        self.files.set_len(u64::from(size))?;
+        self.size = size;
+        Ok(())
+    }
+
+    /// Removes all batches that reach `offset` or beyond. Answers the new end.
+    pub(crate) fn truncate_to(
+        &mut self,
+        offset: Offset,
+        now: Timestamp,
+    ) -> Result<Offset, StorageError> {
+        self.load_indexes()?;
+        let Start::At(start) = self.start_for(offset) else {
+            unreachable!("the indexes were just loaded");
+        };
+        let files = Arc::clone(&self.files);
+        let mut scan = Scan::headers(&files, u64::from(start), u64::from(self.size));
+        let mut cut_at = self.size;
+        while let Some((position, header)) = scan
+            .next_header()
+            .map_err(|error| error.into_storage(&files))?
+        {
+            if header.last_offset() >= offset {
+                cut_at = position as u32;
+                break;
+            }
+        }
+        let relative = offset.since(self.base_offset);
+        if let Indexes::InMemory { offsets, times } = &mut self.indexes {
+            offsets.retain(|entry| {
+                i64::from(entry.relative_offset) < relative && entry.position < cut_at
+            });
+            times.retain(|entry| i64::from(entry.relative_offset) < relative);
+        }
+        self.aborted.retain(|aborted| aborted.last_offset < offset);
+        self.cut(cut_at)?;
+        // Without files the next start takes the indexes from the records.
+        files::remove_if_exists(&files.path(INDEX_SUFFIX))?;
+        if cut_at == 0 {
+            self.created = now;
+            self.first_timestamp = None;
+        }
+        self.bytes_since_index = 0;
+        self.rescan_tail()
+    }
+
+    /// Finds end and largest timestamp again, from the last index entries on.
+    fn rescan_tail(&mut self) -> Result<Offset, StorageError> {
+        let Indexes::InMemory { offsets, times } = &self.indexes else {
+            unreachable!("truncation loads the indexes");
+        };
+        let last_time = times.last().copied();
+        let time_start = last_time.map_or(0, |last| {
+            let floor = index::floor(offsets, |entry| {
+                entry.relative_offset <= last.relative_offset
+            });
+            floor.map_or(0, |entry| entry.position)
+        });
+        let mut max = last_time.map(|last| self.max_of(last));
+        let mut next = self.base_offset;
+        let files = Arc::clone(&self.files);
+        let mut scan = Scan::headers(&files, u64::from(time_start), u64::from(self.size));
+        while let Some((_, header)) = scan
+            .next_header()
+            .map_err(|error| error.into_storage(&files))?
+        {
+            next = header.next_offset();
+            if let Some(Timestamp(timestamp)) = header.max_timestamp
+                && max.is_none_or(|max| timestamp > max.timestamp)
+            {
+                max = Some(MaxTimestamp {
+                    timestamp,
+                    offset: header.last_offset(),
+                });
+            }
+        }
+        self.max_timestamp = OnceLock::from(max);
+        Ok(next)
+    }
+}

@@ -1,0 +1,151 @@
+//! Walks the batches of a segment's file: headers only, or whole batches with their checksums.
+
+use super::files::{LOG_SUFFIX, SegmentFiles};
+use crate::batch::{BATCH_HEADER_SIZE, Batch, BatchError, BatchHeader};
+use crate::error::StorageError;
+
+/// What a walk over a file meets.
+#[derive(Debug)]
+pub(crate) enum ScanError {
+    /// The file cannot be read.
+    Storage(StorageError),
+    /// At this position is no good batch.
+    Batch { position: u64, error: BatchError },
+}
+
+impl From<StorageError> for ScanError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl ScanError {
+    /// For files that are trusted: a bad batch is an error of the storage.
+    pub(crate) fn into_storage(self, files: &SegmentFiles) -> StorageError {
+        match self {
+            Self::Storage(error) => error,
+            Self::Batch { position, error } => StorageError::invalid(
+                "read batch from",
+                &files.path(LOG_SUFFIX),
+                format!("at byte {position}: {error}"),
+            ),
+        }
+    }
+}
+
+/// Walks a file from a batch boundary to `end`.
+pub(crate) struct Scan<'a> {
+    files: &'a SegmentFiles,
+    position: u64,
+    end: u64,
+    buffer: Vec<u8>,
+    buffer_at: u64,
+    chunk: usize,
+}
+
+impl<'a> Scan<'a> {
+    /// For headers: reads little, skips records.
+    pub(crate) fn headers(files: &'a SegmentFiles, position: u64, end: u64) -> Self {
+        Self {
+            files,
+            position,
+            end,
+            buffer: Vec::new(),
+            buffer_at: 0,
+            chunk: 4 << 10,
+        }
+    }
+
+    /// For whole batches: reads much at a time.
+    pub(crate) fn batches(files: &'a SegmentFiles, position: u64, end: u64) -> Self {
+        Self {
+            chunk: 1 << 20,
+            ..Self::headers(files, position, end)
+        }
+    }
+
+    /// Where the next batch begins.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// At least `length` bytes from the position on, if the file has them.
+    fn fill(&mut self, length: usize) -> Result<&[u8], ScanError> {
+        let skipped = self.position.saturating_sub(self.buffer_at) as usize;
+        let have = self.buffer.len().saturating_sub(skipped);
+        if have < length && self.position + (have as u64) < self.end {
+            let left = self.end - self.position;
+            let want = (length.max(self.chunk) as u64).min(left) as usize;
+            self.buffer = self.files.read(self.position, want)?;
+            self.buffer_at = self.position;
+        }
+        let skipped = (self.position - self.buffer_at) as usize;
+        Ok(self.buffer.get(skipped..).unwrap_or_default())
+    }
+
+    fn fail<T>(&self, error: BatchError) -> Result<T, ScanError> {
+        Err(ScanError::Batch {
+            position: self.position,
+            error,
+        })
+    }
+
+    /// The header of the next batch, which is whole; its records are skipped.
+    pub(crate) fn next_header(&mut self) -> Result<Option<(u64, BatchHeader)>, ScanError> {
+        let Some(header) = self.peek()? else {
+            return Ok(None);
+        };
+        let position = self.position;
+        self.position += u64::from(header.size);
+        Ok(Some((position, header)))
+    }
+
+    fn peek(&mut self) -> Result<Option<BatchHeader>, ScanError> {
+        if self.position >= self.end {
+            return Ok(None);
+        }
+        let parsed = BatchHeader::parse(self.fill(BATCH_HEADER_SIZE)?);
+        let header = match parsed {
+            Ok(header) => header,
+            Err(error) => return self.fail(error),
+        };
+        let available = self.end - self.position;
+        if u64::from(header.size) > available {
+            return self.fail(BatchError::Truncated {
+                needed: u64::from(header.size),
+                available,
+            });
+        }
+        Ok(Some(header))
+    }
+
+    /// Gives the next batch to `visit`, which may refuse it. `false` at the end.
+    pub(crate) fn next_batch(
+        &mut self,
+        visit: impl FnOnce(u64, &Batch<'_>) -> Result<(), BatchError>,
+    ) -> Result<bool, ScanError> {
+        let Some(header) = self.peek()? else {
+            return Ok(false);
+        };
+        let size = header.size as usize;
+        let position = self.position;
+        let bytes = self.fill(size)?;
+        let Some(bytes) = bytes.get(..size) else {
+            let available = bytes.len() as u64;
+            return self.fail(BatchError::Truncated {
+                needed: size as u64,
+                available,
+            });
+        };
+        let batch = Batch {
+            header,
+            bytes,
+            position: position as usize,
+        };
+        if let Err(error) = visit(position, &batch) {
+            return self.fail(error);
+        }
+        self.position += size as u64;
+        Ok(true)
+    }
+}

@@ -1,0 +1,167 @@
+//! Why a batch is not admitted, in Kafka's codes.
+
+use dohle_model::{ErrorCode, Offset, Timestamp};
+
+use crate::batch::BatchError;
+use crate::config::LogConfig;
+
+/// What is wrong with one record of a batch, as produce responses carry it (KIP-467).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordError {
+    /// The record's place in the batch, from 0.
+    pub batch_index: i32,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Why a batch is not admitted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdmitError {
+    /// The bytes are not a good batch.
+    #[error("{0}")]
+    Batch(#[from] BatchError),
+    /// There are no bytes.
+    #[error("the produce data have no record batch")]
+    NoBatch,
+    /// Something follows the first batch.
+    #[error("the produce data have {trailing} bytes after the first record batch")]
+    MoreThanOneBatch {
+        /// Bytes after the first batch.
+        trailing: usize,
+    },
+    /// The batch, as it was sent or as it would be stored, is over `max.message.bytes`.
+    #[error("the record batch has {size} bytes, more than max.message.bytes={max}")]
+    TooLarge {
+        /// Bytes of the batch, or the least it would have.
+        size: u64,
+        /// The limit.
+        max: u32,
+    },
+    /// Producers number their batches from 0.
+    #[error("the record batch has base offset {0}, 0 is expected")]
+    BaseOffset(Offset),
+    /// The count of records is 0 or not that of the offsets.
+    #[error("the record batch says it has {count} records in a range of {range} offsets")]
+    Count {
+        /// The count in the header.
+        count: i32,
+        /// Last offset delta + 1.
+        range: i64,
+    },
+    /// Only coordinators write control records.
+    #[error("clients are not allowed to write control records")]
+    ControlBatch,
+    /// Only brokers set log append time.
+    #[error("producers should not set the timestamp type to LogAppendTime")]
+    TimestampType,
+    /// A producer id without epoch or sequence.
+    #[error("the record batch has a producer id, but no producer epoch or no sequence number")]
+    Sequence,
+    /// Records that the topic does not take.
+    #[error("{}", records_text(.errors))]
+    Records {
+        /// Whether a timestamp is among the reasons.
+        timestamp: bool,
+        /// The first of them.
+        errors: Vec<RecordError>,
+    },
+}
+
+impl AdmitError {
+    /// Kafka's code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Batch(error) => error.code(),
+            Self::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            Self::TimestampType
+            | Self::Records {
+                timestamp: true, ..
+            } => ErrorCode::InvalidTimestamp,
+            Self::NoBatch
+            | Self::MoreThanOneBatch { .. }
+            | Self::BaseOffset(_)
+            | Self::Count { .. }
+            | Self::ControlBatch
+            | Self::Sequence
+            | Self::Records { .. } => ErrorCode::InvalidRecord,
+        }
+    }
+
+    /// What is wrong with single records; empty when the batch as a whole is wrong.
+    #[must_use]
+    pub fn record_errors(&self) -> &[RecordError] {
+        match self {
+            Self::Records { errors, .. } => errors,
+            _ => &[],
+        }
+    }
+}
+
+fn records_text(errors: &[RecordError]) -> String {
+    match errors.first() {
+        None => "records were rejected".to_owned(),
+        Some(first) => format!(
+            "one or more records have been rejected, first record {}: {}",
+            first.batch_index, first.message
+        ),
+    }
+}
+
+/// Collects the first errors of a batch's records.
+#[derive(Debug, Default)]
+pub(super) struct RecordErrors {
+    timestamp: bool,
+    errors: Vec<RecordError>,
+}
+
+impl RecordErrors {
+    /// A batch of millions of bad records is refused with a few of them.
+    const KEPT_MAX: usize = 16;
+
+    fn push(&mut self, index: u32, message: impl FnOnce() -> String) {
+        if self.errors.len() < Self::KEPT_MAX {
+            let batch_index = i32::try_from(index).unwrap_or(i32::MAX);
+            self.errors.push(RecordError {
+                batch_index,
+                message: message(),
+            });
+        }
+    }
+
+    pub(super) fn key(&mut self, index: u32) {
+        self.push(index, || {
+            "Compacted topic cannot accept message without key".to_owned()
+        });
+    }
+
+    pub(super) fn offset(&mut self, index: u32, delta: i32) {
+        self.push(index, || {
+            format!("Record {index} of the batch has offset delta {delta}")
+        });
+    }
+
+    pub(super) fn timestamp(&mut self, index: u32, at: i64, now: Timestamp, config: &LogConfig) {
+        self.timestamp = true;
+        let bound = |limit: Option<std::time::Duration>, sign: i128, unlimited: i64| {
+            limit.map_or(i128::from(unlimited), |limit| {
+                i128::from(now.0) + sign * limit.as_millis() as i128
+            })
+        };
+        let low = bound(config.message_timestamp_before_max_ms, -1, 0);
+        let high = bound(config.message_timestamp_after_max_ms, 1, i64::MAX);
+        self.push(index, || {
+            format!("Timestamp {at} is out of range, it should be within [{low}, {high}]")
+        });
+    }
+
+    pub(super) fn finish(self) -> Result<(), AdmitError> {
+        if self.errors.is_empty() {
+            return Ok(());
+        }
+        Err(AdmitError::Records {
+            timestamp: self.timestamp,
+            errors: self.errors,
+        })
+    }
+}

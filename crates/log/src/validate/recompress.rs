@@ -1,0 +1,105 @@
+//! Recompression on the leader: records stream from one codec to the other while they are checked.
+//! Their bytes do not change, only how they are stored.
+
+use std::io::{self, Read, Write};
+
+use bytes::BytesMut;
+use dohle_model::Timestamp;
+
+use super::{AdmitError, Payload};
+use crate::batch::{BATCH_HEADER_SIZE, BatchError, LOG_OVERHEAD};
+use crate::compression::{CompressionLevel, CompressionType, Compressor, Decompressor};
+
+/// The batch with its records in codec `target`, its checksum stale, and the largest timestamp.
+pub(super) fn recompress(
+    payload: &Payload<'_>,
+    source: CompressionType,
+    target: CompressionType,
+) -> Result<(BytesMut, Option<Timestamp>), AdmitError> {
+    let config = payload.config;
+    let level = CompressionLevel(match target {
+        CompressionType::Gzip => config.compression_gzip_level.map(|level| level as i32),
+        CompressionType::Zstd => config.compression_zstd_level,
+        _ => None,
+    });
+    let max = config.max_message_bytes;
+    let header = payload.bytes[..BATCH_HEADER_SIZE].to_vec();
+    let sink = BoundedSink {
+        out: header,
+        max: max as usize,
+    };
+    let fail = |error| sink_or_broken(error, source, max);
+    let reader = Decompressor::new(source, payload.records()).map_err(broken(source))?;
+    let mut tee = Tee {
+        reader,
+        sink: Compressor::new(target, level, sink).map_err(fail)?,
+    };
+    let max_timestamp = payload.check_stream(&mut tee, source)?;
+    let sink = tee.sink.finish().map_err(fail)?;
+
+    let mut batch = BytesMut::from(bytes::Bytes::from(sink.out));
+    // The sink kept the size within `max_message_bytes`, a u32 of at most `i32::MAX` in practice.
+    let length = i32::try_from(batch.len() - LOG_OVERHEAD).map_err(|_| AdmitError::TooLarge {
+        size: batch.len() as u64,
+        max,
+    })?;
+    batch[8..12].copy_from_slice(&length.to_be_bytes());
+    // The codec is in the low byte of the attributes.
+    batch[22] = (batch[22] & !0x07) | target.id();
+    Ok((batch, max_timestamp))
+}
+
+/// An error of a reader as one of the batch.
+pub(super) fn broken(codec: CompressionType) -> impl Fn(io::Error) -> AdmitError {
+    move |error| BatchError::Compression(format!("{codec}: {error}")).into()
+}
+
+/// An error of a reader with a [`BoundedSink`] behind it.
+pub(super) fn sink_or_broken(error: io::Error, codec: CompressionType, max: u32) -> AdmitError {
+    let full = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<SinkFull>());
+    match full {
+        Some(SinkFull(size)) => AdmitError::TooLarge { size: *size, max },
+        None => broken(codec)(error),
+    }
+}
+
+/// The sink would grow past its limit; to this size at least.
+#[derive(Debug, thiserror::Error)]
+#[error("batch grows to {0} bytes or more")]
+struct SinkFull(u64);
+
+struct BoundedSink {
+    out: Vec<u8>,
+    max: usize,
+}
+
+impl Write for BoundedSink {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let size = self.out.len() + buf.len();
+        if size > self.max {
+            return Err(io::Error::other(SinkFull(size as u64)));
+        }
+        self.out.extend_from_slice(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Passes on to `sink` what is read.
+struct Tee<R, W: Write> {
+    reader: R,
+    sink: Compressor<W>,
+}
+
+impl<R: Read, W: Write> Read for Tee<R, W> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buf)?;
+        self.sink.write_all(&buf[..count])?;
+        Ok(count)
+    }
+}

@@ -1,0 +1,147 @@
+//! What the tests of the log share.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dohle_log::validate::AppendOrigin;
+use dohle_log::{
+    AppendInfo, BatchBuilder, BatchOptions, Batches, CompressionType, LeaderAppend, Log, LogConfig,
+    OpenOptions, ReadLimits, RecoveryReport, admit,
+};
+use dohle_model::{
+    LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicName,
+    TopicPartition,
+};
+
+pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+pub fn partition() -> TopicPartition {
+    TopicPartition {
+        topic: TopicName::new("t").unwrap(),
+        partition: PartitionIndex(0),
+    }
+}
+
+pub fn open_with(dir: &Path, config: LogConfig, options: OpenOptions) -> (Log, RecoveryReport) {
+    Log::open(dir, partition(), Arc::new(config), options).unwrap()
+}
+
+pub fn unclean() -> OpenOptions {
+    OpenOptions {
+        log_start_offset: Offset::ZERO,
+        recovery_point: Offset::ZERO,
+        clean_shutdown: false,
+        now: NOW,
+    }
+}
+
+pub fn open(dir: &Path, config: LogConfig) -> Log {
+    open_with(dir, config, unclean()).0
+}
+
+/// A batch as a producer sends it: `count` records of `size` bytes, timestamps from `at` on.
+pub fn batch(count: i32, size: usize, at: i64) -> Bytes {
+    build(BatchOptions::default(), count, size, at)
+}
+
+pub fn build(options: BatchOptions, count: i32, size: usize, at: i64) -> Bytes {
+    let mut builder = BatchBuilder::new(options);
+    for i in 0..count {
+        let value = vec![b'a' + (i % 26) as u8; size];
+        let at = Timestamp(at + i64::from(i));
+        builder.append(
+            Some(at),
+            Some(&i.to_be_bytes()),
+            Some(&value),
+            &[("h", Some(b"v"))],
+        );
+    }
+    builder.build().unwrap()
+}
+
+pub fn compressed(codec: CompressionType, count: i32, size: usize, at: i64) -> Bytes {
+    build(
+        BatchOptions {
+            compression: codec,
+            ..BatchOptions::default()
+        },
+        count,
+        size,
+        at,
+    )
+}
+
+pub fn from_producer(id: i64, epoch: i16, sequence: i32, count: i32) -> Bytes {
+    let producer = Some((
+        ProducerId(id),
+        ProducerEpoch(epoch),
+        Some(Sequence(sequence)),
+    ));
+    build(
+        BatchOptions {
+            producer,
+            ..BatchOptions::default()
+        },
+        count,
+        10,
+        NOW.0,
+    )
+}
+
+pub fn append(log: &mut Log, records: Bytes, epoch: i32) -> AppendInfo {
+    let admitted = admit(records, log.config(), AppendOrigin::Client, NOW).unwrap();
+    match log
+        .append_as_leader(admitted, LeaderEpoch(epoch), NOW)
+        .unwrap()
+    {
+        LeaderAppend::Appended(info) => info,
+        LeaderAppend::Duplicate(batch) => panic!("duplicate {batch:?}"),
+    }
+}
+
+pub const ALL: ReadLimits = ReadLimits {
+    max_bytes: 1 << 30,
+    upper_bound: Offset(i64::MAX),
+    min_one: true,
+};
+
+/// All records from `offset` on, over all segments.
+pub fn read_all(log: &Log, offset: Offset) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut at = offset;
+    while at < log.log_end_offset() {
+        let info = log.read(at, ALL).unwrap();
+        assert!(info.next_offset > at, "a read makes progress");
+        out.extend_from_slice(&info.records);
+        at = info.next_offset;
+    }
+    out
+}
+
+/// The offset ranges of the batches in a buffer.
+pub fn ranges(records: &[u8]) -> Vec<(i64, i64)> {
+    let range = |batch: dohle_log::Batch<'_>| {
+        batch.header.check_crc(batch.bytes).unwrap();
+        (batch.header.base_offset.0, batch.header.last_offset().0)
+    };
+    Batches::new(records)
+        .map(|batch| range(batch.unwrap()))
+        .collect()
+}
+
+pub fn files(dir: &Path) -> Vec<(String, u64)> {
+    let mut files: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                entry.metadata().unwrap().len(),
+            )
+        })
+        .collect();
+    files.sort();
+    files
+}
