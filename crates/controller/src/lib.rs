@@ -1,3 +1,23 @@
 //! The metadata quorum: plan, Raft, replay.
+//!
+//! ```text
+//! broker ──gRPC──▶ service ──▶ actor ──▶ plan (on a draft) ──▶ raft ──▶ machine (replay)
+//!    ▲                                                                      │
+//!    └───────────────────────────── feed ◀──────────────────────────────────┘
+//! ```
+//!
+//! Only the active controller, the quorum's leader, plans. Every voter replays. This crate knows
+//! nothing of partitions' logs or the Kafka API.
 
+mod actor;
+mod config;
+mod controller;
+mod feed;
+mod heartbeats;
+mod machine;
+pub mod plan;
 pub mod raft;
+mod service;
+
+pub use config::{ControllerConfig, Voter};
+pub use controller::Controller;

@@ -1,0 +1,458 @@
+//! The single writer of metadata on the active controller.
+//!
+//! It drains its queue, plans every request on one draft, and proposes the records as one batch. While
+//! that is on its way, requests queue and sessions are watched. When it is committed, it answers; when
+//! the image had moved, it plans again.
+//!
+//! ```text
+//!             leadership is ours                        committed: answer
+//! (inactive) ────────────────────▶ idle ──▶ in flight ──────────────────▶ idle
+//!      ▲                            │           │  stale: plan again
+//!      └────────────────────────────┴───────────┘
+//!         leadership or the quorum is lost: refuse all, end all sessions
+//! ```
+//!
+//! Invariant: at most one batch is in flight, so each is planned on what the one before made.
+
+mod job;
+mod sessions;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dohle_model::batch::MetadataBatch;
+use dohle_model::record::MetadataRecord;
+use dohle_model::{ApiError, BrokerEpoch, MetadataOffset, NodeId};
+use dohle_rpc::{convert, v1};
+use prost::Message as _;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+pub(crate) use job::{Job, Planned, Refused};
+pub(crate) use sessions::{Outgoing, SessionHandle};
+
+use crate::heartbeats::{Beat, Heartbeats, SessionId};
+use crate::machine::Published;
+use crate::plan::{Draft, Settings, features, leaders};
+use crate::raft::{ApplyOutcome, Leadership, ProposeError, Proposed, Quorum};
+
+/// Requests that wait while a batch is in flight; beyond, they are refused.
+const WAITING_MAX: usize = 4096;
+
+/// Messages in the actor's queue; beyond, senders wait.
+pub(crate) const QUEUE: usize = 1024;
+
+/// A draft with so many records is proposed before more requests are planned on it.
+const BATCH_RECORDS: usize = 10_000;
+
+/// Whether this controller is the active one; what its services go by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Activity {
+    /// Requests are taken.
+    pub active: bool,
+    /// The active controller, as far as is known.
+    pub leader: Option<NodeId>,
+    /// The term.
+    pub term: u64,
+}
+
+/// What the actor is told and asked.
+pub(crate) enum Message {
+    /// Plan and commit this.
+    Job(Box<dyn Job>),
+    /// A broker that has registered begins its session.
+    Attach(Attach),
+    /// A heartbeat.
+    Heartbeat { broker: NodeId, session: SessionId, beat: Beat },
+    /// A session's stream ended.
+    Broken { broker: NodeId, session: SessionId },
+    /// The metadata offset of each broker and how long ago it told.
+    Observers(oneshot::Sender<Vec<(NodeId, MetadataOffset, Instant)>>),
+}
+
+/// See [`Message::Attach`].
+pub(crate) struct Attach {
+    pub broker: NodeId,
+    pub epoch: BrokerEpoch,
+    /// The offset of the registration.
+    pub registered_at: MetadataOffset,
+    /// What the broker has replayed.
+    pub metadata_offset: MetadataOffset,
+    /// Where its responses go.
+    pub handle: SessionHandle,
+    pub reply: oneshot::Sender<Result<SessionId, ApiError>>,
+}
+
+/// What the actor needs from its configuration.
+pub(crate) struct ActorConfig {
+    pub node_id: NodeId,
+    pub settings: Arc<Settings>,
+    pub session_timeout: Duration,
+    pub heartbeat_interval: Duration,
+    pub broken_session_grace: Duration,
+    /// Every so often leaders are moved back to preferred replicas, if at all.
+    pub rebalance_every: Option<Duration>,
+    /// Without an answer from a majority of the voters for so long, others may have a new leader.
+    pub quorum_lease: Duration,
+}
+
+type Proposal = Pin<Box<dyn Future<Output = Result<Proposed, ProposeError>> + Send>>;
+
+struct InFlight {
+    proposal: Proposal,
+    round: Round,
+}
+
+/// What one draft was made of, to be settled when it is committed.
+struct Round {
+    jobs: Vec<Box<dyn Job>>,
+    /// Brokers found silent or gone.
+    expired: Vec<NodeId>,
+    /// Brokers whose heartbeats were looked at.
+    attended: BTreeSet<NodeId>,
+}
+
+enum Event {
+    Message(Message),
+    Closed,
+    Leadership,
+    Committed(Result<Proposed, ProposeError>),
+    Timer,
+}
+
+/// See the module.
+pub(crate) struct Actor {
+    config: ActorConfig,
+    quorum: Quorum,
+    published: watch::Receiver<Published>,
+    leadership: watch::Receiver<Leadership>,
+    activity: watch::Sender<Activity>,
+    inbox: mpsc::Receiver<Message>,
+    waiting: VecDeque<Box<dyn Job>>,
+    in_flight: Option<InFlight>,
+    heartbeats: Heartbeats,
+    sessions: BTreeMap<NodeId, (SessionId, SessionHandle)>,
+    next_session: u64,
+    /// Brokers whose heartbeats are to be looked at.
+    attention: BTreeSet<NodeId>,
+    /// The first batch of this activity is still to be made.
+    opening: bool,
+    rebalance_at: Option<Instant>,
+    lease_check_at: Option<Instant>,
+    /// The last term this voter was elected in, and when it noticed.
+    elected: Option<(u64, Instant)>,
+}
+
+impl Actor {
+    pub fn new(
+        config: ActorConfig,
+        quorum: Quorum,
+        published: watch::Receiver<Published>,
+        activity: watch::Sender<Activity>,
+        inbox: mpsc::Receiver<Message>,
+    ) -> Self {
+        let heartbeats = Heartbeats::new(
+            config.session_timeout,
+            config.broken_session_grace,
+            config.heartbeat_interval,
+        );
+        let leadership = quorum.leadership();
+        Self {
+            config,
+            quorum,
+            published,
+            leadership,
+            activity,
+            inbox,
+            waiting: VecDeque::new(),
+            in_flight: None,
+            heartbeats,
+            sessions: BTreeMap::new(),
+            next_session: 0,
+            attention: BTreeSet::new(),
+            opening: false,
+            rebalance_at: None,
+            lease_check_at: None,
+            elected: None,
+        }
+    }
+
+    /// Runs until every sender of messages is gone.
+    pub async fn run(mut self) {
+        self.on_leadership();
+        loop {
+            self.pump();
+            match self.event().await {
+                Event::Message(message) => self.on_message(message),
+                Event::Closed => break,
+                Event::Leadership => self.on_leadership(),
+                Event::Committed(result) => self.on_proposed(result),
+                Event::Timer => self.on_timer(),
+            }
+            while let Ok(message) = self.inbox.try_recv() {
+                self.on_message(message);
+            }
+        }
+        self.become_inactive();
+    }
+
+    async fn event(&mut self) -> Event {
+        let deadline = self.next_deadline();
+        let proposal = async {
+            match &mut self.in_flight {
+                Some(in_flight) => in_flight.proposal.as_mut().await,
+                None => std::future::pending().await,
+            }
+        };
+        let timer = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            changed = self.leadership.changed() => match changed {
+                Ok(()) => Event::Leadership,
+                Err(_) => Event::Closed,
+            },
+            result = proposal => Event::Committed(result),
+            message = self.inbox.recv() => message.map_or(Event::Closed, Event::Message),
+            () = timer => Event::Timer,
+        }
+    }
+
+    fn is_active(&self) -> bool {
+        self.activity.borrow().active
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        if !self.is_active() {
+            return self.lease_check_at;
+        }
+        // An expired broker is dealt with when the batch in flight is done.
+        let session =
+            if self.in_flight.is_none() { self.heartbeats.next_deadline() } else { None };
+        let rebalance = if self.in_flight.is_none() { self.rebalance_at } else { None };
+        [session, rebalance, self.lease_check_at].into_iter().flatten().min()
+    }
+
+    fn on_timer(&mut self) {
+        let now = Instant::now();
+        if self.lease_check_at.is_some_and(|at| at <= now) {
+            self.lease_check_at = Some(now + self.config.quorum_lease / 4);
+            let holds = self.holds_quorum(now);
+            if holds != self.is_active() {
+                if !holds {
+                    tracing::warn!("no answer from a majority of the voters: not active");
+                }
+                self.on_leadership();
+            }
+        }
+    }
+
+    fn on_leadership(&mut self) {
+        let leadership = *self.leadership.borrow_and_update();
+        let now = Instant::now();
+        if leadership.is_self && self.elected.is_none_or(|(term, _)| term != leadership.term) {
+            self.elected = Some((leadership.term, now));
+        }
+        let lead = leadership.is_self && self.holds_quorum(now);
+        let before = *self.activity.borrow();
+        if before.active && (!lead || before.term != leadership.term) {
+            self.become_inactive();
+        }
+        let leader = leadership.leader.filter(|leader| lead || *leader != self.config.node_id);
+        let activity = Activity { active: lead, leader, term: leadership.term };
+        if lead && !self.is_active() {
+            self.become_active(now, leadership.term);
+        }
+        self.lease_check_at =
+            leadership.is_self.then(|| now + self.config.quorum_lease / 4);
+        self.activity.send_if_modified(|current| {
+            let changed = *current != activity;
+            *current = activity;
+            changed
+        });
+    }
+
+    /// Whether a majority of the voters answered lately. A leader that is cut off learns of its
+    /// successor late; it must not keep brokers to itself meanwhile.
+    fn holds_quorum(&self, now: Instant) -> bool {
+        // The election itself was an answer of a majority.
+        if self.elected.is_some_and(|(_, at)| now < at + self.config.quorum_lease) {
+            return true;
+        }
+        let voters = self.quorum.describe().voters;
+        let heard = |at: Option<Instant>| at.is_some_and(|at| now < at + self.config.quorum_lease);
+        let me = self.config.node_id;
+        let answering =
+            voters.iter().filter(|voter| voter.node_id == me || heard(voter.last_fetch)).count();
+        answering * 2 > voters.len()
+    }
+
+    fn become_active(&mut self, now: Instant, term: u64) {
+        tracing::info!(term, "active controller");
+        let image = Arc::clone(&self.published.borrow().image);
+        for broker in image.brokers.values().filter(|broker| !broker.fenced) {
+            self.heartbeats.on_inherited(broker.id, broker.epoch, now);
+        }
+        self.opening = true;
+        self.rebalance_at = self.config.rebalance_every.map(|every| now + every);
+    }
+
+    fn become_inactive(&mut self) {
+        self.heartbeats.clear();
+        self.sessions.clear();
+        self.attention.clear();
+        self.opening = false;
+        self.rebalance_at = None;
+        self.activity.send_modify(|activity| activity.active = false);
+        let in_flight = self.in_flight.take().map(|in_flight| in_flight.round.jobs);
+        for job in in_flight.into_iter().flatten().chain(self.waiting.drain(..)) {
+            job.refused(Refused::NotActive);
+        }
+    }
+
+    fn on_message(&mut self, message: Message) {
+        match message {
+            Message::Job(job) if !self.is_active() => job.refused(Refused::NotActive),
+            Message::Job(job) if self.waiting.len() >= WAITING_MAX => {
+                job.refused(Refused::Overloaded);
+            }
+            Message::Job(job) => self.waiting.push_back(job),
+            Message::Attach(attach) => self.on_attach(attach),
+            Message::Heartbeat { broker, session, beat } => {
+                self.on_heartbeat(broker, session, beat);
+            }
+            Message::Broken { broker, session } => self.on_broken(broker, session),
+            Message::Observers(reply) => {
+                let observers = self
+                    .heartbeats
+                    .iter()
+                    .map(|(broker, l)| (broker, l.beat.metadata_offset, l.heard))
+                    .collect();
+                drop(reply.send(observers));
+            }
+        }
+    }
+
+    /// Plans and proposes what there is to do, unless a batch is on its way.
+    fn pump(&mut self) {
+        while self.is_active() && self.in_flight.is_none() {
+            let now = Instant::now();
+            let expired = self.heartbeats.expired(now);
+            let rebalance = self.rebalance_at.is_some_and(|at| at <= now);
+            if !self.opening
+                && self.waiting.is_empty()
+                && self.attention.is_empty()
+                && expired.is_empty()
+                && !rebalance
+            {
+                return;
+            }
+            let mut draft = {
+                let published = self.published.borrow();
+                Draft::new(&published.image, &published.indexes, &self.config.settings)
+            };
+            let base = draft.image.offset;
+            let round = self.plan(&mut draft, now, expired, rebalance);
+            if draft.records.is_empty() {
+                self.settle(round, base);
+                continue;
+            }
+            let payload = encode(base, draft.records);
+            let quorum = self.quorum.clone();
+            let proposal = Box::pin(async move { quorum.propose(payload).await });
+            self.in_flight = Some(InFlight { proposal, round });
+        }
+    }
+
+    fn plan(
+        &mut self,
+        draft: &mut Draft,
+        now: Instant,
+        expired: Vec<NodeId>,
+        rebalance: bool,
+    ) -> Round {
+        let brokers = self.heartbeats.iter().map(|(broker, _)| broker);
+        draft.connected =
+            brokers.filter(|broker| self.heartbeats.is_connected(*broker, now)).collect();
+        if self.opening {
+            features::bootstrap(draft);
+            let leaderless: Vec<_> = draft.indexes.leaderless.iter().copied().collect();
+            for id in leaderless {
+                leaders::elect_leaderless(draft, id);
+            }
+        }
+        let attended = std::mem::take(&mut self.attention);
+        self.plan_sessions(draft, &expired, &attended);
+        if rebalance {
+            let again = leaders::rebalance(draft);
+            let every = self.config.rebalance_every.filter(|_| !again).unwrap_or_default();
+            self.rebalance_at = Some(now + every);
+        }
+        let mut jobs = Vec::new();
+        while draft.records.len() < BATCH_RECORDS {
+            let Some(mut job) = self.waiting.pop_front() else { break };
+            let before = (draft.image.clone(), draft.indexes.clone(), draft.records.len());
+            job.plan(draft);
+            if let Some(error) = draft.broken.take() {
+                tracing::error!(%error, "a plan does not fit the metadata");
+                (draft.image, draft.indexes) = (before.0, before.1);
+                draft.records.truncate(before.2);
+                job.refused(Refused::Failed(format!("the plan does not fit the metadata: {error}")));
+                continue;
+            }
+            jobs.push(job);
+        }
+        Round { jobs, expired, attended }
+    }
+
+    fn on_proposed(&mut self, result: Result<Proposed, ProposeError>) {
+        let Some(InFlight { round, .. }) = self.in_flight.take() else { return };
+        match result {
+            Ok(Proposed { offset, outcome: ApplyOutcome::Applied }) => self.settle(round, offset),
+            Ok(Proposed { outcome: ApplyOutcome::Stale, .. }) => {
+                self.attention.extend(round.attended);
+                for job in round.jobs.into_iter().rev() {
+                    self.waiting.push_front(job);
+                }
+            }
+            Err(ProposeError::TooLarge { len }) => {
+                tracing::error!(len, "a batch of metadata records is too large");
+                let reason = format!("{len} bytes of metadata are too much for one request");
+                for job in round.jobs {
+                    job.refused(Refused::Failed(reason.clone()));
+                }
+            }
+            Err(error) => {
+                tracing::info!(%error, "a batch of metadata records was not committed");
+                for job in round.jobs {
+                    job.refused(Refused::NotActive);
+                }
+                self.become_inactive();
+                self.on_leadership();
+            }
+        }
+    }
+
+    /// The round's plan is part of the metadata.
+    fn settle(&mut self, round: Round, offset: MetadataOffset) {
+        self.opening = false;
+        self.settle_sessions(&round, offset);
+        for job in round.jobs {
+            job.committed(offset);
+        }
+    }
+}
+
+fn encode(base: MetadataOffset, records: Vec<MetadataRecord>) -> Bytes {
+    let batch = MetadataBatch { base, records: records.into() };
+    let batch: v1::MetadataBatch = convert::batch_to_wire(&batch);
+    batch.encode_to_vec().into()
+}

@@ -1,0 +1,163 @@
+//! The actor's dealings with brokers' sessions: what a heartbeat leads to, and what is answered.
+
+use std::collections::BTreeSet;
+
+use dohle_model::image::MetadataImage;
+use dohle_model::{ErrorCode, MetadataOffset, NodeId};
+use dohle_rpc::v1;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::{Actor, Attach, Round};
+use crate::heartbeats::{Beat, SessionId};
+use crate::plan::{Draft, brokers};
+
+/// What goes to the broker.
+pub(crate) type Outgoing = mpsc::Sender<Result<v1::SessionResponse, Status>>;
+
+/// The actor's end of a session. The session ends when it is dropped.
+pub(crate) struct SessionHandle {
+    pub responses: Outgoing,
+    /// Dropped with the handle, which the session's task notices.
+    pub _alive: oneshot::Sender<()>,
+}
+
+impl Actor {
+    pub(super) fn on_attach(&mut self, attach: Attach) {
+        let Attach { broker, epoch, registered_at, metadata_offset, handle, reply } = attach;
+        let image = std::sync::Arc::clone(&self.published.borrow().image);
+        let registered = image.brokers.get(&broker).map(|registration| registration.epoch);
+        if !self.is_active() || registered != Some(epoch) {
+            let error = ErrorCode::StaleBrokerEpoch.because(format!(
+                "broker {broker} has registered anew since it got the epoch {epoch}"
+            ));
+            drop(reply.send(Err(error)));
+            return;
+        }
+        let session = SessionId(self.next_session);
+        self.next_session += 1;
+        self.heartbeats.on_session_open(
+            broker,
+            session,
+            epoch,
+            registered_at,
+            metadata_offset,
+            Instant::now(),
+        );
+        self.sessions.insert(broker, (session, handle));
+        self.respond(&image, broker);
+        self.attention.insert(broker);
+        drop(reply.send(Ok(session)));
+    }
+
+    pub(super) fn on_heartbeat(&mut self, broker: NodeId, session: SessionId, beat: Beat) {
+        if !self.heartbeats.on_heartbeat(broker, session, beat, Instant::now()) {
+            return;
+        }
+        self.attention.insert(broker);
+        // One that drains may be waiting for what this one has just told.
+        self.attention.extend(self.heartbeats.draining());
+    }
+
+    pub(super) fn on_broken(&mut self, broker: NodeId, session: SessionId) {
+        if self.heartbeats.on_stream_broken(broker, session, Instant::now()) {
+            tracing::info!(%broker, "session of a broker broke");
+            self.sessions.remove(&broker);
+        }
+    }
+
+    /// Adds to the draft what the sessions' state asks for.
+    pub(super) fn plan_sessions(
+        &self,
+        draft: &mut Draft,
+        expired: &[NodeId],
+        attended: &BTreeSet<NodeId>,
+    ) {
+        for broker in expired {
+            if draft.image.is_active(*broker) {
+                tracing::warn!(%broker, "fencing a broker that is gone or silent");
+            }
+            brokers::fence(draft, *broker);
+        }
+        for broker in attended {
+            self.plan_session(draft, *broker);
+        }
+    }
+
+    fn plan_session(&self, draft: &mut Draft, broker: NodeId) {
+        let Some(liveness) = self.heartbeats.get(broker) else { return };
+        let Some(registration) = draft.image.brokers.get(&broker) else { return };
+        if liveness.session.is_none() || registration.epoch != liveness.epoch {
+            return;
+        }
+        let (fenced, draining) = (registration.fenced, registration.in_controlled_shutdown);
+        let beat = &liveness.beat;
+        if !beat.offline_log_dirs.is_empty() {
+            brokers::take_directories_offline(draft, broker, &beat.offline_log_dirs);
+        }
+        match (fenced, beat.want_shutdown) {
+            (true, false) => {
+                if !liveness.lapsed && beat.metadata_offset >= liveness.unfence_at {
+                    brokers::unfence(draft, broker);
+                }
+            }
+            (true, true) | (false, false) => {}
+            (false, true) if !draining => brokers::begin_controlled_shutdown(draft, broker),
+            (false, true) => {
+                let moved = liveness.shutdown_at.is_some_and(|at| self.all_have_seen(broker, at));
+                if moved && brokers::leaderships(draft, broker) == 0 {
+                    brokers::fence(draft, broker);
+                }
+            }
+        }
+    }
+
+    /// Whether all other brokers know what was committed at `offset`, so that none turns to the one
+    /// that goes.
+    fn all_have_seen(&self, leaving: NodeId, offset: MetadataOffset) -> bool {
+        let image = &self.published.borrow().image;
+        self.heartbeats
+            .iter()
+            .filter(|(broker, l)| {
+                *broker != leaving && l.session.is_some() && image.is_active(*broker)
+            })
+            .all(|(_, liveness)| liveness.beat.metadata_offset >= offset)
+    }
+
+    /// The round is committed at `offset`: tells the heartbeats and the brokers.
+    pub(super) fn settle_sessions(&mut self, round: &Round, offset: MetadataOffset) {
+        let image = std::sync::Arc::clone(&self.published.borrow().image);
+        for broker in &round.expired {
+            self.heartbeats.on_fenced(*broker, offset);
+            self.respond(&image, *broker);
+        }
+        for broker in &round.attended {
+            if image.brokers.get(broker).is_some_and(|b| b.in_controlled_shutdown) {
+                self.heartbeats.on_draining(*broker, offset);
+            }
+            self.respond(&image, *broker);
+        }
+    }
+
+    /// Tells a broker where it stands.
+    pub(super) fn respond(&self, image: &MetadataImage, broker: NodeId) {
+        let (Some((_, handle)), Some(liveness), Some(registration)) = (
+            self.sessions.get(&broker),
+            self.heartbeats.get(broker),
+            image.brokers.get(&broker),
+        ) else {
+            return;
+        };
+        let interval = self.config.heartbeat_interval.as_millis();
+        let response = v1::SessionResponse {
+            outcome: Some(v1::Outcome::default()),
+            broker_epoch: liveness.epoch.0,
+            is_fenced: registration.fenced,
+            should_shutdown: registration.fenced && liveness.beat.want_shutdown,
+            heartbeat_interval_ms: u32::try_from(interval).unwrap_or(u32::MAX),
+        };
+        // A broker that does not read its responses misses some; each tells all.
+        drop(handle.responses.try_send(Ok(response)));
+    }
+}

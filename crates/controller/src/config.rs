@@ -1,0 +1,105 @@
+//! What a controller needs to know, taken from the node's properties by whoever starts it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_model::{DirectoryId, NodeId};
+
+use crate::plan::{ConfigSchema, Settings};
+
+/// Where a voter listens for brokers and voters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voter {
+    /// The name of its controller listener, for example `CONTROLLER`.
+    pub listener: String,
+    /// Its host, as `controller.quorum.voters` has it.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// The configuration of a controller.
+#[derive(Clone)]
+pub struct ControllerConfig {
+    /// This node; one of `voters`.
+    pub node_id: NodeId,
+    /// Nodes of another cluster are refused.
+    pub cluster_id: String,
+    /// The `directory.id` of the metadata directory; told by DescribeQuorum.
+    pub directory_id: DirectoryId,
+    /// All voters: `controller.quorum.voters`.
+    pub voters: BTreeMap<NodeId, Voter>,
+    /// The directory of the metadata log and its snapshots; created when absent.
+    pub metadata_dir: PathBuf,
+    /// How often the active controller tells the other voters that it lives.
+    pub quorum_heartbeat_interval: Duration,
+    /// How long a voter hears no active controller before it starts an election.
+    pub quorum_election_timeout: Duration,
+    /// `broker.session.timeout.ms`: a broker that is silent for so long is fenced.
+    pub broker_session_timeout: Duration,
+    /// `broker.heartbeat.interval.ms`, told to brokers.
+    pub broker_heartbeat_interval: Duration,
+    /// How long a broker whose session's stream broke may take to come back before it is fenced.
+    pub broken_session_grace: Duration,
+    /// `auto.leader.rebalance.enable`.
+    pub auto_leader_rebalance: bool,
+    /// `leader.imbalance.check.interval.seconds`.
+    pub leader_imbalance_check_interval: Duration,
+    /// `num.partitions`.
+    pub num_partitions: i32,
+    /// `default.replication.factor`.
+    pub default_replication_factor: i32,
+    /// `min.insync.replicas` of topics that set none.
+    pub min_insync_replicas: usize,
+    /// `unclean.leader.election.enable` of topics that set none.
+    pub unclean_leader_election: bool,
+    /// Which configuration names and values are allowed.
+    pub configs: Arc<dyn ConfigSchema>,
+    /// Encoded bytes of recent metadata batches that are kept in memory for brokers that follow.
+    pub feed_bytes_max: usize,
+}
+
+impl ControllerConfig {
+    /// A configuration with Kafka's defaults, but a quorum that notices a death within a second.
+    #[must_use]
+    pub fn new(
+        node_id: NodeId,
+        cluster_id: String,
+        voters: BTreeMap<NodeId, Voter>,
+        metadata_dir: PathBuf,
+        configs: Arc<dyn ConfigSchema>,
+    ) -> Self {
+        Self {
+            node_id,
+            cluster_id,
+            directory_id: DirectoryId::ZERO,
+            voters,
+            metadata_dir,
+            quorum_heartbeat_interval: Duration::from_millis(200),
+            quorum_election_timeout: Duration::from_millis(600),
+            broker_session_timeout: Duration::from_secs(9),
+            broker_heartbeat_interval: Duration::from_secs(2),
+            broken_session_grace: Duration::from_millis(200),
+            auto_leader_rebalance: true,
+            leader_imbalance_check_interval: Duration::from_secs(300),
+            num_partitions: 1,
+            default_replication_factor: 1,
+            min_insync_replicas: 1,
+            unclean_leader_election: false,
+            configs,
+            feed_bytes_max: 4 * 1024 * 1024,
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            num_partitions: self.num_partitions,
+            default_replication_factor: self.default_replication_factor,
+            min_insync_replicas: self.min_insync_replicas,
+            unclean_leader_election: self.unclean_leader_election,
+            configs: Arc::clone(&self.configs),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! A controller: the parts put together, started and stopped.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_model::NodeId;
+use dohle_model::image::MetadataImage;
+use dohle_rpc::v1::controller_server::ControllerServer;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tonic::service::Routes;
+
+use crate::actor::{Activity, Actor, ActorConfig, Message, QUEUE};
+use crate::config::ControllerConfig;
+use crate::feed::Feed;
+use crate::machine::{MetadataMachine, Published};
+use crate::raft::{Quorum, QuorumConfig, QuorumError};
+use crate::service::ControllerService;
+
+/// The largest message of the Controller service in either direction, in bytes.
+const MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;
+
+/// A running controller: a voter of the metadata quorum, and while it leads that, the cluster's
+/// active controller. Stops with [`Controller::shutdown`], or abruptly when dropped.
+pub struct Controller {
+    quorum: Quorum,
+    service: ControllerService,
+    published: watch::Receiver<Published>,
+    activity: watch::Receiver<Activity>,
+    fatal: watch::Receiver<Option<Arc<str>>>,
+    actor: JoinHandle<()>,
+    fatal_relay: JoinHandle<()>,
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.actor.abort();
+        self.fatal_relay.abort();
+    }
+}
+
+impl Controller {
+    /// Opens the metadata log, replays it, and takes part in the quorum. [`Controller::routes`] must
+    /// be served on the CONTROLLER listener for others to reach it.
+    ///
+    /// # Errors
+    /// The configuration contradicts itself, or the metadata directory can't be read.
+    pub async fn start(config: ControllerConfig) -> Result<Self, QuorumError> {
+        let (published_tx, published) = watch::channel(Published::default());
+        let (machine_fatal_tx, machine_fatal) = watch::channel(None);
+        let feed = Arc::new(Mutex::new(Feed::new(config.feed_bytes_max)));
+        let machine = MetadataMachine::new(published_tx, Arc::clone(&feed), machine_fatal_tx);
+        let addresses: BTreeMap<NodeId, String> = config
+            .voters
+            .iter()
+            .map(|(id, voter)| (*id, address(&voter.host, voter.port)))
+            .collect();
+        let mut quorum_config = QuorumConfig::new(
+            config.node_id,
+            addresses,
+            config.metadata_dir.clone(),
+            config.cluster_id.clone(),
+        );
+        quorum_config.heartbeat_interval = config.quorum_heartbeat_interval;
+        quorum_config.election_timeout = config.quorum_election_timeout;
+        let quorum = Quorum::open(quorum_config, machine).await?;
+
+        let (activity_tx, activity) = watch::channel(Activity::default());
+        let (actor_tx, inbox) = mpsc::channel::<Message>(QUEUE);
+        let actor = Actor::new(
+            actor_config(&config),
+            quorum.clone(),
+            published.clone(),
+            activity_tx,
+            inbox,
+        );
+        let service = ControllerService::new(
+            config,
+            actor_tx,
+            activity.clone(),
+            published.clone(),
+            feed,
+            quorum.clone(),
+        );
+        let (fatal_tx, fatal) = watch::channel(None);
+        let fatal_relay = tokio::spawn(relay(machine_fatal, quorum.fatal(), fatal_tx));
+        let actor = tokio::spawn(actor.run());
+        Ok(Self { quorum, service, published, activity, fatal, actor, fatal_relay })
+    }
+
+    /// The Raft and Controller services, for the CONTROLLER listener.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        let service = ControllerServer::new(self.service.clone())
+            .max_decoding_message_size(MESSAGE_LEN_MAX)
+            .max_encoding_message_size(MESSAGE_LEN_MAX);
+        Routes::new(service).add_service(self.quorum.service())
+    }
+
+    /// The committed metadata as this voter has it.
+    #[must_use]
+    pub fn image(&self) -> Arc<MetadataImage> {
+        Arc::clone(&self.published.borrow().image)
+    }
+
+    /// The active controller as far as this one knows.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        self.activity.borrow().leader
+    }
+
+    /// Whether this is the active controller.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.activity.borrow().active
+    }
+
+    /// Waits until `until` holds of the committed metadata. For tests and for start-up.
+    pub async fn wait_for_image(&self, mut until: impl FnMut(&MetadataImage) -> bool) {
+        let mut published = self.published.clone();
+        // Fails only when the quorum has stopped, and then the image stands still.
+        drop(published.wait_for(|published| until(&published.image)).await);
+    }
+
+    /// Waits until this controller knows an active one: its id.
+    pub async fn wait_for_leader(&self) -> Option<NodeId> {
+        let mut activity = self.activity.clone();
+        let known = activity.wait_for(|activity| activity.leader.is_some()).await;
+        known.ok().and_then(|activity| activity.leader)
+    }
+
+    /// Becomes `Some` with the reason when the controller failed: the node must stop then.
+    #[must_use]
+    pub fn fatal(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.fatal.clone()
+    }
+
+    /// Hands leadership over, if it has it, and stops taking part.
+    pub async fn shutdown(self) {
+        if self.is_active() && self.quorum.describe().voters.len() > 1 {
+            match self.quorum.transfer_leadership().await {
+                Ok(leader) => tracing::info!(%leader, "leadership of the quorum was handed over"),
+                Err(error) => tracing::warn!(%error, "leadership of the quorum was not handed over"),
+            }
+        }
+        self.actor.abort();
+        self.fatal_relay.abort();
+        self.quorum.clone().shutdown().await;
+    }
+}
+
+fn actor_config(config: &ControllerConfig) -> ActorConfig {
+    let lease = config.quorum_election_timeout * 2;
+    ActorConfig {
+        node_id: config.node_id,
+        settings: Arc::new(config.settings()),
+        session_timeout: config.broker_session_timeout,
+        heartbeat_interval: config.broker_heartbeat_interval,
+        broken_session_grace: config.broken_session_grace,
+        rebalance_every: config
+            .auto_leader_rebalance
+            .then(|| config.leader_imbalance_check_interval.max(Duration::from_millis(100))),
+        quorum_lease: lease.max(config.quorum_heartbeat_interval * 4),
+    }
+}
+
+fn address(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+/// One reason from two sources.
+async fn relay(
+    mut machine: watch::Receiver<Option<Arc<str>>>,
+    mut quorum: watch::Receiver<Option<Arc<str>>>,
+    to: watch::Sender<Option<Arc<str>>>,
+) {
+    let reason = tokio::select! {
+        Ok(reason) = machine.wait_for(Option::is_some) => reason.clone(),
+        Ok(reason) = quorum.wait_for(Option::is_some) => reason.clone(),
+        else => return,
+    };
+    to.send_replace(reason);
+    to.closed().await;
+}

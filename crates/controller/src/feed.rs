@@ -1,0 +1,132 @@
+//! The recent committed batches, for brokers that follow the metadata.
+//!
+//! Invariant: the batches in the ring are consecutive: each one's base is the offset of the one
+//! before. A follower at one of these offsets goes on from there; any other needs a snapshot.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use dohle_model::MetadataOffset;
+use dohle_rpc::v1;
+
+/// Batches that one message to a follower may hold.
+const MESSAGE_BATCHES_MAX: usize = 256;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    entries: VecDeque<Entry>,
+    /// The offset of the last batch, whether or not it is still in the ring.
+    end: MetadataOffset,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    base: MetadataOffset,
+    len: usize,
+    batch: Arc<v1::CommittedBatch>,
+}
+
+/// What a follower gets next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// These batches; none when it is up to date.
+    Batches(Vec<Arc<v1::CommittedBatch>>),
+    /// The ring does not reach back so far.
+    NeedsSnapshot,
+    /// The follower has what this quorum does not have.
+    Ahead,
+}
+
+impl Feed {
+    pub fn new(bytes_max: usize) -> Self {
+        let (entries, end) = (VecDeque::new(), MetadataOffset(0));
+        Self { entries, end, bytes: 0, bytes_max }
+    }
+
+    /// Adds a batch of `len` encoded bytes that was replayed on an image at its base.
+    pub fn push(&mut self, batch: Arc<v1::CommittedBatch>, base: MetadataOffset, len: usize) {
+        assert!(base == self.end, "the feed is at {}, the batch's base is {base}", self.end);
+        self.end = MetadataOffset(batch.offset);
+        self.bytes += len;
+        self.entries.push_back(Entry { base, len, batch });
+        while self.bytes > self.bytes_max {
+            let Some(oldest) = self.entries.pop_front() else { break };
+            self.bytes -= oldest.len;
+        }
+    }
+
+    /// Starts anew after a snapshot.
+    pub fn reset(&mut self, offset: MetadataOffset) {
+        self.entries.clear();
+        self.bytes = 0;
+        self.end = offset;
+    }
+
+    /// What follows `after`.
+    pub fn next(&self, after: MetadataOffset) -> Next {
+        if after == self.end {
+            return Next::Batches(Vec::new());
+        }
+        if after > self.end {
+            return Next::Ahead;
+        }
+        match self.entries.binary_search_by_key(&after, |entry| entry.base) {
+            Ok(at) => {
+                let batches = self.entries.iter().skip(at).take(MESSAGE_BATCHES_MAX);
+                Next::Batches(batches.map(|entry| Arc::clone(&entry.batch)).collect())
+            }
+            Err(_) => Next::NeedsSnapshot,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(offset: u64) -> Arc<v1::CommittedBatch> {
+        Arc::new(v1::CommittedBatch { offset, batch: None })
+    }
+
+    fn offsets(next: Next) -> Option<Vec<u64>> {
+        match next {
+            Next::Batches(batches) => Some(batches.iter().map(|batch| batch.offset).collect()),
+            Next::NeedsSnapshot | Next::Ahead => None,
+        }
+    }
+
+    #[test]
+    fn a_follower_goes_on_from_where_it_is() {
+        let mut feed = Feed::new(100);
+        feed.push(batch(2), MetadataOffset(0), 10);
+        feed.push(batch(5), MetadataOffset(2), 10);
+        assert_eq!(offsets(feed.next(MetadataOffset(0))), Some(vec![2, 5]));
+        assert_eq!(offsets(feed.next(MetadataOffset(2))), Some(vec![5]));
+        assert_eq!(offsets(feed.next(MetadataOffset(5))), Some(vec![]));
+        assert!(matches!(feed.next(MetadataOffset(6)), Next::Ahead));
+        assert!(matches!(feed.next(MetadataOffset(3)), Next::NeedsSnapshot));
+    }
+
+    #[test]
+    fn what_was_dropped_needs_a_snapshot() {
+        let mut feed = Feed::new(15);
+        feed.push(batch(1), MetadataOffset(0), 10);
+        feed.push(batch(2), MetadataOffset(1), 10);
+        assert!(matches!(feed.next(MetadataOffset(0)), Next::NeedsSnapshot));
+        assert_eq!(offsets(feed.next(MetadataOffset(1))), Some(vec![2]));
+        feed.reset(MetadataOffset(9));
+        assert!(matches!(feed.next(MetadataOffset(1)), Next::NeedsSnapshot));
+        assert_eq!(offsets(feed.next(MetadataOffset(9))), Some(vec![]));
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_ring_is_not_kept() {
+        let mut feed = Feed::new(5);
+        feed.push(batch(1), MetadataOffset(0), 10);
+        assert!(matches!(feed.next(MetadataOffset(0)), Next::NeedsSnapshot));
+        assert_eq!(offsets(feed.next(MetadataOffset(1))), Some(vec![]));
+    }
+}

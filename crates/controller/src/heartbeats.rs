@@ -1,0 +1,284 @@
+//! Which brokers are alive: one session each, with heartbeats.
+//!
+//! Pure: time arrives as an argument. A broker's deadline is the earlier of its session timeout after
+//! the last sign of life, and a short grace after its stream broke (a killed process closes its
+//! sockets at once).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dohle_model::{BrokerEpoch, DirectoryId, MetadataOffset, NodeId};
+use tokio::time::Instant;
+
+/// One stream of one broker. Never used twice by one controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SessionId(pub u64);
+
+/// What a heartbeat tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Beat {
+    pub metadata_offset: MetadataOffset,
+    pub want_shutdown: bool,
+    pub offline_log_dirs: Vec<DirectoryId>,
+}
+
+/// A broker's session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Liveness {
+    /// The stream; `None` while it has not come (back) to this controller.
+    pub session: Option<SessionId>,
+    /// The registration the session is of.
+    pub epoch: BrokerEpoch,
+    /// The last sign of life.
+    pub heard: Instant,
+    /// When the stream broke.
+    pub broken: Option<Instant>,
+    /// It was found silent and fenced; it counts again with its next heartbeat.
+    pub lapsed: bool,
+    /// What it said last.
+    pub beat: Beat,
+    /// The metadata it must have seen before it is unfenced.
+    pub unfence_at: MetadataOffset,
+    /// Where its controlled shutdown was committed.
+    pub shutdown_at: Option<MetadataOffset>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Heartbeats {
+    session_timeout: Duration,
+    broken_grace: Duration,
+    /// A session that is silent for longer does not keep another incarnation out.
+    connected_for: Duration,
+    brokers: BTreeMap<NodeId, Liveness>,
+}
+
+impl Heartbeats {
+    pub fn new(session_timeout: Duration, broken_grace: Duration, interval: Duration) -> Self {
+        let connected_for = (interval * 2 + interval / 2).min(session_timeout);
+        Self { session_timeout, broken_grace, connected_for, brokers: BTreeMap::new() }
+    }
+
+    /// Forgets all: this controller is not active any more.
+    pub fn clear(&mut self) {
+        self.brokers.clear();
+    }
+
+    /// A broker that an earlier controller left unfenced: it has a full session timeout to come.
+    pub fn on_inherited(&mut self, broker: NodeId, epoch: BrokerEpoch, now: Instant) {
+        self.brokers.insert(broker, Liveness::new(None, epoch, now));
+    }
+
+    /// A session begins. It takes the place of any the broker had: the old stream, if it still is one.
+    pub fn on_session_open(
+        &mut self,
+        broker: NodeId,
+        session: SessionId,
+        epoch: BrokerEpoch,
+        unfence_at: MetadataOffset,
+        metadata_offset: MetadataOffset,
+        now: Instant,
+    ) -> Option<SessionId> {
+        let mut liveness = Liveness::new(Some(session), epoch, now);
+        liveness.unfence_at = unfence_at;
+        liveness.beat.metadata_offset = metadata_offset;
+        let old = self.brokers.insert(broker, liveness)?;
+        old.session
+    }
+
+    /// A heartbeat: whether the session is the broker's present one.
+    pub fn on_heartbeat(
+        &mut self,
+        broker: NodeId,
+        session: SessionId,
+        beat: Beat,
+        now: Instant,
+    ) -> bool {
+        let Some(liveness) = self.present(broker, session) else { return false };
+        liveness.heard = now;
+        liveness.lapsed = false;
+        liveness.beat = beat;
+        true
+    }
+
+    /// A stream broke: whether it was the broker's present one.
+    pub fn on_stream_broken(&mut self, broker: NodeId, session: SessionId, now: Instant) -> bool {
+        let Some(liveness) = self.present(broker, session) else { return false };
+        liveness.session = None;
+        liveness.broken = Some(now);
+        true
+    }
+
+    /// The broker was fenced by a batch at `offset`. One whose stream is gone is forgotten.
+    pub fn on_fenced(&mut self, broker: NodeId, offset: MetadataOffset) {
+        let Some(liveness) = self.brokers.get_mut(&broker) else { return };
+        if liveness.session.is_none() {
+            self.brokers.remove(&broker);
+        } else {
+            liveness.lapsed = true;
+            liveness.unfence_at = offset;
+        }
+    }
+
+    /// The broker's controlled shutdown was committed at `offset`, or before.
+    pub fn on_draining(&mut self, broker: NodeId, offset: MetadataOffset) {
+        if let Some(liveness) = self.brokers.get_mut(&broker) {
+            liveness.shutdown_at.get_or_insert(offset);
+        }
+    }
+
+    /// The brokers whose deadline has passed.
+    pub fn expired(&self, now: Instant) -> Vec<NodeId> {
+        let expired = |(_, l): &(&NodeId, &Liveness)| self.deadline(l).is_some_and(|at| at <= now);
+        self.brokers.iter().filter(expired).map(|(broker, _)| *broker).collect()
+    }
+
+    /// When [`Heartbeats::expired`] is next to be asked.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.brokers.values().filter_map(|liveness| self.deadline(liveness)).min()
+    }
+
+    /// Whether the broker's session is connected and was heard from lately.
+    pub fn is_connected(&self, broker: NodeId, now: Instant) -> bool {
+        self.brokers.get(&broker).is_some_and(|liveness| {
+            liveness.session.is_some() && now < liveness.heard + self.connected_for
+        })
+    }
+
+    pub fn get(&self, broker: NodeId) -> Option<&Liveness> {
+        self.brokers.get(&broker)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Liveness)> {
+        self.brokers.iter().map(|(broker, liveness)| (*broker, liveness))
+    }
+
+    /// The brokers that want to shut down.
+    pub fn draining(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.brokers.iter().filter(|(_, l)| l.beat.want_shutdown).map(|(broker, _)| *broker)
+    }
+
+    fn present(&mut self, broker: NodeId, session: SessionId) -> Option<&mut Liveness> {
+        self.brokers.get_mut(&broker).filter(|liveness| liveness.session == Some(session))
+    }
+
+    fn deadline(&self, liveness: &Liveness) -> Option<Instant> {
+        if liveness.lapsed {
+            return None;
+        }
+        let silent = liveness.heard + self.session_timeout;
+        let broken = liveness.broken.map(|at| at + self.broken_grace);
+        Some(broken.map_or(silent, |broken| broken.min(silent)))
+    }
+}
+
+impl Liveness {
+    fn new(session: Option<SessionId>, epoch: BrokerEpoch, now: Instant) -> Self {
+        Self {
+            session,
+            epoch,
+            heard: now,
+            broken: None,
+            lapsed: false,
+            beat: Beat::default(),
+            unfence_at: MetadataOffset(0),
+            shutdown_at: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn heartbeats() -> Heartbeats {
+        Heartbeats::new(9000 * MS, 200 * MS, 2000 * MS)
+    }
+
+    fn open(heartbeats: &mut Heartbeats, session: u64, now: Instant) -> Option<SessionId> {
+        let zero = MetadataOffset(0);
+        let epoch = BrokerEpoch(7);
+        heartbeats.on_session_open(NodeId(1), SessionId(session), epoch, zero, zero, now)
+    }
+
+    #[test]
+    fn silence_expires_a_session_after_its_timeout() {
+        let start = Instant::now();
+        let mut heartbeats = heartbeats();
+        open(&mut heartbeats, 1, start);
+        assert!(heartbeats.expired(start + 8999 * MS).is_empty());
+        assert_eq!(heartbeats.expired(start + 9000 * MS), [NodeId(1)]);
+        heartbeats.on_heartbeat(NodeId(1), SessionId(1), Beat::default(), start + 8000 * MS);
+        assert!(heartbeats.expired(start + 9000 * MS).is_empty());
+        assert_eq!(heartbeats.next_deadline(), Some(start + 17_000 * MS));
+    }
+
+    #[test]
+    fn a_broken_stream_expires_after_the_grace() {
+        let start = Instant::now();
+        let mut heartbeats = heartbeats();
+        open(&mut heartbeats, 1, start);
+        assert!(heartbeats.on_stream_broken(NodeId(1), SessionId(1), start + 50 * MS));
+        assert!(!heartbeats.is_connected(NodeId(1), start + 50 * MS));
+        assert!(heartbeats.expired(start + 249 * MS).is_empty());
+        assert_eq!(heartbeats.expired(start + 250 * MS), [NodeId(1)]);
+    }
+
+    #[test]
+    fn a_session_that_comes_back_within_the_grace_is_not_fenced() {
+        let start = Instant::now();
+        let mut heartbeats = heartbeats();
+        open(&mut heartbeats, 1, start);
+        heartbeats.on_stream_broken(NodeId(1), SessionId(1), start);
+        open(&mut heartbeats, 2, start + 100 * MS);
+        assert!(heartbeats.expired(start + 1000 * MS).is_empty());
+    }
+
+    #[test]
+    fn the_end_of_a_replaced_stream_means_nothing() {
+        let start = Instant::now();
+        let mut heartbeats = heartbeats();
+        open(&mut heartbeats, 1, start);
+        assert_eq!(open(&mut heartbeats, 2, start), Some(SessionId(1)));
+        assert!(!heartbeats.on_stream_broken(NodeId(1), SessionId(1), start));
+        assert!(!heartbeats.on_heartbeat(NodeId(1), SessionId(1), Beat::default(), start));
+        assert!(heartbeats.is_connected(NodeId(1), start));
+    }
+
+    #[test]
+    fn a_fenced_session_counts_again_with_its_next_heartbeat() {
+        let start = Instant::now();
+        let mut heartbeats = heartbeats();
+        open(&mut heartbeats, 1, start);
+        let late = start + 10_000 * MS;
+        assert_eq!(heartbeats.expired(late), [NodeId(1)]);
+        heartbeats.on_fenced(NodeId(1), MetadataOffset(5));
+        assert!(heartbeats.expired(late).is_empty());
+        assert!(heartbeats.on_heartbeat(NodeId(1), SessionId(1), Beat::default(), late));
+        assert_eq!(heartbeats.get(NodeId(1)).unwrap().unfence_at, MetadataOffset(5));
+        assert_eq!(heartbeats.next_deadline(), Some(late + 9000 * MS));
+    }
+
+    #[test]
+    fn an_inherited_broker_has_a_full_session_timeout_to_come() {
+        let start = Instant::now();
+        let mut heartbeats = heartbeats();
+        heartbeats.on_inherited(NodeId(1), BrokerEpoch(3), start);
+        assert!(!heartbeats.is_connected(NodeId(1), start));
+        assert!(heartbeats.expired(start + 8999 * MS).is_empty());
+        assert_eq!(heartbeats.expired(start + 9000 * MS), [NodeId(1)]);
+        heartbeats.on_fenced(NodeId(1), MetadataOffset(1));
+        assert!(heartbeats.get(NodeId(1)).is_none());
+    }
+
+    #[test]
+    fn a_silent_session_does_not_keep_another_incarnation_out() {
+        let start = Instant::now();
+        let mut heartbeats = heartbeats();
+        open(&mut heartbeats, 1, start);
+        assert!(heartbeats.is_connected(NodeId(1), start + 4999 * MS));
+        assert!(!heartbeats.is_connected(NodeId(1), start + 5000 * MS));
+    }
+}

@@ -1,0 +1,175 @@
+//! The metadata state machine: committed batches are replayed into the image, published, and handed
+//! to the feed.
+//!
+//! Invariant: the image only moves by committed batches; a batch planned on another image changes
+//! nothing. A committed batch that can't be understood or does not fit stops the node: going on
+//! would make this voter differ from the others.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dohle_model::MetadataOffset;
+use dohle_model::batch::CommittedBatch;
+use dohle_model::delta::MetadataDelta;
+use dohle_model::image::{MetadataImage, Replayed};
+use dohle_rpc::{convert, v1};
+use parking_lot::Mutex;
+use prost::Message;
+use tokio::sync::watch;
+
+use crate::feed::Feed;
+use crate::plan::Indexes;
+use crate::raft::{ApplyOutcome, RestoreError, SnapshotWriter, StateMachine};
+
+/// The largest chunk of a snapshot that is read back, in bytes. Chunks hold up to 1000 records.
+const CHUNK_LEN_MAX: u64 = 64 * 1024 * 1024;
+
+/// The committed metadata as the rest of the controller sees it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Published {
+    pub image: Arc<MetadataImage>,
+    pub indexes: Indexes,
+}
+
+/// See the module.
+pub(crate) struct MetadataMachine {
+    image: MetadataImage,
+    indexes: Indexes,
+    published: watch::Sender<Published>,
+    feed: Arc<Mutex<Feed>>,
+    fatal: watch::Sender<Option<Arc<str>>>,
+}
+
+impl MetadataMachine {
+    pub fn new(
+        published: watch::Sender<Published>,
+        feed: Arc<Mutex<Feed>>,
+        fatal: watch::Sender<Option<Arc<str>>>,
+    ) -> Self {
+        let (image, indexes) = Default::default();
+        Self { image, indexes, published, feed, fatal }
+    }
+
+    fn replay(&mut self, offset: MetadataOffset, payload: &Bytes) -> Result<Replayed, String> {
+        let batch = v1::MetadataBatch::decode(payload.clone())
+            .map_err(|error| format!("is not a batch of metadata records: {error}"))?;
+        let base = MetadataOffset(batch.base);
+        if base != self.image.offset {
+            return Ok(Replayed::Stale);
+        }
+        let committed =
+            CommittedBatch { offset, batch: convert::batch_from_wire(&batch).map_err(text)? };
+        let mut delta = MetadataDelta::default();
+        let replayed = self.image.replay_batch(&committed, &mut delta).map_err(text)?;
+        self.indexes.replayed(&self.image, &delta);
+        let sent = v1::CommittedBatch { offset: offset.0, batch: Some(batch) };
+        self.feed.lock().push(Arc::new(sent), base, payload.len());
+        Ok(replayed)
+    }
+
+    fn publish(&self) {
+        let image = Arc::new(self.image.clone());
+        self.published.send_replace(Published { image, indexes: self.indexes.clone() });
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+impl StateMachine for MetadataMachine {
+    fn apply(&mut self, offset: MetadataOffset, payload: &Bytes) -> ApplyOutcome {
+        if self.fatal.borrow().is_some() {
+            return ApplyOutcome::Stale;
+        }
+        match self.replay(offset, payload) {
+            Ok(Replayed::Applied) => {
+                self.publish();
+                ApplyOutcome::Applied
+            }
+            Ok(Replayed::Stale) => ApplyOutcome::Stale,
+            Err(reason) => {
+                let reason = format!(
+                    "metadata entry {offset}: {reason}. It was written by a newer release of Dohle, \
+                     or the metadata log is damaged"
+                );
+                self.fatal.send_replace(Some(reason.into()));
+                ApplyOutcome::Stale
+            }
+        }
+    }
+
+    fn snapshot(&self) -> SnapshotWriter {
+        let image = self.image.clone();
+        Box::new(move |writer| write_snapshot(&image, writer))
+    }
+
+    fn restore(
+        &mut self,
+        offset: MetadataOffset,
+        snapshot: &mut dyn Read,
+    ) -> Result<(), RestoreError> {
+        let image = read_snapshot(snapshot)?;
+        // Raft's own entries and stale batches move Raft's offset, never the image's.
+        if image.offset > offset {
+            return Err(RestoreError::Malformed(format!(
+                "it covers offset {}, but its file says {offset}",
+                image.offset
+            )));
+        }
+        self.indexes = Indexes::of(&image);
+        self.image = image;
+        self.feed.lock().reset(self.image.offset);
+        self.publish();
+        Ok(())
+    }
+}
+
+fn write_snapshot(image: &MetadataImage, writer: &mut dyn Write) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    for chunk in convert::snapshot_chunks(image) {
+        buffer.clear();
+        chunk.encode_length_delimited(&mut buffer).map_err(io::Error::other)?;
+        writer.write_all(&buffer)?;
+    }
+    Ok(())
+}
+
+fn read_snapshot(reader: &mut dyn Read) -> Result<MetadataImage, RestoreError> {
+    let malformed = |error: &dyn std::fmt::Display| RestoreError::Malformed(error.to_string());
+    let mut builder = convert::SnapshotBuilder::default();
+    let mut buffer = Vec::new();
+    while let Some(len) = read_length(reader)? {
+        if len > CHUNK_LEN_MAX {
+            return Err(malformed(&format!("a chunk of {len} bytes")));
+        }
+        buffer.clear();
+        let read = reader.take(len).read_to_end(&mut buffer)?;
+        if read as u64 != len {
+            return Err(malformed(&"it ends within a chunk"));
+        }
+        let chunk = v1::SnapshotChunk::decode(buffer.as_slice()).map_err(|e| malformed(&e))?;
+        builder.add(&chunk).map_err(|error| malformed(&error))?;
+    }
+    builder.finish().map_err(|error| malformed(&error))
+}
+
+/// The length before a chunk, or `None` at the end.
+fn read_length(reader: &mut dyn Read) -> Result<Option<u64>, RestoreError> {
+    let mut length = 0u64;
+    for at in 0..10 {
+        let mut byte = [0u8];
+        if reader.read(&mut byte)? == 0 {
+            return match at {
+                0 => Ok(None),
+                _ => Err(RestoreError::Malformed("it ends within a length".to_owned())),
+            };
+        }
+        length |= u64::from(byte[0] & 0x7f) << (7 * at).min(63);
+        if byte[0] & 0x80 == 0 {
+            return Ok(Some(length));
+        }
+    }
+    Err(RestoreError::Malformed("a length of more than ten bytes".to_owned()))
+}

@@ -1,0 +1,312 @@
+//! Brokers: registration, fencing, controlled shutdown, log directories that fail.
+//!
+//! ```text
+//!               register                caught up
+//! (unknown) ───────────────▶ fenced ───────────────▶ active ──▶ in controlled shutdown
+//!                              ▲  ▲   session ends      │                │ leads nothing
+//!                              │  └────────────────────┘                │
+//!                              └────────────────────────────────────────┘
+//! ```
+//!
+//! A broker enters in-sync sets and leads only while it is active.
+
+use std::sync::Arc;
+
+use dohle_model::record::{BrokerRegistration, BrokerRegistrationChange, MetadataRecord};
+use dohle_model::{ApiError, BrokerEpoch, DirectoryId, ErrorCode, NodeId, TopicIdPartition};
+use dohle_rpc::v1;
+
+use super::{Draft, features, topic_id};
+
+/// Checks that `epoch` is the broker's present registration (KIP-380).
+///
+/// # Errors
+/// `BROKER_ID_NOT_REGISTERED`, `STALE_BROKER_EPOCH`.
+pub fn check_epoch(draft: &Draft, broker: NodeId, epoch: BrokerEpoch) -> Result<(), ApiError> {
+    let Some(registration) = draft.image.brokers.get(&broker) else {
+        return Err(ErrorCode::BrokerIdNotRegistered
+            .because(format!("broker {broker} is not registered")));
+    };
+    if registration.epoch != epoch {
+        return Err(ErrorCode::StaleBrokerEpoch.because(format!(
+            "broker {broker} asked with epoch {epoch}, but is registered with epoch {}",
+            registration.epoch
+        )));
+    }
+    Ok(())
+}
+
+/// Registers a broker: its epoch.
+///
+/// A new incarnation gets a new epoch and starts fenced; the old one, if it was not, is fenced in the
+/// same batch, so that elections run at once. The same incarnation keeps its epoch and state.
+/// Replicas whose log directory is not among the registered ones leave the ISR and the ELR.
+///
+/// # Errors
+/// `DUPLICATE_BROKER_REGISTRATION` while another incarnation is connected; `INVALID_REGISTRATION`;
+/// `UNSUPPORTED_VERSION` when a finalized feature level is not supported.
+pub fn register(
+    draft: &mut Draft,
+    mut broker: BrokerRegistration,
+) -> Result<BrokerEpoch, ApiError> {
+    let id = broker.id;
+    let existing = draft.image.brokers.get(&id).cloned();
+    if let Some(existing) = &existing {
+        if existing.incarnation != broker.incarnation && draft.connected.contains(&id) {
+            let at: Vec<String> = existing
+                .endpoints
+                .iter()
+                .map(|e| format!("{}://{}:{}", e.listener, e.host, e.port))
+                .collect();
+            return Err(ErrorCode::DuplicateBrokerRegistration.because(format!(
+                "another broker with node.id {id} is running at {}: give each node its own node.id",
+                at.join(",")
+            )));
+        }
+    }
+    check_registration(draft, &broker)?;
+    features::check(draft, &broker)?;
+    match existing {
+        Some(existing) if existing.incarnation == broker.incarnation => {
+            broker.epoch = existing.epoch;
+            broker.fenced = existing.fenced;
+            broker.in_controlled_shutdown = existing.in_controlled_shutdown;
+        }
+        _ => {
+            fence(draft, id);
+            broker.epoch = draft.image.next_broker_epoch;
+            broker.fenced = true;
+            broker.in_controlled_shutdown = false;
+        }
+    }
+    let (epoch, log_dirs) = (broker.epoch, broker.log_dirs.clone());
+    draft.push(MetadataRecord::RegisterBroker(broker));
+    strip_lost_directories(draft, id, &log_dirs);
+    Ok(epoch)
+}
+
+fn check_registration(draft: &Draft, broker: &BrokerRegistration) -> Result<(), ApiError> {
+    let invalid = |text: String| Err(ErrorCode::InvalidRegistration.because(text));
+    let id = broker.id;
+    if id.0 < 0 {
+        return invalid(format!("node.id {id} is negative"));
+    }
+    if broker.endpoints.is_empty() {
+        return invalid(format!("broker {id} advertises no listener"));
+    }
+    if broker.log_dirs.is_empty() {
+        return invalid(format!("broker {id} has no log directory that works"));
+    }
+    for (at, directory) in broker.log_dirs.iter().enumerate() {
+        if *directory == DirectoryId::UNASSIGNED {
+            return invalid(format!("broker {id} has a log directory without directory.id"));
+        }
+        if broker.log_dirs[..at].contains(directory) {
+            return invalid(format!(
+                "broker {id} has two log directories with directory.id {directory}: one is a copy"
+            ));
+        }
+        let other =
+            draft.image.brokers.values().find(|b| b.id != id && b.log_dirs.contains(directory));
+        if let Some(other) = other {
+            return invalid(format!(
+                "the log directory {directory} of broker {id} belongs to broker {}: one is a copy, \
+                 or node.id was changed",
+                other.id
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A replica whose directory is gone has lost its log: it may not lead, nor count as in sync, until
+/// it has fetched everything anew.
+fn strip_lost_directories(draft: &mut Draft, id: NodeId, log_dirs: &[DirectoryId]) {
+    for (partition_id, partition) in replicas(draft, id) {
+        let directory = partition.directory(id).unwrap_or(DirectoryId::UNASSIGNED);
+        if directory == DirectoryId::UNASSIGNED || log_dirs.contains(&directory) {
+            continue;
+        }
+        let Some(topic) = draft.topic_name(partition_id) else { continue };
+        let mut target = draft.target(&topic, &partition);
+        target.lost = vec![id];
+        target.directories = vec![(id, draft.default_directory(id))];
+        let change = draft.change_without(target, Some(id));
+        draft.push_change(partition_id, change);
+    }
+}
+
+/// Fences a broker: it leaves every ISR, others lead in its place. Does nothing when it is not
+/// registered, or fenced.
+pub fn fence(draft: &mut Draft, id: NodeId) {
+    let Some(broker) = draft.image.brokers.get(&id) else { return };
+    if broker.fenced {
+        return;
+    }
+    let epoch = broker.epoch;
+    leave_isrs(draft, id);
+    push_registration_change(draft, id, epoch, |change| change.fenced = Some(true));
+}
+
+/// Unfences a broker; partitions without a leader that it can lead get one. Does nothing when it is
+/// not registered, or not fenced.
+pub fn unfence(draft: &mut Draft, id: NodeId) {
+    let Some(broker) = draft.image.brokers.get(&id) else { return };
+    if !broker.fenced {
+        return;
+    }
+    let epoch = broker.epoch;
+    push_registration_change(draft, id, epoch, |change| change.fenced = Some(false));
+    let leaderless: Vec<TopicIdPartition> = draft.indexes.leaderless.iter().copied().collect();
+    for partition_id in leaderless {
+        let is_replica =
+            draft.image.partition(&partition_id).is_some_and(|p| p.replicas.contains(&id));
+        if is_replica {
+            super::leaders::elect_leaderless(draft, partition_id);
+        }
+    }
+}
+
+/// Starts a controlled shutdown: others lead in the broker's place and it leaves every ISR, but its
+/// session goes on until nobody turns to it any more.
+pub fn begin_controlled_shutdown(draft: &mut Draft, id: NodeId) {
+    let Some(broker) = draft.image.brokers.get(&id) else { return };
+    if broker.fenced || broker.in_controlled_shutdown {
+        return;
+    }
+    let epoch = broker.epoch;
+    leave_isrs(draft, id);
+    push_registration_change(draft, id, epoch, |change| {
+        change.in_controlled_shutdown = Some(true);
+    });
+}
+
+/// Takes log directories of a broker offline: the replicas in them leave their ISRs.
+pub fn take_directories_offline(draft: &mut Draft, id: NodeId, offline: &[DirectoryId]) {
+    let Some(broker) = draft.image.brokers.get(&id) else { return };
+    let epoch = broker.epoch;
+    let online: Vec<DirectoryId> =
+        broker.log_dirs.iter().copied().filter(|dir| !offline.contains(dir)).collect();
+    if online.len() == broker.log_dirs.len() {
+        return;
+    }
+    push_registration_change(draft, id, epoch, |change| change.log_dirs = Some(online));
+    for (partition_id, partition) in replicas(draft, id) {
+        let is_offline = partition.directory(id).is_some_and(|dir| offline.contains(&dir));
+        if is_offline {
+            leave_isr(draft, id, partition_id, &partition);
+        }
+    }
+}
+
+/// Notes which log directory holds each of a broker's replicas (KIP-858). Replicas that went
+/// meanwhile are passed over: the broker learns so from the feed.
+///
+/// # Errors
+/// `BROKER_ID_NOT_REGISTERED`, `STALE_BROKER_EPOCH`, `INVALID_REQUEST`.
+pub fn assign_replicas_to_dirs(
+    draft: &mut Draft,
+    request: &v1::AssignReplicasToDirsRequest,
+) -> Result<(), ApiError> {
+    let id = NodeId(request.broker_id);
+    check_epoch(draft, id, BrokerEpoch(request.broker_epoch))?;
+    for replica in &request.replicas {
+        let (Some(topic_id), Ok(directory)) =
+            (topic_id(&replica.topic_id), replica.directory.as_ref().try_into())
+        else {
+            return Err(ErrorCode::InvalidRequest.because("an id has not 16 bytes"));
+        };
+        let directory = DirectoryId::from_bytes(directory);
+        let partition = dohle_model::PartitionIndex(replica.partition);
+        let partition_id = TopicIdPartition { topic_id, partition };
+        let (Some(topic), Some(partition)) =
+            (draft.topic_name(partition_id), draft.partition(partition_id))
+        else {
+            continue;
+        };
+        if !partition.replicas.contains(&id) {
+            continue;
+        }
+        let mut target = draft.target(&topic, &partition);
+        target.directories = vec![(id, directory)];
+        let change = draft.change(target);
+        draft.push_change(partition_id, change);
+        let Some(partition) = draft.partition(partition_id) else { continue };
+        if !draft.has_online_directory(id, &partition) {
+            leave_isr(draft, id, partition_id, &partition);
+        }
+    }
+    Ok(())
+}
+
+/// Forgets a broker.
+///
+/// # Errors
+/// `BROKER_ID_NOT_REGISTERED`.
+pub fn unregister(draft: &mut Draft, id: NodeId) -> Result<(), ApiError> {
+    let Some(broker) = draft.image.brokers.get(&id) else {
+        return Err(ErrorCode::BrokerIdNotRegistered
+            .because(format!("broker {id} is not registered")));
+    };
+    let epoch = broker.epoch;
+    leave_isrs(draft, id);
+    draft.push(MetadataRecord::UnregisterBroker { id, epoch });
+    Ok(())
+}
+
+fn leave_isrs(draft: &mut Draft, id: NodeId) {
+    for (partition_id, partition) in replicas(draft, id) {
+        leave_isr(draft, id, partition_id, &partition);
+    }
+}
+
+fn leave_isr(
+    draft: &mut Draft,
+    id: NodeId,
+    partition_id: TopicIdPartition,
+    partition: &dohle_model::partition::PartitionRegistration,
+) {
+    if !partition.isr.contains(&id) {
+        return;
+    }
+    let Some(topic) = draft.topic_name(partition_id) else { return };
+    let mut target = draft.target(&topic, partition);
+    target.isr.retain(|node| *node != id);
+    let change = draft.change_without(target, Some(id));
+    draft.push_change(partition_id, change);
+}
+
+/// The partitions that a broker is a replica of.
+fn replicas(
+    draft: &Draft,
+    id: NodeId,
+) -> Vec<(TopicIdPartition, Arc<dohle_model::partition::PartitionRegistration>)> {
+    let Some(ids) = draft.image.replicas_of.get(&id) else { return Vec::new() };
+    ids.iter().filter_map(|id| Some((*id, draft.partition(*id)?))).collect()
+}
+
+/// How many partitions a broker leads.
+#[must_use]
+pub fn leaderships(draft: &Draft, id: NodeId) -> usize {
+    let Some(ids) = draft.image.replicas_of.get(&id) else { return 0 };
+    ids.iter()
+        .filter(|partition| draft.image.partition(partition).is_some_and(|p| p.leader == Some(id)))
+        .count()
+}
+
+fn push_registration_change(
+    draft: &mut Draft,
+    id: NodeId,
+    epoch: BrokerEpoch,
+    set: impl FnOnce(&mut BrokerRegistrationChange),
+) {
+    let mut change = BrokerRegistrationChange {
+        id,
+        epoch,
+        fenced: None,
+        in_controlled_shutdown: None,
+        log_dirs: None,
+    };
+    set(&mut change);
+    draft.push(MetadataRecord::BrokerRegistrationChange(change));
+}

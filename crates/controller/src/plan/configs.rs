@@ -1,0 +1,217 @@
+//! Configuration of topics and brokers (KIP-133, KIP-339).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dohle_model::record::{ConfigResource, MetadataRecord};
+use dohle_model::{ApiError, ErrorCode, NodeId, TopicIdPartition, TopicName};
+use dohle_rpc::v1;
+
+use super::{Draft, indexes, leaders, outcome};
+
+/// Which configuration names and values a resource takes.
+pub trait ConfigSchema: Send + Sync {
+    /// Checks a value.
+    ///
+    /// # Errors
+    /// Why the name or the value is not allowed, in words.
+    fn check(&self, resource: &ConfigResource, name: &str, value: &str) -> Result<(), String>;
+
+    /// Whether the value is a list of texts separated by commas, which can be appended to.
+    fn is_list(&self, resource: &ConfigResource, name: &str) -> bool;
+
+    /// The default as text.
+    fn default_value(&self, resource: &ConfigResource, name: &str) -> Option<String>;
+}
+
+/// A schema that takes anything; for tests of what has nothing to do with names.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AnyConfig;
+
+impl ConfigSchema for AnyConfig {
+    fn check(&self, _: &ConfigResource, _: &str, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn is_list(&self, _: &ConfigResource, name: &str) -> bool {
+        name == "cleanup.policy"
+    }
+
+    fn default_value(&self, _: &ConfigResource, _: &str) -> Option<String> {
+        None
+    }
+}
+
+/// Checks one entry.
+pub(super) fn check_value(
+    draft: &Draft,
+    resource: &ConfigResource,
+    name: &str,
+    value: &str,
+) -> Result<(), ApiError> {
+    draft
+        .settings
+        .configs
+        .check(resource, name, value)
+        .map_err(|reason| ErrorCode::InvalidConfig.because(reason))
+}
+
+/// IncrementalAlterConfigs, and with `replace_all` the old AlterConfigs. Each resource's outcome
+/// stands for itself.
+#[must_use]
+pub fn alter(draft: &mut Draft, request: &v1::AlterConfigsRequest) -> Vec<v1::AlterConfigsResult> {
+    let before = request.validate_only.then(|| draft.clone());
+    let mut results = Vec::with_capacity(request.resources.len());
+    for wanted in &request.resources {
+        let result = draft.attempt(|draft| alter_one(draft, wanted));
+        results.push(v1::AlterConfigsResult {
+            resource: wanted.resource.clone(),
+            outcome: Some(outcome(&result)),
+        });
+    }
+    if let Some(before) = before {
+        *draft = before;
+    }
+    results
+}
+
+fn alter_one(draft: &mut Draft, wanted: &v1::AlterConfigsResource) -> Result<(), ApiError> {
+    let resource = find(draft, wanted.resource.as_ref())?;
+    let now = draft.image.configs.get(&resource).cloned().unwrap_or_default();
+    let after = values_after(draft, &resource, &now, wanted)?;
+    // Entries of a broker are written even when they do not change: files they name may have.
+    let is_broker = matches!(resource, ConfigResource::Broker(_) | ConfigResource::BrokerDefault);
+    let mut changed = Vec::new();
+    for (key, value) in &after {
+        if is_broker || now.get(key) != value.as_ref() {
+            if let Some(value) = value {
+                check_value(draft, &resource, key, value)?;
+            }
+            changed.push(key.clone());
+        }
+    }
+    for key in &changed {
+        let record = MetadataRecord::Config {
+            resource: resource.clone(),
+            key: key.clone(),
+            value: after[key].clone(),
+        };
+        draft.push(record);
+    }
+    if changed.iter().any(|key| key == "unclean.leader.election.enable") {
+        elect_uncleanly(draft, &resource);
+    }
+    Ok(())
+}
+
+/// Each entry that the request is about, with its value after it.
+fn values_after(
+    draft: &Draft,
+    resource: &ConfigResource,
+    now: &Arc<BTreeMap<String, String>>,
+    wanted: &v1::AlterConfigsResource,
+) -> Result<BTreeMap<String, Option<String>>, ApiError> {
+    let schema = &draft.settings.configs;
+    let mut after: BTreeMap<String, Option<String>> = BTreeMap::new();
+    if wanted.replace_all {
+        after.extend(now.keys().map(|key| (key.clone(), None)));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for op in &wanted.ops {
+        let name = &op.name;
+        if !seen.insert(name) {
+            return Err(ErrorCode::InvalidRequest.because(format!("{name} is given twice")));
+        }
+        let given = || {
+            let null = || {
+                ErrorCode::InvalidRequest
+                    .because(format!("{name} has no value; to remove it use delete"))
+            };
+            op.value.clone().ok_or_else(null)
+        };
+        let value = match op.op {
+            0 => Some(given()?),
+            1 => None,
+            2 | 3 if !schema.is_list(resource, name) => {
+                return Err(ErrorCode::InvalidConfig.because(format!(
+                    "Can't append to or subtract from {name} because its type is not LIST."
+                )));
+            }
+            append_or_subtract @ (2 | 3) => {
+                let base = now.get(name).cloned();
+                let base = base.or_else(|| schema.default_value(resource, name));
+                let mut parts: Vec<String> = parts(&base.unwrap_or_default());
+                for part in self::parts(&given()?) {
+                    if append_or_subtract == 3 {
+                        parts.retain(|p| *p != part);
+                    } else if !parts.contains(&part) {
+                        parts.push(part);
+                    }
+                }
+                Some(parts.join(","))
+            }
+            other => {
+                return Err(ErrorCode::InvalidRequest
+                    .because(format!("{name} is given with the unknown operation {other}")));
+            }
+        };
+        after.insert(name.clone(), value);
+    }
+    Ok(after)
+}
+
+fn parts(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+fn find(
+    draft: &Draft,
+    resource: Option<&v1::ConfigResource>,
+) -> Result<ConfigResource, ApiError> {
+    let resource =
+        resource.ok_or_else(|| ErrorCode::InvalidRequest.because("no resource is named"))?;
+    let name = resource.name.as_str();
+    match resource.r#type {
+        2 => {
+            let topic = TopicName::new(name)
+                .map_err(|error| ErrorCode::InvalidTopicException.because(error.to_string()))?;
+            if !draft.image.topic_ids.contains_key(&topic) {
+                return Err(ErrorCode::UnknownTopicOrPartition
+                    .because(format!("there is no topic {name}")));
+            }
+            Ok(ConfigResource::Topic(topic))
+        }
+        4 if name.is_empty() => Ok(ConfigResource::BrokerDefault),
+        4 => {
+            let id = name.parse().ok().filter(|id| *id >= 0).map(NodeId);
+            let id = id.ok_or_else(|| {
+                ErrorCode::InvalidRequest.because(format!("{name:?} is not a broker's id"))
+            })?;
+            if !draft.image.brokers.contains_key(&id) {
+                return Err(ErrorCode::BrokerIdNotRegistered
+                    .because(format!("broker {id} is not registered")));
+            }
+            Ok(ConfigResource::Broker(id))
+        }
+        16 if !name.is_empty() => Ok(ConfigResource::ClientMetrics(name.into())),
+        32 if !name.is_empty() => Ok(ConfigResource::Group(name.into())),
+        16 | 32 => Err(ErrorCode::InvalidRequest.because("the resource has no name")),
+        other => Err(ErrorCode::InvalidRequest
+            .because(format!("configuration of resource type {other} is kept nowhere"))),
+    }
+}
+
+/// Unclean elections may have become allowed: partitions that have waited for that elect now.
+fn elect_uncleanly(draft: &mut Draft, resource: &ConfigResource) {
+    let leaderless: Vec<TopicIdPartition> = match resource {
+        ConfigResource::Topic(name) => {
+            let Some(id) = draft.image.topic_ids.get(name) else { return };
+            indexes::of_topic(&draft.indexes.leaderless, *id).copied().collect()
+        }
+        ConfigResource::BrokerDefault => draft.indexes.leaderless.iter().copied().collect(),
+        _ => return,
+    };
+    for id in leaderless {
+        leaders::elect_leaderless(draft, id);
+    }
+}

@@ -1,0 +1,205 @@
+//! A draft: an image that plans change, and the records that change it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use dohle_model::delta::MetadataDelta;
+use dohle_model::image::{MetadataImage, ReplayError};
+use dohle_model::partition::PartitionRegistration;
+use dohle_model::record::{ConfigResource, MetadataRecord, PartitionChange};
+use dohle_model::{DirectoryId, NodeId, TopicIdPartition, TopicName};
+
+use super::configs::ConfigSchema;
+use super::election::{Election, Rules, Target};
+use super::features::ELIGIBLE_LEADER_REPLICAS_VERSION;
+use super::indexes::Indexes;
+
+/// What plans take from the controller's static configuration.
+#[derive(Clone)]
+pub struct Settings {
+    /// `num.partitions`.
+    pub num_partitions: i32,
+    /// `default.replication.factor`.
+    pub default_replication_factor: i32,
+    /// `min.insync.replicas` of topics that set none.
+    pub min_insync_replicas: usize,
+    /// `unclean.leader.election.enable` of topics that set none.
+    pub unclean_leader_election: bool,
+    /// Which configuration names and values are allowed.
+    pub configs: Arc<dyn ConfigSchema>,
+}
+
+/// An image under change. See the module.
+#[derive(Clone)]
+pub struct Draft {
+    /// The image with all pushed records replayed.
+    pub image: MetadataImage,
+    /// The partitions of `image` that may need an election.
+    pub indexes: Indexes,
+    /// The controller's settings.
+    pub settings: Arc<Settings>,
+    /// Brokers whose present session is connected and was heard from lately.
+    pub connected: BTreeSet<NodeId>,
+    /// The records pushed so far.
+    pub records: Vec<MetadataRecord>,
+    /// A pushed record did not fit: the plan is wrong, and nothing of this draft may be committed.
+    pub broken: Option<ReplayError>,
+}
+
+impl Draft {
+    /// A draft on `image`, whose indexes are `indexes`.
+    #[must_use]
+    pub fn new(image: &MetadataImage, indexes: &Indexes, settings: &Arc<Settings>) -> Self {
+        Self {
+            image: image.clone(),
+            indexes: indexes.clone(),
+            settings: Arc::clone(settings),
+            connected: BTreeSet::new(),
+            records: Vec::new(),
+            broken: None,
+        }
+    }
+
+    /// Adds a record and replays it into the draft's image.
+    pub fn push(&mut self, record: MetadataRecord) {
+        let mut delta = MetadataDelta::default();
+        match self.image.replay(&record, &mut delta) {
+            Ok(()) => self.indexes.replayed(&self.image, &delta),
+            Err(error) => self.broken = self.broken.take().or(Some(error)),
+        }
+        self.records.push(record);
+    }
+
+    /// Runs `plan`, and takes back all it did when it fails.
+    ///
+    /// # Errors
+    /// Those of `plan`.
+    pub fn attempt<T, E>(
+        &mut self,
+        plan: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let (image, indexes) = (self.image.clone(), self.indexes.clone());
+        let records = self.records.len();
+        let result = plan(self);
+        if result.is_err() {
+            self.image = image;
+            self.indexes = indexes;
+            self.records.truncate(records);
+        }
+        result
+    }
+
+    /// Adds the change of a partition, if it is one.
+    pub fn push_change(&mut self, id: TopicIdPartition, change: Option<PartitionChange>) -> bool {
+        let Some(change) = change else { return false };
+        let TopicIdPartition { topic_id, partition } = id;
+        self.push(MetadataRecord::PartitionChange { topic_id, partition, change });
+        true
+    }
+
+    /// The registration of a partition.
+    #[must_use]
+    pub fn partition(&self, id: TopicIdPartition) -> Option<Arc<PartitionRegistration>> {
+        self.image.partition(&id).cloned()
+    }
+
+    /// The name of a partition's topic.
+    #[must_use]
+    pub fn topic_name(&self, id: TopicIdPartition) -> Option<TopicName> {
+        self.image.topics.get(&id.topic_id).map(|topic| topic.name.clone())
+    }
+
+    /// Whether the broker may be in an ISR or lead: registered, not fenced, not shutting down.
+    #[must_use]
+    pub fn is_eligible(&self, broker: NodeId) -> bool {
+        self.image
+            .brokers
+            .get(&broker)
+            .is_some_and(|broker| !broker.fenced && !broker.in_controlled_shutdown)
+    }
+
+    /// Whether the broker's log directory for this replica is online, or not chosen yet.
+    #[must_use]
+    pub fn has_online_directory(&self, broker: NodeId, partition: &PartitionRegistration) -> bool {
+        let directory = partition.directory(broker).unwrap_or(DirectoryId::UNASSIGNED);
+        directory == DirectoryId::UNASSIGNED
+            || self.image.brokers.get(&broker).is_some_and(|b| b.log_dirs.contains(&directory))
+    }
+
+    /// Where a broker puts a new replica: its only log directory, or its own choice among several.
+    #[must_use]
+    pub fn default_directory(&self, broker: NodeId) -> DirectoryId {
+        match self.image.brokers.get(&broker).map(|broker| broker.log_dirs.as_slice()) {
+            Some([only]) => *only,
+            _ => DirectoryId::UNASSIGNED,
+        }
+    }
+
+    /// A topic's configuration: its own, the cluster's dynamic default, or `None` for the static one.
+    #[must_use]
+    pub fn topic_config(&self, topic: &TopicName, key: &str) -> Option<&str> {
+        self.image
+            .config(&ConfigResource::Topic(topic.clone()), key)
+            .or_else(|| self.image.config(&ConfigResource::BrokerDefault, key))
+    }
+
+    /// Whether the topic may elect a leader that can miss committed records.
+    #[must_use]
+    pub fn unclean_election_allowed(&self, topic: &TopicName) -> bool {
+        match self.topic_config(topic, "unclean.leader.election.enable") {
+            Some(value) => value.trim().eq_ignore_ascii_case("true"),
+            None => self.settings.unclean_leader_election,
+        }
+    }
+
+    /// Whether eligible leader replicas are tracked (KIP-966).
+    #[must_use]
+    pub fn elr_enabled(&self) -> bool {
+        self.image.features.get(ELIGIBLE_LEADER_REPLICAS_VERSION).is_some_and(|level| *level >= 1)
+    }
+
+    /// The rules for changing a partition: `min.insync.replicas` is never more than the replicas.
+    #[must_use]
+    pub fn rules(&self, topic: &TopicName, partition: &PartitionRegistration) -> Rules {
+        let min_isr = self
+            .topic_config(topic, "min.insync.replicas")
+            .and_then(|value| value.trim().parse().ok())
+            .unwrap_or(self.settings.min_insync_replicas);
+        Rules { min_isr: min_isr.min(partition.replicas.len()), elr: self.elr_enabled() }
+    }
+
+    /// A target for the partition as it is, with the election its topic allows.
+    #[must_use]
+    pub fn target<'a>(&self, topic: &TopicName, partition: &'a PartitionRegistration) -> Target<'a> {
+        let mut target = Target::new(partition, self.rules(topic, partition));
+        if self.unclean_election_allowed(topic) {
+            target.election = Election::Unclean;
+        }
+        target
+    }
+
+    /// The record that reaches `target`, choosing leaders among eligible brokers with the replica's
+    /// log directory online.
+    #[must_use]
+    pub fn change(&self, target: Target<'_>) -> Option<PartitionChange> {
+        self.change_without(target, None)
+    }
+
+    /// As [`Draft::change`], but `removed` leads nothing.
+    #[must_use]
+    pub fn change_without(
+        &self,
+        target: Target<'_>,
+        removed: Option<NodeId>,
+    ) -> Option<PartitionChange> {
+        let before = target.before;
+        target.change(
+            |node| {
+                Some(node) != removed
+                    && self.is_eligible(node)
+                    && self.has_online_directory(node, before)
+            },
+            |node| self.default_directory(node),
+        )
+    }
+}

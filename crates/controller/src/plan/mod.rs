@@ -1,0 +1,57 @@
+//! Plans: from a request and a draft of the metadata to records and a response.
+//!
+//! Pure: no clock, no randomness, no I/O. Every function here takes a [`Draft`], pushes the records it
+//! decides on, and returns what to answer once they are committed. The draft replays each record at
+//! once, so plans that share a draft see each other's effects and their records make one batch.
+
+pub mod brokers;
+pub mod configs;
+pub mod draft;
+pub mod election;
+pub mod features;
+pub mod indexes;
+pub mod leaders;
+pub mod partitions;
+pub mod placement;
+pub mod producer_ids;
+pub mod reassignments;
+pub mod topics;
+
+pub use configs::{AnyConfig, ConfigSchema};
+pub use draft::{Draft, Settings};
+pub use indexes::Indexes;
+
+use dohle_model::{ApiError, NodeId, TopicId};
+use dohle_rpc::v1;
+
+/// The most partitions one request may create, and the most resources it may change: Kafka's
+/// `MAX_RECORDS_PER_USER_OP`.
+pub const RECORDS_PER_REQUEST_MAX: usize = 10_000;
+
+/// The wire's form of a result.
+#[must_use]
+pub fn outcome(result: &Result<(), ApiError>) -> v1::Outcome {
+    match result {
+        Ok(()) => v1::Outcome { code: 0, message: String::new() },
+        Err(error) => {
+            v1::Outcome { code: i32::from(error.code.code()), message: error.message.clone() }
+        }
+    }
+}
+
+fn topic_id(bytes: &[u8]) -> Option<TopicId> {
+    bytes.try_into().ok().map(TopicId::from_bytes)
+}
+
+fn node_ids(ids: &[i32]) -> Vec<NodeId> {
+    ids.iter().copied().map(NodeId).collect()
+}
+
+/// Broker ids as a person reads them: `1, 2, 3`.
+fn listed(ids: &[NodeId]) -> String {
+    let ids: Vec<String> = ids.iter().map(NodeId::to_string).collect();
+    ids.join(", ")
+}
+
+#[cfg(test)]
+mod tests;

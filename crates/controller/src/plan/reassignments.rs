@@ -1,0 +1,134 @@
+//! Partition reassignments (KIP-455): start, replace, cancel. Running ones are read from the image;
+//! they complete when AlterPartition brings their target replicas into the ISR.
+//!
+//! ```text
+//! replicas [1,2,3] → target [4,5,1]:  replicas [4,5,1,2,3] adding [4,5] removing [2,3]
+//! ISR has 4, 5 and 1:                 replicas [4,5,1]
+//! ```
+
+use dohle_model::partition::PartitionRegistration;
+use dohle_model::{ApiError, ErrorCode, NodeId, PartitionIndex, TopicIdPartition, TopicName};
+use dohle_rpc::v1;
+
+use super::topics::check_assignment;
+use super::{Draft, node_ids, outcome};
+
+/// AlterPartitionReassignments. Each partition's outcome stands for itself.
+#[must_use]
+pub fn alter(
+    draft: &mut Draft,
+    request: &v1::AlterPartitionReassignmentsRequest,
+) -> Vec<v1::ReassignPartitionResult> {
+    let mut results = Vec::with_capacity(request.partitions.len());
+    for wanted in &request.partitions {
+        let result = alter_one(draft, wanted, request.allow_replication_factor_change);
+        results.push(v1::ReassignPartitionResult {
+            topic: wanted.topic.clone(),
+            partition: wanted.partition,
+            outcome: Some(outcome(&result)),
+        });
+    }
+    results
+}
+
+fn alter_one(
+    draft: &mut Draft,
+    wanted: &v1::ReassignPartition,
+    allow_replication_factor_change: bool,
+) -> Result<(), ApiError> {
+    let unknown = || {
+        ErrorCode::UnknownTopicOrPartition
+            .because(format!("there is no partition {}-{}", wanted.topic, wanted.partition))
+    };
+    let topic = draft.image.topic(&wanted.topic).ok_or_else(unknown)?;
+    let (name, topic_id) = (topic.name.clone(), topic.id);
+    let id = TopicIdPartition { topic_id, partition: PartitionIndex(wanted.partition) };
+    let partition = draft.partition(id).ok_or_else(unknown)?;
+    match &wanted.replicas {
+        None => cancel(draft, id, &name, &partition),
+        Some(replicas) => {
+            let target = node_ids(&replicas.ids);
+            check_assignment(draft, &target, None)?;
+            let original = original_replicas(&partition);
+            if !allow_replication_factor_change && target.len() != original.len() {
+                return Err(ErrorCode::InvalidReplicationFactor.because(format!(
+                    "{name}-{} has {} replicas, the reassignment gives it {}, and changing the \
+                     replication factor was not allowed",
+                    id.partition,
+                    original.len(),
+                    target.len()
+                )));
+            }
+            reassign(draft, id, &name, &partition, &target);
+            Ok(())
+        }
+    }
+}
+
+fn reassign(
+    draft: &mut Draft,
+    id: TopicIdPartition,
+    topic: &TopicName,
+    partition: &PartitionRegistration,
+    wanted: &[NodeId],
+) {
+    let outside = |nodes: &[NodeId], of: &[NodeId]| -> Vec<NodeId> {
+        nodes.iter().copied().filter(|node| !of.contains(node)).collect()
+    };
+    let mut target = draft.target(topic, partition);
+    let mut was_there = original_replicas(partition);
+    // What an unfinished reassignment was adding and this one does not want goes at once, unless
+    // nobody else is in sync.
+    let dropped = outside(&partition.adding_replicas, wanted);
+    let isr = outside(&target.isr, &dropped);
+    if isr.is_empty() {
+        was_there.extend(dropped);
+    } else {
+        target.isr = isr;
+    }
+    target.removing = outside(&was_there, wanted);
+    target.adding = outside(wanted, &was_there);
+    target.replicas = wanted.iter().chain(&target.removing).copied().collect();
+    let change = draft.change(target);
+    draft.push_change(id, change);
+}
+
+fn cancel(
+    draft: &mut Draft,
+    id: TopicIdPartition,
+    topic: &TopicName,
+    partition: &PartitionRegistration,
+) -> Result<(), ApiError> {
+    if !partition.is_reassigning() {
+        return Err(ErrorCode::NoReassignmentInProgress
+            .because(format!("{topic}-{} is not being reassigned", id.partition)));
+    }
+    let original = original_replicas(partition);
+    let mut target = draft.target(topic, partition);
+    target.isr.retain(|node| original.contains(node));
+    if target.isr.is_empty() && !partition.isr.is_empty() {
+        let Some(first) =
+            original.first().copied().filter(|_| draft.unclean_election_allowed(topic))
+        else {
+            return Err(ErrorCode::InvalidReplicaAssignment.because(format!(
+                "cancelling the reassignment of {topic}-{} would lose records: none of its former \
+                 replicas [{}] is in sync, and unclean.leader.election.enable is false",
+                id.partition,
+                super::listed(&original)
+            )));
+        };
+        target.isr = vec![first];
+    }
+    target.replicas = original;
+    target.removing = Vec::new();
+    target.adding = Vec::new();
+    let change = draft.change(target);
+    draft.push_change(id, change);
+    Ok(())
+}
+
+/// The replicas without those that a running reassignment brings in.
+fn original_replicas(partition: &PartitionRegistration) -> Vec<NodeId> {
+    let is_added = |node: &NodeId| partition.adding_replicas.contains(node);
+    partition.replicas.iter().copied().filter(|node| !is_added(node)).collect()
+}

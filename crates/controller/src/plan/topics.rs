@@ -1,0 +1,421 @@
+//! Topics: create, delete, add partitions.
+
+use std::collections::BTreeMap;
+
+use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::record::{ConfigResource, MetadataRecord};
+use dohle_model::{
+    ApiError, ErrorCode, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicName,
+};
+use dohle_rpc::v1;
+
+use super::{
+    Draft, RECORDS_PER_REQUEST_MAX, configs, listed, node_ids, outcome, placement, topic_id,
+};
+
+struct Created {
+    partitions: usize,
+    replication_factor: usize,
+}
+
+/// CreateTopics. Each topic's outcome stands for itself. A topic that exists with the id that is
+/// asked for was created by an earlier attempt of the same request: success.
+#[must_use]
+pub fn create(draft: &mut Draft, request: &v1::CreateTopicsRequest) -> Vec<v1::CreateTopicsResult> {
+    let before = request.validate_only.then(|| draft.clone());
+    let mut names = NameKeys::default();
+    let mut results = Vec::with_capacity(request.topics.len());
+    let start = draft.records.len();
+    for topic in &request.topics {
+        let room = RECORDS_PER_REQUEST_MAX.saturating_sub(draft.records.len() - start);
+        let created = draft.attempt(|draft| create_one(draft, &mut names, topic, room));
+        let (partitions, replication_factor) = created
+            .as_ref()
+            .map_or((-1, -1), |c| (to_i32(c.partitions), to_i32(c.replication_factor)));
+        results.push(v1::CreateTopicsResult {
+            name: topic.name.clone(),
+            id: if created.is_ok() { topic.id.clone() } else { Default::default() },
+            outcome: Some(outcome(&created.map(|_| ()))),
+            partitions,
+            replication_factor,
+        });
+    }
+    if let Some(before) = before {
+        *draft = before;
+    }
+    results
+}
+
+fn to_i32(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// The collision keys of existing names, gathered only when a request needs them: the names with
+/// `.` or `_`.
+#[derive(Default)]
+struct NameKeys(Option<BTreeMap<String, TopicName>>);
+
+impl NameKeys {
+    fn colliding(&mut self, draft: &Draft, name: &TopicName) -> Option<TopicName> {
+        if !name.as_str().contains(['.', '_']) {
+            return None;
+        }
+        let keys = self.0.get_or_insert_with(|| {
+            let names = draft.image.topic_ids.keys().filter(|n| n.as_str().contains(['.', '_']));
+            names.map(|name| (name.collision_key(), name.clone())).collect()
+        });
+        keys.get(&name.collision_key()).cloned()
+    }
+
+    fn created(&mut self, name: &TopicName) {
+        if let Some(keys) = &mut self.0 {
+            if name.as_str().contains(['.', '_']) {
+                keys.insert(name.collision_key(), name.clone());
+            }
+        }
+    }
+}
+
+fn create_one(
+    draft: &mut Draft,
+    names: &mut NameKeys,
+    topic: &v1::CreatableTopic,
+    room: usize,
+) -> Result<Created, ApiError> {
+    let name = TopicName::new(&topic.name)
+        .map_err(|error| ErrorCode::InvalidTopicException.because(error.to_string()))?;
+    let id = topic_id(&topic.id)
+        .filter(|id| !id.is_zero())
+        .ok_or_else(|| ErrorCode::InvalidRequest.because(format!("topic {name} has no id")))?;
+    if let Some(existing) = draft.image.topic(name.as_str()) {
+        if existing.id == id {
+            let replicas = existing.partitions.values().next().map_or(0, |p| p.replicas.len());
+            let partitions = existing.partitions.len();
+            return Ok(Created { partitions, replication_factor: replicas });
+        }
+        return Err(ErrorCode::TopicAlreadyExists.because(format!("Topic '{name}' already exists.")));
+    }
+    if let Some(other) = names.colliding(draft, &name) {
+        return Err(ErrorCode::InvalidTopicException.because(format!(
+            "Topic '{name}' collides with existing topic: {other} ('.' and '_' are one character \
+             in the names of metrics)"
+        )));
+    }
+    let configs = creation_configs(draft, &name, &topic.configs)?;
+    let assignment = if topic.assignments.is_empty() {
+        place_new(draft, id, topic, room)?
+    } else {
+        check_manual(draft, topic, room)?
+    };
+    draft.push(MetadataRecord::Topic { name: name.clone(), id });
+    for record in configs {
+        draft.push(record);
+    }
+    let created = Created {
+        partitions: assignment.len(),
+        replication_factor: assignment.first().map_or(0, Vec::len),
+    };
+    for (partition, replicas) in (0..).map(PartitionIndex).zip(assignment) {
+        let registration = registration(draft, replicas);
+        draft.push(MetadataRecord::Partition { topic_id: id, partition, registration });
+    }
+    names.created(&name);
+    Ok(created)
+}
+
+fn creation_configs(
+    draft: &Draft,
+    name: &TopicName,
+    entries: &[v1::NamedConfig],
+) -> Result<Vec<MetadataRecord>, ApiError> {
+    let resource = ConfigResource::Topic(name.clone());
+    let mut values = BTreeMap::new();
+    for entry in entries {
+        let Some(value) = &entry.value else {
+            return Err(ErrorCode::InvalidConfig
+                .because(format!("Null value not supported for topic configs: {}", entry.name)));
+        };
+        configs::check_value(draft, &resource, &entry.name, value)?;
+        values.insert(entry.name.clone(), value.clone());
+    }
+    let record = |(key, value): (String, String)| MetadataRecord::Config {
+        resource: resource.clone(),
+        key,
+        value: Some(value),
+    };
+    Ok(values.into_iter().map(record).collect())
+}
+
+fn place_new(
+    draft: &Draft,
+    id: TopicId,
+    topic: &v1::CreatableTopic,
+    room: usize,
+) -> Result<Vec<Vec<NodeId>>, ApiError> {
+    let settings = &draft.settings;
+    let chosen = |wanted: i32, default: i32| if wanted == -1 { default } else { wanted };
+    let replication_factor = chosen(topic.replication_factor, settings.default_replication_factor);
+    let partitions = chosen(topic.partitions, settings.num_partitions);
+    let replication_factor = usize::try_from(replication_factor).unwrap_or(0);
+    if replication_factor == 0 {
+        return Err(ErrorCode::InvalidReplicationFactor
+            .because("Replication factor must be larger than 0, or -1 to use the default value."));
+    }
+    let partitions = usize::try_from(partitions).unwrap_or(0);
+    if partitions == 0 {
+        return Err(ErrorCode::InvalidPartitions.because(
+            "Number of partitions was set to an invalid non-positive value. Use 1 or more, or -1 \
+             for the default.",
+        ));
+    }
+    check_room(partitions, room)?;
+    place(draft, partitions, replication_factor, seed(id, 0))
+}
+
+fn place(
+    draft: &Draft,
+    partitions: usize,
+    replication_factor: usize,
+    seed: u64,
+) -> Result<Vec<Vec<NodeId>>, ApiError> {
+    let brokers = placement::usable_brokers(&draft.image);
+    placement::place(&brokers, partitions, replication_factor, seed).map_err(|reason| {
+        ErrorCode::InvalidReplicationFactor.because(format!(
+            "Unable to replicate the partition {replication_factor} time(s): {reason}."
+        ))
+    })
+}
+
+/// From the topic's id, so that plans need no randomness and each topic starts elsewhere.
+fn seed(id: TopicId, start: usize) -> u64 {
+    let bytes = id.to_bytes();
+    let fold = |seed: u64, byte: &u8| (seed.rotate_left(7) ^ u64::from(*byte)).wrapping_mul(31);
+    bytes.iter().fold(start as u64, fold)
+}
+
+fn check_room(partitions: usize, room: usize) -> Result<(), ApiError> {
+    if partitions > room {
+        return Err(ErrorCode::PolicyViolation.because(format!(
+            "{partitions} partitions are more than one request may create \
+             ({RECORDS_PER_REQUEST_MAX} in all): use several requests"
+        )));
+    }
+    Ok(())
+}
+
+fn check_manual(
+    draft: &Draft,
+    topic: &v1::CreatableTopic,
+    room: usize,
+) -> Result<Vec<Vec<NodeId>>, ApiError> {
+    if topic.replication_factor != -1 {
+        return Err(ErrorCode::InvalidRequest.because(
+            "A manual partition assignment was specified, but replication factor was not set to \
+             -1.",
+        ));
+    }
+    if topic.partitions != -1 {
+        return Err(ErrorCode::InvalidRequest.because(
+            "A manual partition assignment was specified, but numPartitions was not set to -1.",
+        ));
+    }
+    check_room(topic.assignments.len(), room)?;
+    let invalid = |text: String| Err(ErrorCode::InvalidReplicaAssignment.because(text));
+    let mut by_partition = BTreeMap::new();
+    let mut replication_factor = None;
+    for assignment in &topic.assignments {
+        let replicas = node_ids(&assignment.replicas);
+        check_assignment(draft, &replicas, replication_factor)?;
+        replication_factor = Some(replicas.len());
+        check_somebody_runs(draft, assignment.partition, &replicas)?;
+        if by_partition.insert(assignment.partition, replicas).is_some() {
+            return invalid(format!(
+                "Found multiple manual partition assignments for partition {}",
+                assignment.partition
+            ));
+        }
+    }
+    if by_partition.keys().zip(0..).any(|(partition, expected)| *partition != expected) {
+        return invalid("partitions should be a consecutive 0-based integer sequence".to_owned());
+    }
+    Ok(by_partition.into_values().collect())
+}
+
+/// Checks a list of replicas that a person chose.
+pub(super) fn check_assignment(
+    draft: &Draft,
+    replicas: &[NodeId],
+    replication_factor: Option<usize>,
+) -> Result<(), ApiError> {
+    let invalid = |text: String| Err(ErrorCode::InvalidReplicaAssignment.because(text));
+    if replicas.is_empty() {
+        return invalid(
+            "The manual partition assignment includes an empty replica list.".to_owned(),
+        );
+    }
+    for (at, node) in replicas.iter().enumerate() {
+        if !draft.image.brokers.contains_key(node) {
+            let registered: Vec<NodeId> = draft.image.brokers.keys().copied().collect();
+            return invalid(format!(
+                "The manual partition assignment includes broker {node}, but no such broker is \
+                 registered; registered are [{}].",
+                listed(&registered)
+            ));
+        }
+        if replicas[..at].contains(node) {
+            return invalid(format!(
+                "The manual partition assignment includes the broker {node} more than once."
+            ));
+        }
+    }
+    match replication_factor {
+        Some(expected) if expected != replicas.len() => invalid(format!(
+            "The manual partition assignment includes a partition with {} replica(s), but this is \
+             not consistent with previous partitions, which have {expected} replica(s).",
+            replicas.len()
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_somebody_runs(draft: &Draft, partition: i32, replicas: &[NodeId]) -> Result<(), ApiError> {
+    if replicas.iter().any(|node| draft.is_eligible(*node)) {
+        return Ok(());
+    }
+    Err(ErrorCode::InvalidReplicaAssignment.because(format!(
+        "All brokers specified in the manual partition assignment for partition {partition} are \
+         fenced or in controlled shutdown."
+    )))
+}
+
+/// The first state of a partition: led and in sync with the replicas that run.
+fn registration(draft: &Draft, replicas: Vec<NodeId>) -> PartitionRegistration {
+    let isr: Vec<NodeId> =
+        replicas.iter().copied().filter(|node| draft.is_eligible(*node)).collect();
+    PartitionRegistration {
+        directories: replicas.iter().map(|node| draft.default_directory(*node)).collect(),
+        leader: isr.first().copied(),
+        replicas,
+        isr,
+        elr: Vec::new(),
+        last_known_elr: Vec::new(),
+        removing_replicas: Vec::new(),
+        adding_replicas: Vec::new(),
+        leader_recovery_state: LeaderRecoveryState::Recovered,
+        leader_epoch: LeaderEpoch::ZERO,
+        partition_epoch: PartitionEpoch::ZERO,
+    }
+}
+
+/// DeleteTopics. Each topic's outcome stands for itself.
+#[must_use]
+pub fn delete(draft: &mut Draft, request: &v1::DeleteTopicsRequest) -> Vec<v1::DeleteTopicsResult> {
+    let mut results = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let mut result = v1::DeleteTopicsResult {
+            name: topic.name.clone(),
+            id: topic.id.clone(),
+            outcome: None,
+        };
+        let found = find(draft, topic);
+        if let Ok((id, name)) = &found {
+            draft.push(MetadataRecord::RemoveTopic { id: *id });
+            result.name = name.to_string();
+            result.id = bytes::Bytes::copy_from_slice(&id.to_bytes());
+        }
+        result.outcome = Some(outcome(&found.map(|_| ())));
+        results.push(result);
+    }
+    results
+}
+
+fn find(draft: &Draft, topic: &v1::TopicReference) -> Result<(TopicId, TopicName), ApiError> {
+    if topic.name.is_empty() {
+        let id = topic_id(&topic.id).unwrap_or(TopicId::ZERO);
+        let found = draft.image.topics.get(&id).map(|topic| (id, topic.name.clone()));
+        return found.ok_or_else(|| {
+            ErrorCode::UnknownTopicId.because(format!("there is no topic with the id {id}"))
+        });
+    }
+    let found = draft.image.topic(&topic.name).map(|topic| (topic.id, topic.name.clone()));
+    found.ok_or_else(|| {
+        ErrorCode::UnknownTopicOrPartition.because(format!("there is no topic {}", topic.name))
+    })
+}
+
+/// CreatePartitions. Each topic's outcome stands for itself.
+#[must_use]
+pub fn create_partitions(
+    draft: &mut Draft,
+    request: &v1::CreatePartitionsRequest,
+) -> Vec<v1::CreatePartitionsResult> {
+    let before = request.validate_only.then(|| draft.clone());
+    let start = draft.records.len();
+    let mut results = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let room = RECORDS_PER_REQUEST_MAX.saturating_sub(draft.records.len() - start);
+        let result = draft.attempt(|draft| add_partitions(draft, topic, room));
+        results.push(v1::CreatePartitionsResult {
+            name: topic.name.clone(),
+            outcome: Some(outcome(&result)),
+        });
+    }
+    if let Some(before) = before {
+        *draft = before;
+    }
+    results
+}
+
+fn add_partitions(
+    draft: &mut Draft,
+    wanted: &v1::CreatePartitionsTopic,
+    room: usize,
+) -> Result<(), ApiError> {
+    let Some(topic) = draft.image.topic(&wanted.name) else {
+        return Err(ErrorCode::UnknownTopicOrPartition
+            .because(format!("there is no topic {}", wanted.name)));
+    };
+    let (id, now) = (topic.id, topic.partitions.len());
+    let replication_factor = topic.partitions.values().next().map_or(1, |p| p.replicas.len());
+    let reassigning = topic.partitions.values().next().filter(|p| p.is_reassigning());
+    let replication_factor = reassigning
+        .map_or(replication_factor, |p| p.replicas.len() - p.adding_replicas.len());
+    let count = usize::try_from(wanted.count).unwrap_or(0);
+    if count == now {
+        return Err(ErrorCode::InvalidPartitions
+            .because(format!("Topic already has {now} partition(s).")));
+    }
+    if count < now {
+        return Err(ErrorCode::InvalidPartitions.because(format!(
+            "The topic {} currently has {now} partition(s); {} would not be an increase.",
+            wanted.name, wanted.count
+        )));
+    }
+    let additional = count - now;
+    check_room(additional, room)?;
+    let assignment = if wanted.has_assignments {
+        if wanted.assignments.len() != additional {
+            return Err(ErrorCode::InvalidReplicaAssignment.because(format!(
+                "Attempted to add {additional} additional partition(s), but only {} assignment(s) \
+                 were specified.",
+                wanted.assignments.len()
+            )));
+        }
+        let mut assignment = Vec::with_capacity(additional);
+        for (partition, replicas) in (wanted.count - to_i32(additional)..).zip(&wanted.assignments)
+        {
+            let replicas = node_ids(&replicas.replicas);
+            check_assignment(draft, &replicas, Some(replication_factor))?;
+            check_somebody_runs(draft, partition, &replicas)?;
+            assignment.push(replicas);
+        }
+        assignment
+    } else {
+        place(draft, additional, replication_factor, seed(id, now))?
+    };
+    for (partition, replicas) in (to_i32(now)..).map(PartitionIndex).zip(assignment) {
+        let registration = registration(draft, replicas);
+        draft.push(MetadataRecord::Partition { topic_id: id, partition, registration });
+    }
+    Ok(())
+}

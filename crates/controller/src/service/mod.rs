@@ -1,0 +1,278 @@
+//! The `Controller` gRPC service, mounted on the CONTROLLER listener.
+//!
+//! Only the active controller answers; the others refuse with FAILED_PRECONDITION and tell who is
+//! active in the trailer `dohle-leader-id`.
+
+mod quorum;
+mod session;
+mod watch;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use dohle_model::{ApiError, BrokerEpoch, MetadataOffset, NodeId};
+use dohle_rpc::v1;
+use futures::Stream;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch as channel};
+use tonic::metadata::MetadataValue;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::actor::{Activity, Message, Planned, Refused};
+use crate::config::ControllerConfig;
+use crate::feed::Feed;
+use crate::machine::Published;
+use crate::plan::{self, Draft};
+use crate::raft::Quorum;
+
+/// The trailer that names the active controller.
+const LEADER_ID: &str = "dohle-leader-id";
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct ControllerService {
+    inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub config: ControllerConfig,
+    pub actor: mpsc::Sender<Message>,
+    pub activity: channel::Receiver<Activity>,
+    pub published: channel::Receiver<Published>,
+    pub feed: Arc<Mutex<Feed>>,
+    pub quorum: Quorum,
+}
+
+impl ControllerService {
+    pub fn new(
+        config: ControllerConfig,
+        actor: mpsc::Sender<Message>,
+        activity: channel::Receiver<Activity>,
+        published: channel::Receiver<Published>,
+        feed: Arc<Mutex<Feed>>,
+        quorum: Quorum,
+    ) -> Self {
+        let inner = Inner { config, actor, activity, published, feed, quorum };
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+impl Inner {
+    /// The refusal of a controller that is not active.
+    pub fn not_active(&self) -> Status {
+        let leader = self.activity.borrow().leader.filter(|id| *id != self.config.node_id);
+        let node = self.config.node_id;
+        let mut status = match leader {
+            Some(leader) => Status::failed_precondition(format!(
+                "node {node} is not the active controller; node {leader} is"
+            )),
+            None => Status::failed_precondition(format!(
+                "node {node} is not the active controller, and knows of none"
+            )),
+        };
+        if let Some(leader) = leader {
+            if let Ok(value) = MetadataValue::try_from(leader.to_string()) {
+                status.metadata_mut().insert(LEADER_ID, value);
+            }
+        }
+        status
+    }
+
+    pub fn check_active(&self) -> Result<(), Status> {
+        if self.activity.borrow().active { Ok(()) } else { Err(self.not_active()) }
+    }
+
+    /// Refuses a broker of another cluster.
+    pub fn check_cluster(&self, cluster_id: &str) -> Result<(), Status> {
+        let own = &self.config.cluster_id;
+        if cluster_id == own {
+            return Ok(());
+        }
+        Err(Status::invalid_argument(format!(
+            "this controller (node {}) is of cluster {own}, the caller is of cluster {cluster_id}: \
+             check cluster.id in the meta.properties of both, and controller.quorum.voters",
+            self.config.node_id
+        )))
+    }
+
+    /// Plans and commits on the actor: the offset at which the response holds, and the response.
+    pub async fn plan<R: Send + 'static>(
+        &self,
+        plan: impl FnMut(&mut Draft) -> R + Send + 'static,
+    ) -> Result<(MetadataOffset, R), Status> {
+        self.check_active()?;
+        let (job, answer) = Planned::new(plan);
+        if self.actor.send(Message::Job(job)).await.is_err() {
+            return Err(self.not_active());
+        }
+        match answer.await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(Refused::NotActive)) | Err(_) => Err(self.not_active()),
+            Ok(Err(error @ Refused::Overloaded)) => {
+                Err(Status::resource_exhausted(error.to_string()))
+            }
+            Ok(Err(Refused::Failed(reason))) => Err(Status::internal(reason)),
+        }
+    }
+}
+
+fn outcome_of<T>(result: Result<T, ApiError>) -> (Option<v1::Outcome>, Option<T>) {
+    match result {
+        Ok(value) => (Some(v1::Outcome::default()), Some(value)),
+        Err(error) => (Some(plan::outcome(&Err(error))), None),
+    }
+}
+
+type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl v1::controller_server::Controller for ControllerService {
+    type SessionStream = Responses<v1::SessionResponse>;
+    type WatchMetadataStream = Responses<v1::MetadataEvent>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<v1::SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        self.inner.check_active()?;
+        let responses = session::serve(Arc::clone(&self.inner), request.into_inner());
+        Ok(Response::new(Box::pin(responses)))
+    }
+
+    async fn watch_metadata(
+        &self,
+        request: Request<v1::WatchMetadataRequest>,
+    ) -> Result<Response<Self::WatchMetadataStream>, Status> {
+        let request = request.into_inner();
+        self.inner.check_cluster(&request.cluster_id)?;
+        self.inner.check_active()?;
+        let after = MetadataOffset(request.after_offset);
+        let events = watch::serve(Arc::clone(&self.inner), after);
+        Ok(Response::new(Box::pin(events)))
+    }
+
+    async fn alter_partition(
+        &self,
+        request: Request<v1::AlterPartitionRequest>,
+    ) -> Result<Response<v1::AlterPartitionResponse>, Status> {
+        let request = request.into_inner();
+        let plan = move |draft: &mut Draft| plan::partitions::alter(draft, &request);
+        let (_, result) = self.inner.plan(plan).await?;
+        let (outcome, partitions) = outcome_of(result);
+        let partitions = partitions.unwrap_or_default();
+        Ok(Response::new(v1::AlterPartitionResponse { outcome, partitions }))
+    }
+
+    async fn assign_replicas_to_dirs(
+        &self,
+        request: Request<v1::AssignReplicasToDirsRequest>,
+    ) -> Result<Response<v1::AssignReplicasToDirsResponse>, Status> {
+        let request = request.into_inner();
+        let plan = move |draft: &mut Draft| {
+            draft.attempt(|draft| plan::brokers::assign_replicas_to_dirs(draft, &request))
+        };
+        let (_, result) = self.inner.plan(plan).await?;
+        let (outcome, _) = outcome_of(result);
+        Ok(Response::new(v1::AssignReplicasToDirsResponse { outcome }))
+    }
+
+    async fn allocate_producer_ids(
+        &self,
+        request: Request<v1::AllocateProducerIdsRequest>,
+    ) -> Result<Response<v1::AllocateProducerIdsResponse>, Status> {
+        let request = request.into_inner();
+        let (broker, epoch) = (NodeId(request.broker_id), BrokerEpoch(request.broker_epoch));
+        let plan = move |draft: &mut Draft| plan::producer_ids::allocate(draft, broker, epoch);
+        let (_, result) = self.inner.plan(plan).await?;
+        let (outcome, first) = outcome_of(result);
+        Ok(Response::new(v1::AllocateProducerIdsResponse {
+            outcome,
+            first: first.map_or(-1, |first| first.0),
+            count: first.map_or(0, |_| plan::producer_ids::BLOCK_LEN),
+        }))
+    }
+
+    async fn create_topics(
+        &self,
+        request: Request<v1::CreateTopicsRequest>,
+    ) -> Result<Response<v1::CreateTopicsResponse>, Status> {
+        let request = request.into_inner();
+        let plan = move |draft: &mut Draft| plan::topics::create(draft, &request);
+        let (offset, topics) = self.inner.plan(plan).await?;
+        Ok(Response::new(v1::CreateTopicsResponse { offset: offset.0, topics }))
+    }
+
+    async fn delete_topics(
+        &self,
+        request: Request<v1::DeleteTopicsRequest>,
+    ) -> Result<Response<v1::DeleteTopicsResponse>, Status> {
+        let request = request.into_inner();
+        let plan = move |draft: &mut Draft| plan::topics::delete(draft, &request);
+        let (offset, topics) = self.inner.plan(plan).await?;
+        Ok(Response::new(v1::DeleteTopicsResponse { offset: offset.0, topics }))
+    }
+
+    async fn create_partitions(
+        &self,
+        request: Request<v1::CreatePartitionsRequest>,
+    ) -> Result<Response<v1::CreatePartitionsResponse>, Status> {
+        let request = request.into_inner();
+        let plan = move |draft: &mut Draft| plan::topics::create_partitions(draft, &request);
+        let (offset, topics) = self.inner.plan(plan).await?;
+        Ok(Response::new(v1::CreatePartitionsResponse { offset: offset.0, topics }))
+    }
+
+    async fn alter_configs(
+        &self,
+        request: Request<v1::AlterConfigsRequest>,
+    ) -> Result<Response<v1::AlterConfigsResponse>, Status> {
+        let request = request.into_inner();
+        let plan = move |draft: &mut Draft| plan::configs::alter(draft, &request);
+        let (offset, resources) = self.inner.plan(plan).await?;
+        Ok(Response::new(v1::AlterConfigsResponse { offset: offset.0, resources }))
+    }
+
+    async fn elect_leaders(
+        &self,
+        request: Request<v1::ElectLeadersRequest>,
+    ) -> Result<Response<v1::ElectLeadersResponse>, Status> {
+        let request = request.into_inner();
+        let plan = move |draft: &mut Draft| plan::leaders::elect(draft, &request);
+        let (offset, result) = self.inner.plan(plan).await?;
+        let partitions = result.map_err(|error| Status::invalid_argument(error.message))?;
+        Ok(Response::new(v1::ElectLeadersResponse { offset: offset.0, partitions }))
+    }
+
+    async fn alter_partition_reassignments(
+        &self,
+        request: Request<v1::AlterPartitionReassignmentsRequest>,
+    ) -> Result<Response<v1::AlterPartitionReassignmentsResponse>, Status> {
+        let request = request.into_inner();
+        let plan = move |draft: &mut Draft| plan::reassignments::alter(draft, &request);
+        let (offset, partitions) = self.inner.plan(plan).await?;
+        Ok(Response::new(v1::AlterPartitionReassignmentsResponse {
+            offset: offset.0,
+            outcome: Some(v1::Outcome::default()),
+            partitions,
+        }))
+    }
+
+    async fn unregister_broker(
+        &self,
+        request: Request<v1::UnregisterBrokerRequest>,
+    ) -> Result<Response<v1::UnregisterBrokerResponse>, Status> {
+        let broker = NodeId(request.into_inner().broker_id);
+        let plan = move |draft: &mut Draft| plan::brokers::unregister(draft, broker);
+        let (offset, result) = self.inner.plan(plan).await?;
+        let (outcome, _) = outcome_of(result);
+        Ok(Response::new(v1::UnregisterBrokerResponse { offset: offset.0, outcome }))
+    }
+
+    async fn describe_quorum(
+        &self,
+        _: Request<v1::DescribeQuorumRequest>,
+    ) -> Result<Response<v1::DescribeQuorumResponse>, Status> {
+        self.inner.check_active()?;
+        Ok(Response::new(quorum::describe(&self.inner).await?))
+    }
+}

@@ -1,0 +1,166 @@
+//! A broker's session: the first message registers, the rest are heartbeats.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_model::record::BrokerRegistration;
+use dohle_model::{ApiError, BrokerEpoch, DirectoryId, MetadataOffset, NodeId};
+use dohle_rpc::v1::session_request::Message as Incoming;
+use dohle_rpc::{convert, v1};
+use futures::Stream;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::Inner;
+use crate::actor::{Attach, Message, Outgoing, SessionHandle};
+use crate::heartbeats::{Beat, SessionId};
+use crate::plan::{self, Draft};
+
+/// Responses that wait for a broker that does not read them.
+const OUTGOING: usize = 16;
+
+/// How long a stream may take to send its registration.
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a session ends.
+enum End {
+    /// The broker, or its connection, went away.
+    Gone,
+    /// With this as the stream's status.
+    Status(Status),
+    /// With this as the last response.
+    Refused(ApiError),
+}
+
+impl From<Status> for End {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+pub(super) fn serve(
+    inner: Arc<Inner>,
+    requests: Streaming<v1::SessionRequest>,
+) -> impl Stream<Item = Result<v1::SessionResponse, Status>> + Send {
+    let (outgoing, responses) = mpsc::channel(OUTGOING);
+    tokio::spawn(async move {
+        let last = match run(&inner, requests, &outgoing).await {
+            End::Gone => return,
+            End::Status(status) => Err(status),
+            End::Refused(error) => {
+                tracing::warn!(%error, "registration of a broker was refused");
+                let outcome = Some(plan::outcome(&Err(error)));
+                Ok(v1::SessionResponse { outcome, broker_epoch: -1, ..Default::default() })
+            }
+        };
+        // A broker that is gone need not be told.
+        drop(outgoing.send(last).await);
+    });
+    ReceiverStream::new(responses)
+}
+
+async fn run(
+    inner: &Arc<Inner>,
+    mut requests: Streaming<v1::SessionRequest>,
+    outgoing: &Outgoing,
+) -> End {
+    let (broker, session, mut ended) = match begin(inner, &mut requests, outgoing).await {
+        Ok(begun) => begun,
+        Err(end) => return end,
+    };
+    loop {
+        let message = tokio::select! {
+            message = requests.message() => message,
+            // The actor let go of the session: not active any more, or another stream took its place.
+            _ = &mut ended => return End::Status(inner.not_active()),
+        };
+        let sent = match message {
+            Ok(Some(v1::SessionRequest { message: Some(Incoming::Heartbeat(heartbeat)) })) => {
+                let beat = beat(heartbeat);
+                inner.actor.send(Message::Heartbeat { broker, session, beat }).await
+            }
+            Ok(Some(_)) => {
+                drop(inner.actor.send(Message::Broken { broker, session }).await);
+                return Status::invalid_argument("only heartbeats follow a registration").into();
+            }
+            Ok(None) | Err(_) => {
+                drop(inner.actor.send(Message::Broken { broker, session }).await);
+                return End::Gone;
+            }
+        };
+        if sent.is_err() {
+            return End::Status(inner.not_active());
+        }
+    }
+}
+
+async fn begin(
+    inner: &Arc<Inner>,
+    requests: &mut Streaming<v1::SessionRequest>,
+    outgoing: &Outgoing,
+) -> Result<(NodeId, SessionId, oneshot::Receiver<()>), End> {
+    let first = tokio::time::timeout(REGISTER_TIMEOUT, requests.message()).await;
+    let first = match first {
+        Ok(Ok(Some(request))) => request.message,
+        Ok(Ok(None) | Err(_)) => return Err(End::Gone),
+        Err(_) => return Err(Status::deadline_exceeded("no registration came").into()),
+    };
+    let Some(Incoming::Register(register)) = first else {
+        return Err(Status::invalid_argument("a session begins with a registration").into());
+    };
+    inner.check_cluster(&register.cluster_id)?;
+    let registration = register.registration.as_ref().map(convert::registration_from_wire);
+    let registration = match registration {
+        Some(Ok(registration)) => registration,
+        Some(Err(error)) => {
+            return Err(Status::invalid_argument(format!("registration: {error}")).into());
+        }
+        None => return Err(Status::invalid_argument("registration is missing").into()),
+    };
+    let broker = registration.id;
+    let known = BrokerEpoch::from_wire(register.known_epoch);
+    let plan = move |draft: &mut Draft| keep_or_register(draft, &registration, known);
+    let (registered_at, result) = inner.plan(plan).await?;
+    let epoch = result.map_err(End::Refused)?;
+    let (alive, ended) = oneshot::channel();
+    let (reply, attached) = oneshot::channel();
+    let attach = Attach {
+        broker,
+        epoch,
+        registered_at,
+        metadata_offset: MetadataOffset(register.metadata_offset),
+        handle: SessionHandle { responses: outgoing.clone(), _alive: alive },
+        reply,
+    };
+    if inner.actor.send(Message::Attach(attach)).await.is_err() {
+        return Err(inner.not_active().into());
+    }
+    let session = attached.await.map_err(|_| inner.not_active())?.map_err(End::Refused)?;
+    tracing::info!(%broker, epoch = epoch.0, at = %registered_at, "session of a broker");
+    Ok((broker, session, ended))
+}
+
+/// A broker whose session moves here keeps the registration it has.
+fn keep_or_register(
+    draft: &mut Draft,
+    registration: &BrokerRegistration,
+    known: Option<BrokerEpoch>,
+) -> Result<BrokerEpoch, ApiError> {
+    if let (Some(known), Some(existing)) = (known, draft.image.brokers.get(&registration.id)) {
+        if existing.epoch == known && existing.incarnation == registration.incarnation {
+            return Ok(known);
+        }
+    }
+    draft.attempt(|draft| plan::brokers::register(draft, registration.clone()))
+}
+
+fn beat(heartbeat: v1::SessionHeartbeat) -> Beat {
+    let directory =
+        |bytes: &bytes::Bytes| bytes.as_ref().try_into().ok().map(DirectoryId::from_bytes);
+    Beat {
+        metadata_offset: MetadataOffset(heartbeat.metadata_offset),
+        want_shutdown: heartbeat.want_shutdown,
+        offline_log_dirs: heartbeat.offline_log_dirs.iter().filter_map(directory).collect(),
+    }
+}

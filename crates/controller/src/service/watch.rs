@@ -1,0 +1,104 @@
+//! WatchMetadata: committed batches to one broker, as they are committed; a snapshot first when the
+//! feed does not reach back to where the broker is.
+
+use std::sync::Arc;
+
+use dohle_model::MetadataOffset;
+use dohle_model::image::MetadataImage;
+use dohle_rpc::v1::metadata_event::Event;
+use dohle_rpc::{convert, v1};
+use futures::Stream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::Inner;
+use crate::feed::Next;
+
+/// Messages that wait for a broker that reads slowly; then the feed waits, and the ring moves on.
+const OUTGOING: usize = 4;
+
+type Outgoing = mpsc::Sender<Result<v1::MetadataEvent, Status>>;
+
+/// The follower is gone.
+struct Gone;
+
+pub(super) fn serve(
+    inner: Arc<Inner>,
+    after: MetadataOffset,
+) -> impl Stream<Item = Result<v1::MetadataEvent, Status>> + Send {
+    let (outgoing, events) = mpsc::channel(OUTGOING);
+    tokio::spawn(async move {
+        // Ends when the broker goes away, or with a last status.
+        if let Ok(status) = follow(&inner, after, &outgoing).await {
+            drop(outgoing.send(Err(status)).await);
+        }
+    });
+    ReceiverStream::new(events)
+}
+
+/// Sends until this controller is no longer active, or the broker is gone.
+async fn follow(
+    inner: &Inner,
+    mut after: MetadataOffset,
+    outgoing: &Outgoing,
+) -> Result<Status, Gone> {
+    let mut published = inner.published.clone();
+    let mut activity = inner.activity.clone();
+    let mut told = false;
+    loop {
+        published.mark_unchanged();
+        if !activity.borrow_and_update().active {
+            return Ok(inner.not_active());
+        }
+        let next = inner.feed.lock().next(after);
+        match next {
+            Next::NeedsSnapshot => {
+                let image = Arc::clone(&published.borrow().image);
+                after = image.offset;
+                told = false;
+                send_snapshot(&image, outgoing).await?;
+            }
+            Next::Ahead => {
+                return Ok(Status::data_loss(format!(
+                    "the broker has metadata up to offset {after}, this quorum only up to {}: the \
+                     quorum's metadata was lost or replaced",
+                    published.borrow().image.offset
+                )));
+            }
+            Next::Batches(batches) if batches.is_empty() && told => {
+                tokio::select! {
+                    changed = published.changed() => {
+                        if changed.is_err() {
+                            return Ok(inner.not_active());
+                        }
+                    }
+                    changed = activity.changed() => {
+                        if changed.is_err() {
+                            return Ok(inner.not_active());
+                        }
+                    }
+                    () = outgoing.closed() => return Err(Gone),
+                }
+            }
+            Next::Batches(batches) => {
+                after = batches.last().map_or(after, |last| MetadataOffset(last.offset));
+                told = true;
+                let batches = batches.iter().map(|batch| v1::CommittedBatch::clone(batch));
+                let batches = v1::CommittedBatches { batches: batches.collect() };
+                send(outgoing, Event::Batches(batches)).await?;
+            }
+        }
+    }
+}
+
+async fn send_snapshot(image: &MetadataImage, outgoing: &Outgoing) -> Result<(), Gone> {
+    for chunk in convert::snapshot_chunks(image) {
+        send(outgoing, Event::Snapshot(chunk)).await?;
+    }
+    send(outgoing, Event::SnapshotEnd(true)).await
+}
+
+async fn send(outgoing: &Outgoing, event: Event) -> Result<(), Gone> {
+    outgoing.send(Ok(v1::MetadataEvent { event: Some(event) })).await.map_err(|_| Gone)
+}
