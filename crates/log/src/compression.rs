@@ -164,7 +164,7 @@ impl Read for Decompressor<'_> {
 pub(crate) enum Compressor<W: Write> {
     None(W),
     Gzip(GzEncoder<W>),
-    Snappy(SnappyWriter<W>),
+    Snappy(Box<SnappyWriter<W>>),
     Lz4(Box<FrameEncoder<W>>),
     Zstd(zstd::stream::write::Encoder<'static, W>),
 }
@@ -180,7 +180,7 @@ impl<W: Write> Compressor<W> {
                 });
                 Self::Gzip(GzEncoder::new(out, level))
             }
-            CompressionType::Snappy => Self::Snappy(SnappyWriter::new(out)),
+            CompressionType::Snappy => Self::Snappy(Box::new(SnappyWriter::new(out))),
             CompressionType::Lz4 => {
                 let frame = FrameInfo::new().block_size(BlockSize::Max64KB);
                 Self::Lz4(Box::new(FrameEncoder::with_frame_info(frame, out)))

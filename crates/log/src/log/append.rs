@@ -217,7 +217,7 @@ impl Log {
     fn check_replicated(&self, records: &[u8]) -> Result<Vec<PlacedBatch>, AppendError> {
         let mut batches = Vec::new();
         let mut expected = self.log_end_offset;
-        let mut latest = self.latest_epoch();
+        let mut latest = self.last_record_epoch();
         for batch in Batches::new(records) {
             let Batch {
                 header,

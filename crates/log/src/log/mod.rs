@@ -140,6 +140,17 @@ impl Log {
         self.leader_epochs.latest_epoch()
     }
 
+    /// The epoch of the log's last record; `None` for an empty log. A leader that wrote nothing has an
+    /// epoch that begins at the log's end: it is not this one.
+    #[must_use]
+    pub fn last_record_epoch(&self) -> Option<LeaderEpoch> {
+        let last = self.log_end_offset.previous()?;
+        if self.log_end_offset <= self.log_start_offset {
+            return None;
+        }
+        self.leader_epochs.epoch_for_offset(last)
+    }
+
     /// A leader begins at the log's end, before its first append. Answers whether that is new.
     pub fn assign_epoch_start(&mut self, epoch: LeaderEpoch) -> bool {
         let changed = self.leader_epochs.assign(epoch, self.log_end_offset);
