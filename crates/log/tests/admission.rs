@@ -48,9 +48,16 @@ fn values(records: &[u8]) -> Vec<(i64, i64, Vec<u8>)> {
     let uncompressed = batch.uncompressed(1 << 30).unwrap();
     let view = |record: dohle_log::batch::RecordView<'_>| {
         assert_eq!(record.headers().count(), 1);
-        (record.offset.0, record.timestamp.unwrap().0, record.value.unwrap().to_vec())
+        (
+            record.offset.0,
+            record.timestamp.unwrap().0,
+            record.value.unwrap().to_vec(),
+        )
     };
-    batch.records(&uncompressed).map(|record| view(record.unwrap())).collect()
+    batch
+        .records(&uncompressed)
+        .map(|record| view(record.unwrap()))
+        .collect()
 }
 
 #[test]
@@ -74,14 +81,19 @@ fn bytes_that_nobody_shares_are_patched_in_place() {
     assert_eq!(check(sent, &LogConfig::default()).unwrap().as_ptr(), at);
     let sent = batch(3, 100, NOW.0);
     let shared = sent.clone();
-    assert_ne!(check(sent, &LogConfig::default()).unwrap().as_ptr(), shared.as_ptr());
+    assert_ne!(
+        check(sent, &LogConfig::default()).unwrap().as_ptr(),
+        shared.as_ptr()
+    );
     assert_eq!(shared[..8], [0; 8]);
 }
 
 #[test]
 fn log_append_time_is_the_leaders_clock() {
-    let config =
-        LogConfig { message_timestamp_type: TimestampType::LogAppendTime, ..LogConfig::default() };
+    let config = LogConfig {
+        message_timestamp_type: TimestampType::LogAppendTime,
+        ..LogConfig::default()
+    };
     for codec in CODECS {
         let sent = compressed(codec, 3, 10, 5);
         let admitted = admit(sent, &config, AppendOrigin::Client, NOW).unwrap();
@@ -105,8 +117,10 @@ fn the_leader_recompresses_to_the_topics_codec() {
             let header = dohle_log::BatchHeader::parse(&stored).unwrap();
             assert_eq!(header.attributes.compression().unwrap(), target);
             assert_eq!(header.size as usize, stored.len());
-            let expected: Vec<_> =
-                values(&sent).into_iter().map(|record| (record.0 + 500, record.1, record.2)).collect();
+            let expected: Vec<_> = values(&sent)
+                .into_iter()
+                .map(|record| (record.0 + 500, record.1, record.2))
+                .collect();
             assert!(values(&stored) == expected, "{source} to {target}");
         }
     }
@@ -142,29 +156,127 @@ fn broken_batches_get_kafkas_codes() {
         bytes.freeze()
     };
     let two = Bytes::from([&good[..], &good[..]].concat());
-    let max = LogConfig { max_message_bytes: good.len() as u32 - 1, ..config.clone() };
+    let max = LogConfig {
+        max_message_bytes: good.len() as u32 - 1,
+        ..config.clone()
+    };
     for (what, records, config, expected) in [
         ("nothing", Bytes::new(), &config, ErrorCode::InvalidRecord),
-        ("a cut header", good.slice(..60), &config, ErrorCode::CorruptMessage),
-        ("a cut batch", good.slice(..good.len() - 1), &config, ErrorCode::CorruptMessage),
+        (
+            "a cut header",
+            good.slice(..60),
+            &config,
+            ErrorCode::CorruptMessage,
+        ),
+        (
+            "a cut batch",
+            good.slice(..good.len() - 1),
+            &config,
+            ErrorCode::CorruptMessage,
+        ),
         ("two batches", two, &config, ErrorCode::InvalidRecord),
-        ("a flipped bit", flip(200), &config, ErrorCode::CorruptMessage),
-        ("magic 0", patched(&good, 16, &[0]), &config, ErrorCode::UnsupportedForMessageFormat),
-        ("magic 1", patched(&good, 16, &[1]), &config, ErrorCode::UnsupportedForMessageFormat),
-        ("magic 7", patched(&good, 16, &[7]), &config, ErrorCode::CorruptMessage),
-        ("a negative length", patched(&good, 8, &[0xff; 4]), &config, ErrorCode::CorruptMessage),
-        ("a length of 5", patched(&good, 8, &[0, 0, 0, 5]), &config, ErrorCode::CorruptMessage),
-        ("2 GiB", patched(&good, 8, &[0x7f, 255, 255, 255]), &config, ErrorCode::CorruptMessage),
-        ("base offset 1", patched(&good, 7, &[1]), &config, ErrorCode::InvalidRecord),
-        ("a count of 0", patched(&good, 57, &[0; 4]), &config, ErrorCode::InvalidRecord),
-        ("a negative count", patched(&good, 57, &[0xff; 4]), &config, ErrorCode::InvalidRecord),
-        ("a count of 4", patched(&good, 60, &[4]), &config, ErrorCode::InvalidRecord),
-        ("a delta of 7", patched(&good, 26, &[7]), &config, ErrorCode::InvalidRecord),
-        ("both lie", patched(&patched(&good, 60, &[8]), 26, &[7]), &config, ErrorCode::InvalidRecord),
-        ("codec 5", patched(&good, 22, &[5]), &config, ErrorCode::UnsupportedCompressionType),
-        ("a control batch", patched(&good, 22, &[0x20]), &config, ErrorCode::InvalidRecord),
-        ("log append time", patched(&good, 22, &[0x08]), &config, ErrorCode::InvalidTimestamp),
-        ("a producer without sequence", patched(&good, 43, &[0; 10]), &config, ErrorCode::InvalidRecord),
+        (
+            "a flipped bit",
+            flip(200),
+            &config,
+            ErrorCode::CorruptMessage,
+        ),
+        (
+            "magic 0",
+            patched(&good, 16, &[0]),
+            &config,
+            ErrorCode::UnsupportedForMessageFormat,
+        ),
+        (
+            "magic 1",
+            patched(&good, 16, &[1]),
+            &config,
+            ErrorCode::UnsupportedForMessageFormat,
+        ),
+        (
+            "magic 7",
+            patched(&good, 16, &[7]),
+            &config,
+            ErrorCode::CorruptMessage,
+        ),
+        (
+            "a negative length",
+            patched(&good, 8, &[0xff; 4]),
+            &config,
+            ErrorCode::CorruptMessage,
+        ),
+        (
+            "a length of 5",
+            patched(&good, 8, &[0, 0, 0, 5]),
+            &config,
+            ErrorCode::CorruptMessage,
+        ),
+        (
+            "2 GiB",
+            patched(&good, 8, &[0x7f, 255, 255, 255]),
+            &config,
+            ErrorCode::CorruptMessage,
+        ),
+        (
+            "base offset 1",
+            patched(&good, 7, &[1]),
+            &config,
+            ErrorCode::InvalidRecord,
+        ),
+        (
+            "a count of 0",
+            patched(&good, 57, &[0; 4]),
+            &config,
+            ErrorCode::InvalidRecord,
+        ),
+        (
+            "a negative count",
+            patched(&good, 57, &[0xff; 4]),
+            &config,
+            ErrorCode::InvalidRecord,
+        ),
+        (
+            "a count of 4",
+            patched(&good, 60, &[4]),
+            &config,
+            ErrorCode::InvalidRecord,
+        ),
+        (
+            "a delta of 7",
+            patched(&good, 26, &[7]),
+            &config,
+            ErrorCode::InvalidRecord,
+        ),
+        (
+            "both lie",
+            patched(&patched(&good, 60, &[8]), 26, &[7]),
+            &config,
+            ErrorCode::InvalidRecord,
+        ),
+        (
+            "codec 5",
+            patched(&good, 22, &[5]),
+            &config,
+            ErrorCode::UnsupportedCompressionType,
+        ),
+        (
+            "a control batch",
+            patched(&good, 22, &[0x20]),
+            &config,
+            ErrorCode::InvalidRecord,
+        ),
+        (
+            "log append time",
+            patched(&good, 22, &[0x08]),
+            &config,
+            ErrorCode::InvalidTimestamp,
+        ),
+        (
+            "a producer without sequence",
+            patched(&good, 43, &[0; 10]),
+            &config,
+            ErrorCode::InvalidRecord,
+        ),
         ("too large", good.clone(), &max, ErrorCode::MessageTooLarge),
     ] {
         let error = check(records, config).expect_err(what);
@@ -175,7 +287,10 @@ fn broken_batches_get_kafkas_codes() {
 #[test]
 fn lying_counts_inside_compressed_batches_are_found_where_the_topic_looks_inside() {
     let config = LogConfig {
-        cleanup_policy: CleanupPolicy { delete: false, compact: true },
+        cleanup_policy: CleanupPolicy {
+            delete: false,
+            compact: true,
+        },
         ..LogConfig::default()
     };
     for codec in &CODECS[1..] {
@@ -189,11 +304,17 @@ fn lying_counts_inside_compressed_batches_are_found_where_the_topic_looks_inside
 #[test]
 fn compacted_topics_need_keys() {
     let config = LogConfig {
-        cleanup_policy: CleanupPolicy { delete: false, compact: true },
+        cleanup_policy: CleanupPolicy {
+            delete: false,
+            compact: true,
+        },
         ..LogConfig::default()
     };
     for compression in CODECS {
-        let options = BatchOptions { compression, ..BatchOptions::default() };
+        let options = BatchOptions {
+            compression,
+            ..BatchOptions::default()
+        };
         let mut builder = dohle_log::BatchBuilder::new(options);
         builder.append(Some(NOW), Some(b"k"), Some(b"v"), &[]);
         builder.append(Some(NOW), None, Some(b"v"), &[]);
@@ -207,14 +328,23 @@ fn compacted_topics_need_keys() {
 fn timestamps_must_be_in_range() {
     let limit = Duration::from_secs(60);
     let late = compressed(CompressionType::Gzip, 3, 10, NOW.0 + 3_600_001);
-    assert_eq!(code(late, &LogConfig::default()), ErrorCode::InvalidTimestamp);
-    let config =
-        LogConfig { message_timestamp_before_max_ms: Some(limit), ..LogConfig::default() };
+    assert_eq!(
+        code(late, &LogConfig::default()),
+        ErrorCode::InvalidTimestamp
+    );
+    let config = LogConfig {
+        message_timestamp_before_max_ms: Some(limit),
+        ..LogConfig::default()
+    };
     for codec in CODECS {
         let early = compressed(codec, 3, 10, NOW.0 - 60_001);
         let error = check(early, &config).unwrap_err();
         assert_eq!(error.code(), ErrorCode::InvalidTimestamp);
-        assert_eq!(error.record_errors().len(), 1, "the second record is just young enough");
+        assert_eq!(
+            error.record_errors().len(),
+            1,
+            "the second record is just young enough"
+        );
         assert!(check(compressed(codec, 3, 10, NOW.0 - 60_000), &config).is_ok());
     }
     let none = {

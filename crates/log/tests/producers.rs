@@ -16,9 +16,11 @@ fn try_append(log: &mut Log, records: bytes::Bytes) -> Result<String, ErrorCode>
     let admitted = admit(records, log.config(), AppendOrigin::Client, NOW).unwrap();
     match log.append_as_leader(admitted, LeaderEpoch(0), NOW) {
         Ok(LeaderAppend::Appended(info)) => Ok(format!("appended at {}", info.first_offset)),
-        Ok(LeaderAppend::Duplicate(batch)) => {
-            Ok(format!("duplicate of {}..={}", batch.first_offset(), batch.last_offset))
-        }
+        Ok(LeaderAppend::Duplicate(batch)) => Ok(format!(
+            "duplicate of {}..={}",
+            batch.first_offset(),
+            batch.last_offset
+        )),
         Err(error) => {
             if let AppendError::Storage(error) = &error {
                 panic!("{error}");
@@ -47,7 +49,14 @@ fn check(batches: &[(i16, i32, i32)], expected: Expect) {
 #[test]
 fn sequences_must_follow_each_other() {
     check(
-        &[(0, 0, 3), (0, 3, 1), (0, 5, 1), (0, 4, 2), (0, 3, 1), (0, 3, 2)],
+        &[
+            (0, 0, 3),
+            (0, 3, 1),
+            (0, 5, 1),
+            (0, 4, 2),
+            (0, 3, 1),
+            (0, 3, 2),
+        ],
         expect![[r#"
             epoch 0, 3 from 0: appended at 0
             epoch 0, 1 from 3: appended at 3
@@ -62,7 +71,16 @@ fn sequences_must_follow_each_other() {
 #[test]
 fn the_last_five_batches_are_known_as_duplicates() {
     check(
-        &[(0, 0, 1), (0, 1, 1), (0, 2, 1), (0, 3, 1), (0, 4, 1), (0, 5, 1), (0, 1, 1), (0, 0, 1)],
+        &[
+            (0, 0, 1),
+            (0, 1, 1),
+            (0, 2, 1),
+            (0, 3, 1),
+            (0, 4, 1),
+            (0, 5, 1),
+            (0, 1, 1),
+            (0, 0, 1),
+        ],
         expect![[r#"
             epoch 0, 1 from 0: appended at 0
             epoch 0, 1 from 1: appended at 1
@@ -93,7 +111,12 @@ fn a_new_epoch_begins_at_zero_and_fences_the_old() {
 #[test]
 fn an_unknown_producer_may_begin_anywhere_and_sequences_wrap() {
     check(
-        &[(0, i32::MAX - 1, 1), (0, i32::MAX, 3), (0, 2, 1), (0, i32::MAX, 3)],
+        &[
+            (0, i32::MAX - 1, 1),
+            (0, i32::MAX, 3),
+            (0, 2, 1),
+            (0, i32::MAX, 3),
+        ],
         expect![[r#"
             epoch 0, 1 from 2147483646: appended at 0
             epoch 0, 3 from 2147483647: appended at 1
@@ -106,7 +129,10 @@ fn an_unknown_producer_may_begin_anywhere_and_sequences_wrap() {
 #[test]
 fn producers_are_known_again_after_restart_and_recovery_and_on_followers() {
     let dir = tempfile::tempdir().unwrap();
-    let config = LogConfig { segment_bytes: 500, ..LogConfig::default() };
+    let config = LogConfig {
+        segment_bytes: 500,
+        ..LogConfig::default()
+    };
     let mut log = open(dir.path(), config.clone());
     for i in 0..20 {
         try_append(&mut log, from_producer(9, 0, i, 1)).unwrap();
@@ -117,57 +143,108 @@ fn producers_are_known_again_after_restart_and_recovery_and_on_followers() {
     let follower_dir = tempfile::tempdir().unwrap();
     let mut follower = open(follower_dir.path(), config.clone());
     follower.append_as_follower(all, NOW).unwrap();
-    assert_eq!(try_append(&mut follower, from_producer(9, 0, 19, 1)).unwrap(), "duplicate of 19..=19");
+    assert_eq!(
+        try_append(&mut follower, from_producer(9, 0, 19, 1)).unwrap(),
+        "duplicate of 19..=19"
+    );
 
     log.flush(NOW).unwrap();
     let recovery_point = log.recovery_point();
     drop(log);
-    let snapshots = files(dir.path()).iter().filter(|f| f.0.ends_with(".snapshot")).count();
+    let snapshots = files(dir.path())
+        .iter()
+        .filter(|f| f.0.ends_with(".snapshot"))
+        .count();
     assert!(snapshots > 2);
-    let options = OpenOptions { recovery_point, ..unclean() };
+    let options = OpenOptions {
+        recovery_point,
+        ..unclean()
+    };
     let (mut log, _) = open_with(dir.path(), config.clone(), options);
-    assert_eq!(try_append(&mut log, from_producer(9, 0, 19, 1)).unwrap(), "duplicate of 19..=19");
+    assert_eq!(
+        try_append(&mut log, from_producer(9, 0, 19, 1)).unwrap(),
+        "duplicate of 19..=19"
+    );
     assert_eq!(
         try_append(&mut log, from_producer(9, 0, 21, 1)),
         Err(ErrorCode::OutOfOrderSequenceNumber)
     );
     let end = log.close(NOW).unwrap();
 
-    let options = OpenOptions { clean_shutdown: true, recovery_point: end, ..unclean() };
+    let options = OpenOptions {
+        clean_shutdown: true,
+        recovery_point: end,
+        ..unclean()
+    };
     let (mut log, _) = open_with(dir.path(), config, options);
-    assert_eq!(try_append(&mut log, from_producer(9, 0, 19, 1)).unwrap(), "duplicate of 19..=19");
-    assert_eq!(try_append(&mut log, from_producer(9, 0, 20, 1)).unwrap(), "appended at 21");
+    assert_eq!(
+        try_append(&mut log, from_producer(9, 0, 19, 1)).unwrap(),
+        "duplicate of 19..=19"
+    );
+    assert_eq!(
+        try_append(&mut log, from_producer(9, 0, 20, 1)).unwrap(),
+        "appended at 21"
+    );
     log.truncate_to(Offset(10), NOW).unwrap();
-    assert_eq!(try_append(&mut log, from_producer(9, 0, 10, 1)).unwrap(), "appended at 10");
+    assert_eq!(
+        try_append(&mut log, from_producer(9, 0, 10, 1)).unwrap(),
+        "appended at 10"
+    );
 }
 
 #[test]
 fn idle_producers_are_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let expiration = Duration::from_secs(60);
-    let config = LogConfig { producer_id_expiration_ms: expiration, ..LogConfig::default() };
+    let config = LogConfig {
+        producer_id_expiration_ms: expiration,
+        ..LogConfig::default()
+    };
     let mut log = open(dir.path(), config);
     try_append(&mut log, from_producer(9, 0, 0, 1)).unwrap();
     assert_eq!(log.remove_expired_producers(Timestamp(NOW.0 + 59_999)), 0);
     assert_eq!(log.remove_expired_producers(Timestamp(NOW.0 + 60_000)), 1);
-    assert_eq!(try_append(&mut log, from_producer(9, 0, 7, 1)).unwrap(), "appended at 1");
+    assert_eq!(
+        try_append(&mut log, from_producer(9, 0, 7, 1)).unwrap(),
+        "appended at 1"
+    );
 }
 
 fn transactional(id: i64, sequence: i32, count: i32) -> bytes::Bytes {
     let producer = Some((ProducerId(id), ProducerEpoch(0), Some(Sequence(sequence))));
-    build(BatchOptions { producer, transactional: true, ..Default::default() }, count, 10, NOW.0)
+    build(
+        BatchOptions {
+            producer,
+            transactional: true,
+            ..Default::default()
+        },
+        count,
+        10,
+        NOW.0,
+    )
 }
 
-fn end_txn(log: &mut Log, id: i64, committed: bool, coordinator_epoch: i32) -> Result<(), ErrorCode> {
+fn end_txn(
+    log: &mut Log,
+    id: i64,
+    committed: bool,
+    coordinator_epoch: i32,
+) -> Result<(), ErrorCode> {
     let producer = Some((ProducerId(id), ProducerEpoch(0), None));
-    let options =
-        BatchOptions { producer, transactional: true, control: true, ..Default::default() };
+    let options = BatchOptions {
+        producer,
+        transactional: true,
+        control: true,
+        ..Default::default()
+    };
     let mut builder = BatchBuilder::new(options);
     let (key, value) = ControlRecord::encode_end_txn(committed, coordinator_epoch);
     builder.append(Some(NOW), Some(&key), Some(&value), &[]);
     let records = builder.build().unwrap();
     let admitted = admit(records, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
-    log.append_as_leader(admitted, LeaderEpoch(0), NOW).map(|_| ()).map_err(|error| error.code())
+    log.append_as_leader(admitted, LeaderEpoch(0), NOW)
+        .map(|_| ())
+        .map_err(|error| error.code())
 }
 
 #[test]
@@ -178,12 +255,18 @@ fn transactions_hold_back_the_last_stable_offset_until_their_marker_is_replicate
     try_append(&mut log, transactional(1, 0, 3)).unwrap(); // 2..=4
     try_append(&mut log, transactional(2, 0, 2)).unwrap(); // 5..=6
     assert_eq!(log.last_stable_offset(Offset(7)), Offset(2));
-    assert_eq!(try_append(&mut log, from_producer(1, 0, 3, 1)), Err(ErrorCode::InvalidTxnState));
+    assert_eq!(
+        try_append(&mut log, from_producer(1, 0, 3, 1)),
+        Err(ErrorCode::InvalidTxnState)
+    );
     end_txn(&mut log, 1, false, 5).unwrap(); // 7
     assert_eq!(log.last_stable_offset(Offset(8)), Offset(2));
     log.on_high_watermark(Offset(8));
     assert_eq!(log.last_stable_offset(Offset(8)), Offset(5));
-    assert_eq!(end_txn(&mut log, 1, true, 4), Err(ErrorCode::TransactionCoordinatorFenced));
+    assert_eq!(
+        end_txn(&mut log, 1, true, 4),
+        Err(ErrorCode::TransactionCoordinatorFenced)
+    );
     end_txn(&mut log, 2, true, 5).unwrap(); // 8
     log.on_high_watermark(Offset(9));
     assert_eq!(log.last_stable_offset(Offset(9)), Offset(9));
@@ -192,7 +275,14 @@ fn transactions_hold_back_the_last_stable_offset_until_their_marker_is_replicate
         let aborted = log.aborted_transactions(Offset(0), Offset(9));
         let aborted: Vec<_> = aborted
             .iter()
-            .map(|txn| (txn.producer_id.0, txn.first_offset.0, txn.last_offset.0, txn.last_stable_offset.0))
+            .map(|txn| {
+                (
+                    txn.producer_id.0,
+                    txn.first_offset.0,
+                    txn.last_offset.0,
+                    txn.last_stable_offset.0,
+                )
+            })
             .collect();
         assert_eq!(aborted, [(1, 2, 7, 5)]);
         assert!(log.aborted_transactions(Offset(8), Offset(9)).is_empty());
@@ -203,7 +293,11 @@ fn transactions_hold_back_the_last_stable_offset_until_their_marker_is_replicate
     let log = open(dir.path(), LogConfig::default());
     check(&log);
     let end = log.close(NOW).unwrap();
-    let options = OpenOptions { clean_shutdown: true, recovery_point: end, ..unclean() };
+    let options = OpenOptions {
+        clean_shutdown: true,
+        recovery_point: end,
+        ..unclean()
+    };
     check(&open_with(dir.path(), LogConfig::default(), options).0);
     let dir = tempfile::tempdir().unwrap();
     let mut follower = open(dir.path(), LogConfig::default());
