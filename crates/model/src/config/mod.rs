@@ -10,7 +10,7 @@ mod definition;
 mod describe;
 mod effective;
 mod table;
-mod topic;
+pub mod topic;
 mod value;
 
 pub use broker::BrokerConfig;
