@@ -449,3 +449,101 @@ fn a_read_that_was_planned_before_a_deletion_or_truncation_ends_well() {
     assert_eq!(ranges(&old.read().unwrap().records)[0], (5, 9));
     assert!(ranges(&end.read().unwrap().records).is_empty());
 }
+
+#[test]
+fn readers_that_go_on_get_every_batch_once_through_rolls_and_flushes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), small_segments());
+    let mut positions = [Offset(0); 12];
+    let mut seen = vec![Vec::new(); positions.len()];
+    for i in 0..200 {
+        append(&mut log, batch(1 + i % 7, 20 * (i as usize % 5), NOW.0), 0);
+        for (reader, at) in positions.iter_mut().enumerate().skip(i as usize % 3) {
+            let max_bytes = 100 + 300 * reader;
+            let limits = ReadLimits {
+                max_bytes,
+                upper_bound: Offset(i64::MAX),
+                min_one: true,
+            };
+            let info = log.read(*at, limits).unwrap();
+            seen[reader].extend_from_slice(&info.records);
+            *at = info.next_offset;
+        }
+        match i % 50 {
+            20 => log.flush(NOW).unwrap(),
+            40 => assert!(log.close_idle_files() > 0),
+            _ => {}
+        }
+    }
+    let expected = read_all(&log, Offset(0));
+    for (reader, at) in positions.into_iter().enumerate() {
+        let rest = if at < log.log_end_offset() {
+            read_all(&log, at)
+        } else {
+            Vec::new()
+        };
+        assert!(
+            [&seen[reader][..], &rest[..]].concat() == expected,
+            "reader {reader}"
+        );
+    }
+}
+
+#[test]
+fn a_failed_write_takes_the_log_offline() {
+    let dir = tempfile::tempdir().unwrap();
+    // Every write to this device fails: no space left.
+    let path = dir.path().join("00000000000000000000.log");
+    std::os::unix::fs::symlink("/dev/full", path).unwrap();
+    let mut log = open(dir.path(), LogConfig::default());
+    let try_append = |log: &mut dohle_log::Log| {
+        let origin = dohle_log::AppendOrigin::Client;
+        let admitted = dohle_log::admit(batch(1, 1, NOW.0), log.config(), origin, NOW).unwrap();
+        log.append_as_leader(admitted, LeaderEpoch(0), NOW)
+            .unwrap_err()
+    };
+    let error = try_append(&mut log);
+    assert!(matches!(error, AppendError::Storage(_)), "{error}");
+    assert!(error.to_string().starts_with("append to "), "{error}");
+    assert_eq!(error.code(), dohle_model::ErrorCode::KafkaStorageError);
+    assert!(log.is_failed());
+    assert_eq!(log.log_end_offset(), Offset(0));
+    assert!(matches!(try_append(&mut log), AppendError::Offline));
+    assert!(log.close(NOW).is_err());
+}
+
+#[test]
+fn segments_roll_by_the_time_their_records_span() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig {
+        segment_ms: Duration::from_millis(100),
+        ..LogConfig::default()
+    };
+    let mut log = open(dir.path(), config);
+    for at in [0, 50, 98, 99, 150, 300] {
+        append(&mut log, batch(1, 10, NOW.0 + at), 0);
+    }
+    let bases: Vec<_> = log.segment_base_offsets().map(|base| base.0).collect();
+    assert_eq!(bases, [0, 4, 5]);
+}
+
+#[test]
+fn a_segment_rolls_when_its_indexes_are_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig {
+        index_interval_bytes: 1,
+        segment_index_bytes: 12 * 5,
+        ..LogConfig::default()
+    };
+    let mut log = open(dir.path(), config);
+    for i in 0..20 {
+        append(&mut log, batch(1, 10, NOW.0 + i), 0);
+    }
+    assert!(log.segment_base_offsets().count() > 2);
+    log.flush(NOW).unwrap();
+    assert!(
+        files(dir.path())
+            .iter()
+            .all(|file| !file.0.ends_with("index") || file.1 <= 60)
+    );
+}

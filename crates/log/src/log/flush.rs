@@ -150,6 +150,16 @@ impl Log {
         advanced
     }
 
+    /// Gives back the open files of closed segments, which reads have opened. Answers how many. For
+    /// upkeep from time to time; the next read opens what it needs.
+    pub fn close_idle_files(&mut self) -> usize {
+        let closed = self.segments.len() - 1;
+        let idle = self.segments[..closed]
+            .iter_mut()
+            .filter(|segment| segment.files.is_open());
+        idle.map(|segment| segment.close_files()).count()
+    }
+
     /// Flushes on this thread.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ impl Log {
             let at = self.floor_segment(offset);
             segments.push(Self::view(
                 &self.segments[at],
-                self.segments[at].start_for(offset),
+                self.segments[at].start_for_read(offset),
             )?);
             // Compaction may have taken a segment's last batches; then the next one goes on.
             let rest = &self.segments[at + 1..];

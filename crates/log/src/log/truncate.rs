@@ -33,7 +33,12 @@ impl Log {
             let end = log.active().truncate_to(offset, now)?;
             log.log_end_offset = end;
             log.after_truncation()?;
-            log.producer_state = log.producer_state_at(end, now)?;
+            if log.producer_state.is_empty() {
+                // Where nobody was known, nobody is now: no need to read the log again.
+                log.producer_state = ProducerState::new(end);
+            } else {
+                log.producer_state = log.producer_state_at(end, now)?;
+            }
             Ok(true)
         })
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use dohle_model::{Offset, Timestamp};
+use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
 
 use crate::checkpoint::{Sync, read_if_exists, write_atomically};
@@ -51,6 +52,33 @@ pub(crate) struct SegmentFiles {
     log: OnceLock<File>,
     /// Counts what makes a position that was looked up before worthless.
     truncations: AtomicU32,
+    hints: Mutex<Hints>,
+}
+
+/// Where recent reads ended: the next of the same reader begins there, at the tail as in the middle
+/// of the log, and needs no index.
+#[derive(Debug, Default)]
+struct Hints {
+    ends: Vec<(Offset, u32)>,
+    oldest: usize,
+}
+
+impl Hints {
+    /// Followers, and some consumers.
+    const MAX: usize = 8;
+
+    fn insert(&mut self, from: Offset, end: (Offset, u32)) {
+        // A reader that goes on gives up its old place.
+        let own = self.ends.iter().position(|(offset, _)| *offset == from);
+        match own {
+            Some(at) => self.ends[at] = end,
+            None if self.ends.len() < Self::MAX => self.ends.push(end),
+            None => {
+                self.ends[self.oldest] = end;
+                self.oldest = (self.oldest + 1) % Self::MAX;
+            }
+        }
+    }
 }
 
 impl SegmentFiles {
@@ -60,6 +88,7 @@ impl SegmentFiles {
             base_offset,
             log: OnceLock::new(),
             truncations: AtomicU32::new(0),
+            hints: Mutex::default(),
         }
     }
 
@@ -81,6 +110,14 @@ impl SegmentFiles {
 
     pub(crate) fn base_offset(&self) -> Offset {
         self.base_offset
+    }
+
+    pub(crate) fn dir(&self) -> Arc<Path> {
+        Arc::clone(&self.dir)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.log.get().is_some()
     }
 
     pub(crate) fn path(&self, suffix: &str) -> PathBuf {
@@ -128,8 +165,30 @@ impl SegmentFiles {
         self.truncations.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_len(&self, size: u64) -> Result<(), StorageError> {
+    /// Positions that were looked up before are worthless from now on.
+    pub(crate) fn mark_stale(&self) {
         self.truncations.fetch_add(1, Ordering::AcqRel);
+        self.hints.lock().ends.clear();
+    }
+
+    /// The position of the batch that begins at `offset`, if a read ended there.
+    pub(crate) fn hint(&self, offset: Offset) -> Option<u32> {
+        let hints = self.hints.lock();
+        let known = hints.ends.iter().find(|(end, _)| *end == offset);
+        known.map(|(_, position)| *position)
+    }
+
+    /// A read from `from` on ended before the batch at this offset and position; `truncations` is
+    /// from before the read.
+    pub(crate) fn remember(&self, from: Offset, end: (Offset, u32), truncations: u32) {
+        let mut hints = self.hints.lock();
+        if self.truncations() == truncations {
+            hints.insert(from, end);
+        }
+    }
+
+    pub(crate) fn set_len(&self, size: u64) -> Result<(), StorageError> {
+        self.mark_stale();
         self.log()?
             .set_len(size)
             .context("truncate", &self.path(LOG_SUFFIX))
@@ -199,7 +258,7 @@ impl SegmentFiles {
 
     /// Deletes all files at once.
     pub(crate) fn delete(&self) -> Result<(), StorageError> {
-        self.truncations.fetch_add(1, Ordering::AcqRel);
+        self.mark_stale();
         for suffix in SUFFIXES.into_iter().chain([SNAPSHOT_SUFFIX]) {
             remove_if_exists(&self.path(suffix))?;
         }

@@ -184,6 +184,15 @@ impl Segment {
     /// The indexes are in their files; memory is no longer needed.
     pub(crate) fn unload_indexes(&mut self) {
         self.indexes = Indexes::OnDisk;
+        self.close_files();
+    }
+
+    /// Gives open files back; they are opened again when they are needed. Running reads keep theirs.
+    pub(crate) fn close_files(&mut self) {
+        let fresh = SegmentFiles::new(self.files.dir(), self.base_offset);
+        let old = std::mem::replace(&mut self.files, Arc::new(fresh));
+        // Nobody will tell the old value of later truncations.
+        old.mark_stale();
     }
 
     /// Closes the segment for appending: its largest timestamp goes into the time index.
@@ -345,6 +354,13 @@ impl Segment {
             timestamp: entry.timestamp,
             offset,
         }
+    }
+
+    /// Where to read `offset`: where a read has ended before, or else [`Segment::start_for`].
+    pub(crate) fn start_for_read(&self, offset: Offset) -> Start {
+        self.files
+            .hint(offset)
+            .map_or_else(|| self.start_for(offset), Start::Exactly)
     }
 
     /// Where to begin looking for `offset`.

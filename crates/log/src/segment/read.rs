@@ -14,6 +14,8 @@ use crate::index::{self, OffsetEntry, TimeEntry};
 /// Where a search in a file begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
+    /// At this batch, which is the one that is looked for.
+    Exactly(u32),
     /// At this batch.
     At(u32),
     /// At what the index file says of an offset.
@@ -26,7 +28,7 @@ impl Start {
     /// The position of a batch at or before the one that is looked for.
     pub(crate) fn position(self, files: &SegmentFiles) -> Result<u32, StorageError> {
         match self {
-            Self::At(position) => Ok(position),
+            Self::Exactly(position) | Self::At(position) => Ok(position),
             Self::ByOffset(offset) => {
                 let relative = offset.since(files.base_offset());
                 Self::by_relative_offset(files, relative)
@@ -122,6 +124,11 @@ impl SegmentView {
         }
     }
 
+    /// At most `max` bytes from `position` on, as far as the file went.
+    fn length(&self, position: u32, max: usize) -> usize {
+        max.min(self.end.saturating_sub(position) as usize)
+    }
+
     fn is_stale(&self) -> bool {
         self.files.truncations() != self.truncations
     }
@@ -153,7 +160,21 @@ impl ReadPlan {
 
     /// `None` when the segment ends before the offset.
     fn read_segment(&self, view: &SegmentView) -> Result<Option<ReadInfo>, StorageError> {
-        let Some((position, first)) = self.find_first(view)? else {
+        let max_bytes = self.limits.max_bytes;
+        let mut bytes = Vec::new();
+        let mut found = None;
+        if let Start::Exactly(position) = view.start {
+            bytes = view
+                .files
+                .read(u64::from(position), view.length(position, max_bytes))?;
+            let first = BatchHeader::parse(&bytes).ok();
+            found = first
+                .filter(|first| first.base_offset == self.offset)
+                .map(|it| (position, it));
+        }
+        let Some((position, first)) =
+            found.map_or_else(|| self.find_first(view), |it| Ok(Some(it)))?
+        else {
             return Ok(None);
         };
         let empty = ReadInfo::empty(self.offset);
@@ -161,15 +182,16 @@ impl ReadPlan {
             return Ok(Some(empty));
         }
         let first_size = first.size as usize;
-        if first_size > self.limits.max_bytes && !self.limits.min_one {
+        if first_size > max_bytes && !self.limits.min_one {
             return Ok(Some(ReadInfo {
                 first_entry_incomplete: true,
                 ..empty
             }));
         }
-        let left = (u64::from(view.end) - position) as usize;
-        let length = self.limits.max_bytes.max(first_size).min(left);
-        let mut bytes = view.files.read(position, length)?;
+        if found.is_none() || bytes.len() < first_size {
+            let length = view.length(position, max_bytes.max(first_size));
+            bytes = view.files.read(u64::from(position), length)?;
+        }
         let (kept, next_offset) = self.whole_batches(&bytes);
         bytes.truncate(kept);
         if bytes.capacity() > 2 * kept + 4096 {
@@ -177,6 +199,10 @@ impl ReadPlan {
             bytes.shrink_to_fit();
         }
         let next_offset = next_offset.unwrap_or(self.offset);
+        if kept > 0 {
+            let end = (next_offset, position + kept as u32);
+            view.files.remember(self.offset, end, view.truncations);
+        }
         Ok(Some(ReadInfo {
             records: bytes.into(),
             next_offset,
@@ -184,10 +210,11 @@ impl ReadPlan {
         }))
     }
 
-    fn find_first(&self, view: &SegmentView) -> Result<Option<(u64, BatchHeader)>, StorageError> {
+    fn find_first(&self, view: &SegmentView) -> Result<Option<(u32, BatchHeader)>, StorageError> {
         let start = u64::from(view.start.position(&view.files)?);
         let mut scan = Scan::headers(&view.files, start, u64::from(view.end));
-        view.find(&mut scan, |header| header.last_offset() >= self.offset)
+        let found = view.find(&mut scan, |header| header.last_offset() >= self.offset)?;
+        Ok(found.map(|(position, header)| (position as u32, header)))
     }
 
     /// Bytes of the batches that are whole and below the upper bound, and the offset after them.
