@@ -1,0 +1,45 @@
+# What people and CI do with this checkout. `make` alone lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+CARGO := cargo
+# Clusters that run at once, of three nodes each.
+TEST_THREADS ?= 2
+DATA ?= ./data
+
+.PHONY: help run test test-unit test-cluster compat-deps fuzz bench lint tidy
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
+
+run: ## build, and run a cluster of three nodes until Ctrl-C, data under ./data
+	$(CARGO) build --release --locked --bin dohle
+	exec target/release/dohle dev --data $(DATA)
+
+test: test-unit test-cluster ## all tests; installs the clients that they use
+
+test-unit: ## tests of the crates, and the tidy test
+	$(CARGO) test --workspace --exclude dohle-tests --locked
+	$(CARGO) test -p dohle-tests --locked --lib --test tidy
+
+test-cluster: compat-deps ## real nodes, real clients; DOHLE_CORPUS_LINES=N for a quick run
+	$(CARGO) build --profile fast --locked --bin dohle
+	DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/fast/dohle} \
+	  $(CARGO) test -p dohle-tests --locked --test cluster -- --test-threads=$(TEST_THREADS)
+
+compat-deps: ## install or build the clients that the cluster tests use, under target/compat
+	$(CARGO) fetch --locked
+	tests/compat/install.sh
+
+fuzz: ## random input for the decoders, DURATION seconds of it (default 60) or DOHLE_FUZZ_CASES cases
+	tests/fuzz.sh
+
+bench: compat-deps ## throughput, CPU, latency and memory of three nodes; BENCH="--bytes N" and the like
+	$(CARGO) build --release --locked --bin dohle
+	DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/release/dohle} \
+	  $(CARGO) run -p dohle-tests --locked --bin dohle-bench -- $(BENCH)
+
+lint: ## formatting and clippy, warnings are errors
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+tidy: ## the test that holds the structure of the code
+	$(CARGO) test -p dohle-tests --locked --test tidy

@@ -1,0 +1,132 @@
+//! `make bench`: what three nodes on this machine do with franz-go as the client.
+//!
+//! Three nodes, replication factor 3, 6 partitions, acks=all, min.insync.replicas=2, values of
+//! 1 KiB. It starts a cluster of its own, or, with `--bootstrap HOST:PORT,… --pids PID,…`, measures
+//! one that runs already. `docs/performance.md` says how the figures are to be read.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use dohle_tests::clients::franz_go::franz_go;
+use dohle_tests::{Cluster, proc};
+
+struct Options {
+    bytes: u64,
+    paced: String,
+    other: Option<Target>,
+}
+
+/// What is measured: where clients connect, and the servers' processes.
+struct Target {
+    bootstrap: String,
+    pids: Vec<u32>,
+}
+
+fn main() -> Result<()> {
+    let options = options()?;
+    match options.other {
+        Some(ref target) => measure(target, &options),
+        None => {
+            let mut cluster = Cluster::of(3).prepare()?;
+            let started = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+            for node in cluster.nodes_mut() {
+                node.launch()?;
+            }
+            let bootstrap = cluster.bootstrap();
+            let first = franz_go("first-ack", &bootstrap)
+                .args(["--topic", "first", "--since-ms", &started.to_string()])
+                .run()?
+                .ok()?;
+            println!("start to first acknowledged record: {}", first.trim());
+            let pids = cluster
+                .nodes()
+                .iter()
+                .map(|node| node.pid())
+                .collect::<Result<_>>()?;
+            measure(&Target { bootstrap, pids }, &options)?;
+            cluster.stop()
+        }
+    }
+}
+
+fn options() -> Result<Options> {
+    let mut options = Options {
+        bytes: 2_000_000_000,
+        paced: "20s".to_owned(),
+        other: None,
+    };
+    let (mut bootstrap, mut pids) = (None, None);
+    let mut args = std::env::args().skip(1);
+    while let Some(flag) = args.next() {
+        let value = args
+            .next()
+            .with_context(|| format!("{flag} needs a value"))?;
+        match flag.as_str() {
+            "--bytes" => options.bytes = value.parse()?,
+            "--paced-for" => options.paced = value,
+            "--bootstrap" => bootstrap = Some(value),
+            "--pids" => pids = Some(value.split(',').map(str::parse).collect::<Result<_, _>>()?),
+            _ => bail!("unknown flag {flag}: --bytes N, --paced-for 20s, --bootstrap, --pids"),
+        }
+    }
+    options.other = match (bootstrap, pids) {
+        (Some(bootstrap), Some(pids)) => Some(Target { bootstrap, pids }),
+        (None, None) => None,
+        _ => bail!("--bootstrap and --pids go together"),
+    };
+    Ok(options)
+}
+
+fn measure(target: &Target, options: &Options) -> Result<()> {
+    println!("resident memory, idle: {}", resident(target)?);
+    let limit = Duration::from_secs(900);
+    let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+    let topic = format!("bench-{run}");
+    franz_go("bench", &target.bootstrap)
+        .args(["--topic", &topic, "--bytes", "100000000"])
+        .limit(limit)
+        .run()?
+        .ok()
+        .context("warm up")?;
+    let before = cpu(target)?;
+    let output = franz_go("bench", &target.bootstrap)
+        .args(["--topic", &topic, "--bytes", &options.bytes.to_string()])
+        .limit(limit)
+        .run()?
+        .ok()?;
+    let used = cpu(target)? - before;
+    println!("throughput: {}", output.trim());
+    let gigabytes = options.bytes as f64 / 1e9;
+    let each = used.as_secs_f64() / gigabytes;
+    println!(
+        "CPU of the servers: {:.1} s, {each:.2} s/GB",
+        used.as_secs_f64()
+    );
+    println!("resident memory, after that: {}", resident(target)?);
+    let before = cpu(target)?;
+    let output = franz_go("paced", &target.bootstrap)
+        .args(["--topic", &topic, "--for", &options.paced])
+        .limit(limit)
+        .run()?
+        .ok()?;
+    println!("produce latency at 5 MB/s, no linger: {}", output.trim());
+    println!(
+        "CPU of the servers meanwhile: {:.1} s",
+        (cpu(target)? - before).as_secs_f64()
+    );
+    Ok(())
+}
+
+fn resident(target: &Target) -> Result<String> {
+    let nodes = target.pids.iter().map(|pid| {
+        Ok(format!(
+            "{:.1} MB",
+            proc::resident_bytes(*pid)? as f64 / 1e6
+        ))
+    });
+    Ok(nodes.collect::<Result<Vec<_>>>()?.join(", "))
+}
+
+fn cpu(target: &Target) -> Result<Duration> {
+    target.pids.iter().map(|pid| proc::cpu_time(*pid)).sum()
+}

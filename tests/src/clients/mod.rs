@@ -1,0 +1,17 @@
+//! The clients that nobody here wrote, as programs: each module makes their command lines.
+
+pub mod franz_go;
+pub mod java;
+pub mod kafkajs;
+pub mod kcat;
+
+/// All codecs of Kafka.
+pub const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
+
+/// The digest in what a consumer printed: the line that starts with `count=`.
+pub fn digest_in(stdout: &str) -> &str {
+    stdout
+        .lines()
+        .find(|line| line.starts_with("count="))
+        .unwrap_or(stdout)
+}

@@ -1,0 +1,412 @@
+//! A cluster of real processes on this machine, and what a test asks of it.
+
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use kacrab_protocol::KafkaString;
+use kacrab_protocol::generated::{self as kafka, describe_quorum_request};
+use tempfile::TempDir;
+
+use crate::connection::KafkaConnection;
+use crate::logs;
+use crate::node::Node;
+use crate::ports::free_port;
+use crate::wait::{DEADLINE, eventually, until};
+
+/// The id of every test cluster.
+const CLUSTER_ID: &str = "ZG9obGUtdGVzdHMtMDAwMQ";
+
+/// A cluster; its processes end and its files go when it is dropped.
+///
+/// Dropping it fails the test when a node logged a warning or an error that was not allowed.
+#[derive(Debug)]
+pub struct Cluster {
+    nodes: Vec<Node>,
+    allowed: Vec<String>,
+    directory: TempDir,
+}
+
+/// A cluster that is about to be started.
+#[derive(Debug)]
+pub struct Builder {
+    count: usize,
+    properties: Vec<(String, String)>,
+    allowed: Vec<String>,
+}
+
+/// A partition as the metadata shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionState {
+    /// The leader, if there is one.
+    pub leader: Option<i32>,
+    /// Its epoch.
+    pub leader_epoch: i32,
+    /// The replicas, in their order.
+    pub replicas: Vec<i32>,
+    /// Those in sync, sorted.
+    pub isr: Vec<i32>,
+}
+
+impl Cluster {
+    /// A cluster of `count` nodes, each broker and controller.
+    pub fn of(count: usize) -> Builder {
+        Builder {
+            count,
+            properties: Vec::new(),
+            allowed: Vec::new(),
+        }
+    }
+
+    /// The node with this id; ids count from 1.
+    pub fn broker(&mut self, id: i32) -> &mut Node {
+        self.nodes
+            .iter_mut()
+            .find(|node| node.id == id)
+            .expect("no node has this id")
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// All nodes, to start or stop them.
+    pub fn nodes_mut(&mut self) -> &mut [Node] {
+        &mut self.nodes
+    }
+
+    /// The addresses of all nodes, for a client.
+    pub fn bootstrap(&self) -> String {
+        let addresses: Vec<String> = self.nodes.iter().map(|n| n.address.to_string()).collect();
+        addresses.join(",")
+    }
+
+    /// A folder for files of the test.
+    pub fn scratch(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// From now on, log lines with this text are no failure.
+    pub fn allow(&mut self, text: &str) {
+        self.allowed.push(text.to_owned());
+    }
+
+    /// A connection to any node that is up.
+    pub fn connect(&self) -> Result<KafkaConnection> {
+        let up = self
+            .nodes
+            .iter()
+            .find(|node| node.is_up())
+            .context("no node is up")?;
+        up.connect()
+    }
+
+    /// Stops all nodes in good order.
+    pub fn stop(&mut self) -> Result<()> {
+        for node in self.nodes.iter_mut().filter(|node| node.child.is_some()) {
+            node.stop()?;
+        }
+        Ok(())
+    }
+
+    /// Starts all nodes that are down, and waits until every one knows all the others.
+    pub fn start(&mut self) -> Result<()> {
+        for node in self.nodes.iter_mut().filter(|node| node.child.is_none()) {
+            node.launch()?;
+        }
+        for node in &mut self.nodes {
+            node.wait_until_ready()?;
+        }
+        self.wait_for_brokers(self.nodes.len())
+    }
+
+    /// Waits until every node that is up counts this many live brokers.
+    pub fn wait_for_brokers(&self, count: usize) -> Result<()> {
+        for node in self.nodes.iter().filter(|node| node.is_up()) {
+            let what = format!("node {} sees {count} brokers", node.id);
+            until(DEADLINE, what, || {
+                let request = kafka::MetadataRequestData::default().with_topics(Some(Vec::new()));
+                let metadata = node.connect()?.call(&request, 12)?;
+                let seen = metadata.brokers.len();
+                ensure!(seen == count, "{seen} brokers");
+                Ok(true)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Creates a topic with the given configs, and waits until every node that is up shows a leader
+    /// of each of its partitions.
+    pub fn create_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        replicas: i16,
+        configs: &[(&str, &str)],
+    ) -> Result<()> {
+        let configs = configs
+            .iter()
+            .map(|(name, value)| kafka::CreatableTopicConfig {
+                name: text(name),
+                value: Some(text(value)),
+                ..Default::default()
+            });
+        let topic = kafka::CreatableTopic {
+            name: text(name),
+            num_partitions: partitions,
+            replication_factor: replicas,
+            configs: configs.collect(),
+            ..Default::default()
+        };
+        let request = kafka::CreateTopicsRequestData {
+            topics: vec![topic],
+            timeout_ms: 30_000,
+            ..Default::default()
+        };
+        let response = self.connect()?.call(&request, 7)?;
+        let result = response.topics.first().context("no answer for the topic")?;
+        if result.error_code != 0 {
+            bail!(
+                "create {name}: error {} {:?}",
+                result.error_code,
+                result.error_message
+            );
+        }
+        for node in self.nodes.iter().filter(|node| node.is_up()) {
+            until(DEADLINE, format!("node {} knows {name}", node.id), || {
+                let seen = describe(&mut node.connect()?, name)?;
+                let led = seen.iter().all(|partition| partition.leader.is_some());
+                Ok(led && seen.len() == usize::try_from(partitions)?)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The topic's partitions, in their order, as the first node that is up shows them.
+    pub fn describe(&self, topic: &str) -> Result<Vec<PartitionState>> {
+        describe(&mut self.connect()?, topic)
+    }
+
+    /// The leader of a partition, waiting for one when there is none.
+    pub fn leader(&self, topic: &str, partition: usize) -> Result<i32> {
+        eventually(
+            DEADLINE,
+            format!("{topic}-{partition} has a leader"),
+            || {
+                let state = self.describe(topic)?;
+                Ok(state.get(partition).context("no such partition")?.leader)
+            },
+        )
+    }
+
+    /// Waits until a partition is as wanted, and returns how it is then.
+    pub fn wait_for_partition(
+        &self,
+        topic: &str,
+        partition: usize,
+        limit: Duration,
+        wanted: impl Fn(&PartitionState) -> bool,
+    ) -> Result<PartitionState> {
+        eventually(limit, format!("{topic}-{partition} is as wanted"), || {
+            let state = self.describe(topic)?;
+            let state = state.get(partition).context("no such partition")?;
+            ensure!(wanted(state), "{state:?}");
+            Ok(Some(state.clone()))
+        })
+    }
+
+    /// Waits until all replicas of all partitions of a topic are in sync.
+    pub fn wait_in_sync(&self, topic: &str) -> Result<()> {
+        until(
+            DEADLINE,
+            format!("all replicas of {topic} are in sync"),
+            || {
+                let state = self.describe(topic)?;
+                let behind = state.iter().find(|p| p.isr.len() != p.replicas.len());
+                ensure!(behind.is_none() && !state.is_empty(), "{behind:?}");
+                Ok(true)
+            },
+        )
+    }
+
+    /// The active controller.
+    pub fn controller(&self) -> Result<i32> {
+        let partition = describe_quorum_request::PartitionData::default();
+        let topic = describe_quorum_request::TopicData {
+            topic_name: text("__cluster_metadata"),
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        let request = kafka::DescribeQuorumRequestData {
+            topics: vec![topic],
+            ..Default::default()
+        };
+        eventually(DEADLINE, "there is an active controller", || {
+            let response = self.connect()?.call(&request, 2)?;
+            ensure!(response.error_code == 0, "error {}", response.error_code);
+            let topic = response.topics.first().context("no topic")?;
+            let leader = topic.partitions.first().context("no partition")?.leader_id;
+            Ok((leader > 0).then_some(leader))
+        })
+    }
+
+    /// Fails when a node logged a warning or an error that is not allowed.
+    pub fn check_logs(&self) -> Result<()> {
+        if !logs::checked() {
+            return Ok(());
+        }
+        let mut report = String::new();
+        for node in &self.nodes {
+            for line in logs::unexpected(&node.log()?, &self.allowed) {
+                writeln!(report, "node {}: {line}", node.id)?;
+            }
+        }
+        ensure!(
+            report.is_empty(),
+            "warnings and errors that no one expects:\n{report}"
+        );
+        Ok(())
+    }
+}
+
+impl Builder {
+    /// Sets a property of every node.
+    pub fn property(mut self, name: &str, value: &str) -> Self {
+        self.properties.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Log lines with this text are no failure.
+    pub fn allow(mut self, text: &str) -> Self {
+        self.allowed.push(text.to_owned());
+        self
+    }
+
+    /// Starts the cluster, and waits until all nodes know each other.
+    pub fn start(self) -> Result<Cluster> {
+        let mut cluster = self.prepare()?;
+        cluster.start()?;
+        Ok(cluster)
+    }
+
+    /// Writes the files of the cluster, and starts nothing.
+    pub fn prepare(self) -> Result<Cluster> {
+        let directory = TempDir::with_prefix("dohle-cluster-")?;
+        let ids: Vec<i32> = (1..=i32::try_from(self.count)?).collect();
+        let mut ports = Vec::new();
+        for _ in &ids {
+            ports.push((free_port()?, free_port()?));
+        }
+        let voters: Vec<String> = ids
+            .iter()
+            .zip(&ports)
+            .map(|(id, (_, controller))| format!("{id}@127.0.0.1:{controller}"))
+            .collect();
+        let mut nodes = Vec::new();
+        for (id, (broker, controller)) in ids.iter().zip(&ports) {
+            let home = directory.path().join(format!("node{id}"));
+            std::fs::create_dir(&home)?;
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *broker));
+            let mut node = Node::new(*id, address, &home);
+            node.environment
+                .push(("CLUSTER_ID".to_owned(), CLUSTER_ID.to_owned()));
+            node.create_log()?;
+            std::fs::write(
+                &node.properties,
+                self.file(&node, *controller, &voters.join(",")),
+            )?;
+            nodes.push(node);
+        }
+        Ok(Cluster {
+            nodes,
+            allowed: self.allowed,
+            directory,
+        })
+    }
+
+    fn file(&self, node: &Node, controller: u16, voters: &str) -> String {
+        let address = node.address;
+        let replicas = self.count.min(3);
+        let mut file = format!(
+            "process.roles=broker,controller\n\
+             node.id={}\n\
+             controller.quorum.voters={voters}\n\
+             listeners=PLAINTEXT://{address},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://{address}\n\
+             controller.listener.names=CONTROLLER\n\
+             inter.broker.listener.name=PLAINTEXT\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             log.dirs={}\n\
+             offsets.topic.replication.factor={replicas}\n",
+            node.id,
+            node.data.display(),
+        );
+        for (name, value) in &self.properties {
+            file.push_str(&format!("{name}={value}\n"));
+        }
+        file
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            if let Some(mut child) = node.child.take() {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+        // The test runner shows this when the test fails, and only then.
+        for node in &self.nodes {
+            eprintln!("--- node {} ends its log with:", node.id);
+            eprintln!("{}", logs::tail(&node.log, 25));
+        }
+        let checked = self.check_logs();
+        if let (false, Err(error)) = (std::thread::panicking(), checked) {
+            panic!("{error}");
+        }
+    }
+}
+
+/// A topic's partitions as one node shows them; an error when it doesn't know the topic.
+pub fn describe(connection: &mut KafkaConnection, topic: &str) -> Result<Vec<PartitionState>> {
+    let wanted = kafka::MetadataRequestTopic {
+        name: Some(text(topic)),
+        ..Default::default()
+    };
+    let request = kafka::MetadataRequestData::default()
+        .with_topics(Some(vec![wanted]))
+        .with_allow_auto_topic_creation(false);
+    let response = connection.call(&request, 12)?;
+    let found = response
+        .topics
+        .into_iter()
+        .next()
+        .context("no answer for the topic")?;
+    ensure!(
+        found.error_code == 0,
+        "metadata of {topic}: error {}",
+        found.error_code
+    );
+    let mut partitions = found.partitions;
+    partitions.sort_by_key(|partition| partition.partition_index);
+    let state = partitions.into_iter().map(|partition| {
+        let mut isr = partition.isr_nodes;
+        isr.sort_unstable();
+        PartitionState {
+            leader: (partition.leader_id >= 0).then_some(partition.leader_id),
+            leader_epoch: partition.leader_epoch,
+            replicas: partition.replica_nodes,
+            isr,
+        }
+    });
+    Ok(state.collect())
+}
+
+/// A string of the protocol.
+pub fn text(value: &str) -> KafkaString {
+    KafkaString::from(value.to_owned())
+}

@@ -1,0 +1,71 @@
+//! Reading the log of a node: warnings and errors that nobody expected fail a test.
+
+use std::path::Path;
+
+/// Lines of a log that a test must not have: WARN and ERROR lines, and panics, unless one of the
+/// `allowed` texts is in them.
+pub fn unexpected(log: &str, allowed: &[String]) -> Vec<String> {
+    log.lines()
+        .map(plain)
+        .filter(|line| is_complaint(line))
+        .filter(|line| !allowed.iter().any(|text| line.contains(text.as_str())))
+        .collect()
+}
+
+/// The last `count` lines of a log file, or why it can't be read.
+pub fn tail(path: &Path, count: usize) -> String {
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(count)..].join("\n")
+        }
+        Err(error) => format!("({}: {error})", path.display()),
+    }
+}
+
+/// Whether the checks are on: `DOHLE_LOG_CHECK=off` is for programs that log otherwise.
+pub fn checked() -> bool {
+    std::env::var("DOHLE_LOG_CHECK").as_deref() != Ok("off")
+}
+
+fn is_complaint(line: &str) -> bool {
+    // A timestamp and perhaps a thread come before the level.
+    let level = line
+        .split_whitespace()
+        .take(4)
+        .any(|word| word == "WARN" || word == "ERROR");
+    level || line.contains("panicked at")
+}
+
+/// The line without the escape sequences that colour it.
+fn plain(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        if character == '\u{1b}' {
+            for escaped in characters.by_ref() {
+                if escaped.is_ascii_alphabetic() {
+                    break;
+                }
+            }
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unexpected;
+
+    #[test]
+    fn an_unlisted_warning_is_found_and_a_listed_one_is_not() {
+        let log = "2026-01-01T00:00:00Z  INFO dohle: nothing to WARN of\n\
+                   2026-01-01T00:00:00Z \u{1b}[33m WARN\u{1b}[0m dohle: leader is gone\n\
+                   2026-01-01T00:00:00Z ERROR dohle: disk is full\n";
+        let found = unexpected(log, &["leader is gone".to_owned()]);
+        assert_eq!(found, ["2026-01-01T00:00:00Z ERROR dohle: disk is full"]);
+    }
+}

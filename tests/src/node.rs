@@ -1,0 +1,216 @@
+//! One node: a process, its properties file, its data and its log.
+
+use std::fs::{File, OpenOptions};
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::connection::KafkaConnection;
+use crate::logs;
+use crate::wait::{DEADLINE, until};
+
+/// How long a node may take to stop when asked to.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// A node of a cluster; it may run or not.
+#[derive(Debug)]
+pub struct Node {
+    /// `node.id`.
+    pub id: i32,
+    /// Where clients reach it.
+    pub address: SocketAddr,
+    /// Its one `log.dirs` entry.
+    pub data: PathBuf,
+    pub(crate) properties: PathBuf,
+    pub(crate) log: PathBuf,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) child: Option<Child>,
+    paused: bool,
+}
+
+/// The program under test: `DOHLE_BIN`, or the newest `dohle` in `target/`.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("DOHLE_BIN") {
+        return Ok(path.into());
+    }
+    let built = |path: &Path| -> Option<SystemTime> { path.metadata().ok()?.modified().ok() };
+    ["debug", "fast", "release"]
+        .map(|profile| crate::root().join("target").join(profile).join("dohle"))
+        .into_iter()
+        .filter_map(|path| built(&path).map(|time| (time, path)))
+        .max()
+        .map(|(_, path)| path)
+        .context("no dohle in target/: build it, or say where it is with DOHLE_BIN")
+}
+
+/// Sends a signal to a process.
+pub fn signal(pid: u32, signal: Signal) -> Result<()> {
+    let pid = Pid::from_raw(i32::try_from(pid)?).context("pid 0")?;
+    kill_process(pid, signal).with_context(|| format!("send {signal:?} to {pid:?}"))
+}
+
+impl Node {
+    pub(crate) fn new(id: i32, address: SocketAddr, directory: &Path) -> Self {
+        Self {
+            id,
+            address,
+            data: directory.join("data"),
+            properties: directory.join("server.properties"),
+            log: directory.join("node.log"),
+            environment: Vec::new(),
+            child: None,
+            paused: false,
+        }
+    }
+
+    /// Starts the process; it may not be ready yet when this returns.
+    pub fn launch(&mut self) -> Result<()> {
+        ensure!(self.child.is_none(), "node {} runs already", self.id);
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.log)?;
+        let mut command = Command::new(binary()?);
+        command.arg("server").arg(&self.properties);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        clear_environment(&mut command);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let child = command
+            .spawn()
+            .with_context(|| format!("start {command:?}"))?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Starts the process and waits until it answers clients.
+    pub fn start(&mut self) -> Result<()> {
+        self.launch()?;
+        self.wait_until_ready()
+    }
+
+    /// Waits until the node answers clients; an error when its process ends first.
+    pub fn wait_until_ready(&mut self) -> Result<()> {
+        let address = self.address;
+        let id = self.id;
+        let log = self.log.clone();
+        let child = self
+            .child
+            .as_mut()
+            .with_context(|| format!("node {id} does not run"))?;
+        let mut ended = None;
+        until(DEADLINE, format!("node {id} answers"), || {
+            ended = child.try_wait()?;
+            Ok(ended.is_some() || KafkaConnection::open(address)?.api_versions().is_ok())
+        })
+        .with_context(|| format!("its log ends:\n{}", logs::tail(&log, 20)))?;
+        if let Some(status) = ended {
+            bail!(
+                "node {id} ended with {status}; its log ends:\n{}",
+                logs::tail(&log, 40)
+            );
+        }
+        Ok(())
+    }
+
+    /// SIGKILL: the process is gone when this returns.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut child = self.running()?;
+        child.kill()?;
+        child.wait()?;
+        self.paused = false;
+        Ok(())
+    }
+
+    /// SIGTERM, and waits until the process has ended; an error unless it ended well.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut child = self.running()?;
+        signal(child.id(), Signal::TERM)?;
+        let asked = until(STOP_LIMIT, format!("node {} stops", self.id), || {
+            Ok(child.try_wait()?.is_some())
+        });
+        if asked.is_err() {
+            child.kill()?;
+        }
+        let status = child.wait()?;
+        asked?;
+        // A JVM ends with 143 after SIGTERM.
+        let well = status.success() || status.code() == Some(143) || status.signal() == Some(15);
+        ensure!(well, "node {} ended with {status}", self.id);
+        Ok(())
+    }
+
+    /// SIGSTOP: the process keeps its sockets and does nothing.
+    pub fn pause(&mut self) -> Result<()> {
+        self.paused = true;
+        signal(self.pid()?, Signal::STOP)
+    }
+
+    /// SIGCONT, after [`Node::pause`].
+    pub fn resume(&mut self) -> Result<()> {
+        self.paused = false;
+        signal(self.pid()?, Signal::CONT)
+    }
+
+    /// Whether its process runs and is not paused.
+    pub fn is_up(&self) -> bool {
+        self.child.is_some() && !self.paused
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> Result<u32> {
+        let child = self
+            .child
+            .as_ref()
+            .with_context(|| format!("node {} is down", self.id))?;
+        Ok(child.id())
+    }
+
+    /// A connection to it.
+    pub fn connect(&self) -> Result<KafkaConnection> {
+        KafkaConnection::open(self.address)
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&std::fs::read(&self.log)?).into_owned())
+    }
+
+    pub(crate) fn create_log(&self) -> Result<()> {
+        File::create(&self.log).context("create the log")?;
+        Ok(())
+    }
+
+    fn running(&mut self) -> Result<Child> {
+        self.child
+            .take()
+            .with_context(|| format!("node {} does not run", self.id))
+    }
+}
+
+/// Takes away the variables that would configure a node.
+pub fn clear_environment(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("KAFKA_") || text == "CLUSTER_ID" {
+            command.env_remove(&name);
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // SIGKILL ends a paused process too.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Free TCP ports for the nodes of a cluster.
+//!
+//! Ports that the system hands out itself (by binding port 0) are also used for the near ends of
+//! outgoing connections: while a node is down, its port could be taken so. Ports are therefore
+//! taken from below that range, each checked by binding it once.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result};
+
+/// The next port to try, counted from the start of the range.
+static NEXT: AtomicU32 = AtomicU32::new(u32::MAX);
+
+/// Returns a port that nothing listens on, and that no other call in this process returns.
+///
+/// The range is 20000 to 31999, or what `DOHLE_TEST_PORTS=FIRST-LAST` says.
+pub fn free_port() -> Result<u16> {
+    let range = range()?;
+    let length = u32::from(range.end - range.start);
+    // Several test programs may run at once: each starts at a place of its own.
+    let start = std::process::id().wrapping_mul(97) % length;
+    let _ = NEXT.compare_exchange(u32::MAX, start, Ordering::Relaxed, Ordering::Relaxed);
+    for _ in 0..length {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed) % length;
+        let port = range.start + u16::try_from(step)?;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no free port in {range:?}")
+}
+
+fn range() -> Result<Range<u16>> {
+    let Ok(given) = std::env::var("DOHLE_TEST_PORTS") else {
+        return Ok(20_000..32_000);
+    };
+    let parsed = given.split_once('-').and_then(|(first, last)| {
+        Some(first.parse::<u16>().ok()?..last.parse::<u16>().ok()?.checked_add(1)?)
+    });
+    parsed.with_context(|| format!("DOHLE_TEST_PORTS={given}: expected FIRST-LAST"))
+}

@@ -1,0 +1,252 @@
+//! Running other programs with a deadline, their output captured.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::wait::until;
+
+/// A program to run.
+#[derive(Debug)]
+pub struct Program {
+    command: Command,
+    input: Vec<u8>,
+    limit: Duration,
+}
+
+/// What a program printed, and how it ended.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The command line.
+    pub command: String,
+    /// The exit code; -1 after a signal.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct Running {
+    command: String,
+    child: Child,
+    deadline: Instant,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+impl Program {
+    /// A program of this name, on the PATH or as a path.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        let command = Command::new(program);
+        Self {
+            command,
+            input: Vec::new(),
+            limit: Duration::from_secs(120),
+        }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Takes an environment variable away.
+    pub fn without_env(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// What the program reads from its standard input.
+    pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
+        self.input = input.into();
+        self
+    }
+
+    /// How long the program may run: it is killed then, and the run is an error.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> Result<Running> {
+        let command = format!("{:?}", self.command);
+        let mut child = self
+            .command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("start {command}; `make compat-deps` brings the clients"))?;
+        let mut stdin = child.stdin.take().context("no stdin")?;
+        let input = self.input;
+        // A program that does not read its input to the end is no error.
+        std::thread::spawn(move || stdin.write_all(&input).ok());
+        let (sender, lines) = channel();
+        let stdout = BufReader::new(child.stdout.take().context("no stdout")?);
+        std::thread::spawn(move || {
+            for line in stdout.split(b'\n').map_while(|line| line.ok()) {
+                if sender
+                    .send(String::from_utf8_lossy(&line).into_owned())
+                    .is_err()
+                {
+                    break;
+                }
+            }
+        });
+        let mut stderr = child.stderr.take().context("no stderr")?;
+        let stderr = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = stderr.read_to_end(&mut bytes);
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        let deadline = Instant::now() + self.limit;
+        Ok(Running {
+            command,
+            child,
+            deadline,
+            lines,
+            seen: Vec::new(),
+            stderr: Some(stderr),
+        })
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Result<Output> {
+        self.start()?.finish()
+    }
+}
+
+impl Running {
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until the program prints a line that `wanted` accepts, and returns it.
+    ///
+    /// An error when the program closes its output or its time is up first.
+    pub fn wait_for_line(&mut self, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        loop {
+            match self.next_line()? {
+                Some(line) if wanted(&line) => return Ok(line),
+                Some(_) => {}
+                None => bail!(
+                    "{} ended without the line; it printed {:?}",
+                    self.command,
+                    self.seen
+                ),
+            }
+        }
+    }
+
+    fn next_line(&mut self) -> Result<Option<String>> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        match self.lines.recv_timeout(left) {
+            Ok(line) => {
+                self.seen.push(line.clone());
+                Ok(Some(line))
+            }
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                let stderr = self.stderr.take().map(|thread| thread.join());
+                bail!("{} ran too long; stderr: {stderr:?}", self.command)
+            }
+        }
+    }
+
+    /// Waits until the program ends.
+    pub fn finish(mut self) -> Result<Output> {
+        while self.next_line()?.is_some() {}
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let child = &mut self.child;
+        until(left, format!("{} ends", self.command), || {
+            Ok(child.try_wait()?.is_some())
+        })?;
+        let status = self.child.wait()?;
+        let stderr = self
+            .stderr
+            .take()
+            .map(|thread| thread.join().unwrap_or_default());
+        let mut stdout = self.seen.join("\n");
+        if !self.seen.is_empty() {
+            stdout.push('\n');
+        }
+        Ok(Output {
+            command: std::mem::take(&mut self.command),
+            code: status.code().unwrap_or(-1),
+            stdout,
+            stderr: stderr.unwrap_or_default(),
+        })
+    }
+
+    /// Asks the program to end, as Ctrl-C does.
+    pub fn interrupt(&self) -> Result<()> {
+        crate::node::signal(self.child.id(), rustix::process::Signal::INT)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Output {
+    /// Checks that it ended well, and with nothing on standard error.
+    pub fn clean(self) -> Result<String> {
+        let stderr = self.stderr.trim();
+        ensure!(
+            self.code == 0 && stderr.is_empty(),
+            "not a clean run: {self}"
+        );
+        Ok(self.stdout)
+    }
+
+    /// Checks that it ended well, whatever it said on standard error.
+    pub fn ok(self) -> Result<String> {
+        ensure!(self.code == 0, "failed: {self}");
+        Ok(self.stdout)
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            command,
+            code,
+            stdout,
+            stderr,
+        } = self;
+        write!(
+            f,
+            "{command}\nexit code {code}\nstdout:\n{stdout}\nstderr:\n{stderr}"
+        )
+    }
+}

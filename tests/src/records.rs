@@ -1,0 +1,174 @@
+//! Record batches made by hand, and single produce and fetch requests.
+
+use anyhow::{Context, Result, ensure};
+use bytes::{Bytes, BytesMut};
+use kacrab_protocol::generated::{self as kafka, fetch_request};
+use kacrab_protocol::record::{Record, RecordBatch, decode_batches};
+
+use crate::cluster::text;
+use crate::connection::KafkaConnection;
+
+/// The version of Produce that is used: the last but one that names topics rather than giving ids.
+pub const PRODUCE_VERSION: i16 = 11;
+/// The version of Fetch that is used: the last that names topics.
+pub const FETCH_VERSION: i16 = 12;
+
+/// How a partition answered a produce request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Produced {
+    /// Kafka's error code, 0 when there is none.
+    pub error_code: i16,
+    /// The offset of the first record.
+    pub base_offset: i64,
+    /// What was wrong, in words.
+    pub error_message: Option<String>,
+}
+
+/// An uncompressed batch with these values, of no producer id.
+pub fn batch(values: &[&[u8]]) -> Result<BytesMut> {
+    let record = |(index, value): (usize, &&[u8])| -> Result<Record> {
+        Ok(Record {
+            attributes: 0,
+            timestamp_delta: 0,
+            offset_delta: i32::try_from(index)?,
+            key: None,
+            value: Some(Bytes::copy_from_slice(value)),
+            headers: Vec::new(),
+        })
+    };
+    let records: Vec<Record> = values
+        .iter()
+        .enumerate()
+        .map(record)
+        .collect::<Result<_>>()?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let now = i64::try_from(now.as_millis())?;
+    let batch = RecordBatch {
+        base_offset: 0,
+        partition_leader_epoch: -1,
+        magic: 2,
+        attributes: 0,
+        last_offset_delta: i32::try_from(records.len())? - 1,
+        first_timestamp: now,
+        max_timestamp: now,
+        producer_id: -1,
+        producer_epoch: -1,
+        base_sequence: -1,
+        records,
+    };
+    let mut bytes = BytesMut::new();
+    batch.encode(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A produce request for one partition.
+pub fn produce_request(
+    topic: &str,
+    partition: i32,
+    acks: i16,
+    records: Bytes,
+) -> kafka::ProduceRequestData {
+    let partition = kafka::PartitionProduceData {
+        index: partition,
+        records: Some(records),
+        ..Default::default()
+    };
+    let topic = kafka::TopicProduceData {
+        name: text(topic),
+        partition_data: vec![partition],
+        ..Default::default()
+    };
+    kafka::ProduceRequestData {
+        acks,
+        timeout_ms: 10_000,
+        topic_data: vec![topic],
+        ..Default::default()
+    }
+}
+
+/// Produces one batch, with acks=1 or acks=-1 (all).
+pub fn produce(
+    connection: &mut KafkaConnection,
+    topic: &str,
+    partition: i32,
+    acks: i16,
+    records: Bytes,
+) -> Result<Produced> {
+    let request = produce_request(topic, partition, acks, records);
+    let response = connection.call(&request, PRODUCE_VERSION)?;
+    let topic = response
+        .responses
+        .first()
+        .context("no topic in the answer")?;
+    let partition = topic
+        .partition_responses
+        .first()
+        .context("no partition in the answer")?;
+    Ok(Produced {
+        error_code: partition.error_code,
+        base_offset: partition.base_offset,
+        error_message: partition
+            .error_message
+            .as_ref()
+            .map(|text| text.as_str().to_owned()),
+    })
+}
+
+/// Fetches the values of a partition from an offset on; the high watermark comes with them.
+pub fn fetch(
+    connection: &mut KafkaConnection,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> Result<(Vec<Bytes>, i64)> {
+    let partition = fetch_request::FetchPartition {
+        partition,
+        current_leader_epoch: -1,
+        fetch_offset: offset,
+        partition_max_bytes: 1 << 20,
+        ..Default::default()
+    };
+    let topic = fetch_request::FetchTopic {
+        topic: text(topic),
+        partitions: vec![partition],
+        ..Default::default()
+    };
+    let request = kafka::FetchRequestData {
+        replica_id: -1,
+        max_wait_ms: 0,
+        min_bytes: 0,
+        max_bytes: 16 << 20,
+        session_epoch: -1,
+        topics: vec![topic],
+        ..Default::default()
+    };
+    let response = connection.call(&request, FETCH_VERSION)?;
+    ensure!(
+        response.error_code == 0,
+        "fetch: error {}",
+        response.error_code
+    );
+    let topic = response
+        .responses
+        .first()
+        .context("no topic in the answer")?;
+    let partition = topic
+        .partitions
+        .first()
+        .context("no partition in the answer")?;
+    ensure!(
+        partition.error_code == 0,
+        "fetch: error {}",
+        partition.error_code
+    );
+    let mut values = Vec::new();
+    for batch in decode_batches(&mut partition.records.clone().unwrap_or_default())? {
+        let first = batch.base_offset;
+        for record in batch.records {
+            if first + i64::from(record.offset_delta) >= offset {
+                values.push(record.value.unwrap_or_default());
+            }
+        }
+    }
+    Ok((values, partition.high_watermark))
+}

@@ -1,0 +1,46 @@
+//! Waiting for something that can be observed, until a deadline.
+
+use std::fmt::Display;
+use std::thread::park_timeout;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// How long most things may take: generous, since two cores may be shared with a build.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The pause between two observations.
+const PACE: Duration = Duration::from_millis(20);
+
+/// Observes until `observe` returns a value, and returns it.
+///
+/// An error counts as "not yet"; the last one is told when `limit` has passed.
+pub fn eventually<T>(
+    limit: Duration,
+    what: impl Display,
+    mut observe: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let last = match observe() {
+            Ok(Some(value)) => return Ok(value),
+            Ok(None) => "not yet so".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        if Instant::now() > deadline {
+            // Said at once, since a node's warnings may then fail the test in another way.
+            eprintln!("{what}: not within {limit:?}; last seen: {last}");
+            bail!("{what}: not within {limit:?}; last seen: {last}");
+        }
+        park_timeout(PACE);
+    }
+}
+
+/// Like [`eventually`], for a fact: waits until `holds` says true.
+pub fn until(
+    limit: Duration,
+    what: impl Display,
+    mut holds: impl FnMut() -> Result<bool>,
+) -> Result<()> {
+    eventually(limit, what, || Ok(holds()?.then_some(())))
+}

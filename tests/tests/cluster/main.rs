@@ -1,0 +1,11 @@
+//! The cluster tests: real nodes, real clients. One program, since linking each costs time.
+
+mod bad_input;
+mod corpus;
+mod corpus_with_kill;
+mod faults;
+mod franz_go;
+mod java_tools;
+mod kafkajs;
+mod kcat;
+mod quickstart;

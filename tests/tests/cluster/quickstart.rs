@@ -1,0 +1,123 @@
+//! The first things that a newcomer does: `dohle dev`, and a single node without a file.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use dohle_tests::clients::kcat::kcat;
+use dohle_tests::node::{binary, clear_environment};
+use dohle_tests::ports::free_port;
+use dohle_tests::program::{Program, Running};
+use dohle_tests::wait::DEADLINE;
+use dohle_tests::{KafkaConnection, until};
+
+fn produce_and_consume(bootstrap: &str, sent: &str) -> Result<String> {
+    kcat(bootstrap, &["-P", "-t", "quickstart"])
+        .input(sent)
+        .run()?
+        .ok()?;
+    kcat(
+        bootstrap,
+        &["-C", "-t", "quickstart", "-o", "beginning", "-e", "-q"],
+    )
+    .run()?
+    .clean()
+}
+
+fn wait_until_ready(port: u16) -> Result<()> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    until(DEADLINE, format!("{address} answers"), || {
+        Ok(KafkaConnection::open(address)?.api_versions().is_ok())
+    })
+}
+
+/// `dohle dev` on ports that are free.
+fn dev(data: &Path, ports: &[u16]) -> Result<Running> {
+    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+    clean(Program::new(binary()?).arg("dev").arg("--data").arg(data))
+        .args(["--ports", &ports.join(",")])
+        .start()
+}
+
+/// Without the variables of this process that would configure a node.
+fn clean(program: Program) -> Program {
+    let mut without = Command::new("none");
+    clear_environment(&mut without);
+    let names: Vec<_> = without
+        .get_envs()
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    names
+        .iter()
+        .fold(program, |program, name| program.without_env(name))
+}
+
+#[test]
+fn dohle_dev_runs_three_nodes_stops_at_ctrl_c_and_finds_its_data_again() -> Result<()> {
+    if std::env::var("DOHLE_ONLY_SERVER").is_ok() {
+        println!("the program under test has `server` only");
+        return Ok(());
+    }
+    let data = tempfile::tempdir()?;
+    let ports = [free_port()?, free_port()?, free_port()?];
+    let bootstrap = format!("127.0.0.1:{}", ports[0]);
+    let cluster = dev(data.path(), &ports)?;
+    for port in ports {
+        wait_until_ready(port)?;
+    }
+    let listing = kcat(&bootstrap, &["-L"]).run()?.clean()?;
+    assert!(listing.contains(" 3 brokers:"), "{listing}");
+    assert_eq!(produce_and_consume(&bootstrap, "first\n")?, "first\n");
+    cluster.interrupt()?;
+    let printed = cluster.finish()?.ok()?;
+    for port in ports {
+        assert!(
+            printed.contains(&port.to_string()),
+            "no {port} in what it printed:\n{printed}"
+        );
+    }
+
+    let cluster = dev(data.path(), &ports)?;
+    wait_until_ready(ports[0])?;
+    assert_eq!(
+        produce_and_consume(&bootstrap, "second\n")?,
+        "first\nsecond\n"
+    );
+    cluster.interrupt()?;
+    cluster.finish()?.ok()?;
+    Ok(())
+}
+
+#[test]
+fn a_single_node_needs_no_file() -> Result<()> {
+    if std::env::var("DOHLE_ONLY_SERVER").is_ok() {
+        println!("the program under test needs a file");
+        return Ok(());
+    }
+    let data = tempfile::tempdir()?;
+    let (port, controller) = (free_port()?, free_port()?);
+    let listeners =
+        format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}");
+    let overrides = [
+        listeners,
+        format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}"),
+        format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
+        format!("log.dirs={}", data.path().to_str().context("path")?),
+    ];
+    let node = clean(Program::new(binary()?).arg("server"))
+        .args(
+            overrides
+                .iter()
+                .flat_map(|property| ["--override", property.as_str()]),
+        )
+        .start()?;
+    wait_until_ready(port)?;
+    assert_eq!(
+        produce_and_consume(&format!("127.0.0.1:{port}"), "alone\n")?,
+        "alone\n"
+    );
+    node.interrupt()?;
+    node.finish()?.ok()?;
+    Ok(())
+}
