@@ -2,6 +2,7 @@
 //! conversions to and from the types of `dohle-model`.
 
 pub mod convert;
+pub mod replication_transport;
 
 /// Generated from `proto/dohle/v1`.
 #[allow(missing_docs, clippy::all, reason = "generated code")]

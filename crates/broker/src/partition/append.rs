@@ -1,0 +1,239 @@
+//! Produce: appending as leader, and waiting until what was appended is committed.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use dohle_log::{AdmitError, LeaderAppend, validate};
+use dohle_model::{LeaderEpoch, Offset, Timestamp};
+use tokio::sync::oneshot;
+
+use super::Partition;
+use super::errors::{AppendError, CommitError, RecordError, RoleError};
+use super::state::{Role, State, Wakes};
+use super::types::{Acks, AppendOrigin, Appended};
+
+impl Partition {
+    /// Appends a batch as leader. With [`Acks::All`] `min.insync.replicas` is asked for first, and
+    /// the caller goes on to [`Partition::wait_committed`] with `leader_epoch` and `end()` of the
+    /// result. Blocks for a write to the page cache, and for the checksum of `records`.
+    ///
+    /// `now` is the wall clock, for timestamps.
+    ///
+    /// # Errors
+    /// When this broker does not lead, too few replicas are in sync, or the records are refused.
+    /// Nothing was appended then.
+    pub fn append(
+        &self,
+        records: Bytes,
+        acks: Acks,
+        origin: AppendOrigin,
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        // What is expensive is done before the lock is taken.
+        let config = {
+            let mut state = self.state.lock();
+            let (_, leader) = state.leading()?;
+            if acks == Acks::All {
+                admit(leader)?;
+            }
+            std::sync::Arc::clone(&state.config)
+        };
+        let origin = match origin {
+            AppendOrigin::Client => validate::AppendOrigin::Client,
+            AppendOrigin::Coordinator => validate::AppendOrigin::Coordinator,
+        };
+        let admitted = validate::admit(records, &config.log, origin, now).map_err(rejected)?;
+        self.with(|state, wakes| self.append_admitted(state, wakes, admitted, acks, now))
+    }
+
+    fn append_admitted(
+        &self,
+        state: &mut State,
+        wakes: &mut Wakes,
+        admitted: validate::Admitted,
+        acks: Acks,
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        let monotonic = self.shared.now();
+        let (log, leader) = state.leading()?;
+        if acks == Acks::All {
+            admit(leader)?;
+        }
+        let leader_epoch = leader.epoch();
+        let outcome = log.append_as_leader(admitted, leader_epoch, now);
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => return Err(self.append_failed(state, error, wakes)),
+        };
+        let log_start_offset = log.log_start_offset();
+        let info = match outcome {
+            LeaderAppend::Appended(info) => info,
+            LeaderAppend::Duplicate(batch) => {
+                return Ok(Appended {
+                    base_offset: batch.first_offset(),
+                    last_offset: batch.last_offset,
+                    log_append_time: None,
+                    log_start_offset,
+                    leader_epoch,
+                    duplicate: true,
+                });
+            }
+        };
+        let log_end = log.log_end_offset();
+        let flush = info.rolled || log.should_flush(now);
+        let timed_flush = log.config().flush_ms.is_some();
+        let effects = leader.on_append(log_end, monotonic);
+        if !state.feeds.is_empty() {
+            state.tail.push(info.first_offset, log_end, info.records);
+        }
+        state.apply(effects, &self.shared, wakes);
+        self.note_lag(state);
+        if flush {
+            self.shared.flushes.add(self.id);
+        }
+        if timed_flush {
+            self.shared.timed_flushes.add(self.id);
+        }
+        Ok(Appended {
+            base_offset: info.first_offset,
+            last_offset: info.last_offset,
+            log_append_time: info.log_append_time,
+            log_start_offset,
+            leader_epoch,
+            duplicate: false,
+        })
+    }
+
+    fn append_failed(
+        &self,
+        state: &mut State,
+        error: dohle_log::AppendError,
+        wakes: &mut Wakes,
+    ) -> AppendError {
+        match error {
+            dohle_log::AppendError::Storage(error) => {
+                state.storage_failed(&error, &self.shared, wakes).into()
+            }
+            error => AppendError::Rejected {
+                code: error.code(),
+                message: error.to_string(),
+                records: Vec::new(),
+            },
+        }
+    }
+
+    /// Completes when all records below `end` are committed, and enough replicas hold them. Fails as
+    /// soon as the partition's leader epoch is not `leader_epoch` any more or the partition goes.
+    /// Registered by the call, not by the first poll; may be dropped at any point.
+    pub fn wait_committed(
+        &self,
+        leader_epoch: LeaderEpoch,
+        end: Offset,
+    ) -> impl Future<Output = Result<(), CommitError>> + Send + 'static + use<> {
+        let registered = self.register_commit(leader_epoch, end);
+        async move {
+            match registered {
+                Ok(receiver) => receiver.await.unwrap_or_else(|_| gone()),
+                Err(result) => result,
+            }
+        }
+    }
+
+    fn register_commit(
+        &self,
+        leader_epoch: LeaderEpoch,
+        end: Offset,
+    ) -> Result<oneshot::Receiver<Result<(), CommitError>>, Result<(), CommitError>> {
+        let mut state = self.state.lock();
+        let (_, leader) = state.leading().map_err(|error| Err(error.into()))?;
+        if leader.epoch() != leader_epoch {
+            // It was elected again in between: what was appended may have been lost on the way.
+            return Err(Err(RoleError::NotLeader {
+                leader: Some(self.shared.node),
+            }
+            .into()));
+        }
+        if state.high_watermark >= end {
+            return Err(state.acknowledge());
+        }
+        Ok(state.commits.push(end))
+    }
+
+    /// Completes with the low watermark (the smallest log start of all live replicas) once it has
+    /// reached `offset`; fails when this broker stops to lead. The caller adds the deadline.
+    pub fn wait_low_watermark(
+        &self,
+        offset: Offset,
+    ) -> impl Future<Output = Result<Offset, CommitError>> + Send + 'static + use<> {
+        let registered = {
+            let mut state = self.state.lock();
+            match state.leading() {
+                Ok((log, leader)) => {
+                    let low = leader.low_watermark(log.log_start_offset());
+                    if low >= offset {
+                        Err(Ok(low))
+                    } else {
+                        Ok(state.low_watermarks.push(offset))
+                    }
+                }
+                Err(error) => Err(Err(CommitError::Role(error))),
+            }
+        };
+        async move {
+            match registered {
+                Ok(receiver) => receiver.await.unwrap_or_else(|_| gone()),
+                Err(result) => result,
+            }
+        }
+    }
+
+    /// Time passed: ISR members that lag are proposed to go.
+    pub(crate) fn on_tick(&self) {
+        self.lag_noted
+            .store(false, std::sync::atomic::Ordering::Release);
+        let now = self.shared.now();
+        self.with(|state, wakes| {
+            let Ok((_, leader)) = state.leading() else {
+                return;
+            };
+            let effects = leader.on_tick(now, |id, epoch| self.shared.is_eligible(id, epoch));
+            state.apply(effects, &self.shared, wakes);
+            self.note_lag(state);
+        });
+    }
+
+    /// Its ISR as the controller has committed it; empty on a follower.
+    #[must_use]
+    pub fn isr(&self) -> Vec<dohle_model::NodeId> {
+        match &self.state.lock().role {
+            Role::Leader(leader) => leader.isr().committed().to_vec(),
+            Role::Follower(_) => Vec::new(),
+        }
+    }
+}
+
+/// The partition was dropped with the wait registered.
+fn gone<T>() -> Result<T, CommitError> {
+    Err(RoleError::NotLeader { leader: None }.into())
+}
+
+fn admit(leader: &crate::replica::Leader) -> Result<(), AppendError> {
+    leader
+        .admit()
+        .map_err(|lack| AppendError::NotEnoughReplicas {
+            isr: lack.isr,
+            min: lack.min,
+        })
+}
+
+fn rejected(error: AdmitError) -> AppendError {
+    let record = |error: &dohle_log::RecordError| RecordError {
+        index: u32::try_from(error.batch_index).unwrap_or(0),
+        message: error.message.clone(),
+    };
+    AppendError::Rejected {
+        code: error.code(),
+        message: error.to_string(),
+        records: error.record_errors().iter().map(record).collect(),
+    }
+}

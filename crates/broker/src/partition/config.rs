@@ -1,0 +1,76 @@
+//! A topic's configuration as partitions use it.
+
+use std::sync::Arc;
+
+use dohle_log::{CleanupPolicy, CompressionType, LogConfig, TargetCompression, TimestampType};
+use dohle_model::config as topic;
+
+/// What a partition takes from its topic's configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartitionConfig {
+    /// The log's part.
+    pub log: Arc<LogConfig>,
+    /// `min.insync.replicas`, at least 1.
+    pub min_insync_replicas: usize,
+}
+
+impl Default for PartitionConfig {
+    fn default() -> Self {
+        Self {
+            log: Arc::new(LogConfig::default()),
+            min_insync_replicas: 1,
+        }
+    }
+}
+
+impl From<&topic::TopicConfig> for PartitionConfig {
+    fn from(config: &topic::TopicConfig) -> Self {
+        let log = LogConfig {
+            segment_bytes: config.segment_bytes,
+            segment_ms: config.segment,
+            segment_jitter_ms: config.segment_jitter,
+            index_interval_bytes: config.index_interval_bytes,
+            segment_index_bytes: config.segment_index_bytes,
+            retention_bytes: config.retention_bytes,
+            retention_ms: config.retention,
+            max_message_bytes: config.max_message_bytes,
+            message_timestamp_type: match config.message_timestamp_type {
+                topic::TimestampType::CreateTime => TimestampType::CreateTime,
+                topic::TimestampType::LogAppendTime => TimestampType::LogAppendTime,
+            },
+            message_timestamp_before_max_ms: config.message_timestamp_before_max,
+            message_timestamp_after_max_ms: config.message_timestamp_after_max,
+            compression_type: compression(config.compression_type),
+            compression_gzip_level: config.compression_gzip_level,
+            compression_zstd_level: Some(config.compression_zstd_level),
+            flush_messages: config.flush_messages,
+            flush_ms: config.flush,
+            file_delete_delay_ms: config.file_delete_delay,
+            cleanup_policy: CleanupPolicy {
+                delete: config.cleanup_policy.delete,
+                compact: config.cleanup_policy.compact,
+            },
+            delete_retention_ms: config.delete_retention,
+            min_compaction_lag_ms: config.min_compaction_lag,
+            max_compaction_lag_ms: config.max_compaction_lag,
+            min_cleanable_dirty_ratio: config.min_cleanable_dirty_ratio,
+            ..LogConfig::default()
+        };
+        Self {
+            log: Arc::new(log),
+            min_insync_replicas: config.min_insync_replicas,
+        }
+    }
+}
+
+fn compression(target: topic::CompressionTarget) -> TargetCompression {
+    use topic::CompressionTarget as Target;
+    match target {
+        Target::Producer => TargetCompression::Producer,
+        Target::Uncompressed => TargetCompression::Codec(CompressionType::None),
+        Target::Gzip => TargetCompression::Codec(CompressionType::Gzip),
+        Target::Snappy => TargetCompression::Codec(CompressionType::Snappy),
+        Target::Lz4 => TargetCompression::Codec(CompressionType::Lz4),
+        Target::Zstd => TargetCompression::Codec(CompressionType::Zstd),
+    }
+}

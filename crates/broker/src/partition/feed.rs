@@ -1,0 +1,273 @@
+//! The leader's side of replication: what each follower's stream is sent, and what it acks.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dohle_log::ReadLimits;
+use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, Offset};
+
+use super::Partition;
+use super::errors::RoleError;
+use super::state::{State, Wakes};
+use super::types::{EpochEnd, Positions};
+use super::watch::{Watch, WatchOn, Watcher};
+
+/// One follower's subscription to a leader, in one leader epoch.
+#[derive(Debug)]
+pub(super) struct Feed {
+    id: u64,
+    follower: NodeId,
+    /// The next offset to send.
+    sent: Offset,
+    watch: Arc<Watch>,
+}
+
+impl Feed {
+    /// Tells the stream that the feed is no more.
+    pub(super) fn end(self, wakes: &mut Wakes) {
+        if self.watch.queue() {
+            wakes.watchers.push(Arc::clone(self.watch.watcher()));
+        }
+    }
+}
+
+/// What a follower's stream asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FeedRequest {
+    pub(crate) follower: NodeId,
+    pub(crate) broker_epoch: BrokerEpoch,
+    pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) fetch_offset: Offset,
+    pub(crate) last_fetched_epoch: Option<LeaderEpoch>,
+    pub(crate) log_start_offset: Offset,
+}
+
+/// The answer to a subscription.
+#[derive(Debug)]
+pub(crate) enum FeedStart {
+    /// The follower will be sent what it lacks.
+    Started(FeedHandle),
+    /// It must truncate first.
+    Diverging { end: EpochEnd, positions: Positions },
+    /// Its log ends before this one begins: it must start anew there.
+    OutOfRange { positions: Positions },
+}
+
+/// A feed, as the stream holds it. Dropping it does not end the feed; see [`Partition::end_feed`].
+#[derive(Debug)]
+pub(crate) struct FeedHandle {
+    pub(crate) id: u64,
+    pub(crate) watch: Arc<Watch>,
+}
+
+/// What a feed has to send.
+#[derive(Debug)]
+pub(crate) struct FeedPart {
+    pub(crate) positions: Positions,
+    pub(crate) records: Vec<Bytes>,
+    /// Whether there is more to send at once.
+    pub(crate) more: bool,
+}
+
+impl Partition {
+    /// Begins a feed for a follower; an older feed of the same follower ends.
+    pub(crate) fn start_feed(
+        &self,
+        request: &FeedRequest,
+        watcher: &Arc<Watcher>,
+        token: u32,
+    ) -> Result<FeedStart, RoleError> {
+        let now = self.shared.now();
+        self.with(|state, wakes| {
+            state.check_epoch(Some(request.leader_epoch))?;
+            let positions = state.positions();
+            let (log, leader) = state.leading()?;
+            if !leader.is_follower(request.follower) {
+                // Newer metadata than the follower's says that it is no replica.
+                return Err(RoleError::NotLeader {
+                    leader: Some(self.shared.node),
+                });
+            }
+            if request.fetch_offset < log.log_start_offset() {
+                return Ok(FeedStart::OutOfRange { positions });
+            }
+            if let Some(end) = diverging(log, request) {
+                return Ok(FeedStart::Diverging { end, positions });
+            }
+            let effects = leader.on_subscribe(
+                request.follower,
+                request.broker_epoch,
+                request.fetch_offset,
+                request.log_start_offset,
+                now,
+                |id, epoch| self.shared.is_eligible(id, epoch),
+            );
+            state.drop_feed(wakes, |feed| feed.follower == request.follower);
+            let watch = Watch::new(watcher, token, WatchOn::Any);
+            let id = self.shared.next_feed();
+            state.feeds.push(Feed {
+                id,
+                follower: request.follower,
+                sent: request.fetch_offset,
+                watch: Arc::clone(&watch),
+            });
+            self.watches.lock().add(&watch);
+            state.apply(effects, &self.shared, wakes);
+            state.complete_low_watermarks(wakes);
+            self.note_lag(state);
+            Ok(FeedStart::Started(FeedHandle { id, watch }))
+        })
+    }
+
+    /// Takes what is to be sent next, about `max_bytes` of it but at least one batch if there is any.
+    /// `None` when the feed has ended. Reads outside the lock where the tail does not have it.
+    pub(crate) fn read_feed(
+        &self,
+        feed: u64,
+        max_bytes: usize,
+    ) -> Result<Option<FeedPart>, RoleError> {
+        let mut records = Vec::new();
+        let (plan, positions) = {
+            let mut state = self.state.lock();
+            let positions = state.positions();
+            let end = positions.log_end_offset;
+            let Some(at) = state.feeds.iter().position(|it| it.id == feed) else {
+                return Ok(None);
+            };
+            let from = state.feeds[at].sent;
+            if from >= end || max_bytes == 0 {
+                return Ok(Some(FeedPart {
+                    positions,
+                    records,
+                    more: from < end,
+                }));
+            }
+            if let Some(next) = state.tail.read(from, max_bytes, &mut records) {
+                state.feeds[at].sent = next;
+                state.release_tail();
+                return Ok(Some(FeedPart {
+                    positions,
+                    records,
+                    more: next < end,
+                }));
+            }
+            let limits = ReadLimits {
+                max_bytes,
+                upper_bound: Offset(i64::MAX),
+                min_one: true,
+            };
+            (state.log()?.plan_read(from, limits), positions)
+        };
+        let read = match plan {
+            Ok(plan) => plan.read(),
+            // Retention overtook the follower: it has to subscribe again.
+            Err(dohle_log::ReadError::OffsetOutOfRange { .. }) => {
+                self.end_feed(feed);
+                return Ok(None);
+            }
+            Err(dohle_log::ReadError::Storage(error)) => Err(error),
+        };
+        let read = read.map_err(|error| self.fail_storage(&error))?;
+        let mut state = self.state.lock();
+        // The leader epoch may have changed while the read ran; its bytes are then not to be sent.
+        let Some(at) = state.feeds.iter().position(|it| it.id == feed) else {
+            return Ok(None);
+        };
+        state.feeds[at].sent = read.next_offset;
+        state.release_tail();
+        if !read.records.is_empty() {
+            records.push(read.records);
+        }
+        let more = read.next_offset < positions.log_end_offset;
+        Ok(Some(FeedPart {
+            positions,
+            records,
+            more,
+        }))
+    }
+
+    /// A follower has everything below `end`.
+    pub(crate) fn on_follower_ack(
+        &self,
+        feed: u64,
+        leader_epoch: LeaderEpoch,
+        end: Offset,
+        log_start_offset: Offset,
+    ) {
+        let now = self.shared.now();
+        self.with(|state, wakes| {
+            let Some(found) = state.feeds.iter().find(|it| it.id == feed) else {
+                return;
+            };
+            let (follower, sent) = (found.follower, found.sent);
+            // Never trust an ack for what was not sent.
+            let end = end.min(sent);
+            let Ok((_, leader)) = state.leading() else {
+                return;
+            };
+            if leader.epoch() != leader_epoch {
+                return;
+            }
+            let effects = leader.on_ack(follower, end, log_start_offset, now, |id, epoch| {
+                self.shared.is_eligible(id, epoch)
+            });
+            state.apply(effects, &self.shared, wakes);
+            state.complete_low_watermarks(wakes);
+        });
+    }
+
+    /// Ends a feed: its stream broke, or the follower unsubscribed.
+    pub(crate) fn end_feed(&self, feed: u64) {
+        let now = self.shared.now();
+        self.with(|state, wakes| {
+            let Some(found) = state.feeds.iter().find(|it| it.id == feed) else {
+                return;
+            };
+            let follower = found.follower;
+            state.drop_feed(wakes, |it| it.id == feed);
+            if let Ok((_, leader)) = state.leading() {
+                let effects = leader.on_disconnect(follower, now);
+                state.apply(effects, &self.shared, wakes);
+                state.complete_low_watermarks(wakes);
+            }
+            self.note_lag(state);
+        });
+    }
+}
+
+impl State {
+    fn drop_feed(&mut self, wakes: &mut Wakes, gone: impl Fn(&Feed) -> bool) {
+        if let Some(at) = self.feeds.iter().position(gone) {
+            self.feeds.swap_remove(at).end(wakes);
+            self.release_tail();
+        }
+    }
+
+    /// Forgets the batches that all followers were sent.
+    pub(super) fn release_tail(&mut self) {
+        match self.feeds.iter().map(|feed| feed.sent).min() {
+            Some(sent) => self.tail.release(sent),
+            None => self.tail.clear(),
+        }
+    }
+}
+
+/// Where the follower's log parts from this one, if it does (KIP-595).
+fn diverging(log: &dohle_log::Log, request: &FeedRequest) -> Option<EpochEnd> {
+    let end = log.log_end_offset();
+    let past_end = || EpochEnd {
+        epoch: log.latest_epoch(),
+        end_offset: Some(end),
+    };
+    let Some(last) = request.last_fetched_epoch else {
+        return (request.fetch_offset > end).then(past_end);
+    };
+    let Some(found) = log.leader_epochs().end_offset_for(last, end) else {
+        // The follower has records of an epoch that this log does not know.
+        return Some(past_end());
+    };
+    (found.epoch < last || found.end_offset < request.fetch_offset).then_some(EpochEnd {
+        epoch: Some(found.epoch),
+        end_offset: Some(found.end_offset),
+    })
+}

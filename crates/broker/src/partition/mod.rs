@@ -1,0 +1,204 @@
+//! One partition on this broker: its log and its replica core behind one short lock.
+//!
+//! Invariant: nothing durable (fsync, deletion, snapshot) and no await happens under the lock; wakers
+//! are called after it is released. Positions are published after every change, before anyone is
+//! woken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dohle_log::{Log, StorageError};
+use dohle_model::{
+    DirectoryId, LeaderEpoch, NodeId, Offset, TopicIdPartition, TopicName, TopicPartition,
+};
+use parking_lot::{Mutex, RwLock};
+
+mod append;
+mod config;
+mod errors;
+mod feed;
+mod follow;
+mod offsets;
+mod read;
+mod role;
+pub(crate) mod shared;
+mod state;
+mod tail;
+mod types;
+mod upkeep;
+mod waits;
+mod watch;
+
+pub use config::PartitionConfig;
+pub use errors::{AppendError, CommitError, ReadError, RecordError, RoleError};
+pub(crate) use feed::{FeedRequest, FeedStart};
+pub(crate) use follow::{LeaderPart, PartOutcome};
+pub use shared::ImageSource;
+pub use types::{
+    AbortedTransaction, Acks, AppendOrigin, Appended, EpochEnd, FetchParams, FetchRead,
+    FollowerState, Isolation, ListedOffset, OffsetSpec, Positions, ProducerInfo,
+};
+pub(crate) use upkeep::Deleted;
+pub use watch::{Watch, WatchOn, Watcher};
+
+use crate::replica::Follower;
+use shared::Shared;
+use state::{LogState, Published, Role, State, Wakes, Watches};
+
+/// A partition that this broker hosts a replica of.
+#[derive(Debug)]
+pub struct Partition {
+    id: TopicIdPartition,
+    name: TopicPartition,
+    shared: Arc<Shared>,
+    state: Mutex<State>,
+    published: RwLock<Published>,
+    watches: Mutex<Watches>,
+    /// Whether it is on the list of partitions with lagging followers.
+    lag_noted: AtomicBool,
+}
+
+impl Partition {
+    /// A replica that knows no leader yet. `log` may be why it could not be opened.
+    pub(crate) fn new(
+        id: TopicIdPartition,
+        name: TopicPartition,
+        log: Result<Log, String>,
+        dir: DirectoryId,
+        high_watermark: Offset,
+        config: Arc<PartitionConfig>,
+        shared: Arc<Shared>,
+    ) -> Arc<Self> {
+        let log = match log {
+            Ok(log) => LogState::Online(Box::new(log)),
+            Err(reason) => LogState::Offline(reason),
+        };
+        let mut state = State {
+            id,
+            log,
+            dir,
+            role: Role::Follower(Follower::new(LeaderEpoch::ZERO, None)),
+            partition_epoch: None,
+            high_watermark: Offset::ZERO,
+            config,
+            commits: Default::default(),
+            low_watermarks: Default::default(),
+            feeds: Vec::new(),
+            tail: Default::default(),
+        };
+        if let Ok(log) = state.log() {
+            let high_watermark = high_watermark.max(log.log_start_offset());
+            let high_watermark = high_watermark.min(log.log_end_offset());
+            state.raise_high_watermark(high_watermark);
+        }
+        let published = RwLock::new(state.published(shared.node));
+        let watches = Mutex::default();
+        let lag_noted = AtomicBool::new(false);
+        let state = Mutex::new(state);
+        Arc::new(Self {
+            id,
+            name,
+            shared,
+            state,
+            published,
+            watches,
+            lag_noted,
+        })
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn id(&self) -> TopicIdPartition {
+        self.id
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &TopicPartition {
+        &self.name
+    }
+
+    /// Its topic's name.
+    #[must_use]
+    pub fn topic(&self) -> &TopicName {
+        &self.name.topic
+    }
+
+    /// The epoch of the leader that it follows, or is.
+    #[must_use]
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.positions().leader_epoch
+    }
+
+    /// Whether this broker leads it (and its log is online).
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.published.read().is_leader
+    }
+
+    /// The leader as this broker knows it; `None` while there is none.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        self.published.read().leader
+    }
+
+    /// Where the partition is. A short read lock; never waits for an append.
+    #[must_use]
+    pub fn positions(&self) -> Positions {
+        self.published.read().positions
+    }
+
+    /// Ties the partition to `watcher`: every move from now on queues `token`. Register first, read
+    /// then, so that no move is missed. Dropping the [`Watch`] ends it.
+    #[must_use]
+    pub fn watch(&self, watcher: &Arc<Watcher>, token: u32, on: WatchOn) -> Arc<Watch> {
+        let watch = Watch::new(watcher, token, on);
+        self.watches.lock().add(&watch);
+        watch
+    }
+
+    /// Changes the state, publishes, and wakes whoever waits for what changed.
+    fn with<R>(&self, change: impl FnOnce(&mut State, &mut Wakes) -> R) -> R {
+        let mut wakes = Wakes::default();
+        let result = {
+            let mut state = self.state.lock();
+            let result = change(&mut state, &mut wakes);
+            self.publish(&state, &mut wakes);
+            result
+        };
+        wakes.fire();
+        result
+    }
+
+    fn publish(&self, state: &State, wakes: &mut Wakes) {
+        let new = state.published(self.shared.node);
+        let old = std::mem::replace(&mut *self.published.write(), new);
+        if old.positions == new.positions && old.is_leader == new.is_leader {
+            return;
+        }
+        let end = |published: &Published| Positions {
+            log_end_offset: Offset::ZERO,
+            ..published.positions
+        };
+        let committed = end(&old) != end(&new) || old.is_leader != new.is_leader;
+        if committed {
+            self.shared.moved.store(true, Ordering::Relaxed);
+        }
+        self.watches.lock().moved(committed, wakes);
+    }
+
+    /// A file operation outside the lock failed.
+    fn fail_storage(&self, error: &StorageError) -> RoleError {
+        self.with(|state, wakes| state.storage_failed(error, &self.shared, wakes))
+    }
+
+    /// Puts the partition on the list of those to be ticked, if its followers ask for it.
+    fn note_lag(&self, state: &State) {
+        let Role::Leader(leader) = &state.role else {
+            return;
+        };
+        if leader.needs_tick() && !self.lag_noted.swap(true, Ordering::AcqRel) {
+            self.shared.lagging.add(self.id);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Questions about offsets, and DeleteRecords.
+
+use dohle_model::{LeaderEpoch, Offset};
+
+use super::Partition;
+use super::errors::{ReadError, RoleError};
+use super::read::bound;
+use super::state::Role;
+use super::types::{
+    EpochEnd, FollowerState, Isolation, ListedOffset, OffsetSpec, Positions, ProducerInfo,
+};
+
+impl Partition {
+    /// Finds an offset; `None` when no record is that late. `isolation` bounds what
+    /// [`OffsetSpec::Latest`] and searches by time see. May read from disk.
+    ///
+    /// # Errors
+    /// When this broker does not lead, or does not know yet what is committed.
+    pub fn list_offset(
+        &self,
+        spec: OffsetSpec,
+        current_leader_epoch: Option<LeaderEpoch>,
+        isolation: Isolation,
+    ) -> Result<Option<ListedOffset>, ReadError> {
+        let (positions, plan) = {
+            let mut state = self.state.lock();
+            let positions = state.positions();
+            state.log()?;
+            state.check_epoch(current_leader_epoch)?;
+            let (log, leader) = state.leading()?;
+            // Until what this leader found in its log is committed, the end may seem to go back.
+            let end = bound(&positions, isolation);
+            let settled = positions.high_watermark >= leader.epoch_start();
+            let at = |offset: Offset| ListedOffset {
+                offset,
+                timestamp: None,
+                leader_epoch: log.leader_epochs().epoch_for_offset(offset),
+            };
+            match spec {
+                OffsetSpec::Earliest | OffsetSpec::EarliestLocal => {
+                    return Ok(Some(at(positions.log_start_offset)));
+                }
+                OffsetSpec::LatestTiered => return Ok(None),
+                OffsetSpec::Latest if settled => {
+                    let leader_epoch = Some(positions.leader_epoch);
+                    return Ok(Some(ListedOffset {
+                        offset: end,
+                        timestamp: None,
+                        leader_epoch,
+                    }));
+                }
+                OffsetSpec::Latest => return Err(ReadError::OffsetNotAvailable),
+                OffsetSpec::MaxTimestamp => (positions, log.offset_of_max_timestamp().map(Ok)),
+                OffsetSpec::ByTime(time) => {
+                    (positions, log.plan_offset_for_timestamp(time).map(Err))
+                }
+            }
+        };
+        let found = plan
+            .and_then(|plan| match plan {
+                Ok(found) => Ok(found),
+                Err(plan) => plan.find(),
+            })
+            .map_err(|error| ReadError::from(self.fail_storage(&error)))?;
+        let Some(found) = found else { return Ok(None) };
+        if found.offset >= bound(&positions, isolation) {
+            let max = spec == OffsetSpec::MaxTimestamp;
+            return if max || self.is_settled() {
+                Ok(None)
+            } else {
+                Err(ReadError::OffsetNotAvailable)
+            };
+        }
+        Ok(Some(ListedOffset {
+            offset: found.offset,
+            timestamp: Some(found.timestamp),
+            leader_epoch: self.epoch_at(found.offset),
+        }))
+    }
+
+    fn is_settled(&self) -> bool {
+        match &self.state.lock().role {
+            Role::Leader(leader) => leader.high_watermark() >= leader.epoch_start(),
+            Role::Follower(_) => false,
+        }
+    }
+
+    fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.state
+            .lock()
+            .log()
+            .ok()?
+            .leader_epochs()
+            .epoch_for_offset(offset)
+    }
+
+    /// Where `epoch` ends in this leader's log (`OffsetForLeaderEpoch`).
+    ///
+    /// # Errors
+    /// When this broker does not lead.
+    pub fn epoch_end(
+        &self,
+        current_leader_epoch: Option<LeaderEpoch>,
+        epoch: LeaderEpoch,
+    ) -> Result<EpochEnd, ReadError> {
+        let mut state = self.state.lock();
+        state.check_epoch(current_leader_epoch)?;
+        let (log, _) = state.leading()?;
+        let found = log
+            .leader_epochs()
+            .end_offset_for(epoch, log.log_end_offset());
+        Ok(EpochEnd {
+            epoch: found.map(|end| end.epoch),
+            end_offset: found.map(|end| end.end_offset),
+        })
+    }
+
+    /// Moves the log's start forward to `before` (`None`: to the high watermark). Returns the offset
+    /// that [`Partition::wait_low_watermark`] is to wait for.
+    ///
+    /// # Errors
+    /// When this broker does not lead, or `before` is above the high watermark.
+    pub fn delete_records(&self, before: Option<Offset>) -> Result<Offset, ReadError> {
+        self.with(|state, wakes| {
+            let positions = state.positions();
+            let (log, _) = state.leading()?;
+            let before = before.unwrap_or(positions.high_watermark);
+            if before > positions.high_watermark {
+                return Err(ReadError::OffsetOutOfRange {
+                    offset: before,
+                    positions,
+                });
+            }
+            log.maybe_advance_log_start_offset(before);
+            state.complete_low_watermarks(wakes);
+            Ok(before)
+        })
+    }
+
+    /// The idempotent producers it knows.
+    ///
+    /// # Errors
+    /// When this broker does not lead.
+    pub fn producers(&self) -> Result<Vec<ProducerInfo>, ReadError> {
+        let mut state = self.state.lock();
+        let (log, _) = state.leading()?;
+        let producers = log.producer_state().producers();
+        let info = producers.filter_map(|(producer_id, entry)| {
+            Some(ProducerInfo {
+                producer_id,
+                producer_epoch: entry.epoch?,
+                last_sequence: entry.batches.back().map(|batch| batch.last_sequence),
+                last_timestamp: entry.last_timestamp,
+                current_txn_start_offset: entry.current_txn_first_offset,
+                coordinator_epoch: entry.coordinator_epoch,
+            })
+        });
+        Ok(info.collect())
+    }
+
+    /// The followers as this leader knows them; empty on a follower.
+    #[must_use]
+    pub fn followers(&self) -> Vec<FollowerState> {
+        let state = self.state.lock();
+        let Role::Leader(leader) = &state.role else {
+            return Vec::new();
+        };
+        let follower =
+            |(id, progress): &(dohle_model::NodeId, crate::replica::Progress)| FollowerState {
+                id: *id,
+                log_end_offset: progress.acked,
+                log_start_offset: progress.log_start,
+                in_sync: leader.isr().committed().contains(id),
+            };
+        leader.followers().iter().map(follower).collect()
+    }
+
+    /// Bytes of its log and how many records it is behind the high watermark.
+    #[must_use]
+    pub fn size_and_lag(&self) -> (u64, i64) {
+        let state = self.state.lock();
+        let positions: Positions = state.positions();
+        let size = state.log().map_or(0, dohle_log::Log::size);
+        (
+            size,
+            positions
+                .high_watermark
+                .since(positions.log_end_offset)
+                .max(0),
+        )
+    }
+
+    /// Whether the log is offline, and why.
+    #[must_use]
+    pub fn offline(&self) -> Option<RoleError> {
+        self.state.lock().log().err()
+    }
+}

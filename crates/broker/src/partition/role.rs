@@ -1,0 +1,186 @@
+//! What the controller decides: becoming leader or follower, and answers about the ISR.
+
+use std::sync::Arc;
+
+use dohle_model::DirectoryId;
+use dohle_model::partition::PartitionRegistration;
+
+use super::Partition;
+use super::config::PartitionConfig;
+use super::errors::RoleError;
+use super::state::{Role, State, Wakes};
+use crate::replica::{
+    AlterFailure, Follower, IsrProposal, Leader, LeaderConfig, LeaderRegistration,
+};
+
+impl Partition {
+    /// The registration makes this broker leader, or changes the ISR or replicas of its leadership.
+    pub(crate) fn become_leader(
+        &self,
+        registration: &PartitionRegistration,
+        lag_max: std::time::Duration,
+    ) {
+        let now = self.shared.now();
+        let registered = LeaderRegistration {
+            leader_epoch: registration.leader_epoch,
+            partition_epoch: registration.partition_epoch,
+            replicas: registration.replicas.clone(),
+            isr: registration.isr.clone(),
+        };
+        self.with(|state, wakes| {
+            if state.is_older(registration) {
+                return;
+            }
+            state.partition_epoch = Some(registration.partition_epoch);
+            if let Role::Leader(leader) = &mut state.role
+                && leader.epoch() == registration.leader_epoch
+            {
+                let effects = leader.on_registration(&registered, now);
+                state.apply(effects, &self.shared, wakes);
+                self.note_lag(state);
+                return;
+            }
+            let node = self.shared.node;
+            state.end_leadership(&RoleError::NotLeader { leader: Some(node) }, wakes);
+            let high_watermark = state.high_watermark;
+            let config = LeaderConfig {
+                min_insync_replicas: state.config.min_insync_replicas,
+                lag_max,
+            };
+            let log_end = match state.log_mut() {
+                Ok(log) => {
+                    log.assign_epoch_start(registration.leader_epoch);
+                    log.log_end_offset()
+                }
+                // The role is kept for the day the registration moves; nothing can be served.
+                Err(_) => high_watermark,
+            };
+            let (leader, effects) =
+                Leader::new(node, config, &registered, log_end, high_watermark, now);
+            state.role = Role::Leader(leader);
+            tracing::info!(
+                partition = %self.name,
+                leader_epoch = %registration.leader_epoch,
+                isr = ?registration.isr,
+                log_end_offset = %log_end,
+                %high_watermark,
+                "leading"
+            );
+            state.apply(effects, &self.shared, wakes);
+            self.note_lag(state);
+        });
+    }
+
+    /// The registration makes this broker a follower. Answers whether its leader or epoch is new.
+    pub(crate) fn become_follower(&self, registration: &PartitionRegistration) -> bool {
+        self.with(|state, wakes| {
+            if state.is_older(registration) {
+                return false;
+            }
+            state.partition_epoch = Some(registration.partition_epoch);
+            let leader = registration.leader;
+            if let Role::Follower(follower) = &state.role
+                && follower.epoch() == registration.leader_epoch
+                && follower.leader() == leader
+            {
+                return false;
+            }
+            state.end_leadership(&RoleError::NotLeader { leader }, wakes);
+            state.role = Role::Follower(Follower::new(registration.leader_epoch, leader));
+            tracing::info!(
+                partition = %self.name,
+                leader_epoch = %registration.leader_epoch,
+                leader = ?leader.map(|id| id.0),
+                "following"
+            );
+            true
+        })
+    }
+
+    /// The controller accepted a proposal, or answered with a newer registration.
+    pub(crate) fn on_isr_altered(&self, registration: &PartitionRegistration) {
+        if registration.leader == Some(self.shared.node)
+            && self.leader_epoch() == registration.leader_epoch
+        {
+            self.become_leader(registration, std::time::Duration::ZERO);
+        }
+    }
+
+    /// The controller refused a proposal.
+    pub(crate) fn on_isr_refused(&self, proposal: &IsrProposal, failure: AlterFailure) {
+        let now = self.shared.now();
+        self.with(|state, wakes| {
+            let Ok((_, leader)) = state.leading() else {
+                return;
+            };
+            let effects = leader.on_alter_partition_failure(proposal, failure, now);
+            state.apply(effects, &self.shared, wakes);
+            self.note_lag(state);
+        });
+    }
+
+    /// Whether a proposal still waits for its answer.
+    pub(crate) fn is_proposed(&self, proposal: &IsrProposal) -> bool {
+        match &self.state.lock().role {
+            Role::Leader(leader) => leader.is_proposed(proposal),
+            Role::Follower(_) => false,
+        }
+    }
+
+    /// The topic's configuration changed.
+    pub(crate) fn set_config(&self, config: Arc<PartitionConfig>, lag_max: std::time::Duration) {
+        let now = self.shared.now();
+        self.with(|state, wakes| {
+            if let Ok(log) = state.log_mut() {
+                log.set_config(Arc::clone(&config.log));
+            }
+            let min_insync_replicas = config.min_insync_replicas;
+            state.config = config;
+            if let Role::Leader(leader) = &mut state.role {
+                let effects = leader.on_config(
+                    LeaderConfig {
+                        min_insync_replicas,
+                        lag_max,
+                    },
+                    now,
+                );
+                state.apply(effects, &self.shared, wakes);
+            }
+        });
+    }
+
+    /// The log directory that holds it.
+    #[must_use]
+    pub fn directory(&self) -> DirectoryId {
+        self.state.lock().dir
+    }
+
+    /// Its directory failed.
+    pub(crate) fn take_offline(&self, reason: &str) {
+        self.with(|state, wakes| {
+            if state.log().is_ok() {
+                state.go_offline(reason.to_owned(), wakes);
+            }
+        });
+    }
+}
+
+impl State {
+    /// Whether the registration is older than what was applied: an answer that a newer one overtook.
+    fn is_older(&self, registration: &PartitionRegistration) -> bool {
+        self.partition_epoch
+            .is_some_and(|known| registration.partition_epoch < known)
+    }
+
+    /// Ends the replica's life here; answers its log, to be closed or deleted.
+    pub(super) fn retire(&mut self, wakes: &mut Wakes) -> Option<Box<dohle_log::Log>> {
+        let reason = "the replica was removed from this broker".to_owned();
+        let gone = super::state::LogState::Offline(reason);
+        let log = std::mem::replace(&mut self.log, gone);
+        self.end_leadership(&RoleError::NotLeader { leader: None }, wakes);
+        match log {
+            super::state::LogState::Online(log) => Some(log),
+            super::state::LogState::Offline(_) => None,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What all partitions of one broker share: who it is, its clock, and the lists of partitions that
+//! someone has to look after. Bounded by the number of partitions: each is on a list at most once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use dohle_model::image::MetadataImage;
+use dohle_model::{BrokerEpoch, DirectoryId, NodeId, TopicIdPartition};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+use crate::replica::IsrProposal;
+
+/// Gives the newest metadata image.
+pub type ImageSource = Arc<dyn Fn() -> Arc<MetadataImage> + Send + Sync>;
+
+/// A set of partitions with work to do, and a bell for whoever does it.
+#[derive(Debug, Default)]
+pub(crate) struct WorkSet {
+    ids: Mutex<BTreeSet<TopicIdPartition>>,
+    bell: Notify,
+}
+
+impl WorkSet {
+    /// Adds a partition and rings.
+    pub(crate) fn add(&self, id: TopicIdPartition) {
+        let mut ids = self.ids.lock();
+        let first = ids.is_empty();
+        ids.insert(id);
+        drop(ids);
+        if first {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Takes all.
+    pub(crate) fn take(&self) -> BTreeSet<TopicIdPartition> {
+        std::mem::take(&mut *self.ids.lock())
+    }
+
+    /// Completes when there is something to take.
+    pub(crate) async fn ready(&self) {
+        while self.ids.lock().is_empty() {
+            self.bell.notified().await;
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct Shared {
+    pub(crate) node: NodeId,
+    pub(crate) image: ImageSource,
+    started: Instant,
+    next_feed: AtomicU64,
+    /// Leaders with followers that lag or may join: to be ticked.
+    pub(crate) lagging: WorkSet,
+    /// Logs that should be flushed soon.
+    pub(crate) flushes: WorkSet,
+    /// Logs with `flush.ms` that were appended to: to be flushed once it is over.
+    pub(crate) timed_flushes: WorkSet,
+    proposals: Mutex<BTreeMap<TopicIdPartition, IsrProposal>>,
+    proposals_bell: Notify,
+    failed_dirs: watch::Sender<BTreeSet<DirectoryId>>,
+    assignments: Mutex<BTreeMap<TopicIdPartition, DirectoryId>>,
+    assignments_bell: Notify,
+    /// Whether a high watermark moved since the checkpoint was written.
+    pub(crate) moved: AtomicBool,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(node: NodeId, image: ImageSource) -> Arc<Self> {
+        Arc::new(Self {
+            node,
+            image,
+            started: Instant::now(),
+            next_feed: AtomicU64::new(1),
+            lagging: WorkSet::default(),
+            flushes: WorkSet::default(),
+            timed_flushes: WorkSet::default(),
+            proposals: Mutex::default(),
+            proposals_bell: Notify::new(),
+            failed_dirs: watch::Sender::new(BTreeSet::new()),
+            assignments: Mutex::default(),
+            assignments_bell: Notify::new(),
+            moved: AtomicBool::new(false),
+        })
+    }
+
+    /// The monotonic clock, as the replica core wants it.
+    pub(crate) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn next_feed(&self) -> u64 {
+        self.next_feed.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether a broker may join an ISR: alive, not draining, and the registration that its stream
+    /// named (KIP-841, KIP-903).
+    pub(crate) fn is_eligible(&self, id: NodeId, epoch: BrokerEpoch) -> bool {
+        (self.image)().brokers.get(&id).is_some_and(|broker| {
+            !broker.fenced && !broker.in_controlled_shutdown && broker.epoch == epoch
+        })
+    }
+
+    /// Queues a proposal; a newer one for the same partition takes its place.
+    pub(crate) fn propose(&self, id: TopicIdPartition, proposal: IsrProposal) {
+        self.proposals.lock().insert(id, proposal);
+        self.proposals_bell.notify_one();
+    }
+
+    /// Takes up to `max` proposals; waits for the first.
+    pub(crate) async fn take_proposals(&self, max: usize) -> Vec<(TopicIdPartition, IsrProposal)> {
+        loop {
+            let mut taken = Vec::new();
+            {
+                let mut proposals = self.proposals.lock();
+                while taken.len() < max {
+                    let Some(entry) = proposals.pop_first() else {
+                        break;
+                    };
+                    taken.push(entry);
+                }
+            }
+            if !taken.is_empty() {
+                return taken;
+            }
+            self.proposals_bell.notified().await;
+        }
+    }
+
+    /// Puts proposals back that got no answer, unless there are newer ones.
+    pub(crate) fn repropose(&self, proposals: Vec<(TopicIdPartition, IsrProposal)>) {
+        let mut queue = self.proposals.lock();
+        for (id, proposal) in proposals {
+            queue.entry(id).or_insert(proposal);
+        }
+        drop(queue);
+        self.proposals_bell.notify_one();
+    }
+
+    /// A file operation in this log directory failed.
+    pub(crate) fn dir_failed(&self, dir: DirectoryId) {
+        self.failed_dirs
+            .send_if_modified(|failed| failed.insert(dir));
+    }
+
+    /// The log directories that failed.
+    pub(crate) fn failed_dirs(&self) -> watch::Receiver<BTreeSet<DirectoryId>> {
+        self.failed_dirs.subscribe()
+    }
+
+    /// A replica lies in another directory than the controller knows.
+    pub(crate) fn assign_dir(&self, id: TopicIdPartition, dir: DirectoryId) {
+        self.assignments.lock().insert(id, dir);
+        self.assignments_bell.notify_one();
+    }
+
+    /// Takes up to `max` assignments; waits for the first.
+    pub(crate) async fn take_assignments(
+        &self,
+        max: usize,
+    ) -> Vec<(TopicIdPartition, DirectoryId)> {
+        loop {
+            let mut taken = Vec::new();
+            {
+                let mut assignments = self.assignments.lock();
+                while taken.len() < max {
+                    let Some(entry) = assignments.pop_first() else {
+                        break;
+                    };
+                    taken.push(entry);
+                }
+            }
+            if !taken.is_empty() {
+                return taken;
+            }
+            self.assignments_bell.notified().await;
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What is behind a partition's lock, and how changes are published.
+
+use std::sync::{Arc, Weak};
+
+use dohle_log::{Log, StorageError};
+use dohle_model::{DirectoryId, LeaderEpoch, NodeId, Offset, PartitionEpoch};
+use tokio::sync::oneshot;
+
+use super::config::PartitionConfig;
+use super::errors::{CommitError, RoleError};
+use super::feed::Feed;
+use super::shared::Shared;
+use super::tail::Tail;
+use super::types::Positions;
+use super::waits::Waits;
+use super::watch::{Watch, WatchOn, Watcher};
+use crate::replica::{Effects, Follower, Leader};
+use dohle_model::TopicIdPartition;
+
+/// Leader or follower.
+#[derive(Debug)]
+pub(super) enum Role {
+    Leader(Leader),
+    Follower(Follower),
+}
+
+/// The log, or why there is none.
+#[derive(Debug)]
+pub(super) enum LogState {
+    Online(Box<Log>),
+    Offline(String),
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) id: TopicIdPartition,
+    pub(super) log: LogState,
+    /// The log directory that holds it.
+    pub(super) dir: DirectoryId,
+    pub(super) role: Role,
+    /// The last registration that was applied.
+    pub(super) partition_epoch: Option<PartitionEpoch>,
+    pub(super) high_watermark: Offset,
+    pub(super) config: Arc<PartitionConfig>,
+    pub(super) commits: Waits<Result<(), CommitError>>,
+    pub(super) low_watermarks: Waits<Result<Offset, CommitError>>,
+    pub(super) feeds: Vec<Feed>,
+    pub(super) tail: Tail,
+}
+
+/// What readers see without the lock.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Published {
+    pub(super) positions: Positions,
+    pub(super) leader: Option<NodeId>,
+    pub(super) is_leader: bool,
+}
+
+/// The watches of one partition.
+#[derive(Debug, Default)]
+pub(super) struct Watches {
+    list: Vec<Weak<Watch>>,
+    sweep_at: usize,
+}
+
+impl Watches {
+    pub(super) fn add(&mut self, watch: &Arc<Watch>) {
+        if self.list.len() >= self.sweep_at.max(16) {
+            self.list.retain(|watch| watch.strong_count() > 0);
+            self.sweep_at = self.list.len() * 2;
+        }
+        self.list.push(Arc::downgrade(watch));
+    }
+
+    /// Queues the watches that a move concerns.
+    pub(super) fn moved(&mut self, committed: bool, wakes: &mut Wakes) {
+        self.list.retain(|watch| {
+            let Some(watch) = watch.upgrade() else {
+                return false;
+            };
+            if (committed || watch.on() == WatchOn::Any) && watch.queue() {
+                wakes.watchers.push(Arc::clone(watch.watcher()));
+            }
+            true
+        });
+    }
+}
+
+type Completion<T> = (
+    oneshot::Sender<Result<T, CommitError>>,
+    Result<T, CommitError>,
+);
+
+/// Who is to be woken once the lock is released.
+#[derive(Debug, Default)]
+pub(super) struct Wakes {
+    pub(super) watchers: Vec<Arc<Watcher>>,
+    pub(super) commits: Vec<Completion<()>>,
+    pub(super) low_watermarks: Vec<Completion<Offset>>,
+}
+
+impl Wakes {
+    /// Wakes them. A wait whose other end is gone was given up.
+    pub(super) fn fire(self) {
+        for (wait, result) in self.commits {
+            let _ = wait.send(result);
+        }
+        for (wait, result) in self.low_watermarks {
+            let _ = wait.send(result);
+        }
+        for watcher in self.watchers {
+            watcher.wake();
+        }
+    }
+}
+
+impl State {
+    /// The epoch of the leader that this replica follows, or is.
+    pub(super) fn epoch(&self) -> LeaderEpoch {
+        match &self.role {
+            Role::Leader(leader) => leader.epoch(),
+            Role::Follower(follower) => follower.epoch(),
+        }
+    }
+
+    /// The log.
+    pub(super) fn log(&self) -> Result<&Log, RoleError> {
+        match &self.log {
+            LogState::Online(log) => Ok(log),
+            LogState::Offline(reason) => Err(RoleError::Offline(reason.clone())),
+        }
+    }
+
+    /// The log.
+    pub(super) fn log_mut(&mut self) -> Result<&mut Log, RoleError> {
+        match &mut self.log {
+            LogState::Online(log) => Ok(log),
+            LogState::Offline(reason) => Err(RoleError::Offline(reason.clone())),
+        }
+    }
+
+    /// The log and the leader core, if this broker leads.
+    pub(super) fn leading(&mut self) -> Result<(&mut Log, &mut Leader), RoleError> {
+        let log = match &mut self.log {
+            LogState::Online(log) => log,
+            LogState::Offline(reason) => return Err(RoleError::Offline(reason.clone())),
+        };
+        match &mut self.role {
+            Role::Leader(leader) => Ok((log, leader)),
+            Role::Follower(follower) => Err(RoleError::NotLeader {
+                leader: follower.leader(),
+            }),
+        }
+    }
+
+    /// Refuses a caller with another leader epoch (KIP-320).
+    pub(super) fn check_epoch(&self, given: Option<LeaderEpoch>) -> Result<(), RoleError> {
+        let current = self.epoch();
+        match given {
+            Some(given) if given < current => Err(RoleError::FencedLeaderEpoch { given, current }),
+            Some(given) if given > current => Err(RoleError::UnknownLeaderEpoch { given, current }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The positions as they are.
+    pub(super) fn positions(&self) -> Positions {
+        let leader_epoch = self.epoch();
+        match &self.log {
+            LogState::Online(log) => Positions {
+                leader_epoch,
+                log_start_offset: log.log_start_offset(),
+                high_watermark: self.high_watermark,
+                last_stable_offset: log.last_stable_offset(self.high_watermark),
+                log_end_offset: log.log_end_offset(),
+            },
+            LogState::Offline(_) => Positions {
+                leader_epoch,
+                ..Positions::default()
+            },
+        }
+    }
+
+    pub(super) fn published(&self, node: NodeId) -> Published {
+        let online = matches!(self.log, LogState::Online(_));
+        let (leader, is_leader) = match &self.role {
+            Role::Leader(_) => (Some(node), online),
+            Role::Follower(follower) => (follower.leader(), false),
+        };
+        Published {
+            positions: self.positions(),
+            leader,
+            is_leader,
+        }
+    }
+
+    /// Carries out what the leader core wants.
+    pub(super) fn apply(&mut self, effects: Effects, shared: &Shared, wakes: &mut Wakes) {
+        if let Some(proposal) = effects.alter_isr {
+            shared.propose(self.id, proposal);
+        }
+        if let Some(high_watermark) = effects.high_watermark {
+            self.raise_high_watermark(high_watermark);
+            self.complete_commits(wakes);
+        }
+    }
+
+    pub(super) fn raise_high_watermark(&mut self, high_watermark: Offset) {
+        self.high_watermark = high_watermark;
+        if let LogState::Online(log) = &mut self.log {
+            log.on_high_watermark(high_watermark);
+        }
+    }
+
+    fn complete_commits(&mut self, wakes: &mut Wakes) {
+        while let Some(wait) = self.commits.pop(self.high_watermark) {
+            wakes.commits.push((wait, self.acknowledge()));
+        }
+    }
+
+    /// Whether committed records may be acknowledged.
+    pub(super) fn acknowledge(&self) -> Result<(), CommitError> {
+        match &self.role {
+            Role::Leader(leader) => {
+                leader
+                    .admit_ack()
+                    .map_err(|lack| CommitError::NotEnoughReplicasAfterAppend {
+                        isr: lack.isr,
+                        min: lack.min,
+                    })
+            }
+            Role::Follower(follower) => Err(RoleError::NotLeader {
+                leader: follower.leader(),
+            }
+            .into()),
+        }
+    }
+
+    /// Completes the waits for the low watermark that it has reached.
+    pub(super) fn complete_low_watermarks(&mut self, wakes: &mut Wakes) {
+        let Ok((log, leader)) = self.leading() else {
+            return;
+        };
+        let low = leader.low_watermark(log.log_start_offset());
+        while let Some(wait) = self.low_watermarks.pop(low) {
+            wakes.low_watermarks.push((wait, Ok(low)));
+        }
+    }
+
+    /// Ends everything that belongs to a leadership: waits fail, followers are told.
+    pub(super) fn end_leadership(&mut self, error: &RoleError, wakes: &mut Wakes) {
+        for wait in self.commits.take_all() {
+            wakes
+                .commits
+                .push((wait, Err(CommitError::Role(error.clone()))));
+        }
+        for wait in self.low_watermarks.take_all() {
+            wakes
+                .low_watermarks
+                .push((wait, Err(CommitError::Role(error.clone()))));
+        }
+        for feed in self.feeds.drain(..) {
+            feed.end(wakes);
+        }
+        self.tail.clear();
+    }
+
+    /// A file operation failed: the log is taken offline, and its whole directory will be.
+    pub(super) fn storage_failed(
+        &mut self,
+        error: &StorageError,
+        shared: &Shared,
+        wakes: &mut Wakes,
+    ) -> RoleError {
+        tracing::error!(partition = %self.id, %error, "log directory failed");
+        shared.dir_failed(self.dir);
+        self.go_offline(error.to_string(), wakes)
+    }
+
+    /// Takes the log offline.
+    pub(super) fn go_offline(&mut self, reason: String, wakes: &mut Wakes) -> RoleError {
+        let error = RoleError::Offline(reason.clone());
+        self.log = LogState::Offline(reason);
+        self.end_leadership(&error, wakes);
+        error
+    }
+}

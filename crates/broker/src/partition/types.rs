@@ -1,0 +1,171 @@
+//! What goes into and comes out of a partition.
+
+use bytes::Bytes;
+use dohle_model::{LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+
+pub use crate::replica::Positions;
+
+/// When a produce request is answered (`acks`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Acks {
+    /// Never (0).
+    None,
+    /// After the leader's append (1).
+    Leader,
+    /// When all in-sync replicas have the records (-1).
+    All,
+}
+
+/// Who appends: clients' batches are checked more strictly than the broker's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum AppendOrigin {
+    /// A producer.
+    #[default]
+    Client,
+    /// A coordinator of this broker, to an internal topic.
+    Coordinator,
+}
+
+/// Records that the leader has in its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// The offset of the first record.
+    pub base_offset: Offset,
+    /// The offset of the last record.
+    pub last_offset: Offset,
+    /// With `message.timestamp.type=LogAppendTime`: that time.
+    pub log_append_time: Option<Timestamp>,
+    /// Where the log begins.
+    pub log_start_offset: Offset,
+    /// The epoch that the records were appended in.
+    pub leader_epoch: LeaderEpoch,
+    /// An idempotent producer sent what is in the log already; the offsets are those of then.
+    pub duplicate: bool,
+}
+
+impl Appended {
+    /// The offset after the last record: what [`super::Partition::wait_committed`] waits for.
+    #[must_use]
+    pub fn end(&self) -> Offset {
+        self.last_offset.plus(1)
+    }
+}
+
+/// Up to which offset a reader sees records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// All that is in the log: replicas.
+    LogEnd,
+    /// What is committed: `read_uncommitted` consumers.
+    HighWatermark,
+    /// What is committed and belongs to no open transaction: `read_committed` consumers.
+    LastStable,
+}
+
+/// What to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchParams {
+    /// The first offset wanted.
+    pub fetch_offset: Offset,
+    /// The leader epoch the reader knows; a different one is refused (KIP-320).
+    pub current_leader_epoch: Option<LeaderEpoch>,
+    /// The epoch of the reader's last record; answered with `diverging` if it is not the log's.
+    pub last_fetched_epoch: Option<LeaderEpoch>,
+    /// At most so many bytes of records.
+    pub max_bytes: usize,
+    /// The first batch is returned whole even when it is larger than `max_bytes`.
+    pub min_one: bool,
+    /// How far the reader may see.
+    pub isolation: Isolation,
+    /// Refuse unless this broker leads; consumers that know KIP-392 may read from followers.
+    pub leader_only: bool,
+}
+
+/// An epoch, and where it ends in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochEnd {
+    /// The largest epoch in the log that is not above the one asked for; `None` when there is none.
+    pub epoch: Option<LeaderEpoch>,
+    /// The offset after its last record; `None` when there is no such epoch.
+    pub end_offset: Option<Offset>,
+}
+
+/// A transaction that ended in an abort, for `read_committed` consumers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    /// Its producer.
+    pub producer_id: ProducerId,
+    /// The offset of its first record.
+    pub first_offset: Offset,
+}
+
+/// What a read found.
+#[derive(Debug, Clone)]
+pub struct FetchRead {
+    /// Whole batches (the first may begin before the offset asked for); empty at the end.
+    pub records: Bytes,
+    /// The partition's positions when the read began.
+    pub positions: Positions,
+    /// The reader's log and this one part ways at this point (KIP-595); `records` is then empty.
+    pub diverging: Option<EpochEnd>,
+    /// With [`Isolation::LastStable`]: the aborted transactions among the records.
+    pub aborted: Vec<AbortedTransaction>,
+}
+
+/// Which offset is asked for (`ListOffsets`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetSpec {
+    /// The first offset (-2).
+    Earliest,
+    /// The end as the isolation level sees it (-1).
+    Latest,
+    /// The record with the largest timestamp (-3, KIP-734).
+    MaxTimestamp,
+    /// The first offset on local disk (-4, KIP-405).
+    EarliestLocal,
+    /// The last offset in tiered storage (-5, KIP-1005); there is none.
+    LatestTiered,
+    /// The first record at or after this time.
+    ByTime(Timestamp),
+}
+
+/// An offset that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedOffset {
+    /// The offset.
+    pub offset: Offset,
+    /// The record's timestamp, where the question was about one.
+    pub timestamp: Option<Timestamp>,
+    /// The epoch of the record, or of the leader for `Latest`.
+    pub leader_epoch: Option<LeaderEpoch>,
+}
+
+/// An idempotent producer as the partition knows it (`DescribeProducers`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerInfo {
+    /// Its id.
+    pub producer_id: ProducerId,
+    /// Its epoch.
+    pub producer_epoch: ProducerEpoch,
+    /// The sequence of its last record.
+    pub last_sequence: Option<Sequence>,
+    /// The timestamp of its last batch.
+    pub last_timestamp: Option<Timestamp>,
+    /// The first offset of its open transaction.
+    pub current_txn_start_offset: Option<Offset>,
+    /// The epoch of the coordinator that wrote its last marker.
+    pub coordinator_epoch: Option<i32>,
+}
+
+/// A follower as its leader knows it: for the choice of the closest replica (KIP-392).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FollowerState {
+    /// The broker.
+    pub id: NodeId,
+    /// The end of its log, once it is known.
+    pub log_end_offset: Option<Offset>,
+    /// The start of its log, once it is known.
+    pub log_start_offset: Option<Offset>,
+    /// Whether it is in the ISR that the controller has committed.
+    pub in_sync: bool,
+}

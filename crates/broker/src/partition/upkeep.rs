@@ -1,0 +1,100 @@
+//! What is done for a log now and then: flushing, retention, producer expiry, closing. Each in two
+//! phases, so that the disk is not waited for under the lock. Called on blocking threads.
+
+use dohle_log::{DeletedSegment, Log};
+use dohle_model::{Offset, Timestamp};
+
+use super::Partition;
+use super::errors::RoleError;
+
+/// Segments that retention took out, to be unlinked after `file.delete.delay.ms`.
+#[derive(Debug)]
+pub(crate) struct Deleted {
+    pub(crate) segments: Vec<DeletedSegment>,
+    pub(crate) delay: std::time::Duration,
+}
+
+impl Partition {
+    /// Forces what was appended to the disk. Blocks on the disk.
+    pub(crate) fn flush(&self, now: Timestamp) -> Result<(), RoleError> {
+        let task = {
+            let mut state = self.state.lock();
+            state.log_mut()?.prepare_flush(now)
+        };
+        let Some(task) = task else { return Ok(()) };
+        let flushed = task.run().map_err(|error| self.fail_storage(&error))?;
+        if let Ok(log) = self.state.lock().log_mut() {
+            log.complete_flush(flushed);
+        }
+        Ok(())
+    }
+
+    /// Whether `flush.ms` or `flush.messages` asks for a flush.
+    pub(crate) fn should_flush(&self, now: Timestamp) -> bool {
+        self.state
+            .lock()
+            .log()
+            .is_ok_and(|log| log.should_flush(now))
+    }
+
+    /// Whether something was appended that no flush has covered yet.
+    pub(crate) fn has_unflushed(&self) -> bool {
+        let state = self.state.lock();
+        state
+            .log()
+            .is_ok_and(|log| log.recovery_point() < log.log_end_offset())
+    }
+
+    /// Takes out what retention lets go, and forgets idle producers.
+    pub(crate) fn apply_retention(&self, now: Timestamp) -> Deleted {
+        self.with(|state, wakes| {
+            let high_watermark = state.high_watermark;
+            let delay = state.config.log.file_delete_delay_ms;
+            let none = Deleted {
+                segments: Vec::new(),
+                delay,
+            };
+            let Ok(log) = state.log_mut() else {
+                return none;
+            };
+            log.remove_expired_producers(now);
+            match log.delete_old_segments(high_watermark, now) {
+                Ok(segments) => {
+                    for segment in &segments {
+                        tracing::info!(
+                            partition = %self.name,
+                            base_offset = %segment.base_offset,
+                            size = segment.size,
+                            reason = segment.reason,
+                            "segment deleted"
+                        );
+                    }
+                    state.complete_low_watermarks(wakes);
+                    Deleted { segments, delay }
+                }
+                Err(error) => {
+                    state.storage_failed(&error, &self.shared, wakes);
+                    none
+                }
+            }
+        })
+    }
+
+    /// The offsets that the log directory's checkpoints hold: high watermark, recovery point, log
+    /// start. `None` while the log is offline.
+    pub(crate) fn checkpoints(&self) -> Option<(Offset, Offset, Offset)> {
+        let state = self.state.lock();
+        let log = state.log().ok()?;
+        Some((
+            state.high_watermark,
+            log.recovery_point(),
+            log.log_start_offset(),
+        ))
+    }
+
+    /// Ends the replica's life here and answers its log.
+    pub(crate) fn retire(&self) -> Option<Log> {
+        self.with(|state, wakes| state.retire(wakes))
+            .map(|log| *log)
+    }
+}

@@ -1,0 +1,88 @@
+//! Waits for a position: who waits for which offset, in order.
+
+use std::collections::VecDeque;
+
+use dohle_model::Offset;
+use tokio::sync::oneshot;
+
+/// Waits that complete when a position reaches their offset.
+///
+/// Invariant: ordered by offset, so that reaching one looks only at those that complete.
+#[derive(Debug)]
+pub(super) struct Waits<T> {
+    queue: VecDeque<(Offset, oneshot::Sender<T>)>,
+    /// Waits that were given up are swept out when the queue reaches this length.
+    sweep_at: usize,
+}
+
+const SWEEP_MIN: usize = 64;
+
+impl<T> Default for Waits<T> {
+    fn default() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            sweep_at: SWEEP_MIN,
+        }
+    }
+}
+
+impl<T> Waits<T> {
+    /// Waits for `offset`.
+    pub(super) fn push(&mut self, offset: Offset) -> oneshot::Receiver<T> {
+        if self.queue.len() >= self.sweep_at {
+            self.queue.retain(|(_, wait)| !wait.is_closed());
+            self.sweep_at = SWEEP_MIN.max(self.queue.len() * 2);
+        }
+        let (sender, receiver) = oneshot::channel();
+        let later = self
+            .queue
+            .iter()
+            .rev()
+            .take_while(|(other, _)| *other > offset)
+            .count();
+        self.queue
+            .insert(self.queue.len() - later, (offset, sender));
+        receiver
+    }
+
+    /// Takes the next wait that completes at `reached`.
+    pub(super) fn pop(&mut self, reached: Offset) -> Option<oneshot::Sender<T>> {
+        if self.queue.front()?.0 > reached {
+            return None;
+        }
+        self.queue.pop_front().map(|(_, sender)| sender)
+    }
+
+    /// Takes all waits.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = oneshot::Sender<T>> {
+        std::mem::take(&mut self.queue)
+            .into_iter()
+            .map(|(_, sender)| sender)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_complete_in_the_order_of_their_offsets() {
+        let mut waits = Waits::<i64>::default();
+        let receivers: Vec<_> = [5, 3, 9, 3].map(|at| (at, waits.push(Offset(at)))).into();
+        while let Some(wait) = waits.pop(Offset(5)) {
+            wait.send(5).unwrap();
+        }
+        for (at, mut receiver) in receivers {
+            assert_eq!(receiver.try_recv().is_ok(), at <= 5, "{at}");
+        }
+    }
+
+    #[test]
+    fn waits_that_were_given_up_do_not_pile_up() {
+        let mut waits = Waits::<i64>::default();
+        for at in 0..10_000 {
+            drop(waits.push(Offset(at)));
+        }
+        assert!(waits.queue.len() <= SWEEP_MIN, "{}", waits.queue.len());
+    }
+}

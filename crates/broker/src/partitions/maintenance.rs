@@ -1,0 +1,324 @@
+//! Background work on partitions: ISR ticks, flushes, checkpoints, retention, deletions, failed
+//! directories. Work follows from lists of partitions that need it; only retention and the
+//! checkpoints, on intervals of seconds to minutes, look at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use dohle_log::StorageError;
+use dohle_log::directory::Checkpoint;
+use dohle_model::config::BrokerConfig;
+use dohle_model::{BrokerEpoch, DirectoryId, Offset, TopicIdPartition, TopicPartition};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::{Partitions, wall_clock};
+use crate::partition::{Deleted, Partition};
+use crate::replication::{self, ControllerLink};
+
+/// How often lagging partitions are looked at, at most.
+const TICK_MIN: Duration = Duration::from_millis(50);
+const TICK_MAX: Duration = Duration::from_millis(500);
+/// How often logs with `flush.ms` are looked at.
+const TIMED_FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Starts the background tasks. They hold no strong reference and end with the registry.
+pub(super) fn spawn(partitions: &Arc<Partitions>, controller: &Arc<dyn ControllerLink>) {
+    let weak = Arc::downgrade(partitions);
+    let shared = Arc::clone(&partitions.shared);
+    let mut tasks = partitions.tasks.lock();
+    tasks.spawn(replication::alter_isr_loop(
+        weak.clone(),
+        Arc::clone(&shared),
+        Arc::clone(controller),
+    ));
+    tasks.spawn(replication::assign_dirs_loop(
+        Arc::clone(&shared),
+        Arc::clone(controller),
+    ));
+    tasks.spawn(tick(weak.clone()));
+    tasks.spawn(flush(weak.clone()));
+    tasks.spawn(timed_flush(weak.clone()));
+    tasks.spawn(watch_dirs(weak.clone()));
+    tasks.spawn(checkpoint_high_watermarks(weak.clone()));
+    tasks.spawn(checkpoint_recovery_points(weak.clone()));
+    tasks.spawn(retention(weak));
+}
+
+fn interval(weak: &Weak<Partitions>, of: impl Fn(&BrokerConfig) -> Duration) -> Option<Duration> {
+    let partitions = weak.upgrade()?;
+    let settings = partitions.settings.read();
+    Some(of(&settings.broker).max(TICK_MIN))
+}
+
+async fn tick(weak: Weak<Partitions>) {
+    while let Some(every) = interval(&weak, |it| (it.replica_lag_time_max / 4).min(TICK_MAX)) {
+        let Some(shared) = weak.upgrade().map(|it| Arc::clone(&it.shared)) else {
+            return;
+        };
+        shared.lagging.ready().await;
+        sleep(every).await;
+        let Some(partitions) = weak.upgrade() else {
+            return;
+        };
+        for partition in partitions.find(shared.lagging.take()) {
+            partition.on_tick();
+        }
+    }
+}
+
+async fn flush(weak: Weak<Partitions>) {
+    while let Some(shared) = weak.upgrade().map(|it| Arc::clone(&it.shared)) {
+        shared.flushes.ready().await;
+        let Some(partitions) = weak.upgrade() else {
+            return;
+        };
+        let ids = shared.flushes.take();
+        run_blocking(move || {
+            for partition in partitions.find(ids) {
+                // A failure has taken the directory offline and was logged there.
+                let _ = partition.flush(wall_clock());
+            }
+        })
+        .await;
+    }
+}
+
+async fn timed_flush(weak: Weak<Partitions>) {
+    while let Some(shared) = weak.upgrade().map(|it| Arc::clone(&it.shared)) {
+        shared.timed_flushes.ready().await;
+        sleep(TIMED_FLUSH_INTERVAL).await;
+        let Some(partitions) = weak.upgrade() else {
+            return;
+        };
+        for partition in partitions.find(shared.timed_flushes.take()) {
+            let due = partition.should_flush(wall_clock());
+            let list = if due {
+                &shared.flushes
+            } else {
+                &shared.timed_flushes
+            };
+            if due || partition.has_unflushed() {
+                list.add(partition.id());
+            }
+        }
+    }
+}
+
+/// A file operation failed somewhere: everything in that directory goes offline.
+async fn watch_dirs(weak: Weak<Partitions>) {
+    let Some(mut failed) = weak.upgrade().map(|it| it.failed_dirs()) else {
+        return;
+    };
+    loop {
+        {
+            let Some(partitions) = weak.upgrade() else {
+                return;
+            };
+            let failed = failed.borrow_and_update().clone();
+            partitions.take_dirs_offline(&failed);
+        }
+        if failed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn checkpoint_high_watermarks(weak: Weak<Partitions>) {
+    while let Some(every) = interval(&weak, |it| it.replica_high_watermark_checkpoint_interval) {
+        sleep(every).await;
+        let Some(partitions) = weak.upgrade() else {
+            return;
+        };
+        if partitions.shared.moved.swap(false, Ordering::Relaxed) {
+            run_blocking(move || partitions.write_checkpoints(&[Checkpoint::HighWatermark])).await;
+        }
+    }
+}
+
+async fn checkpoint_recovery_points(weak: Weak<Partitions>) {
+    while let Some(every) = interval(&weak, |it| it.log_flush_offset_checkpoint_interval) {
+        sleep(every).await;
+        let Some(partitions) = weak.upgrade() else {
+            return;
+        };
+        let both = [Checkpoint::RecoveryPoint, Checkpoint::LogStartOffset];
+        run_blocking(move || partitions.write_checkpoints(&both)).await;
+    }
+}
+
+async fn retention(weak: Weak<Partitions>) {
+    while let Some(every) = interval(&weak, |it| it.log_retention_check_interval) {
+        sleep(every).await;
+        let Some(partitions) = weak.upgrade() else {
+            return;
+        };
+        run_blocking(move || partitions.apply_retention()).await;
+    }
+}
+
+async fn run_blocking(work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = spawn_blocking(work).await
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+impl Partitions {
+    fn find(&self, ids: BTreeSet<TopicIdPartition>) -> Vec<Arc<Partition>> {
+        let registry = self.registry.read();
+        ids.iter()
+            .filter_map(|id| registry.by_id.get(id).cloned())
+            .collect()
+    }
+
+    fn take_dirs_offline(&self, failed: &BTreeSet<DirectoryId>) {
+        for dir in self.dirs.iter().filter(|dir| failed.contains(&dir.id)) {
+            let reason = format!("log directory {} failed", dir.directory.path().display());
+            if !dir.take_offline(&reason) {
+                continue;
+            }
+            tracing::error!(dir = %dir.directory.path().display(), "log directory is offline");
+            for partition in self.all() {
+                if partition.directory() == dir.id {
+                    partition.take_offline(&reason);
+                }
+            }
+        }
+    }
+
+    /// Takes out of every log what its topic's retention lets go. Blocks on the disk.
+    pub fn apply_retention(&self) {
+        for partition in self.all() {
+            let deleted = partition.apply_retention(wall_clock());
+            if !deleted.segments.is_empty() {
+                self.unlink_later(deleted);
+            }
+        }
+    }
+
+    fn unlink_later(&self, deleted: Deleted) {
+        let task = async move {
+            sleep(deleted.delay).await;
+            run_blocking(move || {
+                for segment in deleted.segments {
+                    if let Err(error) = segment.unlink() {
+                        tracing::warn!(%error, "deleted segment stays on disk");
+                    }
+                }
+            })
+            .await;
+        };
+        self.tasks.lock().spawn_on(task, &self.runtime);
+    }
+
+    /// Deletes a directory that was put away, after a while.
+    pub(super) fn delete_later(&self, dir: DirectoryId, path: PathBuf, delay: Duration) {
+        // What the process does not live to delete is deleted at its next start.
+        let Some(root) = self.dirs.iter().find(|it| it.id == dir) else {
+            return;
+        };
+        let root = root.directory.path().to_owned();
+        let mut tasks = self.tasks.lock();
+        while tasks.try_join_next().is_some() {}
+        let task = async move {
+            sleep(delay).await;
+            run_blocking(move || {
+                debug_assert!(path.starts_with(&root));
+                if let Err(error) = std::fs::remove_dir_all(&path) {
+                    tracing::warn!(%error, path = %path.display(), "directory stays on disk");
+                }
+            })
+            .await;
+        };
+        tasks.spawn_on(task, &self.runtime);
+    }
+
+    /// Writes the checkpoints of every log directory. Blocks on the disk.
+    fn write_checkpoints(&self, which: &[Checkpoint]) {
+        let mut offsets: BTreeMap<DirectoryId, Vec<(TopicPartition, [Offset; 3])>> =
+            BTreeMap::new();
+        for partition in self.all() {
+            if let Some((high_watermark, recovery_point, start)) = partition.checkpoints() {
+                let entry = (
+                    partition.name().clone(),
+                    [high_watermark, recovery_point, start],
+                );
+                offsets
+                    .entry(partition.directory())
+                    .or_default()
+                    .push(entry);
+            }
+        }
+        for dir in self.dirs.iter().filter(|dir| dir.offline().is_none()) {
+            let offsets = offsets.remove(&dir.id).unwrap_or_default();
+            for checkpoint in which {
+                let at = match checkpoint {
+                    Checkpoint::HighWatermark => 0,
+                    Checkpoint::RecoveryPoint => 1,
+                    Checkpoint::LogStartOffset => 2,
+                };
+                let entries = offsets.iter().map(|(name, offsets)| (name, offsets[at]));
+                // A log that starts at 0 needs no entry, as in Kafka.
+                let entries = entries.filter(|(_, offset)| at != 2 || *offset > Offset::ZERO);
+                if let Err(error) = dir.directory.write_checkpoint(*checkpoint, entries) {
+                    tracing::error!(%error, "log directory failed");
+                    self.shared.dir_failed(dir.id);
+                }
+            }
+        }
+    }
+
+    /// Stops replication and background work, flushes and closes every log, and marks the
+    /// directories as cleanly shut down. Nothing can be appended or read afterwards.
+    ///
+    /// # Errors
+    /// When a log could not be flushed; the next start recovers that directory.
+    pub async fn shutdown(
+        self: &Arc<Self>,
+        epoch: Option<BrokerEpoch>,
+    ) -> Result<(), StorageError> {
+        self.fetchers.shutdown().await;
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.shutdown().await;
+        let partitions = Arc::clone(self);
+        let closing = spawn_blocking(move || partitions.close(epoch));
+        match closing.await {
+            Ok(result) => result,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn close(&self, epoch: Option<BrokerEpoch>) -> Result<(), StorageError> {
+        let all = self.all();
+        for partition in &all {
+            // A failure takes the directory offline; it is then not marked as clean.
+            let _ = partition.flush(wall_clock());
+        }
+        let every = [
+            Checkpoint::HighWatermark,
+            Checkpoint::RecoveryPoint,
+            Checkpoint::LogStartOffset,
+        ];
+        self.write_checkpoints(&every);
+        let mut failed = self.shared.failed_dirs().borrow().clone();
+        let mut result = Ok(());
+        for partition in &all {
+            let dir = partition.directory();
+            if let Some(log) = partition.retire()
+                && let Err(error) = log.close(wall_clock())
+            {
+                failed.insert(dir);
+                result = Err(error);
+            }
+        }
+        for dir in self.dirs.iter().filter(|dir| !failed.contains(&dir.id)) {
+            dir.directory.mark_clean_shutdown(epoch)?;
+        }
+        result
+    }
+}

@@ -1,0 +1,235 @@
+//! All partitions of this broker, in its log directories.
+//!
+//! Invariant: the registry follows the metadata feed; nothing else creates or removes a partition.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use dohle_model::config::{BrokerConfig, BrokerValues, Properties};
+use dohle_model::{DirectoryId, NodeId, Timestamp, TopicIdPartition, TopicPartition};
+use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+mod apply;
+mod dirs;
+mod maintenance;
+
+pub use apply::LocalPartitions;
+pub use dirs::LogDir;
+
+use crate::partition::shared::Shared;
+use crate::partition::{ImageSource, Partition};
+use crate::replication::{ControllerLink, Fetchers, ParkedFeeds};
+use dirs::Dir;
+
+/// What the registry needs to begin.
+pub struct PartitionsConfig {
+    /// This broker.
+    pub node: NodeId,
+    /// The cluster's id, which followers tell their leaders.
+    pub cluster_id: String,
+    /// This run of the process, likewise.
+    pub incarnation: dohle_model::IncarnationId,
+    /// Its log directories, locked and formatted; at least one.
+    pub log_dirs: Vec<LogDir>,
+    /// The node's own properties, under what the metadata sets.
+    pub properties: Arc<Properties>,
+    /// `inter.broker.listener.name`: where other brokers are reached.
+    pub inter_broker_listener: String,
+    /// The newest metadata image.
+    pub image: ImageSource,
+    /// The way to the active controller.
+    pub controller: Arc<dyn ControllerLink>,
+    /// The runtimes that replication streams run on, handed out round robin; at least one.
+    pub runtimes: Vec<Handle>,
+}
+
+impl std::fmt::Debug for PartitionsConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PartitionsConfig")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A replica in a log directory (`DescribeLogDirs`).
+#[derive(Debug, Clone)]
+pub struct ReplicaInfo {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Bytes of its log.
+    pub size: u64,
+    /// Records it is behind the high watermark (of a leader's or follower's own replica: 0 when up
+    /// to date).
+    pub offset_lag: i64,
+}
+
+/// A log directory (`DescribeLogDirs`).
+#[derive(Debug, Clone)]
+pub struct LogDirInfo {
+    /// Its path, absolute.
+    pub path: PathBuf,
+    /// Its identity.
+    pub id: DirectoryId,
+    /// Whether it failed.
+    pub offline: bool,
+    /// The size of its file system in bytes, if the system says.
+    pub total_bytes: Option<u64>,
+    /// Bytes of that which are free for us.
+    pub usable_bytes: Option<u64>,
+    /// The replicas in it.
+    pub replicas: Vec<ReplicaInfo>,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    by_id: HashMap<TopicIdPartition, Arc<Partition>>,
+    by_name: HashMap<TopicPartition, Arc<Partition>>,
+}
+
+/// The configuration as the metadata has it now.
+#[derive(Debug)]
+struct Settings {
+    values: BrokerValues,
+    broker: BrokerConfig,
+}
+
+/// The registry of partitions.
+#[derive(Debug)]
+pub struct Partitions {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) parked: ParkedFeeds,
+    node: NodeId,
+    cluster_id: String,
+    properties: Arc<Properties>,
+    dirs: Vec<Dir>,
+    registry: RwLock<Registry>,
+    settings: RwLock<Settings>,
+    fetchers: Fetchers,
+    tasks: Mutex<JoinSet<()>>,
+    /// Runs the background work.
+    runtime: Handle,
+}
+
+impl Partitions {
+    /// Looks into the log directories and starts the background work on the current runtime. The
+    /// partitions' logs are opened when the metadata names them. Blocks on the disk.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, or without a log directory or runtime.
+    #[must_use]
+    pub fn open(config: PartitionsConfig) -> Arc<Self> {
+        assert!(!config.log_dirs.is_empty(), "a broker has a log directory");
+        assert!(!config.runtimes.is_empty(), "replication has a runtime");
+        let image = (config.image)();
+        let values = BrokerValues::new(Arc::clone(&config.properties), &image, config.node);
+        let broker = BrokerConfig::resolve(&values);
+        let dirs: Vec<Dir> = config.log_dirs.into_iter().map(Dir::open).collect();
+        let shared = Shared::new(config.node, config.image);
+        for dir in dirs.iter().filter(|dir| dir.offline().is_some()) {
+            shared.dir_failed(dir.id);
+        }
+        let partitions = Arc::new(Self {
+            shared,
+            parked: ParkedFeeds::default(),
+            node: config.node,
+            cluster_id: config.cluster_id.clone(),
+            properties: config.properties,
+            dirs,
+            registry: RwLock::default(),
+            settings: RwLock::new(Settings { values, broker }),
+            fetchers: Fetchers::new(
+                config.node,
+                config.cluster_id,
+                config.incarnation,
+                config.inter_broker_listener,
+                config.runtimes,
+            ),
+            tasks: Mutex::default(),
+            runtime: Handle::current(),
+        });
+        maintenance::spawn(&partitions, &config.controller);
+        partitions
+    }
+
+    /// The partition, if this broker hosts it.
+    #[must_use]
+    pub fn get(&self, id: &TopicIdPartition) -> Option<Arc<Partition>> {
+        self.registry.read().by_id.get(id).cloned()
+    }
+
+    /// The partition of this name, if this broker hosts it.
+    #[must_use]
+    pub fn get_by_name(&self, name: &TopicPartition) -> Option<Arc<Partition>> {
+        self.registry.read().by_name.get(name).cloned()
+    }
+
+    /// All partitions, in no order.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Partition>> {
+        self.registry.read().by_id.values().cloned().collect()
+    }
+
+    /// The cluster's id.
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// The log directories that failed; changes when one does. The broker reports them with its
+    /// heartbeats, and stops when none is left.
+    #[must_use]
+    pub fn failed_dirs(&self) -> watch::Receiver<std::collections::BTreeSet<DirectoryId>> {
+        self.shared.failed_dirs()
+    }
+
+    /// The log directories and what is in them.
+    #[must_use]
+    pub fn log_dirs(&self) -> Vec<LogDirInfo> {
+        let mut infos: Vec<LogDirInfo> = self.dirs.iter().map(Dir::info).collect();
+        for partition in self.all() {
+            let dir = partition.directory();
+            let Some(info) = infos.iter_mut().find(|info| info.id == dir) else {
+                continue;
+            };
+            let (size, offset_lag) = partition.size_and_lag();
+            let partition = partition.name().clone();
+            info.replicas.push(ReplicaInfo {
+                partition,
+                size,
+                offset_lag,
+            });
+        }
+        for info in &mut infos {
+            info.replicas.sort_by(|a, b| a.partition.cmp(&b.partition));
+        }
+        infos
+    }
+}
+
+impl Dir {
+    fn info(&self) -> LogDirInfo {
+        let path = self.directory.path();
+        let space = rustix::fs::statvfs(path).ok();
+        LogDirInfo {
+            path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            id: self.id,
+            offline: self.offline().is_some(),
+            total_bytes: space.as_ref().map(|space| space.f_blocks * space.f_frsize),
+            usable_bytes: space.as_ref().map(|space| space.f_bavail * space.f_frsize),
+            replicas: Vec::new(),
+        }
+    }
+}
+
+/// The wall clock.
+pub(crate) fn wall_clock() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,88 @@
+//! The set of replicas in sync, as the leader sees it while the controller decides about a change.
+
+use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch};
+
+/// The ISR and a change of it that is under way (KIP-497).
+///
+/// Invariant: while a change is pending, the controller may hold the old set or the new one. What
+/// needs every member (the high watermark) therefore counts the *maximal* ISR, the larger of the two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Isr {
+    /// The controller's set, no change under way.
+    Committed {
+        /// The members.
+        isr: Vec<NodeId>,
+    },
+    /// A member is proposed.
+    PendingExpand {
+        /// The set that is known to be committed.
+        isr: Vec<NodeId>,
+        /// The member to come.
+        adding: NodeId,
+    },
+    /// Members are proposed to go.
+    PendingShrink {
+        /// The set that is known to be committed.
+        isr: Vec<NodeId>,
+        /// The members to go.
+        removing: Vec<NodeId>,
+    },
+}
+
+impl Isr {
+    /// The set that is known to be committed.
+    #[must_use]
+    pub fn committed(&self) -> &[NodeId] {
+        match self {
+            Self::Committed { isr }
+            | Self::PendingExpand { isr, .. }
+            | Self::PendingShrink { isr, .. } => isr,
+        }
+    }
+
+    /// Whether the maximal ISR has this member.
+    #[must_use]
+    pub fn maximal_contains(&self, id: NodeId) -> bool {
+        let pending = matches!(self, Self::PendingExpand { adding, .. } if *adding == id);
+        pending || self.committed().contains(&id)
+    }
+
+    /// The size of the maximal ISR.
+    #[must_use]
+    pub fn maximal_len(&self) -> usize {
+        let pending = usize::from(matches!(self, Self::PendingExpand { .. }));
+        self.committed().len() + pending
+    }
+
+    /// Whether a change is under way.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        !matches!(self, Self::Committed { .. })
+    }
+
+    /// Gives the pending change up: the committed set holds.
+    pub(super) fn revert(&mut self) {
+        let isr = self.committed().to_vec();
+        *self = Self::Committed { isr };
+    }
+}
+
+/// A member of a proposed ISR, with the registration of the broker that the leader has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IsrMember {
+    /// The broker.
+    pub id: NodeId,
+    /// Its epoch; `None` for the leader itself and where it is not known.
+    pub broker_epoch: Option<BrokerEpoch>,
+}
+
+/// A new ISR, to be proposed to the controller (AlterPartition).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IsrProposal {
+    /// The leader's epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// The partition epoch the proposal was made on; the controller refuses it on any other.
+    pub partition_epoch: PartitionEpoch,
+    /// The new set.
+    pub isr: Vec<IsrMember>,
+}

@@ -1,0 +1,467 @@
+//! The leader of a partition: follower progress, the ISR, the high watermark.
+//!
+//! Invariants:
+//! - The high watermark never falls, and is at most the smallest log end of the maximal ISR.
+//! - It does not move while the ISR is smaller than `min.insync.replicas` (KIP-966).
+//! - At most one ISR change is pending.
+
+use std::time::Duration;
+
+use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
+
+use super::isr::{Isr, IsrMember, IsrProposal};
+use super::progress::Progress;
+
+/// What the configuration says to a leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaderConfig {
+    /// `min.insync.replicas`, at least 1.
+    pub min_insync_replicas: usize,
+    /// `replica.lag.time.max.ms`.
+    pub lag_max: Duration,
+}
+
+/// What the controller says about a partition to its leader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaderRegistration {
+    /// The election that made this broker leader.
+    pub leader_epoch: LeaderEpoch,
+    /// Counts the changes of the registration.
+    pub partition_epoch: PartitionEpoch,
+    /// The assigned replicas, the leader among them.
+    pub replicas: Vec<NodeId>,
+    /// The replicas in sync.
+    pub isr: Vec<NodeId>,
+}
+
+/// What has to be done after an event.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[must_use]
+pub struct Effects {
+    /// The high watermark rose to this offset.
+    pub high_watermark: Option<Offset>,
+    /// Propose this ISR to the controller; the answer goes to
+    /// [`Leader::on_alter_partition_response`].
+    pub alter_isr: Option<IsrProposal>,
+}
+
+/// Fewer replicas are in sync than `min.insync.replicas` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotEnoughReplicas {
+    /// Replicas in sync.
+    pub isr: usize,
+    /// Replicas asked for.
+    pub min: usize,
+}
+
+/// How the controller refused a proposal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlterFailure {
+    /// Nothing changed and nothing will: the committed ISR holds (`INELIGIBLE_REPLICA`,
+    /// `OPERATION_NOT_ATTEMPTED`).
+    Reverted,
+    /// The leader's metadata is old. The proposal stays pending, thus the larger ISR counts, until
+    /// the newer registration arrives.
+    Outdated,
+}
+
+/// The leader's state of one partition in one leader epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leader {
+    id: NodeId,
+    config: LeaderConfig,
+    epoch: LeaderEpoch,
+    partition_epoch: PartitionEpoch,
+    replicas: Vec<NodeId>,
+    isr: Isr,
+    /// Every other assigned replica.
+    followers: Vec<(NodeId, Progress)>,
+    /// The log end when this epoch began: a follower below it has not seen this leader's records.
+    epoch_start: Offset,
+    log_end: Offset,
+    high_watermark: Offset,
+    /// No expansion is proposed before this time: the controller just refused one.
+    expand_after: Duration,
+}
+
+/// A refused expansion is proposed again no sooner than this.
+const EXPAND_BACKOFF: Duration = Duration::from_millis(500);
+
+impl Leader {
+    /// A leader at the beginning of its epoch.
+    pub fn new(
+        id: NodeId,
+        config: LeaderConfig,
+        registration: &LeaderRegistration,
+        log_end: Offset,
+        high_watermark: Offset,
+        now: Duration,
+    ) -> (Self, Effects) {
+        assert!(
+            high_watermark <= log_end,
+            "watermark {high_watermark} is past the end {log_end}"
+        );
+        let mut leader = Self {
+            id,
+            config,
+            epoch: registration.leader_epoch,
+            partition_epoch: registration.partition_epoch,
+            replicas: Vec::new(),
+            isr: Isr::Committed {
+                isr: registration.isr.clone(),
+            },
+            followers: Vec::new(),
+            epoch_start: log_end,
+            log_end,
+            high_watermark,
+            expand_after: Duration::ZERO,
+        };
+        leader.set_replicas(&registration.replicas, now);
+        let effects = leader.effects(now);
+        (leader, effects)
+    }
+
+    /// The leader epoch.
+    #[must_use]
+    pub fn epoch(&self) -> LeaderEpoch {
+        self.epoch
+    }
+
+    /// The last partition epoch it knows.
+    #[must_use]
+    pub fn partition_epoch(&self) -> PartitionEpoch {
+        self.partition_epoch
+    }
+
+    /// The log end when the epoch began.
+    #[must_use]
+    pub fn epoch_start(&self) -> Offset {
+        self.epoch_start
+    }
+
+    /// The high watermark.
+    #[must_use]
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// The ISR.
+    #[must_use]
+    pub fn isr(&self) -> &Isr {
+        &self.isr
+    }
+
+    /// The followers' progress.
+    #[must_use]
+    pub fn followers(&self) -> &[(NodeId, Progress)] {
+        &self.followers
+    }
+
+    /// Whether `id` is an assigned replica other than the leader.
+    #[must_use]
+    pub fn is_follower(&self, id: NodeId) -> bool {
+        self.followers.iter().any(|(follower, _)| *follower == id)
+    }
+
+    /// The replicas that a write with acks=all needs.
+    #[must_use]
+    pub fn min_isr(&self) -> usize {
+        self.config.min_insync_replicas.min(self.replicas.len())
+    }
+
+    /// Whether a write with acks=all may be appended.
+    ///
+    /// # Errors
+    /// When the committed ISR is too small.
+    pub fn admit(&self) -> Result<(), NotEnoughReplicas> {
+        enough(self.isr.committed().len(), self.min_isr())
+    }
+
+    /// Whether a committed write may be acknowledged.
+    ///
+    /// # Errors
+    /// When the ISR has become too small since the append.
+    pub fn admit_ack(&self) -> Result<(), NotEnoughReplicas> {
+        enough(self.isr.maximal_len(), self.min_isr())
+    }
+
+    /// Whether some follower needs [`Leader::on_tick`]: it lags, or could join the ISR.
+    #[must_use]
+    pub fn needs_tick(&self) -> bool {
+        self.followers.iter().any(|(id, progress)| {
+            if self.isr.committed().contains(id) {
+                progress.acked != Some(self.log_end)
+            } else {
+                progress.streaming
+            }
+        })
+    }
+
+    /// The configuration changed.
+    pub fn on_config(&mut self, config: LeaderConfig, now: Duration) -> Effects {
+        self.config = config;
+        self.effects(now)
+    }
+
+    /// The leader's log has grown to `log_end`.
+    pub fn on_append(&mut self, log_end: Offset, now: Duration) -> Effects {
+        assert!(
+            log_end >= self.log_end,
+            "log end fell from {} to {log_end}",
+            self.log_end
+        );
+        for (_, progress) in &mut self.followers {
+            progress.before_append(self.log_end, now);
+        }
+        self.log_end = log_end;
+        self.effects(now)
+    }
+
+    /// A follower has subscribed; its log ends at `end` and is a prefix of the leader's.
+    pub fn on_subscribe(
+        &mut self,
+        follower: NodeId,
+        broker_epoch: BrokerEpoch,
+        end: Offset,
+        log_start: Offset,
+        now: Duration,
+        eligible: impl Fn(NodeId, BrokerEpoch) -> bool,
+    ) -> Effects {
+        let leader_end = self.log_end;
+        let Some(progress) = self.progress(follower) else {
+            return Effects::default();
+        };
+        progress.streaming = true;
+        progress.broker_epoch = Some(broker_epoch);
+        progress.log_start = Some(log_start);
+        progress.note(end, leader_end, now);
+        self.effects_after_ack(follower, now, eligible)
+    }
+
+    /// A follower has all records below `end`. An ack that takes nothing further tells only its log
+    /// start.
+    pub fn on_ack(
+        &mut self,
+        follower: NodeId,
+        end: Offset,
+        log_start: Offset,
+        now: Duration,
+        eligible: impl Fn(NodeId, BrokerEpoch) -> bool,
+    ) -> Effects {
+        let leader_end = self.log_end;
+        let Some(progress) = self.progress(follower) else {
+            return Effects::default();
+        };
+        let (Some(acked), true) = (progress.acked, progress.streaming) else {
+            return Effects::default();
+        };
+        progress.log_start = Some(log_start);
+        progress.note(end.max(acked).min(leader_end), leader_end, now);
+        self.effects_after_ack(follower, now, eligible)
+    }
+
+    /// A follower's stream ended, or its subscription did.
+    pub fn on_disconnect(&mut self, follower: NodeId, now: Duration) -> Effects {
+        if let Some(progress) = self.progress(follower) {
+            progress.stop();
+        }
+        self.effects(now)
+    }
+
+    /// Time passed: members of the ISR that lag too long are proposed to go; replicas that were
+    /// refused before are proposed again.
+    pub fn on_tick(
+        &mut self,
+        now: Duration,
+        eligible: impl Fn(NodeId, BrokerEpoch) -> bool,
+    ) -> Effects {
+        let mut effects = self.effects(now);
+        if self.isr.is_pending() {
+            return effects;
+        }
+        let removing: Vec<NodeId> = self
+            .followers
+            .iter()
+            .filter(|(id, _)| self.isr.committed().contains(id))
+            .filter(|(_, progress)| !progress.is_caught_up(self.log_end, now, self.config.lag_max))
+            .map(|(id, _)| *id)
+            .collect();
+        if removing.is_empty() {
+            let joining = self.followers.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+            effects.alter_isr = joining
+                .into_iter()
+                .find_map(|id| self.maybe_expand(id, now, &eligible));
+        } else {
+            let isr = self.isr.committed().to_vec();
+            let members = isr
+                .iter()
+                .copied()
+                .filter(|id| !removing.contains(id))
+                .collect();
+            self.isr = Isr::PendingShrink { isr, removing };
+            effects.alter_isr = Some(self.propose(members));
+        }
+        effects
+    }
+
+    /// The controller's registration, from the metadata feed or with an answer. Older ones, and those
+    /// of another leader epoch, change nothing.
+    pub fn on_registration(&mut self, registration: &LeaderRegistration, now: Duration) -> Effects {
+        if registration.leader_epoch != self.epoch
+            || registration.partition_epoch <= self.partition_epoch
+        {
+            return Effects::default();
+        }
+        self.partition_epoch = registration.partition_epoch;
+        self.isr = Isr::Committed {
+            isr: registration.isr.clone(),
+        };
+        self.set_replicas(&registration.replicas, now);
+        self.effects(now)
+    }
+
+    /// The controller refused `proposal`. (An accepted one arrives as a registration.)
+    pub fn on_alter_partition_failure(
+        &mut self,
+        proposal: &IsrProposal,
+        failure: AlterFailure,
+        now: Duration,
+    ) -> Effects {
+        if self.is_proposed(proposal) && failure == AlterFailure::Reverted {
+            self.isr.revert();
+            self.expand_after = now + EXPAND_BACKOFF;
+        }
+        self.effects(now)
+    }
+
+    /// Whether `proposal` still waits for an answer.
+    #[must_use]
+    pub fn is_proposed(&self, proposal: &IsrProposal) -> bool {
+        self.isr.is_pending()
+            && proposal.leader_epoch == self.epoch
+            && proposal.partition_epoch == self.partition_epoch
+    }
+
+    /// The smallest log start of all replicas that are alive (streaming), the leader's included.
+    #[must_use]
+    pub fn low_watermark(&self, log_start: Offset) -> Offset {
+        self.followers
+            .iter()
+            .filter(|(_, progress)| progress.streaming)
+            .map(|(_, progress)| progress.log_start.unwrap_or_default())
+            .fold(log_start, Offset::min)
+    }
+
+    fn progress(&mut self, id: NodeId) -> Option<&mut Progress> {
+        self.followers
+            .iter_mut()
+            .find(|(follower, _)| *follower == id)
+            .map(|(_, it)| it)
+    }
+
+    fn set_replicas(&mut self, replicas: &[NodeId], now: Duration) {
+        self.followers.retain(|(id, _)| replicas.contains(id));
+        for id in replicas.iter().filter(|id| **id != self.id) {
+            if !self.is_follower(*id) {
+                let in_sync = self.isr.committed().contains(id);
+                self.followers.push((*id, Progress::new(in_sync, now)));
+            }
+        }
+        self.replicas = replicas.to_vec();
+    }
+
+    fn effects(&mut self, now: Duration) -> Effects {
+        Effects {
+            high_watermark: self.maybe_raise(now),
+            alter_isr: None,
+        }
+    }
+
+    fn effects_after_ack(
+        &mut self,
+        follower: NodeId,
+        now: Duration,
+        eligible: impl Fn(NodeId, BrokerEpoch) -> bool,
+    ) -> Effects {
+        // The expansion is decided first: the new member then counts for the watermark.
+        let alter_isr = self.maybe_expand(follower, now, eligible);
+        Effects {
+            high_watermark: self.maybe_raise(now),
+            alter_isr,
+        }
+    }
+
+    /// Raises the high watermark to the smallest log end among the maximal ISR and the replicas that
+    /// are about to join it. Without the latter a follower could chase a leader that is alone in its
+    /// ISR forever.
+    fn maybe_raise(&mut self, now: Duration) -> Option<Offset> {
+        if self.isr.committed().len() < self.min_isr() {
+            return None;
+        }
+        let mut end = self.log_end;
+        for (id, progress) in &self.followers {
+            let counts = self.isr.maximal_contains(*id)
+                || progress.streaming
+                    && progress.is_caught_up(self.log_end, now, self.config.lag_max);
+            if counts {
+                end = end.min(progress.acked.unwrap_or_default());
+            }
+        }
+        if end <= self.high_watermark {
+            return None;
+        }
+        self.high_watermark = end;
+        Some(end)
+    }
+
+    /// Proposes `follower` for the ISR if it has all that is committed, and this epoch's start.
+    fn maybe_expand(
+        &mut self,
+        follower: NodeId,
+        now: Duration,
+        eligible: impl Fn(NodeId, BrokerEpoch) -> bool,
+    ) -> Option<IsrProposal> {
+        if self.isr.is_pending() || self.isr.committed().contains(&follower) {
+            return None;
+        }
+        let (high_watermark, epoch_start) = (self.high_watermark, self.epoch_start);
+        let progress = self.progress(follower)?;
+        let acked = progress.acked?;
+        let broker_epoch = progress.broker_epoch?;
+        let in_sync = progress.streaming && acked >= high_watermark && acked >= epoch_start;
+        if !in_sync || now < self.expand_after || !eligible(follower, broker_epoch) {
+            return None;
+        }
+        let isr = self.isr.committed().to_vec();
+        let mut members = isr.clone();
+        members.push(follower);
+        self.isr = Isr::PendingExpand {
+            isr,
+            adding: follower,
+        };
+        Some(self.propose(members))
+    }
+
+    fn propose(&self, members: Vec<NodeId>) -> IsrProposal {
+        let member = |id: NodeId| {
+            let progress = self.followers.iter().find(|(follower, _)| *follower == id);
+            IsrMember {
+                id,
+                broker_epoch: progress.and_then(|(_, it)| it.broker_epoch),
+            }
+        };
+        IsrProposal {
+            leader_epoch: self.epoch,
+            partition_epoch: self.partition_epoch,
+            isr: members.into_iter().map(member).collect(),
+        }
+    }
+}
+
+fn enough(isr: usize, min: usize) -> Result<(), NotEnoughReplicas> {
+    if isr < min {
+        Err(NotEnoughReplicas { isr, min })
+    } else {
+        Ok(())
+    }
+}

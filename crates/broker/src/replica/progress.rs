@@ -1,0 +1,87 @@
+//! What a leader knows of one follower.
+
+use std::time::Duration;
+
+use dohle_model::{BrokerEpoch, Offset};
+
+/// One follower's progress, within one leader epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The end of the follower's log. `None` until it has subscribed in this leader epoch.
+    ///
+    /// Invariant: the follower's log equals the leader's below `acked`, and `acked` is at most the
+    /// leader's log end. It grows with acks, and falls only when the follower subscribes again with
+    /// a shorter log (it lost an unflushed tail).
+    pub acked: Option<Offset>,
+    /// The start of the follower's log, once it is known.
+    pub log_start: Option<Offset>,
+    /// The registration of the follower's broker, as its stream said.
+    pub broker_epoch: Option<BrokerEpoch>,
+    /// Whether it has a subscription on a living stream.
+    pub streaming: bool,
+    /// The last moment at which the follower is known to have had all that the leader had.
+    pub caught_up_at: Option<Duration>,
+    /// The leader's log end at some moment after `caught_up_at`: once the follower has acked that
+    /// far, it was caught up at that moment.
+    mark: Option<(Offset, Duration)>,
+}
+
+impl Progress {
+    /// Of a follower that a new leader has not heard of. Members of the ISR get the benefit of the
+    /// doubt: they count as caught up `now`.
+    #[must_use]
+    pub fn new(in_sync: bool, now: Duration) -> Self {
+        Self {
+            acked: None,
+            log_start: None,
+            broker_epoch: None,
+            streaming: false,
+            caught_up_at: in_sync.then_some(now),
+            mark: None,
+        }
+    }
+
+    /// Whether it has all records, or had them all at some moment within `lag_max` before `now`.
+    #[must_use]
+    pub fn is_caught_up(&self, leader_end: Offset, now: Duration, lag_max: Duration) -> bool {
+        self.acked == Some(leader_end)
+            || self
+                .caught_up_at
+                .is_some_and(|at| now.saturating_sub(at) <= lag_max)
+    }
+
+    /// The leader's log is about to grow past `leader_end`.
+    pub(super) fn before_append(&mut self, leader_end: Offset, now: Duration) {
+        if self.acked == Some(leader_end) {
+            self.caught_up_at = Some(now);
+        }
+    }
+
+    /// The follower's log ends at `end` now.
+    pub(super) fn note(&mut self, end: Offset, leader_end: Offset, now: Duration) {
+        assert!(
+            end <= leader_end,
+            "follower end {end} is past the leader's {leader_end}"
+        );
+        self.acked = Some(end);
+        if end == leader_end {
+            self.caught_up_at = Some(now);
+            self.mark = None;
+            return;
+        }
+        match self.mark {
+            Some((offset, at)) if end >= offset => {
+                self.caught_up_at = Some(self.caught_up_at.map_or(at, |before| before.max(at)));
+                self.mark = Some((leader_end, now));
+            }
+            Some(_) => {}
+            None => self.mark = Some((leader_end, now)),
+        }
+    }
+
+    /// Its stream ended.
+    pub(super) fn stop(&mut self) {
+        self.streaming = false;
+        self.mark = None;
+    }
+}

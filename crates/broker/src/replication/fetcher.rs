@@ -1,0 +1,507 @@
+//! Fetches from one leader broker: one connection, one stream, one task, for all partitions.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dohle_model::{
+    BrokerEpoch, ErrorCode, IncarnationId, LeaderEpoch, NodeId, Offset, TopicIdPartition,
+};
+use dohle_rpc::replication_transport::{
+    EndStatus, Framed, MessageBody, Messages, REPLICATE_PATH, ReceivedLeaderMessage,
+    TransportError, refusal,
+};
+use dohle_rpc::{convert, v1};
+use futures::Stream;
+use futures::task::AtomicWaker;
+use http::{HeaderValue, Request, header};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::connection::{self, CREDIT_BYTES, MESSAGE_BYTES_MAX};
+use crate::partition::{LeaderPart, PartOutcome, Partition};
+use crate::partitions::wall_clock;
+use crate::replica::LeaderAnswer;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const BACKOFF_LAST: Duration = Duration::from_secs(1);
+/// A refused subscription is tried again after this, if no newer metadata comes first.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// Subscriptions in one message.
+const SUBSCRIBE_BATCH: usize = 1000;
+
+/// What a follower says first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hello {
+    pub(super) cluster_id: Arc<str>,
+    pub(super) node: NodeId,
+    pub(super) broker_epoch: BrokerEpoch,
+    pub(super) incarnation: IncarnationId,
+}
+
+/// Where a leader is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) leader_epoch: BrokerEpoch,
+    pub(super) hello: Hello,
+}
+
+/// The fetcher of one leader; ends when dropped.
+#[derive(Debug)]
+pub(super) struct Fetcher {
+    core: Arc<Core>,
+    target: watch::Sender<Option<Target>>,
+    task: JoinHandle<()>,
+}
+
+/// What the fetcher's task, its request body and the registry share.
+#[derive(Debug)]
+struct Core {
+    leader: NodeId,
+    outbox: Mutex<Outbox>,
+    task: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct Outbox {
+    partitions: HashMap<TopicIdPartition, Arc<Partition>>,
+    hello: Option<Hello>,
+    subscribe: BTreeSet<TopicIdPartition>,
+    unsubscribe: BTreeSet<TopicIdPartition>,
+    acks: BTreeMap<TopicIdPartition, v1::Ack>,
+    credit_bytes: u64,
+    next_subscription: u32,
+    /// Subscriptions that were refused, and when they are tried again.
+    retry: BTreeSet<TopicIdPartition>,
+    retry_at: Option<Instant>,
+    /// Counts sessions: the body of an older one has nothing to send.
+    session: u64,
+}
+
+impl Fetcher {
+    pub(super) fn start(leader: NodeId, target: Option<Target>, runtime: &Handle) -> Self {
+        let (target, targets) = watch::channel(target);
+        let core = Arc::new(Core {
+            leader,
+            outbox: Mutex::default(),
+            task: AtomicWaker::new(),
+        });
+        let task = runtime.spawn(run(Arc::clone(&core), targets));
+        Self { core, target, task }
+    }
+
+    pub(super) fn set_target(&self, target: Option<Target>) {
+        self.target.send_if_modified(|current| {
+            let changed = *current != target;
+            *current = target;
+            changed
+        });
+    }
+
+    /// Subscribes a partition, anew if it was before.
+    pub(super) fn add(&self, partition: &Arc<Partition>) {
+        let mut outbox = self.core.outbox.lock();
+        outbox
+            .partitions
+            .insert(partition.id(), Arc::clone(partition));
+        outbox.subscribe.insert(partition.id());
+        outbox.unsubscribe.remove(&partition.id());
+        outbox.retry.remove(&partition.id());
+    }
+
+    pub(super) fn remove(&self, id: TopicIdPartition) {
+        let mut outbox = self.core.outbox.lock();
+        outbox.partitions.remove(&id);
+        outbox.subscribe.remove(&id);
+        outbox.retry.remove(&id);
+        outbox.acks.remove(&id);
+        outbox.unsubscribe.insert(id);
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.core.outbox.lock().partitions.is_empty()
+    }
+
+    pub(super) fn flush(&self) {
+        self.core.task.wake();
+    }
+
+    pub(super) async fn shutdown(mut self) {
+        self.task.abort();
+        // Its end is what is waited for, however it comes.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Connects, fetches, and connects again, for as long as the fetcher lives.
+async fn run(core: Arc<Core>, mut targets: watch::Receiver<Option<Target>>) {
+    let mut backoff = BACKOFF_FIRST;
+    loop {
+        let target = targets.borrow_and_update().clone();
+        let Some(target) = target else {
+            if targets.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        let began = Instant::now();
+        let end = fetch(&core, &target, &mut targets).await;
+        if began.elapsed() > BACKOFF_LAST {
+            backoff = BACKOFF_FIRST;
+        }
+        match end {
+            SessionEnd::Retarget => backoff = BACKOFF_FIRST,
+            SessionEnd::Failed(error) => {
+                tracing::info!(leader = %core.leader, %error, "replication stream ended");
+                // A new target is gone to at once.
+                if matches!(timeout(backoff, targets.changed()).await, Ok(Err(_))) {
+                    return;
+                }
+                backoff = (backoff * 2).min(BACKOFF_LAST);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+enum SessionEnd {
+    /// The leader moved, or was started again.
+    Retarget,
+    Failed(TransportError),
+}
+
+/// One session with the leader: from the connection to its end.
+async fn fetch(
+    core: &Arc<Core>,
+    target: &Target,
+    targets: &mut watch::Receiver<Option<Target>>,
+) -> SessionEnd {
+    let session = core.begin_session(&target.hello);
+    let connect = timeout(CONNECT_TIMEOUT, connect(core, target, session));
+    let (mut messages, connection) = match connect.await {
+        Ok(Ok(connected)) => connected,
+        Ok(Err(error)) => return SessionEnd::Failed(error),
+        Err(_) => return SessionEnd::Failed(TransportError::Broken("no answer in time".into())),
+    };
+    tracing::debug!(leader = %core.leader, "replication stream began");
+    let end = loop {
+        let next = core.retry_at();
+        tokio::select! {
+            changed = targets.changed() => {
+                if changed.is_err() || targets.borrow().as_ref() != Some(target) {
+                    break SessionEnd::Retarget;
+                }
+            }
+            () = sleep_until(next) => core.retry(),
+            message = messages.message() => match message {
+                Ok(Some(message)) => {
+                    let received = ReceivedLeaderMessage::decode(message);
+                    if let Err(error) = received.and_then(|message| core.on_message(message)) {
+                        break SessionEnd::Failed(error);
+                    }
+                }
+                Ok(None) => {
+                    let error = "the leader ended the stream".to_owned();
+                    break SessionEnd::Failed(TransportError::Broken(error));
+                }
+                Err(error) => break SessionEnd::Failed(error),
+            }
+        }
+    };
+    connection.abort();
+    end
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep(at.saturating_duration_since(Instant::now())).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The task that drives a connection; it ends with this.
+struct Connection(JoinHandle<()>);
+
+impl Connection {
+    fn abort(&self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn connect(
+    core: &Arc<Core>,
+    target: &Target,
+    session: u64,
+) -> Result<(Messages<Incoming>, Connection), TransportError> {
+    let broken = |error: &dyn std::fmt::Display| TransportError::Broken(error.to_string());
+    let stream = TcpStream::connect((target.host.as_str(), target.port)).await;
+    let stream = stream.map_err(|error| broken(&error))?;
+    stream.set_nodelay(true).map_err(|error| broken(&error))?;
+    let (mut sender, connection) = connection::client()
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| broken(&error))?;
+    let connection = Connection(tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "replication connection ended");
+        }
+    }));
+    let authority = if target.host.contains(':') {
+        format!("[{}]:{}", target.host, target.port)
+    } else {
+        format!("{}:{}", target.host, target.port)
+    };
+    let body = MessageBody::request(FollowerStream {
+        core: Arc::clone(core),
+        session,
+    });
+    let request = Request::post(format!("http://{authority}{REPLICATE_PATH}"))
+        .header(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/grpc"),
+        )
+        .header(header::TE, HeaderValue::from_static("trailers"))
+        .body(body)
+        .map_err(|error| broken(&error))?;
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| broken(&error))?;
+    if let Some(EndStatus { code, message }) = refusal(response.headers()) {
+        return Err(TransportError::Status { code, message });
+    }
+    if !response.status().is_success() {
+        return Err(TransportError::Broken(format!(
+            "HTTP status {}",
+            response.status()
+        )));
+    }
+    Ok((
+        Messages::new(response.into_body(), MESSAGE_BYTES_MAX),
+        connection,
+    ))
+}
+
+impl Core {
+    /// Everything is to be said anew.
+    fn begin_session(&self, hello: &Hello) -> u64 {
+        let mut outbox = self.outbox.lock();
+        outbox.hello = Some(hello.clone());
+        outbox.subscribe = outbox.partitions.keys().copied().collect();
+        outbox.unsubscribe.clear();
+        outbox.acks.clear();
+        outbox.retry.clear();
+        outbox.retry_at = None;
+        outbox.credit_bytes = CREDIT_BYTES;
+        outbox.session += 1;
+        outbox.session
+    }
+
+    fn retry_at(&self) -> Option<Instant> {
+        self.outbox.lock().retry_at
+    }
+
+    fn retry(&self) {
+        let mut outbox = self.outbox.lock();
+        outbox.retry_at = None;
+        let again = std::mem::take(&mut outbox.retry);
+        outbox.subscribe.extend(again);
+        drop(outbox);
+        self.task.wake();
+    }
+
+    /// Takes in a leader's message: all parts, then one answer.
+    fn on_message(&self, message: ReceivedLeaderMessage) -> Result<(), TransportError> {
+        let ReceivedLeaderMessage { parts, mut payload } = message;
+        let now = wall_clock();
+        let bytes = payload.len() as u64;
+        for part in parts {
+            let short = || TransportError::Malformed("payload ends before its parts".to_owned());
+            let length = usize::try_from(part.length).map_err(|_| short())?;
+            let records = payload.take_bytes(length).ok_or_else(short)?;
+            self.on_part(&part, records, now)?;
+        }
+        let mut outbox = self.outbox.lock();
+        outbox.credit_bytes += bytes;
+        let news = bytes > 0 || !outbox.acks.is_empty() || !outbox.subscribe.is_empty();
+        drop(outbox);
+        if news {
+            self.task.wake();
+        }
+        Ok(())
+    }
+
+    fn on_part(
+        &self,
+        part: &v1::PartitionData,
+        records: Bytes,
+        now: dohle_model::Timestamp,
+    ) -> Result<(), TransportError> {
+        let id = convert::partition_id_from_wire(&part.topic_id, part.partition);
+        let id = id.map_err(|error| TransportError::Malformed(error.to_string()))?;
+        let Some(partition) = self.outbox.lock().partitions.get(&id).cloned() else {
+            return Ok(());
+        };
+        let outcome = partition.on_leader_part(&leader_part(part), records, now);
+        let mut outbox = self.outbox.lock();
+        match outcome {
+            PartOutcome::Nothing => {}
+            PartOutcome::Ack {
+                leader_epoch,
+                end,
+                log_start_offset,
+            } => {
+                let ack = v1::Ack {
+                    topic_id: part.topic_id.clone(),
+                    partition: part.partition,
+                    leader_epoch: leader_epoch.0,
+                    end: end.0,
+                    log_start_offset: log_start_offset.0,
+                    subscription: part.subscription,
+                };
+                outbox.acks.insert(id, ack);
+            }
+            PartOutcome::Resubscribe => {
+                outbox.subscribe.insert(id);
+            }
+            PartOutcome::Retry => {
+                outbox.retry.insert(id);
+                outbox
+                    .retry_at
+                    .get_or_insert_with(|| Instant::now() + RETRY_AFTER);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message to the leader, if there is anything to say.
+    fn next_message(&self, session: u64) -> Option<v1::FollowerMessage> {
+        let (ids, mut message) = {
+            let mut outbox = self.outbox.lock();
+            if outbox.session != session {
+                return None;
+            }
+            let mut ids = Vec::new();
+            while ids.len() < SUBSCRIBE_BATCH {
+                let Some(id) = outbox.subscribe.pop_first() else {
+                    break;
+                };
+                let Some(partition) = outbox.partitions.get(&id).cloned() else {
+                    continue;
+                };
+                outbox.next_subscription = outbox.next_subscription.wrapping_add(1);
+                // An ack for what was fetched before a truncation must not go out.
+                outbox.acks.remove(&id);
+                ids.push((partition, outbox.next_subscription));
+            }
+            let message = v1::FollowerMessage {
+                hello: outbox.hello.take().map(|hello| hello.to_wire()),
+                subscribe: Vec::with_capacity(ids.len()),
+                unsubscribe: std::mem::take(&mut outbox.unsubscribe)
+                    .into_iter()
+                    .map(partition_ref)
+                    .collect(),
+                acks: std::mem::take(&mut outbox.acks).into_values().collect(),
+                credit_bytes: std::mem::take(&mut outbox.credit_bytes),
+            };
+            (ids, message)
+        };
+        for (partition, subscription) in ids {
+            let begun = partition.begin_subscription(self.leader, subscription);
+            let Some((position, log_start_offset)) = begun else {
+                continue;
+            };
+            message.subscribe.push(v1::Subscribe {
+                topic_id: convert::uuid_to_wire(partition.id().topic_id.0),
+                partition: partition.id().partition.0,
+                leader_epoch: position.leader_epoch.0,
+                fetch_offset: position.fetch_offset.0,
+                last_fetched_epoch: LeaderEpoch::to_wire(position.last_fetched_epoch),
+                log_start_offset: log_start_offset.0,
+                subscription,
+            });
+        }
+        (message != v1::FollowerMessage::default()).then_some(message)
+    }
+}
+
+impl Hello {
+    fn to_wire(&self) -> v1::FollowerHello {
+        v1::FollowerHello {
+            cluster_id: self.cluster_id.to_string(),
+            broker_id: self.node.0,
+            broker_epoch: self.broker_epoch.0,
+            incarnation: convert::uuid_to_wire(self.incarnation.0),
+        }
+    }
+}
+
+fn partition_ref(id: TopicIdPartition) -> v1::PartitionRef {
+    v1::PartitionRef {
+        topic_id: convert::uuid_to_wire(id.topic_id.0),
+        partition: id.partition.0,
+    }
+}
+
+fn leader_part(part: &v1::PartitionData) -> LeaderPart {
+    let code = |code: i32| {
+        let known = i16::try_from(code).ok().and_then(ErrorCode::from_code);
+        known.unwrap_or(ErrorCode::UnknownServerError)
+    };
+    let diverging = part.diverging.as_ref().map(|diverging| {
+        let end = Offset::from_wire(diverging.end_offset).unwrap_or_default();
+        (LeaderEpoch(diverging.epoch), end)
+    });
+    LeaderPart {
+        answer: LeaderAnswer {
+            subscription: part.subscription,
+            leader_epoch: LeaderEpoch(part.leader_epoch),
+            diverging,
+        },
+        high_watermark: Offset::from_wire(part.high_watermark).unwrap_or_default(),
+        log_start_offset: Offset::from_wire(part.log_start_offset).unwrap_or_default(),
+        error: part.error.map(code),
+    }
+}
+
+/// The request body: the follower's messages, made when there is something to say.
+struct FollowerStream {
+    core: Arc<Core>,
+    session: u64,
+}
+
+impl Stream for FollowerStream {
+    type Item = Result<Framed, EndStatus>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.core.task.register(cx.waker());
+        match self.core.next_message(self.session) {
+            Some(message) => Poll::Ready(Some(Ok(Framed::message(&message)))),
+            None => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,496 @@
+//! The leader's end of a stream: what the follower says ([`LeaderCalls`]) and what it is sent
+//! ([`LeaderStream`]).
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dohle_model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, TopicIdPartition};
+use dohle_rpc::replication_transport::{EndStatus, Framed, Messages, TransportError};
+use dohle_rpc::{convert, v1};
+use futures::Stream;
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use prost::Message;
+use tokio::time::{Instant, Sleep};
+
+use super::connection::MESSAGE_BYTES;
+use super::server::{check_hello, code};
+use crate::partition::{FeedRequest, FeedStart, Partition, Positions, RoleError, Watch, Watcher};
+use crate::partitions::Partitions;
+
+/// News that are about positions alone wait so long for records to travel with.
+const POSITIONS_LINGER: Duration = Duration::from_millis(5);
+
+/// One subscription of the follower.
+#[derive(Debug)]
+struct Subscription {
+    id: TopicIdPartition,
+    partition: Arc<Partition>,
+    number: u32,
+    feed: u64,
+    watch: Arc<Watch>,
+    /// The positions that the follower was told last.
+    told: Option<Positions>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    follower: Option<(NodeId, BrokerEpoch)>,
+    subscriptions: Vec<Option<Subscription>>,
+    free: Vec<u32>,
+    by_id: HashMap<TopicIdPartition, u32>,
+    /// Bytes of records that may still be sent; a single batch may exceed it.
+    credits: i64,
+    /// Refusals and divergences to be sent.
+    replies: Vec<v1::PartitionData>,
+    ended: Option<EndStatus>,
+}
+
+/// What both directions of one stream share.
+#[derive(Debug)]
+pub(crate) struct LeaderCalls {
+    partitions: Arc<Partitions>,
+    watcher: Arc<Watcher>,
+    inner: Mutex<Inner>,
+}
+
+impl LeaderCalls {
+    pub(super) fn new(partitions: Arc<Partitions>) -> Arc<Self> {
+        Arc::new(Self {
+            partitions,
+            watcher: Watcher::new(),
+            inner: Mutex::default(),
+        })
+    }
+
+    /// Takes in the follower's messages until the stream ends.
+    pub(super) async fn receive(self: Arc<Self>, mut messages: Messages<Incoming>) {
+        let status = loop {
+            let message = match messages.message().await {
+                Ok(Some(message)) => message,
+                Ok(None) => {
+                    break EndStatus {
+                        code: 0,
+                        message: String::new(),
+                    };
+                }
+                Err(error) => break broken(&error),
+            };
+            match v1::FollowerMessage::decode(message) {
+                Ok(message) => {
+                    if let Err(status) = self.on_message(message) {
+                        break status;
+                    }
+                }
+                Err(error) => {
+                    let message = format!("not a follower's message: {error}");
+                    break EndStatus {
+                        code: code::INVALID_ARGUMENT,
+                        message,
+                    };
+                }
+            }
+        };
+        self.inner.lock().ended.get_or_insert(status);
+        self.watcher.wake();
+    }
+
+    fn on_message(self: &Arc<Self>, message: v1::FollowerMessage) -> Result<(), EndStatus> {
+        if let Some(hello) = message.hello {
+            let broker = NodeId(hello.broker_id);
+            let epoch = BrokerEpoch::from_wire(hello.broker_epoch);
+            let epoch = check_hello(&self.partitions, &hello.cluster_id, broker, epoch)?;
+            self.inner.lock().follower = Some((broker, epoch));
+            tracing::debug!(follower = %broker, "replication stream began");
+        }
+        if self.inner.lock().follower.is_none() {
+            let message = "the first message has no hello".to_owned();
+            return Err(EndStatus {
+                code: code::INVALID_ARGUMENT,
+                message,
+            });
+        }
+        for gone in &message.unsubscribe {
+            if let Ok(id) = convert::partition_id_from_wire(&gone.topic_id, gone.partition) {
+                self.unsubscribe(id);
+            }
+        }
+        for subscribe in &message.subscribe {
+            self.subscribe(subscribe);
+        }
+        for ack in &message.acks {
+            self.on_ack(ack);
+        }
+        if message.credit_bytes > 0 {
+            let credit = i64::try_from(message.credit_bytes).unwrap_or(i64::MAX);
+            let mut inner = self.inner.lock();
+            inner.credits = inner.credits.saturating_add(credit);
+            drop(inner);
+            self.watcher.wake();
+        }
+        Ok(())
+    }
+
+    fn on_ack(&self, ack: &v1::Ack) {
+        let Ok(id) = convert::partition_id_from_wire(&ack.topic_id, ack.partition) else {
+            return;
+        };
+        let (partition, feed) = {
+            let inner = self.inner.lock();
+            let Some(subscription) = inner.find(&id) else {
+                return;
+            };
+            if subscription.number != ack.subscription {
+                return;
+            }
+            (Arc::clone(&subscription.partition), subscription.feed)
+        };
+        let (Some(end), Some(epoch)) = (
+            Offset::from_wire(ack.end),
+            LeaderEpoch::from_wire(ack.leader_epoch),
+        ) else {
+            return;
+        };
+        let start = Offset::from_wire(ack.log_start_offset).unwrap_or_default();
+        partition.on_follower_ack(feed, epoch, end, start);
+    }
+
+    /// Begins a subscription, or answers why not.
+    pub(super) fn subscribe(self: &Arc<Self>, subscribe: &v1::Subscribe) {
+        let Ok(id) = convert::partition_id_from_wire(&subscribe.topic_id, subscribe.partition)
+        else {
+            return;
+        };
+        let Some((follower, broker_epoch)) = self.inner.lock().follower else {
+            return;
+        };
+        self.unsubscribe(id);
+        let request = FeedRequest {
+            follower,
+            broker_epoch,
+            leader_epoch: LeaderEpoch(subscribe.leader_epoch),
+            fetch_offset: Offset::from_wire(subscribe.fetch_offset).unwrap_or_default(),
+            last_fetched_epoch: LeaderEpoch::from_wire(subscribe.last_fetched_epoch),
+            log_start_offset: Offset::from_wire(subscribe.log_start_offset).unwrap_or_default(),
+        };
+        let Some(partition) = self.partitions.get(&id) else {
+            self.park(id, subscribe);
+            return;
+        };
+        let token = self.inner.lock().reserve();
+        match partition.start_feed(&request, &self.watcher, token) {
+            Ok(FeedStart::Started(feed)) => {
+                let watch = Arc::clone(&feed.watch);
+                let number = subscribe.subscription;
+                let told = None;
+                let subscription = Subscription {
+                    id,
+                    partition,
+                    number,
+                    feed: feed.id,
+                    watch: feed.watch,
+                    told,
+                };
+                self.inner.lock().insert(token, subscription);
+                watch.mark();
+            }
+            Ok(FeedStart::Diverging { end, positions }) => {
+                let mut reply = answer(subscribe, &positions);
+                reply.diverging = Some(v1::DivergingEpoch {
+                    epoch: LeaderEpoch::to_wire(end.epoch),
+                    end_offset: Offset::to_wire(end.end_offset),
+                });
+                self.reply(token, reply);
+            }
+            Ok(FeedStart::OutOfRange { positions }) => {
+                let mut reply = answer(subscribe, &positions);
+                reply.error = Some(i32::from(ErrorCode::OffsetOutOfRange.code()));
+                self.reply(token, reply);
+            }
+            Err(RoleError::UnknownLeaderEpoch { .. }) => {
+                self.inner.lock().free.push(token);
+                self.park(id, subscribe);
+            }
+            Err(error) => {
+                let mut reply = answer(subscribe, &partition.positions());
+                reply.error = Some(i32::from(error.code().code()));
+                self.reply(token, reply);
+            }
+        }
+    }
+
+    /// The follower knows more than this broker: its subscription waits for the metadata.
+    fn park(self: &Arc<Self>, id: TopicIdPartition, subscribe: &v1::Subscribe) {
+        self.partitions
+            .parked
+            .park(id, Arc::downgrade(self), subscribe.clone());
+        // The metadata may have come in between.
+        let known = self
+            .partitions
+            .get(&id)
+            .map(|partition| partition.leader_epoch());
+        if known >= Some(LeaderEpoch(subscribe.leader_epoch)) {
+            self.partitions.parked.release(id);
+        }
+    }
+
+    fn reply(&self, token: u32, reply: v1::PartitionData) {
+        let mut inner = self.inner.lock();
+        inner.free.push(token);
+        inner.replies.push(reply);
+        drop(inner);
+        self.watcher.wake();
+    }
+
+    fn unsubscribe(&self, id: TopicIdPartition) {
+        let removed = self.inner.lock().remove(&id);
+        if let Some(subscription) = removed {
+            subscription.partition.end_feed(subscription.feed);
+        }
+    }
+
+    /// The stream is over: the followers' progress ends with it.
+    fn close(&self) {
+        let subscriptions = {
+            let mut inner = self.inner.lock();
+            inner.by_id.clear();
+            // Nothing can begin on it any more.
+            inner.follower = None;
+            std::mem::take(&mut inner.subscriptions)
+        };
+        for subscription in subscriptions.into_iter().flatten() {
+            subscription.partition.end_feed(subscription.feed);
+        }
+    }
+}
+
+impl Inner {
+    fn find(&self, id: &TopicIdPartition) -> Option<&Subscription> {
+        self.subscriptions
+            .get(*self.by_id.get(id)? as usize)?
+            .as_ref()
+    }
+
+    fn reserve(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.subscriptions.push(None);
+            u32::try_from(self.subscriptions.len() - 1).expect("fewer than 2^32 subscriptions")
+        })
+    }
+
+    fn insert(&mut self, token: u32, subscription: Subscription) {
+        self.by_id.insert(subscription.id, token);
+        if let Some(slot) = self.subscriptions.get_mut(token as usize) {
+            *slot = Some(subscription);
+        }
+    }
+
+    fn remove(&mut self, id: &TopicIdPartition) -> Option<Subscription> {
+        let token = self.by_id.remove(id)?;
+        self.free.push(token);
+        self.subscriptions.get_mut(token as usize)?.take()
+    }
+}
+
+fn answer(subscribe: &v1::Subscribe, positions: &Positions) -> v1::PartitionData {
+    v1::PartitionData {
+        topic_id: subscribe.topic_id.clone(),
+        partition: subscribe.partition,
+        subscription: subscribe.subscription,
+        leader_epoch: positions.leader_epoch.0,
+        high_watermark: positions.high_watermark.0,
+        log_start_offset: positions.log_start_offset.0,
+        ..v1::PartitionData::default()
+    }
+}
+
+fn broken(error: &TransportError) -> EndStatus {
+    EndStatus {
+        code: code::UNAVAILABLE,
+        message: error.to_string(),
+    }
+}
+
+/// The messages to the follower, made when the connection has room for them.
+#[derive(Debug)]
+pub(crate) struct LeaderStream {
+    calls: Arc<LeaderCalls>,
+    /// Subscriptions with something to send, in turn.
+    queue: VecDeque<u32>,
+    /// Subscriptions that have only positions to tell.
+    lazy: Vec<u32>,
+    linger: Option<Pin<Box<Sleep>>>,
+    tokens: Vec<u32>,
+    /// Messages of this kind of stream carry this many bytes.
+    message_bytes: usize,
+}
+
+impl Drop for LeaderStream {
+    fn drop(&mut self) {
+        self.calls.close();
+    }
+}
+
+#[derive(Debug, Default)]
+struct Outgoing {
+    parts: Vec<v1::PartitionData>,
+    payload: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl LeaderStream {
+    pub(super) fn new(calls: Arc<LeaderCalls>, catch_up: bool) -> Self {
+        Self {
+            calls,
+            queue: VecDeque::new(),
+            lazy: Vec::new(),
+            linger: None,
+            tokens: Vec::new(),
+            message_bytes: if catch_up {
+                MESSAGE_BYTES / 4
+            } else {
+                MESSAGE_BYTES
+            },
+        }
+    }
+
+    fn collect(&mut self, inner: &mut Inner, linger_over: bool) -> Outgoing {
+        let mut out = Outgoing {
+            parts: std::mem::take(&mut inner.replies),
+            ..Outgoing::default()
+        };
+        // Each subscription gets one turn; those with more to send go to the end of the queue.
+        for _ in 0..self.queue.len() {
+            let Some(token) = self.queue.pop_front() else {
+                break;
+            };
+            let allowed = usize::try_from(inner.credits).unwrap_or(0);
+            let room = allowed.min(self.message_bytes.saturating_sub(out.bytes));
+            self.serve(inner, token, room, &mut out);
+        }
+        if linger_over || !out.parts.is_empty() {
+            for token in std::mem::take(&mut self.lazy) {
+                if let Some(Some(subscription)) = inner.subscriptions.get_mut(token as usize) {
+                    subscription.tell_positions(&mut out);
+                }
+            }
+        }
+        out
+    }
+
+    fn serve(&mut self, inner: &mut Inner, token: u32, room: usize, out: &mut Outgoing) {
+        let Some(Some(subscription)) = inner.subscriptions.get_mut(token as usize) else {
+            return;
+        };
+        subscription.watch.rearm();
+        let part = match subscription.partition.read_feed(subscription.feed, room) {
+            Ok(Some(part)) => part,
+            ended => {
+                let code = ended
+                    .err()
+                    .map_or(ErrorCode::NotLeaderOrFollower, |it| it.code());
+                let positions = subscription.partition.positions();
+                let mut reply = subscription.part(&positions);
+                reply.error = Some(i32::from(code.code()));
+                out.parts.push(reply);
+                let id = subscription.id;
+                inner.remove(&id);
+                return;
+            }
+        };
+        // If the partition moved in between, the watcher has the token already.
+        if part.more && subscription.watch.hold() {
+            self.queue.push_back(token);
+        }
+        let length: usize = part.records.iter().map(Bytes::len).sum();
+        if length == 0 {
+            if subscription.told.is_none() {
+                subscription.tell_positions(out);
+            } else if !part.more && subscription.has_news(&part.positions) {
+                self.lazy.push(token);
+            }
+            return;
+        }
+        let mut data = subscription.part(&part.positions);
+        data.length = length as u64;
+        subscription.told = Some(part.positions);
+        out.parts.push(data);
+        out.payload.extend(part.records);
+        out.bytes += length;
+        inner.credits -= length as i64;
+    }
+}
+
+impl Subscription {
+    fn part(&self, positions: &Positions) -> v1::PartitionData {
+        v1::PartitionData {
+            topic_id: convert::uuid_to_wire(self.id.topic_id.0),
+            partition: self.id.partition.0,
+            subscription: self.number,
+            leader_epoch: positions.leader_epoch.0,
+            high_watermark: positions.high_watermark.0,
+            log_start_offset: positions.log_start_offset.0,
+            ..v1::PartitionData::default()
+        }
+    }
+
+    fn has_news(&self, positions: &Positions) -> bool {
+        self.told.is_none_or(|told| {
+            told.high_watermark != positions.high_watermark
+                || told.log_start_offset != positions.log_start_offset
+        })
+    }
+
+    fn tell_positions(&mut self, out: &mut Outgoing) {
+        let positions = self.partition.positions();
+        if self.has_news(&positions) {
+            self.told = Some(positions);
+            out.parts.push(self.part(&positions));
+        }
+    }
+}
+
+impl Stream for LeaderStream {
+    type Item = Result<Framed, EndStatus>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let calls = Arc::clone(&this.calls);
+        // Registers the task; what happens from here on wakes it.
+        let _ = calls.watcher.poll_ready(cx);
+        let mut tokens = std::mem::take(&mut this.tokens);
+        calls.watcher.take(&mut tokens);
+        this.queue.extend(tokens.drain(..));
+        this.tokens = tokens;
+        let linger_over = match &mut this.linger {
+            Some(linger) => linger.as_mut().poll(cx).is_ready(),
+            None => false,
+        };
+        if linger_over {
+            this.linger = None;
+        }
+        let out = {
+            let mut inner = calls.inner.lock();
+            if let Some(status) = inner.ended.clone() {
+                return Poll::Ready((status.code != 0).then_some(Err(status)));
+            }
+            this.collect(&mut inner, linger_over)
+        };
+        if !out.parts.is_empty() {
+            return Poll::Ready(Some(Ok(Framed::leader_message(&out.parts, out.payload))));
+        }
+        if !this.lazy.is_empty() && this.linger.is_none() {
+            let mut linger = Box::pin(tokio::time::sleep_until(Instant::now() + POSITIONS_LINGER));
+            // The first poll sets the timer.
+            if linger.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+            this.linger = Some(linger);
+        }
+        Poll::Pending
+    }
+}

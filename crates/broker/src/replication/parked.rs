@@ -1,0 +1,50 @@
+//! Subscriptions that came before the metadata that this broker needs to answer them: a follower
+//! that heard of an election sooner than its leader. They wait here instead of being refused, so
+//! that replication begins the moment the leader knows.
+
+use std::collections::HashMap;
+use std::sync::Weak;
+
+use dohle_model::TopicIdPartition;
+use dohle_rpc::v1;
+use parking_lot::Mutex;
+
+use super::leader_stream::LeaderCalls;
+
+/// The waiting subscriptions. Bounded by the followers' partitions: of each stream at most one a
+/// partition counts.
+#[derive(Debug, Default)]
+pub(crate) struct ParkedFeeds {
+    waiting: Mutex<HashMap<TopicIdPartition, Vec<Parked>>>,
+}
+
+#[derive(Debug)]
+struct Parked {
+    stream: Weak<LeaderCalls>,
+    subscribe: v1::Subscribe,
+}
+
+impl ParkedFeeds {
+    /// Keeps a subscription until [`ParkedFeeds::release`].
+    pub(super) fn park(
+        &self,
+        id: TopicIdPartition,
+        stream: Weak<LeaderCalls>,
+        subscribe: v1::Subscribe,
+    ) {
+        let mut waiting = self.waiting.lock();
+        let parked = waiting.entry(id).or_default();
+        parked.retain(|it| it.stream.strong_count() > 0 && !it.stream.ptr_eq(&stream));
+        parked.push(Parked { stream, subscribe });
+    }
+
+    /// This broker leads the partition now: the subscriptions are answered.
+    pub(crate) fn release(&self, id: TopicIdPartition) {
+        let parked = self.waiting.lock().remove(&id).unwrap_or_default();
+        for Parked { stream, subscribe } in parked {
+            if let Some(stream) = stream.upgrade() {
+                stream.subscribe(&subscribe);
+            }
+        }
+    }
+}

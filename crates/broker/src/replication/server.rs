@@ -1,0 +1,157 @@
+//! The `Replication` service, served on the inter-broker listener's own port.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use dohle_model::BrokerEpoch;
+use dohle_rpc::replication_transport::{
+    CATCH_UP_PATH, EndStatus, MessageBody, Messages, REPLICATE_PATH,
+};
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::connection;
+use super::leader_stream::{LeaderCalls, LeaderStream};
+use crate::listener::{Http2Service, Prefixed};
+use crate::partitions::Partitions;
+
+/// gRPC's codes, as far as they are used here.
+pub(super) mod code {
+    pub(in crate::replication) const INVALID_ARGUMENT: u16 = 3;
+    pub(in crate::replication) const PERMISSION_DENIED: u16 = 7;
+    pub(in crate::replication) const UNIMPLEMENTED: u16 = 12;
+    pub(in crate::replication) const UNAVAILABLE: u16 = 14;
+}
+
+/// Serves followers of the partitions that this broker leads.
+#[derive(Debug, Clone)]
+pub struct ReplicationServer {
+    partitions: Arc<Partitions>,
+}
+
+type Answer = Response<MessageBody<LeaderStream>>;
+
+impl ReplicationServer {
+    /// For these partitions.
+    #[must_use]
+    pub fn new(partitions: Arc<Partitions>) -> Self {
+        Self { partitions }
+    }
+
+    /// Serves one connection that speaks HTTP/2 from its first byte on, until it ends.
+    pub async fn serve_connection(&self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let server = self.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let answer = match route(request.uri().path()) {
+                Ok(catch_up) => server.begin(request, catch_up),
+                Err(status) => refuse(&status),
+            };
+            async move { Ok::<_, Infallible>(answer) }
+        });
+        if let Err(error) = connection::server()
+            .serve_connection(TokioIo::new(io), service)
+            .await
+        {
+            tracing::debug!(%error, "replication connection ended");
+        }
+    }
+
+    fn begin(&self, request: Request<Incoming>, catch_up: bool) -> Answer {
+        let calls = LeaderCalls::new(Arc::clone(&self.partitions));
+        let messages = Messages::new(request.into_body(), FOLLOWER_MESSAGE_BYTES_MAX);
+        tokio::spawn(Arc::clone(&calls).receive(messages));
+        let stream = LeaderStream::new(calls, catch_up);
+        let mut response = Response::new(MessageBody::response(stream));
+        let grpc = HeaderValue::from_static("application/grpc");
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_TYPE, grpc);
+        response
+    }
+}
+
+/// A follower's message has subscriptions and acks, no records.
+const FOLLOWER_MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Whether the path is that of the stream for replicas that are far behind.
+fn route(path: &str) -> Result<bool, EndStatus> {
+    match path {
+        REPLICATE_PATH => Ok(false),
+        CATCH_UP_PATH => Ok(true),
+        other => {
+            let message = format!("{other} is not served here");
+            Err(EndStatus {
+                code: code::UNIMPLEMENTED,
+                message,
+            })
+        }
+    }
+}
+
+fn refuse(status: &EndStatus) -> Answer {
+    let mut response = Response::new(MessageBody::empty());
+    *response.headers_mut() = status.trailers();
+    let grpc = HeaderValue::from_static("application/grpc");
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, grpc);
+    response
+}
+
+/// Whether a follower's hello is to be believed.
+pub(super) fn check_hello(
+    partitions: &Partitions,
+    cluster_id: &str,
+    broker: dohle_model::NodeId,
+    epoch: Option<BrokerEpoch>,
+) -> Result<BrokerEpoch, EndStatus> {
+    if cluster_id != partitions.cluster_id() {
+        let message = format!(
+            "broker {broker} is of cluster {cluster_id}, this one is of {}",
+            partitions.cluster_id()
+        );
+        return Err(EndStatus {
+            code: code::PERMISSION_DENIED,
+            message,
+        });
+    }
+    let Some(epoch) = epoch else {
+        let message = format!("broker {broker} named no broker epoch");
+        return Err(EndStatus {
+            code: code::INVALID_ARGUMENT,
+            message,
+        });
+    };
+    // A registration that this broker has not heard of yet is newer, and welcome.
+    let known = (partitions.shared.image)()
+        .brokers
+        .get(&broker)
+        .map(|it| it.epoch);
+    match known {
+        Some(known) if known > epoch => {
+            let message = format!("broker {broker} has a newer registration than epoch {epoch}");
+            Err(EndStatus {
+                code: code::PERMISSION_DENIED,
+                message,
+            })
+        }
+        _ => Ok(epoch),
+    }
+}
+
+impl Http2Service for ReplicationServer {
+    fn serve(
+        &self,
+        stream: Prefixed<TcpStream>,
+        _peer: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let server = self.clone();
+        Box::pin(async move { server.serve_connection(stream).await })
+    }
+}
