@@ -1,0 +1,92 @@
+//! ApiVersions, versions 0–4: which APIs and versions this broker serves, and which features the
+//! cluster supports and has finalized.
+//!
+//! Answered from the table of APIs, before authentication too. A version that is not known is
+//! answered in version 0 with UNSUPPORTED_VERSION and the versions of ApiVersions itself (KIP-511).
+//! Features are told from version 3 (KIP-584); those with a lowest level of 0 only from version 4,
+//! as older Java clients fail on them (KAFKA-17492).
+
+use dohle_model::ErrorCode;
+use dohle_protocol::ApiKey;
+use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
+use dohle_protocol::messages::api_versions_response::{
+    ApiVersion, ApiVersionsResponseData, FinalizedFeatureKey, SupportedFeatureKey,
+};
+
+use super::{Api, Call, TABLE, wire};
+
+pub(super) async fn handle(
+    call: Call,
+    request: ApiVersionsRequestData,
+) -> ApiVersionsResponseData {
+    if call.version >= 3 && !is_valid(&request) {
+        return ApiVersionsResponseData {
+            error_code: ErrorCode::InvalidRequest.code(),
+            ..ApiVersionsResponseData::default()
+        };
+    }
+    let image = call.context.image();
+    let mut response = ApiVersionsResponseData {
+        api_keys: TABLE.iter().map(row).collect(),
+        ..ApiVersionsResponseData::default()
+    };
+    if call.version >= 3 {
+        let offset = i64::try_from(image.offset.0).unwrap_or(i64::MAX);
+        response.finalized_features_epoch = offset;
+        response.finalized_features = image
+            .features
+            .iter()
+            .map(|(name, level)| FinalizedFeatureKey {
+                name: wire::text(name),
+                max_version_level: *level,
+                min_version_level: *level,
+                ..FinalizedFeatureKey::default()
+            })
+            .collect();
+        let supported = image.brokers.get(&call.context.node_id);
+        response.supported_features = supported
+            .iter()
+            .flat_map(|registration| &registration.features)
+            .filter(|feature| call.version >= 4 || feature.level_min > 0)
+            .map(|feature| SupportedFeatureKey {
+                name: wire::text(&feature.name),
+                min_version: feature.level_min,
+                max_version: feature.level_max,
+                ..SupportedFeatureKey::default()
+            })
+            .collect();
+    }
+    response
+}
+
+/// The answer in version 0 to a version that is not known.
+pub(super) fn unsupported_version() -> ApiVersionsResponseData {
+    let of_itself = TABLE.iter().filter(|api| api.key == ApiKey::ApiVersions);
+    ApiVersionsResponseData {
+        error_code: ErrorCode::UnsupportedVersion.code(),
+        api_keys: of_itself.map(row).collect(),
+        ..ApiVersionsResponseData::default()
+    }
+}
+
+fn row(api: &Api) -> ApiVersion {
+    ApiVersion {
+        api_key: api.key as i16,
+        min_version: api.version_min,
+        max_version: api.version_max,
+        ..ApiVersion::default()
+    }
+}
+
+/// Kafka's rule for the software's name and version: letters and digits, with dots and dashes
+/// inside.
+fn is_valid(request: &ApiVersionsRequestData) -> bool {
+    let valid = |text: &str| {
+        let plain = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))
+            && plain(text.chars().next())
+            && plain(text.chars().next_back())
+    };
+    valid(request.client_software_name.as_str())
+        && valid(request.client_software_version.as_str())
+}

@@ -1,0 +1,122 @@
+//! DescribeConfigs, versions 1–4: properties of topics and brokers with their values, where these
+//! come from and what they outvoted (KIP-226), types and documentation from version 3 (KIP-569).
+//!
+//! A broker answers for itself, for the default of all brokers (an empty name), and for topics. Broker
+//! loggers, client metrics and groups have nothing to describe yet and are refused.
+
+use std::collections::HashSet;
+
+use dohle_model::config::{
+    ConfigType, DescribedConfig, Synonym, describe_broker, describe_broker_default,
+    describe_topic,
+};
+use dohle_model::image::MetadataImage;
+use dohle_model::record::ConfigResource;
+use dohle_model::{ApiError, ErrorCode, TopicName};
+use dohle_protocol::messages::describe_configs_request::{
+    DescribeConfigsRequestData, DescribeConfigsResource,
+};
+use dohle_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResponseData, DescribeConfigsResult,
+    DescribeConfigsSynonym,
+};
+
+use super::{Call, errors, wire};
+use crate::context::Context;
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+pub(super) async fn handle(
+    call: Call,
+    request: DescribeConfigsRequestData,
+) -> DescribeConfigsResponseData {
+    let image = call.context.image();
+    let mut results = Vec::with_capacity(request.resources.len());
+    for resource in &request.resources {
+        let described = describe(&call.context, &image, resource);
+        let (error_code, error_message) = errors::to_wire(&described);
+        let wanted = wanted(resource);
+        let configs = described.unwrap_or_default().into_iter();
+        let configs = configs.filter(|config| is_wanted(config, wanted.as_ref()));
+        results.push(DescribeConfigsResult {
+            error_code,
+            error_message,
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
+            configs: configs.map(|config| to_wire(config, &request, call.version)).collect(),
+            ..DescribeConfigsResult::default()
+        });
+    }
+    DescribeConfigsResponseData { results, ..DescribeConfigsResponseData::default() }
+}
+
+fn wanted(resource: &DescribeConfigsResource) -> Option<HashSet<&str>> {
+    // An empty list asks for all, as a null one does.
+    let keys = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty())?;
+    Some(keys.iter().map(dohle_protocol::KafkaString::as_str).collect())
+}
+
+fn is_wanted(config: &DescribedConfig, wanted: Option<&HashSet<&str>>) -> bool {
+    wanted.is_none_or(|wanted| wanted.contains(config.name.as_str()))
+}
+
+fn describe(
+    context: &Context,
+    image: &MetadataImage,
+    resource: &DescribeConfigsResource,
+) -> Result<Vec<DescribedConfig>, ApiError> {
+    let name = resource.resource_name.as_str();
+    let values = context.values(image);
+    match resource.resource_type {
+        TOPIC => {
+            let name = TopicName::new(name)
+                .map_err(|error| ErrorCode::InvalidTopicException.because(error.to_string()))?;
+            if image.topic(name.as_str()).is_none() {
+                return Err(errors::unknown_topic(name.as_str()));
+            }
+            let own = image.configs.get(&ConfigResource::Topic(name));
+            Ok(describe_topic(own.map(|own| &**own), &values))
+        }
+        BROKER if name.is_empty() => Ok(describe_broker_default(&values)),
+        BROKER if name == context.node_id.to_string() => Ok(describe_broker(&values)),
+        BROKER => Err(ErrorCode::InvalidRequest.because(format!(
+            "this is broker {}: ask broker {name:?} for its own properties, or leave the name \
+             empty for those of all brokers",
+            context.node_id
+        ))),
+        other => Err(ErrorCode::InvalidRequest
+            .because(format!("resources of type {other} have no properties here"))),
+    }
+}
+
+fn to_wire(
+    config: DescribedConfig,
+    request: &DescribeConfigsRequestData,
+    version: i16,
+) -> DescribeConfigsResourceResult {
+    let synonym = |synonym: Synonym| DescribeConfigsSynonym {
+        name: wire::text(&synonym.name),
+        value: synonym.value.as_deref().map(wire::text),
+        source: synonym.source as i8,
+        ..DescribeConfigsSynonym::default()
+    };
+    let mut result = DescribeConfigsResourceResult {
+        name: wire::text(&config.name),
+        value: config.value.as_deref().map(wire::text),
+        read_only: config.is_read_only,
+        config_source: config.source as i8,
+        is_sensitive: config.is_sensitive,
+        ..DescribeConfigsResourceResult::default()
+    };
+    if request.include_synonyms {
+        result.synonyms = config.synonyms.into_iter().map(synonym).collect();
+    }
+    if version >= 3 {
+        result.config_type = config.kind.map_or(0, ConfigType::wire_id);
+        if request.include_documentation {
+            result.documentation = config.documentation.map(wire::text);
+        }
+    }
+    result
+}

@@ -1,0 +1,143 @@
+//! DescribeTopicPartitions, version 0 (KIP-966): topics in the order of their names, a page of
+//! partitions at a time, with eligible leader replicas. The cursor names the first partition of the
+//! next page.
+
+use std::collections::BTreeSet;
+
+use dohle_model::{ErrorCode, NodeId, PartitionIndex, TopicName};
+use dohle_protocol::messages::describe_topic_partitions_request::{
+    Cursor, DescribeTopicPartitionsRequestData,
+};
+use dohle_protocol::messages::describe_topic_partitions_response as response;
+use response::{
+    DescribeTopicPartitionsResponseData, DescribeTopicPartitionsResponsePartition,
+    DescribeTopicPartitionsResponseTopic,
+};
+
+use super::metadata::offline_replicas;
+use super::{Call, wire};
+use crate::context::live_endpoint;
+use dohle_model::image::{MetadataImage, TopicImage};
+
+pub(super) async fn handle(
+    call: Call,
+    request: DescribeTopicPartitionsRequestData,
+) -> DescribeTopicPartitionsResponseData {
+    let image = call.context.image();
+    let all = request.topics.is_empty();
+    let cursor = request.cursor.as_deref();
+    let names: BTreeSet<String> = if all {
+        image.topic_ids.keys().map(|name| name.as_str().to_owned()).collect()
+    } else {
+        request.topics.iter().map(|topic| topic.name.as_str().to_owned()).collect()
+    };
+    let limit = usize::try_from(request.response_partition_limit).unwrap_or(0);
+    let mut page = Page {
+        image: &image,
+        listener: &call.client.listener,
+        room: limit.clamp(1, page_max(&call)),
+        response: DescribeTopicPartitionsResponseData::default(),
+    };
+    for name in &names {
+        let start = match cursor {
+            Some(cursor) if name.as_str() < cursor.topic_name.as_str() => continue,
+            Some(Cursor { topic_name, partition_index, .. }) if topic_name.as_str() == name => {
+                *partition_index
+            }
+            _ => 0,
+        };
+        match image.topic(name) {
+            Some(topic) => page.add(topic, start.max(0)),
+            // A topic that went away while its pages were read is no error.
+            None if all || cursor.is_some_and(|cursor| cursor.topic_name.as_str() == name) => {}
+            None => page.add_unknown(name),
+        }
+        if page.response.next_cursor.is_some() {
+            break;
+        }
+    }
+    page.response
+}
+
+/// `max.request.partition.size.limit`.
+fn page_max(call: &Call) -> usize {
+    let values = call.context.values(&call.context.image());
+    values.number("max.request.partition.size.limit").unwrap_or(2000_usize).max(1)
+}
+
+struct Page<'a> {
+    image: &'a MetadataImage,
+    listener: &'a str,
+    room: usize,
+    response: DescribeTopicPartitionsResponseData,
+}
+
+impl Page<'_> {
+    fn add(&mut self, topic: &TopicImage, start: i32) {
+        if self.room == 0 {
+            self.next(topic, start);
+            return;
+        }
+        let mut partitions = Vec::new();
+        for (index, _) in topic.partitions.range(PartitionIndex(start)..) {
+            if self.room == 0 {
+                self.next(topic, index.0);
+                break;
+            }
+            self.room -= 1;
+            partitions.push(self.partition(topic, *index));
+        }
+        self.response.topics.push(DescribeTopicPartitionsResponseTopic {
+            name: Some(wire::text(topic.name.as_str())),
+            topic_id: wire::wire_id(topic.id),
+            is_internal: topic.name.is_internal(),
+            partitions,
+            topic_authorized_operations: wire::TOPIC_OPERATIONS,
+            ..DescribeTopicPartitionsResponseTopic::default()
+        });
+    }
+
+    fn next(&mut self, topic: &TopicImage, partition_index: i32) {
+        self.response.next_cursor = Some(Box::new(response::Cursor {
+            topic_name: wire::text(topic.name.as_str()),
+            partition_index,
+            ..response::Cursor::default()
+        }));
+    }
+
+    fn add_unknown(&mut self, name: &str) {
+        let code = match TopicName::new(name) {
+            Ok(_) => ErrorCode::UnknownTopicOrPartition,
+            Err(_) => ErrorCode::InvalidTopicException,
+        };
+        self.response.topics.push(DescribeTopicPartitionsResponseTopic {
+            error_code: code.code(),
+            name: Some(wire::text(name)),
+            topic_authorized_operations: wire::OPERATIONS_OMITTED,
+            ..DescribeTopicPartitionsResponseTopic::default()
+        });
+    }
+
+    fn partition(
+        &self,
+        topic: &TopicImage,
+        index: PartitionIndex,
+    ) -> DescribeTopicPartitionsResponsePartition {
+        let registration = &topic.partitions[&index];
+        let is_reachable =
+            |leader: &NodeId| live_endpoint(self.image, *leader, self.listener).is_some();
+        let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>();
+        DescribeTopicPartitionsResponsePartition {
+            error_code: wire::NONE,
+            partition_index: index.0,
+            leader_id: NodeId::to_wire(registration.leader.filter(is_reachable)),
+            leader_epoch: registration.leader_epoch.0,
+            replica_nodes: ids(&registration.replicas),
+            isr_nodes: ids(&registration.isr),
+            eligible_leader_replicas: Some(ids(&registration.elr)),
+            last_known_elr: Some(ids(&registration.last_known_elr)),
+            offline_replicas: offline_replicas(self.image, registration, self.listener),
+            ..DescribeTopicPartitionsResponsePartition::default()
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! ListConfigResources, versions 0–1: what has, or can have, a configuration (KIP-1142).
+//!
+//! Version 0 lists client metrics subscriptions, of which there are none yet. Version 1 lists
+//! what is asked for, or all kinds: topics, brokers, broker loggers, client metrics and groups.
+
+use std::collections::BTreeSet;
+
+use dohle_model::ErrorCode;
+use dohle_model::record::ConfigResource as Resource;
+use dohle_protocol::messages::list_config_resources_request::ListConfigResourcesRequestData;
+use dohle_protocol::messages::list_config_resources_response::{
+    ConfigResource, ListConfigResourcesResponseData,
+};
+
+use super::{Call, wire};
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
+const GROUP: i8 = 32;
+
+pub(super) async fn handle(
+    call: Call,
+    request: ListConfigResourcesRequestData,
+) -> ListConfigResourcesResponseData {
+    let all = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
+    let asked: BTreeSet<i8> = request.resource_types.iter().copied().collect();
+    let types: BTreeSet<i8> = match (call.version, asked.is_empty()) {
+        (0, _) => BTreeSet::from([CLIENT_METRICS]),
+        (_, true) => BTreeSet::from(all),
+        (_, false) => asked,
+    };
+    if types.iter().any(|kind| !all.contains(kind)) {
+        return ListConfigResourcesResponseData {
+            error_code: ErrorCode::UnsupportedVersion.code(),
+            ..ListConfigResourcesResponseData::default()
+        };
+    }
+    let image = call.context.image();
+    let mut names: Vec<(i8, String)> = Vec::new();
+    for kind in types {
+        match kind {
+            TOPIC => names.extend(image.topic_ids.keys().map(|name| (kind, name.to_string()))),
+            BROKER | BROKER_LOGGER => {
+                names.extend(image.brokers.keys().map(|id| (kind, id.to_string())));
+            }
+            _ => names.extend(image.configs.keys().filter_map(|resource| match resource {
+                Resource::Group(name) if kind == GROUP => Some((kind, name.to_string())),
+                Resource::ClientMetrics(name) if kind == CLIENT_METRICS => {
+                    Some((kind, name.to_string()))
+                }
+                _ => None,
+            })),
+        }
+    }
+    let resource = |(resource_type, name): (i8, String)| ConfigResource {
+        resource_name: wire::text(&name),
+        resource_type,
+        ..ConfigResource::default()
+    };
+    ListConfigResourcesResponseData {
+        config_resources: names.into_iter().map(resource).collect(),
+        ..ListConfigResourcesResponseData::default()
+    }
+}

@@ -1,0 +1,129 @@
+//! ListOffsets, versions 1–11: the first offset, the end, or the first record at or after a time.
+//!
+//! Special times: -2 earliest, -1 latest, from version 7 -3 the record with the largest timestamp
+//! (KIP-734), from 8 -4 the first offset on local disk (KIP-405), from 9 -5 and from 11 -6 ends of
+//! tiered storage, of which there is none. With `read_committed` (from 2) the latest is the last
+//! stable offset. Searches by time read from disk and run on a thread that may block.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use dohle_model::image::MetadataImage;
+use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp};
+use dohle_protocol::messages::list_offsets_request::{
+    ListOffsetsPartition, ListOffsetsRequestData, ListOffsetsTopic,
+};
+use dohle_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsResponseData, ListOffsetsTopicResponse,
+};
+
+use super::{Call, resolve};
+use crate::context::Context;
+use crate::partition::{Isolation, ListedOffset, OffsetSpec, ReadError};
+
+/// `isolation_level` of consumers that skip what is not committed.
+const READ_COMMITTED: i8 = 1;
+
+pub(super) async fn handle(
+    call: Call,
+    request: ListOffsetsRequestData,
+) -> ListOffsetsResponseData {
+    let reads_disk = |partition: &ListOffsetsPartition| {
+        partition.timestamp >= 0 || partition.timestamp == -3
+    };
+    let blocks = request.topics.iter().flat_map(|topic| &topic.partitions).any(reads_disk);
+    let context = Arc::clone(&call.context);
+    let version = call.version;
+    let image = context.image();
+    if !blocks {
+        return answer(&context, &image, version, request);
+    }
+    let task = move || answer(&context, &image, version, request);
+    tokio::task::spawn_blocking(task).await.unwrap_or_default()
+}
+
+fn answer(
+    context: &Context,
+    image: &MetadataImage,
+    version: i16,
+    request: ListOffsetsRequestData,
+) -> ListOffsetsResponseData {
+    // Only Kafka's debugging consumer (-2) sees what is not committed.
+    let isolation = match (request.replica_id, request.isolation_level) {
+        (-2, _) => Isolation::LogEnd,
+        (_, READ_COMMITTED) => Isolation::LastStable,
+        _ => Isolation::HighWatermark,
+    };
+    let mut seen = HashSet::new();
+    let mut topic = |topic: ListOffsetsTopic| {
+        let partition = |partition: &ListOffsetsPartition| {
+            let twice = !seen.insert((topic.name.clone(), partition.partition_index));
+            let outcome = if twice {
+                Err(ErrorCode::InvalidRequest)
+            } else {
+                list(context, image, version, &topic, partition, isolation)
+            };
+            to_wire(partition.partition_index, version, outcome)
+        };
+        ListOffsetsTopicResponse {
+            partitions: topic.partitions.iter().map(partition).collect(),
+            name: topic.name.clone(),
+            ..ListOffsetsTopicResponse::default()
+        }
+    };
+    ListOffsetsResponseData {
+        topics: request.topics.into_iter().map(&mut topic).collect(),
+        ..ListOffsetsResponseData::default()
+    }
+}
+
+fn list(
+    context: &Context,
+    image: &MetadataImage,
+    version: i16,
+    topic: &ListOffsetsTopic,
+    request: &ListOffsetsPartition,
+    isolation: Isolation,
+) -> Result<Option<ListedOffset>, ErrorCode> {
+    let spec = match request.timestamp {
+        -1 => OffsetSpec::Latest,
+        -2 => OffsetSpec::Earliest,
+        -3 if version >= 7 => OffsetSpec::MaxTimestamp,
+        -4 if version >= 8 => OffsetSpec::EarliestLocal,
+        -5 if version >= 9 => OffsetSpec::LatestTiered,
+        -6 if version >= 11 => OffsetSpec::LatestTiered,
+        time if time < 0 => return Err(ErrorCode::UnsupportedVersion),
+        time => OffsetSpec::ByTime(Timestamp(time)),
+    };
+    let (name, index) = (topic.name.as_str(), request.partition_index);
+    let partition = resolve::partition_by_name(context, image, name, index)?;
+    let epoch = LeaderEpoch::from_wire(request.current_leader_epoch);
+    partition.list_offset(spec, epoch, isolation).map_err(|error| match error {
+        // Clients before version 5 do not know that one.
+        ReadError::OffsetNotAvailable if version < 5 => ErrorCode::LeaderNotAvailable,
+        error => error.code(),
+    })
+}
+
+fn to_wire(
+    partition_index: i32,
+    version: i16,
+    outcome: Result<Option<ListedOffset>, ErrorCode>,
+) -> ListOffsetsPartitionResponse {
+    let mut response = ListOffsetsPartitionResponse {
+        partition_index,
+        error_code: super::wire::code(&outcome),
+        timestamp: -1,
+        offset: -1,
+        leader_epoch: -1,
+        ..ListOffsetsPartitionResponse::default()
+    };
+    if let Ok(Some(listed)) = outcome {
+        response.offset = Offset::to_wire(Some(listed.offset));
+        response.timestamp = Timestamp::to_wire(listed.timestamp);
+        if version >= 4 {
+            response.leader_epoch = LeaderEpoch::to_wire(listed.leader_epoch);
+        }
+    }
+    response
+}

@@ -1,0 +1,61 @@
+//! ListPartitionReassignments, version 0: the moves that are under way (KIP-455), from this broker's
+//! metadata. Partitions that are named and not moving are left out.
+
+use dohle_model::image::TopicImage;
+use dohle_model::partition::PartitionRegistration;
+use dohle_model::{NodeId, PartitionIndex};
+use dohle_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsRequestData;
+use dohle_protocol::messages::list_partition_reassignments_response::{
+    ListPartitionReassignmentsResponseData, OngoingPartitionReassignment, OngoingTopicReassignment,
+};
+
+use super::{Call, wire};
+
+pub(super) async fn handle(
+    call: Call,
+    request: ListPartitionReassignmentsRequestData,
+) -> ListPartitionReassignmentsResponseData {
+    let image = call.context.image();
+    let topics = match &request.topics {
+        None => image.topics.values().filter_map(|topic| ongoing(topic, |_| true)).collect(),
+        Some(topics) => {
+            let one = |wanted: &dohle_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics| {
+                let topic = image.topic(wanted.name.as_str())?;
+                ongoing(topic, |index| wanted.partition_indexes.contains(&index.0))
+            };
+            topics.iter().filter_map(one).collect()
+        }
+    };
+    ListPartitionReassignmentsResponseData {
+        topics,
+        ..ListPartitionReassignmentsResponseData::default()
+    }
+}
+
+fn ongoing(
+    topic: &TopicImage,
+    wanted: impl Fn(PartitionIndex) -> bool,
+) -> Option<OngoingTopicReassignment> {
+    let moving = topic.partitions.iter().filter(|(_, partition)| partition.is_reassigning());
+    let wanted = moving.filter(|(index, _)| wanted(**index));
+    let partitions: Vec<_> = wanted.map(|(index, partition)| to_wire(*index, partition)).collect();
+    (!partitions.is_empty()).then(|| OngoingTopicReassignment {
+        name: wire::text(topic.name.as_str()),
+        partitions,
+        ..OngoingTopicReassignment::default()
+    })
+}
+
+fn to_wire(
+    index: PartitionIndex,
+    partition: &PartitionRegistration,
+) -> OngoingPartitionReassignment {
+    let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect();
+    OngoingPartitionReassignment {
+        partition_index: index.0,
+        replicas: ids(&partition.replicas),
+        adding_replicas: ids(&partition.adding_replicas),
+        removing_replicas: ids(&partition.removing_replicas),
+        ..OngoingPartitionReassignment::default()
+    }
+}

@@ -1,0 +1,76 @@
+//! The edge between the wire's types and ours.
+
+use std::time::Duration;
+
+use dohle_model::{ErrorCode, TopicId};
+use dohle_protocol::{KafkaString, KafkaUuid};
+use tokio::time::Instant;
+
+/// Texts on the wire have at most this many bytes.
+const TEXT_BYTES_MAX: usize = 32_000;
+
+/// A text, cut where the wire could not carry it.
+pub(crate) fn text(value: &str) -> KafkaString {
+    let mut end = value.len().min(TEXT_BYTES_MAX);
+    while !value.is_char_boundary(end) {
+        end -= 1;
+    }
+    KafkaString::from(value[..end].to_owned())
+}
+
+/// A topic's id; `None` for the wire's zero.
+pub(crate) fn topic_id(id: KafkaUuid) -> Option<TopicId> {
+    let id = TopicId::from_bytes(*id.inner().as_bytes());
+    (!id.is_zero()).then_some(id)
+}
+
+/// A topic's id for the wire.
+pub(crate) fn wire_id(id: TopicId) -> KafkaUuid {
+    let bits = u128::from_be_bytes(id.to_bytes());
+    KafkaUuid::from_parts((bits >> 64) as u64, bits as u64)
+}
+
+/// The wire's 0 for success.
+pub(crate) const NONE: i16 = 0;
+
+/// The wire's form of an outcome.
+pub(crate) fn code<T>(outcome: &Result<T, ErrorCode>) -> i16 {
+    match outcome {
+        Ok(_) => NONE,
+        Err(code) => code.code(),
+    }
+}
+
+/// When a request with this timeout is to be answered at the latest. A negative timeout is none.
+pub(crate) fn deadline(received: Instant, timeout_ms: i32) -> Instant {
+    received + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0))
+}
+
+/// Everything allowed on a topic, as bits: there is no authorization yet (KIP-430). Read, write,
+/// create, delete, alter, describe, describe configs, alter configs.
+pub(crate) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+/// The same on the cluster: create, alter, describe, cluster action, describe configs, alter
+/// configs, idempotent write.
+pub(crate) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+/// The wire's "not asked for".
+pub(crate) const OPERATIONS_OMITTED: i32 = i32::MIN;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_survive_the_edge() {
+        let id = TopicId::from_bytes(*b"0123456789abcdef");
+        assert_eq!(topic_id(wire_id(id)), Some(id));
+        assert_eq!(topic_id(KafkaUuid::ZERO), None);
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let long = "ä".repeat(TEXT_BYTES_MAX);
+        assert_eq!(text(&long).len(), TEXT_BYTES_MAX);
+        let odd = format!("x{long}");
+        assert_eq!(text(&odd).len(), TEXT_BYTES_MAX - 1);
+    }
+}

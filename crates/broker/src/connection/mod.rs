@@ -1,0 +1,133 @@
+//! One client's connection: reads frames, has them served, and answers in the order of the requests.
+//!
+//! ```text
+//! socket ──▶ frames ──▶ Service::call ──▶ slots (FIFO) ──▶ chunks ──▶ one vectored write
+//! ```
+//!
+//! Invariant: answers leave in the order their requests came. A request is first polled before the
+//! next one is looked at, so produce requests append in order; only requests that may be overtaken
+//! (produce) leave room for further ones while they wait.
+//!
+//! Invariant: memory grows with the bytes that arrived, never with a length that was announced. The
+//! queue of slots and the bytes waiting to be written are bounded; beyond that nothing is read.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+mod budget;
+mod frames;
+mod outbox;
+mod run;
+#[cfg(test)]
+mod tests;
+
+pub use budget::{Budget, Charge};
+
+/// Who is at the other end.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The name of the listener that it came in on.
+    pub listener: Arc<str>,
+    /// The address of that listener.
+    pub local: SocketAddr,
+    /// Its address.
+    pub peer: SocketAddr,
+}
+
+/// A response frame as chunks to be written one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// One chunk.
+    One(Bytes),
+    /// Several.
+    Many(Vec<Bytes>),
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// This is to be sent.
+    Send(Frame),
+    /// Nothing is to be sent (produce with acks=0).
+    Nothing,
+    /// Nothing is to be sent, and the connection is to be closed: how a producer with acks=0 is told
+    /// that something went wrong.
+    Close(String),
+}
+
+/// A request that is being served.
+pub struct Pending {
+    /// Completes with the answer. Polled at once, before further requests are looked at.
+    pub answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+    /// Whether further requests may be begun while this one waits.
+    pub overtakable: bool,
+}
+
+/// Why a connection is closed: a request that is no request.
+#[derive(Debug, thiserror::Error)]
+#[error("{api} version {version}: {reason}")]
+pub struct Malformed {
+    /// The API, or its number.
+    pub api: String,
+    /// The version as sent.
+    pub version: i16,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// What serves requests.
+pub trait Service: Send + Sync + 'static {
+    /// Begins to serve a frame (without its length). `charge` is given back when the bytes of the
+    /// frame are not needed any more.
+    ///
+    /// # Errors
+    /// When the frame is not a request; the connection is then closed.
+    fn call(
+        &self,
+        client: &Arc<Client>,
+        frame: Bytes,
+        charge: Charge,
+    ) -> Result<Pending, Malformed>;
+}
+
+/// Limits of one connection.
+#[derive(Debug, Clone)]
+pub struct ConnectionLimits {
+    /// `socket.request.max.bytes`.
+    pub request_bytes_max: usize,
+    /// `connections.max.idle.ms`.
+    pub idle_max: Duration,
+    /// How long a connection may take to answer what it has begun at a shutdown.
+    pub shutdown_grace: Duration,
+}
+
+/// Serves a connection until it ends: by the client, by an error, by idleness or by `shutdown`.
+pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    stream: S,
+    client: Client,
+    service: Arc<dyn Service>,
+    budget: Arc<Budget>,
+    limits: ConnectionLimits,
+    shutdown: CancellationToken,
+) {
+    let client = Arc::new(client);
+    let connection =
+        run::Connection::new(stream, Arc::clone(&client), service, budget, limits, shutdown);
+    let (listener, peer) = (&client.listener, client.peer);
+    match connection.await {
+        run::End::Quiet => {}
+        run::End::Lost(error) => tracing::debug!(%listener, %peer, "connection lost: {error}"),
+        run::End::Closed(reason) => {
+            tracing::info!(%listener, %peer, "closed a connection: {reason}");
+        }
+        run::End::Refused(reason) => {
+            tracing::warn!(%listener, %peer, "closed a connection: {reason}");
+        }
+    }
+}

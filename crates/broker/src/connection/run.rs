@@ -1,0 +1,242 @@
+//! The connection as one future: slots, reading and writing, polled together.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::frames::{Event, Frames};
+use super::outbox::Outbox;
+use super::{Answer, Budget, Client, ConnectionLimits, Pending, Service};
+
+/// Requests that may wait for their answer at a time.
+const SLOTS_MAX: usize = 64;
+/// While more bytes than this wait to be written, no further requests are begun.
+const OUTBOX_BYTES_MAX: usize = 1 << 20;
+/// Frames that are served before other connections of the thread have their turn.
+const FRAMES_A_TURN: usize = 16;
+
+/// How a connection ended.
+pub(super) enum End {
+    /// By its client, by idleness or by a shutdown.
+    Quiet,
+    /// By the network.
+    Lost(io::Error),
+    /// By us, to tell the client something.
+    Closed(String),
+    /// By us, because of bytes that are no request.
+    Refused(String),
+}
+
+enum Slot {
+    Waiting(Pending),
+    Done(Answer),
+}
+
+pub(super) struct Connection<S> {
+    stream: S,
+    client: Arc<Client>,
+    service: Arc<dyn Service>,
+    frames: Frames,
+    slots: VecDeque<Slot>,
+    /// Slots that wait.
+    waiting: usize,
+    /// Whether a slot waits that must not be overtaken; it is then the last.
+    blocked: bool,
+    outbox: Outbox,
+    limits: ConnectionLimits,
+    last_read: Instant,
+    idle: Pin<Box<Sleep>>,
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Set when nothing more is to be read: the connection ends so once all is answered.
+    closing: Option<End>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub fn new(
+        stream: S,
+        client: Arc<Client>,
+        service: Arc<dyn Service>,
+        budget: Arc<Budget>,
+        limits: ConnectionLimits,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            client,
+            service,
+            frames: Frames::new(budget, limits.request_bytes_max),
+            slots: VecDeque::new(),
+            waiting: 0,
+            blocked: false,
+            outbox: Outbox::default(),
+            last_read: now,
+            idle: Box::pin(tokio::time::sleep_until(now + limits.idle_max)),
+            shutdown: Box::pin(shutdown.cancelled_owned()),
+            limits,
+            closing: None,
+        }
+    }
+
+    /// Polls every slot that waits. They are few; each is woken for a reason.
+    fn poll_slots(&mut self, cx: &mut Context<'_>) {
+        if self.waiting == 0 {
+            return;
+        }
+        for slot in &mut self.slots {
+            let Slot::Waiting(pending) = slot else { continue };
+            if let Poll::Ready(answer) = pending.answer.as_mut().poll(cx) {
+                self.waiting -= 1;
+                self.blocked &= pending.overtakable;
+                *slot = Slot::Done(answer);
+            }
+        }
+    }
+
+    /// Moves finished answers to the outbox, in order.
+    fn collect(&mut self) {
+        while let Some(Slot::Done(_)) = self.slots.front() {
+            match self.slots.pop_front() {
+                Some(Slot::Done(Answer::Send(frame))) => self.outbox.push(frame),
+                Some(Slot::Done(Answer::Close(reason))) => {
+                    self.close(End::Closed(reason));
+                    self.drop_slots();
+                }
+                Some(Slot::Done(Answer::Nothing) | Slot::Waiting(_)) | None => {}
+            }
+        }
+    }
+
+    /// Reads no more, and ends once all that was begun is answered, or after a grace period.
+    fn close(&mut self, end: End) {
+        if self.closing.is_none() {
+            self.closing = Some(end);
+            self.idle.as_mut().reset(Instant::now() + self.limits.shutdown_grace);
+        }
+    }
+
+    fn drop_slots(&mut self) {
+        self.slots.clear();
+        self.waiting = 0;
+        self.blocked = false;
+    }
+
+    fn may_begin(&self) -> bool {
+        self.closing.is_none()
+            && !self.blocked
+            && self.slots.len() < SLOTS_MAX
+            && self.outbox.bytes() < OUTBOX_BYTES_MAX
+    }
+
+    /// Reads and begins requests until there are none, or enough for now. Whether it is worth to go
+    /// on at once.
+    fn poll_requests(&mut self, cx: &mut Context<'_>) -> bool {
+        for _ in 0..FRAMES_A_TURN {
+            if !self.may_begin() {
+                return false;
+            }
+            match self.frames.poll_next(&mut self.stream, cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Event::Frame(frame, charge)) => {
+                    self.last_read = Instant::now();
+                    match self.service.call(&self.client, frame, charge) {
+                        Ok(pending) => self.begin(pending, cx),
+                        Err(malformed) => self.close(End::Refused(malformed.to_string())),
+                    }
+                    self.collect();
+                }
+                Poll::Ready(Event::End) if self.frames.is_inside() => {
+                    self.close(End::Lost(io::ErrorKind::UnexpectedEof.into()));
+                    self.drop_slots();
+                }
+                Poll::Ready(Event::End) => {
+                    self.close(End::Quiet);
+                    self.drop_slots();
+                }
+                Poll::Ready(Event::Lost(error)) => {
+                    self.close(End::Lost(error));
+                    self.drop_slots();
+                }
+                Poll::Ready(Event::Refused(error)) => {
+                    self.close(End::Refused(error.to_string()));
+                }
+            }
+        }
+        true
+    }
+
+    fn begin(&mut self, mut pending: Pending, cx: &mut Context<'_>) {
+        match pending.answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => self.slots.push_back(Slot::Done(answer)),
+            Poll::Pending => {
+                self.waiting += 1;
+                self.blocked |= !pending.overtakable;
+                self.slots.push_back(Slot::Waiting(pending));
+            }
+        }
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) {
+        while self.idle.as_mut().poll(cx).is_ready() {
+            let busy = !self.slots.is_empty() || !self.outbox.is_empty();
+            let since = if busy { Instant::now() } else { self.last_read };
+            let until = since + self.limits.idle_max;
+            if until <= Instant::now() {
+                self.close(End::Quiet);
+                return;
+            }
+            self.idle.as_mut().reset(until);
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) {
+        if self.closing.is_none() && self.shutdown.as_mut().poll(cx).is_ready() {
+            self.close(End::Quiet);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
+    type Output = End;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        let this = self.get_mut();
+        this.poll_slots(cx);
+        this.collect();
+        this.poll_shutdown(cx);
+        if this.closing.is_none() {
+            this.poll_idle(cx);
+        }
+        loop {
+            let more = this.poll_requests(cx);
+            let full = this.outbox.bytes() >= OUTBOX_BYTES_MAX;
+            match this.outbox.poll_write(&mut this.stream, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error)),
+                Poll::Pending => break,
+            }
+            if more {
+                // Others of this thread have their turn first.
+                cx.waker().wake_by_ref();
+                break;
+            }
+            if !full {
+                break;
+            }
+        }
+        if this.closing.is_some() {
+            let answered = this.slots.is_empty() && this.outbox.is_empty();
+            if answered || this.idle.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(this.closing.take().unwrap_or(End::Quiet));
+            }
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,77 @@
+//! Binds a listener's port.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+use super::{BindError, Limits, ListenerConfig};
+
+/// Binds the first address of the host that can be bound.
+pub(super) async fn bind(
+    config: &ListenerConfig,
+    limits: &Limits,
+) -> Result<(TcpListener, SocketAddr), BindError> {
+    let addresses = addresses(config).await?;
+    let mut failed = None;
+    for address in addresses {
+        match bind_one(address, limits) {
+            Ok(bound) => return Ok(bound),
+            Err(source) => {
+                let listener = config.name.clone();
+                failed.get_or_insert(BindError::Bind { listener, address, source });
+            }
+        }
+    }
+    Err(failed.unwrap_or_else(|| BindError::Resolve {
+        listener: config.name.clone(),
+        host: config.host.clone(),
+        source: std::io::Error::other("the name has no address"),
+    }))
+}
+
+async fn addresses(config: &ListenerConfig) -> Result<Vec<SocketAddr>, BindError> {
+    let host = config.host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() {
+        // All interfaces, of IPv6 as well where the system has it.
+        let all: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
+        return Ok(all.into_iter().map(|ip| SocketAddr::new(ip, config.port)).collect());
+    }
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, config.port)]);
+    }
+    match tokio::net::lookup_host((host, config.port)).await {
+        Ok(addresses) => {
+            let mut addresses: Vec<_> = addresses.collect();
+            // `localhost` as 127.0.0.1, where most clients look first.
+            addresses.sort_by_key(SocketAddr::is_ipv6);
+            Ok(addresses)
+        }
+        Err(source) => Err(BindError::Resolve {
+            listener: config.name.clone(),
+            host: config.host.clone(),
+            source,
+        }),
+    }
+}
+
+fn bind_one(address: SocketAddr, limits: &Limits) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    if let Some(bytes) = limits.receive_buffer_bytes {
+        // Before `listen`, so that accepted sockets announce a window to match.
+        socket.set_recv_buffer_size(bytes as usize)?;
+    }
+    if let Some(bytes) = limits.send_buffer_bytes {
+        socket.set_send_buffer_size(bytes as usize)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(limits.backlog).unwrap_or(i32::MAX))?;
+    let listener = TcpListener::from_std(socket.into())?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
