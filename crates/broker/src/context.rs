@@ -84,7 +84,10 @@ impl Context {
         offset: u64,
         deadline: Instant,
     ) -> Result<Arc<MetadataImage>, ApiError> {
-        Ok(self.metadata.wait_for(MetadataOffset(offset), deadline).await?)
+        Ok(self
+            .metadata
+            .wait_for(MetadataOffset(offset), deadline)
+            .await?)
     }
 
     /// The values of this broker's properties, with what metadata sets for it.
@@ -96,7 +99,9 @@ impl Context {
     /// The wall clock, for the timestamps of records.
     #[must_use]
     pub fn wall_clock(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }
@@ -113,5 +118,8 @@ pub(crate) fn live_endpoint<'a>(
     if registration.fenced {
         return None;
     }
-    registration.endpoints.iter().find(|endpoint| endpoint.listener == listener)
+    registration
+        .endpoints
+        .iter()
+        .find(|endpoint| endpoint.listener == listener)
 }

@@ -1,6 +1,11 @@
 //! The broker: partitions, replication, the Kafka API and the listeners that serve it.
 
+pub mod api;
+pub mod connection;
+pub mod context;
+pub mod listener;
 pub mod metadata;
 pub mod partition;
 pub mod partitions;
 pub mod replica;
+pub mod replication;

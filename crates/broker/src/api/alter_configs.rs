@@ -83,16 +83,27 @@ fn replace_all(resource: &ReplacedResource) -> Item {
     });
     let names = resource.configs.iter().map(|config| config.name.as_str());
     let ask = check(resource.resource_type, names).and_then(|()| {
-        if let Some(config) = resource.configs.iter().find(|config| config.value.is_none()) {
+        if let Some(config) = resource
+            .configs
+            .iter()
+            .find(|config| config.value.is_none())
+        {
             return Err(null_value(config.name.as_str()));
         }
         Ok(v1::AlterConfigsResource {
-            resource: Some(to_controller(resource.resource_type, &resource.resource_name)),
+            resource: Some(to_controller(
+                resource.resource_type,
+                &resource.resource_name,
+            )),
             ops: ops.collect(),
             replace_all: true,
         })
     });
-    Item { kind: resource.resource_type, name: resource.resource_name.clone(), ask }
+    Item {
+        kind: resource.resource_type,
+        name: resource.resource_name.clone(),
+        ask,
+    }
 }
 
 fn change(resource: &AlterConfigsResource) -> Item {
@@ -113,12 +124,19 @@ fn change(resource: &AlterConfigsResource) -> Item {
             }
         }
         Ok(v1::AlterConfigsResource {
-            resource: Some(to_controller(resource.resource_type, &resource.resource_name)),
+            resource: Some(to_controller(
+                resource.resource_type,
+                &resource.resource_name,
+            )),
             ops: ops.collect(),
             replace_all: false,
         })
     });
-    Item { kind: resource.resource_type, name: resource.resource_name.clone(), ask }
+    Item {
+        kind: resource.resource_type,
+        name: resource.resource_name.clone(),
+        ask,
+    }
 }
 
 fn null_value(name: &str) -> ApiError {
@@ -126,7 +144,10 @@ fn null_value(name: &str) -> ApiError {
 }
 
 fn to_controller(kind: i8, name: &KafkaString) -> v1::ConfigResource {
-    v1::ConfigResource { r#type: u32::try_from(kind).unwrap_or(0), name: name.to_string() }
+    v1::ConfigResource {
+        r#type: u32::try_from(kind).unwrap_or(0),
+        name: name.to_string(),
+    }
 }
 
 fn check<'a>(kind: i8, names: impl Iterator<Item = &'a str>) -> Result<(), ApiError> {
@@ -156,17 +177,26 @@ async fn alter(
             item.ask = Err(ErrorCode::InvalidRequest.because(message));
         }
     }
-    let resources: Vec<_> = items.iter().filter_map(|item| item.ask.clone().ok()).collect();
-    let answers = ask(&call.context, resources, validate_only, call.received + REQUEST_TIMEOUT).await;
+    let resources: Vec<_> = items
+        .iter()
+        .filter_map(|item| item.ask.clone().ok())
+        .collect();
+    let answers = ask(
+        &call.context,
+        resources,
+        validate_only,
+        call.received + REQUEST_TIMEOUT,
+    )
+    .await;
     let mut answers = answers.map(Vec::into_iter);
     let mut outcome = |item: Item| {
         let outcome = match (item.ask, &mut answers) {
             (Err(error), _) => Err(error),
             (Ok(_), Err(error)) => Err(error.clone()),
             // The controller answers in the order of the request.
-            (Ok(_), Ok(answers)) => {
-                answers.next().unwrap_or(Err(ErrorCode::UnknownServerError.into()))
-            }
+            (Ok(_), Ok(answers)) => answers
+                .next()
+                .unwrap_or(Err(ErrorCode::UnknownServerError.into())),
         };
         (item.kind, item.name, outcome)
     };
@@ -182,7 +212,10 @@ async fn ask(
     if resources.is_empty() {
         return Ok(Vec::new());
     }
-    let request = v1::AlterConfigsRequest { resources, validate_only };
+    let request = v1::AlterConfigsRequest {
+        resources,
+        validate_only,
+    };
     let response = context.controller.alter_configs(request, deadline).await?;
     context.reached(response.offset, deadline).await?;
     let outcome = |result: &v1::AlterConfigsResult| errors::outcome(result.outcome.as_ref());

@@ -3,6 +3,7 @@
 //! (KIP-860). Forwarded to the active controller.
 
 use dohle_model::ApiError;
+use dohle_protocol::KafkaString;
 use dohle_protocol::messages::alter_partition_reassignments_request::{
     AlterPartitionReassignmentsRequestData, ReassignablePartition,
 };
@@ -10,7 +11,6 @@ use dohle_protocol::messages::alter_partition_reassignments_response::{
     AlterPartitionReassignmentsResponseData, ReassignablePartitionResponse,
     ReassignableTopicResponse,
 };
-use dohle_protocol::KafkaString;
 use dohle_rpc::v1;
 
 use super::{Call, errors, wire};
@@ -47,20 +47,27 @@ async fn alter(
     allow_replication_factor_change: bool,
 ) -> Result<v1::AlterPartitionReassignmentsResponse, ApiError> {
     let deadline = wire::deadline(call.received, request.timeout_ms);
-    let partition = |topic: &KafkaString, partition: &ReassignablePartition| v1::ReassignPartition {
-        topic: topic.to_string(),
-        partition: partition.partition_index,
-        replicas: partition.replicas.clone().map(|ids| v1::NodeList { ids }),
-    };
+    let partition =
+        |topic: &KafkaString, partition: &ReassignablePartition| v1::ReassignPartition {
+            topic: topic.to_string(),
+            partition: partition.partition_index,
+            replicas: partition.replicas.clone().map(|ids| v1::NodeList { ids }),
+        };
     let topics = request.topics.iter();
-    let partitions =
-        topics.flat_map(|topic| topic.partitions.iter().map(|one| partition(&topic.name, one)));
+    let partitions = topics.flat_map(|topic| {
+        topic
+            .partitions
+            .iter()
+            .map(|one| partition(&topic.name, one))
+    });
     let request = v1::AlterPartitionReassignmentsRequest {
         partitions: partitions.collect(),
         allow_replication_factor_change,
     };
     let controller = &call.context.controller;
-    let response = controller.alter_partition_reassignments(request, deadline).await?;
+    let response = controller
+        .alter_partition_reassignments(request, deadline)
+        .await?;
     call.context.reached(response.offset, deadline).await?;
     Ok(response)
 }
@@ -76,7 +83,10 @@ fn topics(results: Vec<v1::ReassignPartitionResult>) -> Vec<ReassignableTopicRes
             error_message,
             ..ReassignablePartitionResponse::default()
         };
-        match topics.iter_mut().find(|topic| topic.name.as_str() == result.topic) {
+        match topics
+            .iter_mut()
+            .find(|topic| topic.name.as_str() == result.topic)
+        {
             Some(topic) => topic.partitions.push(partition),
             None => topics.push(ReassignableTopicResponse {
                 name: wire::text(&result.topic),

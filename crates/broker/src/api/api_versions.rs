@@ -15,10 +15,7 @@ use dohle_protocol::messages::api_versions_response::{
 
 use super::{Api, Call, TABLE, wire};
 
-pub(super) async fn handle(
-    call: Call,
-    request: ApiVersionsRequestData,
-) -> ApiVersionsResponseData {
+pub(super) async fn handle(call: Call, request: ApiVersionsRequestData) -> ApiVersionsResponseData {
     if call.version >= 3 && !is_valid(&request) {
         return ApiVersionsResponseData {
             error_code: ErrorCode::InvalidRequest.code(),
@@ -83,10 +80,10 @@ fn row(api: &Api) -> ApiVersion {
 fn is_valid(request: &ApiVersionsRequestData) -> bool {
     let valid = |text: &str| {
         let plain = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-        text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))
+        text.chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))
             && plain(text.chars().next())
             && plain(text.chars().next_back())
     };
-    valid(request.client_software_name.as_str())
-        && valid(request.client_software_version.as_str())
+    valid(request.client_software_name.as_str()) && valid(request.client_software_version.as_str())
 }

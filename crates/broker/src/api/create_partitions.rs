@@ -22,10 +22,16 @@ pub(super) async fn handle(
 ) -> CreatePartitionsResponseData {
     let deadline = wire::deadline(call.received, request.timeout_ms);
     let times = |topic: &CreatePartitionsTopic| {
-        request.topics.iter().filter(|other| other.name == topic.name).count()
+        request
+            .topics
+            .iter()
+            .filter(|other| other.name == topic.name)
+            .count()
     };
     let once = request.topics.iter().filter(|topic| times(topic) == 1);
-    let wanted = once.map(|topic| to_controller(&call.context, topic)).collect();
+    let wanted = once
+        .map(|topic| to_controller(&call.context, topic))
+        .collect();
     let asked = ask(&call.context, wanted, request.validate_only, deadline).await;
 
     let mut results: Vec<CreatePartitionsTopicResult> = Vec::new();
@@ -38,7 +44,10 @@ pub(super) async fn handle(
         } else {
             let of_topic = |outcomes: &Outcomes| {
                 let unknown = Err(ErrorCode::UnknownServerError.into());
-                outcomes.get(topic.name.as_str()).cloned().unwrap_or(unknown)
+                outcomes
+                    .get(topic.name.as_str())
+                    .cloned()
+                    .unwrap_or(unknown)
             };
             asked.as_ref().map_err(ApiError::clone).and_then(of_topic)
         };
@@ -50,7 +59,10 @@ pub(super) async fn handle(
             ..CreatePartitionsTopicResult::default()
         });
     }
-    CreatePartitionsResponseData { results, ..CreatePartitionsResponseData::default() }
+    CreatePartitionsResponseData {
+        results,
+        ..CreatePartitionsResponseData::default()
+    }
 }
 
 type Outcomes = HashMap<String, Result<(), ApiError>>;
@@ -64,8 +76,14 @@ async fn ask(
     if topics.is_empty() {
         return Ok(Outcomes::new());
     }
-    let request = v1::CreatePartitionsRequest { topics, validate_only };
-    let response = context.controller.create_partitions(request, deadline).await?;
+    let request = v1::CreatePartitionsRequest {
+        topics,
+        validate_only,
+    };
+    let response = context
+        .controller
+        .create_partitions(request, deadline)
+        .await?;
     context.reached(response.offset, deadline).await?;
     let outcome = |result: v1::CreatePartitionsResult| {
         let outcome = errors::outcome(result.outcome.as_ref());
@@ -77,12 +95,16 @@ async fn ask(
 /// Assignments are of the new partitions, in order.
 fn to_controller(context: &Context, topic: &CreatePartitionsTopic) -> v1::CreatePartitionsTopic {
     let image = context.image();
-    let existing = image.topic(topic.name.as_str()).map_or(0, |topic| topic.partitions.len());
+    let existing = image
+        .topic(topic.name.as_str())
+        .map_or(0, |topic| topic.partitions.len());
     let first = i32::try_from(existing).unwrap_or(i32::MAX);
     let assignments = topic.assignments.iter().flatten();
-    let assignment = |(index, assignment): (i32, &CreatePartitionsAssignment)| {
-        v1::ReplicaAssignment { partition: index, replicas: assignment.broker_ids.clone() }
-    };
+    let assignment =
+        |(index, assignment): (i32, &CreatePartitionsAssignment)| v1::ReplicaAssignment {
+            partition: index,
+            replicas: assignment.broker_ids.clone(),
+        };
     v1::CreatePartitionsTopic {
         name: topic.name.to_string(),
         count: topic.count,

@@ -9,9 +9,7 @@ use dohle_model::config::describe_topic;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
 use dohle_model::{ApiError, ErrorCode, TopicName};
-use dohle_protocol::messages::create_topics_request::{
-    CreatableTopic, CreateTopicsRequestData,
-};
+use dohle_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequestData};
 use dohle_protocol::messages::create_topics_response::{
     CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponseData,
 };
@@ -32,7 +30,12 @@ pub(super) async fn handle(
         *counts.entry(topic.name.as_str()).or_default() += 1;
     }
     let once = |topic: &&CreatableTopic| counts[topic.name.as_str()] == 1;
-    let wanted = request.topics.iter().filter(once).map(to_controller).collect();
+    let wanted = request
+        .topics
+        .iter()
+        .filter(once)
+        .map(to_controller)
+        .collect();
     let asked = ask(&call.context, wanted, request.validate_only, deadline).await;
 
     let mut topics = Vec::new();
@@ -55,7 +58,10 @@ pub(super) async fn handle(
         };
         topics.push(result);
     }
-    CreateTopicsResponseData { topics, ..CreateTopicsResponseData::default() }
+    CreateTopicsResponseData {
+        topics,
+        ..CreateTopicsResponseData::default()
+    }
 }
 
 type Results = HashMap<String, v1::CreateTopicsResult>;
@@ -69,7 +75,10 @@ async fn ask(
     if topics.is_empty() {
         return Ok((context.image(), Results::new()));
     }
-    let request = v1::CreateTopicsRequest { topics, validate_only };
+    let request = v1::CreateTopicsRequest {
+        topics,
+        validate_only,
+    };
     let response = context.controller.create_topics(request, deadline).await?;
     let image = context.reached(response.offset, deadline).await?;
     let by_name = |result: v1::CreateTopicsResult| (result.name.clone(), result);
@@ -77,10 +86,13 @@ async fn ask(
 }
 
 fn to_controller(topic: &CreatableTopic) -> v1::CreatableTopic {
-    let assignments = topic.assignments.iter().map(|assignment| v1::ReplicaAssignment {
-        partition: assignment.partition_index,
-        replicas: assignment.broker_ids.clone(),
-    });
+    let assignments = topic
+        .assignments
+        .iter()
+        .map(|assignment| v1::ReplicaAssignment {
+            partition: assignment.partition_index,
+            replicas: assignment.broker_ids.clone(),
+        });
     let configs = topic.configs.iter().map(|config| v1::NamedConfig {
         name: config.name.to_string(),
         value: config.value.as_ref().map(KafkaString::to_string),

@@ -36,7 +36,10 @@ pub(super) async fn handle(
             ..DeleteRecordsTopicResult::default()
         });
     }
-    DeleteRecordsResponseData { topics, ..DeleteRecordsResponseData::default() }
+    DeleteRecordsResponseData {
+        topics,
+        ..DeleteRecordsResponseData::default()
+    }
 }
 
 /// Deletes on this leader; what is returned completes when the replicas have followed.
@@ -56,7 +59,9 @@ fn begin(
         -1 => None,
         before => Some(Offset::from_wire(before).ok_or(ErrorCode::OffsetOutOfRange)?),
     };
-    let start = partition.delete_records(before).map_err(|error| error.code())?;
+    let start = partition
+        .delete_records(before)
+        .map_err(|error| error.code())?;
     Ok(partition.wait_low_watermark(start))
 }
 

@@ -6,9 +6,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use dohle_model::{ApiError, ErrorCode, TopicId};
-use dohle_protocol::messages::delete_topics_request::{
-    DeleteTopicState, DeleteTopicsRequestData,
-};
+use dohle_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequestData};
 use dohle_protocol::messages::delete_topics_response::{
     DeletableTopicResult, DeleteTopicsResponseData,
 };
@@ -24,16 +22,27 @@ pub(super) async fn handle(
     request: DeleteTopicsRequestData,
 ) -> DeleteTopicsResponseData {
     let deadline = wire::deadline(call.received, request.timeout_ms);
-    let by_name = request.topic_names.into_iter().map(|name| DeleteTopicState {
-        name: Some(name),
-        ..DeleteTopicState::default()
-    });
-    let topics: Vec<_> =
-        if call.version >= 6 { request.topics } else { by_name.collect() };
+    let by_name = request
+        .topic_names
+        .into_iter()
+        .map(|name| DeleteTopicState {
+            name: Some(name),
+            ..DeleteTopicState::default()
+        });
+    let topics: Vec<_> = if call.version >= 6 {
+        request.topics
+    } else {
+        by_name.collect()
+    };
 
-    let checked: Vec<Result<(), ApiError>> =
-        topics.iter().map(|topic| check(&call, topic, &topics)).collect();
-    let wanted = topics.iter().zip(&checked).filter(|(_, checked)| checked.is_ok());
+    let checked: Vec<Result<(), ApiError>> = topics
+        .iter()
+        .map(|topic| check(&call, topic, &topics))
+        .collect();
+    let wanted = topics
+        .iter()
+        .zip(&checked)
+        .filter(|(_, checked)| checked.is_ok());
     let wanted: Vec<_> = wanted.map(|(topic, _)| reference(topic)).collect();
     let asked = ask(&call.context, wanted, deadline).await;
 
@@ -41,9 +50,10 @@ pub(super) async fn handle(
         let outcome = match (checked, &asked) {
             (Err(error), _) => Err(error),
             (Ok(()), Err(error)) => Err(error.clone()),
-            (Ok(()), Ok(results)) => {
-                results.get(&key(topic)).cloned().unwrap_or(Err(ErrorCode::UnknownServerError.into()))
-            }
+            (Ok(()), Ok(results)) => results
+                .get(&key(topic))
+                .cloned()
+                .unwrap_or(Err(ErrorCode::UnknownServerError.into())),
         };
         to_wire(topic, outcome)
     };
@@ -59,13 +69,20 @@ type Results = HashMap<(String, TopicId), Result<Deleted, ApiError>>;
 
 /// How a request names a topic: by name, or by id with an empty name.
 fn key(topic: &DeleteTopicState) -> (String, TopicId) {
-    let name = topic.name.as_ref().map(KafkaString::to_string).unwrap_or_default();
+    let name = topic
+        .name
+        .as_ref()
+        .map(KafkaString::to_string)
+        .unwrap_or_default();
     (name, wire::topic_id(topic.topic_id).unwrap_or_default())
 }
 
 fn reference(topic: &DeleteTopicState) -> v1::TopicReference {
     let (name, id) = key(topic);
-    v1::TopicReference { name, id: Bytes::copy_from_slice(&id.to_bytes()).into() }
+    v1::TopicReference {
+        name,
+        id: Bytes::copy_from_slice(&id.to_bytes()).into(),
+    }
 }
 
 fn check(
@@ -87,7 +104,12 @@ fn check(
         (Some(_), false) => return invalid("both the topic's name and its id were given"),
         _ => {}
     }
-    if topics.iter().filter(|other| key(other) == key(topic)).count() > 1 {
+    if topics
+        .iter()
+        .filter(|other| key(other) == key(topic))
+        .count()
+        > 1
+    {
         return invalid("the topic is named more than once in the request");
     }
     Ok(())
@@ -101,8 +123,10 @@ async fn ask(
     if topics.is_empty() {
         return Ok(Results::new());
     }
-    let keys: Vec<_> =
-        topics.iter().map(|topic| (topic.name.clone(), topic_id(&topic.id))).collect();
+    let keys: Vec<_> = topics
+        .iter()
+        .map(|topic| (topic.name.clone(), topic_id(&topic.id)))
+        .collect();
     let request = v1::DeleteTopicsRequest { topics };
     let response = context.controller.delete_topics(request, deadline).await?;
     context.reached(response.offset, deadline).await?;
@@ -111,7 +135,10 @@ async fn ask(
         errors::outcome(result.outcome.as_ref())?;
         Ok((result.name.clone(), topic_id(&result.id)))
     };
-    Ok(keys.into_iter().zip(response.topics.iter().map(outcome)).collect())
+    Ok(keys
+        .into_iter()
+        .zip(response.topics.iter().map(outcome))
+        .collect())
 }
 
 fn topic_id(bytes: &[u8]) -> TopicId {

@@ -26,12 +26,13 @@ pub(super) async fn handle(
     let listener = &*call.client.listener;
     if call.version >= 1 && request.endpoint_type != BROKERS {
         let error = if request.endpoint_type == CONTROLLERS {
-            ErrorCode::MismatchedEndpointType.because(
-                "this is a broker's listener; controllers are described on their own",
-            )
+            ErrorCode::MismatchedEndpointType
+                .because("this is a broker's listener; controllers are described on their own")
         } else {
-            ErrorCode::UnsupportedEndpointType
-                .because(format!("endpoint type {} is not known", request.endpoint_type))
+            ErrorCode::UnsupportedEndpointType.because(format!(
+                "endpoint type {} is not known",
+                request.endpoint_type
+            ))
         };
         return DescribeClusterResponseData {
             error_code: error.code.code(),
@@ -42,7 +43,10 @@ pub(super) async fn handle(
     let mut brokers = Vec::new();
     let mut controller_id = None;
     for (id, registration) in &image.brokers {
-        let endpoint = registration.endpoints.iter().find(|endpoint| endpoint.listener == listener);
+        let endpoint = registration
+            .endpoints
+            .iter()
+            .find(|endpoint| endpoint.listener == listener);
         let Some(endpoint) = endpoint else { continue };
         if registration.fenced && !request.include_fenced_brokers {
             continue;

@@ -7,8 +7,7 @@
 use std::collections::HashSet;
 
 use dohle_model::config::{
-    ConfigType, DescribedConfig, Synonym, describe_broker, describe_broker_default,
-    describe_topic,
+    ConfigType, DescribedConfig, Synonym, describe_broker, describe_broker_default, describe_topic,
 };
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
@@ -44,17 +43,29 @@ pub(super) async fn handle(
             error_message,
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
-            configs: configs.map(|config| to_wire(config, &request, call.version)).collect(),
+            configs: configs
+                .map(|config| to_wire(config, &request, call.version))
+                .collect(),
             ..DescribeConfigsResult::default()
         });
     }
-    DescribeConfigsResponseData { results, ..DescribeConfigsResponseData::default() }
+    DescribeConfigsResponseData {
+        results,
+        ..DescribeConfigsResponseData::default()
+    }
 }
 
 fn wanted(resource: &DescribeConfigsResource) -> Option<HashSet<&str>> {
     // An empty list asks for all, as a null one does.
-    let keys = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty())?;
-    Some(keys.iter().map(dohle_protocol::KafkaString::as_str).collect())
+    let keys = resource
+        .configuration_keys
+        .as_ref()
+        .filter(|keys| !keys.is_empty())?;
+    Some(
+        keys.iter()
+            .map(dohle_protocol::KafkaString::as_str)
+            .collect(),
+    )
 }
 
 fn is_wanted(config: &DescribedConfig, wanted: Option<&HashSet<&str>>) -> bool {

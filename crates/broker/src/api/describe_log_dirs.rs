@@ -23,14 +23,22 @@ pub(super) async fn handle(
     // Asks the file systems.
     let dirs = tokio::task::spawn_blocking(move || partitions.log_dirs()).await;
     DescribeLogDirsResponseData {
-        results: dirs.unwrap_or_default().iter().map(|dir| to_wire(dir, &request)).collect(),
+        results: dirs
+            .unwrap_or_default()
+            .iter()
+            .map(|dir| to_wire(dir, &request))
+            .collect(),
         ..DescribeLogDirsResponseData::default()
     }
 }
 
 fn to_wire(dir: &LogDirInfo, request: &DescribeLogDirsRequestData) -> DescribeLogDirsResult {
     let mut topics: BTreeMap<&str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
-    for replica in dir.replicas.iter().filter(|replica| is_wanted(replica, request)) {
+    for replica in dir
+        .replicas
+        .iter()
+        .filter(|replica| is_wanted(replica, request))
+    {
         let partition = DescribeLogDirsPartition {
             partition_index: replica.partition.partition.0,
             partition_size: i64::try_from(replica.size).unwrap_or(i64::MAX),
@@ -38,16 +46,18 @@ fn to_wire(dir: &LogDirInfo, request: &DescribeLogDirsRequestData) -> DescribeLo
             is_future_key: false,
             ..DescribeLogDirsPartition::default()
         };
-        topics.entry(replica.partition.topic.as_str()).or_default().push(partition);
+        topics
+            .entry(replica.partition.topic.as_str())
+            .or_default()
+            .push(partition);
     }
     let topic = |(name, partitions): (&str, Vec<_>)| DescribeLogDirsTopic {
         name: wire::text(name),
         partitions,
         ..DescribeLogDirsTopic::default()
     };
-    let bytes = |bytes: Option<u64>| {
-        bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
-    };
+    let bytes =
+        |bytes: Option<u64>| bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
     let code = dir.offline.then_some(ErrorCode::KafkaStorageError);
     DescribeLogDirsResult {
         error_code: dohle_model::error::to_wire(code),
@@ -60,7 +70,9 @@ fn to_wire(dir: &LogDirInfo, request: &DescribeLogDirsRequestData) -> DescribeLo
 }
 
 fn is_wanted(replica: &ReplicaInfo, request: &DescribeLogDirsRequestData) -> bool {
-    let Some(topics) = &request.topics else { return true };
+    let Some(topics) = &request.topics else {
+        return true;
+    };
     topics.iter().any(|topic| {
         topic.topic.as_str() == replica.partition.topic.as_str()
             && topic.partitions.contains(&replica.partition.partition.0)

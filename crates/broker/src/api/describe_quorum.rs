@@ -20,7 +20,9 @@ pub(super) async fn handle(
 ) -> DescribeQuorumResponseData {
     let deadline = call.received + REQUEST_TIMEOUT;
     let controller = &call.context.controller;
-    let quorum = controller.describe_quorum(v1::DescribeQuorumRequest {}, deadline).await;
+    let quorum = controller
+        .describe_quorum(v1::DescribeQuorumRequest {}, deadline)
+        .await;
     match quorum {
         Ok(quorum) => to_wire(&call, &request, &quorum),
         Err(error) => {
@@ -55,7 +57,11 @@ fn to_wire(
             }
         };
         TopicData {
-            partitions: topic.partitions.iter().map(|one| partition(one.partition_index)).collect(),
+            partitions: topic
+                .partitions
+                .iter()
+                .map(|one| partition(one.partition_index))
+                .collect(),
             topic_name: topic.topic_name.clone(),
             ..TopicData::default()
         }
@@ -71,7 +77,8 @@ fn to_wire(
 }
 
 fn partition(version: i16, quorum: &v1::DescribeQuorumResponse) -> PartitionData {
-    let replicas = |list: &[v1::QuorumReplica]| list.iter().map(|one| replica(version, one)).collect();
+    let replicas =
+        |list: &[v1::QuorumReplica]| list.iter().map(|one| replica(version, one)).collect();
     PartitionData {
         partition_index: 0,
         leader_id: quorum.leader_id,

@@ -27,9 +27,17 @@ pub(super) async fn handle(
     let all = request.topics.is_empty();
     let cursor = request.cursor.as_deref();
     let names: BTreeSet<String> = if all {
-        image.topic_ids.keys().map(|name| name.as_str().to_owned()).collect()
+        image
+            .topic_ids
+            .keys()
+            .map(|name| name.as_str().to_owned())
+            .collect()
     } else {
-        request.topics.iter().map(|topic| topic.name.as_str().to_owned()).collect()
+        request
+            .topics
+            .iter()
+            .map(|topic| topic.name.as_str().to_owned())
+            .collect()
     };
     let limit = usize::try_from(request.response_partition_limit).unwrap_or(0);
     let mut page = Page {
@@ -41,9 +49,11 @@ pub(super) async fn handle(
     for name in &names {
         let start = match cursor {
             Some(cursor) if name.as_str() < cursor.topic_name.as_str() => continue,
-            Some(Cursor { topic_name, partition_index, .. }) if topic_name.as_str() == name => {
-                *partition_index
-            }
+            Some(Cursor {
+                topic_name,
+                partition_index,
+                ..
+            }) if topic_name.as_str() == name => *partition_index,
             _ => 0,
         };
         match image.topic(name) {
@@ -62,7 +72,10 @@ pub(super) async fn handle(
 /// `max.request.partition.size.limit`.
 fn page_max(call: &Call) -> usize {
     let values = call.context.values(&call.context.image());
-    values.number("max.request.partition.size.limit").unwrap_or(2000_usize).max(1)
+    values
+        .number("max.request.partition.size.limit")
+        .unwrap_or(2000_usize)
+        .max(1)
 }
 
 struct Page<'a> {
@@ -87,14 +100,16 @@ impl Page<'_> {
             self.room -= 1;
             partitions.push(self.partition(topic, *index));
         }
-        self.response.topics.push(DescribeTopicPartitionsResponseTopic {
-            name: Some(wire::text(topic.name.as_str())),
-            topic_id: wire::wire_id(topic.id),
-            is_internal: topic.name.is_internal(),
-            partitions,
-            topic_authorized_operations: wire::TOPIC_OPERATIONS,
-            ..DescribeTopicPartitionsResponseTopic::default()
-        });
+        self.response
+            .topics
+            .push(DescribeTopicPartitionsResponseTopic {
+                name: Some(wire::text(topic.name.as_str())),
+                topic_id: wire::wire_id(topic.id),
+                is_internal: topic.name.is_internal(),
+                partitions,
+                topic_authorized_operations: wire::TOPIC_OPERATIONS,
+                ..DescribeTopicPartitionsResponseTopic::default()
+            });
     }
 
     fn next(&mut self, topic: &TopicImage, partition_index: i32) {
@@ -110,12 +125,14 @@ impl Page<'_> {
             Ok(_) => ErrorCode::UnknownTopicOrPartition,
             Err(_) => ErrorCode::InvalidTopicException,
         };
-        self.response.topics.push(DescribeTopicPartitionsResponseTopic {
-            error_code: code.code(),
-            name: Some(wire::text(name)),
-            topic_authorized_operations: wire::OPERATIONS_OMITTED,
-            ..DescribeTopicPartitionsResponseTopic::default()
-        });
+        self.response
+            .topics
+            .push(DescribeTopicPartitionsResponseTopic {
+                error_code: code.code(),
+                name: Some(wire::text(name)),
+                topic_authorized_operations: wire::OPERATIONS_OMITTED,
+                ..DescribeTopicPartitionsResponseTopic::default()
+            });
     }
 
     fn partition(

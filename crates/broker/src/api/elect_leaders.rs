@@ -30,10 +30,13 @@ async fn elect(
 ) -> Result<Vec<v1::ElectLeadersResult>, ApiError> {
     let deadline = wire::deadline(call.received, request.timeout_ms);
     let partitions = request.topic_partitions.iter().flatten().flat_map(|topic| {
-        topic.partitions.iter().map(|partition| v1::ElectLeadersPartition {
-            topic: topic.topic.to_string(),
-            partition: *partition,
-        })
+        topic
+            .partitions
+            .iter()
+            .map(|partition| v1::ElectLeadersPartition {
+                topic: topic.topic.to_string(),
+                partition: *partition,
+            })
     });
     let request = v1::ElectLeadersRequest {
         // Version 0 elects preferred leaders only.
@@ -41,7 +44,11 @@ async fn elect(
         partitions: partitions.collect(),
         all: request.topic_partitions.is_none(),
     };
-    let response = call.context.controller.elect_leaders(request, deadline).await?;
+    let response = call
+        .context
+        .controller
+        .elect_leaders(request, deadline)
+        .await?;
     call.context.reached(response.offset, deadline).await?;
     Ok(response.partitions)
 }
@@ -57,7 +64,10 @@ fn to_wire(results: Vec<v1::ElectLeadersResult>) -> ElectLeadersResponseData {
             error_message,
             ..PartitionResult::default()
         };
-        match topics.iter_mut().find(|topic| topic.topic.as_str() == result.topic) {
+        match topics
+            .iter_mut()
+            .find(|topic| topic.topic.as_str() == result.topic)
+        {
             Some(topic) => topic.partition_result.push(partition),
             None => topics.push(ReplicaElectionResult {
                 topic: wire::text(&result.topic),

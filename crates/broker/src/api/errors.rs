@@ -17,11 +17,15 @@ pub(crate) fn to_wire<T>(outcome: &Result<T, ApiError>) -> (i16, Option<KafkaStr
 
 /// What the controller said of one item.
 pub(crate) fn outcome(outcome: Option<&v1::Outcome>) -> Result<(), ApiError> {
-    let Some(outcome) = outcome else { return Ok(()) };
+    let Some(outcome) = outcome else {
+        return Ok(());
+    };
     if outcome.code == 0 {
         return Ok(());
     }
-    let code = i16::try_from(outcome.code).ok().and_then(ErrorCode::from_code);
+    let code = i16::try_from(outcome.code)
+        .ok()
+        .and_then(ErrorCode::from_code);
     let code = code.unwrap_or(ErrorCode::UnknownServerError);
     Err(if outcome.message.is_empty() {
         code.into()

@@ -30,7 +30,12 @@ pub(super) async fn handle(
         }
         None => {
             let deadline = call.received + REQUEST_TIMEOUT;
-            match call.context.producer_ids.next(&call.context, deadline).await {
+            match call
+                .context
+                .producer_ids
+                .next(&call.context, deadline)
+                .await
+            {
                 Ok(id) => Ok(id),
                 Err(error) => {
                     tracing::info!("no producer id can be handed out: {error}");
@@ -81,14 +86,20 @@ async fn allocate(context: &Context, deadline: Instant) -> Result<Block, ApiErro
     let registration = image.brokers.get(&node).ok_or_else(|| {
         ErrorCode::BrokerNotAvailable.because("this broker is not registered yet")
     })?;
-    let request =
-        v1::AllocateProducerIdsRequest { broker_id: node.0, broker_epoch: registration.epoch.0 };
-    let response = context.controller.allocate_producer_ids(request, deadline).await?;
+    let request = v1::AllocateProducerIdsRequest {
+        broker_id: node.0,
+        broker_epoch: registration.epoch.0,
+    };
+    let response = context
+        .controller
+        .allocate_producer_ids(request, deadline)
+        .await?;
     errors::outcome(response.outcome.as_ref())?;
     let (next, count) = (response.first, i64::from(response.count));
     match next.checked_add(count) {
         Some(end) if next >= 0 && count > 0 => Ok(Block { next, end }),
-        _ => Err(ErrorCode::UnknownServerError
-            .because(format!("the controller handed out {count} producer ids from {next}"))),
+        _ => Err(ErrorCode::UnknownServerError.because(format!(
+            "the controller handed out {count} producer ids from {next}"
+        ))),
     }
 }

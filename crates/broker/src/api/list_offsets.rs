@@ -24,14 +24,14 @@ use crate::partition::{Isolation, ListedOffset, OffsetSpec, ReadError};
 /// `isolation_level` of consumers that skip what is not committed.
 const READ_COMMITTED: i8 = 1;
 
-pub(super) async fn handle(
-    call: Call,
-    request: ListOffsetsRequestData,
-) -> ListOffsetsResponseData {
-    let reads_disk = |partition: &ListOffsetsPartition| {
-        partition.timestamp >= 0 || partition.timestamp == -3
-    };
-    let blocks = request.topics.iter().flat_map(|topic| &topic.partitions).any(reads_disk);
+pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListOffsetsResponseData {
+    let reads_disk =
+        |partition: &ListOffsetsPartition| partition.timestamp >= 0 || partition.timestamp == -3;
+    let blocks = request
+        .topics
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .any(reads_disk);
     let context = Arc::clone(&call.context);
     let version = call.version;
     let image = context.image();
@@ -98,11 +98,13 @@ fn list(
     let (name, index) = (topic.name.as_str(), request.partition_index);
     let partition = resolve::partition_by_name(context, image, name, index)?;
     let epoch = LeaderEpoch::from_wire(request.current_leader_epoch);
-    partition.list_offset(spec, epoch, isolation).map_err(|error| match error {
-        // Clients before version 5 do not know that one.
-        ReadError::OffsetNotAvailable if version < 5 => ErrorCode::LeaderNotAvailable,
-        error => error.code(),
-    })
+    partition
+        .list_offset(spec, epoch, isolation)
+        .map_err(|error| match error {
+            // Clients before version 5 do not know that one.
+            ReadError::OffsetNotAvailable if version < 5 => ErrorCode::LeaderNotAvailable,
+            error => error.code(),
+        })
 }
 
 fn to_wire(

@@ -17,7 +17,11 @@ pub(super) async fn handle(
 ) -> ListPartitionReassignmentsResponseData {
     let image = call.context.image();
     let topics = match &request.topics {
-        None => image.topics.values().filter_map(|topic| ongoing(topic, |_| true)).collect(),
+        None => image
+            .topics
+            .values()
+            .filter_map(|topic| ongoing(topic, |_| true))
+            .collect(),
         Some(topics) => {
             let one = |wanted: &dohle_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics| {
                 let topic = image.topic(wanted.name.as_str())?;
@@ -36,9 +40,14 @@ fn ongoing(
     topic: &TopicImage,
     wanted: impl Fn(PartitionIndex) -> bool,
 ) -> Option<OngoingTopicReassignment> {
-    let moving = topic.partitions.iter().filter(|(_, partition)| partition.is_reassigning());
+    let moving = topic
+        .partitions
+        .iter()
+        .filter(|(_, partition)| partition.is_reassigning());
     let wanted = moving.filter(|(index, _)| wanted(**index));
-    let partitions: Vec<_> = wanted.map(|(index, partition)| to_wire(*index, partition)).collect();
+    let partitions: Vec<_> = wanted
+        .map(|(index, partition)| to_wire(*index, partition))
+        .collect();
     (!partitions.is_empty()).then(|| OngoingTopicReassignment {
         name: wire::text(topic.name.as_str()),
         partitions,

@@ -13,8 +13,7 @@ use dohle_model::partition::PartitionRegistration;
 use dohle_model::{ErrorCode, NodeId, TopicName};
 use dohle_protocol::messages::metadata_request::{MetadataRequestData, MetadataRequestTopic};
 use dohle_protocol::messages::metadata_response::{
-    MetadataResponseBroker, MetadataResponseData, MetadataResponsePartition,
-    MetadataResponseTopic,
+    MetadataResponseBroker, MetadataResponseData, MetadataResponsePartition, MetadataResponseTopic,
 };
 use dohle_protocol::{KafkaString, KafkaUuid};
 use dohle_rpc::v1;
@@ -40,10 +39,18 @@ pub(super) async fn handle(call: Call, request: MetadataRequestData) -> Metadata
     }
     let image = context.image();
     let listener = &*call.client.listener;
-    let view = View { image: &image, listener, version };
+    let view = View {
+        image: &image,
+        listener,
+        version,
+    };
     let operations = request.include_topic_authorized_operations;
     let answers = if all {
-        image.topics.values().map(|topic| view.topic(topic)).collect()
+        image
+            .topics
+            .values()
+            .map(|topic| view.topic(topic))
+            .collect()
     } else {
         let answer = |topic: &MetadataRequestTopic| view.requested(topic, &refused);
         topics.iter().map(answer).collect::<Vec<_>>()
@@ -79,10 +86,16 @@ async fn create_missing(context: &Context, topics: &[MetadataRequestTopic]) -> V
     }
     let image = context.image();
     let mut missing: Vec<v1::CreatableTopic> = Vec::new();
-    for topic in topics.iter().filter(|topic| topic.topic_id == KafkaUuid::ZERO) {
-        let Some(name) = topic.name.as_ref().map(KafkaString::as_str) else { continue };
+    for topic in topics
+        .iter()
+        .filter(|topic| topic.topic_id == KafkaUuid::ZERO)
+    {
+        let Some(name) = topic.name.as_ref().map(KafkaString::as_str) else {
+            continue;
+        };
         let known = image.topic(name).is_some() || missing.iter().any(|other| other.name == name);
-        if !known && TopicName::new(name).is_ok_and(|name| !name.is_internal())
+        if !known
+            && TopicName::new(name).is_ok_and(|name| !name.is_internal())
             && let Ok(id) = KafkaUuid::random()
         {
             missing.push(v1::CreatableTopic {
@@ -98,12 +111,18 @@ async fn create_missing(context: &Context, topics: &[MetadataRequestTopic]) -> V
         return Vec::new();
     }
     let deadline = Instant::now() + AUTO_CREATE_TIMEOUT;
-    let request = v1::CreateTopicsRequest { topics: missing, validate_only: false };
+    let request = v1::CreateTopicsRequest {
+        topics: missing,
+        validate_only: false,
+    };
     match context.controller.create_topics(request, deadline).await {
         Ok(response) => {
             let refused = response.topics.iter().filter_map(refusal).collect();
             // An answer from older metadata is as good as Kafka's: the client asks again.
-            let _ = context.metadata.wait_for(context_offset(response.offset), deadline).await;
+            let _ = context
+                .metadata
+                .wait_for(context_offset(response.offset), deadline)
+                .await;
             refused
         }
         Err(error) => {
@@ -158,7 +177,11 @@ impl View<'_> {
         if is_live(this) {
             return this.0;
         }
-        self.image.brokers.keys().find(|id| is_live(**id)).map_or(-1, |id| id.0)
+        self.image
+            .brokers
+            .keys()
+            .find(|id| is_live(**id))
+            .map_or(-1, |id| id.0)
     }
 
     fn requested(
@@ -197,9 +220,10 @@ impl View<'_> {
     }
 
     fn topic(&self, topic: &TopicImage) -> MetadataResponseTopic {
-        let partition = |(index, registration): (&dohle_model::PartitionIndex, &std::sync::Arc<_>)| {
-            self.partition(index.0, registration)
-        };
+        let partition =
+            |(index, registration): (&dohle_model::PartitionIndex, &std::sync::Arc<_>)| {
+                self.partition(index.0, registration)
+            };
         MetadataResponseTopic {
             name: Some(wire::text(topic.name.as_str())),
             topic_id: wire::wire_id(topic.id),
@@ -209,8 +233,14 @@ impl View<'_> {
         }
     }
 
-    fn partition(&self, index: i32, registration: &PartitionRegistration) -> MetadataResponsePartition {
-        let leader = registration.leader.filter(|leader| self.is_reachable(*leader));
+    fn partition(
+        &self,
+        index: i32,
+        registration: &PartitionRegistration,
+    ) -> MetadataResponsePartition {
+        let leader = registration
+            .leader
+            .filter(|leader| self.is_reachable(*leader));
         let code = match (leader, registration.leader) {
             (Some(_), _) => None,
             (None, Some(leader)) if self.version >= 6 && self.image.is_active(leader) => {
@@ -232,7 +262,9 @@ impl View<'_> {
 
     /// Version 0 knows no brokers that it is not told the address of.
     fn nodes(&self, nodes: &[NodeId]) -> Vec<i32> {
-        let told = nodes.iter().filter(|node| self.version > 0 || self.is_reachable(**node));
+        let told = nodes
+            .iter()
+            .filter(|node| self.version > 0 || self.is_reachable(**node));
         told.map(|node| node.0).collect()
     }
 
@@ -248,10 +280,17 @@ pub(super) fn offline_replicas(
     listener: &str,
 ) -> Vec<i32> {
     let is_offline = |node: &NodeId| {
-        let Some(broker) = image.brokers.get(node) else { return true };
+        let Some(broker) = image.brokers.get(node) else {
+            return true;
+        };
         let directory = registration.directory(*node).unwrap_or_default();
         live_endpoint(image, *node, listener).is_none()
             || !(directory.is_zero() || broker.log_dirs.contains(&directory))
     };
-    registration.replicas.iter().filter(|node| is_offline(node)).map(|node| node.0).collect()
+    registration
+        .replicas
+        .iter()
+        .filter(|node| is_offline(node))
+        .map(|node| node.0)
+        .collect()
 }

@@ -75,7 +75,10 @@ pub(crate) struct Api {
     /// The highest version that is advertised and served.
     pub version_max: i16,
     /// Whether it may run before the client is authenticated.
-    #[expect(dead_code, reason = "read by listeners that authenticate, of which there are none yet")]
+    #[expect(
+        dead_code,
+        reason = "read by listeners that authenticate, of which there are none yet"
+    )]
     pub before_authentication: bool,
     /// Whether the client's further requests may be begun while this one waits.
     pub overtakable: bool,
@@ -144,7 +147,11 @@ pub(crate) trait Respond {
 
 impl<R: dohle_protocol::Response> Respond for R {
     fn answer(self, version: i16, correlation_id: i32) -> Result<Answer, EncodeError> {
-        Ok(Answer::Send(Frame::One(encode_response(&self, version, correlation_id)?)))
+        Ok(Answer::Send(Frame::One(encode_response(
+            &self,
+            version,
+            correlation_id,
+        )?)))
     }
 }
 
@@ -203,16 +210,24 @@ impl KafkaService {
         if !(api.version_min..=api.version_max).contains(&header.version) {
             if api.key != ApiKey::ApiVersions {
                 let (min, max) = (api.version_min, api.version_max);
-                return Err(format!("the version is not served here; versions {min} to {max} are"));
+                return Err(format!(
+                    "the version is not served here; versions {min} to {max} are"
+                ));
             }
             // A newer client learns from version 0 what there is (KIP-511).
             let response = api_versions::unsupported_version();
             let answer = response.answer(0, header.correlation_id);
             let answer = answer.map_err(|error| error.to_string())?;
-            return Ok(Pending { answer: Box::pin(std::future::ready(answer)), overtakable: false });
+            return Ok(Pending {
+                answer: Box::pin(std::future::ready(answer)),
+                overtakable: false,
+            });
         }
         let answer = (api.handler)(call, body).map_err(|error| error.to_string())?;
-        Ok(Pending { answer, overtakable: api.overtakable })
+        Ok(Pending {
+            answer,
+            overtakable: api.overtakable,
+        })
     }
 }
 
@@ -228,10 +243,18 @@ impl Service for KafkaService {
                 HeaderError::UnknownApi { key, version } => (key.to_string(), *version),
                 HeaderError::Malformed(_) => ("a request".into(), -1),
             };
-            Malformed { api, version, reason: error.to_string() }
+            Malformed {
+                api,
+                version,
+                reason: error.to_string(),
+            }
         })?;
         let (key, version) = (header.key, header.version);
         self.begin(client, header, frame, charge)
-            .map_err(|reason| Malformed { api: format!("{key:?}"), version, reason })
+            .map_err(|reason| Malformed {
+                api: format!("{key:?}"),
+                version,
+                reason,
+            })
     }
 }

@@ -21,7 +21,10 @@ pub(super) async fn handle(
     let image = call.context.image();
     let topic = |topic: OffsetForLeaderTopic| {
         let partition = |partition: &OffsetForLeaderPartition| {
-            to_wire(partition, end(&call.context, &image, topic.topic.as_str(), partition))
+            to_wire(
+                partition,
+                end(&call.context, &image, topic.topic.as_str(), partition),
+            )
         };
         OffsetForLeaderTopicResult {
             partitions: topic.partitions.iter().map(partition).collect(),
@@ -42,9 +45,14 @@ fn end(
     request: &OffsetForLeaderPartition,
 ) -> Result<Option<EpochEnd>, ErrorCode> {
     let partition = resolve::partition_by_name(context, image, topic, request.partition)?;
-    let Some(epoch) = LeaderEpoch::from_wire(request.leader_epoch) else { return Ok(None) };
+    let Some(epoch) = LeaderEpoch::from_wire(request.leader_epoch) else {
+        return Ok(None);
+    };
     let current = LeaderEpoch::from_wire(request.current_leader_epoch);
-    partition.epoch_end(current, epoch).map(Some).map_err(|error| error.code())
+    partition
+        .epoch_end(current, epoch)
+        .map(Some)
+        .map_err(|error| error.code())
 }
 
 fn to_wire(

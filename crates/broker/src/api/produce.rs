@@ -42,9 +42,9 @@ impl Respond for Produced {
         match self {
             Self::Response(response) => response.answer(version, correlation_id),
             Self::Silent(None) => Ok(Answer::Nothing),
-            Self::Silent(Some(error)) => {
-                Ok(Answer::Close(format!("a produce request with acks=0 failed: {error}")))
-            }
+            Self::Silent(Some(error)) => Ok(Answer::Close(format!(
+                "a produce request with acks=0 failed: {error}"
+            ))),
         }
     }
 }
@@ -57,20 +57,29 @@ struct Failure {
 
 impl From<ErrorCode> for Failure {
     fn from(code: ErrorCode) -> Self {
-        Self { error: code.into(), records: Vec::new() }
+        Self {
+            error: code.into(),
+            records: Vec::new(),
+        }
     }
 }
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        Self { error, records: Vec::new() }
+        Self {
+            error,
+            records: Vec::new(),
+        }
     }
 }
 
 impl From<AppendError> for Failure {
     fn from(error: AppendError) -> Self {
         let records = error.record_errors().to_vec();
-        Self { error: error.into(), records }
+        Self {
+            error: error.into(),
+            records,
+        }
     }
 }
 
@@ -101,9 +110,23 @@ pub(super) async fn handle(mut call: Call, request: ProduceRequestData) -> Produ
     let image = call.context.image();
     let mut topics: Vec<(KafkaString, dohle_protocol::KafkaUuid, Vec<Part>)> = Vec::new();
     for topic in request.topic_data {
-        let TopicProduceData { name, topic_id, partition_data, .. } = topic;
-        let append = Append { call: &call, image: &image, name: &name, topic_id, acks: &acks };
-        let parts = partition_data.into_iter().map(|data| append.run(data)).collect();
+        let TopicProduceData {
+            name,
+            topic_id,
+            partition_data,
+            ..
+        } = topic;
+        let append = Append {
+            call: &call,
+            image: &image,
+            name: &name,
+            topic_id,
+            acks: &acks,
+        };
+        let parts = partition_data
+            .into_iter()
+            .map(|data| append.run(data))
+            .collect();
         topics.push((name, topic_id, parts));
     }
     drop(image);
@@ -111,7 +134,9 @@ pub(super) async fn handle(mut call: Call, request: ProduceRequestData) -> Produ
     drop(call.charge.take());
     if request.acks == 0 {
         let failures = topics.iter().flat_map(|(_, _, parts)| parts);
-        let first = failures.filter_map(|part| part.outcome.as_ref().err()).next();
+        let first = failures
+            .filter_map(|part| part.outcome.as_ref().err())
+            .next();
         return Produced::Silent(first.map(|failure| failure.error.to_string()));
     }
     let mut response = Response::new(&call);
@@ -121,8 +146,12 @@ pub(super) async fn handle(mut call: Call, request: ProduceRequestData) -> Produ
             let part = part.committed(deadline).await;
             partition_responses.push(response.partition(part));
         }
-        let topic =
-            TopicProduceResponse { name, topic_id, partition_responses, ..Default::default() };
+        let topic = TopicProduceResponse {
+            name,
+            topic_id,
+            partition_responses,
+            ..Default::default()
+        };
         response.data.responses.push(topic);
     }
     Produced::Response(response.data)
@@ -165,8 +194,14 @@ impl Append<'_> {
             resolve::topic_by_name(self.image, self.name.as_str())?
         };
         let index = dohle_model::PartitionIndex(part.index);
-        part.id = Some(TopicIdPartition { topic_id: topic.id, partition: index });
-        let is_admin = call.client_id.as_ref().is_some_and(|id| id.as_str() == ADMIN_CLIENT_ID);
+        part.id = Some(TopicIdPartition {
+            topic_id: topic.id,
+            partition: index,
+        });
+        let is_admin = call
+            .client_id
+            .as_ref()
+            .is_some_and(|id| id.as_str() == ADMIN_CLIENT_ID);
         if topic.name.is_internal() && !is_admin {
             let message = format!("topic {} is internal: only brokers write to it", topic.name);
             return Err(ErrorCode::InvalidTopicException.because(message).into());
@@ -211,7 +246,9 @@ fn acceptable(records: Option<Bytes>, version: i16) -> Result<Bytes, ApiError> {
 impl Part {
     /// Waits until what was appended is committed, where that was asked for.
     async fn committed(mut self, deadline: Instant) -> Self {
-        let Some(committed) = self.committed.take() else { return self };
+        let Some(committed) = self.committed.take() else {
+            return self;
+        };
         match timeout_at(deadline, committed).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.outcome = Err(ApiError::from(error).into()),
@@ -276,8 +313,14 @@ impl<'a> Response<'a> {
     fn current_leader(&mut self, id: Option<TopicIdPartition>) -> LeaderIdAndEpoch {
         let image = self.context.image();
         let leader = id.and_then(|id| resolve::current_leader(&image, &id, self.listener));
-        let Some(leader) = leader else { return LeaderIdAndEpoch::default() };
-        let known = self.data.node_endpoints.iter().any(|node| node.node_id == leader.id);
+        let Some(leader) = leader else {
+            return LeaderIdAndEpoch::default();
+        };
+        let known = self
+            .data
+            .node_endpoints
+            .iter()
+            .any(|node| node.node_id == leader.id);
         if let Some(endpoint) = leader.endpoint.filter(|_| !known) {
             self.data.node_endpoints.push(NodeEndpoint {
                 node_id: leader.id,

@@ -21,7 +21,8 @@ pub(super) fn topic_by_id(
     image: &MetadataImage,
     id: Option<TopicId>,
 ) -> Result<&TopicImage, ErrorCode> {
-    id.and_then(|id| image.topics.get(&id)).ok_or(ErrorCode::UnknownTopicId)
+    id.and_then(|id| image.topics.get(&id))
+        .ok_or(ErrorCode::UnknownTopicId)
 }
 
 /// The partition, if this broker hosts it: NOT_LEADER_OR_FOLLOWER when only others do.
@@ -30,13 +31,18 @@ pub(super) fn partition(
     topic: &TopicImage,
     index: i32,
 ) -> Result<Arc<Partition>, ErrorCode> {
-    let index =
-        PartitionIndex::from_wire(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let index = PartitionIndex::from_wire(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     if !topic.partitions.contains_key(&index) {
         return Err(ErrorCode::UnknownTopicOrPartition);
     }
-    let id = TopicIdPartition { topic_id: topic.id, partition: index };
-    context.partitions.get(&id).ok_or(ErrorCode::NotLeaderOrFollower)
+    let id = TopicIdPartition {
+        topic_id: topic.id,
+        partition: index,
+    };
+    context
+        .partitions
+        .get(&id)
+        .ok_or(ErrorCode::NotLeaderOrFollower)
 }
 
 /// The partition of the topic of this name, if this broker hosts it.
@@ -74,7 +80,14 @@ pub(super) fn current_leader(
     let endpoint = live_endpoint(image, leader, listener).map(|endpoint| LeaderEndpoint {
         host: endpoint.host.clone(),
         port: i32::from(endpoint.port),
-        rack: image.brokers.get(&leader).and_then(|broker| broker.rack.clone()),
+        rack: image
+            .brokers
+            .get(&leader)
+            .and_then(|broker| broker.rack.clone()),
     });
-    Some(CurrentLeader { id: leader.0, epoch: registration.leader_epoch.0, endpoint })
+    Some(CurrentLeader {
+        id: leader.0,
+        epoch: registration.leader_epoch.0,
+        endpoint,
+    })
 }

@@ -25,7 +25,11 @@ pub(super) async fn handle(
 async fn unregister(call: &Call, broker_id: i32) -> Result<(), ApiError> {
     let deadline = call.received + REQUEST_TIMEOUT;
     let request = v1::UnregisterBrokerRequest { broker_id };
-    let response = call.context.controller.unregister_broker(request, deadline).await?;
+    let response = call
+        .context
+        .controller
+        .unregister_broker(request, deadline)
+        .await?;
     errors::outcome(response.outcome.as_ref())?;
     call.context.reached(response.offset, deadline).await?;
     Ok(())

@@ -27,7 +27,11 @@ impl Budget {
     /// A budget of `max` bytes.
     #[must_use]
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, used: AtomicUsize::new(0), freed: Arc::new(Notify::new()) })
+        Arc::new(Self {
+            max,
+            used: AtomicUsize::new(0),
+            freed: Arc::new(Notify::new()),
+        })
     }
 
     /// Whether a new frame may be begun.
@@ -50,7 +54,10 @@ impl Budget {
     /// A charge of nothing yet.
     #[must_use]
     pub fn charge(self: &Arc<Self>) -> Charge {
-        Charge { budget: Arc::clone(self), bytes: 0 }
+        Charge {
+            budget: Arc::clone(self),
+            bytes: 0,
+        }
     }
 }
 

@@ -145,7 +145,8 @@ impl Frames {
             None => ROOM_FIRST,
             Some(length) => length.min(ROOM_STEP.max(2 * have).max(self.trusted)),
         };
-        if self.buffer.capacity() == have || (self.length.is_some() && self.buffer.capacity() < wanted)
+        if self.buffer.capacity() == have
+            || (self.length.is_some() && self.buffer.capacity() < wanted)
         {
             self.buffer.reserve(wanted.saturating_sub(have).max(1));
         }

@@ -117,8 +117,14 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
     shutdown: CancellationToken,
 ) {
     let client = Arc::new(client);
-    let connection =
-        run::Connection::new(stream, Arc::clone(&client), service, budget, limits, shutdown);
+    let connection = run::Connection::new(
+        stream,
+        Arc::clone(&client),
+        service,
+        budget,
+        limits,
+        shutdown,
+    );
     let (listener, peer) = (&client.listener, client.peer);
     match connection.await {
         run::End::Quiet => {}

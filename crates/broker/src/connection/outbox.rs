@@ -73,7 +73,9 @@ impl Outbox {
     fn written(&mut self, mut count: usize) {
         self.bytes -= count;
         while count > 0 {
-            let Some(first) = self.chunks.front_mut() else { return };
+            let Some(first) = self.chunks.front_mut() else {
+                return;
+            };
             if count < first.len() {
                 first.advance(count);
                 return;

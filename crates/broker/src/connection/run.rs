@@ -91,7 +91,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return;
         }
         for slot in &mut self.slots {
-            let Slot::Waiting(pending) = slot else { continue };
+            let Slot::Waiting(pending) = slot else {
+                continue;
+            };
             if let Poll::Ready(answer) = pending.answer.as_mut().poll(cx) {
                 self.waiting -= 1;
                 self.blocked &= pending.overtakable;
@@ -118,7 +120,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn close(&mut self, end: End) {
         if self.closing.is_none() {
             self.closing = Some(end);
-            self.idle.as_mut().reset(Instant::now() + self.limits.shutdown_grace);
+            self.idle
+                .as_mut()
+                .reset(Instant::now() + self.limits.shutdown_grace);
         }
     }
 

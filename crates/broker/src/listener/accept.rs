@@ -39,7 +39,11 @@ pub(super) struct Counted {
 impl ConnectionCounts {
     pub(super) fn new(max: usize, per_ip_max: usize) -> Arc<Self> {
         let free = Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { free, per_ip_max, per_ip: Mutex::default() })
+        Arc::new(Self {
+            free,
+            per_ip_max,
+            per_ip: Mutex::default(),
+        })
     }
 
     /// Counts a connection; `None` when its address has as many as are allowed.
@@ -50,7 +54,11 @@ impl ConnectionCounts {
             return None;
         }
         *count += 1;
-        Some(Counted { counts: Arc::clone(self), ip, _permit: permit })
+        Some(Counted {
+            counts: Arc::clone(self),
+            ip,
+            _permit: permit,
+        })
     }
 }
 
@@ -88,7 +96,9 @@ impl Acceptor {
         loop {
             // Over `max.connections` the rest wait in the system's backlog, as with Kafka.
             let free = Arc::clone(&self.shared.counts.free);
-            let Ok(permit) = free.acquire_owned().await else { return };
+            let Ok(permit) = free.acquire_owned().await else {
+                return;
+            };
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
                     shortages = 0;
@@ -123,9 +133,14 @@ impl Acceptor {
             tracing::debug!(listener = %self.name, %peer, "set TCP_NODELAY: {error}");
         }
         // The socket is registered with this runtime's reactor; the thread that serves it has another.
-        let Ok(stream) = stream.into_std() else { return };
-        let client =
-            Client { listener: Arc::clone(&self.name), local: self.address, peer };
+        let Ok(stream) = stream.into_std() else {
+            return;
+        };
+        let client = Client {
+            listener: Arc::clone(&self.name),
+            local: self.address,
+            peer,
+        };
         let shared = Arc::clone(&self.shared);
         let services = self.services.clone();
         let shutdown = self.connections.clone();
@@ -136,7 +151,10 @@ impl Acceptor {
                 Err(error) => tracing::warn!(%peer, "register a connection: {error}"),
             }
         };
-        self.shared.threads.next().spawn(self.tasks.track_future(served));
+        self.shared
+            .threads
+            .next()
+            .spawn(self.tasks.track_future(served));
     }
 }
 

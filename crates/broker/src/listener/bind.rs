@@ -19,7 +19,11 @@ pub(super) async fn bind(
             Ok(bound) => return Ok(bound),
             Err(source) => {
                 let listener = config.name.clone();
-                failed.get_or_insert(BindError::Bind { listener, address, source });
+                failed.get_or_insert(BindError::Bind {
+                    listener,
+                    address,
+                    source,
+                });
             }
         }
     }
@@ -35,7 +39,10 @@ async fn addresses(config: &ListenerConfig) -> Result<Vec<SocketAddr>, BindError
     if host.is_empty() {
         // All interfaces, of IPv6 as well where the system has it.
         let all: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
-        return Ok(all.into_iter().map(|ip| SocketAddr::new(ip, config.port)).collect());
+        return Ok(all
+            .into_iter()
+            .map(|ip| SocketAddr::new(ip, config.port))
+            .collect());
     }
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, config.port)]);
@@ -56,7 +63,11 @@ async fn addresses(config: &ListenerConfig) -> Result<Vec<SocketAddr>, BindError
 }
 
 fn bind_one(address: SocketAddr, limits: &Limits) -> std::io::Result<(TcpListener, SocketAddr)> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;

@@ -134,7 +134,12 @@ impl Shared {
     pub fn new(limits: Limits, threads: NetworkThreads) -> Arc<Self> {
         let counts = ConnectionCounts::new(limits.connections_max, limits.connections_per_ip_max);
         let budget = Budget::new(limits.requests_bytes_max);
-        Arc::new(Self { limits, threads, counts, budget })
+        Arc::new(Self {
+            limits,
+            threads,
+            counts,
+            budget,
+        })
     }
 }
 
@@ -172,7 +177,11 @@ impl Bound {
     /// When the host does not resolve, or no address of it can be bound.
     pub async fn bind(config: ListenerConfig, limits: &Limits) -> Result<Self, BindError> {
         let (listener, address) = bind::bind(&config, limits).await?;
-        Ok(Self { config, listener, address })
+        Ok(Self {
+            config,
+            listener,
+            address,
+        })
     }
 
     /// The address, with the port that the system chose.
@@ -255,7 +264,9 @@ async fn serve_socket(
         sniffed = prefixed::sniff(stream, shared.limits.idle_max) => sniffed,
         () = shutdown.cancelled() => return,
     };
-    let Some((stream, foreign)) = sniffed else { return };
+    let Some((stream, foreign)) = sniffed else {
+        return;
+    };
     let (listener, peer) = (&client.listener, client.peer);
     match (foreign, &services.kafka, &services.http2) {
         (Some(dohle_protocol::Foreign::Http2), _, Some(http2)) => {

@@ -47,7 +47,10 @@ pub(super) async fn sniff<S: AsyncRead + Unpin>(
         <[u8; SNIFF_BYTES]>::try_from(&first[..]).ok()
     };
     let mark = tokio::time::timeout(idle_max, read).await.ok()??;
-    Some((Prefixed::new(first.freeze(), stream), Foreign::recognise(mark)))
+    Some((
+        Prefixed::new(first.freeze(), stream),
+        Foreign::recognise(mark),
+    ))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
@@ -115,7 +118,10 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_lost_by_sniffing() {
         let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        assert_eq!(sniffed(http2).await, Some((http2.to_vec(), Some(Foreign::Http2))));
+        assert_eq!(
+            sniffed(http2).await,
+            Some((http2.to_vec(), Some(Foreign::Http2)))
+        );
         let kafka = [0, 0, 0, 20, 0, 18, 0, 3];
         assert_eq!(sniffed(&kafka).await, Some((kafka.to_vec(), None)));
     }

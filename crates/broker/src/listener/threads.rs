@@ -30,8 +30,11 @@ impl NetworkThreads {
     /// When the system gives no thread or no reactor.
     pub fn start(name: &str, count: usize) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut threads =
-            Self { handles: Vec::new(), next: AtomicUsize::new(0), running: Vec::new() };
+        let mut threads = Self {
+            handles: Vec::new(),
+            next: AtomicUsize::new(0),
+            running: Vec::new(),
+        };
         for index in 0..count.clamp(1, cores) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let handle = runtime.handle().clone();
@@ -43,7 +46,10 @@ impl NetworkThreads {
                     let _ = runtime.block_on(stopped);
                 })?;
             threads.handles.push(handle);
-            threads.running.push(Running { stop: Some(stop), thread: Some(thread) });
+            threads.running.push(Running {
+                stop: Some(stop),
+                thread: Some(thread),
+            });
         }
         Ok(threads)
     }
@@ -68,7 +74,9 @@ impl Drop for NetworkThreads {
             drop(running.stop.take());
         }
         for running in &mut self.running {
-            let Some(thread) = running.thread.take() else { continue };
+            let Some(thread) = running.thread.take() else {
+                continue;
+            };
             // The last owner may be a task on one of the threads; that one ends by itself.
             if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
                 tracing::error!("a network thread panicked");

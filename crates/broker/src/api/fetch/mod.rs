@@ -44,7 +44,9 @@ impl FetchSessions {
     pub fn new(max: usize) -> Self {
         // Ids differ from run to run, so that a client of an earlier one is found out.
         let first_id = (RandomState::new().hash_one(max) & 0x7fff_ffff) as i32;
-        Self { slots: Mutex::new(Slots::new(max, first_id)) }
+        Self {
+            slots: Mutex::new(Slots::new(max, first_id)),
+        }
     }
 }
 
@@ -62,7 +64,11 @@ struct Wish {
 pub(super) async fn handle(mut call: Call, request: FetchRequestData) -> Fetched {
     // The request is small and copied; its frame is not held while it waits.
     drop(call.charge.take());
-    let replica = if call.version >= 15 { request.replica_state.replica_id } else { request.replica_id };
+    let replica = if call.version >= 15 {
+        request.replica_state.replica_id
+    } else {
+        request.replica_id
+    };
     if replica >= 0 {
         return Fetched::failed(ErrorCode::InvalidRequest);
     }
@@ -110,7 +116,9 @@ async fn fetch_all(call: &Call, request: FetchRequestData, wish: &Wish) -> Fetch
         session.lock().watch_all();
         let by_id = call.version >= 13;
         let mut slots = slots.lock();
-        session_id = slots.insert(session, partitions, by_id, Instant::now()).unwrap_or(0);
+        session_id = slots
+            .insert(session, partitions, by_id, Instant::now())
+            .unwrap_or(0);
     }
     respond(call, told, session_id)
 }
@@ -119,7 +127,9 @@ async fn fetch_all(call: &Call, request: FetchRequestData, wish: &Wish) -> Fetch
 async fn fetch_incremental(call: &Call, request: FetchRequestData, wish: &Wish) -> Fetched {
     let (id, epoch) = (request.session_id, request.session_epoch);
     let slots = &call.context.fetch_sessions.slots;
-    let session = slots.lock().resume(id, epoch, call.version >= 13, Instant::now());
+    let session = slots
+        .lock()
+        .resume(id, epoch, call.version >= 13, Instant::now());
     let session = match session {
         Ok(session) => session,
         Err(code) => return Fetched::failed(code),

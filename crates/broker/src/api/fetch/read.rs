@@ -34,7 +34,10 @@ pub(super) enum Outcome {
         aborted: Option<Vec<AbortedTransaction>>,
     },
     /// Another replica is nearer to the client.
-    Elsewhere { replica: NodeId, positions: Positions },
+    Elsewhere {
+        replica: NodeId,
+        positions: Positions,
+    },
     Failed(ErrorCode),
 }
 
@@ -86,7 +89,10 @@ impl Reader<'_> {
             return Outcome::Failed(ErrorCode::OffsetOutOfRange);
         };
         if let Some(replica) = self.closest(partition, fetch_offset) {
-            return Outcome::Elsewhere { replica, positions: partition.positions() };
+            return Outcome::Elsewhere {
+                replica,
+                positions: partition.positions(),
+            };
         }
         let params = FetchParams {
             fetch_offset,
@@ -124,11 +130,17 @@ impl Reader<'_> {
         }
         let has_offset = |follower: &FollowerState| {
             follower.in_sync
-                && follower.log_start_offset.is_none_or(|start| start <= fetch_offset)
-                && follower.log_end_offset.is_some_and(|end| end >= fetch_offset)
+                && follower
+                    .log_start_offset
+                    .is_none_or(|start| start <= fetch_offset)
+                && follower
+                    .log_end_offset
+                    .is_some_and(|end| end >= fetch_offset)
         };
         let followers = partition.followers();
-        let near = followers.iter().filter(|follower| in_rack(follower.id) && has_offset(follower));
+        let near = followers
+            .iter()
+            .filter(|follower| in_rack(follower.id) && has_offset(follower));
         near.max_by_key(|follower| (follower.log_end_offset, std::cmp::Reverse(follower.id)))
             .map(|follower| follower.id)
     }

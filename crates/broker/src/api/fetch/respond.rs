@@ -30,7 +30,10 @@ impl Respond for Fetched {
 impl Fetched {
     /// The request as a whole failed.
     pub fn failed(code: ErrorCode) -> Self {
-        Self(FetchResponse { error_code: code.code(), ..FetchResponse::default() })
+        Self(FetchResponse {
+            error_code: code.code(),
+            ..FetchResponse::default()
+        })
     }
 }
 
@@ -46,7 +49,13 @@ pub(super) struct Builder<'a> {
 impl<'a> Builder<'a> {
     pub fn new(image: &'a MetadataImage, listener: &'a str, version: i16) -> Self {
         let response = FetchResponse::default();
-        Self { image, listener, version, topics: HashMap::new(), response }
+        Self {
+            image,
+            listener,
+            version,
+            topics: HashMap::new(),
+            response,
+        }
     }
 
     pub fn add(&mut self, topic: TopicKey, index: i32, outcome: Outcome) {
@@ -57,7 +66,11 @@ impl<'a> Builder<'a> {
                 TopicKey::Name(name) => (name.clone(), KafkaUuid::ZERO),
                 TopicKey::Id(id) => (KafkaString::default(), wire::wire_id(*id)),
             };
-            topics.push(FetchTopicResponse { name, topic_id, partitions: Vec::new() });
+            topics.push(FetchTopicResponse {
+                name,
+                topic_id,
+                partitions: Vec::new(),
+            });
             topics.len() - 1
         });
         topics[at].partitions.push(partition);
@@ -83,7 +96,12 @@ impl<'a> Builder<'a> {
         };
         let mut chunks = Vec::new();
         let positions = match outcome {
-            Outcome::Read { records, positions, diverging, aborted } => {
+            Outcome::Read {
+                records,
+                positions,
+                diverging,
+                aborted,
+            } => {
                 chunks.push(records);
                 if let Some(diverging) = diverging {
                     data.diverging_epoch = EpochEndOffset {
@@ -114,12 +132,18 @@ impl<'a> Builder<'a> {
             data.last_stable_offset = positions.last_stable_offset.0;
             data.log_start_offset = positions.log_start_offset.0;
         }
-        FetchPartitionResponse { data, records: chunks }
+        FetchPartitionResponse {
+            data,
+            records: chunks,
+        }
     }
 
     fn failed(&mut self, data: &mut PartitionData, topic: &TopicKey, code: ErrorCode) {
         data.error_code = code.code();
-        let moved = matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+        let moved = matches!(
+            code,
+            ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch
+        );
         if !moved || self.version < 16 {
             return;
         }

@@ -96,14 +96,17 @@ impl Session {
     /// Takes over what a request says: partitions that are new or have moved, and forgotten ones.
     pub fn update(&mut self, request: FetchRequestData, version: i16, isolation: Isolation) {
         for topic in &request.forgotten_topics_data {
-            let Some(key) = topic_key(version, &topic.topic, topic.topic_id) else { continue };
+            let Some(key) = topic_key(version, &topic.topic, topic.topic_id) else {
+                continue;
+            };
             for index in &topic.partitions {
                 self.forget(&(key.clone(), *index));
             }
         }
         if !request.forgotten_topics_data.is_empty() {
             let entries = &self.entries;
-            self.pending.retain(|token| entries[*token as usize].is_some());
+            self.pending
+                .retain(|token| entries[*token as usize].is_some());
         }
         for topic in request.topics {
             self.update_topic(topic, version);
@@ -116,8 +119,8 @@ impl Session {
 
     fn update_topic(&mut self, topic: FetchTopic, version: i16) {
         // A zero id is a topic that does not exist; it is answered as one.
-        let key = topic_key(version, &topic.topic, topic.topic_id)
-            .unwrap_or(TopicKey::Id(TopicId::ZERO));
+        let key =
+            topic_key(version, &topic.topic, topic.topic_id).unwrap_or(TopicKey::Id(TopicId::ZERO));
         for partition in topic.partitions {
             let wanted = Wanted::from(&partition);
             let key = (key.clone(), partition.partition);
@@ -191,8 +194,9 @@ impl Session {
         let mut moved = Vec::new();
         self.watcher.take(&mut moved);
         for token in &moved {
-            if let Some(Some(Entry { watch: Some(watch), .. })) =
-                self.entries.get(*token as usize)
+            if let Some(Some(Entry {
+                watch: Some(watch), ..
+            })) = self.entries.get(*token as usize)
             {
                 // Before it is looked at, so that no later move is missed.
                 watch.rearm();
@@ -219,7 +223,9 @@ impl Session {
         reads: &mut Reads,
     ) {
         for token in tokens {
-            let Some(Some(entry)) = self.entries.get_mut(*token as usize) else { continue };
+            let Some(Some(entry)) = self.entries.get_mut(*token as usize) else {
+                continue;
+            };
             reads.forget(*token);
             let room = reader.max_bytes.saturating_sub(reads.bytes);
             if room == 0 && !reader.is_full {
@@ -242,12 +248,20 @@ impl Session {
     /// Takes the answers out of `reads` that the client is to be told, in order, and takes note of
     /// what it was told. `is_full` tells all.
     pub fn finish(&mut self, reads: Reads, is_full: bool) -> Vec<(TopicKey, i32, Outcome)> {
-        let Reads { mut outcomes, order, .. } = reads;
+        let Reads {
+            mut outcomes,
+            order,
+            ..
+        } = reads;
         let mut told = Vec::new();
         let mut again = Vec::new();
         for token in order {
-            let Some(Some(outcome)) = outcomes.remove(&token) else { continue };
-            let Some(Some(entry)) = self.entries.get_mut(token as usize) else { continue };
+            let Some(Some(outcome)) = outcomes.remove(&token) else {
+                continue;
+            };
+            let Some(Some(entry)) = self.entries.get_mut(token as usize) else {
+                continue;
+            };
             entry.queued = false;
             // Records are sent until the client has moved on, errors until they are gone.
             if outcome.has_more() {
@@ -262,7 +276,10 @@ impl Session {
         }
         let entries = &self.entries;
         self.pending.retain(|token| {
-            entries.get(*token as usize).and_then(Option::as_ref).is_some_and(|entry| entry.queued)
+            entries
+                .get(*token as usize)
+                .and_then(Option::as_ref)
+                .is_some_and(|entry| entry.queued)
         });
         // Those that had their turn go to the back, so that all are served.
         for token in again {
@@ -289,11 +306,7 @@ impl Reads {
 }
 
 impl Entry {
-    fn find(
-        &self,
-        context: &Context,
-        image: &MetadataImage,
-    ) -> Result<Arc<Partition>, ErrorCode> {
+    fn find(&self, context: &Context, image: &MetadataImage) -> Result<Arc<Partition>, ErrorCode> {
         let topic = match &self.topic {
             TopicKey::Name(name) => resolve::topic_by_name(image, name.as_str())?,
             TopicKey::Id(id) => resolve::topic_by_id(image, Some(*id))?,
@@ -315,16 +328,15 @@ impl Entry {
     }
 
     /// The partition's identity, if its topic exists.
-    pub fn id(
-        topic: &TopicKey,
-        index: i32,
-        image: &MetadataImage,
-    ) -> Option<TopicIdPartition> {
+    pub fn id(topic: &TopicKey, index: i32, image: &MetadataImage) -> Option<TopicIdPartition> {
         let topic_id = match topic {
             TopicKey::Name(name) => image.topic(name.as_str())?.id,
             TopicKey::Id(id) => *id,
         };
-        Some(TopicIdPartition { topic_id, partition: dohle_model::PartitionIndex(index) })
+        Some(TopicIdPartition {
+            topic_id,
+            partition: dohle_model::PartitionIndex(index),
+        })
     }
 }
 

@@ -41,7 +41,11 @@ struct Slot<T> {
 
 impl<T> Slots<T> {
     pub fn new(max: usize, first_id: i32) -> Self {
-        Self { max, last_id: first_id, sessions: HashMap::new() }
+        Self {
+            max,
+            last_id: first_id,
+            sessions: HashMap::new(),
+        }
     }
 
     /// Takes a slot for a session of `partitions`; `None` when there is none to be had.
@@ -58,7 +62,14 @@ impl<T> Slots<T> {
         }
         let id = self.free_id();
         let epoch = next_epoch(EPOCH_INITIAL);
-        let slot = Slot { session, epoch, partitions, by_topic_id, created: now, used: now };
+        let slot = Slot {
+            session,
+            epoch,
+            partitions,
+            by_topic_id,
+            created: now,
+            used: now,
+        };
         self.sessions.insert(id, slot);
         Some(id)
     }
@@ -71,7 +82,10 @@ impl<T> Slots<T> {
         by_topic_id: bool,
         now: Instant,
     ) -> Result<Arc<T>, ErrorCode> {
-        let slot = self.sessions.get_mut(&id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
+        let slot = self
+            .sessions
+            .get_mut(&id)
+            .ok_or(ErrorCode::FetchSessionIdNotFound)?;
         if slot.epoch != epoch {
             return Err(ErrorCode::InvalidFetchSessionEpoch);
         }
@@ -169,7 +183,10 @@ mod tests {
         slots.resume(second, 1, true, later).unwrap();
         let late = now + Duration::from_secs(121);
         let third = slots.insert(Arc::new("c"), 1, true, late).unwrap();
-        assert!(slots.resume(first, 1, true, late).is_err(), "the idle one gave up its slot");
+        assert!(
+            slots.resume(first, 1, true, late).is_err(),
+            "the idle one gave up its slot"
+        );
         assert!(slots.resume(second, 2, true, late).is_ok());
         assert!(slots.resume(third, 1, true, late).is_ok());
     }
@@ -191,6 +208,9 @@ mod tests {
 
     #[test]
     fn no_slots_mean_no_sessions() {
-        assert_eq!(slots(0).insert(Arc::new("a"), 1, true, Instant::now()), None);
+        assert_eq!(
+            slots(0).insert(Arc::new("a"), 1, true, Instant::now()),
+            None
+        );
     }
 }
