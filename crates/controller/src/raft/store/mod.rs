@@ -232,7 +232,8 @@ impl LogStore {
             .request(|reply| Command::Read { start, end: cold_end, bytes_max, reply })
             .await?;
         let cold: usize = entries.iter().map(|entry| payload_len(entry) + ENTRY_OVERHEAD).sum();
-        if entries.last().is_some_and(|entry| entry.log_id.index + 1 == cold_end) {
+        // Else the limit was reached before the cached part.
+        if entries.last().is_none_or(|entry| entry.log_id.index + 1 == cold_end) {
             let left = bytes_max.saturating_sub(cold);
             let mut total = 0;
             entries.extend(cached.into_iter().take_while(|entry| {

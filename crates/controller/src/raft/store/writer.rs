@@ -190,14 +190,14 @@ impl Writer {
             return;
         }
         self.attempt(|disk| disk.sync());
+        if let Ok(len) = self.disk.file_len() {
+            self.counters.file_bytes.store(len, Ordering::Relaxed);
+        }
         // Waiters whose data is durable are answered even when the rebuild then fails.
         let result = self.failed.as_deref().map_or(Ok(()), Err);
         for waiter in self.waiters.drain(..) {
             waiter.complete(result);
         }
         self.attempt(|disk| disk.maybe_rebuild().map(drop));
-        if let Ok(len) = self.disk.file_len() {
-            self.counters.file_bytes.store(len, Ordering::Relaxed);
-        }
     }
 }
