@@ -547,3 +547,32 @@ fn a_segment_rolls_when_its_indexes_are_full() {
             .all(|file| !file.0.ends_with("index") || file.1 <= 60)
     );
 }
+
+#[test]
+fn a_flush_that_a_truncation_or_deletion_overtakes_leaves_nothing_wrong_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t-0");
+    let mut log = open(&path, small_segments());
+    for _ in 0..30 {
+        append(&mut log, batch(5, 20, NOW.0), 0);
+    }
+    let task = log.prepare_flush(NOW).unwrap();
+    log.truncate_to(Offset(12), NOW).unwrap();
+    let flushed = task.run().unwrap();
+    assert!(
+        files(&path)
+            .iter()
+            .any(|file| file.0.ends_with(".snapshot"))
+    );
+    log.complete_flush(flushed);
+    assert!(
+        !files(&path)
+            .iter()
+            .any(|file| file.0.ends_with(".snapshot"))
+    );
+
+    append(&mut log, batch(5, 20, NOW.0), 1);
+    let task = log.prepare_flush(NOW).unwrap();
+    std::fs::rename(&path, dir.path().join("t-0.gone")).unwrap();
+    task.run().unwrap();
+}

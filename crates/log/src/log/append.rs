@@ -224,6 +224,10 @@ impl Log {
                 bytes,
                 position,
             } = batch?;
+            if header.size > i32::MAX as u32 {
+                let (size, max) = (header.size, i32::MAX as u32);
+                return Err(AppendError::LargerThanSegment { size, max });
+            }
             header.check_crc(bytes)?;
             let found = header.base_offset;
             if found < expected || (found > expected && !self.config.cleanup_policy.compact) {

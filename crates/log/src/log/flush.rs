@@ -11,7 +11,7 @@ use crate::checkpoint::{Sync, sync_dir, write_atomically};
 use crate::error::StorageError;
 use crate::producer_state::snapshot;
 use crate::segment::IndexBytes;
-use crate::segment::files::{SNAPSHOT_SUFFIX, SegmentFiles, file_name};
+use crate::segment::files::{SNAPSHOT_SUFFIX, SegmentFiles, file_name, remove_if_exists};
 
 /// What is to be written and synced, without a lock.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Flushed {
     generation: u64,
     /// Closed segments whose index files are written.
     sealed: Vec<Offset>,
+    /// Producer snapshots that are written.
+    snapshots: Vec<Offset>,
     finished_at: Timestamp,
 }
 
@@ -41,6 +43,18 @@ impl FlushTask {
     /// When anything fails. The kernel may have dropped data then: the log must go offline
     /// ([`Log::fail`]) and nothing that waits for this flush be acknowledged.
     pub fn run(self) -> Result<Flushed, StorageError> {
+        match self.write() {
+            // The partition was deleted meanwhile: nothing of it needs to be on the disk.
+            Err(error) if !self.dir.exists() => {
+                tracing::debug!(%error, "flush of a log that is gone");
+            }
+            Err(error) => return Err(error),
+            Ok(()) => {}
+        }
+        Ok(self.flushed)
+    }
+
+    fn write(&self) -> Result<(), StorageError> {
         for (files, indexes) in &self.segments {
             files.sync_log()?;
             if let Some(indexes) = indexes {
@@ -64,7 +78,7 @@ impl FlushTask {
                 sync_dir(parent)?;
             }
         }
-        Ok(self.flushed)
+        Ok(())
     }
 }
 
@@ -105,6 +119,7 @@ impl Log {
             }
         }
         let snapshots = std::mem::take(&mut self.snapshots_pending);
+        let snapshots_taken = snapshots.iter().map(|(offset, _)| *offset).collect();
         let leader_epochs =
             std::mem::take(&mut self.leader_epochs_dirty).then(|| self.leader_epochs.encode());
         let sync_dir = std::mem::take(&mut self.directory_dirty);
@@ -121,6 +136,7 @@ impl Log {
                 end_offset: self.log_end_offset,
                 generation: self.generation,
                 sealed,
+                snapshots: snapshots_taken,
                 finished_at: now,
             },
         })
@@ -131,7 +147,12 @@ impl Log {
     pub fn complete_flush(&mut self, flushed: Flushed) -> bool {
         self.last_flush = self.last_flush.max(flushed.finished_at);
         if flushed.generation != self.generation {
-            // The log was truncated meanwhile; what was flushed may no longer be in it.
+            // The log was truncated meanwhile; what was flushed may no longer be in it. Without its
+            // snapshots recovery reads more, but nothing wrong.
+            for offset in flushed.snapshots {
+                let path = self.dir.join(file_name(offset, SNAPSHOT_SUFFIX));
+                self.failed |= remove_if_exists(&path).is_err();
+            }
             return false;
         }
         for base_offset in flushed.sealed {

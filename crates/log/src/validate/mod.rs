@@ -104,9 +104,8 @@ pub fn admit(
     } else {
         config.compression_type.resolve(source)
     };
-    let append_time = (config.message_timestamp_type == TimestampType::LogAppendTime
-        || header.attributes.timestamp_type() == TimestampType::LogAppendTime)
-        .then_some(now);
+    let append_time =
+        (config.message_timestamp_type == TimestampType::LogAppendTime).then_some(now);
 
     let payload = Payload {
         header: &header,
