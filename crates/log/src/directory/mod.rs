@@ -19,6 +19,9 @@ use crate::checkpoint::{
 use crate::error::{Context, StorageError};
 use crate::segment::files::remove_if_exists;
 
+/// Where the metadata quorum keeps its log, inside `metadata.log.dir`.
+pub const METADATA_LOG_DIR: &str = "__cluster_metadata-0";
+
 const LOCK_FILE: &str = ".lock";
 const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
 
@@ -232,7 +235,8 @@ impl LogDirectory {
         self.path.join(topic_partition.to_string())
     }
 
-    /// The partitions' directories, sorted by path. What is none is passed over.
+    /// The partitions' directories, sorted by path. What is none is passed over, and so is the
+    /// metadata quorum's log, which is no broker's to open or delete.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -241,10 +245,10 @@ impl LogDirectory {
         for entry in fs::read_dir(&self.path).context("list", &self.path)? {
             let entry = entry.context("list", &self.path)?;
             let path = entry.path();
-            if !path.is_dir() {
+            let name = entry.file_name();
+            if !path.is_dir() || name == METADATA_LOG_DIR {
                 continue;
             }
-            let name = entry.file_name();
             match name.to_str().and_then(parse_dir_name) {
                 Some((topic_partition, kind)) => {
                     found.push(PartitionDir {

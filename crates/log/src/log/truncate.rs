@@ -13,7 +13,8 @@ use crate::segment::files::{SNAPSHOT_SUFFIX, file_name, remove_if_exists};
 
 impl Log {
     /// Removes all records at `offset` and beyond; a batch that reaches beyond it goes as a whole.
-    /// Answers whether anything was removed. The caller checkpoints recovery points afterwards.
+    /// When nothing readable is left, the log is empty and begins at `offset`. Answers whether
+    /// anything was removed. The caller checkpoints recovery points afterwards.
     ///
     /// # Errors
     /// When a file cannot be changed; the log is offline then.
@@ -25,12 +26,15 @@ impl Log {
             self.truncate_fully_and_start_at(offset, now)?;
             return Ok(true);
         }
-        self.guard(|log| {
+        let end = self.guard(|log| {
             let keep = log.floor_segment(offset) + 1;
             for segment in log.segments.drain(keep..) {
                 segment.files.delete()?;
             }
             let end = log.active().truncate_to(offset, now)?;
+            if end < log.log_start_offset {
+                return Ok(end);
+            }
             log.log_end_offset = end;
             log.after_truncation()?;
             if log.producer_state.is_empty() {
@@ -39,8 +43,12 @@ impl Log {
             } else {
                 log.producer_state = log.producer_state_at(end, now)?;
             }
-            Ok(true)
-        })
+            Ok(end)
+        })?;
+        if end < self.log_start_offset {
+            self.truncate_fully_and_start_at(offset, now)?;
+        }
+        Ok(true)
     }
 
     /// Drops everything; the log is empty and begins at `offset`.
