@@ -184,6 +184,12 @@ impl Bound {
         })
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
     /// The address, with the port that the system chose.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -183,6 +183,11 @@ impl Session {
             .send_modify(|wishes| wishes.offline_log_dirs = failed);
     }
 
+    /// Ends the session now; the controller fences the broker.
+    pub fn close(&self) {
+        self.task.abort();
+    }
+
     /// Asks for a controlled shutdown: leaderships move away, and then this returns true. False when
     /// the deadline comes first or the broker was never registered; stopping is then not clean.
     pub async fn shutdown(&self, deadline: Instant) -> bool {

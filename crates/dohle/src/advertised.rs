@@ -1,0 +1,96 @@
+//! What users get wrong most: what a node advertises, told in words. Pure.
+
+use std::collections::BTreeMap;
+
+use dohle_model::NodeId;
+use dohle_model::image::MetadataImage;
+
+use crate::config::{Listeners, is_loopback};
+
+/// What is known of the node at its start.
+#[derive(Debug, Clone)]
+pub struct Surroundings<'a> {
+    /// The machine's name.
+    pub hostname: &'a str,
+    /// Whether the node runs in a container.
+    pub in_container: bool,
+    /// Whether the cluster has nodes elsewhere.
+    pub has_peers: bool,
+    /// The listeners' ports, as bound.
+    pub bound: &'a BTreeMap<String, u16>,
+}
+
+/// What looks wrong with the advertised listeners, one text each with what to do.
+#[must_use]
+pub fn doubts(listeners: &Listeners, around: &Surroundings<'_>) -> Vec<String> {
+    let mut doubts = Vec::new();
+    for address in &listeners.advertised {
+        let here = is_loopback(&address.host) || address.host == around.hostname;
+        let port_is_bound =
+            address.port == 0 || around.bound.values().any(|bound| *bound == address.port);
+        if here && !port_is_bound && !around.in_container {
+            let ports: Vec<String> = around.bound.values().map(u16::to_string).collect();
+            doubts.push(format!(
+                "{address} is advertised, but no listener of this node has port {} (they have {}): \
+                 clients will connect to nothing, or to somebody else; set the port in \
+                 advertised.listeners to that of the listener",
+                address.port,
+                ports.join(", ")
+            ));
+        }
+        let is_inter_broker = address.name == listeners.inter_broker;
+        if is_loopback(&address.host) && is_inter_broker && around.has_peers && around.in_container
+        {
+            doubts.push(format!(
+                "{address} is what the other brokers are told to connect to, and localhost inside \
+                 a container is the container itself: advertise the container's or service's name \
+                 on {}, and keep localhost for a listener of its own that clients on the host use",
+                address.name
+            ));
+        }
+    }
+    let only_loopback = !listeners.advertised.is_empty()
+        && listeners
+            .advertised
+            .iter()
+            .all(|address| is_loopback(&address.host));
+    if only_loopback && around.in_container && !around.has_peers {
+        doubts.push(
+            "all advertised listeners are on localhost, and this node runs in a container: clients \
+             in other containers cannot reach it; clients on the host can if the port is published \
+             under the same number. For the others add a listener that advertises the container's \
+             name"
+                .to_owned(),
+        );
+    }
+    doubts
+}
+
+/// Other brokers that advertise an address of `node`, as one text each.
+#[must_use]
+pub fn shared_addresses(image: &MetadataImage, node: NodeId) -> BTreeMap<NodeId, String> {
+    let mut shared = BTreeMap::new();
+    let Some(own) = image.brokers.get(&node) else {
+        return shared;
+    };
+    for (id, other) in image
+        .brokers
+        .iter()
+        .filter(|(id, other)| **id != node && !other.fenced)
+    {
+        let same = own.endpoints.iter().find(|endpoint| {
+            other.endpoints.iter().any(|theirs| {
+                theirs.host.eq_ignore_ascii_case(&endpoint.host) && theirs.port == endpoint.port
+            })
+        });
+        if let Some(endpoint) = same {
+            let text = format!(
+                "brokers {node} and {id} both advertise {}:{} (listener {}): clients that look for \
+                 one will reach the other; give each an address of its own in advertised.listeners",
+                endpoint.host, endpoint.port, endpoint.listener
+            );
+            shared.insert(*id, text);
+        }
+    }
+    shared
+}

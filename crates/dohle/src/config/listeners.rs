@@ -1,0 +1,386 @@
+//! Listeners: where a node binds, what it advertises, and what each is for. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use dohle_model::config::list;
+use dohle_model::record::{Endpoint, SecurityProtocol};
+
+use super::ConfigFault;
+use super::values::Reader;
+
+/// One entry of `listeners` or `advertised.listeners`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The listener's name, upper case.
+    pub name: String,
+    /// The host without brackets; may be empty in `listeners`.
+    pub host: String,
+    /// The port; 0 lets the system choose.
+    pub port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, host, port) = (&self.name, &self.host, self.port);
+        if host.contains(':') {
+            write!(f, "{name}://[{host}]:{port}")
+        } else {
+            write!(f, "{name}://{host}:{port}")
+        }
+    }
+}
+
+/// A node's listeners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listeners {
+    /// Where brokers' listeners bind; empty on a node that is only a controller.
+    pub broker: Vec<Address>,
+    /// Where the controller's listener binds; `None` on a node that is only a broker.
+    pub controller: Option<Address>,
+    /// What brokers' listeners advertise, in the order of `advertised.listeners`. Port 0 stands for
+    /// the port that the system chooses.
+    pub advertised: Vec<Address>,
+    /// The listener that brokers use among themselves.
+    pub inter_broker: String,
+    /// The listener that controllers are reached on.
+    pub controller_name: String,
+    /// Whether `advertised.listeners` was set.
+    pub advertised_is_set: bool,
+}
+
+/// Which roles a node has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// It keeps partitions and serves clients.
+    pub broker: bool,
+    /// It votes in the metadata quorum.
+    pub controller: bool,
+}
+
+impl Listeners {
+    /// Reads the properties of listeners. `hostname` is the machine's name: advertised where a
+    /// listener binds all interfaces and nothing is advertised.
+    pub(super) fn read(values: &Reader, roles: Roles, hostname: &str) -> Result<Self, ConfigFault> {
+        let controller_names: Vec<String> = values
+            .list("controller.listener.names")
+            .map(str::to_uppercase)
+            .collect();
+        let Some(controller_name) = controller_names.first().cloned() else {
+            return Err(values.missing(
+                "controller.listener.names",
+                "the name of the listener that controllers use, for example CONTROLLER",
+            ));
+        };
+        let protocols = protocols(values, &controller_names)?;
+        let listeners = values.addresses("listeners")?;
+        check_ports(values, &listeners)?;
+        let of_controllers = |address: &&Address| controller_names.contains(&address.name);
+        let controller = listeners
+            .iter()
+            .find(|address| address.name == controller_name)
+            .cloned();
+        let broker: Vec<Address> = listeners
+            .iter()
+            .filter(|address| !of_controllers(address))
+            .cloned()
+            .collect();
+        check_roles(
+            values,
+            roles,
+            &broker,
+            controller.as_ref(),
+            &controller_name,
+        )?;
+        for address in &listeners {
+            check_protocol(values, &protocols, &address.name)?;
+        }
+        check_protocol(values, &protocols, &controller_name)?;
+        let inter_broker = inter_broker(values, roles, &broker, &protocols)?;
+        let advertised_is_set = values.get("advertised.listeners").is_some();
+        let advertised = if roles.broker {
+            advertised(values, &broker, &controller_names, hostname)?
+        } else {
+            Vec::new()
+        };
+        if roles.broker
+            && !advertised
+                .iter()
+                .any(|address| address.name == inter_broker)
+        {
+            return Err(values.invalid(
+                "advertised.listeners",
+                &format!(
+                    "a list that has the inter-broker listener {inter_broker}, which the other \
+                     brokers use"
+                ),
+            ));
+        }
+        let broker = if roles.broker { broker } else { Vec::new() };
+        let controller = controller.filter(|_| roles.controller);
+        Ok(Self {
+            broker,
+            controller,
+            advertised,
+            inter_broker,
+            controller_name,
+            advertised_is_set,
+        })
+    }
+
+    /// What the broker registers, once the ports are known: `port` gives the port that a listener
+    /// bound.
+    #[must_use]
+    pub fn endpoints(&self, port: impl Fn(&str) -> Option<u16>) -> Vec<Endpoint> {
+        self.advertised
+            .iter()
+            .map(|address| Endpoint {
+                listener: address.name.clone(),
+                host: address.host.clone(),
+                port: match address.port {
+                    0 => port(&address.name).unwrap_or(0),
+                    chosen => chosen,
+                },
+                security_protocol: SecurityProtocol::Plaintext,
+            })
+            .collect()
+    }
+}
+
+/// Parses one `NAME://host:port`.
+pub(super) fn parse_address(text: &str) -> Result<Address, String> {
+    let Some((name, rest)) = text.split_once("://") else {
+        return Err(format!("{text:?} has no NAME:// in front"));
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || !name.chars().all(legal) {
+        return Err(format!("{name:?} is not a name of a listener"));
+    }
+    let Some((host, port)) = rest.rsplit_once(':') else {
+        return Err(format!("{text:?} has no :port at its end"));
+    };
+    let port = port
+        .parse()
+        .map_err(|_| format!("{port:?} is not a port from 0 to 65535"))?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    if bare.is_none() && host.contains([':', '[', ']']) {
+        return Err(format!(
+            "the IPv6 address {host:?} needs brackets: [{host}]"
+        ));
+    }
+    if host.contains([' ', '/', '@']) {
+        return Err(format!("{host:?} is not a host"));
+    }
+    let host = bare.unwrap_or(host).to_owned();
+    Ok(Address {
+        name: name.to_uppercase(),
+        host,
+        port,
+    })
+}
+
+/// Whether an address stands for all interfaces; nobody can connect to it as such.
+#[must_use]
+pub fn is_all_interfaces(host: &str) -> bool {
+    host.is_empty() || matches!(host, "0.0.0.0" | "::" | "0:0:0:0:0:0:0:0")
+}
+
+/// Whether an address is reached from its own machine (or container) only.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
+}
+
+fn check_ports(values: &Reader, listeners: &[Address]) -> Result<(), ConfigFault> {
+    for (i, address) in listeners.iter().enumerate() {
+        for other in &listeners[..i] {
+            if other.name == address.name {
+                let allowed = format!("a list without {} twice", address.name);
+                return Err(values.invalid("listeners", &allowed));
+            }
+            let same_host = other.host == address.host
+                || is_all_interfaces(&other.host)
+                || is_all_interfaces(&address.host);
+            if other.port == address.port && address.port != 0 && same_host {
+                let allowed = format!(
+                    "a list in which each listener has a port of its own; {} and {} share {}",
+                    other.name, address.name, address.port
+                );
+                return Err(values.invalid("listeners", &allowed));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_roles(
+    values: &Reader,
+    roles: Roles,
+    broker: &[Address],
+    controller: Option<&Address>,
+    controller_name: &str,
+) -> Result<(), ConfigFault> {
+    if roles.controller && controller.is_none() {
+        let allowed = format!(
+            "a list that has {controller_name}, the first of controller.listener.names, because \
+             process.roles has controller"
+        );
+        return Err(values.invalid("listeners", &allowed));
+    }
+    if roles.broker && broker.is_empty() {
+        let allowed = "a list with a listener that is not in controller.listener.names, because \
+                       process.roles has broker";
+        return Err(values.invalid("listeners", allowed));
+    }
+    if !roles.broker && !broker.is_empty() {
+        let allowed = format!(
+            "a list of listeners in controller.listener.names only, because process.roles is \
+             controller; {} is for brokers",
+            broker[0].name
+        );
+        return Err(values.invalid("listeners", &allowed));
+    }
+    if !roles.controller && controller.is_some() {
+        let allowed = format!(
+            "a list without {controller_name}, which is a name of controllers' listeners, because \
+             process.roles is broker"
+        );
+        return Err(values.invalid("listeners", &allowed));
+    }
+    Ok(())
+}
+
+/// Names to protocols. Controllers' names are PLAINTEXT when the map is not set (KIP-903).
+fn protocols(
+    values: &Reader,
+    controller_names: &[String],
+) -> Result<BTreeMap<String, SecurityProtocol>, ConfigFault> {
+    let property = "listener.security.protocol.map";
+    let mut map = BTreeMap::new();
+    for entry in list(values.effective(property).unwrap_or_default()) {
+        let parsed = entry.split_once(':').and_then(|(name, protocol)| {
+            Some((
+                name.trim().to_uppercase(),
+                security_protocol(protocol.trim())?,
+            ))
+        });
+        let Some((name, protocol)) = parsed else {
+            return Err(values.invalid(
+                property,
+                "a list of NAME:PROTOCOL with PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
+            ));
+        };
+        map.insert(name, protocol);
+    }
+    if values.get(property).is_none() {
+        for name in controller_names {
+            map.entry(name.clone())
+                .or_insert(SecurityProtocol::Plaintext);
+        }
+    }
+    Ok(map)
+}
+
+fn security_protocol(name: &str) -> Option<SecurityProtocol> {
+    match name.to_uppercase().as_str() {
+        "PLAINTEXT" => Some(SecurityProtocol::Plaintext),
+        "SSL" => Some(SecurityProtocol::Ssl),
+        "SASL_PLAINTEXT" => Some(SecurityProtocol::SaslPlaintext),
+        "SASL_SSL" => Some(SecurityProtocol::SaslSsl),
+        _ => None,
+    }
+}
+
+fn check_protocol(
+    values: &Reader,
+    protocols: &BTreeMap<String, SecurityProtocol>,
+    name: &str,
+) -> Result<(), ConfigFault> {
+    match protocols.get(name) {
+        Some(SecurityProtocol::Plaintext) => Ok(()),
+        Some(_) => Err(ConfigFault::Security(name.to_owned())),
+        None => Err(values.invalid(
+            "listener.security.protocol.map",
+            &format!("a list that has the listener {name}, for example {name}:PLAINTEXT"),
+        )),
+    }
+}
+
+fn inter_broker(
+    values: &Reader,
+    roles: Roles,
+    broker: &[Address],
+    protocols: &BTreeMap<String, SecurityProtocol>,
+) -> Result<String, ConfigFault> {
+    if let Some(name) = values.get("inter.broker.listener.name") {
+        let name = name.to_uppercase();
+        if roles.broker && !broker.iter().any(|address| address.name == name) {
+            return Err(values.invalid("inter.broker.listener.name", "a name that is in listeners"));
+        }
+        return Ok(name);
+    }
+    let protocol = values
+        .effective("security.inter.broker.protocol")
+        .unwrap_or("PLAINTEXT");
+    let wanted = security_protocol(protocol);
+    let named = broker
+        .iter()
+        .find(|address| address.name == protocol.to_uppercase());
+    let mapped = || {
+        broker
+            .iter()
+            .find(|address| protocols.get(&address.name) == wanted.as_ref())
+    };
+    match named.or_else(mapped) {
+        Some(address) => Ok(address.name.clone()),
+        None if roles.broker => Err(values.missing(
+            "inter.broker.listener.name",
+            "the name of the listener that brokers use among themselves",
+        )),
+        None => Ok(protocol.to_uppercase()),
+    }
+}
+
+fn advertised(
+    values: &Reader,
+    broker: &[Address],
+    controller_names: &[String],
+    hostname: &str,
+) -> Result<Vec<Address>, ConfigFault> {
+    let property = "advertised.listeners";
+    let is_set = values.get(property).is_some();
+    let mut advertised = if is_set {
+        let mut addresses = values.addresses(property)?;
+        addresses.retain(|address| !controller_names.contains(&address.name));
+        addresses
+    } else {
+        broker.to_vec()
+    };
+    for address in &mut advertised {
+        if address.host.is_empty() && !is_set {
+            hostname.clone_into(&mut address.host);
+        } else if is_all_interfaces(&address.host) {
+            return Err(ConfigFault::AdvertisesAllInterfaces {
+                name: address.name.clone(),
+                host: address.host.clone(),
+                is_set,
+            });
+        }
+        if !broker.iter().any(|bound| bound.name == address.name) {
+            let allowed = format!(
+                "a list of names that are in listeners; {} is not",
+                address.name
+            );
+            return Err(values.invalid(property, &allowed));
+        }
+        if is_set && address.port == 0 && !broker.iter().any(|bound| bound.port == 0) {
+            return Err(values.invalid(property, "a list of addresses with ports from 1 to 65535"));
+        }
+    }
+    Ok(advertised)
+}

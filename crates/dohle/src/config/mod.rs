@@ -1,0 +1,375 @@
+//! A node's configuration: from properties to typed values, checked.
+//!
+//! Invariant: everything that can be told from the properties alone is checked here, before anything
+//! is opened or bound; a fault names the property, its value and what is allowed.
+
+mod listeners;
+mod notices;
+mod source;
+mod values;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dohle_log::directory::METADATA_LOG_DIR;
+use dohle_model::NodeId;
+use dohle_model::config::{BrokerConfig, BrokerValues, ConfigError, Properties, Scope, find};
+
+pub use listeners::{Address, Listeners, Roles, is_all_interfaces, is_loopback};
+pub use notices::notices;
+pub use source::{Sources, property_of};
+use values::Reader;
+
+/// What a node cannot start with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigFault {
+    /// A properties file that is none.
+    #[error("{file} is not a properties file: {reason}")]
+    File {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An override without `=`.
+    #[error("--override takes NAME=VALUE, not {0:?}")]
+    Override(String),
+    /// A value that is not allowed.
+    #[error("{name} is {value:?}; allowed is {allowed}")]
+    Invalid {
+        /// The property.
+        name: String,
+        /// Its value.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// A property that must be set.
+    #[error("{name} is not set; it must be {wanted}")]
+    Missing {
+        /// The property.
+        name: String,
+        /// What it must be.
+        wanted: String,
+    },
+    /// A protocol that is not there yet.
+    #[error(
+        "the listener {0} is mapped to TLS or SASL by listener.security.protocol.map; Dohle has \
+         neither yet, map it to PLAINTEXT (and keep the port inside a network you trust)"
+    )]
+    Security(String),
+    /// Nobody can connect to 0.0.0.0.
+    #[error(
+        "{}: {name} would be advertised as {host}, which stands for all interfaces and is no \
+         address that clients can connect to; set advertised.listeners to {name}://HOST:PORT with \
+         the host name or address that clients use",
+        if *is_set { "advertised.listeners" } else { "listeners" }
+    )]
+    AdvertisesAllInterfaces {
+        /// The listener.
+        name: String,
+        /// Its host.
+        host: String,
+        /// Whether `advertised.listeners` says so itself.
+        is_set: bool,
+    },
+    /// The voters and this node do not fit together.
+    #[error("{0}")]
+    Voters(String),
+    /// The node is configured for ZooKeeper.
+    #[error(
+        "zookeeper.connect is set and process.roles is not: Dohle has no ZooKeeper, its controllers \
+         keep the metadata; set process.roles=broker,controller, node.id, controller.quorum.voters, \
+         controller.listener.names and a listener of that name instead"
+    )]
+    ZooKeeper,
+}
+
+impl From<ConfigError> for ConfigFault {
+    fn from(error: ConfigError) -> Self {
+        Self::Invalid {
+            name: error.name,
+            value: error.value,
+            allowed: error.allowed,
+        }
+    }
+}
+
+/// A voter of the metadata quorum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voter {
+    /// Its node id; `None` for an entry of `controller.quorum.bootstrap.servers`.
+    pub id: Option<NodeId>,
+    /// Its host, without brackets.
+    pub host: String,
+    /// The port of its controller listener.
+    pub port: u16,
+}
+
+/// A node's configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeConfig {
+    /// `node.id`.
+    pub node_id: NodeId,
+    /// `process.roles`.
+    pub roles: Roles,
+    /// The cluster's id, if it was given.
+    pub cluster_id: Option<String>,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// Listeners and what is advertised.
+    pub listeners: Listeners,
+    /// `controller.quorum.voters`, or for a broker `controller.quorum.bootstrap.servers`.
+    pub voters: Vec<Voter>,
+    /// `log.dirs`.
+    pub log_dirs: Vec<PathBuf>,
+    /// The directory that holds the metadata log's directory and a `meta.properties`.
+    pub metadata_log_dir: PathBuf,
+    /// The properties themselves.
+    pub values: BrokerValues,
+    /// What of them more than one part of a node reads.
+    pub broker: BrokerConfig,
+}
+
+impl NodeConfig {
+    /// Checks all properties and reads those of the node. `hostname` is the machine's name.
+    ///
+    /// # Errors
+    /// At the first thing the node cannot start with.
+    pub fn new(mut sources: Sources, hostname: &str) -> Result<Self, ConfigFault> {
+        if !sources.has_file && !sources.properties.contains_key("process.roles") {
+            if sources.properties.contains_key("zookeeper.connect") {
+                return Err(ConfigFault::ZooKeeper);
+            }
+            set_single_node(&mut sources);
+        }
+        for (name, value) in &sources.properties {
+            if let Some(def) = find(Scope::Broker, name) {
+                def.validate(value)?;
+            }
+        }
+        let values = BrokerValues::fixed(Arc::new(sources.properties));
+        let reader = Reader { values: &values };
+        let roles = roles(&reader)?;
+        let node_id = node_id(&reader)?;
+        let listeners = Listeners::read(&reader, roles, hostname)?;
+        let voters = voters(&reader, roles, node_id, &listeners)?;
+        let log_dirs = log_dirs(&reader)?;
+        let metadata_log_dir = reader
+            .get("metadata.log.dir")
+            .map_or_else(|| log_dirs[0].clone(), PathBuf::from);
+        let rack = reader.get("broker.rack").map(str::to_owned);
+        let broker = BrokerConfig::resolve(&values);
+        Ok(Self {
+            node_id,
+            roles,
+            cluster_id: sources.cluster_id,
+            rack,
+            listeners,
+            voters,
+            log_dirs,
+            metadata_log_dir,
+            broker,
+            values,
+        })
+    }
+
+    /// Where the metadata log lives.
+    #[must_use]
+    pub fn metadata_dir(&self) -> PathBuf {
+        self.metadata_log_dir.join(METADATA_LOG_DIR)
+    }
+
+    /// The properties as given.
+    #[must_use]
+    pub fn properties(&self) -> &Arc<Properties> {
+        &self.values.fixed
+    }
+}
+
+/// What Kafka's image has in its own file: one node with both roles.
+fn set_single_node(sources: &mut Sources) {
+    for (name, value) in [
+        ("process.roles", "broker,controller"),
+        ("node.id", "1"),
+        ("controller.quorum.voters", "1@localhost:9093"),
+        ("controller.listener.names", "CONTROLLER"),
+        (
+            "listeners",
+            "PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093",
+        ),
+        ("log.dirs", "/tmp/kraft-combined-logs"),
+        ("offsets.topic.replication.factor", "1"),
+        ("transaction.state.log.replication.factor", "1"),
+        ("transaction.state.log.min.isr", "1"),
+        ("share.coordinator.state.topic.replication.factor", "1"),
+        ("share.coordinator.state.topic.min.isr", "1"),
+        ("group.initial.rebalance.delay.ms", "0"),
+    ] {
+        sources.set_default(name, value);
+    }
+}
+
+fn roles(values: &Reader) -> Result<Roles, ConfigFault> {
+    let has = |role| values.list("process.roles").any(|item| item == role);
+    let roles = Roles {
+        broker: has("broker"),
+        controller: has("controller"),
+    };
+    if !roles.broker && !roles.controller {
+        return Err(values.missing("process.roles", "broker, controller or broker,controller"));
+    }
+    Ok(roles)
+}
+
+fn node_id(values: &Reader) -> Result<NodeId, ConfigFault> {
+    let number = |name| {
+        values
+            .values
+            .number::<i32>(name)
+            .and_then(NodeId::from_wire)
+    };
+    let (node, broker) = (number("node.id"), number("broker.id"));
+    match (node, broker) {
+        (Some(node), Some(broker)) if node != broker => Err(values.invalid(
+            "broker.id",
+            &format!("nothing, or the same as node.id={node}"),
+        )),
+        (Some(id), _) | (None, Some(id)) => Ok(id),
+        (None, None) => Err(values.missing("node.id", "a whole number from 0")),
+    }
+}
+
+fn log_dirs(values: &Reader) -> Result<Vec<PathBuf>, ConfigFault> {
+    let name = if values.get("log.dirs").is_some() {
+        "log.dirs"
+    } else {
+        "log.dir"
+    };
+    let dirs: Vec<PathBuf> = values.list(name).map(PathBuf::from).collect();
+    if dirs.is_empty() {
+        return Err(values.missing("log.dirs", "a list of directories"));
+    }
+    for (i, dir) in dirs.iter().enumerate() {
+        if dirs[..i].contains(dir) {
+            let allowed = format!("a list without {} twice", dir.display());
+            return Err(values.invalid(name, &allowed));
+        }
+    }
+    Ok(dirs)
+}
+
+fn voters(
+    values: &Reader,
+    roles: Roles,
+    node_id: NodeId,
+    listeners: &Listeners,
+) -> Result<Vec<Voter>, ConfigFault> {
+    let property = "controller.quorum.voters";
+    let voters = read_voters(values, property)?;
+    if voters.is_empty() {
+        return bootstrap_servers(values, roles, node_id);
+    }
+    let own = voters.iter().find(|voter| voter.id == Some(node_id));
+    match (roles.controller, own) {
+        (true, None) => Err(values.invalid(
+            property,
+            &format!("a list that has this node: process.roles has controller, node.id={node_id}"),
+        )),
+        (false, Some(_)) => Err(ConfigFault::Voters(format!(
+            "controller.quorum.voters names node {node_id} as a controller, but process.roles of \
+             this node is broker: give the broker a node.id of its own, or add the role"
+        ))),
+        (true, Some(voter)) => {
+            let bound = listeners.controller.as_ref().map(|address| address.port);
+            if bound.is_some_and(|port| port != 0 && port != voter.port) {
+                return Err(ConfigFault::Voters(format!(
+                    "controller.quorum.voters says that node {node_id} is at port {}, but the \
+                     listener {} has port {}; the two must agree",
+                    voter.port,
+                    listeners.controller_name,
+                    bound.unwrap_or_default()
+                )));
+            }
+            Ok(voters)
+        }
+        (false, None) => Ok(voters),
+    }
+}
+
+fn read_voters(values: &Reader, property: &str) -> Result<Vec<Voter>, ConfigFault> {
+    let mut voters: Vec<Voter> = Vec::new();
+    for item in values.list(property) {
+        let parsed = item.split_once('@').and_then(|(id, address)| {
+            let id = id.trim().parse().ok().and_then(NodeId::from_wire)?;
+            let (host, port) = host_and_port(address)?;
+            Some(Voter {
+                id: Some(id),
+                host,
+                port,
+            })
+        });
+        let Some(voter) = parsed else {
+            let allowed = "a list of ID@HOST:PORT, for example 1@one:9093,2@two:9093,3@three:9093";
+            return Err(values.invalid(property, allowed));
+        };
+        if voters.iter().any(|other| other.id == voter.id) {
+            return Err(values.invalid(property, "a list in which each id stands once"));
+        }
+        voters.push(voter);
+    }
+    Ok(voters)
+}
+
+/// Voters of which only addresses are known. A controller among several needs to know all voters; a
+/// single one is its own quorum.
+fn bootstrap_servers(
+    values: &Reader,
+    roles: Roles,
+    node_id: NodeId,
+) -> Result<Vec<Voter>, ConfigFault> {
+    let property = "controller.quorum.bootstrap.servers";
+    let mut servers = Vec::new();
+    for item in values.list(property) {
+        let Some((host, port)) = host_and_port(item) else {
+            return Err(values.invalid(property, "a list of HOST:PORT"));
+        };
+        servers.push(Voter {
+            id: None,
+            host,
+            port,
+        });
+    }
+    if servers.is_empty() {
+        return Err(values.missing(
+            "controller.quorum.voters",
+            "the list of controllers as ID@HOST:PORT, for example 1@localhost:9093",
+        ));
+    }
+    if roles.controller {
+        if servers.len() > 1 {
+            return Err(ConfigFault::Voters(format!(
+                "controller.quorum.bootstrap.servers has {} controllers; Dohle has no voters that \
+                 join at run time yet: set controller.quorum.voters to the list of all controllers \
+                 as ID@HOST:PORT, the same on every node",
+                servers.len()
+            )));
+        }
+        servers[0].id = Some(node_id);
+    }
+    Ok(servers)
+}
+
+fn host_and_port(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.trim().rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let host = bare.unwrap_or(host);
+    let legal = !host.is_empty() && (bare.is_some() || !host.contains(':'));
+    legal.then(|| (host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Where a node's properties come from: a file, the environment, the command line. Pure.
+//!
+//! Later sources outvote earlier ones: file, `KAFKA_…`, `KAFKA_CFG_…`, `--override`.
+
+use std::collections::BTreeMap;
+
+use dohle_model::config::Properties;
+
+use super::ConfigFault;
+
+/// Variables that begin with `KAFKA_` in the images of Apache, Confluent and Bitnami and are no
+/// properties: they steer the JVM, the scripts, or the image.
+const NOT_PROPERTIES: &[&str] = &[
+    "KAFKA_BASE_DIR",
+    "KAFKA_CERTS_DIR",
+    "KAFKA_CERTIFICATE_PASSWORD",
+    "KAFKA_CLASSPATH",
+    "KAFKA_CLIENT_LISTENER_NAME",
+    "KAFKA_CLIENT_PASSWORDS",
+    "KAFKA_CLIENT_USERS",
+    "KAFKA_CLUSTER_ID",
+    "KAFKA_CONF_DIR",
+    "KAFKA_CONF_FILE",
+    "KAFKA_CONTROLLER_PASSWORD",
+    "KAFKA_CONTROLLER_USER",
+    "KAFKA_DAEMON_GROUP",
+    "KAFKA_DAEMON_USER",
+    "KAFKA_DATA_DIR",
+    "KAFKA_DEBUG",
+    "KAFKA_DEFAULT_CONF_DIR",
+    "KAFKA_ENABLE_KRAFT",
+    "KAFKA_EXTRA_FLAGS",
+    "KAFKA_GC_LOG_OPTS",
+    "KAFKA_HEAP_OPTS",
+    "KAFKA_HOME",
+    "KAFKA_INITSCRIPTS_DIR",
+    "KAFKA_INTER_BROKER_PASSWORD",
+    "KAFKA_INTER_BROKER_USER",
+    "KAFKA_JMX_HOSTNAME",
+    "KAFKA_JMX_OPTS",
+    "KAFKA_JMX_PORT",
+    "KAFKA_JVM_PERFORMANCE_OPTS",
+    "KAFKA_KRAFT_BOOTSTRAP_SCRAM_USERS",
+    "KAFKA_KRAFT_CLUSTER_ID",
+    "KAFKA_LOG_DIR",
+    "KAFKA_MOUNTED_CONF_DIR",
+    "KAFKA_OPTS",
+    "KAFKA_OVERRIDE",
+    "KAFKA_RUN_FLAGS",
+    "KAFKA_SKIP_KRAFT_STORAGE_INIT",
+    "KAFKA_TLS_CLIENT_AUTH",
+    "KAFKA_TLS_TRUSTSTORE_FILE",
+    "KAFKA_TLS_TYPE",
+    "KAFKA_TOOLS_LOG4J_LOGLEVEL",
+    "KAFKA_TOOLS_OPTS",
+    "KAFKA_VERSION",
+    "KAFKA_VOLUME_DIR",
+    "KAFKA_ZOOKEEPER_BOOTSTRAP_SCRAM_USERS",
+    "KAFKA_ZOOKEEPER_PROTOCOL",
+];
+
+/// What begins so is no property either.
+const NOT_PROPERTY_PREFIXES: &[&str] = &["KAFKA_LOG4J"];
+
+/// Variables that hold the cluster's id; the first that is set counts.
+const CLUSTER_ID_VARIABLES: &[&str] = &["CLUSTER_ID", "KAFKA_CLUSTER_ID", "KAFKA_KRAFT_CLUSTER_ID"];
+
+/// A node's properties before they are checked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sources {
+    /// The properties.
+    pub properties: Properties,
+    /// Where each was set last, for messages: a file's name or a variable's.
+    pub origins: BTreeMap<String, String>,
+    /// The cluster's id, if it is given.
+    pub cluster_id: Option<String>,
+    /// Whether a file was read.
+    pub has_file: bool,
+}
+
+impl Sources {
+    /// Adds what a properties file says. `name` is for messages.
+    ///
+    /// # Errors
+    /// When the text is not a properties file.
+    pub fn add_file(&mut self, name: &str, text: &[u8]) -> Result<(), ConfigFault> {
+        let entries = java_properties::read(text).map_err(|error| ConfigFault::File {
+            file: name.to_owned(),
+            reason: error.to_string(),
+        })?;
+        self.has_file = true;
+        for (key, value) in entries {
+            self.set(&key, &value, name);
+        }
+        Ok(())
+    }
+
+    /// Adds what the environment says.
+    pub fn add_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
+        let variables: BTreeMap<String, String> = variables.into_iter().collect();
+        for bitnami in [false, true] {
+            for (variable, value) in &variables {
+                if variable.starts_with("KAFKA_CFG_") == bitnami
+                    && let Some(name) = property_of(variable)
+                {
+                    self.set(&name, value, &format!("the variable {variable}"));
+                }
+            }
+        }
+        let given = CLUSTER_ID_VARIABLES
+            .iter()
+            .find_map(|name| variables.get(*name));
+        if let Some(id) = given.map(|id| id.trim()).filter(|id| !id.is_empty()) {
+            self.cluster_id = Some(id.to_owned());
+        }
+    }
+
+    /// Adds one `--override KEY=VALUE`.
+    ///
+    /// # Errors
+    /// When there is no `=`.
+    pub fn add_override(&mut self, text: &str) -> Result<(), ConfigFault> {
+        let (key, value) = text
+            .split_once('=')
+            .ok_or_else(|| ConfigFault::Override(text.to_owned()))?;
+        self.set(key.trim(), value.trim(), "--override");
+        Ok(())
+    }
+
+    /// Sets a property that nobody has set.
+    pub fn set_default(&mut self, name: &str, value: &str) {
+        if !self.properties.contains_key(name) {
+            self.set(name, value, "the default of a single node");
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &str, origin: &str) {
+        if name == "cluster.id" {
+            self.cluster_id = Some(value.trim().to_owned());
+            return;
+        }
+        self.properties
+            .insert(name.to_owned(), value.trim().to_owned());
+        self.origins.insert(name.to_owned(), origin.to_owned());
+    }
+}
+
+/// The property that a variable sets: `_` is a dot, `__` an underscore, `___` a dash. `None` for
+/// variables that set none.
+#[must_use]
+pub fn property_of(variable: &str) -> Option<String> {
+    let listed = NOT_PROPERTIES.contains(&variable);
+    if listed
+        || NOT_PROPERTY_PREFIXES
+            .iter()
+            .any(|prefix| variable.starts_with(prefix))
+    {
+        return None;
+    }
+    let name = variable
+        .strip_prefix("KAFKA_CFG_")
+        .or_else(|| variable.strip_prefix("KAFKA_"))?;
+    if name.is_empty() {
+        return None;
+    }
+    let mut property = String::with_capacity(name.len());
+    let mut rest = name;
+    while !rest.is_empty() {
+        let run = rest.len() - rest.trim_start_matches('_').len();
+        match run {
+            0 => {
+                let end = rest.find('_').unwrap_or(rest.len());
+                property.push_str(&rest[..end].to_lowercase());
+                rest = &rest[end..];
+                continue;
+            }
+            1 => property.push('.'),
+            2 => property.push('_'),
+            3 => property.push('-'),
+            _ => property.push_str(&rest[..run]),
+        }
+        rest = &rest[run..];
+    }
+    Some(property)
+}

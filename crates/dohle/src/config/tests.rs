@@ -1,0 +1,402 @@
+//! Tests of a node's configuration, from variables to faults in words.
+
+use std::path::PathBuf;
+
+use expect_test::{Expect, expect};
+
+use super::*;
+
+const COMBINED: &[(&str, &str)] = &[
+    ("process.roles", "broker,controller"),
+    ("node.id", "1"),
+    (
+        "controller.quorum.voters",
+        "1@one:9093,2@two:9093,3@three:9093",
+    ),
+    ("controller.listener.names", "CONTROLLER"),
+    ("listeners", "PLAINTEXT://:9092,CONTROLLER://:9093"),
+    ("log.dirs", "/data"),
+];
+
+fn sources(base: &[(&str, &str)], changes: &[(&str, &str)]) -> Sources {
+    let mut sources = Sources {
+        has_file: true,
+        ..Sources::default()
+    };
+    for (name, value) in base.iter().chain(changes) {
+        sources.add_override(&format!("{name}={value}")).unwrap();
+        if value.is_empty() {
+            sources.properties.remove(*name);
+        }
+    }
+    sources
+}
+
+#[track_caller]
+fn accepted(changes: &[(&str, &str)]) -> NodeConfig {
+    NodeConfig::new(sources(COMBINED, changes), "host1").unwrap()
+}
+
+#[track_caller]
+fn check_fault(changes: &[(&str, &str)], expected: Expect) {
+    let fault = NodeConfig::new(sources(COMBINED, changes), "host1").unwrap_err();
+    expected.assert_eq(&fault.to_string());
+}
+
+#[track_caller]
+fn check_advertised(changes: &[(&str, &str)], expected: Expect) {
+    let config = accepted(changes);
+    let text: Vec<String> = config
+        .listeners
+        .advertised
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let inter_broker = &config.listeners.inter_broker;
+    expected.assert_eq(&format!("{} (brokers: {inter_broker})", text.join(",")));
+}
+
+#[test]
+fn variables_become_properties_as_in_the_images_of_kafka() {
+    let table = [
+        ("KAFKA_NODE_ID", Some("node.id")),
+        ("KAFKA_CFG_NODE_ID", Some("node.id")),
+        (
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
+            Some("listener.security.protocol.map"),
+        ),
+        (
+            "KAFKA_AUTO_CREATE_TOPICS_ENABLE",
+            Some("auto.create.topics.enable"),
+        ),
+        ("KAFKA_SOME__UNDERSCORE", Some("some_underscore")),
+        ("KAFKA_SOME___DASH", Some("some-dash")),
+        ("KAFKA_A____B", Some("a____b")),
+        ("KAFKA_LOG_DIRS", Some("log.dirs")),
+        ("KAFKA_LOG_DIR", None),
+        ("KAFKA_HEAP_OPTS", None),
+        ("KAFKA_LOG4J_ROOT_LOGLEVEL", None),
+        ("KAFKA_LOG4J_LOGGERS", None),
+        ("KAFKA_OPTS", None),
+        ("KAFKA_JMX_PORT", None),
+        ("KAFKA_CLUSTER_ID", None),
+        ("KAFKA_", None),
+        ("CLUSTER_ID", None),
+        ("PATH", None),
+    ];
+    for (variable, property) in table {
+        assert_eq!(property_of(variable).as_deref(), property, "{variable}");
+    }
+}
+
+#[test]
+fn later_sources_outvote_earlier_ones() {
+    let mut sources = Sources::default();
+    let file =
+        b"# a comment\nnode.id=1\nnum.partitions = 2\nbroker.rack=file\nlog.dirs=/a,\\\n  /b\n";
+    sources.add_file("server.properties", file).unwrap();
+    sources.add_environment([
+        ("KAFKA_CFG_BROKER_RACK".to_owned(), "bitnami".to_owned()),
+        ("KAFKA_BROKER_RACK".to_owned(), "apache".to_owned()),
+        ("KAFKA_NUM_PARTITIONS".to_owned(), "3".to_owned()),
+        ("KAFKA_KRAFT_CLUSTER_ID".to_owned(), "third".to_owned()),
+        ("CLUSTER_ID".to_owned(), "first".to_owned()),
+    ]);
+    sources.add_override("num.partitions=4").unwrap();
+    let get = |name: &str| sources.properties[name].as_str();
+    assert_eq!(get("node.id"), "1");
+    assert_eq!(get("broker.rack"), "bitnami");
+    assert_eq!(get("num.partitions"), "4");
+    assert_eq!(get("log.dirs"), "/a,/b");
+    assert_eq!(sources.cluster_id.as_deref(), Some("first"));
+    assert_eq!(
+        sources.origins["broker.rack"],
+        "the variable KAFKA_CFG_BROKER_RACK"
+    );
+}
+
+#[test]
+fn without_anything_a_node_is_alone_on_localhost() {
+    let config = NodeConfig::new(Sources::default(), "host1").unwrap();
+    assert_eq!(
+        config.roles,
+        Roles {
+            broker: true,
+            controller: true
+        }
+    );
+    assert_eq!(config.node_id, NodeId(1));
+    assert_eq!(config.log_dirs, [PathBuf::from("/tmp/kraft-combined-logs")]);
+    let broker: Vec<String> = config
+        .listeners
+        .broker
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(broker, ["PLAINTEXT://localhost:9092"]);
+    assert_eq!(
+        config.voters,
+        [Voter {
+            id: Some(NodeId(1)),
+            host: "localhost".into(),
+            port: 9093
+        }]
+    );
+}
+
+#[test]
+fn what_is_advertised_follows_from_what_is_bound() {
+    check_advertised(&[], expect!["PLAINTEXT://host1:9092 (brokers: PLAINTEXT)"]);
+    check_advertised(
+        &[("listeners", "plaintext://[::1]:9092,CONTROLLER://:9093")],
+        expect!["PLAINTEXT://[::1]:9092 (brokers: PLAINTEXT)"],
+    );
+    check_advertised(
+        &[
+            (
+                "listeners",
+                "INTERNAL://0.0.0.0:29092,EXTERNAL://:9092,CONTROLLER://:9093",
+            ),
+            (
+                "advertised.listeners",
+                "EXTERNAL://localhost:9092,INTERNAL://broker1:29092",
+            ),
+            ("inter.broker.listener.name", "INTERNAL"),
+            (
+                "listener.security.protocol.map",
+                "INTERNAL:PLAINTEXT,EXTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            ),
+        ],
+        expect!["EXTERNAL://localhost:9092,INTERNAL://broker1:29092 (brokers: INTERNAL)"],
+    );
+    // As Confluent's images have it: the controller's listener may be advertised, brokers skip it.
+    check_advertised(
+        &[(
+            "advertised.listeners",
+            "PLAINTEXT://broker1:9092,CONTROLLER://broker1:9093",
+        )],
+        expect!["PLAINTEXT://broker1:9092 (brokers: PLAINTEXT)"],
+    );
+}
+
+#[test]
+fn listeners_that_cannot_be_right_are_refused_in_words() {
+    check_fault(
+        &[("listeners", "PLAINTEXT:9092,CONTROLLER://:9093")],
+        expect![[
+            r#"listeners is "PLAINTEXT:9092,CONTROLLER://:9093"; allowed is a list of NAME://host:port ("PLAINTEXT:9092" has no NAME:// in front)"#
+        ]],
+    );
+    check_fault(
+        &[("listeners", "PLAINTEXT://:port,CONTROLLER://:9093")],
+        expect![[
+            r#"listeners is "PLAINTEXT://:port,CONTROLLER://:9093"; allowed is a list of NAME://host:port ("port" is not a port from 0 to 65535)"#
+        ]],
+    );
+    check_fault(
+        &[("listeners", "PLAINTEXT://::1:9092,CONTROLLER://:9093")],
+        expect![[
+            r#"listeners is "PLAINTEXT://::1:9092,CONTROLLER://:9093"; allowed is a list of NAME://host:port (the IPv6 address "::1" needs brackets: [::1])"#
+        ]],
+    );
+    check_fault(
+        &[("listeners", "PLAINTEXT://:9093,CONTROLLER://:9093")],
+        expect![[
+            r#"listeners is "PLAINTEXT://:9093,CONTROLLER://:9093"; allowed is a list in which each listener has a port of its own; PLAINTEXT and CONTROLLER share 9093"#
+        ]],
+    );
+    check_fault(
+        &[(
+            "listeners",
+            "PLAINTEXT://:9092,PLAINTEXT://:9094,CONTROLLER://:9093",
+        )],
+        expect![[
+            r#"listeners is "PLAINTEXT://:9092,PLAINTEXT://:9094,CONTROLLER://:9093"; allowed is a list without PLAINTEXT twice"#
+        ]],
+    );
+    check_fault(
+        &[("listeners", "PLAINTEXT://:9092")],
+        expect![[
+            r#"listeners is "PLAINTEXT://:9092"; allowed is a list that has CONTROLLER, the first of controller.listener.names, because process.roles has controller"#
+        ]],
+    );
+    check_fault(
+        &[("listeners", "CONTROLLER://:9093")],
+        expect![[
+            r#"listeners is "CONTROLLER://:9093"; allowed is a list with a listener that is not in controller.listener.names, because process.roles has broker"#
+        ]],
+    );
+    check_fault(
+        &[("listeners", "INSIDE://:9092,CONTROLLER://:9093")],
+        expect![[
+            r#"listener.security.protocol.map is "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"; allowed is a list that has the listener INSIDE, for example INSIDE:PLAINTEXT"#
+        ]],
+    );
+    check_fault(
+        &[("listeners", "SSL://:9092,CONTROLLER://:9093")],
+        expect![
+            "the listener SSL is mapped to TLS or SASL by listener.security.protocol.map; Dohle has neither yet, map it to PLAINTEXT (and keep the port inside a network you trust)"
+        ],
+    );
+    check_fault(
+        &[("listeners", "PLAINTEXT://0.0.0.0:9092,CONTROLLER://:9093")],
+        expect![
+            "listeners: PLAINTEXT would be advertised as 0.0.0.0, which stands for all interfaces and is no address that clients can connect to; set advertised.listeners to PLAINTEXT://HOST:PORT with the host name or address that clients use"
+        ],
+    );
+    check_fault(
+        &[("advertised.listeners", "PLAINTEXT://0.0.0.0:9092")],
+        expect![
+            "advertised.listeners: PLAINTEXT would be advertised as 0.0.0.0, which stands for all interfaces and is no address that clients can connect to; set advertised.listeners to PLAINTEXT://HOST:PORT with the host name or address that clients use"
+        ],
+    );
+    check_fault(
+        &[("advertised.listeners", "OTHER://one:9092")],
+        expect![[
+            r#"advertised.listeners is "OTHER://one:9092"; allowed is a list of names that are in listeners; OTHER is not"#
+        ]],
+    );
+    check_fault(
+        &[("inter.broker.listener.name", "INSIDE")],
+        expect![[
+            r#"inter.broker.listener.name is "INSIDE"; allowed is a name that is in listeners"#
+        ]],
+    );
+    check_fault(
+        &[("controller.listener.names", "")],
+        expect![
+            "controller.listener.names is not set; it must be the name of the listener that controllers use, for example CONTROLLER"
+        ],
+    );
+    check_fault(
+        &[("listener.security.protocol.map", "PLAINTEXT:TCP")],
+        expect![[
+            r#"listener.security.protocol.map is "PLAINTEXT:TCP"; allowed is a list of NAME:PROTOCOL with PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"#
+        ]],
+    );
+}
+
+#[test]
+fn voters_that_cannot_be_right_are_refused_in_words() {
+    check_fault(
+        &[("controller.quorum.voters", "one:9093")],
+        expect![[
+            r#"controller.quorum.voters is "one:9093"; allowed is a list of ID@HOST:PORT, for example 1@one:9093,2@two:9093,3@three:9093"#
+        ]],
+    );
+    check_fault(
+        &[("controller.quorum.voters", "1@one:9093,1@two:9093")],
+        expect![[
+            r#"controller.quorum.voters is "1@one:9093,1@two:9093"; allowed is a list in which each id stands once"#
+        ]],
+    );
+    check_fault(
+        &[("controller.quorum.voters", "2@two:9093")],
+        expect![[
+            r#"controller.quorum.voters is "2@two:9093"; allowed is a list that has this node: process.roles has controller, node.id=1"#
+        ]],
+    );
+    check_fault(
+        &[("controller.quorum.voters", "1@one:9999")],
+        expect![
+            "controller.quorum.voters says that node 1 is at port 9999, but the listener CONTROLLER has port 9093; the two must agree"
+        ],
+    );
+    check_fault(
+        &[
+            ("process.roles", "broker"),
+            ("listeners", "PLAINTEXT://:9092"),
+        ],
+        expect![
+            "controller.quorum.voters names node 1 as a controller, but process.roles of this node is broker: give the broker a node.id of its own, or add the role"
+        ],
+    );
+    check_fault(
+        &[("controller.quorum.voters", "")],
+        expect![
+            "controller.quorum.voters is not set; it must be the list of controllers as ID@HOST:PORT, for example 1@localhost:9093"
+        ],
+    );
+    check_fault(
+        &[
+            ("controller.quorum.voters", ""),
+            ("controller.quorum.bootstrap.servers", "one:9093,two:9093"),
+        ],
+        expect![
+            "controller.quorum.bootstrap.servers has 2 controllers; Dohle has no voters that join at run time yet: set controller.quorum.voters to the list of all controllers as ID@HOST:PORT, the same on every node"
+        ],
+    );
+}
+
+#[test]
+fn bad_values_are_refused_in_words() {
+    check_fault(
+        &[("num.partitions", "none")],
+        expect![[r#"num.partitions is "none"; allowed is a whole number of 32 bits, at least 1"#]],
+    );
+    check_fault(
+        &[("process.roles", "leader")],
+        expect![[r#"process.roles is "leader"; allowed is a list of any of broker, controller"#]],
+    );
+    check_fault(
+        &[("process.roles", "")],
+        expect!["process.roles is not set; it must be broker, controller or broker,controller"],
+    );
+    check_fault(
+        &[("node.id", "")],
+        expect!["node.id is not set; it must be a whole number from 0"],
+    );
+    check_fault(
+        &[("node.id", "-3")],
+        expect![[r#"node.id is "-3"; allowed is a whole number of 32 bits, at least 0"#]],
+    );
+    check_fault(
+        &[("broker.id", "2")],
+        expect![[r#"broker.id is "2"; allowed is nothing, or the same as node.id=1"#]],
+    );
+    check_fault(
+        &[("log.dirs", "/data,/data")],
+        expect![[r#"log.dirs is "/data,/data"; allowed is a list without /data twice"#]],
+    );
+}
+
+#[test]
+fn a_file_for_zookeeper_says_what_to_do() {
+    let mut sources = Sources::default();
+    sources.add_environment([("KAFKA_ZOOKEEPER_CONNECT".to_owned(), "zk:2181".to_owned())]);
+    let fault = NodeConfig::new(sources, "host1").unwrap_err();
+    assert_eq!(fault, ConfigFault::ZooKeeper);
+}
+
+#[test]
+fn a_single_node_may_name_itself_as_bootstrap_server() {
+    let config = accepted(&[
+        ("controller.quorum.voters", ""),
+        ("controller.quorum.bootstrap.servers", "localhost:9093"),
+    ]);
+    assert_eq!(
+        config.voters,
+        [Voter {
+            id: Some(NodeId(1)),
+            host: "localhost".into(),
+            port: 9093
+        }]
+    );
+}
+
+#[test]
+fn notices_name_what_is_ignored_and_what_nobody_knows() {
+    let config = accepted(&[
+        ("num.io.threads", "8"),
+        ("ssl.keystore.location", "/keys"),
+        ("listener.name.external.ssl.key.password", "x"),
+        ("auto.create.topic.enable", "false"),
+        ("zookeeper.connect", "zk:2181"),
+        ("my.own.plugin", "1"),
+    ]);
+    expect![[r#"
+        there is no property auto.create.topic.enable; did you mean auto.create.topics.enable? It changes nothing
+        there is no property my.own.plugin; it changes nothing
+        zookeeper.connect is of older versions of Kafka and changes nothing: ZooKeeper is gone
+        properties of Kafka that change nothing here: listener.name.external.ssl.key.password, num.io.threads, ssl.keystore.location"#]].assert_eq(&notices(&config).join("\n"));
+}

@@ -1,0 +1,150 @@
+//! `dohle dev`: a three-node cluster in one process.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use dohle::Node;
+use dohle::config::{NodeConfig, Sources};
+use futures::future::{join_all, select_all, try_join_all};
+
+use crate::{hostname, signals};
+
+const NODES: u16 = 3;
+
+/// The command's arguments.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Where the cluster's data are kept; made when it is not there.
+    #[arg(long, default_value = "./data", value_name = "DIR")]
+    data: PathBuf,
+    /// The first broker's port; the others have this plus 2 and plus 4, controllers the ones
+    /// between and after.
+    #[arg(long, default_value_t = 9092, value_name = "PORT")]
+    port: u16,
+    /// Sets one property on all nodes; may be given several times.
+    #[arg(long = "override", value_name = "NAME=VALUE")]
+    overrides: Vec<String>,
+}
+
+/// Runs the cluster until it is told to stop, or a node fails.
+///
+/// # Errors
+/// What it cannot start with, or why it had to stop.
+pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&arguments.data)
+        .with_context(|| format!("make the directory {}", arguments.data.display()))?;
+    let cluster_id = cluster_id(&arguments)?;
+    let hostname = hostname();
+    let mut starting = Vec::new();
+    for index in 0..NODES {
+        let config = NodeConfig::new(sources(&arguments, index, &cluster_id)?, &hostname)?;
+        starting.push(Node::start(config, &hostname));
+    }
+    let stop = signals::stop();
+    tokio::pin!(stop);
+    let mut nodes = tokio::select! {
+        nodes = try_join_all(starting) => nodes?,
+        stopped = &mut stop => return Ok(stopped?),
+    };
+    greet(&arguments, began);
+    let fault = tokio::select! {
+        (fault, _, _) = select_all(nodes.iter().map(|node| Box::pin(node.failed()))) => Some(fault),
+        stopped = &mut stop => {
+            stopped?;
+            None
+        }
+    };
+    if let Some(fault) = fault {
+        return Err(fault.into());
+    }
+    let stopping = Instant::now();
+    join_all(nodes.iter_mut().map(Node::shutdown_broker)).await;
+    for node in nodes {
+        node.shutdown().await;
+    }
+    tracing::info!("stopped in {} ms", stopping.elapsed().as_millis());
+    Ok(())
+}
+
+/// The ports: of the broker and of the controller.
+fn ports(arguments: &Arguments, index: u16) -> anyhow::Result<(u16, u16)> {
+    let port = arguments
+        .port
+        .checked_add(2 * index)
+        .filter(|port| *port < u16::MAX);
+    let port = port.context("--port is too high for six ports from there on")?;
+    Ok((port, port + 1))
+}
+
+fn sources(arguments: &Arguments, index: u16, cluster_id: &str) -> anyhow::Result<Sources> {
+    let mut voters = Vec::new();
+    for voter in 0..NODES {
+        voters.push(format!(
+            "{}@127.0.0.1:{}",
+            voter + 1,
+            ports(arguments, voter)?.1
+        ));
+    }
+    let (port, controller_port) = ports(arguments, index)?;
+    let data = arguments.data.join(format!("node-{}", index + 1));
+    let mut sources = Sources::default();
+    for (name, value) in [
+        ("process.roles", "broker,controller".to_owned()),
+        ("node.id", (index + 1).to_string()),
+        ("controller.quorum.voters", voters.join(",")),
+        ("controller.listener.names", "CONTROLLER".to_owned()),
+        (
+            "listeners",
+            format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}"),
+        ),
+        (
+            "advertised.listeners",
+            format!("PLAINTEXT://localhost:{port}"),
+        ),
+        ("log.dirs", data.display().to_string()),
+        ("default.replication.factor", "3".to_owned()),
+        ("min.insync.replicas", "2".to_owned()),
+    ] {
+        sources.add_override(&format!("{name}={value}"))?;
+    }
+    for text in &arguments.overrides {
+        sources.add_override(text)?;
+    }
+    sources
+        .cluster_id
+        .get_or_insert_with(|| cluster_id.to_owned());
+    Ok(sources)
+}
+
+/// The cluster's id: what the first node's directory says, or a fresh one.
+fn cluster_id(arguments: &Arguments) -> anyhow::Result<String> {
+    use dohle_log::directory::{META_PROPERTIES_FILE, MetaProperties};
+    for index in 1..=NODES {
+        let path = arguments
+            .data
+            .join(format!("node-{index}"))
+            .join(META_PROPERTIES_FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => return Ok(MetaProperties::decode(&text, &path)?.cluster_id),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).context(format!("read {}", path.display())),
+        }
+    }
+    Ok(dohle::directories::fresh_id().to_string())
+}
+
+/// Says how to use the cluster, on standard output.
+fn greet(arguments: &Arguments, began: Instant) {
+    let servers: Vec<String> = (0..NODES)
+        .map(|index| format!("localhost:{}", arguments.port + 2 * index))
+        .collect();
+    let servers = servers.join(",");
+    println!(
+        "Three nodes are up after {} ms, with their data in {}. Ctrl-C stops them.\n\n  \
+         bootstrap servers  {servers}\n  try                echo hello | kcat -b {servers} -t \
+         greetings -P && kcat -b {servers} -t greetings -C -e\n",
+        began.elapsed().as_millis(),
+        arguments.data.display()
+    );
+}

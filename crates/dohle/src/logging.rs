@@ -1,0 +1,33 @@
+//! Log lines on standard error.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::time::SystemTime;
+
+/// What other crates say at INFO is of no interest to who runs a node.
+const DEFAULT: &str = "info,openraft=warn,sled=warn,h2=warn,hyper=warn,tonic=warn,tower=warn";
+
+/// Begins to log: `DOHLE_LOG`, or else `RUST_LOG`, says what (`debug`, `info,dohle_broker=debug`).
+pub fn start() {
+    let wanted = std::env::var("DOHLE_LOG").or_else(|_| std::env::var("RUST_LOG"));
+    let filter = match &wanted {
+        Ok(text) => EnvFilter::try_new(text),
+        Err(_) => EnvFilter::try_new(DEFAULT),
+    };
+    let (filter, fault) = match filter {
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new(DEFAULT), Some(error)),
+    };
+    tracing_subscriber::fmt()
+        .compact()
+        .with_timer(SystemTime)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .init();
+    if let Some(error) = fault {
+        tracing::warn!("DOHLE_LOG is not understood ({error}); logging as by default");
+    }
+}

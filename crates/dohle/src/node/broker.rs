@@ -1,0 +1,335 @@
+//! The broker's role: a session with the active controller, replicas that follow the metadata, and
+//! listeners that serve clients and other brokers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use dohle_broker::api::KafkaService;
+use dohle_broker::context::Context;
+use dohle_broker::listener::{Bound, Http2Service, Listener, Services, Shared};
+use dohle_broker::metadata::{
+    ControllerClient, Feed, FeedConfig, FeedError, MetadataCache, Session, SessionConfig,
+    SessionError, Voter,
+};
+use dohle_broker::partitions::{LocalPartitions, LogDir, Partitions, PartitionsConfig};
+use dohle_broker::replication::{BrokerLink, ReplicationServer};
+use dohle_model::record::{BrokerRegistration, Endpoint};
+use dohle_model::{BrokerEpoch, DirectoryId, IncarnationId, NodeId, features};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::advertised::{Surroundings, doubts, shared_addresses};
+use crate::config::{Address, NodeConfig};
+use crate::directories::fresh_id;
+
+/// How long a broker that stops waits for its leaderships to move away.
+const CONTROLLED_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a broker starts with.
+pub(super) struct Start<'a> {
+    pub config: &'a NodeConfig,
+    pub cluster_id: &'a str,
+    pub log_dirs: Vec<LogDir>,
+    pub ports: Vec<Bound>,
+    pub by_name: &'a BTreeMap<String, u16>,
+    pub shared: &'a Arc<Shared>,
+}
+
+pub(super) struct Broker {
+    node: NodeId,
+    cache: Arc<MetadataCache>,
+    partitions: Arc<Partitions>,
+    session: Arc<Session>,
+    feed: Feed,
+    listeners: Vec<Listener>,
+    advertised: Vec<String>,
+    controlled_shutdown: bool,
+    log_dirs: usize,
+    /// Tasks that end with the broker.
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Broker {
+    /// Registers, follows the metadata and serves. Not unfenced yet when this returns.
+    pub(super) async fn start(start: Start<'_>) -> anyhow::Result<Self> {
+        let config = start.config;
+        let incarnation = IncarnationId(fresh_id());
+        let cache = Arc::new(MetadataCache::new());
+        let client = Arc::new(ControllerClient::new(quorum(config))?);
+        let registration = registration(&start, incarnation);
+        let advertised = registration.endpoints.iter().map(endpoint_text).collect();
+        let log_dirs = start.log_dirs.len();
+        let session = Arc::new(Session::start(
+            SessionConfig {
+                cluster_id: start.cluster_id.to_owned(),
+                registration,
+            },
+            Arc::clone(&client),
+            Arc::clone(&cache),
+        ));
+        let link = BrokerLink::new(config.node_id, Arc::clone(&client), Arc::clone(&session));
+        let partitions = open_partitions(PartitionsConfig {
+            node: config.node_id,
+            cluster_id: start.cluster_id.to_owned(),
+            incarnation,
+            log_dirs: start.log_dirs,
+            properties: Arc::clone(config.properties()),
+            inter_broker_listener: config.listeners.inter_broker.clone(),
+            image: {
+                let cache = Arc::clone(&cache);
+                Arc::new(move || cache.image())
+            },
+            controller: link,
+            runtimes: start.shared.threads.handles().to_vec(),
+        })
+        .await?;
+        let feed = Feed::start(
+            FeedConfig {
+                cluster_id: start.cluster_id.to_owned(),
+                node: config.node_id,
+                incarnation,
+            },
+            Arc::clone(&client),
+            Arc::clone(&cache),
+            Arc::new(LocalPartitions(Arc::clone(&partitions))),
+        );
+        first_image(config.node_id, &cache, &session, &feed).await?;
+        let context = Context::new(
+            config.node_id,
+            start.cluster_id.to_owned(),
+            Arc::clone(config.properties()),
+            Arc::clone(&cache),
+            client,
+            Arc::clone(&partitions),
+        );
+        let listeners = serve(start.ports, start.shared, config, context, &partitions);
+        let reporting = tokio::spawn(report_failed_dirs(
+            Arc::clone(&partitions),
+            Arc::clone(&session),
+        ));
+        Ok(Self {
+            node: config.node_id,
+            cache,
+            partitions,
+            session,
+            feed,
+            listeners,
+            advertised,
+            controlled_shutdown: config.broker.controlled_shutdown_enable,
+            log_dirs,
+            tasks: vec![reporting],
+        })
+    }
+
+    pub(super) fn advertised(&self) -> Vec<String> {
+        self.advertised.clone()
+    }
+
+    /// Waits until clients are told of this broker.
+    pub(super) async fn unfenced(&self) -> Result<BrokerEpoch, SessionError> {
+        self.session.unfenced().await
+    }
+
+    /// Waits until the controller refuses this broker.
+    pub(super) async fn refused(&self) -> SessionError {
+        self.session.refused().await
+    }
+
+    /// Waits until the metadata cannot be followed.
+    pub(super) async fn feed_failed(&self) -> FeedError {
+        self.feed.failed().await
+    }
+
+    /// Waits until no log directory is left.
+    pub(super) async fn dirs_failed(&self) {
+        let mut failed = self.partitions.failed_dirs();
+        if failed
+            .wait_for(|failed| failed.len() >= self.log_dirs)
+            .await
+            .is_err()
+        {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Leaderships move away, clients are let go, logs are closed.
+    pub(super) async fn shutdown(mut self) {
+        let node = self.node;
+        if self.controlled_shutdown && self.session.state().refused.is_none() {
+            let deadline = Instant::now() + CONTROLLED_SHUTDOWN_TIMEOUT;
+            if !self.session.shutdown(deadline).await {
+                tracing::warn!(%node, "leaderships did not move away in time");
+            }
+        }
+        for listener in std::mem::take(&mut self.listeners) {
+            listener.shutdown().await;
+        }
+        if let Err(error) = self.partitions.shutdown(self.session.broker_epoch()).await {
+            tracing::error!(%node, "logs could not be closed: {error}");
+        }
+        self.session.close();
+    }
+}
+
+/// Looks into the log directories on a thread that may block.
+async fn open_partitions(config: PartitionsConfig) -> anyhow::Result<Arc<Partitions>> {
+    let opening = tokio::task::spawn_blocking(move || Partitions::open(config));
+    opening.await.context("open the log directories")
+}
+
+/// Waits until the replicas follow the metadata, this broker's registration included.
+async fn first_image(
+    node: NodeId,
+    cache: &MetadataCache,
+    session: &Session,
+    feed: &Feed,
+) -> anyhow::Result<()> {
+    let mut images = cache.subscribe();
+    tokio::select! {
+        image = images.wait_for(|image| image.brokers.contains_key(&node)) => {
+            image.context("follow the metadata")?;
+            Ok(())
+        }
+        error = session.refused() => Err(error.into()),
+        error = feed.failed() => Err(error.into()),
+    }
+}
+
+/// Serves clients on all listeners, and brokers on the one that is theirs.
+fn serve(
+    ports: Vec<Bound>,
+    shared: &Arc<Shared>,
+    config: &NodeConfig,
+    context: Arc<Context>,
+    partitions: &Arc<Partitions>,
+) -> Vec<Listener> {
+    let kafka = KafkaService::new(context);
+    let replication: Arc<dyn Http2Service> =
+        Arc::new(ReplicationServer::new(Arc::clone(partitions)));
+    let serve = |port: Bound| {
+        let is_inter_broker = port.name() == config.listeners.inter_broker;
+        let services = Services {
+            kafka: Some(kafka.clone()),
+            http2: is_inter_broker.then(|| Arc::clone(&replication)),
+        };
+        port.serve(Arc::clone(shared), services)
+    };
+    ports.into_iter().map(serve).collect()
+}
+
+fn quorum(config: &NodeConfig) -> Vec<Voter> {
+    let voter = |voter: &crate::config::Voter| Voter {
+        id: voter.id,
+        host: voter.host.clone(),
+        port: voter.port,
+    };
+    config.voters.iter().map(voter).collect()
+}
+
+fn registration(start: &Start<'_>, incarnation: IncarnationId) -> BrokerRegistration {
+    let config = start.config;
+    BrokerRegistration {
+        id: config.node_id,
+        incarnation,
+        epoch: BrokerEpoch(-1),
+        endpoints: config
+            .listeners
+            .endpoints(|name| start.by_name.get(name).copied()),
+        rack: config.rack.clone(),
+        fenced: true,
+        in_controlled_shutdown: false,
+        log_dirs: start.log_dirs.iter().map(|dir| dir.id).collect(),
+        features: features::supported(),
+    }
+}
+
+fn endpoint_text(endpoint: &Endpoint) -> String {
+    let address = Address {
+        name: endpoint.listener.clone(),
+        host: endpoint.host.clone(),
+        port: endpoint.port,
+    };
+    address.to_string()
+}
+
+/// Tells the controller of directories that fail.
+async fn report_failed_dirs(partitions: Arc<Partitions>, session: Arc<Session>) {
+    let mut failed = partitions.failed_dirs();
+    loop {
+        let now: Vec<DirectoryId> = failed.borrow_and_update().iter().copied().collect();
+        if !now.is_empty() {
+            session.report_offline_log_dirs(now);
+        }
+        if failed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Warnings about what the broker advertises.
+pub(super) struct Warnings {
+    node: NodeId,
+}
+
+impl Warnings {
+    /// Tells what can be told from the configuration.
+    pub(super) fn new(
+        config: &NodeConfig,
+        hostname: &str,
+        by_name: &BTreeMap<String, u16>,
+    ) -> Self {
+        let around = Surroundings {
+            hostname,
+            in_container: in_container(),
+            has_peers: config.voters.len() > 1 || !config.roles.controller,
+            bound: by_name,
+        };
+        for doubt in doubts(&config.listeners, &around) {
+            tracing::warn!(node = %config.node_id, "advertised.listeners: {doubt}");
+        }
+        Self {
+            node: config.node_id,
+        }
+    }
+
+    /// Watches for other brokers with the same address, and tells of each once.
+    pub(super) fn watch(self, broker: &mut Broker) {
+        let mut images = broker.cache.subscribe();
+        let node = self.node;
+        broker.tasks.push(tokio::spawn(async move {
+            let mut told = BTreeSet::new();
+            let mut brokers = None;
+            loop {
+                let image = Arc::clone(&images.borrow_and_update());
+                if brokers.as_ref() != Some(&image.brokers) {
+                    for (other, text) in shared_addresses(&image, node) {
+                        if told.insert(other) {
+                            tracing::warn!(%node, "{text}");
+                        }
+                    }
+                    brokers = Some(image.brokers.clone());
+                }
+                if images.changed().await.is_err() {
+                    return;
+                }
+            }
+        }));
+    }
+}
+
+fn in_container() -> bool {
+    ["/.dockerenv", "/run/.containerenv"]
+        .iter()
+        .any(|path| std::path::Path::new(path).exists())
+        || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+}

@@ -1,0 +1,108 @@
+//! The controller's role: a voter of the metadata quorum behind its listener.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use dohle_broker::listener::{Bound, Listener, Services, Shared};
+use dohle_controller::{Controller, ControllerConfig, Voter};
+use dohle_model::{DirectoryId, NodeId};
+use tokio::sync::watch;
+
+use crate::config::NodeConfig;
+use crate::grpc::Grpc;
+use crate::schema::Definitions;
+
+/// The most that the active controller's silence may go on between two signs of life.
+const HEARTBEAT_MAX: Duration = Duration::from_millis(200);
+
+pub(super) struct ControllerRole {
+    controller: Controller,
+    listener: Listener,
+}
+
+impl ControllerRole {
+    pub(super) async fn start(
+        config: &NodeConfig,
+        cluster_id: &str,
+        directory_id: DirectoryId,
+        port: Bound,
+        shared: &Arc<Shared>,
+    ) -> anyhow::Result<Self> {
+        let config = controller_config(config, cluster_id, directory_id);
+        std::fs::create_dir_all(&config.metadata_dir)
+            .with_context(|| format!("make the directory {}", config.metadata_dir.display()))?;
+        let controller = Controller::start(config).await?;
+        let http2: Arc<Grpc> = Arc::new(Grpc::new(controller.routes()));
+        let services = Services {
+            kafka: None,
+            http2: Some(http2),
+        };
+        let listener = port.serve(Arc::clone(shared), services);
+        Ok(Self {
+            controller,
+            listener,
+        })
+    }
+
+    /// Becomes `Some` when the controller failed.
+    pub(super) fn fatal(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.controller.fatal()
+    }
+
+    pub(super) async fn shutdown(self) {
+        self.controller.shutdown().await;
+        self.listener.shutdown().await;
+    }
+}
+
+fn controller_config(
+    config: &NodeConfig,
+    cluster_id: &str,
+    directory_id: DirectoryId,
+) -> ControllerConfig {
+    let schema = Definitions {
+        values: config.values.clone(),
+    };
+    let mut to = ControllerConfig::new(
+        config.node_id,
+        cluster_id.to_owned(),
+        voters(config),
+        config.metadata_dir(),
+        Arc::new(schema),
+    );
+    let (values, broker) = (&config.values, &config.broker);
+    to.directory_id = directory_id;
+    // Kafka's defaults are for JVMs that pause; ours stand unless somebody asks for others.
+    let is_set = |name: &str| values.set(name).is_some();
+    if is_set("controller.quorum.fetch.timeout.ms") {
+        to.quorum_election_timeout = broker.controller_quorum_fetch_timeout;
+    } else if is_set("controller.quorum.election.timeout.ms") {
+        to.quorum_election_timeout = broker.controller_quorum_election_timeout;
+    }
+    to.quorum_election_timeout = to.quorum_election_timeout.max(Duration::from_millis(100));
+    to.quorum_heartbeat_interval = (to.quorum_election_timeout / 3).min(HEARTBEAT_MAX);
+    to.broker_session_timeout = broker.broker_session_timeout;
+    to.broker_heartbeat_interval = broker.broker_heartbeat_interval;
+    to.auto_leader_rebalance = broker.auto_leader_rebalance_enable;
+    to.leader_imbalance_check_interval = broker.leader_imbalance_check_interval;
+    to.num_partitions = broker.num_partitions;
+    to.default_replication_factor = i32::from(broker.default_replication_factor);
+    to.min_insync_replicas = values.number("min.insync.replicas").unwrap_or(1);
+    to.unclean_leader_election = values.boolean("unclean.leader.election.enable");
+    to
+}
+
+fn voters(config: &NodeConfig) -> BTreeMap<NodeId, Voter> {
+    let listener = &config.listeners.controller_name;
+    let voter = |voter: &crate::config::Voter| {
+        let address = Voter {
+            listener: listener.clone(),
+            host: voter.host.clone(),
+            port: voter.port,
+        };
+        Some((voter.id?, address))
+    };
+    config.voters.iter().filter_map(voter).collect()
+}

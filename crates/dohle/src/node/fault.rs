@@ -1,0 +1,51 @@
+//! What a node must not survive.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use dohle_broker::metadata::{FeedError, SessionError};
+
+use super::broker::Broker;
+use super::controller::ControllerRole;
+
+/// Why a running node has to stop.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Fault {
+    /// The metadata quorum failed here: its disk, or its log.
+    #[error("the controller failed: {0}")]
+    Controller(Arc<str>),
+    /// The active controller does not want this broker.
+    #[error(transparent)]
+    Refused(#[from] SessionError),
+    /// The metadata cannot be followed.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    /// No log directory is left.
+    #[error("all log directories have failed; see the errors above")]
+    LogDirs,
+}
+
+/// Waits for a fault of the broker's role; for ever without one.
+pub(super) async fn of_broker(broker: Option<&Broker>) -> Fault {
+    let Some(broker) = broker else {
+        return pending().await;
+    };
+    tokio::select! {
+        error = broker.refused() => error.into(),
+        error = broker.feed_failed() => error.into(),
+        () = broker.dirs_failed() => Fault::LogDirs,
+    }
+}
+
+/// Waits for a fault of the controller's role; for ever without one.
+pub(super) async fn of_controller(controller: Option<&ControllerRole>) -> Fault {
+    let Some(controller) = controller else {
+        return pending().await;
+    };
+    let mut fatal = controller.fatal();
+    let reason = match fatal.wait_for(Option::is_some).await {
+        Ok(reason) => reason.clone(),
+        Err(_) => Some("its tasks ended".into()),
+    };
+    Fault::Controller(reason.unwrap_or_else(|| "no reason was given".into()))
+}

@@ -1,0 +1,251 @@
+//! A node: its roles put together, started and stopped.
+//!
+//! ```text
+//! start:    directories → ports → controller → session and feed → first image → clients → unfenced
+//! shutdown: leaderships away → clients → logs closed, marked clean → quorum's leadership → ports
+//! ```
+//!
+//! Invariant: ports are bound before anything is registered, so what is advertised is there; clients
+//! are served only when the replicas follow the metadata.
+
+mod broker;
+mod controller;
+mod fault;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use dohle_broker::listener::{Bound, Limits, ListenerConfig, NetworkThreads, Shared};
+use dohle_model::NodeId;
+use dohle_model::record::SecurityProtocol;
+
+use crate::config::{Address, NodeConfig};
+use crate::directories::{Directories, fresh_id};
+use broker::Broker;
+use controller::ControllerRole;
+pub use fault::Fault;
+
+/// How long connections may take to get what they were promised when a node stops.
+const CONNECTION_GRACE: Duration = Duration::from_secs(1);
+
+/// A running node. Stop it with [`Node::shutdown`]; dropping it is a crash.
+pub struct Node {
+    id: NodeId,
+    cluster_id: String,
+    broker: Option<Broker>,
+    controller: Option<ControllerRole>,
+    shared: Arc<Shared>,
+    /// Holds the lock of a metadata directory that is no log directory.
+    _metadata: Option<dohle_log::directory::LogDirectory>,
+}
+
+/// Ports that are bound and not served yet.
+struct Ports {
+    broker: Vec<Bound>,
+    controller: Option<Bound>,
+    by_name: BTreeMap<String, u16>,
+}
+
+impl Node {
+    /// Starts a node: returns when it is registered, unfenced and serving, or, for a node that is
+    /// only a controller, when it serves. Must be called inside a multi-threaded tokio runtime.
+    ///
+    /// # Errors
+    /// What the node cannot start with, in words.
+    pub async fn start(config: NodeConfig, hostname: &str) -> anyhow::Result<Self> {
+        let mut node = Self::prepare(&config).await?;
+        let result = node.run(config, hostname).await;
+        match result {
+            Ok(()) => Ok(node.node),
+            Err(error) => {
+                node.node.shutdown().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn prepare(config: &NodeConfig) -> anyhow::Result<Prepared> {
+        let directories = tokio::task::block_in_place(|| Directories::open(config, fresh_id))?;
+        for path in &directories.formatted {
+            tracing::info!(
+                node = %config.node_id, cluster_id = directories.cluster_id,
+                "formatted {}", path.display()
+            );
+        }
+        let limits = limits(config);
+        let count = config.values.number("num.network.threads").unwrap_or(3);
+        let threads = NetworkThreads::start(&format!("node-{}", config.node_id), count)
+            .context("start the network threads")?;
+        let ports = bind(config, &limits).await?;
+        let node = Self {
+            id: config.node_id,
+            cluster_id: directories.cluster_id.clone(),
+            broker: None,
+            controller: None,
+            shared: Shared::new(limits, threads),
+            _metadata: None,
+        };
+        Ok(Prepared {
+            node,
+            directories: Some(directories),
+            ports: Some(ports),
+        })
+    }
+
+    /// The node's id.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// The cluster's id.
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// Where the node listens for clients: `NAME://host:port`, as advertised.
+    #[must_use]
+    pub fn advertised(&self) -> Vec<String> {
+        self.broker
+            .as_ref()
+            .map(Broker::advertised)
+            .unwrap_or_default()
+    }
+
+    /// Waits until something happens that the node must not survive.
+    pub async fn failed(&self) -> Fault {
+        tokio::select! {
+            fault = fault::of_broker(self.broker.as_ref()) => fault,
+            fault = fault::of_controller(self.controller.as_ref()) => fault,
+        }
+    }
+
+    /// Stops the broker's role: leaderships move away first, then clients are let go and logs are
+    /// closed and marked clean.
+    pub async fn shutdown_broker(&mut self) {
+        if let Some(broker) = self.broker.take() {
+            broker.shutdown().await;
+        }
+    }
+
+    /// Stops the node cleanly.
+    pub async fn shutdown(mut self) {
+        self.shutdown_broker().await;
+        if let Some(controller) = self.controller.take() {
+            controller.shutdown().await;
+        }
+        let shared = self.shared;
+        // Joins the network threads.
+        let dropped = tokio::task::spawn_blocking(move || drop(shared)).await;
+        if dropped.is_err() {
+            tracing::error!(node = %self.id, "network threads did not end");
+        }
+    }
+}
+
+/// A node on its way.
+struct Prepared {
+    node: Node,
+    directories: Option<Directories>,
+    ports: Option<Ports>,
+}
+
+impl Prepared {
+    async fn run(&mut self, config: NodeConfig, hostname: &str) -> anyhow::Result<()> {
+        let (Some(directories), Some(ports)) = (self.directories.take(), self.ports.take()) else {
+            anyhow::bail!("a node is started once");
+        };
+        let shared = &self.node.shared;
+        self.node._metadata = directories.metadata;
+        if let Some(port) = ports.controller {
+            let id = directories.metadata_id;
+            let started =
+                ControllerRole::start(&config, &directories.cluster_id, id, port, shared).await;
+            self.node.controller = Some(started.context("start the controller")?);
+        }
+        if config.roles.broker {
+            let warnings = broker::Warnings::new(&config, hostname, &ports.by_name);
+            let start = broker::Start {
+                config: &config,
+                cluster_id: &directories.cluster_id,
+                log_dirs: directories.log_dirs,
+                ports: ports.broker,
+                by_name: &ports.by_name,
+                shared,
+            };
+            let broker = Broker::start(start).await?;
+            let broker = self.node.broker.insert(broker);
+            warnings.watch(broker);
+            // Unfenced, or whatever ends the node first.
+            tokio::select! {
+                unfenced = broker.unfenced() => {
+                    unfenced?;
+                }
+                fault = fault::of_controller(self.node.controller.as_ref()) => return Err(fault.into()),
+                fault = fault::of_broker(Some(broker)) => return Err(fault.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn limits(config: &NodeConfig) -> Limits {
+    let (values, broker) = (&config.values, &config.broker);
+    let count = |name| values.number::<usize>(name).unwrap_or(usize::MAX);
+    let defaults = Limits::default();
+    // -1 leaves buffers to the system; so does nothing set: the default would bound throughput.
+    let buffer = |name| {
+        values
+            .set(name)
+            .and_then(|value| value.trim().parse::<u32>().ok())
+    };
+    Limits {
+        connections_max: count("max.connections"),
+        connections_per_ip_max: count("max.connections.per.ip"),
+        idle_max: broker
+            .connections_max_idle
+            .unwrap_or(Duration::from_secs(u64::from(u32::MAX))),
+        request_bytes_max: broker.socket_request_max_bytes,
+        requests_bytes_max: values
+            .number::<usize>("queued.max.request.bytes")
+            .unwrap_or(defaults.requests_bytes_max),
+        send_buffer_bytes: buffer("socket.send.buffer.bytes"),
+        receive_buffer_bytes: buffer("socket.receive.buffer.bytes"),
+        backlog: match values.set("socket.listen.backlog.size") {
+            Some(_) => broker.socket_listen_backlog_size,
+            None => defaults.backlog,
+        },
+        shutdown_grace: CONNECTION_GRACE,
+    }
+}
+
+async fn bind(config: &NodeConfig, limits: &Limits) -> anyhow::Result<Ports> {
+    let mut by_name = BTreeMap::new();
+    let mut broker = Vec::new();
+    for address in &config.listeners.broker {
+        let bound = Bound::bind(listener(address), limits).await?;
+        by_name.insert(address.name.clone(), bound.address().port());
+        broker.push(bound);
+    }
+    let controller = match &config.listeners.controller {
+        Some(address) => Some(Bound::bind(listener(address), limits).await?),
+        None => None,
+    };
+    Ok(Ports {
+        broker,
+        controller,
+        by_name,
+    })
+}
+
+fn listener(address: &Address) -> ListenerConfig {
+    ListenerConfig {
+        name: address.name.clone(),
+        host: address.host.clone(),
+        port: address.port,
+        security_protocol: SecurityProtocol::Plaintext,
+    }
+}

@@ -1,0 +1,82 @@
+//! `dohle server`: one node.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use dohle::Node;
+use dohle::config::{NodeConfig, Sources, notices};
+
+use crate::{hostname, read, signals};
+
+/// The command's arguments.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// A properties file, as Kafka has them.
+    file: Option<PathBuf>,
+    /// Sets one property; may be given several times.
+    #[arg(long = "override", value_name = "NAME=VALUE")]
+    overrides: Vec<String>,
+}
+
+/// Runs a node until it is told to stop, or fails.
+///
+/// # Errors
+/// What the node cannot start with, or why it had to stop.
+pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
+    let mut sources = Sources::default();
+    if let Some(file) = &arguments.file {
+        sources.add_file(&file.display().to_string(), &read(file)?)?;
+    }
+    sources.add_environment(environment());
+    for text in &arguments.overrides {
+        sources.add_override(text)?;
+    }
+    let hostname = hostname();
+    let config = NodeConfig::new(sources, &hostname)?;
+    for notice in notices(&config) {
+        tracing::warn!("{notice}");
+    }
+    let roles = match (config.roles.broker, config.roles.controller) {
+        (true, true) => "broker and controller",
+        (true, false) => "broker",
+        (false, _) => "controller",
+    };
+    let stop = signals::stop();
+    tokio::pin!(stop);
+    let node = tokio::select! {
+        node = Node::start(config, &hostname) => node?,
+        stopped = &mut stop => {
+            stopped?;
+            tracing::info!("stopped before the start was complete");
+            return Ok(());
+        }
+    };
+    tracing::info!(
+        node = %node.id(), cluster_id = node.cluster_id(),
+        "Kafka Server started ({roles}) in {} ms {}",
+        began.elapsed().as_millis(),
+        node.advertised().join(",")
+    );
+    let fault = tokio::select! {
+        fault = node.failed() => Some(fault),
+        stopped = &mut stop => {
+            stopped?;
+            None
+        }
+    };
+    if let Some(fault) = fault {
+        // What failed cannot be shut down cleanly; a crash is what the others are made for.
+        return Err(fault.into());
+    }
+    let (stopping, id) = (Instant::now(), node.id());
+    tracing::info!(node = %id, "stopping");
+    node.shutdown().await;
+    tracing::info!(node = %id, "stopped in {} ms", stopping.elapsed().as_millis());
+    Ok(())
+}
+
+/// Variables that are text; others are nobody's properties.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
