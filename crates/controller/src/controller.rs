@@ -87,7 +87,15 @@ impl Controller {
         let (fatal_tx, fatal) = watch::channel(None);
         let fatal_relay = tokio::spawn(relay(machine_fatal, quorum.fatal(), fatal_tx));
         let actor = tokio::spawn(actor.run());
-        Ok(Self { quorum, service, published, activity, fatal, actor, fatal_relay })
+        Ok(Self {
+            quorum,
+            service,
+            published,
+            activity,
+            fatal,
+            actor,
+            fatal_relay,
+        })
     }
 
     /// The Raft and Controller services, for the CONTROLLER listener.
@@ -121,14 +129,33 @@ impl Controller {
     pub async fn wait_for_image(&self, mut until: impl FnMut(&MetadataImage) -> bool) {
         let mut published = self.published.clone();
         // Fails only when the quorum has stopped, and then the image stands still.
-        drop(published.wait_for(|published| until(&published.image)).await);
+        drop(
+            published
+                .wait_for(|published| until(&published.image))
+                .await,
+        );
     }
 
     /// Waits until this controller knows an active one: its id.
     pub async fn wait_for_leader(&self) -> Option<NodeId> {
         let mut activity = self.activity.clone();
-        let known = activity.wait_for(|activity| activity.leader.is_some()).await;
+        let known = activity
+            .wait_for(|activity| activity.leader.is_some())
+            .await;
         known.ok().and_then(|activity| activity.leader)
+    }
+
+    /// Waits until this is the active controller, or no longer is. Never returns when the controller
+    /// has stopped.
+    pub async fn wait_for_active(&self, active: bool) {
+        let mut activity = self.activity.clone();
+        if activity
+            .wait_for(|activity| activity.active == active)
+            .await
+            .is_err()
+        {
+            std::future::pending().await
+        }
     }
 
     /// Becomes `Some` with the reason when the controller failed: the node must stop then.
@@ -142,7 +169,9 @@ impl Controller {
         if self.is_active() && self.quorum.describe().voters.len() > 1 {
             match self.quorum.transfer_leadership().await {
                 Ok(leader) => tracing::info!(%leader, "leadership of the quorum was handed over"),
-                Err(error) => tracing::warn!(%error, "leadership of the quorum was not handed over"),
+                Err(error) => {
+                    tracing::warn!(%error, "leadership of the quorum was not handed over")
+                }
             }
         }
         self.actor.abort();
@@ -159,9 +188,11 @@ fn actor_config(config: &ControllerConfig) -> ActorConfig {
         session_timeout: config.broker_session_timeout,
         heartbeat_interval: config.broker_heartbeat_interval,
         broken_session_grace: config.broken_session_grace,
-        rebalance_every: config
-            .auto_leader_rebalance
-            .then(|| config.leader_imbalance_check_interval.max(Duration::from_millis(100))),
+        rebalance_every: config.auto_leader_rebalance.then(|| {
+            config
+                .leader_imbalance_check_interval
+                .max(Duration::from_millis(100))
+        }),
         quorum_lease: lease.max(config.quorum_heartbeat_interval * 4),
     }
 }

@@ -43,17 +43,28 @@ pub(crate) enum Next {
 impl Feed {
     pub fn new(bytes_max: usize) -> Self {
         let (entries, end) = (VecDeque::new(), MetadataOffset(0));
-        Self { entries, end, bytes: 0, bytes_max }
+        Self {
+            entries,
+            end,
+            bytes: 0,
+            bytes_max,
+        }
     }
 
     /// Adds a batch of `len` encoded bytes that was replayed on an image at its base.
     pub fn push(&mut self, batch: Arc<v1::CommittedBatch>, base: MetadataOffset, len: usize) {
-        assert!(base == self.end, "the feed is at {}, the batch's base is {base}", self.end);
+        assert!(
+            base == self.end,
+            "the feed is at {}, the batch's base is {base}",
+            self.end
+        );
         self.end = MetadataOffset(batch.offset);
         self.bytes += len;
         self.entries.push_back(Entry { base, len, batch });
         while self.bytes > self.bytes_max {
-            let Some(oldest) = self.entries.pop_front() else { break };
+            let Some(oldest) = self.entries.pop_front() else {
+                break;
+            };
             self.bytes -= oldest.len;
         }
     }
@@ -73,7 +84,10 @@ impl Feed {
         if after > self.end {
             return Next::Ahead;
         }
-        match self.entries.binary_search_by_key(&after, |entry| entry.base) {
+        match self
+            .entries
+            .binary_search_by_key(&after, |entry| entry.base)
+        {
             Ok(at) => {
                 let batches = self.entries.iter().skip(at).take(MESSAGE_BATCHES_MAX);
                 Next::Batches(batches.map(|entry| Arc::clone(&entry.batch)).collect())
@@ -88,7 +102,10 @@ mod tests {
     use super::*;
 
     fn batch(offset: u64) -> Arc<v1::CommittedBatch> {
-        Arc::new(v1::CommittedBatch { offset, batch: None })
+        Arc::new(v1::CommittedBatch {
+            offset,
+            batch: None,
+        })
     }
 
     fn offsets(next: Next) -> Option<Vec<u64>> {

@@ -56,7 +56,12 @@ pub(crate) struct Heartbeats {
 impl Heartbeats {
     pub fn new(session_timeout: Duration, broken_grace: Duration, interval: Duration) -> Self {
         let connected_for = (interval * 2 + interval / 2).min(session_timeout);
-        Self { session_timeout, broken_grace, connected_for, brokers: BTreeMap::new() }
+        Self {
+            session_timeout,
+            broken_grace,
+            connected_for,
+            brokers: BTreeMap::new(),
+        }
     }
 
     /// Forgets all: this controller is not active any more.
@@ -94,7 +99,9 @@ impl Heartbeats {
         beat: Beat,
         now: Instant,
     ) -> bool {
-        let Some(liveness) = self.present(broker, session) else { return false };
+        let Some(liveness) = self.present(broker, session) else {
+            return false;
+        };
         liveness.heard = now;
         liveness.lapsed = false;
         liveness.beat = beat;
@@ -103,7 +110,9 @@ impl Heartbeats {
 
     /// A stream broke: whether it was the broker's present one.
     pub fn on_stream_broken(&mut self, broker: NodeId, session: SessionId, now: Instant) -> bool {
-        let Some(liveness) = self.present(broker, session) else { return false };
+        let Some(liveness) = self.present(broker, session) else {
+            return false;
+        };
         liveness.session = None;
         liveness.broken = Some(now);
         true
@@ -111,7 +120,9 @@ impl Heartbeats {
 
     /// The broker was fenced by a batch at `offset`. One whose stream is gone is forgotten.
     pub fn on_fenced(&mut self, broker: NodeId, offset: MetadataOffset) {
-        let Some(liveness) = self.brokers.get_mut(&broker) else { return };
+        let Some(liveness) = self.brokers.get_mut(&broker) else {
+            return;
+        };
         if liveness.session.is_none() {
             self.brokers.remove(&broker);
         } else {
@@ -130,12 +141,19 @@ impl Heartbeats {
     /// The brokers whose deadline has passed.
     pub fn expired(&self, now: Instant) -> Vec<NodeId> {
         let expired = |(_, l): &(&NodeId, &Liveness)| self.deadline(l).is_some_and(|at| at <= now);
-        self.brokers.iter().filter(expired).map(|(broker, _)| *broker).collect()
+        self.brokers
+            .iter()
+            .filter(expired)
+            .map(|(broker, _)| *broker)
+            .collect()
     }
 
     /// When [`Heartbeats::expired`] is next to be asked.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.brokers.values().filter_map(|liveness| self.deadline(liveness)).min()
+        self.brokers
+            .values()
+            .filter_map(|liveness| self.deadline(liveness))
+            .min()
     }
 
     /// Whether the broker's session is connected and was heard from lately.
@@ -150,16 +168,23 @@ impl Heartbeats {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Liveness)> {
-        self.brokers.iter().map(|(broker, liveness)| (*broker, liveness))
+        self.brokers
+            .iter()
+            .map(|(broker, liveness)| (*broker, liveness))
     }
 
     /// The brokers that want to shut down.
     pub fn draining(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.brokers.iter().filter(|(_, l)| l.beat.want_shutdown).map(|(broker, _)| *broker)
+        self.brokers
+            .iter()
+            .filter(|(_, l)| l.beat.want_shutdown)
+            .map(|(broker, _)| *broker)
     }
 
     fn present(&mut self, broker: NodeId, session: SessionId) -> Option<&mut Liveness> {
-        self.brokers.get_mut(&broker).filter(|liveness| liveness.session == Some(session))
+        self.brokers
+            .get_mut(&broker)
+            .filter(|liveness| liveness.session == Some(session))
     }
 
     fn deadline(&self, liveness: &Liveness) -> Option<Instant> {
@@ -257,7 +282,10 @@ mod tests {
         heartbeats.on_fenced(NodeId(1), MetadataOffset(5));
         assert!(heartbeats.expired(late).is_empty());
         assert!(heartbeats.on_heartbeat(NodeId(1), SessionId(1), Beat::default(), late));
-        assert_eq!(heartbeats.get(NodeId(1)).unwrap().unfence_at, MetadataOffset(5));
+        assert_eq!(
+            heartbeats.get(NodeId(1)).unwrap().unfence_at,
+            MetadataOffset(5)
+        );
         assert_eq!(heartbeats.next_deadline(), Some(late + 9000 * MS));
     }
 

@@ -48,7 +48,13 @@ impl MetadataMachine {
         fatal: watch::Sender<Option<Arc<str>>>,
     ) -> Self {
         let (image, indexes) = Default::default();
-        Self { image, indexes, published, feed, fatal }
+        Self {
+            image,
+            indexes,
+            published,
+            feed,
+            fatal,
+        }
     }
 
     fn replay(&mut self, offset: MetadataOffset, payload: &Bytes) -> Result<Replayed, String> {
@@ -58,19 +64,30 @@ impl MetadataMachine {
         if base != self.image.offset {
             return Ok(Replayed::Stale);
         }
-        let committed =
-            CommittedBatch { offset, batch: convert::batch_from_wire(&batch).map_err(text)? };
+        let committed = CommittedBatch {
+            offset,
+            batch: convert::batch_from_wire(&batch).map_err(text)?,
+        };
         let mut delta = MetadataDelta::default();
-        let replayed = self.image.replay_batch(&committed, &mut delta).map_err(text)?;
+        let replayed = self
+            .image
+            .replay_batch(&committed, &mut delta)
+            .map_err(text)?;
         self.indexes.replayed(&self.image, &delta);
-        let sent = v1::CommittedBatch { offset: offset.0, batch: Some(batch) };
+        let sent = v1::CommittedBatch {
+            offset: offset.0,
+            batch: Some(batch),
+        };
         self.feed.lock().push(Arc::new(sent), base, payload.len());
         Ok(replayed)
     }
 
     fn publish(&self) {
         let image = Arc::new(self.image.clone());
-        self.published.send_replace(Published { image, indexes: self.indexes.clone() });
+        self.published.send_replace(Published {
+            image,
+            indexes: self.indexes.clone(),
+        });
     }
 }
 
@@ -130,7 +147,9 @@ fn write_snapshot(image: &MetadataImage, writer: &mut dyn Write) -> io::Result<(
     let mut buffer = Vec::new();
     for chunk in convert::snapshot_chunks(image) {
         buffer.clear();
-        chunk.encode_length_delimited(&mut buffer).map_err(io::Error::other)?;
+        chunk
+            .encode_length_delimited(&mut buffer)
+            .map_err(io::Error::other)?;
         writer.write_all(&buffer)?;
     }
     Ok(())
@@ -163,7 +182,9 @@ fn read_length(reader: &mut dyn Read) -> Result<Option<u64>, RestoreError> {
         if reader.read(&mut byte)? == 0 {
             return match at {
                 0 => Ok(None),
-                _ => Err(RestoreError::Malformed("it ends within a length".to_owned())),
+                _ => Err(RestoreError::Malformed(
+                    "it ends within a length".to_owned(),
+                )),
             };
         }
         length |= u64::from(byte[0] & 0x7f) << (7 * at).min(63);
@@ -171,5 +192,7 @@ fn read_length(reader: &mut dyn Read) -> Result<Option<u64>, RestoreError> {
             return Ok(Some(length));
         }
     }
-    Err(RestoreError::Malformed("a length of more than ten bytes".to_owned()))
+    Err(RestoreError::Malformed(
+        "a length of more than ten bytes".to_owned(),
+    ))
 }

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod config;
 pub mod delta;
 pub mod error;
+pub mod features;
 pub mod ids;
 pub mod image;
 pub mod names;

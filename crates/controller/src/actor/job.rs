@@ -45,7 +45,14 @@ pub(crate) struct Planned<F, R> {
 impl<F, R> Planned<F, R> {
     pub fn new(plan: F) -> (Box<Self>, oneshot::Receiver<Answer<R>>) {
         let (reply, answer) = oneshot::channel();
-        (Box::new(Self { plan, response: None, reply }), answer)
+        (
+            Box::new(Self {
+                plan,
+                response: None,
+                reply,
+            }),
+            answer,
+        )
     }
 }
 

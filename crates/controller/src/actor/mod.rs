@@ -67,7 +67,11 @@ pub(crate) enum Message {
     /// A broker that has registered begins its session.
     Attach(Attach),
     /// A heartbeat.
-    Heartbeat { broker: NodeId, session: SessionId, beat: Beat },
+    Heartbeat {
+        broker: NodeId,
+        session: SessionId,
+        beat: Beat,
+    },
     /// A session's stream ended.
     Broken { broker: NodeId, session: SessionId },
     /// The metadata offset of each broker and how long ago it told.
@@ -235,10 +239,20 @@ impl Actor {
             return self.lease_check_at;
         }
         // An expired broker is dealt with when the batch in flight is done.
-        let session =
-            if self.in_flight.is_none() { self.heartbeats.next_deadline() } else { None };
-        let rebalance = if self.in_flight.is_none() { self.rebalance_at } else { None };
-        [session, rebalance, self.lease_check_at].into_iter().flatten().min()
+        let session = if self.in_flight.is_none() {
+            self.heartbeats.next_deadline()
+        } else {
+            None
+        };
+        let rebalance = if self.in_flight.is_none() {
+            self.rebalance_at
+        } else {
+            None
+        };
+        [session, rebalance, self.lease_check_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn on_timer(&mut self) {
@@ -266,13 +280,20 @@ impl Actor {
         if before.active && (!lead || before.term != leadership.term) {
             self.become_inactive();
         }
-        let leader = leadership.leader.filter(|leader| lead || *leader != self.config.node_id);
-        let activity = Activity { active: lead, leader, term: leadership.term };
+        let leader = leadership
+            .leader
+            .filter(|leader| lead || *leader != self.config.node_id);
+        let activity = Activity {
+            active: lead,
+            leader,
+            term: leadership.term,
+        };
         if lead && !self.is_active() {
             self.become_active(now, leadership.term);
         }
-        self.lease_check_at =
-            leadership.is_self.then(|| now + self.config.quorum_lease / 4);
+        self.lease_check_at = leadership
+            .is_self
+            .then(|| now + self.config.quorum_lease / 4);
         self.activity.send_if_modified(|current| {
             let changed = *current != activity;
             *current = activity;
@@ -284,14 +305,19 @@ impl Actor {
     /// successor late; it must not keep brokers to itself meanwhile.
     fn holds_quorum(&self, now: Instant) -> bool {
         // The election itself was an answer of a majority.
-        if self.elected.is_some_and(|(_, at)| now < at + self.config.quorum_lease) {
+        if self
+            .elected
+            .is_some_and(|(_, at)| now < at + self.config.quorum_lease)
+        {
             return true;
         }
         let voters = self.quorum.describe().voters;
         let heard = |at: Option<Instant>| at.is_some_and(|at| now < at + self.config.quorum_lease);
         let me = self.config.node_id;
-        let answering =
-            voters.iter().filter(|voter| voter.node_id == me || heard(voter.last_fetch)).count();
+        let answering = voters
+            .iter()
+            .filter(|voter| voter.node_id == me || heard(voter.last_fetch))
+            .count();
         answering * 2 > voters.len()
     }
 
@@ -311,9 +337,14 @@ impl Actor {
         self.attention.clear();
         self.opening = false;
         self.rebalance_at = None;
-        self.activity.send_modify(|activity| activity.active = false);
+        self.activity
+            .send_modify(|activity| activity.active = false);
         let in_flight = self.in_flight.take().map(|in_flight| in_flight.round.jobs);
-        for job in in_flight.into_iter().flatten().chain(self.waiting.drain(..)) {
+        for job in in_flight
+            .into_iter()
+            .flatten()
+            .chain(self.waiting.drain(..))
+        {
             job.refused(Refused::NotActive);
         }
     }
@@ -326,7 +357,11 @@ impl Actor {
             }
             Message::Job(job) => self.waiting.push_back(job),
             Message::Attach(attach) => self.on_attach(attach),
-            Message::Heartbeat { broker, session, beat } => {
+            Message::Heartbeat {
+                broker,
+                session,
+                beat,
+            } => {
                 self.on_heartbeat(broker, session, beat);
             }
             Message::Broken { broker, session } => self.on_broken(broker, session),
@@ -380,8 +415,9 @@ impl Actor {
         rebalance: bool,
     ) -> Round {
         let brokers = self.heartbeats.iter().map(|(broker, _)| broker);
-        draft.connected =
-            brokers.filter(|broker| self.heartbeats.is_connected(*broker, now)).collect();
+        draft.connected = brokers
+            .filter(|broker| self.heartbeats.is_connected(*broker, now))
+            .collect();
         if self.opening {
             features::bootstrap(draft);
             let leaderless: Vec<_> = draft.indexes.leaderless.iter().copied().collect();
@@ -393,31 +429,55 @@ impl Actor {
         self.plan_sessions(draft, &expired, &attended);
         if rebalance {
             let again = leaders::rebalance(draft);
-            let every = self.config.rebalance_every.filter(|_| !again).unwrap_or_default();
+            let every = self
+                .config
+                .rebalance_every
+                .filter(|_| !again)
+                .unwrap_or_default();
             self.rebalance_at = Some(now + every);
         }
         let mut jobs = Vec::new();
         while draft.records.len() < BATCH_RECORDS {
-            let Some(mut job) = self.waiting.pop_front() else { break };
-            let before = (draft.image.clone(), draft.indexes.clone(), draft.records.len());
+            let Some(mut job) = self.waiting.pop_front() else {
+                break;
+            };
+            let before = (
+                draft.image.clone(),
+                draft.indexes.clone(),
+                draft.records.len(),
+            );
             job.plan(draft);
             if let Some(error) = draft.broken.take() {
                 tracing::error!(%error, "a plan does not fit the metadata");
                 (draft.image, draft.indexes) = (before.0, before.1);
                 draft.records.truncate(before.2);
-                job.refused(Refused::Failed(format!("the plan does not fit the metadata: {error}")));
+                job.refused(Refused::Failed(format!(
+                    "the plan does not fit the metadata: {error}"
+                )));
                 continue;
             }
             jobs.push(job);
         }
-        Round { jobs, expired, attended }
+        Round {
+            jobs,
+            expired,
+            attended,
+        }
     }
 
     fn on_proposed(&mut self, result: Result<Proposed, ProposeError>) {
-        let Some(InFlight { round, .. }) = self.in_flight.take() else { return };
+        let Some(InFlight { round, .. }) = self.in_flight.take() else {
+            return;
+        };
         match result {
-            Ok(Proposed { offset, outcome: ApplyOutcome::Applied }) => self.settle(round, offset),
-            Ok(Proposed { outcome: ApplyOutcome::Stale, .. }) => {
+            Ok(Proposed {
+                offset,
+                outcome: ApplyOutcome::Applied,
+            }) => self.settle(round, offset),
+            Ok(Proposed {
+                outcome: ApplyOutcome::Stale,
+                ..
+            }) => {
                 self.attention.extend(round.attended);
                 for job in round.jobs.into_iter().rev() {
                     self.waiting.push_front(job);
@@ -452,7 +512,10 @@ impl Actor {
 }
 
 fn encode(base: MetadataOffset, records: Vec<MetadataRecord>) -> Bytes {
-    let batch = MetadataBatch { base, records: records.into() };
+    let batch = MetadataBatch {
+        base,
+        records: records.into(),
+    };
     let batch: v1::MetadataBatch = convert::batch_to_wire(&batch);
     batch.encode_to_vec().into()
 }

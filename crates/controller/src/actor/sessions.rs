@@ -1,6 +1,7 @@
 //! The actor's dealings with brokers' sessions: what a heartbeat leads to, and what is answered.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, MetadataOffset, NodeId};
@@ -12,6 +13,9 @@ use tonic::Status;
 use super::{Actor, Attach, Round};
 use crate::heartbeats::{Beat, SessionId};
 use crate::plan::{Draft, brokers};
+
+/// How often brokers send heartbeats while one of them waits to shut down.
+const DRAINING_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What goes to the broker.
 pub(crate) type Outgoing = mpsc::Sender<Result<v1::SessionResponse, Status>>;
@@ -25,9 +29,19 @@ pub(crate) struct SessionHandle {
 
 impl Actor {
     pub(super) fn on_attach(&mut self, attach: Attach) {
-        let Attach { broker, epoch, registered_at, metadata_offset, handle, reply } = attach;
+        let Attach {
+            broker,
+            epoch,
+            registered_at,
+            metadata_offset,
+            handle,
+            reply,
+        } = attach;
         let image = std::sync::Arc::clone(&self.published.borrow().image);
-        let registered = image.brokers.get(&broker).map(|registration| registration.epoch);
+        let registered = image
+            .brokers
+            .get(&broker)
+            .map(|registration| registration.epoch);
         if !self.is_active() || registered != Some(epoch) {
             let error = ErrorCode::StaleBrokerEpoch.because(format!(
                 "broker {broker} has registered anew since it got the epoch {epoch}"
@@ -52,7 +66,10 @@ impl Actor {
     }
 
     pub(super) fn on_heartbeat(&mut self, broker: NodeId, session: SessionId, beat: Beat) {
-        if !self.heartbeats.on_heartbeat(broker, session, beat, Instant::now()) {
+        if !self
+            .heartbeats
+            .on_heartbeat(broker, session, beat, Instant::now())
+        {
             return;
         }
         self.attention.insert(broker);
@@ -61,7 +78,10 @@ impl Actor {
     }
 
     pub(super) fn on_broken(&mut self, broker: NodeId, session: SessionId) {
-        if self.heartbeats.on_stream_broken(broker, session, Instant::now()) {
+        if self
+            .heartbeats
+            .on_stream_broken(broker, session, Instant::now())
+        {
             tracing::info!(%broker, "session of a broker broke");
             self.sessions.remove(&broker);
         }
@@ -86,8 +106,12 @@ impl Actor {
     }
 
     fn plan_session(&self, draft: &mut Draft, broker: NodeId) {
-        let Some(liveness) = self.heartbeats.get(broker) else { return };
-        let Some(registration) = draft.image.brokers.get(&broker) else { return };
+        let Some(liveness) = self.heartbeats.get(broker) else {
+            return;
+        };
+        let Some(registration) = draft.image.brokers.get(&broker) else {
+            return;
+        };
         if liveness.session.is_none() || registration.epoch != liveness.epoch {
             return;
         }
@@ -105,7 +129,9 @@ impl Actor {
             (true, true) | (false, false) => {}
             (false, true) if !draining => brokers::begin_controlled_shutdown(draft, broker),
             (false, true) => {
-                let moved = liveness.shutdown_at.is_some_and(|at| self.all_have_seen(broker, at));
+                let moved = liveness
+                    .shutdown_at
+                    .is_some_and(|at| self.all_have_seen(broker, at));
                 if moved && brokers::leaderships(draft, broker) == 0 {
                     brokers::fence(draft, broker);
                 }
@@ -132,12 +158,33 @@ impl Actor {
             self.heartbeats.on_fenced(*broker, offset);
             self.respond(&image, *broker);
         }
+        let was_draining = round.attended.iter().any(|broker| {
+            self.heartbeats
+                .get(*broker)
+                .is_some_and(|l| l.shutdown_at.is_some())
+        });
         for broker in &round.attended {
-            if image.brokers.get(broker).is_some_and(|b| b.in_controlled_shutdown) {
+            if image
+                .brokers
+                .get(broker)
+                .is_some_and(|b| b.in_controlled_shutdown)
+            {
                 self.heartbeats.on_draining(*broker, offset);
             }
             self.respond(&image, *broker);
         }
+        if self.drains(&image) && !was_draining {
+            for broker in self.sessions.keys() {
+                self.respond(&image, *broker);
+            }
+        }
+    }
+
+    /// Whether a broker is on its way out.
+    fn drains(&self, image: &MetadataImage) -> bool {
+        self.heartbeats
+            .draining()
+            .any(|broker| image.is_active(broker))
     }
 
     /// Tells a broker where it stands.
@@ -149,7 +196,15 @@ impl Actor {
         ) else {
             return;
         };
-        let interval = self.config.heartbeat_interval.as_millis();
+        // One that drains waits for all others to tell what they have seen.
+        let normal = self.config.heartbeat_interval;
+        let hurry = self.drains(image);
+        let interval = if hurry {
+            normal.min(DRAINING_INTERVAL)
+        } else {
+            normal
+        }
+        .as_millis();
         let response = v1::SessionResponse {
             outcome: Some(v1::Outcome::default()),
             broker_epoch: liveness.epoch.0,

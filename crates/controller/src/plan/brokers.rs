@@ -24,8 +24,9 @@ use super::{Draft, features, topic_id};
 /// `BROKER_ID_NOT_REGISTERED`, `STALE_BROKER_EPOCH`.
 pub fn check_epoch(draft: &Draft, broker: NodeId, epoch: BrokerEpoch) -> Result<(), ApiError> {
     let Some(registration) = draft.image.brokers.get(&broker) else {
-        return Err(ErrorCode::BrokerIdNotRegistered
-            .because(format!("broker {broker} is not registered")));
+        return Err(
+            ErrorCode::BrokerIdNotRegistered.because(format!("broker {broker} is not registered"))
+        );
     };
     if registration.epoch != epoch {
         return Err(ErrorCode::StaleBrokerEpoch.because(format!(
@@ -51,18 +52,19 @@ pub fn register(
 ) -> Result<BrokerEpoch, ApiError> {
     let id = broker.id;
     let existing = draft.image.brokers.get(&id).cloned();
-    if let Some(existing) = &existing {
-        if existing.incarnation != broker.incarnation && draft.connected.contains(&id) {
-            let at: Vec<String> = existing
-                .endpoints
-                .iter()
-                .map(|e| format!("{}://{}:{}", e.listener, e.host, e.port))
-                .collect();
-            return Err(ErrorCode::DuplicateBrokerRegistration.because(format!(
-                "another broker with node.id {id} is running at {}: give each node its own node.id",
-                at.join(",")
-            )));
-        }
+    if let Some(existing) = &existing
+        && existing.incarnation != broker.incarnation
+        && draft.connected.contains(&id)
+    {
+        let at: Vec<String> = existing
+            .endpoints
+            .iter()
+            .map(|e| format!("{}://{}:{}", e.listener, e.host, e.port))
+            .collect();
+        return Err(ErrorCode::DuplicateBrokerRegistration.because(format!(
+            "another broker with node.id {id} is running at {}: give each node its own node.id",
+            at.join(",")
+        )));
     }
     check_registration(draft, &broker)?;
     features::check(draft, &broker)?;
@@ -99,15 +101,20 @@ fn check_registration(draft: &Draft, broker: &BrokerRegistration) -> Result<(), 
     }
     for (at, directory) in broker.log_dirs.iter().enumerate() {
         if *directory == DirectoryId::UNASSIGNED {
-            return invalid(format!("broker {id} has a log directory without directory.id"));
+            return invalid(format!(
+                "broker {id} has a log directory without directory.id"
+            ));
         }
         if broker.log_dirs[..at].contains(directory) {
             return invalid(format!(
                 "broker {id} has two log directories with directory.id {directory}: one is a copy"
             ));
         }
-        let other =
-            draft.image.brokers.values().find(|b| b.id != id && b.log_dirs.contains(directory));
+        let other = draft
+            .image
+            .brokers
+            .values()
+            .find(|b| b.id != id && b.log_dirs.contains(directory));
         if let Some(other) = other {
             return invalid(format!(
                 "the log directory {directory} of broker {id} belongs to broker {}: one is a copy, \
@@ -127,7 +134,9 @@ fn strip_lost_directories(draft: &mut Draft, id: NodeId, log_dirs: &[DirectoryId
         if directory == DirectoryId::UNASSIGNED || log_dirs.contains(&directory) {
             continue;
         }
-        let Some(topic) = draft.topic_name(partition_id) else { continue };
+        let Some(topic) = draft.topic_name(partition_id) else {
+            continue;
+        };
         let mut target = draft.target(&topic, &partition);
         target.lost = vec![id];
         target.directories = vec![(id, draft.default_directory(id))];
@@ -139,7 +148,9 @@ fn strip_lost_directories(draft: &mut Draft, id: NodeId, log_dirs: &[DirectoryId
 /// Fences a broker: it leaves every ISR, others lead in its place. Does nothing when it is not
 /// registered, or fenced.
 pub fn fence(draft: &mut Draft, id: NodeId) {
-    let Some(broker) = draft.image.brokers.get(&id) else { return };
+    let Some(broker) = draft.image.brokers.get(&id) else {
+        return;
+    };
     if broker.fenced {
         return;
     }
@@ -151,7 +162,9 @@ pub fn fence(draft: &mut Draft, id: NodeId) {
 /// Unfences a broker; partitions without a leader that it can lead get one. Does nothing when it is
 /// not registered, or not fenced.
 pub fn unfence(draft: &mut Draft, id: NodeId) {
-    let Some(broker) = draft.image.brokers.get(&id) else { return };
+    let Some(broker) = draft.image.brokers.get(&id) else {
+        return;
+    };
     if !broker.fenced {
         return;
     }
@@ -159,8 +172,10 @@ pub fn unfence(draft: &mut Draft, id: NodeId) {
     push_registration_change(draft, id, epoch, |change| change.fenced = Some(false));
     let leaderless: Vec<TopicIdPartition> = draft.indexes.leaderless.iter().copied().collect();
     for partition_id in leaderless {
-        let is_replica =
-            draft.image.partition(&partition_id).is_some_and(|p| p.replicas.contains(&id));
+        let is_replica = draft
+            .image
+            .partition(&partition_id)
+            .is_some_and(|p| p.replicas.contains(&id));
         if is_replica {
             super::leaders::elect_leaderless(draft, partition_id);
         }
@@ -170,7 +185,9 @@ pub fn unfence(draft: &mut Draft, id: NodeId) {
 /// Starts a controlled shutdown: others lead in the broker's place and it leaves every ISR, but its
 /// session goes on until nobody turns to it any more.
 pub fn begin_controlled_shutdown(draft: &mut Draft, id: NodeId) {
-    let Some(broker) = draft.image.brokers.get(&id) else { return };
+    let Some(broker) = draft.image.brokers.get(&id) else {
+        return;
+    };
     if broker.fenced || broker.in_controlled_shutdown {
         return;
     }
@@ -183,16 +200,24 @@ pub fn begin_controlled_shutdown(draft: &mut Draft, id: NodeId) {
 
 /// Takes log directories of a broker offline: the replicas in them leave their ISRs.
 pub fn take_directories_offline(draft: &mut Draft, id: NodeId, offline: &[DirectoryId]) {
-    let Some(broker) = draft.image.brokers.get(&id) else { return };
+    let Some(broker) = draft.image.brokers.get(&id) else {
+        return;
+    };
     let epoch = broker.epoch;
-    let online: Vec<DirectoryId> =
-        broker.log_dirs.iter().copied().filter(|dir| !offline.contains(dir)).collect();
+    let online: Vec<DirectoryId> = broker
+        .log_dirs
+        .iter()
+        .copied()
+        .filter(|dir| !offline.contains(dir))
+        .collect();
     if online.len() == broker.log_dirs.len() {
         return;
     }
     push_registration_change(draft, id, epoch, |change| change.log_dirs = Some(online));
     for (partition_id, partition) in replicas(draft, id) {
-        let is_offline = partition.directory(id).is_some_and(|dir| offline.contains(&dir));
+        let is_offline = partition
+            .directory(id)
+            .is_some_and(|dir| offline.contains(&dir));
         if is_offline {
             leave_isr(draft, id, partition_id, &partition);
         }
@@ -211,17 +236,22 @@ pub fn assign_replicas_to_dirs(
     let id = NodeId(request.broker_id);
     check_epoch(draft, id, BrokerEpoch(request.broker_epoch))?;
     for replica in &request.replicas {
-        let (Some(topic_id), Ok(directory)) =
-            (topic_id(&replica.topic_id), replica.directory.as_ref().try_into())
-        else {
+        let (Some(topic_id), Ok(directory)) = (
+            topic_id(&replica.topic_id),
+            replica.directory.as_ref().try_into(),
+        ) else {
             return Err(ErrorCode::InvalidRequest.because("an id has not 16 bytes"));
         };
         let directory = DirectoryId::from_bytes(directory);
         let partition = dohle_model::PartitionIndex(replica.partition);
-        let partition_id = TopicIdPartition { topic_id, partition };
-        let (Some(topic), Some(partition)) =
-            (draft.topic_name(partition_id), draft.partition(partition_id))
-        else {
+        let partition_id = TopicIdPartition {
+            topic_id,
+            partition,
+        };
+        let (Some(topic), Some(partition)) = (
+            draft.topic_name(partition_id),
+            draft.partition(partition_id),
+        ) else {
             continue;
         };
         if !partition.replicas.contains(&id) {
@@ -231,7 +261,9 @@ pub fn assign_replicas_to_dirs(
         target.directories = vec![(id, directory)];
         let change = draft.change(target);
         draft.push_change(partition_id, change);
-        let Some(partition) = draft.partition(partition_id) else { continue };
+        let Some(partition) = draft.partition(partition_id) else {
+            continue;
+        };
         if !draft.has_online_directory(id, &partition) {
             leave_isr(draft, id, partition_id, &partition);
         }
@@ -245,8 +277,9 @@ pub fn assign_replicas_to_dirs(
 /// `BROKER_ID_NOT_REGISTERED`.
 pub fn unregister(draft: &mut Draft, id: NodeId) -> Result<(), ApiError> {
     let Some(broker) = draft.image.brokers.get(&id) else {
-        return Err(ErrorCode::BrokerIdNotRegistered
-            .because(format!("broker {id} is not registered")));
+        return Err(
+            ErrorCode::BrokerIdNotRegistered.because(format!("broker {id} is not registered"))
+        );
     };
     let epoch = broker.epoch;
     leave_isrs(draft, id);
@@ -269,7 +302,9 @@ fn leave_isr(
     if !partition.isr.contains(&id) {
         return;
     }
-    let Some(topic) = draft.topic_name(partition_id) else { return };
+    let Some(topic) = draft.topic_name(partition_id) else {
+        return;
+    };
     let mut target = draft.target(&topic, partition);
     target.isr.retain(|node| *node != id);
     let change = draft.change_without(target, Some(id));
@@ -280,17 +315,31 @@ fn leave_isr(
 fn replicas(
     draft: &Draft,
     id: NodeId,
-) -> Vec<(TopicIdPartition, Arc<dohle_model::partition::PartitionRegistration>)> {
-    let Some(ids) = draft.image.replicas_of.get(&id) else { return Vec::new() };
-    ids.iter().filter_map(|id| Some((*id, draft.partition(*id)?))).collect()
+) -> Vec<(
+    TopicIdPartition,
+    Arc<dohle_model::partition::PartitionRegistration>,
+)> {
+    let Some(ids) = draft.image.replicas_of.get(&id) else {
+        return Vec::new();
+    };
+    ids.iter()
+        .filter_map(|id| Some((*id, draft.partition(*id)?)))
+        .collect()
 }
 
 /// How many partitions a broker leads.
 #[must_use]
 pub fn leaderships(draft: &Draft, id: NodeId) -> usize {
-    let Some(ids) = draft.image.replicas_of.get(&id) else { return 0 };
+    let Some(ids) = draft.image.replicas_of.get(&id) else {
+        return 0;
+    };
     ids.iter()
-        .filter(|partition| draft.image.partition(partition).is_some_and(|p| p.leader == Some(id)))
+        .filter(|partition| {
+            draft
+                .image
+                .partition(partition)
+                .is_some_and(|p| p.leader == Some(id))
+        })
         .count()
 }
 

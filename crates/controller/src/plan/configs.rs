@@ -17,6 +17,16 @@ pub trait ConfigSchema: Send + Sync {
     /// Why the name or the value is not allowed, in words.
     fn check(&self, resource: &ConfigResource, name: &str, value: &str) -> Result<(), String>;
 
+    /// Checks values against each other: `value` gives the one an entry will have, or its default.
+    ///
+    /// # Errors
+    /// Which do not go together, in words.
+    fn check_together(
+        &self,
+        resource: &ConfigResource,
+        value: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), String>;
+
     /// Whether the value is a list of texts separated by commas, which can be appended to.
     fn is_list(&self, resource: &ConfigResource, name: &str) -> bool;
 
@@ -30,6 +40,14 @@ pub struct AnyConfig;
 
 impl ConfigSchema for AnyConfig {
     fn check(&self, _: &ConfigResource, _: &str, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn check_together(
+        &self,
+        _: &ConfigResource,
+        _: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), String> {
         Ok(())
     }
 
@@ -56,6 +74,24 @@ pub(super) fn check_value(
         .map_err(|reason| ErrorCode::InvalidConfig.because(reason))
 }
 
+/// Checks the entries that a resource will have against each other.
+pub(super) fn check_together(
+    draft: &Draft,
+    resource: &ConfigResource,
+    values: &BTreeMap<String, String>,
+) -> Result<(), ApiError> {
+    let schema = &draft.settings.configs;
+    let value = |name: &str| {
+        values
+            .get(name)
+            .cloned()
+            .or_else(|| schema.default_value(resource, name))
+    };
+    schema
+        .check_together(resource, &value)
+        .map_err(|reason| ErrorCode::InvalidConfig.because(reason))
+}
+
 /// IncrementalAlterConfigs, and with `replace_all` the old AlterConfigs. Each resource's outcome
 /// stands for itself.
 #[must_use]
@@ -77,10 +113,18 @@ pub fn alter(draft: &mut Draft, request: &v1::AlterConfigsRequest) -> Vec<v1::Al
 
 fn alter_one(draft: &mut Draft, wanted: &v1::AlterConfigsResource) -> Result<(), ApiError> {
     let resource = find(draft, wanted.resource.as_ref())?;
-    let now = draft.image.configs.get(&resource).cloned().unwrap_or_default();
+    let now = draft
+        .image
+        .configs
+        .get(&resource)
+        .cloned()
+        .unwrap_or_default();
     let after = values_after(draft, &resource, &now, wanted)?;
     // Entries of a broker are written even when they do not change: files they name may have.
-    let is_broker = matches!(resource, ConfigResource::Broker(_) | ConfigResource::BrokerDefault);
+    let is_broker = matches!(
+        resource,
+        ConfigResource::Broker(_) | ConfigResource::BrokerDefault
+    );
     let mut changed = Vec::new();
     for (key, value) in &after {
         if is_broker || now.get(key) != value.as_ref() {
@@ -90,6 +134,14 @@ fn alter_one(draft: &mut Draft, wanted: &v1::AlterConfigsResource) -> Result<(),
             changed.push(key.clone());
         }
     }
+    let mut values = now.as_ref().clone();
+    for (key, value) in &after {
+        match value {
+            Some(value) => values.insert(key.clone(), value.clone()),
+            None => values.remove(key),
+        };
+    }
+    check_together(draft, &resource, &values)?;
     for key in &changed {
         let record = MetadataRecord::Config {
             resource: resource.clone(),
@@ -98,7 +150,10 @@ fn alter_one(draft: &mut Draft, wanted: &v1::AlterConfigsResource) -> Result<(),
         };
         draft.push(record);
     }
-    if changed.iter().any(|key| key == "unclean.leader.election.enable") {
+    if changed
+        .iter()
+        .any(|key| key == "unclean.leader.election.enable")
+    {
         elect_uncleanly(draft, &resource);
     }
     Ok(())
@@ -151,8 +206,9 @@ fn values_after(
                 Some(parts.join(","))
             }
             other => {
-                return Err(ErrorCode::InvalidRequest
-                    .because(format!("{name} is given with the unknown operation {other}")));
+                return Err(ErrorCode::InvalidRequest.because(format!(
+                    "{name} is given with the unknown operation {other}"
+                )));
             }
         };
         after.insert(name.clone(), value);
@@ -161,13 +217,14 @@ fn values_after(
 }
 
 fn parts(list: &str) -> Vec<String> {
-    list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    list.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
-fn find(
-    draft: &Draft,
-    resource: Option<&v1::ConfigResource>,
-) -> Result<ConfigResource, ApiError> {
+fn find(draft: &Draft, resource: Option<&v1::ConfigResource>) -> Result<ConfigResource, ApiError> {
     let resource =
         resource.ok_or_else(|| ErrorCode::InvalidRequest.because("no resource is named"))?;
     let name = resource.name.as_str();
@@ -176,8 +233,9 @@ fn find(
             let topic = TopicName::new(name)
                 .map_err(|error| ErrorCode::InvalidTopicException.because(error.to_string()))?;
             if !draft.image.topic_ids.contains_key(&topic) {
-                return Err(ErrorCode::UnknownTopicOrPartition
-                    .because(format!("there is no topic {name}")));
+                return Err(
+                    ErrorCode::UnknownTopicOrPartition.because(format!("there is no topic {name}"))
+                );
             }
             Ok(ConfigResource::Topic(topic))
         }
@@ -196,8 +254,9 @@ fn find(
         16 if !name.is_empty() => Ok(ConfigResource::ClientMetrics(name.into())),
         32 if !name.is_empty() => Ok(ConfigResource::Group(name.into())),
         16 | 32 => Err(ErrorCode::InvalidRequest.because("the resource has no name")),
-        other => Err(ErrorCode::InvalidRequest
-            .because(format!("configuration of resource type {other} is kept nowhere"))),
+        other => Err(ErrorCode::InvalidRequest.because(format!(
+            "configuration of resource type {other} is kept nowhere"
+        ))),
     }
 }
 
@@ -205,8 +264,12 @@ fn find(
 fn elect_uncleanly(draft: &mut Draft, resource: &ConfigResource) {
     let leaderless: Vec<TopicIdPartition> = match resource {
         ConfigResource::Topic(name) => {
-            let Some(id) = draft.image.topic_ids.get(name) else { return };
-            indexes::of_topic(&draft.indexes.leaderless, *id).copied().collect()
+            let Some(id) = draft.image.topic_ids.get(name) else {
+                return;
+            };
+            indexes::of_topic(&draft.indexes.leaderless, *id)
+                .copied()
+                .collect()
         }
         ConfigResource::BrokerDefault => draft.indexes.leaderless.iter().copied().collect(),
         _ => return,

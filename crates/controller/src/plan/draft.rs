@@ -11,8 +11,8 @@ use dohle_model::{DirectoryId, NodeId, TopicIdPartition, TopicName};
 
 use super::configs::ConfigSchema;
 use super::election::{Election, Rules, Target};
-use super::features::ELIGIBLE_LEADER_REPLICAS_VERSION;
 use super::indexes::Indexes;
+use dohle_model::features::ELIGIBLE_LEADER_REPLICAS_VERSION;
 
 /// What plans take from the controller's static configuration.
 #[derive(Clone)]
@@ -74,10 +74,7 @@ impl Draft {
     ///
     /// # Errors
     /// Those of `plan`.
-    pub fn attempt<T, E>(
-        &mut self,
-        plan: impl FnOnce(&mut Self) -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub fn attempt<T, E>(&mut self, plan: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
         let (image, indexes) = (self.image.clone(), self.indexes.clone());
         let records = self.records.len();
         let result = plan(self);
@@ -92,8 +89,15 @@ impl Draft {
     /// Adds the change of a partition, if it is one.
     pub fn push_change(&mut self, id: TopicIdPartition, change: Option<PartitionChange>) -> bool {
         let Some(change) = change else { return false };
-        let TopicIdPartition { topic_id, partition } = id;
-        self.push(MetadataRecord::PartitionChange { topic_id, partition, change });
+        let TopicIdPartition {
+            topic_id,
+            partition,
+        } = id;
+        self.push(MetadataRecord::PartitionChange {
+            topic_id,
+            partition,
+            change,
+        });
         true
     }
 
@@ -106,7 +110,10 @@ impl Draft {
     /// The name of a partition's topic.
     #[must_use]
     pub fn topic_name(&self, id: TopicIdPartition) -> Option<TopicName> {
-        self.image.topics.get(&id.topic_id).map(|topic| topic.name.clone())
+        self.image
+            .topics
+            .get(&id.topic_id)
+            .map(|topic| topic.name.clone())
     }
 
     /// Whether the broker may be in an ISR or lead: registered, not fenced, not shutting down.
@@ -121,15 +128,26 @@ impl Draft {
     /// Whether the broker's log directory for this replica is online, or not chosen yet.
     #[must_use]
     pub fn has_online_directory(&self, broker: NodeId, partition: &PartitionRegistration) -> bool {
-        let directory = partition.directory(broker).unwrap_or(DirectoryId::UNASSIGNED);
+        let directory = partition
+            .directory(broker)
+            .unwrap_or(DirectoryId::UNASSIGNED);
         directory == DirectoryId::UNASSIGNED
-            || self.image.brokers.get(&broker).is_some_and(|b| b.log_dirs.contains(&directory))
+            || self
+                .image
+                .brokers
+                .get(&broker)
+                .is_some_and(|b| b.log_dirs.contains(&directory))
     }
 
     /// Where a broker puts a new replica: its only log directory, or its own choice among several.
     #[must_use]
     pub fn default_directory(&self, broker: NodeId) -> DirectoryId {
-        match self.image.brokers.get(&broker).map(|broker| broker.log_dirs.as_slice()) {
+        match self
+            .image
+            .brokers
+            .get(&broker)
+            .map(|broker| broker.log_dirs.as_slice())
+        {
             Some([only]) => *only,
             _ => DirectoryId::UNASSIGNED,
         }
@@ -155,7 +173,10 @@ impl Draft {
     /// Whether eligible leader replicas are tracked (KIP-966).
     #[must_use]
     pub fn elr_enabled(&self) -> bool {
-        self.image.features.get(ELIGIBLE_LEADER_REPLICAS_VERSION).is_some_and(|level| *level >= 1)
+        self.image
+            .features
+            .get(ELIGIBLE_LEADER_REPLICAS_VERSION)
+            .is_some_and(|level| *level >= 1)
     }
 
     /// The rules for changing a partition: `min.insync.replicas` is never more than the replicas.
@@ -165,12 +186,19 @@ impl Draft {
             .topic_config(topic, "min.insync.replicas")
             .and_then(|value| value.trim().parse().ok())
             .unwrap_or(self.settings.min_insync_replicas);
-        Rules { min_isr: min_isr.min(partition.replicas.len()), elr: self.elr_enabled() }
+        Rules {
+            min_isr: min_isr.min(partition.replicas.len()),
+            elr: self.elr_enabled(),
+        }
     }
 
     /// A target for the partition as it is, with the election its topic allows.
     #[must_use]
-    pub fn target<'a>(&self, topic: &TopicName, partition: &'a PartitionRegistration) -> Target<'a> {
+    pub fn target<'a>(
+        &self,
+        topic: &TopicName,
+        partition: &'a PartitionRegistration,
+    ) -> Target<'a> {
         let mut target = Target::new(partition, self.rules(topic, partition));
         if self.unclean_election_allowed(topic) {
             target.election = Election::Unclean;

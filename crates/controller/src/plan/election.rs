@@ -109,7 +109,11 @@ impl<'a> Target<'a> {
                     elr.retain(|node| *node != leader);
                 }
             }
-        } else if before.replicas.iter().any(|node| !self.replicas.contains(node)) {
+        } else if before
+            .replicas
+            .iter()
+            .any(|node| !self.replicas.contains(node))
+        {
             // Replicas went: a new leader epoch makes the leader forget them.
             change.leader = Some(before.leader);
         }
@@ -139,10 +143,15 @@ impl<'a> Target<'a> {
             return;
         }
         let stays = |nodes: &[NodeId]| -> Vec<NodeId> {
-            nodes.iter().copied().filter(|node| !self.removing.contains(node)).collect()
+            nodes
+                .iter()
+                .copied()
+                .filter(|node| !self.removing.contains(node))
+                .collect()
         };
         let (isr, replicas) = (stays(&self.isr), stays(&self.replicas));
-        if isr.is_empty() || replicas.is_empty() || replicas.iter().any(|node| !isr.contains(node)) {
+        if isr.is_empty() || replicas.is_empty() || replicas.iter().any(|node| !isr.contains(node))
+        {
             return;
         }
         self.isr = isr;
@@ -182,27 +191,46 @@ impl<'a> Target<'a> {
         let current = || self.before.leader.filter(valid);
         let online = || self.replicas.iter().copied().find(valid);
         let clean = match self.election {
-            Election::Preferred => {
-                self.replicas.first().copied().filter(valid).or_else(current).or_else(online)
-            }
+            Election::Preferred => self
+                .replicas
+                .first()
+                .copied()
+                .filter(valid)
+                .or_else(current)
+                .or_else(online),
             Election::Online | Election::Unclean => current().or_else(online),
         };
         if clean.is_some() {
-            return Elected { leader: clean, unclean: false };
+            return Elected {
+                leader: clean,
+                unclean: false,
+            };
         }
         // Nobody is known to hold all that was committed; the last leader comes nearest (KIP-966).
-        if self.rules.elr && self.isr.is_empty() && elr.is_empty() {
-            if let [last] = self.before.last_known_elr[..] {
-                if acceptable(last) && !lost.contains(&last) && self.replicas.contains(&last) {
-                    return Elected { leader: Some(last), unclean: true };
-                }
-            }
+        if self.rules.elr
+            && self.isr.is_empty()
+            && elr.is_empty()
+            && let [last] = self.before.last_known_elr[..]
+            && acceptable(last)
+            && !lost.contains(&last)
+            && self.replicas.contains(&last)
+        {
+            return Elected {
+                leader: Some(last),
+                unclean: true,
+            };
         }
         if self.election == Election::Unclean {
             let leader = self.replicas.iter().copied().find(|node| acceptable(*node));
-            return Elected { leader, unclean: leader.is_some() };
+            return Elected {
+                leader,
+                unclean: leader.is_some(),
+            };
         }
-        Elected { leader: None, unclean: false }
+        Elected {
+            leader: None,
+            unclean: false,
+        }
     }
 
     /// Remembers the last leader of a partition that has none left to choose from.

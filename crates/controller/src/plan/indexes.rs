@@ -25,7 +25,10 @@ impl Indexes {
         let mut indexes = Self::default();
         for (topic_id, topic) in &image.topics {
             for partition in topic.partitions.keys() {
-                let id = TopicIdPartition { topic_id: *topic_id, partition: *partition };
+                let id = TopicIdPartition {
+                    topic_id: *topic_id,
+                    partition: *partition,
+                };
                 indexes.place(image, id);
             }
         }
@@ -67,8 +70,14 @@ pub(super) fn of_topic(
     set: &OrdSet<TopicIdPartition>,
     topic: TopicId,
 ) -> impl Iterator<Item = &TopicIdPartition> {
-    let first = TopicIdPartition { topic_id: topic, partition: PartitionIndex(0) };
-    let last = TopicIdPartition { topic_id: topic, partition: PartitionIndex(i32::MAX) };
+    let first = TopicIdPartition {
+        topic_id: topic,
+        partition: PartitionIndex(0),
+    };
+    let last = TopicIdPartition {
+        topic_id: topic,
+        partition: PartitionIndex(i32::MAX),
+    };
     set.range(first..=last)
 }
 

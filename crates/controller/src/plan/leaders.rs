@@ -37,7 +37,9 @@ pub fn elect(
             candidates.extend(draft.indexes.imbalanced.iter().copied());
         }
         for id in candidates {
-            let Some(topic) = draft.topic_name(id) else { continue };
+            let Some(topic) = draft.topic_name(id) else {
+                continue;
+            };
             let result = elect_one(draft, id, topic.as_str(), election);
             results.push(v1::ElectLeadersResult {
                 topic: topic.to_string(),
@@ -51,7 +53,10 @@ pub fn elect(
         let result = match draft.image.topic_ids.get(wanted.topic.as_str()) {
             Some(topic_id) => {
                 let partition = PartitionIndex(wanted.partition);
-                let id = TopicIdPartition { topic_id: *topic_id, partition };
+                let id = TopicIdPartition {
+                    topic_id: *topic_id,
+                    partition,
+                };
                 elect_one(draft, id, &wanted.topic, election)
             }
             None => Err(ErrorCode::UnknownTopicOrPartition
@@ -82,8 +87,9 @@ fn elect_one(
         Election::Online | Election::Unclean => partition.leader.is_none(),
     };
     if !needed {
-        return Err(ErrorCode::ElectionNotNeeded
-            .because(format!("{topic}-{index} has the leader that the election would give it")));
+        return Err(ErrorCode::ElectionNotNeeded.because(format!(
+            "{topic}-{index} has the leader that the election would give it"
+        )));
     }
     let mut target = draft.target(&name, &partition);
     target.election = election;

@@ -15,11 +15,13 @@ pub mod partitions;
 pub mod placement;
 pub mod producer_ids;
 pub mod reassignments;
+pub mod schema;
 pub mod topics;
 
 pub use configs::{AnyConfig, ConfigSchema};
 pub use draft::{Draft, Settings};
 pub use indexes::Indexes;
+pub use schema::KafkaConfigs;
 
 use dohle_model::{ApiError, NodeId, TopicId};
 use dohle_rpc::v1;
@@ -32,10 +34,14 @@ pub const RECORDS_PER_REQUEST_MAX: usize = 10_000;
 #[must_use]
 pub fn outcome(result: &Result<(), ApiError>) -> v1::Outcome {
     match result {
-        Ok(()) => v1::Outcome { code: 0, message: String::new() },
-        Err(error) => {
-            v1::Outcome { code: i32::from(error.code.code()), message: error.message.clone() }
-        }
+        Ok(()) => v1::Outcome {
+            code: 0,
+            message: String::new(),
+        },
+        Err(error) => v1::Outcome {
+            code: i32::from(error.code.code()),
+            message: error.message.clone(),
+        },
     }
 }
 

@@ -21,7 +21,10 @@ pub fn alter(
     let mut results = Vec::with_capacity(request.partitions.len());
     for wanted in &request.partitions {
         let topic = topic_id(&wanted.topic_id).unwrap_or(TopicId::ZERO);
-        let id = TopicIdPartition { topic_id: topic, partition: PartitionIndex(wanted.partition) };
+        let id = TopicIdPartition {
+            topic_id: topic,
+            partition: PartitionIndex(wanted.partition),
+        };
         let result = alter_one(draft, broker, id, wanted);
         let code = result.err().map_or(0, |code| i32::from(code.code()));
         let registration = draft.partition(id).map(|p| convert::partition_to_wire(&p));
@@ -42,16 +45,28 @@ fn alter_one(
     wanted: &v1::AlterPartition,
 ) -> Result<(), ErrorCode> {
     let topic = draft.topic_name(id).ok_or(ErrorCode::UnknownTopicId)?;
-    let partition = draft.partition(id).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = draft
+        .partition(id)
+        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let recovery = check(draft, broker, &partition, wanted)?;
     let mut target = draft.target(&topic, &partition);
-    target.isr = wanted.new_isr.iter().map(|member| NodeId(member.broker_id)).collect();
+    target.isr = wanted
+        .new_isr
+        .iter()
+        .map(|member| NodeId(member.broker_id))
+        .collect();
     target.leader_recovery_state = recovery;
-    let Some(change) = draft.change(target) else { return Ok(()) };
+    let Some(change) = draft.change(target) else {
+        return Ok(());
+    };
     // A finished reassignment can take the leader's replica away.
     let deposed = change.leader.is_some_and(|leader| leader != Some(broker));
     draft.push_change(id, Some(change));
-    if deposed { Err(ErrorCode::NewLeaderElected) } else { Ok(()) }
+    if deposed {
+        Err(ErrorCode::NewLeaderElected)
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether the leader may propose this: the recovery state it proposes.
@@ -82,7 +97,10 @@ fn check(
         _ => return Err(ErrorCode::InvalidRequest),
     };
     let isr: Vec<NodeId> = wanted.new_isr.iter().map(|m| NodeId(m.broker_id)).collect();
-    let is_set = isr.iter().enumerate().all(|(at, node)| !isr[..at].contains(node));
+    let is_set = isr
+        .iter()
+        .enumerate()
+        .all(|(at, node)| !isr[..at].contains(node));
     let are_replicas = isr.iter().all(|node| partition.replicas.contains(node));
     let recovering = recovery == LeaderRecoveryState::Recovering;
     let was_recovered = partition.leader_recovery_state == LeaderRecoveryState::Recovered;

@@ -1,9 +1,9 @@
 //! Placement of replicas: striped over racks, then over the brokers of each rack, after Kafka's
 //! `StripedReplicaPlacer`.
 //!
-//! Goals, in this order: leaders spread evenly over brokers, replicas of a partition on different
-//! racks, replicas spread evenly over brokers; fenced brokers only when the others are used up, and
-//! never first. Deterministic: the same brokers and seed give the same placement.
+//! Goals: leaders spread evenly over racks, and inside each rack over its brokers; replicas of a
+//! partition on different racks; replicas spread evenly; fenced brokers only when the others are used
+//! up, and never first. Deterministic: the same brokers and seed give the same placement.
 
 use std::collections::BTreeMap;
 
@@ -54,10 +54,15 @@ pub fn place(
         ));
     }
     if active == 0 {
-        return Err(format!("none of the {} registered brokers is running", brokers.len()));
+        return Err(format!(
+            "none of the {} registered brokers is running",
+            brokers.len()
+        ));
     }
     let mut racks = Racks::new(brokers, seed);
-    Ok((0..partitions).map(|_| racks.place(replication_factor)).collect())
+    Ok((0..partitions)
+        .map(|_| racks.place(replication_factor))
+        .collect())
 }
 
 /// SplitMix64: a few well mixed bits from a seed are all that is needed here.
@@ -129,7 +134,10 @@ impl Rack {
 }
 
 struct Racks {
+    /// Those with active brokers first.
     racks: Vec<Rack>,
+    /// Racks with active brokers.
+    leading: usize,
     active: usize,
     offset: usize,
     round: usize,
@@ -142,7 +150,11 @@ impl Racks {
         let mut by_name: BTreeMap<Option<&str>, Rack> = BTreeMap::new();
         for broker in brokers {
             let rack = by_name.entry(broker.rack.as_deref()).or_default();
-            let ring = if broker.fenced { &mut rack.fenced } else { &mut rack.active };
+            let ring = if broker.fenced {
+                &mut rack.fenced
+            } else {
+                &mut rack.active
+            };
             ring.brokers.push(broker.id);
         }
         let mut racks: Vec<Rack> = by_name.into_values().collect();
@@ -150,9 +162,21 @@ impl Racks {
             rack.active.start_anywhere(&mut mixer);
             rack.fenced.start_anywhere(&mut mixer);
         }
-        let offset = mixer.below(racks.len());
+        racks.sort_by_key(|rack| rack.active.brokers.is_empty());
+        let leading = racks
+            .iter()
+            .filter(|rack| !rack.active.brokers.is_empty())
+            .count();
+        let offset = mixer.below(leading);
         let active = brokers.iter().filter(|broker| !broker.fenced).count();
-        Self { racks, active, offset, round: 0, mixer }
+        Self {
+            racks,
+            leading,
+            active,
+            offset,
+            round: 0,
+            mixer,
+        }
     }
 
     /// The caller has checked that there are at least `replication_factor` brokers, one of them
@@ -191,12 +215,12 @@ impl Racks {
             at = (at + 1) % count;
         }
         self.round += 1;
-        self.offset = (start + 1) % count;
+        self.offset = (start + 1) % self.leading.max(1);
         replicas
     }
 
     fn shuffle(&mut self) {
-        self.mixer.shuffle(&mut self.racks);
+        self.mixer.shuffle(&mut self.racks[..self.leading]);
         for rack in &mut self.racks {
             self.mixer.shuffle(&mut rack.active.brokers);
             self.mixer.shuffle(&mut rack.fenced.brokers);

@@ -24,6 +24,10 @@ pub fn allocate(
         .checked_add(i64::from(BLOCK_LEN))
         .map(ProducerId)
         .ok_or_else(|| ErrorCode::UnknownServerError.because("all producer ids are used up"))?;
-    draft.push(MetadataRecord::ProducerIds { broker, broker_epoch, next });
+    draft.push(MetadataRecord::ProducerIds {
+        broker,
+        broker_epoch,
+        next,
+    });
     Ok(first)
 }

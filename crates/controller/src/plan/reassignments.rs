@@ -37,12 +37,17 @@ fn alter_one(
     allow_replication_factor_change: bool,
 ) -> Result<(), ApiError> {
     let unknown = || {
-        ErrorCode::UnknownTopicOrPartition
-            .because(format!("there is no partition {}-{}", wanted.topic, wanted.partition))
+        ErrorCode::UnknownTopicOrPartition.because(format!(
+            "there is no partition {}-{}",
+            wanted.topic, wanted.partition
+        ))
     };
     let topic = draft.image.topic(&wanted.topic).ok_or_else(unknown)?;
     let (name, topic_id) = (topic.name.clone(), topic.id);
-    let id = TopicIdPartition { topic_id, partition: PartitionIndex(wanted.partition) };
+    let id = TopicIdPartition {
+        topic_id,
+        partition: PartitionIndex(wanted.partition),
+    };
     let partition = draft.partition(id).ok_or_else(unknown)?;
     match &wanted.replicas {
         None => cancel(draft, id, &name, &partition),
@@ -73,7 +78,11 @@ fn reassign(
     wanted: &[NodeId],
 ) {
     let outside = |nodes: &[NodeId], of: &[NodeId]| -> Vec<NodeId> {
-        nodes.iter().copied().filter(|node| !of.contains(node)).collect()
+        nodes
+            .iter()
+            .copied()
+            .filter(|node| !of.contains(node))
+            .collect()
     };
     let mut target = draft.target(topic, partition);
     let mut was_there = original_replicas(partition);
@@ -107,17 +116,19 @@ fn cancel(
     let mut target = draft.target(topic, partition);
     target.isr.retain(|node| original.contains(node));
     if target.isr.is_empty() && !partition.isr.is_empty() {
-        let Some(first) =
-            original.first().copied().filter(|_| draft.unclean_election_allowed(topic))
-        else {
+        // Only those that go are in sync: one of those that stay must be elected uncleanly.
+        let can_lead = |node: &NodeId| {
+            draft.is_eligible(*node) && draft.has_online_directory(*node, partition)
+        };
+        if !draft.unclean_election_allowed(topic) || !original.iter().any(can_lead) {
             return Err(ErrorCode::InvalidReplicaAssignment.because(format!(
                 "cancelling the reassignment of {topic}-{} would lose records: none of its former \
-                 replicas [{}] is in sync, and unclean.leader.election.enable is false",
+                 replicas [{}] is in sync, and unclean.leader.election.enable is false or none of \
+                 them is online",
                 id.partition,
                 super::listed(&original)
             )));
-        };
-        target.isr = vec![first];
+        }
     }
     target.replicas = original;
     target.removing = Vec::new();
@@ -130,5 +141,10 @@ fn cancel(
 /// The replicas without those that a running reassignment brings in.
 fn original_replicas(partition: &PartitionRegistration) -> Vec<NodeId> {
     let is_added = |node: &NodeId| partition.adding_replicas.contains(node);
-    partition.replicas.iter().copied().filter(|node| !is_added(node)).collect()
+    partition
+        .replicas
+        .iter()
+        .copied()
+        .filter(|node| !is_added(node))
+        .collect()
 }

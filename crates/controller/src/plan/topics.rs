@@ -29,12 +29,16 @@ pub fn create(draft: &mut Draft, request: &v1::CreateTopicsRequest) -> Vec<v1::C
     for topic in &request.topics {
         let room = RECORDS_PER_REQUEST_MAX.saturating_sub(draft.records.len() - start);
         let created = draft.attempt(|draft| create_one(draft, &mut names, topic, room));
-        let (partitions, replication_factor) = created
-            .as_ref()
-            .map_or((-1, -1), |c| (to_i32(c.partitions), to_i32(c.replication_factor)));
+        let (partitions, replication_factor) = created.as_ref().map_or((-1, -1), |c| {
+            (to_i32(c.partitions), to_i32(c.replication_factor))
+        });
         results.push(v1::CreateTopicsResult {
             name: topic.name.clone(),
-            id: if created.is_ok() { topic.id.clone() } else { Default::default() },
+            id: if created.is_ok() {
+                topic.id.clone()
+            } else {
+                Default::default()
+            },
             outcome: Some(outcome(&created.map(|_| ()))),
             partitions,
             replication_factor,
@@ -61,17 +65,23 @@ impl NameKeys {
             return None;
         }
         let keys = self.0.get_or_insert_with(|| {
-            let names = draft.image.topic_ids.keys().filter(|n| n.as_str().contains(['.', '_']));
-            names.map(|name| (name.collision_key(), name.clone())).collect()
+            let names = draft
+                .image
+                .topic_ids
+                .keys()
+                .filter(|n| n.as_str().contains(['.', '_']));
+            names
+                .map(|name| (name.collision_key(), name.clone()))
+                .collect()
         });
         keys.get(&name.collision_key()).cloned()
     }
 
     fn created(&mut self, name: &TopicName) {
-        if let Some(keys) = &mut self.0 {
-            if name.as_str().contains(['.', '_']) {
-                keys.insert(name.collision_key(), name.clone());
-            }
+        if let Some(keys) = &mut self.0
+            && name.as_str().contains(['.', '_'])
+        {
+            keys.insert(name.collision_key(), name.clone());
         }
     }
 }
@@ -89,11 +99,20 @@ fn create_one(
         .ok_or_else(|| ErrorCode::InvalidRequest.because(format!("topic {name} has no id")))?;
     if let Some(existing) = draft.image.topic(name.as_str()) {
         if existing.id == id {
-            let replicas = existing.partitions.values().next().map_or(0, |p| p.replicas.len());
+            let replicas = existing
+                .partitions
+                .values()
+                .next()
+                .map_or(0, |p| p.replicas.len());
             let partitions = existing.partitions.len();
-            return Ok(Created { partitions, replication_factor: replicas });
+            return Ok(Created {
+                partitions,
+                replication_factor: replicas,
+            });
         }
-        return Err(ErrorCode::TopicAlreadyExists.because(format!("Topic '{name}' already exists.")));
+        return Err(
+            ErrorCode::TopicAlreadyExists.because(format!("Topic '{name}' already exists."))
+        );
     }
     if let Some(other) = names.colliding(draft, &name) {
         return Err(ErrorCode::InvalidTopicException.because(format!(
@@ -107,7 +126,10 @@ fn create_one(
     } else {
         check_manual(draft, topic, room)?
     };
-    draft.push(MetadataRecord::Topic { name: name.clone(), id });
+    draft.push(MetadataRecord::Topic {
+        name: name.clone(),
+        id,
+    });
     for record in configs {
         draft.push(record);
     }
@@ -117,7 +139,11 @@ fn create_one(
     };
     for (partition, replicas) in (0..).map(PartitionIndex).zip(assignment) {
         let registration = registration(draft, replicas);
-        draft.push(MetadataRecord::Partition { topic_id: id, partition, registration });
+        draft.push(MetadataRecord::Partition {
+            topic_id: id,
+            partition,
+            registration,
+        });
     }
     names.created(&name);
     Ok(created)
@@ -132,12 +158,15 @@ fn creation_configs(
     let mut values = BTreeMap::new();
     for entry in entries {
         let Some(value) = &entry.value else {
-            return Err(ErrorCode::InvalidConfig
-                .because(format!("Null value not supported for topic configs: {}", entry.name)));
+            return Err(ErrorCode::InvalidConfig.because(format!(
+                "Null value not supported for topic configs: {}",
+                entry.name
+            )));
         };
         configs::check_value(draft, &resource, &entry.name, value)?;
         values.insert(entry.name.clone(), value.clone());
     }
+    configs::check_together(draft, &resource, &values)?;
     let record = |(key, value): (String, String)| MetadataRecord::Config {
         resource: resource.clone(),
         key,
@@ -154,7 +183,10 @@ fn place_new(
 ) -> Result<Vec<Vec<NodeId>>, ApiError> {
     let settings = &draft.settings;
     let chosen = |wanted: i32, default: i32| if wanted == -1 { default } else { wanted };
-    let replication_factor = chosen(topic.replication_factor, settings.default_replication_factor);
+    let replication_factor = chosen(
+        topic.replication_factor,
+        settings.default_replication_factor,
+    );
     let partitions = chosen(topic.partitions, settings.num_partitions);
     let replication_factor = usize::try_from(replication_factor).unwrap_or(0);
     if replication_factor == 0 {
@@ -228,14 +260,21 @@ fn check_manual(
         check_assignment(draft, &replicas, replication_factor)?;
         replication_factor = Some(replicas.len());
         check_somebody_runs(draft, assignment.partition, &replicas)?;
-        if by_partition.insert(assignment.partition, replicas).is_some() {
+        if by_partition
+            .insert(assignment.partition, replicas)
+            .is_some()
+        {
             return invalid(format!(
                 "Found multiple manual partition assignments for partition {}",
                 assignment.partition
             ));
         }
     }
-    if by_partition.keys().zip(0..).any(|(partition, expected)| *partition != expected) {
+    if by_partition
+        .keys()
+        .zip(0..)
+        .any(|(partition, expected)| *partition != expected)
+    {
         return invalid("partitions should be a consecutive 0-based integer sequence".to_owned());
     }
     Ok(by_partition.into_values().collect())
@@ -290,10 +329,16 @@ fn check_somebody_runs(draft: &Draft, partition: i32, replicas: &[NodeId]) -> Re
 
 /// The first state of a partition: led and in sync with the replicas that run.
 fn registration(draft: &Draft, replicas: Vec<NodeId>) -> PartitionRegistration {
-    let isr: Vec<NodeId> =
-        replicas.iter().copied().filter(|node| draft.is_eligible(*node)).collect();
+    let isr: Vec<NodeId> = replicas
+        .iter()
+        .copied()
+        .filter(|node| draft.is_eligible(*node))
+        .collect();
     PartitionRegistration {
-        directories: replicas.iter().map(|node| draft.default_directory(*node)).collect(),
+        directories: replicas
+            .iter()
+            .map(|node| draft.default_directory(*node))
+            .collect(),
         leader: isr.first().copied(),
         replicas,
         isr,
@@ -332,12 +377,19 @@ pub fn delete(draft: &mut Draft, request: &v1::DeleteTopicsRequest) -> Vec<v1::D
 fn find(draft: &Draft, topic: &v1::TopicReference) -> Result<(TopicId, TopicName), ApiError> {
     if topic.name.is_empty() {
         let id = topic_id(&topic.id).unwrap_or(TopicId::ZERO);
-        let found = draft.image.topics.get(&id).map(|topic| (id, topic.name.clone()));
+        let found = draft
+            .image
+            .topics
+            .get(&id)
+            .map(|topic| (id, topic.name.clone()));
         return found.ok_or_else(|| {
             ErrorCode::UnknownTopicId.because(format!("there is no topic with the id {id}"))
         });
     }
-    let found = draft.image.topic(&topic.name).map(|topic| (topic.id, topic.name.clone()));
+    let found = draft
+        .image
+        .topic(&topic.name)
+        .map(|topic| (topic.id, topic.name.clone()));
     found.ok_or_else(|| {
         ErrorCode::UnknownTopicOrPartition.because(format!("there is no topic {}", topic.name))
     })
@@ -376,14 +428,24 @@ fn add_partitions(
             .because(format!("there is no topic {}", wanted.name)));
     };
     let (id, now) = (topic.id, topic.partitions.len());
-    let replication_factor = topic.partitions.values().next().map_or(1, |p| p.replicas.len());
-    let reassigning = topic.partitions.values().next().filter(|p| p.is_reassigning());
-    let replication_factor = reassigning
-        .map_or(replication_factor, |p| p.replicas.len() - p.adding_replicas.len());
+    let replication_factor = topic
+        .partitions
+        .values()
+        .next()
+        .map_or(1, |p| p.replicas.len());
+    let reassigning = topic
+        .partitions
+        .values()
+        .next()
+        .filter(|p| p.is_reassigning());
+    let replication_factor = reassigning.map_or(replication_factor, |p| {
+        p.replicas.len() - p.adding_replicas.len()
+    });
     let count = usize::try_from(wanted.count).unwrap_or(0);
     if count == now {
-        return Err(ErrorCode::InvalidPartitions
-            .because(format!("Topic already has {now} partition(s).")));
+        return Err(
+            ErrorCode::InvalidPartitions.because(format!("Topic already has {now} partition(s)."))
+        );
     }
     if count < now {
         return Err(ErrorCode::InvalidPartitions.because(format!(
@@ -415,7 +477,11 @@ fn add_partitions(
     };
     for (partition, replicas) in (to_i32(now)..).map(PartitionIndex).zip(assignment) {
         let registration = registration(draft, replicas);
-        draft.push(MetadataRecord::Partition { topic_id: id, partition, registration });
+        draft.push(MetadataRecord::Partition {
+            topic_id: id,
+            partition,
+            registration,
+        });
     }
     Ok(())
 }

@@ -52,15 +52,28 @@ impl ControllerService {
         feed: Arc<Mutex<Feed>>,
         quorum: Quorum,
     ) -> Self {
-        let inner = Inner { config, actor, activity, published, feed, quorum };
-        Self { inner: Arc::new(inner) }
+        let inner = Inner {
+            config,
+            actor,
+            activity,
+            published,
+            feed,
+            quorum,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 }
 
 impl Inner {
     /// The refusal of a controller that is not active.
     pub fn not_active(&self) -> Status {
-        let leader = self.activity.borrow().leader.filter(|id| *id != self.config.node_id);
+        let leader = self
+            .activity
+            .borrow()
+            .leader
+            .filter(|id| *id != self.config.node_id);
         let node = self.config.node_id;
         let mut status = match leader {
             Some(leader) => Status::failed_precondition(format!(
@@ -70,16 +83,20 @@ impl Inner {
                 "node {node} is not the active controller, and knows of none"
             )),
         };
-        if let Some(leader) = leader {
-            if let Ok(value) = MetadataValue::try_from(leader.to_string()) {
-                status.metadata_mut().insert(LEADER_ID, value);
-            }
+        if let Some(leader) = leader
+            && let Ok(value) = MetadataValue::try_from(leader.to_string())
+        {
+            status.metadata_mut().insert(LEADER_ID, value);
         }
         status
     }
 
     pub fn check_active(&self) -> Result<(), Status> {
-        if self.activity.borrow().active { Ok(()) } else { Err(self.not_active()) }
+        if self.activity.borrow().active {
+            Ok(())
+        } else {
+            Err(self.not_active())
+        }
     }
 
     /// Refuses a broker of another cluster.
@@ -160,7 +177,10 @@ impl v1::controller_server::Controller for ControllerService {
         let (_, result) = self.inner.plan(plan).await?;
         let (outcome, partitions) = outcome_of(result);
         let partitions = partitions.unwrap_or_default();
-        Ok(Response::new(v1::AlterPartitionResponse { outcome, partitions }))
+        Ok(Response::new(v1::AlterPartitionResponse {
+            outcome,
+            partitions,
+        }))
     }
 
     async fn assign_replicas_to_dirs(
@@ -199,7 +219,10 @@ impl v1::controller_server::Controller for ControllerService {
         let request = request.into_inner();
         let plan = move |draft: &mut Draft| plan::topics::create(draft, &request);
         let (offset, topics) = self.inner.plan(plan).await?;
-        Ok(Response::new(v1::CreateTopicsResponse { offset: offset.0, topics }))
+        Ok(Response::new(v1::CreateTopicsResponse {
+            offset: offset.0,
+            topics,
+        }))
     }
 
     async fn delete_topics(
@@ -209,7 +232,10 @@ impl v1::controller_server::Controller for ControllerService {
         let request = request.into_inner();
         let plan = move |draft: &mut Draft| plan::topics::delete(draft, &request);
         let (offset, topics) = self.inner.plan(plan).await?;
-        Ok(Response::new(v1::DeleteTopicsResponse { offset: offset.0, topics }))
+        Ok(Response::new(v1::DeleteTopicsResponse {
+            offset: offset.0,
+            topics,
+        }))
     }
 
     async fn create_partitions(
@@ -219,7 +245,10 @@ impl v1::controller_server::Controller for ControllerService {
         let request = request.into_inner();
         let plan = move |draft: &mut Draft| plan::topics::create_partitions(draft, &request);
         let (offset, topics) = self.inner.plan(plan).await?;
-        Ok(Response::new(v1::CreatePartitionsResponse { offset: offset.0, topics }))
+        Ok(Response::new(v1::CreatePartitionsResponse {
+            offset: offset.0,
+            topics,
+        }))
     }
 
     async fn alter_configs(
@@ -229,7 +258,10 @@ impl v1::controller_server::Controller for ControllerService {
         let request = request.into_inner();
         let plan = move |draft: &mut Draft| plan::configs::alter(draft, &request);
         let (offset, resources) = self.inner.plan(plan).await?;
-        Ok(Response::new(v1::AlterConfigsResponse { offset: offset.0, resources }))
+        Ok(Response::new(v1::AlterConfigsResponse {
+            offset: offset.0,
+            resources,
+        }))
     }
 
     async fn elect_leaders(
@@ -240,7 +272,10 @@ impl v1::controller_server::Controller for ControllerService {
         let plan = move |draft: &mut Draft| plan::leaders::elect(draft, &request);
         let (offset, result) = self.inner.plan(plan).await?;
         let partitions = result.map_err(|error| Status::invalid_argument(error.message))?;
-        Ok(Response::new(v1::ElectLeadersResponse { offset: offset.0, partitions }))
+        Ok(Response::new(v1::ElectLeadersResponse {
+            offset: offset.0,
+            partitions,
+        }))
     }
 
     async fn alter_partition_reassignments(
@@ -265,7 +300,10 @@ impl v1::controller_server::Controller for ControllerService {
         let plan = move |draft: &mut Draft| plan::brokers::unregister(draft, broker);
         let (offset, result) = self.inner.plan(plan).await?;
         let (outcome, _) = outcome_of(result);
-        Ok(Response::new(v1::UnregisterBrokerResponse { offset: offset.0, outcome }))
+        Ok(Response::new(v1::UnregisterBrokerResponse {
+            offset: offset.0,
+            outcome,
+        }))
     }
 
     async fn describe_quorum(

@@ -22,8 +22,11 @@ pub(super) async fn describe(inner: &Inner) -> Result<v1::DescribeQuorumResponse
     let config = &inner.config;
     let clock = Clock::now();
     let replica = |node: NodeId, end: Option<MetadataOffset>, fetch, caught_up| {
-        let directory =
-            if node == config.node_id { config.directory_id } else { DirectoryId::ZERO };
+        let directory = if node == config.node_id {
+            config.directory_id
+        } else {
+            DirectoryId::ZERO
+        };
         v1::QuorumReplica {
             node_id: node.0,
             directory_id: Bytes::copy_from_slice(&directory.to_bytes()),
@@ -34,8 +37,9 @@ pub(super) async fn describe(inner: &Inner) -> Result<v1::DescribeQuorumResponse
     };
     let published = inner.published.borrow().image.offset;
     let voters = quorum.voters.iter();
-    let observers =
-        observers.into_iter().filter(|(node, ..)| !config.voters.contains_key(node));
+    let observers = observers
+        .into_iter()
+        .filter(|(node, ..)| !config.voters.contains_key(node));
     Ok(v1::DescribeQuorumResponse {
         leader_id: NodeId::to_wire(quorum.leader),
         leader_epoch: i32::try_from(quorum.term).unwrap_or(i32::MAX),
@@ -48,8 +52,17 @@ pub(super) async fn describe(inner: &Inner) -> Result<v1::DescribeQuorumResponse
                 // Offsets that Raft uses itself are not told to brokers: one that has the last batch
                 // has all there is.
                 let caught_up = offset >= published;
-                let end = if caught_up { quorum.high_watermark } else { next(offset) };
-                replica(node, Some(end), Some(heard), Some(heard).filter(|_| caught_up))
+                let end = if caught_up {
+                    quorum.high_watermark
+                } else {
+                    next(offset)
+                };
+                replica(
+                    node,
+                    Some(end),
+                    Some(heard),
+                    Some(heard).filter(|_| caught_up),
+                )
             })
             .collect(),
         nodes: config
@@ -77,14 +90,20 @@ struct Clock {
 
 impl Clock {
     fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-        Self { instant: Instant::now(), millis }
+        Self {
+            instant: Instant::now(),
+            millis,
+        }
     }
 
     fn millis(&self, at: Option<Instant>) -> i64 {
         let Some(at) = at else { return -1 };
         let ago = self.instant.saturating_duration_since(at).as_millis();
-        self.millis.saturating_sub(i64::try_from(ago).unwrap_or(i64::MAX))
+        self.millis
+            .saturating_sub(i64::try_from(ago).unwrap_or(i64::MAX))
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dohle_model::record::BrokerRegistration;
-use dohle_model::{ApiError, BrokerEpoch, DirectoryId, MetadataOffset, NodeId};
+use dohle_model::{ApiError, BrokerEpoch, DirectoryId, ErrorCode, MetadataOffset, NodeId};
 use dohle_rpc::v1::session_request::Message as Incoming;
 use dohle_rpc::{convert, v1};
 use futures::Stream;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
@@ -51,7 +52,11 @@ pub(super) fn serve(
             End::Refused(error) => {
                 tracing::warn!(%error, "registration of a broker was refused");
                 let outcome = Some(plan::outcome(&Err(error)));
-                Ok(v1::SessionResponse { outcome, broker_epoch: -1, ..Default::default() })
+                Ok(v1::SessionResponse {
+                    outcome,
+                    broker_epoch: -1,
+                    ..Default::default()
+                })
             }
         };
         // A broker that is gone need not be told.
@@ -76,9 +81,18 @@ async fn run(
             _ = &mut ended => return End::Status(inner.not_active()),
         };
         let sent = match message {
-            Ok(Some(v1::SessionRequest { message: Some(Incoming::Heartbeat(heartbeat)) })) => {
+            Ok(Some(v1::SessionRequest {
+                message: Some(Incoming::Heartbeat(heartbeat)),
+            })) => {
                 let beat = beat(heartbeat);
-                inner.actor.send(Message::Heartbeat { broker, session, beat }).await
+                inner
+                    .actor
+                    .send(Message::Heartbeat {
+                        broker,
+                        session,
+                        beat,
+                    })
+                    .await
             }
             Ok(Some(_)) => {
                 drop(inner.actor.send(Message::Broken { broker, session }).await);
@@ -110,7 +124,10 @@ async fn begin(
         return Err(Status::invalid_argument("a session begins with a registration").into());
     };
     inner.check_cluster(&register.cluster_id)?;
-    let registration = register.registration.as_ref().map(convert::registration_from_wire);
+    let registration = register
+        .registration
+        .as_ref()
+        .map(convert::registration_from_wire);
     let registration = match registration {
         Some(Ok(registration)) => registration,
         Some(Err(error)) => {
@@ -120,9 +137,7 @@ async fn begin(
     };
     let broker = registration.id;
     let known = BrokerEpoch::from_wire(register.known_epoch);
-    let plan = move |draft: &mut Draft| keep_or_register(draft, &registration, known);
-    let (registered_at, result) = inner.plan(plan).await?;
-    let epoch = result.map_err(End::Refused)?;
+    let (registered_at, epoch) = register_patiently(inner, registration, known).await?;
     let (alive, ended) = oneshot::channel();
     let (reply, attached) = oneshot::channel();
     let attach = Attach {
@@ -130,15 +145,46 @@ async fn begin(
         epoch,
         registered_at,
         metadata_offset: MetadataOffset(register.metadata_offset),
-        handle: SessionHandle { responses: outgoing.clone(), _alive: alive },
+        handle: SessionHandle {
+            responses: outgoing.clone(),
+            _alive: alive,
+        },
         reply,
     };
     if inner.actor.send(Message::Attach(attach)).await.is_err() {
         return Err(inner.not_active().into());
     }
-    let session = attached.await.map_err(|_| inner.not_active())?.map_err(End::Refused)?;
+    // Refused only when another registration came between: the broker may try again.
+    let session = attached.await.map_err(|_| inner.not_active())?;
+    let session = session.map_err(|error| Status::aborted(error.message))?;
     tracing::info!(%broker, epoch = epoch.0, at = %registered_at, "session of a broker");
     Ok((broker, session, ended))
+}
+
+/// Registers. Another incarnation that seems to run may have just died, its machine with it so that no
+/// socket told: it gets as long as its heartbeats need to prove it.
+async fn register_patiently(
+    inner: &Inner,
+    registration: BrokerRegistration,
+    known: Option<BrokerEpoch>,
+) -> Result<(MetadataOffset, BrokerEpoch), End> {
+    let patience = inner.config.broker_heartbeat_interval * 3;
+    let deadline = Instant::now() + patience;
+    loop {
+        let registration = registration.clone();
+        let plan = move |draft: &mut Draft| keep_or_register(draft, &registration, known);
+        let (offset, result) = inner.plan(plan).await?;
+        match result {
+            Ok(epoch) => return Ok((offset, epoch)),
+            Err(error)
+                if error.code == ErrorCode::DuplicateBrokerRegistration
+                    && Instant::now() < deadline =>
+            {
+                tokio::time::sleep(patience / 30).await;
+            }
+            Err(error) => return Err(End::Refused(error)),
+        }
+    }
 }
 
 /// A broker whose session moves here keeps the registration it has.
@@ -147,10 +193,11 @@ fn keep_or_register(
     registration: &BrokerRegistration,
     known: Option<BrokerEpoch>,
 ) -> Result<BrokerEpoch, ApiError> {
-    if let (Some(known), Some(existing)) = (known, draft.image.brokers.get(&registration.id)) {
-        if existing.epoch == known && existing.incarnation == registration.incarnation {
-            return Ok(known);
-        }
+    if let (Some(known), Some(existing)) = (known, draft.image.brokers.get(&registration.id))
+        && existing.epoch == known
+        && existing.incarnation == registration.incarnation
+    {
+        return Ok(known);
     }
     draft.attempt(|draft| plan::brokers::register(draft, registration.clone()))
 }
@@ -161,6 +208,10 @@ fn beat(heartbeat: v1::SessionHeartbeat) -> Beat {
     Beat {
         metadata_offset: MetadataOffset(heartbeat.metadata_offset),
         want_shutdown: heartbeat.want_shutdown,
-        offline_log_dirs: heartbeat.offline_log_dirs.iter().filter_map(directory).collect(),
+        offline_log_dirs: heartbeat
+            .offline_log_dirs
+            .iter()
+            .filter_map(directory)
+            .collect(),
     }
 }

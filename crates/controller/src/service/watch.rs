@@ -82,10 +82,14 @@ async fn follow(
                 }
             }
             Next::Batches(batches) => {
-                after = batches.last().map_or(after, |last| MetadataOffset(last.offset));
+                after = batches
+                    .last()
+                    .map_or(after, |last| MetadataOffset(last.offset));
                 told = true;
                 let batches = batches.iter().map(|batch| v1::CommittedBatch::clone(batch));
-                let batches = v1::CommittedBatches { batches: batches.collect() };
+                let batches = v1::CommittedBatches {
+                    batches: batches.collect(),
+                };
                 send(outgoing, Event::Batches(batches)).await?;
             }
         }
@@ -100,5 +104,8 @@ async fn send_snapshot(image: &MetadataImage, outgoing: &Outgoing) -> Result<(),
 }
 
 async fn send(outgoing: &Outgoing, event: Event) -> Result<(), Gone> {
-    outgoing.send(Ok(v1::MetadataEvent { event: Some(event) })).await.map_err(|_| Gone)
+    outgoing
+        .send(Ok(v1::MetadataEvent { event: Some(event) }))
+        .await
+        .map_err(|_| Gone)
 }

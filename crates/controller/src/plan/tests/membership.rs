@@ -1,0 +1,227 @@
+//! Brokers come, go and come back.
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn a_restarted_broker_fences_its_old_incarnation_at_once() {
+    check(
+        "brokers 1 2
+         topic foo 1,2
+         register 1
+         unfence 1
+         isr foo-0 by 2 = 2,1",
+        expect![[r#"
+            > brokers 1 2
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+            > topic foo 1,2
+              topic foo
+              foo-0 replicas 1,2 isr [1,2] leader 1 epochs 0/0
+            > register 1
+              foo-0 replicas 1,2 isr [2] leader 2 epochs 1/1
+              broker 1 fenced
+              broker 1 epoch 2
+            > unfence 1
+              broker 1 unfenced
+            > isr foo-0 by 2 = 2,1
+              foo-0 replicas 1,2 isr [2,1] leader 2 epochs 1/2
+        "#]],
+    );
+}
+
+#[test]
+fn a_second_broker_with_the_same_id_is_refused_while_the_first_runs() {
+    check(
+        "brokers 1 2
+         connected 1 2
+         register 1
+         register-again 1
+         connected 2
+         register 1",
+        expect![[r#"
+            > brokers 1 2
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+            > connected 1 2
+            > register 1
+              DUPLICATE_BROKER_REGISTRATION: another broker with node.id 1 is running at PLAINTEXT://host:9092: give each node its own node.id
+            > register-again 1
+              broker 1 epoch 0
+            > connected 2
+            > register 1
+              broker 1 fenced
+              broker 1 epoch 2
+        "#]],
+    );
+}
+
+#[test]
+fn a_broker_with_an_empty_disk_neither_leads_nor_counts_as_in_sync() {
+    check(
+        "brokers 1 2
+         topic foo 1,2
+         topic bar 1
+         fence 2
+         register 1 9
+         unfence 1
+         unfence 2
+         elect unclean bar-0",
+        expect![[r#"
+            > brokers 1 2
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+            > topic foo 1,2
+              topic foo
+              foo-0 replicas 1,2 isr [1,2] leader 1 epochs 0/0
+            > topic bar 1
+              topic bar
+              bar-0 replicas 1 isr [1] leader 1 epochs 0/0
+            > fence 2
+              foo-0 replicas 1,2 isr [1] leader 1 epochs 0/1
+              broker 2 fenced
+            > register 1 9
+              foo-0 replicas 1,2 isr [] leader none epochs 1/3
+              bar-0 replicas 1 isr [] leader none epochs 1/2
+              broker 1 fenced
+              broker 1 epoch 2
+              foo-0 replicas 1,2 isr [] leader none epochs 1/3
+              bar-0 replicas 1 isr [] leader none epochs 1/2
+            > unfence 1
+              broker 1 unfenced
+            > unfence 2
+              broker 2 unfenced
+            > elect unclean bar-0
+              bar-0: 
+              bar-0 replicas 1 isr [1] leader 1 epochs 2/3 recovering
+        "#]],
+    );
+}
+
+#[test]
+fn a_log_directory_belongs_to_one_broker() {
+    check(
+        "brokers 1 2
+         register 3 2
+         register 3 3 3",
+        expect![[r#"
+            > brokers 1 2
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+            > register 3 2
+              INVALID_REGISTRATION: the log directory yAAAAAAAAAAAAAAAAAAAAg of broker 3 belongs to broker 2: one is a copy, or node.id was changed
+            > register 3 3 3
+              INVALID_REGISTRATION: broker 3 has two log directories with directory.id yAAAAAAAAAAAAAAAAAAAAw: one is a copy
+        "#]],
+    );
+}
+
+#[test]
+fn a_controlled_shutdown_moves_leaders_away_first() {
+    check(
+        "brokers 1 2 3
+         topic foo 1,2,3 2,3,1
+         topic alone 1
+         shutdown 1
+         isr foo-0 by 2 = 2,3,1
+         fence 1
+         register 1
+         unfence 1",
+        expect![[r#"
+            > brokers 1 2 3
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+              broker 3 epoch 2
+              broker 3 unfenced
+            > topic foo 1,2,3 2,3,1
+              topic foo
+              foo-0 replicas 1,2,3 isr [1,2,3] leader 1 epochs 0/0
+              foo-1 replicas 2,3,1 isr [2,3,1] leader 2 epochs 0/0
+            > topic alone 1
+              topic alone
+              alone-0 replicas 1 isr [1] leader 1 epochs 0/0
+            > shutdown 1
+              foo-0 replicas 1,2,3 isr [2,3] leader 2 epochs 1/1
+              foo-1 replicas 2,3,1 isr [2,3] leader 2 epochs 0/1
+              alone-0 replicas 1 isr [] leader none epochs 1/1 elr [1] last known [1]
+              broker 1 shutting down
+            > isr foo-0 by 2 = 2,3,1
+              INELIGIBLE_REPLICA
+            > fence 1
+              broker 1 fenced
+            > register 1
+              broker 1 epoch 3
+            > unfence 1
+              broker 1 unfenced
+              alone-0 replicas 1 isr [1] leader 1 epochs 2/2
+        "#]],
+    );
+}
+
+#[test]
+fn a_failed_log_directory_takes_its_replicas_out_of_sync() {
+    check(
+        "register 1 1 11
+         brokers 2
+         unfence 1
+         topic foo 1,2
+         offline 1 11
+         offline 2 2
+         offline 1 1",
+        expect![[r#"
+            > register 1 1 11
+              broker 1 epoch 0
+            > brokers 2
+              broker 2 epoch 1
+              broker 2 unfenced
+            > unfence 1
+              broker 1 unfenced
+            > topic foo 1,2
+              topic foo
+              foo-0 replicas 1,2 isr [1,2] leader 1 epochs 0/0
+            > offline 1 11
+              broker 1 1 log dirs
+            > offline 2 2
+              broker 2 0 log dirs
+              foo-0 replicas 1,2 isr [1] leader 1 epochs 0/1
+            > offline 1 1
+              broker 1 0 log dirs
+        "#]],
+    );
+}
+
+#[test]
+fn an_unregistered_broker_is_forgotten() {
+    check(
+        "brokers 1 2
+         topic foo 1,2
+         unregister 1
+         unregister 1",
+        expect![[r#"
+            > brokers 1 2
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+            > topic foo 1,2
+              topic foo
+              foo-0 replicas 1,2 isr [1,2] leader 1 epochs 0/0
+            > unregister 1
+              foo-0 replicas 1,2 isr [2] leader 2 epochs 1/1
+              broker 1 forgotten
+            > unregister 1
+              BROKER_ID_NOT_REGISTERED: broker 1 is not registered
+        "#]],
+    );
+}

@@ -1,0 +1,495 @@
+//! Tests of the plans, as scripts: each line is a request, what follows it in the expectation is what
+//! it changed.
+
+mod elections;
+mod invariants;
+mod membership;
+mod placement;
+mod reassignments;
+mod requests;
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dohle_model::features;
+use dohle_model::image::MetadataImage;
+use dohle_model::partition::LeaderRecoveryState;
+use dohle_model::record::{BrokerRegistration, Endpoint, MetadataRecord, SecurityProtocol};
+use dohle_model::{
+    ApiError, BrokerEpoch, DirectoryId, IncarnationId, NodeId, TopicId, TopicIdPartition,
+};
+use dohle_rpc::v1;
+use expect_test::Expect;
+
+use super::{AnyConfig, Draft, Indexes, Settings};
+
+#[track_caller]
+fn check(script: &str, expected: Expect) {
+    let mut world = World::new(true);
+    let mut trace = String::new();
+    for line in script
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
+        let output = world.run(line);
+        writeln!(trace, "> {line}").unwrap();
+        trace.push_str(&output);
+    }
+    expected.assert_eq(&trace);
+}
+
+fn id16(first: u8, last: u8) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[0] = first;
+    bytes[15] = last;
+    bytes
+}
+
+fn settings() -> Settings {
+    Settings {
+        num_partitions: 2,
+        default_replication_factor: 3,
+        min_insync_replicas: 1,
+        unclean_leader_election: false,
+        configs: Arc::new(AnyConfig),
+    }
+}
+
+/// A draft and the names of what is in it.
+struct World {
+    draft: Draft,
+    topics: u8,
+    incarnations: u8,
+}
+
+impl World {
+    fn new(elr: bool) -> Self {
+        let mut draft = Draft::new(
+            &MetadataImage::default(),
+            &Indexes::default(),
+            &Arc::new(settings()),
+        );
+        super::features::bootstrap(&mut draft);
+        if !elr {
+            let name = features::ELIGIBLE_LEADER_REPLICAS_VERSION.to_owned();
+            draft.push(MetadataRecord::FeatureLevel { name, level: 0 });
+        }
+        Self {
+            draft,
+            topics: 0,
+            incarnations: 0,
+        }
+    }
+
+    /// Runs a line: its outcome and what it changed.
+    fn run(&mut self, line: &str) -> String {
+        let before = self.draft.records.len();
+        let outcome = self.request(line);
+        assert_eq!(self.draft.broken, None, "{line}");
+        let mut output = String::new();
+        for line in outcome.lines() {
+            writeln!(output, "  {line}").unwrap();
+        }
+        let records = self.draft.records[before..].to_vec();
+        for record in &records {
+            writeln!(output, "  {}", self.show(record)).unwrap();
+        }
+        output
+    }
+
+    fn request(&mut self, line: &str) -> String {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let node = |word: &str| NodeId(word.parse().unwrap());
+        let failed = |result: Result<(), ApiError>| match result {
+            Ok(()) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        let draft = &mut self.draft;
+        match words[..] {
+            ["brokers", ref ids @ ..] => {
+                for broker in ids {
+                    let (id, rack) = broker
+                        .split_once('@')
+                        .map_or((*broker, None), |(i, r)| (i, Some(r)));
+                    let registration = self.registration(node(id), rack, &[node(id).0 as u8]);
+                    super::brokers::register(&mut self.draft, registration).unwrap();
+                    super::brokers::unfence(&mut self.draft, node(id));
+                }
+                String::new()
+            }
+            ["register", id, ref dirs @ ..] => {
+                let dirs: Vec<u8> = dirs.iter().map(|dir| dir.parse().unwrap()).collect();
+                let dirs = if dirs.is_empty() {
+                    vec![node(id).0 as u8]
+                } else {
+                    dirs
+                };
+                let registration = self.registration(node(id), None, &dirs);
+                let result = super::brokers::register(&mut self.draft, registration);
+                failed(result.map(|_| ()))
+            }
+            ["register-again", id] => {
+                let registration = self.draft.image.brokers[&node(id)].as_ref().clone();
+                failed(super::brokers::register(&mut self.draft, registration).map(|_| ()))
+            }
+            ["connected", ref ids @ ..] => {
+                draft.connected = ids.iter().map(|id| node(id)).collect();
+                String::new()
+            }
+            ["fence", id] => {
+                super::brokers::fence(draft, node(id));
+                String::new()
+            }
+            ["unfence", id] => {
+                super::brokers::unfence(draft, node(id));
+                String::new()
+            }
+            ["shutdown", id] => {
+                super::brokers::begin_controlled_shutdown(draft, node(id));
+                String::new()
+            }
+            ["unregister", id] => failed(super::brokers::unregister(draft, node(id))),
+            ["offline", id, dir] => {
+                let dir = DirectoryId::from_bytes(id16(200, dir.parse().unwrap()));
+                super::brokers::take_directories_offline(draft, node(id), &[dir]);
+                String::new()
+            }
+            ["topic", name, ref rest @ ..] => {
+                let assignments: Vec<&str> = rest
+                    .iter()
+                    .copied()
+                    .filter(|word| !word.contains('='))
+                    .collect();
+                let configs: Vec<(&str, &str)> = rest
+                    .iter()
+                    .filter_map(|word| word.split_once('='))
+                    .collect();
+                self.create_topic(name, &assignments, &configs)
+            }
+            ["config", name, entry] => {
+                let (key, value) = entry.split_once('=').unwrap();
+                let ops = vec![v1::AlterConfigOp {
+                    name: key.to_owned(),
+                    op: 0,
+                    value: Some(value.to_owned()),
+                }];
+                let resource = match name {
+                    "all-brokers" => v1::ConfigResource {
+                        r#type: 4,
+                        name: String::new(),
+                    },
+                    name => v1::ConfigResource {
+                        r#type: 2,
+                        name: name.to_owned(),
+                    },
+                };
+                let resources = vec![v1::AlterConfigsResource {
+                    resource: Some(resource),
+                    ops,
+                    replace_all: false,
+                }];
+                let request = v1::AlterConfigsRequest {
+                    resources,
+                    validate_only: false,
+                };
+                text(super::configs::alter(draft, &request)[0].outcome.as_ref())
+            }
+            ["isr", partition, "by", leader, "=", members] => {
+                self.alter_partition(partition, leader, members, (0, 0))
+            }
+            [
+                "isr",
+                partition,
+                "by",
+                leader,
+                "=",
+                members,
+                "epochs",
+                leader_epoch,
+                epoch,
+            ] => {
+                let offsets = (leader_epoch.parse().unwrap(), epoch.parse().unwrap());
+                self.alter_partition(partition, leader, members, offsets)
+            }
+            ["reassign", partition, "=", replicas] => {
+                self.reassign(partition, Some(replicas), true)
+            }
+            ["reassign-same-size", partition, "=", replicas] => {
+                self.reassign(partition, Some(replicas), false)
+            }
+            ["cancel", partition] => self.reassign(partition, None, true),
+            ["elect", election, ref partitions @ ..] => self.elect(election, partitions),
+            ["rebalance"] => {
+                assert!(!super::leaders::rebalance(draft));
+                String::new()
+            }
+            _ => panic!("unknown line {line:?}"),
+        }
+    }
+
+    fn registration(&mut self, id: NodeId, rack: Option<&str>, dirs: &[u8]) -> BrokerRegistration {
+        self.incarnations += 1;
+        let dirs = dirs
+            .iter()
+            .map(|dir| DirectoryId::from_bytes(id16(200, *dir)));
+        BrokerRegistration {
+            id,
+            incarnation: IncarnationId::from_bytes(id16(100, self.incarnations)),
+            epoch: BrokerEpoch(0),
+            endpoints: vec![Endpoint {
+                listener: "PLAINTEXT".to_owned(),
+                host: "host".to_owned(),
+                port: 9092,
+                security_protocol: SecurityProtocol::Plaintext,
+            }],
+            rack: rack.map(str::to_owned),
+            fenced: false,
+            in_controlled_shutdown: false,
+            log_dirs: dirs.collect(),
+            features: features::supported(),
+        }
+    }
+
+    fn create_topic(
+        &mut self,
+        name: &str,
+        assignments: &[&str],
+        configs: &[(&str, &str)],
+    ) -> String {
+        self.topics += 1;
+        let assignments =
+            (0..)
+                .zip(assignments)
+                .map(|(partition, replicas)| v1::ReplicaAssignment {
+                    partition,
+                    replicas: ids(replicas),
+                });
+        let configs = configs.iter().map(|(key, value)| v1::NamedConfig {
+            name: (*key).to_owned(),
+            value: Some((*value).to_owned()),
+        });
+        let topic = v1::CreatableTopic {
+            name: name.to_owned(),
+            id: topic_id(self.topics),
+            partitions: -1,
+            replication_factor: -1,
+            assignments: assignments.collect(),
+            configs: configs.collect(),
+        };
+        let request = v1::CreateTopicsRequest {
+            topics: vec![topic],
+            validate_only: false,
+        };
+        text(
+            super::topics::create(&mut self.draft, &request)[0]
+                .outcome
+                .as_ref(),
+        )
+    }
+
+    fn find(&self, partition: &str) -> TopicIdPartition {
+        let (topic, partition) = partition.rsplit_once('-').unwrap();
+        let topic_id = self
+            .draft
+            .image
+            .topic(topic)
+            .map_or(TopicId::ZERO, |topic| topic.id);
+        let partition = dohle_model::PartitionIndex(partition.parse().unwrap());
+        TopicIdPartition {
+            topic_id,
+            partition,
+        }
+    }
+
+    /// `ahead` is added to the present leader epoch and partition epoch.
+    fn alter_partition(
+        &mut self,
+        partition: &str,
+        leader: &str,
+        members: &str,
+        ahead: (i32, i32),
+    ) -> String {
+        let id = self.find(partition);
+        let now = self.draft.partition(id);
+        let broker_id = leader.parse().unwrap();
+        let epoch = self
+            .draft
+            .image
+            .brokers
+            .get(&NodeId(broker_id))
+            .map_or(-1, |b| b.epoch.0);
+        let wanted = v1::AlterPartition {
+            topic_id: Bytes::copy_from_slice(&id.topic_id.to_bytes()),
+            partition: id.partition.0,
+            leader_epoch: now.as_ref().map_or(0, |p| p.leader_epoch.0) + ahead.0,
+            new_isr: ids(members)
+                .into_iter()
+                .map(|broker_id| v1::IsrMember {
+                    broker_id,
+                    broker_epoch: -1,
+                })
+                .collect(),
+            leader_recovery_state: 0,
+            partition_epoch: now.as_ref().map_or(0, |p| p.partition_epoch.0) + ahead.1,
+        };
+        let request = v1::AlterPartitionRequest {
+            broker_id,
+            broker_epoch: epoch,
+            partitions: vec![wanted],
+        };
+        match super::partitions::alter(&mut self.draft, &request) {
+            Ok(results) => {
+                let code = i16::try_from(results[0].code).unwrap();
+                dohle_model::ErrorCode::from_code(code).map_or(String::new(), |c| c.to_string())
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn reassign(&mut self, partition: &str, replicas: Option<&str>, any_size: bool) -> String {
+        let (topic, index) = partition.rsplit_once('-').unwrap();
+        let request = v1::AlterPartitionReassignmentsRequest {
+            partitions: vec![v1::ReassignPartition {
+                topic: topic.to_owned(),
+                partition: index.parse().unwrap(),
+                replicas: replicas.map(|replicas| v1::NodeList { ids: ids(replicas) }),
+            }],
+            allow_replication_factor_change: any_size,
+        };
+        text(
+            super::reassignments::alter(&mut self.draft, &request)[0]
+                .outcome
+                .as_ref(),
+        )
+    }
+
+    fn elect(&mut self, election: &str, partitions: &[&str]) -> String {
+        let request = v1::ElectLeadersRequest {
+            election_type: match election {
+                "preferred" => 0,
+                "unclean" => 1,
+                other => other.parse().unwrap(),
+            },
+            partitions: partitions
+                .iter()
+                .map(|partition| {
+                    let (topic, index) = partition.rsplit_once('-').unwrap();
+                    let partition = index.parse().unwrap();
+                    v1::ElectLeadersPartition {
+                        topic: topic.to_owned(),
+                        partition,
+                    }
+                })
+                .collect(),
+            all: partitions.is_empty(),
+        };
+        match super::leaders::elect(&mut self.draft, &request) {
+            Ok(results) => {
+                let mut output = String::new();
+                for result in results {
+                    let outcome = text(result.outcome.as_ref());
+                    writeln!(output, "{}-{}: {outcome}", result.topic, result.partition).unwrap();
+                }
+                output
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// A record in a line; of partitions the state after it, without what is as usual.
+    fn show(&self, record: &MetadataRecord) -> String {
+        match record {
+            MetadataRecord::RegisterBroker(broker) => {
+                format!("broker {} epoch {}", broker.id, broker.epoch)
+            }
+            MetadataRecord::UnregisterBroker { id, .. } => format!("broker {id} forgotten"),
+            MetadataRecord::BrokerRegistrationChange(change) => {
+                let mut output = format!("broker {}", change.id);
+                if let Some(fenced) = change.fenced {
+                    output += if fenced { " fenced" } else { " unfenced" };
+                }
+                if change.in_controlled_shutdown.is_some() {
+                    output += " shutting down";
+                }
+                if let Some(dirs) = &change.log_dirs {
+                    write!(output, " {} log dirs", dirs.len()).unwrap();
+                }
+                output
+            }
+            MetadataRecord::Topic { name, .. } => format!("topic {name}"),
+            MetadataRecord::Partition {
+                topic_id,
+                partition,
+                ..
+            }
+            | MetadataRecord::PartitionChange {
+                topic_id,
+                partition,
+                ..
+            } => self.show_partition(TopicIdPartition {
+                topic_id: *topic_id,
+                partition: *partition,
+            }),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn show_partition(&self, id: TopicIdPartition) -> String {
+        let (Some(topic), Some(p)) = (self.draft.topic_name(id), self.draft.partition(id)) else {
+            return "gone".to_owned();
+        };
+        let leader = p
+            .leader
+            .map_or("none".to_owned(), |leader| leader.to_string());
+        let mut output = format!(
+            "{topic}-{} replicas {} isr [{}] leader {leader} epochs {}/{}",
+            id.partition,
+            list(&p.replicas),
+            list(&p.isr),
+            p.leader_epoch,
+            p.partition_epoch
+        );
+        for (name, nodes) in [
+            ("elr", &p.elr),
+            ("last known", &p.last_known_elr),
+            ("adding", &p.adding_replicas),
+            ("removing", &p.removing_replicas),
+        ] {
+            if !nodes.is_empty() {
+                write!(output, " {name} [{}]", list(nodes)).unwrap();
+            }
+        }
+        if p.leader_recovery_state == LeaderRecoveryState::Recovering {
+            output += " recovering";
+        }
+        output
+    }
+}
+
+fn topic_id(number: u8) -> Bytes {
+    Bytes::copy_from_slice(&id16(50, number))
+}
+
+fn ids(list: &str) -> Vec<i32> {
+    list.split(',')
+        .filter(|id| !id.is_empty())
+        .map(|id| id.parse().unwrap())
+        .collect()
+}
+
+fn list(nodes: &[NodeId]) -> String {
+    super::listed(nodes).replace(", ", ",")
+}
+
+fn text(outcome: Option<&v1::Outcome>) -> String {
+    match outcome {
+        Some(outcome) if outcome.code != 0 => {
+            let code = i16::try_from(outcome.code).unwrap();
+            let code = dohle_model::ErrorCode::from_code(code).unwrap();
+            format!("{code}: {}", outcome.message)
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,358 @@
+//! Requests: what is refused, and in which words.
+
+use bytes::Bytes;
+use dohle_model::{BrokerEpoch, NodeId, ProducerId};
+use dohle_rpc::v1;
+use expect_test::expect;
+
+use super::{World, check, text, topic_id};
+use crate::plan::{configs, producer_ids, topics};
+
+#[test]
+fn alter_partition_refuses_what_a_leader_may_not_propose() {
+    check(
+        "brokers 1 2 3
+         topic foo 1,2,3
+         isr foo-0 by 1 = 1,2 epochs 1 0
+         isr foo-0 by 1 = 1,2 epochs 0 1
+         isr foo-0 by 1 = 1,2 epochs -1 0
+         isr foo-0 by 1 = 1,2 epochs 0 -1
+         isr foo-0 by 2 = 1,2
+         isr foo-0 by 1 = 2,3
+         isr foo-0 by 1 = 1,1
+         isr foo-0 by 1 = 1,7
+         isr foo-0 by 7 = 7
+         isr bar-0 by 1 = 1
+         isr foo-9 by 1 = 1
+         isr foo-0 by 1 = 1
+         fence 2
+         isr foo-0 by 1 = 1,2
+         shutdown 3
+         isr foo-0 by 1 = 1,3",
+        expect![[r#"
+            > brokers 1 2 3
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+              broker 3 epoch 2
+              broker 3 unfenced
+            > topic foo 1,2,3
+              topic foo
+              foo-0 replicas 1,2,3 isr [1,2,3] leader 1 epochs 0/0
+            > isr foo-0 by 1 = 1,2 epochs 1 0
+              NOT_CONTROLLER
+            > isr foo-0 by 1 = 1,2 epochs 0 1
+              NOT_CONTROLLER
+            > isr foo-0 by 1 = 1,2 epochs -1 0
+              FENCED_LEADER_EPOCH
+            > isr foo-0 by 1 = 1,2 epochs 0 -1
+              INVALID_UPDATE_VERSION
+            > isr foo-0 by 2 = 1,2
+              INVALID_REQUEST
+            > isr foo-0 by 1 = 2,3
+              INVALID_REQUEST
+            > isr foo-0 by 1 = 1,1
+              INVALID_REQUEST
+            > isr foo-0 by 1 = 1,7
+              INVALID_REQUEST
+            > isr foo-0 by 7 = 7
+              BROKER_ID_NOT_REGISTERED: broker 7 is not registered
+            > isr bar-0 by 1 = 1
+              UNKNOWN_TOPIC_ID
+            > isr foo-9 by 1 = 1
+              UNKNOWN_TOPIC_OR_PARTITION
+            > isr foo-0 by 1 = 1
+              foo-0 replicas 1,2,3 isr [1] leader 1 epochs 0/1
+            > fence 2
+              broker 2 fenced
+            > isr foo-0 by 1 = 1,2
+              INELIGIBLE_REPLICA
+            > shutdown 3
+              broker 3 shutting down
+            > isr foo-0 by 1 = 1,3
+              INELIGIBLE_REPLICA
+        "#]],
+    );
+}
+
+#[test]
+fn topics_are_created_with_assignments_or_placed() {
+    check(
+        "topic early
+         brokers 1 2 3
+         topic placed
+         topic placed
+         topic a.b 1
+         topic a_b 1
+         topic bad/name 1
+         topic none 1,1
+         topic none 9
+         topic none 1 1,2
+         fence 3
+         topic partly 3,1
+         topic none 3",
+        expect![[r#"
+            > topic early
+              INVALID_REPLICATION_FACTOR: Unable to replicate the partition 3 time(s): a replication factor of 3 needs as many brokers, but 0 are registered (0 of them running).
+            > brokers 1 2 3
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+              broker 3 epoch 2
+              broker 3 unfenced
+            > topic placed
+              topic placed
+              placed-0 replicas 2,3,1 isr [2,3,1] leader 2 epochs 0/0
+              placed-1 replicas 3,1,2 isr [3,1,2] leader 3 epochs 0/0
+            > topic placed
+              TOPIC_ALREADY_EXISTS: Topic 'placed' already exists.
+            > topic a.b 1
+              topic a.b
+              a.b-0 replicas 1 isr [1] leader 1 epochs 0/0
+            > topic a_b 1
+              INVALID_TOPIC_EXCEPTION: Topic 'a_b' collides with existing topic: a.b ('.' and '_' are one character in the names of metrics)
+            > topic bad/name 1
+              INVALID_TOPIC_EXCEPTION: topic name "bad/name" has the character '/'; only ASCII letters, digits, '.', '_' and '-' are allowed
+            > topic none 1,1
+              INVALID_REPLICA_ASSIGNMENT: The manual partition assignment includes the broker 1 more than once.
+            > topic none 9
+              INVALID_REPLICA_ASSIGNMENT: The manual partition assignment includes broker 9, but no such broker is registered; registered are [1, 2, 3].
+            > topic none 1 1,2
+              INVALID_REPLICA_ASSIGNMENT: The manual partition assignment includes a partition with 2 replica(s), but this is not consistent with previous partitions, which have 1 replica(s).
+            > fence 3
+              placed-0 replicas 2,3,1 isr [2,1] leader 2 epochs 0/1
+              placed-1 replicas 3,1,2 isr [1,2] leader 1 epochs 1/1
+              broker 3 fenced
+            > topic partly 3,1
+              topic partly
+              partly-0 replicas 3,1 isr [1] leader 1 epochs 0/0
+            > topic none 3
+              INVALID_REPLICA_ASSIGNMENT: All brokers specified in the manual partition assignment for partition 0 are fenced or in controlled shutdown.
+        "#]],
+    );
+}
+
+fn creatable(name: &str, partitions: i32, replication_factor: i32) -> v1::CreatableTopic {
+    v1::CreatableTopic {
+        name: name.to_owned(),
+        id: topic_id(77),
+        partitions,
+        replication_factor,
+        ..Default::default()
+    }
+}
+
+fn world() -> World {
+    let mut world = World::new(true);
+    world.run("brokers 1 2");
+    world
+}
+
+fn create(world: &mut World, topic: v1::CreatableTopic, validate_only: bool) -> String {
+    let request = v1::CreateTopicsRequest {
+        topics: vec![topic],
+        validate_only,
+    };
+    let result = topics::create(&mut world.draft, &request).remove(0);
+    let outcome = text(result.outcome.as_ref());
+    format!(
+        "{} partitions, {} replicas {outcome}\n",
+        result.partitions, result.replication_factor
+    )
+}
+
+#[test]
+fn numbers_that_cannot_be_are_refused_in_words() {
+    let mut world = world();
+    let mut output = String::new();
+    for (partitions, replication_factor) in
+        [(0, 1), (-2, 1), (1, 0), (1, 3), (1, -1), (i32::MAX, 1)]
+    {
+        let topic = creatable("foo", partitions, replication_factor);
+        output += &create(&mut world, topic, false);
+    }
+    expect![[r#"
+        -1 partitions, -1 replicas INVALID_PARTITIONS: Number of partitions was set to an invalid non-positive value. Use 1 or more, or -1 for the default.
+        -1 partitions, -1 replicas INVALID_PARTITIONS: Number of partitions was set to an invalid non-positive value. Use 1 or more, or -1 for the default.
+        -1 partitions, -1 replicas INVALID_REPLICATION_FACTOR: Replication factor must be larger than 0, or -1 to use the default value.
+        -1 partitions, -1 replicas INVALID_REPLICATION_FACTOR: Unable to replicate the partition 3 time(s): a replication factor of 3 needs as many brokers, but 2 are registered (2 of them running).
+        -1 partitions, -1 replicas INVALID_REPLICATION_FACTOR: Unable to replicate the partition 3 time(s): a replication factor of 3 needs as many brokers, but 2 are registered (2 of them running).
+        -1 partitions, -1 replicas POLICY_VIOLATION: 2147483647 partitions are more than one request may create (10000 in all): use several requests
+    "#]].assert_eq(&output);
+}
+
+#[test]
+fn validation_changes_nothing() {
+    let mut world = world();
+    let records = world.draft.records.len();
+    let output = create(&mut world, creatable("foo", 5, 2), true);
+    expect![[r#"
+        5 partitions, 2 replicas 
+    "#]]
+    .assert_eq(&output);
+    assert_eq!(world.draft.records.len(), records);
+    assert!(world.draft.image.topic("foo").is_none());
+}
+
+#[test]
+fn a_repeated_creation_with_the_same_id_succeeds() {
+    let mut world = world();
+    create(&mut world, creatable("foo", 5, 2), false);
+    let records = world.draft.records.len();
+    let again = create(&mut world, creatable("foo", 5, 2), false);
+    expect![[r#"
+        5 partitions, 2 replicas 
+    "#]]
+    .assert_eq(&again);
+    assert_eq!(world.draft.records.len(), records);
+    let other = v1::CreatableTopic {
+        id: topic_id(78),
+        ..creatable("foo", 5, 2)
+    };
+    expect![[r#"
+        -1 partitions, -1 replicas TOPIC_ALREADY_EXISTS: Topic 'foo' already exists.
+    "#]]
+    .assert_eq(&create(&mut world, other, false));
+}
+
+#[test]
+fn partitions_are_added_to_what_is_there() {
+    let mut world = world();
+    create(&mut world, creatable("foo", 2, 2), false);
+    let mut output = String::new();
+    for (count, assignment) in [
+        (1, None),
+        (2, None),
+        (3, Some("1")),
+        (3, Some("2,1")),
+        (5, Some("2,1")),
+        (5, None),
+    ] {
+        let assignments = assignment.map(|replicas| v1::ReplicaAssignment {
+            partition: 0,
+            replicas: super::ids(replicas),
+        });
+        let topic = v1::CreatePartitionsTopic {
+            name: "foo".to_owned(),
+            count,
+            has_assignments: assignments.is_some(),
+            assignments: assignments.into_iter().collect(),
+        };
+        let request = v1::CreatePartitionsRequest {
+            topics: vec![topic],
+            validate_only: false,
+        };
+        let result = topics::create_partitions(&mut world.draft, &request).remove(0);
+        let partitions = world.draft.image.topic("foo").unwrap().partitions.len();
+        output += &format!("{partitions} {}\n", text(result.outcome.as_ref()));
+    }
+    expect![[r#"
+        2 INVALID_PARTITIONS: The topic foo currently has 2 partition(s); 1 would not be an increase.
+        2 INVALID_PARTITIONS: Topic already has 2 partition(s).
+        2 INVALID_REPLICA_ASSIGNMENT: The manual partition assignment includes a partition with 1 replica(s), but this is not consistent with previous partitions, which have 2 replica(s).
+        3 
+        3 INVALID_REPLICA_ASSIGNMENT: Attempted to add 2 additional partition(s), but only 1 assignment(s) were specified.
+        5 
+    "#]].assert_eq(&output);
+}
+
+#[test]
+fn topics_are_deleted_by_name_or_id() {
+    let mut world = world();
+    create(&mut world, creatable("foo", 2, 2), false);
+    let mut output = String::new();
+    for (name, id) in [
+        ("bar", Bytes::new()),
+        ("", topic_id(3)),
+        ("", topic_id(77)),
+        ("foo", Bytes::new()),
+    ] {
+        let topic = v1::TopicReference {
+            name: name.to_owned(),
+            id,
+        };
+        let request = v1::DeleteTopicsRequest {
+            topics: vec![topic],
+        };
+        let result = topics::delete(&mut world.draft, &request).remove(0);
+        output += &format!("{} {}\n", result.name, text(result.outcome.as_ref()));
+    }
+    expect![[r#"
+        bar UNKNOWN_TOPIC_OR_PARTITION: there is no topic bar
+         UNKNOWN_TOPIC_ID: there is no topic with the id MgAAAAAAAAAAAAAAAAAAAw
+        foo 
+        foo UNKNOWN_TOPIC_OR_PARTITION: there is no topic foo
+    "#]]
+    .assert_eq(&output);
+    assert!(world.draft.indexes.leaderless.is_empty());
+    assert!(world.draft.image.replicas_of.is_empty());
+}
+
+#[test]
+fn configs_are_set_deleted_appended_and_replaced() {
+    let mut world = world();
+    create(&mut world, creatable("foo", 1, 1), false);
+    let mut output = String::new();
+    type Op = (&'static str, u32, Option<&'static str>);
+    let cases: [(bool, &[Op]); 8] = [
+        (false, &[("a", 0, Some("1")), ("b", 0, Some("2"))]),
+        (
+            false,
+            &[("cleanup.policy", 2, Some("compact")), ("a", 1, None)],
+        ),
+        (false, &[("cleanup.policy", 2, Some("delete,compact"))]),
+        (false, &[("cleanup.policy", 3, Some("compact"))]),
+        (false, &[("b", 2, Some("x"))]),
+        (false, &[("b", 0, None)]),
+        (false, &[("b", 0, Some("1")), ("b", 0, Some("2"))]),
+        (true, &[("c", 0, Some("3"))]),
+    ];
+    for (replace_all, ops) in cases {
+        let ops = ops.iter().map(|(name, op, value)| v1::AlterConfigOp {
+            name: (*name).to_owned(),
+            op: *op,
+            value: value.map(str::to_owned),
+        });
+        let resource = v1::AlterConfigsResource {
+            resource: Some(v1::ConfigResource {
+                r#type: 2,
+                name: "foo".to_owned(),
+            }),
+            ops: ops.collect(),
+            replace_all,
+        };
+        let request = v1::AlterConfigsRequest {
+            resources: vec![resource],
+            validate_only: false,
+        };
+        let result = configs::alter(&mut world.draft, &request).remove(0);
+        let configs: Vec<_> = world.draft.image.configs.values().collect();
+        output += &format!("{configs:?} {}\n", text(result.outcome.as_ref()));
+    }
+    expect![[r#"
+        [{"a": "1", "b": "2"}] 
+        [{"b": "2", "cleanup.policy": "compact"}] 
+        [{"b": "2", "cleanup.policy": "compact,delete"}] 
+        [{"b": "2", "cleanup.policy": "delete"}] 
+        [{"b": "2", "cleanup.policy": "delete"}] INVALID_CONFIG: Can't append to or subtract from b because its type is not LIST.
+        [{"b": "2", "cleanup.policy": "delete"}] INVALID_REQUEST: b has no value; to remove it use delete
+        [{"b": "2", "cleanup.policy": "delete"}] INVALID_REQUEST: b is given twice
+        [{"c": "3"}] 
+    "#]].assert_eq(&output);
+}
+
+#[test]
+fn producer_ids_come_in_blocks_and_never_twice() {
+    let mut world = world();
+    let epoch = world.draft.image.brokers[&NodeId(1)].epoch;
+    let allocate = |world: &mut World, epoch| {
+        producer_ids::allocate(&mut world.draft, NodeId(1), epoch).map_err(|e| e.to_string())
+    };
+    assert_eq!(allocate(&mut world, epoch), Ok(ProducerId(0)));
+    assert_eq!(allocate(&mut world, epoch), Ok(ProducerId(1000)));
+    let stale = allocate(&mut world, BrokerEpoch(77)).unwrap_err();
+    expect!["STALE_BROKER_EPOCH: broker 1 asked with epoch 77, but is registered with epoch 0"]
+        .assert_eq(&stale);
+}

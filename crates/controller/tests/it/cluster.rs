@@ -1,0 +1,378 @@
+//! Controllers in one process, each on a runtime of its own, and brokers that speak to them.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dohle_controller::plan::KafkaConfigs;
+use dohle_controller::{Controller, ControllerConfig, Voter};
+use dohle_model::image::MetadataImage;
+use dohle_model::record::{BrokerRegistration, Endpoint, SecurityProtocol};
+use dohle_model::{BrokerEpoch, DirectoryId, IncarnationId, NodeId};
+use dohle_rpc::v1::controller_client::ControllerClient;
+use dohle_rpc::v1::session_request::Message;
+use dohle_rpc::{convert, v1};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+
+pub const CLUSTER: &str = "test-cluster";
+
+/// Nothing takes this long unless it is broken.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+pub type Client = ControllerClient<Channel>;
+
+struct Node {
+    controller: Controller,
+    runtime: Runtime,
+}
+
+/// The voters. Killing one drops its runtime with all its tasks and sockets.
+pub struct Cluster {
+    nodes: BTreeMap<i32, Node>,
+    addresses: BTreeMap<i32, SocketAddr>,
+    change: fn(&mut ControllerConfig),
+    dir: TempDir,
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// Drops a runtime and waits until its sockets are closed.
+fn end(runtime: Runtime) {
+    std::thread::spawn(move || runtime.shutdown_timeout(DEADLINE))
+        .join()
+        .unwrap();
+}
+
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not within {DEADLINE:?}"),
+    }
+}
+
+impl Cluster {
+    pub fn start(count: i32) -> Self {
+        Self::start_with(count, |_| {})
+    }
+
+    pub fn start_with(count: i32, change: fn(&mut ControllerConfig)) -> Self {
+        let listeners: Vec<_> = (1..=count)
+            .map(|id| (id, std::net::TcpListener::bind("127.0.0.1:0").unwrap()))
+            .collect();
+        let addresses = listeners
+            .iter()
+            .map(|(id, listener)| (*id, listener.local_addr().unwrap()))
+            .collect();
+        let dir = TempDir::new().unwrap();
+        let mut cluster = Self {
+            nodes: BTreeMap::new(),
+            addresses,
+            change,
+            dir,
+        };
+        for (id, listener) in listeners {
+            cluster.start_node(id, listener);
+        }
+        cluster
+    }
+
+    fn start_node(&mut self, id: i32, listener: std::net::TcpListener) {
+        listener.set_nonblocking(true).unwrap();
+        let voter = |address: &SocketAddr| Voter {
+            listener: "CONTROLLER".to_owned(),
+            host: address.ip().to_string(),
+            port: address.port(),
+        };
+        let voters = self
+            .addresses
+            .iter()
+            .map(|(id, address)| (NodeId(*id), voter(address)))
+            .collect();
+        let metadata_dir = self.dir.path().join(id.to_string());
+        let mut config = ControllerConfig::new(
+            NodeId(id),
+            CLUSTER.to_owned(),
+            voters,
+            metadata_dir,
+            Arc::new(KafkaConfigs),
+        );
+        (self.change)(&mut config);
+        let runtime = runtime();
+        let start = async {
+            let controller = Controller::start(config).await.unwrap();
+            let incoming = TcpListenerStream::new(TcpListener::from_std(listener).unwrap());
+            let server = tonic::transport::Server::builder().add_routes(controller.routes());
+            tokio::spawn(server.serve_with_incoming(incoming));
+            controller
+        };
+        // The test's own thread may be inside a runtime.
+        let controller =
+            std::thread::scope(|scope| scope.spawn(|| runtime.block_on(start)).join()).unwrap();
+        self.nodes.insert(
+            id,
+            Node {
+                controller,
+                runtime,
+            },
+        );
+    }
+
+    /// Starts a voter that was stopped or killed.
+    pub fn restart(&mut self, id: i32) {
+        let listener = std::net::TcpListener::bind(self.addresses[&id]).unwrap();
+        self.start_node(id, listener);
+    }
+
+    /// The end of the process, as with SIGKILL.
+    pub fn kill(&mut self, id: i32) {
+        let Node {
+            controller,
+            runtime,
+        } = self.nodes.remove(&id).unwrap();
+        end(runtime);
+        drop(controller);
+    }
+
+    /// A clean end.
+    pub async fn stop(&mut self, id: i32) {
+        let Node {
+            controller,
+            runtime,
+        } = self.nodes.remove(&id).unwrap();
+        let stopped = runtime.spawn(controller.shutdown());
+        within("shutdown of a controller", stopped).await.unwrap();
+        end(runtime);
+    }
+
+    pub fn controller(&self, id: i32) -> &Controller {
+        &self.nodes[&id].controller
+    }
+
+    /// The active controller, once there is one that answers.
+    pub async fn active(&self) -> i32 {
+        let active = self.nodes.iter().map(|(id, node)| {
+            Box::pin(async move {
+                node.controller.wait_for_active(true).await;
+                *id
+            })
+        });
+        within("an active controller", futures::future::select_all(active))
+            .await
+            .0
+    }
+
+    pub async fn client_of(&self, id: i32) -> Client {
+        let address = self.addresses[&id];
+        within("connection", async {
+            ControllerClient::connect(format!("http://{address}"))
+                .await
+                .unwrap()
+        })
+        .await
+    }
+
+    /// A client of the active controller.
+    pub async fn client(&self) -> Client {
+        self.client_of(self.active().await).await
+    }
+
+    pub async fn image_where(
+        &self,
+        id: i32,
+        what: &str,
+        until: impl FnMut(&MetadataImage) -> bool,
+    ) -> Arc<MetadataImage> {
+        let controller = self.controller(id);
+        within(what, controller.wait_for_image(until)).await;
+        controller.image()
+    }
+}
+
+/// A broker's session.
+pub struct Broker {
+    pub epoch: i64,
+    requests: mpsc::Sender<v1::SessionRequest>,
+    responses: Streaming<v1::SessionResponse>,
+}
+
+pub fn registration(id: i32, incarnation: u8) -> BrokerRegistration {
+    let mut bytes = [incarnation; 16];
+    bytes[0] = u8::try_from(id).unwrap();
+    let mut directory = [7; 16];
+    directory[0] = u8::try_from(id).unwrap();
+    BrokerRegistration {
+        id: NodeId(id),
+        incarnation: IncarnationId::from_bytes(bytes),
+        epoch: BrokerEpoch(0),
+        endpoints: vec![Endpoint {
+            listener: "PLAINTEXT".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: 9092,
+            security_protocol: SecurityProtocol::Plaintext,
+        }],
+        rack: None,
+        fenced: false,
+        in_controlled_shutdown: false,
+        log_dirs: vec![DirectoryId::from_bytes(directory)],
+        features: dohle_model::features::supported(),
+    }
+}
+
+impl Broker {
+    /// Registers; the first response is still to be read.
+    pub async fn open(
+        client: &mut Client,
+        id: i32,
+        incarnation: u8,
+        known_epoch: i64,
+    ) -> Result<Self, Status> {
+        let (requests, stream) = mpsc::channel(16);
+        let register = v1::SessionRegister {
+            cluster_id: CLUSTER.to_owned(),
+            registration: Some(convert::registration_to_wire(&registration(
+                id,
+                incarnation,
+            ))),
+            known_epoch,
+            metadata_offset: 0,
+        };
+        let message = Some(Message::Register(register));
+        requests.send(v1::SessionRequest { message }).await.unwrap();
+        let session = client.session(ReceiverStream::new(stream));
+        let responses = within("session", session).await?.into_inner();
+        Ok(Self {
+            epoch: known_epoch,
+            requests,
+            responses,
+        })
+    }
+
+    /// A broker that is registered and unfenced.
+    pub async fn join(client: &mut Client, id: i32, incarnation: u8) -> Self {
+        let mut broker = Self::open(client, id, incarnation, -1).await.unwrap();
+        let response = broker.response().await;
+        assert_eq!(
+            response.outcome.clone().unwrap_or_default().code,
+            0,
+            "{response:?}"
+        );
+        broker.epoch = response.broker_epoch;
+        broker.unfence().await;
+        broker
+    }
+
+    pub async fn unfence(&mut self) {
+        self.beat(u64::MAX, false).await;
+        self.response_where("unfenced", |response| !response.is_fenced)
+            .await;
+    }
+
+    pub async fn beat(&self, metadata_offset: u64, want_shutdown: bool) {
+        let offline_log_dirs = Vec::new();
+        let heartbeat = v1::SessionHeartbeat {
+            metadata_offset,
+            want_shutdown,
+            offline_log_dirs,
+        };
+        let message = Some(Message::Heartbeat(heartbeat));
+        self.requests
+            .send(v1::SessionRequest { message })
+            .await
+            .unwrap();
+    }
+
+    pub async fn next(&mut self) -> Result<Option<v1::SessionResponse>, Status> {
+        within("a response", self.responses.message()).await
+    }
+
+    pub async fn response(&mut self) -> v1::SessionResponse {
+        self.next().await.unwrap().unwrap()
+    }
+
+    pub async fn response_where(
+        &mut self,
+        what: &str,
+        is: impl Fn(&v1::SessionResponse) -> bool,
+    ) -> v1::SessionResponse {
+        within(what, async {
+            loop {
+                let response = self.response().await;
+                if is(&response) {
+                    return response;
+                }
+            }
+        })
+        .await
+    }
+}
+
+pub fn id(number: u8) -> Bytes {
+    Bytes::copy_from_slice(&[number; 16])
+}
+
+pub fn create_request(name: &str, number: u8, replicas: &[&[i32]]) -> v1::CreateTopicsRequest {
+    let assignments = (0..)
+        .zip(replicas)
+        .map(|(partition, replicas)| v1::ReplicaAssignment {
+            partition,
+            replicas: replicas.to_vec(),
+        });
+    let topic = v1::CreatableTopic {
+        name: name.to_owned(),
+        id: id(number),
+        partitions: -1,
+        replication_factor: -1,
+        assignments: assignments.collect(),
+        configs: Vec::new(),
+    };
+    v1::CreateTopicsRequest {
+        topics: vec![topic],
+        validate_only: false,
+    }
+}
+
+/// Creates a topic: the offset at which it is there.
+pub async fn create(client: &mut Client, name: &str, number: u8, replicas: &[&[i32]]) -> u64 {
+    let request = create_request(name, number, replicas);
+    let response = within("CreateTopics", client.create_topics(request)).await;
+    let response = response.unwrap().into_inner();
+    let outcome = response.topics[0].outcome.clone().unwrap_or_default();
+    assert_eq!((outcome.code, outcome.message.as_str()), (0, ""));
+    response.offset
+}
+
+pub fn leader_id(status: &Status) -> Option<i32> {
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+    status
+        .metadata()
+        .get("dohle-leader-id")?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+/// A partition's leader and ISR.
+pub fn leader_and_isr(image: &MetadataImage, topic: &str) -> (Option<i32>, Vec<i32>) {
+    let topic = image.topic(topic).expect("the topic is there");
+    let partition = &topic.partitions[&dohle_model::PartitionIndex(0)];
+    (
+        partition.leader.map(|id| id.0),
+        partition.isr.iter().map(|id| id.0).collect(),
+    )
+}

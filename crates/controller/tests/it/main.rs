@@ -1,0 +1,6 @@
+//! The controller as brokers meet it: over gRPC on loopback, with its log on disk.
+
+mod cluster;
+mod failover;
+mod feed;
+mod sessions;
