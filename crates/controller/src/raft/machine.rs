@@ -142,9 +142,13 @@ impl RaftStateMachine<Types> for Machine {
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<RaftSnapshot>> {
         let dir = self.dir.clone();
-        let latest =
-            spawn_blocking(move || snapshot::open_latest(&dir)).await.map_err(io::Error::other)??;
-        Ok(latest.map(|file| Snapshot { meta: file.meta.clone(), snapshot: file }))
+        let latest = spawn_blocking(move || snapshot::open_latest(&dir))
+            .await
+            .map_err(io::Error::other)??;
+        Ok(latest.map(|file| Snapshot {
+            meta: file.meta.clone(),
+            snapshot: file,
+        }))
     }
 }
 
@@ -166,6 +170,9 @@ impl RaftSnapshotBuilder<Types> for Builder {
             .await
             .map_err(io::Error::other)??;
         tracing::info!(snapshot = %file.path.display(), bytes = file.len, "metadata snapshot written");
-        Ok(Snapshot { meta: file.meta.clone(), snapshot: file })
+        Ok(Snapshot {
+            meta: file.meta.clone(),
+            snapshot: file,
+        })
     }
 }

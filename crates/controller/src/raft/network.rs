@@ -60,7 +60,12 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn new(cluster_id: String, me: u64, addresses: NodeAddress) -> Self {
-        Self { cluster_id, me, addresses, channels: Mutex::default() }
+        Self {
+            cluster_id,
+            me,
+            addresses,
+            channels: Mutex::default(),
+        }
     }
 
     fn channel(&self, target: u64, node: &BasicNode) -> Result<Channel, String> {
@@ -132,7 +137,12 @@ impl Peer {
             pre_vote,
             leadership_transfer: request.leadership_transfer,
         };
-        let response = self.client()?.vote(request).await.map_err(unreachable)?.into_inner();
+        let response = self
+            .client()?
+            .vote(request)
+            .await
+            .map_err(unreachable)?
+            .into_inner();
         let vote = vote_from_proto(response.vote).map_err(unreachable)?;
         let last_log_id = response.last_log_id.map(log_id_from_proto);
         Ok(VoteResponse::new(vote, last_log_id, response.vote_granted))
@@ -157,10 +167,14 @@ impl Peer {
         let requests = stream::once(async { header }).chain(ReceiverStream::new(parts));
         let result = self.client()?.install_snapshot(requests).await;
         if let Ok(Err(error)) = reader.await {
-            return Err(unreachable(format!("read of the metadata snapshot: {error}")));
+            return Err(unreachable(format!(
+                "read of the metadata snapshot: {error}"
+            )));
         }
         let response = result.map_err(unreachable)?.into_inner();
-        Ok(SnapshotResponse::new(vote_from_proto(response.vote).map_err(unreachable)?))
+        Ok(SnapshotResponse::new(
+            vote_from_proto(response.vote).map_err(unreachable)?,
+        ))
     }
 }
 
@@ -172,12 +186,17 @@ fn read_chunks(
     snapshot.file.seek(SeekFrom::Start(0))?;
     loop {
         let mut chunk = Vec::with_capacity(CHUNK_LEN);
-        (&mut snapshot.file).take(CHUNK_LEN as u64).read_to_end(&mut chunk)?;
+        (&mut snapshot.file)
+            .take(CHUNK_LEN as u64)
+            .read_to_end(&mut chunk)?;
         if chunk.is_empty() {
             return Ok(());
         }
         let part = v1::raft_snapshot_request::Part::Chunk(Bytes::from(chunk));
-        if parts.blocking_send(v1::RaftSnapshotRequest { part: Some(part) }).is_err() {
+        if parts
+            .blocking_send(v1::RaftSnapshotRequest { part: Some(part) })
+            .is_err()
+        {
             return Ok(());
         }
     }
@@ -203,13 +222,15 @@ fn append_to_proto(
 
 fn append_result(response: v1::RaftAppendResponse) -> Result<StreamAppendResult<Types>, Malformed> {
     use v1::raft_append_response::Result as Proto;
-    Ok(match response.result.ok_or(Malformed("answer to an append"))? {
-        Proto::Matched(matched) => Ok(matched.log_id.map(log_id_from_proto)),
-        Proto::Conflict(id) => Err(StreamAppendError::Conflict(log_id_from_proto(id))),
-        Proto::HigherVote(vote) => {
-            Err(StreamAppendError::HigherVote(vote_from_proto(Some(vote))?))
-        }
-    })
+    Ok(
+        match response.result.ok_or(Malformed("answer to an append"))? {
+            Proto::Matched(matched) => Ok(matched.log_id.map(log_id_from_proto)),
+            Proto::Conflict(id) => Err(StreamAppendError::Conflict(log_id_from_proto(id))),
+            Proto::HigherVote(vote) => {
+                Err(StreamAppendError::HigherVote(vote_from_proto(Some(vote))?))
+            }
+        },
+    )
 }
 
 type AppendResults<'s> = BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>;
@@ -241,10 +262,13 @@ impl RaftNetworkV2<Types> for Peer {
         let requests = input.map(move |request| append_to_proto(&request, peer.take()));
         Box::pin(async move {
             let mut client = self.client()?;
-            let responses = client.append(requests).await.map_err(unreachable)?.into_inner();
-            let results = responses.map(|response| {
-                append_result(response.map_err(unreachable)?).map_err(unreachable)
-            });
+            let responses = client
+                .append(requests)
+                .await
+                .map_err(unreachable)?
+                .into_inner();
+            let results = responses
+                .map(|response| append_result(response.map_err(unreachable)?).map_err(unreachable));
             Ok::<AppendResults<'s>, _>(Box::pin(results))
         })
     }
@@ -290,12 +314,19 @@ impl RaftNetworkV2<Types> for Peer {
             to_node_id: node_id_to_proto(*request.to_node_id()),
             last_log_id: last_log_id.as_ref().map(log_id_to_proto),
         };
-        let response =
-            self.client()?.transfer_leader(proto).await.map_err(unreachable)?.into_inner();
+        let response = self
+            .client()?
+            .transfer_leader(proto)
+            .await
+            .map_err(unreachable)?
+            .into_inner();
         if response.refused.is_empty() {
             return Ok(Ok(()));
         }
         tracing::info!(reason = response.refused, "voter refuses to take over");
-        Ok(Err(TransferLeaderError::LogNotFlushed { expected: last_log_id, actual: None }))
+        Ok(Err(TransferLeaderError::LogNotFlushed {
+            expected: last_log_id,
+            actual: None,
+        }))
     }
 }

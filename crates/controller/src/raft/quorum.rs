@@ -75,7 +75,10 @@ impl Quorum {
     ) -> Result<Self, QuorumError> {
         let raft_config = raft_config(&config)?;
         let me = node_id(config.node_id)?;
-        let storage = |source| QuorumError::Storage { dir: config.dir.clone(), source };
+        let storage = |source| QuorumError::Storage {
+            dir: config.dir.clone(),
+            source,
+        };
         let dir = config.dir.clone();
         spawn_blocking(move || prepare(&dir))
             .await
@@ -87,8 +90,9 @@ impl Quorum {
             cache_bytes: config.log_cache_bytes,
             file_bytes: config.log_file_bytes_max,
         };
-        let log =
-            LogStore::open(&config.dir, &limits, fatal_tx.clone()).await.map_err(storage)?;
+        let log = LogStore::open(&config.dir, &limits, fatal_tx.clone())
+            .await
+            .map_err(storage)?;
         let snapshot_due = Arc::new(Notify::new());
         let machine = Machine::new(
             Box::new(state_machine),
@@ -101,9 +105,15 @@ impl Quorum {
             addresses.insert(node_id(*id)?, address.clone());
         }
         let network = Network::new(config.cluster_id.clone(), me, addresses.clone());
-        let raft = Raft::new(me, Arc::new(raft_config), Arc::new(network), log.clone(), machine)
-            .await
-            .map_err(|error| QuorumError::Start(error.to_string()))?;
+        let raft = Raft::new(
+            me,
+            Arc::new(raft_config),
+            Arc::new(network),
+            log.clone(),
+            machine,
+        )
+        .await
+        .map_err(|error| QuorumError::Start(error.to_string()))?;
         let leader_heard = watch::Sender::new(false);
         let caught_up = CaughtUp::default();
         let (leadership_tx, leadership) = watch::channel(Leadership::default());
@@ -118,7 +128,10 @@ impl Quorum {
             tokio::spawn(watchers::take_snapshots(raft.clone(), snapshot_due)),
             tokio::spawn(watchers::bootstrap(
                 raft.clone(),
-                addresses.into_iter().map(|(id, addr)| (id, BasicNode { addr })).collect(),
+                addresses
+                    .into_iter()
+                    .map(|(id, addr)| (id, BasicNode { addr }))
+                    .collect(),
                 leadership.clone(),
             )),
         ];
@@ -133,7 +146,9 @@ impl Quorum {
             stopped: watch::Sender::new(false),
             tasks: Mutex::new(tasks),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Appends a payload to the log. Resolves when it is committed and applied by this voter's
@@ -155,10 +170,14 @@ impl Quorum {
                 outcome: written.data,
             }),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
-                Err(ProposeError::NotLeader { leader: leader_of(forward) })
+                Err(ProposeError::NotLeader {
+                    leader: leader_of(forward),
+                })
             }
             Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(forward))) => {
-                Err(ProposeError::Unknown { leader: leader_of(forward) })
+                Err(ProposeError::Unknown {
+                    leader: leader_of(forward),
+                })
             }
             Err(error) => Err(ProposeError::Stopped(error.to_string())),
         }
@@ -234,23 +253,41 @@ impl Quorum {
             ReplicaDescription {
                 node_id: model_id(id).unwrap_or_default(),
                 address: address.to_owned(),
-                log_end_offset: if own { own_end } else { matched.map(|id| end(id.index)) },
+                log_end_offset: if own {
+                    own_end
+                } else {
+                    matched.map(|id| end(id.index))
+                },
                 last_fetch: if leads {
                     Some(now)
                 } else {
                     acked.and_then(|at| now.checked_sub(at.elapsed()))
                 },
-                last_caught_up: if leads { Some(now) } else { caught_up.get(&id).copied() },
+                last_caught_up: if leads {
+                    Some(now)
+                } else {
+                    caught_up.get(&id).copied()
+                },
             }
         };
         let membership = metrics.membership_config.membership();
-        let address = |id: &u64| membership.get_node(id).map_or("", |node| node.addr.as_str());
+        let address = |id: &u64| {
+            membership
+                .get_node(id)
+                .map_or("", |node| node.addr.as_str())
+        };
         QuorumDescription {
             leader: leadership.leader,
             term: metrics.current_term,
             high_watermark: committed.map_or(MetadataOffset(0), |id| end(id.index)),
-            voters: membership.voter_ids().map(|id| describe(id, address(&id))).collect(),
-            observers: membership.learner_ids().map(|id| describe(id, address(&id))).collect(),
+            voters: membership
+                .voter_ids()
+                .map(|id| describe(id, address(&id)))
+                .collect(),
+            observers: membership
+                .learner_ids()
+                .map(|id| describe(id, address(&id)))
+                .collect(),
         }
     }
 

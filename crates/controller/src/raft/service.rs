@@ -58,10 +58,7 @@ impl RaftService {
         Ok(())
     }
 
-    fn on_append_result(
-        &self,
-        result: StreamAppendResult<Types>,
-    ) -> v1::RaftAppendResponse {
+    fn on_append_result(&self, result: StreamAppendResult<Types>) -> v1::RaftAppendResponse {
         let result = match result {
             Ok(id) => AppendResult::Matched(v1::RaftMatched {
                 log_id: id.as_ref().map(log_id_to_proto),
@@ -72,9 +69,12 @@ impl RaftService {
             }
         };
         if !matches!(result, AppendResult::HigherVote(_)) {
-            self.leader_heard.send_if_modified(|heard| !std::mem::replace(heard, true));
+            self.leader_heard
+                .send_if_modified(|heard| !std::mem::replace(heard, true));
         }
-        v1::RaftAppendResponse { result: Some(result) }
+        v1::RaftAppendResponse {
+            result: Some(result),
+        }
     }
 
     /// Writes the chunks to a temporary file and checks it.
@@ -96,7 +96,9 @@ impl RaftService {
             }
         }
         drop(chunks_tx);
-        let file = writer.await.map_err(|error| Status::internal(error.to_string()))?;
+        let file = writer
+            .await
+            .map_err(|error| Status::internal(error.to_string()))?;
         file.map_err(|error| Status::internal(format!("write of a metadata snapshot: {error}")))
     }
 }
@@ -126,11 +128,14 @@ fn write_chunks(
 fn append_from_proto(
     request: v1::RaftAppendRequest,
 ) -> Result<AppendEntriesRequest<Types>, Malformed> {
-    let entries: Result<Vec<Entry>, _> = request.entries.into_iter().map(entry_from_proto).collect();
+    let entries: Result<Vec<Entry>, _> =
+        request.entries.into_iter().map(entry_from_proto).collect();
     let entries = entries?;
     let prev_log_id = request.prev_log_id.map(log_id_from_proto);
     let first = prev_log_id.map_or(0, |id| id.index.saturating_add(1));
-    let contiguous = (first..).zip(&entries).all(|(index, entry)| entry.log_id.index == index);
+    let contiguous = (first..)
+        .zip(&entries)
+        .all(|(index, entry)| entry.log_id.index == index);
     if !contiguous {
         return Err(Malformed("append: its entries are not contiguous"));
     }
@@ -147,12 +152,14 @@ fn append_requests(
     first: v1::RaftAppendRequest,
     rest: Streaming<v1::RaftAppendRequest>,
 ) -> impl Stream<Item = AppendEntriesRequest<Types>> + Send + 'static {
-    stream::once(async { Ok(first) }).chain(rest).scan((), |(), request| {
-        let request = request
-            .and_then(|request| append_from_proto(request).map_err(Status::from))
-            .inspect_err(|error| tracing::debug!(%error, "append stream of a voter ends"));
-        std::future::ready(request.ok())
-    })
+    stream::once(async { Ok(first) })
+        .chain(rest)
+        .scan((), |(), request| {
+            let request = request
+                .and_then(|request| append_from_proto(request).map_err(Status::from))
+                .inspect_err(|error| tracing::debug!(%error, "append stream of a voter ends"));
+            std::future::ready(request.ok())
+        })
 }
 
 #[tonic::async_trait]
@@ -170,8 +177,11 @@ impl raft_server::Raft for RaftService {
             request.last_log_id.map(log_id_from_proto),
         );
         rpc.leadership_transfer = request.leadership_transfer;
-        let answer =
-            if request.pre_vote { self.raft.pre_vote(rpc).await } else { self.raft.vote(rpc).await };
+        let answer = if request.pre_vote {
+            self.raft.pre_vote(rpc).await
+        } else {
+            self.raft.vote(rpc).await
+        };
         let answer = answer.map_err(stopped)?;
         Ok(Response::new(v1::RaftVoteResponse {
             vote: Some(vote_to_proto(&answer.vote)),
@@ -185,7 +195,10 @@ impl raft_server::Raft for RaftService {
         request: Request<Streaming<v1::RaftAppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
         let mut rest = request.into_inner();
-        let mut first = rest.message().await?.ok_or(Malformed("append without a request"))?;
+        let mut first = rest
+            .message()
+            .await?
+            .ok_or(Malformed("append without a request"))?;
         self.check(first.peer.take())?;
         let service = self.clone();
         let mut stop = self.stopped.clone();
@@ -193,7 +206,9 @@ impl raft_server::Raft for RaftService {
             .raft
             .stream_append(append_requests(first, rest))
             .map(move |result| {
-                result.map(|result| service.on_append_result(result)).map_err(stopped)
+                result
+                    .map(|result| service.on_append_result(result))
+                    .map_err(stopped)
             })
             .take_until(async move { drop(stop.wait_for(|stopped| *stopped).await) });
         Ok(Response::new(Box::pin(responses)))
@@ -216,9 +231,18 @@ impl raft_server::Raft for RaftService {
             return Err(Malformed("snapshot: its head is not that of the request").into());
         }
         tracing::info!(bytes = file.len, last = ?meta.last_log_id, "metadata snapshot received");
-        let snapshot = Snapshot { meta, snapshot: file };
-        let answer = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
-        Ok(Response::new(v1::RaftSnapshotResponse { vote: Some(vote_to_proto(&answer.vote)) }))
+        let snapshot = Snapshot {
+            meta,
+            snapshot: file,
+        };
+        let answer = self
+            .raft
+            .install_full_snapshot(vote, snapshot)
+            .await
+            .map_err(stopped)?;
+        Ok(Response::new(v1::RaftSnapshotResponse {
+            vote: Some(vote_to_proto(&answer.vote)),
+        }))
     }
 
     async fn transfer_leader(
@@ -232,8 +256,15 @@ impl raft_server::Raft for RaftService {
             node_id_from_proto(request.to_node_id)?,
             request.last_log_id.map(log_id_from_proto),
         );
-        let answer = self.raft.handle_transfer_leader(rpc).await.map_err(stopped)?;
-        let refused = answer.err().map(|error| error.to_string()).unwrap_or_default();
+        let answer = self
+            .raft
+            .handle_transfer_leader(rpc)
+            .await
+            .map_err(stopped)?;
+        let refused = answer
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default();
         Ok(Response::new(v1::RaftTransferLeaderResponse { refused }))
     }
 }

@@ -50,7 +50,10 @@ impl SnapshotFile {
         file.read_exact(&mut head)?;
         let word = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|i| head[at + i]));
         if &head[..8] != MAGIC || word(8) != VERSION {
-            return Err(corrupt(path, "the head is not that of a snapshot of version 1"));
+            return Err(corrupt(
+                path,
+                "the head is not that of a snapshot of version 1",
+            ));
         }
         let meta_len = word(12);
         let body_start = HEAD_LEN + u64::from(meta_len);
@@ -61,9 +64,15 @@ impl SnapshotFile {
         file.read_exact(&mut meta)?;
         let meta = v1::RaftSnapshotMeta::decode(Bytes::from(meta))
             .map_err(|error| corrupt(path, &error.to_string()))?;
-        let meta = snapshot_meta_from_proto(meta)
-            .map_err(|error| corrupt(path, &error.to_string()))?;
-        Ok(Self { path: path.to_owned(), file, meta, len, body_start })
+        let meta =
+            snapshot_meta_from_proto(meta).map_err(|error| corrupt(path, &error.to_string()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            meta,
+            len,
+            body_start,
+        })
     }
 
     /// Hands the body to `read` and then compares the checksum of the file.
@@ -75,8 +84,10 @@ impl SnapshotFile {
         E: std::error::Error + Send + Sync + 'static,
     {
         self.file.seek(SeekFrom::Start(0))?;
-        let mut reader =
-            Checked { inner: BufReader::new(&self.file), digest: Digest::new(CRC32C) };
+        let mut reader = Checked {
+            inner: BufReader::new(&self.file),
+            digest: Digest::new(CRC32C),
+        };
         io::copy(&mut (&mut reader).take(self.body_start), &mut io::sink())?;
         let mut body = (&mut reader).take(self.len - self.body_start - TRAILER_LEN);
         read(&mut body).map_err(io::Error::other)?;
@@ -120,10 +131,14 @@ pub(super) fn create(
 ) -> io::Result<SnapshotFile> {
     let mut incoming = Incoming::create(dir)?;
     let encoded = snapshot_meta_to_proto(meta).encode_to_vec();
-    let meta_len = u32::try_from(encoded.len()).ok().filter(|len| *len <= META_LEN_MAX);
+    let meta_len = u32::try_from(encoded.len())
+        .ok()
+        .filter(|len| *len <= META_LEN_MAX);
     let meta_len = meta_len.ok_or_else(|| io::Error::other("snapshot with too many voters"))?;
-    let mut writer =
-        Checked { inner: BufWriter::new(&mut incoming.file), digest: Digest::new(CRC32C) };
+    let mut writer = Checked {
+        inner: BufWriter::new(&mut incoming.file),
+        digest: Digest::new(CRC32C),
+    };
     writer.write_all(MAGIC)?;
     writer.write_all(&VERSION.to_be_bytes())?;
     writer.write_all(&meta_len.to_be_bytes())?;
@@ -150,7 +165,10 @@ pub(super) fn open_latest(dir: &Path) -> io::Result<Option<SnapshotFile>> {
 pub(super) fn remove_temporary(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         if name.contains(SUFFIX) && name.ends_with(TMP_SUFFIX) {
             fs::remove_file(path)?;
         }
@@ -173,8 +191,19 @@ impl Incoming {
         loop {
             let n = number.fetch_add(1, Ordering::Relaxed);
             let path = dir.join(format!("incoming-{n}{SUFFIX}{TMP_SUFFIX}"));
-            match File::options().read(true).write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok(Self { path, file, finished: false }),
+            match File::options()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .open(&path)
+            {
+                Ok(file) => {
+                    return Ok(Self {
+                        path,
+                        file,
+                        finished: false,
+                    });
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -246,9 +275,15 @@ fn list(dir: &Path) -> io::Result<Vec<(Key, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let parts = name.strip_suffix(SUFFIX).and_then(|stem| stem.split_once('-'));
-        let parsed = parts.and_then(|(index, term)| Some((index.parse().ok()?, term.parse().ok()?)));
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let parts = name
+            .strip_suffix(SUFFIX)
+            .and_then(|stem| stem.split_once('-'));
+        let parsed =
+            parts.and_then(|(index, term)| Some((index.parse().ok()?, term.parse().ok()?)));
         if let Some(id) = parsed {
             found.push((id, path));
         }

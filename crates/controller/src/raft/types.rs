@@ -62,11 +62,17 @@ impl From<Malformed> for tonic::Status {
 }
 
 pub(super) fn log_id(term: u64, index: u64) -> LogId {
-    LogId { leader_id: CommittedLeaderId::new(term), index }
+    LogId {
+        leader_id: CommittedLeaderId::new(term),
+        index,
+    }
 }
 
 pub(super) fn log_id_to_proto(id: &LogId) -> v1::RaftLogId {
-    v1::RaftLogId { term: id.leader_id.term, index: id.index }
+    v1::RaftLogId {
+        term: id.leader_id.term,
+        index: id.index,
+    }
 }
 
 pub(super) fn log_id_from_proto(id: v1::RaftLogId) -> LogId {
@@ -93,7 +99,11 @@ pub(super) fn vote_to_proto(vote: &Vote) -> v1::RaftVote {
 pub(super) fn vote_from_proto(vote: Option<v1::RaftVote>) -> Result<Vote, Malformed> {
     let vote = vote.ok_or(Malformed("vote"))?;
     let id = node_id_from_proto(vote.voted_for)?;
-    Ok(if vote.committed { Vote::new_committed(vote.term, id) } else { Vote::new(vote.term, id) })
+    Ok(if vote.committed {
+        Vote::new_committed(vote.term, id)
+    } else {
+        Vote::new(vote.term, id)
+    })
 }
 
 pub(super) fn membership_to_proto(membership: &Membership) -> v1::RaftMembership {
@@ -134,7 +144,10 @@ pub(super) fn entry_to_proto(entry: &Entry) -> v1::RaftEntry {
             Some(Proto::Membership(membership_to_proto(membership)))
         }
     };
-    v1::RaftEntry { log_id: Some(log_id_to_proto(&entry.log_id)), payload }
+    v1::RaftEntry {
+        log_id: Some(log_id_to_proto(&entry.log_id)),
+        payload,
+    }
 }
 
 pub(super) fn entry_from_proto(proto: v1::RaftEntry) -> Result<Entry, Malformed> {

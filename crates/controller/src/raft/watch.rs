@@ -54,7 +54,12 @@ pub(super) async fn watch_metrics(
         });
         if changed {
             let leader = next.leader.map(|leader| leader.0);
-            tracing::info!(leader, term = next.term, is_self = next.is_self, "metadata quorum");
+            tracing::info!(
+                leader,
+                term = next.term,
+                is_self = next.is_self,
+                "metadata quorum"
+            );
         }
         if metrics.changed().await.is_err() {
             return;
@@ -64,7 +69,10 @@ pub(super) async fn watch_metrics(
 
 /// `leader_heard`: a vote of an earlier run names its leader long after that may have gone.
 fn leadership_of(metrics: &RaftMetrics<Types>, leader_heard: bool) -> Leadership {
-    let leader = metrics.current_leader.filter(|_| leader_heard).and_then(model_id);
+    let leader = metrics
+        .current_leader
+        .filter(|_| leader_heard)
+        .and_then(model_id);
     let own_term_applied = metrics
         .last_applied
         .is_some_and(|applied| applied.leader_id.term == metrics.current_term);
@@ -79,7 +87,9 @@ fn leadership_of(metrics: &RaftMetrics<Types>, leader_heard: bool) -> Leadership
 
 fn note_caught_up(metrics: &RaftMetrics<Types>, caught_up: &CaughtUp) {
     let mut caught_up = caught_up.lock();
-    let Some(replication) = &metrics.replication else { return caught_up.clear() };
+    let Some(replication) = &metrics.replication else {
+        return caught_up.clear();
+    };
     let now = Instant::now();
     for (id, matched) in replication {
         if matched.map(|id| id.index) >= metrics.last_log_index {
@@ -126,7 +136,8 @@ pub(super) async fn bootstrap(
     // Different periods, so that turns that coincide once drift apart.
     let period = CAMPAIGN_STEP * (count + 1) + Duration::from_millis(7) * rank;
     for _ in 0..CAMPAIGNS {
-        if heard_within(&mut leadership, period).await || raft.trigger().elect(true).await.is_err() {
+        if heard_within(&mut leadership, period).await || raft.trigger().elect(true).await.is_err()
+        {
             return;
         }
     }
@@ -134,5 +145,7 @@ pub(super) async fn bootstrap(
 
 async fn heard_within(leadership: &mut watch::Receiver<Leadership>, period: Duration) -> bool {
     // An error means that the quorum is being closed: nothing is left to do then, either.
-    timeout(period, leadership.wait_for(|now| now.leader.is_some())).await.is_ok()
+    timeout(period, leadership.wait_for(|now| now.leader.is_some()))
+        .await
+        .is_ok()
 }

@@ -9,6 +9,8 @@
 //! record = CRC32C of the rest (4, BE) | length of the rest (4, BE) | RaftEntry
 //! ```
 //!
+//! Next to it, [`Guard`] keeps what was promised: sled's recovery may forget.
+//!
 //! Invariant: [`Disk::sync`] returns only when everything written before it is on the disk. sled's
 //! own `flush` ends in `sync_file_range`, which guarantees nothing; so the `db` file, and blob
 //! files should there be any, are `fdatasync`ed here.
@@ -24,6 +26,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use dohle_rpc::v1;
 use prost::Message;
 
+use super::guard::{Guard, Promise};
 use crate::raft::types::{
     Entry, LogId, Vote, entry_from_proto, entry_to_proto, log_id_from_proto, log_id_to_proto,
     vote_from_proto, vote_to_proto,
@@ -68,6 +71,9 @@ pub(super) struct Disk {
     parent: PathBuf,
     db: sled::Db,
     data: File,
+    guard: Guard,
+    /// What will be durable after the next sync.
+    promise: Promise,
     /// Rebuild when the file is larger than this.
     limit_bytes: u64,
     limit_bytes_configured: u64,
@@ -78,18 +84,25 @@ impl Disk {
     pub(super) fn open(parent: &Path, limit_bytes: u64) -> io::Result<Self> {
         recover_directories(parent)?;
         let (db, data) = open_db(&parent.join(LIVE_DIR))?;
+        let guard = Guard::open(parent)?;
         sync_dir(parent)?;
         Ok(Self {
             parent: parent.to_owned(),
             db,
             data,
+            guard,
+            promise: Promise::default(),
             limit_bytes,
             limit_bytes_configured: limit_bytes,
         })
     }
 
-    /// Reads everything once: positions, and the last entries of up to `tail_bytes`.
-    pub(super) fn recover(&self, tail_bytes: usize) -> io::Result<Recovered> {
+    /// Reads everything once: positions, and the last entries of up to `tail_bytes`. Before any
+    /// write.
+    ///
+    /// # Errors
+    /// Also when it is damaged, or less than what was promised.
+    pub(super) fn recover(&mut self, tail_bytes: usize) -> io::Result<Recovered> {
         let mut recovered = Recovered {
             vote: self.read_vote()?,
             committed: self.read_log_id(COMMITTED)?,
@@ -97,8 +110,6 @@ impl Disk {
             ..Recovered::default()
         };
         let first_live = recovered.purged.map_or(0, |id| id.index + 1);
-        // A crash between the purge mark and the deletes leaves entries below the mark.
-        self.delete_range(0, first_live)?;
         let mut tail = std::collections::VecDeque::new();
         let mut tail_len = 0;
         let mut next = first_live;
@@ -119,11 +130,25 @@ impl Disk {
             Ok(true)
         })?;
         recovered.tail = tail.into_iter().map(|(entry, _)| entry).collect();
+        let last = recovered
+            .tail
+            .last()
+            .map(|entry| entry.log_id)
+            .or(recovered.purged);
+        self.promise = Promise::of(recovered.vote.as_ref(), last.as_ref());
+        self.guard.check(&self.promise, &self.parent)?;
+        // A crash between the purge mark and the deletes leaves entries below the mark.
+        self.delete_range(0, first_live)?;
+        // What is there may not have been synced by a process that was killed.
+        self.sync()?;
         Ok(recovered)
     }
 
     /// Writes entries; durable after [`Self::sync`].
-    pub(super) fn append(&self, entries: &[Entry]) -> io::Result<()> {
+    pub(super) fn append(&mut self, entries: &[Entry]) -> io::Result<()> {
+        if let Some(last) = entries.last() {
+            self.promise.set_last(&last.log_id);
+        }
         let mut batch = sled::Batch::default();
         for entry in entries {
             put_entry(&mut batch, entry);
@@ -131,7 +156,8 @@ impl Disk {
         self.db.apply_batch(batch).map_err(sled_error)
     }
 
-    pub(super) fn save_vote(&self, vote: &Vote) -> io::Result<()> {
+    pub(super) fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        self.promise.set_vote(vote);
         self.put(VOTE, &vote_to_proto(vote).encode_to_vec())
     }
 
@@ -144,16 +170,26 @@ impl Disk {
     }
 
     /// Deletes all entries from `from` on, the last one first, so that no hole can arise.
-    pub(super) fn truncate_from(&self, from: u64) -> io::Result<()> {
+    pub(super) fn truncate_from(&mut self, from: u64) -> io::Result<()> {
+        // What was promised is taken back before it is dropped.
+        if self.promise.maybe_truncate(from) {
+            self.sync()?;
+        }
         let mut batch = sled::Batch::default();
         let mut ops = 0;
-        for item in self.db.range(entry_key(from, 0).to_vec()..entry_range_end()).rev() {
+        for item in self
+            .db
+            .range(entry_key(from, 0).to_vec()..entry_range_end())
+            .rev()
+        {
             let (key, _) = item.map_err(sled_error)?;
             let first_of_entry = key.ends_with(&[0, 0]);
             batch.remove(key);
             ops += 1;
             if ops >= BATCH_OPS && first_of_entry {
-                self.db.apply_batch(std::mem::take(&mut batch)).map_err(sled_error)?;
+                self.db
+                    .apply_batch(std::mem::take(&mut batch))
+                    .map_err(sled_error)?;
                 ops = 0;
             }
         }
@@ -161,7 +197,10 @@ impl Disk {
     }
 
     /// Marks everything up to `upto` as purged, then deletes it.
-    pub(super) fn purge(&self, upto: &LogId) -> io::Result<()> {
+    pub(super) fn purge(&mut self, upto: &LogId) -> io::Result<()> {
+        if self.promise.end() <= upto.index {
+            self.promise.set_last(upto);
+        }
         self.put(PURGED, &log_id_to_proto(upto).encode_to_vec())?;
         self.delete_range(0, upto.index + 1)
     }
@@ -181,11 +220,12 @@ impl Disk {
         Ok(entries)
     }
 
-    /// Makes everything written so far survive a loss of power.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    /// Makes everything written so far survive a loss of power, or at least its loss be noticed.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
         self.db.flush().map_err(sled_error)?;
         sync_blobs(&self.parent.join(LIVE_DIR))?;
-        self.data.sync_data()
+        self.data.sync_data()?;
+        self.guard.promise(&self.promise)
     }
 
     /// The size of sled's file in bytes.
@@ -222,7 +262,8 @@ impl Disk {
                 batch.insert(key, value);
                 ops += 1;
                 if ops == BATCH_OPS {
-                    db.apply_batch(std::mem::take(&mut batch)).map_err(sled_error)?;
+                    db.apply_batch(std::mem::take(&mut batch))
+                        .map_err(sled_error)?;
                     ops = 0;
                 }
             }
@@ -254,22 +295,37 @@ impl Disk {
     }
 
     fn put(&self, key: &[u8], message: &[u8]) -> io::Result<()> {
-        self.db.insert(key, seal(message).as_ref()).map(drop).map_err(sled_error)
+        self.db
+            .insert(key, seal(message).as_ref())
+            .map(drop)
+            .map_err(sled_error)
     }
 
     fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {
-        let Some(value) = self.db.get(key).map_err(sled_error)? else { return Ok(None) };
-        unseal(Bytes::copy_from_slice(&value), &String::from_utf8_lossy(key)).map(Some)
+        let Some(value) = self.db.get(key).map_err(sled_error)? else {
+            return Ok(None);
+        };
+        unseal(
+            Bytes::copy_from_slice(&value),
+            &String::from_utf8_lossy(key),
+        )
+        .map(Some)
     }
 
     fn read_vote(&self) -> io::Result<Option<Vote>> {
-        let Some(bytes) = self.get(VOTE)? else { return Ok(None) };
+        let Some(bytes) = self.get(VOTE)? else {
+            return Ok(None);
+        };
         let proto = v1::RaftVote::decode(bytes).map_err(|error| corrupt(error.to_string()))?;
-        vote_from_proto(Some(proto)).map(Some).map_err(|error| corrupt(error.to_string()))
+        vote_from_proto(Some(proto))
+            .map(Some)
+            .map_err(|error| corrupt(error.to_string()))
     }
 
     fn read_log_id(&self, key: &[u8]) -> io::Result<Option<LogId>> {
-        let Some(bytes) = self.get(key)? else { return Ok(None) };
+        let Some(bytes) = self.get(key)? else {
+            return Ok(None);
+        };
         let proto = v1::RaftLogId::decode(bytes).map_err(|error| corrupt(error.to_string()))?;
         Ok(Some(log_id_from_proto(proto)))
     }
@@ -281,7 +337,9 @@ impl Disk {
             batch.remove(key.map_err(sled_error)?);
             ops += 1;
             if ops == BATCH_OPS {
-                self.db.apply_batch(std::mem::take(&mut batch)).map_err(sled_error)?;
+                self.db
+                    .apply_batch(std::mem::take(&mut batch))
+                    .map_err(sled_error)?;
                 ops = 0;
             }
         }
@@ -295,8 +353,11 @@ impl Disk {
         end: u64,
         mut visit: impl FnMut(Entry, usize) -> io::Result<bool>,
     ) -> io::Result<()> {
-        let range_end =
-            if end == u64::MAX { entry_range_end() } else { entry_key(end, 0).to_vec() };
+        let range_end = if end == u64::MAX {
+            entry_range_end()
+        } else {
+            entry_key(end, 0).to_vec()
+        };
         let mut record: Option<(u64, BytesMut)> = None;
         for item in self.db.range(entry_key(start, 0).to_vec()..range_end) {
             let (key, value) = item.map_err(sled_error)?;
@@ -341,7 +402,10 @@ fn open_db(dir: &Path) -> io::Result<(sled::Db, File)> {
             opened => break opened.map_err(sled_error)?,
         }
     };
-    let data = File::options().read(true).write(true).open(dir.join("db"))?;
+    let data = File::options()
+        .read(true)
+        .write(true)
+        .open(dir.join("db"))?;
     data.sync_all()?;
     sync_dir(dir)?;
     Ok((db, data))
@@ -354,7 +418,11 @@ fn is_locked(error: &io::Error) -> bool {
 
 /// Brings the three directory names of a rebuild back to one.
 fn recover_directories(parent: &Path) -> io::Result<()> {
-    let (live, new, old) = (parent.join(LIVE_DIR), parent.join(NEW_DIR), parent.join(OLD_DIR));
+    let (live, new, old) = (
+        parent.join(LIVE_DIR),
+        parent.join(NEW_DIR),
+        parent.join(OLD_DIR),
+    );
     if !live.exists() && old.exists() {
         // Stopped between the two renames: both are complete, and equal.
         fs::rename(&old, &live)?;
@@ -411,7 +479,10 @@ fn split_key(key: &[u8]) -> io::Result<(u64, u16)> {
     };
     let index = index.try_into().map(u64::from_be_bytes);
     let chunk = chunk.try_into().map(u16::from_be_bytes);
-    index.ok().zip(chunk.ok()).ok_or_else(|| corrupt(format!("key {key:?}")))
+    index
+        .ok()
+        .zip(chunk.ok())
+        .ok_or_else(|| corrupt(format!("key {key:?}")))
 }
 
 /// The largest record that chunk numbers can count: 64 MiB.
@@ -419,7 +490,11 @@ pub(super) const RECORD_LEN_MAX: usize = CHUNK_LEN * (u16::MAX as usize + 1);
 
 fn put_entry(batch: &mut sled::Batch, entry: &Entry) {
     let record = seal(&entry_to_proto(entry).encode_to_vec());
-    assert!(record.len() <= RECORD_LEN_MAX, "record of {} bytes", record.len());
+    assert!(
+        record.len() <= RECORD_LEN_MAX,
+        "record of {} bytes",
+        record.len()
+    );
     for (chunk, piece) in record.chunks(CHUNK_LEN).enumerate() {
         let chunk = u16::try_from(chunk).expect("bounded by RECORD_LEN_MAX");
         batch.insert(&entry_key(entry.log_id.index, chunk), piece);
@@ -431,7 +506,10 @@ fn decode_entry(index: u64, record: Bytes) -> io::Result<Entry> {
     let proto = v1::RaftEntry::decode(bytes).map_err(|error| corrupt(error.to_string()))?;
     let entry = entry_from_proto(proto).map_err(|error| corrupt(error.to_string()))?;
     if entry.log_id.index != index {
-        return Err(corrupt(format!("entry {index} says it is {}", entry.log_id.index)));
+        return Err(corrupt(format!(
+            "entry {index} says it is {}",
+            entry.log_id.index
+        )));
     }
     Ok(entry)
 }
@@ -467,7 +545,10 @@ fn checksum(bytes: &[u8]) -> u32 {
 }
 
 fn corrupt(what: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("metadata log is corrupt: {what}"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("metadata log is corrupt: {what}"),
+    )
 }
 
 fn sled_error(error: sled::Error) -> io::Error {

@@ -5,8 +5,11 @@
 //! Invariant: cached entries are contiguous and end with the log's last entry.
 
 mod disk;
+mod guard;
 mod writer;
 
+#[cfg(test)]
+mod power_loss;
 #[cfg(test)]
 mod tests;
 
@@ -18,13 +21,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use openraft::OptionalSend;
+use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub(super) use disk::sync_dir;
 use disk::Recovered;
+pub(super) use disk::sync_dir;
 use writer::Command;
 
 use super::types::{Entry, LogId, Types, Vote, payload_len};
@@ -33,7 +36,6 @@ use super::types::{Entry, LogId, Types, Vote, payload_len};
 const ENTRY_OVERHEAD: usize = 128;
 /// Payload bytes that one AppendEntries carries, unless a single entry is larger.
 const REPLICATION_BYTES_MAX: usize = 1024 * 1024;
-
 
 /// Tells the rest of the node that this one must stop, and why. The first reason stays.
 #[derive(Debug, Clone)]
@@ -89,7 +91,10 @@ impl Positions {
 
     fn evict(&mut self, bytes_max: usize, written_end: u64) {
         while self.cache_bytes > bytes_max
-            && self.cache.front().is_some_and(|entry| entry.log_id.index < written_end)
+            && self
+                .cache
+                .front()
+                .is_some_and(|entry| entry.log_id.index < written_end)
         {
             self.pop_front();
         }
@@ -112,7 +117,11 @@ impl Positions {
     }
 
     fn purge(&mut self, upto: LogId) {
-        while self.cache.front().is_some_and(|entry| entry.log_id.index <= upto.index) {
+        while self
+            .cache
+            .front()
+            .is_some_and(|entry| entry.log_id.index <= upto.index)
+        {
             self.pop_front();
         }
         self.purged = self.purged.max(Some(upto));
@@ -150,13 +159,25 @@ impl LogStore {
             fatal,
         )
         .await?;
-        let Recovered { vote, committed, purged, tail, .. } = recovered;
-        let mut positions = Positions { vote, committed, purged, ..Positions::default() };
+        let Recovered {
+            vote,
+            committed,
+            purged,
+            tail,
+            ..
+        } = recovered;
+        let mut positions = Positions {
+            vote,
+            committed,
+            purged,
+            ..Positions::default()
+        };
         positions.last = match tail.first() {
             // `push` below checks that what follows is contiguous.
-            Some(first) if first.log_id.index > 0 => {
-                Some(LogId { index: first.log_id.index - 1, ..first.log_id })
-            }
+            Some(first) if first.log_id.index > 0 => Some(LogId {
+                index: first.log_id.index - 1,
+                ..first.log_id
+            }),
             Some(_) => None,
             None => purged,
         };
@@ -221,7 +242,10 @@ impl LogStore {
             if start >= end {
                 return Ok(Vec::new());
             }
-            let cache_start = positions.cache.front().map_or(end, |entry| entry.log_id.index);
+            let cache_start = positions
+                .cache
+                .front()
+                .map_or(end, |entry| entry.log_id.index);
             let cached = take_cached(&positions.cache, cache_start, start, end, bytes_max);
             (cache_start.min(end), start, cached)
         };
@@ -229,11 +253,22 @@ impl LogStore {
             return Ok(cached);
         }
         let mut entries = self
-            .request(|reply| Command::Read { start, end: cold_end, bytes_max, reply })
+            .request(|reply| Command::Read {
+                start,
+                end: cold_end,
+                bytes_max,
+                reply,
+            })
             .await?;
-        let cold: usize = entries.iter().map(|entry| payload_len(entry) + ENTRY_OVERHEAD).sum();
+        let cold: usize = entries
+            .iter()
+            .map(|entry| payload_len(entry) + ENTRY_OVERHEAD)
+            .sum();
         // Else the limit was reached before the cached part.
-        if entries.last().is_none_or(|entry| entry.log_id.index + 1 == cold_end) {
+        if entries
+            .last()
+            .is_none_or(|entry| entry.log_id.index + 1 == cold_end)
+        {
             let left = bytes_max.saturating_sub(cold);
             let mut total = 0;
             entries.extend(cached.into_iter().take_while(|entry| {
@@ -255,7 +290,11 @@ fn take_cached(
     let skip = usize::try_from(start.saturating_sub(cache_start)).unwrap_or(usize::MAX);
     let mut entries = Vec::new();
     let mut total = 0;
-    for entry in cache.iter().skip(skip).take_while(|entry| entry.log_id.index < end) {
+    for entry in cache
+        .iter()
+        .skip(skip)
+        .take_while(|entry| entry.log_id.index < end)
+    {
         total += payload_len(entry) + ENTRY_OVERHEAD;
         if total > bytes_max && !entries.is_empty() {
             break;
@@ -306,7 +345,10 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
         let positions = self.positions.lock();
-        Ok(LogState { last_purged_log_id: positions.purged, last_log_id: positions.last })
+        Ok(LogState {
+            last_purged_log_id: positions.purged,
+            last_log_id: positions.last,
+        })
     }
 
     async fn get_log_reader(&mut self) -> Self::LogReader {
@@ -315,7 +357,8 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let vote = *vote;
-        self.request(|reply| Command::SaveVote { vote, reply }).await?;
+        self.request(|reply| Command::SaveVote { vote, reply })
+            .await?;
         self.positions.lock().vote = Some(vote);
         Ok(())
     }
@@ -342,8 +385,10 @@ impl RaftLogStorage<Types> for LogStore {
             for entry in &entries {
                 positions.push(entry.clone());
             }
-            positions
-                .evict(self.cache_bytes_max, self.counters.written_end.load(Ordering::Acquire));
+            positions.evict(
+                self.cache_bytes_max,
+                self.counters.written_end.load(Ordering::Acquire),
+            );
         }
         self.send(Command::Append { entries, flushed }).await
     }
@@ -351,7 +396,8 @@ impl RaftLogStorage<Types> for LogStore {
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
         let index = last_log_id.map_or(0, |id| id.index + 1);
         self.positions.lock().truncate_after(last_log_id);
-        self.request(|reply| Command::TruncateFrom { index, reply }).await
+        self.request(|reply| Command::TruncateFrom { index, reply })
+            .await
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {

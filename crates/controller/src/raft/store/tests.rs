@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use openraft::storage::RaftStateMachine;
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::type_config::TypeConfigExt;
-use openraft::{StorageError, RaftLogReader, RaftSnapshotBuilder};
-use openraft::storage::RaftStateMachine;
+use openraft::{RaftLogReader, RaftSnapshotBuilder, StorageError};
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -17,18 +17,27 @@ use crate::raft::machine::Machine;
 use crate::raft::tests::TestMachine;
 use crate::raft::types::{EntryPayload, Payload, log_id};
 
-const LIMITS: LogLimits = LogLimits { cache_bytes: 1024 * 1024, file_bytes: 64 * 1024 * 1024 };
+const LIMITS: LogLimits = LogLimits {
+    cache_bytes: 1024 * 1024,
+    file_bytes: 64 * 1024 * 1024,
+};
 
 fn fatal() -> FatalSender {
     FatalSender(watch::Sender::new(None))
 }
 
-fn entry(index: u64, payload: impl Into<Bytes>) -> Entry {
-    Entry { log_id: log_id(1, index), payload: EntryPayload::Normal(Payload(payload.into())) }
+pub(super) fn entry(index: u64, payload: impl Into<Bytes>) -> Entry {
+    Entry {
+        log_id: log_id(1, index),
+        payload: EntryPayload::Normal(Payload(payload.into())),
+    }
 }
 
-fn blob(len: usize) -> Bytes {
-    (0..len).map(|i| (i % 251) as u8).collect::<Vec<u8>>().into()
+pub(super) fn blob(len: usize) -> Bytes {
+    (0..len)
+        .map(|i| (i % 251) as u8)
+        .collect::<Vec<u8>>()
+        .into()
 }
 
 async fn open(dir: &Path, limits: &LogLimits) -> LogStore {
@@ -37,7 +46,10 @@ async fn open(dir: &Path, limits: &LogLimits) -> LogStore {
 
 async fn append(store: &mut LogStore, entries: Vec<Entry>) {
     let (flushed_tx, flushed) = Types::oneshot();
-    store.append(entries, IOFlushed::signal(flushed_tx)).await.unwrap();
+    store
+        .append(entries, IOFlushed::signal(flushed_tx))
+        .await
+        .unwrap();
     flushed.await.unwrap().unwrap();
 }
 
@@ -51,7 +63,10 @@ impl StoreBuilder<Types, LogStore, Machine, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, Machine), StorageError<Types>> {
         let dir = TempDir::new().unwrap();
         // A cache of nothing: what is not being written is read from disk.
-        let limits = LogLimits { cache_bytes: 0, ..LIMITS };
+        let limits = LogLimits {
+            cache_bytes: 0,
+            ..LIMITS
+        };
         let store = open(dir.path(), &limits).await;
         let machine = TestMachine::default();
         let due = Arc::new(Notify::new());
@@ -71,7 +86,11 @@ async fn entries_and_vote_are_found_after_a_restart() {
     let mut store = open(dir.path(), &LIMITS).await;
     let vote = Vote::new_committed(3, 2);
     store.save_vote(&vote).await.unwrap();
-    append(&mut store, (0..10).map(|i| entry(i, format!("payload {i}"))).collect()).await;
+    append(
+        &mut store,
+        (0..10).map(|i| entry(i, format!("payload {i}"))).collect(),
+    )
+    .await;
     store.purge(log_id(1, 3)).await.unwrap();
     store.truncate_after(Some(log_id(1, 7))).await.unwrap();
     append(&mut store, vec![entry(8, "another 8")]).await;
@@ -95,16 +114,42 @@ async fn entries_and_vote_are_found_after_a_restart() {
 async fn a_large_entry_is_cut_into_chunks_and_read_back_whole() {
     let dir = TempDir::new().unwrap();
     let mut store = open(dir.path(), &LIMITS).await;
-    let lens = [0, 1, CHUNK_LEN - 40, CHUNK_LEN, CHUNK_LEN + 1, 10 * CHUNK_LEN, 3_000_000];
-    let entries: Vec<_> = (0..).zip(lens).map(|(i, len)| entry(i, blob(len))).collect();
+    let lens = [
+        0,
+        1,
+        CHUNK_LEN - 40,
+        CHUNK_LEN,
+        CHUNK_LEN + 1,
+        10 * CHUNK_LEN,
+        3_000_000,
+    ];
+    let entries: Vec<_> = (0..)
+        .zip(lens)
+        .map(|(i, len)| entry(i, blob(len)))
+        .collect();
     append(&mut store, entries.clone()).await;
     store.close().await;
     // With this cache most of it comes from the disk.
-    let mut store = open(dir.path(), &LogLimits { cache_bytes: 1024, ..LIMITS }).await;
+    let mut store = open(
+        dir.path(),
+        &LogLimits {
+            cache_bytes: 1024,
+            ..LIMITS
+        },
+    )
+    .await;
     assert_eq!(all(&mut store).await, entries);
-    assert_eq!(store.try_get_log_entries(2..4).await.unwrap(), entries[2..4]);
-    assert_eq!(store.limited_get_log_entries(5, 7).await.unwrap(), entries[5..6]);
-    let blobs = std::fs::read_dir(dir.path().join("raft-log/blobs")).unwrap().count();
+    assert_eq!(
+        store.try_get_log_entries(2..4).await.unwrap(),
+        entries[2..4]
+    );
+    assert_eq!(
+        store.limited_get_log_entries(5, 7).await.unwrap(),
+        entries[5..6]
+    );
+    let blobs = std::fs::read_dir(dir.path().join("raft-log/blobs"))
+        .unwrap()
+        .count();
     assert_eq!(blobs, 0, "sled put values into files of their own");
 }
 
@@ -129,13 +174,19 @@ async fn a_rebuild_keeps_what_is_live_and_shrinks_the_file() {
     let mut store = open(dir.path(), &LIMITS).await;
     assert_eq!(all(&mut store).await, kept);
     assert_eq!(store.read_vote().await.unwrap(), Some(Vote::new(7, 1)));
-    assert_eq!(store.get_log_state().await.unwrap().last_purged_log_id, Some(log_id(1, 96)));
+    assert_eq!(
+        store.get_log_state().await.unwrap().last_purged_log_id,
+        Some(log_id(1, 96))
+    );
 }
 
 #[tokio::test]
 async fn the_file_stays_bounded_while_entries_come_and_go() {
     let dir = TempDir::new().unwrap();
-    let limits = LogLimits { file_bytes: 4 * 1024 * 1024, ..LIMITS };
+    let limits = LogLimits {
+        file_bytes: 4 * 1024 * 1024,
+        ..LIMITS
+    };
     let mut store = open(dir.path(), &limits).await;
     let mut largest = 0;
     for i in 0..300 {
@@ -145,7 +196,10 @@ async fn the_file_stays_bounded_while_entries_come_and_go() {
         }
         largest = largest.max(store.file_bytes());
     }
-    assert!(largest < 12 * 1024 * 1024, "30 MB passed through a file that grew to {largest}");
+    assert!(
+        largest < 12 * 1024 * 1024,
+        "30 MB passed through a file that grew to {largest}"
+    );
     assert_eq!(all(&mut store).await.len(), 5);
 }
 
@@ -178,14 +232,21 @@ async fn a_rebuild_that_a_crash_interrupts_is_undone_or_finished() {
 async fn a_damaged_entry_stops_the_start() {
     let dir = TempDir::new().unwrap();
     let mut store = open(dir.path(), &LIMITS).await;
-    append(&mut store, (0..5).map(|i| entry(i, "some payload")).collect()).await;
+    append(
+        &mut store,
+        (0..5).map(|i| entry(i, "some payload")).collect(),
+    )
+    .await;
     store.close().await;
     {
-        let disk = Disk::open(dir.path(), u64::MAX).unwrap();
+        let mut disk = Disk::open(dir.path(), u64::MAX).unwrap();
+        disk.recover(usize::MAX).unwrap();
         disk.damage(3);
         disk.sync().unwrap();
     }
-    let error = LogStore::open(dir.path(), &LIMITS, fatal()).await.unwrap_err();
+    let error = LogStore::open(dir.path(), &LIMITS, fatal())
+        .await
+        .unwrap_err();
     expect_test::expect!["metadata log is corrupt: entry 3 does not match its checksum"]
         .assert_eq(&error.to_string());
 }
@@ -201,7 +262,12 @@ async fn a_snapshot_survives_its_builder_and_replaces_the_older_one() {
     for i in 1..=2_u64 {
         let entries = [Ok((entry(i, format!("payload {i}")), None))];
         first.apply(futures::stream::iter(entries)).await.unwrap();
-        first.get_snapshot_builder().await.build_snapshot().await.unwrap();
+        first
+            .get_snapshot_builder()
+            .await
+            .build_snapshot()
+            .await
+            .unwrap();
     }
     let names: Vec<_> = std::fs::read_dir(dir.path())
         .unwrap()
@@ -210,7 +276,10 @@ async fn a_snapshot_survives_its_builder_and_replaces_the_older_one() {
     assert_eq!(names, ["00000000000000000002-0000000001.checkpoint"]);
     let mut second = machine();
     let snapshot = second.get_current_snapshot().await.unwrap().unwrap();
-    second.install_snapshot(&snapshot.meta, snapshot.snapshot).await.unwrap();
+    second
+        .install_snapshot(&snapshot.meta, snapshot.snapshot)
+        .await
+        .unwrap();
     assert_eq!(second.applied_state().await.unwrap().0, Some(log_id(1, 2)));
 
     let path = dir.path().join(&names[0]);
@@ -219,8 +288,16 @@ async fn a_snapshot_survives_its_builder_and_replaces_the_older_one() {
     bytes[middle] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     let snapshot = second.get_current_snapshot().await.unwrap().unwrap();
-    let error = second.install_snapshot(&snapshot.meta, snapshot.snapshot).await.unwrap_err();
-    assert!(error.to_string().ends_with("it does not match its checksum"), "{error}");
+    let error = second
+        .install_snapshot(&snapshot.meta, snapshot.snapshot)
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("it does not match its checksum"),
+        "{error}"
+    );
 }
 
 /// What the model of the log test below can do.
@@ -245,15 +322,20 @@ fn step() -> impl Strategy<Value = Step> {
 
 async fn run_steps(steps: Vec<Step>) {
     let dir = TempDir::new().unwrap();
-    let limits = LogLimits { cache_bytes: 30_000, ..LIMITS };
+    let limits = LogLimits {
+        cache_bytes: 30_000,
+        ..LIMITS
+    };
     let mut store = open(dir.path(), &limits).await;
     let mut model: Vec<Entry> = Vec::new();
     let mut next = 0;
     for step in steps {
         match step {
             Step::Append(lens) => {
-                let entries: Vec<_> =
-                    (next..).zip(lens).map(|(i, len)| entry(i, blob(len))).collect();
+                let entries: Vec<_> = (next..)
+                    .zip(lens)
+                    .map(|(i, len)| entry(i, blob(len)))
+                    .collect();
                 next += entries.len() as u64;
                 model.extend(entries.clone());
                 append(&mut store, entries).await;
@@ -261,7 +343,10 @@ async fn run_steps(steps: Vec<Step>) {
             Step::TruncateLast(count) if model.len() as u64 > count => {
                 next -= count;
                 model.truncate(model.len() - count as usize);
-                store.truncate_after(model.last().map(|entry| entry.log_id)).await.unwrap();
+                store
+                    .truncate_after(model.last().map(|entry| entry.log_id))
+                    .await
+                    .unwrap();
             }
             Step::PurgeFirst(count) if model.len() as u64 > count && count > 0 => {
                 let upto = model[count as usize - 1].log_id;
@@ -277,7 +362,12 @@ async fn run_steps(steps: Vec<Step>) {
         }
         assert_eq!(all(&mut store).await, model);
         assert_eq!(
-            store.get_log_state().await.unwrap().last_log_id.map_or(0, |id| id.index + 1),
+            store
+                .get_log_state()
+                .await
+                .unwrap()
+                .last_log_id
+                .map_or(0, |id| id.index + 1),
             next
         );
     }

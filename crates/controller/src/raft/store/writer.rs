@@ -25,15 +25,36 @@ type Reply<T> = oneshot::Sender<io::Result<T>>;
 
 /// What the log store asks of its thread.
 pub(super) enum Command {
-    Append { entries: Vec<Entry>, flushed: IOFlushed<Types> },
-    SaveVote { vote: Vote, reply: Reply<()> },
+    Append {
+        entries: Vec<Entry>,
+        flushed: IOFlushed<Types>,
+    },
+    SaveVote {
+        vote: Vote,
+        reply: Reply<()>,
+    },
     SaveCommitted(Option<LogId>),
-    TruncateFrom { index: u64, reply: Reply<()> },
-    Purge { upto: LogId, reply: Reply<()> },
-    Read { start: u64, end: u64, bytes_max: usize, reply: Reply<Vec<Entry>> },
+    TruncateFrom {
+        index: u64,
+        reply: Reply<()>,
+    },
+    Purge {
+        upto: LogId,
+        reply: Reply<()>,
+    },
+    Read {
+        start: u64,
+        end: u64,
+        bytes_max: usize,
+        reply: Reply<Vec<Entry>>,
+    },
     #[cfg(test)]
-    Rebuild { reply: Reply<()> },
-    Close { reply: oneshot::Sender<()> },
+    Rebuild {
+        reply: Reply<()>,
+    },
+    Close {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// What waits for a group to become durable.
@@ -62,6 +83,14 @@ struct Writer {
     closing: Option<oneshot::Sender<()>>,
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.fatal.send("the thread of the metadata log panicked");
+        }
+    }
+}
+
 /// Opens the log in `dir` on a thread of its own; that thread ends with the last sender or with
 /// [`Command::Close`], and the database is closed then.
 pub(super) async fn start(
@@ -74,30 +103,39 @@ pub(super) async fn start(
     let (commands_tx, commands) = mpsc::channel(QUEUE);
     let (opened_tx, opened) = oneshot::channel();
     let dir = dir.to_owned();
-    thread::Builder::new().name("raft-log".to_owned()).spawn(move || {
-        let recovered = Disk::open(&dir, limit_bytes)
-            .and_then(|disk| disk.recover(tail_bytes).map(|recovered| (disk, recovered)));
-        let (disk, recovered) = match recovered {
-            Ok(recovered) => recovered,
-            Err(error) => return drop(opened_tx.send(Err(error))),
-        };
-        if let Ok(len) = disk.file_len() {
-            counters.file_bytes.store(len, Ordering::Relaxed);
-        }
-        if opened_tx.send(Ok(recovered)).is_err() {
-            return;
-        }
-        let writer = Writer {
-            disk,
-            counters,
-            fatal,
-            failed: None,
-            waiters: Vec::new(),
-            closing: None,
-        };
-        writer.run(commands);
-    })?;
-    let recovered = opened.await.map_err(|_| io::Error::other("metadata log thread ended"))??;
+    thread::Builder::new()
+        .name("raft-log".to_owned())
+        .spawn(move || {
+            let recovered = Disk::open(&dir, limit_bytes)
+                .and_then(|mut disk| disk.recover(tail_bytes).map(|recovered| (disk, recovered)));
+            let (disk, recovered) = match recovered {
+                Ok(recovered) => recovered,
+                Err(error) => return drop(opened_tx.send(Err(error))),
+            };
+            if let Ok(len) = disk.file_len() {
+                counters.file_bytes.store(len, Ordering::Relaxed);
+            }
+            if opened_tx.send(Ok(recovered)).is_err() {
+                return;
+            }
+            let writer = Writer {
+                disk,
+                counters,
+                fatal,
+                failed: None,
+                waiters: Vec::new(),
+                closing: None,
+            };
+            writer.run(commands);
+        })?;
+    // sled panics at some kinds of damage.
+    let damaged = |_| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "metadata log can't be recovered",
+        )
+    };
+    let recovered = opened.await.map_err(damaged)??;
     Ok((commands_tx, recovered))
 }
 
@@ -105,7 +143,9 @@ impl Writer {
     fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut group = Vec::new();
         while self.closing.is_none() {
-            let Some(first) = commands.blocking_recv() else { break };
+            let Some(first) = commands.blocking_recv() else {
+                break;
+            };
             group.push(first);
             while group.len() < GROUP_MAX
                 && let Ok(next) = commands.try_recv()
@@ -153,7 +193,12 @@ impl Writer {
                 self.attempt(|disk| disk.purge(&upto));
                 self.waiters.push(Waiter::Reply(reply));
             }
-            Command::Read { start, end, bytes_max, reply } => {
+            Command::Read {
+                start,
+                end,
+                bytes_max,
+                reply,
+            } => {
                 drop(reply.send(self.disk.read(start, end, bytes_max)));
             }
             #[cfg(test)]

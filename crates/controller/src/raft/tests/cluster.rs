@@ -36,7 +36,11 @@ pub(super) struct Cluster {
 }
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 impl Cluster {
@@ -52,7 +56,13 @@ impl Cluster {
             .map(|(id, listener)| (NodeId(*id), listener.local_addr().unwrap().to_string()))
             .collect();
         let dir = TempDir::new().unwrap();
-        let mut cluster = Self { nodes: BTreeMap::new(), addresses, change, dir, waiter };
+        let mut cluster = Self {
+            nodes: BTreeMap::new(),
+            addresses,
+            change,
+            dir,
+            waiter,
+        };
         for (id, listener) in listeners {
             listener.set_nonblocking(true).unwrap();
             cluster.start_node(id, Some(listener));
@@ -65,7 +75,10 @@ impl Cluster {
     }
 
     pub(super) fn config(&self, id: i32) -> QuorumConfig {
-        let dir = self.dir.path().join(format!("node-{id}/__cluster_metadata-0"));
+        let dir = self
+            .dir
+            .path()
+            .join(format!("node-{id}/__cluster_metadata-0"));
         let mut config = QuorumConfig::new(
             NodeId(id),
             self.addresses.clone(),
@@ -101,7 +114,11 @@ impl Cluster {
             tokio::spawn(async move { server.await.unwrap() });
             quorum
         });
-        let node = Node { quorum, machine, runtime };
+        let node = Node {
+            quorum,
+            machine,
+            runtime,
+        };
         assert!(self.nodes.insert(id, node).is_none());
     }
 
@@ -135,9 +152,8 @@ impl Cluster {
 
     pub(super) fn leader_other_than(&self, not: Option<i32>) -> i32 {
         let leads = |now: &Leadership| {
-            now.leader.is_some_and(|leader| {
-                Some(leader.0) != not && self.nodes.contains_key(&leader.0)
-            })
+            now.leader
+                .is_some_and(|leader| Some(leader.0) != not && self.nodes.contains_key(&leader.0))
         };
         self.waiter.block_on(async {
             loop {
@@ -160,16 +176,20 @@ impl Cluster {
     pub(super) fn propose(&self, id: i32, payload: &[u8]) -> Result<Proposed, ProposeError> {
         let payload = Bytes::copy_from_slice(payload);
         let propose = async { timeout(DEADLINE, self.node(id).quorum.propose(payload)).await };
-        self.waiter.block_on(propose).expect("proposal is answered in time")
+        self.waiter
+            .block_on(propose)
+            .expect("proposal is answered in time")
     }
 
     /// Waits until a voter's state is as wanted.
     pub(super) fn wait_state(&self, id: i32, wanted: impl FnMut(&State) -> bool) -> State {
-        self.waiter.block_on(wait(self.node(id).machine.state.subscribe(), wanted))
+        self.waiter
+            .block_on(wait(self.node(id).machine.state.subscribe(), wanted))
     }
 
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
-        self.waiter.block_on(async { timeout(DEADLINE, future).await.expect("in time") })
+        self.waiter
+            .block_on(async { timeout(DEADLINE, future).await.expect("in time") })
     }
 }
 

@@ -65,7 +65,10 @@ impl StateMachine for TestMachine {
         snapshot.read_to_end(&mut bytes)?;
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
-            let (head, tail) = rest.split_at_checked(16).ok_or(io::ErrorKind::UnexpectedEof).map_err(io::Error::from)?;
+            let (head, tail) = rest
+                .split_at_checked(16)
+                .ok_or(io::ErrorKind::UnexpectedEof)
+                .map_err(io::Error::from)?;
             let word = |at: usize| u64::from_be_bytes(head[at..at + 8].try_into().unwrap());
             let (payload, tail) = tail
                 .split_at_checked(word(8) as usize)

@@ -13,7 +13,10 @@ fn a_single_voter_leads_at_once_and_again_after_a_restart() {
     let started = Instant::now();
     let mut cluster = Cluster::start(1);
     assert_eq!(cluster.leader(), 1);
-    eprintln!("single voter: first leadership after {:?}", started.elapsed());
+    eprintln!(
+        "single voter: first leadership after {:?}",
+        started.elapsed()
+    );
     let first = cluster.propose(1, b"one").unwrap();
     assert_eq!(first.outcome, ApplyOutcome::Applied);
     cluster.stop(1);
@@ -21,12 +24,18 @@ fn a_single_voter_leads_at_once_and_again_after_a_restart() {
     let started = Instant::now();
     cluster.restart(1);
     assert_eq!(cluster.leader(), 1);
-    eprintln!("single voter: leadership again after {:?}", started.elapsed());
+    eprintln!(
+        "single voter: leadership again after {:?}",
+        started.elapsed()
+    );
     let second = cluster.propose(1, b"two").unwrap();
     assert!(second.offset > first.offset);
     let state = cluster.wait_state(1, |state| state.payloads.len() == 2);
     assert_eq!(state.payloads[0], (first.offset, "one".into()));
-    assert_eq!(cluster.block_on(cluster.node(1).quorum.transfer_leadership()), Err(TransferError::NoCandidate));
+    assert_eq!(
+        cluster.block_on(cluster.node(1).quorum.transfer_leadership()),
+        Err(TransferError::NoCandidate)
+    );
 }
 
 #[test]
@@ -34,19 +43,25 @@ fn three_voters_elect_a_leader_and_apply_the_same_sequence() {
     let started = Instant::now();
     let cluster = Cluster::start(3);
     let leader = cluster.leader();
-    eprintln!("three voters: first leadership after {:?}", started.elapsed());
+    eprintln!(
+        "three voters: first leadership after {:?}",
+        started.elapsed()
+    );
     for i in 0..20_u8 {
         cluster.propose(leader, &[b'a', i]).unwrap();
     }
-    let states: Vec<_> =
-        (1..=3).map(|id| cluster.wait_state(id, |state| state.payloads.len() == 20)).collect();
+    let states: Vec<_> = (1..=3)
+        .map(|id| cluster.wait_state(id, |state| state.payloads.len() == 20))
+        .collect();
     assert_eq!(states[0], states[1]);
     assert_eq!(states[1], states[2]);
 
     let follower = leader % 3 + 1;
     assert_eq!(
         cluster.propose(follower, b"not here"),
-        Err(ProposeError::NotLeader { leader: Some(NodeId(leader)) })
+        Err(ProposeError::NotLeader {
+            leader: Some(NodeId(leader))
+        })
     );
 }
 
@@ -69,7 +84,10 @@ fn an_acknowledged_entry_survives_the_leaders_death() {
     let killed = Instant::now();
     cluster.kill(first);
     let second = cluster.leader_other_than(Some(first));
-    eprintln!("three voters: new leader {:?} after the death of the old one", killed.elapsed());
+    eprintln!(
+        "three voters: new leader {:?} after the death of the old one",
+        killed.elapsed()
+    );
     let state = cluster.wait_state(second, |state| state.payloads.len() == 1);
     assert_eq!(state.payloads, [(kept.offset, "kept".into())]);
     cluster.propose(second, b"more").unwrap();
@@ -77,7 +95,11 @@ fn an_acknowledged_entry_survives_the_leaders_death() {
     cluster.restart(first);
     let state = cluster.wait_state(first, |state| state.payloads.len() == 2);
     assert_eq!(state.payloads[0], (kept.offset, "kept".into()));
-    assert_eq!(cluster.leader(), second, "a voter that comes back disturbs nobody");
+    assert_eq!(
+        cluster.leader(),
+        second,
+        "a voter that comes back disturbs nobody"
+    );
 }
 
 #[test]
@@ -96,8 +118,14 @@ fn everything_is_found_again_after_all_voters_died() {
         cluster.restart(id);
     }
     let leader = cluster.leader();
-    eprintln!("three voters: leadership {:?} after all were started again", started.elapsed());
-    assert_eq!(cluster.wait_state(leader, |state| state.payloads.len() == 10), before);
+    eprintln!(
+        "three voters: leadership {:?} after all were started again",
+        started.elapsed()
+    );
+    assert_eq!(
+        cluster.wait_state(leader, |state| state.payloads.len() == 10),
+        before
+    );
 }
 
 /// Long timeouts: what happens faster does not wait for them.
@@ -112,10 +140,15 @@ fn leadership_moves_on_request_without_waiting_for_silence() {
     let first = cluster.leader();
     cluster.propose(first, b"before").unwrap();
     let asked = Instant::now();
-    let second = cluster.block_on(cluster.node(first).quorum.transfer_leadership()).unwrap();
+    let second = cluster
+        .block_on(cluster.node(first).quorum.transfer_leadership())
+        .unwrap();
     cluster.stop(first);
     assert_eq!(cluster.leader_other_than(Some(first)), second.0);
-    eprintln!("three voters: leadership handed over in {:?}", asked.elapsed());
+    eprintln!(
+        "three voters: leadership handed over in {:?}",
+        asked.elapsed()
+    );
     cluster.propose(second.0, b"after").unwrap();
 }
 
@@ -138,9 +171,18 @@ fn followers_learn_of_a_commit_before_the_next_heartbeat() {
 fn the_proposer_is_told_that_its_payload_was_stale() {
     let cluster = Cluster::start(1);
     let leader = cluster.leader();
-    assert_eq!(cluster.propose(leader, b"?\x00 first").unwrap().outcome, ApplyOutcome::Applied);
-    assert_eq!(cluster.propose(leader, b"?\x00 again").unwrap().outcome, ApplyOutcome::Stale);
-    assert_eq!(cluster.propose(leader, b"?\x01 again").unwrap().outcome, ApplyOutcome::Applied);
+    assert_eq!(
+        cluster.propose(leader, b"?\x00 first").unwrap().outcome,
+        ApplyOutcome::Applied
+    );
+    assert_eq!(
+        cluster.propose(leader, b"?\x00 again").unwrap().outcome,
+        ApplyOutcome::Stale
+    );
+    assert_eq!(
+        cluster.propose(leader, b"?\x01 again").unwrap().outcome,
+        ApplyOutcome::Applied
+    );
     cluster.wait_state(leader, |state| state.payloads.len() == 2);
 }
 
@@ -157,7 +199,9 @@ fn a_voter_that_is_far_behind_gets_a_snapshot() {
     cluster.kill(behind);
     // 3 MB: several chunks on the way.
     for i in 0..300_u32 {
-        cluster.propose(leader, &i.to_be_bytes().repeat(2_500)).unwrap();
+        cluster
+            .propose(leader, &i.to_be_bytes().repeat(2_500))
+            .unwrap();
     }
     cluster.restart(behind);
     let state = cluster.wait_state(behind, |state| state.payloads.len() == 301);
@@ -180,8 +224,12 @@ fn snapshots_are_taken_by_size() {
     let leader = cluster.leader();
     let dir = cluster.config(1).dir;
     let snapshots = || {
-        let names = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name());
-        names.filter(|name| name.to_string_lossy().ends_with(".checkpoint")).count()
+        let names = std::fs::read_dir(&dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_string_lossy().ends_with(".checkpoint"))
+            .count()
     };
     let deadline = Instant::now() + DEADLINE;
     while snapshots() == 0 {
@@ -195,12 +243,18 @@ fn a_voter_of_another_cluster_is_refused_in_words() {
     let cluster = Cluster::start(1);
     let address = format!("http://{}", cluster.address(1));
     let ask = |cluster_id: &str, to| v1::RaftVoteRequest {
-        peer: Some(v1::RaftPeer { cluster_id: cluster_id.to_owned(), from: 9, to }),
+        peer: Some(v1::RaftPeer {
+            cluster_id: cluster_id.to_owned(),
+            from: 9,
+            to,
+        }),
         ..v1::RaftVoteRequest::default()
     };
     let refused = |request| {
         cluster.block_on(async {
-            let mut client = v1::raft_client::RaftClient::connect(address.clone()).await.unwrap();
+            let mut client = v1::raft_client::RaftClient::connect(address.clone())
+                .await
+                .unwrap();
             client.vote(request).await.unwrap_err()
         })
     };
@@ -243,7 +297,10 @@ fn the_leader_describes_all_voters() {
     assert!(described.observers.is_empty());
     for voter in &described.voters {
         assert_eq!(voter.address, cluster.address(voter.node_id.0));
-        assert!(voter.last_fetch.is_some() && voter.last_caught_up.is_some(), "{voter:?}");
+        assert!(
+            voter.last_fetch.is_some() && voter.last_caught_up.is_some(),
+            "{voter:?}"
+        );
     }
     let follower = leader % 3 + 1;
     cluster.kill(leader % 3 + 1);
@@ -262,7 +319,10 @@ fn proposals_are_quick() {
         })
         .collect();
     times.sort();
-    eprintln!("propose, one at a time: p50 {:?}, p99 {:?}", times[100], times[198]);
+    eprintln!(
+        "propose, one at a time: p50 {:?}, p99 {:?}",
+        times[100], times[198]
+    );
 
     let quorum = cluster.node(leader).quorum.clone();
     let started = Instant::now();
