@@ -43,7 +43,13 @@ impl Partition {
             AppendOrigin::Coordinator => validate::AppendOrigin::Coordinator,
         };
         let admitted = validate::admit(records, &config.log, origin, now).map_err(rejected)?;
-        self.with(|state, wakes| self.append_admitted(state, wakes, admitted, acks, now))
+        let appended =
+            self.with(|state, wakes| self.append_admitted(state, wakes, admitted, acks, now))?;
+        if config.log.flush_messages.is_some() && self.should_flush(now) {
+            // `flush.messages` asks for the disk before the answer, whatever it costs.
+            self.flush(now)?;
+        }
+        Ok(appended)
     }
 
     fn append_admitted(
@@ -80,7 +86,7 @@ impl Partition {
             }
         };
         let log_end = log.log_end_offset();
-        let flush = info.rolled || log.should_flush(now);
+        let flush = info.rolled;
         let timed_flush = log.config().flush_ms.is_some();
         let effects = leader.on_append(log_end, monotonic);
         if !state.feeds.is_empty() {

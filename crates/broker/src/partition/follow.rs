@@ -65,21 +65,38 @@ impl Partition {
         records: Bytes,
         now: Timestamp,
     ) -> PartOutcome {
-        self.with(|state, wakes| {
-            let Role::Follower(follower) = &mut state.role else {
-                return PartOutcome::Nothing;
-            };
-            if let Some(error) = part.error {
-                return self.on_leader_error(state, wakes, part, error, now);
+        let (outcome, flush) = self.with(|state, wakes| {
+            let outcome = self.take_in(state, wakes, part, records, now);
+            (outcome, state.config.log.flush_messages.is_some())
+        });
+        if flush && self.should_flush(now) && self.flush(now).is_err() {
+            // What may not be on the disk is not acked.
+            return PartOutcome::Nothing;
+        }
+        outcome
+    }
+
+    fn take_in(
+        &self,
+        state: &mut State,
+        wakes: &mut Wakes,
+        part: &LeaderPart,
+        records: Bytes,
+        now: Timestamp,
+    ) -> PartOutcome {
+        let Role::Follower(follower) = &mut state.role else {
+            return PartOutcome::Nothing;
+        };
+        if let Some(error) = part.error {
+            return self.on_leader_error(state, wakes, part, error, now);
+        }
+        match follower.on_leader_data(&part.answer) {
+            OnLeader::Ignore => PartOutcome::Nothing,
+            OnLeader::Truncate { epoch, end_offset } => {
+                self.truncate(state, wakes, epoch, end_offset, now)
             }
-            match follower.on_leader_data(&part.answer) {
-                OnLeader::Ignore => PartOutcome::Nothing,
-                OnLeader::Truncate { epoch, end_offset } => {
-                    self.truncate(state, wakes, epoch, end_offset, now)
-                }
-                OnLeader::Append => self.append_replicated(state, wakes, part, records, now),
-            }
-        })
+            OnLeader::Append => self.append_replicated(state, wakes, part, records, now),
+        }
     }
 
     fn on_leader_error(
@@ -180,11 +197,14 @@ impl Partition {
         if had_records {
             match log.append_as_follower(records, now) {
                 Ok(info) => {
-                    if info.is_some_and(|info| info.rolled) || log.should_flush(now) {
+                    if info.is_some_and(|info| info.rolled) {
                         self.shared.flushes.add(self.id);
                     }
                 }
                 Err(error) => return self.refuse(state, wakes, error),
+            }
+            if log.config().flush_ms.is_some() {
+                self.shared.timed_flushes.add(self.id);
             }
         }
         let end = log.log_end_offset();

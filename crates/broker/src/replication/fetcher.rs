@@ -71,7 +71,6 @@ pub(super) struct Fetcher {
 struct Core {
     leader: NodeId,
     outbox: Mutex<Outbox>,
-    task: AtomicWaker,
 }
 
 #[derive(Debug, Default)]
@@ -86,8 +85,9 @@ struct Outbox {
     /// Subscriptions that were refused, and when they are tried again.
     retry: BTreeSet<TopicIdPartition>,
     retry_at: Option<Instant>,
-    /// Counts sessions: the body of an older one has nothing to send.
-    session: u64,
+    /// The task that sends what is in here: each session has its own, so that the last gasp of an
+    /// older one takes nothing from it.
+    session: Arc<AtomicWaker>,
 }
 
 impl Fetcher {
@@ -96,7 +96,6 @@ impl Fetcher {
         let core = Arc::new(Core {
             leader,
             outbox: Mutex::default(),
-            task: AtomicWaker::new(),
         });
         let task = runtime.spawn(run(Arc::clone(&core), targets));
         Self { core, target, task }
@@ -135,7 +134,7 @@ impl Fetcher {
     }
 
     pub(super) fn flush(&self) {
-        self.core.task.wake();
+        self.core.wake();
     }
 
     pub(super) async fn shutdown(mut self) {
@@ -255,7 +254,7 @@ impl Drop for Connection {
 async fn connect(
     core: &Arc<Core>,
     target: &Target,
-    session: u64,
+    session: Arc<AtomicWaker>,
 ) -> Result<(Messages<Incoming>, Connection), TransportError> {
     let broken = |error: &dyn std::fmt::Display| TransportError::Broken(error.to_string());
     let stream = TcpStream::connect((target.host.as_str(), target.port)).await;
@@ -308,7 +307,7 @@ async fn connect(
 
 impl Core {
     /// Everything is to be said anew.
-    fn begin_session(&self, hello: &Hello) -> u64 {
+    fn begin_session(&self, hello: &Hello) -> Arc<AtomicWaker> {
         let mut outbox = self.outbox.lock();
         outbox.hello = Some(hello.clone());
         outbox.subscribe = outbox.partitions.keys().copied().collect();
@@ -317,8 +316,14 @@ impl Core {
         outbox.retry.clear();
         outbox.retry_at = None;
         outbox.credit_bytes = CREDIT_BYTES;
-        outbox.session += 1;
-        outbox.session
+        outbox.session = Arc::default();
+        Arc::clone(&outbox.session)
+    }
+
+    /// There may be something to say.
+    fn wake(&self) {
+        let session = Arc::clone(&self.outbox.lock().session);
+        session.wake();
     }
 
     fn retry_at(&self) -> Option<Instant> {
@@ -331,7 +336,7 @@ impl Core {
         let again = std::mem::take(&mut outbox.retry);
         outbox.subscribe.extend(again);
         drop(outbox);
-        self.task.wake();
+        self.wake();
     }
 
     /// Takes in a leader's message: all parts, then one answer.
@@ -350,7 +355,7 @@ impl Core {
         let news = bytes > 0 || !outbox.acks.is_empty() || !outbox.subscribe.is_empty();
         drop(outbox);
         if news {
-            self.task.wake();
+            self.wake();
         }
         Ok(())
     }
@@ -399,10 +404,10 @@ impl Core {
     }
 
     /// The next message to the leader, if there is anything to say.
-    fn next_message(&self, session: u64) -> Option<v1::FollowerMessage> {
+    fn next_message(&self, session: &Arc<AtomicWaker>) -> Option<v1::FollowerMessage> {
         let (ids, mut message) = {
             let mut outbox = self.outbox.lock();
-            if outbox.session != session {
+            if !Arc::ptr_eq(&outbox.session, session) {
                 return None;
             }
             let mut ids = Vec::new();
@@ -491,15 +496,15 @@ fn leader_part(part: &v1::PartitionData) -> LeaderPart {
 /// The request body: the follower's messages, made when there is something to say.
 struct FollowerStream {
     core: Arc<Core>,
-    session: u64,
+    session: Arc<AtomicWaker>,
 }
 
 impl Stream for FollowerStream {
     type Item = Result<Framed, EndStatus>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.core.task.register(cx.waker());
-        match self.core.next_message(self.session) {
+        self.session.register(cx.waker());
+        match self.core.next_message(&self.session) {
             Some(message) => Poll::Ready(Some(Ok(Framed::message(&message)))),
             None => Poll::Pending,
         }

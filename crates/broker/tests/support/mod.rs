@@ -1,0 +1,506 @@
+//! Brokers that replicate for real (streams over loopback, logs in temporary directories), driven by
+//! a controller that is only a metadata image.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dohle_broker::metadata::MetadataChange;
+use dohle_broker::partition::{
+    Acks, AppendError, AppendOrigin, Appended, Partition, WatchOn, Watcher,
+};
+use dohle_broker::partitions::{LogDir, Partitions, PartitionsConfig};
+use dohle_broker::replica::IsrProposal;
+use dohle_broker::replication::{AlterOutcome, ControllerLink, ReplicationServer};
+use dohle_log::directory::LogDirectory;
+use dohle_log::{BatchBuilder, BatchOptions};
+use dohle_model::delta::MetadataDelta;
+use dohle_model::image::MetadataImage;
+use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::record::{
+    BrokerRegistration, ConfigResource, Endpoint, MetadataRecord, PartitionChange, SecurityProtocol,
+};
+use dohle_model::{
+    DirectoryId, ErrorCode, IncarnationId, LeaderEpoch, NodeId, Offset, PartitionEpoch,
+    PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicName, Uuid,
+};
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// No wait of these tests takes longer.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+const LISTENER: &str = "PLAINTEXT";
+
+/// A broker that runs.
+struct Broker {
+    runtime: Runtime,
+    partitions: Arc<Partitions>,
+    image: watch::Sender<Arc<MetadataImage>>,
+}
+
+struct Inner {
+    image: Arc<MetadataImage>,
+    brokers: BTreeMap<NodeId, Broker>,
+    /// Whether proposals of ISRs are answered.
+    answers: bool,
+}
+
+/// The brokers and the metadata.
+pub struct Cluster {
+    inner: Mutex<Inner>,
+    images: watch::Sender<Arc<MetadataImage>>,
+    dirs: BTreeMap<NodeId, TempDir>,
+    properties: BTreeMap<String, String>,
+}
+
+impl Cluster {
+    /// Brokers 1 to `count`, running.
+    pub fn start(count: i32, properties: &[(&str, &str)]) -> Arc<Self> {
+        let nodes = (1..=count).map(NodeId);
+        let cluster = Arc::new(Self {
+            inner: Mutex::new(Inner {
+                image: Arc::default(),
+                brokers: BTreeMap::new(),
+                answers: true,
+            }),
+            images: watch::Sender::new(Arc::default()),
+            dirs: nodes
+                .clone()
+                .map(|id| (id, TempDir::new().unwrap()))
+                .collect(),
+            properties: properties
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        });
+        for node in nodes {
+            cluster.start_broker(node.0);
+        }
+        cluster
+    }
+
+    /// Starts a broker on what is in its directory.
+    pub fn start_broker(self: &Arc<Self>, node: i32) {
+        let node = NodeId(node);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let directory = LogDirectory::open(self.dirs[&node].path()).unwrap();
+        let incarnation = IncarnationId::from_bytes(*uuid::Uuid::new_v4().as_bytes());
+        let image = watch::Sender::new(Arc::default());
+        let images = image.subscribe();
+        let config = PartitionsConfig {
+            node,
+            cluster_id: "cluster".to_owned(),
+            incarnation,
+            log_dirs: vec![LogDir {
+                id: DirectoryId(Uuid([node.0 as u8; 16])),
+                directory,
+            }],
+            properties: Arc::new(self.properties.clone()),
+            inter_broker_listener: LISTENER.to_owned(),
+            image: Arc::new(move || Arc::clone(&images.borrow())),
+            controller: Arc::new(Link(Arc::downgrade(self))),
+            runtimes: vec![runtime.handle().clone()],
+        };
+        let (partitions, port) = runtime.block_on(async {
+            let partitions = Partitions::open(config);
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let server = ReplicationServer::new(Arc::clone(&partitions));
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    stream.set_nodelay(true).unwrap();
+                    let server = server.clone();
+                    tokio::spawn(async move { server.serve_connection(stream).await });
+                }
+            });
+            (partitions, port)
+        });
+        let registration = BrokerRegistration {
+            id: node,
+            incarnation,
+            epoch: self.image().next_broker_epoch,
+            endpoints: vec![Endpoint {
+                listener: LISTENER.to_owned(),
+                host: "127.0.0.1".to_owned(),
+                port,
+                security_protocol: SecurityProtocol::Plaintext,
+            }],
+            rack: None,
+            fenced: false,
+            in_controlled_shutdown: false,
+            log_dirs: vec![DirectoryId(Uuid([node.0 as u8; 16]))],
+            features: Vec::new(),
+        };
+        let mut inner = self.inner.lock();
+        inner.brokers.insert(
+            node,
+            Broker {
+                runtime,
+                partitions,
+                image,
+            },
+        );
+        let empty = Arc::new(MetadataImage::default());
+        self.change_locked(
+            &mut inner,
+            vec![MetadataRecord::RegisterBroker(registration)],
+            Some((node, empty)),
+        );
+    }
+
+    /// Takes a broker off its threads: what it wrote is in its files, nothing is closed in order.
+    pub fn kill(&self, node: i32) {
+        let broker = self.inner.lock().brokers.remove(&NodeId(node)).unwrap();
+        drop(broker.partitions);
+        broker.runtime.shutdown_timeout(DEADLINE);
+    }
+
+    /// Stops a broker in order.
+    pub fn stop(&self, node: i32) {
+        let broker = self.inner.lock().brokers.remove(&NodeId(node)).unwrap();
+        broker
+            .runtime
+            .block_on(broker.partitions.shutdown(None))
+            .unwrap();
+        drop(broker.partitions);
+        broker.runtime.shutdown_timeout(DEADLINE);
+    }
+
+    /// A broker's partition 0 of the topic.
+    pub fn replica(&self, node: i32) -> Arc<Partition> {
+        let inner = self.inner.lock();
+        inner.brokers[&NodeId(node)]
+            .partitions
+            .get(&partition_id())
+            .expect("hosts the partition")
+    }
+
+    /// A broker's partitions.
+    pub fn partitions(&self, node: i32) -> Arc<Partitions> {
+        Arc::clone(&self.inner.lock().brokers[&NodeId(node)].partitions)
+    }
+
+    /// The newest metadata.
+    pub fn image(&self) -> Arc<MetadataImage> {
+        Arc::clone(&self.inner.lock().image)
+    }
+
+    /// The registration of the topic's partition 0.
+    pub fn registration(&self) -> PartitionRegistration {
+        self.image()
+            .partition(&partition_id())
+            .unwrap()
+            .as_ref()
+            .clone()
+    }
+
+    /// Whether proposals of ISRs are answered from now on.
+    pub fn answer_proposals(&self, answers: bool) {
+        self.inner.lock().answers = answers;
+    }
+
+    /// Makes the topic, with one partition; the first replica leads.
+    pub fn create_topic(&self, replicas: &[i32], configs: &[(&str, &str)]) {
+        let replicas: Vec<NodeId> = replicas.iter().copied().map(NodeId).collect();
+        let registration = PartitionRegistration {
+            directories: vec![DirectoryId::UNASSIGNED; replicas.len()],
+            isr: replicas.clone(),
+            leader: replicas.first().copied(),
+            replicas,
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
+            leader_recovery_state: LeaderRecoveryState::Recovered,
+            leader_epoch: LeaderEpoch::ZERO,
+            partition_epoch: PartitionEpoch::ZERO,
+        };
+        let TopicIdPartition {
+            topic_id,
+            partition,
+        } = partition_id();
+        let name = TopicName::new("t").unwrap();
+        let mut records: Vec<MetadataRecord> = configs
+            .iter()
+            .map(|(key, value)| MetadataRecord::Config {
+                resource: ConfigResource::Topic(name.clone()),
+                key: (*key).to_owned(),
+                value: Some((*value).to_owned()),
+            })
+            .collect();
+        records.push(MetadataRecord::Topic { name, id: topic_id });
+        records.push(MetadataRecord::Partition {
+            topic_id,
+            partition,
+            registration,
+        });
+        self.change(records);
+    }
+
+    /// Deletes the topic.
+    pub fn delete_topic(&self) {
+        self.change(vec![MetadataRecord::RemoveTopic {
+            id: partition_id().topic_id,
+        }]);
+    }
+
+    /// Makes `leader` the leader, with this ISR.
+    pub fn elect(&self, leader: i32, isr: &[i32]) {
+        self.change_partition(PartitionChange {
+            leader: Some(Some(NodeId(leader))),
+            isr: Some(isr.iter().copied().map(NodeId).collect()),
+            ..PartitionChange::default()
+        });
+    }
+
+    /// Changes the partition.
+    pub fn change_partition(&self, change: PartitionChange) {
+        let TopicIdPartition {
+            topic_id,
+            partition,
+        } = partition_id();
+        self.change(vec![MetadataRecord::PartitionChange {
+            topic_id,
+            partition,
+            change,
+        }]);
+    }
+
+    fn change(&self, records: Vec<MetadataRecord>) {
+        self.change_locked(&mut self.inner.lock(), records, None);
+    }
+
+    /// Commits records; every broker follows. `fresh` is a broker that comes from another image.
+    fn change_locked(
+        &self,
+        inner: &mut Inner,
+        records: Vec<MetadataRecord>,
+        fresh: Option<(NodeId, Arc<MetadataImage>)>,
+    ) {
+        let before = Arc::clone(&inner.image);
+        let mut after = MetadataImage::clone(&before);
+        let mut delta = MetadataDelta::default();
+        for record in &records {
+            after.replay(record, &mut delta).unwrap();
+        }
+        after.offset.0 += 1;
+        let after = Arc::new(after);
+        inner.image = Arc::clone(&after);
+        for (node, broker) in &inner.brokers {
+            let (before, delta, is_first) = match &fresh {
+                Some((fresh, empty)) if fresh == node => (
+                    Arc::clone(empty),
+                    MetadataDelta::between(empty, &after),
+                    true,
+                ),
+                _ => (Arc::clone(&before), delta.clone(), false),
+            };
+            let local = delta.local_changes(*node, &before, &after);
+            let change = MetadataChange {
+                before,
+                after: Arc::clone(&after),
+                delta,
+                local,
+                is_first,
+            };
+            let _entered = broker.runtime.enter();
+            broker.partitions.apply_change(&change);
+            broker.image.send_replace(Arc::clone(&after));
+        }
+        self.images.send_replace(after);
+    }
+
+    /// Waits until the controller's ISR is this one.
+    pub fn wait_isr(&self, isr: &[i32]) {
+        let mut wanted: Vec<NodeId> = isr.iter().copied().map(NodeId).collect();
+        wanted.sort();
+        let mut images = self.images.subscribe();
+        let reached = async {
+            images
+                .wait_for(|image| {
+                    let mut isr = image.partition(&partition_id()).unwrap().isr.clone();
+                    isr.sort();
+                    isr == wanted
+                })
+                .await
+                .unwrap();
+        };
+        if within(DEADLINE, reached).is_none() {
+            panic!(
+                "ISR is {:?}, {wanted:?} is waited for",
+                self.registration().isr
+            );
+        }
+    }
+
+    /// Waits until a replica's log end and high watermark are both `offset`.
+    pub fn wait_settled(&self, node: i32, offset: i64) {
+        let replica = self.replica(node);
+        wait_for(&replica, |replica| {
+            let positions = replica.positions();
+            positions.log_end_offset.0 == offset && positions.high_watermark.0 == offset
+        });
+    }
+}
+
+/// Waits until a partition is as wanted.
+pub fn wait_for(partition: &Partition, wanted: impl Fn(&Partition) -> bool) {
+    let watcher = Watcher::new();
+    let watch = partition.watch(&watcher, 0, WatchOn::Any);
+    let reached = async {
+        let mut tokens = Vec::new();
+        while !wanted(partition) {
+            watcher.ready().await;
+            watcher.take(&mut tokens);
+            watch.rearm();
+        }
+    };
+    if within(DEADLINE, reached).is_none() {
+        panic!("still at {:?}", partition.positions());
+    }
+}
+
+/// Runs a future on this thread; `None` when it takes longer than `limit`.
+pub fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async { timeout(limit, future).await.ok() })
+}
+
+/// The partition all of this is about.
+pub fn partition_id() -> TopicIdPartition {
+    TopicIdPartition {
+        topic_id: TopicId::from_bytes([9; 16]),
+        partition: PartitionIndex(0),
+    }
+}
+
+/// A batch with one record a value.
+pub fn batch(values: &[&str]) -> Bytes {
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    for value in values {
+        builder.append(Some(Timestamp(1_000)), None, Some(value.as_bytes()), &[]);
+    }
+    builder.build().unwrap()
+}
+
+/// Appends one batch.
+pub fn append(partition: &Partition, values: &[&str], acks: Acks) -> Result<Appended, AppendError> {
+    partition.append(batch(values), acks, AppendOrigin::Client, Timestamp(1_000))
+}
+
+/// Appends one batch and waits until it is committed.
+#[track_caller]
+pub fn produce(partition: &Partition, values: &[&str]) -> Appended {
+    let appended = append(partition, values, Acks::All).unwrap();
+    let committed = partition.wait_committed(appended.leader_epoch, appended.end());
+    within(DEADLINE, committed)
+        .expect("committed in time")
+        .unwrap();
+    appended
+}
+
+/// All batches of a replica, as bytes.
+pub fn all_bytes(partition: &Partition) -> Bytes {
+    use dohle_broker::partition::{FetchParams, Isolation};
+    let params = FetchParams {
+        fetch_offset: partition.positions().log_start_offset,
+        current_leader_epoch: None,
+        last_fetched_epoch: None,
+        max_bytes: usize::MAX / 2,
+        min_one: true,
+        isolation: Isolation::LogEnd,
+        leader_only: false,
+    };
+    partition.read(&params).unwrap().records
+}
+
+struct Link(std::sync::Weak<Cluster>);
+
+impl ControllerLink for Link {
+    fn alter_partition<'a>(
+        &'a self,
+        proposals: &'a [(TopicIdPartition, IsrProposal)],
+    ) -> BoxFuture<'a, Result<Vec<AlterOutcome>, String>> {
+        Box::pin(async move {
+            let cluster = self.0.upgrade().ok_or("no controller")?;
+            let proposals = proposals.to_vec();
+            tokio::task::spawn_blocking(move || cluster.alter(&proposals))
+                .await
+                .unwrap()
+        })
+    }
+
+    fn assign_dirs<'a>(
+        &'a self,
+        _: &'a [(TopicIdPartition, DirectoryId)],
+    ) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl Cluster {
+    fn alter(
+        &self,
+        proposals: &[(TopicIdPartition, IsrProposal)],
+    ) -> Result<Vec<AlterOutcome>, String> {
+        let mut inner = self.inner.lock();
+        if !inner.answers {
+            return Err("the controller does not answer".to_owned());
+        }
+        let mut outcomes = Vec::new();
+        for (id, proposal) in proposals {
+            let known = inner.image.partition(id).unwrap();
+            let current = |member: &dohle_broker::replica::IsrMember| {
+                let broker = inner.image.brokers.get(&member.id);
+                let epoch = broker.map(|broker| broker.epoch);
+                member.broker_epoch.is_none() || member.broker_epoch == epoch
+            };
+            let outcome = if known.leader_epoch != proposal.leader_epoch {
+                Err(ErrorCode::FencedLeaderEpoch)
+            } else if known.partition_epoch != proposal.partition_epoch {
+                Err(ErrorCode::InvalidUpdateVersion)
+            } else if !proposal.isr.iter().all(current) {
+                Err(ErrorCode::IneligibleReplica)
+            } else {
+                Ok(PartitionChange {
+                    isr: Some(proposal.isr.iter().map(|member| member.id).collect()),
+                    ..PartitionChange::default()
+                })
+            };
+            let outcome = outcome.map(|change| {
+                let TopicIdPartition {
+                    topic_id,
+                    partition,
+                } = *id;
+                let record = MetadataRecord::PartitionChange {
+                    topic_id,
+                    partition,
+                    change,
+                };
+                self.change_locked(&mut inner, vec![record], None);
+                inner.image.partition(id).unwrap().as_ref().clone()
+            });
+            outcomes.push((*id, outcome));
+        }
+        Ok(outcomes)
+    }
+}
+
+/// An offset, for short.
+pub fn offset(value: i64) -> Offset {
+    Offset(value)
+}
