@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dohle_model::image::TopicImage;
 use dohle_model::record::{ConfigResource, MetadataRecord};
 use dohle_model::{ApiError, ErrorCode, NodeId, TopicIdPartition, TopicName};
 use dohle_rpc::v1;
@@ -150,11 +151,12 @@ fn alter_one(draft: &mut Draft, wanted: &v1::AlterConfigsResource) -> Result<(),
         };
         draft.push(record);
     }
-    if changed
-        .iter()
-        .any(|key| key == "unclean.leader.election.enable")
-    {
-        elect_uncleanly(draft, &resource);
+    for key in &changed {
+        match key.as_str() {
+            "unclean.leader.election.enable" => elect_uncleanly(draft, &resource),
+            "min.insync.replicas" => forget_eligible(draft, &resource),
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -276,5 +278,35 @@ fn elect_uncleanly(draft: &mut Draft, resource: &ConfigResource) {
     };
     for id in leaderless {
         leaders::elect_leaderless(draft, id);
+    }
+}
+
+/// With fewer replicas asked for, leaders may commit what eligible replicas outside the ISR do not
+/// have: those are eligible no more (KIP-966).
+fn forget_eligible(draft: &mut Draft, resource: &ConfigResource) {
+    let with_elr = |topic: &TopicImage| {
+        let topic_id = topic.id;
+        let partitions = topic.partitions.iter().filter(|(_, p)| !p.elr.is_empty());
+        let ids = partitions.map(move |(partition, _)| TopicIdPartition {
+            topic_id,
+            partition: *partition,
+        });
+        ids.collect::<Vec<_>>()
+    };
+    let affected: Vec<TopicIdPartition> = match resource {
+        ConfigResource::Topic(name) => draft
+            .image
+            .topic(name.as_str())
+            .map(with_elr)
+            .unwrap_or_default(),
+        ConfigResource::BrokerDefault => draft.image.topics.values().flat_map(with_elr).collect(),
+        _ => return,
+    };
+    for id in affected {
+        let (Some(topic), Some(partition)) = (draft.topic_name(id), draft.partition(id)) else {
+            continue;
+        };
+        let change = draft.change(draft.target(&topic, &partition));
+        draft.push_change(id, change);
     }
 }

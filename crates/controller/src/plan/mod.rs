@@ -15,13 +15,11 @@ pub mod partitions;
 pub mod placement;
 pub mod producer_ids;
 pub mod reassignments;
-pub mod schema;
 pub mod topics;
 
 pub use configs::{AnyConfig, ConfigSchema};
 pub use draft::{Draft, Settings};
 pub use indexes::Indexes;
-pub use schema::KafkaConfigs;
 
 use dohle_model::{ApiError, NodeId, TopicId};
 use dohle_rpc::v1;

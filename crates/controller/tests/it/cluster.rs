@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dohle_controller::plan::KafkaConfigs;
+use dohle_controller::plan::AnyConfig;
 use dohle_controller::{Controller, ControllerConfig, Voter};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint, SecurityProtocol};
@@ -109,7 +109,7 @@ impl Cluster {
             CLUSTER.to_owned(),
             voters,
             metadata_dir,
-            Arc::new(KafkaConfigs),
+            Arc::new(AnyConfig),
         );
         (self.change)(&mut config);
         let runtime = runtime();

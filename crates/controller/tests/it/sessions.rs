@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dohle_model::NodeId;
+use dohle_model::image::MetadataImage;
 use dohle_rpc::v1;
 use tonic::Code;
 
@@ -260,40 +261,51 @@ fn requests_with_a_stale_broker_epoch_are_refused() {
 }
 
 #[test]
-fn configs_are_checked_against_their_definitions() {
-    let cluster = Cluster::start(1);
+fn leadership_moves_back_to_the_preferred_leader() {
+    let cluster = Cluster::start_with(1, |config| {
+        config.leader_imbalance_check_interval = Duration::from_millis(200);
+    });
     runtime().block_on(async {
         let mut client = cluster.client().await;
-        let _one = Broker::join(&mut client, 1, 1).await;
-        create(&mut client, "foo", 1, &[&[1]]).await;
-        let mut alter = async |kind: u32, name: &str, key: &str, value: &str| {
-            let op = v1::AlterConfigOp {
-                name: key.into(),
-                op: 0,
-                value: Some(value.into()),
-            };
-            let resource = v1::AlterConfigsResource {
-                resource: Some(v1::ConfigResource {
-                    r#type: kind,
-                    name: name.into(),
-                }),
-                ops: vec![op],
-                replace_all: false,
-            };
-            let request = v1::AlterConfigsRequest {
-                resources: vec![resource],
-                validate_only: false,
-            };
-            let response = client.alter_configs(request).await.unwrap().into_inner();
-            response.resources[0].outcome.clone().unwrap()
+        let one = Broker::join(&mut client, 1, 1).await;
+        let two = Broker::join(&mut client, 2, 1).await;
+        create(&mut client, "foo", 1, &[&[1, 2]]).await;
+        drop(one);
+        let moved = |leader: i32| {
+            move |image: &MetadataImage| leader_and_isr(image, "foo").0 == Some(leader)
         };
-        assert_eq!(alter(2, "foo", "retention.ms", "1000").await.code, 0);
-        let misspelt = alter(2, "foo", "retention.m", "1000").await;
-        assert_eq!(misspelt.code, 40);
-        assert!(misspelt.message.contains("retention.ms"), "{misspelt:?}");
-        assert_eq!(alter(2, "foo", "min.insync.replicas", "0").await.code, 40);
-        assert_eq!(alter(4, "", "log.retention.ms", "1000").await.code, 0);
-        assert_eq!(alter(4, "1", "node.id", "2").await.code, 40);
-        assert_eq!(alter(2, "nope", "retention.ms", "1000").await.code, 3);
+        cluster.image_where(1, "the other leads", moved(2)).await;
+        let _one = Broker::join(&mut client, 1, 2).await;
+        let image = cluster.controller(1).image();
+        let partition = image
+            .topic("foo")
+            .unwrap()
+            .partitions
+            .values()
+            .next()
+            .unwrap();
+        let back = v1::AlterPartition {
+            topic_id: id(1),
+            partition: 0,
+            leader_epoch: partition.leader_epoch.0,
+            new_isr: [2, 1]
+                .map(|broker_id| v1::IsrMember {
+                    broker_id,
+                    broker_epoch: -1,
+                })
+                .to_vec(),
+            leader_recovery_state: 0,
+            partition_epoch: partition.partition_epoch.0,
+        };
+        let request = v1::AlterPartitionRequest {
+            broker_id: 2,
+            broker_epoch: two.epoch,
+            partitions: vec![back],
+        };
+        let result = client.alter_partition(request).await.unwrap().into_inner();
+        assert_eq!(result.partitions[0].code, 0);
+        cluster
+            .image_where(1, "the preferred one leads", moved(1))
+            .await;
     });
 }

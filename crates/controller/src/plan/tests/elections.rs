@@ -257,3 +257,37 @@ fn asked_for_elections_say_why_they_are_not_made() {
         "#]],
     );
 }
+
+#[test]
+fn fewer_in_sync_replicas_asked_for_make_those_outside_ineligible() {
+    check(
+        "brokers 1 2
+         topic foo 1,2 min.insync.replicas=2
+         fence 2
+         config foo min.insync.replicas=1
+         fence 1
+         unfence 2",
+        expect![[r#"
+            > brokers 1 2
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+            > topic foo 1,2 min.insync.replicas=2
+              topic foo
+              Config { resource: Topic("foo"), key: "min.insync.replicas", value: Some("2") }
+              foo-0 replicas 1,2 isr [1,2] leader 1 epochs 0/0
+            > fence 2
+              foo-0 replicas 1,2 isr [1] leader 1 epochs 0/1 elr [2]
+              broker 2 fenced
+            > config foo min.insync.replicas=1
+              Config { resource: Topic("foo"), key: "min.insync.replicas", value: Some("1") }
+              foo-0 replicas 1,2 isr [1] leader 1 epochs 0/2
+            > fence 1
+              foo-0 replicas 1,2 isr [] leader none epochs 1/3 elr [1] last known [1]
+              broker 1 fenced
+            > unfence 2
+              broker 2 unfenced
+        "#]],
+    );
+}
