@@ -218,20 +218,37 @@ impl Append<'_> {
     }
 }
 
+/// A batch's length, of what follows it.
+const LENGTH_AT: std::ops::Range<usize> = 8..12;
+const MAGIC_AT: usize = 16;
 /// Byte of a batch's attributes that has codec and transaction flag.
 const ATTRIBUTES_AT: usize = 22;
 const CODEC_MASK: u8 = 0b111;
 const CODEC_ZSTD: u8 = 4;
 const TRANSACTIONAL: u8 = 0b1_0000;
 
-/// Checks what depends on the request's version, or on there being no transactions. The batch itself
-/// is checked by the log.
+/// Checks what is a rule of produce requests (`ProduceRequest.validateRecords` of Kafka): one batch
+/// of the present format, a codec that the version knows, no transaction. The batch itself is
+/// checked by the log.
 fn acceptable(records: Option<Bytes>, version: i16) -> Result<Bytes, ApiError> {
     let records = records.unwrap_or_default();
-    let Some(attributes) = records.get(ATTRIBUTES_AT) else {
+    let (Some(length), Some(attributes)) = (records.get(LENGTH_AT), records.get(ATTRIBUTES_AT))
+    else {
         let message = "a produce request must have one record batch for each partition";
         return Err(ErrorCode::InvalidRecord.because(message));
     };
+    if records[MAGIC_AT] != 2 {
+        let message = format!(
+            "the batch has message format {}, only 2 is accepted: upgrade the client library",
+            records[MAGIC_AT]
+        );
+        return Err(ErrorCode::InvalidRecord.because(message));
+    }
+    let length = length.try_into().map_or(0, i32::from_be_bytes);
+    if usize::try_from(length).is_ok_and(|length| LENGTH_AT.end + length < records.len()) {
+        let message = "a produce request must have exactly one record batch for each partition";
+        return Err(ErrorCode::InvalidRecord.because(message));
+    }
     if version < 7 && attributes & CODEC_MASK == CODEC_ZSTD {
         let message = "zstd needs Produce version 7 or newer: upgrade the client library";
         return Err(ErrorCode::UnsupportedCompressionType.because(message));

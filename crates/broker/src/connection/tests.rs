@@ -1,1 +1,372 @@
-//! Tests of the connection.
+//! Ordering, backpressure and bad input, over streams in memory.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+
+/// Answers a request with its own bytes: at once, when the test says, or never.
+#[derive(Default)]
+struct Echo {
+    /// Requests that were begun, in order.
+    begun: Mutex<Vec<Bytes>>,
+    gates: Mutex<Vec<oneshot::Sender<()>>>,
+    charges: Mutex<Vec<Charge>>,
+}
+
+/// First byte of a request: what is to become of it.
+const AT_ONCE: u8 = 0;
+const GATED: u8 = 1;
+const GATED_EXCLUSIVE: u8 = 2;
+const SILENT: u8 = 3;
+const MALFORMED: u8 = 4;
+const HOLD_CHARGE: u8 = 5;
+
+impl Service for Echo {
+    fn call(&self, _: &Arc<Client>, frame: Bytes, charge: Charge) -> Result<Pending, Malformed> {
+        self.begun.lock().push(frame.clone());
+        let answer = Answer::Send(Frame::Many(vec![frame.slice(..1), frame.slice(1..)]));
+        let kind = frame[0];
+        match kind {
+            MALFORMED => {
+                let (api, reason) = ("Test".into(), "it is malformed".into());
+                Err(Malformed {
+                    api,
+                    version: 7,
+                    reason,
+                })
+            }
+            GATED | GATED_EXCLUSIVE => {
+                let (sender, gate) = oneshot::channel();
+                self.gates.lock().push(sender);
+                let answer = async move {
+                    let _ = gate.await;
+                    answer
+                };
+                Ok(Pending {
+                    answer: Box::pin(answer),
+                    overtakable: kind == GATED,
+                })
+            }
+            _ => {
+                if kind == HOLD_CHARGE {
+                    self.charges.lock().push(charge);
+                }
+                let answer = if kind == SILENT {
+                    Answer::Nothing
+                } else {
+                    answer
+                };
+                Ok(Pending {
+                    answer: Box::pin(std::future::ready(answer)),
+                    overtakable: false,
+                })
+            }
+        }
+    }
+}
+
+struct Fixture {
+    echo: Arc<Echo>,
+    client: DuplexStream,
+    task: JoinHandle<()>,
+    budget: Arc<Budget>,
+    shutdown: CancellationToken,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self::with_budget(1 << 20)
+    }
+
+    fn with_budget(bytes: usize) -> Self {
+        Self::with(bytes, Duration::from_mins(10))
+    }
+
+    fn with(bytes: usize, idle_max: Duration) -> Self {
+        let (client, server) = tokio::io::duplex(1 << 16);
+        let echo = Arc::new(Echo::default());
+        let budget = Budget::new(bytes);
+        let shutdown = CancellationToken::new();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
+        let peer = Client {
+            listener: "TEST".into(),
+            local: address,
+            peer: address,
+        };
+        let limits = ConnectionLimits {
+            request_bytes_max: 1 << 20,
+            idle_max,
+            shutdown_grace: Duration::from_millis(300),
+        };
+        let service = Arc::clone(&echo) as Arc<dyn Service>;
+        let task = tokio::spawn(run(
+            server,
+            peer,
+            service,
+            Arc::clone(&budget),
+            limits,
+            shutdown.clone(),
+        ));
+        Self {
+            echo,
+            client,
+            task,
+            budget,
+            shutdown,
+        }
+    }
+
+    async fn send(&mut self, kind: u8, text: &str) {
+        self.client.write_all(&request(kind, text)).await.unwrap();
+    }
+
+    async fn receive(&mut self, kind: u8, text: &str) {
+        let wanted = body(kind, text);
+        let mut read = vec![0; wanted.len()];
+        self.client.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, wanted);
+    }
+
+    /// Lets the connection do all that it can.
+    async fn settle(&self) {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn open(&self, gate: usize) {
+        let sender = self.echo.gates.lock().remove(gate);
+        sender.send(()).unwrap();
+    }
+
+    fn begun(&self) -> usize {
+        self.echo.begun.lock().len()
+    }
+}
+
+/// At least as long as a request header.
+fn body(kind: u8, text: &str) -> Vec<u8> {
+    let mut body = vec![kind];
+    body.extend_from_slice(format!("{text:<12}").as_bytes());
+    body
+}
+
+fn request(kind: u8, text: &str) -> Bytes {
+    let body = body(kind, text);
+    let mut frame = BytesMut::new();
+    frame.put_i32(i32::try_from(body.len()).unwrap());
+    frame.extend_from_slice(&body);
+    frame.freeze()
+}
+
+#[tokio::test]
+async fn answers_come_in_the_order_of_the_requests() {
+    let mut fixture = Fixture::new();
+    fixture.send(GATED, "first").await;
+    fixture.send(GATED, "second").await;
+    fixture.send(AT_ONCE, "third").await;
+    fixture.settle().await;
+    assert_eq!(
+        fixture.begun(),
+        3,
+        "requests that may be overtaken do not hold others up"
+    );
+    fixture.open(1);
+    fixture.open(0);
+    fixture.receive(GATED, "first").await;
+    fixture.receive(GATED, "second").await;
+    fixture.receive(AT_ONCE, "third").await;
+}
+
+#[tokio::test]
+async fn a_request_that_must_not_be_overtaken_holds_up_the_next() {
+    let mut fixture = Fixture::new();
+    fixture.send(GATED_EXCLUSIVE, "first").await;
+    fixture.send(AT_ONCE, "second").await;
+    fixture.settle().await;
+    assert_eq!(fixture.begun(), 1);
+    fixture.open(0);
+    fixture.receive(GATED_EXCLUSIVE, "first").await;
+    fixture.receive(AT_ONCE, "second").await;
+}
+
+#[tokio::test]
+async fn a_request_without_an_answer_leaves_no_gap() {
+    let mut fixture = Fixture::new();
+    fixture.send(SILENT, "first").await;
+    fixture.send(AT_ONCE, "second").await;
+    fixture.receive(AT_ONCE, "second").await;
+}
+
+#[tokio::test]
+async fn frames_may_arrive_byte_by_byte() {
+    let mut fixture = Fixture::new();
+    let bytes = [request(AT_ONCE, "one"), request(AT_ONCE, "two")].concat();
+    for byte in bytes {
+        fixture.client.write_all(&[byte]).await.unwrap();
+        fixture.settle().await;
+    }
+    fixture.receive(AT_ONCE, "one").await;
+    fixture.receive(AT_ONCE, "two").await;
+}
+
+#[tokio::test]
+async fn a_large_frame_arrives_whole() {
+    let mut fixture = Fixture::new();
+    let text = "x".repeat(900_000);
+    let (mut reader, mut writer) = tokio::io::split(fixture.client);
+    let frame = request(AT_ONCE, &text);
+    let writing = tokio::spawn(async move {
+        writer.write_all(&frame).await.unwrap();
+        writer
+    });
+    let mut read = vec![0; body(AT_ONCE, &text).len()];
+    reader.read_exact(&mut read).await.unwrap();
+    assert_eq!(read, body(AT_ONCE, &text));
+    let writer = writing.await.unwrap();
+    fixture.client = reader.unsplit(writer);
+    fixture.settle().await;
+    assert_eq!(fixture.budget.used(), 0, "all bytes were given back");
+}
+
+#[tokio::test]
+async fn a_malformed_request_is_the_last_and_earlier_ones_are_answered() {
+    let mut fixture = Fixture::new();
+    fixture.send(GATED, "first").await;
+    fixture.send(MALFORMED, "second").await;
+    fixture.send(AT_ONCE, "third").await;
+    fixture.settle().await;
+    fixture.open(0);
+    fixture.receive(GATED, "first").await;
+    assert_eq!(
+        fixture.client.read(&mut [0; 16]).await.unwrap(),
+        0,
+        "closed"
+    );
+    fixture.task.await.unwrap();
+    assert_eq!(fixture.echo.begun.lock().len(), 2);
+}
+
+#[tokio::test]
+async fn lengths_that_are_none_close_the_connection() {
+    for length in [-1_i32, i32::MIN, i32::MAX, (1 << 20) + 1, 0, 9] {
+        let mut fixture = Fixture::new();
+        fixture
+            .client
+            .write_all(&length.to_be_bytes())
+            .await
+            .unwrap();
+        fixture.client.write_all(&[0; 64]).await.unwrap();
+        assert_eq!(
+            fixture.client.read(&mut [0; 16]).await.unwrap(),
+            0,
+            "{length}"
+        );
+        fixture.task.await.unwrap();
+        assert_eq!(fixture.budget.used(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_frame_ends_the_connection() {
+    let mut fixture = Fixture::new();
+    fixture
+        .client
+        .write_all(&request(AT_ONCE, "whole")[..9])
+        .await
+        .unwrap();
+    drop(fixture.client);
+    fixture.task.await.unwrap();
+    assert_eq!(fixture.echo.begun.lock().len(), 0);
+    assert_eq!(fixture.budget.used(), 0);
+}
+
+#[tokio::test]
+async fn nothing_is_read_while_the_node_holds_too_much() {
+    let mut fixture = Fixture::with_budget(20);
+    fixture.send(HOLD_CHARGE, "a first, long enough").await;
+    fixture.receive(HOLD_CHARGE, "a first, long enough").await;
+    fixture.send(AT_ONCE, "second").await;
+    fixture.settle().await;
+    assert_eq!(
+        fixture.begun(),
+        1,
+        "the second waits until bytes are given back"
+    );
+    fixture.echo.charges.lock().clear();
+    fixture.receive(AT_ONCE, "second").await;
+}
+
+#[tokio::test]
+async fn nothing_is_begun_while_the_client_does_not_read() {
+    let fixture = Fixture::new();
+    let text = "x".repeat(60_000);
+    let frame = request(AT_ONCE, &text);
+    let (mut reader, mut writer) = tokio::io::split(fixture.client);
+    let writing = tokio::spawn(async move {
+        for _ in 0..200 {
+            writer.write_all(&frame).await.unwrap();
+        }
+    });
+    for _ in 0..5000 {
+        tokio::task::yield_now().await;
+    }
+    let begun = fixture.echo.begun.lock().len();
+    assert!(
+        begun < 25,
+        "{begun} requests were begun though nobody reads the answers"
+    );
+    let mut read = vec![0; body(AT_ONCE, &text).len()];
+    for _ in 0..200 {
+        reader.read_exact(&mut read).await.unwrap();
+    }
+    writing.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_and_a_waiting_one_is_not() {
+    let mut fixture = Fixture::with(1 << 20, Duration::from_millis(20));
+    fixture.send(GATED_EXCLUSIVE, "long").await;
+    let mut byte = [0; 1];
+    let read = fixture.client.read(&mut byte);
+    let waited = tokio::time::timeout(Duration::from_millis(100), read).await;
+    assert!(waited.is_err(), "open for as long as an answer is owed");
+    fixture.open(0);
+    fixture.receive(GATED_EXCLUSIVE, "long").await;
+    assert_eq!(
+        fixture.client.read(&mut [0; 16]).await.unwrap(),
+        0,
+        "closed when idle"
+    );
+}
+
+#[tokio::test]
+async fn a_shutdown_lets_answers_out_and_then_closes() {
+    let mut fixture = Fixture::new();
+    fixture.send(GATED, "first").await;
+    fixture.settle().await;
+    fixture.shutdown.cancel();
+    fixture.settle().await;
+    fixture.open(0);
+    fixture.receive(GATED, "first").await;
+    assert_eq!(fixture.client.read(&mut [0; 16]).await.unwrap(), 0);
+
+    let mut fixture = Fixture::new();
+    fixture.send(GATED, "never").await;
+    fixture.settle().await;
+    fixture.shutdown.cancel();
+    assert_eq!(
+        fixture.client.read(&mut [0; 16]).await.unwrap(),
+        0,
+        "closed after the grace"
+    );
+}

@@ -24,6 +24,8 @@ use crate::connection::{self, Budget, Client, ConnectionLimits, Service};
 mod accept;
 mod bind;
 mod prefixed;
+#[cfg(test)]
+mod tests;
 mod threads;
 
 pub use accept::ConnectionCounts;

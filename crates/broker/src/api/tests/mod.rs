@@ -1,0 +1,7 @@
+//! The handlers, against one broker with real logs in a temporary directory.
+
+mod admin;
+mod data;
+mod fetch;
+mod harness;
+mod hostile;

@@ -1,0 +1,187 @@
+//! Listeners over loopback: who is served, who is told what, and what happens at the limits.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::*;
+use crate::connection::{Answer, Charge, Frame, Malformed, Pending};
+
+/// Answers each request with itself.
+struct Echo;
+
+impl Service for Echo {
+    fn call(&self, _: &Arc<Client>, frame: Bytes, _: Charge) -> Result<Pending, Malformed> {
+        let answer = Answer::Send(Frame::One(frame));
+        Ok(Pending {
+            answer: Box::pin(std::future::ready(answer)),
+            overtakable: false,
+        })
+    }
+}
+
+/// Reads the preface and answers "h2".
+struct Http2;
+
+impl Http2Service for Http2 {
+    fn serve(
+        &self,
+        mut stream: Prefixed<TcpStream>,
+        _: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let mut preface = [0; 24];
+            stream.read_exact(&mut preface).await.unwrap();
+            assert_eq!(preface, dohle_protocol::foreign::HTTP2_PREFACE);
+            stream.write_all(b"h2").await.unwrap();
+        })
+    }
+}
+
+async fn listen(limits: Limits) -> Listener {
+    let config = ListenerConfig {
+        name: "TEST".into(),
+        host: "localhost".into(),
+        port: 0,
+        security_protocol: SecurityProtocol::Plaintext,
+    };
+    let bound = Bound::bind(config, &limits).await.unwrap();
+    let threads = NetworkThreads::start("test", 2).unwrap();
+    let services = Services {
+        kafka: Some(Arc::new(Echo)),
+        http2: Some(Arc::new(Http2)),
+    };
+    bound.serve(Shared::new(limits, threads), services)
+}
+
+async fn connect(listener: &Listener) -> TcpStream {
+    let address = (Ipv4Addr::LOCALHOST, listener.address().port());
+    TcpStream::connect(address).await.unwrap()
+}
+
+async fn echo(stream: &mut TcpStream) -> std::io::Result<bool> {
+    stream.write_all(&[0, 0, 0, 10]).await?;
+    stream.write_all(b"0123456789").await?;
+    let mut answer = [0; 10];
+    stream.read_exact(&mut answer).await?;
+    Ok(&answer == b"0123456789")
+}
+
+async fn answer_to(listener: &Listener, first: &[u8]) -> Vec<u8> {
+    let mut stream = connect(listener).await;
+    stream.write_all(first).await.unwrap();
+    let mut answer = Vec::new();
+    // A close with unread bytes is a reset.
+    let _ = stream.read_to_end(&mut answer).await;
+    answer
+}
+
+#[tokio::test]
+async fn the_first_bytes_decide_who_serves() {
+    let listener = listen(Limits::default()).await;
+    assert!(echo(&mut connect(&listener).await).await.unwrap());
+    assert_eq!(
+        answer_to(&listener, dohle_protocol::foreign::HTTP2_PREFACE).await,
+        b"h2"
+    );
+    assert_eq!(answer_to(&listener, b"GET / HTTP/1.1\r\n\r\n").await, b"");
+    assert_eq!(
+        answer_to(&listener, &[22, 3, 1, 2, 0, 1, 0, 1, 252]).await,
+        b""
+    );
+    assert!(
+        echo(&mut connect(&listener).await).await.unwrap(),
+        "others are still served"
+    );
+    listener.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_address_has_no_more_connections_than_allowed() {
+    let limits = Limits {
+        connections_per_ip_max: 2,
+        ..Limits::default()
+    };
+    let listener = listen(limits).await;
+    let mut first = connect(&listener).await;
+    let mut second = connect(&listener).await;
+    assert!(echo(&mut first).await.unwrap() && echo(&mut second).await.unwrap());
+    let mut third = connect(&listener).await;
+    assert!(echo(&mut third).await.is_err(), "closed");
+    drop(first);
+    // Its place is free once the broker has seen its end.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while echo(&mut connect(&listener).await).await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    listener.shutdown().await;
+}
+
+#[tokio::test]
+async fn over_the_limit_connections_wait_for_their_turn() {
+    let limits = Limits {
+        connections_max: 1,
+        ..Limits::default()
+    };
+    let listener = listen(limits).await;
+    let mut first = connect(&listener).await;
+    assert!(echo(&mut first).await.unwrap());
+    let mut second = connect(&listener).await;
+    assert!(
+        timeout(Duration::from_millis(50), echo(&mut second))
+            .await
+            .is_err()
+    );
+    drop(first);
+    let mut answer = [0; 10];
+    second.read_exact(&mut answer).await.unwrap();
+    listener.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_closes_idle_connections_and_frees_the_port() {
+    let listener = listen(Limits::default()).await;
+    let mut client = connect(&listener).await;
+    assert!(echo(&mut client).await.unwrap());
+    let silent = connect(&listener).await;
+    timeout(Duration::from_secs(10), listener.shutdown())
+        .await
+        .unwrap();
+    assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
+    drop(silent);
+    let address = (Ipv4Addr::LOCALHOST, listener.address().port());
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_and_a_name_that_is_none_are_named() {
+    let listener = listen(Limits::default()).await;
+    let mut config = ListenerConfig {
+        name: "TWICE".into(),
+        host: "127.0.0.1".into(),
+        port: listener.address().port(),
+        security_protocol: SecurityProtocol::Plaintext,
+    };
+    let error = Bound::bind(config.clone(), &Limits::default())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("TWICE") && error.contains("127.0.0.1"),
+        "{error}"
+    );
+    config.host = "no such host".into();
+    let error = Bound::bind(config, &Limits::default())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("no such host"), "{error}");
+    listener.shutdown().await;
+}
