@@ -320,7 +320,7 @@ impl Log {
 
     fn load_snapshot(&self, end: Offset, now: Timestamp) -> Result<ProducerState, StorageError> {
         for offset in self.snapshot_offsets()?.into_iter().rev() {
-            if offset > end || offset < self.log_start_offset {
+            if offset > end {
                 continue;
             }
             let path = self.dir.join(file_name(offset, SNAPSHOT_SUFFIX));
@@ -336,7 +336,12 @@ impl Log {
                 }
             }
         }
-        Ok(ProducerState::new(self.log_start_offset.min(end)))
+        // Batches below the log's start that are still there tell of their producers too.
+        let first = self
+            .segments
+            .first()
+            .map_or(self.log_start_offset, |it| it.base_offset);
+        Ok(ProducerState::new(first.min(end)))
     }
 
     pub(super) fn snapshot_offsets(&self) -> Result<Vec<Offset>, StorageError> {

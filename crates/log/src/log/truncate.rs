@@ -71,6 +71,7 @@ impl Log {
             for snapshot in log.snapshot_offsets()? {
                 remove_if_exists(&log.dir.join(file_name(snapshot, SNAPSHOT_SUFFIX)))?;
             }
+            log.snapshots_pending.clear();
             log.producer_state = ProducerState::new(offset);
             log.after_truncation()
         })
