@@ -101,7 +101,7 @@ fn to_controller(topic: &CreatableTopic) -> v1::CreatableTopic {
     let id = KafkaUuid::random().unwrap_or(KafkaUuid::ZERO);
     v1::CreatableTopic {
         name: topic.name.to_string(),
-        id: Bytes::copy_from_slice(id.inner().as_bytes()).into(),
+        id: Bytes::copy_from_slice(id.inner().as_bytes()),
         partitions: topic.num_partitions,
         replication_factor: i32::from(topic.replication_factor),
         assignments: assignments.collect(),

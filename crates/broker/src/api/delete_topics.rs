@@ -81,7 +81,7 @@ fn reference(topic: &DeleteTopicState) -> v1::TopicReference {
     let (name, id) = key(topic);
     v1::TopicReference {
         name,
-        id: Bytes::copy_from_slice(&id.to_bytes()).into(),
+        id: Bytes::copy_from_slice(&id.to_bytes()),
     }
 }
 
