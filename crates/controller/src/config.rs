@@ -43,6 +43,9 @@ pub struct ControllerConfig {
     pub broker_heartbeat_interval: Duration,
     /// How long a broker whose session's stream broke may take to come back before it is fenced.
     pub broken_session_grace: Duration,
+    /// How long brokers may take to come to a new active controller before they are fenced; at most
+    /// `broker.session.timeout.ms`. Those that nobody listens for are fenced at once.
+    pub inherited_session_grace: Duration,
     /// `auto.leader.rebalance.enable`.
     pub auto_leader_rebalance: bool,
     /// `leader.imbalance.check.interval.seconds`.
@@ -82,6 +85,7 @@ impl ControllerConfig {
             broker_session_timeout: Duration::from_secs(9),
             broker_heartbeat_interval: Duration::from_secs(2),
             broken_session_grace: Duration::from_millis(200),
+            inherited_session_grace: Duration::from_secs(3),
             auto_leader_rebalance: true,
             leader_imbalance_check_interval: Duration::from_secs(300),
             num_partitions: 1,

@@ -74,7 +74,7 @@ impl Controller {
             quorum.clone(),
             published.clone(),
             activity_tx,
-            inbox,
+            (actor_tx.downgrade(), inbox),
         );
         let service = ControllerService::new(
             config,
@@ -188,6 +188,7 @@ fn actor_config(config: &ControllerConfig) -> ActorConfig {
         session_timeout: config.broker_session_timeout,
         heartbeat_interval: config.broker_heartbeat_interval,
         broken_session_grace: config.broken_session_grace,
+        inherited_session_grace: config.inherited_session_grace,
         rebalance_every: config.auto_leader_rebalance.then(|| {
             config
                 .leader_imbalance_check_interval

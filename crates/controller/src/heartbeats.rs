@@ -1,8 +1,8 @@
 //! Which brokers are alive: one session each, with heartbeats.
 //!
 //! Pure: time arrives as an argument. A broker's deadline is the earlier of its session timeout after
-//! the last sign of life, and a short grace after its stream broke (a killed process closes its
-//! sockets at once).
+//! the last sign of life, and a grace without a stream: short after it broke (a killed process closes
+//! its sockets at once), longer for those that have to find a new active controller.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,8 +31,8 @@ pub(crate) struct Liveness {
     pub epoch: BrokerEpoch,
     /// The last sign of life.
     pub heard: Instant,
-    /// When the stream broke.
-    pub broken: Option<Instant>,
+    /// Without a stream: when it is fenced unless one comes.
+    pub due: Option<Instant>,
     /// It was found silent and fenced; it counts again with its next heartbeat.
     pub lapsed: bool,
     /// What it said last.
@@ -48,17 +48,24 @@ pub(crate) struct Liveness {
 pub(crate) struct Heartbeats {
     session_timeout: Duration,
     broken_grace: Duration,
+    inherited_grace: Duration,
     /// A session that is silent for longer does not keep another incarnation out.
     connected_for: Duration,
     brokers: BTreeMap<NodeId, Liveness>,
 }
 
 impl Heartbeats {
-    pub fn new(session_timeout: Duration, broken_grace: Duration, interval: Duration) -> Self {
+    pub fn new(
+        session_timeout: Duration,
+        broken_grace: Duration,
+        inherited_grace: Duration,
+        interval: Duration,
+    ) -> Self {
         let connected_for = (interval * 2 + interval / 2).min(session_timeout);
         Self {
             session_timeout,
             broken_grace,
+            inherited_grace: inherited_grace.min(session_timeout),
             connected_for,
             brokers: BTreeMap::new(),
         }
@@ -69,9 +76,22 @@ impl Heartbeats {
         self.brokers.clear();
     }
 
-    /// A broker that an earlier controller left unfenced: it has a full session timeout to come.
+    /// A broker that an earlier controller left unfenced: it has the inherited grace to come.
     pub fn on_inherited(&mut self, broker: NodeId, epoch: BrokerEpoch, now: Instant) {
-        self.brokers.insert(broker, Liveness::new(None, epoch, now));
+        let mut liveness = Liveness::new(None, epoch, now);
+        liveness.due = Some(now + self.inherited_grace);
+        self.brokers.insert(broker, liveness);
+    }
+
+    /// Nobody listens where the broker says it does: without a session its process is gone.
+    pub fn on_refused(&mut self, broker: NodeId, epoch: BrokerEpoch, now: Instant) {
+        let due = now + self.broken_grace;
+        if let Some(liveness) = self.brokers.get_mut(&broker)
+            && liveness.session.is_none()
+            && liveness.epoch == epoch
+        {
+            liveness.due = Some(liveness.due.map_or(due, |at| at.min(due)));
+        }
     }
 
     /// A session begins. It takes the place of any the broker had: the old stream, if it still is one.
@@ -110,11 +130,12 @@ impl Heartbeats {
 
     /// A stream broke: whether it was the broker's present one.
     pub fn on_stream_broken(&mut self, broker: NodeId, session: SessionId, now: Instant) -> bool {
+        let due = now + self.broken_grace;
         let Some(liveness) = self.present(broker, session) else {
             return false;
         };
         liveness.session = None;
-        liveness.broken = Some(now);
+        liveness.due = Some(due);
         true
     }
 
@@ -192,8 +213,7 @@ impl Heartbeats {
             return None;
         }
         let silent = liveness.heard + self.session_timeout;
-        let broken = liveness.broken.map(|at| at + self.broken_grace);
-        Some(broken.map_or(silent, |broken| broken.min(silent)))
+        Some(liveness.due.map_or(silent, |due| due.min(silent)))
     }
 }
 
@@ -203,7 +223,7 @@ impl Liveness {
             session,
             epoch,
             heard: now,
-            broken: None,
+            due: None,
             lapsed: false,
             beat: Beat::default(),
             unfence_at: MetadataOffset(0),
@@ -219,7 +239,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn heartbeats() -> Heartbeats {
-        Heartbeats::new(9000 * MS, 200 * MS, 2000 * MS)
+        Heartbeats::new(9000 * MS, 200 * MS, 3000 * MS, 2000 * MS)
     }
 
     fn open(heartbeats: &mut Heartbeats, session: u64, now: Instant) -> Option<SessionId> {
@@ -290,15 +310,30 @@ mod tests {
     }
 
     #[test]
-    fn an_inherited_broker_has_a_full_session_timeout_to_come() {
+    fn an_inherited_broker_has_its_grace_to_come() {
         let start = Instant::now();
         let mut heartbeats = heartbeats();
         heartbeats.on_inherited(NodeId(1), BrokerEpoch(3), start);
         assert!(!heartbeats.is_connected(NodeId(1), start));
-        assert!(heartbeats.expired(start + 8999 * MS).is_empty());
-        assert_eq!(heartbeats.expired(start + 9000 * MS), [NodeId(1)]);
+        assert!(heartbeats.expired(start + 2999 * MS).is_empty());
+        assert_eq!(heartbeats.expired(start + 3000 * MS), [NodeId(1)]);
         heartbeats.on_fenced(NodeId(1), MetadataOffset(1));
         assert!(heartbeats.get(NodeId(1)).is_none());
+    }
+
+    #[test]
+    fn an_inherited_broker_that_nobody_answers_for_is_given_up_soon() {
+        let start = Instant::now();
+        let mut heartbeats = heartbeats();
+        heartbeats.on_inherited(NodeId(1), BrokerEpoch(7), start);
+        heartbeats.on_refused(NodeId(1), BrokerEpoch(6), start);
+        assert_eq!(heartbeats.next_deadline(), Some(start + 3000 * MS));
+        heartbeats.on_refused(NodeId(1), BrokerEpoch(7), start);
+        assert_eq!(heartbeats.next_deadline(), Some(start + 200 * MS));
+        // A session that comes all the same proves it alive.
+        open(&mut heartbeats, 1, start);
+        heartbeats.on_refused(NodeId(1), BrokerEpoch(7), start);
+        assert_eq!(heartbeats.next_deadline(), Some(start + 9000 * MS));
     }
 
     #[test]

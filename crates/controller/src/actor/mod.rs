@@ -15,6 +15,7 @@
 //! Invariant: at most one batch is in flight, so each is planned on what the one before made.
 
 mod job;
+mod probe;
 mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,6 +34,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 pub(crate) use job::{Job, Planned, Refused};
+use probe::Probe;
 pub(crate) use sessions::{Outgoing, SessionHandle};
 
 use crate::heartbeats::{Beat, Heartbeats, SessionId};
@@ -74,6 +76,8 @@ pub(crate) enum Message {
     },
     /// A session's stream ended.
     Broken { broker: NodeId, session: SessionId },
+    /// Nobody listens at a broker's endpoints.
+    Refused { broker: NodeId, epoch: BrokerEpoch },
     /// The metadata offset of each broker and how long ago it told.
     Observers(oneshot::Sender<Vec<(NodeId, MetadataOffset, Instant)>>),
 }
@@ -98,6 +102,8 @@ pub(crate) struct ActorConfig {
     pub session_timeout: Duration,
     pub heartbeat_interval: Duration,
     pub broken_session_grace: Duration,
+    /// How long brokers may take to come to a new active controller.
+    pub inherited_session_grace: Duration,
     /// Every so often leaders are moved back to preferred replicas, if at all.
     pub rebalance_every: Option<Duration>,
     /// Without an answer from a majority of the voters for so long, others may have a new leader.
@@ -136,6 +142,8 @@ pub(crate) struct Actor {
     leadership: watch::Receiver<Leadership>,
     activity: watch::Sender<Activity>,
     inbox: mpsc::Receiver<Message>,
+    /// For what the actor starts; does not keep it alive.
+    own: mpsc::WeakSender<Message>,
     waiting: VecDeque<Box<dyn Job>>,
     in_flight: Option<InFlight>,
     heartbeats: Heartbeats,
@@ -157,11 +165,12 @@ impl Actor {
         quorum: Quorum,
         published: watch::Receiver<Published>,
         activity: watch::Sender<Activity>,
-        inbox: mpsc::Receiver<Message>,
+        (own, inbox): (mpsc::WeakSender<Message>, mpsc::Receiver<Message>),
     ) -> Self {
         let heartbeats = Heartbeats::new(
             config.session_timeout,
             config.broken_session_grace,
+            config.inherited_session_grace,
             config.heartbeat_interval,
         );
         let leadership = quorum.leadership();
@@ -172,6 +181,7 @@ impl Actor {
             leadership,
             activity,
             inbox,
+            own,
             waiting: VecDeque::new(),
             in_flight: None,
             heartbeats,
@@ -324,9 +334,12 @@ impl Actor {
     fn become_active(&mut self, now: Instant, term: u64) {
         tracing::info!(term, "active controller");
         let image = Arc::clone(&self.published.borrow().image);
+        let mut probes = Vec::new();
         for broker in image.brokers.values().filter(|broker| !broker.fenced) {
             self.heartbeats.on_inherited(broker.id, broker.epoch, now);
+            probes.push(Probe::of(broker));
         }
+        tokio::spawn(probe::run(probes, self.own.clone()));
         self.opening = true;
         self.rebalance_at = self.config.rebalance_every.map(|every| now + every);
     }
@@ -365,6 +378,9 @@ impl Actor {
                 self.on_heartbeat(broker, session, beat);
             }
             Message::Broken { broker, session } => self.on_broken(broker, session),
+            Message::Refused { broker, epoch } => {
+                self.heartbeats.on_refused(broker, epoch, Instant::now());
+            }
             Message::Observers(reply) => {
                 let observers = self
                     .heartbeats

@@ -259,8 +259,16 @@ impl RaftNetworkV2<Types> for Peer {
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
         let mut peer = Some(self.address.clone());
-        let requests = input.map(move |request| append_to_proto(&request, peer.take()));
+        let mut input = input;
         Box::pin(async move {
+            // openraft delays the first request after a failure. Waiting for it before the connection
+            // is tried keeps a peer that is down from being called without pause.
+            let Some(first) = input.next().await else {
+                return Ok::<AppendResults<'s>, _>(Box::pin(stream::empty()));
+            };
+            let requests = stream::iter([first])
+                .chain(input)
+                .map(move |request| append_to_proto(&request, peer.take()));
             let mut client = self.client()?;
             let responses = client
                 .append(requests)

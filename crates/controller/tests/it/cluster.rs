@@ -206,11 +206,13 @@ impl Cluster {
 /// A broker's session.
 pub struct Broker {
     pub epoch: i64,
+    /// Where it says that it listens.
+    _listener: std::net::TcpListener,
     requests: mpsc::Sender<v1::SessionRequest>,
     responses: Streaming<v1::SessionResponse>,
 }
 
-pub fn registration(id: i32, incarnation: u8) -> BrokerRegistration {
+pub fn registration(id: i32, incarnation: u8, port: u16) -> BrokerRegistration {
     let mut bytes = [incarnation; 16];
     bytes[0] = u8::try_from(id).unwrap();
     let mut directory = [7; 16];
@@ -222,7 +224,7 @@ pub fn registration(id: i32, incarnation: u8) -> BrokerRegistration {
         endpoints: vec![Endpoint {
             listener: "PLAINTEXT".to_owned(),
             host: "127.0.0.1".to_owned(),
-            port: 9092,
+            port,
             security_protocol: SecurityProtocol::Plaintext,
         }],
         rack: None,
@@ -242,12 +244,11 @@ impl Broker {
         known_epoch: i64,
     ) -> Result<Self, Status> {
         let (requests, stream) = mpsc::channel(16);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let registration = registration(id, incarnation, listener.local_addr().unwrap().port());
         let register = v1::SessionRegister {
             cluster_id: CLUSTER.to_owned(),
-            registration: Some(convert::registration_to_wire(&registration(
-                id,
-                incarnation,
-            ))),
+            registration: Some(convert::registration_to_wire(&registration)),
             known_epoch,
             metadata_offset: 0,
         };
@@ -257,6 +258,7 @@ impl Broker {
         let responses = within("session", session).await?.into_inner();
         Ok(Self {
             epoch: known_epoch,
+            _listener: listener,
             requests,
             responses,
         })

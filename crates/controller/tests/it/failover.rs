@@ -52,7 +52,7 @@ fn the_next_controller_has_the_same_metadata_and_keeps_sessions() {
         let first = cluster.active().await;
         let mut client = cluster.client_of(first).await;
         let mut one = Broker::join(&mut client, 11, 1).await;
-        let _two = Broker::join(&mut client, 12, 1).await;
+        let _twelve = Broker::join(&mut client, 12, 1).await;
         let mut events = watch(&mut client, MetadataOffset(0)).await.unwrap();
         create(&mut client, "before", 1, &[&[11, 12]]).await;
         cluster.kill(first);
@@ -173,5 +173,33 @@ fn an_idle_quorum_keeps_its_controller() {
             "activity changed while idle"
         );
         assert!(cluster.controller(active).is_active());
+    });
+}
+
+#[test]
+fn a_broker_that_died_with_its_controller_is_fenced_soon() {
+    let mut cluster = Cluster::start_with(3, |config| {
+        config.broker_session_timeout = std::time::Duration::from_secs(100);
+        config.inherited_session_grace = std::time::Duration::from_secs(100);
+    });
+    runtime().block_on(async {
+        let first = cluster.active().await;
+        let mut client = cluster.client_of(first).await;
+        let dead = Broker::join(&mut client, 11, 1).await;
+        let _other = Broker::join(&mut client, 12, 1).await;
+        create(&mut client, "foo", 1, &[&[11, 12]]).await;
+        cluster.kill(first);
+        drop(dead);
+        let second = cluster.active().await;
+        let image = cluster
+            .image_where(second, "the dead broker is fenced", |image| {
+                !image.is_active(NodeId(11))
+            })
+            .await;
+        assert_eq!(leader_and_isr(&image, "foo"), (Some(12), vec![12]));
+        assert!(
+            image.is_active(NodeId(12)),
+            "one that listens has its grace"
+        );
     });
 }
