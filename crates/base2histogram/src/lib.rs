@@ -1,9 +1,9 @@
 //! A small stand-in for the crate of this name, with the part of its interface that openraft uses.
 //!
 //! The original computes tables for sixteen scales when the first histogram is made: 27 MB that
-//! stay in memory, more than a whole idle node may use, for statistics that nothing reads here. This
-//! one counts into powers of two and has no tables. `[patch.crates-io]` in the workspace's manifest
-//! puts it in place; drop both when openraft or the original no longer need it.
+//! stay in memory, more than a whole idle node may use, for statistics that nothing reads here.
+//! This one counts into powers of two and has no tables. `[patch.crates-io]` in the workspace's
+//! manifest puts it in place; drop both when openraft or the original no longer need it.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -53,8 +53,8 @@ impl<T> Histogram<T> {
         self.total
     }
 
-    /// The smallest value of the bucket that holds the given part of all values (0.0 to 1.0); 0 when
-    /// there are none.
+    /// The smallest value of the bucket that holds the given part of all values (0.0 to 1.0); 0
+    /// when there are none.
     #[must_use]
     pub fn percentile(&self, part: f64) -> u64 {
         let rank = (self.total as f64 * part).ceil().max(1.0) as u64;

@@ -26,7 +26,8 @@ fn lost() -> io::Error {
 
 /// The application's state machine with its position and its snapshots.
 pub(super) struct Machine {
-    /// The lock is for `Sync` alone, and never contended. `None` only while a restore runs on a blocking thread, or after one panicked.
+    /// The lock is for `Sync` alone, and never contended. `None` only while a restore runs on a
+    /// blocking thread, or after one panicked.
     state: Mutex<Option<Box<dyn StateMachine>>>,
     dir: PathBuf,
     last_applied: Option<LogId>,
@@ -169,7 +170,8 @@ impl RaftSnapshotBuilder<Types> for Builder {
         let file = spawn_blocking(move || snapshot::create(&dir, &meta, write))
             .await
             .map_err(io::Error::other)??;
-        tracing::info!(snapshot = %file.path.display(), bytes = file.len, "metadata snapshot written");
+        let path = file.path.display();
+        tracing::info!(snapshot = %path, bytes = file.len, "metadata snapshot written");
         Ok(Snapshot {
             meta: file.meta.clone(),
             snapshot: file,

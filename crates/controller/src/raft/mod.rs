@@ -111,8 +111,8 @@ pub type SnapshotWriter = Box<dyn FnOnce(&mut dyn io::Write) -> io::Result<()> +
 
 /// What committed payloads are replayed into. One on each voter; all see the same sequence.
 pub trait StateMachine: Send + 'static {
-    /// Replays one committed payload. Infallible and deterministic: the outcome is the same on every
-    /// voter. `offset` is larger than any before; it skips numbers that Raft used itself.
+    /// Replays one committed payload. Infallible and deterministic: the outcome is the same on
+    /// every voter. `offset` is larger than any before; it skips numbers that Raft used itself.
     fn apply(&mut self, offset: MetadataOffset, payload: &Bytes) -> ApplyOutcome;
 
     /// The state as it is now, to be written later on a blocking thread. Must be cheap.

@@ -261,8 +261,8 @@ impl RaftNetworkV2<Types> for Peer {
         let mut peer = Some(self.address.clone());
         let mut input = input;
         Box::pin(async move {
-            // openraft delays the first request after a failure. Waiting for it before the connection
-            // is tried keeps a peer that is down from being called without pause.
+            // openraft delays the first request after a failure. Waiting for it before the
+            // connection is tried keeps a peer that is down from being called without pause.
             let Some(first) = input.next().await else {
                 return Ok::<AppendResults<'s>, _>(Box::pin(stream::empty()));
             };

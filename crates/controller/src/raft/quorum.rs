@@ -63,8 +63,8 @@ impl Drop for Inner {
 }
 
 impl Quorum {
-    /// Opens the log, restores the newest snapshot and the committed entries after it, and starts to
-    /// take part. An empty log is given the voters of the configuration as its first entry. All
+    /// Opens the log, restores the newest snapshot and the committed entries after it, and starts
+    /// to take part. An empty log is given the voters of the configuration as its first entry. All
     /// tasks run on the caller's runtime, beside one thread of the log's own.
     ///
     /// # Errors
@@ -156,8 +156,8 @@ impl Quorum {
     /// the proposal.
     ///
     /// # Errors
-    /// See [`ProposeError`]; only [`ProposeError::Unknown`] and [`ProposeError::Stopped`] leave open
-    /// whether the payload will be applied.
+    /// See [`ProposeError`]; only [`ProposeError::Unknown`] and [`ProposeError::Stopped`] leave
+    /// open whether the payload will be applied.
     pub async fn propose(&self, payload: Bytes) -> Result<Proposed, ProposeError> {
         let len = payload.len();
         if len > PAYLOAD_LEN_MAX {
@@ -387,7 +387,7 @@ fn raft_config(config: &QuorumConfig) -> Result<Config, QuorumError> {
         notification_channel_size: Some(QUEUE),
         state_machine_channel_size: Some(QUEUE),
         enable_pre_vote: Some(true),
-        // Leadership always starts with an entry of its own term, so that `is_self` can wait for it.
+        // Leadership always starts with an entry of its own term; `is_self` waits for that.
         enable_leader_restore: Some(false),
         backoff: "50ms 100ms ...300ms".to_owned(),
         ..Config::default()

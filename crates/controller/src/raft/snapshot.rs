@@ -1,7 +1,7 @@
 //! Snapshot files: `<index>-<term>.checkpoint` in the metadata directory.
 //!
 //! ```text
-//! "DOHLESNP" | version (4) | length of meta (4) | RaftSnapshotMeta | body | CRC32C of all before (4)
+//! "DOHLESNP" | version (4) | length of meta (4) | RaftSnapshotMeta | body | CRC32C of all (4)
 //! ```
 //! Integers are big endian; the body is the state machine's own.
 //!

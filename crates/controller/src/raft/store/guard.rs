@@ -1,14 +1,14 @@
 //! What the log has promised, in a file beside the database: the vote, and where the log ends.
 //!
-//! sled 0.34 can't take a loss of power between a write and its `fdatasync`: when only some of those
-//! pages reached the disk, its recovery may drop entries that were durable long before, without a
-//! word. A voter that forgets its vote or its entries breaks Raft. So what was promised is written
-//! here after each sync of the database, and a start that finds less is refused.
+//! sled 0.34 can't take a loss of power between a write and its `fdatasync`: when only some of
+//! those pages reached the disk, its recovery may drop entries that were durable long before,
+//! without a word. A voter that forgets its vote or its entries breaks Raft. So what was promised
+//! is written here after each sync of the database, and a start that finds less is refused.
 //!
 //! Two slots are written in turn, each in a page of its own: a write that is torn leaves the other.
 //!
 //! ```text
-//! sequence (8) | term (8) | voted for (8) | committed (8) | log end (8) | last term (8) | CRC32C (4)
+//! sequence | term | voted for | committed | log end | last term (8 each) | CRC32C (4)
 //! ```
 
 use std::fs::File;

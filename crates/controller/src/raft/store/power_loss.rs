@@ -92,13 +92,13 @@ fn run(seed: u64) {
         let database = read(dir.path(), DATABASE);
         let mut synced = disk.read(0, u64::MAX, usize::MAX).unwrap();
         let mut votes = vec![vote];
-        if random() % 4 == 0 && next > first + 3 {
+        if random().is_multiple_of(4) && next > first + 3 {
             next -= 2;
             disk.truncate_from(next).unwrap();
             synced.truncate(synced.len() - 2);
         }
         let guard = read(dir.path(), GUARD);
-        if random() % 4 == 0 {
+        if random().is_multiple_of(4) {
             vote = Some(Vote::new(round, 1));
             disk.save_vote(&vote.unwrap()).unwrap();
             votes.push(vote);

@@ -85,6 +85,9 @@ impl Cluster {
             dir,
             "test-cluster".to_owned(),
         );
+        // For machines that are busy with something else.
+        config.heartbeat_interval = Duration::from_millis(250);
+        config.election_timeout = Duration::from_millis(1_500);
         (self.change)(&mut config);
         config
     }
@@ -171,6 +174,16 @@ impl Cluster {
                 }
             }
         })
+    }
+
+    /// Proposes to whoever leads, and again when that one has just lost leadership.
+    pub(super) fn commit(&self, payload: &[u8]) -> Proposed {
+        loop {
+            match self.propose(self.leader(), payload) {
+                Err(ProposeError::NotLeader { .. }) => {}
+                result => return result.unwrap(),
+            }
+        }
     }
 
     pub(super) fn propose(&self, id: i32, payload: &[u8]) -> Result<Proposed, ProposeError> {
