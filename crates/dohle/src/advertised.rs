@@ -14,7 +14,7 @@ pub struct Surroundings<'a> {
     pub hostname: &'a str,
     /// Whether the node runs in a container.
     pub in_container: bool,
-    /// Whether the cluster has nodes elsewhere.
+    /// Whether the cluster has nodes on other machines or in other containers.
     pub has_peers: bool,
     /// The listeners' ports, as bound.
     pub bound: &'a BTreeMap<String, u16>,
@@ -39,8 +39,8 @@ pub fn doubts(listeners: &Listeners, around: &Surroundings<'_>) -> Vec<String> {
             ));
         }
         let is_inter_broker = address.name == listeners.inter_broker;
-        if is_loopback(&address.host) && is_inter_broker && around.has_peers && around.in_container
-        {
+        let misleads = is_loopback(&address.host) && around.in_container;
+        if misleads && is_inter_broker && around.has_peers {
             doubts.push(format!(
                 "{address} is what the other brokers are told to connect to, and localhost inside \
                  a container is the container itself: advertise the container's or service's name \
@@ -94,3 +94,6 @@ pub fn shared_addresses(image: &MetadataImage, node: NodeId) -> BTreeMap<NodeId,
     }
     shared
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Opens a node's directories, and formats those that are empty.
 //!
-//! Invariant: all directories of a node belong to one cluster and one node, and no two have the same
+//! Invariant: all directories of a node belong to one cluster and one node, and no two have the
+//! same
 //! `directory.id`. Whatever contradicts that stops the start, with the file and the way out.
 
 use std::collections::BTreeMap;

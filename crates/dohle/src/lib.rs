@@ -9,5 +9,7 @@ pub mod directories;
 mod grpc;
 pub mod node;
 pub mod schema;
+#[cfg(test)]
+mod test_support;
 
 pub use node::Node;

@@ -5,8 +5,9 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
-/// What other crates say at INFO is of no interest to who runs a node.
-const DEFAULT: &str = "info,openraft=warn,sled=warn,h2=warn,hyper=warn,tonic=warn,tower=warn";
+/// What other crates say is of no interest to who runs a node, unless it is odd. openraft warns of
+/// every peer that is gone for a moment; the controller tells of that itself.
+const DEFAULT: &str = "info,openraft=error,sled=warn,h2=warn,hyper=warn,tonic=warn,tower=warn";
 
 /// Begins to log: `DOHLE_LOG`, or else `RUST_LOG`, says what (`debug`, `info,dohle_broker=debug`).
 pub fn start() {

@@ -1,10 +1,10 @@
 //! Asks the active controller: one method for each rpc of `v1::Controller`.
 //!
-//! Which voter is active is found by asking. A voter that is not answers FAILED_PRECONDITION with the
-//! trailer `dohle-leader-id`; the answer moves a hint that all callers share. Every call is tried
-//! again, at another voter where that may help, until its deadline: an answer means that the active
-//! controller answered. A request whose connection broke may have been executed before it is sent
-//! again, as with Kafka's forwarding.
+//! Which voter is active is found by asking. A voter that is not answers FAILED_PRECONDITION with
+//! the trailer `dohle-leader-id`; the answer moves a hint that all callers share. Every call is
+//! tried again, at another voter where that may help, until its deadline: an answer means that the
+//! active controller answered. A request whose connection broke may have been executed before it is
+//! sent again, as with Kafka's forwarding.
 
 use std::fmt;
 use std::future::Future;
@@ -241,8 +241,8 @@ impl ControllerClient {
         self.call(deadline, attempt).await
     }
 
-    /// Takes note that a stream ended with `status`, so that the next call does not begin at a voter
-    /// that is gone or no longer active.
+    /// Takes note that a stream ended with `status`, so that the next call does not begin at a
+    /// voter that is gone or no longer active.
     pub(super) fn on_stream_broken(&self, status: &Status) {
         *self.active.lock() = self.leader_named_by(status);
     }

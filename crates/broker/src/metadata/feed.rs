@@ -2,8 +2,8 @@
 //!
 //! Invariant: one task owns the image. Records reach the image in order and once; a change reaches
 //! the local replicas before the image is published. The first change is withheld until the image
-//! holds this process's own registration, so it is one change that covers everything from before the
-//! start of the process.
+//! holds this process's own registration, so it is one change that covers everything from before
+//! the start of the process.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! The broker's session with the active controller: it registers, sends heartbeats, and moves to the
-//! next active controller when the stream breaks.
+//! The broker's session with the active controller: it registers, sends heartbeats, and moves to
+//! the next active controller when the stream breaks.
 //!
-//! Invariant: one process has one incarnation. It registers once; later controllers are told the epoch
-//! that it holds, so nothing is fenced because the controller changed.
+//! Invariant: one process has one incarnation. It registers once; later controllers are told the
+//! epoch that it holds, so nothing is fenced because the controller changed.
 //!
 //! ```text
 //! Registering ──epoch──▶ Fenced ──metadata caught up──▶ Active ──shutdown──▶ Draining ──▶ Drained
@@ -188,8 +188,9 @@ impl Session {
         self.task.abort();
     }
 
-    /// Asks for a controlled shutdown: leaderships move away, and then this returns true. False when
-    /// the deadline comes first or the broker was never registered; stopping is then not clean.
+    /// Asks for a controlled shutdown: leaderships move away, and then this returns true. False
+    /// when the deadline comes first or the broker was never registered; stopping is then not
+    /// clean.
     pub async fn shutdown(&self, deadline: Instant) -> bool {
         if self.broker_epoch().is_none() {
             return false;

@@ -1,7 +1,7 @@
 //! A node's configuration: from properties to typed values, checked.
 //!
-//! Invariant: everything that can be told from the properties alone is checked here, before anything
-//! is opened or bound; a fault names the property, its value and what is allowed.
+//! Invariant: everything that can be told from the properties alone is checked here, before
+//! anything is opened or bound; a fault names the property, its value and what is allowed.
 
 mod listeners;
 mod notices;
@@ -78,8 +78,9 @@ pub enum ConfigFault {
     Voters(String),
     /// The node is configured for ZooKeeper.
     #[error(
-        "zookeeper.connect is set and process.roles is not: Dohle has no ZooKeeper, its controllers \
-         keep the metadata; set process.roles=broker,controller, node.id, controller.quorum.voters, \
+        "zookeeper.connect is set and process.roles is not: Dohle has no ZooKeeper, its \
+         controllers keep the metadata; set process.roles=broker,controller, node.id, \
+         controller.quorum.voters, \
          controller.listener.names and a listener of that name instead"
     )]
     ZooKeeper,

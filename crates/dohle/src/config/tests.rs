@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::test_support::folded;
 
 const COMBINED: &[(&str, &str)] = &[
     ("process.roles", "broker,controller"),
@@ -40,7 +41,7 @@ fn accepted(changes: &[(&str, &str)]) -> NodeConfig {
 #[track_caller]
 fn check_fault(changes: &[(&str, &str)], expected: Expect) {
     let fault = NodeConfig::new(sources(COMBINED, changes), "host1").unwrap_err();
-    expected.assert_eq(&fault.to_string());
+    expected.assert_eq(&folded(&fault.to_string()));
 }
 
 #[track_caller]
@@ -183,96 +184,114 @@ fn what_is_advertised_follows_from_what_is_bound() {
 fn listeners_that_cannot_be_right_are_refused_in_words() {
     check_fault(
         &[("listeners", "PLAINTEXT:9092,CONTROLLER://:9093")],
-        expect![[
-            r#"listeners is "PLAINTEXT:9092,CONTROLLER://:9093"; allowed is a list of NAME://host:port ("PLAINTEXT:9092" has no NAME:// in front)"#
-        ]],
+        expect![[r#"
+            listeners is "PLAINTEXT:9092,CONTROLLER://:9093"; allowed is
+            a list of NAME://host:port ("PLAINTEXT:9092" has no NAME://
+            in front)"#]],
     );
     check_fault(
         &[("listeners", "PLAINTEXT://:port,CONTROLLER://:9093")],
-        expect![[
-            r#"listeners is "PLAINTEXT://:port,CONTROLLER://:9093"; allowed is a list of NAME://host:port ("port" is not a port from 0 to 65535)"#
-        ]],
+        expect![[r#"
+            listeners is "PLAINTEXT://:port,CONTROLLER://:9093"; allowed
+            is a list of NAME://host:port ("port" is not a port from 0
+            to 65535)"#]],
     );
     check_fault(
         &[("listeners", "PLAINTEXT://::1:9092,CONTROLLER://:9093")],
-        expect![[
-            r#"listeners is "PLAINTEXT://::1:9092,CONTROLLER://:9093"; allowed is a list of NAME://host:port (the IPv6 address "::1" needs brackets: [::1])"#
-        ]],
+        expect![[r#"
+            listeners is "PLAINTEXT://::1:9092,CONTROLLER://:9093";
+            allowed is a list of NAME://host:port (the IPv6 address
+            "::1" needs brackets: [::1])"#]],
     );
     check_fault(
         &[("listeners", "PLAINTEXT://:9093,CONTROLLER://:9093")],
-        expect![[
-            r#"listeners is "PLAINTEXT://:9093,CONTROLLER://:9093"; allowed is a list in which each listener has a port of its own; PLAINTEXT and CONTROLLER share 9093"#
-        ]],
+        expect![[r#"
+            listeners is "PLAINTEXT://:9093,CONTROLLER://:9093"; allowed
+            is a list in which each listener has a port of its own;
+            PLAINTEXT and CONTROLLER share 9093"#]],
     );
     check_fault(
         &[(
             "listeners",
             "PLAINTEXT://:9092,PLAINTEXT://:9094,CONTROLLER://:9093",
         )],
-        expect![[
-            r#"listeners is "PLAINTEXT://:9092,PLAINTEXT://:9094,CONTROLLER://:9093"; allowed is a list without PLAINTEXT twice"#
-        ]],
+        expect![[r#"
+            listeners is
+            "PLAINTEXT://:9092,PLAINTEXT://:9094,CONTROLLER://:9093";
+            allowed is a list without PLAINTEXT twice"#]],
     );
     check_fault(
         &[("listeners", "PLAINTEXT://:9092")],
-        expect![[
-            r#"listeners is "PLAINTEXT://:9092"; allowed is a list that has CONTROLLER, the first of controller.listener.names, because process.roles has controller"#
-        ]],
+        expect![[r#"
+            listeners is "PLAINTEXT://:9092"; allowed is a list that has
+            CONTROLLER, the first of controller.listener.names, because
+            process.roles has controller"#]],
     );
     check_fault(
         &[("listeners", "CONTROLLER://:9093")],
-        expect![[
-            r#"listeners is "CONTROLLER://:9093"; allowed is a list with a listener that is not in controller.listener.names, because process.roles has broker"#
-        ]],
+        expect![[r#"
+            listeners is "CONTROLLER://:9093"; allowed is a list with a
+            listener that is not in controller.listener.names, because
+            process.roles has broker"#]],
     );
     check_fault(
         &[("listeners", "INSIDE://:9092,CONTROLLER://:9093")],
-        expect![[
-            r#"listener.security.protocol.map is "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"; allowed is a list that has the listener INSIDE, for example INSIDE:PLAINTEXT"#
-        ]],
+        expect![[r#"
+            listener.security.protocol.map is
+            "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT";
+            allowed is a list that has the listener INSIDE, for example
+            INSIDE:PLAINTEXT"#]],
     );
     check_fault(
         &[("listeners", "SSL://:9092,CONTROLLER://:9093")],
-        expect![
-            "the listener SSL is mapped to TLS or SASL by listener.security.protocol.map; Dohle has neither yet, map it to PLAINTEXT (and keep the port inside a network you trust)"
-        ],
+        expect![[r#"
+            the listener SSL is mapped to TLS or SASL by
+            listener.security.protocol.map; Dohle has neither yet, map
+            it to PLAINTEXT (and keep the port inside a network you
+            trust)"#]],
     );
     check_fault(
         &[("listeners", "PLAINTEXT://0.0.0.0:9092,CONTROLLER://:9093")],
-        expect![
-            "listeners: PLAINTEXT would be advertised as 0.0.0.0, which stands for all interfaces and is no address that clients can connect to; set advertised.listeners to PLAINTEXT://HOST:PORT with the host name or address that clients use"
-        ],
+        expect![[r#"
+            listeners: PLAINTEXT would be advertised as 0.0.0.0, which
+            stands for all interfaces and is no address that clients can
+            connect to; set advertised.listeners to
+            PLAINTEXT://HOST:PORT with the host name or address that
+            clients use"#]],
     );
     check_fault(
         &[("advertised.listeners", "PLAINTEXT://0.0.0.0:9092")],
-        expect![
-            "advertised.listeners: PLAINTEXT would be advertised as 0.0.0.0, which stands for all interfaces and is no address that clients can connect to; set advertised.listeners to PLAINTEXT://HOST:PORT with the host name or address that clients use"
-        ],
+        expect![[r#"
+            advertised.listeners: PLAINTEXT would be advertised as
+            0.0.0.0, which stands for all interfaces and is no address
+            that clients can connect to; set advertised.listeners to
+            PLAINTEXT://HOST:PORT with the host name or address that
+            clients use"#]],
     );
     check_fault(
         &[("advertised.listeners", "OTHER://one:9092")],
-        expect![[
-            r#"advertised.listeners is "OTHER://one:9092"; allowed is a list of names that are in listeners; OTHER is not"#
-        ]],
+        expect![[r#"
+            advertised.listeners is "OTHER://one:9092"; allowed is a
+            list of names that are in listeners; OTHER is not"#]],
     );
     check_fault(
         &[("inter.broker.listener.name", "INSIDE")],
-        expect![[
-            r#"inter.broker.listener.name is "INSIDE"; allowed is a name that is in listeners"#
-        ]],
+        expect![[r#"
+            inter.broker.listener.name is "INSIDE"; allowed is a name
+            that is in listeners"#]],
     );
     check_fault(
         &[("controller.listener.names", "")],
-        expect![
-            "controller.listener.names is not set; it must be the name of the listener that controllers use, for example CONTROLLER"
-        ],
+        expect![[r#"
+            controller.listener.names is not set; it must be the name of
+            the listener that controllers use, for example CONTROLLER"#]],
     );
     check_fault(
         &[("listener.security.protocol.map", "PLAINTEXT:TCP")],
-        expect![[
-            r#"listener.security.protocol.map is "PLAINTEXT:TCP"; allowed is a list of NAME:PROTOCOL with PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"#
-        ]],
+        expect![[r#"
+            listener.security.protocol.map is "PLAINTEXT:TCP"; allowed
+            is a list of NAME:PROTOCOL with PLAINTEXT, SSL,
+            SASL_PLAINTEXT or SASL_SSL"#]],
     );
 }
 
@@ -280,51 +299,55 @@ fn listeners_that_cannot_be_right_are_refused_in_words() {
 fn voters_that_cannot_be_right_are_refused_in_words() {
     check_fault(
         &[("controller.quorum.voters", "one:9093")],
-        expect![[
-            r#"controller.quorum.voters is "one:9093"; allowed is a list of ID@HOST:PORT, for example 1@one:9093,2@two:9093,3@three:9093"#
-        ]],
+        expect![[r#"
+            controller.quorum.voters is "one:9093"; allowed is a list of
+            ID@HOST:PORT, for example 1@one:9093,2@two:9093,3@three:9093"#]],
     );
     check_fault(
         &[("controller.quorum.voters", "1@one:9093,1@two:9093")],
-        expect![[
-            r#"controller.quorum.voters is "1@one:9093,1@two:9093"; allowed is a list in which each id stands once"#
-        ]],
+        expect![[r#"
+            controller.quorum.voters is "1@one:9093,1@two:9093"; allowed
+            is a list in which each id stands once"#]],
     );
     check_fault(
         &[("controller.quorum.voters", "2@two:9093")],
-        expect![[
-            r#"controller.quorum.voters is "2@two:9093"; allowed is a list that has this node: process.roles has controller, node.id=1"#
-        ]],
+        expect![[r#"
+            controller.quorum.voters is "2@two:9093"; allowed is a list
+            that has this node: process.roles has controller, node.id=1"#]],
     );
     check_fault(
         &[("controller.quorum.voters", "1@one:9999")],
-        expect![
-            "controller.quorum.voters says that node 1 is at port 9999, but the listener CONTROLLER has port 9093; the two must agree"
-        ],
+        expect![[r#"
+            controller.quorum.voters says that node 1 is at port 9999,
+            but the listener CONTROLLER has port 9093; the two must
+            agree"#]],
     );
     check_fault(
         &[
             ("process.roles", "broker"),
             ("listeners", "PLAINTEXT://:9092"),
         ],
-        expect![
-            "controller.quorum.voters names node 1 as a controller, but process.roles of this node is broker: give the broker a node.id of its own, or add the role"
-        ],
+        expect![[r#"
+            controller.quorum.voters names node 1 as a controller, but
+            process.roles of this node is broker: give the broker a
+            node.id of its own, or add the role"#]],
     );
     check_fault(
         &[("controller.quorum.voters", "")],
-        expect![
-            "controller.quorum.voters is not set; it must be the list of controllers as ID@HOST:PORT, for example 1@localhost:9093"
-        ],
+        expect![[r#"
+            controller.quorum.voters is not set; it must be the list of
+            controllers as ID@HOST:PORT, for example 1@localhost:9093"#]],
     );
     check_fault(
         &[
             ("controller.quorum.voters", ""),
             ("controller.quorum.bootstrap.servers", "one:9093,two:9093"),
         ],
-        expect![
-            "controller.quorum.bootstrap.servers has 2 controllers; Dohle has no voters that join at run time yet: set controller.quorum.voters to the list of all controllers as ID@HOST:PORT, the same on every node"
-        ],
+        expect![[r#"
+            controller.quorum.bootstrap.servers has 2 controllers; Dohle
+            has no voters that join at run time yet: set
+            controller.quorum.voters to the list of all controllers as
+            ID@HOST:PORT, the same on every node"#]],
     );
 }
 
@@ -332,15 +355,21 @@ fn voters_that_cannot_be_right_are_refused_in_words() {
 fn bad_values_are_refused_in_words() {
     check_fault(
         &[("num.partitions", "none")],
-        expect![[r#"num.partitions is "none"; allowed is a whole number of 32 bits, at least 1"#]],
+        expect![[r#"
+            num.partitions is "none"; allowed is a whole number of 32
+            bits, at least 1"#]],
     );
     check_fault(
         &[("process.roles", "leader")],
-        expect![[r#"process.roles is "leader"; allowed is a list of any of broker, controller"#]],
+        expect![[r#"
+            process.roles is "leader"; allowed is a list of any of
+            broker, controller"#]],
     );
     check_fault(
         &[("process.roles", "")],
-        expect!["process.roles is not set; it must be broker, controller or broker,controller"],
+        expect![[r#"
+            process.roles is not set; it must be broker, controller or
+            broker,controller"#]],
     );
     check_fault(
         &[("node.id", "")],
@@ -348,15 +377,21 @@ fn bad_values_are_refused_in_words() {
     );
     check_fault(
         &[("node.id", "-3")],
-        expect![[r#"node.id is "-3"; allowed is a whole number of 32 bits, at least 0"#]],
+        expect![[r#"
+            node.id is "-3"; allowed is a whole number of 32 bits, at
+            least 0"#]],
     );
     check_fault(
         &[("broker.id", "2")],
-        expect![[r#"broker.id is "2"; allowed is nothing, or the same as node.id=1"#]],
+        expect![[r#"
+            broker.id is "2"; allowed is nothing, or the same as
+            node.id=1"#]],
     );
     check_fault(
         &[("log.dirs", "/data,/data")],
-        expect![[r#"log.dirs is "/data,/data"; allowed is a list without /data twice"#]],
+        expect![[r#"
+            log.dirs is "/data,/data"; allowed is a list without /data
+            twice"#]],
     );
 }
 
@@ -395,8 +430,15 @@ fn notices_name_what_is_ignored_and_what_nobody_knows() {
         ("my.own.plugin", "1"),
     ]);
     expect![[r#"
-        there is no property auto.create.topic.enable; did you mean auto.create.topics.enable? It changes nothing
-        there is no property my.own.plugin; it changes nothing
-        zookeeper.connect is of older versions of Kafka and changes nothing: ZooKeeper is gone
-        properties of Kafka that change nothing here: listener.name.external.ssl.key.password, num.io.threads, ssl.keystore.location"#]].assert_eq(&notices(&config).join("\n"));
+        there is no property auto.create.topic.enable; did you mean
+        auto.create.topics.enable? It changes nothing
+        there is no
+        property my.own.plugin; it changes nothing
+        zookeeper.connect
+        is of older versions of Kafka and changes nothing: ZooKeeper
+        is gone
+        properties of Kafka that change nothing here:
+        listener.name.external.ssl.key.password, num.io.threads,
+        ssl.keystore.location"#]]
+    .assert_eq(&folded(&notices(&config).join("\n")));
 }

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::advertised::{Surroundings, doubts, shared_addresses};
-use crate::config::{Address, NodeConfig};
+use crate::config::{Address, NodeConfig, is_loopback};
 use crate::directories::fresh_id;
 
 /// How long a broker that stops waits for its leaderships to move away.
@@ -291,7 +291,10 @@ impl Warnings {
         let around = Surroundings {
             hostname,
             in_container: in_container(),
-            has_peers: config.voters.len() > 1 || !config.roles.controller,
+            has_peers: config
+                .voters
+                .iter()
+                .any(|voter| voter.id != Some(config.node_id) && !is_loopback(&voter.host)),
             bound: by_name,
         };
         for doubt in doubts(&config.listeners, &around) {

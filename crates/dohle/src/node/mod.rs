@@ -5,8 +5,8 @@
 //! shutdown: leaderships away → clients → logs closed, marked clean → quorum's leadership → ports
 //! ```
 //!
-//! Invariant: ports are bound before anything is registered, so what is advertised is there; clients
-//! are served only when the replicas follow the metadata.
+//! Invariant: ports are bound before anything is registered, so what is advertised is there;
+//! clients are served only when the replicas follow the metadata.
 
 mod broker;
 mod controller;
@@ -179,12 +179,13 @@ impl Prepared {
             let broker = Broker::start(start).await?;
             let broker = self.node.broker.insert(broker);
             warnings.watch(broker);
+            let controller = self.node.controller.as_ref();
             // Unfenced, or whatever ends the node first.
             tokio::select! {
                 unfenced = broker.unfenced() => {
                     unfenced?;
                 }
-                fault = fault::of_controller(self.node.controller.as_ref()) => return Err(fault.into()),
+                fault = fault::of_controller(controller) => return Err(fault.into()),
                 fault = fault::of_broker(Some(broker)) => return Err(fault.into()),
             }
         }

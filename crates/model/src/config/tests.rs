@@ -16,6 +16,21 @@ fn properties(pairs: &[(&str, &str)]) -> Arc<Properties> {
     )
 }
 
+/// Breaks a long text into lines, so that it can be read here.
+fn folded(text: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len() + word.len() < 60 => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
 /// A line as Kafka's `kafka-configs --describe --all` prints it.
 fn line(config: &DescribedConfig) -> String {
     let null = || "null".to_owned();
@@ -135,39 +150,69 @@ fn a_broker_is_described_with_what_it_does_not_know_hidden() {
     let text: String = describe_broker(&broker)
         .iter()
         .filter(|config| wanted.iter().any(|prefix| config.name.starts_with(prefix)))
-        .map(line)
+        .map(|config| folded(&line(config)))
         .collect();
     expect![[r#"
-        log.retention.bytes=-1 sensitive=false synonyms={DEFAULT_CONFIG:log.retention.bytes=-1}
-        log.retention.check.interval.ms=300000 sensitive=false synonyms={DEFAULT_CONFIG:log.retention.check.interval.ms=300000}
-        log.retention.hours=100 sensitive=false synonyms={STATIC_BROKER_CONFIG:log.retention.hours=100, DEFAULT_CONFIG:log.retention.hours=168}
+        log.retention.bytes=-1 sensitive=false
+        synonyms={DEFAULT_CONFIG:log.retention.bytes=-1}
+        log.retention.check.interval.ms=300000 sensitive=false
+        synonyms={DEFAULT_CONFIG:log.retention.check.interval.ms=300000}
+        log.retention.hours=100 sensitive=false
+        synonyms={STATIC_BROKER_CONFIG:log.retention.hours=100,
+        DEFAULT_CONFIG:log.retention.hours=168}
         log.retention.minutes=null sensitive=false synonyms={}
         log.retention.ms=null sensitive=false synonyms={}
-        log.roll.ms=3600000 sensitive=false synonyms={STATIC_BROKER_CONFIG:log.roll.ms=3600000, DEFAULT_CONFIG:log.roll.hours=168}
-        some.unknown=null sensitive=true synonyms={STATIC_BROKER_CONFIG:some.unknown=null}
-        ssl.keystore.password=null sensitive=true synonyms={DYNAMIC_BROKER_CONFIG:ssl.keystore.password=null}
-    "#]].assert_eq(&text);
+        log.roll.ms=3600000 sensitive=false
+        synonyms={STATIC_BROKER_CONFIG:log.roll.ms=3600000,
+        DEFAULT_CONFIG:log.roll.hours=168}
+        some.unknown=null sensitive=true
+        synonyms={STATIC_BROKER_CONFIG:some.unknown=null}
+        ssl.keystore.password=null sensitive=true
+        synonyms={DYNAMIC_BROKER_CONFIG:ssl.keystore.password=null}
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]
 fn a_misspelt_name_gets_the_nearest_real_one() {
-    let say = |name| lookup(Scope::Broker, name).unwrap_err().to_string();
-    expect![[r#"there is no property "log.retention.hour"; did you mean "log.retention.hours"?"#]].assert_eq(&say("log.retention.hour"));
-    expect![[r#"there is no property "mun.partitions"; did you mean "num.partitions"?"#]].assert_eq(&say("mun.partitions"));
-    expect![[r#"there is no property "Listeners"; did you mean "listeners"?"#]].assert_eq(&say("Listeners"));
+    let say = |name| folded(&lookup(Scope::Broker, name).unwrap_err().to_string());
+    expect![[r#"
+        there is no property "log.retention.hour"; did you mean
+        "log.retention.hours"?"#]]
+    .assert_eq(&say("log.retention.hour"));
+    expect![[r#"
+        there is no property "mun.partitions"; did you mean
+        "num.partitions"?"#]]
+    .assert_eq(&say("mun.partitions"));
+    expect![[r#"there is no property "Listeners"; did you mean "listeners"?"#]]
+        .assert_eq(&say("Listeners"));
     expect![[r#"there is no property "my.own.thing""#]].assert_eq(&say("my.own.thing"));
 }
 
 #[track_caller]
 fn check_refused(scope: Scope, name: &str, value: &str, expected: expect_test::Expect) {
     let error = find(scope, name).expect(name).validate(value).unwrap_err();
-    expected.assert_eq(&error.to_string());
+    expected.assert_eq(&folded(&error.to_string()));
 }
 
 #[test]
 fn a_bad_value_is_refused_with_what_is_allowed() {
-    check_refused(Scope::Broker, "num.partitions", "0", expect![[r#"num.partitions is "0"; allowed is a whole number of 32 bits, at least 1"#]]);
-    check_refused(Scope::Broker, "num.partitions", "three", expect![[r#"num.partitions is "three"; allowed is a whole number of 32 bits, at least 1"#]]);
+    check_refused(
+        Scope::Broker,
+        "num.partitions",
+        "0",
+        expect![[r#"
+        num.partitions is "0"; allowed is a whole number of 32 bits,
+        at least 1"#]],
+    );
+    check_refused(
+        Scope::Broker,
+        "num.partitions",
+        "three",
+        expect![[r#"
+        num.partitions is "three"; allowed is a whole number of 32
+        bits, at least 1"#]],
+    );
     check_refused(
         Scope::Broker,
         "auto.create.topics.enable",
@@ -178,19 +223,25 @@ fn a_bad_value_is_refused_with_what_is_allowed() {
         Scope::Broker,
         "compression.type",
         "brotli",
-        expect![[r#"compression.type is "brotli"; allowed is one of uncompressed, zstd, lz4, snappy, gzip, producer"#]],
+        expect![[r#"
+            compression.type is "brotli"; allowed is one of
+            uncompressed, zstd, lz4, snappy, gzip, producer"#]],
     );
     check_refused(
         Scope::Broker,
         "process.roles",
         "broker,leader",
-        expect![[r#"process.roles is "broker,leader"; allowed is a list of any of broker, controller"#]],
+        expect![[r#"
+            process.roles is "broker,leader"; allowed is a list of any
+            of broker, controller"#]],
     );
     check_refused(
         Scope::Topic,
         "min.cleanable.dirty.ratio",
         "1.5",
-        expect![[r#"min.cleanable.dirty.ratio is "1.5"; allowed is a number, 0 to 1"#]],
+        expect![[r#"
+            min.cleanable.dirty.ratio is "1.5"; allowed is a number, 0
+            to 1"#]],
     );
     check_refused(
         Scope::Topic,
@@ -202,19 +253,25 @@ fn a_bad_value_is_refused_with_what_is_allowed() {
         Scope::Topic,
         "cleanup.policy",
         "delete,delete",
-        expect![[r#"cleanup.policy is "delete,delete"; allowed is a list of any of compact, delete"#]],
+        expect![[r#"
+            cleanup.policy is "delete,delete"; allowed is a list of any
+            of compact, delete"#]],
     );
     check_refused(
         Scope::Topic,
         "segment.bytes",
         "99999999999",
-        expect![[r#"segment.bytes is "99999999999"; allowed is a whole number of 32 bits, at least 1048576"#]],
+        expect![[r#"
+            segment.bytes is "99999999999"; allowed is a whole number of
+            32 bits, at least 1048576"#]],
     );
     check_refused(
         Scope::Topic,
         "leader.replication.throttled.replicas",
         "a:b",
-        expect![[r#"leader.replication.throttled.replicas is "a:b"; allowed is * or a list of partition:broker pairs such as 0:1,0:2"#]],
+        expect![[r#"
+            leader.replication.throttled.replicas is "a:b"; allowed is *
+            or a list of partition:broker pairs such as 0:1,0:2"#]],
     );
 }
 
