@@ -93,7 +93,7 @@ impl ControllerConfig {
             min_insync_replicas: 1,
             unclean_leader_election: false,
             configs,
-            feed_bytes_max: 4 * 1024 * 1024,
+            feed_bytes_max: 1024 * 1024,
         }
     }
 

@@ -83,14 +83,13 @@ impl Heartbeats {
         self.brokers.insert(broker, liveness);
     }
 
-    /// Nobody listens where the broker says it does: without a session its process is gone.
+    /// Nobody listens where the broker says it does, and it has no session: its process is gone.
     pub fn on_refused(&mut self, broker: NodeId, epoch: BrokerEpoch, now: Instant) {
-        let due = now + self.broken_grace;
         if let Some(liveness) = self.brokers.get_mut(&broker)
             && liveness.session.is_none()
             && liveness.epoch == epoch
         {
-            liveness.due = Some(liveness.due.map_or(due, |at| at.min(due)));
+            liveness.due = Some(now);
         }
     }
 
@@ -156,6 +155,18 @@ impl Heartbeats {
     pub fn on_draining(&mut self, broker: NodeId, offset: MetadataOffset) {
         if let Some(liveness) = self.brokers.get_mut(&broker) {
             liveness.shutdown_at.get_or_insert(offset);
+        }
+    }
+
+    /// This controller itself did not run for a while: what brokers sent meanwhile is still to be
+    /// read, so the time does not count.
+    pub fn on_paused(&mut self, now: Instant) {
+        for liveness in self
+            .brokers
+            .values_mut()
+            .filter(|liveness| !liveness.lapsed)
+        {
+            liveness.heard = now;
         }
     }
 
@@ -310,6 +321,16 @@ mod tests {
     }
 
     #[test]
+    fn the_controllers_own_pause_is_not_the_brokers_silence() {
+        let start = Instant::now();
+        let mut heartbeats = heartbeats();
+        open(&mut heartbeats, 1, start);
+        heartbeats.on_paused(start + 20_000 * MS);
+        assert!(heartbeats.expired(start + 20_000 * MS).is_empty());
+        assert_eq!(heartbeats.next_deadline(), Some(start + 29_000 * MS));
+    }
+
+    #[test]
     fn an_inherited_broker_has_its_grace_to_come() {
         let start = Instant::now();
         let mut heartbeats = heartbeats();
@@ -322,14 +343,14 @@ mod tests {
     }
 
     #[test]
-    fn an_inherited_broker_that_nobody_answers_for_is_given_up_soon() {
+    fn an_inherited_broker_that_nobody_listens_for_is_given_up_at_once() {
         let start = Instant::now();
         let mut heartbeats = heartbeats();
         heartbeats.on_inherited(NodeId(1), BrokerEpoch(7), start);
         heartbeats.on_refused(NodeId(1), BrokerEpoch(6), start);
         assert_eq!(heartbeats.next_deadline(), Some(start + 3000 * MS));
         heartbeats.on_refused(NodeId(1), BrokerEpoch(7), start);
-        assert_eq!(heartbeats.next_deadline(), Some(start + 200 * MS));
+        assert_eq!(heartbeats.expired(start), [NodeId(1)]);
         // A session that comes all the same proves it alive.
         open(&mut heartbeats, 1, start);
         heartbeats.on_refused(NodeId(1), BrokerEpoch(7), start);

@@ -155,6 +155,8 @@ pub(crate) struct Actor {
     opening: bool,
     rebalance_at: Option<Instant>,
     lease_check_at: Option<Instant>,
+    /// When it last looked at what there is to do; at least each quarter of the lease while active.
+    ran_at: Instant,
     /// The last term this voter was elected in, and when it noticed.
     elected: Option<(u64, Instant)>,
 }
@@ -192,6 +194,7 @@ impl Actor {
             rebalance_at: None,
             lease_check_at: None,
             elected: None,
+            ran_at: Instant::now(),
         }
     }
 
@@ -394,6 +397,11 @@ impl Actor {
 
     /// Plans and proposes what there is to do, unless a batch is on its way.
     fn pump(&mut self) {
+        let now = Instant::now();
+        if now > self.ran_at + self.config.quorum_lease {
+            self.heartbeats.on_paused(now);
+        }
+        self.ran_at = now;
         while self.is_active() && self.in_flight.is_none() {
             let now = Instant::now();
             let expired = self.heartbeats.expired(now);
