@@ -13,3 +13,6 @@ pub use cache::{MetadataCache, NotReached};
 pub use client::{ControllerClient, ControllerError, Quorum, Voter};
 pub use feed::{Feed, FeedConfig, FeedError, LocalReplicas, MetadataChange};
 pub use session::{Session, SessionConfig, SessionError, SessionState};
+
+#[cfg(test)]
+mod tests;
