@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dohle_broker::partitions::LogDir;
-use dohle_log::directory::{DirectoryError, LogDirectory, MetaProperties};
+use dohle_log::directory::{DirectoryError, LogDirectory, METADATA_LOG_DIR, MetaProperties};
 use dohle_model::{DirectoryId, Uuid};
 
 use crate::config::NodeConfig;
@@ -195,8 +195,14 @@ fn cluster_id(
 }
 
 fn has_partitions(directory: &LogDirectory) -> Result<bool, DirectoriesError> {
+    if directory.path().join(METADATA_LOG_DIR).exists() {
+        return Ok(true);
+    }
     Ok(!directory
         .partition_dirs()
         .map_err(DirectoryError::from)?
         .is_empty())
 }
+
+#[cfg(test)]
+mod tests;

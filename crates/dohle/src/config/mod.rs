@@ -80,8 +80,7 @@ pub enum ConfigFault {
     #[error(
         "zookeeper.connect is set and process.roles is not: Dohle has no ZooKeeper, its \
          controllers keep the metadata; set process.roles=broker,controller, node.id, \
-         controller.quorum.voters, \
-         controller.listener.names and a listener of that name instead"
+         controller.quorum.voters, controller.listener.names and a listener of that name instead"
     )]
     ZooKeeper,
 }

@@ -1,0 +1,197 @@
+//! Tests of formatting and of what contradicts it.
+
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::config::Sources;
+use crate::test_support::folded;
+
+/// Ids that tell themselves apart: 1, 2, 3, …
+fn numbered() -> impl FnMut() -> Uuid {
+    let mut last = 0;
+    move || {
+        last += 1;
+        Uuid([last; 16])
+    }
+}
+
+/// A combined node with one voter, or three.
+fn config(root: &Path, voters: &str, changes: &[(&str, &str)]) -> NodeConfig {
+    let mut sources = Sources {
+        has_file: true,
+        ..Sources::default()
+    };
+    let dirs = format!("{},{}", root.join("a").display(), root.join("b").display());
+    for (name, value) in [
+        ("process.roles", "broker,controller"),
+        ("node.id", "1"),
+        ("controller.quorum.voters", voters),
+        ("controller.listener.names", "CONTROLLER"),
+        (
+            "listeners",
+            "PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093",
+        ),
+        ("log.dirs", dirs.as_str()),
+    ]
+    .iter()
+    .chain(changes)
+    {
+        sources.add_override(&format!("{name}={value}")).unwrap();
+    }
+    NodeConfig::new(sources, "host1").unwrap()
+}
+
+const ALONE: &str = "1@localhost:9093";
+const THREE: &str = "1@localhost:9093,2@localhost:9095,3@localhost:9097";
+
+fn meta_properties(root: &Path, dir: &str) -> String {
+    std::fs::read_to_string(root.join(dir).join("meta.properties")).unwrap()
+}
+
+#[track_caller]
+fn check_refused(root: &Path, config: &NodeConfig, expected: Expect) {
+    let error = Directories::open(config, numbered()).unwrap_err();
+    let text = error
+        .to_string()
+        .replace(&root.display().to_string(), "ROOT");
+    expected.assert_eq(&folded(&text));
+}
+
+#[test]
+fn a_node_alone_formats_its_directories_and_finds_them_again() {
+    let root = tempfile::tempdir().unwrap();
+    let config = config(root.path(), ALONE, &[]);
+    let first = Directories::open(&config, numbered()).unwrap();
+    assert_eq!(first.formatted.len(), 2);
+    let (cluster_id, metadata_id) = (first.cluster_id.clone(), first.metadata_id);
+    assert_eq!(metadata_id, first.log_dirs[0].id);
+    assert_eq!(
+        meta_properties(root.path(), "b"),
+        format!(
+            "node.id=1\nversion=1\ndirectory.id={}\ncluster.id={cluster_id}\n",
+            first.log_dirs[1].id
+        )
+    );
+    drop(first);
+    let second = Directories::open(&config, || panic!("nothing is new")).unwrap();
+    assert_eq!(second.formatted, Vec::<PathBuf>::new());
+    assert_eq!(
+        (second.cluster_id, second.metadata_id),
+        (cluster_id, metadata_id)
+    );
+}
+
+#[test]
+fn a_directory_of_its_own_for_metadata_is_formatted_too() {
+    let root = tempfile::tempdir().unwrap();
+    let metadata = root.path().join("m").display().to_string();
+    let config = config(root.path(), ALONE, &[("metadata.log.dir", &metadata)]);
+    let opened = Directories::open(&config, numbered()).unwrap();
+    assert_eq!(opened.log_dirs.len(), 2);
+    assert!(opened.metadata.is_some());
+    assert!(meta_properties(root.path(), "m").contains(&opened.metadata_id.to_string()));
+}
+
+#[test]
+fn one_of_several_voters_needs_the_clusters_id() {
+    let root = tempfile::tempdir().unwrap();
+    check_refused(
+        root.path(),
+        &config(root.path(), THREE, &[]),
+        expect![[r#"
+        the directories of node 1 are empty and no cluster id is
+        given: set CLUSTER_ID (or cluster.id) to the same id on
+        every node of the cluster, for example
+        CLUSTER_ID=AQEBAQEBAQEBAQEBAQEBAQ"#]],
+    );
+    let given = config(
+        root.path(),
+        THREE,
+        &[("cluster.id", "AAAAAAAAAAAAAAAAAAAAAQ")],
+    );
+    assert_eq!(
+        Directories::open(&given, numbered()).unwrap().cluster_id,
+        "AAAAAAAAAAAAAAAAAAAAAQ"
+    );
+}
+
+#[test]
+fn directories_of_another_cluster_or_node_are_refused_with_the_way_out() {
+    let root = tempfile::tempdir().unwrap();
+    let first = config(
+        root.path(),
+        ALONE,
+        &[("cluster.id", "AAAAAAAAAAAAAAAAAAAAAQ")],
+    );
+    drop(Directories::open(&first, numbered()).unwrap());
+    let other = config(
+        root.path(),
+        ALONE,
+        &[("cluster.id", "AAAAAAAAAAAAAAAAAAAAAg")],
+    );
+    check_refused(
+        root.path(),
+        &other,
+        expect![[r#"
+        ROOT/a/meta.properties belongs to cluster
+        AAAAAAAAAAAAAAAAAAAAAQ, this node is configured for cluster
+        AAAAAAAAAAAAAAAAAAAAAg; set CLUSTER_ID (or cluster.id) to
+        AAAAAAAAAAAAAAAAAAAAAQ to use these data, or move the
+        directory away (mv ROOT/a ROOT/a.old) to begin anew"#]],
+    );
+    let other = config(root.path(), "2@localhost:9093", &[("node.id", "2")]);
+    check_refused(
+        root.path(),
+        &other,
+        expect![[r#"
+        ROOT/a/meta.properties belongs to node 1, this node has
+        node.id=2; set node.id=1 to use these data, or move the
+        directory away (mv ROOT/a ROOT/a.old) to begin anew"#]],
+    );
+}
+
+#[test]
+fn a_directory_that_is_in_use_copied_or_without_identity_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let config = config(root.path(), ALONE, &[]);
+    let used = Directories::open(&config, numbered()).unwrap();
+    check_refused(
+        root.path(),
+        &config,
+        expect![[r#"
+        ROOT/a is in use by another process, which holds the lock on
+        its file .lock; stop that process, or give this node a log
+        directory of its own"#]],
+    );
+    drop(used);
+    let (a, b) = (
+        root.path().join("a/meta.properties"),
+        root.path().join("b/meta.properties"),
+    );
+    std::fs::copy(&a, &b).unwrap();
+    check_refused(
+        root.path(),
+        &config,
+        expect![[r#"
+        ROOT/a and ROOT/b have the same directory.id
+        AgICAgICAgICAgICAgICAg, one is a copy of the other: take one
+        of them out of log.dirs"#]],
+    );
+    std::fs::remove_file(&b).unwrap();
+    std::fs::create_dir(root.path().join("b/topic-0")).unwrap();
+    check_refused(
+        root.path(),
+        &config,
+        expect![[r#"
+        ROOT/b has partitions in it and no meta.properties: put that
+        file back, or move the directory away (mv ROOT/b ROOT/b.old)
+        to begin anew"#]],
+    );
+}
+
+#[test]
+fn a_fresh_id_never_looks_like_an_option() {
+    for _ in 0..1000 {
+        assert!(!fresh_id().to_string().starts_with('-'));
+    }
+}
