@@ -131,16 +131,26 @@ impl Node {
 
     /// SIGTERM, and waits until the process has ended; an error unless it ended well.
     pub fn stop(&mut self) -> Result<()> {
+        self.ask_to_stop()?;
+        self.wait_until_stopped()
+    }
+
+    /// SIGTERM.
+    pub fn ask_to_stop(&self) -> Result<()> {
+        signal(self.pid()?, Signal::TERM)
+    }
+
+    /// Waits until the process has ended by itself; an error unless it ended well.
+    pub fn wait_until_stopped(&mut self) -> Result<()> {
         let mut child = self.running()?;
-        signal(child.id(), Signal::TERM)?;
-        let asked = until(STOP_LIMIT, format!("node {} stops", self.id), || {
+        let ended = until(STOP_LIMIT, format!("node {} stops", self.id), || {
             Ok(child.try_wait()?.is_some())
         });
-        if asked.is_err() {
+        if ended.is_err() {
             child.kill()?;
         }
         let status = child.wait()?;
-        asked?;
+        ended?;
         // A JVM ends with 143 after SIGTERM.
         let well = status.success() || status.code() == Some(143) || status.signal() == Some(15);
         ensure!(well, "node {} ended with {status}", self.id);

@@ -17,15 +17,21 @@ static NEXT: AtomicU32 = AtomicU32::new(u32::MAX);
 ///
 /// The range is 20000 to 31999, or what `DOHLE_TEST_PORTS=FIRST-LAST` says.
 pub fn free_port() -> Result<u16> {
+    free_ports(1)
+}
+
+/// Like [`free_port`], for `count` ports in a row; returns the first of them.
+pub fn free_ports(count: u16) -> Result<u16> {
     let range = range()?;
     let length = u32::from(range.end - range.start);
     // Several test programs may run at once: each starts at a place of its own.
     let start = std::process::id().wrapping_mul(97) % length;
     let _ = NEXT.compare_exchange(u32::MAX, start, Ordering::Relaxed, Ordering::Relaxed);
     for _ in 0..length {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed) % length;
+        let step = NEXT.fetch_add(u32::from(count), Ordering::Relaxed) % length;
         let port = range.start + u16::try_from(step)?;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if port + count <= range.end && (port..port + count).all(free) {
             return Ok(port);
         }
     }

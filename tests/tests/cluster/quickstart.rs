@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use dohle_tests::clients::kcat::kcat;
 use dohle_tests::node::{binary, clear_environment};
-use dohle_tests::ports::free_port;
+use dohle_tests::ports::{free_port, free_ports};
 use dohle_tests::program::{Program, Running};
 use dohle_tests::wait::DEADLINE;
 use dohle_tests::{KafkaConnection, until};
@@ -32,11 +32,10 @@ fn wait_until_ready(port: u16) -> Result<()> {
     })
 }
 
-/// `dohle dev` on ports that are free.
-fn dev(data: &Path, ports: &[u16]) -> Result<Running> {
-    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+/// `dohle dev`, its first broker on this port.
+fn dev(data: &Path, port: u16) -> Result<Running> {
     clean(Program::new(binary()?).arg("dev").arg("--data").arg(data))
-        .args(["--ports", &ports.join(",")])
+        .args(["--port", &port.to_string()])
         .start()
 }
 
@@ -60,9 +59,10 @@ fn dohle_dev_runs_three_nodes_stops_at_ctrl_c_and_finds_its_data_again() -> Resu
         return Ok(());
     }
     let data = tempfile::tempdir()?;
-    let ports = [free_port()?, free_port()?, free_port()?];
-    let bootstrap = format!("127.0.0.1:{}", ports[0]);
-    let cluster = dev(data.path(), &ports)?;
+    let first = free_ports(6)?;
+    let ports = [first, first + 2, first + 4];
+    let bootstrap = format!("127.0.0.1:{first}");
+    let cluster = dev(data.path(), first)?;
     for port in ports {
         wait_until_ready(port)?;
     }
@@ -78,8 +78,8 @@ fn dohle_dev_runs_three_nodes_stops_at_ctrl_c_and_finds_its_data_again() -> Resu
         );
     }
 
-    let cluster = dev(data.path(), &ports)?;
-    wait_until_ready(ports[0])?;
+    let cluster = dev(data.path(), first)?;
+    wait_until_ready(first)?;
     assert_eq!(
         produce_and_consume(&bootstrap, "second\n")?,
         "first\nsecond\n"
