@@ -82,7 +82,7 @@ fn check_broker(resource: &ConfigResource, name: &str, value: &str) -> Result<()
         };
     }
     let def = lookup(Scope::Broker, name).map_err(|error| error.to_string())?;
-    if !def.is_dynamic() {
+    if !def.is_dynamic() || def.needs_restart {
         return Err(format!(
             "Cannot update these configs dynamically: {name}; set it in the properties of each \
              broker and restart it"

@@ -34,20 +34,12 @@ pub struct BrokerConfig {
     pub selects_replicas_by_rack: bool,
     /// `log.retention.check.interval.ms`.
     pub log_retention_check_interval: Duration,
-    /// `log.flush.scheduler.interval.ms`; `None` for never.
-    pub log_flush_scheduler_interval: Option<Duration>,
     /// `log.flush.offset.checkpoint.interval.ms`.
     pub log_flush_offset_checkpoint_interval: Duration,
-    /// `log.flush.start.offset.checkpoint.interval.ms`.
-    pub log_flush_start_offset_checkpoint_interval: Duration,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration: Duration,
     /// `socket.request.max.bytes`: the largest request.
     pub socket_request_max_bytes: usize,
-    /// `socket.send.buffer.bytes`; `None` leaves it to the system.
-    pub socket_send_buffer_bytes: Option<usize>,
-    /// `socket.receive.buffer.bytes`; `None` leaves it to the system.
-    pub socket_receive_buffer_bytes: Option<usize>,
     /// `socket.listen.backlog.size`.
     pub socket_listen_backlog_size: u32,
     /// `connections.max.idle.ms`; `None` for ever.
@@ -56,8 +48,6 @@ pub struct BrokerConfig {
     pub fetch_max_bytes: usize,
     /// `max.incremental.fetch.session.cache.slots`.
     pub max_incremental_fetch_session_cache_slots: usize,
-    /// `metadata.log.max.record.bytes.between.snapshots`.
-    pub metadata_log_max_record_bytes_between_snapshots: u64,
     /// `controller.quorum.election.timeout.ms`.
     pub controller_quorum_election_timeout: Duration,
     /// `controller.quorum.fetch.timeout.ms`.
@@ -97,24 +87,15 @@ impl BrokerConfig {
                 .get("replica.selector.class")
                 .is_some_and(|class| class.trim().ends_with("RackAwareReplicaSelector")),
             log_retention_check_interval: ms("log.retention.check.interval.ms"),
-            log_flush_scheduler_interval: endless_ms("log.flush.scheduler.interval.ms"),
             log_flush_offset_checkpoint_interval: ms("log.flush.offset.checkpoint.interval.ms"),
-            log_flush_start_offset_checkpoint_interval: ms(
-                "log.flush.start.offset.checkpoint.interval.ms",
-            ),
             producer_id_expiration: ms("producer.id.expiration.ms"),
             socket_request_max_bytes: size("socket.request.max.bytes"),
-            socket_send_buffer_bytes: values.number("socket.send.buffer.bytes"),
-            socket_receive_buffer_bytes: values.number("socket.receive.buffer.bytes"),
             socket_listen_backlog_size: values.number("socket.listen.backlog.size").unwrap_or(50),
             connections_max_idle: endless_ms("connections.max.idle.ms"),
             fetch_max_bytes: size("fetch.max.bytes"),
             max_incremental_fetch_session_cache_slots: size(
                 "max.incremental.fetch.session.cache.slots",
             ),
-            metadata_log_max_record_bytes_between_snapshots: values
-                .number("metadata.log.max.record.bytes.between.snapshots")
-                .unwrap_or(20 << 20),
             controller_quorum_election_timeout: ms("controller.quorum.election.timeout.ms"),
             controller_quorum_fetch_timeout: ms("controller.quorum.fetch.timeout.ms"),
         }

@@ -171,6 +171,8 @@ pub struct ConfigDef {
     pub update_mode: UpdateMode,
     /// Whether Dohle acts on it.
     pub status: Status,
+    /// Kafka changes it at run time, Dohle only with a restart; so such a change is refused.
+    pub needs_restart: bool,
     /// Not listed unless it is set.
     pub is_internal: bool,
     /// Brokers' properties: the names that say the same in other units, this one included, the
@@ -197,6 +199,7 @@ impl ConfigDef {
             validator: Validator::Any,
             update_mode: UpdateMode::ReadOnly,
             status: Status::AcceptedIgnored,
+            needs_restart: false,
             is_internal: false,
             synonyms: &[],
             broker_name: None,
@@ -216,6 +219,11 @@ impl ConfigDef {
 
     pub(super) const fn honoured(mut self) -> Self {
         self.status = Status::Honoured;
+        self
+    }
+
+    pub(super) const fn with_restart(mut self) -> Self {
+        self.needs_restart = true;
         self
     }
 

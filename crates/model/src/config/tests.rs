@@ -327,3 +327,50 @@ fn a_damaged_value_reads_as_the_default() {
     let broker = BrokerValues::fixed(properties(&[("num.partitions", "many")]));
     assert_eq!(BrokerConfig::resolve(&broker).num_partitions, 1);
 }
+
+/// The reference for users, made of the definitions so that it cannot drift from them.
+fn reference() -> String {
+    let mut text = String::from(
+        "# Properties that Dohle acts on\n\n\
+         Made of the definitions in `crates/model/src/config` by a test; to bring it up to date: \
+         `UPDATE_EXPECT=1 cargo test -p dohle-model`.\nNames, defaults and ranges are those of \
+         Apache Kafka 4.3, where each is documented. Every other property of Kafka 4.3 is\n\
+         accepted, checked and described, and changes nothing; a node names those that are set \
+         in one line at its start.\n",
+    );
+    for (title, scope) in [
+        ("Brokers and controllers", Scope::Broker),
+        ("Topics", Scope::Topic),
+    ] {
+        text += &format!(
+            "\n## {title}\n\n| Property | Default | Allowed | Changes |\n|---|---|---|---|\n"
+        );
+        let mut defs: Vec<_> = definitions(scope)
+            .filter(|def| def.status == Status::Honoured)
+            .collect();
+        defs.sort_by_key(|def| def.name);
+        for def in defs {
+            let default = match (def.default, def.broker_name) {
+                (_, Some(name)) => format!("the broker's `{name}`"),
+                (ConfigDefault::Required, _) => "must be set".to_owned(),
+                (ConfigDefault::Null | ConfigDefault::Value(""), _) => String::new(),
+                (ConfigDefault::Value(value), _) => format!("`{value}`"),
+            };
+            let changes = match (scope, def.update_mode) {
+                (Scope::Topic, _) => "at run time",
+                _ if def.needs_restart => "with a restart",
+                (_, UpdateMode::ReadOnly) => "with a restart",
+                (_, UpdateMode::PerBroker) => "at run time, broker by broker",
+                (_, UpdateMode::ClusterWide) => "at run time",
+            };
+            let allowed = def.allowed();
+            text += &format!("| `{}` | {default} | {allowed} | {changes} |\n", def.name);
+        }
+    }
+    text
+}
+
+#[test]
+fn the_reference_for_users_says_what_the_definitions_say() {
+    expect_file!["../../../../docs/configuration-reference.md"].assert_eq(&reference());
+}

@@ -132,7 +132,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         ),
         Low,
     )
-        .dynamic(PerBroker).honoured()
+        .dynamic(PerBroker).honoured().with_restart()
         .doc("Map between listener names and security protocols. This must be defined for the \
              same security protocol to be usable in more than one port or IP. For example, \
              internal and external traffic can be separated even if SSL is required for both. \
@@ -150,7 +150,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              to PLAINTEXT is assumed if no explicit mapping is provided and no other security \
              protocol is in use."),
     ConfigDef::new("listeners", List, Value("PLAINTEXT://:9092"), High)
-        .dynamic(PerBroker).honoured()
+        .dynamic(PerBroker).honoured().with_restart()
         .doc("Listener List - Comma-separated list of URIs we will listen on and the listener \
              names. If the listener name is not a security protocol, \
              <code>listener.security.protocol.map</code> must also be set.\n Listener names \
@@ -166,7 +166,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("This configuration determines where we put the metadata log. If it is not set, \
              the metadata log is placed in the first log directory from log.dirs."),
     ConfigDef::new("metadata.log.max.record.bytes.between.snapshots", Long, Value("20971520"), High)
-        .check(AtLeast(1)).honoured()
+        .check(AtLeast(1))
         .doc("This is the maximum number of bytes in the log between the latest snapshot and \
              the high-watermark needed before generating a new snapshot. The default value is \
              20971520. To generate snapshots based on the time elapsed, see the \

@@ -112,7 +112,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The frequency in ms that the log flusher checks whether any log needs to be \
              flushed to disk"),
     ConfigDef::new("log.flush.start.offset.checkpoint.interval.ms", Int, Value("60000"), High)
-        .check(AtLeast(0)).honoured()
+        .check(AtLeast(0))
         .doc("The frequency with which we update the persistent record of log start offset"),
     ConfigDef::new("log.index.interval.bytes", Int, Value("4096"), Medium)
         .check(AtLeast(0)).dynamic(ClusterWide).honoured()

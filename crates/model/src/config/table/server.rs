@@ -138,7 +138,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              <code>kafka.metrics.KafkaMetricsReporterMBean</code> trait so that the registered \
              MBean is compliant with the standard MBean convention."),
     ConfigDef::new("leader.imbalance.check.interval.seconds", Long, Value("300"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The frequency with which the partition rebalance check is triggered by the \
              controller"),
     ConfigDef::new("max.connection.creation.rate", Int, Value("2147483647"), Medium)
@@ -154,7 +154,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              inter-broker listener will be throttled only when the listener-level rate limit \
              is reached."),
     ConfigDef::new("max.connections", Int, Value("2147483647"), Medium)
-        .check(AtLeast(0)).dynamic(ClusterWide)
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured().with_restart()
         .doc("The maximum number of connections we allow in the broker at any time. This limit \
              is applied in addition to any per-ip limits configured using \
              max.connections.per.ip. Listener-level limits may also be configured by prefixing \
@@ -166,7 +166,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              listener are permitted even if broker-wide limit is reached. The least recently \
              used connection on another listener will be closed in this case."),
     ConfigDef::new("max.connections.per.ip", Int, Value("2147483647"), Medium)
-        .check(AtLeast(0)).dynamic(ClusterWide)
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured().with_restart()
         .doc("The maximum number of connections we allow from each ip address. This can be set \
              to 0 if there are overrides configured using max.connections.per.ip.overrides \
              property. New connections from the ip address are dropped if the limit is reached."),
@@ -181,7 +181,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              all shards. Sessions are allocated to each shard in round-robin. Only entries \
              within a shard are considered eligible for eviction."),
     ConfigDef::new("max.request.partition.size.limit", Int, Value("2000"), Medium)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The maximum number of partitions can be served in one request."),
     ConfigDef::new("message.max.bytes", Int, Value("1048588"), High)
         .check(AtLeast(0)).dynamic(ClusterWide).honoured()
@@ -247,7 +247,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The number of threads that the server uses for processing requests, which may \
              include disk I/O"),
     ConfigDef::new("num.network.threads", Int, Value("3"), High)
-        .check(AtLeast(1)).dynamic(ClusterWide)
+        .check(AtLeast(1)).dynamic(ClusterWide).honoured().with_restart()
         .doc("The number of threads that the server uses for receiving requests from the \
              network and sending responses to the network. Noted: each listener (except for \
              controller listener) creates its own thread pool."),
@@ -278,6 +278,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              cluster.Increasing this value can increase the degree of I/O parallelism in the \
              follower and leader broker at the cost of higher CPU and memory utilization."),
     ConfigDef::new("queued.max.request.bytes", Long, Value("-1"), Medium)
+        .honoured()
         .doc("The number of queued bytes allowed before no more requests are read"),
     ConfigDef::new("queued.max.requests", Int, Value("500"), High)
         .check(AtLeast(1))
