@@ -47,16 +47,22 @@ impl LeaderEpochCache {
     /// Notes that `epoch` begins at `start_offset`. Entries that contradict it are dropped. Answers
     /// whether anything changed.
     pub fn assign(&mut self, epoch: LeaderEpoch, start_offset: Offset) -> bool {
-        if let Some(last) = self.entries.last()
-            && last.epoch == epoch
-            && last.start_offset <= start_offset
-        {
-            return false;
-        }
+        let before = self.entries.len();
         let contradicts =
-            |entry: &EpochEntry| entry.epoch >= epoch || entry.start_offset >= start_offset;
-        while self.entries.last().is_some_and(contradicts) {
+            |entry: &EpochEntry| entry.epoch > epoch || entry.start_offset >= start_offset;
+        let is_known =
+            |entry: &EpochEntry| entry.epoch == epoch && entry.start_offset <= start_offset;
+        // A leader that wrote nothing left an entry at the log's end. Records of an older epoch that
+        // come there go on where that epoch began, they don't begin it anew.
+        while self
+            .entries
+            .last()
+            .is_some_and(|last| contradicts(last) && !is_known(last))
+        {
             self.entries.pop();
+        }
+        if self.entries.last().is_some_and(is_known) {
+            return self.entries.len() != before;
         }
         self.entries.push(EpochEntry {
             epoch,
@@ -181,6 +187,21 @@ mod tests {
             .iter()
             .map(|entry| (entry.epoch.0, entry.start_offset.0))
             .collect()
+    }
+
+    #[test]
+    fn an_epoch_without_records_does_not_move_the_start_of_an_older_one() {
+        let mut cache = LeaderEpochCache::default();
+        cache.assign(LeaderEpoch(5), Offset(0));
+        cache.assign(LeaderEpoch(13), Offset(3));
+        assert!(cache.assign(LeaderEpoch(5), Offset(3)));
+        assert_eq!(
+            cache.entries(),
+            [EpochEntry {
+                epoch: LeaderEpoch(5),
+                start_offset: Offset(0)
+            }]
+        );
     }
 
     #[test]

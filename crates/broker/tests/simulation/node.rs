@@ -1,0 +1,401 @@
+//! A broker with one replica: the cores under test on a log that is a vector.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dohle_broker::replica::{
+    Effects, Follower, IsrProposal, Leader, LeaderAnswer, LeaderConfig, OnLeader, truncation_offset,
+};
+use dohle_log::LeaderEpochCache;
+use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, Offset};
+
+use super::controller::Registration;
+
+/// A record, with the epoch of the leader that took it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    pub epoch: LeaderEpoch,
+    pub value: u64,
+}
+
+#[derive(Default)]
+pub struct ModelLog {
+    pub records: Vec<Record>,
+    pub epochs: LeaderEpochCache,
+    /// Records that survive a loss of power.
+    pub flushed: usize,
+}
+
+impl ModelLog {
+    pub fn end(&self) -> Offset {
+        Offset(self.records.len() as i64)
+    }
+
+    fn last_epoch(&self) -> Option<LeaderEpoch> {
+        self.records.last().map(|record| record.epoch)
+    }
+
+    pub fn append(&mut self, record: Record) {
+        self.epochs.assign(record.epoch, self.end());
+        self.records.push(record);
+    }
+
+    pub fn truncate(&mut self, to: Offset) {
+        self.records.truncate(to.0 as usize);
+        self.flushed = self.flushed.min(self.records.len());
+        self.epochs.truncate_from_end(to);
+    }
+}
+
+pub enum Role {
+    Leader(Leader),
+    Follower(Follower),
+}
+
+/// A leader's subscription of one follower.
+#[derive(Debug, Clone, Copy)]
+pub struct Feed {
+    pub subscription: u32,
+    pub sent: Offset,
+}
+
+/// From a follower to its leader.
+#[derive(Debug, Clone)]
+pub enum ToLeader {
+    Subscribe {
+        subscription: u32,
+        leader_epoch: LeaderEpoch,
+        fetch_offset: Offset,
+        last_epoch: Option<LeaderEpoch>,
+        broker_epoch: BrokerEpoch,
+    },
+    Ack {
+        subscription: u32,
+        leader_epoch: LeaderEpoch,
+        end: Offset,
+    },
+}
+
+/// From a leader to a follower.
+#[derive(Debug, Clone)]
+pub struct ToFollower {
+    pub answer: LeaderAnswer,
+    pub high_watermark: Offset,
+    pub base: Offset,
+    pub records: Vec<Record>,
+    /// The subscription is refused, or ends.
+    pub ended: bool,
+}
+
+pub struct Node {
+    pub id: NodeId,
+    pub log: ModelLog,
+    pub high_watermark: Offset,
+    pub role: Role,
+    pub feeds: BTreeMap<NodeId, Feed>,
+    pub broker_epoch: BrokerEpoch,
+    pub partition_epoch: Option<dohle_model::PartitionEpoch>,
+    /// Appended with acks=all and not answered: (end, value).
+    pub waiting: Vec<(Offset, Record)>,
+    pub proposal: Option<IsrProposal>,
+    /// Subscriptions that ended with a leadership, to be told.
+    pub ended: Vec<(NodeId, u32)>,
+    next_subscription: u32,
+}
+
+/// The rules that all nodes share.
+pub const CONFIG: LeaderConfig = LeaderConfig {
+    min_insync_replicas: 2,
+    lag_max: Duration::from_millis(300),
+};
+
+impl Node {
+    pub fn new(
+        id: NodeId,
+        log: ModelLog,
+        high_watermark: Offset,
+        broker_epoch: BrokerEpoch,
+    ) -> Self {
+        Self {
+            id,
+            high_watermark: high_watermark.min(log.end()),
+            log,
+            role: Role::Follower(Follower::new(LeaderEpoch(0), None)),
+            feeds: BTreeMap::new(),
+            broker_epoch,
+            partition_epoch: None,
+            waiting: Vec::new(),
+            proposal: None,
+            ended: Vec::new(),
+            next_subscription: 0,
+        }
+    }
+
+    pub fn epoch(&self) -> LeaderEpoch {
+        match &self.role {
+            Role::Leader(leader) => leader.epoch(),
+            Role::Follower(follower) => follower.epoch(),
+        }
+    }
+
+    pub fn leader(&mut self) -> Option<&mut Leader> {
+        match &mut self.role {
+            Role::Leader(leader) => Some(leader),
+            Role::Follower(_) => None,
+        }
+    }
+
+    /// Takes effects over. Answers the records that are acknowledged by them.
+    #[must_use]
+    pub fn apply(&mut self, effects: Effects) -> Vec<(Offset, Record)> {
+        if let Some(proposal) = effects.alter_isr {
+            self.proposal = Some(proposal);
+        }
+        if let Some(high_watermark) = effects.high_watermark {
+            assert!(high_watermark > self.high_watermark, "the watermark fell");
+            self.high_watermark = high_watermark;
+        }
+        let Role::Leader(leader) = &self.role else {
+            return Vec::new();
+        };
+        let (high_watermark, enough) = (self.high_watermark, leader.admit_ack().is_ok());
+        let (done, waiting) = self
+            .waiting
+            .drain(..)
+            .partition(|(end, _)| *end <= high_watermark);
+        self.waiting = waiting;
+        if enough { done } else { Vec::new() }
+    }
+
+    /// The controller's registration. Answers whether this node begins to lead.
+    pub fn on_registration(
+        &mut self,
+        registration: &Registration,
+        now: Duration,
+    ) -> (bool, Effects) {
+        let registered = &registration.registered;
+        if self
+            .partition_epoch
+            .is_some_and(|known| registered.partition_epoch < known)
+        {
+            return (false, Effects::default());
+        }
+        self.partition_epoch = Some(registered.partition_epoch);
+        if registration.leader == Some(self.id) {
+            if let Role::Leader(leader) = &mut self.role
+                && leader.epoch() == registered.leader_epoch
+            {
+                return (false, leader.on_registration(registered, now));
+            }
+            self.end_leadership();
+            self.log
+                .epochs
+                .assign(registered.leader_epoch, self.log.end());
+            let (end, high_watermark) = (self.log.end(), self.high_watermark);
+            let (leader, effects) =
+                Leader::new(self.id, CONFIG, registered, end, high_watermark, now);
+            self.role = Role::Leader(leader);
+            return (true, effects);
+        }
+        let known = matches!(&self.role, Role::Follower(follower)
+            if follower.epoch() == registered.leader_epoch
+                && follower.leader() == registration.leader);
+        if !known {
+            self.end_leadership();
+            self.role = Role::Follower(Follower::new(registered.leader_epoch, registration.leader));
+        }
+        (false, Effects::default())
+    }
+
+    fn end_leadership(&mut self) {
+        let feeds = std::mem::take(&mut self.feeds);
+        self.ended
+            .extend(feeds.into_iter().map(|(id, feed)| (id, feed.subscription)));
+        self.waiting.clear();
+        self.proposal = None;
+    }
+
+    /// The follower's next subscription, if it follows `leader` and has none.
+    pub fn subscribe(&mut self, leader: NodeId) -> Option<ToLeader> {
+        let (end, last_epoch) = (self.log.end(), self.log.last_epoch());
+        let Role::Follower(follower) = &mut self.role else {
+            return None;
+        };
+        if follower.leader() != Some(leader) || follower.subscription().is_some() {
+            return None;
+        }
+        self.next_subscription += 1;
+        let subscription = self.next_subscription;
+        let position = follower.subscribe(subscription, end, last_epoch);
+        Some(ToLeader::Subscribe {
+            subscription,
+            leader_epoch: position.leader_epoch,
+            fetch_offset: position.fetch_offset,
+            last_epoch: position.last_fetched_epoch,
+            broker_epoch: self.broker_epoch,
+        })
+    }
+
+    /// What a follower does with what its leader sent.
+    pub fn on_leader(&mut self, message: &ToFollower) -> Option<ToLeader> {
+        let Role::Follower(follower) = &mut self.role else {
+            return None;
+        };
+        if message.ended {
+            if follower.subscription() == Some(message.answer.subscription) {
+                follower.unsubscribe();
+            }
+            return None;
+        }
+        match follower.on_leader_data(&message.answer) {
+            OnLeader::Ignore => None,
+            OnLeader::Truncate { epoch, end_offset } => {
+                let end = self.log.end();
+                let local = self.log.epochs.end_offset_for(epoch, end);
+                let local = local.map(|local| (local.epoch, local.end_offset));
+                self.log
+                    .truncate(truncation_offset(epoch, end_offset, local, end));
+                self.high_watermark = self.high_watermark.min(self.log.end());
+                None
+            }
+            OnLeader::Append => {
+                assert_eq!(message.base, self.log.end(), "records follow the log");
+                for record in &message.records {
+                    assert!(
+                        Some(record.epoch) >= self.log.last_epoch(),
+                        "epochs don't fall"
+                    );
+                    self.log.append(*record);
+                }
+                let end = self.log.end();
+                self.high_watermark =
+                    Follower::next_high_watermark(self.high_watermark, message.high_watermark, end);
+                (!message.records.is_empty()).then_some(ToLeader::Ack {
+                    subscription: message.answer.subscription,
+                    leader_epoch: message.answer.leader_epoch,
+                    end,
+                })
+            }
+        }
+    }
+
+    /// What a leader does with what a follower sent.
+    pub fn on_follower(
+        &mut self,
+        from: NodeId,
+        message: &ToLeader,
+        now: Duration,
+        eligible: impl Fn(NodeId, BrokerEpoch) -> bool,
+    ) -> (Option<ToFollower>, Effects) {
+        let nothing = (None, Effects::default());
+        let epoch = self.epoch();
+        let Role::Leader(leader) = &mut self.role else {
+            return match message {
+                ToLeader::Subscribe { subscription, .. } => {
+                    (Some(self.ended(*subscription)), Effects::default())
+                }
+                ToLeader::Ack { .. } => nothing,
+            };
+        };
+        match message {
+            ToLeader::Ack {
+                subscription,
+                leader_epoch,
+                end,
+            } => {
+                let feed = self.feeds.get(&from);
+                let Some(feed) = feed.filter(|feed| feed.subscription == *subscription) else {
+                    return nothing;
+                };
+                if *leader_epoch != epoch {
+                    return nothing;
+                }
+                let end = (*end).min(feed.sent);
+                (None, leader.on_ack(from, end, Offset::ZERO, now, eligible))
+            }
+            ToLeader::Subscribe {
+                subscription,
+                leader_epoch,
+                fetch_offset,
+                last_epoch,
+                broker_epoch,
+            } => {
+                if *leader_epoch != epoch || !leader.is_follower(from) {
+                    return (Some(self.ended(*subscription)), Effects::default());
+                }
+                let end = self.log.end();
+                if let Some((epoch, end_offset)) =
+                    diverging(&self.log, *fetch_offset, *last_epoch, end)
+                {
+                    let mut message = self.to_follower(*subscription, end, Vec::new());
+                    message.answer.diverging = Some((epoch, end_offset));
+                    return (Some(message), Effects::default());
+                }
+                let effects = leader.on_subscribe(
+                    from,
+                    *broker_epoch,
+                    *fetch_offset,
+                    Offset::ZERO,
+                    now,
+                    eligible,
+                );
+                let feed = Feed {
+                    subscription: *subscription,
+                    sent: *fetch_offset,
+                };
+                self.feeds.insert(from, feed);
+                (None, effects)
+            }
+        }
+    }
+
+    /// Tells a follower that its subscription is over.
+    pub fn ended(&self, subscription: u32) -> ToFollower {
+        let mut message = self.to_follower(subscription, Offset::ZERO, Vec::new());
+        message.ended = true;
+        message
+    }
+
+    fn to_follower(&self, subscription: u32, base: Offset, records: Vec<Record>) -> ToFollower {
+        ToFollower {
+            answer: LeaderAnswer {
+                subscription,
+                leader_epoch: self.epoch(),
+                diverging: None,
+            },
+            high_watermark: self.high_watermark,
+            base,
+            records,
+            ended: false,
+        }
+    }
+
+    /// Up to `count` records for a follower that is subscribed; none tells the positions alone.
+    pub fn send(&mut self, to: NodeId, count: usize) -> Option<ToFollower> {
+        let feed = *self.feeds.get(&to)?;
+        let from = feed.sent.0 as usize;
+        let records: Vec<_> = self.log.records[from..]
+            .iter()
+            .take(count)
+            .copied()
+            .collect();
+        let sent = feed.sent.plus(records.len() as i64);
+        self.feeds.insert(to, Feed { sent, ..feed });
+        Some(self.to_follower(feed.subscription, feed.sent, records))
+    }
+}
+
+fn diverging(
+    log: &ModelLog,
+    fetch_offset: Offset,
+    last_epoch: Option<LeaderEpoch>,
+    end: Offset,
+) -> Option<(LeaderEpoch, Offset)> {
+    let last = last_epoch?;
+    let found = log
+        .epochs
+        .end_offset_for(last, end)
+        .expect("a leader knows all older epochs");
+    let parts = found.epoch < last || found.end_offset < fetch_offset;
+    parts.then_some((found.epoch, found.end_offset))
+}

@@ -1,0 +1,530 @@
+//! Three brokers, a controller and a network that is slow and breaks, run by a seed; and what must
+//! hold after every step.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use dohle_broker::replica::{AlterFailure, IsrProposal};
+use dohle_model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset};
+
+use super::controller::{Controller, Registration};
+use super::node::{ModelLog, Node, Record, Role, ToFollower, ToLeader};
+use super::random::Random;
+
+pub const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+
+/// A broker, running or not.
+enum Broker {
+    Up(Box<Node>),
+    Down {
+        log: ModelLog,
+        high_watermark: Offset,
+        lost_data: bool,
+    },
+}
+
+/// One stream, from `follower` to `leader`: ordered, until it breaks.
+#[derive(Default)]
+struct Stream {
+    to_leader: VecDeque<ToLeader>,
+    to_follower: VecDeque<ToFollower>,
+}
+
+pub struct World {
+    random: Random,
+    now: Duration,
+    controller: Controller,
+    brokers: BTreeMap<NodeId, Broker>,
+    streams: BTreeMap<(NodeId, NodeId), Stream>,
+    /// Registrations on their way to each broker.
+    feed: BTreeMap<NodeId, VecDeque<Registration>>,
+    /// Proposals on their way to the controller.
+    proposals: Vec<(NodeId, IsrProposal)>,
+    last_told: Option<dohle_model::PartitionEpoch>,
+    next_value: u64,
+    /// Who led in each epoch.
+    leaders: BTreeMap<LeaderEpoch, NodeId>,
+    /// What has been below some leader's high watermark.
+    committed: Vec<Record>,
+    /// What producers were told is safe.
+    acked: BTreeMap<Offset, Record>,
+    pub trace: VecDeque<String>,
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+const CHECKPOINT_EVERY: u64 = 8;
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let mut controller = Controller::new(&NODES, super::node::CONFIG.min_insync_replicas);
+        let mut brokers = BTreeMap::new();
+        for id in NODES {
+            // All register before anything is elected.
+            controller.alive.insert(id, BrokerEpoch(0));
+            let node = Node::new(id, ModelLog::default(), Offset::ZERO, BrokerEpoch(0));
+            brokers.insert(id, Broker::Up(Box::new(node)));
+        }
+        let mut world = Self {
+            random: Random::new(seed),
+            now: Duration::from_secs(1),
+            controller,
+            brokers,
+            streams: BTreeMap::new(),
+            feed: NODES.iter().map(|id| (*id, VecDeque::new())).collect(),
+            proposals: Vec::new(),
+            last_told: None,
+            next_value: 0,
+            leaders: BTreeMap::new(),
+            committed: Vec::new(),
+            acked: BTreeMap::new(),
+            trace: VecDeque::new(),
+            counts: BTreeMap::new(),
+        };
+        world.tell();
+        world
+    }
+
+    /// One random event, then the checks.
+    pub fn step(&mut self, faults: bool) {
+        let node = *self.random.pick(&NODES).unwrap();
+        let other = *self.random.pick(&NODES).unwrap();
+        match self.random.below(if faults { 104 } else { 98 }) {
+            0..8 if faults => self.produce(node),
+            0..30 => self.deliver_to_leader(node, other),
+            30..54 => self.deliver_to_follower(node, other),
+            54..70 => self.send(node, other),
+            70..78 => self.follow_metadata(node),
+            78..84 => self.subscribe(node),
+            84..90 => self.alter(),
+            90..92 => self.tick(node),
+            92..94 => self.pass_time(),
+            94..96 => self.flush(node),
+            96..98 => self.start(node),
+            98..100 => self.break_stream(node, other),
+            100..101 => self.crash(node),
+            101..102 => self.fence(node),
+            _ => self.unfence(node),
+        }
+        self.tell();
+        self.check();
+    }
+
+    fn note(&mut self, kind: &'static str, text: impl FnOnce() -> String) {
+        *self.counts.entry(kind).or_default() += 1;
+        if self.trace.len() == 60 {
+            self.trace.pop_front();
+        }
+        self.trace.push_back(format!("{kind} {}", text()));
+    }
+
+    fn node(&mut self, id: NodeId) -> Option<&mut Node> {
+        match self.brokers.get_mut(&id) {
+            Some(Broker::Up(node)) => Some(node),
+            _ => None,
+        }
+    }
+
+    fn eligible(&self) -> impl Fn(NodeId, BrokerEpoch) -> bool + use<> {
+        let alive = self.controller.alive.clone();
+        move |id, epoch| alive.get(&id) == Some(&epoch)
+    }
+
+    fn produce(&mut self, id: NodeId) {
+        let (now, value) = (self.now, self.next_value);
+        let Some(node) = self.node(id) else { return };
+        let epoch = node.epoch();
+        let Some(leader) = node.leader() else { return };
+        if leader.admit().is_err() {
+            return;
+        }
+        let record = Record { epoch, value };
+        node.log.append(record);
+        let end = node.log.end();
+        node.waiting.push((end, record));
+        let effects = match &mut node.role {
+            Role::Leader(leader) => leader.on_append(end, now),
+            Role::Follower(_) => return,
+        };
+        let acked = node.apply(effects);
+        self.next_value += 1;
+        self.note("produce", || format!("{value} at {id}, end {end}"));
+        self.acknowledge(id, acked);
+    }
+
+    fn acknowledge(&mut self, id: NodeId, acked: Vec<(Offset, Record)>) {
+        for (end, record) in acked {
+            self.note("acked", || format!("{} at {id}", record.value));
+            self.acked.insert(Offset(end.0 - 1), record);
+        }
+        self.collect(id);
+    }
+
+    /// Proposals go out; what is committed is noted.
+    fn collect(&mut self, id: NodeId) {
+        let Some(node) = self.node(id) else { return };
+        let proposal = node.proposal.take();
+        let ended: Vec<_> = std::mem::take(&mut node.ended)
+            .into_iter()
+            .map(|(follower, subscription)| (follower, node.ended(subscription)))
+            .collect();
+        let high_watermark = node.high_watermark.0 as usize;
+        for (follower, message) in ended {
+            if let Some(stream) = self.streams.get_mut(&(follower, id)) {
+                stream.to_follower.push_back(message);
+            }
+        }
+        if let Some(proposal) = proposal {
+            let members: Vec<i32> = proposal.isr.iter().map(|member| member.id.0).collect();
+            self.note("propose", || format!("{members:?} by {id}"));
+            self.proposals.push((id, proposal));
+        }
+        let known = self.committed.len();
+        if high_watermark > known
+            && let Some(Broker::Up(node)) = self.brokers.get(&id)
+        {
+            self.committed
+                .extend_from_slice(&node.log.records[known..high_watermark]);
+        }
+    }
+
+    fn deliver_to_leader(&mut self, follower: NodeId, leader: NodeId) {
+        let now = self.now;
+        let eligible = self.eligible();
+        let Some(stream) = self.streams.get_mut(&(follower, leader)) else {
+            return;
+        };
+        let Some(message) = stream.to_leader.pop_front() else {
+            return;
+        };
+        let Some(node) = self.node(leader) else {
+            return;
+        };
+        let (reply, effects) = node.on_follower(follower, &message, now, eligible);
+        let acked = node.apply(effects);
+        if let Some(reply) = reply {
+            let stream = self.streams.entry((follower, leader)).or_default();
+            stream.to_follower.push_back(reply);
+        }
+        self.note("to leader", || format!("{follower}→{leader} {message:?}"));
+        self.acknowledge(leader, acked);
+    }
+
+    fn deliver_to_follower(&mut self, follower: NodeId, leader: NodeId) {
+        let Some(stream) = self.streams.get_mut(&(follower, leader)) else {
+            return;
+        };
+        let Some(message) = stream.to_follower.pop_front() else {
+            return;
+        };
+        let Some(node) = self.node(follower) else {
+            return;
+        };
+        let reply = node.on_leader(&message);
+        if let Some(reply) = reply {
+            let stream = self.streams.entry((follower, leader)).or_default();
+            stream.to_leader.push_back(reply);
+        }
+        self.note("to follower", || format!("{leader}→{follower} {message:?}"));
+    }
+
+    fn send(&mut self, leader: NodeId, follower: NodeId) {
+        let count = self.random.below(8) as usize;
+        let Some(node) = self.node(leader) else {
+            return;
+        };
+        if let Some(message) = node.send(follower, count) {
+            let stream = self.streams.entry((follower, leader)).or_default();
+            stream.to_follower.push_back(message);
+        }
+    }
+
+    fn subscribe(&mut self, follower: NodeId) {
+        let Some(node) = self.node(follower) else {
+            return;
+        };
+        let Role::Follower(core) = &node.role else {
+            return;
+        };
+        let Some(leader) = core.leader() else { return };
+        if let Some(message) = node.subscribe(leader) {
+            self.streams
+                .entry((follower, leader))
+                .or_default()
+                .to_leader
+                .push_back(message);
+        }
+    }
+
+    fn follow_metadata(&mut self, id: NodeId) {
+        let now = self.now;
+        if self.node(id).is_none() {
+            return;
+        }
+        let Some(registration) = self.feed.get_mut(&id).and_then(VecDeque::pop_front) else {
+            return;
+        };
+        self.on_registration(id, &registration, now);
+    }
+
+    fn on_registration(&mut self, id: NodeId, registration: &Registration, now: Duration) {
+        let Some(node) = self.node(id) else { return };
+        let (leads, effects) = node.on_registration(registration, now);
+        let (epoch, acked) = (node.epoch(), node.apply(effects));
+        if leads {
+            let records = node.log.records.clone();
+            self.check_new_leader(id, epoch, &records);
+        }
+        self.note("metadata", || format!("at {id}: {registration:?}"));
+        self.acknowledge(id, acked);
+    }
+
+    fn check_new_leader(&mut self, id: NodeId, epoch: LeaderEpoch, records: &[Record]) {
+        let before = self.leaders.insert(epoch, id);
+        assert!(
+            before.is_none_or(|before| before == id),
+            "two leaders in epoch {epoch}"
+        );
+        // A registration may arrive late, after a newer leader has acknowledged more.
+        let before = self.acked.iter().filter(|(_, record)| record.epoch < epoch);
+        for (offset, record) in before {
+            let found = records.get(offset.0 as usize);
+            assert_eq!(
+                found,
+                Some(record),
+                "leader {id} of epoch {epoch} lacks offset {offset}"
+            );
+        }
+    }
+
+    /// The controller answers a proposal, or the answer, or the question, is lost.
+    fn alter(&mut self) {
+        if self.proposals.is_empty() {
+            return;
+        }
+        let at = self.random.below(self.proposals.len() as u64) as usize;
+        let (leader, proposal) = self.proposals[at].clone();
+        let still = self.node(leader).and_then(|node| node.leader());
+        if !still.is_some_and(|it| it.is_proposed(&proposal)) {
+            self.proposals.remove(at);
+            return;
+        }
+        if self.random.one_in(10) {
+            return;
+        }
+        let outcome = self.controller.alter(leader, &proposal);
+        let code = outcome.as_ref().err().copied();
+        self.note("alter", || format!("by {leader}: {code:?}"));
+        if self.random.one_in(10) {
+            return;
+        }
+        self.proposals.remove(at);
+        let now = self.now;
+        match outcome {
+            Ok(registration) => self.on_registration(leader, &registration, now),
+            Err(code) => {
+                let failure = match code {
+                    ErrorCode::IneligibleReplica => AlterFailure::Reverted,
+                    _ => AlterFailure::Outdated,
+                };
+                let Some(node) = self.node(leader) else {
+                    return;
+                };
+                let Some(core) = node.leader() else { return };
+                let effects = core.on_alter_partition_failure(&proposal, failure, now);
+                let acked = node.apply(effects);
+                self.acknowledge(leader, acked);
+            }
+        }
+    }
+
+    fn tick(&mut self, id: NodeId) {
+        let (now, eligible) = (self.now, self.eligible());
+        let Some(node) = self.node(id) else { return };
+        let Some(leader) = node.leader() else { return };
+        let effects = leader.on_tick(now, eligible);
+        let acked = node.apply(effects);
+        self.acknowledge(id, acked);
+    }
+
+    fn pass_time(&mut self) {
+        self.now += Duration::from_millis(self.random.below(200));
+    }
+
+    fn flush(&mut self, id: NodeId) {
+        if let Some(node) = self.node(id) {
+            node.log.flushed = node.log.records.len();
+        }
+    }
+
+    fn break_stream(&mut self, follower: NodeId, leader: NodeId) {
+        if self.streams.remove(&(follower, leader)).is_none() {
+            return;
+        }
+        let now = self.now;
+        if let Some(node) = self.node(follower)
+            && let Role::Follower(core) = &mut node.role
+            && core.leader() == Some(leader)
+        {
+            core.unsubscribe();
+        }
+        if let Some(node) = self.node(leader)
+            && node.feeds.remove(&follower).is_some()
+            && let Some(core) = node.leader()
+        {
+            let effects = core.on_disconnect(follower, now);
+            let acked = node.apply(effects);
+            self.acknowledge(leader, acked);
+        }
+        self.note("break", || format!("{follower}→{leader}"));
+    }
+
+    /// A process dies. With the power its unflushed records go too, but only of one broker at a
+    /// time: what two of three have lost is lost.
+    fn crash(&mut self, id: NodeId) {
+        if self.node(id).is_none() {
+            return;
+        }
+        for other in NODES {
+            self.break_stream(id, other);
+            self.break_stream(other, id);
+        }
+        let lossy = self.random.one_in(2) && !self.someone_lost_data();
+        let forgets = self.random.below(CHECKPOINT_EVERY) as i64;
+        let Some(Broker::Up(node)) = self.brokers.remove(&id) else {
+            return;
+        };
+        let Node {
+            mut log,
+            high_watermark,
+            ..
+        } = *node;
+        if lossy {
+            let kept = log.flushed;
+            log.truncate(Offset(kept as i64));
+        }
+        let high_watermark = Offset((high_watermark.0 - forgets).max(0)).min(log.end());
+        self.brokers.insert(
+            id,
+            Broker::Down {
+                log,
+                high_watermark,
+                lost_data: lossy,
+            },
+        );
+        self.feed.insert(id, VecDeque::new());
+        self.note("crash", || format!("{id}, lossy: {lossy}"));
+    }
+
+    /// Whether a broker may lack committed records: it lost some, or is not in the ISR or ELR.
+    fn someone_lost_data(&self) -> bool {
+        NODES.iter().any(|id| {
+            let safe = self.controller.isr().contains(id) || self.controller.elr.contains(id);
+            let lost = matches!(
+                self.brokers[id],
+                Broker::Down {
+                    lost_data: true,
+                    ..
+                }
+            );
+            lost || !safe
+        })
+    }
+
+    fn start(&mut self, id: NodeId) {
+        if self.node(id).is_some() {
+            return;
+        }
+        let Some(Broker::Down {
+            log,
+            high_watermark,
+            lost_data,
+        }) = self.brokers.remove(&id)
+        else {
+            return;
+        };
+        let epoch = self.controller.register(id, lost_data);
+        let node = Node::new(id, log, high_watermark, epoch);
+        self.brokers.insert(id, Broker::Up(Box::new(node)));
+        // The first thing it learns is everything.
+        self.feed
+            .insert(id, VecDeque::from([self.controller.registration.clone()]));
+        self.note("start", || {
+            format!("{id}, epoch {epoch}, lost data: {lost_data}")
+        });
+    }
+
+    /// The controller loses sight of a broker, dead or alive.
+    fn fence(&mut self, id: NodeId) {
+        self.controller.fence(id);
+        self.note("fence", || id.to_string());
+    }
+
+    fn unfence(&mut self, id: NodeId) {
+        let Some(epoch) = self.node(id).map(|node| node.broker_epoch) else {
+            return;
+        };
+        self.controller.unfence(id, epoch);
+    }
+
+    /// A change of the registration goes to every broker.
+    fn tell(&mut self) {
+        let epoch = self.controller.registration.registered.partition_epoch;
+        if self.last_told == Some(epoch) {
+            return;
+        }
+        self.last_told = Some(epoch);
+        for id in NODES {
+            if self.node(id).is_some() {
+                let registration = self.controller.registration.clone();
+                self.feed.entry(id).or_default().push_back(registration);
+            }
+        }
+    }
+
+    /// What must hold at all times.
+    fn check(&self) {
+        for (offset, record) in &self.acked {
+            let committed = self.committed.get(offset.0 as usize);
+            assert_eq!(
+                committed,
+                Some(record),
+                "acknowledged offset {offset} is committed"
+            );
+        }
+        for (id, broker) in &self.brokers {
+            let Broker::Up(node) = broker else { continue };
+            let below = &node.log.records[..node.high_watermark.0 as usize];
+            let known = &self.committed[..below.len().min(self.committed.len())];
+            assert_eq!(below, known, "{id} differs below its high watermark");
+        }
+    }
+
+    /// Lets everything recover; then all replicas are in sync and equal.
+    pub fn settle(&mut self) {
+        for id in NODES {
+            self.start(id);
+            self.unfence(id);
+        }
+        for _ in 0..40_000 {
+            self.step(false);
+            if self.is_settled() {
+                return;
+            }
+        }
+        panic!("the replicas do not come together");
+    }
+
+    fn is_settled(&self) -> bool {
+        let mut logs = Vec::new();
+        for broker in self.brokers.values() {
+            let Broker::Up(node) = broker else {
+                return false;
+            };
+            if node.high_watermark != node.log.end() {
+                return false;
+            }
+            logs.push(&node.log.records);
+        }
+        self.controller.isr().len() == NODES.len() && logs.windows(2).all(|pair| pair[0] == pair[1])
+    }
+}
