@@ -21,8 +21,8 @@ test-unit: ## tests of the crates, and the tidy test
 	$(CARGO) test -p dohle-tests --locked --lib --test tidy
 
 test-cluster: compat-deps ## real nodes, real clients; DOHLE_CORPUS_LINES=N for a quick run
-	$(CARGO) build --profile fast --locked --bin dohle
-	DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/fast/dohle} \
+	$(CARGO) build --release --locked --bin dohle
+	DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/release/dohle} \
 	  $(CARGO) test -p dohle-tests --locked --test cluster -- --test-threads=$(TEST_THREADS)
 
 compat-deps: ## install or build the clients that the cluster tests use, under target/compat
