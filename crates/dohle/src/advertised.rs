@@ -49,7 +49,12 @@ pub fn doubts(listeners: &Listeners, around: &Surroundings<'_>) -> Vec<String> {
             ));
         }
     }
-    let only_loopback = !listeners.advertised.is_empty()
+    // Who binds localhost only wants nobody else.
+    let is_open = listeners
+        .broker
+        .iter()
+        .any(|address| !is_loopback(&address.host));
+    let only_loopback = is_open
         && listeners
             .advertised
             .iter()
