@@ -18,6 +18,8 @@ mod isr;
 mod leader;
 mod positions;
 mod progress;
+#[cfg(test)]
+mod tests;
 
 pub use follower::{FetchPosition, Follower, LeaderAnswer, OnLeader, truncation_offset};
 pub use isr::{Isr, IsrMember, IsrProposal};

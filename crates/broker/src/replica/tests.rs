@@ -1,0 +1,317 @@
+//! Traces of the leader core: what happens, and what it makes of it.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
+use expect_test::{Expect, expect};
+
+use super::*;
+
+const REPLICAS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+
+struct Script {
+    leader: Leader,
+    now: Duration,
+    proposal: Option<IsrProposal>,
+    trace: String,
+}
+
+impl Script {
+    fn registration(partition_epoch: i32, isr: &[i32]) -> LeaderRegistration {
+        LeaderRegistration {
+            leader_epoch: LeaderEpoch(7),
+            partition_epoch: PartitionEpoch(partition_epoch),
+            replicas: REPLICAS.to_vec(),
+            isr: isr.iter().copied().map(NodeId).collect(),
+        }
+    }
+
+    fn config(min: usize) -> LeaderConfig {
+        LeaderConfig {
+            min_insync_replicas: min,
+            lag_max: Duration::from_millis(1_000),
+        }
+    }
+
+    fn start(isr: &[i32], min: usize, log_end: i64, high_watermark: i64) -> Self {
+        let now = Duration::from_secs(100);
+        let registration = Self::registration(0, isr);
+        let (leader, effects) = Leader::new(
+            NodeId(1),
+            Self::config(min),
+            &registration,
+            Offset(log_end),
+            Offset(high_watermark),
+            now,
+        );
+        let mut script = Self {
+            leader,
+            now,
+            proposal: None,
+            trace: String::new(),
+        };
+        script.note("start", effects);
+        script
+    }
+
+    fn note(&mut self, event: &str, effects: Effects) {
+        write!(self.trace, "{event}:").unwrap();
+        if let Some(high_watermark) = effects.high_watermark {
+            write!(self.trace, " hw={high_watermark}").unwrap();
+        }
+        if let Some(proposal) = effects.alter_isr {
+            let isr: Vec<i32> = proposal.isr.iter().map(|member| member.id.0).collect();
+            write!(
+                self.trace,
+                " propose {isr:?} at {}",
+                proposal.partition_epoch
+            )
+            .unwrap();
+            self.proposal = Some(proposal);
+        }
+        self.trace.push('\n');
+    }
+
+    /// One event a line: `append END`, `subscribe FOLLOWER END`, `ack FOLLOWER END`,
+    /// `disconnect FOLLOWER`, `wait MS`, `tick`, `isr EPOCH MEMBERS…`, `refused`, `outdated`,
+    /// `admit`.
+    fn run(mut self, script: &str) -> String {
+        for line in script
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+        {
+            let words: Vec<&str> = line.split(' ').collect();
+            let number = |at: usize| words[at].parse::<i64>().unwrap();
+            let node = |at: usize| NodeId(number(at) as i32);
+            let yes = |_: NodeId, _: BrokerEpoch| true;
+            let now = self.now;
+            let leader = &mut self.leader;
+            let effects = match words[0] {
+                "append" => leader.on_append(Offset(number(1)), now),
+                "subscribe" => {
+                    let (end, epoch) = (Offset(number(2)), BrokerEpoch(5));
+                    leader.on_subscribe(node(1), epoch, end, Offset::ZERO, now, yes)
+                }
+                "ack" => leader.on_ack(node(1), Offset(number(2)), Offset::ZERO, now, yes),
+                "disconnect" => leader.on_disconnect(node(1), now),
+                "wait" => {
+                    self.now += Duration::from_millis(number(1) as u64);
+                    Effects::default()
+                }
+                "tick" => leader.on_tick(now, yes),
+                "isr" => {
+                    let isr: Vec<i32> = words[2..].iter().map(|it| it.parse().unwrap()).collect();
+                    leader.on_registration(&Self::registration(number(1) as i32, &isr), now)
+                }
+                failed @ ("refused" | "outdated") => {
+                    let failure = match failed {
+                        "refused" => AlterFailure::Reverted,
+                        _ => AlterFailure::Outdated,
+                    };
+                    let proposal = self.proposal.take().unwrap();
+                    leader.on_alter_partition_failure(&proposal, failure, now)
+                }
+                "admit" => {
+                    writeln!(self.trace, "admit: {:?}", leader.admit()).unwrap();
+                    continue;
+                }
+                other => panic!("{other}?"),
+            };
+            self.note(line, effects);
+        }
+        self.trace
+    }
+}
+
+#[track_caller]
+fn check(start: Script, script: &str, expected: Expect) {
+    expected.assert_eq(&start.run(script));
+}
+
+#[test]
+fn the_watermark_is_the_smallest_log_end_of_the_isr() {
+    check(
+        Script::start(&[1, 2, 3], 2, 0, 0),
+        "subscribe 2 0
+         subscribe 3 0
+         append 5
+         ack 2 5
+         ack 3 3
+         ack 3 5",
+        expect![[r#"
+            start:
+            subscribe 2 0:
+            subscribe 3 0:
+            append 5:
+            ack 2 5:
+            ack 3 3: hw=3
+            ack 3 5: hw=5
+        "#]],
+    );
+}
+
+#[test]
+fn a_leader_alone_in_a_sufficient_isr_commits_at_once() {
+    check(
+        Script::start(&[1], 1, 4, 2),
+        "append 6",
+        expect![[r#"
+            start: hw=4
+            append 6: hw=6
+        "#]],
+    );
+}
+
+#[test]
+fn a_new_leader_commits_nothing_before_it_has_heard_of_its_followers() {
+    check(
+        Script::start(&[1, 2], 1, 10, 4),
+        "append 11
+         subscribe 2 8
+         ack 2 11",
+        expect![[r#"
+            start:
+            append 11:
+            subscribe 2 8: hw=8
+            ack 2 11: hw=11
+        "#]],
+    );
+}
+
+#[test]
+fn a_follower_that_lags_is_proposed_to_go_and_counts_until_it_is_gone() {
+    check(
+        Script::start(&[1, 2, 3], 2, 0, 0),
+        "subscribe 2 0
+         subscribe 3 0
+         append 5
+         ack 2 5
+         wait 900
+         tick
+         wait 200
+         tick
+         append 6
+         ack 2 6
+         isr 1 1 2",
+        expect![[r#"
+            start:
+            subscribe 2 0:
+            subscribe 3 0:
+            append 5:
+            ack 2 5:
+            wait 900:
+            tick:
+            wait 200:
+            tick: propose [1, 2] at 0
+            append 6:
+            ack 2 6:
+            isr 1 1 2: hw=6
+        "#]],
+    );
+}
+
+#[test]
+fn a_follower_that_has_caught_up_is_proposed_and_counts_at_once() {
+    check(
+        Script::start(&[1], 1, 5, 5),
+        "subscribe 2 3
+         ack 2 5
+         append 7
+         isr 1 1 2
+         ack 2 7",
+        expect![[r#"
+            start:
+            subscribe 2 3:
+            ack 2 5: propose [1, 2] at 0
+            append 7:
+            isr 1 1 2:
+            ack 2 7: hw=7
+        "#]],
+    );
+}
+
+#[test]
+fn a_refused_expansion_is_proposed_again_after_a_while() {
+    check(
+        Script::start(&[1], 1, 5, 5),
+        "subscribe 2 5
+         refused
+         ack 2 5
+         wait 500
+         tick",
+        expect![[r#"
+            start:
+            subscribe 2 5: propose [1, 2] at 0
+            refused:
+            ack 2 5:
+            wait 500:
+            tick: propose [1, 2] at 0
+        "#]],
+    );
+}
+
+#[test]
+fn an_outdated_proposal_stays_pending_until_the_newer_registration() {
+    check(
+        Script::start(&[1], 1, 5, 5),
+        "subscribe 2 5
+         outdated
+         append 6
+         isr 2 1
+         ack 2 6",
+        expect![[r#"
+            start:
+            subscribe 2 5: propose [1, 2] at 0
+            outdated:
+            append 6:
+            isr 2 1:
+            ack 2 6: hw=6 propose [1, 2] at 2
+        "#]],
+    );
+}
+
+#[test]
+fn nothing_is_committed_under_min_insync_replicas() {
+    check(
+        Script::start(&[1, 2], 2, 0, 0),
+        "subscribe 2 0
+         admit
+         isr 1 1
+         admit
+         append 3
+         ack 2 3
+         isr 2 1 2",
+        expect![[r#"
+            start:
+            subscribe 2 0:
+            admit: Ok(())
+            isr 1 1:
+            admit: Err(NotEnoughReplicas { isr: 1, min: 2 })
+            append 3:
+            ack 2 3: propose [1, 2] at 1
+            isr 2 1 2: hw=3
+        "#]],
+    );
+}
+
+#[test]
+fn a_follower_is_cut_where_the_epochs_part() {
+    let local = |epoch: i32, end: i64| Some((LeaderEpoch(epoch), Offset(end)));
+    let cut = |leader: (i32, i64), local, end: i64| {
+        truncation_offset(LeaderEpoch(leader.0), Offset(leader.1), local, Offset(end)).0
+    };
+    assert_eq!(
+        cut((3, 10), local(3, 14), 14),
+        10,
+        "the leader's epoch is shorter"
+    );
+    assert_eq!(cut((3, 20), local(3, 14), 18), 14, "this one's is");
+    assert_eq!(
+        cut((3, 10), local(2, 8), 14),
+        8,
+        "the epoch is not known here: ask again"
+    );
+    assert_eq!(cut((3, 10), None, 14), 10, "no epoch is known here");
+}
