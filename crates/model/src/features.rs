@@ -11,8 +11,10 @@ pub const ELIGIBLE_LEADER_REPLICAS_VERSION: &str = "eligible.leader.replicas.ver
 
 /// Name, lowest and highest level, and the level that a new cluster finalizes. `metadata.version` 30
 /// is `4.3-IV0`.
-pub const SUPPORTED: [(&str, i16, i16, i16); 2] =
-    [(METADATA_VERSION, 7, 30, 30), (ELIGIBLE_LEADER_REPLICAS_VERSION, 0, 1, 1)];
+pub const SUPPORTED: [(&str, i16, i16, i16); 2] = [
+    (METADATA_VERSION, 7, 30, 30),
+    (ELIGIBLE_LEADER_REPLICAS_VERSION, 0, 1, 1),
+];
 
 /// What a broker of this release registers.
 #[must_use]
