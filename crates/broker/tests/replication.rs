@@ -199,6 +199,24 @@ fn isr(nodes: &[i32]) -> PartitionChange {
 }
 
 #[test]
+fn a_replica_that_is_very_far_behind_catches_up_beside_the_others() {
+    let cluster = Cluster::start(3, &[("replica.lag.time.max.ms", "300")]);
+    cluster.create_topic(&[1, 2, 3], &[]);
+    let leader = cluster.replica(1);
+    cluster.kill(3);
+    cluster.change_partition(isr(&[1, 2]));
+    for _ in 0..100 {
+        append(&leader, &["value"; 500], Acks::Leader).unwrap();
+    }
+    cluster.wait_settled(2, 50_000);
+    cluster.start_broker(3);
+    cluster.wait_isr(&[1, 2, 3]);
+    produce(&leader, &["one more"]);
+    cluster.wait_settled(3, 50_001);
+    assert_eq!(all_bytes(&cluster.replica(3)), all_bytes(&leader));
+}
+
+#[test]
 fn a_replica_older_than_the_leaders_log_begins_anew() {
     let cluster = Cluster::start(2, &[("replica.lag.time.max.ms", "300")]);
     cluster.create_topic(&[1, 2], &[]);

@@ -84,7 +84,7 @@ impl Partition {
             commits: Default::default(),
             low_watermarks: Default::default(),
             feeds: Vec::new(),
-            tail: Default::default(),
+            tail: tail::Tail::new(Arc::clone(&shared.tail_bytes)),
         };
         if let Ok(log) = state.log() {
             let high_watermark = high_watermark.max(log.log_start_offset());

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dohle_model::image::MetadataImage;
@@ -65,6 +65,8 @@ pub(crate) struct Shared {
     failed_dirs: watch::Sender<BTreeSet<DirectoryId>>,
     assignments: Mutex<BTreeMap<TopicIdPartition, DirectoryId>>,
     assignments_bell: Notify,
+    /// Bytes in the tails of all partitions.
+    pub(crate) tail_bytes: Arc<AtomicUsize>,
     /// Whether a high watermark moved since the checkpoint was written.
     pub(crate) moved: AtomicBool,
 }
@@ -92,6 +94,7 @@ impl Shared {
             failed_dirs: watch::Sender::new(BTreeSet::new()),
             assignments: Mutex::default(),
             assignments_bell: Notify::new(),
+            tail_bytes: Arc::default(),
             moved: AtomicBool::new(false),
         })
     }

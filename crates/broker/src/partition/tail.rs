@@ -2,12 +2,16 @@
 //! them: in-sync followers are served from memory, without a copy.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use dohle_model::Offset;
 
 /// Bytes that a partition's tail may hold; a follower that is further behind is served from the file.
 const TAIL_BYTES_MAX: usize = 2 << 20;
+/// Bytes that the tails of all partitions of a broker may hold.
+const TAILS_BYTES_MAX: usize = 16 << 20;
 
 #[derive(Debug)]
 struct TailBatch {
@@ -16,17 +20,35 @@ struct TailBatch {
     records: Bytes,
 }
 
-/// Invariant: batches are contiguous, the last one ends at the log's end.
-#[derive(Debug, Default)]
+/// Invariant: batches are contiguous, the last one ends at the log's end; `size` is the sum of their
+/// sizes and is part of `total`.
+#[derive(Debug)]
 pub(super) struct Tail {
     batches: VecDeque<TailBatch>,
     size: usize,
+    /// Bytes in the tails of all partitions.
+    total: Arc<AtomicUsize>,
 }
 
 impl Tail {
+    /// An empty tail that is counted in `total`.
+    pub(super) fn new(total: Arc<AtomicUsize>) -> Self {
+        Self {
+            batches: VecDeque::new(),
+            size: 0,
+            total,
+        }
+    }
+
     /// A batch was appended.
     pub(super) fn push(&mut self, base: Offset, next: Offset, records: Bytes) {
-        self.size += records.len();
+        let size = records.len();
+        if self.total.load(Ordering::Relaxed) + size > TAILS_BYTES_MAX {
+            self.clear();
+            return;
+        }
+        self.size += size;
+        self.total.fetch_add(size, Ordering::Relaxed);
         self.batches.push_back(TailBatch {
             base,
             next,
@@ -49,7 +71,9 @@ impl Tail {
 
     /// Forgets all.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        self.total.fetch_sub(self.size, Ordering::Relaxed);
+        self.size = 0;
+        self.batches = VecDeque::new();
     }
 
     /// Takes batches from `from` on into `out`, at most `max` bytes but at least one batch. Answers
@@ -74,6 +98,56 @@ impl Tail {
     fn pop(&mut self) {
         if let Some(batch) = self.batches.pop_front() {
             self.size -= batch.records.len();
+            self.total.fetch_sub(batch.records.len(), Ordering::Relaxed);
         }
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_gives_what_it_holds_and_counts_it() {
+        let total = Arc::new(AtomicUsize::new(0));
+        let mut tail = Tail::new(Arc::clone(&total));
+        for at in 0..4 {
+            tail.push(
+                Offset(at * 10),
+                Offset(at * 10 + 10),
+                Bytes::from(vec![0; 1_000]),
+            );
+        }
+        let mut out = Vec::new();
+        assert_eq!(tail.read(Offset(10), 2_500, &mut out), Some(Offset(30)));
+        assert_eq!((out.len(), total.load(Ordering::Relaxed)), (2, 4_000));
+        assert_eq!(
+            tail.read(Offset(15), 2_500, &mut out),
+            None,
+            "inside a batch"
+        );
+        tail.release(Offset(30));
+        assert_eq!(tail.read(Offset(10), 2_500, &mut out), None, "released");
+        drop(tail);
+        assert_eq!(total.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn tails_stay_within_their_budgets() {
+        let total = Arc::new(AtomicUsize::new(0));
+        let mut tails: Vec<Tail> = (0..20).map(|_| Tail::new(Arc::clone(&total))).collect();
+        for at in 0..100 {
+            for tail in &mut tails {
+                tail.push(Offset(at), Offset(at + 1), Bytes::from(vec![0; 100_000]));
+                assert!(tail.size <= TAIL_BYTES_MAX);
+            }
+        }
+        assert!(total.load(Ordering::Relaxed) <= TAILS_BYTES_MAX);
     }
 }

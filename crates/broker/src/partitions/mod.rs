@@ -109,7 +109,7 @@ pub struct Partitions {
     dirs: Vec<Dir>,
     registry: RwLock<Registry>,
     settings: RwLock<Settings>,
-    fetchers: Fetchers,
+    fetchers: Arc<Fetchers>,
     tasks: Mutex<JoinSet<()>>,
     /// Runs the background work.
     runtime: Handle,

@@ -1,8 +1,9 @@
-//! Fetches from one leader broker: one connection, one stream, one task, for all partitions.
+//! Fetches from one leader broker: one connection, one stream, one task, for all partitions that keep
+//! up (or for all that don't).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use dohle_model::{
     BrokerEpoch, ErrorCode, IncarnationId, LeaderEpoch, NodeId, Offset, TopicIdPartition,
 };
 use dohle_rpc::replication_transport::{
-    EndStatus, Framed, MessageBody, Messages, REPLICATE_PATH, ReceivedLeaderMessage,
+    CATCH_UP_PATH, EndStatus, Framed, MessageBody, Messages, REPLICATE_PATH, ReceivedLeaderMessage,
     TransportError, refusal,
 };
 use dohle_rpc::{convert, v1};
@@ -27,7 +28,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connection::{self, CREDIT_BYTES, MESSAGE_BYTES_MAX};
+use super::connection::{self, CATCH_UP_CREDIT_BYTES, CREDIT_BYTES, MESSAGE_BYTES_MAX};
+use super::fetchers::Fetchers;
 use crate::partition::{LeaderPart, PartOutcome, Partition};
 use crate::partitions::wall_clock;
 use crate::replica::LeaderAnswer;
@@ -37,8 +39,22 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_LAST: Duration = Duration::from_secs(1);
 /// A refused subscription is tried again after this, if no newer metadata comes first.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// A replica that lacks more committed records than this catches up on a stream of its own.
+const BEHIND_RECORDS: i64 = 20_000;
+/// It comes back when it lacks no more than this.
+const CAUGHT_UP_RECORDS: i64 = 1_000;
 /// Subscriptions in one message.
 const SUBSCRIBE_BATCH: usize = 1000;
+
+/// The stream that a partition is fetched on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Lane {
+    /// `Replicate`: partitions that keep up with their leader.
+    KeepsUp,
+    /// `CatchUp`: partitions that are far behind, on a connection of their own and with fewer
+    /// credits, so that they don't delay the others.
+    Behind,
+}
 
 /// What a follower says first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +86,8 @@ pub(super) struct Fetcher {
 #[derive(Debug)]
 struct Core {
     leader: NodeId,
+    lane: Lane,
+    fetchers: Weak<Fetchers>,
     outbox: Mutex<Outbox>,
 }
 
@@ -91,10 +109,18 @@ struct Outbox {
 }
 
 impl Fetcher {
-    pub(super) fn start(leader: NodeId, target: Option<Target>, runtime: &Handle) -> Self {
+    pub(super) fn start(
+        leader: NodeId,
+        lane: Lane,
+        target: Option<Target>,
+        fetchers: Weak<Fetchers>,
+        runtime: &Handle,
+    ) -> Self {
         let (target, targets) = watch::channel(target);
         let core = Arc::new(Core {
             leader,
+            lane,
+            fetchers,
             outbox: Mutex::default(),
         });
         let task = runtime.spawn(run(Arc::clone(&core), targets));
@@ -274,11 +300,15 @@ async fn connect(
     } else {
         format!("{}:{}", target.host, target.port)
     };
+    let path = match core.lane {
+        Lane::KeepsUp => REPLICATE_PATH,
+        Lane::Behind => CATCH_UP_PATH,
+    };
     let body = MessageBody::request(FollowerStream {
         core: Arc::clone(core),
         session,
     });
-    let request = Request::post(format!("http://{authority}{REPLICATE_PATH}"))
+    let request = Request::post(format!("http://{authority}{path}"))
         .header(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/grpc"),
@@ -315,7 +345,10 @@ impl Core {
         outbox.acks.clear();
         outbox.retry.clear();
         outbox.retry_at = None;
-        outbox.credit_bytes = CREDIT_BYTES;
+        outbox.credit_bytes = match self.lane {
+            Lane::KeepsUp => CREDIT_BYTES,
+            Lane::Behind => CATCH_UP_CREDIT_BYTES,
+        };
         outbox.session = Arc::default();
         Arc::clone(&outbox.session)
     }
@@ -372,6 +405,9 @@ impl Core {
             return Ok(());
         };
         let outcome = partition.on_leader_part(&leader_part(part), records, now);
+        if self.change_lane(&partition, part) {
+            return Ok(());
+        }
         let mut outbox = self.outbox.lock();
         match outcome {
             PartOutcome::Nothing => {}
@@ -401,6 +437,24 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Hands the partition over to the other lane where its lag says so.
+    fn change_lane(&self, partition: &Arc<Partition>, part: &v1::PartitionData) -> bool {
+        if part.error.is_some() || part.diverging.is_some() {
+            return false;
+        }
+        let lag = part.high_watermark - partition.positions().log_end_offset.0;
+        let lane = match self.lane {
+            Lane::KeepsUp if lag > BEHIND_RECORDS => Lane::Behind,
+            Lane::Behind if lag <= CAUGHT_UP_RECORDS => Lane::KeepsUp,
+            _ => return false,
+        };
+        let Some(fetchers) = self.fetchers.upgrade() else {
+            return false;
+        };
+        fetchers.change_lane(partition, self.leader, lane);
+        true
     }
 
     /// The next message to the leader, if there is anything to say.

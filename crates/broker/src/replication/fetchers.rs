@@ -1,20 +1,22 @@
-//! Which partition is fetched from which leader: one [`super::fetcher::Fetcher`] a leader broker.
+//! Which partition is fetched from which leader, and how: one [`Fetcher`] a leader broker for the
+//! partitions that keep up, and one more, while there are any, for those that are far behind.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use dohle_model::image::MetadataImage;
 use dohle_model::{BrokerEpoch, IncarnationId, NodeId, TopicIdPartition};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use super::fetcher::{Fetcher, Hello, Target};
+use super::fetcher::{Fetcher, Hello, Lane, Target};
 use crate::partition::Partition;
 
 /// The fetchers of one broker.
 #[derive(Debug)]
 pub(crate) struct Fetchers {
+    this: Weak<Self>,
     node: NodeId,
     cluster_id: Arc<str>,
     incarnation: IncarnationId,
@@ -27,10 +29,10 @@ pub(crate) struct Fetchers {
 #[derive(Debug, Default)]
 struct Inner {
     image: Arc<MetadataImage>,
-    by_leader: HashMap<NodeId, Fetcher>,
-    assigned: HashMap<TopicIdPartition, NodeId>,
+    by_leader: HashMap<(NodeId, Lane), Fetcher>,
+    assigned: HashMap<TopicIdPartition, (NodeId, Lane)>,
     /// Fetchers with something new to say.
-    dirty: BTreeSet<NodeId>,
+    dirty: BTreeSet<(NodeId, Lane)>,
     stopped: bool,
 }
 
@@ -41,8 +43,9 @@ impl Fetchers {
         incarnation: IncarnationId,
         listener: String,
         runtimes: Vec<Handle>,
-    ) -> Self {
-        Self {
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
             node,
             cluster_id: cluster_id.into(),
             incarnation,
@@ -50,64 +53,71 @@ impl Fetchers {
             runtimes,
             next_runtime: AtomicUsize::new(0),
             inner: Mutex::default(),
-        }
+        })
     }
 
     /// Takes over brokers' addresses and this broker's registration.
     pub(crate) fn set_image(&self, image: &Arc<MetadataImage>) {
         let mut inner = self.inner.lock();
         inner.image = Arc::clone(image);
-        for (leader, fetcher) in &inner.by_leader {
+        for ((leader, _), fetcher) in &inner.by_leader {
             fetcher.set_target(self.target(image, *leader));
         }
     }
 
     /// Fetches a partition from `leader` from now on, under the epoch that the partition knows.
     pub(crate) fn follow(&self, partition: &Arc<Partition>, leader: NodeId) {
-        let id = partition.id();
+        self.assign(&mut self.inner.lock(), partition, (leader, Lane::KeepsUp));
+    }
+
+    /// The partition has fallen far behind its leader, or has caught up with it.
+    pub(super) fn change_lane(&self, partition: &Arc<Partition>, leader: NodeId, lane: Lane) {
         let mut inner = self.inner.lock();
-        let inner = &mut *inner;
+        let assigned = inner.assigned.get(&partition.id()).copied();
+        // The metadata may have moved it meanwhile.
+        if assigned.is_some_and(|(known, before)| known == leader && before != lane) {
+            tracing::debug!(partition = %partition.name(), ?lane, "replication lane changed");
+            self.assign(&mut inner, partition, (leader, lane));
+            inner.flush();
+        }
+    }
+
+    fn assign(&self, inner: &mut Inner, partition: &Arc<Partition>, to: (NodeId, Lane)) {
+        let id = partition.id();
         if inner.stopped {
             return;
         }
-        if let Some(before) = inner.assigned.insert(id, leader)
-            && before != leader
+        if let Some(before) = inner.assigned.insert(id, to)
+            && before != to
         {
             inner.unassign(id, before);
         }
-        let fetcher = inner.by_leader.entry(leader).or_insert_with(|| {
+        let fetcher = inner.by_leader.entry(to).or_insert_with(|| {
             let at = self.next_runtime.fetch_add(1, Ordering::Relaxed) % self.runtimes.len();
+            let target = self.target(&inner.image, to.0);
             Fetcher::start(
-                leader,
-                self.target(&inner.image, leader),
+                to.0,
+                to.1,
+                target,
+                Weak::clone(&self.this),
                 &self.runtimes[at],
             )
         });
         fetcher.add(partition);
-        inner.dirty.insert(leader);
+        inner.dirty.insert(to);
     }
 
     /// Fetches a partition no more.
     pub(crate) fn stop(&self, id: TopicIdPartition) {
         let mut inner = self.inner.lock();
-        if let Some(leader) = inner.assigned.remove(&id) {
-            inner.unassign(id, leader);
+        if let Some(from) = inner.assigned.remove(&id) {
+            inner.unassign(id, from);
         }
     }
 
     /// Sends what changed since the last flush; ends fetchers without partitions.
     pub(crate) fn flush(&self) {
-        let mut inner = self.inner.lock();
-        for leader in std::mem::take(&mut inner.dirty) {
-            let Some(fetcher) = inner.by_leader.get(&leader) else {
-                continue;
-            };
-            if fetcher.is_idle() {
-                inner.by_leader.remove(&leader);
-            } else {
-                fetcher.flush();
-            }
-        }
+        self.inner.lock().flush();
     }
 
     /// Ends all fetchers; none begins any more.
@@ -148,10 +158,23 @@ impl Fetchers {
 }
 
 impl Inner {
-    fn unassign(&mut self, id: TopicIdPartition, leader: NodeId) {
-        if let Some(fetcher) = self.by_leader.get(&leader) {
+    fn unassign(&mut self, id: TopicIdPartition, from: (NodeId, Lane)) {
+        if let Some(fetcher) = self.by_leader.get(&from) {
             fetcher.remove(id);
-            self.dirty.insert(leader);
+            self.dirty.insert(from);
+        }
+    }
+
+    fn flush(&mut self) {
+        for key in std::mem::take(&mut self.dirty) {
+            let Some(fetcher) = self.by_leader.get(&key) else {
+                continue;
+            };
+            if fetcher.is_idle() {
+                self.by_leader.remove(&key);
+            } else {
+                fetcher.flush();
+            }
         }
     }
 }
