@@ -2,7 +2,7 @@
 //! replaces all entries of a resource. Topics and brokers; forwarded to the active controller, which
 //! validates, and answered once this broker knows the values.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use dohle_model::{ApiError, ErrorCode};
 use dohle_protocol::KafkaString;
@@ -170,9 +170,12 @@ async fn alter(
     mut items: Vec<Item>,
     validate_only: bool,
 ) -> Vec<(i8, KafkaString, Result<(), ApiError>)> {
-    let mut seen: HashSet<(i8, String)> = HashSet::new();
+    let mut counts: HashMap<(i8, KafkaString), usize> = HashMap::new();
+    for item in &items {
+        *counts.entry((item.kind, item.name.clone())).or_default() += 1;
+    }
     for item in &mut items {
-        if !seen.insert((item.kind, item.name.to_string())) {
+        if counts[&(item.kind, item.name.clone())] > 1 {
             let message = "the resource is named more than once in the request";
             item.ask = Err(ErrorCode::InvalidRequest.because(message));
         }

@@ -20,16 +20,21 @@ use tokio::time::Instant;
 use super::{Call, errors, wire};
 use crate::context::Context;
 
+/// The name under which Kafka's tools know the metadata log.
+pub(super) const METADATA_TOPIC: &str = "__cluster_metadata";
+
 pub(super) async fn handle(
     call: Call,
     request: CreateTopicsRequestData,
 ) -> CreateTopicsResponseData {
-    let deadline = wire::deadline(call.received, request.timeout_ms);
+    let deadline = wire::admin_deadline(call.received, request.timeout_ms);
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for topic in &request.topics {
         *counts.entry(topic.name.as_str()).or_default() += 1;
     }
-    let once = |topic: &&CreatableTopic| counts[topic.name.as_str()] == 1;
+    let once = |topic: &&CreatableTopic| {
+        counts[topic.name.as_str()] == 1 && topic.name.as_str() != METADATA_TOPIC
+    };
     let wanted = request
         .topics
         .iter()
@@ -48,6 +53,10 @@ pub(super) async fn handle(
         let result = match &asked {
             _ if counts[name] > 1 => {
                 let message = format!("topic {name:?} is named more than once in the request");
+                refused(&topic.name, &ErrorCode::InvalidRequest.because(message))
+            }
+            _ if name == METADATA_TOPIC => {
+                let message = format!("{name} is the quorum's own log, not a topic to be created");
                 refused(&topic.name, &ErrorCode::InvalidRequest.because(message))
             }
             Err(error) => refused(&topic.name, error),

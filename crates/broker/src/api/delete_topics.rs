@@ -2,7 +2,7 @@
 //! controller, answered once this broker knows that the topics are gone. Refused as a whole with
 //! `delete.topic.enable=false`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use dohle_model::{ApiError, ErrorCode, TopicId};
@@ -21,7 +21,7 @@ pub(super) async fn handle(
     call: Call,
     request: DeleteTopicsRequestData,
 ) -> DeleteTopicsResponseData {
-    let deadline = wire::deadline(call.received, request.timeout_ms);
+    let deadline = wire::admin_deadline(call.received, request.timeout_ms);
     let by_name = request
         .topic_names
         .into_iter()
@@ -35,9 +35,19 @@ pub(super) async fn handle(
         by_name.collect()
     };
 
+    let mut counts: HashMap<(String, TopicId), usize> = HashMap::new();
+    for topic in &topics {
+        *counts.entry(key(topic)).or_default() += 1;
+    }
+    // What is named more than once is answered once.
+    let mut told = HashSet::new();
+    let topics: Vec<_> = topics
+        .into_iter()
+        .filter(|topic| told.insert(key(topic)))
+        .collect();
     let checked: Vec<Result<(), ApiError>> = topics
         .iter()
-        .map(|topic| check(&call, topic, &topics))
+        .map(|topic| check(&call, topic, counts[&key(topic)]))
         .collect();
     let wanted = topics
         .iter()
@@ -85,11 +95,7 @@ fn reference(topic: &DeleteTopicState) -> v1::TopicReference {
     }
 }
 
-fn check(
-    call: &Call,
-    topic: &DeleteTopicState,
-    topics: &[DeleteTopicState],
-) -> Result<(), ApiError> {
+fn check(call: &Call, topic: &DeleteTopicState, count: usize) -> Result<(), ApiError> {
     if !call.context.config.delete_topic_enable {
         let code = if call.version < 3 {
             ErrorCode::InvalidRequest
@@ -104,12 +110,7 @@ fn check(
         (Some(_), false) => return invalid("both the topic's name and its id were given"),
         _ => {}
     }
-    if topics
-        .iter()
-        .filter(|other| key(other) == key(topic))
-        .count()
-        > 1
-    {
+    if count > 1 {
         return invalid("the topic is named more than once in the request");
     }
     Ok(())

@@ -9,10 +9,9 @@ use dohle_protocol::messages::describe_quorum_response::{
 };
 use dohle_rpc::v1;
 
+use super::create_topics::METADATA_TOPIC;
 use super::{Call, wire};
 use crate::context::REQUEST_TIMEOUT;
-
-const TOPIC: &str = "__cluster_metadata";
 
 pub(super) async fn handle(
     call: Call,
@@ -43,11 +42,11 @@ fn to_wire(
 ) -> DescribeQuorumResponseData {
     let topics = request.topics.iter().map(|topic| {
         let partition = |index: i32| {
-            if topic.topic_name.as_str() == TOPIC && index == 0 {
+            if topic.topic_name.as_str() == METADATA_TOPIC && index == 0 {
                 partition(call.version, quorum)
             } else {
                 let code = ErrorCode::UnknownTopicOrPartition;
-                let message = format!("the quorum's only partition is {TOPIC}-0");
+                let message = format!("the quorum's only partition is {METADATA_TOPIC}-0");
                 PartitionData {
                     partition_index: index,
                     error_code: code.code(),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use dohle_model::{ErrorCode, NodeId, PartitionIndex, TopicName};
 use dohle_protocol::messages::describe_topic_partitions_request::{
-    Cursor, DescribeTopicPartitionsRequestData,
+    Cursor, DescribeTopicPartitionsRequestData, TopicRequest,
 };
 use dohle_protocol::messages::describe_topic_partitions_response as response;
 use response::{
@@ -39,6 +39,12 @@ pub(super) async fn handle(
             .map(|topic| topic.name.as_str().to_owned())
             .collect()
     };
+    let is_valid = cursor.is_none_or(|cursor| {
+        cursor.partition_index >= 0 && (all || names.contains(cursor.topic_name.as_str()))
+    });
+    if !is_valid {
+        return invalid_cursor(&request);
+    }
     let limit = usize::try_from(request.response_partition_limit).unwrap_or(0);
     let mut page = Page {
         image: &image,
@@ -58,8 +64,8 @@ pub(super) async fn handle(
         };
         match image.topic(name) {
             Some(topic) => page.add(topic, start.max(0)),
-            // A topic that went away while its pages were read is no error.
-            None if all || cursor.is_some_and(|cursor| cursor.topic_name.as_str() == name) => {}
+            // A topic that went away just now is no error.
+            None if all => {}
             None => page.add_unknown(name),
         }
         if page.response.next_cursor.is_some() {
@@ -67,6 +73,21 @@ pub(super) async fn handle(
         }
     }
     page.response
+}
+
+/// The cursor's partition is none, or its topic is not among those that are asked for.
+fn invalid_cursor(
+    request: &DescribeTopicPartitionsRequestData,
+) -> DescribeTopicPartitionsResponseData {
+    let topic = |topic: &TopicRequest| DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(topic.name.clone()),
+        ..DescribeTopicPartitionsResponseTopic::default()
+    };
+    DescribeTopicPartitionsResponseData {
+        topics: request.topics.iter().map(topic).collect(),
+        ..DescribeTopicPartitionsResponseData::default()
+    }
 }
 
 /// `max.request.partition.size.limit`.
@@ -130,7 +151,7 @@ impl Page<'_> {
             .push(DescribeTopicPartitionsResponseTopic {
                 error_code: code.code(),
                 name: Some(wire::text(name)),
-                topic_authorized_operations: wire::OPERATIONS_OMITTED,
+                topic_authorized_operations: wire::TOPIC_OPERATIONS,
                 ..DescribeTopicPartitionsResponseTopic::default()
             });
     }

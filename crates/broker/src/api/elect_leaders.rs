@@ -2,7 +2,7 @@
 //! where there is no other way (KIP-460). Without partitions every one is looked at, and only those
 //! that had something to elect are answered. Forwarded to the active controller.
 
-use dohle_model::ApiError;
+use dohle_model::{ApiError, ErrorCode};
 use dohle_protocol::messages::elect_leaders_request::ElectLeadersRequestData;
 use dohle_protocol::messages::elect_leaders_response::{
     ElectLeadersResponseData, PartitionResult, ReplicaElectionResult,
@@ -28,7 +28,10 @@ async fn elect(
     call: &Call,
     request: ElectLeadersRequestData,
 ) -> Result<Vec<v1::ElectLeadersResult>, ApiError> {
-    let deadline = wire::deadline(call.received, request.timeout_ms);
+    if !(0..=1).contains(&request.election_type) {
+        return Err(ErrorCode::InvalidRequest.because("elections are preferred (0) or unclean (1)"));
+    }
+    let deadline = wire::admin_deadline(call.received, request.timeout_ms);
     let partitions = request.topic_partitions.iter().flatten().flat_map(|topic| {
         topic
             .partitions

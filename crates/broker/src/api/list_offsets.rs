@@ -5,7 +5,7 @@
 //! tiered storage, of which there is none. With `read_committed` (from 2) the latest is the last
 //! stable offset. Searches by time read from disk and run on a thread that may block.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use dohle_model::image::MetadataImage;
@@ -36,9 +36,9 @@ pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListO
     let version = call.version;
     let image = context.image();
     if !blocks {
-        return answer(&context, &image, version, request);
+        return answer(&context, &image, version, &request);
     }
-    let task = move || answer(&context, &image, version, request);
+    let task = move || answer(&context, &image, version, &request);
     tokio::task::spawn_blocking(task).await.unwrap_or_default()
 }
 
@@ -46,7 +46,7 @@ fn answer(
     context: &Context,
     image: &MetadataImage,
     version: i16,
-    request: ListOffsetsRequestData,
+    request: &ListOffsetsRequestData,
 ) -> ListOffsetsResponseData {
     // Only Kafka's debugging consumer (-2) sees what is not committed.
     let isolation = match (request.replica_id, request.isolation_level) {
@@ -54,25 +54,38 @@ fn answer(
         (_, READ_COMMITTED) => Isolation::LastStable,
         _ => Isolation::HighWatermark,
     };
-    let mut seen = HashSet::new();
-    let mut topic = |topic: ListOffsetsTopic| {
-        let partition = |partition: &ListOffsetsPartition| {
-            let twice = !seen.insert((topic.name.clone(), partition.partition_index));
-            let outcome = if twice {
-                Err(ErrorCode::InvalidRequest)
-            } else {
-                list(context, image, version, &topic, partition, isolation)
-            };
-            to_wire(partition.partition_index, version, outcome)
-        };
-        ListOffsetsTopicResponse {
-            partitions: topic.partitions.iter().map(partition).collect(),
-            name: topic.name.clone(),
-            ..ListOffsetsTopicResponse::default()
+    let mut counts: HashMap<(&str, i32), usize> = HashMap::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            *counts
+                .entry((topic.name.as_str(), partition.partition_index))
+                .or_default() += 1;
         }
-    };
+    }
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for partition in &topic.partitions {
+            let index = partition.partition_index;
+            let outcome = match counts.get_mut(&(topic.name.as_str(), index)) {
+                Some(1) => list(context, image, version, topic, partition, isolation),
+                // Named more than once, answered once.
+                Some(0) | None => continue,
+                Some(count) => {
+                    *count = 0;
+                    Err(ErrorCode::InvalidRequest)
+                }
+            };
+            partitions.push(to_wire(index, version, outcome));
+        }
+        topics.push(ListOffsetsTopicResponse {
+            name: topic.name.clone(),
+            partitions,
+            ..ListOffsetsTopicResponse::default()
+        });
+    }
     ListOffsetsResponseData {
-        topics: request.topics.into_iter().map(&mut topic).collect(),
+        topics,
         ..ListOffsetsResponseData::default()
     }
 }

@@ -19,11 +19,12 @@ use dohle_protocol::{KafkaString, KafkaUuid};
 use dohle_rpc::v1;
 use tokio::time::Instant;
 
+use super::create_topics::METADATA_TOPIC;
 use super::{Call, errors, wire};
 use crate::context::{Context, live_endpoint};
 
 /// How long a request waits for topics that it has created.
-const AUTO_CREATE_TIMEOUT: Duration = Duration::from_secs(5);
+const AUTO_CREATE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn handle(call: Call, request: MetadataRequestData) -> MetadataResponseData {
     let version = call.version;
@@ -33,6 +34,10 @@ pub(super) async fn handle(call: Call, request: MetadataRequestData) -> Metadata
         Some(topics) => version == 0 && topics.is_empty(),
     };
     let topics = request.topics.unwrap_or_default();
+    if (10..=11).contains(&version) && topics.iter().any(|topic| topic.topic_id != KafkaUuid::ZERO)
+    {
+        return ids_too_early(&topics);
+    }
     let mut refused = Vec::new();
     if !all && (version < 4 || request.allow_auto_topic_creation) {
         refused = create_missing(context, &topics).await;
@@ -56,7 +61,7 @@ pub(super) async fn handle(call: Call, request: MetadataRequestData) -> Metadata
         topics.iter().map(answer).collect::<Vec<_>>()
     };
     let with_operations = |mut topic: MetadataResponseTopic| {
-        if operations && topic.error_code == wire::NONE {
+        if operations && topic.name.is_some() {
             topic.topic_authorized_operations = wire::TOPIC_OPERATIONS;
         }
         topic
@@ -74,6 +79,20 @@ pub(super) async fn handle(call: Call, request: MetadataRequestData) -> Metadata
         response.cluster_authorized_operations = wire::CLUSTER_OPERATIONS;
     }
     response
+}
+
+/// Versions 10 and 11 have a field for ids and must not use it (KAFKA-10774).
+fn ids_too_early(topics: &[MetadataRequestTopic]) -> MetadataResponseData {
+    let topic = |topic: &MetadataRequestTopic| MetadataResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(topic.name.clone().unwrap_or_default()),
+        topic_id: topic.topic_id,
+        ..MetadataResponseTopic::default()
+    };
+    MetadataResponseData {
+        topics: topics.iter().map(topic).collect(),
+        ..MetadataResponseData::default()
+    }
 }
 
 /// A topic that could not be created, and why.
@@ -96,6 +115,7 @@ async fn create_missing(context: &Context, topics: &[MetadataRequestTopic]) -> V
         let known = image.topic(name).is_some() || missing.iter().any(|other| other.name == name);
         if !known
             && TopicName::new(name).is_ok_and(|name| !name.is_internal())
+            && name != METADATA_TOPIC
             && let Ok(id) = KafkaUuid::random()
         {
             missing.push(v1::CreatableTopic {
@@ -119,10 +139,7 @@ async fn create_missing(context: &Context, topics: &[MetadataRequestTopic]) -> V
         Ok(response) => {
             let refused = response.topics.iter().filter_map(refusal).collect();
             // An answer from older metadata is as good as Kafka's: the client asks again.
-            let _ = context
-                .metadata
-                .wait_for(context_offset(response.offset), deadline)
-                .await;
+            let _ = context.reached(response.offset, deadline).await;
             refused
         }
         Err(error) => {
@@ -130,10 +147,6 @@ async fn create_missing(context: &Context, topics: &[MetadataRequestTopic]) -> V
             Vec::new()
         }
     }
-}
-
-fn context_offset(offset: u64) -> dohle_model::MetadataOffset {
-    dohle_model::MetadataOffset(offset)
 }
 
 fn refusal(result: &v1::CreateTopicsResult) -> Option<Refused> {
@@ -195,8 +208,6 @@ impl View<'_> {
                 None => MetadataResponseTopic {
                     error_code: ErrorCode::UnknownTopicId.code(),
                     topic_id: topic.topic_id,
-                    // Versions before 12 have no null name.
-                    name: (self.version < 12).then(KafkaString::default),
                     ..MetadataResponseTopic::default()
                 },
             };

@@ -237,16 +237,28 @@ fn acceptable(records: Option<Bytes>, version: i16) -> Result<Bytes, ApiError> {
         let message = "a produce request must have one record batch for each partition";
         return Err(ErrorCode::InvalidRecord.because(message));
     };
-    if records[MAGIC_AT] != 2 {
-        let message = format!(
-            "the batch has message format {}, only 2 is accepted: upgrade the client library",
-            records[MAGIC_AT]
-        );
-        return Err(ErrorCode::InvalidRecord.because(message));
+    match records[MAGIC_AT] {
+        2 => {}
+        magic @ 0..=1 => {
+            let message = format!(
+                "the batch has message format {magic}, only 2 is accepted: upgrade the client \
+                 library"
+            );
+            return Err(ErrorCode::InvalidRecord.because(message));
+        }
+        magic => {
+            let message = format!("the batch has message format {magic}, which does not exist");
+            return Err(ErrorCode::CorruptMessage.because(message));
+        }
     }
-    let length = length.try_into().map_or(0, i32::from_be_bytes);
-    if usize::try_from(length).is_ok_and(|length| LENGTH_AT.end + length < records.len()) {
-        let message = "a produce request must have exactly one record batch for each partition";
+    let length = length.try_into().map_or(-1, i32::from_be_bytes);
+    if usize::try_from(length)
+        .ok()
+        .and_then(|length| LENGTH_AT.end.checked_add(length))
+        != Some(records.len())
+    {
+        let message = "a produce request must have exactly one whole record batch for each \
+                       partition";
         return Err(ErrorCode::InvalidRecord.because(message));
     }
     if version < 7 && attributes & CODEC_MASK == CODEC_ZSTD {
@@ -255,7 +267,7 @@ fn acceptable(records: Option<Bytes>, version: i16) -> Result<Bytes, ApiError> {
     }
     if attributes & TRANSACTIONAL != 0 {
         let message = "the batch is transactional; this broker has no transactions yet";
-        return Err(ErrorCode::InvalidTxnState.because(message));
+        return Err(ErrorCode::TransactionalIdAuthorizationFailed.because(message));
     }
     Ok(records)
 }

@@ -46,6 +46,11 @@ pub(crate) fn deadline(received: Instant, timeout_ms: i32) -> Instant {
     received + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0))
 }
 
+/// The same for a request that the controller carries out, which takes a moment: at least a second.
+pub(crate) fn admin_deadline(received: Instant, timeout_ms: i32) -> Instant {
+    deadline(received, timeout_ms.max(1000))
+}
+
 /// Everything allowed on a topic, as bits: there is no authorization yet (KIP-430). Read, write,
 /// create, delete, alter, describe, describe configs, alter configs.
 pub(crate) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;

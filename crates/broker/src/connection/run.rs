@@ -7,13 +7,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::frames::{Event, Frames};
 use super::outbox::Outbox;
-use super::{Answer, Budget, Client, ConnectionLimits, Pending, Service};
+use super::{Answer, Budget, Charge, Client, ConnectionLimits, Pending, Service};
 
 /// Requests that may wait for their answer at a time.
 const SLOTS_MAX: usize = 64;
@@ -44,6 +45,8 @@ pub(super) struct Connection<S> {
     client: Arc<Client>,
     service: Arc<dyn Service>,
     frames: Frames,
+    /// A frame that was read and not begun.
+    ahead: Option<(Bytes, Charge)>,
     slots: VecDeque<Slot>,
     /// Slots that wait.
     waiting: usize,
@@ -73,6 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             client,
             service,
             frames: Frames::new(budget, limits.request_bytes_max),
+            ahead: None,
             slots: VecDeque::new(),
             waiting: 0,
             blocked: false,
@@ -141,39 +145,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads and begins requests until there are none, or enough for now. Whether it is worth to go
     /// on at once.
+    ///
+    /// One frame is read ahead even while no request may begin, so that the end of the connection
+    /// is noticed while a request waits.
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> bool {
         for _ in 0..FRAMES_A_TURN {
-            if !self.may_begin() {
+            if self.closing.is_some() {
                 return false;
+            }
+            if let Some((frame, charge)) = self.ahead.take() {
+                if !self.may_begin() {
+                    self.ahead = Some((frame, charge));
+                    return false;
+                }
+                match self.service.call(&self.client, frame, charge) {
+                    Ok(pending) => self.begin(pending, cx),
+                    Err(malformed) => self.close(End::Refused(malformed.to_string())),
+                }
+                self.collect();
+                if self.closing.is_some() {
+                    return false;
+                }
             }
             match self.frames.poll_next(&mut self.stream, cx) {
                 Poll::Pending => return false,
-                Poll::Ready(Event::Frame(frame, charge)) => {
-                    self.last_read = Instant::now();
-                    match self.service.call(&self.client, frame, charge) {
-                        Ok(pending) => self.begin(pending, cx),
-                        Err(malformed) => self.close(End::Refused(malformed.to_string())),
-                    }
-                    self.collect();
-                }
-                Poll::Ready(Event::End) if self.frames.is_inside() => {
-                    self.close(End::Lost(io::ErrorKind::UnexpectedEof.into()));
-                    self.drop_slots();
-                }
-                Poll::Ready(Event::End) => {
-                    self.close(End::Quiet);
-                    self.drop_slots();
-                }
-                Poll::Ready(Event::Lost(error)) => {
-                    self.close(End::Lost(error));
-                    self.drop_slots();
-                }
-                Poll::Ready(Event::Refused(error)) => {
-                    self.close(End::Refused(error.to_string()));
-                }
+                Poll::Ready(event) => self.on_event(event),
             }
         }
         true
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Frame(frame, charge) => {
+                self.last_read = Instant::now();
+                self.ahead = Some((frame, charge));
+                return;
+            }
+            // What was begun before it is still answered.
+            Event::Refused(error) => return self.close(End::Refused(error.to_string())),
+            Event::End if self.frames.is_inside() => {
+                self.close(End::Lost(io::ErrorKind::UnexpectedEof.into()));
+            }
+            Event::End => self.close(End::Quiet),
+            Event::Lost(error) => self.close(End::Lost(error)),
+        }
+        self.drop_slots();
     }
 
     fn begin(&mut self, mut pending: Pending, cx: &mut Context<'_>) {

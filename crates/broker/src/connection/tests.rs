@@ -200,6 +200,16 @@ async fn a_request_that_must_not_be_overtaken_holds_up_the_next() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_away_ends_the_connection_though_a_request_waits() {
+    let mut fixture = Fixture::new();
+    fixture.send(GATED_EXCLUSIVE, "first").await;
+    fixture.settle().await;
+    drop(fixture.client);
+    fixture.task.await.unwrap();
+    assert_eq!(fixture.budget.used(), 0);
+}
+
+#[tokio::test]
 async fn a_request_without_an_answer_leaves_no_gap() {
     let mut fixture = Fixture::new();
     fixture.send(SILENT, "first").await;

@@ -132,6 +132,10 @@ impl Acceptor {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(listener = %self.name, %peer, "set TCP_NODELAY: {error}");
         }
+        // As Kafka does: peers that vanished without a word are found out.
+        if let Err(error) = socket2::SockRef::from(&stream).set_keepalive(true) {
+            tracing::debug!(listener = %self.name, %peer, "set SO_KEEPALIVE: {error}");
+        }
         // The socket is registered with this runtime's reactor; the thread that serves it has another.
         let Ok(stream) = stream.into_std() else {
             return;

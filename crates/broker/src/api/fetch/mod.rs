@@ -33,6 +33,10 @@ use respond::{Builder, Fetched};
 use session::{Reads, Session, TopicKey};
 use sessions::{EPOCH_FINAL, EPOCH_INITIAL, Slots};
 
+/// The longest that a request waits, whatever it asks for: an early answer is always right, and what
+/// the request holds is given back.
+const WAIT_MAX: Duration = Duration::from_mins(5);
+
 /// The fetch sessions of a broker.
 #[derive(Debug)]
 pub(crate) struct FetchSessions {
@@ -93,7 +97,8 @@ fn wish(call: &Call, request: &FetchRequestData) -> Wish {
         // More than fits would never be there.
         min_bytes: size(request.min_bytes).min(max_bytes),
         max_bytes,
-        deadline: call.received + Duration::from_millis(size(request.max_wait_ms) as u64),
+        deadline: call.received
+            + Duration::from_millis(size(request.max_wait_ms) as u64).min(WAIT_MAX),
         rack: (by_rack && !rack.is_empty()).then(|| rack.to_owned()),
         is_full: matches!(request.session_epoch, EPOCH_INITIAL | EPOCH_FINAL),
     }

@@ -160,7 +160,7 @@ async fn what_cannot_be_produced_says_why() {
         ),
         (
             produce("t", 0, 1, good.slice(..good.len() - 1)),
-            ErrorCode::CorruptMessage,
+            ErrorCode::InvalidRecord,
         ),
         (
             produce("t", 0, 1, bad_crc.into()),
@@ -172,7 +172,7 @@ async fn what_cannot_be_produced_says_why() {
         ),
         (
             produce("t", 0, 1, transactional.into()),
-            ErrorCode::InvalidTxnState,
+            ErrorCode::TransactionalIdAuthorizationFailed,
         ),
         (
             produce("__consumer_offsets", 0, 1, good.clone()),
