@@ -39,7 +39,7 @@ pub fn binary() -> Result<PathBuf> {
         return Ok(path.into());
     }
     let built = |path: &Path| -> Option<SystemTime> { path.metadata().ok()?.modified().ok() };
-    ["debug", "fast", "release"]
+    ["debug", "release"]
         .map(|profile| crate::root().join("target").join(profile).join("dohle"))
         .into_iter()
         .filter_map(|path| built(&path).map(|time| (time, path)))
