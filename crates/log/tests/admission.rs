@@ -105,6 +105,24 @@ fn log_append_time_is_the_leaders_clock() {
 }
 
 #[test]
+fn a_topic_with_create_time_overrules_a_producer_that_says_log_append_time() {
+    for codec in CODECS {
+        let good = compressed(codec, 3, 10, NOW.0);
+        let attributes = good[22] | 0x08;
+        let stored = check(patched(&good, 22, &[attributes]), &LogConfig::default()).unwrap();
+        let header = dohle_log::BatchHeader::parse(&stored).unwrap();
+        assert_eq!(
+            header.attributes.timestamp_type(),
+            TimestampType::CreateTime
+        );
+        assert_eq!(header.max_timestamp, Some(Timestamp(NOW.0 + 2)), "{codec}");
+        header.check_crc(&stored).unwrap();
+        let times: Vec<i64> = values(&stored).iter().map(|record| record.1).collect();
+        assert_eq!(times, [NOW.0, NOW.0 + 1, NOW.0 + 2]);
+    }
+}
+
+#[test]
 fn the_leader_recompresses_to_the_topics_codec() {
     for source in CODECS {
         for target in CODECS {
@@ -158,6 +176,10 @@ fn broken_batches_get_kafkas_codes() {
     let two = Bytes::from([&good[..], &good[..]].concat());
     let max = LogConfig {
         max_message_bytes: good.len() as u32 - 1,
+        ..config.clone()
+    };
+    let append_time = LogConfig {
+        message_timestamp_type: TimestampType::LogAppendTime,
         ..config.clone()
     };
     for (what, records, config, expected) in [
@@ -268,6 +290,12 @@ fn broken_batches_get_kafkas_codes() {
         (
             "log append time",
             patched(&good, 22, &[0x08]),
+            &append_time,
+            ErrorCode::InvalidTimestamp,
+        ),
+        (
+            "log append time without a time",
+            patched(&patched(&good, 22, &[0x08]), 35, &[0xff; 8]),
             &config,
             ErrorCode::InvalidTimestamp,
         ),
@@ -276,6 +304,12 @@ fn broken_batches_get_kafkas_codes() {
             patched(&good, 43, &[0; 10]),
             &config,
             ErrorCode::InvalidRecord,
+        ),
+        (
+            "a producer without epoch",
+            patched(&patched(&good, 43, &[0; 8]), 53, &[0; 4]),
+            &config,
+            ErrorCode::InvalidProducerEpoch,
         ),
         ("too large", good.clone(), &max, ErrorCode::MessageTooLarge),
     ] {

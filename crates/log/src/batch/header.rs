@@ -140,6 +140,15 @@ impl Attributes {
         }
     }
 
+    /// The same but for the timestamp type.
+    #[must_use]
+    pub(crate) fn with_timestamp_type(self, kind: TimestampType) -> Self {
+        match kind {
+            TimestampType::CreateTime => Self(self.0 & !Self::TIMESTAMP_TYPE),
+            TimestampType::LogAppendTime => Self(self.0 | Self::TIMESTAMP_TYPE),
+        }
+    }
+
     /// Whether the batch is part of a transaction.
     #[must_use]
     pub fn is_transactional(self) -> bool {

@@ -21,12 +21,9 @@ pub(crate) fn set_max_timestamp(
     max_timestamp: Option<Timestamp>,
 ) {
     let at = ATTRIBUTES_AT;
-    let mut attributes = i16::from_be_bytes([batch[at], batch[at + 1]]);
-    match kind {
-        TimestampType::CreateTime => attributes &= !Attributes::TIMESTAMP_TYPE,
-        TimestampType::LogAppendTime => attributes |= Attributes::TIMESTAMP_TYPE,
-    }
-    batch[at..at + 2].copy_from_slice(&attributes.to_be_bytes());
+    let attributes = Attributes(i16::from_be_bytes([batch[at], batch[at + 1]]));
+    let attributes = attributes.with_timestamp_type(kind);
+    batch[at..at + 2].copy_from_slice(&attributes.0.to_be_bytes());
     let max_timestamp = Timestamp::to_wire(max_timestamp);
     batch[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&max_timestamp.to_be_bytes());
     set_crc(batch);

@@ -54,9 +54,12 @@ pub enum AdmitError {
     /// Only brokers set log append time.
     #[error("producers should not set the timestamp type to LogAppendTime")]
     TimestampType,
-    /// A producer id without epoch or sequence.
-    #[error("the record batch has a producer id, but no producer epoch or no sequence number")]
+    /// A producer id without sequence.
+    #[error("the record batch has a producer id, but no sequence number")]
     Sequence,
+    /// A producer id without epoch.
+    #[error("the record batch has a producer id, but no producer epoch")]
+    ProducerEpoch,
     /// Records that the topic does not take.
     #[error("{}", records_text(.errors))]
     Records {
@@ -78,6 +81,7 @@ impl AdmitError {
             | Self::Records {
                 timestamp: true, ..
             } => ErrorCode::InvalidTimestamp,
+            Self::ProducerEpoch => ErrorCode::InvalidProducerEpoch,
             Self::NoBatch
             | Self::MoreThanOneBatch { .. }
             | Self::BaseOffset(_)

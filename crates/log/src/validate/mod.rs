@@ -94,8 +94,14 @@ pub fn admit(
     origin: AppendOrigin,
     now: Timestamp,
 ) -> Result<Admitted, AdmitError> {
-    let header = check_header(&records, config, origin)?;
+    let mut header = check_header(&records, config, origin)?;
     header.check_crc(&records)?;
+    // The topic says whose clock counts: that of a batch for another kind of topic is overruled, and
+    // its records have their own timestamps.
+    let overruled = header.attributes.timestamp_type() != config.message_timestamp_type;
+    header.attributes = header
+        .attributes
+        .with_timestamp_type(TimestampType::CreateTime);
     let source = header.attributes.compression()?;
     let is_control = header.attributes.is_control();
     // Control records keep their form (KAFKA-7519).
@@ -130,7 +136,7 @@ pub fn admit(
 
     // Where the records were seen, the header tells the truth about their largest timestamp.
     let max_timestamp = append_time.or(max_timestamp.unwrap_or(header.max_timestamp));
-    if source != target || append_time.is_some() || max_timestamp != header.max_timestamp {
+    if source != target || overruled || max_timestamp != header.max_timestamp {
         patch::set_max_timestamp(&mut batch, config.message_timestamp_type, max_timestamp);
     }
     let header = BatchHeader::parse(&batch)?;
@@ -211,13 +217,20 @@ fn check_header(
         if header.attributes.is_control() {
             return Err(AdmitError::ControlBatch);
         }
-        if header.attributes.timestamp_type() == TimestampType::LogAppendTime {
+        // A topic with create time overrules it, unless there is no time to take.
+        if header.attributes.timestamp_type() == TimestampType::LogAppendTime
+            && (config.message_timestamp_type == TimestampType::LogAppendTime
+                || header.max_timestamp.is_none())
+        {
             return Err(AdmitError::TimestampType);
         }
-        if header.producer_id.is_some()
-            && (header.base_sequence.is_none() || header.producer_epoch.is_none())
-        {
-            return Err(AdmitError::Sequence);
+        if header.producer_id.is_some() {
+            if header.base_sequence.is_none() {
+                return Err(AdmitError::Sequence);
+            }
+            if header.producer_epoch.is_none() {
+                return Err(AdmitError::ProducerEpoch);
+            }
         }
     }
     Ok(header)
