@@ -12,7 +12,7 @@
 //! queue of slots and the bytes waiting to be written are bounded; beyond that nothing is read.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,16 +117,17 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
     shutdown: CancellationToken,
 ) {
     let client = Arc::new(client);
-    let connection = run::Connection::new(
+    // Dropped, and so closed, after the line in the log: whoever sees the end finds the reason.
+    let mut connection = pin!(run::Connection::new(
         stream,
         Arc::clone(&client),
         service,
         budget,
         limits,
         shutdown,
-    );
+    ));
     let (listener, peer) = (&client.listener, client.peer);
-    match connection.await {
+    match connection.as_mut().await {
         run::End::Quiet => {}
         run::End::Lost(error) => tracing::debug!(%listener, %peer, "connection lost: {error}"),
         run::End::Closed(reason) => {
