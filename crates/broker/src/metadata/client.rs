@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dohle_model::{ApiError, ErrorCode, NodeId};
@@ -105,6 +106,37 @@ pub struct ControllerClient {
     voters: Vec<(Voter, Channel)>,
     /// Index of the voter that was last known to be active.
     active: Mutex<Option<usize>>,
+    /// Counts up, so that a search does not begin where the last one failed.
+    turn: AtomicUsize,
+}
+
+/// Waits longer from attempt to attempt.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    next: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new() -> Self {
+        Self {
+            next: BACKOFF_FIRST,
+        }
+    }
+
+    /// The attempt led somewhere: the next failure is the first again.
+    pub(super) fn reset(&mut self) {
+        self.next = BACKOFF_FIRST;
+    }
+
+    fn take(&mut self) -> Duration {
+        let now = self.next;
+        self.next = (now * 2).min(BACKOFF_LAST);
+        now
+    }
+
+    pub(super) async fn wait(&mut self) {
+        sleep(self.take()).await;
+    }
 }
 
 impl fmt::Debug for ControllerClient {
@@ -187,6 +219,7 @@ impl ControllerClient {
         Ok(Self {
             voters,
             active: Mutex::new(None),
+            turn: AtomicUsize::new(0),
         })
     }
 
@@ -244,7 +277,11 @@ impl ControllerClient {
     /// Takes note that a stream ended with `status`, so that the next call does not begin at a
     /// voter that is gone or no longer active.
     pub(super) fn on_stream_broken(&self, status: &Status) {
-        *self.active.lock() = self.leader_named_by(status);
+        let named = self.leader_named_by(status);
+        if named.is_none() {
+            self.turn.fetch_add(1, Ordering::Relaxed);
+        }
+        *self.active.lock() = named;
     }
 
     async fn call<T, F>(
@@ -255,8 +292,8 @@ impl ControllerClient {
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let mut next = 0;
-        let mut backoff = BACKOFF_FIRST;
+        let mut next = self.turn.load(Ordering::Relaxed);
+        let mut backoff = Backoff::new();
         let mut last = String::from("no voter was asked");
         for tries in 1.. {
             let index = self.active.lock().unwrap_or(next % self.voters.len());
@@ -285,11 +322,11 @@ impl ControllerClient {
                 }
             }
             if tries % self.voters.len() == 0 {
-                if Instant::now() + backoff >= deadline {
+                let pause = backoff.take();
+                if Instant::now() + pause >= deadline {
                     break;
                 }
-                sleep(backoff).await;
-                backoff = (backoff * 2).min(BACKOFF_LAST);
+                sleep(pause).await;
             }
         }
         Err(ControllerError::TimedOut { last })
@@ -339,7 +376,7 @@ fn channel(voter: &Voter) -> Result<Channel, ControllerError> {
 }
 
 /// Whether asking again, here or elsewhere, would be answered in the same way.
-fn is_final(status: &Status) -> bool {
+pub(super) fn is_final(status: &Status) -> bool {
     matches!(
         status.code(),
         Code::InvalidArgument

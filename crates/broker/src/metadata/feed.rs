@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tonic::Streaming;
 
 use super::cache::MetadataCache;
-use super::client::{ControllerClient, ControllerError};
+use super::client::{Backoff, ControllerClient, ControllerError, is_final};
 
 /// How long one search for the active controller may take before it is reported and begun again.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -146,6 +146,7 @@ struct Follower<R> {
 
 impl<R: LocalReplicas> Follower<R> {
     async fn run(mut self) -> FeedError {
+        let mut backoff = Backoff::new();
         loop {
             let request = v1::WatchMetadataRequest {
                 cluster_id: self.config.cluster_id.clone(),
@@ -154,33 +155,43 @@ impl<R: LocalReplicas> Follower<R> {
             };
             let deadline = Instant::now() + OPEN_TIMEOUT;
             match self.client.watch_metadata(request, deadline).await {
-                Ok(events) => {
-                    if let Err(error) = self.follow(events).await {
-                        return error;
-                    }
-                }
+                Ok(events) => match self.follow(events).await {
+                    Ok(true) => backoff.reset(),
+                    // A voter that is not active takes the stream and ends it.
+                    Ok(false) => backoff.wait().await,
+                    Err(error) => return error,
+                },
                 Err(ControllerError::TimedOut { last }) => {
-                    tracing::warn!(node = %self.config.node, %last, "no metadata to follow");
+                    // The session warns of the same.
+                    tracing::debug!(node = %self.config.node, %last, "no metadata to follow");
                 }
                 Err(error) => return FeedError::Refused(error.to_string()),
             }
         }
     }
 
-    /// Until the stream breaks.
-    async fn follow(&mut self, mut events: Streaming<v1::MetadataEvent>) -> Result<(), FeedError> {
+    /// Until the stream breaks; tells whether anything came.
+    async fn follow(
+        &mut self,
+        mut events: Streaming<v1::MetadataEvent>,
+    ) -> Result<bool, FeedError> {
         self.snapshot = None;
+        let mut answered = false;
         loop {
             match events.message().await {
                 Ok(Some(event)) => {
+                    answered = true;
                     if self.replay(event)? {
                         self.step().await;
                     }
                 }
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(answered),
+                Err(status) if is_final(&status) => {
+                    return Err(FeedError::Refused(status.message().to_owned()));
+                }
                 Err(status) => {
                     self.client.on_stream_broken(&status);
-                    return Ok(());
+                    return Ok(answered);
                 }
             }
         }

@@ -19,9 +19,10 @@ use dohle_rpc::{convert, v1};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tonic::Status;
 
 use super::cache::MetadataCache;
-use super::client::{ControllerClient, ControllerError, SessionStream};
+use super::client::{Backoff, ControllerClient, ControllerError, SessionStream, is_final};
 
 /// How long one search for the active controller may take before it is reported and begun again.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -204,13 +205,18 @@ impl Session {
 
 /// How a stream ended.
 enum Ended {
+    /// After answers.
     Broken,
+    /// Before any answer.
+    Unanswered,
     Refused(SessionError),
 }
 
 /// What the session's task waits for.
 enum Event {
-    Response(Option<v1::SessionResponse>),
+    Response(v1::SessionResponse),
+    /// The stream ended, with this status if it has one.
+    End(Option<Status>),
     Due,
     Wished,
     ImageChanged,
@@ -228,16 +234,22 @@ struct Runner {
 impl Runner {
     async fn run(mut self) {
         let broker = self.config.registration.id;
+        let mut backoff = Backoff::new();
         loop {
             let deadline = Instant::now() + OPEN_TIMEOUT;
             match self.client.session(self.register(), deadline).await {
-                Ok(stream) => {
-                    if let Ended::Refused(error) = self.follow(stream).await {
+                Ok(stream) => match self.follow(stream).await {
+                    Ended::Refused(error) => {
                         self.refuse(error);
                         return;
                     }
-                    tracing::debug!(%broker, "session with the active controller ended");
-                }
+                    Ended::Broken => {
+                        tracing::debug!(%broker, "session with the active controller broke");
+                        backoff.reset();
+                    }
+                    // A voter that is not active takes the stream and ends it.
+                    Ended::Unanswered => backoff.wait().await,
+                },
                 Err(ControllerError::TimedOut { last }) => {
                     tracing::warn!(%broker, %last, "no active controller to register with");
                 }
@@ -272,10 +284,31 @@ impl Runner {
     async fn follow(&mut self, mut stream: SessionStream) -> Ended {
         let mut interval = FIRST_INTERVAL;
         let mut due = Instant::now() + interval;
+        let mut answered = false;
         loop {
             match self.next(&mut stream, due).await {
-                Event::Response(None) => return Ended::Broken,
-                Event::Response(Some(response)) => {
+                Event::End(Some(status)) if is_final(&status) => {
+                    let message = status.message().to_owned();
+                    let code = ErrorCode::InvalidRegistration;
+                    let broker = self.config.registration.id.0;
+                    return Ended::Refused(SessionError {
+                        broker,
+                        code,
+                        message,
+                    });
+                }
+                Event::End(status) => {
+                    if let Some(status) = status {
+                        self.client.on_stream_broken(&status);
+                    }
+                    return if answered {
+                        Ended::Broken
+                    } else {
+                        Ended::Unanswered
+                    };
+                }
+                Event::Response(response) => {
+                    answered = true;
                     if response.heartbeat_interval_ms > 0 {
                         interval = Duration::from_millis(response.heartbeat_interval_ms.into());
                         due = due.min(Instant::now() + interval);
@@ -316,13 +349,11 @@ impl Runner {
             state.fenced || (self.wishes.borrow().shutdown && !state.should_shutdown)
         };
         tokio::select! {
-            response = stream.responses.message() => Event::Response(match response {
-                Ok(response) => response,
-                Err(status) => {
-                    self.client.on_stream_broken(&status);
-                    None
-                }
-            }),
+            response = stream.responses.message() => match response {
+                Ok(Some(response)) => Event::Response(response),
+                Ok(None) => Event::End(None),
+                Err(status) => Event::End(Some(status)),
+            },
             Ok(()) = self.wishes.changed() => Event::Wished,
             Ok(()) = self.images.changed(), if hurry => Event::ImageChanged,
             () = sleep_until(due) => Event::Due,

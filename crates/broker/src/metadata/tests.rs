@@ -438,6 +438,30 @@ async fn a_session_that_is_refused_ends_with_the_controllers_words() {
     assert_eq!(refused.message, "the cluster is another");
 }
 
+#[tokio::test]
+async fn a_voter_that_ends_the_stream_at_once_is_passed_over() {
+    let mut one = Fake::start(&[Says::Active]).await;
+    let mut two = Fake::start(&[Says::Active]).await;
+    let session = start_session(&[&one, &two], &Arc::new(MetadataCache::new()));
+    let first = next(&mut one.sessions).await;
+    let status = Status::failed_precondition("not the active controller");
+    first.responses.send(Err(status)).await.unwrap();
+    let mut second = next(&mut two.sessions).await;
+    second.register().await;
+    assert_eq!(session.state(), SessionState::default());
+}
+
+#[tokio::test]
+async fn a_broker_of_another_cluster_is_refused_in_words() {
+    let mut one = Fake::start(&[Says::Active]).await;
+    let session = start_session(&[&one], &Arc::new(MetadataCache::new()));
+    let stream = next(&mut one.sessions).await;
+    let status = Status::invalid_argument("this controller is of cluster x");
+    stream.responses.send(Err(status)).await.unwrap();
+    let refused = timeout(WAIT, session.refused()).await.unwrap();
+    assert_eq!(refused.message, "this controller is of cluster x");
+}
+
 /// Notes changes, and what was published when they came.
 struct Recorder {
     cache: Arc<MetadataCache>,
