@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use dohle_model::{ApiError, ErrorCode};
+use dohle_model::{ApiError, ErrorCode, NodeId};
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::alter_configs_request::{
     AlterConfigsRequestData, AlterConfigsResource as ReplacedResource,
@@ -165,6 +165,17 @@ fn check<'a>(kind: i8, names: impl Iterator<Item = &'a str>) -> Result<(), ApiEr
     Ok(())
 }
 
+/// Clients send a broker's properties to that broker; those of all brokers have no name.
+fn is_this_broker(node: NodeId, name: &str) -> Result<(), ApiError> {
+    let message = match name.parse() {
+        Ok(id) if NodeId(id) == node => return Ok(()),
+        _ if name.is_empty() => return Ok(()),
+        Ok(id) => format!("Unexpected broker id, expected {node}, but received {id}"),
+        Err(_) => format!("Node id must be an integer, but it is: {name}"),
+    };
+    Err(ErrorCode::InvalidRequest.because(message))
+}
+
 async fn alter(
     call: &Call,
     mut items: Vec<Item>,
@@ -178,6 +189,11 @@ async fn alter(
         if counts[&(item.kind, item.name.clone())] > 1 {
             let message = "the resource is named more than once in the request";
             item.ask = Err(ErrorCode::InvalidRequest.because(message));
+        } else if item.ask.is_ok()
+            && item.kind == BROKER
+            && let Err(error) = is_this_broker(call.context.node_id, item.name.as_str())
+        {
+            item.ask = Err(error);
         }
     }
     let resources: Vec<_> = items

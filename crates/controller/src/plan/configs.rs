@@ -68,11 +68,16 @@ pub(super) fn check_value(
     name: &str,
     value: &str,
 ) -> Result<(), ApiError> {
+    // Kafka's brokers answer for their own properties, and with another code (KAFKA-13609).
+    let code = match resource {
+        ConfigResource::Broker(_) | ConfigResource::BrokerDefault => ErrorCode::InvalidRequest,
+        _ => ErrorCode::InvalidConfig,
+    };
     draft
         .settings
         .configs
         .check(resource, name, value)
-        .map_err(|reason| ErrorCode::InvalidConfig.because(reason))
+        .map_err(|reason| code.because(reason))
 }
 
 /// Checks the entries that a resource will have against each other.
@@ -248,8 +253,8 @@ fn find(draft: &Draft, resource: Option<&v1::ConfigResource>) -> Result<ConfigRe
                 ErrorCode::InvalidRequest.because(format!("{name:?} is not a broker's id"))
             })?;
             if !draft.image.brokers.contains_key(&id) {
-                return Err(ErrorCode::BrokerIdNotRegistered
-                    .because(format!("broker {id} is not registered")));
+                let message = format!("broker {id} is not registered");
+                return Err(ErrorCode::InvalidRequest.because(message));
             }
             Ok(ConfigResource::Broker(id))
         }

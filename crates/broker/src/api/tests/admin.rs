@@ -16,6 +16,10 @@ use dohle_protocol::messages::describe_topic_partitions_request::{
     Cursor, DescribeTopicPartitionsRequestData,
 };
 use dohle_protocol::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponseData;
+use dohle_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequestData,
+};
+use dohle_protocol::messages::incremental_alter_configs_response::IncrementalAlterConfigsResponseData;
 use dohle_protocol::messages::init_producer_id_request::InitProducerIdRequestData;
 use dohle_protocol::messages::init_producer_id_response::InitProducerIdResponseData;
 use dohle_protocol::messages::list_config_resources_request::ListConfigResourcesRequestData;
@@ -385,4 +389,36 @@ async fn what_can_be_refused_here_is_refused_without_the_controller() {
     );
     let refused = ErrorCode::TransactionalIdAuthorizationFailed.code();
     assert_eq!((response.error_code, response.producer_id), (refused, -1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_changes_no_other_brokers_configuration() {
+    let broker = Broker::start(&[]).await;
+    let mut client = broker.client();
+    for name in ["2", "one"] {
+        let config = AlterableConfig {
+            name: text("log.retention.ms"),
+            value: Some(text("1000")),
+            ..AlterableConfig::default()
+        };
+        let resource = AlterConfigsResource {
+            resource_type: 4,
+            resource_name: text(name),
+            configs: vec![config],
+            ..AlterConfigsResource::default()
+        };
+        let request = IncrementalAlterConfigsRequestData {
+            resources: vec![resource],
+            ..Default::default()
+        };
+        let response = ask!(
+            client,
+            IncrementalAlterConfigs,
+            1,
+            request,
+            IncrementalAlterConfigsResponseData
+        );
+        let refused = ErrorCode::InvalidRequest.code();
+        assert_eq!(response.responses[0].error_code, refused, "{name}");
+    }
 }

@@ -1,12 +1,15 @@
 //! Requests: what is refused, and in which words.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use dohle_model::record::ConfigResource;
 use dohle_model::{BrokerEpoch, NodeId, ProducerId};
 use dohle_rpc::v1;
 use expect_test::expect;
 
-use super::{World, check, text, topic_id};
-use crate::plan::{configs, producer_ids, topics};
+use super::{World, check, settings, text, topic_id};
+use crate::plan::{ConfigSchema, configs, producer_ids, topics};
 
 #[test]
 fn alter_partition_refuses_what_a_leader_may_not_propose() {
@@ -341,6 +344,71 @@ fn configs_are_set_deleted_appended_and_replaced() {
         [{"b": "2", "cleanup.policy": "delete"}] INVALID_REQUEST: b is given twice
         [{"c": "3"}] 
     "#]].assert_eq(&output);
+}
+
+/// Takes nothing.
+#[derive(Debug)]
+struct NoConfig;
+
+impl ConfigSchema for NoConfig {
+    fn check(&self, _: &ConfigResource, name: &str, _: &str) -> Result<(), String> {
+        Err(format!("not {name}"))
+    }
+
+    fn check_together(
+        &self,
+        _: &ConfigResource,
+        _: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn is_list(&self, _: &ConfigResource, _: &str) -> bool {
+        false
+    }
+
+    fn default_value(&self, _: &ConfigResource, _: &str) -> Option<String> {
+        None
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_brokers_configuration_has_a_code_of_its_own() {
+    let mut world = world();
+    create(&mut world, creatable("foo", 1, 1), false);
+    let mut settings = settings();
+    settings.configs = Arc::new(NoConfig);
+    world.draft.settings = Arc::new(settings);
+    let mut output = String::new();
+    for (kind, name) in [(2, "foo"), (4, "1"), (4, ""), (4, "77"), (4, "one")] {
+        let op = v1::AlterConfigOp {
+            name: "a".to_owned(),
+            op: 0,
+            value: Some("1".to_owned()),
+        };
+        let resource = v1::AlterConfigsResource {
+            resource: Some(v1::ConfigResource {
+                r#type: kind,
+                name: name.to_owned(),
+            }),
+            ops: vec![op],
+            replace_all: false,
+        };
+        let request = v1::AlterConfigsRequest {
+            resources: vec![resource],
+            validate_only: false,
+        };
+        let result = configs::alter(&mut world.draft, &request).remove(0);
+        output += &format!("{kind} {name:?} {}\n", text(result.outcome.as_ref()));
+    }
+    expect![[r#"
+        2 "foo" INVALID_CONFIG: not a
+        4 "1" INVALID_REQUEST: not a
+        4 "" INVALID_REQUEST: not a
+        4 "77" INVALID_REQUEST: broker 77 is not registered
+        4 "one" INVALID_REQUEST: "one" is not a broker's id
+    "#]]
+    .assert_eq(&output);
 }
 
 #[test]
