@@ -233,6 +233,107 @@ fn a_follower_that_has_caught_up_is_proposed_and_counts_at_once() {
 }
 
 #[test]
+fn a_follower_that_is_about_to_join_counts_even_when_it_goes_away() {
+    // The controller may have taken it in already.
+    check(
+        Script::start(&[1], 1, 5, 5),
+        "subscribe 2 5
+         append 6
+         disconnect 2
+         wait 1500
+         append 7
+         tick
+         outdated
+         append 8
+         tick
+         isr 1 1 2
+         tick
+         isr 2 1",
+        expect![[r#"
+            start:
+            subscribe 2 5: propose [1, 2] at 0
+            append 6:
+            disconnect 2:
+            wait 1500:
+            append 7:
+            tick:
+            outdated:
+            append 8:
+            tick:
+            isr 1 1 2:
+            tick: propose [1] at 1
+            isr 2 1: hw=8
+        "#]],
+    );
+}
+
+#[test]
+fn a_follower_that_is_about_to_join_counts_even_when_it_lags() {
+    check(
+        Script::start(&[1], 1, 5, 5),
+        "subscribe 2 5
+         append 6
+         wait 1500
+         append 7
+         ack 2 6
+         refused
+         wait 1500
+         append 8",
+        expect![[r#"
+            start:
+            subscribe 2 5: propose [1, 2] at 0
+            append 6:
+            wait 1500:
+            append 7:
+            ack 2 6: hw=6
+            refused: hw=7
+            wait 1500:
+            append 8: hw=8
+        "#]],
+    );
+}
+
+#[test]
+fn a_follower_that_is_about_to_go_counts_while_the_controller_may_keep_it() {
+    check(
+        Script::start(&[1, 2, 3], 1, 0, 0),
+        "subscribe 2 0
+         subscribe 3 0
+         append 5
+         disconnect 3
+         ack 2 5
+         wait 1100
+         tick
+         append 6
+         ack 2 6
+         outdated
+         append 7
+         ack 2 7
+         tick
+         subscribe 3 4
+         isr 1 1 2",
+        expect![[r#"
+            start:
+            subscribe 2 0:
+            subscribe 3 0:
+            append 5:
+            disconnect 3:
+            ack 2 5:
+            wait 1100:
+            tick: propose [1, 2] at 0
+            append 6:
+            ack 2 6:
+            outdated:
+            append 7:
+            ack 2 7:
+            tick:
+            subscribe 3 4: hw=4
+            isr 1 1 2: hw=7
+        "#]],
+    );
+}
+
+#[test]
 fn a_refused_expansion_is_proposed_again_after_a_while() {
     check(
         Script::start(&[1], 1, 5, 5),
