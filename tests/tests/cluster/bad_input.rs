@@ -9,7 +9,7 @@ use bytes::{BufMut, BytesMut};
 use dohle_tests::cluster::text;
 use dohle_tests::connection::request_frame;
 use dohle_tests::records::{batch, fetch, produce};
-use dohle_tests::{Cluster, KafkaConnection, logs, proc};
+use dohle_tests::{Cluster, KafkaConnection, logs, proc, until};
 use kacrab_protocol::crc::crc32c;
 use kacrab_protocol::generated as kafka;
 
@@ -88,8 +88,19 @@ impl Served {
         ensure!(answer.is_none(), "{what}: answered with {answer:?}");
         self.check(what)?;
         if logs::checked() && !end {
-            let log = self.cluster.nodes()[0].log()?;
-            let lines: Vec<&str> = log.lines().skip(before).collect();
+            let node = &self.cluster.nodes()[0];
+            let said = |log: &str| {
+                log.lines()
+                    .skip(before)
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            };
+            until(
+                Duration::from_secs(10),
+                format!("{what}: a line in the log"),
+                || Ok(!said(&node.log()?).is_empty()),
+            )?;
+            let lines = said(&node.log()?);
             ensure!(
                 lines.len() == 1,
                 "{what}: {} log lines: {lines:#?}",

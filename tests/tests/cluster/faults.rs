@@ -14,13 +14,16 @@ const LINES: u64 = 200_000;
 
 /// What a node may say when others are killed or hang.
 pub fn allow_lost_connections(cluster: &mut Cluster) {
-    for text in [
+    let texts = [
         "connection",
         "unreachable",
-        "fenced",
-        "session",
+        "fencing a broker that is gone",
         "transport error",
-    ] {
+        "no answer from a majority",
+        "leadership of the quorum was not handed over",
+        "raft stopped",
+    ];
+    for text in texts {
         cluster.allow(text);
     }
 }
