@@ -6,8 +6,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
 /// What other crates say is of no interest to who runs a node, unless it is odd. openraft warns of
-/// every peer that is gone for a moment, and calls every request that comes while it stops an error;
-/// the controller tells of peers, and of what stops the node, itself.
+/// every peer that is gone for a moment, and calls every request that comes while it stops an
+/// error; the controller tells of peers, and of what stops the node, itself.
 const DEFAULT: &str = "info,openraft=off,sled=warn,h2=warn,hyper=warn,tonic=warn,tower=warn";
 
 /// Begins to log: `DOHLE_LOG`, or else `RUST_LOG`, says what (`debug`, `info,dohle_broker=debug`).

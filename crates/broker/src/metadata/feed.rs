@@ -110,7 +110,6 @@ impl Feed {
         };
         let task = tokio::spawn(async move {
             let error = follower.run().await;
-            tracing::error!("{error}");
             sender.send_replace(Some(error));
         });
         Self { failed, task }

@@ -277,7 +277,6 @@ impl Runner {
     }
 
     fn refuse(&self, error: SessionError) {
-        tracing::error!(broker = error.broker, code = %error.code, "{error}");
         self.state.send_modify(|state| state.refused = Some(error));
     }
 
