@@ -11,7 +11,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use dohle_model::image::MetadataImage;
-use dohle_model::{ApiError, ErrorCode, TopicIdPartition};
+use dohle_model::{ApiError, ErrorCode, Offset, TopicIdPartition};
 use dohle_protocol::messages::produce_request::{
     PartitionProduceData, ProduceRequestData, TopicProduceData,
 };
@@ -25,7 +25,9 @@ use tokio::time::{Instant, timeout_at};
 use super::{Call, Respond, resolve, wire};
 use crate::connection::Answer;
 use crate::context::Context;
-use crate::partition::{Acks, AppendError, AppendOrigin, Appended, CommitError, RecordError};
+use crate::partition::{
+    Acks, AppendError, AppendOrigin, Appended, CommitError, Partition, RecordError,
+};
 
 /// The client id with which Kafka's own tools write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -53,6 +55,8 @@ impl Respond for Produced {
 struct Failure {
     error: ApiError,
     records: Vec<RecordError>,
+    /// Told where the partition has looked at the records.
+    log_start_offset: Option<Offset>,
 }
 
 impl From<ErrorCode> for Failure {
@@ -60,6 +64,7 @@ impl From<ErrorCode> for Failure {
         Self {
             error: code.into(),
             records: Vec::new(),
+            log_start_offset: None,
         }
     }
 }
@@ -69,16 +74,27 @@ impl From<ApiError> for Failure {
         Self {
             error,
             records: Vec::new(),
+            log_start_offset: None,
         }
     }
 }
 
-impl From<AppendError> for Failure {
-    fn from(error: AppendError) -> Self {
+impl Failure {
+    /// Of an append. As in Kafka's `ReplicaManager` broken and large batches are told least of.
+    fn of_append(error: AppendError, partition: &Partition) -> Self {
+        let untold = matches!(
+            error.code(),
+            ErrorCode::NotLeaderOrFollower
+                | ErrorCode::KafkaStorageError
+                | ErrorCode::CorruptMessage
+                | ErrorCode::MessageTooLarge
+                | ErrorCode::RecordListTooLarge
+        );
         let records = error.record_errors().to_vec();
         Self {
             error: error.into(),
             records,
+            log_start_offset: (!untold).then(|| partition.positions().log_start_offset),
         }
     }
 }
@@ -209,7 +225,9 @@ impl Append<'_> {
         let records = acceptable(records, call.version)?;
         let partition = resolve::partition(&call.context, topic, part.index)?;
         let now = call.context.wall_clock();
-        let appended = partition.append(records, acks, AppendOrigin::Client, now)?;
+        let appended = partition
+            .append(records, acks, AppendOrigin::Client, now)
+            .map_err(|error| Failure::of_append(error, &partition))?;
         if acks == Acks::All {
             let committed = partition.wait_committed(appended.leader_epoch, appended.end());
             part.committed = Some(Box::pin(committed));
@@ -326,7 +344,7 @@ impl<'a> Response<'a> {
             error_code: failure.error.code.code(),
             base_offset: -1,
             log_append_time_ms: -1,
-            log_start_offset: -1,
+            log_start_offset: Offset::to_wire(failure.log_start_offset),
             ..PartitionProduceResponse::default()
         };
         if self.version >= 8 {

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use dohle_log::{AdmitError, LeaderAppend, validate};
+use dohle_log::{AdmitError, LeaderAppend, TimestampType, validate};
 use dohle_model::{LeaderEpoch, Offset, Timestamp};
 use tokio::sync::oneshot;
 
@@ -75,10 +75,12 @@ impl Partition {
         let info = match outcome {
             LeaderAppend::Appended(info) => info,
             LeaderAppend::Duplicate(batch) => {
+                let append_time =
+                    log.config().message_timestamp_type == TimestampType::LogAppendTime;
                 return Ok(Appended {
                     base_offset: batch.first_offset(),
                     last_offset: batch.last_offset,
-                    log_append_time: None,
+                    log_append_time: batch.timestamp.filter(|_| append_time),
                     log_start_offset,
                     leader_epoch,
                     duplicate: true,

@@ -1,7 +1,8 @@
 //! Produce, ListOffsets, OffsetForLeaderEpoch, DeleteRecords, DescribeProducers, DescribeLogDirs.
 
 use bytes::Bytes;
-use dohle_model::ErrorCode;
+use dohle_log::{BatchBuilder, BatchOptions};
+use dohle_model::{ErrorCode, ProducerEpoch, ProducerId, Sequence, Timestamp};
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsRequestData, DeleteRecordsTopic,
@@ -198,6 +199,45 @@ async fn what_cannot_be_produced_says_why() {
         message.as_str().contains("no transactions yet"),
         "{message}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_batch_is_answered_as_the_first_time() {
+    for kind in ["LogAppendTime", "CreateTime"] {
+        let broker = Broker::start(&[("log.message.timestamp.type", kind)]).await;
+        broker.topic("t", 1).await;
+        let mut client = broker.client();
+        let mut builder = BatchBuilder::new(BatchOptions {
+            producer: Some((ProducerId(7), ProducerEpoch(0), Some(Sequence(0)))),
+            ..BatchOptions::default()
+        });
+        builder.append(Some(Timestamp(1_700_000_000_000)), None, Some(b"a"), &[]);
+        let request = produce("t", 0, 1, builder.build().unwrap());
+        let (first, _) = produced(&mut client, 9, &request).await;
+        let (again, _) = produced(&mut client, 9, &request).await;
+        assert_eq!(first.error_code, 0);
+        assert_eq!(first.log_append_time_ms > 0, kind == "LogAppendTime");
+        assert_eq!(again, first, "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_batch_is_answered_with_the_logs_start() {
+    let broker = Broker::start(&[]).await;
+    broker.topic("t", 1).await;
+    let mut client = broker.client();
+    let mut bad_crc = batch(&["a"]).to_vec();
+    *bad_crc.last_mut().unwrap() ^= 1;
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    builder.append(Some(Timestamp(i64::MAX)), None, Some(b"a"), &[]);
+    for (records, code, start) in [
+        (builder.build().unwrap(), ErrorCode::InvalidTimestamp, 0),
+        (bad_crc.into(), ErrorCode::CorruptMessage, -1),
+    ] {
+        let (partition, _) = produced(&mut client, 9, &produce("t", 0, 1, records)).await;
+        assert_eq!(ErrorCode::from_code(partition.error_code), Some(code));
+        assert_eq!(partition.log_start_offset, start, "{code:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
