@@ -74,8 +74,8 @@ impl Context {
         self.metadata.image()
     }
 
-    /// The newest metadata once it holds what the controller committed at `offset`, so that a client
-    /// reads what it wrote.
+    /// The newest metadata once it holds what the controller committed at `offset`, so that a
+    /// client reads what it wrote.
     ///
     /// # Errors
     /// REQUEST_TIMED_OUT at the deadline; the change is made nevertheless.

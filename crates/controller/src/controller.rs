@@ -42,8 +42,8 @@ impl Drop for Controller {
 }
 
 impl Controller {
-    /// Opens the metadata log, replays it, and takes part in the quorum. [`Controller::routes`] must
-    /// be served on the CONTROLLER listener for others to reach it.
+    /// Opens the metadata log, replays it, and takes part in the quorum. [`Controller::routes`]
+    /// must be served on the CONTROLLER listener for others to reach it.
     ///
     /// # Errors
     /// The configuration contradicts itself, or the metadata directory can't be read.
@@ -145,8 +145,8 @@ impl Controller {
         known.ok().and_then(|activity| activity.leader)
     }
 
-    /// Waits until this is the active controller, or no longer is. Never returns when the controller
-    /// has stopped.
+    /// Waits until this is the active controller, or no longer is. Never returns when the
+    /// controller has stopped.
     pub async fn wait_for_active(&self, active: bool) {
         let mut activity = self.activity.clone();
         if activity

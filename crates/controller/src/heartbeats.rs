@@ -1,8 +1,8 @@
 //! Which brokers are alive: one session each, with heartbeats.
 //!
-//! Pure: time arrives as an argument. A broker's deadline is the earlier of its session timeout after
-//! the last sign of life, and a grace without a stream: short after it broke (a killed process closes
-//! its sockets at once), longer for those that have to find a new active controller.
+//! Pure: time arrives as an argument. A broker's deadline is the earlier of its session timeout
+//! after the last sign of life, and a grace without a stream: short after it broke (a killed
+//! process closes its sockets at once), longer for those that have to find a new active controller.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -93,7 +93,8 @@ impl Heartbeats {
         }
     }
 
-    /// A session begins. It takes the place of any the broker had: the old stream, if it still is one.
+    /// A session begins. It takes the place of any the broker had: the old stream, if it still is
+    /// one.
     pub fn on_session_open(
         &mut self,
         broker: NodeId,

@@ -108,8 +108,8 @@ impl StateMachine for MetadataMachine {
             Ok(Replayed::Stale) => ApplyOutcome::Stale,
             Err(reason) => {
                 let reason = format!(
-                    "metadata entry {offset}: {reason}. It was written by a newer release of Dohle, \
-                     or the metadata log is damaged"
+                    "metadata entry {offset}: {reason}. It was written by a newer release of \
+                     Dohle, or the metadata log is damaged"
                 );
                 self.fatal.send_replace(Some(reason.into()));
                 ApplyOutcome::Stale

@@ -1,4 +1,5 @@
-//! Where each leader's records begin: the `leader-epoch-checkpoint` of a partition (KIP-101, KIP-279).
+//! Where each leader's records begin: the `leader-epoch-checkpoint` of a partition (KIP-101,
+//! KIP-279).
 
 use std::fmt::Write as _;
 
@@ -52,8 +53,8 @@ impl LeaderEpochCache {
             |entry: &EpochEntry| entry.epoch > epoch || entry.start_offset >= start_offset;
         let is_known =
             |entry: &EpochEntry| entry.epoch == epoch && entry.start_offset <= start_offset;
-        // A leader that wrote nothing left an entry at the log's end. Records of an older epoch that
-        // come there go on where that epoch began, they don't begin it anew.
+        // A leader that wrote nothing left an entry at the log's end. Records of an older epoch
+        // that come there go on where that epoch began, they don't begin it anew.
         while self
             .entries
             .last()

@@ -56,14 +56,21 @@ fn a_directory_of_another_cluster_or_node_is_refused_in_words() {
         .verify(dir, Some("two"), NodeId(1))
         .unwrap_err()
         .to_string();
-    expect!["/d/meta.properties belongs to cluster one, this node is configured for cluster two; set CLUSTER_ID (or cluster.id) to one to use these data, or move the directory away (mv /d /d.old) to begin anew"]
-        .assert_eq(&error);
+    assert_eq!(
+        error,
+        "/d/meta.properties belongs to cluster one, this node is configured for cluster two; set \
+         CLUSTER_ID (or cluster.id) to one to use these data, or move the directory away \
+         (mv /d /d.old) to begin anew"
+    );
     let error = properties
         .verify(dir, Some("one"), NodeId(2))
         .unwrap_err()
         .to_string();
-    expect!["/d/meta.properties belongs to node 1, this node has node.id=2; set node.id=1 to use these data, or move the directory away (mv /d /d.old) to begin anew"]
-        .assert_eq(&error);
+    assert_eq!(
+        error,
+        "/d/meta.properties belongs to node 1, this node has node.id=2; set node.id=1 to use these \
+         data, or move the directory away (mv /d /d.old) to begin anew"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Bytes that no well-meaning peer or disk gives: nothing panics, nothing grows without bound.
 //!
-//! `DOHLE_FUZZ_CASES` sets the number of cases of each test; proptest prints what it needs to repeat
-//! a failure, and `PROPTEST_RNG_SEED` repeats a whole run.
+//! `DOHLE_FUZZ_CASES` sets the number of cases of each test; proptest prints what it needs to
+//! repeat a failure, and `PROPTEST_RNG_SEED` repeats a whole run.
 
 mod common;
 

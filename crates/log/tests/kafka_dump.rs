@@ -1,8 +1,8 @@
 //! Kafka's own DumpLogSegments reads every file of a log.
 //!
-//! Runs when `DOHLE_KAFKA_DUMP_LOG` has a command, split at spaces, that is Kafka's `kafka-dump-log`
-//! (`kafka-dump-log.sh`, or any wrapper of `org.apache.kafka.tools.DumpLogSegments`); does nothing
-//! otherwise, as most machines have no JVM.
+//! Runs when `DOHLE_KAFKA_DUMP_LOG` has a command, split at spaces, that is Kafka's
+//! `kafka-dump-log` (`kafka-dump-log.sh`, or any wrapper of
+//! `org.apache.kafka.tools.DumpLogSegments`); does nothing otherwise, as most machines have no JVM.
 
 mod common;
 

@@ -1,6 +1,7 @@
 //! Random lives of a log, compared step by step with a list of batches.
 //!
-//! `DOHLE_FUZZ_CASES` sets the number of lives; proptest prints the steps of a failing one, shortened.
+//! `DOHLE_FUZZ_CASES` sets the number of lives; proptest prints the steps of a failing one,
+//! shortened.
 
 mod common;
 

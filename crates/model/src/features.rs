@@ -9,8 +9,8 @@ pub const METADATA_VERSION: &str = "metadata.version";
 /// Gates eligible leader replicas (KIP-966).
 pub const ELIGIBLE_LEADER_REPLICAS_VERSION: &str = "eligible.leader.replicas.version";
 
-/// Name, lowest and highest level, and the level that a new cluster finalizes. `metadata.version` 30
-/// is `4.3-IV0`.
+/// Name, lowest and highest level, and the level that a new cluster finalizes. `metadata.version`
+/// 30 is `4.3-IV0`.
 pub const SUPPORTED: [(&str, i16, i16, i16); 2] = [
     (METADATA_VERSION, 7, 30, 30),
     (ELIGIBLE_LEADER_REPLICAS_VERSION, 0, 1, 1),

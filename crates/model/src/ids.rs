@@ -62,7 +62,8 @@ int_newtype!(
     PartitionEpoch(i32)
 );
 int_newtype!(
-    /// Counts registrations of brokers; a broker's newer registration fences its older one (KIP-380).
+    /// Counts registrations of brokers; a broker's newer registration fences its older one
+    /// (KIP-380).
     BrokerEpoch(i64)
 );
 int_newtype!(

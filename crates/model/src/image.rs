@@ -1,8 +1,8 @@
 //! The metadata image: the state that all committed records make, and the replay that makes it.
 //!
-//! Invariant: two nodes that replayed the same records hold equal images. Clones are cheap (the maps
-//! are persistent), so a plan works on a draft and a reader keeps a consistent view as long as it
-//! likes.
+//! Invariant: two nodes that replayed the same records hold equal images. Clones are cheap (the
+//! maps are persistent), so a plan works on a draft and a reader keeps a consistent view as long as
+//! it likes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! The nouns of Dohle: identifiers, offsets, epochs, names, error codes, configuration definitions,
 //! metadata records, and the image and delta that records are replayed into.
 //!
-//! Pure: no tokio, no files, no clock, no randomness. Time and fresh identifiers arrive as arguments.
+//! Pure: no tokio, no files, no clock, no randomness. Time and fresh identifiers arrive as
+//! arguments.
 
 pub mod batch;
 pub mod config;

@@ -15,7 +15,8 @@ pub enum LeaderRecoveryState {
 /// A partition's registration: replicas, ISR, leader and epochs.
 ///
 /// Invariant: `isr` holds each replica at most once and only members of `replicas`; `leader`, when
-/// there is one, is in `isr`; `directories` runs parallel to `replicas`; `elr` is disjoint from `isr`.
+/// there is one, is in `isr`; `directories` runs parallel to `replicas`; `elr` is disjoint from
+/// `isr`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionRegistration {
     /// The assigned replicas in order of preference; the first is the preferred leader.

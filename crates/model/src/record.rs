@@ -1,7 +1,8 @@
 //! Metadata records: what the quorum commits and every node replays.
 //!
 //! Records only grow: a field is added, never removed or reused, and an unknown record stops the
-//! node that meets it, in words. The counterparts in Kafka are `metadata/src/main/resources/…/*.json`.
+//! node that meets it, in words. The counterparts in Kafka are
+//! `metadata/src/main/resources/…/*.json`.
 
 use std::sync::Arc;
 

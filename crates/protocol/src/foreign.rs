@@ -1,5 +1,5 @@
-//! Recognises, by the first bytes of a connection, peers that do not speak Kafka's protocol, so that
-//! the log can say in words what was sent to the wrong port.
+//! Recognises, by the first bytes of a connection, peers that do not speak Kafka's protocol, so
+//! that the log can say in words what was sent to the wrong port.
 //!
 //! Invariant: no legal Kafka frame is mistaken. Each mark read as a length is over 300 MiB, far
 //! beyond `socket.request.max.bytes`.

@@ -1,5 +1,5 @@
-//! Kafka's wire protocol, as far as it can be had without I/O: frames, headers, the messages of each
-//! API and version, and the encoding of answers.
+//! Kafka's wire protocol, as far as it can be had without I/O: frames, headers, the messages of
+//! each API and version, and the encoding of answers.
 //!
 //! A thin facade over the `kacrab-protocol` codec, whose message structs are used as they are
 //! ([`messages`]). What is added here: checks of frame lengths, recognition of peers that do not

@@ -23,8 +23,8 @@ pub enum DecodeError {
     TooLarge(usize),
 }
 
-/// A response that cannot be written: a field that its version does not have, or a text over 32 KiB.
-/// An error of the broker, never of the client.
+/// A response that cannot be written: a field that its version does not have, or a text over 32
+/// KiB. An error of the broker, never of the client.
 #[derive(Debug, thiserror::Error)]
 #[error("encode a response: {0}")]
 pub struct EncodeError(#[from] ProtocolError);

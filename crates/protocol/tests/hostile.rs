@@ -40,7 +40,10 @@ proptest! {
     fn bodies_of_small_numbers_do_not_panic(
         key in api(),
         version in 0_i16..19,
-        body in prop::collection::vec(prop::sample::select(&[0_u8, 1, 2, 3, 0x7f, 0x80, 0xff][..]), 0..200),
+        body in prop::collection::vec(
+            prop::sample::select(&[0_u8, 1, 2, 3, 0x7f, 0x80, 0xff][..]),
+            0..200,
+        ),
     ) {
         let _ = probe(key, version, Bytes::from(body));
     }

@@ -2,9 +2,9 @@
 //!
 //! A message is a five-byte prefix and a protobuf message. [`LeaderMessage`]'s payload is its last
 //! field, so prefix, parts and the payload's tag and length go out as one small buffer, and the
-//! records follow as the very [`Bytes`] that were read from the log or the producer's socket. On the
-//! way in, the buffers that the connection read are kept as they are and sliced. Stock prost and
-//! tonic read and write the same bytes.
+//! records follow as the very [`Bytes`] that were read from the log or the producer's socket. On
+//! the way in, the buffers that the connection read are kept as they are and sliced. Stock prost
+//! and tonic read and write the same bytes.
 //!
 //! Knows nothing of replication: what is in the messages is the broker's business.
 

@@ -1,8 +1,8 @@
 //! DescribeConfigs, versions 1–4: properties of topics and brokers with their values, where these
 //! come from and what they outvoted (KIP-226), types and documentation from version 3 (KIP-569).
 //!
-//! A broker answers for itself, for the default of all brokers (an empty name), and for topics. Broker
-//! loggers, client metrics and groups have nothing to describe yet and are refused.
+//! A broker answers for itself, for the default of all brokers (an empty name), and for topics.
+//! Broker loggers, client metrics and groups have nothing to describe yet and are refused.
 
 use std::collections::HashSet;
 

@@ -1,9 +1,9 @@
 //! InitProducerId, versions 0–5: an id for an idempotent producer (KIP-98).
 //!
-//! Ids come from blocks that the controller hands out (KIP-730) and that this broker keeps in memory:
-//! what is left of a block when the broker stops is never used. A transactional id is refused with
-//! TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client library takes as final; the response
-//! has no room for words, so they are in the log.
+//! Ids come from blocks that the controller hands out (KIP-730) and that this broker keeps in
+//! memory: what is left of a block when the broker stops is never used. A transactional id is
+//! refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client library takes as final;
+//! the response has no room for words, so they are in the log.
 
 use dohle_model::{ApiError, ErrorCode, ProducerEpoch, ProducerId};
 use dohle_protocol::messages::init_producer_id_request::InitProducerIdRequestData;

@@ -1,10 +1,10 @@
-//! ListPartitionReassignments, version 0: the moves that are under way (KIP-455), from this broker's
-//! metadata. Partitions that are named and not moving are left out.
+//! ListPartitionReassignments, version 0: the moves that are under way (KIP-455), from this
+//! broker's metadata. Partitions that are named and not moving are left out.
 
 use dohle_model::image::TopicImage;
 use dohle_model::partition::PartitionRegistration;
 use dohle_model::{NodeId, PartitionIndex};
-use dohle_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsRequestData;
+use dohle_protocol::messages::list_partition_reassignments_request as request;
 use dohle_protocol::messages::list_partition_reassignments_response::{
     ListPartitionReassignmentsResponseData, OngoingPartitionReassignment, OngoingTopicReassignment,
 };
@@ -13,7 +13,7 @@ use super::{Call, wire};
 
 pub(super) async fn handle(
     call: Call,
-    request: ListPartitionReassignmentsRequestData,
+    request: request::ListPartitionReassignmentsRequestData,
 ) -> ListPartitionReassignmentsResponseData {
     let image = call.context.image();
     let topics = match &request.topics {
@@ -23,7 +23,7 @@ pub(super) async fn handle(
             .filter_map(|topic| ongoing(topic, |_| true))
             .collect(),
         Some(topics) => {
-            let one = |wanted: &dohle_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics| {
+            let one = |wanted: &request::ListPartitionReassignmentsTopics| {
                 let topic = image.topic(wanted.name.as_str())?;
                 ongoing(topic, |index| wanted.partition_indexes.contains(&index.0))
             };

@@ -3,8 +3,8 @@
 //! Topics by name or (from version 10) by id; topics that do not exist are created when both the
 //! request and `auto.create.topics.enable` allow it, and are answered complete once this broker has
 //! them. Leader epochs from 7 (KIP-320), offline replicas from 5 (KIP-112), topic ids from 10
-//! (KIP-516), a top-level error from 13 (KIP-1102). The controller that is told is a live broker, as
-//! in every KRaft cluster: brokers forward.
+//! (KIP-516), a top-level error from 13 (KIP-1102). The controller that is told is a live broker,
+//! as in every KRaft cluster: brokers forward.
 
 use std::time::Duration;
 

@@ -2,10 +2,10 @@
 //!
 //! With acks=0 nothing is answered, and an error closes the connection so that the producer looks
 //! for the leader anew; with acks=1 the answer follows the append, with acks=all it waits until the
-//! in-sync replicas have the records, or REQUEST_TIMED_OUT. Records that make a batch unacceptable are
-//! named from version 8 (KIP-467); from version 10 NOT_LEADER_OR_FOLLOWER carries the new leader and
-//! its address (KIP-951); version 13 names topics by id (KIP-516). A transactional id is refused:
-//! transactions do not exist yet.
+//! in-sync replicas have the records, or REQUEST_TIMED_OUT. Records that make a batch unacceptable
+//! are named from version 8 (KIP-467); from version 10 NOT_LEADER_OR_FOLLOWER carries the new
+//! leader and its address (KIP-951); version 13 names topics by id (KIP-516). A transactional id is
+//! refused: transactions do not exist yet.
 
 use std::pin::Pin;
 

@@ -1,7 +1,8 @@
 //! The bytes of requests that a node holds at a time (`queued.max.request.bytes`).
 //!
-//! Invariant: a frame that was begun may be read to its end. Over the limit no new frames are begun,
-//! so what is held exceeds the limit by at most one frame a connection, of bytes that were truly sent.
+//! Invariant: a frame that was begun may be read to its end. Over the limit no new frames are
+//! begun, so what is held exceeds the limit by at most one frame a connection, of bytes that were
+//! truly sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

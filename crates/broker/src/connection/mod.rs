@@ -1,4 +1,5 @@
-//! One client's connection: reads frames, has them served, and answers in the order of the requests.
+//! One client's connection: reads frames, has them served, and answers in the order of the
+//! requests.
 //!
 //! ```text
 //! socket ──▶ frames ──▶ Service::call ──▶ slots (FIFO) ──▶ chunks ──▶ one vectored write
@@ -56,8 +57,8 @@ pub enum Answer {
     Send(Frame),
     /// Nothing is to be sent (produce with acks=0).
     Nothing,
-    /// Nothing is to be sent, and the connection is to be closed: how a producer with acks=0 is told
-    /// that something went wrong.
+    /// Nothing is to be sent, and the connection is to be closed: how a producer with acks=0 is
+    /// told that something went wrong.
     Close(String),
 }
 

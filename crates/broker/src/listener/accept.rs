@@ -136,7 +136,8 @@ impl Acceptor {
         if let Err(error) = socket2::SockRef::from(&stream).set_keepalive(true) {
             tracing::debug!(listener = %self.name, %peer, "set SO_KEEPALIVE: {error}");
         }
-        // The socket is registered with this runtime's reactor; the thread that serves it has another.
+        // The socket is registered with this runtime's reactor; the thread that serves it has
+        // another.
         let Ok(stream) = stream.into_std() else {
             return;
         };

@@ -2,9 +2,9 @@
 //!
 //! A listener binds its port first ([`Bound`]) and serves later ([`Bound::serve`]), so that an
 //! address that is taken stops the start of the node at once. Sockets are handed out round robin to
-//! the [`NetworkThreads`]. The first bytes of a connection tell what it speaks: a Kafka frame goes to
-//! the Kafka service, HTTP/2's preface to the service of the brokers among themselves, anything else
-//! to one line in the log.
+//! the [`NetworkThreads`]. The first bytes of a connection tell what it speaks: a Kafka frame goes
+//! to the Kafka service, HTTP/2's preface to the service of the brokers among themselves, anything
+//! else to one line in the log.
 //!
 //! Invariant: nothing a peer does, and no shortage of file descriptors, ends the accepting task.
 

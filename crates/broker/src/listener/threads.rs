@@ -23,8 +23,8 @@ struct Running {
 }
 
 impl NetworkThreads {
-    /// Starts `count` threads (`num.network.threads`), but no more than there are cores and at least
-    /// one. `name` goes into the threads' names.
+    /// Starts `count` threads (`num.network.threads`), but no more than there are cores and at
+    /// least one. `name` goes into the threads' names.
     ///
     /// # Errors
     /// When the system gives no thread or no reactor.

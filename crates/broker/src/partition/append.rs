@@ -130,9 +130,9 @@ impl Partition {
         }
     }
 
-    /// Completes when all records below `end` are committed, and enough replicas hold them. Fails as
-    /// soon as the partition's leader epoch is not `leader_epoch` any more or the partition goes.
-    /// Registered by the call, not by the first poll; may be dropped at any point.
+    /// Completes when all records below `end` are committed, and enough replicas hold them. Fails
+    /// as soon as the partition's leader epoch is not `leader_epoch` any more or the partition
+    /// goes. Registered by the call, not by the first poll; may be dropped at any point.
     pub fn wait_committed(
         &self,
         leader_epoch: LeaderEpoch,

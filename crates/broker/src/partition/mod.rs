@@ -1,8 +1,8 @@
 //! One partition on this broker: its log and its replica core behind one short lock.
 //!
-//! Invariant: nothing durable (fsync, deletion, snapshot) and no await happens under the lock; wakers
-//! are called after it is released. Positions are published after every change, before anyone is
-//! woken.
+//! Invariant: nothing durable (fsync, deletion, snapshot) and no await happens under the lock;
+//! wakers are called after it is released. Positions are published after every change, before
+//! anyone is woken.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -115,8 +115,8 @@ impl Partition {
         })
     }
 
-    /// Moves the log's start forward to `before` (`None`: to the high watermark). Returns the offset
-    /// that [`Partition::wait_low_watermark`] is to wait for.
+    /// Moves the log's start forward to `before` (`None`: to the high watermark). Returns the
+    /// offset that [`Partition::wait_low_watermark`] is to wait for.
     ///
     /// # Errors
     /// When this broker does not lead, or `before` is above the high watermark.

@@ -166,7 +166,8 @@ impl Partition {
 }
 
 impl State {
-    /// Whether the registration is older than what was applied: an answer that a newer one overtook.
+    /// Whether the registration is older than what was applied: an answer that a newer one
+    /// overtook.
     fn is_older(&self, registration: &PartitionRegistration) -> bool {
         self.partition_epoch
             .is_some_and(|known| registration.partition_epoch < known)

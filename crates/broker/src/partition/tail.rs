@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use dohle_model::Offset;
 
-/// Bytes that a partition's tail may hold; a follower that is further behind is served from the file.
+/// Bytes that a partition's tail may hold; a follower that is further behind is served from the
+/// file.
 const TAIL_BYTES_MAX: usize = 2 << 20;
 /// Bytes that the tails of all partitions of a broker may hold.
 const TAILS_BYTES_MAX: usize = 16 << 20;
@@ -20,8 +21,8 @@ struct TailBatch {
     records: Bytes,
 }
 
-/// Invariant: batches are contiguous, the last one ends at the log's end; `size` is the sum of their
-/// sizes and is part of `total`.
+/// Invariant: batches are contiguous, the last one ends at the log's end; `size` is the sum of
+/// their sizes and is part of `total`.
 #[derive(Debug)]
 pub(super) struct Tail {
     batches: VecDeque<TailBatch>,

@@ -1,9 +1,9 @@
 //! Readiness: one task that is woken when any of many partitions moves.
 //!
 //! A [`Watcher`] belongs to the task that waits (a delayed fetch, a fetch session, a replication
-//! stream). A [`Watch`] ties one partition to it. When the partition moves, the watch's token is put
-//! on the watcher's list (once, however often the partition moves) and the task is woken. Cost of a
-//! registration and of a move: O(1) a watch; partitions that did not move are not looked at.
+//! stream). A [`Watch`] ties one partition to it. When the partition moves, the watch's token is
+//! put on the watcher's list (once, however often the partition moves) and the task is woken. Cost
+//! of a registration and of a move: O(1) a watch; partitions that did not move are not looked at.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -53,8 +53,8 @@ impl Watcher {
         }
     }
 
-    /// Completes when some watch's partition moved since the last take. One task may wait at a time.
-    /// Safe to drop at any point: nothing is lost.
+    /// Completes when some watch's partition moved since the last take. One task may wait at a
+    /// time. Safe to drop at any point: nothing is lost.
     pub async fn ready(&self) {
         poll_fn(|cx| self.poll_ready(cx)).await;
     }

@@ -118,7 +118,8 @@ impl Follower {
         }
     }
 
-    /// The high watermark after an append: the leader's, as far as this log reaches; it never falls.
+    /// The high watermark after an append: the leader's, as far as this log reaches; it never
+    /// falls.
     #[must_use]
     pub fn next_high_watermark(current: Offset, leaders: Offset, log_end: Offset) -> Offset {
         current.max(leaders.min(log_end))
@@ -127,9 +128,9 @@ impl Follower {
 
 /// Where to cut a log that the leader calls diverging at `(epoch, end_offset)` (KIP-279, KIP-595).
 ///
-/// `local` is where the largest local epoch not above `epoch` ends in this log. When that is an older
-/// epoch than the leader named, the two share less than thought: cutting at its end and subscribing
-/// again asks the leader about the older epoch next.
+/// `local` is where the largest local epoch not above `epoch` ends in this log. When that is an
+/// older epoch than the leader named, the two share less than thought: cutting at its end and
+/// subscribing again asks the leader about the older epoch next.
 #[must_use]
 pub fn truncation_offset(
     epoch: LeaderEpoch,

@@ -5,7 +5,8 @@ use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch};
 /// The ISR and a change of it that is under way (KIP-497).
 ///
 /// Invariant: while a change is pending, the controller may hold the old set or the new one. What
-/// needs every member (the high watermark) therefore counts the *maximal* ISR, the larger of the two.
+/// needs every member (the high watermark) therefore counts the *maximal* ISR, the larger of the
+/// two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Isr {
     /// The controller's set, no change under way.

@@ -304,8 +304,8 @@ impl Leader {
         effects
     }
 
-    /// The controller's registration, from the metadata feed or with an answer. Older ones, and those
-    /// of another leader epoch, change nothing.
+    /// The controller's registration, from the metadata feed or with an answer. Older ones, and
+    /// those of another leader epoch, change nothing.
     pub fn on_registration(&mut self, registration: &LeaderRegistration, now: Duration) -> Effects {
         if registration.leader_epoch != self.epoch
             || registration.partition_epoch <= self.partition_epoch
@@ -391,9 +391,9 @@ impl Leader {
         }
     }
 
-    /// Raises the high watermark to the smallest log end among the maximal ISR and the replicas that
-    /// are about to join it. Without the latter a follower could chase a leader that is alone in its
-    /// ISR forever.
+    /// Raises the high watermark to the smallest log end among the maximal ISR and the replicas
+    /// that are about to join it. Without the latter a follower could chase a leader that is alone
+    /// in its ISR forever.
     fn maybe_raise(&mut self, now: Duration) -> Option<Offset> {
         if self.isr.committed().len() < self.min_isr() {
             return None;

@@ -1,5 +1,5 @@
-//! Fetches from one leader broker: one connection, one stream, one task, for all partitions that keep
-//! up (or for all that don't).
+//! Fetches from one leader broker: one connection, one stream, one task, for all partitions that
+//! keep up (or for all that don't).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::Pin;

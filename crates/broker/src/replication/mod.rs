@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Invariant: no task and no channel a partition; the work of a wake-up is that of the partitions
-//! that moved. Knows nothing of elections: roles come from the metadata feed through the partitions.
+//! that moved. Knows nothing of elections: roles come from the metadata feed through the
+//! partitions.
 
 mod connection;
 mod fetcher;

@@ -1,5 +1,5 @@
-//! Brokers that replicate for real (streams over loopback, logs in temporary directories), driven by
-//! a controller that is only a metadata image.
+//! Brokers that replicate for real (streams over loopback, logs in temporary directories), driven
+//! by a controller that is only a metadata image.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -1,8 +1,8 @@
 //! The single writer of metadata on the active controller.
 //!
-//! It drains its queue, plans every request on one draft, and proposes the records as one batch. While
-//! that is on its way, requests queue and sessions are watched. When it is committed, it answers; when
-//! the image had moved, it plans again.
+//! It drains its queue, plans every request on one draft, and proposes the records as one batch.
+//! While that is on its way, requests queue and sessions are watched. When it is committed, it
+//! answers; when the image had moved, it plans again.
 //!
 //! ```text
 //!             leadership is ours                        committed: answer

@@ -1,7 +1,7 @@
 //! Looks whether brokers that have not come to a new active controller still listen.
 //!
-//! A broker whose process was killed refuses connections at once, so its partitions need not wait for
-//! its session to time out. Any other answer, or none, proves nothing.
+//! A broker whose process was killed refuses connections at once, so its partitions need not wait
+//! for its session to time out. Any other answer, or none, proves nothing.
 
 use std::io;
 use std::time::Duration;

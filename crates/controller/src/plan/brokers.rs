@@ -39,8 +39,8 @@ pub fn check_epoch(draft: &Draft, broker: NodeId, epoch: BrokerEpoch) -> Result<
 
 /// Registers a broker: its epoch.
 ///
-/// A new incarnation gets a new epoch and starts fenced; the old one, if it was not, is fenced in the
-/// same batch, so that elections run at once. The same incarnation keeps its epoch and state.
+/// A new incarnation gets a new epoch and starts fenced; the old one, if it was not, is fenced in
+/// the same batch, so that elections run at once. The same incarnation keeps its epoch and state.
 /// Replicas whose log directory is not among the registered ones leave the ISR and the ELR.
 ///
 /// # Errors

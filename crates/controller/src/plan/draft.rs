@@ -153,7 +153,8 @@ impl Draft {
         }
     }
 
-    /// A topic's configuration: its own, the cluster's dynamic default, or `None` for the static one.
+    /// A topic's configuration: its own, the cluster's dynamic default, or `None` for the static
+    /// one.
     #[must_use]
     pub fn topic_config(&self, topic: &TopicName, key: &str) -> Option<&str> {
         self.image

@@ -1,10 +1,10 @@
 //! Elections as a pure target state: what a partition should become, and the smallest record that
 //! takes it there. After `PartitionChangeBuilder.java` of Apache Kafka 4.3.
 //!
-//! Invariants of the result: the leader, if any, is in the ISR; the ISR is a part of the replicas; the
-//! ELR is disjoint from the ISR. Where eligible leader replicas are tracked (KIP-966) the ISR may
-//! become empty, because its last member moves to the ELR; where they are not, the last member of the
-//! ISR stays in it, and only the loss of that replica's log takes it out.
+//! Invariants of the result: the leader, if any, is in the ISR; the ISR is a part of the replicas;
+//! the ELR is disjoint from the ISR. Where eligible leader replicas are tracked (KIP-966) the ISR
+//! may become empty, because its last member moves to the ELR; where they are not, the last member
+//! of the ISR stays in it, and only the loss of that replica's log takes it out.
 
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
 use dohle_model::record::PartitionChange;
@@ -17,8 +17,8 @@ pub enum Election {
     Preferred,
     /// The present leader if it can stay, else the first replica in sync.
     Online,
-    /// As [`Election::Online`], and when that finds none, any replica that is alive: committed records
-    /// may be lost.
+    /// As [`Election::Online`], and when that finds none, any replica that is alive: committed
+    /// records may be lost.
     Unclean,
 }
 
@@ -160,8 +160,8 @@ impl<'a> Target<'a> {
         self.adding = Vec::new();
     }
 
-    /// KIP-966: while fewer than `min_isr` are in sync nothing is committed, so those that leave the
-    /// ISR still hold all that is.
+    /// KIP-966: while fewer than `min_isr` are in sync nothing is committed, so those that leave
+    /// the ISR still hold all that is.
     fn eligible_leader_replicas(&self, lost: &[NodeId]) -> Vec<NodeId> {
         if !self.rules.elr || self.isr.len() >= self.rules.min_isr {
             return Vec::new();

@@ -1,8 +1,8 @@
 //! The partitions that may need an election, kept so that no timer walks over all partitions.
 //!
 //! Invariant: after [`Indexes::replayed`] was called for every record of an image, `leaderless` is
-//! exactly the image's partitions without a leader, and `imbalanced` those led by another than their
-//! preferred replica.
+//! exactly the image's partitions without a leader, and `imbalanced` those led by another than
+//! their preferred replica.
 
 use dohle_model::delta::MetadataDelta;
 use dohle_model::image::MetadataImage;

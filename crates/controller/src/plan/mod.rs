@@ -1,8 +1,8 @@
 //! Plans: from a request and a draft of the metadata to records and a response.
 //!
-//! Pure: no clock, no randomness, no I/O. Every function here takes a [`Draft`], pushes the records it
-//! decides on, and returns what to answer once they are committed. The draft replays each record at
-//! once, so plans that share a draft see each other's effects and their records make one batch.
+//! Pure: no clock, no randomness, no I/O. Every function here takes a [`Draft`], pushes the records
+//! it decides on, and returns what to answer once they are committed. The draft replays each record
+//! at once, so plans that share a draft see each other's effects and their records make one batch.
 
 pub mod brokers;
 pub mod configs;

@@ -76,7 +76,8 @@ fn check(
     partition: &PartitionRegistration,
     wanted: &v1::AlterPartition,
 ) -> Result<LeaderRecoveryState, ErrorCode> {
-    // Epochs ahead of ours mean that this controller is behind, so perhaps no longer the active one.
+    // Epochs ahead of ours mean that this controller is behind, so perhaps no longer the active
+    // one.
     if wanted.leader_epoch > partition.leader_epoch.0
         || wanted.partition_epoch > partition.partition_epoch.0
     {

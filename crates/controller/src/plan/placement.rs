@@ -2,8 +2,8 @@
 //! `StripedReplicaPlacer`.
 //!
 //! Goals: leaders spread evenly over racks, and inside each rack over its brokers; replicas of a
-//! partition on different racks; replicas spread evenly; fenced brokers only when the others are used
-//! up, and never first. Deterministic: the same brokers and seed give the same placement.
+//! partition on different racks; replicas spread evenly; fenced brokers only when the others are
+//! used up, and never first. Deterministic: the same brokers and seed give the same placement.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! DescribeQuorum (KIP-595, KIP-836): voters as Raft knows them, observers as their heartbeats tell.
+//! DescribeQuorum (KIP-595, KIP-836): voters as Raft knows them, observers as their heartbeats
+//! tell.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -49,8 +50,8 @@ pub(super) async fn describe(inner: &Inner) -> Result<v1::DescribeQuorumResponse
             .collect(),
         observers: observers
             .map(|(node, offset, heard)| {
-                // Offsets that Raft uses itself are not told to brokers: one that has the last batch
-                // has all there is.
+                // Offsets that Raft uses itself are not told to brokers: one that has the last
+                // batch has all there is.
                 let caught_up = offset >= published;
                 let end = if caught_up {
                     quorum.high_watermark

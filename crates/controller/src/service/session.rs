@@ -77,7 +77,8 @@ async fn run(
     loop {
         let message = tokio::select! {
             message = requests.message() => message,
-            // The actor let go of the session: not active any more, or another stream took its place.
+            // The actor let go of the session: not active any more, or another stream took its
+            // place.
             _ = &mut ended => return End::Status(inner.not_active()),
         };
         let sent = match message {
@@ -161,8 +162,8 @@ async fn begin(
     Ok((broker, session, ended))
 }
 
-/// Registers. Another incarnation that seems to run may have just died, its machine with it so that no
-/// socket told: it gets as long as its heartbeats need to prove it.
+/// Registers. Another incarnation that seems to run may have just died, its machine with it so that
+/// no socket told: it gets as long as its heartbeats need to prove it.
 async fn register_patiently(
     inner: &Inner,
     registration: BrokerRegistration,

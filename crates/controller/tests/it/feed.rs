@@ -1,4 +1,5 @@
-//! WatchMetadata: resumed where a broker is, and begun with a snapshot where the feed does not reach.
+//! WatchMetadata: resumed where a broker is, and begun with a snapshot where the feed does not
+//! reach.
 
 use std::sync::Arc;
 

@@ -156,11 +156,12 @@ fn a_second_broker_with_the_same_id_is_refused() {
         let mut client = cluster.client().await;
         let one = Broker::join(&mut client, 1, 1).await;
         let mut other = Broker::open(&mut client, 1, 2, -1).await.unwrap();
+        let mut heartbeats = tokio::time::interval(Duration::from_millis(50));
         let refused = within("refusal", async {
             loop {
                 tokio::select! {
                     response = other.next() => return response.unwrap().unwrap(),
-                    () = tokio::time::sleep(Duration::from_millis(50)) => one.beat(0, false).await,
+                    _ = heartbeats.tick() => one.beat(0, false).await,
                 }
             }
         })

@@ -161,8 +161,8 @@ impl LogDirectory {
         write_atomically(&path, properties.encode().as_bytes(), Sync::Yes)
     }
 
-    /// Whether the last shutdown was clean; the marker is taken away, so that a crash from now on is
-    /// not taken for one. With the broker's epoch at that time, if the marker has it (KIP-966).
+    /// Whether the last shutdown was clean; the marker is taken away, so that a crash from now on
+    /// is not taken for one. With the broker's epoch at that time, if the marker has it (KIP-966).
     ///
     /// # Errors
     /// When the marker cannot be read or removed.

@@ -140,8 +140,8 @@ impl Log {
         self.leader_epochs.latest_epoch()
     }
 
-    /// The epoch of the log's last record; `None` for an empty log. A leader that wrote nothing has an
-    /// epoch that begins at the log's end: it is not this one.
+    /// The epoch of the log's last record; `None` for an empty log. A leader that wrote nothing has
+    /// an epoch that begins at the log's end: it is not this one.
     #[must_use]
     pub fn last_record_epoch(&self) -> Option<LeaderEpoch> {
         let last = self.log_end_offset.previous()?;

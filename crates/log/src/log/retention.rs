@@ -52,8 +52,8 @@ impl Log {
         self.producer_state.on_log_start_offset(offset);
     }
 
-    /// Takes out the segments that `retention.ms`, `retention.bytes` or the log's start allow to go.
-    /// Only what lies wholly below the high watermark goes. Renames files; deletes none.
+    /// Takes out the segments that `retention.ms`, `retention.bytes` or the log's start allow to
+    /// go. Only what lies wholly below the high watermark goes. Renames files; deletes none.
     ///
     /// # Errors
     /// When a file cannot be read or renamed.

@@ -1,7 +1,8 @@
-//! What a log remembers of its producers: for idempotence their last batches, for transactions where
-//! they began.
+//! What a log remembers of its producers: for idempotence their last batches, for transactions
+//! where they began.
 //!
-//! `check` is pure and answers before an append; `update` follows it. `snapshot` is the file format.
+//! `check` is pure and answers before an append; `update` follows it. `snapshot` is the file
+//! format.
 //!
 //! Source: Kafka's `ProducerStateManager.java`, `ProducerAppendInfo.java`, KIP-98, KIP-360.
 

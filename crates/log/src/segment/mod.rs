@@ -1,8 +1,8 @@
 //! One segment: a `.log` file with its indexes.
 //!
-//! The active segment has its indexes in memory; a closed one has them in files once it was flushed,
-//! and looks entries up there. Positions fit an i32, relative offsets too: the caller rolls in time
-//! (`fits`).
+//! The active segment has its indexes in memory; a closed one has them in files once it was
+//! flushed, and looks entries up there. Positions fit an i32, relative offsets too: the caller
+//! rolls in time (`fits`).
 
 pub(crate) mod files;
 pub(crate) mod read;
@@ -154,7 +154,8 @@ impl Segment {
         matches!(self.indexes, Indexes::InMemory { .. })
     }
 
-    /// Brings the indexes into memory, for appending. Zero entries that Kafka preallocates end them.
+    /// Brings the indexes into memory, for appending. Zero entries that Kafka preallocates end
+    /// them.
     pub(crate) fn load_indexes(&mut self) -> Result<(), StorageError> {
         if self.is_in_memory() {
             return Ok(());
@@ -187,7 +188,8 @@ impl Segment {
         self.close_files();
     }
 
-    /// Gives open files back; they are opened again when they are needed. Running reads keep theirs.
+    /// Gives open files back; they are opened again when they are needed. Running reads keep
+    /// theirs.
     pub(crate) fn close_files(&mut self) {
         let fresh = SegmentFiles::new(self.files.dir(), self.base_offset);
         let old = std::mem::replace(&mut self.files, Arc::new(fresh));

@@ -140,7 +140,8 @@ impl SegmentView {
 pub struct ReadPlan {
     pub(crate) offset: Offset,
     pub(crate) limits: ReadLimits,
-    /// The segment that holds the offset and, as compaction may have emptied its end, the next ones.
+    /// The segment that holds the offset and, as compaction may have emptied its end, the next
+    /// ones.
     pub(crate) segments: Vec<SegmentView>,
 }
 

@@ -1,10 +1,10 @@
 //! Admission of a produced batch by the leader: everything that can be said of it before it has an
 //! offset.
 //!
-//! [`admit`] does what is expensive (checksum, walk of the records, recompression, the one copy when
-//! the bytes are shared) and needs no lock. [`Admitted::assign`] then only patches a few bytes.
-//! Compressed batches stay opaque unless the topic asks to look inside: a codec of its own, keys
-//! that compaction needs, or a limit on old timestamps.
+//! [`admit`] does what is expensive (checksum, walk of the records, recompression, the one copy
+//! when the bytes are shared) and needs no lock. [`Admitted::assign`] then only patches a few
+//! bytes. Compressed batches stay opaque unless the topic asks to look inside: a codec of its own,
+//! keys that compaction needs, or a limit on old timestamps.
 //!
 //! Source: Kafka's `LogValidator.java` and `UnifiedLog.analyzeAndValidateRecords`.
 
@@ -96,8 +96,8 @@ pub fn admit(
 ) -> Result<Admitted, AdmitError> {
     let mut header = check_header(&records, config, origin)?;
     header.check_crc(&records)?;
-    // The topic says whose clock counts: that of a batch for another kind of topic is overruled, and
-    // its records have their own timestamps.
+    // The topic says whose clock counts: that of a batch for another kind of topic is overruled,
+    // and its records have their own timestamps.
     let overruled = header.attributes.timestamp_type() != config.message_timestamp_type;
     header.attributes = header
         .attributes

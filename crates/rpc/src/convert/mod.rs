@@ -116,7 +116,8 @@ pub fn outcome_to_wire(error: Option<&ApiError>) -> v1::Outcome {
     })
 }
 
-/// An outcome; a missing one is success, an unknown code becomes UNKNOWN_SERVER_ERROR with its text.
+/// An outcome; a missing one is success, an unknown code becomes UNKNOWN_SERVER_ERROR with its
+/// text.
 ///
 /// # Errors
 /// The outcome's own error.

@@ -1,12 +1,12 @@
 //! Fetch, versions 4–18: reads record batches from leaders, and (from version 11, KIP-392) from
 //! followers.
 //!
-//! A request is answered when `min_bytes` are there, when there is an error or a divergence to tell,
-//! or after `max_wait_ms`. The first batch of a response is sent whole even when it is larger than all
-//! limits (KIP-74). Incremental sessions from version 7 (KIP-227); diverging epochs from 12 (KIP-595);
-//! topic ids from 13 (KIP-516); the new leader and its address from 16 (KIP-951). `read_committed`
-//! sees up to the last stable offset. Replicas do not fetch here: brokers replicate among themselves
-//! by their own protocol.
+//! A request is answered when `min_bytes` are there, when there is an error or a divergence to
+//! tell, or after `max_wait_ms`. The first batch of a response is sent whole even when it is larger
+//! than all limits (KIP-74). Incremental sessions from version 7 (KIP-227); diverging epochs from
+//! 12 (KIP-595); topic ids from 13 (KIP-516); the new leader and its address from 16 (KIP-951).
+//! `read_committed` sees up to the last stable offset. Replicas do not fetch here: brokers
+//! replicate among themselves by their own protocol.
 //!
 //! Invariant: while a request waits, a wake-up costs as much as what moved.
 
@@ -33,8 +33,8 @@ use respond::{Builder, Fetched};
 use session::{Reads, Session, TopicKey};
 use sessions::{EPOCH_FINAL, EPOCH_INITIAL, Slots};
 
-/// The longest that a request waits, whatever it asks for: an early answer is always right, and what
-/// the request holds is given back.
+/// The longest that a request waits, whatever it asks for: an early answer is always right, and
+/// what the request holds is given back.
 const WAIT_MAX: Duration = Duration::from_mins(5);
 
 /// The fetch sessions of a broker.

@@ -2,9 +2,9 @@
 //! said of it, and which are to be looked at.
 //!
 //! Invariant: `pending` holds each partition that may have something to say, once: new ones, those
-//! whose position the client moved, those that had records or an error the last time, and those that
-//! moved since. The others are not looked at, however many there are. A partition leaves `pending`
-//! only with an answer, so a request that is dropped halfway loses nothing.
+//! whose position the client moved, those that had records or an error the last time, and those
+//! that moved since. The others are not looked at, however many there are. A partition leaves
+//! `pending` only with an answer, so a request that is dropped halfway loses nothing.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

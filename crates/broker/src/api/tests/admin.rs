@@ -1,5 +1,5 @@
-//! ApiVersions, Metadata, DescribeTopicPartitions, DescribeCluster, DescribeConfigs and what else is
-//! answered from metadata.
+//! ApiVersions, Metadata, DescribeTopicPartitions, DescribeCluster, DescribeConfigs and what else
+//! is answered from metadata.
 
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
@@ -15,11 +15,11 @@ use dohle_protocol::messages::describe_configs_response::DescribeConfigsResponse
 use dohle_protocol::messages::describe_topic_partitions_request::{
     Cursor, DescribeTopicPartitionsRequestData,
 };
-use dohle_protocol::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponseData;
+use dohle_protocol::messages::describe_topic_partitions_response as topic_partitions;
 use dohle_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequestData,
 };
-use dohle_protocol::messages::incremental_alter_configs_response::IncrementalAlterConfigsResponseData;
+use dohle_protocol::messages::incremental_alter_configs_response as altered;
 use dohle_protocol::messages::init_producer_id_request::InitProducerIdRequestData;
 use dohle_protocol::messages::init_producer_id_response::InitProducerIdResponseData;
 use dohle_protocol::messages::list_config_resources_request::ListConfigResourcesRequestData;
@@ -199,7 +199,7 @@ async fn topic_partitions_come_in_pages() {
             DescribeTopicPartitions,
             0,
             request,
-            DescribeTopicPartitionsResponseData
+            topic_partitions::DescribeTopicPartitionsResponseData
         );
         let page: Vec<String> = response
             .topics
@@ -416,7 +416,7 @@ async fn a_broker_changes_no_other_brokers_configuration() {
             IncrementalAlterConfigs,
             1,
             request,
-            IncrementalAlterConfigsResponseData
+            altered::IncrementalAlterConfigsResponseData
         );
         let refused = ErrorCode::InvalidRequest.code();
         assert_eq!(response.responses[0].error_code, refused, "{name}");

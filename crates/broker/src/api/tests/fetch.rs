@@ -16,7 +16,7 @@ use super::data::produce;
 use super::harness::{Broker, NODE, OTHER, TestClient, ask, batch};
 use crate::api::wire;
 
-fn partition(index: i32, fetch_offset: i64) -> FetchPartition {
+pub(super) fn partition(index: i32, fetch_offset: i64) -> FetchPartition {
     FetchPartition {
         partition: index,
         current_leader_epoch: -1,
@@ -28,7 +28,7 @@ fn partition(index: i32, fetch_offset: i64) -> FetchPartition {
     }
 }
 
-fn topic(name: &str, id: TopicId, partitions: Vec<FetchPartition>) -> FetchTopic {
+pub(super) fn topic(name: &str, id: TopicId, partitions: Vec<FetchPartition>) -> FetchTopic {
     FetchTopic {
         topic: KafkaString::from(name.to_owned()),
         topic_id: wire::wire_id(id),
@@ -37,7 +37,7 @@ fn topic(name: &str, id: TopicId, partitions: Vec<FetchPartition>) -> FetchTopic
     }
 }
 
-fn request(topics: Vec<FetchTopic>) -> FetchRequestData {
+pub(super) fn request(topics: Vec<FetchTopic>) -> FetchRequestData {
     FetchRequestData {
         replica_id: -1,
         max_wait_ms: 0,
@@ -62,7 +62,7 @@ fn for_version(mut request: FetchRequestData, version: i16) -> FetchRequestData 
     request
 }
 
-async fn fetch(
+pub(super) async fn fetch(
     client: &mut TestClient,
     version: i16,
     request: FetchRequestData,
@@ -71,7 +71,7 @@ async fn fetch(
     ask!(client, Fetch, version, request, FetchResponseData)
 }
 
-fn partitions(response: &FetchResponseData) -> Vec<&PartitionData> {
+pub(super) fn partitions(response: &FetchResponseData) -> Vec<&PartitionData> {
     response
         .responses
         .iter()
@@ -79,13 +79,13 @@ fn partitions(response: &FetchResponseData) -> Vec<&PartitionData> {
         .collect()
 }
 
-async fn append(client: &mut TestClient, name: &str, index: i32, values: &[&str]) {
+pub(super) async fn append(client: &mut TestClient, name: &str, index: i32, values: &[&str]) {
     let request = produce(name, index, 1, batch(values));
     let response = ask!(client, Produce, 9, request, ProduceResponseData);
     assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
 }
 
-fn records(data: &PartitionData) -> Bytes {
+pub(super) fn records(data: &PartitionData) -> Bytes {
     data.records.clone().unwrap_or_default()
 }
 

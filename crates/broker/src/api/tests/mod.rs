@@ -5,3 +5,4 @@ mod data;
 mod fetch;
 mod harness;
 mod hostile;
+mod readers;

@@ -1,5 +1,5 @@
-//! Random histories: whatever is asked, the metadata stays sound, and replaying the records makes the
-//! image that they were planned on.
+//! Random histories: whatever is asked, the metadata stays sound, and replaying the records makes
+//! the image that they were planned on.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,8 @@ fn line() -> impl Strategy<Value = String> {
         3 => node.clone().prop_map(|id| format!("fence {id}")),
         4 => node.clone().prop_map(|id| format!("unfence {id}")),
         1 => node.clone().prop_map(|id| format!("register {id}")),
-        1 => (node.clone(), 5..9u8).prop_map(|(id, dir)| format!("register {id} {}", dir * 4 + id as u8)),
+        1 => (node.clone(), 5..9u8)
+            .prop_map(|(id, dir)| format!("register {id} {}", dir * 4 + id as u8)),
         1 => node.clone().prop_map(|id| format!("shutdown {id}")),
         1 => node.clone().prop_map(|id| format!("offline {id} {id}")),
         4 => (partition.clone(), node, nodes.clone())

@@ -1,5 +1,5 @@
-//! Tests of the plans, as scripts: each line is a request, what follows it in the expectation is what
-//! it changed.
+//! Tests of the plans, as scripts: each line is a request, what follows it in the expectation is
+//! what it changed.
 
 mod elections;
 mod invariants;
