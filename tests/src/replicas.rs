@@ -157,25 +157,50 @@ fn dump_logs(logs: &[PathBuf]) -> Result<u64> {
     let output = java::tool("DumpLogSegments")
         .args(["--deep-iteration", "--files", &joined(logs)])
         .limit(Duration::from_secs(300))
-        .run()?
-        .clean()?;
+        .run()?;
+    check_gaps(&output.stderr)?;
     let mut records = 0;
-    for line in output.lines() {
+    for line in output.ok()?.lines() {
+        if line.starts_with("| offset:") {
+            records += 1;
+            continue;
+        }
         let lower = line.to_lowercase();
-        let wrong = [
-            "isvalid: false",
-            "corrupt",
-            "invalid",
-            "mismatch",
-            "non-consecutive",
-        ];
+        let wrong = ["isvalid: false", "corrupt", "invalid", "mismatch"];
         ensure!(
             !wrong.iter().any(|word| lower.contains(word)),
             "DumpLogSegments: {line}"
         );
-        records += u64::from(line.starts_with("| offset:"));
     }
     Ok(records)
+}
+
+/// Checks what the tool said of gaps between offsets.
+///
+/// Kafka 4.3 takes a segment that does not begin at offset 0 for a gap between -1 and its first
+/// offset, which is in its name; anything else is a real one.
+fn check_gaps(stderr: &str) -> Result<()> {
+    let mut lines = stderr.lines();
+    while let Some(line) = lines.next() {
+        let file = line
+            .strip_prefix("Non-consecutive offsets in ")
+            .with_context(|| line.to_owned())?;
+        let gap = lines.next().unwrap_or_default();
+        let first = gap
+            .trim()
+            .strip_prefix("-1 is followed by ")
+            .and_then(|n| n.parse::<u64>().ok());
+        let name = Path::new(file)
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .parse();
+        ensure!(
+            first.is_some() && name.ok() == first,
+            "DumpLogSegments: {line}: {gap}"
+        );
+    }
+    Ok(())
 }
 
 fn dump_indexes(indexes: &[PathBuf]) -> Result<()> {
