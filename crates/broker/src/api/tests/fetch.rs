@@ -51,7 +51,7 @@ pub(super) fn request(topics: Vec<FetchTopic>) -> FetchRequestData {
 }
 
 /// Names or ids, as the version has them.
-fn for_version(mut request: FetchRequestData, version: i16) -> FetchRequestData {
+pub(super) fn for_version(mut request: FetchRequestData, version: i16) -> FetchRequestData {
     for topic in &mut request.topics {
         if version >= 13 {
             topic.topic = KafkaString::default();

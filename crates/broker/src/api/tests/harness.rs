@@ -33,6 +33,8 @@ use crate::replication::{AlterOutcome, ControllerLink};
 
 pub(super) const NODE: NodeId = NodeId(1);
 pub(super) const OTHER: NodeId = NodeId(2);
+/// The log directory of a broker that has one, and a second.
+pub(super) const DIRS: [DirectoryId; 2] = [DirectoryId(Uuid([5; 16])), DirectoryId(Uuid([6; 16]))];
 
 /// Nobody to ask.
 struct NoController;
@@ -57,14 +59,22 @@ impl ControllerLink for NoController {
 pub(super) struct Broker {
     pub context: Arc<Context>,
     service: Arc<KafkaService>,
-    _dir: tempfile::TempDir,
+    pub dirs: Vec<tempfile::TempDir>,
 }
 
 impl Broker {
     /// Broker 1 of a cluster of brokers 1 and 2, without topics.
     pub async fn start(properties: &[(&str, &str)]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let directory = LogDirectory::open(dir.path()).unwrap();
+        Self::start_with(properties, &DIRS[..1]).await
+    }
+
+    /// The same with these log directories.
+    pub async fn start_with(properties: &[(&str, &str)], ids: &[DirectoryId]) -> Self {
+        let dirs: Vec<_> = ids.iter().map(|_| tempfile::tempdir().unwrap()).collect();
+        let log_dirs = ids.iter().zip(&dirs).map(|(id, dir)| LogDir {
+            id: *id,
+            directory: LogDirectory::open(dir.path()).unwrap(),
+        });
         let metadata = Arc::new(MetadataCache::new());
         let properties: Arc<dohle_model::config::Properties> = Arc::new(
             properties
@@ -77,10 +87,7 @@ impl Broker {
             node: NODE,
             cluster_id: "cluster".into(),
             incarnation: IncarnationId(Uuid([9; 16])),
-            log_dirs: vec![LogDir {
-                id: DirectoryId(Uuid([5; 16])),
-                directory,
-            }],
+            log_dirs: log_dirs.collect(),
             properties: Arc::clone(&properties),
             inter_broker_listener: "PLAINTEXT".into(),
             image: Arc::new(move || image.image()),
@@ -105,7 +112,7 @@ impl Broker {
         let broker = Self {
             context,
             service,
-            _dir: dir,
+            dirs,
         };
         broker
             .apply(&[register(NODE, None), register(OTHER, Some("far"))])
@@ -142,12 +149,28 @@ impl Broker {
         self.topic_led_by(name, partitions, NODE, vec![NODE]).await
     }
 
+    /// The same with one partition, in this log directory.
+    pub async fn topic_in(&self, name: &str, directory: DirectoryId) -> TopicId {
+        self.make(name, 1, NODE, vec![NODE], directory).await
+    }
+
     pub async fn topic_led_by(
         &self,
         name: &str,
         partitions: i32,
         leader: NodeId,
         replicas: Vec<NodeId>,
+    ) -> TopicId {
+        self.make(name, partitions, leader, replicas, DIRS[0]).await
+    }
+
+    async fn make(
+        &self,
+        name: &str,
+        partitions: i32,
+        leader: NodeId,
+        replicas: Vec<NodeId>,
+        directory: DirectoryId,
     ) -> TopicId {
         let mut bytes = [0; 16];
         let start = name.len().min(16);
@@ -160,7 +183,7 @@ impl Broker {
                 topic_id: id,
                 partition: PartitionIndex(index),
                 registration: PartitionRegistration {
-                    directories: vec![DirectoryId(Uuid([5; 16])); replicas.len()],
+                    directories: vec![directory; replicas.len()],
                     isr: replicas.clone(),
                     replicas: replicas.clone(),
                     elr: vec![],
@@ -231,7 +254,7 @@ fn register(id: NodeId, rack: Option<&str>) -> MetadataRecord {
         rack: rack.map(str::to_owned),
         fenced: false,
         in_controlled_shutdown: false,
-        log_dirs: vec![DirectoryId(Uuid([5; 16]))],
+        log_dirs: DIRS.to_vec(),
         features: vec![],
     })
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod data;
+mod failed_dir;
 mod fetch;
 mod harness;
 mod hostile;
