@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dohle_model::NodeId;
@@ -16,7 +17,7 @@ use crate::actor::{Activity, Actor, ActorConfig, Message, QUEUE};
 use crate::config::ControllerConfig;
 use crate::feed::Feed;
 use crate::machine::{MetadataMachine, Published};
-use crate::raft::{Quorum, QuorumConfig, QuorumError};
+use crate::raft::{Quorum, QuorumConfig, QuorumError, TransferError};
 use crate::service::ControllerService;
 
 /// The largest message of the Controller service in either direction, in bytes.
@@ -32,6 +33,7 @@ pub struct Controller {
     fatal: watch::Receiver<Option<Arc<str>>>,
     actor: JoinHandle<()>,
     fatal_relay: JoinHandle<()>,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Drop for Controller {
@@ -69,8 +71,9 @@ impl Controller {
 
         let (activity_tx, activity) = watch::channel(Activity::default());
         let (actor_tx, inbox) = mpsc::channel::<Message>(QUEUE);
+        let stopping = Arc::new(AtomicBool::new(false));
         let actor = Actor::new(
-            actor_config(&config),
+            actor_config(&config, Arc::clone(&stopping)),
             quorum.clone(),
             published.clone(),
             activity_tx,
@@ -95,6 +98,7 @@ impl Controller {
             fatal,
             actor,
             fatal_relay,
+            stopping,
         })
     }
 
@@ -164,11 +168,20 @@ impl Controller {
         self.fatal.clone()
     }
 
+    /// The node is about to stop: that others stop with it is nothing to warn of.
+    pub fn prepare_shutdown(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
     /// Hands leadership over, if it has it, and stops taking part.
     pub async fn shutdown(self) {
+        self.prepare_shutdown();
         if self.is_active() && self.quorum.describe().voters.len() > 1 {
             match self.quorum.transfer_leadership().await {
                 Ok(leader) => tracing::info!(%leader, "leadership of the quorum was handed over"),
+                Err(reason @ TransferError::NoMajority) => {
+                    tracing::info!(%reason, "leadership of the quorum was not handed over")
+                }
                 Err(error) => {
                     tracing::warn!(%error, "leadership of the quorum was not handed over")
                 }
@@ -180,7 +193,7 @@ impl Controller {
     }
 }
 
-fn actor_config(config: &ControllerConfig) -> ActorConfig {
+fn actor_config(config: &ControllerConfig, stopping: Arc<AtomicBool>) -> ActorConfig {
     let lease = config.quorum_election_timeout * 2;
     ActorConfig {
         node_id: config.node_id,
@@ -195,6 +208,7 @@ fn actor_config(config: &ControllerConfig) -> ActorConfig {
                 .max(Duration::from_millis(100))
         }),
         quorum_lease: lease.max(config.quorum_heartbeat_interval * 4),
+        stopping,
     }
 }
 

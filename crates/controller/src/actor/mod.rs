@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -108,6 +109,8 @@ pub(crate) struct ActorConfig {
     pub rebalance_every: Option<Duration>,
     /// Without an answer from a majority of the voters for so long, others may have a new leader.
     pub quorum_lease: Duration,
+    /// Set when the node is about to stop.
+    pub stopping: Arc<AtomicBool>,
 }
 
 type Proposal = Pin<Box<dyn Future<Output = Result<Proposed, ProposeError>> + Send>>;
@@ -274,7 +277,9 @@ impl Actor {
             self.lease_check_at = Some(now + self.config.quorum_lease / 4);
             let holds = self.holds_quorum(now);
             if holds != self.is_active() {
-                if !holds {
+                if !holds && self.config.stopping.load(Ordering::Relaxed) {
+                    tracing::info!("no answer from a majority of the voters while stopping");
+                } else if !holds {
                     tracing::warn!("no answer from a majority of the voters: not active");
                 }
                 self.on_leadership();

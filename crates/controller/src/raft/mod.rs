@@ -227,6 +227,9 @@ pub enum TransferError {
     /// There is no other voter.
     #[error("no other voter can take over")]
     NoCandidate,
+    /// Too few of the other voters answer for anyone to lead.
+    #[error("the other voters are gone, or stopping too")]
+    NoMajority,
     /// Nobody took over in time.
     #[error("no other voter took over within {0:?}")]
     Timeout(Duration),

@@ -3,7 +3,7 @@
 //! Heartbeats, log entries and snapshots of a peer share its connection: HTTP/2 interleaves them.
 //! Host names are resolved for every connection, so a voter that moved is found again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::future::Future;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -24,7 +24,7 @@ use openraft::raft::{
 };
 use openraft::{BasicNode, OptionalSend};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
@@ -56,15 +56,20 @@ pub(super) struct Network {
     /// Addresses from the configuration win over those that the log remembers.
     pub addresses: NodeAddress,
     channels: Mutex<BTreeMap<u64, (String, Channel)>>,
+    gone: Gone,
 }
 
+/// Voters whose last answer was an error, or none.
+pub(super) type Gone = watch::Sender<BTreeSet<u64>>;
+
 impl Network {
-    pub(super) fn new(cluster_id: String, me: u64, addresses: NodeAddress) -> Self {
+    pub(super) fn new(cluster_id: String, me: u64, addresses: NodeAddress, gone: Gone) -> Self {
         Self {
             cluster_id,
             me,
             addresses,
             channels: Mutex::default(),
+            gone,
         }
     }
 
@@ -109,7 +114,12 @@ impl RaftNetworkFactory<Types> for Arc<Network> {
             from: node_id_to_proto(self.me),
             to: node_id_to_proto(target),
         };
-        Peer { client, address }
+        Peer {
+            client,
+            address,
+            id: target,
+            gone: self.gone.clone(),
+        }
     }
 }
 
@@ -118,6 +128,19 @@ pub(super) struct Peer {
     /// Or why there can be none.
     client: Result<RaftClient<Channel>, String>,
     address: v1::RaftPeer,
+    id: u64,
+    gone: Gone,
+}
+
+/// Notes whether a voter answers.
+fn note(gone: &Gone, id: u64, answers: bool) {
+    gone.send_if_modified(|gone| {
+        if answers {
+            gone.remove(&id)
+        } else {
+            gone.insert(id)
+        }
+    });
 }
 
 impl Peer {
@@ -270,13 +293,15 @@ impl RaftNetworkV2<Types> for Peer {
                 .chain(input)
                 .map(move |request| append_to_proto(&request, peer.take()));
             let mut client = self.client()?;
-            let responses = client
-                .append(requests)
-                .await
-                .map_err(unreachable)?
-                .into_inner();
-            let results = responses
-                .map(|response| append_result(response.map_err(unreachable)?).map_err(unreachable));
+            let responses = client.append(requests).await;
+            if responses.is_err() {
+                note(&self.gone, self.id, false);
+            }
+            let responses = responses.map_err(unreachable)?.into_inner();
+            let results = responses.map(|response| {
+                note(&self.gone, self.id, response.is_ok());
+                append_result(response.map_err(unreachable)?).map_err(unreachable)
+            });
             Ok::<AppendResults<'s>, _>(Box::pin(results))
         })
     }
@@ -322,12 +347,9 @@ impl RaftNetworkV2<Types> for Peer {
             to_node_id: node_id_to_proto(*request.to_node_id()),
             last_log_id: last_log_id.as_ref().map(log_id_to_proto),
         };
-        let response = self
-            .client()?
-            .transfer_leader(proto)
-            .await
-            .map_err(unreachable)?
-            .into_inner();
+        let response = self.client()?.transfer_leader(proto).await;
+        note(&self.gone, self.id, response.is_ok());
+        let response = response.map_err(unreachable)?.into_inner();
         if response.refused.is_empty() {
             return Ok(Ok(()));
         }

@@ -50,6 +50,8 @@ struct Inner {
     leader_heard: watch::Sender<bool>,
     caught_up: CaughtUp,
     fatal: watch::Receiver<Option<Arc<str>>>,
+    /// Other voters that do not answer.
+    gone: watch::Receiver<BTreeSet<u64>>,
     stopped: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -104,7 +106,13 @@ impl Quorum {
         for (id, address) in &config.voters {
             addresses.insert(node_id(*id)?, address.clone());
         }
-        let network = Network::new(config.cluster_id.clone(), me, addresses.clone());
+        let gone = watch::Sender::new(BTreeSet::new());
+        let network = Network::new(
+            config.cluster_id.clone(),
+            me,
+            addresses.clone(),
+            gone.clone(),
+        );
         let raft = Raft::new(
             me,
             Arc::new(raft_config),
@@ -143,6 +151,7 @@ impl Quorum {
             leader_heard,
             caught_up,
             fatal,
+            gone: gone.subscribe(),
             stopped: watch::Sender::new(false),
             tasks: Mutex::new(tasks),
         };
@@ -193,10 +202,11 @@ impl Quorum {
     /// clean shutdown: much faster than an election after silence.
     ///
     /// # Errors
-    /// This voter does not lead, is alone, or nobody took over within twice the election timeout.
+    /// This voter does not lead, is alone, so many others are gone that nobody can lead, or each of
+    /// those that were asked let the election timeout pass.
     pub async fn transfer_leadership(&self) -> Result<NodeId, TransferError> {
         let inner = &self.inner;
-        let (candidates, me) = {
+        let (candidates, voters, me) = {
             let metrics = inner.raft.metrics().borrow_watched().clone();
             let replication = metrics.replication.ok_or(TransferError::NotLeader)?;
             let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
@@ -205,11 +215,12 @@ impl Quorum {
                 .filter(|(id, _)| *id != metrics.id && voters.contains(id))
                 .collect();
             candidates.sort_by_key(|(_, matched)| std::cmp::Reverse(*matched));
-            (candidates, metrics.id)
+            (candidates, voters, metrics.id)
         };
         if candidates.is_empty() {
             return Err(TransferError::NoCandidate);
         }
+        let mut gone = inner.gone.clone();
         let patience = inner.config.election_timeout;
         for (candidate, _) in candidates {
             let mut metrics = inner.raft.metrics();
@@ -225,9 +236,25 @@ impl Quorum {
                 if let Some(leader) = leader.filter(|leader| *leader != me).and_then(model_id) {
                     return Ok(leader);
                 }
-                match timeout_at(deadline, metrics.changed()).await {
+                let is_gone = {
+                    let gone = gone.borrow_and_update();
+                    if voters.difference(&gone).count() <= voters.len() / 2 {
+                        return Err(TransferError::NoMajority);
+                    }
+                    gone.contains(&candidate)
+                };
+                if is_gone {
+                    break;
+                }
+                let changed = async {
+                    tokio::select! {
+                        changed = metrics.changed() => changed.map_err(|error| error.to_string()),
+                        changed = gone.changed() => changed.map_err(|error| error.to_string()),
+                    }
+                };
+                match timeout_at(deadline, changed).await {
                     Ok(Ok(())) => {}
-                    Ok(Err(error)) => return Err(TransferError::Stopped(error.to_string())),
+                    Ok(Err(error)) => return Err(TransferError::Stopped(error)),
                     Err(_) => break,
                 }
             }

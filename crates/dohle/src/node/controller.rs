@@ -51,6 +51,11 @@ impl ControllerRole {
         self.controller.fatal()
     }
 
+    /// The node is about to stop.
+    pub(super) fn prepare_shutdown(&self) {
+        self.controller.prepare_shutdown();
+    }
+
     pub(super) async fn shutdown(self) {
         self.controller.shutdown().await;
         self.listener.shutdown().await;

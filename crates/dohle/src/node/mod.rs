@@ -126,6 +126,9 @@ impl Node {
     /// Stops the broker's role: leaderships move away first, then clients are let go and logs are
     /// closed and marked clean.
     pub async fn shutdown_broker(&mut self) {
+        if let Some(controller) = &self.controller {
+            controller.prepare_shutdown();
+        }
         if let Some(broker) = self.broker.take() {
             broker.shutdown().await;
         }

@@ -153,6 +153,23 @@ fn leadership_moves_on_request_without_waiting_for_silence() {
 }
 
 #[test]
+fn a_leader_whose_peers_are_gone_hands_over_to_nobody_at_once() {
+    let mut cluster = Cluster::start_with(3, slow);
+    let leader = cluster.leader();
+    cluster.commit(b"before");
+    for other in (1..=3).filter(|id| *id != leader) {
+        cluster.stop(other);
+    }
+    let asked = Instant::now();
+    assert_eq!(
+        cluster.block_on(cluster.node(leader).quorum.transfer_leadership()),
+        Err(TransferError::NoMajority)
+    );
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
 fn followers_learn_of_a_commit_before_the_next_heartbeat() {
     let cluster = Cluster::start_with(3, slow);
     cluster.leader();
