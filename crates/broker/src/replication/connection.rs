@@ -14,7 +14,7 @@ const SEND_BUFFER_BYTES: usize = 4 << 20;
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 /// Records that a leader may send beyond what the follower has taken in.
-pub(super) const CREDIT_BYTES: u64 = 4 << 20;
+pub(super) const CREDIT_BYTES: u64 = 8 << 20;
 /// The same for replicas that are far behind.
 pub(super) const CATCH_UP_CREDIT_BYTES: u64 = 2 << 20;
 /// Records in one message, unless a single batch is larger.
