@@ -12,7 +12,7 @@ const PURE: [&str; 6] = [
     "crates/protocol/src",
     "crates/controller/src/plan",
     "crates/broker/src/replica",
-    "crates/broker/src/groups",
+    "crates/groups/src",
     "crates/broker/src/transactions",
 ];
 
@@ -31,16 +31,27 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// Which of our crates each of them may depend on.
-const MAY_USE: [(&str, &[&str]); 7] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("model", &[]),
     ("protocol", &[]),
     ("log", &["model"]),
     ("rpc", &["model"]),
     ("controller", &["model", "rpc"]),
-    ("broker", &["model", "log", "protocol", "rpc"]),
+    ("groups", &["model", "protocol"]),
+    ("broker", &["model", "log", "protocol", "rpc", "groups"]),
+    ("cli", &["model", "log", "protocol", "groups"]),
     (
         "dohle",
-        &["model", "log", "protocol", "rpc", "controller", "broker"],
+        &[
+            "model",
+            "log",
+            "protocol",
+            "rpc",
+            "groups",
+            "controller",
+            "broker",
+            "cli",
+        ],
     ),
 ];
 
