@@ -12,6 +12,70 @@ use dohle_model::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId};
 
 use crate::ids::{GroupId, InstanceId, MemberId};
 
+mod decode;
+mod encode;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use decode::decode;
+
+/// The first two bytes of a key.
+mod key_type {
+    pub const OFFSET_LEGACY: i16 = 0;
+    pub const OFFSET: i16 = 1;
+    pub const CLASSIC: i16 = 2;
+    pub const CONSUMER_GROUP: i16 = 3;
+    pub const CONSUMER_PARTITION_METADATA: i16 = 4;
+    pub const CONSUMER_MEMBER: i16 = 5;
+    pub const CONSUMER_TARGET: i16 = 6;
+    pub const CONSUMER_TARGET_MEMBER: i16 = 7;
+    pub const CONSUMER_CURRENT: i16 = 8;
+    pub const CONSUMER_REGEX: i16 = 16;
+}
+
+/// Why a record could not be encoded or decoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// It ends before its last field.
+    #[error("ends before its last field")]
+    Truncated,
+    /// A number of variable length goes on after its fifth byte.
+    #[error("a variable-length number is longer than five bytes")]
+    Varint,
+    /// A length below that of null.
+    #[error("{0} is no length")]
+    Length(i64),
+    /// Null where there must be a value.
+    #[error("null where a value has to be")]
+    Null,
+    /// A text that is not UTF-8.
+    #[error("a text is not UTF-8")]
+    Utf8,
+    /// A value of a version from the future, or none at all.
+    #[error("version {version} of the value is unknown: 0 to {last} are known")]
+    Version {
+        /// The value's.
+        version: i16,
+        /// The newest that is known.
+        last: i16,
+    },
+    /// Assignment epochs that are not one a partition.
+    #[error("{epochs} assignment epochs for {partitions} partitions")]
+    Epochs {
+        /// How many epochs.
+        epochs: usize,
+        /// How many partitions.
+        partitions: usize,
+    },
+    /// Something to encode is longer than its length field can say.
+    #[error("a field of {length} bytes is too long for a record")]
+    TooLong {
+        /// Bytes, or items.
+        length: usize,
+    },
+}
+
 /// A record: its key, and its value or a tombstone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
@@ -21,7 +85,8 @@ pub enum Record {
     Classic(GroupId, Option<ClassicGroupValue>),
     /// `ConsumerGroupMetadata`, type 3: a consumer group and its epoch.
     ConsumerGroup(GroupId, Option<ConsumerGroupValue>),
-    /// `ConsumerGroupPartitionMetadata`, type 4: written by Kafka before 4.1, here only as tombstone.
+    /// `ConsumerGroupPartitionMetadata`, type 4: written by Kafka before 4.1, here only as tombstone;
+    /// what it holds is not read.
     ConsumerPartitionMetadata(GroupId, Option<()>),
     /// `ConsumerGroupMemberMetadata`, type 5.
     ConsumerMember(GroupId, MemberId, Option<ConsumerMemberValue>),

@@ -1,0 +1,296 @@
+//! Kafka's primitive types, of both encodings: lengths of fixed width, and the compact ones of
+//! flexible versions (KIP-482).
+//!
+//! Invariant: reading allocates no more than the bytes that are there, and never panics.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use dohle_model::TopicId;
+
+use super::RecordError;
+
+/// Reads the fields of one version, in their order.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+    /// Whether lengths are compact and tagged fields follow each struct.
+    flexible: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// Over a key or a value, its type or version included, of a version that is not flexible.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            rest: bytes,
+            flexible: false,
+        }
+    }
+
+    /// The version turned out to be flexible.
+    pub(super) fn flexible(&mut self, flexible: bool) {
+        self.flexible = flexible;
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], RecordError> {
+        let split = self.rest.split_at_checked(length);
+        let (taken, rest) = split.ok_or(RecordError::Truncated)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+        let split = self.rest.split_first_chunk::<N>();
+        let (taken, rest) = split.ok_or(RecordError::Truncated)?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    pub(super) fn i8(&mut self) -> Result<i8, RecordError> {
+        self.array().map(i8::from_be_bytes)
+    }
+
+    pub(super) fn i16(&mut self) -> Result<i16, RecordError> {
+        self.array().map(i16::from_be_bytes)
+    }
+
+    pub(super) fn i32(&mut self) -> Result<i32, RecordError> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    pub(super) fn i64(&mut self) -> Result<i64, RecordError> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    pub(super) fn topic_id(&mut self) -> Result<TopicId, RecordError> {
+        self.array().map(TopicId::from_bytes)
+    }
+
+    fn unsigned_varint(&mut self) -> Result<u32, RecordError> {
+        let mut value = 0_u32;
+        for shift in [0, 7, 14, 21, 28] {
+            let [byte] = self.array()?;
+            value |= u32::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(RecordError::Varint)
+    }
+
+    /// A length or count; `None` is null. `wide` is the width outside flexible versions: 4 bytes,
+    /// or 2.
+    fn length(&mut self, wide: bool) -> Result<Option<usize>, RecordError> {
+        let length = if self.flexible {
+            i64::from(self.unsigned_varint()?) - 1
+        } else if wide {
+            i64::from(self.i32()?)
+        } else {
+            i64::from(self.i16()?)
+        };
+        match length {
+            -1 => Ok(None),
+            length => usize::try_from(length)
+                .map(Some)
+                .map_err(|_| RecordError::Length(length)),
+        }
+    }
+
+    pub(super) fn nullable_text(&mut self) -> Result<Option<&'a str>, RecordError> {
+        let Some(length) = self.length(false)? else {
+            return Ok(None);
+        };
+        let bytes = self.take(length)?;
+        let text = std::str::from_utf8(bytes).map_err(|_| RecordError::Utf8)?;
+        Ok(Some(text))
+    }
+
+    pub(super) fn text(&mut self) -> Result<&'a str, RecordError> {
+        self.nullable_text()?.ok_or(RecordError::Null)
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<Bytes, RecordError> {
+        let length = self.length(true)?.ok_or(RecordError::Null)?;
+        self.take(length).map(Bytes::copy_from_slice)
+    }
+
+    /// An array whose items take at least `item_min` bytes; `None` is null.
+    pub(super) fn nullable_items<T>(
+        &mut self,
+        item_min: usize,
+        mut item: impl FnMut(&mut Self) -> Result<T, RecordError>,
+    ) -> Result<Option<Vec<T>>, RecordError> {
+        let Some(count) = self.length(true)? else {
+            return Ok(None);
+        };
+        if count > self.rest.len() / item_min {
+            return Err(RecordError::Truncated);
+        }
+        let mut items = Vec::with_capacity(count);
+        for _ in 0..count {
+            items.push(item(self)?);
+        }
+        Ok(Some(items))
+    }
+
+    pub(super) fn items<T>(
+        &mut self,
+        item_min: usize,
+        item: impl FnMut(&mut Self) -> Result<T, RecordError>,
+    ) -> Result<Vec<T>, RecordError> {
+        self.nullable_items(item_min, item)?
+            .ok_or(RecordError::Null)
+    }
+
+    /// The tagged fields at the end of a struct; those that `field` does not know are skipped.
+    pub(super) fn tagged(
+        &mut self,
+        mut field: impl FnMut(u32, &mut Self) -> Result<(), RecordError>,
+    ) -> Result<(), RecordError> {
+        if !self.flexible {
+            return Ok(());
+        }
+        for _ in 0..self.unsigned_varint()? {
+            let tag = self.unsigned_varint()?;
+            let size = self.unsigned_varint()?;
+            let size = usize::try_from(size).map_err(|_| RecordError::Truncated)?;
+            let mut value = Self {
+                rest: self.take(size)?,
+                flexible: true,
+            };
+            field(tag, &mut value)?;
+        }
+        Ok(())
+    }
+
+    /// Tagged fields none of which is known.
+    pub(super) fn no_tagged(&mut self) -> Result<(), RecordError> {
+        self.tagged(|_, _| Ok(()))
+    }
+}
+
+/// Writes the fields of one version, in their order.
+#[derive(Debug)]
+pub(super) struct Writer {
+    buffer: BytesMut,
+    flexible: bool,
+}
+
+impl Writer {
+    /// Begins with the type of a key.
+    pub(super) fn key(key_type: i16) -> Self {
+        Self::new(key_type, false)
+    }
+
+    /// Begins with the version of a value.
+    pub(super) fn value(version: i16, flexible: bool) -> Self {
+        Self::new(version, flexible)
+    }
+
+    fn new(first: i16, flexible: bool) -> Self {
+        let mut buffer = BytesMut::with_capacity(64);
+        buffer.put_i16(first);
+        Self { buffer, flexible }
+    }
+
+    pub(super) fn finish(self) -> Bytes {
+        self.buffer.freeze()
+    }
+
+    pub(super) fn i8(&mut self, value: i8) {
+        self.buffer.put_i8(value);
+    }
+
+    pub(super) fn i32(&mut self, value: i32) {
+        self.buffer.put_i32(value);
+    }
+
+    pub(super) fn i64(&mut self, value: i64) {
+        self.buffer.put_i64(value);
+    }
+
+    pub(super) fn topic_id(&mut self, id: TopicId) {
+        self.buffer.put_slice(&id.to_bytes());
+    }
+
+    fn unsigned_varint(&mut self, mut value: u32) {
+        while value >= 0x80 {
+            self.buffer.put_u8((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        self.buffer.put_u8(value as u8);
+    }
+
+    fn length(&mut self, length: usize, wide: bool) -> Result<(), RecordError> {
+        let too_long = |_| RecordError::TooLong { length };
+        if self.flexible {
+            let length = i32::try_from(length).map_err(too_long)?;
+            self.unsigned_varint(length.unsigned_abs() + 1);
+        } else if wide {
+            self.buffer
+                .put_i32(i32::try_from(length).map_err(too_long)?);
+        } else {
+            self.buffer
+                .put_i16(i16::try_from(length).map_err(too_long)?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn text(&mut self, text: &str) -> Result<(), RecordError> {
+        self.length(text.len(), false)?;
+        self.buffer.put_slice(text.as_bytes());
+        Ok(())
+    }
+
+    pub(super) fn nullable_text(&mut self, text: Option<&str>) -> Result<(), RecordError> {
+        match text {
+            Some(text) => self.text(text)?,
+            None if self.flexible => self.unsigned_varint(0),
+            None => self.buffer.put_i16(-1),
+        }
+        Ok(())
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
+        self.length(bytes.len(), true)?;
+        self.buffer.put_slice(bytes);
+        Ok(())
+    }
+
+    pub(super) fn items<T>(
+        &mut self,
+        items: &[T],
+        mut item: impl FnMut(&mut Self, &T) -> Result<(), RecordError>,
+    ) -> Result<(), RecordError> {
+        self.length(items.len(), true)?;
+        items.iter().try_for_each(|each| item(self, each))
+    }
+
+    /// Ends a struct that has one tagged field, tag 0, where `field` writes it; for `None`, none.
+    pub(super) fn tagged(
+        &mut self,
+        field: Option<impl FnOnce(&mut Self) -> Result<(), RecordError>>,
+    ) -> Result<(), RecordError> {
+        let Some(field) = field else {
+            self.no_tagged();
+            return Ok(());
+        };
+        let mut value = Self {
+            buffer: BytesMut::new(),
+            flexible: true,
+        };
+        field(&mut value)?;
+        self.unsigned_varint(1);
+        self.unsigned_varint(0);
+        let size = value.buffer.len();
+        let size = u32::try_from(size).map_err(|_| RecordError::TooLong { length: size })?;
+        self.unsigned_varint(size);
+        self.buffer.put_slice(&value.buffer);
+        Ok(())
+    }
+
+    /// Ends a struct without tagged fields.
+    pub(super) fn no_tagged(&mut self) {
+        if self.flexible {
+            self.unsigned_varint(0);
+        }
+    }
+}
