@@ -334,7 +334,8 @@ impl Builder {
             let home = directory.path().join(format!("node{id}"));
             std::fs::create_dir(&home)?;
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *broker));
-            let mut node = Node::new(*id, address, &home);
+            let controller_address = SocketAddr::from((Ipv4Addr::LOCALHOST, *controller));
+            let mut node = Node::new(*id, address, controller_address, &home);
             node.environment
                 .push(("CLUSTER_ID".to_owned(), CLUSTER_ID.to_owned()));
             node.create_log()?;

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,6 +24,8 @@ pub struct Node {
     pub id: i32,
     /// Where clients reach it.
     pub address: SocketAddr,
+    /// Where the other controllers reach it.
+    pub controller: SocketAddr,
     /// Its one `log.dirs` entry.
     pub data: PathBuf,
     pub(crate) properties: PathBuf,
@@ -55,10 +57,16 @@ pub fn signal(pid: u32, signal: Signal) -> Result<()> {
 }
 
 impl Node {
-    pub(crate) fn new(id: i32, address: SocketAddr, directory: &Path) -> Self {
+    pub(crate) fn new(
+        id: i32,
+        address: SocketAddr,
+        controller: SocketAddr,
+        directory: &Path,
+    ) -> Self {
         Self {
             id,
             address,
+            controller,
             data: directory.join("data"),
             properties: directory.join("server.properties"),
             log: directory.join("node.log"),
@@ -142,6 +150,15 @@ impl Node {
 
     /// Waits until the process has ended by itself; an error unless it ended well.
     pub fn wait_until_stopped(&mut self) -> Result<()> {
+        let status = self.wait_until_ended()?;
+        // A JVM ends with 143 after SIGTERM.
+        let well = status.success() || status.code() == Some(143) || status.signal() == Some(15);
+        ensure!(well, "node {} ended with {status}", self.id);
+        Ok(())
+    }
+
+    /// Waits until the process has ended by itself, and tells how.
+    pub fn wait_until_ended(&mut self) -> Result<ExitStatus> {
         let mut child = self.running()?;
         let ended = until(STOP_LIMIT, format!("node {} stops", self.id), || {
             Ok(child.try_wait()?.is_some())
@@ -151,10 +168,7 @@ impl Node {
         }
         let status = child.wait()?;
         ended?;
-        // A JVM ends with 143 after SIGTERM.
-        let well = status.success() || status.code() == Some(143) || status.signal() == Some(15);
-        ensure!(well, "node {} ended with {status}", self.id);
-        Ok(())
+        Ok(status)
     }
 
     /// SIGSTOP: the process keeps its sockets and does nothing.

@@ -1,6 +1,8 @@
 //! The `dohle` binary: reads the command line, starts nodes, stops them on a signal.
 
+mod container;
 mod dev;
+mod healthcheck;
 mod logging;
 mod server;
 mod signals;
@@ -33,6 +35,11 @@ enum Command {
     Server(server::Arguments),
     /// Run a three-node cluster in this process.
     Dev(dev::Arguments),
+    /// Ask the node of this machine or container whether it serves; exits with 1 if not.
+    Healthcheck(healthcheck::Arguments),
+    /// What a container begins with: its data folders get their user, then a node is run as that
+    /// user, or whatever command is given.
+    Entrypoint(container::Arguments),
 }
 
 /// A runtime for everything that is not a connection: Raft, metadata, the coordinators' timers.
@@ -47,27 +54,45 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
 fn main() -> ExitCode {
     let began = Instant::now();
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(container::command_line(std::env::args_os()));
     logging::start();
-    let result = runtime().map_err(anyhow::Error::from).and_then(|runtime| {
-        let result = runtime.block_on(async {
-            match arguments.command {
-                Command::Server(arguments) => server::run(arguments, began).await,
-                Command::Dev(arguments) => dev::run(arguments, began).await,
-            }
-        });
-        runtime.shutdown_background();
-        result
-    });
+    let result = match arguments.command {
+        Command::Server(arguments) => block_on(server::run(arguments, began)),
+        Command::Dev(arguments) => block_on(dev::run(arguments, began)),
+        Command::Healthcheck(arguments) => healthcheck::run(arguments, &hostname()),
+        Command::Entrypoint(arguments) => {
+            let hostname = hostname();
+            container::enter(&arguments, &hostname)
+                .and_then(|config| block_on(server::serve(config, &hostname, began)))
+        }
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            tracing::error!("{}", explain(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes, but for those that say again what was said.
+fn explain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// The machine's name.

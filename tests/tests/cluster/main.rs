@@ -9,3 +9,4 @@ mod java_tools;
 mod kafkajs;
 mod kcat;
 mod quickstart;
+mod start_and_stop;

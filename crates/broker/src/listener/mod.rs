@@ -49,7 +49,10 @@ pub struct ListenerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The host is no address and no name that resolves.
-    #[error("listener {listener}: the host {host:?} cannot be resolved: {source}")]
+    #[error(
+        "listener {listener}: the host {host:?} cannot be resolved; `listeners` names an address of \
+         this machine, or 0.0.0.0 for all"
+    )]
     Resolve {
         /// The listener.
         listener: String,
@@ -59,7 +62,7 @@ pub enum BindError {
         source: io::Error,
     },
     /// The address cannot be bound.
-    #[error("listener {listener}: {address} cannot be bound: {source}")]
+    #[error("listener {listener}: {address} cannot be bound{}", what_to_do(source))]
     Bind {
         /// The listener.
         listener: String,
@@ -68,6 +71,20 @@ pub enum BindError {
         /// Why.
         source: io::Error,
     },
+}
+
+fn what_to_do(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; end the program that listens there, or set another port in `listeners`"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; it is no address of this machine: what clients are told goes to \
+             `advertised.listeners`, what is bound here to `listeners`"
+        }
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: set another port",
+        _ => "",
+    }
 }
 
 /// What serves connections that begin with HTTP/2's preface: gRPC among brokers, or of controllers.
