@@ -7,6 +7,7 @@ pub mod advertised;
 pub mod config;
 pub mod directories;
 mod grpc;
+pub mod health;
 pub mod node;
 pub mod schema;
 #[cfg(test)]

@@ -12,17 +12,17 @@ use crate::{hostname, read, signals};
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// A properties file, as Kafka has them.
-    file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// Sets one property; may be given several times.
     #[arg(long = "override", value_name = "NAME=VALUE")]
-    overrides: Vec<String>,
+    pub overrides: Vec<String>,
 }
 
-/// Runs a node until it is told to stop, or fails.
+/// A node's properties: of its file, the environment, and its command line.
 ///
 /// # Errors
-/// What the node cannot start with, or why it had to stop.
-pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
+/// When the file or an override cannot be understood.
+pub fn sources(arguments: &Arguments) -> anyhow::Result<Sources> {
     let mut sources = Sources::default();
     if let Some(file) = &arguments.file {
         sources.add_file(&file.display().to_string(), &read(file)?)?;
@@ -31,8 +31,24 @@ pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
     for text in &arguments.overrides {
         sources.add_override(text)?;
     }
+    Ok(sources)
+}
+
+/// Runs a node until it is told to stop, or fails.
+///
+/// # Errors
+/// What the node cannot start with, or why it had to stop.
+pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
     let hostname = hostname();
-    let config = NodeConfig::new(sources, &hostname)?;
+    let config = NodeConfig::new(sources(&arguments)?, &hostname)?;
+    serve(config, &hostname, began).await
+}
+
+/// Runs a node that is configured already.
+///
+/// # Errors
+/// What the node cannot start with, or why it had to stop.
+pub async fn serve(config: NodeConfig, hostname: &str, began: Instant) -> anyhow::Result<()> {
     for notice in notices(&config) {
         tracing::warn!("{notice}");
     }
@@ -41,16 +57,24 @@ pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
         (true, false) => "broker",
         (false, _) => "controller",
     };
+    let is_broker = config.roles.broker;
     let stop = signals::stop();
     tokio::pin!(stop);
     let node = tokio::select! {
-        node = Node::start(config, &hostname) => node?,
+        node = Node::start(config, hostname) => node?,
         stopped = &mut stop => {
             stopped?;
             tracing::info!("stopped before the start was complete");
             return Ok(());
         }
     };
+    if is_broker {
+        // The words by which tools know that a broker of Kafka is there.
+        tracing::info!(
+            node = %node.id(),
+            "The broker has been unfenced. Transitioning from RECOVERY to RUNNING."
+        );
+    }
     tracing::info!(
         node = %node.id(), cluster_id = node.cluster_id(),
         "Kafka Server started ({roles}) in {} ms {}",
@@ -76,7 +100,7 @@ pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
 }
 
 /// Variables that are text; others are nobody's properties.
-fn environment() -> impl Iterator<Item = (String, String)> {
+pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }

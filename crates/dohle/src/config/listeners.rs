@@ -362,7 +362,7 @@ fn advertised(
         broker.to_vec()
     };
     for address in &mut advertised {
-        if address.host.is_empty() && !is_set {
+        if address.host.is_empty() {
             hostname.clone_into(&mut address.host);
         } else if is_all_interfaces(&address.host) {
             return Err(ConfigFault::AdvertisesAllInterfaces {

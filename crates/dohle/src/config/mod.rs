@@ -3,6 +3,7 @@
 //! Invariant: everything that can be told from the properties alone is checked here, before
 //! anything is opened or bound; a fault names the property, its value and what is allowed.
 
+pub mod image;
 mod listeners;
 mod notices;
 mod source;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use dohle_log::directory::METADATA_LOG_DIR;
 use dohle_model::NodeId;
-use dohle_model::config::{BrokerConfig, BrokerValues, ConfigError, Properties, Scope, find};
+use dohle_model::config::{BrokerConfig, BrokerValues, ConfigError, Properties, Scope, find, list};
 
 pub use listeners::{Address, Listeners, Roles, is_all_interfaces, is_loopback};
 pub use notices::notices;
@@ -187,26 +188,33 @@ impl NodeConfig {
     }
 }
 
-/// What Kafka's image has in its own file: one node with both roles.
+/// What a node that is alone needs of its internal topics and groups.
+const SINGLE_NODE: &[(&str, &str)] = &[
+    ("offsets.topic.replication.factor", "1"),
+    ("transaction.state.log.replication.factor", "1"),
+    ("transaction.state.log.min.isr", "1"),
+    ("share.coordinator.state.topic.replication.factor", "1"),
+    ("share.coordinator.state.topic.min.isr", "1"),
+    ("group.initial.rebalance.delay.ms", "0"),
+];
+
+/// What Kafka's image has in its own file: one node with both roles, here on this machine only.
 fn set_single_node(sources: &mut Sources) {
-    for (name, value) in [
+    let id = sources.node_id_or("1");
+    let voters = format!("{id}@localhost:9093");
+    let own = [
         ("process.roles", "broker,controller"),
-        ("node.id", "1"),
-        ("controller.quorum.voters", "1@localhost:9093"),
+        ("node.id", id.as_str()),
+        ("controller.quorum.voters", voters.as_str()),
         ("controller.listener.names", "CONTROLLER"),
         (
             "listeners",
             "PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093",
         ),
         ("log.dirs", "/tmp/kraft-combined-logs"),
-        ("offsets.topic.replication.factor", "1"),
-        ("transaction.state.log.replication.factor", "1"),
-        ("transaction.state.log.min.isr", "1"),
-        ("share.coordinator.state.topic.replication.factor", "1"),
-        ("share.coordinator.state.topic.min.isr", "1"),
-        ("group.initial.rebalance.delay.ms", "0"),
-    ] {
-        sources.set_default(name, value);
+    ];
+    for (name, value) in own.iter().chain(SINGLE_NODE) {
+        sources.add_missing(name, value);
     }
 }
 

@@ -26,6 +26,7 @@ const NOT_PROPERTIES: &[&str] = &[
     "KAFKA_DAEMON_GROUP",
     "KAFKA_DAEMON_USER",
     "KAFKA_DATA_DIR",
+    "KAFKA_DATA_DIRS",
     "KAFKA_DEBUG",
     "KAFKA_DEFAULT_CONF_DIR",
     "KAFKA_ENABLE_KRAFT",
@@ -33,6 +34,7 @@ const NOT_PROPERTIES: &[&str] = &[
     "KAFKA_GC_LOG_OPTS",
     "KAFKA_HEAP_OPTS",
     "KAFKA_HOME",
+    "KAFKA_INITIAL_CONTROLLERS",
     "KAFKA_INITSCRIPTS_DIR",
     "KAFKA_INTER_BROKER_PASSWORD",
     "KAFKA_INTER_BROKER_USER",
@@ -42,6 +44,7 @@ const NOT_PROPERTIES: &[&str] = &[
     "KAFKA_JVM_PERFORMANCE_OPTS",
     "KAFKA_KRAFT_BOOTSTRAP_SCRAM_USERS",
     "KAFKA_KRAFT_CLUSTER_ID",
+    "KAFKA_KRAFT_MODE",
     "KAFKA_LOG_DIR",
     "KAFKA_MOUNTED_CONF_DIR",
     "KAFKA_OPTS",
@@ -61,6 +64,13 @@ const NOT_PROPERTIES: &[&str] = &[
 
 /// What begins so is no property either.
 const NOT_PROPERTY_PREFIXES: &[&str] = &["KAFKA_LOG4J"];
+
+/// Names that Bitnami's images take besides the property's own.
+const ALIASES: &[(&str, &str)] = &[
+    ("KAFKA_LOGS_DIRS", "log.dirs"),
+    ("KAFKA_MAX_MESSAGE_BYTES", "message.max.bytes"),
+    ("KAFKA_SEGMENT_BYTES", "log.segment.bytes"),
+];
 
 /// Variables that hold the cluster's id; the first that is set counts.
 const CLUSTER_ID_VARIABLES: &[&str] = &["CLUSTER_ID", "KAFKA_CLUSTER_ID", "KAFKA_KRAFT_CLUSTER_ID"];
@@ -127,11 +137,26 @@ impl Sources {
         Ok(())
     }
 
-    /// Sets a property that nobody has set.
-    pub fn set_default(&mut self, name: &str, value: &str) {
-        if !self.properties.contains_key(name) {
-            self.set(name, value, "the default of a single node");
+    /// Sets a property that nobody has set, or that was set to nothing.
+    pub fn add_missing(&mut self, name: &str, value: &str) {
+        if !self.has(name) {
+            self.set(name, value, "the default of a node without a file");
         }
+    }
+
+    /// Whether a property was set, and not to nothing.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.properties
+            .get(name)
+            .is_some_and(|value| !value.is_empty())
+    }
+
+    /// `node.id`, or `broker.id`, or what is given.
+    #[must_use]
+    pub fn node_id_or(&self, given: &str) -> String {
+        let set = ["node.id", "broker.id"].into_iter().find(|id| self.has(id));
+        set.map_or(given, |name| &self.properties[name]).to_owned()
     }
 
     fn set(&mut self, name: &str, value: &str, origin: &str) {
@@ -156,6 +181,9 @@ pub fn property_of(variable: &str) -> Option<String> {
             .any(|prefix| variable.starts_with(prefix))
     {
         return None;
+    }
+    if let Some((_, name)) = ALIASES.iter().find(|(alias, _)| *alias == variable) {
+        return Some((*name).to_owned());
     }
     let name = variable
         .strip_prefix("KAFKA_CFG_")

@@ -1,0 +1,316 @@
+//! Whether a node serves, and whether a broker is in sync: asked from outside, over its listeners.
+//!
+//! What an orchestrator needs to know: *alive* is a node that answers ApiVersions; *ready* is a
+//! broker that the cluster counts as alive and that is in the ISR of every partition it has a
+//! replica of. Who restarts brokers one after the other, and waits until each is ready, never takes
+//! a second replica of a partition away.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use dohle_model::NodeId;
+use dohle_protocol::messages::{
+    ApiVersionsRequestData, ApiVersionsResponseData, MetadataRequestData, MetadataResponseData,
+    RequestHeaderData, ResponseHeaderData,
+};
+use dohle_protocol::{ApiKey, KafkaString};
+
+use crate::config::{Address, NodeConfig, is_all_interfaces};
+
+/// The most bytes an answer may have: metadata of about a million partitions.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// Partitions that are named when a broker is behind; of the others only the number is said.
+const NAMED_MAX: usize = 5;
+
+const API_VERSIONS_VERSION: i16 = 0;
+const METADATA_VERSION: i16 = 12;
+
+/// Why a node is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum HealthError {
+    /// No listener of the node has a port that is known from outside.
+    #[error("no listener has a fixed port to ask at: {0}")]
+    NoPort(String),
+    /// Nobody answers.
+    #[error("{address} does not {step}: {error}")]
+    Unreachable {
+        /// Where it was asked.
+        address: String,
+        /// What it does not do.
+        step: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+    /// Somebody answers, and not as a broker does.
+    #[error("{address} answers {api} with {what}")]
+    Answer {
+        /// Where it was asked.
+        address: String,
+        /// What it was asked.
+        api: &'static str,
+        /// What is wrong with the answer.
+        what: String,
+    },
+    /// The broker serves, and should not be left alone yet.
+    #[error("broker {node} is not ready: {reason}")]
+    NotReady {
+        /// The broker.
+        node: NodeId,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Asks a node whether it serves, and with `ready` whether its broker is in sync. Takes at most
+/// `limit`. Returns what was found, in words.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn check(config: &NodeConfig, ready: bool, limit: Duration) -> Result<String, HealthError> {
+    let end = Instant::now() + limit;
+    let node = config.node_id;
+    let (address, is_broker) = listener(config)?;
+    let mut connection = Connection::open(address, end)?;
+    if !is_broker {
+        // Controllers speak gRPC to each other; that one accepts is what can be asked without them.
+        return Ok(format!("controller {node} accepts connections"));
+    }
+    connection.api_versions()?;
+    if !ready {
+        return Ok(format!("broker {node} serves"));
+    }
+    let metadata = connection.metadata()?;
+    readiness(node, &metadata).map_err(|reason| HealthError::NotReady { node, reason })?;
+    Ok(format!("broker {node} serves and is in sync"))
+}
+
+/// Where to ask: the listener between brokers before others, the controller's where there is no
+/// other.
+fn listener(config: &NodeConfig) -> Result<(&Address, bool), HealthError> {
+    let listeners = &config.listeners;
+    let fixed = |address: &&Address| address.port != 0;
+    let inter_broker = |address: &&Address| address.name == listeners.inter_broker;
+    let mut brokers = listeners.broker.iter().filter(fixed);
+    let broker = brokers
+        .clone()
+        .find(inter_broker)
+        .or_else(|| brokers.next());
+    let controller = listeners.controller.as_ref().filter(fixed);
+    let found = broker.map(|address| (address, true));
+    found
+        .or_else(|| controller.map(|address| (address, false)))
+        .ok_or_else(|| {
+            let all = listeners.broker.iter().chain(&listeners.controller);
+            let all: Vec<String> = all.map(ToString::to_string).collect();
+            HealthError::NoPort(all.join(","))
+        })
+}
+
+/// Whether the cluster counts a broker as alive and in sync; if not, why.
+fn readiness(node: NodeId, metadata: &MetadataResponseData) -> Result<(), String> {
+    if !metadata
+        .brokers
+        .iter()
+        .any(|broker| broker.node_id == node.0)
+    {
+        return Err("the controllers do not count it as alive".to_owned());
+    }
+    let (mut named, mut behind) = (Vec::new(), 0_usize);
+    for topic in &metadata.topics {
+        for partition in &topic.partitions {
+            let is_here = partition.replica_nodes.contains(&node.0);
+            if is_here && !partition.isr_nodes.contains(&node.0) {
+                behind += 1;
+                if named.len() < NAMED_MAX {
+                    let name = topic.name.as_ref().map_or("?", KafkaString::as_str);
+                    named.push(format!("{name}-{}", partition.partition_index));
+                }
+            }
+        }
+    }
+    if behind == 0 {
+        return Ok(());
+    }
+    let more = if behind > named.len() {
+        " and others"
+    } else {
+        ""
+    };
+    Err(format!(
+        "not in the ISR of {behind} of its partitions ({}{more})",
+        named.join(", ")
+    ))
+}
+
+/// A connection for a few questions.
+struct Connection {
+    stream: TcpStream,
+    address: String,
+    end: Instant,
+}
+
+impl Connection {
+    fn open(address: &Address, end: Instant) -> Result<Self, HealthError> {
+        let here = |error| HealthError::Unreachable {
+            address: address.to_string(),
+            step: "accept connections",
+            error,
+        };
+        let stream = connect(address, end).map_err(here)?;
+        Ok(Self {
+            stream,
+            address: address.to_string(),
+            end,
+        })
+    }
+
+    fn api_versions(&mut self) -> Result<(), HealthError> {
+        let mut body = BytesMut::new();
+        let request = ApiVersionsRequestData::default();
+        let written = request.write(&mut body, API_VERSIONS_VERSION);
+        written.map_err(|error| self.wrong("ApiVersions", error.to_string()))?;
+        let mut answer = self.call(ApiKey::ApiVersions, API_VERSIONS_VERSION, 1, 0, &body)?;
+        let read = ApiVersionsResponseData::read(&mut answer, API_VERSIONS_VERSION);
+        let response = read.map_err(|error| self.wrong("ApiVersions", error.to_string()))?;
+        match response.error_code {
+            0 => Ok(()),
+            code => Err(self.wrong("ApiVersions", format!("error {code}"))),
+        }
+    }
+
+    fn metadata(&mut self) -> Result<MetadataResponseData, HealthError> {
+        let mut body = BytesMut::new();
+        let request = MetadataRequestData {
+            topics: None,
+            allow_auto_topic_creation: false,
+            ..MetadataRequestData::default()
+        };
+        let written = request.write(&mut body, METADATA_VERSION);
+        written.map_err(|error| self.wrong("Metadata", error.to_string()))?;
+        let mut answer = self.call(ApiKey::Metadata, METADATA_VERSION, 2, 1, &body)?;
+        let read = MetadataResponseData::read(&mut answer, METADATA_VERSION);
+        read.map_err(|error| self.wrong("Metadata", error.to_string()))
+    }
+
+    /// Sends a request and receives its answer's body. Header versions are those of the API's
+    /// version.
+    fn call(
+        &mut self,
+        api: ApiKey,
+        version: i16,
+        request_header_version: i16,
+        response_header_version: i16,
+        body: &[u8],
+    ) -> Result<Bytes, HealthError> {
+        let name = if api == ApiKey::Metadata {
+            "Metadata"
+        } else {
+            "ApiVersions"
+        };
+        let header = RequestHeaderData {
+            request_api_key: api as i16,
+            request_api_version: version,
+            correlation_id: 1,
+            client_id: Some(KafkaString::from("dohle-healthcheck".to_owned())),
+            ..RequestHeaderData::default()
+        };
+        let mut frame = BytesMut::new();
+        let written = header.write(&mut frame, request_header_version);
+        written.map_err(|error| self.wrong(name, error.to_string()))?;
+        frame.extend_from_slice(body);
+        let exchanged = exchange(&mut self.stream, &frame, self.end);
+        let mut answer = exchanged.map_err(|error| HealthError::Unreachable {
+            address: self.address.clone(),
+            step: "answer in time",
+            error,
+        })?;
+        let read = ResponseHeaderData::read(&mut answer, response_header_version);
+        read.map_err(|error| self.wrong(name, error.to_string()))?;
+        Ok(answer)
+    }
+
+    fn wrong(&self, api: &'static str, what: String) -> HealthError {
+        HealthError::Answer {
+            address: self.address.clone(),
+            api,
+            what,
+        }
+    }
+}
+
+/// Connects to a listener of this machine.
+fn connect(address: &Address, end: Instant) -> io::Result<TcpStream> {
+    let addresses: Vec<_> = if is_all_interfaces(&address.host) {
+        let local = [
+            IpAddr::from([127, 0, 0, 1]),
+            IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+        ];
+        local.map(|ip| (ip, address.port).into()).to_vec()
+    } else {
+        (address.host.as_str(), address.port)
+            .to_socket_addrs()?
+            .collect()
+    };
+    let mut refused = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, left(end)?) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+/// Sends a frame and receives one.
+fn exchange(stream: &mut TcpStream, frame: &[u8], end: Instant) -> io::Result<Bytes> {
+    let length = i32::try_from(frame.len()).map_err(io::Error::other)?;
+    let mut bytes = length.to_be_bytes().to_vec();
+    bytes.extend_from_slice(frame);
+    stream.set_write_timeout(Some(left(end)?))?;
+    stream.write_all(&bytes)?;
+    let mut length = [0; 4];
+    receive(stream, &mut length, end)?;
+    let length = u32::from_be_bytes(length) as usize;
+    if length > ANSWER_BYTES_MAX {
+        let error = format!("an answer of {length} bytes, which is none of a broker");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+    }
+    // Memory follows the bytes that come, not the length that is promised.
+    let mut answer = Vec::new();
+    let mut part = vec![0; length.min(1 << 16)];
+    while answer.len() < length {
+        let wanted = part.len().min(length - answer.len());
+        receive(stream, &mut part[..wanted], end)?;
+        answer.extend_from_slice(&part[..wanted]);
+    }
+    Ok(answer.into())
+}
+
+fn receive(stream: &mut TcpStream, mut buffer: &mut [u8], end: Instant) -> io::Result<()> {
+    while !buffer.is_empty() {
+        stream.set_read_timeout(Some(left(end)?))?;
+        match stream.read(buffer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => buffer = &mut buffer[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn left(end: Instant) -> io::Result<Duration> {
+    let left = end.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    Ok(left)
+}
+
+#[cfg(test)]
+mod tests;
