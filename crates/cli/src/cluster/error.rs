@@ -1,0 +1,332 @@
+//! What can go wrong between a tool and a cluster, in words that say what to do next.
+
+use std::fmt;
+use std::time::Duration;
+
+use kacrab::wire::{BrokerEndpoint, WireError};
+use kacrab_protocol::KafkaString;
+use kacrab_protocol::generated::{ApiKey, ErrorCode};
+
+use super::Cluster;
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// A name or an IP address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Address {
+    /// Reads `host1:port1,host2:port2`; a listener's name before a host is passed over.
+    ///
+    /// # Errors
+    /// When there is none, or one has no port.
+    pub fn list(text: &str) -> Result<Vec<Self>, ClusterError> {
+        let bad = |text: &str, why| ClusterError::BadAddress {
+            text: text.to_owned(),
+            why,
+        };
+        let mut list = Vec::new();
+        for one in text.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+            let plain = one.split_once("://").map_or(one, |(_, rest)| rest);
+            let Some((host, port)) = plain.rsplit_once(':') else {
+                return Err(bad(one, "a port is missing, as in localhost:9092"));
+            };
+            let Ok(port) = port.parse::<u16>() else {
+                return Err(bad(one, "a port is a number from 1 to 65535"));
+            };
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            if host.is_empty() {
+                return Err(bad(one, "a host is missing, as in localhost:9092"));
+            }
+            list.push(Self {
+                host: host.to_owned(),
+                port,
+            });
+        }
+        if list.is_empty() {
+            return Err(bad(text, "no address is in it"));
+        }
+        Ok(list)
+    }
+
+    /// Resolves the name.
+    pub(super) async fn endpoint(&self, id: i32) -> std::io::Result<BrokerEndpoint> {
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await?;
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(std::net::SocketAddr::is_ipv6);
+        match found.first() {
+            Some(address) => Ok(BrokerEndpoint::from_resolved(
+                id,
+                self.host.clone(),
+                self.port,
+                *address,
+            )),
+            None => Err(std::io::Error::other("the name has no address")),
+        }
+    }
+
+    /// Whether somebody accepts a connection.
+    pub(super) async fn probe(&self, timeout: Duration) -> std::io::Result<()> {
+        let connect = tokio::net::TcpStream::connect((self.host.as_str(), self.port));
+        match tokio::time::timeout(timeout, connect).await {
+            Ok(connected) => connected.map(drop),
+            Err(_) => Err(std::io::Error::new(
+                std::io::ErrorKind::TimedOut,
+                format!("no answer within {} s", timeout.as_secs()),
+            )),
+        }
+    }
+}
+
+/// An error without the system's number.
+pub(super) fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+/// A refusal by the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The error code.
+    pub code: ErrorCode,
+    /// What the broker says, or else what the code means.
+    pub message: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Fails when an answer's code is an error; `message` is what the broker says of it.
+///
+/// # Errors
+/// [`ClusterError::Refused`].
+pub fn check(code: i16, message: Option<&KafkaString>) -> Result<(), ClusterError> {
+    let code = ErrorCode::from(code);
+    if !code.is_error() {
+        return Ok(());
+    }
+    let message = message.filter(|message| !message.as_str().is_empty());
+    Err(ClusterError::Refused(Refusal {
+        message: message.map_or_else(|| code.to_string(), ToString::to_string),
+        code,
+    }))
+}
+
+/// Why a tool did not get its answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The cluster answered, and the answer is no.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// An address that is none.
+    #[error("{text:?} is not an address: {why}")]
+    BadAddress {
+        /// The text.
+        text: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// No bootstrap address answers.
+    #[error("{}", nobody(tried))]
+    Nobody {
+        /// All of them, and why not.
+        tried: Vec<(Address, String)>,
+    },
+    /// A broker cannot be reached where it says it is.
+    #[error(
+        "The cluster behind {bootstrap} says that broker {id} is at {advertised}, and that address \
+         cannot be reached from here ({why}). Clients must reach a broker at the address it \
+         advertises: set advertised.listeners of broker {id} (KAFKA_ADVERTISED_LISTENERS in a \
+         container) to a name and a port that work from this machine"
+    )]
+    Advertised {
+        /// The broker.
+        id: i32,
+        /// Where it says it is.
+        advertised: Address,
+        /// Who said so.
+        bootstrap: Address,
+        /// What went wrong.
+        why: String,
+    },
+    /// There is no such broker.
+    #[error("There is no broker {id} in service; there are: {}", join(known))]
+    NoSuchBroker {
+        /// The id.
+        id: i32,
+        /// Those that are.
+        known: Vec<i32>,
+    },
+    /// A broker took too long.
+    #[error(
+        "{address} did not answer {api:?} within {} s. If it is a broker, is its listener of the \
+         kind that security.protocol says (in --command-config)? It may also be overloaded, or \
+         still starting", .after.as_secs_f32()
+    )]
+    Timeout {
+        /// The broker.
+        address: Address,
+        /// The request.
+        api: ApiKey,
+        /// `request.timeout.ms`.
+        after: Duration,
+    },
+    /// A broker closed the connection.
+    #[error(
+        "{address} closed the connection instead of answering {api:?} ({why}). Is it the listener \
+         of a Kafka broker, of the kind that security.protocol says?"
+    )]
+    Closed {
+        /// The broker.
+        address: Address,
+        /// The request.
+        api: ApiKey,
+        /// What the connection said.
+        why: String,
+    },
+    /// A broker that does not know the request.
+    #[error("The broker at {address} does not support {api:?}")]
+    Unsupported {
+        /// The broker.
+        address: Address,
+        /// The request.
+        api: ApiKey,
+    },
+    /// A property that makes no sense.
+    #[error("{0}")]
+    Config(String),
+    /// A file that cannot be read.
+    #[error("{path}: {why}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Anything else that happens on a connection.
+    #[error("{address}: {why}")]
+    Wire {
+        /// The broker.
+        address: Address,
+        /// What happened.
+        why: String,
+    },
+}
+
+fn nobody(tried: &[(Address, String)]) -> String {
+    let all: Vec<String> = tried
+        .iter()
+        .map(|(address, why)| format!("{address} ({why})"))
+        .collect();
+    format!(
+        "Nobody answers at {}. Is a broker listening there? Check --bootstrap-server",
+        all.join(", ")
+    )
+}
+
+fn join(ids: &[i32]) -> String {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    ids.join(", ")
+}
+
+impl ClusterError {
+    /// The refusal, where it is one.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    pub(super) fn config(error: impl fmt::Display) -> Self {
+        Self::Config(error.to_string())
+    }
+
+    pub(super) fn from_wire(
+        error: WireError,
+        api: ApiKey,
+        address: &Address,
+        cluster: &Cluster,
+    ) -> Self {
+        let address = address.clone();
+        match error {
+            WireError::Timeout => Self::Timeout {
+                address,
+                api,
+                after: cluster.request_timeout,
+            },
+            WireError::ConnectionClosed => Self::Closed {
+                address,
+                api,
+                why: "end of stream".to_owned(),
+            },
+            WireError::Io(why) => Self::Closed {
+                address,
+                api,
+                why: reason(&why),
+            },
+            WireError::UnsupportedApiVersion { .. } => Self::Unsupported { address, api },
+            other => Self::Wire {
+                address,
+                why: other.to_string(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_clients_write_them() {
+        let list = Address::list("a:1, [::1]:2,PLAINTEXT://b:3,").unwrap();
+        let texts: Vec<String> = list.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["a:1", "[::1]:2", "b:3"]);
+        for (text, part) in [
+            ("localhost", "a port is missing"),
+            ("localhost:kafka", "a number"),
+            (":9092", "a host is missing"),
+            ("", "no address"),
+        ] {
+            let error = Address::list(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_advertised_name_that_does_not_work_is_told_with_the_way_out() {
+        let address = |host: &str| Address {
+            host: host.to_owned(),
+            port: 9092,
+        };
+        let error = ClusterError::Advertised {
+            id: 2,
+            advertised: address("kafka-2"),
+            bootstrap: address("localhost"),
+            why: "failed to lookup address information: Name or service not known".to_owned(),
+        };
+        expect_test::expect![[r#"The cluster behind localhost:9092 says that broker 2 is at kafka-2:9092, and that address cannot be reached from here (failed to lookup address information: Name or service not known). Clients must reach a broker at the address it advertises: set advertised.listeners of broker 2 (KAFKA_ADVERTISED_LISTENERS in a container) to a name and a port that work from this machine"#]]
+            .assert_eq(&error.to_string());
+    }
+}

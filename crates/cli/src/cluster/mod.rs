@@ -1,0 +1,361 @@
+//! A cluster as the tools see it: requests to the broker that was named, to a broker by its id, to
+//! a group's coordinator.
+//!
+//! Built on kacrab's `wire` layer, which brings connections, TLS, SASL and version negotiation. The
+//! messages are Kafka's own, so that a tool sees all that the answer holds.
+//!
+//! Invariant: what a tool asks any broker for is asked at the bootstrap address. Advertised names
+//! matter only for what one broker alone can answer.
+
+mod calls;
+mod connection;
+mod error;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use kacrab::wire::{BrokerEndpoint, ConnectionConfig, WireClient, WireError};
+use kacrab_protocol::generated::{
+    DescribeClusterBroker, DescribeClusterRequestData, DescribeClusterResponseData, ErrorCode,
+    FindCoordinatorRequestData, client_api_info,
+};
+
+pub use self::calls::{Call, DescribeTopicPartitions, TopicPartitions};
+pub use self::connection::{
+    BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG, Connection, load_properties,
+};
+pub use self::error::{Address, ClusterError, Refusal, check};
+
+/// How long a tool waits for the first broker that answers at all.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two attempts of something that may work a moment later.
+const RETRY_BACKOFF: Duration = Duration::from_millis(100);
+
+/// A broker, as the cluster tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Node {
+    /// Its id.
+    pub id: i32,
+    /// The advertised host.
+    pub host: String,
+    /// The advertised port.
+    pub port: i32,
+    /// Its rack.
+    pub rack: Option<String>,
+    /// Whether it is registered but not in service.
+    pub fenced: bool,
+}
+
+/// A connection to a cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    wire: WireClient,
+    bootstrap: Vec<Address>,
+    /// Which of `bootstrap` answered.
+    answering: usize,
+    controllers: bool,
+    /// `default.api.timeout.ms`: how long a tool tries.
+    pub timeout: Duration,
+    /// `request.timeout.ms`: how long a broker may take over one request.
+    pub request_timeout: Duration,
+    setup_timeout: Duration,
+    nodes: RefCell<BTreeMap<i32, Node>>,
+    reached: RefCell<Vec<i32>>,
+}
+
+impl Cluster {
+    /// Connects to the first of the bootstrap addresses that answers.
+    ///
+    /// # Errors
+    /// When an address cannot be read or resolved, or when none answers within ten seconds.
+    pub async fn connect(connection: &Connection) -> Result<Self, ClusterError> {
+        let config = connection.admin_config()?;
+        let wire_config = config.to_connection_config().map_err(ClusterError::config)?;
+        let bootstrap = Address::list(&connection.bootstrap)?;
+        let mut endpoints = Vec::new();
+        for (address, id) in bootstrap.iter().zip(bootstrap_ids()) {
+            // What the resolver said is told below, when no address is left.
+            if let Ok(endpoint) = address.endpoint(id).await {
+                endpoints.push(endpoint);
+            }
+        }
+        let setup_timeout = wire_config.socket_connection_setup_timeout;
+        let answering = find_answering(&bootstrap, setup_timeout).await?;
+        let request_timeout = wire_config.request_timeout;
+        let wire = WireClient::connect_with_brokers(wire_config, config.client_id, endpoints);
+        Ok(Self {
+            wire,
+            bootstrap,
+            answering,
+            controllers: connection.controllers,
+            timeout: config.default_api_timeout_ms.duration(),
+            request_timeout,
+            setup_timeout,
+            nodes: RefCell::default(),
+            reached: RefCell::default(),
+        })
+    }
+
+    /// The bootstrap address that answered.
+    #[must_use]
+    pub fn bootstrap(&self) -> &Address {
+        &self.bootstrap[self.answering]
+    }
+
+    /// `request.timeout.ms` as the messages have it.
+    #[must_use]
+    pub fn request_timeout_ms(&self) -> i32 {
+        i32::try_from(self.request_timeout.as_millis()).unwrap_or(i32::MAX)
+    }
+
+    /// Asks the broker at the bootstrap address.
+    ///
+    /// # Errors
+    /// When it does not answer, or does not know the request.
+    pub async fn ask<Request: Call>(
+        &self,
+        request: &Request,
+    ) -> Result<Request::Answer, ClusterError> {
+        let id = bootstrap_ids().nth(self.answering).unwrap_or(-1);
+        self.send(id, self.bootstrap(), request).await
+    }
+
+    /// Asks one broker at its advertised address.
+    ///
+    /// # Errors
+    /// When the cluster has no such broker, when its advertised address cannot be resolved or
+    /// reached from here, or when it does not answer.
+    pub async fn ask_broker<Request: Call>(
+        &self,
+        id: i32,
+        request: &Request,
+    ) -> Result<Request::Answer, ClusterError> {
+        let address = self.reach(id).await?;
+        self.send(id, &address, request).await
+    }
+
+    async fn send<Request: Call>(
+        &self,
+        id: i32,
+        address: &Address,
+        request: &Request,
+    ) -> Result<Request::Answer, ClusterError> {
+        let version = client_api_info(Request::KEY).max_version;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let answer = self.wire.send_to_broker(id, Request::KEY, version, request);
+            match answer.await {
+                // The connection was there, and broke: a broker that restarts is back in a moment.
+                Err(WireError::ConnectionClosed | WireError::Io(_)) if attempts < 3 => {
+                    tokio::time::sleep(RETRY_BACKOFF).await;
+                }
+                Err(error) => {
+                    return Err(ClusterError::from_wire(error, Request::KEY, address, self));
+                }
+                Ok(answer) => return Ok(answer),
+            }
+        }
+    }
+
+    /// Makes sure that a broker can be reached at its advertised address.
+    async fn reach(&self, id: i32) -> Result<Address, ClusterError> {
+        let node = self.node(id).await?;
+        let address = Address {
+            host: node.host,
+            port: u16::try_from(node.port).unwrap_or(0),
+        };
+        if self.reached.borrow().contains(&id) {
+            return Ok(address);
+        }
+        let advertised = |why: std::io::Error| ClusterError::Advertised {
+            id,
+            advertised: address.clone(),
+            bootstrap: self.bootstrap().clone(),
+            why: error::reason(&why),
+        };
+        let endpoint: BrokerEndpoint = address.endpoint(id).await.map_err(advertised)?;
+        address.probe(self.setup_timeout).await.map_err(advertised)?;
+        self.wire.upsert_broker(endpoint);
+        self.reached.borrow_mut().push(id);
+        Ok(address)
+    }
+
+    async fn node(&self, id: i32) -> Result<Node, ClusterError> {
+        if let Some(node) = self.nodes.borrow().get(&id) {
+            return Ok(node.clone());
+        }
+        let nodes = self.nodes().await?;
+        let known = nodes.iter().map(|node| node.id).collect();
+        let found = nodes.into_iter().find(|node| node.id == id);
+        found.ok_or(ClusterError::NoSuchBroker { id, known })
+    }
+
+    /// Describes the cluster; `fenced` brokers are told too where that is asked for.
+    ///
+    /// # Errors
+    /// When the broker does not answer, or refuses.
+    pub async fn describe(
+        &self,
+        fenced: bool,
+    ) -> Result<DescribeClusterResponseData, ClusterError> {
+        let request = DescribeClusterRequestData {
+            endpoint_type: if self.controllers { 2 } else { 1 },
+            include_fenced_brokers: fenced,
+            ..DescribeClusterRequestData::default()
+        };
+        let answer = self.ask(&request).await?;
+        check(answer.error_code, answer.error_message.as_ref())?;
+        let mut nodes = self.nodes.borrow_mut();
+        for broker in &answer.brokers {
+            nodes.insert(broker.broker_id, Node::from(broker));
+        }
+        drop(nodes);
+        Ok(answer)
+    }
+
+    /// The brokers in service, by id.
+    ///
+    /// # Errors
+    /// When the broker does not answer, or refuses.
+    pub async fn nodes(&self) -> Result<Vec<Node>, ClusterError> {
+        let answer = self.describe(false).await?;
+        let mut nodes: Vec<Node> = answer.brokers.iter().map(Node::from).collect();
+        nodes.sort_by_key(|node| node.id);
+        Ok(nodes)
+    }
+
+    /// The coordinator of a group.
+    ///
+    /// # Errors
+    /// When there is none within [`Cluster::timeout`], or the cluster refuses.
+    pub async fn coordinator(&self, group: &str) -> Result<Node, ClusterError> {
+        let request = FindCoordinatorRequestData {
+            coordinator_keys: vec![group.to_owned().into()],
+            ..FindCoordinatorRequestData::default()
+        };
+        self.retry(async || {
+            let answer = self.ask(&request).await?;
+            let (code, message, id, host, port) = match answer.coordinators.first() {
+                Some(one) => {
+                    let message = one.error_message.as_ref();
+                    (one.error_code, message, one.node_id, &one.host, one.port)
+                }
+                None => {
+                    let message = answer.error_message.as_ref();
+                    (answer.error_code, message, answer.node_id, &answer.host, answer.port)
+                }
+            };
+            check(code, message)?;
+            let node = Node {
+                id,
+                host: host.to_string(),
+                port,
+                rack: None,
+                fenced: false,
+            };
+            self.nodes.borrow_mut().entry(id).or_insert_with(|| node.clone());
+            Ok(node)
+        })
+        .await
+    }
+
+    /// Tries again while the cluster's refusal may pass, up to [`Cluster::timeout`].
+    ///
+    /// # Errors
+    /// The last refusal, or whatever else went wrong.
+    pub async fn retry<T, Work, Running>(&self, mut work: Work) -> Result<T, ClusterError>
+    where
+        Work: FnMut() -> Running,
+        Running: Future<Output = Result<T, ClusterError>>,
+    {
+        let until = Instant::now() + self.timeout;
+        loop {
+            match work().await {
+                Err(ClusterError::Refused(refusal))
+                    if passes(refusal.code) && Instant::now() < until =>
+                {
+                    tokio::time::sleep(RETRY_BACKOFF).await;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+/// Refusals that a short while mends: elections, loading coordinators, answers from stale metadata.
+fn passes(code: ErrorCode) -> bool {
+    use ErrorCode as Code;
+    matches!(
+        code,
+        Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderOrFollower
+            | Code::NotController
+            | Code::RequestTimedOut
+            | Code::UnstableOffsetCommit
+    )
+}
+
+impl From<&DescribeClusterBroker> for Node {
+    fn from(broker: &DescribeClusterBroker) -> Self {
+        Self {
+            id: broker.broker_id,
+            host: broker.host.to_string(),
+            port: broker.port,
+            rack: broker.rack.as_ref().map(ToString::to_string),
+            fenced: broker.is_fenced,
+        }
+    }
+}
+
+/// Ids of bootstrap addresses: below those that brokers have.
+fn bootstrap_ids() -> impl Iterator<Item = i32> {
+    (1..).map(|number: i32| -number)
+}
+
+/// The first address behind which somebody accepts connections; waits a little for the first.
+async fn find_answering(
+    bootstrap: &[Address],
+    setup_timeout: Duration,
+) -> Result<usize, ClusterError> {
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        let mut tried = Vec::new();
+        let mut refused = false;
+        for (number, address) in bootstrap.iter().enumerate() {
+            match address.probe(setup_timeout).await {
+                Ok(()) => return Ok(number),
+                Err(why) => {
+                    refused |= why.kind() == std::io::ErrorKind::ConnectionRefused;
+                    tried.push((address.clone(), error::reason(&why)));
+                }
+            }
+        }
+        // A name that is not known will not be known soon; a broker that starts is there soon.
+        if !refused || began.elapsed() >= PATIENCE {
+            return Err(ClusterError::Nobody { tried });
+        }
+        if !told {
+            told = true;
+            let (address, why) = &tried[0];
+            let seconds = PATIENCE.as_secs();
+            eprintln!("Nobody answers at {address} ({why}); trying for {seconds} s.");
+        }
+        tokio::time::sleep(RETRY_BACKOFF).await;
+    }
+}
+
+/// What a wire client needs, for tools that make one of their own.
+///
+/// # Errors
+/// When the properties make no sense.
+pub fn connection_config(connection: &Connection) -> Result<ConnectionConfig, ClusterError> {
+    let config = connection.admin_config()?;
+    config.to_connection_config().map_err(ClusterError::config)
+}

@@ -1,0 +1,173 @@
+//! Configuration of topics, brokers, groups and so on.
+
+use std::collections::BTreeMap;
+
+use kacrab_protocol::generated::{
+    DescribeConfigsRequestData, DescribeConfigsResource, DescribeConfigsResourceResult,
+    DescribeConfigsResult,
+};
+use serde::Serialize;
+
+use crate::cluster::{Cluster, ClusterError, check};
+
+/// Something that has a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Resource {
+    /// Its type, as the protocol numbers them: 2 topic, 4 broker, 8 logger, 16 metrics, 32 group.
+    pub kind: i8,
+    /// Its name; empty for the default of all brokers.
+    pub name: String,
+}
+
+impl Resource {
+    /// The number of topics.
+    pub const TOPIC: i8 = 2;
+    /// The number of brokers.
+    pub const BROKER: i8 = 4;
+    /// The number of brokers' loggers.
+    pub const BROKER_LOGGER: i8 = 8;
+    /// The number of client metrics.
+    pub const CLIENT_METRICS: i8 = 16;
+    /// The number of groups.
+    pub const GROUP: i8 = 32;
+
+    /// A topic.
+    #[must_use]
+    pub fn topic(name: &str) -> Self {
+        Self {
+            kind: Self::TOPIC,
+            name: name.to_owned(),
+        }
+    }
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ConfigSource {
+    /// Something new.
+    Unknown,
+    /// Set on the topic.
+    DynamicTopicConfig,
+    /// Set on the broker.
+    DynamicBrokerConfig,
+    /// Set on all brokers.
+    DynamicDefaultBrokerConfig,
+    /// In the broker's file.
+    StaticBrokerConfig,
+    /// Nowhere.
+    DefaultConfig,
+    /// The level of a logger.
+    DynamicBrokerLoggerConfig,
+    /// Set on client metrics.
+    DynamicClientMetricsConfig,
+    /// Set on the group.
+    DynamicGroupConfig,
+}
+
+impl ConfigSource {
+    fn from_wire(number: i8) -> Self {
+        match number {
+            1 => Self::DynamicTopicConfig,
+            2 => Self::DynamicBrokerConfig,
+            3 => Self::DynamicDefaultBrokerConfig,
+            4 => Self::StaticBrokerConfig,
+            5 => Self::DefaultConfig,
+            6 => Self::DynamicBrokerLoggerConfig,
+            7 => Self::DynamicClientMetricsConfig,
+            8 => Self::DynamicGroupConfig,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Kafka's name for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::DynamicTopicConfig => "DYNAMIC_TOPIC_CONFIG",
+            Self::DynamicBrokerConfig => "DYNAMIC_BROKER_CONFIG",
+            Self::DynamicDefaultBrokerConfig => "DYNAMIC_DEFAULT_BROKER_CONFIG",
+            Self::StaticBrokerConfig => "STATIC_BROKER_CONFIG",
+            Self::DefaultConfig => "DEFAULT_CONFIG",
+            Self::DynamicBrokerLoggerConfig => "DYNAMIC_BROKER_LOGGER_CONFIG",
+            Self::DynamicClientMetricsConfig => "DYNAMIC_CLIENT_METRICS_CONFIG",
+            Self::DynamicGroupConfig => "DYNAMIC_GROUP_CONFIG",
+        }
+    }
+}
+
+/// One property of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigEntry {
+    /// Its name.
+    pub name: String,
+    /// Its value; absent for secrets.
+    pub value: Option<String>,
+    /// Where that comes from.
+    pub source: ConfigSource,
+    /// Whether it is a secret.
+    pub sensitive: bool,
+    /// Whether it can be changed at run time.
+    pub read_only: bool,
+    /// Where else it is set, the one that counts first: (source, name, value).
+    pub synonyms: Vec<(ConfigSource, String, Option<String>)>,
+}
+
+/// Describes the configuration of resources; `broker` answers where one alone can. Resources that
+/// the cluster refuses to describe have their error.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub async fn describe_configs(
+    cluster: &Cluster,
+    resources: &[Resource],
+    broker: Option<i32>,
+    synonyms: bool,
+) -> Result<BTreeMap<Resource, Result<Vec<ConfigEntry>, ClusterError>>, ClusterError> {
+    let wanted = resources.iter().map(|resource| DescribeConfigsResource {
+        resource_type: resource.kind,
+        resource_name: resource.name.clone().into(),
+        configuration_keys: None,
+        ..DescribeConfigsResource::default()
+    });
+    let request = DescribeConfigsRequestData {
+        resources: wanted.collect(),
+        include_synonyms: synonyms,
+        include_documentation: false,
+        ..DescribeConfigsRequestData::default()
+    };
+    let answer = match broker {
+        Some(id) => cluster.ask_broker(id, &request).await?,
+        None => cluster.ask(&request).await?,
+    };
+    Ok(answer.results.iter().map(described).collect())
+}
+
+fn described(
+    result: &DescribeConfigsResult,
+) -> (Resource, Result<Vec<ConfigEntry>, ClusterError>) {
+    let resource = Resource {
+        kind: result.resource_type,
+        name: result.resource_name.to_string(),
+    };
+    let entries = check(result.error_code, result.error_message.as_ref())
+        .map(|()| result.configs.iter().map(entry).collect());
+    (resource, entries)
+}
+
+fn entry(config: &DescribeConfigsResourceResult) -> ConfigEntry {
+    let synonyms = config.synonyms.iter().map(|synonym| {
+        let value = synonym.value.as_ref().map(ToString::to_string);
+        (ConfigSource::from_wire(synonym.source), synonym.name.to_string(), value)
+    });
+    ConfigEntry {
+        name: config.name.to_string(),
+        value: config.value.as_ref().map(ToString::to_string),
+        source: ConfigSource::from_wire(config.config_source),
+        sensitive: config.is_sensitive,
+        read_only: config.read_only,
+        synonyms: synonyms.collect(),
+    }
+}

@@ -1,0 +1,309 @@
+//! Topics: their names, their partitions, and who moves.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use kacrab_protocol::KafkaUuid;
+use kacrab_protocol::generated::{
+    DescribeTopicPartitionsRequestData, DescribeTopicPartitionsResponseTopic,
+    ListPartitionReassignmentsRequestData, ListPartitionReassignmentsTopics, MetadataRequestData,
+    MetadataRequestTopic, MetadataResponseTopic, describe_topic_partitions_request as request,
+};
+use regex::Regex;
+
+use crate::cluster::{Cluster, ClusterError, DescribeTopicPartitions, check};
+
+/// A partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionId {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+}
+
+impl fmt::Display for PartitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
+/// A topic in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicName {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: KafkaUuid,
+    /// Whether it is Kafka's own.
+    pub internal: bool,
+}
+
+/// A topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: KafkaUuid,
+    /// Its partitions, by number.
+    pub partitions: Vec<Partition>,
+}
+
+/// A partition, as the cluster describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// Its number.
+    pub partition: i32,
+    /// Its leader, if it has one.
+    pub leader: Option<i32>,
+    /// Its replicas, the preferred leader first.
+    pub replicas: Vec<i32>,
+    /// Those in sync.
+    pub isr: Vec<i32>,
+    /// Eligible leader replicas (KIP-966), where the cluster tells them.
+    pub elr: Option<Vec<i32>>,
+    /// The last known of them.
+    pub last_known_elr: Option<Vec<i32>>,
+}
+
+/// A partition's move to other replicas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reassignment {
+    /// All replicas, old and new.
+    pub replicas: Vec<i32>,
+    /// Those that come.
+    pub adding: Vec<i32>,
+    /// Those that go.
+    pub removing: Vec<i32>,
+}
+
+/// A filter of topics: a regular expression, in which commas mean "or".
+#[derive(Debug, Clone)]
+pub struct Names(Regex);
+
+impl Names {
+    /// Reads the text as Kafka's tools do.
+    ///
+    /// # Errors
+    /// When it is no regular expression.
+    pub fn new(text: &str) -> anyhow::Result<Self> {
+        let quotes = ['"', '\''];
+        let text = text.trim().replace(',', "|").replace(' ', "");
+        let text = text.trim_matches(quotes);
+        match Regex::new(&format!("^(?:{text})$")) {
+            Ok(regex) => Ok(Self(regex)),
+            Err(_) => anyhow::bail!("{text} is an invalid regex."),
+        }
+    }
+
+    /// Whether the whole name matches.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.is_match(name)
+    }
+}
+
+/// All topics of the cluster, by name.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub async fn list_topics(cluster: &Cluster) -> Result<Vec<TopicName>, ClusterError> {
+    let request = MetadataRequestData {
+        topics: None,
+        ..MetadataRequestData::default()
+    };
+    let answer = cluster.ask(&request).await?;
+    check(answer.error_code, None)?;
+    let mut topics: Vec<TopicName> = answer
+        .topics
+        .iter()
+        .filter_map(|topic| {
+            Some(TopicName {
+                name: topic.name.as_ref()?.to_string(),
+                id: topic.topic_id,
+                internal: topic.is_internal,
+            })
+        })
+        .collect();
+    topics.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(topics)
+}
+
+/// Describes topics, in the order of their names; `limit` is how many partitions one answer may
+/// hold.
+///
+/// # Errors
+/// When the cluster does not answer, or does not know one of them.
+pub async fn describe_topics(
+    cluster: &Cluster,
+    names: &[String],
+    limit: i32,
+) -> Result<Vec<Topic>, ClusterError> {
+    let mut names = names.to_vec();
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    match describe_page_by_page(cluster, &names, limit).await {
+        Err(ClusterError::Unsupported { .. }) => describe_by_metadata(cluster, &names).await,
+        done => done,
+    }
+}
+
+async fn describe_page_by_page(
+    cluster: &Cluster,
+    names: &[String],
+    limit: i32,
+) -> Result<Vec<Topic>, ClusterError> {
+    let mut found: BTreeMap<String, Topic> = BTreeMap::new();
+    let mut cursor = None;
+    loop {
+        let topics = names.iter().map(|name| request::TopicRequest {
+            name: name.clone().into(),
+            ..request::TopicRequest::default()
+        });
+        let request = DescribeTopicPartitions(DescribeTopicPartitionsRequestData {
+            topics: topics.collect(),
+            response_partition_limit: limit,
+            cursor: cursor.take(),
+            ..DescribeTopicPartitionsRequestData::default()
+        });
+        let answer = cluster.ask(&request).await?.0;
+        for topic in &answer.topics {
+            check(topic.error_code, None)?;
+            let page = described(topic);
+            match found.get_mut(&page.name) {
+                Some(known) => known.partitions.extend(page.partitions),
+                None => {
+                    found.insert(page.name.clone(), page);
+                }
+            }
+        }
+        let Some(next) = answer.next_cursor else {
+            let mut topics: Vec<Topic> = found.into_values().collect();
+            for topic in &mut topics {
+                topic.partitions.sort_by_key(|partition| partition.partition);
+            }
+            return Ok(topics);
+        };
+        cursor = Some(Box::new(request::Cursor {
+            topic_name: next.topic_name,
+            partition_index: next.partition_index,
+            ..request::Cursor::default()
+        }));
+    }
+}
+
+fn described(topic: &DescribeTopicPartitionsResponseTopic) -> Topic {
+    let partitions = topic.partitions.iter().map(|partition| Partition {
+        partition: partition.partition_index,
+        leader: Some(partition.leader_id).filter(|leader| *leader >= 0),
+        replicas: partition.replica_nodes.clone(),
+        isr: partition.isr_nodes.clone(),
+        elr: Some(partition.eligible_leader_replicas.clone().unwrap_or_default()),
+        last_known_elr: Some(partition.last_known_elr.clone().unwrap_or_default()),
+    });
+    Topic {
+        name: topic.name.as_ref().map(ToString::to_string).unwrap_or_default(),
+        id: topic.topic_id,
+        partitions: partitions.collect(),
+    }
+}
+
+/// The way before KIP-966, for brokers that do not know the other one.
+async fn describe_by_metadata(
+    cluster: &Cluster,
+    names: &[String],
+) -> Result<Vec<Topic>, ClusterError> {
+    let topics = names.iter().map(|name| MetadataRequestTopic {
+        name: Some(name.clone().into()),
+        ..MetadataRequestTopic::default()
+    });
+    let request = MetadataRequestData {
+        topics: Some(topics.collect()),
+        allow_auto_topic_creation: false,
+        ..MetadataRequestData::default()
+    };
+    let answer = cluster.ask(&request).await?;
+    let mut topics = Vec::new();
+    for topic in &answer.topics {
+        check(topic.error_code, None)?;
+        topics.push(from_metadata(topic));
+    }
+    topics.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(topics)
+}
+
+fn from_metadata(topic: &MetadataResponseTopic) -> Topic {
+    let mut partitions: Vec<Partition> = topic
+        .partitions
+        .iter()
+        .map(|partition| Partition {
+            partition: partition.partition_index,
+            leader: Some(partition.leader_id).filter(|leader| *leader >= 0),
+            replicas: partition.replica_nodes.clone(),
+            isr: partition.isr_nodes.clone(),
+            elr: None,
+            last_known_elr: None,
+        })
+        .collect();
+    partitions.sort_by_key(|partition| partition.partition);
+    Topic {
+        name: topic.name.as_ref().map(ToString::to_string).unwrap_or_default(),
+        id: topic.topic_id,
+        partitions,
+    }
+}
+
+/// Partitions that are moving: of these topics' partitions, or all.
+///
+/// # Errors
+/// When the cluster does not answer, or refuses.
+pub async fn reassignments(
+    cluster: &Cluster,
+    of: Option<&[PartitionId]>,
+) -> Result<BTreeMap<PartitionId, Reassignment>, ClusterError> {
+    let topics = of.map(|partitions| {
+        let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+        for id in partitions {
+            topics.entry(&id.topic).or_default().push(id.partition);
+        }
+        let topics = topics.into_iter().map(|(name, partitions)| {
+            let mut topic = ListPartitionReassignmentsTopics::default();
+            topic.name = name.to_owned().into();
+            topic.partition_indexes = partitions;
+            topic
+        });
+        topics.collect()
+    });
+    let request = ListPartitionReassignmentsRequestData {
+        timeout_ms: cluster.request_timeout_ms(),
+        topics,
+        ..ListPartitionReassignmentsRequestData::default()
+    };
+    let answer = cluster
+        .retry(async || {
+            let answer = cluster.ask(&request).await?;
+            check(answer.error_code, answer.error_message.as_ref())?;
+            Ok(answer)
+        })
+        .await?;
+    let mut found = BTreeMap::new();
+    for topic in answer.topics {
+        for partition in topic.partitions {
+            let id = PartitionId {
+                topic: topic.name.to_string(),
+                partition: partition.partition_index,
+            };
+            let reassignment = Reassignment {
+                replicas: partition.replicas,
+                adding: partition.adding_replicas,
+                removing: partition.removing_replicas,
+            };
+            found.insert(id, reassignment);
+        }
+    }
+    Ok(found)
+}

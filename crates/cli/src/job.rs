@@ -1,0 +1,240 @@
+//! Runs a tool: command line, runtime, standard output, errors, exit code.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use futures::future::LocalBoxFuture;
+
+use crate::cluster::{Cluster, Connection};
+use crate::options::{Asked, Opt, Parsed, Syntax, UsageError, usage, value};
+
+/// What the tools need of the program they are in.
+#[derive(Debug, Clone, Copy)]
+pub struct Host {
+    /// Runs a node with the arguments of `dohle server`, to its end.
+    pub server: fn(Vec<OsString>) -> ExitCode,
+}
+
+/// A tool: one row of the table.
+#[derive(Debug)]
+pub struct Tool {
+    /// Its name, without `kafka-`.
+    pub name: &'static str,
+    /// Whether Kafka has a script of this name, so that a link is made for it.
+    pub linked: bool,
+    /// What its command line may hold; its name is the one that messages use.
+    pub syntax: Syntax,
+    /// Does the work.
+    pub work: Work,
+    /// How Kafka's tool tells that it failed.
+    pub failure: Failure,
+}
+
+/// How a tool does its work.
+#[derive(Debug)]
+pub enum Work {
+    /// On a runtime of one thread.
+    Async(for<'a> fn(&'a Job<'a>) -> LocalBoxFuture<'a, anyhow::Result<()>>),
+    /// Without one.
+    Plain(fn(&Job<'_>) -> anyhow::Result<()>),
+    /// With the arguments as they are, and an exit code of its own.
+    Raw(fn(Vec<OsString>, &Host) -> ExitCode),
+}
+
+/// How Kafka's tool tells that it failed: a text before the error, and where it goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Failure {
+    /// On standard output, as `kafka-topics` does.
+    Stdout(&'static str),
+    /// On standard error.
+    Stderr(&'static str),
+}
+
+/// One run of a tool.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The command line.
+    pub parsed: Parsed,
+    /// The program around it.
+    pub host: &'a Host,
+}
+
+/// How state is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// As Kafka prints it.
+    Text,
+    /// As JSON.
+    Json,
+}
+
+/// The option of all tools that print state.
+pub const OUTPUT: Opt = value(
+    "output",
+    "text|json",
+    "How to print: text as Apache Kafka's tool does (the default), or json.",
+);
+
+/// An error, and what to do about it: told on standard error after Kafka's own words.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Hinted {
+    /// What Kafka's tool says.
+    pub message: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+/// The error of a tool that has told already what went wrong: only the exit code is left to set.
+#[derive(Debug, thiserror::Error)]
+#[error("failed")]
+pub struct Told;
+
+impl Job<'_> {
+    /// Connects to the cluster that the command line names.
+    ///
+    /// # Errors
+    /// When it names none, or nobody answers.
+    pub async fn connect(&self) -> anyhow::Result<Cluster> {
+        let connection = Connection::from_options(&self.parsed)?;
+        Ok(Cluster::connect(&connection).await?)
+    }
+
+    /// How to print.
+    ///
+    /// # Errors
+    /// When `--output` says something else.
+    pub fn output(&self) -> Result<Output, UsageError> {
+        match self.parsed.value(OUTPUT.name)? {
+            None | Some("text") => Ok(Output::Text),
+            Some("json") => Ok(Output::Json),
+            Some(other) => usage(format!("--output is text or json, not {other}")),
+        }
+    }
+
+    /// Prints to standard output.
+    ///
+    /// # Errors
+    /// When nobody reads it any more; [`run`] then ends the tool without a word.
+    pub fn print(&self, text: impl AsRef<str>) -> std::io::Result<()> {
+        print(text.as_ref())
+    }
+
+    /// Prints a value as JSON, on lines of its own.
+    ///
+    /// # Errors
+    /// When nobody reads it any more.
+    pub fn print_json(&self, value: &impl serde::Serialize) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string_pretty(value)?;
+        text.push('\n');
+        Ok(self.print(text)?)
+    }
+
+    /// Tells something on standard error.
+    pub fn note(&self, text: impl AsRef<str>) {
+        note(text.as_ref());
+    }
+
+    /// Tells how far long work is, on one line that replaces itself; silent where nobody looks.
+    pub fn progress(&self, text: impl AsRef<str>) {
+        let mut stderr = std::io::stderr().lock();
+        if stderr.is_terminal() {
+            let _ = write!(stderr, "\r\x1b[K{}", text.as_ref());
+            let _ = stderr.flush();
+        }
+    }
+}
+
+/// Prints to standard output, whole.
+fn print(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Standard error may be closed; nothing can be done about it then.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Runs a tool with its arguments.
+pub(crate) fn run(tool: &'static Tool, args: Vec<OsString>, host: &Host) -> ExitCode {
+    if let Work::Raw(work) = tool.work {
+        return work(args, host);
+    }
+    let mut words = Vec::with_capacity(args.len());
+    for arg in args {
+        match arg.into_string() {
+            Ok(word) => words.push(word),
+            Err(arg) => {
+                note(&format!("{} is not valid UTF-8", arg.display()));
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let result = match tool.syntax.parse(&words) {
+        Ok(Asked::Help(text)) => print(&text).map_err(anyhow::Error::from),
+        Ok(Asked::Version) => {
+            let version = env!("CARGO_PKG_VERSION");
+            print(&format!("{KAFKA_VERSION} (Dohle {version})\n")).map_err(anyhow::Error::from)
+        }
+        Ok(Asked::Work(parsed)) => work(tool, &Job { parsed, host }),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(tool, &error),
+    }
+}
+
+/// The release whose tools these are like.
+const KAFKA_VERSION: &str = "4.3.1";
+
+fn work(tool: &Tool, job: &Job<'_>) -> anyhow::Result<()> {
+    for word in &job.parsed.words {
+        note(&format!("{word:?} is no option of {}; it is ignored", tool.syntax.tool));
+    }
+    match tool.work {
+        Work::Plain(work) => work(job),
+        Work::Async(work) => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            let result = runtime.block_on(work(job));
+            // A resolver's thread may still wait for an answer that nobody wants.
+            runtime.shutdown_background();
+            result
+        }
+        Work::Raw(_) => Ok(()),
+    }
+}
+
+/// Tells what went wrong.
+fn fail(tool: &Tool, error: &anyhow::Error) -> ExitCode {
+    let closed = error.downcast_ref::<std::io::Error>();
+    if closed.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+        // Whoever read has read enough, as `head` does.
+        return ExitCode::SUCCESS;
+    }
+    if error.is::<Told>() {
+        return ExitCode::FAILURE;
+    }
+    if let Some(UsageError(message)) = error.downcast_ref() {
+        let name = tool.syntax.tool;
+        note(&format!("{message}\nRun {name} --help for all options."));
+        return ExitCode::FAILURE;
+    }
+    let message = format!("{error:#}");
+    match tool.failure {
+        Failure::Stdout(prefix) => {
+            // Without a reader, the exit code is all there is to tell.
+            let _ = print(&format!("{prefix}{message}\n"));
+        }
+        Failure::Stderr(prefix) => note(&format!("{prefix}{message}")),
+    }
+    if let Some(hinted) = error.downcast_ref::<Hinted>() {
+        note(&hinted.hint);
+    }
+    ExitCode::FAILURE
+}

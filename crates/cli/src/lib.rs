@@ -1,0 +1,102 @@
+//! Kafka's command-line tools.
+//!
+//! Each tool is a module and a row in [`TOOLS`]. A tool reads its command line ([`options`]), fetches
+//! state into plain values ([`cluster`]), and renders them: as Kafka prints them, or as JSON. What
+//! is rendered comes from one value, and rendering is pure.
+//!
+//! Invariant: flags, columns, wording and exit codes are Kafka's (4.3). Where a tool says more, it
+//! says so on standard error. Nothing heavy happens before a tool's own work.
+
+pub mod cluster;
+pub mod job;
+mod links;
+pub mod options;
+mod server_start;
+mod server_stop;
+pub mod suggest;
+mod tools;
+
+mod fetch;
+mod topics;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+pub use self::job::{Failure, Host, Job, Tool};
+pub use self::tools::TOOLS;
+
+/// What a command line turned out to be.
+#[derive(Debug)]
+pub enum Command {
+    /// A tool, and its arguments.
+    Tool(&'static Tool, Vec<OsString>),
+    /// Something else: the binary's own.
+    Other,
+}
+
+/// Finds the tool in a command line: by the program's name (a link), or by the first argument.
+#[must_use]
+pub fn find(command_line: &[OsString]) -> Command {
+    let program = command_line.first().and_then(|program| {
+        let name = Path::new(program).file_name()?.to_str()?;
+        name.starts_with(LINK_PREFIX).then(|| tool(name)).flatten()
+    });
+    if let Some(tool) = program {
+        return Command::Tool(tool, command_line[1..].to_vec());
+    }
+    let first = command_line.get(1).and_then(|first| first.to_str());
+    match first.and_then(tool) {
+        Some(tool) => Command::Tool(tool, command_line[2..].to_vec()),
+        None => Command::Other,
+    }
+}
+
+/// What the names of Kafka's scripts begin with.
+const LINK_PREFIX: &str = "kafka-";
+
+/// The tool of this name: `topics`, `kafka-topics` or `kafka-topics.sh`.
+#[must_use]
+pub fn tool(name: &str) -> Option<&'static Tool> {
+    let name = name.strip_prefix(LINK_PREFIX).unwrap_or(name);
+    let name = name.strip_suffix(".sh").unwrap_or(name);
+    TOOLS.iter().find(|tool| tool.name == name)
+}
+
+/// Runs a tool with its arguments.
+#[must_use]
+pub fn run(tool: &'static Tool, args: Vec<OsString>, host: &Host) -> ExitCode {
+    job::run(tool, args, host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(line: &str) -> Option<(&'static str, usize)> {
+        let line: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        match find(&line) {
+            Command::Tool(tool, rest) => Some((tool.name, rest.len())),
+            Command::Other => None,
+        }
+    }
+
+    #[test]
+    fn a_tool_is_found_by_the_name_of_its_link_or_by_the_first_word() {
+        assert_eq!(found("kafka-topics --list"), Some(("topics", 1)));
+        assert_eq!(found("/opt/kafka/bin/kafka-topics.sh"), Some(("topics", 0)));
+        assert_eq!(found("dohle topics --list"), Some(("topics", 1)));
+        assert_eq!(found("dohle kafka-topics.sh --list"), Some(("topics", 1)));
+        assert_eq!(found("topics --list"), None, "only links of Kafka's names");
+        assert_eq!(found("dohle server"), None);
+        assert_eq!(found("dohle"), None);
+    }
+
+    #[test]
+    fn no_two_tools_have_one_name() {
+        let mut names: Vec<&str> = TOOLS.iter().map(|tool| tool.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), TOOLS.len());
+    }
+}

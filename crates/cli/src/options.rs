@@ -1,0 +1,401 @@
+//! Reads command lines as Kafka's tools do: `--name value`, `--name=value`, `-name value`.
+//!
+//! Kafka's tools are written with two libraries, joptsimple and argparse4j. What both accept, this
+//! accepts: options in any order and repeated, a value that begins with a dash, a subcommand with
+//! options of its own, `--` before words that are none. An option may be shortened as long as it is
+//! clear which one is meant.
+//!
+//! It must not know what the options are for.
+
+use crate::suggest::nearest;
+
+/// What follows an option's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing: the option is there or not.
+    Nothing,
+    /// One value, named so in the help; the option may be repeated where its tool allows that.
+    Value(&'static str),
+    /// A value that may be left out.
+    Maybe(&'static str),
+    /// All words up to the next option.
+    Many(&'static str),
+}
+
+/// One option of a tool.
+#[derive(Debug, Clone, Copy)]
+pub struct Opt {
+    /// Its name, without dashes.
+    pub name: &'static str,
+    /// A second name, or an empty text. A single letter is written with one dash.
+    pub alias: &'static str,
+    /// What follows it.
+    pub takes: Takes,
+    /// What it does, in a sentence or two.
+    pub help: &'static str,
+}
+
+/// An option without a value.
+#[must_use]
+pub const fn flag(name: &'static str, help: &'static str) -> Opt {
+    Opt {
+        name,
+        alias: "",
+        takes: Takes::Nothing,
+        help,
+    }
+}
+
+/// An option with a value, which the help calls `value`.
+#[must_use]
+pub const fn value(name: &'static str, value: &'static str, help: &'static str) -> Opt {
+    Opt {
+        name,
+        alias: "",
+        takes: Takes::Value(value),
+        help,
+    }
+}
+
+impl Opt {
+    /// The same option with a second name.
+    #[must_use]
+    pub const fn or(mut self, alias: &'static str) -> Self {
+        self.alias = alias;
+        self
+    }
+
+    /// The same option with another arity.
+    #[must_use]
+    pub const fn taking(mut self, takes: Takes) -> Self {
+        self.takes = takes;
+        self
+    }
+}
+
+/// A subcommand of a tool, as `describe` of `metadata-quorum`.
+#[derive(Debug, Clone, Copy)]
+pub struct Subcommand {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// Options that it has beside the tool's.
+    pub options: &'static [Opt],
+}
+
+/// All that a tool's command line may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Syntax {
+    /// The tool's name.
+    pub tool: &'static str,
+    /// What it is for, in one sentence.
+    pub about: &'static str,
+    /// Its options.
+    pub options: &'static [Opt],
+    /// Its subcommands; where there are some, one must be given.
+    pub commands: &'static [Subcommand],
+}
+
+/// Options of every tool.
+const EVERYWHERE: [Opt; 2] = [
+    flag("help", "Print usage information.").or("h"),
+    flag("version", "Display the version."),
+];
+
+/// A command line that makes no sense, in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// Fails with a [`UsageError`].
+///
+/// # Errors
+/// Always.
+pub fn usage<T>(message: impl Into<String>) -> Result<T, UsageError> {
+    Err(UsageError(message.into()))
+}
+
+/// A command line, read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parsed {
+    /// The subcommand, for tools that have some.
+    pub command: Option<&'static str>,
+    /// Words that belong to no option.
+    pub words: Vec<String>,
+    found: Vec<(&'static str, Option<String>)>,
+}
+
+impl Parsed {
+    /// Whether the option was given.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.found.iter().any(|(found, _)| *found == name)
+    }
+
+    /// The value of an option that may be given once.
+    ///
+    /// # Errors
+    /// When it was given more than once.
+    pub fn value(&self, name: &str) -> Result<Option<&str>, UsageError> {
+        let mut values = self.values(name);
+        let first = values.next();
+        if values.next().is_some() {
+            return usage(format!(
+                "Found multiple arguments for option {name}, but you asked for only one"
+            ));
+        }
+        Ok(first)
+    }
+
+    /// The values of an option, in their order.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        let of_name = self.found.iter().filter(move |(found, _)| *found == name);
+        of_name.filter_map(|(_, value)| value.as_deref())
+    }
+
+    /// The value of an option as a number, or whatever else is read from text.
+    ///
+    /// # Errors
+    /// When it was given more than once, or is not what it should be.
+    pub fn parsed<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, UsageError> {
+        let Some(text) = self.value(name)? else {
+            return Ok(None);
+        };
+        match text.trim().parse() {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => usage(format!("Cannot parse argument '{text}' of option {name}")),
+        }
+    }
+
+    /// The value of an option that must be there.
+    ///
+    /// # Errors
+    /// When it is missing, or was given more than once.
+    pub fn required(&self, name: &str) -> Result<&str, UsageError> {
+        match self.value(name)? {
+            Some(value) => Ok(value),
+            None => usage(format!("Missing required argument \"[{name}]\"")),
+        }
+    }
+
+    /// Fails when `used` was given together with one of `others`.
+    ///
+    /// # Errors
+    /// Names the first such pair.
+    pub fn conflicts(&self, used: &str, others: &[&str]) -> Result<(), UsageError> {
+        if !self.has(used) {
+            return Ok(());
+        }
+        match others.iter().find(|other| self.has(other)) {
+            Some(other) => usage(format!(
+                "Option \"[{used}]\" can't be used with option \"[{other}]\""
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// The tool's work.
+    Work(Parsed),
+    /// The help, of the tool or of one of its subcommands.
+    Help(String),
+    /// The version.
+    Version,
+}
+
+impl Syntax {
+    /// Reads a command line, without the tool's name.
+    ///
+    /// # Errors
+    /// An unknown option (with the nearest one), a missing value, an unknown subcommand.
+    pub fn parse(&self, args: &[String]) -> Result<Asked, UsageError> {
+        let mut parsed = Parsed::default();
+        let mut command: Option<&Subcommand> = None;
+        let mut rest = args.iter().map(String::as_str).peekable();
+        while let Some(word) = rest.next() {
+            if word == "--" {
+                parsed.words.extend(rest.by_ref().map(str::to_owned));
+                break;
+            }
+            if !looks_like_an_option(word) {
+                match self.commands.iter().find(|known| known.name == word) {
+                    Some(known) if command.is_none() => command = Some(known),
+                    None if command.is_none() && !self.commands.is_empty() => {
+                        return usage(self.unknown_command(word));
+                    }
+                    _ => parsed.words.push(word.to_owned()),
+                }
+                continue;
+            }
+            let (name, attached) = match word.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (word, None),
+            };
+            let option = self.find(name, command)?;
+            if attached.is_some() && option.takes == Takes::Nothing {
+                return usage(format!("Option {} takes no value", option.name));
+            }
+            let mut values = vec![attached];
+            if values[0].is_none() {
+                match option.takes {
+                    Takes::Nothing => {}
+                    Takes::Value(_) => match rest.next() {
+                        Some(value) => values[0] = Some(value.to_owned()),
+                        None => {
+                            return usage(format!("Option {} requires an argument", option.name));
+                        }
+                    },
+                    Takes::Maybe(_) => {
+                        let value = rest.next_if(|next| !looks_like_an_option(next));
+                        values[0] = value.map(str::to_owned);
+                    }
+                    Takes::Many(_) => {
+                        values.clear();
+                        while let Some(value) = rest.next_if(|next| !looks_like_an_option(next)) {
+                            values.push(Some(value.to_owned()));
+                        }
+                        if values.is_empty() {
+                            return usage(format!("Option {} requires an argument", option.name));
+                        }
+                    }
+                }
+            }
+            let name = option.name;
+            parsed.found.extend(values.into_iter().map(|v| (name, v)));
+        }
+        if parsed.has("help") || args.is_empty() {
+            return Ok(Asked::Help(self.help(command)));
+        }
+        if parsed.has("version") {
+            return Ok(Asked::Version);
+        }
+        if command.is_none() && !self.commands.is_empty() {
+            return usage(format!("Which one? {}", self.command_names().join(", ")));
+        }
+        parsed.command = command.map(|command| command.name);
+        Ok(Asked::Work(parsed))
+    }
+
+    fn known<'a>(&'a self, command: Option<&'a Subcommand>) -> impl Iterator<Item = &'a Opt> {
+        let own = command.map_or(&[][..], |command| command.options);
+        own.iter().chain(self.options).chain(&EVERYWHERE)
+    }
+
+    /// The option of this name, or the only one that begins with it.
+    fn find(&self, given: &str, command: Option<&Subcommand>) -> Result<Opt, UsageError> {
+        let name = given.trim_start_matches('-');
+        let mut known = self.known(command);
+        if let Some(exact) = known.find(|option| option.name == name || option.alias == name) {
+            return Ok(*exact);
+        }
+        let mut longer = self
+            .known(command)
+            .filter(|option| name.len() > 1 && option.name.starts_with(name));
+        if let Some(only) = longer.next() {
+            let others: Vec<&str> = longer.map(|option| option.name).collect();
+            if others.is_empty() {
+                return Ok(*only);
+            }
+            return usage(format!(
+                "{given} may be --{} or --{}",
+                only.name,
+                others.join(" or --")
+            ));
+        }
+        let names = self.known(command).map(|option| option.name);
+        let mut message = format!("{name} is not a recognized option");
+        if let Some(meant) = nearest(name, names) {
+            message += &format!("; did you mean --{meant}?");
+        } else if let Some(of) = self.commands.iter().find(|other| {
+            let mut options = other.options.iter();
+            options.any(|option| option.name == name)
+        }) {
+            message += &format!(" here; it belongs to the command {}", of.name);
+        }
+        usage(message)
+    }
+
+    fn command_names(&self) -> Vec<&'static str> {
+        self.commands.iter().map(|command| command.name).collect()
+    }
+
+    fn unknown_command(&self, word: &str) -> String {
+        let names = self.command_names();
+        match nearest(word, names.iter().copied()) {
+            Some(meant) => format!("{word} is not a command; did you mean {meant}?"),
+            None => format!("{word} is not a command; there are: {}", names.join(", ")),
+        }
+    }
+
+    /// The help text.
+    #[must_use]
+    pub fn help(&self, command: Option<&Subcommand>) -> String {
+        let mut text = format!("{}\n\nUsage: {}", self.about, self.tool);
+        if let Some(command) = command {
+            text = format!("{}\n\nUsage: {} {}", command.help, self.tool, command.name);
+        } else if !self.commands.is_empty() {
+            text += " COMMAND";
+        }
+        text += " [OPTIONS]\n";
+        if command.is_none() && !self.commands.is_empty() {
+            text += "\nCommands:\n";
+            for command in self.commands {
+                text += &row(command.name, command.help);
+            }
+        }
+        text += "\nOptions:\n";
+        for option in self.known(command) {
+            let dashes = |name: &str| if name.len() == 1 { "-" } else { "--" };
+            let mut left = format!("{}{}", dashes(option.name), option.name);
+            if !option.alias.is_empty() {
+                left += &format!(", {}{}", dashes(option.alias), option.alias);
+            }
+            left += &match option.takes {
+                Takes::Nothing => String::new(),
+                Takes::Value(value) => format!(" <{value}>"),
+                Takes::Maybe(value) => format!(" [{value}]"),
+                Takes::Many(value) => format!(" <{value}>..."),
+            };
+            text += &row(&left, option.help);
+        }
+        text
+    }
+}
+
+/// A dash alone is a word, and so is a number below zero.
+fn looks_like_an_option(word: &str) -> bool {
+    word.len() > 1 && word.starts_with('-') && word.parse::<f64>().is_err()
+}
+
+/// Two columns, the second one broken at 100.
+fn row(left: &str, right: &str) -> String {
+    const INDENT: usize = 34;
+    const WIDTH: usize = 100;
+    let mut text = format!("  {left}");
+    let mut column = text.len();
+    if column + 2 > INDENT {
+        text += "\n";
+        column = 0;
+    }
+    text += &" ".repeat(INDENT - column);
+    column = INDENT;
+    for (number, word) in right.split_whitespace().enumerate() {
+        if number > 0 && column + 1 + word.len() > WIDTH {
+            text += &format!("\n{}", " ".repeat(INDENT));
+            column = INDENT;
+        } else if number > 0 {
+            text += " ";
+            column += 1;
+        }
+        text += word;
+        column += word.len();
+    }
+    text + "\n"
+}
+
+#[cfg(test)]
+mod tests;

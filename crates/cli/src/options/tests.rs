@@ -1,0 +1,152 @@
+//! Command lines as scripts have them.
+
+use super::*;
+
+const SYNTAX: Syntax = Syntax {
+    tool: "kafka-example",
+    about: "Shows how command lines are read.",
+    options: &[
+        value("topic", "topic", "The topic."),
+        value("topic-id", "id", "Its id."),
+        value("config", "name=value", "A property; may be repeated."),
+        value("partitions", "#", "How many."),
+        flag("list", "List all."),
+        flag("describe", "Describe."),
+        value("props", "NAME=VALUE", "Properties.").taking(Takes::Many("NAME=VALUE")),
+        flag("daemon", "In the background.").or("D"),
+    ],
+    commands: &[],
+};
+
+const WITH_COMMANDS: Syntax = Syntax {
+    tool: "kafka-quorum",
+    about: "Shows how subcommands are read.",
+    options: &[value("bootstrap-server", "host:port", "Where.")],
+    commands: &[
+        Subcommand {
+            name: "describe",
+            help: "Describe it.",
+            options: &[flag("status", "The status."), flag("replication", "Who lags.")],
+        },
+        Subcommand {
+            name: "add-voter",
+            help: "Add one.",
+            options: &[flag("dry-run", "Only say what would be done.")],
+        },
+    ],
+};
+
+fn parse(syntax: &Syntax, line: &str) -> Result<Parsed, String> {
+    let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    match syntax.parse(&args) {
+        Ok(Asked::Work(parsed)) => Ok(parsed),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn a_value_follows_its_option_or_an_equals_sign() {
+    for line in ["--topic a=b", "--topic=a=b", "-topic a=b"] {
+        let parsed = parse(&SYNTAX, line).unwrap();
+        assert_eq!(parsed.value("topic"), Ok(Some("a=b")), "{line}");
+    }
+}
+
+#[test]
+fn options_come_in_any_order_and_are_repeated() {
+    let parsed = parse(&SYNTAX, "--config a=1 --list --config b=2").unwrap();
+    let values: Vec<&str> = parsed.values("config").collect();
+    assert_eq!(values, ["a=1", "b=2"]);
+    assert!(parsed.has("list"));
+    let twice = parsed.value("config").unwrap_err().to_string();
+    let expected = "Found multiple arguments for option config, but you asked for only one";
+    assert_eq!(twice, expected);
+}
+
+#[test]
+fn a_value_may_begin_with_a_dash() {
+    let parsed = parse(&SYNTAX, "--topic -x --partitions -1").unwrap();
+    assert_eq!(parsed.value("topic"), Ok(Some("-x")));
+    assert_eq!(parsed.parsed::<i32>("partitions"), Ok(Some(-1)));
+}
+
+#[test]
+fn options_may_be_shortened_while_they_are_clear() {
+    assert!(parse(&SYNTAX, "--des").unwrap().has("describe"));
+    let parsed = parse(&SYNTAX, "--topic t").unwrap();
+    assert_eq!(parsed.value("topic"), Ok(Some("t")), "the exact name wins");
+    let unclear = parse(&SYNTAX, "--top t").unwrap_err();
+    assert_eq!(unclear, "--top may be --topic or --topic-id");
+}
+
+#[test]
+fn an_unknown_option_names_the_nearest() {
+    let error = parse(&SYNTAX, "--tpoic t").unwrap_err();
+    assert_eq!(error, "tpoic is not a recognized option; did you mean --topic?");
+    let error = parse(&SYNTAX, "--quite-different").unwrap_err();
+    assert_eq!(error, "quite-different is not a recognized option");
+    let error = parse(&WITH_COMMANDS, "describe --dry-run").unwrap_err();
+    let expected = "dry-run is not a recognized option here; it belongs to the command add-voter";
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn missing_and_wrong_values_are_told() {
+    let missing = parse(&SYNTAX, "--list --topic").unwrap_err();
+    assert_eq!(missing, "Option topic requires an argument");
+    let wrong = parse(&SYNTAX, "--partitions many").unwrap();
+    let wrong = wrong.parsed::<i32>("partitions").unwrap_err().to_string();
+    assert_eq!(wrong, "Cannot parse argument 'many' of option partitions");
+    let absent = parse(&SYNTAX, "--list").unwrap();
+    let absent = absent.required("topic").unwrap_err().to_string();
+    assert_eq!(absent, "Missing required argument \"[topic]\"");
+}
+
+#[test]
+fn many_values_end_at_the_next_option() {
+    let parsed = parse(&SYNTAX, "--props a=1 b=-2 --list word -- --topic").unwrap();
+    let values: Vec<&str> = parsed.values("props").collect();
+    assert_eq!(values, ["a=1", "b=-2"]);
+    assert_eq!(parsed.words, ["word", "--topic"]);
+}
+
+#[test]
+fn a_subcommand_may_stand_before_or_after_the_tools_options() {
+    for line in [
+        "describe --bootstrap-server h:1 --status",
+        "--bootstrap-server h:1 describe --status",
+    ] {
+        let parsed = parse(&WITH_COMMANDS, line).unwrap();
+        assert_eq!(parsed.command, Some("describe"), "{line}");
+        assert!(parsed.has("status"), "{line}");
+    }
+    let error = parse(&WITH_COMMANDS, "descrbe").unwrap_err();
+    assert_eq!(error, "descrbe is not a command; did you mean describe?");
+    let error = parse(&WITH_COMMANDS, "--bootstrap-server h:1").unwrap_err();
+    assert_eq!(error, "Which one? describe, add-voter");
+}
+
+#[test]
+fn help_and_version_come_before_all_else() {
+    let args = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
+    let version = SYNTAX.parse(&args("--version"));
+    assert_eq!(version, Ok(Asked::Version));
+    let Ok(Asked::Help(help)) = WITH_COMMANDS.parse(&args("describe --help")) else {
+        panic!("no help");
+    };
+    expect_test::expect![[r#"
+        Describe it.
+
+        Usage: kafka-quorum describe [OPTIONS]
+
+        Options:
+          --status                        The status.
+          --replication                   Who lags.
+          --bootstrap-server <host:port>  Where.
+          --help, -h                      Print usage information.
+          --version                       Display the version.
+    "#]]
+    .assert_eq(&help);
+    assert!(matches!(SYNTAX.parse(&[]), Ok(Asked::Help(_))));
+}

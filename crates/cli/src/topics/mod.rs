@@ -1,0 +1,416 @@
+//! `topics`: create, list, describe, alter and delete topics.
+//!
+//! Kafka's `TopicCommand`.
+
+mod describe;
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+use kacrab_protocol::KafkaUuid;
+use kacrab_protocol::generated::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreatePartitionsAssignment,
+    CreatePartitionsRequestData, CreatePartitionsTopic, CreateTopicsRequestData, DeleteTopicState,
+    DeleteTopicsRequestData, ErrorCode,
+};
+
+use crate::cluster::{BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster, ClusterError, check};
+use crate::fetch::{Names, TopicName, describe_topics, list_topics};
+use crate::job::{Failure, Hinted, Job, OUTPUT, Output, Tool, Work};
+use crate::options::{Parsed, Syntax, UsageError, flag, usage, value};
+use crate::suggest::nearest_few;
+
+/// The row of the table.
+pub const TOOL: Tool = Tool {
+    name: "topics",
+    linked: true,
+    syntax: Syntax {
+        tool: "kafka-topics",
+        about: "This tool helps to create, delete, describe, or change a topic.",
+        options: &[
+            BOOTSTRAP_SERVER,
+            COMMAND_CONFIG,
+            flag("list", "List all available topics."),
+            flag("create", "Create a new topic."),
+            flag("delete", "Delete a topic."),
+            flag("describe", "List details for the given topics."),
+            flag(
+                "alter",
+                "Alter the number of partitions and replica assignment. (To alter topic \
+                 configurations, the kafka-configs tool can be used.)",
+            ),
+            value(
+                "topic",
+                "topic",
+                "The topic to create, alter, describe or delete. It also accepts a regular \
+                 expression, except for --create.",
+            ),
+            value("topic-id", "topic-id", "The topic-id to describe."),
+            value(
+                "config",
+                "name=value",
+                "A topic configuration override for the topic being created; may be repeated.",
+            ),
+            value("delete-config", "name", "No longer supported since Kafka 4.0."),
+            value(
+                "partitions",
+                "# of partitions",
+                "The number of partitions for the topic being created or altered. Without it, a \
+                 new topic uses the cluster's default. (WARNING: If partitions are increased for \
+                 a topic that has a key, the partition logic or ordering of the messages will be \
+                 affected.)",
+            ),
+            value(
+                "replication-factor",
+                "replication factor",
+                "The replication factor for each partition in the topic being created. Without \
+                 it, the topic uses the cluster's default.",
+            ),
+            value(
+                "replica-assignment",
+                "id:id,id:id,...",
+                "Brokers of each partition: replicas are separated by colons, partitions by commas.",
+            ),
+            flag(
+                "under-replicated-partitions",
+                "When describing: only under-replicated partitions.",
+            ),
+            flag(
+                "unavailable-partitions",
+                "When describing: only partitions whose leader is not available.",
+            ),
+            flag(
+                "under-min-isr-partitions",
+                "When describing: only partitions whose isr count is less than the configured \
+                 minimum.",
+            ),
+            flag(
+                "at-min-isr-partitions",
+                "When describing: only partitions whose isr count is equal to the configured \
+                 minimum.",
+            ),
+            flag(
+                "topics-with-overrides",
+                "When describing: only topics that have overridden configs.",
+            ),
+            flag(
+                "if-exists",
+                "When altering, deleting or describing: only if the topic exists.",
+            ),
+            flag(
+                "if-not-exists",
+                "When creating: no error if the topic exists already.",
+            ),
+            flag(
+                "exclude-internal",
+                "Leave out internal topics when listing or describing.",
+            ),
+            value(
+                "partition-size-limit-per-response",
+                "maximum number of partitions per response",
+                "How many partitions one DescribeTopicPartitions response may hold.",
+            ),
+            OUTPUT,
+        ],
+        commands: &[],
+    },
+    work: Work::Async(|job| Box::pin(work(job))),
+    failure: Failure::Stdout("Error while executing topic command : "),
+};
+
+const ACTIONS: [&str; 5] = ["alter", "create", "describe", "list", "delete"];
+
+async fn work(job: &Job<'_>) -> anyhow::Result<()> {
+    let parsed = &job.parsed;
+    check_arguments(parsed)?;
+    if parsed.has("delete-config") {
+        job.note(
+            "delete-config option is no longer supported and deprecated since version 4.0. The \
+             config will be fully removed in future releases.",
+        );
+    }
+    let creation = match parsed.has("create") {
+        true => Some(creation(parsed)?),
+        false => None,
+    };
+    let cluster = job.connect().await?;
+    if let Some(topic) = creation {
+        create(job, &cluster, topic).await
+    } else if parsed.has("alter") {
+        alter(job, &cluster).await
+    } else if parsed.has("list") {
+        list(job, &cluster).await
+    } else if parsed.has("describe") {
+        describe::run(job, &cluster).await
+    } else {
+        delete(job, &cluster).await
+    }
+}
+
+/// The rules of Kafka's tool for which options go together.
+fn check_arguments(parsed: &Parsed) -> Result<(), UsageError> {
+    if ACTIONS.iter().filter(|action| parsed.has(action)).count() != 1 {
+        return usage(
+            "Command must include exactly one action: --list, --describe, --create, --alter or \
+             --delete",
+        );
+    }
+    let described_if = parsed.has("describe") && parsed.has("if-exists");
+    if described_if && !parsed.has("topic") && !parsed.has("topic-id") {
+        return usage("--topic or --topic-id is required to describe a topic");
+    }
+    if !parsed.has("list") && !parsed.has("describe") {
+        parsed.required("topic")?;
+    }
+    if parsed.has("alter") {
+        if parsed.has("bootstrap-server") && parsed.has("config") {
+            return usage(
+                "Option combination \"[bootstrap-server],[config]\" can't be used with option \
+                 \"[alter]\" (To alter topic configurations, the kafka-configs tool can be used.)",
+            );
+        }
+        parsed.required("partitions")?;
+    }
+    let only_with = |option: &str, actions: &[&str]| {
+        let others: Vec<&str> = ACTIONS
+            .into_iter()
+            .filter(|action| !actions.contains(action))
+            .collect();
+        parsed.conflicts(option, &others)
+    };
+    only_with("config", &["alter", "create"])?;
+    only_with("partitions", &["alter", "create"])?;
+    only_with("replication-factor", &["create"])?;
+    only_with("replica-assignment", &["alter", "create"])?;
+    if parsed.has("create") {
+        parsed.conflicts("replica-assignment", &["partitions", "replication-factor"])?;
+    }
+    for report in describe::REPORTS {
+        only_with(report, &["describe"])?;
+        parsed.conflicts(report, &["topics-with-overrides"])?;
+    }
+    only_with("topics-with-overrides", &["describe"])?;
+    only_with("if-exists", &["alter", "delete", "describe"])?;
+    only_with("if-not-exists", &["create"])?;
+    only_with("exclude-internal", &["list", "describe"])
+}
+
+/// The topic that is to be created.
+fn creation(parsed: &Parsed) -> anyhow::Result<CreatableTopic> {
+    let name = parsed.required("topic")?;
+    let partitions: Option<i32> = parsed.parsed("partitions")?;
+    let replication_factor: Option<i32> = parsed.parsed("replication-factor")?;
+    if replication_factor.is_some_and(|factor| !(1..=i32::from(i16::MAX)).contains(&factor)) {
+        bail!("The replication factor must be between 1 and 32767 inclusive");
+    }
+    if partitions.is_some_and(|partitions| partitions < 1) {
+        bail!("The partitions must be greater than 0");
+    }
+    let mut configs = BTreeMap::new();
+    for text in parsed.values("config") {
+        let Some((name, value)) = text.split_once('=').filter(|(_, value)| !value.is_empty())
+        else {
+            bail!(
+                "requirement failed: Invalid topic config: all configs to be added must be in the \
+                 format \"key=val\"."
+            );
+        };
+        configs.insert(name.trim(), value.trim());
+    }
+    let assignments = assignment(parsed)?.into_iter().zip(0..);
+    let mut topic = CreatableTopic {
+        name: name.to_owned().into(),
+        num_partitions: partitions.unwrap_or(-1),
+        replication_factor: replication_factor.map_or(-1, |f| i16::try_from(f).unwrap_or(-1)),
+        ..CreatableTopic::default()
+    };
+    topic.assignments = assignments
+        .map(|(broker_ids, partition_index)| CreatableReplicaAssignment {
+            partition_index,
+            broker_ids,
+            ..CreatableReplicaAssignment::default()
+        })
+        .collect();
+    topic.configs = configs
+        .into_iter()
+        .map(|(name, value)| CreatableTopicConfig {
+            name: name.to_owned().into(),
+            value: Some(value.to_owned().into()),
+            ..CreatableTopicConfig::default()
+        })
+        .collect();
+    Ok(topic)
+}
+
+/// `--replica-assignment`: the replicas of each partition.
+fn assignment(parsed: &Parsed) -> anyhow::Result<Vec<Vec<i32>>> {
+    let Some(text) = parsed.value("replica-assignment")?.filter(|text| !text.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let mut partitions: Vec<Vec<i32>> = Vec::new();
+    for (number, part) in text.split(',').enumerate() {
+        let mut replicas = Vec::new();
+        for id in part.split(':') {
+            let Ok(id) = id.trim().parse::<i32>() else {
+                bail!("{id:?} in --replica-assignment is no broker id");
+            };
+            if replicas.contains(&id) {
+                bail!("Partition replica lists may not contain duplicate entries: {id}");
+            }
+            replicas.push(id);
+        }
+        if partitions.first().is_some_and(|first| first.len() != replicas.len()) {
+            bail!("Partition {number} has different replication factor: {replicas:?}");
+        }
+        partitions.push(replicas);
+    }
+    Ok(partitions)
+}
+
+async fn create(job: &Job<'_>, cluster: &Cluster, topic: CreatableTopic) -> anyhow::Result<()> {
+    let name = topic.name.to_string();
+    if name.contains(['.', '_']) {
+        job.print(
+            "WARNING: Due to limitations in metric names, topics with a period ('.') or \
+             underscore ('_') could collide. To avoid issues it is best to use either, but not \
+             both.\n",
+        )?;
+    }
+    let wanted = topic.replication_factor;
+    let request = CreateTopicsRequestData {
+        topics: vec![topic],
+        timeout_ms: cluster.request_timeout_ms(),
+        ..CreateTopicsRequestData::default()
+    };
+    let created = cluster
+        .retry(async || {
+            let answer = cluster.ask(&request).await?;
+            for topic in &answer.topics {
+                check(topic.error_code, topic.error_message.as_ref())?;
+            }
+            Ok(())
+        })
+        .await;
+    match created {
+        Ok(()) => Ok(job.print(format!("Created topic {name}.\n"))?),
+        Err(ClusterError::Refused(refusal)) => match refusal.code {
+            ErrorCode::TopicAlreadyExists if job.parsed.has("if-not-exists") => Ok(()),
+            ErrorCode::InvalidReplicationFactor => {
+                let brokers = cluster.nodes().await?.len();
+                let hint = format!(
+                    "The cluster has {brokers} broker(s) in service, and each replica needs one of \
+                     its own: give --replication-factor {brokers} or less instead of {wanted}, or \
+                     start more brokers."
+                );
+                let message = refusal.message;
+                Err(Hinted { message, hint }.into())
+            }
+            _ => Err(ClusterError::Refused(refusal).into()),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The topics that the command line means.
+async fn meant(
+    cluster: &Cluster,
+    parsed: &Parsed,
+    exclude_internal: bool,
+) -> anyhow::Result<Vec<TopicName>> {
+    let all = list_topics(cluster).await?;
+    let filter = parsed.value("topic")?.map(Names::new).transpose()?;
+    let found: Vec<TopicName> = all
+        .iter()
+        .filter(|topic| !(exclude_internal && topic.internal))
+        .filter(|topic| filter.as_ref().is_none_or(|filter| filter.matches(&topic.name)))
+        .cloned()
+        .collect();
+    let wanted = parsed.value("topic")?.filter(|name| !name.is_empty());
+    if let Some(name) = wanted.filter(|_| found.is_empty() && requires_topic(parsed)) {
+        return Err(no_such_topic(name, &all));
+    }
+    Ok(found)
+}
+
+fn requires_topic(parsed: &Parsed) -> bool {
+    !parsed.has("if-exists") && !parsed.has("list")
+}
+
+/// Kafka's words, and the names that may have been meant.
+fn no_such_topic(name: &str, all: &[TopicName]) -> anyhow::Error {
+    let message = format!("Topic '{name}' does not exist as expected");
+    let near = nearest_few(name, all.iter().map(|topic| topic.name.as_str()));
+    if near.is_empty() {
+        return anyhow::Error::msg(message);
+    }
+    let hint = format!("Did you mean {}?", near.join(" or "));
+    Hinted { message, hint }.into()
+}
+
+async fn list(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
+    let topics = meant(cluster, &job.parsed, job.parsed.has("exclude-internal")).await?;
+    let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+    match job.output()? {
+        Output::Text => Ok(job.print(names.join("\n") + "\n")?),
+        Output::Json => job.print_json(&names),
+    }
+}
+
+async fn alter(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
+    let count: i32 = job.parsed.parsed("partitions")?.unwrap_or_default();
+    let assignment = assignment(&job.parsed)?;
+    let topics = meant(cluster, &job.parsed, false).await?;
+    let names: Vec<String> = topics.into_iter().map(|topic| topic.name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let described = describe_topics(cluster, &names, describe::LIMIT).await?;
+    let wanted = described.iter().map(|topic| {
+        let added = assignment.iter().skip(topic.partitions.len());
+        let added = added.map(|replicas| CreatePartitionsAssignment {
+            broker_ids: replicas.clone(),
+            ..CreatePartitionsAssignment::default()
+        });
+        CreatePartitionsTopic {
+            name: topic.name.clone().into(),
+            count,
+            assignments: (!assignment.is_empty()).then(|| added.collect()),
+            ..CreatePartitionsTopic::default()
+        }
+    });
+    let request = CreatePartitionsRequestData {
+        topics: wanted.collect(),
+        timeout_ms: cluster.request_timeout_ms(),
+        ..CreatePartitionsRequestData::default()
+    };
+    let answer = cluster.ask(&request).await?;
+    for topic in &answer.results {
+        check(topic.error_code, topic.error_message.as_ref())?;
+    }
+    Ok(())
+}
+
+async fn delete(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
+    let topics = meant(cluster, &job.parsed, false).await?;
+    if topics.is_empty() {
+        return Ok(());
+    }
+    let states = topics.iter().map(|topic| DeleteTopicState {
+        name: Some(topic.name.clone().into()),
+        topic_id: KafkaUuid::ZERO,
+        ..DeleteTopicState::default()
+    });
+    let request = DeleteTopicsRequestData {
+        topics: states.collect(),
+        timeout_ms: cluster.request_timeout_ms(),
+        ..DeleteTopicsRequestData::default()
+    };
+    let answer = cluster.ask(&request).await?;
+    for topic in &answer.responses {
+        check(topic.error_code, topic.error_message.as_ref())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
