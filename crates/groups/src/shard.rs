@@ -62,7 +62,7 @@ impl Shard {
     pub fn replay(&mut self, record: Record) {
         match record {
             Record::Offset(..) => {}
-            Record::Classic(..) => {}
+            Record::Classic(group_id, value) => self.replay_classic(group_id, value),
             Record::ConsumerPartitionMetadata(..) => {}
             Record::ConsumerGroup(..)
             | Record::ConsumerMember(..)
@@ -74,7 +74,9 @@ impl Shard {
     }
 
     /// The whole log was replayed, and this broker serves the shard from now on: sessions begin.
-    pub fn on_loaded(&mut self, _step: &mut Step<'_>) {}
+    pub fn on_loaded(&mut self, step: &mut Step<'_>) {
+        self.on_classic_loaded(step);
+    }
 
     /// When [`Shard::on_timeout`] has something to do.
     #[must_use]
@@ -89,7 +91,9 @@ impl Shard {
             return;
         };
         match timer {
-            Timer::ClassicJoin(_) | Timer::ClassicSync(_) | Timer::ClassicSession(..) => {}
+            Timer::ClassicJoin(_) | Timer::ClassicSync(_) | Timer::ClassicSession(..) => {
+                self.on_classic_timeout(&timer, step);
+            }
             Timer::ConsumerSession(..)
             | Timer::ConsumerRebalance(..)
             | Timer::ConsumerJoin(..)
@@ -103,11 +107,13 @@ impl Shard {
     pub fn on_written(
         &mut self,
         written: Written,
-        _outcome: Result<(), ErrorCode>,
-        _step: &mut Step<'_>,
+        outcome: Result<(), ErrorCode>,
+        step: &mut Step<'_>,
     ) {
-        match written {
-            Written::Assignment { .. } | Written::StaticMember { .. } | Written::Empty { .. } => {}
+        match &written {
+            Written::Assignment { .. } | Written::StaticMember { .. } | Written::Empty { .. } => {
+                self.on_classic_written(&written, outcome, step);
+            }
         }
     }
 

@@ -1,0 +1,348 @@
+//! The state of a classic group, and its members.
+//!
+//! ```text
+//!                 first join                    all joined, or the time is over
+//!     Empty ------------------> PreparingRebalance ----------------------> CompletingRebalance
+//!       ^                        |    ^     ^                                 |          |
+//!       +---- nobody is left ----+    |     +--- a join, a leave, a failure --+          |
+//!                                     |                                                  |
+//!                                   Stable <---- the leader's assignment is written -----+
+//! ```
+//!
+//! Kafka's `Dead` is not here: a group that was deleted is gone, and so is a shard whose broker no
+//! longer leads it.
+//!
+//! Invariants: `supported` counts the members that support a protocol; `joins` counts those whose
+//! JoinGroup waits; a pending member is not a member; who has yet to sync is a member.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dohle_model::Timestamp;
+
+use crate::classic::member::{Member, Protocol, millis};
+use crate::ids::{InstanceId, MemberId};
+use crate::step::Token;
+
+/// A group of the classic protocol. One without members holds offsets only.
+#[derive(Debug)]
+pub struct ClassicGroup {
+    pub(super) state: State,
+    pub(super) state_timestamp: Option<Timestamp>,
+    pub(super) protocol_type: Option<String>,
+    pub(super) protocol: Option<String>,
+    pub(super) generation: i32,
+    pub(super) leader: Option<MemberId>,
+    members: BTreeMap<MemberId, Member>,
+    static_members: BTreeMap<InstanceId, MemberId>,
+    /// Who was given an id and has yet to join with it (KIP-394).
+    pub(super) pending_joins: BTreeSet<MemberId>,
+    /// Who has yet to sync in this generation.
+    pub(super) pending_syncs: BTreeSet<MemberId>,
+    joins: usize,
+    supported: BTreeMap<String, usize>,
+    pub(super) subscribed_topics: Option<BTreeSet<String>>,
+}
+
+/// What a classic group does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It has no members. Perhaps it has offsets.
+    Empty,
+    /// Its members join.
+    PreparingRebalance {
+        /// Only when the group was empty before: it waits for more members than the first.
+        initial: Option<InitialDelay>,
+    },
+    /// Its members know the generation, and sync. They wait for the leader's assignment.
+    CompletingRebalance {
+        /// The leader's assignment, while it is written.
+        assignment: Option<BTreeMap<MemberId, Bytes>>,
+    },
+    /// Its members have their assignments.
+    Stable,
+}
+
+/// How much longer a group that was empty waits for members (`group.initial.rebalance.delay.ms`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InitialDelay {
+    /// The delay that runs.
+    pub delay: Duration,
+    /// What remains after it, at most up to the rebalance timeout in all.
+    pub remaining: Duration,
+    /// Whether somebody joined while it ran.
+    pub member_added: bool,
+}
+
+impl State {
+    /// Kafka's name of it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::PreparingRebalance { .. } => "PreparingRebalance",
+            Self::CompletingRebalance { .. } => "CompletingRebalance",
+            Self::Stable => "Stable",
+        }
+    }
+}
+
+impl Default for ClassicGroup {
+    fn default() -> Self {
+        Self {
+            state: State::Empty,
+            state_timestamp: None,
+            protocol_type: None,
+            protocol: None,
+            generation: 0,
+            leader: None,
+            members: BTreeMap::new(),
+            static_members: BTreeMap::new(),
+            pending_joins: BTreeSet::new(),
+            pending_syncs: BTreeSet::new(),
+            joins: 0,
+            supported: BTreeMap::new(),
+            subscribed_topics: None,
+        }
+    }
+}
+
+/// What others may know.
+impl ClassicGroup {
+    /// What it does.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Whether it has no members; some may have been given an id and be about to join.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.state == State::Empty
+    }
+
+    /// Whether nothing was ever known of it but offsets, and nobody is about to join.
+    #[must_use]
+    pub fn is_simple(&self) -> bool {
+        self.protocol_type.is_none() && self.is_empty() && self.pending_joins.is_empty()
+    }
+
+    /// Counts the rebalances.
+    #[must_use]
+    pub fn generation(&self) -> i32 {
+        self.generation
+    }
+
+    /// `consumer`, `connect`, …; none for a group that only commits.
+    #[must_use]
+    pub fn protocol_type(&self) -> Option<&str> {
+        self.protocol_type.as_deref()
+    }
+
+    /// Whether its members are consumers, so that their metadata can be read.
+    #[must_use]
+    pub fn uses_consumer_protocol(&self) -> bool {
+        self.protocol_type() == Some("consumer")
+    }
+
+    /// The protocol that was selected.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
+    }
+
+    /// Who assigns.
+    #[must_use]
+    pub fn leader(&self) -> Option<&MemberId> {
+        self.leader.as_ref()
+    }
+
+    /// When it came into its state, if that is known.
+    #[must_use]
+    pub fn state_timestamp(&self) -> Option<Timestamp> {
+        self.state_timestamp
+    }
+
+    /// Its members, by id.
+    #[must_use]
+    pub fn members(&self) -> &BTreeMap<MemberId, Member> {
+        &self.members
+    }
+
+    /// The member with this id.
+    #[must_use]
+    pub fn member(&self, member_id: &str) -> Option<&Member> {
+        self.members.get(member_id)
+    }
+
+    /// The id of the static member with this instance id.
+    #[must_use]
+    pub fn static_member(&self, instance_id: &str) -> Option<&MemberId> {
+        self.static_members.get(instance_id)
+    }
+
+    /// Who was given an id and has yet to join with it.
+    #[must_use]
+    pub fn pending_members(&self) -> &BTreeSet<MemberId> {
+        &self.pending_joins
+    }
+
+    /// The protocols that all members support.
+    #[must_use]
+    pub fn candidates(&self) -> BTreeSet<&str> {
+        self.supported
+            .iter()
+            .filter(|(_, count)| **count == self.members.len())
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
+    /// Whether a member of this type and with these protocols fits.
+    #[must_use]
+    pub fn supports<'a>(
+        &self,
+        protocol_type: &str,
+        protocols: impl IntoIterator<Item = &'a str>,
+    ) -> bool {
+        let mut protocols = protocols.into_iter();
+        if self.is_empty() {
+            return !protocol_type.is_empty() && protocols.next().is_some();
+        }
+        self.protocol_type() == Some(protocol_type)
+            && protocols.any(|name| {
+                self.supported.get(name).copied().unwrap_or(0) == self.members.len()
+            })
+    }
+}
+
+/// What joins, leaves and is replaced.
+impl ClassicGroup {
+    pub(super) fn is_leader(&self, member_id: &str) -> bool {
+        self.leader().is_some_and(|leader| leader.as_str() == member_id)
+    }
+
+    pub(super) fn is_pending(&self, member_id: &str) -> bool {
+        self.pending_joins.contains(member_id)
+    }
+
+    /// How many JoinGroups wait.
+    pub(super) fn joins(&self) -> usize {
+        self.joins
+    }
+
+    pub(super) fn has_all_members_joined(&self) -> bool {
+        self.members.len() == self.joins && self.pending_joins.is_empty()
+    }
+
+    /// The longest of the members' timeouts.
+    pub(super) fn rebalance_timeout(&self) -> Duration {
+        let longest = self.members.values().map(|member| member.rebalance_timeout_ms);
+        millis(longest.max().unwrap_or(0))
+    }
+
+    /// Adds a member. The first one makes the group's type, and leads.
+    pub(super) fn add(&mut self, member_id: MemberId, member: Member, protocol_type: &str) {
+        if self.members.is_empty() {
+            self.protocol_type = Some(protocol_type.to_owned());
+        }
+        if self.leader.is_none() {
+            self.leader = Some(member_id.clone());
+        }
+        if let Some(instance_id) = &member.instance_id {
+            self.static_members
+                .insert(instance_id.clone(), member_id.clone());
+        }
+        self.pending_joins.remove(&member_id);
+        self.insert(member_id, member);
+    }
+
+    /// Removes a member, or one that was pending. When it led, another one leads.
+    pub(super) fn remove(&mut self, member_id: &str) -> Option<Member> {
+        let removed = self.take(member_id);
+        if let Some(instance_id) = removed.as_ref().and_then(|m| m.instance_id.as_ref()) {
+            self.static_members.remove(instance_id);
+        }
+        if self.is_leader(member_id) {
+            self.leader = self.members.keys().next().cloned();
+        }
+        self.pending_joins.remove(member_id);
+        self.pending_syncs.remove(member_id);
+        removed
+    }
+
+    /// Gives a static member another id. Its assignment, and its seat as leader, go with it.
+    pub(super) fn rename(&mut self, old_member_id: &MemberId, member_id: &MemberId) {
+        let Some(member) = self.take(old_member_id.as_str()) else {
+            return;
+        };
+        if let Some(instance_id) = &member.instance_id {
+            self.static_members
+                .insert(instance_id.clone(), member_id.clone());
+        }
+        if self.is_leader(old_member_id.as_str()) {
+            self.leader = Some(member_id.clone());
+        }
+        self.pending_syncs.remove(old_member_id);
+        self.insert(member_id.clone(), member);
+    }
+
+    /// What a member says of itself now.
+    pub(super) fn update(
+        &mut self,
+        member_id: &MemberId,
+        protocols: Vec<Protocol>,
+        rebalance_timeout_ms: i32,
+        session_timeout_ms: i32,
+    ) {
+        let Some(mut member) = self.take(member_id.as_str()) else {
+            return;
+        };
+        member.protocols = protocols;
+        member.rebalance_timeout_ms = rebalance_timeout_ms;
+        member.session_timeout_ms = session_timeout_ms;
+        self.insert(member_id.clone(), member);
+    }
+
+    fn insert(&mut self, member_id: MemberId, member: Member) {
+        self.joins += usize::from(member.awaits_join());
+        for (name, _) in &member.protocols {
+            *self.supported.entry(name.clone()).or_default() += 1;
+        }
+        self.members.insert(member_id, member);
+    }
+
+    fn take(&mut self, member_id: &str) -> Option<Member> {
+        let member = self.members.remove(member_id)?;
+        self.joins -= usize::from(member.awaits_join());
+        for (name, _) in &member.protocols {
+            if let Some(count) = self.supported.get_mut(name) {
+                *count -= 1;
+                if *count == 0 {
+                    self.supported.remove(name);
+                }
+            }
+        }
+        Some(member)
+    }
+
+    /// Parks a member's JoinGroup. Returns the one that waited until now.
+    pub(super) fn park_join(&mut self, member_id: &MemberId, token: Token) -> Option<Token> {
+        let member = self.members.get_mut(member_id)?;
+        let before = member.join.replace(token);
+        self.joins += usize::from(before.is_none());
+        before
+    }
+
+    /// The JoinGroup of a member that waits; it no longer does.
+    pub(super) fn take_join(&mut self, member_id: &str) -> Option<Token> {
+        let token = self.members.get_mut(member_id)?.join.take()?;
+        self.joins -= 1;
+        Some(token)
+    }
+
+    /// A member, for changes that concern neither its protocols nor its parked JoinGroup.
+    pub(super) fn member_mut(&mut self, member_id: &str) -> Option<&mut Member> {
+        self.members.get_mut(member_id)
+    }
+}

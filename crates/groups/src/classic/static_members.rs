@@ -1,0 +1,168 @@
+//! Static members (KIP-345): who comes back under a `group.instance.id` takes the place, and the
+//! assignment, of who had it. In a stable group that needs no rebalance, unless it makes another
+//! protocol win; it is answered once the new id is written (`Written::StaticMember`).
+//!
+//! KIP-814: from JoinGroup version 9 on a leader that comes back so is told to skip the assignment.
+
+use dohle_model::ErrorCode;
+
+use crate::classic::group::State;
+use crate::classic::join::Join;
+use crate::classic::member::Replaced;
+use crate::classic::turn::{Turn, join_error, sync_error, text, write_error};
+use crate::ids::MemberId;
+use crate::step::{Reply, Token, Written};
+
+/// From this version of JoinGroup on a leader can be told to skip the assignment (KIP-814).
+const SKIP_ASSIGNMENT: i16 = 9;
+
+impl Turn<'_, '_> {
+    /// A static member joins without an id, and the group knows its instance id.
+    pub(super) fn replace_static_member(
+        &mut self,
+        join: &Join<'_>,
+        old_member_id: &MemberId,
+        member_id: MemberId,
+    ) {
+        tracing::info!(
+            group = %self.group_id,
+            instance = ?join.instance_id,
+            member = %member_id,
+            replaced = %old_member_id,
+            "a static member is back"
+        );
+        let Some(old) = self.group.member(old_member_id.as_str()) else {
+            return;
+        };
+        let replaced = Replaced {
+            protocols: old.protocols.clone(),
+            rebalance_timeout_ms: old.rebalance_timeout_ms,
+            session_timeout_ms: old.session_timeout_ms,
+            leader: self.group.leader().cloned(),
+            version: join.caller.version,
+        };
+        self.take_over(old_member_id, &member_id);
+        self.update_member(join, &member_id);
+        self.park_join(join, &member_id);
+        let reason = format!(
+            "static member {member_id} is back; client reason: {}",
+            join.reason
+        );
+        match self.group.state {
+            State::Stable if self.group.select_protocol() == self.group.protocol => {
+                self.write_static_member(join, old_member_id, member_id, replaced);
+            }
+            // The leader may have assigned to the id that is gone.
+            State::Stable | State::CompletingRebalance { .. } => self.prepare_rebalance(&reason),
+            State::Empty | State::PreparingRebalance { .. } => self.maybe_complete_join(),
+        }
+    }
+
+    /// Gives a member's place to another id. Who waits under the old one is fenced.
+    fn take_over(&mut self, old_member_id: &MemberId, member_id: &MemberId) {
+        let code = ErrorCode::FencedInstanceId;
+        self.answer_join(old_member_id, join_error(old_member_id.as_str(), code));
+        self.answer_sync(old_member_id, sync_error(code));
+        self.cancel_session(old_member_id);
+        self.group.rename(old_member_id, member_id);
+        if let Some(member) = self.group.member_mut(member_id.as_str()) {
+            member.is_new = false;
+            member.replaced = None;
+        }
+        if self.group.pending_syncs.is_empty() {
+            self.cancel_sync_timer();
+        }
+        self.restart_session(member_id);
+    }
+
+    fn write_static_member(
+        &mut self,
+        join: &Join<'_>,
+        old_member_id: &MemberId,
+        member_id: MemberId,
+        replaced: Replaced,
+    ) {
+        if let Some(member) = self.group.member_mut(member_id.as_str()) {
+            member.replaced = Some(replaced);
+        }
+        let written = Written::StaticMember {
+            group_id: self.group_id.clone(),
+            member_id,
+            old_member_id: old_member_id.clone(),
+            token: join.token,
+        };
+        self.write(self.group.record(self.group_id), written);
+    }
+
+    /// The new id is written, or could not be. If a rebalance began since then, the JoinGroup
+    /// counts for that.
+    pub(super) fn on_static_member_written(
+        &mut self,
+        member_id: &MemberId,
+        old_member_id: &MemberId,
+        token: Token,
+        outcome: Result<(), ErrorCode>,
+    ) {
+        let Some(member) = self.group.member_mut(member_id.as_str()) else {
+            return;
+        };
+        if member.join != Some(token) || self.group.state != State::Stable {
+            return;
+        }
+        let Some(replaced) = self
+            .group
+            .member_mut(member_id.as_str())
+            .and_then(|member| member.replaced.take())
+        else {
+            return;
+        };
+        match outcome {
+            Ok(()) => self.admit(member_id, &replaced),
+            Err(code) => self.revert(member_id, old_member_id, token, replaced, code),
+        }
+    }
+
+    fn admit(&mut self, member_id: &MemberId, replaced: &Replaced) {
+        let mut response = self.generation_for(member_id);
+        if replaced.version >= SKIP_ASSIGNMENT {
+            response.skip_assignment = self.group.is_leader(member_id.as_str());
+        } else {
+            // Of old, the leader that comes back must not take itself for the leader: it would
+            // assign again what the others don't ask for.
+            response.members.clear();
+            response.leader = text(replaced.leader.as_ref().map_or("", MemberId::as_str));
+        }
+        self.answer_join(member_id, response);
+        self.restart_session(member_id);
+    }
+
+    fn revert(
+        &mut self,
+        member_id: &MemberId,
+        old_member_id: &MemberId,
+        token: Token,
+        replaced: Replaced,
+        code: ErrorCode,
+    ) {
+        tracing::warn!(
+            group = %self.group_id,
+            member = %member_id,
+            %code,
+            "a static member's new id could not be written: its old one holds"
+        );
+        let mut refusal = self.generation_for(member_id);
+        refusal.members.clear();
+        refusal.member_id = text("");
+        refusal.leader = text(replaced.leader.as_ref().map_or("", MemberId::as_str));
+        refusal.error_code = write_error(code).code();
+        self.group.take_join(member_id.as_str());
+        self.step.reply(token, Reply::Join(refusal));
+        self.group.update(
+            member_id,
+            replaced.protocols,
+            replaced.rebalance_timeout_ms,
+            replaced.session_timeout_ms,
+        );
+        self.take_over(member_id, old_member_id);
+    }
+}

@@ -1,0 +1,239 @@
+//! SyncGroup of a classic group: the leader brings the assignment, everyone takes theirs home.
+//!
+//! The assignment is told once it is written (`Written::Assignment`). Who does not sync within the
+//! rebalance timeout is removed.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use dohle_model::ErrorCode;
+use dohle_protocol::KafkaString;
+use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
+use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
+
+use crate::classic::group::State;
+use crate::classic::turn::{Turn, sync_error, text, write_error};
+use crate::ids::{GroupId, MemberId};
+use crate::shard::{Group, Kind, Shard};
+use crate::step::{Caller, Reply, Step, Token, Written};
+
+impl Shard {
+    /// Plans SyncGroup. Its answer, a refusal too, goes to `token` in [`Step::effects`], now or in a
+    /// later step.
+    pub fn sync_group(
+        &mut self,
+        request: SyncGroupRequestData,
+        _caller: Caller<'_>,
+        token: Token,
+        step: &mut Step<'_>,
+    ) {
+        let mut refuse = |code| step.reply(token, Reply::Sync(sync_error(code)));
+        if request.group_id.is_empty() {
+            return refuse(ErrorCode::InvalidGroupId);
+        }
+        let group_id = GroupId::new(request.group_id.as_str());
+        match self.groups.get_mut(&group_id).map(|group| &mut group.kind) {
+            None => refuse(ErrorCode::UnknownMemberId),
+            Some(Kind::Consumer(_)) => refuse(ErrorCode::UnknownMemberId),
+            Some(Kind::Classic(group)) => {
+                let mut turn = Turn {
+                    group_id: &group_id,
+                    group,
+                    timers: &mut self.timers,
+                    step,
+                };
+                turn.sync(&request, token);
+            }
+        }
+    }
+
+    /// A turn of a classic group, if there is one with this id.
+    pub(super) fn classic_turn<'t, 's>(
+        &'t mut self,
+        group_id: &'t GroupId,
+        step: &'t mut Step<'s>,
+    ) -> Option<Turn<'t, 's>> {
+        let Some(Group {
+            kind: Kind::Classic(group),
+            ..
+        }) = self.groups.get_mut(group_id)
+        else {
+            return None;
+        };
+        Some(Turn {
+            group_id,
+            group,
+            timers: &mut self.timers,
+            step,
+        })
+    }
+}
+
+impl Turn<'_, '_> {
+    fn sync(&mut self, request: &SyncGroupRequestData, token: Token) {
+        if let Err(code) = self.validate_sync(request) {
+            return self.step.reply(token, Reply::Sync(sync_error(code)));
+        }
+        let member_id = MemberId::new(request.member_id.as_str());
+        match self.group.state {
+            State::Empty => {
+                let refusal = sync_error(ErrorCode::UnknownMemberId);
+                self.step.reply(token, Reply::Sync(refusal));
+            }
+            State::PreparingRebalance { .. } => {
+                let refusal = sync_error(ErrorCode::RebalanceInProgress);
+                self.step.reply(token, Reply::Sync(refusal));
+            }
+            State::CompletingRebalance { .. } => {
+                self.has_synced(&member_id);
+                self.park_sync(&member_id, token);
+                if self.group.is_leader(request.member_id.as_str()) {
+                    self.write_assignment(request);
+                }
+            }
+            State::Stable => {
+                self.has_synced(&member_id);
+                let response = self.assignment_for(&member_id);
+                self.step.reply(token, Reply::Sync(response));
+            }
+        }
+    }
+
+    fn validate_sync(&self, request: &SyncGroupRequestData) -> Result<(), ErrorCode> {
+        let instance_id = request.group_instance_id.as_ref().map(KafkaString::as_str);
+        self.group
+            .validate_member(request.member_id.as_str(), instance_id)?;
+        if request.generation_id != self.group.generation() {
+            return Err(ErrorCode::IllegalGeneration);
+        }
+        let differs = |given: &Option<KafkaString>, there: Option<&str>| {
+            given
+                .as_ref()
+                .zip(there)
+                .is_some_and(|(given, there)| given.as_str() != there)
+        };
+        if differs(&request.protocol_type, self.group.protocol_type())
+            || differs(&request.protocol_name, self.group.protocol())
+        {
+            return Err(ErrorCode::InconsistentGroupProtocol);
+        }
+        Ok(())
+    }
+
+    fn has_synced(&mut self, member_id: &MemberId) {
+        self.group.pending_syncs.remove(member_id);
+        if self.group.pending_syncs.is_empty() {
+            self.cancel_sync_timer();
+        }
+    }
+
+    /// Parks a SyncGroup. One that waited before, of a client that no longer does, is answered.
+    fn park_sync(&mut self, member_id: &MemberId, token: Token) {
+        let member = self.group.member_mut(member_id.as_str());
+        if let Some(before) = member.and_then(|member| member.sync.replace(token)) {
+            let refusal = sync_error(ErrorCode::RebalanceInProgress);
+            self.step.reply(before, Reply::Sync(refusal));
+        }
+    }
+
+    /// Writes what the leader assigns. Once is enough: a leader that syncs again while its
+    /// assignment is written waits for that one.
+    fn write_assignment(&mut self, request: &SyncGroupRequestData) {
+        let State::CompletingRebalance { assignment } = &self.group.state else {
+            return;
+        };
+        if assignment.is_some() {
+            return;
+        }
+        let assigned: BTreeMap<MemberId, Bytes> = request
+            .assignments
+            .iter()
+            .map(|member| {
+                let member_id = MemberId::new(member.member_id.as_str());
+                (member_id, member.assignment.clone())
+            })
+            .collect();
+        let members = self.group.members().keys();
+        let missing: Vec<&MemberId> = members.filter(|id| !assigned.contains_key(*id)).collect();
+        if !missing.is_empty() {
+            tracing::warn!(
+                group = %self.group_id,
+                generation = self.group.generation(),
+                members = ?missing,
+                "the leader assigned nothing to some members"
+            );
+        }
+        let record = self.group.record_with(self.group_id, |member_id, _| {
+            assigned.get(member_id).cloned().unwrap_or_default()
+        });
+        let written = Written::Assignment {
+            group_id: self.group_id.clone(),
+            generation: self.group.generation(),
+        };
+        self.group.state = State::CompletingRebalance {
+            assignment: Some(assigned),
+        };
+        self.write(record, written);
+    }
+
+    /// The assignment is written, or could not be. If the group has moved on, it no longer matters.
+    pub(super) fn on_assignment_written(
+        &mut self,
+        generation: i32,
+        outcome: Result<(), ErrorCode>,
+    ) {
+        if self.group.generation() != generation {
+            return;
+        }
+        let State::CompletingRebalance { assignment } = &mut self.group.state else {
+            return;
+        };
+        let Some(mut assigned) = assignment.take() else {
+            return;
+        };
+        if let Err(code) = outcome {
+            let told = write_error(code);
+            self.drop_assignments(told);
+            let reason = format!("the assignment could not be written: {code}");
+            return self.prepare_rebalance(&reason);
+        }
+        let member_ids: Vec<MemberId> = self.group.members().keys().cloned().collect();
+        for member_id in &member_ids {
+            if let Some(member) = self.group.member_mut(member_id.as_str()) {
+                member.assignment = assigned.remove(member_id).unwrap_or_default();
+            }
+            let response = self.assignment_for(member_id);
+            if self.answer_sync(member_id, response) {
+                self.restart_session(member_id);
+            }
+        }
+        tracing::info!(group = %self.group_id, generation, "the group is stable");
+        self.become_state(State::Stable);
+    }
+
+    fn assignment_for(&self, member_id: &MemberId) -> SyncGroupResponseData {
+        let member = self.group.member(member_id.as_str());
+        SyncGroupResponseData {
+            protocol_type: self.group.protocol_type().map(text),
+            protocol_name: self.group.protocol().map(text),
+            assignment: member.map_or_else(Bytes::new, |member| member.assignment.clone()),
+            ..SyncGroupResponseData::default()
+        }
+    }
+
+    /// The time to sync is over: members that have not are removed.
+    pub(super) fn on_sync_timeout(&mut self) {
+        let syncs = matches!(
+            self.group.state,
+            State::CompletingRebalance { .. } | State::Stable
+        );
+        if !syncs || self.group.pending_syncs.is_empty() {
+            return;
+        }
+        let missing = std::mem::take(&mut self.group.pending_syncs);
+        for member_id in &missing {
+            self.remove_member(member_id);
+        }
+        self.prepare_rebalance(&format!("members did not sync in time: {missing:?}"));
+    }
+}
