@@ -13,6 +13,7 @@
 pub mod classic;
 pub mod config;
 pub mod consumer;
+pub mod describe;
 pub mod ids;
 pub mod offsets;
 pub mod records;
@@ -21,6 +22,7 @@ pub mod step;
 pub mod timers;
 
 pub use config::GroupConfig;
+pub use describe::GroupFilter;
 pub use ids::{GroupId, InstanceId, MemberId};
 pub use records::Record;
 pub use shard::Shard;

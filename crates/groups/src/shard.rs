@@ -22,6 +22,9 @@ pub struct Shard {
     pub(crate) groups: HashMap<GroupId, Group>,
     /// The timers of all groups.
     pub(crate) timers: Timers,
+    /// The log end after the last record of a group that is gone: what reads of groups wait for
+    /// that are not there.
+    pub(crate) deleted: Offset,
 }
 
 /// A group: what its members are, and its offsets.
@@ -61,7 +64,7 @@ impl Shard {
     /// when a broker becomes coordinator. Sets no timers and replies to nobody.
     pub fn replay(&mut self, record: Record) {
         match record {
-            Record::Offset(..) => {}
+            Record::Offset(key, value) => self.replay_offset(key, value),
             Record::Classic(group_id, value) => self.replay_classic(group_id, value),
             Record::ConsumerPartitionMetadata(..) => {}
             Record::ConsumerGroup(..)
@@ -117,11 +120,13 @@ impl Shard {
         }
     }
 
-    /// Records of these groups were appended and end at `end`: what reads of them wait for.
+    /// Records of these groups were appended and replayed, and end at `end`: what reads of them wait
+    /// for.
     pub fn appended(&mut self, group_ids: impl IntoIterator<Item = GroupId>, end: Offset) {
         for group_id in group_ids {
-            if let Some(group) = self.groups.get_mut(&group_id) {
-                group.written = end;
+            match self.groups.get_mut(&group_id) {
+                Some(group) => group.written = end,
+                None => self.deleted = end,
             }
         }
     }
@@ -131,6 +136,6 @@ impl Shard {
     pub fn written(&self, group_id: &str) -> Offset {
         self.groups
             .get(group_id)
-            .map_or(Offset::ZERO, |group| group.written)
+            .map_or(self.deleted, |group| group.written)
     }
 }

@@ -32,6 +32,19 @@
 //! ```
 
 use dohle_model::{PartitionIndex, TopicId};
+use dohle_protocol::KafkaUuid;
+
+pub(crate) mod absent;
+mod commit;
+mod committed;
+mod delete;
+mod fetch;
+mod replay;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use commit::not_found;
+pub use committed::GroupOffsets;
 
 /// A partition that a member commits an offset for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,14 +57,8 @@ pub struct CommitPartition<'a> {
     pub partition: PartitionIndex,
 }
 
-/// The offsets of one group.
-#[derive(Debug, Default)]
-pub struct GroupOffsets {}
-
-impl GroupOffsets {
-    /// Whether the group has no offsets.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        true
-    }
+/// A topic's id; `None` for the wire's zero.
+fn topic_id(id: KafkaUuid) -> Option<TopicId> {
+    let id = TopicId::from_bytes(id.to_bytes());
+    (!id.is_zero()).then_some(id)
 }

@@ -28,10 +28,9 @@ pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Record>, Record
         key_type::CONSUMER_GROUP => {
             Record::ConsumerGroup(group_id(&mut key)?, at(value, 0, 0, consumer_group)?)
         }
-        key_type::CONSUMER_PARTITION_METADATA => Record::ConsumerPartitionMetadata(
-            group_id(&mut key)?,
-            at(value, 0, 0, |_, _| Ok(()))?,
-        ),
+        key_type::CONSUMER_PARTITION_METADATA => {
+            Record::ConsumerPartitionMetadata(group_id(&mut key)?, at(value, 0, 0, |_, _| Ok(()))?)
+        }
         key_type::CONSUMER_MEMBER => {
             let (group, member) = (group_id(&mut key)?, member_id(&mut key)?);
             Record::ConsumerMember(group, member, at(value, 0, 0, consumer_member)?)

@@ -100,6 +100,24 @@ pub enum Record {
     ConsumerRegex(GroupId, String, Option<ConsumerRegexValue>),
 }
 
+impl Record {
+    /// The group it is about.
+    #[must_use]
+    pub fn group_id(&self) -> &GroupId {
+        match self {
+            Self::Offset(key, _) => &key.group_id,
+            Self::Classic(group_id, _)
+            | Self::ConsumerGroup(group_id, _)
+            | Self::ConsumerPartitionMetadata(group_id, _)
+            | Self::ConsumerMember(group_id, ..)
+            | Self::ConsumerTarget(group_id, _)
+            | Self::ConsumerTargetMember(group_id, ..)
+            | Self::ConsumerCurrent(group_id, ..)
+            | Self::ConsumerRegex(group_id, ..) => group_id,
+        }
+    }
+}
+
 /// Which offset.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OffsetKey {

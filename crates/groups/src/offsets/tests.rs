@@ -1,0 +1,1 @@
+//! Offsets from commit to expiry.
