@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::api::fetch::FetchSessions;
 use crate::api::init_producer_id::ProducerIds;
+use crate::coordinator::{Coordinator, InternalTopics};
 use crate::metadata::{ControllerClient, MetadataCache};
 use crate::partitions::Partitions;
 
@@ -36,6 +37,10 @@ pub struct Context {
     pub controller: Arc<ControllerClient>,
     /// The replicas it hosts.
     pub partitions: Arc<Partitions>,
+    /// The groups it coordinates.
+    pub coordinator: Arc<Coordinator>,
+    /// Topics that are made when they are first needed.
+    pub(crate) internal_topics: InternalTopics,
     /// The fetch sessions of its consumers (KIP-227).
     pub(crate) fetch_sessions: FetchSessions,
     /// The producer ids it may hand out (KIP-730).
@@ -52,6 +57,7 @@ impl Context {
         metadata: Arc<MetadataCache>,
         controller: Arc<ControllerClient>,
         partitions: Arc<Partitions>,
+        coordinator: Arc<Coordinator>,
     ) -> Arc<Self> {
         let config = BrokerConfig::resolve(&BrokerValues::fixed(Arc::clone(&properties)));
         let slots = config.max_incremental_fetch_session_cache_slots;
@@ -63,6 +69,8 @@ impl Context {
             metadata,
             controller,
             partitions,
+            coordinator,
+            internal_topics: InternalTopics::default(),
             fetch_sessions: FetchSessions::new(slots),
             producer_ids: ProducerIds::default(),
         })

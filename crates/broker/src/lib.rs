@@ -3,6 +3,7 @@
 pub mod api;
 pub mod connection;
 pub mod context;
+pub mod coordinator;
 pub mod listener;
 pub mod metadata;
 pub mod partition;

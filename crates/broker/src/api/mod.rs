@@ -21,10 +21,12 @@ mod alter_partition_reassignments;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
@@ -32,18 +34,29 @@ mod describe_topic_partitions;
 mod elect_leaders;
 mod errors;
 pub(crate) mod fetch;
+mod find_coordinator;
+mod heartbeat;
 pub(crate) mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod resolve;
+mod sync_group;
 #[cfg(test)]
 mod tests;
 mod unregister_broker;
 mod wire;
+
+pub(crate) use errors::outcome;
 
 /// One request on its way through a handler.
 pub(crate) struct Call {
@@ -114,6 +127,15 @@ pub(crate) static TABLE: &[Api] = table! {
     Fetch 4..=18 fetch::handle;
     ListOffsets 1..=11 list_offsets::handle;
     Metadata 0..=13 metadata::handle;
+    OffsetCommit 2..=10 offset_commit::handle;
+    OffsetFetch 1..=10 offset_fetch::handle;
+    FindCoordinator 0..=6 find_coordinator::handle;
+    JoinGroup 0..=9 join_group::handle;
+    Heartbeat 0..=4 heartbeat::handle;
+    LeaveGroup 0..=5 leave_group::handle;
+    SyncGroup 0..=5 sync_group::handle;
+    DescribeGroups 0..=6 describe_groups::handle;
+    ListGroups 0..=5 list_groups::handle;
     ApiVersions 0..=4 api_versions::handle, before_authentication;
     CreateTopics 2..=7 create_topics::handle;
     DeleteTopics 1..=6 delete_topics::handle;
@@ -122,12 +144,14 @@ pub(crate) static TABLE: &[Api] = table! {
     OffsetForLeaderEpoch 2..=4 offset_for_leader_epoch::handle;
     DescribeConfigs 1..=4 describe_configs::handle;
     AlterConfigs 0..=2 alter_configs::handle;
+    DeleteGroups 0..=2 delete_groups::handle;
     DescribeLogDirs 1..=5 describe_log_dirs::handle;
     CreatePartitions 0..=3 create_partitions::handle;
     ElectLeaders 0..=2 elect_leaders::handle;
     IncrementalAlterConfigs 0..=1 alter_configs::handle_incremental;
     AlterPartitionReassignments 0..=1 alter_partition_reassignments::handle;
     ListPartitionReassignments 0..=0 list_partition_reassignments::handle;
+    OffsetDelete 0..=0 offset_delete::handle;
     DescribeQuorum 0..=2 describe_quorum::handle;
     DescribeCluster 0..=2 describe_cluster::handle;
     DescribeProducers 0..=0 describe_producers::handle;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use dohle_broker::api::KafkaService;
 use dohle_broker::context::Context;
+use dohle_broker::coordinator::{CoordinatedPartitions, Coordinator};
 use dohle_broker::listener::{Bound, Http2Service, Listener, Services, Shared};
 use dohle_broker::metadata::{
     ControllerClient, Feed, FeedConfig, FeedError, MetadataCache, Session, SessionConfig,
@@ -41,6 +42,7 @@ pub(super) struct Broker {
     node: NodeId,
     cache: Arc<MetadataCache>,
     partitions: Arc<Partitions>,
+    coordinator: Arc<Coordinator>,
     session: Arc<Session>,
     feed: Feed,
     listeners: Vec<Listener>,
@@ -93,6 +95,12 @@ impl Broker {
             runtimes: start.shared.threads.handles().to_vec(),
         })
         .await?;
+        let coordinator = Coordinator::start(
+            config.node_id,
+            Arc::clone(config.properties()),
+            Arc::clone(&cache),
+            Arc::clone(&partitions),
+        );
         let feed = Feed::start(
             FeedConfig {
                 cluster_id: start.cluster_id.to_owned(),
@@ -101,7 +109,10 @@ impl Broker {
             },
             Arc::clone(&client),
             Arc::clone(&cache),
-            Arc::new(LocalPartitions(Arc::clone(&partitions))),
+            Arc::new(CoordinatedPartitions {
+                partitions: LocalPartitions(Arc::clone(&partitions)),
+                coordinator: Arc::clone(&coordinator),
+            }),
         );
         first_image(config.node_id, &cache, &session, &feed).await?;
         let context = Context::new(
@@ -111,6 +122,7 @@ impl Broker {
             Arc::clone(&cache),
             client,
             Arc::clone(&partitions),
+            Arc::clone(&coordinator),
         );
         let listeners = serve(start.ports, start.shared, config, context, &partitions);
         let reporting = tokio::spawn(report_failed_dirs(
@@ -121,6 +133,7 @@ impl Broker {
             node: config.node_id,
             cache,
             partitions,
+            coordinator,
             session,
             feed,
             listeners,
@@ -171,6 +184,8 @@ impl Broker {
                 tracing::warn!(%node, "leaderships did not move away in time");
             }
         }
+        // Members that wait learn at once that they have to look for the next coordinator.
+        self.coordinator.resign_all();
         for listener in std::mem::take(&mut self.listeners) {
             listener.shutdown().await;
         }

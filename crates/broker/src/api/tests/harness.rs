@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::KafkaService;
 use crate::connection::{self, Budget, Client, ConnectionLimits};
 use crate::context::Context;
+use crate::coordinator::Coordinator;
 use crate::metadata::{ControllerClient, MetadataCache, MetadataChange, Voter};
 use crate::partition::Partition;
 use crate::partitions::{LogDir, Partitions, PartitionsConfig};
@@ -100,6 +101,12 @@ impl Broker {
             port: 1,
         };
         let controller = Arc::new(ControllerClient::new(vec![voter]).unwrap());
+        let coordinator = Coordinator::start(
+            NODE,
+            Arc::clone(&properties),
+            Arc::clone(&metadata),
+            Arc::clone(&partitions),
+        );
         let context = Context::new(
             NODE,
             "cluster".into(),
@@ -107,6 +114,7 @@ impl Broker {
             metadata,
             controller,
             partitions,
+            coordinator,
         );
         let service = KafkaService::new(Arc::clone(&context));
         let broker = Self {
@@ -138,9 +146,12 @@ impl Broker {
             delta,
         };
         let partitions = Arc::clone(&self.context.partitions);
-        tokio::task::spawn_blocking(move || partitions.apply_change(&change))
-            .await
-            .unwrap();
+        let change = tokio::task::spawn_blocking(move || {
+            partitions.apply_change(&change);
+            change
+        });
+        let change = change.await.unwrap();
+        self.context.coordinator.on_metadata(&change);
         self.context.metadata.publish(after);
     }
 

@@ -1,0 +1,56 @@
+//! JoinGroup, versions 0–9: a member of the classic protocol joins its group, again with each
+//! rebalance. Answered when the rebalance is: the request is parked until then.
+//!
+//! From version 4 a member without an id is given one and asked to join with it (KIP-394), static
+//! members from 5 (KIP-345), `skip_assignment` in 9 (KIP-814).
+
+use dohle_groups::Reply;
+use dohle_model::ErrorCode;
+use dohle_protocol::KafkaString;
+use dohle_protocol::messages::join_group_request::JoinGroupRequestData;
+use dohle_protocol::messages::join_group_response::JoinGroupResponseData;
+
+use super::Call;
+use crate::coordinator::Origin;
+
+pub(super) async fn handle(call: Call, request: JoinGroupRequestData) -> JoinGroupResponseData {
+    let member_id = request.member_id.clone();
+    let mut response = match join(&call, request).await {
+        Ok(response) => response,
+        Err(code) => refused(member_id, code),
+    };
+    if call.version < 7 && response.protocol_name.is_none() {
+        // Null is sayable from version 7 on.
+        response.protocol_name = Some(KafkaString::default());
+    }
+    response
+}
+
+async fn join(
+    call: &Call,
+    request: JoinGroupRequestData,
+) -> Result<JoinGroupResponseData, ErrorCode> {
+    if request.group_id.is_empty() {
+        return Err(ErrorCode::InvalidGroupId);
+    }
+    let group_id = request.group_id.clone();
+    let origin = Origin::of(call);
+    let ((), parked) = call
+        .context
+        .coordinator
+        .park(group_id.as_str(), |shard, step, token| {
+            shard.join_group(request, origin.caller(), token, step);
+        })?;
+    match parked.reply().await? {
+        Reply::Join(response) => Ok(response),
+        Reply::Sync(_) => Err(ErrorCode::UnknownServerError),
+    }
+}
+
+fn refused(member_id: KafkaString, code: ErrorCode) -> JoinGroupResponseData {
+    JoinGroupResponseData {
+        error_code: code.code(),
+        member_id,
+        ..JoinGroupResponseData::default()
+    }
+}

@@ -1,0 +1,46 @@
+//! SyncGroup, versions 0–5: a member of a classic group gets its assignment, and the leader hands in
+//! everybody's. Answered when the leader has, and what it handed in is committed.
+//!
+//! Static members from version 3 (KIP-345); from 5 the protocol must be named (KIP-559).
+
+use dohle_groups::Reply;
+use dohle_model::ErrorCode;
+use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
+use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
+
+use super::Call;
+use crate::coordinator::Origin;
+
+pub(super) async fn handle(call: Call, request: SyncGroupRequestData) -> SyncGroupResponseData {
+    sync(&call, request)
+        .await
+        .unwrap_or_else(|code| SyncGroupResponseData {
+            error_code: code.code(),
+            ..SyncGroupResponseData::default()
+        })
+}
+
+async fn sync(
+    call: &Call,
+    request: SyncGroupRequestData,
+) -> Result<SyncGroupResponseData, ErrorCode> {
+    let is_named = request.protocol_type.is_some() && request.protocol_name.is_some();
+    if call.version >= 5 && !is_named {
+        return Err(ErrorCode::InconsistentGroupProtocol);
+    }
+    if request.group_id.is_empty() {
+        return Err(ErrorCode::InvalidGroupId);
+    }
+    let group_id = request.group_id.clone();
+    let origin = Origin::of(call);
+    let ((), parked) = call
+        .context
+        .coordinator
+        .park(group_id.as_str(), |shard, step, token| {
+            shard.sync_group(request, origin.caller(), token, step);
+        })?;
+    match parked.reply().await? {
+        Reply::Sync(response) => Ok(response),
+        Reply::Join(_) => Err(ErrorCode::UnknownServerError),
+    }
+}
