@@ -53,6 +53,7 @@ requests! {
     1 FetchRequestData FetchResponseData;
     2 ListOffsetsRequestData ListOffsetsResponseData;
     3 MetadataRequestData MetadataResponseData;
+    10 FindCoordinatorRequestData FindCoordinatorResponseData;
     18 ApiVersionsRequestData ApiVersionsResponseData;
     19 CreateTopicsRequestData CreateTopicsResponseData;
     20 DeleteTopicsRequestData DeleteTopicsResponseData;

@@ -163,6 +163,20 @@ impl Running {
         }
     }
 
+    /// What it has printed so far, a line each. Does not wait.
+    pub fn lines_so_far(&mut self) -> &[String] {
+        self.seen.extend(self.lines.try_iter());
+        &self.seen
+    }
+
+    /// SIGKILL, and waits until it is gone and all that it printed is there.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        while self.next_line()?.is_some() {}
+        Ok(())
+    }
+
     fn next_line(&mut self) -> Result<Option<String>> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         match self.lines.recv_timeout(left) {

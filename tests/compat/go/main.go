@@ -23,6 +23,7 @@ var commands = []command{
 	{"consume", "consume a topic from its start to its end and print its digest", consume},
 	{"digest", "print the digest a corpus file must have once consumed", digestFile},
 	{"admin", "create, describe, alter and delete a topic", admin},
+	{"group", "be a member of a group", group},
 	{"bench", "produce as fast as possible and print the throughput", bench},
 	{"paced", "produce at a fixed rate and print the latencies", paced},
 	{"first-ack", "wait for the first acknowledged record and print how long it took", firstAck},

@@ -4,6 +4,7 @@ pub mod franz_go;
 pub mod java;
 pub mod kafkajs;
 pub mod kcat;
+pub mod member;
 
 /// All codecs of Kafka.
 pub const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
