@@ -5,8 +5,10 @@ CARGO := cargo
 # Clusters that run at once, of three nodes each.
 TEST_THREADS ?= 2
 DATA ?= ./data
+TAG ?= dohle:latest
+BASE ?=
 
-.PHONY: help run test test-unit test-cluster compat-deps fuzz bench lint tidy
+.PHONY: help run test test-unit test-cluster compat-deps image test-images fuzz bench lint tidy
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
@@ -28,6 +30,12 @@ test-cluster: compat-deps ## real nodes, real clients; DOHLE_CORPUS_LINES=N for 
 compat-deps: ## install or build the clients that the cluster tests use, under target/compat
 	$(CARGO) fetch --locked
 	tests/compat/install.sh
+
+image: ## dohle:latest from a static binary; TAG=name:tag, BASE=image to lay it on
+	BASE=$(BASE) CARGO=$(CARGO) deploy/image.sh build $(TAG)
+
+test-images: compat-deps ## the image and deploy/, with a Docker engine of its own
+	CARGO=$(CARGO) tests/images/run.sh
 
 fuzz: ## random input for the decoders, DURATION seconds of it (default 60) or DOHLE_FUZZ_CASES cases
 	tests/fuzz.sh

@@ -5,8 +5,8 @@
 //! as user:  configuration → server
 //! ```
 //!
-//! Docker makes the folder of a bind mount as root. A server that is not root could not write there,
-//! so the image begins as root, gives its folders away, and goes on without privileges. Started
+//! Docker makes the folder of a bind mount as root. A server that is not root could not write
+//! there, so the image begins as root, gives its folders away, and goes on without rights. Started
 //! with `--user`, or by Kubernetes as a user, it only does the second half.
 //!
 //! Anything else that the image is told to run is run instead: a tool, `dohle dev`, a shell where
@@ -182,8 +182,22 @@ fn task(words: &[OsString]) -> Task<'_> {
         return Task::Server(words);
     };
     let name = Path::new(first).file_name().unwrap_or(first);
-    if is_start_script(first) || name == "dohle" {
+    if is_start_script(first) {
         return task(&words[1..]);
+    }
+    let about = |word: &OsString| {
+        ["-h", "--help", "-V", "--version"]
+            .iter()
+            .any(|a| word == a)
+    };
+    if name == "dohle" {
+        return match words.get(1) {
+            Some(word) if !about(word) => task(&words[1..]),
+            _ => Task::Own(&words[1..]),
+        };
+    }
+    if about(first) {
+        return Task::Own(words);
     }
     if first.to_string_lossy().starts_with('-') {
         return Task::Server(words);

@@ -169,7 +169,7 @@ fn paths(config: &NodeConfig) -> Vec<PathBuf> {
     paths
 }
 
-/// Given, or found in a directory, or made by a node that is alone.
+/// Given, or found in a directory, or the default, or made by a node that is alone.
 fn cluster_id(
     config: &NodeConfig,
     opened: &[(LogDirectory, Option<MetaProperties>)],
@@ -183,6 +183,9 @@ fn cluster_id(
         .find_map(|(_, properties)| properties.as_ref());
     if let Some(properties) = found {
         return Ok(properties.cluster_id.clone());
+    }
+    if let Some(id) = &config.cluster_id_default {
+        return Ok(id.clone());
     }
     let alone = config.roles.controller && config.voters.len() == 1;
     if alone {

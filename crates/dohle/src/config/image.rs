@@ -32,6 +32,8 @@ const DATA_FOLDERS: &[(&str, &[&str])] = &[
     ("/tmp/kraft-combined-logs", &["/tmp/kraft-combined-logs"]),
 ];
 
+/// The cluster that nodes of Kafka's image belong to when nothing says otherwise.
+const CLUSTER_ID: &str = "5L6g3nShT-eMCtK--X86sw";
 /// The listener that clients use when nothing says otherwise.
 const CLIENTS: &str = "PLAINTEXT://:9092";
 const CLIENTS_ADVERTISED: &str = "PLAINTEXT://localhost:9092";
@@ -70,6 +72,7 @@ impl Sources {
             // Refused, in words, with everything else that is wrong.
             return;
         }
+        self.cluster_id_default = Some(CLUSTER_ID.to_owned());
         if !self.has("log.dir") {
             self.add_missing("log.dirs", folder);
         }

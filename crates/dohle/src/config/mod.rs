@@ -116,6 +116,8 @@ pub struct NodeConfig {
     pub roles: Roles,
     /// The cluster's id, if it was given.
     pub cluster_id: Option<String>,
+    /// The id of a new cluster, where none was given and no directory has one.
+    pub cluster_id_default: Option<String>,
     /// `broker.rack`.
     pub rack: Option<String>,
     /// Listeners and what is advertised.
@@ -165,6 +167,7 @@ impl NodeConfig {
             node_id,
             roles,
             cluster_id: sources.cluster_id,
+            cluster_id_default: sources.cluster_id_default,
             rack,
             listeners,
             voters,

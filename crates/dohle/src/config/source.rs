@@ -84,6 +84,8 @@ pub struct Sources {
     pub origins: BTreeMap<String, String>,
     /// The cluster's id, if it is given.
     pub cluster_id: Option<String>,
+    /// The id of a new cluster, where none is given and no directory has one.
+    pub cluster_id_default: Option<String>,
     /// Whether a file was read.
     pub has_file: bool,
 }

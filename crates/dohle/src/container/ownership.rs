@@ -42,8 +42,8 @@ fn effective_user(status: &str) -> Option<u32> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Makes the folders where they are missing, and gives them and all that is in them to one user: the
-/// one that the first folder belongs to, or the image's where that is root. Returns that user.
+/// Makes the folders where they are missing, and gives them and all that is in them to one user:
+/// the one that the first folder belongs to, or the image's where that is root. Returns that user.
 ///
 /// # Errors
 /// At the first file that cannot change hands.

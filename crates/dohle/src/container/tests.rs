@@ -47,6 +47,9 @@ fn a_container_runs_a_node_unless_it_is_told_something_else() {
     check("dohle server", expect!["server: "]);
     check("dohle dev --port 9", expect!["own: dev --port 9"]);
     check("dev", expect!["own: dev"]);
+    check("--version", expect!["own: --version"]);
+    check("dohle --help", expect!["own: --help"]);
+    check("dohle", expect!["own: "]);
     check(
         "kafka-topics.sh --list",
         expect!["other: kafka-topics.sh --list"],

@@ -195,3 +195,17 @@ fn a_fresh_id_never_looks_like_an_option() {
         assert!(!fresh_id().to_string().starts_with('-'));
     }
 }
+
+#[test]
+fn a_default_cluster_id_is_for_new_directories_only() {
+    let root = tempfile::tempdir().unwrap();
+    let with_default = |id: &str| NodeConfig {
+        cluster_id_default: Some(id.to_owned()),
+        ..config(root.path(), THREE, &[])
+    };
+    let opened = Directories::open(&with_default("first"), numbered()).unwrap();
+    assert_eq!(opened.cluster_id, "first");
+    drop(opened);
+    let opened = Directories::open(&with_default("second"), numbered()).unwrap();
+    assert_eq!(opened.cluster_id, "first");
+}

@@ -45,9 +45,13 @@ fn check(text: &str, expected: Expect) {
         })
         .collect();
     let summary = format!(
-        "node {} of {}\nlisteners {}\ncontroller {}\nadvertised {}\nbrokers use {}\nvoters {}\ndata {}\n",
+        "node {} of {}\nlisteners {}\ncontroller {}\nadvertised {}\n\
+         brokers use {}\nvoters {}\ndata {}\n",
         config.node_id,
-        config.cluster_id.as_deref().unwrap_or("a new cluster"),
+        config
+            .cluster_id
+            .as_deref()
+            .unwrap_or("the default cluster"),
         texts(&config.listeners.broker),
         config
             .listeners
@@ -67,7 +71,7 @@ fn with_nothing_set_a_node_is_reached_at_localhost_through_a_published_port() {
     check(
         "PATH=/usr/local/bin",
         expect![[r#"
-            node 1 of a new cluster
+            node 1 of the default cluster
             listeners PLAINTEXT://:9092
             controller CONTROLLER://:9093
             advertised PLAINTEXT://localhost:9092
@@ -83,7 +87,7 @@ fn bitnami_with_nothing_but_leave_for_plaintext_advertises_the_container() {
     check(
         "ALLOW_PLAINTEXT_LISTENER=yes",
         expect![[r#"
-            node 1 of a new cluster
+            node 1 of the default cluster
             listeners PLAINTEXT://:9092
             controller CONTROLLER://:9093
             advertised PLAINTEXT://c0ffee:9092
@@ -126,7 +130,7 @@ fn an_advertised_listener_without_a_host_is_the_containers_name() {
          KAFKA_CFG_CONTROLLER_LISTENER_NAMES=CONTROLLER
          KAFKA_CFG_INTER_BROKER_LISTENER_NAME=PLAINTEXT",
         expect![[r#"
-            node 0 of a new cluster
+            node 0 of the default cluster
             listeners PLAINTEXT://:9092
             controller CONTROLLER://:9093
             advertised PLAINTEXT://c0ffee:9092
@@ -167,7 +171,8 @@ fn a_controller_without_voters_is_alone() {
     check(
         "CLUSTER_ID=4L6g3nShT-eMCtK--X86sw
          KAFKA_LISTENERS=PLAINTEXT://:9092,BROKER://:9093,CONTROLLER://:9094
-         KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+         KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=\
+         PLAINTEXT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
          KAFKA_INTER_BROKER_LISTENER_NAME=BROKER
          KAFKA_PROCESS_ROLES=broker,controller
          KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER
