@@ -196,7 +196,8 @@ fn consumer_member(value: &mut Reader<'_>, _: i16) -> Result<ConsumerMemberValue
         subscribed_topic_regex: owned(value.nullable_text()?),
         rebalance_timeout_ms: value.i32()?,
         server_assignor: owned(value.nullable_text()?),
-        classic: None,
+        // Null is written out, and defaults are left out.
+        classic: Some(ClassicMetadata::default()),
     };
     value.tagged(|tag, value| {
         if tag == 0 {
@@ -208,7 +209,7 @@ fn consumer_member(value: &mut Reader<'_>, _: i16) -> Result<ConsumerMemberValue
 }
 
 fn classic_metadata(value: &mut Reader<'_>) -> Result<Option<ClassicMetadata>, RecordError> {
-    if value.i8()? < 0 {
+    if value.i8()? <= 0 {
         return Ok(None);
     }
     let metadata = ClassicMetadata {

@@ -5,9 +5,9 @@ use dohle_model::{LeaderEpoch, Timestamp};
 
 use super::wire::Writer;
 use super::{
-    ClassicGroupValue, ConsumerCurrentValue, ConsumerGroupValue, ConsumerMemberValue,
-    ConsumerRegexValue, ConsumerTargetValue, OffsetKey, OffsetValue, Record, RecordError,
-    TopicPartitions, key_type,
+    ClassicGroupValue, ClassicMetadata, ConsumerCurrentValue, ConsumerGroupValue,
+    ConsumerMemberValue, ConsumerRegexValue, ConsumerTargetValue, OffsetKey, OffsetValue, Record,
+    RecordError, TopicPartitions, key_type,
 };
 
 impl Record {
@@ -157,20 +157,23 @@ fn consumer_member(value: &ConsumerMemberValue) -> Result<Bytes, RecordError> {
     writer.nullable_text(value.subscribed_topic_regex.as_deref())?;
     writer.i32(value.rebalance_timeout_ms);
     writer.nullable_text(value.server_assignor.as_deref())?;
-    let classic = value.classic.as_ref().map(|classic| {
-        |tagged: &mut Writer| {
-            // A struct that may be null begins with a byte that says it is not.
-            tagged.i8(1);
-            tagged.i32(classic.session_timeout_ms);
-            tagged.items(&classic.supported_protocols, |tagged, (name, metadata)| {
-                tagged.text(name)?;
-                tagged.bytes(metadata)?;
-                tagged.no_tagged();
-                Ok(())
-            })?;
+    // What is left out is not null to Kafka's generated code, but a struct of defaults.
+    let written = value.classic.as_ref() != Some(&ClassicMetadata::default());
+    let classic = written.then_some(|tagged: &mut Writer| {
+        let Some(classic) = &value.classic else {
+            tagged.i8(0);
+            return Ok(());
+        };
+        tagged.i8(1);
+        tagged.i32(classic.session_timeout_ms);
+        tagged.items(&classic.supported_protocols, |tagged, (name, metadata)| {
+            tagged.text(name)?;
+            tagged.bytes(metadata)?;
             tagged.no_tagged();
             Ok(())
-        }
+        })?;
+        tagged.no_tagged();
+        Ok(())
     });
     writer.tagged(classic)?;
     Ok(writer.finish())

@@ -217,7 +217,7 @@ pub struct ConsumerMemberValue {
 }
 
 /// What a member of the classic protocol in a consumer group said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClassicMetadata {
     /// Milliseconds.
     pub session_timeout_ms: i32,
