@@ -6,7 +6,6 @@ use dohle_protocol::messages::describe_groups_response::DescribedGroup;
 use dohle_protocol::messages::list_groups_response::ListedGroup;
 
 use crate::ids::GroupId;
-use crate::offsets::absent::Members as _;
 use crate::offsets::not_found;
 use crate::shard::{Group, Kind, Shard};
 use crate::step::{Failed, Step};

@@ -6,6 +6,7 @@ use dohle_model::{ErrorCode, Offset};
 
 use crate::classic::ClassicGroup;
 use crate::consumer::ConsumerGroup;
+use crate::consumer::metadata::Topics;
 use crate::ids::GroupId;
 use crate::offsets::GroupOffsets;
 use crate::records::Record;
@@ -22,6 +23,8 @@ pub struct Shard {
     pub(crate) groups: HashMap<GroupId, Group>,
     /// The timers of all groups.
     pub(crate) timers: Timers,
+    /// What is known of topics, for consumer groups.
+    pub(crate) topics: Topics,
     /// The log end after the last record of a group that is gone: what reads of groups wait for
     /// that are not there.
     pub(crate) deleted: Offset,
@@ -66,19 +69,20 @@ impl Shard {
         match record {
             Record::Offset(key, value) => self.replay_offset(key, value),
             Record::Classic(group_id, value) => self.replay_classic(group_id, value),
-            Record::ConsumerPartitionMetadata(..) => {}
-            Record::ConsumerGroup(..)
+            Record::ConsumerPartitionMetadata(..)
+            | Record::ConsumerGroup(..)
             | Record::ConsumerMember(..)
             | Record::ConsumerTarget(..)
             | Record::ConsumerTargetMember(..)
             | Record::ConsumerCurrent(..)
-            | Record::ConsumerRegex(..) => {}
+            | Record::ConsumerRegex(..) => self.replay_consumer(record),
         }
     }
 
     /// The whole log was replayed, and this broker serves the shard from now on: sessions begin.
     pub fn on_loaded(&mut self, step: &mut Step<'_>) {
         self.on_classic_loaded(step);
+        self.on_consumer_loaded(step);
     }
 
     /// When [`Shard::on_timeout`] has something to do.
@@ -100,9 +104,7 @@ impl Shard {
             Timer::ConsumerSession(..)
             | Timer::ConsumerRebalance(..)
             | Timer::ConsumerJoin(..)
-            | Timer::ConsumerSync(..)
-            | Timer::ConsumerRegexes(_)
-            | Timer::ConsumerAssignment(_) => {}
+            | Timer::ConsumerSync(..) => self.on_consumer_timeout(&timer, step),
         }
     }
 
@@ -116,6 +118,14 @@ impl Shard {
         match &written {
             Written::Assignment { .. } | Written::StaticMember { .. } | Written::Empty { .. } => {
                 self.on_classic_written(&written, outcome, step);
+            }
+            Written::Downgraded {
+                group_id,
+                rebalance,
+            } => {
+                if outcome.is_ok() {
+                    self.on_downgraded(group_id, *rebalance, step);
+                }
             }
         }
     }

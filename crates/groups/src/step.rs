@@ -95,6 +95,13 @@ pub enum Written {
         /// Its JoinGroup.
         token: Token,
     },
+    /// A consumer group became a classic one: its members' sessions begin.
+    Downgraded {
+        /// The group.
+        group_id: GroupId,
+        /// Whether its members have to rejoin.
+        rebalance: bool,
+    },
     /// The group has no members any more.
     Empty {
         /// The group.

@@ -23,11 +23,6 @@ pub enum Timer {
     ConsumerJoin(GroupId, MemberId),
     /// A member of a consumer group that speaks the classic protocol has to sync.
     ConsumerSync(GroupId, MemberId),
-    /// The topics that a consumer group's regular expressions match are looked up again.
-    ConsumerRegexes(GroupId),
-    /// A consumer group's assignment is computed, which was held back for
-    /// `group.consumer.assignment.interval.ms`.
-    ConsumerAssignment(GroupId),
 }
 
 /// The timers that run. Setting, cancelling and taking one cost O(log n).
@@ -73,6 +68,11 @@ impl Timers {
         let (_, timer) = self.order.pop_first()?;
         self.deadlines.remove(&timer);
         Some(timer)
+    }
+
+    /// Those that run with their deadlines, the earliest first.
+    pub fn iter(&self) -> impl Iterator<Item = (Duration, &Timer)> {
+        self.order.iter().map(|(deadline, timer)| (*deadline, timer))
     }
 
     /// How many run.

@@ -37,7 +37,7 @@ impl Shard {
         let group_id = GroupId::new(request.group_id.as_str());
         match self.groups.get_mut(&group_id).map(|group| &mut group.kind) {
             None => Err(ErrorCode::UnknownMemberId),
-            Some(Kind::Consumer(_)) => Err(ErrorCode::UnknownMemberId),
+            Some(Kind::Consumer(_)) => self.heartbeat_consumer_group(request, step),
             Some(Kind::Classic(group)) => {
                 let mut turn = Turn {
                     group_id: &group_id,

@@ -79,9 +79,12 @@ impl Shard {
             .groups
             .entry(group_id.clone())
             .or_insert_with(Group::empty);
-        let Kind::Classic(group) = &mut group.kind else {
-            let refusal = join_error(member_id, ErrorCode::InconsistentGroupProtocol);
-            return step.reply(token, Reply::Join(refusal));
+        if matches!(&group.kind, Kind::Consumer(consumer) if !consumer.is_empty()) {
+            return self.join_consumer_group(request, caller, token, step);
+        }
+        self.make_classic(&group_id, step);
+        let Some(Kind::Classic(group)) = self.groups.get_mut(&group_id).map(|g| &mut g.kind) else {
+            return;
         };
         let mut turn = Turn {
             group_id: &group_id,

@@ -56,7 +56,12 @@ impl Shard {
         }
         let group_id = GroupId::new(request.group_id.as_str());
         let members = match self.groups.get_mut(&group_id).map(|group| &mut group.kind) {
-            None | Some(Kind::Consumer(_)) => {
+            Some(Kind::Consumer(_)) => {
+                let members = request.members.iter();
+                let outcomes = self.leave_consumer_group(&group_id, &request.members, step);
+                members.zip(outcomes).map(|(member, outcome)| left(member, outcome)).collect()
+            }
+            None => {
                 let unknown = Err(ErrorCode::UnknownMemberId);
                 let members = request.members.iter();
                 members.map(|member| left(member, unknown)).collect()

@@ -17,12 +17,16 @@ mod heartbeat;
 mod join;
 mod leave;
 mod member;
+mod moves;
 mod protocol;
 mod rebalance;
 mod record;
 mod static_members;
 mod sync;
 pub(crate) mod turn;
+
+#[cfg(test)]
+mod tests;
 
 pub use group::{ClassicGroup, InitialDelay, State};
 pub use member::{Member, Protocol};
@@ -114,7 +118,10 @@ impl Shard {
     ) {
         let (Written::Assignment { group_id, .. }
         | Written::StaticMember { group_id, .. }
-        | Written::Empty { group_id, .. }) = written;
+        | Written::Empty { group_id, .. }) = written
+        else {
+            return;
+        };
         let Some(mut turn) = self.classic_turn(group_id, step) else {
             return;
         };
@@ -133,6 +140,7 @@ impl Shard {
                     turn.on_empty_failed(*generation, code);
                 }
             }
+            Written::Downgraded { .. } => {}
         }
         self.maybe_forget_new(written, outcome);
     }

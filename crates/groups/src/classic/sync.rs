@@ -34,7 +34,7 @@ impl Shard {
         let group_id = GroupId::new(request.group_id.as_str());
         match self.groups.get_mut(&group_id).map(|group| &mut group.kind) {
             None => refuse(ErrorCode::UnknownMemberId),
-            Some(Kind::Consumer(_)) => refuse(ErrorCode::UnknownMemberId),
+            Some(Kind::Consumer(_)) => self.sync_consumer_group(&request, token, step),
             Some(Kind::Classic(group)) => {
                 let mut turn = Turn {
                     group_id: &group_id,

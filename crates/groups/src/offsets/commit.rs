@@ -12,7 +12,6 @@ use dohle_protocol::messages::offset_commit_response::{
 
 use super::{CommitPartition, topic_id};
 use crate::ids::GroupId;
-use crate::offsets::absent::Members as _;
 use crate::records::{OffsetKey, OffsetValue, Record};
 use crate::shard::{Kind, Shard};
 use crate::step::{Caller, Failed, Step};

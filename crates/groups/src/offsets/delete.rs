@@ -13,7 +13,6 @@ use dohle_protocol::messages::offset_delete_response::{
 use super::commit::not_found;
 use super::committed::tombstone;
 use crate::ids::GroupId;
-use crate::offsets::absent::Members as _;
 use crate::records::{OffsetValue, Record};
 use crate::shard::{Group, Kind, Shard};
 use crate::step::{Failed, Step};

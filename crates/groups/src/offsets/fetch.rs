@@ -11,7 +11,6 @@ use dohle_protocol::messages::offset_fetch_response::{
 
 use super::{GroupOffsets, topic_id};
 use crate::ids::GroupId;
-use crate::offsets::absent::Members as _;
 use crate::records::OffsetValue;
 use crate::shard::{Kind, Shard};
 use crate::step::{Failed, Step};

@@ -34,7 +34,6 @@
 use dohle_model::{PartitionIndex, TopicId};
 use dohle_protocol::KafkaUuid;
 
-pub(crate) mod absent;
 mod commit;
 mod committed;
 mod delete;
