@@ -25,6 +25,11 @@ pub(super) fn topic_by_id(
         .ok_or(ErrorCode::UnknownTopicId)
 }
 
+/// Whether the topic has this partition.
+pub(super) fn has_partition(topic: &TopicImage, index: i32) -> bool {
+    PartitionIndex::from_wire(index).is_some_and(|index| topic.partitions.contains_key(&index))
+}
+
 /// The partition, if this broker hosts it: NOT_LEADER_OR_FOLLOWER when only others do.
 pub(super) fn partition(
     context: &Context,

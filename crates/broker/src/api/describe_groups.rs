@@ -1,0 +1,45 @@
+//! DescribeGroups, versions 0–6: classic groups, their states, members and assignments; what the
+//! client may do from version 3 on (KIP-430). A group that does not exist is `Dead`, and from
+//! version 6 on GROUP_ID_NOT_FOUND (KIP-1043), as is one of another protocol.
+
+use dohle_model::ErrorCode;
+use dohle_protocol::KafkaString;
+use dohle_protocol::messages::describe_groups_request::DescribeGroupsRequestData;
+use dohle_protocol::messages::describe_groups_response::{
+    DescribeGroupsResponseData, DescribedGroup,
+};
+use futures::future::join_all;
+
+use super::{Call, wire};
+
+pub(super) async fn handle(
+    call: Call,
+    request: DescribeGroupsRequestData,
+) -> DescribeGroupsResponseData {
+    let groups = request.groups.iter();
+    let described = groups.map(|group_id| describe(&call, group_id));
+    let mut groups = join_all(described).await;
+    if request.include_authorized_operations {
+        for group in groups.iter_mut().filter(|group| group.error_code == 0) {
+            group.authorized_operations = wire::GROUP_OPERATIONS;
+        }
+    }
+    DescribeGroupsResponseData {
+        groups,
+        ..DescribeGroupsResponseData::default()
+    }
+}
+
+async fn describe(call: &Call, group_id: &KafkaString) -> DescribedGroup {
+    let coordinator = &call.context.coordinator;
+    let described = coordinator
+        .run(group_id.as_str(), |shard, step| {
+            shard.describe_group(group_id.as_str(), call.version, step)
+        })
+        .await;
+    described.unwrap_or_else(|code: ErrorCode| DescribedGroup {
+        group_id: group_id.clone(),
+        error_code: code.code(),
+        ..DescribedGroup::default()
+    })
+}

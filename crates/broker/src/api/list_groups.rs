@@ -1,0 +1,36 @@
+//! ListGroups, versions 0–5: the groups that this broker coordinates, by state (KIP-518, version 4)
+//! and type (KIP-848, version 5). While one of its shards loads, the answer is
+//! COORDINATOR_LOAD_IN_PROGRESS.
+
+use dohle_groups::GroupFilter;
+use dohle_model::ErrorCode;
+use dohle_protocol::messages::list_groups_request::ListGroupsRequestData;
+use dohle_protocol::messages::list_groups_response::ListGroupsResponseData;
+
+use super::Call;
+
+pub(super) async fn handle(call: Call, request: ListGroupsRequestData) -> ListGroupsResponseData {
+    let filter = GroupFilter {
+        states: &request.states_filter,
+        types: &request.types_filter,
+    };
+    let coordinator = &call.context.coordinator;
+    let shards = coordinator
+        .run_in_all(|shard, step| shard.list_groups(filter, step))
+        .await;
+    let mut response = ListGroupsResponseData::default();
+    for groups in shards {
+        match groups {
+            Ok(groups) => response.groups.extend(groups),
+            // Another broker lists them by now.
+            Err(ErrorCode::NotCoordinator) => {}
+            Err(code) => {
+                return ListGroupsResponseData {
+                    error_code: code.code(),
+                    ..ListGroupsResponseData::default()
+                };
+            }
+        }
+    }
+    response
+}

@@ -1,0 +1,131 @@
+//! OffsetCommit, versions 2–10: keeps offsets for a group, and answers when they are committed.
+//!
+//! Members name their generation or, from version 9, their member epoch (KIP-848); without
+//! membership offsets are taken while the group is empty. Version 10 names topics by id. Partitions
+//! that do not exist are refused one by one: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID.
+
+use dohle_groups::Failed;
+use dohle_model::ErrorCode;
+use dohle_model::image::{MetadataImage, TopicImage};
+use dohle_protocol::KafkaString;
+use dohle_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestData, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use dohle_protocol::messages::offset_commit_response::{
+    OffsetCommitResponseData, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+
+use super::{Call, resolve, wire};
+use crate::coordinator::Origin;
+
+/// The first version that names topics by id.
+const BY_ID: i16 = 10;
+
+pub(super) async fn handle(
+    call: Call,
+    mut request: OffsetCommitRequestData,
+) -> OffsetCommitResponseData {
+    let image = call.context.image();
+    let topics = std::mem::take(&mut request.topics);
+    let (known, refused) = sort_out(&image, topics, call.version >= BY_ID);
+    request.topics = known;
+    let mut response = OffsetCommitResponseData {
+        topics: refused,
+        ..OffsetCommitResponseData::default()
+    };
+    if request.topics.is_empty() {
+        return response;
+    }
+    let origin = Origin::of(&call);
+    let coordinator = &call.context.coordinator;
+    let outcome = coordinator
+        .run(request.group_id.as_str(), |shard, step| {
+            shard.offset_commit(&request, &origin.caller(), step)
+        })
+        .await;
+    match outcome {
+        Ok(Ok(committed)) => merge(&mut response.topics, committed.topics),
+        Ok(Err(Failed { code, .. })) | Err(code) => {
+            let failed = request.topics.iter().map(|topic| refuse(topic, code));
+            merge(&mut response.topics, failed.collect());
+        }
+    }
+    response
+}
+
+/// The topics and partitions that exist, with name and id, and the answers for those that do not.
+fn sort_out(
+    image: &MetadataImage,
+    topics: Vec<OffsetCommitRequestTopic>,
+    by_id: bool,
+) -> (
+    Vec<OffsetCommitRequestTopic>,
+    Vec<OffsetCommitResponseTopic>,
+) {
+    let (mut known, mut refused) = (Vec::new(), Vec::new());
+    for mut topic in topics {
+        let found = match by_id {
+            true => resolve::topic_by_id(image, wire::topic_id(topic.topic_id)),
+            false => resolve::topic_by_name(image, topic.name.as_str()),
+        };
+        let found = match found {
+            Ok(found) => found,
+            Err(code) => {
+                refused.push(refuse(&topic, code));
+                continue;
+            }
+        };
+        topic.name = KafkaString::from(found.name.as_str().to_owned());
+        topic.topic_id = wire::wire_id(found.id);
+        let partitions = std::mem::take(&mut topic.partitions);
+        let (there, missing): (Vec<_>, Vec<_>) = partitions
+            .into_iter()
+            .partition(|partition| exists(found, partition));
+        if !missing.is_empty() {
+            let missing = OffsetCommitRequestTopic {
+                partitions: missing,
+                ..topic.clone()
+            };
+            refused.push(refuse(&missing, ErrorCode::UnknownTopicOrPartition));
+        }
+        if !there.is_empty() {
+            topic.partitions = there;
+            known.push(topic);
+        }
+    }
+    (known, refused)
+}
+
+fn exists(topic: &TopicImage, partition: &OffsetCommitRequestPartition) -> bool {
+    resolve::has_partition(topic, partition.partition_index)
+}
+
+fn refuse(topic: &OffsetCommitRequestTopic, code: ErrorCode) -> OffsetCommitResponseTopic {
+    let partitions = topic.partitions.iter();
+    OffsetCommitResponseTopic {
+        name: topic.name.clone(),
+        topic_id: topic.topic_id,
+        partitions: partitions
+            .map(|partition| OffsetCommitResponsePartition {
+                partition_index: partition.partition_index,
+                error_code: code.code(),
+                ..OffsetCommitResponsePartition::default()
+            })
+            .collect(),
+        ..OffsetCommitResponseTopic::default()
+    }
+}
+
+/// Adds answers; a topic is in the response once.
+fn merge(into: &mut Vec<OffsetCommitResponseTopic>, topics: Vec<OffsetCommitResponseTopic>) {
+    let refused = into.len();
+    for topic in topics {
+        let same = into[..refused]
+            .iter_mut()
+            .find(|other| other.name == topic.name && other.topic_id == topic.topic_id);
+        match same {
+            Some(other) => other.partitions.extend(topic.partitions),
+            None => into.push(topic),
+        }
+    }
+}
