@@ -16,7 +16,12 @@ mod server_stop;
 pub mod suggest;
 mod tools;
 
+mod client;
+mod console_consumer;
+mod console_producer;
 mod fetch;
+mod group_records;
+mod ordered_json;
 mod topics;
 
 use std::ffi::OsString;

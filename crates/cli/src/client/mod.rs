@@ -1,0 +1,137 @@
+//! What the tools that move records have in common: the client's properties, the clients, the topic
+//! that is named, and what went wrong in words.
+
+mod interrupts;
+mod properties;
+mod topic;
+
+use anyhow::Context as _;
+use kacrab::config::{ConsumerConfig, ProducerConfig, UnknownKeyPolicy, WarningReport};
+use kacrab::consumer::{Consumer, ConsumerError};
+use kacrab::producer::{Producer, ProducerError};
+use kacrab::wire::WireError;
+use kacrab_protocol::generated::ErrorCode;
+
+pub use self::interrupts::Interrupts;
+pub use self::properties::{Properties, Source, key_values};
+pub(crate) use self::topic::near;
+pub use self::topic::{find, wait_for};
+
+use crate::cluster::{Cluster, Connection};
+
+/// Connects as these properties say; tools that make a client of their own do so first, for this
+/// tells in words why nobody can be reached.
+///
+/// # Errors
+/// When nobody answers, or a property makes no sense.
+pub async fn connect(properties: &Properties) -> anyhow::Result<Cluster> {
+    let connection = Connection {
+        bootstrap: properties.get("bootstrap.servers").unwrap_or_default().to_owned(),
+        controllers: false,
+        properties: properties.connection(),
+    };
+    Ok(Cluster::connect(&connection).await?)
+}
+
+/// A producer with these properties.
+///
+/// # Errors
+/// When a property makes no sense.
+pub async fn producer(properties: &Properties) -> anyhow::Result<Producer> {
+    let plain = properties.without_classes();
+    let (config, report) = ProducerConfig::from_properties(&plain, UnknownKeyPolicy::Report)?;
+    tell_ignored(&report);
+    Producer::from_config(config).await.context("create the producer")
+}
+
+/// A consumer with these properties.
+///
+/// # Errors
+/// When a property makes no sense.
+pub async fn consumer(properties: &Properties) -> anyhow::Result<Consumer> {
+    let plain = properties.without_classes();
+    let (config, report) = ConsumerConfig::from_properties(&plain, UnknownKeyPolicy::Report)?;
+    tell_ignored(&report);
+    Consumer::from_config(config).await.context("create the consumer")
+}
+
+fn tell_ignored(report: &WarningReport) {
+    for warning in report.warnings() {
+        eprintln!("The property {} has no effect here: {}", warning.key, warning.message);
+    }
+}
+
+/// Whether a consumer may get its records a moment later: elections, coordinators that load,
+/// connections that break.
+#[must_use]
+pub fn passes(error: &ConsumerError) -> bool {
+    match error {
+        ConsumerError::Wire(error) => match error {
+            WireError::Timeout | WireError::ConnectionClosed => true,
+            WireError::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
+            WireError::NoBrokerAvailable
+            | WireError::Backpressure
+            | WireError::UnknownBroker(_) => true,
+            WireError::Kafka(error)
+            | WireError::MetadataTopic { error, .. }
+            | WireError::MetadataPartition { error, .. } => passes_code(*error),
+            _ => false,
+        },
+        ConsumerError::Broker { error, .. } => passes_code(*error),
+        _ => false,
+    }
+}
+
+fn passes_code(code: ErrorCode) -> bool {
+    use ErrorCode as Code;
+        matches!(
+            code,
+            Code::CoordinatorLoadInProgress
+                | Code::CoordinatorNotAvailable
+                | Code::NotCoordinator
+                | Code::LeaderNotAvailable
+                | Code::NotLeaderOrFollower
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::RequestTimedOut
+                | Code::ReplicaNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownTopicId
+                | Code::InconsistentTopicId
+                | Code::RebalanceInProgress
+                | Code::IllegalGeneration
+                | Code::UnknownMemberId
+                | Code::FencedMemberEpoch
+                | Code::UnreleasedInstanceId
+                | Code::KafkaStorageError
+                | Code::FetchSessionIdNotFound
+                | Code::InvalidFetchSessionEpoch
+                | Code::NetworkException
+                | Code::BrokerNotAvailable
+        )
+}
+
+/// Why a record could not be delivered, with what to do where that is known.
+#[must_use]
+pub fn why_not_delivered(error: &ProducerError) -> String {
+    match error {
+        ProducerError::DeliveryTimeout { topic, partition } => format!(
+            "{topic}-{partition} took it within neither of the attempts that delivery.timeout.ms \
+             leaves time for. Has the partition a leader, and enough replicas in sync?"
+        ),
+        ProducerError::RecordTooLarge {
+            size,
+            max_request_size,
+        } => format!(
+            "The message is {size} bytes when serialized which is larger than \
+             {max_request_size}, which is the value of the max.request.size configuration."
+        ),
+        ProducerError::Broker {
+            topic,
+            partition,
+            error,
+        } => format!("{topic}-{partition} refused it: {error}"),
+        other => other.to_string(),
+    }
+}

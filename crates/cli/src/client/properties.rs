@@ -1,0 +1,185 @@
+//! A client's properties, put together from a file, from options in the form `key=value`, and from
+//! what the tool sets itself.
+
+use std::collections::{BTreeMap, HashMap};
+
+use kacrab::config::Properties as ClientProperties;
+
+use crate::cluster::load_properties;
+use crate::options::{Parsed, UsageError, usage};
+
+/// Names that say which Java class does something.
+const CLASSES: [&str; 6] = [
+    "key.serializer",
+    "value.serializer",
+    "key.deserializer",
+    "value.deserializer",
+    "interceptor.classes",
+    "metric.reporters",
+];
+
+/// A client's properties.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Properties(BTreeMap<String, String>);
+
+/// The options that say where properties come from: the one of 4.x, and the one before.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    /// The option of today.
+    pub now: &'static str,
+    /// The deprecated one.
+    pub before: &'static str,
+}
+
+impl Source {
+    /// Which of both was given.
+    ///
+    /// # Errors
+    /// When both were.
+    pub fn chosen(self, parsed: &Parsed) -> Result<Option<&'static str>, UsageError> {
+        match (parsed.has(self.now), parsed.has(self.before)) {
+            (true, true) => usage(format!(
+                "Options --{} and --{} cannot be specified together.",
+                self.now, self.before
+            )),
+            (true, false) => Ok(Some(self.now)),
+            (false, true) => Ok(Some(self.before)),
+            (false, false) => Ok(None),
+        }
+    }
+
+    /// The values of whichever was given.
+    ///
+    /// # Errors
+    /// When both were.
+    pub fn values<'a>(self, parsed: &'a Parsed) -> Result<Vec<&'a str>, UsageError> {
+        Ok(self
+            .chosen(parsed)?
+            .map_or_else(Vec::new, |name| parsed.values(name).collect()))
+    }
+
+    /// The file that was given, read.
+    ///
+    /// # Errors
+    /// When both options were given, or one twice, or the file cannot be read.
+    pub fn file(self, parsed: &Parsed) -> anyhow::Result<Properties> {
+        let Some(name) = self.chosen(parsed)? else {
+            return Ok(Properties::default());
+        };
+        match parsed.value(name)? {
+            Some(path) => Ok(Properties::from(load_properties(path)?)),
+            None => Ok(Properties::default()),
+        }
+    }
+}
+
+/// Reads `key=value`; without a value it is empty.
+#[must_use]
+pub fn key_values<'a>(texts: impl IntoIterator<Item = &'a str>) -> Properties {
+    let pairs = texts.into_iter().map(|text| text.split_once('=').unwrap_or((text, "")));
+    Properties(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+}
+
+impl From<HashMap<String, String>> for Properties {
+    fn from(map: HashMap<String, String>) -> Self {
+        Self(map.into_iter().collect())
+    }
+}
+
+impl Properties {
+    /// The value of a property.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Whether it is there, its value apart.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Whether it is there and says `true`.
+    #[must_use]
+    pub fn is_true(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
+    }
+
+    /// Sets one.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+
+    /// Sets one that is not there.
+    pub fn set_default(&mut self, name: &str, value: impl Into<String>) {
+        self.0.entry(name.to_owned()).or_insert_with(|| value.into());
+    }
+
+    /// These over the others.
+    pub fn extend(&mut self, over: Self) {
+        self.0.extend(over.0);
+    }
+
+    /// Kafka's rule for an option that stands for a property: given, it wins; else its default is
+    /// taken where the property is not there.
+    ///
+    /// # Errors
+    /// When the option was given more than once.
+    pub fn merge(
+        &mut self,
+        name: &str,
+        parsed: &Parsed,
+        option: &str,
+        default: &str,
+    ) -> Result<(), UsageError> {
+        match parsed.value(option)? {
+            Some(value) => self.set(name, value),
+            None => self.set_default(name, default),
+        }
+        Ok(())
+    }
+
+    /// What a connection has to know of them: all but what only producers or consumers take.
+    pub(super) fn connection(&self) -> HashMap<String, String> {
+        const PREFIXES: [&str; 5] = ["security.", "sasl.", "ssl.", "socket.", "reconnect."];
+        const NAMES: [&str; 4] = [
+            "client.id",
+            "client.dns.lookup",
+            "default.api.timeout.ms",
+            "connections.max.idle.ms",
+        ];
+        let of_connections = self.0.iter().filter(|(name, _)| {
+            PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name.as_str())
+        });
+        of_connections
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    /// As the client takes them: without Java's classes, of which there are none here.
+    pub(super) fn without_classes(&self) -> ClientProperties {
+        let plain = self.0.iter().filter(|(name, _)| !CLASSES.contains(&name.as_str()));
+        plain.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_property_may_hold_equal_signs_or_nothing() {
+        let properties = key_values(["a=b=c", "d", "e="]);
+        assert_eq!(properties.get("a"), Some("b=c"));
+        assert_eq!(properties.get("d"), Some(""));
+        assert_eq!(properties.get("e"), Some(""));
+    }
+
+    #[test]
+    fn only_what_connections_need_goes_to_the_connection() {
+        let properties = key_values(["linger.ms=5", "sasl.mechanism=PLAIN", "client.id=me"]);
+        let mut names: Vec<String> = properties.connection().into_keys().collect();
+        names.sort();
+        assert_eq!(names, ["client.id", "sasl.mechanism"]);
+    }
+}

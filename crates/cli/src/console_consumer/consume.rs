@@ -1,0 +1,283 @@
+//! Reads records and prints them, until there is a reason to end.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use kacrab::common::TopicPartition;
+use kacrab::consumer::{Consumer, ConsumerError, ConsumerRecord};
+use regex::Regex;
+
+use super::settings::{From, Settings, What};
+use crate::client::{self, Interrupts, near, passes};
+use crate::cluster::Cluster;
+use crate::fetch::list_topics;
+use crate::options::usage;
+
+/// How long one poll may take when nothing limits it.
+const POLL: Duration = Duration::from_secs(3600);
+/// Between two attempts after an error that passes.
+const BACKOFF: Duration = Duration::from_millis(100);
+/// How long a leaving consumer may take.
+const GOODBYE: Duration = Duration::from_secs(10);
+
+/// Tells what is not there yet, and refuses what will not come.
+pub(super) async fn check_topic(cluster: &Cluster, settings: &Settings) -> anyhow::Result<()> {
+    let topic = match &settings.what {
+        What::Topic(topic) | What::Partition(topic, ..) => topic,
+        What::Include(pattern) => {
+            let regex = whole(pattern)?;
+            let all = list_topics(cluster).await?;
+            if !all.iter().any(|topic| regex.is_match(&topic.name)) {
+                eprintln!("No topic's name matches {pattern} yet; waiting for one.");
+            }
+            return Ok(());
+        }
+    };
+    match (client::find(cluster, topic, false).await?, &settings.what) {
+        (Some(found), What::Partition(_, partition, _)) => {
+            if !(0..found.partitions).contains(partition) {
+                bail!(
+                    "Topic '{topic}' has {} partition(s), numbered from 0; there is no partition \
+                     {partition}",
+                    found.partitions
+                );
+            }
+            Ok(())
+        }
+        (Some(_), _) => Ok(()),
+        (None, _) => {
+            let meant = match near(cluster, topic).await {
+                Some(near) => format!(" Did you mean {near}?"),
+                None => String::new(),
+            };
+            eprintln!("Topic '{topic}' does not exist yet; waiting for it.{meant}");
+            Ok(())
+        }
+    }
+}
+
+/// The pattern, for whole names as Java's consumer takes it.
+fn whole(pattern: &str) -> anyhow::Result<Regex> {
+    match Regex::new(&format!("^(?:{pattern})$")) {
+        Ok(regex) => Ok(regex),
+        Err(error) => Ok(usage(format!("{pattern} is no regular expression: {error}"))?),
+    }
+}
+
+/// Why reading ended.
+enum End {
+    /// As many messages as were wanted, or nobody reads any more.
+    Done,
+    /// Nothing came for as long as was allowed.
+    Timeout,
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+}
+
+/// Reads and prints, leaves the group, and says how many messages there were.
+pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
+    let mut consumer = client::consumer(&settings.consumer).await?;
+    let mut interrupts = Interrupts::new()?;
+    let mut reader = Reader {
+        settings,
+        processed: 0,
+        unread: BTreeMap::new(),
+        out: Vec::with_capacity(64 << 10),
+    };
+    let result = match subscribe(&mut consumer, settings, &mut interrupts).await {
+        Ok(true) => reader.read(&mut consumer, &mut interrupts).await,
+        Ok(false) => Ok(End::Interrupted),
+        Err(error) => Err(error),
+    };
+    let unread = std::mem::take(&mut reader.unread);
+    leave(consumer, settings, unread, &mut interrupts).await;
+    eprintln!("Processed a total of {} messages", reader.processed);
+    result.map(drop)
+}
+
+/// Whether there is something to read now; `false` when a signal came first.
+async fn subscribe(
+    consumer: &mut Consumer,
+    settings: &Settings,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<bool> {
+    match &settings.what {
+        What::Topic(topic) => consumer.subscribe([topic.clone()])?,
+        What::Include(pattern) => consumer.subscribe_pattern(whole(pattern)?.as_str())?,
+        What::Partition(topic, partition, from) => {
+            let partition = TopicPartition::new(topic.clone(), *partition);
+            consumer.assign([partition.clone()])?;
+            let until = settings.timeout.map(|timeout| Instant::now() + timeout);
+            loop {
+                let sought = tokio::select! {
+                    sought = seek(consumer, &partition, *from) => sought,
+                    () = interrupts.next() => return Ok(false),
+                };
+                match sought {
+                    Err(error) if passes(&error) && until.is_none_or(|u| Instant::now() < u) => {
+                        tokio::time::sleep(BACKOFF).await;
+                    }
+                    sought => break sought?,
+                }
+            }
+        }
+    }
+    Ok(true)
+}
+
+async fn seek(
+    consumer: &mut Consumer,
+    partition: &TopicPartition,
+    from: From,
+) -> Result<(), ConsumerError> {
+    let one = std::slice::from_ref(partition);
+    match from {
+        From::Earliest => consumer.seek_to_beginning(one).await,
+        From::Latest => consumer.seek_to_end(one).await,
+        From::Offset(offset) => consumer.seek(partition, offset),
+        From::BeforeEnd(count) => {
+            let end = consumer.end_offsets(one).await?.get(partition).copied();
+            let begin = consumer.beginning_offsets(one).await?.get(partition).copied();
+            let offset = end.unwrap_or(0).saturating_sub(count);
+            consumer.seek(partition, offset.max(begin.unwrap_or(0)))
+        }
+    }
+}
+
+/// Commits what was read and leaves the group.
+async fn leave(
+    mut consumer: Consumer,
+    settings: &Settings,
+    unread: BTreeMap<TopicPartition, i64>,
+    interrupts: &mut Interrupts,
+) {
+    for (partition, offset) in unread {
+        // A partition that was taken away meanwhile is read by another.
+        let _ = consumer.seek(&partition, offset);
+    }
+    let goodbye = async {
+        if settings.auto_commit() && !consumer.assignment().is_empty() {
+            match tokio::time::timeout(GOODBYE, consumer.commit_sync()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => eprintln!("The offsets could not be committed: {error}"),
+                Err(_) => eprintln!("The offsets could not be committed in time"),
+            }
+        }
+        consumer.close_timeout(GOODBYE).await;
+    };
+    tokio::select! {
+        () = goodbye => {}
+        () = interrupts.next() => {}
+    }
+}
+
+struct Reader<'a> {
+    settings: &'a Settings,
+    processed: u64,
+    /// Where each partition's first record is that was fetched but not printed.
+    unread: BTreeMap<TopicPartition, i64>,
+    out: Vec<u8>,
+}
+
+impl Reader<'_> {
+    async fn read(
+        &mut self,
+        consumer: &mut Consumer,
+        interrupts: &mut Interrupts,
+    ) -> anyhow::Result<End> {
+        let mut last = Instant::now();
+        let mut told = false;
+        while self.settings.messages_max.is_none_or(|max| self.processed < max) {
+            let wait = match self.settings.timeout {
+                None => POLL,
+                Some(timeout) => match timeout.checked_sub(last.elapsed()) {
+                    Some(left) => left,
+                    None => return Ok(End::Timeout),
+                },
+            };
+            let polled = tokio::select! {
+                polled = consumer.poll(wait) => polled,
+                () = interrupts.next() => return Ok(End::Interrupted),
+            };
+            match polled {
+                Ok(records) => {
+                    if !records.is_empty() {
+                        last = Instant::now();
+                        told = false;
+                    }
+                    let printed = self.print(records.iter()).await;
+                    if self.write().await? {
+                        eprintln!("Unable to write to standard out, closing consumer.");
+                        return Ok(End::Done);
+                    }
+                    printed?;
+                }
+                Err(error) if passes(&error) => {
+                    // Right after the start such errors are a matter of course.
+                    if !told && last.elapsed() > Duration::from_secs(5) {
+                        told = true;
+                        eprintln!("Still trying: {error}");
+                    }
+                    tokio::time::sleep(BACKOFF).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(End::Done)
+    }
+
+    /// Appends what is printed for these records; those beyond the limit are kept in mind.
+    async fn print<'r>(
+        &mut self,
+        records: impl Iterator<Item = &'r ConsumerRecord>,
+    ) -> anyhow::Result<()> {
+        let mut wrong = None;
+        for record in records {
+            let full = self.settings.messages_max.is_some_and(|max| self.processed >= max);
+            if full || wrong.is_some() {
+                let unread = self.unread.entry(record.topic_partition());
+                unread.or_insert(record.offset);
+                continue;
+            }
+            self.processed += 1;
+            if let Some(line) = self.settings.formatter.log_line(record) {
+                eprintln!("{line}");
+            }
+            if let Err(error) = self.settings.formatter.format(record, &mut self.out) {
+                let at = format!("{}-{}@{}", record.topic, record.partition, record.offset);
+                if self.settings.skip_message_on_error {
+                    eprintln!("Error processing message {at}, skipping this message: {error}");
+                } else {
+                    wrong = Some(error.context(format!(
+                        "Error processing message {at} (--skip-message-on-error goes on after it)"
+                    )));
+                }
+            }
+        }
+        wrong.map_or(Ok(()), Err)
+    }
+
+    /// Writes what has been appended, away from the thread that keeps the group's session alive;
+    /// tells whether nobody reads any more.
+    async fn write(&mut self) -> anyhow::Result<bool> {
+        if self.out.is_empty() {
+            return Ok(false);
+        }
+        let out = std::mem::take(&mut self.out);
+        let writing = tokio::task::spawn_blocking(move || {
+            let mut stdout = io::stdout().lock();
+            let written = stdout.write_all(&out).and_then(|()| stdout.flush());
+            (out, written)
+        });
+        let (mut out, written) = writing.await?;
+        out.clear();
+        self.out = out;
+        match written {
+            Ok(()) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! What is printed for a record: Kafka's formatters.
+//!
+//! Pure: a record goes in, bytes come out.
+
+use anyhow::bail;
+use kacrab::consumer::{ConsumerRecord, TimestampType};
+
+use super::deserializer::Deserializer;
+use crate::client::Properties;
+use crate::group_records::{self, Embedded};
+use crate::options::{UsageError, usage};
+use crate::ordered_json::Json;
+
+/// How records are printed.
+#[derive(Debug)]
+pub(super) enum Formatter {
+    /// `DefaultMessageFormatter`.
+    Default(Box<Columns>),
+    /// `LoggingMessageFormatter`: as the default one, and a line to the log.
+    Logging(Box<Columns>),
+    /// `NoOpMessageFormatter`.
+    NoOp,
+    /// `OffsetsMessageFormatter`: committed offsets of `__consumer_offsets`.
+    Offsets,
+    /// `GroupMetadataMessageFormatter`: classic groups of `__consumer_offsets`.
+    GroupMetadata,
+    /// `--output json`: an object a line.
+    Json,
+}
+
+impl Formatter {
+    /// The formatter of this class, by its name of today or of before.
+    ///
+    /// # Errors
+    /// When there is none, or its properties make no sense.
+    pub(super) fn of_class(class: &str, properties: &Properties) -> anyhow::Result<Self> {
+        let name = class.rsplit(['.', '$']).next().unwrap_or(class);
+        let kafka = ["org.apache.kafka.", "kafka."].iter().any(|p| class.starts_with(p));
+        let columns = || Columns::new(properties).map(Box::new);
+        Ok(match name {
+            _ if !kafka && name != class => return Ok(refuse(class)?),
+            "DefaultMessageFormatter" => Self::Default(columns()?),
+            "LoggingMessageFormatter" => Self::Logging(columns()?),
+            "NoOpMessageFormatter" => Self::NoOp,
+            "OffsetsMessageFormatter" => Self::Offsets,
+            "GroupMetadataMessageFormatter" => Self::GroupMetadata,
+            _ => refuse(class)?,
+        })
+    }
+
+    /// Appends what is printed for a record.
+    ///
+    /// # Errors
+    /// When a deserializer cannot read it.
+    pub(super) fn format(&self, record: &ConsumerRecord, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        match self {
+            Self::Default(columns) | Self::Logging(columns) => columns.format(record, out),
+            Self::NoOp => Ok(()),
+            Self::Offsets => group_record(record, &[0, 1], out),
+            Self::GroupMetadata => group_record(record, &[2], out),
+            Self::Json => {
+                out.extend_from_slice(json(record).compact().as_bytes());
+                out.push(b'\n');
+                Ok(())
+            }
+        }
+    }
+
+    /// The line that goes to the log.
+    pub(super) fn log_line(&self, record: &ConsumerRecord) -> Option<String> {
+        let Self::Logging(_) = self else {
+            return None;
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let key = record.key.as_ref().map_or("null ".to_owned(), |key| text(key) + ", ");
+        let value = record.value.as_ref().map_or("null".to_owned(), |value| text(value));
+        let kind = timestamp_type(record.timestamp_type);
+        Some(format!("{kind}:{}, key:{key}value:{value}", record.timestamp))
+    }
+}
+
+fn refuse<T>(class: &str) -> Result<T, UsageError> {
+    usage(format!(
+        "{class} is a Java class, and this tool runs none; of org.apache.kafka.tools.consumer.* \
+         there are DefaultMessageFormatter, LoggingMessageFormatter, NoOpMessageFormatter, \
+         OffsetsMessageFormatter and GroupMetadataMessageFormatter, and --output json prints a \
+         JSON object a line"
+    ))
+}
+
+/// What the default formatter prints.
+#[derive(Debug)]
+pub(super) struct Columns {
+    timestamp: bool,
+    partition: bool,
+    offset: bool,
+    delivery: bool,
+    epoch: bool,
+    headers: bool,
+    key: bool,
+    value: bool,
+    key_separator: Vec<u8>,
+    line_separator: Vec<u8>,
+    headers_separator: Vec<u8>,
+    null_literal: Vec<u8>,
+    key_deserializer: Deserializer,
+    value_deserializer: Deserializer,
+    headers_deserializer: Deserializer,
+}
+
+impl Columns {
+    /// As the properties say.
+    ///
+    /// # Errors
+    /// When a deserializer is none that there is.
+    pub(super) fn new(properties: &Properties) -> anyhow::Result<Self> {
+        let bytes = |name: &str, default: &str| {
+            let text = properties.get(name).unwrap_or(default);
+            text.as_bytes().to_vec()
+        };
+        let deserializer = |name: &str| {
+            properties.get(name).map_or(Ok(Deserializer::Bytes), Deserializer::of_class)
+        };
+        Ok(Self {
+            timestamp: properties.is_true("print.timestamp"),
+            partition: properties.is_true("print.partition"),
+            offset: properties.is_true("print.offset"),
+            delivery: properties.is_true("print.delivery"),
+            epoch: properties.is_true("print.epoch"),
+            headers: properties.is_true("print.headers"),
+            key: properties.is_true("print.key"),
+            value: !properties.has("print.value") || properties.is_true("print.value"),
+            key_separator: bytes("key.separator", "\t"),
+            line_separator: bytes("line.separator", "\n"),
+            headers_separator: bytes("headers.separator", ","),
+            null_literal: bytes("null.literal", "null"),
+            key_deserializer: deserializer("key.deserializer")?,
+            value_deserializer: deserializer("value.deserializer")?,
+            headers_deserializer: deserializer("headers.deserializer")?,
+        })
+    }
+
+    fn format(&self, record: &ConsumerRecord, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        let begin = out.len();
+        let result = self.append(record, out);
+        if result.is_err() {
+            // Half a record would be taken for a whole one.
+            out.truncate(begin);
+        }
+        result
+    }
+
+    fn append(&self, record: &ConsumerRecord, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        // Whether anything of the line follows each column.
+        let after_headers = self.key || self.value;
+        let after_epoch = self.headers || after_headers;
+        let after_delivery = self.epoch || after_epoch;
+        let after_offset = self.delivery || after_delivery;
+        let after_partition = self.offset || after_offset;
+        let mut plain = |printed: bool, text: String, more: bool| {
+            if printed {
+                out.extend_from_slice(text.as_bytes());
+                out.extend_from_slice(self.separator(more));
+            }
+        };
+        let kind = timestamp_type(record.timestamp_type);
+        let timestamp = format!("{kind}:{}", record.timestamp);
+        plain(self.timestamp, timestamp, self.partition || after_partition);
+        plain(self.partition, format!("Partition:{}", record.partition), after_partition);
+        plain(self.offset, format!("Offset:{}", record.offset), after_offset);
+        plain(self.delivery, "Delivery:NOT_PRESENT".to_owned(), after_delivery);
+        let epoch = record.leader_epoch.map_or("NOT_PRESENT".to_owned(), |e| e.to_string());
+        plain(self.epoch, format!("Epoch:{epoch}"), after_epoch);
+        if self.headers {
+            self.append_headers(record, out)?;
+            out.extend_from_slice(self.separator(after_headers));
+        }
+        if self.key {
+            self.append_field(self.key_deserializer, record.key.as_deref(), out)?;
+            out.extend_from_slice(self.separator(self.value));
+        }
+        if self.value {
+            self.append_field(self.value_deserializer, record.value.as_deref(), out)?;
+            out.extend_from_slice(&self.line_separator);
+        }
+        Ok(())
+    }
+
+    fn append_headers(&self, record: &ConsumerRecord, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        if record.headers.is_empty() {
+            out.extend_from_slice(b"NO_HEADERS");
+        }
+        for (number, header) in record.headers.iter().enumerate() {
+            if number > 0 {
+                out.extend_from_slice(&self.headers_separator);
+            }
+            out.extend_from_slice(&header.key);
+            out.push(b':');
+            self.append_field(self.headers_deserializer, header.value.as_deref(), out)?;
+        }
+        Ok(())
+    }
+
+    fn append_field(
+        &self,
+        deserializer: Deserializer,
+        field: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> anyhow::Result<()> {
+        match field {
+            None => out.extend_from_slice(&self.null_literal),
+            Some(bytes) => out.extend_from_slice(&deserializer.text(bytes)?),
+        }
+        Ok(())
+    }
+
+    fn separator(&self, more: bool) -> &[u8] {
+        if more {
+            &self.key_separator
+        } else {
+            &self.line_separator
+        }
+    }
+}
+
+fn timestamp_type(kind: TimestampType) -> &'static str {
+    match kind {
+        TimestampType::CreateTime => "CreateTime",
+        TimestampType::LogAppendTime => "LogAppendTime",
+    }
+}
+
+/// A record of `__consumer_offsets`, when its key is of one of these types. As with Kafka, no line
+/// ends after it.
+fn group_record(record: &ConsumerRecord, types: &[i16], out: &mut Vec<u8>) -> anyhow::Result<()> {
+    let Some(key) = &record.key else {
+        return Ok(());
+    };
+    let Some(kind) = group_records::first(key).filter(|kind| types.contains(kind)) else {
+        return Ok(());
+    };
+    let shown = match group_records::show(key, record.value.as_deref(), Embedded::Bytes) {
+        Ok(Some(shown)) => shown,
+        Ok(None) => return Ok(()),
+        Err(error) => bail!(
+            "offset {} of {}-{} is no record of a group: {error}",
+            record.offset,
+            record.topic,
+            record.partition
+        ),
+    };
+    let value = shown.value.map_or(Json::Null, |(version, data)| {
+        Json::Object(vec![("version", i32::from(version).into()), ("data", data)])
+    });
+    let key = Json::Object(vec![("type", i32::from(kind).into()), ("data", shown.key)]);
+    let text = Json::Object(vec![("key", key), ("value", value)]).compact();
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+/// All that is known of a record. What is no UTF-8 is there as `keyBase64`, `valueBase64`.
+pub(super) fn json(record: &ConsumerRecord) -> Json {
+    let mut fields = vec![
+        ("topic", Json::from(&*record.topic)),
+        ("partition", record.partition.into()),
+        ("offset", record.offset.into()),
+        ("timestamp", record.timestamp.into()),
+        ("timestampType", timestamp_type(record.timestamp_type).into()),
+    ];
+    if let Some(epoch) = record.leader_epoch {
+        fields.push(("leaderEpoch", epoch.into()));
+    }
+    let headers = Json::list(&record.headers, |header| {
+        let mut fields = Vec::new();
+        field(&mut fields, ["key", "keyBase64"], Some(&header.key));
+        field(&mut fields, ["value", "valueBase64"], header.value.as_deref());
+        Json::Object(fields)
+    });
+    fields.push(("headers", headers));
+    field(&mut fields, ["key", "keyBase64"], record.key.as_deref());
+    field(&mut fields, ["value", "valueBase64"], record.value.as_deref());
+    Json::Object(fields)
+}
+
+fn field(fields: &mut Vec<(&'static str, Json)>, names: [&'static str; 2], bytes: Option<&[u8]>) {
+    match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
+        None => fields.push((names[0], Json::Null)),
+        Some((_, Ok(text))) => fields.push((names[0], text.into())),
+        Some((bytes, Err(_))) => fields.push((names[1], Json::base64(bytes))),
+    }
+}

@@ -1,0 +1,189 @@
+//! Sends records and keeps count of those that were not delivered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kacrab::producer::{Producer, ProducerError, ProducerRecord, SendFuture};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::lines::Chunk;
+use crate::client::{Interrupts, why_not_delivered};
+use crate::job::Told;
+
+/// What a record costs beside its bytes.
+const OVERHEAD: usize = 128;
+/// How many records may be on their way.
+const IN_FLIGHT: usize = 64 << 10;
+/// How long the producer gets to make room where it had none.
+const ROOM: Duration = Duration::from_millis(5);
+
+/// How many records were sent, and why some were not delivered.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    sent: u64,
+    reasons: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    pub(super) fn count(&mut self, result: Result<(), &ProducerError>) {
+        self.sent += 1;
+        if let Err(error) = result {
+            let why = why_not_delivered(error);
+            let times = self.reasons.entry(why.clone()).or_default();
+            *times += 1;
+            if *times == 1 {
+                eprintln!("Record {} was not delivered: {why}", self.sent);
+            }
+        }
+    }
+
+    /// What is to be said in the end; nothing when all were delivered.
+    pub(super) fn failures(&self) -> Option<String> {
+        let failed: u64 = self.reasons.values().sum();
+        if failed == 0 {
+            return None;
+        }
+        let mut text = format!("{failed} of {} records were not delivered:", self.sent);
+        for (why, times) in &self.reasons {
+            text += &format!("\n  {times}: {why}");
+        }
+        Some(text)
+    }
+
+    fn finish(&self, error: Option<anyhow::Error>) -> anyhow::Result<()> {
+        let failures = self.failures();
+        if let Some(text) = &failures {
+            eprintln!("{text}");
+        }
+        match (error, failures) {
+            (Some(error), _) => Err(error),
+            (None, Some(_)) => Err(Told.into()),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// Sends each record when the one before has been acknowledged.
+pub(super) async fn one_by_one(
+    producer: Producer,
+    mut records: mpsc::Receiver<Chunk>,
+) -> anyhow::Result<()> {
+    let mut tally = Tally::default();
+    let mut wrong = None;
+    'all: while let Some(chunk) = records.recv().await {
+        match chunk {
+            Ok(chunk) => {
+                for record in chunk {
+                    let result = match producer.send(record) {
+                        Ok(delivery) => {
+                            // What is sent does not wait for company.
+                            let (delivered, flushed) =
+                                tokio::join!(delivery, producer.flush());
+                            delivered.map(drop).and(flushed)
+                        }
+                        Err(error) => Err(error),
+                    };
+                    let failed = result.is_err();
+                    tally.count(result.as_ref().map(drop));
+                    if failed {
+                        break 'all;
+                    }
+                }
+            }
+            Err(error) => {
+                wrong = Some(error);
+                break;
+            }
+        }
+    }
+    producer.close().await?;
+    tally.finish(wrong)
+}
+
+/// Sends records as they come, as many at once as fit into half of the producer's memory.
+pub(super) async fn in_batches(
+    producer: Producer,
+    mut records: mpsc::Receiver<Chunk>,
+    memory: usize,
+) -> anyhow::Result<()> {
+    let budget = (memory / 2).clamp(64 << 10, 1 << 30);
+    let room = Arc::new(Semaphore::new(budget));
+    let (deliveries, delivered) = mpsc::channel(IN_FLIGHT);
+    let counting = tokio::spawn(count(delivered));
+    let mut interrupts = Interrupts::new()?;
+    let mut wrong = None;
+    loop {
+        let chunk = tokio::select! {
+            chunk = records.recv() => chunk,
+            () = interrupts.next() => None,
+        };
+        match chunk {
+            Some(Ok(chunk)) => {
+                for record in chunk {
+                    let cost = u32::try_from(size(&record).min(budget)).unwrap_or(u32::MAX);
+                    let permit = Arc::clone(&room).acquire_many_owned(cost).await?;
+                    let sent = send(&producer, record).await;
+                    deliveries.send((sent, permit)).await?;
+                }
+            }
+            Some(Err(error)) => {
+                wrong = Some(error);
+                break;
+            }
+            None => break,
+        }
+    }
+    drop(deliveries);
+    let ending = async {
+        // Whatever fails here fails the deliveries too, and is counted there.
+        let _ = producer.flush().await;
+        counting.await
+    };
+    let tally = tokio::select! {
+        tally = ending => tally?,
+        () = interrupts.next() => {
+            anyhow::bail!("Interrupted: records that had not been acknowledged may be lost");
+        }
+    };
+    producer.close().await?;
+    tally.finish(wrong)
+}
+
+fn size(record: &ProducerRecord) -> usize {
+    let key = record.key.as_ref().map_or(0, bytes::Bytes::len);
+    let value = record.value.as_ref().map_or(0, bytes::Bytes::len);
+    let headers = record.headers.iter().map(|header| {
+        header.key.len() + header.value.as_ref().map_or(0, bytes::Bytes::len) + 16
+    });
+    OVERHEAD + key + value + headers.sum::<usize>()
+}
+
+/// Gives a record to the producer, which may first have to make room.
+async fn send(
+    producer: &Producer,
+    record: ProducerRecord,
+) -> Result<SendFuture, ProducerError> {
+    loop {
+        match producer.send(record.clone()) {
+            Err(ProducerError::Backpressure) => tokio::time::sleep(ROOM).await,
+            sent => return sent,
+        }
+    }
+}
+
+type Delivery = (Result<SendFuture, ProducerError>, OwnedSemaphorePermit);
+
+/// Waits for each delivery; a record's memory is given back with it.
+async fn count(mut deliveries: mpsc::Receiver<Delivery>) -> Tally {
+    let mut tally = Tally::default();
+    while let Some((sent, permit)) = deliveries.recv().await {
+        let result = match sent {
+            Ok(delivery) => delivery.await.map(drop),
+            Err(error) => Err(error),
+        };
+        tally.count(result.as_ref().map(drop));
+        drop(permit);
+    }
+    tally
+}

@@ -1,0 +1,161 @@
+//! What the options mean, and what lines become.
+
+use expect_test::{Expect, expect};
+use kacrab::producer::ProducerError;
+
+use super::*;
+use crate::options::Asked;
+
+fn parsed(line: &str) -> Parsed {
+    let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+    match TOOL.syntax.parse(&words).unwrap() {
+        Asked::Work(parsed) => parsed,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn settings(line: &str) -> anyhow::Result<Settings> {
+    Settings::read(&parsed(&format!("--bootstrap-server b:1 --topic t {line}")))
+}
+
+/// The records of `lines` as text, or what is wrong with them.
+fn check(properties: &[&str], lines: &[&str], expected: Expect) {
+    let mut text = String::new();
+    match LineParser::new("t", &key_values(properties.iter().copied())) {
+        Err(error) => text += &format!("{error}\n"),
+        Ok(parser) => {
+            for (line, number) in lines.iter().zip(1..) {
+                text += &match parser.parse(line.as_bytes(), number) {
+                    Err(error) => format!("{error}\n"),
+                    Ok(record) => format!(
+                        "{:?} {:?} {:?}\n",
+                        record.headers.iter().map(|h| (&h.key, &h.value)).collect::<Vec<_>>(),
+                        record.key,
+                        record.value
+                    ),
+                };
+            }
+        }
+    }
+    expected.assert_eq(&text);
+}
+
+#[test]
+fn a_line_is_a_value_unless_properties_say_more() {
+    check(&[], &["a\tb", ""], expect![[r#"
+        [] None Some(b"a\tb")
+        [] None Some(b"")
+    "#]]);
+    check(
+        &["parse.key=true", "key.separator=::"],
+        &["k::v::w", "kv", "::"],
+        expect![[r#"
+            [] Some(b"k") Some(b"v::w")
+            No key separator found on line number 2: 'kv'
+            [] Some(b"") Some(b"")
+        "#]],
+    );
+}
+
+#[test]
+fn headers_come_first_and_the_null_marker_stands_for_nothing() {
+    check(
+        &["parse.key=true", "parse.headers=true", "null.marker=NUL"],
+        &[
+            "h1:v1,h2:v2\tk1\tvalue1",
+            "h1:NUL,h2:,\tNUL\tvalue2",
+            "NUL\tk3\tNUL",
+            "h1\tk\tv",
+            "NUL:1\tk\tv",
+            "h:v\tno key",
+        ],
+        expect![[r#"
+            [(b"h1", Some(b"v1")), (b"h2", Some(b"v2"))] Some(b"k1") Some(b"value1")
+            [(b"h1", None), (b"h2", Some(b""))] None Some(b"value2")
+            [] Some(b"k3") None
+            No header key separator found in pair 'h1' on line number 4
+            Header keys should not be equal to the null marker 'NUL' as they can't be null
+            No key separator found on line number 6: 'h:v	no key'
+        "#]],
+    );
+}
+
+#[test]
+fn errors_may_be_ignored() {
+    check(
+        &["parse.key=true", "parse.headers=true", "ignore.error=true"],
+        &["plain", "h1,h2:v\tplain", "h:v\tk\tv"],
+        expect![[r#"
+            [] None Some(b"plain")
+            [(b"h1", None), (b"h2", Some(b"v"))] None Some(b"plain")
+            [(b"h", Some(b"v"))] Some(b"k") Some(b"v")
+        "#]],
+    );
+}
+
+#[test]
+fn separators_must_differ() {
+    for (properties, expected) in [
+        (["headers.separator=:", "a=b"], "headers.separator and headers.key.separator"),
+        (["headers.delimiter=,", "a=b"], "headers.delimiter and headers.separator"),
+        (["key.separator=x", "null.marker=x"], "null.marker and key.separator"),
+        (["headers.separator=[", "a=b"], "\"[\", the value of headers.separator, is no"),
+    ] {
+        let properties = key_values(properties);
+        let error = LineParser::new("t", &properties).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn options_win_over_properties_and_those_over_defaults() {
+    let settings = settings(
+        "--producer-property linger.ms=5 --producer-property acks=1 --request-required-acks all \
+         --compression-codec --batch-size 100 --max-partition-memory-bytes 2000",
+    )
+    .unwrap();
+    let value = |name: &str| settings.producer.get(name).unwrap_or("-").to_owned();
+    assert_eq!(value("linger.ms"), "5");
+    assert_eq!(value("acks"), "all");
+    assert_eq!(value("compression.type"), "gzip");
+    assert_eq!(value("batch.size"), "2000");
+    assert_eq!(value("retries"), "3");
+    assert_eq!(value("client.id"), "console-producer");
+}
+
+#[test]
+fn old_and_new_names_do_not_go_together_and_java_classes_are_refused() {
+    for (line, expected) in [
+        (
+            "--producer-property a=b --command-property c=d",
+            "Options --command-property and --producer-property cannot be specified together.",
+        ),
+        (
+            "--property a=b --reader-property c=d",
+            "Options --reader-property and --property cannot be specified together.",
+        ),
+        ("--line-reader foo.Bar", "foo.Bar is a Java class, and this tool runs none"),
+    ] {
+        let error = settings(line).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let reader = "--line-reader org.apache.kafka.tools.LineMessageReader";
+    assert!(settings(reader).is_ok());
+}
+
+#[test]
+fn failures_are_counted_by_their_reason() {
+    let mut tally = send::Tally::default();
+    let large = ProducerError::RecordTooLarge {
+        size: 86,
+        max_request_size: 10,
+    };
+    for result in [Ok(()), Err(&large), Ok(()), Err(&large)] {
+        tally.count(result);
+    }
+    expect![[r#"
+        2 of 4 records were not delivered:
+          2: The message is 86 bytes when serialized which is larger than 10, which is the value of the max.request.size configuration."#]]
+    .assert_eq(&tally.failures().unwrap());
+    assert_eq!(send::Tally::default().failures(), None);
+}
