@@ -31,6 +31,15 @@ pub struct Tool {
     pub failure: Failure,
 }
 
+impl Tool {
+    /// What it is for, in the first sentence of its help.
+    #[must_use]
+    pub fn summary(&self) -> &'static str {
+        let about = self.syntax.about;
+        about.split_once(". ").map_or(about, |(first, _)| first)
+    }
+}
+
 /// How a tool does its work.
 #[derive(Debug)]
 pub enum Work {

@@ -118,9 +118,8 @@ fn node_arguments<'a>(words: &'a [&'a [u8]]) -> Option<&'a [&'a [u8]]> {
     match program.file_name()?.to_str()? {
         "kafka-server-start" | "kafka-server-start.sh" => Some(&words[1..]),
         "dohle" => match *words.get(1)? {
-            b"server" | b"server-start" | b"kafka-server-start" | b"kafka-server-start.sh" => {
-                Some(&words[2..])
-            }
+            b"server" | b"server-start" | b"kafka-server-start" | b"kafka-server-start.sh"
+            | b"entrypoint" => Some(&words[2..]),
             _ => None,
         },
         _ => None,

@@ -11,17 +11,21 @@ pub trait Call: RequestMessage + Clone + Send + Sync + 'static {
     const KEY: ApiKey;
     /// The answer.
     type Answer: ResponseMessage;
+    /// The newest version to use.
+    const VERSION_MAX: i16 = i16::MAX;
 }
 
 macro_rules! calls {
-    ($($request:ident => $answer:ident: $key:ident;)*) => {
+    ($($request:ident => $answer:ident: $key:ident $(<= $version:literal)?;)*) => {
         $(impl Call for $request {
             const KEY: ApiKey = ApiKey::$key;
             type Answer = $answer;
+            $(const VERSION_MAX: i16 = $version;)?
         })*
     };
 }
 
+// Newer versions of OffsetCommit and OffsetFetch name topics by their ids alone; the tools have names.
 calls! {
     AddRaftVoterRequestData => AddRaftVoterResponseData: AddRaftVoter;
     AlterPartitionReassignmentsRequestData => AlterPartitionReassignmentsResponseData:
@@ -42,6 +46,7 @@ calls! {
     DescribeConfigsRequestData => DescribeConfigsResponseData: DescribeConfigs;
     DescribeGroupsRequestData => DescribeGroupsResponseData: DescribeGroups;
     DescribeLogDirsRequestData => DescribeLogDirsResponseData: DescribeLogDirs;
+    DescribeQuorumRequestData => DescribeQuorumResponseData: DescribeQuorum;
     DescribeUserScramCredentialsRequestData => DescribeUserScramCredentialsResponseData:
         DescribeUserScramCredentials;
     ElectLeadersRequestData => ElectLeadersResponseData: ElectLeaders;
@@ -54,9 +59,9 @@ calls! {
     ListPartitionReassignmentsRequestData => ListPartitionReassignmentsResponseData:
         ListPartitionReassignments;
     MetadataRequestData => MetadataResponseData: Metadata;
-    OffsetCommitRequestData => OffsetCommitResponseData: OffsetCommit;
+    OffsetCommitRequestData => OffsetCommitResponseData: OffsetCommit <= 9;
     OffsetDeleteRequestData => OffsetDeleteResponseData: OffsetDelete;
-    OffsetFetchRequestData => OffsetFetchResponseData: OffsetFetch;
+    OffsetFetchRequestData => OffsetFetchResponseData: OffsetFetch <= 9;
     RemoveRaftVoterRequestData => RemoveRaftVoterResponseData: RemoveRaftVoter;
     ShareGroupDescribeRequestData => ShareGroupDescribeResponseData: ShareGroupDescribe;
     StreamsGroupDescribeRequestData => StreamsGroupDescribeResponseData: StreamsGroupDescribe;
@@ -71,12 +76,6 @@ pub struct DescribeTopicPartitions(pub DescribeTopicPartitionsRequestData);
 /// The answer to [`DescribeTopicPartitions`].
 #[derive(Debug, Clone)]
 pub struct TopicPartitions(pub DescribeTopicPartitionsResponseData);
-
-/// DescribeQuorum, likewise by name: kacrab's own normalises nothing we need.
-impl Call for DescribeQuorumRequestData {
-    const KEY: ApiKey = ApiKey::DescribeQuorum;
-    type Answer = DescribeQuorumResponseData;
-}
 
 impl Call for DescribeTopicPartitions {
     const KEY: ApiKey = ApiKey::DescribeTopicPartitions;

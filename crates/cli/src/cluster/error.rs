@@ -109,6 +109,25 @@ pub struct Refusal {
     pub message: String,
 }
 
+impl Refusal {
+    /// The error as Java prints an exception: its class, and the message. Kafka's tools show it so
+    /// in some places, and scripts look for the class.
+    #[must_use]
+    pub fn java(&self) -> String {
+        let name = match self.code {
+            ErrorCode::UnknownServerError => "UnknownServer".to_owned(),
+            ErrorCode::TopicAlreadyExists => "TopicExists".to_owned(),
+            ErrorCode::NonEmptyGroup => "GroupNotEmpty".to_owned(),
+            ErrorCode::RequestTimedOut => "Timeout".to_owned(),
+            ErrorCode::InvalidConfig => "InvalidConfiguration".to_owned(),
+            ErrorCode::KafkaStorageError => "KafkaStorage".to_owned(),
+            code => format!("{code:?}"),
+        };
+        let name = name.strip_suffix("Exception").unwrap_or(&name);
+        format!("org.apache.kafka.common.errors.{name}Exception: {self}")
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -255,6 +274,15 @@ impl ClusterError {
         match self {
             Self::Refused(refusal) => Some(refusal),
             _ => None,
+        }
+    }
+
+    /// What Java's `ExecutionException` says: for refusals with the class, for others the words.
+    #[must_use]
+    pub fn java(&self) -> String {
+        match self {
+            Self::Refused(refusal) => refusal.java(),
+            other => other.to_string(),
         }
     }
 

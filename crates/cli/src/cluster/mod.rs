@@ -142,7 +142,8 @@ impl Cluster {
         address: &Address,
         request: &Request,
     ) -> Result<Request::Answer, ClusterError> {
-        let version = client_api_info(Request::KEY).max_version;
+        let newest = client_api_info(Request::KEY).max_version;
+        let version = newest.min(Request::VERSION_MAX);
         let mut attempts = 0;
         loop {
             attempts += 1;

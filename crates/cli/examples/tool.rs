@@ -1,0 +1,23 @@
+//! The tools without the server: `cargo run -p dohle-cli --example tool -- topics --list …`.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use dohle_cli::{Command, Host};
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let server = |_: Vec<OsString>| {
+        eprintln!("the server is not in this program");
+        ExitCode::FAILURE
+    };
+    match dohle_cli::find(&words) {
+        Command::Tool(tool, arguments) => dohle_cli::run(tool, arguments, &Host { server }),
+        Command::Other => {
+            for tool in dohle_cli::TOOLS {
+                println!("{:<24}{}", tool.name, tool.summary());
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

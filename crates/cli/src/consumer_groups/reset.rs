@@ -1,0 +1,365 @@
+//! `consumer-groups --reset-offsets`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use kacrab_protocol::generated::{
+    ErrorCode, OffsetCommitRequestData, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use serde::Serialize;
+
+use super::offsets::{at, at_or_none, check_partitions, parse_topic, partitions_of, within_logs};
+use super::{SCENARIOS, meant, time};
+use crate::cluster::{Cluster, ClusterError, check};
+use crate::fetch::{EARLIEST, LATEST, PartitionId, committed, describe_groups};
+use crate::job::{Job, Output, Told};
+use crate::options::{Parsed, UsageError, usage};
+
+/// New offsets of each group.
+pub type Plan = BTreeMap<String, BTreeMap<PartitionId, i64>>;
+
+/// Where offsets are reset to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scenario {
+    Offset(i64),
+    Shift(i64),
+    Timestamp(i64),
+    Earliest,
+    Latest,
+    Current,
+    File(Plan),
+}
+
+pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
+    let parsed = &job.parsed;
+    if !parsed.has("dry-run") && !parsed.has("execute") {
+        job.note(
+            "WARN: No action will be performed as the --execute option is missing. In version \
+             5.0, this command will require either --dry-run or --execute to be specified. You \
+             should add the --dry-run option explicitly if you are scripting this command and \
+             want to keep the current default behavior without prompting.",
+        );
+    }
+    let scenario = scenario(parsed)?;
+    let groups = meant(cluster, parsed).await?;
+    let mut plan = Plan::new();
+    let mut failed = false;
+    for group in groups {
+        let state = match describe_groups(cluster, std::slice::from_ref(&group)).await {
+            Ok(described) => described.into_values().next().map(|group| group.state),
+            Err(ClusterError::Refused(refusal))
+                if refusal.code == ErrorCode::GroupIdNotFound =>
+            {
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(state) = state.filter(|state| state != "Empty" && state != "Dead") {
+            failed = true;
+            job.print(format!(
+                "\nError: Assignments can only be reset if the group '{group}' is inactive, but \
+                 the current state is {state}.\n"
+            ))?;
+            plan.insert(group, BTreeMap::new());
+            continue;
+        }
+        let offsets = offsets_of(job, cluster, &group, &scenario).await?;
+        if parsed.has("execute") {
+            commit(cluster, &group, &offsets).await?;
+        }
+        plan.insert(group, offsets);
+    }
+    let single = parsed.values("group").count() == 1;
+    match job.output()? {
+        _ if parsed.has("export") => job.print(export(&plan, single))?,
+        Output::Text => job.print(render(&plan))?,
+        Output::Json => job.print_json(&json(&plan))?,
+    }
+    if failed { Err(Told.into()) } else { Ok(()) }
+}
+
+/// Reads the command line.
+pub fn scenario(parsed: &Parsed) -> Result<Scenario, UsageError> {
+    let scoped = parsed.has("all-topics") || parsed.has("topic");
+    if !scoped && !parsed.has("from-file") {
+        return usage("One of the reset scopes should be defined: --all-topics, --topic.");
+    }
+    if let Some(offset) = parsed.parsed("to-offset")? {
+        return Ok(Scenario::Offset(offset));
+    }
+    if let Some(by) = parsed.parsed("shift-by")? {
+        return Ok(Scenario::Shift(by));
+    }
+    if let Some(text) = parsed.value("to-datetime")? {
+        return Ok(Scenario::Timestamp(time::date_time(text)?));
+    }
+    if let Some(text) = parsed.value("by-duration")? {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        return Ok(Scenario::Timestamp(now - time::duration(text)?));
+    }
+    if let Some(path) = parsed.value("from-file")? {
+        let Ok(text) = std::fs::read_to_string(path) else {
+            return usage(format!("{path} cannot be read"));
+        };
+        let groups: Vec<&str> = parsed.values("group").collect();
+        let single = match groups.as_slice() {
+            [group] => Some(*group),
+            _ => None,
+        };
+        return read_plan(&text, single).map(Scenario::File);
+    }
+    for (name, scenario) in [
+        ("to-earliest", Scenario::Earliest),
+        ("to-latest", Scenario::Latest),
+        ("to-current", Scenario::Current),
+    ] {
+        if parsed.has(name) {
+            return Ok(scenario);
+        }
+    }
+    let all: Vec<String> = SCENARIOS.iter().map(|name| format!("[{name}]")).collect();
+    usage(format!(
+        "Option '[reset-offsets]' requires one of the following scenarios: [{}]",
+        all.join(", ")
+    ))
+}
+
+/// A plan as `--export` prints it: `topic,partition,offset`, or with the group before, which is
+/// needed where there are several.
+pub fn read_plan(text: &str, single: Option<&str>) -> Result<Plan, UsageError> {
+    let mut plan = Plan::new();
+    let lines = text.lines().enumerate();
+    for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
+        let fields: Vec<&str> = line.split(',').map(|field| field.trim().trim_matches('"')).collect();
+        let (group, rest) = match (fields.as_slice(), single) {
+            ([topic, partition, offset], Some(group)) => (group, [topic, partition, offset]),
+            ([group, topic, partition, offset], _) => (*group, [topic, partition, offset]),
+            _ => {
+                return usage(format!(
+                    "Line {}: {line:?} is not of the form [group,]topic,partition,offset",
+                    number + 1
+                ));
+            }
+        };
+        let [topic, partition, offset] = rest;
+        let (Ok(partition), Ok(offset)) = (partition.parse(), offset.parse()) else {
+            return usage(format!(
+                "Line {}: {partition:?} and {offset:?} must be numbers",
+                number + 1
+            ));
+        };
+        let id = PartitionId {
+            topic: (*topic).to_owned(),
+            partition,
+        };
+        plan.entry(group.to_owned()).or_default().insert(id, offset);
+    }
+    Ok(plan)
+}
+
+/// The partitions that the command line means.
+async fn scope(
+    cluster: &Cluster,
+    parsed: &Parsed,
+    group: &str,
+) -> anyhow::Result<BTreeSet<PartitionId>> {
+    if parsed.has("all-topics") {
+        return Ok(committed(cluster, group).await?.into_keys().collect());
+    }
+    let mut found = BTreeSet::new();
+    let mut whole = Vec::new();
+    for text in parsed.values("topic") {
+        match parse_topic(text)? {
+            (topic, None) => whole.push(topic),
+            (topic, Some(partitions)) => found.extend(partitions.iter().map(|partition| {
+                PartitionId {
+                    topic: topic.clone(),
+                    partition: *partition,
+                }
+            })),
+        }
+    }
+    found.extend(partitions_of(cluster, &whole).await?);
+    Ok(found)
+}
+
+async fn offsets_of(
+    job: &Job<'_>,
+    cluster: &Cluster,
+    group: &str,
+    scenario: &Scenario,
+) -> anyhow::Result<BTreeMap<PartitionId, i64>> {
+    let ids = scope(cluster, &job.parsed, group).await?;
+    check_partitions(cluster, &ids).await?;
+    let wanted = match scenario {
+        Scenario::Earliest => return Ok(at(cluster, &ids, EARLIEST).await?),
+        Scenario::Latest => return Ok(at(cluster, &ids, LATEST).await?),
+        Scenario::Timestamp(timestamp) => return at_time(job, cluster, &ids, *timestamp).await,
+        Scenario::Current => {
+            let current = committed(cluster, group).await?;
+            let (with, without): (BTreeSet<_>, _) =
+                ids.into_iter().partition(|id| current.contains_key(id));
+            let mut found = at(cluster, &without, LATEST).await?;
+            found.extend(with.into_iter().map(|id| {
+                let offset = current[&id].offset;
+                (id, offset)
+            }));
+            return Ok(found);
+        }
+        Scenario::Offset(offset) => ids.into_iter().map(|id| (id, *offset)).collect(),
+        Scenario::Shift(by) => {
+            let current = committed(cluster, group).await?;
+            let mut wanted = BTreeMap::new();
+            for id in ids {
+                let Some(at) = current.get(&id) else {
+                    return Ok(usage(format!(
+                        "Cannot shift offset for partition {id} since there is no current \
+                         committed offset"
+                    ))?);
+                };
+                wanted.insert(id, at.offset.saturating_add(*by));
+            }
+            wanted
+        }
+        Scenario::File(plan) => match plan.get(group) {
+            Some(offsets) => {
+                check_partitions(cluster, &offsets.keys().cloned().collect()).await?;
+                offsets.clone()
+            }
+            None => {
+                job.print(format!("\nError: No reset plan for group {group} found\n"))?;
+                return Ok(BTreeMap::new());
+            }
+        },
+    };
+    let (found, told) = within_logs(cluster, wanted).await?;
+    for line in told {
+        job.note(line);
+    }
+    Ok(found)
+}
+
+async fn at_time(
+    job: &Job<'_>,
+    cluster: &Cluster,
+    ids: &BTreeSet<PartitionId>,
+    timestamp: i64,
+) -> anyhow::Result<BTreeMap<PartitionId, i64>> {
+    let mut found = BTreeMap::new();
+    let mut without = BTreeSet::new();
+    for (id, offset) in at_or_none(cluster, ids, timestamp).await? {
+        match offset {
+            Some(offset) => {
+                found.insert(id, offset);
+            }
+            None => {
+                job.print(format!(
+                    "\nWarn: Partition {} from topic {} is empty. Falling back to latest known \
+                     offset.\n",
+                    id.partition, id.topic
+                ))?;
+                without.insert(id);
+            }
+        }
+    }
+    found.extend(at(cluster, &without, LATEST).await?);
+    Ok(found)
+}
+
+async fn commit(
+    cluster: &Cluster,
+    group: &str,
+    offsets: &BTreeMap<PartitionId, i64>,
+) -> Result<(), ClusterError> {
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
+    for (id, offset) in offsets {
+        topics.entry(&id.topic).or_default().push(OffsetCommitRequestPartition {
+            partition_index: id.partition,
+            committed_offset: *offset,
+            committed_leader_epoch: -1,
+            committed_metadata: Some(String::new().into()),
+            ..OffsetCommitRequestPartition::default()
+        });
+    }
+    let topics = topics.into_iter().map(|(name, partitions)| OffsetCommitRequestTopic {
+        name: name.to_owned().into(),
+        partitions,
+        ..OffsetCommitRequestTopic::default()
+    });
+    let request = OffsetCommitRequestData {
+        group_id: group.to_owned().into(),
+        generation_id_or_member_epoch: -1,
+        topics: topics.collect(),
+        ..OffsetCommitRequestData::default()
+    };
+    cluster
+        .retry(async || {
+            let coordinator = cluster.coordinator(group).await?;
+            let answer = cluster.ask_broker(coordinator.id, &request).await?;
+            for topic in &answer.topics {
+                for partition in &topic.partitions {
+                    check(partition.error_code, None)?;
+                }
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// As Kafka's tool prints it.
+pub fn render(plan: &Plan) -> String {
+    let topics = plan.values().flat_map(BTreeMap::keys);
+    let topic_width = topics.map(|id| id.topic.len()).max().unwrap_or(0).max(15);
+    let group_width = plan.keys().map(String::len).max().unwrap_or(0).max(15);
+    let line = |group: &str, topic: &str, partition: &str, offset: &str| {
+        format!("\n{group:<group_width$} {topic:<topic_width$} {partition:<10} {offset}")
+    };
+    let mut text = String::new();
+    if !plan.is_empty() {
+        text += &line("GROUP", "TOPIC", "PARTITION", "NEW-OFFSET");
+    }
+    for (group, offsets) in plan {
+        for (id, offset) in offsets {
+            text += &line(group, &id.topic, &id.partition.to_string(), &offset.to_string());
+        }
+    }
+    text + "\n"
+}
+
+/// As Kafka's tool exports it.
+pub fn export(plan: &Plan, single: bool) -> String {
+    let mut text = String::new();
+    for (group, offsets) in plan {
+        for (id, offset) in offsets {
+            let group = if single { String::new() } else { format!("{group},") };
+            text += &format!("{group}{},{},{offset}\n", id.topic, id.partition);
+        }
+    }
+    text + "\n"
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NewOffset<'a> {
+    group: &'a str,
+    topic: &'a str,
+    partition: i32,
+    new_offset: i64,
+}
+
+fn json(plan: &Plan) -> Vec<NewOffset<'_>> {
+    let mut rows = Vec::new();
+    for (group, offsets) in plan {
+        rows.extend(offsets.iter().map(|(id, offset)| NewOffset {
+            group,
+            topic: &id.topic,
+            partition: id.partition,
+            new_offset: *offset,
+        }));
+    }
+    rows
+}
