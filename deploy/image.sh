@@ -24,9 +24,7 @@ data="bitnami/kafka/data var/lib/kafka/data tmp/kraft-combined-logs"
 tool_names() {
   local links
   links=$(mktemp -d)
-  if ! "$1" install-links "$links" >/dev/null 2>&1; then # TEMPORARY
-    for n in topics console-producer console-consumer consumer-groups configs; do echo kafka-$n; echo kafka-$n.sh; done
-  fi
+  "$1" install-links "$links" >/dev/null
   ls "$links"
   rm -rf "$links"
 }

@@ -1,7 +1,7 @@
 // The kafkajs side of the image tests. Values are numbers, so that what is missing or read twice shows.
 //
 //     node client.js topic BOOTSTRAP TOPIC PARTITIONS REPLICATION
-//     node client.js produce BOOTSTRAP TOPIC FIRST COUNT [BATCH]   one batch after the other; prints "produced COUNT"
+//     node client.js produce BOOTSTRAP TOPIC FIRST COUNT [BATCH]   one batch after the other
 //     node client.js fetch BOOTSTRAP TOPIC COUNT                   wants the values 0 to COUNT-1, each in one place
 //     node client.js group BOOTSTRAP TOPIC GROUP FIRST COUNT       two members read and commit FIRST to FIRST+COUNT-1
 //     node client.js offsets BOOTSTRAP TOPIC GROUP                 what the group committed, one partition a line
@@ -29,10 +29,13 @@ async function createTopic(partitions, replicationFactor) {
 async function produce(first, count, batch = 100) {
   const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1 })
   await producer.connect()
+  let sent = 0
   for (let n = +first; n < +first + +count; n += +batch) {
     const messages = []
     for (let m = n; m < Math.min(n + +batch, +first + +count); m++) messages.push({ key: `${m % 10}`, value: `${m}` })
     await producer.send({ topic, acks: -1, messages })
+    sent += messages.length
+    if (sent * 10 >= count && (sent - messages.length) * 10 < count) console.log('sent a tenth')
   }
   await producer.disconnect()
   console.log('produced', count)

@@ -46,7 +46,7 @@ unshare --net --mount --pid --fork --kill-child true 2>"$work/unshare.log" ||
 target=$(uname -m)-unknown-linux-musl
 if ! rustc --print target-libdir --target "$target" | xargs test -d; then
   command -v rustup >/dev/null || skip "the Rust toolchain has no target $target, and there is no rustup to add it"
-  rustup target add "$target"
+  rustup target add "$target" || skip "rustup could not add the target $target"
 fi
 
 # Sockets have short paths only, so not below target/.

@@ -74,7 +74,9 @@ story_image_is_small_and_has_the_tools() {
 }
 
 story_three_nodes_keep_records_and_offsets() {
-  local bootstrap=localhost:19092,localhost:19093,localhost:19094 ids before after
+  local bootstrap=localhost:19092,localhost:19093,localhost:19094 ids before after killed
+  # The first looks for others whose names nobody knows yet.
+  files compose.yaml up --detach dohle-1 >/dev/null 2>&1 || fail "compose up"
   files compose.yaml up --detach >/dev/null 2>&1 || fail "compose up"
   ids=$(files compose.yaml ps --quiet)
   serving $ids
@@ -83,9 +85,11 @@ story_three_nodes_keep_records_and_offsets() {
   client group $bootstrap orders workers 0 3000
   before=$(client offsets $bootstrap orders workers)
   # One container is killed in the middle of it.
-  client produce $bootstrap orders 3000 3000 20 &
-  until_ok 30 "records arrive" [ "$(files compose.yaml ps --quiet dohle-2)" ]
-  docker kill "$(files compose.yaml ps --quiet dohle-2)" >/dev/null
+  killed=$(files compose.yaml ps --quiet dohle-2)
+  client produce $bootstrap orders 3000 3000 10 >"$WORK/produce.log" &
+  until_ok 30 "records arrive" grep -q tenth "$WORK/produce.log"
+  docker kill "$killed" >/dev/null
+  if grep -q produced "$WORK/produce.log"; then fail "all was produced before the kill"; fi
   wait $! || fail "producing while a container is killed"
   files compose.yaml restart >/dev/null 2>&1 || fail "compose restart"
   serving $ids

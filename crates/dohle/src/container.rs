@@ -206,10 +206,9 @@ fn task(words: &[OsString]) -> Task<'_> {
         return Task::Server(&words[1..]);
     }
     let commands = <crate::Arguments as clap::CommandFactory>::command();
-    if commands
-        .get_subcommands()
-        .any(|own| first == own.get_name())
-    {
+    let mut names = commands.get_subcommands().map(clap::Command::get_name);
+    let is_tool = dohle_cli::TOOLS.iter().any(|tool| first == tool.name);
+    if is_tool || names.any(|own| first == own) {
         return Task::Own(words);
     }
     Task::Other(words)

@@ -47,6 +47,7 @@ fn a_container_runs_a_node_unless_it_is_told_something_else() {
     check("dohle server", expect!["server: "]);
     check("dohle dev --port 9", expect!["own: dev --port 9"]);
     check("dev", expect!["own: dev"]);
+    check("topics --list", expect!["own: topics --list"]);
     check("--version", expect!["own: --version"]);
     check("dohle --help", expect!["own: --help"]);
     check("dohle", expect!["own: "]);
