@@ -5,6 +5,9 @@ mod heterogeneous;
 mod range;
 mod uniform;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
