@@ -346,3 +346,57 @@ impl ClassicGroup {
         self.members.get_mut(member_id)
     }
 }
+
+#[cfg(test)]
+impl ClassicGroup {
+    /// Whether the invariants hold, and which does not.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let joins = self.members.values().filter(|m| m.awaits_join()).count();
+        if joins != self.joins {
+            return Err(format!("{joins} wait to join, {} are counted", self.joins));
+        }
+        let mut supported: BTreeMap<String, usize> = BTreeMap::new();
+        for (name, _) in self.members.values().flat_map(|member| &member.protocols) {
+            *supported.entry(name.clone()).or_default() += 1;
+        }
+        if supported != self.supported {
+            return Err(format!("{supported:?} are supported, not {:?}", self.supported));
+        }
+        if !self.members.is_empty() && self.candidates().is_empty() {
+            return Err("the members have no protocol in common".to_owned());
+        }
+        let statics = self.members.iter().filter_map(|(member_id, member)| {
+            let instance_id = member.instance_id.clone()?;
+            Some((instance_id, member_id.clone()))
+        });
+        if statics.collect::<BTreeMap<_, _>>() != self.static_members {
+            return Err(format!("static members are {:?}", self.static_members));
+        }
+        if self.pending_joins.iter().any(|id| self.members.contains_key(id)) {
+            return Err("a member is pending".to_owned());
+        }
+        if self.pending_syncs.iter().any(|id| !self.members.contains_key(id)) {
+            return Err("who is not a member has yet to sync".to_owned());
+        }
+        let leads = |leader: &MemberId| self.members.contains_key(leader);
+        match &self.leader {
+            None if self.members.is_empty() => {}
+            Some(leader) if leads(leader) => {}
+            other => return Err(format!("the leader is {other:?}")),
+        }
+        let fits = match self.state {
+            State::Empty => self.members.is_empty() && self.pending_syncs.is_empty(),
+            State::PreparingRebalance { .. } => {
+                self.pending_syncs.is_empty() && self.members.values().all(|m| !m.awaits_sync())
+            }
+            State::CompletingRebalance { .. } => self.joins == 0 && !self.members.is_empty(),
+            State::Stable => {
+                !self.members.is_empty() && self.members.values().all(|m| !m.awaits_sync())
+            }
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(format!("members don't fit the state: {self:?}")),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Tests of classic groups: scripts, whose traces say what is answered and written, and random runs.
+
+mod driver;
+mod join;
+mod leave;
+mod members;
+mod print;
+mod rebalance;
+mod records;
+mod simulation;
+mod statics;
+mod sync;
