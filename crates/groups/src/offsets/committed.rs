@@ -35,6 +35,11 @@ impl GroupOffsets {
         self.topics.get(topic)?.get(&partition)
     }
 
+    /// The shared name of a topic, if anything is committed for it.
+    pub(super) fn topic(&self, name: &str) -> Option<&Arc<str>> {
+        self.topics.get_key_value(name).map(|(name, _)| name)
+    }
+
     /// The topics and their partitions, in order.
     pub fn topics(
         &self,

@@ -40,12 +40,14 @@ impl Shard {
         }
         let topic = |topic: &OffsetDeleteRequestTopic| {
             let subscribed = group.is_subscribed_to(topic.name.as_str());
+            let name = group.offsets.topic(topic.name.as_str());
+            let name = name.filter(|_| !subscribed);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for partition in &topic.partitions {
                 let index = PartitionIndex(partition.partition_index);
-                let offsets = group.offsets.partitions(topic.name.as_str());
-                let found = offsets.filter(|_| !subscribed).find(|each| each.1 == index);
-                if let Some((name, index, _)) = found {
+                if let Some(name) = name
+                    && group.offsets.get(name, index).is_some()
+                {
                     step.write(tombstone(&group_id, name, index));
                 }
                 partitions.push(OffsetDeleteResponsePartition {

@@ -1,1 +1,0 @@
-//! Offsets from commit to expiry.
