@@ -34,6 +34,7 @@
 
 pub mod batch;
 mod checkpoint;
+mod clean;
 pub mod compression;
 pub mod config;
 pub mod directory;
@@ -47,6 +48,9 @@ mod segment;
 pub mod validate;
 
 pub use batch::{Batch, BatchBuilder, BatchError, BatchHeader, BatchOptions, Batches};
+pub use clean::{
+    CleanError, CleanStats, CleanedSegment, Cleaner, CleanerLimits, Cleaning, CleaningId, Pace,
+};
 pub use compression::CompressionType;
 pub use config::{CleanupPolicy, LogConfig, TargetCompression, TimestampType};
 pub use directory::{
@@ -57,8 +61,8 @@ pub use error::StorageError;
 pub use index::AbortedTxn;
 pub use leader_epoch::{EpochEnd, EpochEntry, LeaderEpochCache};
 pub use log::{
-    AppendError, AppendInfo, DeletedSegment, FlushTask, Flushed, LeaderAppend, Log, OpenOptions,
-    ReadError, RecoveryReport,
+    AppendError, AppendInfo, Cleanable, DeletedSegment, FlushTask, Flushed, LeaderAppend, Log,
+    OpenOptions, ReadError, RecoveryReport, Replaced, Swapped,
 };
 pub use producer_state::{BatchMetadata, ProducerError, ProducerState};
 pub use segment::read::{ReadInfo, ReadLimits, ReadPlan, TimestampOffset, TimestampPlan};

@@ -195,7 +195,7 @@ impl Partition {
             return PartOutcome::Nothing;
         };
         if had_records {
-            match log.append_as_follower(records, now) {
+            match log.append_replicated(records, part.high_watermark, now) {
                 Ok(info) => {
                     if info.is_some_and(|info| info.rolled) {
                         self.shared.flushes.add(self.id);

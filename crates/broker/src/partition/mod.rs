@@ -14,6 +14,7 @@ use dohle_model::{
 use parking_lot::{Mutex, RwLock};
 
 mod append;
+mod cleaning;
 mod config;
 mod errors;
 mod feed;
@@ -29,6 +30,7 @@ mod upkeep;
 mod waits;
 mod watch;
 
+pub(crate) use cleaning::CleanOutcome;
 pub use config::PartitionConfig;
 pub use errors::{AppendError, CommitError, ReadError, RecordError, RoleError};
 pub(crate) use feed::{FeedRequest, FeedStart};
@@ -90,6 +92,9 @@ impl Partition {
             let high_watermark = high_watermark.max(log.log_start_offset());
             let high_watermark = high_watermark.min(log.log_end_offset());
             state.raise_high_watermark(high_watermark);
+        }
+        if state.config.log.cleanup_policy.compact {
+            shared.cleanings.add(id);
         }
         let published = RwLock::new(state.published(shared.node));
         let watches = Mutex::default();

@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) flushes: WorkSet,
     /// Logs with `flush.ms` that were appended to: to be flushed once it is over.
     pub(crate) timed_flushes: WorkSet,
+    /// Compacted logs with closed segments that compaction has not looked at.
+    pub(crate) cleanings: WorkSet,
     proposals: Mutex<BTreeMap<TopicIdPartition, IsrProposal>>,
     proposals_bell: Notify,
     failed_dirs: watch::Sender<BTreeSet<DirectoryId>>,
@@ -89,6 +91,7 @@ impl Shared {
             lagging: WorkSet::default(),
             flushes: WorkSet::default(),
             timed_flushes: WorkSet::default(),
+            cleanings: WorkSet::default(),
             proposals: Mutex::default(),
             proposals_bell: Notify::new(),
             failed_dirs: watch::Sender::new(BTreeSet::new()),

@@ -23,8 +23,12 @@ impl Partition {
         };
         let Some(task) = task else { return Ok(()) };
         let flushed = task.run().map_err(|error| self.fail_storage(&error))?;
+        let closed = flushed.has_closed_segments();
         if let Ok(log) = self.state.lock().log_mut() {
-            log.complete_flush(flushed);
+            let advanced = log.complete_flush(flushed);
+            if log.config().cleanup_policy.compact && (closed || advanced) {
+                self.shared.cleanings.add(self.id);
+            }
         }
         Ok(())
     }

@@ -239,6 +239,7 @@ impl Partitions {
             return;
         };
         let delay = log.config().file_delete_delay_ms;
+        dir.cleaner_offsets.lock().set(partition.name(), None);
         match dir.directory.mark_for_deletion(log.dir(), fresh_id()) {
             Ok(path) => {
                 tracing::info!(partition = %partition.name(), "replica removed");
@@ -300,7 +301,8 @@ fn open_in(
             clean_shutdown: dir.clean,
             now: wall_clock(),
         };
-        let (log, _) = Log::open(&path, name.clone(), Arc::clone(&config.log), options)?;
+        let (mut log, _) = Log::open(&path, name.clone(), Arc::clone(&config.log), options)?;
+        log.set_cleaner_checkpoint(found.as_ref().and_then(|it| it.cleaner_offset));
         log.ensure_partition_metadata(id.topic_id)?;
         Ok(log)
     };

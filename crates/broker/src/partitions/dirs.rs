@@ -26,6 +26,30 @@ pub(super) struct Found {
     pub(super) high_watermark: Offset,
     pub(super) recovery_point: Offset,
     pub(super) log_start_offset: Offset,
+    /// Where the part begins that compaction has not seen.
+    pub(super) cleaner_offset: Option<Offset>,
+}
+
+/// Where the part of each compacted log begins that compaction has not seen.
+#[derive(Debug, Default)]
+pub(super) struct CleanerOffsets {
+    pub(super) offsets: BTreeMap<TopicPartition, Offset>,
+    /// Whether the file says something else.
+    changed: bool,
+}
+
+impl CleanerOffsets {
+    /// Takes note of a log's offset; `None` forgets it.
+    pub(super) fn set(&mut self, name: &TopicPartition, offset: Option<Offset>) {
+        if self.offsets.get(name).copied() == offset {
+            return;
+        }
+        self.changed = true;
+        match offset {
+            Some(offset) => self.offsets.insert(name.clone(), offset),
+            None => self.offsets.remove(name),
+        };
+    }
 }
 
 /// A log directory in use.
@@ -36,6 +60,8 @@ pub(super) struct Dir {
     /// Whether the last shutdown was clean.
     pub(super) clean: bool,
     found: Mutex<BTreeMap<TopicPartition, Found>>,
+    /// What the checkpoint of compaction says; the file follows.
+    pub(super) cleaner_offsets: Mutex<CleanerOffsets>,
     /// Why it is offline.
     offline: Mutex<Option<String>>,
 }
@@ -44,7 +70,8 @@ impl Dir {
     /// Looks at what is in a directory. A directory that cannot be read is offline from the start.
     pub(super) fn open(dir: LogDir) -> Self {
         let LogDir { id, directory } = dir;
-        let (clean, found, offline) = match scan(&directory) {
+        let offsets = read_cleaner_offsets(&directory);
+        let (clean, found, offline) = match scan(&directory, &offsets) {
             Ok((clean, found)) => (clean, found, None),
             Err(error) => {
                 tracing::error!(%error, "log directory cannot be read");
@@ -56,6 +83,10 @@ impl Dir {
             directory,
             clean,
             found: Mutex::new(found),
+            cleaner_offsets: Mutex::new(CleanerOffsets {
+                offsets,
+                changed: false,
+            }),
             offline: Mutex::new(offline),
         }
     }
@@ -85,6 +116,19 @@ impl Dir {
         self.found.lock().remove(name)
     }
 
+    /// Writes the checkpoint of compaction if something in it changed. Blocks on the disk.
+    pub(super) fn write_cleaner_offsets(&self) -> Result<(), StorageError> {
+        let mut cleaner = self.cleaner_offsets.lock();
+        if !cleaner.changed {
+            return Ok(());
+        }
+        let entries = cleaner.offsets.iter().map(|(name, offset)| (name, *offset));
+        self.directory
+            .write_checkpoint(Checkpoint::CleanerOffset, entries)?;
+        cleaner.changed = false;
+        Ok(())
+    }
+
     /// Takes everything out that nobody asked for.
     pub(super) fn take_strays(&self) -> BTreeMap<TopicPartition, Found> {
         std::mem::take(&mut *self.found.lock())
@@ -93,7 +137,21 @@ impl Dir {
 
 type Scanned = (bool, BTreeMap<TopicPartition, Found>);
 
-fn scan(directory: &LogDirectory) -> Result<Scanned, StorageError> {
+/// Without it compaction only begins anew, so a damaged file is no reason to refuse the directory.
+fn read_cleaner_offsets(directory: &LogDirectory) -> BTreeMap<TopicPartition, Offset> {
+    match directory.read_checkpoint(Checkpoint::CleanerOffset) {
+        Ok(offsets) => offsets,
+        Err(error) => {
+            tracing::warn!(%error, "compaction begins anew, its checkpoint cannot be read");
+            BTreeMap::new()
+        }
+    }
+}
+
+fn scan(
+    directory: &LogDirectory,
+    cleaner_offsets: &BTreeMap<TopicPartition, Offset>,
+) -> Result<Scanned, StorageError> {
     let clean = directory.take_clean_shutdown()?.is_some();
     let high_watermarks = directory.read_checkpoint(Checkpoint::HighWatermark)?;
     let recovery_points = directory.read_checkpoint(Checkpoint::RecoveryPoint)?;
@@ -118,6 +176,7 @@ fn scan(directory: &LogDirectory) -> Result<Scanned, StorageError> {
             high_watermark: of(&high_watermarks),
             recovery_point: of(&recovery_points),
             log_start_offset: of(&log_starts),
+            cleaner_offset: cleaner_offsets.get(&name).copied(),
         };
         found.insert(name, entry);
     }

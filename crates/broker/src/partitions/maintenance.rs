@@ -15,7 +15,7 @@ use dohle_model::{BrokerEpoch, DirectoryId, Offset, TopicIdPartition, TopicParti
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::{Partitions, wall_clock};
+use super::{Partitions, cleaner, wall_clock};
 use crate::partition::{Deleted, Partition};
 use crate::replication::{self, ControllerLink};
 
@@ -45,7 +45,8 @@ pub(super) fn spawn(partitions: &Arc<Partitions>, controller: &Arc<dyn Controlle
     tasks.spawn(watch_dirs(weak.clone()));
     tasks.spawn(checkpoint_high_watermarks(weak.clone()));
     tasks.spawn(checkpoint_recovery_points(weak.clone()));
-    tasks.spawn(retention(weak));
+    tasks.spawn(retention(weak.clone()));
+    tasks.spawn(cleaner::run(weak));
 }
 
 fn interval(weak: &Weak<Partitions>, of: impl Fn(&BrokerConfig) -> Duration) -> Option<Duration> {
@@ -160,7 +161,7 @@ async fn retention(weak: Weak<Partitions>) {
     }
 }
 
-async fn run_blocking(work: impl FnOnce() + Send + 'static) {
+pub(super) async fn run_blocking(work: impl FnOnce() + Send + 'static) {
     if let Err(error) = spawn_blocking(work).await
         && error.is_panic()
     {
@@ -201,7 +202,7 @@ impl Partitions {
         }
     }
 
-    fn unlink_later(&self, deleted: Deleted) {
+    pub(super) fn unlink_later(&self, deleted: Deleted) {
         let task = async move {
             sleep(deleted.delay).await;
             run_blocking(move || {
@@ -213,7 +214,9 @@ impl Partitions {
             })
             .await;
         };
-        self.tasks.lock().spawn_on(task, &self.runtime);
+        let mut tasks = self.tasks.lock();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_on(task, &self.runtime);
     }
 
     /// Deletes a directory that was put away, after a while.
@@ -261,6 +264,8 @@ impl Partitions {
                     Checkpoint::HighWatermark => 0,
                     Checkpoint::RecoveryPoint => 1,
                     Checkpoint::LogStartOffset => 2,
+                    // Compaction writes its own, with each cleaning.
+                    Checkpoint::CleanerOffset => continue,
                 };
                 let entries = offsets.iter().map(|(name, offsets)| (name, offsets[at]));
                 // A log that starts at 0 needs no entry, as in Kafka.
@@ -317,6 +322,7 @@ impl Partitions {
             }
         }
         for dir in self.dirs.iter().filter(|dir| !failed.contains(&dir.id)) {
+            dir.write_cleaner_offsets()?;
             dir.directory.mark_clean_shutdown(epoch)?;
         }
         result

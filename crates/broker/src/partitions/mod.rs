@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 mod apply;
+mod cleaner;
 mod dirs;
 mod maintenance;
 

@@ -166,6 +166,18 @@ impl Attributes {
     pub fn has_delete_horizon(self) -> bool {
         self.0 & Self::DELETE_HORIZON != 0
     }
+
+    /// The same, with a delete horizon.
+    #[must_use]
+    pub(crate) fn with_delete_horizon(self) -> Self {
+        Self(self.0 | Self::DELETE_HORIZON)
+    }
+
+    /// The same for a batch that lost its records: there is nothing to compress or to delete.
+    #[must_use]
+    pub(crate) fn of_empty_batch(self) -> Self {
+        Self(self.0 & !(0x07 | Self::DELETE_HORIZON))
+    }
 }
 
 /// The header of a batch, parsed.
@@ -297,6 +309,15 @@ impl BatchHeader {
     #[must_use]
     pub fn next_offset(&self) -> Offset {
         self.base_offset.plus(i64::from(self.last_offset_delta) + 1)
+    }
+
+    /// When compaction may drop the batch's tombstones and markers (KIP-534); `None` until it has
+    /// seen them for the first time.
+    #[must_use]
+    pub fn delete_horizon(&self) -> Option<Timestamp> {
+        self.attributes
+            .has_delete_horizon()
+            .then_some(Timestamp(self.base_timestamp))
     }
 
     /// The sequence of the last record.

@@ -1,10 +1,13 @@
-//! What a leader changes in a batch it appends.
+//! What a leader changes in a batch it appends, and compaction in one it keeps a part of.
 //!
 //! The callers have parsed a header from the same bytes, so they are at least a header long.
 
 use dohle_model::{LeaderEpoch, Offset, Timestamp};
 
-use super::header::{ATTRIBUTES_AT, Attributes, CRC_AT, LEADER_EPOCH_AT, MAX_TIMESTAMP_AT, crc32c};
+use super::header::{
+    ATTRIBUTES_AT, Attributes, BASE_TIMESTAMP_AT, CRC_AT, LEADER_EPOCH_AT, LENGTH_AT, LOG_OVERHEAD,
+    MAX_TIMESTAMP_AT, RECORD_COUNT_AT, crc32c,
+};
 use crate::config::TimestampType;
 
 /// Sets base offset and leader epoch; the checksum covers neither.
@@ -26,6 +29,32 @@ pub(crate) fn set_max_timestamp(
     batch[at..at + 2].copy_from_slice(&attributes.0.to_be_bytes());
     let max_timestamp = Timestamp::to_wire(max_timestamp);
     batch[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&max_timestamp.to_be_bytes());
+    set_crc(batch);
+}
+
+/// What the header says of the records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Content {
+    pub(crate) attributes: Attributes,
+    pub(crate) base_timestamp: i64,
+    pub(crate) max_timestamp: Option<Timestamp>,
+    pub(crate) record_count: i32,
+}
+
+/// Makes the header fit other records, and computes the checksum anew. Offsets, epochs and
+/// sequences stay. `batch` is exactly one whole batch.
+///
+/// # Panics
+/// When the batch has 2 GiB or more.
+pub(crate) fn set_content(batch: &mut [u8], content: &Content) {
+    let length = i32::try_from(batch.len() - LOG_OVERHEAD).expect("a batch is under 2 GiB");
+    let max_timestamp = Timestamp::to_wire(content.max_timestamp);
+    let mut put = |at: usize, bytes: &[u8]| batch[at..at + bytes.len()].copy_from_slice(bytes);
+    put(LENGTH_AT, &length.to_be_bytes());
+    put(ATTRIBUTES_AT, &content.attributes.0.to_be_bytes());
+    put(BASE_TIMESTAMP_AT, &content.base_timestamp.to_be_bytes());
+    put(MAX_TIMESTAMP_AT, &max_timestamp.to_be_bytes());
+    put(RECORD_COUNT_AT, &content.record_count.to_be_bytes());
     set_crc(batch);
 }
 

@@ -1,7 +1,7 @@
 //! The records inside a batch, walked without allocation.
 
 use super::header::{BatchError, BatchHeader};
-use super::varint::{read_i32, read_i64};
+use super::varint::{read_i32, read_i64, write_i32, write_i64};
 use crate::config::TimestampType;
 use dohle_model::{Offset, Timestamp};
 
@@ -88,6 +88,33 @@ impl<'a> RecordIter<'a> {
             append_time,
             done: false,
         }
+    }
+
+    /// Where the next record begins in the uncompressed bytes.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Copies the record at `at`, with `shift` added to its timestamp delta. `None` when there is
+    /// no whole record.
+    pub(crate) fn copy_shifted(
+        bytes: &[u8],
+        at: &mut usize,
+        shift: i64,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        let length = usize::try_from(read_i32(bytes, at)?).ok()?;
+        let record = bytes.get(*at..)?.get(..length)?;
+        *at += length;
+        let mut after = 1;
+        let delta = read_i64(record, &mut after)?;
+        let mut head = vec![*record.first()?];
+        write_i64(&mut head, delta.wrapping_add(shift));
+        let rest = &record[after..];
+        write_i32(out, i32::try_from(head.len() + rest.len()).ok()?);
+        out.extend_from_slice(&head);
+        out.extend_from_slice(rest);
+        Some(())
     }
 
     fn error(&self, problem: &'static str) -> BatchError {

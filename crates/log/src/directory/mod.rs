@@ -34,6 +34,8 @@ pub enum Checkpoint {
     LogStartOffset,
     /// The high watermark of each replica.
     HighWatermark,
+    /// Where the part of each compacted log begins that compaction has not seen.
+    CleanerOffset,
 }
 
 impl Checkpoint {
@@ -44,6 +46,7 @@ impl Checkpoint {
             Self::RecoveryPoint => "recovery-point-offset-checkpoint",
             Self::LogStartOffset => "log-start-offset-checkpoint",
             Self::HighWatermark => "replication-offset-checkpoint",
+            Self::CleanerOffset => "cleaner-offset-checkpoint",
         }
     }
 }

@@ -159,14 +159,29 @@ impl Log {
     /// between the same batches as on the leader.
     ///
     /// # Errors
-    /// [`AppendError`]. Batches before the bad one may have been written; the log is consistent.
+    /// [`AppendError`]. Nothing was written but when a write failed.
     pub fn append_as_follower(
         &mut self,
         records: Bytes,
         now: Timestamp,
     ) -> Result<Option<AppendInfo>, AppendError> {
+        self.append_replicated(records, Offset::ZERO, now)
+    }
+
+    /// [`Log::append_as_follower`], where gaps below `committed`, the leader's high watermark, are
+    /// taken even when the topic is not compacted: it may have been before its policy changed, and
+    /// what compaction left out was committed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_replicated(
+        &mut self,
+        records: Bytes,
+        committed: Offset,
+        now: Timestamp,
+    ) -> Result<Option<AppendInfo>, AppendError> {
         self.check_online()?;
-        let batches = self.check_replicated(&records)?;
+        let batches = self.check_replicated(&records, committed)?;
         let (Some(first), Some(last)) = (batches.first(), batches.last()) else {
             return Ok(None);
         };
@@ -214,7 +229,12 @@ impl Log {
         }
     }
 
-    fn check_replicated(&self, records: &[u8]) -> Result<Vec<PlacedBatch>, AppendError> {
+    fn check_replicated(
+        &self,
+        records: &[u8],
+        committed: Offset,
+    ) -> Result<Vec<PlacedBatch>, AppendError> {
+        let may_skip = |found| found <= committed || self.config.cleanup_policy.compact;
         let mut batches = Vec::new();
         let mut expected = self.log_end_offset;
         let mut latest = self.last_record_epoch();
@@ -230,7 +250,7 @@ impl Log {
             }
             header.check_crc(bytes)?;
             let found = header.base_offset;
-            if found < expected || (found > expected && !self.config.cleanup_policy.compact) {
+            if found < expected || (found > expected && !may_skip(found)) {
                 return Err(AppendError::NotContiguous { expected, found });
             }
             let epoch = header

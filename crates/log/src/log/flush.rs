@@ -22,6 +22,8 @@ pub struct FlushTask {
     leader_epochs: Option<String>,
     sync_dir: bool,
     flushed: Flushed,
+    /// Compaction does not begin while it is there: its segments' files must not be others by then.
+    _running: Arc<()>,
 }
 
 /// Proof that a flush has run, for [`Log::complete_flush`].
@@ -34,6 +36,14 @@ pub struct Flushed {
     /// Producer snapshots that are written.
     snapshots: Vec<Offset>,
     finished_at: Timestamp,
+}
+
+impl Flushed {
+    /// Whether closed segments are on the disk that were not before: compaction may take them.
+    #[must_use]
+    pub fn has_closed_segments(&self) -> bool {
+        !self.sealed.is_empty()
+    }
 }
 
 impl FlushTask {
@@ -127,6 +137,7 @@ impl Log {
             return None;
         }
         Some(FlushTask {
+            _running: Arc::clone(&self.flushes_running),
             dir: self.dir.to_path_buf(),
             segments,
             snapshots,

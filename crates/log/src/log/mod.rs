@@ -9,18 +9,22 @@
 //! point everything is on the disk, index files and leader epochs included.
 
 mod append;
+mod clean;
 mod flush;
 mod query;
 mod recover;
 mod retention;
 mod roll;
+mod swap;
 mod truncate;
 
 pub use append::{AppendError, AppendInfo, LeaderAppend};
+pub use clean::Cleanable;
 pub use flush::{FlushTask, Flushed};
 pub use query::ReadError;
 pub use recover::{OpenOptions, RecoveryReport};
 pub use retention::DeletedSegment;
+pub use swap::{Replaced, Swapped};
 
 use std::path::Path;
 use std::sync::Arc;
@@ -59,6 +63,12 @@ pub struct Log {
     /// A write failed; nothing more is appended.
     failed: bool,
     last_flush: Timestamp,
+    /// Compaction has seen everything below; `None` when it has seen nothing.
+    cleaned_to: Option<Offset>,
+    /// Held by a cleaning as long as it lives.
+    cleaning_running: Arc<()>,
+    /// Held by each flush as long as it lives.
+    flushes_running: Arc<()>,
 }
 
 impl Log {

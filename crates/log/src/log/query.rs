@@ -62,15 +62,11 @@ impl Log {
                 &self.segments[at],
                 self.segments[at].start_for_read(offset),
             )?);
-            // Compaction may have taken a segment's last batches; then the next one goes on.
-            let rest = &self.segments[at + 1..];
-            let next = if self.config.cleanup_policy.compact {
-                rest.len()
-            } else {
-                1
-            };
-            for segment in rest.iter().take(next) {
-                segments.push(Self::view(segment, Start::At(0))?);
+            // Compaction may have taken a segment's last batches, or all: then the next one that
+            // has any goes on, and its first batch is what is looked for.
+            let mut rest = self.segments[at + 1..].iter();
+            if let Some(next) = rest.find(|segment| segment.size > 0) {
+                segments.push(Self::view(next, Start::At(0))?);
             }
         }
         Ok(ReadPlan {

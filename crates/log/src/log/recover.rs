@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dohle_model::{Offset, Timestamp, TopicPartition};
 
-use super::{LEADER_EPOCH_FILE, Log};
+use super::{LEADER_EPOCH_FILE, Log, swap};
 use crate::batch::{Batch, BatchError, ControlRecord};
 use crate::checkpoint::{Sync, read_if_exists};
 use crate::config::LogConfig;
@@ -75,6 +75,9 @@ impl Log {
             generation: 0,
             failed: false,
             last_flush: options.now,
+            cleaned_to: None,
+            cleaning_running: Arc::default(),
+            flushes_running: Arc::default(),
         };
         log.open_segments(options.now)?;
         let mut report = RecoveryReport::default();
@@ -100,6 +103,7 @@ impl Log {
 
     /// Finds the segments, drops what a crash has left over, makes the first segment.
     fn open_segments(&mut self, now: Timestamp) -> Result<(), StorageError> {
+        swap::recover(&self.dir)?;
         let mut base_offsets = Vec::new();
         let mut index_files = Vec::new();
         for entry in fs::read_dir(&self.dir).context("list", &self.dir)? {
@@ -108,14 +112,11 @@ impl Log {
             let Some(name) = name.to_str() else { continue };
             if let Some(offset) = offset_of_name(name, LOG_SUFFIX) {
                 base_offsets.push(offset);
-            } else if [DELETED_SUFFIX, ".cleaned", ".tmp"]
+            } else if [DELETED_SUFFIX, ".tmp"]
                 .iter()
                 .any(|end| name.ends_with(end))
             {
                 remove_if_exists(&entry.path())?;
-            } else if name.ends_with(".swap") {
-                let text = "a compaction was interrupted while it replaced segments";
-                return Err(StorageError::invalid("open", &entry.path(), text));
             } else if let Some(offset) = [INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX]
                 .iter()
                 .find_map(|suffix| offset_of_name(name, suffix))

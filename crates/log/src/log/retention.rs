@@ -19,7 +19,7 @@ pub struct DeletedSegment {
     pub size: u64,
     /// Why it was deleted, in words.
     pub reason: &'static str,
-    files: Vec<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl DeletedSegment {
@@ -67,7 +67,8 @@ impl Log {
         for (at, segment) in self.segments.iter().enumerate() {
             let next = self.segments.get(at + 1);
             let end = next.map_or(self.log_end_offset, |next| next.base_offset);
-            if end > high_watermark || segment.size == 0 {
+            // A closed segment that compaction has emptied goes like any other.
+            if end > high_watermark || (segment.size == 0 && next.is_none()) {
                 break;
             }
             let Some(reason) = self.deletion_reason(segment, end, next.is_none(), excess, now)?
@@ -101,7 +102,7 @@ impl Log {
         if !self.config.cleanup_policy.delete {
             return Ok(None);
         }
-        if excess >= u64::from(segment.size) {
+        if excess > 0 && excess >= u64::from(segment.size) {
             return Ok(Some("the log is larger than retention.bytes"));
         }
         let Some(retention) = self.config.retention_ms else {
@@ -113,7 +114,7 @@ impl Log {
     }
 
     /// The largest timestamp of the records; without any, when the file was last written.
-    fn largest_timestamp(&self, segment: &Segment) -> Result<i64, StorageError> {
+    pub(super) fn largest_timestamp(&self, segment: &Segment) -> Result<i64, StorageError> {
         match segment.max_timestamp()? {
             Some(max) => Ok(max.timestamp),
             None => Ok(segment.files.modified()?.0),

@@ -49,7 +49,12 @@ impl Log {
             return Ok(false);
         }
         let waited = active.time_waited_for_roll(now, header.max_timestamp)?;
-        let age_max = config.segment_ms.as_millis() as i128 - i128::from(jitter);
+        // Records are compacted once their segment is closed: in time for what the topic promises.
+        let mut segment_ms = config.segment_ms;
+        if config.cleanup_policy.compact {
+            segment_ms = segment_ms.min(config.max_compaction_lag_ms.unwrap_or(segment_ms));
+        }
+        let age_max = segment_ms.as_millis() as i128 - i128::from(jitter);
         Ok(i128::from(waited) > age_max)
     }
 

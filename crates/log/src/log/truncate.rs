@@ -82,6 +82,7 @@ impl Log {
         let end = self.log_end_offset;
         self.generation += 1;
         self.recovery_point = self.recovery_point.min(end);
+        self.cleaned_to = self.cleaned_to.map(|cleaned_to| cleaned_to.min(end));
         self.log_start_offset = self.log_start_offset.min(end);
         self.leader_epochs.truncate_from_end(end);
         self.leader_epochs_dirty = false;

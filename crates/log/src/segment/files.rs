@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use dohle_model::{Offset, Timestamp};
 use parking_lot::Mutex;
@@ -21,8 +21,12 @@ pub(crate) const TIME_INDEX_SUFFIX: &str = ".timeindex";
 pub(crate) const TXN_INDEX_SUFFIX: &str = ".txnindex";
 pub(crate) const SNAPSHOT_SUFFIX: &str = ".snapshot";
 pub(crate) const DELETED_SUFFIX: &str = ".deleted";
+/// Of a new segment that compaction is writing.
+pub(crate) const CLEANED_SUFFIX: &str = ".cleaned";
+/// Of a new segment that is complete and takes the place of old ones.
+pub(crate) const SWAP_SUFFIX: &str = ".swap";
 
-const SUFFIXES: [&str; 4] = [
+pub(crate) const SEGMENT_SUFFIXES: [&str; 4] = [
     LOG_SUFFIX,
     INDEX_SUFFIX,
     TIME_INDEX_SUFFIX,
@@ -92,6 +96,14 @@ impl SegmentFiles {
         }
     }
 
+    /// With a `.log` that was opened under another name.
+    pub(crate) fn with_log(dir: Arc<Path>, base_offset: Offset, log: File) -> Self {
+        let files = Self::new(dir, base_offset);
+        // Nobody else has the value yet.
+        let _ = files.log.set(log);
+        files
+    }
+
     /// Makes an empty `.log`; an old one of this name loses its content.
     pub(crate) fn create(dir: Arc<Path>, base_offset: Offset) -> Result<Self, StorageError> {
         let files = Self::new(dir, base_offset);
@@ -140,6 +152,24 @@ impl SegmentFiles {
     pub(crate) fn log_size(&self) -> Result<u64, StorageError> {
         let path = self.path(LOG_SUFFIX);
         Ok(fs::metadata(&path).context("stat", &path)?.len())
+    }
+
+    /// Bytes of one of the files; 0 when it is not there.
+    pub(crate) fn size_of(&self, suffix: &str) -> Result<u64, StorageError> {
+        let path = self.path(suffix);
+        match fs::metadata(&path) {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error).context("stat", &path),
+        }
+    }
+
+    /// Says when the `.log` was last written.
+    pub(crate) fn set_modified(&self, at: Timestamp) -> Result<(), StorageError> {
+        let since = Duration::from_millis(u64::try_from(at.0).unwrap_or(0));
+        self.log()?
+            .set_modified(SystemTime::UNIX_EPOCH + since)
+            .context("set time of", &self.path(LOG_SUFFIX))
     }
 
     /// When the `.log` was last written.
@@ -244,7 +274,7 @@ impl SegmentFiles {
     /// Renames all files to `….deleted`; answers their new names.
     pub(crate) fn mark_deleted(&self) -> Result<Vec<PathBuf>, StorageError> {
         let mut marked = Vec::new();
-        for suffix in SUFFIXES.into_iter().chain([SNAPSHOT_SUFFIX]) {
+        for suffix in SEGMENT_SUFFIXES.into_iter().chain([SNAPSHOT_SUFFIX]) {
             let from = self.path(suffix);
             let to = self.path(&format!("{suffix}{DELETED_SUFFIX}"));
             match fs::rename(&from, &to) {
@@ -259,7 +289,7 @@ impl SegmentFiles {
     /// Deletes all files at once.
     pub(crate) fn delete(&self) -> Result<(), StorageError> {
         self.mark_stale();
-        for suffix in SUFFIXES.into_iter().chain([SNAPSHOT_SUFFIX]) {
+        for suffix in SEGMENT_SUFFIXES.into_iter().chain([SNAPSHOT_SUFFIX]) {
             remove_if_exists(&self.path(suffix))?;
         }
         Ok(())

@@ -15,6 +15,7 @@ use dohle_model::{Offset, Timestamp};
 
 use crate::batch::BatchHeader;
 use crate::checkpoint::Sync;
+use crate::clean::CleanedFiles;
 use crate::config::LogConfig;
 use crate::error::{Context, StorageError};
 use crate::index::{self, AbortedTxn, OffsetEntry, TimeEntry};
@@ -80,6 +81,18 @@ impl IndexBytes {
     }
 }
 
+impl IndexBytes {
+    /// Writes the index files of a new segment that is to take the place of old ones.
+    pub(crate) fn write_cleaned(&self, files: &CleanedFiles) -> Result<(), StorageError> {
+        files.write(INDEX_SUFFIX, &self.offsets)?;
+        files.write(TIME_INDEX_SUFFIX, &self.times)?;
+        match self.aborted.as_slice() {
+            [] => Ok(()),
+            aborted => files.write(TXN_INDEX_SUFFIX, aborted),
+        }
+    }
+}
+
 impl Segment {
     /// A new, empty segment.
     pub(crate) fn create(
@@ -97,6 +110,21 @@ impl Segment {
                 times: vec![],
             },
         ))
+    }
+
+    /// An empty segment whose `.log` has another name until it takes the place of old segments.
+    pub(crate) fn cleaned(
+        dir: Arc<Path>,
+        base_offset: Offset,
+        log: std::fs::File,
+        created: Timestamp,
+    ) -> Self {
+        let indexes = Indexes::InMemory {
+            offsets: vec![],
+            times: vec![],
+        };
+        let files = SegmentFiles::with_log(dir, base_offset, log);
+        Self::new(files, 0, created, indexes)
     }
 
     fn new(files: SegmentFiles, size: u32, created: Timestamp, indexes: Indexes) -> Self {
@@ -240,13 +268,7 @@ impl Segment {
         now: Timestamp,
         max_timestamp: Option<Timestamp>,
     ) -> Result<i64, StorageError> {
-        if self.first_timestamp.is_none() && self.size > 0 {
-            let mut scan = Scan::headers(&self.files, 0, u64::from(self.size));
-            let first = scan
-                .next_header()
-                .map_err(|error| error.into_storage(&self.files))?;
-            self.first_timestamp = first.and_then(|(_, header)| header.max_timestamp);
-        }
+        self.first_timestamp = self.first_batch_timestamp()?;
         Ok(match self.first_timestamp {
             Some(first) => Timestamp::to_wire(max_timestamp).saturating_sub(first.0),
             None => now.0.saturating_sub(self.created.0),
@@ -356,6 +378,18 @@ impl Segment {
             timestamp: entry.timestamp,
             offset,
         }
+    }
+
+    /// The largest timestamp of the first batch: the time that `max.compaction.lag.ms` counts from.
+    pub(crate) fn first_batch_timestamp(&self) -> Result<Option<Timestamp>, StorageError> {
+        if self.first_timestamp.is_some() || self.size == 0 {
+            return Ok(self.first_timestamp);
+        }
+        let mut scan = Scan::headers(&self.files, 0, u64::from(self.size));
+        let first = scan
+            .next_header()
+            .map_err(|error| error.into_storage(&self.files))?;
+        Ok(first.and_then(|(_, header)| header.max_timestamp))
     }
 
     /// Where to read `offset`: where a read has ended before, or else [`Segment::start_for`].

@@ -124,6 +124,18 @@ impl SegmentView {
         }
     }
 
+    /// Where the search begins. An index that was looked up by name may be that of a new segment by
+    /// now, which compaction put there: then the search begins at the start of the old one.
+    fn start_position(&self) -> Result<u32, StorageError> {
+        match self.start {
+            Start::Exactly(position) | Start::At(position) => Ok(position),
+            by_index => {
+                let position = by_index.position(&self.files)?;
+                Ok(if self.is_stale() { 0 } else { position })
+            }
+        }
+    }
+
     /// At most `max` bytes from `position` on, as far as the file went.
     fn length(&self, position: u32, max: usize) -> usize {
         max.min(self.end.saturating_sub(position) as usize)
@@ -212,7 +224,7 @@ impl ReadPlan {
     }
 
     fn find_first(&self, view: &SegmentView) -> Result<Option<(u32, BatchHeader)>, StorageError> {
-        let start = u64::from(view.start.position(&view.files)?);
+        let start = u64::from(view.start_position()?);
         let mut scan = Scan::headers(&view.files, start, u64::from(view.end));
         let found = view.find(&mut scan, |header| header.last_offset() >= self.offset)?;
         Ok(found.map(|(position, header)| (position as u32, header)))
@@ -268,7 +280,7 @@ impl TimestampPlan {
     }
 
     fn find_in(&self, view: &SegmentView) -> Result<Option<TimestampOffset>, StorageError> {
-        let start = u64::from(view.start.position(&view.files)?);
+        let start = u64::from(view.start_position()?);
         let mut scan = Scan::headers(&view.files, start, u64::from(view.end));
         let wanted = |header: &BatchHeader| {
             header

@@ -64,6 +64,11 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Reads so much at a time.
+    pub(crate) fn with_chunk(self, chunk: usize) -> Self {
+        Self { chunk, ..self }
+    }
+
     /// Where the next batch begins.
     pub(crate) fn position(&self) -> u64 {
         self.position

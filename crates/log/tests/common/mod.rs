@@ -1,6 +1,8 @@
 //! What the tests of the log share.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod compact;
+
 use std::path::Path;
 use std::sync::Arc;
 

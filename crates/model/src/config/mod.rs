@@ -6,6 +6,7 @@
 //! accepted, checked and described, and a node tells at its start which of those are set.
 
 mod broker;
+mod cleaner;
 mod definition;
 mod describe;
 mod effective;
@@ -14,6 +15,7 @@ pub mod topic;
 mod value;
 
 pub use broker::BrokerConfig;
+pub use cleaner::CleanerConfig;
 pub use definition::{
     ConfigDef, ConfigType, Default as ConfigDefault, Importance, Status, UpdateMode, Validator,
 };

@@ -13,31 +13,32 @@ use crate::config::definition::Validator::{AtLeast, BetweenDecimals, ListOf, One
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("log.cleaner.backoff.ms", Long, Value("15000"), Medium)
-        .check(AtLeast(0)).dynamic(ClusterWide)
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured()
         .doc("The amount of time to sleep when there are no logs to clean"),
     ConfigDef::new("log.cleaner.dedupe.buffer.size", Long, Value("134217728"), Medium)
-        .dynamic(ClusterWide)
+        .dynamic(ClusterWide).honoured()
         .doc("The total memory used for log deduplication across all cleaner threads"),
     ConfigDef::new("log.cleaner.delete.retention.ms", Long, Value("86400000"), Medium)
-        .check(AtLeast(0)).dynamic(ClusterWide)
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured()
         .doc("The amount of time to retain tombstone message markers for log compacted topics. \
              This setting also gives a bound on the time in which a consumer must complete a \
              read if they begin from offset 0 to ensure that they get a valid snapshot of the \
              final stage (otherwise  tombstones messages may be collected before a consumer \
              completes their scan)."),
     ConfigDef::new("log.cleaner.enable", Boolean, Value("true"), Medium)
+        .honoured()
         .doc("This configuration has been deprecated and will be removed in Kafka 5.0. Users \
              should not set it to false to prepare for its future removal. Enable the log \
              cleaner process to run on the server. Should be enabled if using any topics with \
              a cleanup.policy=compact including the internal offsets topic. If disabled those \
              topics will not be compacted and continually grow in size."),
     ConfigDef::new("log.cleaner.io.buffer.load.factor", Double, Value("0.9"), Medium)
-        .dynamic(ClusterWide)
+        .dynamic(ClusterWide).honoured()
         .doc("Log cleaner dedupe buffer load factor. The percentage full the dedupe buffer can \
              become. A higher value will allow more log to be cleaned at once but will lead to \
              more hash collisions"),
     ConfigDef::new("log.cleaner.io.buffer.size", Int, Value("524288"), Medium)
-        .check(AtLeast(0)).dynamic(ClusterWide)
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured()
         .doc("The total memory used for log cleaner I/O buffers across all cleaner threads"),
     ConfigDef::new(
         "log.cleaner.io.max.bytes.per.second",
@@ -45,15 +46,15 @@ pub(super) const TABLE: &[ConfigDef] = &[
         Value("1.7976931348623157E308"),
         Medium,
     )
-        .dynamic(ClusterWide)
+        .dynamic(ClusterWide).honoured()
         .doc("The log cleaner will be throttled so that the sum of its read and write i/o will \
              be less than this value on average"),
     ConfigDef::new("log.cleaner.max.compaction.lag.ms", Long, Value("9223372036854775807"), Medium)
-        .check(AtLeast(1)).dynamic(ClusterWide)
+        .check(AtLeast(1)).dynamic(ClusterWide).honoured()
         .doc("The maximum time a message will remain ineligible for compaction in the log. Only \
              applicable for logs that are being compacted."),
     ConfigDef::new("log.cleaner.min.cleanable.ratio", Double, Value("0.5"), Medium)
-        .check(BetweenDecimals(0.0, 1.0)).dynamic(ClusterWide)
+        .check(BetweenDecimals(0.0, 1.0)).dynamic(ClusterWide).honoured()
         .doc("The minimum ratio of dirty log to total log for a log to eligible for cleaning. \
              If the log.cleaner.max.compaction.lag.ms or the log.cleaner.min.compaction.lag.ms \
              configurations are also specified, then the log compactor considers the log \
@@ -62,11 +63,11 @@ pub(super) const TABLE: &[ConfigDef] = &[
              log.cleaner.min.compaction.lag.ms duration, or (ii) if the log has had dirty \
              (uncompacted) records for at most the log.cleaner.max.compaction.lag.ms period."),
     ConfigDef::new("log.cleaner.min.compaction.lag.ms", Long, Value("0"), Medium)
-        .check(AtLeast(0)).dynamic(ClusterWide)
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured()
         .doc("The minimum time a message will remain uncompacted in the log. Only applicable \
              for logs that are being compacted."),
     ConfigDef::new("log.cleaner.threads", Int, Value("1"), Medium)
-        .check(AtLeast(0)).dynamic(ClusterWide)
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured()
         .doc("The number of background threads to use for log cleaning"),
     ConfigDef::new("log.cleanup.policy", List, Value("delete"), Medium)
         .check(ListOf(&["compact", "delete"])).dynamic(ClusterWide).honoured()

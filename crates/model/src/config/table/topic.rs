@@ -43,7 +43,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .check(Between(-131_072, 22)).honoured().broker("compression.zstd.level")
         .doc("The compression level to use if compression.type is set to <code>zstd</code>."),
     ConfigDef::new("delete.retention.ms", Long, Value("86400000"), Medium)
-        .check(AtLeast(0)).broker("log.cleaner.delete.retention.ms")
+        .check(AtLeast(0)).honoured().broker("log.cleaner.delete.retention.ms")
         .doc("The amount of time to retain delete tombstone markers for <a \
              href=\"#compaction\">log compacted</a> topics. This setting also gives a bound on \
              the time in which a consumer must complete a read if they begin from offset 0 to \
@@ -106,7 +106,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              The effective value should always be less than or equal to \
              <code>retention.ms</code> value."),
     ConfigDef::new("max.compaction.lag.ms", Long, Value("9223372036854775807"), Medium)
-        .check(AtLeast(1)).broker("log.cleaner.max.compaction.lag.ms")
+        .check(AtLeast(1)).honoured().broker("log.cleaner.max.compaction.lag.ms")
         .doc("The maximum time a message will remain ineligible for compaction in the log. Only \
              applicable for logs that are being compacted."),
     ConfigDef::new("max.message.bytes", Int, Value("1048588"), Medium)
@@ -135,7 +135,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("Define whether the timestamp in the message is message create time or log append \
              time."),
     ConfigDef::new("min.cleanable.dirty.ratio", Double, Value("0.5"), Medium)
-        .check(BetweenDecimals(0.0, 1.0)).broker("log.cleaner.min.cleanable.ratio")
+        .check(BetweenDecimals(0.0, 1.0)).honoured().broker("log.cleaner.min.cleanable.ratio")
         .doc("This configuration controls how frequently the log compactor will attempt to \
              clean the log (assuming <a href=\"#compaction\">log compaction</a> is enabled). \
              By default we will avoid cleaning a log where more than 50% of the log has been \
@@ -149,7 +149,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              (ii) if the log has had dirty (uncompacted) records for at most the \
              max.compaction.lag.ms period."),
     ConfigDef::new("min.compaction.lag.ms", Long, Value("0"), Medium)
-        .check(AtLeast(0)).broker("log.cleaner.min.compaction.lag.ms")
+        .check(AtLeast(0)).honoured().broker("log.cleaner.min.compaction.lag.ms")
         .doc("The minimum time a message will remain uncompacted in the log. Only applicable \
              for logs that are being compacted."),
     ConfigDef::new("min.insync.replicas", Int, Value("1"), Medium)

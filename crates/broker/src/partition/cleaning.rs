@@ -1,0 +1,172 @@
+//! Compaction of this partition's log: looked at, begun and swapped in under the lock, done outside
+//! it. Called on blocking threads.
+
+use dohle_log::{CleanError, Cleanable, Cleaner, CleanerLimits, CleaningId, Pace, Replaced};
+use dohle_model::{Offset, Timestamp};
+
+use super::Partition;
+use super::upkeep::Deleted;
+
+/// How a cleaning ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum CleanOutcome {
+    /// It is through; there may be more to clean.
+    Cleaned,
+    /// Nothing could be cleaned, as the log changes, or the cleaning was stopped.
+    NotNow,
+    /// The log is offline, or the partition is gone.
+    Offline,
+    /// To try again would end the same, for this reason.
+    Uncleanable(String),
+}
+
+impl Partition {
+    /// What compaction could do now; `None` when the topic is not compacted or the log is offline.
+    pub(crate) fn cleanable(&self, now: Timestamp) -> Option<Cleanable> {
+        let found = {
+            let state = self.state.lock();
+            let log = state.log().ok()?;
+            if !log.config().cleanup_policy.compact {
+                return None;
+            }
+            log.cleanable(state.high_watermark, now)
+        };
+        found.map_err(|error| self.fail_storage(&error)).ok()
+    }
+
+    /// Where the records begin that compaction has not seen.
+    pub(crate) fn cleaner_checkpoint(&self) -> Option<Offset> {
+        self.state.lock().log().ok()?.cleaner_checkpoint()
+    }
+
+    /// Cleans all that may be cleaned. Old segments are handed to `replaced` as soon as new ones
+    /// are in their place. Blocks on the disk, for long.
+    pub(crate) fn clean(
+        &self,
+        limits: CleanerLimits,
+        now: Timestamp,
+        pace: Pace<'_>,
+        replaced: &mut dyn FnMut(Deleted),
+    ) -> CleanOutcome {
+        let begun = {
+            let mut state = self.state.lock();
+            let high_watermark = state.high_watermark;
+            let Ok(log) = state.log_mut() else {
+                return CleanOutcome::Offline;
+            };
+            if !log.config().cleanup_policy.compact {
+                return CleanOutcome::NotNow;
+            }
+            log.begin_cleaning(high_watermark, now)
+        };
+        let cleaning = match begun {
+            Ok(Some(cleaning)) => cleaning,
+            Ok(None) => return CleanOutcome::NotNow,
+            Err(error) => {
+                self.fail_storage(&error);
+                return CleanOutcome::Offline;
+            }
+        };
+        let (id, from) = (cleaning.id(), cleaning.first_dirty_offset());
+        let mut cleaner = match cleaning.index(limits, pace) {
+            Ok(cleaner) => cleaner,
+            Err(error) => return self.cleaning_failed(error, id),
+        };
+        loop {
+            match self.clean_segment(&mut cleaner, pace, replaced) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(outcome) => return outcome,
+            }
+        }
+        let completed = match self.state.lock().log_mut() {
+            Ok(log) => log.complete_cleaning(&cleaner),
+            Err(_) => return CleanOutcome::Offline,
+        };
+        if !completed {
+            return CleanOutcome::NotNow;
+        }
+        self.report(&cleaner, from);
+        CleanOutcome::Cleaned
+    }
+
+    /// Cleans one group of segments. Answers whether there was one.
+    fn clean_segment(
+        &self,
+        cleaner: &mut Cleaner,
+        pace: Pace<'_>,
+        replaced: &mut dyn FnMut(Deleted),
+    ) -> Result<bool, CleanOutcome> {
+        let id = cleaner.id();
+        let next = cleaner.next_segment(pace);
+        let Some(segment) = next.map_err(|error| self.cleaning_failed(error, id))? else {
+            return Ok(false);
+        };
+        let (result, delay) = {
+            let mut state = self.state.lock();
+            let delay = state.config.log.file_delete_delay_ms;
+            let Ok(log) = state.log_mut() else {
+                return Err(CleanOutcome::Offline);
+            };
+            (log.replace_segments(segment), delay)
+        };
+        let failed = |error| {
+            self.fail_storage(&error);
+            CleanOutcome::Offline
+        };
+        match result.map_err(failed)? {
+            Replaced::Stale => Err(CleanOutcome::NotNow),
+            Replaced::Done(swapped) => {
+                swapped.sync().map_err(failed)?;
+                let segments = swapped.deleted;
+                replaced(Deleted { segments, delay });
+                Ok(true)
+            }
+        }
+    }
+
+    /// Files that a truncation, retention or a deletion took meanwhile are no failure.
+    fn cleaning_failed(&self, error: CleanError, id: CleaningId) -> CleanOutcome {
+        let is_current = match self.state.lock().log() {
+            Ok(log) => log.is_current(id),
+            Err(_) => return CleanOutcome::Offline,
+        };
+        match error {
+            CleanError::Stopped => CleanOutcome::NotNow,
+            CleanError::Uncleanable(reason) if is_current => CleanOutcome::Uncleanable(reason),
+            CleanError::Storage(error) if is_current => {
+                if error.source.kind() == std::io::ErrorKind::NotFound {
+                    tracing::debug!(partition = %self.name, %error, "segment went before it was \
+                        cleaned");
+                    return CleanOutcome::NotNow;
+                }
+                self.fail_storage(&error);
+                CleanOutcome::Offline
+            }
+            CleanError::Uncleanable(_) | CleanError::Storage(_) => CleanOutcome::NotNow,
+        }
+    }
+
+    fn report(&self, cleaner: &Cleaner, from: Offset) {
+        let stats = cleaner.stats();
+        tracing::info!(
+            partition = %self.name,
+            dirty_from = %from,
+            dirty_to = %cleaner.end_offset(),
+            keys = stats.keys,
+            records = stats.records_read,
+            records_kept = stats.records_kept,
+            bytes_read = stats.bytes_read,
+            bytes_written = stats.bytes_written,
+            "log compacted"
+        );
+        if stats.records_without_key > 0 {
+            tracing::warn!(
+                partition = %self.name,
+                records = stats.records_without_key,
+                "compaction dropped records without a key: they were produced before the topic \
+                 was compacted"
+            );
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Compaction of this broker's logs, in the background.
+//!
+//! A log is looked at when a flush has closed segments of it, when its topic's configuration
+//! changes, and when it is opened; after that only as long as it waits for something that time or
+//! other brokers bring. What is not compacted, or has nothing new, is never looked at.
+
+mod queue;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use dohle_log::{Cleanable, CleanerLimits};
+use dohle_model::config::CleanerConfig;
+use dohle_model::{Timestamp, TopicIdPartition};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use self::queue::{Finding, Queue};
+use super::maintenance::run_blocking;
+use super::{Partitions, wall_clock};
+use crate::partition::{CleanOutcome, Partition};
+
+/// More logs at a time are not cleaned, whatever `log.cleaner.threads` says.
+const THREADS_MAX: usize = 256;
+/// A limit of the rate makes a cleaning wait no longer than this before it looks whether to stop.
+const WAIT_MAX: Duration = Duration::from_millis(50);
+
+type Done = (TopicIdPartition, CleanOutcome);
+
+/// Tells running cleanings to stop when the task that started them ends.
+#[derive(Debug, Default)]
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+enum Event {
+    /// Logs are to be looked at.
+    Work,
+    /// A cleaning has ended.
+    Done(Done),
+    /// The time of a log that waits has come.
+    Due,
+}
+
+/// Looks at logs that ask for it, and has the dirtiest cleaned. Ends with the registry.
+pub(super) async fn run(weak: Weak<Partitions>) {
+    let Some(shared) = weak.upgrade().map(|it| Arc::clone(&it.shared)) else {
+        return;
+    };
+    let stop = StopOnDrop::default();
+    let (done, mut done_jobs) = mpsc::channel::<Done>(THREADS_MAX);
+    let mut queue = Queue::default();
+    loop {
+        let due = queue.next_due().map(|at| at.saturating_sub(shared.now()));
+        let event = tokio::select! {
+            () = shared.cleanings.ready() => Event::Work,
+            Some(done) = done_jobs.recv() => Event::Done(done),
+            () = sleep(due.unwrap_or_default()), if due.is_some() => Event::Due,
+        };
+        let Some(partitions) = weak.upgrade() else {
+            return;
+        };
+        let config = partitions.cleaner_config();
+        if !config.enabled {
+            return;
+        }
+        let now = shared.now();
+        let mut ids = shared.cleanings.take();
+        ids.extend(queue.take_due(now));
+        if let Event::Done((id, outcome)) = event {
+            if let CleanOutcome::Uncleanable(reason) = &outcome {
+                tracing::error!(
+                    partition = %id,
+                    reason,
+                    "log is not compacted any more, until the next start"
+                );
+            }
+            if queue.on_done(id, &outcome, now, config.backoff) {
+                ids.insert(id);
+            }
+        }
+        look(&partitions, &mut queue, ids, config.backoff).await;
+        while let Some(id) = queue.start(config.threads.min(THREADS_MAX)) {
+            partitions.start_cleaning(id, config, &done, &stop.0);
+        }
+    }
+}
+
+/// Looks at logs, and writes down how far compaction has come in them.
+async fn look(
+    partitions: &Arc<Partitions>,
+    queue: &mut Queue,
+    ids: BTreeSet<TopicIdPartition>,
+    backoff: Duration,
+) {
+    if ids.is_empty() {
+        return;
+    }
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let looking = Arc::clone(partitions);
+    run_blocking(move || {
+        let found = looking.look_at(ids, backoff);
+        // The other end waits for it, or was dropped with the whole task.
+        let _ = sender.send(found);
+    })
+    .await;
+    for (id, finding) in receiver.await.unwrap_or_default() {
+        queue.on_look(id, finding);
+    }
+}
+
+impl Partitions {
+    fn cleaner_config(&self) -> CleanerConfig {
+        CleanerConfig::resolve(&self.settings.read().values)
+    }
+
+    fn look_at(
+        &self,
+        ids: BTreeSet<TopicIdPartition>,
+        backoff: Duration,
+    ) -> Vec<(TopicIdPartition, Option<Finding>)> {
+        let (now, wall) = (self.shared.now(), wall_clock());
+        let mut findings = Vec::with_capacity(ids.len());
+        for id in ids {
+            let partition = self.get(&id);
+            let finding = partition.and_then(|partition| {
+                self.note_checkpoint(&partition);
+                let found = partition.cleanable(wall)?;
+                if found.needs_flush {
+                    // Its end has the log looked at again.
+                    self.shared.flushes.add(id);
+                }
+                Some(finding(&found, now, wall, backoff))
+            });
+            findings.push((id, finding));
+        }
+        for dir in self.dirs.iter().filter(|dir| dir.offline().is_none()) {
+            if let Err(error) = dir.write_cleaner_offsets() {
+                tracing::error!(%error, "log directory failed");
+                self.shared.dir_failed(dir.id);
+            }
+        }
+        findings
+    }
+
+    fn note_checkpoint(&self, partition: &Partition) {
+        let dir_id = partition.directory();
+        if let Some(dir) = self.dirs.iter().find(|dir| dir.id == dir_id) {
+            let offset = partition.cleaner_checkpoint();
+            dir.cleaner_offsets.lock().set(partition.name(), offset);
+        }
+    }
+
+    fn start_cleaning(
+        self: &Arc<Self>,
+        id: TopicIdPartition,
+        config: CleanerConfig,
+        done: &mpsc::Sender<Done>,
+        stop: &Arc<AtomicBool>,
+    ) {
+        let report = Report {
+            id,
+            outcome: Some(CleanOutcome::Uncleanable(
+                "the cleaning panicked".to_owned(),
+            )),
+            done: done.clone(),
+        };
+        let Some(partition) = self.get(&id) else {
+            return report.end(CleanOutcome::Offline);
+        };
+        let (weak, stop) = (Arc::downgrade(self), Arc::clone(stop));
+        let work = move || {
+            let share = config.threads.clamp(1, THREADS_MAX);
+            let limits = CleanerLimits {
+                dedupe_buffer_bytes: config.dedupe_buffer_size / share,
+                load_factor: config.io_buffer_load_factor,
+                // Half for reading, half for writing.
+                io_buffer_bytes: config.io_buffer_size / share / 2,
+            };
+            let mut rate = Rate::new(config.io_max_bytes_per_second / share as f64);
+            let mut pace = |bytes| rate.spend(bytes, &stop);
+            let mut replaced = |deleted| {
+                if let Some(partitions) = weak.upgrade() {
+                    partitions.unlink_later(deleted);
+                }
+            };
+            let outcome = partition.clean(limits, wall_clock(), &mut pace, &mut replaced);
+            report.end(outcome);
+        };
+        // With the registry's tasks, so that a shutdown waits for it.
+        let mut tasks = self.tasks.lock();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_blocking_on(work, &self.runtime);
+    }
+}
+
+fn finding(found: &Cleanable, now: Duration, wall: Timestamp, backoff: Duration) -> Finding {
+    let in_time = found.look_again_at.map(|at| {
+        let wait = u64::try_from(at.0.saturating_sub(wall.0)).unwrap_or(0);
+        now.saturating_add(Duration::from_millis(wait))
+    });
+    let in_a_while = found.is_blocked.then(|| now + backoff);
+    Finding {
+        ratio: found.is_due().then(|| found.ratio()),
+        look_again: [in_time, in_a_while].into_iter().flatten().min(),
+    }
+}
+
+/// Sends how a cleaning ended, even when it panics.
+struct Report {
+    id: TopicIdPartition,
+    outcome: Option<CleanOutcome>,
+    done: mpsc::Sender<Done>,
+}
+
+impl Report {
+    fn end(mut self, outcome: CleanOutcome) {
+        self.outcome = Some(outcome);
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.outcome.take() {
+            // There is a place for each running cleaning.
+            let _ = self.done.try_send((self.id, outcome));
+        }
+    }
+}
+
+/// Keeps a cleaning within `log.cleaner.io.max.bytes.per.second`.
+struct Rate {
+    bytes_per_second: f64,
+    started: Instant,
+    spent: f64,
+}
+
+impl Rate {
+    fn new(bytes_per_second: f64) -> Self {
+        Self {
+            bytes_per_second,
+            started: Instant::now(),
+            spent: 0.0,
+        }
+    }
+
+    /// Waits until so many bytes more are within the rate. Answers whether to go on.
+    fn spend(&mut self, bytes: u64, stop: &AtomicBool) -> bool {
+        self.spent += bytes as f64;
+        let due = self.spent / self.bytes_per_second;
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            let ahead = due - self.started.elapsed().as_secs_f64();
+            if ahead.is_nan() || ahead <= 0.0 {
+                return true;
+            }
+            std::thread::sleep(
+                WAIT_MAX.min(Duration::try_from_secs_f64(ahead).unwrap_or(WAIT_MAX)),
+            );
+        }
+    }
+}

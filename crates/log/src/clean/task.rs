@@ -1,0 +1,464 @@
+//! A cleaning at work, without the log's lock: first the map, then one new segment after another.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use dohle_model::{Offset, Timestamp, TopicPartition};
+
+use super::LastOfProducers;
+use super::files::CleanedFiles;
+use super::filter::{Filter, Filtered, UNCOMPRESSED_MAX};
+use super::group::{Bounds, Measure, group};
+use super::offset_map::OffsetMap;
+use super::transactions::Transactions;
+use crate::batch::{Batch, BatchError, BatchHeader};
+use crate::config::LogConfig;
+use crate::error::StorageError;
+use crate::index::AbortedTxn;
+use crate::segment::files::{INDEX_SUFFIX, LOG_SUFFIX, SegmentFiles, TIME_INDEX_SUFFIX};
+use crate::segment::read::Start;
+use crate::segment::scan::{Scan, ScanError};
+use crate::segment::{PlacedBatch, Segment};
+
+/// Told of every so many bytes that were read or written: it may wait, and answers whether the
+/// cleaning is to go on.
+pub type Pace<'a> = &'a mut dyn FnMut(u64) -> bool;
+
+/// What one cleaning may use.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CleanerLimits {
+    /// Bytes of memory for the newest offset of each key: its share of
+    /// `log.cleaner.dedupe.buffer.size`. A key takes 24 bytes.
+    pub dedupe_buffer_bytes: usize,
+    /// `log.cleaner.io.buffer.load.factor`: how full that memory may get, 0 to 1.
+    pub load_factor: f64,
+    /// Bytes that are read, and written, at a time: its share of `log.cleaner.io.buffer.size`.
+    pub io_buffer_bytes: usize,
+}
+
+/// Why a cleaning ended early. The log is as it was before the segment that was being cleaned.
+#[derive(Debug, thiserror::Error)]
+pub enum CleanError {
+    /// A file operation failed. When the log was truncated or closed meanwhile that is no wonder;
+    /// otherwise its log directory goes offline.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The caller asked for it.
+    #[error("the cleaning was stopped")]
+    Stopped,
+    /// The log holds what cannot be cleaned; to try again would end the same.
+    #[error("{0}")]
+    Uncleanable(String),
+}
+
+/// What a cleaning did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CleanStats {
+    /// Bytes of the segments that were read, the dirty ones twice.
+    pub bytes_read: u64,
+    /// Bytes of the new segments.
+    pub bytes_written: u64,
+    /// Records in the segments.
+    pub records_read: u64,
+    /// Records that are left.
+    pub records_kept: u64,
+    /// Records without a key, which are left out.
+    pub records_without_key: u64,
+    /// Different keys in the dirty part.
+    pub keys: u64,
+}
+
+/// A closed segment that is to be cleaned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source {
+    pub(crate) base_offset: Offset,
+    pub(crate) size: u32,
+    /// The base offset of the segment after it.
+    pub(crate) end_offset: Offset,
+}
+
+/// All that a cleaning must know of the log.
+#[derive(Debug)]
+pub struct Cleaning {
+    pub(crate) dir: Arc<Path>,
+    pub(crate) handle: Arc<OwnedFd>,
+    pub(crate) topic_partition: TopicPartition,
+    pub(crate) config: Arc<LogConfig>,
+    /// All segments below `bound`, oldest first.
+    pub(crate) sources: Vec<Source>,
+    /// Where the records begin that no cleaning has seen.
+    pub(crate) first_dirty: Offset,
+    /// Where the part ends that may be cleaned; the base offset of a segment.
+    pub(crate) bound: Offset,
+    pub(crate) aborted: Vec<AbortedTxn>,
+    pub(crate) producers: LastOfProducers,
+    pub(crate) now: Timestamp,
+    pub(crate) generation: u64,
+    /// The log starts no other cleaning as long as it lives.
+    pub(crate) _token: Arc<()>,
+}
+
+/// Which cleaning of a log it is, to ask the log whether it still makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CleaningId(pub(crate) u64);
+
+/// A new segment that waits to take the place of old ones.
+#[derive(Debug)]
+pub struct CleanedSegment {
+    pub(crate) files: CleanedFiles,
+    pub(crate) segment: Segment,
+    /// The base offsets of the old ones, oldest first; the first is also the new one's.
+    pub(crate) replaces: Vec<Offset>,
+    pub(crate) generation: u64,
+}
+
+/// A cleaning with its map.
+#[derive(Debug)]
+pub struct Cleaner {
+    cleaning: Cleaning,
+    filter: Filter,
+    transactions: Transactions,
+    groups: VecDeque<Vec<Source>>,
+    end_offset: Offset,
+    io_buffer: usize,
+    stats: CleanStats,
+}
+
+impl Cleaning {
+    /// Which one it is.
+    #[must_use]
+    pub fn id(&self) -> CleaningId {
+        CleaningId(self.generation)
+    }
+
+    /// Where the records begin that no cleaning has seen.
+    #[must_use]
+    pub fn first_dirty_offset(&self) -> Offset {
+        self.first_dirty
+    }
+
+    /// Reads the dirty part and finds the newest offset of each key, as far as the memory goes.
+    ///
+    /// # Errors
+    /// [`CleanError`].
+    pub fn index(self, limits: CleanerLimits, pace: Pace<'_>) -> Result<Cleaner, CleanError> {
+        let keys = u64::try_from(self.bound.since(self.first_dirty)).unwrap_or(0);
+        let map = OffsetMap::new(keys, limits.dedupe_buffer_bytes, limits.load_factor);
+        let map = map.ok_or_else(|| {
+            CleanError::Uncleanable(format!(
+                "{} bytes hold not even one key: raise log.cleaner.dedupe.buffer.size or lower \
+                 log.cleaner.threads",
+                limits.dedupe_buffer_bytes
+            ))
+        })?;
+        let mut cleaner = Cleaner {
+            filter: Filter {
+                map,
+                latest: None,
+                now: self.now,
+                delete_retention: self.config.delete_retention_ms,
+                producers: self.producers.clone(),
+                bound: self.bound,
+            },
+            transactions: Transactions::new(self.aborted.clone()),
+            groups: VecDeque::new(),
+            end_offset: self.first_dirty,
+            io_buffer: limits.io_buffer_bytes.max(4 << 10),
+            stats: CleanStats::default(),
+            cleaning: self,
+        };
+        cleaner.build_map(pace)?;
+        cleaner.stats.keys = cleaner.filter.map.len() as u64;
+        cleaner.groups = cleaner.grouped()?;
+        Ok(cleaner)
+    }
+}
+
+impl Cleaner {
+    /// Where the next cleaning begins, once all segments of this one are in place.
+    #[must_use]
+    pub fn end_offset(&self) -> Offset {
+        self.end_offset
+    }
+
+    /// What it did so far.
+    #[must_use]
+    pub fn stats(&self) -> CleanStats {
+        self.stats
+    }
+
+    /// Which cleaning it is.
+    #[must_use]
+    pub fn id(&self) -> CleaningId {
+        self.cleaning.id()
+    }
+
+    fn build_map(&mut self, pace: Pace<'_>) -> Result<(), CleanError> {
+        let first_dirty = self.cleaning.first_dirty;
+        let aborted = self.cleaning.aborted.iter();
+        let aborted = aborted.filter(|txn| txn.last_offset >= first_dirty);
+        let mut transactions = Transactions::new(aborted.copied().collect());
+        for source in self.cleaning.sources.clone() {
+            if source.end_offset <= first_dirty {
+                continue;
+            }
+            let files = SegmentFiles::new(Arc::clone(&self.cleaning.dir), source.base_offset);
+            let start = Start::ByOffset(first_dirty.max(source.base_offset)).position(&files)?;
+            let mut scan = Scan::batches(&files, u64::from(start), u64::from(source.size))
+                .with_chunk(self.io_buffer);
+            while let Some(is_full) = self.next(&mut scan, source, pace, |cleaner, batch, _| {
+                cleaner.map_batch(batch, &mut transactions)
+            })? {
+                if is_full {
+                    return Ok(());
+                }
+            }
+            self.end_offset = source.end_offset;
+            self.filter.latest = source.end_offset.previous();
+        }
+        Ok(())
+    }
+
+    /// Takes in the keys of a batch. Answers whether the map is full.
+    fn map_batch(
+        &mut self,
+        batch: &Batch<'_>,
+        transactions: &mut Transactions,
+    ) -> Result<bool, BatchError> {
+        let header = &batch.header;
+        let first_dirty = self.cleaning.first_dirty;
+        if header.attributes.is_control() {
+            transactions.on_control(batch);
+        } else if !transactions.on_data(header) && header.last_offset() >= first_dirty {
+            let uncompressed = batch.uncompressed(UNCOMPRESSED_MAX)?;
+            for record in batch.records(&uncompressed) {
+                let record = record?;
+                let Some(key) = record.key.filter(|_| record.offset >= first_dirty) else {
+                    continue;
+                };
+                if !self.filter.map.put(key, record.offset) {
+                    return Ok(true);
+                }
+                self.cover(record.offset);
+            }
+        }
+        if header.last_offset() >= first_dirty {
+            self.cover(header.last_offset());
+        }
+        Ok(false)
+    }
+
+    fn cover(&mut self, offset: Offset) {
+        self.filter.latest = Some(offset);
+        self.end_offset = offset.plus(1);
+    }
+
+    /// The segments with records that the map knows of, in groups.
+    fn grouped(&self) -> Result<VecDeque<Vec<Source>>, CleanError> {
+        let sources = &self.cleaning.sources;
+        let count = sources.partition_point(|source| source.base_offset < self.end_offset);
+        let mut measures = Vec::with_capacity(count);
+        for source in &sources[..count] {
+            let files = SegmentFiles::new(Arc::clone(&self.cleaning.dir), source.base_offset);
+            measures.push(Measure {
+                base_offset: source.base_offset,
+                end_offset: source.end_offset,
+                size: u64::from(source.size),
+                index_size: files.size_of(INDEX_SUFFIX)?,
+                time_index_size: files.size_of(TIME_INDEX_SUFFIX)?,
+            });
+        }
+        let bounds = Bounds {
+            segment_bytes: u64::from(self.cleaning.config.segment_bytes).min(i32::MAX as u64),
+            index_bytes: u64::from(self.cleaning.config.segment_index_bytes),
+        };
+        let groups = group(&measures, bounds);
+        Ok(groups
+            .into_iter()
+            .map(|range| sources[range].to_vec())
+            .collect())
+    }
+
+    /// Cleans the next group of segments. The new segment is on the disk, and waits for
+    /// [`crate::Log::replace_segments`]. `None` when all are done; segments in which nothing
+    /// changes are passed over.
+    ///
+    /// # Errors
+    /// [`CleanError`].
+    pub fn next_segment(&mut self, pace: Pace<'_>) -> Result<Option<CleanedSegment>, CleanError> {
+        while let Some(sources) = self.groups.pop_front() {
+            if let Some(cleaned) = self.clean_group(&sources, pace)? {
+                return Ok(Some(cleaned));
+            }
+        }
+        Ok(None)
+    }
+
+    fn clean_group(
+        &mut self,
+        sources: &[Source],
+        pace: Pace<'_>,
+    ) -> Result<Option<CleanedSegment>, CleanError> {
+        let dir = Arc::clone(&self.cleaning.dir);
+        let base_offset = sources[0].base_offset;
+        let handle = Arc::clone(&self.cleaning.handle);
+        let files = CleanedFiles::new(handle, Arc::clone(&dir), base_offset);
+        let log = files.create(LOG_SUFFIX)?;
+        let mut writer = Writer {
+            segment: Segment::cleaned(Arc::clone(&dir), base_offset, log, self.cleaning.now),
+            config: Arc::clone(&self.cleaning.config),
+            buffer: Vec::new(),
+            batches: Vec::new(),
+            buffer_max: self.io_buffer,
+        };
+        let mut changed = sources.len() > 1;
+        let mut modified = None;
+        for source in sources {
+            let old = SegmentFiles::new(Arc::clone(&dir), source.base_offset);
+            let mut scan =
+                Scan::batches(&old, 0, u64::from(source.size)).with_chunk(self.io_buffer);
+            while let Some(filtered) =
+                self.next(&mut scan, *source, pace, |cleaner, batch, _| {
+                    let start = writer.buffer.len();
+                    let filtered = cleaner.filter.apply(
+                        batch,
+                        &mut cleaner.transactions,
+                        &mut writer.buffer,
+                    )?;
+                    writer.placed(start)?;
+                    cleaner.stats.records_read += batch.header.record_count as u64;
+                    Ok(filtered)
+                })?
+            {
+                changed |= filtered.changed;
+                self.note(&filtered, &mut writer.segment);
+                self.stats.bytes_written += writer.flush_if_full(pace)?;
+            }
+            modified = Some(old.modified()?);
+        }
+        self.stats.bytes_written += writer.flush(pace)?;
+        if !changed {
+            return Ok(None);
+        }
+        let segment = writer.finish(&files, modified)?;
+        Ok(Some(CleanedSegment {
+            files,
+            segment,
+            replaces: sources.iter().map(|source| source.base_offset).collect(),
+            generation: self.cleaning.generation,
+        }))
+    }
+
+    fn note(&mut self, filtered: &Filtered, segment: &mut Segment) {
+        segment.aborted.extend(filtered.aborted);
+        self.stats.records_kept += u64::from(filtered.kept_records);
+        self.stats.records_without_key += u64::from(filtered.without_key);
+    }
+
+    /// Gives the next batch of a segment, whose checksum is good, to `visit`. `None` at the end.
+    fn next<T>(
+        &mut self,
+        scan: &mut Scan<'_>,
+        source: Source,
+        pace: Pace<'_>,
+        visit: impl FnOnce(&mut Self, &Batch<'_>, u64) -> Result<T, BatchError>,
+    ) -> Result<Option<T>, CleanError> {
+        let mut result = None;
+        let before = scan.position();
+        let next = scan.next_batch(|position, batch| {
+            batch.header.check_crc(batch.bytes)?;
+            result = Some(visit(self, batch, position)?);
+            Ok(())
+        });
+        match next {
+            Ok(_) => {}
+            Err(ScanError::Storage(error)) => return Err(error.into()),
+            Err(ScanError::Batch { position, error }) => {
+                return Err(CleanError::Uncleanable(format!(
+                    "{} of the segment at {} cannot be cleaned: byte {position}: {error}",
+                    self.cleaning.topic_partition, source.base_offset
+                )));
+            }
+        }
+        let bytes = scan.position() - before;
+        self.stats.bytes_read += bytes;
+        if bytes > 0 && !pace(bytes) {
+            return Err(CleanError::Stopped);
+        }
+        Ok(result)
+    }
+}
+
+/// Writes a new segment.
+struct Writer {
+    segment: Segment,
+    config: Arc<LogConfig>,
+    buffer: Vec<u8>,
+    batches: Vec<PlacedBatch>,
+    buffer_max: usize,
+}
+
+impl Writer {
+    /// What was put into the buffer from `start` on is a batch, or nothing.
+    fn placed(&mut self, start: usize) -> Result<(), BatchError> {
+        if self.buffer.len() > start {
+            let header = BatchHeader::parse(&self.buffer[start..])?;
+            let position = start;
+            self.batches.push(PlacedBatch { header, position });
+        }
+        Ok(())
+    }
+
+    fn flush_if_full(&mut self, pace: Pace<'_>) -> Result<u64, CleanError> {
+        if self.buffer.len() < self.buffer_max {
+            return Ok(0);
+        }
+        self.flush(pace)
+    }
+
+    /// Writes the buffer. Answers its size.
+    fn flush(&mut self, pace: Pace<'_>) -> Result<u64, CleanError> {
+        let size = self.buffer.len() as u64;
+        if size == 0 {
+            return Ok(0);
+        }
+        let base = self.segment.base_offset;
+        let last = self.batches.last().map(|batch| batch.header.last_offset());
+        if u64::from(self.segment.size) + size > i32::MAX as u64
+            || last.is_some_and(|last| !self.segment.fits(last))
+        {
+            let text = format!("the cleaned segment at {base} would be too large for its index");
+            return Err(CleanError::Uncleanable(text));
+        }
+        self.segment
+            .append(&self.buffer, &self.batches, &self.config)?;
+        self.buffer.clear();
+        self.batches.clear();
+        if pace(size) {
+            Ok(size)
+        } else {
+            Err(CleanError::Stopped)
+        }
+    }
+
+    /// Writes the indexes, and forces all to the disk.
+    fn finish(
+        mut self,
+        files: &CleanedFiles,
+        modified: Option<Timestamp>,
+    ) -> Result<Segment, StorageError> {
+        self.segment.seal()?;
+        if let Some(indexes) = self.segment.index_bytes() {
+            indexes.write_cleaned(files)?;
+        }
+        // Retention of a segment without timestamps goes by the age of its file.
+        if let Some(modified) = modified {
+            self.segment.files.set_modified(modified)?;
+        }
+        self.segment.files.sync_log()?;
+        files.sync_names()?;
+        Ok(self.segment)
+    }
+}

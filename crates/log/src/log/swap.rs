@@ -1,0 +1,314 @@
+//! Putting a cleaned segment in the place of old ones, so that a crash at any point loses nothing.
+//!
+//! ```text
+//! 1  base.log.cleaned, .index.cleaned, …        written and synced; dropped at the next start
+//! 2  each ….cleaned  → ….swap, the log last     with the last one the swap is decided: from here
+//!                                               on the next start completes it
+//! 3  old files       → ….deleted
+//! 4  each ….swap     → its name, the log first
+//! ```
+//!
+//! A file system brings renames in one directory to the disk in their order, on which Kafka relies
+//! too. The names are synced before a replaced file is deleted for good.
+//!
+//! Source: `replaceSegments` of Kafka's `LocalLog.java`, `LogLoader.java`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dohle_model::Offset;
+
+use super::Log;
+use super::retention::DeletedSegment;
+use crate::checkpoint::sync_dir;
+use crate::clean::CleanedSegment;
+use crate::error::{Context, StorageError};
+use crate::segment::files::{
+    CLEANED_SUFFIX, DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, SEGMENT_SUFFIXES, SNAPSHOT_SUFFIX,
+    SWAP_SUFFIX, SegmentFiles, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, file_name, offset_of_name,
+    remove_if_exists,
+};
+use crate::segment::scan::{Scan, ScanError};
+
+/// One change of the directory. A file that is not there needs none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Rename { from: PathBuf, to: PathBuf },
+    Remove(PathBuf),
+}
+
+impl Step {
+    fn run(&self) -> Result<(), StorageError> {
+        match self {
+            Self::Rename { from, to } => match fs::rename(from, to) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(error).context("rename", from)
+                }
+                _ => Ok(()),
+            },
+            Self::Remove(path) => remove_if_exists(path),
+        }
+    }
+}
+
+/// How [`Log::replace_segments`] ended.
+#[derive(Debug)]
+pub enum Replaced {
+    /// The new segment is in place.
+    Done(Swapped),
+    /// The old segments are not those any more that were cleaned: retention or a truncation came
+    /// first. The new one is dropped.
+    Stale,
+}
+
+/// Old segments that were replaced.
+#[derive(Debug)]
+pub struct Swapped {
+    /// To be unlinked later, but not before [`Swapped::sync`].
+    pub deleted: Vec<DeletedSegment>,
+    dir: Arc<Path>,
+}
+
+impl Swapped {
+    /// Forces the new names to the disk. Blocks on it.
+    ///
+    /// # Errors
+    /// When the directory cannot be synced; the log must go offline.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        match sync_dir(&self.dir) {
+            // The partition was deleted meanwhile.
+            Err(_) if !self.dir.exists() => Ok(()),
+            result => result,
+        }
+    }
+}
+
+impl Log {
+    /// Puts a cleaned segment in the place of those that it was made of. Only renames files;
+    /// running reads go on reading the old ones.
+    ///
+    /// # Errors
+    /// When a file cannot be renamed; the log is offline then, and the next start completes the
+    /// swap or drops it.
+    pub fn replace_segments(&mut self, cleaned: CleanedSegment) -> Result<Replaced, StorageError> {
+        let Some(first) = self.position_of(&cleaned) else {
+            return Ok(Replaced::Stale);
+        };
+        let CleanedSegment {
+            mut files,
+            mut segment,
+            replaces,
+            ..
+        } = cleaned;
+        self.guard(|log| {
+            let range = first..first + replaces.len();
+            for old in &log.segments[range.clone()] {
+                // Before the names change: who has looked up a position by name, looks here again.
+                old.files.mark_stale();
+            }
+            // From here on a start completes the swap, or drops what is left of it.
+            files.mark_swapped();
+            for step in swap_steps(&log.dir, &replaces) {
+                step.run()?;
+            }
+            segment.unload_indexes();
+            let removed: Vec<_> = log.segments.splice(range, [segment]).collect();
+            let kept_snapshot = replaces[0];
+            log.snapshots_pending
+                .retain(|(offset, _)| *offset == kept_snapshot || !replaces.contains(offset));
+            let deleted = removed
+                .into_iter()
+                .map(|old| DeletedSegment {
+                    base_offset: old.base_offset,
+                    size: u64::from(old.size),
+                    reason: "its records were compacted",
+                    files: deleted_files(&log.dir, old.base_offset),
+                })
+                .collect();
+            Ok(Replaced::Done(Swapped {
+                deleted,
+                dir: Arc::clone(&log.dir),
+            }))
+        })
+    }
+
+    /// Where the old segments are, if they still are those that were cleaned.
+    fn position_of(&self, cleaned: &CleanedSegment) -> Option<usize> {
+        if self.failed || cleaned.generation != self.generation {
+            return None;
+        }
+        let base = *cleaned.replaces.first()?;
+        let first = self
+            .segments
+            .binary_search_by_key(&base, |segment| segment.base_offset)
+            .ok()?;
+        let closed = &self.segments[..self.segments.len() - 1];
+        let found = closed.get(first..first + cleaned.replaces.len())?;
+        let same = found
+            .iter()
+            .map(|segment| segment.base_offset)
+            .eq(cleaned.replaces.iter().copied());
+        same.then_some(first)
+    }
+}
+
+fn path(dir: &Path, base_offset: Offset, suffix: &str, end: &str) -> PathBuf {
+    dir.join(file_name(base_offset, &format!("{suffix}{end}")))
+}
+
+fn deleted_files(dir: &Path, base_offset: Offset) -> Vec<PathBuf> {
+    let suffixes = SEGMENT_SUFFIXES.into_iter().chain([SNAPSHOT_SUFFIX]);
+    suffixes
+        .map(|suffix| path(dir, base_offset, suffix, DELETED_SUFFIX))
+        .collect()
+}
+
+/// The renames of a swap; `replaces` begins with the base offset of the new segment.
+fn swap_steps(dir: &Path, replaces: &[Offset]) -> Vec<Step> {
+    let base = replaces[0];
+    let rename = |offset, suffix, from: &str, to: &str| Step::Rename {
+        from: path(dir, offset, suffix, from),
+        to: path(dir, offset, suffix, to),
+    };
+    let mut steps = Vec::new();
+    for suffix in [
+        TXN_INDEX_SUFFIX,
+        TIME_INDEX_SUFFIX,
+        INDEX_SUFFIX,
+        LOG_SUFFIX,
+    ] {
+        steps.push(rename(base, suffix, CLEANED_SUFFIX, SWAP_SUFFIX));
+    }
+    for old in replaces {
+        for suffix in SEGMENT_SUFFIXES {
+            steps.push(rename(*old, suffix, "", DELETED_SUFFIX));
+        }
+        // The producers' state at the base stays true: it is of what lies below.
+        if *old != base {
+            steps.push(rename(*old, SNAPSHOT_SUFFIX, "", DELETED_SUFFIX));
+        }
+    }
+    for suffix in SEGMENT_SUFFIXES {
+        steps.push(rename(base, suffix, SWAP_SUFFIX, ""));
+    }
+    steps
+}
+
+/// Drops a cleaning that was interrupted, or completes its swap if that was decided.
+pub(super) fn recover(dir: &Arc<Path>) -> Result<(), StorageError> {
+    let steps = recovery_steps(dir)?;
+    if steps.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(
+        dir = %dir.display(),
+        steps = steps.len(),
+        "a compaction was interrupted: what it decided is completed, the rest dropped"
+    );
+    for step in &steps {
+        step.run()?;
+    }
+    sync_dir(dir)
+}
+
+/// The names in the directory, by what they are.
+#[derive(Debug, Default)]
+struct Listing {
+    cleaned: BTreeSet<(Offset, &'static str)>,
+    swap: BTreeSet<(Offset, &'static str)>,
+    segments: BTreeSet<(Offset, &'static str)>,
+}
+
+fn list(dir: &Path) -> Result<Listing, StorageError> {
+    let mut listing = Listing::default();
+    for entry in fs::read_dir(dir).context("list", dir)? {
+        let name = entry.context("list", dir)?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        for suffix in SEGMENT_SUFFIXES {
+            let of = |end: &str| offset_of_name(name, &format!("{suffix}{end}"));
+            let ends = [
+                (CLEANED_SUFFIX, &mut listing.cleaned),
+                (SWAP_SUFFIX, &mut listing.swap),
+                ("", &mut listing.segments),
+            ];
+            for (end, found) in ends {
+                if let Some(offset) = of(end) {
+                    found.insert((offset, suffix));
+                }
+            }
+        }
+    }
+    Ok(listing)
+}
+
+/// What a start has to do. Each step leaves a directory from which the rest follows again.
+fn recovery_steps(dir: &Arc<Path>) -> Result<Vec<Step>, StorageError> {
+    let mut listing = list(dir)?;
+    let mut steps = Vec::new();
+    // As long as one file is only cleaned, the swap was not decided. The swap files go first, or a
+    // second start would find them without it.
+    let undecided = listing.cleaned.first().map(|(offset, _)| *offset);
+    if let Some(undecided) = undecided {
+        let dropped = listing.swap.split_off(&(undecided, ""));
+        for (offset, suffix) in &dropped {
+            steps.push(Step::Remove(path(dir, *offset, suffix, SWAP_SUFFIX)));
+        }
+    }
+    for (offset, suffix) in &listing.cleaned {
+        steps.push(Step::Remove(path(dir, *offset, suffix, CLEANED_SUFFIX)));
+    }
+    // What the new segments hold the old ones have no business with any more.
+    let mut replaced: Option<(Offset, Offset)> = None;
+    for (base, _) in listing.swap.iter().filter(|file| file.1 == LOG_SUFFIX) {
+        let end = end_of_swap(dir, *base)?;
+        let (first, last) = replaced.unwrap_or((*base, end));
+        replaced = Some((first.min(*base), last.max(end)));
+    }
+    if let Some((first, end)) = replaced {
+        let old = listing.segments.range((first, "")..(end, ""));
+        for (offset, suffix) in old {
+            steps.push(Step::Remove(path(dir, *offset, suffix, "")));
+        }
+    }
+    let logs_first = |file: &&(Offset, &str)| file.1 != LOG_SUFFIX;
+    let mut swap: Vec<_> = listing.swap.iter().collect();
+    swap.sort_by_key(logs_first);
+    for (offset, suffix) in swap {
+        steps.push(Step::Rename {
+            from: path(dir, *offset, suffix, SWAP_SUFFIX),
+            to: path(dir, *offset, suffix, ""),
+        });
+    }
+    Ok(steps)
+}
+
+/// The offset after the last batch of a segment that waits to be swapped in; above its base.
+fn end_of_swap(dir: &Arc<Path>, base_offset: Offset) -> Result<Offset, StorageError> {
+    let path = path(dir, base_offset, LOG_SUFFIX, SWAP_SUFFIX);
+    let log = fs::File::open(&path).context("open", &path)?;
+    let size = log.metadata().context("stat", &path)?.len();
+    let files = SegmentFiles::with_log(Arc::clone(dir), base_offset, log);
+    let mut scan = Scan::headers(&files, 0, size);
+    let mut end = base_offset.plus(1);
+    loop {
+        match scan.next_header() {
+            Ok(Some((_, header))) => end = end.max(header.next_offset()),
+            Ok(None) => return Ok(end),
+            Err(ScanError::Storage(error)) => return Err(error),
+            Err(ScanError::Batch { position, error }) => {
+                let text = format!(
+                    "byte {position}: {error}; the file was whole on the disk when compaction \
+                     put it there, so the disk has lost it: delete this partition's directory to \
+                     fetch it again from another replica"
+                );
+                return Err(StorageError::invalid("complete the swap of", &path, text));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
