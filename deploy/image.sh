@@ -34,7 +34,8 @@ assemble() {
   local binary=$1 folder=$2 name
   mkdir -p "$folder"/{etc,opt/kafka/bin,opt/kafka/config,opt/bitnami/kafka/config,mnt/shared/config,root,usr/bin} \
     "$folder"/{usr/local/bin,bitnami/kafka/config,etc/kafka/secrets,proc,sys,dev,run} "$folder/tmp"
-  install -m 0755 "$binary" "$folder/usr/local/bin/dohle"
+  cp "$binary" "$folder/usr/local/bin/dohle"
+  chmod 0755 "$folder/usr/local/bin/dohle"
   if [ -z "${BASE:-}" ]; then
     printf 'root:x:0:0:root:/root:/sbin/nologin\nkafka:x:1000:1000:kafka:/:/sbin/nologin\n' >"$folder/etc/passwd"
     printf 'root:x:0:\nkafka:x:1000:\n' >"$folder/etc/group"

@@ -63,4 +63,4 @@ CARGO=${CARGO:-cargo}
 binary=${CARGO_TARGET_DIR:-$root/target}/$target/image/dohle
 export DOHLE_BINARY=$binary ENGINE=$engine WORK=$work
 export NODE_PATH=${NODE_PATH:-$root/target/compat/node/node_modules}
-unshare --net --mount --pid --fork --kill-child "$here/engine.sh" "$here/stories.sh"
+unshare --net --mount --pid --fork --kill-child "$here/engine.sh" "$here/stories.sh" ${DOHLE_STORIES:-}

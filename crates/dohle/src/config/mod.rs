@@ -9,6 +9,7 @@ mod notices;
 mod source;
 mod values;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -130,6 +131,8 @@ pub struct NodeConfig {
     pub metadata_log_dir: PathBuf,
     /// The properties themselves.
     pub values: BrokerValues,
+    /// The names of properties that nobody set, and that this node has nevertheless.
+    pub completed: BTreeSet<String>,
     /// What of them more than one part of a node reads.
     pub broker: BrokerConfig,
 }
@@ -168,6 +171,7 @@ impl NodeConfig {
             roles,
             cluster_id: sources.cluster_id,
             cluster_id_default: sources.cluster_id_default,
+            completed: sources.completed,
             rack,
             listeners,
             voters,

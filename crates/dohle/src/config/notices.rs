@@ -54,7 +54,8 @@ const LEGACY: &[(&str, &str)] = &[
 pub fn notices(config: &NodeConfig) -> Vec<String> {
     let mut ignored: Vec<&str> = Vec::new();
     let mut sentences = BTreeMap::new();
-    for name in config.properties().keys() {
+    let given = config.properties().keys();
+    for name in given.filter(|name| !config.completed.contains(*name)) {
         match find(Scope::Broker, name) {
             Some(def) if def.status == Status::Honoured => {}
             Some(_) => ignored.push(name),

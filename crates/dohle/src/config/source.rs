@@ -2,7 +2,7 @@
 //!
 //! Later sources outvote earlier ones: file, `KAFKA_…`, `KAFKA_CFG_…`, `--override`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dohle_model::config::Properties;
 
@@ -82,6 +82,8 @@ pub struct Sources {
     pub properties: Properties,
     /// Where each was set last, for messages: a file's name or a variable's.
     pub origins: BTreeMap<String, String>,
+    /// The names of those that nobody set.
+    pub completed: BTreeSet<String>,
     /// The cluster's id, if it is given.
     pub cluster_id: Option<String>,
     /// The id of a new cluster, where none is given and no directory has one.
@@ -143,6 +145,7 @@ impl Sources {
     pub fn add_missing(&mut self, name: &str, value: &str) {
         if !self.has(name) {
             self.set(name, value, "the default of a node without a file");
+            self.completed.insert(name.to_owned());
         }
     }
 

@@ -396,6 +396,13 @@ fn bad_values_are_refused_in_words() {
 }
 
 #[test]
+fn what_nobody_set_is_nobodys_mistake() {
+    let config = NodeConfig::new(Sources::default(), "host1").unwrap();
+    assert!(config.completed.contains("transaction.state.log.min.isr"));
+    assert_eq!(notices(&config), Vec::<String>::new());
+}
+
+#[test]
 fn a_file_for_zookeeper_says_what_to_do() {
     let mut sources = Sources::default();
     sources.add_environment([("KAFKA_ZOOKEEPER_CONNECT".to_owned(), "zk:2181".to_owned())]);
