@@ -25,9 +25,11 @@ impl ConfigSchema for Definitions {
             ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
                 check_broker(resource, name, value)
             }
-            ConfigResource::Group(_) => Err(format!(
-                "{name} cannot be set: configuration of groups is not there yet"
-            )),
+            ConfigResource::Group(_) => {
+                let def = lookup(Scope::Group, name)
+                    .map_err(|error| format!("Unknown group config name: {name} ({error})"))?;
+                def.validate(value).map_err(|error| error.to_string())
+            }
             ConfigResource::ClientMetrics(_) => Err(format!(
                 "{name} cannot be set: client metrics are not there yet"
             )),
@@ -39,8 +41,10 @@ impl ConfigSchema for Definitions {
         resource: &ConfigResource,
         value: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(), String> {
-        if !matches!(resource, ConfigResource::Topic(_)) {
-            return Ok(());
+        match resource {
+            ConfigResource::Topic(_) => {}
+            ConfigResource::Group(_) => return check_group(&self.values, value),
+            _ => return Ok(()),
         }
         let number = |name| value(name).and_then(|text| text.trim().parse::<i64>().ok());
         let (min, max) = (
@@ -65,10 +69,70 @@ impl ConfigSchema for Definitions {
     fn default_value(&self, resource: &ConfigResource, name: &str) -> Option<String> {
         let def = definition(resource, name)?;
         match resource {
-            ConfigResource::Topic(_) => self.values.topic_value(None, def),
+            ConfigResource::Topic(_) | ConfigResource::Group(_) => {
+                self.values.topic_value(None, def)
+            }
             _ => def.default_value().map(str::to_owned),
         }
     }
+}
+
+/// Groups' properties whose bounds are properties of brokers, `group.KIND.min.NAME` and
+/// `group.KIND.max.NAME` (Kafka's `GroupConfig.validate`).
+const BOUNDED: &[&str] = &[
+    "consumer.heartbeat.interval.ms",
+    "consumer.session.timeout.ms",
+    "consumer.assignment.interval.ms",
+    "share.heartbeat.interval.ms",
+    "share.session.timeout.ms",
+    "share.record.lock.duration.ms",
+    "share.delivery.count.limit",
+    "share.partition.max.record.locks",
+    "share.assignment.interval.ms",
+    "streams.heartbeat.interval.ms",
+    "streams.session.timeout.ms",
+    "streams.assignment.interval.ms",
+];
+
+fn check_group(
+    broker: &BrokerValues,
+    value: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), String> {
+    let number = |name: &str| value(name).and_then(|text| text.trim().parse::<i64>().ok());
+    for name in BOUNDED {
+        let (Some(number), Some((kind, rest))) = (number(name), name.split_once('.')) else {
+            continue;
+        };
+        let (min, max) = (
+            format!("group.{kind}.min.{rest}"),
+            format!("group.{kind}.max.{rest}"),
+        );
+        if broker.number(&min).is_some_and(|min: i64| number < min) {
+            return Err(format!("{name} must be greater than or equal to {min}"));
+        }
+        if broker.number(&max).is_some_and(|max: i64| number > max) {
+            return Err(format!("{name} must be less than or equal to {max}"));
+        }
+    }
+    let standby = "streams.num.standby.replicas";
+    let standby_max = "group.streams.max.standby.replicas";
+    if let (Some(wanted), Some(max)) = (number(standby), broker.number::<i64>(standby_max))
+        && wanted > max
+    {
+        return Err(format!(
+            "{standby} must be less than or equal to {standby_max}"
+        ));
+    }
+    for kind in ["consumer", "share", "streams"] {
+        let session = format!("{kind}.session.timeout.ms");
+        let heartbeat = format!("{kind}.heartbeat.interval.ms");
+        if let (Some(timeout), Some(interval)) = (number(&session), number(&heartbeat))
+            && timeout <= interval
+        {
+            return Err(format!("{session} must be greater than {heartbeat}"));
+        }
+    }
+    Ok(())
 }
 
 fn check_broker(resource: &ConfigResource, name: &str, value: &str) -> Result<(), String> {
@@ -102,6 +166,7 @@ fn definition(resource: &ConfigResource, name: &str) -> Option<&'static ConfigDe
     match resource {
         ConfigResource::Topic(_) => find(Scope::Topic, name),
         ConfigResource::Broker(_) | ConfigResource::BrokerDefault => find(Scope::Broker, name),
-        ConfigResource::Group(_) | ConfigResource::ClientMetrics(_) => None,
+        ConfigResource::Group(_) => find(Scope::Group, name),
+        ConfigResource::ClientMetrics(_) => None,
     }
 }

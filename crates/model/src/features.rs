@@ -9,11 +9,15 @@ pub const METADATA_VERSION: &str = "metadata.version";
 /// Gates eligible leader replicas (KIP-966).
 pub const ELIGIBLE_LEADER_REPLICAS_VERSION: &str = "eligible.leader.replicas.version";
 
+/// Gates the consumer protocol of groups (KIP-848): level 1 has it.
+pub const GROUP_VERSION: &str = "group.version";
+
 /// Name, lowest and highest level, and the level that a new cluster finalizes. `metadata.version`
 /// 30 is `4.3-IV0`.
-pub const SUPPORTED: [(&str, i16, i16, i16); 2] = [
+pub const SUPPORTED: [(&str, i16, i16, i16); 3] = [
     (METADATA_VERSION, 7, 30, 30),
     (ELIGIBLE_LEADER_REPLICAS_VERSION, 0, 1, 1),
+    (GROUP_VERSION, 0, 1, 1),
 ];
 
 /// What a broker of this release registers.

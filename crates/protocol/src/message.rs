@@ -143,6 +143,9 @@ apis! {
     DescribeQuorum: DescribeQuorumRequestData -> DescribeQuorumResponseData;
     DescribeCluster: DescribeClusterRequestData -> DescribeClusterResponseData;
     DescribeProducers: DescribeProducersRequestData -> DescribeProducersResponseData;
+    ConsumerGroupHeartbeat:
+        ConsumerGroupHeartbeatRequestData -> ConsumerGroupHeartbeatResponseData;
+    ConsumerGroupDescribe: ConsumerGroupDescribeRequestData -> ConsumerGroupDescribeResponseData;
     UnregisterBroker: UnregisterBrokerRequestData -> UnregisterBrokerResponseData;
     ListConfigResources: ListConfigResourcesRequestData -> ListConfigResourcesResponseData;
     DescribeTopicPartitions:

@@ -1,5 +1,5 @@
 //! IncrementalAlterConfigs, versions 0–1 (KIP-339), and the older AlterConfigs, versions 0–2, which
-//! replaces all entries of a resource. Topics and brokers; forwarded to the active controller,
+//! replaces all entries of a resource. Topics, groups and brokers; forwarded to the active controller,
 //! which validates, and answered once this broker knows the values.
 
 use std::collections::{HashMap, HashSet};
@@ -21,6 +21,7 @@ use crate::context::{Context, REQUEST_TIMEOUT};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 /// Kafka's `AlterConfigOp.OpType`: set, delete, append, subtract.
 const OPERATION_LAST: i8 = 3;
 
@@ -151,7 +152,7 @@ fn to_controller(kind: i8, name: &KafkaString) -> v1::ConfigResource {
 }
 
 fn check<'a>(kind: i8, names: impl Iterator<Item = &'a str>) -> Result<(), ApiError> {
-    if kind != TOPIC && kind != BROKER {
+    if ![TOPIC, BROKER, GROUP].contains(&kind) {
         let message = format!("properties of resources of type {kind} cannot be changed here");
         return Err(ErrorCode::InvalidRequest.because(message));
     }

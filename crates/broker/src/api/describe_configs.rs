@@ -1,13 +1,14 @@
-//! DescribeConfigs, versions 1–4: properties of topics and brokers with their values, where these
+//! DescribeConfigs, versions 1–4: properties of topics, groups and brokers with their values, where these
 //! come from and what they outvoted (KIP-226), types and documentation from version 3 (KIP-569).
 //!
-//! A broker answers for itself, for the default of all brokers (an empty name), and for topics.
-//! Broker loggers, client metrics and groups have nothing to describe yet and are refused.
+//! A broker answers for itself, for the default of all brokers (an empty name), and for topics and
+//! groups. Broker loggers and client metrics have nothing to describe yet and are refused.
 
 use std::collections::HashSet;
 
 use dohle_model::config::{
-    ConfigType, DescribedConfig, Synonym, describe_broker, describe_broker_default, describe_topic,
+    ConfigType, DescribedConfig, Synonym, describe_broker, describe_broker_default, describe_group,
+    describe_topic,
 };
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
@@ -25,6 +26,7 @@ use crate::context::Context;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 
 pub(super) async fn handle(
     call: Call,
@@ -96,6 +98,13 @@ fn describe(
              empty for those of all brokers",
             context.node_id
         ))),
+        GROUP if name.is_empty() => {
+            Err(ErrorCode::InvalidRequest.because("Group name must not be empty"))
+        }
+        GROUP => {
+            let own = image.configs.get(&ConfigResource::Group(name.into()));
+            Ok(describe_group(own.map(|own| &**own), &values))
+        }
         other => Err(ErrorCode::InvalidRequest
             .because(format!("resources of type {other} have no properties here"))),
     }

@@ -19,9 +19,14 @@ pub(super) async fn handle(call: Call, request: JoinGroupRequestData) -> JoinGro
         Ok(response) => response,
         Err(code) => refused(member_id, code),
     };
-    if call.version < 7 && response.protocol_name.is_none() {
-        // Null is sayable from version 7 on.
-        response.protocol_name = Some(KafkaString::default());
+    if call.version >= 7
+        && response
+            .protocol_name
+            .as_ref()
+            .is_some_and(|name| name.is_empty())
+    {
+        // Before version 7 the codec makes null an empty text.
+        response.protocol_name = None;
     }
     response
 }

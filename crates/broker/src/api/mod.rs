@@ -19,6 +19,8 @@ use crate::context::Context;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -155,6 +157,8 @@ pub(crate) static TABLE: &[Api] = table! {
     DescribeQuorum 0..=2 describe_quorum::handle;
     DescribeCluster 0..=2 describe_cluster::handle;
     DescribeProducers 0..=0 describe_producers::handle;
+    ConsumerGroupHeartbeat 0..=1 consumer_group_heartbeat::handle;
+    ConsumerGroupDescribe 0..=1 consumer_group_describe::handle;
     UnregisterBroker 0..=0 unregister_broker::handle;
     ListConfigResources 0..=1 list_config_resources::handle;
     DescribeTopicPartitions 0..=0 describe_topic_partitions::handle;

@@ -260,7 +260,8 @@ fn find(draft: &Draft, resource: Option<&v1::ConfigResource>) -> Result<ConfigRe
         }
         16 if !name.is_empty() => Ok(ConfigResource::ClientMetrics(name.into())),
         32 if !name.is_empty() => Ok(ConfigResource::Group(name.into())),
-        16 | 32 => Err(ErrorCode::InvalidRequest.because("the resource has no name")),
+        32 => Err(ErrorCode::InvalidRequest.because("Default group resources are not allowed.")),
+        16 => Err(ErrorCode::InvalidRequest.because("the resource has no name")),
         other => Err(ErrorCode::InvalidRequest.because(format!(
             "configuration of resource type {other} is kept nowhere"
         ))),

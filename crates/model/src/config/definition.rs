@@ -123,6 +123,8 @@ pub enum Validator {
     GzipLevel,
     /// `partition:broker,…`, or `*`.
     ThrottledReplicas,
+    /// `latest`, `earliest`, or `by_duration:` and a duration of ISO 8601.
+    OffsetReset,
 }
 
 impl fmt::Display for Validator {
@@ -140,6 +142,9 @@ impl fmt::Display for Validator {
             Self::GzipLevel => f.write_str("1 to 9, or -1"),
             Self::ThrottledReplicas => {
                 f.write_str("* or a list of partition:broker pairs such as 0:1,0:2")
+            }
+            Self::OffsetReset => {
+                f.write_str("latest, earliest, or by_duration:PnDTnHnMn.nS such as by_duration:P1D")
             }
         }
     }

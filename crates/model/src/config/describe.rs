@@ -1,11 +1,11 @@
-//! What DescribeConfigs tells of a topic's or a broker's properties: values, where they come from,
+//! What DescribeConfigs tells of a topic's, a group's or a broker's properties: values, where they come from,
 //! and the places that were outvoted (KIP-226, KIP-569).
 
 use super::definition::{ConfigDef, ConfigType};
 use super::effective::{BrokerValues, Properties};
 use super::{Scope, definitions, find};
 
-/// Where a value comes from; the strongest first. The numbers are the wire's.
+/// Where a value comes from. The numbers are the wire's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(i8)]
 pub enum ConfigSource {
@@ -19,6 +19,8 @@ pub enum ConfigSource {
     StaticBroker = 4,
     /// Nobody set it.
     Default = 5,
+    /// Set for the group.
+    Group = 8,
 }
 
 /// One of the places where a value could come from.
@@ -59,15 +61,25 @@ pub fn describe_topic(own: Option<&Properties>, broker: &BrokerValues) -> Vec<De
     let is_set = |name: &str| own.is_some_and(|own| own.contains_key(name));
     let mut described: Vec<_> = definitions(Scope::Topic)
         .filter(|def| !def.is_internal || is_set(def.name))
-        .map(|def| topic_entry(def, own, broker))
+        .map(|def| entry(def, own, ConfigSource::DynamicTopic, broker))
         .collect();
     described.sort_by(|a, b| a.name.cmp(&b.name));
     described
 }
 
-fn topic_entry(
+/// All properties of a group that sets `own` values.
+#[must_use]
+pub fn describe_group(own: Option<&Properties>, broker: &BrokerValues) -> Vec<DescribedConfig> {
+    definitions(Scope::Group)
+        .map(|def| entry(def, own, ConfigSource::Group, broker))
+        .collect()
+}
+
+/// A property that has a broker's property as its default, or none.
+fn entry(
     def: &'static ConfigDef,
     own: Option<&Properties>,
+    own_source: ConfigSource,
     broker: &BrokerValues,
 ) -> DescribedConfig {
     let is_sensitive = def.kind.is_sensitive();
@@ -77,7 +89,7 @@ fn topic_entry(
         synonyms.push(Synonym {
             name,
             value,
-            source: ConfigSource::DynamicTopic,
+            source: own_source,
         });
     }
     if let Some(broker_def) = def.broker_name.and_then(|name| find(Scope::Broker, name)) {

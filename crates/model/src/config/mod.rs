@@ -21,7 +21,7 @@ pub use definition::{
 };
 pub use describe::{
     ConfigSource, DescribedConfig, Synonym, describe_broker, describe_broker_default,
-    describe_topic,
+    describe_group, describe_topic,
 };
 pub use effective::{BrokerValues, Properties};
 pub use topic::{CleanupPolicy, CompressionTarget, TimestampType, TopicConfig};
@@ -34,6 +34,8 @@ pub enum Scope {
     Topic,
     /// A broker's (or a controller's).
     Broker,
+    /// A group's.
+    Group,
 }
 
 /// A name that no property has.
@@ -98,6 +100,7 @@ fn tables(scope: Scope) -> &'static [&'static [ConfigDef]] {
     match scope {
         Scope::Topic => table::TOPIC,
         Scope::Broker => table::BROKER,
+        Scope::Group => table::GROUP,
     }
 }
 

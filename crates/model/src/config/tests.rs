@@ -341,6 +341,7 @@ fn reference() -> String {
     for (title, scope) in [
         ("Brokers and controllers", Scope::Broker),
         ("Topics", Scope::Topic),
+        ("Groups", Scope::Group),
     ] {
         text += &format!(
             "\n## {title}\n\n| Property | Default | Allowed | Changes |\n|---|---|---|---|\n"
@@ -357,7 +358,7 @@ fn reference() -> String {
                 (ConfigDefault::Value(value), _) => format!("`{value}`"),
             };
             let changes = match (scope, def.update_mode) {
-                (Scope::Topic, _) => "at run time",
+                (Scope::Topic | Scope::Group, _) => "at run time",
                 _ if def.needs_restart => "with a restart",
                 (_, UpdateMode::ReadOnly) => "with a restart",
                 (_, UpdateMode::PerBroker) => "at run time, broker by broker",
@@ -373,4 +374,28 @@ fn reference() -> String {
 #[test]
 fn the_reference_for_users_says_what_the_definitions_say() {
     expect_file!["../../../../docs/configuration-reference.md"].assert_eq(&reference());
+}
+
+#[test]
+fn an_offset_reset_of_a_share_group_may_be_a_duration() {
+    let def = find(Scope::Group, "share.auto.offset.reset").unwrap();
+    for value in [
+        "latest",
+        "earliest",
+        "by_duration:P1D",
+        "by_duration:PT1H30M",
+        "by_duration:PT0.5S",
+    ] {
+        assert!(def.validate(value).is_ok(), "{value}");
+    }
+    for value in [
+        "",
+        "newest",
+        "by_duration:",
+        "by_duration:P",
+        "by_duration:PT",
+        "by_duration:-P1D",
+    ] {
+        assert!(def.validate(value).is_err(), "{value}");
+    }
 }

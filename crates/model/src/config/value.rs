@@ -98,6 +98,11 @@ impl Validator {
             Self::NonEmpty => !value.is_empty(),
             Self::GzipLevel => whole().is_some_and(|level| level == -1 || (1..=9).contains(&level)),
             Self::ThrottledReplicas => value == "*" || list(value).all(is_partition_and_broker),
+            Self::OffsetReset => match value.split_once(':') {
+                Some(("by_duration", duration)) => is_duration(duration),
+                Some(_) => false,
+                None => value == "latest" || value == "earliest",
+            },
         }
     }
 }
@@ -121,6 +126,35 @@ pub fn list(value: &str) -> impl Iterator<Item = &str> {
         .split(',')
         .map(str::trim)
         .filter(|item| !item.is_empty())
+}
+
+/// Days, hours, minutes and seconds of ISO 8601, in this order, at least one and none negative.
+fn is_duration(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix(['P', 'p']) else {
+        return false;
+    };
+    let (days, time) = rest
+        .split_once(['T', 't'])
+        .map_or((rest, None), |(d, t)| (d, Some(t)));
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let days_are_right = days.is_empty() || days.strip_suffix(['D', 'd']).is_some_and(number);
+    let Some(mut time) = time else {
+        return days_are_right && !days.is_empty();
+    };
+    let mut parts = 0;
+    for unit in [['H', 'h'], ['M', 'm'], ['S', 's']] {
+        let Some((value, rest)) = time.split_once(unit) else {
+            continue;
+        };
+        let (whole, fraction) = value.split_once('.').unwrap_or((value, "0"));
+        let is_whole = unit[0] == 'S' || !value.contains('.');
+        if !(is_whole && number(whole) && number(fraction)) {
+            return false;
+        }
+        parts += 1;
+        time = rest;
+    }
+    days_are_right && parts > 0 && time.is_empty()
 }
 
 fn is_partition_and_broker(item: &str) -> bool {

@@ -1,6 +1,7 @@
 //! The tables of definitions, one file a concern; each sorted by name.
 
 mod cluster;
+mod group;
 mod groups;
 mod log;
 mod remote;
@@ -21,6 +22,9 @@ pub(super) const BROKER: &[&[ConfigDef]] = &[
     server::TABLE,
     transactions::TABLE,
 ];
+
+/// The tables of groups' properties.
+pub(super) const GROUP: &[&[ConfigDef]] = &[group::TABLE];
 
 /// The tables of topics' properties.
 pub(super) const TOPIC: &[&[ConfigDef]] = &[topic::TABLE];

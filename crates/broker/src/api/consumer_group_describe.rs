@@ -1,0 +1,53 @@
+//! ConsumerGroupDescribe, versions 0–1: groups of the consumer protocol, with what each member has
+//! and is to have (KIP-848); from version 1 with the members' types (KIP-1099).
+
+use dohle_model::ErrorCode;
+use dohle_protocol::KafkaString;
+use dohle_protocol::messages::consumer_group_describe_request::ConsumerGroupDescribeRequestData;
+use dohle_protocol::messages::consumer_group_describe_response::{
+    ConsumerGroupDescribeResponseData, DescribedGroup,
+};
+use futures::future::join_all;
+
+use super::consumer_group_heartbeat::is_enabled;
+use super::{Call, wire};
+
+pub(super) async fn handle(
+    call: Call,
+    request: ConsumerGroupDescribeRequestData,
+) -> ConsumerGroupDescribeResponseData {
+    let groups = request.group_ids.iter();
+    let mut groups = if is_enabled(&call.context, &call.context.image()) {
+        join_all(groups.map(|group_id| describe(&call, group_id))).await
+    } else {
+        let unsupported = |group_id| refused(group_id, ErrorCode::UnsupportedVersion);
+        groups.map(unsupported).collect()
+    };
+    if request.include_authorized_operations {
+        for group in groups.iter_mut().filter(|group| group.error_code == 0) {
+            group.authorized_operations = wire::GROUP_OPERATIONS;
+        }
+    }
+    ConsumerGroupDescribeResponseData {
+        groups,
+        ..ConsumerGroupDescribeResponseData::default()
+    }
+}
+
+async fn describe(call: &Call, group_id: &KafkaString) -> DescribedGroup {
+    let coordinator = &call.context.coordinator;
+    let described = coordinator
+        .run(group_id.as_str(), |shard, step| {
+            shard.describe_consumer_group(group_id.as_str(), step)
+        })
+        .await;
+    described.unwrap_or_else(|code| refused(group_id, code))
+}
+
+fn refused(group_id: &KafkaString, code: ErrorCode) -> DescribedGroup {
+    DescribedGroup {
+        group_id: group_id.clone(),
+        error_code: code.code(),
+        ..DescribedGroup::default()
+    }
+}

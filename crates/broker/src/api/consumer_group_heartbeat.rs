@@ -1,0 +1,46 @@
+//! ConsumerGroupHeartbeat, versions 0–1: membership in a group of the consumer protocol (KIP-848).
+//!
+//! Everything about a member travels in its heartbeats: joining, its subscription, what it owns,
+//! leaving. The answer has the member's epoch and, when it changed, its assignment. From version 1
+//! the member makes its own id (KIP-1082) and may subscribe to a regular expression.
+
+use dohle_model::ErrorCode;
+use dohle_model::features::GROUP_VERSION;
+use dohle_model::image::MetadataImage;
+use dohle_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequestData;
+use dohle_protocol::messages::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponseData;
+
+use super::Call;
+use crate::context::Context;
+use crate::coordinator::Origin;
+
+pub(super) async fn handle(
+    call: Call,
+    request: ConsumerGroupHeartbeatRequestData,
+) -> ConsumerGroupHeartbeatResponseData {
+    if !is_enabled(&call.context, &call.context.image()) {
+        return refused(ErrorCode::UnsupportedVersion);
+    }
+    let group_id = request.group_id.clone();
+    let origin = Origin::of(&call);
+    let coordinator = &call.context.coordinator;
+    let answer = coordinator.run(group_id.as_str(), |shard, step| {
+        shard.consumer_group_heartbeat(request, origin.caller(), step)
+    });
+    answer.await.unwrap_or_else(refused)
+}
+
+/// Whether the cluster and this broker's configuration have the consumer protocol.
+pub(super) fn is_enabled(context: &Context, image: &MetadataImage) -> bool {
+    let level = image.features.get(GROUP_VERSION).copied().unwrap_or(0);
+    let values = context.values(image);
+    let mut protocols = values.list("group.coordinator.rebalance.protocols");
+    level >= 1 && protocols.any(|protocol| protocol.eq_ignore_ascii_case("consumer"))
+}
+
+fn refused(code: ErrorCode) -> ConsumerGroupHeartbeatResponseData {
+    ConsumerGroupHeartbeatResponseData {
+        error_code: code.code(),
+        ..ConsumerGroupHeartbeatResponseData::default()
+    }
+}

@@ -1,0 +1,76 @@
+//! Groups' properties (KIP-848, KIP-932, KIP-1071).
+//!
+//! Names, types, defaults, ranges, importance and documentation are those of Apache Kafka 4.3 (see
+//! NOTICE). Sorted by name.
+
+use crate::config::definition::ConfigDef;
+use crate::config::definition::ConfigType::{Boolean, Int, String};
+use crate::config::definition::Default::Value;
+use crate::config::definition::Importance::Medium;
+use crate::config::definition::Validator::{AtLeast, OffsetReset, OneOf};
+
+#[rustfmt::skip]
+pub(super) const TABLE: &[ConfigDef] = &[
+    ConfigDef::new("consumer.assignment.interval.ms", Int, Value("1000"), Medium)
+        .check(AtLeast(0)).honoured().broker("group.consumer.assignment.interval.ms")
+        .doc("The interval between assignment updates for a consumer group."),
+    ConfigDef::new("consumer.heartbeat.interval.ms", Int, Value("5000"), Medium)
+        .check(AtLeast(1)).honoured().broker("group.consumer.heartbeat.interval.ms")
+        .doc("The heartbeat interval given to the members of a consumer group."),
+    ConfigDef::new("consumer.session.timeout.ms", Int, Value("45000"), Medium)
+        .check(AtLeast(1)).honoured().broker("group.consumer.session.timeout.ms")
+        .doc("The timeout to detect client failures when using the consumer group protocol."),
+    ConfigDef::new("share.assignment.interval.ms", Int, Value("1000"), Medium)
+        .check(AtLeast(0)).broker("group.share.assignment.interval.ms")
+        .doc("The interval between assignment updates for a share group."),
+    ConfigDef::new("share.auto.offset.reset", String, Value("latest"), Medium)
+        .check(OffsetReset)
+        .doc("The strategy to initialize the share-partition start offset. <ul><li>earliest: \
+             automatically reset the offset to the earliest offset</li><li>latest: \
+             automatically reset the offset to the latest \
+             offset</li><li>by_duration:&lt;duration&gt;: automatically reset the offset to a \
+             configured duration from the current timestamp. &lt;duration&gt; must be specified \
+             in ISO8601 format (PnDTnHnMn.nS). Negative duration is not \
+             allowed.</li><li>anything else: throw exception to the share consumer.</li></ul>"),
+    ConfigDef::new("share.delivery.count.limit", Int, Value("5"), Medium)
+        .check(AtLeast(2)).broker("group.share.delivery.count.limit")
+        .doc("The maximum number of delivery attempts for a record delivered to a share group."),
+    ConfigDef::new("share.heartbeat.interval.ms", Int, Value("5000"), Medium)
+        .check(AtLeast(1)).broker("group.share.heartbeat.interval.ms")
+        .doc("The heartbeat interval given to the members of a share group."),
+    ConfigDef::new("share.isolation.level", String, Value("read_uncommitted"), Medium)
+        .check(OneOf(&["read_committed", "read_uncommitted"]))
+        .doc("Controls how to read records written transactionally. If set to \"read_committed\", \
+             the share group will only deliver transactional records which have been committed. \
+             If set to \"read_uncommitted\", the share group will return all messages, even \
+             transactional messages which have been aborted. Non-transactional records will be \
+             returned unconditionally in either mode."),
+    ConfigDef::new("share.partition.max.record.locks", Int, Value("2000"), Medium)
+        .check(AtLeast(100)).broker("group.share.partition.max.record.locks")
+        .doc("Share-group record lock limit per share-partition."),
+    ConfigDef::new("share.record.lock.duration.ms", Int, Value("30000"), Medium)
+        .check(AtLeast(1000)).broker("group.share.record.lock.duration.ms")
+        .doc("The record acquisition lock duration in milliseconds for share groups."),
+    ConfigDef::new("share.renew.acknowledge.enable", Boolean, Value("true"), Medium)
+        .doc("Whether the renew acknowledge type is enabled for the share group."),
+    ConfigDef::new("share.session.timeout.ms", Int, Value("45000"), Medium)
+        .check(AtLeast(1)).broker("group.share.session.timeout.ms")
+        .doc("The timeout to detect client failures when using the share group protocol."),
+    ConfigDef::new("streams.assignment.interval.ms", Int, Value("1000"), Medium)
+        .check(AtLeast(0)).broker("group.streams.assignment.interval.ms")
+        .doc("The interval between assignment updates for a streams group."),
+    ConfigDef::new("streams.heartbeat.interval.ms", Int, Value("5000"), Medium)
+        .check(AtLeast(1)).broker("group.streams.heartbeat.interval.ms")
+        .doc("The heartbeat interval given to the members."),
+    ConfigDef::new("streams.initial.rebalance.delay.ms", Int, Value("3000"), Medium)
+        .check(AtLeast(0)).broker("group.streams.initial.rebalance.delay.ms")
+        .doc("The amount of time the group coordinator will wait for more streams clients to \
+             join a new group before performing the first rebalance. A longer delay means \
+             potentially fewer rebalances."),
+    ConfigDef::new("streams.num.standby.replicas", Int, Value("0"), Medium)
+        .check(AtLeast(0)).broker("group.streams.num.standby.replicas")
+        .doc("The number of standby replicas for each task."),
+    ConfigDef::new("streams.session.timeout.ms", Int, Value("45000"), Medium)
+        .check(AtLeast(1)).broker("group.streams.session.timeout.ms")
+        .doc("The timeout to detect client failures when using the streams group protocol."),
+];
