@@ -4,6 +4,7 @@
 //     node client.js produce BOOTSTRAP TOPIC FIRST COUNT [BATCH]   one batch after the other
 //     node client.js fetch BOOTSTRAP TOPIC COUNT                   wants the values 0 to COUNT-1, each in one place
 //     node client.js group BOOTSTRAP TOPIC GROUP FIRST COUNT       two members read and commit FIRST to FIRST+COUNT-1
+//     node client.js isr BOOTSTRAP TOPIC COUNT                     wants every partition to have COUNT replicas in sync
 //     node client.js offsets BOOTSTRAP TOPIC GROUP                 what the group committed, one partition a line
 'use strict'
 const { Kafka, logLevel } = require('kafkajs')
@@ -106,6 +107,16 @@ async function group(groupId, first, count) {
   console.log('group read', count, 'shared', shares.every(share => share > 0))
 }
 
+async function isr(count) {
+  const admin = kafka.admin()
+  await admin.connect()
+  const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+  for (const { partitionId, isr } of topics[0].partitions) {
+    if (isr.length !== +count) throw new Error(`partition ${partitionId} has the ISR ${isr}`)
+  }
+  await admin.disconnect()
+}
+
 async function offsets(groupId) {
   const admin = kafka.admin()
   await admin.connect()
@@ -124,7 +135,7 @@ function complete(seen, first, count) {
   if (seen.size !== count) throw new Error(`${seen.size} records, expected ${count}`)
 }
 
-const commands = { topic: createTopic, produce, fetch: fetchAll, group, offsets }
+const commands = { topic: createTopic, produce, fetch: fetchAll, group, isr, offsets }
 commands[command](...rest).catch(error => {
   console.error(`${command}: ${error.stack}`)
   process.exit(1)

@@ -100,6 +100,25 @@ story_three_nodes_keep_records_and_offsets() {
   client group $bootstrap orders workers 3000 3000
 }
 
+# What a rolling update does, with the probe that it waits for.
+story_a_rolling_restart_waits_for_the_isr() {
+  local bootstrap=localhost:19092,localhost:19093,localhost:19094 id producer
+  files compose.yaml up --detach >/dev/null 2>&1 || fail "compose up"
+  all_ready $(files compose.yaml ps --quiet)
+  client topic $bootstrap orders 6 3
+  client produce $bootstrap orders 0 8000 10 >"$WORK/produce.log" &
+  producer=$!
+  until_ok 30 "records arrive" grep -q tenth "$WORK/produce.log"
+  for id in $(files compose.yaml ps --quiet); do
+    docker restart "$id" >/dev/null
+    all_ready "$id"
+    # Other brokers hear of it a moment later.
+    until_ok 5 "all replicas are in sync" node "$here/client.js" isr $bootstrap orders 3
+  done
+  wait $producer || fail "producing through a rolling restart"
+  client fetch $bootstrap orders 8000
+}
+
 story_apache_with_nothing_set() {
   docker run --detach --name apache --publish 9092:9092 "$DOHLE_IMAGE" >/dev/null
   healthy apache
