@@ -35,8 +35,7 @@ impl Shard {
     /// The groups there are, in order.
     #[must_use]
     pub fn list_groups(&self, filter: GroupFilter<'_>, step: &mut Step<'_>) -> Vec<ListedGroup> {
-        let last = self.groups.iter().max_by_key(|(_, group)| group.written);
-        step.effects.reads = last.map(|(group_id, _)| group_id.clone());
+        step.effects.reads = Some(self.written_last());
         let groups = self.groups.iter();
         let mut listed: Vec<ListedGroup> = groups
             .filter(|(_, group)| filter.accepts(group))
@@ -50,6 +49,18 @@ impl Shard {
             .collect();
         listed.sort_by(|a, b| a.group_id.as_str().cmp(b.group_id.as_str()));
         listed
+    }
+
+    /// The group that was written last; one that is not there when that was a deletion.
+    fn written_last(&self) -> GroupId {
+        let last = self.groups.iter().max_by_key(|(_, group)| group.written);
+        match last {
+            Some((group_id, group)) if group.written >= self.deleted => group_id.clone(),
+            _ => (0_u64..)
+                .map(|number| GroupId::new(&number.to_string()))
+                .find(|group_id| !self.groups.contains_key(group_id))
+                .unwrap_or_default(),
+        }
     }
 
     /// A classic group. One that does not exist, or is none, is `Dead`, and GROUP_ID_NOT_FOUND from

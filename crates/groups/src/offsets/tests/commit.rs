@@ -25,6 +25,7 @@ fn who_has_no_membership_commits_while_the_group_is_empty() {
               -> t-1 7@3 note
               -> t-2 -1@-1
             > list
+              -> when committed up to 2
               -> g classic Empty ""
             > classic g gen=3 a:t
             > commit g t:0=6
@@ -49,6 +50,7 @@ fn members_of_a_group_that_does_not_exist_may_not_commit() {
             > commit g t:0=5 gen=0 id=a v8
               -> ILLEGAL_GENERATION
             > list
+              -> when committed up to 0
         "#]],
     );
 }
@@ -150,6 +152,7 @@ fn old_clients_say_how_long_offsets_are_kept() {
               Classic("g", None)
               tombstone g t-0
             > list
+              -> when committed up to 3
         "#]],
     );
 }

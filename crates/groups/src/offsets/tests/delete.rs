@@ -71,6 +71,7 @@ fn a_group_is_deleted_when_it_has_no_members() {
               Classic("g", None)
               -> deleted
             > list
+              -> when committed up to 9
             > consumer c a:5
             > delete c
               -> NON_EMPTY_GROUP
@@ -99,8 +100,10 @@ fn a_consumer_group_is_deleted_with_all_its_records() {
               ConsumerGroup("c", None)
               -> deleted
             > list
+              -> when committed up to 5
             > reload
             > list
+              -> when committed up to 0
         "#]],
     );
 }
@@ -133,6 +136,7 @@ fn offsets_go_with_their_topic_and_no_others() {
               tombstone g t-1
               tombstone h t-0
             > list
+              -> when committed up to 8
               -> g classic Empty ""
               -> h classic Empty ""
             > commit g t:0=1

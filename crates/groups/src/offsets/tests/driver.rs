@@ -431,8 +431,14 @@ impl Driver {
             types: &types,
         };
         self.step(|shard, step| {
-            let mut text = String::new();
-            for group in shard.list_groups(filter, step) {
+            let listed = shard.list_groups(filter, step);
+            let reads = step
+                .effects
+                .reads
+                .clone()
+                .expect("waits for what was written");
+            let mut text = format!("when committed up to {}\n", shard.written(reads.as_str()));
+            for group in listed {
                 let (id, state) = (&group.group_id, &group.group_state);
                 let (kind, protocol) = (&group.group_type, &group.protocol_type);
                 writeln!(text, "{id} {kind} {state} {:?}", protocol.as_str()).unwrap();

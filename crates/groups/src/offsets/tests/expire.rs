@@ -31,6 +31,7 @@ fn without_members_offsets_expire_a_while_after_their_commit() {
               Classic("g", None)
               tombstone g t-1
             > list
+              -> when committed up to 5
         "#]],
     );
 }
@@ -64,6 +65,7 @@ fn when_the_members_have_left_offsets_expire_a_while_after_that() {
               Classic("g", None)
               tombstone g t-0
             > list
+              -> when committed up to 5
         "#]],
     );
 }
@@ -91,6 +93,7 @@ fn what_members_no_longer_subscribe_to_expires_and_the_group_stays() {
             > expire
               tombstone g u-0
             > list
+              -> when committed up to 4
               -> g classic Stable "consumer"
             > consumer c a:5
             > commit c t:0=5 u:0=6 gen=5 id=a

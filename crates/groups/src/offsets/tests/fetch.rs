@@ -131,6 +131,7 @@ fn offsets_are_found_again_after_loading() {
             > fetch h
               -> when committed up to 0
             > list
+              -> when committed up to 0
               -> g classic Empty ""
         "#]],
     );

@@ -24,18 +24,24 @@ fn groups_are_listed_by_state_and_type() {
             > classic classic gen=1 a:t
             > consumer consumer
             > list
+              -> when committed up to 3
               -> classic classic Stable "consumer"
               -> consumer consumer Empty "consumer"
               -> simple classic Empty ""
             > list states=EMPTY
+              -> when committed up to 3
               -> consumer consumer Empty "consumer"
               -> simple classic Empty ""
             > list states=stable
+              -> when committed up to 3
               -> classic classic Stable "consumer"
             > list types=Consumer
+              -> when committed up to 3
               -> consumer consumer Empty "consumer"
             > list types=share
+              -> when committed up to 3
             > list states=empty types=classic
+              -> when committed up to 3
               -> simple classic Empty ""
         "#]],
     );
