@@ -113,6 +113,32 @@ impl Entry for AbortedTxn {
     }
 }
 
+/// The whole entries of an `.index` file whose segment begins at `base`: the last offset of a batch,
+/// and the position where the batch begins.
+#[must_use]
+pub fn offset_index_entries(bytes: &[u8], base: Offset) -> Vec<(Offset, u32)> {
+    let entries = decode::<OffsetEntry>(bytes).into_iter();
+    entries
+        .map(|entry| (base.plus(i64::from(entry.relative_offset)), entry.position))
+        .collect()
+}
+
+/// The whole entries of a `.timeindex` file whose segment begins at `base`: a timestamp in
+/// milliseconds, and the last offset of its batch.
+#[must_use]
+pub fn time_index_entries(bytes: &[u8], base: Offset) -> Vec<(i64, Offset)> {
+    let entries = decode::<TimeEntry>(bytes).into_iter();
+    entries
+        .map(|entry| (entry.timestamp, base.plus(i64::from(entry.relative_offset))))
+        .collect()
+}
+
+/// The whole entries of a `.txnindex` file.
+#[must_use]
+pub fn txn_index_entries(bytes: &[u8]) -> Vec<AbortedTxn> {
+    decode(bytes)
+}
+
 pub(crate) fn encode<E: Entry>(entries: &[E]) -> Vec<u8> {
     let mut out = Vec::with_capacity(entries.len() * E::SIZE);
     entries.iter().for_each(|entry| entry.encode(&mut out));

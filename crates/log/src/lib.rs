@@ -58,7 +58,7 @@ pub use directory::{
     PartitionDir, PartitionDirKind,
 };
 pub use error::StorageError;
-pub use index::AbortedTxn;
+pub use index::{AbortedTxn, offset_index_entries, time_index_entries, txn_index_entries};
 pub use leader_epoch::{EpochEnd, EpochEntry, LeaderEpochCache};
 pub use log::{
     AppendError, AppendInfo, Cleanable, DeletedSegment, FlushTask, Flushed, LeaderAppend, Log,

@@ -78,6 +78,20 @@ pub fn decode(
     now: Timestamp,
     expiration: Duration,
 ) -> Result<ProducerState, SnapshotError> {
+    let mut state = ProducerState::new(offset);
+    for (id, entry) in entries(bytes)? {
+        if !entry.is_expired(now, expiration) {
+            state.load(id, entry);
+        }
+    }
+    Ok(state)
+}
+
+/// The producers in a file's bytes, in the file's order.
+///
+/// # Errors
+/// [`SnapshotError`] when the bytes are not a snapshot of version 1.
+pub fn entries(bytes: &[u8]) -> Result<Vec<(ProducerId, ProducerEntry)>, SnapshotError> {
     let size_error = SnapshotError::Size(bytes.len());
     let Some((head, entries)) = bytes.split_first_chunk::<{ ENTRIES_AT + 4 }>() else {
         return Err(size_error);
@@ -96,14 +110,7 @@ pub fn decode(
     if usize::try_from(count) != Ok(entries.len()) || !rest.is_empty() {
         return Err(size_error);
     }
-    let mut state = ProducerState::new(offset);
-    for entry in entries {
-        let (id, entry) = decode_entry(entry);
-        if !entry.is_expired(now, expiration) {
-            state.load(id, entry);
-        }
-    }
-    Ok(state)
+    Ok(entries.iter().map(decode_entry).collect())
 }
 
 fn decode_entry(bytes: &[u8; ENTRY_SIZE]) -> (ProducerId, ProducerEntry) {
