@@ -86,7 +86,8 @@ impl ClassicGroup {
     /// ([`ClassicGroup::is_subscribed_to`]).
     ///
     /// # Errors
-    /// NON_EMPTY_GROUP when it has members that are no consumers: nobody knows what they subscribe to.
+    /// NON_EMPTY_GROUP when it has members that are no consumers: nobody knows what they subscribe
+    /// to.
     pub fn validate_offset_delete(&self) -> Result<(), Failed> {
         match self.is_empty() || self.uses_consumer_protocol() {
             true => Ok(()),

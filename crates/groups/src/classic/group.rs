@@ -210,16 +210,16 @@ impl ClassicGroup {
             return !protocol_type.is_empty() && protocols.next().is_some();
         }
         self.protocol_type() == Some(protocol_type)
-            && protocols.any(|name| {
-                self.supported.get(name).copied().unwrap_or(0) == self.members.len()
-            })
+            && protocols
+                .any(|name| self.supported.get(name).copied().unwrap_or(0) == self.members.len())
     }
 }
 
 /// What joins, leaves and is replaced.
 impl ClassicGroup {
     pub(super) fn is_leader(&self, member_id: &str) -> bool {
-        self.leader().is_some_and(|leader| leader.as_str() == member_id)
+        self.leader()
+            .is_some_and(|leader| leader.as_str() == member_id)
     }
 
     pub(super) fn is_pending(&self, member_id: &str) -> bool {
@@ -237,7 +237,10 @@ impl ClassicGroup {
 
     /// The longest of the members' timeouts.
     pub(super) fn rebalance_timeout(&self) -> Duration {
-        let longest = self.members.values().map(|member| member.rebalance_timeout_ms);
+        let longest = self
+            .members
+            .values()
+            .map(|member| member.rebalance_timeout_ms);
         millis(longest.max().unwrap_or(0))
     }
 
@@ -360,7 +363,10 @@ impl ClassicGroup {
             *supported.entry(name.clone()).or_default() += 1;
         }
         if supported != self.supported {
-            return Err(format!("{supported:?} are supported, not {:?}", self.supported));
+            return Err(format!(
+                "{supported:?} are supported, not {:?}",
+                self.supported
+            ));
         }
         if !self.members.is_empty() && self.candidates().is_empty() {
             return Err("the members have no protocol in common".to_owned());
@@ -372,10 +378,18 @@ impl ClassicGroup {
         if statics.collect::<BTreeMap<_, _>>() != self.static_members {
             return Err(format!("static members are {:?}", self.static_members));
         }
-        if self.pending_joins.iter().any(|id| self.members.contains_key(id)) {
+        if self
+            .pending_joins
+            .iter()
+            .any(|id| self.members.contains_key(id))
+        {
             return Err("a member is pending".to_owned());
         }
-        if self.pending_syncs.iter().any(|id| !self.members.contains_key(id)) {
+        if self
+            .pending_syncs
+            .iter()
+            .any(|id| !self.members.contains_key(id))
+        {
             return Err("who is not a member has yet to sync".to_owned());
         }
         let leads = |leader: &MemberId| self.members.contains_key(leader);

@@ -99,8 +99,8 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// Without regard to the delay of a group that was empty: when somebody is gone, the others need
-    /// not wait for more.
+    /// Without regard to the delay of a group that was empty: when somebody is gone, the others
+    /// need not wait for more.
     fn complete_if_all_joined(&mut self) {
         if self.group.has_all_members_joined() {
             self.complete_join();

@@ -39,8 +39,8 @@ pub(super) struct Join<'a> {
 }
 
 impl Shard {
-    /// Plans JoinGroup. Its answer, a refusal too, goes to `token` in [`Step::effects`], now or in a
-    /// later step.
+    /// Plans JoinGroup. Its answer, a refusal too, goes to `token` in [`Step::effects`], now or in
+    /// a later step.
     pub fn join_group(
         &mut self,
         request: JoinGroupRequestData,
@@ -70,20 +70,24 @@ impl Shard {
     ) {
         let group_id = GroupId::new(request.group_id.as_str());
         let member_id = request.member_id.as_str();
-        let is_new_group = !self.groups.contains_key(&group_id);
-        if is_new_group && !member_id.is_empty() {
+        let is_new = match self.groups.get(&group_id).map(|group| &group.kind) {
+            None => true,
+            Some(Kind::Classic(_)) => false,
+            Some(Kind::Consumer(consumer)) if consumer.is_empty() => true,
+            Some(Kind::Consumer(_)) => {
+                return self.join_consumer_group(request, caller, token, step);
+            }
+        };
+        if is_new && !member_id.is_empty() {
             let refusal = join_error(member_id, ErrorCode::UnknownMemberId);
             return step.reply(token, Reply::Join(refusal));
         }
+        self.make_classic(&group_id, step);
         let group = self
             .groups
             .entry(group_id.clone())
             .or_insert_with(Group::empty);
-        if matches!(&group.kind, Kind::Consumer(consumer) if !consumer.is_empty()) {
-            return self.join_consumer_group(request, caller, token, step);
-        }
-        self.make_classic(&group_id, step);
-        let Some(Kind::Classic(group)) = self.groups.get_mut(&group_id).map(|g| &mut g.kind) else {
+        let Kind::Classic(group) = &mut group.kind else {
             return;
         };
         let mut turn = Turn {
@@ -92,11 +96,11 @@ impl Shard {
             timers: &mut self.timers,
             step,
         };
-        if is_new_group {
+        if is_new {
             turn.group.state_timestamp = Some(turn.step.wall);
         }
         turn.join(&Join::of(request, caller, token));
-        if is_new_group && turn.step.effects.records.is_empty() {
+        if is_new {
             turn.write_new_group();
         }
     }
@@ -106,7 +110,10 @@ impl<'a> Join<'a> {
     fn of(request: &'a JoinGroupRequestData, caller: Caller<'a>, token: Token) -> Self {
         let mut protocols: Vec<Protocol> = Vec::new();
         for protocol in &request.protocols {
-            if protocols.iter().all(|(name, _)| name != protocol.name.as_str()) {
+            if protocols
+                .iter()
+                .all(|(name, _)| name != protocol.name.as_str())
+            {
                 protocols.push((protocol.name.to_string(), protocol.metadata.clone()));
             }
         }
@@ -255,7 +262,8 @@ impl Turn<'_, '_> {
             initial.member_added = true;
         }
         let reason = format!("member {member_id} joins; client reason: {}", join.reason);
-        self.group.add(member_id.clone(), member, join.protocol_type);
+        self.group
+            .add(member_id.clone(), member, join.protocol_type);
         self.set_session(&member_id, NEW_MEMBER_JOIN_TIMEOUT);
         self.rebalance_or_complete(&reason);
     }

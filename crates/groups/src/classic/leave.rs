@@ -34,7 +34,10 @@ impl Shard {
         match caller.version < BATCH {
             true => LeaveGroupResponseData {
                 error_code: match response.error_code {
-                    0 => response.members.first().map_or(0, |member| member.error_code),
+                    0 => response
+                        .members
+                        .first()
+                        .map_or(0, |member| member.error_code),
                     code => code,
                 },
                 ..LeaveGroupResponseData::default()
@@ -59,7 +62,10 @@ impl Shard {
             Some(Kind::Consumer(_)) => {
                 let members = request.members.iter();
                 let outcomes = self.leave_consumer_group(&group_id, &request.members, step);
-                members.zip(outcomes).map(|(member, outcome)| left(member, outcome)).collect()
+                members
+                    .zip(outcomes)
+                    .map(|(member, outcome)| left(member, outcome))
+                    .collect()
             }
             None => {
                 let unknown = Err(ErrorCode::UnknownMemberId);

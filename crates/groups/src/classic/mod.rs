@@ -1,11 +1,11 @@
 //! Groups of the classic protocol: JoinGroup, SyncGroup, Heartbeat, LeaveGroup.
 //!
-//! Such a group lives in memory; a record is written when it is new, when its leader's assignment is
-//! known, when a static member is replaced, and when it becomes empty. Eager and cooperative
+//! Such a group lives in memory; a record is written when it is new, when its leader's assignment
+//! is known, when a static member is replaced, and when it becomes empty. Eager and cooperative
 //! rebalancing (KIP-429) look the same from here: what members keep meanwhile is up to them.
 //!
-//! Source: KIP-62, 134, 345, 389, 394, 429, 559, 800, 814; `GroupMetadataManager` and `ClassicGroup`
-//! of Apache Kafka 4.3.
+//! Source: KIP-62, 134, 345, 389, 394, 429, 559, 800, 814; `GroupMetadataManager` and
+//! `ClassicGroup` of Apache Kafka 4.3.
 //!
 //! Invariants: every parked request is answered; a generation never falls; a group with members has
 //! one leader, which is a member; a session runs for members, and for those that were given an id,
@@ -53,17 +53,11 @@ impl Shard {
 
     /// A group was deleted. One of the other protocol with this id stays.
     fn forget_classic(&mut self, group_id: &GroupId) {
-        let Some(group) = self.groups.get_mut(group_id) else {
-            return;
-        };
-        let Kind::Classic(classic) = &mut group.kind else {
+        let Some(Kind::Classic(classic)) = self.groups.get(group_id).map(|group| &group.kind) else {
             return;
         };
         classic.cancel_timers(group_id, &mut self.timers);
-        *classic = ClassicGroup::default();
-        if group.offsets.is_empty() {
-            self.groups.remove(group_id);
-        }
+        self.drop_classic(group_id);
     }
 
     /// Sessions of the members that were loaded begin. A group with more members than
@@ -158,8 +152,18 @@ impl Shard {
             return;
         };
         let is_unused = matches!(&group.kind, Kind::Classic(classic) if classic.is_unused());
-        if outcome.is_err() && is_unused && group.offsets.is_empty() {
-            self.groups.remove(group_id);
+        if outcome.is_err() && is_unused {
+            self.drop_classic(group_id);
+        }
+    }
+
+    /// Nothing but offsets is left of a group, or nothing at all.
+    fn drop_classic(&mut self, group_id: &GroupId) {
+        if let Some(group) = self.groups.get_mut(group_id) {
+            group.kind = Kind::Classic(ClassicGroup::default());
+            if group.offsets.is_empty() {
+                self.groups.remove(group_id);
+            }
         }
     }
 }

@@ -63,8 +63,8 @@ impl ClassicGroup {
     }
 }
 
-/// The topics of a `ConsumerProtocolSubscription`: a version, and version 0 of the schema, which all
-/// later ones begin with.
+/// The topics of a `ConsumerProtocolSubscription`: a version, and version 0 of the schema, which
+/// all later ones begin with.
 fn topics_of(metadata: &Bytes) -> Option<Vec<String>> {
     let mut rest: &[u8] = metadata;
     let version = rest.try_get_i16().ok()?;

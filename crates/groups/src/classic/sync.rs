@@ -18,8 +18,8 @@ use crate::shard::{Group, Kind, Shard};
 use crate::step::{Caller, Reply, Step, Token, Written};
 
 impl Shard {
-    /// Plans SyncGroup. Its answer, a refusal too, goes to `token` in [`Step::effects`], now or in a
-    /// later step.
+    /// Plans SyncGroup. Its answer, a refusal too, goes to `token` in [`Step::effects`], now or in
+    /// a later step.
     pub fn sync_group(
         &mut self,
         request: SyncGroupRequestData,

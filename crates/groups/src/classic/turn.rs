@@ -51,7 +51,8 @@ impl Turn<'_, '_> {
 
     pub(super) fn set_session(&mut self, member_id: &MemberId, timeout: Duration) {
         let timer = Timer::ClassicSession(self.group_id.clone(), member_id.clone());
-        self.timers.set(timer, self.step.now.saturating_add(timeout));
+        self.timers
+            .set(timer, self.step.now.saturating_add(timeout));
     }
 
     pub(super) fn cancel_session(&mut self, member_id: &MemberId) {

@@ -49,7 +49,11 @@ use crate::step::{Caller, Effects, Reply, Step, Token, Written};
 #[track_caller]
 pub(super) fn check(script: &str, expected: Expect) {
     let mut driver = Driver::default();
-    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for line in script
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
         driver.run(line);
     }
     expected.assert_eq(&driver.out);
@@ -345,7 +349,11 @@ impl Driver {
             ..HeartbeatRequestData::default()
         };
         let response = self.step(|shard, step| shard.heartbeat(request, CALLER, step));
-        self.line(&format!("{}: {}", words.name(), print::code(response.error_code)));
+        self.line(&format!(
+            "{}: {}",
+            words.name(),
+            print::code(response.error_code)
+        ));
     }
 
     fn leave(&mut self, words: &Words<'_>) {
@@ -394,7 +402,11 @@ impl Driver {
             self.now = self.now.max(next);
             let before = self.out.len();
             let due = self.step(|shard, step| {
-                let due = shard.timers.iter().next().map(|(_, timer)| print::timer(timer));
+                let due = shard
+                    .timers
+                    .iter()
+                    .next()
+                    .map(|(_, timer)| print::timer(timer));
                 shard.on_timeout(step);
                 due
             });

@@ -1,4 +1,5 @@
-//! Tests of classic groups: scripts, whose traces say what is answered and written, and random runs.
+//! Tests of classic groups: scripts, whose traces say what is answered and written, and random
+//! runs.
 
 mod driver;
 mod join;

@@ -89,7 +89,7 @@ pub(super) fn reply(reply: &Reply) -> String {
                 text += &format!(":{}", topics(&member.metadata));
             }
             if response.skip_assignment {
-                text += " skip_assignment";
+                text += " skip";
             }
             text
         }
@@ -129,7 +129,10 @@ pub(super) fn record(record: &Record) -> String {
         value.generation,
         value.protocol_type,
         value.protocol.as_deref().unwrap_or("none"),
-        value.leader.as_ref().map_or("none".to_owned(), |id| short(id.as_str())),
+        value
+            .leader
+            .as_ref()
+            .map_or("none".to_owned(), |id| short(id.as_str())),
     );
     for member in &value.members {
         text += &format!(" {}", short(member.member_id.as_str()));
@@ -183,7 +186,9 @@ pub(super) fn state(group: &ClassicGroup) -> String {
 pub(super) fn described(group: &DescribedGroup) -> Vec<String> {
     let mut lines = vec![format!(
         "{} {:?}/{:?}",
-        group.group_state, group.protocol_type.as_str(), group.protocol_data.as_str(),
+        group.group_state,
+        group.protocol_type.as_str(),
+        group.protocol_data.as_str(),
     )];
     for member in &group.members {
         let instance_id = member.group_instance_id.as_ref();

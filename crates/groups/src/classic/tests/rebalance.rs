@@ -14,10 +14,9 @@ fn an_empty_group_waits_for_more_members_up_to_the_rebalance_timeout() {
         tick 2s
         join c v3 rebalance=10s
         tick 2s
+        leave c-05
         join d v3 rebalance=10s
-        tick 2s
-        join e v3 rebalance=10s
-        tick 4s
+        tick 6s
         ",
         expect![[r#"
             > join a v3 rebalance=10s
@@ -32,20 +31,19 @@ fn an_empty_group_waits_for_more_members_up_to_the_rebalance_timeout() {
               = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins) c-05(joins)
             > tick 2s
               after 2s: join timer
+            > leave c-05
+              c: UNKNOWN_MEMBER_ID id=
+              left: ok [c-05 ok]
+              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
             > join d v3 rebalance=10s
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins) c-05(joins) d-07(joins)
-            > tick 2s
-            > join e v3 rebalance=10s
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins) c-05(joins) d-07(joins) e-08(joins)
-            > tick 4s
-              after 1s: join timer
-              after 2s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01: b-03: c-05: d-07: e-08:
+              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins) d-08(joins)
+            > tick 6s
+              after 3s: join timer
+              after 4s: join timer
+              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01: b-03: d-08:
               b: joined gen=1 id=b-03 leader=a-01 protocol=consumer/range
-              c: joined gen=1 id=c-05 leader=a-01 protocol=consumer/range
-              d: joined gen=1 id=d-07 leader=a-01 protocol=consumer/range
-              e: joined gen=1 id=e-08 leader=a-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(to sync) c-05(to sync) d-07(to sync) e-08(to sync)
+              d: joined gen=1 id=d-08 leader=a-01 protocol=consumer/range
+              = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(to sync) d-08(to sync)
         "#]],
     );
 }

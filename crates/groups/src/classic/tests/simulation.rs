@@ -39,7 +39,9 @@ fn join() -> impl Strategy<Value = String> {
         one_of(CLIENTS),
         one_of(&["v9", "v9", "v9", "v8", "v3", "v0"]),
         one_of(&["", "", "", "", "instance=i", "instance=i", "instance=j"]),
-        one_of(&["", "", "", "", "", "id=none", "id=none", "id=a-01", "id=c-09"]),
+        one_of(&[
+            "", "", "", "", "", "id=none", "id=none", "id=a-01", "id=c-09",
+        ]),
         one_of(&[
             "protocols=range",
             "protocols=range",
@@ -51,9 +53,11 @@ fn join() -> impl Strategy<Value = String> {
         one_of(&["session=6s", "session=10s", "session=30s", "session=5s"]),
         one_of(&["rebalance=5s", "rebalance=20s", "rebalance=60s"]),
     )
-        .prop_map(|(client, version, instance, id, protocols, session, rebalance)| {
-            format!("join {client} {version} {instance} {id} {protocols} {session} {rebalance}")
-        })
+        .prop_map(
+            |(client, version, instance, id, protocols, session, rebalance)| {
+                format!("join {client} {version} {instance} {id} {protocols} {session} {rebalance}")
+            },
+        )
 }
 
 fn command() -> impl Strategy<Value = String> {
@@ -99,14 +103,20 @@ fn check(driver: &Driver) -> Result<(), String> {
 /// Every request that is not answered waits in exactly one place.
 fn check_tokens(driver: &Driver, group: &ClassicGroup) -> Result<(), String> {
     let members = group.members().values();
-    let in_members = members.flat_map(|member| [member.join, member.sync]).flatten();
+    let in_members = members
+        .flat_map(|member| [member.join, member.sync])
+        .flatten();
     let in_writes = driver.writes.iter().flat_map(|(_, _, replies)| replies);
-    let held: Vec<Token> = in_members.chain(in_writes.map(|(token, _)| *token)).collect();
+    let held: Vec<Token> = in_members
+        .chain(in_writes.map(|(token, _)| *token))
+        .collect();
     let distinct: BTreeSet<Token> = held.iter().copied().collect();
     let parked: BTreeSet<Token> = driver.parked.keys().copied().collect();
     match held.len() == distinct.len() && distinct == parked {
         true => Ok(()),
-        false => Err(format!("requests {parked:?} are parked, {held:?} are known")),
+        false => Err(format!(
+            "requests {parked:?} are parked, {held:?} are known"
+        )),
     }
 }
 
@@ -128,7 +138,9 @@ fn check_timers(driver: &Driver, group: &ClassicGroup) -> Result<(), String> {
     }
     if syncs == group.pending_syncs.is_empty() {
         let left = &group.pending_syncs;
-        return Err(format!("sync timer: {syncs}, while {left:?} have yet to sync"));
+        return Err(format!(
+            "sync timer: {syncs}, while {left:?} have yet to sync"
+        ));
     }
     let known = |id: &MemberId| {
         group.member(id.as_str()).is_some() || group.pending_members().contains(id.as_str())

@@ -34,7 +34,7 @@ fn a_static_member_joins_at_once_and_keeps_its_place_while_it_is_away() {
             > tick 9s
             > join b instance=i
               write g gen=1 "consumer"/range leader=i-06 i-06(i)::"x"
-              b: joined gen=1 id=i-06 leader=i-06 protocol=consumer/range i-06(i): skip_assignment
+              b: joined gen=1 id=i-06 leader=i-06 protocol=consumer/range i-06(i): skip
               = Stable gen=1 leader=i-06 i-06
             > sync b instance=i
               b: synced "x" protocol=consumer/range
@@ -84,7 +84,7 @@ fn a_leader_that_comes_back_is_told_to_skip_the_assignment() {
               = Stable gen=1 leader=i-01 i-01 j-03
             > join c instance=i
               write g gen=1 "consumer"/range leader=i-09 i-09(i)::"x" j-03(j)::"y"
-              c: joined gen=1 id=i-09 leader=i-09 protocol=consumer/range i-09(i): j-03(j): skip_assignment
+              c: joined gen=1 id=i-09 leader=i-09 protocol=consumer/range i-09(i): j-03(j): skip
               = Stable gen=1 leader=i-09 i-09 j-03
             > sync c
               c: synced "x" protocol=consumer/range
@@ -174,7 +174,7 @@ fn a_replacement_is_answered_when_it_is_written() {
               write g gen=1 "consumer"/range leader=i-06 i-06(i)::"x"
               = Stable gen=1 leader=i-06 i-06(joins)
             > written
-              b: joined gen=1 id=i-06 leader=i-06 protocol=consumer/range i-06(i): skip_assignment
+              b: joined gen=1 id=i-06 leader=i-06 protocol=consumer/range i-06(i): skip
               = Stable gen=1 leader=i-06 i-06
         "#]],
     );
@@ -322,7 +322,7 @@ fn a_replacement_of_a_replacement_fences_the_first() {
             > written
             > written
               b: FENCED_INSTANCE_ID id=i-06
-              c: joined gen=1 id=i-07 leader=i-07 protocol=consumer/range i-07(i): skip_assignment
+              c: joined gen=1 id=i-07 leader=i-07 protocol=consumer/range i-07(i): skip
               = Stable gen=1 leader=i-07 i-07
         "#]],
     );
