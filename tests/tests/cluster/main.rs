@@ -1,6 +1,7 @@
 //! The cluster tests: real nodes, real clients. One program, since linking each costs time.
 
 mod bad_input;
+mod compaction;
 mod corpus;
 mod corpus_with_kill;
 mod faults;
@@ -9,6 +10,7 @@ mod groups;
 mod java_tools;
 mod kafkajs;
 mod kcat;
+mod offsets;
 mod quickstart;
 mod quickstart_snippets;
 mod start_and_stop;
