@@ -37,6 +37,7 @@ fn line(config: &DescribedConfig) -> String {
     let synonym = |synonym: &Synonym| {
         let source = match synonym.source {
             ConfigSource::DynamicTopic => "DYNAMIC_TOPIC_CONFIG",
+            ConfigSource::Group => "DYNAMIC_GROUP_CONFIG",
             ConfigSource::DynamicBroker => "DYNAMIC_BROKER_CONFIG",
             ConfigSource::DynamicDefaultBroker => "DYNAMIC_DEFAULT_BROKER_CONFIG",
             ConfigSource::StaticBroker => "STATIC_BROKER_CONFIG",
@@ -69,7 +70,7 @@ fn definitions_are_those_of_kafka() {
                 ConfigDefault::Value(value) => value,
             };
             let mode = match (scope, def.update_mode) {
-                (Scope::Topic, _) => def.broker_name.unwrap_or("-"),
+                (Scope::Topic | Scope::Group, _) => def.broker_name.unwrap_or("-"),
                 (Scope::Broker, UpdateMode::ReadOnly) => "read-only",
                 (Scope::Broker, UpdateMode::PerBroker) => "per-broker",
                 (Scope::Broker, UpdateMode::ClusterWide) => "cluster-wide",
