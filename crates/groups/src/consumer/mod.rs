@@ -33,6 +33,9 @@ mod replay;
 mod subscription;
 mod turn;
 
+#[cfg(test)]
+mod tests;
+
 pub use group::{ConsumerGroup, GroupState};
 pub use member::{ConsumerMember, MemberState};
 

@@ -58,7 +58,8 @@ impl Turn<'_, '_> {
             resolved: regexes.resolved,
             changed: names_changed || regexes.own_changed,
         };
-        let mut bump = names_changed || regexes.changed;
+        // Who joins is in an epoch above 0, also when it subscribes to nothing yet.
+        let mut bump = names_changed || regexes.changed || self.group.group_epoch() == 0;
         let checked = self.group.metadata_checked;
         let expired = checked.is_none_or(|epoch| self.group.group_epoch() < epoch);
         if bump || expired {

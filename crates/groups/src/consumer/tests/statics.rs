@@ -1,0 +1,251 @@
+//! Static members (KIP-345): they come back under another id and find what they had.
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn a_static_member_that_comes_back_finds_what_it_had() {
+    check(
+        "
+        topic foo 4
+        join A foo i=a
+        join B foo
+        ack A
+        ack B
+        away A
+        show
+        join A2 foo i=a
+        ack A2
+        show
+        beat A
+        ",
+        expect![[r#"
+            topic foo 4
+            join A foo i=a
+              + member A foo
+              + epoch 1
+              + target A foo:0,1,2,3
+              + target 1
+              + A Stable 1<-0 has foo:0,1,2,3
+              A: epoch 1, has foo:0,1,2,3
+            join B foo
+              + member B foo
+              + epoch 2
+              + target A foo:0,1
+              + target B foo:2,3
+              + target 2
+              + B UnreleasedPartitions 2<-0 has -
+              B: epoch 2, has -
+            ack A
+              + A UnrevokedPartitions 1<-1 has foo:0,1, gives back foo:2,3
+              A: epoch 1, has foo:0,1
+            ack B
+              + B UnreleasedPartitions 2<-2 has -
+              B: epoch 2
+            away A
+              + A UnrevokedPartitions -2<-1 has foo:0,1
+              A: epoch -2
+            show
+              Reconciling, epoch 2, target 2
+              A UnrevokedPartitions -2<-1 has foo:0,1, target foo:0,1
+              B UnreleasedPartitions 2<-2 has -, target foo:2,3
+            join A2 foo i=a
+              + current A gone
+              + target A gone
+              + member A gone
+              + member A2 foo
+              + target A2 foo:0,1
+              + A2 UnrevokedPartitions 0<-0 has foo:0,1
+              + member A2 foo
+              + A2 Stable 2<-0 has foo:0,1
+              A2: epoch 2, has foo:0,1
+            ack A2
+              A2: epoch 2
+            show
+              Reconciling, epoch 2, target 2
+              A2 Stable 2<-0 has foo:0,1, target foo:0,1
+              B UnreleasedPartitions 2<-2 has -, target foo:2,3
+            beat A
+              A: FencedInstanceId Static member A with instance id a was fenced by member A2.
+        "#]],
+    );
+}
+
+#[test]
+fn a_static_member_may_come_back_under_the_same_id() {
+    check(
+        "
+        topic foo 2
+        join A foo i=a
+        away A
+        join A foo i=a
+        wait 44999
+        beat A
+        wait 45000
+        show
+        ",
+        expect![[r#"
+            topic foo 2
+            join A foo i=a
+              + member A foo
+              + epoch 1
+              + target A foo:0,1
+              + target 1
+              + A Stable 1<-0 has foo:0,1
+              A: epoch 1, has foo:0,1
+            away A
+              + A Stable -2<-0 has foo:0,1
+              A: epoch -2
+            join A foo i=a
+              + current A gone
+              + target A gone
+              + member A gone
+              + member A foo
+              + target A foo:0,1
+              + A Stable 0<-0 has foo:0,1
+              + A Stable 1<-0 has foo:0,1
+              A: epoch 1, has foo:0,1
+            wait 44999
+            beat A
+              A: epoch 1
+            wait 45000
+              at 89.99900000000002 s
+              + current A gone
+              + target A gone
+              + member A gone
+              + epoch 2
+            show
+              Empty, epoch 2, target 1
+        "#]],
+    );
+}
+
+#[test]
+fn an_instance_id_that_is_in_use_is_not_given_to_another() {
+    check(
+        "
+        topic foo 1
+        join A foo i=a
+        join B foo i=a
+        beat B epoch=1
+        away B
+        leave B
+        beat X epoch=1
+        ",
+        expect![[r#"
+            topic foo 1
+            join A foo i=a
+              + member A foo
+              + epoch 1
+              + target A foo:0
+              + target 1
+              + A Stable 1<-0 has foo:0
+              A: epoch 1, has foo:0
+            join B foo i=a
+              B: UnreleasedInstanceId Static member B with instance id a cannot join the group because the instance id is owned by A member.
+            beat B epoch=1
+              B: FencedInstanceId Static member B with instance id a was fenced by member A.
+            away B
+              B: FencedInstanceId Static member B with instance id a was fenced by member A.
+            leave B
+              B: FencedInstanceId Static member B with instance id a was fenced by member A.
+            beat X epoch=1
+              X: UnknownMemberId Member X is not a member of group g.
+        "#]],
+    );
+}
+
+#[test]
+fn a_static_member_that_stays_away_for_its_session_loses_its_place() {
+    check(
+        "
+        topic foo 2
+        join A foo i=a
+        join B foo
+        away A
+        wait 30000
+        beat B
+        wait 15000
+        beat B
+        show
+        ",
+        expect![[r#"
+            topic foo 2
+            join A foo i=a
+              + member A foo
+              + epoch 1
+              + target A foo:0,1
+              + target 1
+              + A Stable 1<-0 has foo:0,1
+              A: epoch 1, has foo:0,1
+            join B foo
+              + member B foo
+              + epoch 2
+              + target A foo:0
+              + target B foo:1
+              + target 2
+              + B UnreleasedPartitions 2<-0 has -
+              B: epoch 2, has -
+            away A
+              + A Stable -2<-0 has foo:0,1
+              A: epoch -2
+            wait 30000
+            beat B
+              + B UnreleasedPartitions 2<-2 has -
+              B: epoch 2
+            wait 15000
+              at 45 s
+              + current A gone
+              + target A gone
+              + member A gone
+              + epoch 3
+            beat B
+              + target B foo:0,1
+              + target 3
+              + B Stable 3<-2 has foo:0,1
+              B: epoch 3, has foo:0,1
+            show
+              Stable, epoch 3, target 3
+              B Stable 3<-2 has foo:0,1, target foo:0,1
+        "#]],
+    );
+}
+
+#[test]
+fn a_static_member_that_leaves_for_good_is_gone() {
+    check(
+        "
+        topic foo 2
+        join A foo i=a
+        leave A
+        show
+        join A foo i=a
+        ",
+        expect![[r#"
+            topic foo 2
+            join A foo i=a
+              + member A foo
+              + epoch 1
+              + target A foo:0,1
+              + target 1
+              + A Stable 1<-0 has foo:0,1
+              A: epoch 1, has foo:0,1
+            leave A
+              + current A gone
+              + target A gone
+              + member A gone
+              + epoch 2
+              A: epoch -1
+            show
+              Empty, epoch 2, target 1
+            join A foo i=a
+              + member A foo
+              + epoch 3
+              + target A foo:0,1
+              + target 3
+              + A Stable 3<-0 has foo:0,1
+              A: epoch 3, has foo:0,1
+        "#]],
+    );
+}
