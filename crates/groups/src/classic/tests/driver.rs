@@ -73,13 +73,21 @@ pub(super) struct Driver {
     /// The id and the generation that each client knows.
     known: HashMap<String, (String, i32)>,
     pub(super) holds: bool,
-    /// Writes whose outcome is open, with the replies that wait for it.
-    pub(super) writes: VecDeque<(Vec<Record>, Option<Written>, Vec<(Token, Reply)>)>,
+    /// Writes whose outcome is open.
+    pub(super) writes: VecDeque<Open>,
     pub(super) log: Vec<Record>,
     /// Whether the line that ran last got something into the log.
     pub(super) wrote: bool,
     state: String,
     pub(super) out: String,
+}
+
+/// A write whose outcome is open.
+pub(super) struct Open {
+    records: Vec<Record>,
+    written: Option<Written>,
+    /// What is answered once it is there.
+    pub(super) replies: Vec<(Token, Reply)>,
 }
 
 impl Default for Driver {
@@ -215,15 +223,23 @@ impl Driver {
             let text = print::record(record);
             self.line(&format!("write {text}"));
         }
-        self.writes
-            .push_back((effects.records, effects.written, effects.replies));
+        self.writes.push_back(Open {
+            records: effects.records,
+            written: effects.written,
+            replies: effects.replies,
+        });
         if !self.holds {
             self.outcome(Ok(()));
         }
     }
 
     fn outcome(&mut self, outcome: Result<(), ErrorCode>) {
-        let (records, written, replies) = self.writes.pop_front().expect("a write is open");
+        let open = self.writes.pop_front().expect("a write is open");
+        let Open {
+            records,
+            written,
+            replies,
+        } = open;
         if outcome.is_ok() {
             self.log.extend(records);
             self.wrote = true;

@@ -106,7 +106,7 @@ fn check_tokens(driver: &Driver, group: &ClassicGroup) -> Result<(), String> {
     let in_members = members
         .flat_map(|member| [member.join, member.sync])
         .flatten();
-    let in_writes = driver.writes.iter().flat_map(|(_, _, replies)| replies);
+    let in_writes = driver.writes.iter().flat_map(|open| &open.replies);
     let held: Vec<Token> = in_members
         .chain(in_writes.map(|(token, _)| *token))
         .collect();
