@@ -39,7 +39,8 @@ async fn delete(
         })
         .await?;
     let mut response = deleted.map_err(|Failed { code, .. }| code)?;
-    for topic in unknown {
+    let deleted = std::mem::replace(&mut response.topics, unknown);
+    for topic in deleted {
         let mut topics = response.topics.iter_mut();
         match topics.find(|other| other.name == topic.name) {
             Some(other) => other.partitions.extend(topic.partitions),

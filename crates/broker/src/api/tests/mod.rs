@@ -6,4 +6,5 @@ mod failed_dir;
 mod fetch;
 mod harness;
 mod hostile;
+mod offsets;
 mod readers;

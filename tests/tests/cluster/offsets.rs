@@ -1,0 +1,193 @@
+//! Committed offsets, as Kafka's own tools see them: over the network, and in the log's files.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use dohle_tests::clients::java::tool;
+use dohle_tests::clients::kcat::kcat;
+use dohle_tests::clients::member::{Flavour, Member};
+use dohle_tests::{Cluster, replicas, until};
+
+const TOPIC: &str = "orders";
+/// How long a member may take to join and to commit.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// Two partitions with ten records each.
+fn start() -> Result<Cluster> {
+    let cluster = Cluster::of(1)
+        .property("group.initial.rebalance.delay.ms", "0")
+        .property("group.consumer.min.heartbeat.interval.ms", "300")
+        .property("group.consumer.heartbeat.interval.ms", "300")
+        .property("offsets.topic.num.partitions", "2")
+        .start()?;
+    cluster.create_topic(TOPIC, 2, 1, &[])?;
+    for partition in ["0", "1"] {
+        let lines: String = (0..10).map(|n| format!("{n}\n")).collect();
+        let bootstrap = cluster.bootstrap();
+        kcat(&bootstrap, &["-P", "-t", TOPIC, "-p", partition])
+            .input(lines)
+            .run()?
+            .ok()?;
+    }
+    Ok(cluster)
+}
+
+/// Kafka's `kafka-consumer-groups.sh`.
+fn groups(cluster: &Cluster, args: &[&str]) -> Result<String> {
+    tool("consumer.group.ConsumerGroupCommand")
+        .args(["--bootstrap-server", &cluster.bootstrap()])
+        .args(args)
+        .run()?
+        .clean()
+}
+
+/// The words of the line of a table that begins with these.
+fn row<'a>(table: &'a str, begin: &[&str]) -> Result<Vec<&'a str>> {
+    let rows = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.into_iter()
+        .find(|words| words.starts_with(begin))
+        .with_context(|| format!("no line begins with {begin:?}:\n{table}"))
+}
+
+#[test]
+fn kafkas_tool_sets_shows_and_deletes_offsets_and_groups() -> Result<()> {
+    let cluster = start()?;
+    let reset = groups(
+        &cluster,
+        &[
+            "--reset-offsets",
+            "--group",
+            "billing",
+            "--topic",
+            TOPIC,
+            "--to-offset",
+            "4",
+            "--execute",
+        ],
+    )?;
+    assert_eq!(row(&reset, &["billing", TOPIC, "1"])?[3], "4", "{reset}");
+
+    let of_group = ["--describe", "--group", "billing"];
+    // Without members the tool says so on its standard error.
+    let described = tool("consumer.group.ConsumerGroupCommand")
+        .args(["--bootstrap-server", &cluster.bootstrap()])
+        .args(of_group)
+        .run()?
+        .ok()?;
+    let first = row(&described, &["billing", TOPIC, "0"])?;
+    assert_eq!(first[3..6], ["4", "10", "6"], "{described}");
+
+    let listed = groups(&cluster, &["--list", "--state"])?;
+    assert_eq!(row(&listed, &["billing"])?, ["billing", "Empty"]);
+    let listed = groups(&cluster, &["--list", "--type"])?;
+    assert_eq!(row(&listed, &["billing"])?, ["billing", "Classic"]);
+
+    let only = format!("{TOPIC}:0");
+    let args = ["--delete-offsets", "--group", "billing", "--topic", &only];
+    let deleted = groups(&cluster, &args)?;
+    assert!(deleted.contains("Request succeeded"), "{deleted}");
+    let deleted = groups(&cluster, &["--delete", "--group", "billing"])?;
+    assert!(deleted.contains("were successful"), "{deleted}");
+    assert_eq!(groups(&cluster, &["--list"])?.trim(), "");
+    Ok(())
+}
+
+/// Lets a member read everything and commit, and leave.
+fn commit(cluster: &Cluster, flavour: Flavour, group: &str) -> Result<()> {
+    let mut member = Member::start(flavour, &cluster.bootstrap(), TOPIC, group)?;
+    until(SETTLED, format!("{group} has committed"), || {
+        let committed = member.committed()?;
+        Ok(committed.len() == 2 && committed.values().all(|offset| *offset == 10))
+    })?;
+    member.leave()?;
+    Ok(())
+}
+
+#[test]
+fn what_groups_write_is_understood_by_kafkas_own_tool() -> Result<()> {
+    let mut cluster = start()?;
+    commit(&cluster, Flavour::JavaRange, "classic")?;
+    commit(&cluster, Flavour::JavaConsumer, "modern")?;
+    groups(
+        &cluster,
+        &[
+            "--reset-offsets",
+            "--group",
+            "gone",
+            "--topic",
+            TOPIC,
+            "--to-earliest",
+            "--execute",
+        ],
+    )?;
+    groups(&cluster, &["--delete", "--group", "gone"])?;
+    cluster.stop()?;
+
+    let mut files: Vec<PathBuf> = Vec::new();
+    for partition in 0..2 {
+        let folder = format!("__consumer_offsets-{partition}");
+        files.extend(replicas::files(
+            &cluster.nodes()[0].data.join(folder),
+            "log",
+        )?);
+    }
+    let names: Vec<String> = files.iter().map(|it| it.display().to_string()).collect();
+    let dump = tool("DumpLogSegments")
+        .args(["--offsets-decoder", "--files", &names.join(",")])
+        .run()?
+        .ok()?;
+    let records: Vec<&str> = dump
+        .lines()
+        .filter(|line| line.contains(" key: "))
+        .collect();
+    let key = |line: &&str, group: &str, kind: i32| {
+        let begin = format!("key: {{\"type\":\"{kind}\",\"data\":");
+        line.contains(&begin) && line.contains(&format!("\":\"{group}\""))
+    };
+    let last = |group: &str, kind: i32| -> Result<&str> {
+        let found = records.iter().rfind(|line| key(line, group, kind));
+        let found = found.with_context(|| format!("{group} has no record of type {kind}: {dump}"));
+        found.copied()
+    };
+    for line in &records {
+        let understood = line.contains("payload: {\"version\"") || line.contains("<DELETE>");
+        ensure!(understood, "{line}");
+    }
+    for group in ["classic", "modern"] {
+        let offset = last(group, 1)?;
+        let expected = "{\"version\":\"4\",\"data\":{\"offset\":10,";
+        ensure!(offset.contains(expected), "{offset}");
+    }
+    // The classic group when it had a member, and when it was empty again.
+    let stable = records.iter().filter(|line| key(line, "classic", 2));
+    let stable =
+        stable.filter(|line| line.contains("\"assignedPartitions\":[{\"topic\":\"orders\""));
+    ensure!(stable.count() == 1, "{dump}");
+    let empty = last("classic", 2)?;
+    ensure!(
+        empty.contains("\"generation\":2,\"protocol\":null"),
+        "{empty}"
+    );
+    // The consumer group: its epoch, its member and what that was assigned, until it left.
+    last("modern", 3)?;
+    for kind in [5, 7, 8] {
+        let gone = last("modern", kind)?;
+        ensure!(gone.contains("<DELETE>"), "{gone}");
+        let there = records.iter().filter(|line| key(line, "modern", kind));
+        ensure!(there.count() > 1, "{dump}");
+    }
+    let subscribed = records.iter().find(|line| key(line, "modern", 5));
+    let subscribed = subscribed.context("the member")?;
+    let names_only = "\"subscribedTopicNames\":[\"orders\"]";
+    let new_protocol = "\"classicMemberMetadata\":null";
+    ensure!(subscribed.contains(names_only), "{subscribed}");
+    ensure!(subscribed.contains(new_protocol), "{subscribed}");
+    for kind in [1, 2] {
+        let gone = last("gone", kind)?;
+        ensure!(gone.contains("<DELETE>"), "{gone}");
+    }
+    Ok(())
+}
