@@ -3,12 +3,14 @@
 //!
 //! Pure. What the bytes mean is known to `dohle-groups`.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use dohle_groups::records::{
     ClassicGroupValue, ConsumerCurrentValue, ConsumerMemberValue, OffsetValue, Record, RecordError,
     TopicPartitions, decode,
 };
-use kacrab_protocol::generated::{ConsumerProtocolAssignmentData, ConsumerProtocolSubscriptionData};
+use kacrab_protocol::generated::{
+    ConsumerProtocolAssignmentData, ConsumerProtocolSubscriptionData,
+};
 
 use crate::ordered_json::Json;
 
@@ -64,7 +66,10 @@ pub(crate) fn show(
         Record::ConsumerCurrent(_, _, value) => value.as_ref().map(current),
         Record::ConsumerRegex(_, _, value) => value.as_ref().map(|value| {
             Json::Object(vec![
-                ("topics", Json::list(&value.topics, |topic| topic.as_str().into())),
+                (
+                    "topics",
+                    Json::list(&value.topics, |topic| topic.as_str().into()),
+                ),
                 ("version", value.version.into()),
                 ("timestamp", value.timestamp.0.into()),
             ])
@@ -102,7 +107,10 @@ fn key_of(record: &Record) -> Json {
         | Record::ConsumerTargetMember(_, id, _)
         | Record::ConsumerCurrent(_, id, _) => vec![group("groupId"), member(id)],
         Record::ConsumerRegex(_, regex, _) => {
-            vec![group("groupId"), ("regularExpression", Json::from(regex.as_str()))]
+            vec![
+                group("groupId"),
+                ("regularExpression", Json::from(regex.as_str())),
+            ]
         }
     })
 }
@@ -133,7 +141,9 @@ fn classic(value: &ClassicGroupValue, version: i16, embedded: Embedded) -> Json 
         ("leader", Json::text_or_null(value.leader.as_ref())),
     ];
     if version >= 2 {
-        let since = value.current_state_timestamp.map_or(-1, |timestamp| timestamp.0);
+        let since = value
+            .current_state_timestamp
+            .map_or(-1, |timestamp| timestamp.0);
         fields.push(("currentStateTimestamp", since.into()));
     }
     let decoded = embedded == Embedded::Decoded && value.protocol_type == "consumer";
@@ -168,7 +178,7 @@ fn bytes_or_null(bytes: Option<&Bytes>) -> Json {
 /// The version before such bytes; one from the future is read as the newest that is known.
 fn embedded_version(bytes: &mut Bytes, last: i16) -> Option<i16> {
     let version = first(bytes)?;
-    bytes.split_to(2);
+    bytes.advance(2);
     (version >= 0).then_some(version.min(last))
 }
 
@@ -176,14 +186,20 @@ fn subscription(mut bytes: Bytes) -> Option<Json> {
     let version = embedded_version(&mut bytes, 3)?;
     let data = ConsumerProtocolSubscriptionData::read(&mut bytes, version).ok()?;
     let mut fields = vec![
-        ("topics", Json::list(&data.topics, |topic| topic.as_str().into())),
+        (
+            "topics",
+            Json::list(&data.topics, |topic| topic.as_str().into()),
+        ),
         ("userData", bytes_or_null(data.user_data.as_ref())),
     ];
     if version >= 1 {
         let owned = Json::list(&data.owned_partitions, |topic| {
             Json::Object(vec![
                 ("topic", topic.topic.as_str().into()),
-                ("partitions", Json::list(&topic.partitions, |number| (*number).into())),
+                (
+                    "partitions",
+                    Json::list(&topic.partitions, |number| (*number).into()),
+                ),
             ])
         });
         fields.push(("ownedPartitions", owned));
@@ -203,7 +219,10 @@ fn assignment(mut bytes: Bytes) -> Option<Json> {
     let assigned = Json::list(&data.assigned_partitions, |topic| {
         Json::Object(vec![
             ("topic", topic.topic.as_str().into()),
-            ("partitions", Json::list(&topic.partitions, |number| (*number).into())),
+            (
+                "partitions",
+                Json::list(&topic.partitions, |number| (*number).into()),
+            ),
         ])
     });
     Some(Json::Object(vec![
@@ -231,10 +250,19 @@ fn member(value: &ConsumerMemberValue) -> Json {
         ("rackId", Json::text_or_null(value.rack_id.as_ref())),
         ("clientId", value.client_id.as_str().into()),
         ("clientHost", value.client_host.as_str().into()),
-        ("subscribedTopicNames", Json::list(names, |name| name.as_str().into())),
-        ("subscribedTopicRegex", Json::text_or_null(value.subscribed_topic_regex.as_ref())),
+        (
+            "subscribedTopicNames",
+            Json::list(names, |name| name.as_str().into()),
+        ),
+        (
+            "subscribedTopicRegex",
+            Json::text_or_null(value.subscribed_topic_regex.as_ref()),
+        ),
         ("rebalanceTimeoutMs", value.rebalance_timeout_ms.into()),
-        ("serverAssignor", Json::text_or_null(value.server_assignor.as_ref())),
+        (
+            "serverAssignor",
+            Json::text_or_null(value.server_assignor.as_ref()),
+        ),
         ("classicMemberMetadata", classic),
     ])
 }
@@ -245,7 +273,10 @@ fn current(value: &ConsumerCurrentValue) -> Json {
         ("previousMemberEpoch", value.previous_member_epoch.into()),
         ("state", i32::from(value.state).into()),
         ("assignedPartitions", partitions(&value.assigned_partitions)),
-        ("partitionsPendingRevocation", partitions(&value.partitions_pending_revocation)),
+        (
+            "partitionsPendingRevocation",
+            partitions(&value.partitions_pending_revocation),
+        ),
     ])
 }
 
@@ -253,7 +284,10 @@ fn partitions(topics: &[TopicPartitions]) -> Json {
     Json::list(topics, |topic| {
         let mut fields = vec![
             ("topicId", Json::Text(topic.topic_id.to_string())),
-            ("partitions", Json::list(&topic.partitions, |partition| partition.0.into())),
+            (
+                "partitions",
+                Json::list(&topic.partitions, |partition| partition.0.into()),
+            ),
         ];
         if !topic.assignment_epochs.is_empty() {
             let epochs = Json::list(&topic.assignment_epochs, |epoch| (*epoch).into());

@@ -16,12 +16,27 @@ mod server_stop;
 pub mod suggest;
 mod tools;
 
+mod broker_api_versions;
 mod client;
+mod cluster_tool;
+mod configs;
 mod console_consumer;
 mod console_producer;
+mod consumer_groups;
+mod consumer_perf;
+mod delete_records;
+mod dump_log;
 mod fetch;
+mod get_offsets;
 mod group_records;
+mod groups;
+mod leader_election;
+mod log_dirs;
+mod metadata_quorum;
+mod numbers;
 mod ordered_json;
+mod partition_file;
+mod producer_perf;
 mod topics;
 
 use std::ffi::OsString;

@@ -26,7 +26,10 @@ use crate::cluster::{Cluster, Connection};
 /// When nobody answers, or a property makes no sense.
 pub async fn connect(properties: &Properties) -> anyhow::Result<Cluster> {
     let connection = Connection {
-        bootstrap: properties.get("bootstrap.servers").unwrap_or_default().to_owned(),
+        bootstrap: properties
+            .get("bootstrap.servers")
+            .unwrap_or_default()
+            .to_owned(),
         controllers: false,
         properties: properties.connection(),
     };
@@ -41,7 +44,9 @@ pub async fn producer(properties: &Properties) -> anyhow::Result<Producer> {
     let plain = properties.without_classes();
     let (config, report) = ProducerConfig::from_properties(&plain, UnknownKeyPolicy::Report)?;
     tell_ignored(&report);
-    Producer::from_config(config).await.context("create the producer")
+    Producer::from_config(config)
+        .await
+        .context("create the producer")
 }
 
 /// A consumer with these properties.
@@ -52,12 +57,17 @@ pub async fn consumer(properties: &Properties) -> anyhow::Result<Consumer> {
     let plain = properties.without_classes();
     let (config, report) = ConsumerConfig::from_properties(&plain, UnknownKeyPolicy::Report)?;
     tell_ignored(&report);
-    Consumer::from_config(config).await.context("create the consumer")
+    Consumer::from_config(config)
+        .await
+        .context("create the consumer")
 }
 
 fn tell_ignored(report: &WarningReport) {
     for warning in report.warnings() {
-        eprintln!("The property {} has no effect here: {}", warning.key, warning.message);
+        eprintln!(
+            "The property {} has no effect here: {}",
+            warning.key, warning.message
+        );
     }
 }
 
@@ -84,32 +94,32 @@ pub fn passes(error: &ConsumerError) -> bool {
 
 fn passes_code(code: ErrorCode) -> bool {
     use ErrorCode as Code;
-        matches!(
-            code,
-            Code::CoordinatorLoadInProgress
-                | Code::CoordinatorNotAvailable
-                | Code::NotCoordinator
-                | Code::LeaderNotAvailable
-                | Code::NotLeaderOrFollower
-                | Code::FencedLeaderEpoch
-                | Code::UnknownLeaderEpoch
-                | Code::RequestTimedOut
-                | Code::ReplicaNotAvailable
-                | Code::OffsetNotAvailable
-                | Code::UnknownTopicOrPartition
-                | Code::UnknownTopicId
-                | Code::InconsistentTopicId
-                | Code::RebalanceInProgress
-                | Code::IllegalGeneration
-                | Code::UnknownMemberId
-                | Code::FencedMemberEpoch
-                | Code::UnreleasedInstanceId
-                | Code::KafkaStorageError
-                | Code::FetchSessionIdNotFound
-                | Code::InvalidFetchSessionEpoch
-                | Code::NetworkException
-                | Code::BrokerNotAvailable
-        )
+    matches!(
+        code,
+        Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderOrFollower
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+            | Code::RequestTimedOut
+            | Code::ReplicaNotAvailable
+            | Code::OffsetNotAvailable
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownTopicId
+            | Code::InconsistentTopicId
+            | Code::RebalanceInProgress
+            | Code::IllegalGeneration
+            | Code::UnknownMemberId
+            | Code::FencedMemberEpoch
+            | Code::UnreleasedInstanceId
+            | Code::KafkaStorageError
+            | Code::FetchSessionIdNotFound
+            | Code::InvalidFetchSessionEpoch
+            | Code::NetworkException
+            | Code::BrokerNotAvailable
+    )
 }
 
 /// Why a record could not be delivered, with what to do where that is known.
@@ -134,4 +144,16 @@ pub fn why_not_delivered(error: &ProducerError) -> String {
         } => format!("{topic}-{partition} refused it: {error}"),
         other => other.to_string(),
     }
+}
+
+/// Metrics in the columns of Kafka's tools.
+#[must_use]
+pub fn metrics<'a>(metrics: impl Iterator<Item = (&'a str, f64)>) -> String {
+    let metrics: Vec<(&str, f64)> = metrics.collect();
+    let width = metrics.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut text = format!("\n{:<width$}   Value\n", "Metric Name");
+    for (name, value) in metrics {
+        text += &format!("{name:<width$} : {}\n", crate::numbers::fixed(value, 3));
+    }
+    text
 }

@@ -76,8 +76,14 @@ impl Source {
 /// Reads `key=value`; without a value it is empty.
 #[must_use]
 pub fn key_values<'a>(texts: impl IntoIterator<Item = &'a str>) -> Properties {
-    let pairs = texts.into_iter().map(|text| text.split_once('=').unwrap_or((text, "")));
-    Properties(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+    let pairs = texts
+        .into_iter()
+        .map(|text| text.split_once('=').unwrap_or((text, "")));
+    Properties(
+        pairs
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
+    )
 }
 
 impl From<HashMap<String, String>> for Properties {
@@ -102,7 +108,8 @@ impl Properties {
     /// Whether it is there and says `true`.
     #[must_use]
     pub fn is_true(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
+        self.get(name)
+            .is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
     }
 
     /// Sets one.
@@ -112,7 +119,9 @@ impl Properties {
 
     /// Sets one that is not there.
     pub fn set_default(&mut self, name: &str, value: impl Into<String>) {
-        self.0.entry(name.to_owned()).or_insert_with(|| value.into());
+        self.0
+            .entry(name.to_owned())
+            .or_insert_with(|| value.into());
     }
 
     /// These over the others.
@@ -158,8 +167,13 @@ impl Properties {
 
     /// As the client takes them: without Java's classes, of which there are none here.
     pub(super) fn without_classes(&self) -> ClientProperties {
-        let plain = self.0.iter().filter(|(name, _)| !CLASSES.contains(&name.as_str()));
-        plain.map(|(name, value)| (name.clone(), value.clone())).collect()
+        let plain = self
+            .0
+            .iter()
+            .filter(|(name, _)| !CLASSES.contains(&name.as_str()));
+        plain
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     }
 }
 

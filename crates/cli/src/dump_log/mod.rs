@@ -1,0 +1,295 @@
+//! `dump-log`: shows what is in the files of a log: segments, their indexes, producer snapshots.
+//!
+//! Kafka's `DumpLogSegments`; it reads Kafka's files and Dohle's alike, and needs no broker. Files
+//! that are torn or wrong are told by position, as far as they can be read they are shown, and the
+//! exit code is 1.
+
+mod batches;
+mod control;
+mod decoder;
+mod findings;
+mod indexes;
+mod log;
+mod snapshot;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use dohle_model::Offset;
+
+use crate::job::{Failure, Job, OUTPUT, Output, Told, Tool, Work};
+use crate::options::{Parsed, Syntax, Takes, flag, usage, value};
+
+use self::decoder::Decoder;
+use self::findings::Findings;
+
+/// The row of the table.
+pub const TOOL: Tool = Tool {
+    name: "dump-log",
+    linked: true,
+    syntax: Syntax {
+        tool: "kafka-dump-log",
+        about: "This tool helps to parse a log file and dump its contents to the console, useful \
+                for debugging a seemingly corrupt log segment.",
+        options: &[
+            value(
+                "files",
+                "file1,file2,...",
+                "REQUIRED: The comma separated list of data and index log files to be dumped.",
+            ),
+            flag(
+                "print-data-log",
+                "If set, printing the messages content when dumping data logs. Automatically set \
+                 if any decoder option is specified.",
+            ),
+            flag(
+                "deep-iteration",
+                "If set, uses deep instead of shallow iteration. Automatically set if \
+                 print-data-log is enabled.",
+            ),
+            flag(
+                "verify-index-only",
+                "If set, just verify the index log without printing its content.",
+            ),
+            flag(
+                "index-sanity-check",
+                "If set, just checks the index sanity without printing its content. This is the \
+                 same check that is executed on broker startup to determine if an index needs \
+                 rebuilding or not.",
+            ),
+            value(
+                "max-message-size",
+                "size",
+                "Size of largest message. (default: 5242880)",
+            ),
+            value(
+                "max-bytes",
+                "size",
+                "Limit the amount of total batches read in bytes avoiding reading the whole .log \
+                 file(s). (default: 2147483647)",
+            ),
+            value(
+                "value-decoder-class",
+                "class",
+                "How to decode values: org.apache.kafka.tools.api.StringDecoder (the default), \
+                 LongDecoder, IntegerDecoder or DefaultDecoder.",
+            )
+            .taking(Takes::Maybe("class")),
+            value(
+                "key-decoder-class",
+                "class",
+                "How to decode keys: org.apache.kafka.tools.api.StringDecoder (the default), \
+                 LongDecoder, IntegerDecoder or DefaultDecoder.",
+            )
+            .taking(Takes::Maybe("class")),
+            flag(
+                "offsets-decoder",
+                "If set, log data will be parsed as offset data from the __consumer_offsets \
+                 topic.",
+            ),
+            flag("transaction-log-decoder", "Not there yet: transactions."),
+            flag(
+                "cluster-metadata-decoder",
+                "Not there: Dohle keeps the cluster's metadata elsewhere.",
+            ),
+            flag("remote-log-metadata-decoder", "Not there: tiered storage."),
+            flag("share-group-state-decoder", "Not there: share groups."),
+            flag(
+                "skip-record-metadata",
+                "Skip metadata when printing records. This flag also skips control records.",
+            ),
+            OUTPUT,
+        ],
+        commands: &[],
+    },
+    work: Work::Plain(work),
+    failure: Failure::Stderr(""),
+};
+
+/// What the command line says.
+#[derive(Debug)]
+struct Settings {
+    files: Vec<PathBuf>,
+    deep: bool,
+    contents: bool,
+    skip_record_metadata: bool,
+    verify_only: bool,
+    sanity_only: bool,
+    message_max: u64,
+    /// `None` reads whole files.
+    bytes_max: Option<u64>,
+    decoder: Decoder,
+    output: Output,
+}
+
+impl Settings {
+    fn read(parsed: &Parsed, output: Output) -> anyhow::Result<Self> {
+        for (option, why) in [
+            (
+                "transaction-log-decoder",
+                "records of __transaction_state cannot be decoded yet, for there are no \
+                 transactions; --print-data-log shows them as text",
+            ),
+            (
+                "cluster-metadata-decoder",
+                "the metadata of a Dohle cluster lie in the Raft log of its controllers (the \
+                 folder metadata in log.dirs or metadata.log.dir), not in files of this kind; \
+                 --deep-iteration shows Kafka's as far as batches and records go",
+            ),
+            (
+                "remote-log-metadata-decoder",
+                "there is no tiered storage whose records could be decoded; --print-data-log \
+                 shows them as text",
+            ),
+            (
+                "share-group-state-decoder",
+                "there are no share groups whose records could be decoded; --print-data-log \
+                 shows them as text",
+            ),
+        ] {
+            if parsed.has(option) {
+                usage(format!("--{option}: {why}"))?;
+            }
+        }
+        let files = parsed.required("files")?;
+        let decoders = [
+            "value-decoder-class",
+            "key-decoder-class",
+            "offsets-decoder",
+        ];
+        let contents =
+            parsed.has("print-data-log") || decoders.iter().any(|option| parsed.has(option));
+        Ok(Self {
+            files: files
+                .split(',')
+                .map(|file| PathBuf::from(file.trim()))
+                .collect(),
+            deep: contents || parsed.has("deep-iteration"),
+            contents,
+            skip_record_metadata: parsed.has("skip-record-metadata"),
+            verify_only: parsed.has("verify-index-only"),
+            sanity_only: parsed.has("index-sanity-check"),
+            message_max: parsed.parsed("max-message-size")?.unwrap_or(5 << 20),
+            bytes_max: parsed
+                .parsed("max-bytes")?
+                .filter(|max| *max != 2_147_483_647),
+            decoder: Decoder::from_options(parsed)?,
+            output,
+        })
+    }
+}
+
+/// Where everything is shown, and what is to be said in the end.
+struct Dump<'a, W: Write> {
+    settings: &'a Settings,
+    out: W,
+    findings: Findings,
+}
+
+fn work(job: &Job<'_>) -> anyhow::Result<()> {
+    let settings = Settings::read(&job.parsed, job.output()?)?;
+    let mut dump = Dump {
+        settings: &settings,
+        out: io::BufWriter::with_capacity(1 << 16, io::stdout().lock()),
+        findings: Findings::default(),
+    };
+    for file in &settings.files {
+        dump.file(file)?;
+    }
+    dump.out.flush()?;
+    let text = dump.findings.text();
+    if !text.is_empty() {
+        io::stderr().write_all(text.as_bytes())?;
+    }
+    if dump.findings.broken() {
+        Err(Told.into())
+    } else {
+        Ok(())
+    }
+}
+
+impl<W: Write> Dump<'_, W> {
+    /// Shows one file, whatever it is.
+    ///
+    /// # Errors
+    /// When nobody reads what is shown any more. What is wrong with the file is a finding.
+    fn file(&mut self, path: &Path) -> io::Result<()> {
+        let text = self.settings.output == Output::Text;
+        if text {
+            writeln!(self.out, "Dumping {}", path.display())?;
+        }
+        let shown = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("log" | "checkpoint") => self.log(path),
+            Some("index") => self.offset_index(path),
+            Some("timeindex") => self.time_index(path),
+            Some("txnindex") => self.txn_index(path),
+            Some("snapshot") => self.producer_snapshot(path),
+            _ => {
+                self.tell(format!("Ignoring unknown file {}", path.display()))?;
+                Ok(())
+            }
+        };
+        match shown {
+            Ok(()) => Ok(()),
+            Err(Stop::Output(error)) => Err(error),
+            Err(Stop::File(why)) => {
+                self.findings.break_off();
+                self.tell(format!("{}: {why}", path.display()))
+            }
+        }
+    }
+
+    /// Tells something on standard error, in its place between what is shown.
+    fn tell(&mut self, text: String) -> io::Result<()> {
+        self.out.flush()?;
+        eprintln!("{text}");
+        Ok(())
+    }
+}
+
+/// Why a file was not shown to its end.
+#[derive(Debug)]
+enum Stop {
+    /// Nobody reads any more.
+    Output(io::Error),
+    /// The file cannot be read or makes no sense.
+    File(String),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Reads a small file whole.
+fn read(path: &Path) -> Result<Vec<u8>, Stop> {
+    std::fs::read(path).map_err(|error| Stop::File(format!("it cannot be read: {error}")))
+}
+
+/// The offset that a file's name begins with.
+fn base_offset(path: &Path) -> Result<Offset, Stop> {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let digits = name.split('.').next().unwrap_or_default();
+    match digits.parse::<i64>() {
+        // So that no offset within the file leaves the range.
+        Ok(offset) if (0..i64::MAX - (1 << 33)).contains(&offset) => Ok(Offset(offset)),
+        _ => Err(Stop::File(
+            "its name does not begin with the offset of its first record, as \
+             00000000000000000000.log does"
+                .to_owned(),
+        )),
+    }
+}
+
+/// The path as it would be given from the root, where the system says what that is.
+fn absolute(path: &Path) -> String {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.display().to_string()
+}
+
+#[cfg(test)]
+mod tests;
