@@ -248,6 +248,12 @@ impl Coordinator {
         Some(hash::partition_for(group_id, topic.partitions.len()))
     }
 
+    /// Requests that are parked.
+    #[cfg(test)]
+    pub(crate) fn parked(&self) -> usize {
+        self.slots.read().values().map(|slot| slot.parked()).sum()
+    }
+
     /// Gives up all shards: what is parked is answered NOT_COORDINATOR.
     pub fn resign_all(&self) {
         let slots = std::mem::take(&mut *self.slots.write());

@@ -297,6 +297,11 @@ impl Slot {
         Parked::new(Arc::clone(self), token, receiver)
     }
 
+    #[cfg(test)]
+    pub(super) fn parked(&self) -> usize {
+        self.parked.lock().len()
+    }
+
     /// Nobody waits for this answer any more.
     pub(super) fn forget(&self, token: Token) {
         self.parked.lock().remove(&token);

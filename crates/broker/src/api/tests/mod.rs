@@ -1,6 +1,7 @@
 //! The handlers, against one broker with real logs in a temporary directory.
 
 mod admin;
+mod coordinator;
 mod data;
 mod failed_dir;
 mod fetch;

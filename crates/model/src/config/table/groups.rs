@@ -13,33 +13,34 @@ use crate::config::definition::Validator::{AtLeast, Between, ListOf, OneOfAnyCas
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("group.consumer.assignment.interval.ms", Int, Value("1000"), Medium)
-        .check(AtLeast(0)).dynamic(ClusterWide)
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured()
         .doc("The interval between assignment updates for a consumer group."),
     ConfigDef::new("group.consumer.assignors", List, Value("uniform,range"), Medium)
+        .honoured()
         .doc("The server side assignors as a list of either names for builtin assignors or full \
              class names for customer assignors. The first one in the list is considered as \
              the default assignor to be used in the case where the consumer does not specify \
              an assignor. The supported builtin assignors are: uniform, range."),
     ConfigDef::new("group.consumer.heartbeat.interval.ms", Int, Value("5000"), Medium)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The heartbeat interval given to the members of a consumer group."),
     ConfigDef::new("group.consumer.max.assignment.interval.ms", Int, Value("15000"), Medium)
-        .check(AtLeast(0))
+        .check(AtLeast(0)).honoured()
         .doc("The maximum interval between assignment updates for a consumer group."),
     ConfigDef::new("group.consumer.max.heartbeat.interval.ms", Int, Value("15000"), Medium)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The maximum heartbeat interval for registered consumers."),
     ConfigDef::new("group.consumer.max.session.timeout.ms", Int, Value("60000"), Medium)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The maximum allowed session timeout for registered consumers."),
     ConfigDef::new("group.consumer.max.size", Int, Value("2147483647"), Medium)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The maximum number of consumers that a single consumer group can accommodate. \
              This value will only impact groups under the CONSUMER group protocol. To \
              configure the max group size when using the CLASSIC group protocol use \
              group.max.size instead."),
     ConfigDef::new("group.consumer.migration.policy", String, Value("bidirectional"), Medium)
-        .check(OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]))
+        .check(OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"])).honoured()
         .doc("The config that enables converting the non-empty classic group using the consumer \
              embedded protocol to the non-empty consumer group using the consumer group \
              protocol and vice versa; conversions of empty groups in both directions are \
@@ -53,21 +54,21 @@ pub(super) const TABLE: &[ConfigDef] = &[
              changed), its classic-protocol members are rejected when they next attempt to \
              rejoin."),
     ConfigDef::new("group.consumer.min.assignment.interval.ms", Int, Value("0"), Medium)
-        .check(AtLeast(0))
+        .check(AtLeast(0)).honoured()
         .doc("The minimum interval between assignment updates for a consumer group."),
     ConfigDef::new("group.consumer.min.heartbeat.interval.ms", Int, Value("5000"), Medium)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The minimum heartbeat interval for registered consumers."),
     ConfigDef::new("group.consumer.min.session.timeout.ms", Int, Value("45000"), Medium)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The minimum allowed session timeout for registered consumers."),
     ConfigDef::new("group.consumer.regex.refresh.interval.ms", Int, Value("600000"), Medium)
-        .check(AtLeast(10_000)).internal()
+        .check(AtLeast(10_000)).internal().honoured()
         .doc("The interval at which the group coordinator will refresh the topics matching the \
              group subscribed regexes. This is only applicable to consumer groups using the \
              consumer group protocol. "),
     ConfigDef::new("group.consumer.session.timeout.ms", Int, Value("45000"), Medium)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The timeout to detect client failures when using the consumer group protocol."),
     ConfigDef::new("group.coordinator.append.linger.ms", Int, Value("-1"), Medium)
         .check(AtLeast(-1))
@@ -93,7 +94,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         Value("classic,consumer,streams"),
         Medium,
     )
-        .check(ListOf(&["consumer", "classic", "share", "streams"]))
+        .check(ListOf(&["consumer", "classic", "share", "streams"])).honoured()
         .doc("This configuration is deprecated and will be removed in Kafka 5.0. The list of \
              enabled rebalance protocols. In Kafka 5.0, all protocols will always be enabled \
              and cannot be disabled via this configuration. Use feature versions \
@@ -103,17 +104,20 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .check(AtLeast(1))
         .doc("The number of threads used by the group coordinator for processing requests."),
     ConfigDef::new("group.initial.rebalance.delay.ms", Int, Value("3000"), Medium)
+        .honoured()
         .doc("The amount of time the group coordinator will wait for more consumers to join a \
              new group before performing the first rebalance. A longer delay means potentially \
              fewer rebalances, but increases the time until processing begins."),
     ConfigDef::new("group.max.session.timeout.ms", Int, Value("1800000"), Medium)
+        .honoured()
         .doc("The maximum allowed session timeout for registered consumers. Longer timeouts \
              give consumers more time to process messages in between heartbeats at the cost of \
              a longer time to detect failures."),
     ConfigDef::new("group.max.size", Int, Value("2147483647"), Medium)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The maximum number of consumers that a single consumer group can accommodate."),
     ConfigDef::new("group.min.session.timeout.ms", Int, Value("6000"), Medium)
+        .honoured()
         .doc("The minimum allowed session timeout for registered consumers. Shorter timeouts \
              result in quicker failure detection at the cost of more frequent consumer \
              heartbeating, which can overwhelm broker resources."),

@@ -22,21 +22,22 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The server-side retry backoff when the server attemptsto add the partition to the \
              transaction"),
     ConfigDef::new("offset.metadata.max.bytes", Int, Value("4096"), High)
+        .honoured()
         .doc("The maximum size for a metadata entry associated with an offset commit."),
     ConfigDef::new("offsets.commit.timeout.ms", Int, Value("5000"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("Offset commit will be delayed until all replicas for the offsets topic receive \
              the commit or this timeout is reached. This is similar to the producer request \
              timeout. This is applied to all the writes made by the coordinator."),
     ConfigDef::new("offsets.load.buffer.size", Int, Value("5242880"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("Batch size for reading from the offsets segments when loading group metadata  \
              into the cache (soft-limit, overridden if records are too large)."),
     ConfigDef::new("offsets.retention.check.interval.ms", Long, Value("600000"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("Frequency at which to check for stale offsets"),
     ConfigDef::new("offsets.retention.minutes", Int, Value("10080"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("For subscribed consumers, committed offset of a specific partition will be \
              expired and discarded when 1) this retention period has elapsed after the \
              consumer group loses all its consumers (i.e. becomes empty); 2) this retention \
@@ -49,19 +50,20 @@ pub(super) const TABLE: &[ConfigDef] = &[
              request, upon propagated metadata update any group's committed offsets for that \
              topic will also be deleted without extra retention period."),
     ConfigDef::new("offsets.topic.compression.codec", Int, Value("0"), High)
+        .honoured()
         .doc("Compression codec for the offsets topic - compression may be used to achieve \
              \"atomic\" commits."),
     ConfigDef::new("offsets.topic.num.partitions", Int, Value("50"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The number of partitions for the offset commit topic (should not change after \
              deployment)."),
     ConfigDef::new("offsets.topic.replication.factor", Short, Value("3"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The replication factor for the offsets topic (set higher to ensure availability). \
              Internal topic creation will fail until the cluster size meets this replication \
              factor requirement."),
     ConfigDef::new("offsets.topic.segment.bytes", Int, Value("104857600"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The offsets topic segment bytes should be kept relatively small in order to \
              facilitate faster log compaction and cache loads."),
     ConfigDef::new("producer.id.expiration.check.interval.ms", Int, Value("600000"), Low)
