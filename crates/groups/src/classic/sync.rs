@@ -17,17 +17,25 @@ use crate::ids::{GroupId, MemberId};
 use crate::shard::{Group, Kind, Shard};
 use crate::step::{Caller, Reply, Step, Token, Written};
 
+/// From this version on members say which protocol they follow (KIP-559).
+const PROTOCOL: i16 = 5;
+
 impl Shard {
     /// Plans SyncGroup. Its answer, a refusal too, goes to `token` in [`Step::effects`], now or in
     /// a later step.
     pub fn sync_group(
         &mut self,
         request: SyncGroupRequestData,
-        _caller: Caller<'_>,
+        caller: Caller<'_>,
         token: Token,
         step: &mut Step<'_>,
     ) {
         let mut refuse = |code| step.reply(token, Reply::Sync(sync_error(code)));
+        if caller.version >= PROTOCOL
+            && (request.protocol_type.is_none() || request.protocol_name.is_none())
+        {
+            return refuse(ErrorCode::InconsistentGroupProtocol);
+        }
         if request.group_id.is_empty() {
             return refuse(ErrorCode::InvalidGroupId);
         }

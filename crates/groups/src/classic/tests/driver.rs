@@ -5,7 +5,7 @@
 //! ```text
 //! join a [v9] [id=a-01] [instance=i] [type=consumer] [protocols=range:text,roundrobin]
 //!        [session=10s] [rebalance=60s]     id: what it was told last; "none" for none
-//! sync a [gen=1] [id=…] [instance=i] [type=…] [protocol=…] [assign=a:x,b-02:y]
+//! sync a [v4] [gen=1] [id=…] [instance=i] [type=…] [protocol=…] [assign=a:x,b-02:y]
 //! heartbeat a [gen=1] [id=…] [instance=i]
 //! leave a [b …] [v5] [instance=i]          "none" for a member without id
 //! commit a [gen=1] [id=…]                  of offsets
@@ -353,7 +353,11 @@ impl Driver {
             ..SyncGroupRequestData::default()
         };
         let token = self.token(words.name());
-        self.step(|shard, step| shard.sync_group(request, CALLER, token, step));
+        let caller = Caller {
+            version: words.version.unwrap_or(4),
+            ..CALLER
+        };
+        self.step(|shard, step| shard.sync_group(request, caller, token, step));
     }
 
     fn heartbeat(&mut self, words: &Words<'_>) {

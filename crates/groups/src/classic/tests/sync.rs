@@ -299,7 +299,9 @@ fn a_protocol_that_is_not_the_groups_is_refused() {
         tick 3s
         sync a type=connect
         sync a protocol=roundrobin
-        sync a type=consumer protocol=range assign=a:x
+        sync a v5 type=consumer
+        sync a v5 protocol=range
+        sync a v5 type=consumer protocol=range assign=a:x
         ",
         expect![[r#"
             > join a v3
@@ -313,7 +315,11 @@ fn a_protocol_that_is_not_the_groups_is_refused() {
               a: INCONSISTENT_GROUP_PROTOCOL
             > sync a protocol=roundrobin
               a: INCONSISTENT_GROUP_PROTOCOL
-            > sync a type=consumer protocol=range assign=a:x
+            > sync a v5 type=consumer
+              a: INCONSISTENT_GROUP_PROTOCOL
+            > sync a v5 protocol=range
+              a: INCONSISTENT_GROUP_PROTOCOL
+            > sync a v5 type=consumer protocol=range assign=a:x
               write g gen=1 "consumer"/range leader=a-01 a-01::"x"
               a: synced "x" protocol=consumer/range
               = Stable gen=1 leader=a-01 a-01
