@@ -65,6 +65,8 @@ pub enum Failure {
 pub struct Job<'a> {
     /// The command line.
     pub parsed: Parsed,
+    /// The same, as it was given.
+    pub args: Vec<String>,
     /// The program around it.
     pub host: &'a Host,
 }
@@ -188,7 +190,10 @@ pub(crate) fn run(tool: &'static Tool, args: Vec<OsString>, host: &Host) -> Exit
             let version = env!("CARGO_PKG_VERSION");
             print(&format!("{KAFKA_VERSION} (Dohle {version})\n")).map_err(anyhow::Error::from)
         }
-        Ok(Asked::Work(parsed)) => work(tool, &Job { parsed, host }),
+        Ok(Asked::Work(parsed)) => {
+            let args = words;
+            work(tool, &Job { parsed, args, host })
+        }
         Err(error) => Err(error.into()),
     };
     match result {
@@ -202,7 +207,10 @@ const KAFKA_VERSION: &str = "4.3.1";
 
 fn work(tool: &Tool, job: &Job<'_>) -> anyhow::Result<()> {
     for word in &job.parsed.words {
-        note(&format!("{word:?} is no option of {}; it is ignored", tool.syntax.tool));
+        note(&format!(
+            "{word:?} is no option of {}; it is ignored",
+            tool.syntax.tool
+        ));
     }
     match tool.work {
         Work::Plain(work) => work(job),

@@ -18,7 +18,10 @@ pub const TOOL: Tool = Tool {
         tool: "dohle install-links DIR",
         about: "Makes links named kafka-topics, kafka-topics.sh and so on to this program in DIR, so \
                 that scripts written for Kafka find its tools. What is right already stays.",
-        options: &[flag("force", "Replace files of these names that are something else.")],
+        options: &[flag(
+            "force",
+            "Replace files of these names that are something else.",
+        )],
         commands: &[],
     },
     work: Work::Plain(work),
@@ -27,12 +30,17 @@ pub const TOOL: Tool = Tool {
 
 fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let [directory] = job.parsed.words.as_slice() else {
-        return Ok(usage("Give one directory, as in: dohle install-links /usr/local/bin")?);
+        return Ok(usage(
+            "Give one directory, as in: dohle install-links /usr/local/bin",
+        )?);
     };
     let program = std::env::current_exe().context("find this program's own path")?;
     let made = install(Path::new(directory), &program, job.parsed.has("force"))?;
     let all = names().count();
-    job.print(format!("{made} links made in {directory}, {} were there.\n", all - made))?;
+    job.print(format!(
+        "{made} links made in {directory}, {} were there.\n",
+        all - made
+    ))?;
     Ok(())
 }
 
@@ -97,7 +105,10 @@ mod tests {
         std::fs::write(&topics, "#!/bin/sh").unwrap();
         std::fs::remove_file(bin.join("kafka-topics")).unwrap();
         let error = install(&bin, &program, false).unwrap_err().to_string();
-        assert!(error.contains("kafka-topics.sh is there and is no link to"), "{error}");
+        assert!(
+            error.contains("kafka-topics.sh is there and is no link to"),
+            "{error}"
+        );
         assert!(!bin.join("kafka-topics").exists(), "nothing was changed");
         assert_eq!(install(&bin, &program, true).unwrap(), 2);
         assert_eq!(std::fs::read_link(&topics).unwrap(), program);
@@ -109,6 +120,9 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
         let error = install(&file, &file, false).unwrap_err();
-        assert!(format!("{error:#}").contains("create the directory"), "{error:#}");
+        assert!(
+            format!("{error:#}").contains("create the directory"),
+            "{error:#}"
+        );
     }
 }

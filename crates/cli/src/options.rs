@@ -154,6 +154,13 @@ impl Parsed {
         of_name.filter_map(|(_, value)| value.as_deref())
     }
 
+    /// All options with their values, in the order of the command line.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, Option<&str>)> {
+        self.found
+            .iter()
+            .map(|(name, value)| (*name, value.as_deref()))
+    }
+
     /// The value of an option as a number, or whatever else is read from text.
     ///
     /// # Errors

@@ -20,7 +20,11 @@ pub const TOOL: Tool = Tool {
         about: "Tells the nodes of this user on this machine to stop (SIGTERM), and does not wait \
                 for them. SIGNAL in the environment says another signal: TERM, INT or KILL.",
         options: &[
-            value("process-role", "role", "Only nodes whose file says process.roles=ROLE."),
+            value(
+                "process-role",
+                "role",
+                "Only nodes whose file says process.roles=ROLE.",
+            ),
             value("node-id", "id", "Only nodes whose file says node.id=ID."),
         ],
         commands: &[],
@@ -92,8 +96,10 @@ fn running() -> anyhow::Result<Vec<Running>> {
             continue;
         };
         // A process may end while it is looked at.
-        let (Ok(meta), Ok(line)) = (entry.metadata(), std::fs::read(entry.path().join("cmdline")))
-        else {
+        let (Ok(meta), Ok(line)) = (
+            entry.metadata(),
+            std::fs::read(entry.path().join("cmdline")),
+        ) else {
             continue;
         };
         let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
@@ -118,7 +124,10 @@ fn node_arguments<'a>(words: &'a [&'a [u8]]) -> Option<&'a [&'a [u8]]> {
     match program.file_name()?.to_str()? {
         "kafka-server-start" | "kafka-server-start.sh" => Some(&words[1..]),
         "dohle" => match *words.get(1)? {
-            b"server" | b"server-start" | b"kafka-server-start" | b"kafka-server-start.sh"
+            b"server"
+            | b"server-start"
+            | b"kafka-server-start"
+            | b"kafka-server-start.sh"
             | b"entrypoint" => Some(&words[2..]),
             _ => None,
         },
@@ -156,8 +165,14 @@ mod tests {
     fn nodes_are_told_from_other_processes() {
         let path = Some("a.properties".to_owned());
         assert_eq!(file("dohle server a.properties"), path);
-        assert_eq!(file("/usr/bin/dohle server --override x=y a.properties"), path);
-        assert_eq!(file("bin/kafka-server-start.sh a.properties --override x=y"), path);
+        assert_eq!(
+            file("/usr/bin/dohle server --override x=y a.properties"),
+            path
+        );
+        assert_eq!(
+            file("bin/kafka-server-start.sh a.properties --override x=y"),
+            path
+        );
         assert_eq!(file("dohle kafka-server-start.sh a.properties"), path);
         assert_eq!(file("dohle topics a.properties"), None);
         assert_eq!(file("vim server a.properties"), None);

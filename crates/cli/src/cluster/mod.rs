@@ -72,7 +72,9 @@ impl Cluster {
     /// When an address cannot be read or resolved, or when none answers within ten seconds.
     pub async fn connect(connection: &Connection) -> Result<Self, ClusterError> {
         let config = connection.admin_config()?;
-        let wire_config = config.to_connection_config().map_err(ClusterError::config)?;
+        let wire_config = config
+            .to_connection_config()
+            .map_err(ClusterError::config)?;
         let bootstrap = Address::list(&connection.bootstrap)?;
         let mut endpoints = Vec::new();
         for (address, id) in bootstrap.iter().zip(bootstrap_ids()) {
@@ -178,7 +180,10 @@ impl Cluster {
             why: error::reason(&why),
         };
         let endpoint: BrokerEndpoint = address.endpoint(id).await.map_err(advertised)?;
-        address.probe(self.setup_timeout).await.map_err(advertised)?;
+        address
+            .probe(self.setup_timeout)
+            .await
+            .map_err(advertised)?;
         self.wire.upsert_broker(endpoint);
         self.reached.borrow_mut().push(id);
         Ok(address)
@@ -246,7 +251,13 @@ impl Cluster {
                 }
                 None => {
                     let message = answer.error_message.as_ref();
-                    (answer.error_code, message, answer.node_id, &answer.host, answer.port)
+                    (
+                        answer.error_code,
+                        message,
+                        answer.node_id,
+                        &answer.host,
+                        answer.port,
+                    )
                 }
             };
             check(code, message)?;
@@ -257,7 +268,10 @@ impl Cluster {
                 rack: None,
                 fenced: false,
             };
-            self.nodes.borrow_mut().entry(id).or_insert_with(|| node.clone());
+            self.nodes
+                .borrow_mut()
+                .entry(id)
+                .or_insert_with(|| node.clone());
             Ok(node)
         })
         .await

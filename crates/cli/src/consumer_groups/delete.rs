@@ -146,16 +146,21 @@ async fn delete_offsets(
 ) -> Result<ErrorCode, ClusterError> {
     let mut topics: BTreeMap<&str, Vec<OffsetDeleteRequestPartition>> = BTreeMap::new();
     for id in ids {
-        topics.entry(&id.topic).or_default().push(OffsetDeleteRequestPartition {
-            partition_index: id.partition,
-            ..OffsetDeleteRequestPartition::default()
-        });
+        topics
+            .entry(&id.topic)
+            .or_default()
+            .push(OffsetDeleteRequestPartition {
+                partition_index: id.partition,
+                ..OffsetDeleteRequestPartition::default()
+            });
     }
-    let topics = topics.into_iter().map(|(name, partitions)| OffsetDeleteRequestTopic {
-        name: name.to_owned().into(),
-        partitions,
-        ..OffsetDeleteRequestTopic::default()
-    });
+    let topics = topics
+        .into_iter()
+        .map(|(name, partitions)| OffsetDeleteRequestTopic {
+            name: name.to_owned().into(),
+            partitions,
+            ..OffsetDeleteRequestTopic::default()
+        });
     let request = OffsetDeleteRequestData {
         group_id: group.to_owned().into(),
         topics: topics.collect(),
@@ -211,7 +216,12 @@ fn render_offsets(group: &str, top: ErrorCode, results: &Results) -> String {
         }
         _ => format!("\nError: Encountered some unknown error: {top:?}\n"),
     };
-    let width = results.keys().map(|id| id.topic.len()).max().unwrap_or(0).max(15);
+    let width = results
+        .keys()
+        .map(|id| id.topic.len())
+        .max()
+        .unwrap_or(0)
+        .max(15);
     let line = |topic: &str, partition: &str, status: &str| {
         format!("\n{topic:<width$} {partition:<10} {status:<15}")
     };
@@ -224,7 +234,10 @@ fn render_offsets(group: &str, top: ErrorCode, results: &Results) -> String {
         let status = match error {
             Some(code) => {
                 let message = code.to_string();
-                let refusal = Refusal { code: *code, message };
+                let refusal = Refusal {
+                    code: *code,
+                    message,
+                };
                 format!("Error: {}", refusal.java())
             }
             None => "Successful".to_owned(),

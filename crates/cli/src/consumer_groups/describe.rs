@@ -46,7 +46,10 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
             }
             Output::Json => {
                 let rows = groups.values().flat_map(|group| {
-                    group.members.iter().map(|member| member_json(group, member))
+                    group
+                        .members
+                        .iter()
+                        .map(|member| member_json(group, member))
                 });
                 job.print_json(&rows.collect::<Vec<_>>())
             }
@@ -78,7 +81,9 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
     job.progress("");
     match output {
         Output::Text => {
-            let texts = all.iter().map(|(group, rows)| render_offsets(group, rows, verbose));
+            let texts = all
+                .iter()
+                .map(|(group, rows)| render_offsets(group, rows, verbose));
             Ok(job.print(texts.collect::<String>())?)
         }
         Output::Json => {
@@ -91,9 +96,15 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
 /// What Kafka's tool says of a group on standard error.
 fn tell_state(job: &Job<'_>, group: &Group) {
     match group.state.as_str() {
-        "Empty" => job.note(format!("\nConsumer group '{}' has no active members.", group.id)),
+        "Empty" => job.note(format!(
+            "\nConsumer group '{}' has no active members.",
+            group.id
+        )),
         "PreparingRebalance" | "CompletingRebalance" | "Assigning" | "Reconciling" => {
-            job.note(format!("\nWarning: Consumer group '{}' is rebalancing.", group.id));
+            job.note(format!(
+                "\nWarning: Consumer group '{}' is rebalancing.",
+                group.id
+            ));
         }
         _ => {}
     }
@@ -163,8 +174,23 @@ pub fn render_offsets(group: &Group, rows: &[Row], verbose: bool) -> String {
     let consumer_width = width(&|row| consumer(row).len());
     let host_width = width(&|row| host(row).len());
     let line = |cells: [&str; 10]| {
-        let [group, topic, partition, epoch, current, end, lag, consumer, host, client] = cells;
-        let epoch = if verbose { format!("{epoch:<15} ") } else { String::new() };
+        let [
+            group,
+            topic,
+            partition,
+            epoch,
+            current,
+            end,
+            lag,
+            consumer,
+            host,
+            client,
+        ] = cells;
+        let epoch = if verbose {
+            format!("{epoch:<15} ")
+        } else {
+            String::new()
+        };
         format!(
             "\n{group:<group_width$} {topic:<topic_width$} {partition:<10} {epoch}{current:<15} \
              {end:<15} {lag:<15} {consumer:<consumer_width$} {host:<host_width$} {client}"
@@ -228,7 +254,11 @@ pub fn render_members(group: &Group, verbose: bool) -> String {
     let widest = |of: &dyn Fn(&Member) -> usize, least: usize| {
         members.iter().map(of).max().unwrap_or(0).max(least)
     };
-    let group_width = if members.is_empty() { 15 } else { group.id.len().max(15) };
+    let group_width = if members.is_empty() {
+        15
+    } else {
+        group.id.len().max(15)
+    };
     let id_width = widest(&|member| member.id.len(), 15);
     let instance = |member: &Member| member.instance.clone().unwrap_or_default();
     let instance_width = widest(&|member| instance(member).len(), 17);
@@ -259,8 +289,21 @@ pub fn render_members(group: &Group, verbose: bool) -> String {
     };
     let mut text = "\n".to_owned();
     text += &line(
-        ["GROUP", "CONSUMER-ID", "GROUP-INSTANCE-ID", "HOST", "CLIENT-ID", "#PARTITIONS"],
-        ["CURRENT-EPOCH", "CURRENT-ASSIGNMENT", "TARGET-EPOCH", "TARGET-ASSIGNMENT", "UPGRADED"],
+        [
+            "GROUP",
+            "CONSUMER-ID",
+            "GROUP-INSTANCE-ID",
+            "HOST",
+            "CLIENT-ID",
+            "#PARTITIONS",
+        ],
+        [
+            "CURRENT-EPOCH",
+            "CURRENT-ASSIGNMENT",
+            "TARGET-EPOCH",
+            "TARGET-ASSIGNMENT",
+            "UPGRADED",
+        ],
     );
     for member in members {
         text += &line(
@@ -295,7 +338,15 @@ pub fn render_state(group: &Group, verbose: bool) -> String {
     let group_width = group.id.len().max(15);
     let assignor = Some(group.assignor.as_str()).filter(|assignor| !assignor.is_empty());
     let line = |cells: [&str; 7]| {
-        let [group, coordinator, assignor, state, epoch, target_epoch, members] = cells;
+        let [
+            group,
+            coordinator,
+            assignor,
+            state,
+            epoch,
+            target_epoch,
+            members,
+        ] = cells;
         let epochs = if verbose {
             format!("{epoch:<15} {target_epoch:<25} ")
         } else {

@@ -41,13 +41,20 @@ pub const TOOL: Tool = Tool {
                  Give one of --to-datetime, --by-duration, --to-earliest, --to-latest, --shift-by, \
                  --from-file, --to-current, --to-offset, and a scope: --all-topics or --topic.",
             ),
-            flag("delete-offsets", "Delete offsets of one consumer group, of topics."),
+            flag(
+                "delete-offsets",
+                "Delete offsets of one consumer group, of topics.",
+            ),
             value(
                 "validate-regex",
                 "regex",
                 "Tell whether this is a regular expression that a subscription may have.",
             ),
-            value("group", "consumer group", "The consumer group; may be repeated."),
+            value(
+                "group",
+                "consumer group",
+                "The consumer group; may be repeated.",
+            ),
             flag("all-groups", "Apply to all consumer groups."),
             value(
                 "topic",
@@ -56,9 +63,15 @@ pub const TOOL: Tool = Tool {
                  should be reset. With reset, partitions can be given: topic1:0,1,2. May be \
                  repeated.",
             ),
-            flag("all-topics", "Consider all topics assigned to a group; for reset-offsets."),
+            flag(
+                "all-topics",
+                "Consider all topics assigned to a group; for reset-offsets.",
+            ),
             flag("members", "With --describe: the members of the group."),
-            flag("offsets", "With --describe: the partitions and their lag (the default)."),
+            flag(
+                "offsets",
+                "With --describe: the partitions and their lag (the default).",
+            ),
             value(
                 "state",
                 "states",
@@ -78,7 +91,11 @@ pub const TOOL: Tool = Tool {
             flag("execute", "Change offsets."),
             flag("export", "Print the offsets as CSV."),
             value("to-offset", "offset", "Reset offsets to a specific offset."),
-            value("from-file", "path to CSV file", "Reset offsets to values defined in CSV file."),
+            value(
+                "from-file",
+                "path to CSV file",
+                "Reset offsets to values defined in CSV file.",
+            ),
             value(
                 "to-datetime",
                 "datetime",
@@ -150,7 +167,10 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let mut connection = Connection::from_options(parsed)?;
     let timeout: Option<u64> = parsed.parsed("timeout")?;
     let timeout = timeout.unwrap_or(30_000).to_string();
-    connection.properties.entry("default.api.timeout.ms".to_owned()).or_insert(timeout);
+    connection
+        .properties
+        .entry("default.api.timeout.ms".to_owned())
+        .or_insert(timeout);
     let cluster = Cluster::connect(&connection).await?;
     let done = if parsed.has("list") {
         list(job, &cluster).await
@@ -181,7 +201,9 @@ async fn explain(cluster: &Cluster, parsed: &Parsed, error: anyhow::Error) -> an
     }
     let all = list_groups(cluster, &[], &[]).await.unwrap_or_default();
     let names = || all.iter().map(|group| group.group.as_str());
-    let unknown = parsed.values("group").find(|group| names().all(|name| name != *group));
+    let unknown = parsed
+        .values("group")
+        .find(|group| names().all(|name| name != *group));
     let near = unknown.map_or(Vec::new(), |group| nearest_few(group, names()));
     if near.is_empty() {
         return anyhow::Error::msg(message);
@@ -327,7 +349,10 @@ async fn list(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
 
 fn render_list(groups: &[ListedGroup], with_type: bool, with_state: bool) -> String {
     if !with_type && !with_state {
-        return groups.iter().map(|group| format!("{}\n", group.group)).collect();
+        return groups
+            .iter()
+            .map(|group| format!("{}\n", group.group))
+            .collect();
     }
     let longest = groups.iter().map(|group| group.group.len()).max();
     let width = longest.unwrap_or(0).max(15) + 10;

@@ -38,7 +38,10 @@ pub async fn at(
     timestamp: i64,
 ) -> Result<BTreeMap<PartitionId, i64>, ClusterError> {
     let found = at_or_none(cluster, ids, timestamp).await?;
-    Ok(found.into_iter().map(|(id, offset)| (id, offset.unwrap_or(-1))).collect())
+    Ok(found
+        .into_iter()
+        .map(|(id, offset)| (id, offset.unwrap_or(-1)))
+        .collect())
 }
 
 /// The same, where there may be no record of that time.

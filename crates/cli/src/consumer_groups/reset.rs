@@ -47,9 +47,7 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
     for group in groups {
         let state = match describe_groups(cluster, std::slice::from_ref(&group)).await {
             Ok(described) => described.into_values().next().map(|group| group.state),
-            Err(ClusterError::Refused(refusal))
-                if refusal.code == ErrorCode::GroupIdNotFound =>
-            {
+            Err(ClusterError::Refused(refusal)) if refusal.code == ErrorCode::GroupIdNotFound => {
                 None
             }
             Err(error) => return Err(error.into()),
@@ -94,7 +92,9 @@ pub fn scenario(parsed: &Parsed) -> Result<Scenario, UsageError> {
         return Ok(Scenario::Timestamp(time::date_time(text)?));
     }
     if let Some(text) = parsed.value("by-duration")? {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         return Ok(Scenario::Timestamp(now - time::duration(text)?));
     }
@@ -131,7 +131,10 @@ pub fn read_plan(text: &str, single: Option<&str>) -> Result<Plan, UsageError> {
     let mut plan = Plan::new();
     let lines = text.lines().enumerate();
     for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
-        let fields: Vec<&str> = line.split(',').map(|field| field.trim().trim_matches('"')).collect();
+        let fields: Vec<&str> = line
+            .split(',')
+            .map(|field| field.trim().trim_matches('"'))
+            .collect();
         let (group, rest) = match (fields.as_slice(), single) {
             ([topic, partition, offset], Some(group)) => (group, [topic, partition, offset]),
             ([group, topic, partition, offset], _) => (*group, [topic, partition, offset]),
@@ -172,12 +175,12 @@ async fn scope(
     for text in parsed.values("topic") {
         match parse_topic(text)? {
             (topic, None) => whole.push(topic),
-            (topic, Some(partitions)) => found.extend(partitions.iter().map(|partition| {
-                PartitionId {
+            (topic, Some(partitions)) => {
+                found.extend(partitions.iter().map(|partition| PartitionId {
                     topic: topic.clone(),
                     partition: *partition,
-                }
-            })),
+                }))
+            }
         }
     }
     found.extend(partitions_of(cluster, &whole).await?);
@@ -277,19 +280,24 @@ async fn commit(
     }
     let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
     for (id, offset) in offsets {
-        topics.entry(&id.topic).or_default().push(OffsetCommitRequestPartition {
-            partition_index: id.partition,
-            committed_offset: *offset,
-            committed_leader_epoch: -1,
-            committed_metadata: Some(String::new().into()),
-            ..OffsetCommitRequestPartition::default()
-        });
+        topics
+            .entry(&id.topic)
+            .or_default()
+            .push(OffsetCommitRequestPartition {
+                partition_index: id.partition,
+                committed_offset: *offset,
+                committed_leader_epoch: -1,
+                committed_metadata: Some(String::new().into()),
+                ..OffsetCommitRequestPartition::default()
+            });
     }
-    let topics = topics.into_iter().map(|(name, partitions)| OffsetCommitRequestTopic {
-        name: name.to_owned().into(),
-        partitions,
-        ..OffsetCommitRequestTopic::default()
-    });
+    let topics = topics
+        .into_iter()
+        .map(|(name, partitions)| OffsetCommitRequestTopic {
+            name: name.to_owned().into(),
+            partitions,
+            ..OffsetCommitRequestTopic::default()
+        });
     let request = OffsetCommitRequestData {
         group_id: group.to_owned().into(),
         generation_id_or_member_epoch: -1,
@@ -324,7 +332,12 @@ pub fn render(plan: &Plan) -> String {
     }
     for (group, offsets) in plan {
         for (id, offset) in offsets {
-            text += &line(group, &id.topic, &id.partition.to_string(), &offset.to_string());
+            text += &line(
+                group,
+                &id.topic,
+                &id.partition.to_string(),
+                &offset.to_string(),
+            );
         }
     }
     text + "\n"
@@ -335,7 +348,11 @@ pub fn export(plan: &Plan, single: bool) -> String {
     let mut text = String::new();
     for (group, offsets) in plan {
         for (id, offset) in offsets {
-            let group = if single { String::new() } else { format!("{group},") };
+            let group = if single {
+                String::new()
+            } else {
+                format!("{group},")
+            };
             text += &format!("{group}{},{},{offset}\n", id.topic, id.partition);
         }
     }

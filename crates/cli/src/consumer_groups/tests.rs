@@ -150,8 +150,13 @@ fn lists_have_the_columns_that_are_asked_for() {
         new1                      Consumer             Stable              
     "#]]
     .assert_eq(&render_list(&groups, true, true));
-    let error = names("stable,nope", &STATES, "state").unwrap_err().to_string();
-    assert!(error.starts_with("Invalid state list 'stable,nope'"), "{error}");
+    let error = names("stable,nope", &STATES, "state")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("Invalid state list 'stable,nope'"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -159,7 +164,10 @@ fn plans_are_exported_and_read_again() {
     let offsets = BTreeMap::from([(id("orders", 0), 5), (id("orders", 1), 7)]);
     let plan = Plan::from([("g".to_owned(), offsets)]);
     assert_eq!(export(&plan, true), "orders,0,5\norders,1,7\n\n");
-    assert_eq!(read_plan(&export(&plan, true), Some("g")).as_ref(), Ok(&plan));
+    assert_eq!(
+        read_plan(&export(&plan, true), Some("g")).as_ref(),
+        Ok(&plan)
+    );
     assert_eq!(read_plan(&export(&plan, false), None).as_ref(), Ok(&plan));
     for (text, part) in [("orders,0", "Line 1"), ("\norders,0,x", "must be numbers")] {
         let error = read_plan(text, Some("g")).unwrap_err().to_string();
@@ -206,19 +214,43 @@ fn every_scenario_is_read() {
     let expected = "One of the reset scopes should be defined: --all-topics, --topic.";
     assert_eq!(error, expected);
     let error = of("--all-topics").unwrap_err().to_string();
-    assert!(error.contains("requires one of the following scenarios"), "{error}");
+    assert!(
+        error.contains("requires one of the following scenarios"),
+        "{error}"
+    );
 }
 
 #[test]
 fn options_that_do_not_go_together_are_refused_in_kafkas_words() {
     for (line, part) in [
-        ("--list --describe", "Command must include exactly one action: --list, --describe"),
-        ("--describe", "Option [describe] takes one of these options: [group], [all-groups]"),
-        ("--describe --group g --members --state", "takes at most one of these options"),
-        ("--describe --group g --state x", "does not take a value for [state]"),
-        ("--list --members", "Option [members] is only available with --describe"),
-        ("--delete --group g --topic t", "does not support topic-specific offset deletion"),
-        ("--delete-offsets --group g", "takes the following options: [group], [topic]"),
+        (
+            "--list --describe",
+            "Command must include exactly one action: --list, --describe",
+        ),
+        (
+            "--describe",
+            "Option [describe] takes one of these options: [group], [all-groups]",
+        ),
+        (
+            "--describe --group g --members --state",
+            "takes at most one of these options",
+        ),
+        (
+            "--describe --group g --state x",
+            "does not take a value for [state]",
+        ),
+        (
+            "--list --members",
+            "Option [members] is only available with --describe",
+        ),
+        (
+            "--delete --group g --topic t",
+            "does not support topic-specific offset deletion",
+        ),
+        (
+            "--delete-offsets --group g",
+            "takes the following options: [group], [topic]",
+        ),
         (
             "--reset-offsets --group g --dry-run --execute",
             "only accepts one of [execute] and [dry-run]",
@@ -227,7 +259,10 @@ fn options_that_do_not_go_together_are_refused_in_kafkas_words() {
             "--reset-offsets --group g --to-latest --to-earliest",
             "Option \"[to-earliest]\" can't be used with option \"[to-latest]\"",
         ),
-        ("--list --group g", "Option \"[group]\" can't be used with option \"[list]\""),
+        (
+            "--list --group g",
+            "Option \"[group]\" can't be used with option \"[list]\"",
+        ),
     ] {
         let error = check_arguments(&parse(line)).unwrap_err().to_string();
         assert!(error.contains(part), "{line}: {error}");

@@ -102,7 +102,12 @@ fn parse_duration(text: &str) -> Option<i64> {
     if date.is_empty() && time.is_empty() {
         return None;
     }
-    let units = [('D', 86_400_000.0), ('H', 3_600_000.0), ('M', 60_000.0), ('S', 1000.0)];
+    let units = [
+        ('D', 86_400_000.0),
+        ('H', 3_600_000.0),
+        ('M', 60_000.0),
+        ('S', 1000.0),
+    ];
     let mut millis = 0.0;
     for (part, units) in [(date, &units[..1]), (time, &units[1..])] {
         let mut left = part;
@@ -118,7 +123,11 @@ fn parse_duration(text: &str) -> Option<i64> {
     }
     let fits = millis.abs() < 9e15;
     #[expect(clippy::cast_possible_truncation, reason = "within 2^53, checked")]
-    fits.then_some(if negative { -millis as i64 } else { millis as i64 })
+    fits.then_some(if negative {
+        -millis as i64
+    } else {
+        millis as i64
+    })
 }
 
 #[cfg(test)]

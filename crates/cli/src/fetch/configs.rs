@@ -145,9 +145,7 @@ pub async fn describe_configs(
     Ok(answer.results.iter().map(described).collect())
 }
 
-fn described(
-    result: &DescribeConfigsResult,
-) -> (Resource, Result<Vec<ConfigEntry>, ClusterError>) {
+fn described(result: &DescribeConfigsResult) -> (Resource, Result<Vec<ConfigEntry>, ClusterError>) {
     let resource = Resource {
         kind: result.resource_type,
         name: result.resource_name.to_string(),
@@ -160,7 +158,11 @@ fn described(
 fn entry(config: &DescribeConfigsResourceResult) -> ConfigEntry {
     let synonyms = config.synonyms.iter().map(|synonym| {
         let value = synonym.value.as_ref().map(ToString::to_string);
-        (ConfigSource::from_wire(synonym.source), synonym.name.to_string(), value)
+        (
+            ConfigSource::from_wire(synonym.source),
+            synonym.name.to_string(),
+            value,
+        )
     });
     ConfigEntry {
         name: config.name.to_string(),

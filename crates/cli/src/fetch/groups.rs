@@ -130,7 +130,9 @@ pub async fn describe_groups(
 ) -> Result<BTreeMap<String, Group>, ClusterError> {
     let mut found = BTreeMap::new();
     for id in ids {
-        let group = cluster.retry(async || describe_group(cluster, id).await).await?;
+        let group = cluster
+            .retry(async || describe_group(cluster, id).await)
+            .await?;
         found.insert(id.clone(), group);
     }
     Ok(found)
@@ -149,7 +151,10 @@ async fn describe_group(cluster: &Cluster, id: &str) -> Result<Group, ClusterErr
     // A classic group is not found here, and described the other way.
     let classic = |group: &consumer::DescribedGroup| {
         let code = ErrorCode::from(group.error_code);
-        matches!(code, ErrorCode::GroupIdNotFound | ErrorCode::UnsupportedVersion)
+        matches!(
+            code,
+            ErrorCode::GroupIdNotFound | ErrorCode::UnsupportedVersion
+        )
     };
     if let Some(group) = answer.filter(|group| !classic(group)) {
         check(group.error_code, group.error_message.as_ref())?;

@@ -92,7 +92,15 @@ pub async fn list_offsets(
             }
         }
         for (leader, partitions) in by_leader {
-            ask_leader(cluster, leader, &partitions, timestamps, &mut found, &mut again).await?;
+            ask_leader(
+                cluster,
+                leader,
+                &partitions,
+                timestamps,
+                &mut found,
+                &mut again,
+            )
+            .await?;
         }
         if again.is_empty() {
             return Ok(found);
@@ -123,18 +131,23 @@ async fn ask_leader(
 ) -> Result<(), ClusterError> {
     let mut topics: BTreeMap<&str, Vec<ListOffsetsPartition>> = BTreeMap::new();
     for id in partitions {
-        topics.entry(&id.topic).or_default().push(ListOffsetsPartition {
-            partition_index: id.partition,
-            current_leader_epoch: -1,
-            timestamp: timestamps[id],
-            ..ListOffsetsPartition::default()
-        });
+        topics
+            .entry(&id.topic)
+            .or_default()
+            .push(ListOffsetsPartition {
+                partition_index: id.partition,
+                current_leader_epoch: -1,
+                timestamp: timestamps[id],
+                ..ListOffsetsPartition::default()
+            });
     }
-    let topics = topics.into_iter().map(|(name, partitions)| ListOffsetsTopic {
-        name: name.to_owned().into(),
-        partitions,
-        ..ListOffsetsTopic::default()
-    });
+    let topics = topics
+        .into_iter()
+        .map(|(name, partitions)| ListOffsetsTopic {
+            name: name.to_owned().into(),
+            partitions,
+            ..ListOffsetsTopic::default()
+        });
     let request = ListOffsetsRequestData {
         replica_id: -1,
         topics: topics.collect(),

@@ -184,7 +184,9 @@ async fn describe_page_by_page(
         let Some(next) = answer.next_cursor else {
             let mut topics: Vec<Topic> = found.into_values().collect();
             for topic in &mut topics {
-                topic.partitions.sort_by_key(|partition| partition.partition);
+                topic
+                    .partitions
+                    .sort_by_key(|partition| partition.partition);
             }
             return Ok(topics);
         };
@@ -202,11 +204,20 @@ fn described(topic: &DescribeTopicPartitionsResponseTopic) -> Topic {
         leader: Some(partition.leader_id).filter(|leader| *leader >= 0),
         replicas: partition.replica_nodes.clone(),
         isr: partition.isr_nodes.clone(),
-        elr: Some(partition.eligible_leader_replicas.clone().unwrap_or_default()),
+        elr: Some(
+            partition
+                .eligible_leader_replicas
+                .clone()
+                .unwrap_or_default(),
+        ),
         last_known_elr: Some(partition.last_known_elr.clone().unwrap_or_default()),
     });
     Topic {
-        name: topic.name.as_ref().map(ToString::to_string).unwrap_or_default(),
+        name: topic
+            .name
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         id: topic.topic_id,
         partitions: partitions.collect(),
     }
@@ -251,7 +262,11 @@ fn from_metadata(topic: &MetadataResponseTopic) -> Topic {
         .collect();
     partitions.sort_by_key(|partition| partition.partition);
     Topic {
-        name: topic.name.as_ref().map(ToString::to_string).unwrap_or_default(),
+        name: topic
+            .name
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         id: topic.topic_id,
         partitions,
     }

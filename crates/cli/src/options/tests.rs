@@ -26,7 +26,10 @@ const WITH_COMMANDS: Syntax = Syntax {
         Subcommand {
             name: "describe",
             help: "Describe it.",
-            options: &[flag("status", "The status."), flag("replication", "Who lags.")],
+            options: &[
+                flag("status", "The status."),
+                flag("replication", "Who lags."),
+            ],
         },
         Subcommand {
             name: "add-voter",
@@ -83,7 +86,10 @@ fn options_may_be_shortened_while_they_are_clear() {
 #[test]
 fn an_unknown_option_names_the_nearest() {
     let error = parse(&SYNTAX, "--tpoic t").unwrap_err();
-    assert_eq!(error, "tpoic is not a recognized option; did you mean --topic?");
+    assert_eq!(
+        error,
+        "tpoic is not a recognized option; did you mean --topic?"
+    );
     let error = parse(&SYNTAX, "--quite-different").unwrap_err();
     assert_eq!(error, "quite-different is not a recognized option");
     let error = parse(&WITH_COMMANDS, "describe --dry-run").unwrap_err();

@@ -70,10 +70,20 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         true => BTreeMap::new(),
         false => describe_configs(cluster, &resources, None, false).await?,
     };
-    let live: BTreeSet<i32> = cluster.nodes().await?.into_iter().map(|node| node.id).collect();
+    let live: BTreeSet<i32> = cluster
+        .nodes()
+        .await?
+        .into_iter()
+        .map(|node| node.id)
+        .collect();
     let ids: Vec<PartitionId> = topics
         .iter()
-        .flat_map(|topic| topic.partitions.iter().map(|partition| id(topic, partition)))
+        .flat_map(|topic| {
+            topic
+                .partitions
+                .iter()
+                .map(|partition| id(topic, partition))
+        })
         .collect();
     let moving = match reassignments(cluster, Some(&ids)).await {
         // As Kafka's tool: who may not see them sees the rest.
@@ -173,14 +183,19 @@ impl Described {
     }
 
     fn min_isr(&self) -> usize {
-        let entry = self.configs.iter().find(|entry| entry.name == "min.insync.replicas");
+        let entry = self
+            .configs
+            .iter()
+            .find(|entry| entry.name == "min.insync.replicas");
         let value = entry.and_then(|entry| entry.value.as_deref()?.parse().ok());
         value.unwrap_or(1)
     }
 
     fn shows(&self, partition: &Partition, shown: Shown, live: &BTreeSet<i32>) -> bool {
         let isr = partition.isr.len();
-        let leads = partition.leader.is_some_and(|leader| live.contains(&leader));
+        let leads = partition
+            .leader
+            .is_some_and(|leader| live.contains(&leader));
         !shown.reports()
             || (shown.under_replicated && self.replication_factor(partition) > isr)
             || (shown.unavailable && !leads)
@@ -205,7 +220,10 @@ pub fn render(topics: &[Described], shown: Shown, live: &BTreeSet<i32>) -> Strin
             if topic.id != KafkaUuid::ZERO {
                 text += &format!("\tTopicId: {}", topic.id);
             }
-            let factor = topic.partitions.first().map(|p| described.replication_factor(p));
+            let factor = topic
+                .partitions
+                .first()
+                .map(|p| described.replication_factor(p));
             let configs: Vec<String> = described
                 .overrides()
                 .map(|e| format!("{}={}", e.name, e.value.as_deref().unwrap_or("null")))
@@ -230,7 +248,9 @@ pub fn render(topics: &[Described], shown: Shown, live: &BTreeSet<i32>) -> Strin
 }
 
 fn render_partition(described: &Described, partition: &Partition) -> String {
-    let leader = partition.leader.map_or("none".to_owned(), |leader| leader.to_string());
+    let leader = partition
+        .leader
+        .map_or("none".to_owned(), |leader| leader.to_string());
     let mut text = format!(
         "\tTopic: {}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}",
         described.topic.name,
@@ -322,5 +342,6 @@ fn json<'a>(
         !shown.with_overrides || overridden
     });
     let all = wanted.map(of_topic);
-    all.filter(|topic| !shown.reports() || !topic.partitions.is_empty()).collect()
+    all.filter(|topic| !shown.reports() || !topic.partitions.is_empty())
+        .collect()
 }

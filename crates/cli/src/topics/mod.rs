@@ -51,7 +51,11 @@ pub const TOOL: Tool = Tool {
                 "name=value",
                 "A topic configuration override for the topic being created; may be repeated.",
             ),
-            value("delete-config", "name", "No longer supported since Kafka 4.0."),
+            value(
+                "delete-config",
+                "name",
+                "No longer supported since Kafka 4.0.",
+            ),
             value(
                 "partitions",
                 "# of partitions",
@@ -244,7 +248,10 @@ fn creation(parsed: &Parsed) -> anyhow::Result<CreatableTopic> {
 
 /// `--replica-assignment`: the replicas of each partition.
 fn assignment(parsed: &Parsed) -> anyhow::Result<Vec<Vec<i32>>> {
-    let Some(text) = parsed.value("replica-assignment")?.filter(|text| !text.is_empty()) else {
+    let Some(text) = parsed
+        .value("replica-assignment")?
+        .filter(|text| !text.is_empty())
+    else {
         return Ok(Vec::new());
     };
     let mut partitions: Vec<Vec<i32>> = Vec::new();
@@ -259,7 +266,10 @@ fn assignment(parsed: &Parsed) -> anyhow::Result<Vec<Vec<i32>>> {
             }
             replicas.push(id);
         }
-        if partitions.first().is_some_and(|first| first.len() != replicas.len()) {
+        if partitions
+            .first()
+            .is_some_and(|first| first.len() != replicas.len())
+        {
             bail!("Partition {number} has different replication factor: {replicas:?}");
         }
         partitions.push(replicas);
@@ -322,7 +332,11 @@ async fn meant(
     let found: Vec<TopicName> = all
         .iter()
         .filter(|topic| !(exclude_internal && topic.internal))
-        .filter(|topic| filter.as_ref().is_none_or(|filter| filter.matches(&topic.name)))
+        .filter(|topic| {
+            filter
+                .as_ref()
+                .is_none_or(|filter| filter.matches(&topic.name))
+        })
         .cloned()
         .collect();
     let wanted = parsed.value("topic")?.filter(|name| !name.is_empty());

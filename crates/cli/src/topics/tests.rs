@@ -53,7 +53,11 @@ fn orders() -> Described {
         },
         configs: vec![
             config("min.insync.replicas", "1", ConfigSource::DynamicTopicConfig),
-            config("cleanup.policy", "compact,delete", ConfigSource::DynamicTopicConfig),
+            config(
+                "cleanup.policy",
+                "compact,delete",
+                ConfigSource::DynamicTopicConfig,
+            ),
             config("segment.bytes", "1073741824", ConfigSource::DefaultConfig),
         ],
         reassignments: [(moving, reassignment)].into(),
@@ -81,7 +85,9 @@ fn a_topic_is_described_in_kafkas_columns() {
 fn reports_leave_the_partitions_that_they_are_about() {
     let partitions = |text: &str| -> Vec<String> {
         assert!(!text.contains("TopicId"), "{text}");
-        let numbers = text.lines().map(|line| line.split('\t').nth(2).unwrap().to_owned());
+        let numbers = text
+            .lines()
+            .map(|line| line.split('\t').nth(2).unwrap().to_owned());
         numbers.collect()
     };
     let under = shown(|shown| shown.under_replicated = true);
@@ -113,7 +119,10 @@ fn options_that_do_not_go_together_are_refused_in_kafkas_words() {
              --delete",
         ),
         ("--delete", "Missing required argument \"[topic]\""),
-        ("--alter --topic t", "Missing required argument \"[partitions]\""),
+        (
+            "--alter --topic t",
+            "Missing required argument \"[partitions]\"",
+        ),
         (
             "--describe --config a=b",
             "Option \"[config]\" can't be used with option \"[describe]\"",
@@ -134,17 +143,37 @@ fn assignments_and_configs_are_read() {
     let line = "--create --topic t --replica-assignment 1:2,2:3 --config retention.ms=5 --config \
                 cleanup.policy=compact,delete";
     let topic = creation(&parse(line)).unwrap();
-    let replicas: Vec<&[i32]> = topic.assignments.iter().map(|a| &a.broker_ids[..]).collect();
+    let replicas: Vec<&[i32]> = topic
+        .assignments
+        .iter()
+        .map(|a| &a.broker_ids[..])
+        .collect();
     assert_eq!(replicas, [&[1, 2][..], &[2, 3]]);
-    let configs: Vec<&str> = topic.configs.iter().map(|config| config.name.as_str()).collect();
+    let configs: Vec<&str> = topic
+        .configs
+        .iter()
+        .map(|config| config.name.as_str())
+        .collect();
     assert_eq!(configs, ["cleanup.policy", "retention.ms"]);
     assert_eq!((topic.num_partitions, topic.replication_factor), (-1, -1));
     for (line, part) in [
-        ("--create --topic t --replica-assignment 1:1", "duplicate entries: 1"),
-        ("--create --topic t --replica-assignment 1:2,3", "Partition 1 has different"),
-        ("--create --topic t --config retention.ms", "format \"key=val\""),
+        (
+            "--create --topic t --replica-assignment 1:1",
+            "duplicate entries: 1",
+        ),
+        (
+            "--create --topic t --replica-assignment 1:2,3",
+            "Partition 1 has different",
+        ),
+        (
+            "--create --topic t --config retention.ms",
+            "format \"key=val\"",
+        ),
         ("--create --topic t --partitions 0", "greater than 0"),
-        ("--create --topic t --replication-factor 40000", "between 1 and 32767"),
+        (
+            "--create --topic t --replication-factor 40000",
+            "between 1 and 32767",
+        ),
     ] {
         let error = creation(&parse(line)).unwrap_err().to_string();
         assert!(error.contains(part), "{line}: {error}");
@@ -159,7 +188,10 @@ fn a_name_with_a_typo_is_answered_with_the_nearest() {
         internal: false,
     };
     let error = no_such_topic("oders", &[topic("orders"), topic("payments")]);
-    assert_eq!(error.to_string(), "Topic 'oders' does not exist as expected");
+    assert_eq!(
+        error.to_string(),
+        "Topic 'oders' does not exist as expected"
+    );
     let hinted: &Hinted = error.downcast_ref().unwrap();
     assert_eq!(hinted.hint, "Did you mean orders?");
 }

@@ -1,0 +1,191 @@
+//! `configs`: describes and alters the configuration of topics, brokers, groups, client metrics, and
+//! the quotas of users, clients and IP addresses.
+//!
+//! Kafka's `ConfigCommand`.
+
+mod entity;
+mod quotas;
+mod resources;
+mod values;
+
+use self::entity::{Entities, Entity};
+use crate::cluster::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG, ClusterError};
+use crate::job::{Failure, Job, OUTPUT, Tool, Work};
+use crate::options::{Parsed, Syntax, UsageError, flag, usage, value};
+
+/// The row of the table.
+pub const TOOL: Tool = Tool {
+    name: "configs",
+    linked: true,
+    syntax: Syntax {
+        tool: "kafka-configs",
+        about: "This tool helps to manipulate and describe entity config for a topic, client, user, \
+                broker, ip, client-metrics or group.",
+        options: &[
+            BOOTSTRAP_SERVER,
+            BOOTSTRAP_CONTROLLER,
+            COMMAND_CONFIG,
+            flag("alter", "Alter the configuration for the entity."),
+            flag("describe", "List configs for the given entity."),
+            flag(
+                "all",
+                "List all configs for the given entity, including static configs if available.",
+            ),
+            value(
+                "entity-type",
+                "type",
+                "Type of entity (topics/clients/users/brokers/broker-loggers/ips/client-metrics/\
+                 groups).",
+            ),
+            value(
+                "entity-name",
+                "name",
+                "Name of entity (topic name/client id/user principal name/broker id/ip/client \
+                 metrics/group id).",
+            ),
+            flag(
+                "entity-default",
+                "Default entity name for clients/users/brokers/ips (applies to corresponding \
+                 entity type).",
+            ),
+            value(
+                "add-config",
+                "k1=v1,k2=[v1,v2]",
+                "Key Value pairs of configs to add. Square brackets can be used to group values \
+                 which contain commas: 'k1=v1,k2=[v1,v2,v2],k3=v3'.",
+            ),
+            value(
+                "add-config-file",
+                "file",
+                "Path to a properties file with configs to add.",
+            ),
+            value("delete-config", "k1,k2", "Config keys to remove 'k1,k2'."),
+            value("topic", "topic", "The topic's name."),
+            value("client", "client", "The client's ID."),
+            flag("client-defaults", "The config defaults for all clients."),
+            value("user", "user", "The user's principal name."),
+            flag("user-defaults", "The config defaults for all users."),
+            value("broker", "broker", "The broker's ID."),
+            flag("broker-defaults", "The config defaults for all brokers."),
+            value(
+                "broker-logger",
+                "broker",
+                "The broker's ID for its logger config.",
+            ),
+            value("ip", "ip", "The IP address."),
+            flag("ip-defaults", "The config defaults for all IPs."),
+            value("group", "group", "The group's ID."),
+            value(
+                "client-metrics",
+                "name",
+                "The client metrics config resource name.",
+            ),
+            OUTPUT,
+        ],
+        commands: &[],
+    },
+    work: Work::Async(|job| Box::pin(work(job))),
+    failure: Failure::Stderr(""),
+};
+
+async fn work(job: &Job<'_>) -> anyhow::Result<()> {
+    let parsed = &job.parsed;
+    let entities = check_arguments(parsed)?;
+    let change = match parsed.has("alter") {
+        true => Some(values::Change::new(parsed)?),
+        false => None,
+    };
+    let cluster = job.connect().await?;
+    let quotas = entities.types.iter().any(|entity| entity.has_quotas());
+    let done = match (change, quotas) {
+        (Some(change), false) => resources::alter(job, &cluster, &entities, &change).await,
+        (None, false) => resources::describe(job, &cluster, &entities).await,
+        (Some(change), true) => quotas::alter(job, &cluster, &entities, &change).await,
+        (None, true) => quotas::describe(job, &cluster, &entities).await,
+    };
+    done.map_err(|error| match error.downcast_ref() {
+        Some(ClusterError::Refused(refusal)) => anyhow::anyhow!(
+            "Error while executing config command with args '{}'\n{}",
+            job.args.join(" "),
+            refusal.java()
+        ),
+        _ => error,
+    })
+}
+
+/// The rules of Kafka's tool for which options go together.
+fn check_arguments(parsed: &Parsed) -> Result<Entities, UsageError> {
+    let actions = ["alter", "describe"];
+    if actions.iter().filter(|action| parsed.has(action)).count() != 1 {
+        return usage("Command must include exactly one action: --describe, --alter");
+    }
+    parsed.conflicts("describe", &["add-config", "delete-config"])?;
+    let (server, controller) = (
+        parsed.has("bootstrap-server"),
+        parsed.has("bootstrap-controller"),
+    );
+    if !server && !controller {
+        return usage("Either --bootstrap-server or --bootstrap-controller must be specified.");
+    }
+    if server && controller {
+        return usage("Only one of --bootstrap-server or --bootstrap-controller can be specified");
+    }
+    let entities = Entities::new(parsed)?;
+    let types = entities.type_names();
+    let types = types.join(",");
+    let named = entities.names.iter().any(|name| !name.is_empty());
+    let default = entities.names.iter().any(String::is_empty);
+    let first = entities.types[0];
+    if named && matches!(first, Entity::Broker | Entity::BrokerLogger) {
+        for name in &entities.names {
+            if name.parse::<i32>().is_err() {
+                return usage(format!(
+                    "The entity name for {types} must be a valid integer broker id, but it is: {name}"
+                ));
+            }
+        }
+    }
+    if parsed.has("describe") {
+        let may_default = entities.types.iter().any(|entity| entity.has_default());
+        if !may_default && parsed.has("entity-default") {
+            return usage(format!(
+                "--entity-default must not be specified with --describe of {types}"
+            ));
+        }
+        if first == Entity::BrokerLogger && !named {
+            return usage(format!(
+                "An entity name must be specified with --describe of {types}"
+            ));
+        }
+        return Ok(entities);
+    }
+    if entities.types.iter().any(|entity| entity.has_default()) {
+        if !named && !default {
+            return usage(
+                "An entity-name or default entity must be specified with --alter of users, \
+                 clients, brokers or ips",
+            );
+        }
+    } else if !named {
+        return usage(format!(
+            "An entity name must be specified with --alter of {types}"
+        ));
+    }
+    let (add, file) = (parsed.has("add-config"), parsed.has("add-config-file"));
+    if add && file {
+        return usage("Only one of --add-config or --add-config-file must be specified");
+    }
+    if !add && !file && !parsed.has("delete-config") {
+        return usage(
+            "At least one of --add-config, --add-config-file, or --delete-config must be specified \
+             with --alter",
+        );
+    }
+    if entities.types.len() != entities.names.len() {
+        return usage("An entity name must be specified for every entity type");
+    }
+    Ok(entities)
+}
+
+#[cfg(test)]
+mod tests;

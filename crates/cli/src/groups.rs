@@ -1,0 +1,140 @@
+//! `groups`: lists groups of all types.
+//!
+//! Kafka's `GroupsCommand`.
+
+use crate::cluster::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
+use crate::fetch::{ListedGroup, list_groups};
+use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
+use crate::options::{Parsed, Syntax, UsageError, flag, usage, value};
+
+/// The row of the table.
+pub const TOOL: Tool = Tool {
+    name: "groups",
+    linked: true,
+    syntax: Syntax {
+        tool: "kafka-groups",
+        about: "This tool helps to list groups of all types.",
+        options: &[
+            BOOTSTRAP_SERVER,
+            COMMAND_CONFIG,
+            flag("list", "List the groups."),
+            value(
+                "group-type",
+                "type",
+                "Filter the groups based on group type. Valid types are: 'classic', 'consumer', \
+                 'share' and 'streams'.",
+            ),
+            value(
+                "protocol",
+                "protocol",
+                "Filter the groups based on protocol type.",
+            ),
+            flag(
+                "consumer",
+                "Filter the groups to show all kinds of consumer groups, including classic and \
+                 simple consumer groups. This matches group type 'consumer', and group type \
+                 'classic' where the protocol type is 'consumer' or empty.",
+            ),
+            flag("share", "Filter the groups to show share groups."),
+            flag("streams", "Filter the groups to show streams groups."),
+            OUTPUT,
+        ],
+        commands: &[],
+    },
+    work: Work::Async(|job| Box::pin(work(job))),
+    failure: Failure::Stdout("Error while executing groups command : "),
+};
+
+const TYPES: [&str; 4] = ["Classic", "Consumer", "Share", "Streams"];
+
+async fn work(job: &Job<'_>) -> anyhow::Result<()> {
+    check_arguments(&job.parsed)?;
+    let cluster = job.connect().await?;
+    let mut groups = list_groups(&cluster, &[], &[]).await?;
+    let parsed = &job.parsed;
+    let (kind, protocol) = (parsed.value("group-type")?, parsed.value("protocol")?);
+    groups.retain(|group| passes(group, parsed, kind, protocol));
+    match job.output()? {
+        Output::Text => Ok(job.print(render(&groups))?),
+        Output::Json => job.print_json(&groups),
+    }
+}
+
+fn check_arguments(parsed: &Parsed) -> Result<(), UsageError> {
+    if !parsed.has("list") {
+        return usage("Command must include exactly one action: --list.");
+    }
+    if let Some(kind) = parsed.value("group-type")?
+        && !TYPES.iter().any(|known| known.eq_ignore_ascii_case(kind))
+    {
+        return usage("--group-type must be a valid group type.");
+    }
+    let filters = ["consumer", "group-type", "protocol", "share", "streams"];
+    for filter in ["consumer", "share", "streams"] {
+        let others: Vec<&str> = filters
+            .into_iter()
+            .filter(|other| *other != filter)
+            .collect();
+        parsed.conflicts(filter, &others)?;
+    }
+    Ok(())
+}
+
+fn passes(
+    group: &ListedGroup,
+    parsed: &Parsed,
+    kind: Option<&str>,
+    protocol: Option<&str>,
+) -> bool {
+    let is = |kind: &str| group.kind.eq_ignore_ascii_case(kind);
+    if kind.is_some() || protocol.is_some() {
+        return kind.is_none_or(is) && protocol.is_none_or(|protocol| group.protocol == protocol);
+    }
+    if parsed.has("consumer") {
+        return matches!(group.protocol.as_str(), "consumer" | "") || is("consumer");
+    }
+    (!parsed.has("share") || is("share")) && (!parsed.has("streams") || is("streams"))
+}
+
+/// As Kafka's tool prints it.
+fn render(groups: &[ListedGroup]) -> String {
+    let cells = groups
+        .iter()
+        .flat_map(|group| [group.group.len(), group.kind.len(), group.protocol.len()]);
+    let width = cells.max().unwrap_or(0).max(20);
+    let mut text = format!(
+        "{:<width$} {:<width$} {:<width$}\n",
+        "GROUP", "TYPE", "PROTOCOL"
+    );
+    for group in groups {
+        text += &format!(
+            "{:<width$} {:<width$} {:<width$} \n",
+            group.group, group.kind, group.protocol
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_printed_in_kafkas_columns() {
+        let group = |group: &str, kind: &str| ListedGroup {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            protocol: "consumer".to_owned(),
+            state: "Stable".to_owned(),
+        };
+        expect_test::expect![[r#"
+            GROUP                TYPE                 PROTOCOL            
+            new1                 Consumer             consumer             
+            idle                 Classic              consumer             
+        "#]]
+        .assert_eq(&render(&[
+            group("new1", "Consumer"),
+            group("idle", "Classic"),
+        ]));
+    }
+}

@@ -1,0 +1,443 @@
+//! `metadata-quorum`: who leads the controllers, and who follows how far behind.
+//!
+//! Kafka's `MetadataQuorumCommand`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::bail;
+use kacrab_protocol::KafkaUuid;
+use kacrab_protocol::generated::{
+    DescribeQuorumRequestData, RemoveRaftVoterRequestData, describe_quorum_request as request,
+    describe_quorum_response as response,
+};
+use serde::Serialize;
+
+use crate::cluster::{
+    BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster, ClusterError, check,
+};
+use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
+use crate::options::{Subcommand, Syntax, flag, usage, value};
+
+/// The row of the table.
+pub const TOOL: Tool = Tool {
+    name: "metadata-quorum",
+    linked: true,
+    syntax: Syntax {
+        tool: "kafka-metadata-quorum",
+        about: "This tool describes kraft metadata quorum status.",
+        options: &[
+            BOOTSTRAP_SERVER,
+            BOOTSTRAP_CONTROLLER,
+            COMMAND_CONFIG,
+            OUTPUT,
+        ],
+        commands: &[
+            Subcommand {
+                name: "describe",
+                help: "Describe the metadata quorum info.",
+                options: &[
+                    flag("status", "A short summary of the quorum status."),
+                    flag(
+                        "replication",
+                        "Detailed information about the status of replication.",
+                    ),
+                    flag(
+                        "human-readable",
+                        "With --replication: how long ago, not when.",
+                    ),
+                ],
+            },
+            Subcommand {
+                name: "add-controller",
+                help: "Add a controller to the KRaft controller cluster.",
+                options: &[flag(
+                    "dry-run",
+                    "Print what would be done, but do not do it.",
+                )],
+            },
+            Subcommand {
+                name: "remove-controller",
+                help: "Remove a controller from the KRaft controller cluster.",
+                options: &[
+                    value("controller-id", "id", "The id of the controller to remove.").or("i"),
+                    value(
+                        "controller-directory-id",
+                        "directory id",
+                        "The directory ID of the controller to remove.",
+                    )
+                    .or("d"),
+                    flag("dry-run", "Print what would be done, but do not do it."),
+                ],
+            },
+        ],
+    },
+    work: Work::Async(|job| Box::pin(work(job))),
+    failure: Failure::Stderr(""),
+};
+
+/// The quorum, as its leader describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Quorum {
+    cluster_id: String,
+    leader_id: i32,
+    leader_epoch: i32,
+    high_watermark: i64,
+    voters: Vec<Replica>,
+    observers: Vec<Replica>,
+}
+
+/// A replica of the metadata log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Replica {
+    id: i32,
+    directory_id: String,
+    endpoints: Vec<String>,
+    log_end_offset: i64,
+    last_fetch_timestamp: Option<i64>,
+    last_caught_up_timestamp: Option<i64>,
+}
+
+async fn work(job: &Job<'_>) -> anyhow::Result<()> {
+    match job.parsed.command {
+        Some("add-controller") => add(job).await,
+        Some("remove-controller") => remove(job).await,
+        _ => describe(job).await,
+    }
+}
+
+async fn describe(job: &Job<'_>) -> anyhow::Result<()> {
+    let parsed = &job.parsed;
+    let (status, replication) = (parsed.has("status"), parsed.has("replication"));
+    if status && replication {
+        bail!(
+            "Only one of --status or --replication should be specified with describe sub-command"
+        );
+    }
+    if !status && !replication {
+        bail!("One of --status or --replication must be specified with describe sub-command");
+    }
+    let human = parsed.has("human-readable");
+    if status && human {
+        bail!("The option --human-readable is only supported along with --replication");
+    }
+    let cluster = job.connect().await?;
+    let quorum = fetch(&cluster).await?;
+    match job.output()? {
+        Output::Json => job.print_json(&quorum),
+        Output::Text if status => Ok(job.print(render_status(&quorum)?)?),
+        Output::Text => {
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+            let text = render_replication(&quorum, human.then_some(now))?;
+            Ok(job.print(text)?)
+        }
+    }
+}
+
+async fn fetch(cluster: &Cluster) -> Result<Quorum, ClusterError> {
+    let request = DescribeQuorumRequestData {
+        topics: vec![request::TopicData {
+            topic_name: "__cluster_metadata".to_owned().into(),
+            partitions: vec![request::PartitionData::default()],
+            ..request::TopicData::default()
+        }],
+        ..DescribeQuorumRequestData::default()
+    };
+    let answer = cluster
+        .retry(async || {
+            let answer = cluster.ask(&request).await?;
+            check(answer.error_code, answer.error_message.as_ref())?;
+            for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
+                check(partition.error_code, partition.error_message.as_ref())?;
+            }
+            Ok(answer)
+        })
+        .await?;
+    let cluster_id = cluster.describe(false).await?.cluster_id.to_string();
+    let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+    let partition = partitions.next().cloned().unwrap_or_default();
+    let replicas = |states: &[response::ReplicaState]| {
+        states
+            .iter()
+            .map(|state| replica(state, &answer.nodes))
+            .collect()
+    };
+    Ok(Quorum {
+        cluster_id,
+        leader_id: partition.leader_id,
+        leader_epoch: partition.leader_epoch,
+        high_watermark: partition.high_watermark,
+        voters: replicas(&partition.current_voters),
+        observers: replicas(&partition.observers),
+    })
+}
+
+fn replica(state: &response::ReplicaState, nodes: &[response::Node]) -> Replica {
+    let node = nodes.iter().find(|node| node.node_id == state.replica_id);
+    let listeners = node.map_or(&[][..], |node| &node.listeners);
+    let endpoints = listeners.iter().map(|listener| {
+        let host = listener.host.as_str();
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        format!("{}://{host}:{}", listener.name, listener.port)
+    });
+    Replica {
+        id: state.replica_id,
+        directory_id: state.replica_directory_id.to_string(),
+        endpoints: endpoints.collect(),
+        log_end_offset: state.log_end_offset,
+        last_fetch_timestamp: Some(state.last_fetch_timestamp).filter(|at| *at >= 0),
+        last_caught_up_timestamp: Some(state.last_caught_up_timestamp).filter(|at| *at >= 0),
+    }
+}
+
+impl Quorum {
+    fn leader(&self) -> anyhow::Result<&Replica> {
+        match self.voters.iter().find(|voter| voter.id == self.leader_id) {
+            Some(leader) => Ok(leader),
+            None => bail!(
+                "The quorum has no leader at the moment; controllers elect one as soon as most of \
+                 them reach each other"
+            ),
+        }
+    }
+}
+
+/// As Kafka's tool prints it.
+fn render_status(quorum: &Quorum) -> anyhow::Result<String> {
+    let leader = quorum.leader()?;
+    let last = quorum
+        .voters
+        .iter()
+        .min_by_key(|voter| voter.log_end_offset);
+    let last = last.unwrap_or(leader);
+    let lag_time = match (
+        leader.last_caught_up_timestamp,
+        last.last_caught_up_timestamp,
+    ) {
+        _ if last.id == leader.id => 0,
+        (Some(leader), Some(last)) => leader - last,
+        _ => -1,
+    };
+    Ok(format!(
+        "ClusterId:              {}\n\
+         LeaderId:               {}\n\
+         LeaderEpoch:            {}\n\
+         HighWatermark:          {}\n\
+         MaxFollowerLag:         {}\n\
+         MaxFollowerLagTimeMs:   {lag_time}\n\
+         CurrentVoters:          {}\n\
+         CurrentObservers:       {}\n",
+        quorum.cluster_id,
+        quorum.leader_id,
+        quorum.leader_epoch,
+        quorum.high_watermark,
+        leader.log_end_offset - last.log_end_offset,
+        render_nodes(&quorum.voters),
+        render_nodes(&quorum.observers),
+    ))
+}
+
+fn render_nodes(replicas: &[Replica]) -> String {
+    let texts: Vec<String> = replicas
+        .iter()
+        .map(|replica| {
+            let mut text = format!("{{\"id\": {}", replica.id);
+            if replica.directory_id != KafkaUuid::ZERO.to_string() {
+                text += &format!(", \"directoryId\": \"{}\"", replica.directory_id);
+            }
+            if !replica.endpoints.is_empty() {
+                text += &format!(
+                    ", \"endpoints\": [\"{}\"]",
+                    replica.endpoints.join("\", \"")
+                );
+            }
+            text + "}"
+        })
+        .collect();
+    format!("[{}]", texts.join(", "))
+}
+
+/// As Kafka's tool prints it; with the time, how long ago.
+fn render_replication(quorum: &Quorum, now: Option<i64>) -> anyhow::Result<String> {
+    let leader = quorum.leader()?;
+    let mut rows = vec![
+        [
+            "NodeId",
+            "DirectoryId",
+            "LogEndOffset",
+            "Lag",
+            "LastFetchTimestamp",
+            "LastCaughtUpTimestamp",
+            "Status",
+        ]
+        .map(str::to_owned),
+    ];
+    let time = |at: Option<i64>| match (at, now) {
+        (None, _) => "-1".to_owned(),
+        (Some(at), None) => at.to_string(),
+        // Another machine's clock may run ahead of this one's.
+        (Some(at), Some(now)) => format!("{} ms ago", (now - at).max(0)),
+    };
+    let row = |replica: &Replica, status: &str| {
+        [
+            replica.id.to_string(),
+            replica.directory_id.clone(),
+            replica.log_end_offset.to_string(),
+            (leader.log_end_offset - replica.log_end_offset).to_string(),
+            time(replica.last_fetch_timestamp),
+            time(replica.last_caught_up_timestamp),
+            status.to_owned(),
+        ]
+    };
+    rows.push(row(leader, "Leader"));
+    let followers = quorum.voters.iter().filter(|voter| voter.id != leader.id);
+    rows.extend(followers.map(|follower| row(follower, "Follower")));
+    rows.extend(
+        quorum
+            .observers
+            .iter()
+            .map(|observer| row(observer, "Observer")),
+    );
+    let widths: Vec<usize> = (0..7)
+        .map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0))
+        .collect();
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().zip(&widths);
+        let line: String = cells
+            .map(|(cell, width)| format!("{cell:<width$}\t"))
+            .collect();
+        line + "\n"
+    });
+    Ok(lines.collect())
+}
+
+/// Why the quorum's members cannot be changed by this tool.
+const STATIC: &str = "Dohle's controllers are those in controller.quorum.voters, and cannot be \
+                      changed while the cluster runs: change that property on every node and \
+                      restart them one after the other";
+
+async fn add(job: &Job<'_>) -> anyhow::Result<()> {
+    if !job.parsed.has(COMMAND_CONFIG.name) {
+        bail!(
+            "You must supply the configuration file of the controller you are adding when using \
+             add-controller."
+        );
+    }
+    bail!("add-controller is not supported. {STATIC}")
+}
+
+async fn remove(job: &Job<'_>) -> anyhow::Result<()> {
+    let Some(id) = job.parsed.parsed::<i32>("controller-id")? else {
+        return Ok(usage("argument --controller-id/-i is required")?);
+    };
+    let directory = job.parsed.required("controller-directory-id")?;
+    if id < 0 {
+        bail!("Invalid negative --controller-id: {id}");
+    }
+    let Ok(directory_id) = KafkaUuid::from_base64(directory) else {
+        bail!("Failed to parse --controller-directory-id: {directory:?} is no directory id");
+    };
+    let dry_run = job.parsed.has("dry-run");
+    let cluster = job.connect().await?;
+    if !dry_run {
+        let request = RemoveRaftVoterRequestData {
+            voter_id: id,
+            voter_directory_id: directory_id,
+            ..RemoveRaftVoterRequestData::default()
+        };
+        match cluster.ask(&request).await {
+            Err(ClusterError::Unsupported { .. }) => {
+                bail!("remove-controller is not supported by this cluster. {STATIC}");
+            }
+            answer => {
+                let answer = answer?;
+                check(answer.error_code, answer.error_message.as_ref())?;
+            }
+        }
+    }
+    // Two spaces, as in Kafka's tool.
+    let done = if dry_run {
+        "DRY RUN of removing "
+    } else {
+        "Removed "
+    };
+    Ok(job.print(format!(
+        "{done} KRaft controller {id} with directory id {directory_id}\n"
+    ))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn replica(id: i32, end: i64) -> Replica {
+        Replica {
+            id,
+            directory_id: KafkaUuid::ZERO.to_string(),
+            endpoints: vec![format!("CONTROLLER://127.0.0.1:{}", 41190 + id)],
+            log_end_offset: end,
+            last_fetch_timestamp: Some(1_795_240_957_013),
+            last_caught_up_timestamp: (id != 3).then_some(1_795_240_957_013 - i64::from(id)),
+        }
+    }
+
+    fn quorum() -> Quorum {
+        let mut observer = replica(4, 4872);
+        observer.directory_id = "Th_tigX8Ru2SofOlg6A9Zw".to_owned();
+        Quorum {
+            cluster_id: "4L6g3nShT-eMCtK--X86sw".to_owned(),
+            leader_id: 1,
+            leader_epoch: 7,
+            high_watermark: 4872,
+            voters: vec![replica(1, 4873), replica(2, 4870)],
+            observers: vec![observer, replica(3, 4800)],
+        }
+    }
+
+    #[test]
+    fn the_status_is_printed_as_kafka_does() {
+        expect![[r#"
+            ClusterId:              4L6g3nShT-eMCtK--X86sw
+            LeaderId:               1
+            LeaderEpoch:            7
+            HighWatermark:          4872
+            MaxFollowerLag:         3
+            MaxFollowerLagTimeMs:   1
+            CurrentVoters:          [{"id": 1, "endpoints": ["CONTROLLER://127.0.0.1:41191"]}, {"id": 2, "endpoints": ["CONTROLLER://127.0.0.1:41192"]}]
+            CurrentObservers:       [{"id": 4, "directoryId": "Th_tigX8Ru2SofOlg6A9Zw", "endpoints": ["CONTROLLER://127.0.0.1:41194"]}, {"id": 3, "endpoints": ["CONTROLLER://127.0.0.1:41193"]}]
+        "#]]
+        .assert_eq(&render_status(&quorum()).unwrap());
+    }
+
+    #[test]
+    fn replication_is_printed_as_kafka_does() {
+        expect![[r#"
+            NodeId	DirectoryId           	LogEndOffset	Lag	LastFetchTimestamp	LastCaughtUpTimestamp	Status  	
+            1     	AAAAAAAAAAAAAAAAAAAAAA	4873        	0  	1795240957013     	1795240957012        	Leader  	
+            2     	AAAAAAAAAAAAAAAAAAAAAA	4870        	3  	1795240957013     	1795240957011        	Follower	
+            4     	Th_tigX8Ru2SofOlg6A9Zw	4872        	1  	1795240957013     	1795240957009        	Observer	
+            3     	AAAAAAAAAAAAAAAAAAAAAA	4800        	73 	1795240957013     	-1                   	Observer	
+        "#]]
+        .assert_eq(&render_replication(&quorum(), None).unwrap());
+        let text = render_replication(&quorum(), Some(1_795_240_957_020)).unwrap();
+        assert!(text.contains("\t7 ms ago          \t8 ms ago"), "{text}");
+    }
+
+    #[test]
+    fn a_quorum_without_a_leader_is_told() {
+        let mut quorum = quorum();
+        quorum.leader_id = -1;
+        let error = render_status(&quorum).unwrap_err().to_string();
+        assert!(error.starts_with("The quorum has no leader"), "{error}");
+    }
+}
