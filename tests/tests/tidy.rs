@@ -247,3 +247,19 @@ fn no_file_names_a_machine_or_a_registry_host() {
     }
     check(complaints);
 }
+
+#[test]
+fn the_programs_in_the_readme_are_the_files_that_tests_run() {
+    let texts = texts();
+    let readme = &texts["README.md"];
+    let programs = texts
+        .iter()
+        .filter(|(path, _)| path.starts_with("docs/quickstart/"));
+    let complaints: Vec<String> = programs
+        .clone()
+        .filter(|(_, text)| !readme.contains(text.trim_end()))
+        .map(|(path, _)| format!("{path} does not stand in README.md as it is"))
+        .collect();
+    assert_eq!(programs.count(), 5);
+    check(complaints);
+}

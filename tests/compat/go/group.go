@@ -67,7 +67,13 @@ func group(args []string) error {
 	}
 	has := &owned{partitions: map[int32]bool{}}
 	gain := func(_ context.Context, _ *kgo.Client, p map[string][]int32) { has.change(p, true) }
-	lose := func(_ context.Context, _ *kgo.Client, p map[string][]int32) { has.change(p, false) }
+	next := map[int32]int64{} // Of rebalances as well, which are blocked between polls.
+	lose := func(_ context.Context, _ *kgo.Client, p map[string][]int32) {
+		has.change(p, false)
+		for _, partition := range p[*topic] {
+			delete(next, partition)
+		}
+	}
 	client, err := kgo.NewClient(append(clientOptions(*bootstrap),
 		kgo.ConsumerGroup(*name),
 		kgo.ConsumeTopics(*topic),
@@ -89,25 +95,31 @@ func group(args []string) error {
 	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()
 	for stop.Err() == nil {
-		fetches := client.PollFetches(stop)
+		wait, done := context.WithTimeout(stop, 200*time.Millisecond)
+		fetches := client.PollFetches(wait)
+		done()
 		for _, e := range fetches.Errors() {
-			if !errors.Is(e.Err, context.Canceled) {
+			if !errors.Is(e.Err, context.Canceled) && !errors.Is(e.Err, context.DeadlineExceeded) {
 				fmt.Fprintln(os.Stderr, "fetch:", e.Topic, e.Partition, e.Err)
 			}
 		}
-		next := map[int32]int64{}
 		fetches.EachRecord(func(r *kgo.Record) {
 			fmt.Println("record", r.Partition, r.Offset, string(r.Value))
 			next[r.Partition] = r.Offset + 1
 		})
 		if len(next) > 0 {
-			word := "committed"
-			if err := client.CommitRecords(context.Background(), fetches.Records()...); err != nil {
-				// A rebalance came in between: the records are read again, here or elsewhere.
-				word = "uncommitted"
-			}
+			// What a rebalance or a lost coordinator was in the way of is committed with the next records, or when it is
+			// polled again.
+			err := client.CommitUncommittedOffsets(context.Background())
 			for partition, offset := range next {
-				fmt.Println(word, partition, offset)
+				if err == nil {
+					fmt.Println("committed", partition, offset)
+				} else {
+					fmt.Println("uncommitted", partition, offset)
+				}
+			}
+			if err == nil {
+				clear(next)
 			}
 		}
 		client.AllowRebalance()

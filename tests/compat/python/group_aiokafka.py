@@ -20,6 +20,9 @@ def say(*words):
     print(*words, flush=True)
 
 
+uncommitted = {}
+
+
 class Listener(ConsumerRebalanceListener):
     """Prints what is owned."""
 
@@ -27,6 +30,8 @@ class Listener(ConsumerRebalanceListener):
         pass
 
     async def on_partitions_assigned(self, assigned):
+        for lost in uncommitted.keys() - assigned:
+            del uncommitted[lost]
         say("assigned", ",".join(map(str, sorted(p.partition for p in assigned))))
 
 
@@ -36,13 +41,19 @@ async def consume(consumer):
         for partition, messages in batches.items():
             for message in messages:
                 say("record", message.partition, message.offset, message.value.decode())
-            offset = messages[-1].offset + 1
-            try:
-                await consumer.commit({partition: offset})
-                say("committed", partition.partition, offset)
-            except (CommitFailedError, KafkaError):
-                # A rebalance came in between: the records are read again, here or elsewhere.
-                say("uncommitted", partition.partition, offset)
+            uncommitted[partition] = messages[-1].offset + 1
+        if not uncommitted:
+            continue
+        offsets = dict(uncommitted)
+        try:
+            await consumer.commit(offsets)
+            word = "committed"
+            uncommitted.clear()
+        except (CommitFailedError, KafkaError):
+            # A rebalance or a lost coordinator came in between: it is tried again, unless the partition is lost.
+            word = "uncommitted"
+        for partition, offset in offsets.items():
+            say(word, partition.partition, offset)
 
 
 async def main():

@@ -7,7 +7,7 @@ described in tests/src/clients/member.rs. SIGINT makes it leave.
 import signal
 import sys
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 bootstrap, topic, group = sys.argv[1:4]
 config = {
@@ -26,6 +26,7 @@ if config.get("group.protocol") != "consumer":
     config.setdefault("heartbeat.interval.ms", 300)
 
 owned = set()
+uncommitted = {}
 stopping = False
 
 
@@ -44,8 +45,23 @@ def assigned(_consumer, partitions):
 
 
 def revoked(_consumer, partitions):
-    owned.difference_update(p.partition for p in partitions)
+    for p in partitions:
+        owned.discard(p.partition)
+        uncommitted.pop(p.partition, None)
     say("assigned", ",".join(map(str, sorted(owned))))
+
+
+def commit():
+    offsets = [TopicPartition(topic, *it) for it in uncommitted.items()]
+    try:
+        for committed in consumer.commit(offsets=offsets, asynchronous=False):
+            if committed.error is None:
+                uncommitted.pop(committed.partition, None)
+                say("committed", committed.partition, committed.offset)
+    except KafkaException:
+        # A rebalance or a lost coordinator came in between: it is tried again, unless the partition is lost.
+        for p in offsets:
+            say("uncommitted", p.partition, p.offset)
 
 
 signal.signal(signal.SIGINT, stop)
@@ -53,17 +69,12 @@ consumer = Consumer(config)
 consumer.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=revoked)
 while not stopping:
     message = consumer.poll(0.1)
-    if message is None:
-        continue
-    if message.error():
-        raise KafkaException(message.error())
-    say("record", message.partition(), message.offset(), message.value().decode())
-    try:
-        for committed in consumer.commit(message=message, asynchronous=False):
-            if committed.error is None:
-                say("committed", committed.partition, committed.offset)
-    except KafkaException:
-        # A rebalance came in between: the record is read again, here or elsewhere.
-        say("uncommitted", message.partition(), message.offset())
+    if message is not None:
+        if message.error():
+            raise KafkaException(message.error())
+        say("record", message.partition(), message.offset(), message.value().decode())
+        uncommitted[message.partition()] = message.offset() + 1
+    if uncommitted:
+        commit()
 consumer.close()
 say("left")

@@ -13,6 +13,8 @@ use dohle_tests::wait::DEADLINE;
 use dohle_tests::{Cluster, eventually, until};
 use kacrab_protocol::generated as kafka;
 
+use crate::faults::allow_lost_connections;
+
 const TOPIC: &str = "orders";
 const GROUP: &str = "billing";
 const PARTITIONS: i32 = 6;
@@ -20,29 +22,17 @@ const PARTITIONS: i32 = 6;
 /// How long a group may take to settle, a member's session and a failover included.
 const SETTLED: Duration = Duration::from_secs(90);
 
-/// What nodes say when others are killed.
-const FAILURES: [&str; 6] = [
-    "session of a broker",
-    "replica",
-    "raft",
-    "quorum",
-    "no answer",
-    "connection",
-];
-
 fn cluster() -> Result<Cluster> {
-    let builder = Cluster::of(3)
+    let mut cluster = Cluster::of(3)
         .property("group.min.session.timeout.ms", "1000")
         .property("group.initial.rebalance.delay.ms", "500")
         .property("group.consumer.min.session.timeout.ms", "1000")
         .property("group.consumer.session.timeout.ms", "3000")
         .property("group.consumer.min.heartbeat.interval.ms", "300")
         .property("group.consumer.heartbeat.interval.ms", "300")
-        .property("offsets.topic.num.partitions", "6");
-    let cluster = FAILURES
-        .iter()
-        .fold(builder, |builder, text| builder.allow(text))
+        .property("offsets.topic.num.partitions", "6")
         .start()?;
+    allow_lost_connections(&mut cluster);
     cluster.create_topic(TOPIC, PARTITIONS, 3, &[("min.insync.replicas", "2")])?;
     Ok(cluster)
 }
