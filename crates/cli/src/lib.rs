@@ -37,6 +37,7 @@ mod numbers;
 mod ordered_json;
 mod partition_file;
 mod producer_perf;
+mod reassign;
 mod topics;
 
 use std::ffi::OsString;

@@ -3,8 +3,8 @@
 use crate::job::Tool;
 use crate::{
     broker_api_versions, cluster_tool, configs, console_consumer, console_producer,
-    consumer_groups, consumer_perf, delete_records, dump_log, get_offsets, groups, leader_election, links,
-    log_dirs, metadata_quorum, producer_perf, server_start, server_stop, topics,
+    consumer_groups, consumer_perf, delete_records, dump_log, get_offsets, groups, leader_election,
+    links, log_dirs, metadata_quorum, producer_perf, reassign, server_start, server_stop, topics,
 };
 
 /// All tools, in the order of the help.
@@ -20,6 +20,7 @@ pub const TOOLS: &[Tool] = &[
     groups::TOOL,
     get_offsets::TOOL,
     delete_records::TOOL,
+    reassign::TOOL,
     leader_election::TOOL,
     log_dirs::TOOL,
     metadata_quorum::TOOL,

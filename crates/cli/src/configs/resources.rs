@@ -2,26 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use kacrab_protocol::generated::incremental_alter_configs_request::{
-    AlterConfigsResource, AlterableConfig,
-};
-use kacrab_protocol::generated::{
-    ErrorCode, IncrementalAlterConfigsRequestData, ListConfigResourcesRequestData,
-};
+use kacrab_protocol::generated::{ErrorCode, ListConfigResourcesRequestData};
 use serde::Serialize;
 
 use super::entity::{Entities, Entity};
 use super::values::Change;
 use crate::cluster::{Cluster, ClusterError, check};
 use crate::fetch::{
-    ConfigEntry, ConfigSource, Resource, describe_configs, list_groups, list_topics,
+    ConfigEntry, ConfigSource, Resource, alter_configs, describe_configs, list_groups, list_topics,
 };
 use crate::job::{Hinted, Job, Output};
 use crate::suggest::nearest_few;
-
-/// SET and DELETE, as the protocol numbers them.
-const SET: i8 = 0;
-const DELETE: i8 = 1;
 
 pub async fn alter(
     job: &Job<'_>,
@@ -34,37 +25,11 @@ pub async fn alter(
     if entity == Entity::BrokerLogger {
         check_loggers(cluster, &resource, change).await?;
     }
-    let op = |name: &str, operation, value: &str| AlterableConfig {
-        name: name.to_owned().into(),
-        config_operation: operation,
-        value: Some(value.to_owned().into()),
-        ..AlterableConfig::default()
-    };
-    let deletions = change.delete.iter().map(|name| op(name, DELETE, ""));
-    let additions = change.add.iter().map(|(name, value)| op(name, SET, value));
-    let request = IncrementalAlterConfigsRequestData {
-        resources: vec![AlterConfigsResource {
-            resource_type: resource.kind,
-            resource_name: resource.name.clone().into(),
-            configs: deletions
-                .chain(additions)
-                .collect(),
-            ..AlterConfigsResource::default()
-        }],
-        ..IncrementalAlterConfigsRequestData::default()
-    };
-    let done = cluster
-        .retry(async || {
-            let answer = match broker_of(&resource) {
-                Some(id) => cluster.ask_broker(id, &request).await?,
-                None => cluster.ask(&request).await?,
-            };
-            for response in &answer.responses {
-                check(response.error_code, response.error_message.as_ref())?;
-            }
-            Ok(())
-        })
-        .await;
+    let deletions = change.delete.iter().map(|name| (name.clone(), None));
+    let additions = change.add.iter();
+    let additions = additions.map(|(name, value)| (name.clone(), Some(value.clone())));
+    let changes: Vec<_> = deletions.chain(additions).collect();
+    let done = alter_configs(cluster, &resource, &changes).await;
     if let Err(error) = done {
         return Err(explain(cluster, entity, name, error).await);
     }
@@ -107,14 +72,6 @@ async fn explain(
     .into()
 }
 
-/// The broker that alone can answer for a resource.
-fn broker_of(resource: &Resource) -> Option<i32> {
-    match resource.kind {
-        Resource::BROKER | Resource::BROKER_LOGGER => resource.name.parse().ok(),
-        _ => None,
-    }
-}
-
 async fn check_loggers(
     cluster: &Cluster,
     resource: &Resource,
@@ -139,7 +96,7 @@ async fn entries(
     synonyms: bool,
 ) -> Result<Vec<ConfigEntry>, ClusterError> {
     let resources = std::slice::from_ref(resource);
-    let mut found = describe_configs(cluster, resources, broker_of(resource), synonyms).await?;
+    let mut found = describe_configs(cluster, resources, resource.broker(), synonyms).await?;
     let mut entries = found.remove(resource).transpose()?.unwrap_or_default();
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)

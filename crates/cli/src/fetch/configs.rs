@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use kacrab_protocol::generated::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
 use kacrab_protocol::generated::{
     DescribeConfigsRequestData, DescribeConfigsResource, DescribeConfigsResourceResult,
-    DescribeConfigsResult,
+    DescribeConfigsResult, IncrementalAlterConfigsRequestData,
 };
 use serde::Serialize;
 
@@ -30,6 +33,15 @@ impl Resource {
     pub const CLIENT_METRICS: i8 = 16;
     /// The number of groups.
     pub const GROUP: i8 = 32;
+
+    /// The broker that alone can answer for it.
+    #[must_use]
+    pub fn broker(&self) -> Option<i32> {
+        match self.kind {
+            Self::BROKER | Self::BROKER_LOGGER => self.name.parse().ok(),
+            _ => None,
+        }
+    }
 
     /// A topic.
     #[must_use]
@@ -172,4 +184,46 @@ fn entry(config: &DescribeConfigsResourceResult) -> ConfigEntry {
         read_only: config.read_only,
         synonyms: synonyms.collect(),
     }
+}
+
+/// SET and DELETE, as the protocol numbers them.
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+
+/// Sets properties of a resource, and brings back the defaults of those without a value.
+///
+/// # Errors
+/// When the cluster does not answer or refuses.
+pub async fn alter_configs(
+    cluster: &Cluster,
+    resource: &Resource,
+    changes: &[(String, Option<String>)],
+) -> Result<(), ClusterError> {
+    let configs = changes.iter().map(|(name, value)| AlterableConfig {
+        name: name.clone().into(),
+        config_operation: if value.is_some() { SET } else { DELETE },
+        value: Some(value.clone().unwrap_or_default().into()),
+        ..AlterableConfig::default()
+    });
+    let request = IncrementalAlterConfigsRequestData {
+        resources: vec![AlterConfigsResource {
+            resource_type: resource.kind,
+            resource_name: resource.name.clone().into(),
+            configs: configs.collect(),
+            ..AlterConfigsResource::default()
+        }],
+        ..IncrementalAlterConfigsRequestData::default()
+    };
+    cluster
+        .retry(async || {
+            let answer = match resource.broker() {
+                Some(id) => cluster.ask_broker(id, &request).await?,
+                None => cluster.ask(&request).await?,
+            };
+            for response in &answer.responses {
+                check(response.error_code, response.error_message.as_ref())?;
+            }
+            Ok(())
+        })
+        .await
 }

@@ -5,7 +5,7 @@ mod groups;
 mod offsets;
 mod topics;
 
-pub use self::configs::{ConfigEntry, ConfigSource, Resource, describe_configs};
+pub use self::configs::{ConfigEntry, ConfigSource, Resource, alter_configs, describe_configs};
 pub use self::groups::{
     Committed, Group, ListedGroup, Member, committed, describe_groups, list_groups,
 };

@@ -1,0 +1,165 @@
+//! In which directories replicas are, and moving them to others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use kacrab_protocol::generated::{
+    AlterReplicaLogDirsRequestData, DescribeLogDirsRequestData, ErrorCode,
+    alter_replica_log_dirs_request as alter_request, describe_log_dirs_request as describe_request,
+};
+
+use super::plan::Replica;
+use crate::cluster::{Cluster, ClusterError};
+use crate::fetch::PartitionId;
+use crate::job::Job;
+
+/// Where a replica is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its directory.
+    pub current: Option<String>,
+    /// The directory that it moves to.
+    pub future: Option<String>,
+}
+
+/// Asks each broker where its replicas are. Brokers that are not in service are passed over.
+pub async fn places(
+    cluster: &Cluster,
+    replicas: impl Iterator<Item = Replica>,
+) -> Result<BTreeMap<Replica, Place>, ClusterError> {
+    let mut by_broker: BTreeMap<i32, BTreeMap<String, Vec<i32>>> = BTreeMap::new();
+    for replica in replicas {
+        let topics = by_broker.entry(replica.broker).or_default();
+        topics
+            .entry(replica.id.topic)
+            .or_default()
+            .push(replica.id.partition);
+    }
+    let live: BTreeSet<i32> = cluster.nodes().await?.iter().map(|node| node.id).collect();
+    let mut found: BTreeMap<Replica, Place> = BTreeMap::new();
+    for (broker, topics) in by_broker
+        .into_iter()
+        .filter(|(broker, _)| live.contains(broker))
+    {
+        let topics = topics.into_iter().map(|(topic, partitions)| {
+            describe_request::DescribableLogDirTopic {
+                topic: topic.into(),
+                partitions,
+                ..describe_request::DescribableLogDirTopic::default()
+            }
+        });
+        let request = DescribeLogDirsRequestData {
+            topics: Some(topics.collect()),
+            ..DescribeLogDirsRequestData::default()
+        };
+        let answer = cluster.ask_broker(broker, &request).await?;
+        let sound = answer.results.iter().filter(|dir| dir.error_code == 0);
+        for dir in sound {
+            for topic in &dir.topics {
+                for partition in &topic.partitions {
+                    let id = PartitionId {
+                        topic: topic.name.to_string(),
+                        partition: partition.partition_index,
+                    };
+                    let place = found.entry(Replica { broker, id }).or_default();
+                    let path = Some(dir.log_dir.to_string());
+                    match partition.is_future_key {
+                        true => place.future = path,
+                        false => place.current = path,
+                    }
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Moves replicas to directories; tries until their brokers have them, or the time is over.
+pub async fn execute_moves(
+    job: &Job<'_>,
+    cluster: &Cluster,
+    moves: &BTreeMap<Replica, String>,
+    timeout: Duration,
+) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let mut left = moves.clone();
+    loop {
+        for replica in start_moves(cluster, &left).await? {
+            if let Some(dir) = left.remove(&replica) {
+                job.print(format!(
+                    "Successfully started moving log directory to {dir} for replica {} with \
+                     broker {} \n",
+                    replica.id, replica.broker
+                ))?;
+            }
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        if began.elapsed() >= timeout {
+            let replicas: Vec<String> = left.keys().map(ToString::to_string).collect();
+            bail!(
+                "Timed out before log directory move{} could be started for: {}",
+                if left.len() == 1 { "" } else { "s" },
+                replicas.join(",")
+            );
+        }
+        // A replica that is on its way to a broker cannot be moved there yet.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The replicas whose moves have begun.
+async fn start_moves(
+    cluster: &Cluster,
+    moves: &BTreeMap<Replica, String>,
+) -> anyhow::Result<BTreeSet<Replica>> {
+    let mut by_broker: BTreeMap<i32, BTreeMap<&str, BTreeMap<&str, Vec<i32>>>> = BTreeMap::new();
+    for (replica, dir) in moves {
+        let dirs = by_broker.entry(replica.broker).or_default();
+        let topics = dirs.entry(dir).or_default();
+        topics
+            .entry(&replica.id.topic)
+            .or_default()
+            .push(replica.id.partition);
+    }
+    let mut begun = BTreeSet::new();
+    for (broker, dirs) in by_broker {
+        let dirs = dirs.into_iter().map(|(path, topics)| {
+            let topics = topics.into_iter().map(|(name, partitions)| {
+                alter_request::AlterReplicaLogDirTopic {
+                    name: name.to_owned().into(),
+                    partitions,
+                    ..alter_request::AlterReplicaLogDirTopic::default()
+                }
+            });
+            alter_request::AlterReplicaLogDir {
+                path: path.to_owned().into(),
+                topics: topics.collect(),
+                ..alter_request::AlterReplicaLogDir::default()
+            }
+        });
+        let request = AlterReplicaLogDirsRequestData {
+            dirs: dirs.collect(),
+            ..AlterReplicaLogDirsRequestData::default()
+        };
+        let answer = cluster.ask_broker(broker, &request).await?;
+        for topic in &answer.results {
+            for partition in &topic.partitions {
+                let id = PartitionId {
+                    topic: topic.topic_name.to_string(),
+                    partition: partition.partition_index,
+                };
+                match ErrorCode::from(partition.error_code) {
+                    ErrorCode::None => {
+                        begun.insert(Replica { broker, id });
+                    }
+                    ErrorCode::ReplicaNotAvailable | ErrorCode::UnknownTopicOrPartition => {}
+                    code => bail!("Failed to alter dir for {id}-{broker}: {code}"),
+                }
+            }
+        }
+    }
+    Ok(begun)
+}
