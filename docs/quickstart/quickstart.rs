@@ -1,12 +1,20 @@
-//! cargo add bytes kacrab --features kacrab/producer,kacrab/consumer; cargo add tokio --features macros,rt
+//! cargo add bytes; cargo add kacrab --features producer,consumer,admin
+//! cargo add tokio --features macros,rt
 use std::time::Duration;
 
+use kacrab::admin::{AdminClient, NewTopic};
 use kacrab::consumer::Consumer;
 use kacrab::producer::{Producer, ProducerRecord};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let servers = std::env::var("BOOTSTRAP_SERVERS").unwrap_or("localhost:9092".into());
+
+    let admin = AdminClient::from_map([("bootstrap.servers", servers.as_str())]).await?;
+    let topic = NewTopic::new("greetings", 1, 1);
+    if let Err(error) = admin.create_topics(vec![topic], Default::default()).await {
+        println!("not created: {error}");
+    }
 
     let producer = Producer::builder()
         .set("bootstrap.servers", servers.as_str())
