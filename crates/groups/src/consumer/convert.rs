@@ -23,6 +23,7 @@ use crate::records::{
 };
 use crate::shard::{Kind, Shard};
 use crate::step::{Failed, Step, Written};
+use crate::timers::Timer;
 
 /// A new consumer group where a classic one has no members.
 pub(super) fn take_place_of(
@@ -178,9 +179,9 @@ impl Shard {
             return;
         };
         for member in group.members().values() {
+            super::turn::cancel_timers(&mut self.timers, group_id, &member.member_id);
             let timeout = member.classic.as_ref().map_or(0, |c| c.session_timeout_ms);
-            let timer =
-                crate::timers::Timer::ConsumerSession(group_id.clone(), member.member_id.clone());
+            let timer = Timer::ConsumerSession(group_id.clone(), member.member_id.clone());
             let deadline = step.now.saturating_add(super::turn::millis(timeout));
             self.timers.set(timer, deadline);
         }
@@ -243,13 +244,6 @@ impl Turn<'_, '_> {
             group_id: self.group_id.clone(),
             rebalance,
         });
-        let member_ids: Vec<MemberId> = self.group.members().keys().cloned().collect();
-        for member_id in member_ids
-            .iter()
-            .chain(joining.map(|member| &member.member_id))
-        {
-            self.cancel_timers(member_id);
-        }
         tracing::info!(group = %self.group_id, "a consumer group becomes a classic group");
         Ok(())
     }

@@ -272,6 +272,7 @@ impl ConsumerGroup {
         self.count(&member);
         if let Some(old) = self.members.remove(&member_id) {
             self.forget(&old, &mut changes.removed);
+            self.release_instance(&old);
         }
         for (topic_id, partition) in member.all_partitions() {
             let owners = self.owners.entry(topic_id).or_default();
@@ -290,11 +291,7 @@ impl ConsumerGroup {
         let mut changes = TopicChanges::default();
         if let Some(old) = self.members.remove(member_id) {
             self.forget(&old, &mut changes.removed);
-            if let Some(instance_id) = &old.instance_id
-                && self.static_members.get(instance_id) == Some(&old.member_id)
-            {
-                self.static_members.remove(instance_id);
-            }
+            self.release_instance(&old);
         }
         changes
     }
@@ -355,8 +352,16 @@ impl ConsumerGroup {
         self.subscribed.insert(topic.to_owned(), 1);
     }
 
-    /// Takes a member's part out of everything derived, its place as static member excepted, which
-    /// another may have taken.
+    /// Takes away a member's place as static member, unless another has it.
+    fn release_instance(&mut self, old: &ConsumerMember) {
+        if let Some(instance_id) = &old.instance_id
+            && self.static_members.get(instance_id) == Some(&old.member_id)
+        {
+            self.static_members.remove(instance_id);
+        }
+    }
+
+    /// Takes a member's part out of everything derived, its place as static member excepted.
     fn forget(&mut self, old: &ConsumerMember, removed: &mut Vec<String>) {
         self.uncount(old);
         for name in &old.subscribed_topic_names {

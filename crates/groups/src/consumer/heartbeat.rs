@@ -100,7 +100,10 @@ impl Turn<'_, '_> {
         }
         self.set_session(&member);
         let interval = i32::try_from(self.heartbeat_interval().as_millis()).unwrap_or(i32::MAX);
-        let tell = is_full(request) || old.assigned_partitions != member.assigned_partitions;
+        // Who names the epoch before has lost an answer.
+        let tell = is_full(request)
+            || request.member_epoch != old.member_epoch
+            || old.assigned_partitions != member.assigned_partitions;
         Ok(ConsumerGroupHeartbeatResponseData {
             member_id: Some(text(member.member_id.as_str())),
             member_epoch: member.member_epoch,

@@ -161,6 +161,9 @@ impl Turn<'_, '_> {
 
     /// Members leave, or are made to. The group's epoch rises, so that others get what they had; a
     /// group that is left with members of the classic protocol alone becomes a classic one.
+    ///
+    /// Their timers run on: when they run out, they find nobody; but should this not be written,
+    /// the members are still there.
     pub(super) fn fence(&mut self, member_ids: &[MemberId]) -> Result<(), Failed> {
         if self.downgrades_without(member_ids) {
             return self.downgrade(member_ids, None, true);
@@ -177,17 +180,11 @@ impl Turn<'_, '_> {
         let topics = left.topics.iter().map(String::as_str);
         let hash = self.topics.hash(self.step.image, topics);
         self.write_epoch(self.group.group_epoch() + 1, hash);
-        for member_id in member_ids {
-            self.cancel_timers(member_id);
-        }
         Ok(())
     }
 
-    /// Why a member is made to leave that was silent, or too slow.
+    /// A member is made to leave that was silent, or too slow.
     pub(super) fn expire(&mut self, member_id: &MemberId, why: &str) {
-        if self.group.member(member_id.as_str()).is_none() {
-            return;
-        }
         tracing::info!(group = %self.group_id, member = %member_id, "a member is fenced: {why}");
         if let Err(failed) = self.fence(std::slice::from_ref(member_id)) {
             tracing::warn!(group = %self.group_id, %failed, "a member could not be fenced");
@@ -195,7 +192,6 @@ impl Turn<'_, '_> {
     }
 
     fn replace(&mut self, before: &ConsumerMember, member: &ConsumerMember) {
-        self.cancel_timers(&before.member_id);
         self.write_removal(&before.member_id);
         let target = self.group.target(before.member_id.as_str());
         let target = target

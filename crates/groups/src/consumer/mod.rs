@@ -42,7 +42,7 @@ pub use member::{ConsumerMember, MemberState};
 use dohle_model::ErrorCode;
 
 use crate::consumer::turn::Turn;
-use crate::ids::GroupId;
+use crate::ids::{GroupId, MemberId};
 use crate::shard::{Kind, Shard};
 use crate::step::{Failed, Step};
 use crate::timers::Timer;
@@ -81,14 +81,7 @@ impl Shard {
         };
         self.observe(step);
         let _ = self.with_consumer_group(group_id, step, |turn| {
-            match timer {
-                Timer::ConsumerSession(..) => turn.expire(member_id, "its session expired"),
-                Timer::ConsumerRebalance(..) => turn.on_rebalance_timeout(member_id),
-                Timer::ConsumerJoin(..) => {
-                    turn.expire(member_id, "it did not join within its rebalance timeout");
-                }
-                _ => turn.expire(member_id, "it did not sync within its rebalance timeout"),
-            }
+            turn.on_timeout(timer, member_id);
             Ok(())
         });
     }
@@ -167,17 +160,30 @@ impl Shard {
 }
 
 impl Turn<'_, '_> {
-    fn on_rebalance_timeout(&mut self, member_id: &crate::ids::MemberId) {
+    fn on_timeout(&mut self, timer: &Timer, member_id: &MemberId) {
         let Some(member) = self.group.member(member_id.as_str()) else {
             return;
         };
-        if member.state == MemberState::UnrevokedPartitions && member.member_epoch >= 0 {
-            let why = format!(
-                "it did not go over from epoch {} within {} ms",
-                member.member_epoch, member.rebalance_timeout_ms
-            );
-            self.expire(member_id, &why);
+        let rebalance_timeout = turn::millis(member.rebalance_timeout_ms);
+        let why = match timer {
+            Timer::ConsumerSession(..) => "its session expired",
+            Timer::ConsumerRebalance(..) => {
+                let is_late = member.state == MemberState::UnrevokedPartitions;
+                if !is_late || member.member_epoch < 0 {
+                    return;
+                }
+                "it did not give back partitions within its rebalance timeout"
+            }
+            _ if !member.uses_classic_protocol() => return,
+            Timer::ConsumerJoin(..) => "it did not join within its rebalance timeout",
+            _ => "it did not sync within its rebalance timeout",
+        };
+        // Should this not be written, it is tried again.
+        match timer {
+            Timer::ConsumerSession(..) => self.set_session(&member.clone()),
+            _ => self.set(timer.clone(), rebalance_timeout),
         }
+        self.expire(member_id, why);
     }
 }
 

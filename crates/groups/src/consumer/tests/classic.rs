@@ -40,6 +40,7 @@ impl World {
         let client = self.clients.entry(name.to_owned()).or_default();
         client.topics = split(topics);
         client.classic = true;
+        client.synced = false;
         if let Some(instance) = options.0.get("i") {
             client.instance = Some((*instance).to_owned());
         }
@@ -144,8 +145,15 @@ impl World {
         let caller = self.caller(name);
         let answer = self.step(|shard, step| shard.heartbeat(request, caller, step));
         if let Some(answer) = answer {
-            let line = format!("  {name}: {}", code_name(answer.error_code));
-            self.say(&line);
+            let code = code_name(answer.error_code);
+            self.lose(name, &code);
+            self.say(&format!("  {name}: {code}"));
+        }
+    }
+
+    fn lose(&mut self, name: &str, code: &str) {
+        if let Some(client) = self.clients.get_mut(name) {
+            lose(client, code);
         }
     }
 
@@ -165,6 +173,9 @@ impl World {
             version: 5,
             ..self.caller(name)
         };
+        if let Some(client) = self.clients.get_mut(name) {
+            client.has.clear();
+        }
         let answer = self.step(|shard, step| shard.leave_group(request, caller, step));
         for member in answer.into_iter().flat_map(|answer| answer.members) {
             let line = format!("  {name}: left, {}", code_name(member.error_code));
@@ -175,7 +186,9 @@ impl World {
     pub(super) fn hear(&mut self, token: Token, reply: Reply) {
         let name = self.waiting.remove(&token.0).expect("who waits");
         let names = self.names();
-        let client = self.clients.entry(name.clone()).or_default();
+        let Some(client) = self.clients.get_mut(&name) else {
+            return;
+        };
         let line = match reply {
             Reply::Join(join) => {
                 if !join.member_id.as_str().is_empty() {
@@ -191,6 +204,7 @@ impl World {
                 let leads = join.error_code == 0 && join.leader == join.member_id;
                 client.led = leads.then_some(led);
                 let code = code_name(join.error_code);
+                lose(client, &code);
                 let leads = if leads { ", leads" } else { "" };
                 format!(
                     "  {name}: joined, {code}, generation {}{leads}",
@@ -199,6 +213,8 @@ impl World {
             }
             Reply::Sync(sync) => {
                 let code = code_name(sync.error_code);
+                client.synced = sync.error_code == 0;
+                lose(client, &code);
                 if sync.error_code == 0 {
                     client.has =
                         crate::consumer::embedded::assignment(&sync.assignment, &self.image)
@@ -212,5 +228,17 @@ impl World {
             }
         };
         self.say(&line);
+    }
+}
+
+/// A client that is told that it is no member has nothing any more.
+fn lose(client: &mut Client, code: &str) {
+    if matches!(
+        code,
+        "UnknownMemberId" | "IllegalGeneration" | "FencedInstanceId"
+    ) {
+        client.has.clear();
+        client.epoch = 0;
+        client.id.clear();
     }
 }

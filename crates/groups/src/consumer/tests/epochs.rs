@@ -59,13 +59,13 @@ fn epochs_other_than_the_members_are_fenced() {
             beat A epoch=1 have=foo:0,1
               A: FencedMemberEpoch The consumer group member has a smaller member epoch (1) than the one known by the group coordinator (2). The member must abandon all its partitions and rejoin.
             beat A epoch=1 have=foo:0
-              A: epoch 2
+              A: epoch 2, has foo:0
             beat A epoch=0
               A: InvalidRequest RebalanceTimeoutMs must be provided in first request.
             beat C epoch=1
               C: UnknownMemberId Member C is not a member of group g.
             leave C
-              C: UnknownMemberId Member C is not a member of group g.
+              C: InvalidRequest MemberId can't be empty.
         "#]],
     );
 }

@@ -174,6 +174,8 @@ fn a_silent_member_is_fenced_and_so_is_one_that_does_not_give_back() {
             beat A
               A: UnknownMemberId Member A is not a member of group g.
             wait 45000
+              at 40 s
+              at 45 s
               at 45 s
               + current B gone
               + target B gone
@@ -452,9 +454,16 @@ fn a_write_that_fails_changes_nothing() {
             wait 45000
               at 45 s
               the write fails
+              at 45 s
+              + current B gone
+              + target B gone
+              + member B gone
+              + epoch 3
             beat A
-              + A UnrevokedPartitions 1<-1 has foo:0, gives back foo:1
-              A: epoch 1, has foo:0
+              + target A foo:0,1
+              + target 3
+              + A Stable 3<-1 has foo:0,1
+              A: epoch 3
         "#]],
     );
 }

@@ -209,7 +209,8 @@ fn expressions_are_looked_up_again_after_the_refresh_interval() {
           + epoch 3
           + target 3
           A: epoch 1
-    "#]].assert_eq(&world.run(
+    "#]]
+    .assert_eq(&world.run(
         "
         topic foo1 1
         join A - regex=foo.*

@@ -69,6 +69,10 @@ pub(super) struct Client {
     pub topics: Vec<String>,
     /// Whether it speaks the classic protocol.
     pub classic: bool,
+    /// Whether it knows what it has since it joined last in the classic protocol.
+    pub synced: bool,
+    /// Whether an answer was lost: then a client says everything again.
+    pub says_all: bool,
     /// The members of the generation that it leads in the classic protocol.
     pub led: Option<Vec<(String, Bytes)>>,
 }
@@ -311,6 +315,8 @@ impl World {
         };
         let names = self.names();
         let answer = self.step(|shard, step| shard.consumer_group_heartbeat(request, caller, step));
+        let client = self.clients.entry(name.to_owned()).or_default();
+        client.says_all = answer.is_none();
         let Some(answer) = answer else { return };
         if answer.error_code != 0 {
             let code = ErrorCode::from_code(answer.error_code).expect("a code");
@@ -428,11 +434,14 @@ impl World {
         let have = topics
             .map(|(id, partitions)| to_request(*id, partitions))
             .collect();
+        let names = client.topics.iter().map(|topic| text(topic)).collect();
         let request = ConsumerGroupHeartbeatRequestData {
             group_id: text(GROUP),
             member_id: text(&client.id),
             member_epoch: client.epoch,
             instance_id: client.instance.as_deref().map(text),
+            rebalance_timeout_ms: if client.says_all { 60_000 } else { -1 },
+            subscribed_topic_names: client.says_all.then_some(names),
             topic_partitions: Some(have),
             ..ConsumerGroupHeartbeatRequestData::default()
         };
