@@ -2,13 +2,13 @@
 //! coordinator of one partition of `__consumer_offsets` ([`Shard`]), what requests and timers make
 //! of it, and Kafka's record formats that it is kept in.
 //!
-//! The four verbs: a method of [`Shard`] **plans** a request on the state there is, and asks through
-//! [`Step`] for records to be written, replies to be sent and timers to be set. The caller **appends**
-//! the records as one batch, then **replays** them ([`Shard::replay`]), and **replies** once the
-//! batch is committed. A broker that becomes coordinator replays the whole partition.
+//! The four verbs: a method of [`Shard`] **plans** a request on the state there is, and asks
+//! through [`Step`] for records to be written, replies to be sent and timers to be set. The caller
+//! **appends** the records as one batch, then **replays** them ([`Shard::replay`]), and **replies**
+//! once the batch is committed. A broker that becomes coordinator replays the whole partition.
 //!
-//! Pure: no tokio, no files, no clock, no randomness; times and fresh ids are arguments. It must not
-//! know partitions, connections or threads.
+//! Pure: no tokio, no files, no clock, no randomness; times and fresh ids are arguments. It must
+//! not know partitions, connections or threads.
 
 pub mod classic;
 pub mod config;

@@ -130,8 +130,8 @@ impl Shard {
         }
     }
 
-    /// Records of these groups were appended and replayed, and end at `end`: what reads of them wait
-    /// for.
+    /// Records of these groups were appended and replayed, and end at `end`: what reads of them
+    /// wait for.
     pub fn appended(&mut self, group_ids: impl IntoIterator<Item = GroupId>, end: Offset) {
         for group_id in group_ids {
             match self.groups.get_mut(&group_id) {

@@ -14,8 +14,8 @@ impl Record {
     /// Its key and its value, `None` for a tombstone.
     ///
     /// # Errors
-    /// [`RecordError::TooLong`] when a text is longer than its length field can say, which is 32,767
-    /// bytes for the ids in keys: a client's fault that is found here at the latest.
+    /// [`RecordError::TooLong`] when a text is longer than its length field can say, which is
+    /// 32,767 bytes for the ids in keys: a client's fault that is found here at the latest.
     pub fn encode(&self) -> Result<(Bytes, Option<Bytes>), RecordError> {
         Ok((self.encode_key()?, self.encode_value()?))
     }

@@ -1,6 +1,6 @@
-//! What `__consumer_offsets` holds, in Kafka's formats (the schemas `*Key.json` and `*Value.json` of
-//! Kafka's group coordinator, 4.3): a key says what a record is about, its first two bytes are the
-//! type; a value of `None` is a tombstone.
+//! What `__consumer_offsets` holds, in Kafka's formats (the schemas `*Key.json` and `*Value.json`
+//! of Kafka's group coordinator, 4.3): a key says what a record is about, its first two bytes are
+//! the type; a value of `None` is a tombstone.
 //!
 //! Invariant: what is encoded here is read by Apache Kafka 4.3, and the other way round. Records of
 //! types that are unknown here are left alone.
@@ -85,8 +85,8 @@ pub enum Record {
     Classic(GroupId, Option<ClassicGroupValue>),
     /// `ConsumerGroupMetadata`, type 3: a consumer group and its epoch.
     ConsumerGroup(GroupId, Option<ConsumerGroupValue>),
-    /// `ConsumerGroupPartitionMetadata`, type 4: written by Kafka before 4.1, here only as tombstone;
-    /// what it holds is not read.
+    /// `ConsumerGroupPartitionMetadata`, type 4: written by Kafka before 4.1, here only as
+    /// tombstone; what it holds is not read.
     ConsumerPartitionMetadata(GroupId, Option<()>),
     /// `ConsumerGroupMemberMetadata`, type 5.
     ConsumerMember(GroupId, MemberId, Option<ConsumerMemberValue>),
@@ -241,8 +241,8 @@ pub struct TopicPartitions {
     pub topic_id: TopicId,
     /// Its partitions.
     pub partitions: Vec<PartitionIndex>,
-    /// The member epoch at which each was assigned; as long as `partitions`, or empty when it is not
-    /// kept. Only in current assignments.
+    /// The member epoch at which each was assigned; as long as `partitions`, or empty when it is
+    /// not kept. Only in current assignments.
     pub assignment_epochs: Vec<i32>,
 }
 

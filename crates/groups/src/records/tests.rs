@@ -117,7 +117,8 @@ fn classic_groups_of_all_versions_are_read() {
         read(&value),
         (Some(Timestamp(10)), instance.clone(), (9, 8))
     );
-    let value = "0004 0263 00000005 00 00 000000000000000a 02 026d 0269 0263 0268 00000009 00000008 \
+    let value = "0004 0263 00000005 00 00 000000000000000a 02 026d 0269 0263 0268 00000009 \
+                 00000008 \
                  0273 0261 00 00";
     assert_eq!(read(value), (Some(Timestamp(10)), instance, (9, 8)));
 }
