@@ -7,6 +7,13 @@
 //! Source: KIP-62, 134, 345, 389, 394, 429, 559, 800, 814; `GroupMetadataManager` and
 //! `ClassicGroup` of Apache Kafka 4.3.
 //!
+//! Differs from Kafka, which leaves these without an answer: a request that another one of the
+//! same member supersedes is told REBALANCE_IN_PROGRESS, the SyncGroup of a member that is removed
+//! UNKNOWN_MEMBER_ID. A protocol that a member names twice counts once. Of protocols with equally
+//! many votes the first in the alphabet wins, of members that may lead the first by id; Kafka
+//! leaves both to the order of a hash map. A static member that is replaced before it has synced
+//! causes no rebalance when the time to sync is over.
+//!
 //! Invariants: every parked request is answered; a generation never falls; a group with members has
 //! one leader, which is a member; a session runs for members, and for those that were given an id,
 //! and for nobody else.

@@ -13,7 +13,7 @@
 //! hold, written, failed NOT_LEADER         writes wait from now on; their outcomes
 //! set group.max.size=2                     configuration
 //! reload                                   another broker becomes coordinator
-//! tombstone                                the group is deleted
+//! delete                                   the group, if it may be
 //! timers                                   which run
 //! describe
 //! ```
@@ -178,7 +178,7 @@ impl Driver {
             "failed" => self.outcome(Err(print::code_of(words.name()))),
             "set" => self.set(&words),
             "reload" => self.reload(),
-            "tombstone" => self.shard.replay(Record::Classic(GroupId::new("g"), None)),
+            "delete" => self.delete(),
             "timers" => self.timers(),
             "describe" => self.describe(),
             other => panic!("no command {other}"),
@@ -457,6 +457,22 @@ impl Driver {
             self.shard.replay(record);
         }
         self.step(|shard, step| shard.on_loaded(step));
+    }
+
+    fn delete(&mut self) {
+        let deletable = match self.shard.groups.get("g").map(|group| &group.kind) {
+            Some(Kind::Classic(group)) => group.validate_delete(),
+            _ => Err(ErrorCode::GroupIdNotFound.into()),
+        };
+        match deletable {
+            Ok(()) => {
+                let tombstone = Record::Classic(GroupId::new("g"), None);
+                self.shard.replay(tombstone.clone());
+                self.log.push(tombstone);
+                self.wrote = true;
+            }
+            Err(failed) => self.line(&failed.code.to_string()),
+        }
     }
 
     fn timers(&mut self) {

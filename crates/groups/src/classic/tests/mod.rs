@@ -1,6 +1,7 @@
 //! Tests of classic groups: scripts, whose traces say what is answered and written, and random
 //! runs.
 
+mod admission;
 mod driver;
 mod join;
 mod leave;
@@ -10,4 +11,5 @@ mod rebalance;
 mod records;
 mod simulation;
 mod statics;
+mod stories;
 mod sync;

@@ -262,10 +262,11 @@ fn a_deleted_group_is_gone_with_its_timers() {
         "
         join a v3
         tick 3s
+        delete
         leave a
         join b
         timers
-        tombstone
+        delete
         timers
         join b
         ",
@@ -277,6 +278,8 @@ fn a_deleted_group_is_gone_with_its_timers() {
               after 3s: join timer
               a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
               = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
+            > delete
+              NON_EMPTY_GROUP
             > leave a
               write g gen=2 "consumer"/none leader=none
               left: ok [a-01 ok]
@@ -286,7 +289,7 @@ fn a_deleted_group_is_gone_with_its_timers() {
               = Empty gen=2 b-06(pending)
             > timers
               session of b-06 in 10s
-            > tombstone
+            > delete
               = no group
             > timers
             > join b

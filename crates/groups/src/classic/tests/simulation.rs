@@ -78,6 +78,7 @@ fn command() -> impl Strategy<Value = String> {
         1 => one_of(&["NOT_LEADER_OR_FOLLOWER", "NOT_ENOUGH_REPLICAS"])
             .prop_map(|code| format!("failed {code}")),
         1 => Just("reload".to_owned()),
+        1 => Just("delete".to_owned()),
         1 => one_of(&["1", "2", "100"]).prop_map(|max| format!("set group.max.size={max}")),
         1 => one_of(&["0", "3000"])
             .prop_map(|ms| format!("set group.initial.rebalance.delay.ms={ms}")),
@@ -193,7 +194,9 @@ fn run(script: &[String]) -> Result<(), String> {
     let mut is_logged = true;
     for line in script {
         let needs_write = line == "written" || line.starts_with("failed");
-        if needs_write && driver.writes.is_empty() {
+        let needs_none = line == "delete";
+        let is_open = !driver.writes.is_empty();
+        if needs_write && !is_open || needs_none && is_open {
             continue;
         }
         driver.run(line);
