@@ -15,7 +15,7 @@ use crate::ids::{GroupId, InstanceId, MemberId};
 mod decode;
 mod encode;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wire;
 
 pub use decode::decode;

@@ -19,7 +19,7 @@ fn hex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-fn golden() -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+pub(crate) fn golden() -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
     let lines = GOLDEN.lines().filter(|line| !line.starts_with('#'));
     lines
         .map(|line| {

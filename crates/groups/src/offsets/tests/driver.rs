@@ -12,6 +12,7 @@
 //! consumer g [a:5 …]                           the same: members and their epochs
 //! list [states=empty] [types=classic]
 //! describe g [v5]
+//! kafka                                        the log has what Apache Kafka wrote
 //! recreated                                    topics have new ids from now on
 //! reload                                       another broker becomes coordinator
 //! ```
@@ -41,7 +42,7 @@ use crate::describe::GroupFilter;
 use crate::ids::{GroupId, MemberId};
 use crate::records::{
     ClassicGroupValue, ClassicMemberValue, ConsumerCurrentValue, ConsumerGroupValue,
-    ConsumerMemberValue, OffsetKey, OffsetValue, Record,
+    ConsumerMemberValue, OffsetKey, OffsetValue, Record, decode,
 };
 use crate::shard::Shard;
 use crate::step::{Caller, Failed, Step};
@@ -159,6 +160,11 @@ impl Driver {
             "consumer" => self.consumer(name, &words),
             "list" => self.list(&words),
             "describe" => self.describe(name, words.version),
+            "kafka" => {
+                let written = crate::records::tests::golden().into_iter();
+                let records = written.map(|(key, value)| decode(&key, value.as_deref()));
+                self.write(records.map(|it| it.unwrap().unwrap()).collect());
+            }
             "recreated" => self.generation_of_topics += 1,
             "reload" => {
                 self.shard = Shard::default();

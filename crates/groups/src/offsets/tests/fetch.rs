@@ -165,3 +165,37 @@ fn a_fetch_waits_for_the_deletion_of_its_group() {
         "#]],
     );
 }
+
+#[test]
+fn a_log_that_kafka_wrote_is_taken_over() {
+    check(
+        "
+        kafka
+        list
+        fetch simple
+        fetch classic
+        fetch modern
+        delete simple
+        ",
+        expect![[r#"
+            > kafka
+            > list
+              -> when committed up to 16
+              -> classic classic Stable "consumer"
+              -> modern consumer Reconciling "consumer"
+              -> simple classic Empty ""
+            > fetch simple
+              -> when committed up to 16
+              -> jay-1 7@0 note
+            > fetch classic
+              -> when committed up to 16
+              -> jay-0 0@-1
+            > fetch modern
+              -> when committed up to 16
+            > delete simple
+              tombstone simple jay-1
+              Classic("simple", None)
+              -> deleted
+        "#]],
+    );
+}
