@@ -6,6 +6,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 export DOHLE_IMAGE=${DOHLE_IMAGE:-dohle:test}
+# 40 MB, and no more.
 size_max=$((40 * 1000 * 1000))
 
 fail() {
