@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use dohle_model::{ErrorCode, Timestamp};
 use dohle_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
-use dohle_protocol::messages::list_groups_response::ListedGroup;
 
 use crate::classic::group::{ClassicGroup, State};
 use crate::classic::turn::text;
@@ -38,18 +37,6 @@ impl ClassicGroup {
             protocol_data: text(protocol.unwrap_or_default()),
             members: members.collect(),
             ..DescribedGroup::default()
-        }
-    }
-
-    /// For ListGroups.
-    #[must_use]
-    pub fn list(&self, group_id: &str) -> ListedGroup {
-        ListedGroup {
-            group_id: text(group_id),
-            protocol_type: text(self.protocol_type().unwrap_or_default()),
-            group_state: text(self.state.name()),
-            group_type: text("classic"),
-            ..ListedGroup::default()
         }
     }
 
@@ -90,17 +77,6 @@ impl ClassicGroup {
     /// to.
     pub fn validate_offset_delete(&self) -> Result<(), Failed> {
         match self.is_empty() || self.uses_consumer_protocol() {
-            true => Ok(()),
-            false => Err(ErrorCode::NonEmptyGroup.into()),
-        }
-    }
-
-    /// Whether it may be deleted.
-    ///
-    /// # Errors
-    /// NON_EMPTY_GROUP when it has members.
-    pub fn validate_delete(&self) -> Result<(), Failed> {
-        match self.is_empty() {
             true => Ok(()),
             false => Err(ErrorCode::NonEmptyGroup.into()),
         }

@@ -279,7 +279,7 @@ fn a_deleted_group_is_gone_with_its_timers() {
               a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
               = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
             > delete
-              NON_EMPTY_GROUP
+              not deleted
             > leave a
               write g gen=2 "consumer"/none leader=none
               left: ok [a-01 ok]
