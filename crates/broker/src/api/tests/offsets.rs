@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dohle_model::ErrorCode;
+use dohle_model::record::MetadataRecord;
 use dohle_protocol::messages::delete_groups_request::DeleteGroupsRequestData;
 use dohle_protocol::messages::delete_groups_response::DeleteGroupsResponseData;
 use dohle_protocol::messages::describe_groups_request::DescribeGroupsRequestData;
@@ -369,6 +370,30 @@ async fn a_broker_that_does_not_coordinate_a_group_says_so() {
     let request = ListGroupsRequestData::default();
     let answer = ask!(client, ListGroups, 5, request, ListGroupsResponseData);
     assert_eq!((answer.error_code, answer.groups.len()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_go_with_their_topic() {
+    let (broker, id) = coordinating().await;
+    let mut client = broker.client();
+    for group in ["a", "b", "c"] {
+        let request = commit(group, id, &[(0, 5), (1, 6)]);
+        let answer = ask!(client, OffsetCommit, 10, request, OffsetCommitResponseData);
+        assert_eq!(codes(&answer), [(0, 0), (1, 0)]);
+    }
+    let topic_id = wire::topic_id(id).unwrap();
+    broker
+        .apply(&[MetadataRecord::RemoveTopic { id: topic_id }])
+        .await;
+    for group in ["a", "b", "c"] {
+        let gone = async {
+            // Version 9 names topics, so it shows what is left of one that is gone.
+            while fetch(&mut client, 9, group, KafkaUuid::ZERO, None).await != (vec![], 0) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), gone).await.unwrap();
+    }
 }
 
 /// Requests in every version, and what Apache Kafka 4.3.1 answered.
