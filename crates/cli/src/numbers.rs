@@ -7,6 +7,8 @@ pub(crate) fn fixed(value: f64, digits: usize) -> String {
     } else if value.is_infinite() {
         if value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
     } else {
+        // Without the sign that a zero may have.
+        let value = if value == 0.0 { 0.0 } else { value };
         format!("{value:.digits$}")
     }
 }
@@ -26,7 +28,15 @@ fn parts(millis: i64) -> [i64; 7] {
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = year + era * 400 + i64::from(month <= 2);
     let second = of_day / 1000;
-    [year, month, day, second / 3600, second / 60 % 60, second % 60, of_day % 1000]
+    [
+        year,
+        month,
+        day,
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+        of_day % 1000,
+    ]
 }
 
 /// A time in UTC as a pattern of `SimpleDateFormat` says; letters other than `yMdHmsS` stay as they
@@ -50,7 +60,11 @@ pub(crate) fn date(millis: i64, pattern: &str) -> String {
             width += 1;
         }
         let short_year = letter == 'y' && width == 2;
-        let value = if short_year { parts[part] % 100 } else { parts[part] };
+        let value = if short_year {
+            parts[part] % 100
+        } else {
+            parts[part]
+        };
         text += &format!("{value:0width$}");
     }
     text
@@ -70,8 +84,9 @@ mod tests {
 
     #[test]
     fn numbers_may_be_none() {
-        assert_eq!(fixed(9942.334_46, 6), "9942.334460");
-        assert_eq!(fixed(1.0 / 0.0, 4), "Infinity");
-        assert_eq!(fixed(0.0 / 0.0, 4), "NaN");
+        assert_eq!(fixed(9_942.334_46, 6), "9942.334460");
+        assert_eq!(fixed(-0.0, 3), "0.000");
+        assert_eq!(fixed(f64::INFINITY, 4), "Infinity");
+        assert_eq!(fixed(f64::NAN, 4), "NaN");
     }
 }

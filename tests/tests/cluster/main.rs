@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod compaction;
+mod console_tools;
+mod coordinator;
 mod corpus;
 mod corpus_with_kill;
 mod faults;
@@ -14,3 +16,4 @@ mod offsets;
 mod quickstart;
 mod quickstart_snippets;
 mod start_and_stop;
+mod tools;

@@ -15,7 +15,7 @@ use kacrab_protocol::generated::ErrorCode;
 pub use self::interrupts::Interrupts;
 pub use self::properties::{Properties, Source, key_values};
 pub(crate) use self::topic::near;
-pub use self::topic::{find, wait_for};
+pub use self::topic::{find, message_bytes_max, wait_for};
 
 use crate::cluster::{Cluster, Connection};
 
@@ -142,6 +142,10 @@ pub fn why_not_delivered(error: &ProducerError) -> String {
             partition,
             error,
         } => format!("{topic}-{partition} refused it: {error}"),
+        // That is how the client tells that it could not split a batch any further.
+        ProducerError::DeliveryDropped => "The broker refused it, or a batch it was in, as too \
+                                           large: see max.message.bytes of the topic"
+            .to_owned(),
         other => other.to_string(),
     }
 }
@@ -150,7 +154,11 @@ pub fn why_not_delivered(error: &ProducerError) -> String {
 #[must_use]
 pub fn metrics<'a>(metrics: impl Iterator<Item = (&'a str, f64)>) -> String {
     let metrics: Vec<(&str, f64)> = metrics.collect();
-    let width = metrics.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let width = metrics
+        .iter()
+        .map(|(name, _)| name.len())
+        .max()
+        .unwrap_or(0);
     let mut text = format!("\n{:<width$}   Value\n", "Metric Name");
     for (name, value) in metrics {
         text += &format!("{name:<width$} : {}\n", crate::numbers::fixed(value, 3));

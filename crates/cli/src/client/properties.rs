@@ -52,7 +52,7 @@ impl Source {
     ///
     /// # Errors
     /// When both were.
-    pub fn values<'a>(self, parsed: &'a Parsed) -> Result<Vec<&'a str>, UsageError> {
+    pub fn values(self, parsed: &Parsed) -> Result<Vec<&str>, UsageError> {
         Ok(self
             .chosen(parsed)?
             .map_or_else(Vec::new, |name| parsed.values(name).collect()))

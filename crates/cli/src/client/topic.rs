@@ -6,7 +6,7 @@ use anyhow::bail;
 use kacrab_protocol::generated::{ErrorCode, MetadataRequestData, MetadataRequestTopic};
 
 use crate::cluster::{Cluster, ClusterError, check};
-use crate::fetch::list_topics;
+use crate::fetch::{Resource, describe_configs, list_topics};
 use crate::job::Hinted;
 use crate::suggest::nearest_few;
 
@@ -21,10 +21,10 @@ pub struct Existing {
     pub partitions: i32,
 }
 
-/// Finds a topic; `create` lets the cluster create it where it does that (`auto.create.topics.enable`).
+/// Finds a topic; `create` lets the cluster create it where `auto.create.topics.enable` is on.
 ///
 /// # Errors
-/// When the cluster does not answer, or refuses for another reason than that there is no such topic.
+/// When the cluster does not answer, or refuses for a reason other than that there is none.
 pub async fn find(
     cluster: &Cluster,
     name: &str,
@@ -94,4 +94,18 @@ pub(crate) async fn near(cluster: &Cluster, name: &str) -> Option<String> {
     let near = nearest_few(name, all.iter().map(|topic| topic.name.as_str()));
     let near: Vec<&str> = near.into_iter().filter(|other| *other != name).collect();
     (!near.is_empty()).then(|| near.join(" or "))
+}
+
+/// `max.message.bytes` of a topic, where the cluster tells it.
+pub async fn message_bytes_max(cluster: &Cluster, topic: &str) -> Option<usize> {
+    let resource = Resource::topic(topic);
+    let resources = std::slice::from_ref(&resource);
+    let mut answer = describe_configs(cluster, resources, None, false)
+        .await
+        .ok()?;
+    let configs = answer.remove(&resource)?.ok()?;
+    let config = configs
+        .into_iter()
+        .find(|config| config.name == "max.message.bytes")?;
+    config.value?.parse().ok()
 }

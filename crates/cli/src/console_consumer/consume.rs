@@ -62,7 +62,9 @@ pub(super) async fn check_topic(cluster: &Cluster, settings: &Settings) -> anyho
 fn whole(pattern: &str) -> anyhow::Result<Regex> {
     match Regex::new(&format!("^(?:{pattern})$")) {
         Ok(regex) => Ok(regex),
-        Err(error) => Ok(usage(format!("{pattern} is no regular expression: {error}"))?),
+        Err(error) => Ok(usage(format!(
+            "{pattern} is no regular expression: {error}"
+        ))?),
     }
 }
 
@@ -139,7 +141,11 @@ async fn seek(
         From::Offset(offset) => consumer.seek(partition, offset),
         From::BeforeEnd(count) => {
             let end = consumer.end_offsets(one).await?.get(partition).copied();
-            let begin = consumer.beginning_offsets(one).await?.get(partition).copied();
+            let begin = consumer
+                .beginning_offsets(one)
+                .await?
+                .get(partition)
+                .copied();
             let offset = end.unwrap_or(0).saturating_sub(count);
             consumer.seek(partition, offset.max(begin.unwrap_or(0)))
         }
@@ -189,7 +195,11 @@ impl Reader<'_> {
     ) -> anyhow::Result<End> {
         let mut last = Instant::now();
         let mut told = false;
-        while self.settings.messages_max.is_none_or(|max| self.processed < max) {
+        while self
+            .settings
+            .messages_max
+            .is_none_or(|max| self.processed < max)
+        {
             let wait = match self.settings.timeout {
                 None => POLL,
                 Some(timeout) => match timeout.checked_sub(last.elapsed()) {
@@ -235,7 +245,10 @@ impl Reader<'_> {
     ) -> anyhow::Result<()> {
         let mut wrong = None;
         for record in records {
-            let full = self.settings.messages_max.is_some_and(|max| self.processed >= max);
+            let full = self
+                .settings
+                .messages_max
+                .is_some_and(|max| self.processed >= max);
             if full || wrong.is_some() {
                 let unread = self.unread.entry(record.topic_partition());
                 unread.or_insert(record.offset);

@@ -147,7 +147,10 @@ mod tests {
     fn numbers_are_printed_as_java_does() {
         let long = "org.apache.kafka.common.serialization.LongDeserializer";
         assert_eq!(text(long, &42_i64.to_be_bytes()), "42");
-        assert_eq!(text(long, b"value1"), "Size of data received by LongDeserializer is not 8");
+        assert_eq!(
+            text(long, b"value1"),
+            "Size of data received by LongDeserializer is not 8"
+        );
         for (value, expected) in [
             (1.0_f64, "1.0"),
             (0.1, "0.1"),
@@ -164,7 +167,9 @@ mod tests {
 
     #[test]
     fn other_classes_are_refused_with_those_that_there_are() {
-        let error = Deserializer::of_class("no.such.Class").unwrap_err().to_string();
+        let error = Deserializer::of_class("no.such.Class")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("no.such.Class is a Java class"), "{error}");
         assert!(error.contains("StringDeserializer"), "{error}");
     }

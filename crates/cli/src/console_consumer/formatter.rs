@@ -35,7 +35,9 @@ impl Formatter {
     /// When there is none, or its properties make no sense.
     pub(super) fn of_class(class: &str, properties: &Properties) -> anyhow::Result<Self> {
         let name = class.rsplit(['.', '$']).next().unwrap_or(class);
-        let kafka = ["org.apache.kafka.", "kafka."].iter().any(|p| class.starts_with(p));
+        let kafka = ["org.apache.kafka.", "kafka."]
+            .iter()
+            .any(|p| class.starts_with(p));
         let columns = || Columns::new(properties).map(Box::new);
         Ok(match name {
             _ if !kafka && name != class => return Ok(refuse(class)?),
@@ -72,10 +74,19 @@ impl Formatter {
             return None;
         };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let key = record.key.as_ref().map_or("null ".to_owned(), |key| text(key) + ", ");
-        let value = record.value.as_ref().map_or("null".to_owned(), |value| text(value));
+        let key = record
+            .key
+            .as_ref()
+            .map_or("null ".to_owned(), |key| text(key) + ", ");
+        let value = record
+            .value
+            .as_ref()
+            .map_or("null".to_owned(), |value| text(value));
         let kind = timestamp_type(record.timestamp_type);
-        Some(format!("{kind}:{}, key:{key}value:{value}", record.timestamp))
+        Some(format!(
+            "{kind}:{}, key:{key}value:{value}",
+            record.timestamp
+        ))
     }
 }
 
@@ -119,7 +130,9 @@ impl Columns {
             text.as_bytes().to_vec()
         };
         let deserializer = |name: &str| {
-            properties.get(name).map_or(Ok(Deserializer::Bytes), Deserializer::of_class)
+            properties
+                .get(name)
+                .map_or(Ok(Deserializer::Bytes), Deserializer::of_class)
         };
         Ok(Self {
             timestamp: properties.is_true("print.timestamp"),
@@ -166,10 +179,24 @@ impl Columns {
         let kind = timestamp_type(record.timestamp_type);
         let timestamp = format!("{kind}:{}", record.timestamp);
         plain(self.timestamp, timestamp, self.partition || after_partition);
-        plain(self.partition, format!("Partition:{}", record.partition), after_partition);
-        plain(self.offset, format!("Offset:{}", record.offset), after_offset);
-        plain(self.delivery, "Delivery:NOT_PRESENT".to_owned(), after_delivery);
-        let epoch = record.leader_epoch.map_or("NOT_PRESENT".to_owned(), |e| e.to_string());
+        plain(
+            self.partition,
+            format!("Partition:{}", record.partition),
+            after_partition,
+        );
+        plain(
+            self.offset,
+            format!("Offset:{}", record.offset),
+            after_offset,
+        );
+        plain(
+            self.delivery,
+            "Delivery:NOT_PRESENT".to_owned(),
+            after_delivery,
+        );
+        let epoch = record
+            .leader_epoch
+            .map_or("NOT_PRESENT".to_owned(), |e| e.to_string());
         plain(self.epoch, format!("Epoch:{epoch}"), after_epoch);
         if self.headers {
             self.append_headers(record, out)?;
@@ -265,7 +292,10 @@ pub(super) fn json(record: &ConsumerRecord) -> Json {
         ("partition", record.partition.into()),
         ("offset", record.offset.into()),
         ("timestamp", record.timestamp.into()),
-        ("timestampType", timestamp_type(record.timestamp_type).into()),
+        (
+            "timestampType",
+            timestamp_type(record.timestamp_type).into(),
+        ),
     ];
     if let Some(epoch) = record.leader_epoch {
         fields.push(("leaderEpoch", epoch.into()));
@@ -273,12 +303,20 @@ pub(super) fn json(record: &ConsumerRecord) -> Json {
     let headers = Json::list(&record.headers, |header| {
         let mut fields = Vec::new();
         field(&mut fields, ["key", "keyBase64"], Some(&header.key));
-        field(&mut fields, ["value", "valueBase64"], header.value.as_deref());
+        field(
+            &mut fields,
+            ["value", "valueBase64"],
+            header.value.as_deref(),
+        );
         Json::Object(fields)
     });
     fields.push(("headers", headers));
     field(&mut fields, ["key", "keyBase64"], record.key.as_deref());
-    field(&mut fields, ["value", "valueBase64"], record.value.as_deref());
+    field(
+        &mut fields,
+        ["value", "valueBase64"],
+        record.value.as_deref(),
+    );
     Json::Object(fields)
 }
 

@@ -1,7 +1,7 @@
 //! `console-consumer`: prints the records of topics.
 //!
 //! Kafka's `ConsoleConsumer`. It ends without an error when nothing came for `--timeout-ms`, as
-//! Kafka's does; whatever keeps it from reading is an exit code other than 0, which it is not there.
+//! Kafka's does. Whatever keeps it from reading makes the exit code 1, which it does not there.
 
 mod consume;
 mod deserializer;
@@ -80,7 +80,11 @@ pub const TOOL: Tool = Tool {
                  (true or false), key.separator, line.separator, headers.separator, null.literal, \
                  key.deserializer, value.deserializer, headers.deserializer.",
             ),
-            value("property", "prop", "(DEPRECATED) Use --formatter-property instead."),
+            value(
+                "property",
+                "prop",
+                "(DEPRECATED) Use --formatter-property instead.",
+            ),
             value(
                 "formatter-config",
                 "config file",
@@ -131,7 +135,11 @@ pub const TOOL: Tool = Tool {
                  not committed. Set to read_uncommitted to read all messages. (default: \
                  read_uncommitted)",
             ),
-            value("group", "consumer group id", "The consumer group id of the consumer."),
+            value(
+                "group",
+                "consumer group id",
+                "The consumer group id of the consumer.",
+            ),
             OUTPUT,
         ],
         commands: &[],

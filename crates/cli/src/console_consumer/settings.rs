@@ -74,7 +74,9 @@ impl Settings {
             }
         }
         formatting.extend(key_values(FORMATTER_PROPERTY.values(parsed)?));
-        let class = parsed.value("formatter")?.unwrap_or("DefaultMessageFormatter");
+        let class = parsed
+            .value("formatter")?
+            .unwrap_or("DefaultMessageFormatter");
         let formatter = match output {
             Output::Text => Formatter::of_class(class, &formatting)?,
             Output::Json => Formatter::Json,
@@ -86,7 +88,12 @@ impl Settings {
         reset_policy(parsed, &mut consumer)?;
         consumer.set("bootstrap.servers", bootstrap);
         consumer.set_default("client.id", "console-consumer");
-        consumer.merge("isolation.level", parsed, "isolation-level", "read_uncommitted")?;
+        consumer.merge(
+            "isolation.level",
+            parsed,
+            "isolation-level",
+            "read_uncommitted",
+        )?;
         match group {
             Some(group) => consumer.set("group.id", group),
             None => {
@@ -176,7 +183,11 @@ fn group(
     extra: &Properties,
     what: &What,
 ) -> anyhow::Result<Option<String>> {
-    let given = [parsed.value("group")?, file.get("group.id"), extra.get("group.id")];
+    let given = [
+        parsed.value("group")?,
+        file.get("group.id"),
+        extra.get("group.id"),
+    ];
     let groups: BTreeSet<&str> = given.into_iter().flatten().collect();
     if groups.len() > 1 {
         let groups: Vec<String> = groups.iter().map(|group| format!("'{group}'")).collect();

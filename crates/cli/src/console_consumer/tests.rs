@@ -51,7 +51,12 @@ fn record(
 /// The records that Kafka's own tool was shown.
 fn records() -> [ConsumerRecord; 3] {
     [
-        record(0, &[("h1", Some("v1")), ("h2", Some("v2"))], Some("k1"), Some("value1")),
+        record(
+            0,
+            &[("h1", Some("v1")), ("h2", Some("v2"))],
+            Some("k1"),
+            Some("value1"),
+        ),
         record(1, &[("h1", None)], None, Some("value2")),
         record(2, &[], Some("k3"), None),
     ]
@@ -80,38 +85,63 @@ fn columns_are_in_kafkas_order() {
         "print.epoch=true",
         "print.delivery=true",
     ];
-    check("org.apache.kafka.tools.consumer.DefaultMessageFormatter", &all, expect![[r#"
+    check(
+        "org.apache.kafka.tools.consumer.DefaultMessageFormatter",
+        &all,
+        expect![[r#"
         CreateTime:1795239835004	Partition:0	Offset:0	Delivery:NOT_PRESENT	Epoch:7	h1:v1,h2:v2	k1	value1
         CreateTime:1795239835005	Partition:0	Offset:1	Delivery:NOT_PRESENT	Epoch:7	h1:null	null	value2
         CreateTime:1795239835006	Partition:0	Offset:2	Delivery:NOT_PRESENT	Epoch:7	NO_HEADERS	k3	null
-    "#]]);
-    check("kafka.tools.DefaultMessageFormatter", &[], expect![[r#"
+    "#]],
+    );
+    check(
+        "kafka.tools.DefaultMessageFormatter",
+        &[],
+        expect![[r#"
         value1
         value2
         null
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn separators_and_the_text_for_null_can_be_chosen() {
-    let properties = ["print.key=true", "null.literal=NIL", "key.separator==", "line.separator=|"];
-    check("DefaultMessageFormatter", &properties, expect!["k1=value1|NIL=value2|k3=NIL|"]);
+    let properties = [
+        "print.key=true",
+        "null.literal=NIL",
+        "key.separator==",
+        "line.separator=|",
+    ];
+    check(
+        "DefaultMessageFormatter",
+        &properties,
+        expect!["k1=value1|NIL=value2|k3=NIL|"],
+    );
     let properties = ["print.value=false", "print.offset=true"];
-    check("DefaultMessageFormatter", &properties, expect![[r#"
+    check(
+        "DefaultMessageFormatter",
+        &properties,
+        expect![[r#"
         Offset:0
         Offset:1
         Offset:2
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_value_that_cannot_be_read_leaves_no_half_line() {
     let long = "value.deserializer=org.apache.kafka.common.serialization.LongDeserializer";
-    check("DefaultMessageFormatter", &["print.key=true", long], expect![[r#"
+    check(
+        "DefaultMessageFormatter",
+        &["print.key=true", long],
+        expect![[r#"
         (Size of data received by LongDeserializer is not 8)
         (Size of data received by LongDeserializer is not 8)
         k3	null
-    "#]]);
+    "#]],
+    );
     check("NoOpMessageFormatter", &[], expect![""]);
 }
 
@@ -119,7 +149,10 @@ fn a_value_that_cannot_be_read_leaves_no_half_line() {
 fn json_has_all_that_is_known_and_base64_for_what_is_no_text() {
     let mut records = records();
     records[1].value = Some(Bytes::from_static(b"\xff\x00"));
-    let lines: Vec<String> = records.iter().map(|r| formatter::json(r).compact()).collect();
+    let lines: Vec<String> = records
+        .iter()
+        .map(|r| formatter::json(r).compact())
+        .collect();
     expect![[r#"
         {"topic":"a","partition":0,"offset":0,"timestamp":1795239835004,"timestampType":"CreateTime","leaderEpoch":7,"headers":[{"key":"h1","value":"v1"},{"key":"h2","value":"v2"}],"key":"k1","value":"value1"}
         {"topic":"a","partition":0,"offset":1,"timestamp":1795239835005,"timestampType":"CreateTime","leaderEpoch":7,"headers":[{"key":"h1","value":null}],"key":null,"valueBase64":"/wA="}
@@ -134,7 +167,10 @@ fn options_that_do_not_go_together_are_refused_in_kafkas_words() {
             "",
             "Exactly one of the following arguments is required: [topic], [include]",
         ),
-        ("--topic a --offset 1", "The partition is required when offset is specified."),
+        (
+            "--topic a --offset 1",
+            "The partition is required when offset is specified.",
+        ),
         (
             "--include a --partition 0",
             "The topic is required when partition is specified.",
@@ -167,8 +203,14 @@ fn options_that_do_not_go_together_are_refused_in_kafkas_words() {
             "--topic a --consumer-property x=y --command-property x=y",
             "Options --command-property and --consumer-property cannot be specified together.",
         ),
-        ("--topic a --formatter nonsense", "nonsense is a Java class, and this tool runs none"),
-        ("--topic a --formatter my.DefaultMessageFormatter", "my.DefaultMessageFormatter is a"),
+        (
+            "--topic a --formatter nonsense",
+            "nonsense is a Java class, and this tool runs none",
+        ),
+        (
+            "--topic a --formatter my.DefaultMessageFormatter",
+            "my.DefaultMessageFormatter is a",
+        ),
     ] {
         let error = settings(line).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{line}: {error}");
@@ -193,5 +235,8 @@ fn a_named_group_commits_and_an_offset_may_count_from_the_end() {
     assert!(named.auto_commit());
     assert_eq!(named.messages_max, Some(3));
     let last = settings("--topic a --partition 2 --offset -5").unwrap();
-    assert_eq!(last.what, What::Partition("a".to_owned(), 2, From::BeforeEnd(5)));
+    assert_eq!(
+        last.what,
+        What::Partition("a".to_owned(), 2, From::BeforeEnd(5))
+    );
 }

@@ -104,7 +104,10 @@ impl LineParser {
                 ),
             }
         };
-        let delimiter = self.headers.as_ref().map(|headers| headers.delimiter.as_str());
+        let delimiter = self
+            .headers
+            .as_ref()
+            .map(|headers| headers.delimiter.as_str());
         let headers = part(delimiter, "headers delimiter")?;
         let key = part(self.key_separator.as_deref(), "key separator")?;
         let mut record = ProducerRecord::unassigned(Arc::clone(&self.topic));
@@ -158,7 +161,9 @@ impl LineParser {
     }
 
     fn is_null(&self, text: &[u8]) -> bool {
-        self.null_marker.as_ref().is_some_and(|marker| marker.as_bytes() == text)
+        self.null_marker
+            .as_ref()
+            .is_some_and(|marker| marker.as_bytes() == text)
     }
 
     fn unless_null(&self, text: &[u8]) -> Option<Bytes> {
@@ -225,7 +230,9 @@ pub(super) fn read_stdin(parser: LineParser) -> io::Result<mpsc::Receiver<Chunk>
         let prompt = io::stdin().is_terminal() && io::stdout().is_terminal();
         let mut input = io::BufReader::with_capacity(CHUNK_BYTES, io::stdin().lock());
         // Nobody listens any more when the tool ends early.
-        let _ = read(&parser, &mut input, prompt, |chunk| sender.blocking_send(chunk).is_ok());
+        let _ = read(&parser, &mut input, prompt, |chunk| {
+            sender.blocking_send(chunk).is_ok()
+        });
     })?;
     Ok(receiver)
 }

@@ -28,13 +28,23 @@ pub const TOOL: Tool = Tool {
         about: "This tool helps to read data from standard input and publish it to Kafka.",
         options: &[
             BOOTSTRAP_SERVER,
-            value("topic", "topic", "REQUIRED: The topic name to produce messages to."),
+            value(
+                "topic",
+                "topic",
+                "REQUIRED: The topic name to produce messages to.",
+            ),
             flag(
                 "sync",
                 "If set message send requests to the brokers are synchronously, one at a time as \
                  they arrive.",
             ),
-            value("compression-codec", "compression-codec", "").taking_codec(),
+            value(
+                "compression-codec",
+                "compression-codec",
+                "The compression codec: either 'none', 'gzip', 'snappy', 'lz4', or 'zstd'. If \
+                 specified without value, then it defaults to 'gzip'",
+            )
+            .taking(Takes::Maybe("compression-codec")),
             value(
                 "batch-size",
                 "size",
@@ -113,7 +123,11 @@ pub const TOOL: Tool = Tool {
                  become null). A line is \"h1:v1,h2:v2...\\tkey\\tvalue\", of which the headers \
                  and the key are there as parse.headers and parse.key say.",
             ),
-            value("property", "prop", "(DEPRECATED) Use --reader-property instead."),
+            value(
+                "property",
+                "prop",
+                "(DEPRECATED) Use --reader-property instead.",
+            ),
             value(
                 "reader-config",
                 "config file",
@@ -148,15 +162,6 @@ pub const TOOL: Tool = Tool {
     failure: Failure::Stderr(""),
 };
 
-impl crate::options::Opt {
-    /// `--compression-codec`, whose value may be left out.
-    const fn taking_codec(mut self) -> Self {
-        self.help = "The compression codec: either 'none', 'gzip', 'snappy', 'lz4', or 'zstd'. If \
-                     specified without value, then it defaults to 'gzip'";
-        self.taking(Takes::Maybe("compression-codec"))
-    }
-}
-
 const PRODUCER_PROPERTY: Source = Source {
     now: "command-property",
     before: "producer-property",
@@ -183,7 +188,10 @@ impl Settings {
     fn read(parsed: &Parsed) -> anyhow::Result<Self> {
         let topic = parsed.required("topic")?.to_owned();
         let bootstrap = parsed.required("bootstrap-server")?.to_owned();
-        if let Some(class) = parsed.value("line-reader")?.filter(|c| !LINE_READERS.contains(c)) {
+        if let Some(class) = parsed
+            .value("line-reader")?
+            .filter(|c| !LINE_READERS.contains(c))
+        {
             usage(format!(
                 "{class} is a Java class, and this tool runs none: leave out --line-reader to read \
                  each line as a message, and shape the lines before they come here"
@@ -199,7 +207,9 @@ impl Settings {
         producer.set("bootstrap.servers", bootstrap);
         producer.set_default("client.id", "console-producer");
         if parsed.has("compression-codec") {
-            let codec = parsed.value("compression-codec")?.filter(|codec| !codec.is_empty());
+            let codec = parsed
+                .value("compression-codec")?
+                .filter(|codec| !codec.is_empty());
             producer.set("compression.type", codec.unwrap_or("gzip"));
         }
         for (name, option, default) in [
@@ -223,6 +233,19 @@ impl Settings {
             sync: parsed.has("sync"),
             producer,
         })
+    }
+}
+
+impl Settings {
+    /// Makes no batch larger than the topic takes: the client is poor at splitting them.
+    fn limit_batches(&mut self, limit: usize) {
+        let size = self
+            .producer
+            .get("batch.size")
+            .and_then(|text| text.parse().ok());
+        if size.is_some_and(|size: usize| size > limit) {
+            self.producer.set("batch.size", limit.to_string());
+        }
     }
 }
 
@@ -250,17 +273,30 @@ fn warn_of_deprecated(job: &Job<'_>) -> std::io::Result<()> {
 }
 
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
-    let settings = Settings::read(&job.parsed)?;
+    let mut settings = Settings::read(&job.parsed)?;
     warn_of_deprecated(job)?;
     let cluster = client::connect(&settings.producer).await?;
     client::wait_for(&cluster, &settings.topic).await?;
+    let limit = client::message_bytes_max(&cluster, &settings.topic).await;
+    if let Some(limit) = limit {
+        settings.limit_batches(limit);
+    }
+    // What is compressed may become small enough.
+    let compressed = settings
+        .producer
+        .get("compression.type")
+        .is_some_and(|codec| codec != "none");
+    let limit = limit.filter(|_| !compressed);
     let producer = client::producer(&settings.producer).await?;
     let records = lines::read_stdin(settings.parser)?;
     if settings.sync {
-        send::one_by_one(producer, records).await
+        send::one_by_one(producer, records, limit).await
     } else {
-        let memory = settings.producer.get("buffer.memory").and_then(|text| text.parse().ok());
-        send::in_batches(producer, records, memory.unwrap_or(32 << 20)).await
+        let memory = settings
+            .producer
+            .get("buffer.memory")
+            .and_then(|text| text.parse().ok());
+        send::in_batches(producer, records, memory.unwrap_or(32 << 20), limit).await
     }
 }
 

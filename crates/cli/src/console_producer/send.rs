@@ -13,10 +13,14 @@ use crate::job::Told;
 
 /// What a record costs beside its bytes.
 const OVERHEAD: usize = 128;
+/// What a header costs beside its bytes.
+const HEADER: usize = 16;
 /// How many records may be on their way.
 const IN_FLIGHT: usize = 64 << 10;
 /// How long the producer gets to make room where it had none.
 const ROOM: Duration = Duration::from_millis(5);
+/// Between two flushes while something is still on its way.
+const FLUSH_AGAIN: Duration = Duration::from_millis(50);
 
 /// How many records were sent, and why some were not delivered.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,10 +30,9 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn count(&mut self, result: Result<(), &ProducerError>) {
+    pub(super) fn count(&mut self, result: Result<(), String>) {
         self.sent += 1;
-        if let Err(error) = result {
-            let why = why_not_delivered(error);
+        if let Err(why) = result {
             let times = self.reasons.entry(why.clone()).or_default();
             *times += 1;
             if *times == 1 {
@@ -68,6 +71,7 @@ impl Tally {
 pub(super) async fn one_by_one(
     producer: Producer,
     mut records: mpsc::Receiver<Chunk>,
+    limit: Option<usize>,
 ) -> anyhow::Result<()> {
     let mut tally = Tally::default();
     let mut wrong = None;
@@ -75,17 +79,20 @@ pub(super) async fn one_by_one(
         match chunk {
             Ok(chunk) => {
                 for record in chunk {
-                    let result = match producer.send(record) {
-                        Ok(delivery) => {
-                            // What is sent does not wait for company.
-                            let (delivered, flushed) =
-                                tokio::join!(delivery, producer.flush());
-                            delivered.map(drop).and(flushed)
-                        }
-                        Err(error) => Err(error),
+                    let result = match check_size(&record, limit) {
+                        Ok(()) => match producer.send(record) {
+                            Ok(delivery) => {
+                                // What is sent does not wait for company.
+                                let (delivered, flushed) = tokio::join!(delivery, producer.flush());
+                                let delivered = delivered.map(drop).and(flushed);
+                                delivered.map_err(|error| why_not_delivered(&error))
+                            }
+                            Err(error) => Err(why_not_delivered(&error)),
+                        },
+                        too_large => too_large,
                     };
                     let failed = result.is_err();
-                    tally.count(result.as_ref().map(drop));
+                    tally.count(result);
                     if failed {
                         break 'all;
                     }
@@ -106,11 +113,12 @@ pub(super) async fn in_batches(
     producer: Producer,
     mut records: mpsc::Receiver<Chunk>,
     memory: usize,
+    limit: Option<usize>,
 ) -> anyhow::Result<()> {
     let budget = (memory / 2).clamp(64 << 10, 1 << 30);
     let room = Arc::new(Semaphore::new(budget));
     let (deliveries, delivered) = mpsc::channel(IN_FLIGHT);
-    let counting = tokio::spawn(count(delivered));
+    let mut counting = tokio::spawn(count(delivered));
     let mut interrupts = Interrupts::new()?;
     let mut wrong = None;
     loop {
@@ -123,7 +131,10 @@ pub(super) async fn in_batches(
                 for record in chunk {
                     let cost = u32::try_from(size(&record).min(budget)).unwrap_or(u32::MAX);
                     let permit = Arc::clone(&room).acquire_many_owned(cost).await?;
-                    let sent = send(&producer, record).await;
+                    let sent = match check_size(&record, limit) {
+                        Ok(()) => send(&producer, record).await,
+                        Err(too_large) => Err(too_large),
+                    };
                     deliveries.send((sent, permit)).await?;
                 }
             }
@@ -136,9 +147,17 @@ pub(super) async fn in_batches(
     }
     drop(deliveries);
     let ending = async {
-        // Whatever fails here fails the deliveries too, and is counted there.
-        let _ = producer.flush().await;
-        counting.await
+        loop {
+            // A flush ends early when something fails; what failed is counted there.
+            let flush = async {
+                let _ = producer.flush().await;
+                tokio::time::sleep(FLUSH_AGAIN).await;
+            };
+            tokio::select! {
+                tally = &mut counting => break tally,
+                () = flush => {}
+            }
+        }
     };
     let tally = tokio::select! {
         tally = ending => tally?,
@@ -154,35 +173,51 @@ fn size(record: &ProducerRecord) -> usize {
     let key = record.key.as_ref().map_or(0, bytes::Bytes::len);
     let value = record.value.as_ref().map_or(0, bytes::Bytes::len);
     let headers = record.headers.iter().map(|header| {
-        header.key.len() + header.value.as_ref().map_or(0, bytes::Bytes::len) + 16
+        header.key.len() + header.value.as_ref().map_or(0, bytes::Bytes::len) + HEADER
     });
     OVERHEAD + key + value + headers.sum::<usize>()
 }
 
+/// Refuses what the topic will not take (`max.message.bytes`), so that the client is spared from
+/// finding out which record of a batch it was.
+fn check_size(record: &ProducerRecord, limit: Option<usize>) -> Result<(), String> {
+    // No record takes less beside its fields: lengths, deltas, the header of the batch.
+    const LEAST: usize = 61 + 7;
+    let fields = size(record) - OVERHEAD - record.headers.len() * HEADER;
+    let least = fields + LEAST + record.headers.len() * 2;
+    match limit {
+        Some(limit) if least > limit => Err(format!(
+            "The message is {least} bytes when serialized which is larger than {limit}, which is \
+             the value of the topic's max.message.bytes configuration."
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Gives a record to the producer, which may first have to make room.
-async fn send(
-    producer: &Producer,
-    record: ProducerRecord,
-) -> Result<SendFuture, ProducerError> {
+async fn send(producer: &Producer, record: ProducerRecord) -> Result<SendFuture, String> {
     loop {
         match producer.send(record.clone()) {
             Err(ProducerError::Backpressure) => tokio::time::sleep(ROOM).await,
-            sent => return sent,
+            sent => return sent.map_err(|error| why_not_delivered(&error)),
         }
     }
 }
 
-type Delivery = (Result<SendFuture, ProducerError>, OwnedSemaphorePermit);
+type Delivery = (Result<SendFuture, String>, OwnedSemaphorePermit);
 
 /// Waits for each delivery; a record's memory is given back with it.
 async fn count(mut deliveries: mpsc::Receiver<Delivery>) -> Tally {
     let mut tally = Tally::default();
     while let Some((sent, permit)) = deliveries.recv().await {
         let result = match sent {
-            Ok(delivery) => delivery.await.map(drop),
-            Err(error) => Err(error),
+            Ok(delivery) => delivery
+                .await
+                .map(drop)
+                .map_err(|error| why_not_delivered(&error)),
+            Err(why) => Err(why),
         };
-        tally.count(result.as_ref().map(drop));
+        tally.count(result);
         drop(permit);
     }
     tally

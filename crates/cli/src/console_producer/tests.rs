@@ -4,6 +4,7 @@ use expect_test::{Expect, expect};
 use kacrab::producer::ProducerError;
 
 use super::*;
+use crate::client::why_not_delivered;
 use crate::options::Asked;
 
 fn parsed(line: &str) -> Parsed {
@@ -29,7 +30,11 @@ fn check(properties: &[&str], lines: &[&str], expected: Expect) {
                     Err(error) => format!("{error}\n"),
                     Ok(record) => format!(
                         "{:?} {:?} {:?}\n",
-                        record.headers.iter().map(|h| (&h.key, &h.value)).collect::<Vec<_>>(),
+                        record
+                            .headers
+                            .iter()
+                            .map(|h| (&h.key, &h.value))
+                            .collect::<Vec<_>>(),
                         record.key,
                         record.value
                     ),
@@ -42,10 +47,14 @@ fn check(properties: &[&str], lines: &[&str], expected: Expect) {
 
 #[test]
 fn a_line_is_a_value_unless_properties_say_more() {
-    check(&[], &["a\tb", ""], expect![[r#"
+    check(
+        &[],
+        &["a\tb", ""],
+        expect![[r#"
         [] None Some(b"a\tb")
         [] None Some(b"")
-    "#]]);
+    "#]],
+    );
     check(
         &["parse.key=true", "key.separator=::"],
         &["k::v::w", "kv", "::"],
@@ -96,10 +105,22 @@ fn errors_may_be_ignored() {
 #[test]
 fn separators_must_differ() {
     for (properties, expected) in [
-        (["headers.separator=:", "a=b"], "headers.separator and headers.key.separator"),
-        (["headers.delimiter=,", "a=b"], "headers.delimiter and headers.separator"),
-        (["key.separator=x", "null.marker=x"], "null.marker and key.separator"),
-        (["headers.separator=[", "a=b"], "\"[\", the value of headers.separator, is no"),
+        (
+            ["headers.separator=:", "a=b"],
+            "headers.separator and headers.key.separator",
+        ),
+        (
+            ["headers.delimiter=,", "a=b"],
+            "headers.delimiter and headers.separator",
+        ),
+        (
+            ["key.separator=x", "null.marker=x"],
+            "null.marker and key.separator",
+        ),
+        (
+            ["headers.separator=[", "a=b"],
+            "\"[\", the value of headers.separator, is no",
+        ),
     ] {
         let properties = key_values(properties);
         let error = LineParser::new("t", &properties).unwrap_err().to_string();
@@ -134,7 +155,10 @@ fn old_and_new_names_do_not_go_together_and_java_classes_are_refused() {
             "--property a=b --reader-property c=d",
             "Options --reader-property and --property cannot be specified together.",
         ),
-        ("--line-reader foo.Bar", "foo.Bar is a Java class, and this tool runs none"),
+        (
+            "--line-reader foo.Bar",
+            "foo.Bar is a Java class, and this tool runs none",
+        ),
     ] {
         let error = settings(line).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
@@ -150,8 +174,8 @@ fn failures_are_counted_by_their_reason() {
         size: 86,
         max_request_size: 10,
     };
-    for result in [Ok(()), Err(&large), Ok(()), Err(&large)] {
-        tally.count(result);
+    for large in [None, Some(&large), None, Some(&large)] {
+        tally.count(large.map_or(Ok(()), |error| Err(why_not_delivered(error))));
     }
     expect![[r#"
         2 of 4 records were not delivered:

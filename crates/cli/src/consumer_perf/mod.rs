@@ -58,7 +58,11 @@ pub const TOOL: Tool = Tool {
                 "size",
                 "The size of the tcp RECV size. (default: 2097152)",
             ),
-            value("consumer.config", "config file", "(DEPRECATED) Use --command-config instead."),
+            value(
+                "consumer.config",
+                "config file",
+                "(DEPRECATED) Use --command-config instead.",
+            ),
             value("command-config", "config file", "Config properties file."),
             flag("print-metrics", "Print out the metrics."),
             flag(
@@ -73,8 +77,16 @@ pub const TOOL: Tool = Tool {
                  10000)",
             )
             .taking(Takes::Maybe("milliseconds")),
-            value("messages", "count", "(DEPRECATED) Use --num-records instead."),
-            value("num-records", "count", "REQUIRED: The number of records to consume."),
+            value(
+                "messages",
+                "count",
+                "(DEPRECATED) Use --num-records instead.",
+            ),
+            value(
+                "num-records",
+                "count",
+                "REQUIRED: The number of records to consume.",
+            ),
             value(
                 "reporting-interval",
                 "interval_ms",
@@ -86,7 +98,10 @@ pub const TOOL: Tool = Tool {
                 "The date format to use for formatting the time field (UTC), of the letters \
                  yMdHmsS. (default: yyyy-MM-dd HH:mm:ss:SSS)",
             ),
-            flag("hide-header", "If set, skips printing the header for the stats."),
+            flag(
+                "hide-header",
+                "If set, skips printing the header for the stats.",
+            ),
         ],
         commands: &[],
     },
@@ -141,18 +156,27 @@ impl Settings {
         consumer.extend(key_values(parsed.values("command-property")));
         consumer.set("bootstrap.servers", parsed.required("bootstrap-server")?);
         let group = parsed.value("group")?.map(str::to_owned);
-        consumer.set("group.id", group.unwrap_or_else(|| format!("perf-consumer-{number}")));
+        consumer.set(
+            "group.id",
+            group.unwrap_or_else(|| format!("perf-consumer-{number}")),
+        );
         for (name, option, default) in [
             ("receive.buffer.bytes", "socket-buffer-size", "2097152"),
             ("max.partition.fetch.bytes", "fetch-size", "1048576"),
         ] {
             consumer.set(name, parsed.value(option)?.unwrap_or(default));
         }
-        let from = if parsed.has("from-latest") { "latest" } else { "earliest" };
+        let from = if parsed.has("from-latest") {
+            "latest"
+        } else {
+            "earliest"
+        };
         consumer.set("auto.offset.reset", from);
         consumer.set("check.crcs", "false");
         consumer.set_default("client.id", "perf-consumer-client");
-        let format = parsed.value("date-format")?.unwrap_or("yyyy-MM-dd HH:mm:ss:SSS");
+        let format = parsed
+            .value("date-format")?
+            .unwrap_or("yyyy-MM-dd HH:mm:ss:SSS");
         Ok(Self {
             topic,
             include,
@@ -171,13 +195,18 @@ impl Settings {
 /// Milliseconds since 1970.
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
 }
 
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let nanos = UNIX_EPOCH.elapsed().map_or(0, |since| since.subsec_nanos());
     let settings = Settings::read(&job.parsed, nanos % 100_000)?;
-    for (option, instead) in [("messages", "num-records"), ("consumer.config", "command-config")] {
+    for (option, instead) in [
+        ("messages", "num-records"),
+        ("consumer.config", "command-config"),
+    ] {
         if job.parsed.has(option) {
             job.print(format!(
                 "Warning: --{option} is deprecated. Use --{instead} instead.\n"
@@ -214,11 +243,26 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     if let Some(metrics) = metrics {
         let metrics = [
             ("consumer-metrics:poll-total", metrics.poll_total),
-            ("consumer-fetch-manager-metrics:records-consumed-total", metrics.records_consumed_total),
-            ("consumer-fetch-manager-metrics:fetch-total", metrics.fetch_total),
-            ("consumer-coordinator-metrics:commit-total", metrics.commit_total),
-            ("consumer-coordinator-metrics:heartbeat-total", metrics.heartbeat_total),
-            ("consumer-coordinator-metrics:rebalance-total", metrics.rebalance_total),
+            (
+                "consumer-fetch-manager-metrics:records-consumed-total",
+                metrics.records_consumed_total,
+            ),
+            (
+                "consumer-fetch-manager-metrics:fetch-total",
+                metrics.fetch_total,
+            ),
+            (
+                "consumer-coordinator-metrics:commit-total",
+                metrics.commit_total,
+            ),
+            (
+                "consumer-coordinator-metrics:heartbeat-total",
+                metrics.heartbeat_total,
+            ),
+            (
+                "consumer-coordinator-metrics:rebalance-total",
+                metrics.rebalance_total,
+            ),
         ];
         let metrics = metrics.iter().map(|(name, value)| (*name, *value as f64));
         job.print(client::metrics(metrics))?;

@@ -28,7 +28,11 @@ pub(super) struct Report {
 impl Report {
     /// The first line.
     pub(super) fn header(detailed: bool) -> String {
-        let first = if detailed { "time, threadId" } else { "start.time, end.time" };
+        let first = if detailed {
+            "time, threadId"
+        } else {
+            "start.time, end.time"
+        };
         format!(
             "{first}, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, \
              rebalance.time.ms, fetch.time.ms, fetch.MB.sec, fetch.nMsg.sec\n"

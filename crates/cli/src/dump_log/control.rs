@@ -17,9 +17,8 @@ pub(super) fn text(key: Option<&[u8]>, value: Option<&[u8]>) -> String {
         3 => {
             let bytes = value.get(2..10).and_then(|bytes| bytes.try_into().ok());
             let timestamp = bytes.map_or(0, i64::from_be_bytes);
-            format!(
-                " SnapshotHeader {{\"version\":{version},\"lastContainedLogTimestamp\":{timestamp}}}"
-            )
+            let field = "lastContainedLogTimestamp";
+            format!(" SnapshotHeader {{\"version\":{version},\"{field}\":{timestamp}}}")
         }
         4 => format!(" SnapshotFooter {{\"version\":{version}}}"),
         5 => {

@@ -40,7 +40,11 @@ impl<W: Write> Dump<'_, W> {
             }
             match self.last_offset_at(&log, u64::from(position))? {
                 Ok(last) if last == offset => {}
-                Ok(last) => add(&mut self.findings.index_mismatches, &file, offset.0, last.0),
+                Ok(last) => {
+                    add(&mut self.findings.index_mismatches, &file, offset.0, last.0);
+                    self.findings
+                        .break_off_unless(offset == base && position == 0);
+                }
                 Err(why) => {
                     self.findings.break_off();
                     self.tell(format!(
@@ -121,14 +125,19 @@ impl<W: Write> Dump<'_, W> {
                             timestamp,
                             largest,
                         );
+                        let room = offset == base && timestamp == 0;
+                        self.findings.break_off_unless(room);
                     }
                     if before >= timestamp {
                         add(&mut self.findings.out_of_order, &file, timestamp, before);
+                        self.findings.break_off();
                     }
                 }
                 other => {
                     let found = other.map_or(-1, |(header, _)| header.last_offset().0);
                     add(&mut self.findings.not_found, &file, offset.0, found);
+                    self.findings
+                        .break_off_unless(offset == base && timestamp == 0);
                 }
             }
             before = timestamp;

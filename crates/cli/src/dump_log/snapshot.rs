@@ -34,7 +34,7 @@ pub(super) fn line(id: ProducerId, entry: &ProducerEntry) -> String {
     };
     let mut line = format!(
         "producerId: {} producerEpoch: {} coordinatorEpoch: {} currentTxnFirstOffset: \
-         {first_offset} lastTimestamp: {} ",
+         {first_offset} lastTimestamp: {}",
         id.0,
         ProducerEpoch::to_wire(entry.epoch),
         entry.coordinator_epoch.unwrap_or(-1),
@@ -42,7 +42,7 @@ pub(super) fn line(id: ProducerId, entry: &ProducerEntry) -> String {
     );
     if let Some(batch) = entry.batches.front() {
         line += &format!(
-            "firstSequence: {} lastSequence: {} lastOffset: {} offsetDelta: {} timestamp: {}",
+            " firstSequence: {} lastSequence: {} lastOffset: {} offsetDelta: {} timestamp: {}",
             first_sequence(batch.last_sequence.0, batch.offset_delta),
             batch.last_sequence.0,
             batch.last_offset,

@@ -11,16 +11,19 @@ use crate::options::Asked;
 const LOG: &str = "00000000000000000000.log";
 
 /// Three records: headers and key, null key, null value.
-const THREE_RECORDS: &str = "0000000000000000000000660000000002f17ab395000000000002000001a1fca1f57c000001a1fca1f58700 \
-     000000000000040000000000000000000334000000046b310c76616c75653104046831047631046832047632 \
-     20001602010c76616c756532020468310110001604046b330100";
+const THREE_RECORDS: &str = "\
+    0000000000000000000000660000000002f17ab395000000000002000001a1fca1f57c000001a1fca1f58700 \
+    000000000000040000000000000000000334000000046b310c76616c75653104046831047631046832047632 \
+    20001602010c76616c756532020468310110001604046b330100";
 /// The marker of a transaction that was committed.
-const MARKER: &str = "0000000000004174000000420000000002617f5368003000000000000001a1fca38c55000001a1fca38c5500 \
-     000000000000090001ffffffff000000012000000008000000010c00000000000000";
+const MARKER: &str = "\
+    0000000000004174000000420000000002617f5368003000000000000001a1fca38c55000001a1fca38c5500 \
+    000000000000090001ffffffff000000012000000008000000010c00000000000000";
 /// Two producers.
-const SNAPSHOT: &str = "0001683ba85a00000002000000000000000700000000012b000000000000012b0000012b000001a1fca354e9 \
-     ffffffffffffffffffffffff0000000000000008000000003f21000000000000404d0000003b000001a1fca3 \
-     70c0ffffffffffffffffffffffff";
+const SNAPSHOT: &str = "\
+    0001683ba85a00000002000000000000000700000000012b000000000000012b0000012b000001a1fca354e9 \
+    ffffffffffffffffffffffff0000000000000008000000003f21000000000000404d0000003b000001a1fca3 \
+    70c0ffffffffffffffffffffffff";
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u32> = hex.chars().filter_map(|digit| digit.to_digit(16)).collect();
@@ -67,27 +70,42 @@ fn check(files: &[(&str, Vec<u8>)], name: &str, options: &str, expected: Expect)
 #[test]
 fn a_segment_is_shown_as_kafka_shows_it() {
     let files = [(LOG, bytes(THREE_RECORDS))];
-    check(&files, LOG, "", expect![[r#"
+    check(
+        &files,
+        LOG,
+        "",
+        expect![[r#"
         Dumping DIR/00000000000000000000.log
         Log starting offset: 0
         baseOffset: 0 lastOffset: 2 count: 3 baseSequence: 0 lastSequence: 2 producerId: 4 producerEpoch: 0 partitionLeaderEpoch: 0 isTransactional: false isControl: false deleteHorizonMs: OptionalLong.empty position: 0 CreateTime: 1795239835015 size: 114 magic: 2 compresscodec: none crc: 4051350421 isvalid: true
-    "#]]);
-    check(&files, LOG, "--deep-iteration", expect![[r#"
+    "#]],
+    );
+    check(
+        &files,
+        LOG,
+        "--deep-iteration",
+        expect![[r#"
         Dumping DIR/00000000000000000000.log
         Log starting offset: 0
         baseOffset: 0 lastOffset: 2 count: 3 baseSequence: 0 lastSequence: 2 producerId: 4 producerEpoch: 0 partitionLeaderEpoch: 0 isTransactional: false isControl: false deleteHorizonMs: OptionalLong.empty position: 0 CreateTime: 1795239835015 size: 114 magic: 2 compresscodec: none crc: 4051350421 isvalid: true
         | offset: 0 CreateTime: 1795239835004 keySize: 2 valueSize: 6 sequence: 0 headerKeys: [h1,h2]
         | offset: 1 CreateTime: 1795239835015 keySize: -1 valueSize: 6 sequence: 1 headerKeys: [h1]
         | offset: 2 CreateTime: 1795239835015 keySize: 2 valueSize: -1 sequence: 2 headerKeys: []
-    "#]]);
-    check(&files, LOG, "--print-data-log", expect![[r#"
+    "#]],
+    );
+    check(
+        &files,
+        LOG,
+        "--print-data-log",
+        expect![[r#"
         Dumping DIR/00000000000000000000.log
         Log starting offset: 0
         baseOffset: 0 lastOffset: 2 count: 3 baseSequence: 0 lastSequence: 2 producerId: 4 producerEpoch: 0 partitionLeaderEpoch: 0 isTransactional: false isControl: false deleteHorizonMs: OptionalLong.empty position: 0 CreateTime: 1795239835015 size: 114 magic: 2 compresscodec: none crc: 4051350421 isvalid: true
         | offset: 0 CreateTime: 1795239835004 keySize: 2 valueSize: 6 sequence: 0 headerKeys: [h1,h2] key: k1 payload: value1
         | offset: 1 CreateTime: 1795239835015 keySize: -1 valueSize: 6 sequence: 1 headerKeys: [h1] payload: value2
         | offset: 2 CreateTime: 1795239835015 keySize: 2 valueSize: -1 sequence: 2 headerKeys: [] key: k3
-    "#]]);
+    "#]],
+    );
     check(
         &files,
         LOG,
@@ -106,12 +124,17 @@ fn a_segment_is_shown_as_kafka_shows_it() {
 #[test]
 fn a_marker_of_a_transaction_says_how_it_ended() {
     let files = [(LOG, bytes(MARKER))];
-    check(&files, LOG, "--print-data-log", expect![[r#"
+    check(
+        &files,
+        LOG,
+        "--print-data-log",
+        expect![[r#"
         Dumping DIR/00000000000000000000.log
         Log starting offset: 0
         baseOffset: 16756 lastOffset: 16756 count: 1 baseSequence: -1 lastSequence: -1 producerId: 9 producerEpoch: 1 partitionLeaderEpoch: 0 isTransactional: true isControl: true deleteHorizonMs: OptionalLong.empty position: 0 CreateTime: 1795239939157 size: 78 magic: 2 compresscodec: none crc: 1635734376 isvalid: true
         | offset: 16756 CreateTime: 1795239939157 keySize: 4 valueSize: 6 sequence: -1 headerKeys: [] endTxnMarker: COMMIT coordinatorEpoch: 0
-    "#]]);
+    "#]],
+    );
     check(
         &files,
         LOG,
@@ -128,19 +151,29 @@ fn a_marker_of_a_transaction_says_how_it_ended() {
 #[test]
 fn a_producer_snapshot_is_shown_in_the_files_order() {
     let name = "00000000000000016962.snapshot";
-    check(&[(name, bytes(SNAPSHOT))], name, "", expect![[r#"
+    check(
+        &[(name, bytes(SNAPSHOT))],
+        name,
+        "",
+        expect![[r#"
         Dumping DIR/00000000000000016962.snapshot
         producerId: 7 producerEpoch: 0 coordinatorEpoch: -1 currentTxnFirstOffset: OptionalLong.empty lastTimestamp: 1795239924969 firstSequence: 0 lastSequence: 299 lastOffset: 299 offsetDelta: 299 timestamp: 1795239924969
         producerId: 8 producerEpoch: 0 coordinatorEpoch: -1 currentTxnFirstOffset: OptionalLong.empty lastTimestamp: 1795239932096 firstSequence: 16102 lastSequence: 16161 lastOffset: 16461 offsetDelta: 59 timestamp: 1795239932096
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn json_is_a_line_a_batch() {
     let files = [(LOG, bytes(THREE_RECORDS))];
-    check(&files, LOG, "--print-data-log --output json", expect![[r#"
+    check(
+        &files,
+        LOG,
+        "--print-data-log --output json",
+        expect![[r#"
         {"file":"DIR/00000000000000000000.log","baseOffset":0,"lastOffset":2,"count":3,"baseSequence":0,"lastSequence":2,"producerId":4,"producerEpoch":0,"partitionLeaderEpoch":0,"isTransactional":false,"isControl":false,"deleteHorizonMs":null,"position":0,"timestampType":"CreateTime","timestamp":1795239835015,"size":114,"magic":2,"compressionType":"none","crc":4051350421,"isValid":true,"records":[{"offset":0,"timestamp":1795239835004,"keySize":2,"valueSize":6,"sequence":0,"headerKeys":["h1","h2"],"key":"k1","payload":"value1"},{"offset":1,"timestamp":1795239835015,"keySize":-1,"valueSize":6,"sequence":1,"headerKeys":["h1"],"key":null,"payload":"value2"},{"offset":2,"timestamp":1795239835015,"keySize":2,"valueSize":-1,"sequence":2,"headerKeys":[],"key":"k3","payload":null}]}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -179,10 +212,15 @@ fn an_index_is_held_against_its_segment() {
     let bad: Vec<u8> = [5_u32, 0].into_iter().flat_map(u32::to_be_bytes).collect();
     let index = "00000000000000000000.index";
     let log = || (LOG, bytes(THREE_RECORDS));
-    check(&[log(), (index, good.clone())], index, "", expect![[r#"
+    check(
+        &[log(), (index, good.clone())],
+        index,
+        "",
+        expect![[r#"
         Dumping DIR/00000000000000000000.index
         offset: 2 position: 0
-    "#]]);
+    "#]],
+    );
     check(
         &[log(), (index, good.clone())],
         index,
@@ -200,17 +238,23 @@ fn an_index_is_held_against_its_segment() {
             Dumping DIR/00000000000000000000.index
         "#]],
     );
-    check(&[log(), (index, Vec::new())], index, "", expect![[r#"
+    check(
+        &[log(), (index, Vec::new())],
+        index,
+        "",
+        expect![[r#"
         Dumping DIR/00000000000000000000.index
         DIR/00000000000000000000.index is empty.
-    "#]]);
+    "#]],
+    );
     let (text, well) = shown(&folder(&[log(), (index, bad)]), index, "");
     expect![[r#"
         Dumping DIR/00000000000000000000.index
         offset: 5 position: 0
         Mismatches in :DIR/00000000000000000000.index
           Index offset: 5, log offset: 2
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
     assert!(!well);
     let (text, well) = shown(
         &folder(&[log(), (index, vec![0; 9])]),
@@ -233,10 +277,15 @@ fn a_time_index_is_held_against_the_records() {
     let index = "00000000000000000000.timeindex";
     let log = || (LOG, bytes(THREE_RECORDS));
     let good = entry(1_795_239_835_015, 2);
-    check(&[log(), (index, good.clone())], index, "", expect![[r#"
+    check(
+        &[log(), (index, good.clone())],
+        index,
+        "",
+        expect![[r#"
         Dumping DIR/00000000000000000000.timeindex
         timestamp: 1795239835015 offset: 2
-    "#]]);
+    "#]],
+    );
     let bad = [good, entry(1_795_239_835_015, 9)].concat();
     let (text, well) = shown(&folder(&[log(), (index, bad)]), index, "");
     expect![[r#"
@@ -245,7 +294,8 @@ fn a_time_index_is_held_against_the_records() {
         timestamp: 1795239835015 offset: 9
         The following indexed offsets are not found in :DIR/00000000000000000000.timeindex
         Indexed offset: 9, found log offset: -1
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
     assert!(!well);
     let early = entry(7, 2);
     let (text, well) = shown(&folder(&[log(), (index, early)]), index, "");
@@ -254,16 +304,22 @@ fn a_time_index_is_held_against_the_records() {
         timestamp: 7 offset: 2
         Found timestamp mismatch in :DIR/00000000000000000000.timeindex
           Index timestamp: 7, log timestamp: 1795239835015
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
     assert!(!well);
 }
 
 #[test]
 fn what_is_no_file_of_a_log_is_passed_over_and_what_is_not_there_is_told() {
     let files = [("leader-epoch-checkpoint", b"0\n0\n".to_vec())];
-    check(&files, "leader-epoch-checkpoint", "", expect![[r#"
+    check(
+        &files,
+        "leader-epoch-checkpoint",
+        "",
+        expect![[r#"
         Dumping DIR/leader-epoch-checkpoint
-    "#]]);
+    "#]],
+    );
     let (_, well) = shown(&folder(&[]), LOG, "");
     assert!(!well);
     let (_, well) = shown(&folder(&[("x.log", Vec::new())]), "x.log", "");

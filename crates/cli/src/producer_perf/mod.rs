@@ -33,7 +33,11 @@ pub const TOOL: Tool = Tool {
                  bootstrap.servers specified via --command-property or --command-config.",
             ),
             value("topic", "TOPIC", "REQUIRED: Produce records to this topic."),
-            value("num-records", "NUM-RECORDS", "REQUIRED: Number of records to produce."),
+            value(
+                "num-records",
+                "NUM-RECORDS",
+                "REQUIRED: Number of records to produce.",
+            ),
             value(
                 "payload-delimiter",
                 "PAYLOAD-DELIMITER",
@@ -46,8 +50,12 @@ pub const TOOL: Tool = Tool {
                 "REQUIRED: Throttle maximum record throughput to *approximately* THROUGHPUT \
                  records/sec. Set this to -1 to disable throttling.",
             ),
-            value("producer-props", "PROP-NAME=PROP-VALUE", "(DEPRECATED) Use --command-property instead.")
-                .taking(Takes::Many("PROP-NAME=PROP-VALUE")),
+            value(
+                "producer-props",
+                "PROP-NAME=PROP-VALUE",
+                "(DEPRECATED) Use --command-property instead.",
+            )
+            .taking(Takes::Many("PROP-NAME=PROP-VALUE")),
             value(
                 "command-property",
                 "PROP-NAME=PROP-VALUE",
@@ -55,8 +63,16 @@ pub const TOOL: Tool = Tool {
                  take precedence over those passed via --command-config or --producer.config.",
             )
             .taking(Takes::Many("PROP-NAME=PROP-VALUE")),
-            value("producer.config", "CONFIG-FILE", "(DEPRECATED) Use --command-config instead."),
-            value("command-config", "CONFIG-FILE", "Producer config properties file."),
+            value(
+                "producer.config",
+                "CONFIG-FILE",
+                "(DEPRECATED) Use --command-config instead.",
+            ),
+            value(
+                "command-config",
+                "CONFIG-FILE",
+                "Producer config properties file.",
+            ),
             flag("print-metrics", "Print out metrics at the end of the test."),
             value(
                 "transactional-id",
@@ -95,7 +111,10 @@ pub const TOOL: Tool = Tool {
                  files. Payloads will be read from this file and a payload will be randomly \
                  selected when sending records.",
             ),
-            flag("payload-monotonic", "Payload is a monotonically increasing integer."),
+            flag(
+                "payload-monotonic",
+                "Payload is a monotonically increasing integer.",
+            ),
         ],
         commands: &[],
     },
@@ -201,7 +220,9 @@ impl Settings {
             usage("--bootstrap-server is missing, and no property bootstrap.servers is there")?;
         }
         producer.set_default("client.id", "perf-producer-client");
-        let memory = producer.get("buffer.memory").and_then(|text| text.parse().ok());
+        let memory = producer
+            .get("buffer.memory")
+            .and_then(|text| text.parse().ok());
         Ok(Self {
             topic: topic.to_owned(),
             records,
@@ -224,14 +245,18 @@ fn transactions(parsed: &Parsed, producer: &mut Properties) -> anyhow::Result<Op
         return Ok(None);
     }
     let Ok(duration @ 1..) = u64::try_from(duration.unwrap_or(3000)) else {
-        return Ok(usage("--transaction-duration-ms should be greater than zero.")?);
+        return Ok(usage(
+            "--transaction-duration-ms should be greater than zero.",
+        )?);
     };
     match id {
         Some(id) => producer.set("transactional.id", id),
         None => {
             let id = kacrab_protocol::KafkaUuid::from_parts(
                 u64::from(std::process::id()),
-                std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64),
+                std::time::UNIX_EPOCH
+                    .elapsed()
+                    .map_or(0, |since| since.as_nanos() as u64),
             );
             producer.set_default("transactional.id", format!("performance-producer-{id}"));
         }
@@ -289,11 +314,26 @@ mod tests {
     fn what_is_missing_or_wrong_is_told_in_kafkas_words() {
         let most = "--bootstrap-server b:1 --topic t --throughput -1";
         for (line, expected) in [
-            ("--topic t --num-records 5 --record-size 5".to_owned(), "argument --throughput is"),
-            (format!("{most} --record-size 5"), "argument --num-records is required"),
-            (format!("{most} --num-records 0 --record-size 5"), "--num-records should be greater"),
-            (format!("{most} --num-records 5 --record-size 0"), "--record-size should be greater"),
-            (format!("{most} --num-records 5"), "exactly one of --record-size"),
+            (
+                "--topic t --num-records 5 --record-size 5".to_owned(),
+                "argument --throughput is",
+            ),
+            (
+                format!("{most} --record-size 5"),
+                "argument --num-records is required",
+            ),
+            (
+                format!("{most} --num-records 0 --record-size 5"),
+                "--num-records should be greater",
+            ),
+            (
+                format!("{most} --num-records 5 --record-size 0"),
+                "--record-size should be greater",
+            ),
+            (
+                format!("{most} --num-records 5"),
+                "exactly one of --record-size",
+            ),
             (
                 format!("{most} --num-records 5 --record-size 5 --warmup-records 5"),
                 "The value for --warmup-records must be strictly fewer than",
@@ -321,6 +361,9 @@ mod tests {
         assert_eq!(settings.producer.get("acks"), Some("1"));
         let id = settings.producer.get("transactional.id").unwrap();
         assert!(id.starts_with("performance-producer-"), "{id}");
-        assert_eq!(settings.transaction_duration, Some(Duration::from_millis(100)));
+        assert_eq!(
+            settings.transaction_duration,
+            Some(Duration::from_millis(100))
+        );
     }
 }

@@ -35,8 +35,10 @@ impl Payloads {
         let Ok(regex) = regex::Regex::new(delimiter) else {
             bail!("--payload-delimiter: {delimiter:?} is no regular expression");
         };
-        let mut payloads: Vec<Bytes> =
-            regex.split(&text).map(|part| Bytes::copy_from_slice(part.as_bytes())).collect();
+        let mut payloads: Vec<Bytes> = regex
+            .split(&text)
+            .map(|part| Bytes::copy_from_slice(part.as_bytes()))
+            .collect();
         while payloads.len() > 1 && payloads.last().is_some_and(Bytes::is_empty) {
             payloads.pop();
         }

@@ -31,6 +31,13 @@ struct Measured {
     failures: BTreeMap<String, u64>,
 }
 
+impl Measured {
+    /// How many records are no longer on their way.
+    fn done(&self) -> u64 {
+        self.all.count() + self.failures.values().sum::<u64>()
+    }
+}
+
 /// What each callback knows.
 #[derive(Debug, Clone)]
 struct Clock {
@@ -86,7 +93,10 @@ pub(super) async fn run(
     mut payloads: Payloads,
 ) -> anyhow::Result<()> {
     if settings.transaction_duration.is_some() {
-        producer.init_transactions().await.map_err(no_transactions)?;
+        producer
+            .init_transactions()
+            .await
+            .map_err(no_transactions)?;
     }
     let clock = Clock {
         began: Instant::now(),
@@ -107,7 +117,12 @@ pub(super) async fn run(
     let interrupted = tokio::select! {
         sent = send_all(&producer, settings, &mut payloads, &clock) => {
             sent?;
-            producer.flush().await.is_err() && clock.with(|measured| measured.failures.is_empty())
+            // A flush ends early when something fails; what failed is counted by its callback.
+            while clock.with(|measured| measured.done()) < settings.records {
+                let _ = producer.flush().await;
+                tokio::time::sleep(ROOM).await;
+            }
+            false
         }
         () = interrupts.next() => true,
     };
@@ -136,7 +151,10 @@ pub(super) async fn run(
         return closed;
     }
     let failed: u64 = failures.values().sum();
-    eprintln!("{failed} of {} records were not delivered:", settings.records);
+    eprintln!(
+        "{failed} of {} records were not delivered:",
+        settings.records
+    );
     for (why, times) in failures {
         eprintln!("  {times}: {why}");
     }
@@ -179,7 +197,15 @@ async fn send_all(
         }
         let value = payloads.next(number);
         let record = ProducerRecord::unassigned(Arc::clone(&topic)).value(value);
-        send(producer, record, clock, &room, budget, number >= settings.warmup).await?;
+        send(
+            producer,
+            record,
+            clock,
+            &room,
+            budget,
+            number >= settings.warmup,
+        )
+        .await?;
         if let (Some(began), Some(duration)) = (transaction, settings.transaction_duration)
             && began.elapsed() >= duration
         {

@@ -61,6 +61,11 @@ impl Stats {
         self.windows_printed = false;
     }
 
+    /// How many records have been delivered.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
     /// Counts a record; returns a line when it is time for one.
     pub(super) fn record(&mut self, latency: u32, bytes: u64, now: u64) -> Option<String> {
         if self.count.is_multiple_of(self.sampling) {
