@@ -27,7 +27,14 @@
 //! -> bool Log::open(dir, TopicPartition, Arc<LogConfig>, OpenOptions) -> Result<(Log,
 //! RecoveryReport), StorageError>; Log::close(now) flushes all // A log directory.
 //! LogDirectory::open(path) -> locked; meta_properties/format/verify;
-//! take_clean_shutdown/mark_clean_shutdown; read/write of the three checkpoints; partition_dirs
+//! take_clean_shutdown/mark_clean_shutdown; read/write of the checkpoints; partition_dirs
+//! // Compaction, in four phases: looked at and begun under the lock, mapped and written outside,
+//! // swapped in under it. Log::cleanable(high_watermark, now) -> Result<Cleanable, StorageError>
+//! Log::begin_cleaning(high_watermark, now) -> Result<Option<Cleaning>, StorageError>
+//! Cleaning::index(CleanerLimits, pace) -> Result<Cleaner, CleanError>
+//! Cleaner::next_segment(pace) -> Result<Option<CleanedSegment>, CleanError>
+//! Log::replace_segments(CleanedSegment) -> Result<Replaced, StorageError>; Swapped::sync()
+//! Log::complete_cleaning(&Cleaner)
 //! ```
 
 #![warn(unreachable_pub)]

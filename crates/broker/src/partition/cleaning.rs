@@ -1,6 +1,8 @@
 //! Compaction of this partition's log: looked at, begun and swapped in under the lock, done outside
 //! it. Called on blocking threads.
 
+use std::io::ErrorKind;
+
 use dohle_log::{CleanError, Cleanable, Cleaner, CleanerLimits, CleaningId, Pace, Replaced};
 use dohle_model::{Offset, Timestamp};
 
@@ -135,9 +137,9 @@ impl Partition {
             CleanError::Stopped => CleanOutcome::NotNow,
             CleanError::Uncleanable(reason) if is_current => CleanOutcome::Uncleanable(reason),
             CleanError::Storage(error) if is_current => {
-                if error.source.kind() == std::io::ErrorKind::NotFound {
-                    tracing::debug!(partition = %self.name, %error, "segment went before it was \
-                        cleaned");
+                if error.source.kind() == ErrorKind::StorageFull {
+                    // What is there is whole; compaction only needs room beside it.
+                    tracing::warn!(partition = %self.name, %error, "no room to compact the log");
                     return CleanOutcome::NotNow;
                 }
                 self.fail_storage(&error);

@@ -118,15 +118,16 @@ impl Dir {
 
     /// Writes the checkpoint of compaction if something in it changed. Blocks on the disk.
     pub(super) fn write_cleaner_offsets(&self) -> Result<(), StorageError> {
-        let mut cleaner = self.cleaner_offsets.lock();
-        if !cleaner.changed {
-            return Ok(());
-        }
-        let entries = cleaner.offsets.iter().map(|(name, offset)| (name, *offset));
+        let offsets = {
+            let mut cleaner = self.cleaner_offsets.lock();
+            if !std::mem::take(&mut cleaner.changed) {
+                return Ok(());
+            }
+            cleaner.offsets.clone()
+        };
+        let entries = offsets.iter().map(|(name, offset)| (name, *offset));
         self.directory
-            .write_checkpoint(Checkpoint::CleanerOffset, entries)?;
-        cleaner.changed = false;
-        Ok(())
+            .write_checkpoint(Checkpoint::CleanerOffset, entries)
     }
 
     /// Takes everything out that nobody asked for.

@@ -102,7 +102,11 @@ pub struct Cleaning {
 
 /// Which cleaning of a log it is, to ask the log whether it still makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CleaningId(pub(crate) u64);
+pub struct CleaningId {
+    pub(crate) generation: u64,
+    /// The base offset of the first segment that it reads.
+    pub(crate) first: Offset,
+}
 
 /// A new segment that waits to take the place of old ones.
 #[derive(Debug)]
@@ -130,7 +134,10 @@ impl Cleaning {
     /// Which one it is.
     #[must_use]
     pub fn id(&self) -> CleaningId {
-        CleaningId(self.generation)
+        CleaningId {
+            generation: self.generation,
+            first: self.sources[0].base_offset,
+        }
     }
 
     /// Where the records begin that no cleaning has seen.
@@ -143,7 +150,7 @@ impl Cleaning {
     ///
     /// # Errors
     /// [`CleanError`].
-    pub fn index(self, limits: CleanerLimits, pace: Pace<'_>) -> Result<Cleaner, CleanError> {
+    pub fn index(mut self, limits: CleanerLimits, pace: Pace<'_>) -> Result<Cleaner, CleanError> {
         let keys = u64::try_from(self.bound.since(self.first_dirty)).unwrap_or(0);
         let map = OffsetMap::new(keys, limits.dedupe_buffer_bytes, limits.load_factor);
         let map = map.ok_or_else(|| {
@@ -159,7 +166,7 @@ impl Cleaning {
                 latest: None,
                 now: self.now,
                 delete_retention: self.config.delete_retention_ms,
-                producers: self.producers.clone(),
+                producers: std::mem::take(&mut self.producers),
                 bound: self.bound,
             },
             transactions: Transactions::new(self.aborted.clone()),

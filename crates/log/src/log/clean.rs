@@ -236,17 +236,20 @@ impl Log {
     /// [`crate::Cleaner::end_offset`]. Answers `false` when the log was truncated meanwhile; then
     /// the next one begins where this one did.
     pub fn complete_cleaning(&mut self, cleaner: &crate::Cleaner) -> bool {
-        if !self.is_current(cleaner.id()) {
+        if self.failed || cleaner.id().generation != self.generation {
             return false;
         }
         self.cleaned_to = Some(cleaner.end_offset().min(self.log_end_offset));
         true
     }
 
-    /// Whether the log was not truncated since the cleaning began. When it was, files that the
-    /// cleaning reads may be gone or cut, and its errors say nothing.
+    /// Whether what the cleaning reads is still all there: the log was not truncated, and retention
+    /// took nothing of it. When it did, files that the cleaning reads may be gone or cut, and its
+    /// errors say nothing.
     #[must_use]
     pub fn is_current(&self, cleaning: CleaningId) -> bool {
-        !self.failed && cleaning.0 == self.generation
+        !self.failed
+            && cleaning.generation == self.generation
+            && self.segments[0].base_offset <= cleaning.first
     }
 }
