@@ -113,8 +113,8 @@ impl Entry for AbortedTxn {
     }
 }
 
-/// The whole entries of an `.index` file whose segment begins at `base`: the last offset of a batch,
-/// and the position where the batch begins.
+/// The whole entries of an `.index` file whose segment begins at `base`: the last offset of a
+/// batch, and the position where the batch begins.
 #[must_use]
 pub fn offset_index_entries(bytes: &[u8], base: Offset) -> Vec<(Offset, u32)> {
     let entries = decode::<OffsetEntry>(bytes).into_iter();
