@@ -53,7 +53,10 @@ requests! {
     1 FetchRequestData FetchResponseData;
     2 ListOffsetsRequestData ListOffsetsResponseData;
     3 MetadataRequestData MetadataResponseData;
+    8 OffsetCommitRequestData OffsetCommitResponseData;
+    9 OffsetFetchRequestData OffsetFetchResponseData;
     10 FindCoordinatorRequestData FindCoordinatorResponseData;
+    16 ListGroupsRequestData ListGroupsResponseData;
     18 ApiVersionsRequestData ApiVersionsResponseData;
     19 CreateTopicsRequestData CreateTopicsResponseData;
     20 DeleteTopicsRequestData DeleteTopicsResponseData;

@@ -1,5 +1,7 @@
-//! Committed offsets, as Kafka's own tools see them: over the network, and in the log's files.
+//! Committed offsets: as Kafka's own tools see them, over the network and in the log's files; while
+//! coordinators die; and when they expire.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,7 +9,12 @@ use anyhow::{Context, Result, ensure};
 use dohle_tests::clients::java::tool;
 use dohle_tests::clients::kcat::kcat;
 use dohle_tests::clients::member::{Flavour, Member};
-use dohle_tests::{Cluster, replicas, until};
+use dohle_tests::cluster::text;
+use dohle_tests::wait::DEADLINE;
+use dohle_tests::{Cluster, KafkaConnection, replicas, until};
+use kacrab_protocol::generated as kafka;
+
+use crate::faults::allow_lost_connections;
 
 const TOPIC: &str = "orders";
 /// How long a member may take to join and to commit.
@@ -191,4 +198,162 @@ fn what_groups_write_is_understood_by_kafkas_own_tool() -> Result<()> {
         ensure!(gone.contains("<DELETE>"), "{gone}");
     }
     Ok(())
+}
+
+/// COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR.
+const TRY_AGAIN: [i16; 3] = [14, 15, 16];
+/// How many groups commit.
+const GROUPS: usize = 60;
+
+fn name(group: usize) -> String {
+    format!("group-{group}")
+}
+
+/// A commit without membership, of partition 0.
+fn commit_request(group: &str, offset: i64) -> kafka::OffsetCommitRequestData {
+    kafka::OffsetCommitRequestData {
+        group_id: text(group),
+        generation_id_or_member_epoch: -1,
+        topics: vec![kafka::OffsetCommitRequestTopic {
+            name: text(TOPIC),
+            partitions: vec![kafka::OffsetCommitRequestPartition {
+                partition_index: 0,
+                committed_offset: offset,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+/// Commits this offset for every group, wherever its coordinator is, until all have it.
+fn commit_all(cluster: &Cluster, offset: i64) -> Result<()> {
+    let mut left: BTreeSet<usize> = (0..GROUPS).collect();
+    until(
+        DEADLINE,
+        format!("all groups have committed {offset}"),
+        || {
+            for node in cluster.nodes().iter().filter(|node| node.is_up()) {
+                let mut connection = node.connect()?;
+                for group in left.clone() {
+                    let request = commit_request(&name(group), offset);
+                    let answer = connection.call(&request, 7)?;
+                    let code = answer.topics[0].partitions[0].error_code;
+                    ensure!(code == 0 || TRY_AGAIN.contains(&code), "error {code}");
+                    if code == 0 {
+                        left.remove(&group);
+                    }
+                }
+            }
+            Ok(left.is_empty())
+        },
+    )
+}
+
+/// What a node says of all groups: each has this offset, or is to be asked for again.
+fn fetch(connection: &mut KafkaConnection, offset: i64) -> Result<BTreeSet<String>> {
+    let groups = (0..GROUPS).map(|group| kafka::OffsetFetchRequestGroup {
+        group_id: text(&name(group)),
+        member_epoch: -1,
+        topics: Some(vec![kafka::OffsetFetchRequestTopics {
+            name: text(TOPIC),
+            partition_indexes: vec![0],
+            ..Default::default()
+        }]),
+        ..Default::default()
+    });
+    let request = kafka::OffsetFetchRequestData {
+        groups: groups.collect(),
+        ..Default::default()
+    };
+    let mut known = BTreeSet::new();
+    for group in connection.call(&request, 8)?.groups {
+        if TRY_AGAIN.contains(&group.error_code) {
+            continue;
+        }
+        assert_eq!(group.error_code, 0, "{}", group.group_id);
+        let partition = &group.topics[0].partitions[0];
+        assert_eq!(partition.error_code, 0, "{}", group.group_id);
+        assert_eq!(partition.committed_offset, offset, "{}", group.group_id);
+        known.insert(group.group_id.to_string());
+    }
+    Ok(known)
+}
+
+/// Asks all nodes for all groups, over and over, until some node has told of each.
+fn fetch_all(cluster: &Cluster, offset: i64) -> Result<()> {
+    let mut known = BTreeSet::new();
+    until(DEADLINE, "all groups are served", || {
+        for node in cluster.nodes().iter().filter(|node| node.is_up()) {
+            known.append(&mut fetch(&mut node.connect()?, offset)?);
+        }
+        Ok(known.len() == GROUPS)
+    })
+}
+
+#[test]
+fn no_committed_offset_is_lost_or_denied_while_coordinators_die() -> Result<()> {
+    let mut cluster = Cluster::of(3)
+        .property("offsets.topic.num.partitions", "6")
+        .start()?;
+    allow_lost_connections(&mut cluster);
+    cluster.create_topic(TOPIC, 1, 3, &[])?;
+    let find = kafka::FindCoordinatorRequestData {
+        key: text(&name(0)),
+        ..Default::default()
+    };
+    until(DEADLINE, "there is a coordinator", || {
+        Ok(cluster.connect()?.call(&find, 3)?.error_code == 0)
+    })?;
+    commit_all(&cluster, 0)?;
+    for victim in 1..=3 {
+        let offset = i64::from(victim);
+        cluster.broker(victim).kill()?;
+        fetch_all(&cluster, offset - 1)?;
+        commit_all(&cluster, offset)?;
+        cluster.broker(victim).start()?;
+        cluster.wait_in_sync("__consumer_offsets")?;
+        fetch_all(&cluster, offset)?;
+    }
+    cluster.stop()?;
+    cluster.start()?;
+    fetch_all(&cluster, 3)
+}
+
+#[test]
+fn offsets_expire_and_groups_with_their_last_one() -> Result<()> {
+    let cluster = Cluster::of(1)
+        .property("offsets.retention.check.interval.ms", "500")
+        .property("offsets.topic.num.partitions", "2")
+        .start()?;
+    cluster.create_topic(TOPIC, 1, 1, &[])?;
+    let mut connection = cluster.connect()?;
+    // Clients of old say for how long.
+    for (group, retention_time_ms) in [("soon", 1), ("later", 3_600_000), ("default", -1)] {
+        let request = kafka::OffsetCommitRequestData {
+            retention_time_ms,
+            ..commit_request(group, 1)
+        };
+        until(DEADLINE, format!("{group} has committed"), || {
+            let find = kafka::FindCoordinatorRequestData {
+                key: text(group),
+                ..Default::default()
+            };
+            connection.call(&find, 3)?;
+            let answer = connection.call(&request, 4)?;
+            Ok(answer.topics[0].partitions[0].error_code == 0)
+        })?;
+    }
+    until(DEADLINE, "one group is gone", || {
+        let groups = connection
+            .call(&kafka::ListGroupsRequestData::default(), 5)?
+            .groups;
+        let names: BTreeSet<_> = groups.iter().map(|it| it.group_id.as_str()).collect();
+        ensure!(
+            names.contains("later") && names.contains("default"),
+            "{names:?}"
+        );
+        Ok(!names.contains("soon"))
+    })
 }
