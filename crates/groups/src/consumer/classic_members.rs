@@ -301,7 +301,8 @@ impl Turn<'_, '_> {
                     .reason
                     .as_ref()
                     .map_or("not provided", KafkaString::as_str);
-                tracing::info!(group = %self.group_id, member = %member_id, reason, "a member leaves");
+                let group = self.group_id;
+                tracing::info!(%group, member = %member_id, reason, "a member leaves");
                 if !gone.contains(member_id) {
                     gone.push(member_id.clone());
                 }

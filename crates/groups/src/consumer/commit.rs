@@ -55,8 +55,8 @@ impl ConsumerGroup {
     /// Whether a member may fetch offsets. Who names no member may.
     ///
     /// # Errors
-    /// UNKNOWN_MEMBER_ID; STALE_MEMBER_EPOCH, which is ILLEGAL_GENERATION for members of the classic
-    /// protocol.
+    /// UNKNOWN_MEMBER_ID; STALE_MEMBER_EPOCH, which is ILLEGAL_GENERATION for members of the
+    /// classic protocol.
     pub fn validate_offset_fetch(
         &self,
         member_id: Option<&str>,

@@ -189,8 +189,8 @@ impl Shard {
 }
 
 impl Turn<'_, '_> {
-    /// Whether the group becomes a classic one when these members leave: others are left, all of the
-    /// classic protocol, and one that leaves is not.
+    /// Whether the group becomes a classic one when these members leave: others are left, all of
+    /// the classic protocol, and one that leaves is not.
     pub(super) fn downgrades_without(&self, member_ids: &[MemberId]) -> bool {
         let gone = member_ids
             .iter()
@@ -291,7 +291,7 @@ impl Turn<'_, '_> {
         })
     }
 
-    /// A member's target assignment; that of a static member that takes another's place, the other's.
+    /// A member's target assignment. A static member that takes another's place has the other's.
     fn classic_assignment(
         &self,
         member: &ConsumerMember,

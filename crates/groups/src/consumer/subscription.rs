@@ -179,7 +179,8 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// What the target assignment there is gives to a member; a static one, to whoever had its place.
+    /// What the target assignment there is gives to a member; for a static one, to whoever had its
+    /// place.
     pub(super) fn last_target(&self, member: &ConsumerMember) -> (i32, Arc<Assignment>) {
         let member_id = match &member.instance_id {
             Some(instance_id) => {

@@ -166,7 +166,7 @@ fn a_silent_member_is_fenced_and_so_is_one_that_does_not_give_back() {
               A UnrevokedPartitions 1<-1 has foo:0, gives back foo:1, target foo:0
               B UnreleasedPartitions 2<-0 has -, target foo:1
             wait 1
-              at 20 s
+              at 20000 ms
               + current A gone
               + target A gone
               + member A gone
@@ -174,9 +174,9 @@ fn a_silent_member_is_fenced_and_so_is_one_that_does_not_give_back() {
             beat A
               A: UnknownMemberId Member A is not a member of group g.
             wait 45000
-              at 40 s
-              at 45 s
-              at 45 s
+              at 40000 ms
+              at 45000 ms
+              at 45000 ms
               + current B gone
               + target B gone
               + member B gone
@@ -452,9 +452,9 @@ fn a_write_that_fails_changes_nothing() {
               B UnreleasedPartitions 2<-0 has -, target foo:1
             fail
             wait 45000
-              at 45 s
+              at 45000 ms
               the write fails
-              at 45 s
+              at 45000 ms
               + current B gone
               + target B gone
               + member B gone
@@ -532,7 +532,7 @@ fn another_broker_goes_on_where_the_first_was() {
               + B UnreleasedPartitions 3<-2 has bar:0
               B: epoch 3
             wait 5000
-              at 5 s
+              at 5000 ms
               + current A gone
               + target A gone
               + member A gone
@@ -546,7 +546,7 @@ fn another_broker_goes_on_where_the_first_was() {
               B: epoch -1
             reload
             wait 45000
-              at 50 s
+              at 50000 ms
               + current C gone
               + target C gone
               + member C gone

@@ -51,7 +51,7 @@ fn a_classic_group_becomes_a_consumer_group_and_back() {
               A: joined, MemberIdRequired, generation -1
             cjoin A foo
             wait 0
-              at 0 s
+              at 0 ms
               A: joined, ok, generation 1, leads
             csync A
               + classic generation 1 A-01010101-0101-0101-0101-010101010101
@@ -185,7 +185,7 @@ fn who_waits_in_a_classic_group_is_sent_to_join_again() {
               A: joined, MemberIdRequired, generation -1
             cjoin A foo
             wait 0
-              at 0 s
+              at 0 ms
               A: joined, ok, generation 1, leads
             csync A
               + classic generation 1 A-01010101-0101-0101-0101-010101010101
@@ -221,12 +221,12 @@ fn who_waits_in_a_classic_group_is_sent_to_join_again() {
             cbeat A
               A: RebalanceInProgress
             wait 30000
-              at 30 s
+              at 30000 ms
               + current A-01010101-0101-0101-0101-010101010101 gone
               + target A-01010101-0101-0101-0101-010101010101 gone
               + member A-01010101-0101-0101-0101-010101010101 gone
               + epoch 3
-              at 30 s
+              at 30000 ms
               + current B-07070707-0707-0707-0707-070707070707 gone
               + target B-07070707-0707-0707-0707-070707070707 gone
               + member B-07070707-0707-0707-0707-070707070707 gone
@@ -355,7 +355,7 @@ fn a_classic_member_that_does_not_join_or_sync_in_time_is_fenced() {
             beat A
               A: epoch 1
             wait 2000
-              at 60 s
+              at 60000 ms
               + current AgICAgICAgICAgICAgICAg gone
               + target AgICAgICAgICAgICAgICAg gone
               + member AgICAgICAgICAgICAgICAg gone
@@ -470,7 +470,7 @@ fn groups_that_may_not_or_cannot_move_do_not() {
               A: joined, MemberIdRequired, generation -1
             cjoin A foo
             wait 0
-              at 0 s
+              at 0 ms
               A: joined, ok, generation 1, leads
             csync A
               + classic generation 1 A-01010101-0101-0101-0101-010101010101
@@ -533,7 +533,7 @@ fn groups_without_members_always_move() {
               A: joined, MemberIdRequired, generation -1
             cjoin A foo
             wait 0
-              at 0 s
+              at 0 ms
               A: joined, ok, generation 1, leads
             csync A
               + classic generation 1 A-01010101-0101-0101-0101-010101010101

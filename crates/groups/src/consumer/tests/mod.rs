@@ -3,6 +3,7 @@
 
 mod classic;
 mod commits;
+mod describes;
 mod epochs;
 mod hashes;
 mod joins;

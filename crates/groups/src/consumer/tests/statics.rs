@@ -110,7 +110,7 @@ fn a_static_member_may_come_back_under_the_same_id() {
             beat A
               A: epoch 1
             wait 45000
-              at 89.99900000000002 s
+              at 89999 ms
               + current A gone
               + target A gone
               + member A gone
@@ -195,7 +195,7 @@ fn a_static_member_that_stays_away_for_its_session_loses_its_place() {
               + B UnreleasedPartitions 2<-2 has -
               B: epoch 2
             wait 15000
-              at 45 s
+              at 45000 ms
               + current A gone
               + target A gone
               + member A gone

@@ -299,7 +299,7 @@ impl World {
         let until = self.now + Duration::from_millis(ms);
         while let Some(deadline) = self.shard.next_deadline().filter(|at| *at <= until) {
             self.now = self.now.max(deadline);
-            let line = format!("  at {} s", self.now.as_secs_f64() - 1_000.0);
+            let line = format!("  at {} ms", self.now.as_millis() - 1_000_000);
             self.say(&line);
             self.step(Shard::on_timeout);
         }
