@@ -91,12 +91,10 @@ impl Shard {
         self.timers.next()
     }
 
-    /// Handles one timer that ran out. To be called, with a fresh step each, until
+    /// Handles one timer that ran out, and answers which. To be called, with a fresh step each, until
     /// [`Shard::next_deadline`] lies in the future.
-    pub fn on_timeout(&mut self, step: &mut Step<'_>) {
-        let Some(timer) = self.timers.take_expired(step.now) else {
-            return;
-        };
+    pub fn on_timeout(&mut self, step: &mut Step<'_>) -> Option<Timer> {
+        let timer = self.timers.take_expired(step.now)?;
         match timer {
             Timer::ClassicJoin(_) | Timer::ClassicSync(_) | Timer::ClassicSession(..) => {
                 self.on_classic_timeout(&timer, step);
@@ -105,6 +103,15 @@ impl Shard {
             | Timer::ConsumerRebalance(..)
             | Timer::ConsumerJoin(..)
             | Timer::ConsumerSync(..) => self.on_consumer_timeout(&timer, step),
+        }
+        Some(timer)
+    }
+
+    /// What a timer asked for could not be written: it runs out again at `deadline`, unless it was
+    /// set anew since.
+    pub fn on_timeout_failed(&mut self, timer: Timer, deadline: std::time::Duration) {
+        if self.timers.deadline(&timer).is_none() {
+            self.timers.set(timer, deadline);
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dohle_model::delta::LocalPartition;
 use dohle_model::record::ConfigResource;
-use dohle_model::{TopicId, TopicName};
+use dohle_model::{MetadataOffset, TopicId, TopicName};
 
 use super::settings::Settings;
 use super::slot::Slot;
@@ -44,7 +44,7 @@ impl Coordinator {
             self.resign(follower.id.partition);
         }
         for leader in local.leaders.iter().filter(|it| is_ours(&it.topic)) {
-            self.lead(leader);
+            self.lead(leader, change.after.offset);
         }
         let deleted: Vec<(TopicId, TopicName)> = change
             .delta
@@ -78,7 +78,7 @@ impl Coordinator {
         }
     }
 
-    fn lead(self: &Arc<Self>, local: &LocalPartition) {
+    fn lead(self: &Arc<Self>, local: &LocalPartition, at: MetadataOffset) {
         let index = local.id.partition;
         let leader_epoch = local.registration.leader_epoch;
         let current = self.slots.read().get(&index).cloned();
@@ -96,7 +96,7 @@ impl Coordinator {
         if let Some(before) = before {
             before.resign();
         }
-        self.load(&slot);
+        self.load(&slot, at);
     }
 
     fn resign(&self, index: dohle_model::PartitionIndex) {

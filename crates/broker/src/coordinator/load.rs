@@ -9,7 +9,7 @@ use std::sync::Arc;
 use dohle_groups::{Record, Shard, records};
 use dohle_log::batch::ControlRecord;
 use dohle_log::{Batch, BatchError, Batches};
-use dohle_model::{Offset, ProducerId};
+use dohle_model::{MetadataOffset, Offset, ProducerId};
 use tokio::time::Instant;
 
 use super::Coordinator;
@@ -40,8 +40,9 @@ struct Loaded {
 }
 
 impl Coordinator {
-    /// Loads a slot's shard, in the background. The slot is `Loading`.
-    pub(super) fn load(self: &Arc<Self>, slot: &Arc<Slot>) {
+    /// Loads a slot's shard, in the background. The slot is `Loading`. The shard serves when this
+    /// broker's metadata is at `offset`: what groups subscribe to is looked up there.
+    pub(super) fn load(self: &Arc<Self>, slot: &Arc<Slot>, offset: MetadataOffset) {
         let (this, slot) = (Arc::clone(self), Arc::clone(slot));
         self.runtime.spawn(async move {
             let begun = Instant::now();
@@ -69,6 +70,9 @@ impl Coordinator {
                     return this.load_failed(&slot, &error.to_string());
                 }
             }
+            let mut images = this.metadata.subscribe();
+            // Ends only with the node.
+            let _ = images.wait_for(|image| image.offset >= offset).await;
             if !slot.activate(shard) {
                 return;
             }

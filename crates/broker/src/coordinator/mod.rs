@@ -236,7 +236,7 @@ impl Coordinator {
         let slot = self.slots.read().get(&index).cloned();
         let slot = slot.ok_or(ErrorCode::NotCoordinator)?;
         if slot.may_load_again(self.started.elapsed()) {
-            self.load(&slot);
+            self.load(&slot, image.offset);
         }
         Ok(slot)
     }

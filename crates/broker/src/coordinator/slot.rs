@@ -250,6 +250,9 @@ impl Slot {
             Writes::Whole => usize::MAX,
             Writes::Apart => around.settings.batch_bytes_max,
         };
+        if self.partition.leader_epoch() != self.leader_epoch {
+            return Err(ErrorCode::NotCoordinator);
+        }
         let mut end = Offset::ZERO;
         for (batch, records) in batches(records, bytes_max, around)? {
             let appended = self
@@ -411,12 +414,14 @@ fn group_id(record: &Record) -> &GroupId {
     }
 }
 
-/// A reply as it leaves once the write that it waited for has come to an end.
+/// A reply as it leaves once the write that it waited for has come to an end. One that refuses needs
+/// no write.
 pub(super) fn settled(reply: Reply, outcome: Result<(), ErrorCode>) -> Reply {
     let Err(code) = outcome else { return reply };
     match reply {
-        Reply::Join(join) => Reply::Join(failed_join(join.member_id, code)),
-        Reply::Sync(_) => Reply::Sync(failed_sync(code)),
+        Reply::Join(join) if join.error_code == 0 => Reply::Join(failed_join(join.member_id, code)),
+        Reply::Sync(sync) if sync.error_code == 0 => Reply::Sync(failed_sync(code)),
+        refusal => refusal,
     }
 }
 

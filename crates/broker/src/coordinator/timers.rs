@@ -6,12 +6,17 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dohle_groups::Shard;
+use dohle_groups::timers::Timer;
+use dohle_model::ErrorCode;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::slot::{Slot, Writes};
 use super::{Coordinator, at};
+
+/// When a timer whose records could not be appended runs out again.
+const RUN_AGAIN: Duration = Duration::from_millis(500);
 
 /// When the task wakes.
 #[derive(Debug, Default)]
@@ -110,13 +115,26 @@ impl Coordinator {
                     self.alarm.set(deadline);
                     break;
                 }
-                let step = self.step(&slot, Writes::Apart, |shard, step| shard.on_timeout(step));
-                if let Err(code) = step {
-                    let partition = slot.partition.name();
-                    tracing::info!(%partition, "a timer of a group could not be written: {code}");
+                let mut timer = None;
+                let outcome = self.step(&slot, Writes::Apart, |shard, step| {
+                    timer = shard.on_timeout(step);
+                });
+                if let (Err(code), Some(timer)) = (outcome, timer) {
+                    self.run_again(&slot, timer, code);
                 }
             }
         }
+    }
+
+    /// A timer's records could not be appended: too few replicas are in sync, for example.
+    fn run_again(self: &Arc<Self>, slot: &Arc<Slot>, timer: Timer, code: ErrorCode) {
+        let partition = slot.partition.name();
+        tracing::info!(%partition, ?timer, "a timer of a group could not be written: {code}");
+        let deadline = self.started.elapsed() + RUN_AGAIN;
+        // Fails only when the shard is gone.
+        let _ = self.step(slot, Writes::Whole, |shard, _| {
+            shard.on_timeout_failed(timer, deadline);
+        });
     }
 
     /// Makes steps in every shard until there is nothing to write, on a thread that may be busy for a while.

@@ -70,9 +70,19 @@ pub fn describe_topic(own: Option<&Properties>, broker: &BrokerValues) -> Vec<De
 /// All properties of a group that sets `own` values.
 #[must_use]
 pub fn describe_group(own: Option<&Properties>, broker: &BrokerValues) -> Vec<DescribedConfig> {
-    definitions(Scope::Group)
-        .map(|def| entry(def, own, ConfigSource::Group, broker))
-        .collect()
+    let describe = |def: &'static ConfigDef| {
+        let mut described = entry(def, own, ConfigSource::Group, broker);
+        // Unlike a topic's, a group's property tells its own default where brokers have none.
+        if def.broker_name.is_none() {
+            described.synonyms.push(Synonym {
+                name: def.name.to_owned(),
+                value: def.default_value().map(str::to_owned),
+                source: ConfigSource::Default,
+            });
+        }
+        described
+    };
+    definitions(Scope::Group).map(describe).collect()
 }
 
 /// A property that has a broker's property as its default, or none.

@@ -400,3 +400,33 @@ fn an_offset_reset_of_a_share_group_may_be_a_duration() {
         assert!(def.validate(value).is_err(), "{value}");
     }
 }
+
+#[test]
+fn a_groups_properties_come_from_the_broker_where_the_group_sets_none() {
+    let broker = BrokerValues::fixed(properties(&[(
+        "group.consumer.heartbeat.interval.ms",
+        "6000",
+    )]));
+    let own = properties(&[("consumer.session.timeout.ms", "46000")]);
+    let described = describe_group(Some(&own), &broker);
+    let lines: String = described
+        .iter()
+        .take(5)
+        .map(|config| folded(line(config).trim_end()) + "\n")
+        .collect();
+    expect![[r#"
+        consumer.assignment.interval.ms=1000 sensitive=false
+        synonyms={DEFAULT_CONFIG:group.consumer.assignment.interval.ms=1000}
+        consumer.heartbeat.interval.ms=6000 sensitive=false
+        synonyms={STATIC_BROKER_CONFIG:group.consumer.heartbeat.interval.ms=6000,
+        DEFAULT_CONFIG:group.consumer.heartbeat.interval.ms=5000}
+        consumer.session.timeout.ms=46000 sensitive=false
+        synonyms={DYNAMIC_GROUP_CONFIG:consumer.session.timeout.ms=46000,
+        DEFAULT_CONFIG:group.consumer.session.timeout.ms=45000}
+        share.assignment.interval.ms=1000 sensitive=false
+        synonyms={DEFAULT_CONFIG:group.share.assignment.interval.ms=1000}
+        share.auto.offset.reset=latest sensitive=false
+        synonyms={DEFAULT_CONFIG:share.auto.offset.reset=latest}
+    "#]]
+    .assert_eq(&lines);
+}
