@@ -12,7 +12,14 @@ fn main() -> ExitCode {
         ExitCode::FAILURE
     };
     match dohle_cli::find(&words) {
-        Command::Tool(tool, arguments) => dohle_cli::run(tool, arguments, &Host { server }),
+        Command::Tool(tool, arguments) => {
+            let host = Host {
+                server,
+                directories: |_, _| anyhow::bail!("the server is not in this program"),
+                format: |_, _| anyhow::bail!("the server is not in this program"),
+            };
+            dohle_cli::run(tool, arguments, &host)
+        }
         Command::Other => {
             for tool in dohle_cli::TOOLS {
                 println!("{:<24}{}", tool.name, tool.summary());

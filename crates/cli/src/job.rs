@@ -2,18 +2,26 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use futures::future::LocalBoxFuture;
 
 use crate::cluster::{Cluster, Connection};
 use crate::options::{Asked, Opt, Parsed, Syntax, UsageError, usage, value};
+use crate::storage::NodeDirectories;
 
 /// What the tools need of the program they are in.
 #[derive(Debug, Clone, Copy)]
 pub struct Host {
     /// Runs a node with the arguments of `dohle server`, to its end.
     pub server: fn(Vec<OsString>) -> ExitCode,
+    /// What a properties file says of a node's directories; with the cluster's id, where one is
+    /// given.
+    pub directories: fn(&Path, Option<&str>) -> anyhow::Result<NodeDirectories>,
+    /// Gives the empty directories of the node with this properties file their identity in the
+    /// cluster of this id. Those that have one already must be of the same cluster and node.
+    pub format: fn(&Path, &str) -> anyhow::Result<()>,
 }
 
 /// A tool: one row of the table.
@@ -206,7 +214,8 @@ pub(crate) fn run(tool: &'static Tool, args: Vec<OsString>, host: &Host) -> Exit
 const KAFKA_VERSION: &str = "4.3.1";
 
 fn work(tool: &Tool, job: &Job<'_>) -> anyhow::Result<()> {
-    for word in &job.parsed.words {
+    // Kafka's tools pass over words that belong to no option; what is not Kafka's may take some.
+    for word in job.parsed.words.iter().filter(|_| tool.linked) {
         note(&format!(
             "{word:?} is no option of {}; it is ignored",
             tool.syntax.tool

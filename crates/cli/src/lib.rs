@@ -26,6 +26,8 @@ mod consumer_groups;
 mod consumer_perf;
 mod delete_records;
 mod dump_log;
+mod feature_levels;
+mod features;
 mod fetch;
 mod get_offsets;
 mod group_records;
@@ -38,6 +40,7 @@ mod ordered_json;
 mod partition_file;
 mod producer_perf;
 mod reassign;
+mod storage;
 mod topics;
 
 use std::ffi::OsString;
@@ -45,6 +48,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use self::job::{Failure, Host, Job, Tool};
+pub use self::storage::NodeDirectories;
 pub use self::tools::TOOLS;
 
 /// What a command line turned out to be.

@@ -3,8 +3,9 @@
 use crate::job::Tool;
 use crate::{
     broker_api_versions, cluster_tool, configs, console_consumer, console_producer,
-    consumer_groups, consumer_perf, delete_records, dump_log, get_offsets, groups, leader_election,
-    links, log_dirs, metadata_quorum, producer_perf, reassign, server_start, server_stop, topics,
+    consumer_groups, consumer_perf, delete_records, dump_log, features, get_offsets, groups,
+    leader_election, links, log_dirs, metadata_quorum, producer_perf, reassign, server_start,
+    server_stop, storage, topics,
 };
 
 /// All tools, in the order of the help.
@@ -26,6 +27,8 @@ pub const TOOLS: &[Tool] = &[
     metadata_quorum::TOOL,
     cluster_tool::TOOL,
     broker_api_versions::TOOL,
+    features::TOOL,
+    storage::TOOL,
     server_start::TOOL,
     server_stop::TOOL,
     links::TOOL,

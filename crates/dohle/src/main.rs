@@ -6,12 +6,14 @@ mod healthcheck;
 mod logging;
 mod server;
 mod signals;
+mod storage;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Memory goes back to the system soon after a burst; idle nodes stay small.
 #[global_allocator]
@@ -62,8 +64,42 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
 }
 
 fn main() -> ExitCode {
+    let words = container::command_line(std::env::args_os());
+    // Tools come first: they are called often, and need nothing of what a node needs.
+    if let dohle_cli::Command::Tool(tool, arguments) = dohle_cli::find(&words) {
+        return dohle_cli::run(tool, arguments, &HOST);
+    }
+    run(words)
+}
+
+/// What the tools need of the server.
+const HOST: dohle_cli::Host = dohle_cli::Host {
+    server,
+    directories: storage::directories,
+    format: storage::format,
+};
+
+/// A node, for the tool that starts one.
+fn server(arguments: Vec<OsString>) -> ExitCode {
+    let words = ["dohle".into(), "server".into()];
+    run(words.into_iter().chain(arguments).collect())
+}
+
+/// The command line, with Kafka's tools in the help.
+fn parse(words: Vec<OsString>) -> Arguments {
+    let mut tools = "Kafka's tools, with Kafka's options:".to_owned();
+    for tool in dohle_cli::TOOLS {
+        tools += &format!("\n  {:<24}{}", tool.name, tool.summary());
+    }
+    let matches = Arguments::command()
+        .after_help(tools)
+        .get_matches_from(words);
+    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+fn run(words: Vec<OsString>) -> ExitCode {
     let began = Instant::now();
-    let arguments = Arguments::parse_from(container::command_line(std::env::args_os()));
+    let arguments = parse(words);
     logging::start();
     let result = match arguments.command {
         Command::Server(arguments) => block_on(server::run(arguments, began)),

@@ -209,6 +209,12 @@ pub enum ClusterError {
         /// `request.timeout.ms`.
         after: Duration,
     },
+    /// A controller that does not answer Kafka's requests.
+    #[error(
+        "{0} did not answer. Controllers of Apache Kafka answer --bootstrap-controller; those of \
+         Dohle do not speak Kafka's protocol: give a broker, with --bootstrap-server"
+    )]
+    SilentController(Address),
     /// A broker closed the connection.
     #[error(
         "{address} closed the connection instead of answering {api:?} ({why}). Is it the listener \

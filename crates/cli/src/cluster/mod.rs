@@ -30,6 +30,8 @@ pub use self::error::{Address, ClusterError, Refusal, check};
 
 /// How long a tool waits for the first broker that answers at all.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a controller may take before it is taken for one that does not speak the protocol.
+const CONTROLLER_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two attempts of something that may work a moment later.
 const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -150,7 +152,16 @@ impl Cluster {
         loop {
             attempts += 1;
             let answer = self.wire.send_to_broker(id, Request::KEY, version, request);
-            match answer.await {
+            let answer = if self.controllers {
+                let patience = CONTROLLER_PATIENCE.min(self.request_timeout);
+                match tokio::time::timeout(patience, answer).await {
+                    Ok(answer) => answer,
+                    Err(_) => return Err(ClusterError::SilentController(address.clone())),
+                }
+            } else {
+                answer.await
+            };
+            match answer {
                 // The connection was there, and broke: a broker that restarts is back in a moment.
                 Err(WireError::ConnectionClosed | WireError::Io(_)) if attempts < 3 => {
                     tokio::time::sleep(RETRY_BACKOFF).await;
