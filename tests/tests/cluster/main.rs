@@ -12,6 +12,7 @@ mod groups;
 mod java_tools;
 mod kafkajs;
 mod kcat;
+mod migration;
 mod offsets;
 mod quickstart;
 mod quickstart_snippets;
