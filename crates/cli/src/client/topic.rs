@@ -15,10 +15,12 @@ const CREATION: Duration = Duration::from_secs(5);
 const BACKOFF: Duration = Duration::from_millis(50);
 
 /// A topic that exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Existing {
     /// How many partitions it has.
     pub partitions: i32,
+    /// Those that have a leader.
+    pub led: Vec<i32>,
 }
 
 /// Finds a topic; `create` lets the cluster create it where `auto.create.topics.enable` is on.
@@ -47,8 +49,14 @@ pub async fn find(
         ErrorCode::UnknownTopicOrPartition | ErrorCode::LeaderNotAvailable => Ok(None),
         _ => {
             check(topic.error_code, None)?;
-            let partitions = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
-            Ok(Some(Existing { partitions }))
+            let led = topic
+                .partitions
+                .iter()
+                .filter(|partition| partition.leader_id >= 0);
+            Ok(Some(Existing {
+                partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
+                led: led.map(|partition| partition.partition_index).collect(),
+            }))
         }
     }
 }
@@ -59,6 +67,10 @@ pub async fn find(
 /// When it does not come, with the names that may have been meant.
 pub async fn wait_for(cluster: &Cluster, name: &str) -> anyhow::Result<Existing> {
     let until = Instant::now() + CREATION;
+    let mut meant = None;
+    if let Ok(None) = find(cluster, name, false).await {
+        meant = near(cluster, name).await;
+    }
     loop {
         let found = match find(cluster, name, true).await {
             Err(ClusterError::Refused(refusal))
@@ -69,13 +81,18 @@ pub async fn wait_for(cluster: &Cluster, name: &str) -> anyhow::Result<Existing>
             found => found?,
         };
         if let Some(topic) = found {
+            if let Some(meant) = meant {
+                eprintln!(
+                    "Topic '{name}' was not there and has been created. Did you mean {meant}?"
+                );
+            }
             return Ok(topic);
         }
         if Instant::now() >= until {
             let message = format!(
                 "Topic '{name}' does not exist, and the cluster does not create it on its own"
             );
-            let hint = match near(cluster, name).await {
+            let hint = match meant {
                 Some(near) => format!("Did you mean {near}?"),
                 None => format!(
                     "Create it: kafka-topics --bootstrap-server {} --create --topic {name}",

@@ -12,6 +12,7 @@ use crate::job::{Failure, Job, Tool, Work};
 use crate::options::{Parsed, Syntax, Takes, flag, usage, value};
 
 use self::lines::LineParser;
+use self::send::Beginning;
 
 const LINE_READERS: [&str; 3] = [
     "org.apache.kafka.tools.LineMessageReader",
@@ -247,6 +248,22 @@ impl Settings {
             self.producer.set("batch.size", limit.to_string());
         }
     }
+
+    /// Where the first records go.
+    fn beginning(&self, partitions: &[i32]) -> Beginning {
+        let own = self.producer.has("partitioner.class");
+        let partitions = if own { &[][..] } else { partitions };
+        let nanos = std::time::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |since| since.subsec_nanos());
+        // The clock may be coarse, the process id is not.
+        let random = (nanos / 1000).wrapping_add(std::process::id().wrapping_mul(2_654_435_769));
+        let size = self
+            .producer
+            .get("batch.size")
+            .and_then(|text| text.parse().ok());
+        Beginning::new(partitions, (random >> 7) as usize, size.unwrap_or(16 << 10))
+    }
 }
 
 /// What Kafka's tool says of options that will go, on standard output as it does.
@@ -276,7 +293,7 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let mut settings = Settings::read(&job.parsed)?;
     warn_of_deprecated(job)?;
     let cluster = client::connect(&settings.producer).await?;
-    client::wait_for(&cluster, &settings.topic).await?;
+    let topic = client::wait_for(&cluster, &settings.topic).await?;
     let limit = client::message_bytes_max(&cluster, &settings.topic).await;
     if let Some(limit) = limit {
         settings.limit_batches(limit);
@@ -288,15 +305,23 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
         .is_some_and(|codec| codec != "none");
     let limit = limit.filter(|_| !compressed);
     let producer = client::producer(&settings.producer).await?;
+    let beginning = settings.beginning(&topic.led);
     let records = lines::read_stdin(settings.parser)?;
     if settings.sync {
-        send::one_by_one(producer, records, limit).await
+        send::one_by_one(producer, records, beginning, limit).await
     } else {
         let memory = settings
             .producer
             .get("buffer.memory")
             .and_then(|text| text.parse().ok());
-        send::in_batches(producer, records, memory.unwrap_or(32 << 20), limit).await
+        send::in_batches(
+            producer,
+            records,
+            memory.unwrap_or(32 << 20),
+            beginning,
+            limit,
+        )
+        .await
     }
 }
 

@@ -67,10 +67,43 @@ impl Tally {
     }
 }
 
+/// Chooses the partition of the first records without a key, as many as fill a batch; what comes
+/// after them is left to the client. Its own choice always begins with the same partition, so that
+/// short inputs would all end there.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    partition: Option<i32>,
+    bytes_left: usize,
+}
+
+impl Beginning {
+    /// One of `partitions`, as `random` says, for about `bytes`.
+    pub(super) fn new(partitions: &[i32], random: usize, bytes: usize) -> Self {
+        let index = random.checked_rem(partitions.len());
+        Self {
+            partition: index.map(|index| partitions[index]),
+            bytes_left: bytes,
+        }
+    }
+
+    /// Gives the record its partition, where there is one to give.
+    pub(super) fn place(&mut self, record: &mut ProducerRecord) {
+        if let (None, Some(partition)) = (&record.key, self.partition) {
+            record.partition = partition;
+            let size = size(record) - OVERHEAD;
+            match self.bytes_left.checked_sub(size) {
+                Some(left) => self.bytes_left = left,
+                None => self.partition = None,
+            }
+        }
+    }
+}
+
 /// Sends each record when the one before has been acknowledged.
 pub(super) async fn one_by_one(
     producer: Producer,
     mut records: mpsc::Receiver<Chunk>,
+    mut beginning: Beginning,
     limit: Option<usize>,
 ) -> anyhow::Result<()> {
     let mut tally = Tally::default();
@@ -78,7 +111,8 @@ pub(super) async fn one_by_one(
     'all: while let Some(chunk) = records.recv().await {
         match chunk {
             Ok(chunk) => {
-                for record in chunk {
+                for mut record in chunk {
+                    beginning.place(&mut record);
                     let result = match check_size(&record, limit) {
                         Ok(()) => match producer.send(record) {
                             Ok(delivery) => {
@@ -113,6 +147,7 @@ pub(super) async fn in_batches(
     producer: Producer,
     mut records: mpsc::Receiver<Chunk>,
     memory: usize,
+    mut beginning: Beginning,
     limit: Option<usize>,
 ) -> anyhow::Result<()> {
     let budget = (memory / 2).clamp(64 << 10, 1 << 30);
@@ -128,7 +163,8 @@ pub(super) async fn in_batches(
         };
         match chunk {
             Some(Ok(chunk)) => {
-                for record in chunk {
+                for mut record in chunk {
+                    beginning.place(&mut record);
                     let cost = u32::try_from(size(&record).min(budget)).unwrap_or(u32::MAX);
                     let permit = Arc::clone(&room).acquire_many_owned(cost).await?;
                     let sent = match check_size(&record, limit) {

@@ -183,3 +183,22 @@ fn failures_are_counted_by_their_reason() {
     .assert_eq(&tally.failures().unwrap());
     assert_eq!(send::Tally::default().failures(), None);
 }
+
+#[test]
+fn the_first_records_without_a_key_stay_together_and_others_are_left_to_the_client() {
+    let parser = LineParser::new("t", &key_values(["parse.key=true", "null.marker=-"])).unwrap();
+    let mut beginning = send::Beginning::new(&[4, 7], 3, 10);
+    let mut placed = |line: &str| {
+        let mut record = parser.parse(line.as_bytes(), 1).unwrap();
+        beginning.place(&mut record);
+        record.has_assigned_partition().then_some(record.partition)
+    };
+    assert_eq!(placed("-\tsix..."), Some(7));
+    assert_eq!(placed("key\tvalue"), None);
+    assert_eq!(placed("-\tanother six"), Some(7));
+    assert_eq!(placed("-\tone more"), None);
+    let mut none = send::Beginning::new(&[], 3, 10);
+    let mut record = parser.parse(b"-\tx", 1).unwrap();
+    none.place(&mut record);
+    assert!(!record.has_assigned_partition());
+}
