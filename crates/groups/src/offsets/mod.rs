@@ -1,35 +1,14 @@
-//! Committed offsets: commit, fetch, delete, expire.
+//! Committed offsets: commit, fetch, delete, expire (Kafka's `OffsetMetadataManager`).
 //!
-//! What is asked of a group's members here, by protocol (Kafka's `Group`):
+//! Whether a member may commit or fetch, what a group subscribes to and whether it is empty is asked
+//! of the group, by protocol: `classic/describe.rs`, `consumer/commit.rs`.
 //!
-//! ```text
-//! impl ClassicGroup {
-//!     // UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS
-//!     fn validate_offset_commit(&self, member_id: &str, instance_id: Option<&str>,
-//!                               generation: i32) -> Result<(), Failed>;
-//!     fn subscribed_topics(&self) -> Option<&BTreeSet<String>>;   // None: not known
-//!     fn describe(&self, group_id: &str) -> DescribedGroup;       // of DescribeGroups
-//!     // and state(), is_empty(), protocol_type(), uses_consumer_protocol(), state_timestamp()
-//! }
-//! impl Shard {
-//!     // a commit keeps its member alive (in Stable and PreparingRebalance)
-//!     fn on_classic_commit(&mut self, group_id: &str, member_id: &str, step: &mut Step<'_>);
-//! }
-//! impl ConsumerGroup {
-//!     // UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH, ILLEGAL_GENERATION, UNSUPPORTED_VERSION; an older
-//!     // epoch is allowed for partitions that were assigned at or before it (KIP-1251)
-//!     fn validate_offset_commit(&self, member_id: &str, instance_id: Option<&str>,
-//!                               member_epoch: i32, version: i16,
-//!                               partitions: &[CommitPartition<'_>]) -> Result<(), Failed>;
-//!     // UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH, ILLEGAL_GENERATION
-//!     fn validate_offset_fetch(&self, member_id: Option<&str>, member_epoch: i32)
-//!                              -> Result<(), Failed>;
-//!     fn is_empty(&self) -> bool;
-//!     fn is_subscribed_to(&self, topic: &str) -> bool;
-//!     fn state_name(&self) -> &'static str;                       // Empty, Assigning, …
-//!     fn tombstones(&self, group_id: &GroupId) -> Vec<Record>;    // of all its own records
-//! }
-//! ```
+//! Invariants: a group exists when it has offsets; committing without membership makes it, and
+//! replay alone changes offsets. An offset of a topic that was deleted is told to nobody who names
+//! the topic that now has its name.
+//!
+//! Absent: offsets of transactions. A commit of one would wait here for its marker, and
+//! UNSTABLE_OFFSET_COMMIT would answer who asks for stable offsets meanwhile.
 
 use dohle_model::{PartitionIndex, TopicId};
 use dohle_protocol::KafkaUuid;
