@@ -1,7 +1,7 @@
 //! Committed offsets: commit, fetch, delete, expire (Kafka's `OffsetMetadataManager`).
 //!
-//! Whether a member may commit or fetch, what a group subscribes to and whether it is empty is asked
-//! of the group, by protocol: `classic/describe.rs`, `consumer/commit.rs`.
+//! Whether a member may commit or fetch, what a group subscribes to and whether it is empty is
+//! asked of the group, by protocol: `classic/describe.rs`, `consumer/commit.rs`.
 //!
 //! Invariants: a group exists when it has offsets; committing without membership makes it, and
 //! replay alone changes offsets. An offset of a topic that was deleted is told to nobody who names
