@@ -505,11 +505,16 @@ impl World {
 
     fn reload(&mut self) {
         let before = self.state();
-        self.shard = Shard::default();
-        for record in self.compacted() {
-            self.shard.replay(record);
+        let compacted = self.compacted();
+        let alive = compacted.iter().filter(|record| !is_tombstone(record));
+        let alive: Vec<Record> = alive.cloned().collect();
+        for log in [self.log.clone(), alive, compacted] {
+            self.shard = Shard::default();
+            for record in log {
+                self.shard.replay(record);
+            }
+            assert_eq!(self.state(), before, "what is loaded is what was");
         }
-        assert_eq!(self.state(), before, "what is loaded is what was");
         self.step(|shard, step| shard.on_loaded(step));
     }
 
@@ -570,6 +575,21 @@ pub(super) fn registration(replicas: &[i32]) -> PartitionRegistration {
         leader_epoch: LeaderEpoch::ZERO,
         partition_epoch: PartitionEpoch::ZERO,
     }
+}
+
+fn is_tombstone(record: &Record) -> bool {
+    matches!(
+        record,
+        Record::Offset(_, None)
+            | Record::Classic(_, None)
+            | Record::ConsumerGroup(_, None)
+            | Record::ConsumerPartitionMetadata(_, None)
+            | Record::ConsumerMember(_, _, None)
+            | Record::ConsumerTarget(_, None)
+            | Record::ConsumerTargetMember(_, _, None)
+            | Record::ConsumerCurrent(_, _, None)
+            | Record::ConsumerRegex(_, _, None)
+    )
 }
 
 fn to_request(id: TopicId, partitions: &BTreeSet<PartitionIndex>) -> TopicPartitions {
