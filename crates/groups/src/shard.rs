@@ -91,8 +91,8 @@ impl Shard {
         self.timers.next()
     }
 
-    /// Handles one timer that ran out, and answers which. To be called, with a fresh step each, until
-    /// [`Shard::next_deadline`] lies in the future.
+    /// Handles one timer that ran out, and answers which. To be called, with a fresh step each,
+    /// until [`Shard::next_deadline`] lies in the future.
     pub fn on_timeout(&mut self, step: &mut Step<'_>) -> Option<Timer> {
         let timer = self.timers.take_expired(step.now)?;
         match timer {
