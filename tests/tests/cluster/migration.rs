@@ -86,7 +86,8 @@ fn a_live_group_moves_to_the_consumer_protocol_and_back() -> Result<()> {
     classic.leave()?;
     until(SETTLED, "the other has everything", || owns_all(&mut new))?;
 
-    // One of another family joins in the classic protocol, and is left alone: a classic group again.
+    // One of another family joins in the classic protocol, and is left alone: a classic group
+    // again.
     let mut last = start(&cluster, Flavour::ConfluentCooperative)?;
     until(SETTLED, "members of both protocols share again", || {
         shares(&mut last, &mut new)

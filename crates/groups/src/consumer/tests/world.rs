@@ -5,7 +5,7 @@
 //! join ID TOPICS [key=value]…               a member joins; keys: i (instance), regex, assignor,
 //!                                           timeout, rack, id
 //! beat ID [key=value]…                      a heartbeat; keys: topics, regex, epoch, have, …
-//! ack ID                                    a heartbeat that reports what the member was told to have
+//! ack ID                                    a heartbeat that reports what it was told to have
 //! leave ID | away ID                        for good; for a while
 //! cjoin ID TOPICS | csync ID | cbeat ID | cleave ID     the same in the classic protocol
 //! wait MS                                   time passes; timers run
