@@ -156,8 +156,9 @@ fn json_has_all_that_is_known_and_base64_for_what_is_no_text() {
     expect![[r#"
         {"topic":"a","partition":0,"offset":0,"timestamp":1795239835004,"timestampType":"CreateTime","leaderEpoch":7,"headers":[{"key":"h1","value":"v1"},{"key":"h2","value":"v2"}],"key":"k1","value":"value1"}
         {"topic":"a","partition":0,"offset":1,"timestamp":1795239835005,"timestampType":"CreateTime","leaderEpoch":7,"headers":[{"key":"h1","value":null}],"key":null,"valueBase64":"/wA="}
-        {"topic":"a","partition":0,"offset":2,"timestamp":1795239835006,"timestampType":"CreateTime","leaderEpoch":7,"headers":[],"key":"k3","value":null}"#]]
-    .assert_eq(&lines.join("\n"));
+        {"topic":"a","partition":0,"offset":2,"timestamp":1795239835006,"timestampType":"CreateTime","leaderEpoch":7,"headers":[],"key":"k3","value":null}
+    "#]]
+    .assert_eq(&(lines.join("\n") + "\n"));
 }
 
 #[test]

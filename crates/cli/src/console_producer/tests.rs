@@ -179,8 +179,9 @@ fn failures_are_counted_by_their_reason() {
     }
     expect![[r#"
         2 of 4 records were not delivered:
-          2: The message is 86 bytes when serialized which is larger than 10, which is the value of the max.request.size configuration."#]]
-    .assert_eq(&tally.failures().unwrap());
+          2: The message is 86 bytes when serialized which is larger than 10, which is the value of the max.request.size configuration.
+    "#]]
+    .assert_eq(&(tally.failures().unwrap() + "\n"));
     assert_eq!(send::Tally::default().failures(), None);
 }
 

@@ -148,7 +148,8 @@ mod tests {
         expect![[r#"
             501 records sent, 1002.0 records/sec (0.10 MB/sec), 49.4 ms avg latency, 99.0 ms max latency.
             1000 records sent, 1000.000000 records/sec (0.10 MB/sec), 49.50 ms avg latency, 99.00 ms max latency, 50 ms 50th, 95 ms 95th, 99 ms 99th, 99 ms 99.9th.
-            0 steady state records sent, NaN records/sec (NaN MB/sec), NaN ms avg latency, 0.00 ms max latency, 0 ms 50th, 0 ms 95th, 0 ms 99th, 0 ms 99.9th."#]]
-        .assert_eq(&lines.join("\n"));
+            0 steady state records sent, NaN records/sec (NaN MB/sec), NaN ms avg latency, 0.00 ms max latency, 0 ms 50th, 0 ms 95th, 0 ms 99th, 0 ms 99.9th.
+        "#]]
+        .assert_eq(&(lines.join("\n") + "\n"));
     }
 }
