@@ -107,7 +107,9 @@ fn is_due(
     let age = step.wall.0.saturating_sub(oldest.timestamp.0);
     let interval = step.config.group_consumer_regex_refresh_interval;
     let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
-    age >= REFRESH_INTERVAL_MIN_MS && (topics.came_after(oldest.version) || age > interval)
+    // A clock that was set back must not hold them up.
+    let may = age < 0 || age >= REFRESH_INTERVAL_MIN_MS;
+    may && (topics.came_after(oldest.version) || age > interval)
 }
 
 /// The topics that an expression matches now. One that can't be understood, which a newer

@@ -175,7 +175,11 @@ impl Turn<'_, '_> {
         let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
         match self.group.assignment_timestamp {
             None | Some(Timestamp(0)) => true,
-            Some(last) => interval == 0 || self.step.wall.0 >= last.0.saturating_add(interval),
+            // A clock that was set back must not hold the group up.
+            Some(last) => {
+                let since = self.step.wall.0.saturating_sub(last.0);
+                since < 0 || since >= interval
+            }
         }
     }
 
