@@ -90,7 +90,8 @@ async function group(groupId, first, count) {
   const seen = new Map()
   const members = []
   for (let m = 0; m < 2; m++) {
-    const consumer = kafka.consumer({ groupId, sessionTimeout: 10_000, heartbeatInterval: 500, rebalanceTimeout: 10_000 })
+    // A member that leaves waits for the fetch that is under way.
+    const consumer = kafka.consumer({ groupId, heartbeatInterval: 500, maxWaitTimeInMs: 100 })
     await consumer.connect()
     await consumer.subscribe({ topic, fromBeginning: true })
     members.push(consumer)
