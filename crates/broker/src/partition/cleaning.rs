@@ -23,6 +23,14 @@ pub(crate) enum CleanOutcome {
 }
 
 impl Partition {
+    /// Has compaction look at the log, if the topic is compacted. The partition must be in the
+    /// registry, or the look finds nothing.
+    pub(crate) fn ask_for_cleaning(&self) {
+        if self.state.lock().config.log.cleanup_policy.compact {
+            self.shared.cleanings.add(self.id);
+        }
+    }
+
     /// What compaction could do now; `None` when the topic is not compacted or the log is offline.
     pub(crate) fn cleanable(&self, now: Timestamp) -> Option<Cleanable> {
         let found = {

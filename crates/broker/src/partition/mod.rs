@@ -93,9 +93,6 @@ impl Partition {
             let high_watermark = high_watermark.min(log.log_end_offset());
             state.raise_high_watermark(high_watermark);
         }
-        if state.config.log.cleanup_policy.compact {
-            shared.cleanings.add(id);
-        }
         let published = RwLock::new(state.published(shared.node));
         let watches = Mutex::default();
         let lag_noted = AtomicBool::new(false);

@@ -130,9 +130,6 @@ impl Partition {
     /// The topic's configuration changed.
     pub(crate) fn set_config(&self, config: Arc<PartitionConfig>, lag_max: std::time::Duration) {
         let now = self.shared.now();
-        if config.log.cleanup_policy.compact {
-            self.shared.cleanings.add(self.id);
-        }
         self.with(|state, wakes| {
             if let Ok(log) = state.log_mut() {
                 log.set_config(Arc::clone(&config.log));
@@ -150,6 +147,7 @@ impl Partition {
                 state.apply(effects, &self.shared, wakes);
             }
         });
+        self.ask_for_cleaning();
     }
 
     /// The log directory that holds it.

@@ -137,7 +137,9 @@ impl Partitions {
                         registry
                             .by_name
                             .insert(partition.name().clone(), Arc::clone(&partition));
-                        registry.by_id.insert(local.id, partition);
+                        registry.by_id.insert(local.id, Arc::clone(&partition));
+                        drop(registry);
+                        partition.ask_for_cleaning();
                     }
                 });
             }
