@@ -108,7 +108,7 @@ fn is_due(
     let interval = step.config.group_consumer_regex_refresh_interval;
     let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
     // A clock that was set back must not hold them up.
-    let may = age < 0 || age >= REFRESH_INTERVAL_MIN_MS;
+    let may = !(0..REFRESH_INTERVAL_MIN_MS).contains(&age);
     may && (topics.came_after(oldest.version) || age > interval)
 }
 
