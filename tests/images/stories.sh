@@ -152,9 +152,9 @@ story_bitnami_compose_keeps_its_volume() {
 story_confluent_compose() {
   files confluent.yaml up --detach >/dev/null 2>&1 || fail "compose up"
   serving $(files confluent.yaml ps --quiet)
-  client topic localhost:29092,localhost:39092,localhost:49092 t 3 3
+  client topic localhost:29092,localhost:30092,localhost:31092 t 3 3
   client produce localhost:29092 t 0 100 >/dev/null
-  client fetch localhost:49092 t 100 >/dev/null
+  client fetch localhost:31092 t 100 >/dev/null
 }
 
 story_a_folder_that_docker_made_as_root() {

@@ -155,8 +155,8 @@ fn three_nodes_in_confluents_style_come_up() {
         "compose/confluent.yaml",
         expect![[r#"
         combined 1 of MkU3OEVBNTcwNTJENDM2Qk at INTERNAL://kafka-1:9092,EXTERNAL://localhost:29092, 3 voters, data in /var/lib/kafka/data
-        combined 2 of MkU3OEVBNTcwNTJENDM2Qk at INTERNAL://kafka-2:9092,EXTERNAL://localhost:39092, 3 voters, data in /var/lib/kafka/data
-        combined 3 of MkU3OEVBNTcwNTJENDM2Qk at INTERNAL://kafka-3:9092,EXTERNAL://localhost:49092, 3 voters, data in /var/lib/kafka/data
+        combined 2 of MkU3OEVBNTcwNTJENDM2Qk at INTERNAL://kafka-2:9092,EXTERNAL://localhost:30092, 3 voters, data in /var/lib/kafka/data
+        combined 3 of MkU3OEVBNTcwNTJENDM2Qk at INTERNAL://kafka-3:9092,EXTERNAL://localhost:31092, 3 voters, data in /var/lib/kafka/data
     "#]],
     );
 }
