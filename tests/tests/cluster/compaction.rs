@@ -374,3 +374,29 @@ fn a_replica_that_is_made_anew_catches_up_with_a_compacted_log() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn compaction_that_is_switched_on_at_run_time_looks_at_what_was_written_before() -> Result<()> {
+    let mut cluster = start(&[("log.cleaner.threads", "0")])?;
+    let mut updates = Updates::default();
+    produce(&cluster, &updates.rounds("k", 20, 150), "none")?;
+    assert_eq!(consume(&cluster)?.len(), 3000);
+    java::tool("ConfigCommand")
+        .args(["--bootstrap-server", &cluster.bootstrap(), "--alter"])
+        .args(["--entity-type", "brokers", "--entity-default"])
+        .args(["--add-config", "log.cleaner.threads=2"])
+        .run()?
+        .clean()?;
+    wait_compacted(&cluster)?;
+    let records = consume(&cluster)?;
+    assert!(
+        records.len() < 1500,
+        "{} of 3000 records are left",
+        records.len()
+    );
+    assert_eq!(newest(&records), updates.state);
+    cluster.stop()?;
+    cluster.start()?;
+    assert_eq!(consume(&cluster)?, records);
+    Ok(())
+}
