@@ -278,24 +278,31 @@ fn the_performance_tests_move_all_records_and_print_kafkas_lines() -> Result<()>
         .start()?;
     cluster.create_topic("t", 3, 1, &[])?;
     let bootstrap = cluster.bootstrap();
-    let load = [
-        "--topic",
-        "t",
-        "--num-records",
-        "5000",
-        "--record-size",
-        "100",
-    ];
-    let producer = ours("producer-perf-test", &bootstrap, &load)?;
-    let sent = producer.args(["--throughput", "-1"]).run()?.clean()?;
-    let line = sent.lines().last().unwrap_or_default();
-    assert!(line.starts_with("5000 records sent, "), "{sent}");
-    assert!(line.ends_with(" ms 99.9th."), "{sent}");
+    let mut total = 0;
+    for acks in ["0", "1", "all"] {
+        let load = [
+            "--topic",
+            "t",
+            "--num-records",
+            "5000",
+            "--record-size",
+            "100",
+        ];
+        let acks = format!("acks={acks}");
+        let producer = ours("producer-perf-test", &bootstrap, &load)?.args(["--throughput", "-1"]);
+        let small = ["--command-property", &acks, "batch.size=500", "linger.ms=0"];
+        let sent = producer.args(small).run()?.clean()?;
+        let line = sent.lines().last().unwrap_or_default();
+        assert!(line.starts_with("5000 records sent, "), "{sent}");
+        assert!(line.ends_with(" ms 99.9th."), "{sent}");
+        total += 5000;
+    }
+    let total = total.to_string();
     let all = [
         "--topic",
         "t",
         "--num-records",
-        "5000",
+        &total,
         "--timeout",
         "30000",
     ];
@@ -308,7 +315,7 @@ fn the_performance_tests_move_all_records_and_print_kafkas_lines() -> Result<()>
         "{read}"
     );
     let columns: Vec<&str> = lines[1].split(", ").collect();
-    assert_eq!((columns.len(), columns[4]), (10, "5000"), "{read}");
+    assert_eq!((columns.len(), columns[4]), (10, total.as_str()), "{read}");
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use kacrab::config::{ConsumerConfig, ProducerConfig, UnknownKeyPolicy, WarningReport};
 use kacrab::consumer::{Consumer, ConsumerError};
 use kacrab::producer::{Producer, ProducerError};
-use kacrab::wire::WireError;
+use kacrab::wire::{BrokerEndpoint, WireClient, WireError};
 use kacrab_protocol::generated::ErrorCode;
 
 pub use self::interrupts::Interrupts;
@@ -17,7 +17,7 @@ pub use self::properties::{Properties, Source, key_values};
 pub(crate) use self::topic::near;
 pub use self::topic::{find, message_bytes_max, wait_for};
 
-use crate::cluster::{Cluster, Connection};
+use crate::cluster::{Address, Cluster, Connection};
 
 /// Connects as these properties say; tools that make a client of their own do so first, for this
 /// tells in words why nobody can be reached.
@@ -41,13 +41,34 @@ pub async fn connect(properties: &Properties) -> anyhow::Result<Cluster> {
 /// # Errors
 /// When a property makes no sense.
 pub async fn producer(properties: &Properties) -> anyhow::Result<Producer> {
+    let mut properties = properties.clone();
+    properties.settle_idempotence();
     let plain = properties.without_classes();
     let (config, report) = ProducerConfig::from_properties(&plain, UnknownKeyPolicy::Report)?;
     tell_ignored(&report);
-    Producer::from_config(config)
-        .await
-        .context("create the producer")
+    let runtime = config.to_producer_runtime_config();
+    let runtime = runtime.context("create the producer")?;
+    let mut connection = config.to_connection_config()?;
+    // The producer keeps to its number of requests in flight by itself. Beyond the connection's it
+    // would fail records instead of waiting, and requests for metadata count there too.
+    connection.max_in_flight_requests_per_connection = REQUESTS_MAX;
+    connection.broker_queue_capacity = REQUESTS_MAX;
+    let bootstrap = properties.get("bootstrap.servers").unwrap_or_default();
+    let mut endpoints = Vec::new();
+    for (address, id) in Address::list(bootstrap)?.into_iter().zip(0..) {
+        let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
+        // That one of several names is not known is no harm: one of them has answered before.
+        if let Some(resolved) = found.ok().and_then(|mut found| found.next()) {
+            let Address { host, port } = address;
+            endpoints.push(BrokerEndpoint::from_resolved(id, host, port, resolved));
+        }
+    }
+    let wire = WireClient::connect_with_brokers(connection, config.client_id, endpoints);
+    Ok(Producer::from_parts(wire, runtime))
 }
+
+/// How many requests may wait on one connection of a producer.
+const REQUESTS_MAX: usize = 4096;
 
 /// A consumer with these properties.
 ///

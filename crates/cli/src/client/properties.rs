@@ -148,6 +148,23 @@ impl Properties {
         Ok(())
     }
 
+    /// Kafka's rule: what idempotence does not go together with turns it off, unless it was asked for.
+    pub(super) fn settle_idempotence(&mut self) {
+        let number = |name: &str| {
+            self.get(name)
+                .and_then(|text| text.trim().parse::<i64>().ok())
+        };
+        let acks = self
+            .get("acks")
+            .is_none_or(|acks| matches!(acks.trim(), "all" | "-1"));
+        let retries = number("retries").is_none_or(|retries| retries > 0);
+        let in_flight = number("max.in.flight.requests.per.connection");
+        let in_flight = in_flight.is_none_or(|in_flight| in_flight <= 5);
+        if !(acks && retries && in_flight) && !self.has("transactional.id") {
+            self.set_default("enable.idempotence", "false");
+        }
+    }
+
     /// What a connection has to know of them: all but what only producers or consumers take.
     pub(super) fn connection(&self) -> HashMap<String, String> {
         const PREFIXES: [&str; 5] = ["security.", "sasl.", "ssl.", "socket.", "reconnect."];
@@ -187,6 +204,22 @@ mod tests {
         assert_eq!(properties.get("a"), Some("b=c"));
         assert_eq!(properties.get("d"), Some(""));
         assert_eq!(properties.get("e"), Some(""));
+    }
+
+    #[test]
+    fn what_does_not_go_with_idempotence_turns_it_off_unless_it_was_asked_for() {
+        let settled = |texts: &[&str]| {
+            let mut properties = key_values(texts.iter().copied());
+            properties.settle_idempotence();
+            properties.get("enable.idempotence").map(str::to_owned)
+        };
+        assert_eq!(settled(&["acks=-1", "retries=3"]), None);
+        assert_eq!(settled(&["acks=1"]).as_deref(), Some("false"));
+        assert_eq!(settled(&["retries=0"]).as_deref(), Some("false"));
+        let many = "max.in.flight.requests.per.connection=6";
+        assert_eq!(settled(&[many]).as_deref(), Some("false"));
+        let asked = settled(&["acks=1", "enable.idempotence=true"]);
+        assert_eq!(asked.as_deref(), Some("true"));
     }
 
     #[test]
