@@ -48,10 +48,7 @@ pub fn metadata_version(release: &str) -> anyhow::Result<i16> {
         _ => release.to_owned(),
     };
     let of_release = |known: &&str| **known == key || known.split('-').next() == Some(&key);
-    let Some(index) = METADATA_VERSIONS
-        .iter()
-        .rposition(|known| of_release(&known))
-    else {
+    let Some(index) = METADATA_VERSIONS.iter().rposition(of_release) else {
         bail!(
             "Unknown metadata.version '{release}'. Supported metadata.version are: {}",
             METADATA_VERSIONS.join(", ")

@@ -24,8 +24,8 @@ pub const TOOL: Tool = Tool {
     linked: true,
     syntax: Syntax {
         tool: "kafka-leader-election",
-        about: "This tool attempts to elect a new leader for a set of topic partitions. The type of \
-                elections supported are preferred replicas and unclean replicas.",
+        about: "This tool attempts to elect a new leader for a set of topic partitions. The type \
+                of elections supported are preferred replicas and unclean replicas.",
         options: &[
             BOOTSTRAP_SERVER,
             COMMAND_CONFIG,

@@ -1,8 +1,8 @@
 //! Kafka's command-line tools.
 //!
-//! Each tool is a module and a row in [`TOOLS`]. A tool reads its command line ([`options`]), fetches
-//! state into plain values ([`cluster`]), and renders them: as Kafka prints them, or as JSON. What
-//! is rendered comes from one value, and rendering is pure.
+//! Each tool is a module and a row in [`TOOLS`]. A tool reads its command line ([`options`]),
+//! fetches state into plain values ([`cluster`]), and renders them: as Kafka prints them, or as
+//! JSON. What is rendered comes from one value, and rendering is pure.
 //!
 //! Invariant: flags, columns, wording and exit codes are Kafka's (4.3). Where a tool says more, it
 //! says so on standard error. Nothing heavy happens before a tool's own work.

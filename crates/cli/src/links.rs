@@ -16,8 +16,8 @@ pub const TOOL: Tool = Tool {
     linked: false,
     syntax: Syntax {
         tool: "dohle install-links DIR",
-        about: "Makes links named kafka-topics, kafka-topics.sh and so on to this program in DIR, so \
-                that scripts written for Kafka find its tools. What is right already stays.",
+        about: "Makes links named kafka-topics, kafka-topics.sh and so on to this program in DIR, \
+                so that scripts written for Kafka find its tools. What is right already stays.",
         options: &[flag(
             "force",
             "Replace files of these names that are something else.",
@@ -64,7 +64,8 @@ fn install(directory: &Path, program: &Path, force: bool) -> anyhow::Result<usiz
             Ok(_) if leads_to(&link, program) => {}
             Ok(found) if force && !found.is_dir() => missing.push((link, true)),
             Ok(_) => bail!(
-                "{} is there and is no link to {}: give another directory, or --force to replace it",
+                "{} is there and is no link to {}: give another directory, or --force to replace \
+                 it",
                 link.display(),
                 program.display()
             ),

@@ -220,7 +220,10 @@ mod tests {
             }],
             version: 1,
         };
-        expect_test::expect![[r#"{"brokers":[{"broker":1,"logDirs":[{"partitions":[{"partition":"orders-0","size":322,"offsetLag":0,"isFuture":false}],"error":null,"logDir":"/data"},{"partitions":[{"partition":"orders-0","size":322,"offsetLag":0,"isFuture":false}],"error":"org.apache.kafka.common.errors.KafkaStorageException","logDir":"/broken"}]}],"version":1}"#]]
-            .assert_eq(&serde_json::to_string(&told).unwrap());
+        let printed = serde_json::to_string(&told).unwrap() + "\n";
+        expect_test::expect![[r#"
+            {"brokers":[{"broker":1,"logDirs":[{"partitions":[{"partition":"orders-0","size":322,"offsetLag":0,"isFuture":false}],"error":null,"logDir":"/data"},{"partitions":[{"partition":"orders-0","size":322,"offsetLag":0,"isFuture":false}],"error":"org.apache.kafka.common.errors.KafkaStorageException","logDir":"/broken"}]}],"version":1}
+        "#]]
+        .assert_eq(&printed);
     }
 }

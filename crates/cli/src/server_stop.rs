@@ -88,6 +88,7 @@ fn says(node: &Running, name: &str, value: &str) -> bool {
 /// This user's processes that run a node.
 fn running() -> anyhow::Result<Vec<Running>> {
     let own = std::process::id().to_string();
+    let program = std::env::current_exe().unwrap_or_default();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").context("list processes in /proc")? {
         let Ok(entry) = entry else { continue };
@@ -109,6 +110,9 @@ fn running() -> anyhow::Result<Vec<Running>> {
         let (Some(args), Some(pid)) = (node_arguments(&words), Pid::from_raw(pid)) else {
             continue;
         };
+        if !runs_dohle(&entry.path(), &program) {
+            continue;
+        }
         let file = file_of(args).map(|file| {
             let folder = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
             folder.join(std::ffi::OsStr::from_bytes(file))
@@ -118,11 +122,22 @@ fn running() -> anyhow::Result<Vec<Running>> {
     Ok(found)
 }
 
+/// Whether a process runs this program, or another file of its name (an older one, say).
+fn runs_dohle(process: &Path, program: &Path) -> bool {
+    let Ok(running) = std::fs::read_link(process.join("exe")) else {
+        return false;
+    };
+    let name = running.file_name().and_then(|name| name.to_str());
+    running == program || name.is_some_and(|name| name.starts_with("dohle"))
+}
+
 /// The arguments of a node, when a command line is one.
 fn node_arguments<'a>(words: &'a [&'a [u8]]) -> Option<&'a [&'a [u8]]> {
     let program = Path::new(std::ffi::OsStr::from_bytes(words.first()?));
     match program.file_name()?.to_str()? {
         "kafka-server-start" | "kafka-server-start.sh" => Some(&words[1..]),
+        // What images call their first process; whether it is this program is looked at apart.
+        "run" | "launch" | "run.sh" | "entrypoint.sh" => Some(&words[1..]),
         "dohle" => match *words.get(1)? {
             b"server"
             | b"server-start"

@@ -45,8 +45,8 @@ pub const TOOL: Tool = Tool {
             },
             Subcommand {
                 name: "format",
-                help: "Format the Kafka log directories on this node. A node also does so by itself \
-                       when it starts with empty ones.",
+                help: "Format the Kafka log directories on this node. A node also does so by \
+                       itself when it starts with empty ones.",
                 options: &[
                     CONFIG,
                     value("cluster-id", "id", "The cluster ID to use.").or("t"),

@@ -1,6 +1,7 @@
 //! The nearest names to one that was mistyped.
 
-/// The name that was probably meant, when one is near enough: at most a third of the letters differ.
+/// The name that was probably meant, when one is near enough: at most a third of the letters
+/// differ.
 #[must_use]
 pub fn nearest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     nearest_few(given, names).into_iter().next()

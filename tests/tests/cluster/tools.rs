@@ -353,9 +353,8 @@ fn cut_and_move(both: &Both<'_>) -> Result<()> {
         .find(|line| line.contains("Partition: 1\t"));
     let replicas = line.and_then(|line| line.split("Replicas: ").nth(1)?.split('\t').next());
     let replicas = replicas.context("no replicas")?;
-    let plan = format!(
-        r#"{{"version":1,"partitions":[{{"topic":"orders","partition":1,"replicas":[{replicas}]}}]}}"#
-    );
+    let entry = format!(r#"{{"topic":"orders","partition":1,"replicas":[{replicas}]}}"#);
+    let plan = format!(r#"{{"version":1,"partitions":[{entry}]}}"#);
     let plan = both.file("plan.json", &plan)?;
     let plan = ["--reassignment-json-file", plan.to_str().context("path")?];
     for action in ["--execute", "--verify", "--cancel"] {

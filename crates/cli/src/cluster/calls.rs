@@ -25,7 +25,8 @@ macro_rules! calls {
     };
 }
 
-// Newer versions of OffsetCommit and OffsetFetch name topics by their ids alone; the tools have names.
+// Newer versions of OffsetCommit and OffsetFetch name topics by their ids alone; the tools have
+// names.
 calls! {
     AddRaftVoterRequestData => AddRaftVoterResponseData: AddRaftVoter;
     AlterPartitionReassignmentsRequestData => AlterPartitionReassignmentsResponseData:

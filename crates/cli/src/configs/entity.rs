@@ -169,8 +169,8 @@ fn entity(name: &str) -> Result<Entity, UsageError> {
     }
     let names: Vec<&str> = Entity::ALL.iter().map(|(_, name, _)| *name).collect();
     usage(format!(
-        "Invalid entity type {name}, the entity type must be one of {} with a --bootstrap-server or \
-         --bootstrap-controller argument",
+        "Invalid entity type {name}, the entity type must be one of {} with a --bootstrap-server \
+         or --bootstrap-controller argument",
         names.join(", ")
     ))
 }

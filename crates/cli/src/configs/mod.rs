@@ -1,5 +1,5 @@
-//! `configs`: describes and alters the configuration of topics, brokers, groups, client metrics, and
-//! the quotas of users, clients and IP addresses.
+//! `configs`: describes and alters the configuration of topics, brokers, groups, client metrics,
+//! and the quotas of users, clients and IP addresses.
 //!
 //! Kafka's `ConfigCommand`.
 
@@ -19,8 +19,8 @@ pub const TOOL: Tool = Tool {
     linked: true,
     syntax: Syntax {
         tool: "kafka-configs",
-        about: "This tool helps to manipulate and describe entity config for a topic, client, user, \
-                broker, ip, client-metrics or group.",
+        about: "This tool helps to manipulate and describe entity config for a topic, client, \
+                user, broker, ip, client-metrics or group.",
         options: &[
             BOOTSTRAP_SERVER,
             BOOTSTRAP_CONTROLLER,
@@ -140,7 +140,8 @@ fn check_arguments(parsed: &Parsed) -> Result<Entities, UsageError> {
         for name in &entities.names {
             if name.parse::<i32>().is_err() {
                 return usage(format!(
-                    "The entity name for {types} must be a valid integer broker id, but it is: {name}"
+                    "The entity name for {types} must be a valid integer broker id, but it is: \
+                     {name}"
                 ));
             }
         }

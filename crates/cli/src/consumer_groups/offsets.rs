@@ -142,22 +142,22 @@ pub async fn check_partitions(
     ids: &BTreeSet<PartitionId>,
 ) -> anyhow::Result<()> {
     let led = leaders(cluster, ids.iter()).await?;
-    let join = |with: &dyn Fn(Option<&Result<i32, ErrorCode>>) -> bool| {
-        let found = ids.iter().filter(|id| with(led.get(id)));
-        found.map(ToString::to_string).collect::<Vec<_>>().join(",")
-    };
-    let leaderless = |leader: &ErrorCode| *leader == ErrorCode::LeaderNotAvailable;
-    let unknown = join(&|leader| match leader {
-        Some(Err(code)) => !leaderless(code),
-        Some(Ok(_)) => false,
-        None => true,
-    });
+    let unknown: Vec<String> = ids
+        .iter()
+        .filter(|id| match led.get(id) {
+            Some(Err(code)) => *code != ErrorCode::LeaderNotAvailable,
+            Some(Ok(_)) => false,
+            None => true,
+        })
+        .map(ToString::to_string)
+        .collect();
     if !unknown.is_empty() {
-        bail!("The partitions \"{unknown}\" do not exist");
+        bail!("The partitions \"{}\" do not exist", unknown.join(","));
     }
-    let without = join(&|leader| matches!(leader, Some(Err(_))));
+    let without = led.iter().filter(|(_, leader)| leader.is_err());
+    let without: Vec<String> = without.map(|(id, _)| id.to_string()).collect();
     if !without.is_empty() {
-        bail!("The partitions \"{without}\" have no leader");
+        bail!("The partitions \"{}\" have no leader", without.join(","));
     }
     Ok(())
 }

@@ -285,12 +285,14 @@ pub async fn reassignments(
         for id in partitions {
             topics.entry(&id.topic).or_default().push(id.partition);
         }
-        let topics = topics.into_iter().map(|(name, partitions)| {
-            let mut topic = ListPartitionReassignmentsTopics::default();
-            topic.name = name.to_owned().into();
-            topic.partition_indexes = partitions;
-            topic
-        });
+        let topics =
+            topics
+                .into_iter()
+                .map(|(name, partitions)| ListPartitionReassignmentsTopics {
+                    name: name.to_owned().into(),
+                    partition_indexes: partitions,
+                    ..ListPartitionReassignmentsTopics::default()
+                });
         topics.collect()
     });
     let request = ListPartitionReassignmentsRequestData {

@@ -49,14 +49,15 @@ pub const TOOL: Tool = Tool {
                 "manual assignment json file path",
                 "The JSON file with the partition reassignment configuration: {\"partitions\": \
                  [{\"topic\": \"foo\", \"partition\": 1, \"replicas\": [1,2,3], \"log_dirs\": \
-                 [\"dir1\",\"dir2\",\"dir3\"]}], \"version\": 1}. \"log_dirs\" is optional; each of \
-                 them is a directory of its broker, or \"any\".",
+                 [\"dir1\",\"dir2\",\"dir3\"]}], \"version\": 1}. \"log_dirs\" is optional; each \
+                 of them is a directory of its broker, or \"any\".",
             ),
             value(
                 "topics-to-move-json-file",
                 "topics to reassign json file path",
                 "Generate a reassignment configuration to move the partitions of these topics to \
-                 the brokers of --broker-list: {\"topics\": [{\"topic\": \"foo\"}], \"version\": 1}",
+                 the brokers of --broker-list: {\"topics\": [{\"topic\": \"foo\"}], \
+                 \"version\": 1}",
             ),
             value(
                 "broker-list",

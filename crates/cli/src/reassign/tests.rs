@@ -89,10 +89,12 @@ fn the_directories_of_replicas_are_told_as_kafka_does() {
 
 #[test]
 fn plans_are_read_written_and_checked() {
-    let text = r#"{"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1,2],"log_dirs":["/a","any"]}]}"#;
+    let text = r#"
+        {"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1,2],"log_dirs":["/a","any"]}]}
+    "#;
     let plan = parse(text).unwrap();
     plan.check().unwrap();
-    assert_eq!(format(&plan.sorted(), &plan.log_dirs).unwrap(), text);
+    assert_eq!(format(&plan.sorted(), &plan.log_dirs).unwrap(), text.trim());
     let entry = |replicas: &str| format!(r#"{{"topic":"t","partition":0,"replicas":{replicas}}}"#);
     let list = |entries: &[String]| format!(r#"{{"partitions":[{}]}}"#, entries.join(","));
     for (text, part) in [

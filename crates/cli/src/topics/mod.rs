@@ -73,7 +73,8 @@ pub const TOOL: Tool = Tool {
             value(
                 "replica-assignment",
                 "id:id,id:id,...",
-                "Brokers of each partition: replicas are separated by colons, partitions by commas.",
+                "Brokers of each partition: replicas are separated by colons, partitions by \
+                 commas.",
             ),
             flag(
                 "under-replicated-partitions",
