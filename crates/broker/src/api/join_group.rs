@@ -45,7 +45,8 @@ async fn join(
         .coordinator
         .park(group_id.as_str(), |shard, step, token| {
             shard.join_group(request, origin.caller(), token, step);
-        })?;
+        })
+        .await?;
     match parked.reply().await? {
         Reply::Join(response) => Ok(response),
         Reply::Sync(_) => Err(ErrorCode::UnknownServerError),

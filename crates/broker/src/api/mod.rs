@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use dohle_protocol::{
@@ -75,6 +76,16 @@ pub(crate) struct Call {
     /// The bytes of the request. Taken by handlers that wait after they have let go of them.
     pub charge: Option<Charge>,
     correlation_id: i32,
+    /// Whether the client's further requests must not overtake this one after all.
+    held: Arc<AtomicBool>,
+}
+
+impl Call {
+    /// Lets no further request of the client overtake this one. To be called before the handler's
+    /// future is made.
+    pub fn hold_others(&self) {
+        self.held.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A handler, after the table: decodes, and begins to serve.
@@ -234,7 +245,9 @@ impl KafkaService {
             received: Instant::now(),
             charge: Some(charge),
             correlation_id: header.correlation_id,
+            held: Arc::default(),
         };
+        let held = Arc::clone(&call.held);
         if !(api.version_min..=api.version_max).contains(&header.version) {
             if api.key != ApiKey::ApiVersions {
                 let (min, max) = (api.version_min, api.version_max);
@@ -254,7 +267,7 @@ impl KafkaService {
         let answer = (api.handler)(call, body).map_err(|error| error.to_string())?;
         Ok(Pending {
             answer,
-            overtakable: api.overtakable,
+            overtakable: api.overtakable && !held.load(Ordering::Relaxed),
         })
     }
 }

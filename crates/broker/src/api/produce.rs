@@ -110,7 +110,35 @@ struct Part {
     committed: Option<Committed>,
 }
 
-pub(super) async fn handle(mut call: Call, request: ProduceRequestData) -> Produced {
+pub(super) fn handle(
+    call: Call,
+    request: ProduceRequestData,
+) -> impl Future<Output = Produced> + Send + 'static {
+    let is_known = resolve::knows(&call.context.image(), &wanted(&call, &request));
+    if !is_known {
+        // Requests that come after this one must not append before it.
+        call.hold_others();
+    }
+    async move {
+        if !is_known {
+            let wanted = wanted(&call, &request);
+            resolve::until_known(&call.context, &wanted, call.received).await;
+        }
+        produce(call, request).await
+    }
+}
+
+fn wanted<'a>(call: &Call, request: &'a ProduceRequestData) -> Vec<resolve::Wanted<'a>> {
+    let by_id = call.version >= 13;
+    let topics = request.topic_data.iter();
+    let wanted = topics.map(|topic| {
+        let id = wire::topic_id(topic.topic_id).filter(|_| by_id);
+        (topic.name.as_str(), id)
+    });
+    wanted.collect()
+}
+
+async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
     let deadline = wire::deadline(call.received, request.timeout_ms);
     let acks = match request.acks {
         0 => Ok(Acks::None),

@@ -38,7 +38,8 @@ async fn sync(
         .coordinator
         .park(group_id.as_str(), |shard, step, token| {
             shard.sync_group(request, origin.caller(), token, step);
-        })?;
+        })
+        .await?;
     match parked.reply().await? {
         Reply::Sync(response) => Ok(response),
         Reply::Join(_) => Err(ErrorCode::UnknownServerError),

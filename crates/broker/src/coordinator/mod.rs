@@ -57,6 +57,8 @@ use timers::Alarm;
 
 /// The topic that groups and offsets are kept in.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// How long a request waits for a coordinator that is about to be there.
+const SETTLED_WITHIN: Duration = Duration::from_millis(500);
 /// Shards that are loaded at a time.
 const LOADS_MAX: usize = 4;
 
@@ -125,7 +127,7 @@ impl Coordinator {
         group_id: &str,
         plan: impl FnOnce(&mut Shard, &mut Step<'_>) -> R,
     ) -> Result<R, ErrorCode> {
-        let slot = self.slot_of(group_id)?;
+        let slot = self.slot_of(group_id).await?;
         self.run_in(&slot, plan).await
     }
 
@@ -156,12 +158,12 @@ impl Coordinator {
 
     /// Carries out a request that is answered through `Step::reply`, now or later: completes with
     /// that answer.
-    pub(crate) fn park<R>(
+    pub(crate) async fn park<R>(
         self: &Arc<Self>,
         group_id: &str,
         plan: impl FnOnce(&mut Shard, &mut Step<'_>, dohle_groups::Token) -> R,
     ) -> Result<(R, Parked), ErrorCode> {
-        let slot = self.slot_of(group_id)?;
+        let slot = self.slot_of(group_id).await?;
         let token = dohle_groups::Token(self.next_token.fetch_add(1, Ordering::Relaxed));
         let parked = slot.park(token);
         let (answer, _) =
@@ -227,17 +229,23 @@ impl Coordinator {
         Arc::clone(&self.settings.read())
     }
 
-    /// The slot that serves a group, if this broker does.
-    fn slot_of(self: &Arc<Self>, group_id: &str) -> Result<Arc<Slot>, ErrorCode> {
-        let image = self.metadata.image();
-        let topic = image.topic(OFFSETS_TOPIC);
-        let topic = topic.ok_or(ErrorCode::NotCoordinator)?;
-        let index = hash::partition_for(group_id, topic.partitions.len());
+    /// The slot that serves a group, if this broker does. Waits a moment for what the client may
+    /// have been told by a broker that is a few milliseconds ahead, and for a load that ends soon.
+    async fn slot_of(self: &Arc<Self>, group_id: &str) -> Result<Arc<Slot>, ErrorCode> {
+        let deadline = Instant::now() + SETTLED_WITHIN;
+        let is_there = |image: &MetadataImage| image.topic(OFFSETS_TOPIC).is_some();
+        let mut image = self.metadata.image();
+        if !is_there(&image) {
+            let there = self.metadata.wait_until(is_there, deadline).await;
+            image = there.ok_or(ErrorCode::NotCoordinator)?;
+        }
+        let index = Self::partition_of(&image, group_id).ok_or(ErrorCode::NotCoordinator)?;
         let slot = self.slots.read().get(&index).cloned();
         let slot = slot.ok_or(ErrorCode::NotCoordinator)?;
         if slot.may_load_again(self.started.elapsed()) {
             self.load(&slot, image.offset);
         }
+        slot.until_loaded(deadline).await;
         Ok(slot)
     }
 

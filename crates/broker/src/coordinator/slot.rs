@@ -16,8 +16,8 @@ use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp, Uuid};
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, timeout_at};
 
 use super::parked::Parked;
 use super::settings::Settings;
@@ -33,6 +33,8 @@ pub(super) struct Slot {
     pub(super) partition: Arc<Partition>,
     pub(super) leader_epoch: LeaderEpoch,
     state: Mutex<State>,
+    /// Whether the state is no longer `Loading`.
+    loaded: watch::Sender<bool>,
     parked: Mutex<HashMap<Token, oneshot::Sender<Reply>>>,
 }
 
@@ -139,6 +141,7 @@ impl Slot {
             partition,
             leader_epoch,
             state: Mutex::new(State::Loading),
+            loaded: watch::Sender::new(false),
             parked: Mutex::default(),
         })
     }
@@ -316,6 +319,8 @@ impl Slot {
         let wanted = matches!(*state, State::Loading);
         if wanted {
             *state = State::Active(Box::new(shard));
+            drop(state);
+            self.loaded.send_replace(true);
         }
         wanted
     }
@@ -326,6 +331,8 @@ impl Slot {
         let wanted = matches!(*state, State::Loading);
         if wanted {
             *state = State::Failed(now);
+            drop(state);
+            self.loaded.send_replace(true);
         }
         wanted
     }
@@ -336,10 +343,21 @@ impl Slot {
         match *state {
             State::Failed(since) if now >= since + LOAD_AGAIN => {
                 *state = State::Loading;
+                self.loaded.send_replace(false);
                 true
             }
             _ => false,
         }
+    }
+
+    /// Waits until the load has ended, or the deadline.
+    pub(super) async fn until_loaded(&self, deadline: Instant) {
+        if *self.loaded.borrow() {
+            return;
+        }
+        let mut loaded = self.loaded.subscribe();
+        // The slot is told of the outcome by its state.
+        let _ = timeout_at(deadline, loaded.wait_for(|loaded| *loaded)).await;
     }
 
     /// The end of this leadership.
@@ -347,6 +365,7 @@ impl Slot {
         let state = std::mem::replace(&mut *self.state.lock(), State::Resigned);
         // Dropping the senders answers those who wait.
         self.parked.lock().clear();
+        self.loaded.send_replace(true);
         drop(state);
     }
 
