@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use dohle_tests::cluster::text;
+use dohle_tests::program::Program;
 use dohle_tests::wait::DEADLINE;
 use dohle_tests::{Cluster, eventually, until};
 use kacrab_protocol::generated as kafka;
@@ -204,5 +205,28 @@ fn the_first_of_many_requests_makes_the_topic_with_as_many_replicas_as_there_are
             .count();
     }
     assert_eq!(told, 1, "and one line tells of the missing replica");
+    cluster.stop()
+}
+
+#[test]
+fn kafkajs_sees_no_error_of_topics_and_groups_that_come_to_be() -> Result<()> {
+    let mut cluster = Cluster::of(3)
+        .property("num.partitions", "6")
+        .property("default.replication.factor", "3")
+        .start()?;
+    let output = Program::new("node")
+        .env("NODE_PATH", dohle_tests::compat().join("node/node_modules"))
+        .env("KAFKAJS_NO_PARTITIONER_WARNING", "1")
+        .arg(dohle_tests::root().join("tests/compat/node/auto_create.js"))
+        .args([cluster.bootstrap().as_str(), "20"])
+        .run()?;
+    assert_eq!(output.clean()?, "done\n");
+    let partitions = cluster.describe("new-to-consume")?;
+    assert_eq!(partitions.len(), 6);
+    assert!(
+        partitions
+            .iter()
+            .all(|partition| partition.replicas.len() == 3)
+    );
     cluster.stop()
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::{ConfigResource, MetadataRecord, PartitionChange};
 use dohle_model::{ErrorCode, NodeId, PartitionIndex, TopicId, TopicName};
@@ -386,4 +387,43 @@ async fn coordinators_are_found_and_other_kinds_refused_for_good() {
         assert_eq!((found.error_code, found.node_id), (code.code(), -1));
         assert!(found.error_message.is_some());
     }
+}
+
+#[tokio::test]
+async fn groups_that_cannot_be_read_are_not_served_and_not_made_up() {
+    let (broker, topic) = coordinator(&[]).await;
+    let mut client = broker.client();
+    assert_eq!(commit(&mut client, 5).await, 0);
+    // A record that claims to be an offset and is none.
+    let mut batch = BatchBuilder::new(BatchOptions::default());
+    batch.append(None, Some(&[0, 1, 0, 1, b'g']), Some(b"?"), &[]);
+    let (batch, now) = (batch.build().unwrap(), broker.context.wall_clock());
+    let partition = broker.partition(topic, 0);
+    let origin = crate::partition::AppendOrigin::Coordinator;
+    partition
+        .append(batch, crate::partition::Acks::All, origin, now)
+        .unwrap();
+    lead(&broker, topic, NODE).await;
+    loaded(&broker).await;
+    let refused = ErrorCode::NotCoordinator.code();
+    assert_eq!(committed(&mut client).await, Err(refused));
+    assert_eq!(commit(&mut client, 6).await, refused);
+}
+
+#[tokio::test]
+async fn records_of_types_that_are_unknown_here_are_left_alone() {
+    let (broker, topic) = coordinator(&[]).await;
+    let mut client = broker.client();
+    let mut batch = BatchBuilder::new(BatchOptions::default());
+    batch.append(None, Some(&[0x7f, 0xff, 1, 2]), Some(b"?"), &[]);
+    let (batch, now) = (batch.build().unwrap(), broker.context.wall_clock());
+    let partition = broker.partition(topic, 0);
+    let origin = crate::partition::AppendOrigin::Coordinator;
+    partition
+        .append(batch, crate::partition::Acks::All, origin, now)
+        .unwrap();
+    assert_eq!(commit(&mut client, 5).await, 0);
+    lead(&broker, topic, NODE).await;
+    loaded(&broker).await;
+    assert_eq!(committed(&mut client).await, Ok(5));
 }

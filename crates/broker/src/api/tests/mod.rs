@@ -7,5 +7,6 @@ mod failed_dir;
 mod fetch;
 mod harness;
 mod hostile;
+mod new_topics;
 mod offsets;
 mod readers;
