@@ -367,6 +367,71 @@ fn cut_and_move(both: &Both<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What is told as JSON can be read as such, and tells as much.
+fn look_at_json(both: &Both<'_>) -> Result<()> {
+    for (tool, args, fields) in [
+        (TOPICS, &["--list"][..], &[][..]),
+        (TOPICS, &["--describe"], &["topicId", "partitions"]),
+        (
+            CONFIGS,
+            &["--describe", "--topic", "plain.x"],
+            &["entityName", "configs"],
+        ),
+        (
+            OFFSETS,
+            &["--time", "latest"],
+            &["topic", "partition", "offset"],
+        ),
+        (GROUPS, &["--list"], &["group", "type", "protocol"]),
+        (CONSUMER_GROUPS, &["--list"], &["group", "state"]),
+        (
+            CONSUMER_GROUPS,
+            &["--describe", "--all-groups"],
+            &["currentOffset", "lag"],
+        ),
+        (
+            CONSUMER_GROUPS,
+            &["--describe", "--all-groups", "--members"],
+            &["consumerId"],
+        ),
+        (
+            CONSUMER_GROUPS,
+            &["--describe", "--all-groups", "--state"],
+            &["coordinator"],
+        ),
+        (CLUSTER, &["list-endpoints"], &["host", "port"]),
+        (VERSIONS, &[], &["apis"]),
+        (
+            FEATURES,
+            &["describe"],
+            &["feature", "finalizedVersionLevel"],
+        ),
+    ] {
+        let text = both.step(tool, &[args, &["--output", "json"]].concat())?;
+        let json: serde_json::Value =
+            serde_json::from_str(&text).with_context(|| format!("{tool:?}: {text}"))?;
+        let rows = json
+            .as_array()
+            .with_context(|| format!("{tool:?}: {text}"))?;
+        ensure!(!rows.is_empty(), "{tool:?} {args:?} told nothing");
+        for field in fields {
+            ensure!(
+                rows[0].get(field).is_some(),
+                "no {field} in {tool:?}: {text}"
+            );
+        }
+    }
+    for args in [["describe", "--status"], ["describe", "--replication"]] {
+        let text = both.step(QUORUM, &[&args[..], &["--output", "json"]].concat())?;
+        let json: serde_json::Value = serde_json::from_str(&text)?;
+        ensure!(
+            json["voters"].as_array().is_some_and(|all| !all.is_empty()),
+            "{text}"
+        );
+    }
+    Ok(())
+}
+
 /// Each line of these is a command of both, so the stories are long: most of their time is Java's.
 fn tell(bootstrap: &str, folder: &Path) -> Result<()> {
     let both = Both { bootstrap, folder };
@@ -374,6 +439,7 @@ fn tell(bootstrap: &str, folder: &Path) -> Result<()> {
     look_at_topics_and_configs(&both)?;
     look_at_the_cluster(&both)?;
     cut_and_move(&both)?;
+    look_at_json(&both)?;
     look_at_groups(&both)?;
     drop(member);
     Ok(())

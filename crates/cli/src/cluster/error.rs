@@ -361,7 +361,8 @@ mod tests {
             why: "failed to lookup address information: Name or service not known".to_owned(),
         };
         expect_test::expect![[r#"
-            The cluster behind localhost:9092 says that broker 2 is at kafka-2:9092, and that address cannot be reached from here (failed to lookup address information: Name or service not known). Clients must reach a broker at the address it advertises: set advertised.listeners of broker 2 (KAFKA_ADVERTISED_LISTENERS in a container) to a name and a port that work from this machine"#]]
-        .assert_eq(&error.to_string());
+            The cluster behind localhost:9092 says that broker 2 is at kafka-2:9092, and that address cannot be reached from here (failed to lookup address information: Name or service not known). Clients must reach a broker at the address it advertises: set advertised.listeners of broker 2 (KAFKA_ADVERTISED_LISTENERS in a container) to a name and a port that work from this machine
+        "#]]
+        .assert_eq(&format!("{error}\n"));
     }
 }

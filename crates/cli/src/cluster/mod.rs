@@ -385,3 +385,6 @@ pub fn connection_config(connection: &Connection) -> Result<ConnectionConfig, Cl
     let config = connection.admin_config()?;
     config.to_connection_config().map_err(ClusterError::config)
 }
+
+#[cfg(test)]
+mod tests;
