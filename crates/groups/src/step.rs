@@ -52,8 +52,8 @@ pub struct Effects {
     /// What [`Shard::on_written`](crate::Shard::on_written) is told once `records` are committed or
     /// have failed.
     pub written: Option<Written>,
-    /// Answers to requests that were parked, this one's perhaps included. When `records` fail, those
-    /// that refuse are sent as they are, and the others with the error's code instead.
+    /// Answers to requests that were parked, this one's perhaps included. When `records` fail,
+    /// those that refuse are sent as they are, and the others with the error's code instead.
     pub replies: Vec<(Token, Reply)>,
     /// The answer of this request shows state of that group which may be appended and not yet
     /// committed: it leaves when everything written for the group so far is committed.

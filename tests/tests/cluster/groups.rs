@@ -1,5 +1,5 @@
-//! Consumer groups, told once and lived through by members of every client family: two members share
-//! six partitions, one is killed, the coordinator is killed, everything is restarted.
+//! Consumer groups, told once and lived through by members of every client family: two members
+//! share six partitions, one is killed, the coordinator is killed, everything is restarted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

@@ -1,6 +1,6 @@
 //! IncrementalAlterConfigs, versions 0–1 (KIP-339), and the older AlterConfigs, versions 0–2, which
-//! replaces all entries of a resource. Topics, groups and brokers; forwarded to the active controller,
-//! which validates, and answered once this broker knows the values.
+//! replaces all entries of a resource. Topics, groups and brokers; forwarded to the active
+//! controller, which validates, and answered once this broker knows the values.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,5 +1,6 @@
-//! DescribeConfigs, versions 1–4: properties of topics, groups and brokers with their values, where these
-//! come from and what they outvoted (KIP-226), types and documentation from version 3 (KIP-569).
+//! DescribeConfigs, versions 1–4: properties of topics, groups and brokers with their values, where
+//! these come from and what they outvoted (KIP-226), types and documentation from version 3
+//! (KIP-569).
 //!
 //! A broker answers for itself, for the default of all brokers (an empty name), and for topics and
 //! groups. Broker loggers and client metrics have nothing to describe yet and are refused.

@@ -1,4 +1,5 @@
-//! FindCoordinator, versions 0–6: who serves a group; several keys at once from version 4 (KIP-699).
+//! FindCoordinator, versions 0–6: who serves a group; several keys at once from version 4
+//! (KIP-699).
 //!
 //! A group's coordinator is the leader of its partition of `__consumer_offsets`, which is made when
 //! it is first asked for: the answer waits a moment for that. Transactional ids (type 1) are

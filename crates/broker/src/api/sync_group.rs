@@ -1,5 +1,5 @@
-//! SyncGroup, versions 0–5: a member of a classic group gets its assignment, and the leader hands in
-//! everybody's. Answered when the leader has, and what it handed in is committed.
+//! SyncGroup, versions 0–5: a member of a classic group gets its assignment, and the leader hands
+//! in everybody's. Answered when the leader has, and what it handed in is committed.
 //!
 //! Static members from version 3 (KIP-345); from 5 the protocol must be named (KIP-559).
 

@@ -433,8 +433,8 @@ fn group_id(record: &Record) -> &GroupId {
     }
 }
 
-/// A reply as it leaves once the write that it waited for has come to an end. One that refuses needs
-/// no write.
+/// A reply as it leaves once the write that it waited for has come to an end. One that refuses
+/// needs no write.
 pub(super) fn settled(reply: Reply, outcome: Result<(), ErrorCode>) -> Reply {
     let Err(code) = outcome else { return reply };
     match reply {

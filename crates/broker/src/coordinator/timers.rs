@@ -137,7 +137,8 @@ impl Coordinator {
         });
     }
 
-    /// Makes steps in every shard until there is nothing to write, on a thread that may be busy for a while.
+    /// Makes steps in every shard until there is nothing to write, on a thread that may be busy for
+    /// a while.
     pub(super) async fn upkeep(
         self: Arc<Self>,
         mut step: impl FnMut(&mut Shard, &mut dohle_groups::Step<'_>) + Send + 'static,

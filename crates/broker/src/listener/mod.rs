@@ -50,8 +50,8 @@ pub struct ListenerConfig {
 pub enum BindError {
     /// The host is no address and no name that resolves.
     #[error(
-        "listener {listener}: the host {host:?} cannot be resolved; `listeners` names an address of \
-         this machine, or 0.0.0.0 for all"
+        "listener {listener}: the host {host:?} cannot be resolved; `listeners` names an address \
+         of this machine, or 0.0.0.0 for all"
     )]
     Resolve {
         /// The listener.

@@ -15,10 +15,11 @@
 //! assignments); `GroupMetadataManager` and `modern/consumer` of Apache Kafka 4.3.
 //!
 //! Where it differs from Kafka: a regular expression has its topics with the answer to the request
-//! that brings it; a member that names the epoch before is told its assignment again; who subscribes
-//! to nothing yet is in epoch 1, not 0; a subscription of the classic protocol that can't be read is
-//! INCONSISTENT_GROUP_PROTOCOL, not UNKNOWN_SERVER_ERROR; a clock that was set back holds no target
-//! assignment up; a group that becomes a classic one rebalances once that is committed.
+//! that brings it; a member that names the epoch before is told its assignment again; who
+//! subscribes to nothing yet is in epoch 1, not 0; a subscription of the classic protocol that
+//! can't be read is INCONSISTENT_GROUP_PROTOCOL, not UNKNOWN_SERVER_ERROR; a clock that was set
+//! back holds no target assignment up; a group that becomes a classic one rebalances once that is
+//! committed.
 //!
 //! Invariant: a partition is never owned by two members.
 

@@ -1,5 +1,5 @@
-//! What DescribeConfigs tells of a topic's, a group's or a broker's properties: values, where they come from,
-//! and the places that were outvoted (KIP-226, KIP-569).
+//! What DescribeConfigs tells of a topic's, a group's or a broker's properties: values, where they
+//! come from, and the places that were outvoted (KIP-226, KIP-569).
 
 use super::definition::{ConfigDef, ConfigType};
 use super::effective::{BrokerValues, Properties};
