@@ -193,6 +193,10 @@ pub(crate) fn run(tool: &'static Tool, args: Vec<OsString>, host: &Host) -> Exit
         }
     }
     let result = match tool.syntax.parse(&words) {
+        Ok(Asked::Help(text)) if words.is_empty() => {
+            note(&text);
+            Err(Told.into())
+        }
         Ok(Asked::Help(text)) => print(&text).map_err(anyhow::Error::from),
         Ok(Asked::Version) => {
             let version = env!("CARGO_PKG_VERSION");

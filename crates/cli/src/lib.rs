@@ -88,6 +88,12 @@ pub fn tool(name: &str) -> Option<&'static Tool> {
     TOOLS.iter().find(|tool| tool.name == name)
 }
 
+/// The tool that was probably meant by a name that is none.
+#[must_use]
+pub fn nearest(name: &str) -> Option<&'static str> {
+    suggest::nearest(name, TOOLS.iter().map(|tool| tool.name))
+}
+
 /// Runs a tool with its arguments.
 #[must_use]
 pub fn run(tool: &'static Tool, args: Vec<OsString>, host: &Host) -> ExitCode {
@@ -115,6 +121,12 @@ mod tests {
         assert_eq!(found("topics --list"), None, "only links of Kafka's names");
         assert_eq!(found("dohle server"), None);
         assert_eq!(found("dohle"), None);
+    }
+
+    #[test]
+    fn a_name_with_a_typo_is_answered_with_the_nearest() {
+        assert_eq!(nearest("tpoics"), Some("topics"));
+        assert_eq!(nearest("frobnicate"), None);
     }
 
     #[test]

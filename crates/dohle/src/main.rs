@@ -91,9 +91,22 @@ fn parse(words: Vec<OsString>) -> Arguments {
     for tool in dohle_cli::TOOLS {
         tools += &format!("\n  {:<24}{}", tool.name, tool.summary());
     }
+    let given = words
+        .get(1)
+        .and_then(|word| word.to_str())
+        .map(str::to_owned);
     let matches = Arguments::command()
         .after_help(tools)
-        .get_matches_from(words);
+        .try_get_matches_from(words);
+    let matches = matches.unwrap_or_else(|error| {
+        let unknown = error.kind() == clap::error::ErrorKind::InvalidSubcommand;
+        let given = given.filter(|_| unknown).unwrap_or_default();
+        if let Some(meant) = dohle_cli::nearest(&given) {
+            eprintln!("error: {given} is no command; did you mean {meant}?");
+            std::process::exit(2);
+        }
+        error.exit()
+    });
     Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
