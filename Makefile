@@ -23,6 +23,7 @@ test-unit: ## tests of the crates, and the tidy test
 	$(CARGO) test -p dohle-tests --locked --lib --test tidy
 
 test-cluster: compat-deps ## real nodes, real clients; DOHLE_CORPUS_LINES=N for a quick run
+	DOHLE_KAFKA_LIBS=$(CURDIR)/target/compat/java/libs $(CARGO) test -p dohle-log --locked --test kafka_clean
 	$(CARGO) build --release --locked --bin dohle
 	DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/release/dohle} \
 	  $(CARGO) test -p dohle-tests --locked --test cluster -- --test-threads=$(TEST_THREADS)
