@@ -148,7 +148,7 @@ impl Properties {
         Ok(())
     }
 
-    /// Kafka's rule: what idempotence does not go together with turns it off, unless it was asked for.
+    /// Kafka's rule: what does not go with idempotence turns it off, unless it was asked for.
     pub(super) fn settle_idempotence(&mut self) {
         let number = |name: &str| {
             self.get(name)
@@ -160,7 +160,8 @@ impl Properties {
         let retries = number("retries").is_none_or(|retries| retries > 0);
         let in_flight = number("max.in.flight.requests.per.connection");
         let in_flight = in_flight.is_none_or(|in_flight| in_flight <= 5);
-        if !(acks && retries && in_flight) && !self.has("transactional.id") {
+        let fits = acks && retries && in_flight;
+        if !fits && !self.has("transactional.id") {
             self.set_default("enable.idempotence", "false");
         }
     }
