@@ -72,7 +72,9 @@ impl Timers {
 
     /// Those that run with their deadlines, the earliest first.
     pub fn iter(&self) -> impl Iterator<Item = (Duration, &Timer)> {
-        self.order.iter().map(|(deadline, timer)| (*deadline, timer))
+        self.order
+            .iter()
+            .map(|(deadline, timer)| (*deadline, timer))
     }
 
     /// How many run.

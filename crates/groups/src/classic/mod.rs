@@ -60,7 +60,8 @@ impl Shard {
 
     /// A group was deleted. One of the other protocol with this id stays.
     fn forget_classic(&mut self, group_id: &GroupId) {
-        let Some(Kind::Classic(classic)) = self.groups.get(group_id).map(|group| &group.kind) else {
+        let Some(Kind::Classic(classic)) = self.groups.get(group_id).map(|group| &group.kind)
+        else {
             return;
         };
         classic.cancel_timers(group_id, &mut self.timers);
