@@ -170,3 +170,69 @@ fn definition(resource: &ConfigResource, name: &str) -> Option<&'static ConfigDe
         ConfigResource::ClientMetrics(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn together(values: &[(&str, &str)]) -> Result<(), String> {
+        let definitions = Definitions {
+            values: BrokerValues::default(),
+        };
+        let group = ConfigResource::Group("g".into());
+        let values: BTreeMap<&str, &str> = values.iter().copied().collect();
+        let value = |name: &str| {
+            let own = values.get(name).map(|value| (*value).to_owned());
+            own.or_else(|| definitions.default_value(&group, name))
+        };
+        definitions.check_together(&group, &value)
+    }
+
+    #[test]
+    fn a_groups_properties_keep_within_the_bounds_of_the_broker() {
+        assert_eq!(together(&[]), Ok(()));
+        assert_eq!(
+            together(&[("consumer.session.timeout.ms", "60000")]),
+            Ok(())
+        );
+        let refused = [
+            (
+                "consumer.session.timeout.ms",
+                "44999",
+                "consumer.session.timeout.ms must be greater than or equal to \
+                 group.consumer.min.session.timeout.ms",
+            ),
+            (
+                "consumer.heartbeat.interval.ms",
+                "15001",
+                "consumer.heartbeat.interval.ms must be less than or equal to \
+                 group.consumer.max.heartbeat.interval.ms",
+            ),
+            (
+                "streams.num.standby.replicas",
+                "3",
+                "streams.num.standby.replicas must be less than or equal to \
+                 group.streams.max.standby.replicas",
+            ),
+        ];
+        for (name, value, reason) in refused {
+            assert_eq!(together(&[(name, value)]), Err(reason.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_group_property_has_is_refused() {
+        let definitions = Definitions {
+            values: BrokerValues::default(),
+        };
+        let group = ConfigResource::Group("g".into());
+        assert!(definitions.check(&group, "retention.ms", "1").is_err());
+        assert!(
+            definitions
+                .check(&group, "consumer.session.timeout.ms", "x")
+                .is_err()
+        );
+    }
+}
