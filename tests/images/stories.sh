@@ -203,7 +203,7 @@ story_testcontainers_with_a_base_that_has_a_shell() {
   printf 'FROM scratch\nCOPY bin /bin\n' >"$context/Dockerfile"
   docker build --quiet --tag base:shell "$context" >/dev/null 2>&1
   rm -rf "$context"
-  BASE=base:shell "$root/deploy/image.sh" build dohle:shell >/dev/null
+  BASE=base:shell "$root/deploy/image.sh" build dohle:shell >"$WORK/build.log" 2>&1 || fail "$(cat "$WORK/build.log")"
   docker create --name tc --publish 127.0.0.1::9092 --env CLUSTER_ID=4L6g3nShT-eMCtK--X86sw --env KAFKA_NODE_ID=1 \
     --env KAFKA_LISTENERS=PLAINTEXT://:9092,BROKER://:9093,CONTROLLER://:9094 \
     --env KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT \
