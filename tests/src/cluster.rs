@@ -88,9 +88,10 @@ impl Cluster {
         &mut self.nodes
     }
 
-    /// The addresses of all nodes, for a client.
+    /// The addresses of the nodes that are up, for a client.
     pub fn bootstrap(&self) -> String {
-        let addresses: Vec<String> = self.nodes.iter().map(|n| n.address.to_string()).collect();
+        let up = self.nodes.iter().filter(|node| node.is_up());
+        let addresses: Vec<String> = up.map(|node| node.address.to_string()).collect();
         addresses.join(",")
     }
 
