@@ -7,34 +7,46 @@
 //! ```text
 //! // Produce. `admit` does all that is expensive and needs no lock (CRC, records, timestamps,
 //! // recompression); `append_as_leader` checks the producer's sequence, assigns offsets, writes.
-//! validate::admit(records: Bytes, &LogConfig, AppendOrigin, now: Timestamp) -> Result<Admitted,
-//! AdmitError> AdmitError::code() -> ErrorCode; AdmitError::record_errors() -> per-record errors
+//! validate::admit(records, &LogConfig, AppendOrigin, now) -> Result<Admitted, AdmitError>
 //! Log::append_as_leader(Admitted, LeaderEpoch, now) -> Result<LeaderAppend, AppendError>
-//! LeaderAppend::Appended(AppendInfo{first_offset, last_offset, records: Bytes, log_append_time,
-//! rolled, ..}) LeaderAppend::Duplicate(BatchMetadata{last_offset, timestamp, first_offset(), ..})
-//! // Replication. Log::append_as_follower(Bytes, now) -> Result<Option<AppendInfo>, AppendError>
-//! Log::truncate_to(Offset, now) / truncate_fully_and_start_at(Offset, now) Log::leader_epochs() ->
-//! &LeaderEpochCache{ epoch_for_offset, end_offset_for, latest_epoch }
-//! Log::assign_epoch_start(LeaderEpoch) // when it becomes leader // Fetch. Plan under the lock,
-//! read outside. Log::plan_read(Offset, ReadLimits{max_bytes, upper_bound: Offset, min_one}) ->
-//! Result<ReadPlan, ReadError> ReadPlan::read() -> Result<ReadInfo{records: Bytes, next_offset,
-//! ..}, StorageError> Log::read(..) = both Log::offset_for_timestamp, Log::offset_of_max_timestamp,
-//! Log::aborted_transactions // Upkeep, each in two phases: take under the lock, run outside,
-//! complete under the lock. Log::prepare_flush(now) -> Option<FlushTask>; FlushTask::run() ->
-//! Result<Flushed, StorageError>; Log::complete_flush(Flushed)
-//! Log::delete_old_segments(high_watermark, now) -> Result<Vec<DeletedSegment>, StorageError>;
-//! DeletedSegment::unlink() after file.delete.delay.ms Log::maybe_advance_log_start_offset(Offset)
-//! -> bool Log::open(dir, TopicPartition, Arc<LogConfig>, OpenOptions) -> Result<(Log,
-//! RecoveryReport), StorageError>; Log::close(now) flushes all // A log directory.
-//! LogDirectory::open(path) -> locked; meta_properties/format/verify;
-//! take_clean_shutdown/mark_clean_shutdown; read/write of the checkpoints; partition_dirs
-//! // Compaction, in four phases: looked at and begun under the lock, mapped and written outside,
-//! // swapped in under it. Log::cleanable(high_watermark, now) -> Result<Cleanable, StorageError>
+//!
+//! // Replication.
+//! Log::append_as_follower(records, now) -> Result<Option<AppendInfo>, AppendError>
+//! Log::truncate_to(Offset, now), Log::truncate_fully_and_start_at(Offset, now)
+//! Log::leader_epochs() -> &LeaderEpochCache
+//! Log::assign_epoch_start(LeaderEpoch)                      // when it becomes leader
+//!
+//! // Fetch. Planned under the lock, read outside.
+//! Log::plan_read(Offset, ReadLimits) -> Result<ReadPlan, ReadError>
+//! ReadPlan::read() -> Result<ReadInfo, StorageError>
+//! Log::offset_for_timestamp, Log::offset_of_max_timestamp, Log::aborted_transactions
+//!
+//! // Upkeep: taken under the lock, run outside, completed under the lock.
+//! Log::prepare_flush(now) -> Option<FlushTask>
+//! FlushTask::run() -> Result<Flushed, StorageError>
+//! Log::complete_flush(Flushed)
+//! Log::delete_old_segments(high_watermark, now) -> Result<Vec<DeletedSegment>, StorageError>
+//! DeletedSegment::unlink()                                  // after file.delete.delay.ms
+//! Log::maybe_advance_log_start_offset(Offset) -> bool
+//!
+//! // Compaction: looked at and begun under the lock, mapped and written outside, swapped in
+//! // under it.
+//! Log::cleanable(high_watermark, now) -> Result<Cleanable, StorageError>
 //! Log::begin_cleaning(high_watermark, now) -> Result<Option<Cleaning>, StorageError>
 //! Cleaning::index(CleanerLimits, pace) -> Result<Cleaner, CleanError>
 //! Cleaner::next_segment(pace) -> Result<Option<CleanedSegment>, CleanError>
-//! Log::replace_segments(CleanedSegment) -> Result<Replaced, StorageError>; Swapped::sync()
+//! Log::replace_segments(CleanedSegment) -> Result<Replaced, StorageError>
+//! Swapped::sync()
 //! Log::complete_cleaning(&Cleaner)
+//!
+//! // Open and close.
+//! Log::open(dir, TopicPartition, Arc<LogConfig>, OpenOptions) -> Result<(Log, RecoveryReport), _>
+//! Log::close(now)                                           // flushes all
+//!
+//! // A log directory: locked while it is open.
+//! LogDirectory::open(path)
+//! meta_properties, format, verify; take_clean_shutdown, mark_clean_shutdown
+//! read_checkpoint, write_checkpoint; partition_dirs
 //! ```
 
 #![warn(unreachable_pub)]

@@ -1,7 +1,6 @@
 //! DeleteTopics, versions 1–6: by name, from version 6 also by id (KIP-516). Forwarded to the
 //! active controller, answered once this broker knows that the topics are gone. Refused as a whole
-//! with
-//! `delete.topic.enable=false`.
+//! with `delete.topic.enable=false`.
 
 use std::collections::{HashMap, HashSet};
 
