@@ -34,11 +34,11 @@ pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListO
         .any(reads_disk);
     let context = Arc::clone(&call.context);
     let version = call.version;
-    let names = request.topics.iter();
-    let wanted: Vec<resolve::Wanted<'_>> = names.map(|it| (it.name.as_str(), None)).collect();
-    if !resolve::knows(&context.image(), &wanted) {
-        resolve::until_known(&context, &wanted, call.received).await;
-    }
+    resolve::until_known(&context, call.received, |image| {
+        let mut topics = request.topics.iter();
+        topics.all(|topic| image.topic(topic.name.as_str()).is_some())
+    })
+    .await;
     let image = context.image();
     if !blocks {
         return answer(&context, &image, version, &request);

@@ -5,7 +5,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use dohle_protocol::{
@@ -76,21 +75,16 @@ pub(crate) struct Call {
     /// The bytes of the request. Taken by handlers that wait after they have let go of them.
     pub charge: Option<Charge>,
     correlation_id: i32,
-    /// Whether the client's further requests must not overtake this one after all.
-    held: Arc<AtomicBool>,
-}
-
-impl Call {
-    /// Lets no further request of the client overtake this one. To be called before the handler's
-    /// future is made.
-    pub fn hold_others(&self) {
-        self.held.store(true, Ordering::Relaxed);
-    }
 }
 
 /// A handler, after the table: decodes, and begins to serve.
 type Handler = fn(Call, Bytes) -> Result<Served, DecodeError>;
-type Served = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// A request that is being served.
+pub(crate) struct Served {
+    answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+    holds: bool,
+}
 
 /// A row of the table.
 pub(crate) struct Api {
@@ -194,16 +188,43 @@ impl<R: dohle_protocol::Response> Respond for R {
     }
 }
 
-fn serve<R, H, F>(call: Call, body: Bytes, handler: H) -> Result<Served, DecodeError>
+/// What a handler begins: the response to come.
+pub(crate) trait Begun {
+    /// The response to come, and whether the client's further requests wait for it even where the
+    /// table lets them overtake.
+    fn begun(self) -> (impl Future<Output: Respond> + Send + 'static, bool);
+}
+
+impl<F: Future<Output: Respond> + Send + 'static> Begun for F {
+    fn begun(self) -> (impl Future<Output: Respond> + Send + 'static, bool) {
+        (self, false)
+    }
+}
+
+/// A response to come that further requests may have to wait for.
+pub(crate) struct Held<F> {
+    /// The response.
+    pub response: F,
+    /// Whether they have to.
+    pub holds: bool,
+}
+
+impl<F: Future<Output: Respond> + Send + 'static> Begun for Held<F> {
+    fn begun(self) -> (impl Future<Output: Respond> + Send + 'static, bool) {
+        (self.response, self.holds)
+    }
+}
+
+fn serve<R, H, B>(call: Call, body: Bytes, handler: H) -> Result<Served, DecodeError>
 where
     R: Request,
-    H: FnOnce(Call, R) -> F,
-    F: Future<Output: Respond> + Send + 'static,
+    H: FnOnce(Call, R) -> B,
+    B: Begun,
 {
     let (version, correlation_id) = (call.version, call.correlation_id);
     let request = R::decode(body, version)?;
-    let response = handler(call, request);
-    Ok(Box::pin(async move {
+    let (response, holds) = handler(call, request).begun();
+    let answer = Box::pin(async move {
         match response.await.answer(version, correlation_id) {
             Ok(answer) => answer,
             Err(error) => {
@@ -211,7 +232,8 @@ where
                 Answer::Close(format!("{:?} version {version}: {error}", R::KEY))
             }
         }
-    }))
+    });
+    Ok(Served { answer, holds })
 }
 
 /// Serves Kafka's protocol.
@@ -245,9 +267,7 @@ impl KafkaService {
             received: Instant::now(),
             charge: Some(charge),
             correlation_id: header.correlation_id,
-            held: Arc::default(),
         };
-        let held = Arc::clone(&call.held);
         if !(api.version_min..=api.version_max).contains(&header.version) {
             if api.key != ApiKey::ApiVersions {
                 let (min, max) = (api.version_min, api.version_max);
@@ -264,10 +284,10 @@ impl KafkaService {
                 overtakable: false,
             });
         }
-        let answer = (api.handler)(call, body).map_err(|error| error.to_string())?;
+        let served = (api.handler)(call, body).map_err(|error| error.to_string())?;
         Ok(Pending {
-            answer,
-            overtakable: api.overtakable && !held.load(Ordering::Relaxed),
+            answer: served.answer,
+            overtakable: api.overtakable && !served.holds,
         })
     }
 }

@@ -22,7 +22,7 @@ use dohle_protocol::messages::produce_response::{
 use dohle_protocol::{EncodeError, KafkaString};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Call, Respond, resolve, wire};
+use super::{Call, Held, Respond, resolve, wire};
 use crate::connection::Answer;
 use crate::context::Context;
 use crate::partition::{
@@ -113,29 +113,31 @@ struct Part {
 pub(super) fn handle(
     call: Call,
     request: ProduceRequestData,
-) -> impl Future<Output = Produced> + Send + 'static {
-    let is_known = resolve::knows(&call.context.image(), &wanted(&call, &request));
-    if !is_known {
-        // Requests that come after this one must not append before it.
-        call.hold_others();
-    }
-    async move {
+) -> Held<impl Future<Output = Produced> + Send + 'static> {
+    let is_known = knows(&call.context.image(), call.version, &request);
+    let response = async move {
         if !is_known {
-            let wanted = wanted(&call, &request);
-            resolve::until_known(&call.context, &wanted, call.received).await;
+            let known = |image: &MetadataImage| knows(image, call.version, &request);
+            resolve::until_known(&call.context, call.received, known).await;
         }
         produce(call, request).await
+    };
+    Held {
+        response,
+        // Requests that come after this one must not append before it.
+        holds: !is_known,
     }
 }
 
-fn wanted<'a>(call: &Call, request: &'a ProduceRequestData) -> Vec<resolve::Wanted<'a>> {
-    let by_id = call.version >= 13;
-    let topics = request.topic_data.iter();
-    let wanted = topics.map(|topic| {
-        let id = wire::topic_id(topic.topic_id).filter(|_| by_id);
-        (topic.name.as_str(), id)
-    });
-    wanted.collect()
+/// Whether this broker knows all topics of the request.
+fn knows(image: &MetadataImage, version: i16, request: &ProduceRequestData) -> bool {
+    let mut topics = request.topic_data.iter();
+    topics.all(
+        |topic| match wire::topic_id(topic.topic_id).filter(|_| version >= 13) {
+            Some(id) => image.topics.contains_key(&id),
+            None => image.topic(topic.name.as_str()).is_some(),
+        },
+    )
 }
 
 async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {

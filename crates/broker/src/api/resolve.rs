@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use dohle_model::image::{MetadataImage, TopicImage};
 use dohle_model::{ErrorCode, PartitionIndex, TopicId, TopicIdPartition};
-
 use tokio::time::Instant;
 
 use crate::context::{Context, live_endpoint};
@@ -14,24 +13,15 @@ use crate::partition::Partition;
 /// How long a request waits for metadata that another broker has told the client of already.
 const KNOWN_WITHIN: Duration = Duration::from_millis(500);
 
-/// A topic as a request names it: by name or by id.
-pub(super) type Wanted<'a> = (&'a str, Option<TopicId>);
-
-/// Whether this broker knows all the topics.
-pub(super) fn knows(image: &MetadataImage, topics: &[Wanted<'_>]) -> bool {
-    let is_known = |(name, id): &Wanted<'_>| match id {
-        Some(id) => image.topics.contains_key(id),
-        None => image.topic(name).is_some(),
-    };
-    topics.iter().all(is_known)
-}
-
 /// Waits a moment for topics that this broker does not know yet: the client may have been told of a
 /// new one by a broker whose metadata is a few milliseconds ahead. Without that, it would be told
 /// that a topic which it has just created does not exist.
-pub(super) async fn until_known(context: &Context, topics: &[Wanted<'_>], received: Instant) {
+pub(super) async fn until_known(
+    context: &Context,
+    received: Instant,
+    known: impl FnMut(&MetadataImage) -> bool,
+) {
     let deadline = received + KNOWN_WITHIN;
-    let known = |image: &MetadataImage| knows(image, topics);
     // Whether they came or not, the handler looks for itself.
     let _ = context.metadata.wait_until(known, deadline).await;
 }
