@@ -2,6 +2,8 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 CARGO := cargo
+# Always the whole workspace: each selection of packages has its own features, and builds anew.
+CARGO_TEST := $(CARGO) test --workspace --locked
 # Clusters that run at once, of three nodes each.
 TEST_THREADS ?= 2
 DATA ?= ./data
@@ -19,14 +21,13 @@ run: ## build, and run a cluster of three nodes until Ctrl-C, data under ./data
 test: test-unit test-cluster ## all tests; installs the clients that they use
 
 test-unit: ## tests of the crates, and the tidy test
-	$(CARGO) test --workspace --exclude dohle-tests --locked
-	$(CARGO) test -p dohle-tests --locked --lib --test tidy
+	$(CARGO_TEST)
 
 test-cluster: compat-deps ## real nodes, real clients; DOHLE_CORPUS_LINES=N for a quick run
-	DOHLE_KAFKA_LIBS=$(CURDIR)/target/compat/java/libs $(CARGO) test -p dohle-log --locked --test kafka_clean
+	DOHLE_KAFKA_LIBS=$(CURDIR)/target/compat/java/libs $(CARGO_TEST) --test kafka_clean
 	$(CARGO) build --release --locked --bin dohle
 	DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/release/dohle} \
-	  $(CARGO) test -p dohle-tests --locked --test cluster -- --test-threads=$(TEST_THREADS)
+	  $(CARGO_TEST) --test cluster -- --test-threads=$(TEST_THREADS)
 
 compat-deps: ## install or build the clients that the cluster tests use, under target/compat
 	$(CARGO) fetch --locked
@@ -44,11 +45,12 @@ fuzz: ## random input for the decoders, DURATION seconds of it (default 60) or D
 bench: compat-deps ## throughput, CPU, latency and memory of three nodes; BENCH="--bytes N" and the like
 	$(CARGO) build --release --locked --bin dohle
 	DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/release/dohle} \
-	  $(CARGO) run -p dohle-tests --locked --bin dohle-bench -- $(BENCH)
+	  $(CARGO) run --locked --bin dohle-bench -- $(BENCH)
 
 lint: ## formatting and clippy, warnings are errors
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --test cluster --locked -- -D warnings
 
 tidy: ## the test that holds the structure of the code
-	$(CARGO) test -p dohle-tests --locked --test tidy
+	$(CARGO_TEST) --test tidy
