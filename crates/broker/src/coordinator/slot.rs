@@ -315,22 +315,19 @@ impl Slot {
 
     /// The shard is loaded; `false` when it is not wanted any more.
     pub(super) fn activate(&self, shard: Shard) -> bool {
-        let mut state = self.state.lock();
-        let wanted = matches!(*state, State::Loading);
-        if wanted {
-            *state = State::Active(Box::new(shard));
-            drop(state);
-            self.loaded.send_replace(true);
-        }
-        wanted
+        self.end_load(State::Active(Box::new(shard)))
     }
 
     /// The load failed; `false` when it is not wanted any more.
     pub(super) fn fail(&self, now: Duration) -> bool {
+        self.end_load(State::Failed(now))
+    }
+
+    fn end_load(&self, outcome: State) -> bool {
         let mut state = self.state.lock();
         let wanted = matches!(*state, State::Loading);
         if wanted {
-            *state = State::Failed(now);
+            *state = outcome;
             drop(state);
             self.loaded.send_replace(true);
         }

@@ -120,8 +120,7 @@ impl Partition {
     }
 
     /// Takes what is to be sent next, about `max_bytes` of it but at least one batch if there is
-    /// any.
-    /// `None` when the feed has ended. Reads outside the lock where the tail does not have it.
+    /// any. `None` when the feed has ended. Reads outside the lock where the tail does not have it.
     pub(crate) fn read_feed(
         &self,
         feed: u64,
