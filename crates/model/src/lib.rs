@@ -13,6 +13,7 @@ pub mod ids;
 pub mod image;
 pub mod names;
 pub mod partition;
+pub mod properties;
 pub mod record;
 
 pub use error::{ApiError, ErrorCode};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use dohle_model::properties;
 use kacrab::config::{AdminConfig, ClientConfig, UnknownKeyPolicy};
 
 use super::ClusterError;
@@ -103,5 +104,6 @@ pub fn load_properties(path: &str) -> Result<HashMap<String, String>, ClusterErr
         why,
     };
     let bytes = std::fs::read(path).map_err(|why| error(super::error::reason(&why)))?;
-    java_properties::read(bytes.as_slice()).map_err(|why| error(why.to_string()))
+    let entries = properties::parse(&bytes).map_err(|why| error(why.to_string()))?;
+    Ok(entries.into_iter().collect())
 }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dohle_model::config::Properties;
+use dohle_model::properties;
 
 use super::ConfigFault;
 
@@ -98,7 +99,7 @@ impl Sources {
     /// # Errors
     /// When the text is not a properties file.
     pub fn add_file(&mut self, name: &str, text: &[u8]) -> Result<(), ConfigFault> {
-        let entries = java_properties::read(text).map_err(|error| ConfigFault::File {
+        let entries = properties::parse(text).map_err(|error| ConfigFault::File {
             file: name.to_owned(),
             reason: error.to_string(),
         })?;
