@@ -50,7 +50,7 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     job.parsed.required(BOOTSTRAP_SERVER.name)?;
     let cluster = job.connect().await?;
     let mut brokers = Vec::new();
-    for node in cluster.nodes().await? {
+    for node in job.progress.over("brokers asked", cluster.nodes().await?) {
         let versions = fetch(&cluster, node.id).await;
         brokers.push((node, versions));
     }

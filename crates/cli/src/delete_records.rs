@@ -14,6 +14,7 @@ use crate::fetch::{PartitionId, leaders};
 use crate::job::{Failure, Job, OUTPUT, Output, Told, Tool, Work};
 use crate::options::{Syntax, usage, value};
 use crate::partition_file;
+use crate::progress::Progress;
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -70,7 +71,7 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
         job.print("Executing records delete operation\n")?;
     }
     let cluster = job.connect().await?;
-    let results = delete(&cluster, &wanted).await?;
+    let results = delete(&cluster, &wanted, &job.progress).await?;
     match output {
         Output::Text => job.print(render(&results))?,
         Output::Json => {
@@ -92,7 +93,12 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     }
 }
 
-async fn delete(cluster: &Cluster, wanted: &BTreeMap<PartitionId, i64>) -> anyhow::Result<Results> {
+async fn delete(
+    cluster: &Cluster,
+    wanted: &BTreeMap<PartitionId, i64>,
+    progress: &Progress,
+) -> anyhow::Result<Results> {
+    let count = progress.count("partitions done", Some(wanted.len()));
     let mut results = Results::new();
     let mut by_leader: BTreeMap<i32, Vec<PartitionId>> = BTreeMap::new();
     for (id, leader) in leaders(cluster, wanted.keys()).await? {
@@ -143,6 +149,7 @@ async fn delete(cluster: &Cluster, wanted: &BTreeMap<PartitionId, i64>) -> anyho
                 results.insert(id, result);
             }
         }
+        count.set(results.len() as u64);
     }
     Ok(results)
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::cluster::{BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster, ClusterError};
+use crate::cluster::{BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster};
 use crate::fetch::{
     EARLIEST, Found, LATEST, Names, PartitionId, describe_topics, list_offsets, list_topics,
 };
@@ -77,7 +77,7 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let cluster = job.connect().await?;
     let ids = matching(job, &cluster, &rules).await?;
     let wanted = ids.iter().map(|id| (id.clone(), timestamp)).collect();
-    let found = list_offsets(&cluster, &wanted).await?;
+    let found = list_offsets(&cluster, &wanted, &job.progress).await?;
     let rows = sorted(job, found);
     match job.output()? {
         Output::Text => {
@@ -214,9 +214,8 @@ async fn matching(
         .filter(|topic| rules.iter().any(|rule| rule.topics.matches(&topic.name)))
         .map(|topic| topic.name.clone())
         .collect();
-    let topics: Result<Vec<_>, ClusterError> = describe_topics(cluster, &names, LIMIT).await;
     let mut found = BTreeSet::new();
-    for topic in topics? {
+    for topic in describe_topics(cluster, &names, LIMIT, &job.progress).await? {
         for partition in &topic.partitions {
             let partition = partition.partition;
             if rules

@@ -50,7 +50,7 @@ const TYPES: [&str; 4] = ["Classic", "Consumer", "Share", "Streams"];
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     check_arguments(&job.parsed)?;
     let cluster = job.connect().await?;
-    let mut groups = list_groups(&cluster, &[], &[]).await?;
+    let mut groups = list_groups(&cluster, &[], &[], &job.progress).await?;
     let parsed = &job.parsed;
     let (kind, protocol) = (parsed.value("group-type")?, parsed.value("protocol")?);
     groups.retain(|group| passes(group, parsed, kind, protocol));

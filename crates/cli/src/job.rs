@@ -1,14 +1,16 @@
 //! Runs a tool: command line, runtime, standard output, errors, exit code.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
+use std::pin::pin;
 use std::process::ExitCode;
 
-use futures::future::LocalBoxFuture;
+use futures::future::{Either, LocalBoxFuture, select};
 
 use crate::cluster::{Cluster, Connection};
 use crate::options::{Asked, Opt, Parsed, Syntax, UsageError, usage, value};
+use crate::progress::Progress;
 use crate::storage::NodeDirectories;
 
 /// What the tools need of the program they are in.
@@ -77,6 +79,8 @@ pub struct Job<'a> {
     pub args: Vec<String>,
     /// The program around it.
     pub host: &'a Host,
+    /// How far it is.
+    pub progress: Progress,
 }
 
 /// How state is printed.
@@ -137,6 +141,7 @@ impl Job<'_> {
     /// # Errors
     /// When nobody reads it any more; [`run`] then ends the tool without a word.
     pub fn print(&self, text: impl AsRef<str>) -> std::io::Result<()> {
+        self.progress.before_output(text.as_ref());
         print(text.as_ref())
     }
 
@@ -152,16 +157,8 @@ impl Job<'_> {
 
     /// Tells something on standard error.
     pub fn note(&self, text: impl AsRef<str>) {
+        self.progress.before_note();
         note(text.as_ref());
-    }
-
-    /// Tells how far long work is, on one line that replaces itself; silent where nobody looks.
-    pub fn progress(&self, text: impl AsRef<str>) {
-        let mut stderr = std::io::stderr().lock();
-        if stderr.is_terminal() {
-            let _ = write!(stderr, "\r\x1b[K{}", text.as_ref());
-            let _ = stderr.flush();
-        }
     }
 }
 
@@ -203,8 +200,13 @@ pub(crate) fn run(tool: &'static Tool, args: Vec<OsString>, host: &Host) -> Exit
             print(&format!("{KAFKA_VERSION} (Dohle {version})\n")).map_err(anyhow::Error::from)
         }
         Ok(Asked::Work(parsed)) => {
-            let args = words;
-            work(tool, &Job { parsed, args, host })
+            let job = Job {
+                parsed,
+                args: words,
+                host,
+                progress: Progress::on_stderr(),
+            };
+            work(tool, &job)
         }
         Err(error) => Err(error.into()),
     };
@@ -231,7 +233,13 @@ fn work(tool: &Tool, job: &Job<'_>) -> anyhow::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            let result = runtime.block_on(work(job));
+            let result = runtime.block_on(async {
+                let told = pin!(job.progress.keep_current());
+                match select(work(job), told).await {
+                    Either::Left((result, _)) => result,
+                    Either::Right((never, _)) => match never {},
+                }
+            });
             // A resolver's thread may still wait for an answer that nobody wants.
             runtime.shutdown_background();
             result

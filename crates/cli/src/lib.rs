@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod job;
 mod links;
 pub mod options;
+pub mod progress;
 mod server_start;
 mod server_stop;
 pub mod suggest;

@@ -112,7 +112,7 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
         brokers: Vec::new(),
         version: 1,
     };
-    for broker in &asked {
+    for broker in job.progress.over("brokers asked", &asked) {
         let answer = cluster.ask_broker(*broker, &request).await?;
         check(answer.error_code, None)?;
         told.brokers.push(Broker {

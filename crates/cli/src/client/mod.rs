@@ -13,11 +13,11 @@ use kacrab::wire::{BrokerEndpoint, WireClient, WireError};
 use kacrab_protocol::generated::ErrorCode;
 
 pub use self::interrupts::Interrupts;
-pub use self::properties::{Properties, Source, key_values};
+pub use self::properties::{CONSUMER_CONFIG, PRODUCER_CONFIG, Properties, Source, key_values};
 pub(crate) use self::topic::near;
 pub use self::topic::{find, message_bytes_max, wait_for};
 
-use crate::cluster::{Address, Cluster, Connection};
+use crate::cluster::{self, Address, Cluster, Connection};
 
 /// Connects as these properties say; tools that make a client of their own do so first, for this
 /// tells in words why nobody can be reached.
@@ -115,32 +115,27 @@ pub fn passes(error: &ConsumerError) -> bool {
 
 fn passes_code(code: ErrorCode) -> bool {
     use ErrorCode as Code;
-    matches!(
-        code,
-        Code::CoordinatorLoadInProgress
-            | Code::CoordinatorNotAvailable
-            | Code::NotCoordinator
-            | Code::LeaderNotAvailable
-            | Code::NotLeaderOrFollower
-            | Code::FencedLeaderEpoch
-            | Code::UnknownLeaderEpoch
-            | Code::RequestTimedOut
-            | Code::ReplicaNotAvailable
-            | Code::OffsetNotAvailable
-            | Code::UnknownTopicOrPartition
-            | Code::UnknownTopicId
-            | Code::InconsistentTopicId
-            | Code::RebalanceInProgress
-            | Code::IllegalGeneration
-            | Code::UnknownMemberId
-            | Code::FencedMemberEpoch
-            | Code::UnreleasedInstanceId
-            | Code::KafkaStorageError
-            | Code::FetchSessionIdNotFound
-            | Code::InvalidFetchSessionEpoch
-            | Code::NetworkException
-            | Code::BrokerNotAvailable
-    )
+    cluster::passes(code)
+        || matches!(
+            code,
+            Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::ReplicaNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownTopicId
+                | Code::InconsistentTopicId
+                | Code::RebalanceInProgress
+                | Code::IllegalGeneration
+                | Code::UnknownMemberId
+                | Code::FencedMemberEpoch
+                | Code::UnreleasedInstanceId
+                | Code::KafkaStorageError
+                | Code::FetchSessionIdNotFound
+                | Code::InvalidFetchSessionEpoch
+                | Code::NetworkException
+                | Code::BrokerNotAvailable
+        )
 }
 
 /// Why a record could not be delivered, with what to do where that is known.

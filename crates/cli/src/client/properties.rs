@@ -31,6 +31,18 @@ pub struct Source {
     pub before: &'static str,
 }
 
+/// The file of a producer's properties.
+pub const PRODUCER_CONFIG: Source = Source {
+    now: "command-config",
+    before: "producer.config",
+};
+
+/// The file of a consumer's properties.
+pub const CONSUMER_CONFIG: Source = Source {
+    now: "command-config",
+    before: "consumer.config",
+};
+
 impl Source {
     /// Which of both was given.
     ///

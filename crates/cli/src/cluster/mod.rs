@@ -312,7 +312,7 @@ impl Cluster {
 }
 
 /// Refusals that a short while mends: elections, loading coordinators, answers from stale metadata.
-fn passes(code: ErrorCode) -> bool {
+pub fn passes(code: ErrorCode) -> bool {
     use ErrorCode as Code;
     matches!(
         code,

@@ -121,7 +121,7 @@ pub async fn describe(job: &Job<'_>, cluster: &Cluster, entities: &Entities) -> 
     let all = job.parsed.has("all");
     let names = match entities.names.first() {
         Some(name) => {
-            if !all && !exists(cluster, entity, name).await? {
+            if !all && !exists(job, cluster, entity, name).await? {
                 return Ok(job.print(format!(
                     "The {} '{name}' doesn't exist and doesn't have dynamic config.\n",
                     entity.singular()
@@ -129,11 +129,15 @@ pub async fn describe(job: &Job<'_>, cluster: &Cluster, entities: &Entities) -> 
             }
             vec![name.clone()]
         }
-        None => all_names(cluster, entity).await?,
+        None => all_names(job, cluster, entity).await?,
     };
     let output = job.output()?;
+    let progress = match output {
+        Output::Text => job.progress.while_printing(),
+        Output::Json => job.progress.clone(),
+    };
     let mut described = Vec::new();
-    for name in names {
+    for name in progress.over(entity.name(), names) {
         let resource = entity.resource(&name);
         let mut configs = entries(cluster, &resource, true).await?;
         if !all && let Some(source) = own_source(entity, &name) {
@@ -167,16 +171,25 @@ fn own_source(entity: Entity, name: &str) -> Option<ConfigSource> {
     }
 }
 
-async fn exists(cluster: &Cluster, entity: Entity, name: &str) -> Result<bool, ClusterError> {
+async fn exists(
+    job: &Job<'_>,
+    cluster: &Cluster,
+    entity: Entity,
+    name: &str,
+) -> Result<bool, ClusterError> {
     if name.is_empty() {
         return Ok(true);
     }
-    let names = all_names(cluster, entity).await?;
+    let names = all_names(job, cluster, entity).await?;
     Ok(names.iter().any(|known| known == name))
 }
 
 /// All entities of a type; brokers end with their default.
-async fn all_names(cluster: &Cluster, entity: Entity) -> Result<Vec<String>, ClusterError> {
+async fn all_names(
+    job: &Job<'_>,
+    cluster: &Cluster,
+    entity: Entity,
+) -> Result<Vec<String>, ClusterError> {
     match entity {
         Entity::Broker | Entity::BrokerLogger => {
             let nodes = cluster.nodes().await?;
@@ -185,7 +198,7 @@ async fn all_names(cluster: &Cluster, entity: Entity) -> Result<Vec<String>, Clu
         }
         Entity::ClientMetrics => resources(cluster, Resource::CLIENT_METRICS).await,
         Entity::Group => {
-            let groups = list_groups(cluster, &[], &[]).await?;
+            let groups = list_groups(cluster, &[], &[], &job.progress).await?;
             let mut names: BTreeSet<String> = groups.into_iter().map(|group| group.group).collect();
             match resources(cluster, Resource::GROUP).await {
                 Ok(found) => names.extend(found),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 
 use super::formatter::Formatter;
-use crate::client::{Properties, Source, key_values};
+use crate::client::{CONSUMER_CONFIG, Properties, Source, key_values};
 use crate::cluster::load_properties;
 use crate::job::Output;
 use crate::options::{Parsed, UsageError, usage};
@@ -14,10 +14,6 @@ use crate::options::{Parsed, UsageError, usage};
 const CONSUMER_PROPERTY: Source = Source {
     now: "command-property",
     before: "consumer-property",
-};
-const CONSUMER_CONFIG: Source = Source {
-    now: "command-config",
-    before: "consumer.config",
 };
 const FORMATTER_PROPERTY: Source = Source {
     now: "formatter-property",

@@ -6,7 +6,7 @@
 mod lines;
 mod send;
 
-use crate::client::{self, Properties, Source, key_values};
+use crate::client::{self, PRODUCER_CONFIG, Properties, Source, key_values};
 use crate::cluster::BOOTSTRAP_SERVER;
 use crate::job::{Failure, Job, Tool, Work};
 use crate::options::{Parsed, Syntax, Takes, flag, usage, value};
@@ -166,10 +166,6 @@ pub const TOOL: Tool = Tool {
 const PRODUCER_PROPERTY: Source = Source {
     now: "command-property",
     before: "producer-property",
-};
-const PRODUCER_CONFIG: Source = Source {
-    now: "command-config",
-    before: "producer.config",
 };
 const READER_PROPERTY: Source = Source {
     now: "reader-property",

@@ -22,7 +22,8 @@ struct Deleted<'a> {
 
 pub async fn groups(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
     let mut results: BTreeMap<String, Option<Refusal>> = BTreeMap::new();
-    for group in meant(cluster, &job.parsed).await? {
+    let groups = meant(job, cluster).await?;
+    for group in job.progress.over("groups deleted", groups) {
         let result = match delete_group(cluster, &group).await {
             Ok(()) => None,
             Err(ClusterError::Refused(refusal)) => Some(refusal),
@@ -92,7 +93,8 @@ pub async fn offsets(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
     let group = job.parsed.required("group")?;
     let mut results = Results::new();
     let mut ids = BTreeSet::new();
-    for text in job.parsed.values("topic") {
+    let texts: Vec<&str> = job.parsed.values("topic").collect();
+    for text in job.progress.over("topics described", texts) {
         let (topic, partitions) = parse_topic(text)?;
         let id = |partition| PartitionId {
             topic: topic.clone(),
@@ -100,13 +102,16 @@ pub async fn offsets(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         };
         match partitions {
             Some(partitions) => ids.extend(partitions.into_iter().map(id)),
-            None => match partitions_of(cluster, std::slice::from_ref(&topic)).await {
-                Ok(found) => ids.extend(found),
-                Err(ClusterError::Refused(refusal)) => {
-                    results.insert(id(-1), Some(refusal.code));
+            None => {
+                let topics = std::slice::from_ref(&topic);
+                match partitions_of(cluster, topics, &job.progress).await {
+                    Ok(found) => ids.extend(found),
+                    Err(ClusterError::Refused(refusal)) => {
+                        results.insert(id(-1), Some(refusal.code));
+                    }
+                    Err(error) => return Err(error.into()),
                 }
-                Err(error) => return Err(error.into()),
-            },
+            }
         }
     }
     let top = delete_offsets(cluster, group, &ids, &mut results).await?;

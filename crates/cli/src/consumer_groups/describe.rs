@@ -31,8 +31,8 @@ pub struct Row {
 }
 
 pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
-    let ids = meant(cluster, &job.parsed).await?;
-    let groups = describe_groups(cluster, &ids).await?;
+    let ids = meant(job, cluster).await?;
+    let groups = describe_groups(cluster, &ids, &job.progress).await?;
     let verbose = job.parsed.has("verbose");
     let output = job.output()?;
     for group in groups.values() {
@@ -68,17 +68,15 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         };
     }
     let mut all = Vec::new();
-    for group in groups.values() {
-        job.progress(format!("Reading the offsets of {}", group.id));
+    for group in job.progress.over("groups' offsets read", groups.values()) {
         let committed = committed(cluster, &group.id).await?;
         let mut ids: BTreeSet<PartitionId> = committed.keys().cloned().collect();
         for member in &group.members {
             ids.extend(member.assignment.iter().cloned());
         }
-        let ends = ends(cluster, &ids).await?;
+        let ends = ends(cluster, &ids, &job.progress).await?;
         all.push((group, rows(group, &committed, &ends)));
     }
-    job.progress("");
     match output {
         Output::Text => {
             let texts = all

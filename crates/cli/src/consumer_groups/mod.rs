@@ -14,6 +14,7 @@ use crate::cluster::{BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster, ClusterError, Co
 use crate::fetch::{ListedGroup, list_groups};
 use crate::job::{Failure, Hinted, Job, OUTPUT, Output, Tool, Work};
 use crate::options::{Parsed, Syntax, Takes, UsageError, flag, usage, value};
+use crate::progress::Progress;
 use crate::suggest::nearest_few;
 
 /// The row of the table.
@@ -184,14 +185,14 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
         delete::offsets(job, &cluster).await
     };
     match done {
-        Err(error) => Err(explain(&cluster, parsed, error).await),
+        Err(error) => Err(explain(job, &cluster, error).await),
         done => done,
     }
 }
 
 /// An unknown group is answered with the nearest names; refusals have their Java class, as in
 /// Kafka's tool.
-async fn explain(cluster: &Cluster, parsed: &Parsed, error: anyhow::Error) -> anyhow::Error {
+async fn explain(job: &Job<'_>, cluster: &Cluster, error: anyhow::Error) -> anyhow::Error {
     let Some(ClusterError::Refused(refusal)) = error.downcast_ref() else {
         return error;
     };
@@ -199,9 +200,11 @@ async fn explain(cluster: &Cluster, parsed: &Parsed, error: anyhow::Error) -> an
     if refusal.code != kacrab_protocol::generated::ErrorCode::GroupIdNotFound {
         return anyhow::Error::msg(message);
     }
-    let all = list_groups(cluster, &[], &[]).await.unwrap_or_default();
+    let all = list_groups(cluster, &[], &[], &job.progress).await;
+    let all = all.unwrap_or_default();
     let names = || all.iter().map(|group| group.group.as_str());
-    let unknown = parsed
+    let unknown = job
+        .parsed
         .values("group")
         .find(|group| names().all(|name| name != *group));
     let near = unknown.map_or(Vec::new(), |group| nearest_few(group, names()));
@@ -278,14 +281,15 @@ fn check_arguments(parsed: &Parsed) -> Result<(), UsageError> {
 }
 
 /// The groups that the command line means.
-async fn meant(cluster: &Cluster, parsed: &Parsed) -> anyhow::Result<Vec<String>> {
+async fn meant(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<Vec<String>> {
+    let parsed = &job.parsed;
     if !parsed.has("all-groups") {
         let mut groups: Vec<String> = parsed.values("group").map(str::to_owned).collect();
         groups.sort();
         groups.dedup();
         return Ok(groups);
     }
-    let all = consumer_groups(cluster, &[], &[]).await?;
+    let all = consumer_groups(cluster, &[], &[], &job.progress).await?;
     Ok(all.into_iter().map(|group| group.group).collect())
 }
 
@@ -294,10 +298,11 @@ async fn consumer_groups(
     cluster: &Cluster,
     states: &[String],
     types: &[String],
+    progress: &Progress,
 ) -> Result<Vec<ListedGroup>, ClusterError> {
     let both = ["classic".to_owned(), "consumer".to_owned()];
     let types = if types.is_empty() { &both } else { types };
-    let mut groups = list_groups(cluster, states, types).await?;
+    let mut groups = list_groups(cluster, states, types, progress).await?;
     groups.retain(|group| matches!(group.protocol.as_str(), "" | "consumer"));
     Ok(groups)
 }
@@ -337,7 +342,7 @@ async fn list(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         Some(text) => names(text, &["classic", "consumer"], "type")?,
         None => Vec::new(),
     };
-    let groups = consumer_groups(cluster, &states, &types).await?;
+    let groups = consumer_groups(cluster, &states, &types, &job.progress).await?;
     match job.output()? {
         Output::Json => job.print_json(&groups),
         Output::Text => {

@@ -8,6 +8,7 @@ use kacrab_protocol::generated::ErrorCode;
 use crate::cluster::{Cluster, ClusterError};
 use crate::fetch::{EARLIEST, LATEST, PartitionId, describe_topics, leaders, list_offsets};
 use crate::options::{UsageError, usage};
+use crate::progress::Progress;
 
 /// How many partitions one answer may hold.
 const LIMIT: i32 = 2000;
@@ -16,6 +17,7 @@ const LIMIT: i32 = 2000;
 pub async fn ends(
     cluster: &Cluster,
     ids: &BTreeSet<PartitionId>,
+    progress: &Progress,
 ) -> Result<BTreeMap<PartitionId, Option<i64>>, ClusterError> {
     let mut found = BTreeMap::new();
     let mut led = BTreeSet::new();
@@ -26,7 +28,7 @@ pub async fn ends(
             led.insert(id);
         }
     }
-    let ends = at(cluster, &led, LATEST).await?;
+    let ends = at(cluster, &led, LATEST, progress).await?;
     found.extend(ends.into_iter().map(|(id, end)| (id, Some(end))));
     Ok(found)
 }
@@ -36,8 +38,9 @@ pub async fn at(
     cluster: &Cluster,
     ids: &BTreeSet<PartitionId>,
     timestamp: i64,
+    progress: &Progress,
 ) -> Result<BTreeMap<PartitionId, i64>, ClusterError> {
-    let found = at_or_none(cluster, ids, timestamp).await?;
+    let found = at_or_none(cluster, ids, timestamp, progress).await?;
     Ok(found
         .into_iter()
         .map(|(id, offset)| (id, offset.unwrap_or(-1)))
@@ -49,10 +52,11 @@ pub async fn at_or_none(
     cluster: &Cluster,
     ids: &BTreeSet<PartitionId>,
     timestamp: i64,
+    progress: &Progress,
 ) -> Result<BTreeMap<PartitionId, Option<i64>>, ClusterError> {
     let wanted = ids.iter().map(|id| (id.clone(), timestamp)).collect();
     let mut found = BTreeMap::new();
-    for (id, offset) in list_offsets(cluster, &wanted).await? {
+    for (id, offset) in list_offsets(cluster, &wanted, progress).await? {
         found.insert(id, offset?);
     }
     Ok(found)
@@ -62,10 +66,11 @@ pub async fn at_or_none(
 pub async fn within_logs(
     cluster: &Cluster,
     wanted: BTreeMap<PartitionId, i64>,
+    progress: &Progress,
 ) -> Result<(BTreeMap<PartitionId, i64>, Vec<String>), ClusterError> {
     let ids: BTreeSet<PartitionId> = wanted.keys().cloned().collect();
-    let starts = at(cluster, &ids, EARLIEST).await?;
-    let ends = at(cluster, &ids, LATEST).await?;
+    let starts = at(cluster, &ids, EARLIEST, progress).await?;
+    let ends = at(cluster, &ids, LATEST, progress).await?;
     Ok(clamp(wanted, &starts, &ends))
 }
 
@@ -125,9 +130,10 @@ pub fn parse_topic(text: &str) -> Result<(String, Option<Vec<i32>>), UsageError>
 pub async fn partitions_of(
     cluster: &Cluster,
     topics: &[String],
+    progress: &Progress,
 ) -> Result<BTreeSet<PartitionId>, ClusterError> {
     let mut found = BTreeSet::new();
-    for topic in describe_topics(cluster, topics, LIMIT).await? {
+    for topic in describe_topics(cluster, topics, LIMIT, progress).await? {
         found.extend(topic.partitions.iter().map(|partition| PartitionId {
             topic: topic.name.clone(),
             partition: partition.partition,

@@ -41,11 +41,16 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         );
     }
     let scenario = scenario(parsed)?;
-    let groups = meant(cluster, parsed).await?;
+    let groups = meant(job, cluster).await?;
+    let done = match parsed.has("execute") {
+        true => "groups reset",
+        false => "groups planned",
+    };
     let mut plan = Plan::new();
     let mut failed = false;
-    for group in groups {
-        let state = match describe_groups(cluster, std::slice::from_ref(&group)).await {
+    for group in job.progress.over(done, groups) {
+        let ids = std::slice::from_ref(&group);
+        let state = match describe_groups(cluster, ids, &job.progress).await {
             Ok(described) => described.into_values().next().map(|group| group.state),
             Err(ClusterError::Refused(refusal)) if refusal.code == ErrorCode::GroupIdNotFound => {
                 None
@@ -163,16 +168,16 @@ pub fn read_plan(text: &str, single: Option<&str>) -> Result<Plan, UsageError> {
 
 /// The partitions that the command line means.
 async fn scope(
+    job: &Job<'_>,
     cluster: &Cluster,
-    parsed: &Parsed,
     group: &str,
 ) -> anyhow::Result<BTreeSet<PartitionId>> {
-    if parsed.has("all-topics") {
+    if job.parsed.has("all-topics") {
         return Ok(committed(cluster, group).await?.into_keys().collect());
     }
     let mut found = BTreeSet::new();
     let mut whole = Vec::new();
-    for text in parsed.values("topic") {
+    for text in job.parsed.values("topic") {
         match parse_topic(text)? {
             (topic, None) => whole.push(topic),
             (topic, Some(partitions)) => {
@@ -183,7 +188,7 @@ async fn scope(
             }
         }
     }
-    found.extend(partitions_of(cluster, &whole).await?);
+    found.extend(partitions_of(cluster, &whole, &job.progress).await?);
     Ok(found)
 }
 
@@ -193,17 +198,18 @@ async fn offsets_of(
     group: &str,
     scenario: &Scenario,
 ) -> anyhow::Result<BTreeMap<PartitionId, i64>> {
-    let ids = scope(cluster, &job.parsed, group).await?;
+    let ids = scope(job, cluster, group).await?;
     check_partitions(cluster, &ids).await?;
+    let progress = &job.progress;
     let wanted = match scenario {
-        Scenario::Earliest => return Ok(at(cluster, &ids, EARLIEST).await?),
-        Scenario::Latest => return Ok(at(cluster, &ids, LATEST).await?),
+        Scenario::Earliest => return Ok(at(cluster, &ids, EARLIEST, progress).await?),
+        Scenario::Latest => return Ok(at(cluster, &ids, LATEST, progress).await?),
         Scenario::Timestamp(timestamp) => return at_time(job, cluster, &ids, *timestamp).await,
         Scenario::Current => {
             let current = committed(cluster, group).await?;
             let (with, without): (BTreeSet<_>, _) =
                 ids.into_iter().partition(|id| current.contains_key(id));
-            let mut found = at(cluster, &without, LATEST).await?;
+            let mut found = at(cluster, &without, LATEST, progress).await?;
             found.extend(with.into_iter().map(|id| {
                 let offset = current[&id].offset;
                 (id, offset)
@@ -236,7 +242,7 @@ async fn offsets_of(
             }
         },
     };
-    let (found, told) = within_logs(cluster, wanted).await?;
+    let (found, told) = within_logs(cluster, wanted, progress).await?;
     for line in told {
         job.note(line);
     }
@@ -251,7 +257,7 @@ async fn at_time(
 ) -> anyhow::Result<BTreeMap<PartitionId, i64>> {
     let mut found = BTreeMap::new();
     let mut without = BTreeSet::new();
-    for (id, offset) in at_or_none(cluster, ids, timestamp).await? {
+    for (id, offset) in at_or_none(cluster, ids, timestamp, &job.progress).await? {
         match offset {
             Some(offset) => {
                 found.insert(id, offset);
@@ -266,7 +272,7 @@ async fn at_time(
             }
         }
     }
-    found.extend(at(cluster, &without, LATEST).await?);
+    found.extend(at(cluster, &without, LATEST, &job.progress).await?);
     Ok(found)
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kacrab::consumer::Consumer;
 
-use crate::client::{self, Interrupts, Properties, Source, key_values, near, passes};
+use crate::client::{self, CONSUMER_CONFIG, Interrupts, Properties, key_values, near, passes};
 use crate::cluster::{BOOTSTRAP_SERVER, Cluster};
 use crate::job::{Failure, Hinted, Job, Tool, Work};
 use crate::options::{Parsed, Syntax, Takes, flag, usage, value};
@@ -148,11 +148,7 @@ impl Settings {
         if interval <= 0 {
             usage("Reporting interval must be greater than 0.")?;
         }
-        let file = Source {
-            now: "command-config",
-            before: "consumer.config",
-        };
-        let mut consumer = file.file(parsed)?;
+        let mut consumer = CONSUMER_CONFIG.file(parsed)?;
         consumer.extend(key_values(parsed.values("command-property")));
         consumer.set("bootstrap.servers", parsed.required("bootstrap-server")?);
         let group = parsed.value("group")?.map(str::to_owned);

@@ -54,6 +54,11 @@ impl BatchReader {
         open().map_err(|error| unreadable(&error))
     }
 
+    /// Where the next batch begins.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// The bytes of the batch that was read last.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -38,6 +38,7 @@ impl<W: Write> Dump<'_, W> {
             if offset == base && number > 0 {
                 break;
             }
+            self.reading.up_to((number * OFFSET_ENTRY) as u64);
             match self.last_offset_at(&log, u64::from(position))? {
                 Ok(last) if last == offset => {}
                 Ok(last) => {
@@ -114,6 +115,7 @@ impl<W: Write> Dump<'_, W> {
             if offset == base && number > 0 {
                 break;
             }
+            self.reading.up_to((number * TIME_ENTRY) as u64);
             let floor = index.partition_point(|(indexed, _)| *indexed <= offset);
             let position = index[..floor].last().map_or(0, |(_, position)| *position);
             match batch_with(&log, u64::from(position), offset)? {

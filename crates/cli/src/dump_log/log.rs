@@ -31,6 +31,7 @@ impl<W: Write> Dump<'_, W> {
         let file = absolute(path);
         let mut last_offset = None;
         loop {
+            self.reading.up_to(reader.position());
             match reader.next()? {
                 Next::Batch { position, header } => {
                     let batch = Batch {

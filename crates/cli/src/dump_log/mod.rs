@@ -19,6 +19,7 @@ use dohle_model::Offset;
 
 use crate::job::{Failure, Job, OUTPUT, Output, Told, Tool, Work};
 use crate::options::{Parsed, Syntax, Takes, flag, usage, value};
+use crate::progress::{Count, Progress};
 
 use self::decoder::Decoder;
 use self::findings::Findings;
@@ -177,6 +178,40 @@ impl Settings {
             output,
         })
     }
+
+    /// How much of a file will be read; nothing of one that is not there.
+    fn size(&self, path: &Path) -> u64 {
+        let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        match (Kind::of(path), self.bytes_max) {
+            (Kind::Log, Some(max)) => size.min(max),
+            (Kind::Unknown, _) => 0,
+            _ => size,
+        }
+    }
+}
+
+/// What a file is, by its name.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Log,
+    OffsetIndex,
+    TimeIndex,
+    TxnIndex,
+    ProducerSnapshot,
+    Unknown,
+}
+
+impl Kind {
+    fn of(path: &Path) -> Self {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("log" | "checkpoint") => Self::Log,
+            Some("index") => Self::OffsetIndex,
+            Some("timeindex") => Self::TimeIndex,
+            Some("txnindex") => Self::TxnIndex,
+            Some("snapshot") => Self::ProducerSnapshot,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// Where everything is shown, and what is to be said in the end.
@@ -184,19 +219,42 @@ struct Dump<'a, W: Write> {
     settings: &'a Settings,
     out: W,
     findings: Findings,
+    progress: Progress,
+    reading: Reading,
+}
+
+/// How much of all files has been read.
+struct Reading {
+    count: Count,
+    /// The bytes of the files before the one that is shown.
+    before: u64,
+}
+
+impl Reading {
+    fn begin(progress: &Progress, settings: &Settings) -> Self {
+        let sizes = settings.files.iter().map(|file| settings.size(file));
+        Self {
+            count: progress.bytes(sizes.sum()),
+            before: 0,
+        }
+    }
+
+    /// The file has been read up to this position.
+    fn up_to(&self, position: u64) {
+        self.count.set(self.before + position);
+    }
 }
 
 fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let settings = Settings::read(&job.parsed, job.output()?)?;
-    let mut dump = Dump {
-        settings: &settings,
-        out: io::BufWriter::with_capacity(1 << 16, io::stdout().lock()),
-        findings: Findings::default(),
-    };
+    let out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let mut dump = Dump::new(&settings, out, job.progress.while_printing());
     for file in &settings.files {
         dump.file(file)?;
     }
     dump.out.flush()?;
+    // The line that says how much has been read goes before this is told.
+    drop(dump.reading);
     let text = dump.findings.text();
     if !text.is_empty() {
         io::stderr().write_all(text.as_bytes())?;
@@ -208,7 +266,17 @@ fn work(job: &Job<'_>) -> anyhow::Result<()> {
     }
 }
 
-impl<W: Write> Dump<'_, W> {
+impl<'a, W: Write> Dump<'a, W> {
+    fn new(settings: &'a Settings, out: W, progress: Progress) -> Self {
+        Self {
+            settings,
+            out,
+            findings: Findings::default(),
+            reading: Reading::begin(&progress, settings),
+            progress,
+        }
+    }
+
     /// Shows one file, whatever it is.
     ///
     /// # Errors
@@ -218,17 +286,19 @@ impl<W: Write> Dump<'_, W> {
         if text {
             writeln!(self.out, "Dumping {}", path.display())?;
         }
-        let shown = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("log" | "checkpoint") => self.log(path),
-            Some("index") => self.offset_index(path),
-            Some("timeindex") => self.time_index(path),
-            Some("txnindex") => self.txn_index(path),
-            Some("snapshot") => self.producer_snapshot(path),
-            _ => {
+        let shown = match Kind::of(path) {
+            Kind::Log => self.log(path),
+            Kind::OffsetIndex => self.offset_index(path),
+            Kind::TimeIndex => self.time_index(path),
+            Kind::TxnIndex => self.txn_index(path),
+            Kind::ProducerSnapshot => self.producer_snapshot(path),
+            Kind::Unknown => {
                 self.tell(format!("Ignoring unknown file {}", path.display()))?;
                 Ok(())
             }
         };
+        self.reading.before += self.settings.size(path);
+        self.reading.up_to(0);
         match shown {
             Ok(()) => Ok(()),
             Err(Stop::Output(error)) => Err(error),
@@ -242,6 +312,7 @@ impl<W: Write> Dump<'_, W> {
     /// Tells something on standard error, in its place between what is shown.
     fn tell(&mut self, text: String) -> io::Result<()> {
         self.out.flush()?;
+        self.progress.before_note();
         eprintln!("{text}");
         Ok(())
     }

@@ -8,6 +8,8 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::options::Asked;
 
+mod terminal;
+
 const LOG: &str = "00000000000000000000.log";
 
 /// Three records: headers and key, null key, null value.
@@ -50,11 +52,7 @@ fn shown(folder: &tempfile::TempDir, name: &str, options: &str) -> (String, bool
     let json = parsed.has("output");
     let output = if json { Output::Json } else { Output::Text };
     let settings = Settings::read(&parsed, output).unwrap();
-    let mut dump = Dump {
-        settings: &settings,
-        out: Vec::new(),
-        findings: Findings::default(),
-    };
+    let mut dump = Dump::new(&settings, Vec::new(), Progress::default());
     dump.file(&PathBuf::from(&file)).unwrap();
     let text = String::from_utf8(dump.out).unwrap() + &dump.findings.text();
     let root = folder.path().display().to_string();

@@ -10,6 +10,7 @@ use kacrab_protocol::generated::{
 
 use super::PartitionId;
 use crate::cluster::{Cluster, ClusterError, Node, check};
+use crate::progress::Progress;
 
 /// A group in a list.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -83,6 +84,7 @@ pub async fn list_groups(
     cluster: &Cluster,
     states: &[String],
     types: &[String],
+    progress: &Progress,
 ) -> Result<Vec<ListedGroup>, ClusterError> {
     let request = ListGroupsRequestData {
         states_filter: states.iter().map(|state| state.clone().into()).collect(),
@@ -90,7 +92,7 @@ pub async fn list_groups(
         ..ListGroupsRequestData::default()
     };
     let mut found = BTreeMap::new();
-    for node in cluster.nodes().await? {
+    for node in progress.over("brokers asked for groups", cluster.nodes().await?) {
         let answer = cluster
             .retry(async || {
                 let answer = cluster.ask_broker(node.id, &request).await?;
@@ -127,9 +129,10 @@ fn capital(text: &str) -> String {
 pub async fn describe_groups(
     cluster: &Cluster,
     ids: &[String],
+    progress: &Progress,
 ) -> Result<BTreeMap<String, Group>, ClusterError> {
     let mut found = BTreeMap::new();
-    for id in ids {
+    for id in progress.over("groups described", ids) {
         let group = cluster
             .retry(async || describe_group(cluster, id).await)
             .await?;

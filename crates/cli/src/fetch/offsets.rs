@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use kacrab_protocol::generated::{
-    ErrorCode, ListOffsetsPartition, ListOffsetsRequestData, ListOffsetsTopic, MetadataRequestData,
-    MetadataRequestTopic,
+    ErrorCode, ListOffsetsPartition, ListOffsetsRequestData, ListOffsetsTopic,
 };
 
 use super::PartitionId;
+use super::topics::metadata_of;
 use crate::cluster::{Cluster, ClusterError, Refusal, check};
+use crate::progress::Progress;
 
 /// The end of the log.
 pub const LATEST: i64 = -1;
@@ -38,16 +39,7 @@ pub async fn leaders(
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let topics = names.into_iter().map(|name| MetadataRequestTopic {
-        name: Some(name.to_owned().into()),
-        ..MetadataRequestTopic::default()
-    });
-    let request = MetadataRequestData {
-        topics: Some(topics.collect()),
-        allow_auto_topic_creation: false,
-        ..MetadataRequestData::default()
-    };
-    let answer = cluster.ask(&request).await?;
+    let answer = cluster.ask(&metadata_of(names.into_iter())).await?;
     let mut found = BTreeMap::new();
     for topic in &answer.topics {
         let name = topic.name.as_ref().map_or("", |name| name.as_str());
@@ -75,8 +67,10 @@ pub async fn leaders(
 pub async fn list_offsets(
     cluster: &Cluster,
     timestamps: &BTreeMap<PartitionId, i64>,
+    progress: &Progress,
 ) -> Result<BTreeMap<PartitionId, Found>, ClusterError> {
     let began = Instant::now();
+    let count = progress.count("offsets found", Some(timestamps.len()));
     let mut found = BTreeMap::new();
     let mut left: Vec<PartitionId> = timestamps.keys().cloned().collect();
     loop {
@@ -101,6 +95,7 @@ pub async fn list_offsets(
                 &mut again,
             )
             .await?;
+            count.set(found.len() as u64);
         }
         if again.is_empty() {
             return Ok(found);

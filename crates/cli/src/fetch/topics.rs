@@ -12,6 +12,7 @@ use kacrab_protocol::generated::{
 use regex::Regex;
 
 use crate::cluster::{Cluster, ClusterError, DescribeTopicPartitions, check};
+use crate::progress::Progress;
 
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,6 +140,7 @@ pub async fn describe_topics(
     cluster: &Cluster,
     names: &[String],
     limit: i32,
+    progress: &Progress,
 ) -> Result<Vec<Topic>, ClusterError> {
     let mut names = names.to_vec();
     names.sort();
@@ -146,7 +148,7 @@ pub async fn describe_topics(
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    match describe_page_by_page(cluster, &names, limit).await {
+    match describe_page_by_page(cluster, &names, limit, progress).await {
         Err(ClusterError::Unsupported { .. }) => describe_by_metadata(cluster, &names).await,
         done => done,
     }
@@ -156,7 +158,10 @@ async fn describe_page_by_page(
     cluster: &Cluster,
     names: &[String],
     limit: i32,
+    progress: &Progress,
 ) -> Result<Vec<Topic>, ClusterError> {
+    let of_topics = progress.count("topics described", Some(names.len()));
+    let of_partitions = progress.count("partitions described", None);
     let mut found: BTreeMap<String, Topic> = BTreeMap::new();
     let mut cursor = None;
     loop {
@@ -174,10 +179,12 @@ async fn describe_page_by_page(
         for topic in &answer.topics {
             check(topic.error_code, None)?;
             let page = described(topic);
+            of_partitions.add(page.partitions.len());
             match found.get_mut(&page.name) {
                 Some(known) => known.partitions.extend(page.partitions),
                 None => {
                     found.insert(page.name.clone(), page);
+                    of_topics.add(1);
                 }
             }
         }
@@ -223,21 +230,27 @@ fn described(topic: &DescribeTopicPartitionsResponseTopic) -> Topic {
     }
 }
 
+/// A request for the metadata of these topics, which creates none of them.
+pub(super) fn metadata_of<'a>(names: impl Iterator<Item = &'a str>) -> MetadataRequestData {
+    let topics = names.map(|name| MetadataRequestTopic {
+        name: Some(name.to_owned().into()),
+        ..MetadataRequestTopic::default()
+    });
+    MetadataRequestData {
+        topics: Some(topics.collect()),
+        allow_auto_topic_creation: false,
+        ..MetadataRequestData::default()
+    }
+}
+
 /// The way before KIP-966, for brokers that do not know the other one.
 async fn describe_by_metadata(
     cluster: &Cluster,
     names: &[String],
 ) -> Result<Vec<Topic>, ClusterError> {
-    let topics = names.iter().map(|name| MetadataRequestTopic {
-        name: Some(name.clone().into()),
-        ..MetadataRequestTopic::default()
-    });
-    let request = MetadataRequestData {
-        topics: Some(topics.collect()),
-        allow_auto_topic_creation: false,
-        ..MetadataRequestData::default()
-    };
-    let answer = cluster.ask(&request).await?;
+    let answer = cluster
+        .ask(&metadata_of(names.iter().map(String::as_str)))
+        .await?;
     let mut topics = Vec::new();
     for topic in &answer.topics {
         check(topic.error_code, None)?;

@@ -8,7 +8,7 @@ mod stats;
 
 use std::time::Duration;
 
-use crate::client::{self, Properties, Source, key_values};
+use crate::client::{self, PRODUCER_CONFIG, Properties, Source, key_values};
 use crate::job::{Failure, Job, Tool, Work};
 use crate::options::{Parsed, Syntax, Takes, flag, usage, value};
 
@@ -125,10 +125,6 @@ pub const TOOL: Tool = Tool {
 const PRODUCER_PROPERTY: Source = Source {
     now: "command-property",
     before: "producer-props",
-};
-const PRODUCER_CONFIG: Source = Source {
-    now: "command-config",
-    before: "producer.config",
 };
 
 /// All that the command line says.

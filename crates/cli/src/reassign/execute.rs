@@ -30,6 +30,7 @@ fn timeout(job: &Job<'_>) -> anyhow::Result<Duration> {
 
 /// The directories of all replicas of partitions.
 pub async fn directories(
+    job: &Job<'_>,
     cluster: &Cluster,
     partitions: &BTreeMap<PartitionId, Vec<i32>>,
 ) -> Result<BTreeMap<Replica, String>, ClusterError> {
@@ -39,7 +40,7 @@ pub async fn directories(
             id: id.clone(),
         })
     });
-    let found = places(cluster, replicas).await?;
+    let found = places(job, cluster, replicas).await?;
     let found = found.into_iter();
     Ok(found
         .filter_map(|(replica, place)| Some((replica, place.current?)))
@@ -64,7 +65,7 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster, plan: &Plan) -> anyhow::Resul
             join(&known)
         );
     }
-    let mut current = verify::current(cluster, proposed.keys()).await?;
+    let mut current = verify::current(job, cluster, proposed.keys()).await?;
     let missing: Vec<String> = proposed
         .keys()
         .filter(|id| !current.contains_key(id))
@@ -74,7 +75,7 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster, plan: &Plan) -> anyhow::Resul
         bail!("Unable to find partition: {}", missing.join(", "));
     }
     current.retain(|id, _| proposed.contains_key(id));
-    let directories = directories(cluster, &current).await?;
+    let directories = directories(job, cluster, &current).await?;
     job.print(format!(
         "Current partition replica assignment\n\n{}\n\nSave this to use as the \
          --reassignment-json-file option during rollback\n",
@@ -197,7 +198,7 @@ pub async fn cancel(job: &Job<'_>, cluster: &Cluster, plan: &Plan) -> anyhow::Re
             "Successfully cancelled partition reassignment{s} for: {ids}\n"
         ))?;
     }
-    let found = places(cluster, plan.log_dirs.keys().cloned()).await?;
+    let found = places(job, cluster, plan.log_dirs.keys().cloned()).await?;
     let back: BTreeMap<Replica, String> = found
         .into_iter()
         .filter(|(_, place)| place.future.is_some())

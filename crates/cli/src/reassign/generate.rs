@@ -42,8 +42,8 @@ pub async fn run(
     topics: &[String],
     brokers: &[i32],
 ) -> anyhow::Result<()> {
-    let current = assignment(cluster, topics).await?;
-    let directories = directories(cluster, &current).await?;
+    let current = assignment(job, cluster, topics).await?;
+    let directories = directories(job, cluster, &current).await?;
     let mut nodes = cluster.nodes().await?;
     nodes.retain(|node| brokers.contains(&node.id));
     let aware = !job.parsed.has("disable-rack-aware");
@@ -75,12 +75,14 @@ pub async fn run(
 }
 
 async fn assignment(
+    job: &Job<'_>,
     cluster: &Cluster,
     topics: &[String],
 ) -> anyhow::Result<BTreeMap<PartitionId, Vec<i32>>> {
     let mut found = BTreeMap::new();
-    for name in topics {
-        let described = match describe_topics(cluster, std::slice::from_ref(name), LIMIT).await {
+    for name in job.progress.over("topics described", topics) {
+        let names = std::slice::from_ref(name);
+        let described = match describe_topics(cluster, names, LIMIT, &job.progress).await {
             Err(ClusterError::Refused(refusal))
                 if refusal.code == ErrorCode::UnknownTopicOrPartition =>
             {

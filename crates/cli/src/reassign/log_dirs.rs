@@ -13,6 +13,7 @@ use super::plan::Replica;
 use crate::cluster::{Cluster, ClusterError};
 use crate::fetch::PartitionId;
 use crate::job::Job;
+use crate::progress::Count;
 
 /// Where a replica is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub struct Place {
 
 /// Asks each broker where its replicas are. Brokers that are not in service are passed over.
 pub async fn places(
+    job: &Job<'_>,
     cluster: &Cluster,
     replicas: impl Iterator<Item = Replica>,
 ) -> Result<BTreeMap<Replica, Place>, ClusterError> {
@@ -37,11 +39,9 @@ pub async fn places(
             .push(replica.id.partition);
     }
     let live: BTreeSet<i32> = cluster.nodes().await?.iter().map(|node| node.id).collect();
+    by_broker.retain(|broker, _| live.contains(broker));
     let mut found: BTreeMap<Replica, Place> = BTreeMap::new();
-    for (broker, topics) in by_broker
-        .into_iter()
-        .filter(|(broker, _)| live.contains(broker))
-    {
+    for (broker, topics) in job.progress.over("brokers asked", by_broker) {
         let topics = topics.into_iter().map(|(topic, partitions)| {
             describe_request::DescribableLogDirTopic {
                 topic: topic.into(),
@@ -84,8 +84,10 @@ pub async fn execute_moves(
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut left = moves.clone();
+    let progress = job.progress.while_printing();
+    let count = progress.count("moves begun", Some(moves.len()));
     loop {
-        for replica in start_moves(cluster, &left).await? {
+        for replica in start_moves(cluster, &left, &count).await? {
             if let Some(dir) = left.remove(&replica) {
                 job.print(format!(
                     "Successfully started moving log directory to {dir} for replica {} with \
@@ -110,10 +112,11 @@ pub async fn execute_moves(
     }
 }
 
-/// The replicas whose moves have begun.
+/// The replicas whose moves have begun, and are counted.
 async fn start_moves(
     cluster: &Cluster,
     moves: &BTreeMap<Replica, String>,
+    count: &Count,
 ) -> anyhow::Result<BTreeSet<Replica>> {
     let mut by_broker: BTreeMap<i32, BTreeMap<&str, BTreeMap<&str, Vec<i32>>>> = BTreeMap::new();
     for (replica, dir) in moves {
@@ -154,6 +157,7 @@ async fn start_moves(
                 match ErrorCode::from(partition.error_code) {
                     ErrorCode::None => {
                         begun.insert(Replica { broker, id });
+                        count.add(1);
                     }
                     ErrorCode::ReplicaNotAvailable | ErrorCode::UnknownTopicOrPartition => {}
                     code => bail!("Failed to alter dir for {id}-{broker}: {code}"),

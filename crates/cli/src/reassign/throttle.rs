@@ -88,7 +88,8 @@ pub async fn set(
     moves: &BTreeMap<PartitionId, Move>,
     rate: i64,
 ) -> anyhow::Result<()> {
-    for (topic, (leaders, followers)) in throttled_replicas(moves) {
+    let topics = throttled_replicas(moves);
+    for (topic, (leaders, followers)) in job.progress.over("topics throttled", topics) {
         let changes = [
             (LEADER_REPLICAS.to_owned(), Some(leaders)),
             (FOLLOWER_REPLICAS.to_owned(), Some(followers)),
@@ -99,7 +100,7 @@ pub async fn set(
         .values()
         .flat_map(|one| one.sources.union(&one.destinations));
     let brokers: BTreeSet<i32> = all.copied().collect();
-    for id in brokers {
+    for id in job.progress.over("brokers throttled", brokers) {
         let rate = Some(rate.to_string());
         let changes = [
             (LEADER_RATE.to_owned(), rate.clone()),
@@ -120,7 +121,7 @@ pub async fn set_between_directories(
     rate: i64,
 ) -> anyhow::Result<()> {
     let brokers: BTreeSet<i32> = plan.log_dirs.keys().map(|replica| replica.broker).collect();
-    for id in brokers {
+    for id in job.progress.over("brokers throttled", brokers) {
         let changes = [(DIRS_RATE.to_owned(), Some(rate.to_string()))];
         alter_configs(cluster, &broker(id), &changes).await?;
     }
@@ -154,7 +155,7 @@ pub async fn clear(
         join(&brokers)
     ))?;
     let changes = [LEADER_RATE, FOLLOWER_RATE, DIRS_RATE].map(|name| (name.to_owned(), None));
-    for id in &brokers {
+    for id in job.progress.over("brokers cleared", &brokers) {
         match live.contains(id) {
             true => alter_configs(cluster, &broker(*id), &changes).await?,
             false => job.note(format!(
@@ -173,7 +174,7 @@ pub async fn clear(
         join(&topics)
     ))?;
     let changes = [LEADER_REPLICAS, FOLLOWER_REPLICAS].map(|name| (name.to_owned(), None));
-    for topic in topics {
+    for topic in job.progress.over("topics cleared", topics) {
         let cleared: Result<(), ClusterError> =
             alter_configs(cluster, &Resource::topic(topic), &changes).await;
         cleared?;

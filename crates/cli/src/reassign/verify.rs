@@ -28,6 +28,7 @@ pub struct State {
 
 /// Where replicas of partitions are now; topics that are not there have none.
 pub async fn current(
+    job: &Job<'_>,
     cluster: &Cluster,
     ids: impl Iterator<Item = &PartitionId>,
 ) -> Result<BTreeMap<PartitionId, Vec<i32>>, ClusterError> {
@@ -35,8 +36,9 @@ pub async fn current(
     names.sort();
     names.dedup();
     let mut found = BTreeMap::new();
-    for name in names {
-        let topics = describe_topics(cluster, std::slice::from_ref(&name), LIMIT).await;
+    for name in job.progress.over("topics described", names) {
+        let names = std::slice::from_ref(&name);
+        let topics = describe_topics(cluster, names, LIMIT, &job.progress).await;
         let topics = match topics {
             Err(ClusterError::Refused(refusal))
                 if refusal.code == ErrorCode::UnknownTopicOrPartition =>
@@ -59,14 +61,14 @@ pub async fn current(
 pub async fn run(job: &Job<'_>, cluster: &Cluster, plan: &Plan) -> anyhow::Result<()> {
     let moving = reassignments(cluster, None).await?;
     let targets = plan.sorted();
-    let current = current(cluster, targets.keys()).await?;
+    let current = current(job, cluster, targets.keys()).await?;
     let states = states(&targets, &moving, &current);
     let output = job.output()?;
     match output {
         Output::Text => job.print(render(&states))?,
         Output::Json => job.print_json(&states)?,
     }
-    let found = places(cluster, plan.log_dirs.keys().cloned()).await?;
+    let found = places(job, cluster, plan.log_dirs.keys().cloned()).await?;
     let (lines, dirs_done) = render_places(&plan.log_dirs, &found);
     if output == Output::Text {
         job.print(lines + "\n")?;

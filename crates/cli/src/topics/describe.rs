@@ -64,7 +64,8 @@ pub struct Described {
 pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
     let names = names(job, cluster).await?;
     let limit = job.parsed.parsed("partition-size-limit-per-response")?;
-    let topics = describe_topics(cluster, &names, limit.unwrap_or(LIMIT)).await?;
+    let limit = limit.unwrap_or(LIMIT);
+    let topics = describe_topics(cluster, &names, limit, &job.progress).await?;
     let resources: Vec<Resource> = names.iter().map(|name| Resource::topic(name)).collect();
     let mut configs = match resources.is_empty() {
         true => BTreeMap::new(),

@@ -379,7 +379,7 @@ async fn alter(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
     if names.is_empty() {
         return Ok(());
     }
-    let described = describe_topics(cluster, &names, describe::LIMIT).await?;
+    let described = describe_topics(cluster, &names, describe::LIMIT, &job.progress).await?;
     let wanted = described.iter().map(|topic| {
         let added = assignment.iter().skip(topic.partitions.len());
         let added = added.map(|replicas| CreatePartitionsAssignment {

@@ -1,0 +1,258 @@
+//! How far long work is: one line on standard error that replaces itself.
+//!
+//! A tool counts what it does: [`Progress::over`], [`Progress::count`], [`Progress::bytes`]. Counts
+//! within counts stand on the same line. It is shown only where standard error is a terminal, and
+//! only once the work has taken a while.
+//!
+//! Invariant: when no count is under way, the line is not there. Whoever prints in between says so
+//! before: [`Progress::before_output`], [`Progress::before_note`].
+
+mod line;
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use self::line::{Line, Tally};
+
+/// How often the line is brought up to date while a tool waits.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Goes to the start of the terminal's line and empties it.
+const CLEAR: &str = "\r\x1b[K";
+
+/// The line of a run; nothing where nobody looks. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Option<Rc<Terminal>>);
+
+#[derive(Debug)]
+struct Terminal {
+    line: RefCell<Line>,
+    /// Whether standard output goes to a terminal too: taken for the same one.
+    has_stdout: bool,
+}
+
+/// A count that is under way until it is dropped.
+#[derive(Debug)]
+pub struct Count {
+    progress: Progress,
+    depth: usize,
+}
+
+/// Items, and the count of those that are done: the next one is asked for then.
+#[derive(Debug)]
+pub struct Over<Items> {
+    count: Count,
+    items: Items,
+    begun: bool,
+}
+
+impl Progress {
+    /// On standard error, where that is a terminal that knows how to empty a line.
+    #[must_use]
+    pub fn on_stderr() -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        if dumb || !stderr().is_terminal() {
+            return Self(None);
+        }
+        Self(Some(Rc::new(Terminal {
+            line: RefCell::default(),
+            has_stdout: stdout().is_terminal(),
+        })))
+    }
+
+    /// For work that prints what it finds as it goes: nothing where that goes to the terminal, for
+    /// it would be torn, and says by itself how far the work is.
+    #[must_use]
+    pub fn while_printing(&self) -> Self {
+        let terminal = self.0.as_ref().filter(|terminal| !terminal.has_stdout);
+        Self(terminal.cloned())
+    }
+
+    /// Begins to count; `what` has been done with the things that are counted, as in "groups
+    /// deleted". Where nobody knows how many there will be, there is no total.
+    #[must_use]
+    pub fn count(&self, what: &'static str, total: Option<usize>) -> Count {
+        self.begin(Tally::items(what, total))
+    }
+
+    /// Begins to count the bytes that are read.
+    #[must_use]
+    pub fn bytes(&self, total: u64) -> Count {
+        self.begin(Tally::bytes(total))
+    }
+
+    /// Counts what is done of these items.
+    pub fn over<Items>(&self, what: &'static str, items: Items) -> Over<Items::IntoIter>
+    where
+        Items: IntoIterator<IntoIter: ExactSizeIterator>,
+    {
+        let items = items.into_iter();
+        Over {
+            count: self.count(what, Some(items.len())),
+            items,
+            begun: false,
+        }
+    }
+
+    /// This text is about to be printed to standard output: the line gives way, and comes back
+    /// below.
+    pub fn before_output(&self, text: &str) {
+        if let Some(terminal) = self.0.as_ref().filter(|terminal| terminal.has_stdout) {
+            terminal.give_way(text);
+        }
+    }
+
+    /// The same for a line of text on standard error.
+    pub fn before_note(&self) {
+        if let Some(terminal) = &self.0 {
+            terminal.give_way("\n");
+        }
+    }
+
+    /// Keeps the line up to date while a tool waits for answers.
+    pub(crate) async fn keep_current(&self) -> Infallible {
+        let Some(terminal) = &self.0 else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::time::sleep(TICK).await;
+            terminal.show();
+        }
+    }
+
+    fn begin(&self, tally: Tally) -> Count {
+        let begun = |terminal: &Rc<Terminal>| {
+            let mut line = terminal.line.borrow_mut();
+            line.begin(Instant::now(), tally)
+        };
+        Count {
+            depth: self.0.as_ref().map_or(0, begun),
+            progress: self.clone(),
+        }
+    }
+}
+
+impl Terminal {
+    fn show(&self) {
+        if let Some(text) = self.line.borrow_mut().at(Instant::now()) {
+            write(&format!("{CLEAR}{}", fitting(&text, columns())));
+        }
+    }
+
+    fn give_way(&self, text: &str) {
+        if self.line.borrow_mut().give_way(text) {
+            write(CLEAR);
+        }
+    }
+}
+
+impl Count {
+    /// So many are done.
+    pub fn set(&self, done: u64) {
+        self.change(|line| line.set(self.depth, done));
+    }
+
+    /// So many more are done.
+    pub fn add(&self, done: usize) {
+        self.change(|line| line.add(self.depth, done as u64));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Line)) {
+        if let Some(terminal) = &self.progress.0 {
+            change(&mut terminal.line.borrow_mut());
+            terminal.show();
+        }
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        if let Some(terminal) = &self.progress.0
+            && terminal.line.borrow_mut().end(self.depth)
+        {
+            write(CLEAR);
+        }
+    }
+}
+
+impl<Items: Iterator> Iterator for Over<Items> {
+    type Item = Items::Item;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if std::mem::replace(&mut self.begun, true) {
+            self.count.add(1);
+        }
+        self.items.next()
+    }
+}
+
+/// Standard error may be closed; nothing can be done about it then.
+fn write(text: &str) {
+    let mut stderr = stderr().lock();
+    let _ = stderr.write_all(text.as_bytes());
+    let _ = stderr.flush();
+}
+
+/// How wide the terminal is, where it says so.
+fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stderr()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// What of a text fits into one line: of two, the first could not be taken away again.
+fn fitting(text: &str, columns: Option<usize>) -> &str {
+    let cut = columns.and_then(|columns| text.char_indices().nth(columns));
+    cut.map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_where_the_terminal_ends() {
+        assert_eq!(fitting("3 of 9 brokers", None), "3 of 9 brokers");
+        assert_eq!(fitting("3 of 9 brokers", Some(14)), "3 of 9 brokers");
+        assert_eq!(fitting("3 of 9 brokers", Some(13)), "3 of 9 broker");
+        assert_eq!(fitting("", Some(80)), "");
+    }
+
+    #[test]
+    fn an_item_is_done_when_the_next_one_is_asked_for() {
+        let progress = on_a_terminal(false);
+        let text = || {
+            let terminal = progress.0.as_ref();
+            let late = Instant::now() + Duration::from_secs(60);
+            terminal.map_or(String::new(), |terminal| terminal.line.borrow().text(late))
+        };
+        let mut brokers = progress.over("brokers asked", [1, 2]);
+        assert_eq!(brokers.next(), Some(1));
+        assert_eq!(text(), "0 of 2 brokers asked");
+        assert_eq!(brokers.next(), Some(2));
+        assert_eq!(text(), "1 of 2 brokers asked");
+        let groups = progress.count("groups found", None);
+        groups.add(7);
+        assert_eq!(text(), "1 of 2 brokers asked, 7 groups found");
+        drop(groups);
+        assert_eq!(brokers.next(), None);
+        assert_eq!(text(), "2 of 2 brokers asked");
+        drop(brokers);
+        assert_eq!(text(), "");
+    }
+
+    #[test]
+    fn what_is_printed_to_the_terminal_needs_no_line() {
+        assert!(on_a_terminal(true).while_printing().0.is_none());
+        assert!(on_a_terminal(false).while_printing().0.is_some());
+    }
+
+    fn on_a_terminal(has_stdout: bool) -> Progress {
+        Progress(Some(Rc::new(Terminal {
+            line: RefCell::default(),
+            has_stdout,
+        })))
+    }
+}
