@@ -78,7 +78,8 @@ fn options() -> Result<Options> {
 }
 
 fn measure(target: &Target, options: &Options) -> Result<()> {
-    println!("resident memory, idle: {}", resident(target)?);
+    let resident = || memory(target, proc::resident_bytes);
+    println!("resident memory, idle: {}", resident()?);
     let limit = Duration::from_secs(900);
     let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let topic = format!("bench-{run}");
@@ -102,7 +103,9 @@ fn measure(target: &Target, options: &Options) -> Result<()> {
         "CPU of the servers: {:.1} s, {each:.2} s/GB",
         used.as_secs_f64()
     );
-    println!("resident memory, after that: {}", resident(target)?);
+    println!("resident memory, right after that: {}", resident()?);
+    // Else the kernel, which still writes that to the disk, holds up who appends.
+    rustix::fs::sync();
     let before = cpu(target)?;
     let output = franz_go("paced", &target.bootstrap)
         .args(["--topic", &topic, "--for", &options.paced])
@@ -114,16 +117,15 @@ fn measure(target: &Target, options: &Options) -> Result<()> {
         "CPU of the servers meanwhile: {:.1} s",
         (cpu(target)? - before).as_secs_f64()
     );
+    println!("resident memory, in the end: {}", resident()?);
+    let most = memory(target, proc::peak_resident_bytes)?;
+    println!("resident memory, at most: {most}");
     Ok(())
 }
 
-fn resident(target: &Target) -> Result<String> {
-    let nodes = target.pids.iter().map(|pid| {
-        Ok(format!(
-            "{:.1} MB",
-            proc::resident_bytes(*pid)? as f64 / 1e6
-        ))
-    });
+fn memory(target: &Target, bytes: fn(u32) -> Result<u64>) -> Result<String> {
+    let nodes = target.pids.iter();
+    let nodes = nodes.map(|pid| Ok(format!("{:.1} MB", bytes(*pid)? as f64 / 1e6)));
     Ok(nodes.collect::<Result<Vec<_>>>()?.join(", "))
 }
 
