@@ -18,7 +18,7 @@ use dohle_model::{BrokerEpoch, DirectoryId, ErrorCode};
 use dohle_rpc::{convert, v1};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
 use super::cache::MetadataCache;
@@ -85,6 +85,8 @@ struct Wishes {
 #[derive(Debug)]
 pub struct Session {
     state: watch::Receiver<SessionState>,
+    /// When the controller last said something.
+    heard: watch::Receiver<Instant>,
     wishes: watch::Sender<Wishes>,
     task: JoinHandle<()>,
 }
@@ -105,6 +107,7 @@ impl Session {
     ) -> Self {
         let (state_sender, state) = watch::channel(SessionState::default());
         let (wishes, wishes_receiver) = watch::channel(Wishes::default());
+        let (heard_sender, heard) = watch::channel(Instant::now());
         let images = cache.subscribe();
         let runner = Runner {
             config,
@@ -112,11 +115,13 @@ impl Session {
             cache,
             images,
             state: state_sender,
+            heard: heard_sender,
             wishes: wishes_receiver,
         };
         let task = tokio::spawn(runner.run());
         Self {
             state,
+            heard,
             wishes,
             task,
         }
@@ -190,16 +195,31 @@ impl Session {
     }
 
     /// Asks for a controlled shutdown: leaderships move away, and then this returns true. False
-    /// when the deadline comes first or the broker was never registered; stopping is then not
-    /// clean.
-    pub async fn shutdown(&self, deadline: Instant) -> bool {
+    /// when the deadline comes first, when the broker was never registered, or when no controller
+    /// has said anything for `session_timeout`: if there is an active one, it has fenced this
+    /// broker by then. Stopping is then not clean.
+    pub async fn shutdown(&self, deadline: Instant, session_timeout: Duration) -> bool {
         if self.broker_epoch().is_none() {
             return false;
         }
         self.wishes.send_modify(|wishes| wishes.shutdown = true);
         let mut state = self.state.clone();
         let done = state.wait_for(|state| state.should_shutdown || state.refused.is_some());
-        matches!(timeout_at(deadline, done).await, Ok(Ok(state)) if state.should_shutdown)
+        tokio::select! {
+            state = done => state.is_ok_and(|state| state.should_shutdown),
+            () = sleep_until(deadline) => false,
+            () = self.silent_for(session_timeout) => false,
+        }
+    }
+
+    async fn silent_for(&self, session_timeout: Duration) {
+        loop {
+            let heard = *self.heard.borrow();
+            sleep_until(heard + session_timeout).await;
+            if *self.heard.borrow() == heard {
+                return;
+            }
+        }
     }
 }
 
@@ -228,6 +248,7 @@ struct Runner {
     cache: Arc<MetadataCache>,
     images: watch::Receiver<Arc<dohle_model::image::MetadataImage>>,
     state: watch::Sender<SessionState>,
+    heard: watch::Sender<Instant>,
     wishes: watch::Receiver<Wishes>,
 }
 
@@ -372,6 +393,7 @@ impl Runner {
                 message,
             }));
         }
+        self.heard.send_replace(Instant::now());
         let epoch = BrokerEpoch::from_wire(response.broker_epoch);
         self.state.send_if_modified(|state| {
             let before = state.clone();

@@ -406,7 +406,7 @@ async fn a_controlled_shutdown_waits_for_the_controllers_word() {
     timeout(WAIT, session.unfenced()).await.unwrap().unwrap();
     let stopping = tokio::spawn({
         let session = Arc::clone(&session);
-        async move { session.shutdown(soon()).await }
+        async move { session.shutdown(soon(), WAIT).await }
     });
     stream.heartbeat(|heartbeat| heartbeat.want_shutdown).await;
     assert!(!stopping.is_finished());
@@ -417,6 +417,21 @@ async fn a_controlled_shutdown_waits_for_the_controllers_word() {
         })
         .await;
     assert!(timeout(WAIT, stopping).await.unwrap().unwrap());
+}
+
+#[tokio::test]
+async fn a_controlled_shutdown_ends_when_no_controller_has_spoken_for_a_sessions_time() {
+    let mut one = Fake::start(&[Says::Active]).await;
+    let session = start_session(&[&one], &Arc::new(MetadataCache::new()));
+    let mut stream = next(&mut one.sessions).await;
+    stream.register().await;
+    stream.say(fenced(7)).await;
+    let mut state = session.subscribe();
+    let registered = state.wait_for(|state| state.broker_epoch.is_some());
+    timeout(WAIT, registered).await.unwrap().unwrap();
+    let far = Instant::now() + 10 * WAIT;
+    let stopping = session.shutdown(far, Duration::from_millis(200));
+    assert!(!timeout(WAIT, stopping).await.unwrap());
 }
 
 #[tokio::test]

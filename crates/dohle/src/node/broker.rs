@@ -48,6 +48,7 @@ pub(super) struct Broker {
     listeners: Vec<Listener>,
     advertised: Vec<String>,
     controlled_shutdown: bool,
+    session_timeout: Duration,
     log_dirs: usize,
     /// Tasks that end with the broker.
     tasks: Vec<JoinHandle<()>>,
@@ -139,6 +140,7 @@ impl Broker {
             listeners,
             advertised,
             controlled_shutdown: config.broker.controlled_shutdown_enable,
+            session_timeout: config.broker.broker_session_timeout,
             log_dirs,
             tasks: vec![reporting],
         })
@@ -180,7 +182,8 @@ impl Broker {
         let node = self.node;
         if self.controlled_shutdown && self.session.state().refused.is_none() {
             let deadline = Instant::now() + CONTROLLED_SHUTDOWN_TIMEOUT;
-            if !self.session.shutdown(deadline).await {
+            let timeout = self.session_timeout;
+            if !self.session.shutdown(deadline, timeout).await {
                 tracing::warn!(%node, "leaderships did not move away in time");
             }
         }
