@@ -196,8 +196,8 @@ impl Session {
 
     /// Asks for a controlled shutdown: leaderships move away, and then this returns true. False
     /// when the deadline comes first, when the broker was never registered, or when no controller
-    /// has said anything for `session_timeout`: if there is an active one, it has fenced this
-    /// broker by then. Stopping is then not clean.
+    /// says anything for `session_timeout`: if there is an active one, it has fenced this broker by
+    /// then. Stopping is then not clean.
     pub async fn shutdown(&self, deadline: Instant, session_timeout: Duration) -> bool {
         if self.broker_epoch().is_none() {
             return false;
@@ -212,13 +212,12 @@ impl Session {
         }
     }
 
+    /// From now on.
     async fn silent_for(&self, session_timeout: Duration) {
-        loop {
-            let heard = *self.heard.borrow();
-            sleep_until(heard + session_timeout).await;
-            if *self.heard.borrow() == heard {
-                return;
-            }
+        let mut since = Instant::now();
+        while since + session_timeout > Instant::now() {
+            sleep_until(since + session_timeout).await;
+            since = since.max(*self.heard.borrow());
         }
     }
 }
