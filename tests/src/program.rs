@@ -41,13 +41,17 @@ pub struct Running {
     deadline: Instant,
     lines: Receiver<String>,
     seen: Vec<String>,
+    /// What follows the last line's end.
+    torn: Option<JoinHandle<String>>,
     stderr: Option<JoinHandle<String>>,
 }
 
 impl Program {
     /// A program of this name, on the PATH or as a path.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        let command = Command::new(program);
+        // A shell that runs the tests in the background ignores SIGINT, and its children inherit that.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(program);
         Self {
             command,
             input: Vec::new(),
@@ -106,14 +110,17 @@ impl Program {
         // A program that does not read its input to the end is no error.
         std::thread::spawn(move || stdin.write_all(&input).ok());
         let (sender, lines) = channel();
-        let stdout = BufReader::new(child.stdout.take().context("no stdout")?);
-        std::thread::spawn(move || {
-            for line in stdout.split(b'\n').map_while(|line| line.ok()) {
-                if sender
-                    .send(String::from_utf8_lossy(&line).into_owned())
-                    .is_err()
-                {
-                    break;
+        let mut stdout = BufReader::new(child.stdout.take().context("no stdout")?);
+        let torn = std::thread::spawn(move || {
+            loop {
+                let mut line = Vec::new();
+                // A pipe that breaks ends like one that is closed.
+                let _ = stdout.read_until(b'\n', &mut line);
+                let text = String::from_utf8_lossy(&line).into_owned();
+                match text.strip_suffix('\n') {
+                    Some(whole) if sender.send(whole.to_owned()).is_ok() => {}
+                    Some(_) => return String::new(),
+                    None => return text,
                 }
             }
         });
@@ -130,6 +137,7 @@ impl Program {
             deadline,
             lines,
             seen: Vec::new(),
+            torn: Some(torn),
             stderr: Some(stderr),
         })
     }
@@ -163,13 +171,13 @@ impl Running {
         }
     }
 
-    /// What it has printed so far, a line each. Does not wait.
+    /// The whole lines that it has printed so far. Does not wait.
     pub fn lines_so_far(&mut self) -> &[String] {
         self.seen.extend(self.lines.try_iter());
         &self.seen
     }
 
-    /// SIGKILL, and waits until it is gone and all that it printed is there.
+    /// SIGKILL, and waits until it is gone and all whole lines that it printed are there.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -207,6 +215,11 @@ impl Running {
             .stderr
             .take()
             .map(|thread| thread.join().unwrap_or_default());
+        let torn = self
+            .torn
+            .take()
+            .map(|thread| thread.join().unwrap_or_default());
+        self.seen.extend(torn.filter(|text| !text.is_empty()));
         let mut stdout = self.seen.join("\n");
         if !self.seen.is_empty() {
             stdout.push('\n');
@@ -262,5 +275,25 @@ impl fmt::Display for Output {
             f,
             "{command}\nexit code {code}\nstdout:\n{stdout}\nstderr:\n{stderr}"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_line_is_no_line_of_a_program_that_was_killed() {
+        let script = "printf 'one\ntwo\n3'; exec sleep 60";
+        let mut running = Program::new("sh").args(["-c", script]).start().unwrap();
+        running.wait_for_line(|line| line == "two").unwrap();
+        running.kill().unwrap();
+        assert_eq!(running.lines_so_far(), ["one", "two"]);
+    }
+
+    #[test]
+    fn half_a_line_is_output_of_a_program_that_ends() {
+        let output = Program::new("printf").arg("one\\ntwo").run().unwrap();
+        assert_eq!(output.stdout, "one\ntwo\n");
     }
 }
