@@ -49,7 +49,7 @@ pub struct Running {
 impl Program {
     /// A program of this name, on the PATH or as a path.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        // A shell that runs the tests in the background ignores SIGINT, and its children inherit that.
+        // A shell that runs the tests in the background ignores SIGINT; children inherit that.
         let mut command = Command::new("env");
         command.arg("--default-signal=INT").arg(program);
         Self {
