@@ -115,8 +115,9 @@ fn cancel(
     let original = original_replicas(partition);
     let mut target = draft.target(topic, partition);
     target.isr.retain(|node| original.contains(node));
-    if target.isr.is_empty() && !partition.isr.is_empty() {
-        // Only those that go are in sync: one of those that stay must be elected uncleanly.
+    let mut complete = partition.isr.iter().chain(&partition.elr).peekable();
+    if complete.peek().is_some() && !complete.any(|node| original.contains(node)) {
+        // Only those that go have all records: one of those that stay must be elected uncleanly.
         let can_lead = |node: &NodeId| {
             draft.is_eligible(*node) && draft.has_online_directory(*node, partition)
         };

@@ -198,3 +198,46 @@ fn cancelling_never_loses_records_unasked() {
         "#]],
     );
 }
+
+#[test]
+fn cancelling_keeps_the_replica_that_alone_may_still_lead() {
+    check(
+        "brokers 1 2
+         topic foo 1
+         reassign foo-0 = 2
+         fence 1
+         elect unclean foo-0
+         fence 2
+         cancel foo-0
+         unfence 2
+         cancel foo-0",
+        expect![[r#"
+            > brokers 1 2
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+            > topic foo 1
+              topic foo
+              foo-0 replicas 1 isr [1] leader 1 epochs 0/0
+            > reassign foo-0 = 2
+              foo-0 replicas 2,1 isr [1] leader 1 epochs 0/1 adding [2] removing [1]
+            > fence 1
+              foo-0 replicas 2,1 isr [] leader none epochs 1/2 elr [1] last known [1] adding [2] removing [1]
+              broker 1 fenced
+            > elect unclean foo-0
+              foo-0: 
+              foo-0 replicas 2,1 isr [2] leader 2 epochs 2/3 adding [2] removing [1] recovering
+            > fence 2
+              foo-0 replicas 2,1 isr [] leader none epochs 3/4 elr [2] last known [2] adding [2] removing [1] recovering
+              broker 2 fenced
+            > cancel foo-0
+              INVALID_REPLICA_ASSIGNMENT: cancelling the reassignment of foo-0 would lose records: none of its former replicas [1] is in sync, and unclean.leader.election.enable is false or none of them is online
+            > unfence 2
+              broker 2 unfenced
+              foo-0 replicas 2,1 isr [2] leader 2 epochs 4/5 adding [2] removing [1] recovering
+            > cancel foo-0
+              INVALID_REPLICA_ASSIGNMENT: cancelling the reassignment of foo-0 would lose records: none of its former replicas [1] is in sync, and unclean.leader.election.enable is false or none of them is online
+        "#]],
+    );
+}
