@@ -115,8 +115,12 @@ fn cancel(
     let original = original_replicas(partition);
     let mut target = draft.target(topic, partition);
     target.isr.retain(|node| original.contains(node));
-    let mut complete = partition.isr.iter().chain(&partition.elr).peekable();
-    if complete.peek().is_some() && !complete.any(|node| original.contains(node)) {
+    let complete = if partition.isr.is_empty() {
+        &partition.elr
+    } else {
+        &partition.isr
+    };
+    if !complete.is_empty() && !complete.iter().any(|node| original.contains(node)) {
         // Only those that go have all records: one of those that stay must be elected uncleanly.
         let can_lead = |node: &NodeId| {
             draft.is_eligible(*node) && draft.has_online_directory(*node, partition)

@@ -241,3 +241,39 @@ fn cancelling_keeps_the_replica_that_alone_may_still_lead() {
         "#]],
     );
 }
+
+#[test]
+fn cancelling_takes_no_partition_from_those_that_are_in_sync() {
+    check(
+        "brokers 1 2 3
+         topic foo 1
+         config foo min.insync.replicas=2
+         reassign foo-0 = 2,3
+         isr foo-0 by 1 = 1,2
+         fence 1
+         cancel foo-0",
+        expect![[r#"
+            > brokers 1 2 3
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+              broker 3 epoch 2
+              broker 3 unfenced
+            > topic foo 1
+              topic foo
+              foo-0 replicas 1 isr [1] leader 1 epochs 0/0
+            > config foo min.insync.replicas=2
+              Config { resource: Topic("foo"), key: "min.insync.replicas", value: Some("2") }
+            > reassign foo-0 = 2,3
+              foo-0 replicas 2,3,1 isr [1] leader 1 epochs 0/1 adding [2,3] removing [1]
+            > isr foo-0 by 1 = 1,2
+              foo-0 replicas 2,3,1 isr [1,2] leader 1 epochs 0/2 adding [2,3] removing [1]
+            > fence 1
+              foo-0 replicas 2,3,1 isr [2] leader 2 epochs 1/3 elr [1] adding [2,3] removing [1]
+              broker 1 fenced
+            > cancel foo-0
+              INVALID_REPLICA_ASSIGNMENT: cancelling the reassignment of foo-0 would lose records: none of its former replicas [1] is in sync, and unclean.leader.election.enable is false or none of them is online
+        "#]],
+    );
+}
