@@ -4,7 +4,8 @@
 //! (`#` or `!` first), or goes on to the next one with a backslash at its end. The first `=`, `:`
 //! or white space that has no backslash before it ends the key.
 //!
-//! Differs from Java: a last line that is a backslash alone is nothing, not an empty key.
+//! Differs from Java: a last line that is a backslash alone is nothing, not an empty key; half of a
+//! surrogate pair, which UTF-8 cannot hold, is refused.
 //!
 //! Source: the documentation of `java.util.Properties.load(Reader)`.
 
