@@ -1,5 +1,6 @@
 //! The `dohle` binary: reads the command line, starts nodes, stops them on a signal.
 
+mod allocator;
 mod container;
 mod dev;
 mod healthcheck;
@@ -14,10 +15,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-
-/// Memory goes back to the system soon after a burst; idle nodes stay small.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Kafka-compatible event streaming in one binary.
 #[derive(Debug, Parser)]
@@ -64,6 +61,7 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
 }
 
 fn main() -> ExitCode {
+    allocator::give_back_soon();
     let words = container::command_line(std::env::args_os());
     // Tools come first: they are called often, and need nothing of what a node needs.
     if let dohle_cli::Command::Tool(tool, arguments) = dohle_cli::find(&words) {

@@ -119,7 +119,7 @@ impl Entry for AbortedTxn {
 pub fn offset_index_entries(bytes: &[u8], base: Offset) -> Vec<(Offset, u32)> {
     let entries = decode::<OffsetEntry>(bytes).into_iter();
     entries
-        .map(|entry| (base.plus(i64::from(entry.relative_offset)), entry.position))
+        .map(|entry| (absolute(base, entry.relative_offset), entry.position))
         .collect()
 }
 
@@ -129,7 +129,7 @@ pub fn offset_index_entries(bytes: &[u8], base: Offset) -> Vec<(Offset, u32)> {
 pub fn time_index_entries(bytes: &[u8], base: Offset) -> Vec<(i64, Offset)> {
     let entries = decode::<TimeEntry>(bytes).into_iter();
     entries
-        .map(|entry| (entry.timestamp, base.plus(i64::from(entry.relative_offset))))
+        .map(|entry| (entry.timestamp, absolute(base, entry.relative_offset)))
         .collect()
 }
 
@@ -137,6 +137,11 @@ pub fn time_index_entries(bytes: &[u8], base: Offset) -> Vec<(i64, Offset)> {
 #[must_use]
 pub fn txn_index_entries(bytes: &[u8]) -> Vec<AbortedTxn> {
     decode(bytes)
+}
+
+/// The offset that an entry tells. A damaged file may tell one beyond all offsets: the last then.
+pub(crate) fn absolute(base: Offset, relative: u32) -> Offset {
+    Offset(base.0.saturating_add(i64::from(relative)))
 }
 
 pub(crate) fn encode<E: Entry>(entries: &[E]) -> Vec<u8> {

@@ -255,3 +255,15 @@ fn a_batch_that_expands_a_thousandfold_is_bounded() {
         );
     }
 }
+
+#[test]
+fn index_entries_beyond_the_last_offset_stay_within_it() {
+    let entry = [[0xff; 8].as_slice(), &[0xff; 4]].concat();
+    let base = Offset(i64::MAX - 1);
+    let offsets = dohle_log::offset_index_entries(&entry[..8], base);
+    assert_eq!(offsets, [(Offset(i64::MAX), u32::MAX)]);
+    assert_eq!(
+        dohle_log::time_index_entries(&entry, base),
+        [(-1, Offset(i64::MAX))]
+    );
+}

@@ -373,10 +373,9 @@ impl Segment {
     }
 
     fn max_of(&self, entry: TimeEntry) -> MaxTimestamp {
-        let offset = self.base_offset.plus(i64::from(entry.relative_offset));
         MaxTimestamp {
             timestamp: entry.timestamp,
-            offset,
+            offset: index::absolute(self.base_offset, entry.relative_offset),
         }
     }
 
@@ -420,7 +419,7 @@ impl Segment {
             Indexes::InMemory { times, .. } => {
                 let entry = index::floor(times, |entry| entry.timestamp <= timestamp.0);
                 let offset = entry.map_or(0, |entry| entry.relative_offset);
-                self.start_for(self.base_offset.plus(i64::from(offset)))
+                self.start_for(index::absolute(self.base_offset, offset))
             }
         }
     }
