@@ -4,6 +4,7 @@
 //! 1 KiB. It starts a cluster of its own, or, with `--bootstrap HOST:PORT,… --pids PID,…`, measures
 //! one that runs already. `docs/performance.md` says how the figures are to be read.
 
+use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -89,34 +90,28 @@ fn measure(target: &Target, options: &Options) -> Result<()> {
         .run()?
         .ok()
         .context("warm up")?;
-    let before = cpu(target)?;
+    let before = Used::until_now(target)?;
     let output = franz_go("bench", &target.bootstrap)
         .args(["--topic", &topic, "--bytes", &options.bytes.to_string()])
         .limit(limit)
         .run()?
         .ok()?;
-    let used = cpu(target)? - before;
+    let used = Used::since(&before, target)?;
     println!("throughput: {}", output.trim());
-    let gigabytes = options.bytes as f64 / 1e9;
-    let each = used.as_secs_f64() / gigabytes;
-    println!(
-        "CPU of the servers: {:.1} s, {each:.2} s/GB",
-        used.as_secs_f64()
-    );
+    let each = used.servers.as_secs_f64() / (options.bytes as f64 / 1e9);
+    println!("CPU of the servers: {each:.2} s/GB, {used}");
     println!("resident memory, right after that: {}", resident()?);
     // Else the kernel, which still writes that to the disk, holds up who appends.
     rustix::fs::sync();
-    let before = cpu(target)?;
+    let before = Used::until_now(target)?;
     let output = franz_go("paced", &target.bootstrap)
         .args(["--topic", &topic, "--for", &options.paced])
         .limit(limit)
         .run()?
         .ok()?;
     println!("produce latency at 5 MB/s, no linger: {}", output.trim());
-    println!(
-        "CPU of the servers meanwhile: {:.1} s",
-        (cpu(target)? - before).as_secs_f64()
-    );
+    let used = Used::since(&before, target)?;
+    println!("CPU of the servers meanwhile: {used}");
     println!("resident memory, in the end: {}", resident()?);
     let most = memory(target, proc::peak_resident_bytes)?;
     println!("resident memory, at most: {most}");
@@ -129,6 +124,36 @@ fn memory(target: &Target, bytes: fn(u32) -> Result<u64>) -> Result<String> {
     Ok(nodes.collect::<Result<Vec<_>>>()?.join(", "))
 }
 
-fn cpu(target: &Target) -> Result<Duration> {
-    target.pids.iter().map(|pid| proc::cpu_time(*pid)).sum()
+/// CPU time of the servers, and what this machine's host kept from the machine meanwhile.
+struct Used {
+    servers: Duration,
+    stolen: Duration,
+}
+
+impl Used {
+    fn until_now(target: &Target) -> Result<Self> {
+        let servers = target.pids.iter().map(|pid| proc::cpu_time(*pid));
+        Ok(Self {
+            servers: servers.sum::<Result<_>>()?,
+            stolen: proc::stolen_time()?,
+        })
+    }
+
+    fn since(before: &Self, target: &Target) -> Result<Self> {
+        let now = Self::until_now(target)?;
+        Ok(Self {
+            servers: now.servers - before.servers,
+            stolen: now.stolen - before.stolen,
+        })
+    }
+}
+
+impl Display for Used {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let [servers, stolen] = [self.servers, self.stolen].map(|time| time.as_secs_f64());
+        write!(
+            f,
+            "{servers:.1} s; {stolen:.1} s stolen by the machine's host"
+        )
+    }
 }

@@ -1,4 +1,4 @@
-//! What Linux tells of a process: memory and CPU time.
+//! What Linux tells of a process, memory and CPU time, and of the machine: CPU time it did not get.
 
 use std::time::Duration;
 
@@ -32,9 +32,26 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     // The second field is the program's name in brackets, which may hold spaces.
     let (_, fields) = stat.rsplit_once(')').context("no program name")?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+    Ok(of_ticks(
+        fields[11].parse::<u64>()? + fields[12].parse::<u64>()?,
+    ))
+}
+
+/// The CPU time that this virtual machine was ready to use since its start, and that its host gave
+/// to others: `steal` in proc_stat(5), of all CPUs.
+pub fn stolen_time() -> Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/stat").context("read /proc/stat")?;
+    let stolen = stat
+        .lines()
+        .next()
+        .and_then(|all| all.split_whitespace().nth(8));
+    let ticks = stolen.context("/proc/stat tells no stolen time")?.parse()?;
+    Ok(of_ticks(ticks))
+}
+
+fn of_ticks(ticks: u64) -> Duration {
     let per_second = rustix::param::clock_ticks_per_second();
-    Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+    Duration::from_secs_f64(ticks as f64 / per_second as f64)
 }
 
 /// Whether a process exists and is not a zombie.
