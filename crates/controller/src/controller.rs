@@ -179,7 +179,8 @@ impl Controller {
         if self.is_active() && self.quorum.describe().voters.len() > 1 {
             match self.quorum.transfer_leadership().await {
                 Ok(leader) => tracing::info!(%leader, "leadership of the quorum was handed over"),
-                Err(reason @ TransferError::NoMajority) => {
+                // The usual end of a whole cluster; else an election follows, which needs no help.
+                Err(reason @ (TransferError::NoMajority | TransferError::Timeout(_))) => {
                     tracing::info!(%reason, "leadership of the quorum was not handed over")
                 }
                 Err(error) => {
