@@ -153,10 +153,8 @@ impl Cluster {
         for node in self.nodes.iter().filter(|node| node.is_up()) {
             let what = format!("node {} sees {count} brokers", node.id);
             until(DEADLINE, what, || {
-                let request = kafka::MetadataRequestData::default().with_topics(Some(Vec::new()));
-                let metadata = node.connect()?.call(&request, 12)?;
-                let seen = metadata.brokers.len();
-                ensure!(seen == count, "{seen} brokers");
+                let seen = node.connect()?.live_brokers()?;
+                ensure!(seen.len() == count, "brokers {seen:?}");
                 Ok(true)
             })?;
         }

@@ -170,6 +170,17 @@ impl KafkaConnection {
         Ok(response)
     }
 
+    /// Asks which brokers there are.
+    pub fn live_brokers(&mut self) -> Result<Vec<i32>> {
+        let request = kafka::MetadataRequestData::default().with_topics(Some(Vec::new()));
+        let metadata = self.call(&request, 12)?;
+        Ok(metadata
+            .brokers
+            .iter()
+            .map(|broker| broker.node_id)
+            .collect())
+    }
+
     /// False when the other side closed the connection before the first byte.
     fn fill(&mut self, buffer: &mut [u8]) -> Result<bool> {
         let mut filled = 0;

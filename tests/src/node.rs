@@ -98,13 +98,13 @@ impl Node {
         Ok(())
     }
 
-    /// Starts the process and waits until it answers clients.
+    /// Starts the process and waits until it tells clients of itself.
     pub fn start(&mut self) -> Result<()> {
         self.launch()?;
         self.wait_until_ready()
     }
 
-    /// Waits until the node answers clients; an error when its process ends first.
+    /// Waits until the node tells clients of itself; an error when its process ends first.
     pub fn wait_until_ready(&mut self) -> Result<()> {
         let address = self.address;
         let id = self.id;
@@ -114,9 +114,14 @@ impl Node {
             .as_mut()
             .with_context(|| format!("node {id} does not run"))?;
         let mut ended = None;
-        until(DEADLINE, format!("node {id} answers"), || {
+        until(DEADLINE, format!("node {id} is live"), || {
             ended = child.try_wait()?;
-            Ok(ended.is_some() || KafkaConnection::open(address)?.api_versions().is_ok())
+            if ended.is_some() {
+                return Ok(true);
+            }
+            let live = KafkaConnection::open(address)?.live_brokers()?;
+            ensure!(live.contains(&id), "it tells of {live:?}");
+            Ok(true)
         })
         .with_context(|| format!("its log ends:\n{}", logs::tail(&log, 20)))?;
         if let Some(status) = ended {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use dohle::Node;
 use dohle::config::{NodeConfig, Sources};
+use dohle_model::NodeId;
 use futures::future::{join_all, select_all, try_join_all};
 
 use crate::{hostname, signals};
@@ -41,10 +42,16 @@ pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
         let config = NodeConfig::new(sources(&arguments, index, &cluster_id)?, &hostname)?;
         starting.push(Node::start(config, &hostname));
     }
+    let starting = async {
+        let nodes = try_join_all(starting).await?;
+        let ids: Vec<NodeId> = nodes.iter().map(Node::id).collect();
+        try_join_all(nodes.iter().map(|node| node.tells_of(&ids))).await?;
+        anyhow::Ok(nodes)
+    };
     let stop = signals::stop();
     tokio::pin!(stop);
     let mut nodes = tokio::select! {
-        nodes = try_join_all(starting) => nodes?,
+        nodes = starting => nodes?,
         stopped = &mut stop => return Ok(stopped?),
     };
     greet(&arguments, began);

@@ -25,18 +25,17 @@ fn produce_and_consume(bootstrap: &str, sent: &str) -> Result<String> {
     .clean()
 }
 
-fn wait_until_ready(port: u16) -> Result<()> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    until(DEADLINE, format!("{address} answers"), || {
-        Ok(KafkaConnection::open(address)?.api_versions().is_ok())
-    })
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-/// `dohle dev`, its first broker on this port.
+/// `dohle dev`, its first broker on this port, when it has said that it is up.
 fn dev(data: &Path, port: u16) -> Result<Running> {
-    clean(Program::new(binary()?).arg("dev").arg("--data").arg(data))
+    let mut cluster = clean(Program::new(binary()?).arg("dev").arg("--data").arg(data))
         .args(["--port", &port.to_string()])
-        .start()
+        .start()?;
+    cluster.wait_for_line(|line| line.starts_with("Three nodes are up"))?;
+    Ok(cluster)
 }
 
 /// Without the variables of this process that would configure a node.
@@ -64,7 +63,13 @@ fn dohle_dev_runs_three_nodes_stops_at_ctrl_c_and_finds_its_data_again() -> Resu
     let bootstrap = format!("127.0.0.1:{first}");
     let cluster = dev(data.path(), first)?;
     for port in ports {
-        wait_until_ready(port)?;
+        let mut live = KafkaConnection::open(loopback(port))?.live_brokers()?;
+        live.sort_unstable();
+        assert_eq!(
+            live,
+            [1, 2, 3],
+            "of port {port}, once all are said to be up"
+        );
     }
     let listing = kcat(&bootstrap, &["-L"]).run()?.clean()?;
     assert!(listing.contains(" 3 brokers:"), "{listing}");
@@ -79,7 +84,6 @@ fn dohle_dev_runs_three_nodes_stops_at_ctrl_c_and_finds_its_data_again() -> Resu
     }
 
     let cluster = dev(data.path(), first)?;
-    wait_until_ready(first)?;
     assert_eq!(
         produce_and_consume(&bootstrap, "second\n")?,
         "first\nsecond\n"
@@ -112,7 +116,10 @@ fn a_single_node_needs_no_file() -> Result<()> {
                 .flat_map(|property| ["--override", property.as_str()]),
         )
         .start()?;
-    wait_until_ready(port)?;
+    let address = loopback(port);
+    until(DEADLINE, format!("{address} is live"), || {
+        Ok(KafkaConnection::open(address)?.live_brokers()? == [1])
+    })?;
     assert_eq!(
         produce_and_consume(&format!("127.0.0.1:{port}"), "alone\n")?,
         "alone\n"

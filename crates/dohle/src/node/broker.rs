@@ -16,6 +16,7 @@ use dohle_broker::metadata::{
 };
 use dohle_broker::partitions::{LocalPartitions, LogDir, Partitions, PartitionsConfig};
 use dohle_broker::replication::{BrokerLink, ReplicationServer};
+use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint};
 use dohle_model::{BrokerEpoch, DirectoryId, IncarnationId, NodeId, features};
 use tokio::task::JoinHandle;
@@ -150,9 +151,31 @@ impl Broker {
         self.advertised.clone()
     }
 
-    /// Waits until clients are told of this broker.
-    pub(super) async fn unfenced(&self) -> Result<BrokerEpoch, SessionError> {
-        self.session.unfenced().await
+    /// Waits until the controller has unfenced this broker, and its clients are told so.
+    pub(super) async fn unfenced(&self) -> Result<(), SessionError> {
+        let epoch = self.session.unfenced().await?;
+        self.image(|image| {
+            let own = image.brokers.get(&self.node);
+            own.is_some_and(|broker| broker.epoch >= epoch && !broker.fenced)
+        })
+        .await;
+        Ok(())
+    }
+
+    /// Waits until clients of this broker are told of all of `brokers`.
+    pub(super) async fn tells_of(&self, brokers: &[NodeId]) {
+        self.image(|image| {
+            let is_live = |id| image.brokers.get(id).is_some_and(|broker| !broker.fenced);
+            brokers.iter().all(is_live)
+        })
+        .await;
+    }
+
+    /// Waits for metadata that are as wanted.
+    async fn image(&self, wanted: impl Fn(&MetadataImage) -> bool) {
+        let mut images = self.cache.subscribe();
+        // The cache lives as long as this broker: its images do not end.
+        let _ = images.wait_for(|image| wanted(image)).await;
     }
 
     /// Waits until the controller refuses this broker.

@@ -49,8 +49,9 @@ struct Ports {
 }
 
 impl Node {
-    /// Starts a node: returns when it is registered, unfenced and serving, or, for a node that is
-    /// only a controller, when it serves. Must be called inside a multi-threaded tokio runtime.
+    /// Starts a node: returns when it serves and tells its clients that it does, or, for a node
+    /// that is only a controller, when it serves. Must be called inside a multi-threaded tokio
+    /// runtime.
     ///
     /// # Errors
     /// What the node cannot start with, in words.
@@ -113,6 +114,21 @@ impl Node {
             .as_ref()
             .map(Broker::advertised)
             .unwrap_or_default()
+    }
+
+    /// Waits until clients of this node are told of all of `brokers`; a node that is only a
+    /// controller has none to tell.
+    ///
+    /// # Errors
+    /// What happened before that the node must not survive.
+    pub async fn tells_of(&self, brokers: &[NodeId]) -> Result<(), Fault> {
+        let Some(broker) = &self.broker else {
+            return Ok(());
+        };
+        tokio::select! {
+            () = broker.tells_of(brokers) => Ok(()),
+            fault = self.failed() => Err(fault),
+        }
     }
 
     /// Waits until something happens that the node must not survive.
