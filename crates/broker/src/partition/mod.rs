@@ -35,7 +35,6 @@ pub use config::PartitionConfig;
 pub use errors::{AppendError, CommitError, ReadError, RecordError, RoleError};
 pub(crate) use feed::{FeedRequest, FeedStart};
 pub(crate) use follow::{LeaderPart, PartOutcome};
-pub use shared::ImageSource;
 pub use types::{
     AbortedTransaction, Acks, AppendOrigin, Appended, EpochEnd, FetchParams, FetchRead,
     FollowerState, Isolation, ListedOffset, OffsetSpec, Positions, ProducerInfo,

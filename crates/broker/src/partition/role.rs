@@ -35,7 +35,9 @@ impl Partition {
             if let Role::Leader(leader) = &mut state.role
                 && leader.epoch() == registration.leader_epoch
             {
-                let effects = leader.on_registration(&registered, now);
+                let effects = leader.on_registration(&registered, now, |id, epoch| {
+                    self.shared.is_eligible(id, epoch)
+                });
                 state.apply(effects, &self.shared, wakes);
                 self.note_lag(state);
                 return;

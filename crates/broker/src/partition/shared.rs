@@ -8,13 +8,10 @@ use std::time::{Duration, Instant};
 
 use dohle_model::image::MetadataImage;
 use dohle_model::{BrokerEpoch, DirectoryId, NodeId, TopicIdPartition};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
 use crate::replica::IsrProposal;
-
-/// Gives the newest metadata image.
-pub type ImageSource = Arc<dyn Fn() -> Arc<MetadataImage> + Send + Sync>;
 
 /// A set of partitions with work to do, and a bell for whoever does it.
 #[derive(Debug, Default)]
@@ -51,7 +48,8 @@ impl WorkSet {
 /// See the module.
 pub(crate) struct Shared {
     pub(crate) node: NodeId,
-    pub(crate) image: ImageSource,
+    /// What the replicas follow; published once they do.
+    image: RwLock<Arc<MetadataImage>>,
     started: Instant,
     next_feed: AtomicU64,
     /// Leaders with followers that lag or may join: to be ticked.
@@ -82,10 +80,10 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(node: NodeId, image: ImageSource) -> Arc<Self> {
+    pub(crate) fn new(node: NodeId, image: Arc<MetadataImage>) -> Arc<Self> {
         Arc::new(Self {
             node,
-            image,
+            image: RwLock::new(image),
             started: Instant::now(),
             next_feed: AtomicU64::new(1),
             lagging: WorkSet::default(),
@@ -111,10 +109,19 @@ impl Shared {
         self.next_feed.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The metadata that the replicas follow.
+    pub(crate) fn image(&self) -> Arc<MetadataImage> {
+        Arc::clone(&self.image.read())
+    }
+
+    pub(crate) fn set_image(&self, image: &Arc<MetadataImage>) {
+        *self.image.write() = Arc::clone(image);
+    }
+
     /// Whether a broker may join an ISR: alive, not draining, and the registration that its stream
     /// named (KIP-841, KIP-903).
     pub(crate) fn is_eligible(&self, id: NodeId, epoch: BrokerEpoch) -> bool {
-        (self.image)().brokers.get(&id).is_some_and(|broker| {
+        self.image().brokers.get(&id).is_some_and(|broker| {
             !broker.fenced && !broker.in_controlled_shutdown && broker.epoch == epoch
         })
     }

@@ -34,6 +34,7 @@ impl LocalReplicas for LocalPartitions {
 impl Partitions {
     /// Follows a change of the metadata. Blocks on the disk where logs are opened or deleted.
     pub fn apply_change(&self, change: &MetadataChange) {
+        self.shared.set_image(&change.after);
         self.apply_configs(change);
         for (id, name) in &change.local.deletes {
             self.delete(*id, name);
@@ -63,6 +64,10 @@ impl Partitions {
             }
         }
         self.fetchers.flush();
+        if !change.delta.brokers.is_empty() {
+            // A broker that is live now may join ISRs that it waited for.
+            self.tick_lagging();
+        }
         if change.is_first {
             self.remove_strays();
         }

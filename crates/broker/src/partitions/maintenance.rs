@@ -65,9 +65,7 @@ async fn tick(weak: Weak<Partitions>) {
         let Some(partitions) = weak.upgrade() else {
             return;
         };
-        for partition in partitions.find(shared.lagging.take()) {
-            partition.on_tick();
-        }
+        partitions.tick_lagging();
     }
 }
 
@@ -170,6 +168,13 @@ pub(super) async fn run_blocking(work: impl FnOnce() + Send + 'static) {
 }
 
 impl Partitions {
+    /// Looks at the leaders whose followers lag or may join the ISR.
+    pub(super) fn tick_lagging(&self) {
+        for partition in self.find(self.shared.lagging.take()) {
+            partition.on_tick();
+        }
+    }
+
     fn find(&self, ids: BTreeSet<TopicIdPartition>) -> Vec<Arc<Partition>> {
         let registry = self.registry.read();
         ids.iter()

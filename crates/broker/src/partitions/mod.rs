@@ -22,8 +22,8 @@ mod maintenance;
 pub use apply::LocalPartitions;
 pub use dirs::LogDir;
 
+use crate::partition::Partition;
 use crate::partition::shared::Shared;
-use crate::partition::{ImageSource, Partition};
 use crate::replication::{ControllerLink, Fetchers, ParkedFeeds};
 use dirs::Dir;
 
@@ -41,8 +41,6 @@ pub struct PartitionsConfig {
     pub properties: Arc<Properties>,
     /// `inter.broker.listener.name`: where other brokers are reached.
     pub inter_broker_listener: String,
-    /// The newest metadata image.
-    pub image: ImageSource,
     /// The way to the active controller.
     pub controller: Arc<dyn ControllerLink>,
     /// The runtimes that replication streams run on, handed out round robin; at least one.
@@ -126,11 +124,12 @@ impl Partitions {
     pub fn open(config: PartitionsConfig) -> Arc<Self> {
         assert!(!config.log_dirs.is_empty(), "a broker has a log directory");
         assert!(!config.runtimes.is_empty(), "replication has a runtime");
-        let image = (config.image)();
+        // All that there is comes with the first change of the metadata.
+        let image = Arc::default();
         let values = BrokerValues::new(Arc::clone(&config.properties), &image, config.node);
         let broker = BrokerConfig::resolve(&values);
         let dirs: Vec<Dir> = config.log_dirs.into_iter().map(Dir::open).collect();
-        let shared = Shared::new(config.node, config.image);
+        let shared = Shared::new(config.node, image);
         for dir in dirs.iter().filter(|dir| dir.offline().is_some()) {
             shared.dir_failed(dir.id);
         }

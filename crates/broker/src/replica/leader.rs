@@ -268,8 +268,8 @@ impl Leader {
         self.effects(now)
     }
 
-    /// Time passed: members of the ISR that lag too long are proposed to go; replicas that were
-    /// refused before are proposed again.
+    /// Time passed, or brokers came or went: members of the ISR that lag too long are proposed to
+    /// go, or a replica that could not join before is proposed.
     pub fn on_tick(
         &mut self,
         now: Duration,
@@ -287,10 +287,7 @@ impl Leader {
             .map(|(id, _)| *id)
             .collect();
         if removing.is_empty() {
-            let joining = self.followers.iter().map(|(id, _)| *id).collect::<Vec<_>>();
-            effects.alter_isr = joining
-                .into_iter()
-                .find_map(|id| self.maybe_expand(id, now, &eligible));
+            effects.alter_isr = self.expand(now, eligible);
         } else {
             let isr = self.isr.committed().to_vec();
             let members = isr
@@ -305,8 +302,14 @@ impl Leader {
     }
 
     /// The controller's registration, from the metadata feed or with an answer. Older ones, and
-    /// those of another leader epoch, change nothing.
-    pub fn on_registration(&mut self, registration: &LeaderRegistration, now: Duration) -> Effects {
+    /// those of another leader epoch, change nothing. It ends what was pending: a follower that
+    /// caught up meanwhile is proposed next.
+    pub fn on_registration(
+        &mut self,
+        registration: &LeaderRegistration,
+        now: Duration,
+        eligible: impl Fn(NodeId, BrokerEpoch) -> bool,
+    ) -> Effects {
         if registration.leader_epoch != self.epoch
             || registration.partition_epoch <= self.partition_epoch
         {
@@ -317,7 +320,10 @@ impl Leader {
             isr: registration.isr.clone(),
         };
         self.set_replicas(&registration.replicas, now);
-        self.effects(now)
+        // The watermark first: the next member needs all that this ISR has committed.
+        let mut effects = self.effects(now);
+        effects.alter_isr = self.expand(now, eligible);
+        effects
     }
 
     /// The controller refused `proposal`. (An accepted one arrives as a registration.)
@@ -412,6 +418,26 @@ impl Leader {
         }
         self.high_watermark = end;
         Some(end)
+    }
+
+    /// Proposes the first follower that may join the ISR and keeps up. One that does not, and was
+    /// removed for it, would be removed again: it has to be heard of first.
+    fn expand(
+        &mut self,
+        now: Duration,
+        eligible: impl Fn(NodeId, BrokerEpoch) -> bool,
+    ) -> Option<IsrProposal> {
+        let (log_end, lag_max) = (self.log_end, self.config.lag_max);
+        let keeps_up = |progress: &Progress| progress.is_caught_up(log_end, now, lag_max);
+        let followers: Vec<NodeId> = self
+            .followers
+            .iter()
+            .filter(|(_, progress)| keeps_up(progress))
+            .map(|(id, _)| *id)
+            .collect();
+        followers
+            .into_iter()
+            .find_map(|id| self.maybe_expand(id, now, &eligible))
     }
 
     /// Proposes `follower` for the ISR if it has all that is committed, and this epoch's start.

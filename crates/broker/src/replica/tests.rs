@@ -103,7 +103,8 @@ impl Script {
                 "tick" => leader.on_tick(now, yes),
                 "isr" => {
                     let isr: Vec<i32> = words[2..].iter().map(|it| it.parse().unwrap()).collect();
-                    leader.on_registration(&Self::registration(number(1) as i32, &isr), now)
+                    let registration = Self::registration(number(1) as i32, &isr);
+                    leader.on_registration(&registration, now, yes)
                 }
                 failed @ ("refused" | "outdated") => {
                     let failure = match failed {
@@ -334,6 +335,50 @@ fn a_follower_that_is_about_to_go_counts_while_the_controller_may_keep_it() {
 }
 
 #[test]
+fn the_next_follower_is_proposed_when_the_one_before_has_joined() {
+    check(
+        Script::start(&[1], 2, 5, 5),
+        "subscribe 2 5
+         subscribe 3 5
+         isr 1 1 2
+         isr 2 1 2 3",
+        expect![[r#"
+            start:
+            subscribe 2 5: propose [1, 2] at 0
+            subscribe 3 5:
+            isr 1 1 2: propose [1, 2, 3] at 1
+            isr 2 1 2 3:
+        "#]],
+    );
+}
+
+#[test]
+fn a_follower_that_was_removed_joins_again_once_it_is_heard_of() {
+    check(
+        Script::start(&[1, 2], 2, 0, 0),
+        "subscribe 2 0
+         append 5
+         wait 1100
+         tick
+         isr 1 1
+         wait 500
+         tick
+         ack 2 3",
+        expect![[r#"
+            start:
+            subscribe 2 0:
+            append 5:
+            wait 1100:
+            tick: propose [1] at 0
+            isr 1 1:
+            wait 500:
+            tick:
+            ack 2 3: propose [1, 2] at 1
+        "#]],
+    );
+}
+
+#[test]
 fn a_refused_expansion_is_proposed_again_after_a_while() {
     check(
         Script::start(&[1], 1, 5, 5),
@@ -367,8 +412,8 @@ fn an_outdated_proposal_stays_pending_until_the_newer_registration() {
             subscribe 2 5: propose [1, 2] at 0
             outdated:
             append 6:
-            isr 2 1:
-            ack 2 6: hw=6 propose [1, 2] at 2
+            isr 2 1: propose [1, 2] at 2
+            ack 2 6: hw=6
         "#]],
     );
 }
@@ -388,10 +433,10 @@ fn nothing_is_committed_under_min_insync_replicas() {
             start:
             subscribe 2 0:
             admit: Ok(())
-            isr 1 1:
+            isr 1 1: propose [1, 2] at 1
             admit: Err(NotEnoughReplicas { isr: 1, min: 2 })
             append 3:
-            ack 2 3: propose [1, 2] at 1
+            ack 2 3:
             isr 2 1 2: hw=3
         "#]],
     );

@@ -129,7 +129,9 @@ pub(super) fn check_hello(
         });
     };
     // A registration that this broker has not heard of yet is newer, and welcome.
-    let known = (partitions.shared.image)()
+    let known = partitions
+        .shared
+        .image()
         .brokers
         .get(&broker)
         .map(|it| it.epoch);

@@ -172,6 +172,7 @@ impl Node {
         &mut self,
         registration: &Registration,
         now: Duration,
+        eligible: impl Fn(NodeId, BrokerEpoch) -> bool,
     ) -> (bool, Effects) {
         let registered = &registration.registered;
         if self
@@ -185,7 +186,7 @@ impl Node {
             if let Role::Leader(leader) = &mut self.role
                 && leader.epoch() == registered.leader_epoch
             {
-                return (false, leader.on_registration(registered, now));
+                return (false, leader.on_registration(registered, now, eligible));
             }
             self.end_leadership();
             self.log

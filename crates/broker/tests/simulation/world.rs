@@ -267,8 +267,9 @@ impl World {
     }
 
     fn on_registration(&mut self, id: NodeId, registration: &Registration, now: Duration) {
+        let eligible = self.eligible();
         let Some(node) = self.node(id) else { return };
-        let (leads, effects) = node.on_registration(registration, now);
+        let (leads, effects) = node.on_registration(registration, now, eligible);
         let (epoch, acked) = (node.epoch(), node.apply(effects));
         if leads {
             let records = node.log.records.clone();

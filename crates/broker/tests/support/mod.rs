@@ -42,7 +42,6 @@ const LISTENER: &str = "PLAINTEXT";
 struct Broker {
     runtime: Runtime,
     partitions: Arc<Partitions>,
-    image: watch::Sender<Arc<MetadataImage>>,
 }
 
 struct Inner {
@@ -96,8 +95,6 @@ impl Cluster {
             .unwrap();
         let directory = LogDirectory::open(self.dirs[&node].path()).unwrap();
         let incarnation = IncarnationId::from_bytes(*uuid::Uuid::new_v4().as_bytes());
-        let image = watch::Sender::new(Arc::default());
-        let images = image.subscribe();
         let config = PartitionsConfig {
             node,
             cluster_id: "cluster".to_owned(),
@@ -108,7 +105,6 @@ impl Cluster {
             }],
             properties: Arc::new(self.properties.clone()),
             inter_broker_listener: LISTENER.to_owned(),
-            image: Arc::new(move || Arc::clone(&images.borrow())),
             controller: Arc::new(Link(Arc::downgrade(self))),
             runtimes: vec![runtime.handle().clone()],
         };
@@ -148,7 +144,6 @@ impl Cluster {
             Broker {
                 runtime,
                 partitions,
-                image,
             },
         );
         let empty = Arc::new(MetadataImage::default());
@@ -316,7 +311,6 @@ impl Cluster {
             };
             let _entered = broker.runtime.enter();
             broker.partitions.apply_change(&change);
-            broker.image.send_replace(Arc::clone(&after));
         }
         self.images.send_replace(after);
     }

@@ -89,10 +89,6 @@ impl Broker {
             log_dirs: start.log_dirs,
             properties: Arc::clone(config.properties()),
             inter_broker_listener: config.listeners.inter_broker.clone(),
-            image: {
-                let cache = Arc::clone(&cache);
-                Arc::new(move || cache.image())
-            },
             controller: link,
             runtimes: start.shared.threads.handles().to_vec(),
         })

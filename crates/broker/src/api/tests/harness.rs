@@ -83,7 +83,6 @@ impl Broker {
                 .map(|(name, value)| ((*name).into(), (*value).into()))
                 .collect(),
         );
-        let image = Arc::clone(&metadata);
         let partitions = Partitions::open(PartitionsConfig {
             node: NODE,
             cluster_id: "cluster".into(),
@@ -91,7 +90,6 @@ impl Broker {
             log_dirs: log_dirs.collect(),
             properties: Arc::clone(&properties),
             inter_broker_listener: "PLAINTEXT".into(),
-            image: Arc::new(move || image.image()),
             controller: Arc::new(NoController),
             runtimes: vec![tokio::runtime::Handle::current()],
         });

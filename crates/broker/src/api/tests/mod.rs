@@ -7,6 +7,7 @@ mod failed_dir;
 mod fetch;
 mod harness;
 mod hostile;
+mod isr;
 mod new_topics;
 mod offsets;
 mod readers;

@@ -21,7 +21,7 @@ const SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 /// The other broker has all that there is.
-fn follow(partition: &Partition) {
+pub(super) fn follow(partition: &Partition) {
     let request = FeedRequest {
         follower: OTHER,
         broker_epoch: BrokerEpoch(2),
