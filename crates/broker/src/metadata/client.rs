@@ -294,7 +294,7 @@ impl ControllerClient {
     {
         let mut next = self.turn.load(Ordering::Relaxed);
         let mut backoff = Backoff::new();
-        let mut last = String::from("no voter was asked");
+        let mut last = String::new();
         for tries in 1.. {
             let index = self.active.lock().unwrap_or(next % self.voters.len());
             let (voter, channel) = &self.voters[index];
@@ -303,9 +303,11 @@ impl ControllerClient {
                 .max_encoding_message_size(MESSAGE_BYTES_MAX);
             let Ok(outcome) = timeout_at(deadline, attempt(stub)).await else {
                 self.forget(index);
-                return Err(ControllerError::TimedOut {
-                    last: format!("{voter} is silent"),
-                });
+                if !last.is_empty() {
+                    last.push_str("; then ");
+                }
+                last.push_str(&format!("{voter} is silent"));
+                return Err(ControllerError::TimedOut { last });
             };
             match outcome {
                 Ok(answer) => {
