@@ -54,7 +54,7 @@ mod produce;
 mod resolve;
 mod sync_group;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unregister_broker;
 mod wire;
 

@@ -165,10 +165,17 @@ impl LeaderCalls {
         else {
             return;
         };
-        let Some((follower, broker_epoch)) = self.inner.lock().follower else {
+        self.unsubscribe(id);
+        let Some(partition) = self.partitions.get(&id) else {
+            self.park(id, subscribe);
             return;
         };
-        self.unsubscribe(id);
+        // Held until the subscription is there: its feed may move as soon as it has begun, and the
+        // stream forgets a move of what it does not find.
+        let mut inner = self.inner.lock();
+        let Some((follower, broker_epoch)) = inner.follower else {
+            return;
+        };
         let request = FeedRequest {
             follower,
             broker_epoch,
@@ -177,26 +184,21 @@ impl LeaderCalls {
             last_fetched_epoch: LeaderEpoch::from_wire(subscribe.last_fetched_epoch),
             log_start_offset: Offset::from_wire(subscribe.log_start_offset).unwrap_or_default(),
         };
-        let Some(partition) = self.partitions.get(&id) else {
-            self.park(id, subscribe);
-            return;
-        };
-        let token = self.inner.lock().reserve();
-        match partition.start_feed(&request, &self.watcher, token) {
+        let token = inner.reserve();
+        let reply = match partition.start_feed(&request, &self.watcher, token) {
             Ok(FeedStart::Started(feed)) => {
-                let watch = Arc::clone(&feed.watch);
-                let number = subscribe.subscription;
-                let told = None;
                 let subscription = Subscription {
                     id,
                     partition,
-                    number,
+                    number: subscribe.subscription,
                     feed: feed.id,
-                    watch: feed.watch,
-                    told,
+                    watch: Arc::clone(&feed.watch),
+                    told: None,
                 };
-                self.inner.lock().insert(token, subscription);
-                watch.mark();
+                inner.insert(token, subscription);
+                drop(inner);
+                feed.watch.mark();
+                return;
             }
             Ok(FeedStart::Diverging { end, positions }) => {
                 let mut reply = answer(subscribe, &positions);
@@ -204,23 +206,29 @@ impl LeaderCalls {
                     epoch: LeaderEpoch::to_wire(end.epoch),
                     end_offset: Offset::to_wire(end.end_offset),
                 });
-                self.reply(token, reply);
+                reply
             }
             Ok(FeedStart::OutOfRange { positions }) => {
                 let mut reply = answer(subscribe, &positions);
                 reply.error = Some(i32::from(ErrorCode::OffsetOutOfRange.code()));
-                self.reply(token, reply);
+                reply
             }
             Err(RoleError::UnknownLeaderEpoch { .. }) => {
-                self.inner.lock().free.push(token);
+                inner.free.push(token);
+                drop(inner);
                 self.park(id, subscribe);
+                return;
             }
             Err(error) => {
                 let mut reply = answer(subscribe, &partition.positions());
                 reply.error = Some(i32::from(error.code().code()));
-                self.reply(token, reply);
+                reply
             }
-        }
+        };
+        inner.free.push(token);
+        inner.replies.push(reply);
+        drop(inner);
+        self.watcher.wake();
     }
 
     /// The follower knows more than this broker: its subscription waits for the metadata.
@@ -236,14 +244,6 @@ impl LeaderCalls {
         if known >= Some(LeaderEpoch(subscribe.leader_epoch)) {
             self.partitions.parked.release(id);
         }
-    }
-
-    fn reply(&self, token: u32, reply: v1::PartitionData) {
-        let mut inner = self.inner.lock();
-        inner.free.push(token);
-        inner.replies.push(reply);
-        drop(inner);
-        self.watcher.wake();
     }
 
     fn unsubscribe(&self, id: TopicIdPartition) {
@@ -494,3 +494,6 @@ impl Stream for LeaderStream {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,8 +32,8 @@ use crate::partitions::{LogDir, Partitions, PartitionsConfig};
 use crate::replica::IsrProposal;
 use crate::replication::{AlterOutcome, ControllerLink};
 
-pub(super) const NODE: NodeId = NodeId(1);
-pub(super) const OTHER: NodeId = NodeId(2);
+pub(crate) const NODE: NodeId = NodeId(1);
+pub(crate) const OTHER: NodeId = NodeId(2);
 /// The log directory of a broker that has one, and a second.
 pub(super) const DIRS: [DirectoryId; 2] = [DirectoryId(Uuid([5; 16])), DirectoryId(Uuid([6; 16]))];
 
@@ -57,7 +57,7 @@ impl ControllerLink for NoController {
 }
 
 /// The broker.
-pub(super) struct Broker {
+pub(crate) struct Broker {
     pub context: Arc<Context>,
     service: Arc<KafkaService>,
     pub dirs: Vec<tempfile::TempDir>,
@@ -269,7 +269,7 @@ fn register(id: NodeId, rack: Option<&str>) -> MetadataRecord {
 }
 
 /// Sends requests and reads responses.
-pub(super) struct TestClient {
+pub(crate) struct TestClient {
     pub stream: DuplexStream,
     correlation_id: i32,
 }
@@ -342,7 +342,7 @@ pub(super) fn frame(key: ApiKey, version: i16, correlation_id: i32, body: &[u8])
 }
 
 /// A batch of records with these values.
-pub(super) fn batch(values: &[&str]) -> Bytes {
+pub(crate) fn batch(values: &[&str]) -> Bytes {
     let mut builder = BatchBuilder::new(BatchOptions::default());
     for value in values {
         builder.append(

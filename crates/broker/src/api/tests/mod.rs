@@ -5,7 +5,7 @@ mod coordinator;
 mod data;
 mod failed_dir;
 mod fetch;
-mod harness;
+pub(crate) mod harness;
 mod hostile;
 mod isr;
 mod new_topics;
