@@ -48,7 +48,7 @@ impl WorkSet {
 /// See the module.
 pub(crate) struct Shared {
     pub(crate) node: NodeId,
-    /// What the replicas follow; published once they do.
+    /// What the replicas follow; published once they do. Empty before the first change.
     image: RwLock<Arc<MetadataImage>>,
     started: Instant,
     next_feed: AtomicU64,
@@ -80,10 +80,10 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(node: NodeId, image: Arc<MetadataImage>) -> Arc<Self> {
+    pub(crate) fn new(node: NodeId) -> Arc<Self> {
         Arc::new(Self {
             node,
-            image: RwLock::new(image),
+            image: RwLock::default(),
             started: Instant::now(),
             next_feed: AtomicU64::new(1),
             lagging: WorkSet::default(),

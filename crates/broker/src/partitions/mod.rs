@@ -124,12 +124,11 @@ impl Partitions {
     pub fn open(config: PartitionsConfig) -> Arc<Self> {
         assert!(!config.log_dirs.is_empty(), "a broker has a log directory");
         assert!(!config.runtimes.is_empty(), "replication has a runtime");
-        // All that there is comes with the first change of the metadata.
-        let image = Arc::default();
-        let values = BrokerValues::new(Arc::clone(&config.properties), &image, config.node);
+        let shared = Shared::new(config.node);
+        let properties = Arc::clone(&config.properties);
+        let values = BrokerValues::new(properties, &shared.image(), config.node);
         let broker = BrokerConfig::resolve(&values);
         let dirs: Vec<Dir> = config.log_dirs.into_iter().map(Dir::open).collect();
-        let shared = Shared::new(config.node, image);
         for dir in dirs.iter().filter(|dir| dir.offline().is_some()) {
             shared.dir_failed(dir.id);
         }

@@ -160,11 +160,8 @@ impl Broker {
 
     /// Waits until clients of this broker are told of all of `brokers`.
     pub(super) async fn tells_of(&self, brokers: &[NodeId]) {
-        self.image(|image| {
-            let is_live = |id| image.brokers.get(id).is_some_and(|broker| !broker.fenced);
-            brokers.iter().all(is_live)
-        })
-        .await;
+        self.image(|image| brokers.iter().all(|id| image.is_active(*id)))
+            .await;
     }
 
     /// Waits for metadata that are as wanted.

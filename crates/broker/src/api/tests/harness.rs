@@ -11,7 +11,9 @@ use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_model::delta::MetadataDelta;
 use dohle_model::image::MetadataImage;
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
-use dohle_model::record::{BrokerRegistration, Endpoint, MetadataRecord, SecurityProtocol};
+use dohle_model::record::{
+    BrokerRegistration, BrokerRegistrationChange, Endpoint, MetadataRecord, SecurityProtocol,
+};
 use dohle_model::{
     BrokerEpoch, DirectoryId, IncarnationId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch,
     PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicName, Uuid,
@@ -265,6 +267,17 @@ fn register(id: NodeId, rack: Option<&str>) -> MetadataRecord {
         in_controlled_shutdown: false,
         log_dirs: DIRS.to_vec(),
         features: vec![],
+    })
+}
+
+/// The other broker is fenced, or live again.
+pub(super) fn fence_other(fenced: bool) -> MetadataRecord {
+    MetadataRecord::BrokerRegistrationChange(BrokerRegistrationChange {
+        id: OTHER,
+        epoch: BrokerEpoch(i64::from(OTHER.0)),
+        fenced: Some(fenced),
+        in_controlled_shutdown: None,
+        log_dirs: None,
     })
 }
 

@@ -1,21 +1,11 @@
 //! Who joins the ISR, and when.
 
-use dohle_model::record::{BrokerRegistrationChange, MetadataRecord, PartitionChange};
-use dohle_model::{BrokerEpoch, LeaderEpoch, PartitionEpoch, PartitionIndex};
+use dohle_model::record::{MetadataRecord, PartitionChange};
+use dohle_model::{LeaderEpoch, PartitionEpoch, PartitionIndex};
 
-use super::harness::{Broker, NODE, OTHER};
+use super::harness::{Broker, NODE, OTHER, fence_other};
 use super::readers::follow;
 use crate::replica::IsrProposal;
-
-fn fence_other(fenced: bool) -> MetadataRecord {
-    MetadataRecord::BrokerRegistrationChange(BrokerRegistrationChange {
-        id: OTHER,
-        epoch: BrokerEpoch(2),
-        fenced: Some(fenced),
-        in_controlled_shutdown: None,
-        log_dirs: None,
-    })
-}
 
 // One thread: nothing else runs between what the test does, the clock's work least of all.
 #[tokio::test]

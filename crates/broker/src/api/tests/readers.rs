@@ -2,7 +2,6 @@
 
 use dohle_log::batch::ControlRecord;
 use dohle_log::{BatchBuilder, BatchOptions};
-use dohle_model::record::{BrokerRegistrationChange, MetadataRecord};
 use dohle_model::{
     BrokerEpoch, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
 };
@@ -14,7 +13,7 @@ use dohle_protocol::messages::list_offsets_request::{
 use dohle_protocol::messages::list_offsets_response::ListOffsetsResponseData;
 
 use super::fetch::{append, fetch, partition, partitions, records, request, topic};
-use super::harness::{Broker, NODE, OTHER, TestClient, ask};
+use super::harness::{Broker, NODE, OTHER, TestClient, ask, fence_other};
 use crate::partition::{Acks, AppendOrigin, FeedRequest, FeedStart, Partition, Watcher};
 
 const SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
@@ -73,15 +72,7 @@ async fn a_consumer_is_sent_to_the_replica_in_its_rack() {
     append(&mut client, "t", 0, &["c"]).await;
     assert_eq!(sent(&mut client, 16, id, "far", 2).await, (OTHER.0, 0));
 
-    let fenced = BrokerRegistrationChange {
-        id: OTHER,
-        epoch: BrokerEpoch(2),
-        fenced: Some(true),
-        in_controlled_shutdown: None,
-        log_dirs: None,
-    };
-    let fenced = MetadataRecord::BrokerRegistrationChange(fenced);
-    broker.apply(&[fenced]).await;
+    broker.apply(&[fence_other(true)]).await;
     let (replica, bytes) = sent(&mut client, 16, id, "far", 0).await;
     assert!(
         replica == -1 && bytes > 0,
