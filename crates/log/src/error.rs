@@ -5,7 +5,22 @@ use std::path::{Path, PathBuf};
 
 use dohle_model::ErrorCode;
 
-/// A file operation failed. The log directory that holds the file goes offline.
+/// What a [`StorageError`] says about the disk, and so how much of the node it affects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageErrorKind {
+    /// The system returned an I/O error. The log directory that holds the file goes offline.
+    Device,
+    /// The disk returned bytes without an error, but they are not what the format allows. Only the
+    /// range of the partition that they belong to is affected.
+    Damage,
+    /// The process or the machine ran out of file descriptors or memory. The operation may be tried
+    /// again; nothing goes offline.
+    Shortage,
+    /// The file system is full, or a quota is reached. What is on disk can still be read.
+    Full,
+}
+
+/// A file operation failed. [`StorageError::kind`] decides what else is affected.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} {}: {source}", path.display())]
 pub struct StorageError {
@@ -22,6 +37,27 @@ impl StorageError {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         ErrorCode::KafkaStorageError
+    }
+
+    /// What the failure affects. Derived from the error that the system returned; errors about the
+    /// content of files are [`StorageErrorKind::Damage`].
+    #[must_use]
+    pub fn kind(&self) -> StorageErrorKind {
+        match self.source.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => StorageErrorKind::Damage,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageErrorKind::Full,
+            io::ErrorKind::OutOfMemory => StorageErrorKind::Shortage,
+            _ => match self
+                .source
+                .raw_os_error()
+                .map(rustix::io::Errno::from_raw_os_error)
+            {
+                Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => {
+                    StorageErrorKind::Shortage
+                }
+                _ => StorageErrorKind::Device,
+            },
+        }
     }
 
     pub(crate) fn invalid(operation: &'static str, path: &Path, text: impl Into<String>) -> Self {
@@ -46,5 +82,34 @@ impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
             path: path.to_owned(),
             source: source.into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_errors_of_the_device_take_a_log_directory_offline() {
+        let kind = |source: io::Error| {
+            StorageError {
+                operation: "read",
+                path: PathBuf::from("f"),
+                source,
+            }
+            .kind()
+        };
+        let errno = |errno: rustix::io::Errno| kind(errno.into());
+        assert_eq!(errno(rustix::io::Errno::IO), StorageErrorKind::Device);
+        assert_eq!(errno(rustix::io::Errno::ROFS), StorageErrorKind::Device);
+        assert_eq!(errno(rustix::io::Errno::MFILE), StorageErrorKind::Shortage);
+        assert_eq!(errno(rustix::io::Errno::NFILE), StorageErrorKind::Shortage);
+        assert_eq!(errno(rustix::io::Errno::NOMEM), StorageErrorKind::Shortage);
+        assert_eq!(errno(rustix::io::Errno::NOSPC), StorageErrorKind::Full);
+        assert_eq!(errno(rustix::io::Errno::DQUOT), StorageErrorKind::Full);
+        let invalid = StorageError::invalid("read", Path::new("f"), "wrong magic");
+        assert_eq!(invalid.kind(), StorageErrorKind::Damage);
+        let short = kind(io::ErrorKind::UnexpectedEof.into());
+        assert_eq!(short, StorageErrorKind::Damage);
     }
 }

@@ -76,7 +76,7 @@ pub use directory::{
     Checkpoint, CleanShutdown, DirectoryError, LogDirectory, MetaProperties, MetaPropertiesError,
     PartitionDir, PartitionDirKind,
 };
-pub use error::StorageError;
+pub use error::{StorageError, StorageErrorKind};
 pub use index::{AbortedTxn, offset_index_entries, time_index_entries, txn_index_entries};
 pub use leader_epoch::{EpochEnd, EpochEntry, LeaderEpochCache};
 pub use log::{

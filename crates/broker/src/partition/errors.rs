@@ -168,6 +168,9 @@ pub enum ReadError {
     /// A batch on disk is damaged.
     #[error("the log is damaged: {0}")]
     Corrupt(String),
+    /// The node lacks the descriptors or the memory for this read; it may be tried again.
+    #[error("the log cannot be read now: {0}")]
+    Unavailable(String),
 }
 
 impl ReadError {
@@ -179,6 +182,7 @@ impl ReadError {
             Self::OffsetOutOfRange { .. } | Self::UnknownEpoch(_) => ErrorCode::OffsetOutOfRange,
             Self::OffsetNotAvailable => ErrorCode::OffsetNotAvailable,
             Self::Corrupt(_) => ErrorCode::CorruptMessage,
+            Self::Unavailable(_) => ErrorCode::KafkaStorageError,
         }
     }
 }

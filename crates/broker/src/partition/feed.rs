@@ -7,7 +7,7 @@ use dohle_log::ReadLimits;
 use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, Offset};
 
 use super::Partition;
-use super::errors::RoleError;
+use super::errors::{ReadError, RoleError};
 use super::state::{State, Wakes};
 use super::types::{EpochEnd, Positions};
 use super::watch::{Watch, WatchOn, Watcher};
@@ -125,7 +125,7 @@ impl Partition {
         &self,
         feed: u64,
         max_bytes: usize,
-    ) -> Result<Option<FeedPart>, RoleError> {
+    ) -> Result<Option<FeedPart>, ReadError> {
         let mut records = Vec::new();
         let (plan, positions) = {
             let mut state = self.state.lock();
@@ -167,7 +167,7 @@ impl Partition {
             }
             Err(dohle_log::ReadError::Storage(error)) => Err(error),
         };
-        let read = read.map_err(|error| self.fail_storage(&error))?;
+        let read = read.map_err(|error| self.read_failed(&error))?;
         let mut state = self.state.lock();
         // The leader epoch may have changed while the read ran; its bytes are then not to be sent.
         let Some(at) = state.feeds.iter().position(|it| it.id == feed) else {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dohle_log::{Log, StorageError};
+use dohle_log::{Log, StorageError, StorageErrorKind};
 use dohle_model::{
     DirectoryId, LeaderEpoch, NodeId, Offset, TopicIdPartition, TopicName, TopicPartition,
 };
@@ -188,7 +188,23 @@ impl Partition {
         self.watches.lock().moved(committed, wakes);
     }
 
-    /// A file operation outside the lock failed.
+    /// The error that a failed read answers. Damaged content and shortages affect the read alone;
+    /// an I/O error takes the log directory offline.
+    fn read_failed(&self, error: &StorageError) -> ReadError {
+        match error.kind() {
+            StorageErrorKind::Damage => {
+                tracing::error!(partition = %self.name, %error, "damaged records cannot be read");
+                ReadError::Corrupt(error.to_string())
+            }
+            StorageErrorKind::Shortage => {
+                tracing::warn!(partition = %self.name, %error, "read failed for lack of resources");
+                ReadError::Unavailable(error.to_string())
+            }
+            StorageErrorKind::Device | StorageErrorKind::Full => self.fail_storage(error).into(),
+        }
+    }
+
+    /// A change of files outside the lock failed.
     fn fail_storage(&self, error: &StorageError) -> RoleError {
         self.with(|state, wakes| state.storage_failed(error, &self.shared, wakes))
     }

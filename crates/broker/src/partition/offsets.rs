@@ -61,7 +61,7 @@ impl Partition {
                 Ok(found) => Ok(found),
                 Err(plan) => plan.find(),
             })
-            .map_err(|error| ReadError::from(self.fail_storage(&error)))?;
+            .map_err(|error| self.read_failed(&error))?;
         let Some(found) = found else { return Ok(None) };
         if found.offset >= bound(&positions, isolation) {
             let max = spec == OffsetSpec::MaxTimestamp;

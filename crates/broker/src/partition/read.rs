@@ -55,14 +55,12 @@ impl Partition {
                 }
                 Err(dohle_log::ReadError::Storage(error)) => {
                     drop(state);
-                    return Err(self.fail_storage(&error).into());
+                    return Err(self.read_failed(&error));
                 }
             };
             (plan, read)
         };
-        let info = plan
-            .read()
-            .map_err(|error| ReadError::from(self.fail_storage(&error)))?;
+        let info = plan.read().map_err(|error| self.read_failed(&error))?;
         read.records = info.records;
         if params.isolation == Isolation::LastStable && !read.records.is_empty() {
             let state = self.state.lock();

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use dohle_log::{Log, StorageError};
+use dohle_log::{Log, StorageError, StorageErrorKind};
 use dohle_model::{DirectoryId, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 use tokio::sync::oneshot;
 
@@ -265,15 +265,23 @@ impl State {
         self.tail.clear();
     }
 
-    /// A file operation failed: the log is taken offline, and its whole directory will be.
+    /// Takes the log offline after a change of its files failed, and with it the whole log
+    /// directory unless the files' content was at fault.
     pub(super) fn storage_failed(
         &mut self,
         error: &StorageError,
         shared: &Shared,
         wakes: &mut Wakes,
     ) -> RoleError {
-        tracing::error!(partition = %self.id, %error, "log directory failed");
-        shared.dir_failed(self.dir);
+        match error.kind() {
+            StorageErrorKind::Damage | StorageErrorKind::Shortage => {
+                tracing::error!(partition = %self.id, %error, "log goes offline");
+            }
+            StorageErrorKind::Device | StorageErrorKind::Full => {
+                tracing::error!(partition = %self.id, %error, "log directory failed");
+                shared.dir_failed(self.dir);
+            }
+        }
         self.go_offline(error.to_string(), wakes)
     }
 
