@@ -161,6 +161,11 @@ pub(super) fn open_latest(dir: &Path) -> io::Result<Option<SnapshotFile>> {
     }
 }
 
+/// Whether `dir` holds a snapshot, readable or not.
+pub(super) fn exists(dir: &Path) -> io::Result<bool> {
+    Ok(!list(dir)?.is_empty())
+}
+
 /// Removes what a crash left half written.
 pub(super) fn remove_temporary(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {

@@ -111,6 +111,34 @@ async fn entries_and_vote_are_found_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_store_is_empty_until_it_holds_a_vote_an_entry_or_a_snapshot() {
+    let dir = TempDir::new().unwrap();
+    let mut store = open(dir.path(), &LIMITS).await;
+    assert!(store.is_empty() && store.last_log_id().is_none());
+    store.save_vote(&Vote::new(1, 1)).await.unwrap();
+    assert!(!store.is_empty(), "it has a vote");
+    store.close().await;
+    assert!(!open(dir.path(), &LIMITS).await.is_empty(), "it had a vote");
+
+    let dir = TempDir::new().unwrap();
+    let mut store = open(dir.path(), &LIMITS).await;
+    append(&mut store, vec![entry(0, "first")]).await;
+    assert!(!store.is_empty(), "it has an entry");
+    store.close().await;
+    let store = open(dir.path(), &LIMITS).await;
+    assert!(!store.is_empty(), "it had an entry");
+    assert_eq!(store.last_log_id(), Some(log_id(1, 0)));
+
+    let dir = TempDir::new().unwrap();
+    let due = Arc::new(Notify::new());
+    let mut machine = Machine::new(Box::new(TestMachine::default()), dir.path(), u64::MAX, due);
+    let mut builder = machine.get_snapshot_builder().await;
+    builder.build_snapshot().await.unwrap();
+    let store = open(dir.path(), &LIMITS).await;
+    assert!(!store.is_empty(), "its directory has a snapshot");
+}
+
+#[tokio::test]
 async fn a_large_entry_is_cut_into_chunks_and_read_back_whole() {
     let dir = TempDir::new().unwrap();
     let mut store = open(dir.path(), &LIMITS).await;
