@@ -1,27 +1,73 @@
-//! The bytes of requests that a node holds at a time (`queued.max.request.bytes`).
+//! The memory that requests of clients may hold at a time (`queued.max.request.bytes`), and how it
+//! is divided between connections.
 //!
-//! Invariant: a frame that was begun may be read to its end. Over the limit no new frames are
-//! begun, so what is held exceeds the limit by at most one frame a connection, of bytes that were
-//! truly sent.
+//! A frame takes its whole length from the budget before its first byte is read, and gives it back
+//! when the request no longer needs its bytes. Memory itself is allocated as bytes arrive.
+//!
+//! - Small frames (up to 64 KiB) may use the whole budget; larger ones only three quarters of it.
+//! - What one connection holds, with the new frame, is at most half of what is left for large
+//!   frames. So each further large frame leaves room for others, however many are stalled.
+//! - One large frame at a time may exceed the budget, so that a frame of any permitted size is read
+//!   in the end.
+//! - While a frame waits for memory, others that arrive too slowly are given up; see `frames`.
+//!
+//! Brokers among themselves speak gRPC, whose streams have credits of their own: they take nothing
+//! from this budget, so clients cannot delay them.
+//!
+//! Invariant: what is taken exceeds the limit by at most one frame, plus less than one small frame.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+/// The largest frame that may use the part of the budget that is kept for small ones.
+const SMALL_BYTES_MAX: usize = 64 << 10;
 
 /// The budget of one node.
 #[derive(Debug)]
 pub struct Budget {
     max: usize,
+    small_max: usize,
+    /// Bytes taken by frames of all sizes, but for the one that exceeds the budget.
     used: AtomicUsize,
+    large: Mutex<Large>,
+    /// Connections that wait to begin a frame.
+    waiting: AtomicUsize,
     freed: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Large {
+    /// Bytes taken by large frames within the budget.
+    used: usize,
+    /// The size of the frame that exceeds the budget; 0 when there is none.
+    excess: usize,
+}
+
+/// One connection's part of the budget.
+#[derive(Debug)]
+pub(super) struct Share {
+    budget: Arc<Budget>,
+    held: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Taken {
+    Small,
+    Large,
+    /// The one frame that exceeds the budget.
+    Excess,
 }
 
 /// Bytes taken from a [`Budget`]; given back when this is dropped.
 #[derive(Debug)]
 pub struct Charge {
     budget: Arc<Budget>,
+    held: Arc<AtomicUsize>,
     bytes: usize,
+    taken: Taken,
 }
 
 impl Budget {
@@ -30,51 +76,179 @@ impl Budget {
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
             max,
+            small_max: SMALL_BYTES_MAX.min(max / 16),
             used: AtomicUsize::new(0),
+            large: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             freed: Arc::new(Notify::new()),
         })
     }
 
-    /// Whether a new frame may be begun.
-    #[must_use]
-    pub fn is_free(&self) -> bool {
-        self.used.load(Ordering::Acquire) < self.max
-    }
-
-    /// Bytes held at present.
+    /// Bytes taken at present.
     #[must_use]
     pub fn used(&self) -> usize {
-        self.used.load(Ordering::Acquire)
+        self.used.load(Ordering::SeqCst) + self.large.lock().excess
     }
 
-    /// Completes when bytes were given back after this call.
-    pub fn freed(&self) -> tokio::sync::futures::OwnedNotified {
-        Arc::clone(&self.freed).notified_owned()
+    /// Whether a frame waits for memory.
+    pub(super) fn is_short(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
     }
 
-    /// A charge of nothing yet.
-    #[must_use]
-    pub fn charge(self: &Arc<Self>) -> Charge {
-        Charge {
+    /// The part of a new connection.
+    pub(super) fn share(self: &Arc<Self>) -> Share {
+        Share {
             budget: Arc::clone(self),
-            bytes: 0,
+            held: Arc::default(),
+        }
+    }
+
+    fn take(&self, bytes: usize, held: usize) -> Option<Taken> {
+        if bytes <= self.small_max {
+            if self.used.load(Ordering::SeqCst) >= self.max {
+                return None;
+            }
+            self.used.fetch_add(bytes, Ordering::SeqCst);
+            return Some(Taken::Small);
+        }
+        let mut large = self.large.lock();
+        let left = (self.max - self.max / 4).saturating_sub(large.used);
+        let used = self.used.load(Ordering::SeqCst);
+        if held.saturating_add(bytes) <= left / 2 && used.saturating_add(bytes) <= self.max {
+            large.used += bytes;
+            self.used.fetch_add(bytes, Ordering::SeqCst);
+            return Some(Taken::Large);
+        }
+        if large.excess == 0 {
+            large.excess = bytes;
+            return Some(Taken::Excess);
+        }
+        None
+    }
+}
+
+impl Share {
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// Takes the bytes of a frame; `None` when it has to wait.
+    pub(super) fn take(&self, bytes: usize) -> Option<Charge> {
+        let taken = self.budget.take(bytes, self.held.load(Ordering::Relaxed))?;
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        Some(Charge {
+            budget: Arc::clone(&self.budget),
+            held: Arc::clone(&self.held),
+            bytes,
+            taken,
+        })
+    }
+
+    /// Counts as waiting until it is dropped; `notified` completes when bytes are given back.
+    pub(super) fn wait(&self) -> Wait {
+        self.budget.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut notified = Box::pin(Arc::clone(&self.budget.freed).notified_owned());
+        // From here on nothing that is given back is missed.
+        notified.as_mut().enable();
+        Wait {
+            budget: Arc::clone(&self.budget),
+            notified,
         }
     }
 }
 
-impl Charge {
-    /// Takes `bytes` more.
-    pub fn add(&mut self, bytes: usize) {
-        self.bytes += bytes;
-        self.budget.used.fetch_add(bytes, Ordering::AcqRel);
+/// A frame that waits for memory.
+#[derive(Debug)]
+pub(super) struct Wait {
+    budget: Arc<Budget>,
+    notified: std::pin::Pin<Box<tokio::sync::futures::OwnedNotified>>,
+}
+
+impl Wait {
+    pub(super) fn poll(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+        self.notified.as_mut().poll(cx)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.budget.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let before = self.budget.used.fetch_sub(self.bytes, Ordering::AcqRel);
-        if before >= self.budget.max && before - self.bytes < self.budget.max {
-            self.budget.freed.notify_waiters();
+        let budget = &self.budget;
+        match self.taken {
+            Taken::Small => {
+                budget.used.fetch_sub(self.bytes, Ordering::SeqCst);
+            }
+            Taken::Large => {
+                budget.large.lock().used -= self.bytes;
+                budget.used.fetch_sub(self.bytes, Ordering::SeqCst);
+            }
+            Taken::Excess => budget.large.lock().excess = 0,
         }
+        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        if budget.is_short() {
+            budget.freed.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[test]
+    fn stalled_large_frames_leave_room_for_others() {
+        let budget = Budget::new(256 * MIB);
+        let stalled: Vec<_> = (0..8).map(|_| budget.share()).collect();
+        let held: Vec<_> = stalled.iter().map(|share| share.take(99_000_000)).collect();
+        assert_eq!(
+            held.iter().flatten().count(),
+            2,
+            "one within the budget and one in excess of it"
+        );
+        let other = budget.share();
+        let produce = other.take(MIB).expect("an ordinary produce request");
+        let small = other.take(100).expect("a small request");
+        drop((produce, small, held));
+        assert_eq!(budget.used(), 0);
+        assert_eq!(other.held.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn large_frames_do_not_use_what_is_kept_for_small_ones() {
+        let budget = Budget::new(16 * MIB);
+        let mut held = Vec::new();
+        for _ in 0..1_000 {
+            held.extend(budget.share().take(MIB));
+        }
+        let in_excess = MIB;
+        assert!(budget.used() <= 12 * MIB + in_excess, "{}", budget.used());
+        assert!(budget.share().take(64 << 10).is_some());
+    }
+
+    #[test]
+    fn one_connection_does_not_take_all() {
+        let budget = Budget::new(64 * MIB);
+        let greedy = budget.share();
+        let held: Vec<_> = (0..100).filter_map(|_| greedy.take(4 * MIB)).collect();
+        assert!(held.len() < 10, "{} frames of 4 MiB", held.len());
+        assert!(budget.share().take(4 * MIB).is_some(), "another connection");
+    }
+
+    #[test]
+    fn a_frame_larger_than_the_budget_is_read_alone() {
+        let budget = Budget::new(1_000);
+        let (first, second) = (budget.share(), budget.share());
+        let frame = first.take(MIB).expect("one may exceed the budget");
+        assert!(second.take(MIB).is_none());
+        assert!(second.take(10).is_some(), "small frames go on");
+        drop(frame);
+        assert!(second.take(MIB).is_some());
     }
 }

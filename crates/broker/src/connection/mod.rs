@@ -10,7 +10,12 @@
 //! (produce) leave room for further ones while they wait.
 //!
 //! Invariant: memory grows with the bytes that arrived, never with a length that was announced. The
-//! queue of slots and the bytes waiting to be written are bounded; beyond that nothing is read.
+//! queue of slots and the bytes waiting to be written are bounded; beyond that nothing is read but
+//! the length of the next frame.
+//!
+//! Invariant: a connection on which no byte moves in either direction ends: a frame that stops
+//! arriving after [`FrameTimes`], everything else after `connections.max.idle.ms`. Only a response
+//! that this node owes keeps a silent connection open.
 
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -29,6 +34,7 @@ mod run;
 mod tests;
 
 pub use budget::{Budget, Charge};
+pub use frames::FrameTimes;
 
 /// Who is at the other end.
 #[derive(Debug, Clone)]
@@ -104,6 +110,8 @@ pub struct ConnectionLimits {
     pub request_bytes_max: usize,
     /// `connections.max.idle.ms`.
     pub idle_max: Duration,
+    /// How long a frame may take to arrive.
+    pub frame_times: FrameTimes,
     /// How long a connection may take to answer what it has begun at a shutdown.
     pub shutdown_grace: Duration,
 }

@@ -17,11 +17,18 @@ const SLICES_MAX: usize = 64;
 pub(super) struct Outbox {
     chunks: VecDeque<Bytes>,
     bytes: usize,
+    /// All bytes that the socket accepted.
+    written_bytes: u64,
 }
 
 impl Outbox {
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// All bytes that the socket accepted so far.
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes
     }
 
     pub fn is_empty(&self) -> bool {
@@ -72,6 +79,7 @@ impl Outbox {
 
     fn written(&mut self, mut count: usize) {
         self.bytes -= count;
+        self.written_bytes += count as u64;
         while count > 0 {
             let Some(first) = self.chunks.front_mut() else {
                 return;

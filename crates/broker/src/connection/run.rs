@@ -7,14 +7,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::frames::{Event, Frames};
 use super::outbox::Outbox;
-use super::{Answer, Budget, Charge, Client, ConnectionLimits, Pending, Service};
+use super::{Answer, Budget, Client, ConnectionLimits, Pending, Service};
 
 /// Requests that may wait for their answer at a time.
 const SLOTS_MAX: usize = 64;
@@ -45,8 +44,6 @@ pub(super) struct Connection<S> {
     client: Arc<Client>,
     service: Arc<dyn Service>,
     frames: Frames,
-    /// A frame that was read and not begun.
-    ahead: Option<(Bytes, Charge)>,
     slots: VecDeque<Slot>,
     /// Slots that wait.
     waiting: usize,
@@ -54,7 +51,10 @@ pub(super) struct Connection<S> {
     blocked: bool,
     outbox: Outbox,
     limits: ConnectionLimits,
-    last_read: Instant,
+    /// When bytes were last read, or last accepted by the socket.
+    last_progress: Instant,
+    /// Bytes that had been read and written by then.
+    progress: u64,
     idle: Pin<Box<Sleep>>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Set when nothing more is to be read: the connection ends so once all is answered.
@@ -75,13 +75,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             stream,
             client,
             service,
-            frames: Frames::new(budget, limits.request_bytes_max),
-            ahead: None,
+            frames: Frames::new(&budget, limits.request_bytes_max, limits.frame_times),
             slots: VecDeque::new(),
             waiting: 0,
             blocked: false,
             outbox: Outbox::default(),
-            last_read: now,
+            last_progress: now,
+            progress: 0,
             idle: Box::pin(tokio::time::sleep_until(now + limits.idle_max)),
             shutdown: Box::pin(shutdown.cancelled_owned()),
             limits,
@@ -146,44 +146,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Reads and begins requests until there are none, or enough for now. Whether it is worth to go
     /// on at once.
     ///
-    /// One frame is read ahead even while no request may begin, so that the end of the connection
-    /// is noticed while a request waits.
+    /// While no request may begin, only the length of the next one is read, so that a client that
+    /// has sent nothing more and goes away is noticed.
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> bool {
         for _ in 0..FRAMES_A_TURN {
             if self.closing.is_some() {
                 return false;
             }
-            if let Some((frame, charge)) = self.ahead.take() {
-                if !self.may_begin() {
-                    self.ahead = Some((frame, charge));
-                    return false;
-                }
-                match self.service.call(&self.client, frame, charge) {
-                    Ok(pending) => self.begin(pending, cx),
-                    Err(malformed) => self.close(End::Refused(malformed.to_string())),
-                }
-                self.collect();
-                if self.closing.is_some() {
-                    return false;
-                }
-            }
-            match self.frames.poll_next(&mut self.stream, cx) {
+            let may_begin = self.may_begin();
+            match self.frames.poll_next(&mut self.stream, cx, may_begin) {
                 Poll::Pending => return false,
-                Poll::Ready(event) => self.on_event(event),
+                Poll::Ready(event) => self.on_event(event, cx),
             }
+            self.collect();
         }
         true
     }
 
-    fn on_event(&mut self, event: Event) {
+    fn on_event(&mut self, event: Event, cx: &mut Context<'_>) {
         match event {
-            Event::Frame(frame, charge) => {
-                self.last_read = Instant::now();
-                self.ahead = Some((frame, charge));
-                return;
-            }
+            // It was begun when requests could begin, and only another request changes that.
+            Event::Frame(frame, charge) => match self.service.call(&self.client, frame, charge) {
+                Ok(pending) => return self.begin(pending, cx),
+                Err(malformed) => return self.close(End::Refused(malformed.to_string())),
+            },
             // What was begun before it is still answered.
             Event::Refused(error) => return self.close(End::Refused(error.to_string())),
+            Event::Late(reason) => return self.close(End::Closed(reason)),
             Event::End if self.frames.is_inside() => {
                 self.close(End::Lost(io::ErrorKind::UnexpectedEof.into()));
             }
@@ -204,16 +193,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Takes note of bytes that were read, or that the socket accepted.
+    fn note_progress(&mut self) {
+        let progress = self.frames.received() + self.outbox.written_bytes();
+        if progress != self.progress {
+            self.progress = progress;
+            self.last_progress = Instant::now();
+        }
+    }
+
+    /// Closes the connection when nothing has moved in either direction for too long. A response
+    /// that the client does not accept is no reason to wait; one that this node owes is.
     fn poll_idle(&mut self, cx: &mut Context<'_>) {
         while self.idle.as_mut().poll(cx).is_ready() {
-            let busy = !self.slots.is_empty() || !self.outbox.is_empty();
-            let since = if busy { Instant::now() } else { self.last_read };
+            let unread = !self.outbox.is_empty();
+            let is_owed = (self.waiting > 0 && !unread) || self.frames.is_waiting();
+            let now = Instant::now();
+            let since = if is_owed { now } else { self.last_progress };
             let until = since + self.limits.idle_max;
-            if until <= Instant::now() {
-                self.close(End::Quiet);
-                return;
+            if until > now {
+                self.idle.as_mut().reset(until);
+                continue;
             }
-            self.idle.as_mut().reset(until);
+            let idle_max = self.limits.idle_max;
+            return self.close(if unread {
+                End::Closed(format!(
+                    "it has not read its responses for {idle_max:?} (connections.max.idle.ms)"
+                ))
+            } else {
+                End::Quiet
+            });
         }
     }
 
@@ -232,9 +241,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
         this.poll_slots(cx);
         this.collect();
         this.poll_shutdown(cx);
-        if this.closing.is_none() {
-            this.poll_idle(cx);
-        }
         loop {
             let more = this.poll_requests(cx);
             let full = this.outbox.bytes() >= OUTBOX_BYTES_MAX;
@@ -251,6 +257,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
             if !full {
                 break;
             }
+        }
+        this.note_progress();
+        if this.closing.is_none() {
+            this.poll_idle(cx);
         }
         if this.closing.is_some() {
             let answered = this.slots.is_empty() && this.outbox.is_empty();

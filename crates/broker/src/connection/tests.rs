@@ -92,9 +92,12 @@ impl Fixture {
     }
 
     fn with(bytes: usize, idle_max: Duration) -> Self {
+        Self::with_limits(Budget::new(bytes), idle_max, FrameTimes::default())
+    }
+
+    fn with_limits(budget: Arc<Budget>, idle_max: Duration, frame_times: FrameTimes) -> Self {
         let (client, server) = tokio::io::duplex(1 << 16);
         let echo = Arc::new(Echo::default());
-        let budget = Budget::new(bytes);
         let shutdown = CancellationToken::new();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
         let peer = Client {
@@ -103,8 +106,9 @@ impl Fixture {
             peer: address,
         };
         let limits = ConnectionLimits {
-            request_bytes_max: 1 << 20,
+            request_bytes_max: 100 << 20,
             idle_max,
+            frame_times,
             shutdown_grace: Duration::from_millis(300),
         };
         let service = Arc::clone(&echo) as Arc<dyn Service>;
@@ -123,6 +127,14 @@ impl Fixture {
             budget,
             shutdown,
         }
+    }
+
+    /// Sends the length and the first bytes of a frame, as a client does that then stops.
+    async fn send_part(&mut self, length: usize, arrived: usize) {
+        let length = i32::try_from(length).unwrap();
+        self.client.write_all(&length.to_be_bytes()).await.unwrap();
+        self.client.write_all(&vec![0; arrived]).await.unwrap();
+        self.settle().await;
     }
 
     async fn send(&mut self, kind: u8, text: &str) {
@@ -268,7 +280,7 @@ async fn a_malformed_request_is_the_last_and_earlier_ones_are_answered() {
 
 #[tokio::test]
 async fn lengths_that_are_none_close_the_connection() {
-    for length in [-1_i32, i32::MIN, i32::MAX, (1 << 20) + 1, 0, 9] {
+    for length in [-1_i32, i32::MIN, i32::MAX, (100 << 20) + 1, 0, 9] {
         let mut fixture = Fixture::new();
         fixture
             .client
@@ -314,6 +326,138 @@ async fn nothing_is_read_while_the_node_holds_too_much() {
     );
     fixture.echo.charges.lock().clear();
     fixture.receive(AT_ONCE, "second").await;
+}
+
+#[tokio::test]
+async fn nothing_beyond_the_length_is_read_while_a_request_waits() {
+    let mut fixture = Fixture::new();
+    fixture.send(GATED_EXCLUSIVE, "first").await;
+    let budget = Arc::clone(&fixture.budget);
+    let frame = request(AT_ONCE, &"x".repeat(900_000));
+    let (mut reader, mut writer) = tokio::io::split(fixture.client);
+    let writing = tokio::spawn(async move { writer.write_all(&frame).await });
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        budget.used(),
+        0,
+        "the first request's memory was given back"
+    );
+    assert!(!writing.is_finished(), "the frame stays with the client");
+    let gate = fixture.echo.gates.lock().remove(0);
+    gate.send(()).unwrap();
+    let wanted = 13 + 900_001;
+    let mut read = vec![0; wanted];
+    reader.read_exact(&mut read).await.unwrap();
+    writing.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn nothing_beyond_the_length_is_read_while_the_pipeline_is_full() {
+    let mut fixture = Fixture::new();
+    for _ in 0..64 {
+        fixture.send(GATED, "waits").await;
+    }
+    fixture.settle().await;
+    assert_eq!(fixture.begun(), 64);
+    let held = fixture.budget.used();
+    fixture.send_part(900_000, 60_000).await;
+    assert_eq!(fixture.budget.used(), held);
+    assert_eq!(fixture.begun(), 64);
+}
+
+/// Three frames of 99 MB that stop 100 bytes short of their end, as far as the node reads them.
+async fn three_stalled_frames(budget: &Arc<Budget>, times: FrameTimes) -> Vec<Fixture> {
+    let mut stalled = Vec::new();
+    for _ in 0..3 {
+        let minutes = Duration::from_mins(10);
+        let mut fixture = Fixture::with_limits(Arc::clone(budget), minutes, times);
+        fixture.send_part(99_000_000, 60_000).await;
+        stalled.push(fixture);
+    }
+    stalled
+}
+
+#[tokio::test]
+async fn stalled_large_frames_do_not_keep_others_from_being_served() {
+    let budget = Budget::new(256 << 20);
+    let times = FrameTimes::default();
+    let stalled = three_stalled_frames(&budget, times).await;
+    let mut other = Fixture::with_limits(Arc::clone(&budget), Duration::from_mins(10), times);
+    other.send(AT_ONCE, "a small request").await;
+    other.receive(AT_ONCE, "a small request").await;
+    let text = "x".repeat(1 << 20);
+    let frame = request(AT_ONCE, &text);
+    let (mut reader, mut writer) = tokio::io::split(other.client);
+    let writing = tokio::spawn(async move { writer.write_all(&frame).await });
+    let mut read = vec![0; text.len() + 1];
+    reader.read_exact(&mut read).await.unwrap();
+    writing.await.unwrap().unwrap();
+    assert!(stalled.iter().all(|fixture| !fixture.task.is_finished()));
+}
+
+#[tokio::test]
+async fn a_frame_that_does_not_arrive_in_time_is_given_up() {
+    let times = FrameTimes {
+        whole: Duration::from_millis(50),
+        window: Duration::from_millis(20),
+    };
+    let budget = Budget::new(256 << 20);
+    for fixture in three_stalled_frames(&budget, times).await {
+        fixture.task.await.unwrap();
+    }
+    assert_eq!(budget.used(), 0, "the memory was given back");
+    // One byte after the other does not extend the time.
+    let mut slow = Fixture::with_limits(Arc::clone(&budget), Duration::from_mins(10), times);
+    slow.send_part(99_000_000, 10).await;
+    while slow.client.write_all(&[0]).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    slow.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_frame_that_stalls_is_given_up_when_another_waits_for_memory() {
+    let times = FrameTimes {
+        whole: Duration::from_mins(10),
+        window: Duration::from_millis(20),
+    };
+    let budget = Budget::new(256 << 20);
+    let mut stalled = three_stalled_frames(&budget, times).await;
+    // The third waits; the first two, which do not get on, make room for it.
+    let third = stalled.pop().unwrap();
+    for fixture in stalled {
+        fixture.task.await.unwrap();
+    }
+    assert!(!third.task.is_finished(), "nobody waits any more");
+    assert_eq!(budget.used(), 99_000_000);
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_is_idle_and_one_that_goes_on_is_not() {
+    let idle_max = Duration::from_millis(100);
+    let mut fixture = Fixture::with(1 << 20, idle_max);
+    let text = "x".repeat(60_000);
+    for _ in 0..3 {
+        fixture.send(AT_ONCE, &text).await;
+    }
+    // Twice the time passes, but bytes move all the while.
+    let mut read = vec![0; 500];
+    for _ in 0..40 {
+        fixture.client.read_exact(&mut read).await.unwrap();
+        let pause = fixture.client.read_exact(&mut read[..1]);
+        tokio::time::timeout(Duration::from_millis(5), pause)
+            .await
+            .unwrap()
+            .unwrap();
+        tokio::time::timeout(Duration::from_millis(5), std::future::pending::<()>())
+            .await
+            .unwrap_err();
+    }
+    assert!(!fixture.task.is_finished());
+    // Now it stops: its responses are not accepted, and that is no reason to wait.
+    fixture.task.await.unwrap();
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{self, Budget, Client, ConnectionLimits, Service};
+use crate::connection::{self, Budget, Client, ConnectionLimits, FrameTimes, Service};
 
 mod accept;
 mod bind;
@@ -106,6 +106,8 @@ pub struct Limits {
     pub connections_per_ip_max: usize,
     /// `connections.max.idle.ms`.
     pub idle_max: Duration,
+    /// `request.timeout.ms`: how long a request may take to arrive once it is being read.
+    pub frame_max: Duration,
     /// `socket.request.max.bytes`.
     pub request_bytes_max: usize,
     /// `queued.max.request.bytes`: while requests hold more, no further ones are read.
@@ -126,6 +128,7 @@ impl Default for Limits {
             connections_max: i32::MAX as usize,
             connections_per_ip_max: i32::MAX as usize,
             idle_max: Duration::from_mins(10),
+            frame_max: FrameTimes::default().whole,
             request_bytes_max: 100 << 20,
             requests_bytes_max: 256 << 20,
             send_buffer_bytes: None,
@@ -272,6 +275,10 @@ fn limits_of(shared: &Shared) -> ConnectionLimits {
     ConnectionLimits {
         request_bytes_max: shared.limits.request_bytes_max,
         idle_max: shared.limits.idle_max,
+        frame_times: FrameTimes {
+            whole: shared.limits.frame_max,
+            ..FrameTimes::default()
+        },
         shutdown_grace: shared.limits.shutdown_grace,
     }
 }

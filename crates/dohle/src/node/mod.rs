@@ -228,6 +228,9 @@ fn limits(config: &NodeConfig) -> Limits {
         idle_max: broker
             .connections_max_idle
             .unwrap_or(Duration::from_secs(u64::from(u32::MAX))),
+        frame_max: values
+            .number("request.timeout.ms")
+            .map_or(defaults.frame_max, Duration::from_millis),
         request_bytes_max: broker.socket_request_max_bytes,
         requests_bytes_max: values
             .number::<usize>("queued.max.request.bytes")

@@ -232,6 +232,7 @@ impl Broker {
         let limits = ConnectionLimits {
             request_bytes_max: 1 << 20,
             idle_max: Duration::from_mins(10),
+            frame_times: connection::FrameTimes::default(),
             shutdown_grace: Duration::from_secs(1),
         };
         let service = Arc::clone(&self.service) as Arc<dyn connection::Service>;

@@ -345,6 +345,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .check(AtLeast(1))
         .doc("The time span of each sample for replication quotas"),
     ConfigDef::new("request.timeout.ms", Int, Value("30000"), High)
+        .honoured()
         .doc("The configuration controls the maximum amount of time the client will wait for \
              the response of a request. If the response is not received before the timeout \
              elapses the client will resend the request if necessary or fail the request if \
