@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use dohle_log::{AppendError, LogConfig, OpenOptions, ReadError, ReadLimits};
+use dohle_log::{AppendError, LogConfig, OpenOptions, ReadError, ReadLimits, StorageErrorKind};
 use dohle_model::{LeaderEpoch, Offset, Timestamp};
 use std::time::Duration;
 
@@ -573,6 +573,67 @@ fn a_flush_that_a_truncation_or_deletion_overtakes_leaves_nothing_wrong_behind()
 
     append(&mut log, batch(5, 20, NOW.0), 1);
     let task = log.prepare_flush(NOW).unwrap();
+    log.retire();
     std::fs::rename(&path, dir.path().join("t-0.gone")).unwrap();
     task.run().unwrap();
+}
+
+#[test]
+fn a_flush_that_fails_is_reported_though_the_directory_cannot_be_seen() {
+    // With the parent replaced by a file, nothing in the directory can be opened or looked at, as
+    // on a device that answers every call with an error.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("d/t-0");
+    let mut log = open(&path, small_segments());
+    for _ in 0..30 {
+        append(&mut log, batch(5, 20, NOW.0), 0);
+    }
+    let task = log.prepare_flush(NOW).unwrap();
+    std::fs::rename(dir.path().join("d"), dir.path().join("away")).unwrap();
+    std::fs::write(dir.path().join("d"), "").unwrap();
+    assert!(!path.exists());
+    let error = task.run().unwrap_err();
+    assert_eq!(error.kind(), StorageErrorKind::Device, "{error}");
+    // Also when the system answers that there is no such directory.
+    std::fs::remove_file(dir.path().join("d")).unwrap();
+    assert!(log.flush(NOW).is_err());
+    assert!(log.is_failed());
+    assert_eq!(log.recovery_point(), Offset(0), "nothing counts as flushed");
+}
+
+#[test]
+fn followers_refuse_batches_of_an_older_leader_epoch() {
+    // Batches of a leader, one of each epoch, from `first` on. No checksum covers the epoch.
+    let of_epochs = |first: usize, epochs: &[i32]| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut leader = open(dir.path(), LogConfig::default());
+        let mut records = Vec::new();
+        for at in 0..first + epochs.len() {
+            let mut batch = append(&mut leader, batch(5, 20, NOW.0), 0).records.to_vec();
+            if at >= first {
+                batch[12..16].copy_from_slice(&epochs[at - first].to_be_bytes());
+                records.extend_from_slice(&batch);
+            }
+        }
+        bytes::Bytes::from(records)
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), LogConfig::default());
+    log.append_as_follower(of_epochs(0, &[2, 3]), NOW).unwrap();
+    let before = (log.log_end_offset(), log.leader_epochs().clone());
+
+    // After the log's last record.
+    let refused = log.append_as_follower(of_epochs(2, &[2]), NOW);
+    let regression = |result| match result {
+        Err(AppendError::EpochRegression { epoch, latest }) => (epoch.0, latest.0),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(regression(refused), (2, 3));
+    // After a batch of the same message.
+    let refused = log.append_as_follower(of_epochs(2, &[5, 4]), NOW);
+    assert_eq!(regression(refused), (4, 5));
+    assert_eq!((log.log_end_offset(), log.leader_epochs().clone()), before);
+    assert!(!log.is_failed());
+    let taken = log.append_as_follower(of_epochs(2, &[3, 4]), NOW);
+    assert_eq!(taken.unwrap().unwrap().last_offset, Offset(19));
 }

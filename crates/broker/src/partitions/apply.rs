@@ -245,6 +245,7 @@ impl Partitions {
         let Some(dir) = self.dirs.iter().find(|dir| dir.id == dir_id) else {
             return;
         };
+        log.retire();
         let delay = log.config().file_delete_delay_ms;
         dir.cleaner_offsets.lock().set(partition.name(), None);
         match dir.directory.mark_for_deletion(log.dir(), fresh_id()) {

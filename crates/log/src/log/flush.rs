@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dohle_model::{Offset, Timestamp};
@@ -22,6 +23,8 @@ pub struct FlushTask {
     leader_epochs: Option<String>,
     sync_dir: bool,
     flushed: Flushed,
+    /// [`Log::retire`] was called. Nothing else excuses a failure.
+    retired: Arc<AtomicBool>,
     /// Compaction does not begin while it is there: its segments' files must not be others by then.
     _running: Arc<()>,
 }
@@ -55,8 +58,8 @@ impl FlushTask {
     pub fn run(self) -> Result<Flushed, StorageError> {
         match self.write() {
             // The partition was deleted meanwhile: nothing of it needs to be on the disk.
-            Err(error) if !self.dir.exists() => {
-                tracing::debug!(%error, "flush of a log that is gone");
+            Err(error) if self.retired.load(Ordering::Acquire) => {
+                tracing::debug!(%error, "flush of a deleted log failed");
             }
             Err(error) => return Err(error),
             Ok(()) => {}
@@ -143,6 +146,7 @@ impl Log {
             snapshots,
             leader_epochs,
             sync_dir,
+            retired: Arc::clone(&self.retired),
             flushed: Flushed {
                 end_offset: self.log_end_offset,
                 generation: self.generation,

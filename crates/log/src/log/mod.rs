@@ -28,6 +28,7 @@ pub use swap::{Replaced, Swapped};
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dohle_model::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 
@@ -69,6 +70,8 @@ pub struct Log {
     cleaning_running: Arc<()>,
     /// Held by each flush as long as it lives.
     flushes_running: Arc<()>,
+    /// The log is being deleted. Shared with flushes and swaps that run outside the lock.
+    retired: Arc<AtomicBool>,
 }
 
 impl Log {
@@ -136,6 +139,13 @@ impl Log {
     /// Takes the log offline: nothing is appended any more.
     pub fn fail(&mut self) {
         self.failed = true;
+    }
+
+    /// Declares that the log is deleted: to be called before its directory is renamed or removed.
+    /// Flushes and swaps that still run may fail from then on without consequence. As long as this
+    /// was not called every failure is reported, whatever the directory looks like.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
     }
 
     /// Where each leader's records begin.

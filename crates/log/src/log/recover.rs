@@ -78,6 +78,7 @@ impl Log {
             cleaned_to: None,
             cleaning_running: Arc::default(),
             flushes_running: Arc::default(),
+            retired: Arc::default(),
         };
         log.open_segments(options.now)?;
         let mut report = RecoveryReport::default();

@@ -18,6 +18,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dohle_model::Offset;
 
@@ -33,21 +34,24 @@ use crate::segment::files::{
 };
 use crate::segment::scan::{Scan, ScanError};
 
-/// One change of the directory. A file that is not there needs none.
+/// One change of the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
-    Rename { from: PathBuf, to: PathBuf },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+        /// Whether the file must be there. A file that may be missing needs no change.
+        required: bool,
+    },
     Remove(PathBuf),
 }
 
 impl Step {
     fn run(&self) -> Result<(), StorageError> {
         match self {
-            Self::Rename { from, to } => match fs::rename(from, to) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    Err(error).context("rename", from)
-                }
-                _ => Ok(()),
+            Self::Rename { from, to, required } => match fs::rename(from, to) {
+                Err(error) if !required && error.kind() == io::ErrorKind::NotFound => Ok(()),
+                result => result.context("rename", from),
             },
             Self::Remove(path) => remove_if_exists(path),
         }
@@ -70,6 +74,7 @@ pub struct Swapped {
     /// To be unlinked later, but not before [`Swapped::sync`].
     pub deleted: Vec<DeletedSegment>,
     dir: Arc<Path>,
+    retired: Arc<AtomicBool>,
 }
 
 impl Swapped {
@@ -80,7 +85,10 @@ impl Swapped {
     pub fn sync(&self) -> Result<(), StorageError> {
         match sync_dir(&self.dir) {
             // The partition was deleted meanwhile.
-            Err(_) if !self.dir.exists() => Ok(()),
+            Err(error) if self.retired.load(Ordering::Acquire) => {
+                tracing::debug!(%error, "sync of a deleted log's directory failed");
+                Ok(())
+            }
             result => result,
         }
     }
@@ -131,6 +139,7 @@ impl Log {
             Ok(Replaced::Done(Swapped {
                 deleted,
                 dir: Arc::clone(&log.dir),
+                retired: Arc::clone(&log.retired),
             }))
         })
     }
@@ -172,6 +181,9 @@ fn swap_steps(dir: &Path, replaces: &[Offset]) -> Vec<Step> {
     let rename = |offset, suffix, from: &str, to: &str| Step::Rename {
         from: path(dir, offset, suffix, from),
         to: path(dir, offset, suffix, to),
+        // Without the records nothing may go on: the old ones would be gone, and nothing in their
+        // place. Index files are rebuilt when they are missing.
+        required: suffix == LOG_SUFFIX,
     };
     let mut steps = Vec::new();
     for suffix in [
@@ -280,6 +292,7 @@ fn recovery_steps(dir: &Arc<Path>) -> Result<Vec<Step>, StorageError> {
         steps.push(Step::Rename {
             from: path(dir, *offset, suffix, SWAP_SUFFIX),
             to: path(dir, *offset, suffix, ""),
+            required: true,
         });
     }
     Ok(steps)

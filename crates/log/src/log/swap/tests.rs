@@ -315,3 +315,69 @@ fn a_swap_that_the_disk_has_torn_is_refused_in_words() {
     assert!(error.contains("from another replica"), "{error}");
     assert!(path.exists(), "nothing is thrown away");
 }
+
+#[test]
+fn old_segments_that_a_decided_swap_covers_are_gone_after_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = dirty_log(dir.path());
+    let before = Before::of(&log);
+    let mut cleaner = begin(&mut log);
+    let cleaned = cleaner.next_segment(&mut |_| true).unwrap().unwrap();
+    let replaces = cleaned.replaces.clone();
+    let is_old = |base: &Offset| replaces[1..].contains(base);
+    let expected: Vec<_> = log
+        .segment_base_offsets()
+        .filter(|it| !is_old(it))
+        .collect();
+    let decided = 4;
+    for done in decided..=swap_steps(dir.path(), &replaces).len() {
+        let (_keep, crashed) = copy(dir.path());
+        for step in &swap_steps(&crashed, &replaces)[..done] {
+            step.run().unwrap();
+        }
+        let log = open(&crashed, before.recovery_point);
+        let bases: Vec<_> = log.segment_base_offsets().collect();
+        assert_eq!(bases, expected, "step {done}");
+        let mut offsets: Vec<_> = records(&log).iter().map(|record| record.0).collect();
+        let found = offsets.len();
+        offsets.dedup();
+        assert_eq!(
+            offsets.len(),
+            found,
+            "step {done}: each record is there once"
+        );
+        assert!(offsets.is_sorted(), "step {done}");
+    }
+}
+
+#[test]
+fn a_swap_without_the_new_records_stops_before_the_old_ones_are_renamed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = dirty_log(dir.path());
+    let mut cleaner = begin(&mut log);
+    let cleaned = cleaner.next_segment(&mut |_| true).unwrap().unwrap();
+    let replaces = cleaned.replaces.clone();
+    let name = |base, end: &str| dir.path().join(file_name(base, end));
+    fs::remove_file(name(replaces[0], ".log.cleaned")).unwrap();
+    assert!(log.replace_segments(cleaned).is_err());
+    for base in replaces {
+        assert!(name(base, ".log").exists(), "the segment at {base}");
+    }
+}
+
+#[test]
+fn a_swap_is_synced_or_reports_that_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t-0");
+    let mut log = dirty_log(&path);
+    let mut cleaner = begin(&mut log);
+    let cleaned = cleaner.next_segment(&mut |_| true).unwrap().unwrap();
+    let Ok(Replaced::Done(swapped)) = log.replace_segments(cleaned) else {
+        panic!("the swap is done");
+    };
+    swapped.sync().unwrap();
+    fs::rename(&path, dir.path().join("elsewhere")).unwrap();
+    assert!(swapped.sync().is_err(), "nobody has deleted the log");
+    log.retire();
+    swapped.sync().unwrap();
+}
