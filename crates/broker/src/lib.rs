@@ -1,6 +1,7 @@
 //! The broker: partitions, replication, the Kafka API and the listeners that serve it.
 
 pub mod api;
+pub mod blocking;
 pub mod connection;
 pub mod context;
 pub mod coordinator;

@@ -11,6 +11,7 @@ use dohle_model::{BrokerEpoch, DirectoryId, NodeId, TopicIdPartition};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
+use crate::blocking::BlockingPool;
 use crate::replica::IsrProposal;
 
 /// A set of partitions with work to do, and a bell for whoever does it.
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     image: RwLock<Arc<MetadataImage>>,
     started: Instant,
     next_feed: AtomicU64,
+    /// Where this node's partitions do what blocks or computes for long.
+    pub(crate) blocking: BlockingPool,
     /// Leaders with followers that lag or may join: to be ticked.
     pub(crate) lagging: WorkSet,
     /// Logs that should be flushed soon.
@@ -86,6 +89,7 @@ impl Shared {
             image: RwLock::default(),
             started: Instant::now(),
             next_feed: AtomicU64::new(1),
+            blocking: BlockingPool::for_machine(),
             lagging: WorkSet::default(),
             flushes: WorkSet::default(),
             timed_flushes: WorkSet::default(),

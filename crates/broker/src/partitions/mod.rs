@@ -22,6 +22,7 @@ mod maintenance;
 pub use apply::LocalPartitions;
 pub use dirs::LogDir;
 
+use crate::blocking::BlockingPool;
 use crate::partition::Partition;
 use crate::partition::shared::Shared;
 use crate::replication::{ControllerLink, Fetchers, ParkedFeeds};
@@ -171,6 +172,12 @@ impl Partitions {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Partition>> {
         self.registry.read().by_id.values().cloned().collect()
+    }
+
+    /// Runs work that blocks or computes for long, off the network threads.
+    #[must_use]
+    pub fn blocking(&self) -> &BlockingPool {
+        &self.shared.blocking
     }
 
     /// The cluster's id.
