@@ -4,11 +4,17 @@
 //! data only claim.
 
 use std::fmt;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use lz4_flex::frame::{BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+
+mod memory;
+mod window;
+
+pub use memory::{DecompressionMemory, DecompressionPermit};
+pub(crate) use window::working_memory;
 
 /// A codec; the numbers are those of a batch's attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -133,7 +139,7 @@ pub(crate) enum Decompressor<'a> {
     Gzip(Box<MultiGzDecoder<&'a [u8]>>),
     Snappy(SnappyReader<'a>),
     Lz4(Box<FrameDecoder<&'a [u8]>>),
-    Zstd(Box<zstd::stream::read::Decoder<'static, BufReader<&'a [u8]>>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, &'a [u8]>>),
 }
 
 impl<'a> Decompressor<'a> {
@@ -143,7 +149,11 @@ impl<'a> Decompressor<'a> {
             CompressionType::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(data))),
             CompressionType::Snappy => Self::Snappy(SnappyReader::new(data)),
             CompressionType::Lz4 => Self::Lz4(Box::new(FrameDecoder::new(data))),
-            CompressionType::Zstd => Self::Zstd(Box::new(zstd::stream::read::Decoder::new(data)?)),
+            CompressionType::Zstd => {
+                // The data are in memory: no buffer is needed in front of them.
+                let decoder = zstd::stream::read::Decoder::with_buffer(data)?;
+                Self::Zstd(Box::new(decoder))
+            }
         })
     }
 }
@@ -254,37 +264,51 @@ impl<'a> SnappyReader<'a> {
         }
     }
 
-    fn next_block(&mut self) -> io::Result<()> {
+    /// The next compressed block; `None` at the end.
+    fn next_compressed(&mut self) -> io::Result<Option<&'a [u8]>> {
         let invalid = |text: &'static str| io::Error::new(io::ErrorKind::InvalidData, text);
-        let compressed = if self.framed {
-            // Concatenated streams repeat the header.
-            if self.data.starts_with(XERIAL_MAGIC) && self.data.len() >= XERIAL_HEADER.len() {
-                self.data = &self.data[XERIAL_HEADER.len()..];
-            }
-            if self.data.is_empty() {
-                return Ok(());
-            }
-            let (length, rest) = self
-                .data
-                .split_first_chunk::<4>()
-                .ok_or_else(|| invalid("block length is cut"))?;
-            let length = u32::from_be_bytes(*length) as usize;
-            let block = rest.get(..length).ok_or_else(|| invalid("block is cut"))?;
-            self.data = &rest[length..];
-            block
-        } else {
-            std::mem::take(&mut self.data)
-        };
-        let length = snap::raw::decompress_len(compressed)?;
-        if length > compressed.len().saturating_mul(SNAPPY_EXPANSION_MAX) {
-            return Err(invalid("block claims more than it can hold"));
+        if !self.framed {
+            let block = std::mem::take(&mut self.data);
+            return Ok((!block.is_empty()).then_some(block));
         }
+        // Concatenated streams repeat the header.
+        if self.data.starts_with(XERIAL_MAGIC) && self.data.len() >= XERIAL_HEADER.len() {
+            self.data = &self.data[XERIAL_HEADER.len()..];
+        }
+        if self.data.is_empty() {
+            return Ok(None);
+        }
+        let (length, rest) = self
+            .data
+            .split_first_chunk::<4>()
+            .ok_or_else(|| invalid("block length is cut"))?;
+        let length = u32::from_be_bytes(*length) as usize;
+        let block = rest.get(..length).ok_or_else(|| invalid("block is cut"))?;
+        self.data = &rest[length..];
+        Ok(Some(block))
+    }
+
+    fn next_block(&mut self) -> io::Result<()> {
+        let Some(compressed) = self.next_compressed()? else {
+            return Ok(());
+        };
+        let length = snappy_block_len(compressed)?;
         self.block.clear();
         self.block.resize(length, 0);
         self.at = 0;
         snap::raw::Decoder::new().decompress(compressed, &mut self.block)?;
         Ok(())
     }
+}
+
+/// The bytes that a block says it holds, if it can hold them.
+fn snappy_block_len(compressed: &[u8]) -> io::Result<usize> {
+    let length = snap::raw::decompress_len(compressed)?;
+    if length > compressed.len().saturating_mul(SNAPPY_EXPANSION_MAX) {
+        let text = "block claims more than it can hold";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    Ok(length)
 }
 
 impl Read for SnappyReader<'_> {

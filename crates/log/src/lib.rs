@@ -5,9 +5,10 @@
 //! The outline of the API (the modules have the details):
 //!
 //! ```text
-//! // Produce. `admit` does all that is expensive and needs no lock (CRC, records, timestamps,
+//! // Produce. Admission does all that is expensive and needs no lock (CRC, records, timestamps,
 //! // recompression); `append_as_leader` checks the producer's sequence, assigns offsets, writes.
-//! validate::admit(records, &LogConfig, AppendOrigin, now) -> Result<Admitted, AdmitError>
+//! validate::admit_briefly(records, &LogConfig, AppendOrigin, now, &DecompressionMemory)
+//! validate::admit_fully(records, &LogConfig, AppendOrigin, now, &DecompressionMemory)
 //! Log::append_as_leader(Admitted, LeaderEpoch, now) -> Result<LeaderAppend, AppendError>
 //!
 //! // Replication.
@@ -19,7 +20,9 @@
 //! // Fetch. Planned under the lock, read outside.
 //! Log::plan_read(Offset, ReadLimits) -> Result<ReadPlan, ReadError>
 //! ReadPlan::read() -> Result<ReadInfo, StorageError>
-//! Log::offset_for_timestamp, Log::offset_of_max_timestamp, Log::aborted_transactions
+//! Log::plan_offset_for_timestamp(Timestamp), Log::plan_offset_of_max_timestamp() -> TimestampPlan
+//! TimestampPlan::find(&DecompressionMemory) -> Result<TimestampSearch, StorageError>
+//! Log::aborted_transactions
 //!
 //! // Upkeep: taken under the lock, run outside, completed under the lock.
 //! Log::prepare_flush(now) -> Option<FlushTask>
@@ -70,7 +73,7 @@ pub use batch::{Batch, BatchBuilder, BatchError, BatchHeader, BatchOptions, Batc
 pub use clean::{
     CleanError, CleanStats, CleanedSegment, Cleaner, CleanerLimits, Cleaning, CleaningId, Pace,
 };
-pub use compression::CompressionType;
+pub use compression::{CompressionType, DecompressionMemory};
 pub use config::{CleanupPolicy, LogConfig, TargetCompression, TimestampType};
 pub use directory::{
     Checkpoint, CleanShutdown, DirectoryError, LogDirectory, MetaProperties, MetaPropertiesError,
@@ -84,5 +87,10 @@ pub use log::{
     OpenOptions, ReadError, RecoveryReport, Replaced, Swapped,
 };
 pub use producer_state::{BatchMetadata, ProducerError, ProducerState};
-pub use segment::read::{ReadInfo, ReadLimits, ReadPlan, TimestampOffset, TimestampPlan};
-pub use validate::{AdmitError, Admitted, AppendOrigin, RecordError, admit, validate_and_assign};
+pub use segment::read::{
+    ReadInfo, ReadLimits, ReadPlan, TimestampOffset, TimestampPlan, TimestampSearch,
+};
+pub use validate::{
+    AdmitError, Admitted, AppendOrigin, Brief, RecordError, admit, admit_briefly, admit_fully,
+    validate_and_assign,
+};

@@ -21,7 +21,8 @@ pub(super) async fn handle(
 ) -> DescribeLogDirsResponseData {
     let partitions = Arc::clone(&call.context.partitions);
     // Asks the file systems.
-    let dirs = tokio::task::spawn_blocking(move || partitions.log_dirs()).await;
+    let blocking = call.context.partitions.blocking();
+    let dirs = blocking.disk(move || partitions.log_dirs()).await;
     DescribeLogDirsResponseData {
         results: dirs
             .unwrap_or_default()

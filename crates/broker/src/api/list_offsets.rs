@@ -3,7 +3,8 @@
 //! Special times: -2 earliest, -1 latest, from version 7 -3 the record with the largest timestamp
 //! (KIP-734), from 8 -4 the first offset on local disk (KIP-405), from 9 -5 and from 11 -6 ends of
 //! tiered storage, of which there is none. With `read_committed` (from 2) the latest is the last
-//! stable offset. Searches by time read from disk and run on a thread that may block.
+//! stable offset. Searches by time (and -3) read from disk and decompress, on a thread that may
+//! block; one request has one of them at a time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,41 +19,19 @@ use dohle_protocol::messages::list_offsets_response::{
 };
 
 use super::{Call, resolve};
-use crate::context::Context;
 use crate::partition::{Isolation, ListedOffset, OffsetSpec, ReadError};
 
 /// `isolation_level` of consumers that skip what is not committed.
 const READ_COMMITTED: i8 = 1;
 
 pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListOffsetsResponseData {
-    let reads_disk =
-        |partition: &ListOffsetsPartition| partition.timestamp >= 0 || partition.timestamp == -3;
-    let blocks = request
-        .topics
-        .iter()
-        .flat_map(|topic| &topic.partitions)
-        .any(reads_disk);
     let context = Arc::clone(&call.context);
-    let version = call.version;
     resolve::until_known(&context, call.received, |image| {
         let mut topics = request.topics.iter();
         topics.all(|topic| image.topic(topic.name.as_str()).is_some())
     })
     .await;
     let image = context.image();
-    if !blocks {
-        return answer(&context, &image, version, &request);
-    }
-    let task = move || answer(&context, &image, version, &request);
-    tokio::task::spawn_blocking(task).await.unwrap_or_default()
-}
-
-fn answer(
-    context: &Context,
-    image: &MetadataImage,
-    version: i16,
-    request: &ListOffsetsRequestData,
-) -> ListOffsetsResponseData {
     // Only Kafka's debugging consumer (-2) sees what is not committed.
     let isolation = match (request.replica_id, request.isolation_level) {
         (-2, _) => Isolation::LogEnd,
@@ -73,7 +52,7 @@ fn answer(
         for partition in &topic.partitions {
             let index = partition.partition_index;
             let outcome = match counts.get_mut(&(topic.name.as_str(), index)) {
-                Some(1) => list(context, image, version, topic, partition, isolation),
+                Some(1) => list(&call, &image, topic, partition, isolation).await,
                 // Named more than once, answered once.
                 Some(0) | None => continue,
                 Some(count) => {
@@ -81,7 +60,7 @@ fn answer(
                     Err(ErrorCode::InvalidRequest)
                 }
             };
-            partitions.push(to_wire(index, version, outcome));
+            partitions.push(to_wire(index, call.version, outcome));
         }
         topics.push(ListOffsetsTopicResponse {
             name: topic.name.clone(),
@@ -95,14 +74,14 @@ fn answer(
     }
 }
 
-fn list(
-    context: &Context,
+async fn list(
+    call: &Call,
     image: &MetadataImage,
-    version: i16,
     topic: &ListOffsetsTopic,
     request: &ListOffsetsPartition,
     isolation: Isolation,
 ) -> Result<Option<ListedOffset>, ErrorCode> {
+    let version = call.version;
     let spec = match request.timestamp {
         -1 => OffsetSpec::Latest,
         -2 => OffsetSpec::Earliest,
@@ -114,10 +93,11 @@ fn list(
         time => OffsetSpec::ByTime(Timestamp(time)),
     };
     let (name, index) = (topic.name.as_str(), request.partition_index);
-    let partition = resolve::partition_by_name(context, image, name, index)?;
+    let partition = resolve::partition_by_name(&call.context, image, name, index)?;
     let epoch = LeaderEpoch::from_wire(request.current_leader_epoch);
     partition
         .list_offset(spec, epoch, isolation)
+        .await
         .map_err(|error| match error {
             // Clients before version 5 do not know that one.
             ReadError::OffsetNotAvailable if version < 5 => ErrorCode::LeaderNotAvailable,

@@ -285,11 +285,31 @@ impl KafkaService {
             });
         }
         let served = (api.handler)(call, body).map_err(|error| error.to_string())?;
+        let answer = if header.key == ApiKey::Produce {
+            served.answer
+        } else {
+            after_appends(client, served.answer)
+        };
         Ok(Pending {
-            answer: served.answer,
+            answer,
             overtakable: api.overtakable && !served.holds,
         })
     }
+}
+
+/// Serves a request after the appends of the produce requests before it on its connection.
+fn after_appends(
+    client: &Arc<Client>,
+    answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+    if client.appends.try_lock().is_ok() {
+        return answer;
+    }
+    let appends = Arc::clone(&client.appends);
+    Box::pin(async move {
+        drop(appends.lock().await);
+        answer.await
+    })
 }
 
 impl Service for KafkaService {

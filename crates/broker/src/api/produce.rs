@@ -6,8 +6,12 @@
 //! are named from version 8 (KIP-467); from version 10 NOT_LEADER_OR_FOLLOWER carries the new
 //! leader and its address (KIP-951); version 13 names topics by id (KIP-516). A transactional id is
 //! refused: transactions do not exist yet.
+//!
+//! Small batches are checked and appended by the first poll. Batches that take longer to decompress
+//! are checked on other threads; the connection's later requests wait for their appends.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dohle_model::image::MetadataImage;
@@ -26,7 +30,7 @@ use super::{Call, Held, Respond, resolve, wire};
 use crate::connection::Answer;
 use crate::context::Context;
 use crate::partition::{
-    Acks, AppendError, AppendOrigin, Appended, CommitError, Partition, RecordError,
+    Acks, AppendError, Appended, CommitError, Partition, RecordError, RoleError,
 };
 
 /// The client id with which Kafka's own tools write to internal topics.
@@ -101,12 +105,15 @@ impl Failure {
 
 /// What an append left to be waited for.
 type Committed = Pin<Box<dyn Future<Output = Result<(), CommitError>> + Send>>;
+/// The flush that `flush.messages` asks for.
+type Flushed = Pin<Box<dyn Future<Output = Result<(), RoleError>> + Send>>;
 
 /// One partition of the request, after its append.
 struct Part {
     index: i32,
     id: Option<TopicIdPartition>,
     outcome: Result<Appended, Failure>,
+    flushed: Option<Flushed>,
     committed: Option<Committed>,
 }
 
@@ -154,6 +161,8 @@ async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
         None => acks,
     };
     let image = call.context.image();
+    // Records of one connection are appended in the order of its requests: taken by the first poll.
+    let turn = Arc::clone(&call.client.appends).lock_owned().await;
     let mut topics: Vec<(KafkaString, dohle_protocol::KafkaUuid, Vec<Part>)> = Vec::new();
     for topic in request.topic_data {
         let TopicProduceData {
@@ -169,15 +178,19 @@ async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
             topic_id,
             acks: &acks,
         };
-        let parts = partition_data
-            .into_iter()
-            .map(|data| append.run(data))
-            .collect();
+        let mut parts = Vec::with_capacity(partition_data.len());
+        for data in partition_data {
+            parts.push(append.run(data).await);
+        }
         topics.push((name, topic_id, parts));
     }
     drop(image);
+    drop(turn);
     // The records are in the log: their bytes are not held while replicas are waited for.
     drop(call.charge.take());
+    for part in topics.iter_mut().flat_map(|(_, _, parts)| parts) {
+        part.flush().await;
+    }
     if request.acks == 0 {
         let failures = topics.iter().flat_map(|(_, _, parts)| parts);
         let first = failures
@@ -220,18 +233,19 @@ struct Append<'a> {
 }
 
 impl Append<'_> {
-    fn run(&self, data: PartitionProduceData) -> Part {
+    async fn run(&self, data: PartitionProduceData) -> Part {
         let mut part = Part {
             index: data.index,
             id: None,
             outcome: Err(ErrorCode::UnknownServerError.into()),
+            flushed: None,
             committed: None,
         };
-        part.outcome = self.append(&mut part, data.records);
+        part.outcome = self.append(&mut part, data.records).await;
         part
     }
 
-    fn append(&self, part: &mut Part, records: Option<Bytes>) -> Result<Appended, Failure> {
+    async fn append(&self, part: &mut Part, records: Option<Bytes>) -> Result<Appended, Failure> {
         let call = self.call;
         let acks = self.acks.clone()?;
         let topic = if call.version >= 13 {
@@ -255,9 +269,11 @@ impl Append<'_> {
         let records = acceptable(records, call.version)?;
         let partition = resolve::partition(&call.context, topic, part.index)?;
         let now = call.context.wall_clock();
-        let appended = partition
-            .append(records, acks, AppendOrigin::Client, now)
-            .map_err(|error| Failure::of_append(error, &partition))?;
+        let appended = partition.produce(records, acks, now).await;
+        let appended = appended.map_err(|error| Failure::of_append(error, &partition))?;
+        if appended.flush {
+            part.flushed = Some(Box::pin(Arc::clone(&partition).flush_appended(now)));
+        }
         if acks == Acks::All {
             let committed = partition.wait_committed(appended.leader_epoch, appended.end());
             part.committed = Some(Box::pin(committed));
@@ -321,6 +337,16 @@ fn acceptable(records: Option<Bytes>, version: i16) -> Result<Bytes, ApiError> {
 }
 
 impl Part {
+    /// Forces what was appended to the disk, where that was asked for.
+    async fn flush(&mut self) {
+        if let Some(flushed) = self.flushed.take()
+            && let Err(error) = flushed.await
+        {
+            self.outcome = Err(ApiError::from(AppendError::from(error)).into());
+            self.committed = None;
+        }
+    }
+
     /// Waits until what was appended is committed, where that was asked for.
     async fn committed(mut self, deadline: Instant) -> Self {
         let Some(committed) = self.committed.take() else {

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Invariant: answers leave in the order their requests came. A request is first polled before the
-//! next one is looked at, so produce requests append in order; only requests that may be overtaken
-//! (produce) leave room for further ones while they wait.
+//! next one is looked at, and takes its turn to append then ([`Client::appends`]), so produce
+//! requests append in order; only requests that may be overtaken (produce) leave room for further
+//! ones while they wait.
 //!
 //! Invariant: memory grows with the bytes that arrived, never with a length that was announced. The
 //! queue of slots and the bytes waiting to be written are bounded; beyond that nothing is read but
@@ -45,6 +46,10 @@ pub struct Client {
     pub local: SocketAddr,
     /// Its address.
     pub peer: SocketAddr,
+    /// Held by the produce request that appends: those behind it on the connection wait in the
+    /// order they came, so that records are appended in that order while batches are checked on
+    /// other threads.
+    pub appends: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A response frame as chunks to be written one after the other.

@@ -104,6 +104,7 @@ impl Fixture {
             listener: "TEST".into(),
             local: address,
             peer: address,
+            appends: Arc::default(),
         };
         let limits = ConnectionLimits {
             request_bytes_max: 100 << 20,

@@ -8,16 +8,13 @@ use std::sync::Arc;
 
 use dohle_groups::{Record, Shard, records};
 use dohle_log::batch::ControlRecord;
-use dohle_log::{Batch, BatchError, Batches};
+use dohle_log::{Batch, BatchError, Batches, DecompressionMemory};
 use dohle_model::{MetadataOffset, Offset, ProducerId};
 use tokio::time::Instant;
 
 use super::Coordinator;
 use super::slot::{Slot, Writes};
 use crate::partition::{CommitError, FetchParams, Isolation, ReadError};
-
-/// The most that one compressed batch may hold; the topic's own batches are far below it.
-const UNCOMPRESSED_MAX: usize = 256 << 20;
 
 /// Why a partition cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +106,7 @@ fn read(slot: &Slot, chunk: usize) -> Result<Loaded, LoadError> {
     let end = positions.log_end_offset;
     let mut at = positions.log_start_offset;
     let mut replay = Replay::default();
+    let memory = slot.partition.decompression();
     while at < end {
         let params = FetchParams {
             fetch_offset: at,
@@ -132,7 +130,7 @@ fn read(slot: &Slot, chunk: usize) -> Result<Loaded, LoadError> {
         let before = at;
         for batch in Batches::new(&read.records) {
             let batch = batch.map_err(|error| LoadError::Batch { at, error })?;
-            replay.batch(&batch, at)?;
+            replay.batch(&batch, at, memory)?;
             at = at.max(batch.header.next_offset());
         }
         if at == before {
@@ -160,7 +158,12 @@ struct Replay {
 
 impl Replay {
     /// Replays the records of a batch from offset `from` on.
-    fn batch(&mut self, batch: &Batch<'_>, from: Offset) -> Result<(), LoadError> {
+    fn batch(
+        &mut self,
+        batch: &Batch<'_>,
+        from: Offset,
+        memory: &DecompressionMemory,
+    ) -> Result<(), LoadError> {
         let attributes = batch.header.attributes;
         if attributes.is_control() {
             self.end_transaction(batch);
@@ -174,9 +177,8 @@ impl Replay {
             .header
             .producer_id
             .filter(|_| attributes.is_transactional());
-        let bytes = batch.uncompressed(UNCOMPRESSED_MAX).map_err(damaged)?;
-        for record in batch.records(&bytes) {
-            let record = record.map_err(damaged)?;
+        let mut stream = batch.stream(memory).map_err(damaged)?;
+        while let Some(record) = stream.next_record().map_err(damaged)? {
             if record.offset < from {
                 continue;
             }

@@ -1,27 +1,62 @@
 //! Produce: appending as leader, and waiting until what was appended is committed.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use dohle_log::{AdmitError, LeaderAppend, TimestampType, validate};
-use dohle_model::{LeaderEpoch, Offset, Timestamp};
+use dohle_log::{AdmitError, Brief, LeaderAppend, TimestampType, validate};
+use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp};
 use tokio::sync::oneshot;
 
 use super::Partition;
+use super::config::PartitionConfig;
 use super::errors::{AppendError, CommitError, RecordError, RoleError};
 use super::state::{Role, State, Wakes};
 use super::types::{Acks, AppendOrigin, Appended};
+use crate::blocking::BlockingError;
 
 impl Partition {
-    /// Appends a batch as leader. With [`Acks::All`] `min.insync.replicas` is asked for first, and
-    /// the caller goes on to [`Partition::wait_committed`] with `leader_epoch` and `end()` of the
-    /// result. Blocks for a write to the page cache, and for the checksum of `records`.
+    /// Appends a batch of a producer as leader. With [`Acks::All`] `min.insync.replicas` is asked
+    /// for first, and the caller goes on to [`Partition::wait_committed`] with `leader_epoch` and
+    /// `end()` of the result. A batch that is checked quickly is appended by the first poll, others
+    /// when a thread that may block has checked them; only the write to the page cache and short
+    /// checks run on the caller's thread.
     ///
-    /// `now` is the wall clock, for timestamps.
+    /// What `flush.messages` asks for is left to [`Partition::flush_appended`]. `now` is the wall
+    /// clock, for timestamps.
     ///
     /// # Errors
     /// When this broker does not lead, too few replicas are in sync, or the records are refused.
     /// Nothing was appended then.
+    pub async fn produce(
+        &self,
+        records: Bytes,
+        acks: Acks,
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        // What is expensive is done before the lock is taken.
+        let config = self.config_for_append(acks)?;
+        let origin = validate::AppendOrigin::Client;
+        let memory = &self.shared.decompression;
+        let brief = validate::admit_briefly(records, &config.log, origin, now, memory);
+        let admitted = match brief.map_err(rejected)? {
+            Brief::Admitted(admitted) => admitted,
+            Brief::Postponed(records) => {
+                let memory = Arc::clone(memory);
+                let work =
+                    move || validate::admit_fully(records, &config.log, origin, now, &memory);
+                let checked = self.shared.blocking.compute(work).await;
+                checked.map_err(not_checked)?.map_err(rejected)?
+            }
+        };
+        self.with(|state, wakes| self.append_admitted(state, wakes, admitted, acks, now))
+    }
+
+    /// Appends a batch that this node has made, for coordinators; as [`Partition::produce`], but on
+    /// the caller's thread.
+    ///
+    /// # Errors
+    /// As there.
     pub fn append(
         &self,
         records: Bytes,
@@ -29,27 +64,47 @@ impl Partition {
         origin: AppendOrigin,
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
-        // What is expensive is done before the lock is taken.
-        let config = {
-            let mut state = self.state.lock();
-            let (_, leader) = state.leading()?;
-            if acks == Acks::All {
-                admit(leader)?;
-            }
-            std::sync::Arc::clone(&state.config)
-        };
+        let config = self.config_for_append(acks)?;
         let origin = match origin {
             AppendOrigin::Client => validate::AppendOrigin::Client,
             AppendOrigin::Coordinator => validate::AppendOrigin::Coordinator,
         };
         let admitted = validate::admit(records, &config.log, origin, now).map_err(rejected)?;
-        let appended =
-            self.with(|state, wakes| self.append_admitted(state, wakes, admitted, acks, now))?;
-        if config.log.flush_messages.is_some() && self.should_flush(now) {
-            // `flush.messages` asks for the disk before the answer, whatever it costs.
-            self.flush(now)?;
+        self.with(|state, wakes| self.append_admitted(state, wakes, admitted, acks, now))
+    }
+
+    fn config_for_append(&self, acks: Acks) -> Result<Arc<PartitionConfig>, AppendError> {
+        let mut state = self.state.lock();
+        let (_, leader) = state.leading()?;
+        if acks == Acks::All {
+            admit(leader)?;
         }
-        Ok(appended)
+        Ok(Arc::clone(&state.config))
+    }
+
+    /// Whether `flush.messages` may ask for the disk before what was appended is answered.
+    #[must_use]
+    pub fn flushes_before_answer(&self) -> bool {
+        self.state.lock().config.log.flush_messages.is_some()
+    }
+
+    /// Forces to the disk what was appended, when `flush.messages` asks for it: what was appended
+    /// is answered after that. Waits on a thread that may block.
+    ///
+    /// # Errors
+    /// When the log went offline: what was appended may be lost.
+    pub async fn flush_appended(self: Arc<Self>, now: Timestamp) -> Result<(), RoleError> {
+        if !self.flushes_before_answer() || !self.should_flush(now) {
+            return Ok(());
+        }
+        let partition = Arc::clone(&self);
+        let flush = move || match partition.should_flush(now) {
+            true => partition.flush(now),
+            // Another flush has covered it while this one waited for its place.
+            false => Ok(()),
+        };
+        let flushed = self.shared.blocking.disk(flush).await;
+        flushed.unwrap_or_else(|error| Err(RoleError::Offline(error.to_string())))
     }
 
     fn append_admitted(
@@ -84,12 +139,14 @@ impl Partition {
                     log_start_offset,
                     leader_epoch,
                     duplicate: true,
+                    flush: log.config().flush_messages.is_some(),
                 });
             }
         };
         let log_end = log.log_end_offset();
         let flush = info.rolled;
         let timed_flush = log.config().flush_ms.is_some();
+        let flush_messages = log.config().flush_messages.is_some();
         let effects = leader.on_append(log_end, monotonic);
         if !state.feeds.is_empty() {
             state.tail.push(info.first_offset, log_end, info.records);
@@ -109,6 +166,7 @@ impl Partition {
             log_start_offset,
             leader_epoch,
             duplicate: false,
+            flush: flush_messages,
         })
     }
 
@@ -232,6 +290,15 @@ fn admit(leader: &crate::replica::Leader) -> Result<(), AppendError> {
             isr: lack.isr,
             min: lack.min,
         })
+}
+
+/// The check of a batch did not run to its end.
+fn not_checked(error: BlockingError) -> AppendError {
+    AppendError::Rejected {
+        code: ErrorCode::UnknownServerError,
+        message: format!("the record batch was not checked: {error}"),
+        records: Vec::new(),
+    }
 }
 
 fn rejected(error: AdmitError) -> AppendError {

@@ -1,9 +1,11 @@
 //! Compaction of this partition's log: looked at, begun and swapped in under the lock, done outside
 //! it. Called on blocking threads.
 
-use std::io::ErrorKind;
+use std::sync::Arc;
 
-use dohle_log::{CleanError, Cleanable, Cleaner, CleanerLimits, CleaningId, Pace, Replaced};
+use dohle_log::{
+    CleanError, Cleanable, Cleaner, CleanerLimits, CleaningId, Pace, Replaced, StorageErrorKind,
+};
 use dohle_model::{Offset, Timestamp};
 
 use super::Partition;
@@ -77,6 +79,7 @@ impl Partition {
                 return CleanOutcome::Offline;
             }
         };
+        let cleaning = cleaning.with_memory(Arc::clone(&self.shared.decompression));
         let (id, from) = (cleaning.id(), cleaning.first_dirty_offset());
         let mut cleaner = match cleaning.index(limits, pace) {
             Ok(cleaner) => cleaner,
@@ -144,15 +147,23 @@ impl Partition {
         match error {
             CleanError::Stopped => CleanOutcome::NotNow,
             CleanError::Uncleanable(reason) if is_current => CleanOutcome::Uncleanable(reason),
-            CleanError::Storage(error) if is_current => {
-                if error.source.kind() == ErrorKind::StorageFull {
-                    // What is there is whole; compaction only needs room beside it.
+            CleanError::Storage(error) if is_current => match error.kind() {
+                // What is there is whole; compaction only needs room beside it.
+                StorageErrorKind::Full => {
                     tracing::warn!(partition = %self.name, %error, "no room to compact the log");
-                    return CleanOutcome::NotNow;
+                    CleanOutcome::NotNow
                 }
-                self.fail_storage(&error);
-                CleanOutcome::Offline
-            }
+                StorageErrorKind::Shortage => {
+                    tracing::warn!(partition = %self.name, %error, "compaction lacks resources");
+                    CleanOutcome::NotNow
+                }
+                // The log can be read and appended to as before, but for the damaged range.
+                StorageErrorKind::Damage => CleanOutcome::Uncleanable(error.to_string()),
+                StorageErrorKind::Device => {
+                    self.fail_storage(&error);
+                    CleanOutcome::Offline
+                }
+            },
             CleanError::Uncleanable(_) | CleanError::Storage(_) => CleanOutcome::NotNow,
         }
     }

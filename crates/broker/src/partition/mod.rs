@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dohle_log::{Log, StorageError, StorageErrorKind};
+use dohle_log::{DecompressionMemory, Log, StorageError, StorageErrorKind};
 use dohle_model::{
     DirectoryId, LeaderEpoch, NodeId, Offset, TopicIdPartition, TopicName, TopicPartition,
 };
@@ -147,6 +147,11 @@ impl Partition {
     #[must_use]
     pub fn positions(&self) -> Positions {
         self.published.read().positions
+    }
+
+    /// The memory that decompressions of this node hold together.
+    pub(crate) fn decompression(&self) -> &DecompressionMemory {
+        &self.shared.decompression
     }
 
     /// Ties the partition to `watcher`: every move from now on queues `token`. Register first, read

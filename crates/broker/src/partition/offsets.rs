@@ -1,5 +1,8 @@
 //! Questions about offsets, and DeleteRecords.
 
+use std::sync::Arc;
+
+use dohle_log::{TimestampOffset, TimestampPlan, TimestampSearch};
 use dohle_model::{LeaderEpoch, Offset};
 
 use super::Partition;
@@ -10,60 +13,105 @@ use super::types::{
     EpochEnd, FollowerState, Isolation, ListedOffset, OffsetSpec, Positions, ProducerInfo,
 };
 
+/// Searches by time for one answer, where truncation, compaction or retention replace files
+/// meanwhile.
+const SEARCHES_MAX: usize = 8;
+
+/// How an offset is found.
+enum OffsetPlan {
+    /// It is known.
+    Known(Option<ListedOffset>),
+    /// Records have to be read.
+    Search(Positions, TimestampPlan),
+}
+
 impl Partition {
     /// Finds an offset; `None` when no record is that late. `isolation` bounds what
-    /// [`OffsetSpec::Latest`] and searches by time see. May read from disk.
+    /// [`OffsetSpec::Latest`] and searches by time see. Searches by time run on a thread that may
+    /// block.
     ///
     /// # Errors
-    /// When this broker does not lead, or does not know yet what is committed.
-    pub fn list_offset(
+    /// When this broker does not lead, or does not know yet what is committed, or the records that
+    /// are searched cannot be read.
+    pub async fn list_offset(
         &self,
         spec: OffsetSpec,
         current_leader_epoch: Option<LeaderEpoch>,
         isolation: Isolation,
     ) -> Result<Option<ListedOffset>, ReadError> {
-        let (positions, plan) = {
-            let mut state = self.state.lock();
-            let positions = state.positions();
-            state.log()?;
-            state.check_epoch(current_leader_epoch)?;
-            let (log, leader) = state.leading()?;
-            // Until what this leader found in its log is committed, the end may seem to go back.
-            let end = bound(&positions, isolation);
-            let settled = positions.high_watermark >= leader.epoch_start();
-            let at = |offset: Offset| ListedOffset {
-                offset,
-                timestamp: None,
-                leader_epoch: log.leader_epochs().epoch_for_offset(offset),
+        for _ in 0..SEARCHES_MAX {
+            let (positions, plan) = match self.plan_offset(spec, current_leader_epoch, isolation)? {
+                OffsetPlan::Known(found) => return Ok(found),
+                OffsetPlan::Search(positions, plan) => (positions, plan),
             };
-            match spec {
-                OffsetSpec::Earliest | OffsetSpec::EarliestLocal => {
-                    return Ok(Some(at(positions.log_start_offset)));
-                }
-                OffsetSpec::LatestTiered => return Ok(None),
-                OffsetSpec::Latest if settled => {
-                    let leader_epoch = Some(positions.leader_epoch);
-                    return Ok(Some(ListedOffset {
-                        offset: end,
-                        timestamp: None,
-                        leader_epoch,
-                    }));
-                }
-                OffsetSpec::Latest => return Err(ReadError::OffsetNotAvailable),
-                OffsetSpec::MaxTimestamp => (positions, log.offset_of_max_timestamp().map(Ok)),
-                OffsetSpec::ByTime(time) => {
-                    (positions, log.plan_offset_for_timestamp(time).map(Err))
+            let memory = Arc::clone(&self.shared.decompression);
+            let search = self
+                .shared
+                .blocking
+                .search(move || plan.find(&memory))
+                .await;
+            let search = search.map_err(|error| ReadError::Unavailable(error.to_string()))?;
+            match search.map_err(|error| self.read_failed(&error))? {
+                TimestampSearch::Changed => {}
+                TimestampSearch::Found(None) => return Ok(None),
+                TimestampSearch::Found(Some(found)) => {
+                    return self.listed(found, spec, &positions, isolation);
                 }
             }
+        }
+        let reason = "its files were replaced during each of several searches";
+        Err(ReadError::Unavailable(reason.to_owned()))
+    }
+
+    /// The answer, or the search for it. Reads nothing from the disk.
+    fn plan_offset(
+        &self,
+        spec: OffsetSpec,
+        current_leader_epoch: Option<LeaderEpoch>,
+        isolation: Isolation,
+    ) -> Result<OffsetPlan, ReadError> {
+        let mut state = self.state.lock();
+        let positions = state.positions();
+        state.log()?;
+        state.check_epoch(current_leader_epoch)?;
+        let (log, leader) = state.leading()?;
+        // Until what this leader found in its log is committed, the end may seem to go back.
+        let settled = positions.high_watermark >= leader.epoch_start();
+        let known = |offset: Offset, leader_epoch| {
+            OffsetPlan::Known(Some(ListedOffset {
+                offset,
+                timestamp: None,
+                leader_epoch,
+            }))
         };
-        let found = plan
-            .and_then(|plan| match plan {
-                Ok(found) => Ok(found),
-                Err(plan) => plan.find(),
-            })
-            .map_err(|error| self.read_failed(&error))?;
-        let Some(found) = found else { return Ok(None) };
-        if found.offset >= bound(&positions, isolation) {
+        Ok(match spec {
+            OffsetSpec::Earliest | OffsetSpec::EarliestLocal => {
+                let start = positions.log_start_offset;
+                known(start, log.leader_epochs().epoch_for_offset(start))
+            }
+            OffsetSpec::LatestTiered => OffsetPlan::Known(None),
+            OffsetSpec::Latest if settled => {
+                known(bound(&positions, isolation), Some(positions.leader_epoch))
+            }
+            OffsetSpec::Latest => return Err(ReadError::OffsetNotAvailable),
+            OffsetSpec::MaxTimestamp => {
+                OffsetPlan::Search(positions, log.plan_offset_of_max_timestamp())
+            }
+            OffsetSpec::ByTime(time) => {
+                OffsetPlan::Search(positions, log.plan_offset_for_timestamp(time))
+            }
+        })
+    }
+
+    /// What a search has found, if the reader may see it.
+    fn listed(
+        &self,
+        found: TimestampOffset,
+        spec: OffsetSpec,
+        positions: &Positions,
+        isolation: Isolation,
+    ) -> Result<Option<ListedOffset>, ReadError> {
+        if found.offset >= bound(positions, isolation) {
             let max = spec == OffsetSpec::MaxTimestamp;
             return if max || self.is_settled() {
                 Ok(None)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use dohle_log::DecompressionMemory;
 use dohle_model::image::MetadataImage;
 use dohle_model::{BrokerEpoch, DirectoryId, NodeId, TopicIdPartition};
 use parking_lot::{Mutex, RwLock};
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     next_feed: AtomicU64,
     /// Where this node's partitions do what blocks or computes for long.
     pub(crate) blocking: BlockingPool,
+    /// The memory that decompressions of this node hold together.
+    pub(crate) decompression: Arc<DecompressionMemory>,
     /// Leaders with followers that lag or may join: to be ticked.
     pub(crate) lagging: WorkSet,
     /// Logs that should be flushed soon.
@@ -90,6 +93,7 @@ impl Shared {
             started: Instant::now(),
             next_feed: AtomicU64::new(1),
             blocking: BlockingPool::for_machine(),
+            decompression: Arc::default(),
             lagging: WorkSet::default(),
             flushes: WorkSet::default(),
             timed_flushes: WorkSet::default(),

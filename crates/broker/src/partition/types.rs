@@ -41,6 +41,9 @@ pub struct Appended {
     pub leader_epoch: LeaderEpoch,
     /// An idempotent producer sent what is in the log already; the offsets are those of then.
     pub duplicate: bool,
+    /// Whether `flush.messages` may ask for the disk before this is answered: the caller goes on
+    /// to [`Partition::flush_appended`](super::Partition::flush_appended).
+    pub flush: bool,
 }
 
 impl Appended {

@@ -56,6 +56,87 @@ impl<'a> Iterator for HeaderIter<'a> {
     }
 }
 
+/// What a batch's header says about all its records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordContext {
+    base_offset: Offset,
+    base_timestamp: i64,
+    append_time: Option<Option<Timestamp>>,
+}
+
+impl RecordContext {
+    pub(crate) fn new(header: &BatchHeader) -> Self {
+        let append_time = match header.attributes.timestamp_type() {
+            TimestampType::CreateTime => None,
+            TimestampType::LogAppendTime => Some(header.max_timestamp),
+        };
+        Self {
+            base_offset: header.base_offset,
+            base_timestamp: header.base_timestamp,
+            append_time,
+        }
+    }
+
+    pub(crate) fn timestamp(&self, delta: i64) -> Option<Timestamp> {
+        match self.append_time {
+            Some(append_time) => append_time,
+            None => Timestamp::from_wire(self.base_timestamp.wrapping_add(delta)),
+        }
+    }
+
+    /// The offset of a record, or what is wrong with its delta.
+    pub(crate) fn offset(&self, delta: i32) -> Result<Offset, &'static str> {
+        if delta < 0 {
+            return Err("offset delta is negative");
+        }
+        let offset = self.base_offset.0.checked_add(i64::from(delta));
+        offset.map(Offset).ok_or("offset is out of range")
+    }
+
+    /// Parses a record, whose length is already off.
+    pub(crate) fn parse<'r>(
+        &self,
+        index: u32,
+        record: &'r [u8],
+    ) -> Result<RecordView<'r>, BatchError> {
+        let fail = |problem: &'static str| BatchError::Record { index, problem };
+        // The first byte holds attributes, of which none are in use.
+        let mut at = 1;
+        let timestamp_delta = read_i64(record, &mut at).ok_or_else(|| fail("timestamp is cut"))?;
+        let offset_delta = read_i32(record, &mut at).ok_or_else(|| fail("offset is cut"))?;
+        let offset = self.offset(offset_delta).map_err(fail)?;
+        let key = read_slice(record, &mut at).map_err(|()| fail("key exceeds the record"))?;
+        let value = read_slice(record, &mut at).map_err(|()| fail("value exceeds the record"))?;
+        let header_count = read_i32(record, &mut at).ok_or_else(|| fail("header count is cut"))?;
+        if header_count < 0 {
+            return Err(fail("header count is negative"));
+        }
+        let headers = &record[at..];
+        let mut end = 0;
+        for _ in 0..header_count {
+            // Each round consumes two bytes or fails, so a count that lies ends soon.
+            match read_slice(headers, &mut end) {
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(fail("header key is null")),
+                Err(()) => return Err(fail("header key exceeds the record")),
+            }
+            read_slice(headers, &mut end).map_err(|()| fail("header value exceeds the record"))?;
+        }
+        if end != headers.len() {
+            return Err(fail("bytes are left over at its end"));
+        }
+        Ok(RecordView {
+            offset_delta,
+            offset,
+            timestamp: self.timestamp(timestamp_delta),
+            key,
+            value,
+            header_count,
+            headers,
+        })
+    }
+}
+
 /// Iterates over the uncompressed records of a batch. Ends after the first error. That the count of
 /// records is the header's is part of what it checks.
 #[derive(Debug, Clone)]
@@ -64,9 +145,7 @@ pub struct RecordIter<'a> {
     at: usize,
     index: i32,
     count: i32,
-    base_offset: Offset,
-    base_timestamp: i64,
-    append_time: Option<Option<Timestamp>>,
+    context: RecordContext,
     done: bool,
 }
 
@@ -74,25 +153,14 @@ impl<'a> RecordIter<'a> {
     /// Over `uncompressed`, the records of the batch with this header.
     #[must_use]
     pub fn new(header: &BatchHeader, uncompressed: &'a [u8]) -> Self {
-        let append_time = match header.attributes.timestamp_type() {
-            TimestampType::CreateTime => None,
-            TimestampType::LogAppendTime => Some(header.max_timestamp),
-        };
         Self {
             bytes: uncompressed,
             at: 0,
             index: 0,
             count: header.record_count,
-            base_offset: header.base_offset,
-            base_timestamp: header.base_timestamp,
-            append_time,
+            context: RecordContext::new(header),
             done: false,
         }
-    }
-
-    /// Where the next record begins in the uncompressed bytes.
-    pub(crate) fn position(&self) -> usize {
-        self.at
     }
 
     /// Copies the record at `at`, with `shift` added to its timestamp delta. `None` when there is
@@ -133,61 +201,9 @@ impl<'a> RecordIter<'a> {
             .get(at..)
             .and_then(|rest| rest.get(..length))
             .ok_or_else(|| self.error("length exceeds the batch"))?;
-        let view = self.parse(record)?;
+        let view = self.context.parse(self.index as u32, record)?;
         self.at = at + length;
         Ok(view)
-    }
-
-    fn parse(&self, record: &'a [u8]) -> Result<RecordView<'a>, BatchError> {
-        // The first byte holds attributes, of which none are in use.
-        let mut at = 1;
-        let timestamp_delta =
-            read_i64(record, &mut at).ok_or_else(|| self.error("timestamp is cut"))?;
-        let offset_delta = read_i32(record, &mut at).ok_or_else(|| self.error("offset is cut"))?;
-        if offset_delta < 0 {
-            return Err(self.error("offset delta is negative"));
-        }
-        let offset = self.base_offset.0.checked_add(i64::from(offset_delta));
-        let offset = offset.ok_or_else(|| self.error("offset is out of range"))?;
-        let key = read_slice(record, &mut at).map_err(|()| self.error("key exceeds the record"))?;
-        let value =
-            read_slice(record, &mut at).map_err(|()| self.error("value exceeds the record"))?;
-        let header_count =
-            read_i32(record, &mut at).ok_or_else(|| self.error("header count is cut"))?;
-        if header_count < 0 {
-            return Err(self.error("header count is negative"));
-        }
-        let headers = &record[at..];
-        let mut end = 0;
-        for _ in 0..header_count {
-            // Each round consumes two bytes or fails, so a count that lies ends soon.
-            match read_slice(headers, &mut end) {
-                Ok(Some(_)) => {}
-                Ok(None) => return Err(self.error("header key is null")),
-                Err(()) => return Err(self.error("header key exceeds the record")),
-            }
-            read_slice(headers, &mut end)
-                .map_err(|()| self.error("header value exceeds the record"))?;
-        }
-        if end != headers.len() {
-            return Err(self.error("bytes are left over at its end"));
-        }
-        Ok(RecordView {
-            offset_delta,
-            offset: Offset(offset),
-            timestamp: self.timestamp(timestamp_delta),
-            key,
-            value,
-            header_count,
-            headers,
-        })
-    }
-
-    fn timestamp(&self, delta: i64) -> Option<Timestamp> {
-        match self.append_time {
-            Some(append_time) => append_time,
-            None => Timestamp::from_wire(self.base_timestamp.wrapping_add(delta)),
-        }
     }
 }
 

@@ -1,108 +1,342 @@
-//! The records of a batch, walked as they are decompressed: nothing of them is kept.
+//! The records of a batch, read as they are decompressed: of the uncompressed bytes a window is
+//! kept, never the whole batch.
 
-use std::io::{self, BufRead};
+use std::io::{self, Read};
 
-use super::header::BatchError;
-use super::varint::{unzigzag32, unzigzag64};
+use dohle_model::{Offset, Timestamp};
 
-/// What the walk tells of a record.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct StreamRecord {
-    pub(crate) index: u32,
-    pub(crate) timestamp_delta: i64,
-    pub(crate) offset_delta: i32,
-    pub(crate) has_key: bool,
+use super::header::{BatchError, BatchHeader};
+use super::iter::Batch;
+use super::record::{RecordContext, RecordView};
+use super::varint::{read_i32, unzigzag32, unzigzag64};
+use crate::compression::{
+    CompressionType, DecompressionMemory, DecompressionPermit, Decompressor, working_memory,
+};
+
+/// What may come out of one batch of any codec. Nothing that Dohle accepts, compacts, searches or
+/// loads unpacks to more, so that a small batch cannot occupy a processor for long.
+pub const UNPACKED_BYTES_MAX: u64 = 256 << 20;
+
+/// The bytes that are uncompressed ahead.
+const WINDOW: usize = 32 << 10;
+/// The longest length of a record.
+const LENGTH_MAX: usize = 5;
+
+/// What a record says besides key, value and headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordHead {
+    /// Its place in the batch, from 0.
+    pub index: u32,
+    /// Its offset, relative to the batch's base offset.
+    pub offset_delta: i32,
+    /// Its offset in the log.
+    pub offset: Offset,
+    /// Its timestamp; the batch's for log append time.
+    pub timestamp: Option<Timestamp>,
+    /// Whether it has a key.
+    pub has_key: bool,
 }
 
-/// Why a walk ended early.
-#[derive(Debug)]
+/// Why a stream ended early.
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum StreamError {
     /// The records are wrong.
-    Batch(BatchError),
+    #[error(transparent)]
+    Batch(#[from] BatchError),
     /// Reading failed: the compressed data are broken, or a sink behind the reader refused.
-    Io(io::Error),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// More bytes come out than are allowed.
+    #[error("more than {0} bytes come out")]
+    TooLarge(u64),
 }
 
-impl From<io::Error> for StreamError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-/// Walks exactly `count` records to the end of `reader`, of which at most `max` bytes are read.
-pub(crate) fn walk<R: BufRead>(
-    reader: R,
-    count: i32,
-    max: u64,
-    mut visit: impl FnMut(StreamRecord),
-) -> Result<(), StreamError> {
-    let mut walk = Walk {
-        reader,
-        left: u64::MAX,
-        total: 0,
-        max,
-        index: 0,
-    };
-    for index in 0..count {
-        walk.index = index as u32;
-        if walk.at_end()? {
-            return Err(StreamError::Batch(BatchError::CountMismatch {
-                expected: count,
-                found: index,
-            }));
+impl StreamError {
+    fn into_batch(self, codec: CompressionType) -> BatchError {
+        match self {
+            Self::Batch(error) => error,
+            other => BatchError::Compression(format!("{codec}: {other}")),
         }
-        visit(walk.record()?);
     }
-    if walk.at_end()? {
-        return Ok(());
-    }
-    let found = count.saturating_add(1);
-    Err(StreamError::Batch(BatchError::CountMismatch {
-        expected: count,
-        found,
-    }))
 }
 
-struct Walk<R> {
+/// The records of one batch, one after the other.
+pub struct RecordStream<'a> {
+    codec: CompressionType,
+    walk: RecordWalk<Decompressor<'a>>,
+    _permit: Option<DecompressionPermit<'a>>,
+}
+
+impl<'a> Batch<'a> {
+    /// Reads the records as they are decompressed, in memory that is taken from `memory`: the call
+    /// waits for it. Nothing is taken for records that are stored uncompressed.
+    ///
+    /// # Errors
+    /// When the codec is unknown or the compressed data begin wrong.
+    pub fn stream<'b: 'a>(
+        &self,
+        memory: &'b DecompressionMemory,
+    ) -> Result<RecordStream<'a>, BatchError> {
+        let codec = self.header.attributes.compression()?;
+        let broken = |text: String| BatchError::Compression(format!("{codec}: {text}"));
+        let bytes = working_memory(codec, self.payload(), UNPACKED_BYTES_MAX)
+            .map_err(|error| broken(error.to_string()))?;
+        let permit = (bytes > 0).then(|| memory.acquire(bytes));
+        let reader = Decompressor::new(codec, self.payload());
+        let reader = reader.map_err(|error| broken(error.to_string()))?;
+        Ok(RecordStream {
+            codec,
+            walk: RecordWalk::new(&self.header, reader, UNPACKED_BYTES_MAX),
+            _permit: permit,
+        })
+    }
+}
+
+impl RecordStream<'_> {
+    /// The next record without its content, which may be larger than memory; `None` after the
+    /// last.
+    ///
+    /// # Errors
+    /// When the data are broken, too large, or not what the batch's header says. The stream is at
+    /// its end then.
+    pub fn next_head(&mut self) -> Result<Option<RecordHead>, BatchError> {
+        let codec = self.codec;
+        self.walk
+            .next_head()
+            .map_err(|error| error.into_batch(codec))
+    }
+
+    /// The next record, which is held in memory; `None` after the last.
+    ///
+    /// # Errors
+    /// As [`RecordStream::next_head`].
+    pub fn next_record(&mut self) -> Result<Option<RecordView<'_>>, BatchError> {
+        let codec = self.codec;
+        match self.walk.next_record() {
+            Ok(found) => Ok(found.map(|(record, _)| record)),
+            Err(error) => Err(error.into_batch(codec)),
+        }
+    }
+
+    /// [`RecordStream::next_record`] with the record's bytes, its length before them.
+    pub(crate) fn next_with_bytes(
+        &mut self,
+    ) -> Result<Option<(RecordView<'_>, &[u8])>, BatchError> {
+        let codec = self.codec;
+        self.walk
+            .next_record()
+            .map_err(|error| error.into_batch(codec))
+    }
+}
+
+/// Walks exactly as many records as the header says to the end of a reader.
+pub(crate) struct RecordWalk<R> {
     reader: R,
-    /// Bytes left of the record.
+    context: RecordContext,
+    index: i32,
+    count: i32,
+    done: bool,
+    window: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Bytes that came out of the reader.
+    unpacked: u64,
+    unpacked_max: u64,
+    /// Whether the reader is at its end.
+    at_end: bool,
+    /// Bytes left of a record that is larger than the window.
     left: u64,
-    total: u64,
-    max: u64,
-    index: u32,
 }
 
-impl<R: BufRead> Walk<R> {
+impl<R: Read> RecordWalk<R> {
+    /// Over the uncompressed records that `reader` gives, at most `unpacked_max` bytes of them.
+    pub(crate) fn new(header: &BatchHeader, reader: R, unpacked_max: u64) -> Self {
+        Self {
+            reader,
+            context: RecordContext::new(header),
+            index: 0,
+            count: header.record_count,
+            done: false,
+            window: Vec::new(),
+            start: 0,
+            end: 0,
+            unpacked: 0,
+            unpacked_max,
+            at_end: false,
+            left: 0,
+        }
+    }
+
+    /// The next record without its content.
+    pub(crate) fn next_head(&mut self) -> Result<Option<RecordHead>, StreamError> {
+        if self.done {
+            return Ok(None);
+        }
+        // Until the step has gone well, it is the last.
+        self.done = true;
+        if !self.has_next()? {
+            return Ok(None);
+        }
+        let (prefix, length) = self.length()?;
+        let head = if prefix + length <= WINDOW {
+            let index = self.index as u32;
+            let context = self.context;
+            let record = context.parse(index, self.whole(prefix, length)?)?;
+            let head = RecordHead {
+                index,
+                offset_delta: record.offset_delta,
+                offset: record.offset,
+                timestamp: record.timestamp,
+                has_key: record.key.is_some(),
+            };
+            self.start += prefix + length;
+            head
+        } else {
+            self.start += prefix;
+            self.left = length as u64;
+            self.large_head()?
+        };
+        self.index += 1;
+        self.done = false;
+        Ok(Some(head))
+    }
+
+    /// The next record, and its bytes with their length.
+    pub(crate) fn next_record(&mut self) -> Result<Option<(RecordView<'_>, &[u8])>, StreamError> {
+        if self.done {
+            return Ok(None);
+        }
+        self.done = true;
+        if !self.has_next()? {
+            return Ok(None);
+        }
+        let (prefix, length) = self.length()?;
+        let (index, context) = (self.index as u32, self.context);
+        self.whole(prefix, length)?;
+        let bytes = self.start..self.start + prefix + length;
+        let record = context.parse(index, &self.window[bytes.start + prefix..bytes.end])?;
+        self.start = bytes.end;
+        self.index += 1;
+        self.done = false;
+        Ok(Some((record, &self.window[bytes])))
+    }
+
+    /// Whether another record follows.
+    fn has_next(&mut self) -> Result<bool, StreamError> {
+        let is_empty = self.fill(1)?.is_empty();
+        if is_empty && self.index == self.count {
+            return Ok(false);
+        }
+        if is_empty || self.index == self.count {
+            let found = self.index.saturating_add(i32::from(!is_empty));
+            let expected = self.count;
+            return Err(BatchError::CountMismatch { expected, found }.into());
+        }
+        Ok(true)
+    }
+
+    /// The length of the next record, and how many bytes it takes itself.
+    fn length(&mut self) -> Result<(usize, usize), StreamError> {
+        let bytes = self.fill(LENGTH_MAX)?;
+        let mut prefix = 0;
+        let length = read_i32(bytes, &mut prefix);
+        let length = length.ok_or_else(|| self.error("length is cut"))?;
+        let length = usize::try_from(length).map_err(|_| self.error("length is negative"))?;
+        if length as u64 > self.unpacked_max {
+            return Err(StreamError::TooLarge(self.unpacked_max));
+        }
+        Ok((prefix, length))
+    }
+
+    /// The whole record, in the window.
+    fn whole(&mut self, prefix: usize, length: usize) -> Result<&[u8], StreamError> {
+        let size = prefix + length;
+        if self.fill(size)?.len() < size {
+            return Err(self.error("length exceeds the batch"));
+        }
+        Ok(&self.window[self.start + prefix..self.start + size])
+    }
+
     fn error(&self, problem: &'static str) -> StreamError {
-        StreamError::Batch(BatchError::Record {
-            index: self.index,
-            problem,
+        let index = self.index as u32;
+        BatchError::Record { index, problem }.into()
+    }
+
+    /// What is uncompressed from here on: `wanted` bytes or more, fewer only at the end. The window
+    /// grows with the bytes that come out, not with what is wanted.
+    fn fill(&mut self, wanted: usize) -> Result<&[u8], StreamError> {
+        while self.end - self.start < wanted && !self.at_end {
+            if self.start > 0 && self.start + wanted > self.window.len() {
+                self.window.copy_within(self.start..self.end, 0);
+                self.end -= self.start;
+                self.start = 0;
+            }
+            if self.end == self.window.len() {
+                let size = (self.window.len() * 2).max(WINDOW);
+                self.window.resize(size, 0);
+            }
+            let count = loop {
+                match self.reader.read(&mut self.window[self.end..]) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    other => break other?,
+                }
+            };
+            self.at_end = count == 0;
+            self.end += count;
+            self.unpacked += count as u64;
+            if self.unpacked > self.unpacked_max {
+                return Err(StreamError::TooLarge(self.unpacked_max));
+            }
+        }
+        Ok(&self.window[self.start..self.end])
+    }
+
+    /// Walks a record that is larger than the window, field by field.
+    fn large_head(&mut self) -> Result<RecordHead, StreamError> {
+        // The first byte holds attributes, of which none are in use.
+        self.byte()?;
+        let timestamp_delta = unzigzag64(self.varint(10)?);
+        let offset_delta = self.i32()?;
+        let offset = self.context.offset(offset_delta);
+        let offset = offset.map_err(|problem| self.error(problem))?;
+        let has_key = self.skip_slice()?;
+        self.skip_slice()?;
+        let headers = self.i32()?;
+        if headers < 0 {
+            return Err(self.error("header count is negative"));
+        }
+        for _ in 0..headers {
+            if !self.skip_slice()? {
+                return Err(self.error("header key is null"));
+            }
+            self.skip_slice()?;
+        }
+        if self.left != 0 {
+            return Err(self.error("bytes are left over at its end"));
+        }
+        Ok(RecordHead {
+            index: self.index as u32,
+            offset_delta,
+            offset,
+            timestamp: self.context.timestamp(timestamp_delta),
+            has_key,
         })
     }
 
-    fn at_end(&mut self) -> Result<bool, StreamError> {
-        Ok(self.reader.fill_buf()?.is_empty())
-    }
-
-    fn consume(&mut self, count: u64) -> Result<(), StreamError> {
+    fn take(&mut self, count: u64) -> Result<(), StreamError> {
         if count > self.left {
             return Err(self.error("field exceeds the record"));
         }
         self.left -= count;
-        self.total += count;
-        if self.total > self.max {
-            let text = format!("more than {} bytes come out", self.max);
-            return Err(StreamError::Batch(BatchError::Compression(text)));
-        }
         Ok(())
     }
 
     fn byte(&mut self) -> Result<u8, StreamError> {
-        self.consume(1)?;
-        let Some(byte) = self.reader.fill_buf()?.first().copied() else {
-            return Err(self.error("records end early"));
+        self.take(1)?;
+        let Some(byte) = self.fill(1)?.first().copied() else {
+            return Err(self.error("length exceeds the batch"));
         };
-        self.reader.consume(1);
+        self.start += 1;
         Ok(byte)
     }
 
@@ -123,14 +357,14 @@ impl<R: BufRead> Walk<R> {
     }
 
     fn skip(&mut self, mut count: u64) -> Result<(), StreamError> {
-        self.consume(count)?;
+        self.take(count)?;
         while count > 0 {
-            let ready = self.reader.fill_buf()?.len() as u64;
+            let ready = self.fill(1)?.len() as u64;
             if ready == 0 {
-                return Err(self.error("records end early"));
+                return Err(self.error("length exceeds the batch"));
             }
             let step = ready.min(count);
-            self.reader.consume(step as usize);
+            self.start += step as usize;
             count -= step;
         }
         Ok(())
@@ -141,43 +375,10 @@ impl<R: BufRead> Walk<R> {
         match self.i32()? {
             -1 => Ok(false),
             length => {
-                let length = u64::try_from(length).map_err(|_| self.error("negative length"))?;
+                let length = u64::try_from(length).map_err(|_| self.error("length is negative"))?;
                 self.skip(length)?;
                 Ok(true)
             }
         }
-    }
-
-    fn record(&mut self) -> Result<StreamRecord, StreamError> {
-        self.left = u64::MAX;
-        let length = self.i32()?;
-        self.left = u64::try_from(length).map_err(|_| self.error("length is negative"))?;
-        self.byte()?;
-        let timestamp_delta = unzigzag64(self.varint(10)?);
-        let offset_delta = self.i32()?;
-        if offset_delta < 0 {
-            return Err(self.error("offset delta is negative"));
-        }
-        let has_key = self.skip_slice()?;
-        self.skip_slice()?;
-        let headers = self.i32()?;
-        if headers < 0 {
-            return Err(self.error("header count is negative"));
-        }
-        for _ in 0..headers {
-            if !self.skip_slice()? {
-                return Err(self.error("header key is null"));
-            }
-            self.skip_slice()?;
-        }
-        if self.left != 0 {
-            return Err(self.error("bytes are left over at its end"));
-        }
-        Ok(StreamRecord {
-            index: self.index,
-            timestamp_delta,
-            offset_delta,
-            has_key,
-        })
     }
 }

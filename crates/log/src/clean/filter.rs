@@ -3,6 +3,7 @@
 //! Source: `cleanInto` and `shouldRetainRecord` of Kafka's `LogCleaner.scala`,
 //! `MemoryRecords.filterTo`, KIP-534.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dohle_model::{Offset, Timestamp};
@@ -11,12 +12,9 @@ use super::LastOfProducers;
 use super::offset_map::OffsetMap;
 use super::transactions::Transactions;
 use crate::batch::{Batch, BatchError, RecordIter, patch};
-use crate::compression::{self, CompressionLevel, CompressionType};
+use crate::compression::{self, CompressionLevel, CompressionType, DecompressionMemory};
 use crate::config::TimestampType;
 use crate::index::AbortedTxn;
-
-/// The most that one batch may decompress to.
-pub(crate) const UNCOMPRESSED_MAX: usize = 256 << 20;
 
 /// The rules of one cleaning.
 #[derive(Debug)]
@@ -31,6 +29,8 @@ pub(crate) struct Filter {
     pub(crate) producers: LastOfProducers,
     /// The batch that ends here is kept, even if it is empty: it says where the cleaned part ends.
     pub(crate) bound: Offset,
+    /// What batches are decompressed in.
+    pub(crate) memory: Arc<DecompressionMemory>,
 }
 
 /// What became of a batch.
@@ -133,17 +133,13 @@ impl Filter {
         horizon: Option<Timestamp>,
         is_control: bool,
     ) -> Result<Kept, BatchError> {
-        let uncompressed = batch.uncompressed(UNCOMPRESSED_MAX)?;
         let mut kept = Kept {
             all: true,
             ..Kept::default()
         };
         let tombstones_stay = horizon.is_none_or(|horizon| self.now < horizon);
-        let mut records = batch.records(&uncompressed);
-        let mut start = records.position();
-        while let Some(record) = records.next() {
-            let record = record?;
-            let end = records.position();
+        let mut records = batch.stream(&self.memory)?;
+        while let Some((record, bytes)) = records.next_with_bytes()? {
             let stays = is_control
                 || self.is_past_map(record.offset)
                 || match record.key {
@@ -157,14 +153,13 @@ impl Filter {
                     }
                 };
             if stays {
-                kept.bytes.extend_from_slice(&uncompressed[start..end]);
+                kept.bytes.extend_from_slice(bytes);
                 kept.count += 1;
                 kept.tombstones |= record.value.is_none();
                 kept.max_timestamp = kept.max_timestamp.max(record.timestamp);
             } else {
                 kept.all = false;
             }
-            start = end;
         }
         Ok(kept)
     }

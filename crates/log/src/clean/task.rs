@@ -9,11 +9,12 @@ use dohle_model::{Offset, Timestamp, TopicPartition};
 
 use super::LastOfProducers;
 use super::files::CleanedFiles;
-use super::filter::{Filter, Filtered, UNCOMPRESSED_MAX};
+use super::filter::{Filter, Filtered};
 use super::group::{Bounds, Measure, group};
 use super::offset_map::OffsetMap;
 use super::transactions::Transactions;
 use crate::batch::{Batch, BatchError, BatchHeader};
+use crate::compression::DecompressionMemory;
 use crate::config::LogConfig;
 use crate::error::StorageError;
 use crate::index::AbortedTxn;
@@ -96,6 +97,8 @@ pub struct Cleaning {
     pub(crate) producers: LastOfProducers,
     pub(crate) now: Timestamp,
     pub(crate) generation: u64,
+    /// What batches are decompressed in.
+    pub(crate) memory: Arc<DecompressionMemory>,
     /// The log starts no other cleaning as long as it lives.
     pub(crate) _token: Arc<()>,
 }
@@ -146,6 +149,12 @@ impl Cleaning {
         self.first_dirty
     }
 
+    /// The same, with the node's memory to decompress in instead of its own.
+    #[must_use]
+    pub fn with_memory(self, memory: Arc<DecompressionMemory>) -> Self {
+        Self { memory, ..self }
+    }
+
     /// Reads the dirty part and finds the newest offset of each key, as far as the memory goes.
     ///
     /// # Errors
@@ -168,6 +177,7 @@ impl Cleaning {
                 delete_retention: self.config.delete_retention_ms,
                 producers: std::mem::take(&mut self.producers),
                 bound: self.bound,
+                memory: Arc::clone(&self.memory),
             },
             transactions: Transactions::new(self.aborted.clone()),
             groups: VecDeque::new(),
@@ -239,9 +249,9 @@ impl Cleaner {
         if header.attributes.is_control() {
             transactions.on_control(batch);
         } else if !transactions.on_data(header) && header.last_offset() >= first_dirty {
-            let uncompressed = batch.uncompressed(UNCOMPRESSED_MAX)?;
-            for record in batch.records(&uncompressed) {
-                let record = record?;
+            let memory = Arc::clone(&self.filter.memory);
+            let mut records = batch.stream(&memory)?;
+            while let Some(record) = records.next_record()? {
                 let Some(key) = record.key.filter(|_| record.offset >= first_dirty) else {
                     continue;
                 };

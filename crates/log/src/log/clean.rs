@@ -228,6 +228,7 @@ impl Log {
             producers: producers.collect(),
             now,
             generation: self.generation,
+            memory: Arc::default(),
             _token: Arc::clone(&self.cleaning_running),
         }))
     }

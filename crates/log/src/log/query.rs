@@ -5,11 +5,13 @@ use std::sync::Arc;
 use dohle_model::{ErrorCode, Offset, Timestamp};
 
 use super::Log;
+use crate::compression::DecompressionMemory;
 use crate::error::StorageError;
 use crate::index::AbortedTxn;
 use crate::segment::Segment;
 use crate::segment::read::{
-    ReadInfo, ReadLimits, ReadPlan, SegmentView, Start, TimestampOffset, TimestampPlan,
+    ReadInfo, ReadLimits, ReadPlan, SegmentView, Start, TimestampCandidate, TimestampOffset,
+    TimestampPlan, TimestampSearch, TimestampTarget,
 };
 
 /// Why nothing can be read.
@@ -95,58 +97,67 @@ impl Log {
         Ok(self.plan_read(offset, limits)?.read()?)
     }
 
-    /// Plans the search for the first record at `timestamp` or later.
-    ///
-    /// # Errors
-    /// When a file cannot be read.
-    pub fn plan_offset_for_timestamp(
-        &self,
-        timestamp: Timestamp,
-    ) -> Result<TimestampPlan, StorageError> {
-        let mut segments = Vec::new();
-        // Segments whose records are all older are passed over by their largest timestamp.
-        let mut found = false;
-        for segment in &self.segments {
-            found = found
-                || segment
-                    .max_timestamp()?
-                    .is_some_and(|max| max.timestamp >= timestamp.0);
-            if !found || segment.size == 0 {
-                continue;
-            }
-            segments.push(Self::view(segment, segment.start_for_timestamp(timestamp))?);
-        }
-        Ok(TimestampPlan {
-            timestamp,
-            log_start_offset: self.log_start_offset,
-            segments,
+    /// Plans the search for the first record at `timestamp` or later. Reads nothing.
+    #[must_use]
+    pub fn plan_offset_for_timestamp(&self, timestamp: Timestamp) -> TimestampPlan {
+        self.plan_timestamp(TimestampTarget::AtOrAfter(timestamp), |segment| {
+            segment.start_for_timestamp(timestamp)
         })
     }
 
-    /// The first record at `timestamp` or later; `None` when all are older.
+    /// Plans the search for the record with the largest timestamp, the first of them. Reads
+    /// nothing.
+    #[must_use]
+    pub fn plan_offset_of_max_timestamp(&self) -> TimestampPlan {
+        self.plan_timestamp(TimestampTarget::Largest, |_| Start::At(0))
+    }
+
+    fn plan_timestamp(
+        &self,
+        target: TimestampTarget,
+        start: impl Fn(&Segment) -> Start,
+    ) -> TimestampPlan {
+        let segments = self.segments.iter().filter(|segment| segment.size > 0);
+        let candidate = |segment: &Segment| TimestampCandidate {
+            view: SegmentView {
+                files: Arc::clone(&segment.files),
+                start: start(segment),
+                end: segment.size,
+                truncations: segment.files.truncations(),
+            },
+            max: segment.known_max_timestamp(),
+        };
+        TimestampPlan {
+            target,
+            log_start_offset: self.log_start_offset,
+            segments: segments.map(candidate).collect(),
+        }
+    }
+
+    /// Plans and searches at once, with memory of its own.
     ///
     /// # Errors
-    /// When a file cannot be read.
+    /// As [`TimestampPlan::find`].
     pub fn offset_for_timestamp(
         &self,
         timestamp: Timestamp,
     ) -> Result<Option<TimestampOffset>, StorageError> {
-        self.plan_offset_for_timestamp(timestamp)?.find()
+        self.search(&self.plan_offset_for_timestamp(timestamp))
     }
 
-    /// The record with the largest timestamp, the first of them; `None` for an empty log.
+    /// Plans and searches at once, with memory of its own; `None` for a log without timestamps.
     ///
     /// # Errors
-    /// When a file cannot be read.
+    /// As [`TimestampPlan::find`].
     pub fn offset_of_max_timestamp(&self) -> Result<Option<TimestampOffset>, StorageError> {
-        let mut latest: Option<i64> = None;
-        for segment in &self.segments {
-            let max = segment.max_timestamp()?.map(|max| max.timestamp);
-            latest = latest.max(max);
-        }
-        match latest {
-            Some(timestamp) => self.offset_for_timestamp(Timestamp(timestamp)),
-            None => Ok(None),
+        self.search(&self.plan_offset_of_max_timestamp())
+    }
+
+    fn search(&self, plan: &TimestampPlan) -> Result<Option<TimestampOffset>, StorageError> {
+        match plan.find(&DecompressionMemory::default())? {
+            TimestampSearch::Found(found) => Ok(found),
+            // The log is borrowed: only files can have changed, and those it has do not.
+            TimestampSearch::Changed => Ok(None),
         }
     }
 

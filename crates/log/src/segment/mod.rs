@@ -355,6 +355,16 @@ impl Segment {
         }
     }
 
+    /// The largest timestamp, where it is in memory.
+    pub(crate) fn known_max_timestamp(&self) -> Option<Option<Timestamp>> {
+        let known = match (self.max_timestamp.get(), &self.indexes) {
+            (Some(known), _) => known.map(|max| max.timestamp),
+            (None, Indexes::InMemory { times, .. }) => times.last().map(|last| last.timestamp),
+            (None, Indexes::OnDisk) => return None,
+        };
+        Some(known.map(Timestamp))
+    }
+
     /// The largest timestamp; read from the file of a closed segment when first asked for.
     pub(crate) fn max_timestamp(&self) -> Result<Option<MaxTimestamp>, StorageError> {
         if let Some(known) = self.max_timestamp.get() {

@@ -7,7 +7,8 @@ use dohle_model::{Offset, Timestamp};
 
 use super::files::{INDEX_SUFFIX, LOG_SUFFIX, SegmentFiles, TIME_INDEX_SUFFIX};
 use super::scan::{Scan, ScanError};
-use crate::batch::{BatchError, BatchHeader, Batches};
+use crate::batch::{Batch, BatchError, BatchHeader, Batches};
+use crate::compression::DecompressionMemory;
 use crate::error::StorageError;
 use crate::index::{self, OffsetEntry, TimeEntry};
 
@@ -127,7 +128,11 @@ impl SegmentView {
     /// Where the search begins. An index that was looked up by name may be that of a new segment by
     /// now, which compaction put there: then the search begins at the start of the old one.
     fn start_position(&self) -> Result<u32, StorageError> {
-        match self.start {
+        self.position_of(self.start)
+    }
+
+    fn position_of(&self, start: Start) -> Result<u32, StorageError> {
+        match start {
             Start::Exactly(position) | Start::At(position) => Ok(position),
             by_index => {
                 let position = by_index.position(&self.files)?;
@@ -143,6 +148,21 @@ impl SegmentView {
 
     fn is_stale(&self) -> bool {
         self.files.truncations() != self.truncations
+    }
+
+    /// The largest timestamp of a closed segment: the last entry of its time index, or from the
+    /// headers of its batches when that is missing.
+    fn max_timestamp(&self) -> Result<Option<Timestamp>, StorageError> {
+        if let Some((file, path)) = self.files.open_index(TIME_INDEX_SUFFIX)? {
+            let last = index::floor_in_file::<TimeEntry>(&file, &path, |_| true)?;
+            return Ok(last.map(|last| Timestamp(last.timestamp)));
+        }
+        let mut max = None;
+        let mut scan = Scan::headers(&self.files, 0, u64::from(self.end));
+        while let Some((_, header)) = self.find(&mut scan, |_| true)? {
+            max = max.max(header.max_timestamp);
+        }
+        Ok(max)
     }
 }
 
@@ -254,73 +274,185 @@ pub struct TimestampOffset {
     pub offset: Offset,
 }
 
-/// A search for the first record at a timestamp or later, to be run without a lock.
+/// What is searched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TimestampTarget {
+    /// The first record at this time or later.
+    AtOrAfter(Timestamp),
+    /// The first of the records with the largest timestamp.
+    Largest,
+}
+
+/// A segment that a search by timestamp looks at. Its files are opened when it does.
+#[derive(Debug)]
+pub(crate) struct TimestampCandidate {
+    pub(crate) view: SegmentView,
+    /// The largest timestamp, where it is in memory.
+    pub(crate) max: Option<Option<Timestamp>>,
+}
+
+impl TimestampCandidate {
+    /// The largest timestamp, from a file where it has to be.
+    fn max(&self) -> Result<Option<Timestamp>, StorageError> {
+        self.max.map_or_else(|| self.view.max_timestamp(), Ok)
+    }
+}
+
+/// How a search by timestamp ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimestampSearch {
+    /// The record, or `None` when there is no such record.
+    Found(Option<TimestampOffset>),
+    /// The log was cut, compacted or shortened by retention meanwhile: plan the search anew.
+    Changed,
+}
+
+/// What a search finds in one segment.
+enum InSegment {
+    Found(TimestampOffset),
+    Nothing,
+    Replaced,
+}
+
+/// A search for a record by its timestamp, to be run without a lock. To plan it reads nothing.
 #[derive(Debug)]
 pub struct TimestampPlan {
-    pub(crate) timestamp: Timestamp,
+    pub(crate) target: TimestampTarget,
     pub(crate) log_start_offset: Offset,
-    pub(crate) segments: Vec<SegmentView>,
+    pub(crate) segments: Vec<TimestampCandidate>,
 }
 
 impl TimestampPlan {
-    /// The most that one batch may decompress to while it is searched.
-    const UNCOMPRESSED_MAX: usize = 256 << 20;
-
-    /// Searches. `None` when all records are older.
+    /// Searches. Blocks on the disk, and waits for `memory` to decompress in.
     ///
     /// # Errors
-    /// When a file cannot be read or holds no batches where its index says.
-    pub fn find(&self) -> Result<Option<TimestampOffset>, StorageError> {
-        for view in &self.segments {
-            if let Some(found) = self.find_in(view)? {
-                return Ok(Some(found));
-            }
+    /// When a file cannot be read, or holds no batches where its index says, or a batch is damaged.
+    pub fn find(&self, memory: &DecompressionMemory) -> Result<TimestampSearch, StorageError> {
+        match self.search(memory) {
+            Err(error) if self.is_gone(&error) => Ok(TimestampSearch::Changed),
+            outcome => outcome,
         }
-        Ok(None)
     }
 
-    fn find_in(&self, view: &SegmentView) -> Result<Option<TimestampOffset>, StorageError> {
-        let start = u64::from(view.start_position()?);
+    fn search(&self, memory: &DecompressionMemory) -> Result<TimestampSearch, StorageError> {
+        let mut found = None;
+        let (timestamp, from) = match self.target {
+            TimestampTarget::AtOrAfter(timestamp) => (timestamp, 0),
+            TimestampTarget::Largest => match self.largest()? {
+                Some(largest) => largest,
+                None => return Ok(self.outcome(None)),
+            },
+        };
+        for candidate in &self.segments[from..] {
+            if candidate.max()?.is_none_or(|max| max < timestamp) {
+                continue;
+            }
+            let start = match self.target {
+                TimestampTarget::AtOrAfter(_) => candidate.view.start,
+                TimestampTarget::Largest => Start::ByTimestamp(timestamp),
+            };
+            found = match self.find_in(&candidate.view, start, timestamp, memory)? {
+                InSegment::Found(found) => Some(found),
+                InSegment::Nothing => None,
+                InSegment::Replaced => return Ok(TimestampSearch::Changed),
+            };
+            if found.is_some() {
+                break;
+            }
+        }
+        Ok(self.outcome(found))
+    }
+
+    /// A segment that was cut or replaced while it was looked at may have hidden the record.
+    fn outcome(&self, found: Option<TimestampOffset>) -> TimestampSearch {
+        if found.is_none() && self.is_stale() {
+            return TimestampSearch::Changed;
+        }
+        TimestampSearch::Found(found)
+    }
+
+    fn is_stale(&self) -> bool {
+        let mut views = self.segments.iter().map(|candidate| &candidate.view);
+        views.any(SegmentView::is_stale)
+    }
+
+    /// Whether an error only shows that a file was cut, replaced or deleted since the search was
+    /// planned.
+    fn is_gone(&self, error: &StorageError) -> bool {
+        self.is_stale() || error.source.kind() == std::io::ErrorKind::NotFound
+    }
+
+    /// The largest timestamp, and the first segment that has it.
+    fn largest(&self) -> Result<Option<(Timestamp, usize)>, StorageError> {
+        let mut largest: Option<(Timestamp, usize)> = None;
+        for (at, candidate) in self.segments.iter().enumerate() {
+            if let Some(max) = candidate.max()?
+                && largest.is_none_or(|(before, _)| max > before)
+            {
+                largest = Some((max, at));
+            }
+        }
+        Ok(largest)
+    }
+
+    fn find_in(
+        &self,
+        view: &SegmentView,
+        start: Start,
+        timestamp: Timestamp,
+        memory: &DecompressionMemory,
+    ) -> Result<InSegment, StorageError> {
+        let was_open = view.files.is_open();
+        view.files.log()?;
+        if !was_open && view.is_stale() {
+            // What was opened by name may be another segment.
+            return Ok(InSegment::Replaced);
+        }
+        let start = u64::from(view.position_of(start)?);
         let mut scan = Scan::headers(&view.files, start, u64::from(view.end));
         let wanted = |header: &BatchHeader| {
-            header
-                .max_timestamp
-                .is_some_and(|max| max >= self.timestamp)
+            header.max_timestamp.is_some_and(|max| max >= timestamp)
                 && header.last_offset() >= self.log_start_offset
         };
         while let Some((position, header)) = view.find(&mut scan, wanted)? {
             let bytes = view.files.read(position, header.size as usize)?;
-            match self.find_in_batch(&bytes) {
-                Ok(Some(found)) => return Ok(Some(found)),
-                Ok(None) => {}
-                Err(_) if view.is_stale() => return Ok(None),
-                Err(error) => {
-                    let path = view.files.path(LOG_SUFFIX);
-                    return Err(StorageError::invalid(
-                        "search batch in",
-                        &path,
-                        error.to_string(),
-                    ));
-                }
+            let found = self.find_in_batch(header, &bytes, timestamp, memory);
+            let found = found.map_err(|error| {
+                let path = view.files.path(LOG_SUFFIX);
+                let text = format!("batch at byte {position}: {error}");
+                StorageError::invalid("search", &path, text)
+            })?;
+            if let Some(found) = found {
+                return Ok(InSegment::Found(found));
             }
         }
-        Ok(None)
+        Ok(InSegment::Nothing)
     }
 
-    fn find_in_batch(&self, bytes: &[u8]) -> Result<Option<TimestampOffset>, BatchError> {
-        let Some(batch) = Batches::new(bytes).next() else {
-            return Ok(None);
+    fn find_in_batch(
+        &self,
+        header: BatchHeader,
+        bytes: &[u8],
+        timestamp: Timestamp,
+        memory: &DecompressionMemory,
+    ) -> Result<Option<TimestampOffset>, BatchError> {
+        if (bytes.len() as u64) < u64::from(header.size) {
+            let (needed, available) = (u64::from(header.size), bytes.len() as u64);
+            return Err(BatchError::Truncated { needed, available });
+        }
+        let batch = Batch {
+            header,
+            bytes,
+            position: 0,
         };
-        let batch = batch?;
-        let records = batch.uncompressed(Self::UNCOMPRESSED_MAX)?;
-        for record in batch.records(&records) {
-            let record = record?;
-            if let Some(timestamp) = record.timestamp
-                && timestamp >= self.timestamp
+        let mut records = batch.stream(memory)?;
+        while let Some(record) = records.next_head()? {
+            if let Some(found) = record.timestamp
+                && found >= timestamp
                 && record.offset >= self.log_start_offset
             {
                 return Ok(Some(TimestampOffset {
-                    timestamp,
+                    timestamp: found,
                     offset: record.offset,
                 }));
             }

@@ -37,6 +37,9 @@ pub enum AdmitError {
         /// The limit.
         max: u32,
     },
+    /// More comes out of a compressed batch than any batch may unpack to.
+    #[error("the record batch unpacks to more than {0} bytes: make smaller batches")]
+    Unpacked(u64),
     /// Producers number their batches from 0.
     #[error("the record batch has base offset {0}, 0 is expected")]
     BaseOffset(Offset),
@@ -83,6 +86,7 @@ impl AdmitError {
             } => ErrorCode::InvalidTimestamp,
             Self::ProducerEpoch => ErrorCode::InvalidProducerEpoch,
             Self::NoBatch
+            | Self::Unpacked(_)
             | Self::MoreThanOneBatch { .. }
             | Self::BaseOffset(_)
             | Self::Count { .. }

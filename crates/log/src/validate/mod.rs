@@ -1,10 +1,13 @@
 //! Admission of a produced batch by the leader: everything that can be said of it before it has an
 //! offset.
 //!
-//! [`admit`] does what is expensive (checksum, walk of the records, recompression, the one copy
-//! when the bytes are shared) and needs no lock. [`Admitted::assign`] then only patches a few
-//! bytes. Compressed batches stay opaque unless the topic asks to look inside: a codec of its own,
-//! keys that compaction needs, or a limit on old timestamps.
+//! [`admit_briefly`] and [`admit_fully`] do what is expensive (checksum, walk of the records,
+//! decompression, recompression, the one copy when the bytes are shared) and need no lock.
+//! [`Admitted::assign`] then only patches a few bytes. Compressed batches are decompressed as a
+//! stream to check that the records are what the header claims, and stored as they came.
+//!
+//! Invariant: what one admission holds besides the batch itself is a window, taken from the node's
+//! [`DecompressionMemory`]; what may come out of a batch is bounded by [`UNPACKED_BYTES_MAX`].
 //!
 //! Source: Kafka's `LogValidator.java` and `UnifiedLog.analyzeAndValidateRecords`.
 
@@ -17,19 +20,32 @@ use bytes::{Bytes, BytesMut};
 use dohle_model::{LeaderEpoch, Offset, Timestamp};
 
 use crate::batch::{
-    Batch, BatchError, BatchHeader, ControlRecord, EndTxnMarker, RecordIter, patch, stream,
+    Batch, BatchError, BatchHeader, ControlRecord, EndTxnMarker, RecordIter, RecordWalk,
+    StreamError, UNPACKED_BYTES_MAX, patch,
 };
-use crate::compression::{CompressionType, Decompressor};
+use crate::compression::{
+    CompressionError, CompressionType, DecompressionMemory, DecompressionPermit, Decompressor,
+    working_memory,
+};
 use crate::config::{LogConfig, TimestampType};
 use error::RecordErrors;
+
+/// The largest compressed batch that is checked briefly, in bytes as it is stored.
+const BRIEF_COMPRESSED_MAX: usize = 32 << 10;
+/// The largest batch that is recompressed briefly.
+const BRIEF_RECOMPRESSED_MAX: usize = 8 << 10;
+/// The largest uncompressed batch that is checked briefly.
+const BRIEF_UNCOMPRESSED_MAX: usize = 1 << 20;
+/// The most that may come out of a batch while it is checked briefly.
+const BRIEF_UNPACKED_MAX: u64 = 256 << 10;
 
 /// Who appends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AppendOrigin {
     /// A producer: everything is checked.
     Client,
-    /// A group or transaction coordinator of this cluster: control batches and batches without a
-    /// sequence are allowed.
+    /// A group or transaction coordinator of this node: control batches and batches without a
+    /// sequence are allowed, and what this process has compressed itself is not decompressed.
     Coordinator,
 }
 
@@ -84,70 +100,229 @@ impl Admitted {
     }
 }
 
-/// Checks a produce payload and makes it ready for the log. `now` is the wall clock.
+/// The outcome of a brief admission.
+#[derive(Debug)]
+pub enum Brief {
+    /// The batch may be appended.
+    Admitted(Admitted),
+    /// To check the batch takes longer than a network thread may take, or memory that is not free
+    /// now: [`admit_fully`] has to check it, on a thread that may block.
+    Postponed(Bytes),
+}
+
+/// Checks a produce payload, if that takes a millisecond at most, and makes it ready for the log.
+/// Never blocks. `now` is the wall clock.
 ///
 /// # Errors
 /// [`AdmitError`] says what is wrong; [`AdmitError::code`] is Kafka's code for it.
+pub fn admit_briefly(
+    records: Bytes,
+    config: &LogConfig,
+    origin: AppendOrigin,
+    now: Timestamp,
+    memory: &DecompressionMemory,
+) -> Result<Brief, AdmitError> {
+    match run(&records, config, origin, now, Effort::Brief(memory)) {
+        Ok(checked) => Ok(Brief::Admitted(checked.finish(records, config, origin)?)),
+        Err(Stop::Postponed) => Ok(Brief::Postponed(records)),
+        Err(Stop::Refused(error)) => Err(error),
+    }
+}
+
+/// Checks a produce payload and makes it ready for the log. Waits for memory to decompress in, and
+/// may compute for long.
+///
+/// # Errors
+/// As [`admit_briefly`].
+pub fn admit_fully(
+    records: Bytes,
+    config: &LogConfig,
+    origin: AppendOrigin,
+    now: Timestamp,
+    memory: &DecompressionMemory,
+) -> Result<Admitted, AdmitError> {
+    match run(&records, config, origin, now, Effort::Full(memory)) {
+        Ok(checked) => checked.finish(records, config, origin),
+        Err(Stop::Refused(error)) => Err(error),
+        Err(Stop::Postponed) => unreachable!("only a brief check is postponed"),
+    }
+}
+
+/// [`admit_fully`] with memory of its own: for coordinators, whose batches are not decompressed.
+///
+/// # Errors
+/// As [`admit_briefly`].
 pub fn admit(
     records: Bytes,
     config: &LogConfig,
     origin: AppendOrigin,
     now: Timestamp,
 ) -> Result<Admitted, AdmitError> {
-    let mut header = check_header(&records, config, origin)?;
-    header.check_crc(&records)?;
+    admit_fully(
+        records,
+        config,
+        origin,
+        now,
+        &DecompressionMemory::default(),
+    )
+}
+
+/// What a check may take.
+#[derive(Clone, Copy)]
+enum Effort<'a> {
+    Brief(&'a DecompressionMemory),
+    Full(&'a DecompressionMemory),
+}
+
+impl<'a> Effort<'a> {
+    /// Whether a batch of this size is too large to be checked briefly.
+    fn is_too_large(self, size: usize, source: CompressionType, target: CompressionType) -> bool {
+        let max = match (source, target) {
+            (CompressionType::None, CompressionType::None) => BRIEF_UNCOMPRESSED_MAX,
+            (source, target) if source != target => BRIEF_RECOMPRESSED_MAX,
+            _ => BRIEF_COMPRESSED_MAX,
+        };
+        matches!(self, Self::Brief(_)) && size > max
+    }
+
+    fn unpacked_max(self) -> u64 {
+        match self {
+            Self::Brief(_) => BRIEF_UNPACKED_MAX,
+            Self::Full(_) => UNPACKED_BYTES_MAX,
+        }
+    }
+
+    /// More comes out than [`Effort::unpacked_max`].
+    fn too_large(self) -> Stop {
+        match self {
+            Self::Brief(_) => Stop::Postponed,
+            Self::Full(_) => Stop::Refused(AdmitError::Unpacked(UNPACKED_BYTES_MAX)),
+        }
+    }
+
+    /// Memory to decompress in.
+    fn memory(self, bytes: u64) -> Result<DecompressionPermit<'a>, Stop> {
+        match self {
+            Self::Brief(memory) => memory.try_acquire(bytes).ok_or(Stop::Postponed),
+            Self::Full(memory) => Ok(memory.acquire(bytes)),
+        }
+    }
+}
+
+/// Why a check ends without a batch.
+enum Stop {
+    Refused(AdmitError),
+    Postponed,
+}
+
+impl From<AdmitError> for Stop {
+    fn from(error: AdmitError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<BatchError> for Stop {
+    fn from(error: BatchError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// What a check has found.
+struct Checked {
+    header: BatchHeader,
+    /// The batch in another codec, its checksum stale.
+    recompressed: Option<BytesMut>,
+    /// The topic's timestamp type is not that of the batch.
+    overruled: bool,
+    max_timestamp: Option<Timestamp>,
+    append_time: Option<Timestamp>,
+}
+
+fn run(
+    records: &Bytes,
+    config: &LogConfig,
+    origin: AppendOrigin,
+    now: Timestamp,
+    effort: Effort<'_>,
+) -> Result<Checked, Stop> {
+    let mut header = check_header(records, config, origin)?;
+    let codec = header.attributes.compression();
+    // Control records keep their form (KAFKA-7519).
+    let target = |source| match header.attributes.is_control() {
+        true => source,
+        false => config.compression_type.resolve(source),
+    };
+    if let Ok(source) = codec
+        && effort.is_too_large(records.len(), source, target(source))
+    {
+        return Err(Stop::Postponed);
+    }
+    header.check_crc(records)?;
+    let source = codec?;
+    let target = target(source);
     // The topic says whose clock counts: that of a batch for another kind of topic is overruled,
     // and its records have their own timestamps.
     let overruled = header.attributes.timestamp_type() != config.message_timestamp_type;
     header.attributes = header
         .attributes
         .with_timestamp_type(TimestampType::CreateTime);
-    let source = header.attributes.compression()?;
-    let is_control = header.attributes.is_control();
-    // Control records keep their form (KAFKA-7519).
-    let target = if is_control {
-        source
+    let payload = Payload {
+        header: &header,
+        bytes: records,
+        config,
+        now,
+        effort,
+    };
+    let mut recompressed = None;
+    let max_timestamp = if source != target {
+        let (batch, max) = recompress::recompress(&payload, source, target)?;
+        recompressed = Some(batch);
+        max
+    } else if source == CompressionType::None {
+        payload.check_uncompressed()?
+    } else if origin == AppendOrigin::Coordinator {
+        payload.check_max_timestamp()?;
+        header.max_timestamp
     } else {
-        config.compression_type.resolve(source)
+        payload.check_compressed(source)?
     };
     let append_time =
         (config.message_timestamp_type == TimestampType::LogAppendTime).then_some(now);
-
-    let payload = Payload {
-        header: &header,
-        bytes: &records,
-        config,
-        now,
-    };
-    let (mut batch, max_timestamp) = if source != target {
-        let (batch, max) = recompress::recompress(&payload, source, target)?;
-        (batch, Some(max))
-    } else {
-        let max = if source == CompressionType::None {
-            Some(payload.check_uncompressed()?)
-        } else if payload.needs_look_inside() {
-            Some(payload.check_compressed(source)?)
-        } else {
-            payload.check_max_timestamp()?;
-            None
-        };
-        (to_mut(records), max)
-    };
-
-    // Where the records were seen, the header tells the truth about their largest timestamp.
-    let max_timestamp = append_time.or(max_timestamp.unwrap_or(header.max_timestamp));
-    if source != target || overruled || max_timestamp != header.max_timestamp {
-        patch::set_max_timestamp(&mut batch, config.message_timestamp_type, max_timestamp);
-    }
-    let header = BatchHeader::parse(&batch)?;
-    let marker = is_control.then(|| marker(header, &batch)).flatten();
-    Ok(Admitted {
+    Ok(Checked {
         header,
-        batch,
-        origin,
-        log_append_time: append_time,
-        marker,
+        recompressed,
+        overruled,
+        max_timestamp: append_time.or(max_timestamp),
+        append_time,
     })
+}
+
+impl Checked {
+    /// The batch as it is to be stored.
+    fn finish(
+        self,
+        records: Bytes,
+        config: &LogConfig,
+        origin: AppendOrigin,
+    ) -> Result<Admitted, AdmitError> {
+        let changed = self.recompressed.is_some() || self.overruled;
+        let mut batch = self.recompressed.unwrap_or_else(|| to_mut(records));
+        // The header tells the truth about the records' largest timestamp.
+        if changed || self.max_timestamp != self.header.max_timestamp {
+            let kind = config.message_timestamp_type;
+            patch::set_max_timestamp(&mut batch, kind, self.max_timestamp);
+        }
+        let header = BatchHeader::parse(&batch)?;
+        let is_control = header.attributes.is_control();
+        let marker = is_control.then(|| marker(header, &batch)).flatten();
+        Ok(Admitted {
+            header,
+            batch,
+            origin,
+            log_append_time: self.append_time,
+            marker,
+        })
+    }
 }
 
 /// [`admit`] and [`Admitted::assign`] in one: the patched batch and its header.
@@ -242,6 +417,7 @@ struct Payload<'a> {
     bytes: &'a [u8],
     config: &'a LogConfig,
     now: Timestamp,
+    effort: Effort<'a>,
 }
 
 impl Payload<'_> {
@@ -257,15 +433,14 @@ impl Payload<'_> {
         self.config.cleanup_policy.compact && !self.header.attributes.is_control()
     }
 
-    fn needs_look_inside(&self) -> bool {
-        self.needs_keys()
-            || (self.checks_timestamps() && self.config.message_timestamp_before_max_ms.is_some())
-    }
-
-    /// The most that may come out of one compressed batch.
-    fn uncompressed_max(&self) -> u64 {
-        const UNCOMPRESSED_MAX: u64 = 256 << 20;
-        UNCOMPRESSED_MAX.max(u64::from(self.config.max_message_bytes))
+    /// Memory to decompress the records in, whose headers are checked for what they ask for.
+    fn memory(&self, codec: CompressionType) -> Result<DecompressionPermit<'_>, Stop> {
+        let bytes = working_memory(codec, self.records(), self.effort.unpacked_max());
+        match bytes {
+            Ok(bytes) => self.effort.memory(bytes),
+            Err(CompressionError::TooLarge(_)) => Err(self.effort.too_large()),
+            Err(error) => Err(BatchError::Compression(error.to_string()).into()),
+        }
     }
 
     /// Walks uncompressed records; the largest timestamp.
@@ -284,7 +459,8 @@ impl Payload<'_> {
     }
 
     /// Walks compressed records as they are decompressed; the largest timestamp.
-    fn check_compressed(&self, codec: CompressionType) -> Result<Option<Timestamp>, AdmitError> {
+    fn check_compressed(&self, codec: CompressionType) -> Result<Option<Timestamp>, Stop> {
+        let _memory = self.memory(codec)?;
         let reader = Decompressor::new(codec, self.records()).map_err(recompress::broken(codec))?;
         self.check_stream(reader, codec)
     }
@@ -293,30 +469,29 @@ impl Payload<'_> {
         &self,
         reader: impl std::io::Read,
         codec: CompressionType,
-    ) -> Result<Option<Timestamp>, AdmitError> {
+    ) -> Result<Option<Timestamp>, Stop> {
         let mut check = RecordCheck::new(self);
-        let reader = std::io::BufReader::with_capacity(16 << 10, reader);
-        let count = self.header.record_count;
-        let walked = stream::walk(reader, count, self.uncompressed_max(), |record| {
-            let timestamp = self
-                .header
-                .base_timestamp
-                .wrapping_add(record.timestamp_delta);
-            let timestamp = Timestamp::from_wire(timestamp);
-            check.record(record.index, timestamp, record.offset_delta, record.has_key);
-        });
-        match walked {
-            Ok(()) => check.finish(),
-            Err(stream::StreamError::Batch(error)) => Err(error.into()),
-            Err(stream::StreamError::Io(error)) => Err(recompress::sink_or_broken(
-                error,
-                codec,
-                self.config.max_message_bytes,
-            )),
+        let mut records = RecordWalk::new(self.header, reader, self.effort.unpacked_max());
+        loop {
+            match records.next_head() {
+                Ok(Some(record)) => check.record(
+                    record.index,
+                    record.timestamp,
+                    record.offset_delta,
+                    record.has_key,
+                ),
+                Ok(None) => return Ok(check.finish()?),
+                Err(StreamError::Batch(error)) => return Err(error.into()),
+                Err(StreamError::TooLarge(_)) => return Err(self.effort.too_large()),
+                Err(StreamError::Io(error)) => {
+                    let max = self.config.max_message_bytes;
+                    return Err(recompress::sink_or_broken(error, codec, max).into());
+                }
+            }
         }
     }
 
-    /// For batches that stay opaque: at least what the header says must be in range.
+    /// For batches that are not decompressed: at least what the header says must be in range.
     fn check_max_timestamp(&self) -> Result<(), AdmitError> {
         let mut errors = RecordErrors::default();
         if self.checks_timestamps() {

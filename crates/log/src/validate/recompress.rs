@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use bytes::BytesMut;
 use dohle_model::Timestamp;
 
-use super::{AdmitError, Payload};
+use super::{AdmitError, Payload, Stop};
 use crate::batch::{BATCH_HEADER_SIZE, BatchError, LOG_OVERHEAD};
 use crate::compression::{CompressionLevel, CompressionType, Compressor, Decompressor};
 
@@ -15,7 +15,7 @@ pub(super) fn recompress(
     payload: &Payload<'_>,
     source: CompressionType,
     target: CompressionType,
-) -> Result<(BytesMut, Option<Timestamp>), AdmitError> {
+) -> Result<(BytesMut, Option<Timestamp>), Stop> {
     let config = payload.config;
     let level = CompressionLevel(match target {
         CompressionType::Gzip => config.compression_gzip_level.map(|level| level as i32),
@@ -29,6 +29,7 @@ pub(super) fn recompress(
         max: max as usize,
     };
     let fail = |error| sink_or_broken(error, source, max);
+    let _memory = payload.memory(source)?;
     let reader = Decompressor::new(source, payload.records()).map_err(broken(source))?;
     let mut tee = Tee {
         reader,

@@ -228,6 +228,7 @@ impl Broker {
             listener: "PLAINTEXT".into(),
             local: address,
             peer: address,
+            appends: Arc::default(),
         };
         let limits = ConnectionLimits {
             request_bytes_max: 1 << 20,

@@ -11,3 +11,4 @@ mod isr;
 mod new_topics;
 mod offsets;
 mod readers;
+mod unpacking;

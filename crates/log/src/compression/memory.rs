@@ -1,0 +1,150 @@
+//! The memory that the decompressions of one node hold together.
+
+use parking_lot::{Condvar, Mutex};
+
+/// Bounds the memory that decompressions hold at a time. One value serves a node.
+///
+/// Whoever waits is served in the order it came, so that a large window is not overtaken for ever.
+/// A holder asks for nothing else before it gives its memory back, so waiting always ends.
+#[derive(Debug)]
+pub struct DecompressionMemory {
+    bytes_max: u64,
+    state: Mutex<State>,
+    freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: u64,
+    peak: u64,
+    /// Numbers those that wait.
+    next: u64,
+    /// Who is served next.
+    serving: u64,
+}
+
+/// Memory for one decompression, given back when it is dropped.
+#[derive(Debug)]
+pub struct DecompressionPermit<'a> {
+    memory: &'a DecompressionMemory,
+    bytes: u64,
+}
+
+impl DecompressionMemory {
+    /// Enough for the largest window that a client may ask for, 128 MiB of zstd, and several of
+    /// usual size beside it.
+    pub const DEFAULT_BYTES: u64 = 160 << 20;
+
+    /// A bound of `bytes_max`. A decompression that needs more runs alone.
+    #[must_use]
+    pub fn new(bytes_max: u64) -> Self {
+        Self {
+            bytes_max,
+            state: Mutex::default(),
+            freed: Condvar::new(),
+        }
+    }
+
+    /// Waits until `bytes` are free, and holds them. Blocks the thread.
+    #[must_use]
+    pub fn acquire(&self, bytes: u64) -> DecompressionPermit<'_> {
+        let bytes = bytes.min(self.bytes_max);
+        let mut state = self.state.lock();
+        let own = state.next;
+        state.next += 1;
+        while state.serving != own || state.held + bytes > self.bytes_max {
+            self.freed.wait(&mut state);
+        }
+        state.serving += 1;
+        let permit = self.hold(&mut state, bytes);
+        drop(state);
+        // The next one may fit too.
+        self.freed.notify_all();
+        permit
+    }
+
+    /// Holds `bytes` if they are free and nobody waits.
+    #[must_use]
+    pub fn try_acquire(&self, bytes: u64) -> Option<DecompressionPermit<'_>> {
+        let bytes = bytes.min(self.bytes_max);
+        let mut state = self.state.lock();
+        let free = state.serving == state.next && state.held + bytes <= self.bytes_max;
+        free.then(|| self.hold(&mut state, bytes))
+    }
+
+    fn hold(&self, state: &mut State, bytes: u64) -> DecompressionPermit<'_> {
+        state.held += bytes;
+        state.peak = state.peak.max(state.held);
+        DecompressionPermit {
+            memory: self,
+            bytes,
+        }
+    }
+
+    /// How many wait for memory now.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        let state = self.state.lock();
+        state.next - state.serving
+    }
+
+    /// Bytes held now.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.state.lock().held
+    }
+
+    /// The most bytes that were ever held at a time.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.state.lock().peak
+    }
+}
+
+impl Default for DecompressionMemory {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT_BYTES)
+    }
+}
+
+impl Drop for DecompressionPermit<'_> {
+    fn drop(&mut self) {
+        self.memory.state.lock().held -= self.bytes;
+        self.memory.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_held_than_the_bound_and_a_larger_request_runs_alone() {
+        let memory = DecompressionMemory::new(100);
+        let first = memory.acquire(60);
+        assert!(memory.try_acquire(41).is_none());
+        let second = memory.try_acquire(40).expect("it fits");
+        assert_eq!(memory.held(), 100);
+        drop((first, second));
+        assert_eq!(memory.held(), 0);
+        drop(memory.acquire(1_000_000));
+        assert_eq!(memory.peak(), 100);
+    }
+
+    #[test]
+    fn many_threads_stay_within_the_bound_and_all_are_served() {
+        let memory = DecompressionMemory::new(100);
+        std::thread::scope(|scope| {
+            for bytes in [100, 10, 60, 30, 90, 50, 100, 20] {
+                let memory = &memory;
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        let _permit = memory.acquire(bytes);
+                        assert!(memory.held() <= 100);
+                    }
+                });
+            }
+        });
+        assert_eq!((memory.held(), memory.peak()), (0, 100));
+    }
+}
