@@ -22,6 +22,7 @@ pub mod step;
 pub mod timers;
 
 pub use config::GroupConfig;
+pub use consumer::Matches;
 pub use describe::GroupFilter;
 pub use ids::{GroupId, InstanceId, MemberId};
 pub use records::Record;

@@ -8,6 +8,7 @@ use dohle_protocol::messages::join_group_response::JoinGroupResponseData;
 use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 
 use crate::config::GroupConfig;
+use crate::consumer::Matches;
 use crate::ids::{GroupId, MemberId};
 use crate::records::Record;
 
@@ -24,6 +25,12 @@ pub struct Step<'a> {
     pub config: &'a GroupConfig,
     /// An id nobody has, for one new member.
     pub fresh: Uuid,
+    /// What regular expressions match, as far as it was looked up; `None` when the request is not
+    /// planned again with more of it.
+    pub matches: Option<&'a Matches>,
+    /// Expressions that the request lacks the matches of. It changed nothing and is refused; with
+    /// these in `matches` it is planned again.
+    pub unresolved: Vec<String>,
     /// What the step asks for.
     pub effects: Effects,
 }

@@ -2,7 +2,8 @@
 //!
 //! Everything about a member travels in its heartbeats: joining, its subscription, what it owns,
 //! leaving. The answer has the member's epoch and, when it changed, its assignment. From version 1
-//! the member makes its own id (KIP-1082) and may subscribe to a regular expression.
+//! the member makes its own id (KIP-1082) and may subscribe to a regular expression, which is
+//! looked up on a thread that computes.
 
 use dohle_model::ErrorCode;
 use dohle_model::features::GROUP_VERSION;
@@ -24,8 +25,8 @@ pub(super) async fn handle(
     let group_id = request.group_id.clone();
     let origin = Origin::of(&call);
     let coordinator = &call.context.coordinator;
-    let answer = coordinator.run(group_id.as_str(), |shard, step| {
-        shard.consumer_group_heartbeat(request, origin.caller(), step)
+    let answer = coordinator.run_with_matches(group_id.as_str(), |shard, step| {
+        shard.consumer_group_heartbeat(&request, origin.caller(), step)
     });
     answer.await.unwrap_or_else(refused)
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use dohle_groups::{Shard, Step};
+use dohle_groups::{Matches, Shard, Step};
 use dohle_model::config::Properties;
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, NodeId, PartitionIndex};
@@ -59,6 +59,8 @@ use timers::Alarm;
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// How long a request waits for a coordinator that is about to be there.
 const SETTLED_WITHIN: Duration = Duration::from_millis(500);
+/// Times that one request looks up what regular expressions match.
+const LOOKUPS_MAX: usize = 4;
 /// Shards that are loaded at a time.
 const LOADS_MAX: usize = 4;
 
@@ -131,6 +133,49 @@ impl Coordinator {
         self.run_in(&slot, plan).await
     }
 
+    /// The same for a request that may lack what regular expressions match: they are looked up on
+    /// a thread that computes, without holding the shard, and the request is planned again.
+    ///
+    /// # Errors
+    /// As [`Coordinator::run`].
+    pub(crate) async fn run_with_matches<R>(
+        self: &Arc<Self>,
+        group_id: &str,
+        mut plan: impl FnMut(&mut Shard, &mut Step<'_>) -> R,
+    ) -> Result<R, ErrorCode> {
+        let slot = self.slot_of(group_id).await?;
+        let mut matches = Matches::default();
+        for _ in 0..LOOKUPS_MAX {
+            let image = self.metadata.image();
+            let mut around = self.surroundings(Arc::clone(&image));
+            around.matches = Some(matches);
+            let planned = |shard: &mut Shard, step: &mut Step<'_>| {
+                let answer = plan(shard, step);
+                (answer, std::mem::take(&mut step.unresolved))
+            };
+            let outcome = self.step_in(&slot, &around, Writes::Whole, planned);
+            let ((answer, unresolved), waits) = outcome?;
+            if unresolved.is_empty() {
+                let deadline = Instant::now() + around.settings.commit_timeout;
+                waits.done(deadline).await?;
+                return Ok(answer);
+            }
+            let mut found = around.matches.take().unwrap_or_default();
+            let look_up = move || {
+                found.resolve(unresolved, &image);
+                found
+            };
+            matches = self
+                .partitions
+                .blocking()
+                .compute(look_up)
+                .await
+                .map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
+        }
+        // Its members' expressions changed each time; a client tries again.
+        Err(ErrorCode::CoordinatorLoadInProgress)
+    }
+
     /// The same for every shard that is active here, one after the other: the answers, and
     /// whether some shard that this broker leads could not answer.
     pub(crate) async fn run_in_all<R>(
@@ -179,7 +224,17 @@ impl Coordinator {
         plan: impl FnOnce(&mut Shard, &mut Step<'_>) -> R,
     ) -> Result<(R, Waits), ErrorCode> {
         let around = self.surroundings(self.metadata.image());
-        let (outcome, follow_ups) = slot.step(&around, writes, plan);
+        self.step_in(slot, &around, writes, plan)
+    }
+
+    fn step_in<R>(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        around: &Surroundings,
+        writes: Writes,
+        plan: impl FnOnce(&mut Shard, &mut Step<'_>) -> R,
+    ) -> Result<(R, Waits), ErrorCode> {
+        let (outcome, follow_ups) = slot.step(around, writes, plan);
         if let Some(deadline) = follow_ups.next_deadline {
             self.alarm.set(deadline);
         }
@@ -222,6 +277,7 @@ impl Coordinator {
             wall: wall_clock(),
             image,
             settings: self.settings(),
+            matches: None,
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dohle_groups::records::OffsetKey;
 use dohle_groups::step::Effects;
-use dohle_groups::{GroupId, Record, Reply, Shard, Step, Token, Written};
+use dohle_groups::{GroupId, Matches, Record, Reply, Shard, Step, Token, Written};
 use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp, Uuid};
@@ -23,6 +23,7 @@ use super::parked::Parked;
 use super::settings::Settings;
 use super::within;
 use crate::partition::{Acks, AppendError, AppendOrigin, CommitError, Partition};
+use crate::partitions::wall_clock;
 
 /// After a failed load, requests may start another one this much later.
 const LOAD_AGAIN: Duration = Duration::from_secs(5);
@@ -53,6 +54,8 @@ pub(super) struct Surroundings {
     pub(super) wall: Timestamp,
     pub(super) image: Arc<MetadataImage>,
     pub(super) settings: Arc<Settings>,
+    /// What regular expressions match, for requests that are planned again with more of it.
+    pub(super) matches: Option<Matches>,
 }
 
 impl Surroundings {
@@ -63,6 +66,8 @@ impl Surroundings {
             image: &self.image,
             config: &self.settings.groups,
             fresh: Uuid(*uuid::Uuid::new_v4().as_bytes()),
+            matches: self.matches.as_ref(),
+            unresolved: Vec::new(),
             effects: Effects::default(),
         }
     }
@@ -235,8 +240,18 @@ impl Slot {
         let _ = self.carry_out(shard, around, Writes::Whole, effects, follow_ups);
     }
 
+    /// Waits until what was appended below `end` is committed, and on the disk where
+    /// `flush.messages` asks for that.
     fn commit(&self, end: Offset) -> Commit {
-        Box::pin(self.partition.wait_committed(self.leader_epoch, end))
+        let committed = self.partition.wait_committed(self.leader_epoch, end);
+        if !self.partition.flushes_before_answer() {
+            return Box::pin(committed);
+        }
+        let flushed = Arc::clone(&self.partition).flush_appended(wall_clock());
+        Box::pin(async move {
+            flushed.await?;
+            committed.await
+        })
     }
 
     /// Appends and replays; answers the log end after the records. With [`Writes::Whole`] nothing

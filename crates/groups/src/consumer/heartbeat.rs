@@ -28,16 +28,17 @@ pub(super) const LEAVE: i32 = -1;
 pub(super) const LEAVE_FOR_A_WHILE: i32 = -2;
 
 impl Shard {
-    /// Answers ConsumerGroupHeartbeat. The answer shows state: it waits for what was written.
+    /// Answers ConsumerGroupHeartbeat. The answer shows state: it waits for what was written. It is
+    /// planned again when [`Step::unresolved`] names expressions.
     pub fn consumer_group_heartbeat(
         &mut self,
-        request: ConsumerGroupHeartbeatRequestData,
+        request: &ConsumerGroupHeartbeatRequestData,
         caller: Caller<'_>,
         step: &mut Step<'_>,
     ) -> ConsumerGroupHeartbeatResponseData {
         self.observe(step);
-        let answer = validate(&request, caller.version, step.config)
-            .and_then(|()| self.try_heartbeat(&request, caller, step));
+        let answer = validate(request, caller.version, step.config)
+            .and_then(|()| self.try_heartbeat(request, caller, step));
         match answer {
             Ok(response) => {
                 step.effects.reads = Some(crate::ids::GroupId::new(request.group_id.as_str()));

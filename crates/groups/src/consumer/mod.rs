@@ -45,6 +45,7 @@ mod tests;
 
 pub use group::{ConsumerGroup, GroupState};
 pub use member::{ConsumerMember, MemberState};
+pub use regex::Matches;
 
 use dohle_model::ErrorCode;
 

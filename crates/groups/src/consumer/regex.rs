@@ -4,10 +4,11 @@
 //! a topic's whole name. Both take time linear in the text, so that no expression can stall the
 //! coordinator; what a compiled one may take of memory is bounded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dohle_model::ErrorCode;
+use dohle_model::image::MetadataImage;
 use regex::RegexBuilder;
 
 use crate::consumer::group::{ConsumerGroup, Resolved};
@@ -38,7 +39,8 @@ pub(super) struct Regexes {
 /// all are looked up again when topics came or `group.consumer.regex.refresh.interval.ms` is over.
 ///
 /// # Errors
-/// INVALID_REGULAR_EXPRESSION when the member's new one can't be understood.
+/// INVALID_REGULAR_EXPRESSION when the member's new one can't be understood. When matches are
+/// lacking, [`Step::unresolved`] names their expressions.
 pub(super) fn update(
     group_id: &GroupId,
     group: &ConsumerGroup,
@@ -64,8 +66,9 @@ pub(super) fn update(
         }
         if let Some(regex) = new.regex()
             && !group.regexes().contains_key(regex)
+            && let Some(Err(failed)) = step.matches.and_then(|matches| matches.found.get(regex))
         {
-            compile(regex)?;
+            return Err(failed.clone());
         }
     }
     let subscribed = group.regexes().keys().map(String::as_str);
@@ -76,11 +79,27 @@ pub(super) fn update(
         let others = group.regexes().get(left).is_some_and(|count| *count > 1);
         subscribed.retain(|regex| *regex != left || others);
     }
+    // A request without matches leaves it to the next heartbeat.
+    let Some(matches) = step.matches else {
+        return Ok(regexes);
+    };
     if !is_due(&regexes.resolved, &subscribed, topics, step) {
         subscribed.retain(|regex| !regexes.resolved.contains_key(*regex));
     }
+    let lacking = subscribed
+        .iter()
+        .filter(|regex| !matches.found.contains_key(**regex));
+    let lacking: Vec<String> = lacking.map(|regex| (*regex).to_owned()).collect();
+    if !lacking.is_empty() {
+        step.unresolved = lacking;
+        // Refused only where the caller does not plan it again.
+        return Err(ErrorCode::CoordinatorLoadInProgress.into());
+    }
     for regex in subscribed {
-        let resolved = Arc::new(resolve(regex, step));
+        let Some(resolved) = matches.get(regex, step) else {
+            continue;
+        };
+        let resolved = Arc::new(resolved);
         let before = regexes.resolved.insert(regex.to_owned(), resolved.clone());
         regexes.changed |= before.is_none_or(|before| before.topics != resolved.topics);
         let record = Some(resolved.to_record());
@@ -112,24 +131,51 @@ fn is_due(
     may && (topics.came_after(oldest.version) || age > interval)
 }
 
-/// The topics that an expression matches now. One that can't be understood, which a newer
-/// coordinator may have accepted, matches none.
-fn resolve(regex: &str, step: &Step<'_>) -> Resolved {
-    let names = step.image.topic_ids.keys().map(|name| name.as_str());
-    let topics = match compile(regex) {
-        Ok(compiled) => names
-            .filter(|name| compiled.is_match(name))
-            .map(str::to_owned)
-            .collect(),
-        Err(failed) => {
-            tracing::warn!(%failed, "a regular expression of a group is left alone");
-            Default::default()
+/// The topics that expressions match on one image: found outside of steps, for steps.
+#[derive(Debug, Default)]
+pub struct Matches {
+    found: BTreeMap<String, Result<Resolution, Failed>>,
+}
+
+/// The topics that one expression matches.
+#[derive(Debug)]
+struct Resolution {
+    topics: BTreeSet<String>,
+    version: i64,
+}
+
+impl Matches {
+    /// Looks through all topics of an image for those that the expressions match, and adds them to
+    /// what was found before. May take long.
+    pub fn resolve(&mut self, expressions: Vec<String>, image: &MetadataImage) {
+        for regex in expressions {
+            let names = image.topic_ids.keys().map(|name| name.as_str());
+            let found = compile(&regex).map(|compiled| Resolution {
+                topics: names
+                    .filter(|name| compiled.is_match(name))
+                    .map(str::to_owned)
+                    .collect(),
+                version: version(image),
+            });
+            self.found.insert(regex, found);
         }
-    };
-    Resolved {
-        topics,
-        version: version(step.image),
-        timestamp: step.wall,
+    }
+
+    /// What an expression matches. One that can't be understood, which a newer coordinator may have
+    /// accepted, matches nothing.
+    fn get(&self, regex: &str, step: &Step<'_>) -> Option<Resolved> {
+        let (topics, version) = match self.found.get(regex)? {
+            Ok(found) => (found.topics.clone(), found.version),
+            Err(failed) => {
+                tracing::warn!(%failed, "a regular expression of a group is left alone");
+                (BTreeSet::new(), version(step.image))
+            }
+        };
+        Some(Resolved {
+            topics,
+            version,
+            timestamp: step.wall,
+        })
     }
 }
 
@@ -211,6 +257,25 @@ mod tests {
         check("^order-[0-9]+$", &["order-1"], &["order-", "order-1x"]);
         check(r"\Qa.b\E.*", &["a.b", "a.bc"], &["axb"]);
         check(r"\\Q", &["\\Q"], &["Q"]);
+    }
+
+    #[test]
+    fn matches_are_those_of_the_image_they_were_found_on() {
+        let mut matches = Matches::default();
+        matches.resolve(
+            vec!["(".to_owned(), "t.*".to_owned()],
+            &MetadataImage::default(),
+        );
+        let found = matches.found.get("t.*").expect("looked up");
+        assert!(
+            found
+                .as_ref()
+                .expect("a valid expression")
+                .topics
+                .is_empty()
+        );
+        let failed = matches.found["("].as_ref().expect_err("an open group");
+        assert_eq!(failed.code, ErrorCode::InvalidRegularExpression);
     }
 
     #[test]

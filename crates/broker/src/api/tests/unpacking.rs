@@ -9,7 +9,11 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use dohle_log::{BatchBuilder, BatchOptions, CompressionType, DecompressionMemory};
+use dohle_model::features::GROUP_VERSION;
+use dohle_model::record::MetadataRecord;
 use dohle_model::{ErrorCode, Offset, Timestamp};
+use dohle_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequestData;
+use dohle_protocol::messages::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponseData;
 use dohle_protocol::messages::list_offsets_request::{
     ListOffsetsPartition, ListOffsetsRequestData, ListOffsetsTopic,
 };
@@ -29,6 +33,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const PRODUCE: i16 = 9;
 const LIST: i16 = 8;
+const HEARTBEAT: i16 = 1;
 
 fn gzip(values: &[&str]) -> Bytes {
     let options = BatchOptions {
@@ -118,15 +123,25 @@ async fn until(what: impl Fn() -> bool) {
     timeout(DEADLINE, reached).await.unwrap();
 }
 
-/// Fills the disk lane until the sender is dropped.
-async fn occupy_disk(broker: &Broker) -> Sender<()> {
+/// A lane of the pool.
+#[derive(Clone, Copy)]
+enum Lane {
+    Disk,
+    Compute,
+}
+
+/// Fills a lane until the sender is dropped.
+async fn occupy(broker: &Broker, lane: Lane) -> Sender<()> {
     let (release, gate) = channel::<()>();
     let gate = Arc::new(Mutex::new(gate));
     for _ in 0..64 {
         let (partitions, gate) = (Arc::clone(&broker.context.partitions), Arc::clone(&gate));
         tokio::spawn(async move {
             let wait = move || gate.lock().recv_timeout(DEADLINE).is_ok();
-            partitions.blocking().disk(wait).await
+            match lane {
+                Lane::Disk => partitions.blocking().disk(wait).await,
+                Lane::Compute => partitions.blocking().compute(wait).await,
+            }
         });
     }
     // Each has asked for its place once it was polled.
@@ -240,7 +255,7 @@ async fn a_flush_that_flush_messages_asks_for_runs_elsewhere_and_before_the_answ
     let broker = Broker::start(&[("log.flush.interval.messages", "1")]).await;
     let id = broker.topic("t", 1).await;
     let (mut client, mut other) = (broker.client(), broker.client());
-    let release = occupy_disk(&broker).await;
+    let release = occupy(&broker, Lane::Disk).await;
     let body = body!(produce("t", 0, 1, batch(&["a"])), PRODUCE);
     client.send(ApiKey::Produce, PRODUCE, &body).await;
     let partition = broker.partition(id, 0);
@@ -257,4 +272,66 @@ async fn a_flush_that_flush_messages_asks_for_runs_elsewhere_and_before_the_answ
     let response = ProduceResponseData::read(&mut response, PRODUCE).unwrap();
     assert_eq!(response.responses[0].partition_responses[0].base_offset, 0);
     assert!(!partition.has_unflushed());
+}
+
+fn heartbeat(group: &'static str) -> ConsumerGroupHeartbeatRequestData {
+    ConsumerGroupHeartbeatRequestData {
+        group_id: KafkaString::from_static(group),
+        member_id: KafkaString::from_static("m"),
+        rebalance_timeout_ms: 10_000,
+        topic_partitions: Some(Vec::new()),
+        ..ConsumerGroupHeartbeatRequestData::default()
+    }
+}
+
+/// Joins a group that subscribes to topic `t` by its name: the error code.
+async fn joins(client: &mut TestClient, group: &'static str) -> i16 {
+    let request = ConsumerGroupHeartbeatRequestData {
+        subscribed_topic_names: Some(vec![KafkaString::from_static("t")]),
+        ..heartbeat(group)
+    };
+    let response = ask!(
+        client,
+        ConsumerGroupHeartbeat,
+        HEARTBEAT,
+        request,
+        ConsumerGroupHeartbeatResponseData
+    );
+    response.error_code
+}
+
+#[tokio::test]
+async fn an_expression_is_looked_up_without_holding_up_the_shards_other_groups() {
+    let broker = Broker::start(&[]).await;
+    broker.topic("t", 1).await;
+    broker.topic("__consumer_offsets", 1).await;
+    let level = MetadataRecord::FeatureLevel {
+        name: GROUP_VERSION.to_owned(),
+        level: 1,
+    };
+    broker.apply(&[level]).await;
+    let (mut client, mut other) = (broker.client(), broker.client());
+    let loaded = async { while joins(&mut other, "first").await != 0 {} };
+    timeout(DEADLINE, loaded).await.unwrap();
+    let release = occupy(&broker, Lane::Compute).await;
+    let with_regex = ConsumerGroupHeartbeatRequestData {
+        subscribed_topic_regex: Some(KafkaString::from_static("t.*")),
+        ..heartbeat("g")
+    };
+    let body = body!(with_regex, HEARTBEAT);
+    client
+        .send(ApiKey::ConsumerGroupHeartbeat, HEARTBEAT, &body)
+        .await;
+    let joined = timeout(DEADLINE, joins(&mut other, "second")).await;
+    assert_eq!(joined.unwrap(), 0);
+    let early = client.stream.read_u8().now_or_never();
+    assert!(early.is_none(), "the expression is not looked up yet");
+    drop(release);
+    let mut response = client
+        .receive(ApiKey::ConsumerGroupHeartbeat, HEARTBEAT)
+        .await;
+    let response = ConsumerGroupHeartbeatResponseData::read(&mut response, HEARTBEAT).unwrap();
+    assert_eq!(response.error_code, 0, "{:?}", response.error_message);
+    let assigned = response.assignment.unwrap().topic_partitions;
+    assert_eq!(assigned[0].partitions, [0]);
 }

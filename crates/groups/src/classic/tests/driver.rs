@@ -202,6 +202,8 @@ impl Driver {
             image: &self.image,
             config: &self.config,
             fresh: Uuid(fresh),
+            matches: None,
+            unresolved: Vec::new(),
             effects: Effects::default(),
         };
         let result = run(&mut self.shard, &mut step);

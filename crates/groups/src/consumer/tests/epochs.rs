@@ -124,7 +124,7 @@ fn refused(
         version,
     };
     let mut world = World::default();
-    let answer = world.step(|shard, step| shard.consumer_group_heartbeat(request, caller, step));
+    let answer = world.step(|shard, step| shard.consumer_group_heartbeat(&request, caller, step));
     let answer = answer.expect("an answer");
     assert!(answer.error_code == 0 || world.log.is_empty());
     let message = answer.error_message.map(|text| text.to_string());

@@ -34,9 +34,9 @@ use dohle_protocol::messages::consumer_group_heartbeat_request::{
 
 use super::print::{shown, shown_assignment, shown_member};
 use crate::config::GroupConfig;
-use crate::consumer::ConsumerGroup;
 use crate::consumer::heartbeat::{text, wire_id};
 use crate::consumer::member::Assignment;
+use crate::consumer::{ConsumerGroup, Matches};
 use crate::records::Record;
 use crate::shard::{Kind, Shard};
 use crate::step::{Caller, Effects, Step, Written};
@@ -52,6 +52,8 @@ pub(super) struct World {
     pub clients: BTreeMap<String, Client>,
     trace: String,
     fresh: u8,
+    /// What a request lacked that is to be planned again.
+    pub matches: Option<Matches>,
     pub token: u64,
     pub waiting: BTreeMap<u64, String>,
     fails: bool,
@@ -91,6 +93,7 @@ impl Default for World {
             clients: BTreeMap::new(),
             trace: String::new(),
             fresh: 0,
+            matches: None,
             token: 0,
             waiting: BTreeMap::new(),
             fails: false,
@@ -220,16 +223,29 @@ impl World {
     /// One step, carried out: what it writes is replayed, who waits is answered.
     pub fn step<R>(&mut self, plan: impl FnOnce(&mut Shard, &mut Step<'_>) -> R) -> Option<R> {
         self.fresh += 1;
+        let mut matches = self.matches.take().unwrap_or_default();
         let mut step = Step {
             now: self.now,
             wall: Timestamp(i64::try_from(self.now.as_millis()).expect("small")),
             image: &self.image,
             config: &self.config,
             fresh: Uuid([self.fresh; 16]),
+            matches: Some(&matches),
+            unresolved: Vec::new(),
             effects: Effects::default(),
         };
         let result = plan(&mut self.shard, &mut step);
-        let effects = step.effects;
+        let (effects, unresolved) = (step.effects, step.unresolved);
+        if !unresolved.is_empty() {
+            assert!(
+                effects.records.is_empty(),
+                "a plan without matches writes nothing"
+            );
+            matches.resolve(unresolved, &self.image);
+            self.matches = Some(matches);
+            self.fresh -= 1;
+            return None;
+        }
         if std::mem::take(&mut self.fails) {
             self.say("  the write fails");
             return None;
@@ -314,7 +330,15 @@ impl World {
             version,
         };
         let names = self.names();
-        let answer = self.step(|shard, step| shard.consumer_group_heartbeat(request, caller, step));
+        let answer = loop {
+            let plan = |shard: &mut Shard, step: &mut Step<'_>| {
+                shard.consumer_group_heartbeat(&request, caller, step)
+            };
+            let answer = self.step(plan);
+            if self.matches.is_none() {
+                break answer;
+            }
+        };
         let client = self.clients.entry(name.to_owned()).or_default();
         client.says_all = answer.is_none();
         let Some(answer) = answer else { return };

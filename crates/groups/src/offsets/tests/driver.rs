@@ -185,6 +185,8 @@ impl Driver {
             image: &image,
             config: &self.config,
             fresh: Uuid::ZERO,
+            matches: None,
+            unresolved: Vec::new(),
             effects: crate::step::Effects::default(),
         };
         let answer = plan(&mut self.shard, &mut step);
