@@ -10,7 +10,6 @@ use dohle_model::{Offset, Timestamp};
 use super::{LEADER_EPOCH_FILE, Log};
 use crate::checkpoint::{Sync, sync_dir, write_atomically};
 use crate::error::StorageError;
-use crate::producer_state::snapshot;
 use crate::segment::IndexBytes;
 use crate::segment::files::{SNAPSHOT_SUFFIX, SegmentFiles, file_name, remove_if_exists};
 
@@ -56,7 +55,7 @@ impl FlushTask {
     /// When anything fails. The kernel may have dropped data then: the log must go offline
     /// ([`Log::fail`]) and nothing that waits for this flush be acknowledged.
     pub fn run(self) -> Result<Flushed, StorageError> {
-        match self.write() {
+        match self.write(Sync::Yes) {
             // The partition was deleted meanwhile: nothing of it needs to be on the disk.
             Err(error) if self.retired.load(Ordering::Acquire) => {
                 tracing::debug!(%error, "flush of a deleted log failed");
@@ -67,25 +66,24 @@ impl FlushTask {
         Ok(self.flushed)
     }
 
-    fn write(&self) -> Result<(), StorageError> {
+    /// Writes all files; with [`Sync::No`] the caller forces them to the disk.
+    pub(super) fn write(&self, sync: Sync) -> Result<(), StorageError> {
         for (files, indexes) in &self.segments {
-            files.sync_log()?;
+            if sync == Sync::Yes {
+                files.sync_log()?;
+            }
             if let Some(indexes) = indexes {
-                indexes.write(files, Sync::Yes)?;
+                indexes.write(files, sync)?;
             }
         }
         for (offset, bytes) in &self.snapshots {
             let path = self.dir.join(file_name(*offset, SNAPSHOT_SUFFIX));
-            write_atomically(&path, bytes, Sync::Yes)?;
+            write_atomically(&path, bytes, sync)?;
         }
         if let Some(text) = &self.leader_epochs {
-            write_atomically(
-                &self.dir.join(LEADER_EPOCH_FILE),
-                text.as_bytes(),
-                Sync::Yes,
-            )?;
+            write_atomically(&self.dir.join(LEADER_EPOCH_FILE), text.as_bytes(), sync)?;
         }
-        if self.sync_dir {
+        if self.sync_dir && sync == Sync::Yes {
             sync_dir(&self.dir)?;
             if let Some(parent) = self.dir.parent() {
                 sync_dir(parent)?;
@@ -133,6 +131,9 @@ impl Log {
         }
         let snapshots = std::mem::take(&mut self.snapshots_pending);
         let snapshots_taken = snapshots.iter().map(|(offset, _)| *offset).collect();
+        if has_records {
+            self.leader_epochs_dirty |= std::mem::take(&mut self.epoch_start_pending);
+        }
         let leader_epochs =
             std::mem::take(&mut self.leader_epochs_dirty).then(|| self.leader_epochs.encode());
         let sync_dir = std::mem::take(&mut self.directory_dirty);
@@ -208,29 +209,5 @@ impl Log {
             }
             Ok(())
         })
-    }
-
-    /// Flushes and closes for a clean shutdown: afterwards the log opens without recovery. Answers
-    /// the recovery point, which is the log's end.
-    ///
-    /// # Errors
-    /// When writing or syncing fails; the next start must recover then.
-    pub fn close(mut self, now: Timestamp) -> Result<Offset, StorageError> {
-        if self.failed {
-            let text = "the log is offline after a storage error";
-            return Err(StorageError::invalid("close", &self.dir, text));
-        }
-        let end = self.log_end_offset;
-        if end > self.log_start_offset || !self.producer_state.is_empty() {
-            self.snapshots_pending
-                .push((end, snapshot::encode(&self.producer_state)));
-        }
-        self.flush(now)?;
-        let active = self.active();
-        active.seal()?;
-        if let Some(indexes) = active.index_bytes() {
-            indexes.write(&active.files, Sync::Yes)?;
-        }
-        Ok(end)
     }
 }

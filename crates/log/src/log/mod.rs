@@ -10,6 +10,7 @@
 
 mod append;
 mod clean;
+mod close;
 mod flush;
 mod query;
 mod recover;
@@ -54,6 +55,10 @@ pub struct Log {
     leader_epochs: LeaderEpochCache,
     /// Whether the leader epochs differ from their file.
     leader_epochs_dirty: bool,
+    /// Whether the newest leader epoch, which has no record yet, is missing in the file.
+    epoch_start_pending: bool,
+    /// The log as a clean shutdown left it.
+    settled: Option<close::Settled>,
     producer_state: ProducerState,
     /// Producer snapshots that the next flush writes.
     snapshots_pending: Vec<(Offset, Vec<u8>)>,
@@ -174,7 +179,7 @@ impl Log {
     /// A leader begins at the log's end, before its first append. Answers whether that is new.
     pub fn assign_epoch_start(&mut self, epoch: LeaderEpoch) -> bool {
         let changed = self.leader_epochs.assign(epoch, self.log_end_offset);
-        self.leader_epochs_dirty |= changed;
+        self.epoch_start_pending |= changed;
         changed
     }
 

@@ -69,6 +69,8 @@ impl Log {
             recovery_point: options.recovery_point,
             leader_epochs,
             leader_epochs_dirty: false,
+            epoch_start_pending: false,
+            settled: None,
             producer_state: ProducerState::new(options.log_start_offset),
             snapshots_pending: Vec::new(),
             directory_dirty: directory_is_new,
@@ -82,7 +84,8 @@ impl Log {
         };
         log.open_segments(options.now)?;
         let mut report = RecoveryReport::default();
-        match log.clean_end(options)? {
+        let clean_end = log.clean_end(options)?;
+        match clean_end {
             Some(end) => {
                 log.log_end_offset = end;
                 log.recovery_point = end;
@@ -91,6 +94,9 @@ impl Log {
             None => log.recover(options, &mut report)?,
         }
         log.finish_open(options)?;
+        if clean_end == Some(log.log_end_offset) {
+            log.settled = Some(log.as_settled());
+        }
         if report.bytes_truncated > 0 {
             tracing::warn!(
                 partition = %log.topic_partition,
@@ -154,7 +160,9 @@ impl Log {
 
     /// The log's end when the shutdown was clean and the files bear it out.
     fn clean_end(&mut self, options: OpenOptions) -> Result<Option<Offset>, StorageError> {
-        if !options.clean_shutdown || !self.segments.iter().all(Segment::has_indexes) {
+        // An empty segment needs none.
+        let has_indexes = |segment: &Segment| segment.size == 0 || segment.has_indexes();
+        if !options.clean_shutdown || !self.segments.iter().all(has_indexes) {
             return Ok(None);
         }
         let active = self.active();

@@ -1,0 +1,87 @@
+//! Closing a log for a clean shutdown.
+//!
+//! A node may have thousands of idle partitions and seconds to stop: a log whose files are already
+//! as a clean shutdown leaves them is closed without a system call, and the others are written
+//! without waiting for the disk, which is forced once for the whole log directory
+//! ([`crate::LogDirectory::sync`]).
+
+use dohle_model::{Offset, Timestamp};
+
+use super::Log;
+use crate::checkpoint::Sync;
+use crate::error::StorageError;
+use crate::producer_state::snapshot;
+
+/// A log as it was when its files were those of a clean shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Settled {
+    log_end_offset: Offset,
+    first_segment: Offset,
+    segments: usize,
+    generation: u64,
+}
+
+impl Log {
+    /// The log as it is now. Whatever changes its files changes this, leader epochs aside.
+    pub(super) fn as_settled(&self) -> Settled {
+        Settled {
+            log_end_offset: self.log_end_offset,
+            first_segment: self.segments[0].base_offset,
+            segments: self.segments.len(),
+            generation: self.generation,
+        }
+    }
+
+    /// Whether the files are as a clean shutdown leaves them. A log that never had a record needs
+    /// none; a leader epoch without records is given again with the next leadership.
+    fn is_settled(&self) -> bool {
+        let never_written = self.log_end_offset == Offset::ZERO && self.segments.len() == 1;
+        let is_unchanged = never_written || self.settled == Some(self.as_settled());
+        is_unchanged && !self.leader_epochs_dirty && self.snapshots_pending.is_empty()
+    }
+
+    /// Flushes and closes for a clean shutdown: afterwards the log opens without recovery. Answers
+    /// the recovery point, which is the log's end.
+    ///
+    /// # Errors
+    /// When writing or syncing fails; the next start must recover then.
+    pub fn close(self, now: Timestamp) -> Result<Offset, StorageError> {
+        let end = self.log_end_offset;
+        self.close_files(now, Sync::Yes)?;
+        Ok(end)
+    }
+
+    /// Like [`Log::close`], but what is written survives a crash of the machine only once the log
+    /// directory is synced. Answers whether something was written.
+    ///
+    /// # Errors
+    /// When writing fails; the next start must recover then.
+    pub fn close_unsynced(self, now: Timestamp) -> Result<bool, StorageError> {
+        self.close_files(now, Sync::No)
+    }
+
+    fn close_files(mut self, now: Timestamp, sync: Sync) -> Result<bool, StorageError> {
+        if self.failed {
+            let text = "the log is offline after a storage error";
+            return Err(StorageError::invalid("close", &self.dir, text));
+        }
+        if self.is_settled() {
+            return Ok(false);
+        }
+        let end = self.log_end_offset;
+        if end > self.log_start_offset || !self.producer_state.is_empty() {
+            self.snapshots_pending
+                .push((end, snapshot::encode(&self.producer_state)));
+        }
+        self.guard(|log| match log.prepare_flush(now) {
+            Some(task) => task.write(sync),
+            None => Ok(()),
+        })?;
+        let active = self.active();
+        active.seal()?;
+        if let Some(indexes) = active.index_bytes() {
+            indexes.write(&active.files, sync)?;
+        }
+        Ok(true)
+    }
+}
