@@ -42,6 +42,7 @@ mod partition_file;
 mod producer_perf;
 mod reassign;
 mod storage;
+mod strays;
 mod topics;
 
 use std::ffi::OsString;

@@ -14,6 +14,7 @@ use crate::feature_levels::{
 };
 use crate::job::{Failure, Job, Told, Tool, Work};
 use crate::options::{Opt, Parsed, Subcommand, Syntax, flag, usage, value};
+use crate::strays;
 
 const CONFIG: Opt = value("config", "file", "The Kafka configuration file to use.").or("c");
 const RELEASE_VERSION: Opt = value(
@@ -76,6 +77,7 @@ pub const TOOL: Tool = Tool {
                     .or("I"),
                 ],
             },
+            strays::command(&[CONFIG, strays::YES]),
             Subcommand {
                 name: "version-mapping",
                 help: "Look up the corresponding features for a given metadata version.",
@@ -122,6 +124,10 @@ fn work(job: &Job<'_>) -> anyhow::Result<()> {
             Ok(job.print(render_dependencies(parsed.values(FEATURE.name))?)?)
         }
         Some("format") => format(job),
+        Some("strays") => {
+            let directories = (job.host.directories)(config(parsed)?, None)?;
+            strays::run(job, &directories.all)
+        }
         _ => info(job),
     }
 }

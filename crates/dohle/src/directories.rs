@@ -7,8 +7,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dohle_broker::partitions::LogDir;
-use dohle_log::directory::{DirectoryError, LogDirectory, METADATA_LOG_DIR, MetaProperties};
+use dohle_broker::partitions::{LogDir, OfflineDir};
+use dohle_log::directory::{
+    DirectoryError, LogDirectory, METADATA_LOG_DIR, MetaProperties, MetaPropertiesError,
+    kafka_metadata_log,
+};
 use dohle_model::{DirectoryId, Uuid};
 
 use crate::config::NodeConfig;
@@ -24,6 +27,8 @@ pub struct Directories {
     pub metadata: Option<LogDirectory>,
     /// The id of the directory that holds the metadata log.
     pub metadata_id: DirectoryId,
+    /// Those of `log.dirs` that cannot be used; the node goes on with the others.
+    pub offline: Vec<OfflineDir>,
     /// Directories that were empty and were formatted now.
     pub formatted: Vec<PathBuf>,
 }
@@ -45,12 +50,31 @@ pub enum DirectoriesError {
         /// A fresh id.
         example: Uuid,
     },
+    /// A directory has the metadata log of Apache Kafka.
+    #[error(
+        "{} has the metadata log of an Apache Kafka node ({}), which Dohle does not read: nothing \
+         was changed. Start Dohle with empty directories, and copy the topics from the running \
+         Kafka cluster, or point log.dirs and metadata.log.dir elsewhere",
+        dir.display(), log.display()
+    )]
+    KafkaMetadata {
+        /// The log directory.
+        dir: PathBuf,
+        /// The metadata log.
+        log: PathBuf,
+    },
     /// A directory has partitions and no identity.
     #[error(
         "{} has partitions in it and no meta.properties: put that file back, or move the directory \
          away (mv {} {}.old) to begin anew", .0.display(), .0.display(), .0.display()
     )]
     Unidentified(PathBuf),
+    /// None of `log.dirs` can be used.
+    #[error("no log directory can be used: {reason}")]
+    AllOffline {
+        /// What is wrong with the first.
+        reason: String,
+    },
     /// One is a copy of another.
     #[error(
         "{} and {} have the same directory.id {id}, one is a copy of the other: take one of them \
@@ -75,77 +99,168 @@ impl Directories {
         config: &NodeConfig,
         mut fresh: impl FnMut() -> Uuid,
     ) -> Result<Self, DirectoriesError> {
-        let mut opened = Vec::new();
+        refuse_kafka_metadata(config)?;
+        let mut opening = Opening::new(config);
         for path in paths(config) {
-            let directory = LogDirectory::open(&path)?;
-            let properties = directory.meta_properties()?;
-            opened.push((directory, properties));
+            opening.add(&path)?;
         }
-        let cluster_id = cluster_id(config, &opened, &mut fresh)?;
-        for (directory, properties) in &opened {
+        let cluster_id = cluster_id(config, &opening.opened, &mut fresh)?;
+        opening.verify(&cluster_id)?;
+        let formatted = opening.format(&cluster_id, &mut fresh)?;
+        opening.finish(cluster_id, formatted)
+    }
+}
+
+/// Before anything is locked or written.
+fn refuse_kafka_metadata(config: &NodeConfig) -> Result<(), DirectoriesError> {
+    for dir in paths(config) {
+        // A directory that cannot be read is dealt with when it is opened.
+        if let Ok(Some(log)) = kafka_metadata_log(&dir) {
+            return Err(DirectoriesError::KafkaMetadata { dir, log });
+        }
+    }
+    Ok(())
+}
+
+/// Directories on their way.
+struct Opening<'a> {
+    config: &'a NodeConfig,
+    opened: Vec<Opened>,
+    offline: Vec<OfflineDir>,
+    ids: BTreeMap<DirectoryId, PathBuf>,
+}
+
+type Opened = (LogDirectory, Option<MetaProperties>);
+
+impl<'a> Opening<'a> {
+    fn new(config: &'a NodeConfig) -> Self {
+        Self {
+            config,
+            opened: Vec::new(),
+            offline: Vec::new(),
+            ids: BTreeMap::new(),
+        }
+    }
+
+    /// Opens one. A directory whose disk or identity is damaged is offline, unless the node's
+    /// metadata are in it.
+    fn add(&mut self, path: &Path) -> Result<(), DirectoriesError> {
+        let open = || {
+            let directory = LogDirectory::open(path)?;
+            let properties = directory.meta_properties()?;
+            if properties.is_none() && has_partitions(&directory)? {
+                return Err(DirectoriesError::Unidentified(path.to_owned()));
+            }
+            Ok((directory, properties))
+        };
+        match open() {
+            Ok(opened) => self.opened.push(opened),
+            Err(error) => self.failed(path, error)?,
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, path: &Path, error: DirectoriesError) -> Result<(), DirectoriesError> {
+        let is_damage = matches!(
+            error,
+            DirectoriesError::Directory(
+                DirectoryError::Storage(_)
+                    | DirectoryError::MetaProperties(MetaPropertiesError::Malformed { .. })
+            )
+        );
+        if !is_damage || path == self.config.metadata_log_dir {
+            return Err(error);
+        }
+        let reason = error.to_string();
+        self.offline.push(OfflineDir {
+            path: path.to_owned(),
+            reason,
+        });
+        Ok(())
+    }
+
+    fn verify(&self, cluster_id: &str) -> Result<(), DirectoriesError> {
+        for (directory, properties) in &self.opened {
             if let Some(properties) = properties {
                 properties
-                    .verify(directory.path(), Some(&cluster_id), config.node_id)
+                    .verify(directory.path(), Some(cluster_id), self.config.node_id)
                     .map_err(DirectoryError::from)?;
-            } else if has_partitions(directory)? {
-                return Err(DirectoriesError::Unidentified(directory.path().to_owned()));
             }
         }
+        Ok(())
+    }
+
+    /// Gives each its identity. Answers the paths of those that had none.
+    fn format(
+        &mut self,
+        cluster_id: &str,
+        fresh: &mut impl FnMut() -> Uuid,
+    ) -> Result<Vec<PathBuf>, DirectoriesError> {
         let mut formatted = Vec::new();
-        let mut ids = BTreeMap::new();
-        for (directory, properties) in &opened {
+        for (directory, properties) in std::mem::take(&mut self.opened) {
             let id = properties
                 .as_ref()
                 .and_then(|properties| properties.directory_id);
             let id = id.unwrap_or_else(|| DirectoryId(fresh()));
-            if let Some(first) = ids.insert(id, directory.path().to_owned()) {
-                let second = directory.path().to_owned();
+            let path = directory.path().to_owned();
+            if let Some(first) = self.ids.insert(id, path.clone()) {
+                let second = path;
                 return Err(DirectoriesError::SameId { first, second, id });
             }
             let wanted = MetaProperties {
-                cluster_id: cluster_id.clone(),
-                node_id: config.node_id,
+                cluster_id: cluster_id.to_owned(),
+                node_id: self.config.node_id,
                 directory_id: Some(id),
             };
+            if properties.as_ref() != Some(&wanted)
+                && let Err(error) = directory.format(&wanted)
+            {
+                self.ids.remove(&id);
+                self.failed(&path, DirectoryError::from(error).into())?;
+                continue;
+            }
             if properties.is_none() {
-                formatted.push(directory.path().to_owned());
+                formatted.push(path);
             }
-            if properties.as_ref() != Some(&wanted) {
-                directory.format(&wanted).map_err(DirectoryError::from)?;
-            }
+            self.opened.push((directory, properties));
         }
-        Ok(Self::sort(config, cluster_id, opened, &ids, formatted))
+        Ok(formatted)
     }
 
-    fn sort(
-        config: &NodeConfig,
+    fn finish(
+        self,
         cluster_id: String,
-        opened: Vec<(LogDirectory, Option<MetaProperties>)>,
-        ids: &BTreeMap<DirectoryId, PathBuf>,
         formatted: Vec<PathBuf>,
-    ) -> Self {
+    ) -> Result<Directories, DirectoriesError> {
         let id_of = |path: &Path| {
-            let found = ids.iter().find(|(_, of)| of.as_path() == path);
+            let found = self.ids.iter().find(|(_, of)| of.as_path() == path);
             found.map_or(DirectoryId::UNASSIGNED, |(id, _)| *id)
         };
-        let metadata_id = id_of(&config.metadata_log_dir);
+        let metadata_id = id_of(&self.config.metadata_log_dir);
         let mut log_dirs = Vec::new();
         let mut metadata = None;
-        for (directory, _) in opened {
-            if config.log_dirs.iter().any(|path| path == directory.path()) {
+        for (directory, _) in self.opened {
+            let is_log_dir = self.config.log_dirs.iter().any(|it| it == directory.path());
+            if is_log_dir {
                 let id = id_of(directory.path());
                 log_dirs.push(LogDir { id, directory });
             } else {
                 metadata = Some(directory);
             }
         }
-        Self {
+        if let (true, Some(offline)) = (log_dirs.is_empty(), self.offline.first()) {
+            return Err(DirectoriesError::AllOffline {
+                reason: offline.reason.clone(),
+            });
+        }
+        Ok(Directories {
             cluster_id,
             log_dirs,
             metadata,
             metadata_id,
+            offline: self.offline,
             formatted,
-        }
+        })
     }
 }
 
@@ -172,7 +287,7 @@ fn paths(config: &NodeConfig) -> Vec<PathBuf> {
 /// Given, or found in a directory, or the default, or made by a node that is alone.
 fn cluster_id(
     config: &NodeConfig,
-    opened: &[(LogDirectory, Option<MetaProperties>)],
+    opened: &[Opened],
     fresh: &mut impl FnMut() -> Uuid,
 ) -> Result<String, DirectoriesError> {
     if let Some(id) = &config.cluster_id {

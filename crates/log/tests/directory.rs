@@ -144,6 +144,11 @@ fn the_clean_shutdown_marker_is_taken_once() {
     let marker = directory.take_clean_shutdown().unwrap().unwrap();
     assert_eq!(marker.broker_epoch, Some(BrokerEpoch(12)));
     assert_eq!(directory.take_clean_shutdown().unwrap(), None);
+    for damaged in ["", "{\"version\":0,\"bro", "garbage"] {
+        std::fs::write(dir.path().join(".kafka_cleanshutdown"), damaged).unwrap();
+        assert_eq!(directory.clean_shutdown(), None, "{damaged}");
+        assert_eq!(directory.take_clean_shutdown().unwrap(), None, "{damaged}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use imbl::{OrdMap, OrdSet};
 
 use crate::batch::CommittedBatch;
 use crate::delta::MetadataDelta;
-use crate::ids::{BrokerEpoch, MetadataOffset, NodeId, PartitionIndex, ProducerId, TopicId};
+use crate::ids::{BrokerEpoch, MetadataOffset, NodeId, PartitionIndex, ProducerId, TopicId, Uuid};
 use crate::names::{TopicIdPartition, TopicName};
 use crate::partition::PartitionRegistration;
 use crate::record::{
@@ -50,6 +50,22 @@ pub struct MetadataImage {
     pub next_producer_id: ProducerId,
     /// The epoch that the next broker registration gets.
     pub next_broker_epoch: BrokerEpoch,
+    /// The newest activations of controllers, each at the offset that it continued from.
+    pub activations: OrdMap<MetadataOffset, Uuid>,
+}
+
+/// Activations that an image keeps. A position older than all of them cannot be checked any more.
+const ACTIVATIONS_MAX: usize = 1000;
+
+/// An offset of the metadata together with the activation that wrote it: it names one state of one
+/// history. A quorum that lost its data, or was restored from an older copy, may reach the same
+/// offset again, but with another activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetadataPosition {
+    /// The offset.
+    pub offset: MetadataOffset,
+    /// The activation that wrote the batch at this offset.
+    pub activation: Uuid,
 }
 
 /// A committed record that does not fit the image. The node must stop: its state, or the log, is
@@ -98,6 +114,24 @@ impl MetadataImage {
         self.brokers
             .get(&broker)
             .is_some_and(|registration| !registration.fenced)
+    }
+
+    /// Where this image is; `None` before the first activation of a controller.
+    #[must_use]
+    pub fn position(&self) -> Option<MetadataPosition> {
+        let (_, activation) = self.activations.get_max()?;
+        Some(MetadataPosition {
+            offset: self.offset,
+            activation: *activation,
+        })
+    }
+
+    /// Whether this image continues the history that `position` is part of: what was there and is
+    /// not here was removed by a committed record. `false` also when that cannot be decided.
+    #[must_use]
+    pub fn continues(&self, position: MetadataPosition) -> bool {
+        let wrote = self.activations.range(..position.offset).next_back();
+        position.offset <= self.offset && wrote.is_some_and(|(_, id)| *id == position.activation)
     }
 
     /// An explicitly set configuration value.
@@ -199,6 +233,12 @@ impl MetadataImage {
                 delta.features.insert(name.clone());
             }
             MetadataRecord::ProducerIds { next, .. } => self.next_producer_id = *next,
+            MetadataRecord::ControllerActivated { id } => {
+                self.activations.insert(self.offset, *id);
+                if self.activations.len() > ACTIVATIONS_MAX {
+                    self.activations = self.activations.without_min().1;
+                }
+            }
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::ids::{
-    BrokerEpoch, DirectoryId, IncarnationId, NodeId, PartitionIndex, ProducerId, TopicId,
+    BrokerEpoch, DirectoryId, IncarnationId, NodeId, PartitionIndex, ProducerId, TopicId, Uuid,
 };
 use crate::names::TopicName;
 use crate::partition::{LeaderRecoveryState, PartitionRegistration};
@@ -202,5 +202,12 @@ pub enum MetadataRecord {
         broker_epoch: BrokerEpoch,
         /// The first id of the next block.
         next: ProducerId,
+    },
+    /// A controller became active: this batch and those after it, up to the next such record, were
+    /// written by it. The id is random, so two histories of the metadata that part share no
+    /// activation after the point where they part.
+    ControllerActivated {
+        /// The activation.
+        id: Uuid,
     },
 }

@@ -176,3 +176,52 @@ fn a_record_that_does_not_fit_is_an_error() {
     let result = image.replay(&partition(&[1], 1), &mut delta);
     assert_eq!(result, Err(ReplayError::UnknownTopic(TOPIC)));
 }
+
+/// An image after these activations, each followed by one batch.
+fn history(activations: &[u8]) -> MetadataImage {
+    let mut image = MetadataImage::default();
+    for activation in activations {
+        let id = Uuid([*activation; 16]);
+        for records in [vec![MetadataRecord::ControllerActivated { id }], vec![]] {
+            let committed = CommittedBatch {
+                offset: MetadataOffset(image.offset.0 + 1),
+                batch: MetadataBatch {
+                    base: image.offset,
+                    records: records.into(),
+                },
+            };
+            let replayed = image.replay_batch(&committed, &mut MetadataDelta::default());
+            assert_eq!(replayed, Ok(Replayed::Applied));
+        }
+    }
+    image
+}
+
+#[test]
+fn an_image_continues_only_the_history_that_it_is_part_of() {
+    let position = history(&[1, 2]).position().unwrap();
+    assert_eq!(position.offset, MetadataOffset(4));
+    assert!(history(&[1, 2]).continues(position));
+    assert!(history(&[1, 2, 3]).continues(position));
+    // The quorum lost its newest batches, and has not come as far again.
+    assert!(!history(&[1]).continues(position));
+    // It has, under another activation; or it began anew.
+    assert!(!history(&[1, 3, 4]).continues(position));
+    assert!(!history(&[7, 8, 9]).continues(position));
+    // A position between two batches of one activation.
+    let mut earlier = position;
+    earlier.offset = MetadataOffset(3);
+    assert!(history(&[1, 2, 3]).continues(earlier));
+    assert_eq!(MetadataImage::default().position(), None);
+}
+
+#[test]
+fn a_position_older_than_the_kept_activations_is_not_vouched_for() {
+    let activations: Vec<u8> = (0..1100).map(|at| (at % 251) as u8).collect();
+    let image = history(&activations);
+    assert_eq!(image.activations.len(), 1000);
+    let position = history(&activations[..50]).position().unwrap();
+    assert!(!image.continues(position));
+    let position = history(&activations[..500]).position().unwrap();
+    assert!(image.continues(position));
+}

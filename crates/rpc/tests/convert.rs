@@ -123,6 +123,7 @@ fn every_kind_of_record() -> Vec<MetadataRecord> {
             broker_epoch: BrokerEpoch(3),
             next: ProducerId(1000),
         },
+        MetadataRecord::ControllerActivated { id: Uuid([6; 16]) },
     ]
 }
 

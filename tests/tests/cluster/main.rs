@@ -17,4 +17,5 @@ mod offsets;
 mod quickstart;
 mod quickstart_snippets;
 mod start_and_stop;
+mod strays;
 mod tools;

@@ -1,16 +1,19 @@
 //! Following the metadata: partitions come, go, and change their roles.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
-use dohle_log::{Log, OpenOptions};
+use dohle_log::{Log, OpenOptions, StorageError, StorageErrorKind};
 use dohle_model::config::{BrokerConfig, BrokerValues, TopicConfig};
 use dohle_model::delta::LocalPartition;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
-use dohle_model::{Offset, TopicIdPartition, TopicName, TopicPartition, Uuid};
+use dohle_model::{DirectoryId, Offset, TopicId, TopicIdPartition, TopicName, TopicPartition};
 
+use super::copies::{self, Choice, Place};
 use super::dirs::{Dir, Found};
+use super::strays::fresh_id;
 use super::{Partitions, Settings, wall_clock};
 use crate::metadata::{LocalReplicas, MetadataChange};
 use crate::partition::{Partition, PartitionConfig};
@@ -22,11 +25,19 @@ pub struct LocalPartitions(pub Arc<Partitions>);
 impl LocalReplicas for LocalPartitions {
     async fn apply(&self, change: &MetadataChange) {
         let (partitions, change) = (Arc::clone(&self.0), change.clone());
-        // A panic must not pass for a change that was followed.
-        if let Err(error) =
-            tokio::task::spawn_blocking(move || partitions.apply_change(&change)).await
-        {
-            std::panic::resume_unwind(error.into_panic());
+        let applying = tokio::task::spawn_blocking(move || {
+            let waits = partitions.awaits_stray_decision(&change);
+            if !waits {
+                partitions.apply_change(&change);
+            }
+            waits
+        });
+        match applying.await {
+            Ok(false) => {}
+            // The image is never published, so the broker is never unfenced.
+            Ok(true) => std::future::pending().await,
+            // A panic must not pass for a change that was followed.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
 }
@@ -36,8 +47,14 @@ impl Partitions {
     pub fn apply_change(&self, change: &MetadataChange) {
         self.shared.set_image(&change.after);
         self.apply_configs(change);
+        if change.is_first {
+            self.begin_use();
+        }
+        // A quorum that lost its data, or another one, has not deleted what it does not contain.
+        let position = change.before.position();
+        let continues = position.is_none_or(|position| change.after.continues(position));
         for (id, name) in &change.local.deletes {
-            self.delete(*id, name);
+            self.delete(*id, name, continues);
         }
         self.open_logs(change);
         let lag_max = self.settings.read().broker.replica_lag_time_max;
@@ -69,7 +86,31 @@ impl Partitions {
             self.tick_lagging();
         }
         if change.is_first {
-            self.remove_strays();
+            self.put_strays_away(&change.after);
+        }
+        self.on_applied(change);
+    }
+
+    /// Takes note that the replicas follow the metadata up to here.
+    fn on_applied(&self, change: &MetadataChange) {
+        let position = change.after.position();
+        let mut changed = false;
+        for dir in self.dirs.iter().filter(|dir| dir.offline().is_none()) {
+            changed |= dir.on_applied(position);
+        }
+        if change.is_first {
+            self.write_applied();
+        } else if changed {
+            self.applied_changed.notify_one();
+        }
+    }
+
+    /// Writes up to where the replicas followed the metadata. Blocks on the disk.
+    pub(super) fn write_applied(&self) {
+        for dir in self.dirs.iter().filter(|dir| dir.offline().is_none()) {
+            if let Err(error) = dir.write_applied() {
+                self.fail_dir(dir, &error);
+            }
         }
     }
 
@@ -137,7 +178,7 @@ impl Partitions {
                 let counts = &counts;
                 scope.spawn(move || {
                     for local in share {
-                        let partition = self.open_log(local, &change.after, counts);
+                        let partition = self.open_log(local, change, counts);
                         let mut registry = self.registry.write();
                         registry
                             .by_name
@@ -169,7 +210,7 @@ impl Partitions {
     fn open_log(
         &self,
         local: &LocalPartition,
-        image: &MetadataImage,
+        change: &MetadataChange,
         counts: &parking_lot::Mutex<Vec<usize>>,
     ) -> Arc<Partition> {
         let partition = local.id.partition;
@@ -177,130 +218,119 @@ impl Partitions {
             topic: local.topic.clone(),
             partition,
         };
-        let found = self
-            .dirs
-            .iter()
-            .enumerate()
-            .find_map(|(at, dir)| dir.claim(&name, local.id.topic_id).map(|found| (at, found)));
-        let config = self.config_of(&local.topic, image);
+        let config = self.config_of(&local.topic, &change.after);
         let registered = local.registration.directory(self.node);
-        let (at, found) = match found {
-            Some((at, found)) => (at, Some(found)),
-            None => (self.choose_dir(registered, &mut counts.lock()), None),
+        let registered = registered.filter(|id| *id != DirectoryId::UNASSIGNED);
+        let choice = {
+            let mut counts = counts.lock();
+            let places = self.places(&name, local.id.topic_id, registered, &counts);
+            let choice = copies::choose(registered, &places, &self.offline_dirs, change.is_first);
+            if let Choice::Create(at) = choice {
+                counts[at] += 1;
+            }
+            choice
+        };
+        let (at, found) = match choice {
+            Choice::Use(at) => (at, self.dirs[at].claim(&name)),
+            Choice::Create(at) => (at, None),
+            Choice::Offline(at, reason) => {
+                tracing::error!(partition = %name, reason, "replica is offline");
+                // Whatever is there stays as it is.
+                for dir in &self.dirs {
+                    dir.claim(&name);
+                }
+                let (dir, shared) = (self.dirs[at].id, Arc::clone(&self.shared));
+                return Partition::new(
+                    local.id,
+                    name,
+                    Err(reason),
+                    dir,
+                    Offset::ZERO,
+                    config,
+                    shared,
+                );
+            }
         };
         let dir = &self.dirs[at];
         if registered != Some(dir.id) {
+            if let (Some(other), true) = (registered, found.is_some()) {
+                tracing::warn!(
+                    partition = %name, dir = %dir.directory.path().display(),
+                    "the replica is not in the directory with id {other}, which the metadata name: \
+                     its only copy is used"
+                );
+            }
             self.shared.assign_dir(local.id, dir.id);
         }
         let high_watermark = found
             .as_ref()
             .map_or(Offset::ZERO, |found| found.high_watermark);
-        let log = open_in(dir, &name, local.id, found, &config);
-        if let Err(reason) = &log {
-            tracing::error!(partition = %name, reason, "log cannot be opened");
-            self.shared.dir_failed(dir.id);
+        let log = self.open_in(dir, &name, local.id, found, &config, &change.after);
+        if log.is_ok() {
+            dir.note_opened(&name, local.id.topic_id);
         }
         let shared = Arc::clone(&self.shared);
         Partition::new(local.id, name, log, dir.id, high_watermark, config, shared)
     }
 
-    /// The directory that the controller knows the replica in, else the emptiest that is online.
-    fn choose_dir(
+    /// What each log directory holds of a partition.
+    fn places(
         &self,
-        registered: Option<dohle_model::DirectoryId>,
-        counts: &mut [usize],
-    ) -> usize {
-        let known = self.dirs.iter().position(|dir| registered == Some(dir.id));
-        let at = known.unwrap_or_else(|| {
-            let online = (0..self.dirs.len()).filter(|at| self.dirs[*at].offline().is_none());
-            online.min_by_key(|at| counts[*at]).unwrap_or(0)
-        });
-        counts[at] += 1;
-        at
+        name: &TopicPartition,
+        topic_id: TopicId,
+        registered: Option<DirectoryId>,
+        counts: &[usize],
+    ) -> Vec<Place> {
+        let dirs = self.dirs.iter().zip(counts);
+        dirs.map(|(dir, replicas)| Place {
+            id: dir.id,
+            path: dir.directory.path().display().to_string(),
+            offline: dir.offline(),
+            copy: dir.copy(name, topic_id, registered == Some(dir.id)),
+            replicas: *replicas,
+        })
+        .collect()
     }
 
-    /// Ends a replica. Its files go after `file.delete.delay.ms`, so that running reads end well.
-    fn delete(&self, id: TopicIdPartition, topic: &TopicName) {
-        self.fetchers.stop(id);
-        let removed = {
-            let mut registry = self.registry.write();
-            let name = TopicPartition {
-                topic: topic.clone(),
-                partition: id.partition,
-            };
-            if registry
-                .by_name
-                .get(&name)
-                .is_some_and(|partition| partition.id() == id)
-            {
-                registry.by_name.remove(&name);
-            }
-            registry.by_id.remove(&id)
-        };
-        let Some(partition) = removed else { return };
-        let dir_id = partition.directory();
-        let Some(log) = partition.retire() else {
-            return;
-        };
-        let Some(dir) = self.dirs.iter().find(|dir| dir.id == dir_id) else {
-            return;
-        };
-        log.retire();
-        let delay = log.config().file_delete_delay_ms;
-        dir.cleaner_offsets.lock().set(partition.name(), None);
-        match dir.directory.mark_for_deletion(log.dir(), fresh_id()) {
-            Ok(path) => {
-                tracing::info!(partition = %partition.name(), "replica removed");
-                self.delete_later(dir_id, path, delay);
-            }
-            Err(error) => {
-                tracing::error!(partition = %partition.name(), %error, "log directory failed");
-                self.shared.dir_failed(dir_id);
-            }
+    fn open_in(
+        &self,
+        dir: &Dir,
+        name: &TopicPartition,
+        id: TopicIdPartition,
+        found: Option<Found>,
+        config: &PartitionConfig,
+        image: &MetadataImage,
+    ) -> Result<Log, String> {
+        if let Some(reason) = dir.offline() {
+            return Err(reason);
         }
-    }
-
-    /// Puts away what lies in the log directories and belongs to no replica of this broker.
-    fn remove_strays(&self) {
-        for dir in &self.dirs {
-            for (name, found) in dir.take_strays() {
-                match dir.directory.mark_stray(&found.path, fresh_id()) {
-                    Ok(path) => {
-                        tracing::info!(
-                            partition = %name,
-                            topic_id = ?found.topic_id,
-                            "removing a log that is no replica of this broker"
-                        );
-                        let delay = dohle_log::LogConfig::default().file_delete_delay_ms;
-                        self.delete_later(dir.id, path, delay);
+        self.open_log_in(dir, name, id, found, config, image)
+            .map_err(|error| {
+                match error.kind() {
+                    StorageErrorKind::Damage | StorageErrorKind::Shortage => {
+                        tracing::error!(partition = %name, %error, "log cannot be opened");
                     }
-                    Err(error) => {
-                        tracing::error!(partition = %name, %error, "log directory failed");
-                        self.shared.dir_failed(dir.id);
+                    StorageErrorKind::Device | StorageErrorKind::Full => {
+                        self.fail_dir(dir, &error);
                     }
                 }
-            }
-        }
+                error.to_string()
+            })
     }
-}
 
-fn open_in(
-    dir: &Dir,
-    name: &TopicPartition,
-    id: TopicIdPartition,
-    found: Option<Found>,
-    config: &PartitionConfig,
-) -> Result<Log, String> {
-    if let Some(reason) = dir.offline() {
-        return Err(reason);
-    }
-    let open = || -> Result<Log, dohle_log::StorageError> {
-        // An older topic of the same name, deleted while this broker was down, is in the way.
-        if let Some(other) = dir.claim_other(name) {
-            let path = dir.directory.mark_for_deletion(&other.path, fresh_id())?;
-            dir.directory.delete(&path)?;
-        }
+    fn open_log_in(
+        &self,
+        dir: &Dir,
+        name: &TopicPartition,
+        id: TopicIdPartition,
+        found: Option<Found>,
+        config: &PartitionConfig,
+        image: &MetadataImage,
+    ) -> Result<Log, StorageError> {
         let path = dir.directory.partition_path(name);
+        if found.is_none() {
+            self.clear_path(dir, name, &path, image)?;
+        }
         let options = OpenOptions {
             log_start_offset: found
                 .as_ref()
@@ -313,11 +343,87 @@ fn open_in(
         log.set_cleaner_checkpoint(found.as_ref().and_then(|it| it.cleaner_offset));
         log.ensure_partition_metadata(id.topic_id)?;
         Ok(log)
-    };
-    open().map_err(|error| error.to_string())
+    }
+
+    /// Puts away what is in the way of a new log: another topic of the same name had it.
+    fn clear_path(
+        &self,
+        dir: &Dir,
+        name: &TopicPartition,
+        path: &Path,
+        image: &MetadataImage,
+    ) -> Result<(), StorageError> {
+        match dir.claim(name) {
+            Some(other) => self.put_away(dir, name, &other, image),
+            None if path.exists() => self.put_away(dir, name, &Found::left(path)?, image),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends a replica. Its files go after `file.delete.delay.ms`, so that running reads end well.
+    /// `continues` is whether a committed record removed it; otherwise the files are kept as a
+    /// stray.
+    fn delete(&self, id: TopicIdPartition, topic: &TopicName, continues: bool) {
+        self.fetchers.stop(id);
+        let name = TopicPartition {
+            topic: topic.clone(),
+            partition: id.partition,
+        };
+        let removed = {
+            let mut registry = self.registry.write();
+            if registry
+                .by_name
+                .get(&name)
+                .is_some_and(|partition| partition.id() == id)
+            {
+                registry.by_name.remove(&name);
+            }
+            registry.by_id.remove(&id)
+        };
+        let Some(partition) = removed else { return };
+        let dir_id = partition.directory();
+        let log = partition.retire();
+        let Some(dir) = self.dirs.iter().find(|dir| dir.id == dir_id) else {
+            return;
+        };
+        if dir.offline().is_some() {
+            // The directory's own record of its partitions decides when it is back.
+            return;
+        }
+        let path = dir.directory.partition_path(&name);
+        if log.is_none() && !is_topics(&path, id.topic_id) {
+            return;
+        }
+        let config = log.as_ref().map(|log| Arc::clone(log.config()));
+        if let Some(log) = &log {
+            log.retire();
+        }
+        dir.cleaner_offsets.lock().set(&name, None);
+        let put = if continues {
+            dir.directory.mark_for_deletion(&path, fresh_id())
+        } else {
+            dir.directory.mark_stray(&path, fresh_id())
+        };
+        match put {
+            Ok(path) if continues => {
+                tracing::info!(partition = %name, "replica removed");
+                let delay = config.unwrap_or_default().file_delete_delay_ms;
+                self.delete_later(dir_id, path, delay);
+            }
+            Ok(path) => {
+                tracing::warn!(
+                    partition = %name, path = %path.display(),
+                    "kept as a stray: the metadata are of another history than before, and do not \
+                     contain this partition"
+                );
+            }
+            Err(error) => self.fail_dir(dir, &error),
+        }
+        dir.note_removed(&name);
+    }
 }
 
-/// A name that no other directory has.
-fn fresh_id() -> Uuid {
-    Uuid(uuid::Uuid::new_v4().into_bytes())
+/// Whether a partition's directory is there and belongs to this topic.
+fn is_topics(path: &Path, id: TopicId) -> bool {
+    dohle_log::partition_metadata::read(path).is_ok_and(|found| found == Some(id))
 }

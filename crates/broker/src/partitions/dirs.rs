@@ -1,12 +1,15 @@
 //! The broker's log directories: which partitions lie where, and which directories failed.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use dohle_log::directory::{Checkpoint, LogDirectory, PartitionDirKind};
-use dohle_log::{StorageError, partition_metadata};
+use dohle_log::directory::{AppliedMetadata, Checkpoint, LogDirectory, PartitionDirKind};
+use dohle_log::{StorageError, StorageErrorKind, partition_metadata};
+use dohle_model::image::{MetadataImage, MetadataPosition};
 use dohle_model::{DirectoryId, Offset, TopicId, TopicPartition};
 use parking_lot::Mutex;
+
+use super::copies::Copy;
 
 /// A log directory that was locked and whose `meta.properties` belong to this node.
 #[derive(Debug)]
@@ -17,17 +20,64 @@ pub struct LogDir {
     pub directory: LogDirectory,
 }
 
+/// A log directory that could not be opened, so that its identity is unknown.
+#[derive(Debug, Clone)]
+pub struct OfflineDir {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
 /// A partition's directory that was found at the start and not asked for yet.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     pub(super) path: PathBuf,
-    /// From its `partition.metadata`.
-    pub(super) topic_id: Option<TopicId>,
+    pub(super) identity: Identity,
     pub(super) high_watermark: Offset,
     pub(super) recovery_point: Offset,
     pub(super) log_start_offset: Offset,
     /// Where the part begins that compaction has not seen.
     pub(super) cleaner_offset: Option<Offset>,
+}
+
+impl Found {
+    /// What lies where a new log is to be, and was not there at the start.
+    pub(super) fn left(path: &Path) -> Result<Self, StorageError> {
+        Ok(Self {
+            identity: identity(path, None)?,
+            path: path.to_owned(),
+            high_watermark: Offset::ZERO,
+            recovery_point: Offset::ZERO,
+            log_start_offset: Offset::ZERO,
+            cleaner_offset: None,
+        })
+    }
+}
+
+/// Which topic a partition's directory belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// The one with this id.
+    Known(TopicId),
+    /// Its `partition.metadata` is missing or empty: a crash of the machine soon after the
+    /// partition was created leaves that.
+    Missing,
+    /// Its `partition.metadata` cannot be understood, with the reason.
+    Damaged(String),
+}
+
+/// Up to where the replicas of a directory followed the metadata; the file follows.
+#[derive(Debug, Default)]
+struct Applied {
+    position: Option<MetadataPosition>,
+    partitions: BTreeMap<TopicPartition, TopicId>,
+    /// Opened by the change that is being applied.
+    opened: Vec<(TopicPartition, TopicId)>,
+    /// Whether `partitions` differs from the file.
+    partitions_changed: bool,
+    /// Whether `position` differs from the file.
+    position_changed: bool,
 }
 
 /// Where the part of each compacted log begins that compaction has not seen.
@@ -62,8 +112,18 @@ pub(super) struct Dir {
     found: Mutex<BTreeMap<TopicPartition, Found>>,
     /// What the checkpoint of compaction says; the file follows.
     pub(super) cleaner_offsets: Mutex<CleanerOffsets>,
-    /// Why it is offline.
-    offline: Mutex<Option<String>>,
+    /// What the file said of the metadata when the process started.
+    recorded: Option<AppliedMetadata>,
+    applied: Mutex<Applied>,
+    offline: Mutex<Offline>,
+}
+
+#[derive(Debug, Default)]
+struct Offline {
+    /// Why it is offline; `None` while it is not.
+    reason: Option<String>,
+    /// Whether its partitions were taken offline.
+    followed: bool,
 }
 
 impl Dir {
@@ -71,18 +131,28 @@ impl Dir {
     pub(super) fn open(dir: LogDir) -> Self {
         let LogDir { id, directory } = dir;
         let offsets = read_cleaner_offsets(&directory);
-        let (clean, found, offline) = match scan(&directory, &offsets) {
-            Ok((clean, found)) => (clean, found, None),
+        let scanned = read_applied(&directory).and_then(|recorded| {
+            let found = scan(&directory, &offsets, recorded.as_ref())?;
+            Ok((recorded, found))
+        });
+        let (recorded, found, offline) = match scanned {
+            Ok((recorded, found)) => (recorded, found, None),
             Err(error) => {
                 tracing::error!(%error, "log directory cannot be read");
-                (false, BTreeMap::new(), Some(error.to_string()))
+                (None, BTreeMap::new(), Some(error.to_string()))
             }
+        };
+        let offline = Offline {
+            followed: offline.is_some(),
+            reason: offline,
         };
         Self {
             id,
+            clean: directory.clean_shutdown().is_some(),
             directory,
-            clean,
             found: Mutex::new(found),
+            recorded,
+            applied: Mutex::default(),
             cleaner_offsets: Mutex::new(CleanerOffsets {
                 offsets,
                 changed: false,
@@ -93,27 +163,125 @@ impl Dir {
 
     /// Why it is offline, if it is.
     pub(super) fn offline(&self) -> Option<String> {
-        self.offline.lock().clone()
+        self.offline.lock().reason.clone()
     }
 
-    /// Takes it offline. Answers whether that is new.
-    pub(super) fn take_offline(&self, reason: &str) -> bool {
+    /// Nothing is opened in it from now on. The partitions that are open follow when
+    /// [`Dir::take_partitions_offline`] is asked.
+    pub(super) fn take_offline(&self, reason: &str) {
         let mut offline = self.offline.lock();
-        let new = offline.is_none();
-        offline.get_or_insert_with(|| reason.to_owned());
-        new
+        offline.reason.get_or_insert_with(|| reason.to_owned());
     }
 
-    /// Takes the directory of this partition out of those found, if it is there under that id.
-    pub(super) fn claim(&self, name: &TopicPartition, topic_id: TopicId) -> Option<Found> {
-        let mut found = self.found.lock();
-        let matches = found.get(name)?.topic_id.is_none_or(|id| id == topic_id);
-        if matches { found.remove(name) } else { None }
+    /// Whether the directory's partitions have to be taken offline: once.
+    pub(super) fn take_partitions_offline(&self) -> bool {
+        let mut offline = self.offline.lock();
+        offline.reason.is_some() && !std::mem::replace(&mut offline.followed, true)
     }
 
-    /// Takes a directory of this name out, whatever its id: another topic's that had the name.
-    pub(super) fn claim_other(&self, name: &TopicPartition) -> Option<Found> {
+    /// The directory is about to be used: a crash from now on is not taken for a clean shutdown.
+    /// Blocks on the disk.
+    pub(super) fn begin_use(&self) -> Result<(), StorageError> {
+        self.directory.take_clean_shutdown()?;
+        self.directory.set_stray_decision(None)
+    }
+
+    /// What it holds of a partition. `is_registered` is whether the metadata have the replica here.
+    pub(super) fn copy(
+        &self,
+        name: &TopicPartition,
+        topic_id: TopicId,
+        is_registered: bool,
+    ) -> Copy {
+        match self.found.lock().get(name) {
+            None => Copy::None,
+            Some(found) => match &found.identity {
+                Identity::Known(id) if *id == topic_id => Copy::Usable,
+                Identity::Known(_) => Copy::None,
+                Identity::Missing if is_registered || !has_records(&found.path) => Copy::Usable,
+                Identity::Missing => Copy::None,
+                Identity::Damaged(reason) => Copy::Unidentified(reason.clone()),
+            },
+        }
+    }
+
+    /// Takes the directory of this name out of those found.
+    pub(super) fn claim(&self, name: &TopicPartition) -> Option<Found> {
         self.found.lock().remove(name)
+    }
+
+    /// The partitions that were found and that nobody asked for yet.
+    pub(super) fn unclaimed(&self) -> Vec<(TopicPartition, Identity)> {
+        let found = self.found.lock();
+        let identity = |(name, found): (&TopicPartition, &Found)| {
+            let name = name.clone();
+            (name, found.identity.clone())
+        };
+        found.iter().map(identity).collect()
+    }
+
+    /// Whether the metadata that this directory last followed are of the same history as `image`.
+    pub(super) fn knows_history(&self, image: &MetadataImage) -> bool {
+        let recorded = self.recorded.as_ref();
+        recorded.is_some_and(|recorded| image.continues(recorded.position))
+    }
+
+    /// Whether the partition was a replica of this broker at a metadata offset that `image`
+    /// continues from. When it is none in `image`, a committed record removed it.
+    pub(super) fn was_known(
+        &self,
+        name: &TopicPartition,
+        topic_id: TopicId,
+        image: &MetadataImage,
+    ) -> bool {
+        let known = self
+            .recorded
+            .as_ref()
+            .and_then(|it| it.partitions.get(name));
+        known == Some(&topic_id) && self.knows_history(image)
+    }
+
+    /// A replica was opened in it, for the change that is being applied.
+    pub(super) fn note_opened(&self, name: &TopicPartition, id: TopicId) {
+        self.applied.lock().opened.push((name.clone(), id));
+    }
+
+    /// A replica was removed from it.
+    pub(super) fn note_removed(&self, name: &TopicPartition) {
+        let mut applied = self.applied.lock();
+        applied.partitions_changed |= applied.partitions.remove(name).is_some();
+    }
+
+    /// The replicas follow the metadata up to `position`. Answers whether replicas came or went.
+    pub(super) fn on_applied(&self, position: Option<MetadataPosition>) -> bool {
+        let mut applied = self.applied.lock();
+        let opened = std::mem::take(&mut applied.opened);
+        applied.partitions_changed |= !opened.is_empty();
+        applied.partitions.extend(opened);
+        applied.position_changed |= applied.position != position;
+        applied.position = position;
+        applied.partitions_changed
+    }
+
+    /// Writes up to where the replicas followed the metadata, if the file does not say so. Blocks
+    /// on the disk.
+    pub(super) fn write_applied(&self) -> Result<(), StorageError> {
+        let content = {
+            let mut applied = self.applied.lock();
+            let Some(position) = applied.position else {
+                return Ok(());
+            };
+            let position_changed = std::mem::take(&mut applied.position_changed);
+            if !std::mem::take(&mut applied.partitions_changed) && !position_changed {
+                return Ok(());
+            }
+            let partitions = applied.partitions.clone();
+            AppliedMetadata {
+                position,
+                partitions,
+            }
+        };
+        self.directory.write_applied_metadata(&content)
     }
 
     /// Writes the checkpoint of compaction if something in it changed. Blocks on the disk.
@@ -129,14 +297,7 @@ impl Dir {
         self.directory
             .write_checkpoint(Checkpoint::CleanerOffset, entries)
     }
-
-    /// Takes everything out that nobody asked for.
-    pub(super) fn take_strays(&self) -> BTreeMap<TopicPartition, Found> {
-        std::mem::take(&mut *self.found.lock())
-    }
 }
-
-type Scanned = (bool, BTreeMap<TopicPartition, Found>);
 
 /// Without it compaction only begins anew, so a damaged file is no reason to refuse the directory.
 fn read_cleaner_offsets(directory: &LogDirectory) -> BTreeMap<TopicPartition, Offset> {
@@ -149,30 +310,72 @@ fn read_cleaner_offsets(directory: &LogDirectory) -> BTreeMap<TopicPartition, Of
     }
 }
 
+/// Reads a checkpoint that can be built again: a damaged one counts as missing.
+fn read_derived(
+    directory: &LogDirectory,
+    checkpoint: Checkpoint,
+    consequence: &str,
+) -> Result<BTreeMap<TopicPartition, Offset>, StorageError> {
+    match directory.read_checkpoint(checkpoint) {
+        Err(error) if error.kind() == StorageErrorKind::Damage => {
+            tracing::warn!(%error, "damaged checkpoint is built again: {consequence}");
+            Ok(BTreeMap::new())
+        }
+        read => read,
+    }
+}
+
+/// Without the file the directory's history is unknown: then nothing that the metadata do not
+/// contain counts as deleted.
+fn read_applied(directory: &LogDirectory) -> Result<Option<AppliedMetadata>, StorageError> {
+    match directory.read_applied_metadata() {
+        Err(error) if error.kind() == StorageErrorKind::Damage => {
+            tracing::warn!(%error, "metadata position of the log directory is unknown");
+            Ok(None)
+        }
+        read => read,
+    }
+}
+
 fn scan(
     directory: &LogDirectory,
     cleaner_offsets: &BTreeMap<TopicPartition, Offset>,
-) -> Result<Scanned, StorageError> {
-    let clean = directory.take_clean_shutdown()?.is_some();
-    let high_watermarks = directory.read_checkpoint(Checkpoint::HighWatermark)?;
-    let recovery_points = directory.read_checkpoint(Checkpoint::RecoveryPoint)?;
-    let log_starts = directory.read_checkpoint(Checkpoint::LogStartOffset)?;
+    recorded: Option<&AppliedMetadata>,
+) -> Result<BTreeMap<TopicPartition, Found>, StorageError> {
+    let high_watermarks = read_derived(
+        directory,
+        Checkpoint::HighWatermark,
+        "high watermarks begin at the log starts",
+    )?;
+    let recovery_points = read_derived(
+        directory,
+        Checkpoint::RecoveryPoint,
+        "logs are recovered from their starts",
+    )?;
+    let log_starts = read_derived(
+        directory,
+        Checkpoint::LogStartOffset,
+        "logs begin at their first segment; followers take the log start from their leader, but \
+         records removed by DeleteRecords may reappear where this broker leads",
+    )?;
     let mut found = BTreeMap::new();
     for dir in directory.partition_dirs()? {
         match dir.kind {
             PartitionDirKind::Current => {}
-            PartitionDirKind::Delete | PartitionDirKind::Stray => {
+            // Renamed because a committed record removed the replica.
+            PartitionDirKind::Delete => {
                 directory.delete(&dir.path)?;
                 continue;
             }
-            PartitionDirKind::Future => continue,
+            PartitionDirKind::Stray | PartitionDirKind::Future => continue,
         }
         let name = dir.topic_partition;
         let of = |offsets: &BTreeMap<TopicPartition, Offset>| {
             offsets.get(&name).copied().unwrap_or_default()
         };
+        let known = recorded.and_then(|recorded| recorded.partitions.get(&name));
         let entry = Found {
-            topic_id: partition_metadata::read(&dir.path)?,
+            identity: identity(&dir.path, known.copied())?,
             path: dir.path,
             high_watermark: of(&high_watermarks),
             recovery_point: of(&recovery_points),
@@ -181,5 +384,44 @@ fn scan(
         };
         found.insert(name, entry);
     }
-    Ok((clean, found))
+    Ok(found)
+}
+
+/// The topic that a partition's directory belongs to. `known` is what the log directory recorded of
+/// it, from which a damaged `partition.metadata` is written again.
+fn identity(path: &Path, known: Option<TopicId>) -> Result<Identity, StorageError> {
+    let damage = match partition_metadata::read(path) {
+        Ok(Some(id)) => return Ok(Identity::Known(id)),
+        Ok(None) => None,
+        Err(error) if error.kind() == StorageErrorKind::Damage => Some(error.to_string()),
+        Err(error) => return Err(error),
+    };
+    match (known, damage) {
+        (Some(id), damage) => {
+            tracing::warn!(
+                path = %path.display(), topic_id = %id,
+                "partition.metadata is missing or damaged ({}), it is written again",
+                damage.as_deref().unwrap_or("empty")
+            );
+            partition_metadata::write(path, id)?;
+            Ok(Identity::Known(id))
+        }
+        (None, None) => Ok(Identity::Missing),
+        (None, Some(reason)) => {
+            tracing::warn!(path = %path.display(), "{reason}");
+            Ok(Identity::Damaged(reason))
+        }
+    }
+}
+
+/// Whether a log in this directory has records. A directory that cannot be read may have.
+fn has_records(path: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return true;
+    };
+    entries.into_iter().any(|entry| {
+        let Ok(entry) = entry else { return true };
+        let is_log = entry.path().extension().is_some_and(|end| end == "log");
+        is_log && entry.metadata().is_ok_and(|it| it.len() > 0)
+    })
 }

@@ -15,6 +15,7 @@ use dohle_model::{BrokerEpoch, DirectoryId, Offset, TopicIdPartition, TopicParti
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::dirs::Dir;
 use super::{Partitions, cleaner, wall_clock};
 use crate::partition::{Deleted, Partition};
 use crate::replication::{self, ControllerLink};
@@ -24,6 +25,9 @@ const TICK_MIN: Duration = Duration::from_millis(50);
 const TICK_MAX: Duration = Duration::from_millis(500);
 /// How often logs with `flush.ms` are looked at.
 const TIMED_FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long the record of the metadata waits for more partitions that come or go.
+const APPLIED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts the background tasks. They hold no strong reference and end with the registry.
 pub(super) fn spawn(partitions: &Arc<Partitions>, controller: &Arc<dyn ControllerLink>) {
@@ -45,6 +49,7 @@ pub(super) fn spawn(partitions: &Arc<Partitions>, controller: &Arc<dyn Controlle
     tasks.spawn(watch_dirs(weak.clone()));
     tasks.spawn(checkpoint_high_watermarks(weak.clone()));
     tasks.spawn(checkpoint_recovery_points(weak.clone()));
+    tasks.spawn(record_applied(weak.clone()));
     tasks.spawn(retention(weak.clone()));
     tasks.spawn(cleaner::run(weak));
 }
@@ -145,7 +150,23 @@ async fn checkpoint_recovery_points(weak: Weak<Partitions>) {
             return;
         };
         let both = [Checkpoint::RecoveryPoint, Checkpoint::LogStartOffset];
-        run_blocking(move || partitions.write_checkpoints(&both)).await;
+        run_blocking(move || {
+            partitions.write_checkpoints(&both);
+            partitions.write_applied();
+        })
+        .await;
+    }
+}
+
+/// Keeps the record of the metadata that the directories follow soon after replicas came or went.
+async fn record_applied(weak: Weak<Partitions>) {
+    while let Some(changed) = weak.upgrade().map(|it| Arc::clone(&it.applied_changed)) {
+        changed.notified().await;
+        sleep(APPLIED_INTERVAL).await;
+        let Some(partitions) = weak.upgrade() else {
+            return;
+        };
+        run_blocking(move || partitions.write_applied()).await;
     }
 }
 
@@ -185,7 +206,8 @@ impl Partitions {
     fn take_dirs_offline(&self, failed: &BTreeSet<DirectoryId>) {
         for dir in self.dirs.iter().filter(|dir| failed.contains(&dir.id)) {
             let reason = format!("log directory {} failed", dir.directory.path().display());
-            if !dir.take_offline(&reason) {
+            dir.take_offline(&reason);
+            if !dir.take_partitions_offline() {
                 continue;
             }
             tracing::error!(dir = %dir.directory.path().display(), "log directory is offline");
@@ -248,8 +270,7 @@ impl Partitions {
 
     /// Writes the checkpoints of every log directory. Blocks on the disk.
     fn write_checkpoints(&self, which: &[Checkpoint]) {
-        let mut offsets: BTreeMap<DirectoryId, Vec<(TopicPartition, [Offset; 3])>> =
-            BTreeMap::new();
+        let mut offsets = DirOffsets::new();
         for partition in self.all() {
             if let Some((high_watermark, recovery_point, start)) = partition.checkpoints() {
                 let entry = (
@@ -264,21 +285,8 @@ impl Partitions {
         }
         for dir in self.dirs.iter().filter(|dir| dir.offline().is_none()) {
             let offsets = offsets.remove(&dir.id).unwrap_or_default();
-            for checkpoint in which {
-                let at = match checkpoint {
-                    Checkpoint::HighWatermark => 0,
-                    Checkpoint::RecoveryPoint => 1,
-                    Checkpoint::LogStartOffset => 2,
-                    // Compaction writes its own, with each cleaning.
-                    Checkpoint::CleanerOffset => continue,
-                };
-                let entries = offsets.iter().map(|(name, offsets)| (name, offsets[at]));
-                // A log that starts at 0 needs no entry, as in Kafka.
-                let entries = entries.filter(|(_, offset)| at != 2 || *offset > Offset::ZERO);
-                if let Err(error) = dir.directory.write_checkpoint(*checkpoint, entries) {
-                    tracing::error!(%error, "log directory failed");
-                    self.shared.dir_failed(dir.id);
-                }
+            if let Err(error) = write_offsets(dir, &offsets, which) {
+                self.fail_dir(dir, &error);
             }
         }
     }
@@ -305,31 +313,135 @@ impl Partitions {
 
     fn close(&self, epoch: Option<BrokerEpoch>) -> Result<(), StorageError> {
         let all = self.all();
-        for partition in &all {
-            // A failure takes the directory offline; it is then not marked as clean.
-            let _ = partition.flush(wall_clock());
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = all.len().div_ceil(threads).max(64);
+        let closed = parking_lot::Mutex::new(Closed::default());
+        std::thread::scope(|scope| {
+            for share in all.chunks(share) {
+                let closed = &closed;
+                scope.spawn(move || {
+                    let mut mine = Closed::default();
+                    share.iter().for_each(|partition| mine.close(partition));
+                    closed.lock().extend(mine);
+                });
+            }
+        });
+        let Closed {
+            mut offsets,
+            mut failed,
+            mut result,
+        } = closed.into_inner();
+        failed.extend(self.shared.failed_dirs().borrow().iter());
+        for dir in &self.dirs {
+            let offsets = offsets.remove(&dir.id).unwrap_or_default();
+            if failed.contains(&dir.id) || dir.offline().is_some() {
+                continue;
+            }
+            if let Err(error) = self.mark_clean(dir, &offsets, epoch) {
+                tracing::error!(%error, "log directory failed");
+                result = Err(error);
+            }
         }
+        result
+    }
+
+    /// All logs in a directory are closed and written. One call forces them to the disk; only then
+    /// the checkpoints and the marker of a clean shutdown may name them.
+    fn mark_clean(
+        &self,
+        dir: &Dir,
+        offsets: &[NamedOffsets],
+        epoch: Option<BrokerEpoch>,
+    ) -> Result<(), StorageError> {
+        dir.directory.sync()?;
         let every = [
             Checkpoint::HighWatermark,
             Checkpoint::RecoveryPoint,
             Checkpoint::LogStartOffset,
         ];
-        self.write_checkpoints(&every);
-        let mut failed = self.shared.failed_dirs().borrow().clone();
-        let mut result = Ok(());
-        for partition in &all {
-            let dir = partition.directory();
-            if let Some(log) = partition.retire()
-                && let Err(error) = log.close(wall_clock())
-            {
-                failed.insert(dir);
-                result = Err(error);
+        write_offsets(dir, offsets, &every)?;
+        dir.write_cleaner_offsets()?;
+        dir.write_applied()?;
+        dir.directory.mark_clean_shutdown(epoch)
+    }
+}
+
+/// A partition with its high watermark, recovery point and log start.
+type NamedOffsets = (TopicPartition, [Offset; 3]);
+
+/// The same for the partitions of each log directory.
+type DirOffsets = BTreeMap<DirectoryId, Vec<NamedOffsets>>;
+
+fn write_offsets(
+    dir: &Dir,
+    offsets: &[NamedOffsets],
+    which: &[Checkpoint],
+) -> Result<(), StorageError> {
+    for checkpoint in which {
+        let at = match checkpoint {
+            Checkpoint::HighWatermark => 0,
+            Checkpoint::RecoveryPoint => 1,
+            Checkpoint::LogStartOffset => 2,
+            // Compaction writes its own, with each cleaning.
+            Checkpoint::CleanerOffset => continue,
+        };
+        let entries = offsets.iter().map(|(name, offsets)| (name, offsets[at]));
+        // A log that starts at 0 needs no entry, as in Kafka.
+        let entries = entries.filter(|(_, offset)| at != 2 || *offset > Offset::ZERO);
+        dir.directory.write_checkpoint(*checkpoint, entries)?;
+    }
+    Ok(())
+}
+
+/// What became of logs that were closed.
+#[derive(Debug)]
+struct Closed {
+    offsets: DirOffsets,
+    /// Directories with a log that could not be closed; they are not marked as clean.
+    failed: BTreeSet<DirectoryId>,
+    result: Result<(), StorageError>,
+}
+
+impl Default for Closed {
+    fn default() -> Self {
+        Self {
+            offsets: DirOffsets::new(),
+            failed: BTreeSet::new(),
+            result: Ok(()),
+        }
+    }
+}
+
+impl Closed {
+    /// Closes a partition's log, without forcing it to the disk.
+    fn close(&mut self, partition: &Partition) {
+        let dir = partition.directory();
+        let checkpoints = partition.checkpoints();
+        let (Some((high_watermark, _, start)), Some(log)) = (checkpoints, partition.retire())
+        else {
+            return;
+        };
+        let end = log.log_end_offset();
+        match log.close_unsynced(wall_clock()) {
+            Ok(_) => self
+                .offsets
+                .entry(dir)
+                .or_default()
+                .push((partition.name().clone(), [high_watermark, end, start])),
+            Err(error) => {
+                self.failed.insert(dir);
+                self.result = Err(error);
             }
         }
-        for dir in self.dirs.iter().filter(|dir| !failed.contains(&dir.id)) {
-            dir.write_cleaner_offsets()?;
-            dir.directory.mark_clean_shutdown(epoch)?;
+    }
+
+    fn extend(&mut self, other: Self) {
+        for (dir, offsets) in other.offsets {
+            self.offsets.entry(dir).or_default().extend(offsets);
         }
-        result
+        self.failed.extend(other.failed);
+        if other.result.is_err() {
+            self.result = other.result;
+        }
     }
 }

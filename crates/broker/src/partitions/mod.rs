@@ -11,16 +11,18 @@ use dohle_model::config::{BrokerConfig, BrokerValues, Properties};
 use dohle_model::{DirectoryId, NodeId, Timestamp, TopicIdPartition, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 mod apply;
 mod cleaner;
+mod copies;
 mod dirs;
 mod maintenance;
+mod strays;
 
 pub use apply::LocalPartitions;
-pub use dirs::LogDir;
+pub use dirs::{LogDir, OfflineDir};
 
 use crate::blocking::BlockingPool;
 use crate::partition::Partition;
@@ -38,6 +40,8 @@ pub struct PartitionsConfig {
     pub incarnation: dohle_model::IncarnationId,
     /// Its log directories, locked and formatted; at least one.
     pub log_dirs: Vec<LogDir>,
+    /// Those that could not be opened: offline for as long as the process runs.
+    pub offline_dirs: Vec<OfflineDir>,
     /// The node's own properties, under what the metadata sets.
     pub properties: Arc<Properties>,
     /// `inter.broker.listener.name`: where other brokers are reached.
@@ -107,10 +111,13 @@ pub struct Partitions {
     cluster_id: String,
     properties: Arc<Properties>,
     dirs: Vec<Dir>,
+    offline_dirs: Vec<OfflineDir>,
     registry: RwLock<Registry>,
     settings: RwLock<Settings>,
     fetchers: Arc<Fetchers>,
     tasks: Mutex<JoinSet<()>>,
+    /// Notified when replicas came or went: the record of the metadata is to be written.
+    applied_changed: Arc<Notify>,
     /// Runs the background work.
     runtime: Handle,
 }
@@ -133,6 +140,10 @@ impl Partitions {
         for dir in dirs.iter().filter(|dir| dir.offline().is_some()) {
             shared.dir_failed(dir.id);
         }
+        for dir in &config.offline_dirs {
+            let (path, reason) = (dir.path.display(), &dir.reason);
+            tracing::error!(dir = %path, reason, "log directory is offline");
+        }
         let partitions = Arc::new(Self {
             shared,
             parked: ParkedFeeds::default(),
@@ -140,6 +151,7 @@ impl Partitions {
             cluster_id: config.cluster_id.clone(),
             properties: config.properties,
             dirs,
+            offline_dirs: config.offline_dirs,
             registry: RwLock::default(),
             settings: RwLock::new(Settings { values, broker }),
             fetchers: Fetchers::new(
@@ -150,6 +162,7 @@ impl Partitions {
                 config.runtimes,
             ),
             tasks: Mutex::default(),
+            applied_changed: Arc::default(),
             runtime: Handle::current(),
         });
         maintenance::spawn(&partitions, &config.controller);
@@ -210,10 +223,24 @@ impl Partitions {
                 offset_lag,
             });
         }
+        infos.extend(self.offline_dirs.iter().map(OfflineDir::info));
         for info in &mut infos {
             info.replicas.sort_by(|a, b| a.partition.cmp(&b.partition));
         }
         infos
+    }
+}
+
+impl OfflineDir {
+    fn info(&self) -> LogDirInfo {
+        LogDirInfo {
+            path: std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone()),
+            id: DirectoryId::UNASSIGNED,
+            offline: true,
+            total_bytes: None,
+            usable_bytes: None,
+            replicas: Vec::new(),
+        }
     }
 }
 
@@ -239,3 +266,6 @@ pub(crate) fn wall_clock() -> Timestamp {
         .unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

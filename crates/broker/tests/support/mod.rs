@@ -103,6 +103,7 @@ impl Cluster {
                 id: DirectoryId(Uuid([node.0 as u8; 16])),
                 directory,
             }],
+            offline_dirs: Vec::new(),
             properties: Arc::new(self.properties.clone()),
             inter_broker_listener: LISTENER.to_owned(),
             controller: Arc::new(Link(Arc::downgrade(self))),

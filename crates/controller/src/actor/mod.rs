@@ -28,7 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dohle_model::batch::MetadataBatch;
 use dohle_model::record::MetadataRecord;
-use dohle_model::{ApiError, BrokerEpoch, MetadataOffset, NodeId};
+use dohle_model::{ApiError, BrokerEpoch, MetadataOffset, NodeId, Uuid};
 use dohle_rpc::{convert, v1};
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -448,6 +448,8 @@ impl Actor {
             .filter(|broker| self.heartbeats.is_connected(*broker, now))
             .collect();
         if self.opening {
+            let id = Uuid(uuid::Uuid::new_v4().into_bytes());
+            draft.push(MetadataRecord::ControllerActivated { id });
             features::bootstrap(draft);
             let leaderless: Vec<_> = draft.indexes.leaderless.iter().copied().collect();
             for id in leaderless {

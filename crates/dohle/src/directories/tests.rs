@@ -209,3 +209,81 @@ fn a_default_cluster_id_is_for_new_directories_only() {
     let opened = Directories::open(&with_default("second"), numbered()).unwrap();
     assert_eq!(opened.cluster_id, "first");
 }
+
+/// What is in a directory, with the content of its files.
+fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(content(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_volume_of_apache_kafka_is_refused_and_not_changed() {
+    let root = tempfile::tempdir().unwrap();
+    let config = config(root.path(), ALONE, &[]);
+    for dir in ["a", "b"] {
+        std::fs::create_dir_all(root.path().join(dir)).unwrap();
+        let kafkas = "version=1\ncluster.id=AAAAAAAAAAAAAAAAAAAAAQ\nnode.id=1\n\
+                      directory.id=AAAAAAAAAAAAAAAAAAAAAg\n";
+        std::fs::write(root.path().join(dir).join("meta.properties"), kafkas).unwrap();
+    }
+    for file in ["00000000000000000000.log", "quorum-state"] {
+        let log = root.path().join("b/__cluster_metadata-0");
+        std::fs::create_dir_all(&log).unwrap();
+        std::fs::write(log.join(file), "").unwrap();
+        let before = content(root.path());
+        check_refused(
+            root.path(),
+            &config,
+            expect![[r#"
+                ROOT/b has the metadata log of an Apache Kafka node
+                (ROOT/b/__cluster_metadata-0), which Dohle does not read:
+                nothing was changed. Start Dohle with empty directories, and
+                copy the topics from the running Kafka cluster, or point
+                log.dirs and metadata.log.dir elsewhere"#]],
+        );
+        assert_eq!(content(root.path()), before);
+        std::fs::remove_dir_all(log).unwrap();
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_opened_is_offline_and_the_node_goes_on() {
+    let root = tempfile::tempdir().unwrap();
+    let config = config(root.path(), ALONE, &[]);
+    let first = Directories::open(&config, numbered()).unwrap();
+    let (a, b) = (first.log_dirs[0].id, first.log_dirs[1].id);
+    drop(first);
+    let meta = root.path().join("b/meta.properties");
+    for damage in ["", "garbage", "version=1\ncluster.id=x\n"] {
+        std::fs::write(&meta, damage).unwrap();
+        let opened = Directories::open(&config, || panic!("nothing is new")).unwrap();
+        assert_eq!(opened.log_dirs.len(), 1);
+        assert_eq!(opened.log_dirs[0].id, a);
+        assert_eq!(opened.offline.len(), 1);
+        assert_eq!(opened.offline[0].path, root.path().join("b"));
+        assert!(opened.offline[0].reason.contains("b/meta.properties"));
+        // Nothing in it was changed.
+        assert_eq!(std::fs::read_to_string(&meta).unwrap(), damage);
+    }
+    // The system returns an error: its place is taken by a file.
+    std::fs::rename(root.path().join("b"), root.path().join("away")).unwrap();
+    std::fs::write(root.path().join("b"), "no directory").unwrap();
+    let opened = Directories::open(&config, || panic!("nothing is new")).unwrap();
+    assert_eq!((opened.log_dirs.len(), opened.offline.len()), (1, 1));
+    drop(opened);
+    // Without the directory that holds the metadata, the node does not start.
+    std::fs::remove_file(root.path().join("b")).unwrap();
+    std::fs::rename(root.path().join("away"), root.path().join("b")).unwrap();
+    std::fs::write(root.path().join("a/meta.properties"), "").unwrap();
+    let error = Directories::open(&config, numbered()).unwrap_err();
+    assert!(error.to_string().contains("a/meta.properties"), "{error}");
+    assert_ne!(a, b);
+}

@@ -14,7 +14,7 @@ use dohle_broker::metadata::{
     ControllerClient, Feed, FeedConfig, FeedError, MetadataCache, Session, SessionConfig,
     SessionError, Voter,
 };
-use dohle_broker::partitions::{LocalPartitions, LogDir, Partitions, PartitionsConfig};
+use dohle_broker::partitions::{LocalPartitions, LogDir, OfflineDir, Partitions, PartitionsConfig};
 use dohle_broker::replication::{BrokerLink, ReplicationServer};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint};
@@ -34,6 +34,7 @@ pub(super) struct Start<'a> {
     pub config: &'a NodeConfig,
     pub cluster_id: &'a str,
     pub log_dirs: Vec<LogDir>,
+    pub offline_dirs: Vec<OfflineDir>,
     pub ports: Vec<Bound>,
     pub by_name: &'a BTreeMap<String, u16>,
     pub shared: &'a Arc<Shared>,
@@ -87,6 +88,7 @@ impl Broker {
             cluster_id: start.cluster_id.to_owned(),
             incarnation,
             log_dirs: start.log_dirs,
+            offline_dirs: start.offline_dirs,
             properties: Arc::clone(config.properties()),
             inter_broker_listener: config.listeners.inter_broker.clone(),
             controller: link,

@@ -191,6 +191,7 @@ impl Prepared {
                 config: &config,
                 cluster_id: &directories.cluster_id,
                 log_dirs: directories.log_dirs,
+                offline_dirs: directories.offline,
                 ports: ports.broker,
                 by_name: &ports.by_name,
                 shared,

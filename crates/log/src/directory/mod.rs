@@ -2,7 +2,12 @@
 //!
 //! Invariant: a value holds the directory's lock; no other process uses the directory meanwhile.
 
+mod applied;
 mod meta_properties;
+mod strays;
+
+pub use applied::{APPLIED_METADATA_FILE, AppliedMetadata};
+pub use strays::{DECISION_FILE, Stray, StrayDecision, strays};
 
 pub use meta_properties::{META_PROPERTIES_FILE, MetaProperties, MetaPropertiesError};
 
@@ -17,7 +22,7 @@ use crate::checkpoint::{
     Sync, decode_offsets, encode_offsets, read_if_exists, sync_dir, write_atomically,
 };
 use crate::error::{Context, StorageError};
-use crate::segment::files::remove_if_exists;
+use crate::segment::files::{LOG_SUFFIX, offset_of_name, remove_if_exists};
 
 /// Where the metadata quorum keeps its log, inside `metadata.log.dir`.
 pub const METADATA_LOG_DIR: &str = "__cluster_metadata-0";
@@ -106,7 +111,7 @@ pub struct PartitionDir {
 pub struct LogDirectory {
     path: PathBuf,
     /// Holds the lock for as long as it is open.
-    _lock: File,
+    lock: File,
 }
 
 impl LogDirectory {
@@ -127,7 +132,7 @@ impl LogDirectory {
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
-                _lock: lock,
+                lock,
             }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(DirectoryError::Locked(path.to_owned())),
             Err(error) => Err(error).context("lock", &lock_path).map_err(Into::into),
@@ -176,15 +181,26 @@ impl LogDirectory {
         };
         remove_if_exists(&path)?;
         sync_dir(&self.path)?;
-        let text = String::from_utf8_lossy(&bytes);
-        // {"version":0,"brokerEpoch":12}; older markers are empty.
-        let broker_epoch = text
-            .split_once("\"brokerEpoch\"")
-            .map(|(_, rest)| rest.trim_start_matches([':', ' ']))
-            .map(|rest| rest.split([',', '}', ' ']).next().unwrap_or_default())
-            .and_then(|number| number.parse().ok())
-            .and_then(BrokerEpoch::from_wire);
-        Ok(Some(CleanShutdown { broker_epoch }))
+        Ok(CleanShutdown::parse(&bytes))
+    }
+
+    /// The marker of a clean shutdown, which stays; `None` without one, and for one that is damaged
+    /// or cannot be read: then the logs are recovered.
+    #[must_use]
+    pub fn clean_shutdown(&self) -> Option<CleanShutdown> {
+        let path = self.path.join(CLEAN_SHUTDOWN_FILE);
+        let marker = match read_if_exists(&path) {
+            Ok(None) => return None,
+            Ok(Some(bytes)) => CleanShutdown::parse(&bytes),
+            Err(error) => {
+                tracing::warn!(%error, "the last shutdown counts as unclean");
+                return None;
+            }
+        };
+        if marker.is_none() {
+            tracing::warn!(path = %path.display(), "the marker of a clean shutdown is damaged");
+        }
+        marker
     }
 
     /// Leaves the marker of a clean shutdown: all logs are closed.
@@ -244,27 +260,7 @@ impl LogDirectory {
     /// # Errors
     /// When the directory cannot be read.
     pub fn partition_dirs(&self) -> Result<Vec<PartitionDir>, StorageError> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&self.path).context("list", &self.path)? {
-            let entry = entry.context("list", &self.path)?;
-            let path = entry.path();
-            let name = entry.file_name();
-            if !path.is_dir() || name == METADATA_LOG_DIR {
-                continue;
-            }
-            match name.to_str().and_then(parse_dir_name) {
-                Some((topic_partition, kind)) => {
-                    found.push(PartitionDir {
-                        path,
-                        topic_partition,
-                        kind,
-                    });
-                }
-                None => tracing::debug!(path = %path.display(), "not a partition's directory"),
-            }
-        }
-        found.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(found)
+        partition_dirs(&self.path)
     }
 
     /// Renames a partition's directory so that a new log of the same name may begin; `id` is any
@@ -282,6 +278,11 @@ impl LogDirectory {
     /// # Errors
     /// When it cannot be renamed.
     pub fn mark_stray(&self, dir: &Path, id: Uuid) -> Result<PathBuf, StorageError> {
+        if let Some(name) = dir.file_name().and_then(|name| name.to_str())
+            && self.marked_path(name, id, "stray").1
+        {
+            strays::write_full_name(dir, name)?;
+        }
         self.mark(dir, id, "stray")
     }
 
@@ -290,16 +291,32 @@ impl LogDirectory {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
+        let (marked, _) = self.marked_path(name, id, kind);
+        fs::rename(dir, &marked).context("rename", dir)?;
+        sync_dir(&self.path)?;
+        Ok(marked)
+    }
+
+    /// Where a directory of this name goes, and whether the name has to be cut.
+    fn marked_path(&self, name: &str, id: Uuid, kind: &str) -> (PathBuf, bool) {
         let name = parse_dir_name(name).map_or(name.to_owned(), |(known, _)| known.to_string());
         // File names end at 255 bytes: Kafka cuts the topic, not the partition.
         let suffix = format!(".{:032x}-{kind}", u128::from_be_bytes(id.0));
         let (topic, partition) = name.rsplit_once('-').unwrap_or((&name, "0"));
         let room = 255usize.saturating_sub(suffix.len() + partition.len() + 1);
+        let cut = room < topic.len();
         let topic = topic.get(..room.min(topic.len())).unwrap_or(topic);
         let marked = self.path.join(format!("{topic}-{partition}{suffix}"));
-        fs::rename(dir, &marked).context("rename", dir)?;
-        sync_dir(&self.path)?;
-        Ok(marked)
+        (marked, cut)
+    }
+
+    /// Forces everything in the directory's file system to the disk: one call, however many files
+    /// were written.
+    ///
+    /// # Errors
+    /// When the system could not write all of it.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        rustix::fs::syncfs(&self.lock).context("sync the file system of", &self.path)
     }
 
     /// Deletes a partition's directory with all it holds.
@@ -316,11 +333,76 @@ impl LogDirectory {
     }
 }
 
+/// The metadata log of an Apache Kafka node in this log directory, if there is one. Dohle's own is
+/// in a directory of the same name, in another format.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn kafka_metadata_log(dir: &Path) -> Result<Option<PathBuf>, StorageError> {
+    let path = dir.join(METADATA_LOG_DIR);
+    let entries = match fs::read_dir(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        entries => entries.context("list", &path)?,
+    };
+    for entry in entries {
+        let name = entry.context("list", &path)?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if name == "quorum-state" || offset_of_name(name, LOG_SUFFIX).is_some() {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+fn partition_dirs(dir: &Path) -> Result<Vec<PartitionDir>, StorageError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).context("list", dir)? {
+        let entry = entry.context("list", dir)?;
+        let path = entry.path();
+        let name = entry.file_name();
+        if !path.is_dir() || name == METADATA_LOG_DIR {
+            continue;
+        }
+        match name.to_str().and_then(parse_dir_name) {
+            Some((topic_partition, kind)) => {
+                found.push(PartitionDir {
+                    path,
+                    topic_partition,
+                    kind,
+                });
+            }
+            None => tracing::debug!(path = %path.display(), "not a partition's directory"),
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
 /// The last shutdown was clean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CleanShutdown {
     /// The broker's epoch then.
     pub broker_epoch: Option<BrokerEpoch>,
+}
+
+impl CleanShutdown {
+    /// Reads `{"version":0,"brokerEpoch":12}`.
+    fn parse(marker: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(marker).ok()?.trim();
+        let fields = text.strip_prefix('{')?.strip_suffix('}')?;
+        let mut version = None;
+        let mut broker_epoch = None;
+        for field in fields.split(',') {
+            let (name, value) = field.split_once(':')?;
+            let value: i64 = value.trim().parse().ok()?;
+            match name.trim() {
+                "\"version\"" => version = Some(value),
+                "\"brokerEpoch\"" => broker_epoch = BrokerEpoch::from_wire(value),
+                _ => {}
+            }
+        }
+        version.map(|_| Self { broker_epoch })
+    }
 }
 
 /// `topic-0`, or `topic-0.<32 hexadecimal digits>-delete` and its kin.

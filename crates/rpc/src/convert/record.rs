@@ -146,6 +146,11 @@ pub fn record_to_wire(record: &MetadataRecord) -> v1::MetadataRecord {
             broker_epoch: broker_epoch.0,
             next: next.0,
         }),
+        MetadataRecord::ControllerActivated { id } => {
+            Record::ControllerActivated(v1::ControllerActivated {
+                id: uuid_to_wire(*id),
+            })
+        }
     };
     v1::MetadataRecord {
         record: Some(record),
@@ -228,6 +233,9 @@ pub fn record_from_wire(record: &v1::MetadataRecord) -> Result<MetadataRecord, C
             broker: NodeId(ids.broker),
             broker_epoch: BrokerEpoch(ids.broker_epoch),
             next: ProducerId(ids.next),
+        },
+        Record::ControllerActivated(activated) => MetadataRecord::ControllerActivated {
+            id: uuid_from_wire("activation", &activated.id)?,
         },
     })
 }

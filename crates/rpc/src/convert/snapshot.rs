@@ -1,11 +1,13 @@
 //! An image as a sequence of records in bounded chunks, and back.
 
 use dohle_model::delta::MetadataDelta;
-use dohle_model::ids::{BrokerEpoch, ProducerId};
+use dohle_model::ids::{BrokerEpoch, MetadataOffset, ProducerId, Uuid};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::MetadataRecord;
 
-use super::{ConvertError, offset_from_wire, record_from_wire, record_to_wire};
+use super::{
+    ConvertError, offset_from_wire, record_from_wire, record_to_wire, uuid_from_wire, uuid_to_wire,
+};
 use crate::v1;
 
 /// Records in one chunk, so that no message grows with the cluster.
@@ -18,6 +20,7 @@ pub fn snapshot_chunks(image: &MetadataImage) -> impl Iterator<Item = v1::Snapsh
         offset: image.offset.0,
         next_broker_epoch: image.next_broker_epoch.0,
         next_producer_id: image.next_producer_id.0,
+        activations: activations_to_wire(image),
     };
     let first = v1::SnapshotChunk {
         header: Some(header),
@@ -35,6 +38,14 @@ pub fn snapshot_chunks(image: &MetadataImage) -> impl Iterator<Item = v1::Snapsh
         })
     });
     std::iter::once(first).chain(rest)
+}
+
+fn activations_to_wire(image: &MetadataImage) -> Vec<v1::Activation> {
+    let to_wire = |(base, id): (&MetadataOffset, &Uuid)| v1::Activation {
+        base: base.0,
+        id: uuid_to_wire(*id),
+    };
+    image.activations.iter().map(to_wire).collect()
 }
 
 fn records(image: &MetadataImage) -> impl Iterator<Item = MetadataRecord> + '_ {
@@ -88,7 +99,7 @@ impl SnapshotBuilder {
     /// When a record is not understood or does not replay.
     pub fn add(&mut self, chunk: &v1::SnapshotChunk) -> Result<(), ConvertError> {
         if chunk.header.is_some() {
-            self.header = chunk.header;
+            self.header.clone_from(&chunk.header);
         }
         let mut delta = MetadataDelta::default();
         for record in &chunk.records {
@@ -108,6 +119,11 @@ impl SnapshotBuilder {
         self.image.offset = offset_from_wire(header.offset);
         self.image.next_broker_epoch = BrokerEpoch(header.next_broker_epoch);
         self.image.next_producer_id = ProducerId(header.next_producer_id);
+        for activation in &header.activations {
+            let base = offset_from_wire(activation.base);
+            let id = uuid_from_wire("activation", &activation.id)?;
+            self.image.activations.insert(base, id);
+        }
         Ok(self.image)
     }
 }

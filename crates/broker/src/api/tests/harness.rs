@@ -90,6 +90,7 @@ impl Broker {
             cluster_id: "cluster".into(),
             incarnation: IncarnationId(Uuid([9; 16])),
             log_dirs: log_dirs.collect(),
+            offline_dirs: Vec::new(),
             properties: Arc::clone(&properties),
             inter_broker_listener: "PLAINTEXT".into(),
             controller: Arc::new(NoController),

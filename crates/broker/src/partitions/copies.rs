@@ -1,0 +1,218 @@
+//! Which log directory a replica is opened in, when several could be. Pure.
+//!
+//! Invariant: the directory that the metadata name decides. Another copy of the same partition may
+//! be older: a replica is rebuilt in one directory while another is away. It is never used while
+//! the directory in the metadata is there, or may come back.
+
+use dohle_model::DirectoryId;
+
+use super::dirs::OfflineDir;
+
+/// What a log directory holds of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Copy {
+    /// Nothing.
+    None,
+    /// A log of this topic id.
+    Usable,
+    /// A log whose topic id cannot be read, with the reason.
+    Unidentified(String),
+}
+
+/// A log directory, as the choice sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) id: DirectoryId,
+    pub(super) path: String,
+    /// Why it is offline.
+    pub(super) offline: Option<String>,
+    pub(super) copy: Copy,
+    /// Replicas in it.
+    pub(super) replicas: usize,
+}
+
+/// Where a replica is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// The log that is in this directory.
+    Use(usize),
+    /// A new log in this directory.
+    Create(usize),
+    /// Nowhere: the replica is offline, counted to this directory.
+    Offline(usize, String),
+}
+
+/// Chooses. `registered` is the directory in the metadata, if the broker has assigned one;
+/// `unreadable` names the directories whose identity could not be read; `at_start` is whether the
+/// replica may have been there before the process started.
+pub(super) fn choose(
+    registered: Option<DirectoryId>,
+    places: &[Place],
+    unreadable: &[OfflineDir],
+    at_start: bool,
+) -> Choice {
+    let known = registered.and_then(|id| places.iter().position(|place| place.id == id));
+    if let Some(at) = known {
+        let place = &places[at];
+        match (&place.offline, &place.copy) {
+            (Some(reason), _) => return Choice::Offline(at, reason.clone()),
+            (None, Copy::Usable) => return Choice::Use(at),
+            (None, Copy::Unidentified(reason)) => return Choice::Offline(at, reason.clone()),
+            (None, Copy::None) => {}
+        }
+    } else if let (Some(id), Some(dir)) = (registered, unreadable.first()) {
+        let reason = format!(
+            "the replica is in the directory with id {id}, which is not there; it may be {}, \
+             whose identity cannot be read",
+            dir.path.display()
+        );
+        return Choice::Offline(0, reason);
+    }
+    let choice = elsewhere(known, places);
+    let away = places.iter().position(|place| place.offline.is_some());
+    if matches!(choice, Choice::Create(_)) && registered.is_none() && at_start {
+        let unreadable = unreadable.first();
+        let unreadable = unreadable.map(|dir| (0, dir.path.display().to_string()));
+        let away = away.map(|at| (at, places[at].path.clone())).or(unreadable);
+        if let Some((at, path)) = away {
+            let reason = format!("the replica may be in {path}, which is offline");
+            return Choice::Offline(at, reason);
+        }
+    }
+    choice
+}
+
+/// The directory in the metadata, if any, has no copy.
+fn elsewhere(known: Option<usize>, places: &[Place]) -> Choice {
+    let online = || {
+        let all = places.iter().enumerate();
+        all.filter(|(_, place)| place.offline.is_none())
+    };
+    let copies: Vec<usize> = online()
+        .filter(|(_, place)| place.copy == Copy::Usable)
+        .map(|(at, _)| at)
+        .collect();
+    match copies.as_slice() {
+        [at] => return Choice::Use(*at),
+        [] => {}
+        [at, ..] => {
+            let paths: Vec<&str> = copies.iter().map(|at| places[*at].path.as_str()).collect();
+            let reason = format!(
+                "{} have a copy each, and the metadata name none of them: move all but the newest \
+                 copy away, then start the broker again",
+                paths.join(" and ")
+            );
+            return Choice::Offline(*at, reason);
+        }
+    }
+    let unidentified = online().find_map(|(at, place)| match &place.copy {
+        Copy::Unidentified(reason) => Some((at, reason.clone())),
+        _ => None,
+    });
+    if let (None, Some((at, reason))) = (known, unidentified) {
+        return Choice::Offline(at, reason);
+    }
+    let emptiest = online().min_by_key(|(_, place)| place.replicas);
+    match known.or(emptiest.map(|(at, _)| at)) {
+        Some(at) => Choice::Create(at),
+        None => Choice::Offline(0, "all log directories are offline".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const D1: DirectoryId = DirectoryId::from_bytes([1; 16]);
+    const D2: DirectoryId = DirectoryId::from_bytes([2; 16]);
+    const D3: DirectoryId = DirectoryId::from_bytes([3; 16]);
+
+    fn place(id: DirectoryId, copy: Copy, replicas: usize) -> Place {
+        Place {
+            id,
+            path: format!("/d{}", id.0.0[0]),
+            offline: None,
+            copy,
+            replicas,
+        }
+    }
+
+    fn offline(id: DirectoryId) -> Place {
+        Place {
+            offline: Some("broken".to_owned()),
+            ..place(id, Copy::None, 0)
+        }
+    }
+
+    #[test]
+    fn the_directory_in_the_metadata_decides_between_copies() {
+        let both = [place(D1, Copy::Usable, 0), place(D2, Copy::Usable, 0)];
+        assert_eq!(choose(Some(D2), &both, &[], false), Choice::Use(1));
+        assert_eq!(choose(Some(D1), &both, &[], false), Choice::Use(0));
+    }
+
+    #[test]
+    fn a_stale_copy_is_not_used_while_the_directory_in_the_metadata_is_offline() {
+        let places = [place(D1, Copy::Usable, 0), offline(D2)];
+        let broken = Choice::Offline(1, "broken".to_owned());
+        assert_eq!(choose(Some(D2), &places, &[], false), broken);
+        // The directory in the metadata may be one whose identity cannot be read.
+        let places = [place(D1, Copy::Usable, 0)];
+        let unreadable = OfflineDir {
+            path: "/d2".into(),
+            reason: "garbage".to_owned(),
+        };
+        let choice = choose(Some(D2), &places, &[unreadable], false);
+        assert!(matches!(choice, Choice::Offline(0, reason) if reason.contains("/d2")));
+    }
+
+    #[test]
+    fn a_single_copy_is_used_where_it_is() {
+        let places = [place(D1, Copy::None, 0), place(D2, Copy::Usable, 9)];
+        for registered in [None, Some(D1), Some(D3)] {
+            assert_eq!(choose(registered, &places, &[], false), Choice::Use(1));
+        }
+    }
+
+    #[test]
+    fn nothing_is_guessed_between_copies_that_the_metadata_do_not_name() {
+        let both = [place(D1, Copy::Usable, 0), place(D2, Copy::Usable, 0)];
+        for registered in [None, Some(D3)] {
+            let choice = choose(registered, &both, &[], false);
+            assert!(
+                matches!(&choice, Choice::Offline(_, reason) if reason.contains("/d1 and /d2")),
+                "{choice:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_new_log_goes_where_the_metadata_say_or_to_the_emptiest_directory() {
+        let places = [
+            place(D1, Copy::None, 2),
+            place(D2, Copy::None, 1),
+            offline(D3),
+        ];
+        assert_eq!(choose(Some(D1), &places, &[], false), Choice::Create(0));
+        assert_eq!(choose(None, &places, &[], false), Choice::Create(1));
+        // At the start an offline directory may hold it.
+        let choice = choose(None, &places, &[], true);
+        assert!(matches!(choice, Choice::Offline(2, _)), "{choice:?}");
+        assert_eq!(choose(Some(D1), &places, &[], true), Choice::Create(0));
+        let all = [offline(D1), offline(D2)];
+        assert!(matches!(
+            choose(None, &all, &[], false),
+            Choice::Offline(..)
+        ));
+    }
+
+    #[test]
+    fn a_log_without_a_readable_topic_id_is_neither_used_nor_replaced() {
+        let copy = Copy::Unidentified("garbage".to_owned());
+        let places = [place(D1, copy, 0), place(D2, Copy::None, 0)];
+        let garbage = Choice::Offline(0, "garbage".to_owned());
+        assert_eq!(choose(Some(D1), &places, &[], false), garbage);
+        assert_eq!(choose(None, &places, &[], false), garbage);
+        assert_eq!(choose(Some(D2), &places, &[], false), Choice::Create(1));
+    }
+}

@@ -1,0 +1,154 @@
+//! Strays: partitions in a log directory that the metadata do not contain and no committed record
+//! is known to have deleted. They are kept until an operator decides.
+//!
+//! A stray is renamed to `topic-0.<id>-stray`. A broker that finds only partitions that its quorum
+//! never held renames nothing: it leaves the file [`DECISION_FILE`] and waits.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dohle_model::{TopicId, TopicPartition};
+
+use super::{LogDirectory, PartitionDirKind, partition_dirs};
+use crate::checkpoint::{Sync, read_if_exists, sync_dir, write_atomically};
+use crate::error::{Context, StorageError};
+use crate::partition_metadata;
+use crate::segment::files::remove_if_exists;
+
+/// Whether an operator has to decide, or has decided, about partitions that are unknown to the
+/// quorum.
+pub const DECISION_FILE: &str = "stray-partitions";
+
+/// The partition of a stray whose directory's name had to be cut.
+const FULL_NAME_FILE: &str = "stray-name";
+
+/// What the file [`DECISION_FILE`] contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StrayDecision {
+    /// The broker stays fenced until an operator decides.
+    Pending,
+    /// The operator decided that the broker goes on with this directory.
+    Adopted,
+}
+
+/// A partition's directory that belongs to no partition of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stray {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The partition.
+    pub topic_partition: TopicPartition,
+    /// From its `partition.metadata`, where that can be read.
+    pub topic_id: Option<TopicId>,
+    /// Bytes of its files.
+    pub size: u64,
+    /// Whether it has its ordinary name still.
+    pub in_place: bool,
+}
+
+/// The strays of a log directory, sorted by path. Takes no lock.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn strays(dir: &Path) -> Result<Vec<Stray>, StorageError> {
+    let pending = read_decision(dir)? == Some(StrayDecision::Pending);
+    let mut strays = Vec::new();
+    for found in partition_dirs(dir)? {
+        let in_place = match found.kind {
+            PartitionDirKind::Stray => false,
+            PartitionDirKind::Current if pending => true,
+            _ => continue,
+        };
+        strays.push(Stray {
+            topic_partition: full_name(&found.path).unwrap_or(found.topic_partition),
+            topic_id: partition_metadata::read(&found.path).ok().flatten(),
+            size: size(&found.path)?,
+            path: found.path,
+            in_place,
+        });
+    }
+    Ok(strays)
+}
+
+/// Bytes of the files in a partition's directory.
+fn size(dir: &Path) -> Result<u64, StorageError> {
+    let mut size = 0;
+    for entry in fs::read_dir(dir).context("list", dir)? {
+        let metadata = entry.and_then(|entry| entry.metadata());
+        size += metadata.context("read the size of", dir)?.len();
+    }
+    Ok(size)
+}
+
+fn full_name(dir: &Path) -> Option<TopicPartition> {
+    let text = fs::read_to_string(dir.join(FULL_NAME_FILE)).ok()?;
+    super::parse_topic_partition(text.trim_end())
+}
+
+/// Keeps the partition's name in its directory, whose own name is going to be cut.
+pub(super) fn write_full_name(dir: &Path, name: &str) -> Result<(), StorageError> {
+    write_atomically(&dir.join(FULL_NAME_FILE), name.as_bytes(), Sync::Yes)
+}
+
+fn read_decision(dir: &Path) -> Result<Option<StrayDecision>, StorageError> {
+    let bytes = read_if_exists(&dir.join(DECISION_FILE))?;
+    // Whatever else is in the file is no decision.
+    Ok(bytes.map(|bytes| match bytes.trim_ascii() {
+        b"adopted" => StrayDecision::Adopted,
+        _ => StrayDecision::Pending,
+    }))
+}
+
+impl LogDirectory {
+    /// What was decided about partitions that are unknown to the quorum; `None` when nothing had to
+    /// be.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn stray_decision(&self) -> Result<Option<StrayDecision>, StorageError> {
+        read_decision(self.path())
+    }
+
+    /// Keeps a decision, durably; `None` removes it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn set_stray_decision(&self, decision: Option<StrayDecision>) -> Result<(), StorageError> {
+        let path = self.path().join(DECISION_FILE);
+        let text = match decision {
+            Some(StrayDecision::Pending) => "pending\n",
+            Some(StrayDecision::Adopted) => "adopted\n",
+            None => {
+                if path.exists() {
+                    remove_if_exists(&path)?;
+                    sync_dir(self.path())?;
+                }
+                return Ok(());
+            }
+        };
+        write_atomically(&path, text.as_bytes(), Sync::Yes)
+    }
+
+    /// Gives a stray its ordinary name back, so that the broker uses it for a partition with the
+    /// same topic id.
+    ///
+    /// # Errors
+    /// When there is a directory of that name, or it cannot be renamed.
+    pub fn adopt(&self, stray: &Stray) -> Result<PathBuf, StorageError> {
+        let path = self.partition_path(&stray.topic_partition);
+        if stray.in_place {
+            return Ok(path);
+        }
+        if path.exists() {
+            let source = std::io::Error::new(
+                std::io::ErrorKind::AlreadyExists,
+                format!("{} exists", path.display()),
+            );
+            return Err(source).context("adopt", &stray.path);
+        }
+        fs::rename(&stray.path, &path).context("rename", &stray.path)?;
+        remove_if_exists(&path.join(FULL_NAME_FILE))?;
+        sync_dir(self.path())?;
+        Ok(path)
+    }
+}
