@@ -43,7 +43,9 @@ impl Partition {
             }
             log.cleanable(state.high_watermark, now)
         };
-        found.map_err(|error| self.fail_storage(&error)).ok()
+        found
+            .map_err(|error| self.background_read_failed("compaction", &error))
+            .ok()
     }
 
     /// Where the records begin that compaction has not seen.
@@ -75,8 +77,8 @@ impl Partition {
             Ok(Some(cleaning)) => cleaning,
             Ok(None) => return CleanOutcome::NotNow,
             Err(error) => {
-                self.fail_storage(&error);
-                return CleanOutcome::Offline;
+                self.background_read_failed("compaction", &error);
+                return CleanOutcome::NotNow;
             }
         };
         let cleaning = cleaning.with_memory(Arc::clone(&self.shared.decompression));

@@ -209,6 +209,22 @@ impl Partition {
         }
     }
 
+    /// Work in the background could not read a file. Damaged content and shortages affect that work
+    /// alone, which is tried again later; an I/O error takes the log directory offline.
+    pub(crate) fn background_read_failed(&self, work: &'static str, error: &StorageError) {
+        match error.kind() {
+            StorageErrorKind::Damage => {
+                tracing::error!(partition = %self.name, work, %error, "damaged file, work skipped");
+            }
+            StorageErrorKind::Shortage => {
+                tracing::warn!(partition = %self.name, work, %error, "no resources, work skipped");
+            }
+            StorageErrorKind::Device | StorageErrorKind::Full => {
+                self.fail_storage(error);
+            }
+        }
+    }
+
     /// A change of files outside the lock failed.
     fn fail_storage(&self, error: &StorageError) -> RoleError {
         self.with(|state, wakes| state.storage_failed(error, &self.shared, wakes))

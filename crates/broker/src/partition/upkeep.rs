@@ -1,7 +1,7 @@
 //! What is done for a log now and then: flushing, retention, producer expiry, closing. Each in two
 //! phases, so that the disk is not waited for under the lock. Called on blocking threads.
 
-use dohle_log::{DeletedSegment, Log};
+use dohle_log::{DeletedSegment, Log, StorageErrorKind};
 use dohle_model::{Offset, Timestamp};
 
 use super::Partition;
@@ -77,7 +77,15 @@ impl Partition {
                     Deleted { segments, delay }
                 }
                 Err(error) => {
-                    state.storage_failed(&error, &self.shared, wakes);
+                    match error.kind() {
+                        // Of an index that tells the age of a segment; all files are as before.
+                        StorageErrorKind::Damage | StorageErrorKind::Shortage => {
+                            tracing::error!(partition = %self.name, %error, "retention skipped");
+                        }
+                        StorageErrorKind::Device | StorageErrorKind::Full => {
+                            state.storage_failed(&error, &self.shared, wakes);
+                        }
+                    }
                     none
                 }
             }

@@ -1,5 +1,6 @@
 //! A log directory fails while the broker has another.
 
+use dohle_log::StorageError;
 use dohle_model::{DirectoryId, ErrorCode};
 use dohle_protocol::ApiKey;
 use dohle_protocol::messages::describe_log_dirs_request::DescribeLogDirsRequestData;
@@ -84,4 +85,27 @@ async fn a_failed_log_directory_goes_offline_and_the_others_serve_on() {
     );
     let codes: Vec<i16> = response.results.iter().map(|dir| dir.error_code).collect();
     assert_eq!(codes, [FAILED, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_that_background_work_finds_leaves_the_partition_online() {
+    let broker = Broker::start_with(&[], &DIRS).await;
+    let id = broker.topic_in("t", DIRS[0]).await;
+    let mut client = broker.client();
+    let found = broker.partition(id, 0);
+    let read_failed = |kind: std::io::ErrorKind| {
+        let error = StorageError {
+            operation: "read",
+            path: "00000000000000000000.timeindex".into(),
+            source: kind.into(),
+        };
+        found.background_read_failed("compaction", &error);
+    };
+    read_failed(std::io::ErrorKind::InvalidData);
+    read_failed(std::io::ErrorKind::UnexpectedEof);
+    read_failed(std::io::ErrorKind::OutOfMemory);
+    assert!(broker.context.partitions.failed_dirs().borrow().is_empty());
+    assert_eq!(append(&mut client, "t", "a").await, 0);
+    read_failed(std::io::ErrorKind::PermissionDenied);
+    assert!(!broker.context.partitions.failed_dirs().borrow().is_empty());
 }
