@@ -19,7 +19,9 @@
 //!
 //! // Fetch. Planned under the lock, read outside.
 //! Log::plan_read(Offset, ReadLimits) -> Result<ReadPlan, ReadError>
-//! ReadPlan::read() -> Result<ReadInfo, StorageError>
+//! ReadPlan::read() -> Result<ReadInfo, StorageError>          // into memory
+//! ReadPlan::locate(memory_max, Access) -> Result<Located, RangeError>   // stays in the file
+//! FileRange::read(at, &mut [u8], Access) -> Result<usize, RangeError>   // window by window
 //! Log::plan_offset_for_timestamp(Timestamp), Log::plan_offset_of_max_timestamp() -> TimestampPlan
 //! TimestampPlan::find(&DecompressionMemory) -> Result<TimestampSearch, StorageError>
 //! Log::aborted_transactions
@@ -87,6 +89,7 @@ pub use log::{
     OpenOptions, ReadError, RecoveryReport, Replaced, Swapped,
 };
 pub use producer_state::{BatchMetadata, ProducerError, ProducerState};
+pub use segment::range::{Access, FileRange, Located, RangeError, Records};
 pub use segment::read::{
     ReadInfo, ReadLimits, ReadPlan, TimestampOffset, TimestampPlan, TimestampSearch,
 };

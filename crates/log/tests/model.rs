@@ -213,6 +213,22 @@ impl Life {
             ranges(&info.records),
             ranges(&expected)
         );
+        let plan = self.log().plan_read(at, limits).unwrap();
+        let located = plan.locate(100, dohle_log::Access::Disk).unwrap();
+        let mut sent = Vec::new();
+        match located.records {
+            dohle_log::Records::Memory(bytes) => sent.extend_from_slice(&bytes),
+            dohle_log::Records::File(mut range) => {
+                let mut window = vec![0; 4096];
+                while sent.len() < range.len() {
+                    let access = dohle_log::Access::Disk;
+                    let read = range.read(sent.len(), &mut window, access).unwrap();
+                    sent.extend_from_slice(&window[..read]);
+                }
+            }
+        }
+        assert!(sent == info.records, "a range has what a read has");
+        assert!(located.next_offset >= info.next_offset);
     }
 
     fn check(&mut self) {

@@ -1,6 +1,6 @@
 //! Encoding of a fetch response as a list of chunks: what surrounds the records is written to small
-//! buffers, the records are spliced in as they are, and the connection writes all of it in one
-//! vectored write.
+//! buffers, the records are spliced in as they are: in memory, or as whatever the caller reads when
+//! the connection writes them. Only their size is needed here.
 //!
 //! Invariant: the chunks together are byte for byte what the codec itself writes for the same
 //! response (a test compares them).
@@ -17,37 +17,90 @@ use kacrab_protocol::{KafkaString, KafkaUuid, ProtocolError};
 
 use crate::message::{EncodeError, begin_frame, set_length};
 
+/// Records of one partition, or a part of them.
+pub trait RecordChunk {
+    /// Their size in bytes.
+    fn len(&self) -> usize;
+
+    /// The bytes, if they are in memory. Few of them are copied into what surrounds them.
+    fn bytes(&self) -> Option<&Bytes>;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl RecordChunk for Bytes {
+    fn len(&self) -> usize {
+        self.as_ref().len()
+    }
+
+    fn bytes(&self) -> Option<&Bytes> {
+        Some(self)
+    }
+}
+
+/// A part of an encoded response.
+#[derive(Debug)]
+pub enum FetchChunk<R> {
+    /// What surrounds the records, and few of them.
+    Encoded(Bytes),
+    /// Records.
+    Records(R),
+}
+
 /// A fetch response whose records are lists of chunks.
-#[derive(Debug, Clone, Default)]
-pub struct FetchResponse {
+#[derive(Debug, Clone)]
+pub struct FetchResponse<R = Bytes> {
     /// 0 for success; of the request as a whole, from version 7.
     pub error_code: i16,
     /// 0 for none; from version 7.
     pub session_id: i32,
     /// The topics.
-    pub topics: Vec<FetchTopicResponse>,
+    pub topics: Vec<FetchTopicResponse<R>>,
     /// Addresses of the leaders that partitions name; from version 16.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 
 /// A topic of a [`FetchResponse`].
 #[derive(Debug, Clone)]
-pub struct FetchTopicResponse {
+pub struct FetchTopicResponse<R = Bytes> {
     /// Its name, up to version 12.
     pub name: KafkaString,
     /// Its id, from version 13.
     pub topic_id: KafkaUuid,
     /// Its partitions.
-    pub partitions: Vec<FetchPartitionResponse>,
+    pub partitions: Vec<FetchPartitionResponse<R>>,
 }
 
 /// A partition of a [`FetchResponse`].
-#[derive(Debug, Clone, Default)]
-pub struct FetchPartitionResponse {
+#[derive(Debug, Clone)]
+pub struct FetchPartitionResponse<R = Bytes> {
     /// Everything but the records; its own `records` are not looked at.
     pub data: PartitionData,
     /// Record batches, in order. Never null on the wire, as Kafka answers.
-    pub records: Vec<Bytes>,
+    pub records: Vec<R>,
+}
+
+impl<R> Default for FetchResponse<R> {
+    fn default() -> Self {
+        Self {
+            error_code: 0,
+            session_id: 0,
+            topics: Vec::new(),
+            node_endpoints: Vec::new(),
+        }
+    }
+}
+
+impl<R> Default for FetchPartitionResponse<R> {
+    fn default() -> Self {
+        Self {
+            data: PartitionData::default(),
+            records: Vec::new(),
+        }
+    }
 }
 
 /// A compact array that is null, the null records before the tags, and the fixed fields of a
@@ -58,11 +111,11 @@ const FLEXIBLE_FIXED_BYTES: usize = 4 + 2 + 8 + 8 + 8 + 1 + 4 + 1;
 ///
 /// # Errors
 /// When a field does not exist in this version.
-pub fn encode_fetch_response(
-    response: &FetchResponse,
+pub fn encode_fetch_response<R: RecordChunk>(
+    response: FetchResponse<R>,
     version: i16,
     correlation_id: i32,
-) -> Result<Vec<Bytes>, EncodeError> {
+) -> Result<Vec<FetchChunk<R>>, EncodeError> {
     let flexible = version >= 12;
     let mut out = Chunks {
         current: BytesMut::with_capacity(512),
@@ -85,13 +138,13 @@ pub fn encode_fetch_response(
     out.current.extend_from_slice(&head[..head_bytes]);
 
     write_count(&mut out.current, flexible, response.topics.len());
-    for topic in &response.topics {
+    for topic in response.topics {
         write_topic(&mut out, topic, version)?;
     }
     if flexible {
         let mut tail = BytesMut::new();
         FetchResponseData {
-            node_endpoints: response.node_endpoints.clone(),
+            node_endpoints: response.node_endpoints,
             ..FetchResponseData::default()
         }
         .write(&mut tail, version)?;
@@ -101,15 +154,15 @@ pub fn encode_fetch_response(
     Ok(out.finish())
 }
 
-fn write_topic(
-    out: &mut Chunks,
-    topic: &FetchTopicResponse,
+fn write_topic<R: RecordChunk>(
+    out: &mut Chunks<R>,
+    topic: FetchTopicResponse<R>,
     version: i16,
 ) -> Result<(), ProtocolError> {
     let flexible = version >= 12;
     let before = out.current.len();
     FetchableTopicResponse {
-        topic: topic.name.clone(),
+        topic: topic.name,
         topic_id: topic.topic_id,
         ..FetchableTopicResponse::default()
     }
@@ -121,7 +174,7 @@ fn write_topic(
     out.current.truncate(after - cut);
 
     write_count(&mut out.current, flexible, topic.partitions.len());
-    for partition in &topic.partitions {
+    for partition in topic.partitions {
         write_partition(out, partition, version)?;
     }
     if flexible {
@@ -130,13 +183,13 @@ fn write_topic(
     Ok(())
 }
 
-fn write_partition(
-    out: &mut Chunks,
-    partition: &FetchPartitionResponse,
+fn write_partition<R: RecordChunk>(
+    out: &mut Chunks<R>,
+    partition: FetchPartitionResponse<R>,
     version: i16,
 ) -> Result<(), ProtocolError> {
     let flexible = version >= 12;
-    let data = &partition.data;
+    let data = partition.data;
     PartitionData {
         partition_index: data.partition_index,
         error_code: data.error_code,
@@ -152,7 +205,7 @@ fn write_partition(
     let cut = if flexible { 2 } else { 4 };
     out.current.truncate(out.current.len() - cut);
 
-    let bytes: usize = partition.records.iter().map(Bytes::len).sum();
+    let bytes: usize = partition.records.iter().map(R::len).sum();
     // Limited by the fetch's max bytes, far below 2 GiB.
     if flexible {
         write_unsigned_varint(
@@ -163,11 +216,11 @@ fn write_partition(
         out.current
             .put_i32(i32::try_from(bytes).unwrap_or(i32::MAX));
     }
-    for chunk in &partition.records {
-        out.splice(chunk.clone());
+    for chunk in partition.records {
+        out.splice(chunk);
     }
     if flexible {
-        write_tags(&mut out.current, data, version)?;
+        write_tags(&mut out.current, &data, version)?;
     }
     Ok(())
 }
@@ -200,21 +253,23 @@ fn write_count(out: &mut BytesMut, flexible: bool, count: usize) {
 /// Chunks of under this size are copied: cheaper than another entry of the vectored write.
 const SPLICE_BYTES_MIN: usize = 256;
 
-struct Chunks {
+struct Chunks<R> {
     current: BytesMut,
-    done: Vec<Bytes>,
+    done: Vec<FetchChunk<R>>,
     bytes: usize,
 }
 
-impl Chunks {
-    fn splice(&mut self, chunk: Bytes) {
-        if chunk.len() < SPLICE_BYTES_MIN {
-            self.current.extend_from_slice(&chunk);
+impl<R: RecordChunk> Chunks<R> {
+    fn splice(&mut self, chunk: R) {
+        if let Some(bytes) = chunk.bytes()
+            && bytes.len() < SPLICE_BYTES_MIN
+        {
+            self.current.extend_from_slice(bytes);
             return;
         }
         self.push_current();
         self.bytes += chunk.len();
-        self.done.push(chunk);
+        self.done.push(FetchChunk::Records(chunk));
     }
 
     /// Moves what was written to `done`; the first chunk stays open for the frame's length.
@@ -222,13 +277,14 @@ impl Chunks {
         if !self.current.is_empty() {
             self.bytes += self.current.len();
             // One allocation serves them all: `split` leaves the spare capacity behind.
-            self.done.push(self.current.split().freeze());
+            let encoded = self.current.split().freeze();
+            self.done.push(FetchChunk::Encoded(encoded));
         }
     }
 
-    fn finish(mut self) -> Vec<Bytes> {
+    fn finish(mut self) -> Vec<FetchChunk<R>> {
         self.push_current();
-        let Some(first) = self.done.first_mut() else {
+        let Some(FetchChunk::Encoded(first)) = self.done.first_mut() else {
             return self.done;
         };
         let mut patched = BytesMut::from(std::mem::take(first));

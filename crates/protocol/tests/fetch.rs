@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use dohle_protocol::encode_response;
 use dohle_protocol::fetch::{
-    FetchPartitionResponse, FetchResponse, FetchTopicResponse, encode_fetch_response,
+    FetchChunk, FetchPartitionResponse, FetchResponse, FetchTopicResponse, encode_fetch_response,
 };
 use dohle_protocol::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchResponseData, FetchableTopicResponse,
@@ -91,6 +91,15 @@ fn response() -> impl Strategy<Value = FetchResponse> {
         })
 }
 
+/// The encoded response, as chunks in memory.
+fn encoded(response: FetchResponse, version: i16, correlation_id: i32) -> Vec<Bytes> {
+    let chunks = encode_fetch_response(response, version, correlation_id).unwrap();
+    let bytes = |chunk| match chunk {
+        FetchChunk::Encoded(bytes) | FetchChunk::Records(bytes) => bytes,
+    };
+    chunks.into_iter().map(bytes).collect()
+}
+
 fn as_codec(response: &FetchResponse) -> FetchResponseData {
     let partition = |partition: &FetchPartitionResponse| PartitionData {
         records: Some(partition.records.concat().into()),
@@ -123,7 +132,7 @@ proptest! {
             response.session_id = session;
             response.error_code = 70;
         }
-        let chunks = encode_fetch_response(&response, version, 77).unwrap();
+        let chunks = encoded(response.clone(), version, 77);
         let whole = encode_response(&as_codec(&response), version, 77).unwrap();
         prop_assert_eq!(chunks.concat(), whole.to_vec());
     }
@@ -145,7 +154,7 @@ fn large_records_are_not_copied() {
         topics: vec![topic],
         ..FetchResponse::default()
     };
-    let chunks = encode_fetch_response(&response, 12, 1).unwrap();
+    let chunks = encoded(response, 12, 1);
     assert_eq!(chunks.len(), 3);
     assert_eq!(chunks[1].as_ptr(), records.as_ptr());
     let mut whole = BytesMut::new();

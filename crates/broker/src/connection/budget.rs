@@ -11,6 +11,8 @@
 //!   in the end.
 //! - While a frame waits for memory, others that arrive too slowly are given up; see `frames`.
 //!
+//! What responses hold is counted beside it, see [`ResponseMemory`].
+//!
 //! Brokers among themselves speak gRPC, whose streams have credits of their own: they take nothing
 //! from this budget, so clients cannot delay them.
 //!
@@ -22,8 +24,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::responses::ResponseMemory;
+
 /// The largest frame that may use the part of the budget that is kept for small ones.
 const SMALL_BYTES_MAX: usize = 64 << 10;
+/// What responses may hold in memory before connections that do not read them are closed.
+const RESPONSES_BYTES_MAX: usize = 32 << 20;
 
 /// The budget of one node.
 #[derive(Debug)]
@@ -36,6 +42,7 @@ pub struct Budget {
     /// Connections that wait to begin a frame.
     waiting: AtomicUsize,
     freed: Arc<Notify>,
+    responses: ResponseMemory,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +81,12 @@ impl Budget {
     /// A budget of `max` bytes.
     #[must_use]
     pub fn new(max: usize) -> Arc<Self> {
+        Self::with_responses(max, RESPONSES_BYTES_MAX)
+    }
+
+    /// With a limit of its own for what responses hold.
+    #[must_use]
+    pub fn with_responses(max: usize, responses_max: usize) -> Arc<Self> {
         Arc::new(Self {
             max,
             small_max: SMALL_BYTES_MAX.min(max / 16),
@@ -81,6 +94,7 @@ impl Budget {
             large: Mutex::default(),
             waiting: AtomicUsize::new(0),
             freed: Arc::new(Notify::new()),
+            responses: ResponseMemory::new(responses_max),
         })
     }
 
@@ -88,6 +102,12 @@ impl Budget {
     #[must_use]
     pub fn used(&self) -> usize {
         self.used.load(Ordering::SeqCst) + self.large.lock().excess
+    }
+
+    /// What responses hold.
+    #[must_use]
+    pub fn responses(&self) -> &ResponseMemory {
+        &self.responses
     }
 
     /// Whether a frame waits for memory.

@@ -2,7 +2,7 @@
 //! requests.
 //!
 //! ```text
-//! socket ──▶ frames ──▶ Service::call ──▶ slots (FIFO) ──▶ chunks ──▶ one vectored write
+//! socket ──▶ frames ──▶ Service::call ──▶ slots (FIFO) ──▶ chunks ──▶ vectored writes
 //! ```
 //!
 //! Invariant: answers leave in the order their requests came. A request is first polled before the
@@ -13,6 +13,10 @@
 //! Invariant: memory grows with the bytes that arrived, never with a length that was announced. The
 //! queue of slots and the bytes waiting to be written are bounded; beyond that nothing is read but
 //! the length of the next frame.
+//!
+//! Invariant: what a client does not read takes little memory. Records stay in their files (see
+//! [`Source`]); other responses are counted per connection and for the node, and while a connection
+//! holds more than its share it begins no requests.
 //!
 //! Invariant: a connection on which no byte moves in either direction ends: a frame that stops
 //! arriving after [`FrameTimes`], everything else after `connections.max.idle.ms`. Only a response
@@ -30,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 mod budget;
 mod frames;
 mod outbox;
+mod responses;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -52,17 +57,91 @@ pub struct Client {
     pub appends: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// A response frame as chunks to be written one after the other.
+/// Bytes that are read when the socket can take them.
+pub trait Source: std::fmt::Debug + Send {
+    /// Their number. It does not change.
+    fn length(&self) -> usize;
+
+    /// Reads bytes from `at` on into `window`, at least one, if that needs no wait for the disk.
+    /// `window` has at least 4 KiB, or ends the source.
+    ///
+    /// # Errors
+    /// When they are not in memory, or cannot be had at all.
+    fn read(&mut self, at: usize, window: &mut [u8]) -> Result<usize, SourceError>;
+
+    /// Reads at most `length` bytes from `at` on, at least one, on a thread that may wait.
+    fn load(&mut self, at: usize, length: usize) -> Load;
+}
+
+/// Bytes that are being loaded, or the reason why they cannot be had.
+pub type Load = Pin<Box<dyn Future<Output = Result<Bytes, String>> + Send>>;
+
+/// Why a [`Source`] has no bytes now.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceError {
+    /// They have to be loaded.
+    NotCached,
+    /// They cannot be had any more. The connection is closed: its client was promised more.
+    Lost(String),
+}
+
+/// A part of a response.
+#[derive(Debug)]
+pub enum Chunk {
+    /// In memory.
+    Memory(Bytes),
+    /// Elsewhere.
+    Source(Box<dyn Source>),
+}
+
+impl Chunk {
+    /// Its size in bytes.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::Source(source) => source.length(),
+        }
+    }
+
+    /// Bytes of memory that it holds.
+    fn memory(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::Source(_) => 0,
+        }
+    }
+}
+
+impl From<Bytes> for Chunk {
+    fn from(bytes: Bytes) -> Self {
+        Self::Memory(bytes)
+    }
+}
+
+/// A response frame, to be written one chunk after the other.
+#[derive(Debug)]
 pub enum Frame {
     /// One chunk.
     One(Bytes),
     /// Several.
-    Many(Vec<Bytes>),
+    Many(Vec<Chunk>),
+}
+
+impl Frame {
+    /// Bytes of the frame, and those of them that it holds in memory.
+    fn sizes(&self) -> (usize, usize) {
+        match self {
+            Self::One(bytes) => (bytes.len(), bytes.len()),
+            Self::Many(chunks) => chunks.iter().fold((0, 0), |(bytes, memory), chunk| {
+                (bytes + chunk.length(), memory + chunk.memory())
+            }),
+        }
+    }
 }
 
 /// What became of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Answer {
     /// This is to be sent.
     Send(Frame),
@@ -115,6 +194,9 @@ pub struct ConnectionLimits {
     pub request_bytes_max: usize,
     /// `connections.max.idle.ms`.
     pub idle_max: Duration,
+    /// How long a client may read nothing of its responses while those of the node hold too much
+    /// memory.
+    pub stalled_max: Duration,
     /// How long a frame may take to arrive.
     pub frame_times: FrameTimes,
     /// How long a connection may take to answer what it has begun at a shutdown.

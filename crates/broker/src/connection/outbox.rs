@@ -1,29 +1,109 @@
-//! What is to be written, as chunks, and the vectored writes that take it to the socket.
+//! What is to be written, and the vectored writes that take it to the socket.
+//!
+//! Invariant: records of a response are read just before they are written, one window at a time,
+//! into memory that belongs to the thread. What the socket does not accept is forgotten and read
+//! again later, so a connection whose client does not read holds no records in memory.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-use super::Frame;
+use super::{Budget, Chunk, Frame, Load, SourceError};
 
 /// Entries of one vectored write.
 const SLICES_MAX: usize = 64;
+/// Records that are read for one write.
+const WINDOW_BYTES: usize = 256 << 10;
+/// Records that are read for the first write after the socket was full: it may still be.
+const WINDOW_BYTES_PROBE: usize = 16 << 10;
+/// The smallest window that is read, unless fewer bytes are left.
+const WINDOW_BYTES_MIN: usize = 4 << 10;
+/// Bytes that are written before other connections of the thread have their turn.
+const TURN_BYTES: usize = 2 << 20;
 
-#[derive(Default)]
+thread_local! {
+    /// Holds a window between its read and its write, and nothing in between.
+    static WINDOW: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Why nothing more can be written.
+#[derive(Debug)]
+pub(super) enum WriteError {
+    /// The connection broke.
+    Socket(io::Error),
+    /// Records that the response promises cannot be read.
+    Records(String),
+}
+
+impl From<io::Error> for WriteError {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
+    }
+}
+
+struct Entry {
+    chunk: Chunk,
+    /// Memory that is given back when the chunk was written.
+    memory: usize,
+}
+
 pub(super) struct Outbox {
-    chunks: VecDeque<Bytes>,
+    chunks: VecDeque<Entry>,
+    /// Bytes of the first chunk that were written, when it is a source.
+    sent: usize,
+    /// Bytes that are not written yet, those of expected responses included.
     bytes: usize,
+    /// Bytes in memory, those of expected responses included.
+    memory: usize,
     /// All bytes that the socket accepted.
     written_bytes: u64,
+    /// Whether the socket was full the last time.
+    was_full: bool,
+    /// The next window of the first chunk, which comes from the disk.
+    loading: Option<Load>,
+    loaded: Option<Bytes>,
+    budget: Arc<Budget>,
+}
+
+/// A part of one vectored write.
+enum Piece {
+    /// A chunk in memory.
+    Chunk(usize),
+    /// Records that were read into the thread's window.
+    Window(Range<usize>),
+    /// Records that were loaded from the disk.
+    Loaded,
 }
 
 impl Outbox {
+    pub fn new(budget: Arc<Budget>) -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            sent: 0,
+            bytes: 0,
+            memory: 0,
+            written_bytes: 0,
+            was_full: false,
+            loading: None,
+            loaded: None,
+            budget,
+        }
+    }
+
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of responses that this connection holds in memory.
+    pub fn memory(&self) -> usize {
+        self.memory
     }
 
     /// All bytes that the socket accepted so far.
@@ -35,17 +115,25 @@ impl Outbox {
         self.chunks.is_empty()
     }
 
-    pub fn push(&mut self, frame: Frame) {
-        match frame {
-            Frame::One(chunk) => self.push_chunk(chunk),
-            Frame::Many(chunks) => chunks.into_iter().for_each(|chunk| self.push_chunk(chunk)),
-        }
+    /// Counts a response that is complete but may have to wait for others before it.
+    pub fn expect(&mut self, frame: &Frame) {
+        let (bytes, memory) = frame.sizes();
+        self.bytes += bytes;
+        self.memory += memory;
+        self.budget.responses().add(memory);
     }
 
-    fn push_chunk(&mut self, chunk: Bytes) {
-        if !chunk.is_empty() {
-            self.bytes += chunk.len();
-            self.chunks.push_back(chunk);
+    /// Appends a response that was expected.
+    pub fn push(&mut self, frame: Frame) {
+        let chunks = match frame {
+            Frame::One(chunk) => vec![Chunk::Memory(chunk)],
+            Frame::Many(chunks) => chunks,
+        };
+        for chunk in chunks {
+            if chunk.length() > 0 {
+                let memory = chunk.memory();
+                self.chunks.push_back(Entry { chunk, memory });
+            }
         }
     }
 
@@ -54,27 +142,116 @@ impl Outbox {
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), WriteError>> {
+        let mut turn = 0;
         while !self.chunks.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let mut count = 0;
-            for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
-                *slice = IoSlice::new(chunk);
-                count += 1;
+            if turn >= TURN_BYTES {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
-            let stream = Pin::new(&mut *stream);
-            let written = if count == 1 {
-                ready!(stream.poll_write(cx, &slices[0]))?
-            } else {
-                ready!(stream.poll_write_vectored(cx, &slices[..count]))?
-            };
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            if let Some(loading) = &mut self.loading {
+                let loaded = ready!(loading.as_mut().poll(cx));
+                self.loading = None;
+                self.loaded = Some(loaded.map_err(WriteError::Records)?);
             }
+            let written = WINDOW.with_borrow_mut(|window| self.poll_write_once(window, stream, cx));
+            // Whatever was not accepted is read again.
+            self.loaded = None;
+            self.was_full = written.is_pending();
+            let written = ready!(written)?;
             self.written(written);
+            turn += written;
         }
         // Sockets need no flush; other streams (TLS) do.
-        Pin::new(stream).poll_flush(cx)
+        Poll::Ready(Ok(ready!(Pin::new(stream).poll_flush(cx))?))
+    }
+
+    /// One write. Nothing is written when the first records have to come from the disk: loading
+    /// them has begun then.
+    fn poll_write_once<S: AsyncWrite + Unpin>(
+        &mut self,
+        window: &mut Vec<u8>,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, WriteError>> {
+        let pieces = match self.gather(window) {
+            Ok(pieces) if pieces.is_empty() => return Poll::Ready(Ok(0)),
+            Ok(pieces) => pieces,
+            Err(reason) => return Poll::Ready(Err(WriteError::Records(reason))),
+        };
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        for (slice, piece) in slices.iter_mut().zip(&pieces) {
+            *slice = IoSlice::new(match piece {
+                Piece::Chunk(at) => match &self.chunks[*at].chunk {
+                    Chunk::Memory(bytes) => bytes,
+                    Chunk::Source(_) => &[],
+                },
+                Piece::Window(range) => &window[range.clone()],
+                Piece::Loaded => self.loaded.as_deref().unwrap_or_default(),
+            });
+        }
+        let stream = Pin::new(stream);
+        let written = if pieces.len() == 1 {
+            ready!(stream.poll_write(cx, &slices[0]))?
+        } else {
+            ready!(stream.poll_write_vectored(cx, &slices[..pieces.len()]))?
+        };
+        if written == 0 {
+            return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    /// What the next write takes: chunks in memory as they are, and at most one window of records.
+    fn gather(&mut self, window: &mut Vec<u8>) -> Result<Vec<Piece>, String> {
+        let mut pieces = Vec::with_capacity(self.chunks.len().min(SLICES_MAX));
+        let mut used = 0;
+        for at in 0..self.chunks.len().min(SLICES_MAX) {
+            let Chunk::Source(source) = &mut self.chunks[at].chunk else {
+                pieces.push(Piece::Chunk(at));
+                continue;
+            };
+            let from = if at == 0 { self.sent } else { 0 };
+            let rest = source.length() - from;
+            if at == 0
+                && let Some(loaded) = &self.loaded
+            {
+                pieces.push(Piece::Loaded);
+                if loaded.len() < rest {
+                    break;
+                }
+                continue;
+            }
+            if window.is_empty() {
+                window.resize(WINDOW_BYTES, 0);
+            }
+            let limit = if self.was_full {
+                WINDOW_BYTES_PROBE
+            } else {
+                window.len()
+            };
+            let room = limit.saturating_sub(used);
+            if room < rest.min(WINDOW_BYTES_MIN) {
+                break;
+            }
+            match source.read(from, &mut window[used..used + room]) {
+                Ok(read) => {
+                    pieces.push(Piece::Window(used..used + read));
+                    used += read;
+                    if read < rest {
+                        break;
+                    }
+                }
+                Err(SourceError::NotCached) if pieces.is_empty() => {
+                    self.loading = Some(source.load(from, rest.min(WINDOW_BYTES)));
+                    break;
+                }
+                // What comes before it is written first.
+                Err(SourceError::NotCached) => break,
+                Err(SourceError::Lost(reason)) => return Err(reason),
+            }
+        }
+        Ok(pieces)
     }
 
     fn written(&mut self, mut count: usize) {
@@ -84,12 +261,30 @@ impl Outbox {
             let Some(first) = self.chunks.front_mut() else {
                 return;
             };
-            if count < first.len() {
-                first.advance(count);
-                return;
+            let rest = match &mut first.chunk {
+                Chunk::Memory(bytes) if count < bytes.len() => return bytes.advance(count),
+                Chunk::Memory(bytes) => bytes.len(),
+                Chunk::Source(source) => {
+                    let rest = source.length() - self.sent;
+                    if count < rest {
+                        self.sent += count;
+                        return;
+                    }
+                    rest
+                }
+            };
+            count -= rest;
+            self.sent = 0;
+            if let Some(done) = self.chunks.pop_front() {
+                self.memory -= done.memory;
+                self.budget.responses().sub(done.memory);
             }
-            count -= first.len();
-            self.chunks.pop_front();
         }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.budget.responses().sub(self.memory);
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::frames::{Event, Frames};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, WriteError};
 use super::{Answer, Budget, Client, ConnectionLimits, Pending, Service};
 
 /// Requests that may wait for their answer at a time.
@@ -50,6 +50,7 @@ pub(super) struct Connection<S> {
     /// Whether a slot waits that must not be overtaken; it is then the last.
     blocked: bool,
     outbox: Outbox,
+    budget: Arc<Budget>,
     limits: ConnectionLimits,
     /// When bytes were last read, or last accepted by the socket.
     last_progress: Instant,
@@ -79,7 +80,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             slots: VecDeque::new(),
             waiting: 0,
             blocked: false,
-            outbox: Outbox::default(),
+            outbox: Outbox::new(Arc::clone(&budget)),
+            budget,
             last_progress: now,
             progress: 0,
             idle: Box::pin(tokio::time::sleep_until(now + limits.idle_max)),
@@ -101,6 +103,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Poll::Ready(answer) = pending.answer.as_mut().poll(cx) {
                 self.waiting -= 1;
                 self.blocked &= pending.overtakable;
+                if let Answer::Send(frame) = &answer {
+                    self.outbox.expect(frame);
+                }
                 *slot = Slot::Done(answer);
             }
         }
@@ -137,10 +142,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn may_begin(&self) -> bool {
-        self.closing.is_none()
-            && !self.blocked
-            && self.slots.len() < SLOTS_MAX
-            && self.outbox.bytes() < OUTBOX_BYTES_MAX
+        self.closing.is_none() && !self.blocked && self.slots.len() < SLOTS_MAX && !self.is_full()
+    }
+
+    /// Whether the client has to read before more of its requests are begun.
+    fn is_full(&self) -> bool {
+        let memory = self.outbox.memory();
+        self.outbox.bytes() >= OUTBOX_BYTES_MAX
+            || (memory > 0 && memory >= self.budget.responses().part())
     }
 
     /// Reads and begins requests until there are none, or enough for now. Whether it is worth to go
@@ -184,7 +193,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn begin(&mut self, mut pending: Pending, cx: &mut Context<'_>) {
         match pending.answer.as_mut().poll(cx) {
-            Poll::Ready(answer) => self.slots.push_back(Slot::Done(answer)),
+            Poll::Ready(answer) => {
+                if let Answer::Send(frame) = &answer {
+                    self.outbox.expect(frame);
+                }
+                self.slots.push_back(Slot::Done(answer));
+            }
             Poll::Pending => {
                 self.waiting += 1;
                 self.blocked |= !pending.overtakable;
@@ -202,6 +216,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Looks soon at a client that does not read, not only when it is idle.
+    fn watch_reader(&mut self) {
+        if self.outbox.memory() > 0 && self.closing.is_none() {
+            let soon = Instant::now() + self.limits.stalled_max;
+            // Only ever earlier: a timer that is put off at each look never fires.
+            if self.idle.deadline() > soon {
+                self.idle.as_mut().reset(soon);
+            }
+        }
+    }
+
     /// Closes the connection when nothing has moved in either direction for too long. A response
     /// that the client does not accept is no reason to wait; one that this node owes is.
     fn poll_idle(&mut self, cx: &mut Context<'_>) {
@@ -211,8 +236,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let now = Instant::now();
             let since = if is_owed { now } else { self.last_progress };
             let until = since + self.limits.idle_max;
+            let stalled_max = self.limits.stalled_max;
+            let stalled = self.last_progress + stalled_max;
+            if unread && now >= stalled && self.budget.responses().is_short() {
+                return self.close(End::Closed(format!(
+                    "responses of the node hold too much memory, {} bytes of them are for this \
+                     client, and it has not read any for {stalled_max:?}",
+                    self.outbox.memory()
+                )));
+            }
             if until > now {
-                self.idle.as_mut().reset(until);
+                let check = if stalled > now {
+                    stalled
+                } else {
+                    now + stalled_max
+                };
+                let next = if unread { until.min(check) } else { until };
+                self.idle.as_mut().reset(next);
                 continue;
             }
             let idle_max = self.limits.idle_max;
@@ -243,10 +283,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
         this.poll_shutdown(cx);
         loop {
             let more = this.poll_requests(cx);
-            let full = this.outbox.bytes() >= OUTBOX_BYTES_MAX;
+            let full = this.is_full();
             match this.outbox.poll_write(&mut this.stream, cx) {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error)),
+                Poll::Ready(Err(WriteError::Socket(error))) => {
+                    return Poll::Ready(End::Lost(error));
+                }
+                Poll::Ready(Err(WriteError::Records(reason))) => {
+                    return Poll::Ready(End::Closed(reason));
+                }
                 Poll::Pending => break,
             }
             if more {
@@ -254,11 +299,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
                 cx.waker().wake_by_ref();
                 break;
             }
-            if !full {
+            if !full || this.is_full() {
                 break;
             }
         }
         this.note_progress();
+        this.watch_reader();
         if this.closing.is_none() {
             this.poll_idle(cx);
         }

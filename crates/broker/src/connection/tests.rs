@@ -29,11 +29,59 @@ const GATED_EXCLUSIVE: u8 = 2;
 const SILENT: u8 = 3;
 const MALFORMED: u8 = 4;
 const HOLD_CHARGE: u8 = 5;
+const STALLED_MAX: Duration = Duration::from_secs(1);
+/// Answered with records that are in the page cache, that are not, or that are lost halfway.
+const STORED: u8 = 6;
+const STORED_COLD: u8 = 7;
+const STORED_LOST: u8 = 8;
+
+const STORED_BYTES: usize = 5_000_000;
+
+/// Records in a file.
+#[derive(Debug)]
+struct Stored {
+    kind: u8,
+}
+
+/// What is stored at a position.
+fn stored(at: usize) -> u8 {
+    (at % 251) as u8
+}
+
+impl Source for Stored {
+    fn length(&self) -> usize {
+        STORED_BYTES
+    }
+
+    fn read(&mut self, at: usize, window: &mut [u8]) -> Result<usize, SourceError> {
+        if self.kind == STORED_COLD {
+            return Err(SourceError::NotCached);
+        }
+        if self.kind == STORED_LOST && at > STORED_BYTES / 2 {
+            return Err(SourceError::Lost("truncated".into()));
+        }
+        let length = window.len().min(STORED_BYTES - at);
+        for (offset, byte) in window[..length].iter_mut().enumerate() {
+            *byte = stored(at + offset);
+        }
+        Ok(length)
+    }
+
+    fn load(&mut self, at: usize, length: usize) -> Load {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            Ok((at..at + length).map(stored).collect::<Vec<_>>().into())
+        })
+    }
+}
 
 impl Service for Echo {
     fn call(&self, _: &Arc<Client>, frame: Bytes, charge: Charge) -> Result<Pending, Malformed> {
         self.begun.lock().push(frame.clone());
-        let answer = Answer::Send(Frame::Many(vec![frame.slice(..1), frame.slice(1..)]));
+        let answer = Answer::Send(Frame::Many(vec![
+            frame.slice(..1).into(),
+            frame.slice(1..).into(),
+        ]));
         let kind = frame[0];
         match kind {
             MALFORMED => {
@@ -54,6 +102,18 @@ impl Service for Echo {
                 Ok(Pending {
                     answer: Box::pin(answer),
                     overtakable: kind == GATED,
+                })
+            }
+            STORED | STORED_COLD | STORED_LOST => {
+                let head = frame.slice(..1).into();
+                let answer = Answer::Send(Frame::Many(vec![
+                    head,
+                    Chunk::Source(Box::new(Stored { kind })),
+                    frame.slice(1..).into(),
+                ]));
+                Ok(Pending {
+                    answer: Box::pin(std::future::ready(answer)),
+                    overtakable: false,
                 })
             }
             _ => {
@@ -109,6 +169,7 @@ impl Fixture {
         let limits = ConnectionLimits {
             request_bytes_max: 100 << 20,
             idle_max,
+            stalled_max: STALLED_MAX,
             frame_times,
             shutdown_grace: Duration::from_millis(300),
         };
@@ -502,6 +563,108 @@ async fn an_idle_connection_is_closed_and_a_waiting_one_is_not() {
         0,
         "closed when idle"
     );
+}
+
+async fn receive_stored(client: &mut DuplexStream, kind: u8) {
+    let mut read = vec![0; STORED_BYTES + 13];
+    client.read_exact(&mut read).await.unwrap();
+    assert_eq!(read[0], kind);
+    let records = &read[1..=STORED_BYTES];
+    assert!(
+        records
+            .iter()
+            .enumerate()
+            .all(|(at, byte)| *byte == stored(at))
+    );
+    assert_eq!(read[STORED_BYTES + 1..], body(kind, "")[1..]);
+}
+
+#[tokio::test]
+async fn readers_that_stop_hold_no_records_in_memory() {
+    let budget = Budget::new(256 << 20);
+    let times = FrameTimes::default();
+    let connect = || Fixture::with_limits(Arc::clone(&budget), Duration::from_mins(10), times);
+    let mut stopped = Vec::new();
+    for _ in 0..100 {
+        let mut fixture = connect();
+        fixture.send(STORED, "").await;
+        fixture.send(STORED_COLD, "").await;
+        fixture.settle().await;
+        assert_eq!(
+            fixture.begun(),
+            1,
+            "the next request waits until the first is read"
+        );
+        stopped.push(fixture);
+    }
+    // Heads and tails of the responses: not a single window.
+    assert!(
+        budget.responses().used() <= 100 * 13,
+        "{}",
+        budget.responses().used()
+    );
+    let mut other = connect();
+    other.send(STORED, "").await;
+    receive_stored(&mut other.client, STORED).await;
+    // Whenever they go on, they get what they asked for.
+    for fixture in &mut stopped[..3] {
+        receive_stored(&mut fixture.client, STORED).await;
+        receive_stored(&mut fixture.client, STORED_COLD).await;
+    }
+    drop((stopped, other));
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(budget.responses().used(), 0);
+}
+
+#[tokio::test]
+async fn records_that_are_lost_end_the_connection_and_nothing_else_is_sent() {
+    let mut fixture = Fixture::new();
+    fixture.send(STORED_LOST, "").await;
+    let mut read = Vec::new();
+    fixture.client.read_to_end(&mut read).await.unwrap();
+    assert!((STORED_BYTES / 2..STORED_BYTES).contains(&read.len()));
+    assert!(
+        read[1..]
+            .iter()
+            .enumerate()
+            .all(|(at, byte)| *byte == stored(at))
+    );
+    fixture.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn responses_that_nobody_reads_stay_within_the_memory_of_the_node() {
+    let budget = Budget::with_responses(256 << 20, 1 << 20);
+    let times = FrameTimes::default();
+    let text = "x".repeat(10_000);
+    let mut stopped = Vec::new();
+    for _ in 0..60 {
+        let minutes = Duration::from_mins(10);
+        let mut fixture = Fixture::with_limits(Arc::clone(&budget), minutes, times);
+        for _ in 0..6 {
+            fixture.send(AT_ONCE, &text).await;
+        }
+        fixture.settle().await;
+        stopped.push(fixture);
+    }
+    // The duplex streams take 64 KiB, as sockets would; nobody gets a large part of the rest.
+    let used = budget.responses().used();
+    assert!(used <= (1 << 20) + 60 * 10_001, "{used}");
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_is_closed_when_responses_hold_too_much_memory() {
+    let budget = Budget::with_responses(256 << 20, 100_000);
+    let times = FrameTimes::default();
+    let minutes = Duration::from_mins(10);
+    let text = "x".repeat(1_000_000);
+    let frame = request(AT_ONCE, &text);
+    let mut fixture = Fixture::with_limits(Arc::clone(&budget), minutes, times);
+    fixture.client.write_all(&frame).await.unwrap();
+    fixture.task.await.unwrap();
+    assert_eq!(budget.responses().used(), 0);
 }
 
 #[tokio::test]

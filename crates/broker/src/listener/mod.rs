@@ -271,15 +271,32 @@ impl Listener {
     }
 }
 
+/// How long a client may read nothing of its responses while the node is short of memory for them.
+const STALLED_MAX: Duration = Duration::from_secs(10);
+
 fn limits_of(shared: &Shared) -> ConnectionLimits {
     ConnectionLimits {
         request_bytes_max: shared.limits.request_bytes_max,
         idle_max: shared.limits.idle_max,
+        stalled_max: STALLED_MAX,
         frame_times: FrameTimes {
             whole: shared.limits.frame_max,
             ..FrameTimes::default()
         },
         shutdown_grace: shared.limits.shutdown_grace,
+    }
+}
+
+/// The bytes that a client's socket holds and has not sent. Without a limit the system holds some
+/// MB for each client that does not read.
+const UNSENT_BYTES_MAX: u32 = 128 << 10;
+
+fn limit_unsent(stream: &TcpStream, limits: &Limits) {
+    if limits.send_buffer_bytes.is_some() {
+        return;
+    }
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
+        tracing::debug!("set TCP_NOTSENT_LOWAT: {error}");
     }
 }
 
@@ -313,6 +330,7 @@ async fn serve_socket(
             tracing::warn!(%listener, %peer, "closed a connection: {advice}");
         }
         (None, Some(kafka), _) => {
+            limit_unsent(stream.get_ref(), &shared.limits);
             let kafka = Arc::clone(kafka);
             let budget = Arc::clone(&shared.budget);
             connection::run(stream, client, kafka, budget, limits, shutdown).await;

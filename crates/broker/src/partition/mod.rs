@@ -35,6 +35,7 @@ pub use config::PartitionConfig;
 pub use errors::{AppendError, CommitError, ReadError, RecordError, RoleError};
 pub(crate) use feed::{FeedRequest, FeedStart};
 pub(crate) use follow::{LeaderPart, PartOutcome};
+pub(crate) use read::LocateError;
 pub use types::{
     AbortedTransaction, Acks, AppendOrigin, Appended, EpochEnd, FetchParams, FetchRead,
     FollowerState, Isolation, ListedOffset, OffsetSpec, Positions, ProducerInfo,
@@ -42,6 +43,7 @@ pub use types::{
 pub(crate) use upkeep::Deleted;
 pub use watch::{Watch, WatchOn, Watcher};
 
+use crate::blocking::BlockingPool;
 use crate::replica::Follower;
 use shared::Shared;
 use state::{LogState, Published, Role, State, Wakes, Watches};
@@ -193,9 +195,14 @@ impl Partition {
         self.watches.lock().moved(committed, wakes);
     }
 
+    /// Runs work on this partition that waits for the disk.
+    pub(crate) fn blocking(&self) -> &BlockingPool {
+        &self.shared.blocking
+    }
+
     /// The error that a failed read answers. Damaged content and shortages affect the read alone;
     /// an I/O error takes the log directory offline.
-    fn read_failed(&self, error: &StorageError) -> ReadError {
+    pub(crate) fn read_failed(&self, error: &StorageError) -> ReadError {
         match error.kind() {
             StorageErrorKind::Damage => {
                 tracing::error!(partition = %self.name, %error, "damaged records cannot be read");

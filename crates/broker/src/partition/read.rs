@@ -1,6 +1,6 @@
 //! Fetch: reading batches, from leaders and followers.
 
-use dohle_log::ReadLimits;
+use dohle_log::{Access, RangeError, ReadLimits, ReadPlan, Records};
 
 use super::Partition;
 use super::errors::{ReadError, RoleError};
@@ -11,72 +11,135 @@ use bytes::Bytes;
 use dohle_model::Offset;
 
 impl Partition {
-    /// Reads batches. Nothing is waited for: at the end `records` is empty.
+    /// Reads batches into memory. Nothing is waited for: at the end `records` is empty.
     ///
     /// # Errors
     /// When this replica may not answer, or the offset is not in the log.
     pub fn read(&self, params: &FetchParams) -> Result<FetchRead, ReadError> {
-        let (plan, mut read) = {
-            let mut state = self.state.lock();
-            state.check_reader(params)?;
-            let positions = state.positions();
-            if let Some(diverging) = state.diverging(params)? {
-                return Ok(FetchRead {
-                    records: Bytes::new(),
-                    positions,
-                    diverging: Some(diverging),
-                    aborted: Vec::new(),
-                });
-            }
-            let upper_bound = bound(&positions, params.isolation);
-            let offset = params.fetch_offset;
-            // Offsets between the bound and the log's end exist, there is just nothing to see yet.
-            if offset < positions.log_start_offset || offset > positions.log_end_offset {
-                return Err(ReadError::OffsetOutOfRange { offset, positions });
-            }
-            let read = FetchRead {
-                records: Bytes::new(),
-                positions,
-                diverging: None,
-                aborted: Vec::new(),
+        self.read_with(params, |plan| {
+            let Some(plan) = plan else {
+                return Ok((Bytes::new(), params.fetch_offset));
             };
-            if offset >= upper_bound {
-                return Ok(read);
-            }
-            let limits = ReadLimits {
-                max_bytes: params.max_bytes,
-                upper_bound,
-                min_one: params.min_one,
-            };
-            let plan = match state.log()?.plan_read(offset, limits) {
-                Ok(plan) => plan,
-                Err(dohle_log::ReadError::OffsetOutOfRange { .. }) => {
-                    return Err(ReadError::OffsetOutOfRange { offset, positions });
-                }
-                Err(dohle_log::ReadError::Storage(error)) => {
-                    drop(state);
-                    return Err(self.read_failed(&error));
-                }
-            };
-            (plan, read)
-        };
-        let info = plan.read().map_err(|error| self.read_failed(&error))?;
-        read.records = info.records;
-        if params.isolation == Isolation::LastStable && !read.records.is_empty() {
-            let state = self.state.lock();
-            let aborted = state
-                .log()?
-                .aborted_transactions(params.fetch_offset, info.next_offset);
-            read.aborted = aborted
-                .iter()
-                .map(|txn| AbortedTransaction {
-                    producer_id: txn.producer_id,
-                    first_offset: txn.first_offset,
-                })
-                .collect();
-        }
-        Ok(read)
+            let info = plan.read().map_err(|error| self.read_failed(&error))?;
+            Ok((info.records, info.next_offset))
+        })
     }
+
+    /// Finds batches, which stay in their file unless they are at most `memory_max` bytes. Nothing
+    /// is waited for: at the end `records` is empty.
+    ///
+    /// # Errors
+    /// As [`Partition::read`]; [`LocateError::NotCached`] with [`Access::Cached`] when the disk
+    /// would have to be waited for.
+    pub(crate) fn locate(
+        &self,
+        params: &FetchParams,
+        memory_max: usize,
+        access: Access,
+    ) -> Result<FetchRead<Records>, LocateError> {
+        self.read_with(params, |plan| {
+            let Some(plan) = plan else {
+                return Ok((Records::Memory(Bytes::new()), params.fetch_offset));
+            };
+            let located = plan.locate(memory_max, access);
+            let located = located.map_err(|error| match error {
+                RangeError::Storage(error) => self.read_failed(&error).into(),
+                RangeError::NotCached | RangeError::Truncated => LocateError::NotCached,
+            })?;
+            Ok((located.records, located.next_offset))
+        })
+    }
+
+    /// `read` is given the plan, if there is something to read, and answers the records and the
+    /// offset after them.
+    fn read_with<R, E: From<ReadError>>(
+        &self,
+        params: &FetchParams,
+        read: impl FnOnce(Option<&ReadPlan>) -> Result<(R, Offset), E>,
+    ) -> Result<FetchRead<R>, E> {
+        let Planned {
+            positions,
+            diverging,
+            plan,
+        } = self.plan(params)?;
+        let (records, next_offset) = read(plan.as_ref())?;
+        let mut aborted = Vec::new();
+        if params.isolation == Isolation::LastStable && next_offset > params.fetch_offset {
+            let state = self.state.lock();
+            let log = state.log().map_err(ReadError::from)?;
+            let found = log.aborted_transactions(params.fetch_offset, next_offset);
+            aborted.extend(found.iter().map(|txn| AbortedTransaction {
+                producer_id: txn.producer_id,
+                first_offset: txn.first_offset,
+            }));
+        }
+        Ok(FetchRead {
+            records,
+            positions,
+            diverging,
+            aborted,
+        })
+    }
+
+    fn plan(&self, params: &FetchParams) -> Result<Planned, ReadError> {
+        let mut state = self.state.lock();
+        state.check_reader(params)?;
+        let positions = state.positions();
+        let nothing = |diverging| Planned {
+            positions,
+            diverging,
+            plan: None,
+        };
+        if let Some(diverging) = state.diverging(params)? {
+            return Ok(nothing(Some(diverging)));
+        }
+        let upper_bound = bound(&positions, params.isolation);
+        let offset = params.fetch_offset;
+        // Offsets between the bound and the log's end exist, there is just nothing to see yet.
+        if offset < positions.log_start_offset || offset > positions.log_end_offset {
+            return Err(ReadError::OffsetOutOfRange { offset, positions });
+        }
+        if offset >= upper_bound {
+            return Ok(nothing(None));
+        }
+        let limits = ReadLimits {
+            max_bytes: params.max_bytes,
+            upper_bound,
+            min_one: params.min_one,
+        };
+        match state.log()?.plan_read(offset, limits) {
+            Ok(plan) => Ok(Planned {
+                plan: Some(plan),
+                ..nothing(None)
+            }),
+            Err(dohle_log::ReadError::OffsetOutOfRange { .. }) => {
+                Err(ReadError::OffsetOutOfRange { offset, positions })
+            }
+            Err(dohle_log::ReadError::Storage(error)) => {
+                drop(state);
+                Err(self.read_failed(&error))
+            }
+        }
+    }
+}
+
+/// A read that was planned under the lock.
+struct Planned {
+    positions: Positions,
+    diverging: Option<EpochEnd>,
+    /// `None` when there is nothing to read.
+    plan: Option<ReadPlan>,
+}
+
+/// Why records cannot be located.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LocateError {
+    /// The disk would have to be waited for.
+    #[error("the records are not in the page cache")]
+    NotCached,
+    /// See [`ReadError`].
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 /// The end of what a reader sees.

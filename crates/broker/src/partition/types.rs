@@ -104,9 +104,9 @@ pub struct AbortedTransaction {
 
 /// What a read found.
 #[derive(Debug, Clone)]
-pub struct FetchRead {
+pub struct FetchRead<R = Bytes> {
     /// Whole batches (the first may begin before the offset asked for); empty at the end.
-    pub records: Bytes,
+    pub records: R,
     /// The partition's positions when the read began.
     pub positions: Positions,
     /// The reader's log and this one part ways at this point (KIP-595); `records` is then empty.

@@ -10,8 +10,8 @@ use crate::error::StorageError;
 use crate::index::AbortedTxn;
 use crate::segment::Segment;
 use crate::segment::read::{
-    ReadInfo, ReadLimits, ReadPlan, SegmentView, Start, TimestampCandidate, TimestampOffset,
-    TimestampPlan, TimestampSearch, TimestampTarget,
+    Anchor, ReadInfo, ReadLimits, ReadPlan, SegmentView, Start, TimestampCandidate,
+    TimestampOffset, TimestampPlan, TimestampSearch, TimestampTarget,
 };
 
 /// Why nothing can be read.
@@ -60,15 +60,13 @@ impl Log {
         let mut segments = Vec::new();
         if offset < self.log_end_offset && offset < limits.upper_bound {
             let at = self.floor_segment(offset);
-            segments.push(Self::view(
-                &self.segments[at],
-                self.segments[at].start_for_read(offset),
-            )?);
+            let start = self.segments[at].start_for_read(offset);
+            segments.push(self.view(at, start, &limits)?);
             // Compaction may have taken a segment's last batches, or all: then the next one that
             // has any goes on, and its first batch is what is looked for.
-            let mut rest = self.segments[at + 1..].iter();
-            if let Some(next) = rest.find(|segment| segment.size > 0) {
-                segments.push(Self::view(next, Start::At(0))?);
+            let mut rest = at + 1..self.segments.len();
+            if let Some(next) = rest.find(|at| self.segments[*at].size > 0) {
+                segments.push(self.view(next, Start::At(0), &limits)?);
             }
         }
         Ok(ReadPlan {
@@ -78,14 +76,23 @@ impl Log {
         })
     }
 
-    fn view(segment: &Segment, start: Start) -> Result<SegmentView, StorageError> {
-        // Opened now, the file stays readable when retention renames it meanwhile.
-        segment.files.log()?;
+    fn view(
+        &self,
+        at: usize,
+        start: Start,
+        limits: &ReadLimits,
+    ) -> Result<SegmentView, StorageError> {
+        let segment = &self.segments[at];
+        let next = self.segments.get(at + 1);
         Ok(SegmentView {
-            files: Arc::clone(&segment.files),
+            // Opened now, the file stays readable when retention renames it meanwhile.
+            files: Arc::new(segment.files.pinned()?),
             start,
             end: segment.size,
+            next_offset: next.map_or(self.log_end_offset, |next| next.base_offset),
+            anchor: segment.anchor(start, limits.max_bytes, limits.upper_bound),
             truncations: segment.files.truncations(),
+            cuts: segment.files.cuts(),
         })
     }
 
@@ -123,7 +130,10 @@ impl Log {
                 files: Arc::clone(&segment.files),
                 start: start(segment),
                 end: segment.size,
+                next_offset: self.log_end_offset,
+                anchor: Anchor::OnDisk,
                 truncations: segment.files.truncations(),
+                cuts: segment.files.cuts(),
             },
             max: segment.known_max_timestamp(),
         };

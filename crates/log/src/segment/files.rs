@@ -4,8 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use dohle_model::{Offset, Timestamp};
@@ -53,9 +53,19 @@ pub(crate) fn offset_of_name(name: &str, suffix: &str) -> Option<Offset> {
 pub(crate) struct SegmentFiles {
     dir: Arc<Path>,
     base_offset: Offset,
-    log: OnceLock<File>,
+    log: Mutex<Option<Arc<File>>>,
+    known: Arc<Known>,
+}
+
+/// What is known of the content of a segment's files, however they are held open.
+#[derive(Debug, Default)]
+struct Known {
     /// Counts what makes a position that was looked up before worthless.
     truncations: AtomicU32,
+    /// Counts what changes or removes bytes of the `.log`.
+    cuts: AtomicU32,
+    /// Whether a header in the `.log` was found to be damaged.
+    distrusted: AtomicBool,
     hints: Mutex<Hints>,
 }
 
@@ -90,17 +100,15 @@ impl SegmentFiles {
         Self {
             dir,
             base_offset,
-            log: OnceLock::new(),
-            truncations: AtomicU32::new(0),
-            hints: Mutex::default(),
+            log: Mutex::default(),
+            known: Arc::default(),
         }
     }
 
     /// With a `.log` that was opened under another name.
     pub(crate) fn with_log(dir: Arc<Path>, base_offset: Offset, log: File) -> Self {
         let files = Self::new(dir, base_offset);
-        // Nobody else has the value yet.
-        let _ = files.log.set(log);
+        *files.log.lock() = Some(Arc::new(log));
         files
     }
 
@@ -115,8 +123,7 @@ impl SegmentFiles {
             .truncate(true)
             .open(&path)
             .context("create", &path)?;
-        // Nobody else has the value yet.
-        let _ = files.log.set(file);
+        *files.log.lock() = Some(Arc::new(file));
         Ok(files)
     }
 
@@ -129,16 +136,34 @@ impl SegmentFiles {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.log.get().is_some()
+        self.log.lock().is_some()
+    }
+
+    /// The same files with the `.log` open for as long as this value is there, whatever happens to
+    /// its name.
+    pub(crate) fn pinned(&self) -> Result<Self, StorageError> {
+        Ok(Self {
+            dir: self.dir(),
+            base_offset: self.base_offset,
+            log: Mutex::new(Some(self.log()?)),
+            known: Arc::clone(&self.known),
+        })
+    }
+
+    /// Gives the open `.log` back; it is opened again when it is needed. Running reads keep theirs.
+    pub(crate) fn close(&self) {
+        *self.log.lock() = None;
     }
 
     pub(crate) fn path(&self, suffix: &str) -> PathBuf {
         self.dir.join(file_name(self.base_offset, suffix))
     }
 
-    pub(crate) fn log(&self) -> Result<&File, StorageError> {
-        if let Some(file) = self.log.get() {
-            return Ok(file);
+    /// The `.log`, opened when it is not open.
+    pub(crate) fn log(&self) -> Result<Arc<File>, StorageError> {
+        let mut log = self.log.lock();
+        if let Some(file) = log.as_ref() {
+            return Ok(Arc::clone(file));
         }
         let path = self.path(LOG_SUFFIX);
         let file = OpenOptions::new()
@@ -146,7 +171,7 @@ impl SegmentFiles {
             .write(true)
             .open(&path)
             .context("open", &path)?;
-        Ok(self.log.get_or_init(|| file))
+        Ok(Arc::clone(log.insert(Arc::new(file))))
     }
 
     pub(crate) fn log_size(&self) -> Result<u64, StorageError> {
@@ -192,18 +217,33 @@ impl SegmentFiles {
 
     /// How often the file was cut or deleted; a read compares.
     pub(crate) fn truncations(&self) -> u32 {
-        self.truncations.load(Ordering::Acquire)
+        self.known.truncations.load(Ordering::Acquire)
+    }
+
+    /// How often bytes of the file were cut off or deleted; who sends a part of it compares.
+    pub(crate) fn cuts(&self) -> u32 {
+        self.known.cuts.load(Ordering::Acquire)
+    }
+
+    /// Whether [`SegmentFiles::distrust`] was called.
+    pub(crate) fn is_distrusted(&self) -> bool {
+        self.known.distrusted.load(Ordering::Relaxed)
+    }
+
+    /// A damaged header was found: reads that are planned from now on look at each header.
+    pub(crate) fn distrust(&self) {
+        self.known.distrusted.store(true, Ordering::Relaxed);
     }
 
     /// Positions that were looked up before are worthless from now on.
     pub(crate) fn mark_stale(&self) {
-        self.truncations.fetch_add(1, Ordering::AcqRel);
-        self.hints.lock().ends.clear();
+        self.known.truncations.fetch_add(1, Ordering::AcqRel);
+        self.known.hints.lock().ends.clear();
     }
 
     /// The position of the batch that begins at `offset`, if a read ended there.
     pub(crate) fn hint(&self, offset: Offset) -> Option<u32> {
-        let hints = self.hints.lock();
+        let hints = self.known.hints.lock();
         let known = hints.ends.iter().find(|(end, _)| *end == offset);
         known.map(|(_, position)| *position)
     }
@@ -211,13 +251,15 @@ impl SegmentFiles {
     /// A read from `from` on ended before the batch at this offset and position; `truncations` is
     /// from before the read.
     pub(crate) fn remember(&self, from: Offset, end: (Offset, u32), truncations: u32) {
-        let mut hints = self.hints.lock();
+        let mut hints = self.known.hints.lock();
         if self.truncations() == truncations {
             hints.insert(from, end);
         }
     }
 
     pub(crate) fn set_len(&self, size: u64) -> Result<(), StorageError> {
+        // Counted before the file changes: see the invariant of `range`.
+        self.known.cuts.fetch_add(1, Ordering::AcqRel);
         self.mark_stale();
         self.log()?
             .set_len(size)
@@ -237,7 +279,7 @@ impl SegmentFiles {
         let mut out = Vec::with_capacity(length);
         while out.len() < length {
             let at = position + out.len() as u64;
-            match rustix::io::pread(file, spare_capacity(&mut out), at) {
+            match rustix::io::pread(&file, spare_capacity(&mut out), at) {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(rustix::io::Errno::INTR) => {}
@@ -288,6 +330,7 @@ impl SegmentFiles {
 
     /// Deletes all files at once.
     pub(crate) fn delete(&self) -> Result<(), StorageError> {
+        self.known.cuts.fetch_add(1, Ordering::AcqRel);
         self.mark_stale();
         for suffix in SEGMENT_SUFFIXES.into_iter().chain([SNAPSHOT_SUFFIX]) {
             remove_if_exists(&self.path(suffix))?;

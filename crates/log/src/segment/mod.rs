@@ -5,6 +5,7 @@
 //! rolls in time (`fits`).
 
 pub(crate) mod files;
+pub(crate) mod range;
 pub(crate) mod read;
 pub(crate) mod scan;
 
@@ -20,7 +21,7 @@ use crate::config::LogConfig;
 use crate::error::{Context, StorageError};
 use crate::index::{self, AbortedTxn, OffsetEntry, TimeEntry};
 use files::{INDEX_SUFFIX, LOG_SUFFIX, SegmentFiles, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX};
-use read::Start;
+use read::{Anchor, Start};
 use scan::Scan;
 
 /// The largest timestamp of a segment, and the last offset of the first batch that has it.
@@ -218,11 +219,8 @@ impl Segment {
 
     /// Gives open files back; they are opened again when they are needed. Running reads keep
     /// theirs.
-    pub(crate) fn close_files(&mut self) {
-        let fresh = SegmentFiles::new(self.files.dir(), self.base_offset);
-        let old = std::mem::replace(&mut self.files, Arc::new(fresh));
-        // Nobody will tell the old value of later truncations.
-        old.mark_stale();
+    pub(crate) fn close_files(&self) {
+        self.files.close();
     }
 
     /// Closes the segment for appending: its largest timestamp goes into the time index.
@@ -406,6 +404,22 @@ impl Segment {
         self.files
             .hint(offset)
             .map_or_else(|| self.start_for(offset), Start::Exactly)
+    }
+
+    /// A batch at which the search for the end of a read may begin: at most `bytes` after `start`,
+    /// below `upper_bound`.
+    pub(crate) fn anchor(&self, start: Start, bytes: usize, upper_bound: Offset) -> Anchor {
+        let Indexes::InMemory { offsets, .. } = &self.indexes else {
+            return Anchor::OnDisk;
+        };
+        let (Start::Exactly(position) | Start::At(position)) = start else {
+            return Anchor::Known(None);
+        };
+        let limit = position.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let upper = upper_bound.since(self.base_offset);
+        Anchor::Known(index::floor(offsets, |entry| {
+            entry.position < limit && i64::from(entry.relative_offset) < upper
+        }))
     }
 
     /// Where to begin looking for `offset`.

@@ -100,8 +100,23 @@ pub(crate) struct SegmentView {
     pub(crate) start: Start,
     /// Bytes of the file when the read was planned.
     pub(crate) end: u32,
+    /// The offset after its last record, or any up to the next record.
+    pub(crate) next_offset: Offset,
+    /// Where the search for the end of a read may begin.
+    pub(crate) anchor: Anchor,
     /// [`SegmentFiles::truncations`] when the read was planned.
     pub(crate) truncations: u32,
+    /// [`SegmentFiles::cuts`] when the read was planned.
+    pub(crate) cuts: u32,
+}
+
+/// An entry of the offset index near the end of a read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Anchor {
+    /// From the index in memory.
+    Known(Option<OffsetEntry>),
+    /// It is to be looked up in the index file.
+    OnDisk,
 }
 
 impl SegmentView {
@@ -146,7 +161,7 @@ impl SegmentView {
         max.min(self.end.saturating_sub(position) as usize)
     }
 
-    fn is_stale(&self) -> bool {
+    pub(crate) fn is_stale(&self) -> bool {
         self.files.truncations() != self.truncations
     }
 

@@ -8,6 +8,9 @@
 //! `read_committed` sees up to the last stable offset. Replicas do not fetch here: brokers
 //! replicate among themselves by their own protocol.
 //!
+//! Records are located, not read: a response refers to their files, and the connection reads them
+//! as the client accepts them (`source`). What is not in the page cache is read on other threads.
+//!
 //! Invariant: while a request waits, a wake-up costs as much as what moved.
 
 use std::collections::hash_map::RandomState;
@@ -27,6 +30,7 @@ mod read;
 mod respond;
 mod session;
 mod sessions;
+mod source;
 
 use read::{Outcome, Reader};
 use respond::{Builder, Fetched};
@@ -173,10 +177,9 @@ async fn run(call: &Call, session: &Arc<Mutex<Session>>, wish: &Wish) -> Vec<Tol
         (Arc::clone(&session.watcher), session.begin())
     };
     loop {
+        read(call, session, &tokens, &reader, &mut reads).await;
         {
-            let image = call.context.image();
             let mut session = session.lock();
-            session.read(&tokens, &reader, &image, &mut reads);
             let enough = reads.bytes >= wish.min_bytes || reads.is_urgent;
             if enough || Instant::now() >= wish.deadline {
                 return session.finish(reads, wish.is_full);
@@ -189,6 +192,27 @@ async fn run(call: &Call, session: &Arc<Mutex<Session>>, wish: &Wish) -> Vec<Tol
         // At the deadline there is one more look at what moved, and then an answer.
         let _ = timeout_at(wish.deadline, watcher.ready()).await;
         tokens = session.lock().take_moved();
+    }
+}
+
+/// Reads the partitions of `tokens`.
+async fn read(
+    call: &Call,
+    session: &Mutex<Session>,
+    tokens: &[u32],
+    reader: &Reader<'_>,
+    reads: &mut Reads,
+) {
+    let mut next = 0;
+    loop {
+        let image = call.context.image();
+        let cold = session
+            .lock()
+            .read(tokens, &mut next, reader, &image, reads);
+        let Some((token, cold)) = cold else {
+            return;
+        };
+        reads.add(token, reader.read_cold(cold).await);
     }
 }
 

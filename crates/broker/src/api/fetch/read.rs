@@ -1,13 +1,18 @@
 //! Reads one partition for a fetch.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
+use dohle_log::Access;
 use dohle_model::{ErrorCode, NodeId, Offset};
 
 use super::session::Wanted;
+use super::source::SentRecords;
 use crate::context::Context;
 use crate::partition::{
-    AbortedTransaction, EpochEnd, FetchParams, FollowerState, Isolation, Partition, Positions,
+    AbortedTransaction, EpochEnd, FetchParams, FetchRead, FollowerState, Isolation, LocateError,
+    Partition, Positions,
 };
+use dohle_protocol::fetch::RecordChunk;
 
 /// How a request reads.
 pub(super) struct Reader<'a> {
@@ -27,7 +32,7 @@ pub(super) struct Reader<'a> {
 #[derive(Debug)]
 pub(super) enum Outcome {
     Read {
-        records: Bytes,
+        records: SentRecords,
         positions: Positions,
         diverging: Option<EpochEnd>,
         /// `Some` for `read_committed`.
@@ -46,9 +51,17 @@ impl Outcome {
         Self::Failed(code)
     }
 
+    /// Bytes of records that it holds in memory.
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::Read { records, .. } => records.memory(),
+            Self::Elsewhere { .. } | Self::Failed(_) => 0,
+        }
+    }
+
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Read { records, .. } => records.len(),
+            Self::Read { records, .. } => RecordChunk::len(records),
             Self::Elsewhere { .. } | Self::Failed(_) => 0,
         }
     }
@@ -77,22 +90,40 @@ impl Outcome {
     }
 }
 
+/// What comes of looking at a partition.
+#[derive(Debug)]
+pub(super) enum Looked {
+    Found(Outcome),
+    /// The disk has to be waited for.
+    Cold(ColdRead),
+}
+
+/// A read that waits for the disk.
+#[derive(Debug)]
+pub(super) struct ColdRead {
+    partition: Arc<Partition>,
+    params: FetchParams,
+}
+
 impl Reader<'_> {
+    /// Looks at a partition without waiting for the disk. Up to `memory` bytes of records are read
+    /// at once, more stay in their file.
     pub fn read(
         &self,
-        partition: &Partition,
+        partition: &Arc<Partition>,
         wanted: &Wanted,
         room: usize,
         min_one: bool,
-    ) -> Outcome {
+        memory: usize,
+    ) -> Looked {
         let Some(fetch_offset) = wanted.fetch_offset else {
-            return Outcome::Failed(ErrorCode::OffsetOutOfRange);
+            return Looked::Found(Outcome::Failed(ErrorCode::OffsetOutOfRange));
         };
         if let Some(replica) = self.closest(partition, fetch_offset) {
-            return Outcome::Elsewhere {
+            return Looked::Found(Outcome::Elsewhere {
                 replica,
                 positions: partition.positions(),
-            };
+            });
         }
         let params = FetchParams {
             fetch_offset,
@@ -103,14 +134,39 @@ impl Reader<'_> {
             isolation: self.isolation,
             leader_only: self.leader_only,
         };
-        match partition.read(&params) {
-            Ok(read) => Outcome::Read {
-                records: read.records,
-                positions: read.positions,
-                diverging: read.diverging,
-                aborted: (self.isolation == Isolation::LastStable).then_some(read.aborted),
-            },
-            Err(error) => Outcome::Failed(error.code()),
+        match partition.locate(&params, memory, Access::Cached) {
+            Ok(read) => Looked::Found(self.found(partition, read)),
+            Err(LocateError::NotCached) => Looked::Cold(ColdRead {
+                partition: Arc::clone(partition),
+                params,
+            }),
+            Err(LocateError::Read(error)) => Looked::Found(Outcome::Failed(error.code())),
+        }
+    }
+
+    /// Looks at a partition and waits for the disk, which happens on another thread.
+    pub async fn read_cold(&self, read: ColdRead) -> Outcome {
+        let ColdRead { partition, params } = read;
+        let reading = Arc::clone(&partition);
+        let located = partition
+            .blocking()
+            .disk(move || reading.locate(&params, 0, Access::Disk))
+            .await;
+        match located {
+            Ok(Ok(read)) => self.found(&partition, read),
+            Ok(Err(LocateError::Read(error))) => Outcome::Failed(error.code()),
+            Ok(Err(LocateError::NotCached)) | Err(_) => {
+                Outcome::Failed(ErrorCode::KafkaStorageError)
+            }
+        }
+    }
+
+    fn found(&self, partition: &Arc<Partition>, read: FetchRead<dohle_log::Records>) -> Outcome {
+        Outcome::Read {
+            records: SentRecords::new(read.records, partition),
+            positions: read.positions,
+            diverging: read.diverging,
+            aborted: (self.isolation == Isolation::LastStable).then_some(read.aborted),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset};
 use dohle_protocol::fetch::{
-    FetchPartitionResponse, FetchResponse, FetchTopicResponse, encode_fetch_response,
+    FetchChunk, FetchPartitionResponse, FetchResponse, FetchTopicResponse, encode_fetch_response,
 };
 use dohle_protocol::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
@@ -14,16 +14,23 @@ use dohle_protocol::{EncodeError, KafkaString, KafkaUuid};
 
 use super::read::Outcome;
 use super::session::{Entry, TopicKey};
+use super::source::SentRecords;
 use crate::api::{Respond, resolve, wire};
-use crate::connection::{Answer, Frame};
+use crate::connection::{Answer, Chunk, Frame};
 
 /// The response; its records are written without being copied.
-pub(crate) struct Fetched(pub(super) FetchResponse);
+pub(crate) struct Fetched(pub(super) FetchResponse<SentRecords>);
 
 impl Respond for Fetched {
     fn answer(self, version: i16, correlation_id: i32) -> Result<Answer, EncodeError> {
-        let chunks = encode_fetch_response(&self.0, version, correlation_id)?;
-        Ok(Answer::Send(Frame::Many(chunks)))
+        let chunks = encode_fetch_response(self.0, version, correlation_id)?;
+        let chunk = |chunk: FetchChunk<SentRecords>| match chunk {
+            FetchChunk::Encoded(bytes) => Chunk::Memory(bytes),
+            FetchChunk::Records(records) => records.into(),
+        };
+        Ok(Answer::Send(Frame::Many(
+            chunks.into_iter().map(chunk).collect(),
+        )))
     }
 }
 
@@ -43,7 +50,7 @@ pub(super) struct Builder<'a> {
     listener: &'a str,
     version: i16,
     topics: HashMap<TopicKey, usize>,
-    response: FetchResponse,
+    response: FetchResponse<SentRecords>,
 }
 
 impl<'a> Builder<'a> {
@@ -86,7 +93,7 @@ impl<'a> Builder<'a> {
         topic: &TopicKey,
         partition_index: i32,
         outcome: Outcome,
-    ) -> FetchPartitionResponse {
+    ) -> FetchPartitionResponse<SentRecords> {
         let mut data = PartitionData {
             partition_index,
             high_watermark: -1,

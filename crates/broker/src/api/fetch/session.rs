@@ -14,10 +14,14 @@ use dohle_model::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicIdPartition};
 use dohle_protocol::messages::fetch_request::{FetchPartition, FetchRequestData, FetchTopic};
 use dohle_protocol::{KafkaString, KafkaUuid};
 
-use super::read::{Outcome, Reader};
+use super::read::{ColdRead, Looked, Outcome, Reader};
 use crate::api::{resolve, wire};
 use crate::context::Context;
 use crate::partition::{Isolation, Partition, Watch, WatchOn, Watcher};
+
+/// Bytes of records that a response holds in memory: what is fetched at the end of a log as it
+/// grows. More stays in the files.
+const MEMORY_MAX: usize = 16 << 10;
 
 /// How requests name a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -68,6 +72,8 @@ pub(super) struct Reads {
     outcomes: HashMap<u32, Option<Outcome>>,
     order: Vec<u32>,
     pub bytes: usize,
+    /// Bytes of records in memory.
+    memory: usize,
     /// Something is to be said at once.
     pub is_urgent: bool,
 }
@@ -214,15 +220,19 @@ impl Session {
         self.pending.iter().copied().collect()
     }
 
-    /// Reads the partitions of `tokens` (again), as far as there is room.
+    /// Reads the partitions of `tokens` (again) from number `next` on, as far as there is room.
+    /// Ends early at a partition for which the disk has to be waited for; `next` is then the one
+    /// after it.
     pub fn read(
         &mut self,
         tokens: &[u32],
+        next: &mut usize,
         reader: &Reader<'_>,
         image: &MetadataImage,
         reads: &mut Reads,
-    ) {
-        for token in tokens {
+    ) -> Option<(u32, ColdRead)> {
+        while let Some(token) = tokens.get(*next) {
+            *next += 1;
             let Some(Some(entry)) = self.entries.get_mut(*token as usize) else {
                 continue;
             };
@@ -237,12 +247,17 @@ impl Session {
                 entry.watch(found.as_ref().ok(), &self.watcher, *token);
             }
             let min_one = reads.bytes == 0;
-            let outcome = match found {
-                Ok(partition) => reader.read(&partition, &entry.wanted, room, min_one),
-                Err(code) => Outcome::failed(code),
+            let memory = MEMORY_MAX.saturating_sub(reads.memory);
+            let looked = match found {
+                Ok(found) => reader.read(&found, &entry.wanted, room, min_one, memory),
+                Err(code) => Looked::Found(Outcome::failed(code)),
             };
-            reads.add(*token, outcome);
+            match looked {
+                Looked::Found(outcome) => reads.add(*token, outcome),
+                Looked::Cold(read) => return Some((*token, read)),
+            }
         }
+        None
     }
 
     /// Takes the answers out of `reads` that the client is to be told, in order, and takes note of
@@ -293,11 +308,13 @@ impl Reads {
     fn forget(&mut self, token: u32) {
         if let Some(outcome) = self.outcomes.get_mut(&token).and_then(Option::take) {
             self.bytes -= outcome.bytes();
+            self.memory -= outcome.memory();
         }
     }
 
-    fn add(&mut self, token: u32, outcome: Outcome) {
+    pub fn add(&mut self, token: u32, outcome: Outcome) {
         self.bytes += outcome.bytes();
+        self.memory += outcome.memory();
         self.is_urgent |= outcome.is_urgent();
         if self.outcomes.insert(token, Some(outcome)).is_none() {
             self.order.push(token);

@@ -62,6 +62,8 @@ impl ControllerLink for NoController {
 pub(crate) struct Broker {
     pub context: Arc<Context>,
     service: Arc<KafkaService>,
+    /// The memory of requests and responses.
+    pub budget: Arc<Budget>,
     pub dirs: Vec<tempfile::TempDir>,
 }
 
@@ -121,6 +123,7 @@ impl Broker {
         let broker = Self {
             context,
             service,
+            budget: Budget::new(1 << 30),
             dirs,
         };
         broker
@@ -234,11 +237,12 @@ impl Broker {
         let limits = ConnectionLimits {
             request_bytes_max: 1 << 20,
             idle_max: Duration::from_mins(10),
+            stalled_max: Duration::from_secs(10),
             frame_times: connection::FrameTimes::default(),
             shutdown_grace: Duration::from_secs(1),
         };
         let service = Arc::clone(&self.service) as Arc<dyn connection::Service>;
-        let budget = Budget::new(1 << 30);
+        let budget = Arc::clone(&self.budget);
         tokio::spawn(connection::run(
             server,
             peer,

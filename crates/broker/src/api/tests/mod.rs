@@ -11,4 +11,5 @@ mod isr;
 mod new_topics;
 mod offsets;
 mod readers;
+mod slow_readers;
 mod unpacking;

@@ -1,0 +1,563 @@
+//! Records that stay in their file until they are sent: where a read's batches are, and windows of
+//! them.
+//!
+//! A plan finds the ends of a range by its headers and the index; it does not read the records in
+//! between. Whoever sends them reads one window after the other. Each window is checked on its way:
+//! the chain of headers must lead from batch to batch, and the file must not have been cut since
+//! the read was planned.
+//!
+//! Invariant: a window never holds bytes that were written after the range was planned. A
+//! truncation is counted before the file changes, and the count is compared after the window was
+//! read.
+
+use std::fs::File;
+use std::io::IoSliceMut;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dohle_model::Offset;
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::files::{INDEX_SUFFIX, LOG_SUFFIX, SegmentFiles};
+use super::read::{Anchor, ReadPlan, SegmentView, Start};
+use crate::batch::{BATCH_HEADER_SIZE, BatchHeader};
+use crate::error::{Context, StorageError};
+use crate::index::{self, Entry, OffsetEntry};
+
+/// Whether a read may wait for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Only bytes that the page cache holds are read; for threads that must not block.
+    Cached,
+    /// The read waits for the disk where it has to.
+    Disk,
+}
+
+/// Why a range, or a part of it, cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RangeError {
+    /// With [`Access::Cached`]: the page cache does not hold the bytes, or the file system cannot
+    /// tell.
+    #[error("the bytes are not in the page cache")]
+    NotCached,
+    /// The log was truncated after the read was planned; the bytes are gone.
+    #[error("the log was truncated after the read was planned")]
+    Truncated,
+    /// The file cannot be read, or does not hold batches there.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// What a read found.
+#[derive(Debug)]
+pub enum Records {
+    /// Whole batches in memory; empty when there are none.
+    Memory(Bytes),
+    /// Whole batches in their file.
+    File(FileRange),
+}
+
+impl Records {
+    /// Their size in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::File(range) => range.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What [`ReadPlan::locate`] found.
+#[derive(Debug)]
+pub struct Located {
+    /// Whole batches. The first may begin below the offset that was asked for, as in Kafka.
+    pub records: Records,
+    /// The offset after the last batch, or any offset up to the next batch; the offset that was
+    /// asked for when there is none.
+    pub next_offset: Offset,
+}
+
+/// Whole batches in the file of one segment. Holds the file open: what is renamed or deleted
+/// meanwhile (by retention, or by compaction) stays readable.
+#[derive(Debug)]
+pub struct FileRange {
+    files: Arc<SegmentFiles>,
+    file: Arc<File>,
+    /// [`SegmentFiles::cuts`] when the read was planned.
+    cuts: u32,
+    position: u32,
+    length: u32,
+    /// Where the next header is expected, from the beginning of the range: up to there the chain of
+    /// batches was checked.
+    checked: usize,
+}
+
+impl FileRange {
+    /// Bytes of the range.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.length as usize
+    }
+
+    /// Whether the range has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Reads a window: bytes from `at` on into `out`, which is at least 4 KiB or ends the range.
+    /// Answers how many bytes were read, at least one. Windows are read in order; a part of the
+    /// range may be read again.
+    ///
+    /// # Errors
+    /// When nothing of the window may be sent.
+    pub fn read(&mut self, at: usize, out: &mut [u8], access: Access) -> Result<usize, RangeError> {
+        let length = out.len().min(self.len() - at);
+        let out = &mut out[..length];
+        let position = u64::from(self.position) + at as u64;
+        let read = read_at(&self.file, position, out, access, &self.files);
+        if self.files.cuts() != self.cuts {
+            return Err(RangeError::Truncated);
+        }
+        let mut end = at + read?;
+        while self.checked < end {
+            let from = self.checked - at;
+            if end - self.checked < BATCH_HEADER_SIZE {
+                if end < self.len() && from > 0 {
+                    // The header is cut in two: the next window begins with it.
+                    end = self.checked;
+                    break;
+                }
+                if access == Access::Cached && end < self.len() {
+                    return Err(RangeError::NotCached);
+                }
+                return Err(self.damaged("the batch ends within its header"));
+            }
+            let header = BatchHeader::parse(&out[from..end - at]);
+            let header = header.map_err(|error| self.damaged(&error.to_string()))?;
+            let next = self.checked + header.size as usize;
+            if next > self.len() {
+                return Err(self.damaged("the batch ends outside of the range that was planned"));
+            }
+            self.checked = next;
+        }
+        if end == at {
+            return Err(self.damaged("the file ends before the batch"));
+        }
+        Ok(end - at)
+    }
+
+    /// All of a small range.
+    fn read_all(&mut self, access: Access) -> Result<Bytes, RangeError> {
+        let mut bytes = vec![0; self.len()];
+        let mut at = 0;
+        while at < bytes.len() {
+            at += self.read(at, &mut bytes[at..], access)?;
+        }
+        Ok(bytes.into())
+    }
+
+    /// Damage at the next header. From now on reads of this file look at each header when they are
+    /// planned, so that they end before the damage.
+    fn damaged(&self, text: &str) -> RangeError {
+        self.files.distrust();
+        let position = self.position as usize + self.checked;
+        let path = self.files.path(LOG_SUFFIX);
+        let text = format!("at byte {position}: {text}");
+        RangeError::Storage(StorageError::invalid("read batch from", &path, text))
+    }
+}
+
+/// One `pread`, or one `preadv2` that does not wait. Fewer bytes than asked for are no error; none
+/// at the end of the file.
+fn read_at(
+    file: &File,
+    position: u64,
+    out: &mut [u8],
+    access: Access,
+    files: &SegmentFiles,
+) -> Result<usize, RangeError> {
+    loop {
+        let read = match access {
+            Access::Disk => rustix::io::pread(file, &mut *out, position),
+            Access::Cached => {
+                let mut slices = [IoSliceMut::new(out)];
+                rustix::io::preadv2(file, &mut slices, position, ReadWriteFlags::NOWAIT)
+            }
+        };
+        match read {
+            Ok(count) => return Ok(count),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN | Errno::OPNOTSUPP) if access == Access::Cached => {
+                return Err(RangeError::NotCached);
+            }
+            Err(error) => {
+                let error = Err(error).context("read", &files.path(LOG_SUFFIX));
+                return error.map_err(RangeError::Storage);
+            }
+        }
+    }
+}
+
+/// Bytes that a walk over headers reads at a time.
+const WALK_BYTES: usize = 4 << 10;
+/// The same when it has a long way to go.
+const WALK_BYTES_FAR: usize = 64 << 10;
+
+/// Walks over the headers of a segment.
+struct Walk<'a> {
+    view: &'a SegmentView,
+    file: &'a File,
+    access: Access,
+    /// Where the next header is.
+    at: u32,
+    buffer: Vec<u8>,
+    buffer_at: u32,
+    filled: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn new(view: &'a SegmentView, file: &'a File, access: Access, at: u32) -> Self {
+        Self {
+            view,
+            file,
+            access,
+            at,
+            buffer: vec![0; WALK_BYTES],
+            buffer_at: 0,
+            filled: 0,
+        }
+    }
+
+    /// The next header, and the position where its batch ends; `None` at the end of the segment.
+    fn next(&mut self) -> Result<Option<(BatchHeader, u32)>, RangeError> {
+        let view = self.view;
+        let left = view.end.saturating_sub(self.at) as usize;
+        if left == 0 {
+            return Ok(None);
+        }
+        let skipped = self.at.wrapping_sub(self.buffer_at) as usize;
+        let mut have = self.filled.saturating_sub(skipped);
+        let mut from = skipped;
+        if have < BATCH_HEADER_SIZE.min(left) {
+            let length = self.buffer.len().min(left);
+            let position = u64::from(self.at);
+            let out = &mut self.buffer[..length];
+            self.filled = read_at(self.file, position, out, self.access, &view.files)?;
+            self.buffer_at = self.at;
+            (have, from) = (self.filled, 0);
+            if have < BATCH_HEADER_SIZE.min(left) && self.access == Access::Cached {
+                return Err(RangeError::NotCached);
+            }
+        }
+        if view.is_stale() {
+            return Err(RangeError::Truncated);
+        }
+        let header = BatchHeader::parse(&self.buffer[from..from + have]);
+        let header = header.map_err(|error| self.damaged(&error.to_string()))?;
+        if header.size as usize > left {
+            return Err(self.damaged("the batch ends outside of the segment"));
+        }
+        self.at += header.size;
+        Ok(Some((header, self.at)))
+    }
+
+    fn damaged(&self, text: &str) -> RangeError {
+        let files = &self.view.files;
+        files.distrust();
+        let text = format!("at byte {}: {text}", self.at);
+        StorageError::invalid("read batch from", &files.path(LOG_SUFFIX), text).into()
+    }
+}
+
+impl SegmentView {
+    fn range(&self, file: &Arc<File>, position: u32, end: u32) -> FileRange {
+        FileRange {
+            files: Arc::clone(&self.files),
+            file: Arc::clone(file),
+            cuts: self.cuts,
+            position,
+            length: end - position,
+            checked: 0,
+        }
+    }
+}
+
+impl ReadPlan {
+    /// Finds the records without reading more of them than headers, but for at most `memory_max`
+    /// bytes that are read at once: that is cheaper for a few batches at the end of the log.
+    ///
+    /// # Errors
+    /// [`RangeError::NotCached`] with [`Access::Cached`], and when a file cannot be read or holds
+    /// no batches where its index says. A truncation meanwhile is no error: nothing is found.
+    pub fn locate(&self, memory_max: usize, access: Access) -> Result<Located, RangeError> {
+        let nothing = || Located {
+            records: Records::Memory(Bytes::new()),
+            next_offset: self.offset,
+        };
+        for view in &self.segments {
+            match self.locate_in(view, memory_max, access) {
+                Ok(Some(located)) => return Ok(located),
+                Ok(None) => {}
+                Err(RangeError::Truncated) => return Ok(nothing()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(nothing())
+    }
+
+    /// `None` when the segment ends before the offset.
+    fn locate_in(
+        &self,
+        view: &SegmentView,
+        memory_max: usize,
+        access: Access,
+    ) -> Result<Option<Located>, RangeError> {
+        let file = &view.files.log()?;
+        if let Some(located) = self.at_the_end(view, file, memory_max, access)? {
+            return Ok(Some(located));
+        }
+        let Some((position, first)) = self.first(view, file, access)? else {
+            return Ok(None);
+        };
+        let nothing = Some(Located {
+            records: Records::Memory(Bytes::new()),
+            next_offset: self.offset,
+        });
+        if first.next_offset() > self.limits.upper_bound {
+            return Ok(nothing);
+        }
+        if first.size as usize > self.limits.max_bytes && !self.limits.min_one {
+            return Ok(nothing);
+        }
+        let Some((end, next_offset)) = self.end(view, file, access, position, &first)? else {
+            return Ok(nothing);
+        };
+        view.files
+            .remember(self.offset, (next_offset, end), view.truncations);
+        let mut range = view.range(file, position, end);
+        let records = if range.len() <= memory_max {
+            Records::Memory(range.read_all(access)?)
+        } else {
+            Records::File(range)
+        };
+        Ok(Some(Located {
+            records,
+            next_offset,
+        }))
+    }
+
+    /// The usual read at the end of the log, with a single system call: a read ended before the
+    /// first batch, and all that follows is small and may be seen.
+    fn at_the_end(
+        &self,
+        view: &SegmentView,
+        file: &Arc<File>,
+        memory_max: usize,
+        access: Access,
+    ) -> Result<Option<Located>, RangeError> {
+        let Start::Exactly(position) = view.start else {
+            return Ok(None);
+        };
+        let length = view.end.saturating_sub(position) as usize;
+        if length == 0
+            || length > memory_max.min(self.limits.max_bytes)
+            || view.next_offset > self.limits.upper_bound
+            || view.files.is_distrusted()
+        {
+            return Ok(None);
+        }
+        let mut range = view.range(file, position, view.end);
+        let bytes = match range.read_all(access) {
+            Ok(bytes) => bytes,
+            // Looked at header by header instead, up to the damage.
+            Err(RangeError::Storage(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let first = BatchHeader::parse(&bytes).ok();
+        if first.is_none_or(|first| first.base_offset != self.offset) {
+            return Ok(None);
+        }
+        let end = (view.next_offset, view.end);
+        view.files.remember(self.offset, end, view.truncations);
+        Ok(Some(Located {
+            records: Records::Memory(bytes),
+            next_offset: view.next_offset,
+        }))
+    }
+
+    /// The batch that holds the offset, or the next one: its position and header.
+    fn first(
+        &self,
+        view: &SegmentView,
+        file: &File,
+        access: Access,
+    ) -> Result<Option<(u32, BatchHeader)>, RangeError> {
+        if let Start::Exactly(position) = view.start {
+            // A hint that is no longer true is no damage: it is looked for again.
+            let first = Walk::new(view, file, access, position).next();
+            if let Ok(Some((header, _))) = &first
+                && header.base_offset == self.offset
+            {
+                return Ok(Some((position, *header)));
+            }
+            if let Err(RangeError::NotCached) = first {
+                return Err(RangeError::NotCached);
+            }
+        }
+        let start = match view.start {
+            Start::At(position) | Start::Exactly(position) => position,
+            Start::ByOffset(_) | Start::ByTimestamp(_) => {
+                let relative = self.offset.since(view.files.base_offset());
+                let by_offset = |entry: &OffsetEntry| i64::from(entry.relative_offset) <= relative;
+                let entry = floor_in_file(view, access, by_offset)?;
+                entry.map_or(0, |entry| entry.position)
+            }
+        };
+        let mut walk = Walk::new(view, file, access, start);
+        loop {
+            let position = walk.at;
+            match walk.next()? {
+                Some((header, _)) if header.last_offset() >= self.offset => {
+                    return Ok(Some((position, header)));
+                }
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Where the batches from `position` on end that fit the limits, and the offset after them.
+    fn end(
+        &self,
+        view: &SegmentView,
+        file: &File,
+        access: Access,
+        position: u32,
+        first: &BatchHeader,
+    ) -> Result<Option<(u32, Offset)>, RangeError> {
+        let trusted = !view.files.is_distrusted();
+        let bytes = u32::try_from(self.limits.max_bytes).unwrap_or(u32::MAX);
+        let limit = position.saturating_add(bytes.max(first.size)).min(view.end);
+        if trusted && limit == view.end && view.next_offset <= self.limits.upper_bound {
+            // The rest of the segment: its end is known.
+            return Ok(Some((view.end, view.next_offset)));
+        }
+        let after_first = (position + first.size, first.next_offset());
+        let is_far = (limit - position) as usize > WALK_BYTES_FAR;
+        if trusted && is_far && after_first.0 < limit {
+            let upper = self.limits.upper_bound.since(view.files.base_offset());
+            let fits = |entry: &OffsetEntry| {
+                entry.position < limit && i64::from(entry.relative_offset) < upper
+            };
+            let entry = match view.anchor {
+                Anchor::Known(entry) => entry.filter(fits),
+                Anchor::OnDisk => floor_in_file(view, access, fits)?,
+            };
+            if let Some(entry) = entry
+                && entry.position > position
+                && let Ok(found) = self.walk_on(view, file, access, entry, limit)
+                && let Some(found) = found
+            {
+                return Ok(Some(found));
+            }
+        }
+        let mut walk = Walk::new(view, file, access, after_first.0);
+        if is_far {
+            walk.buffer = vec![0; WALK_BYTES_FAR];
+        }
+        self.walk_to_end(walk, after_first, limit).map(Some)
+    }
+
+    /// From a batch that the index names to the last that fits. `None` when the batch is not the
+    /// one that the entry describes, or does not fit itself.
+    fn walk_on(
+        &self,
+        view: &SegmentView,
+        file: &File,
+        access: Access,
+        entry: OffsetEntry,
+        limit: u32,
+    ) -> Result<Option<(u32, Offset)>, RangeError> {
+        let mut walk = Walk::new(view, file, access, entry.position);
+        let Some((header, end)) = walk.next()? else {
+            return Ok(None);
+        };
+        let expected = index::absolute(view.files.base_offset(), entry.relative_offset);
+        if header.last_offset() != expected {
+            return Ok(None);
+        }
+        if end > limit || header.next_offset() > self.limits.upper_bound {
+            // The batch begins before the limit and ends after it: the one before it is the last.
+            let before = header.base_offset;
+            return Ok((entry.position > 0).then_some((entry.position, before)));
+        }
+        let known = (end, header.next_offset());
+        self.walk_to_end(walk, known, limit).map(Some)
+    }
+
+    fn walk_to_end(
+        &self,
+        mut walk: Walk<'_>,
+        mut known: (u32, Offset),
+        limit: u32,
+    ) -> Result<(u32, Offset), RangeError> {
+        while walk.at < limit {
+            let (header, end) = match walk.next() {
+                Ok(Some(next)) => next,
+                Ok(None) => break,
+                // What comes before the damage can be read.
+                Err(RangeError::Storage(error))
+                    if error.kind() == crate::StorageErrorKind::Damage =>
+                {
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            if end > limit || header.next_offset() > self.limits.upper_bound {
+                break;
+            }
+            known = (end, header.next_offset());
+        }
+        Ok(known)
+    }
+}
+
+/// The last entry of the index file for which `before` holds.
+fn floor_in_file(
+    view: &SegmentView,
+    access: Access,
+    before: impl Fn(&OffsetEntry) -> bool,
+) -> Result<Option<OffsetEntry>, RangeError> {
+    // Retention may have renamed the index since; then the search begins at the start.
+    let Some((file, _)) = view.files.open_index(INDEX_SUFFIX)? else {
+        return Ok(None);
+    };
+    let size = file
+        .metadata()
+        .context("stat", &view.files.path(INDEX_SUFFIX))?;
+    let (mut low, mut high) = (0, size.len() / OffsetEntry::SIZE as u64);
+    let mut found = None;
+    let mut buffer = [0; OffsetEntry::SIZE];
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let position = middle * OffsetEntry::SIZE as u64;
+        let read = read_at(&file, position, &mut buffer, access, &view.files)?;
+        let entry = OffsetEntry::decode(&buffer);
+        if read == buffer.len() && before(&entry) {
+            found = Some(entry);
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    // The name may be that of a new segment by now, which compaction put there.
+    Ok(found.filter(|_| !view.is_stale()))
+}
