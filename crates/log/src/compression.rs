@@ -12,9 +12,11 @@ use lz4_flex::frame::{BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 
 mod memory;
 mod window;
+mod zstd_reader;
 
 pub use memory::{DecompressionMemory, DecompressionPermit};
 pub(crate) use window::working_memory;
+use zstd_reader::ZstdReader;
 
 /// A codec; the numbers are those of a batch's attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -109,7 +111,7 @@ pub fn decompress(
     let error = |source| CompressionError::Codec { codec, source };
     let mut out = Vec::with_capacity(max.min(data.len().saturating_mul(4)).min(1 << 20));
     let limit = (max as u64).saturating_add(1);
-    let reader = Decompressor::new(codec, data).map_err(error)?;
+    let reader = Decompressor::new(codec, data, None).map_err(error)?;
     reader.take(limit).read_to_end(&mut out).map_err(error)?;
     if out.len() > max {
         return Err(CompressionError::TooLarge(max as u64));
@@ -139,21 +141,22 @@ pub(crate) enum Decompressor<'a> {
     Gzip(Box<MultiGzDecoder<&'a [u8]>>),
     Snappy(SnappyReader<'a>),
     Lz4(Box<FrameDecoder<&'a [u8]>>),
-    Zstd(Box<zstd::stream::read::Decoder<'static, &'a [u8]>>),
+    Zstd(ZstdReader<'a>),
 }
 
 impl<'a> Decompressor<'a> {
-    pub(crate) fn new(codec: CompressionType, data: &'a [u8]) -> io::Result<Self> {
+    /// Of `data`. A context of zstd comes from `memory`, which keeps a few for the next ones.
+    pub(crate) fn new(
+        codec: CompressionType,
+        data: &'a [u8],
+        memory: Option<&'a DecompressionMemory>,
+    ) -> io::Result<Self> {
         Ok(match codec {
             CompressionType::None => Self::None(data),
             CompressionType::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(data))),
             CompressionType::Snappy => Self::Snappy(SnappyReader::new(data)),
             CompressionType::Lz4 => Self::Lz4(Box::new(FrameDecoder::new(data))),
-            CompressionType::Zstd => {
-                // The data are in memory: no buffer is needed in front of them.
-                let decoder = zstd::stream::read::Decoder::with_buffer(data)?;
-                Self::Zstd(Box::new(decoder))
-            }
+            CompressionType::Zstd => Self::Zstd(ZstdReader::new(data, memory)?),
         })
     }
 }

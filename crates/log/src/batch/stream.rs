@@ -82,7 +82,7 @@ impl<'a> Batch<'a> {
         let bytes = working_memory(codec, self.payload(), UNPACKED_BYTES_MAX)
             .map_err(|error| broken(error.to_string()))?;
         let permit = (bytes > 0).then(|| memory.acquire(bytes));
-        let reader = Decompressor::new(codec, self.payload());
+        let reader = Decompressor::new(codec, self.payload(), Some(memory));
         let reader = reader.map_err(|error| broken(error.to_string()))?;
         Ok(RecordStream {
             codec,

@@ -1,16 +1,31 @@
 //! The memory that the decompressions of one node hold together.
 
 use parking_lot::{Condvar, Mutex};
+use zstd::zstd_safe::DCtx;
+
+/// Contexts of zstd that wait for their next use: making one takes longer than a small batch.
+const CONTEXTS_MAX: usize = 4;
+/// The largest context that is kept, in bytes with its window: those of usual levels.
+const CONTEXT_BYTES_MAX: usize = 3 << 20;
 
 /// Bounds the memory that decompressions hold at a time. One value serves a node.
 ///
 /// Whoever waits is served in the order it came, so that a large window is not overtaken for ever.
 /// A holder asks for nothing else before it gives its memory back, so waiting always ends.
-#[derive(Debug)]
 pub struct DecompressionMemory {
     bytes_max: u64,
     state: Mutex<State>,
     freed: Condvar,
+    contexts: Mutex<Vec<DCtx<'static>>>,
+}
+
+impl std::fmt::Debug for DecompressionMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DecompressionMemory")
+            .field("bytes_max", &self.bytes_max)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +57,21 @@ impl DecompressionMemory {
             bytes_max,
             state: Mutex::default(),
             freed: Condvar::new(),
+            contexts: Mutex::default(),
+        }
+    }
+
+    pub(super) fn take_context(&self) -> Option<DCtx<'static>> {
+        self.contexts.lock().pop()
+    }
+
+    pub(super) fn keep_context(&self, context: DCtx<'static>) {
+        if context.sizeof() > CONTEXT_BYTES_MAX {
+            return;
+        }
+        let mut contexts = self.contexts.lock();
+        if contexts.len() < CONTEXTS_MAX {
+            contexts.push(context);
         }
     }
 

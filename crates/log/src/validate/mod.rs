@@ -443,6 +443,12 @@ impl Payload<'_> {
         }
     }
 
+    fn decompressor(&self, codec: CompressionType) -> Result<Decompressor<'_>, AdmitError> {
+        let (Effort::Brief(memory) | Effort::Full(memory)) = self.effort;
+        let reader = Decompressor::new(codec, self.records(), Some(memory));
+        reader.map_err(recompress::broken(codec))
+    }
+
     /// Walks uncompressed records; the largest timestamp.
     fn check_uncompressed(&self) -> Result<Option<Timestamp>, AdmitError> {
         let mut check = RecordCheck::new(self);
@@ -461,7 +467,7 @@ impl Payload<'_> {
     /// Walks compressed records as they are decompressed; the largest timestamp.
     fn check_compressed(&self, codec: CompressionType) -> Result<Option<Timestamp>, Stop> {
         let _memory = self.memory(codec)?;
-        let reader = Decompressor::new(codec, self.records()).map_err(recompress::broken(codec))?;
+        let reader = self.decompressor(codec)?;
         self.check_stream(reader, codec)
     }
 

@@ -8,7 +8,7 @@ use dohle_model::Timestamp;
 
 use super::{AdmitError, Payload, Stop};
 use crate::batch::{BATCH_HEADER_SIZE, BatchError, LOG_OVERHEAD};
-use crate::compression::{CompressionLevel, CompressionType, Compressor, Decompressor};
+use crate::compression::{CompressionLevel, CompressionType, Compressor};
 
 /// The batch with its records in codec `target`, its checksum stale, and the largest timestamp.
 pub(super) fn recompress(
@@ -30,7 +30,7 @@ pub(super) fn recompress(
     };
     let fail = |error| sink_or_broken(error, source, max);
     let _memory = payload.memory(source)?;
-    let reader = Decompressor::new(source, payload.records()).map_err(broken(source))?;
+    let reader = payload.decompressor(source)?;
     let mut tee = Tee {
         reader,
         sink: Compressor::new(target, level, sink).map_err(fail)?,
