@@ -57,6 +57,35 @@ pub(super) struct Network {
     pub addresses: NodeAddress,
     channels: Mutex<BTreeMap<u64, (String, Channel)>>,
     gone: Gone,
+    ends: Arc<LogEnds>,
+}
+
+/// How far the log of each other voter is known to equal this one's.
+///
+/// A voter never loses an entry that it acknowledged in the same term. When it does, its disk was
+/// replaced or an older copy was restored, and the leader reports that once.
+#[derive(Debug, Default)]
+pub(super) struct LogEnds(Mutex<BTreeMap<u64, (u64, u64)>>);
+
+impl LogEnds {
+    /// The voter has all entries below `end`, as acknowledged to the leader of `term`.
+    pub(super) fn on_matched(&self, voter: u64, term: u64, end: u64) {
+        let mut ends = self.0.lock();
+        let known = ends.entry(voter).or_insert((term, end));
+        *known = (*known).max((term, end));
+    }
+
+    /// The voter has no entry at or after `end`. Returns where its log ended before, when it ended
+    /// later: the log has moved backwards.
+    pub(super) fn on_conflict(&self, voter: u64, term: u64, end: u64) -> Option<u64> {
+        let mut ends = self.0.lock();
+        let (known_term, known_end) = *ends.get(&voter)?;
+        if known_term != term || known_end <= end {
+            return None;
+        }
+        ends.insert(voter, (term, end));
+        Some(known_end)
+    }
 }
 
 /// Voters whose last answer was an error, or none.
@@ -70,6 +99,7 @@ impl Network {
             addresses,
             channels: Mutex::default(),
             gone,
+            ends: Arc::default(),
         }
     }
 
@@ -119,6 +149,7 @@ impl RaftNetworkFactory<Types> for Arc<Network> {
             address,
             id: target,
             gone: self.gone.clone(),
+            ends: Arc::clone(&self.ends),
         }
     }
 }
@@ -130,6 +161,7 @@ pub(super) struct Peer {
     address: v1::RaftPeer,
     id: u64,
     gone: Gone,
+    ends: Arc<LogEnds>,
 }
 
 /// Notes whether a voter answers.
@@ -243,12 +275,37 @@ fn append_to_proto(
     }
 }
 
+/// Follows the voter's log end, and reports a log that has moved backwards.
+fn note_log_end(ends: &LogEnds, voter: u64, term: u64, response: &v1::RaftAppendResponse) {
+    use v1::raft_append_response::Result as Proto;
+    let end_of = |id: Option<v1::RaftLogId>| id.map_or(0, |id| id.index.saturating_add(1));
+    match &response.result {
+        Some(Proto::Matched(matched)) => ends.on_matched(voter, term, end_of(matched.log_id)),
+        Some(Proto::Conflict(conflict)) => {
+            let missing = conflict.missing.map_or(0, |id| id.index);
+            let to = end_of(conflict.last_log_id).min(missing);
+            if let Some(from) = ends.on_conflict(voter, term, to) {
+                tracing::warn!(
+                    voter,
+                    from,
+                    to,
+                    "log of a voter has moved backwards; it is replicated again from there"
+                );
+            }
+        }
+        Some(Proto::HigherVote(_)) | None => {}
+    }
+}
+
 fn append_result(response: v1::RaftAppendResponse) -> Result<StreamAppendResult<Types>, Malformed> {
     use v1::raft_append_response::Result as Proto;
     Ok(
         match response.result.ok_or(Malformed("answer to an append"))? {
             Proto::Matched(matched) => Ok(matched.log_id.map(log_id_from_proto)),
-            Proto::Conflict(id) => Err(StreamAppendError::Conflict(log_id_from_proto(id))),
+            Proto::Conflict(conflict) => {
+                let missing = conflict.missing.ok_or(Malformed("conflict"))?;
+                Err(StreamAppendError::Conflict(log_id_from_proto(missing)))
+            }
             Proto::HigherVote(vote) => {
                 Err(StreamAppendError::HigherVote(vote_from_proto(Some(vote))?))
             }
@@ -289,6 +346,7 @@ impl RaftNetworkV2<Types> for Peer {
             let Some(first) = input.next().await else {
                 return Ok::<AppendResults<'s>, _>(Box::pin(stream::empty()));
             };
+            let term = first.vote.leader_id.term;
             let requests = stream::iter([first])
                 .chain(input)
                 .map(move |request| append_to_proto(&request, peer.take()));
@@ -298,8 +356,12 @@ impl RaftNetworkV2<Types> for Peer {
                 note(&self.gone, self.id, false);
             }
             let responses = responses.map_err(unreachable)?.into_inner();
-            let results = responses.map(|response| {
-                note(&self.gone, self.id, response.is_ok());
+            let (gone, ends, id) = (&self.gone, &self.ends, self.id);
+            let results = responses.map(move |response| {
+                note(gone, id, response.is_ok());
+                if let Ok(response) = &response {
+                    note_log_end(ends, id, term, response);
+                }
                 append_result(response.map_err(unreachable)?).map_err(unreachable)
             });
             Ok::<AppendResults<'s>, _>(Box::pin(results))

@@ -329,6 +329,7 @@ impl Quorum {
     pub fn service(&self) -> RaftServer<RaftService> {
         let service = RaftService {
             raft: self.inner.raft.clone(),
+            log: self.inner.log.clone(),
             cluster_id: self.inner.config.cluster_id.clone(),
             me: *self.inner.raft.node_id(),
             dir: self.inner.config.dir.clone(),
@@ -416,6 +417,8 @@ fn raft_config(config: &QuorumConfig) -> Result<Config, QuorumError> {
         enable_pre_vote: Some(true),
         // Leadership always starts with an entry of its own term; `is_self` waits for that.
         enable_leader_restore: Some(false),
+        // A voter whose log moved backwards is replicated to from its actual end.
+        allow_log_reversion: Some(true),
         backoff: "50ms 100ms ...300ms".to_owned(),
         ..Config::default()
     }

@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::machine::Machine;
 use super::snapshot::{Incoming, SnapshotFile};
+use super::store::LogStore;
 use super::types::{
     Entry, Malformed, Types, entry_from_proto, log_id_from_proto, log_id_to_proto,
     node_id_from_proto, node_id_to_proto, snapshot_meta_from_proto, vote_from_proto, vote_to_proto,
@@ -27,6 +28,7 @@ use super::types::{
 #[derive(Clone)]
 pub struct RaftService {
     pub(super) raft: openraft::Raft<Types, Machine>,
+    pub(super) log: LogStore,
     pub(super) cluster_id: String,
     pub(super) me: u64,
     pub(super) dir: PathBuf,
@@ -63,7 +65,10 @@ impl RaftService {
             Ok(id) => AppendResult::Matched(v1::RaftMatched {
                 log_id: id.as_ref().map(log_id_to_proto),
             }),
-            Err(StreamAppendError::Conflict(id)) => AppendResult::Conflict(log_id_to_proto(&id)),
+            Err(StreamAppendError::Conflict(id)) => AppendResult::Conflict(v1::RaftConflict {
+                missing: Some(log_id_to_proto(&id)),
+                last_log_id: self.log.last_log_id().as_ref().map(log_id_to_proto),
+            }),
             Err(StreamAppendError::HigherVote(vote)) => {
                 AppendResult::HigherVote(vote_to_proto(&vote))
             }

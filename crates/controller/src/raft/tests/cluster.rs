@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -146,6 +147,11 @@ impl Cluster {
         let node = self.nodes.remove(&id).unwrap();
         self.waiter.block_on(node.quorum.shutdown());
         node.runtime.shutdown_timeout(DEADLINE);
+    }
+
+    /// The metadata directory of a voter.
+    pub(super) fn dir(&self, id: i32) -> PathBuf {
+        self.config(id).dir
     }
 
     /// Waits until some running voter leads and all running ones know it.

@@ -2,6 +2,7 @@
 //! real files.
 
 mod cluster;
+mod disks;
 mod quorum;
 
 use std::io::{self, Read, Write};
