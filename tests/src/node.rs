@@ -28,7 +28,8 @@ pub struct Node {
     pub controller: SocketAddr,
     /// Its one `log.dirs` entry.
     pub data: PathBuf,
-    pub(crate) properties: PathBuf,
+    /// Its configuration.
+    pub properties: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) child: Option<Child>,

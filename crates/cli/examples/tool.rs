@@ -17,6 +17,8 @@ fn main() -> ExitCode {
                 server,
                 directories: |_, _| anyhow::bail!("the server is not in this program"),
                 format: |_, _| anyhow::bail!("the server is not in this program"),
+                inspect_voter: |_| anyhow::bail!("the server is not in this program"),
+                recover_quorum: |_| anyhow::bail!("the server is not in this program"),
             };
             dohle_cli::run(tool, arguments, &host)
         }

@@ -11,7 +11,7 @@ use futures::future::{Either, LocalBoxFuture, select};
 use crate::cluster::{Cluster, Connection};
 use crate::options::{Asked, Opt, Parsed, Syntax, UsageError, usage, value};
 use crate::progress::Progress;
-use crate::storage::NodeDirectories;
+use crate::storage::{NodeDirectories, VoterState};
 
 /// What the tools need of the program they are in.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,10 @@ pub struct Host {
     /// Gives the empty directories of the node with this properties file their identity in the
     /// cluster of this id. Those that have one already must be of the same cluster and node.
     pub format: fn(&Path, &str) -> anyhow::Result<()>,
+    /// What the stopped voter with this properties file holds of the metadata.
+    pub inspect_voter: fn(&Path) -> anyhow::Result<VoterState>,
+    /// Lets that voter lead alone when it starts the next time.
+    pub recover_quorum: fn(&Path) -> anyhow::Result<()>,
 }
 
 /// A tool: one row of the table.

@@ -50,7 +50,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use self::job::{Failure, Host, Job, Tool};
-pub use self::storage::NodeDirectories;
+pub use self::storage::{NodeDirectories, VoterState};
 pub use self::tools::TOOLS;
 
 /// What a command line turned out to be.

@@ -126,13 +126,13 @@ async fn describe(job: &Job<'_>) -> anyhow::Result<()> {
     let quorum = fetch(&cluster).await?;
     match job.output()? {
         Output::Json => job.print_json(&quorum),
-        Output::Text if status => Ok(job.print(render_status(&quorum)?)?),
+        Output::Text if status => Ok(job.print(render_status(&quorum))?),
         Output::Text => {
             let now = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default();
             let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-            let text = render_replication(&quorum, human.then_some(now))?;
+            let text = render_replication(&quorum, human.then_some(now));
             Ok(job.print(text)?)
         }
     }
@@ -199,24 +199,15 @@ fn replica(state: &response::ReplicaState, nodes: &[response::Node]) -> Replica 
 }
 
 impl Quorum {
-    fn leader(&self) -> anyhow::Result<&Replica> {
-        match self.voters.iter().find(|voter| voter.id == self.leader_id) {
-            Some(leader) => Ok(leader),
-            None => bail!(
-                "The quorum has no leader at the moment; controllers elect one as soon as most of \
-                 them reach each other"
-            ),
-        }
+    fn leader(&self) -> Option<&Replica> {
+        self.voters.iter().find(|voter| voter.id == self.leader_id)
     }
 }
 
-/// As Kafka's tool prints it.
-fn render_status(quorum: &Quorum) -> anyhow::Result<String> {
-    let leader = quorum.leader()?;
-    let last = quorum
-        .voters
-        .iter()
-        .min_by_key(|voter| voter.log_end_offset);
+/// The largest lag of a voter behind the leader, in entries and in milliseconds.
+fn lag(quorum: &Quorum, leader: &Replica) -> (i64, i64) {
+    let voters = quorum.voters.iter();
+    let last = voters.min_by_key(|voter| voter.log_end_offset);
     let last = last.unwrap_or(leader);
     let lag_time = match (
         leader.last_caught_up_timestamp,
@@ -226,12 +217,20 @@ fn render_status(quorum: &Quorum) -> anyhow::Result<String> {
         (Some(leader), Some(last)) => leader - last,
         _ => -1,
     };
-    Ok(format!(
+    (leader.log_end_offset - last.log_end_offset, lag_time)
+}
+
+/// As Kafka's tool prints it. Without a leader, LeaderId and the lags are -1.
+fn render_status(quorum: &Quorum) -> String {
+    let (lag, lag_time) = quorum
+        .leader()
+        .map_or((-1, -1), |leader| lag(quorum, leader));
+    format!(
         "ClusterId:              {}\n\
          LeaderId:               {}\n\
          LeaderEpoch:            {}\n\
          HighWatermark:          {}\n\
-         MaxFollowerLag:         {}\n\
+         MaxFollowerLag:         {lag}\n\
          MaxFollowerLagTimeMs:   {lag_time}\n\
          CurrentVoters:          {}\n\
          CurrentObservers:       {}\n",
@@ -239,10 +238,9 @@ fn render_status(quorum: &Quorum) -> anyhow::Result<String> {
         quorum.leader_id,
         quorum.leader_epoch,
         quorum.high_watermark,
-        leader.log_end_offset - last.log_end_offset,
         render_nodes(&quorum.voters),
         render_nodes(&quorum.observers),
-    ))
+    )
 }
 
 fn render_nodes(replicas: &[Replica]) -> String {
@@ -266,8 +264,9 @@ fn render_nodes(replicas: &[Replica]) -> String {
 }
 
 /// As Kafka's tool prints it; with the time, how long ago.
-fn render_replication(quorum: &Quorum, now: Option<i64>) -> anyhow::Result<String> {
-    let leader = quorum.leader()?;
+fn render_replication(quorum: &Quorum, now: Option<i64>) -> String {
+    let leader = quorum.leader();
+    let lag = |end: i64| leader.map_or(-1, |leader| leader.log_end_offset - end);
     let mut rows = vec![
         [
             "NodeId",
@@ -291,14 +290,15 @@ fn render_replication(quorum: &Quorum, now: Option<i64>) -> anyhow::Result<Strin
             replica.id.to_string(),
             replica.directory_id.clone(),
             replica.log_end_offset.to_string(),
-            (leader.log_end_offset - replica.log_end_offset).to_string(),
+            lag(replica.log_end_offset).to_string(),
             time(replica.last_fetch_timestamp),
             time(replica.last_caught_up_timestamp),
             status.to_owned(),
         ]
     };
-    rows.push(row(leader, "Leader"));
-    let followers = quorum.voters.iter().filter(|voter| voter.id != leader.id);
+    rows.extend(leader.map(|leader| row(leader, "Leader")));
+    let leads = |voter: &&Replica| voter.id == quorum.leader_id;
+    let followers = quorum.voters.iter().filter(|voter| !leads(voter));
     rows.extend(followers.map(|follower| row(follower, "Follower")));
     rows.extend(
         quorum
@@ -316,7 +316,7 @@ fn render_replication(quorum: &Quorum, now: Option<i64>) -> anyhow::Result<Strin
             .collect();
         line + "\n"
     });
-    Ok(lines.collect())
+    lines.collect()
 }
 
 /// Why the quorum's members cannot be changed by this tool.
@@ -416,7 +416,7 @@ mod tests {
             CurrentVoters:          [{"id": 1, "endpoints": ["CONTROLLER://127.0.0.1:41191"]}, {"id": 2, "endpoints": ["CONTROLLER://127.0.0.1:41192"]}]
             CurrentObservers:       [{"id": 4, "directoryId": "Th_tigX8Ru2SofOlg6A9Zw", "endpoints": ["CONTROLLER://127.0.0.1:41194"]}, {"id": 3, "endpoints": ["CONTROLLER://127.0.0.1:41193"]}]
         "#]]
-        .assert_eq(&render_status(&quorum()).unwrap());
+        .assert_eq(&render_status(&quorum()));
     }
 
     #[test]
@@ -428,16 +428,20 @@ mod tests {
             4     	Th_tigX8Ru2SofOlg6A9Zw	4872        	1  	1795240957013     	1795240957009        	Observer	
             3     	AAAAAAAAAAAAAAAAAAAAAA	4800        	73 	1795240957013     	-1                   	Observer	
         "#]]
-        .assert_eq(&render_replication(&quorum(), None).unwrap());
-        let text = render_replication(&quorum(), Some(1_795_240_957_020)).unwrap();
+        .assert_eq(&render_replication(&quorum(), None));
+        let text = render_replication(&quorum(), Some(1_795_240_957_020));
         assert!(text.contains("\t7 ms ago          \t8 ms ago"), "{text}");
     }
 
     #[test]
-    fn a_quorum_without_a_leader_is_told() {
+    fn a_quorum_without_a_leader_is_printed_as_far_as_it_is_known() {
         let mut quorum = quorum();
         quorum.leader_id = -1;
-        let error = render_status(&quorum).unwrap_err().to_string();
-        assert!(error.starts_with("The quorum has no leader"), "{error}");
+        let status = render_status(&quorum);
+        assert!(status.contains("LeaderId:               -1\n"), "{status}");
+        assert!(status.contains("MaxFollowerLag:         -1\n"), "{status}");
+        let replication = render_replication(&quorum, None);
+        assert!(!replication.contains("Leader\t"), "{replication}");
+        assert_eq!(replication.matches("Follower").count(), 2, "{replication}");
     }
 }

@@ -3,6 +3,8 @@
 //! Kafka's `StorageTool`. What a configuration says, and how directories get their identity, only
 //! the server knows; the program around this crate passes that in ([`crate::Host`]).
 
+mod recover_quorum;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -88,6 +90,7 @@ pub const TOOL: Tool = Tool {
                 help: "Look up dependencies for a given feature version.",
                 options: &[FEATURE],
             },
+            recover_quorum::SUBCOMMAND,
             Subcommand {
                 name: "random-uuid",
                 help: "Print a random UUID.",
@@ -98,6 +101,8 @@ pub const TOOL: Tool = Tool {
     work: Work::Plain(work),
     failure: Failure::Stderr(""),
 };
+
+pub use self::recover_quorum::VoterState;
 
 /// What a configuration says of a node's directories.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +133,7 @@ fn work(job: &Job<'_>) -> anyhow::Result<()> {
             let directories = (job.host.directories)(config(parsed)?, None)?;
             strays::run(job, &directories.all)
         }
+        Some("recover-quorum") => recover_quorum::run(job),
         _ => info(job),
     }
 }

@@ -65,6 +65,7 @@ impl Controller {
             config.metadata_dir.clone(),
             config.cluster_id.clone(),
         );
+        quorum_config.directory_id = config.directory_id;
         quorum_config.heartbeat_interval = config.quorum_heartbeat_interval;
         quorum_config.election_timeout = config.quorum_election_timeout;
         let quorum = Quorum::open(quorum_config, machine).await?;

@@ -75,6 +75,8 @@ const HOST: dohle_cli::Host = dohle_cli::Host {
     server,
     directories: storage::directories,
     format: storage::format,
+    inspect_voter: storage::inspect_voter,
+    recover_quorum: storage::recover_quorum,
 };
 
 /// A node, for the tool that starts one.

@@ -29,7 +29,7 @@ pub fn allow_lost_connections(cluster: &mut Cluster) {
 }
 
 /// Produces one record, to whatever leader there is, until it is acknowledged by all in sync.
-fn produce_until_acknowledged(cluster: &Cluster, topic: &str, value: &str) -> Result<i64> {
+pub fn produce_until_acknowledged(cluster: &Cluster, topic: &str, value: &str) -> Result<i64> {
     let mut offset = -1;
     until(DEADLINE, format!("{value} is acknowledged"), || {
         let leader = cluster.describe(topic)?[0].leader.context("no leader")?;
@@ -48,7 +48,7 @@ fn produce_until_acknowledged(cluster: &Cluster, topic: &str, value: &str) -> Re
     Ok(offset)
 }
 
-fn values(cluster: &mut Cluster, topic: &str) -> Result<Vec<String>> {
+pub fn values(cluster: &mut Cluster, topic: &str) -> Result<Vec<String>> {
     let leader = cluster.leader(topic, 0)?;
     let (values, _) = fetch(&mut cluster.broker(leader).connect()?, topic, 0, 0)?;
     Ok(values

@@ -16,6 +16,7 @@ mod migration;
 mod offsets;
 mod quickstart;
 mod quickstart_snippets;
+mod quorum_disks;
 mod start_and_stop;
 mod strays;
 mod tools;

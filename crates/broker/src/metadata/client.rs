@@ -24,6 +24,12 @@ use tonic::{Code, Response, Status, Streaming};
 /// The trailer with which a voter names the active controller.
 pub const LEADER_ID_TRAILER: &str = "dohle-leader-id";
 
+/// The trailer of a voter without a leader, because other voters do not respond.
+pub const NO_QUORUM_TRAILER: &str = "dohle-no-quorum";
+/// How long a voter may report that before a call gives up: longer than any election takes, and
+/// shorter than clients wait for a response.
+const OUTAGE_PATIENCE: Duration = Duration::from_secs(10);
+
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -294,20 +300,17 @@ impl ControllerClient {
     {
         let mut next = self.turn.load(Ordering::Relaxed);
         let mut backoff = Backoff::new();
-        let mut last = String::new();
+        let mut met = Met::new(Instant::now());
         for tries in 1.. {
             let index = self.active.lock().unwrap_or(next % self.voters.len());
-            let (voter, channel) = &self.voters[index];
+            let (_, channel) = &self.voters[index];
             let stub = Stub::new(channel.clone())
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX);
             let Ok(outcome) = timeout_at(deadline, attempt(stub)).await else {
                 self.forget(index);
-                if !last.is_empty() {
-                    last.push_str("; then ");
-                }
-                last.push_str(&format!("{voter} is silent"));
-                return Err(ControllerError::TimedOut { last });
+                met.on_silence(index);
+                break;
             };
             match outcome {
                 Ok(answer) => {
@@ -318,10 +321,13 @@ impl ControllerClient {
                     return Err(ControllerError::Refused(status.message().to_owned()));
                 }
                 Err(status) => {
-                    last = format!("{voter}: {}", describe(&status));
+                    met.on_refusal(index, &status);
                     next = index + 1;
                     *self.active.lock() = self.leader_named_by(&status).filter(|at| *at != index);
                 }
+            }
+            if met.outage_since(Instant::now()) >= OUTAGE_PATIENCE {
+                break;
             }
             if tries % self.voters.len() == 0 {
                 let pause = backoff.take();
@@ -331,6 +337,7 @@ impl ControllerClient {
                 sleep(pause).await;
             }
         }
+        let last = met.summary(|index| self.voters[index].0.to_string());
         Err(ControllerError::TimedOut { last })
     }
 
@@ -352,6 +359,68 @@ impl ControllerClient {
         self.voters
             .iter()
             .position(|(voter, _)| voter.id == Some(NodeId(id)))
+    }
+}
+
+/// What a call met on its way from voter to voter.
+#[derive(Debug)]
+struct Met {
+    /// The last refusal or failure of each voter, in the order in which they came.
+    by_voter: Vec<(usize, String)>,
+    /// The last voter that reported that others do not respond.
+    outage: Option<(usize, String)>,
+    /// Since when no voter named an active controller.
+    since: Instant,
+}
+
+impl Met {
+    fn new(now: Instant) -> Self {
+        Self {
+            by_voter: Vec::new(),
+            outage: None,
+            since: now,
+        }
+    }
+
+    fn on_silence(&mut self, index: usize) {
+        self.note(index, "is silent".to_owned());
+    }
+
+    fn on_refusal(&mut self, index: usize, status: &Status) {
+        let text = describe(status);
+        if status.metadata().contains_key(NO_QUORUM_TRAILER) {
+            self.outage = Some((index, text.clone()));
+        } else if status.metadata().contains_key(LEADER_ID_TRAILER) {
+            // An election has ended, or is not noticed yet.
+            self.outage = None;
+            self.since = Instant::now();
+        }
+        self.note(index, text);
+    }
+
+    fn note(&mut self, index: usize, text: String) {
+        self.by_voter.retain(|(known, _)| *known != index);
+        self.by_voter.push((index, text));
+    }
+
+    /// For how long a voter has reported that the quorum has no majority.
+    fn outage_since(&self, now: Instant) -> Duration {
+        match self.outage {
+            Some(_) => now.saturating_duration_since(self.since),
+            None => Duration::ZERO,
+        }
+    }
+
+    /// The quorum's state as a voter reports it, or else what each voter answered.
+    fn summary(&self, name: impl Fn(usize) -> String) -> String {
+        if let Some((index, text)) = &self.outage {
+            return format!("{}: {text}", name(*index));
+        }
+        let all = self.by_voter.iter();
+        let all: Vec<String> = all
+            .map(|(index, text)| format!("{}: {text}", name(*index)))
+            .collect();
+        all.join("; ")
     }
 }
 
@@ -403,5 +472,48 @@ fn describe(status: &Status) -> String {
         status.code().to_string()
     } else {
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str, trailer: Option<&'static str>) -> Status {
+        let mut status = Status::failed_precondition(text);
+        if let Some(trailer) = trailer {
+            status.metadata_mut().insert(trailer, "1".parse().unwrap());
+        }
+        status
+    }
+
+    #[test]
+    fn a_call_that_fails_reports_what_a_voter_observes_of_the_others() {
+        let name = |index: usize| format!("voter {index}");
+        let mut met = Met::new(Instant::now());
+        met.on_refusal(0, &refusal("connection refused", None));
+        met.on_silence(1);
+        met.on_refusal(0, &refusal("no route", None));
+        assert_eq!(met.summary(name), "voter 1: is silent; voter 0: no route");
+        let text = "2 of 3 voters do not respond";
+        met.on_refusal(2, &refusal(text, Some(NO_QUORUM_TRAILER)));
+        met.on_refusal(0, &refusal("connection refused", None));
+        assert_eq!(met.summary(name), format!("voter 2: {text}"));
+    }
+
+    #[test]
+    fn a_call_gives_up_only_after_an_outage_without_a_leader() {
+        let start = Instant::now();
+        let mut met = Met::new(start);
+        let later = start + OUTAGE_PATIENCE;
+        assert_eq!(
+            met.outage_since(later),
+            Duration::ZERO,
+            "no voter reported one"
+        );
+        met.on_refusal(2, &refusal("no quorum", Some(NO_QUORUM_TRAILER)));
+        assert_eq!(met.outage_since(later), OUTAGE_PATIENCE);
+        met.on_refusal(1, &refusal("node 2 is", Some(LEADER_ID_TRAILER)));
+        assert_eq!(met.outage_since(later), Duration::ZERO, "there is a leader");
     }
 }

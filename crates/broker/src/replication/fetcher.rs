@@ -37,6 +37,8 @@ use crate::replica::LeaderAnswer;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_LAST: Duration = Duration::from_secs(1);
+/// A stream that lasted for so long was established: its end is logged.
+const SETTLED: Duration = Duration::from_secs(10);
 /// A refused subscription is tried again after this, if no newer metadata comes first.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// A replica that lacks more committed records than this catches up on a stream of its own.
@@ -179,6 +181,7 @@ impl Drop for Fetcher {
 /// Connects, fetches, and connects again, for as long as the fetcher lives.
 async fn run(core: Arc<Core>, mut targets: watch::Receiver<Option<Target>>) {
     let mut backoff = BACKOFF_FIRST;
+    let mut failed = false;
     loop {
         let target = targets.borrow_and_update().clone();
         let Some(target) = target else {
@@ -192,10 +195,14 @@ async fn run(core: Arc<Core>, mut targets: watch::Receiver<Option<Target>>) {
         if began.elapsed() > BACKOFF_LAST {
             backoff = BACKOFF_FIRST;
         }
+        failed &= began.elapsed() < SETTLED;
         match end {
-            SessionEnd::Retarget => backoff = BACKOFF_FIRST,
+            SessionEnd::Retarget => (backoff, failed) = (BACKOFF_FIRST, false),
             SessionEnd::Failed(error) => {
-                tracing::info!(leader = %core.leader, %error, "replication stream ended");
+                // Further attempts at a leader that is gone are no news.
+                if !std::mem::replace(&mut failed, true) {
+                    tracing::info!(leader = %core.leader, %error, "replication stream ended");
+                }
                 // A new target is gone to at once.
                 if matches!(timeout(backoff, targets.changed()).await, Ok(Err(_))) {
                     return;

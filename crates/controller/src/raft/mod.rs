@@ -10,15 +10,25 @@
 //! ```
 //!
 //! Invariant: nothing is acknowledged, to a peer or to a proposer, before it is durable here.
-//! Invariant: any failure of storage is fatal; [`Quorum::fatal`] tells, and the node must stop.
+//! Invariant: a voter that lost its log takes no part until a leader has filled it
+//! (`admission.rs`). Invariant: any failure of storage is fatal; [`Quorum::fatal`] tells, and the
+//! node must stop.
 
+mod admission;
+mod fill;
+mod join;
 mod machine;
 mod network;
+mod peers;
 mod quorum;
+pub mod recovery;
+mod roster;
 mod service;
 mod snapshot;
 mod store;
 mod types;
+mod voter;
+mod voter_file;
 mod watch;
 
 #[cfg(test)]
@@ -31,7 +41,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dohle_model::{MetadataOffset, NodeId};
+use dohle_model::{DirectoryId, MetadataOffset, NodeId};
 use tokio::time::Instant;
 
 pub use quorum::Quorum;
@@ -52,6 +62,9 @@ pub struct QuorumConfig {
     pub dir: PathBuf,
     /// Nodes of another cluster are refused.
     pub cluster_id: String,
+    /// The `directory.id` of the directory that `dir` is in; zero when it has none. A log that was
+    /// written in another directory is not trusted.
+    pub directory_id: DirectoryId,
     /// How often the leader tells the others that it lives. At most a third of `election_timeout`
     /// is used.
     pub heartbeat_interval: Duration,
@@ -86,6 +99,7 @@ impl QuorumConfig {
             voters,
             dir,
             cluster_id,
+            directory_id: DirectoryId::ZERO,
             heartbeat_interval: Duration::from_millis(200),
             election_timeout: Duration::from_millis(600),
             snapshot_after_entries: 20_000,
@@ -260,6 +274,8 @@ pub struct ReplicaDescription {
     pub node_id: NodeId,
     /// host:port of its CONTROLLER listener.
     pub address: String,
+    /// Its directory, as committed; zero when that is not known.
+    pub directory: DirectoryId,
     /// One past its last offset, if known.
     pub log_end_offset: Option<MetadataOffset>,
     /// When the leader last had an answer from it (for Kafka, when it last fetched).

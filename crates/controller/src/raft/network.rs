@@ -3,17 +3,20 @@
 //! Heartbeats, log entries and snapshots of a peer share its connection: HTTP/2 interleaves them.
 //! Host names are resolved for every connection, so a voter that moved is found again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::future::Future;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use dohle_model::DirectoryId;
 use dohle_rpc::v1;
 use dohle_rpc::v1::raft_client::RaftClient;
 use futures::{Stream, StreamExt, stream};
+use openraft::OptionalSend;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
@@ -22,17 +25,21 @@ use openraft::raft::{
     StreamAppendResult, TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse,
     VoteRequest, VoteResponse,
 };
-use openraft::{BasicNode, OptionalSend};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
+use super::admission::{Report, Standing};
+use super::peers::Peers;
 use super::snapshot::SnapshotFile;
 use super::types::{
-    LogId, Malformed, Types, Vote, entry_to_proto, log_id_from_proto, log_id_to_proto,
-    node_id_to_proto, snapshot_meta_to_proto, vote_from_proto, vote_to_proto,
+    LogId, Malformed, Types, Vote, VoterNode, directory_from_proto, directory_to_proto,
+    entry_to_proto, log_id_from_proto, log_id_to_proto, node_id_to_proto, snapshot_meta_to_proto,
+    vote_from_proto, vote_to_proto,
 };
 use super::{PAYLOAD_LEN_MAX, quorum::NodeAddress};
 
@@ -55,55 +62,85 @@ pub(super) struct Network {
     pub me: u64,
     /// Addresses from the configuration win over those that the log remembers.
     pub addresses: NodeAddress,
+    /// This voter's directory; zero when it has no id.
+    pub directory: DirectoryId,
+    pub peers: Arc<Peers>,
+    /// Index of the newest entry with the voters.
+    membership_index: Arc<AtomicU64>,
     channels: Mutex<BTreeMap<u64, (String, Channel)>>,
-    gone: Gone,
-    ends: Arc<LogEnds>,
 }
-
-/// How far the log of each other voter is known to equal this one's.
-///
-/// A voter never loses an entry that it acknowledged in the same term. When it does, its disk was
-/// replaced or an older copy was restored, and the leader reports that once.
-#[derive(Debug, Default)]
-pub(super) struct LogEnds(Mutex<BTreeMap<u64, (u64, u64)>>);
-
-impl LogEnds {
-    /// The voter has all entries below `end`, as acknowledged to the leader of `term`.
-    pub(super) fn on_matched(&self, voter: u64, term: u64, end: u64) {
-        let mut ends = self.0.lock();
-        let known = ends.entry(voter).or_insert((term, end));
-        *known = (*known).max((term, end));
-    }
-
-    /// The voter has no entry at or after `end`. Returns where its log ended before, when it ended
-    /// later: the log has moved backwards.
-    pub(super) fn on_conflict(&self, voter: u64, term: u64, end: u64) -> Option<u64> {
-        let mut ends = self.0.lock();
-        let (known_term, known_end) = *ends.get(&voter)?;
-        if known_term != term || known_end <= end {
-            return None;
-        }
-        ends.insert(voter, (term, end));
-        Some(known_end)
-    }
-}
-
-/// Voters whose last answer was an error, or none.
-pub(super) type Gone = watch::Sender<BTreeSet<u64>>;
 
 impl Network {
-    pub(super) fn new(cluster_id: String, me: u64, addresses: NodeAddress, gone: Gone) -> Self {
+    pub(super) fn new(
+        cluster_id: String,
+        me: u64,
+        addresses: NodeAddress,
+        directory: DirectoryId,
+    ) -> Self {
         Self {
             cluster_id,
             me,
             addresses,
+            directory,
+            peers: Arc::new(Peers::new()),
+            membership_index: Arc::default(),
             channels: Mutex::default(),
-            gone,
-            ends: Arc::default(),
         }
     }
 
-    fn channel(&self, target: u64, node: &BasicNode) -> Result<Channel, String> {
+    /// Takes note of the newest entry with the voters.
+    pub(super) fn set_membership_index(&self, index: u64) {
+        self.membership_index.store(index, Ordering::Relaxed);
+    }
+
+    fn address(&self, target: u64) -> v1::RaftPeer {
+        v1::RaftPeer {
+            cluster_id: self.cluster_id.clone(),
+            from: node_id_to_proto(self.me),
+            to: node_id_to_proto(target),
+            directory_id: directory_to_proto(self.directory),
+            membership_index: self.membership_index.load(Ordering::Relaxed),
+        }
+    }
+
+    fn client(&self, target: u64, node: &VoterNode) -> Result<RaftClient<Channel>, String> {
+        let channel = self.channel(target, node)?;
+        Ok(RaftClient::new(channel)
+            .max_decoding_message_size(MESSAGE_LEN_MAX)
+            .max_encoding_message_size(MESSAGE_LEN_MAX))
+    }
+
+    /// Asks a voter what it holds.
+    pub(super) async fn describe(&self, target: u64) -> Result<Report, String> {
+        let mut client = self.client(target, &VoterNode::default())?;
+        let peer = Some(self.address(target));
+        let response = client.describe(v1::RaftDescribeRequest { peer }).await;
+        let response = response.map_err(|status| innermost(&status))?.into_inner();
+        let standing = match response.standing() {
+            v1::RaftStanding::Empty => Standing::Empty,
+            v1::RaftStanding::Unproven => Standing::Unproven,
+            v1::RaftStanding::Founding => Standing::Founding,
+            v1::RaftStanding::Member => Standing::Member,
+        };
+        Ok(Report {
+            standing,
+            formatted: response.formatted,
+            leads: response.leads,
+        })
+    }
+
+    /// Asks a leader for its metadata.
+    pub(super) async fn fill(
+        &self,
+        leader: u64,
+    ) -> Result<Streaming<v1::RaftSnapshotRequest>, String> {
+        let mut client = self.client(leader, &VoterNode::default())?;
+        let peer = Some(self.address(leader));
+        let response = client.fill(v1::RaftFillRequest { peer }).await;
+        Ok(response.map_err(|status| innermost(&status))?.into_inner())
+    }
+
+    fn channel(&self, target: u64, node: &VoterNode) -> Result<Channel, String> {
         let address = self.addresses.get(&target).unwrap_or(&node.addr);
         let mut channels = self.channels.lock();
         if let Some((known, channel)) = channels.get(&target)
@@ -133,23 +170,11 @@ fn endpoint(address: &str) -> Result<Endpoint, String> {
 impl RaftNetworkFactory<Types> for Arc<Network> {
     type Network = Peer;
 
-    async fn new_client(&mut self, target: u64, node: &BasicNode) -> Peer {
-        let client = self.channel(target, node).map(|channel| {
-            RaftClient::new(channel)
-                .max_decoding_message_size(MESSAGE_LEN_MAX)
-                .max_encoding_message_size(MESSAGE_LEN_MAX)
-        });
-        let address = v1::RaftPeer {
-            cluster_id: self.cluster_id.clone(),
-            from: node_id_to_proto(self.me),
-            to: node_id_to_proto(target),
-        };
+    async fn new_client(&mut self, target: u64, node: &VoterNode) -> Peer {
         Peer {
-            client,
-            address,
+            client: self.client(target, node),
             id: target,
-            gone: self.gone.clone(),
-            ends: Arc::clone(&self.ends),
+            network: Arc::clone(self),
         }
     }
 }
@@ -158,21 +183,46 @@ impl RaftNetworkFactory<Types> for Arc<Network> {
 pub(super) struct Peer {
     /// Or why there can be none.
     client: Result<RaftClient<Channel>, String>,
-    address: v1::RaftPeer,
     id: u64,
-    gone: Gone,
-    ends: Arc<LogEnds>,
+    network: Arc<Network>,
 }
 
-/// Notes whether a voter answers.
-fn note(gone: &Gone, id: u64, answers: bool) {
-    gone.send_if_modified(|gone| {
-        if answers {
-            gone.remove(&id)
-        } else {
-            gone.insert(id)
+/// A vote that is not answered for so long counts as silence of the voter.
+const SILENCE: Duration = Duration::from_millis(300);
+
+/// Takes note that a voter is silent, unless it answers before this is dropped.
+struct Asked<'a> {
+    peers: &'a Peers,
+    id: u64,
+    at: Instant,
+    answered: bool,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.answered && self.at.elapsed() >= SILENCE {
+            self.peers.on_failure(self.id, "no answer");
         }
-    });
+    }
+}
+
+/// Takes note whether a voter answers.
+fn note<T>(peers: &Peers, id: u64, answer: &Result<T, tonic::Status>) {
+    match answer {
+        Ok(_) => peers.on_answer(id),
+        Err(status) => peers.on_failure(id, &innermost(status)),
+    }
+}
+
+/// The innermost cause, where tonic reports only "transport error".
+fn innermost(status: &tonic::Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        text = error.to_string();
+        source = error.source();
+    }
+    text
 }
 
 impl Peer {
@@ -186,18 +236,22 @@ impl Peer {
         pre_vote: bool,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         let request = v1::RaftVoteRequest {
-            peer: Some(self.address.clone()),
+            peer: Some(self.network.address(self.id)),
             vote: Some(vote_to_proto(&request.vote)),
             last_log_id: request.last_log_id.as_ref().map(log_id_to_proto),
             pre_vote,
             leadership_transfer: request.leadership_transfer,
         };
-        let response = self
-            .client()?
-            .vote(request)
-            .await
-            .map_err(unreachable)?
-            .into_inner();
+        let mut asked = Asked {
+            peers: &self.network.peers,
+            id: self.id,
+            at: Instant::now(),
+            answered: false,
+        };
+        let response = self.client()?.vote(request).await;
+        asked.answered = true;
+        note(&self.network.peers, self.id, &response);
+        let response = response.map_err(unreachable)?.into_inner();
         let vote = vote_from_proto(response.vote).map_err(unreachable)?;
         let last_log_id = response.last_log_id.map(log_id_from_proto);
         Ok(VoteResponse::new(vote, last_log_id, response.vote_granted))
@@ -208,17 +262,11 @@ impl Peer {
         vote: Vote,
         snapshot: RaftSnapshot,
     ) -> Result<SnapshotResponse<Types>, RPCError<Types>> {
-        let header = v1::RaftSnapshotHeader {
-            peer: Some(self.address.clone()),
-            vote: Some(vote_to_proto(&vote)),
-            meta: Some(snapshot_meta_to_proto(&snapshot.meta)),
-            size_bytes: snapshot.snapshot.len,
-        };
         let (parts_tx, parts) = mpsc::channel(2);
-        let header = v1::raft_snapshot_request::Part::Header(header);
-        let header = v1::RaftSnapshotRequest { part: Some(header) };
+        let header = snapshot_header(vote, &snapshot, Some(self.network.address(self.id)));
         let file = snapshot.snapshot;
-        let reader = spawn_blocking(move || read_chunks(file, &parts_tx));
+        let reader =
+            spawn_blocking(move || read_chunks(file, |part| parts_tx.blocking_send(part).is_ok()));
         let requests = stream::once(async { header }).chain(ReceiverStream::new(parts));
         let result = self.client()?.install_snapshot(requests).await;
         if let Ok(Err(error)) = reader.await {
@@ -233,10 +281,26 @@ impl Peer {
     }
 }
 
-/// Sends the file in chunks until the other side has all or is gone.
-fn read_chunks(
+/// The first message of a snapshot's transfer.
+pub(super) fn snapshot_header(
+    vote: Vote,
+    snapshot: &RaftSnapshot,
+    peer: Option<v1::RaftPeer>,
+) -> v1::RaftSnapshotRequest {
+    let header = v1::RaftSnapshotHeader {
+        peer,
+        vote: Some(vote_to_proto(&vote)),
+        meta: Some(snapshot_meta_to_proto(&snapshot.meta)),
+        size_bytes: snapshot.snapshot.len,
+    };
+    let header = v1::raft_snapshot_request::Part::Header(header);
+    v1::RaftSnapshotRequest { part: Some(header) }
+}
+
+/// Sends the file in chunks, until all is sent or `send` reports that the other side is gone.
+pub(super) fn read_chunks(
     mut snapshot: SnapshotFile,
-    parts: &mpsc::Sender<v1::RaftSnapshotRequest>,
+    mut send: impl FnMut(v1::RaftSnapshotRequest) -> bool,
 ) -> io::Result<()> {
     snapshot.file.seek(SeekFrom::Start(0))?;
     loop {
@@ -248,10 +312,7 @@ fn read_chunks(
             return Ok(());
         }
         let part = v1::raft_snapshot_request::Part::Chunk(Bytes::from(chunk));
-        if parts
-            .blocking_send(v1::RaftSnapshotRequest { part: Some(part) })
-            .is_err()
-        {
+        if !send(v1::RaftSnapshotRequest { part: Some(part) }) {
             return Ok(());
         }
     }
@@ -276,22 +337,18 @@ fn append_to_proto(
 }
 
 /// Follows the voter's log end, and reports a log that has moved backwards.
-fn note_log_end(ends: &LogEnds, voter: u64, term: u64, response: &v1::RaftAppendResponse) {
+fn note_log_end(peers: &Peers, voter: u64, term: u64, response: &v1::RaftAppendResponse) {
     use v1::raft_append_response::Result as Proto;
     let end_of = |id: Option<v1::RaftLogId>| id.map_or(0, |id| id.index.saturating_add(1));
     match &response.result {
-        Some(Proto::Matched(matched)) => ends.on_matched(voter, term, end_of(matched.log_id)),
+        Some(Proto::Matched(matched)) => {
+            let directory = directory_from_proto(&matched.directory_id);
+            peers.on_matched(voter, term, end_of(matched.log_id), directory);
+        }
         Some(Proto::Conflict(conflict)) => {
             let missing = conflict.missing.map_or(0, |id| id.index);
             let to = end_of(conflict.last_log_id).min(missing);
-            if let Some(from) = ends.on_conflict(voter, term, to) {
-                tracing::warn!(
-                    voter,
-                    from,
-                    to,
-                    "log of a voter has moved backwards; it is replicated again from there"
-                );
-            }
+            peers.on_conflict(voter, term, to);
         }
         Some(Proto::HigherVote(_)) | None => {}
     }
@@ -338,7 +395,7 @@ impl RaftNetworkV2<Types> for Peer {
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
-        let mut peer = Some(self.address.clone());
+        let mut peer = Some(self.network.address(self.id));
         let mut input = input;
         Box::pin(async move {
             // openraft delays the first request after a failure. Waiting for it before the
@@ -353,14 +410,14 @@ impl RaftNetworkV2<Types> for Peer {
             let mut client = self.client()?;
             let responses = client.append(requests).await;
             if responses.is_err() {
-                note(&self.gone, self.id, false);
+                note(&self.network.peers, self.id, &responses);
             }
             let responses = responses.map_err(unreachable)?.into_inner();
-            let (gone, ends, id) = (&self.gone, &self.ends, self.id);
+            let (peers, id) = (&self.network.peers, self.id);
             let results = responses.map(move |response| {
-                note(gone, id, response.is_ok());
+                note(peers, id, &response);
                 if let Ok(response) = &response {
-                    note_log_end(ends, id, term, response);
+                    note_log_end(peers, id, term, response);
                 }
                 append_result(response.map_err(unreachable)?).map_err(unreachable)
             });
@@ -404,13 +461,13 @@ impl RaftNetworkV2<Types> for Peer {
     ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
         let last_log_id: Option<LogId> = request.last_log_id().copied();
         let proto = v1::RaftTransferLeaderRequest {
-            peer: Some(self.address.clone()),
+            peer: Some(self.network.address(self.id)),
             from_leader: Some(vote_to_proto(request.from_leader())),
             to_node_id: node_id_to_proto(*request.to_node_id()),
             last_log_id: last_log_id.as_ref().map(log_id_to_proto),
         };
         let response = self.client()?.transfer_leader(proto).await;
-        note(&self.gone, self.id, response.is_ok());
+        note(&self.network.peers, self.id, &response);
         let response = response.map_err(unreachable)?.into_inner();
         if response.refused.is_empty() {
             return Ok(Ok(()));

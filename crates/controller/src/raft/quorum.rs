@@ -5,25 +5,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dohle_model::{MetadataOffset, NodeId};
+use dohle_model::{DirectoryId, MetadataOffset, NodeId};
 use dohle_rpc::v1::raft_server::RaftServer;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardToLeader, RaftError};
-use openraft::{BasicNode, Config, Instant as _, SnapshotPolicy};
+use openraft::{Config, Instant as _, SnapshotPolicy};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
+use super::admission::Waiting;
+use super::join::Joining;
 use super::machine::Machine;
 use super::network::{MESSAGE_LEN_MAX, Network};
+use super::peers::Silent;
 use super::service::RaftService;
 use super::store::{FatalSender, LogLimits, LogStore, sync_dir};
-use super::types::{Payload, Types};
+use super::types::{Payload, Types, VoterNode};
+use super::voter::Voter;
 use super::watch::{self as watchers, CaughtUp};
 use super::{
     Leadership, PAYLOAD_LEN_MAX, ProposeError, Proposed, QuorumConfig, QuorumDescription,
-    QuorumError, ReplicaDescription, StateMachine, TransferError, snapshot,
+    QuorumError, ReplicaDescription, StateMachine, TransferError, recovery, roster, snapshot,
 };
 
 pub(super) type Raft = openraft::Raft<Types, Machine>;
@@ -47,11 +51,18 @@ struct Inner {
     raft: Raft,
     log: LogStore,
     leadership: watch::Receiver<Leadership>,
-    leader_heard: watch::Sender<bool>,
+    leader_heard: watch::Sender<Option<Instant>>,
     caught_up: CaughtUp,
     fatal: watch::Receiver<Option<Arc<str>>>,
+    network: Arc<Network>,
+    voter: Arc<Voter>,
+    /// Wakes the task that asks the other voters.
+    asked: Arc<Notify>,
+    /// What this voter waits for, as last logged.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests, which wait for it"))]
+    waiting: watch::Sender<Option<Waiting>>,
     /// Other voters that do not answer.
-    gone: watch::Receiver<BTreeSet<u64>>,
+    silent: watch::Receiver<Silent>,
     stopped: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -66,8 +77,9 @@ impl Drop for Inner {
 
 impl Quorum {
     /// Opens the log, restores the newest snapshot and the committed entries after it, and starts
-    /// to take part. An empty log is given the voters of the configuration as its first entry. All
-    /// tasks run on the caller's runtime, beside one thread of the log's own.
+    /// to take part. A voter without a log forms a new cluster with the others, or waits for a
+    /// leader to fill it. All tasks run on the caller's runtime, beside one thread of the log's
+    /// own.
     ///
     /// # Errors
     /// The configuration contradicts itself, or the directory can't be opened or is corrupt.
@@ -75,7 +87,7 @@ impl Quorum {
         config: QuorumConfig,
         state_machine: impl StateMachine,
     ) -> Result<Self, QuorumError> {
-        let raft_config = raft_config(&config)?;
+        let mut raft_config = raft_config(&config)?;
         let me = node_id(config.node_id)?;
         let storage = |source| QuorumError::Storage {
             dir: config.dir.clone(),
@@ -92,9 +104,20 @@ impl Quorum {
             cache_bytes: config.log_cache_bytes,
             file_bytes: config.log_file_bytes_max,
         };
-        let log = LogStore::open(&config.dir, &limits, fatal_tx.clone())
+        let mut log = LogStore::open(&config.dir, &limits, fatal_tx.clone())
             .await
             .map_err(storage)?;
+        let own = VoterNode {
+            addr: config.voters[&config.node_id].clone(),
+            directory: config.directory_id,
+        };
+        recovery::apply(&mut log, &config.dir, me, own)
+            .await
+            .map_err(storage)?;
+        let voter =
+            Voter::open(config.dir.clone(), config.directory_id, log.clone()).map_err(storage)?;
+        let voter = Arc::new(voter);
+        raft_config.enable_elect = voter.is_admitted();
         let snapshot_due = Arc::new(Notify::new());
         let machine = Machine::new(
             Box::new(state_machine),
@@ -106,23 +129,24 @@ impl Quorum {
         for (id, address) in &config.voters {
             addresses.insert(node_id(*id)?, address.clone());
         }
-        let gone = watch::Sender::new(BTreeSet::new());
-        let network = Network::new(
+        let network = Arc::new(Network::new(
             config.cluster_id.clone(),
             me,
             addresses.clone(),
-            gone.clone(),
-        );
+            config.directory_id,
+        ));
         let raft = Raft::new(
             me,
             Arc::new(raft_config),
-            Arc::new(network),
+            Arc::clone(&network),
             log.clone(),
             machine,
         )
         .await
         .map_err(|error| QuorumError::Start(error.to_string()))?;
-        let leader_heard = watch::Sender::new(false);
+        let leader_heard = watch::Sender::new(None);
+        let asked = Arc::new(Notify::new());
+        let waiting = watch::Sender::new(None);
         let caught_up = CaughtUp::default();
         let (leadership_tx, leadership) = watch::channel(Leadership::default());
         let tasks = vec![
@@ -130,18 +154,31 @@ impl Quorum {
                 raft.clone(),
                 leadership_tx,
                 leader_heard.clone(),
-                Arc::clone(&caught_up),
+                watchers::Observed {
+                    caught_up: Arc::clone(&caught_up),
+                    network: Arc::clone(&network),
+                    silence_max: config.election_timeout * 3,
+                },
                 fatal_tx,
             )),
             tokio::spawn(watchers::take_snapshots(raft.clone(), snapshot_due)),
-            tokio::spawn(watchers::bootstrap(
+            tokio::spawn(roster::keep(
                 raft.clone(),
-                addresses
-                    .into_iter()
-                    .map(|(id, addr)| (id, BasicNode { addr }))
-                    .collect(),
-                leadership.clone(),
+                Arc::clone(&network.peers),
+                addresses,
+                config.directory_id,
             )),
+            tokio::spawn(
+                Joining {
+                    raft: raft.clone(),
+                    network: Arc::clone(&network),
+                    voter: Arc::clone(&voter),
+                    leadership: leadership.clone(),
+                    waiting: waiting.clone(),
+                    asked: Arc::clone(&asked),
+                }
+                .run(),
+            ),
         ];
         let inner = Inner {
             config,
@@ -151,7 +188,11 @@ impl Quorum {
             leader_heard,
             caught_up,
             fatal,
-            gone: gone.subscribe(),
+            silent: network.peers.silent(),
+            network,
+            voter,
+            asked,
+            waiting,
             stopped: watch::Sender::new(false),
             tasks: Mutex::new(tasks),
         };
@@ -220,7 +261,7 @@ impl Quorum {
         if candidates.is_empty() {
             return Err(TransferError::NoCandidate);
         }
-        let mut gone = inner.gone.clone();
+        let mut silent = inner.silent.clone();
         let patience = inner.config.election_timeout;
         for (candidate, _) in candidates {
             let mut metrics = inner.raft.metrics();
@@ -237,11 +278,12 @@ impl Quorum {
                     return Ok(leader);
                 }
                 let is_gone = {
-                    let gone = gone.borrow_and_update();
-                    if voters.difference(&gone).count() <= voters.len() / 2 {
+                    let silent = silent.borrow_and_update();
+                    let answering = voters.iter().filter(|id| !silent.contains_key(id));
+                    if answering.count() <= voters.len() / 2 {
                         return Err(TransferError::NoMajority);
                     }
-                    gone.contains(&candidate)
+                    silent.contains_key(&candidate)
                 };
                 if is_gone {
                     break;
@@ -249,7 +291,7 @@ impl Quorum {
                 let changed = async {
                     tokio::select! {
                         changed = metrics.changed() => changed.map_err(|error| error.to_string()),
-                        changed = gone.changed() => changed.map_err(|error| error.to_string()),
+                        changed = silent.changed() => changed.map_err(|error| error.to_string()),
                     }
                 };
                 match timeout_at(deadline, changed).await {
@@ -270,7 +312,7 @@ impl Quorum {
         let caught_up = self.inner.caught_up.lock().clone();
         let committed = metrics.local_committed.max(metrics.cluster_committed);
         let end = |index: u64| MetadataOffset(index + 1);
-        let describe = |id: u64, address: &str| {
+        let describe = |id: u64, address: &str, directory: DirectoryId| {
             let own = id == metrics.id;
             let matched = metrics.replication.as_ref().and_then(|all| *all.get(&id)?);
             let acked = metrics.heartbeat.as_ref().and_then(|all| *all.get(&id)?);
@@ -280,6 +322,7 @@ impl Quorum {
             ReplicaDescription {
                 node_id: model_id(id).unwrap_or_default(),
                 address: address.to_owned(),
+                directory,
                 log_end_offset: if own {
                     own_end
                 } else {
@@ -298,24 +341,56 @@ impl Quorum {
             }
         };
         let membership = metrics.membership_config.membership();
-        let address = |id: &u64| {
-            membership
-                .get_node(id)
-                .map_or("", |node| node.addr.as_str())
+        let describe = |id: u64| match membership.get_node(&id) {
+            Some(node) => describe(id, &node.addr, node.directory),
+            None => {
+                let address = self.inner.network.addresses.get(&id);
+                describe(id, address.map_or("", String::as_str), DirectoryId::ZERO)
+            }
         };
+        let mut voters: Vec<u64> = membership.voter_ids().collect();
+        if voters.is_empty() {
+            // Nothing was heard of the quorum yet.
+            voters.extend(self.inner.network.addresses.keys());
+        }
         QuorumDescription {
             leader: leadership.leader,
             term: metrics.current_term,
             high_watermark: committed.map_or(MetadataOffset(0), |id| end(id.index)),
-            voters: membership
-                .voter_ids()
-                .map(|id| describe(id, address(&id)))
-                .collect(),
-            observers: membership
-                .learner_ids()
-                .map(|id| describe(id, address(&id)))
-                .collect(),
+            voters: voters.into_iter().map(describe).collect(),
+            observers: membership.learner_ids().map(describe).collect(),
         }
+    }
+
+    /// Which voters do not respond, since when and why, in one sentence; `None` when all do.
+    #[must_use]
+    pub fn outage(&self) -> Option<String> {
+        let silent = self.inner.silent.borrow();
+        let addresses = &self.inner.network.addresses;
+        let listed = addresses.iter().filter_map(|(id, address)| {
+            let silence = silent.get(id)?;
+            let secs = silence.since.elapsed().as_secs();
+            Some(format!("{id}@{address} for {secs} s ({})", silence.reason))
+        });
+        let listed: Vec<String> = listed.collect();
+        if listed.is_empty() {
+            return None;
+        }
+        let (count, all) = (listed.len(), addresses.len());
+        let listed = listed.join(", ");
+        Some(format!("{count} of {all} voters do not respond: {listed}"))
+    }
+
+    /// What this voter waits for, as last logged.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> watch::Receiver<Option<Waiting>> {
+        self.inner.waiting.subscribe()
+    }
+
+    /// Whether this voter votes, stands for election and acknowledges entries.
+    #[cfg(test)]
+    pub(super) fn is_admitted(&self) -> bool {
+        self.inner.voter.is_admitted()
     }
 
     /// The size of the log's file in bytes.
@@ -329,10 +404,13 @@ impl Quorum {
     pub fn service(&self) -> RaftServer<RaftService> {
         let service = RaftService {
             raft: self.inner.raft.clone(),
-            log: self.inner.log.clone(),
+            voter: Arc::clone(&self.inner.voter),
+            peers: Arc::clone(&self.inner.network.peers),
+            addresses: self.inner.network.addresses.clone(),
+            leadership: self.inner.leadership.clone(),
+            asked: Arc::clone(&self.inner.asked),
             cluster_id: self.inner.config.cluster_id.clone(),
             me: *self.inner.raft.node_id(),
-            dir: self.inner.config.dir.clone(),
             leader_heard: self.inner.leader_heard.clone(),
             stopped: self.inner.stopped.subscribe(),
         };

@@ -1,46 +1,88 @@
 //! The server side of the Raft RPCs, to be mounted on the CONTROLLER listener.
 
-use std::io;
-use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use dohle_rpc::v1;
 use dohle_rpc::v1::raft_append_response::Result as AppendResult;
 use dohle_rpc::v1::raft_server;
 use futures::{Stream, StreamExt, stream};
+use openraft::async_runtime::WatchReceiver;
 use openraft::raft::{
     AppendEntriesRequest, StreamAppendError, StreamAppendResult, TransferLeaderRequest, VoteRequest,
 };
 use openraft::storage::Snapshot;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::admission::Standing;
 use super::machine::Machine;
-use super::snapshot::{Incoming, SnapshotFile};
-use super::store::LogStore;
+use super::network::{read_chunks, snapshot_header};
+use super::peers::Peers;
+use super::quorum::NodeAddress;
 use super::types::{
-    Entry, Malformed, Types, entry_from_proto, log_id_from_proto, log_id_to_proto,
-    node_id_from_proto, node_id_to_proto, snapshot_meta_from_proto, vote_from_proto, vote_to_proto,
+    Entry, Malformed, Types, VoterNode, directory_from_proto, directory_to_proto, entry_from_proto,
+    log_id_from_proto, log_id_to_proto, node_id_from_proto, node_id_to_proto,
+    snapshot_meta_from_proto, vote_from_proto, vote_to_proto,
 };
+use super::voter::Voter;
+use super::{Leadership, fill};
 
 /// Answers the other voters.
 #[derive(Clone)]
 pub struct RaftService {
     pub(super) raft: openraft::Raft<Types, Machine>,
-    pub(super) log: LogStore,
+    pub(super) voter: Arc<Voter>,
+    pub(super) peers: Arc<Peers>,
+    /// The voters of the configuration.
+    pub(super) addresses: NodeAddress,
+    pub(super) leadership: watch::Receiver<Leadership>,
+    /// Wakes this voter while it is not admitted: another has started.
+    pub(super) asked: Arc<Notify>,
     pub(super) cluster_id: String,
     pub(super) me: u64,
-    pub(super) dir: PathBuf,
-    /// Set when a leader was heard since the start.
-    pub(super) leader_heard: watch::Sender<bool>,
+    /// When a leader was last heard.
+    pub(super) leader_heard: watch::Sender<Option<Instant>>,
     /// Ends the streams that other voters keep open.
     pub(super) stopped: watch::Receiver<bool>,
 }
 
 impl RaftService {
-    /// Whether the request is meant for this voter of this cluster.
+    /// Whether the request is meant for this voter, which takes part in the quorum, and comes from
+    /// a voter whose directory is the one that is committed.
     fn check(&self, peer: Option<v1::RaftPeer>) -> Result<(), Status> {
+        let peer = self.check_address(peer)?;
+        if !self.voter.is_admitted() {
+            return Err(Status::failed_precondition(format!(
+                "voter {} holds no metadata yet: it takes part when a leader has replicated to it",
+                self.me
+            )));
+        }
+        let sender = node_id_from_proto(peer.from)?;
+        let directory = directory_from_proto(&peer.directory_id);
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let stored = &metrics.membership_config;
+        let index = stored.log_id().map_or(0, |id| id.index);
+        let known = stored.membership().get_node(&sender);
+        let known = known.map_or(directory, |node| node.directory);
+        // A sender with newer voters may have a directory that is not known here yet.
+        let differs = !known.is_zero() && !directory.is_zero() && known != directory;
+        if differs && peer.membership_index <= index {
+            return Err(Status::failed_precondition(format!(
+                "voter {sender} has directory {directory}, but {known} is the one that the quorum \
+                 has committed: the voter counts as empty. Stop node {sender}, move its metadata \
+                 log away, and start it again"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether the request is meant for this voter of this cluster.
+    fn check_address(&self, peer: Option<v1::RaftPeer>) -> Result<v1::RaftPeer, Status> {
         let peer = peer.ok_or(Malformed("request without its peer"))?;
         if peer.cluster_id != self.cluster_id {
             let (theirs, ours, from) = (peer.cluster_id, &self.cluster_id, peer.from);
@@ -57,77 +99,30 @@ impl RaftService {
                 peer.from, peer.to, self.me, peer.from
             )));
         }
-        Ok(())
+        Ok(peer)
     }
 
     fn on_append_result(&self, result: StreamAppendResult<Types>) -> v1::RaftAppendResponse {
         let result = match result {
             Ok(id) => AppendResult::Matched(v1::RaftMatched {
                 log_id: id.as_ref().map(log_id_to_proto),
+                directory_id: directory_to_proto(self.voter.directory),
             }),
             Err(StreamAppendError::Conflict(id)) => AppendResult::Conflict(v1::RaftConflict {
                 missing: Some(log_id_to_proto(&id)),
-                last_log_id: self.log.last_log_id().as_ref().map(log_id_to_proto),
+                last_log_id: self.voter.last_log_id().as_ref().map(log_id_to_proto),
             }),
             Err(StreamAppendError::HigherVote(vote)) => {
                 AppendResult::HigherVote(vote_to_proto(&vote))
             }
         };
         if !matches!(result, AppendResult::HigherVote(_)) {
-            self.leader_heard
-                .send_if_modified(|heard| !std::mem::replace(heard, true));
+            self.leader_heard.send_replace(Some(Instant::now()));
         }
         v1::RaftAppendResponse {
             result: Some(result),
         }
     }
-
-    /// Writes the chunks to a temporary file and checks it.
-    async fn receive(
-        &self,
-        header: &v1::RaftSnapshotHeader,
-        chunks: &mut Streaming<v1::RaftSnapshotRequest>,
-    ) -> Result<SnapshotFile, Status> {
-        let dir = self.dir.clone();
-        let size = header.size_bytes;
-        let (chunks_tx, chunks_rx) = mpsc::channel(2);
-        let writer = spawn_blocking(move || write_chunks(dir, size, chunks_rx));
-        while let Some(request) = chunks.message().await? {
-            let Some(v1::raft_snapshot_request::Part::Chunk(chunk)) = request.part else {
-                return Err(Malformed("chunk of a snapshot").into());
-            };
-            if chunks_tx.send(chunk).await.is_err() {
-                break;
-            }
-        }
-        drop(chunks_tx);
-        let file = writer
-            .await
-            .map_err(|error| Status::internal(error.to_string()))?;
-        file.map_err(|error| Status::internal(format!("write of a metadata snapshot: {error}")))
-    }
-}
-
-fn write_chunks(
-    dir: PathBuf,
-    size: u64,
-    mut chunks: mpsc::Receiver<bytes::Bytes>,
-) -> io::Result<SnapshotFile> {
-    let mut incoming = Incoming::create(&dir)?;
-    let mut len = 0;
-    while let Some(chunk) = chunks.blocking_recv() {
-        len += chunk.len() as u64;
-        if len > size {
-            break;
-        }
-        incoming.write_all(&chunk)?;
-    }
-    if len != size {
-        return Err(io::Error::other(format!("{len} of {size} bytes arrived")));
-    }
-    let mut file = incoming.finish()?;
-    file.verify()?;
-    Ok(file)
 }
 
 fn append_from_proto(
@@ -169,6 +164,7 @@ fn append_requests(
 
 #[tonic::async_trait]
 impl raft_server::Raft for RaftService {
+    type FillStream = ReceiverStream<Result<v1::RaftSnapshotRequest, Status>>;
     type AppendStream = Pin<Box<dyn Stream<Item = Result<v1::RaftAppendResponse, Status>> + Send>>;
 
     async fn vote(
@@ -193,6 +189,76 @@ impl raft_server::Raft for RaftService {
             vote_granted: answer.vote_granted,
             last_log_id: answer.last_log_id.as_ref().map(log_id_to_proto),
         }))
+    }
+
+    async fn describe(
+        &self,
+        request: Request<v1::RaftDescribeRequest>,
+    ) -> Result<Response<v1::RaftDescribeResponse>, Status> {
+        self.check_address(request.into_inner().peer)?;
+        if !self.voter.is_admitted() {
+            self.asked.notify_one();
+        }
+        let report = self.voter.report(self.leadership.borrow().is_self);
+        let standing = match report.standing {
+            Standing::Empty => v1::RaftStanding::Empty,
+            Standing::Unproven => v1::RaftStanding::Unproven,
+            Standing::Founding => v1::RaftStanding::Founding,
+            Standing::Member => v1::RaftStanding::Member,
+        };
+        Ok(Response::new(v1::RaftDescribeResponse {
+            standing: standing.into(),
+            formatted: report.formatted,
+            leads: report.leads,
+        }))
+    }
+
+    async fn fill(
+        &self,
+        request: Request<v1::RaftFillRequest>,
+    ) -> Result<Response<Self::FillStream>, Status> {
+        let peer = self.check_address(request.into_inner().peer)?;
+        let voter = node_id_from_proto(peer.from)?;
+        let Some(address) = self.addresses.get(&voter) else {
+            return Err(Status::failed_precondition(format!(
+                "controller.quorum.voters of node {} does not name node {voter}",
+                self.me
+            )));
+        };
+        if !self.leadership.borrow().is_self {
+            return Err(Status::unavailable("this voter does not lead"));
+        }
+        let directory = directory_from_proto(&peer.directory_id);
+        if let Some(from) = self.peers.on_lost(voter) {
+            tracing::warn!(
+                voter,
+                from,
+                to = 0,
+                %directory,
+                "log of a voter has moved backwards: it is empty, and is filled with a snapshot"
+            );
+        } else {
+            tracing::info!(voter, %directory, "an empty voter is filled with a snapshot");
+        }
+        let node = VoterNode {
+            addr: address.clone(),
+            directory,
+        };
+        let (vote, snapshot) = fill::prepare(&self.raft, voter, node).await?;
+        let (parts_tx, parts) = mpsc::channel(2);
+        let header = snapshot_header(vote, &snapshot, None);
+        spawn_blocking(move || {
+            // The voter that went away asks again.
+            if parts_tx.blocking_send(Ok(header)).is_ok()
+                && let Err(error) = read_chunks(snapshot.snapshot, |part| {
+                    parts_tx.blocking_send(Ok(part)).is_ok()
+                })
+            {
+                let status = Status::internal(format!("read of the metadata snapshot: {error}"));
+                drop(parts_tx.blocking_send(Err(status)));
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(parts)))
     }
 
     async fn append(
@@ -231,7 +297,7 @@ impl raft_server::Raft for RaftService {
         self.check(header.peer.take())?;
         let vote = vote_from_proto(header.vote)?;
         let meta = snapshot_meta_from_proto(header.meta.take().unwrap_or_default())?;
-        let file = self.receive(&header, &mut chunks).await?;
+        let file = fill::receive_file(&self.voter.dir, header.size_bytes, &mut chunks).await?;
         if file.meta != meta {
             return Err(Malformed("snapshot: its head is not that of the request").into());
         }

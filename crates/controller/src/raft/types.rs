@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
+use dohle_model::DirectoryId;
 use dohle_rpc::v1;
-use openraft::BasicNode;
 use openraft::impls::leader_id_std;
 
 use super::ApplyOutcome;
@@ -29,6 +29,31 @@ impl fmt::Display for Payload {
     }
 }
 
+/// A voter as the log and the snapshots remember it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct VoterNode {
+    /// host:port of its CONTROLLER listener.
+    pub addr: String,
+    /// Its directory; zero until the leader has committed it.
+    pub directory: DirectoryId,
+}
+
+impl VoterNode {
+    /// A voter whose directory is not committed yet.
+    pub(super) fn new(addr: String) -> Self {
+        Self {
+            addr,
+            directory: DirectoryId::ZERO,
+        }
+    }
+}
+
+impl fmt::Display for VoterNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.addr)
+    }
+}
+
 // Standard Raft's leader ids: one leader a term, as the controller epoch of Kafka demands.
 openraft::declare_raft_types!(
     /// The types of the metadata quorum.
@@ -36,7 +61,7 @@ openraft::declare_raft_types!(
         D = Payload,
         R = ApplyOutcome,
         NodeId = u64,
-        Node = BasicNode,
+        Node = VoterNode,
         Term = u64,
         LeaderId = leader_id_std::LeaderId<u64, u64>,
 );
@@ -46,7 +71,7 @@ pub(super) type LogId = openraft::type_config::alias::LogIdOf<Types>;
 pub(super) type Vote = openraft::type_config::alias::VoteOf<Types>;
 pub(super) type Entry = openraft::type_config::alias::EntryOf<Types>;
 pub(super) type EntryPayload = openraft::type_config::alias::EntryPayloadOf<Types>;
-pub(super) type Membership = openraft::Membership<u64, BasicNode>;
+pub(super) type Membership = openraft::Membership<u64, VoterNode>;
 pub(super) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<Types>;
 pub(super) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<Types>;
 
@@ -88,6 +113,18 @@ pub(super) fn node_id_to_proto(id: u64) -> i32 {
     i32::try_from(id).unwrap_or(i32::MAX)
 }
 
+pub(super) fn directory_to_proto(directory: DirectoryId) -> Bytes {
+    if directory.is_zero() {
+        return Bytes::new();
+    }
+    Bytes::copy_from_slice(&directory.to_bytes())
+}
+
+/// What has another length than an id is none.
+pub(super) fn directory_from_proto(bytes: &[u8]) -> DirectoryId {
+    <[u8; 16]>::try_from(bytes).map_or(DirectoryId::ZERO, DirectoryId::from_bytes)
+}
+
 pub(super) fn vote_to_proto(vote: &Vote) -> v1::RaftVote {
     v1::RaftVote {
         term: vote.leader_id.term,
@@ -117,6 +154,7 @@ pub(super) fn membership_to_proto(membership: &Membership) -> v1::RaftMembership
             .map(|(id, node)| v1::RaftNode {
                 id: node_id_to_proto(*id),
                 address: node.addr.clone(),
+                directory_id: directory_to_proto(node.directory),
             })
             .collect(),
     }
@@ -130,7 +168,11 @@ pub(super) fn membership_from_proto(proto: v1::RaftMembership) -> Result<Members
     }
     let mut nodes = BTreeMap::new();
     for node in proto.nodes {
-        nodes.insert(node_id_from_proto(node.id)?, BasicNode::new(node.address));
+        let voter = VoterNode {
+            addr: node.address,
+            directory: directory_from_proto(&node.directory_id),
+        };
+        nodes.insert(node_id_from_proto(node.id)?, voter);
     }
     Membership::new(configs, nodes).map_err(|_| Malformed("membership"))
 }

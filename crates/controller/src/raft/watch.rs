@@ -1,5 +1,4 @@
-//! What runs beside Raft: the first election, leadership as the controller needs it, and snapshots
-//! by size.
+//! What runs beside Raft: leadership as the controller needs it, and snapshots by size.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,12 +6,13 @@ use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::Fatal;
-use openraft::{BasicNode, RaftMetrics, ServerState};
+use openraft::{RaftMetrics, ServerState};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Leadership;
+use super::network::Network;
 use super::quorum::{Raft, model_id};
 use super::store::FatalSender;
 use super::types::Types;
@@ -20,18 +20,20 @@ use super::types::Types;
 /// When each replica last had the leader's whole log.
 pub(super) type CaughtUp = Arc<Mutex<BTreeMap<u64, Instant>>>;
 
-/// The time between the first campaigns of two voters that start together.
-const CAMPAIGN_STEP: Duration = Duration::from_millis(50);
-
-/// Campaigns before a voter leaves it to the election timeout: without a quorum they are noise.
-const CAMPAIGNS: u32 = 20;
+/// What is kept of the metrics, and how they are judged.
+pub(super) struct Observed {
+    pub caught_up: CaughtUp,
+    pub network: Arc<Network>,
+    /// A leader that was not heard for so long is none any more.
+    pub silence_max: Duration,
+}
 
 /// Publishes leadership until Raft ends; then tells why, unless it was asked to.
 pub(super) async fn watch_metrics(
     raft: Raft,
     leadership: watch::Sender<Leadership>,
-    leader_heard: watch::Sender<bool>,
-    caught_up: CaughtUp,
+    leader_heard: watch::Sender<Option<Instant>>,
+    observed: Observed,
     fatal: FatalSender,
 ) {
     let mut metrics = raft.metrics();
@@ -42,11 +44,17 @@ pub(super) async fn watch_metrics(
             Err(Fatal::Stopped) => return,
             Err(error) => return fatal.send(&format!("metadata quorum failed: {error}")),
         }
-        note_caught_up(&current, &caught_up);
-        if current.state == ServerState::Leader {
-            leader_heard.send_replace(true);
+        note_caught_up(&current, &observed.caught_up);
+        if let Some(id) = current.membership_config.log_id() {
+            observed.network.set_membership_index(id.index);
         }
-        let next = leadership_of(&current, *leader_heard.borrow());
+        if current.state == ServerState::Leader {
+            leader_heard.send_replace(Some(Instant::now()));
+        }
+        let heard = leader_heard
+            .borrow()
+            .is_some_and(|at| at.elapsed() < observed.silence_max);
+        let next = leadership_of(&current, heard);
         let changed = leadership.send_if_modified(|leadership| {
             let changed = *leadership != next;
             *leadership = next;
@@ -61,13 +69,15 @@ pub(super) async fn watch_metrics(
                 "metadata quorum"
             );
         }
-        if metrics.changed().await.is_err() {
+        // The silence of a leader changes no metric.
+        let changed = timeout(observed.silence_max / 3, metrics.changed()).await;
+        if changed.is_ok_and(|changed| changed.is_err()) {
             return;
         }
     }
 }
 
-/// `leader_heard`: a vote of an earlier run names its leader long after that may have gone.
+/// `leader_heard`, lately: a vote of an earlier run names its leader long after that may have gone.
 fn leadership_of(metrics: &RaftMetrics<Types>, leader_heard: bool) -> Leadership {
     let leader = metrics
         .current_leader
@@ -106,46 +116,4 @@ pub(super) async fn take_snapshots(raft: Raft, due: Arc<Notify>) {
             return;
         }
     }
-}
-
-/// Gives an empty log its voters, and starts the first election without waiting for silence.
-///
-/// Voters take turns, so that those that start together do not split the vote. The campaigns begin
-/// with a pre-vote, which disturbs no leader there may be, and end when a leader is heard.
-pub(super) async fn bootstrap(
-    raft: Raft,
-    voters: BTreeMap<u64, BasicNode>,
-    mut leadership: watch::Receiver<Leadership>,
-) {
-    let me = *raft.node_id();
-    let rank = u32::try_from(voters.keys().take_while(|id| **id < me).count()).unwrap_or(0);
-    let count = u32::try_from(voters.len()).unwrap_or(1);
-    if heard_within(&mut leadership, CAMPAIGN_STEP * rank).await {
-        return;
-    }
-    match raft.is_initialized().await {
-        // A fresh voter: this also starts an election. It fails when another's vote came between.
-        Ok(false) => {
-            if let Err(error) = raft.initialize(voters).await {
-                tracing::debug!(%error, "log was initialized by another voter");
-            }
-        }
-        Ok(true) => drop(raft.trigger().elect(count > 1).await),
-        Err(error) => return tracing::warn!(%error, "start of the first election"),
-    }
-    // Different periods, so that turns that coincide once drift apart.
-    let period = CAMPAIGN_STEP * (count + 1) + Duration::from_millis(7) * rank;
-    for _ in 0..CAMPAIGNS {
-        if heard_within(&mut leadership, period).await || raft.trigger().elect(true).await.is_err()
-        {
-            return;
-        }
-    }
-}
-
-async fn heard_within(leadership: &mut watch::Receiver<Leadership>, period: Duration) -> bool {
-    // An error means that the quorum is being closed: nothing is left to do then, either.
-    timeout(period, leadership.wait_for(|now| now.leader.is_some()))
-        .await
-        .is_ok()
 }

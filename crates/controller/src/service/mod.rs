@@ -27,6 +27,8 @@ use crate::raft::Quorum;
 
 /// The trailer that names the active controller.
 const LEADER_ID: &str = "dohle-leader-id";
+/// The trailer of a controller without a leader, some of whose voters do not respond.
+const NO_QUORUM: &str = "dohle-no-quorum";
 
 /// See the module.
 #[derive(Clone)]
@@ -79,9 +81,18 @@ impl Inner {
             Some(leader) => Status::failed_precondition(format!(
                 "node {node} is not the active controller; node {leader} is"
             )),
-            None => Status::failed_precondition(format!(
-                "node {node} is not the active controller, and knows of none"
-            )),
+            None => {
+                let outage = self.quorum.outage();
+                let mut status = Status::failed_precondition(match &outage {
+                    Some(outage) => format!("node {node} has no active controller: {outage}"),
+                    None => format!("node {node} has no active controller"),
+                });
+                if outage.is_some() {
+                    let flag = MetadataValue::from_static("true");
+                    status.metadata_mut().insert(NO_QUORUM, flag);
+                }
+                status
+            }
         };
         if let Some(leader) = leader
             && let Ok(value) = MetadataValue::try_from(leader.to_string())
@@ -97,6 +108,14 @@ impl Inner {
         } else {
             Err(self.not_active())
         }
+    }
+
+    /// Waits until there is an active controller, as long as an election takes.
+    pub async fn wait_for_controller(&self) {
+        let mut activity = self.activity.clone();
+        let found = activity.wait_for(|activity| activity.active || activity.leader.is_some());
+        // Both a timeout and a stopped quorum leave the caller with what there is.
+        drop(tokio::time::timeout(self.config.quorum_election_timeout * 2, found).await);
     }
 
     /// Refuses a broker of another cluster.
@@ -310,7 +329,11 @@ impl v1::controller_server::Controller for ControllerService {
         &self,
         _: Request<v1::DescribeQuorumRequest>,
     ) -> Result<Response<v1::DescribeQuorumResponse>, Status> {
-        self.inner.check_active()?;
+        self.inner.wait_for_controller().await;
+        if self.inner.activity.borrow().leader.is_some() {
+            self.inner.check_active()?;
+        }
+        // Without a leader, every voter answers with what it knows.
         Ok(Response::new(quorum::describe(&self.inner).await?))
     }
 }

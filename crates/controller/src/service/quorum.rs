@@ -22,31 +22,36 @@ pub(super) async fn describe(inner: &Inner) -> Result<v1::DescribeQuorumResponse
     let quorum = inner.quorum.describe();
     let config = &inner.config;
     let clock = Clock::now();
-    let replica = |node: NodeId, end: Option<MetadataOffset>, fetch, caught_up| {
-        let directory = if node == config.node_id {
-            config.directory_id
-        } else {
-            DirectoryId::ZERO
+    let leader = inner.activity.borrow().leader;
+    let replica =
+        |node: NodeId, directory: DirectoryId, end: Option<MetadataOffset>, fetch, caught_up| {
+            let directory = if node == config.node_id {
+                config.directory_id
+            } else {
+                directory
+            };
+            v1::QuorumReplica {
+                node_id: node.0,
+                directory_id: Bytes::copy_from_slice(&directory.to_bytes()),
+                log_end_offset: end.map_or(-1, |end| i64::try_from(end.0).unwrap_or(i64::MAX)),
+                last_fetch_timestamp: clock.millis(fetch),
+                last_caught_up_timestamp: clock.millis(caught_up),
+            }
         };
-        v1::QuorumReplica {
-            node_id: node.0,
-            directory_id: Bytes::copy_from_slice(&directory.to_bytes()),
-            log_end_offset: end.map_or(-1, |end| i64::try_from(end.0).unwrap_or(i64::MAX)),
-            last_fetch_timestamp: clock.millis(fetch),
-            last_caught_up_timestamp: clock.millis(caught_up),
-        }
-    };
     let published = inner.published.borrow().image.offset;
     let voters = quorum.voters.iter();
     let observers = observers
         .into_iter()
         .filter(|(node, ..)| !config.voters.contains_key(node));
     Ok(v1::DescribeQuorumResponse {
-        leader_id: NodeId::to_wire(quorum.leader),
+        leader_id: NodeId::to_wire(leader),
         leader_epoch: i32::try_from(quorum.term).unwrap_or(i32::MAX),
         high_watermark: i64::try_from(quorum.high_watermark.0).unwrap_or(i64::MAX),
         voters: voters
-            .map(|v| replica(v.node_id, v.log_end_offset, v.last_fetch, v.last_caught_up))
+            .map(|v| {
+                let (fetch, caught_up) = (v.last_fetch, v.last_caught_up);
+                replica(v.node_id, v.directory, v.log_end_offset, fetch, caught_up)
+            })
             .collect(),
         observers: observers
             .map(|(node, offset, heard)| {
@@ -60,6 +65,7 @@ pub(super) async fn describe(inner: &Inner) -> Result<v1::DescribeQuorumResponse
                 };
                 replica(
                     node,
+                    DirectoryId::ZERO,
                     Some(end),
                     Some(heard),
                     Some(heard).filter(|_| caught_up),

@@ -3,4 +3,5 @@
 mod cluster;
 mod failover;
 mod feed;
+mod outage;
 mod sessions;

@@ -140,6 +140,8 @@ fn tool() {
         server: |_| ExitCode::FAILURE,
         directories: |_, _| anyhow::bail!("no server"),
         format: |_, _| anyhow::bail!("no server"),
+        inspect_voter: |_| anyhow::bail!("no server"),
+        recover_quorum: |_| anyhow::bail!("no server"),
     };
     let arguments = arguments.lines().map(OsString::from).collect();
     let code = crate::run(&super::TOOL, arguments, &host);

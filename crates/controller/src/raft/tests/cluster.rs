@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dohle_model::NodeId;
+use dohle_model::{DirectoryId, NodeId};
 use futures::StreamExt;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::TcpListenerStream;
 
 use super::{State, TestMachine};
+use crate::raft::admission::Waiting;
 use crate::raft::{Leadership, ProposeError, Proposed, Quorum, QuorumConfig};
 
 /// Nothing takes this long unless it is broken.
@@ -31,6 +32,8 @@ pub(super) struct Node {
 pub(super) struct Cluster {
     nodes: BTreeMap<i32, Node>,
     addresses: BTreeMap<NodeId, String>,
+    /// How often each voter's disk was replaced.
+    disks: BTreeMap<i32, u8>,
     change: fn(&mut QuorumConfig),
     dir: TempDir,
     waiter: Runtime,
@@ -47,6 +50,15 @@ fn runtime() -> Runtime {
 impl Cluster {
     /// Voters 1 to `count`, started together, with a configuration that `change` adapts.
     pub(super) fn start_with(count: i32, change: fn(&mut QuorumConfig)) -> Self {
+        let mut cluster = Self::stopped(count, change);
+        for id in 1..=count {
+            cluster.restart(id);
+        }
+        cluster
+    }
+
+    /// Voters 1 to `count`, none of which is started yet.
+    pub(super) fn stopped(count: i32, change: fn(&mut QuorumConfig)) -> Self {
         let waiter = runtime();
         // Ports are found by binding; they are bound again when the voters start.
         let listeners: Vec<_> = (1..=count)
@@ -57,18 +69,43 @@ impl Cluster {
             .map(|(id, listener)| (NodeId(*id), listener.local_addr().unwrap().to_string()))
             .collect();
         let dir = TempDir::new().unwrap();
-        let mut cluster = Self {
+        Self {
             nodes: BTreeMap::new(),
             addresses,
+            disks: BTreeMap::new(),
             change,
             dir,
             waiter,
-        };
-        for (id, listener) in listeners {
-            listener.set_nonblocking(true).unwrap();
-            cluster.start_node(id, Some(listener));
         }
-        cluster
+    }
+
+    /// A voter's directory id: another one for each disk.
+    pub(super) fn directory(&self, id: i32) -> DirectoryId {
+        let mut bytes = [id as u8; 16];
+        bytes[15] = self.disks.get(&id).copied().unwrap_or(0);
+        DirectoryId::from_bytes(bytes)
+    }
+
+    /// Gives a stopped voter another directory id, and leaves what is in the directory.
+    pub(super) fn rename_directory(&mut self, id: i32) {
+        *self.disks.entry(id).or_default() += 1;
+    }
+
+    /// Replaces the disk of a stopped voter by an empty one.
+    pub(super) fn replace_disk(&mut self, id: i32) {
+        std::fs::remove_dir_all(self.dir(id)).unwrap();
+        self.rename_directory(id);
+    }
+
+    pub(super) fn is_running(&self, id: i32) -> bool {
+        self.nodes.contains_key(&id)
+    }
+
+    /// Waits until a voter has reported that it waits for others, and how.
+    pub(super) fn wait_waiting(&self, id: i32, wanted: impl Fn(&Waiting) -> bool) {
+        let waiting = self.node(id).quorum.waiting();
+        let wanted = |waiting: &Option<Waiting>| waiting.as_ref().is_some_and(&wanted);
+        self.waiter.block_on(wait(waiting, wanted));
     }
 
     pub(super) fn start(count: i32) -> Self {
@@ -86,6 +123,7 @@ impl Cluster {
             dir,
             "test-cluster".to_owned(),
         );
+        config.directory_id = self.directory(id);
         // For machines that are busy with something else.
         config.heartbeat_interval = Duration::from_millis(250);
         config.election_timeout = Duration::from_millis(1_500);
@@ -93,21 +131,14 @@ impl Cluster {
         config
     }
 
-    /// Starts a voter that was stopped or killed.
+    /// Starts a voter that is not running.
     pub(super) fn restart(&mut self, id: i32) {
-        self.start_node(id, None);
-    }
-
-    fn start_node(&mut self, id: i32, listener: Option<std::net::TcpListener>) {
         let runtime = runtime();
         let machine = TestMachine::default();
         let config = self.config(id);
         let address: SocketAddr = config.voters[&NodeId(id)].parse().unwrap();
         let quorum = runtime.block_on(async {
-            let listener = match listener {
-                Some(listener) => TcpListener::from_std(listener).unwrap(),
-                None => TcpListener::bind(address).await.unwrap(),
-            };
+            let listener = TcpListener::bind(address).await.unwrap();
             let quorum = Quorum::open(config, machine.clone()).await.unwrap();
             let incoming = TcpListenerStream::new(listener).inspect(|stream| {
                 stream.as_ref().unwrap().set_nodelay(true).unwrap();
@@ -204,6 +235,18 @@ impl Cluster {
     pub(super) fn wait_state(&self, id: i32, wanted: impl FnMut(&State) -> bool) -> State {
         self.waiter
             .block_on(wait(self.node(id).machine.state.subscribe(), wanted))
+    }
+
+    /// Looks again whenever something else may run, until it holds.
+    pub(super) fn until(&self, holds: impl Fn() -> bool) {
+        let deadline = std::time::Instant::now() + DEADLINE;
+        while !holds() {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "not within {DEADLINE:?}"
+            );
+            std::thread::yield_now();
+        }
     }
 
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {

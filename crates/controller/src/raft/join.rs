@@ -1,0 +1,247 @@
+//! How a voter comes to take part: it asks the others, and forms a new cluster with them or is
+//! filled by their leader. Then come the first elections.
+//!
+//! Invariant: `voter.properties` admits this voter durably before it answers its first vote.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use openraft::async_runtime::WatchReceiver;
+use openraft::storage::Snapshot;
+use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::Leadership;
+use super::admission::{Decision, Report, Waiting, decide, waiting};
+use super::fill;
+use super::network::Network;
+use super::quorum::{NodeAddress, Raft};
+use super::types::{VoterNode, snapshot_meta_from_proto, vote_from_proto};
+use super::voter::Voter;
+
+/// How often voters are asked again; a voter that starts asks the others at once, and so wakes
+/// them.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(1);
+/// How long a leader may take to commit that this voter is new, and to send its snapshot.
+const FILL: Duration = Duration::from_secs(60);
+
+/// The time between the first campaigns of two voters that start together.
+const CAMPAIGN_STEP: Duration = Duration::from_millis(50);
+
+/// Campaigns before a voter leaves it to the election timeout: without a quorum they are noise.
+const CAMPAIGNS: u32 = 20;
+
+/// See the module.
+pub(super) struct Joining {
+    pub raft: Raft,
+    pub network: Arc<Network>,
+    pub voter: Arc<Voter>,
+    pub leadership: watch::Receiver<Leadership>,
+    /// What this voter waits for, as last logged.
+    pub waiting: watch::Sender<Option<Waiting>>,
+    /// Another voter that is not admitted asks: what it reports may have changed.
+    pub asked: Arc<Notify>,
+}
+
+impl Joining {
+    /// Runs until Raft ends.
+    pub(super) async fn run(mut self) {
+        while !self.voter.is_admitted() {
+            let others = self.ask().await;
+            let result = match decide(self.voter.report(false), &others) {
+                Decision::TakePart => break,
+                Decision::Found => self.found().await,
+                Decision::FillFrom(leader) => self.fill_from(leader).await,
+                Decision::Wait(waiting) => {
+                    self.report(waiting);
+                    Ok(())
+                }
+            };
+            if let Err(error) = result {
+                tracing::debug!(%error, "voter does not take part yet");
+            }
+            if !self.voter.is_admitted() {
+                // Either way the others are asked again.
+                drop(timeout(ASK_AGAIN, self.asked.notified()).await);
+            }
+        }
+        let voters = self.network.addresses.clone();
+        campaign(&self.raft, &voters, &mut self.leadership).await;
+        self.watch_for_loss().await;
+    }
+
+    /// What the other voters report now. Each is asked after this call began.
+    async fn ask(&self) -> BTreeMap<u64, Option<Report>> {
+        let me = *self.raft.node_id();
+        let others = self.network.addresses.keys().filter(|id| **id != me);
+        let answers = others.map(|id| async move {
+            let answer = timeout(ANSWER, self.network.describe(*id)).await;
+            (*id, answer.ok().and_then(Result::ok))
+        });
+        join_all(answers).await.into_iter().collect()
+    }
+
+    /// Writes the first entry of a new cluster's log.
+    async fn found(&self) -> Result<(), String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let initialized = self.raft.is_initialized().await;
+        if !initialized.map_err(|error| text(&error))? {
+            // The same entry on every voter: their directories are committed by the first leader.
+            let voters: BTreeMap<u64, VoterNode> = self
+                .network
+                .addresses
+                .iter()
+                .map(|(id, address)| (*id, VoterNode::new(address.clone())))
+                .collect();
+            let initialize = self.raft.initialize(voters).await;
+            initialize.map_err(|error| text(&error))?;
+        }
+        tracing::info!("all voters are new: a new metadata quorum is formed");
+        self.admit().await
+    }
+
+    /// Replaces what this voter has by what a leader has committed.
+    async fn fill_from(&self, leader: u64) -> Result<(), String> {
+        timeout(FILL, self.fill(leader))
+            .await
+            .map_err(|_| format!("voter {leader} sent no snapshot within {FILL:?}"))?
+    }
+
+    async fn fill(&self, leader: u64) -> Result<(), String> {
+        let mut stream = self.network.fill(leader).await?;
+        let malformed = || "malformed answer of the leader".to_owned();
+        let (header, file) = fill::receive(&self.voter.dir, &mut stream)
+            .await
+            .map_err(|status| status.message().to_owned())?;
+        let vote = vote_from_proto(header.vote).map_err(|_| malformed())?;
+        let meta = snapshot_meta_from_proto(header.meta.unwrap_or_default());
+        let meta = meta.map_err(|_| malformed())?;
+        if file.meta != meta {
+            return Err(malformed());
+        }
+        let last = meta.last_log_id;
+        let own = self.voter.last_log_id();
+        if own >= last {
+            let (own, theirs) = (own.map(|id| id.index), last.map(|id| id.index));
+            tracing::error!(
+                dir = %self.voter.dir.display(), own, theirs,
+                "metadata log of this voter contradicts the leader's: stop the node, move the \
+                 directory away, and start the node again"
+            );
+            return Err("log contradicts the leader's".to_owned());
+        }
+        let snapshot = Snapshot {
+            meta,
+            snapshot: file,
+        };
+        let answer = self.raft.install_full_snapshot(vote, snapshot).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        if answer.vote != vote {
+            return Err(format!("a newer vote than the leader's: {}", answer.vote));
+        }
+        // Applied means installed and durable.
+        let mut metrics = self.raft.metrics();
+        while metrics.borrow_watched().last_applied < last {
+            metrics.changed().await.map_err(|error| error.to_string())?;
+        }
+        let offset = last.map(|id| id.index);
+        tracing::info!(leader, offset, "metadata was received from the leader");
+        self.admit().await
+    }
+
+    async fn admit(&self) -> Result<(), String> {
+        let voter = Arc::clone(&self.voter);
+        let written = spawn_blocking(move || voter.admit()).await;
+        written
+            .map_err(|error| error.to_string())?
+            .map_err(|error| format!("write of voter.properties: {error}"))?;
+        self.raft.runtime_config().elect(true);
+        Ok(())
+    }
+
+    /// Logs what this voter waits for, when that has changed.
+    fn report(&self, waiting: Waiting) {
+        if self.waiting.borrow().as_ref() == Some(&waiting) {
+            return;
+        }
+        let names = |ids: &BTreeSet<u64>| {
+            let name = |id: &u64| match self.network.addresses.get(id) {
+                Some(address) => format!("{id}@{address}"),
+                None => id.to_string(),
+            };
+            ids.iter().map(name).collect::<Vec<_>>().join(", ")
+        };
+        let (silent, empty) = (names(&waiting.silent), names(&waiting.empty));
+        let holding = names(&waiting.holding);
+        if waiting.majority_lost {
+            tracing::warn!(
+                silent,
+                empty,
+                holding,
+                "a majority of the voters holds no metadata: no leader is elected. If their disks \
+                 cannot be restored, stop the node with the newest metadata, run `dohle storage \
+                 recover-quorum` on it, and start it again"
+            );
+        } else if !self.voter.is_admitted() {
+            tracing::info!(
+                awaited = silent,
+                empty,
+                holding,
+                "this voter holds no metadata: it waits for a leader, or for every voter to report \
+                 that it is new"
+            );
+        }
+        self.waiting.send_replace(Some(waiting));
+    }
+
+    /// While there is no leader, looks whether a majority has lost its metadata.
+    async fn watch_for_loss(&mut self) {
+        loop {
+            let leaderless = |now: &Leadership| now.leader.is_none();
+            if self.leadership.wait_for(leaderless).await.is_err() {
+                return;
+            }
+            let others = self.ask().await;
+            self.report(waiting(self.voter.report(false), &others));
+            let led = self.leadership.wait_for(|now| now.leader.is_some());
+            // Asked again while there is none.
+            if timeout(ANSWER, led).await.is_ok_and(|led| led.is_err()) {
+                return;
+            }
+        }
+    }
+}
+
+/// Starts the first election without waiting for silence.
+///
+/// Voters take turns, so that those that start together do not split the vote. The campaigns begin
+/// with a pre-vote, which disturbs no leader there may be, and end when a leader is heard.
+async fn campaign(raft: &Raft, voters: &NodeAddress, leadership: &mut watch::Receiver<Leadership>) {
+    let me = *raft.node_id();
+    let rank = u32::try_from(voters.keys().take_while(|id| **id < me).count()).unwrap_or(0);
+    let count = u32::try_from(voters.len()).unwrap_or(1);
+    if heard_within(leadership, CAMPAIGN_STEP * rank).await
+        || raft.trigger().elect(count > 1).await.is_err()
+    {
+        return;
+    }
+    // Different periods, so that turns that coincide once drift apart.
+    let period = CAMPAIGN_STEP * (count + 1) + Duration::from_millis(7) * rank;
+    for _ in 0..CAMPAIGNS {
+        if heard_within(leadership, period).await || raft.trigger().elect(true).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn heard_within(leadership: &mut watch::Receiver<Leadership>, period: Duration) -> bool {
+    // An error means that the quorum is being closed: nothing is left to do then, either.
+    timeout(period, leadership.wait_for(|now| now.leader.is_some()))
+        .await
+        .is_ok()
+}

@@ -1,0 +1,181 @@
+//! What this voter observes of the others: who answers, how far their logs equal its own, and which
+//! directories they have.
+//!
+//! Invariant: a voter that stops answering is logged once, and once when it answers again.
+
+use std::collections::BTreeMap;
+
+use dohle_model::DirectoryId;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Since when a voter gives no useful answer, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Silence {
+    pub since: Instant,
+    pub reason: String,
+}
+
+/// Voters that do not answer.
+pub(super) type Silent = BTreeMap<u64, Silence>;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Peers {
+    silent: watch::Sender<Silent>,
+    ends: LogEnds,
+    /// Directories of voters whose log equals this one's, by the term in which they said so.
+    directories: Mutex<BTreeMap<u64, (u64, DirectoryId)>>,
+}
+
+impl Peers {
+    pub(super) fn new() -> Self {
+        Self {
+            silent: watch::Sender::new(BTreeMap::new()),
+            ends: LogEnds::default(),
+            directories: Mutex::default(),
+        }
+    }
+
+    /// Follows which voters do not answer.
+    pub(super) fn silent(&self) -> watch::Receiver<Silent> {
+        self.silent.subscribe()
+    }
+
+    /// A voter answered.
+    pub(super) fn on_answer(&self, voter: u64) {
+        let mut before = None;
+        self.silent.send_if_modified(|silent| {
+            before = silent.remove(&voter);
+            before.is_some()
+        });
+        if let Some(before) = before {
+            let silent_ms = before.since.elapsed().as_millis();
+            tracing::info!(
+                voter,
+                silent_ms,
+                "voter of the metadata quorum responds again"
+            );
+        }
+    }
+
+    /// A request to a voter failed.
+    pub(super) fn on_failure(&self, voter: u64, reason: &str) {
+        let mut first = false;
+        self.silent.send_if_modified(|silent| {
+            first = !silent.contains_key(&voter);
+            let entry = silent.entry(voter).or_insert_with(|| Silence {
+                since: Instant::now(),
+                reason: String::new(),
+            });
+            let changed = entry.reason != reason;
+            if changed {
+                reason.clone_into(&mut entry.reason);
+            }
+            first || changed
+        });
+        if first {
+            tracing::info!(
+                voter,
+                reason,
+                "voter of the metadata quorum does not respond"
+            );
+        }
+    }
+
+    /// A voter has all entries below `end`.
+    pub(super) fn on_matched(&self, voter: u64, term: u64, end: u64, directory: DirectoryId) {
+        self.ends.on_matched(voter, term, end);
+        if !directory.is_zero() {
+            self.directories.lock().insert(voter, (term, directory));
+        }
+    }
+
+    /// A voter's log ends at `end`, before an entry that was expected.
+    pub(super) fn on_conflict(&self, voter: u64, term: u64, end: u64) {
+        if let Some(from) = self.ends.on_conflict(voter, term, end) {
+            tracing::warn!(
+                voter,
+                from,
+                to = end,
+                "log of a voter has moved backwards; it is replicated again from there"
+            );
+        }
+    }
+
+    /// A voter lost its log. Returns where its log ended as far as this one observed.
+    pub(super) fn on_lost(&self, voter: u64) -> Option<u64> {
+        self.directories.lock().remove(&voter);
+        self.ends.0.lock().remove(&voter).map(|(_, end)| end)
+    }
+
+    /// The directory of a voter that has acknowledged entries in `term`.
+    pub(super) fn directory(&self, voter: u64, term: u64) -> Option<DirectoryId> {
+        let directories = self.directories.lock();
+        let (seen, directory) = *directories.get(&voter)?;
+        (seen == term).then_some(directory)
+    }
+}
+
+/// How far the log of each other voter is known to equal this one's, with the term.
+///
+/// A voter never loses an entry that it acknowledged in the same term. When it does, its disk was
+/// replaced or an older copy was restored, and the leader reports that once.
+#[derive(Debug, Default)]
+pub(super) struct LogEnds(Mutex<BTreeMap<u64, (u64, u64)>>);
+
+impl LogEnds {
+    /// The voter has all entries below `end`, as acknowledged to the leader of `term`.
+    pub(super) fn on_matched(&self, voter: u64, term: u64, end: u64) {
+        let mut ends = self.0.lock();
+        let known = ends.entry(voter).or_insert((term, end));
+        *known = (*known).max((term, end));
+    }
+
+    /// The voter has no entry at or after `end`. Returns where its log ended before, when it ended
+    /// later: the log has moved backwards.
+    pub(super) fn on_conflict(&self, voter: u64, term: u64, end: u64) -> Option<u64> {
+        let mut ends = self.0.lock();
+        let (known_term, known_end) = *ends.get(&voter)?;
+        if known_term != term || known_end <= end {
+            return None;
+        }
+        ends.insert(voter, (term, end));
+        Some(known_end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_voter_is_silent_since_its_first_failure_until_it_answers() {
+        let peers = Peers::new();
+        let silent = peers.silent();
+        peers.on_answer(2);
+        assert!(silent.borrow().is_empty());
+        peers.on_failure(2, "connection refused");
+        let first = silent.borrow()[&2].clone();
+        peers.on_failure(2, "no answer");
+        let second = silent.borrow()[&2].clone();
+        assert_eq!(
+            (second.since, second.reason.as_str()),
+            (first.since, "no answer")
+        );
+        peers.on_answer(2);
+        assert!(silent.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_directory_counts_in_the_term_in_which_it_was_acknowledged() {
+        let peers = Peers::new();
+        let directory = DirectoryId::from_bytes([3; 16]);
+        peers.on_matched(2, 4, 10, directory);
+        assert_eq!(peers.directory(2, 4), Some(directory));
+        assert_eq!(peers.directory(2, 5), None);
+        assert_eq!(peers.on_lost(2), Some(10));
+        assert_eq!((peers.on_lost(2), peers.directory(2, 4)), (None, None));
+    }
+}

@@ -1,0 +1,75 @@
+//! The majority of the voters is gone: the rest answers with what it observes.
+
+use dohle_rpc::v1;
+
+use super::cluster::{Cluster, create_request, within};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// Kills two of three controllers, the active one among them when `with_active`.
+async fn survivor(cluster: &mut Cluster, with_active: bool) -> i32 {
+    let active = cluster.active().await;
+    let survivor = if with_active { active % 3 + 1 } else { active };
+    for id in (1..=3).filter(|id| *id != survivor) {
+        cluster.kill(id);
+    }
+    survivor
+}
+
+async fn the_survivor_reports_the_outage(cluster: &mut Cluster, with_active: bool) {
+    let survivor = survivor(cluster, with_active).await;
+    let mut client = cluster.client_of(survivor).await;
+    // The wait ends when the voter has noticed both deaths.
+    let described = within("a description without a leader", async {
+        loop {
+            let described = client.describe_quorum(v1::DescribeQuorumRequest {}).await;
+            match described.map(tonic::Response::into_inner) {
+                Ok(described) if described.leader_id == -1 => return described,
+                Ok(_) | Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await;
+    assert_eq!(described.voters.len(), 3, "{described:?}");
+    let own = described
+        .voters
+        .iter()
+        .find(|voter| voter.node_id == survivor);
+    assert!(
+        own.is_some_and(|own| own.log_end_offset > 1),
+        "{described:?}"
+    );
+    let message = within("a refusal that names the voters", async {
+        loop {
+            let refused = client.create_topics(create_request("u", 2, &[])).await;
+            let status = refused.unwrap_err();
+            if status.message().contains("2 of 3 voters do not respond") {
+                assert!(status.metadata().contains_key("dohle-no-quorum"));
+                return status.message().to_owned();
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    for id in (1..=3).filter(|id| *id != survivor) {
+        let named = message.contains(&format!("{id}@127.0.0.1:"));
+        assert!(named && message.contains(" s ("), "{message}");
+    }
+}
+
+#[test]
+fn a_controller_whose_leader_is_gone_names_the_voters_that_do_not_respond() {
+    let mut cluster = Cluster::start(3);
+    runtime().block_on(the_survivor_reports_the_outage(&mut cluster, true));
+}
+
+#[test]
+fn an_active_controller_without_a_majority_names_the_voters_that_do_not_respond() {
+    let mut cluster = Cluster::start(3);
+    runtime().block_on(the_survivor_reports_the_outage(&mut cluster, false));
+}

@@ -1,0 +1,114 @@
+//! The disks of controllers are replaced: one after the other as the documentation advises, and
+//! most of them at once.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use dohle_tests::cluster::text;
+use dohle_tests::node::{binary, clear_environment};
+use dohle_tests::wait::DEADLINE;
+use dohle_tests::{Cluster, until};
+use kacrab_protocol::generated as kafka;
+use kafka::describe_quorum_request;
+
+use super::faults::{allow_lost_connections, produce_until_acknowledged, values};
+
+/// Waits until each controller has all of the metadata, as `metadata-quorum describe` shows it.
+fn wait_for_quorum(cluster: &Cluster) -> Result<()> {
+    let topic = describe_quorum_request::TopicData {
+        topic_name: text("__cluster_metadata"),
+        partitions: vec![describe_quorum_request::PartitionData::default()],
+        ..Default::default()
+    };
+    let request = kafka::DescribeQuorumRequestData {
+        topics: vec![topic],
+        ..Default::default()
+    };
+    until(DEADLINE, "all controllers have the metadata", || {
+        let response = cluster.connect()?.call(&request, 2)?;
+        let topic = response.topics.first().context("no topic")?;
+        let quorum = topic.partitions.first().context("no partition")?;
+        let behind = quorum
+            .current_voters
+            .iter()
+            .find(|voter| voter.log_end_offset < quorum.high_watermark);
+        ensure!(
+            behind.is_none() && quorum.current_voters.len() == 3,
+            "{quorum:?}"
+        );
+        Ok(quorum.leader_id > 0)
+    })
+}
+
+#[test]
+fn the_disks_of_all_nodes_are_replaced_in_turn_and_nothing_is_lost() -> Result<()> {
+    let mut cluster = Cluster::of(3).start()?;
+    allow_lost_connections(&mut cluster);
+    cluster.allow("log of a voter has moved backwards");
+    cluster.create_topic("t", 1, 3, &[("min.insync.replicas", "2")])?;
+    let mut expected = vec!["before".to_owned()];
+    produce_until_acknowledged(&cluster, "t", "before")?;
+    for id in 1..=3 {
+        cluster.broker(id).stop()?;
+        fs::remove_dir_all(&cluster.broker(id).data)?;
+        cluster.broker(id).start()?;
+        cluster.wait_in_sync("t")?;
+        wait_for_quorum(&cluster)?;
+        let value = format!("after {id}");
+        produce_until_acknowledged(&cluster, "t", &value)?;
+        cluster.create_topic(&format!("t{id}"), 1, 3, &[])?;
+        expected.push(value);
+    }
+    assert_eq!(values(&mut cluster, "t")?, expected);
+    for id in 1..=3 {
+        cluster.wait_in_sync(&format!("t{id}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_wiped_majority_elects_nobody_until_an_operator_recovers_the_quorum() -> Result<()> {
+    let mut cluster = Cluster::of(3).start()?;
+    allow_lost_connections(&mut cluster);
+    for text in [
+        "a majority of the voters holds no metadata",
+        "metadata quorum is recovered from this voter",
+        "no active controller to register with",
+    ] {
+        cluster.allow(text);
+    }
+    cluster.create_topic("before", 1, 3, &[])?;
+    wait_for_quorum(&cluster)?;
+    for id in 1..=3 {
+        cluster.broker(id).kill()?;
+    }
+    for id in 1..=2 {
+        fs::remove_dir_all(&cluster.broker(id).data)?;
+    }
+    for id in 1..=3 {
+        cluster.broker(id).launch()?;
+    }
+    until(DEADLINE, "the survivor reports the loss", || {
+        let log = cluster.nodes()[2].log()?;
+        Ok(log.contains("a majority of the voters holds no metadata"))
+    })?;
+    cluster.broker(3).kill()?;
+    let mut command = Command::new(binary()?);
+    clear_environment(&mut command);
+    command.args(["storage", "recover-quorum", "--yes", "--config"]);
+    let output = command.arg(&cluster.broker(3).properties).output()?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{output:?}");
+    ensure!(printed.contains("last entry:"), "{printed}");
+    cluster.broker(3).launch()?;
+    for id in 1..=3 {
+        cluster.broker(id).wait_until_ready()?;
+    }
+    wait_for_quorum(&cluster)?;
+    // What this controller held is there, and changes are committed by all three again.
+    assert_eq!(cluster.describe("before")?[0].replicas.len(), 3);
+    cluster.create_topic("after", 1, 3, &[])?;
+    cluster.wait_in_sync("after")?;
+    Ok(())
+}
