@@ -61,6 +61,7 @@ mod checkpoint;
 mod clean;
 pub mod compression;
 pub mod config;
+pub mod damage;
 pub mod directory;
 pub mod error;
 mod index;
@@ -77,6 +78,7 @@ pub use clean::{
 };
 pub use compression::{CompressionType, DecompressionMemory};
 pub use config::{CleanupPolicy, LogConfig, TargetCompression, TimestampType};
+pub use damage::{Damage, Repair, RepairError, SegmentCheck};
 pub use directory::{
     Checkpoint, CleanShutdown, DirectoryError, LogDirectory, MetaProperties, MetaPropertiesError,
     PartitionDir, PartitionDirKind,

@@ -20,10 +20,10 @@ mod task;
 mod transactions;
 
 pub(crate) use files::{CleanedFiles, open_dir};
-pub(crate) use task::Source;
 pub use task::{
     CleanError, CleanStats, CleanedSegment, Cleaner, CleanerLimits, Cleaning, CleaningId, Pace,
 };
+pub(crate) use task::{Source, Writer};
 
 use std::collections::HashMap;
 

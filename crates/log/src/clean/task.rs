@@ -119,6 +119,8 @@ pub struct CleanedSegment {
     /// The base offsets of the old ones, oldest first; the first is also the new one's.
     pub(crate) replaces: Vec<Offset>,
     pub(crate) generation: u64,
+    /// Why the old ones go, for the log.
+    pub(crate) reason: &'static str,
 }
 
 /// A cleaning with its map.
@@ -323,13 +325,11 @@ impl Cleaner {
         let handle = Arc::clone(&self.cleaning.handle);
         let files = CleanedFiles::new(handle, Arc::clone(&dir), base_offset);
         let log = files.create(LOG_SUFFIX)?;
-        let mut writer = Writer {
-            segment: Segment::cleaned(Arc::clone(&dir), base_offset, log, self.cleaning.now),
-            config: Arc::clone(&self.cleaning.config),
-            buffer: Vec::new(),
-            batches: Vec::new(),
-            buffer_max: self.io_buffer,
-        };
+        let mut writer = Writer::new(
+            Segment::cleaned(Arc::clone(&dir), base_offset, log, self.cleaning.now),
+            Arc::clone(&self.cleaning.config),
+            self.io_buffer,
+        );
         let mut changed = sources.len() > 1;
         let mut modified = None;
         for source in sources {
@@ -365,6 +365,7 @@ impl Cleaner {
             segment,
             replaces: sources.iter().map(|source| source.base_offset).collect(),
             generation: self.cleaning.generation,
+            reason: "its records were compacted",
         }))
     }
 
@@ -409,7 +410,8 @@ impl Cleaner {
 }
 
 /// Writes a new segment.
-struct Writer {
+#[derive(Debug)]
+pub(crate) struct Writer {
     segment: Segment,
     config: Arc<LogConfig>,
     buffer: Vec<u8>,
@@ -418,6 +420,24 @@ struct Writer {
 }
 
 impl Writer {
+    /// Writes to `segment`, whose file is empty, when `buffer_max` bytes have been collected.
+    pub(crate) fn new(segment: Segment, config: Arc<LogConfig>, buffer_max: usize) -> Self {
+        Self {
+            segment,
+            config,
+            buffer: Vec::new(),
+            batches: Vec::new(),
+            buffer_max,
+        }
+    }
+
+    /// Adds a whole batch to the buffer.
+    pub(crate) fn put(&mut self, batch: &[u8]) -> Result<(), BatchError> {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(batch);
+        self.placed(start)
+    }
+
     /// What was put into the buffer from `start` on is a batch, or nothing.
     fn placed(&mut self, start: usize) -> Result<(), BatchError> {
         if self.buffer.len() > start {
@@ -428,7 +448,7 @@ impl Writer {
         Ok(())
     }
 
-    fn flush_if_full(&mut self, pace: Pace<'_>) -> Result<u64, CleanError> {
+    pub(crate) fn flush_if_full(&mut self, pace: Pace<'_>) -> Result<u64, CleanError> {
         if self.buffer.len() < self.buffer_max {
             return Ok(0);
         }
@@ -436,7 +456,7 @@ impl Writer {
     }
 
     /// Writes the buffer. Answers its size.
-    fn flush(&mut self, pace: Pace<'_>) -> Result<u64, CleanError> {
+    pub(crate) fn flush(&mut self, pace: Pace<'_>) -> Result<u64, CleanError> {
         let size = self.buffer.len() as u64;
         if size == 0 {
             return Ok(0);
@@ -461,7 +481,7 @@ impl Writer {
     }
 
     /// Writes the indexes, and forces all to the disk.
-    fn finish(
+    pub(crate) fn finish(
         mut self,
         files: &CleanedFiles,
         modified: Option<Timestamp>,

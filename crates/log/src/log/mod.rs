@@ -11,6 +11,7 @@
 mod append;
 mod clean;
 mod close;
+mod damage;
 mod flush;
 mod query;
 mod recover;
@@ -21,6 +22,7 @@ mod truncate;
 
 pub use append::{AppendError, AppendInfo, LeaderAppend};
 pub use clean::Cleanable;
+pub use damage::RepairStart;
 pub use flush::{FlushTask, Flushed};
 pub use query::ReadError;
 pub use recover::{OpenOptions, RecoveryReport};
@@ -34,6 +36,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dohle_model::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 
 use crate::config::LogConfig;
+use crate::damage::Damage;
 use crate::error::StorageError;
 use crate::leader_epoch::LeaderEpochCache;
 use crate::producer_state::ProducerState;
@@ -77,6 +80,8 @@ pub struct Log {
     flushes_running: Arc<()>,
     /// The log is being deleted. Shared with flushes and swaps that run outside the lock.
     retired: Arc<AtomicBool>,
+    /// Ranges that are known to be damaged, in the order of their offsets.
+    damage: Vec<Damage>,
 }
 
 impl Log {

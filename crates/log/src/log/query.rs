@@ -6,6 +6,7 @@ use dohle_model::{ErrorCode, Offset, Timestamp};
 
 use super::Log;
 use crate::compression::DecompressionMemory;
+use crate::damage::Damage;
 use crate::error::StorageError;
 use crate::index::AbortedTxn;
 use crate::segment::Segment;
@@ -27,6 +28,12 @@ pub enum ReadError {
         /// The offset after the last.
         log_end_offset: Offset,
     },
+    /// The offset lies in a range that is known to be damaged.
+    #[error(
+        "offsets {} to below {} are damaged: segment {}, byte {}: {}",
+        .0.start, .0.end, .0.segment, .0.position, .0.reason
+    )]
+    Damaged(Damage),
     /// A file cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -38,6 +45,7 @@ impl ReadError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            Self::Damaged(_) => ErrorCode::CorruptMessage,
             Self::Storage(error) => error.code(),
         }
     }
@@ -57,16 +65,31 @@ impl Log {
                 log_end_offset: self.log_end_offset,
             });
         }
+        let mut limits = limits;
+        match self.damage_in(offset, limits.upper_bound) {
+            Some(damage) if damage.start <= offset => {
+                return Err(ReadError::Damaged(damage.clone()));
+            }
+            // What lies before the damage can be read.
+            Some(damage) => limits.upper_bound = damage.start,
+            None => {}
+        }
         let mut segments = Vec::new();
         if offset < self.log_end_offset && offset < limits.upper_bound {
             let at = self.floor_segment(offset);
             let start = self.segments[at].start_for_read(offset);
-            segments.push(self.view(at, start, &limits)?);
+            let mut view = self.view(at, start, &limits)?;
+            self.keep_off_damage(&mut view, offset);
+            segments.push(view);
             // Compaction may have taken a segment's last batches, or all: then the next one that
             // has any goes on, and its first batch is what is looked for.
             let mut rest = at + 1..self.segments.len();
-            if let Some(next) = rest.find(|at| self.segments[*at].size > 0) {
-                segments.push(self.view(next, Start::At(0), &limits)?);
+            if let Some(next) = rest.find(|at| self.segments[*at].size > 0)
+                && self.segments[next].base_offset < limits.upper_bound
+            {
+                let mut view = self.view(next, Start::At(0), &limits)?;
+                self.keep_off_damage(&mut view, offset);
+                segments.push(view);
             }
         }
         Ok(ReadPlan {
@@ -74,6 +97,21 @@ impl Log {
             limits,
             segments,
         })
+    }
+
+    /// Damaged headers may claim any offset, so a read begins after the damage before its offset
+    /// and ends before the damage after it.
+    fn keep_off_damage(&self, view: &mut SegmentView, offset: Offset) {
+        let base = view.files.base_offset();
+        for damage in self.damage.iter().filter(|damage| damage.segment == base) {
+            let position = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
+            if damage.end <= offset {
+                view.start = Start::At(position(damage.position + damage.length));
+            } else if position(damage.position) < view.end {
+                view.end = position(damage.position);
+                view.next_offset = damage.start;
+            }
+        }
     }
 
     fn view(

@@ -81,6 +81,7 @@ impl Log {
             cleaning_running: Arc::default(),
             flushes_running: Arc::default(),
             retired: Arc::default(),
+            damage: Vec::new(),
         };
         log.open_segments(options.now)?;
         let mut report = RecoveryReport::default();

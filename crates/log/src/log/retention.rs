@@ -145,6 +145,7 @@ impl Log {
                     files: segment.files.mark_deleted()?,
                 });
             }
+            log.retain_damage();
             let first = log.segments[0].base_offset;
             if first > log.log_start_offset {
                 log.set_log_start_offset(first);

@@ -109,6 +109,7 @@ impl Log {
             mut files,
             mut segment,
             replaces,
+            reason,
             ..
         } = cleaned;
         self.guard(|log| {
@@ -124,6 +125,8 @@ impl Log {
             }
             segment.unload_indexes();
             let removed: Vec<_> = log.segments.splice(range, [segment]).collect();
+            log.damage
+                .retain(|damage| !replaces.contains(&damage.segment));
             let kept_snapshot = replaces[0];
             log.snapshots_pending
                 .retain(|(offset, _)| *offset == kept_snapshot || !replaces.contains(offset));
@@ -132,7 +135,7 @@ impl Log {
                 .map(|old| DeletedSegment {
                     base_offset: old.base_offset,
                     size: u64::from(old.size),
-                    reason: "its records were compacted",
+                    reason,
                     files: deleted_files(&log.dir, old.base_offset),
                 })
                 .collect();

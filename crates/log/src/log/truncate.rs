@@ -81,6 +81,7 @@ impl Log {
     fn after_truncation(&mut self) -> Result<(), StorageError> {
         let end = self.log_end_offset;
         self.generation += 1;
+        self.retain_damage();
         self.recovery_point = self.recovery_point.min(end);
         self.cleaned_to = self.cleaned_to.map(|cleaned_to| cleaned_to.min(end));
         self.log_start_offset = self.log_start_offset.min(end);
