@@ -26,6 +26,9 @@ pub const REPLICATE_PATH: &str = "/dohle.v1.Replication/Replicate";
 /// The path of `Replication.CatchUp`.
 pub const CATCH_UP_PATH: &str = "/dohle.v1.Replication/CatchUp";
 
+/// The path of `Replication.ReadRecords`.
+pub const READ_RECORDS_PATH: &str = "/dohle.v1.Replication/ReadRecords";
+
 const PREFIX_BYTES: usize = 5;
 const PARTS_FIELD: u32 = 1;
 const PAYLOAD_FIELD: u32 = 15;

@@ -165,6 +165,9 @@ impl Partition {
                 self.end_feed(feed);
                 return Ok(None);
             }
+            Err(error @ dohle_log::ReadError::Damaged(_)) => {
+                return Err(ReadError::Corrupt(error.to_string()));
+            }
             Err(dohle_log::ReadError::Storage(error)) => Err(error),
         };
         let read = read.map_err(|error| self.read_failed(&error))?;

@@ -1,7 +1,7 @@
 //! The follower's side of replication: subscribing to the leader and taking in what it sends.
 
 use bytes::Bytes;
-use dohle_log::AppendError;
+use dohle_log::{AppendError, Log};
 use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp};
 
 use super::Partition;
@@ -31,7 +31,10 @@ pub(crate) enum PartOutcome {
     /// Subscribe again at once: the log was truncated.
     Resubscribe,
     /// Subscribe again after a while, if this leader is still the leader then.
-    Retry,
+    Retry {
+        /// Where the leader sent records that do not fit: the leader checks its segment there.
+        damaged_at: Option<Offset>,
+    },
 }
 
 impl Partition {
@@ -116,7 +119,7 @@ impl Partition {
         follower.unsubscribe();
         if error != ErrorCode::OffsetOutOfRange {
             tracing::debug!(partition = %self.name, %error, "leader ended the subscription");
-            return PartOutcome::Retry;
+            return PartOutcome::Retry { damaged_at: None };
         }
         // The leader's log begins after the end of this one: nothing here is of use any more.
         let start = part.log_start_offset;
@@ -234,6 +237,8 @@ impl Partition {
         if let Role::Follower(follower) = &mut state.role {
             follower.unsubscribe();
         }
-        PartOutcome::Retry
+        PartOutcome::Retry {
+            damaged_at: state.log().ok().map(Log::log_end_offset),
+        }
     }
 }

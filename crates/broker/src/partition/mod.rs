@@ -16,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 mod append;
 mod cleaning;
 mod config;
+pub(crate) mod damage;
 mod errors;
 mod feed;
 mod follow;
@@ -205,7 +206,9 @@ impl Partition {
     pub(crate) fn read_failed(&self, error: &StorageError) -> ReadError {
         match error.kind() {
             StorageErrorKind::Damage => {
-                tracing::error!(partition = %self.name, %error, "damaged records cannot be read");
+                // The check that follows logs what it finds, once.
+                tracing::debug!(partition = %self.name, %error, "read met damaged content");
+                self.suspect(error);
                 ReadError::Corrupt(error.to_string())
             }
             StorageErrorKind::Shortage => {

@@ -115,6 +115,9 @@ impl Partition {
             Err(dohle_log::ReadError::OffsetOutOfRange { .. }) => {
                 Err(ReadError::OffsetOutOfRange { offset, positions })
             }
+            Err(error @ dohle_log::ReadError::Damaged(_)) => {
+                return Err(ReadError::Corrupt(error.to_string()));
+            }
             Err(dohle_log::ReadError::Storage(error)) => {
                 drop(state);
                 Err(self.read_failed(&error))

@@ -12,6 +12,7 @@ use dohle_model::{BrokerEpoch, DirectoryId, NodeId, TopicIdPartition};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
+use super::damage::Suspects;
 use crate::blocking::BlockingPool;
 use crate::replica::IsrProposal;
 
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     failed_dirs: watch::Sender<BTreeSet<DirectoryId>>,
     assignments: Mutex<BTreeMap<TopicIdPartition, DirectoryId>>,
     assignments_bell: Notify,
+    /// Segments whose content made a read fail: to be checked.
+    pub(crate) suspects: Suspects,
     /// Bytes in the tails of all partitions.
     pub(crate) tail_bytes: Arc<AtomicUsize>,
     /// Whether a high watermark moved since the checkpoint was written.
@@ -103,6 +106,7 @@ impl Shared {
             failed_dirs: watch::Sender::new(BTreeSet::new()),
             assignments: Mutex::default(),
             assignments_bell: Notify::new(),
+            suspects: Suspects::default(),
             tail_bytes: Arc::default(),
             moved: AtomicBool::new(false),
         })

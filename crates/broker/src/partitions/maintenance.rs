@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::dirs::Dir;
-use super::{Partitions, cleaner, wall_clock};
+use super::{Partitions, cleaner, repair, scrub, wall_clock};
 use crate::partition::{Deleted, Partition};
 use crate::replication::{self, ControllerLink};
 
@@ -51,6 +51,8 @@ pub(super) fn spawn(partitions: &Arc<Partitions>, controller: &Arc<dyn Controlle
     tasks.spawn(checkpoint_recovery_points(weak.clone()));
     tasks.spawn(record_applied(weak.clone()));
     tasks.spawn(retention(weak.clone()));
+    tasks.spawn(repair::run(weak.clone()));
+    tasks.spawn(scrub::run(weak.clone()));
     tasks.spawn(cleaner::run(weak));
 }
 
@@ -181,10 +183,16 @@ async fn retention(weak: Weak<Partitions>) {
 }
 
 pub(super) async fn run_blocking(work: impl FnOnce() + Send + 'static) {
-    if let Err(error) = spawn_blocking(work).await
-        && error.is_panic()
-    {
-        std::panic::resume_unwind(error.into_panic());
+    in_blocking(work).await;
+}
+
+/// Runs work where it may block, and returns its result. A panic goes on in the caller.
+pub(super) async fn in_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime is shutting down, and this task with it.
+        Err(_) => std::future::pending().await,
     }
 }
 

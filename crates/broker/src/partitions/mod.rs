@@ -19,7 +19,10 @@ mod cleaner;
 mod copies;
 mod dirs;
 mod maintenance;
+mod repair;
+mod scrub;
 mod strays;
+mod throttle;
 
 pub use apply::LocalPartitions;
 pub use dirs::{LogDir, OfflineDir};

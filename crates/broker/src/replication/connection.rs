@@ -3,7 +3,15 @@
 
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use dohle_rpc::replication_transport::{
+    EndStatus, Framed, MessageBody, Messages, TransportError, refusal,
+};
+use futures::Stream;
+use http::{HeaderValue, Request, header};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 /// What may be on the way on a stream and on a connection, more than the credits allow: HTTP/2's
 /// own windows are never what holds replication back.
@@ -52,4 +60,77 @@ pub(super) fn server() -> hyper::server::conn::http2::Builder<TokioExecutor> {
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     builder
+}
+
+/// The task that drives a connection; it ends with this.
+pub(super) struct Connection(JoinHandle<()>);
+
+impl Connection {
+    pub(super) fn abort(&self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Connects to a broker and begins a call whose requests are the items of `requests`.
+///
+/// # Errors
+/// When the broker cannot be reached or refuses the call.
+pub(super) async fn call<S>(
+    host: &str,
+    port: u16,
+    path: &str,
+    requests: S,
+) -> Result<(Messages<Incoming>, Connection), TransportError>
+where
+    S: Stream<Item = Result<Framed, EndStatus>> + Unpin + Send + 'static,
+{
+    let broken = |error: &dyn std::fmt::Display| TransportError::Broken(error.to_string());
+    let stream = TcpStream::connect((host, port)).await;
+    let stream = stream.map_err(|error| broken(&error))?;
+    stream.set_nodelay(true).map_err(|error| broken(&error))?;
+    let (mut sender, connection) = client()
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| broken(&error))?;
+    let connection = Connection(tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "replication connection ended");
+        }
+    }));
+    let authority = if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    };
+    let request = Request::post(format!("http://{authority}{path}"))
+        .header(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/grpc"),
+        )
+        .header(header::TE, HeaderValue::from_static("trailers"))
+        .body(MessageBody::request(requests))
+        .map_err(|error| broken(&error))?;
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| broken(&error))?;
+    if let Some(EndStatus { code, message }) = refusal(response.headers()) {
+        return Err(TransportError::Status { code, message });
+    }
+    if !response.status().is_success() {
+        return Err(TransportError::Broken(format!(
+            "HTTP status {}",
+            response.status()
+        )));
+    }
+    Ok((
+        Messages::new(response.into_body(), MESSAGE_BYTES_MAX),
+        connection,
+    ))
 }

@@ -12,23 +12,20 @@ use dohle_model::{
     BrokerEpoch, ErrorCode, IncarnationId, LeaderEpoch, NodeId, Offset, TopicIdPartition,
 };
 use dohle_rpc::replication_transport::{
-    CATCH_UP_PATH, EndStatus, Framed, MessageBody, Messages, REPLICATE_PATH, ReceivedLeaderMessage,
-    TransportError, refusal,
+    CATCH_UP_PATH, EndStatus, Framed, Messages, REPLICATE_PATH, ReceivedLeaderMessage,
+    TransportError,
 };
 use dohle_rpc::{convert, v1};
 use futures::Stream;
 use futures::task::AtomicWaker;
-use http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connection::{self, CATCH_UP_CREDIT_BYTES, CREDIT_BYTES, MESSAGE_BYTES_MAX};
+use super::connection::{self, CATCH_UP_CREDIT_BYTES, CREDIT_BYTES, Connection};
 use super::fetchers::Fetchers;
 use crate::partition::{LeaderPart, PartOutcome, Partition};
 use crate::partitions::wall_clock;
@@ -105,6 +102,8 @@ struct Outbox {
     /// Subscriptions that were refused, and when they are tried again.
     retry: BTreeSet<TopicIdPartition>,
     retry_at: Option<Instant>,
+    /// Where the leader sent records that this replica refused.
+    damaged: BTreeMap<TopicIdPartition, Offset>,
     /// The task that sends what is in here: each session has its own, so that the last gasp of an
     /// older one takes nothing from it.
     session: Arc<AtomicWaker>,
@@ -269,77 +268,20 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-/// The task that drives a connection; it ends with this.
-struct Connection(JoinHandle<()>);
-
-impl Connection {
-    fn abort(&self) {
-        self.0.abort();
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 async fn connect(
     core: &Arc<Core>,
     target: &Target,
     session: Arc<AtomicWaker>,
 ) -> Result<(Messages<Incoming>, Connection), TransportError> {
-    let broken = |error: &dyn std::fmt::Display| TransportError::Broken(error.to_string());
-    let stream = TcpStream::connect((target.host.as_str(), target.port)).await;
-    let stream = stream.map_err(|error| broken(&error))?;
-    stream.set_nodelay(true).map_err(|error| broken(&error))?;
-    let (mut sender, connection) = connection::client()
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| broken(&error))?;
-    let connection = Connection(tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "replication connection ended");
-        }
-    }));
-    let authority = if target.host.contains(':') {
-        format!("[{}]:{}", target.host, target.port)
-    } else {
-        format!("{}:{}", target.host, target.port)
-    };
     let path = match core.lane {
         Lane::KeepsUp => REPLICATE_PATH,
         Lane::Behind => CATCH_UP_PATH,
     };
-    let body = MessageBody::request(FollowerStream {
+    let body = FollowerStream {
         core: Arc::clone(core),
         session,
-    });
-    let request = Request::post(format!("http://{authority}{path}"))
-        .header(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/grpc"),
-        )
-        .header(header::TE, HeaderValue::from_static("trailers"))
-        .body(body)
-        .map_err(|error| broken(&error))?;
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(|error| broken(&error))?;
-    if let Some(EndStatus { code, message }) = refusal(response.headers()) {
-        return Err(TransportError::Status { code, message });
-    }
-    if !response.status().is_success() {
-        return Err(TransportError::Broken(format!(
-            "HTTP status {}",
-            response.status()
-        )));
-    }
-    Ok((
-        Messages::new(response.into_body(), MESSAGE_BYTES_MAX),
-        connection,
-    ))
+    };
+    connection::call(&target.host, target.port, path, body).await
 }
 
 impl Core {
@@ -436,7 +378,10 @@ impl Core {
             PartOutcome::Resubscribe => {
                 outbox.subscribe.insert(id);
             }
-            PartOutcome::Retry => {
+            PartOutcome::Retry { damaged_at } => {
+                if let Some(offset) = damaged_at {
+                    outbox.damaged.insert(id, offset);
+                }
                 outbox.retry.insert(id);
                 outbox
                     .retry_at
@@ -493,6 +438,10 @@ impl Core {
                     .collect(),
                 acks: std::mem::take(&mut outbox.acks).into_values().collect(),
                 credit_bytes: std::mem::take(&mut outbox.credit_bytes),
+                damaged: std::mem::take(&mut outbox.damaged)
+                    .into_iter()
+                    .map(damage_report)
+                    .collect(),
             };
             (ids, message)
         };
@@ -516,7 +465,7 @@ impl Core {
 }
 
 impl Hello {
-    fn to_wire(&self) -> v1::FollowerHello {
+    pub(super) fn to_wire(&self) -> v1::FollowerHello {
         v1::FollowerHello {
             cluster_id: self.cluster_id.to_string(),
             broker_id: self.node.0,
@@ -530,6 +479,14 @@ fn partition_ref(id: TopicIdPartition) -> v1::PartitionRef {
     v1::PartitionRef {
         topic_id: convert::uuid_to_wire(id.topic_id.0),
         partition: id.partition.0,
+    }
+}
+
+fn damage_report((id, offset): (TopicIdPartition, Offset)) -> v1::DamageReport {
+    v1::DamageReport {
+        topic_id: convert::uuid_to_wire(id.topic_id.0),
+        partition: id.partition.0,
+        offset: offset.0,
     }
 }
 

@@ -2,15 +2,18 @@
 //! partitions that keep up, and one more, while there are any, for those that are far behind.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use dohle_model::image::MetadataImage;
-use dohle_model::{BrokerEpoch, IncarnationId, NodeId, TopicIdPartition};
+use dohle_model::{BrokerEpoch, IncarnationId, NodeId, Offset, TopicIdPartition};
+use dohle_rpc::replication_transport::TransportError;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::fetcher::{Fetcher, Hello, Lane, Target};
+use super::records::RemoteRecords;
 use crate::partition::Partition;
 
 /// The fetchers of one broker.
@@ -131,6 +134,24 @@ impl Fetchers {
         for (_, fetcher) in fetchers {
             fetcher.shutdown().await;
         }
+    }
+
+    /// Asks a broker for the committed records of a range, for a repair.
+    ///
+    /// # Errors
+    /// When the broker is not known, cannot be reached, or does not have the records.
+    pub(crate) async fn records(
+        &self,
+        broker: NodeId,
+        id: TopicIdPartition,
+        range: &Range<Offset>,
+    ) -> Result<RemoteRecords, TransportError> {
+        let target = {
+            let inner = self.inner.lock();
+            self.target(&inner.image, broker)
+        };
+        let unknown = || TransportError::Broken(format!("broker {broker} has no address"));
+        RemoteRecords::request(&target.ok_or_else(unknown)?, id, range).await
     }
 
     /// Where a leader is reached, and as whom. `None` until the metadata says both.

@@ -125,6 +125,9 @@ impl LeaderCalls {
         for ack in &message.acks {
             self.on_ack(ack);
         }
+        for report in &message.damaged {
+            self.on_damage_report(report);
+        }
         if message.credit_bytes > 0 {
             let credit = i64::try_from(message.credit_bytes).unwrap_or(i64::MAX);
             let mut inner = self.inner.lock();
@@ -133,6 +136,17 @@ impl LeaderCalls {
             self.watcher.wake();
         }
         Ok(())
+    }
+
+    /// A follower refused what this leader sent: the segment is checked.
+    fn on_damage_report(&self, report: &v1::DamageReport) {
+        let id = convert::partition_id_from_wire(&report.topic_id, report.partition);
+        let (Ok(id), Some(offset)) = (id, Offset::from_wire(report.offset)) else {
+            return;
+        };
+        if self.partitions.get(&id).is_some() {
+            self.partitions.shared.suspects.add(id, offset);
+        }
     }
 
     fn on_ack(&self, ack: &v1::Ack) {

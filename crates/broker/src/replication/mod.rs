@@ -19,6 +19,7 @@ mod isr;
 mod leader_stream;
 mod link;
 mod parked;
+mod records;
 mod server;
 
 pub(crate) use fetchers::Fetchers;

@@ -4,11 +4,13 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use dohle_model::BrokerEpoch;
 use dohle_rpc::replication_transport::{
-    CATCH_UP_PATH, EndStatus, MessageBody, Messages, REPLICATE_PATH,
+    CATCH_UP_PATH, EndStatus, Framed, MessageBody, Messages, READ_RECORDS_PATH, REPLICATE_PATH,
 };
+use futures::Stream;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -18,15 +20,19 @@ use tokio::net::TcpStream;
 
 use super::connection;
 use super::leader_stream::{LeaderCalls, LeaderStream};
+use super::records::{self, RecordsStream};
 use crate::listener::{Http2Service, Prefixed};
 use crate::partitions::Partitions;
 
 /// gRPC's codes, as far as they are used here.
 pub(super) mod code {
     pub(in crate::replication) const INVALID_ARGUMENT: u16 = 3;
+    pub(in crate::replication) const NOT_FOUND: u16 = 5;
     pub(in crate::replication) const PERMISSION_DENIED: u16 = 7;
+    pub(in crate::replication) const OUT_OF_RANGE: u16 = 11;
     pub(in crate::replication) const UNIMPLEMENTED: u16 = 12;
     pub(in crate::replication) const UNAVAILABLE: u16 = 14;
+    pub(in crate::replication) const DATA_LOSS: u16 = 15;
 }
 
 /// Serves followers of the partitions that this broker leads.
@@ -35,7 +41,33 @@ pub struct ReplicationServer {
     partitions: Arc<Partitions>,
 }
 
-type Answer = Response<MessageBody<LeaderStream>>;
+/// The messages of either kind of call.
+enum Outgoing {
+    Replication(Box<LeaderStream>),
+    Records(RecordsStream),
+}
+
+impl Stream for Outgoing {
+    type Item = Result<Framed, EndStatus>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut *self {
+            Self::Replication(stream) => Pin::new(&mut **stream).poll_next(cx),
+            Self::Records(stream) => Pin::new(stream).poll_next(cx),
+        }
+    }
+}
+
+type Answer = Response<MessageBody<Outgoing>>;
+
+/// A call, by its path.
+#[derive(Debug, Clone, Copy)]
+enum Call {
+    Replicate,
+    /// Replication of replicas that are far behind.
+    CatchUp,
+    ReadRecords,
+}
 
 impl ReplicationServer {
     /// For these partitions.
@@ -48,11 +80,19 @@ impl ReplicationServer {
     pub async fn serve_connection(&self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let server = self.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let answer = match route(request.uri().path()) {
-                Ok(catch_up) => server.begin(request, catch_up),
-                Err(status) => refuse(&status),
-            };
-            async move { Ok::<_, Infallible>(answer) }
+            let server = server.clone();
+            async move {
+                let answer = match route(request.uri().path()) {
+                    Ok(Call::Replicate) => server.begin(request, false),
+                    Ok(Call::CatchUp) => server.begin(request, true),
+                    Ok(Call::ReadRecords) => {
+                        let records = records::serve(server.partitions, request.into_body());
+                        respond(MessageBody::response(Outgoing::Records(records.await)))
+                    }
+                    Err(status) => refuse(&status),
+                };
+                Ok::<_, Infallible>(answer)
+            }
         });
         if let Err(error) = connection::server()
             .serve_connection(TokioIo::new(io), service)
@@ -66,24 +106,28 @@ impl ReplicationServer {
         let calls = LeaderCalls::new(Arc::clone(&self.partitions));
         let messages = Messages::new(request.into_body(), FOLLOWER_MESSAGE_BYTES_MAX);
         tokio::spawn(Arc::clone(&calls).receive(messages));
-        let stream = LeaderStream::new(calls, catch_up);
-        let mut response = Response::new(MessageBody::response(stream));
-        let grpc = HeaderValue::from_static("application/grpc");
-        response
-            .headers_mut()
-            .insert(http::header::CONTENT_TYPE, grpc);
-        response
+        let stream = Outgoing::Replication(Box::new(LeaderStream::new(calls, catch_up)));
+        respond(MessageBody::response(stream))
     }
+}
+
+fn respond(body: MessageBody<Outgoing>) -> Answer {
+    let mut response = Response::new(body);
+    let grpc = HeaderValue::from_static("application/grpc");
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, grpc);
+    response
 }
 
 /// A follower's message has subscriptions and acks, no records.
 const FOLLOWER_MESSAGE_BYTES_MAX: usize = 4 << 20;
 
-/// Whether the path is that of the stream for replicas that are far behind.
-fn route(path: &str) -> Result<bool, EndStatus> {
+fn route(path: &str) -> Result<Call, EndStatus> {
     match path {
-        REPLICATE_PATH => Ok(false),
-        CATCH_UP_PATH => Ok(true),
+        REPLICATE_PATH => Ok(Call::Replicate),
+        CATCH_UP_PATH => Ok(Call::CatchUp),
+        READ_RECORDS_PATH => Ok(Call::ReadRecords),
         other => {
             let message = format!("{other} is not served here");
             Err(EndStatus {

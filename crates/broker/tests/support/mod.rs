@@ -1,5 +1,6 @@
 //! Brokers that replicate for real (streams over loopback, logs in temporary directories), driven
 //! by a controller that is only a metadata image.
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -180,6 +181,12 @@ impl Cluster {
             .partitions
             .get(&partition_id())
             .expect("hosts the partition")
+    }
+
+    /// The `.log` file of a segment of the partition.
+    pub fn segment_file(&self, node: i32, base_offset: i64) -> std::path::PathBuf {
+        let dir = self.dirs[&NodeId(node)].path();
+        dir.join("t-0").join(format!("{base_offset:020}.log"))
     }
 
     /// A broker's partitions.

@@ -40,3 +40,30 @@ impl CleanerConfig {
         }
     }
 }
+
+/// How the broker looks for damaged records in the background (`log.scrub.*`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScrubConfig {
+    /// `log.scrub.enable`.
+    pub enabled: bool,
+    /// `log.scrub.interval.ms`: from the beginning of one pass to that of the next.
+    pub interval: Duration,
+    /// `log.scrub.max.bytes.per.second`.
+    pub max_bytes_per_second: f64,
+}
+
+impl ScrubConfig {
+    /// Reads the effective values. They were validated where they were set.
+    #[must_use]
+    pub fn resolve(values: &BrokerValues) -> Self {
+        let interval = values
+            .number("log.scrub.interval.ms")
+            .unwrap_or(604_800_000);
+        let rate = values.number("log.scrub.max.bytes.per.second");
+        Self {
+            enabled: values.boolean("log.scrub.enable"),
+            interval: Duration::from_millis(interval),
+            max_bytes_per_second: rate.unwrap_or(4_194_304.0),
+        }
+    }
+}

@@ -15,7 +15,7 @@ pub mod topic;
 mod value;
 
 pub use broker::BrokerConfig;
-pub use cleaner::CleanerConfig;
+pub use cleaner::{CleanerConfig, ScrubConfig};
 pub use definition::{
     ConfigDef, ConfigType, Default as ConfigDefault, Importance, Status, UpdateMode, Validator,
 };

@@ -7,9 +7,9 @@
 mod queue;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dohle_log::{Cleanable, CleanerLimits};
 use dohle_model::config::CleanerConfig;
@@ -19,25 +19,14 @@ use tokio::time::sleep;
 
 use self::queue::{Finding, Queue};
 use super::maintenance::run_blocking;
+use super::throttle::{Rate, StopOnDrop};
 use super::{Partitions, wall_clock};
 use crate::partition::{CleanOutcome, Partition};
 
 /// More logs at a time are not cleaned, whatever `log.cleaner.threads` says.
 const THREADS_MAX: usize = 256;
-/// A limit of the rate makes a cleaning wait no longer than this before it looks whether to stop.
-const WAIT_MAX: Duration = Duration::from_millis(50);
 
 type Done = (TopicIdPartition, CleanOutcome);
-
-/// Tells running cleanings to stop when the task that started them ends.
-#[derive(Debug, Default)]
-struct StopOnDrop(Arc<AtomicBool>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 enum Event {
     /// Logs are to be looked at.
@@ -230,45 +219,6 @@ impl Drop for Report {
         if let Some(outcome) = self.outcome.take() {
             // There is a place for each running cleaning.
             let _ = self.done.try_send((self.id, outcome));
-        }
-    }
-}
-
-/// Keeps a cleaning within `log.cleaner.io.max.bytes.per.second`.
-struct Rate {
-    bytes_per_second: f64,
-    started: Instant,
-    spent: f64,
-}
-
-impl Rate {
-    fn new(bytes_per_second: f64) -> Self {
-        Self {
-            bytes_per_second,
-            started: Instant::now(),
-            spent: 0.0,
-        }
-    }
-
-    /// Waits until so many bytes more are within the rate. Answers whether to go on.
-    fn spend(&mut self, bytes: u64, stop: &AtomicBool) -> bool {
-        if self.bytes_per_second > 1e15 {
-            // Without a limit there is no need to look at the clock for each batch.
-            return !stop.load(Ordering::Relaxed);
-        }
-        self.spent += bytes as f64;
-        let due = self.spent / self.bytes_per_second;
-        loop {
-            if stop.load(Ordering::Relaxed) {
-                return false;
-            }
-            let ahead = due - self.started.elapsed().as_secs_f64();
-            if ahead.is_nan() || ahead <= 0.0 {
-                return true;
-            }
-            std::thread::sleep(
-                WAIT_MAX.min(Duration::try_from_secs_f64(ahead).unwrap_or(WAIT_MAX)),
-            );
         }
     }
 }

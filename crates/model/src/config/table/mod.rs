@@ -4,6 +4,7 @@ mod cluster;
 mod group;
 mod groups;
 mod log;
+mod own;
 mod remote;
 mod security;
 mod server;
@@ -17,11 +18,16 @@ pub(super) const BROKER: &[&[ConfigDef]] = &[
     cluster::TABLE,
     groups::TABLE,
     log::TABLE,
+    own::TABLE,
     remote::TABLE,
     security::TABLE,
     server::TABLE,
     transactions::TABLE,
 ];
+
+/// Brokers' properties that Apache Kafka does not have; part of [`BROKER`].
+#[cfg(test)]
+pub(super) const OWN: &[ConfigDef] = own::TABLE;
 
 /// The tables of groups' properties.
 pub(super) const GROUP: &[&[ConfigDef]] = &[group::TABLE];

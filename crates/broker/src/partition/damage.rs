@@ -1,0 +1,260 @@
+//! Damaged records of a partition: checks of segments, and the repair of damaged ones.
+//!
+//! A read that meets damage adds its segment to [`Suspects`]; the repair task of the node checks
+//! the segment and fetches what is missing from another replica.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use dohle_log::damage::{Damage, Repair, RepairError};
+use dohle_log::log::RepairStart;
+use dohle_log::{Batches, CleanedSegment, ReadLimits, Replaced, StorageError};
+use dohle_model::{NodeId, Offset, Timestamp, TopicIdPartition};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::Partition;
+use super::errors::ReadError;
+use super::state::Role;
+use super::upkeep::Deleted;
+
+/// Offsets near which damage is suspected, by partition, for the node's repair task.
+#[derive(Debug, Default)]
+pub(crate) struct Suspects {
+    offsets: Mutex<BTreeMap<TopicIdPartition, BTreeSet<Offset>>>,
+    added: Notify,
+}
+
+impl Suspects {
+    /// Adds the segment that holds `offset`.
+    pub(crate) fn add(&self, id: TopicIdPartition, offset: Offset) {
+        self.offsets.lock().entry(id).or_default().insert(offset);
+        self.added.notify_one();
+    }
+
+    /// Waits for suspects and takes all.
+    pub(crate) async fn take(&self) -> BTreeMap<TopicIdPartition, BTreeSet<Offset>> {
+        loop {
+            let taken = std::mem::take(&mut *self.offsets.lock());
+            if !taken.is_empty() {
+                return taken;
+            }
+            self.added.notified().await;
+        }
+    }
+}
+
+/// Calls back with the bytes of each batch that was read or written; `false` ends the work.
+type Pace<'a> = &'a mut dyn FnMut(u64) -> bool;
+
+impl Partition {
+    /// Has the segment checked whose files made a read fail by their content.
+    pub(super) fn suspect(&self, error: &StorageError) {
+        let segment = dohle_log::damage::segment_of(&error.path);
+        self.shared
+            .suspects
+            .add(self.id, segment.unwrap_or(Offset::ZERO));
+    }
+
+    /// Checks the segment that holds `offset` and logs damage that was not known. Returns
+    /// whether the segment is damaged. Blocks on the disk.
+    pub(crate) fn check_segment(&self, offset: Offset, pace: Pace<'_>) -> Result<bool, ReadError> {
+        let plan = self.state.lock().log()?.plan_check(offset);
+        let Some(check) = plan.map_err(|error| self.read_failed(&error))? else {
+            return Ok(false);
+        };
+        let found = check.run(pace).map_err(|error| self.read_failed(&error))?;
+        let Some(found) = found else {
+            return Ok(false);
+        };
+        let new = {
+            let mut state = self.state.lock();
+            // What the tail still has in memory is good, but the log's readers must agree.
+            let log = state.log_mut()?;
+            log.note_damage(&check, found)
+        };
+        for damage in &new {
+            self.log_damage(damage);
+        }
+        let segment = check.segment();
+        Ok(self.damaged_segments()?.contains(&segment))
+    }
+
+    fn log_damage(&self, damage: &Damage) {
+        tracing::error!(
+            partition = %self.name,
+            segment = %damage.segment,
+            position = damage.position,
+            bytes = damage.length,
+            first_offset = %damage.start,
+            end_offset = %damage.end,
+            reason = damage.reason,
+            "found damaged records; reads of them fail until another replica supplies them"
+        );
+    }
+
+    /// Hands a damaged segment to the repair task.
+    pub(crate) fn ask_for_repair(&self, segment: Offset) {
+        self.shared.suspects.add(self.id, segment);
+    }
+
+    /// The base offsets of the closed segments, for scrubbing.
+    pub(crate) fn closed_segments(&self) -> Result<Vec<Offset>, ReadError> {
+        let state = self.state.lock();
+        let mut segments: Vec<Offset> = state.log()?.segment_base_offsets().collect();
+        segments.pop();
+        Ok(segments)
+    }
+
+    /// The base offsets of the segments that are known to be damaged.
+    pub(crate) fn damaged_segments(&self) -> Result<BTreeSet<Offset>, ReadError> {
+        let state = self.state.lock();
+        let damage = state.log()?.damage();
+        Ok(damage.iter().map(|damage| damage.segment).collect())
+    }
+
+    /// The brokers that may supply committed records: the leader for a follower, the in-sync
+    /// replicas for a leader.
+    pub(crate) fn repair_sources(&self) -> Vec<NodeId> {
+        let own = self.shared.node;
+        let state = self.state.lock();
+        match &state.role {
+            Role::Follower(follower) => follower.leader().into_iter().collect(),
+            Role::Leader(_) => {
+                let image = self.shared.image();
+                let registration = image.partition(&self.id);
+                let isr = registration.map(|it| it.isr.clone()).unwrap_or_default();
+                isr.into_iter().filter(|id| *id != own).collect()
+            }
+        }
+    }
+
+    /// Begins the repair of a damaged segment; `None` when it is not damaged any more. Blocks on
+    /// the disk.
+    ///
+    /// # Errors
+    /// Why it has to wait.
+    pub(crate) fn begin_repair(
+        &self,
+        segment: Offset,
+        now: Timestamp,
+    ) -> Result<Option<Repair>, String> {
+        // The second attempt follows the flush of a segment that was still open.
+        for _ in 0..2 {
+            let started = {
+                let mut state = self.state.lock();
+                let high_watermark = state.high_watermark;
+                let log = state.log_mut().map_err(|error| error.to_string())?;
+                log.begin_repair(segment, high_watermark, now)
+            };
+            match started {
+                Ok(RepairStart::Started(repair)) => return Ok(Some(*repair)),
+                Ok(RepairStart::NotDamaged) => return Ok(None),
+                Ok(RepairStart::NotCommitted) => {
+                    return Err("the damage reaches above the high watermark".to_owned());
+                }
+                Ok(RepairStart::Busy) => {
+                    return Err("the log is being compacted or flushed".to_owned());
+                }
+                Ok(RepairStart::NeedsFlush) => {
+                    self.flush(now).map_err(|error| error.to_string())?;
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    self.write_failed(&error);
+                    return Err(text);
+                }
+            }
+        }
+        Err("the segment is still being written".to_owned())
+    }
+
+    /// Puts the repaired segment in the place of the damaged one. Returns the old files, or `None`
+    /// when the segment is gone. Blocks on the disk.
+    pub(crate) fn complete_repair(
+        &self,
+        cleaned: CleanedSegment,
+    ) -> Result<Option<Deleted>, String> {
+        let (replaced, delay) = {
+            let mut state = self.state.lock();
+            let delay = state.config.log.file_delete_delay_ms;
+            let log = state.log_mut().map_err(|error| error.to_string())?;
+            (log.replace_segments(cleaned), delay)
+        };
+        let failed = |error: StorageError| {
+            let text = error.to_string();
+            self.fail_storage(&error);
+            text
+        };
+        match replaced.map_err(failed)? {
+            Replaced::Stale => Ok(None),
+            Replaced::Done(swapped) => {
+                swapped.sync().map_err(failed)?;
+                let segments = swapped.deleted;
+                Ok(Some(Deleted { segments, delay }))
+            }
+        }
+    }
+
+    /// A repair failed. More damage has the segment checked again; an I/O error takes the log
+    /// directory offline.
+    pub(crate) fn repair_failed(&self, segment: Offset, error: &RepairError) {
+        match error {
+            RepairError::Storage(error) => self.write_failed(error),
+            RepairError::FurtherDamage { .. } => self.shared.suspects.add(self.id, segment),
+            RepairError::Stopped | RepairError::DoesNotFit(_) => {}
+        }
+    }
+
+    /// A new file beside the log could not be written: only an error of the device says something
+    /// about the log itself.
+    fn write_failed(&self, error: &StorageError) {
+        if error.kind() == dohle_log::StorageErrorKind::Device {
+            self.fail_storage(error);
+        } else {
+            tracing::warn!(partition = %self.name, %error, "repair of a damaged segment failed");
+        }
+    }
+
+    /// Reads whole batches of `[start, end)` for another replica's repair, about `max_bytes` of
+    /// them, and the offset to go on from. Only batches whose checksum is good are returned. Blocks
+    /// on the disk.
+    ///
+    /// # Errors
+    /// When this replica does not have the range, or has it damaged.
+    pub(crate) fn read_for_repair(
+        &self,
+        start: Offset,
+        end: Offset,
+        max_bytes: usize,
+    ) -> Result<(Bytes, Offset), ReadError> {
+        let limits = ReadLimits {
+            max_bytes,
+            upper_bound: end,
+            min_one: true,
+        };
+        let (plan, positions) = {
+            let state = self.state.lock();
+            (state.log()?.plan_read(start, limits), state.positions())
+        };
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(dohle_log::ReadError::OffsetOutOfRange { offset, .. }) => {
+                return Err(ReadError::OffsetOutOfRange { offset, positions });
+            }
+            Err(dohle_log::ReadError::Damaged(damage)) => {
+                return Err(ReadError::Corrupt(damage.reason));
+            }
+            Err(dohle_log::ReadError::Storage(error)) => return Err(self.read_failed(&error)),
+        };
+        let read = plan.read().map_err(|error| self.read_failed(&error))?;
+        for batch in Batches::new(&read.records) {
+            let checked = batch.and_then(|batch| batch.header.check_crc(batch.bytes));
+            if let Err(error) = checked {
+                self.shared.suspects.add(self.id, start);
+                return Err(ReadError::Corrupt(error.to_string()));
+            }
+        }
+        Ok((read.records, read.next_offset))
+    }
+}

@@ -1,0 +1,88 @@
+//! Reads all closed segments from time to time, so that damage is found before a reader meets it.
+//!
+//! A pass goes from partition to partition at a limited rate. It keeps no list: partitions and
+//! segments that come while it runs wait for the next pass.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use dohle_model::config::ScrubConfig;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Partitions;
+use super::maintenance::in_blocking;
+use super::throttle::{Rate, StopOnDrop};
+use crate::partition::Partition;
+
+/// While scrubbing is switched off, its configuration is looked at this often.
+const DISABLED_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Runs until the registry is dropped.
+pub(super) async fn run(weak: Weak<Partitions>) {
+    let stop = StopOnDrop::default();
+    let Some(config) = config(&weak) else { return };
+    let mut next = Instant::now() + config.interval / 10;
+    loop {
+        sleep_until(next).await;
+        let Some(config) = self::config(&weak) else {
+            return;
+        };
+        if !config.enabled {
+            next = Instant::now() + DISABLED_INTERVAL;
+            continue;
+        }
+        let began = Instant::now();
+        pass(&weak, &stop).await;
+        next = began + config.interval;
+    }
+}
+
+fn config(weak: &Weak<Partitions>) -> Option<ScrubConfig> {
+    let partitions = weak.upgrade()?;
+    let settings = partitions.settings.read();
+    Some(ScrubConfig::resolve(&settings.values))
+}
+
+async fn pass(weak: &Weak<Partitions>, stop: &StopOnDrop) {
+    let Some(all) = weak.upgrade().map(|partitions| partitions.all()) else {
+        return;
+    };
+    let partitions: Vec<Weak<Partition>> = all.iter().map(Arc::downgrade).collect();
+    drop(all);
+    for partition in partitions {
+        let Some(config) = config(weak).filter(|config| config.enabled) else {
+            return;
+        };
+        let stop = Arc::clone(&stop.0);
+        in_blocking(move || {
+            let mut rate = Rate::new(config.max_bytes_per_second);
+            if let Some(partition) = partition.upgrade() {
+                scrub(&partition, &mut |bytes| rate.spend(bytes, &stop));
+            }
+        })
+        .await;
+        // Between partitions, other tasks of the runtime come first.
+        sleep(Duration::ZERO).await;
+    }
+    tracing::debug!("checked the closed segments of all logs");
+}
+
+/// Checks the closed segments of one partition.
+fn scrub(partition: &Partition, pace: &mut dyn FnMut(u64) -> bool) {
+    let Ok(segments) = partition.closed_segments() else {
+        return;
+    };
+    for segment in segments {
+        match partition.check_segment(segment, pace) {
+            Ok(false) => {}
+            Ok(true) => partition.ask_for_repair(segment),
+            Err(error) => {
+                tracing::debug!(partition = %partition.name(), %error, "segment cannot be checked");
+                return;
+            }
+        }
+        if !pace(0) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Keeps background work on the logs within a rate, and ends it with the task that waits for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// A limit of the rate makes the work wait no longer than this before it looks whether to stop.
+const WAIT_MAX: Duration = Duration::from_millis(50);
+
+/// Stops running work when the task that started it ends.
+#[derive(Debug, Default)]
+pub(super) struct StopOnDrop(pub(super) Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Keeps work within a number of bytes per second.
+pub(super) struct Rate {
+    bytes_per_second: f64,
+    started: Instant,
+    spent: f64,
+}
+
+impl Rate {
+    pub(super) fn new(bytes_per_second: f64) -> Self {
+        Self {
+            bytes_per_second,
+            started: Instant::now(),
+            spent: 0.0,
+        }
+    }
+
+    /// Waits until so many bytes more are within the rate. Returns whether to go on.
+    pub(super) fn spend(&mut self, bytes: u64, stop: &AtomicBool) -> bool {
+        if self.bytes_per_second > 1e15 {
+            // Without a limit there is no need to look at the clock for each batch.
+            return !stop.load(Ordering::Relaxed);
+        }
+        self.spent += bytes as f64;
+        let due = self.spent / self.bytes_per_second;
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            let ahead = due - self.started.elapsed().as_secs_f64();
+            if ahead.is_nan() || ahead <= 0.0 {
+                return true;
+            }
+            std::thread::sleep(
+                WAIT_MAX.min(Duration::try_from_secs_f64(ahead).unwrap_or(WAIT_MAX)),
+            );
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Damaged records on a broker's disk: only their range fails, and another replica repairs it.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use dohle_broker::partition::{FetchParams, Isolation, Partition, ReadError};
+use dohle_log::Batches;
+use dohle_model::record::PartitionChange;
+use support::{Cluster, DEADLINE, offset, produce};
+
+/// Small segments, and no scrubbing in the background.
+const PROPERTIES: [(&str, &str); 2] = [
+    ("replica.lag.time.max.ms", "2000"),
+    ("log.scrub.enable", "false"),
+];
+const SEGMENTS: (&str, &str) = ("segment.bytes", "2000");
+const RECORDS: i64 = 40;
+
+fn read(partition: &Partition, from: i64) -> Result<Bytes, ReadError> {
+    let params = FetchParams {
+        fetch_offset: offset(from),
+        current_leader_epoch: None,
+        last_fetched_epoch: None,
+        max_bytes: 1 << 20,
+        min_one: true,
+        isolation: Isolation::LogEnd,
+        leader_only: false,
+    };
+    Ok(partition.read(&params)?.records)
+}
+
+fn read_all(partition: &Partition) -> Result<Vec<u8>, ReadError> {
+    let mut all = Vec::new();
+    let mut at = 0;
+    while at < partition.positions().log_end_offset.0 {
+        let records = read(partition, at)?;
+        let last = Batches::new(&records).map(Result::unwrap).last().unwrap();
+        at = last.header.next_offset().0;
+        all.extend_from_slice(&records);
+    }
+    Ok(all)
+}
+
+#[track_caller]
+fn eventually<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = get() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    // The broker has the file open: it stays the same file.
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&bytes, 0).unwrap();
+}
+
+/// Where the third batch of a segment begins.
+fn third_batch(path: &Path) -> usize {
+    let bytes = fs::read(path).unwrap();
+    Batches::new(&bytes).nth(2).unwrap().unwrap().position
+}
+
+/// Three replicas with records in several segments; broker 1 leads.
+fn filled(properties: &[(&str, &str)]) -> (Arc<Cluster>, Vec<u8>) {
+    let cluster = Cluster::start(3, properties);
+    cluster.create_topic(&[1, 2, 3], &[SEGMENTS, ("min.insync.replicas", "2")]);
+    let leader = cluster.replica(1);
+    let value = "x".repeat(200);
+    for _ in 0..RECORDS {
+        produce(&leader, &[&value]);
+    }
+    for node in 1..=3 {
+        cluster.wait_settled(node, RECORDS);
+    }
+    let all = read_all(&leader).unwrap();
+    (cluster, all)
+}
+
+fn assert_no_dir_failed(cluster: &Cluster) {
+    for node in 1..=3 {
+        let failed = cluster.partitions(node).failed_dirs().borrow().clone();
+        assert!(failed.is_empty(), "broker {node}");
+    }
+}
+
+#[test]
+fn a_leader_repairs_a_damaged_header_that_a_reader_met() {
+    let (cluster, all) = filled(&PROPERTIES);
+    let leader = cluster.replica(1);
+    let file = cluster.segment_file(1, 0);
+    let position = third_batch(&file);
+    // A length of 0.
+    change(&file, |bytes| bytes[position + 8..position + 12].fill(0));
+    // Broker 2 and 3 cannot be asked yet: the damage stays for as long as they are away.
+    cluster.stop(2);
+    cluster.stop(3);
+    assert!(matches!(read(&leader, 2), Err(ReadError::Corrupt(_))));
+    let error = eventually("the damage is known", || match read(&leader, 2) {
+        Err(ReadError::Corrupt(text)) if text.contains("damaged") => Some(text),
+        Err(ReadError::Corrupt(_)) => None,
+        other => panic!("{other:?}"),
+    });
+    assert!(error.contains(&format!("byte {position}")), "{error}");
+    assert!(read(&leader, 0).is_ok(), "what lies before can be read");
+    assert!(read(&leader, RECORDS - 1).is_ok(), "the next segments too");
+    produce_or_not(&leader);
+    cluster.start_broker(2);
+    let repaired = eventually("the segment is repaired", || read_all(&leader).ok());
+    assert!(repaired.starts_with(&all));
+    assert!(fs::read(&file).unwrap().starts_with(&all[..position]));
+    assert_no_dir_failed_on(&cluster, 1);
+}
+
+/// Appends without waiting for the other replicas.
+fn produce_or_not(leader: &Partition) {
+    use dohle_broker::partition::Acks;
+    support::append(leader, &["appends go on"], Acks::Leader).unwrap();
+}
+
+fn assert_no_dir_failed_on(cluster: &Cluster, node: i32) {
+    let failed = cluster.partitions(node).failed_dirs().borrow().clone();
+    assert!(failed.is_empty());
+}
+
+#[test]
+fn a_follower_that_refuses_damaged_records_has_the_leader_repair_them() {
+    let (cluster, all) = filled(&PROPERTIES);
+    let leader = cluster.replica(1);
+    cluster.kill(3);
+    fs::remove_dir_all(cluster.segment_file(3, 0).parent().unwrap()).unwrap();
+    let file = cluster.segment_file(1, 0);
+    let position = third_batch(&file);
+    // Inside the records: no reader of headers notices.
+    change(&file, |bytes| bytes[position + 100] ^= 1);
+    cluster.start_broker(3);
+    cluster.change_partition(PartitionChange::default());
+    cluster.wait_settled(3, RECORDS);
+    assert_eq!(read_all(&cluster.replica(3)).unwrap(), all);
+    assert_eq!(
+        read_all(&leader).unwrap(),
+        all,
+        "the leader's file is whole again"
+    );
+    assert_no_dir_failed(&cluster);
+}
+
+#[test]
+fn the_scrubber_finds_damage_that_nobody_reads() {
+    let scrub = [
+        ("log.scrub.interval.ms", "1000"),
+        ("log.scrub.max.bytes.per.second", "100000000"),
+    ];
+    let (cluster, all) = filled(&scrub);
+    for node in [1, 2] {
+        let file = cluster.segment_file(node, 0);
+        let intact = fs::read(&file).unwrap();
+        let position = third_batch(&file);
+        change(&file, |bytes| bytes[position + 100] ^= 1);
+        eventually("the file is whole again", || {
+            (fs::read(&file).ok()? == intact).then_some(())
+        });
+        assert_eq!(read_all(&cluster.replica(node)).unwrap(), all);
+    }
+    assert_no_dir_failed(&cluster);
+}
+
+#[test]
+fn a_damaged_source_is_passed_over() {
+    let (cluster, all) = filled(&PROPERTIES);
+    let leader = cluster.replica(1);
+    for node in [1, 2] {
+        let file = cluster.segment_file(node, 0);
+        let position = third_batch(&file);
+        change(&file, |bytes| bytes[position + 8..position + 12].fill(0));
+    }
+    assert!(read_all(&leader).is_err());
+    let repaired = eventually("the leader is repaired", || read_all(&leader).ok());
+    assert_eq!(repaired, all);
+    let follower = cluster.replica(2);
+    let repaired = eventually("the source is repaired too", || read_all(&follower).ok());
+    assert_eq!(repaired, all);
+    assert_no_dir_failed(&cluster);
+}

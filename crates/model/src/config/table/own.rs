@@ -1,0 +1,25 @@
+//! Brokers' properties that Apache Kafka does not have.
+
+use crate::config::definition::ConfigDef;
+use crate::config::definition::ConfigType::{Boolean, Double, Long};
+use crate::config::definition::Default::Value;
+use crate::config::definition::Importance::Low;
+use crate::config::definition::UpdateMode::ClusterWide;
+use crate::config::definition::Validator::AtLeast;
+
+#[rustfmt::skip]
+pub(in crate::config) const TABLE: &[ConfigDef] = &[
+    ConfigDef::new("log.scrub.enable", Boolean, Value("true"), Low)
+        .dynamic(ClusterWide).honoured()
+        .doc("Whether the broker reads all closed segments in the background and checks their \
+             records, so that damage is found and repaired from another replica before a consumer \
+             meets it."),
+    ConfigDef::new("log.scrub.interval.ms", Long, Value("604800000"), Low)
+        .check(AtLeast(1000)).dynamic(ClusterWide).honoured()
+        .doc("The time from the beginning of one pass over all closed segments to the beginning of \
+             the next. A pass that takes longer is followed by the next at once. The first pass \
+             begins a tenth of this time after the start."),
+    ConfigDef::new("log.scrub.max.bytes.per.second", Double, Value("4194304"), Low)
+        .dynamic(ClusterWide).honoured()
+        .doc("The most bytes that a pass reads per second, on average."),
+];
