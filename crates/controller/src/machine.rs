@@ -196,3 +196,71 @@ fn read_length(reader: &mut dyn Read) -> Result<Option<u64>, RestoreError> {
         "a length of more than ten bytes".to_owned(),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use dohle_model::batch::MetadataBatch;
+    use dohle_model::record::MetadataRecord;
+
+    use super::*;
+    use crate::feed::Next;
+
+    fn batch(base: u64, level: i16) -> MetadataBatch {
+        let record = MetadataRecord::FeatureLevel {
+            name: "metadata.version".to_owned(),
+            level,
+        };
+        MetadataBatch {
+            base: MetadataOffset(base),
+            records: vec![record].into(),
+        }
+    }
+
+    fn payload(base: u64, level: i16) -> Bytes {
+        convert::batch_to_wire(&batch(base, level))
+            .encode_to_vec()
+            .into()
+    }
+
+    #[test]
+    fn a_batch_that_was_planned_on_another_image_changes_nothing() {
+        let (published_tx, published) = watch::channel(Published::default());
+        let feed = Arc::new(Mutex::new(Feed::new(1_000)));
+        let (fatal_tx, fatal) = watch::channel(None);
+        let mut machine = MetadataMachine::new(published_tx, Arc::clone(&feed), fatal_tx);
+        let first = machine.apply(MetadataOffset(5), &payload(0, 1));
+        assert_eq!(first, ApplyOutcome::Applied);
+        let before = published.borrow().image.clone();
+        assert_eq!(before.offset, MetadataOffset(5));
+
+        // Planned before the first one, on a later image that was never reached, and on a number
+        // between two batches.
+        for base in [0, 9, 4] {
+            let outcome = machine.apply(MetadataOffset(6), &payload(base, 2));
+            assert_eq!(outcome, ApplyOutcome::Stale, "base {base}");
+            assert_eq!(machine.image, *before, "base {base}");
+            assert_eq!(published.borrow().image, before, "base {base}");
+            let next = feed.lock().next(MetadataOffset(5));
+            assert!(
+                matches!(&next, Next::Batches(batches) if batches.is_empty()),
+                "brokers would get the stale batch with base {base}: {next:?}"
+            );
+        }
+        let second = machine.apply(MetadataOffset(7), &payload(5, 3));
+        assert_eq!(second, ApplyOutcome::Applied);
+        assert_eq!(published.borrow().image.offset, MetadataOffset(7));
+        assert!(fatal.borrow().is_none());
+    }
+
+    #[test]
+    fn an_image_refuses_a_batch_that_was_planned_on_another_one() {
+        let mut image = MetadataImage::default();
+        let committed = CommittedBatch {
+            offset: MetadataOffset(6),
+            batch: batch(4, 1),
+        };
+        let replayed = image.replay_batch(&committed, &mut MetadataDelta::default());
+        assert_eq!(replayed, Ok(Replayed::Stale));
+        assert_eq!(image, MetadataImage::default());
+    }
+}

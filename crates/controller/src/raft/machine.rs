@@ -3,7 +3,7 @@
 //! Knows nothing of what the payloads mean; that is the [`StateMachine`]'s.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use dohle_model::MetadataOffset;
@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
 use super::snapshot::{self, SnapshotFile};
+use super::store::files::{Directory, Files};
 use super::types::{EntryPayload, LogId, SnapshotMeta, StoredMembership, Types};
 use super::{ApplyOutcome, SnapshotWriter, StateMachine};
 
@@ -29,7 +30,7 @@ pub(super) struct Machine {
     /// The lock is for `Sync` alone, and never contended. `None` only while a restore runs on a
     /// blocking thread, or after one panicked.
     state: Mutex<Option<Box<dyn StateMachine>>>,
-    dir: PathBuf,
+    files: Arc<dyn Files>,
     last_applied: Option<LogId>,
     membership: StoredMembership,
     bytes_since_snapshot: u64,
@@ -47,7 +48,7 @@ impl Machine {
     ) -> Self {
         Self {
             state: Mutex::new(Some(state)),
-            dir: dir.to_owned(),
+            files: Arc::new(Directory::new(dir)),
             last_applied: None,
             membership: StoredMembership::default(),
             bytes_since_snapshot: 0,
@@ -108,7 +109,7 @@ impl RaftStateMachine<Types> for Machine {
         self.bytes_since_snapshot = 0;
         Builder {
             write: Mutex::new(self.state.get_mut().as_ref().map(|state| state.snapshot())),
-            dir: self.dir.clone(),
+            files: Arc::clone(&self.files),
             meta: SnapshotMeta {
                 last_log_id: self.last_applied,
                 last_membership: self.membership.clone(),
@@ -123,11 +124,11 @@ impl RaftStateMachine<Types> for Machine {
     ) -> io::Result<()> {
         let mut state = self.state.get_mut().take().ok_or_else(lost)?;
         let offset = MetadataOffset(meta.last_log_id.map_or(0, |id| id.index));
-        let dir = self.dir.clone();
+        let files = Arc::clone(&self.files);
         let (state, result) = spawn_blocking(move || {
             // The file takes its final name before the log below it is purged.
             let result = snapshot
-                .persist(&dir)
+                .persist(&*files)
                 .and_then(|()| snapshot.read_body(|body| state.restore(offset, body)));
             (state, result)
         })
@@ -142,8 +143,8 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<RaftSnapshot>> {
-        let dir = self.dir.clone();
-        let latest = spawn_blocking(move || snapshot::open_latest(&dir))
+        let files = Arc::clone(&self.files);
+        let latest = spawn_blocking(move || snapshot::open_latest(files.path()))
             .await
             .map_err(io::Error::other)??;
         Ok(latest.map(|file| Snapshot {
@@ -156,7 +157,7 @@ impl RaftStateMachine<Types> for Machine {
 /// Writes one snapshot on a blocking thread, of the state as it was when this was made.
 pub(super) struct Builder {
     write: Mutex<Option<SnapshotWriter>>,
-    dir: PathBuf,
+    files: Arc<dyn Files>,
     meta: SnapshotMeta,
 }
 
@@ -166,8 +167,8 @@ impl RaftSnapshotBuilder<Types> for Builder {
     async fn build_snapshot(&mut self) -> io::Result<RaftSnapshot> {
         let write = self.write.get_mut().take();
         let write = write.ok_or_else(|| io::Error::other("the snapshot was built before"))?;
-        let (dir, meta) = (self.dir.clone(), self.meta.clone());
-        let file = spawn_blocking(move || snapshot::create(&dir, &meta, write))
+        let (files, meta) = (Arc::clone(&self.files), self.meta.clone());
+        let file = spawn_blocking(move || snapshot::create(&files, &meta, write))
             .await
             .map_err(io::Error::other)??;
         let path = file.path.display();

@@ -4,7 +4,7 @@
 //! them. What the payloads mean is the [`StateMachine`]'s.
 //!
 //! ```text
-//! Quorum::propose → openraft → LogStore → "raft-log" thread → sled + fdatasync
+//! Quorum::propose → openraft → LogStore → "raft-log" thread → journal + fdatasync
 //!                      │  └─ network → (gRPC) → service of the other voters
 //!                      └─ Machine → StateMachine::apply
 //! ```
@@ -78,7 +78,8 @@ pub struct QuorumConfig {
     /// Entries that are kept behind the last snapshot, so that a voter that was away for a moment
     /// needs no snapshot.
     pub entries_kept_after_snapshot: u64,
-    /// The log's file is copied and shrunk when it is larger than this, in bytes.
+    /// The log's journal is rewritten when it is larger than this, in bytes, and at least half of
+    /// it is obsolete.
     pub log_file_bytes_max: u64,
     /// Payloads of recent entries kept in memory, in bytes.
     pub log_cache_bytes: usize,
@@ -86,7 +87,7 @@ pub struct QuorumConfig {
 
 impl QuorumConfig {
     /// A configuration with the defaults: heartbeat 200 ms, election timeout 600 ms, a snapshot
-    /// each 20,000 entries or 20 MiB, a log file of up to 64 MiB, a cache of 2 MiB.
+    /// each 20,000 entries or 20 MiB, a journal that is rewritten from 8 MiB on, a cache of 2 MiB.
     #[must_use]
     pub fn new(
         node_id: NodeId,
@@ -105,7 +106,7 @@ impl QuorumConfig {
             snapshot_after_entries: 20_000,
             snapshot_after_bytes: 20 * 1024 * 1024,
             entries_kept_after_snapshot: 1_000,
-            log_file_bytes_max: 64 * 1024 * 1024,
+            log_file_bytes_max: 8 * 1024 * 1024,
             log_cache_bytes: 2 * 1024 * 1024,
         }
     }

@@ -11,14 +11,14 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use dohle_rpc::v1;
 use prost::Message;
 
-use super::store::sync_dir;
+use super::store::files::{Directory, Files, LogFile};
 use super::types::{LogId, SnapshotMeta, snapshot_meta_from_proto, snapshot_meta_to_proto};
 
 const MAGIC: &[u8; 8] = b"DOHLESNP";
@@ -107,16 +107,19 @@ impl SnapshotFile {
 
     /// Gives the file its final name, durably, and removes older snapshots. The file must be
     /// synced already. Does nothing when it has its final name.
-    pub(super) fn persist(&mut self, dir: &Path) -> io::Result<()> {
-        let path = dir.join(file_name(self.meta.last_log_id.as_ref()));
+    pub(super) fn persist(&mut self, files: &dyn Files) -> io::Result<()> {
+        let name = file_name(self.meta.last_log_id.as_ref());
+        let path = files.path().join(&name);
         if path != self.path {
-            fs::rename(&self.path, &path)?;
-            sync_dir(dir)?;
+            let here = self.path.strip_prefix(files.path());
+            let temporary = here.unwrap_or(&self.path).to_string_lossy();
+            files.rename(&temporary, &name)?;
+            files.sync_dir()?;
             self.path = path;
         }
-        for (id, older) in list(dir)? {
-            if Some(id) < key(self.meta.last_log_id.as_ref()) {
-                fs::remove_file(older)?;
+        for name in files.names()? {
+            if parse(&name).is_some_and(|id| Some(id) < key(self.meta.last_log_id.as_ref())) {
+                files.remove(&name)?;
             }
         }
         Ok(())
@@ -125,18 +128,18 @@ impl SnapshotFile {
 
 /// Writes a snapshot with `body` and makes it the current one.
 pub(super) fn create(
-    dir: &Path,
+    files: &Arc<dyn Files>,
     meta: &SnapshotMeta,
     body: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<SnapshotFile> {
-    let mut incoming = Incoming::create(dir)?;
+    let mut incoming = Incoming::create_in(Arc::clone(files))?;
     let encoded = snapshot_meta_to_proto(meta).encode_to_vec();
     let meta_len = u32::try_from(encoded.len())
         .ok()
         .filter(|len| *len <= META_LEN_MAX);
     let meta_len = meta_len.ok_or_else(|| io::Error::other("snapshot with too many voters"))?;
     let mut writer = Checked {
-        inner: BufWriter::new(&mut incoming.file),
+        inner: BufWriter::new(&mut incoming),
         digest: Digest::new(CRC32C),
     };
     writer.write_all(MAGIC)?;
@@ -149,7 +152,7 @@ pub(super) fn create(
     writer.inner.flush()?;
     drop(writer);
     let mut snapshot = incoming.finish()?;
-    snapshot.persist(dir)?;
+    snapshot.persist(&**files)?;
     Ok(snapshot)
 }
 
@@ -184,47 +187,62 @@ pub(super) fn remove_temporary(dir: &Path) -> io::Result<()> {
 /// A snapshot that is being written; removed when dropped before [`Self::finish`].
 #[derive(Debug)]
 pub(super) struct Incoming {
-    path: PathBuf,
-    file: File,
+    files: Arc<dyn Files>,
+    name: String,
+    file: Box<dyn LogFile>,
+    len: u64,
     finished: bool,
 }
 
 impl Incoming {
-    /// Tells apart files of one process that are written at the same time.
+    /// Creates a temporary file in the directory of the operating system.
     pub(super) fn create(dir: &Path) -> io::Result<Self> {
-        let number = AtomicU64::new(0);
+        Self::create_in(Arc::new(Directory::new(dir)))
+    }
+
+    fn create_in(files: Arc<dyn Files>) -> io::Result<Self> {
+        let mut number = 0_u64;
         loop {
-            let n = number.fetch_add(1, Ordering::Relaxed);
-            let path = dir.join(format!("incoming-{n}{SUFFIX}{TMP_SUFFIX}"));
-            match File::options()
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .open(&path)
-            {
+            // Files of one process that are written at the same time have different numbers.
+            let name = format!("incoming-{number}{SUFFIX}{TMP_SUFFIX}");
+            match files.create(&name) {
                 Ok(file) => {
                     return Ok(Self {
-                        path,
+                        files,
+                        name,
                         file,
+                        len: 0,
                         finished: false,
                     });
                 }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
                 Err(error) => return Err(error),
             }
         }
     }
 
     pub(super) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        Write::write_all(self, bytes)
     }
 
     /// Syncs the file and opens it, still under its temporary name.
     pub(super) fn finish(mut self) -> io::Result<SnapshotFile> {
         self.file.sync_data()?;
-        let snapshot = SnapshotFile::open(&self.path)?;
+        let snapshot = SnapshotFile::open(&self.files.path().join(&self.name))?;
         self.finished = true;
         Ok(snapshot)
+    }
+}
+
+impl Write for Incoming {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_all_at(bytes, self.len)?;
+        self.len += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -232,7 +250,7 @@ impl Drop for Incoming {
     fn drop(&mut self) {
         if !self.finished {
             // Garbage either way; what stays is removed at the next start.
-            drop(fs::remove_file(&self.path));
+            drop(self.files.remove(&self.name));
         }
     }
 }
@@ -276,6 +294,17 @@ fn file_name(id: Option<&LogId>) -> String {
     format!("{index:020}-{term:010}{SUFFIX}")
 }
 
+/// What a snapshot's file name says of it.
+fn parse(name: &str) -> Option<Key> {
+    let (index, term) = name.strip_suffix(SUFFIX)?.split_once('-')?;
+    Some((index.parse().ok()?, term.parse().ok()?))
+}
+
+/// Whether this is the name of a complete snapshot.
+pub(super) fn is_snapshot(name: &str) -> bool {
+    parse(name).is_some()
+}
+
 fn list(dir: &Path) -> io::Result<Vec<(Key, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -284,12 +313,7 @@ fn list(dir: &Path) -> io::Result<Vec<(Key, PathBuf)>> {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        let parts = name
-            .strip_suffix(SUFFIX)
-            .and_then(|stem| stem.split_once('-'));
-        let parsed =
-            parts.and_then(|(index, term)| Some((index.parse().ok()?, term.parse().ok()?)));
-        if let Some(id) = parsed {
+        if let Some(id) = parse(name) {
             found.push((id, path));
         }
     }

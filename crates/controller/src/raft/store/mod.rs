@@ -1,15 +1,25 @@
-//! Raft's log store: recent entries in memory, all of them in sled behind one writer thread.
+//! Raft's log store: recent entries in memory, all of them in a journal behind one writer thread,
+//! and a copy of them in sled.
 //!
 //! Invariant: an entry that the writer has not written yet is in the cache, so every entry that was
 //! appended can be read at once.
 //! Invariant: cached entries are contiguous and end with the log's last entry.
 
+mod copy;
 mod disk;
-mod guard;
+pub(super) mod files;
+mod journal;
+mod record;
+mod scan;
+mod state;
 mod writer;
 
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod power_loss;
+#[cfg(test)]
+mod simulated_files;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +37,8 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use disk::Recovered;
-pub(super) use disk::sync_dir;
+pub(super) use files::sync_dir;
+use files::{Directory, Files};
 use writer::Command;
 
 use super::snapshot;
@@ -58,7 +69,7 @@ impl FatalSender {
 /// What the writer thread publishes.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    /// Entries below are in the database (though not yet durable, perhaps).
+    /// Entries below are in the journal (though not yet durable, perhaps).
     written_end: AtomicU64,
     file_bytes: AtomicU64,
 }
@@ -67,6 +78,7 @@ pub(super) struct Counters {
 #[derive(Debug, Clone)]
 pub(super) struct LogLimits {
     pub cache_bytes: usize,
+    /// The journal is rewritten when it is larger and mostly obsolete, the copy in sled made anew.
     pub file_bytes: u64,
 }
 
@@ -147,15 +159,25 @@ impl LogStore {
     /// Opens or creates the log in `dir` and reads it once.
     ///
     /// # Errors
-    /// Also when what is on disk is corrupt: a checksum that does not match, a hole.
+    /// Also when the journal is missing or damaged in a way that no crash explains.
     pub(super) async fn open(
         dir: &Path,
         limits: &LogLimits,
         fatal: FatalSender,
     ) -> io::Result<Self> {
+        Self::open_files(Arc::new(Directory::new(dir)), limits, fatal).await
+    }
+
+    /// See [`Self::open`].
+    pub(super) async fn open_files(
+        files: Arc<dyn Files>,
+        limits: &LogLimits,
+        fatal: FatalSender,
+    ) -> io::Result<Self> {
+        let had_snapshot = snapshot::exists(files.path())?;
         let counters = Arc::new(Counters::default());
         let (commands, recovered) = writer::start(
-            dir,
+            files,
             limits.file_bytes,
             limits.cache_bytes,
             Arc::clone(&counters),
@@ -167,7 +189,6 @@ impl LogStore {
             committed,
             purged,
             tail,
-            ..
         } = recovered;
         let mut positions = Positions {
             vote,
@@ -194,13 +215,12 @@ impl LogStore {
             counters,
             commands,
             cache_bytes_max: limits.cache_bytes,
-            had_snapshot: snapshot::exists(dir)?,
+            had_snapshot,
         })
     }
 
     /// Whether this voter holds nothing: no vote, no entry, and no snapshot. Right after
     /// [`LogStore::open`] it describes what the directory held.
-    #[allow(dead_code, reason = "for the election rules of an empty voter")]
     pub(super) fn is_empty(&self) -> bool {
         let positions = self.positions.lock();
         positions.vote.is_none() && positions.last.is_none() && !self.had_snapshot
@@ -211,12 +231,12 @@ impl LogStore {
         self.positions.lock().last
     }
 
-    /// The size of the database file in bytes, after the last group of writes.
+    /// The size of the journal in bytes, after the last group of writes.
     pub(super) fn file_bytes(&self) -> u64 {
         self.counters.file_bytes.load(Ordering::Relaxed)
     }
 
-    /// Writes what waits, closes the database and gives up its lock.
+    /// Writes what waits, closes the files and gives up their lock.
     pub(super) async fn close(&self) {
         let (reply, closed) = oneshot::channel();
         if self.commands.send(Command::Close { reply }).await.is_ok() {
@@ -226,10 +246,17 @@ impl LogStore {
         self.commands.closed().await;
     }
 
-    /// Copies the live entries to a fresh database, whatever the size of the present one.
+    /// Rewrites the journal, whatever its size.
     #[cfg(test)]
-    pub(super) async fn rebuild(&self) -> io::Result<()> {
-        self.request(|reply| Command::Rebuild { reply }).await
+    pub(super) async fn rewrite(&self) -> io::Result<()> {
+        self.request(|reply| Command::Rewrite { reply }).await
+    }
+
+    /// The indexes of the entries that sled holds.
+    #[cfg(test)]
+    pub(super) async fn copied(&self) -> std::ops::Range<u64> {
+        let copied = self.request(|reply| Command::Copied { reply }).await;
+        copied.expect("the log is open")
     }
 
     async fn send(&self, command: Command) -> io::Result<()> {

@@ -1,10 +1,10 @@
-//! The one thread that touches the log's database: it takes commands in order, groups what waits,
-//! and answers after the group is durable.
+//! The one thread that touches the log's files: it takes commands in order, groups what waits,
+//! and answers after the group is durable, with one `fdatasync` for all of it. While nothing waits
+//! it brings the copy in sled up to date.
 //!
 //! Invariant: after the first failed write or sync nothing is written or acknowledged any more.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -13,6 +13,7 @@ use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk::{Disk, Recovered};
+use super::files::Files;
 use super::{Counters, FatalSender};
 use crate::raft::types::{Entry, LogId, Types, Vote};
 
@@ -49,8 +50,12 @@ pub(super) enum Command {
         reply: Reply<Vec<Entry>>,
     },
     #[cfg(test)]
-    Rebuild {
+    Rewrite {
         reply: Reply<()>,
+    },
+    #[cfg(test)]
+    Copied {
+        reply: Reply<std::ops::Range<u64>>,
     },
     Close {
         reply: oneshot::Sender<()>,
@@ -74,7 +79,7 @@ impl Waiter {
     }
 }
 
-struct Writer {
+pub(super) struct Writer {
     disk: Disk,
     counters: Arc<Counters>,
     fatal: FatalSender,
@@ -91,10 +96,10 @@ impl Drop for Writer {
     }
 }
 
-/// Opens the log in `dir` on a thread of its own; that thread ends with the last sender or with
-/// [`Command::Close`], and the database is closed then.
+/// Opens the log on a thread of its own; that thread ends with the last sender or with
+/// [`Command::Close`], and the files are closed then.
 pub(super) async fn start(
-    dir: &Path,
+    files: Arc<dyn Files>,
     limit_bytes: u64,
     tail_bytes: usize,
     counters: Arc<Counters>,
@@ -102,44 +107,39 @@ pub(super) async fn start(
 ) -> io::Result<(mpsc::Sender<Command>, Recovered)> {
     let (commands_tx, commands) = mpsc::channel(QUEUE);
     let (opened_tx, opened) = oneshot::channel();
-    let dir = dir.to_owned();
     thread::Builder::new()
         .name("raft-log".to_owned())
         .spawn(move || {
-            let recovered = Disk::open(&dir, limit_bytes)
-                .and_then(|mut disk| disk.recover(tail_bytes).map(|recovered| (disk, recovered)));
-            let (disk, recovered) = match recovered {
-                Ok(recovered) => recovered,
+            let (disk, recovered) = match Disk::open(files, limit_bytes, tail_bytes) {
+                Ok(opened) => opened,
                 Err(error) => return drop(opened_tx.send(Err(error))),
             };
-            if let Ok(len) = disk.file_len() {
-                counters.file_bytes.store(len, Ordering::Relaxed);
-            }
+            counters
+                .file_bytes
+                .store(disk.file_len(), Ordering::Relaxed);
             if opened_tx.send(Ok(recovered)).is_err() {
                 return;
             }
-            let writer = Writer {
-                disk,
-                counters,
-                fatal,
-                failed: None,
-                waiters: Vec::new(),
-                closing: None,
-            };
+            let writer = Writer::new(disk, counters, fatal);
             writer.run(commands);
         })?;
-    // sled panics at some kinds of damage.
-    let damaged = |_| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            "metadata log can't be recovered",
-        )
-    };
-    let recovered = opened.await.map_err(damaged)??;
+    let panicked = |_| io::Error::other("the thread of the metadata log panicked");
+    let recovered = opened.await.map_err(panicked)??;
     Ok((commands_tx, recovered))
 }
 
 impl Writer {
+    pub(super) fn new(disk: Disk, counters: Arc<Counters>, fatal: FatalSender) -> Self {
+        Self {
+            disk,
+            counters,
+            fatal,
+            failed: None,
+            waiters: Vec::new(),
+            closing: None,
+        }
+    }
+
     fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut group = Vec::new();
         while self.closing.is_none() {
@@ -152,10 +152,8 @@ impl Writer {
             {
                 group.push(next);
             }
-            for command in group.drain(..) {
-                self.on_command(command);
-            }
-            self.finish_group();
+            self.on_group(group.drain(..));
+            while commands.is_empty() && self.copy_some() {}
         }
         let closing = self.closing.take();
         drop(self);
@@ -165,11 +163,19 @@ impl Writer {
         }
     }
 
+    /// Carries commands out, and answers them.
+    pub(super) fn on_group(&mut self, commands: impl Iterator<Item = Command>) {
+        for command in commands {
+            self.on_command(command);
+        }
+        self.finish_group();
+    }
+
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Append { entries, flushed } => {
                 let last = entries.last().map(|entry| entry.log_id.index + 1);
-                if self.attempt(|disk| disk.append(&entries))
+                if self.attempt(|disk| disk.append(entries))
                     && let Some(end) = last
                 {
                     self.counters.written_end.store(end, Ordering::Release);
@@ -177,11 +183,11 @@ impl Writer {
                 self.waiters.push(Waiter::Append(flushed));
             }
             Command::SaveVote { vote, reply } => {
-                self.attempt(|disk| disk.save_vote(&vote));
+                self.attempt(|disk| disk.save_vote(vote));
                 self.waiters.push(Waiter::Reply(reply));
             }
             Command::SaveCommitted(committed) => {
-                self.attempt(|disk| disk.save_committed(committed.as_ref()));
+                self.disk.save_committed(committed);
             }
             Command::TruncateFrom { index, reply } => {
                 if self.attempt(|disk| disk.truncate_from(index)) {
@@ -190,7 +196,7 @@ impl Writer {
                 self.waiters.push(Waiter::Reply(reply));
             }
             Command::Purge { upto, reply } => {
-                self.attempt(|disk| disk.purge(&upto));
+                self.attempt(|disk| disk.purge(upto));
                 self.waiters.push(Waiter::Reply(reply));
             }
             Command::Read {
@@ -202,10 +208,12 @@ impl Writer {
                 drop(reply.send(self.disk.read(start, end, bytes_max)));
             }
             #[cfg(test)]
-            Command::Rebuild { reply } => {
-                self.attempt(Disk::rebuild);
+            Command::Rewrite { reply } => {
+                self.attempt(Disk::rewrite);
                 self.waiters.push(Waiter::Reply(reply));
             }
+            #[cfg(test)]
+            Command::Copied { reply } => drop(reply.send(Ok(self.disk.copied()))),
             Command::Close { reply } => self.closing = Some(reply),
         }
     }
@@ -231,18 +239,35 @@ impl Writer {
     }
 
     fn finish_group(&mut self) {
-        if self.waiters.is_empty() && self.closing.is_none() {
-            return;
+        let sync = !self.waiters.is_empty() || self.closing.is_some();
+        if sync {
+            self.attempt(Disk::sync);
+            self.publish_len();
+            let result = self.failed.as_deref().map_or(Ok(()), Err);
+            for waiter in self.waiters.drain(..) {
+                waiter.complete(result);
+            }
         }
-        self.attempt(|disk| disk.sync());
-        if let Ok(len) = self.disk.file_len() {
-            self.counters.file_bytes.store(len, Ordering::Relaxed);
+        // Waiters whose data is durable were answered, even when one of these fails.
+        self.attempt(|disk| disk.after_group(sync));
+        if self.closing.is_some() {
+            self.attempt(Disk::close);
         }
-        // Waiters whose data is durable are answered even when the rebuild then fails.
-        let result = self.failed.as_deref().map_or(Ok(()), Err);
-        for waiter in self.waiters.drain(..) {
-            waiter.complete(result);
-        }
-        self.attempt(|disk| disk.maybe_rebuild().map(drop));
+        self.publish_len();
+    }
+
+    fn publish_len(&self) {
+        let len = self.disk.file_len();
+        self.counters.file_bytes.store(len, Ordering::Relaxed);
+    }
+
+    /// Brings the copy a step forward. Returns whether there is more to do.
+    pub(super) fn copy_some(&mut self) -> bool {
+        let mut more = false;
+        self.attempt(|disk| {
+            more = disk.copy_some()?;
+            Ok(())
+        });
+        more
     }
 }

@@ -1,0 +1,109 @@
+//! What the records of a journal amount to: the vote, the marks, and where each entry is. Pure.
+//!
+//! Invariant: the entries are contiguous, and follow what was purged.
+
+use std::collections::VecDeque;
+
+use super::record::{HEADER_LEN, Record};
+use crate::raft::types::{LogId, Vote};
+
+/// Where an entry's payload is in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Location {
+    /// Of the payload, not of the record's header.
+    pub position: u64,
+    pub len: u32,
+    pub checksum: u32,
+}
+
+impl Location {
+    fn record_len(self) -> u64 {
+        HEADER_LEN as u64 + u64::from(self.len)
+    }
+}
+
+/// The log as the journal has it.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub vote: Option<Vote>,
+    pub committed: Option<LogId>,
+    pub purged: Option<LogId>,
+    /// The index of the first of `entries`.
+    first: u64,
+    entries: VecDeque<Location>,
+    /// Bytes of the records of `entries`.
+    live_bytes: u64,
+}
+
+impl State {
+    /// The indexes of the entries.
+    pub(super) fn range(&self) -> std::ops::Range<u64> {
+        if self.entries.is_empty() {
+            let next = self.purged.map_or(0, |id| id.index + 1);
+            return next..next;
+        }
+        self.first..self.first + self.entries.len() as u64
+    }
+
+    pub(super) fn location(&self, index: u64) -> Option<Location> {
+        let at = usize::try_from(index.checked_sub(self.first)?).ok()?;
+        self.entries.get(at).copied()
+    }
+
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.live_bytes
+    }
+
+    /// Takes in a record, with its location if it is an entry.
+    ///
+    /// # Errors
+    /// It does not follow what is there; the reason is returned.
+    pub(super) fn apply(&mut self, record: &Record, location: Location) -> Result<(), String> {
+        match record {
+            Record::Vote(vote) => self.vote = Some(*vote),
+            Record::Mark(committed) => self.committed = *committed,
+            Record::Truncate(from) => {
+                while self.range().end > *from
+                    && let Some(last) = self.entries.pop_back()
+                {
+                    self.live_bytes -= last.record_len();
+                }
+            }
+            Record::Purge(upto) => {
+                while self.first <= upto.index
+                    && let Some(first) = self.entries.pop_front()
+                {
+                    self.live_bytes -= first.record_len();
+                    self.first += 1;
+                }
+                self.purged = self.purged.max(Some(*upto));
+            }
+            Record::Entry(entry) => {
+                let index = entry.log_id.index;
+                // Whatever comes first begins the log, unless something was purged.
+                if self.entries.is_empty() && self.purged.is_none() {
+                    self.first = index;
+                } else if self.entries.is_empty() {
+                    self.first = self.range().start;
+                }
+                let next = self.first + self.entries.len() as u64;
+                if index != next {
+                    return Err(format!("entry {next} is missing: the next one is {index}"));
+                }
+                self.live_bytes += location.record_len();
+                self.entries.push_back(location);
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries moved, as a rewrite of the journal does.
+    pub(super) fn relocate(&mut self, mut locations: VecDeque<Location>) {
+        assert_eq!(locations.len(), self.entries.len(), "entries in a rewrite");
+        std::mem::swap(&mut self.entries, &mut locations);
+    }
+
+    pub(super) fn locations(&self) -> impl Iterator<Item = Location> {
+        self.entries.iter().copied()
+    }
+}
