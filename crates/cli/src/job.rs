@@ -225,7 +225,8 @@ const KAFKA_VERSION: &str = "4.3.1";
 
 fn work(tool: &Tool, job: &Job<'_>) -> anyhow::Result<()> {
     // Kafka's tools pass over words that belong to no option; what is not Kafka's may take some.
-    for word in job.parsed.words.iter().filter(|_| tool.linked) {
+    let passes_over = tool.linked && job.parsed.command != Some(crate::strays::NAME);
+    for word in job.parsed.words.iter().filter(|_| passes_over) {
         note(&format!(
             "{word:?} is no option of {}; it is ignored",
             tool.syntax.tool

@@ -129,7 +129,7 @@ fn work(job: &Job<'_>) -> anyhow::Result<()> {
             Ok(job.print(render_dependencies(parsed.values(FEATURE.name))?)?)
         }
         Some("format") => format(job),
-        Some("strays") => {
+        Some(strays::NAME) => {
             let directories = (job.host.directories)(config(parsed)?, None)?;
             strays::run(job, &directories.all)
         }

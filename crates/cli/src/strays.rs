@@ -11,13 +11,16 @@ use dohle_log::directory::{LogDirectory, Stray, StrayDecision, strays};
 use crate::job::Job;
 use crate::options::{Opt, Subcommand, flag, usage};
 
+/// Its name. It is not one of Kafka's, and takes words beside its options.
+pub(crate) const NAME: &str = "strays";
+
 /// Deletes without asking.
 pub(crate) const YES: Opt = flag("yes", "Delete without asking.").or("y");
 
 /// The subcommand, with these options.
 pub(crate) const fn command(options: &'static [Opt]) -> Subcommand {
     Subcommand {
-        name: "strays",
+        name: NAME,
         help: "Handle partitions on disk that are in no metadata of the cluster, which the broker \
                keeps and reports: `strays list`, `strays adopt [PARTITION...]` or `strays delete \
                [PARTITION...]`. Without partitions (as in my-topic-0) it is all of them. An \

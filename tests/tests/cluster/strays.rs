@@ -19,7 +19,7 @@ fn strays(cluster: &mut Cluster, words: &[&str]) -> Result<Output> {
         .arg("--config")
         .arg(home.join("server.properties"))
         .run()?;
-    ensure!(output.code == 0, "{output}");
+    ensure!(output.code == 0 && output.stderr.is_empty(), "{output}");
     Ok(output)
 }
 

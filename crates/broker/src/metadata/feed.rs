@@ -151,6 +151,11 @@ impl<R: LocalReplicas> Follower<R> {
                 cluster_id: self.config.cluster_id.clone(),
                 node_id: self.config.node.0,
                 after_offset: self.image.offset.0,
+                after_activation: self
+                    .image
+                    .position()
+                    .map(|position| convert::uuid_to_wire(position.activation))
+                    .unwrap_or_default(),
             };
             let deadline = Instant::now() + OPEN_TIMEOUT;
             match self.client.watch_metadata(request, deadline).await {

@@ -121,6 +121,7 @@ impl Partitions {
         };
         let removed =
             id.is_some_and(|id| !is_replica(&id) && dir.was_known(name, id.topic_id, image));
+        let shown_id = topic_id.map(|id| id.to_string()).unwrap_or_default();
         let put = if removed {
             let path = dir.directory.mark_for_deletion(&found.path, fresh_id())?;
             PutAway::Deleted(path)
@@ -132,7 +133,7 @@ impl Partitions {
         match put {
             PutAway::Deleted(path) => {
                 tracing::info!(
-                    partition = %name, topic_id = ?topic_id,
+                    partition = %name, topic_id = shown_id,
                     "replica removed: its topic was deleted, or it was moved to other brokers"
                 );
                 let delay = dohle_log::LogConfig::default().file_delete_delay_ms;
@@ -147,7 +148,7 @@ impl Partitions {
                     None => "no partition of this broker has its topic id".to_owned(),
                 };
                 tracing::info!(
-                    partition = %name, topic_id = ?topic_id, path = %path.display(),
+                    partition = %name, topic_id = shown_id, path = %path.display(),
                     "kept as a stray: {why}"
                 );
             }

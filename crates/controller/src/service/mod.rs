@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use dohle_model::{ApiError, BrokerEpoch, MetadataOffset, NodeId};
+use dohle_rpc::convert::uuid_from_wire;
 use dohle_rpc::v1;
 use futures::Stream;
 use parking_lot::Mutex;
@@ -183,7 +184,14 @@ impl v1::controller_server::Controller for ControllerService {
         self.inner.check_cluster(&request.cluster_id)?;
         self.inner.check_active()?;
         let after = MetadataOffset(request.after_offset);
-        let events = watch::serve(Arc::clone(&self.inner), after);
+        let activation = match request.after_activation.is_empty() {
+            true => None,
+            false => {
+                let id = uuid_from_wire("after_activation", &request.after_activation);
+                Some(id.map_err(|error| Status::invalid_argument(error.to_string()))?)
+            }
+        };
+        let events = watch::serve(Arc::clone(&self.inner), after, activation);
         Ok(Response::new(Box::pin(events)))
     }
 

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use dohle_model::MetadataOffset;
-use dohle_model::image::MetadataImage;
+use dohle_model::image::{MetadataImage, MetadataPosition};
+use dohle_model::{MetadataOffset, Uuid};
 use dohle_rpc::v1::metadata_event::Event;
 use dohle_rpc::{convert, v1};
 use futures::Stream;
@@ -26,11 +26,12 @@ struct Gone;
 pub(super) fn serve(
     inner: Arc<Inner>,
     after: MetadataOffset,
+    activation: Option<Uuid>,
 ) -> impl Stream<Item = Result<v1::MetadataEvent, Status>> + Send {
     let (outgoing, events) = mpsc::channel(OUTGOING);
     tokio::spawn(async move {
         // Ends when the broker goes away, or with a last status.
-        if let Ok(status) = follow(&inner, after, &outgoing).await {
+        if let Ok(status) = follow(&inner, after, activation, &outgoing).await {
             drop(outgoing.send(Err(status)).await);
         }
     });
@@ -41,17 +42,30 @@ pub(super) fn serve(
 async fn follow(
     inner: &Inner,
     mut after: MetadataOffset,
+    activation: Option<Uuid>,
     outgoing: &Outgoing,
 ) -> Result<Status, Gone> {
     let mut published = inner.published.clone();
     let mut activity = inner.activity.clone();
     let mut told = false;
+    // A quorum that lost its data may have other batches at the same offsets.
+    let mut diverged = activation.is_some_and(|activation| {
+        let image = Arc::clone(&published.borrow().image);
+        let position = MetadataPosition {
+            offset: after,
+            activation,
+        };
+        after <= image.offset && !image.continues(position)
+    });
     loop {
         published.mark_unchanged();
         if !activity.borrow_and_update().active {
             return Ok(inner.not_active());
         }
-        let next = inner.feed.lock().next(after);
+        let next = match std::mem::take(&mut diverged) {
+            true => Next::NeedsSnapshot,
+            false => inner.feed.lock().next(after),
+        };
         match next {
             Next::NeedsSnapshot => {
                 let image = Arc::clone(&published.borrow().image);

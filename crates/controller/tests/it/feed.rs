@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use dohle_model::MetadataOffset;
 use dohle_model::delta::MetadataDelta;
 use dohle_model::image::{MetadataImage, Replayed};
-use dohle_rpc::convert::{SnapshotBuilder, committed_from_wire};
+use dohle_model::{MetadataOffset, Uuid};
+use dohle_rpc::convert::{SnapshotBuilder, committed_from_wire, uuid_to_wire};
 use dohle_rpc::v1;
 use dohle_rpc::v1::metadata_event::Event;
 use tonic::{Status, Streaming};
@@ -24,10 +24,19 @@ pub async fn watch(
     client: &mut Client,
     after: MetadataOffset,
 ) -> Result<Streaming<v1::MetadataEvent>, Status> {
+    watch_after(client, after, None).await
+}
+
+async fn watch_after(
+    client: &mut Client,
+    after: MetadataOffset,
+    activation: Option<Uuid>,
+) -> Result<Streaming<v1::MetadataEvent>, Status> {
     let request = v1::WatchMetadataRequest {
         cluster_id: CLUSTER.to_owned(),
         node_id: 1,
         after_offset: after.0,
+        after_activation: activation.map(uuid_to_wire).unwrap_or_default(),
     };
     Ok(within("WatchMetadata", client.watch_metadata(request))
         .await?
@@ -130,5 +139,28 @@ fn a_follower_ahead_of_the_quorum_is_told_so() {
         let mut events = watch(&mut client, MetadataOffset(1_000_000)).await.unwrap();
         let status = within("an end", events.message()).await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::DataLoss);
+    });
+}
+
+#[test]
+fn a_follower_of_another_history_gets_a_snapshot() {
+    let cluster = Cluster::start(1);
+    runtime().block_on(async {
+        let mut client = cluster.client().await;
+        let _one = Broker::join(&mut client, 1, 1).await;
+        let last = MetadataOffset(create(&mut client, "foo", 1, &[&[1]]).await);
+        let own = cluster.controller(1).image().position().unwrap().activation;
+        for (activation, snapshots) in [(own, 0), (Uuid([77; 16]), 1)] {
+            // It was at this offset, of whichever history.
+            let mut events = watch_after(&mut client, last, Some(activation))
+                .await
+                .unwrap();
+            let mut image = MetadataImage::default();
+            if snapshots == 0 {
+                image = MetadataImage::clone(&cluster.controller(1).image());
+            }
+            assert_eq!(follow(&mut events, &mut image, last).await, snapshots);
+            assert_eq!(image, *cluster.controller(1).image());
+        }
     });
 }

@@ -209,6 +209,7 @@ fn a_broker_of_another_cluster_is_refused_in_words() {
             cluster_id: "other".to_owned(),
             node_id: 1,
             after_offset: 0,
+            after_activation: Default::default(),
         };
         let status = client.watch_metadata(request).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument);
