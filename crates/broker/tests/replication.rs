@@ -234,6 +234,33 @@ fn a_replica_older_than_the_leaders_log_begins_anew() {
 }
 
 #[test]
+fn a_replica_whose_log_begins_after_the_leaders_end_begins_anew() {
+    let cluster = Cluster::start(2, &[("replica.lag.time.max.ms", "300")]);
+    cluster.create_topic(&[1, 2], &[]);
+    for value in ["a", "b", "c"] {
+        produce(&cluster.replica(1), &[value]);
+    }
+    cluster.wait_settled(2, 3);
+    let target = cluster.replica(1).delete_records(Some(offset(3))).unwrap();
+    let low = cluster.replica(1).wait_low_watermark(target);
+    within(support::DEADLINE, low).unwrap().unwrap();
+    cluster.kill(1);
+    cluster.kill(2);
+    cluster.wipe(1);
+    cluster.elect(1, &[1]);
+    cluster.start_broker(1);
+    let leader = cluster.replica(1);
+    produce(&leader, &["after the loss"]);
+    assert_eq!(leader.positions().log_end_offset, offset(1));
+    cluster.start_broker(2);
+    cluster.wait_isr(&[1, 2]);
+    produce(&leader, &["and on"]);
+    cluster.wait_settled(2, 2);
+    assert_eq!(all_bytes(&cluster.replica(2)), all_bytes(&leader));
+    assert_eq!(cluster.replica(2).positions().log_start_offset, offset(0));
+}
+
+#[test]
 fn deleted_records_go_on_every_replica() {
     let cluster = Cluster::start(3, &[]);
     cluster.create_topic(&[1, 2, 3], &[]);

@@ -11,6 +11,7 @@ use super::errors::{ReadError, RoleError};
 use super::state::{State, Wakes};
 use super::types::{EpochEnd, Positions};
 use super::watch::{Watch, WatchOn, Watcher};
+use crate::replica::diverges;
 
 /// One follower's subscription to a leader, in one leader epoch.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct FeedRequest {
     pub(crate) follower: NodeId,
     pub(crate) broker_epoch: BrokerEpoch,
     pub(crate) leader_epoch: LeaderEpoch,
+    /// The number of the subscription, which counts up within one run of the follower.
+    pub(crate) subscription: u64,
     pub(crate) fetch_offset: Offset,
     pub(crate) last_fetched_epoch: Option<LeaderEpoch>,
     pub(crate) log_start_offset: Offset,
@@ -51,6 +54,8 @@ pub(crate) enum FeedStart {
     Diverging { end: EpochEnd, positions: Positions },
     /// Its log ends before this one begins: it must start anew there.
     OutOfRange { positions: Positions },
+    /// The follower has subscribed again since, on another stream.
+    Superseded,
 }
 
 /// A feed, as the stream holds it. Dropping it does not end the feed; see [`Partition::end_feed`].
@@ -88,6 +93,10 @@ impl Partition {
                     leader: Some(self.shared.node),
                 });
             }
+            let number = (request.broker_epoch, request.subscription);
+            if leader.is_superseded(request.follower, number.0, number.1) {
+                return Ok(FeedStart::Superseded);
+            }
             if request.fetch_offset < log.log_start_offset() {
                 return Ok(FeedStart::OutOfRange { positions });
             }
@@ -96,7 +105,7 @@ impl Partition {
             }
             let effects = leader.on_subscribe(
                 request.follower,
-                request.broker_epoch,
+                number,
                 request.fetch_offset,
                 request.log_start_offset,
                 now,
@@ -189,7 +198,9 @@ impl Partition {
         }))
     }
 
-    /// A follower has everything below `end`.
+    /// A follower has everything below `end`, and its log begins at `log_start_offset`. An ack of
+    /// another leader epoch changes nothing; one that the follower cannot mean, because the leader
+    /// did not send so much, ends the feed.
     pub(crate) fn on_follower_ack(
         &self,
         feed: u64,
@@ -203,12 +214,23 @@ impl Partition {
                 return;
             };
             let (follower, sent) = (found.follower, found.sent);
-            // Never trust an ack for what was not sent.
-            let end = end.min(sent);
             let Ok((_, leader)) = state.leading() else {
                 return;
             };
             if leader.epoch() != leader_epoch {
+                return;
+            }
+            if end > sent || log_start_offset > end {
+                tracing::warn!(
+                    partition = %self.name,
+                    %follower,
+                    %leader_epoch,
+                    acked = %end,
+                    %sent,
+                    %log_start_offset,
+                    "follower acked records that it was not sent: its subscription is ended"
+                );
+                self.drop_follower(state, wakes, feed);
                 return;
             }
             let effects = leader.on_ack(follower, end, log_start_offset, now, |id, epoch| {
@@ -221,20 +243,21 @@ impl Partition {
 
     /// Ends a feed: its stream broke, or the follower unsubscribed.
     pub(crate) fn end_feed(&self, feed: u64) {
-        let now = self.shared.now();
-        self.with(|state, wakes| {
-            let Some(found) = state.feeds.iter().find(|it| it.id == feed) else {
-                return;
-            };
-            let follower = found.follower;
-            state.drop_feed(wakes, |it| it.id == feed);
-            if let Ok((_, leader)) = state.leading() {
-                let effects = leader.on_disconnect(follower, now);
-                state.apply(effects, &self.shared, wakes);
-                state.complete_low_watermarks(wakes);
-            }
-            self.note_lag(state);
-        });
+        self.with(|state, wakes| self.drop_follower(state, wakes, feed));
+    }
+
+    fn drop_follower(&self, state: &mut State, wakes: &mut Wakes, feed: u64) {
+        let Some(found) = state.feeds.iter().find(|it| it.id == feed) else {
+            return;
+        };
+        let follower = found.follower;
+        state.drop_feed(wakes, |it| it.id == feed);
+        if let Ok((_, leader)) = state.leading() {
+            let effects = leader.on_disconnect(follower, self.shared.now());
+            state.apply(effects, &self.shared, wakes);
+            state.complete_low_watermarks(wakes);
+        }
+        self.note_lag(state);
     }
 }
 
@@ -269,7 +292,7 @@ fn diverging(log: &dohle_log::Log, request: &FeedRequest) -> Option<EpochEnd> {
         // The follower has records of an epoch that this log does not know.
         return Some(past_end());
     };
-    (found.epoch < last || found.end_offset < request.fetch_offset).then_some(EpochEnd {
+    diverges(last, request.fetch_offset, (found.epoch, found.end_offset)).then_some(EpochEnd {
         epoch: Some(found.epoch),
         end_offset: Some(found.end_offset),
     })

@@ -14,7 +14,15 @@ pub(crate) struct LeaderPart {
     pub(crate) answer: LeaderAnswer,
     pub(crate) high_watermark: Offset,
     pub(crate) log_start_offset: Offset,
-    pub(crate) error: Option<ErrorCode>,
+}
+
+/// A subscription that has begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subscribed {
+    /// Its number, which no other subscription of this process has.
+    pub(crate) subscription: u64,
+    pub(crate) position: FetchPosition,
+    pub(crate) log_start_offset: Offset,
 }
 
 /// What the stream has to do after a part.
@@ -28,9 +36,9 @@ pub(crate) enum PartOutcome {
         end: Offset,
         log_start_offset: Offset,
     },
-    /// Subscribe again at once: the log was truncated.
+    /// Subscribe again at once: records were removed from the log.
     Resubscribe,
-    /// Subscribe again after a while, if this leader is still the leader then.
+    /// Nothing changed. Subscribe again after a while, if this leader is still the leader then.
     Retry {
         /// Where the leader sent records that do not fit: the leader checks its segment there.
         damaged_at: Option<Offset>,
@@ -40,22 +48,20 @@ pub(crate) enum PartOutcome {
 impl Partition {
     /// Begins a subscription at `leader`: what to ask it for. `None` when this replica does not
     /// follow it (any more).
-    pub(crate) fn begin_subscription(
-        &self,
-        leader: NodeId,
-        subscription: u32,
-    ) -> Option<(FetchPosition, Offset)> {
+    pub(crate) fn begin_subscription(&self, leader: NodeId) -> Option<Subscribed> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let log = state.log().ok()?;
-        let (end, epoch, start) = (
-            log.log_end_offset(),
-            log.last_record_epoch(),
-            log.log_start_offset(),
-        );
+        let (end, epoch) = (log.log_end_offset(), log.last_record_epoch());
+        let log_start_offset = log.log_start_offset();
         match &mut state.role {
             Role::Follower(follower) if follower.leader() == Some(leader) => {
-                Some((follower.subscribe(subscription, end, epoch), start))
+                let subscription = self.shared.next_subscription();
+                Some(Subscribed {
+                    subscription,
+                    position: follower.subscribe(subscription, end, epoch),
+                    log_start_offset,
+                })
             }
             _ => None,
         }
@@ -90,62 +96,97 @@ impl Partition {
         let Role::Follower(follower) = &mut state.role else {
             return PartOutcome::Nothing;
         };
-        if let Some(error) = part.error {
-            return self.on_leader_error(state, wakes, part, error, now);
-        }
         match follower.on_leader_data(&part.answer) {
             OnLeader::Ignore => PartOutcome::Nothing,
+            OnLeader::Ended(ErrorCode::OffsetOutOfRange) => {
+                self.begin_anew(state, wakes, part, now)
+            }
+            OnLeader::Ended(error) => {
+                tracing::debug!(partition = %self.name, %error, "leader ended the subscription");
+                PartOutcome::Retry { damaged_at: None }
+            }
             OnLeader::Truncate { epoch, end_offset } => {
-                self.truncate(state, wakes, epoch, end_offset, now)
+                self.truncate(state, wakes, part, (epoch, end_offset), now)
             }
             OnLeader::Append => self.append_replicated(state, wakes, part, records, now),
         }
     }
 
-    fn on_leader_error(
+    /// The leader's log begins after the end of this one: nothing here is of use any more.
+    fn begin_anew(
         &self,
         state: &mut State,
         wakes: &mut Wakes,
         part: &LeaderPart,
-        error: ErrorCode,
         now: Timestamp,
     ) -> PartOutcome {
-        let Role::Follower(follower) = &mut state.role else {
+        let start = part.log_start_offset;
+        let Ok(log) = state.log() else {
             return PartOutcome::Nothing;
         };
-        if follower.subscription() != Some(part.answer.subscription) {
-            return PartOutcome::Nothing;
-        }
-        follower.unsubscribe();
-        if error != ErrorCode::OffsetOutOfRange {
-            tracing::debug!(partition = %self.name, %error, "leader ended the subscription");
+        if start <= log.log_end_offset() {
+            state.report(&self.name, || {
+                format!("leader says that this log ends before its own begins, at {start}")
+            });
             return PartOutcome::Retry { damaged_at: None };
         }
-        // The leader's log begins after the end of this one: nothing here is of use any more.
-        let start = part.log_start_offset;
+        self.truncate_fully(
+            state,
+            wakes,
+            start,
+            now,
+            "log ends before the leader's begins",
+        )
+    }
+
+    /// Removes all records and begins again where the leader's log begins.
+    fn truncate_fully(
+        &self,
+        state: &mut State,
+        wakes: &mut Wakes,
+        start: Offset,
+        now: Timestamp,
+        reason: &'static str,
+    ) -> PartOutcome {
+        let high_watermark = state.high_watermark;
         let Ok(log) = state.log_mut() else {
             return PartOutcome::Nothing;
         };
-        tracing::info!(
-            partition = %self.name,
-            log_end_offset = %log.log_end_offset(),
-            leader_log_start_offset = %start,
-            "log is behind the leader's start, beginning anew there"
-        );
+        let (log_start_offset, end) = (log.log_start_offset(), log.log_end_offset());
+        if (log_start_offset, end) == (start, start) {
+            state.report(&self.name, || {
+                format!(
+                    "leader does not take an empty log that begins where its own does, at {start}"
+                )
+            });
+            return PartOutcome::Retry { damaged_at: None };
+        }
         if let Err(error) = log.truncate_fully_and_start_at(start, now) {
             state.storage_failed(&error, &self.shared, wakes);
             return PartOutcome::Nothing;
+        }
+        let (name, records) = (&self.name, end.since(log_start_offset));
+        tracing::info!(
+            partition = %name, reason, from = %end, to = %log_start_offset, records,
+            new_log_start_offset = %start, "log truncated fully"
+        );
+        if high_watermark > log_start_offset && start < high_watermark {
+            tracing::warn!(
+                partition = %name, log_start_offset = %start, %high_watermark,
+                "truncated below the high watermark: an unclean election has lost records"
+            );
         }
         state.raise_high_watermark(start);
         PartOutcome::Resubscribe
     }
 
+    /// Removes the records that the leader's log does not have.
     fn truncate(
         &self,
         state: &mut State,
         wakes: &mut Wakes,
-        epoch: LeaderEpoch,
-        end_offset: Offset,
+        part: &LeaderPart,
+        (epoch, end_offset): (LeaderEpoch, Offset),
         now: Timestamp,
     ) -> PartOutcome {
         let high_watermark = state.high_watermark;
@@ -156,28 +197,32 @@ impl Partition {
         let local = log.leader_epochs().end_offset_for(epoch, before);
         let local = local.map(|end| (end.epoch, end.end_offset));
         let to = truncation_offset(epoch, end_offset, local, before);
-        let to = to.max(log.log_start_offset());
-        tracing::info!(
-            partition = %self.name,
-            from = %before,
-            to = %to,
-            %high_watermark,
-            "truncating to where the leader's log parts"
-        );
-        if to < high_watermark {
-            tracing::warn!(
-                partition = %self.name,
-                to = %to,
-                %high_watermark,
-                "truncating below the high watermark: an unclean election has lost records"
-            );
+        if to <= log.log_start_offset() {
+            // The two have nothing in common. The leader's log may begin before this one does.
+            let start = part.log_start_offset;
+            let reason = "log has no records in common with the leader's";
+            return self.truncate_fully(state, wakes, start, now, reason);
         }
         if let Err(error) = log.truncate_to(to, now) {
             state.storage_failed(&error, &self.shared, wakes);
             return PartOutcome::Nothing;
         }
         let end = log.log_end_offset();
-        if high_watermark > end {
+        if end == before {
+            state.report(&self.name, || {
+                format!("leader's log parts from this one at {end_offset} of epoch {epoch}, which removes nothing")
+            });
+            return PartOutcome::Retry { damaged_at: None };
+        }
+        tracing::info!(
+            partition = %self.name, from = %before, to = %end, records = before.since(end),
+            %high_watermark, "log truncated to where it parts from the leader's"
+        );
+        if end < high_watermark {
+            tracing::warn!(
+                partition = %self.name, to = %end, %high_watermark,
+                "truncated below the high watermark: an unclean election has lost records"
+            );
             state.raise_high_watermark(end);
         }
         PartOutcome::Resubscribe
@@ -217,6 +262,9 @@ impl Partition {
         if next > high_watermark {
             state.raise_high_watermark(next);
         }
+        if had_records {
+            state.recovered(&self.name);
+        }
         if had_records || started {
             PartOutcome::Ack {
                 leader_epoch,
@@ -233,7 +281,9 @@ impl Partition {
             state.storage_failed(&error, &self.shared, wakes);
             return PartOutcome::Nothing;
         }
-        tracing::error!(partition = %self.name, %error, "leader sent what does not fit the log");
+        state.report(&self.name, || {
+            format!("leader sent records that do not fit the log: {error}")
+        });
         if let Role::Follower(follower) = &mut state.role {
             follower.unsubscribe();
         }

@@ -88,6 +88,7 @@ impl Partition {
             commits: Default::default(),
             low_watermarks: Default::default(),
             feeds: Vec::new(),
+            obstacle: None,
             tail: tail::Tail::new(Arc::clone(&shared.tail_bytes)),
         };
         if let Ok(log) = state.log() {
@@ -250,3 +251,6 @@ impl Partition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

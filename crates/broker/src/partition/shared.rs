@@ -59,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) blocking: BlockingPool,
     /// The memory that decompressions of this node hold together.
     pub(crate) decompression: Arc<DecompressionMemory>,
+    next_subscription: AtomicU64,
     /// Leaders with followers that lag or may join: to be ticked.
     pub(crate) lagging: WorkSet,
     /// Logs that should be flushed soon.
@@ -97,6 +98,7 @@ impl Shared {
             next_feed: AtomicU64::new(1),
             blocking: BlockingPool::for_machine(),
             decompression: Arc::default(),
+            next_subscription: AtomicU64::new(1),
             lagging: WorkSet::default(),
             flushes: WorkSet::default(),
             timed_flushes: WorkSet::default(),
@@ -119,6 +121,12 @@ impl Shared {
 
     pub(crate) fn next_feed(&self) -> u64 {
         self.next_feed.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The number of a new subscription at a leader. One counter for all leaders, so that a late
+    /// message of a former leader never names the subscription at its successor.
+    pub(crate) fn next_subscription(&self) -> u64 {
+        self.next_subscription.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The metadata that the replicas follow.

@@ -15,7 +15,7 @@ use super::types::Positions;
 use super::waits::Waits;
 use super::watch::{Watch, WatchOn, Watcher};
 use crate::replica::{Effects, Follower, Leader};
-use dohle_model::TopicIdPartition;
+use dohle_model::{TopicIdPartition, TopicPartition};
 
 /// Leader or follower.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub(super) struct State {
     pub(super) commits: Waits<Result<(), CommitError>>,
     pub(super) low_watermarks: Waits<Result<Offset, CommitError>>,
     pub(super) feeds: Vec<Feed>,
+    /// Why this follower does not get on, as it was logged; `None` while it does.
+    pub(super) obstacle: Option<String>,
     pub(super) tail: Tail,
 }
 
@@ -263,6 +265,26 @@ impl State {
             feed.end(wakes);
         }
         self.tail.clear();
+    }
+
+    /// Logs why this follower does not get on, unless the last report said the same.
+    pub(super) fn report(&mut self, name: &TopicPartition, obstacle: impl FnOnce() -> String) {
+        let obstacle = obstacle();
+        if self.obstacle.as_ref() != Some(&obstacle) {
+            tracing::error!(
+                partition = %name, leader_epoch = %self.epoch(), reason = obstacle,
+                "follower makes no progress and subscribes again at growing intervals"
+            );
+            self.obstacle = Some(obstacle);
+        }
+    }
+
+    /// This follower received records that fit its log.
+    pub(super) fn recovered(&mut self, name: &TopicPartition) {
+        if self.obstacle.take().is_some() {
+            let leader_epoch = self.epoch();
+            tracing::info!(partition = %name, %leader_epoch, "follower makes progress again");
+        }
     }
 
     /// Takes the log offline after a change of its files failed, and with it the whole log

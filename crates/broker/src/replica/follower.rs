@@ -1,12 +1,13 @@
 //! A follower of a partition: what it asks its leader for, and what it does with the answers.
 //!
 //! Invariants:
-//! - An answer to an older subscription, or of another leader epoch, changes nothing.
+//! - An answer to an older subscription, or of another leader epoch, changes nothing, whether it is
+//!   data, an error or a divergence.
 //! - What a follower appends begins where its log ends, with epochs that do not fall (the log
 //!   checks it).
 //! - It truncates to the point of divergence before it raises its high watermark.
 
-use dohle_model::{LeaderEpoch, NodeId, Offset};
+use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset};
 
 /// A follower's state in one leader epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct Follower {
     epoch: LeaderEpoch,
     leader: Option<NodeId>,
     /// The subscription whose answers count.
-    subscription: Option<u32>,
+    subscription: Option<u64>,
 }
 
 /// Where a follower wants to be sent from.
@@ -32,9 +33,11 @@ pub struct FetchPosition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaderAnswer {
     /// The subscription it answers.
-    pub subscription: u32,
-    /// The leader's epoch.
+    pub subscription: u64,
+    /// The leader's epoch; with an error, that of the subscription.
     pub leader_epoch: LeaderEpoch,
+    /// The subscription is refused, or ends.
+    pub error: Option<ErrorCode>,
     /// The leader's log and this one part ways: the leader's epoch and its end.
     pub diverging: Option<(LeaderEpoch, Offset)>,
 }
@@ -44,6 +47,8 @@ pub struct LeaderAnswer {
 pub enum OnLeader {
     /// Nothing: it is late.
     Ignore,
+    /// The leader ended the subscription.
+    Ended(ErrorCode),
     /// Truncate by [`truncation_offset`], then subscribe again.
     Truncate {
         /// The largest epoch that both may share.
@@ -78,10 +83,11 @@ impl Follower {
         self.leader
     }
 
-    /// Begins a subscription: answers to earlier ones are late from here on.
+    /// Begins a subscription: answers to earlier ones are late from here on. Its number must be one
+    /// that this process has not used before, for any leader.
     pub fn subscribe(
         &mut self,
-        subscription: u32,
+        subscription: u64,
         log_end: Offset,
         last_epoch: Option<LeaderEpoch>,
     ) -> FetchPosition {
@@ -100,7 +106,7 @@ impl Follower {
 
     /// The subscription whose answers count.
     #[must_use]
-    pub fn subscription(&self) -> Option<u32> {
+    pub fn subscription(&self) -> Option<u64> {
         self.subscription
     }
 
@@ -108,6 +114,10 @@ impl Follower {
     pub fn on_leader_data(&mut self, answer: &LeaderAnswer) -> OnLeader {
         if self.subscription != Some(answer.subscription) || answer.leader_epoch != self.epoch {
             return OnLeader::Ignore;
+        }
+        if let Some(error) = answer.error {
+            self.subscription = None;
+            return OnLeader::Ended(error);
         }
         match answer.diverging {
             Some((epoch, end_offset)) => {
@@ -124,6 +134,20 @@ impl Follower {
     pub fn next_high_watermark(current: Offset, leaders: Offset, log_end: Offset) -> Offset {
         current.max(leaders.min(log_end))
     }
+}
+
+/// Whether the log of a follower parts from its leader's (KIP-101, KIP-279): its last record is of
+/// epoch `last`, its log ends at `fetch_offset`. `found` is the largest epoch not above `last` in
+/// the leader's log, and its end there.
+#[must_use]
+pub fn diverges(
+    last: LeaderEpoch,
+    fetch_offset: Offset,
+    (found_epoch, found_end): (LeaderEpoch, Offset),
+) -> bool {
+    // Without `last` in the leader's log the follower's last records are of no use, wherever they
+    // end (KIP-279).
+    found_epoch < last || found_end < fetch_offset
 }
 
 /// Where to cut a log that the leader calls diverging at `(epoch, end_offset)` (KIP-279, KIP-595).

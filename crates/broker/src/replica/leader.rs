@@ -217,11 +217,29 @@ impl Leader {
         self.effects(now)
     }
 
-    /// A follower has subscribed; its log ends at `end` and is a prefix of the leader's.
+    /// Whether a subscription is older than the follower's last one: of an earlier registration of
+    /// its broker, or of a stream that the follower left. Streams are not ordered among each other.
+    #[must_use]
+    pub fn is_superseded(
+        &self,
+        follower: NodeId,
+        broker_epoch: BrokerEpoch,
+        subscription: u64,
+    ) -> bool {
+        let found = self.followers.iter().find(|(id, _)| *id == follower);
+        found.is_some_and(|(_, progress)| {
+            progress
+                .broker_epoch
+                .is_some_and(|known| (broker_epoch, subscription) < (known, progress.subscription))
+        })
+    }
+
+    /// A follower has subscribed; its log ends at `end` and is a prefix of the leader's. The
+    /// subscription must not be superseded ([`Leader::is_superseded`]).
     pub fn on_subscribe(
         &mut self,
         follower: NodeId,
-        broker_epoch: BrokerEpoch,
+        (broker_epoch, subscription): (BrokerEpoch, u64),
         end: Offset,
         log_start: Offset,
         now: Duration,
@@ -233,6 +251,7 @@ impl Leader {
         };
         progress.streaming = true;
         progress.broker_epoch = Some(broker_epoch);
+        progress.subscription = subscription;
         progress.log_start = Some(log_start);
         progress.note(end, leader_end, now);
         self.effects_after_ack(follower, now, eligible)

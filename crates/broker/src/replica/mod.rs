@@ -21,7 +21,7 @@ mod progress;
 #[cfg(test)]
 mod tests;
 
-pub use follower::{FetchPosition, Follower, LeaderAnswer, OnLeader, truncation_offset};
+pub use follower::{FetchPosition, Follower, LeaderAnswer, OnLeader, diverges, truncation_offset};
 pub use isr::{Isr, IsrMember, IsrProposal};
 pub use leader::{
     AlterFailure, Effects, Leader, LeaderConfig, LeaderRegistration, NotEnoughReplicas,

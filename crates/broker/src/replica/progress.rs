@@ -17,6 +17,8 @@ pub struct Progress {
     pub log_start: Option<Offset>,
     /// The registration of the follower's broker, as its stream said.
     pub broker_epoch: Option<BrokerEpoch>,
+    /// The number of its last subscription, which counts up within one run of its process.
+    pub subscription: u64,
     /// Whether it has a subscription on a living stream.
     pub streaming: bool,
     /// The last moment at which the follower is known to have had all that the leader had.
@@ -35,6 +37,7 @@ impl Progress {
             acked: None,
             log_start: None,
             broker_epoch: None,
+            subscription: 0,
             streaming: false,
             caught_up_at: in_sync.then_some(now),
             mark: None,

@@ -92,7 +92,7 @@ impl Script {
                 "append" => leader.on_append(Offset(number(1)), now),
                 "subscribe" => {
                     let (end, epoch) = (Offset(number(2)), BrokerEpoch(5));
-                    leader.on_subscribe(node(1), epoch, end, Offset::ZERO, now, yes)
+                    leader.on_subscribe(node(1), (epoch, 1), end, Offset::ZERO, now, yes)
                 }
                 "ack" => leader.on_ack(node(1), Offset(number(2)), Offset::ZERO, now, yes),
                 "disconnect" => leader.on_disconnect(node(1), now),

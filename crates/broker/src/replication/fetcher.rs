@@ -27,6 +27,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{self, CATCH_UP_CREDIT_BYTES, CREDIT_BYTES, Connection};
 use super::fetchers::Fetchers;
+use super::retries::Retries;
 use crate::partition::{LeaderPart, PartOutcome, Partition};
 use crate::partitions::wall_clock;
 use crate::replica::LeaderAnswer;
@@ -36,8 +37,6 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_LAST: Duration = Duration::from_secs(1);
 /// A stream that lasted for so long was established: its end is logged.
 const SETTLED: Duration = Duration::from_secs(10);
-/// A refused subscription is tried again after this, if no newer metadata comes first.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// A replica that lacks more committed records than this catches up on a stream of its own.
 const BEHIND_RECORDS: i64 = 20_000;
 /// It comes back when it lacks no more than this.
@@ -98,10 +97,7 @@ struct Outbox {
     unsubscribe: BTreeSet<TopicIdPartition>,
     acks: BTreeMap<TopicIdPartition, v1::Ack>,
     credit_bytes: u64,
-    next_subscription: u32,
-    /// Subscriptions that were refused, and when they are tried again.
-    retry: BTreeSet<TopicIdPartition>,
-    retry_at: Option<Instant>,
+    retries: Retries,
     /// Where the leader sent records that this replica refused.
     damaged: BTreeMap<TopicIdPartition, Offset>,
     /// The task that sends what is in here: each session has its own, so that the last gasp of an
@@ -144,14 +140,14 @@ impl Fetcher {
             .insert(partition.id(), Arc::clone(partition));
         outbox.subscribe.insert(partition.id());
         outbox.unsubscribe.remove(&partition.id());
-        outbox.retry.remove(&partition.id());
+        outbox.retries.forget(partition.id());
     }
 
     pub(super) fn remove(&self, id: TopicIdPartition) {
         let mut outbox = self.core.outbox.lock();
         outbox.partitions.remove(&id);
         outbox.subscribe.remove(&id);
-        outbox.retry.remove(&id);
+        outbox.retries.forget(id);
         outbox.acks.remove(&id);
         outbox.unsubscribe.insert(id);
     }
@@ -292,8 +288,7 @@ impl Core {
         outbox.subscribe = outbox.partitions.keys().copied().collect();
         outbox.unsubscribe.clear();
         outbox.acks.clear();
-        outbox.retry.clear();
-        outbox.retry_at = None;
+        outbox.retries = Retries::default();
         outbox.credit_bytes = match self.lane {
             Lane::KeepsUp => CREDIT_BYTES,
             Lane::Behind => CATCH_UP_CREDIT_BYTES,
@@ -309,13 +304,12 @@ impl Core {
     }
 
     fn retry_at(&self) -> Option<Instant> {
-        self.outbox.lock().retry_at
+        self.outbox.lock().retries.next_at()
     }
 
     fn retry(&self) {
         let mut outbox = self.outbox.lock();
-        outbox.retry_at = None;
-        let again = std::mem::take(&mut outbox.retry);
+        let again = outbox.retries.due(Instant::now());
         outbox.subscribe.extend(again);
         drop(outbox);
         self.wake();
@@ -358,6 +352,10 @@ impl Core {
             return Ok(());
         }
         let mut outbox = self.outbox.lock();
+        // The metadata may have moved it meanwhile: its next subscription is another fetcher's.
+        if !outbox.partitions.contains_key(&id) {
+            return Ok(());
+        }
         match outcome {
             PartOutcome::Nothing => {}
             PartOutcome::Ack {
@@ -374,6 +372,7 @@ impl Core {
                     subscription: part.subscription,
                 };
                 outbox.acks.insert(id, ack);
+                outbox.retries.succeeded(id);
             }
             PartOutcome::Resubscribe => {
                 outbox.subscribe.insert(id);
@@ -382,10 +381,7 @@ impl Core {
                 if let Some(offset) = damaged_at {
                     outbox.damaged.insert(id, offset);
                 }
-                outbox.retry.insert(id);
-                outbox
-                    .retry_at
-                    .get_or_insert_with(|| Instant::now() + RETRY_AFTER);
+                outbox.retries.failed(id, Instant::now());
             }
         }
         Ok(())
@@ -411,55 +407,38 @@ impl Core {
 
     /// The next message to the leader, if there is anything to say.
     fn next_message(&self, session: &Arc<AtomicWaker>) -> Option<v1::FollowerMessage> {
-        let (ids, mut message) = {
-            let mut outbox = self.outbox.lock();
-            if !Arc::ptr_eq(&outbox.session, session) {
-                return None;
-            }
-            let mut ids = Vec::new();
-            while ids.len() < SUBSCRIBE_BATCH {
-                let Some(id) = outbox.subscribe.pop_first() else {
-                    break;
-                };
-                let Some(partition) = outbox.partitions.get(&id).cloned() else {
-                    continue;
-                };
-                outbox.next_subscription = outbox.next_subscription.wrapping_add(1);
-                // An ack for what was fetched before a truncation must not go out.
-                outbox.acks.remove(&id);
-                ids.push((partition, outbox.next_subscription));
-            }
-            let message = v1::FollowerMessage {
-                hello: outbox.hello.take().map(|hello| hello.to_wire()),
-                subscribe: Vec::with_capacity(ids.len()),
-                unsubscribe: std::mem::take(&mut outbox.unsubscribe)
-                    .into_iter()
-                    .map(partition_ref)
-                    .collect(),
-                acks: std::mem::take(&mut outbox.acks).into_values().collect(),
-                credit_bytes: std::mem::take(&mut outbox.credit_bytes),
-                damaged: std::mem::take(&mut outbox.damaged)
-                    .into_iter()
-                    .map(damage_report)
-                    .collect(),
+        let mut outbox = self.outbox.lock();
+        if !Arc::ptr_eq(&outbox.session, session) {
+            return None;
+        }
+        let mut subscribe = Vec::new();
+        while subscribe.len() < SUBSCRIBE_BATCH {
+            let Some(id) = outbox.subscribe.pop_first() else {
+                break;
             };
-            (ids, message)
-        };
-        for (partition, subscription) in ids {
-            let begun = partition.begin_subscription(self.leader, subscription);
-            let Some((position, log_start_offset)) = begun else {
+            let Some(partition) = outbox.partitions.get(&id).cloned() else {
                 continue;
             };
-            message.subscribe.push(v1::Subscribe {
-                topic_id: convert::uuid_to_wire(partition.id().topic_id.0),
-                partition: partition.id().partition.0,
-                leader_epoch: position.leader_epoch.0,
-                fetch_offset: position.fetch_offset.0,
-                last_fetched_epoch: LeaderEpoch::to_wire(position.last_fetched_epoch),
-                log_start_offset: log_start_offset.0,
-                subscription,
-            });
+            // An ack for what was fetched before a truncation must not go out.
+            outbox.acks.remove(&id);
+            // Begun while the partition is still this fetcher's: a fetcher that takes it over
+            // begins its subscription after this one, and overtakes it.
+            subscribe.extend(begin_subscription(&partition, self.leader));
         }
+        let message = v1::FollowerMessage {
+            hello: outbox.hello.take().map(|hello| hello.to_wire()),
+            subscribe,
+            unsubscribe: std::mem::take(&mut outbox.unsubscribe)
+                .into_iter()
+                .map(partition_ref)
+                .collect(),
+            acks: std::mem::take(&mut outbox.acks).into_values().collect(),
+            credit_bytes: std::mem::take(&mut outbox.credit_bytes),
+            damaged: std::mem::take(&mut outbox.damaged)
+                .into_iter()
+                .map(damage_report)
+                .collect(),
+        };
         (message != v1::FollowerMessage::default()).then_some(message)
     }
 }
@@ -473,6 +452,19 @@ impl Hello {
             incarnation: convert::uuid_to_wire(self.incarnation.0),
         }
     }
+}
+
+fn begin_subscription(partition: &Partition, leader: NodeId) -> Option<v1::Subscribe> {
+    let begun = partition.begin_subscription(leader)?;
+    Some(v1::Subscribe {
+        topic_id: convert::uuid_to_wire(partition.id().topic_id.0),
+        partition: partition.id().partition.0,
+        leader_epoch: begun.position.leader_epoch.0,
+        fetch_offset: begun.position.fetch_offset.0,
+        last_fetched_epoch: LeaderEpoch::to_wire(begun.position.last_fetched_epoch),
+        log_start_offset: begun.log_start_offset.0,
+        subscription: begun.subscription,
+    })
 }
 
 fn partition_ref(id: TopicIdPartition) -> v1::PartitionRef {
@@ -503,11 +495,11 @@ fn leader_part(part: &v1::PartitionData) -> LeaderPart {
         answer: LeaderAnswer {
             subscription: part.subscription,
             leader_epoch: LeaderEpoch(part.leader_epoch),
+            error: part.error.map(code),
             diverging,
         },
         high_watermark: Offset::from_wire(part.high_watermark).unwrap_or_default(),
         log_start_offset: Offset::from_wire(part.log_start_offset).unwrap_or_default(),
-        error: part.error.map(code),
     }
 }
 

@@ -30,7 +30,9 @@ const POSITIONS_LINGER: Duration = Duration::from_millis(5);
 struct Subscription {
     id: TopicIdPartition,
     partition: Arc<Partition>,
-    number: u32,
+    number: u64,
+    /// The leader epoch it was begun in, and ends with.
+    leader_epoch: LeaderEpoch,
     feed: u64,
     watch: Arc<Watch>,
     /// The positions that the follower was told last.
@@ -116,6 +118,7 @@ impl LeaderCalls {
         }
         for gone in &message.unsubscribe {
             if let Ok(id) = convert::partition_id_from_wire(&gone.topic_id, gone.partition) {
+                self.partitions.parked.forget(id, &Arc::downgrade(self));
                 self.unsubscribe(id);
             }
         }
@@ -194,6 +197,7 @@ impl LeaderCalls {
             follower,
             broker_epoch,
             leader_epoch: LeaderEpoch(subscribe.leader_epoch),
+            subscription: subscribe.subscription,
             fetch_offset: Offset::from_wire(subscribe.fetch_offset).unwrap_or_default(),
             last_fetched_epoch: LeaderEpoch::from_wire(subscribe.last_fetched_epoch),
             log_start_offset: Offset::from_wire(subscribe.log_start_offset).unwrap_or_default(),
@@ -205,6 +209,7 @@ impl LeaderCalls {
                     id,
                     partition,
                     number: subscribe.subscription,
+                    leader_epoch: request.leader_epoch,
                     feed: feed.id,
                     watch: Arc::clone(&feed.watch),
                     told: None,
@@ -227,17 +232,14 @@ impl LeaderCalls {
                 reply.error = Some(i32::from(ErrorCode::OffsetOutOfRange.code()));
                 reply
             }
+            Ok(FeedStart::Superseded) => refusal(subscribe, ErrorCode::StaleBrokerEpoch),
             Err(RoleError::UnknownLeaderEpoch { .. }) => {
                 inner.free.push(token);
                 drop(inner);
                 self.park(id, subscribe);
                 return;
             }
-            Err(error) => {
-                let mut reply = answer(subscribe, &partition.positions());
-                reply.error = Some(i32::from(error.code().code()));
-                reply
-            }
+            Err(error) => refusal(subscribe, error.code()),
         };
         inner.free.push(token);
         inner.replies.push(reply);
@@ -318,6 +320,19 @@ fn answer(subscribe: &v1::Subscribe, positions: &Positions) -> v1::PartitionData
         leader_epoch: positions.leader_epoch.0,
         high_watermark: positions.high_watermark.0,
         log_start_offset: positions.log_start_offset.0,
+        ..v1::PartitionData::default()
+    }
+}
+
+/// Ends a subscription. The answer names the subscription's own epoch: the follower takes it in
+/// whatever this broker's epoch is by now.
+fn refusal(subscribe: &v1::Subscribe, code: ErrorCode) -> v1::PartitionData {
+    v1::PartitionData {
+        topic_id: subscribe.topic_id.clone(),
+        partition: subscribe.partition,
+        subscription: subscribe.subscription,
+        leader_epoch: subscribe.leader_epoch,
+        error: Some(i32::from(code.code())),
         ..v1::PartitionData::default()
     }
 }
@@ -407,7 +422,10 @@ impl LeaderStream {
                 let code = ended
                     .err()
                     .map_or(ErrorCode::NotLeaderOrFollower, |it| it.code());
-                let positions = subscription.partition.positions();
+                let positions = Positions {
+                    leader_epoch: subscription.leader_epoch,
+                    ..Positions::default()
+                };
                 let mut reply = subscription.part(&positions);
                 reply.error = Some(i32::from(code.code()));
                 out.parts.push(reply);
@@ -461,7 +479,8 @@ impl Subscription {
 
     fn tell_positions(&mut self, out: &mut Outgoing) {
         let positions = self.partition.positions();
-        if self.has_news(&positions) {
+        // Positions of another epoch are not this subscription's, which is about to end.
+        if positions.leader_epoch == self.leader_epoch && self.has_news(&positions) {
             self.told = Some(positions);
             out.parts.push(self.part(&positions));
         }

@@ -20,6 +20,7 @@ mod leader_stream;
 mod link;
 mod parked;
 mod records;
+mod retries;
 mod server;
 
 pub(crate) use fetchers::Fetchers;

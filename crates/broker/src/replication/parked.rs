@@ -38,6 +38,17 @@ impl ParkedFeeds {
         parked.push(Parked { stream, subscribe });
     }
 
+    /// The follower does not want it any more.
+    pub(super) fn forget(&self, id: TopicIdPartition, stream: &Weak<LeaderCalls>) {
+        let mut waiting = self.waiting.lock();
+        if let Some(parked) = waiting.get_mut(&id) {
+            parked.retain(|it| !it.stream.ptr_eq(stream));
+            if parked.is_empty() {
+                waiting.remove(&id);
+            }
+        }
+    }
+
     /// This broker leads the partition now: the subscriptions are answered.
     pub(crate) fn release(&self, id: TopicIdPartition) {
         let parked = self.waiting.lock().remove(&id).unwrap_or_default();

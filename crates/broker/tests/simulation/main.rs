@@ -1,6 +1,7 @@
 //! A deterministic simulation of one partition: the replica cores of three brokers under a model
-//! controller and a network that delays and breaks. A failure prints its seed and its last events;
-//! `SIMULATION_SEED` runs one seed, `SIMULATION_RUNS` more of them.
+//! controller and a network that delays, breaks, and delivers messages of streams that are gone. A
+//! failure prints its seed and its last events; `SIMULATION_SEED` runs one seed, `SIMULATION_RUNS`
+//! more of them.
 
 mod controller;
 mod node;
@@ -51,7 +52,7 @@ fn acknowledged_records_survive_crashes_elections_and_lost_messages() {
     }
     // A simulation in which nothing happens proves nothing.
     for kind in [
-        "acked", "alter", "break", "crash", "fence", "produce", "propose", "start",
+        "acked", "alter", "break", "crash", "fence", "late", "produce", "propose", "start",
     ] {
         assert!(
             total.get(kind).is_some_and(|count| *count > 100),

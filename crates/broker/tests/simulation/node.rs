@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dohle_broker::replica::{
-    Effects, Follower, IsrProposal, Leader, LeaderAnswer, LeaderConfig, OnLeader, truncation_offset,
+    Effects, Follower, IsrProposal, Leader, LeaderAnswer, LeaderConfig, OnLeader, diverges,
+    truncation_offset,
 };
 use dohle_log::LeaderEpochCache;
-use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, Offset};
+use dohle_model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset};
 
 use super::controller::Registration;
 
@@ -55,22 +56,25 @@ pub enum Role {
 /// A leader's subscription of one follower.
 #[derive(Debug, Clone, Copy)]
 pub struct Feed {
-    pub subscription: u32,
+    pub subscription: Subscription,
+    pub leader_epoch: LeaderEpoch,
     pub sent: Offset,
 }
+
+/// The number of a subscription, in one run of the follower's process.
+pub type Subscription = (BrokerEpoch, u64);
 
 /// From a follower to its leader.
 #[derive(Debug, Clone)]
 pub enum ToLeader {
     Subscribe {
-        subscription: u32,
+        subscription: Subscription,
         leader_epoch: LeaderEpoch,
         fetch_offset: Offset,
         last_epoch: Option<LeaderEpoch>,
-        broker_epoch: BrokerEpoch,
     },
     Ack {
-        subscription: u32,
+        subscription: Subscription,
         leader_epoch: LeaderEpoch,
         end: Offset,
     },
@@ -83,8 +87,6 @@ pub struct ToFollower {
     pub high_watermark: Offset,
     pub base: Offset,
     pub records: Vec<Record>,
-    /// The subscription is refused, or ends.
-    pub ended: bool,
 }
 
 pub struct Node {
@@ -99,8 +101,11 @@ pub struct Node {
     pub waiting: Vec<(Offset, Record)>,
     pub proposal: Option<IsrProposal>,
     /// Subscriptions that ended with a leadership, to be told.
-    pub ended: Vec<(NodeId, u32)>,
-    next_subscription: u32,
+    pub ended: Vec<(NodeId, Feed)>,
+    next_subscription: u64,
+    /// The leader at which the next subscription is to be made: each has a stream of its own, which
+    /// makes a subscription when the metadata assign it the partition, and again when one ended.
+    subscribe_at: Option<NodeId>,
 }
 
 /// The rules that all nodes share.
@@ -128,6 +133,7 @@ impl Node {
             proposal: None,
             ended: Vec::new(),
             next_subscription: 0,
+            subscribe_at: None,
         }
     }
 
@@ -204,52 +210,61 @@ impl Node {
         if !known {
             self.end_leadership();
             self.role = Role::Follower(Follower::new(registered.leader_epoch, registration.leader));
+            self.subscribe_at = registration.leader;
         }
         (false, Effects::default())
     }
 
     fn end_leadership(&mut self) {
         let feeds = std::mem::take(&mut self.feeds);
-        self.ended
-            .extend(feeds.into_iter().map(|(id, feed)| (id, feed.subscription)));
+        self.ended.extend(feeds);
+        self.subscribe_at = None;
         self.waiting.clear();
         self.proposal = None;
     }
 
-    /// The follower's next subscription, if it follows `leader` and has none.
+    /// The stream to `leader` broke.
+    pub fn on_break(&mut self, leader: NodeId) {
+        if let Role::Follower(follower) = &mut self.role
+            && follower.leader() == Some(leader)
+        {
+            follower.unsubscribe();
+            self.subscribe_at = Some(leader);
+        }
+    }
+
+    /// The follower's next subscription, if it is to be made at `leader`.
     pub fn subscribe(&mut self, leader: NodeId) -> Option<ToLeader> {
         let (end, last_epoch) = (self.log.end(), self.log.last_epoch());
         let Role::Follower(follower) = &mut self.role else {
             return None;
         };
-        if follower.leader() != Some(leader) || follower.subscription().is_some() {
+        if follower.leader() != Some(leader) || self.subscribe_at != Some(leader) {
             return None;
         }
+        self.subscribe_at = None;
         self.next_subscription += 1;
         let subscription = self.next_subscription;
         let position = follower.subscribe(subscription, end, last_epoch);
         Some(ToLeader::Subscribe {
-            subscription,
+            subscription: (self.broker_epoch, subscription),
             leader_epoch: position.leader_epoch,
             fetch_offset: position.fetch_offset,
             last_epoch: position.last_fetched_epoch,
-            broker_epoch: self.broker_epoch,
         })
     }
 
-    /// What a follower does with what its leader sent.
-    pub fn on_leader(&mut self, message: &ToFollower) -> Option<ToLeader> {
+    /// What a follower does with what came on its stream from `from`.
+    pub fn on_leader(&mut self, from: NodeId, message: &ToFollower) -> Option<ToLeader> {
         let Role::Follower(follower) = &mut self.role else {
             return None;
         };
-        if message.ended {
-            if follower.subscription() == Some(message.answer.subscription) {
-                follower.unsubscribe();
-            }
-            return None;
-        }
         match follower.on_leader_data(&message.answer) {
             OnLeader::Ignore => None,
+            OnLeader::Ended(_) => {
+                self.subscribe_at = Some(from);
+                None
+            }
             OnLeader::Truncate { epoch, end_offset } => {
                 let end = self.log.end();
                 let local = self.log.epochs.end_offset_for(epoch, end);
@@ -257,6 +272,7 @@ impl Node {
                 self.log
                     .truncate(truncation_offset(epoch, end_offset, local, end));
                 self.high_watermark = self.high_watermark.min(self.log.end());
+                self.subscribe_at = Some(from);
                 None
             }
             OnLeader::Append => {
@@ -272,7 +288,7 @@ impl Node {
                 self.high_watermark =
                     Follower::next_high_watermark(self.high_watermark, message.high_watermark, end);
                 (!message.records.is_empty()).then_some(ToLeader::Ack {
-                    subscription: message.answer.subscription,
+                    subscription: (self.broker_epoch, message.answer.subscription),
                     leader_epoch: message.answer.leader_epoch,
                     end,
                 })
@@ -292,9 +308,14 @@ impl Node {
         let epoch = self.epoch();
         let Role::Leader(leader) = &mut self.role else {
             return match message {
-                ToLeader::Subscribe { subscription, .. } => {
-                    (Some(self.ended(*subscription)), Effects::default())
-                }
+                ToLeader::Subscribe {
+                    subscription,
+                    leader_epoch,
+                    ..
+                } => (
+                    Some(self.ended(*subscription, *leader_epoch)),
+                    Effects::default(),
+                ),
                 ToLeader::Ack { .. } => nothing,
             };
         };
@@ -311,7 +332,8 @@ impl Node {
                 if *leader_epoch != epoch {
                     return nothing;
                 }
-                let end = (*end).min(feed.sent);
+                let end = *end;
+                assert!(end <= feed.sent, "acked {end}, sent {}", feed.sent);
                 (None, leader.on_ack(from, end, Offset::ZERO, now, eligible))
             }
             ToLeader::Subscribe {
@@ -319,10 +341,13 @@ impl Node {
                 leader_epoch,
                 fetch_offset,
                 last_epoch,
-                broker_epoch,
             } => {
-                if *leader_epoch != epoch || !leader.is_follower(from) {
-                    return (Some(self.ended(*subscription)), Effects::default());
+                if *leader_epoch != epoch
+                    || !leader.is_follower(from)
+                    || leader.is_superseded(from, subscription.0, subscription.1)
+                {
+                    let ended = self.ended(*subscription, *leader_epoch);
+                    return (Some(ended), Effects::default());
                 }
                 let end = self.log.end();
                 if let Some((epoch, end_offset)) =
@@ -334,7 +359,7 @@ impl Node {
                 }
                 let effects = leader.on_subscribe(
                     from,
-                    *broker_epoch,
+                    *subscription,
                     *fetch_offset,
                     Offset::ZERO,
                     now,
@@ -342,6 +367,7 @@ impl Node {
                 );
                 let feed = Feed {
                     subscription: *subscription,
+                    leader_epoch: *leader_epoch,
                     sent: *fetch_offset,
                 };
                 self.feeds.insert(from, feed);
@@ -350,24 +376,30 @@ impl Node {
         }
     }
 
-    /// Tells a follower that its subscription is over.
-    pub fn ended(&self, subscription: u32) -> ToFollower {
+    /// Reports to a follower that its subscription is over.
+    pub fn ended(&self, subscription: Subscription, leader_epoch: LeaderEpoch) -> ToFollower {
         let mut message = self.to_follower(subscription, Offset::ZERO, Vec::new());
-        message.ended = true;
+        message.answer.leader_epoch = leader_epoch;
+        message.answer.error = Some(ErrorCode::NotLeaderOrFollower);
         message
     }
 
-    fn to_follower(&self, subscription: u32, base: Offset, records: Vec<Record>) -> ToFollower {
+    fn to_follower(
+        &self,
+        subscription: Subscription,
+        base: Offset,
+        records: Vec<Record>,
+    ) -> ToFollower {
         ToFollower {
             answer: LeaderAnswer {
-                subscription,
+                subscription: subscription.1,
                 leader_epoch: self.epoch(),
+                error: None,
                 diverging: None,
             },
             high_watermark: self.high_watermark,
             base,
             records,
-            ended: false,
         }
     }
 
@@ -397,6 +429,6 @@ fn diverging(
         .epochs
         .end_offset_for(last, end)
         .expect("a leader knows all older epochs");
-    let parts = found.epoch < last || found.end_offset < fetch_offset;
-    parts.then_some((found.epoch, found.end_offset))
+    let found = (found.epoch, found.end_offset);
+    diverges(last, fetch_offset, found).then_some(found)
 }

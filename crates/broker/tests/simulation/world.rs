@@ -23,6 +23,21 @@ enum Broker {
     },
 }
 
+/// A message of a stream that broke, or that the follower left, and that is still on its way. It
+/// reaches only the process it was sent to.
+struct Late {
+    from: NodeId,
+    to: NodeId,
+    /// The registration of the receiving process.
+    process: BrokerEpoch,
+    message: LateMessage,
+}
+
+enum LateMessage {
+    ToLeader(ToLeader),
+    ToFollower(ToFollower),
+}
+
 /// One stream, from `follower` to `leader`: ordered, until it breaks.
 #[derive(Default)]
 struct Stream {
@@ -36,6 +51,7 @@ pub struct World {
     controller: Controller,
     brokers: BTreeMap<NodeId, Broker>,
     streams: BTreeMap<(NodeId, NodeId), Stream>,
+    late: Vec<Late>,
     /// Registrations on their way to each broker.
     feed: BTreeMap<NodeId, VecDeque<Registration>>,
     /// Proposals on their way to the controller.
@@ -70,6 +86,7 @@ impl World {
             controller,
             brokers,
             streams: BTreeMap::new(),
+            late: Vec::new(),
             feed: NODES.iter().map(|id| (*id, VecDeque::new())).collect(),
             proposals: Vec::new(),
             last_told: None,
@@ -88,7 +105,7 @@ impl World {
     pub fn step(&mut self, faults: bool) {
         let node = *self.random.pick(&NODES).unwrap();
         let other = *self.random.pick(&NODES).unwrap();
-        match self.random.below(if faults { 104 } else { 98 }) {
+        match self.random.below(if faults { 106 } else { 100 }) {
             0..8 if faults => self.produce(node),
             0..30 => self.deliver_to_leader(node, other),
             30..54 => self.deliver_to_follower(node, other),
@@ -100,9 +117,10 @@ impl World {
             92..94 => self.pass_time(),
             94..96 => self.flush(node),
             96..98 => self.start(node),
-            98..100 => self.break_stream(node, other),
-            100..101 => self.crash(node),
-            101..102 => self.fence(node),
+            98..100 => self.deliver_late(),
+            100..102 => self.break_stream(node, other),
+            102..103 => self.crash(node),
+            103..104 => self.fence(node),
             _ => self.unfence(node),
         }
         self.tell();
@@ -165,7 +183,7 @@ impl World {
         let proposal = node.proposal.take();
         let ended: Vec<_> = std::mem::take(&mut node.ended)
             .into_iter()
-            .map(|(follower, subscription)| (follower, node.ended(subscription)))
+            .map(|(follower, feed)| (follower, node.ended(feed.subscription, feed.leader_epoch)))
             .collect();
         let high_watermark = node.high_watermark.0 as usize;
         for (follower, message) in ended {
@@ -219,12 +237,64 @@ impl World {
         let Some(node) = self.node(follower) else {
             return;
         };
-        let reply = node.on_leader(&message);
+        let reply = node.on_leader(leader, &message);
         if let Some(reply) = reply {
             let stream = self.streams.entry((follower, leader)).or_default();
             stream.to_leader.push_back(reply);
         }
         self.note("to follower", || format!("{leader}→{follower} {message:?}"));
+    }
+
+    /// A late message arrives, in any order. The stream that an answer would go to is gone.
+    fn deliver_late(&mut self) {
+        if self.late.is_empty() {
+            return;
+        }
+        let at = self.random.below(self.late.len() as u64) as usize;
+        let late = self.late.swap_remove(at);
+        let (now, eligible) = (self.now, self.eligible());
+        let Some(node) = self.node(late.to) else {
+            return;
+        };
+        if node.broker_epoch != late.process {
+            return;
+        }
+        let acked = match &late.message {
+            LateMessage::ToLeader(message) => {
+                let (_, effects) = node.on_follower(late.from, message, now, eligible);
+                node.apply(effects)
+            }
+            LateMessage::ToFollower(message) => {
+                node.on_leader(late.from, message);
+                Vec::new()
+            }
+        };
+        self.note("late", || match &late.message {
+            LateMessage::ToLeader(message) => format!("{}→{} {message:?}", late.from, late.to),
+            LateMessage::ToFollower(message) => format!("{}→{} {message:?}", late.from, late.to),
+        });
+        self.acknowledge(late.to, acked);
+    }
+
+    /// What was on its way on a stream comes late, or never.
+    fn keep_late(&mut self, follower: NodeId, leader: NodeId, stream: Stream) {
+        let to_leader = stream.to_leader.into_iter().map(LateMessage::ToLeader);
+        let to_follower = stream.to_follower.into_iter().map(LateMessage::ToFollower);
+        let to_leader = to_leader.map(|message| (follower, leader, message));
+        let to_follower = to_follower.map(|message| (leader, follower, message));
+        for (from, to, message) in to_leader.chain(to_follower) {
+            let Some(process) = self.node(to).map(|node| node.broker_epoch) else {
+                continue;
+            };
+            if self.random.one_in(2) {
+                self.late.push(Late {
+                    from,
+                    to,
+                    process,
+                    message,
+                });
+            }
+        }
     }
 
     fn send(&mut self, leader: NodeId, follower: NodeId) {
@@ -358,15 +428,13 @@ impl World {
     }
 
     fn break_stream(&mut self, follower: NodeId, leader: NodeId) {
-        if self.streams.remove(&(follower, leader)).is_none() {
+        let Some(stream) = self.streams.remove(&(follower, leader)) else {
             return;
-        }
+        };
+        self.keep_late(follower, leader, stream);
         let now = self.now;
-        if let Some(node) = self.node(follower)
-            && let Role::Follower(core) = &mut node.role
-            && core.leader() == Some(leader)
-        {
-            core.unsubscribe();
+        if let Some(node) = self.node(follower) {
+            node.on_break(leader);
         }
         if let Some(node) = self.node(leader)
             && node.feeds.remove(&follower).is_some()

@@ -163,6 +163,19 @@ impl Cluster {
         broker.runtime.shutdown_timeout(DEADLINE);
     }
 
+    /// Empties the directory of a broker that does not run.
+    pub fn wipe(&self, node: i32) {
+        let dir = self.dirs[&NodeId(node)].path();
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                std::fs::remove_dir_all(path).unwrap();
+            } else {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
     /// Stops a broker in order.
     pub fn stop(&self, node: i32) {
         let broker = self.inner.lock().brokers.remove(&NodeId(node)).unwrap();

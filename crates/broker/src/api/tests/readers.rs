@@ -25,6 +25,7 @@ pub(super) fn follow(partition: &Partition) {
         follower: OTHER,
         broker_epoch: BrokerEpoch(2),
         leader_epoch: LeaderEpoch(3),
+        subscription: 1,
         fetch_offset: partition.positions().log_end_offset,
         last_fetched_epoch: Some(LeaderEpoch(3)),
         log_start_offset: Offset::ZERO,

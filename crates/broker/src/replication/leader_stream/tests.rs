@@ -10,7 +10,7 @@ use super::*;
 use crate::api::tests::harness::{Broker, NODE, OTHER, batch};
 use crate::partition::{Acks, AppendOrigin};
 
-const ROUNDS: u32 = 300;
+const ROUNDS: u64 = 300;
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -38,7 +38,7 @@ impl Drop for Stop<'_> {
 }
 
 /// Whether the stream has served this subscription.
-fn is_served(calls: &LeaderCalls, id: &TopicIdPartition, number: u32) -> bool {
+fn is_served(calls: &LeaderCalls, id: &TopicIdPartition, number: u64) -> bool {
     let inner = calls.inner.lock();
     inner
         .find(id)

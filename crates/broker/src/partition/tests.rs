@@ -1,0 +1,389 @@
+//! Replication as one partition sees it: what a leader takes from its followers, and a follower from
+//! its leader, whatever arrives late, twice or from somebody who has no say.
+
+use bytes::Bytes;
+use dohle_model::record::{MetadataRecord, PartitionChange};
+use dohle_model::{
+    BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp, TopicId,
+};
+
+use super::*;
+use crate::api::tests::harness::{Broker, NODE, OTHER, batch};
+use crate::replica::LeaderAnswer;
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+/// The leader epoch of the harness's topics.
+const EPOCH: LeaderEpoch = LeaderEpoch(3);
+
+const RETRY: PartOutcome = PartOutcome::Retry { damaged_at: None };
+
+/// Elects `leader`, which begins the next epoch.
+async fn elect(broker: &Broker, topic_id: TopicId, leader: NodeId, isr: &[NodeId]) {
+    let change = PartitionChange {
+        leader: Some(Some(leader)),
+        isr: Some(isr.to_vec()),
+        ..PartitionChange::default()
+    };
+    let partition = PartitionIndex(0);
+    let record = MetadataRecord::PartitionChange {
+        topic_id,
+        partition,
+        change,
+    };
+    broker.apply(&[record]).await;
+}
+
+fn append(partition: &Partition, count: usize) {
+    for _ in 0..count {
+        let records = batch(&["value"]);
+        partition
+            .append(records, Acks::Leader, AppendOrigin::Client, NOW)
+            .unwrap();
+    }
+}
+
+/// The subscription of a follower whose log ends at `end`, with a last record of epoch `last`.
+fn request(subscription: u64, leader_epoch: LeaderEpoch, end: i64, last: i32) -> FeedRequest {
+    FeedRequest {
+        follower: OTHER,
+        broker_epoch: BrokerEpoch(2),
+        leader_epoch,
+        subscription,
+        fetch_offset: Offset(end),
+        last_fetched_epoch: (end > 0).then_some(LeaderEpoch(last)),
+        log_start_offset: Offset::ZERO,
+    }
+}
+
+/// Begins a feed; answers its id.
+#[track_caller]
+fn start(partition: &Partition, request: &FeedRequest) -> u64 {
+    match partition.start_feed(request, &Watcher::new(), 0) {
+        Ok(FeedStart::Started(feed)) => feed.id,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// How far the leader takes the other broker's log to reach.
+fn acked(partition: &Partition) -> Option<Offset> {
+    partition.followers()[0].log_end_offset
+}
+
+#[tokio::test]
+async fn an_ack_counts_only_for_its_own_subscription_epoch_and_what_was_sent() {
+    let broker = Broker::start(&[]).await;
+    let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
+    let partition = broker.partition(topic_id, 0);
+    append(&partition, 10);
+    let before = start(&partition, &request(1, EPOCH, 0, 0));
+    let feed = start(&partition, &request(2, EPOCH, 0, 0));
+    // Sends a part of the log: a batch at least.
+    assert!(partition.read_feed(feed, 1).unwrap().is_some());
+    let ack = |feed, epoch, end| partition.on_follower_ack(feed, epoch, Offset(end), Offset::ZERO);
+    ack(before, EPOCH, 1);
+    assert_eq!(
+        acked(&partition),
+        Some(Offset(0)),
+        "of the subscription before"
+    );
+    ack(feed, LeaderEpoch(2), 1);
+    ack(feed, LeaderEpoch(4), 1);
+    assert_eq!(
+        acked(&partition),
+        Some(Offset(0)),
+        "of another leader epoch"
+    );
+    ack(feed, EPOCH, 1);
+    assert_eq!(acked(&partition), Some(Offset(1)));
+    assert_eq!(partition.positions().high_watermark, Offset(1));
+    // More than was sent, though the leader has it: the follower is not to be trusted.
+    ack(feed, EPOCH, 10);
+    assert_eq!(acked(&partition), Some(Offset(1)));
+    assert_eq!(partition.positions().high_watermark, Offset(1));
+    assert!(
+        partition.read_feed(feed, 1).unwrap().is_none(),
+        "its feed ended"
+    );
+    let feed = start(&partition, &request(3, EPOCH, 1, 3));
+    partition.on_follower_ack(feed, EPOCH, Offset(1), Offset(2));
+    assert!(
+        partition.read_feed(feed, 1).unwrap().is_none(),
+        "its log cannot begin past its end"
+    );
+}
+
+#[tokio::test]
+async fn a_subscription_that_a_newer_one_overtook_is_refused() {
+    let broker = Broker::start(&[]).await;
+    let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
+    let partition = broker.partition(topic_id, 0);
+    append(&partition, 10);
+    let feed = start(&partition, &request(7, EPOCH, 4, 3));
+    // Another stream's, which claims more than the follower has by now.
+    let late = partition.start_feed(&request(6, EPOCH, 9, 3), &Watcher::new(), 0);
+    assert!(matches!(late, Ok(FeedStart::Superseded)), "{late:?}");
+    assert_eq!(acked(&partition), Some(Offset(4)));
+    assert!(
+        partition.read_feed(feed, 1).unwrap().is_some(),
+        "the newer one goes on"
+    );
+    // A process counts from the beginning; the registration shows that it is newer.
+    let restarted = FeedRequest {
+        broker_epoch: BrokerEpoch(9),
+        ..request(1, EPOCH, 3, 3)
+    };
+    start(&partition, &restarted);
+    let late = partition.start_feed(&request(8, EPOCH, 9, 3), &Watcher::new(), 0);
+    assert!(matches!(late, Ok(FeedStart::Superseded)), "{late:?}");
+    assert_eq!(acked(&partition), Some(Offset(3)));
+}
+
+#[tokio::test]
+async fn a_leader_refuses_subscriptions_of_other_epochs_and_brokers() {
+    let broker = Broker::start(&[]).await;
+    let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
+    let partition = broker.partition(topic_id, 0);
+    let refused = |request: &FeedRequest| {
+        let started = partition.start_feed(request, &Watcher::new(), 0);
+        started.expect_err("refused").code()
+    };
+    let older = request(1, LeaderEpoch(2), 0, 0);
+    assert_eq!(refused(&older), ErrorCode::FencedLeaderEpoch);
+    let newer = request(1, LeaderEpoch(4), 0, 0);
+    assert_eq!(refused(&newer), ErrorCode::UnknownLeaderEpoch);
+    let stranger = FeedRequest {
+        follower: NodeId(8),
+        ..request(1, EPOCH, 0, 0)
+    };
+    assert_eq!(refused(&stranger), ErrorCode::NotLeaderOrFollower);
+    assert_eq!(acked(&partition), None);
+}
+
+/// The epochs of the leader's log are 3 (offsets 0 to 9) and 5.
+async fn leader_of_two_epochs() -> (Broker, std::sync::Arc<Partition>) {
+    let broker = Broker::start(&[]).await;
+    let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
+    let partition = broker.partition(topic_id, 0);
+    append(&partition, 10);
+    elect(&broker, topic_id, OTHER, &[NODE, OTHER]).await;
+    elect(&broker, topic_id, NODE, &[NODE, OTHER]).await;
+    assert_eq!(partition.leader_epoch(), LeaderEpoch(5));
+    append(&partition, 10);
+    (broker, partition)
+}
+
+#[tokio::test]
+async fn a_log_that_ends_in_an_epoch_unknown_to_the_leader_diverges_wherever_it_ends() {
+    let (_broker, partition) = leader_of_two_epochs().await;
+    // (the follower's log end, the epoch of its last record, where the leader says they part)
+    let cases = [
+        (8, 3, None),
+        (10, 3, None),
+        (14, 5, None),
+        (12, 3, Some((Some(3), Some(10)))),
+        // Below the end of epoch 3 in the leader's log, but of an epoch that is not in it.
+        (8, 4, Some((Some(3), Some(10)))),
+        (8, 2, Some((Some(2), Some(0)))),
+        (8, 6, Some((Some(5), Some(20)))),
+        (21, 5, Some((Some(5), Some(20)))),
+    ];
+    for (number, (end, last, expected)) in cases.into_iter().enumerate() {
+        let request = request(number as u64 + 1, LeaderEpoch(5), end, last);
+        let parts = match partition.start_feed(&request, &Watcher::new(), 0).unwrap() {
+            FeedStart::Started(_) => None,
+            FeedStart::Diverging { end, .. } => {
+                Some((end.epoch.map(|it| it.0), end.end_offset.map(|it| it.0)))
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(parts, expected, "log end {end}, last epoch {last}");
+    }
+}
+
+/// A part of a leader's message that has no records and claims high watermark 0.
+fn part(subscription: u64, leader_epoch: LeaderEpoch) -> LeaderPart {
+    LeaderPart {
+        answer: LeaderAnswer {
+            subscription,
+            leader_epoch,
+            error: None,
+            diverging: None,
+        },
+        high_watermark: Offset::ZERO,
+        log_start_offset: Offset::ZERO,
+    }
+}
+
+/// Records as they lie in a leader's log, with its high watermark.
+async fn leaders_records(count: usize) -> Bytes {
+    let broker = Broker::start(&[]).await;
+    let topic_id = broker.topic("source", 1).await;
+    let partition = broker.partition(topic_id, 0);
+    append(&partition, count);
+    let feed = FeedRequest {
+        follower: OTHER,
+        ..request(1, EPOCH, 0, 0)
+    };
+    // The only replica feeds nobody; a consumer reads it.
+    assert!(partition.start_feed(&feed, &Watcher::new(), 0).is_err());
+    let params = FetchParams {
+        fetch_offset: Offset::ZERO,
+        current_leader_epoch: None,
+        last_fetched_epoch: None,
+        max_bytes: 1 << 20,
+        min_one: true,
+        isolation: Isolation::LogEnd,
+        leader_only: true,
+    };
+    partition.read(&params).unwrap().records
+}
+
+/// Everything that a leader may answer to a subscription.
+fn answers(subscription: u64, leader_epoch: LeaderEpoch) -> Vec<LeaderPart> {
+    let error = |code| LeaderPart {
+        answer: LeaderAnswer {
+            error: Some(code),
+            ..part(subscription, leader_epoch).answer
+        },
+        log_start_offset: Offset(1_000),
+        ..part(subscription, leader_epoch)
+    };
+    let mut diverging = part(subscription, leader_epoch);
+    diverging.answer.diverging = Some((LeaderEpoch(0), Offset::ZERO));
+    let mut positions = part(subscription, leader_epoch);
+    positions.high_watermark = Offset(3);
+    vec![
+        error(ErrorCode::NotLeaderOrFollower),
+        error(ErrorCode::FencedLeaderEpoch),
+        error(ErrorCode::OffsetOutOfRange),
+        diverging,
+        positions,
+    ]
+}
+
+#[tokio::test]
+async fn late_answers_of_a_former_leader_change_nothing() {
+    let broker = Broker::start(&[]).await;
+    let records = leaders_records(3).await;
+    let topic_id = broker.topic_led_by("t", 1, OTHER, vec![NODE, OTHER]).await;
+    let partition = broker.partition(topic_id, 0);
+    let old = partition.begin_subscription(OTHER).unwrap().subscription;
+    let outcome = partition.on_leader_part(&part(old, EPOCH), records.clone(), NOW);
+    let acked = |outcome| matches!(outcome, PartOutcome::Ack { end, .. } if end == Offset(3));
+    assert!(acked(outcome), "{outcome:?}");
+
+    let third = NodeId(7);
+    elect(&broker, topic_id, third, &[NODE, third]).await;
+    assert!(
+        partition.begin_subscription(OTHER).is_none(),
+        "the former leader"
+    );
+    let new = partition.begin_subscription(third).unwrap().subscription;
+    assert!(new > old, "{new} was used before");
+    let before = partition.positions();
+    let epoch = LeaderEpoch(4);
+    assert_eq!(before.leader_epoch, epoch);
+    let late = answers(old, EPOCH)
+        .into_iter()
+        .chain(answers(old, epoch))
+        .chain(answers(new, EPOCH))
+        .chain(answers(new, LeaderEpoch(5)));
+    for late in late {
+        for records in [Bytes::new(), records.clone()] {
+            let outcome = partition.on_leader_part(&late, records, NOW);
+            assert_eq!(outcome, PartOutcome::Nothing, "{late:?}");
+        }
+        assert_eq!(partition.positions(), before, "{late:?}");
+    }
+    // The subscription at the new leader still counts.
+    let mut current = part(new, epoch);
+    current.high_watermark = Offset(2);
+    partition.on_leader_part(&current, Bytes::new(), NOW);
+    assert_eq!(partition.positions().high_watermark, Offset(2));
+}
+
+#[tokio::test]
+async fn subscriptions_at_different_leaders_never_share_a_number() {
+    let broker = Broker::start(&[]).await;
+    let mut numbers = std::collections::BTreeSet::new();
+    for (topic, leader) in [
+        ("a", OTHER),
+        ("b", NodeId(7)),
+        ("c", OTHER),
+        ("d", NodeId(8)),
+    ] {
+        let topic_id = broker
+            .topic_led_by(topic, 1, leader, vec![NODE, leader])
+            .await;
+        let partition = broker.partition(topic_id, 0);
+        for _ in 0..2 {
+            let begun = partition.begin_subscription(leader).unwrap();
+            assert!(numbers.insert(begun.subscription), "{}", begun.subscription);
+        }
+    }
+}
+
+/// A follower whose log holds offsets 0 to 2 and then only what DeleteRecords left of it.
+async fn follower(log_start_offset: i64) -> (Broker, std::sync::Arc<Partition>) {
+    let broker = Broker::start(&[]).await;
+    let records = leaders_records(3).await;
+    let topic_id = broker.topic_led_by("t", 1, OTHER, vec![NODE, OTHER]).await;
+    let partition = broker.partition(topic_id, 0);
+    let subscription = partition.begin_subscription(OTHER).unwrap().subscription;
+    let mut data = part(subscription, EPOCH);
+    data.high_watermark = Offset(3);
+    data.log_start_offset = Offset(log_start_offset);
+    partition.on_leader_part(&data, records, NOW);
+    let positions = partition.positions();
+    assert_eq!(positions.log_start_offset, Offset(log_start_offset));
+    assert_eq!(positions.log_end_offset, Offset(3));
+    (broker, partition)
+}
+
+#[tokio::test]
+async fn a_log_that_has_nothing_in_common_with_the_leaders_begins_where_the_leaders_begins() {
+    // (where the follower's log begins, where the leader's does, where the two part)
+    for (follower_start, leader_start, parts_at) in [(3, 0, 1), (2, 1, 1), (2, 0, 2), (0, 0, 0)] {
+        let (_broker, partition) = follower(follower_start).await;
+        let subscription = partition.begin_subscription(OTHER).unwrap().subscription;
+        let mut diverging = part(subscription, EPOCH);
+        diverging.answer.diverging = Some((EPOCH, Offset(parts_at)));
+        diverging.log_start_offset = Offset(leader_start);
+        let outcome = partition.on_leader_part(&diverging, Bytes::new(), NOW);
+        assert_eq!(outcome, PartOutcome::Resubscribe, "parts at {parts_at}");
+        let position = partition.begin_subscription(OTHER).unwrap().position;
+        assert_eq!(position.fetch_offset, Offset(leader_start));
+        assert_eq!(position.last_fetched_epoch, None);
+        let start = partition.positions();
+        assert_eq!(start.log_start_offset, Offset(leader_start));
+        assert!(start.high_watermark <= start.log_end_offset);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_removes_nothing_is_followed_by_a_wait() {
+    let (_broker, partition) = follower(0).await;
+    let before = partition.positions();
+    let subscription = partition.begin_subscription(OTHER).unwrap().subscription;
+    let mut diverging = part(subscription, EPOCH);
+    diverging.answer.diverging = Some((EPOCH, Offset(3)));
+    let outcome = partition.on_leader_part(&diverging, Bytes::new(), NOW);
+    assert_eq!(outcome, RETRY, "the two part at the end");
+    // A leader that calls the log out of range, although its own begins inside it.
+    let subscription = partition.begin_subscription(OTHER).unwrap().subscription;
+    let mut out_of_range = part(subscription, EPOCH);
+    out_of_range.answer.error = Some(ErrorCode::OffsetOutOfRange);
+    out_of_range.log_start_offset = Offset(3);
+    let outcome = partition.on_leader_part(&out_of_range, Bytes::new(), NOW);
+    assert_eq!(outcome, RETRY);
+    assert_eq!(partition.positions(), before, "no record is lost");
+    // An empty log that begins where the leader's does cannot be shortened any further.
+    let (_broker, partition) = follower(3).await;
+    for expected in [PartOutcome::Resubscribe, RETRY] {
+        let subscription = partition.begin_subscription(OTHER).unwrap().subscription;
+        let mut diverging = part(subscription, EPOCH);
+        diverging.answer.diverging = Some((EPOCH, Offset(1)));
+        let outcome = partition.on_leader_part(&diverging, Bytes::new(), NOW);
+        assert_eq!(outcome, expected);
+    }
+}
