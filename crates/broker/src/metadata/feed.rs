@@ -1,9 +1,10 @@
 //! Follows the committed metadata: WatchMetadata → replay → local replicas → published image.
 //!
 //! Invariant: one task owns the image. Records reach the image in order and once; a change reaches
-//! the local replicas before the image is published. The first change is withheld until the image
-//! holds this process's own registration, so it is one change that covers everything from before
-//! the start of the process.
+//! the local replicas before the image is published. A batch that does not follow the image ends
+//! the stream, and the next one goes on from the image's offset, with a snapshot if need be. The
+//! first change is withheld until the image holds this process's own registration, so it is one
+//! change that covers everything from before the start of the process.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use dohle_model::delta::{LocalChanges, MetadataDelta};
 use dohle_model::image::{MetadataImage, ReplayError};
-use dohle_model::{IncarnationId, NodeId};
+use dohle_model::{IncarnationId, MetadataOffset, NodeId};
 use dohle_rpc::convert::{self, ConvertError, SnapshotBuilder};
 use dohle_rpc::v1;
 use tokio::sync::watch;
@@ -103,6 +104,7 @@ impl Feed {
             delta: MetadataDelta::default(),
             snapshot: None,
             is_first: true,
+            gap_reported: false,
             config,
             client,
             cache,
@@ -141,6 +143,18 @@ struct Follower<R> {
     delta: MetadataDelta,
     snapshot: Option<SnapshotBuilder>,
     is_first: bool,
+    /// Whether a gap was logged since the image last advanced.
+    gap_reported: bool,
+}
+
+/// What an event made of the image.
+enum Replayed {
+    /// It is in the middle of a snapshot.
+    Partial,
+    /// It is at the end of a step.
+    Step,
+    /// The controller left out what follows the image; the stream is of no use.
+    Gap,
 }
 
 impl<R: LocalReplicas> Follower<R> {
@@ -161,7 +175,8 @@ impl<R: LocalReplicas> Follower<R> {
             match self.client.watch_metadata(request, deadline).await {
                 Ok(events) => match self.follow(events).await {
                     Ok(true) => backoff.reset(),
-                    // A voter that is not active takes the stream and ends it.
+                    // A voter that is not active takes the stream and ends it. Another may send
+                    // what does not follow the image.
                     Ok(false) => backoff.wait().await,
                     Err(error) => return error,
                 },
@@ -174,40 +189,45 @@ impl<R: LocalReplicas> Follower<R> {
         }
     }
 
-    /// Until the stream breaks; tells whether anything came.
+    /// Follows a stream until it breaks. Returns whether it brought a whole step.
     async fn follow(
         &mut self,
         mut events: Streaming<v1::MetadataEvent>,
     ) -> Result<bool, FeedError> {
         self.snapshot = None;
-        let mut answered = false;
+        let mut progress = false;
         loop {
             match events.message().await {
-                Ok(Some(event)) => {
-                    answered = true;
-                    if self.replay(event)? {
+                Ok(Some(event)) => match self.replay(event)? {
+                    Replayed::Partial => {}
+                    Replayed::Step => {
+                        progress = true;
                         self.step().await;
                     }
-                }
-                Ok(None) => return Ok(answered),
+                    Replayed::Gap => {
+                        self.step().await;
+                        return Ok(false);
+                    }
+                },
+                Ok(None) => return Ok(progress),
                 Err(status) if is_final(&status) => {
                     return Err(FeedError::Refused(status.message().to_owned()));
                 }
                 Err(status) => {
                     self.client.on_stream_broken(&status);
-                    return Ok(answered);
+                    return Ok(progress);
                 }
             }
         }
     }
 
-    /// Replays one event; tells whether the image is at the end of a step.
-    fn replay(&mut self, event: v1::MetadataEvent) -> Result<bool, FeedError> {
+    /// Replays one event.
+    fn replay(&mut self, event: v1::MetadataEvent) -> Result<Replayed, FeedError> {
         use v1::metadata_event::Event;
         match event.event.ok_or(ConvertError::Missing("metadata event"))? {
             Event::Snapshot(chunk) => {
                 self.snapshot.get_or_insert_default().add(&chunk)?;
-                Ok(false)
+                Ok(Replayed::Partial)
             }
             Event::SnapshotEnd(_) => {
                 let image = self.snapshot.take().unwrap_or_default().finish()?;
@@ -216,17 +236,34 @@ impl<R: LocalReplicas> Follower<R> {
                     self.delta = MetadataDelta::between(&self.published, &image);
                     self.image = image;
                 }
-                Ok(true)
+                Ok(Replayed::Step)
             }
             Event::Batches(batches) => {
                 for committed in &batches.batches {
                     let committed = convert::committed_from_wire(committed)?;
-                    if committed.offset > self.image.offset {
-                        self.image.replay_batch(&committed, &mut self.delta)?;
+                    if committed.offset <= self.image.offset {
+                        continue;
+                    }
+                    if committed.batch.base > self.image.offset {
+                        self.report_gap(committed.batch.base);
+                        return Ok(Replayed::Gap);
+                    }
+                    let replayed = self.image.replay_batch(&committed, &mut self.delta)?;
+                    if replayed == dohle_model::image::Replayed::Applied {
+                        self.gap_reported = false;
                     }
                 }
-                Ok(true)
+                Ok(Replayed::Step)
             }
+        }
+    }
+
+    fn report_gap(&mut self, base: MetadataOffset) {
+        if !std::mem::replace(&mut self.gap_reported, true) {
+            tracing::warn!(
+                node = %self.config.node, image_offset = %self.image.offset, batch_base = %base,
+                "metadata feed left records out; subscribing again at the image's offset"
+            );
         }
     }
 

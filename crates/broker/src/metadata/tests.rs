@@ -685,3 +685,61 @@ async fn a_feed_that_meets_a_record_it_does_not_know_stops() {
     let error = timeout(WAIT, test.feed.failed()).await.unwrap();
     assert!(matches!(error, FeedError::Convert(_)), "{error}");
 }
+
+#[tokio::test]
+async fn a_feed_that_misses_records_subscribes_again_and_loses_none() {
+    let test = &mut start_feed().await;
+    let stream = next(&mut test.voter.feeds).await;
+    stream.batches(&[batch(0, 2, vec![registered()])]).await;
+    next(&mut test.changes).await;
+    // What lies between offsets 2 and 3 is missing.
+    stream
+        .batches(&[batch(3, 4, topic(2)), batch(4, 5, topic(3))])
+        .await;
+    let stream = next(&mut test.voter.feeds).await;
+    assert_eq!(stream.request.after_offset, 2);
+    stream
+        .batches(&[batch(2, 3, topic(1)), batch(3, 4, topic(2))])
+        .await;
+    let (change, _) = next(&mut test.changes).await;
+    assert_eq!(leads(&change.local), ["topic1", "topic2"]);
+    // A gap after the first batch of a message: what precedes it is kept.
+    stream
+        .batches(&[batch(4, 5, topic(3)), batch(9, 10, topic(4))])
+        .await;
+    let (change, _) = next(&mut test.changes).await;
+    assert_eq!(leads(&change.local), ["topic3"]);
+    let stream = next(&mut test.voter.feeds).await;
+    assert_eq!(stream.request.after_offset, 5);
+}
+
+/// Replicas that cannot follow anything.
+struct Panicking;
+
+impl LocalReplicas for Panicking {
+    async fn apply(&self, _: &MetadataChange) {
+        panic!("planted");
+    }
+}
+
+#[tokio::test]
+async fn a_feed_whose_replicas_panic_reports_that_the_node_must_stop() {
+    let mut voter = Fake::start(&[Says::Active]).await;
+    let cache = Arc::new(MetadataCache::new());
+    let config = FeedConfig {
+        cluster_id: "cluster".to_owned(),
+        node: NODE,
+        incarnation: INCARNATION,
+    };
+    let client = client_of(&[&voter]);
+    let feed = Feed::start(config, client, Arc::clone(&cache), Arc::new(Panicking));
+    let stream = next(&mut voter.feeds).await;
+    stream.batches(&[batch(0, 2, vec![registered()])]).await;
+    let error = timeout(WAIT, feed.failed()).await.unwrap();
+    assert!(matches!(error, FeedError::Refused(_)), "{error}");
+    assert_eq!(
+        cache.image().offset,
+        MetadataOffset(0),
+        "nothing passes for followed"
+    );
+}
