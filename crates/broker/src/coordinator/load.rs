@@ -44,7 +44,7 @@ impl Coordinator {
         self.runtime.spawn(async move {
             let begun = Instant::now();
             // Never closed.
-            let _permit = this.loads.acquire().await;
+            let permit = this.loads.acquire().await;
             let chunk = this.settings().load_buffer;
             let reading = {
                 let slot = Arc::clone(&slot);
@@ -55,6 +55,9 @@ impl Coordinator {
                 Ok(Err(error)) => return this.load_failed(&slot, &error.to_string()),
                 Err(error) => return this.load_failed(&slot, &error.to_string()),
             };
+            // Permits bound what is read at a time. A commit may take long, and must not keep other
+            // shards from being read.
+            drop(permit);
             let Loaded {
                 shard,
                 end,

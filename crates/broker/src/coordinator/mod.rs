@@ -61,7 +61,7 @@ pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 const SETTLED_WITHIN: Duration = Duration::from_millis(500);
 /// Times that one request looks up what regular expressions match.
 const LOOKUPS_MAX: usize = 4;
-/// Shards that are loaded at a time.
+/// Shards that are read at a time.
 const LOADS_MAX: usize = 4;
 
 /// The group coordinator of a node.

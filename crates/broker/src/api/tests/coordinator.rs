@@ -6,7 +6,6 @@ use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::{ConfigResource, MetadataRecord, PartitionChange};
 use dohle_model::{ErrorCode, NodeId, PartitionIndex, TopicId, TopicName};
-use dohle_protocol::KafkaString;
 use dohle_protocol::messages::find_coordinator_request::FindCoordinatorRequestData;
 use dohle_protocol::messages::find_coordinator_response::FindCoordinatorResponseData;
 use dohle_protocol::messages::heartbeat_request::HeartbeatRequestData;
@@ -27,10 +26,11 @@ use dohle_protocol::messages::sync_group_request::{
     SyncGroupRequestAssignment, SyncGroupRequestData,
 };
 use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
+use dohle_protocol::{ApiKey, KafkaString};
 use tokio::time::timeout;
 
 use super::harness::{Broker, NODE, OTHER, TestClient, ask};
-use crate::coordinator::OFFSETS_TOPIC;
+use crate::coordinator::{Coordinator, OFFSETS_TOPIC};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -132,12 +132,8 @@ async fn member_id(client: &mut TestClient) -> String {
     response.member_id.to_string()
 }
 
-async fn sync(
-    client: &mut TestClient,
-    member_id: &str,
-    assignment: &'static [u8],
-) -> SyncGroupResponseData {
-    let request = SyncGroupRequestData {
+fn sync_request(member_id: &str, assignment: &'static [u8]) -> SyncGroupRequestData {
+    SyncGroupRequestData {
         group_id: KafkaString::from_static("g"),
         generation_id: 1,
         member_id: member_id.to_owned().into(),
@@ -149,7 +145,15 @@ async fn sync(
             ..Default::default()
         }],
         ..Default::default()
-    };
+    }
+}
+
+async fn sync(
+    client: &mut TestClient,
+    member_id: &str,
+    assignment: &'static [u8],
+) -> SyncGroupResponseData {
+    let request = sync_request(member_id, assignment);
     ask!(client, SyncGroup, 5, request, SyncGroupResponseData)
 }
 
@@ -426,4 +430,161 @@ async fn records_of_types_that_are_unknown_here_are_left_alone() {
     lead(&broker, topic, NODE).await;
     loaded(&broker).await;
     assert_eq!(committed(&mut client).await, Ok(5));
+}
+
+/// A group of this partition.
+fn group_in(broker: &Broker, partition: i32) -> String {
+    let image = broker.context.image();
+    let found = (0..)
+        .map(|number| format!("group{number}"))
+        .find(|group| Coordinator::partition_of(&image, group) == Some(PartitionIndex(partition)));
+    found.expect("some group is in each partition")
+}
+
+#[tokio::test]
+async fn loads_that_wait_for_a_commit_hold_up_no_others() {
+    const STUCK: i32 = 12;
+    let broker = Broker::start(&[]).await;
+    let both = vec![NODE, OTHER];
+    let topic = broker
+        .topic_led_by(OFFSETS_TOPIC, STUCK + 1, NODE, both)
+        .await;
+    // Nobody acks these, so they are not committed.
+    for index in 0..STUCK {
+        let mut batch = BatchBuilder::new(BatchOptions::default());
+        batch.append(None, Some(&[0x7f, 0xff, 1, 2]), Some(b"?"), &[]);
+        let (batch, now) = (batch.build().unwrap(), broker.context.wall_clock());
+        let origin = crate::partition::AppendOrigin::Coordinator;
+        broker
+            .partition(topic, index)
+            .append(batch, crate::partition::Acks::Leader, origin, now)
+            .unwrap();
+    }
+    let elected: Vec<MetadataRecord> = (0..=STUCK)
+        .map(|index| MetadataRecord::PartitionChange {
+            topic_id: topic,
+            partition: PartitionIndex(index),
+            change: PartitionChange {
+                leader: Some(Some(NODE)),
+                ..PartitionChange::default()
+            },
+        })
+        .collect();
+    broker.apply(&elected).await;
+    let coordinator = &broker.context.coordinator;
+    let (healthy, stuck) = (group_in(&broker, STUCK), group_in(&broker, 0));
+    let loading = async {
+        while coordinator.run(&healthy, |_, _| ()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, loading)
+        .await
+        .expect("the healthy shard loads");
+    let refused = coordinator.run(&stuck, |_, _| ()).await;
+    assert_eq!(refused, Err(ErrorCode::CoordinatorLoadInProgress));
+}
+
+/// The answer to a request in flight that has not come by the time all other work is done.
+async fn nothing_yet(client: &mut TestClient) -> bool {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    let mut byte = [0; 1];
+    let read = tokio::io::AsyncReadExt::read(&mut client.stream, &mut byte);
+    futures::FutureExt::now_or_never(read).is_none()
+}
+
+#[tokio::test]
+async fn joins_and_syncs_are_answered_only_after_their_commit() {
+    let broker = Broker::start(&[("group.initial.rebalance.delay.ms", "0")]).await;
+    broker.topic("t", 1).await;
+    let topic = broker.topic(OFFSETS_TOPIC, 1).await;
+    loaded(&broker).await;
+    // While the other replica is in sync, which is silent, nothing is committed.
+    let in_sync = |isr: &[NodeId]| MetadataRecord::PartitionChange {
+        topic_id: topic,
+        partition: PartitionIndex(0),
+        change: PartitionChange {
+            replicas: Some(vec![NODE, OTHER]),
+            directories: Some(vec![super::harness::DIRS[0]; 2]),
+            isr: Some(isr.to_vec()),
+            ..PartitionChange::default()
+        },
+    };
+    let fixed = JoinGroupRequestData {
+        group_instance_id: Some(KafkaString::from_static("instance")),
+        ..join("")
+    };
+    let mut client = broker.client();
+    let joined = ask!(client, JoinGroup, 9, fixed, JoinGroupResponseData);
+    assert_eq!((joined.error_code, joined.generation_id), (0, 1));
+    let member_id = joined.member_id.to_string();
+
+    // The leader's sync writes the assignment.
+    broker.apply(&[in_sync(&[NODE, OTHER])]).await;
+    let mut body = bytes::BytesMut::new();
+    let request = SyncGroupRequestData {
+        group_instance_id: Some(KafkaString::from_static("instance")),
+        ..sync_request(&member_id, b"mine")
+    };
+    request.write(&mut body, 5).unwrap();
+    client.send(ApiKey::SyncGroup, 5, &body).await;
+    assert!(nothing_yet(&mut client).await, "synced before the commit");
+    broker.apply(&[in_sync(&[NODE])]).await;
+    let mut synced = client.receive(ApiKey::SyncGroup, 5).await;
+    let synced = SyncGroupResponseData::read(&mut synced, 5).unwrap();
+    assert_eq!(
+        (synced.error_code, &synced.assignment[..]),
+        (0, &b"mine"[..])
+    );
+
+    // The instance starts again, and gets a new id, which is written.
+    broker.apply(&[in_sync(&[NODE, OTHER])]).await;
+    let mut body = bytes::BytesMut::new();
+    fixed.write(&mut body, 9).unwrap();
+    client.send(ApiKey::JoinGroup, 9, &body).await;
+    assert!(nothing_yet(&mut client).await, "joined before the commit");
+    broker.apply(&[in_sync(&[NODE])]).await;
+    let mut joined = client.receive(ApiKey::JoinGroup, 9).await;
+    let joined = JoinGroupResponseData::read(&mut joined, 9).unwrap();
+    assert_eq!(joined.error_code, 0);
+    assert_ne!(joined.member_id.as_str(), member_id);
+}
+
+#[tokio::test]
+async fn a_reply_leaves_when_the_records_of_its_step_are_committed() {
+    let (broker, topic) = coordinator(&[]).await;
+    let both = MetadataRecord::PartitionChange {
+        topic_id: topic,
+        partition: PartitionIndex(0),
+        change: PartitionChange {
+            replicas: Some(vec![NODE, OTHER]),
+            directories: Some(vec![super::harness::DIRS[0]; 2]),
+            isr: Some(vec![NODE, OTHER]),
+            ..PartitionChange::default()
+        },
+    };
+    broker.apply(&[both]).await;
+    let coordinator = &broker.context.coordinator;
+    let parked = coordinator.park("g", |_, step, token| {
+        let group = dohle_groups::GroupId::new("g");
+        step.effects
+            .records
+            .push(dohle_groups::Record::Classic(group, None));
+        let reply = dohle_groups::Reply::Sync(SyncGroupResponseData::default());
+        step.effects.replies.push((token, reply));
+    });
+    let ((), parked) = parked.await.unwrap();
+    let mut reply = std::pin::pin!(parked.reply());
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+        let early = futures::FutureExt::now_or_never(reply.as_mut());
+        assert!(early.is_none(), "answered before the commit");
+    }
+    lead(&broker, topic, OTHER).await;
+    let reply = timeout(DEADLINE, reply).await.expect("an answer");
+    // What was never committed is not answered as done.
+    let done = matches!(&reply, Ok(dohle_groups::Reply::Sync(sync)) if sync.error_code == 0);
+    assert!(!done, "{reply:?}");
 }
