@@ -91,6 +91,13 @@ impl Address {
     }
 }
 
+/// Whether a listener that is advertised as `host` works only on the broker's own machine.
+pub(super) fn is_local(host: &str) -> bool {
+    let ip = host.parse::<std::net::IpAddr>();
+    host.eq_ignore_ascii_case("localhost")
+        || ip.is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
+}
+
 /// An error without the system's number.
 pub(super) fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
@@ -187,6 +194,22 @@ pub enum ClusterError {
         /// What went wrong.
         why: String,
     },
+    /// A broker does not answer at the address it advertises, and the address is not what is wrong.
+    #[error(
+        "Broker {id} does not answer at {advertised} ({why}), although the cluster behind \
+         {bootstrap} lists it. It has probably stopped: start it, or wait until the cluster has \
+         replaced it"
+    )]
+    Unreachable {
+        /// The broker.
+        id: i32,
+        /// Its address.
+        advertised: Address,
+        /// Who listed it.
+        bootstrap: Address,
+        /// What went wrong.
+        why: String,
+    },
     /// There is no such broker.
     #[error("There is no broker {id} in service; there are: {}", join(known))]
     NoSuchBroker {
@@ -274,6 +297,31 @@ fn join(ids: &[i32]) -> String {
 }
 
 impl ClusterError {
+    /// Nobody accepts a connection at the address that a broker advertises, which was resolved. The
+    /// address is at fault when it is one of the broker's own machine, seen from another.
+    pub(super) fn unreached(
+        id: i32,
+        advertised: Address,
+        bootstrap: Address,
+        error: &std::io::Error,
+    ) -> Self {
+        let why = reason(error);
+        if is_local(&advertised.host) && !is_local(&bootstrap.host) {
+            return Self::Advertised {
+                id,
+                advertised,
+                bootstrap,
+                why,
+            };
+        }
+        Self::Unreachable {
+            id,
+            advertised,
+            bootstrap,
+            why,
+        }
+    }
+
     /// The refusal, where it is one.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
@@ -345,6 +393,46 @@ mod tests {
         ] {
             let error = Address::list(text).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_broker_that_stopped_is_not_blamed_on_its_listeners() {
+        let address = |port: u16| Address {
+            host: "localhost".to_owned(),
+            port,
+        };
+        let error = ClusterError::unreached(
+            2,
+            address(9094),
+            address(9092),
+            &std::io::Error::from(std::io::ErrorKind::ConnectionRefused),
+        );
+        expect_test::expect![[r#"
+            Broker 2 does not answer at localhost:9094 (connection refused), although the cluster behind localhost:9092 lists it. It has probably stopped: start it, or wait until the cluster has replaced it
+        "#]]
+        .assert_eq(&format!("{error}\n"));
+    }
+
+    #[test]
+    fn a_broker_that_advertises_its_own_machine_to_another_is_told_so() {
+        let address = |host: &str| Address {
+            host: host.to_owned(),
+            port: 9092,
+        };
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        for (advertised, bootstrap, blamed) in [
+            ("localhost", "kafka.example", true),
+            ("127.0.0.1", "10.0.0.7", true),
+            ("0.0.0.0", "10.0.0.7", true),
+            ("127.0.0.1", "localhost", false),
+            ("10.0.0.8", "10.0.0.7", false),
+            ("kafka-2", "kafka-1", false),
+        ] {
+            let error =
+                ClusterError::unreached(2, address(advertised), address(bootstrap), &refused);
+            let text = error.to_string();
+            assert_eq!(text.contains("advertised.listeners"), blamed, "{text}");
         }
     }
 

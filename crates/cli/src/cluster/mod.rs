@@ -191,10 +191,10 @@ impl Cluster {
             why: error::reason(&why),
         };
         let endpoint: BrokerEndpoint = address.endpoint(id).await.map_err(advertised)?;
-        address
-            .probe(self.setup_timeout)
-            .await
-            .map_err(advertised)?;
+        let probed = address.probe(self.setup_timeout).await;
+        probed.map_err(|why| {
+            ClusterError::unreached(id, address.clone(), self.bootstrap().clone(), &why)
+        })?;
         self.wire.upsert_broker(endpoint);
         self.reached.borrow_mut().push(id);
         Ok(address)
