@@ -303,7 +303,8 @@ impl World {
         }
     }
 
-    /// `ahead` is added to the present leader epoch and partition epoch.
+    /// `ahead` is added to the present leader epoch and partition epoch. A member may be
+    /// `ID@EPOCH`.
     fn alter_partition(
         &mut self,
         partition: &str,
@@ -324,13 +325,7 @@ impl World {
             topic_id: Bytes::copy_from_slice(&id.topic_id.to_bytes()),
             partition: id.partition.0,
             leader_epoch: now.as_ref().map_or(0, |p| p.leader_epoch.0) + ahead.0,
-            new_isr: ids(members)
-                .into_iter()
-                .map(|broker_id| v1::IsrMember {
-                    broker_id,
-                    broker_epoch: -1,
-                })
-                .collect(),
+            new_isr: members.split(',').map(isr_member).collect(),
             leader_recovery_state: 0,
             partition_epoch: now.as_ref().map_or(0, |p| p.partition_epoch.0) + ahead.1,
         };
@@ -491,5 +486,14 @@ fn text(outcome: Option<&v1::Outcome>) -> String {
             format!("{code}: {}", outcome.message)
         }
         _ => String::new(),
+    }
+}
+
+/// A member of a proposed ISR: `ID`, or `ID@EPOCH` with the broker epoch that the leader saw.
+fn isr_member(text: &str) -> v1::IsrMember {
+    let (id, epoch) = text.split_once('@').unwrap_or((text, "-1"));
+    v1::IsrMember {
+        broker_id: id.parse().unwrap(),
+        broker_epoch: epoch.parse().unwrap(),
     }
 }

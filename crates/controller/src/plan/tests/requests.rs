@@ -80,6 +80,39 @@ fn alter_partition_refuses_what_a_leader_may_not_propose() {
 }
 
 #[test]
+fn a_replica_joins_the_isr_only_under_the_registration_that_its_leader_saw() {
+    check(
+        "brokers 1 2
+         topic foo 1,2
+         isr foo-0 by 1 = 1
+         isr foo-0 by 1 = 1,2@0
+         isr foo-0 by 1 = 1,2@2
+         isr foo-0 by 1 = 1@7,2@1
+         isr foo-0 by 1 = 1@0,2@1",
+        expect![[r#"
+            > brokers 1 2
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+            > topic foo 1,2
+              topic foo
+              foo-0 replicas 1,2 isr [1,2] leader 1 epochs 0/0
+            > isr foo-0 by 1 = 1
+              foo-0 replicas 1,2 isr [1] leader 1 epochs 0/1
+            > isr foo-0 by 1 = 1,2@0
+              INELIGIBLE_REPLICA
+            > isr foo-0 by 1 = 1,2@2
+              INELIGIBLE_REPLICA
+            > isr foo-0 by 1 = 1@7,2@1
+              INELIGIBLE_REPLICA
+            > isr foo-0 by 1 = 1@0,2@1
+              foo-0 replicas 1,2 isr [1,2] leader 1 epochs 0/2
+        "#]],
+    );
+}
+
+#[test]
 fn topics_are_created_with_assignments_or_placed() {
     check(
         "topic early
