@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dohle_model::{ApiError, ErrorCode, NodeId};
@@ -183,8 +183,6 @@ macro_rules! calls {
 }
 
 calls! {
-    /// Proposes new ISRs for partitions that this broker leads (KIP-497).
-    alter_partition(AlterPartitionRequest) -> AlterPartitionResponse;
     /// Tells which log directory holds a replica (KIP-858).
     assign_replicas_to_dirs(AssignReplicasToDirsRequest) -> AssignReplicasToDirsResponse;
     /// Gets a block of producer ids (KIP-730).
@@ -227,6 +225,35 @@ impl ControllerClient {
             active: Mutex::new(None),
             turn: AtomicUsize::new(0),
         })
+    }
+
+    /// Proposes new ISRs for partitions that this broker leads (KIP-497). Returns also whether an
+    /// earlier attempt of this call got no answer: a copy of the request may still be on its way.
+    ///
+    /// # Errors
+    /// When the deadline comes before an answer, or the call itself is refused.
+    pub async fn alter_partition(
+        &self,
+        request: v1::AlterPartitionRequest,
+        deadline: Instant,
+    ) -> Result<(v1::AlterPartitionResponse, bool), ControllerError> {
+        let unanswered = AtomicBool::new(false);
+        let attempt = |mut stub: Stub<Channel>| {
+            let (request, unanswered) = (request.clone(), &unanswered);
+            async move {
+                let answer = stub.alter_partition(request).await;
+                let answer = answer.map(Response::into_inner);
+                // A voter that is not active has not carried it out.
+                if let Err(status) = &answer
+                    && status.code() != Code::FailedPrecondition
+                {
+                    unanswered.store(true, Ordering::Relaxed);
+                }
+                answer
+            }
+        };
+        let response = self.call(deadline, attempt).await?;
+        Ok((response, unanswered.load(Ordering::Relaxed)))
     }
 
     /// The voter that last answered as active controller, if its id is known.

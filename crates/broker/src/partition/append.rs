@@ -235,10 +235,13 @@ impl Partition {
             let mut state = self.state.lock();
             match state.leading() {
                 Ok((log, leader)) => {
-                    let low = leader.low_watermark(log.log_start_offset());
+                    let shared = &self.shared;
+                    let start = log.log_start_offset();
+                    let low = leader.low_watermark(start, |id| shared.is_alive(id));
                     if low >= offset {
                         Err(Ok(low))
                     } else {
+                        shared.low_watermark_waits.add(self.id);
                         Ok(state.low_watermarks.push(offset))
                     }
                 }
@@ -251,6 +254,16 @@ impl Partition {
                 Err(result) => result,
             }
         }
+    }
+
+    /// Brokers came or went: a wait for the low watermark may not need them any more.
+    pub(crate) fn on_brokers_changed(&self) {
+        self.with(|state, wakes| {
+            state.complete_low_watermarks(&self.shared, wakes);
+            if !state.low_watermarks.is_empty() {
+                self.shared.low_watermark_waits.add(self.id);
+            }
+        });
     }
 
     /// Time passed: ISR members that lag are proposed to go.

@@ -122,7 +122,7 @@ impl Partition {
             });
             self.watches.lock().add(&watch);
             state.apply(effects, &self.shared, wakes);
-            state.complete_low_watermarks(wakes);
+            state.complete_low_watermarks(&self.shared, wakes);
             self.note_lag(state);
             Ok(FeedStart::Started(FeedHandle { id, watch }))
         })
@@ -237,7 +237,7 @@ impl Partition {
                 self.shared.is_eligible(id, epoch)
             });
             state.apply(effects, &self.shared, wakes);
-            state.complete_low_watermarks(wakes);
+            state.complete_low_watermarks(&self.shared, wakes);
         });
     }
 
@@ -255,7 +255,7 @@ impl Partition {
         if let Ok((_, leader)) = state.leading() {
             let effects = leader.on_disconnect(follower, self.shared.now());
             state.apply(effects, &self.shared, wakes);
-            state.complete_low_watermarks(wakes);
+            state.complete_low_watermarks(&self.shared, wakes);
         }
         self.note_lag(state);
     }

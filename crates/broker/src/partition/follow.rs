@@ -210,7 +210,9 @@ impl Partition {
         let end = log.log_end_offset();
         if end == before {
             state.report(&self.name, || {
-                format!("leader's log parts from this one at {end_offset} of epoch {epoch}, which removes nothing")
+                format!(
+                    "leader's log parts from this one at its end, {end_offset} of epoch {epoch}"
+                )
             });
             return PartOutcome::Retry { damaged_at: None };
         }

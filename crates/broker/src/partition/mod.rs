@@ -2,10 +2,11 @@
 //!
 //! Invariant: nothing durable (fsync, deletion, snapshot) and no await happens under the lock;
 //! wakers are called after it is released. Positions are published after every change, before
-//! anyone is woken.
+//! anyone is woken. A panic under the lock takes the partition offline.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use dohle_log::{DecompressionMemory, Log, StorageError, StorageErrorKind};
 use dohle_model::{
@@ -20,6 +21,8 @@ pub(crate) mod damage;
 mod errors;
 mod feed;
 mod follow;
+mod isr_changes;
+mod lock;
 mod offsets;
 mod read;
 mod role;
@@ -46,6 +49,7 @@ pub use watch::{Watch, WatchOn, Watcher};
 
 use crate::blocking::BlockingPool;
 use crate::replica::Follower;
+use lock::StateLock;
 use shared::Shared;
 use state::{LogState, Published, Role, State, Wakes, Watches};
 
@@ -55,7 +59,7 @@ pub struct Partition {
     id: TopicIdPartition,
     name: TopicPartition,
     shared: Arc<Shared>,
-    state: Mutex<State>,
+    state: StateLock,
     published: RwLock<Published>,
     watches: Mutex<Watches>,
     /// Whether it is on the list of partitions with lagging followers.
@@ -99,12 +103,11 @@ impl Partition {
         let published = RwLock::new(state.published(shared.node));
         let watches = Mutex::default();
         let lag_noted = AtomicBool::new(false);
-        let state = Mutex::new(state);
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
             id,
             name,
             shared,
-            state,
+            state: StateLock::new(state, Weak::clone(this)),
             published,
             watches,
             lag_noted,
@@ -167,7 +170,8 @@ impl Partition {
         watch
     }
 
-    /// Changes the state, publishes, and wakes whoever waits for what changed.
+    /// Changes the state, publishes, and wakes whoever waits for what changed. A `change` that
+    /// panics takes the partition offline.
     fn with<R>(&self, change: impl FnOnce(&mut State, &mut Wakes) -> R) -> R {
         let mut wakes = Wakes::default();
         let result = {
@@ -176,8 +180,14 @@ impl Partition {
             self.publish(&state, &mut wakes);
             result
         };
-        wakes.fire();
+        drop(wakes);
         result
+    }
+
+    /// [`Partition::with`] for changes that the metadata ask for: a panic ends here, after it has
+    /// taken this partition offline, so that the other partitions follow the metadata.
+    fn with_contained<R: Default>(&self, change: impl FnOnce(&mut State, &mut Wakes) -> R) -> R {
+        catch_unwind(AssertUnwindSafe(|| self.with(change))).unwrap_or_default()
     }
 
     fn publish(&self, state: &State, wakes: &mut Wakes) {

@@ -180,7 +180,7 @@ impl Partition {
                 });
             }
             log.maybe_advance_log_start_offset(before);
-            state.complete_low_watermarks(wakes);
+            state.complete_low_watermarks(&self.shared, wakes);
             Ok(before)
         })
     }

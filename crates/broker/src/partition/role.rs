@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use dohle_model::DirectoryId;
-use dohle_model::partition::PartitionRegistration;
+use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
 
 use super::Partition;
 use super::config::PartitionConfig;
 use super::errors::RoleError;
+use super::isr_changes::log_isr_changes;
 use super::state::{Role, State, Wakes};
 use crate::replica::{
     AlterFailure, Follower, IsrProposal, Leader, LeaderConfig, LeaderRegistration,
@@ -27,7 +28,7 @@ impl Partition {
             replicas: registration.replicas.clone(),
             isr: registration.isr.clone(),
         };
-        self.with(|state, wakes| {
+        self.with_contained(|state, wakes| {
             if state.is_older(registration) {
                 return;
             }
@@ -35,9 +36,14 @@ impl Partition {
             if let Role::Leader(leader) = &mut state.role
                 && leader.epoch() == registration.leader_epoch
             {
+                let (before, lags) = (leader.isr().committed().to_vec(), leader.lags().to_vec());
                 let effects = leader.on_registration(&registered, now, |id, epoch| {
                     self.shared.is_eligible(id, epoch)
                 });
+                if leader.isr().committed() != before {
+                    let image = self.shared.image();
+                    log_isr_changes(&self.name, registration, &before, &lags, &image);
+                }
                 state.apply(effects, &self.shared, wakes);
                 self.note_lag(state);
                 return;
@@ -66,8 +72,18 @@ impl Partition {
                 isr = ?registration.isr,
                 log_end_offset = %log_end,
                 %high_watermark,
-                "leading"
+                "became leader"
             );
+            if registration.leader_recovery_state == LeaderRecoveryState::Recovering {
+                tracing::warn!(
+                    partition = %self.name,
+                    leader_epoch = %registration.leader_epoch,
+                    log_end_offset = %log_end,
+                    %high_watermark,
+                    "became leader through an unclean election: committed records that only other \
+                     replicas have are lost"
+                );
+            }
             state.apply(effects, &self.shared, wakes);
             self.note_lag(state);
         });
@@ -75,7 +91,7 @@ impl Partition {
 
     /// The registration makes this broker a follower. Answers whether its leader or epoch is new.
     pub(crate) fn become_follower(&self, registration: &PartitionRegistration) -> bool {
-        self.with(|state, wakes| {
+        self.with_contained(|state, wakes| {
             if state.is_older(registration) {
                 return false;
             }
@@ -93,7 +109,7 @@ impl Partition {
                 partition = %self.name,
                 leader_epoch = %registration.leader_epoch,
                 leader = ?leader.map(|id| id.0),
-                "following"
+                "became follower"
             );
             true
         })
@@ -132,7 +148,7 @@ impl Partition {
     /// The topic's configuration changed.
     pub(crate) fn set_config(&self, config: Arc<PartitionConfig>, lag_max: std::time::Duration) {
         let now = self.shared.now();
-        self.with(|state, wakes| {
+        self.with_contained(|state, wakes| {
             if let Ok(log) = state.log_mut() {
                 log.set_config(Arc::clone(&config.log));
             }

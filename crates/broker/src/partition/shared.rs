@@ -68,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) timed_flushes: WorkSet,
     /// Compacted logs with closed segments that compaction has not looked at.
     pub(crate) cleanings: WorkSet,
+    /// Leaders with waits for the low watermark, which brokers that leave may complete.
+    pub(crate) low_watermark_waits: WorkSet,
     proposals: Mutex<BTreeMap<TopicIdPartition, IsrProposal>>,
     proposals_bell: Notify,
     failed_dirs: watch::Sender<BTreeSet<DirectoryId>>,
@@ -103,6 +105,7 @@ impl Shared {
             flushes: WorkSet::default(),
             timed_flushes: WorkSet::default(),
             cleanings: WorkSet::default(),
+            low_watermark_waits: WorkSet::default(),
             proposals: Mutex::default(),
             proposals_bell: Notify::new(),
             failed_dirs: watch::Sender::new(BTreeSet::new()),
@@ -144,6 +147,14 @@ impl Shared {
         self.image().brokers.get(&id).is_some_and(|broker| {
             !broker.fenced && !broker.in_controlled_shutdown && broker.epoch == epoch
         })
+    }
+
+    /// Whether a broker is registered and not fenced.
+    pub(crate) fn is_alive(&self, id: NodeId) -> bool {
+        self.image()
+            .brokers
+            .get(&id)
+            .is_some_and(|broker| !broker.fenced)
     }
 
     /// Queues a proposal; a newer one for the same partition takes its place.

@@ -93,7 +93,7 @@ type Completion<T> = (
     Result<T, CommitError>,
 );
 
-/// Who is to be woken once the lock is released.
+/// Who is to be woken once the lock is released: by dropping this.
 #[derive(Debug, Default)]
 pub(super) struct Wakes {
     pub(super) watchers: Vec<Arc<Watcher>>,
@@ -101,16 +101,17 @@ pub(super) struct Wakes {
     pub(super) low_watermarks: Vec<Completion<Offset>>,
 }
 
-impl Wakes {
-    /// Wakes them. A wait whose other end is gone was given up.
-    pub(super) fn fire(self) {
-        for (wait, result) in self.commits {
+impl Drop for Wakes {
+    /// Wakes them, also when the change that found them panicked. A wait whose other end is gone
+    /// was given up.
+    fn drop(&mut self) {
+        for (wait, result) in self.commits.drain(..) {
             let _ = wait.send(result);
         }
-        for (wait, result) in self.low_watermarks {
+        for (wait, result) in self.low_watermarks.drain(..) {
             let _ = wait.send(result);
         }
-        for watcher in self.watchers {
+        for watcher in self.watchers.drain(..) {
             watcher.wake();
         }
     }
@@ -239,11 +240,11 @@ impl State {
     }
 
     /// Completes the waits for the low watermark that it has reached.
-    pub(super) fn complete_low_watermarks(&mut self, wakes: &mut Wakes) {
+    pub(super) fn complete_low_watermarks(&mut self, shared: &Shared, wakes: &mut Wakes) {
         let Ok((log, leader)) = self.leading() else {
             return;
         };
-        let low = leader.low_watermark(log.log_start_offset());
+        let low = leader.low_watermark(log.log_start_offset(), |id| shared.is_alive(id));
         while let Some(wait) = self.low_watermarks.pop(low) {
             wakes.low_watermarks.push((wait, Ok(low)));
         }

@@ -1,5 +1,5 @@
-//! Replication as one partition sees it: what a leader takes from its followers, and a follower from
-//! its leader, whatever arrives late, twice or from somebody who has no say.
+//! Replication as one partition sees it: what a leader takes from its followers, and a follower
+//! from its leader, whatever arrives late, twice, or from a broker that has no part in it.
 
 use bytes::Bytes;
 use dohle_model::record::{MetadataRecord, PartitionChange};
@@ -386,4 +386,89 @@ async fn an_answer_that_removes_nothing_is_followed_by_a_wait() {
         let outcome = partition.on_leader_part(&diverging, Bytes::new(), NOW);
         assert_eq!(outcome, expected);
     }
+}
+
+/// Runs a change of the partition that panics halfway.
+fn panic_in(partition: &Partition) {
+    let change = || partition.with(|_, _| panic!("planted"));
+    assert!(catch_unwind(AssertUnwindSafe(change)).is_err());
+}
+
+#[tokio::test]
+async fn a_partition_whose_change_panics_is_offline_and_the_others_go_on() {
+    let broker = Broker::start(&[]).await;
+    let both = vec![NODE, OTHER];
+    let topic_id = broker.topic_led_by("t", 2, NODE, both.clone()).await;
+    let (partition, other) = (broker.partition(topic_id, 0), broker.partition(topic_id, 1));
+    append(&partition, 1);
+    let waiting = partition.wait_committed(EPOCH, Offset(1));
+    let feed = start(&partition, &request(1, EPOCH, 0, 0));
+    let watcher = Watcher::new();
+    let _watch = partition.watch(&watcher, 5, WatchOn::Any);
+    panic_in(&partition);
+    // Whoever waits is answered; nothing is served from what may be half a change.
+    let failed = waiting.await.unwrap_err();
+    assert_eq!(failed.code(), ErrorCode::KafkaStorageError);
+    let mut moved = Vec::new();
+    watcher.take(&mut moved);
+    assert_eq!(moved, [5]);
+    assert!(partition.read_feed(feed, 1).unwrap().is_none());
+    assert!(!partition.is_leader());
+    let reason = partition.offline().unwrap().to_string();
+    assert!(reason.contains("panicked"), "{reason}");
+    let refused = partition.append(batch(&["a"]), Acks::Leader, AppendOrigin::Client, NOW);
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::KafkaStorageError);
+    // The rest of the broker goes on, and follows the metadata.
+    assert!(broker.context.partitions.failed_dirs().borrow().is_empty());
+    append(&other, 1);
+    assert_eq!(other.positions().log_end_offset, Offset(1));
+    elect(&broker, topic_id, OTHER, &both).await;
+    assert_eq!(partition.leader(), Some(OTHER));
+    assert!(
+        partition.offline().is_some(),
+        "for as long as the process runs"
+    );
+}
+
+#[tokio::test]
+async fn a_panic_while_reading_under_the_lock_takes_the_partition_offline_too() {
+    let broker = Broker::start(&[]).await;
+    let topic_id = broker.topic("t", 1).await;
+    let partition = broker.partition(topic_id, 0);
+    let panicking = || {
+        let _state = partition.state.lock();
+        panic!("planted");
+    };
+    assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
+    assert!(partition.offline().is_some());
+    assert_eq!(partition.positions().log_end_offset, Offset::ZERO);
+}
+
+#[tokio::test]
+async fn a_panic_in_what_the_metadata_ask_for_ends_at_its_partition() {
+    let broker = Broker::start(&[]).await;
+    let topic_id = broker.topic("t", 1).await;
+    let partition = broker.partition(topic_id, 0);
+    let contained: bool = partition.with_contained(|_, _| panic!("planted"));
+    assert!(!contained);
+    assert!(partition.offline().is_some());
+}
+
+#[tokio::test]
+async fn deleted_records_wait_for_a_live_replica_that_is_not_connected_until_it_is_fenced() {
+    use crate::api::tests::harness::fence_other;
+    let broker = Broker::start(&[]).await;
+    let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
+    let partition = broker.partition(topic_id, 0);
+    append(&partition, 3);
+    let feed = start(&partition, &request(1, EPOCH, 3, 3));
+    assert_eq!(partition.positions().high_watermark, Offset(3));
+    partition.end_feed(feed);
+    let before = partition.delete_records(Some(Offset(2))).unwrap();
+    let mut deleted = Box::pin(partition.wait_low_watermark(before));
+    let early = futures::FutureExt::now_or_never(deleted.as_mut());
+    assert!(early.is_none(), "a live replica still has the records");
+    broker.apply(&[fence_other(true)]).await;
+    let deleted = futures::FutureExt::now_or_never(deleted);
+    assert_eq!(deleted.expect("complete").unwrap(), Offset(2));
 }

@@ -73,7 +73,7 @@ impl Partition {
                             "segment deleted"
                         );
                     }
-                    state.complete_low_watermarks(wakes);
+                    state.complete_low_watermarks(&self.shared, wakes);
                     Deleted { segments, delay }
                 }
                 Err(error) => {

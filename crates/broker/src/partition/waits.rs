@@ -53,6 +53,11 @@ impl<T> Waits<T> {
         self.queue.pop_front().map(|(_, sender)| sender)
     }
 
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Takes all waits.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = oneshot::Sender<T>> {
         std::mem::take(&mut self.queue)

@@ -83,7 +83,7 @@ impl Partitions {
         self.fetchers.flush();
         if !change.delta.brokers.is_empty() {
             // A broker that is live now may join ISRs that it waited for.
-            self.tick_lagging();
+            self.on_brokers_changed();
         }
         if change.is_first {
             self.put_strays_away(&change.after);

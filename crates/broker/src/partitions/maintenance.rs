@@ -204,6 +204,14 @@ impl Partitions {
         }
     }
 
+    /// Completes what waited for brokers that are gone.
+    pub(super) fn on_brokers_changed(&self) {
+        self.tick_lagging();
+        for partition in self.find(self.shared.low_watermark_waits.take()) {
+            partition.on_brokers_changed();
+        }
+    }
+
     fn find(&self, ids: BTreeSet<TopicIdPartition>) -> Vec<Arc<Partition>> {
         let registry = self.registry.read();
         ids.iter()

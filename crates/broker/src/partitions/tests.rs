@@ -22,7 +22,7 @@ use super::{LogDir, Partitions, PartitionsConfig};
 use crate::metadata::MetadataChange;
 use crate::partition::{Acks, AppendOrigin, Partition};
 use crate::replica::IsrProposal;
-use crate::replication::{AlterOutcome, ControllerLink};
+use crate::replication::{AlterAnswer, ControllerLink};
 
 const NODE: NodeId = NodeId(1);
 
@@ -32,7 +32,7 @@ impl ControllerLink for Link {
     fn alter_partition<'a>(
         &'a self,
         _: &'a [(TopicIdPartition, IsrProposal)],
-    ) -> BoxFuture<'a, Result<Vec<AlterOutcome>, String>> {
+    ) -> BoxFuture<'a, Result<AlterAnswer, String>> {
         Box::pin(std::future::pending())
     }
 

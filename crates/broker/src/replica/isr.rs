@@ -1,6 +1,8 @@
 //! The set of replicas in sync, as the leader sees it while the controller decides about a change.
 
-use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch};
+use std::time::Duration;
+
+use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
 /// The ISR and a change of it that is under way (KIP-497).
 ///
@@ -65,6 +67,43 @@ impl Isr {
     pub(super) fn revert(&mut self) {
         let isr = self.committed().to_vec();
         *self = Self::Committed { isr };
+    }
+}
+
+/// How far a member of the ISR lagged when its removal was proposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lag {
+    /// The member.
+    pub id: NodeId,
+    /// Whether it was connected.
+    pub streaming: bool,
+    /// The end of its log, if it was heard of in this leader epoch.
+    pub acked: Option<Offset>,
+    /// The end of the leader's log.
+    pub log_end: Offset,
+    /// How long ago it had all that the leader had; `None` when it never had.
+    pub caught_up_ago: Option<Duration>,
+}
+
+impl std::fmt::Display for Lag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = if self.streaming {
+            "it is connected"
+        } else {
+            "it is not connected"
+        };
+        match self.caught_up_ago {
+            Some(ago) => write!(f, "not caught up for {} ms", ago.as_millis())?,
+            None => f.write_str("never caught up with this leader")?,
+        }
+        match self.acked {
+            Some(acked) => write!(f, " (log end {acked} of {}, {state})", self.log_end),
+            None => write!(
+                f,
+                " (log end unknown, the leader's is {}, {state})",
+                self.log_end
+            ),
+        }
     }
 }
 

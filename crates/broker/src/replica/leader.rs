@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
-use super::isr::{Isr, IsrMember, IsrProposal};
+use super::isr::{Isr, IsrMember, IsrProposal, Lag};
 use super::progress::Progress;
 
 /// What the configuration says to a leader.
@@ -60,6 +60,10 @@ pub enum AlterFailure {
     /// Nothing changed and nothing will: the committed ISR holds (`INELIGIBLE_REPLICA`,
     /// `OPERATION_NOT_ATTEMPTED`).
     Reverted,
+    /// The same, but an earlier copy of the request got no answer. It may still reach the
+    /// controller and be accepted, so the member that was to come counts until there is a newer
+    /// registration, or until no copy can be on its way any more.
+    RevertedInDoubt,
     /// The leader's metadata is old. The proposal stays pending, thus the larger ISR counts, until
     /// the newer registration arrives.
     Outdated,
@@ -82,7 +86,14 @@ pub struct Leader {
     high_watermark: Offset,
     /// No expansion is proposed before this time: the controller just refused one.
     expand_after: Duration,
+    /// A replica that a late copy of a refused proposal may still add to the ISR, until this time.
+    doubtful: Option<(NodeId, Duration)>,
+    /// Why the members that were last proposed to go are to go.
+    lags: Vec<Lag>,
 }
+
+/// No copy of a request to the controller is on its way longer than this.
+const DOUBT_MAX: Duration = Duration::from_secs(15);
 
 /// A refused expansion is proposed again no sooner than this.
 const EXPAND_BACKOFF: Duration = Duration::from_millis(500);
@@ -115,6 +126,8 @@ impl Leader {
             log_end,
             high_watermark,
             expand_after: Duration::ZERO,
+            doubtful: None,
+            lags: Vec::new(),
         };
         leader.set_replicas(&registration.replicas, now);
         let effects = leader.effects(now);
@@ -157,6 +170,12 @@ impl Leader {
         &self.followers
     }
 
+    /// Why the members that were last proposed to leave the ISR are to go.
+    #[must_use]
+    pub fn lags(&self) -> &[Lag] {
+        &self.lags
+    }
+
     /// Whether `id` is an assigned replica other than the leader.
     #[must_use]
     pub fn is_follower(&self, id: NodeId) -> bool {
@@ -188,6 +207,10 @@ impl Leader {
     /// Whether some follower needs [`Leader::on_tick`]: it lags, or could join the ISR.
     #[must_use]
     pub fn needs_tick(&self) -> bool {
+        self.doubtful.is_some() || self.has_lagging_or_waiting()
+    }
+
+    fn has_lagging_or_waiting(&self) -> bool {
         self.followers.iter().any(|(id, progress)| {
             if self.isr.committed().contains(id) {
                 progress.acked != Some(self.log_end)
@@ -294,17 +317,25 @@ impl Leader {
         now: Duration,
         eligible: impl Fn(NodeId, BrokerEpoch) -> bool,
     ) -> Effects {
+        self.doubtful = self.doubtful.filter(|(_, until)| now < *until);
         let mut effects = self.effects(now);
         if self.isr.is_pending() {
             return effects;
         }
-        let removing: Vec<NodeId> = self
+        let lags: Vec<Lag> = self
             .followers
             .iter()
             .filter(|(id, _)| self.isr.committed().contains(id))
             .filter(|(_, progress)| !progress.is_caught_up(self.log_end, now, self.config.lag_max))
-            .map(|(id, _)| *id)
+            .map(|(id, progress)| Lag {
+                id: *id,
+                streaming: progress.streaming,
+                acked: progress.acked,
+                log_end: self.log_end,
+                caught_up_ago: progress.caught_up_at.map(|at| now.saturating_sub(at)),
+            })
             .collect();
+        let removing: Vec<NodeId> = lags.iter().map(|lag| lag.id).collect();
         if removing.is_empty() {
             effects.alter_isr = self.expand(now, eligible);
         } else {
@@ -315,6 +346,7 @@ impl Leader {
                 .filter(|id| !removing.contains(id))
                 .collect();
             self.isr = Isr::PendingShrink { isr, removing };
+            self.lags = lags;
             effects.alter_isr = Some(self.propose(members));
         }
         effects
@@ -338,6 +370,9 @@ impl Leader {
         self.isr = Isr::Committed {
             isr: registration.isr.clone(),
         };
+        // The controller refuses what was proposed on an older registration.
+        self.doubtful = None;
+        self.lags.clear();
         self.set_replicas(&registration.replicas, now);
         // The watermark first: the next member needs all that this ISR has committed.
         let mut effects = self.effects(now);
@@ -352,7 +387,12 @@ impl Leader {
         failure: AlterFailure,
         now: Duration,
     ) -> Effects {
-        if self.is_proposed(proposal) && failure == AlterFailure::Reverted {
+        if self.is_proposed(proposal) && failure != AlterFailure::Outdated {
+            if let (Isr::PendingExpand { adding, .. }, AlterFailure::RevertedInDoubt) =
+                (&self.isr, failure)
+            {
+                self.doubtful = Some((*adding, now + DOUBT_MAX));
+            }
             self.isr.revert();
             self.expand_after = now + EXPAND_BACKOFF;
         }
@@ -367,12 +407,13 @@ impl Leader {
             && proposal.partition_epoch == self.partition_epoch
     }
 
-    /// The smallest log start of all replicas that are alive (streaming), the leader's included.
+    /// The smallest log start of all assigned replicas whose brokers are alive, the leader's
+    /// included (Kafka's `lowWatermarkIfLeader`). One that has not been heard of counts as 0.
     #[must_use]
-    pub fn low_watermark(&self, log_start: Offset) -> Offset {
+    pub fn low_watermark(&self, log_start: Offset, alive: impl Fn(NodeId) -> bool) -> Offset {
         self.followers
             .iter()
-            .filter(|(_, progress)| progress.streaming)
+            .filter(|(id, _)| alive(*id))
             .map(|(_, progress)| progress.log_start.unwrap_or_default())
             .fold(log_start, Offset::min)
     }
@@ -426,6 +467,7 @@ impl Leader {
         let mut end = self.log_end;
         for (id, progress) in &self.followers {
             let counts = self.isr.maximal_contains(*id)
+                || self.doubtful.is_some_and(|(doubtful, _)| doubtful == *id)
                 || progress.streaming
                     && progress.is_caught_up(self.log_end, now, self.config.lag_max);
             if counts {

@@ -22,7 +22,7 @@ mod progress;
 mod tests;
 
 pub use follower::{FetchPosition, Follower, LeaderAnswer, OnLeader, diverges, truncation_offset};
-pub use isr::{Isr, IsrMember, IsrProposal};
+pub use isr::{Isr, IsrMember, IsrProposal, Lag};
 pub use leader::{
     AlterFailure, Effects, Leader, LeaderConfig, LeaderRegistration, NotEnoughReplicas,
 };

@@ -74,8 +74,8 @@ impl Script {
     }
 
     /// One event a line: `append END`, `subscribe FOLLOWER END`, `ack FOLLOWER END`,
-    /// `disconnect FOLLOWER`, `wait MS`, `tick`, `isr EPOCH MEMBERS…`, `refused`, `outdated`,
-    /// `admit`.
+    /// `disconnect FOLLOWER`, `wait MS`, `tick`, `isr EPOCH MEMBERS…`, `refused`, `doubtful`
+    /// (refused after a copy that got no answer), `outdated`, `admit`.
     fn run(mut self, script: &str) -> String {
         for line in script
             .lines()
@@ -106,9 +106,10 @@ impl Script {
                     let registration = Self::registration(number(1) as i32, &isr);
                     leader.on_registration(&registration, now, yes)
                 }
-                failed @ ("refused" | "outdated") => {
+                failed @ ("refused" | "doubtful" | "outdated") => {
                     let failure = match failed {
                         "refused" => AlterFailure::Reverted,
+                        "doubtful" => AlterFailure::RevertedInDoubt,
                         _ => AlterFailure::Outdated,
                     };
                     let proposal = self.proposal.take().unwrap();
@@ -460,4 +461,106 @@ fn a_follower_is_cut_where_the_epochs_part() {
         "the epoch is not known here: ask again"
     );
     assert_eq!(cut((3, 10), None, 14), 10, "no epoch is known here");
+}
+
+#[test]
+fn a_replica_counts_while_a_late_copy_of_its_refused_expansion_may_be_accepted() {
+    check(
+        Script::start(&[1], 1, 5, 5),
+        "subscribe 2 5
+         doubtful
+         wait 1500
+         append 6
+         disconnect 2
+         tick
+         isr 1 1 2
+         isr 2 1",
+        expect![[r#"
+            start:
+            subscribe 2 5: propose [1, 2] at 0
+            doubtful:
+            wait 1500:
+            append 6:
+            disconnect 2:
+            tick:
+            isr 1 1 2:
+            isr 2 1: hw=6
+        "#]],
+    );
+    // Nothing can be on its way for so long.
+    check(
+        Script::start(&[1], 1, 5, 5),
+        "subscribe 2 5
+         doubtful
+         append 6
+         disconnect 2
+         wait 14000
+         tick
+         wait 2000
+         tick",
+        expect![[r#"
+            start:
+            subscribe 2 5: propose [1, 2] at 0
+            doubtful:
+            append 6:
+            disconnect 2:
+            wait 14000:
+            tick:
+            wait 2000:
+            tick: hw=6
+        "#]],
+    );
+}
+
+#[test]
+fn a_proposed_removal_names_how_far_the_replica_lags() {
+    let mut script = Script::start(&[1, 2, 3], 2, 0, 0);
+    let _ = script.leader.on_config(Script::config(1), script.now);
+    let yes = |_: NodeId, _: BrokerEpoch| true;
+    let (epoch, start) = ((BrokerEpoch(5), 1), Offset::ZERO);
+    let _ = script
+        .leader
+        .on_subscribe(NodeId(2), epoch, start, start, script.now, yes);
+    let _ = script.leader.on_append(Offset(5), script.now);
+    let _ = script
+        .leader
+        .on_ack(NodeId(2), Offset(3), start, script.now, yes);
+    let later = script.now + Duration::from_millis(1_500);
+    assert!(script.leader.on_tick(later, yes).alter_isr.is_some());
+    let lags: Vec<String> = script.leader.lags().iter().map(Lag::to_string).collect();
+    assert_eq!(
+        lags,
+        [
+            "not caught up for 1500 ms (log end 3 of 5, it is connected)",
+            "not caught up for 1500 ms (log end unknown, the leader's is 5, it is not connected)",
+        ]
+    );
+}
+
+#[test]
+fn the_low_watermark_counts_every_live_replica_connected_or_not() {
+    let mut script = Script::start(&[1, 2, 3], 1, 9, 0);
+    let yes = |_: NodeId, _: BrokerEpoch| true;
+    let now = script.now;
+    let mut subscribe = |id: i32, log_start: i64| {
+        let (epoch, start) = ((BrokerEpoch(5), 1), Offset(log_start));
+        let _ = script
+            .leader
+            .on_subscribe(NodeId(id), epoch, Offset(9), start, now, yes);
+    };
+    subscribe(2, 4);
+    subscribe(3, 6);
+    let _ = script.leader.on_disconnect(NodeId(2), now);
+    let low = |alive: &[i32]| {
+        let alive: Vec<NodeId> = alive.iter().copied().map(NodeId).collect();
+        script
+            .leader
+            .low_watermark(Offset(8), |id| alive.contains(&id))
+            .0
+    };
+    assert_eq!(low(&[1, 2, 3]), 4, "2 is not connected, and alive");
+    assert_eq!(low(&[1, 3]), 6);
+    assert_eq!(low(&[1]), 8);
+    let unheard = Script::start(&[1, 2, 3], 1, 9, 0).leader;
+    assert_eq!(unheard.low_watermark(Offset(8), |id| id == NodeId(2)).0, 0);
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use dohle_model::ErrorCode;
 use dohle_model::partition::PartitionRegistration;
+use dohle_model::{ErrorCode, LeaderEpoch, PartitionEpoch, TopicIdPartition};
 use tokio::time::sleep;
 
 use super::link::ControllerLink;
@@ -17,7 +17,43 @@ use crate::replica::{AlterFailure, IsrProposal};
 
 /// Partitions in one request.
 const BATCH: usize = 1000;
-const BACKOFF: Duration = Duration::from_millis(50);
+
+/// How long to wait before a request is made again: longer each time, until one is answered.
+struct Pause {
+    next: Duration,
+    /// Whether the failure was logged, which is done once.
+    reported: bool,
+}
+
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+const PAUSE_LAST: Duration = Duration::from_secs(1);
+
+impl Pause {
+    fn new() -> Self {
+        Self {
+            next: PAUSE_FIRST,
+            reported: false,
+        }
+    }
+
+    async fn wait(&mut self) {
+        let now = self.next;
+        self.next = (now * 2).min(PAUSE_LAST);
+        sleep(now).await;
+    }
+
+    /// Whether this failure is the first since the last answer.
+    fn is_news(&mut self) -> bool {
+        !std::mem::replace(&mut self.reported, true)
+    }
+}
+
+/// Proposals that were sent and got no answer: the controller may still receive them.
+type Unanswered = BTreeMap<TopicIdPartition, (LeaderEpoch, PartitionEpoch)>;
+
+fn epochs(proposal: &IsrProposal) -> (LeaderEpoch, PartitionEpoch) {
+    (proposal.leader_epoch, proposal.partition_epoch)
+}
 
 /// Proposes ISRs for as long as the registry lives.
 pub(crate) async fn alter_isr_loop(
@@ -25,6 +61,8 @@ pub(crate) async fn alter_isr_loop(
     shared: Arc<Shared>,
     controller: Arc<dyn ControllerLink>,
 ) {
+    let mut pause = Pause::new();
+    let mut unanswered = Unanswered::new();
     loop {
         let mut proposals = shared.take_proposals(BATCH).await;
         let Some(partitions) = partitions.upgrade() else {
@@ -32,58 +70,67 @@ pub(crate) async fn alter_isr_loop(
         };
         // What an election or a newer registration has overtaken is not worth asking.
         proposals.retain(|(id, proposal)| {
-            partitions
+            let wanted = partitions
                 .get(id)
-                .is_some_and(|partition| partition.is_proposed(proposal))
+                .is_some_and(|partition| partition.is_proposed(proposal));
+            if !wanted {
+                unanswered.remove(id);
+            }
+            wanted
         });
         if proposals.is_empty() {
             continue;
         }
-        let outcomes = match controller.alter_partition(&proposals).await {
-            Ok(outcomes) => outcomes,
+        let answer = match controller.alter_partition(&proposals).await {
+            Ok(answer) => answer,
             Err(error) => {
-                tracing::warn!(
-                    error,
-                    partitions = proposals.len(),
-                    "ISR change is tried again"
-                );
+                if pause.is_news() {
+                    tracing::warn!(
+                        error,
+                        partitions = proposals.len(),
+                        "no answer to an ISR change; asking again until there is one"
+                    );
+                }
+                let sent = proposals.iter();
+                unanswered.extend(sent.map(|(id, proposal)| (*id, epochs(proposal))));
                 shared.repropose(proposals);
-                sleep(BACKOFF).await;
+                pause.wait().await;
                 continue;
             }
         };
-        let mut outcomes: BTreeMap<_, _> = outcomes.into_iter().collect();
+        let mut outcomes: BTreeMap<_, _> = answer.outcomes.into_iter().collect();
         let mut again = Vec::new();
         for (id, proposal) in proposals {
             let Some(partition) = partitions.get(&id) else {
                 continue;
             };
+            let earlier = unanswered.remove(&id);
+            let in_doubt = answer.repeated || earlier == Some(epochs(&proposal));
             let outcome = outcomes.remove(&id);
-            if !settle(&partition, &proposal, outcome) {
+            if !settle(&partition, &proposal, outcome, in_doubt) {
+                unanswered.insert(id, epochs(&proposal));
                 again.push((id, proposal));
             }
         }
-        if !again.is_empty() {
+        if again.is_empty() {
+            pause = Pause::new();
+        } else {
             shared.repropose(again);
-            sleep(BACKOFF).await;
+            pause.wait().await;
         }
     }
 }
 
-/// Takes in an answer. `false` when the proposal is to be made again.
+/// Takes in an answer. `false` when the proposal is to be made again. `in_doubt` when an earlier
+/// copy of the request got no answer.
 fn settle(
     partition: &Partition,
     proposal: &IsrProposal,
     outcome: Option<Result<PartitionRegistration, ErrorCode>>,
+    in_doubt: bool,
 ) -> bool {
     let code = match outcome {
         Some(Ok(registration)) => {
-            tracing::info!(
-                partition = %partition.name(),
-                leader_epoch = %registration.leader_epoch,
-                isr = ?registration.isr,
-                "ISR changed"
-            );
             partition.on_isr_altered(&registration);
             return true;
         }
@@ -91,6 +138,9 @@ fn settle(
         None => return false,
     };
     let failure = match code {
+        ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted if in_doubt => {
+            AlterFailure::RevertedInDoubt
+        }
         ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted => AlterFailure::Reverted,
         ErrorCode::FencedLeaderEpoch
         | ErrorCode::InvalidUpdateVersion
@@ -100,21 +150,34 @@ fn settle(
         | ErrorCode::NewLeaderElected => AlterFailure::Outdated,
         _ => return false,
     };
-    tracing::info!(partition = %partition.name(), %code, "ISR change refused");
+    let isr: Vec<i32> = proposal.isr.iter().map(|member| member.id.0).collect();
+    tracing::info!(
+        partition = %partition.name(), %code, ?isr, leader_epoch = %proposal.leader_epoch,
+        partition_epoch = %proposal.partition_epoch, "ISR change refused"
+    );
     partition.on_isr_refused(proposal, failure);
     true
 }
 
 /// Reports which directories hold replicas for as long as the process lives.
 pub(crate) async fn assign_dirs_loop(shared: Arc<Shared>, controller: Arc<dyn ControllerLink>) {
+    let mut pause = Pause::new();
     loop {
         let assignments = shared.take_assignments(BATCH).await;
         if let Err(error) = controller.assign_dirs(&assignments).await {
-            tracing::warn!(error, "directory assignment is told again");
+            if pause.is_news() {
+                tracing::warn!(
+                    error,
+                    replicas = assignments.len(),
+                    "no answer to a directory assignment; asking again until there is one"
+                );
+            }
             for (id, dir) in assignments {
                 shared.assign_dir(id, dir);
             }
-            sleep(BACKOFF * 4).await;
+            pause.wait().await;
+        } else {
+            pause = Pause::new();
         }
     }
 }

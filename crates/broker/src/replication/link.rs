@@ -16,6 +16,16 @@ use crate::replica::IsrProposal;
 /// refused.
 pub type AlterOutcome = (TopicIdPartition, Result<PartitionRegistration, ErrorCode>);
 
+/// The controller's answer to a request about ISRs.
+#[derive(Debug, Default)]
+pub struct AlterAnswer {
+    /// About each partition.
+    pub outcomes: Vec<AlterOutcome>,
+    /// Whether the request was sent more than once before this answer: the controller may still
+    /// receive another copy.
+    pub repeated: bool,
+}
+
 /// What partitions ask of the active controller. A trait, so that replication runs without one.
 pub trait ControllerLink: Send + Sync + 'static {
     /// Proposes ISRs (KIP-497). An error means that there is no answer: the request may or may not
@@ -23,7 +33,7 @@ pub trait ControllerLink: Send + Sync + 'static {
     fn alter_partition<'a>(
         &'a self,
         proposals: &'a [(TopicIdPartition, IsrProposal)],
-    ) -> BoxFuture<'a, Result<Vec<AlterOutcome>, String>>;
+    ) -> BoxFuture<'a, Result<AlterAnswer, String>>;
 
     /// Tells which directory holds a replica (KIP-858). An error means that it is to be told again.
     fn assign_dirs<'a>(
@@ -63,7 +73,7 @@ impl BrokerLink {
     async fn alter(
         &self,
         proposals: &[(TopicIdPartition, IsrProposal)],
-    ) -> Result<Vec<AlterOutcome>, String> {
+    ) -> Result<AlterAnswer, String> {
         let broker_epoch = self.epoch()?;
         let member = |member: &crate::replica::IsrMember| {
             let own = (member.id == self.node).then_some(broker_epoch);
@@ -87,9 +97,13 @@ impl BrokerLink {
         };
         let deadline = Instant::now() + TIMEOUT;
         let response = self.client.alter_partition(request, deadline).await;
-        let response = response.map_err(|error| error.to_string())?;
+        let (response, repeated) = response.map_err(|error| error.to_string())?;
         convert::outcome_from_wire(response.outcome.as_ref()).map_err(|error| error.to_string())?;
-        response.partitions.iter().map(outcome).collect()
+        let outcomes: Result<_, String> = response.partitions.iter().map(outcome).collect();
+        Ok(AlterAnswer {
+            outcomes: outcomes?,
+            repeated,
+        })
     }
 
     async fn assign(&self, assignments: &[(TopicIdPartition, DirectoryId)]) -> Result<(), String> {
@@ -131,7 +145,7 @@ impl ControllerLink for BrokerLink {
     fn alter_partition<'a>(
         &'a self,
         proposals: &'a [(TopicIdPartition, IsrProposal)],
-    ) -> BoxFuture<'a, Result<Vec<AlterOutcome>, String>> {
+    ) -> BoxFuture<'a, Result<AlterAnswer, String>> {
         Box::pin(self.alter(proposals))
     }
 

@@ -25,6 +25,6 @@ mod server;
 
 pub(crate) use fetchers::Fetchers;
 pub(crate) use isr::{alter_isr_loop, assign_dirs_loop};
-pub use link::{AlterOutcome, BrokerLink, ControllerLink};
+pub use link::{AlterAnswer, AlterOutcome, BrokerLink, ControllerLink};
 pub(crate) use parked::ParkedFeeds;
 pub use server::ReplicationServer;

@@ -52,7 +52,7 @@ fn acknowledged_records_survive_crashes_elections_and_lost_messages() {
     }
     // A simulation in which nothing happens proves nothing.
     for kind in [
-        "acked", "alter", "break", "crash", "fence", "late", "produce", "propose", "start",
+        "acked", "alter", "break", "copy", "crash", "fence", "late", "produce", "propose", "start",
     ] {
         assert!(
             total.get(kind).is_some_and(|count| *count > 100),

@@ -59,6 +59,8 @@ pub struct Feed {
     pub subscription: Subscription,
     pub leader_epoch: LeaderEpoch,
     pub sent: Offset,
+    /// Its stream broke before it began: nothing that is sent arrives.
+    pub gone: bool,
 }
 
 /// The number of a subscription, in one run of the follower's process.
@@ -368,6 +370,7 @@ impl Node {
                 let feed = Feed {
                     subscription: *subscription,
                     leader_epoch: *leader_epoch,
+                    gone: false,
                     sent: *fetch_offset,
                 };
                 self.feeds.insert(from, feed);
@@ -414,7 +417,7 @@ impl Node {
             .collect();
         let sent = feed.sent.plus(records.len() as i64);
         self.feeds.insert(to, Feed { sent, ..feed });
-        Some(self.to_follower(feed.subscription, feed.sent, records))
+        (!feed.gone).then(|| self.to_follower(feed.subscription, feed.sent, records))
     }
 }
 

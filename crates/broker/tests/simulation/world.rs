@@ -54,8 +54,10 @@ pub struct World {
     late: Vec<Late>,
     /// Registrations on their way to each broker.
     feed: BTreeMap<NodeId, VecDeque<Registration>>,
-    /// Proposals on their way to the controller.
-    proposals: Vec<(NodeId, IsrProposal)>,
+    /// Proposals on their way to the controller, and whether an earlier copy got no answer.
+    proposals: Vec<(NodeId, IsrProposal, bool)>,
+    /// Copies of proposals that got no answer, and may still reach the controller, until a time.
+    copies: Vec<(NodeId, IsrProposal, Duration)>,
     last_told: Option<dohle_model::PartitionEpoch>,
     next_value: u64,
     /// Who led in each epoch.
@@ -69,6 +71,8 @@ pub struct World {
 }
 
 const CHECKPOINT_EVERY: u64 = 8;
+/// No copy of a proposal is on its way longer than this.
+const COPY_LIFE: Duration = Duration::from_secs(10);
 
 impl World {
     pub fn new(seed: u64) -> Self {
@@ -89,6 +93,7 @@ impl World {
             late: Vec::new(),
             feed: NODES.iter().map(|id| (*id, VecDeque::new())).collect(),
             proposals: Vec::new(),
+            copies: Vec::new(),
             last_told: None,
             next_value: 0,
             leaders: BTreeMap::new(),
@@ -117,7 +122,8 @@ impl World {
             92..94 => self.pass_time(),
             94..96 => self.flush(node),
             96..98 => self.start(node),
-            98..100 => self.deliver_late(),
+            98..99 => self.deliver_late(),
+            99..100 => self.deliver_copy(),
             100..102 => self.break_stream(node, other),
             102..103 => self.crash(node),
             103..104 => self.fence(node),
@@ -183,6 +189,7 @@ impl World {
         let proposal = node.proposal.take();
         let ended: Vec<_> = std::mem::take(&mut node.ended)
             .into_iter()
+            .filter(|(_, feed)| !feed.gone)
             .map(|(follower, feed)| (follower, node.ended(feed.subscription, feed.leader_epoch)))
             .collect();
         let high_watermark = node.high_watermark.0 as usize;
@@ -194,7 +201,7 @@ impl World {
         if let Some(proposal) = proposal {
             let members: Vec<i32> = proposal.isr.iter().map(|member| member.id.0).collect();
             self.note("propose", || format!("{members:?} by {id}"));
-            self.proposals.push((id, proposal));
+            self.proposals.push((id, proposal, false));
         }
         let known = self.committed.len();
         if high_watermark > known
@@ -262,6 +269,12 @@ impl World {
         let acked = match &late.message {
             LateMessage::ToLeader(message) => {
                 let (_, effects) = node.on_follower(late.from, message, now, eligible);
+                if let ToLeader::Subscribe { subscription, .. } = message
+                    && let Some(feed) = node.feeds.get_mut(&late.from)
+                    && feed.subscription == *subscription
+                {
+                    feed.gone = true;
+                }
                 node.apply(effects)
             }
             LateMessage::ToFollower(message) => {
@@ -367,25 +380,45 @@ impl World {
         }
     }
 
-    /// The controller answers a proposal, or the answer, or the question, is lost.
+    /// A copy of a proposal that was made again since reaches the controller. Its answer is lost.
+    fn deliver_copy(&mut self) {
+        let now = self.now;
+        self.copies.retain(|(_, _, until)| now <= *until);
+        if self.copies.is_empty() {
+            return;
+        }
+        let at = self.random.below(self.copies.len() as u64) as usize;
+        let (leader, proposal, _) = self.copies.swap_remove(at);
+        let outcome = self.controller.alter(leader, &proposal);
+        self.note("copy", || format!("by {leader}: {:?}", outcome.err()));
+    }
+
+    /// The controller answers a proposal, or the answer, or the question, is lost. A question may
+    /// also come late, when it was asked again.
     fn alter(&mut self) {
         if self.proposals.is_empty() {
             return;
         }
         let at = self.random.below(self.proposals.len() as u64) as usize;
-        let (leader, proposal) = self.proposals[at].clone();
+        let (leader, proposal, in_doubt) = self.proposals[at].clone();
         let still = self.node(leader).and_then(|node| node.leader());
         if !still.is_some_and(|it| it.is_proposed(&proposal)) {
             self.proposals.remove(at);
             return;
         }
         if self.random.one_in(10) {
+            self.proposals[at].2 = true;
+            if self.random.one_in(2) {
+                let until = self.now + COPY_LIFE;
+                self.copies.push((leader, proposal, until));
+            }
             return;
         }
         let outcome = self.controller.alter(leader, &proposal);
         let code = outcome.as_ref().err().copied();
         self.note("alter", || format!("by {leader}: {code:?}"));
         if self.random.one_in(10) {
+            self.proposals[at].2 = true;
             return;
         }
         self.proposals.remove(at);
@@ -394,6 +427,7 @@ impl World {
             Ok(registration) => self.on_registration(leader, &registration, now),
             Err(code) => {
                 let failure = match code {
+                    ErrorCode::IneligibleReplica if in_doubt => AlterFailure::RevertedInDoubt,
                     ErrorCode::IneligibleReplica => AlterFailure::Reverted,
                     _ => AlterFailure::Outdated,
                 };

@@ -14,7 +14,7 @@ use dohle_broker::partition::{
 };
 use dohle_broker::partitions::{LogDir, Partitions, PartitionsConfig};
 use dohle_broker::replica::IsrProposal;
-use dohle_broker::replication::{AlterOutcome, ControllerLink, ReplicationServer};
+use dohle_broker::replication::{AlterAnswer, ControllerLink, ReplicationServer};
 use dohle_log::directory::LogDirectory;
 use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_model::delta::MetadataDelta;
@@ -449,7 +449,7 @@ impl ControllerLink for Link {
     fn alter_partition<'a>(
         &'a self,
         proposals: &'a [(TopicIdPartition, IsrProposal)],
-    ) -> BoxFuture<'a, Result<Vec<AlterOutcome>, String>> {
+    ) -> BoxFuture<'a, Result<AlterAnswer, String>> {
         Box::pin(async move {
             let cluster = self.0.upgrade().ok_or("no controller")?;
             let proposals = proposals.to_vec();
@@ -468,10 +468,7 @@ impl ControllerLink for Link {
 }
 
 impl Cluster {
-    fn alter(
-        &self,
-        proposals: &[(TopicIdPartition, IsrProposal)],
-    ) -> Result<Vec<AlterOutcome>, String> {
+    fn alter(&self, proposals: &[(TopicIdPartition, IsrProposal)]) -> Result<AlterAnswer, String> {
         let mut inner = self.inner.lock();
         if !inner.answers {
             return Err("the controller does not answer".to_owned());
@@ -511,7 +508,10 @@ impl Cluster {
             });
             outcomes.push((*id, outcome));
         }
-        Ok(outcomes)
+        Ok(AlterAnswer {
+            outcomes,
+            repeated: false,
+        })
     }
 }
 

@@ -32,7 +32,7 @@ use crate::metadata::{ControllerClient, MetadataCache, MetadataChange, Voter};
 use crate::partition::Partition;
 use crate::partitions::{LogDir, Partitions, PartitionsConfig};
 use crate::replica::IsrProposal;
-use crate::replication::{AlterOutcome, ControllerLink};
+use crate::replication::{AlterAnswer, ControllerLink};
 
 pub(crate) const NODE: NodeId = NodeId(1);
 pub(crate) const OTHER: NodeId = NodeId(2);
@@ -46,7 +46,7 @@ impl ControllerLink for NoController {
     fn alter_partition<'a>(
         &'a self,
         _: &'a [(TopicIdPartition, IsrProposal)],
-    ) -> BoxFuture<'a, Result<Vec<AlterOutcome>, String>> {
+    ) -> BoxFuture<'a, Result<AlterAnswer, String>> {
         Box::pin(std::future::pending())
     }
 
@@ -278,7 +278,7 @@ fn register(id: NodeId, rack: Option<&str>) -> MetadataRecord {
 }
 
 /// The other broker is fenced, or live again.
-pub(super) fn fence_other(fenced: bool) -> MetadataRecord {
+pub(crate) fn fence_other(fenced: bool) -> MetadataRecord {
     MetadataRecord::BrokerRegistrationChange(BrokerRegistrationChange {
         id: OTHER,
         epoch: BrokerEpoch(i64::from(OTHER.0)),

@@ -91,3 +91,125 @@ async fn a_feed_that_moves_as_it_begins_is_served() {
         }
     });
 }
+
+/// A broker that leads `t-0`, with records in it, and a stream on which the other subscribes.
+async fn subscribed(records: usize) -> (Broker, Arc<Partition>, Arc<LeaderCalls>, LeaderStream) {
+    let broker = Broker::start(&[]).await;
+    let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
+    let partition = broker.partition(topic_id, 0);
+    for _ in 0..records {
+        let appended = partition.append(batch(&["a"]), Acks::Leader, AppendOrigin::Client, NOW);
+        appended.unwrap();
+    }
+    let calls = LeaderCalls::new(Arc::clone(&broker.context.partitions));
+    calls.on_message(hello()).unwrap();
+    let stream = LeaderStream::new(Arc::clone(&calls), false);
+    (broker, partition, calls, stream)
+}
+
+fn subscribe(partition: &Partition, number: u64, leader_epoch: i32) -> v1::Subscribe {
+    v1::Subscribe {
+        topic_id: convert::uuid_to_wire(partition.id().topic_id.0),
+        partition: 0,
+        leader_epoch,
+        fetch_offset: 0,
+        last_fetched_epoch: -1,
+        log_start_offset: 0,
+        subscription: number,
+    }
+}
+
+fn ack(partition: &Partition, subscription: u64, leader_epoch: i32, end: i64) -> v1::Ack {
+    v1::Ack {
+        topic_id: convert::uuid_to_wire(partition.id().topic_id.0),
+        partition: 0,
+        leader_epoch,
+        end,
+        log_start_offset: 0,
+        subscription,
+    }
+}
+
+/// What the stream sends now.
+fn sent(stream: &mut LeaderStream) -> Vec<v1::PartitionData> {
+    let calls = Arc::clone(&stream.calls);
+    calls.watcher.take(&mut stream.tokens);
+    let tokens = std::mem::take(&mut stream.tokens);
+    stream.queue.extend(tokens);
+    stream.collect(&mut calls.inner.lock(), true).parts
+}
+
+#[tokio::test]
+async fn acks_of_another_subscription_epoch_or_stream_change_nothing() {
+    let (broker, partition, calls, mut stream) = subscribed(3).await;
+    calls.subscribe(&subscribe(&partition, 5, 3));
+    assert_eq!(sent(&mut stream)[0].subscription, 5);
+    let other = LeaderCalls::new(Arc::clone(&broker.context.partitions));
+    other.on_message(hello()).unwrap();
+    other.on_ack(&ack(&partition, 5, 3, 3));
+    for (number, epoch) in [(4, 3), (6, 3), (5, 2), (5, 4)] {
+        calls.on_ack(&ack(&partition, number, epoch, 3));
+    }
+    assert_eq!(partition.positions().high_watermark, Offset(0));
+    calls.on_ack(&ack(&partition, 5, 3, 3));
+    assert_eq!(partition.positions().high_watermark, Offset(3));
+}
+
+#[tokio::test]
+async fn an_end_of_a_subscription_names_its_own_number_and_epoch() {
+    let (broker, partition, calls, mut stream) = subscribed(1).await;
+    calls.subscribe(&subscribe(&partition, 5, 3));
+    assert_eq!(sent(&mut stream)[0].error, None);
+    // This broker becomes a follower in epoch 4: the end is still one of epoch 3.
+    let change = dohle_model::record::PartitionChange {
+        leader: Some(Some(OTHER)),
+        ..dohle_model::record::PartitionChange::default()
+    };
+    let record = dohle_model::record::MetadataRecord::PartitionChange {
+        topic_id: partition.id().topic_id,
+        partition: partition.id().partition,
+        change,
+    };
+    broker.apply(&[record]).await;
+    let ends = sent(&mut stream);
+    assert_eq!((ends[0].subscription, ends[0].leader_epoch), (5, 3));
+    assert_eq!(
+        ends[0].error,
+        Some(i32::from(ErrorCode::NotLeaderOrFollower.code()))
+    );
+    // So is a refusal.
+    calls.subscribe(&subscribe(&partition, 6, 3));
+    let refused = sent(&mut stream);
+    assert_eq!((refused[0].subscription, refused[0].leader_epoch), (6, 3));
+    assert_eq!(
+        refused[0].error,
+        Some(i32::from(ErrorCode::FencedLeaderEpoch.code()))
+    );
+}
+
+#[tokio::test]
+async fn a_subscription_that_waits_for_the_metadata_is_forgotten_when_it_is_given_up() {
+    let (broker, partition, calls, mut stream) = subscribed(1).await;
+    calls.subscribe(&subscribe(&partition, 5, 4));
+    let gone = v1::PartitionRef {
+        topic_id: convert::uuid_to_wire(partition.id().topic_id.0),
+        partition: 0,
+    };
+    let unsubscribe = v1::FollowerMessage {
+        unsubscribe: vec![gone],
+        ..v1::FollowerMessage::default()
+    };
+    calls.on_message(unsubscribe).unwrap();
+    let change = dohle_model::record::PartitionChange {
+        leader: Some(Some(NODE)),
+        ..dohle_model::record::PartitionChange::default()
+    };
+    let record = dohle_model::record::MetadataRecord::PartitionChange {
+        topic_id: partition.id().topic_id,
+        partition: partition.id().partition,
+        change,
+    };
+    broker.apply(&[record]).await;
+    assert_eq!(partition.leader_epoch(), LeaderEpoch(4));
+    assert!(sent(&mut stream).is_empty(), "nobody wants it any more");
+}
