@@ -33,6 +33,10 @@ pub struct ControllerConfig {
     pub voters: BTreeMap<NodeId, Voter>,
     /// The directory of the metadata log and its snapshots; created when absent.
     pub metadata_dir: PathBuf,
+    /// `metadata.log.max.record.bytes.between.snapshots`.
+    pub snapshot_after_bytes: u64,
+    /// `metadata.log.max.snapshot.interval.ms`; `None` for never.
+    pub snapshot_interval: Option<Duration>,
     /// How often the active controller tells the other voters that it lives.
     pub quorum_heartbeat_interval: Duration,
     /// How long a voter hears no active controller before it starts an election.
@@ -80,6 +84,8 @@ impl ControllerConfig {
             directory_id: DirectoryId::ZERO,
             voters,
             metadata_dir,
+            snapshot_after_bytes: 20 * 1024 * 1024,
+            snapshot_interval: Some(Duration::from_secs(3600)),
             quorum_heartbeat_interval: Duration::from_millis(200),
             quorum_election_timeout: Duration::from_millis(600),
             broker_session_timeout: Duration::from_secs(9),

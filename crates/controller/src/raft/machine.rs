@@ -21,6 +21,9 @@ use super::{ApplyOutcome, SnapshotWriter, StateMachine};
 
 type RaftSnapshot = openraft::type_config::alias::SnapshotOf<Types, SnapshotFile>;
 
+/// What an entry takes in the journal besides its payload, about.
+const ENTRY_OVERHEAD: usize = 56;
+
 fn lost() -> io::Error {
     io::Error::other("a restore of the metadata panicked")
 }
@@ -93,7 +96,7 @@ impl RaftStateMachine<Types> for Machine {
                 EntryPayload::Normal(payload) => {
                     let offset = MetadataOffset(entry.log_id.index);
                     let outcome = self.state()?.apply(offset, &payload.0);
-                    self.maybe_ask_for_snapshot(payload.0.len());
+                    self.maybe_ask_for_snapshot(payload.0.len() + ENTRY_OVERHEAD);
                     outcome
                 }
             };

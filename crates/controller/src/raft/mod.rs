@@ -71,10 +71,13 @@ pub struct QuorumConfig {
     /// A voter that hears no leader for this long or longer, and for less than twice as long,
     /// starts an election. At least 10 ms.
     pub election_timeout: Duration,
-    /// A snapshot is written after this many entries.
+    /// A snapshot is written after this many entries; `u64::MAX` for no such limit.
     pub snapshot_after_entries: u64,
-    /// A snapshot is written after this many bytes of payloads.
+    /// A snapshot is written after this many bytes of the log.
     pub snapshot_after_bytes: u64,
+    /// A snapshot is written when the last one is older and does not cover everything; `None` for
+    /// no such limit.
+    pub snapshot_interval: Option<Duration>,
     /// Entries that are kept behind the last snapshot, so that a voter that was away for a moment
     /// needs no snapshot.
     pub entries_kept_after_snapshot: u64,
@@ -87,7 +90,7 @@ pub struct QuorumConfig {
 
 impl QuorumConfig {
     /// A configuration with the defaults: heartbeat 200 ms, election timeout 600 ms, a snapshot
-    /// each 20,000 entries or 20 MiB, a journal that is rewritten from 8 MiB on, a cache of 2 MiB.
+    /// each 20 MiB or hour, a journal that is rewritten from 8 MiB on, a cache of 2 MiB.
     #[must_use]
     pub fn new(
         node_id: NodeId,
@@ -103,8 +106,9 @@ impl QuorumConfig {
             directory_id: DirectoryId::ZERO,
             heartbeat_interval: Duration::from_millis(200),
             election_timeout: Duration::from_millis(600),
-            snapshot_after_entries: 20_000,
+            snapshot_after_entries: u64::MAX,
             snapshot_after_bytes: 20 * 1024 * 1024,
+            snapshot_interval: Some(Duration::from_secs(3600)),
             entries_kept_after_snapshot: 1_000,
             log_file_bytes_max: 8 * 1024 * 1024,
             log_cache_bytes: 2 * 1024 * 1024,

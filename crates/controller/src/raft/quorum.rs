@@ -161,7 +161,11 @@ impl Quorum {
                 },
                 fatal_tx,
             )),
-            tokio::spawn(watchers::take_snapshots(raft.clone(), snapshot_due)),
+            tokio::spawn(watchers::take_snapshots(
+                raft.clone(),
+                snapshot_due,
+                config.snapshot_interval,
+            )),
             tokio::spawn(roster::keep(
                 raft.clone(),
                 Arc::clone(&network.peers),
@@ -486,7 +490,10 @@ fn raft_config(config: &QuorumConfig) -> Result<Config, QuorumError> {
         election_timeout_max: lease,
         install_snapshot_timeout: 60_000,
         max_payload_entries: ENTRIES_PER_APPEND,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_after_entries.max(1)),
+        snapshot_policy: match config.snapshot_after_entries {
+            u64::MAX => SnapshotPolicy::Never,
+            entries => SnapshotPolicy::LogsSinceLast(entries.max(1)),
+        },
         max_in_snapshot_log_to_keep: config.entries_kept_after_snapshot,
         purge_batch_size: 64,
         api_channel_size: Some(QUEUE),

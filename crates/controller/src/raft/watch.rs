@@ -108,10 +108,24 @@ fn note_caught_up(metrics: &RaftMetrics<Types>, caught_up: &CaughtUp) {
     }
 }
 
-/// Writes a snapshot whenever the state machine saw enough bytes; openraft itself counts entries.
-pub(super) async fn take_snapshots(raft: Raft, due: Arc<Notify>) {
+/// Writes a snapshot whenever the state machine saw enough bytes, and when the last one is older
+/// than `interval` and does not cover everything. openraft itself counts entries.
+pub(super) async fn take_snapshots(raft: Raft, due: Arc<Notify>, interval: Option<Duration>) {
     loop {
-        due.notified().await;
+        match interval {
+            None => due.notified().await,
+            Some(interval) => {
+                let is_due = timeout(interval, due.notified()).await.is_ok();
+                let covered = {
+                    let metrics = raft.metrics();
+                    let metrics = metrics.borrow_watched();
+                    metrics.last_applied == metrics.snapshot
+                };
+                if covered && !is_due {
+                    continue;
+                }
+            }
+        }
         if raft.trigger().snapshot().await.is_err() {
             return;
         }

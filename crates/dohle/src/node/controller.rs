@@ -79,6 +79,11 @@ fn controller_config(
     );
     let (values, broker) = (&config.values, &config.broker);
     to.directory_id = directory_id;
+    if let Some(bytes) = values.number("metadata.log.max.record.bytes.between.snapshots") {
+        to.snapshot_after_bytes = bytes;
+    }
+    let interval = values.number("metadata.log.max.snapshot.interval.ms");
+    to.snapshot_interval = interval.filter(|ms| *ms > 0).map(Duration::from_millis);
     // Kafka's defaults are for JVMs that pause; ours stand unless somebody asks for others.
     let is_set = |name: &str| values.set(name).is_some();
     if is_set("controller.quorum.fetch.timeout.ms") {

@@ -251,6 +251,31 @@ fn snapshots_are_taken_by_size() {
 }
 
 #[test]
+fn snapshots_are_taken_by_time_when_there_is_something_new() {
+    let cluster = Cluster::start_with(1, |config| {
+        config.snapshot_interval = Some(Duration::from_millis(20));
+    });
+    cluster.leader();
+    let last = || {
+        let names = std::fs::read_dir(cluster.config(1).dir).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".checkpoint")).max()
+    };
+    for payload in [b"first", b"later"] {
+        let offset = cluster.commit(payload).offset.0;
+        let deadline = Instant::now() + DEADLINE;
+        while last().is_none_or(|name| !name.starts_with(&format!("{offset:020}-"))) {
+            assert!(
+                Instant::now() < deadline,
+                "no snapshot of {offset}: {:?}",
+                last()
+            );
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
 fn a_voter_of_another_cluster_is_refused_in_words() {
     let cluster = Cluster::start(1);
     cluster.leader();

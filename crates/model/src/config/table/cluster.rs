@@ -166,7 +166,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("This configuration determines where we put the metadata log. If it is not set, \
              the metadata log is placed in the first log directory from log.dirs."),
     ConfigDef::new("metadata.log.max.record.bytes.between.snapshots", Long, Value("20971520"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("This is the maximum number of bytes in the log between the latest snapshot and \
              the high-watermark needed before generating a new snapshot. The default value is \
              20971520. To generate snapshots based on the time elapsed, see the \
@@ -174,7 +174,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              will generate a snapshot when either the maximum time interval is reached or the \
              maximum bytes limit is reached."),
     ConfigDef::new("metadata.log.max.snapshot.interval.ms", Long, Value("3600000"), High)
-        .check(AtLeast(0))
+        .check(AtLeast(0)).honoured()
         .doc("This is the maximum number of milliseconds to wait to generate a snapshot if \
              there are committed records in the log that are not included in the latest \
              snapshot. A value of zero disables time based snapshot generation. The default \
