@@ -114,6 +114,7 @@ fn run(words: Vec<OsString>) -> ExitCode {
     let began = Instant::now();
     let arguments = parse(words);
     logging::start();
+    raise_open_files(&arguments.command);
     let result = match arguments.command {
         Command::Server(arguments) => block_on(server::run(arguments, began)),
         Command::Dev(arguments) => block_on(dev::run(arguments, began)),
@@ -130,6 +131,17 @@ fn run(words: Vec<OsString>) -> ExitCode {
             tracing::error!("{}", explain(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Lets a node open as many files as the system permits it.
+fn raise_open_files(command: &Command) {
+    if matches!(command, Command::Healthcheck(_)) {
+        return;
+    }
+    match dohle_log::descriptors::raise_limit() {
+        Ok((before, now)) => tracing::info!(before, now, "open files: soft limit raised to hard"),
+        Err(error) => tracing::warn!("the limit of open files cannot be raised: {error}"),
     }
 }
 

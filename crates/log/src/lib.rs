@@ -62,6 +62,7 @@ mod clean;
 pub mod compression;
 pub mod config;
 pub mod damage;
+pub mod descriptors;
 pub mod directory;
 pub mod error;
 mod index;

@@ -41,7 +41,10 @@ pub(super) async fn handle(
         .filter(once)
         .map(to_controller)
         .collect();
-    let asked = ask(&call.context, wanted, request.validate_only, deadline).await;
+    let asked = match has_room(&call, &request) {
+        Ok(()) => ask(&call.context, wanted, request.validate_only, deadline).await,
+        Err(error) => Err(error),
+    };
 
     let mut topics = Vec::new();
     let mut told = std::collections::HashSet::new();
@@ -71,6 +74,25 @@ pub(super) async fn handle(
         topics,
         ..CreateTopicsResponseData::default()
     }
+}
+
+/// Refuses what this broker could not open. The controller may place the partitions elsewhere, but
+/// brokers of a cluster have about as many, and what is refused can be asked for again.
+fn has_room(call: &Call, request: &CreateTopicsRequestData) -> Result<(), ApiError> {
+    let default = call.context.config.num_partitions;
+    let partitions = |topic: &CreatableTopic| match topic.num_partitions {
+        count if count > 0 => count as usize,
+        _ if topic.assignments.is_empty() => usize::try_from(default).unwrap_or(1),
+        _ => topic.assignments.len(),
+    };
+    let new = request.topics.iter().map(partitions).sum::<usize>();
+    // Its part of them, if the others take theirs; each has at least one replica.
+    let brokers = call.context.image().brokers.len().max(1);
+    let open = call.context.partitions.all().len();
+    dohle_log::descriptors::check_room(open, new.div_ceil(brokers)).map_err(|reason| {
+        let node = call.context.node_id;
+        ErrorCode::PolicyViolation.because(format!("broker {node} has no room: {reason}"))
+    })
 }
 
 type Results = HashMap<String, v1::CreateTopicsResult>;

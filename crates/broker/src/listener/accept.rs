@@ -1,14 +1,12 @@
-//! Accepts connections, counts them, and hands them to the network threads.
+//! Accepts connections and hands them to the network threads.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,62 +15,6 @@ use crate::connection::Client;
 
 /// How long to wait after the system refused a connection for lack of something.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
-/// How many refusals in a row are one line in the log.
-const SHORTAGE_LOG_EVERY: u32 = 300;
-
-/// How many connections a node has, over all its listeners.
-#[derive(Debug)]
-pub struct ConnectionCounts {
-    free: Arc<Semaphore>,
-    per_ip_max: usize,
-    per_ip: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// One connection's place in the [`ConnectionCounts`].
-#[derive(Debug)]
-pub(super) struct Counted {
-    counts: Arc<ConnectionCounts>,
-    ip: IpAddr,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl ConnectionCounts {
-    pub(super) fn new(max: usize, per_ip_max: usize) -> Arc<Self> {
-        let free = Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self {
-            free,
-            per_ip_max,
-            per_ip: Mutex::default(),
-        })
-    }
-
-    /// Counts a connection; `None` when its address has as many as are allowed.
-    fn count(self: &Arc<Self>, ip: IpAddr, permit: OwnedSemaphorePermit) -> Option<Counted> {
-        let mut per_ip = self.per_ip.lock();
-        let count = per_ip.entry(ip).or_default();
-        if *count >= self.per_ip_max {
-            return None;
-        }
-        *count += 1;
-        Some(Counted {
-            counts: Arc::clone(self),
-            ip,
-            _permit: permit,
-        })
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let mut per_ip = self.counts.per_ip.lock();
-        if let Some(count) = per_ip.get_mut(&self.ip) {
-            *count -= 1;
-            if *count == 0 {
-                per_ip.remove(&self.ip);
-            }
-        }
-    }
-}
 
 pub(super) struct Acceptor {
     pub name: Arc<str>,
@@ -91,44 +33,36 @@ impl Acceptor {
         accepting.run_until_cancelled(self.accept_all()).await;
     }
 
+    /// Over `max.connections` clients wait for a place, as with Kafka; but only once they are known
+    /// to be clients, so that other nodes always get in.
     async fn accept_all(&self) {
-        let mut shortages = 0;
+        let mut is_short = false;
         loop {
-            // Over `max.connections` the rest wait in the system's backlog, as with Kafka.
-            let free = Arc::clone(&self.shared.counts.free);
-            let Ok(permit) = free.acquire_owned().await else {
-                return;
-            };
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
-                    shortages = 0;
-                    self.hand_out(stream, peer, permit);
+                    if std::mem::take(&mut is_short) {
+                        tracing::info!(listener = %self.name, "connections are accepted again");
+                    }
+                    self.hand_out(stream, peer);
                 }
                 Err(error) if is_of_the_peer(&error) => {}
                 Err(error) => {
-                    if shortages % SHORTAGE_LOG_EVERY == 0 {
+                    if !std::mem::replace(&mut is_short, true) {
                         tracing::warn!(
                             listener = %self.name,
-                            "a connection cannot be accepted: {error}; if open files are short, \
-                             raise the limit (ulimit -n)"
+                            "connections cannot be accepted: {error}; new ones wait. If open files \
+                             are short, raise the limit (ulimit -n)"
                         );
                     }
-                    shortages += 1;
                     tokio::time::sleep(SHORTAGE_PAUSE).await;
                 }
             }
         }
     }
 
-    fn hand_out(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
-        let Some(counted) = self.shared.counts.count(peer.ip(), permit) else {
-            tracing::info!(
-                listener = %self.name, %peer,
-                "closed a connection: its address has {} of them (max.connections.per.ip)",
-                self.shared.limits.connections_per_ip_max
-            );
-            return;
-        };
+    fn hand_out(&self, stream: TcpStream, peer: SocketAddr) {
+        let descriptor = usize::try_from(stream.as_raw_fd()).unwrap_or(0);
+        let place = self.shared.counts.place(peer.ip(), descriptor);
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(listener = %self.name, %peer, "set TCP_NODELAY: {error}");
         }
@@ -151,9 +85,8 @@ impl Acceptor {
         let services = self.services.clone();
         let shutdown = self.connections.clone();
         let served = async move {
-            let _counted = counted;
             match TcpStream::from_std(stream) {
-                Ok(stream) => serve_socket(stream, client, shared, services, shutdown).await,
+                Ok(stream) => serve_socket(stream, client, place, shared, services, shutdown).await,
                 Err(error) => tracing::warn!(%peer, "register a connection: {error}"),
             }
         };

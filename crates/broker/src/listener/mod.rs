@@ -19,16 +19,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use places::{Counted, NodeCounted, Place};
+
 use crate::connection::{self, Budget, Client, ConnectionLimits, FrameTimes, Service};
 
 mod accept;
 mod bind;
+mod places;
 mod prefixed;
 #[cfg(test)]
 mod tests;
 mod threads;
 
-pub use accept::ConnectionCounts;
+pub use places::ConnectionCounts;
 pub use prefixed::Prefixed;
 pub use threads::NetworkThreads;
 
@@ -100,8 +103,10 @@ pub trait Http2Service: Send + Sync + 'static {
 /// Limits of all listeners of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// `max.connections`, over all listeners.
+    /// `max.connections`: of clients, over all listeners.
     pub connections_max: usize,
+    /// Files and connections that the process may have open at a time.
+    pub open_files_max: usize,
     /// `max.connections.per.ip`, over all listeners.
     pub connections_per_ip_max: usize,
     /// `connections.max.idle.ms`.
@@ -126,6 +131,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: i32::MAX as usize,
+            open_files_max: 1 << 20,
             connections_per_ip_max: i32::MAX as usize,
             idle_max: Duration::from_mins(10),
             frame_max: FrameTimes::default().whole,
@@ -154,7 +160,7 @@ impl Shared {
     /// For one node.
     #[must_use]
     pub fn new(limits: Limits, threads: NetworkThreads) -> Arc<Self> {
-        let counts = ConnectionCounts::new(limits.connections_max, limits.connections_per_ip_max);
+        let counts = ConnectionCounts::new(&limits);
         let budget = Budget::new(limits.requests_bytes_max);
         Arc::new(Self {
             limits,
@@ -300,40 +306,90 @@ fn limit_unsent(stream: &TcpStream, limits: &Limits) {
     }
 }
 
+/// A connection that has its place.
+enum Served {
+    Kafka(Arc<dyn Service>, Counted),
+    Http2(Arc<dyn Http2Service>, NodeCounted),
+}
+
 /// Serves one accepted socket until it ends.
 async fn serve_socket(
     stream: TcpStream,
     client: Client,
+    place: Place,
     shared: Arc<Shared>,
     services: Services,
     shutdown: CancellationToken,
 ) {
-    let limits = limits_of(&shared);
-    let sniffed = tokio::select! {
-        sniffed = prefixed::sniff(stream, shared.limits.idle_max) => sniffed,
+    let admitted = tokio::select! {
+        admitted = admit(stream, &client, place, &shared, &services) => admitted,
         () = shutdown.cancelled() => return,
     };
-    let Some((stream, foreign)) = sniffed else {
-        return;
-    };
-    let (listener, peer) = (&client.listener, client.peer);
-    match (foreign, &services.kafka, &services.http2) {
-        (Some(dohle_protocol::Foreign::Http2), _, Some(http2)) => {
-            let served = http2.serve(stream, peer);
+    match admitted {
+        None => {}
+        Some((stream, Served::Http2(http2, _counted))) => {
+            let served = http2.serve(stream, client.peer);
             tokio::select! {
                 () = served => {}
                 () = shutdown.cancelled() => {}
             }
         }
+        Some((stream, Served::Kafka(kafka, _counted))) => {
+            limit_unsent(stream.get_ref(), &shared.limits);
+            let (limits, budget) = (limits_of(&shared), Arc::clone(&shared.budget));
+            connection::run(stream, client, kafka, budget, limits, shutdown).await;
+        }
+    }
+}
+
+/// Looks at the first bytes of a socket and finds a place for it. `None` when it is to be closed.
+async fn admit(
+    stream: TcpStream,
+    client: &Client,
+    place: Place,
+    shared: &Shared,
+    services: &Services,
+) -> Option<(Prefixed<TcpStream>, Served)> {
+    let (listener, peer) = (&client.listener, client.peer);
+    let sniffing = prefixed::sniff(stream, shared.limits.idle_max);
+    let (counted, sniffed) = match place {
+        Place::Client(counted) => (Ok(counted), sniffing.await),
+        Place::Unknown(lack, mut unknown) => {
+            let sniffed = tokio::select! {
+                sniffed = sniffing => sniffed,
+                () = unknown.closed() => {
+                    tracing::debug!(%listener, %peer, "closed a silent connection for a new one");
+                    None
+                }
+            };
+            (Err(lack), sniffed)
+        }
+    };
+    let (stream, foreign) = sniffed?;
+    match (foreign, &services.kafka, &services.http2) {
+        (Some(dohle_protocol::Foreign::Http2), _, Some(http2)) => {
+            // Another node does not take a client's place.
+            drop(counted);
+            let Some(counted) = shared.counts.node() else {
+                tracing::warn!(
+                    %listener, %peer,
+                    "closed a connection: too many connections of other nodes are open"
+                );
+                return None;
+            };
+            Some((stream, Served::Http2(Arc::clone(http2), counted)))
+        }
         (Some(foreign), _, _) => {
             let advice = foreign.advice();
             tracing::warn!(%listener, %peer, "closed a connection: {advice}");
+            None
         }
         (None, Some(kafka), _) => {
-            limit_unsent(stream.get_ref(), &shared.limits);
-            let kafka = Arc::clone(kafka);
-            let budget = Arc::clone(&shared.budget);
-            connection::run(stream, client, kafka, budget, limits, shutdown).await;
+            let counted = match counted {
+                Ok(counted) => counted,
+                Err(lack) => shared.counts.wait(lack, client).await?,
+            };
+            Some((stream, Served::Kafka(Arc::clone(kafka), counted)))
         }
         (None, None, _) => {
             tracing::warn!(
@@ -341,6 +397,7 @@ async fn serve_socket(
                 "closed a connection: it speaks Kafka's client protocol, which this listener does \
                  not serve; connect to a broker's listener"
             );
+            None
         }
     }
 }

@@ -146,6 +146,70 @@ async fn over_the_limit_connections_wait_for_their_turn() {
 }
 
 #[tokio::test]
+async fn other_nodes_connect_while_clients_hold_every_place() {
+    let limits = Limits {
+        connections_max: 2,
+        connections_per_ip_max: 2,
+        ..Limits::default()
+    };
+    let listener = listen(limits).await;
+    let mut first = connect(&listener).await;
+    let mut second = connect(&listener).await;
+    assert!(echo(&mut first).await.unwrap() && echo(&mut second).await.unwrap());
+    let mut third = connect(&listener).await;
+    let waited = timeout(Duration::from_millis(50), echo(&mut third)).await;
+    assert!(waited.is_err(), "a third client waits");
+    // Sockets that send nothing do not keep other nodes out either.
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(connect(&listener).await);
+        let preface = dohle_protocol::foreign::HTTP2_PREFACE;
+        let answer = timeout(Duration::from_secs(10), answer_to(&listener, preface));
+        assert_eq!(answer.await.unwrap(), b"h2");
+    }
+    drop(first);
+    let mut answer = [0; 10];
+    third.read_exact(&mut answer).await.unwrap();
+    listener.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_connection_of_another_node_takes_no_place_of_a_client() {
+    let limits = Limits {
+        connections_max: 1,
+        connections_per_ip_max: 1,
+        ..Limits::default()
+    };
+    let listener = listen(limits).await;
+    let mut node = connect(&listener).await;
+    node.write_all(dohle_protocol::foreign::HTTP2_PREFACE)
+        .await
+        .unwrap();
+    let mut answer = [0; 2];
+    node.read_exact(&mut answer).await.unwrap();
+    let mut client = connect(&listener).await;
+    let served = timeout(Duration::from_secs(10), echo(&mut client)).await;
+    assert!(served.unwrap().unwrap());
+    listener.shutdown().await;
+}
+
+#[tokio::test]
+async fn clients_are_refused_while_descriptors_are_short_and_other_nodes_are_not() {
+    // The process has more files open than that: the rest is kept.
+    let limits = Limits {
+        open_files_max: 16,
+        ..Limits::default()
+    };
+    let listener = listen(limits).await;
+    for _ in 0..50 {
+        assert!(echo(&mut connect(&listener).await).await.is_err(), "closed");
+        let preface = dohle_protocol::foreign::HTTP2_PREFACE;
+        assert_eq!(answer_to(&listener, preface).await, b"h2");
+    }
+    listener.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_shutdown_closes_idle_connections_and_frees_the_port() {
     let listener = listen(Limits::default()).await;
     let mut client = connect(&listener).await;

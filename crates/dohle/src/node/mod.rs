@@ -224,6 +224,7 @@ fn limits(config: &NodeConfig) -> Limits {
             .and_then(|value| value.trim().parse::<u32>().ok())
     };
     Limits {
+        open_files_max: dohle_log::descriptors::limit(),
         connections_max: count("max.connections"),
         connections_per_ip_max: count("max.connections.per.ip"),
         idle_max: broker

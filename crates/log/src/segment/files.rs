@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
 
 use crate::checkpoint::{Sync, read_if_exists, write_atomically};
+use crate::descriptors;
 use crate::error::{Context, StorageError};
 
 pub(crate) const LOG_SUFFIX: &str = ".log";
@@ -141,11 +142,24 @@ impl SegmentFiles {
 
     /// The same files with the `.log` open for as long as this value is there, whatever happens to
     /// its name.
+    ///
+    /// A file that was not open stays open afterwards only while descriptors are not short.
     pub(crate) fn pinned(&self) -> Result<Self, StorageError> {
+        let mut log = self.log.lock();
+        let file = match log.as_ref() {
+            Some(file) => Arc::clone(file),
+            None => {
+                let file = Arc::new(self.open_log()?);
+                if descriptors::may_stay_open(&file) {
+                    *log = Some(Arc::clone(&file));
+                }
+                file
+            }
+        };
         Ok(Self {
             dir: self.dir(),
             base_offset: self.base_offset,
-            log: Mutex::new(Some(self.log()?)),
+            log: Mutex::new(Some(file)),
             known: Arc::clone(&self.known),
         })
     }
@@ -165,13 +179,17 @@ impl SegmentFiles {
         if let Some(file) = log.as_ref() {
             return Ok(Arc::clone(file));
         }
+        let file = self.open_log()?;
+        Ok(Arc::clone(log.insert(Arc::new(file))))
+    }
+
+    fn open_log(&self) -> Result<File, StorageError> {
         let path = self.path(LOG_SUFFIX);
-        let file = OpenOptions::new()
+        OpenOptions::new()
             .read(true)
             .write(true)
             .open(&path)
-            .context("open", &path)?;
-        Ok(Arc::clone(log.insert(Arc::new(file))))
+            .context("open", &path)
     }
 
     pub(crate) fn log_size(&self) -> Result<u64, StorageError> {

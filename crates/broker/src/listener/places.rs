@@ -1,0 +1,247 @@
+//! How many connections a node has, and who gets a place when there are too many.
+//!
+//! Clients have `max.connections` places, and `max.connections.per.ip` for each address. Brokers
+//! and controllers among themselves have places of their own: until nodes have identities they are
+//! recognised by HTTP/2's preface. So a socket is accepted first, and counted once its first bytes
+//! are there.
+//!
+//! Invariant: clients never keep the connections of other nodes out. Sockets without a place are
+//! bounded: of those that have sent nothing yet the oldest is closed, of clients that wait for a
+//! place the newest.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::Limits;
+use crate::connection::Client;
+
+/// Connections of other nodes at a time, if there are descriptors for them.
+const NODES_MAX: usize = 1_000;
+/// Sockets without a place that have not shown what they speak.
+const UNKNOWN_MAX: usize = 64;
+/// Clients that wait for a place.
+const WAITING_MAX: usize = 256;
+/// Descriptors that clients' connections leave to everything else.
+const RESERVE_MAX: usize = 1_024;
+
+/// How many connections a node has, over all its listeners.
+#[derive(Debug)]
+pub struct ConnectionCounts {
+    free: Arc<Semaphore>,
+    per_ip_max: usize,
+    per_ip: Mutex<HashMap<IpAddr, usize>>,
+    nodes: AtomicUsize,
+    nodes_max: usize,
+    waiting: AtomicUsize,
+    unknown: Mutex<VecDeque<(u64, oneshot::Sender<()>)>>,
+    unknown_max: usize,
+    next_unknown: AtomicUsize,
+    files_max: usize,
+    /// The first descriptor that is kept from clients.
+    reserve_from: usize,
+    /// Whether clients are refused for lack of descriptors.
+    refusing: AtomicBool,
+}
+
+/// A client's place.
+#[derive(Debug)]
+pub(super) struct Counted {
+    counts: Arc<ConnectionCounts>,
+    ip: IpAddr,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The place of another node's connection.
+#[derive(Debug)]
+pub(super) struct NodeCounted(Arc<ConnectionCounts>);
+
+/// Why a client has no place yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// `max.connections` is reached: it may wait.
+    Places,
+    /// `max.connections.per.ip` is reached.
+    PerIp,
+    /// The rest of the descriptors is kept for other things.
+    Descriptors,
+}
+
+/// What a socket gets when it is accepted.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// A client's place; given back if it turns out to be another node.
+    Client(Counted),
+    /// None, unless it turns out to be another node. The receiver completes when the socket is to
+    /// be closed.
+    Unknown(Lack, Unknown),
+}
+
+/// A socket without a place that has not shown what it speaks.
+#[derive(Debug)]
+pub(super) struct Unknown {
+    counts: Arc<ConnectionCounts>,
+    id: u64,
+    closed: oneshot::Receiver<()>,
+}
+
+impl ConnectionCounts {
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        let files = limits.open_files_max;
+        let reserve = RESERVE_MAX.min(files / 4);
+        let free = limits.connections_max.min(Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            free: Arc::new(Semaphore::new(free)),
+            per_ip_max: limits.connections_per_ip_max,
+            per_ip: Mutex::default(),
+            nodes: AtomicUsize::new(0),
+            nodes_max: NODES_MAX.min(files / 8),
+            waiting: AtomicUsize::new(0),
+            unknown: Mutex::default(),
+            unknown_max: UNKNOWN_MAX.min(reserve / 4).max(1),
+            next_unknown: AtomicUsize::new(0),
+            files_max: files,
+            reserve_from: files - reserve,
+            refusing: AtomicBool::new(false),
+        })
+    }
+
+    /// The place of a socket that was accepted as this descriptor. The system gives out the lowest
+    /// free number: as many descriptors are in use as it says.
+    pub(super) fn place(self: &Arc<Self>, ip: IpAddr, descriptor: usize) -> Place {
+        let lack = if descriptor >= self.reserve_from {
+            Lack::Descriptors
+        } else {
+            // Not at once, so that the log does not tell of each connection that comes and goes.
+            let is_enough = descriptor + (self.files_max - self.reserve_from) / 8;
+            if is_enough < self.reserve_from && self.refusing.swap(false, Ordering::Relaxed) {
+                tracing::info!("clients are served again: open files are no longer short");
+            }
+            match Arc::clone(&self.free).try_acquire_owned() {
+                Err(_) => Lack::Places,
+                Ok(permit) => match self.count(ip, permit) {
+                    Some(counted) => return Place::Client(counted),
+                    None => Lack::PerIp,
+                },
+            }
+        };
+        Place::Unknown(lack, self.unknown())
+    }
+
+    fn unknown(self: &Arc<Self>) -> Unknown {
+        let id = self.next_unknown.fetch_add(1, Ordering::Relaxed) as u64;
+        let (close, closed) = oneshot::channel();
+        let mut unknown = self.unknown.lock();
+        unknown.push_back((id, close));
+        if unknown.len() > self.unknown_max {
+            // Dropping the sender closes the socket.
+            unknown.pop_front();
+        }
+        Unknown {
+            counts: Arc::clone(self),
+            id,
+            closed,
+        }
+    }
+
+    /// Counts a client; `None` when its address has as many as are allowed.
+    fn count(self: &Arc<Self>, ip: IpAddr, permit: OwnedSemaphorePermit) -> Option<Counted> {
+        let mut per_ip = self.per_ip.lock();
+        let count = per_ip.entry(ip).or_default();
+        if *count >= self.per_ip_max {
+            return None;
+        }
+        *count += 1;
+        Some(Counted {
+            counts: Arc::clone(self),
+            ip,
+            _permit: permit,
+        })
+    }
+
+    /// Waits for a client's place; `None` when it gets none, with a line in the log.
+    pub(super) async fn wait(self: &Arc<Self>, lack: Lack, client: &Client) -> Option<Counted> {
+        let (listener, peer) = (&client.listener, client.peer);
+        if lack == Lack::Descriptors {
+            if !self.refusing.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    %listener, %peer,
+                    "refusing clients: open files are short, and the last {} are kept for the log \
+                     and for other nodes; raise the limit (ulimit -n)",
+                    self.files_max - self.reserve_from
+                );
+            }
+            return None;
+        }
+        if lack == Lack::Places {
+            let waiting = Waiting(self);
+            if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
+                tracing::debug!(%listener, %peer, "closed a connection: too many wait for a place");
+                return None;
+            }
+            // Never closed.
+            let permit = Arc::clone(&self.free).acquire_owned().await.ok()?;
+            drop(waiting);
+            if let Some(counted) = self.count(peer.ip(), permit) {
+                return Some(counted);
+            }
+        }
+        tracing::info!(
+            %listener, %peer,
+            "closed a connection: its address has {} of them (max.connections.per.ip)",
+            self.per_ip_max
+        );
+        None
+    }
+
+    /// A place for another node's connection; `None` when there are too many.
+    pub(super) fn node(self: &Arc<Self>) -> Option<NodeCounted> {
+        let counted = NodeCounted(Arc::clone(self));
+        (self.nodes.fetch_add(1, Ordering::Relaxed) < self.nodes_max).then_some(counted)
+    }
+}
+
+impl Unknown {
+    /// Completes when newer sockets need the place more.
+    pub(super) async fn closed(&mut self) {
+        // The sender is only ever dropped.
+        let _ = (&mut self.closed).await;
+    }
+}
+
+struct Waiting<'a>(&'a ConnectionCounts);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Unknown {
+    fn drop(&mut self) {
+        let mut unknown = self.counts.unknown.lock();
+        unknown.retain(|(id, _)| *id != self.id);
+    }
+}
+
+impl Drop for NodeCounted {
+    fn drop(&mut self) {
+        self.0.nodes.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut per_ip = self.counts.per_ip.lock();
+        if let Some(count) = per_ip.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                per_ip.remove(&self.ip);
+            }
+        }
+    }
+}

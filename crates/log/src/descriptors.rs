@@ -1,0 +1,113 @@
+//! File descriptors: how many the process may have, and how many it has.
+//!
+//! Nothing is counted here. The system gives each new descriptor the lowest free number, so a
+//! descriptor with the number `n` says that at least `n` others are open.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors that the process may have open: the soft limit.
+#[must_use]
+pub fn limit() -> usize {
+    soft(&getrlimit(Resource::Nofile))
+}
+
+fn soft(limit: &Rlimit) -> usize {
+    let soft = limit.current.unwrap_or(u64::MAX);
+    // More than there are memory and ports for.
+    usize::try_from(soft).unwrap_or(usize::MAX).min(1 << 30)
+}
+
+/// Raises the soft limit to the hard one. Answers both: the old limit, and the one that holds now.
+///
+/// # Errors
+/// When the system refuses; the limit stays as it was.
+pub fn raise_limit() -> std::io::Result<(usize, usize)> {
+    let before = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: before.maximum,
+        maximum: before.maximum,
+    };
+    if before.current != before.maximum {
+        setrlimit(Resource::Nofile, raised)?;
+    }
+    Ok((soft(&before), limit()))
+}
+
+/// The number of a descriptor.
+pub(crate) fn number(file: &impl AsFd) -> usize {
+    usize::try_from(file.as_fd().as_raw_fd()).unwrap_or(0)
+}
+
+/// How many descriptors are in use, at least; all of them if no more can be had.
+#[must_use]
+pub fn in_use() -> usize {
+    match File::open("/dev/null") {
+        Ok(file) => number(&file),
+        Err(_) => limit(),
+    }
+}
+
+/// Whether a file that was opened to be read may stay open after the read. From half of the limit
+/// on the rest is for files that are written, and for connections.
+pub(crate) fn may_stay_open(file: &File) -> bool {
+    number(file) < limit() / 2
+}
+
+/// Why a node opens no more partitions, if that is so: each may need a descriptor for good. `open`
+/// partitions are there, `new` ones are to come.
+///
+/// # Errors
+/// The reason, with what to do.
+pub fn check_room(open: usize, new: usize) -> Result<(), String> {
+    check(open, new, in_use(), limit())
+}
+
+fn check(open: usize, new: usize, in_use: usize, limit: usize) -> Result<(), String> {
+    let (most, last) = (limit / 2, limit - limit / 8);
+    if open + new <= most && in_use + new <= last {
+        return Ok(());
+    }
+    Err(format!(
+        "{new} more partitions need open files, {in_use} of {limit} are in use, and {open} of at \
+         most {most} partitions are open; raise the limit (ulimit -n), or spread the partitions \
+         over more brokers"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_a_descriptor_tells_how_many_are_open() {
+        let before = in_use();
+        let held: Vec<_> = (0..20).map(|_| File::open("/dev/null").unwrap()).collect();
+        assert!(held.iter().map(number).max().unwrap() >= 19);
+        assert!(before <= limit() && in_use() >= 20);
+    }
+
+    #[test]
+    fn partitions_leave_descriptors_for_everything_else() {
+        assert!(check(10, 5, 60, 256).is_ok());
+        assert!(check(126, 2, 200, 256).is_ok());
+        assert!(
+            check(126, 3, 200, 256).is_err(),
+            "half of them are partitions"
+        );
+        let refused = check(10, 5, 222, 256).unwrap_err();
+        assert!(
+            refused.contains("222 of 256") && refused.contains("ulimit -n"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_one() {
+        let (before, now) = raise_limit().unwrap();
+        assert!(now >= before);
+        assert_eq!(raise_limit().unwrap(), (now, now));
+    }
+}
