@@ -161,6 +161,19 @@ pub(crate) fn floor<E: Entry>(entries: &[E], before: impl Fn(&E) -> bool) -> Opt
     entries[..count].last().copied()
 }
 
+/// The last whole entry of a file.
+pub(crate) fn last_in_file<E: Entry>(file: &File, path: &Path) -> Result<Option<E>, StorageError> {
+    let size = file.metadata().context("stat", path)?.len();
+    let Some(last) = (size / E::SIZE as u64).checked_sub(1) else {
+        return Ok(None);
+    };
+    let mut buffer = [0; 64];
+    let buffer = &mut buffer[..E::SIZE];
+    file.read_exact_at(buffer, last * E::SIZE as u64)
+        .context("read", path)?;
+    Ok(Some(E::decode(buffer)))
+}
+
 /// [`floor`] in a file, by reading single entries: the index of an old segment needs no memory.
 pub(crate) fn floor_in_file<E: Entry>(
     file: &File,

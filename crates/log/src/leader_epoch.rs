@@ -81,6 +81,21 @@ impl LeaderEpochCache {
         self.entries[..after].last().map(|entry| entry.epoch)
     }
 
+    /// Whether one of the neighbours of the batch at `offset`, each an offset and the epoch in its
+    /// header, belongs to the same entry as `offset` and has the entry's epoch. Then the entry is
+    /// right, whatever the header of the batch at `offset` has.
+    pub(crate) fn is_confirmed(
+        &self,
+        offset: Offset,
+        neighbours: [Option<(Offset, Option<LeaderEpoch>)>; 2],
+    ) -> bool {
+        let expected = self.epoch_for_offset(offset);
+        let mut neighbours = neighbours.into_iter().flatten();
+        expected.is_some()
+            && neighbours
+                .any(|(at, epoch)| epoch == expected && self.epoch_for_offset(at) == expected)
+    }
+
     /// Where the records of `epoch` end in this log, by the rules of KIP-279: for the newest epoch
     /// the log's end, for another the start of the next one, together with the largest epoch that
     /// is not newer. `None` when `epoch` is newer than all that is known.

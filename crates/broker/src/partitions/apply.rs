@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use dohle_log::{Log, OpenOptions, StorageError, StorageErrorKind};
+use dohle_log::{Checkpoint, Log, OpenOptions, StorageError, StorageErrorKind};
 use dohle_model::config::{BrokerConfig, BrokerValues, TopicConfig};
 use dohle_model::delta::LocalPartition;
 use dohle_model::image::MetadataImage;
@@ -57,6 +57,14 @@ impl Partitions {
             self.delete(*id, name, continues);
         }
         self.open_logs(change);
+        if !change.local.deletes.is_empty() {
+            // A new partition of the same name must not start from the offsets of the old one.
+            self.write_checkpoints(&[
+                Checkpoint::HighWatermark,
+                Checkpoint::RecoveryPoint,
+                Checkpoint::LogStartOffset,
+            ]);
+        }
         let lag_max = self.settings.read().broker.replica_lag_time_max;
         self.fetchers.set_image(&change.after);
         for local in &change.local.leaders {

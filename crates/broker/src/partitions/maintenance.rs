@@ -285,7 +285,7 @@ impl Partitions {
     }
 
     /// Writes the checkpoints of every log directory. Blocks on the disk.
-    fn write_checkpoints(&self, which: &[Checkpoint]) {
+    pub(super) fn write_checkpoints(&self, which: &[Checkpoint]) {
         let mut offsets = DirOffsets::new();
         for partition in self.all() {
             if let Some((high_watermark, recovery_point, start)) = partition.checkpoints() {

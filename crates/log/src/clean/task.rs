@@ -224,7 +224,8 @@ impl Cleaner {
                 continue;
             }
             let files = SegmentFiles::new(Arc::clone(&self.cleaning.dir), source.base_offset);
-            let start = Start::ByOffset(first_dirty.max(source.base_offset)).position(&files)?;
+            let start = Start::ByOffset(first_dirty.max(source.base_offset));
+            let start = start.position(&files, source.size)?;
             let mut scan = Scan::batches(&files, u64::from(start), u64::from(source.size))
                 .with_chunk(self.io_buffer);
             while let Some(is_full) = self.next(&mut scan, source, pace, |cleaner, batch, _| {

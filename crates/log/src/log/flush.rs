@@ -183,6 +183,7 @@ impl Log {
         let advanced = flushed.end_offset > self.recovery_point;
         if advanced {
             self.recovery_point = flushed.end_offset;
+            self.on_recovery_point();
         }
         advanced
     }

@@ -12,13 +12,16 @@ mod append;
 mod clean;
 mod close;
 mod damage;
+mod epochs;
 mod flush;
 mod query;
 mod recover;
+mod recovery_point;
 mod retention;
 mod roll;
 mod swap;
 mod truncate;
+mod unreadable;
 
 pub use append::{AppendError, AppendInfo, LeaderAppend};
 pub use clean::Cleanable;
@@ -28,6 +31,7 @@ pub use query::ReadError;
 pub use recover::{OpenOptions, RecoveryReport};
 pub use retention::DeletedSegment;
 pub use swap::{Replaced, Swapped};
+pub use unreadable::SegmentSearch;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,6 +45,7 @@ use crate::error::StorageError;
 use crate::leader_epoch::LeaderEpochCache;
 use crate::producer_state::ProducerState;
 use crate::segment::Segment;
+use crate::segment::damage::Unreadable;
 
 /// The name of the file with the leader epochs.
 pub(crate) const LEADER_EPOCH_FILE: &str = "leader-epoch-checkpoint";
@@ -55,6 +60,10 @@ pub struct Log {
     log_start_offset: Offset,
     log_end_offset: Offset,
     recovery_point: Offset,
+    /// A larger recovery point that the log directory's checkpoint may still hold.
+    stale_recovery_point: Option<Offset>,
+    /// Ranges that cannot be read, in the order of their offsets.
+    damaged: Vec<Unreadable>,
     leader_epochs: LeaderEpochCache,
     /// Whether the leader epochs differ from their file.
     leader_epochs_dirty: bool,

@@ -74,6 +74,14 @@ impl Log {
             Some(damage) => limits.upper_bound = damage.start,
             None => {}
         }
+        if let Some(range) = self.unreadable_from(offset) {
+            if range.offset <= offset && offset < limits.upper_bound {
+                let text = range.to_string();
+                return Err(StorageError::invalid("read", &range.path, text).into());
+            }
+            // The read ends before the range; the next one reports it.
+            limits.upper_bound = limits.upper_bound.min(range.offset.max(offset));
+        }
         let mut segments = Vec::new();
         if offset < self.log_end_offset && offset < limits.upper_bound {
             let at = self.floor_segment(offset);
@@ -87,7 +95,7 @@ impl Log {
             if let Some(next) = rest.find(|at| self.segments[*at].size > 0)
                 && self.segments[next].base_offset < limits.upper_bound
             {
-                let mut view = self.view(next, Start::At(0), &limits)?;
+                let mut view = self.view(next, Start::BEGIN, &limits)?;
                 self.keep_off_damage(&mut view, offset);
                 segments.push(view);
             }
@@ -106,7 +114,8 @@ impl Log {
         for damage in self.damage.iter().filter(|damage| damage.segment == base) {
             let position = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
             if damage.end <= offset {
-                view.start = Start::At(position(damage.position + damage.length));
+                let position = position(damage.position + damage.length);
+                view.start = Start::At { position, offset };
             } else if position(damage.position) < view.end {
                 view.end = position(damage.position);
                 view.next_offset = damage.start;
@@ -154,7 +163,7 @@ impl Log {
     /// nothing.
     #[must_use]
     pub fn plan_offset_of_max_timestamp(&self) -> TimestampPlan {
-        self.plan_timestamp(TimestampTarget::Largest, |_| Start::At(0))
+        self.plan_timestamp(TimestampTarget::Largest, |_| Start::BEGIN)
     }
 
     fn plan_timestamp(

@@ -1,25 +1,32 @@
 //! Opening a log: after a clean shutdown from its files as they are, otherwise reading everything
 //! past the recovery point again.
+//!
+//! After a clean shutdown too the end of the log, and what the index files claim of it, are
+//! compared with the batches at the end of each segment. A segment in doubt is read again as a
+//! whole.
+//!
+//! Invariant: above the recovery point the log ends at the first bytes that are no good batch.
+//! Below it nothing is cut: such bytes are a range that cannot be read, the log's end is not below
+//! the recovery point, and no offset is given twice.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use dohle_model::{Offset, Timestamp, TopicPartition};
+use dohle_model::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 
-use super::{LEADER_EPOCH_FILE, Log, swap};
-use crate::batch::{Batch, BatchError, ControlRecord};
+use super::{Log, epochs, recovery_point, swap, unreadable};
+use crate::batch::{Batch, ControlRecord};
 use crate::checkpoint::{Sync, read_if_exists};
 use crate::config::LogConfig;
 use crate::error::{Context, StorageError};
-use crate::leader_epoch::LeaderEpochCache;
 use crate::producer_state::{ProducerState, snapshot};
 use crate::segment::Segment;
+use crate::segment::damage::{Headers, Step, Unreadable, Walk};
 use crate::segment::files::{
     DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX,
     file_name, offset_of_name, remove_if_exists,
 };
-use crate::segment::scan::{Scan, ScanError};
 
 /// What is known of a log before it is opened, from the log directory's checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +50,21 @@ pub struct RecoveryReport {
     pub bytes_truncated: u64,
 }
 
+/// What recovery has found so far.
+struct Found {
+    /// The offset after the last batch.
+    end: Offset,
+    /// The leader epoch of the last batch.
+    epoch: Option<LeaderEpoch>,
+    /// The producers below `end`, if the segment before was read.
+    state: Option<ProducerState>,
+    /// Where the last segment ends, after a clean shutdown.
+    known_end: Option<Offset>,
+}
+
 impl Log {
     /// Opens a partition's log in `dir`, or makes one. Torn tails are cut, indexes and producer
-    /// state rebuilt where the last shutdown was not clean.
+    /// state rebuilt where the last shutdown was not clean or the files do not match each other.
     ///
     /// # Errors
     /// When the files cannot be read or written, or hold what a log cannot hold.
@@ -55,19 +74,21 @@ impl Log {
         config: Arc<LogConfig>,
         options: OpenOptions,
     ) -> Result<(Self, RecoveryReport), StorageError> {
-        let directory_is_new = !dir.exists();
+        let directory_is_new = !dir.try_exists().context("stat", dir)?;
         fs::create_dir_all(dir).context("create directory", dir)?;
         let dir: Arc<Path> = dir.into();
-        let leader_epochs = read_leader_epochs(&dir)?;
+        let (recovery_point, stale_recovery_point) = recovery_point::effective(&dir, options)?;
         let mut log = Self {
+            leader_epochs: epochs::read(&dir)?.unwrap_or_default(),
+            damaged: unreadable::read(&dir)?,
             dir,
             topic_partition,
             config,
             segments: Vec::new(),
             log_start_offset: options.log_start_offset,
             log_end_offset: options.log_start_offset,
-            recovery_point: options.recovery_point,
-            leader_epochs,
+            recovery_point,
+            stale_recovery_point,
             leader_epochs_dirty: false,
             epoch_start_pending: false,
             settled: None,
@@ -83,19 +104,16 @@ impl Log {
             retired: Arc::default(),
             damage: Vec::new(),
         };
-        log.open_segments(options.now)?;
+        log.open_segments(options.now, directory_is_new)?;
         let mut report = RecoveryReport::default();
-        let clean_end = log.clean_end(options)?;
-        match clean_end {
-            Some(end) => {
-                log.log_end_offset = end;
-                log.recovery_point = end;
-                log.producer_state = log.producer_state_at(end, options.now)?;
-            }
-            None => log.recover(options, &mut report)?,
-        }
+        log.recover(options, &mut report)?;
         log.finish_open(options)?;
-        if clean_end == Some(log.log_end_offset) {
+        for segment in &log.segments {
+            // Reads open what they need.
+            segment.files.close();
+        }
+        let nothing_rebuilt = report == RecoveryReport::default() && !log.leader_epochs_dirty;
+        if options.clean_shutdown && nothing_rebuilt {
             log.settled = Some(log.as_settled());
         }
         if report.bytes_truncated > 0 {
@@ -110,7 +128,7 @@ impl Log {
     }
 
     /// Finds the segments, drops what a crash has left over, makes the first segment.
-    fn open_segments(&mut self, now: Timestamp) -> Result<(), StorageError> {
+    fn open_segments(&mut self, now: Timestamp, is_new: bool) -> Result<(), StorageError> {
         swap::recover(&self.dir)?;
         let mut base_offsets = Vec::new();
         let mut index_files = Vec::new();
@@ -143,9 +161,18 @@ impl Log {
                 .push(Segment::open(&self.dir, base_offset, now)?);
         }
         if self.segments.is_empty() {
+            if !is_new && self.recovery_point > self.log_start_offset {
+                let text = format!(
+                    "it has no segments, though the log was on the disk up to offset {}: remove \
+                     the directory to fetch the partition from another replica",
+                    self.recovery_point
+                );
+                return Err(StorageError::invalid("open the log in", &self.dir, text));
+            }
             self.start_segment(self.log_start_offset, now)?;
         }
-        Ok(())
+        let first = self.segments[0].base_offset;
+        self.retain_unreadable(|it| it.base_offset >= first)
     }
 
     pub(super) fn start_segment(
@@ -159,116 +186,231 @@ impl Log {
         Ok(())
     }
 
-    /// The log's end when the shutdown was clean and the files bear it out.
-    fn clean_end(&mut self, options: OpenOptions) -> Result<Option<Offset>, StorageError> {
-        // An empty segment needs none.
-        let has_indexes = |segment: &Segment| segment.size == 0 || segment.has_indexes();
-        if !options.clean_shutdown || !self.segments.iter().all(has_indexes) {
-            return Ok(None);
-        }
-        let active = self.active();
-        active.load_indexes()?;
-        match active.next_offset() {
-            Ok(end) => Ok(Some(end)),
-            Err(ScanError::Storage(error)) => Err(error),
-            Err(ScanError::Batch { .. }) => Ok(None),
-        }
-    }
-
-    /// Reads every segment past the recovery point, and those without indexes. At the first bytes
-    /// that are no good batch the log ends.
+    /// Finds the log's end. Reads every segment past the recovery point, and those whose files do
+    /// not match each other.
     fn recover(
         &mut self,
         options: OpenOptions,
         report: &mut RecoveryReport,
     ) -> Result<(), StorageError> {
-        let past_checkpoint = self.floor_segment(options.recovery_point);
-        let without_indexes = self
-            .segments
-            .iter()
-            .position(|segment| !segment.has_indexes());
-        let first = without_indexes.map_or(past_checkpoint, |at| at.min(past_checkpoint));
-        let base_offset = self.segments[first].base_offset;
-        let mut state = self.producer_state_at(base_offset, options.now)?;
-        self.log_end_offset = base_offset;
-        let mut at = first;
+        let past_checkpoint = if options.clean_shutdown {
+            self.segments.len()
+        } else {
+            self.floor_segment(self.recovery_point)
+        };
+        let mut found = Found {
+            end: self.segments[0].base_offset,
+            epoch: None,
+            state: None,
+            known_end: None,
+        };
+        let mut at = 0;
         while at < self.segments.len() {
-            let cut = self.recover_segment(at, &mut state)?;
-            report.segments_recovered += 1;
-            at += 1;
-            if cut > 0 {
+            let base = self.segments[at].base_offset;
+            found.end = found.end.max(base);
+            let sound = at < past_checkpoint && self.is_sound(at, options, &mut found)?;
+            if !sound {
+                let mut state = match found.state.take() {
+                    Some(state) => state,
+                    None => self.producer_state_at(base, options.now)?,
+                };
+                let cut = self.recover_segment(at, &mut found, &mut state)?;
+                found.state = Some(state);
+                report.segments_recovered += 1;
                 report.bytes_truncated += cut;
-                for segment in self.segments.drain(at..) {
-                    report.bytes_truncated += u64::from(segment.size);
-                    segment.files.delete()?;
+                if cut > 0 {
+                    for segment in self.segments.drain(at + 1..) {
+                        report.bytes_truncated += u64::from(segment.size);
+                        segment.files.delete()?;
+                    }
                 }
             }
+            at += 1;
         }
-        self.recovery_point = options.recovery_point.min(self.log_end_offset);
-        self.producer_state = state;
+        self.log_end_offset = found.end;
+        self.recovery_point = if options.clean_shutdown && report.segments_recovered == 0 {
+            found.end
+        } else {
+            self.recovery_point.min(found.end)
+        };
+        self.set_damage_aside(options.now)?;
+        self.producer_state = match found.state {
+            Some(state) => state,
+            None => self.producer_state_at(found.end, options.now)?,
+        };
         Ok(())
+    }
+
+    /// Whether a segment below the recovery point needs no reading: its index files match the
+    /// batches at its end, and the last segment ends where the log did.
+    fn is_sound(
+        &self,
+        at: usize,
+        options: OpenOptions,
+        found: &mut Found,
+    ) -> Result<bool, StorageError> {
+        let segment = &self.segments[at];
+        let next = self.segments.get(at + 1);
+        let is_damaged = |it: &Unreadable| it.base_offset == segment.base_offset;
+        if next.is_some() && self.damaged.iter().any(is_damaged) && segment.has_indexes()? {
+            // What is wrong with it is known.
+            found.state = None;
+            return Ok(true);
+        }
+        let checked = segment.check_files(next.map(|next| next.base_offset))?;
+        segment.files.close();
+        let doubt = match checked {
+            Ok(tail) => {
+                let known = next.is_none()
+                    && options.clean_shutdown
+                    && self.recovery_point > segment.base_offset;
+                if !known || tail.end == self.recovery_point {
+                    found.end = tail.end;
+                    found.epoch = tail.epoch;
+                    found.state = None;
+                    return Ok(true);
+                }
+                format!(
+                    "its batches end at offset {}, the log ended at {}",
+                    tail.end, self.recovery_point
+                )
+            }
+            Err(doubt) => doubt,
+        };
+        let known_end = next.is_none() && options.clean_shutdown;
+        found.known_end = known_end
+            .then_some(self.recovery_point)
+            .filter(|end| *end > segment.base_offset);
+        tracing::warn!(
+            partition = %self.topic_partition,
+            segment = %segment.base_offset,
+            doubt,
+            "reading a segment again: its files do not match each other"
+        );
+        Ok(false)
     }
 
     /// Checks a segment's batches and builds its indexes. Answers the bytes it cut off.
     fn recover_segment(
         &mut self,
         at: usize,
+        found: &mut Found,
         state: &mut ProducerState,
     ) -> Result<u64, StorageError> {
         let config = Arc::clone(&self.config);
-        let is_last = at + 1 == self.segments.len();
+        let limit = self.segments.get(at + 1).map(|next| next.base_offset);
+        let flushed = self.recovery_point;
+        let claimed = self.segments[at].claimed_offset()?;
+        let epochs = self.leader_epochs.clone();
         let segment = &mut self.segments[at];
+        let base = segment.base_offset;
         let files = Arc::clone(&segment.files);
-        let mut end = self.log_end_offset.max(segment.base_offset);
+        let size = u64::from(segment.size);
         segment.reset_indexes();
-        let mut scan = Scan::batches(&files, 0, u64::from(segment.size));
-        loop {
-            let next = scan.next_batch(|position, batch| {
-                check_recovered(segment, end, batch)?;
-                segment.note_batch(&batch.header, position as u32, &config);
-                end = batch.header.next_offset();
-                if let Some(epoch) = batch.header.partition_leader_epoch
-                    && self
-                        .leader_epochs
-                        .latest_epoch()
-                        .is_none_or(|latest| epoch > latest)
-                {
-                    self.leader_epochs_dirty |=
-                        self.leader_epochs.assign(epoch, batch.header.base_offset);
+        let mut damaged = Vec::new();
+        let mut walk = Walk::new(&files, size, limit)
+            .after(found.end, found.epoch)
+            .with_known_end(found.known_end)
+            .with_epochs(&epochs, flushed);
+        let mut after_damage = false;
+        let cut = loop {
+            let before = walk.expected();
+            let reason = match walk.next()? {
+                None => break 0,
+                Some(Step::Batch { position, batch }) => {
+                    if after_damage {
+                        segment.index_start_of(&batch.header, position as u32);
+                        after_damage = false;
+                    }
+                    segment.note_batch(&batch.header, position as u32, &config);
+                    if let Some(epoch) = batch.header.partition_leader_epoch {
+                        found.epoch = Some(epoch);
+                        let offset = batch.header.base_offset;
+                        if self.leader_epochs.epoch_for_offset(offset) != Some(epoch) {
+                            self.leader_epochs.truncate_from_end(before);
+                            self.leader_epochs.assign(epoch, offset);
+                            self.leader_epochs_dirty = true;
+                        }
+                    }
+                    segment.aborted.extend(feed(state, &batch));
+                    continue;
                 }
-                segment.aborted.extend(feed(state, batch));
-                Ok(())
-            });
-            match next {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(ScanError::Storage(error)) => return Err(error),
-                Err(ScanError::Batch { position, error }) => {
-                    tracing::info!(
-                        partition = %self.topic_partition,
-                        segment = %segment.base_offset,
-                        position,
-                        %error,
-                        "the log ends here"
-                    );
-                    break;
-                }
+                Some(Step::Flaw(reason)) => reason,
+            };
+            if walk.expected() >= flushed {
+                tracing::info!(
+                    partition = %self.topic_partition,
+                    segment = %base,
+                    position = walk.position(),
+                    reason,
+                    "the log ends here"
+                );
+                break size - walk.position();
             }
-        }
-        let valid = scan.position();
-        let cut = u64::from(segment.size) - valid;
+            damaged.push(walk.skip(reason, limit.unwrap_or(flushed))?);
+            after_damage = true;
+        };
+        found.end = walk.expected();
+        let missing_to = self.known_end_of(at, found.end, claimed);
+        let segment = &mut self.segments[at];
         if cut > 0 {
-            segment.cut(valid as u32)?;
+            segment.cut((size - cut) as u32)?;
+        } else if missing_to > found.end {
+            damaged.push(walk.missing_tail(missing_to));
+            found.end = missing_to;
         }
-        if !is_last && cut == 0 {
+        state.set_end_offset(found.end);
+        if limit.is_some() && cut == 0 {
             segment.seal()?;
             if let Some(indexes) = segment.index_bytes() {
                 indexes.write(&files, Sync::No)?;
             }
         }
-        state.set_end_offset(end);
-        self.log_end_offset = end;
+        for damage in &damaged {
+            tracing::error!(partition = %self.topic_partition, %damage, "damaged records");
+        }
+        self.damaged.retain(|it| it.base_offset != base);
+        self.damaged.extend(damaged);
         Ok(cut)
+    }
+
+    /// Up to where a segment is known to have held batches, whatever its file has now, when its
+    /// batches end at `end`.
+    fn known_end_of(&self, at: usize, end: Offset, claimed: Option<Offset>) -> Offset {
+        let base = self.segments[at].base_offset;
+        let Some(next) = self.segments.get(at + 1) else {
+            return self.recovery_point;
+        };
+        let next = next.base_offset;
+        let damaged = self.damaged.iter().filter(|it| it.base_offset == base);
+        let was_missing = damaged.map(|it| it.end_offset).max() == Some(next);
+        // An index entry for a batch that is not there any more: the end of the file is missing.
+        let is_claimed = claimed.is_some_and(|offset| offset >= end && offset < next);
+        if next <= self.recovery_point && (was_missing || is_claimed) {
+            next
+        } else {
+            end
+        }
+    }
+
+    /// Closes the last segment if it is damaged, so that appends go to a file without damage, and
+    /// writes the list of damaged ranges.
+    fn set_damage_aside(&mut self, now: Timestamp) -> Result<(), StorageError> {
+        let before = unreadable::read(&self.dir)?;
+        self.damaged.sort_by_key(|it| (it.offset, it.position));
+        if before != self.damaged {
+            self.write_unreadable(Sync::Yes)?;
+        }
+        let base = self.active().base_offset;
+        if !self.damaged.iter().any(|it| it.base_offset == base) {
+            return Ok(());
+        }
+        let active = self.active();
+        active.seal()?;
+        if let Some(indexes) = active.index_bytes() {
+            indexes.write(&active.files, Sync::No)?;
+        }
+        self.start_segment(self.log_end_offset, now)
     }
 
     /// What the records below `end` tell of producers: from the newest snapshot on, of which there
@@ -290,20 +432,9 @@ impl Log {
             }
             let files = &segment.files;
             let start = segment.start_for(from.max(segment.base_offset));
-            // An index file may be missing before recovery has built it.
-            let start = if segment.has_indexes() {
-                start.position(files)?
-            } else {
-                0
-            };
-            let mut scan = Scan::headers(files, u64::from(start), u64::from(segment.size));
-            loop {
-                let next = scan
-                    .next_header()
-                    .map_err(|error| error.into_storage(files))?;
-                let Some((position, header)) = next else {
-                    break;
-                };
+            let start = start.position(files, segment.size)?;
+            let mut headers = Headers::new(files, u64::from(start), u64::from(segment.size));
+            while let Some((position, header)) = headers.next()? {
                 if header.base_offset >= end {
                     break;
                 }
@@ -373,6 +504,17 @@ impl Log {
     fn finish_open(&mut self, options: OpenOptions) -> Result<(), StorageError> {
         let first = self.segments[0].base_offset;
         self.log_start_offset = options.log_start_offset.max(first);
+        if self.log_end_offset < self.log_start_offset && options.clean_shutdown {
+            // A log that was closed did not end before its start: the checkpoint is wrong.
+            tracing::warn!(
+                partition = %self.topic_partition,
+                log_end_offset = %self.log_end_offset,
+                log_start_offset = %self.log_start_offset,
+                "the checkpoint has a log start beyond the log's end, starting at the first \
+                 segment: deleted records may reappear"
+            );
+            self.log_start_offset = first;
+        }
         if self.log_end_offset < self.log_start_offset {
             tracing::warn!(
                 partition = %self.topic_partition,
@@ -387,6 +529,7 @@ impl Log {
         self.leader_epochs_dirty |= self
             .leader_epochs
             .truncate_from_start(self.log_start_offset);
+        self.check_leader_epochs()?;
         self.producer_state
             .on_log_start_offset(self.log_start_offset);
         self.remove_stray_snapshots()
@@ -413,18 +556,6 @@ impl Log {
     }
 }
 
-fn check_recovered(segment: &Segment, end: Offset, batch: &Batch<'_>) -> Result<(), BatchError> {
-    let header = &batch.header;
-    header.check_crc(batch.bytes)?;
-    if header.base_offset < end || !segment.fits(header.last_offset()) {
-        return Err(BatchError::InvalidOffsets {
-            base_offset: header.base_offset.0,
-            last_offset_delta: header.last_offset_delta,
-        });
-    }
-    Ok(())
-}
-
 fn feed(state: &mut ProducerState, batch: &Batch<'_>) -> Option<crate::index::AbortedTxn> {
     let marker = batch
         .header
@@ -436,13 +567,4 @@ fn feed(state: &mut ProducerState, batch: &Batch<'_>) -> Option<crate::index::Ab
         Some(ControlRecord::EndTxn(marker)) => state.update(&batch.header, Some(&marker)),
         _ => state.update(&batch.header, None),
     }
-}
-
-fn read_leader_epochs(dir: &Path) -> Result<LeaderEpochCache, StorageError> {
-    let path = dir.join(LEADER_EPOCH_FILE);
-    let Some(bytes) = read_if_exists(&path)? else {
-        return Ok(LeaderEpochCache::default());
-    };
-    LeaderEpochCache::decode(&String::from_utf8_lossy(&bytes))
-        .map_err(|text| StorageError::invalid("read", &path, text))
 }

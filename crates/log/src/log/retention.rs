@@ -147,6 +147,7 @@ impl Log {
             }
             log.retain_damage();
             let first = log.segments[0].base_offset;
+            log.retain_unreadable(|it| it.base_offset >= first)?;
             if first > log.log_start_offset {
                 log.set_log_start_offset(first);
             }

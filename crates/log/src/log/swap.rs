@@ -127,6 +127,7 @@ impl Log {
             let removed: Vec<_> = log.segments.splice(range, [segment]).collect();
             log.damage
                 .retain(|damage| !replaces.contains(&damage.segment));
+            log.retain_unreadable(|it| !replaces.contains(&it.base_offset))?;
             let kept_snapshot = replaces[0];
             log.snapshots_pending
                 .retain(|(offset, _)| *offset == kept_snapshot || !replaces.contains(offset));

@@ -27,6 +27,9 @@ impl Log {
             return Ok(true);
         }
         let end = self.guard(|log| {
+            // The batch that holds the offset goes as a whole; it is in this segment.
+            let first = log.segments[log.floor_segment(offset)].base_offset;
+            log.lower_recovery_point(first)?;
             let keep = log.floor_segment(offset) + 1;
             for segment in log.segments.drain(keep..) {
                 segment.files.delete()?;
@@ -61,12 +64,14 @@ impl Log {
         now: Timestamp,
     ) -> Result<(), StorageError> {
         self.guard(|log| {
+            log.lower_recovery_point(offset)?;
             for segment in log.segments.drain(..) {
                 segment.files.delete()?;
             }
             log.start_segment(offset, now)?;
             log.log_start_offset = offset;
             log.log_end_offset = offset;
+            log.retain_unreadable(|_| false)?;
             log.leader_epochs = LeaderEpochCache::default();
             for snapshot in log.snapshot_offsets()? {
                 remove_if_exists(&log.dir.join(file_name(snapshot, SNAPSHOT_SUFFIX)))?;
@@ -82,6 +87,7 @@ impl Log {
         let end = self.log_end_offset;
         self.generation += 1;
         self.retain_damage();
+        self.truncate_unreadable(end)?;
         self.recovery_point = self.recovery_point.min(end);
         self.cleaned_to = self.cleaned_to.map(|cleaned_to| cleaned_to.min(end));
         self.log_start_offset = self.log_start_offset.min(end);

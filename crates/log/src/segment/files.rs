@@ -67,6 +67,8 @@ struct Known {
     cuts: AtomicU32,
     /// Whether a header in the `.log` was found to be damaged.
     distrusted: AtomicBool,
+    /// Whether an entry of the index files did not match the batches.
+    indexes_doubted: AtomicBool,
     hints: Mutex<Hints>,
 }
 
@@ -199,12 +201,23 @@ impl SegmentFiles {
 
     /// Bytes of one of the files; 0 when it is not there.
     pub(crate) fn size_of(&self, suffix: &str) -> Result<u64, StorageError> {
+        Ok(self.size_if_exists(suffix)?.unwrap_or(0))
+    }
+
+    /// Bytes of one of the files; `None` when it is not there.
+    pub(crate) fn size_if_exists(&self, suffix: &str) -> Result<Option<u64>, StorageError> {
         let path = self.path(suffix);
         match fs::metadata(&path) {
-            Ok(metadata) => Ok(metadata.len()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).context("stat", &path),
         }
+    }
+
+    /// Notes that an entry of the index files did not match the batches. Returns whether that is
+    /// new: the index files are then worth rebuilding.
+    pub(crate) fn doubt_indexes(&self) -> bool {
+        !self.known.indexes_doubted.swap(true, Ordering::AcqRel)
     }
 
     /// Says when the `.log` was last written.

@@ -4,6 +4,8 @@
 //! flushed, and looks entries up there. Positions fit an i32, relative offsets too: the caller
 //! rolls in time (`fits`).
 
+pub(crate) mod check;
+pub(crate) mod damage;
 pub(crate) mod files;
 pub(crate) mod range;
 pub(crate) mod read;
@@ -18,8 +20,9 @@ use crate::batch::BatchHeader;
 use crate::checkpoint::Sync;
 use crate::clean::CleanedFiles;
 use crate::config::LogConfig;
-use crate::error::{Context, StorageError};
+use crate::error::StorageError;
 use crate::index::{self, AbortedTxn, OffsetEntry, TimeEntry};
+use damage::Headers;
 use files::{INDEX_SUFFIX, LOG_SUFFIX, SegmentFiles, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX};
 use read::{Anchor, Start};
 use scan::Scan;
@@ -83,6 +86,12 @@ impl IndexBytes {
 }
 
 impl IndexBytes {
+    /// Writes the offset and the time index.
+    fn write_positions(&self, files: &SegmentFiles) -> Result<(), StorageError> {
+        files.write_index(INDEX_SUFFIX, &self.offsets, Sync::No)?;
+        files.write_index(TIME_INDEX_SUFFIX, &self.times, Sync::No)
+    }
+
     /// Writes the index files of a new segment that is to take the place of old ones.
     pub(crate) fn write_cleaned(&self, files: &CleanedFiles) -> Result<(), StorageError> {
         files.write(INDEX_SUFFIX, &self.offsets)?;
@@ -167,24 +176,13 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Whether the offset index is there and whole; otherwise the segment must be recovered.
-    pub(crate) fn has_indexes(&self) -> bool {
-        let is_whole = |suffix, size: u64| {
-            let metadata = std::fs::metadata(self.files.path(suffix));
-            metadata.is_ok_and(|metadata| metadata.len().is_multiple_of(size))
-        };
-        match &self.indexes {
-            Indexes::InMemory { .. } => true,
-            Indexes::OnDisk => is_whole(INDEX_SUFFIX, 8) && is_whole(TIME_INDEX_SUFFIX, 12),
-        }
-    }
-
     pub(crate) fn is_in_memory(&self) -> bool {
         matches!(self.indexes, Indexes::InMemory { .. })
     }
 
-    /// Brings the indexes into memory, for appending. Zero entries that Kafka preallocates end
-    /// them.
+    /// Brings the indexes into memory, for appending. Entries that cannot be right end them, as do
+    /// the zeros that Kafka preallocates; the others are compared with the batches when they are
+    /// used.
     pub(crate) fn load_indexes(&mut self) -> Result<(), StorageError> {
         if self.is_in_memory() {
             return Ok(());
@@ -192,21 +190,29 @@ impl Segment {
         let size = self.size;
         let offsets = self.files.read_index(INDEX_SUFFIX)?.unwrap_or_default();
         let mut offsets: Vec<OffsetEntry> = index::decode(&offsets);
-        let whole = offsets.windows(2).take_while(|pair| {
-            pair[0].relative_offset < pair[1].relative_offset && pair[1].position < size
+        let mut before: Option<OffsetEntry> = None;
+        let whole = offsets.iter().take_while(|entry| {
+            let before = before.replace(**entry);
+            let rises = before.is_none_or(|before| {
+                before.relative_offset < entry.relative_offset && before.position < entry.position
+            });
+            rises && entry.position < size && entry.relative_offset <= i32::MAX as u32
         });
-        let kept = (whole.count() + 1).min(offsets.len());
-        offsets.truncate(kept);
+        let whole = whole.count();
+        offsets.truncate(whole);
         let times = self
             .files
             .read_index(TIME_INDEX_SUFFIX)?
             .unwrap_or_default();
         let mut times: Vec<TimeEntry> = index::decode(&times);
-        let whole = times
-            .windows(2)
-            .take_while(|pair| pair[0].timestamp < pair[1].timestamp);
-        let kept = (whole.count() + 1).min(times.len());
-        times.truncate(kept);
+        let mut before: Option<i64> = None;
+        let whole = times.iter().take_while(|entry| {
+            let before = before.replace(entry.timestamp);
+            before.is_none_or(|before| before < entry.timestamp)
+                && entry.relative_offset <= i32::MAX as u32
+        });
+        let whole = whole.count();
+        times.truncate(whole);
         self.indexes = Indexes::InMemory { offsets, times };
         Ok(())
     }
@@ -368,16 +374,33 @@ impl Segment {
         if let Some(known) = self.max_timestamp.get() {
             return Ok(*known);
         }
-        let last = match &self.indexes {
-            Indexes::InMemory { times, .. } => times.last().copied(),
-            Indexes::OnDisk => {
-                let path = self.files.path(TIME_INDEX_SUFFIX);
-                let file = std::fs::File::open(&path).context("open", &path)?;
-                index::floor_in_file::<TimeEntry>(&file, &path, |_| true)?
-            }
+        let max = match &self.indexes {
+            Indexes::InMemory { times, .. } => times.last().map(|last| self.max_of(*last)),
+            Indexes::OnDisk => self.max_timestamp_of_files()?,
         };
-        let max = last.map(|last| self.max_of(last));
         Ok(*self.max_timestamp.get_or_init(|| max))
+    }
+
+    /// What the time index says, if a batch bears it out; else what the batches have. Retention
+    /// deletes by it.
+    fn max_timestamp_of_files(&self) -> Result<Option<MaxTimestamp>, StorageError> {
+        let last = self.last_entry::<TimeEntry>(TIME_INDEX_SUFFIX)?;
+        if let Some(max) = last.map(|last| self.max_of(last))
+            && self.has_timestamp(max)?
+        {
+            return Ok(Some(max));
+        }
+        let mut max: Option<MaxTimestamp> = None;
+        let mut headers = Headers::new(&self.files, 0, u64::from(self.size));
+        while let Some((_, header)) = headers.next()? {
+            if let Some(Timestamp(timestamp)) = header.max_timestamp
+                && max.is_none_or(|max| timestamp > max.timestamp)
+            {
+                let offset = header.last_offset();
+                max = Some(MaxTimestamp { timestamp, offset });
+            }
+        }
+        Ok(max)
     }
 
     fn max_of(&self, entry: TimeEntry) -> MaxTimestamp {
@@ -412,7 +435,7 @@ impl Segment {
         let Indexes::InMemory { offsets, .. } = &self.indexes else {
             return Anchor::OnDisk;
         };
-        let (Start::Exactly(position) | Start::At(position)) = start else {
+        let (Start::Exactly(position) | Start::At { position, .. }) = start else {
             return Anchor::Known(None);
         };
         let limit = position.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
@@ -431,7 +454,8 @@ impl Segment {
                 let entry = index::floor(offsets, |entry| {
                     i64::from(entry.relative_offset) <= relative
                 });
-                Start::At(entry.map_or(0, |entry| entry.position))
+                let position = entry.map_or(0, |entry| entry.position);
+                Start::At { position, offset }
             }
         }
     }
@@ -448,18 +472,41 @@ impl Segment {
         }
     }
 
-    /// The offset after the last batch, found from the last index entry on.
-    pub(crate) fn next_offset(&self) -> Result<Offset, scan::ScanError> {
-        let start = match &self.indexes {
-            Indexes::InMemory { offsets, .. } => offsets.last().map_or(0, |last| last.position),
-            Indexes::OnDisk => Start::ByOffset(Offset(i64::MAX)).position(&self.files)?,
-        };
-        let mut scan = Scan::headers(&self.files, u64::from(start), u64::from(self.size));
-        let mut next = self.base_offset;
-        while let Some((_, header)) = scan.next_header()? {
-            next = header.next_offset();
+    /// Enters the batch at `position` into the offset index by its first offset, so that no search
+    /// for it runs through the damaged bytes before it.
+    pub(crate) fn index_start_of(&mut self, header: &BatchHeader, position: u32) {
+        let relative_offset = self.relative(header.base_offset);
+        if let Indexes::InMemory { offsets, .. } = &mut self.indexes
+            && offsets
+                .last()
+                .is_none_or(|last| last.relative_offset < relative_offset)
+        {
+            offsets.push(OffsetEntry {
+                relative_offset,
+                position,
+            });
+            self.bytes_since_index = 0;
         }
-        Ok(next)
+    }
+
+    /// Writes the offset and the time index anew from the headers of a closed segment. The
+    /// segment's own value is not needed: any reader may do it.
+    pub(crate) fn rebuild_index_files(files: &SegmentFiles, size: u32) -> Result<(), StorageError> {
+        let own = SegmentFiles::new(files.dir(), files.base_offset());
+        let mut built = Self::new(own, size, Timestamp(0), Indexes::OnDisk);
+        built.reset_indexes();
+        let config = LogConfig::default();
+        let mut headers = Headers::new(files, 0, u64::from(size));
+        while let Some((position, header)) = headers.next()? {
+            if built.fits(header.last_offset()) {
+                built.note_batch(&header, position as u32, &config);
+            }
+        }
+        built.seal()?;
+        match built.index_bytes() {
+            Some(indexes) => indexes.write_positions(files),
+            None => Ok(()),
+        }
     }
 
     /// Empties the in-memory state; the caller then notes every batch of the file.
@@ -488,20 +535,16 @@ impl Segment {
         now: Timestamp,
     ) -> Result<Offset, StorageError> {
         self.load_indexes()?;
-        let Start::At(start) = self.start_for(offset) else {
-            unreachable!("the indexes were just loaded");
-        };
         let files = Arc::clone(&self.files);
-        let mut scan = Scan::headers(&files, u64::from(start), u64::from(self.size));
-        let mut cut_at = self.size;
-        while let Some((position, header)) = scan
-            .next_header()
-            .map_err(|error| error.into_storage(&files))?
-        {
+        let start = self.start_for(offset).position(&files, self.size)?;
+        let mut headers = Headers::new(&files, u64::from(start), u64::from(self.size));
+        let mut cut_at = start;
+        while let Some((position, header)) = headers.next()? {
             if header.last_offset() >= offset {
-                cut_at = position as u32;
                 break;
             }
+            // Damaged bytes after the last batch that stays go too.
+            cut_at = position as u32 + header.size;
         }
         let relative = offset.since(self.base_offset);
         if let Indexes::InMemory { offsets, times } = &mut self.indexes {
@@ -524,24 +567,22 @@ impl Segment {
 
     /// Finds end and largest timestamp again, from the last index entries on.
     fn rescan_tail(&mut self) -> Result<Offset, StorageError> {
-        let Indexes::InMemory { offsets, times } = &self.indexes else {
-            unreachable!("truncation loads the indexes");
+        let last_time = match &self.indexes {
+            Indexes::InMemory { times, .. } => times.last().copied(),
+            Indexes::OnDisk => None,
         };
-        let last_time = times.last().copied();
-        let time_start = last_time.map_or(0, |last| {
-            let floor = index::floor(offsets, |entry| {
-                entry.relative_offset <= last.relative_offset
-            });
-            floor.map_or(0, |entry| entry.position)
-        });
+        let time_start = match last_time {
+            Some(last) => {
+                let offset = index::absolute(self.base_offset, last.relative_offset);
+                self.start_for(offset).position(&self.files, self.size)?
+            }
+            None => 0,
+        };
         let mut max = last_time.map(|last| self.max_of(last));
         let mut next = self.base_offset;
         let files = Arc::clone(&self.files);
-        let mut scan = Scan::headers(&files, u64::from(time_start), u64::from(self.size));
-        while let Some((_, header)) = scan
-            .next_header()
-            .map_err(|error| error.into_storage(&files))?
-        {
+        let mut headers = Headers::new(&files, u64::from(time_start), u64::from(self.size));
+        while let Some((_, header)) = headers.next()? {
             next = header.next_offset();
             if let Some(Timestamp(timestamp)) = header.max_timestamp
                 && max.is_none_or(|max| timestamp > max.timestamp)

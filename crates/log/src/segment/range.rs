@@ -413,13 +413,20 @@ impl ReadPlan {
             }
         }
         let start = match view.start {
-            Start::At(position) | Start::Exactly(position) => position,
+            Start::At { position, .. } | Start::Exactly(position) => position,
             Start::ByOffset(_) | Start::ByTimestamp(_) => {
                 let relative = self.offset.since(view.files.base_offset());
                 let by_offset = |entry: &OffsetEntry| i64::from(entry.relative_offset) <= relative;
                 let entry = floor_in_file(view, access, by_offset)?;
                 entry.map_or(0, |entry| entry.position)
             }
+        };
+        // An index entry counts only when a batch is there that begins at or before the offset.
+        let start = match Walk::new(view, file, access, start).next() {
+            _ if start == 0 => 0,
+            Ok(Some((header, _))) if header.base_offset <= self.offset => start,
+            Err(RangeError::NotCached) => return Err(RangeError::NotCached),
+            _ => 0,
         };
         let mut walk = Walk::new(view, file, access, start);
         loop {

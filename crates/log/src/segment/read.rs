@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dohle_model::{Offset, Timestamp};
 
+use super::Segment;
 use super::files::{INDEX_SUFFIX, LOG_SUFFIX, SegmentFiles, TIME_INDEX_SUFFIX};
 use super::scan::{Scan, ScanError};
-use crate::batch::{Batch, BatchError, BatchHeader, Batches};
+use crate::batch::{BATCH_HEADER_SIZE, Batch, BatchError, BatchHeader, Batches};
 use crate::compression::DecompressionMemory;
 use crate::error::StorageError;
 use crate::index::{self, OffsetEntry, TimeEntry};
@@ -17,8 +18,8 @@ use crate::index::{self, OffsetEntry, TimeEntry};
 pub(crate) enum Start {
     /// At this batch, which is the one that is looked for.
     Exactly(u32),
-    /// At this batch.
-    At(u32),
+    /// At the batch with this position, which an index in memory has for the offset.
+    At { position: u32, offset: Offset },
     /// At what the index file says of an offset.
     ByOffset(Offset),
     /// At what the index files say of a timestamp.
@@ -26,37 +27,89 @@ pub(crate) enum Start {
 }
 
 impl Start {
-    /// The position of a batch at or before the one that is looked for.
-    pub(crate) fn position(self, files: &SegmentFiles) -> Result<u32, StorageError> {
+    /// At the segment's first batch.
+    pub(crate) const BEGIN: Self = Self::At {
+        position: 0,
+        offset: Offset::ZERO,
+    };
+
+    /// The position of a batch at or before the one that is looked for. Without an index entry that
+    /// the batches confirm, it is the start of the segment, which has `end` bytes.
+    pub(crate) fn position(self, files: &SegmentFiles, end: u32) -> Result<u32, StorageError> {
+        Ok(self.confirmed(files, end)?.unwrap_or(0))
+    }
+
+    /// [`Start::position`]; `None` when the batches contradict the index.
+    fn confirmed(self, files: &SegmentFiles, end: u32) -> Result<Option<u32>, StorageError> {
         match self {
-            Self::Exactly(position) | Self::At(position) => Ok(position),
-            Self::ByOffset(offset) => {
-                let relative = offset.since(files.base_offset());
-                Self::by_relative_offset(files, relative)
-            }
+            Self::Exactly(position) => Ok(Some(position)),
+            Self::At { position, offset } => confirm(files, position, offset, end),
+            Self::ByOffset(offset) => Self::by_offset(files, offset, end),
             Self::ByTimestamp(timestamp) => {
                 let Some((file, path)) = files.open_index(TIME_INDEX_SUFFIX)? else {
-                    return Ok(0);
+                    return Ok(Some(0));
                 };
                 let entry = index::floor_in_file::<TimeEntry>(&file, &path, |entry| {
                     entry.timestamp <= timestamp.0
                 })?;
-                let relative = entry.map_or(0, |entry| entry.relative_offset);
-                Self::by_relative_offset(files, i64::from(relative))
+                let Some(entry) = entry else {
+                    return Ok(Some(0));
+                };
+                let offset = index::absolute(files.base_offset(), entry.relative_offset);
+                let Some(start) = Self::by_offset(files, offset, end)? else {
+                    return Ok(None);
+                };
+                // Batches before it have no larger timestamp than the entry, if there is a batch
+                // with this one.
+                let mut scan = Scan::headers(files, u64::from(start), u64::from(end));
+                while let Ok(Some((_, header))) = scan.next_header() {
+                    if header.last_offset() >= offset {
+                        let found = header.max_timestamp.map(|at| at.0) == Some(entry.timestamp);
+                        return Ok(found.then_some(start));
+                    }
+                }
+                Ok(None)
             }
         }
     }
 
-    fn by_relative_offset(files: &SegmentFiles, relative: i64) -> Result<u32, StorageError> {
+    fn by_offset(
+        files: &SegmentFiles,
+        offset: Offset,
+        end: u32,
+    ) -> Result<Option<u32>, StorageError> {
         // Retention may have renamed the index since; then the search begins at the start.
         let Some((file, path)) = files.open_index(INDEX_SUFFIX)? else {
-            return Ok(0);
+            return Ok(Some(0));
         };
+        let relative = offset.since(files.base_offset());
         let entry = index::floor_in_file::<OffsetEntry>(&file, &path, |entry| {
             i64::from(entry.relative_offset) <= relative
         })?;
-        Ok(entry.map_or(0, |entry| entry.position))
+        match entry {
+            Some(entry) => confirm(files, entry.position, offset, end),
+            None => Ok(Some(0)),
+        }
     }
+}
+
+/// Whether a batch is at `position` from which a search for `offset` may begin.
+fn confirm(
+    files: &SegmentFiles,
+    position: u32,
+    offset: Offset,
+    end: u32,
+) -> Result<Option<u32>, StorageError> {
+    if position == 0 {
+        return Ok(Some(0));
+    }
+    let head = files.read(u64::from(position), BATCH_HEADER_SIZE)?;
+    let confirmed = BatchHeader::parse(&head).is_ok_and(|header| {
+        header.base_offset <= offset
+            && header.base_offset >= files.base_offset()
+            && u64::from(position) + u64::from(header.size) <= u64::from(end)
+    });
+    Ok(confirmed.then_some(position))
 }
 
 /// How much to read.
@@ -147,12 +200,36 @@ impl SegmentView {
     }
 
     fn position_of(&self, start: Start) -> Result<u32, StorageError> {
-        match start {
-            Start::Exactly(position) | Start::At(position) => Ok(position),
-            by_index => {
-                let position = by_index.position(&self.files)?;
-                Ok(if self.is_stale() { 0 } else { position })
-            }
+        if let Start::Exactly(position) = start {
+            return Ok(position);
+        }
+        let confirmed = start.confirmed(&self.files, self.end)?;
+        if self.is_stale() {
+            return Ok(0);
+        }
+        Ok(confirmed.unwrap_or_else(|| {
+            self.mend_indexes(start);
+            0
+        }))
+    }
+
+    /// An entry of the index did not match the batches. Whatever an index file holds, each entry is
+    /// compared before it is used; so it does no harm when the segment is replaced meanwhile.
+    fn mend_indexes(&self, start: Start) {
+        if !self.files.doubt_indexes() {
+            return;
+        }
+        let path = self.files.path(INDEX_SUFFIX);
+        tracing::warn!(
+            path = %path.display(),
+            "an index entry matches no batch, rebuilding the index"
+        );
+        if matches!(start, Start::At { .. }) {
+            // It is in memory, and written when the segment is closed or the log opened.
+            return;
+        }
+        if let Err(error) = Segment::rebuild_index_files(&self.files, self.end) {
+            tracing::warn!(%error, "the index could not be rebuilt, reads go without it");
         }
     }
 
@@ -215,9 +292,11 @@ impl ReadPlan {
             bytes = view
                 .files
                 .read(u64::from(position), view.length(position, max_bytes))?;
+            let room = u64::from(view.end.saturating_sub(position));
             let first = BatchHeader::parse(&bytes).ok();
+            // A length that reaches beyond the file is looked at again below, which reports it.
             found = first
-                .filter(|first| first.base_offset == self.offset)
+                .filter(|it| it.base_offset == self.offset && u64::from(it.size) <= room)
                 .map(|it| (position, it));
         }
         let Some((position, first)) =
@@ -241,6 +320,14 @@ impl ReadPlan {
             bytes = view.files.read(u64::from(position), length)?;
         }
         let (kept, next_offset) = self.whole_batches(&bytes);
+        if kept == 0 && !view.is_stale() {
+            let error = BatchError::Truncated {
+                needed: u64::from(first.size),
+                available: bytes.len() as u64,
+            };
+            let position = u64::from(position);
+            return Err(ScanError::Batch { position, error }.into_storage(&view.files));
+        }
         bytes.truncate(kept);
         if bytes.capacity() > 2 * kept + 4096 {
             // Little of what was asked for is there or allowed: don't hold on to the rest.

@@ -95,6 +95,56 @@ impl<'a> Scan<'a> {
         })
     }
 
+    /// The header of the next batch, when all its bytes are in the file. They are read.
+    pub(crate) fn peek_whole(&mut self) -> Result<Option<BatchHeader>, ScanError> {
+        let Some(header) = self.peek()? else {
+            return Ok(None);
+        };
+        let needed = u64::from(header.size);
+        let available = self.fill(header.size as usize)?.len() as u64;
+        if available < needed {
+            return self.fail(BatchError::Truncated { needed, available });
+        }
+        Ok(Some(header))
+    }
+
+    /// Bytes at the position that were read before; fewer if fewer were.
+    pub(crate) fn here(&self, length: usize) -> &[u8] {
+        let skipped = self.position.saturating_sub(self.buffer_at) as usize;
+        let here = self.buffer.get(skipped..).unwrap_or_default();
+        here.get(..length).unwrap_or(here)
+    }
+
+    /// Takes bytes that were read before, and goes on after them.
+    pub(crate) fn take(&mut self, length: usize) -> &[u8] {
+        let skipped = self.position.saturating_sub(self.buffer_at) as usize;
+        self.position += length as u64;
+        let here = self.buffer.get(skipped..).unwrap_or_default();
+        here.get(..length).unwrap_or(here)
+    }
+
+    /// Goes on at another position.
+    pub(crate) fn go_to(&mut self, position: u64) {
+        self.position = position;
+        self.buffer.clear();
+        self.buffer_at = position;
+    }
+
+    /// The header `distance` bytes after the position, if one can be parsed there.
+    pub(crate) fn header_after(
+        &mut self,
+        distance: usize,
+    ) -> Result<Option<BatchHeader>, StorageError> {
+        match self.fill(distance + BATCH_HEADER_SIZE) {
+            Ok(bytes) => {
+                let after = bytes.get(distance..).unwrap_or_default();
+                Ok(BatchHeader::parse(after).ok())
+            }
+            Err(ScanError::Storage(error)) => Err(error),
+            Err(ScanError::Batch { .. }) => Ok(None),
+        }
+    }
+
     /// The header of the next batch, which is whole; its records are skipped.
     pub(crate) fn next_header(&mut self) -> Result<Option<(u64, BatchHeader)>, ScanError> {
         let Some(header) = self.peek()? else {

@@ -1,0 +1,85 @@
+//! The recovery point of a log whose end has moved back below it.
+//!
+//! The log directory's checkpoint of recovery points is written from time to time. Between a
+//! truncation and the next checkpoint it holds a recovery point above records that were appended
+//! since and are not on the disk. So a truncation below the recovery point first writes a smaller
+//! one to a file of the partition; it counts until a flush has passed the one in the checkpoint.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dohle_model::Offset;
+
+use super::{Log, OpenOptions};
+use crate::checkpoint::{Sync, read_if_exists, write_atomically};
+use crate::error::StorageError;
+use crate::segment::files::remove_if_exists;
+
+/// The name of the file: a version and an offset.
+pub(crate) const TRUNCATION_FILE: &str = "truncation-checkpoint";
+
+fn path(dir: &Path) -> PathBuf {
+    dir.join(TRUNCATION_FILE)
+}
+
+/// What is true of the recovery point when a log is opened: the recovery point, and the larger one
+/// of the checkpoint that does not count.
+pub(super) fn effective(
+    dir: &Path,
+    options: OpenOptions,
+) -> Result<(Offset, Option<Offset>), StorageError> {
+    let checkpoint = options.recovery_point;
+    if options.clean_shutdown {
+        remove_if_exists(&path(dir))?;
+        return Ok((checkpoint, None));
+    }
+    let Some(bytes) = read_if_exists(&path(dir))? else {
+        return Ok((checkpoint, None));
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let offset = text
+        .strip_prefix("0\n")
+        .and_then(|it| it.trim().parse().ok());
+    let offset = offset.and_then(Offset::from_wire).unwrap_or_else(|| {
+        let path = path(dir);
+        tracing::warn!(
+            path = %path.display(),
+            "the recovery point of a truncated log cannot be read, recovering the whole log"
+        );
+        Offset::ZERO
+    });
+    if offset >= checkpoint {
+        remove_if_exists(&path(dir))?;
+        return Ok((checkpoint, None));
+    }
+    Ok((offset, Some(checkpoint)))
+}
+
+impl Log {
+    /// The log is about to be cut to an end at or above `end`. Called before any file changes.
+    pub(super) fn lower_recovery_point(&mut self, end: Offset) -> Result<(), StorageError> {
+        if self.recovery_point <= end {
+            return Ok(());
+        }
+        let text = format!("0\n{end}\n");
+        write_atomically(&path(&self.dir), text.as_bytes(), Sync::No)?;
+        let stale = self.stale_recovery_point.max(Some(self.recovery_point));
+        self.stale_recovery_point = stale;
+        Ok(())
+    }
+
+    /// The recovery point has risen: the checkpoint may count again.
+    pub(super) fn on_recovery_point(&mut self) {
+        if self
+            .stale_recovery_point
+            .is_some_and(|stale| self.recovery_point >= stale)
+        {
+            let path = path(&Arc::clone(&self.dir));
+            match remove_if_exists(&path) {
+                Ok(()) => self.stale_recovery_point = None,
+                // While it is there, recovery reads more than it must.
+                Err(error) => tracing::warn!(%error, "truncation checkpoint stays on disk"),
+            }
+        }
+    }
+}

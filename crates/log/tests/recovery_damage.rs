@@ -1,0 +1,546 @@
+//! Damage to every kind of file of a partition, at random and in the cases that once failed.
+//!
+//! Invariant: the log starts with what it held up to the recovery point, reports exactly what it
+//! lost of it, or does not open with an error about this partition's content. No offset is given
+//! twice and nothing panics.
+//!
+//! `DOHLE_SEED` repeats a run, `DOHLE_FUZZ_CASES` sets its length.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use common::*;
+use dohle_log::batch::ControlRecord;
+use dohle_log::validate::AppendOrigin;
+use dohle_log::{
+    BatchBuilder, BatchHeader, BatchOptions, LeaderAppend, Log, LogConfig, OpenOptions, ReadError,
+    StorageErrorKind, Unreadable, admit,
+};
+use dohle_model::{LeaderEpoch, Offset, TopicId};
+
+fn config() -> LogConfig {
+    LogConfig {
+        segment_bytes: 3000,
+        index_interval_bytes: 300,
+        ..LogConfig::default()
+    }
+}
+
+/// A small generator, so that a seed is all that repeats a run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = self.0;
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        value ^ (value >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+}
+
+/// A log that is closed: its folder, and what it holds.
+struct Closed {
+    dir: tempfile::TempDir,
+    /// The bytes of each batch by its first offset.
+    batches: BTreeMap<i64, Vec<u8>>,
+    end: Offset,
+    recovery_point: Offset,
+    clean: bool,
+    epochs: dohle_log::LeaderEpochCache,
+}
+
+/// Several segments, three leader epochs, idempotent and aborted transactional records.
+fn closed(clean: bool, unflushed: usize) -> Closed {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), config());
+    let mut batches = BTreeMap::new();
+    let mut take = |info: dohle_log::AppendInfo| {
+        batches.insert(info.first_offset.0, info.records.to_vec());
+    };
+    for i in 0..40 {
+        let epoch = 2 + i / 15;
+        take(append(
+            &mut log,
+            batch(1 + i % 4, 30, NOW.0 + 10 * i64::from(i)),
+            epoch,
+        ));
+        take(append(&mut log, from_producer(7, 0, i, 1), epoch));
+        if i % 9 == 4 {
+            transaction(&mut log, 100 + i64::from(i), epoch, &mut take);
+        }
+    }
+    log.ensure_partition_metadata(TopicId::from_bytes([3; 16]))
+        .unwrap();
+    log.flush(NOW).unwrap();
+    let recovery_point = log.recovery_point();
+    for i in 0..unflushed {
+        take(append(&mut log, batch(2, 30, NOW.0 + 1000 + i as i64), 5));
+    }
+    let end = log.log_end_offset();
+    let epochs = log.leader_epochs().clone();
+    let recovery_point = if clean {
+        log.close(NOW).unwrap()
+    } else {
+        recovery_point
+    };
+    Closed {
+        dir,
+        batches,
+        end,
+        recovery_point,
+        clean,
+        epochs,
+    }
+}
+
+/// A batch of a transaction and the marker that aborts it.
+fn transaction(
+    log: &mut Log,
+    producer: i64,
+    epoch: i32,
+    take: &mut impl FnMut(dohle_log::AppendInfo),
+) {
+    let options = BatchOptions {
+        transactional: true,
+        ..compact::producer(producer, Some(0))
+    };
+    take(append(log, build(options, 2, 10, NOW.0), epoch));
+    let options = BatchOptions {
+        transactional: true,
+        control: true,
+        ..compact::producer(producer, None)
+    };
+    let mut builder = BatchBuilder::new(options);
+    let (key, value) = ControlRecord::encode_end_txn(false, 1);
+    builder.append(Some(NOW), Some(&key), Some(&value), &[]);
+    let records = builder.build().unwrap();
+    let admitted = admit(records, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
+    match log
+        .append_as_leader(admitted, LeaderEpoch(epoch), NOW)
+        .unwrap()
+    {
+        LeaderAppend::Appended(info) => take(info),
+        LeaderAppend::Duplicate(batch) => panic!("duplicate {batch:?}"),
+    }
+}
+
+impl Closed {
+    fn options(&self) -> OpenOptions {
+        OpenOptions {
+            recovery_point: self.recovery_point,
+            clean_shutdown: self.clean,
+            ..unclean()
+        }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.dir.path()).unwrap();
+        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn open(&self) -> Result<Log, dohle_log::StorageError> {
+        let config = std::sync::Arc::new(config());
+        let opened = Log::open(self.dir.path(), partition(), config, self.options());
+        opened.and_then(|(log, _)| {
+            log.ensure_partition_metadata(TopicId::from_bytes([3; 16]))?;
+            Ok(log)
+        })
+    }
+
+    /// Checks the invariant of this file.
+    #[track_caller]
+    fn check(&self, what: &str) {
+        let mut log = match self.open() {
+            Ok(log) => log,
+            Err(error) => {
+                assert_eq!(error.kind(), StorageErrorKind::Damage, "{what}: {error}");
+                let named = error.path.starts_with(self.dir.path());
+                assert!(
+                    named,
+                    "{what}: the error names a file of the partition: {error}"
+                );
+                return;
+            }
+        };
+        let end = log.log_end_offset();
+        assert!(end >= self.recovery_point, "{what}: the log ends at {end}");
+        assert!(
+            end <= self.end,
+            "{what}: the log ends at {end}, after {}",
+            self.end
+        );
+        assert_eq!(log.log_start_offset(), Offset::ZERO, "{what}");
+        let damage = damage_of(&log);
+        self.check_content(&log, &damage, what);
+        if damage.is_empty() && end == self.end {
+            assert_eq!(log.leader_epochs(), &self.epochs, "{what}");
+        }
+        // The log goes on after all that it has, also after another start.
+        let next = append(&mut log, batch(3, 30, NOW.0 + 9000), 9);
+        assert_eq!(next.first_offset, end, "{what}");
+        let list = log.unreadable().to_vec();
+        drop(log);
+        let log = self.open_unclean();
+        assert_eq!(log.log_end_offset(), end.plus(3), "{what}, second start");
+        let kept = list.iter().all(|it| log.unreadable().contains(it));
+        assert!(
+            kept,
+            "{what}, second start: {list:?} became {:?}",
+            log.unreadable()
+        );
+        let info = log.read(end, ALL).unwrap();
+        assert_eq!(info.records, next.records, "{what}, second start");
+    }
+
+    fn open_unclean(&self) -> Log {
+        let options = OpenOptions {
+            clean_shutdown: false,
+            ..self.options()
+        };
+        open_with(self.dir.path(), config(), options).0
+    }
+
+    /// Every batch is either there as it was, or reported as damaged; reads fail for no others.
+    #[track_caller]
+    fn check_content(&self, log: &Log, damage: &[Unreadable], what: &str) {
+        let files = segments_of(self.dir.path());
+        for (first, bytes) in &self.batches {
+            let header = BatchHeader::parse(bytes).unwrap();
+            let (first, next) = (Offset(*first), header.next_offset());
+            if first >= log.log_end_offset() {
+                assert!(
+                    first >= self.recovery_point,
+                    "{what}: offset {first} is lost"
+                );
+                continue;
+            }
+            let is_damaged = |it: &&Unreadable| it.offset < next && it.end_offset > first;
+            let there = files.iter().any(|file| contains(file, bytes));
+            if let Some(it) = damage.iter().find(is_damaged) {
+                assert!(
+                    it.offset <= first && next <= it.end_offset,
+                    "{what}: {it} covers a part of the batch at {first}"
+                );
+                continue;
+            }
+            assert!(
+                there,
+                "{what}: the batch at {first} is neither there nor reported"
+            );
+        }
+        for it in log
+            .unreadable()
+            .iter()
+            .filter(|it| it.offset < it.end_offset)
+        {
+            let error = log.read(it.offset, ALL).unwrap_err();
+            let ReadError::Storage(error) = error else {
+                panic!("{what}: {error}");
+            };
+            assert_eq!(error.kind(), StorageErrorKind::Damage, "{what}");
+        }
+        if damage.is_empty() {
+            let all = read_all(log, Offset::ZERO);
+            let expected: Vec<u8> = self.below(log.log_end_offset());
+            assert!(all == expected, "{what}: reads answer what was appended");
+        }
+    }
+
+    fn below(&self, end: Offset) -> Vec<u8> {
+        let batches = self.batches.range(..end.0);
+        batches.flat_map(|(_, bytes)| bytes.clone()).collect()
+    }
+}
+
+fn segments_of(dir: &Path) -> Vec<Vec<u8>> {
+    let names = files(dir).into_iter().map(|file| file.0);
+    names
+        .filter(|name| name.ends_with(".log"))
+        .map(|name| std::fs::read(dir.join(name)).unwrap())
+        .collect()
+}
+
+fn contains(file: &[u8], batch: &[u8]) -> bool {
+    file.windows(batch.len()).any(|window| window == batch)
+}
+
+/// What the log lists, and what a search of every segment finds.
+fn damage_of(log: &Log) -> Vec<Unreadable> {
+    let mut found = log.unreadable().to_vec();
+    for segment in log.segment_searches() {
+        found.extend(segment.find_damage(&mut |_| true).unwrap());
+    }
+    found
+}
+
+/// Flips bits, zeroes, cuts, or doubles bytes of a file.
+fn harm(random: &mut Random, path: &Path) -> String {
+    let mut bytes = std::fs::read(path).unwrap();
+    let size = bytes.len();
+    let at = random.below(size);
+    let longest = [4, 64, 1000][random.below(3)];
+    let length = 1 + random.below(longest);
+    let end = (at + length).min(size);
+    let how = match random.below(6) {
+        0 | 1 if size > 0 => {
+            bytes[at] ^= 1 << random.below(8);
+            format!("flip in byte {at}")
+        }
+        2 => {
+            bytes[at..end].fill(0);
+            format!("zeros from {at} to {end}")
+        }
+        3 => {
+            bytes.truncate(at);
+            format!("cut at {at}")
+        }
+        4 => {
+            let copy = bytes[at..end].to_vec();
+            bytes.splice(end..end, copy);
+            format!("bytes {at} to {end} twice")
+        }
+        _ => {
+            for byte in &mut bytes[at..end] {
+                *byte = random.next() as u8;
+            }
+            format!("random bytes from {at} to {end}")
+        }
+    };
+    std::fs::write(path, bytes).unwrap();
+    let name = path.file_name().unwrap().to_string_lossy();
+    format!("{name} of {size} bytes: {how}")
+}
+
+#[test]
+fn damage_to_any_file_is_mended_or_reported() {
+    let variable = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let seed: u64 = variable("DOHLE_SEED").unwrap_or_else(|| {
+        let now = std::time::SystemTime::now();
+        now.duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_nanos() as u64
+    });
+    let cases: u64 = variable("DOHLE_FUZZ_CASES").unwrap_or(80);
+    println!("DOHLE_SEED={seed} DOHLE_FUZZ_CASES={cases}");
+    for case in 0..cases {
+        let mut random = Random(seed.wrapping_add(case.wrapping_mul(0xd1b5_4a32_d192_ed03)));
+        let clean = case % 2 == 0;
+        let log = closed(clean, if clean { 0 } else { random.below(20) });
+        let files = log.files();
+        let at = random.below(files.len());
+        let what = harm(&mut random, &files[at]);
+        let state = if clean { "clean" } else { "unclean" };
+        log.check(&format!(
+            "DOHLE_SEED={seed} case {case}, {state} stop, {what}"
+        ));
+    }
+}
+
+/// Changes a file of a log.
+fn change(path: &Path, how: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = std::fs::read(path).unwrap();
+    how(&mut bytes);
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn last_segment(log: &Closed) -> String {
+    let names = files(log.dir.path()).into_iter().map(|file| file.0);
+    let last = names.filter(|name| name.ends_with(".log")).max().unwrap();
+    last.trim_end_matches(".log").to_owned()
+}
+
+#[test]
+fn the_end_of_a_log_never_comes_from_its_index_alone() {
+    for garbage in [[0xff; 8], [0; 8], [0, 0, 0, 9, 0x7f, 0, 0, 0]] {
+        let log = closed(true, 0);
+        let index = log.file(&format!("{}.index", last_segment(&log)));
+        change(&index, |bytes| *bytes = garbage.to_vec());
+        let opened = log.open().unwrap();
+        assert_eq!(opened.log_end_offset(), log.end, "{garbage:x?}");
+        assert!(opened.unreadable().is_empty());
+        drop(opened);
+        log.check(&format!("index entry {garbage:x?}"));
+    }
+}
+
+#[test]
+fn a_log_that_lost_its_end_reports_what_is_missing_and_gives_no_offset_twice() {
+    for clean in [true, false] {
+        let log = closed(clean, 0);
+        let path = log.file(&format!("{}.log", last_segment(&log)));
+        // The first index entry is behind the new end of the file.
+        change(&path, |bytes| bytes.truncate(150));
+        let opened = log.open().unwrap();
+        assert_eq!(opened.log_end_offset(), log.recovery_point);
+        let [damage] = opened.unreadable() else {
+            panic!("{:?}", opened.unreadable());
+        };
+        assert_eq!(damage.path, path);
+        assert_eq!(damage.end_offset, log.recovery_point);
+        let before = damage.offset.previous().unwrap();
+        assert!(
+            opened.read(before, ALL).is_ok(),
+            "what is before it is read"
+        );
+        drop(opened);
+        log.check("a file that lost its end");
+    }
+}
+
+#[test]
+fn damage_below_the_recovery_point_is_kept_and_above_it_the_log_is_cut() {
+    let log = closed(false, 3);
+    let path = log.file(&format!("{}.log", last_segment(&log)));
+    let size = std::fs::metadata(&path).unwrap().len();
+    // A bit of the first batch, below the recovery point, and one of the last batch, above it.
+    change(&path, |bytes| {
+        bytes[100] ^= 1;
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+    });
+    let (opened, report) = open_with(log.dir.path(), config(), log.options());
+    assert_eq!(opened.log_end_offset().0, log.end.0 - 2);
+    assert!(report.bytes_truncated > 0 && report.bytes_truncated < size);
+    let [damage] = opened.unreadable() else {
+        panic!("{:?}", opened.unreadable());
+    };
+    assert_eq!((damage.position, damage.offset), (0, damage.base_offset));
+    assert!(damage.end_offset <= log.recovery_point);
+    // What comes after the damage is read.
+    let rest = opened.read(damage.end_offset, ALL).unwrap();
+    let first = ranges(&rest.records)[0].0;
+    assert_eq!(first, damage.end_offset.0);
+}
+
+#[test]
+fn recovery_takes_no_batch_of_an_older_leader_than_the_one_before() {
+    // Above the recovery point the log ends before such a batch.
+    let log = closed(false, 3);
+    let path = log.file(&format!("{}.log", last_segment(&log)));
+    let last = log.batches.last_key_value().unwrap();
+    let position = std::fs::metadata(&path).unwrap().len() as usize - last.1.len();
+    change(&path, |bytes| {
+        bytes[position + 12..position + 16].copy_from_slice(&[0, 0, 0, 1])
+    });
+    let opened = log.open().unwrap();
+    assert_eq!(opened.log_end_offset().0, *last.0);
+    assert_eq!(opened.latest_epoch(), Some(LeaderEpoch(5)));
+    drop(opened);
+    // A single batch of a newer leader than those around it is the one that is wrong.
+    let log = closed(false, 3);
+    let path = log.file(&format!("{}.log", last_segment(&log)));
+    let position = std::fs::metadata(&path).unwrap().len() as usize - 2 * last.1.len();
+    change(&path, |bytes| bytes[position + 12] = 0x40);
+    let opened = log.open().unwrap();
+    assert_eq!(opened.log_end_offset().0, *last.0 - 2);
+    assert_eq!(opened.latest_epoch(), Some(LeaderEpoch(5)));
+}
+
+#[test]
+fn leader_epochs_that_cannot_be_read_are_taken_from_the_batches() {
+    for text in [
+        "",
+        "0\n1\n",
+        "garbage",
+        "0\n1\n2 0\n",
+        "0\n3\n2 0\n3 7\n4 90\n",
+    ] {
+        for clean in [true, false] {
+            let log = closed(clean, 0);
+            change(&log.file("leader-epoch-checkpoint"), |bytes| {
+                *bytes = text.as_bytes().to_vec();
+            });
+            let opened = log.open().unwrap();
+            assert_eq!(
+                opened.leader_epochs(),
+                &log.epochs,
+                "{text:?}, clean {clean}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_length_that_reaches_beyond_the_file_fails_the_read_and_does_not_hang() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), LogConfig::default());
+    for _ in 0..5 {
+        append(&mut log, batch(2, 30, NOW.0), 0);
+    }
+    // A reader that has read up to offset 4 goes on at the damaged batch.
+    let limits = dohle_log::ReadLimits {
+        upper_bound: Offset(4),
+        ..ALL
+    };
+    assert_eq!(log.read(Offset(0), limits).unwrap().next_offset, Offset(4));
+    let size = (log.size() / 5) as usize;
+    let path = dir.path().join("00000000000000000000.log");
+    change(&path, |bytes| {
+        bytes[2 * size + 8..2 * size + 12].copy_from_slice(&0x7fff_fff0_i32.to_be_bytes());
+    });
+    let Err(ReadError::Storage(error)) = log.read(Offset(4), ALL) else {
+        panic!("the read fails");
+    };
+    assert_eq!(error.kind(), StorageErrorKind::Damage, "{error}");
+    assert!(
+        error.to_string().contains(&format!("byte {}", 2 * size)),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_truncation_counts_for_recovery_before_the_checkpoint_is_written_again() {
+    // The checkpoint has the recovery point from before the truncation, the machine then tears the
+    // batches that were appended after it.
+    let log = closed(false, 0);
+    let mut opened = log.open().unwrap();
+    opened.truncate_to(Offset(50), NOW).unwrap();
+    let end = opened.log_end_offset();
+    let kept = read_all(&opened, Offset(0));
+    append(&mut opened, batch(2, 30, NOW.0), 6);
+    let path = log.file(&format!("{}.log", last_segment(&log)));
+    drop(opened);
+    change(&path, |bytes| bytes.truncate(bytes.len() - 5));
+    let mut opened = log.open().unwrap();
+    assert_eq!(opened.unreadable(), [], "a torn tail is no damage");
+    assert_eq!(opened.log_end_offset(), end);
+    assert_eq!(read_all(&opened, Offset(0)), kept);
+    // Once a flush has passed the old recovery point, it counts again.
+    while opened.log_end_offset() <= log.recovery_point {
+        append(&mut opened, batch(5, 30, NOW.0), 7);
+    }
+    opened.flush(NOW).unwrap();
+    let flushed = opened.recovery_point();
+    drop(opened);
+    let path = log.file(&format!("{}.log", last_segment(&log)));
+    change(&path, |bytes| bytes.truncate(bytes.len() - 5));
+    let options = OpenOptions {
+        recovery_point: flushed,
+        ..unclean()
+    };
+    let (opened, _) = open_with(log.dir.path(), config(), options);
+    assert_eq!(opened.log_end_offset(), flushed);
+    assert_eq!(opened.unreadable().len(), 1);
+}
+
+#[test]
+fn a_clean_start_reads_no_segment_as_a_whole() {
+    let log = closed(true, 0);
+    let (opened, report) = open_with(log.dir.path(), config(), log.options());
+    assert_eq!(report, dohle_log::RecoveryReport::default());
+    assert!(opened.segment_base_offsets().count() > 3);
+    assert_eq!(opened.leader_epochs(), &log.epochs);
+}
