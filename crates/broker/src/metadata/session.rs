@@ -36,6 +36,10 @@ pub struct SessionConfig {
     pub cluster_id: String,
     /// The broker; `epoch`, `fenced` and `in_controlled_shutdown` are the controller's to set.
     pub registration: BrokerRegistration,
+    /// The epoch under which this broker last stopped cleanly, with all its log directories;
+    /// `None` when it did not. On any other than its registered epoch the controller removes it
+    /// from the ISRs and ELRs of its partitions (KIP-966).
+    pub previous_broker_epoch: Option<BrokerEpoch>,
 }
 
 /// What the controller last said.
@@ -293,6 +297,7 @@ impl Runner {
             registration: Some(convert::registration_to_wire(&self.config.registration)),
             known_epoch: BrokerEpoch::to_wire(self.state.borrow().broker_epoch),
             metadata_offset: self.cache.image().offset.0,
+            previous_broker_epoch: BrokerEpoch::to_wire(self.config.previous_broker_epoch),
         }
     }
 

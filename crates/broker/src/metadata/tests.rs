@@ -301,6 +301,7 @@ fn start_session(voters: &[&Running], cache: &Arc<MetadataCache>) -> Session {
     let config = SessionConfig {
         cluster_id: "cluster".to_owned(),
         registration: registration(),
+        previous_broker_epoch: Some(BrokerEpoch(4)),
     };
     Session::start(config, client_of(voters), Arc::clone(cache))
 }

@@ -275,7 +275,9 @@ impl Partition {
             let Ok((_, leader)) = state.leading() else {
                 return;
             };
-            let effects = leader.on_tick(now, |id, epoch| self.shared.is_eligible(id, epoch));
+            let effects = leader.on_tick(now, |id, epoch| {
+                self.shared.is_eligible(&self.id, id, epoch)
+            });
             state.apply(effects, &self.shared, wakes);
             self.note_lag(state);
         });

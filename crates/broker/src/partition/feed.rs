@@ -109,7 +109,7 @@ impl Partition {
                 request.fetch_offset,
                 request.log_start_offset,
                 now,
-                |id, epoch| self.shared.is_eligible(id, epoch),
+                |id, epoch| self.shared.is_eligible(&self.id, id, epoch),
             );
             state.drop_feed(wakes, |feed| feed.follower == request.follower);
             let watch = Watch::new(watcher, token, WatchOn::Any);
@@ -234,7 +234,7 @@ impl Partition {
                 return;
             }
             let effects = leader.on_ack(follower, end, log_start_offset, now, |id, epoch| {
-                self.shared.is_eligible(id, epoch)
+                self.shared.is_eligible(&self.id, id, epoch)
             });
             state.apply(effects, &self.shared, wakes);
             state.complete_low_watermarks(&self.shared, wakes);

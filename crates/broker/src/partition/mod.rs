@@ -87,6 +87,7 @@ impl Partition {
             dir,
             role: Role::Follower(Follower::new(LeaderEpoch::ZERO, None)),
             partition_epoch: None,
+            is_last_known_leader: false,
             high_watermark: Offset::ZERO,
             config,
             commits: Default::default(),

@@ -38,7 +38,7 @@ impl Partition {
             {
                 let (before, lags) = (leader.isr().committed().to_vec(), leader.lags().to_vec());
                 let effects = leader.on_registration(&registered, now, |id, epoch| {
-                    self.shared.is_eligible(id, epoch)
+                    self.shared.is_eligible(&self.id, id, epoch)
                 });
                 if leader.isr().committed() != before {
                     let image = self.shared.image();
@@ -49,6 +49,7 @@ impl Partition {
                 return;
             }
             let node = self.shared.node;
+            let was_last_known = std::mem::take(&mut state.is_last_known_leader);
             state.end_leadership(&RoleError::NotLeader { leader: Some(node) }, wakes);
             let high_watermark = state.high_watermark;
             let config = LeaderConfig {
@@ -74,7 +75,10 @@ impl Partition {
                 %high_watermark,
                 "became leader"
             );
-            if registration.leader_recovery_state == LeaderRecoveryState::Recovering {
+            // The last known leader leads again after each unclean stop of a sole replica.
+            if registration.leader_recovery_state == LeaderRecoveryState::Recovering
+                && !was_last_known
+            {
                 tracing::warn!(
                     partition = %self.name,
                     leader_epoch = %registration.leader_epoch,
@@ -97,6 +101,8 @@ impl Partition {
             }
             state.partition_epoch = Some(registration.partition_epoch);
             let leader = registration.leader;
+            state.is_last_known_leader =
+                leader.is_none() && registration.last_known_elr == [self.shared.node];
             if let Role::Follower(follower) = &state.role
                 && follower.epoch() == registration.leader_epoch
                 && follower.leader() == leader

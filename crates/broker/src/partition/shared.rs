@@ -141,12 +141,27 @@ impl Shared {
         *self.image.write() = Arc::clone(image);
     }
 
-    /// Whether a broker may join an ISR: alive, not draining, and the registration that its stream
-    /// named (KIP-841, KIP-903).
-    pub(crate) fn is_eligible(&self, id: NodeId, epoch: BrokerEpoch) -> bool {
-        self.image().brokers.get(&id).is_some_and(|broker| {
-            !broker.fenced && !broker.in_controlled_shutdown && broker.epoch == epoch
-        })
+    /// Whether a broker may join the ISR of this partition: alive, not draining, with the
+    /// registration that its stream named, and with the replica's log directory online (KIP-841,
+    /// KIP-903, KIP-858). The controller refuses any other.
+    pub(crate) fn is_eligible(
+        &self,
+        partition: &TopicIdPartition,
+        id: NodeId,
+        epoch: BrokerEpoch,
+    ) -> bool {
+        let image = self.image();
+        let Some(broker) = image.brokers.get(&id) else {
+            return false;
+        };
+        let directory = image
+            .partition(partition)
+            .and_then(|registration| registration.directory(id))
+            .filter(|directory| *directory != DirectoryId::UNASSIGNED);
+        !broker.fenced
+            && !broker.in_controlled_shutdown
+            && broker.epoch == epoch
+            && directory.is_none_or(|directory| broker.log_dirs.contains(&directory))
     }
 
     /// Whether a broker is registered and not fenced.
@@ -231,5 +246,101 @@ impl Shared {
             }
             self.assignments_bell.notified().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dohle_model::delta::MetadataDelta;
+    use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+    use dohle_model::record::{BrokerRegistration, BrokerRegistrationChange, MetadataRecord};
+    use dohle_model::{
+        IncarnationId, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId, TopicName,
+    };
+
+    use super::*;
+
+    const FOLLOWER: NodeId = NodeId(2);
+    const EPOCH: BrokerEpoch = BrokerEpoch(5);
+
+    fn directory(number: u8) -> DirectoryId {
+        DirectoryId::from_bytes([number; 16])
+    }
+
+    fn replay(image: &mut MetadataImage, record: MetadataRecord) {
+        let mut delta = MetadataDelta::default();
+        image.replay(&record, &mut delta).unwrap();
+    }
+
+    #[test]
+    fn a_replica_whose_log_directory_is_offline_may_not_join_the_isr() {
+        let topic_id = TopicId::from_bytes([9; 16]);
+        let mut image = MetadataImage::default();
+        let name = TopicName::new("foo").unwrap();
+        let topic = MetadataRecord::Topic { name, id: topic_id };
+        replay(&mut image, topic);
+        for (partition, dir) in [
+            (0, directory(1)),
+            (1, directory(2)),
+            (2, DirectoryId::UNASSIGNED),
+        ] {
+            let registration = PartitionRegistration {
+                replicas: vec![NodeId(1), FOLLOWER],
+                directories: vec![directory(7), dir],
+                isr: vec![NodeId(1)],
+                elr: Vec::new(),
+                last_known_elr: Vec::new(),
+                removing_replicas: Vec::new(),
+                adding_replicas: Vec::new(),
+                leader: Some(NodeId(1)),
+                leader_recovery_state: LeaderRecoveryState::Recovered,
+                leader_epoch: LeaderEpoch(0),
+                partition_epoch: PartitionEpoch(0),
+            };
+            let partition = PartitionIndex(partition);
+            replay(
+                &mut image,
+                MetadataRecord::Partition {
+                    topic_id,
+                    partition,
+                    registration,
+                },
+            );
+        }
+        let broker = BrokerRegistration {
+            id: FOLLOWER,
+            incarnation: IncarnationId::from_bytes([3; 16]),
+            epoch: EPOCH,
+            endpoints: Vec::new(),
+            rack: None,
+            fenced: false,
+            in_controlled_shutdown: false,
+            log_dirs: vec![directory(1), directory(2)],
+            features: Vec::new(),
+        };
+        replay(&mut image, MetadataRecord::RegisterBroker(broker));
+        let shared = Shared::new(NodeId(1));
+        let eligible = |image: &MetadataImage| {
+            shared.set_image(&Arc::new(image.clone()));
+            [0, 1, 2].map(|partition| {
+                let id = TopicIdPartition {
+                    topic_id,
+                    partition: PartitionIndex(partition),
+                };
+                shared.is_eligible(&id, FOLLOWER, EPOCH)
+            })
+        };
+        assert_eq!(eligible(&image), [true, true, true]);
+        let failed = BrokerRegistrationChange {
+            id: FOLLOWER,
+            epoch: EPOCH,
+            fenced: None,
+            in_controlled_shutdown: None,
+            log_dirs: Some(vec![directory(2)]),
+        };
+        replay(&mut image, MetadataRecord::BrokerRegistrationChange(failed));
+        assert_eq!(eligible(&image), [false, true, true]);
     }
 }

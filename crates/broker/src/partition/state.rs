@@ -40,6 +40,9 @@ pub(super) struct State {
     pub(super) role: Role,
     /// The last registration that was applied.
     pub(super) partition_epoch: Option<PartitionEpoch>,
+    /// Whether this replica led last, of a partition that has no leader and no eligible replica
+    /// (KIP-966).
+    pub(super) is_last_known_leader: bool,
     pub(super) high_watermark: Offset,
     pub(super) config: Arc<PartitionConfig>,
     pub(super) commits: Waits<Result<(), CommitError>>,

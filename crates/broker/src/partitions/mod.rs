@@ -19,6 +19,7 @@ mod cleaner;
 mod copies;
 mod dirs;
 mod maintenance;
+mod previous_epoch;
 mod repair;
 mod scrub;
 mod strays;
@@ -26,6 +27,7 @@ mod throttle;
 
 pub use apply::LocalPartitions;
 pub use dirs::{LogDir, OfflineDir};
+pub use previous_epoch::previous_broker_epoch;
 
 use crate::blocking::BlockingPool;
 use crate::partition::Partition;

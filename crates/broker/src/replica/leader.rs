@@ -152,6 +152,12 @@ impl Leader {
         self.epoch_start
     }
 
+    /// The log end.
+    #[must_use]
+    pub fn log_end(&self) -> Offset {
+        self.log_end
+    }
+
     /// The high watermark.
     #[must_use]
     pub fn high_watermark(&self) -> Offset {

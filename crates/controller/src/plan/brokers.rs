@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::{BrokerRegistration, BrokerRegistrationChange, MetadataRecord};
 use dohle_model::{ApiError, BrokerEpoch, DirectoryId, ErrorCode, NodeId, TopicIdPartition};
 use dohle_rpc::v1;
@@ -43,12 +44,21 @@ pub fn check_epoch(draft: &Draft, broker: NodeId, epoch: BrokerEpoch) -> Result<
 /// the same batch, so that elections run at once. The same incarnation keeps its epoch and state.
 /// Replicas whose log directory is not among the registered ones leave the ISR and the ELR.
 ///
+/// `previous` is the epoch under which the broker last stopped cleanly. Unless it is the epoch of
+/// the registration that ends here, the broker may have lost what was only in its page cache: while
+/// eligible leader replicas are tracked it leaves the ISR and the ELR of all its partitions (KIP-966,
+/// Kafka's `handleBrokerShutdown`).
+///
+/// Changes of partitions come before the registration: when only the first of them are committed,
+/// the broker's next attempt makes the rest.
+///
 /// # Errors
 /// `DUPLICATE_BROKER_REGISTRATION` while another incarnation is connected; `INVALID_REGISTRATION`;
 /// `UNSUPPORTED_VERSION` when a finalized feature level is not supported.
 pub fn register(
     draft: &mut Draft,
     mut broker: BrokerRegistration,
+    previous: Option<BrokerEpoch>,
 ) -> Result<BrokerEpoch, ApiError> {
     let id = broker.id;
     let existing = draft.image.brokers.get(&id).cloned();
@@ -74,17 +84,37 @@ pub fn register(
             broker.fenced = existing.fenced;
             broker.in_controlled_shutdown = existing.in_controlled_shutdown;
         }
-        _ => {
+        existing => {
+            let unclean = existing.is_some_and(|existing| previous != Some(existing.epoch));
+            if unclean && draft.elr_enabled() {
+                withdraw_unclean(draft, id, previous);
+            }
             fence(draft, id);
             broker.epoch = draft.image.next_broker_epoch;
             broker.fenced = true;
             broker.in_controlled_shutdown = false;
         }
     }
-    let (epoch, log_dirs) = (broker.epoch, broker.log_dirs.clone());
+    strip_lost_directories(draft, id, &broker.log_dirs);
+    let epoch = broker.epoch;
     draft.push(MetadataRecord::RegisterBroker(broker));
-    strip_lost_directories(draft, id, &log_dirs);
     Ok(epoch)
+}
+
+/// Takes a broker that did not stop cleanly out of the ISR and the ELR of its partitions.
+fn withdraw_unclean(draft: &mut Draft, id: NodeId, previous: Option<BrokerEpoch>) {
+    let mut withdrawn = 0;
+    for (partition_id, partition) in replicas(draft, id) {
+        withdrawn += usize::from(withdraw(draft, id, partition_id, &partition));
+    }
+    if withdrawn > 0 {
+        tracing::info!(
+            broker = %id,
+            partitions = withdrawn,
+            previous_broker_epoch = BrokerEpoch::to_wire(previous),
+            "removed from ISRs and ELRs a broker that did not stop cleanly"
+        );
+    }
 }
 
 fn check_registration(draft: &Draft, broker: &BrokerRegistration) -> Result<(), ApiError> {
@@ -137,9 +167,13 @@ fn strip_lost_directories(draft: &mut Draft, id: NodeId, log_dirs: &[DirectoryId
         let Some(topic) = draft.topic_name(partition_id) else {
             continue;
         };
+        let chosen = match log_dirs {
+            [only] => *only,
+            _ => DirectoryId::UNASSIGNED,
+        };
         let mut target = draft.target(&topic, &partition);
         target.lost = vec![id];
-        target.directories = vec![(id, draft.default_directory(id))];
+        target.directories = vec![(id, chosen)];
         let change = draft.change_without(target, Some(id));
         draft.push_change(partition_id, change);
     }
@@ -198,7 +232,9 @@ pub fn begin_controlled_shutdown(draft: &mut Draft, id: NodeId) {
     });
 }
 
-/// Takes log directories of a broker offline: the replicas in them leave their ISRs.
+/// Takes log directories of a broker offline: the replicas in them leave their ISRs, and where
+/// eligible leader replicas are tracked their ELRs, since a log whose directory failed may lack its
+/// end.
 pub fn take_directories_offline(draft: &mut Draft, id: NodeId, offline: &[DirectoryId]) {
     let Some(broker) = draft.image.brokers.get(&id) else {
         return;
@@ -213,15 +249,16 @@ pub fn take_directories_offline(draft: &mut Draft, id: NodeId, offline: &[Direct
     if online.len() == broker.log_dirs.len() {
         return;
     }
-    push_registration_change(draft, id, epoch, |change| change.log_dirs = Some(online));
     for (partition_id, partition) in replicas(draft, id) {
         let is_offline = partition
             .directory(id)
             .is_some_and(|dir| offline.contains(&dir));
         if is_offline {
-            leave_isr(draft, id, partition_id, &partition);
+            withdraw(draft, id, partition_id, &partition);
         }
     }
+    // Last: when only the first records are committed, the next heartbeat makes the rest.
+    push_registration_change(draft, id, epoch, |change| change.log_dirs = Some(online));
 }
 
 /// Notes which log directory holds each of a broker's replicas (KIP-858). Replicas that went
@@ -265,7 +302,7 @@ pub fn assign_replicas_to_dirs(
             continue;
         };
         if !draft.has_online_directory(id, &partition) {
-            leave_isr(draft, id, partition_id, &partition);
+            withdraw(draft, id, partition_id, &partition);
         }
     }
     Ok(())
@@ -293,32 +330,50 @@ fn leave_isrs(draft: &mut Draft, id: NodeId) {
     }
 }
 
+/// Takes a replica out of the ISR. Returns whether that changed the partition.
 fn leave_isr(
     draft: &mut Draft,
     id: NodeId,
     partition_id: TopicIdPartition,
-    partition: &dohle_model::partition::PartitionRegistration,
-) {
+    partition: &PartitionRegistration,
+) -> bool {
     if !partition.isr.contains(&id) {
-        return;
+        return false;
     }
     let Some(topic) = draft.topic_name(partition_id) else {
-        return;
+        return false;
     };
     let mut target = draft.target(&topic, partition);
     target.isr.retain(|node| *node != id);
     let change = draft.change_without(target, Some(id));
-    draft.push_change(partition_id, change);
+    draft.push_change(partition_id, change)
+}
+
+/// Takes a replica whose log may lack its end out of the ISR and, where eligible leader replicas are
+/// tracked, the ELR. Returns whether it was in one.
+fn withdraw(
+    draft: &mut Draft,
+    id: NodeId,
+    partition_id: TopicIdPartition,
+    partition: &PartitionRegistration,
+) -> bool {
+    if !draft.elr_enabled() {
+        return leave_isr(draft, id, partition_id, partition);
+    }
+    if !partition.isr.contains(&id) && !partition.elr.contains(&id) {
+        return false;
+    }
+    let Some(topic) = draft.topic_name(partition_id) else {
+        return false;
+    };
+    let mut target = draft.target(&topic, partition);
+    target.unclean = vec![id];
+    let change = draft.change_without(target, Some(id));
+    draft.push_change(partition_id, change)
 }
 
 /// The partitions that a broker is a replica of.
-fn replicas(
-    draft: &Draft,
-    id: NodeId,
-) -> Vec<(
-    TopicIdPartition,
-    Arc<dohle_model::partition::PartitionRegistration>,
-)> {
+fn replicas(draft: &Draft, id: NodeId) -> Vec<(TopicIdPartition, Arc<PartitionRegistration>)> {
     let Some(ids) = draft.image.replicas_of.get(&id) else {
         return Vec::new();
     };

@@ -10,6 +10,9 @@ use dohle_rpc::v1;
 
 use super::{Draft, indexes, leaders, outcome};
 
+/// The property that decides who is an eligible leader replica.
+const MIN_ISR: &str = "min.insync.replicas";
+
 /// Which configuration names and values a resource takes.
 pub trait ConfigSchema: Send + Sync {
     /// Checks a value.
@@ -126,6 +129,7 @@ fn alter_one(draft: &mut Draft, wanted: &v1::AlterConfigsResource) -> Result<(),
         .cloned()
         .unwrap_or_default();
     let after = values_after(draft, &resource, &now, wanted)?;
+    check_min_isr(draft, &resource, &after)?;
     // Entries of a broker are written even when they do not change: files they name may have.
     let is_broker = matches!(
         resource,
@@ -159,11 +163,63 @@ fn alter_one(draft: &mut Draft, wanted: &v1::AlterConfigsResource) -> Result<(),
     for key in &changed {
         match key.as_str() {
             "unclean.leader.election.enable" => elect_uncleanly(draft, &resource),
-            "min.insync.replicas" => forget_eligible(draft, &resource),
+            MIN_ISR => forget_eligible(draft, &resource),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Leaders commit by their own `min.insync.replicas`, the controller keeps eligible leader replicas
+/// by the cluster's: while it does, there is one value for all brokers (KIP-966).
+fn check_min_isr(
+    draft: &Draft,
+    resource: &ConfigResource,
+    after: &BTreeMap<String, Option<String>>,
+) -> Result<(), ApiError> {
+    let Some(value) = after.get(MIN_ISR).filter(|_| draft.elr_enabled()) else {
+        return Ok(());
+    };
+    match resource {
+        ConfigResource::Broker(_) => Err(ErrorCode::InvalidConfig.because(format!(
+            "Broker-level {MIN_ISR} cannot be altered while ELR is enabled. Set it for the topic, \
+             or for all brokers"
+        ))),
+        ConfigResource::BrokerDefault if value.is_none() => {
+            Err(ErrorCode::InvalidConfig.because(format!(
+                "Cluster-level {MIN_ISR} cannot be removed while ELR is enabled. Set another value"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Keeps one value of `min.insync.replicas` for all brokers, whatever their property files say: the
+/// controller's own where the cluster has none yet (Kafka's `maybeGenerateElrSafetyRecords`).
+pub(super) fn unify_min_isr(draft: &mut Draft) {
+    if draft
+        .image
+        .config(&ConfigResource::BrokerDefault, MIN_ISR)
+        .is_none()
+    {
+        draft.push(MetadataRecord::Config {
+            resource: ConfigResource::BrokerDefault,
+            key: MIN_ISR.to_owned(),
+            value: Some(draft.settings.min_insync_replicas.to_string()),
+        });
+    }
+    let is_broker_level = |(resource, values): &(&ConfigResource, &Arc<BTreeMap<_, _>>)| {
+        matches!(resource, ConfigResource::Broker(_)) && values.contains_key(MIN_ISR)
+    };
+    let entries = draft.image.configs.iter().filter(is_broker_level);
+    let brokers: Vec<ConfigResource> = entries.map(|(resource, _)| resource.clone()).collect();
+    for resource in brokers {
+        draft.push(MetadataRecord::Config {
+            resource,
+            key: MIN_ISR.to_owned(),
+            value: None,
+        });
+    }
 }
 
 /// Each entry that the request is about, with its value after it.

@@ -49,8 +49,13 @@ pub struct Target<'a> {
     pub directories: Vec<(NodeId, DirectoryId)>,
     /// The recovery state.
     pub leader_recovery_state: LeaderRecoveryState,
-    /// Replicas whose log is gone: they leave the ISR and the ELR for good.
+    /// Replicas whose log is gone: they leave the ISR and the ELR, and are not remembered as the
+    /// last known leader.
     pub lost: Vec<NodeId>,
+    /// Replicas whose log may lack its end, because their broker stopped without flushing it or
+    /// their log directory failed: they leave the ISR and the ELR, but one that led last is
+    /// remembered as the last known leader (Kafka's `uncleanShutdownReplicas`, KIP-966).
+    pub unclean: Vec<NodeId>,
     /// How to choose a leader.
     pub election: Election,
     rules: Rules,
@@ -74,6 +79,7 @@ impl<'a> Target<'a> {
             directories: Vec::new(),
             leader_recovery_state: before.leader_recovery_state,
             lost: Vec::new(),
+            unclean: Vec::new(),
             election: Election::Online,
             rules,
         }
@@ -92,11 +98,13 @@ impl<'a> Target<'a> {
         let before = self.before;
         let mut change = PartitionChange::default();
         let lost = std::mem::take(&mut self.lost);
-        self.isr.retain(|node| !lost.contains(node));
+        let mut withdrawn = std::mem::take(&mut self.unclean);
+        withdrawn.extend(&lost);
+        self.isr.retain(|node| !withdrawn.contains(node));
         self.complete_reassignment();
-        let mut elr = self.eligible_leader_replicas(&lost);
+        let mut elr = self.eligible_leader_replicas(&withdrawn);
 
-        let elected = self.elect(&elr, &lost, &acceptable);
+        let elected = self.elect(&elr, &withdrawn, &acceptable);
         if elected.leader != before.leader {
             change.leader = Some(elected.leader);
             if let Some(leader) = elected.leader {
@@ -162,7 +170,7 @@ impl<'a> Target<'a> {
 
     /// KIP-966: while fewer than `min_isr` are in sync nothing is committed, so those that leave
     /// the ISR still hold all that is.
-    fn eligible_leader_replicas(&self, lost: &[NodeId]) -> Vec<NodeId> {
+    fn eligible_leader_replicas(&self, withdrawn: &[NodeId]) -> Vec<NodeId> {
         if !self.rules.elr || self.isr.len() >= self.rules.min_isr {
             return Vec::new();
         }
@@ -173,7 +181,7 @@ impl<'a> Target<'a> {
             }
         }
         elr.retain(|node| {
-            !self.isr.contains(node) && !lost.contains(node) && self.replicas.contains(node)
+            !self.isr.contains(node) && !withdrawn.contains(node) && self.replicas.contains(node)
         });
         elr.sort_unstable();
         elr
@@ -182,7 +190,7 @@ impl<'a> Target<'a> {
     fn elect(
         &self,
         elr: &[NodeId],
-        lost: &[NodeId],
+        withdrawn: &[NodeId],
         acceptable: &impl Fn(NodeId) -> bool,
     ) -> Elected {
         let in_sync =
@@ -206,13 +214,13 @@ impl<'a> Target<'a> {
                 unclean: false,
             };
         }
-        // Nobody is known to hold all that was committed; the last leader comes nearest (KIP-966).
+        // No replica is known to hold all committed records; the last leader comes nearest (KIP-966).
         if self.rules.elr
             && self.isr.is_empty()
             && elr.is_empty()
             && let [last] = self.before.last_known_elr[..]
             && acceptable(last)
-            && !lost.contains(&last)
+            && !withdrawn.contains(&last)
             && self.replicas.contains(&last)
         {
             return Elected {
@@ -221,7 +229,8 @@ impl<'a> Target<'a> {
             };
         }
         if self.election == Election::Unclean {
-            let leader = self.replicas.iter().copied().find(|node| acceptable(*node));
+            let can_lead = |node: &NodeId| acceptable(*node) && !withdrawn.contains(node);
+            let leader = self.replicas.iter().copied().find(can_lead);
             return Elected {
                 leader,
                 unclean: leader.is_some(),

@@ -4,18 +4,21 @@ use dohle_model::features::SUPPORTED;
 use dohle_model::record::{BrokerRegistration, MetadataRecord};
 use dohle_model::{ApiError, ErrorCode};
 
-use super::Draft;
+use super::{Draft, configs};
 
-/// The first records of an empty cluster; none when it has features already.
+/// The first records of an active controller: the features of an empty cluster, and one value of
+/// `min.insync.replicas` for the whole cluster while eligible leader replicas are tracked.
 pub fn bootstrap(draft: &mut Draft) {
-    if !draft.image.features.is_empty() {
-        return;
+    if draft.image.features.is_empty() {
+        for (name, .., level) in SUPPORTED {
+            draft.push(MetadataRecord::FeatureLevel {
+                name: name.to_owned(),
+                level,
+            });
+        }
     }
-    for (name, .., level) in SUPPORTED {
-        draft.push(MetadataRecord::FeatureLevel {
-            name: name.to_owned(),
-            level,
-        });
+    if draft.elr_enabled() {
+        configs::unify_min_isr(draft);
     }
 }
 

@@ -1,6 +1,7 @@
 //! AlterPartition (KIP-497): a leader proposes the ISR of its partitions.
 
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::record::PartitionChange;
 use dohle_model::{
     ApiError, BrokerEpoch, ErrorCode, NodeId, PartitionIndex, TopicId, TopicIdPartition,
 };
@@ -26,6 +27,9 @@ pub fn alter(
             partition: PartitionIndex(wanted.partition),
         };
         let result = alter_one(draft, broker, id, wanted);
+        if result == Err(ErrorCode::IneligibleReplica) {
+            outdate(draft, id);
+        }
         let code = result.err().map_or(0, |code| i32::from(code.code()));
         let registration = draft.partition(id).map(|p| convert::partition_to_wire(&p));
         results.push(v1::AlterPartitionResult {
@@ -36,6 +40,13 @@ pub fn alter(
         });
     }
     Ok(results)
+}
+
+/// Raises the partition epoch of a refused proposal. The leader gives a proposal up once it is
+/// refused; an earlier copy of the same request that the network delayed must not be carried out
+/// later, when its members have become eligible.
+fn outdate(draft: &mut Draft, id: TopicIdPartition) {
+    draft.push_change(id, Some(PartitionChange::default()));
 }
 
 fn alter_one(
@@ -113,7 +124,7 @@ fn check(
         return Err(ErrorCode::InvalidRequest);
     }
     for member in &wanted.new_isr {
-        if let Err(reason) = check_eligible(draft, member) {
+        if let Err(reason) = check_eligible(draft, partition, member) {
             tracing::debug!(broker = %member.broker_id, reason, "ineligible for the ISR");
             return Err(ErrorCode::IneligibleReplica);
         }
@@ -121,9 +132,14 @@ fn check(
     Ok(recovery)
 }
 
-/// Why a broker may not be in an ISR (KIP-841, KIP-903).
-fn check_eligible(draft: &Draft, member: &v1::IsrMember) -> Result<(), &'static str> {
-    let Some(broker) = draft.image.brokers.get(&NodeId(member.broker_id)) else {
+/// Why a broker may not be in this ISR (KIP-841, KIP-903, KIP-858).
+fn check_eligible(
+    draft: &Draft,
+    partition: &PartitionRegistration,
+    member: &v1::IsrMember,
+) -> Result<(), &'static str> {
+    let id = NodeId(member.broker_id);
+    let Some(broker) = draft.image.brokers.get(&id) else {
         return Err("not registered");
     };
     if broker.in_controlled_shutdown {
@@ -134,6 +150,9 @@ fn check_eligible(draft: &Draft, member: &v1::IsrMember) -> Result<(), &'static 
     }
     if member.broker_epoch != -1 && member.broker_epoch != broker.epoch.0 {
         return Err("its log was seen under another registration");
+    }
+    if !draft.has_online_directory(id, partition) {
+        return Err("its log directory is offline");
     }
     Ok(())
 }

@@ -40,6 +40,15 @@ impl From<Status> for End {
     }
 }
 
+/// What a broker reports of its registrations.
+#[derive(Debug, Clone, Copy)]
+struct Epochs {
+    /// The registration that this process holds already.
+    known: Option<BrokerEpoch>,
+    /// The registration under which the broker last stopped cleanly (KIP-966).
+    previous: Option<BrokerEpoch>,
+}
+
 pub(super) fn serve(
     inner: Arc<Inner>,
     requests: Streaming<v1::SessionRequest>,
@@ -137,8 +146,11 @@ async fn begin(
         None => return Err(Status::invalid_argument("registration is missing").into()),
     };
     let broker = registration.id;
-    let known = BrokerEpoch::from_wire(register.known_epoch);
-    let (registered_at, epoch) = register_patiently(inner, registration, known).await?;
+    let epochs = Epochs {
+        known: BrokerEpoch::from_wire(register.known_epoch),
+        previous: BrokerEpoch::from_wire(register.previous_broker_epoch),
+    };
+    let (registered_at, epoch) = register_patiently(inner, registration, epochs).await?;
     let (alive, ended) = oneshot::channel();
     let (reply, attached) = oneshot::channel();
     let attach = Attach {
@@ -167,13 +179,13 @@ async fn begin(
 async fn register_patiently(
     inner: &Inner,
     registration: BrokerRegistration,
-    known: Option<BrokerEpoch>,
+    epochs: Epochs,
 ) -> Result<(MetadataOffset, BrokerEpoch), End> {
     let patience = inner.config.broker_heartbeat_interval * 3;
     let deadline = Instant::now() + patience;
     loop {
         let registration = registration.clone();
-        let plan = move |draft: &mut Draft| keep_or_register(draft, &registration, known);
+        let plan = move |draft: &mut Draft| keep_or_register(draft, &registration, epochs);
         let (offset, result) = inner.plan(plan).await?;
         match result {
             Ok(epoch) => return Ok((offset, epoch)),
@@ -192,15 +204,15 @@ async fn register_patiently(
 fn keep_or_register(
     draft: &mut Draft,
     registration: &BrokerRegistration,
-    known: Option<BrokerEpoch>,
+    epochs: Epochs,
 ) -> Result<BrokerEpoch, ApiError> {
-    if let (Some(known), Some(existing)) = (known, draft.image.brokers.get(&registration.id))
+    if let (Some(known), Some(existing)) = (epochs.known, draft.image.brokers.get(&registration.id))
         && existing.epoch == known
         && existing.incarnation == registration.incarnation
     {
         return Ok(known);
     }
-    draft.attempt(|draft| plan::brokers::register(draft, registration.clone()))
+    draft.attempt(|draft| plan::brokers::register(draft, registration.clone(), epochs.previous))
 }
 
 fn beat(heartbeat: v1::SessionHeartbeat) -> Beat {

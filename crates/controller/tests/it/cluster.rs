@@ -251,6 +251,7 @@ impl Broker {
             registration: Some(convert::registration_to_wire(&registration)),
             known_epoch,
             metadata_offset: 0,
+            previous_broker_epoch: -1,
         };
         let message = Some(Message::Register(register));
         requests.send(v1::SessionRequest { message }).await.unwrap();

@@ -14,7 +14,9 @@ use dohle_broker::metadata::{
     ControllerClient, Feed, FeedConfig, FeedError, MetadataCache, Session, SessionConfig,
     SessionError, Voter,
 };
-use dohle_broker::partitions::{LocalPartitions, LogDir, OfflineDir, Partitions, PartitionsConfig};
+use dohle_broker::partitions::{
+    LocalPartitions, LogDir, OfflineDir, Partitions, PartitionsConfig, previous_broker_epoch,
+};
 use dohle_broker::replication::{BrokerLink, ReplicationServer};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint};
@@ -52,6 +54,7 @@ pub(super) struct Broker {
     controlled_shutdown: bool,
     session_timeout: Duration,
     log_dirs: usize,
+    previous_broker_epoch: Option<BrokerEpoch>,
     /// Tasks that end with the broker.
     tasks: Vec<JoinHandle<()>>,
 }
@@ -74,10 +77,12 @@ impl Broker {
         let registration = registration(&start, incarnation);
         let advertised = registration.endpoints.iter().map(endpoint_text).collect();
         let log_dirs = start.log_dirs.len();
+        let previous_broker_epoch = previous_broker_epoch(&start.log_dirs, config.log_dirs.len());
         let session = Arc::new(Session::start(
             SessionConfig {
                 cluster_id: start.cluster_id.to_owned(),
                 registration,
+                previous_broker_epoch,
             },
             Arc::clone(&client),
             Arc::clone(&cache),
@@ -141,6 +146,7 @@ impl Broker {
             controlled_shutdown: config.broker.controlled_shutdown_enable,
             session_timeout: config.broker.broker_session_timeout,
             log_dirs,
+            previous_broker_epoch,
             tasks: vec![reporting],
         })
     }
@@ -210,7 +216,9 @@ impl Broker {
         for listener in std::mem::take(&mut self.listeners) {
             listener.shutdown().await;
         }
-        if let Err(error) = self.partitions.shutdown(self.session.broker_epoch()).await {
+        // A broker that was never registered has appended nothing: what held before holds still.
+        let epoch = self.session.broker_epoch().or(self.previous_broker_epoch);
+        if let Err(error) = self.partitions.shutdown(epoch).await {
             tracing::error!(%node, "logs could not be closed: {error}");
         }
         self.session.close();

@@ -81,12 +81,13 @@ fn below_min_isr_those_that_leave_stay_eligible() {
               foo-0 replicas 1,2,3 isr [2] leader 2 epochs 2/4 elr [1]
             > isr foo-0 by 2 = 2,1
               INELIGIBLE_REPLICA
+              foo-0 replicas 1,2,3 isr [2] leader 2 epochs 2/5 elr [1]
             > isr foo-0 by 2 = 2,3
-              foo-0 replicas 1,2,3 isr [2,3] leader 2 epochs 2/5
+              foo-0 replicas 1,2,3 isr [2,3] leader 2 epochs 2/6
             > unfence 1
               broker 1 unfenced
             > isr foo-0 by 2 = 2,3,1
-              foo-0 replicas 1,2,3 isr [2,3,1] leader 2 epochs 2/6
+              foo-0 replicas 1,2,3 isr [2,3,1] leader 2 epochs 2/7
         "#]],
     );
 }

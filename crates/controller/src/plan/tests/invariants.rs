@@ -27,6 +27,7 @@ fn line() -> impl Strategy<Value = String> {
         3 => node.clone().prop_map(|id| format!("fence {id}")),
         4 => node.clone().prop_map(|id| format!("unfence {id}")),
         1 => node.clone().prop_map(|id| format!("register {id}")),
+        1 => node.clone().prop_map(|id| format!("register-unclean {id}")),
         1 => (node.clone(), 5..9u8)
             .prop_map(|(id, dir)| format!("register {id} {}", dir * 4 + id as u8)),
         1 => node.clone().prop_map(|id| format!("shutdown {id}")),
@@ -88,13 +89,15 @@ fn check_sound(world: &World, elr: bool, disks_lost: bool) -> Result<(), TestCas
             prop_assert!(world.draft.is_eligible(leader), "{id} {p:?}");
         }
         if elr {
-            // Who is in sync is alive; somebody holds what was committed, unless a disk was lost.
+            // Members of the ISR are alive. Unless a disk was lost, there is a replica that holds
+            // all committed records, or that led last.
             prop_assert!(
                 p.isr.iter().all(|node| world.draft.is_eligible(*node)),
                 "{id} {p:?}"
             );
             prop_assert!(
-                disks_lost || !(p.isr.is_empty() && p.elr.is_empty()),
+                disks_lost
+                    || !(p.isr.is_empty() && p.elr.is_empty() && p.last_known_elr.is_empty()),
                 "{id} {p:?}"
             );
         } else {

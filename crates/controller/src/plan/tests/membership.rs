@@ -91,9 +91,9 @@ fn a_broker_with_an_empty_disk_neither_leads_nor_counts_as_in_sync() {
               foo-0 replicas 1,2 isr [] leader none epochs 1/3
               bar-0 replicas 1 isr [] leader none epochs 1/2
               broker 1 fenced
-              broker 1 epoch 2
               foo-0 replicas 1,2 isr [] leader none epochs 1/3
               bar-0 replicas 1 isr [] leader none epochs 1/2
+              broker 1 epoch 2
             > unfence 1
               broker 1 unfenced
             > unfence 2
@@ -158,6 +158,7 @@ fn a_controlled_shutdown_moves_leaders_away_first() {
               broker 1 shutting down
             > isr foo-0 by 2 = 2,3,1
               INELIGIBLE_REPLICA
+              foo-0 replicas 1,2,3 isr [2,3] leader 2 epochs 1/2
             > fence 1
               broker 1 fenced
             > register 1
@@ -193,8 +194,8 @@ fn a_failed_log_directory_takes_its_replicas_out_of_sync() {
             > offline 1 11
               broker 1 1 log dirs
             > offline 2 2
-              broker 2 0 log dirs
               foo-0 replicas 1,2 isr [1] leader 1 epochs 0/1
+              broker 2 0 log dirs
             > offline 1 1
               broker 1 0 log dirs
         "#]],

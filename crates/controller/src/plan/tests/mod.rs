@@ -7,6 +7,7 @@ mod membership;
 mod placement;
 mod reassignments;
 mod requests;
+mod unclean;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -114,12 +115,13 @@ impl World {
                         .split_once('@')
                         .map_or((*broker, None), |(i, r)| (i, Some(r)));
                     let registration = self.registration(node(id), rack, &[node(id).0 as u8]);
-                    super::brokers::register(&mut self.draft, registration).unwrap();
+                    super::brokers::register(&mut self.draft, registration, None).unwrap();
                     super::brokers::unfence(&mut self.draft, node(id));
                 }
                 String::new()
             }
-            ["register", id, ref dirs @ ..] => {
+            // After a clean stop, and without one.
+            [how @ ("register" | "register-unclean"), id, ref dirs @ ..] => {
                 let dirs: Vec<u8> = dirs.iter().map(|dir| dir.parse().unwrap()).collect();
                 let dirs = if dirs.is_empty() {
                     vec![node(id).0 as u8]
@@ -127,12 +129,15 @@ impl World {
                     dirs
                 };
                 let registration = self.registration(node(id), None, &dirs);
-                let result = super::brokers::register(&mut self.draft, registration);
+                let brokers = &self.draft.image.brokers;
+                let previous = brokers.get(&node(id)).map(|broker| broker.epoch);
+                let previous = previous.filter(|_| how == "register");
+                let result = super::brokers::register(&mut self.draft, registration, previous);
                 failed(result.map(|_| ()))
             }
             ["register-again", id] => {
                 let registration = self.draft.image.brokers[&node(id)].as_ref().clone();
-                failed(super::brokers::register(&mut self.draft, registration).map(|_| ()))
+                failed(super::brokers::register(&mut self.draft, registration, None).map(|_| ()))
             }
             ["connected", ref ids @ ..] => {
                 draft.connected = ids.iter().map(|id| node(id)).collect();
@@ -156,6 +161,7 @@ impl World {
                 super::brokers::take_directories_offline(draft, node(id), &[dir]);
                 String::new()
             }
+            ["assign", id, partition, dir] => self.assign(node(id), partition, dir),
             ["topic", name, ref rest @ ..] => {
                 let assignments: Vec<&str> = rest
                     .iter()
@@ -169,16 +175,21 @@ impl World {
                 self.create_topic(name, &assignments, &configs)
             }
             ["config", name, entry] => {
+                // Without a value the entry is removed.
                 let (key, value) = entry.split_once('=').unwrap();
                 let ops = vec![v1::AlterConfigOp {
                     name: key.to_owned(),
-                    op: 0,
-                    value: Some(value.to_owned()),
+                    op: u32::from(value.is_empty()),
+                    value: (!value.is_empty()).then(|| value.to_owned()),
                 }];
                 let resource = match name {
                     "all-brokers" => v1::ConfigResource {
                         r#type: 4,
                         name: String::new(),
+                    },
+                    broker if broker.parse::<i32>().is_ok() => v1::ConfigResource {
+                        r#type: 4,
+                        name: broker.to_owned(),
                     },
                     name => v1::ConfigResource {
                         r#type: 2,
@@ -339,6 +350,23 @@ impl World {
                 let code = i16::try_from(results[0].code).unwrap();
                 dohle_model::ErrorCode::from_code(code).map_or(String::new(), |c| c.to_string())
             }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn assign(&mut self, broker: NodeId, partition: &str, dir: &str) -> String {
+        let id = self.find(partition);
+        let request = v1::AssignReplicasToDirsRequest {
+            broker_id: broker.0,
+            broker_epoch: self.draft.image.brokers[&broker].epoch.0,
+            replicas: vec![v1::ReplicaDirectory {
+                topic_id: Bytes::copy_from_slice(&id.topic_id.to_bytes()),
+                partition: id.partition.0,
+                directory: Bytes::copy_from_slice(&id16(200, dir.parse().unwrap())),
+            }],
+        };
+        match super::brokers::assign_replicas_to_dirs(&mut self.draft, &request) {
+            Ok(()) => String::new(),
             Err(error) => error.to_string(),
         }
     }

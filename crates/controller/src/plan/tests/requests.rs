@@ -71,10 +71,12 @@ fn alter_partition_refuses_what_a_leader_may_not_propose() {
               broker 2 fenced
             > isr foo-0 by 1 = 1,2
               INELIGIBLE_REPLICA
+              foo-0 replicas 1,2,3 isr [1] leader 1 epochs 0/2
             > shutdown 3
               broker 3 shutting down
             > isr foo-0 by 1 = 1,3
               INELIGIBLE_REPLICA
+              foo-0 replicas 1,2,3 isr [1] leader 1 epochs 0/3
         "#]],
     );
 }
@@ -368,14 +370,14 @@ fn configs_are_set_deleted_appended_and_replaced() {
         output += &format!("{configs:?} {}\n", text(result.outcome.as_ref()));
     }
     expect![[r#"
-        [{"a": "1", "b": "2"}] 
-        [{"b": "2", "cleanup.policy": "compact"}] 
-        [{"b": "2", "cleanup.policy": "compact,delete"}] 
-        [{"b": "2", "cleanup.policy": "delete"}] 
-        [{"b": "2", "cleanup.policy": "delete"}] INVALID_CONFIG: Can't append to or subtract from b because its type is not LIST.
-        [{"b": "2", "cleanup.policy": "delete"}] INVALID_REQUEST: b has no value; to remove it use delete
-        [{"b": "2", "cleanup.policy": "delete"}] INVALID_REQUEST: b is given twice
-        [{"c": "3"}] 
+        [{"a": "1", "b": "2"}, {"min.insync.replicas": "1"}] 
+        [{"b": "2", "cleanup.policy": "compact"}, {"min.insync.replicas": "1"}] 
+        [{"b": "2", "cleanup.policy": "compact,delete"}, {"min.insync.replicas": "1"}] 
+        [{"b": "2", "cleanup.policy": "delete"}, {"min.insync.replicas": "1"}] 
+        [{"b": "2", "cleanup.policy": "delete"}, {"min.insync.replicas": "1"}] INVALID_CONFIG: Can't append to or subtract from b because its type is not LIST.
+        [{"b": "2", "cleanup.policy": "delete"}, {"min.insync.replicas": "1"}] INVALID_REQUEST: b has no value; to remove it use delete
+        [{"b": "2", "cleanup.policy": "delete"}, {"min.insync.replicas": "1"}] INVALID_REQUEST: b is given twice
+        [{"c": "3"}, {"min.insync.replicas": "1"}] 
     "#]].assert_eq(&output);
 }
 
