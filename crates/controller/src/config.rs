@@ -64,8 +64,15 @@ pub struct ControllerConfig {
     pub unclean_leader_election: bool,
     /// Which configuration names and values are allowed.
     pub configs: Arc<dyn ConfigSchema>,
-    /// Encoded bytes of recent metadata batches that are kept in memory for brokers that follow.
-    pub feed_bytes_max: usize,
+    /// Encoded bytes of recent metadata batches that are kept in memory for brokers that follow, at
+    /// least. A broker that is further behind is sent the whole image.
+    pub feed_bytes_min: usize,
+    /// Encoded bytes that are kept for each replica of a partition, where that makes more. A change
+    /// of a partition has about 50 bytes: with three replicas the batches of four changes of every
+    /// partition are kept, which is less than two whole images.
+    pub feed_bytes_per_replica: usize,
+    /// A plan whose records have more bytes is divided into several batches where that is safe.
+    pub batch_bytes_max: usize,
 }
 
 impl ControllerConfig {
@@ -99,7 +106,9 @@ impl ControllerConfig {
             min_insync_replicas: 1,
             unclean_leader_election: false,
             configs,
-            feed_bytes_max: 1024 * 1024,
+            feed_bytes_min: 1024 * 1024,
+            feed_bytes_per_replica: 64,
+            batch_bytes_max: 4 * 1024 * 1024,
         }
     }
 

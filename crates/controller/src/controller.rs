@@ -16,7 +16,7 @@ use tonic::service::Routes;
 use crate::actor::{Activity, Actor, ActorConfig, Message, QUEUE};
 use crate::config::ControllerConfig;
 use crate::feed::Feed;
-use crate::machine::{MetadataMachine, Published};
+use crate::machine::{FeedSize, MetadataMachine, Published};
 use crate::raft::{Quorum, QuorumConfig, QuorumError, TransferError};
 use crate::service::ControllerService;
 
@@ -52,8 +52,16 @@ impl Controller {
     pub async fn start(config: ControllerConfig) -> Result<Self, QuorumError> {
         let (published_tx, published) = watch::channel(Published::default());
         let (machine_fatal_tx, machine_fatal) = watch::channel(None);
-        let feed = Arc::new(Mutex::new(Feed::new(config.feed_bytes_max)));
-        let machine = MetadataMachine::new(published_tx, Arc::clone(&feed), machine_fatal_tx);
+        let feed = Arc::new(Mutex::new(Feed::new(config.feed_bytes_min)));
+        let machine = MetadataMachine::new(
+            published_tx,
+            Arc::clone(&feed),
+            FeedSize {
+                bytes_min: config.feed_bytes_min,
+                bytes_per_replica: config.feed_bytes_per_replica,
+            },
+            machine_fatal_tx,
+        );
         let addresses: BTreeMap<NodeId, String> = config
             .voters
             .iter()
@@ -211,6 +219,7 @@ fn actor_config(config: &ControllerConfig, stopping: Arc<AtomicBool>) -> ActorCo
                 .leader_imbalance_check_interval
                 .max(Duration::from_millis(100))
         }),
+        batch_bytes_max: config.batch_bytes_max,
         quorum_lease: lease.max(config.quorum_heartbeat_interval * 4),
         stopping,
     }

@@ -12,6 +12,9 @@ use dohle_rpc::v1;
 /// Batches that one message to a follower may hold.
 const MESSAGE_BATCHES_MAX: usize = 256;
 
+/// Encoded bytes that one message to a follower may hold; one batch may have more.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Feed {
@@ -61,6 +64,16 @@ impl Feed {
         self.end = MetadataOffset(batch.offset);
         self.bytes += len;
         self.entries.push_back(Entry { base, len, batch });
+        self.shrink();
+    }
+
+    /// Keeps at most so many encoded bytes from now on.
+    pub fn resize(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+        self.shrink();
+    }
+
+    fn shrink(&mut self) {
         while self.bytes > self.bytes_max {
             let Some(oldest) = self.entries.pop_front() else {
                 break;
@@ -89,8 +102,16 @@ impl Feed {
             .binary_search_by_key(&after, |entry| entry.base)
         {
             Ok(at) => {
-                let batches = self.entries.iter().skip(at).take(MESSAGE_BATCHES_MAX);
-                Next::Batches(batches.map(|entry| Arc::clone(&entry.batch)).collect())
+                let mut batches = Vec::new();
+                let mut bytes = 0;
+                for entry in self.entries.iter().skip(at).take(MESSAGE_BATCHES_MAX) {
+                    bytes += entry.len;
+                    if bytes > MESSAGE_BYTES_MAX && !batches.is_empty() {
+                        break;
+                    }
+                    batches.push(Arc::clone(&entry.batch));
+                }
+                Next::Batches(batches)
             }
             Err(_) => Next::NeedsSnapshot,
         }
@@ -137,6 +158,29 @@ mod tests {
         feed.reset(MetadataOffset(9));
         assert!(matches!(feed.next(MetadataOffset(1)), Next::NeedsSnapshot));
         assert_eq!(offsets(feed.next(MetadataOffset(9))), Some(vec![]));
+    }
+
+    #[test]
+    fn a_message_holds_a_bounded_number_of_bytes() {
+        let mut feed = Feed::new(usize::MAX);
+        let half = MESSAGE_BYTES_MAX / 2;
+        for (offset, len) in [(1, half), (2, half), (3, 1), (4, 3 * half), (5, 1)] {
+            feed.push(batch(offset), MetadataOffset(offset - 1), len);
+        }
+        assert_eq!(offsets(feed.next(MetadataOffset(0))), Some(vec![1, 2]));
+        assert_eq!(offsets(feed.next(MetadataOffset(2))), Some(vec![3]));
+        assert_eq!(offsets(feed.next(MetadataOffset(3))), Some(vec![4]));
+        assert_eq!(offsets(feed.next(MetadataOffset(4))), Some(vec![5]));
+    }
+
+    #[test]
+    fn a_feed_that_is_resized_keeps_the_newest() {
+        let mut feed = Feed::new(100);
+        feed.push(batch(1), MetadataOffset(0), 40);
+        feed.push(batch(2), MetadataOffset(1), 40);
+        feed.resize(50);
+        assert!(matches!(feed.next(MetadataOffset(0)), Next::NeedsSnapshot));
+        assert_eq!(offsets(feed.next(MetadataOffset(1))), Some(vec![2]));
     }
 
     #[test]

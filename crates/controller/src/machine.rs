@@ -32,12 +32,28 @@ pub(crate) struct Published {
     pub indexes: Indexes,
 }
 
+/// How much the feed keeps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FeedSize {
+    pub bytes_min: usize,
+    pub bytes_per_replica: usize,
+}
+
+impl FeedSize {
+    /// The bytes that the feed of this image keeps.
+    fn of(self, image: &MetadataImage) -> usize {
+        let replicas: usize = image.replicas_of.values().map(imbl::OrdSet::len).sum();
+        self.bytes_min.max(replicas * self.bytes_per_replica)
+    }
+}
+
 /// See the module.
 pub(crate) struct MetadataMachine {
     image: MetadataImage,
     indexes: Indexes,
     published: watch::Sender<Published>,
     feed: Arc<Mutex<Feed>>,
+    feed_size: FeedSize,
     fatal: watch::Sender<Option<Arc<str>>>,
 }
 
@@ -45,6 +61,7 @@ impl MetadataMachine {
     pub fn new(
         published: watch::Sender<Published>,
         feed: Arc<Mutex<Feed>>,
+        feed_size: FeedSize,
         fatal: watch::Sender<Option<Arc<str>>>,
     ) -> Self {
         let (image, indexes) = Default::default();
@@ -53,6 +70,7 @@ impl MetadataMachine {
             indexes,
             published,
             feed,
+            feed_size,
             fatal,
         }
     }
@@ -78,7 +96,9 @@ impl MetadataMachine {
             offset: offset.0,
             batch: Some(batch),
         };
-        self.feed.lock().push(Arc::new(sent), base, payload.len());
+        let mut feed = self.feed.lock();
+        feed.resize(self.feed_size.of(&self.image));
+        feed.push(Arc::new(sent), base, payload.len());
         Ok(replayed)
     }
 
@@ -227,7 +247,11 @@ mod tests {
         let (published_tx, published) = watch::channel(Published::default());
         let feed = Arc::new(Mutex::new(Feed::new(1_000)));
         let (fatal_tx, fatal) = watch::channel(None);
-        let mut machine = MetadataMachine::new(published_tx, Arc::clone(&feed), fatal_tx);
+        let size = FeedSize {
+            bytes_min: 1_000,
+            bytes_per_replica: 0,
+        };
+        let mut machine = MetadataMachine::new(published_tx, Arc::clone(&feed), size, fatal_tx);
         let first = machine.apply(MetadataOffset(5), &payload(0, 1));
         assert_eq!(first, ApplyOutcome::Applied);
         let before = published.borrow().image.clone();

@@ -14,7 +14,9 @@
 //!
 //! Invariant: at most one batch is in flight, so each is planned on what the one before made.
 
+mod batch;
 mod job;
+mod notes;
 mod probe;
 mod sessions;
 
@@ -25,12 +27,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use dohle_model::batch::MetadataBatch;
+use dohle_model::image::ReplayError;
 use dohle_model::record::MetadataRecord;
 use dohle_model::{ApiError, BrokerEpoch, MetadataOffset, NodeId, Uuid};
-use dohle_rpc::{convert, v1};
-use prost::Message as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -40,8 +39,8 @@ pub(crate) use sessions::{Outgoing, SessionHandle};
 
 use crate::heartbeats::{Beat, Heartbeats, SessionId};
 use crate::machine::Published;
-use crate::plan::{Draft, Settings, features, leaders};
-use crate::raft::{ApplyOutcome, Leadership, ProposeError, Proposed, Quorum};
+use crate::plan::{Draft, Note, Settings, features, leaders};
+use crate::raft::{ApplyOutcome, Leadership, PAYLOAD_LEN_MAX, ProposeError, Proposed, Quorum};
 
 /// Requests that wait while a batch is in flight; beyond, they are refused.
 const WAITING_MAX: usize = 4096;
@@ -105,6 +104,8 @@ pub(crate) struct ActorConfig {
     pub broken_session_grace: Duration,
     /// How long brokers may take to come to a new active controller.
     pub inherited_session_grace: Duration,
+    /// Larger plans are divided where that is safe.
+    pub batch_bytes_max: usize,
     /// Every so often leaders are moved back to preferred replicas, if at all.
     pub rebalance_every: Option<Duration>,
     /// Without an answer from a majority of the voters for so long, others may have a new leader.
@@ -118,6 +119,8 @@ type Proposal = Pin<Box<dyn Future<Output = Result<Proposed, ProposeError>> + Se
 struct InFlight {
     proposal: Proposal,
     round: Round,
+    /// What follows the batch that is on its way.
+    rest: VecDeque<batch::Records>,
 }
 
 /// What one draft was made of, to be settled when it is committed.
@@ -127,6 +130,8 @@ struct Round {
     expired: Vec<NodeId>,
     /// Brokers whose heartbeats were looked at.
     attended: BTreeSet<NodeId>,
+    /// To be logged.
+    notes: Vec<Note>,
 }
 
 enum Event {
@@ -423,16 +428,54 @@ impl Actor {
                 let published = self.published.borrow();
                 Draft::new(&published.image, &published.indexes, &self.config.settings)
             };
-            let base = draft.image.offset;
+            let planned_on = draft.image.clone();
+            let base = planned_on.offset;
             let round = self.plan(&mut draft, now, expired, rebalance);
-            if draft.records.is_empty() {
+            let batches = batch::split(
+                &draft.records,
+                &draft.splits,
+                self.config.batch_bytes_max.min(PAYLOAD_LEN_MAX),
+            );
+            if batches.is_empty() {
                 self.settle(round, base);
-                continue;
+            } else if let Err(error) = batch::check(&planned_on, &batches) {
+                tracing::error!(error, "metadata records that do not fit are not proposed");
+                self.give_up(
+                    round,
+                    base,
+                    &format!("the plan does not fit the metadata: {error}"),
+                );
+            } else {
+                self.propose(base, batches, round);
             }
-            let payload = encode(base, draft.records);
-            let quorum = self.quorum.clone();
-            let proposal = Box::pin(async move { quorum.propose(payload).await });
-            self.in_flight = Some(InFlight { proposal, round });
+        }
+    }
+
+    /// Proposes the first of the batches; the rest follow when it is committed.
+    fn propose(
+        &mut self,
+        base: MetadataOffset,
+        mut batches: VecDeque<batch::Records>,
+        round: Round,
+    ) {
+        let payload = batch::encode(base, batches.pop_front().unwrap_or_default());
+        let quorum = self.quorum.clone();
+        let proposal = Box::pin(async move { quorum.propose(payload).await });
+        self.in_flight = Some(InFlight {
+            proposal,
+            round,
+            rest: batches,
+        });
+    }
+
+    /// The round's plan cannot be committed, and would not be when it is planned again.
+    fn give_up(&mut self, round: Round, base: MetadataOffset, reason: &str) {
+        self.opening = false;
+        for broker in &round.expired {
+            self.heartbeats.on_fenced(*broker, base);
+        }
+        for job in round.jobs {
+            job.refused(Refused::Failed(reason.to_owned()));
         }
     }
 
@@ -449,17 +492,21 @@ impl Actor {
             .collect();
         if self.opening {
             let id = Uuid(uuid::Uuid::new_v4().into_bytes());
-            draft.push(MetadataRecord::ControllerActivated { id });
-            features::bootstrap(draft);
-            let leaderless: Vec<_> = draft.indexes.leaderless.iter().copied().collect();
-            for id in leaderless {
-                leaders::elect_leaderless(draft, id);
-            }
+            let opened = draft.step(|draft| {
+                draft.push(MetadataRecord::ControllerActivated { id });
+                features::bootstrap(draft);
+                let leaderless: Vec<_> = draft.indexes.leaderless.iter().copied().collect();
+                for id in leaderless {
+                    draft.may_split();
+                    leaders::elect_leaderless(draft, id);
+                }
+            });
+            report_broken(opened);
         }
         let attended = std::mem::take(&mut self.attention);
         self.plan_sessions(draft, &expired, &attended);
         if rebalance {
-            let again = leaders::rebalance(draft);
+            let again = report_broken(draft.step(leaders::rebalance)).unwrap_or(false);
             let every = self
                 .config
                 .rebalance_every
@@ -472,39 +519,33 @@ impl Actor {
             let Some(mut job) = self.waiting.pop_front() else {
                 break;
             };
-            let before = (
-                draft.image.clone(),
-                draft.indexes.clone(),
-                draft.records.len(),
-            );
-            job.plan(draft);
-            if let Some(error) = draft.broken.take() {
-                tracing::error!(%error, "a plan does not fit the metadata");
-                (draft.image, draft.indexes) = (before.0, before.1);
-                draft.records.truncate(before.2);
-                job.refused(Refused::Failed(format!(
-                    "the plan does not fit the metadata: {error}"
-                )));
-                continue;
+            draft.may_split();
+            match plan_job(draft, job.as_mut()) {
+                Ok(()) => jobs.push(job),
+                Err(reason) => job.refused(Refused::Failed(reason)),
             }
-            jobs.push(job);
         }
         Round {
             jobs,
             expired,
             attended,
+            notes: std::mem::take(&mut draft.notes),
         }
     }
 
     fn on_proposed(&mut self, result: Result<Proposed, ProposeError>) {
-        let Some(InFlight { round, .. }) = self.in_flight.take() else {
+        let Some(InFlight { round, rest, .. }) = self.in_flight.take() else {
             return;
         };
         match result {
             Ok(Proposed {
                 offset,
                 outcome: ApplyOutcome::Applied,
-            }) => self.settle(round, offset),
+            }) if rest.is_empty() => self.settle(round, offset),
+            Ok(Proposed {
+                offset,
+                outcome: ApplyOutcome::Applied,
+            }) => self.propose(offset, rest, round),
             Ok(Proposed {
                 outcome: ApplyOutcome::Stale,
                 ..
@@ -516,10 +557,9 @@ impl Actor {
             }
             Err(ProposeError::TooLarge { len }) => {
                 tracing::error!(len, "a batch of metadata records is too large");
+                let base = self.published.borrow().image.offset;
                 let reason = format!("{len} bytes of metadata are too much for one request");
-                for job in round.jobs {
-                    job.refused(Refused::Failed(reason.clone()));
-                }
+                self.give_up(round, base, &reason);
             }
             Err(error) => {
                 tracing::info!(%error, "a batch of metadata records was not committed");
@@ -536,17 +576,47 @@ impl Actor {
     fn settle(&mut self, round: Round, offset: MetadataOffset) {
         self.opening = false;
         self.settle_sessions(&round, offset);
+        notes::log(&round.notes);
         for job in round.jobs {
             job.committed(offset);
         }
     }
 }
 
-fn encode(base: MetadataOffset, records: Vec<MetadataRecord>) -> Bytes {
-    let batch = MetadataBatch {
-        base,
-        records: records.into(),
-    };
-    let batch: v1::MetadataBatch = convert::batch_to_wire(&batch);
-    batch.encode_to_vec().into()
+/// Plans a request; takes back what it did when that cannot be committed.
+///
+/// # Errors
+/// Why not.
+fn plan_job(draft: &mut Draft, job: &mut dyn Job) -> Result<(), String> {
+    let first = draft.records.len();
+    let mut large = None;
+    let planned = draft.attempt(|draft| {
+        let fits = draft.step(|draft| job.plan(draft));
+        large = batch::too_large(&draft.records, first, &draft.splits);
+        match (fits, large) {
+            (Err(error), _) => Err(Some(error)),
+            (Ok(()), Some(_)) => Err(None),
+            (Ok(()), None) => Ok(()),
+        }
+    });
+    match (planned, large) {
+        (Ok(()), _) => Ok(()),
+        (Err(Some(error)), _) => {
+            tracing::error!(%error, "a plan does not fit the metadata");
+            Err(format!("the plan does not fit the metadata: {error}"))
+        }
+        (Err(None), len) => {
+            let len = len.unwrap_or_default();
+            tracing::error!(len, "a batch of metadata records is too large");
+            Err(format!(
+                "{len} bytes of metadata are too much for one request"
+            ))
+        }
+    }
+}
+
+/// Logs a step whose records were taken back.
+fn report_broken<T>(step: Result<T, ReplayError>) -> Option<T> {
+    step.inspect_err(|error| tracing::error!(%error, "a plan does not fit the metadata"))
+        .ok()
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::{Actor, Attach, Round};
+use super::{Actor, Attach, Round, report_broken};
 use crate::heartbeats::{Beat, SessionId};
 use crate::plan::{Draft, brokers};
 
@@ -98,10 +98,12 @@ impl Actor {
             if draft.image.is_active(*broker) {
                 tracing::warn!(%broker, "fencing a broker that is gone or silent");
             }
-            brokers::fence(draft, *broker);
+            draft.may_split();
+            report_broken(draft.step(|draft| brokers::fence(draft, *broker)));
         }
         for broker in attended {
-            self.plan_session(draft, *broker);
+            draft.may_split();
+            report_broken(draft.step(|draft| self.plan_session(draft, *broker)));
         }
     }
 

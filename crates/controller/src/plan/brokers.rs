@@ -17,7 +17,7 @@ use dohle_model::record::{BrokerRegistration, BrokerRegistrationChange, Metadata
 use dohle_model::{ApiError, BrokerEpoch, DirectoryId, ErrorCode, NodeId, TopicIdPartition};
 use dohle_rpc::v1;
 
-use super::{Draft, features, topic_id};
+use super::{Draft, Note, features, topic_id};
 
 /// Checks that `epoch` is the broker's present registration (KIP-380).
 ///
@@ -46,8 +46,8 @@ pub fn check_epoch(draft: &Draft, broker: NodeId, epoch: BrokerEpoch) -> Result<
 ///
 /// `previous` is the epoch under which the broker last stopped cleanly. Unless it is the epoch of
 /// the registration that ends here, the broker may have lost what was only in its page cache: while
-/// eligible leader replicas are tracked it leaves the ISR and the ELR of all its partitions (KIP-966,
-/// Kafka's `handleBrokerShutdown`).
+/// eligible leader replicas are tracked it leaves the ISR and the ELR of all its partitions
+/// (KIP-966, Kafka's `handleBrokerShutdown`).
 ///
 /// Changes of partitions come before the registration: when only the first of them are committed,
 /// the broker's next attempt makes the rest.
@@ -87,7 +87,7 @@ pub fn register(
         existing => {
             let unclean = existing.is_some_and(|existing| previous != Some(existing.epoch));
             if unclean && draft.elr_enabled() {
-                withdraw_unclean(draft, id, previous);
+                withdraw_unclean(draft, id);
             }
             fence(draft, id);
             broker.epoch = draft.image.next_broker_epoch;
@@ -102,18 +102,21 @@ pub fn register(
 }
 
 /// Takes a broker that did not stop cleanly out of the ISR and the ELR of its partitions.
-fn withdraw_unclean(draft: &mut Draft, id: NodeId, previous: Option<BrokerEpoch>) {
-    let mut withdrawn = 0;
+fn withdraw_unclean(draft: &mut Draft, id: NodeId) {
+    let mut partitions = 0;
     for (partition_id, partition) in replicas(draft, id) {
-        withdrawn += usize::from(withdraw(draft, id, partition_id, &partition));
+        partitions += usize::from(withdraw(draft, id, partition_id, &partition));
     }
-    if withdrawn > 0 {
-        tracing::info!(
-            broker = %id,
-            partitions = withdrawn,
-            previous_broker_epoch = BrokerEpoch::to_wire(previous),
-            "removed from ISRs and ELRs a broker that did not stop cleanly"
-        );
+    note(draft, id, partitions, "it did not stop cleanly");
+}
+
+fn note(draft: &mut Draft, broker: NodeId, partitions: usize, reason: &'static str) {
+    if partitions > 0 {
+        draft.notes.push(Note::LeftIsrs {
+            broker,
+            partitions,
+            reason,
+        });
     }
 }
 
@@ -176,6 +179,7 @@ fn strip_lost_directories(draft: &mut Draft, id: NodeId, log_dirs: &[DirectoryId
         target.directories = vec![(id, chosen)];
         let change = draft.change_without(target, Some(id));
         draft.push_change(partition_id, change);
+        draft.may_split();
     }
 }
 
@@ -189,7 +193,7 @@ pub fn fence(draft: &mut Draft, id: NodeId) {
         return;
     }
     let epoch = broker.epoch;
-    leave_isrs(draft, id);
+    leave_isrs(draft, id, "it is fenced");
     push_registration_change(draft, id, epoch, |change| change.fenced = Some(true));
 }
 
@@ -212,6 +216,7 @@ pub fn unfence(draft: &mut Draft, id: NodeId) {
             .is_some_and(|p| p.replicas.contains(&id));
         if is_replica {
             super::leaders::elect_leaderless(draft, partition_id);
+            draft.may_split();
         }
     }
 }
@@ -226,7 +231,7 @@ pub fn begin_controlled_shutdown(draft: &mut Draft, id: NodeId) {
         return;
     }
     let epoch = broker.epoch;
-    leave_isrs(draft, id);
+    leave_isrs(draft, id, "it stops");
     push_registration_change(draft, id, epoch, |change| {
         change.in_controlled_shutdown = Some(true);
     });
@@ -249,14 +254,16 @@ pub fn take_directories_offline(draft: &mut Draft, id: NodeId, offline: &[Direct
     if online.len() == broker.log_dirs.len() {
         return;
     }
+    let mut partitions = 0;
     for (partition_id, partition) in replicas(draft, id) {
         let is_offline = partition
             .directory(id)
             .is_some_and(|dir| offline.contains(&dir));
         if is_offline {
-            withdraw(draft, id, partition_id, &partition);
+            partitions += usize::from(withdraw(draft, id, partition_id, &partition));
         }
     }
+    note(draft, id, partitions, "their log directory failed");
     // Last: when only the first records are committed, the next heartbeat makes the rest.
     push_registration_change(draft, id, epoch, |change| change.log_dirs = Some(online));
 }
@@ -319,15 +326,17 @@ pub fn unregister(draft: &mut Draft, id: NodeId) -> Result<(), ApiError> {
         );
     };
     let epoch = broker.epoch;
-    leave_isrs(draft, id);
+    leave_isrs(draft, id, "it was unregistered");
     draft.push(MetadataRecord::UnregisterBroker { id, epoch });
     Ok(())
 }
 
-fn leave_isrs(draft: &mut Draft, id: NodeId) {
+fn leave_isrs(draft: &mut Draft, id: NodeId, reason: &'static str) {
+    let mut partitions = 0;
     for (partition_id, partition) in replicas(draft, id) {
-        leave_isr(draft, id, partition_id, &partition);
+        partitions += usize::from(leave_isr(draft, id, partition_id, &partition));
     }
+    note(draft, id, partitions, reason);
 }
 
 /// Takes a replica out of the ISR. Returns whether that changed the partition.
@@ -346,11 +355,13 @@ fn leave_isr(
     let mut target = draft.target(&topic, partition);
     target.isr.retain(|node| *node != id);
     let change = draft.change_without(target, Some(id));
-    draft.push_change(partition_id, change)
+    let changed = draft.push_change(partition_id, change);
+    draft.may_split();
+    changed
 }
 
-/// Takes a replica whose log may lack its end out of the ISR and, where eligible leader replicas are
-/// tracked, the ELR. Returns whether it was in one.
+/// Takes a replica whose log may lack its end out of the ISR and, where eligible leader replicas
+/// are tracked, the ELR. Returns whether it was in one.
 fn withdraw(
     draft: &mut Draft,
     id: NodeId,
@@ -369,7 +380,9 @@ fn withdraw(
     let mut target = draft.target(&topic, partition);
     target.unclean = vec![id];
     let change = draft.change_without(target, Some(id));
-    draft.push_change(partition_id, change)
+    let changed = draft.push_change(partition_id, change);
+    draft.may_split();
+    changed
 }
 
 /// The partitions that a broker is a replica of.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dohle_model::delta::MetadataDelta;
 use dohle_model::image::{MetadataImage, ReplayError};
-use dohle_model::partition::PartitionRegistration;
+use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
 use dohle_model::record::{ConfigResource, MetadataRecord, PartitionChange};
 use dohle_model::{DirectoryId, NodeId, TopicIdPartition, TopicName};
 
@@ -29,6 +29,40 @@ pub struct Settings {
     pub configs: Arc<dyn ConfigSchema>,
 }
 
+/// What a plan decided that a person may want to read. Logged once it is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// A leader was elected from outside the ISR and the ELR.
+    UncleanElection {
+        /// The partition.
+        id: TopicIdPartition,
+        /// Its topic's name.
+        topic: TopicName,
+        /// The new leader.
+        leader: NodeId,
+        /// Whether it also led last, so that no other replica is known to have more records.
+        last_known: bool,
+    },
+    /// A broker left ISRs or ELRs.
+    LeftIsrs {
+        /// The broker.
+        broker: NodeId,
+        /// Of how many partitions.
+        partitions: usize,
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+/// How far a draft had come.
+struct Mark {
+    image: MetadataImage,
+    indexes: Indexes,
+    records: usize,
+    splits: usize,
+    notes: usize,
+}
+
 /// An image under change. See the module.
 #[derive(Clone)]
 pub struct Draft {
@@ -42,6 +76,11 @@ pub struct Draft {
     pub connected: BTreeSet<NodeId>,
     /// The records pushed so far.
     pub records: Vec<MetadataRecord>,
+    /// The lengths of `records` at which they may be divided into several batches: when only the
+    /// first of them are committed, the metadata are sound and the rest is planned again.
+    pub splits: Vec<usize>,
+    /// What was decided so far.
+    pub notes: Vec<Note>,
     /// A pushed record did not fit: the plan is wrong, and nothing of this draft may be committed.
     pub broken: Option<ReplayError>,
 }
@@ -56,6 +95,8 @@ impl Draft {
             settings: Arc::clone(settings),
             connected: BTreeSet::new(),
             records: Vec::new(),
+            splits: Vec::new(),
+            notes: Vec::new(),
             broken: None,
         }
     }
@@ -75,20 +116,61 @@ impl Draft {
     /// # Errors
     /// Those of `plan`.
     pub fn attempt<T, E>(&mut self, plan: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
-        let (image, indexes) = (self.image.clone(), self.indexes.clone());
-        let records = self.records.len();
+        let mark = self.mark();
         let result = plan(self);
         if result.is_err() {
-            self.image = image;
-            self.indexes = indexes;
-            self.records.truncate(records);
+            self.broken = None;
+            self.return_to(mark);
         }
         result
+    }
+
+    /// Runs `plan`, and takes back all it did when one of its records does not fit the image.
+    ///
+    /// # Errors
+    /// Why the first such record does not fit.
+    pub fn step<T>(&mut self, plan: impl FnOnce(&mut Self) -> T) -> Result<T, ReplayError> {
+        let mark = self.mark();
+        let value = plan(self);
+        match self.broken.take() {
+            None => Ok(value),
+            Some(error) => {
+                self.return_to(mark);
+                Err(error)
+            }
+        }
+    }
+
+    /// The records so far may be committed without those that follow.
+    pub fn may_split(&mut self) {
+        let here = self.records.len();
+        if here > 0 && self.splits.last() != Some(&here) {
+            self.splits.push(here);
+        }
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            image: self.image.clone(),
+            indexes: self.indexes.clone(),
+            records: self.records.len(),
+            splits: self.splits.len(),
+            notes: self.notes.len(),
+        }
+    }
+
+    fn return_to(&mut self, mark: Mark) {
+        self.image = mark.image;
+        self.indexes = mark.indexes;
+        self.records.truncate(mark.records);
+        self.splits.truncate(mark.splits);
+        self.notes.truncate(mark.notes);
     }
 
     /// Adds the change of a partition, if it is one.
     pub fn push_change(&mut self, id: TopicIdPartition, change: Option<PartitionChange>) -> bool {
         let Some(change) = change else { return false };
+        self.note_unclean_election(id, &change);
         let TopicIdPartition {
             topic_id,
             partition,
@@ -99,6 +181,28 @@ impl Draft {
             change,
         });
         true
+    }
+
+    fn note_unclean_election(&mut self, id: TopicIdPartition, change: &PartitionChange) {
+        let (Some(Some(leader)), Some(before)) = (change.leader, self.partition(id)) else {
+            return;
+        };
+        let was_complete = before.isr.contains(&leader) || before.elr.contains(&leader);
+        let recovery = change
+            .leader_recovery_state
+            .unwrap_or(before.leader_recovery_state);
+        if was_complete || recovery == LeaderRecoveryState::Recovered {
+            return;
+        }
+        let Some(topic) = self.topic_name(id) else {
+            return;
+        };
+        self.notes.push(Note::UncleanElection {
+            id,
+            topic,
+            leader,
+            last_known: before.last_known_elr == [leader],
+        });
     }
 
     /// The registration of a partition.

@@ -214,7 +214,8 @@ impl<'a> Target<'a> {
                 unclean: false,
             };
         }
-        // No replica is known to hold all committed records; the last leader comes nearest (KIP-966).
+        // No replica is known to hold all committed records; the last leader comes nearest
+        // (KIP-966).
         if self.rules.elr
             && self.isr.is_empty()
             && elr.is_empty()

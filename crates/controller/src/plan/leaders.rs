@@ -41,6 +41,7 @@ pub fn elect(
                 continue;
             };
             let result = elect_one(draft, id, topic.as_str(), election);
+            draft.may_split();
             results.push(v1::ElectLeadersResult {
                 topic: topic.to_string(),
                 partition: id.partition.0,
@@ -143,6 +144,7 @@ pub fn rebalance(draft: &mut Draft) -> bool {
         target.election = Election::Preferred;
         let change = draft.change(target);
         elections += usize::from(draft.push_change(id, change));
+        draft.may_split();
         if elections == ELECTIONS_PER_ROUND_MAX {
             return true;
         }

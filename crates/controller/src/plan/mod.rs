@@ -18,7 +18,7 @@ pub mod reassignments;
 pub mod topics;
 
 pub use configs::{AnyConfig, ConfigSchema};
-pub use draft::{Draft, Settings};
+pub use draft::{Draft, Note, Settings};
 pub use indexes::Indexes;
 
 use dohle_model::{ApiError, NodeId, TopicId};

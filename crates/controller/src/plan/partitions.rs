@@ -30,6 +30,7 @@ pub fn alter(
         if result == Err(ErrorCode::IneligibleReplica) {
             outdate(draft, id);
         }
+        draft.may_split();
         let code = result.err().map_or(0, |code| i32::from(code.code()));
         let registration = draft.partition(id).map(|p| convert::partition_to_wire(&p));
         results.push(v1::AlterPartitionResult {

@@ -100,7 +100,10 @@ fn a_follower_gets_what_is_committed_and_goes_on_where_it_was() {
 
 #[test]
 fn a_follower_that_is_far_behind_gets_a_snapshot() {
-    let mut cluster = Cluster::start_with(1, |config| config.feed_bytes_max = 300);
+    let mut cluster = Cluster::start_with(1, |config| {
+        config.feed_bytes_min = 300;
+        config.feed_bytes_per_replica = 0;
+    });
     runtime().block_on(async {
         let mut client = cluster.client().await;
         let _one = Broker::join(&mut client, 1, 1).await;
@@ -127,6 +130,30 @@ fn a_follower_that_is_far_behind_gets_a_snapshot() {
             })
             .await;
         assert_eq!(after.topics, before.topics);
+    });
+}
+
+#[test]
+fn a_fence_of_every_partition_costs_no_follower_a_snapshot() {
+    // Larger than the minimum, as a fence of ten thousand partitions is than the default's.
+    let cluster = Cluster::start_with(1, |config| config.feed_bytes_min = 300);
+    runtime().block_on(async {
+        let mut client = cluster.client().await;
+        let one = Broker::join(&mut client, 1, 1).await;
+        let _two = Broker::join(&mut client, 2, 1).await;
+        let created = MetadataOffset(create(&mut client, "foo", 1, &[&[1, 2][..]; 100]).await);
+        let mut image = MetadataImage::default();
+        let mut events = watch(&mut client, image.offset).await.unwrap();
+        follow(&mut events, &mut image, created).await;
+        drop((events, one));
+        let after = cluster
+            .image_where(1, "broker 1 is fenced", |image| {
+                !image.is_active(dohle_model::NodeId(1))
+            })
+            .await;
+        let mut events = watch(&mut client, image.offset).await.unwrap();
+        assert_eq!(follow(&mut events, &mut image, after.offset).await, 0);
+        assert_eq!(image, *after);
     });
 }
 

@@ -311,3 +311,30 @@ fn leadership_moves_back_to_the_preferred_leader() {
             .await;
     });
 }
+
+#[test]
+fn a_fence_larger_than_a_batch_is_committed_in_parts() {
+    let cluster = Cluster::start_with(1, |config| config.batch_bytes_max = 500);
+    runtime().block_on(async {
+        let mut client = cluster.client().await;
+        let one = Broker::join(&mut client, 1, 1).await;
+        let _two = Broker::join(&mut client, 2, 1).await;
+        let created = create(&mut client, "foo", 1, &[&[1, 2][..]; 50]).await;
+        drop(one);
+        let image = cluster
+            .image_where(1, "broker 1 is fenced", |image| !image.is_active(NodeId(1)))
+            .await;
+        assert!(
+            image.offset.0 > created + 3,
+            "in several batches: {}",
+            image.offset
+        );
+        let topic = image.topic("foo").unwrap();
+        for (partition, registration) in &topic.partitions {
+            assert_eq!(registration.leader, Some(NodeId(2)), "foo-{partition}");
+            assert_eq!(registration.isr, [NodeId(2)], "foo-{partition}");
+        }
+        // What is asked next is planned on the last of them.
+        create(&mut client, "bar", 2, &[&[2]]).await;
+    });
+}

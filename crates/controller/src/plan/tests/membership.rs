@@ -1,8 +1,10 @@
 //! Brokers come, go and come back.
 
+use dohle_model::record::MetadataRecord;
+use dohle_model::{BrokerEpoch, NodeId};
 use expect_test::expect;
 
-use super::check;
+use super::{World, check};
 
 #[test]
 fn a_restarted_broker_fences_its_old_incarnation_at_once() {
@@ -225,4 +227,27 @@ fn an_unregistered_broker_is_forgotten() {
               BROKER_ID_NOT_REGISTERED: broker 1 is not registered
         "#]],
     );
+}
+
+#[test]
+fn a_step_with_a_record_that_does_not_fit_is_taken_back_alone() {
+    let mut world = World::new(true);
+    world.run("brokers 1 2");
+    world.run("topic foo 1,2");
+    let draft = &mut world.draft;
+    let (image, records) = (draft.image.clone(), draft.records.len());
+    let broken = draft.step(|draft| {
+        super::super::brokers::fence(draft, NodeId(1));
+        draft.push(MetadataRecord::UnregisterBroker {
+            id: NodeId(99),
+            epoch: BrokerEpoch(1),
+        });
+    });
+    assert!(broken.is_err());
+    assert_eq!(draft.image, image);
+    assert_eq!(draft.records.len(), records);
+    assert!(draft.notes.is_empty(), "{:?}", draft.notes);
+    let fits = draft.step(|draft| super::super::brokers::fence(draft, NodeId(2)));
+    assert_eq!(fits, Ok(()));
+    assert!(!draft.image.is_active(NodeId(2)));
 }

@@ -104,12 +104,15 @@ fn a_replica_joins_the_isr_only_under_the_registration_that_its_leader_saw() {
               foo-0 replicas 1,2 isr [1] leader 1 epochs 0/1
             > isr foo-0 by 1 = 1,2@0
               INELIGIBLE_REPLICA
+              foo-0 replicas 1,2 isr [1] leader 1 epochs 0/2
             > isr foo-0 by 1 = 1,2@2
               INELIGIBLE_REPLICA
+              foo-0 replicas 1,2 isr [1] leader 1 epochs 0/3
             > isr foo-0 by 1 = 1@7,2@1
               INELIGIBLE_REPLICA
+              foo-0 replicas 1,2 isr [1] leader 1 epochs 0/4
             > isr foo-0 by 1 = 1@0,2@1
-              foo-0 replicas 1,2 isr [1,2] leader 1 epochs 0/2
+              foo-0 replicas 1,2 isr [1,2] leader 1 epochs 0/5
         "#]],
     );
 }
