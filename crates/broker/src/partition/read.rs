@@ -116,7 +116,7 @@ impl Partition {
                 Err(ReadError::OffsetOutOfRange { offset, positions })
             }
             Err(error @ dohle_log::ReadError::Damaged(_)) => {
-                return Err(ReadError::Corrupt(error.to_string()));
+                Err(ReadError::Corrupt(error.to_string()))
             }
             Err(dohle_log::ReadError::Storage(error)) => {
                 drop(state);
