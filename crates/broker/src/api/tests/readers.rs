@@ -19,8 +19,8 @@ use crate::partition::{Acks, AppendOrigin, FeedRequest, FeedStart, Partition, Wa
 const SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-/// The other broker has all that there is.
-pub(super) fn follow(partition: &Partition) {
+/// The other broker has all that there is. Answers its feed.
+pub(super) fn follow(partition: &Partition) -> u64 {
     let request = FeedRequest {
         follower: OTHER,
         broker_epoch: BrokerEpoch(2),
@@ -31,7 +31,10 @@ pub(super) fn follow(partition: &Partition) {
         log_start_offset: Offset::ZERO,
     };
     let started = partition.start_feed(&request, &Watcher::new(), 0);
-    assert!(matches!(started, Ok(FeedStart::Started(_))), "{started:?}");
+    match started {
+        Ok(FeedStart::Started(feed)) => feed.id,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Where a client in this rack is sent, and how many bytes it is given.
