@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::connection::KafkaConnection;
 use crate::logs;
+use crate::proc;
 use crate::wait::{DEADLINE, until};
 
 /// How long a node may take to stop when asked to.
@@ -180,7 +181,12 @@ impl Node {
     /// SIGSTOP: the process keeps its sockets and does nothing.
     pub fn pause(&mut self) -> Result<()> {
         self.paused = true;
-        signal(self.pid()?, Signal::STOP)
+        let pid = self.pid()?;
+        signal(pid, Signal::STOP)?;
+        // On a busy machine, the other threads run on until the one that takes the signal does.
+        until(DEADLINE, format!("node {} is paused", self.id), || {
+            proc::is_stopped(pid)
+        })
     }
 
     /// SIGCONT, after [`Node::pause`].

@@ -54,6 +54,20 @@ fn of_ticks(ticks: u64) -> Duration {
     Duration::from_secs_f64(ticks as f64 / per_second as f64)
 }
 
+/// Whether every thread of a process is stopped.
+pub fn is_stopped(pid: u32) -> Result<bool> {
+    let tasks = format!("/proc/{pid}/task");
+    for task in std::fs::read_dir(&tasks).with_context(|| format!("list {tasks}"))? {
+        let path = task?.path().join("stat");
+        let stat = std::fs::read_to_string(&path)?;
+        let (_, fields) = stat.rsplit_once(')').context("no program name")?;
+        if !fields.trim_start().starts_with('T') {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Whether a process exists and is not a zombie.
 pub fn alive(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))

@@ -137,6 +137,8 @@ fn a_producer_sees_no_error_while_every_node_is_stopped_and_started_in_turn() ->
 fn a_leader_that_is_cut_off_acknowledges_nothing() -> Result<()> {
     let mut cluster = Cluster::of(3).start()?;
     allow_lost_connections(&mut cluster);
+    // At the end all nodes stop while their sessions come back: the last one asks nobody.
+    cluster.allow("leaderships did not move away in time");
     cluster.create_topic("t", 1, 3, &[("min.insync.replicas", "2")])?;
     produce_until_acknowledged(&cluster, "t", "before")?;
     let leader = cluster.leader("t", 0)?;

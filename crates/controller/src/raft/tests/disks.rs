@@ -270,7 +270,9 @@ fn after_the_loss_of_a_majority_nobody_leads_until_an_operator_decides() {
     }
     cluster.until(|| cluster.node(3).quorum.describe().voters.len() == 3);
     cluster.commit(b"after");
-    // The voters that were filled lead and vote as before.
+    // The voters that were filled lead and vote as before. A commit needs only one of them, so
+    // both have to be admitted first.
+    cluster.until(|| (1..=2).all(|id| cluster.node(id).quorum.is_admitted()));
     cluster.stop(3);
     cluster.leader_other_than(Some(3));
     cluster.commit(b"without the survivor");
