@@ -397,6 +397,20 @@ impl Quorum {
         self.inner.voter.is_admitted()
     }
 
+    /// Whether the voters are being changed: until that is committed, an election needs majorities
+    /// of the former voters and of the next ones.
+    #[cfg(test)]
+    pub(super) fn is_changing_voters(&self) -> bool {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics
+            .membership_config
+            .membership()
+            .get_joint_config()
+            .len()
+            > 1
+    }
+
     /// The size of the log's file in bytes.
     #[must_use]
     pub fn log_file_bytes(&self) -> u64 {

@@ -271,8 +271,14 @@ fn after_the_loss_of_a_majority_nobody_leads_until_an_operator_decides() {
     cluster.until(|| cluster.node(3).quorum.describe().voters.len() == 3);
     cluster.commit(b"after");
     // The voters that were filled lead and vote as before. A commit needs only one of them, so
-    // both have to be admitted first.
-    cluster.until(|| (1..=2).all(|id| cluster.node(id).quorum.is_admitted()));
+    // both have to be admitted, and the change that makes them voters has to be complete.
+    cluster.until(|| {
+        (1..=2).all(|id| {
+            let quorum = &cluster.node(id).quorum;
+            let is_voter = quorum.is_admitted() && quorum.describe().voters.len() == 3;
+            is_voter && !quorum.is_changing_voters()
+        })
+    });
     cluster.stop(3);
     cluster.leader_other_than(Some(3));
     cluster.commit(b"without the survivor");
