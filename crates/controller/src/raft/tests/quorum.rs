@@ -333,7 +333,10 @@ fn the_leader_describes_all_voters() {
         let described = cluster.node(leader).quorum.describe();
         // The directories of the voters may be committed after the proposal.
         let end = described.high_watermark;
-        let all_have = |voter: &ReplicaDescription| voter.log_end_offset == Some(end);
+        // When a voter caught up is noted a moment after its acknowledgement.
+        let all_have = |voter: &ReplicaDescription| {
+            voter.log_end_offset == Some(end) && voter.last_caught_up.is_some()
+        };
         if end.0 > proposed.offset.0 && described.voters.iter().all(all_have) {
             break described;
         }
