@@ -141,10 +141,10 @@ impl Writer {
     }
 }
 
-/// Opens a log that was closed well: its indexes and snapshots are read, not made again.
-fn open_flushed(dir: &Path, segment_bytes: u32) -> Log {
+/// Opens a log that was closed well and ends at `end`: its indexes and snapshots are read, not made again.
+fn open_flushed(dir: &Path, segment_bytes: u32, end: Offset) -> Log {
     let options = OpenOptions {
-        recovery_point: Offset(i64::MAX),
+        recovery_point: end,
         ..unclean()
     };
     open_with(dir, config(segment_bytes), options).0
@@ -256,12 +256,14 @@ fn kafkas_cleaner_leaves_the_same() {
     };
     let mut first_dirty = Offset(0);
     let mut records_left = 0;
+    let mut end = Offset(0);
     for round in 0..6 {
         // Larger segments later: old ones are merged.
         let segment_bytes = if round < 3 { 1500 } else { 6000 };
-        let mut logs = [&ours, &theirs].map(|dir| open_flushed(dir, segment_bytes));
+        let mut logs = [&ours, &theirs].map(|dir| open_flushed(dir, segment_bytes, end));
         writer.write(&mut logs, 60);
         let [mut log, other] = logs;
+        end = log.log_end_offset();
         other.close(now).unwrap();
         let at = Timestamp(now.0 + round * 60_000);
         log.flush(now).unwrap();
@@ -270,7 +272,7 @@ fn kafkas_cleaner_leaves_the_same() {
         clean_with(&mut log, limits, at).expect("there is something dirty");
         first_dirty = log.cleaner_checkpoint().unwrap();
         assert_eq!(first_dirty, theirs_at, "round {round}");
-        let other = open_flushed(&theirs, segment_bytes);
+        let other = open_flushed(&theirs, segment_bytes, end);
         let (found, expected) = (described(&log), described(&other));
         let differs = found.iter().zip(&expected).position(|(a, b)| a != b);
         if let Some(at) = differs {
