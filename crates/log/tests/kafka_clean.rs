@@ -141,7 +141,8 @@ impl Writer {
     }
 }
 
-/// Opens a log that was closed well and ends at `end`: its indexes and snapshots are read, not made again.
+/// Opens a log that was closed well and ends at `end`: its indexes and snapshots are read, not
+/// made again.
 fn open_flushed(dir: &Path, segment_bytes: u32, end: Offset) -> Log {
     let options = OpenOptions {
         recovery_point: end,
