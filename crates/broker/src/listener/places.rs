@@ -116,7 +116,7 @@ impl ConnectionCounts {
         let lack = if descriptor >= self.reserve_from {
             Lack::Descriptors
         } else {
-            // Not at once, so that the log does not tell of each connection that comes and goes.
+            // Not at once, so that connections which come and go are not logged one by one.
             let is_enough = descriptor + (self.files_max - self.reserve_from) / 8;
             if is_enough < self.reserve_from && self.refusing.swap(false, Ordering::Relaxed) {
                 tracing::info!("clients are served again: open files are no longer short");

@@ -153,7 +153,7 @@ enum Replayed {
     Partial,
     /// It is at the end of a step.
     Step,
-    /// The controller left out what follows the image; the stream is of no use.
+    /// The controller left out records that follow the image; the stream has to end.
     Gap,
 }
 

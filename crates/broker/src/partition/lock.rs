@@ -15,7 +15,7 @@ use super::state::{State, Wakes};
 const REASON: &str = "a change of the partition panicked, so its state in memory may be wrong; \
                       restart the broker to load it from the disk";
 
-/// The state and the partition that it is of.
+/// The state of a partition, and that partition.
 #[derive(Debug)]
 pub(super) struct StateLock {
     state: Mutex<State>,

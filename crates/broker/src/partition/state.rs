@@ -271,7 +271,7 @@ impl State {
         self.tail.clear();
     }
 
-    /// Logs why this follower does not get on, unless the last report said the same.
+    /// Logs why this follower makes no progress, unless the last line had the same reason.
     pub(super) fn report(&mut self, name: &TopicPartition, obstacle: impl FnOnce() -> String) {
         let obstacle = obstacle();
         if self.obstacle.as_ref() != Some(&obstacle) {
