@@ -60,6 +60,12 @@ impl Context {
         coordinator: Arc<Coordinator>,
     ) -> Arc<Self> {
         let config = BrokerConfig::resolve(&BrokerValues::fixed(Arc::clone(&properties)));
+        let internal_topics = InternalTopics::new(
+            node_id,
+            Arc::clone(&properties),
+            Arc::clone(&metadata),
+            Arc::clone(&controller),
+        );
         let slots = config.max_incremental_fetch_session_cache_slots;
         Arc::new(Self {
             node_id,
@@ -70,7 +76,7 @@ impl Context {
             controller,
             partitions,
             coordinator,
-            internal_topics: InternalTopics::default(),
+            internal_topics,
             fetch_sessions: FetchSessions::new(slots),
             producer_ids: ProducerIds::default(),
         })

@@ -11,3 +11,5 @@ pub mod partition;
 pub mod partitions;
 pub mod replica;
 pub mod replication;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

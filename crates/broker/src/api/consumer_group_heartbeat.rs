@@ -12,8 +12,8 @@ use dohle_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHea
 use dohle_protocol::messages::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponseData;
 
 use super::Call;
+use super::origin::Origin;
 use crate::context::Context;
-use crate::coordinator::Origin;
 
 pub(super) async fn handle(
     call: Call,

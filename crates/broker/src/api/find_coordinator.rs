@@ -90,7 +90,7 @@ pub(super) async fn handle(
 /// Metadata that has the topic of groups.
 async fn offsets_topic(call: &Call) -> Result<Arc<MetadataImage>, ApiError> {
     let (context, deadline) = (&call.context, call.received + CREATE_TIMEOUT);
-    let topic = context.internal_topics.offsets_topic(context, deadline);
+    let topic = context.internal_topics.offsets_topic(deadline);
     topic.await.map_err(|error| {
         let message = format!("{OFFSETS_TOPIC} is not there yet: {}", error.message);
         ErrorCode::CoordinatorNotAvailable.because(message)

@@ -8,7 +8,7 @@ use dohle_protocol::messages::heartbeat_request::HeartbeatRequestData;
 use dohle_protocol::messages::heartbeat_response::HeartbeatResponseData;
 
 use super::Call;
-use crate::coordinator::Origin;
+use super::origin::Origin;
 
 pub(super) async fn handle(call: Call, request: HeartbeatRequestData) -> HeartbeatResponseData {
     let beat = match beat(&call, request).await {

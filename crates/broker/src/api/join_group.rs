@@ -11,7 +11,7 @@ use dohle_protocol::messages::join_group_request::JoinGroupRequestData;
 use dohle_protocol::messages::join_group_response::JoinGroupResponseData;
 
 use super::Call;
-use crate::coordinator::Origin;
+use super::origin::Origin;
 
 pub(super) async fn handle(call: Call, request: JoinGroupRequestData) -> JoinGroupResponseData {
     let member_id = request.member_id.clone();

@@ -5,7 +5,7 @@ use dohle_protocol::messages::leave_group_request::LeaveGroupRequestData;
 use dohle_protocol::messages::leave_group_response::LeaveGroupResponseData;
 
 use super::Call;
-use crate::coordinator::Origin;
+use super::origin::Origin;
 
 pub(super) async fn handle(call: Call, request: LeaveGroupRequestData) -> LeaveGroupResponseData {
     let group_id = request.group_id.clone();

@@ -112,10 +112,7 @@ async fn create_missing(context: &Context, topics: &[MetadataRequestTopic]) -> V
     if topics.iter().any(asks_for) && image.topic(OFFSETS_TOPIC).is_none() {
         // As the topic of groups is made, whoever asks first.
         let deadline = Instant::now() + AUTO_CREATE_TIMEOUT;
-        let _ = context
-            .internal_topics
-            .offsets_topic(context, deadline)
-            .await;
+        let _ = context.internal_topics.offsets_topic(deadline).await;
     }
     let mut missing: Vec<v1::CreatableTopic> = Vec::new();
     for topic in topics

@@ -50,6 +50,7 @@ mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
+mod origin;
 mod produce;
 mod resolve;
 mod sync_group;
@@ -57,8 +58,6 @@ mod sync_group;
 pub(crate) mod tests;
 mod unregister_broker;
 mod wire;
-
-pub(crate) use errors::outcome;
 
 /// One request on its way through a handler.
 pub(crate) struct Call {

@@ -15,8 +15,8 @@ use dohle_protocol::messages::offset_commit_response::{
     OffsetCommitResponseData, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 
+use super::origin::Origin;
 use super::{Call, resolve, wire};
-use crate::coordinator::Origin;
 
 /// The first version that names topics by id.
 const BY_ID: i16 = 10;

@@ -9,7 +9,7 @@ use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
 use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 
 use super::Call;
-use crate::coordinator::Origin;
+use super::origin::Origin;
 
 pub(super) async fn handle(call: Call, request: SyncGroupRequestData) -> SyncGroupResponseData {
     sync(&call, request)

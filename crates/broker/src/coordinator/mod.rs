@@ -37,7 +37,6 @@ use tokio::time::{Instant, timeout_at};
 mod follow;
 mod hash;
 mod load;
-mod origin;
 mod parked;
 mod settings;
 mod slot;
@@ -45,7 +44,6 @@ mod timers;
 mod topic;
 
 pub use follow::CoordinatedPartitions;
-pub(crate) use origin::Origin;
 pub(crate) use parked::Parked;
 pub(crate) use topic::InternalTopics;
 

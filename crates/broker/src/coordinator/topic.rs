@@ -6,16 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dohle_model::config::BrokerValues;
+use dohle_model::config::{BrokerValues, Properties};
 use dohle_model::image::MetadataImage;
-use dohle_model::{ApiError, ErrorCode, Uuid};
+use dohle_model::{ApiError, ErrorCode, NodeId, Uuid};
 use dohle_rpc::v1;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::OFFSETS_TOPIC;
-use crate::api::outcome;
-use crate::context::Context;
+use crate::metadata::{ControllerClient, MetadataCache, outcome};
 
 /// After a refusal the controller is not asked again for this long.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -23,33 +22,44 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// topic is not made with too few replicas because the first of three nodes was quick.
 const CLUSTER_STARTS: Duration = Duration::from_secs(10);
 
-/// What is known of the creation of internal topics.
+/// Creates internal topics, one request at a time.
 #[derive(Debug)]
 pub(crate) struct InternalTopics {
+    node: NodeId,
+    properties: Arc<Properties>,
+    metadata: Arc<MetadataCache>,
+    controller: Arc<ControllerClient>,
     begun: Instant,
     refused: Mutex<Option<(Instant, ApiError)>>,
 }
 
-impl Default for InternalTopics {
-    fn default() -> Self {
+impl InternalTopics {
+    /// For one node, whose properties give the topics' settings.
+    pub(crate) fn new(
+        node: NodeId,
+        properties: Arc<Properties>,
+        metadata: Arc<MetadataCache>,
+        controller: Arc<ControllerClient>,
+    ) -> Self {
         Self {
+            node,
+            properties,
+            metadata,
+            controller,
             begun: Instant::now(),
             refused: Mutex::default(),
         }
     }
-}
 
-impl InternalTopics {
     /// Metadata that has the topic of groups and offsets; it is made if need be.
     ///
     /// # Errors
     /// Why there is none by the deadline.
     pub(crate) async fn offsets_topic(
         &self,
-        context: &Context,
         deadline: Instant,
     ) -> Result<Arc<MetadataImage>, ApiError> {
-        let image = context.image();
+        let image = self.metadata.image();
         if image.topic(OFFSETS_TOPIC).is_some() {
             return Ok(image);
         }
@@ -58,7 +68,7 @@ impl InternalTopics {
         let mut refused = turn.map_err(|_| {
             ErrorCode::RequestTimedOut.because(format!("{OFFSETS_TOPIC} is being created"))
         })?;
-        let image = context.image();
+        let image = self.metadata.image();
         if image.topic(OFFSETS_TOPIC).is_some() {
             return Ok(image);
         }
@@ -67,7 +77,7 @@ impl InternalTopics {
         {
             return Err(error.clone());
         }
-        let created = self.create(context, deadline).await;
+        let created = self.create(deadline).await;
         *refused = match &created {
             Ok(_) => None,
             Err(error) => {
@@ -78,13 +88,9 @@ impl InternalTopics {
         created
     }
 
-    async fn create(
-        &self,
-        context: &Context,
-        deadline: Instant,
-    ) -> Result<Arc<MetadataImage>, ApiError> {
-        let image = self.all_registered(context, deadline).await?;
-        let values = context.values(&image);
+    async fn create(&self, deadline: Instant) -> Result<Arc<MetadataImage>, ApiError> {
+        let image = self.all_registered(deadline).await?;
+        let values = BrokerValues::new(Arc::clone(&self.properties), &image, self.node);
         let wanted: usize = values
             .number("offsets.topic.replication.factor")
             .unwrap_or(3);
@@ -93,7 +99,7 @@ impl InternalTopics {
             topics: vec![offsets_topic(&values, replicas)],
             validate_only: false,
         };
-        let response = context.controller.create_topics(request, deadline).await?;
+        let response = self.controller.create_topics(request, deadline).await?;
         let result = response.topics.first();
         match outcome(result.and_then(|result| result.outcome.as_ref())) {
             Ok(()) if replicas < wanted => tracing::info!(
@@ -107,28 +113,24 @@ impl InternalTopics {
             Err(error) => return Err(error),
         }
         let known = |image: &MetadataImage| image.topic(OFFSETS_TOPIC).is_some();
-        let image = context.metadata.wait_until(known, deadline).await;
+        let image = self.metadata.wait_until(known, deadline).await;
         image.ok_or_else(|| {
             ErrorCode::RequestTimedOut.because(format!("{OFFSETS_TOPIC} is not known here yet"))
         })
     }
 
     /// Metadata that has all brokers of a cluster which is just starting.
-    async fn all_registered(
-        &self,
-        context: &Context,
-        deadline: Instant,
-    ) -> Result<Arc<MetadataImage>, ApiError> {
+    async fn all_registered(&self, deadline: Instant) -> Result<Arc<MetadataImage>, ApiError> {
         let settled = self.begun + CLUSTER_STARTS;
-        let expected = context.controller.voters().count();
+        let expected = self.controller.voters().count();
         let all = |image: &MetadataImage| image.brokers.len() >= expected;
         let until = settled.min(deadline);
-        match context.metadata.wait_until(all, until).await {
+        match self.metadata.wait_until(all, until).await {
             Some(image) => Ok(image),
-            None if Instant::now() >= settled => Ok(context.image()),
+            None if Instant::now() >= settled => Ok(self.metadata.image()),
             None => Err(ErrorCode::InvalidReplicationFactor.because(format!(
                 "{} of {expected} brokers are registered; the others may still be starting",
-                context.image().brokers.len()
+                self.metadata.image().brokers.len()
             ))),
         }
     }

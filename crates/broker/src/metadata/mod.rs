@@ -7,11 +7,13 @@
 mod cache;
 mod client;
 mod feed;
+mod outcome;
 mod session;
 
 pub use cache::{MetadataCache, NotReached};
 pub use client::{ControllerClient, ControllerError, Quorum, Voter};
 pub use feed::{Feed, FeedConfig, FeedError, LocalReplicas, MetadataChange};
+pub use outcome::outcome;
 pub use session::{Session, SessionConfig, SessionError, SessionState};
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Why an operation on a partition fails; each knows Kafka's code for it.
 
-use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset};
+use dohle_model::{ApiError, ErrorCode, LeaderEpoch, NodeId, Offset};
 
 use super::types::Positions;
 
@@ -184,5 +184,29 @@ impl ReadError {
             Self::Corrupt(_) => ErrorCode::CorruptMessage,
             Self::Unavailable(_) => ErrorCode::KafkaStorageError,
         }
+    }
+}
+
+impl From<RoleError> for ApiError {
+    fn from(error: RoleError) -> Self {
+        error.code().because(error.to_string())
+    }
+}
+
+impl From<AppendError> for ApiError {
+    fn from(error: AppendError) -> Self {
+        error.code().because(error.to_string())
+    }
+}
+
+impl From<CommitError> for ApiError {
+    fn from(error: CommitError) -> Self {
+        error.code().because(error.to_string())
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        error.code().because(error.to_string())
     }
 }

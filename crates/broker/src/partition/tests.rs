@@ -8,8 +8,8 @@ use dohle_model::{
 };
 
 use super::*;
-use crate::api::tests::harness::{Broker, NODE, OTHER, batch};
 use crate::replica::LeaderAnswer;
+use crate::testing::{NODE, OTHER, Replicas, batch};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 /// The leader epoch of the harness's topics.
@@ -18,7 +18,7 @@ const EPOCH: LeaderEpoch = LeaderEpoch(3);
 const RETRY: PartOutcome = PartOutcome::Retry { damaged_at: None };
 
 /// Elects `leader`, which begins the next epoch.
-async fn elect(broker: &Broker, topic_id: TopicId, leader: NodeId, isr: &[NodeId]) {
+async fn elect(broker: &Replicas, topic_id: TopicId, leader: NodeId, isr: &[NodeId]) {
     let change = PartitionChange {
         leader: Some(Some(leader)),
         isr: Some(isr.to_vec()),
@@ -71,7 +71,7 @@ fn acked(partition: &Partition) -> Option<Offset> {
 
 #[tokio::test]
 async fn an_ack_counts_only_for_its_own_subscription_epoch_and_what_was_sent() {
-    let broker = Broker::start(&[]).await;
+    let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
     append(&partition, 10);
@@ -114,7 +114,7 @@ async fn an_ack_counts_only_for_its_own_subscription_epoch_and_what_was_sent() {
 
 #[tokio::test]
 async fn a_subscription_that_a_newer_one_overtook_is_refused() {
-    let broker = Broker::start(&[]).await;
+    let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
     append(&partition, 10);
@@ -140,7 +140,7 @@ async fn a_subscription_that_a_newer_one_overtook_is_refused() {
 
 #[tokio::test]
 async fn a_leader_refuses_subscriptions_of_other_epochs_and_brokers() {
-    let broker = Broker::start(&[]).await;
+    let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
     let refused = |request: &FeedRequest| {
@@ -160,8 +160,8 @@ async fn a_leader_refuses_subscriptions_of_other_epochs_and_brokers() {
 }
 
 /// The epochs of the leader's log are 3 (offsets 0 to 9) and 5.
-async fn leader_of_two_epochs() -> (Broker, std::sync::Arc<Partition>) {
-    let broker = Broker::start(&[]).await;
+async fn leader_of_two_epochs() -> (Replicas, std::sync::Arc<Partition>) {
+    let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
     append(&partition, 10);
@@ -216,7 +216,7 @@ fn part(subscription: u64, leader_epoch: LeaderEpoch) -> LeaderPart {
 
 /// Records as they lie in a leader's log, with its high watermark.
 async fn leaders_records(count: usize) -> Bytes {
-    let broker = Broker::start(&[]).await;
+    let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic("source", 1).await;
     let partition = broker.partition(topic_id, 0);
     append(&partition, count);
@@ -263,7 +263,7 @@ fn answers(subscription: u64, leader_epoch: LeaderEpoch) -> Vec<LeaderPart> {
 
 #[tokio::test]
 async fn late_answers_of_a_former_leader_change_nothing() {
-    let broker = Broker::start(&[]).await;
+    let broker = Replicas::start(&[]).await;
     let records = leaders_records(3).await;
     let topic_id = broker.topic_led_by("t", 1, OTHER, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
@@ -304,7 +304,7 @@ async fn late_answers_of_a_former_leader_change_nothing() {
 
 #[tokio::test]
 async fn subscriptions_at_different_leaders_never_share_a_number() {
-    let broker = Broker::start(&[]).await;
+    let broker = Replicas::start(&[]).await;
     let mut numbers = std::collections::BTreeSet::new();
     for (topic, leader) in [
         ("a", OTHER),
@@ -324,8 +324,8 @@ async fn subscriptions_at_different_leaders_never_share_a_number() {
 }
 
 /// A follower whose log holds offsets 0 to 2 and then only what DeleteRecords left of it.
-async fn follower(log_start_offset: i64) -> (Broker, std::sync::Arc<Partition>) {
-    let broker = Broker::start(&[]).await;
+async fn follower(log_start_offset: i64) -> (Replicas, std::sync::Arc<Partition>) {
+    let broker = Replicas::start(&[]).await;
     let records = leaders_records(3).await;
     let topic_id = broker.topic_led_by("t", 1, OTHER, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
@@ -396,7 +396,7 @@ fn panic_in(partition: &Partition) {
 
 #[tokio::test]
 async fn a_partition_whose_change_panics_is_offline_and_the_others_go_on() {
-    let broker = Broker::start(&[]).await;
+    let broker = Replicas::start(&[]).await;
     let both = vec![NODE, OTHER];
     let topic_id = broker.topic_led_by("t", 2, NODE, both.clone()).await;
     let (partition, other) = (broker.partition(topic_id, 0), broker.partition(topic_id, 1));
@@ -419,7 +419,7 @@ async fn a_partition_whose_change_panics_is_offline_and_the_others_go_on() {
     let refused = partition.append(batch(&["a"]), Acks::Leader, AppendOrigin::Client, NOW);
     assert_eq!(refused.unwrap_err().code(), ErrorCode::KafkaStorageError);
     // The rest of the broker goes on, and follows the metadata.
-    assert!(broker.context.partitions.failed_dirs().borrow().is_empty());
+    assert!(broker.partitions.failed_dirs().borrow().is_empty());
     append(&other, 1);
     assert_eq!(other.positions().log_end_offset, Offset(1));
     elect(&broker, topic_id, OTHER, &both).await;
@@ -432,7 +432,7 @@ async fn a_partition_whose_change_panics_is_offline_and_the_others_go_on() {
 
 #[tokio::test]
 async fn a_panic_while_reading_under_the_lock_takes_the_partition_offline_too() {
-    let broker = Broker::start(&[]).await;
+    let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic("t", 1).await;
     let partition = broker.partition(topic_id, 0);
     let panicking = || {
@@ -446,7 +446,7 @@ async fn a_panic_while_reading_under_the_lock_takes_the_partition_offline_too() 
 
 #[tokio::test]
 async fn a_panic_in_what_the_metadata_ask_for_ends_at_its_partition() {
-    let broker = Broker::start(&[]).await;
+    let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic("t", 1).await;
     let partition = broker.partition(topic_id, 0);
     let contained: bool = partition.with_contained(|_, _| panic!("planted"));
@@ -456,8 +456,8 @@ async fn a_panic_in_what_the_metadata_ask_for_ends_at_its_partition() {
 
 #[tokio::test]
 async fn deleted_records_wait_for_a_live_replica_that_is_not_connected_until_it_is_fenced() {
-    use crate::api::tests::harness::fence_other;
-    let broker = Broker::start(&[]).await;
+    use crate::testing::fence_other;
+    let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
     append(&partition, 3);

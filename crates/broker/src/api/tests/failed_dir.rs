@@ -44,7 +44,7 @@ async fn a_failed_log_directory_goes_offline_and_the_others_serve_on() {
 
     // The next segment cannot be made: something is in the way.
     let next = "failing-0/00000000000000000001.log";
-    std::fs::create_dir(broker.dirs[0].path().join(next)).unwrap();
+    std::fs::create_dir(broker.replicas.dirs[0].path().join(next)).unwrap();
     assert_eq!(append(&mut client, "failing", &half).await, FAILED);
     let mut failed = broker.context.partitions.failed_dirs();
     let failed = failed.wait_for(|failed| !failed.is_empty()).await.unwrap();

@@ -7,8 +7,8 @@ use dohle_model::Timestamp;
 use futures::task::noop_waker;
 
 use super::*;
-use crate::api::tests::harness::{Broker, NODE, OTHER, batch};
 use crate::partition::{Acks, AppendOrigin};
+use crate::testing::{NODE, OTHER, Replicas, batch};
 
 const ROUNDS: u64 = 300;
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -49,10 +49,10 @@ fn is_served(calls: &LeaderCalls, id: &TopicIdPartition, number: u64) -> bool {
 /// the stream runs on another thread: as with one that waited for the metadata.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_feed_that_moves_as_it_begins_is_served() {
-    let broker = Broker::start(&[]).await;
+    let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
-    let calls = LeaderCalls::new(Arc::clone(&broker.context.partitions));
+    let calls = LeaderCalls::new(Arc::clone(&broker.partitions));
     calls.on_message(hello()).unwrap();
     let stop = AtomicBool::new(false);
     let runtime = tokio::runtime::Handle::current();
@@ -93,15 +93,15 @@ async fn a_feed_that_moves_as_it_begins_is_served() {
 }
 
 /// A broker that leads `t-0`, with records in it, and a stream on which the other subscribes.
-async fn subscribed(records: usize) -> (Broker, Arc<Partition>, Arc<LeaderCalls>, LeaderStream) {
-    let broker = Broker::start(&[]).await;
+async fn subscribed(records: usize) -> (Replicas, Arc<Partition>, Arc<LeaderCalls>, LeaderStream) {
+    let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
     for _ in 0..records {
         let appended = partition.append(batch(&["a"]), Acks::Leader, AppendOrigin::Client, NOW);
         appended.unwrap();
     }
-    let calls = LeaderCalls::new(Arc::clone(&broker.context.partitions));
+    let calls = LeaderCalls::new(Arc::clone(&broker.partitions));
     calls.on_message(hello()).unwrap();
     let stream = LeaderStream::new(Arc::clone(&calls), false);
     (broker, partition, calls, stream)
@@ -144,7 +144,7 @@ async fn acks_of_another_subscription_epoch_or_stream_change_nothing() {
     let (broker, partition, calls, mut stream) = subscribed(3).await;
     calls.subscribe(&subscribe(&partition, 5, 3));
     assert_eq!(sent(&mut stream)[0].subscription, 5);
-    let other = LeaderCalls::new(Arc::clone(&broker.context.partitions));
+    let other = LeaderCalls::new(Arc::clone(&broker.partitions));
     other.on_message(hello()).unwrap();
     other.on_ack(&ack(&partition, 5, 3, 3));
     for (number, epoch) in [(4, 3), (6, 3), (5, 2), (5, 4)] {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use dohle_groups::Caller;
 
-use crate::api::Call;
+use super::Call;
 
 /// Who sent a request.
 #[derive(Debug, Clone)]

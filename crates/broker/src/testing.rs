@@ -1,0 +1,268 @@
+//! A broker's partitions in the process of a test: logs on disk, metadata as the test says, and no
+//! controller.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dohle_log::directory::LogDirectory;
+use dohle_log::{BatchBuilder, BatchOptions};
+use dohle_model::config::Properties;
+use dohle_model::delta::MetadataDelta;
+use dohle_model::image::MetadataImage;
+use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::record::{
+    BrokerRegistration, BrokerRegistrationChange, Endpoint, MetadataRecord, SecurityProtocol,
+};
+use dohle_model::{
+    BrokerEpoch, DirectoryId, IncarnationId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch,
+    PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicName, Uuid,
+};
+use futures::future::BoxFuture;
+
+use crate::metadata::{MetadataCache, MetadataChange};
+use crate::partition::Partition;
+use crate::partitions::{LogDir, Partitions, PartitionsConfig};
+use crate::replica::IsrProposal;
+use crate::replication::{AlterAnswer, ControllerLink};
+
+/// The broker under test.
+pub const NODE: NodeId = NodeId(1);
+/// The other broker of its cluster, which is not there.
+pub const OTHER: NodeId = NodeId(2);
+/// The log directory of a broker that has one, and a second.
+pub const DIRS: [DirectoryId; 2] = [DirectoryId(Uuid([5; 16])), DirectoryId(Uuid([6; 16]))];
+
+/// Nobody to ask.
+struct NoController;
+
+impl ControllerLink for NoController {
+    fn alter_partition<'a>(
+        &'a self,
+        _: &'a [(TopicIdPartition, IsrProposal)],
+    ) -> BoxFuture<'a, Result<AlterAnswer, String>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn assign_dirs<'a>(
+        &'a self,
+        _: &'a [(TopicIdPartition, DirectoryId)],
+    ) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// The partitions of broker 1 of a cluster of brokers 1 and 2.
+pub struct Replicas {
+    /// The properties set for the broker.
+    pub properties: Arc<Properties>,
+    /// What the test committed.
+    pub metadata: Arc<MetadataCache>,
+    /// The replicas.
+    pub partitions: Arc<Partitions>,
+    /// The log directories.
+    pub dirs: Vec<tempfile::TempDir>,
+    observers: Vec<Observer>,
+}
+
+/// Sees each change of the metadata after the partitions, before it is published.
+type Observer = Box<dyn Fn(&MetadataChange) + Send + Sync>;
+
+impl Replicas {
+    /// Without topics, with one log directory.
+    pub async fn start(properties: &[(&str, &str)]) -> Self {
+        let replicas = Self::open(properties, &DIRS[..1]);
+        replicas.register().await;
+        replicas
+    }
+
+    /// Without topics, with these log directories; no broker is registered yet.
+    #[must_use]
+    pub fn open(properties: &[(&str, &str)], ids: &[DirectoryId]) -> Self {
+        let dirs: Vec<_> = ids.iter().map(|_| tempfile::tempdir().unwrap()).collect();
+        let log_dirs = ids.iter().zip(&dirs).map(|(id, dir)| LogDir {
+            id: *id,
+            directory: LogDirectory::open(dir.path()).unwrap(),
+        });
+        let metadata = Arc::new(MetadataCache::new());
+        let properties: Arc<Properties> = Arc::new(
+            properties
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
+        );
+        let partitions = Partitions::open(PartitionsConfig {
+            node: NODE,
+            cluster_id: "cluster".into(),
+            incarnation: IncarnationId(Uuid([9; 16])),
+            log_dirs: log_dirs.collect(),
+            offline_dirs: Vec::new(),
+            properties: Arc::clone(&properties),
+            inter_broker_listener: "PLAINTEXT".into(),
+            controller: Arc::new(NoController),
+            runtimes: vec![tokio::runtime::Handle::current()],
+        });
+        Self {
+            properties,
+            metadata,
+            partitions,
+            dirs,
+            observers: Vec::new(),
+        }
+    }
+
+    /// Calls `observer` with each change of the metadata, after the partitions follow it and before
+    /// it is published.
+    pub fn observe(&mut self, observer: impl Fn(&MetadataChange) + Send + Sync + 'static) {
+        self.observers.push(Box::new(observer));
+    }
+
+    /// Registers both brokers.
+    pub async fn register(&self) {
+        self.apply(&[registration(NODE, None), registration(OTHER, Some("far"))])
+            .await;
+    }
+
+    /// Commits records, as the metadata feed would.
+    pub async fn apply(&self, records: &[MetadataRecord]) {
+        let before = self.metadata.image();
+        let mut after = MetadataImage::clone(&before);
+        let mut delta = MetadataDelta::default();
+        for record in records {
+            after.replay(record, &mut delta).unwrap();
+        }
+        after.offset = MetadataOffset(before.offset.0 + 1);
+        let after = Arc::new(after);
+        let change = MetadataChange {
+            local: delta.local_changes(NODE, &before, &after),
+            is_first: before.offset.0 == 0,
+            before,
+            after: Arc::clone(&after),
+            delta,
+        };
+        let partitions = Arc::clone(&self.partitions);
+        let change = tokio::task::spawn_blocking(move || {
+            partitions.apply_change(&change);
+            change
+        });
+        let change = change.await.unwrap();
+        for observer in &self.observers {
+            observer(&change);
+        }
+        self.metadata.publish(after);
+    }
+
+    /// A topic of `partitions` that this broker leads and has the only replica of.
+    pub async fn topic(&self, name: &str, partitions: i32) -> TopicId {
+        self.topic_led_by(name, partitions, NODE, vec![NODE]).await
+    }
+
+    /// The same with one partition, in this log directory.
+    pub async fn topic_in(&self, name: &str, directory: DirectoryId) -> TopicId {
+        self.make(name, 1, NODE, vec![NODE], directory).await
+    }
+
+    /// A topic whose partitions this broker leads or follows.
+    pub async fn topic_led_by(
+        &self,
+        name: &str,
+        partitions: i32,
+        leader: NodeId,
+        replicas: Vec<NodeId>,
+    ) -> TopicId {
+        self.make(name, partitions, leader, replicas, DIRS[0]).await
+    }
+
+    async fn make(
+        &self,
+        name: &str,
+        partitions: i32,
+        leader: NodeId,
+        replicas: Vec<NodeId>,
+        directory: DirectoryId,
+    ) -> TopicId {
+        let mut bytes = [0; 16];
+        let start = name.len().min(16);
+        bytes[..start].copy_from_slice(&name.as_bytes()[..start]);
+        let id = TopicId::from_bytes(bytes);
+        let name = TopicName::new(name).unwrap();
+        let mut records = vec![MetadataRecord::Topic { name, id }];
+        for index in 0..partitions {
+            records.push(MetadataRecord::Partition {
+                topic_id: id,
+                partition: PartitionIndex(index),
+                registration: PartitionRegistration {
+                    directories: vec![directory; replicas.len()],
+                    isr: replicas.clone(),
+                    replicas: replicas.clone(),
+                    elr: vec![],
+                    last_known_elr: vec![],
+                    removing_replicas: vec![],
+                    adding_replicas: vec![],
+                    leader: Some(leader),
+                    leader_recovery_state: LeaderRecoveryState::Recovered,
+                    leader_epoch: LeaderEpoch(3),
+                    partition_epoch: PartitionEpoch(0),
+                },
+            });
+        }
+        self.apply(&records).await;
+        id
+    }
+
+    /// A partition that this broker hosts.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn partition(&self, topic_id: TopicId, index: i32) -> Arc<Partition> {
+        let id = TopicIdPartition {
+            topic_id,
+            partition: PartitionIndex(index),
+        };
+        self.partitions.get(&id).unwrap()
+    }
+}
+
+fn registration(id: NodeId, rack: Option<&str>) -> MetadataRecord {
+    MetadataRecord::RegisterBroker(BrokerRegistration {
+        id,
+        incarnation: IncarnationId(Uuid([9; 16])),
+        epoch: BrokerEpoch(i64::from(id.0)),
+        endpoints: vec![Endpoint {
+            listener: "PLAINTEXT".into(),
+            host: format!("host{id}"),
+            port: 9092,
+            security_protocol: SecurityProtocol::Plaintext,
+        }],
+        rack: rack.map(str::to_owned),
+        fenced: false,
+        in_controlled_shutdown: false,
+        log_dirs: DIRS.to_vec(),
+        features: vec![],
+    })
+}
+
+/// The other broker is fenced, or live again.
+pub fn fence_other(fenced: bool) -> MetadataRecord {
+    MetadataRecord::BrokerRegistrationChange(BrokerRegistrationChange {
+        id: OTHER,
+        epoch: BrokerEpoch(i64::from(OTHER.0)),
+        fenced: Some(fenced),
+        in_controlled_shutdown: None,
+        log_dirs: None,
+    })
+}
+
+/// A batch of records with these values.
+pub fn batch(values: &[&str]) -> Bytes {
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    for value in values {
+        builder.append(
+            Some(Timestamp(1_700_000_000_000)),
+            None,
+            Some(value.as_bytes()),
+            &[],
+        );
+    }
+    builder.build().unwrap()
+}
