@@ -1,11 +1,8 @@
-//! The broker: partitions, replication, the Kafka API and the listeners that serve it.
+//! The broker: partitions, replication, its end of the metadata quorum, and the coordinators of
+//! groups.
 
-pub mod api;
 pub mod blocking;
-pub mod connection;
-pub mod context;
 pub mod coordinator;
-pub mod listener;
 pub mod metadata;
 pub mod partition;
 pub mod partitions;

@@ -14,13 +14,13 @@ use dohle_model::record::{
     BrokerRegistration, BrokerRegistrationChange, Endpoint, MetadataRecord, SecurityProtocol,
 };
 use dohle_model::{
-    BrokerEpoch, DirectoryId, IncarnationId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch,
-    PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicName, Uuid,
+    BrokerEpoch, DirectoryId, IncarnationId, LeaderEpoch, MetadataOffset, NodeId, Offset,
+    PartitionEpoch, PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicName, Uuid,
 };
 use futures::future::BoxFuture;
 
 use crate::metadata::{MetadataCache, MetadataChange};
-use crate::partition::Partition;
+use crate::partition::{FeedRequest, FeedStart, Partition, Watcher};
 use crate::partitions::{LogDir, Partitions, PartitionsConfig};
 use crate::replica::IsrProposal;
 use crate::replication::{AlterAnswer, ControllerLink};
@@ -253,7 +253,31 @@ pub fn fence_other(fenced: bool) -> MetadataRecord {
     })
 }
 
+/// Subscribes the other broker, which has all records; returns the feed's id.
+///
+/// # Panics
+/// When the partition is not led here.
+pub fn follow(partition: &Partition) -> u64 {
+    let request = FeedRequest {
+        follower: OTHER,
+        broker_epoch: BrokerEpoch(2),
+        leader_epoch: LeaderEpoch(3),
+        subscription: 1,
+        fetch_offset: partition.positions().log_end_offset,
+        last_fetched_epoch: Some(LeaderEpoch(3)),
+        log_start_offset: Offset::ZERO,
+    };
+    let started = partition.start_feed(&request, &Watcher::new(), 0);
+    match started {
+        Ok(FeedStart::Started(feed)) => feed.id,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A batch of records with these values.
+///
+/// # Panics
+/// When there are none.
 pub fn batch(values: &[&str]) -> Bytes {
     let mut builder = BatchBuilder::new(BatchOptions::default());
     for value in values {

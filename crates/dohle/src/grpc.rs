@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use dohle_broker::listener::{Http2Service, Prefixed};
+use dohle_broker::replication::ReplicationServer;
+use dohle_network::listener::{Http2Service, Prefixed};
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -52,5 +53,19 @@ impl Http2Service for Grpc {
                 tracing::debug!(%peer, "gRPC connection ended: {error}");
             }
         })
+    }
+}
+
+/// The replication service behind the inter-broker listener.
+pub(crate) struct Replication(pub(crate) ReplicationServer);
+
+impl Http2Service for Replication {
+    fn serve(
+        &self,
+        stream: Prefixed<TcpStream>,
+        _peer: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let server = self.0.clone();
+        Box::pin(async move { server.serve_connection(stream).await })
     }
 }

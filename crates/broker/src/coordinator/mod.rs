@@ -44,8 +44,8 @@ mod timers;
 mod topic;
 
 pub use follow::CoordinatedPartitions;
-pub(crate) use parked::Parked;
-pub(crate) use topic::InternalTopics;
+pub use parked::Parked;
+pub use topic::InternalTopics;
 
 use crate::metadata::MetadataCache;
 use crate::partitions::{Partitions, wall_clock};
@@ -54,7 +54,7 @@ use slot::{Slot, Surroundings, Waits, Writes};
 use timers::Alarm;
 
 /// The topic that groups and offsets are kept in.
-pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// How long a request waits for a coordinator that is about to be there.
 const SETTLED_WITHIN: Duration = Duration::from_millis(500);
 /// Times that one request looks up what regular expressions match.
@@ -122,7 +122,7 @@ impl Coordinator {
     /// Kafka's codes for requests to coordinators: NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS,
     /// COORDINATOR_NOT_AVAILABLE when the records can't be committed, UNKNOWN_SERVER_ERROR when
     /// they are too large for one batch.
-    pub(crate) async fn run<R>(
+    pub async fn run<R>(
         self: &Arc<Self>,
         group_id: &str,
         plan: impl FnOnce(&mut Shard, &mut Step<'_>) -> R,
@@ -136,7 +136,7 @@ impl Coordinator {
     ///
     /// # Errors
     /// As [`Coordinator::run`].
-    pub(crate) async fn run_with_matches<R>(
+    pub async fn run_with_matches<R>(
         self: &Arc<Self>,
         group_id: &str,
         mut plan: impl FnMut(&mut Shard, &mut Step<'_>) -> R,
@@ -176,7 +176,7 @@ impl Coordinator {
 
     /// The same for every shard that is active here, one after the other: the answers, and
     /// whether some shard that this broker leads could not answer.
-    pub(crate) async fn run_in_all<R>(
+    pub async fn run_in_all<R>(
         self: &Arc<Self>,
         mut plan: impl FnMut(&mut Shard, &mut Step<'_>) -> R,
     ) -> Vec<Result<R, ErrorCode>> {
@@ -201,7 +201,7 @@ impl Coordinator {
 
     /// Carries out a request that is answered through `Step::reply`, now or later: completes with
     /// that answer.
-    pub(crate) async fn park<R>(
+    pub async fn park<R>(
         self: &Arc<Self>,
         group_id: &str,
         plan: impl FnOnce(&mut Shard, &mut Step<'_>, dohle_groups::Token) -> R,
@@ -305,14 +305,14 @@ impl Coordinator {
 
     /// The partition of [`OFFSETS_TOPIC`] that a group belongs to; `None` while there is no such
     /// topic.
-    pub(crate) fn partition_of(image: &MetadataImage, group_id: &str) -> Option<PartitionIndex> {
+    pub fn partition_of(image: &MetadataImage, group_id: &str) -> Option<PartitionIndex> {
         let topic = image.topic(OFFSETS_TOPIC)?;
         Some(hash::partition_for(group_id, topic.partitions.len()))
     }
 
     /// Requests that are parked.
-    #[cfg(test)]
-    pub(crate) fn parked(&self) -> usize {
+    #[cfg(any(test, feature = "testing"))]
+    pub fn parked(&self) -> usize {
         self.slots.read().values().map(|slot| slot.parked()).sum()
     }
 

@@ -11,7 +11,7 @@ use super::slot::Slot;
 /// A parked request. Dropping it, as happens when its connection goes, forgets the request: the
 /// shard's answer is then sent to nobody.
 #[derive(Debug)]
-pub(crate) struct Parked {
+pub struct Parked {
     slot: Arc<Slot>,
     token: Token,
     receiver: oneshot::Receiver<Reply>,
@@ -30,7 +30,7 @@ impl Parked {
     ///
     /// # Errors
     /// NOT_COORDINATOR when this broker ceases to be the group's coordinator first.
-    pub(crate) async fn reply(mut self) -> Result<Reply, ErrorCode> {
+    pub async fn reply(mut self) -> Result<Reply, ErrorCode> {
         (&mut self.receiver)
             .await
             .map_err(|_| ErrorCode::NotCoordinator)

@@ -318,7 +318,7 @@ impl Slot {
         Parked::new(Arc::clone(self), token, receiver)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn parked(&self) -> usize {
         self.parked.lock().len()
     }

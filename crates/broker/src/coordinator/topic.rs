@@ -24,7 +24,7 @@ const CLUSTER_STARTS: Duration = Duration::from_secs(10);
 
 /// Creates internal topics, one request at a time.
 #[derive(Debug)]
-pub(crate) struct InternalTopics {
+pub struct InternalTopics {
     node: NodeId,
     properties: Arc<Properties>,
     metadata: Arc<MetadataCache>,
@@ -35,7 +35,7 @@ pub(crate) struct InternalTopics {
 
 impl InternalTopics {
     /// For one node, whose properties give the topics' settings.
-    pub(crate) fn new(
+    pub fn new(
         node: NodeId,
         properties: Arc<Properties>,
         metadata: Arc<MetadataCache>,
@@ -55,10 +55,7 @@ impl InternalTopics {
     ///
     /// # Errors
     /// Why there is none by the deadline.
-    pub(crate) async fn offsets_topic(
-        &self,
-        deadline: Instant,
-    ) -> Result<Arc<MetadataImage>, ApiError> {
+    pub async fn offsets_topic(&self, deadline: Instant) -> Result<Arc<MetadataImage>, ApiError> {
         let image = self.metadata.image();
         if image.topic(OFFSETS_TOPIC).is_some() {
             return Ok(image);

@@ -39,7 +39,7 @@ pub use config::PartitionConfig;
 pub use errors::{AppendError, CommitError, ReadError, RecordError, RoleError};
 pub(crate) use feed::{FeedRequest, FeedStart};
 pub(crate) use follow::{LeaderPart, PartOutcome};
-pub(crate) use read::LocateError;
+pub use read::LocateError;
 pub use types::{
     AbortedTransaction, Acks, AppendOrigin, Appended, EpochEnd, FetchParams, FetchRead,
     FollowerState, Isolation, ListedOffset, OffsetSpec, Positions, ProducerInfo,
@@ -158,7 +158,7 @@ impl Partition {
     }
 
     /// The memory that decompressions of this node hold together.
-    pub(crate) fn decompression(&self) -> &DecompressionMemory {
+    pub fn decompression(&self) -> &DecompressionMemory {
         &self.shared.decompression
     }
 
@@ -209,13 +209,13 @@ impl Partition {
     }
 
     /// Runs work on this partition that waits for the disk.
-    pub(crate) fn blocking(&self) -> &BlockingPool {
+    pub fn blocking(&self) -> &BlockingPool {
         &self.shared.blocking
     }
 
     /// The error that a failed read answers. Damaged content and shortages affect the read alone;
     /// an I/O error takes the log directory offline.
-    pub(crate) fn read_failed(&self, error: &StorageError) -> ReadError {
+    pub fn read_failed(&self, error: &StorageError) -> ReadError {
         match error.kind() {
             StorageErrorKind::Damage => {
                 // The check that follows logs what it finds, once.

@@ -31,7 +31,7 @@ impl Partition {
     /// # Errors
     /// As [`Partition::read`]; [`LocateError::NotCached`] with [`Access::Cached`] when the disk
     /// would have to be waited for.
-    pub(crate) fn locate(
+    pub fn locate(
         &self,
         params: &FetchParams,
         memory_max: usize,
@@ -136,7 +136,7 @@ struct Planned {
 
 /// Why records cannot be located.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LocateError {
+pub enum LocateError {
     /// The disk would have to be waited for.
     #[error("the records are not in the page cache")]
     NotCached,

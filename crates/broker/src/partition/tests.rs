@@ -472,3 +472,26 @@ async fn deleted_records_wait_for_a_live_replica_that_is_not_connected_until_it_
     let deleted = futures::FutureExt::now_or_never(deleted);
     assert_eq!(deleted.expect("complete").unwrap(), Offset(2));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_that_background_work_finds_leaves_the_partition_online() {
+    let broker = Replicas::start(&[]).await;
+    let id = broker.topic("t", 1).await;
+    let found = broker.partition(id, 0);
+    let read_failed = |kind: std::io::ErrorKind| {
+        let error = StorageError {
+            operation: "read",
+            path: "00000000000000000000.timeindex".into(),
+            source: kind.into(),
+        };
+        found.background_read_failed("compaction", &error);
+    };
+    read_failed(std::io::ErrorKind::InvalidData);
+    read_failed(std::io::ErrorKind::UnexpectedEof);
+    read_failed(std::io::ErrorKind::OutOfMemory);
+    assert!(broker.partitions.failed_dirs().borrow().is_empty());
+    let appended = found.append(batch(&["a"]), Acks::Leader, AppendOrigin::Client, NOW);
+    assert_eq!(appended.unwrap().end(), Offset(1));
+    read_failed(std::io::ErrorKind::PermissionDenied);
+    assert!(!broker.partitions.failed_dirs().borrow().is_empty());
+}

@@ -42,7 +42,7 @@ impl Partition {
     }
 
     /// Whether something was appended that no flush has covered yet.
-    pub(crate) fn has_unflushed(&self) -> bool {
+    pub fn has_unflushed(&self) -> bool {
         let state = self.state.lock();
         state
             .log()

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use dohle_log::DecompressionMemory;
 use dohle_model::config::{BrokerConfig, BrokerValues, Properties};
 use dohle_model::{DirectoryId, NodeId, Timestamp, TopicIdPartition, TopicPartition};
 use parking_lot::{Mutex, RwLock};
@@ -196,6 +197,12 @@ impl Partitions {
     #[must_use]
     pub fn blocking(&self) -> &BlockingPool {
         &self.shared.blocking
+    }
+
+    /// The memory that decompression may use, of the whole node.
+    #[must_use]
+    pub fn decompression(&self) -> &Arc<DecompressionMemory> {
+        &self.shared.decompression
     }
 
     /// The cluster's id.

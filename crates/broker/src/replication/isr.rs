@@ -181,3 +181,6 @@ pub(crate) async fn assign_dirs_loop(shared: Arc<Shared>, controller: Arc<dyn Co
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,6 @@
 //! The `Replication` service, served on the inter-broker listener's own port.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,12 +15,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 use super::connection;
 use super::leader_stream::{LeaderCalls, LeaderStream};
 use super::records::{self, RecordsStream};
-use crate::listener::{Http2Service, Prefixed};
 use crate::partitions::Partitions;
 
 /// gRPC's codes, as far as they are used here.
@@ -188,16 +185,5 @@ pub(super) fn check_hello(
             })
         }
         _ => Ok(epoch),
-    }
-}
-
-impl Http2Service for ReplicationServer {
-    fn serve(
-        &self,
-        stream: Prefixed<TcpStream>,
-        _peer: SocketAddr,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let server = self.clone();
-        Box::pin(async move { server.serve_connection(stream).await })
     }
 }

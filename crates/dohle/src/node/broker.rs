@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use dohle_broker::api::KafkaService;
-use dohle_broker::context::Context;
+use dohle_api::KafkaService;
+use dohle_api::context::Context;
 use dohle_broker::coordinator::{CoordinatedPartitions, Coordinator};
-use dohle_broker::listener::{Bound, Http2Service, Listener, Services, Shared};
 use dohle_broker::metadata::{
     ControllerClient, Feed, FeedConfig, FeedError, MetadataCache, Session, SessionConfig,
     SessionError, Voter,
@@ -21,12 +20,14 @@ use dohle_broker::replication::{BrokerLink, ReplicationServer};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint};
 use dohle_model::{BrokerEpoch, DirectoryId, IncarnationId, NodeId, features};
+use dohle_network::listener::{Bound, Http2Service, Listener, Services, Shared};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::advertised::{Surroundings, doubts, shared_addresses};
 use crate::config::{Address, NodeConfig, is_loopback};
 use crate::directories::fresh_id;
+use crate::grpc::Replication;
 
 /// How long a broker that stops waits for its leaderships to move away.
 const CONTROLLED_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -259,7 +260,7 @@ fn serve(
 ) -> Vec<Listener> {
     let kafka = KafkaService::new(context);
     let replication: Arc<dyn Http2Service> =
-        Arc::new(ReplicationServer::new(Arc::clone(partitions)));
+        Arc::new(Replication(ReplicationServer::new(Arc::clone(partitions))));
     let serve = |port: Bound| {
         let is_inter_broker = port.name() == config.listeners.inter_broker;
         let services = Services {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use dohle_broker::listener::{Bound, Listener, Services, Shared};
 use dohle_controller::{Controller, ControllerConfig, Voter};
 use dohle_model::{DirectoryId, NodeId};
+use dohle_network::listener::{Bound, Listener, Services, Shared};
 use tokio::sync::watch;
 
 use crate::config::NodeConfig;

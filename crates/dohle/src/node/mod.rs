@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use dohle_broker::listener::{Bound, Limits, ListenerConfig, NetworkThreads, Shared};
 use dohle_model::NodeId;
 use dohle_model::record::SecurityProtocol;
+use dohle_network::listener::{Bound, Limits, ListenerConfig, NetworkThreads, Shared};
 
 use crate::config::{Address, NodeConfig};
 use crate::directories::{Directories, fresh_id};

@@ -1,0 +1,139 @@
+//! What the handlers of the Kafka API share.
+//!
+//! Invariant: a value a node; nothing in it is global to the process.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dohle_model::config::{BrokerConfig, BrokerValues, Properties};
+use dohle_model::image::MetadataImage;
+use dohle_model::record::Endpoint;
+use dohle_model::{ApiError, MetadataOffset, NodeId, Timestamp};
+use tokio::time::Instant;
+
+use crate::fetch::FetchSessions;
+use crate::init_producer_id::ProducerIds;
+use dohle_broker::coordinator::{Coordinator, InternalTopics};
+use dohle_broker::metadata::{ControllerClient, MetadataCache};
+use dohle_broker::partitions::Partitions;
+
+/// How long requests may take that have no timeout of their own (`request.timeout.ms` of clients).
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the handlers share.
+#[derive(Debug)]
+pub struct Context {
+    /// `node.id`.
+    pub node_id: NodeId,
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// The properties that were set for this node: file, environment and command line.
+    pub properties: Arc<Properties>,
+    /// What they make, as the node began.
+    pub config: BrokerConfig,
+    /// What this broker knows of the cluster.
+    pub metadata: Arc<MetadataCache>,
+    /// Whom it asks for changes.
+    pub controller: Arc<ControllerClient>,
+    /// The replicas it hosts.
+    pub partitions: Arc<Partitions>,
+    /// The groups it coordinates.
+    pub coordinator: Arc<Coordinator>,
+    /// Topics that are made when they are first needed.
+    pub(crate) internal_topics: InternalTopics,
+    /// The fetch sessions of its consumers (KIP-227).
+    pub(crate) fetch_sessions: FetchSessions,
+    /// The producer ids it may hand out (KIP-730).
+    pub(crate) producer_ids: ProducerIds,
+}
+
+impl Context {
+    /// For one node.
+    #[must_use]
+    pub fn new(
+        node_id: NodeId,
+        cluster_id: String,
+        properties: Arc<Properties>,
+        metadata: Arc<MetadataCache>,
+        controller: Arc<ControllerClient>,
+        partitions: Arc<Partitions>,
+        coordinator: Arc<Coordinator>,
+    ) -> Arc<Self> {
+        let config = BrokerConfig::resolve(&BrokerValues::fixed(Arc::clone(&properties)));
+        let internal_topics = InternalTopics::new(
+            node_id,
+            Arc::clone(&properties),
+            Arc::clone(&metadata),
+            Arc::clone(&controller),
+        );
+        let slots = config.max_incremental_fetch_session_cache_slots;
+        Arc::new(Self {
+            node_id,
+            cluster_id,
+            properties,
+            config,
+            metadata,
+            controller,
+            partitions,
+            coordinator,
+            internal_topics,
+            fetch_sessions: FetchSessions::new(slots),
+            producer_ids: ProducerIds::default(),
+        })
+    }
+
+    /// The newest metadata.
+    #[must_use]
+    pub fn image(&self) -> Arc<MetadataImage> {
+        self.metadata.image()
+    }
+
+    /// The newest metadata once it holds what the controller committed at `offset`, so that a
+    /// client reads what it wrote.
+    ///
+    /// # Errors
+    /// REQUEST_TIMED_OUT at the deadline; the change is made nevertheless.
+    pub async fn reached(
+        &self,
+        offset: u64,
+        deadline: Instant,
+    ) -> Result<Arc<MetadataImage>, ApiError> {
+        Ok(self
+            .metadata
+            .wait_for(MetadataOffset(offset), deadline)
+            .await?)
+    }
+
+    /// The values of this broker's properties, with what metadata sets for it.
+    #[must_use]
+    pub fn values(&self, image: &MetadataImage) -> BrokerValues {
+        BrokerValues::new(Arc::clone(&self.properties), image, self.node_id)
+    }
+
+    /// The wall clock, for the timestamps of records.
+    #[must_use]
+    pub fn wall_clock(&self) -> Timestamp {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// Where a live broker is reached by clients of `listener`; `None` when it is fenced, gone, or has
+/// no such listener.
+#[must_use]
+pub(crate) fn live_endpoint<'a>(
+    image: &'a MetadataImage,
+    broker: NodeId,
+    listener: &str,
+) -> Option<&'a Endpoint> {
+    let registration = image.brokers.get(&broker)?;
+    if registration.fenced {
+        return None;
+    }
+    registration
+        .endpoints
+        .iter()
+        .find(|endpoint| endpoint.listener == listener)
+}

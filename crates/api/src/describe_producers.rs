@@ -1,0 +1,73 @@
+//! DescribeProducers, version 0: the idempotent producers that partitions know (KIP-664).
+
+use dohle_model::image::MetadataImage;
+use dohle_model::{ApiError, Offset, Sequence, Timestamp};
+use dohle_protocol::messages::describe_producers_request::{
+    DescribeProducersRequestData, TopicRequest,
+};
+use dohle_protocol::messages::describe_producers_response::{
+    DescribeProducersResponseData, PartitionResponse, ProducerState, TopicResponse,
+};
+
+use super::{Call, errors, resolve};
+use crate::context::Context;
+use dohle_broker::partition::ProducerInfo;
+
+pub(super) async fn handle(
+    call: Call,
+    request: DescribeProducersRequestData,
+) -> DescribeProducersResponseData {
+    let image = call.context.image();
+    let topic = |topic: &TopicRequest| TopicResponse {
+        name: topic.name.clone(),
+        partitions: topic
+            .partition_indexes
+            .iter()
+            .map(|index| partition(&call.context, &image, topic.name.as_str(), *index))
+            .collect(),
+        ..TopicResponse::default()
+    };
+    DescribeProducersResponseData {
+        topics: request.topics.iter().map(topic).collect(),
+        ..DescribeProducersResponseData::default()
+    }
+}
+
+fn partition(
+    context: &Context,
+    image: &MetadataImage,
+    topic: &str,
+    index: i32,
+) -> PartitionResponse {
+    let outcome = producers(context, image, topic, index);
+    let (error_code, error_message) = errors::to_wire(&outcome);
+    PartitionResponse {
+        partition_index: index,
+        error_code,
+        error_message,
+        active_producers: outcome.unwrap_or_default().iter().map(to_wire).collect(),
+        ..PartitionResponse::default()
+    }
+}
+
+fn producers(
+    context: &Context,
+    image: &MetadataImage,
+    topic: &str,
+    index: i32,
+) -> Result<Vec<ProducerInfo>, ApiError> {
+    let partition = resolve::partition_by_name(context, image, topic, index)?;
+    Ok(partition.producers()?)
+}
+
+fn to_wire(producer: &ProducerInfo) -> ProducerState {
+    ProducerState {
+        producer_id: producer.producer_id.0,
+        producer_epoch: i32::from(producer.producer_epoch.0),
+        last_sequence: Sequence::to_wire(producer.last_sequence),
+        last_timestamp: Timestamp::to_wire(producer.last_timestamp),
+        coordinator_epoch: producer.coordinator_epoch.unwrap_or(-1),
+        current_txn_start_offset: Offset::to_wire(producer.current_txn_start_offset),
+        ..ProducerState::default()
+    }
+}

@@ -1,0 +1,226 @@
+//! Fetch, versions 4–18: reads record batches from leaders, and (from version 11, KIP-392) from
+//! followers.
+//!
+//! A request is answered when `min_bytes` are there, when there is an error or a divergence to
+//! tell, or after `max_wait_ms`. The first batch of a response is sent whole even when it is larger
+//! than all limits (KIP-74). Incremental sessions from version 7 (KIP-227); diverging epochs from
+//! 12 (KIP-595); topic ids from 13 (KIP-516); the new leader and its address from 16 (KIP-951).
+//! `read_committed` sees up to the last stable offset. Replicas do not fetch here: brokers
+//! replicate among themselves by their own protocol.
+//!
+//! Records are located, not read: a response refers to their files, and the connection reads them
+//! as the client accepts them (`source`). What is not in the page cache is read on other threads.
+//!
+//! Invariant: while a request waits, a wake-up costs as much as what moved.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_model::ErrorCode;
+use dohle_protocol::messages::fetch_request::FetchRequestData;
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use super::Call;
+use dohle_broker::partition::Isolation;
+
+mod read;
+mod respond;
+mod session;
+mod sessions;
+mod source;
+
+use read::{Outcome, Reader};
+use respond::{Builder, Fetched};
+use session::{Reads, Session, TopicKey};
+use sessions::{EPOCH_FINAL, EPOCH_INITIAL, Slots};
+
+/// The longest that a request waits, whatever it asks for: an early answer is always right, and
+/// what the request holds is given back.
+const WAIT_MAX: Duration = Duration::from_mins(5);
+
+/// The fetch sessions of a broker.
+#[derive(Debug)]
+pub(crate) struct FetchSessions {
+    slots: Mutex<Slots<Mutex<Session>>>,
+}
+
+impl FetchSessions {
+    /// At most `max` sessions.
+    pub fn new(max: usize) -> Self {
+        // Ids differ from run to run, so that a client of an earlier one is found out.
+        let first_id = (RandomState::new().hash_one(max) & 0x7fff_ffff) as i32;
+        Self {
+            slots: Mutex::new(Slots::new(max, first_id)),
+        }
+    }
+}
+
+/// What a request asks for, apart from its partitions.
+struct Wish {
+    isolation: Isolation,
+    min_bytes: usize,
+    max_bytes: usize,
+    deadline: Instant,
+    rack: Option<String>,
+    /// All partitions are answered, not only those with news.
+    is_full: bool,
+}
+
+pub(super) async fn handle(mut call: Call, request: FetchRequestData) -> Fetched {
+    // The request is small and copied; its frame is not held while it waits.
+    drop(call.charge.take());
+    let replica = if call.version >= 15 {
+        request.replica_state.replica_id
+    } else {
+        request.replica_id
+    };
+    if replica >= 0 {
+        return Fetched::failed(ErrorCode::InvalidRequest);
+    }
+    let wish = wish(&call, &request);
+    if wish.is_full {
+        fetch_all(&call, request, &wish).await
+    } else {
+        fetch_incremental(&call, request, &wish).await
+    }
+}
+
+fn wish(call: &Call, request: &FetchRequestData) -> Wish {
+    let size = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
+    let by_rack = call.version >= 11 && call.context.config.selects_replicas_by_rack;
+    let rack = request.rack_id.as_str();
+    let max_bytes = size(request.max_bytes).min(call.context.config.fetch_max_bytes);
+    Wish {
+        isolation: match request.isolation_level {
+            1 => Isolation::LastStable,
+            _ => Isolation::HighWatermark,
+        },
+        // More than fits would never be there.
+        min_bytes: size(request.min_bytes).min(max_bytes),
+        max_bytes,
+        deadline: call.received
+            + Duration::from_millis(size(request.max_wait_ms) as u64).min(WAIT_MAX),
+        rack: (by_rack && !rack.is_empty()).then(|| rack.to_owned()),
+        is_full: matches!(request.session_epoch, EPOCH_INITIAL | EPOCH_FINAL),
+    }
+}
+
+/// A request that names all its partitions: without a session, or the first of one.
+async fn fetch_all(call: &Call, request: FetchRequestData, wish: &Wish) -> Fetched {
+    let wants_session = request.session_epoch == EPOCH_INITIAL && call.version >= 7;
+    let slots = &call.context.fetch_sessions.slots;
+    if request.session_id != 0 {
+        slots.lock().remove(request.session_id);
+    }
+    let mut session = Session::new(wish.isolation);
+    session.update(request, call.version, wish.isolation);
+    let partitions = session.len();
+    let session = Arc::new(Mutex::new(session));
+    let told = run(call, &session, wish).await;
+    let mut session_id = 0;
+    if wants_session && partitions > 0 {
+        session.lock().watch_all();
+        let by_id = call.version >= 13;
+        let mut slots = slots.lock();
+        session_id = slots
+            .insert(session, partitions, by_id, Instant::now())
+            .unwrap_or(0);
+    }
+    respond(call, told, session_id)
+}
+
+/// A request that says only what has changed.
+async fn fetch_incremental(call: &Call, request: FetchRequestData, wish: &Wish) -> Fetched {
+    let (id, epoch) = (request.session_id, request.session_epoch);
+    let slots = &call.context.fetch_sessions.slots;
+    let session = slots
+        .lock()
+        .resume(id, epoch, call.version >= 13, Instant::now());
+    let session = match session {
+        Ok(session) => session,
+        Err(code) => return Fetched::failed(code),
+    };
+    let partitions = {
+        let mut session = session.lock();
+        session.update(request, call.version, wish.isolation);
+        session.len()
+    };
+    if partitions == 0 {
+        // A session of nothing ends.
+        slots.lock().remove(id);
+    } else {
+        slots.lock().resize(id, partitions);
+    }
+    let told = run(call, &session, wish).await;
+    respond(call, told, if partitions == 0 { 0 } else { id })
+}
+
+/// What the client is told of one partition.
+type Told = (TopicKey, i32, Outcome);
+
+/// Reads, and waits until there is enough to tell.
+async fn run(call: &Call, session: &Arc<Mutex<Session>>, wish: &Wish) -> Vec<Told> {
+    let reader = Reader {
+        context: &call.context,
+        isolation: wish.isolation,
+        max_bytes: wish.max_bytes,
+        is_full: wish.is_full,
+        leader_only: call.version < 11,
+        rack: wish.rack.as_deref(),
+    };
+    let mut reads = Reads::default();
+    let (watcher, mut tokens) = {
+        let mut session = session.lock();
+        (Arc::clone(&session.watcher), session.begin())
+    };
+    loop {
+        read(call, session, &tokens, &reader, &mut reads).await;
+        {
+            let mut session = session.lock();
+            let enough = reads.bytes >= wish.min_bytes || reads.is_urgent;
+            if enough || Instant::now() >= wish.deadline {
+                return session.finish(reads, wish.is_full);
+            }
+            if !session.is_watching() {
+                tokens = session.watch_all();
+                continue;
+            }
+        }
+        // At the deadline there is one more look at what moved, and then an answer.
+        let _ = timeout_at(wish.deadline, watcher.ready()).await;
+        tokens = session.lock().take_moved();
+    }
+}
+
+/// Reads the partitions of `tokens`.
+async fn read(
+    call: &Call,
+    session: &Mutex<Session>,
+    tokens: &[u32],
+    reader: &Reader<'_>,
+    reads: &mut Reads,
+) {
+    let mut next = 0;
+    loop {
+        let image = call.context.image();
+        let cold = session
+            .lock()
+            .read(tokens, &mut next, reader, &image, reads);
+        let Some((token, cold)) = cold else {
+            return;
+        };
+        reads.add(token, reader.read_cold(cold).await);
+    }
+}
+
+fn respond(call: &Call, told: Vec<Told>, session_id: i32) -> Fetched {
+    let image = call.context.image();
+    let mut builder = Builder::new(&image, &call.client.listener, call.version);
+    for (topic, index, outcome) in told {
+        builder.add(topic, index, outcome);
+    }
+    builder.build(session_id)
+}

@@ -1,0 +1,203 @@
+//! Reads one partition for a fetch.
+
+use std::sync::Arc;
+
+use dohle_log::Access;
+use dohle_model::{ErrorCode, NodeId, Offset};
+
+use super::session::Wanted;
+use super::source::SentRecords;
+use crate::context::Context;
+use dohle_broker::partition::{
+    AbortedTransaction, EpochEnd, FetchParams, FetchRead, FollowerState, Isolation, LocateError,
+    Partition, Positions,
+};
+use dohle_protocol::fetch::RecordChunk;
+
+/// How a request reads.
+pub(super) struct Reader<'a> {
+    pub context: &'a Context,
+    pub isolation: Isolation,
+    /// Of the whole response.
+    pub max_bytes: usize,
+    /// Every partition is answered, even those there is no room for.
+    pub is_full: bool,
+    /// The client does not know of reading from followers.
+    pub leader_only: bool,
+    /// The client's rack, when replicas are chosen by rack.
+    pub rack: Option<&'a str>,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Read {
+        records: SentRecords,
+        positions: Positions,
+        diverging: Option<EpochEnd>,
+        /// `Some` for `read_committed`.
+        aborted: Option<Vec<AbortedTransaction>>,
+    },
+    /// Another replica is nearer to the client.
+    Elsewhere {
+        replica: NodeId,
+        positions: Positions,
+    },
+    Failed(ErrorCode),
+}
+
+impl Outcome {
+    pub fn failed(code: ErrorCode) -> Self {
+        Self::Failed(code)
+    }
+
+    /// Bytes of records that it holds in memory.
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::Read { records, .. } => records.memory(),
+            Self::Elsewhere { .. } | Self::Failed(_) => 0,
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Read { records, .. } => RecordChunk::len(records),
+            Self::Elsewhere { .. } | Self::Failed(_) => 0,
+        }
+    }
+
+    /// Whether the client is to be told at once.
+    pub fn is_urgent(&self) -> bool {
+        match self {
+            Self::Read { diverging, .. } => diverging.is_some(),
+            Self::Elsewhere { .. } | Self::Failed(_) => true,
+        }
+    }
+
+    /// Whether the same question would have an answer again.
+    pub fn has_more(&self) -> bool {
+        self.is_urgent() || self.bytes() > 0
+    }
+
+    /// High watermark and log start, which are news by themselves.
+    pub fn positions(&self) -> Option<(i64, i64)> {
+        match self {
+            Self::Read { positions, .. } | Self::Elsewhere { positions, .. } => {
+                Some((positions.high_watermark.0, positions.log_start_offset.0))
+            }
+            Self::Failed(_) => None,
+        }
+    }
+}
+
+/// What comes of looking at a partition.
+#[derive(Debug)]
+pub(super) enum Looked {
+    Found(Outcome),
+    /// The disk has to be waited for.
+    Cold(ColdRead),
+}
+
+/// A read that waits for the disk.
+#[derive(Debug)]
+pub(super) struct ColdRead {
+    partition: Arc<Partition>,
+    params: FetchParams,
+}
+
+impl Reader<'_> {
+    /// Looks at a partition without waiting for the disk. Up to `memory` bytes of records are read
+    /// at once, more stay in their file.
+    pub fn read(
+        &self,
+        partition: &Arc<Partition>,
+        wanted: &Wanted,
+        room: usize,
+        min_one: bool,
+        memory: usize,
+    ) -> Looked {
+        let Some(fetch_offset) = wanted.fetch_offset else {
+            return Looked::Found(Outcome::Failed(ErrorCode::OffsetOutOfRange));
+        };
+        if let Some(replica) = self.closest(partition, fetch_offset) {
+            return Looked::Found(Outcome::Elsewhere {
+                replica,
+                positions: partition.positions(),
+            });
+        }
+        let params = FetchParams {
+            fetch_offset,
+            current_leader_epoch: wanted.current_leader_epoch,
+            last_fetched_epoch: wanted.last_fetched_epoch,
+            max_bytes: wanted.max_bytes.min(room),
+            min_one,
+            isolation: self.isolation,
+            leader_only: self.leader_only,
+        };
+        match partition.locate(&params, memory, Access::Cached) {
+            Ok(read) => Looked::Found(self.found(partition, read)),
+            Err(LocateError::NotCached) => Looked::Cold(ColdRead {
+                partition: Arc::clone(partition),
+                params,
+            }),
+            Err(LocateError::Read(error)) => Looked::Found(Outcome::Failed(error.code())),
+        }
+    }
+
+    /// Looks at a partition and waits for the disk, which happens on another thread.
+    pub async fn read_cold(&self, read: ColdRead) -> Outcome {
+        let ColdRead { partition, params } = read;
+        let reading = Arc::clone(&partition);
+        let located = partition
+            .blocking()
+            .disk(move || reading.locate(&params, 0, Access::Disk))
+            .await;
+        match located {
+            Ok(Ok(read)) => self.found(&partition, read),
+            Ok(Err(LocateError::Read(error))) => Outcome::Failed(error.code()),
+            Ok(Err(LocateError::NotCached)) | Err(_) => {
+                Outcome::Failed(ErrorCode::KafkaStorageError)
+            }
+        }
+    }
+
+    fn found(&self, partition: &Arc<Partition>, read: FetchRead<dohle_log::Records>) -> Outcome {
+        Outcome::Read {
+            records: SentRecords::new(read.records, partition),
+            positions: read.positions,
+            diverging: read.diverging,
+            aborted: (self.isolation == Isolation::LastStable).then_some(read.aborted),
+        }
+    }
+
+    /// The replica in the client's rack, when this leader is not (KIP-392).
+    fn closest(&self, partition: &Partition, fetch_offset: Offset) -> Option<NodeId> {
+        let rack = self.rack?;
+        if !partition.is_leader() {
+            return None;
+        }
+        let image = self.context.image();
+        let in_rack = |node: NodeId| {
+            let broker = image.brokers.get(&node);
+            broker.is_some_and(|broker| !broker.fenced && broker.rack.as_deref() == Some(rack))
+        };
+        if in_rack(self.context.node_id) {
+            return None;
+        }
+        let has_offset = |follower: &FollowerState| {
+            follower.in_sync
+                && follower
+                    .log_start_offset
+                    .is_none_or(|start| start <= fetch_offset)
+                && follower
+                    .log_end_offset
+                    .is_some_and(|end| end >= fetch_offset)
+        };
+        let followers = partition.followers();
+        let near = followers
+            .iter()
+            .filter(|follower| in_rack(follower.id) && has_offset(follower));
+        near.max_by_key(|follower| (follower.log_end_offset, std::cmp::Reverse(follower.id)))
+            .map(|follower| follower.id)
+    }
+}

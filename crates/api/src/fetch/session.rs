@@ -1,0 +1,378 @@
+//! The partitions of one fetch, or of a session of fetches: what is wanted of each, what was last
+//! said of it, and which are to be looked at.
+//!
+//! Invariant: `pending` holds each partition that may have something to say, once: new ones, those
+//! whose position the client moved, those that had records or an error the last time, and those
+//! that moved since. The others are not looked at, however many there are. A partition leaves
+//! `pending` only with an answer, so a request that is dropped halfway loses nothing.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use dohle_model::image::MetadataImage;
+use dohle_model::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicIdPartition};
+use dohle_protocol::messages::fetch_request::{FetchPartition, FetchRequestData, FetchTopic};
+use dohle_protocol::{KafkaString, KafkaUuid};
+
+use super::read::{ColdRead, Looked, Outcome, Reader};
+use crate::context::Context;
+use crate::{resolve, wire};
+use dohle_broker::partition::{Isolation, Partition, Watch, WatchOn, Watcher};
+
+/// Bytes of records that a response holds in memory: what is fetched at the end of a log as it
+/// grows. More stays in the files.
+const MEMORY_MAX: usize = 16 << 10;
+
+/// How requests name a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum TopicKey {
+    /// Up to version 12.
+    Name(KafkaString),
+    /// From version 13.
+    Id(TopicId),
+}
+
+/// What is wanted of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// `None` for an offset that is none.
+    pub fetch_offset: Option<Offset>,
+    pub max_bytes: usize,
+    pub current_leader_epoch: Option<LeaderEpoch>,
+    pub last_fetched_epoch: Option<LeaderEpoch>,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub topic: TopicKey,
+    pub index: i32,
+    pub wanted: Wanted,
+    /// High watermark and log start as the client was last told; `None` forces an answer.
+    told: Option<(i64, i64)>,
+    queued: bool,
+    partition: Option<Arc<Partition>>,
+    watch: Option<Arc<Watch>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    index: HashMap<(TopicKey, i32), u32>,
+    pending: VecDeque<u32>,
+    pub watcher: Arc<Watcher>,
+    is_watching: bool,
+    isolation: Isolation,
+}
+
+/// The partitions that one request has read, by their number in the session.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    /// `None` while it is read again.
+    outcomes: HashMap<u32, Option<Outcome>>,
+    order: Vec<u32>,
+    pub bytes: usize,
+    /// Bytes of records in memory.
+    memory: usize,
+    /// Something is to be said at once.
+    pub is_urgent: bool,
+}
+
+impl Session {
+    pub fn new(isolation: Isolation) -> Self {
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            index: HashMap::new(),
+            pending: VecDeque::new(),
+            watcher: Watcher::new(),
+            is_watching: false,
+            isolation,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub fn is_watching(&self) -> bool {
+        self.is_watching
+    }
+
+    /// Takes over what a request says: partitions that are new or have moved, and forgotten ones.
+    pub fn update(&mut self, request: FetchRequestData, version: i16, isolation: Isolation) {
+        for topic in &request.forgotten_topics_data {
+            let Some(key) = topic_key(version, &topic.topic, topic.topic_id) else {
+                continue;
+            };
+            for index in &topic.partitions {
+                self.forget(&(key.clone(), *index));
+            }
+        }
+        if !request.forgotten_topics_data.is_empty() {
+            let entries = &self.entries;
+            self.pending
+                .retain(|token| entries[*token as usize].is_some());
+        }
+        for topic in request.topics {
+            self.update_topic(topic, version);
+        }
+        if isolation != self.isolation {
+            self.isolation = isolation;
+            self.queue_all();
+        }
+    }
+
+    fn update_topic(&mut self, topic: FetchTopic, version: i16) {
+        // A zero id is a topic that does not exist; it is answered as one.
+        let key =
+            topic_key(version, &topic.topic, topic.topic_id).unwrap_or(TopicKey::Id(TopicId::ZERO));
+        for partition in topic.partitions {
+            let wanted = Wanted::from(&partition);
+            let key = (key.clone(), partition.partition);
+            match self.index.get(&key) {
+                Some(token) => {
+                    let token = *token;
+                    if let Some(entry) = &mut self.entries[token as usize] {
+                        entry.wanted = wanted;
+                    }
+                    self.queue(token);
+                }
+                None => self.add(key, wanted),
+            }
+        }
+    }
+
+    fn add(&mut self, key: (TopicKey, i32), wanted: Wanted) {
+        let entry = Entry {
+            topic: key.0.clone(),
+            index: key.1,
+            wanted,
+            told: None,
+            queued: false,
+            partition: None,
+            watch: None,
+        };
+        let token = match self.free.pop() {
+            Some(token) => {
+                self.entries[token as usize] = Some(entry);
+                token
+            }
+            None => {
+                self.entries.push(Some(entry));
+                u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        self.index.insert(key, token);
+        self.queue(token);
+    }
+
+    fn forget(&mut self, key: &(TopicKey, i32)) {
+        if let Some(token) = self.index.remove(key) {
+            self.entries[token as usize] = None;
+            self.free.push(token);
+        }
+    }
+
+    fn queue(&mut self, token: u32) {
+        if let Some(Some(entry)) = self.entries.get_mut(token as usize)
+            && !entry.queued
+        {
+            entry.queued = true;
+            self.pending.push_back(token);
+        }
+    }
+
+    fn queue_all(&mut self) {
+        for token in 0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX) {
+            self.queue(token);
+        }
+    }
+
+    /// Everything that is to be looked at when a request begins.
+    pub fn begin(&mut self) -> Vec<u32> {
+        self.take_moved();
+        self.pending.iter().copied().collect()
+    }
+
+    /// The partitions that moved since the last time.
+    pub fn take_moved(&mut self) -> Vec<u32> {
+        let mut moved = Vec::new();
+        self.watcher.take(&mut moved);
+        for token in &moved {
+            if let Some(Some(Entry {
+                watch: Some(watch), ..
+            })) = self.entries.get(*token as usize)
+            {
+                // Before it is looked at, so that no later move is missed.
+                watch.rearm();
+            }
+            self.queue(*token);
+        }
+        moved
+    }
+
+    /// From now on moves are noticed. Everything is to be looked at once more, as it may have moved
+    /// before.
+    pub fn watch_all(&mut self) -> Vec<u32> {
+        self.is_watching = true;
+        self.queue_all();
+        self.pending.iter().copied().collect()
+    }
+
+    /// Reads the partitions of `tokens` (again) from number `next` on, as far as there is room.
+    /// Ends early at a partition for which the disk has to be waited for; `next` is then the one
+    /// after it.
+    pub fn read(
+        &mut self,
+        tokens: &[u32],
+        next: &mut usize,
+        reader: &Reader<'_>,
+        image: &MetadataImage,
+        reads: &mut Reads,
+    ) -> Option<(u32, ColdRead)> {
+        while let Some(token) = tokens.get(*next) {
+            *next += 1;
+            let Some(Some(entry)) = self.entries.get_mut(*token as usize) else {
+                continue;
+            };
+            reads.forget(*token);
+            let room = reader.max_bytes.saturating_sub(reads.bytes);
+            if room == 0 && !reader.is_full {
+                // It stays pending for the next request.
+                continue;
+            }
+            let found = entry.find(reader.context, image);
+            if self.is_watching {
+                entry.watch(found.as_ref().ok(), &self.watcher, *token);
+            }
+            let min_one = reads.bytes == 0;
+            let memory = MEMORY_MAX.saturating_sub(reads.memory);
+            let looked = match found {
+                Ok(found) => reader.read(&found, &entry.wanted, room, min_one, memory),
+                Err(code) => Looked::Found(Outcome::failed(code)),
+            };
+            match looked {
+                Looked::Found(outcome) => reads.add(*token, outcome),
+                Looked::Cold(read) => return Some((*token, read)),
+            }
+        }
+        None
+    }
+
+    /// Takes the answers out of `reads` that the client is to be told, in order, and takes note of
+    /// what it was told. `is_full` tells all.
+    pub fn finish(&mut self, reads: Reads, is_full: bool) -> Vec<(TopicKey, i32, Outcome)> {
+        let Reads {
+            mut outcomes,
+            order,
+            ..
+        } = reads;
+        let mut told = Vec::new();
+        let mut again = Vec::new();
+        for token in order {
+            let Some(Some(outcome)) = outcomes.remove(&token) else {
+                continue;
+            };
+            let Some(Some(entry)) = self.entries.get_mut(token as usize) else {
+                continue;
+            };
+            entry.queued = false;
+            // Records are sent until the client has moved on, errors until they are gone.
+            if outcome.has_more() {
+                again.push(token);
+            }
+            let news = outcome.positions();
+            let is_news = entry.told.is_none() || entry.told != news || outcome.has_more();
+            entry.told = news;
+            if is_full || is_news {
+                told.push((entry.topic.clone(), entry.index, outcome));
+            }
+        }
+        let entries = &self.entries;
+        self.pending.retain(|token| {
+            entries
+                .get(*token as usize)
+                .and_then(Option::as_ref)
+                .is_some_and(|entry| entry.queued)
+        });
+        // Those that had their turn go to the back, so that all are served.
+        for token in again {
+            self.queue(token);
+        }
+        told
+    }
+}
+
+impl Reads {
+    fn forget(&mut self, token: u32) {
+        if let Some(outcome) = self.outcomes.get_mut(&token).and_then(Option::take) {
+            self.bytes -= outcome.bytes();
+            self.memory -= outcome.memory();
+        }
+    }
+
+    pub fn add(&mut self, token: u32, outcome: Outcome) {
+        self.bytes += outcome.bytes();
+        self.memory += outcome.memory();
+        self.is_urgent |= outcome.is_urgent();
+        if self.outcomes.insert(token, Some(outcome)).is_none() {
+            self.order.push(token);
+        }
+    }
+}
+
+impl Entry {
+    fn find(&self, context: &Context, image: &MetadataImage) -> Result<Arc<Partition>, ErrorCode> {
+        let topic = match &self.topic {
+            TopicKey::Name(name) => resolve::topic_by_name(image, name.as_str())?,
+            TopicKey::Id(id) => resolve::topic_by_id(image, Some(*id))?,
+        };
+        resolve::partition(context, topic, self.index)
+    }
+
+    /// Ties the entry to the partition, unless it is already.
+    fn watch(&mut self, found: Option<&Arc<Partition>>, watcher: &Arc<Watcher>, token: u32) {
+        let same = match (&self.partition, found) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            self.watch = found.map(|found| found.watch(watcher, token, WatchOn::Committed));
+            self.partition = found.cloned();
+        }
+    }
+
+    /// The partition's identity, if its topic exists.
+    pub fn id(topic: &TopicKey, index: i32, image: &MetadataImage) -> Option<TopicIdPartition> {
+        let topic_id = match topic {
+            TopicKey::Name(name) => image.topic(name.as_str())?.id,
+            TopicKey::Id(id) => *id,
+        };
+        Some(TopicIdPartition {
+            topic_id,
+            partition: dohle_model::PartitionIndex(index),
+        })
+    }
+}
+
+impl From<&FetchPartition> for Wanted {
+    fn from(partition: &FetchPartition) -> Self {
+        Self {
+            fetch_offset: Offset::from_wire(partition.fetch_offset),
+            max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
+            current_leader_epoch: LeaderEpoch::from_wire(partition.current_leader_epoch),
+            last_fetched_epoch: LeaderEpoch::from_wire(partition.last_fetched_epoch),
+        }
+    }
+}
+
+fn topic_key(version: i16, name: &KafkaString, id: KafkaUuid) -> Option<TopicKey> {
+    if version >= 13 {
+        wire::topic_id(id).map(TopicKey::Id)
+    } else {
+        // A copy: the name in the request is a slice of its frame.
+        Some(TopicKey::Name(wire::text(name.as_str())))
+    }
+}

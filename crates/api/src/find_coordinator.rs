@@ -1,0 +1,153 @@
+//! FindCoordinator, versions 0–6: who serves a group; several keys at once from version 4
+//! (KIP-699).
+//!
+//! A group's coordinator is the leader of its partition of `__consumer_offsets`, which is made when
+//! it is first asked for: the answer waits a moment for that. Transactional ids (type 1) are
+//! refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client library takes as final
+//! (there are no transactions yet); keys of share groups (type 2) with INVALID_REQUEST, as Kafka
+//! does without a share coordinator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_model::image::MetadataImage;
+use dohle_model::{ApiError, ErrorCode, NodeId};
+use dohle_protocol::KafkaString;
+use dohle_protocol::messages::find_coordinator_request::FindCoordinatorRequestData;
+use dohle_protocol::messages::find_coordinator_response::{
+    Coordinator as Found, FindCoordinatorResponseData,
+};
+use tokio::time::Instant;
+
+use super::{Call, wire};
+use crate::context::live_endpoint;
+use dohle_broker::coordinator::{Coordinator, OFFSETS_TOPIC};
+
+/// How long a request waits for a topic that it has created.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(3);
+
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+
+/// Where a coordinator is.
+struct Place {
+    id: NodeId,
+    host: String,
+    port: i32,
+}
+
+pub(super) async fn handle(
+    call: Call,
+    request: FindCoordinatorRequestData,
+) -> FindCoordinatorResponseData {
+    let keys = if call.version >= 4 {
+        request.coordinator_keys
+    } else {
+        vec![request.key]
+    };
+    let image = match request.key_type {
+        GROUP if !keys.is_empty() => offsets_topic(&call).await,
+        GROUP => Ok(call.context.image()),
+        TRANSACTION => {
+            tracing::info!(
+                peer = %call.client.peer,
+                "refused transactional.id={}: this broker has no transactions yet",
+                keys.first().map_or("", KafkaString::as_str)
+            );
+            Err(ErrorCode::TransactionalIdAuthorizationFailed.because(
+                "this broker has no transactions yet: remove transactional.id from the producer's \
+                 configuration",
+            ))
+        }
+        other => Err(ErrorCode::InvalidRequest
+            .because(format!("there are no coordinators of type {other} here"))),
+    };
+    let mut found = Vec::with_capacity(keys.len());
+    for key in keys {
+        let place = match &image {
+            Ok(image) => place(&call, image, key.as_str()).await,
+            Err(error) => Err(error.clone()),
+        };
+        found.push(coordinator(key, place));
+    }
+    if call.version >= 4 {
+        return FindCoordinatorResponseData {
+            coordinators: found,
+            ..FindCoordinatorResponseData::default()
+        };
+    }
+    let found = found.pop().unwrap_or_default();
+    FindCoordinatorResponseData {
+        error_code: found.error_code,
+        error_message: found.error_message.filter(|_| call.version >= 1),
+        node_id: found.node_id,
+        host: found.host,
+        port: found.port,
+        ..FindCoordinatorResponseData::default()
+    }
+}
+
+/// Metadata that has the topic of groups.
+async fn offsets_topic(call: &Call) -> Result<Arc<MetadataImage>, ApiError> {
+    let (context, deadline) = (&call.context, call.received + CREATE_TIMEOUT);
+    let topic = context.internal_topics.offsets_topic(deadline);
+    topic.await.map_err(|error| {
+        let message = format!("{OFFSETS_TOPIC} is not there yet: {}", error.message);
+        ErrorCode::CoordinatorNotAvailable.because(message)
+    })
+}
+
+async fn place(call: &Call, image: &Arc<MetadataImage>, group_id: &str) -> Result<Place, ApiError> {
+    let listener = &*call.client.listener;
+    if let Some(place) = place_in(image, group_id, listener) {
+        return Ok(place);
+    }
+    // A topic that was just made has its leaders in the same step; another may elect one at once.
+    let metadata = &call.context.metadata;
+    let led = |image: &MetadataImage| place_in(image, group_id, listener).is_some();
+    let deadline = (call.received + LEADER_TIMEOUT).max(Instant::now());
+    let image = metadata.wait_until(led, deadline).await;
+    let place = image.and_then(|image| place_in(&image, group_id, listener));
+    place.ok_or_else(|| {
+        ErrorCode::CoordinatorNotAvailable.because(format!(
+            "the partition of {OFFSETS_TOPIC} for this group has no leader that is reached on \
+             listener {listener}"
+        ))
+    })
+}
+
+/// How long a request waits for the election of a coordinator.
+const LEADER_TIMEOUT: Duration = Duration::from_millis(500);
+
+fn place_in(image: &MetadataImage, group_id: &str, listener: &str) -> Option<Place> {
+    let index = Coordinator::partition_of(image, group_id)?;
+    let topic = image.topic(OFFSETS_TOPIC)?;
+    let id = topic.partitions.get(&index)?.leader?;
+    let endpoint = live_endpoint(image, id, listener)?;
+    Some(Place {
+        id,
+        host: endpoint.host.clone(),
+        port: i32::from(endpoint.port),
+    })
+}
+
+fn coordinator(key: KafkaString, place: Result<Place, ApiError>) -> Found {
+    match place {
+        Ok(place) => Found {
+            key,
+            node_id: place.id.0,
+            host: wire::text(&place.host),
+            port: place.port,
+            ..Found::default()
+        },
+        Err(error) => Found {
+            key,
+            node_id: -1,
+            host: KafkaString::default(),
+            port: -1,
+            error_code: error.code.code(),
+            error_message: Some(wire::text(&error.message)),
+            ..Found::default()
+        },
+    }
+}

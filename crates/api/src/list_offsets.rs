@@ -1,0 +1,129 @@
+//! ListOffsets, versions 1–11: the first offset, the end, or the first record at or after a time.
+//!
+//! Special times: -2 earliest, -1 latest, from version 7 -3 the record with the largest timestamp
+//! (KIP-734), from 8 -4 the first offset on local disk (KIP-405), from 9 -5 and from 11 -6 ends of
+//! tiered storage, of which there is none. With `read_committed` (from 2) the latest is the last
+//! stable offset. Searches by time (and -3) read from disk and decompress, on a thread that may
+//! block; one request has one of them at a time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use dohle_model::image::MetadataImage;
+use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp};
+use dohle_protocol::messages::list_offsets_request::{
+    ListOffsetsPartition, ListOffsetsRequestData, ListOffsetsTopic,
+};
+use dohle_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsResponseData, ListOffsetsTopicResponse,
+};
+
+use super::{Call, resolve};
+use dohle_broker::partition::{Isolation, ListedOffset, OffsetSpec, ReadError};
+
+/// `isolation_level` of consumers that skip what is not committed.
+const READ_COMMITTED: i8 = 1;
+
+pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListOffsetsResponseData {
+    let context = Arc::clone(&call.context);
+    resolve::until_known(&context, call.received, |image| {
+        let mut topics = request.topics.iter();
+        topics.all(|topic| image.topic(topic.name.as_str()).is_some())
+    })
+    .await;
+    let image = context.image();
+    // Only Kafka's debugging consumer (-2) sees what is not committed.
+    let isolation = match (request.replica_id, request.isolation_level) {
+        (-2, _) => Isolation::LogEnd,
+        (_, READ_COMMITTED) => Isolation::LastStable,
+        _ => Isolation::HighWatermark,
+    };
+    let mut counts: HashMap<(&str, i32), usize> = HashMap::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            *counts
+                .entry((topic.name.as_str(), partition.partition_index))
+                .or_default() += 1;
+        }
+    }
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for partition in &topic.partitions {
+            let index = partition.partition_index;
+            let outcome = match counts.get_mut(&(topic.name.as_str(), index)) {
+                Some(1) => list(&call, &image, topic, partition, isolation).await,
+                // Named more than once, answered once.
+                Some(0) | None => continue,
+                Some(count) => {
+                    *count = 0;
+                    Err(ErrorCode::InvalidRequest)
+                }
+            };
+            partitions.push(to_wire(index, call.version, outcome));
+        }
+        topics.push(ListOffsetsTopicResponse {
+            name: topic.name.clone(),
+            partitions,
+            ..ListOffsetsTopicResponse::default()
+        });
+    }
+    ListOffsetsResponseData {
+        topics,
+        ..ListOffsetsResponseData::default()
+    }
+}
+
+async fn list(
+    call: &Call,
+    image: &MetadataImage,
+    topic: &ListOffsetsTopic,
+    request: &ListOffsetsPartition,
+    isolation: Isolation,
+) -> Result<Option<ListedOffset>, ErrorCode> {
+    let version = call.version;
+    let spec = match request.timestamp {
+        -1 => OffsetSpec::Latest,
+        -2 => OffsetSpec::Earliest,
+        -3 if version >= 7 => OffsetSpec::MaxTimestamp,
+        -4 if version >= 8 => OffsetSpec::EarliestLocal,
+        -5 if version >= 9 => OffsetSpec::LatestTiered,
+        -6 if version >= 11 => OffsetSpec::LatestTiered,
+        time if time < 0 => return Err(ErrorCode::UnsupportedVersion),
+        time => OffsetSpec::ByTime(Timestamp(time)),
+    };
+    let (name, index) = (topic.name.as_str(), request.partition_index);
+    let partition = resolve::partition_by_name(&call.context, image, name, index)?;
+    let epoch = LeaderEpoch::from_wire(request.current_leader_epoch);
+    partition
+        .list_offset(spec, epoch, isolation)
+        .await
+        .map_err(|error| match error {
+            // Clients before version 5 do not know that one.
+            ReadError::OffsetNotAvailable if version < 5 => ErrorCode::LeaderNotAvailable,
+            error => error.code(),
+        })
+}
+
+fn to_wire(
+    partition_index: i32,
+    version: i16,
+    outcome: Result<Option<ListedOffset>, ErrorCode>,
+) -> ListOffsetsPartitionResponse {
+    let mut response = ListOffsetsPartitionResponse {
+        partition_index,
+        error_code: super::wire::code(&outcome),
+        timestamp: -1,
+        offset: -1,
+        leader_epoch: -1,
+        ..ListOffsetsPartitionResponse::default()
+    };
+    if let Ok(Some(listed)) = outcome {
+        response.offset = Offset::to_wire(Some(listed.offset));
+        response.timestamp = Timestamp::to_wire(listed.timestamp);
+        if version >= 4 {
+            response.leader_epoch = LeaderEpoch::to_wire(listed.leader_epoch);
+        }
+    }
+    response
+}

@@ -1,0 +1,317 @@
+//! Metadata, versions 0–13: brokers, topics and partitions as clients of one listener see them.
+//!
+//! Topics by name or (from version 10) by id; topics that do not exist are created when both the
+//! request and `auto.create.topics.enable` allow it, and are answered complete once this broker has
+//! them. Leader epochs from 7 (KIP-320), offline replicas from 5 (KIP-112), topic ids from 10
+//! (KIP-516), a top-level error from 13 (KIP-1102). The controller that is told is a live broker,
+//! as in every KRaft cluster: brokers forward.
+
+use std::time::Duration;
+
+use dohle_model::image::{MetadataImage, TopicImage};
+use dohle_model::partition::PartitionRegistration;
+use dohle_model::{ErrorCode, NodeId, TopicName};
+use dohle_protocol::messages::metadata_request::{MetadataRequestData, MetadataRequestTopic};
+use dohle_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponseData, MetadataResponsePartition, MetadataResponseTopic,
+};
+use dohle_protocol::{KafkaString, KafkaUuid};
+use dohle_rpc::v1;
+use tokio::time::Instant;
+
+use super::create_topics::METADATA_TOPIC;
+use super::{Call, errors, wire};
+use crate::context::{Context, live_endpoint};
+use dohle_broker::coordinator::OFFSETS_TOPIC;
+
+/// How long a request waits for topics that it has created.
+const AUTO_CREATE_TIMEOUT: Duration = Duration::from_secs(3);
+
+pub(super) async fn handle(call: Call, request: MetadataRequestData) -> MetadataResponseData {
+    let version = call.version;
+    let context = &call.context;
+    let all = match &request.topics {
+        None => true,
+        Some(topics) => version == 0 && topics.is_empty(),
+    };
+    let topics = request.topics.unwrap_or_default();
+    if (10..=11).contains(&version) && topics.iter().any(|topic| topic.topic_id != KafkaUuid::ZERO)
+    {
+        return ids_too_early(&topics);
+    }
+    let mut refused = Vec::new();
+    if !all && (version < 4 || request.allow_auto_topic_creation) {
+        refused = create_missing(context, &topics).await;
+    }
+    let image = context.image();
+    let listener = &*call.client.listener;
+    let view = View {
+        image: &image,
+        listener,
+        version,
+    };
+    let operations = request.include_topic_authorized_operations;
+    let answers = if all {
+        image
+            .topics
+            .values()
+            .map(|topic| view.topic(topic))
+            .collect()
+    } else {
+        let answer = |topic: &MetadataRequestTopic| view.requested(topic, &refused);
+        topics.iter().map(answer).collect::<Vec<_>>()
+    };
+    let with_operations = |mut topic: MetadataResponseTopic| {
+        if operations && topic.name.is_some() {
+            topic.topic_authorized_operations = wire::TOPIC_OPERATIONS;
+        }
+        topic
+    };
+    let brokers = view.brokers();
+    let controller_id = view.controller(context.node_id);
+    let mut response = MetadataResponseData {
+        brokers,
+        cluster_id: Some(wire::text(&context.cluster_id)),
+        controller_id,
+        topics: answers.into_iter().map(with_operations).collect(),
+        ..MetadataResponseData::default()
+    };
+    if (8..=10).contains(&version) && request.include_cluster_authorized_operations {
+        response.cluster_authorized_operations = wire::CLUSTER_OPERATIONS;
+    }
+    response
+}
+
+/// Versions 10 and 11 have a field for ids and must not use it (KAFKA-10774).
+fn ids_too_early(topics: &[MetadataRequestTopic]) -> MetadataResponseData {
+    let topic = |topic: &MetadataRequestTopic| MetadataResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(topic.name.clone().unwrap_or_default()),
+        topic_id: topic.topic_id,
+        ..MetadataResponseTopic::default()
+    };
+    MetadataResponseData {
+        topics: topics.iter().map(topic).collect(),
+        ..MetadataResponseData::default()
+    }
+}
+
+/// A topic that could not be created, and why.
+type Refused = (String, ErrorCode);
+
+/// Creates the topics that do not exist, and waits until this broker knows them.
+async fn create_missing(context: &Context, topics: &[MetadataRequestTopic]) -> Vec<Refused> {
+    if !context.config.auto_create_topics_enable {
+        return Vec::new();
+    }
+    let image = context.image();
+    let asks_for = |topic: &MetadataRequestTopic| {
+        let name = topic.name.as_ref().map(KafkaString::as_str);
+        name == Some(OFFSETS_TOPIC) && topic.topic_id == KafkaUuid::ZERO
+    };
+    if topics.iter().any(asks_for) && image.topic(OFFSETS_TOPIC).is_none() {
+        // As the topic of groups is made, whoever asks first.
+        let deadline = Instant::now() + AUTO_CREATE_TIMEOUT;
+        let _ = context.internal_topics.offsets_topic(deadline).await;
+    }
+    let mut missing: Vec<v1::CreatableTopic> = Vec::new();
+    for topic in topics
+        .iter()
+        .filter(|topic| topic.topic_id == KafkaUuid::ZERO)
+    {
+        let Some(name) = topic.name.as_ref().map(KafkaString::as_str) else {
+            continue;
+        };
+        let known = image.topic(name).is_some() || missing.iter().any(|other| other.name == name);
+        if !known
+            && TopicName::new(name).is_ok_and(|name| !name.is_internal())
+            && name != METADATA_TOPIC
+            && let Ok(id) = KafkaUuid::random()
+        {
+            missing.push(v1::CreatableTopic {
+                name: name.to_owned(),
+                id: id.inner().as_bytes().to_vec().into(),
+                partitions: -1,
+                replication_factor: -1,
+                ..v1::CreatableTopic::default()
+            });
+        }
+    }
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let deadline = Instant::now() + AUTO_CREATE_TIMEOUT;
+    let request = v1::CreateTopicsRequest {
+        topics: missing,
+        validate_only: false,
+    };
+    match context.controller.create_topics(request, deadline).await {
+        Ok(response) => {
+            let refused = response.topics.iter().filter_map(refusal).collect();
+            // An answer from older metadata is as good as Kafka's: the client asks again.
+            let _ = context.reached(response.offset, deadline).await;
+            refused
+        }
+        Err(error) => {
+            tracing::info!("topics were not created automatically: {error}");
+            Vec::new()
+        }
+    }
+}
+
+fn refusal(result: &v1::CreateTopicsResult) -> Option<Refused> {
+    let error = errors::outcome(result.outcome.as_ref()).err()?;
+    if error.code == ErrorCode::TopicAlreadyExists {
+        return None;
+    }
+    tracing::info!(topic = result.name, "not created automatically: {error}");
+    let code = match error.code {
+        ErrorCode::InvalidTopicException | ErrorCode::PolicyViolation => error.code,
+        // What is refused now (too few brokers) may be allowed soon.
+        _ => ErrorCode::UnknownTopicOrPartition,
+    };
+    Some((result.name.clone(), code))
+}
+
+struct View<'a> {
+    image: &'a MetadataImage,
+    listener: &'a str,
+    version: i16,
+}
+
+impl View<'_> {
+    fn brokers(&self) -> Vec<MetadataResponseBroker> {
+        let live = |(id, registration): (&NodeId, &std::sync::Arc<_>)| {
+            let registration: &dohle_model::record::BrokerRegistration = registration;
+            let endpoint = live_endpoint(self.image, *id, self.listener)?;
+            Some(MetadataResponseBroker {
+                node_id: id.0,
+                host: wire::text(&endpoint.host),
+                port: i32::from(endpoint.port),
+                rack: registration.rack.as_deref().map(wire::text),
+                ..MetadataResponseBroker::default()
+            })
+        };
+        self.image.brokers.iter().filter_map(live).collect()
+    }
+
+    fn controller(&self, this: NodeId) -> i32 {
+        let is_live = |id: NodeId| live_endpoint(self.image, id, self.listener).is_some();
+        if is_live(this) {
+            return this.0;
+        }
+        self.image
+            .brokers
+            .keys()
+            .find(|id| is_live(**id))
+            .map_or(-1, |id| id.0)
+    }
+
+    fn requested(
+        &self,
+        topic: &MetadataRequestTopic,
+        refused: &[Refused],
+    ) -> MetadataResponseTopic {
+        if let Some(id) = wire::topic_id(topic.topic_id) {
+            return match self.image.topics.get(&id) {
+                Some(topic) => self.topic(topic),
+                None => MetadataResponseTopic {
+                    error_code: ErrorCode::UnknownTopicId.code(),
+                    topic_id: topic.topic_id,
+                    ..MetadataResponseTopic::default()
+                },
+            };
+        }
+        let name = topic.name.clone().unwrap_or_default();
+        if let Some(topic) = self.image.topic(name.as_str()) {
+            return self.topic(topic);
+        }
+        let refused = refused.iter().find(|(refused, _)| refused == name.as_str());
+        let code = match (TopicName::new(name.as_str()), refused) {
+            (Err(_), _) => ErrorCode::InvalidTopicException,
+            (Ok(_), Some((_, code))) => *code,
+            (Ok(_), None) => ErrorCode::UnknownTopicOrPartition,
+        };
+        MetadataResponseTopic {
+            error_code: code.code(),
+            is_internal: TopicName::new(name.as_str()).is_ok_and(|name| name.is_internal()),
+            name: Some(name),
+            ..MetadataResponseTopic::default()
+        }
+    }
+
+    fn topic(&self, topic: &TopicImage) -> MetadataResponseTopic {
+        let partition =
+            |(index, registration): (&dohle_model::PartitionIndex, &std::sync::Arc<_>)| {
+                self.partition(index.0, registration)
+            };
+        MetadataResponseTopic {
+            name: Some(wire::text(topic.name.as_str())),
+            topic_id: wire::wire_id(topic.id),
+            is_internal: topic.name.is_internal(),
+            partitions: topic.partitions.iter().map(partition).collect(),
+            ..MetadataResponseTopic::default()
+        }
+    }
+
+    fn partition(
+        &self,
+        index: i32,
+        registration: &PartitionRegistration,
+    ) -> MetadataResponsePartition {
+        let leader = registration
+            .leader
+            .filter(|leader| self.is_reachable(*leader));
+        let code = match (leader, registration.leader) {
+            (Some(_), _) => None,
+            (None, Some(leader)) if self.version >= 6 && self.image.is_active(leader) => {
+                Some(ErrorCode::ListenerNotFound)
+            }
+            (None, _) => Some(ErrorCode::LeaderNotAvailable),
+        };
+        MetadataResponsePartition {
+            error_code: dohle_model::error::to_wire(code),
+            partition_index: index,
+            leader_id: NodeId::to_wire(leader),
+            leader_epoch: registration.leader_epoch.0,
+            replica_nodes: self.nodes(&registration.replicas),
+            isr_nodes: self.nodes(&registration.isr),
+            offline_replicas: offline_replicas(self.image, registration, self.listener),
+            ..MetadataResponsePartition::default()
+        }
+    }
+
+    /// Version 0 knows no brokers that it is not told the address of.
+    fn nodes(&self, nodes: &[NodeId]) -> Vec<i32> {
+        let told = nodes
+            .iter()
+            .filter(|node| self.version > 0 || self.is_reachable(**node));
+        told.map(|node| node.0).collect()
+    }
+
+    fn is_reachable(&self, node: NodeId) -> bool {
+        live_endpoint(self.image, node, self.listener).is_some()
+    }
+}
+
+/// Replicas on brokers that are gone, fenced or not on this listener, or in failed directories.
+pub(super) fn offline_replicas(
+    image: &MetadataImage,
+    registration: &PartitionRegistration,
+    listener: &str,
+) -> Vec<i32> {
+    let is_offline = |node: &NodeId| {
+        let Some(broker) = image.brokers.get(node) else {
+            return true;
+        };
+        let directory = registration.directory(*node).unwrap_or_default();
+        live_endpoint(image, *node, listener).is_none()
+            || !(directory.is_zero() || broker.log_dirs.contains(&directory))
+    };
+    registration
+        .replicas
+        .iter()
+        .filter(|node| is_offline(node))
+        .map(|node| node.0)
+        .collect()
+}

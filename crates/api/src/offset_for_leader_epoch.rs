@@ -1,0 +1,71 @@
+//! OffsetForLeaderEpoch, versions 2–4: where an epoch ends in the leader's log, with which
+//! consumers find out that their log was truncated (KIP-320).
+
+use dohle_model::image::MetadataImage;
+use dohle_model::{ErrorCode, LeaderEpoch, Offset};
+use dohle_protocol::messages::offset_for_leader_epoch_request::{
+    OffsetForLeaderEpochRequestData, OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
+use dohle_protocol::messages::offset_for_leader_epoch_response::{
+    EpochEndOffset, OffsetForLeaderEpochResponseData, OffsetForLeaderTopicResult,
+};
+
+use super::{Call, resolve, wire};
+use crate::context::Context;
+use dohle_broker::partition::EpochEnd;
+
+pub(super) async fn handle(
+    call: Call,
+    request: OffsetForLeaderEpochRequestData,
+) -> OffsetForLeaderEpochResponseData {
+    let image = call.context.image();
+    let topic = |topic: OffsetForLeaderTopic| {
+        let partition = |partition: &OffsetForLeaderPartition| {
+            to_wire(
+                partition,
+                end(&call.context, &image, topic.topic.as_str(), partition),
+            )
+        };
+        OffsetForLeaderTopicResult {
+            partitions: topic.partitions.iter().map(partition).collect(),
+            topic: topic.topic.clone(),
+            ..OffsetForLeaderTopicResult::default()
+        }
+    };
+    OffsetForLeaderEpochResponseData {
+        topics: request.topics.into_iter().map(topic).collect(),
+        ..OffsetForLeaderEpochResponseData::default()
+    }
+}
+
+fn end(
+    context: &Context,
+    image: &MetadataImage,
+    topic: &str,
+    request: &OffsetForLeaderPartition,
+) -> Result<Option<EpochEnd>, ErrorCode> {
+    let partition = resolve::partition_by_name(context, image, topic, request.partition)?;
+    let Some(epoch) = LeaderEpoch::from_wire(request.leader_epoch) else {
+        return Ok(None);
+    };
+    let current = LeaderEpoch::from_wire(request.current_leader_epoch);
+    partition
+        .epoch_end(current, epoch)
+        .map(Some)
+        .map_err(|error| error.code())
+}
+
+fn to_wire(
+    request: &OffsetForLeaderPartition,
+    outcome: Result<Option<EpochEnd>, ErrorCode>,
+) -> EpochEndOffset {
+    let error_code = wire::code(&outcome);
+    let end = outcome.ok().flatten();
+    EpochEndOffset {
+        error_code,
+        partition: request.partition,
+        leader_epoch: LeaderEpoch::to_wire(end.and_then(|end| end.epoch)),
+        end_offset: Offset::to_wire(end.and_then(|end| end.end_offset)),
+        ..EpochEndOffset::default()
+    }
+}

@@ -1,0 +1,450 @@
+//! Produce, versions 3–13: appends record batches to partitions that this broker leads.
+//!
+//! With acks=0 nothing is answered, and an error closes the connection so that the producer looks
+//! for the leader anew; with acks=1 the answer follows the append, with acks=all it waits until the
+//! in-sync replicas have the records, or REQUEST_TIMED_OUT. Records that make a batch unacceptable
+//! are named from version 8 (KIP-467); from version 10 NOT_LEADER_OR_FOLLOWER carries the new
+//! leader and its address (KIP-951); version 13 names topics by id (KIP-516). A transactional id is
+//! refused: transactions do not exist yet.
+//!
+//! Small batches are checked and appended by the first poll. Batches that take longer to decompress
+//! are checked on other threads; the connection's later requests wait for their appends.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dohle_model::image::MetadataImage;
+use dohle_model::{ApiError, ErrorCode, Offset, TopicIdPartition};
+use dohle_protocol::messages::produce_request::{
+    PartitionProduceData, ProduceRequestData, TopicProduceData,
+};
+use dohle_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+    ProduceResponseData, TopicProduceResponse,
+};
+use dohle_protocol::{EncodeError, KafkaString};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Call, Held, Respond, resolve, wire};
+use crate::context::Context;
+use dohle_broker::partition::{
+    Acks, AppendError, Appended, CommitError, Partition, RecordError, RoleError,
+};
+use dohle_network::connection::Answer;
+
+/// The client id with which Kafka's own tools write to internal topics.
+const ADMIN_CLIENT_ID: &str = "__admin_client";
+
+/// The response, or what takes its place with acks=0.
+pub(super) enum Produced {
+    Response(ProduceResponseData),
+    /// acks=0, and the first error if there was one.
+    Silent(Option<String>),
+}
+
+impl Respond for Produced {
+    fn answer(self, version: i16, correlation_id: i32) -> Result<Answer, EncodeError> {
+        match self {
+            Self::Response(response) => response.answer(version, correlation_id),
+            Self::Silent(None) => Ok(Answer::Nothing),
+            Self::Silent(Some(error)) => Ok(Answer::Close(format!(
+                "a produce request with acks=0 failed: {error}"
+            ))),
+        }
+    }
+}
+
+/// A failure to produce to one partition.
+struct Failure {
+    error: ApiError,
+    records: Vec<RecordError>,
+    /// Told where the partition has looked at the records.
+    log_start_offset: Option<Offset>,
+}
+
+impl From<ErrorCode> for Failure {
+    fn from(code: ErrorCode) -> Self {
+        Self {
+            error: code.into(),
+            records: Vec::new(),
+            log_start_offset: None,
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self {
+            error,
+            records: Vec::new(),
+            log_start_offset: None,
+        }
+    }
+}
+
+impl Failure {
+    /// Of an append. As in Kafka's `ReplicaManager` broken and large batches are told least of.
+    fn of_append(error: AppendError, partition: &Partition) -> Self {
+        let untold = matches!(
+            error.code(),
+            ErrorCode::NotLeaderOrFollower
+                | ErrorCode::KafkaStorageError
+                | ErrorCode::CorruptMessage
+                | ErrorCode::MessageTooLarge
+                | ErrorCode::RecordListTooLarge
+        );
+        let records = error.record_errors().to_vec();
+        Self {
+            error: error.into(),
+            records,
+            log_start_offset: (!untold).then(|| partition.positions().log_start_offset),
+        }
+    }
+}
+
+/// What an append left to be waited for.
+type Committed = Pin<Box<dyn Future<Output = Result<(), CommitError>> + Send>>;
+/// The flush that `flush.messages` asks for.
+type Flushed = Pin<Box<dyn Future<Output = Result<(), RoleError>> + Send>>;
+
+/// One partition of the request, after its append.
+struct Part {
+    index: i32,
+    id: Option<TopicIdPartition>,
+    outcome: Result<Appended, Failure>,
+    flushed: Option<Flushed>,
+    committed: Option<Committed>,
+}
+
+pub(super) fn handle(
+    call: Call,
+    request: ProduceRequestData,
+) -> Held<impl Future<Output = Produced> + Send + 'static> {
+    let is_known = knows(&call.context.image(), call.version, &request);
+    let response = async move {
+        if !is_known {
+            let known = |image: &MetadataImage| knows(image, call.version, &request);
+            resolve::until_known(&call.context, call.received, known).await;
+        }
+        produce(call, request).await
+    };
+    Held {
+        response,
+        // Requests that come after this one must not append before it.
+        holds: !is_known,
+    }
+}
+
+/// Whether this broker knows all topics of the request.
+fn knows(image: &MetadataImage, version: i16, request: &ProduceRequestData) -> bool {
+    let mut topics = request.topic_data.iter();
+    topics.all(
+        |topic| match wire::topic_id(topic.topic_id).filter(|_| version >= 13) {
+            Some(id) => image.topics.contains_key(&id),
+            None => image.topic(topic.name.as_str()).is_some(),
+        },
+    )
+}
+
+async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
+    let deadline = wire::deadline(call.received, request.timeout_ms);
+    let acks = match request.acks {
+        0 => Ok(Acks::None),
+        1 => Ok(Acks::Leader),
+        -1 => Ok(Acks::All),
+        other => Err(ErrorCode::InvalidRequiredAcks
+            .because(format!("acks={other} is not one of 0, 1 and -1 (all)"))),
+    };
+    let acks = match &request.transactional_id {
+        Some(id) => Err(no_transactions(id)),
+        None => acks,
+    };
+    let image = call.context.image();
+    // Records of one connection are appended in the order of its requests: taken by the first poll.
+    let turn = Arc::clone(&call.client.appends).lock_owned().await;
+    let mut topics: Vec<(KafkaString, dohle_protocol::KafkaUuid, Vec<Part>)> = Vec::new();
+    for topic in request.topic_data {
+        let TopicProduceData {
+            name,
+            topic_id,
+            partition_data,
+            ..
+        } = topic;
+        let append = Append {
+            call: &call,
+            image: &image,
+            name: &name,
+            topic_id,
+            acks: &acks,
+        };
+        let mut parts = Vec::with_capacity(partition_data.len());
+        for data in partition_data {
+            parts.push(append.run(data).await);
+        }
+        topics.push((name, topic_id, parts));
+    }
+    drop(image);
+    drop(turn);
+    // The records are in the log: their bytes are not held while replicas are waited for.
+    drop(call.charge.take());
+    for part in topics.iter_mut().flat_map(|(_, _, parts)| parts) {
+        part.flush().await;
+    }
+    if request.acks == 0 {
+        let failures = topics.iter().flat_map(|(_, _, parts)| parts);
+        let first = failures
+            .filter_map(|part| part.outcome.as_ref().err())
+            .next();
+        return Produced::Silent(first.map(|failure| failure.error.to_string()));
+    }
+    let mut response = Response::new(&call);
+    for (name, topic_id, parts) in topics {
+        let mut partition_responses = Vec::with_capacity(parts.len());
+        for part in parts {
+            let part = part.committed(deadline).await;
+            partition_responses.push(response.partition(part));
+        }
+        let topic = TopicProduceResponse {
+            name,
+            topic_id,
+            partition_responses,
+            ..Default::default()
+        };
+        response.data.responses.push(topic);
+    }
+    Produced::Response(response.data)
+}
+
+fn no_transactions(id: &KafkaString) -> ApiError {
+    ErrorCode::TransactionalIdAuthorizationFailed.because(format!(
+        "transactional.id={id} cannot be used: this broker has no transactions yet; remove \
+         transactional.id from the producer's configuration"
+    ))
+}
+
+/// Appends to the partitions of one topic.
+struct Append<'a> {
+    call: &'a Call,
+    image: &'a MetadataImage,
+    name: &'a KafkaString,
+    topic_id: dohle_protocol::KafkaUuid,
+    acks: &'a Result<Acks, ApiError>,
+}
+
+impl Append<'_> {
+    async fn run(&self, data: PartitionProduceData) -> Part {
+        let mut part = Part {
+            index: data.index,
+            id: None,
+            outcome: Err(ErrorCode::UnknownServerError.into()),
+            flushed: None,
+            committed: None,
+        };
+        part.outcome = self.append(&mut part, data.records).await;
+        part
+    }
+
+    async fn append(&self, part: &mut Part, records: Option<Bytes>) -> Result<Appended, Failure> {
+        let call = self.call;
+        let acks = self.acks.clone()?;
+        let topic = if call.version >= 13 {
+            resolve::topic_by_id(self.image, wire::topic_id(self.topic_id))?
+        } else {
+            resolve::topic_by_name(self.image, self.name.as_str())?
+        };
+        let index = dohle_model::PartitionIndex(part.index);
+        part.id = Some(TopicIdPartition {
+            topic_id: topic.id,
+            partition: index,
+        });
+        let is_admin = call
+            .client_id
+            .as_ref()
+            .is_some_and(|id| id.as_str() == ADMIN_CLIENT_ID);
+        if topic.name.is_internal() && !is_admin {
+            let message = format!("topic {} is internal: only brokers write to it", topic.name);
+            return Err(ErrorCode::InvalidTopicException.because(message).into());
+        }
+        let records = acceptable(records, call.version)?;
+        let partition = resolve::partition(&call.context, topic, part.index)?;
+        let now = call.context.wall_clock();
+        let appended = partition.produce(records, acks, now).await;
+        let appended = appended.map_err(|error| Failure::of_append(error, &partition))?;
+        if appended.flush {
+            part.flushed = Some(Box::pin(Arc::clone(&partition).flush_appended(now)));
+        }
+        if acks == Acks::All {
+            let committed = partition.wait_committed(appended.leader_epoch, appended.end());
+            part.committed = Some(Box::pin(committed));
+        }
+        Ok(appended)
+    }
+}
+
+/// A batch's length, of what follows it.
+const LENGTH_AT: std::ops::Range<usize> = 8..12;
+const MAGIC_AT: usize = 16;
+/// Byte of a batch's attributes that has codec and transaction flag.
+const ATTRIBUTES_AT: usize = 22;
+const CODEC_MASK: u8 = 0b111;
+const CODEC_ZSTD: u8 = 4;
+const TRANSACTIONAL: u8 = 0b1_0000;
+
+/// Checks what is a rule of produce requests (`ProduceRequest.validateRecords` of Kafka): one batch
+/// of the present format, a codec that the version knows, no transaction. The batch itself is
+/// checked by the log.
+fn acceptable(records: Option<Bytes>, version: i16) -> Result<Bytes, ApiError> {
+    let records = records.unwrap_or_default();
+    let (Some(length), Some(attributes)) = (records.get(LENGTH_AT), records.get(ATTRIBUTES_AT))
+    else {
+        let message = "a produce request must have one record batch for each partition";
+        return Err(ErrorCode::InvalidRecord.because(message));
+    };
+    match records[MAGIC_AT] {
+        2 => {}
+        magic @ 0..=1 => {
+            let message = format!(
+                "the batch has message format {magic}, only 2 is accepted: upgrade the client \
+                 library"
+            );
+            return Err(ErrorCode::InvalidRecord.because(message));
+        }
+        magic => {
+            let message = format!("the batch has message format {magic}, which does not exist");
+            return Err(ErrorCode::CorruptMessage.because(message));
+        }
+    }
+    let length = length.try_into().map_or(-1, i32::from_be_bytes);
+    if usize::try_from(length)
+        .ok()
+        .and_then(|length| LENGTH_AT.end.checked_add(length))
+        != Some(records.len())
+    {
+        let message = "a produce request must have exactly one whole record batch for each \
+                       partition";
+        return Err(ErrorCode::InvalidRecord.because(message));
+    }
+    if version < 7 && attributes & CODEC_MASK == CODEC_ZSTD {
+        let message = "zstd needs Produce version 7 or newer: upgrade the client library";
+        return Err(ErrorCode::UnsupportedCompressionType.because(message));
+    }
+    if attributes & TRANSACTIONAL != 0 {
+        let message = "the batch is transactional; this broker has no transactions yet";
+        return Err(ErrorCode::TransactionalIdAuthorizationFailed.because(message));
+    }
+    Ok(records)
+}
+
+impl Part {
+    /// Forces what was appended to the disk, where that was asked for.
+    async fn flush(&mut self) {
+        if let Some(flushed) = self.flushed.take()
+            && let Err(error) = flushed.await
+        {
+            self.outcome = Err(ApiError::from(AppendError::from(error)).into());
+            self.committed = None;
+        }
+    }
+
+    /// Waits until what was appended is committed, where that was asked for.
+    async fn committed(mut self, deadline: Instant) -> Self {
+        let Some(committed) = self.committed.take() else {
+            return self;
+        };
+        match timeout_at(deadline, committed).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.outcome = Err(ApiError::from(error).into()),
+            Err(_) => {
+                let message = "the in-sync replicas did not have the records in time; they may \
+                               still be committed";
+                self.outcome = Err(ErrorCode::RequestTimedOut.because(message).into());
+            }
+        }
+        self
+    }
+}
+
+struct Response<'a> {
+    context: &'a Context,
+    listener: &'a str,
+    version: i16,
+    data: ProduceResponseData,
+}
+
+impl<'a> Response<'a> {
+    fn new(call: &'a Call) -> Self {
+        Self {
+            context: &call.context,
+            listener: &call.client.listener,
+            version: call.version,
+            data: ProduceResponseData::default(),
+        }
+    }
+
+    fn partition(&mut self, part: Part) -> PartitionProduceResponse {
+        let failure = match part.outcome {
+            Ok(appended) => {
+                return PartitionProduceResponse {
+                    index: part.index,
+                    base_offset: appended.base_offset.0,
+                    log_append_time_ms: dohle_model::Timestamp::to_wire(appended.log_append_time),
+                    log_start_offset: appended.log_start_offset.0,
+                    ..PartitionProduceResponse::default()
+                };
+            }
+            Err(failure) => failure,
+        };
+        let mut response = PartitionProduceResponse {
+            index: part.index,
+            error_code: failure.error.code.code(),
+            base_offset: -1,
+            log_append_time_ms: -1,
+            log_start_offset: Offset::to_wire(failure.log_start_offset),
+            ..PartitionProduceResponse::default()
+        };
+        if self.version >= 8 {
+            response.error_message = Some(wire::text(&failure.error.message));
+            response.record_errors = failure.records.iter().map(record_error).collect();
+        }
+        if self.version >= 10 && failure.error.code == ErrorCode::NotLeaderOrFollower {
+            response.current_leader = self.current_leader(part.id);
+        }
+        response
+    }
+
+    fn current_leader(&mut self, id: Option<TopicIdPartition>) -> LeaderIdAndEpoch {
+        let image = self.context.image();
+        let leader = id.and_then(|id| resolve::current_leader(&image, &id, self.listener));
+        let Some(leader) = leader else {
+            return LeaderIdAndEpoch::default();
+        };
+        let known = self
+            .data
+            .node_endpoints
+            .iter()
+            .any(|node| node.node_id == leader.id);
+        if let Some(endpoint) = leader.endpoint.filter(|_| !known) {
+            self.data.node_endpoints.push(NodeEndpoint {
+                node_id: leader.id,
+                host: wire::text(&endpoint.host),
+                port: endpoint.port,
+                rack: endpoint.rack.as_deref().map(wire::text),
+                ..NodeEndpoint::default()
+            });
+        }
+        LeaderIdAndEpoch {
+            leader_id: leader.id,
+            leader_epoch: leader.epoch,
+            ..LeaderIdAndEpoch::default()
+        }
+    }
+}
+
+fn record_error(error: &RecordError) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage {
+        batch_index: i32::try_from(error.index).unwrap_or(i32::MAX),
+        batch_index_error_message: Some(wire::text(&error.message)),
+        ..BatchIndexAndErrorMessage::default()
+    }
+}

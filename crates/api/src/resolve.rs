@@ -1,0 +1,116 @@
+//! From a topic and partition as a client names them to the partition of this broker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_model::image::{MetadataImage, TopicImage};
+use dohle_model::{ErrorCode, PartitionIndex, TopicId, TopicIdPartition};
+use tokio::time::Instant;
+
+use crate::context::{Context, live_endpoint};
+use dohle_broker::partition::Partition;
+
+/// How long a request waits for metadata that another broker has told the client of already.
+const KNOWN_WITHIN: Duration = Duration::from_millis(500);
+
+/// Waits a moment for topics that this broker does not know yet: the client may have been told of a
+/// new one by a broker whose metadata is a few milliseconds ahead. Without that, it would be told
+/// that a topic which it has just created does not exist.
+pub(super) async fn until_known(
+    context: &Context,
+    received: Instant,
+    known: impl FnMut(&MetadataImage) -> bool,
+) {
+    let deadline = received + KNOWN_WITHIN;
+    // Whether they came or not, the handler looks for itself.
+    let _ = context.metadata.wait_until(known, deadline).await;
+}
+
+/// The topic of this name.
+pub(super) fn topic_by_name<'a>(
+    image: &'a MetadataImage,
+    name: &str,
+) -> Result<&'a TopicImage, ErrorCode> {
+    image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)
+}
+
+/// The topic with this id.
+pub(super) fn topic_by_id(
+    image: &MetadataImage,
+    id: Option<TopicId>,
+) -> Result<&TopicImage, ErrorCode> {
+    id.and_then(|id| image.topics.get(&id))
+        .ok_or(ErrorCode::UnknownTopicId)
+}
+
+/// Whether the topic has this partition.
+pub(super) fn has_partition(topic: &TopicImage, index: i32) -> bool {
+    PartitionIndex::from_wire(index).is_some_and(|index| topic.partitions.contains_key(&index))
+}
+
+/// The partition, if this broker hosts it: NOT_LEADER_OR_FOLLOWER when only others do.
+pub(super) fn partition(
+    context: &Context,
+    topic: &TopicImage,
+    index: i32,
+) -> Result<Arc<Partition>, ErrorCode> {
+    let index = PartitionIndex::from_wire(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    if !topic.partitions.contains_key(&index) {
+        return Err(ErrorCode::UnknownTopicOrPartition);
+    }
+    let id = TopicIdPartition {
+        topic_id: topic.id,
+        partition: index,
+    };
+    context
+        .partitions
+        .get(&id)
+        .ok_or(ErrorCode::NotLeaderOrFollower)
+}
+
+/// The partition of the topic of this name, if this broker hosts it.
+pub(super) fn partition_by_name(
+    context: &Context,
+    image: &MetadataImage,
+    name: &str,
+    index: i32,
+) -> Result<Arc<Partition>, ErrorCode> {
+    partition(context, topic_by_name(image, name)?, index)
+}
+
+/// The leader that a client should go to, as the newest metadata has it (KIP-951).
+pub(super) struct CurrentLeader {
+    pub id: i32,
+    pub epoch: i32,
+    pub endpoint: Option<LeaderEndpoint>,
+}
+
+/// Where a leader is reached on the client's listener.
+pub(super) struct LeaderEndpoint {
+    pub host: String,
+    pub port: i32,
+    pub rack: Option<String>,
+}
+
+/// Who leads a partition, and where clients of `listener` reach it.
+pub(super) fn current_leader(
+    image: &MetadataImage,
+    id: &TopicIdPartition,
+    listener: &str,
+) -> Option<CurrentLeader> {
+    let registration = image.partition(id)?;
+    let leader = registration.leader?;
+    let endpoint = live_endpoint(image, leader, listener).map(|endpoint| LeaderEndpoint {
+        host: endpoint.host.clone(),
+        port: i32::from(endpoint.port),
+        rack: image
+            .brokers
+            .get(&leader)
+            .and_then(|broker| broker.rack.clone()),
+    });
+    Some(CurrentLeader {
+        id: leader.0,
+        epoch: registration.leader_epoch.0,
+        endpoint,
+    })
+}

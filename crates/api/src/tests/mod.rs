@@ -1,0 +1,14 @@
+//! The handlers, against one broker with real logs in a temporary directory.
+
+mod admin;
+mod coordinator;
+mod data;
+mod failed_dir;
+mod fetch;
+pub(crate) mod harness;
+mod hostile;
+mod new_topics;
+mod offsets;
+mod readers;
+mod slow_readers;
+mod unpacking;
