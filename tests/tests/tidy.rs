@@ -32,7 +32,7 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// Which of our crates each of them may depend on.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("model", &[]),
     ("protocol", &[]),
     ("log", &["model"]),
@@ -47,7 +47,8 @@ const MAY_USE: [(&str, &[&str]); 11] = [
             "model", "log", "protocol", "rpc", "groups", "network", "broker",
         ],
     ),
-    ("cli", &["model", "log", "protocol", "groups"]),
+    ("admin", &["model"]),
+    ("cli", &["model", "log", "protocol", "groups", "admin"]),
     (
         "dohle",
         &[
@@ -60,6 +61,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
             "network",
             "broker",
             "api",
+            "admin",
             "cli",
         ],
     ),

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use dohle_admin::{Cluster, ClusterError, Node, check};
 use kacrab_protocol::generated::{ApiKey, ApiVersionsRequestData, client_api_info};
 use serde::Serialize;
 
-use crate::cluster::{BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster, ClusterError, Node, check};
+use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
 use crate::options::Syntax;
 

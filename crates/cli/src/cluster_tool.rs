@@ -2,13 +2,11 @@
 //!
 //! Kafka's `ClusterTool`.
 
+use dohle_admin::{Cluster, ClusterError, Node, check, load_properties};
 use kacrab_protocol::generated::UnregisterBrokerRequestData;
 use serde::Serialize;
 
-use crate::cluster::{
-    BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster, ClusterError, Connection,
-    Node, check, load_properties,
-};
+use crate::connect::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG, connection};
 use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
 use crate::options::{Opt, Subcommand, Syntax, flag, usage, value};
 
@@ -65,7 +63,7 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
             "--config and --command-config cannot be specified together.",
         )?);
     }
-    let mut connection = Connection::from_options(parsed)?;
+    let mut connection = connection(parsed)?;
     if let Some(path) = old {
         job.print(
             "Option --config has been deprecated and will be removed in a future version. Use \

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use dohle_admin::{Cluster, ItemCount, PartitionId, Refusal, leaders};
 use kacrab_protocol::generated::{
     DeleteRecordsPartition, DeleteRecordsRequestData, DeleteRecordsTopic, ErrorCode,
 };
 use serde::Serialize;
 
-use crate::cluster::{BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster, Refusal};
-use crate::fetch::{PartitionId, leaders};
+use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::job::{Failure, Job, OUTPUT, Output, Told, Tool, Work};
 use crate::options::{Syntax, usage, value};
 use crate::partition_file;

@@ -5,14 +5,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
+use dohle_admin::{Cluster, ClusterError, check};
 use kacrab_protocol::generated::{
     ApiVersionsRequestData, ApiVersionsResponseData, FeatureUpdateKey, UpdateFeaturesRequestData,
 };
 use serde::Serialize;
 
-use crate::cluster::{
-    BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster, ClusterError, check,
-};
+use crate::connect::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::feature_levels::{
     METADATA_VERSION, defaults, display, metadata_version, parse, render_dependencies,
     render_mapping,

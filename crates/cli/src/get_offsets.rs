@@ -4,15 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dohle_admin::{
+    Cluster, EARLIEST, Found, LATEST, Names, PartitionId, describe_topics, list_offsets,
+    list_topics,
+};
+use dohle_model::suggest::nearest_few;
 use serde::Serialize;
 
-use crate::cluster::{BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster};
-use crate::fetch::{
-    EARLIEST, Found, LATEST, Names, PartitionId, describe_topics, list_offsets, list_topics,
-};
+use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::job::{Failure, Hinted, Job, OUTPUT, Output, Tool, Work};
 use crate::options::{Parsed, Syntax, flag, value};
-use crate::suggest::nearest_few;
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {

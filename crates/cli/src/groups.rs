@@ -2,8 +2,9 @@
 //!
 //! Kafka's `GroupsCommand`.
 
-use crate::cluster::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
-use crate::fetch::{ListedGroup, list_groups};
+use dohle_admin::{ListedGroup, list_groups};
+
+use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
 use crate::options::{Parsed, Syntax, UsageError, flag, usage, value};
 

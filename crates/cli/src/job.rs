@@ -6,9 +6,10 @@ use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
 
+use dohle_admin::Cluster;
 use futures::future::{Either, LocalBoxFuture, select};
 
-use crate::cluster::{Cluster, Connection};
+use crate::connect::connection;
 use crate::options::{Asked, Opt, Parsed, Syntax, UsageError, usage, value};
 use crate::progress::Progress;
 use crate::storage::{NodeDirectories, VoterState};
@@ -124,8 +125,7 @@ impl Job<'_> {
     /// # Errors
     /// When it names none, or nobody answers.
     pub async fn connect(&self) -> anyhow::Result<Cluster> {
-        let connection = Connection::from_options(&self.parsed)?;
-        Ok(Cluster::connect(&connection).await?)
+        Ok(Cluster::connect(&connection(&self.parsed)?).await?)
     }
 
     /// How to print.

@@ -5,15 +5,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
+use dohle_admin::{Cluster, PartitionId, Refusal, check, load_properties};
 use kacrab_protocol::generated::{
     ElectLeadersRequestData, ErrorCode, elect_leaders_request as request,
 };
 use serde::Serialize;
 
-use crate::cluster::{
-    BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster, Connection, Refusal, check, load_properties,
-};
-use crate::fetch::PartitionId;
+use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG, connection};
 use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
 use crate::options::{Parsed, Syntax, UsageError, flag, usage, value};
 use crate::partition_file;
@@ -112,7 +110,7 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
                 })
         }
     };
-    let mut connection = Connection::from_options(parsed)?;
+    let mut connection = connection(parsed)?;
     if let Some(path) = parsed.value("admin.config")? {
         job.print(
             "Option --admin.config has been deprecated and will be removed in a future version. \

@@ -1,26 +1,25 @@
 //! Kafka's command-line tools.
 //!
 //! Each tool is a module and a row in [`TOOLS`]. A tool reads its command line ([`options`]),
-//! fetches state into plain values ([`cluster`]), and renders them: as Kafka prints them, or as
+//! fetches state into plain values ([`dohle_admin`]), and renders them: as Kafka prints them, or as
 //! JSON. What is rendered comes from one value, and rendering is pure.
 //!
 //! Invariant: flags, columns, wording and exit codes are Kafka's (4.3). Where a tool says more, it
 //! says so on standard error. Nothing heavy happens before a tool's own work.
 
-pub mod cluster;
 pub mod job;
 mod links;
 pub mod options;
 pub mod progress;
 mod server_start;
 mod server_stop;
-pub mod suggest;
 mod tools;
 
 mod broker_api_versions;
 mod client;
 mod cluster_tool;
 mod configs;
+mod connect;
 mod console_consumer;
 mod console_producer;
 mod consumer_groups;
@@ -29,7 +28,6 @@ mod delete_records;
 mod dump_log;
 mod feature_levels;
 mod features;
-mod fetch;
 mod get_offsets;
 mod group_records;
 mod groups;
@@ -93,7 +91,7 @@ pub fn tool(name: &str) -> Option<&'static Tool> {
 /// The tool that was probably meant by a name that is none.
 #[must_use]
 pub fn nearest(name: &str) -> Option<&'static str> {
-    suggest::nearest(name, TOOLS.iter().map(|tool| tool.name))
+    dohle_model::suggest::nearest(name, TOOLS.iter().map(|tool| tool.name))
 }
 
 /// Runs a tool with its arguments.

@@ -5,12 +5,13 @@
 use std::collections::BTreeSet;
 
 use anyhow::bail;
+use dohle_admin::{Refusal, check};
 use kacrab_protocol::generated::{
     DescribeLogDirsRequestData, DescribeLogDirsResponseData, ErrorCode,
 };
 use serde::Serialize;
 
-use crate::cluster::{BOOTSTRAP_SERVER, COMMAND_CONFIG, Refusal, check};
+use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
 use crate::options::{Parsed, Syntax, flag, usage, value};
 

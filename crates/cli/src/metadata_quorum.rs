@@ -5,6 +5,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::bail;
+use dohle_admin::{Cluster, ClusterError, check};
 use kacrab_protocol::KafkaUuid;
 use kacrab_protocol::generated::{
     DescribeQuorumRequestData, RemoveRaftVoterRequestData, describe_quorum_request as request,
@@ -12,9 +13,7 @@ use kacrab_protocol::generated::{
 };
 use serde::Serialize;
 
-use crate::cluster::{
-    BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster, ClusterError, check,
-};
+use crate::connect::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
 use crate::options::{Subcommand, Syntax, flag, usage, value};
 

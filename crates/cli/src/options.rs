@@ -7,7 +7,7 @@
 //!
 //! It must not know what the options are for.
 
-use crate::suggest::nearest;
+use dohle_model::suggest::nearest;
 
 /// What follows an option's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
+use dohle_admin::PartitionId;
 use serde::Deserialize;
-
-use crate::fetch::PartitionId;
 
 /// One entry of such a file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

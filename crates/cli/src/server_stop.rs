@@ -5,9 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use dohle_admin::load_properties;
 use rustix::process::{Pid, Signal, getuid, kill_process};
 
-use crate::cluster::load_properties;
 use crate::job::{Failure, Job, Tool, Work};
 use crate::options::{Syntax, value};
 

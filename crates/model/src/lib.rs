@@ -15,6 +15,7 @@ pub mod names;
 pub mod partition;
 pub mod properties;
 pub mod record;
+pub mod suggest;
 
 pub use error::{ApiError, ErrorCode};
 pub use ids::{

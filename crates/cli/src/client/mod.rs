@@ -1,174 +1,161 @@
-//! What the tools that move records have in common: the client's properties, the clients, the topic
-//! that is named, and what went wrong in words.
+//! What the tools that move records have in common: where a client's properties come from, waiting
+//! for the topic that is named, interrupts, and the table of metrics.
 
 mod interrupts;
-mod properties;
-mod topic;
 
-use anyhow::Context as _;
-use kacrab::config::{ConsumerConfig, ProducerConfig, UnknownKeyPolicy, WarningReport};
-use kacrab::consumer::{Consumer, ConsumerError};
-use kacrab::producer::{Producer, ProducerError};
-use kacrab::wire::{BrokerEndpoint, WireClient, WireError};
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use dohle_admin::client::{Existing, Properties, find};
+use dohle_admin::{Cluster, ClusterError, list_topics, load_properties};
+use dohle_model::suggest::nearest_few;
 use kacrab_protocol::generated::ErrorCode;
 
 pub use self::interrupts::Interrupts;
-pub use self::properties::{CONSUMER_CONFIG, PRODUCER_CONFIG, Properties, Source, key_values};
-pub(crate) use self::topic::near;
-pub use self::topic::{find, message_bytes_max, wait_for};
+use crate::job::Hinted;
+use crate::options::{Parsed, UsageError, usage};
 
-use crate::cluster::{self, Address, Cluster, Connection};
-
-/// Connects as these properties say; tools that make a client of their own do so first, for this
-/// tells in words why nobody can be reached.
-///
-/// # Errors
-/// When nobody answers, or a property makes no sense.
-pub async fn connect(properties: &Properties) -> anyhow::Result<Cluster> {
-    let connection = Connection {
-        bootstrap: properties
-            .get("bootstrap.servers")
-            .unwrap_or_default()
-            .to_owned(),
-        controllers: false,
-        properties: properties.connection(),
-    };
-    Ok(Cluster::connect(&connection).await?)
+/// The options that say where properties come from: the one of 4.x, and the one before.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    /// The option of today.
+    pub now: &'static str,
+    /// The deprecated one.
+    pub before: &'static str,
 }
 
-/// A producer with these properties.
-///
-/// # Errors
-/// When a property makes no sense.
-pub async fn producer(properties: &Properties) -> anyhow::Result<Producer> {
-    let mut properties = properties.clone();
-    properties.settle_idempotence();
-    let plain = properties.without_classes();
-    let (config, report) = ProducerConfig::from_properties(&plain, UnknownKeyPolicy::Report)?;
-    tell_ignored(&report);
-    let runtime = config.to_producer_runtime_config();
-    let runtime = runtime.context("create the producer")?;
-    let mut connection = config.to_connection_config()?;
-    // The producer keeps to its number of requests in flight by itself. Beyond the connection's it
-    // would fail records instead of waiting, and requests for metadata count there too.
-    connection.max_in_flight_requests_per_connection = REQUESTS_MAX;
-    connection.broker_queue_capacity = REQUESTS_MAX;
-    let bootstrap = properties.get("bootstrap.servers").unwrap_or_default();
-    let mut endpoints = Vec::new();
-    for (address, id) in Address::list(bootstrap)?.into_iter().zip(0..) {
-        let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
-        // That one of several names is not known is no harm: one of them has answered before.
-        if let Some(resolved) = found.ok().and_then(|mut found| found.next()) {
-            let Address { host, port } = address;
-            endpoints.push(BrokerEndpoint::from_resolved(id, host, port, resolved));
+/// The file of a producer's properties.
+pub const PRODUCER_CONFIG: Source = Source {
+    now: "command-config",
+    before: "producer.config",
+};
+
+/// The file of a consumer's properties.
+pub const CONSUMER_CONFIG: Source = Source {
+    now: "command-config",
+    before: "consumer.config",
+};
+
+impl Source {
+    /// Which of both was given.
+    ///
+    /// # Errors
+    /// When both were.
+    pub fn chosen(self, parsed: &Parsed) -> Result<Option<&'static str>, UsageError> {
+        match (parsed.has(self.now), parsed.has(self.before)) {
+            (true, true) => usage(format!(
+                "Options --{} and --{} cannot be specified together.",
+                self.now, self.before
+            )),
+            (true, false) => Ok(Some(self.now)),
+            (false, true) => Ok(Some(self.before)),
+            (false, false) => Ok(None),
         }
     }
-    let wire = WireClient::connect_with_brokers(connection, config.client_id, endpoints);
-    Ok(Producer::from_parts(wire, runtime))
+
+    /// The values of whichever was given.
+    ///
+    /// # Errors
+    /// When both were.
+    pub fn values(self, parsed: &Parsed) -> Result<Vec<&str>, UsageError> {
+        Ok(self
+            .chosen(parsed)?
+            .map_or_else(Vec::new, |name| parsed.values(name).collect()))
+    }
+
+    /// The file that was given, read.
+    ///
+    /// # Errors
+    /// When both options were given, or one twice, or the file cannot be read.
+    pub fn file(self, parsed: &Parsed) -> anyhow::Result<Properties> {
+        let Some(name) = self.chosen(parsed)? else {
+            return Ok(Properties::default());
+        };
+        match parsed.value(name)? {
+            Some(path) => Ok(Properties::from(load_properties(path)?)),
+            None => Ok(Properties::default()),
+        }
+    }
 }
 
-/// How many requests may wait on one connection of a producer.
-const REQUESTS_MAX: usize = 4096;
-
-/// A consumer with these properties.
+/// Kafka's rule for an option that stands for a property: given, it wins; else its default is
+/// taken where the property is not there.
 ///
 /// # Errors
-/// When a property makes no sense.
-pub async fn consumer(properties: &Properties) -> anyhow::Result<Consumer> {
-    let plain = properties.without_classes();
-    let (config, report) = ConsumerConfig::from_properties(&plain, UnknownKeyPolicy::Report)?;
-    tell_ignored(&report);
-    Consumer::from_config(config)
-        .await
-        .context("create the consumer")
+/// When the option was given more than once.
+pub fn merge(
+    properties: &mut Properties,
+    name: &str,
+    parsed: &Parsed,
+    option: &str,
+    default: &str,
+) -> Result<(), UsageError> {
+    match parsed.value(option)? {
+        Some(value) => properties.set(name, value),
+        None => properties.set_default(name, default),
+    }
+    Ok(())
 }
 
-fn tell_ignored(report: &WarningReport) {
-    for warning in report.warnings() {
-        eprintln!(
-            "The property {} has no effect here: {}",
-            warning.key, warning.message
-        );
+/// How long a topic may take to come that the cluster was asked to create.
+const CREATION: Duration = Duration::from_secs(5);
+const BACKOFF: Duration = Duration::from_millis(50);
+
+/// Waits for a topic that is about to be written to, and lets the cluster create it.
+///
+/// # Errors
+/// When it does not come, with the names that may have been meant.
+pub async fn wait_for(cluster: &Cluster, name: &str) -> anyhow::Result<Existing> {
+    let until = Instant::now() + CREATION;
+    let mut meant = None;
+    if let Ok(None) = find(cluster, name, false).await {
+        meant = near(cluster, name).await;
+    }
+    loop {
+        let found = match find(cluster, name, true).await {
+            Err(ClusterError::Refused(refusal))
+                if refusal.code == ErrorCode::InvalidTopicException =>
+            {
+                bail!("{name:?} is no name of a topic: letters, digits, '.', '_' and '-' make one");
+            }
+            found => found?,
+        };
+        if let Some(topic) = found {
+            if let Some(meant) = meant {
+                eprintln!(
+                    "Topic '{name}' was not there and has been created. Did you mean {meant}?"
+                );
+            }
+            return Ok(topic);
+        }
+        if Instant::now() >= until {
+            let message = format!(
+                "Topic '{name}' does not exist, and the cluster does not create it on its own"
+            );
+            let hint = match meant {
+                Some(near) => format!("Did you mean {near}?"),
+                None => format!(
+                    "Create it: kafka-topics --bootstrap-server {} --create --topic {name}",
+                    cluster.bootstrap()
+                ),
+            };
+            return Err(Hinted { message, hint }.into());
+        }
+        tokio::time::sleep(BACKOFF).await;
     }
 }
 
-/// Whether a consumer may get its records a moment later: elections, coordinators that load,
-/// connections that break.
-#[must_use]
-pub fn passes(error: &ConsumerError) -> bool {
-    match error {
-        ConsumerError::Wire(error) => match error {
-            WireError::Timeout | WireError::ConnectionClosed => true,
-            WireError::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
-            WireError::NoBrokerAvailable
-            | WireError::Backpressure
-            | WireError::UnknownBroker(_) => true,
-            WireError::Kafka(error)
-            | WireError::MetadataTopic { error, .. }
-            | WireError::MetadataPartition { error, .. } => passes_code(*error),
-            _ => false,
-        },
-        ConsumerError::Broker { error, .. } => passes_code(*error),
-        _ => false,
-    }
-}
-
-fn passes_code(code: ErrorCode) -> bool {
-    use ErrorCode as Code;
-    cluster::passes(code)
-        || matches!(
-            code,
-            Code::FencedLeaderEpoch
-                | Code::UnknownLeaderEpoch
-                | Code::ReplicaNotAvailable
-                | Code::OffsetNotAvailable
-                | Code::UnknownTopicOrPartition
-                | Code::UnknownTopicId
-                | Code::InconsistentTopicId
-                | Code::RebalanceInProgress
-                | Code::IllegalGeneration
-                | Code::UnknownMemberId
-                | Code::FencedMemberEpoch
-                | Code::UnreleasedInstanceId
-                | Code::KafkaStorageError
-                | Code::FetchSessionIdNotFound
-                | Code::InvalidFetchSessionEpoch
-                | Code::NetworkException
-                | Code::BrokerNotAvailable
-        )
-}
-
-/// Why a record could not be delivered, with what to do where that is known.
-#[must_use]
-pub fn why_not_delivered(error: &ProducerError) -> String {
-    match error {
-        ProducerError::DeliveryTimeout { topic, partition } => format!(
-            "{topic}-{partition} took it within neither of the attempts that delivery.timeout.ms \
-             leaves time for. Has the partition a leader, and enough replicas in sync?"
-        ),
-        ProducerError::RecordTooLarge {
-            size,
-            max_request_size,
-        } => format!(
-            "The message is {size} bytes when serialized which is larger than \
-             {max_request_size}, which is the value of the max.request.size configuration."
-        ),
-        ProducerError::Broker {
-            topic,
-            partition,
-            error,
-        } => format!("{topic}-{partition} refused it: {error}"),
-        // That is how the client tells that it could not split a batch any further.
-        ProducerError::DeliveryDropped => "The broker refused it, or a batch it was in, as too \
-                                           large: see max.message.bytes of the topic"
-            .to_owned(),
-        other => other.to_string(),
-    }
+/// The names that are near to this one, where there are some.
+pub(crate) async fn near(cluster: &Cluster, name: &str) -> Option<String> {
+    let all = list_topics(cluster).await.ok()?;
+    let near = nearest_few(name, all.iter().map(|topic| topic.name.as_str()));
+    let near: Vec<&str> = near.into_iter().filter(|other| *other != name).collect();
+    (!near.is_empty()).then(|| near.join(" or "))
 }
 
 /// Metrics in the columns of Kafka's tools.
 #[must_use]
-pub fn metrics<'a>(metrics: impl Iterator<Item = (&'a str, f64)>) -> String {
+pub fn metrics_table<'a>(metrics: impl Iterator<Item = (&'a str, f64)>) -> String {
     let metrics: Vec<(&str, f64)> = metrics.collect();
     let width = metrics
         .iter()

@@ -1,6 +1,7 @@
 //! What a configuration belongs to, as the command line names it.
 
-use crate::fetch::Resource;
+use dohle_admin::Resource;
+
 use crate::options::{Parsed, UsageError, usage};
 
 /// A type of entity.

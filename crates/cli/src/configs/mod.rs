@@ -9,7 +9,9 @@ mod resources;
 mod values;
 
 use self::entity::{Entities, Entity};
-use crate::cluster::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG, ClusterError};
+use dohle_admin::ClusterError;
+
+use crate::connect::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::job::{Failure, Job, OUTPUT, Tool, Work};
 use crate::options::{Parsed, Syntax, UsageError, flag, usage, value};
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
+use dohle_admin::{Cluster, ClusterError, check};
 use kacrab_protocol::generated::{
     AlterClientQuotasRequestData, AlterUserScramCredentialsRequestData,
     DescribeClientQuotasRequestData, DescribeUserScramCredentialsRequestData, ErrorCode,
@@ -15,7 +16,6 @@ use serde::Serialize;
 
 use super::entity::{Entities, Entity};
 use super::values::Change;
-use crate::cluster::{Cluster, ClusterError, check};
 use crate::job::{Job, Output};
 use crate::options::usage;
 

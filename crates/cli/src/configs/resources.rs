@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use dohle_admin::{
+    Cluster, ClusterError, ConfigEntry, ConfigSource, Resource, alter_configs, check,
+    describe_configs, list_groups, list_topics,
+};
+use dohle_model::suggest::nearest_few;
 use kacrab_protocol::generated::{ErrorCode, ListConfigResourcesRequestData};
 use serde::Serialize;
 
 use super::entity::{Entities, Entity};
 use super::values::Change;
-use crate::cluster::{Cluster, ClusterError, check};
-use crate::fetch::{
-    ConfigEntry, ConfigSource, Resource, alter_configs, describe_configs, list_groups, list_topics,
-};
 use crate::job::{Hinted, Job, Output};
-use crate::suggest::nearest_few;
 
 pub async fn alter(
     job: &Job<'_>,

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use dohle_admin::{ConfigEntry, ConfigSource};
 use expect_test::expect;
 
 use super::entity::{Entities, Entity};
 use super::quotas::{Quotas, java_double, render as render_quotas};
 use super::resources::{Described, render};
 use super::*;
-use crate::fetch::{ConfigEntry, ConfigSource};
 use crate::options::Asked;
 
 fn parse(line: &str) -> Parsed {

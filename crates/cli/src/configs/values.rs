@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::load_properties;
+use dohle_admin::load_properties;
+
 use crate::options::{Parsed, UsageError, usage};
 
 /// A change of a configuration.

@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use dohle_admin::client::{self, is_retriable};
+use dohle_admin::{Cluster, list_topics};
 use kacrab::common::TopicPartition;
 use kacrab::consumer::{Consumer, ConsumerError, ConsumerRecord};
 use regex::Regex;
 
 use super::settings::{From, Settings, What};
-use crate::client::{self, Interrupts, near, passes};
-use crate::cluster::Cluster;
-use crate::fetch::list_topics;
+use crate::client::{Interrupts, near};
 use crate::options::usage;
 
 /// How long one poll may take when nothing limits it.
@@ -118,7 +118,9 @@ async fn subscribe(
                     () = interrupts.next() => return Ok(false),
                 };
                 match sought {
-                    Err(error) if passes(&error) && until.is_none_or(|u| Instant::now() < u) => {
+                    Err(error)
+                        if is_retriable(&error) && until.is_none_or(|u| Instant::now() < u) =>
+                    {
                         tokio::time::sleep(BACKOFF).await;
                     }
                     sought => break sought?,
@@ -224,7 +226,7 @@ impl Reader<'_> {
                     }
                     printed?;
                 }
-                Err(error) if passes(&error) => {
+                Err(error) if is_retriable(&error) => {
                     // Right after the start such errors are a matter of course.
                     if !told && last.elapsed() > Duration::from_secs(5) {
                         told = true;

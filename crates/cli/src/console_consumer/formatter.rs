@@ -3,10 +3,10 @@
 //! Pure: a record goes in, bytes come out.
 
 use anyhow::bail;
+use dohle_admin::client::Properties;
 use kacrab::consumer::{ConsumerRecord, TimestampType};
 
 use super::deserializer::Deserializer;
-use crate::client::Properties;
 use crate::group_records::{self, Embedded};
 use crate::options::{UsageError, usage};
 use crate::ordered_json::Json;

@@ -8,8 +8,9 @@ mod deserializer;
 mod formatter;
 mod settings;
 
-use crate::client;
-use crate::cluster::BOOTSTRAP_SERVER;
+use dohle_admin::client::{self};
+
+use crate::connect::BOOTSTRAP_SERVER;
 use crate::job::{Failure, Job, OUTPUT, Tool, Work};
 use crate::options::{Syntax, flag, value};
 

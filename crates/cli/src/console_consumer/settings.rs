@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::bail;
+use dohle_admin::client::{Properties, key_values};
+use dohle_admin::load_properties;
 
 use super::formatter::Formatter;
-use crate::client::{CONSUMER_CONFIG, Properties, Source, key_values};
-use crate::cluster::load_properties;
+use crate::client::{CONSUMER_CONFIG, Source, merge};
 use crate::job::Output;
 use crate::options::{Parsed, UsageError, usage};
 
@@ -84,7 +85,8 @@ impl Settings {
         reset_policy(parsed, &mut consumer)?;
         consumer.set("bootstrap.servers", bootstrap);
         consumer.set_default("client.id", "console-consumer");
-        consumer.merge(
+        merge(
+            &mut consumer,
             "isolation.level",
             parsed,
             "isolation-level",

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dohle_admin::client::key_values;
 use expect_test::{Expect, expect};
 use kacrab::consumer::{ConsumerRecord, RecordHeader, TimestampType};
 
 use super::formatter::Formatter;
 use super::settings::{From, Settings, What};
 use super::*;
-use crate::client::key_values;
 use crate::job::Output;
 use crate::options::Asked;
 

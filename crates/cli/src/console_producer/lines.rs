@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use bytes::Bytes;
+use dohle_admin::client::Properties;
 use kacrab::producer::ProducerRecord;
 use regex::bytes::Regex;
 use tokio::sync::mpsc;
-
-use crate::client::Properties;
 
 /// How many bytes of lines go to the sender at once.
 const CHUNK_BYTES: usize = 64 << 10;

@@ -6,8 +6,10 @@
 mod lines;
 mod send;
 
-use crate::client::{self, PRODUCER_CONFIG, Properties, Source, key_values};
-use crate::cluster::BOOTSTRAP_SERVER;
+use dohle_admin::client::{self, Properties, key_values};
+
+use crate::client::{PRODUCER_CONFIG, Source, merge, wait_for};
+use crate::connect::BOOTSTRAP_SERVER;
 use crate::job::{Failure, Job, Tool, Work};
 use crate::options::{Parsed, Syntax, Takes, flag, usage, value};
 
@@ -195,7 +197,7 @@ impl Settings {
             ))?;
         }
         let mut reader = match parsed.value("reader-config")? {
-            Some(path) => Properties::from(crate::cluster::load_properties(path)?),
+            Some(path) => Properties::from(dohle_admin::load_properties(path)?),
             None => Properties::default(),
         };
         reader.extend(key_values(READER_PROPERTY.values(parsed)?));
@@ -222,7 +224,7 @@ impl Settings {
             ("metadata.max.age.ms", "metadata-expiry-ms", "300000"),
             ("max.block.ms", "max-block-ms", "60000"),
         ] {
-            producer.merge(name, parsed, option, default)?;
+            merge(&mut producer, name, parsed, option, default)?;
         }
         Ok(Self {
             parser: LineParser::new(&topic, &reader)?,
@@ -289,7 +291,7 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let mut settings = Settings::read(&job.parsed)?;
     warn_of_deprecated(job)?;
     let cluster = client::connect(&settings.producer).await?;
-    let topic = client::wait_for(&cluster, &settings.topic).await?;
+    let topic = wait_for(&cluster, &settings.topic).await?;
     let limit = client::message_bytes_max(&cluster, &settings.topic).await;
     if let Some(limit) = limit {
         settings.limit_batches(limit);

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dohle_admin::client::why_not_delivered;
 use kacrab::producer::{Producer, ProducerError, ProducerRecord, SendFuture};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::lines::Chunk;
-use crate::client::{Interrupts, why_not_delivered};
+use crate::client::Interrupts;
 use crate::job::Told;
 
 /// What a record costs beside its bytes.

@@ -1,10 +1,10 @@
 //! What the options mean, and what lines become.
 
+use dohle_admin::client::why_not_delivered;
 use expect_test::{Expect, expect};
 use kacrab::producer::ProducerError;
 
 use super::*;
-use crate::client::why_not_delivered;
 use crate::options::Asked;
 
 fn parsed(line: &str) -> Parsed {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dohle_admin::{Cluster, ClusterError, PartitionId, Refusal, check};
 use kacrab_protocol::generated::{
     DeleteGroupsRequestData, ErrorCode, OffsetDeleteRequestData, OffsetDeleteRequestPartition,
     OffsetDeleteRequestTopic,
@@ -10,8 +11,6 @@ use serde::Serialize;
 
 use super::meant;
 use super::offsets::{parse_topic, partitions_of};
-use crate::cluster::{Cluster, ClusterError, Refusal, check};
-use crate::fetch::PartitionId;
 use crate::job::{Job, Output, Told};
 
 #[derive(Serialize)]

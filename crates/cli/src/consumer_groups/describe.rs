@@ -3,12 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use dohle_admin::{Cluster, Committed, Group, Member, PartitionId, committed, describe_groups};
 use serde::Serialize;
 
 use super::meant;
 use super::offsets::ends;
-use crate::cluster::Cluster;
-use crate::fetch::{Committed, Group, Member, PartitionId, committed, describe_groups};
 use crate::job::{Job, Output};
 
 /// Stands where there is nothing to tell.
@@ -423,7 +422,7 @@ fn member_json<'a>(group: &'a Group, member: &'a Member) -> MemberJson<'a> {
 #[serde(rename_all = "camelCase")]
 struct StateJson<'a> {
     group: &'a str,
-    coordinator: &'a crate::cluster::Node,
+    coordinator: &'a dohle_admin::Node,
     assignment_strategy: &'a str,
     state: &'a str,
     group_epoch: Option<i32>,

@@ -8,14 +8,14 @@ mod offsets;
 mod reset;
 mod time;
 
+use dohle_admin::{Cluster, ClusterError, ListedGroup, list_groups};
+use dohle_model::suggest::nearest_few;
 use regex::Regex;
 
-use crate::cluster::{BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster, ClusterError, Connection};
-use crate::fetch::{ListedGroup, list_groups};
+use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG, connection};
 use crate::job::{Failure, Hinted, Job, OUTPUT, Output, Tool, Work};
 use crate::options::{Parsed, Syntax, Takes, UsageError, flag, usage, value};
 use crate::progress::Progress;
-use crate::suggest::nearest_few;
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -165,7 +165,7 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
         };
         return Ok(job.print(told)?);
     }
-    let mut connection = Connection::from_options(parsed)?;
+    let mut connection = connection(parsed)?;
     let timeout: Option<u64> = parsed.parsed("timeout")?;
     let timeout = timeout.unwrap_or(30_000).to_string();
     connection

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
+use dohle_admin::{
+    Cluster, ClusterError, EARLIEST, LATEST, PartitionId, describe_topics, leaders, list_offsets,
+};
 use kacrab_protocol::generated::ErrorCode;
 
-use crate::cluster::{Cluster, ClusterError};
-use crate::fetch::{EARLIEST, LATEST, PartitionId, describe_topics, leaders, list_offsets};
 use crate::options::{UsageError, usage};
 use crate::progress::Progress;
 

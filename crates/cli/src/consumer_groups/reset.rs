@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use dohle_admin::{
+    Cluster, ClusterError, EARLIEST, LATEST, PartitionId, check, committed, describe_groups,
+};
 use kacrab_protocol::generated::{
     ErrorCode, OffsetCommitRequestData, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -10,8 +13,6 @@ use serde::Serialize;
 
 use super::offsets::{at, at_or_none, check_partitions, parse_topic, partitions_of, within_logs};
 use super::{SCENARIOS, meant, time};
-use crate::cluster::{Cluster, ClusterError, check};
-use crate::fetch::{EARLIEST, LATEST, PartitionId, committed, describe_groups};
 use crate::job::{Job, Output, Told};
 use crate::options::{Parsed, UsageError, usage};
 

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use dohle_admin::{Committed, Group, Member, Node, PartitionId};
 use expect_test::expect;
 
 use super::describe::{render_members, render_offsets, render_state, rows};
 use super::offsets::clamp;
 use super::reset::{Plan, Scenario, export, read_plan, render, scenario};
 use super::*;
-use crate::cluster::Node;
-use crate::fetch::{Committed, Group, Member, PartitionId};
 use crate::options::Asked;
 
 fn id(topic: &str, partition: i32) -> PartitionId {

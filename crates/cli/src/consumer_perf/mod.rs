@@ -7,10 +7,12 @@ mod report;
 use std::io::Write;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use dohle_admin::Cluster;
+use dohle_admin::client::{self, Properties, is_retriable, key_values};
 use kacrab::consumer::Consumer;
 
-use crate::client::{self, CONSUMER_CONFIG, Interrupts, Properties, key_values, near, passes};
-use crate::cluster::{BOOTSTRAP_SERVER, Cluster};
+use crate::client::{CONSUMER_CONFIG, Interrupts, metrics_table, near};
+use crate::connect::BOOTSTRAP_SERVER;
 use crate::job::{Failure, Hinted, Job, Tool, Work};
 use crate::options::{Parsed, Syntax, Takes, flag, usage, value};
 
@@ -261,7 +263,7 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
             ),
         ];
         let metrics = metrics.iter().map(|(name, value)| (*name, *value as f64));
-        job.print(client::metrics(metrics))?;
+        job.print(metrics_table(metrics))?;
         job.note("Metrics are those of this client; Kafka's rates and latencies are not there.");
     }
     Ok(())
@@ -316,7 +318,7 @@ async fn consume(
         }
         let records = match polled {
             Ok(records) => records,
-            Err(error) if passes(&error) => {
+            Err(error) if is_retriable(&error) => {
                 tokio::time::sleep(POLL).await;
                 continue;
             }

@@ -15,6 +15,7 @@ mod snapshot;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use dohle_admin::ItemCount;
 use dohle_model::Offset;
 
 use crate::job::{Failure, Job, OUTPUT, Output, Told, Tool, Work};

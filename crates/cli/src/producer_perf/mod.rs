@@ -8,7 +8,9 @@ mod stats;
 
 use std::time::Duration;
 
-use crate::client::{self, PRODUCER_CONFIG, Properties, Source, key_values};
+use dohle_admin::client::{self, Properties, key_values};
+
+use crate::client::{PRODUCER_CONFIG, Source, wait_for};
 use crate::job::{Failure, Job, Tool, Work};
 use crate::options::{Parsed, Syntax, Takes, flag, usage, value};
 
@@ -288,7 +290,7 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     };
     warn_of_deprecated(job)?;
     let cluster = client::connect(&settings.producer).await?;
-    client::wait_for(&cluster, &settings.topic).await?;
+    wait_for(&cluster, &settings.topic).await?;
     let producer = client::producer(&settings.producer).await?;
     run::run(producer, &settings, payloads).await
 }

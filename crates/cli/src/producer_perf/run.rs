@@ -5,13 +5,14 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use dohle_admin::client::why_not_delivered;
 use kacrab::producer::{Producer, ProducerError, ProducerRecord};
 use tokio::sync::Semaphore;
 
 use super::Settings;
 use super::payload::Payloads;
 use super::stats::Stats;
-use crate::client::{Interrupts, why_not_delivered};
+use crate::client::Interrupts;
 use crate::job::{Hinted, Told};
 
 /// What a record costs beside its bytes.
@@ -136,7 +137,7 @@ pub(super) async fn run(
     if settings.print_metrics {
         let metrics = producer.kafka_metrics();
         let metrics = metrics.iter().map(|(name, value)| (name.as_str(), *value));
-        say(&crate::client::metrics(metrics));
+        say(&crate::client::metrics_table(metrics));
         eprintln!("Metrics are those of this client; of Kafka's, node-level ones are not there.");
     }
     let closed = if interrupted {

@@ -15,6 +15,8 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use dohle_admin::{ItemCount, Over, ProgressReporter};
+
 use self::line::{Line, Tally};
 
 /// How often the line is brought up to date while a tool waits.
@@ -39,14 +41,6 @@ struct Terminal {
 pub struct Count {
     progress: Progress,
     depth: usize,
-}
-
-/// Items, and the count of those that are done: the next one is asked for then.
-#[derive(Debug)]
-pub struct Over<Items> {
-    count: Count,
-    items: Items,
-    begun: bool,
 }
 
 impl Progress {
@@ -75,13 +69,13 @@ impl Progress {
     /// deleted". Where nobody knows how many there will be, there is no total.
     #[must_use]
     pub fn count(&self, what: &'static str, total: Option<usize>) -> Count {
-        self.begin(Tally::items(what, total))
+        self.begin_tally(Tally::items(what, total))
     }
 
     /// Begins to count the bytes that are read.
     #[must_use]
     pub fn bytes(&self, total: u64) -> Count {
-        self.begin(Tally::bytes(total))
+        self.begin_tally(Tally::bytes(total))
     }
 
     /// Counts what is done of these items.
@@ -89,12 +83,7 @@ impl Progress {
     where
         Items: IntoIterator<IntoIter: ExactSizeIterator>,
     {
-        let items = items.into_iter();
-        Over {
-            count: self.count(what, Some(items.len())),
-            items,
-            begun: false,
-        }
+        (self as &dyn ProgressReporter).over(what, items)
     }
 
     /// This text is about to be printed to standard output: the line gives way, and comes back
@@ -123,7 +112,7 @@ impl Progress {
         }
     }
 
-    fn begin(&self, tally: Tally) -> Count {
+    fn begin_tally(&self, tally: Tally) -> Count {
         let begun = |terminal: &Rc<Terminal>| {
             let mut line = terminal.line.borrow_mut();
             line.begin(Instant::now(), tally)
@@ -150,21 +139,27 @@ impl Terminal {
 }
 
 impl Count {
-    /// So many are done.
-    pub fn set(&self, done: u64) {
-        self.change(|line| line.set(self.depth, done));
-    }
-
-    /// So many more are done.
-    pub fn add(&self, done: usize) {
-        self.change(|line| line.add(self.depth, done as u64));
-    }
-
     fn change(&self, change: impl FnOnce(&mut Line)) {
         if let Some(terminal) = &self.progress.0 {
             change(&mut terminal.line.borrow_mut());
             terminal.show();
         }
+    }
+}
+
+impl ProgressReporter for Progress {
+    fn begin(&self, what: &'static str, total: Option<usize>) -> Box<dyn ItemCount> {
+        Box::new(self.count(what, total))
+    }
+}
+
+impl ItemCount for Count {
+    fn set(&self, done: u64) {
+        self.change(|line| line.set(self.depth, done));
+    }
+
+    fn add(&self, done: usize) {
+        self.change(|line| line.add(self.depth, done as u64));
     }
 }
 
@@ -175,17 +170,6 @@ impl Drop for Count {
         {
             write(CLEAR);
         }
-    }
-}
-
-impl<Items: Iterator> Iterator for Over<Items> {
-    type Item = Items::Item;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if std::mem::replace(&mut self.begun, true) {
-            self.count.add(1);
-        }
-        self.items.next()
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::bail;
+use dohle_admin::{Cluster, ClusterError, PartitionId, check, reassignments};
 use kacrab_protocol::generated::{
     AlterPartitionReassignmentsRequestData, ReassignablePartition, ReassignableTopic,
 };
@@ -11,8 +12,6 @@ use kacrab_protocol::generated::{
 use super::log_dirs::{execute_moves, places};
 use super::plan::{Plan, Replica, format};
 use super::{join, throttle, verify};
-use crate::cluster::{Cluster, ClusterError, check};
-use crate::fetch::{PartitionId, reassignments};
 use crate::job::Job;
 
 const EXISTING: &str = "Cannot execute because there is an existing partition assignment.  Use \

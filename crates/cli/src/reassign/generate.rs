@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 
 use anyhow::bail;
+use dohle_admin::{Cluster, ClusterError, Node, PartitionId, describe_topics};
 use kacrab_protocol::generated::ErrorCode;
 
 use super::execute::directories;
 use super::plan::{duplicates, format};
-use crate::cluster::{Cluster, ClusterError, Node};
-use crate::fetch::{PartitionId, describe_topics};
 use crate::job::{Job, Output};
 use crate::options::{UsageError, usage};
 

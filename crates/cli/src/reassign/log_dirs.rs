@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use dohle_admin::{Cluster, ClusterError, ItemCount, PartitionId};
 use kacrab_protocol::generated::{
     AlterReplicaLogDirsRequestData, DescribeLogDirsRequestData, ErrorCode,
     alter_replica_log_dirs_request as alter_request, describe_log_dirs_request as describe_request,
 };
 
 use super::plan::Replica;
-use crate::cluster::{Cluster, ClusterError};
-use crate::fetch::PartitionId;
 use crate::job::Job;
 use crate::progress::Count;
 

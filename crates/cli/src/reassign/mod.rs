@@ -9,10 +9,10 @@ mod plan;
 mod throttle;
 mod verify;
 
+use dohle_admin::{Cluster, PartitionId, Reassignment, reassignments};
 use serde::Serialize;
 
-use crate::cluster::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster};
-use crate::fetch::{PartitionId, Reassignment, reassignments};
+use crate::connect::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
 use crate::options::{Parsed, Syntax, UsageError, flag, usage, value};
 

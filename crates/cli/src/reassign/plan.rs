@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, bail};
+use dohle_admin::PartitionId;
 use serde::{Deserialize, Serialize};
 
 use super::join;
-use crate::fetch::PartitionId;
 
 /// Stands for "whichever directory".
 pub const ANY: &str = "any";

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dohle_admin::Node;
 use expect_test::expect;
 
 use super::generate::{parse_brokers, propose};
@@ -10,7 +11,6 @@ use super::plan::{Replica, format, parse, parse_topics};
 use super::throttle::{moves, throttled_replicas};
 use super::verify::{render, render_places, states};
 use super::*;
-use crate::cluster::Node;
 use crate::options::Asked;
 
 fn id(topic: &str, partition: i32) -> PartitionId {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::join;
 use super::plan::Plan;
-use crate::cluster::{Cluster, ClusterError};
-use crate::fetch::{PartitionId, Reassignment, Resource, alter_configs};
+use dohle_admin::{Cluster, ClusterError, PartitionId, Reassignment, Resource, alter_configs};
+
 use crate::job::{Job, Output};
 
 const LEADER_RATE: &str = "leader.replication.throttled.rate";

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use dohle_admin::{
+    Cluster, ClusterError, PartitionId, Reassignment, describe_topics, reassignments,
+};
 use kacrab_protocol::generated::ErrorCode;
 use serde::Serialize;
 
 use super::log_dirs::{Place, places};
 use super::plan::{Plan, Replica};
 use super::{join, throttle};
-use crate::cluster::{Cluster, ClusterError};
-use crate::fetch::{PartitionId, Reassignment, describe_topics, reassignments};
 use crate::job::{Job, Output};
 
 /// How many partitions one answer may hold.

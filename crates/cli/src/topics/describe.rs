@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
+use dohle_admin::{
+    Cluster, ClusterError, ConfigEntry, ConfigSource, Partition, PartitionId, Reassignment,
+    Resource, Topic, describe_configs, describe_topics, list_topics, reassignments,
+};
 use kacrab_protocol::KafkaUuid;
 use serde::Serialize;
 
 use super::meant;
-use crate::cluster::{Cluster, ClusterError};
-use crate::fetch::{
-    ConfigEntry, ConfigSource, Partition, PartitionId, Reassignment, Resource, Topic,
-    describe_configs, describe_topics, list_topics, reassignments,
-};
 use crate::job::{Job, Output};
 use crate::options::{Parsed, UsageError};
 

@@ -7,6 +7,8 @@ mod describe;
 use std::collections::BTreeMap;
 
 use anyhow::bail;
+use dohle_admin::{Cluster, ClusterError, Names, TopicName, check, describe_topics, list_topics};
+use dohle_model::suggest::nearest_few;
 use kacrab_protocol::KafkaUuid;
 use kacrab_protocol::generated::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreatePartitionsAssignment,
@@ -14,11 +16,9 @@ use kacrab_protocol::generated::{
     DeleteTopicsRequestData, ErrorCode,
 };
 
-use crate::cluster::{BOOTSTRAP_SERVER, COMMAND_CONFIG, Cluster, ClusterError, check};
-use crate::fetch::{Names, TopicName, describe_topics, list_topics};
+use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::job::{Failure, Hinted, Job, OUTPUT, Output, Tool, Work};
 use crate::options::{Parsed, Syntax, UsageError, flag, usage, value};
-use crate::suggest::nearest_few;
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {

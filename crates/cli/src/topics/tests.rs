@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use dohle_admin::{ConfigEntry, ConfigSource, Partition, PartitionId, Reassignment, Topic};
 use expect_test::expect;
 
 use super::describe::{Described, Shown, render};
 use super::*;
-use crate::fetch::{ConfigEntry, ConfigSource, Partition, PartitionId, Reassignment, Topic};
 use crate::options::Asked;
 
 fn partition(partition: i32, leader: Option<i32>, isr: &[i32]) -> Partition {

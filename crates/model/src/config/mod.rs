@@ -5,6 +5,8 @@
 //! 4.3's. A definition also says whether Dohle acts on the property: one that it does not is
 //! accepted, checked and described, and a node tells at its start which of those are set.
 
+use crate::suggest;
+
 mod broker;
 mod cleaner;
 mod definition;
@@ -87,13 +89,8 @@ pub fn lookup(scope: Scope, name: &str) -> Result<&'static ConfigDef, UnknownCon
 /// The property whose name is nearest to a misspelt one: at most a third of its letters differ.
 #[must_use]
 pub fn nearest(scope: Scope, name: &str) -> Option<&'static str> {
-    let limit = (name.chars().count() / 3).max(1);
-    definitions(scope)
-        .filter(|definition| !definition.is_internal)
-        .map(|definition| (distance(name, definition.name), definition.name))
-        .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, name)| name)
+    let public = definitions(scope).filter(|definition| !definition.is_internal);
+    suggest::nearest(name, public.map(|definition| definition.name))
 }
 
 fn tables(scope: Scope) -> &'static [&'static [ConfigDef]] {
@@ -102,27 +99,6 @@ fn tables(scope: Scope) -> &'static [&'static [ConfigDef]] {
         Scope::Broker => table::BROKER,
         Scope::Group => table::GROUP,
     }
-}
-
-/// How many letters must be inserted, deleted, replaced or swapped with their neighbour.
-fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.to_lowercase().chars().collect();
-    let b: Vec<char> = b.chars().collect();
-    let mut before_last: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(last[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(before_last[j - 2] + 1);
-            }
-            row.push(best);
-        }
-        before_last = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
 }
 
 #[cfg(test)]

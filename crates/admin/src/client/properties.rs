@@ -5,9 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use kacrab::config::Properties as ClientProperties;
 
-use crate::cluster::load_properties;
-use crate::options::{Parsed, UsageError, usage};
-
 /// Names that say which Java class does something.
 const CLASSES: [&str; 6] = [
     "key.serializer",
@@ -21,69 +18,6 @@ const CLASSES: [&str; 6] = [
 /// A client's properties.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Properties(BTreeMap<String, String>);
-
-/// The options that say where properties come from: the one of 4.x, and the one before.
-#[derive(Debug, Clone, Copy)]
-pub struct Source {
-    /// The option of today.
-    pub now: &'static str,
-    /// The deprecated one.
-    pub before: &'static str,
-}
-
-/// The file of a producer's properties.
-pub const PRODUCER_CONFIG: Source = Source {
-    now: "command-config",
-    before: "producer.config",
-};
-
-/// The file of a consumer's properties.
-pub const CONSUMER_CONFIG: Source = Source {
-    now: "command-config",
-    before: "consumer.config",
-};
-
-impl Source {
-    /// Which of both was given.
-    ///
-    /// # Errors
-    /// When both were.
-    pub fn chosen(self, parsed: &Parsed) -> Result<Option<&'static str>, UsageError> {
-        match (parsed.has(self.now), parsed.has(self.before)) {
-            (true, true) => usage(format!(
-                "Options --{} and --{} cannot be specified together.",
-                self.now, self.before
-            )),
-            (true, false) => Ok(Some(self.now)),
-            (false, true) => Ok(Some(self.before)),
-            (false, false) => Ok(None),
-        }
-    }
-
-    /// The values of whichever was given.
-    ///
-    /// # Errors
-    /// When both were.
-    pub fn values(self, parsed: &Parsed) -> Result<Vec<&str>, UsageError> {
-        Ok(self
-            .chosen(parsed)?
-            .map_or_else(Vec::new, |name| parsed.values(name).collect()))
-    }
-
-    /// The file that was given, read.
-    ///
-    /// # Errors
-    /// When both options were given, or one twice, or the file cannot be read.
-    pub fn file(self, parsed: &Parsed) -> anyhow::Result<Properties> {
-        let Some(name) = self.chosen(parsed)? else {
-            return Ok(Properties::default());
-        };
-        match parsed.value(name)? {
-            Some(path) => Ok(Properties::from(load_properties(path)?)),
-            None => Ok(Properties::default()),
-        }
-    }
-}
 
 /// Reads `key=value`; without a value it is empty.
 #[must_use]
@@ -139,25 +73,6 @@ impl Properties {
     /// These over the others.
     pub fn extend(&mut self, over: Self) {
         self.0.extend(over.0);
-    }
-
-    /// Kafka's rule for an option that stands for a property: given, it wins; else its default is
-    /// taken where the property is not there.
-    ///
-    /// # Errors
-    /// When the option was given more than once.
-    pub fn merge(
-        &mut self,
-        name: &str,
-        parsed: &Parsed,
-        option: &str,
-        default: &str,
-    ) -> Result<(), UsageError> {
-        match parsed.value(option)? {
-            Some(value) => self.set(name, value),
-            None => self.set_default(name, default),
-        }
-        Ok(())
     }
 
     /// Kafka's rule: what does not go with idempotence turns it off, unless it was asked for.

@@ -1,8 +1,8 @@
-//! A cluster as the tools see it: requests to the broker that was named, to a broker by its id, to
+//! A connection to a cluster: requests to the broker that was named, to a broker by its id, to
 //! a group's coordinator.
 //!
 //! Built on kacrab's `wire` layer, which brings connections, TLS, SASL and version negotiation. The
-//! messages are Kafka's own, so that a tool sees all that the answer holds.
+//! messages are Kafka's own, so that a caller sees all that the answer holds.
 //!
 //! Invariant: what a tool asks any broker for is asked at the bootstrap address. Advertised names
 //! matter only for what one broker alone can answer.
@@ -16,16 +16,14 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use kacrab::wire::{BrokerEndpoint, ConnectionConfig, WireClient, WireError};
+use kacrab::wire::{BrokerEndpoint, WireClient, WireError};
 use kacrab_protocol::generated::{
     DescribeClusterBroker, DescribeClusterRequestData, DescribeClusterResponseData, ErrorCode,
     FindCoordinatorRequestData, client_api_info,
 };
 
 pub use self::calls::{Call, DescribeTopicPartitions, TopicPartitions};
-pub use self::connection::{
-    BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG, Connection, load_properties,
-};
+pub use self::connection::{Connection, load_properties};
 pub use self::error::{Address, ClusterError, Refusal, check};
 
 /// How long a tool waits for the first broker that answers at all.
@@ -301,7 +299,7 @@ impl Cluster {
         loop {
             match work().await {
                 Err(ClusterError::Refused(refusal))
-                    if passes(refusal.code) && Instant::now() < until =>
+                    if is_retriable(refusal.code) && Instant::now() < until =>
                 {
                     tokio::time::sleep(RETRY_BACKOFF).await;
                 }
@@ -312,7 +310,7 @@ impl Cluster {
 }
 
 /// Refusals that a short while mends: elections, loading coordinators, answers from stale metadata.
-pub fn passes(code: ErrorCode) -> bool {
+pub fn is_retriable(code: ErrorCode) -> bool {
     use ErrorCode as Code;
     matches!(
         code,
@@ -375,15 +373,6 @@ async fn find_answering(
         }
         tokio::time::sleep(RETRY_BACKOFF).await;
     }
-}
-
-/// What a wire client needs, for tools that make one of their own.
-///
-/// # Errors
-/// When the properties make no sense.
-pub fn connection_config(connection: &Connection) -> Result<ConnectionConfig, ClusterError> {
-    let config = connection.admin_config()?;
-    config.to_connection_config().map_err(ClusterError::config)
 }
 
 #[cfg(test)]

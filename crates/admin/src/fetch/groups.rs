@@ -10,7 +10,7 @@ use kacrab_protocol::generated::{
 
 use super::PartitionId;
 use crate::cluster::{Cluster, ClusterError, Node, check};
-use crate::progress::Progress;
+use crate::progress::ProgressReporter;
 
 /// A group in a list.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -84,7 +84,7 @@ pub async fn list_groups(
     cluster: &Cluster,
     states: &[String],
     types: &[String],
-    progress: &Progress,
+    progress: &dyn ProgressReporter,
 ) -> Result<Vec<ListedGroup>, ClusterError> {
     let request = ListGroupsRequestData {
         states_filter: states.iter().map(|state| state.clone().into()).collect(),
@@ -129,7 +129,7 @@ fn capital(text: &str) -> String {
 pub async fn describe_groups(
     cluster: &Cluster,
     ids: &[String],
-    progress: &Progress,
+    progress: &dyn ProgressReporter,
 ) -> Result<BTreeMap<String, Group>, ClusterError> {
     let mut found = BTreeMap::new();
     for id in progress.over("groups described", ids) {

@@ -10,7 +10,7 @@ use kacrab_protocol::generated::{
 use super::PartitionId;
 use super::topics::metadata_of;
 use crate::cluster::{Cluster, ClusterError, Refusal, check};
-use crate::progress::Progress;
+use crate::progress::ProgressReporter;
 
 /// The end of the log.
 pub const LATEST: i64 = -1;
@@ -67,10 +67,10 @@ pub async fn leaders(
 pub async fn list_offsets(
     cluster: &Cluster,
     timestamps: &BTreeMap<PartitionId, i64>,
-    progress: &Progress,
+    progress: &dyn ProgressReporter,
 ) -> Result<BTreeMap<PartitionId, Found>, ClusterError> {
     let began = Instant::now();
-    let count = progress.count("offsets found", Some(timestamps.len()));
+    let count = progress.begin("offsets found", Some(timestamps.len()));
     let mut found = BTreeMap::new();
     let mut left: Vec<PartitionId> = timestamps.keys().cloned().collect();
     loop {

@@ -12,7 +12,7 @@ use kacrab_protocol::generated::{
 use regex::Regex;
 
 use crate::cluster::{Cluster, ClusterError, DescribeTopicPartitions, check};
-use crate::progress::Progress;
+use crate::progress::ProgressReporter;
 
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,7 +140,7 @@ pub async fn describe_topics(
     cluster: &Cluster,
     names: &[String],
     limit: i32,
-    progress: &Progress,
+    progress: &dyn ProgressReporter,
 ) -> Result<Vec<Topic>, ClusterError> {
     let mut names = names.to_vec();
     names.sort();
@@ -158,10 +158,10 @@ async fn describe_page_by_page(
     cluster: &Cluster,
     names: &[String],
     limit: i32,
-    progress: &Progress,
+    progress: &dyn ProgressReporter,
 ) -> Result<Vec<Topic>, ClusterError> {
-    let of_topics = progress.count("topics described", Some(names.len()));
-    let of_partitions = progress.count("partitions described", None);
+    let of_topics = progress.begin("topics described", Some(names.len()));
+    let of_partitions = progress.begin("partitions described", None);
     let mut found: BTreeMap<String, Topic> = BTreeMap::new();
     let mut cursor = None;
     loop {

@@ -1,0 +1,164 @@
+//! What the tools that move records have in common: the client's properties, the clients, the topic
+//! that is named, and what went wrong in words.
+
+mod properties;
+mod topic;
+
+use anyhow::Context as _;
+use kacrab::config::{ConsumerConfig, ProducerConfig, UnknownKeyPolicy, WarningReport};
+use kacrab::consumer::{Consumer, ConsumerError};
+use kacrab::producer::{Producer, ProducerError};
+use kacrab::wire::{BrokerEndpoint, WireClient, WireError};
+use kacrab_protocol::generated::ErrorCode;
+
+pub use self::properties::{Properties, key_values};
+pub use self::topic::{Existing, find, message_bytes_max};
+
+use crate::cluster::{self, Address, Cluster, Connection};
+
+/// Connects as these properties say; tools that make a client of their own do so first, for this
+/// tells in words why nobody can be reached.
+///
+/// # Errors
+/// When nobody answers, or a property makes no sense.
+pub async fn connect(properties: &Properties) -> anyhow::Result<Cluster> {
+    let connection = Connection {
+        bootstrap: properties
+            .get("bootstrap.servers")
+            .unwrap_or_default()
+            .to_owned(),
+        controllers: false,
+        properties: properties.connection(),
+    };
+    Ok(Cluster::connect(&connection).await?)
+}
+
+/// A producer with these properties.
+///
+/// # Errors
+/// When a property makes no sense.
+pub async fn producer(properties: &Properties) -> anyhow::Result<Producer> {
+    let mut properties = properties.clone();
+    properties.settle_idempotence();
+    let plain = properties.without_classes();
+    let (config, report) = ProducerConfig::from_properties(&plain, UnknownKeyPolicy::Report)?;
+    tell_ignored(&report);
+    let runtime = config.to_producer_runtime_config();
+    let runtime = runtime.context("create the producer")?;
+    let mut connection = config.to_connection_config()?;
+    // The producer keeps to its number of requests in flight by itself. Beyond the connection's it
+    // would fail records instead of waiting, and requests for metadata count there too.
+    connection.max_in_flight_requests_per_connection = REQUESTS_MAX;
+    connection.broker_queue_capacity = REQUESTS_MAX;
+    let bootstrap = properties.get("bootstrap.servers").unwrap_or_default();
+    let mut endpoints = Vec::new();
+    for (address, id) in Address::list(bootstrap)?.into_iter().zip(0..) {
+        let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
+        // That one of several names is not known is no harm: one of them has answered before.
+        if let Some(resolved) = found.ok().and_then(|mut found| found.next()) {
+            let Address { host, port } = address;
+            endpoints.push(BrokerEndpoint::from_resolved(id, host, port, resolved));
+        }
+    }
+    let wire = WireClient::connect_with_brokers(connection, config.client_id, endpoints);
+    Ok(Producer::from_parts(wire, runtime))
+}
+
+/// How many requests may wait on one connection of a producer.
+const REQUESTS_MAX: usize = 4096;
+
+/// A consumer with these properties.
+///
+/// # Errors
+/// When a property makes no sense.
+pub async fn consumer(properties: &Properties) -> anyhow::Result<Consumer> {
+    let plain = properties.without_classes();
+    let (config, report) = ConsumerConfig::from_properties(&plain, UnknownKeyPolicy::Report)?;
+    tell_ignored(&report);
+    Consumer::from_config(config)
+        .await
+        .context("create the consumer")
+}
+
+fn tell_ignored(report: &WarningReport) {
+    for warning in report.warnings() {
+        eprintln!(
+            "The property {} has no effect here: {}",
+            warning.key, warning.message
+        );
+    }
+}
+
+/// Whether a consumer may get its records a moment later: elections, coordinators that load,
+/// connections that break.
+#[must_use]
+pub fn is_retriable(error: &ConsumerError) -> bool {
+    match error {
+        ConsumerError::Wire(error) => match error {
+            WireError::Timeout | WireError::ConnectionClosed => true,
+            WireError::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
+            WireError::NoBrokerAvailable
+            | WireError::Backpressure
+            | WireError::UnknownBroker(_) => true,
+            WireError::Kafka(error)
+            | WireError::MetadataTopic { error, .. }
+            | WireError::MetadataPartition { error, .. } => is_retriable_code(*error),
+            _ => false,
+        },
+        ConsumerError::Broker { error, .. } => is_retriable_code(*error),
+        _ => false,
+    }
+}
+
+fn is_retriable_code(code: ErrorCode) -> bool {
+    use ErrorCode as Code;
+    cluster::is_retriable(code)
+        || matches!(
+            code,
+            Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::ReplicaNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownTopicId
+                | Code::InconsistentTopicId
+                | Code::RebalanceInProgress
+                | Code::IllegalGeneration
+                | Code::UnknownMemberId
+                | Code::FencedMemberEpoch
+                | Code::UnreleasedInstanceId
+                | Code::KafkaStorageError
+                | Code::FetchSessionIdNotFound
+                | Code::InvalidFetchSessionEpoch
+                | Code::NetworkException
+                | Code::BrokerNotAvailable
+        )
+}
+
+/// Why a record could not be delivered, with what to do where that is known.
+#[must_use]
+pub fn why_not_delivered(error: &ProducerError) -> String {
+    match error {
+        ProducerError::DeliveryTimeout { topic, partition } => format!(
+            "{topic}-{partition} took it within neither of the attempts that delivery.timeout.ms \
+             leaves time for. Has the partition a leader, and enough replicas in sync?"
+        ),
+        ProducerError::RecordTooLarge {
+            size,
+            max_request_size,
+        } => format!(
+            "The message is {size} bytes when serialized which is larger than \
+             {max_request_size}, which is the value of the max.request.size configuration."
+        ),
+        ProducerError::Broker {
+            topic,
+            partition,
+            error,
+        } => format!("{topic}-{partition} refused it: {error}"),
+        // That is how the client tells that it could not split a batch any further.
+        ProducerError::DeliveryDropped => "The broker refused it, or a batch it was in, as too \
+                                           large: see max.message.bytes of the topic"
+            .to_owned(),
+        other => other.to_string(),
+    }
+}

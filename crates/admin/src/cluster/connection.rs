@@ -1,0 +1,50 @@
+//! Where to connect and how.
+
+use std::collections::HashMap;
+
+use dohle_model::properties;
+use kacrab::config::{AdminConfig, ClientConfig, UnknownKeyPolicy};
+
+use super::ClusterError;
+
+/// Where to connect and how.
+#[derive(Debug, Clone, Default)]
+pub struct Connection {
+    /// `host:port,...`.
+    pub bootstrap: String,
+    /// Whether these are controllers.
+    pub controllers: bool,
+    /// The client's properties.
+    pub properties: HashMap<String, String>,
+}
+
+impl Connection {
+    /// The properties as a client's configuration; unknown ones are passed over, as Kafka does.
+    ///
+    /// # Errors
+    /// When a value makes no sense.
+    pub fn admin_config(&self) -> Result<AdminConfig, ClusterError> {
+        let mut config = ClientConfig::new();
+        config.insert("client.id", "dohle-cli");
+        for (name, value) in &self.properties {
+            config.insert(name.as_str(), value.as_str());
+        }
+        config.insert("bootstrap.servers", self.bootstrap.as_str());
+        let read = AdminConfig::from_properties(config.properties(), UnknownKeyPolicy::Report);
+        Ok(read.map_err(ClusterError::config)?.0)
+    }
+}
+
+/// Reads a property file.
+///
+/// # Errors
+/// When it cannot be read, or is no property file.
+pub fn load_properties(path: &str) -> Result<HashMap<String, String>, ClusterError> {
+    let error = |why: String| ClusterError::File {
+        path: path.to_owned(),
+        why,
+    };
+    let bytes = std::fs::read(path).map_err(|why| error(super::error::reason(&why)))?;
+    let entries = properties::parse(&bytes).map_err(|why| error(why.to_string()))?;
+    Ok(entries.into_iter().collect())
+}

@@ -1,0 +1,25 @@
+//! A client of a Kafka-compatible cluster, for programs that administer one.
+//!
+//! [`Cluster`] connects and sends a request to the bootstrap address, to one broker or to a group's
+//! coordinator. The functions of [`fetch`] collect what several answers hold into plain values:
+//! topics, partitions, offsets, groups, configurations. [`client`] makes producers and consumers.
+//!
+//! It must not depend on command lines or on how results are printed: [`ProgressReporter`] is how a
+//! caller learns how far a long call is.
+
+pub mod client;
+mod cluster;
+mod fetch;
+mod progress;
+
+pub use self::cluster::{
+    Address, Call, Cluster, ClusterError, Connection, DescribeTopicPartitions, Node, Refusal,
+    TopicPartitions, check, is_retriable, load_properties,
+};
+pub use self::fetch::{
+    Committed, ConfigEntry, ConfigSource, EARLIEST, Found, Group, LATEST, ListedGroup, Member,
+    Names, Partition, PartitionId, Reassignment, Resource, Topic, TopicName, alter_configs,
+    committed, describe_configs, describe_groups, describe_topics, leaders, list_groups,
+    list_offsets, list_topics, reassignments,
+};
+pub use self::progress::{ItemCount, Over, ProgressReporter, Silent};
