@@ -33,7 +33,7 @@ async fn beat(
     let coordinator = &call.context.coordinator;
     coordinator
         .run(group_id.as_str(), |shard, step| {
-            shard.heartbeat(request, origin.caller(), step)
+            shard.heartbeat(&request, origin.caller(), step)
         })
         .await
 }

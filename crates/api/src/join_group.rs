@@ -4,7 +4,7 @@
 //! From version 4 a member without an id is given one and asked to join with it (KIP-394), static
 //! members from 5 (KIP-345), `skip_assignment` in 9 (KIP-814).
 
-use dohle_groups::Reply;
+use dohle_groups::JoinReply;
 use dohle_model::ErrorCode;
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::join_group_request::JoinGroupRequestData;
@@ -44,13 +44,11 @@ async fn join(
         .context
         .coordinator
         .park(group_id.as_str(), |shard, step, token| {
-            shard.join_group(request, origin.caller(), token, step);
+            shard.join_group(&request, origin.caller(), token, step);
         })
         .await?;
-    match parked.reply().await? {
-        Reply::Join(response) => Ok(response),
-        Reply::Sync(_) => Err(ErrorCode::UnknownServerError),
-    }
+    let JoinReply(response) = parked.reply().await?;
+    Ok(response)
 }
 
 fn refused(member_id: KafkaString, code: ErrorCode) -> JoinGroupResponseData {

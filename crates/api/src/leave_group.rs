@@ -12,7 +12,7 @@ pub(super) async fn handle(call: Call, request: LeaveGroupRequestData) -> LeaveG
     let origin = Origin::of(&call);
     let coordinator = &call.context.coordinator;
     let left = coordinator.run(group_id.as_str(), |shard, step| {
-        shard.leave_group(request, origin.caller(), step)
+        shard.leave_group(&request, origin.caller(), step)
     });
     left.await.unwrap_or_else(|code| LeaveGroupResponseData {
         error_code: code.code(),

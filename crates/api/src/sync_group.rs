@@ -3,7 +3,7 @@
 //!
 //! Static members from version 3 (KIP-345); from 5 the protocol must be named (KIP-559).
 
-use dohle_groups::Reply;
+use dohle_groups::SyncReply;
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
 use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
@@ -37,11 +37,9 @@ async fn sync(
         .context
         .coordinator
         .park(group_id.as_str(), |shard, step, token| {
-            shard.sync_group(request, origin.caller(), token, step);
+            shard.sync_group(&request, origin.caller(), token, step);
         })
         .await?;
-    match parked.reply().await? {
-        Reply::Sync(response) => Ok(response),
-        Reply::Join(_) => Err(ErrorCode::UnknownServerError),
-    }
+    let SyncReply(response) = parked.reply().await?;
+    Ok(response)
 }

@@ -1,11 +1,10 @@
 //! Groups as ListGroups and DescribeGroups show them.
 
-use dohle_model::ErrorCode;
+use dohle_model::{ErrorCode, Offset};
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::describe_groups_response::DescribedGroup;
 use dohle_protocol::messages::list_groups_response::ListedGroup;
 
-use crate::ids::GroupId;
 use crate::offsets::not_found;
 use crate::shard::{Group, Kind, Shard};
 use crate::step::{Failed, Step};
@@ -35,7 +34,7 @@ impl Shard {
     /// The groups there are, in order.
     #[must_use]
     pub fn list_groups(&self, filter: GroupFilter<'_>, step: &mut Step<'_>) -> Vec<ListedGroup> {
-        step.effects.reads = Some(self.written_last());
+        step.read_up_to(self.written_last());
         let groups = self.groups.iter();
         let mut listed: Vec<ListedGroup> = groups
             .filter(|(_, group)| filter.accepts(group))
@@ -51,16 +50,10 @@ impl Shard {
         listed
     }
 
-    /// The group that was written last; one that is not there when that was a deletion.
-    fn written_last(&self) -> GroupId {
-        let last = self.groups.iter().max_by_key(|(_, group)| group.written);
-        match last {
-            Some((group_id, group)) if group.written >= self.deleted => group_id.clone(),
-            _ => (0_u64..)
-                .map(|number| GroupId::new(&number.to_string()))
-                .find(|group_id| !self.groups.contains_key(group_id))
-                .unwrap_or_default(),
-        }
+    /// The log end after the last record of any group, deleted ones included.
+    fn written_last(&self) -> Offset {
+        let written = self.groups.values().map(|group| group.written);
+        written.max().max(Some(self.deleted)).unwrap_or_default()
     }
 
     /// A classic group. One that does not exist, or is none, is `Dead`, and GROUP_ID_NOT_FOUND from
@@ -72,7 +65,7 @@ impl Shard {
         version: i16,
         step: &mut Step<'_>,
     ) -> DescribedGroup {
-        step.effects.reads = Some(GroupId::new(group_id));
+        step.read_up_to(self.written(group_id));
         let found = match self.groups.get(group_id).map(|group| &group.kind) {
             Some(Kind::Classic(group)) => Ok(group.describe(group_id)),
             Some(Kind::Consumer(_)) => Err(Failed::because(

@@ -1,22 +1,22 @@
-//! Consumer groups and their offsets, as far as they can be had without I/O: the state of the
-//! coordinator of one partition of `__consumer_offsets` ([`Shard`]), what requests and timers make
-//! of it, and Kafka's record formats that it is kept in.
+//! Consumer groups and their offsets without I/O: the groups of one partition of
+//! `__consumer_offsets` ([`Shard`]), how requests and timers change them, and Kafka's formats for
+//! the records that store them.
 //!
-//! The four verbs: a method of [`Shard`] **plans** a request on the state there is, and asks
-//! through [`Step`] for records to be written, replies to be sent and timers to be set. The caller
-//! **appends** the records as one batch, then **replays** them ([`Shard::replay`]), and **replies**
-//! once the batch is committed. A broker that becomes coordinator replays the whole partition.
+//! [`Shard`] is a [`Machine`](dohle_machine::Machine): its methods plan requests, and the runtime
+//! of coordinators appends the records, replays them, and sends the replies.
 //!
-//! Pure: no tokio, no files, no clock, no randomness; times and fresh ids are arguments. It must
-//! not know partitions, connections or threads.
+//! Pure: no tokio, no files, no clock, no randomness; times and fresh ids are arguments. This crate
+//! must not depend on partitions, connections or threads.
 
 pub mod classic;
 pub mod config;
 pub mod consumer;
 pub mod describe;
 pub mod ids;
+mod machine;
 pub mod offsets;
 pub mod records;
+pub mod requests;
 pub mod shard;
 pub mod step;
 pub mod timers;
@@ -27,4 +27,6 @@ pub use describe::GroupFilter;
 pub use ids::{GroupId, InstanceId, MemberId};
 pub use records::Record;
 pub use shard::Shard;
-pub use step::{Caller, Effects, Failed, Reply, Step, Token, Written};
+pub use step::{
+    Caller, Effects, Failed, JoinReply, JoinToken, OnCommit, Step, SyncReply, SyncToken,
+};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dohle_groups::SyncReply;
 use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::{ConfigResource, MetadataRecord, PartitionChange};
@@ -572,8 +573,7 @@ async fn a_reply_leaves_when_the_records_of_its_step_are_committed() {
         step.effects
             .records
             .push(dohle_groups::Record::Classic(group, None));
-        let reply = dohle_groups::Reply::Sync(SyncGroupResponseData::default());
-        step.effects.replies.push((token, reply));
+        step.reply(token, SyncReply(SyncGroupResponseData::default()));
     });
     let ((), parked) = parked.await.unwrap();
     let mut reply = std::pin::pin!(parked.reply());
@@ -585,6 +585,6 @@ async fn a_reply_leaves_when_the_records_of_its_step_are_committed() {
     lead(&broker, topic, OTHER).await;
     let reply = timeout(DEADLINE, reply).await.expect("an answer");
     // What was never committed is not answered as done.
-    let done = matches!(&reply, Ok(dohle_groups::Reply::Sync(sync)) if sync.error_code == 0);
+    let done = matches!(&reply, Ok(SyncReply(sync)) if sync.error_code == 0);
     assert!(!done, "{reply:?}");
 }

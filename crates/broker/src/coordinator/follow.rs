@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dohle_machine::Machine as _;
 use dohle_model::delta::LocalPartition;
 use dohle_model::record::ConfigResource;
 use dohle_model::{MetadataOffset, TopicId, TopicName};
@@ -56,10 +57,6 @@ impl Coordinator {
         if !deleted.is_empty() {
             let this = Arc::clone(self);
             self.runtime.spawn(this.upkeep(move |shard, step| {
-                let deleted: Vec<(TopicId, &str)> = deleted
-                    .iter()
-                    .map(|(id, name)| (*id, name.as_str()))
-                    .collect();
                 shard.on_topics_deleted(&deleted, step);
             }));
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use dohle_groups::{Record, Shard, records};
 use dohle_log::batch::ControlRecord;
 use dohle_log::{Batch, BatchError, Batches, DecompressionMemory};
+use dohle_machine::Machine as _;
 use dohle_model::{MetadataOffset, Offset, ProducerId};
 use tokio::time::Instant;
 

@@ -25,7 +25,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use dohle_groups::{Matches, Shard, Step};
+use dohle_groups::{Matches, OnCommit, Shard, Step};
+use dohle_machine::{Machine as _, Reply, ReplyToken};
 use dohle_model::config::Properties;
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, NodeId, PartitionIndex};
@@ -201,13 +202,13 @@ impl Coordinator {
 
     /// Carries out a request that is answered through `Step::reply`, now or later: completes with
     /// that answer.
-    pub async fn park<R>(
+    pub async fn park<A, R: Reply>(
         self: &Arc<Self>,
         group_id: &str,
-        plan: impl FnOnce(&mut Shard, &mut Step<'_>, dohle_groups::Token) -> R,
-    ) -> Result<(R, Parked), ErrorCode> {
+        plan: impl FnOnce(&mut Shard, &mut Step<'_>, ReplyToken<R>) -> A,
+    ) -> Result<(A, Parked<R>), ErrorCode> {
         let slot = self.slot_of(group_id).await?;
-        let token = dohle_groups::Token(self.next_token.fetch_add(1, Ordering::Relaxed));
+        let token = ReplyToken::new(self.next_token.fetch_add(1, Ordering::Relaxed));
         let parked = slot.park(token);
         let (answer, _) =
             self.step(&slot, Writes::Whole, |shard, step| plan(shard, step, token))?;
@@ -236,15 +237,15 @@ impl Coordinator {
         if let Some(deadline) = follow_ups.next_deadline {
             self.alarm.set(deadline);
         }
-        for (token, reply) in follow_ups.replies {
-            slot.reply(token, reply);
+        for reply in follow_ups.replies {
+            slot.reply(reply);
         }
         for pending in follow_ups.pending {
             let (this, slot) = (Arc::clone(self), Arc::clone(slot));
             let deadline = Instant::now() + around.settings.commit_timeout;
             self.runtime.spawn(async move {
                 let outcome = slot::committed(pending.committed, deadline).await;
-                this.settle(&slot, pending.written, pending.replies, outcome);
+                this.settle(&slot, pending.on_commit, pending.replies, outcome);
             });
         }
         outcome
@@ -254,17 +255,20 @@ impl Coordinator {
     fn settle(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
-        written: Option<dohle_groups::Written>,
+        on_commit: Option<OnCommit>,
         replies: slot::Replies,
         outcome: Result<(), ErrorCode>,
     ) {
-        for (token, reply) in replies {
-            slot.reply(token, slot::settled(reply, outcome));
+        for reply in replies {
+            slot.reply(match outcome {
+                Ok(()) => reply,
+                Err(code) => reply.failed(code),
+            });
         }
-        if let Some(written) = written {
+        if let Some(on_commit) = on_commit {
             // Fails only when the shard is gone, and those who waited with it.
             let _ = self.step(slot, Writes::Whole, |shard, step| {
-                shard.on_written(written, outcome, step);
+                shard.on_commit(on_commit, outcome, step);
             });
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dohle_groups::{Reply, Token};
+use dohle_machine::{DueReply, Reply, ReplyToken};
 use dohle_model::ErrorCode;
 use tokio::sync::oneshot;
 
@@ -11,14 +11,18 @@ use super::slot::Slot;
 /// A parked request. Dropping it, as happens when its connection goes, forgets the request: the
 /// shard's answer is then sent to nobody.
 #[derive(Debug)]
-pub struct Parked {
+pub struct Parked<R: Reply> {
     slot: Arc<Slot>,
-    token: Token,
-    receiver: oneshot::Receiver<Reply>,
+    token: ReplyToken<R>,
+    receiver: oneshot::Receiver<DueReply>,
 }
 
-impl Parked {
-    pub(super) fn new(slot: Arc<Slot>, token: Token, receiver: oneshot::Receiver<Reply>) -> Self {
+impl<R: Reply> Parked<R> {
+    pub(super) fn new(
+        slot: Arc<Slot>,
+        token: ReplyToken<R>,
+        receiver: oneshot::Receiver<DueReply>,
+    ) -> Self {
         Self {
             slot,
             token,
@@ -30,15 +34,16 @@ impl Parked {
     ///
     /// # Errors
     /// NOT_COORDINATOR when this broker ceases to be the group's coordinator first.
-    pub async fn reply(mut self) -> Result<Reply, ErrorCode> {
-        (&mut self.receiver)
-            .await
-            .map_err(|_| ErrorCode::NotCoordinator)
+    pub async fn reply(mut self) -> Result<R, ErrorCode> {
+        let reply = (&mut self.receiver).await;
+        let reply = reply.map_err(|_| ErrorCode::NotCoordinator)?;
+        // The token fixes the type of the reply.
+        reply.downcast().map_err(|_| ErrorCode::UnknownServerError)
     }
 }
 
-impl Drop for Parked {
+impl<R: Reply> Drop for Parked<R> {
     fn drop(&mut self) {
-        self.slot.forget(self.token);
+        self.slot.forget(self.token.id());
     }
 }

@@ -2,17 +2,16 @@
 //! behind a lock, the requests that are parked in it, and the one place where what a step asks for
 //! is appended and replayed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dohle_groups::records::OffsetKey;
-use dohle_groups::step::Effects;
-use dohle_groups::{GroupId, Matches, Record, Reply, Shard, Step, Token, Written};
+use dohle_groups::{Effects, Matches, OnCommit, Record, Shard, Step};
 use dohle_log::{BatchBuilder, BatchOptions};
+use dohle_machine::{DueReply, Machine as _, Reply, ReplyToken};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp, Uuid};
 use parking_lot::Mutex;
@@ -36,7 +35,7 @@ pub(super) struct Slot {
     state: Mutex<State>,
     /// Whether the state is no longer `Loading`.
     loaded: watch::Sender<bool>,
-    parked: Mutex<HashMap<Token, oneshot::Sender<Reply>>>,
+    parked: Mutex<HashMap<u64, oneshot::Sender<DueReply>>>,
 }
 
 #[derive(Debug)]
@@ -66,7 +65,7 @@ impl Surroundings {
             image: &self.image,
             config: &self.settings.groups,
             fresh: Uuid(*uuid::Uuid::new_v4().as_bytes()),
-            matches: self.matches.as_ref(),
+            lookups: self.matches.as_ref(),
             unresolved: Vec::new(),
             effects: Effects::default(),
         }
@@ -83,7 +82,7 @@ pub(super) enum Writes {
 }
 
 type Commit = Pin<Box<dyn Future<Output = Result<(), CommitError>> + Send>>;
-pub(super) type Replies = Vec<(Token, Reply)>;
+pub(super) type Replies = Vec<DueReply>;
 
 /// What an answer waits for.
 #[derive(Default)]
@@ -128,7 +127,7 @@ pub(super) async fn committed(commit: Commit, deadline: Instant) -> Result<(), E
 pub(super) struct Pending {
     pub(super) committed: Commit,
     pub(super) replies: Replies,
-    pub(super) written: Option<Written>,
+    pub(super) on_commit: Option<OnCommit>,
 }
 
 /// What is to be done after a step, when the lock is released.
@@ -171,7 +170,7 @@ impl Slot {
         let answer = plan(shard, &mut step);
         let effects = step.effects;
         let waits = self.carry_out(shard, around, writes, effects, &mut follow_ups);
-        follow_ups.next_deadline = shard.next_deadline();
+        follow_ups.next_deadline = shard.timers().next();
         drop(state);
         (waits.map(|waits| (answer, waits)), follow_ups)
     }
@@ -188,53 +187,51 @@ impl Slot {
         let Effects {
             records,
             skip_replay,
-            written,
+            on_commit,
             replies,
             reads,
         } = effects;
         if records.is_empty() {
             follow_ups.replies.extend(replies);
-            if let Some(written) = written {
-                self.on_written(shard, around, written, Ok(()), follow_ups);
+            if let Some(on_commit) = on_commit {
+                self.on_commit(shard, around, on_commit, Ok(()), follow_ups);
             }
         } else {
             match self.append(shard, around, writes, records, skip_replay) {
                 Ok(end) => {
                     waits.committed = Some(self.commit(end));
-                    if written.is_some() || !replies.is_empty() {
+                    if on_commit.is_some() || !replies.is_empty() {
                         follow_ups.pending.push(Pending {
                             committed: self.commit(end),
                             replies,
-                            written,
+                            on_commit,
                         });
                     }
                 }
                 Err(code) => {
-                    let failed = |(token, reply)| (token, settled(reply, Err(code)));
+                    let failed = |reply: DueReply| reply.failed(code);
                     follow_ups.replies.extend(replies.into_iter().map(failed));
-                    if let Some(written) = written {
-                        self.on_written(shard, around, written, Err(code), follow_ups);
+                    if let Some(on_commit) = on_commit {
+                        self.on_commit(shard, around, on_commit, Err(code), follow_ups);
                     }
                     return Err(code);
                 }
             }
         }
-        if let Some(group_id) = reads {
-            waits.shown = Some(self.commit(shard.written(group_id.as_str())));
-        }
+        waits.shown = reads.map(|end| self.commit(end));
         Ok(waits)
     }
 
-    fn on_written(
+    fn on_commit(
         &self,
         shard: &mut Shard,
         around: &Surroundings,
-        written: Written,
+        on_commit: OnCommit,
         outcome: Result<(), ErrorCode>,
         follow_ups: &mut FollowUps,
     ) {
         let mut step = around.step();
-        shard.on_written(written, outcome, &mut step);
+        shard.on_commit(on_commit, outcome, &mut step);
         let effects = step.effects;
         // A failure has reached whoever waits, through the replies.
         let _ = self.carry_out(shard, around, Writes::Whole, effects, follow_ups);
@@ -282,13 +279,13 @@ impl Slot {
                 return Err(ErrorCode::NotCoordinator);
             }
             end = appended.end();
-            let group_ids: BTreeSet<GroupId> = records.iter().map(group_id).cloned().collect();
+            let group_ids = records.iter().map(Record::group_id).cloned().collect();
             if !skip_replay {
                 for record in records {
                     shard.replay(record);
                 }
             }
-            shard.appended(group_ids, end);
+            shard.on_appended(group_ids, end);
         }
         Ok(end)
     }
@@ -303,8 +300,8 @@ impl Slot {
     }
 
     /// Puts an answer on its way.
-    pub(super) fn reply(&self, token: Token, reply: Reply) {
-        let sender = self.parked.lock().remove(&token);
+    pub(super) fn reply(&self, reply: DueReply) {
+        let sender = self.parked.lock().remove(&reply.id());
         if let Some(sender) = sender {
             // Who asked may be gone.
             let _ = sender.send(reply);
@@ -312,9 +309,9 @@ impl Slot {
     }
 
     /// Parks a request.
-    pub(super) fn park(self: &Arc<Self>, token: Token) -> Parked {
+    pub(super) fn park<R: Reply>(self: &Arc<Self>, token: ReplyToken<R>) -> Parked<R> {
         let (sender, receiver) = oneshot::channel();
-        self.parked.lock().insert(token, sender);
+        self.parked.lock().insert(token.id(), sender);
         Parked::new(Arc::clone(self), token, receiver)
     }
 
@@ -324,7 +321,7 @@ impl Slot {
     }
 
     /// Nobody waits for this answer any more.
-    pub(super) fn forget(&self, token: Token) {
+    pub(super) fn forget(&self, token: u64) {
         self.parked.lock().remove(&token);
     }
 
@@ -383,8 +380,8 @@ impl Slot {
 
     /// When the shard's first timer runs out.
     pub(super) fn next_deadline(&self) -> Option<Duration> {
-        match &*self.state.lock() {
-            State::Active(shard) => shard.next_deadline(),
+        match &mut *self.state.lock() {
+            State::Active(shard) => shard.timers().next(),
             State::Loading | State::Failed(_) | State::Resigned => None,
         }
     }
@@ -405,7 +402,7 @@ fn batches(
     let mut inside = Vec::new();
     for record in records {
         let (key, value) = record.encode().map_err(|error| {
-            tracing::info!(group = %group_id(&record), "a group's record is refused: {error}");
+            tracing::info!(group = %record.group_id(), "a group's record is refused: {error}");
             ErrorCode::InvalidRequest
         })?;
         let bytes = key.len() + value.as_ref().map_or(0, Bytes::len) + RECORD_OVERHEAD;
@@ -428,52 +425,6 @@ fn built(builder: BatchBuilder) -> Result<Bytes, ErrorCode> {
         tracing::error!("a batch of groups' records cannot be made: {error}");
         ErrorCode::UnknownServerError
     })
-}
-
-/// The group that a record is about.
-fn group_id(record: &Record) -> &GroupId {
-    match record {
-        Record::Offset(OffsetKey { group_id, .. }, _)
-        | Record::Classic(group_id, _)
-        | Record::ConsumerGroup(group_id, _)
-        | Record::ConsumerPartitionMetadata(group_id, _)
-        | Record::ConsumerMember(group_id, ..)
-        | Record::ConsumerTarget(group_id, _)
-        | Record::ConsumerTargetMember(group_id, ..)
-        | Record::ConsumerCurrent(group_id, ..)
-        | Record::ConsumerRegex(group_id, ..) => group_id,
-    }
-}
-
-/// A reply as it leaves once the write that it waited for has come to an end. One that refuses
-/// needs no write.
-pub(super) fn settled(reply: Reply, outcome: Result<(), ErrorCode>) -> Reply {
-    let Err(code) = outcome else { return reply };
-    match reply {
-        Reply::Join(join) if join.error_code == 0 => Reply::Join(failed_join(join.member_id, code)),
-        Reply::Sync(sync) if sync.error_code == 0 => Reply::Sync(failed_sync(code)),
-        refusal => refusal,
-    }
-}
-
-fn failed_join(
-    member_id: dohle_protocol::KafkaString,
-    code: ErrorCode,
-) -> dohle_protocol::messages::join_group_response::JoinGroupResponseData {
-    dohle_protocol::messages::join_group_response::JoinGroupResponseData {
-        error_code: code.code(),
-        member_id,
-        ..Default::default()
-    }
-}
-
-fn failed_sync(
-    code: ErrorCode,
-) -> dohle_protocol::messages::sync_group_response::SyncGroupResponseData {
-    dohle_protocol::messages::sync_group_response::SyncGroupResponseData {
-        error_code: code.code(),
-        ..Default::default()
-    }
 }
 
 /// What a failed append is to a group's request (`CoordinatorOperationExceptionHelper`).

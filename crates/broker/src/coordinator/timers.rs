@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dohle_groups::Shard;
 use dohle_groups::timers::Timer;
+use dohle_machine::{Machine as _, run_expired_timer};
 use dohle_model::ErrorCode;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -117,7 +118,7 @@ impl Coordinator {
                 }
                 let mut timer = None;
                 let outcome = self.step(&slot, Writes::Apart, |shard, step| {
-                    timer = shard.on_timeout(step);
+                    timer = run_expired_timer(shard, step);
                 });
                 if let (Err(code), Some(timer)) = (outcome, timer) {
                     self.run_again(&slot, timer, code);
@@ -133,7 +134,7 @@ impl Coordinator {
         let deadline = self.started.elapsed() + RUN_AGAIN;
         // Fails only when the shard is gone.
         let _ = self.step(slot, Writes::Whole, |shard, _| {
-            shard.on_timeout_failed(timer, deadline);
+            shard.timers().set_if_absent(timer, deadline);
         });
     }
 

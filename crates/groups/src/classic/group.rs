@@ -23,7 +23,7 @@ use dohle_model::Timestamp;
 
 use crate::classic::member::{Member, Protocol, millis};
 use crate::ids::{InstanceId, MemberId};
-use crate::step::Token;
+use crate::step::JoinToken;
 
 /// A group of the classic protocol. One without members holds offsets only.
 #[derive(Debug)]
@@ -330,7 +330,11 @@ impl ClassicGroup {
     }
 
     /// Parks a member's JoinGroup. Returns the one that waited until now.
-    pub(super) fn park_join(&mut self, member_id: &MemberId, token: Token) -> Option<Token> {
+    pub(super) fn park_join(
+        &mut self,
+        member_id: &MemberId,
+        token: JoinToken,
+    ) -> Option<JoinToken> {
         let member = self.members.get_mut(member_id)?;
         let before = member.join.replace(token);
         self.joins += usize::from(before.is_none());
@@ -338,7 +342,7 @@ impl ClassicGroup {
     }
 
     /// The JoinGroup of a member that waits; it no longer does.
-    pub(super) fn take_join(&mut self, member_id: &str) -> Option<Token> {
+    pub(super) fn take_join(&mut self, member_id: &str) -> Option<JoinToken> {
         let token = self.members.get_mut(member_id)?.join.take()?;
         self.joins -= 1;
         Some(token)

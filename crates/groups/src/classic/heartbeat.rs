@@ -16,12 +16,12 @@ impl Shard {
     /// Plans Heartbeat.
     pub fn heartbeat(
         &mut self,
-        request: HeartbeatRequestData,
+        request: &HeartbeatRequestData,
         _caller: Caller<'_>,
         step: &mut Step<'_>,
     ) -> HeartbeatResponseData {
         HeartbeatResponseData {
-            error_code: to_wire(self.on_heartbeat(&request, step).err()),
+            error_code: to_wire(self.on_heartbeat(request, step).err()),
             ..HeartbeatResponseData::default()
         }
     }

@@ -15,7 +15,7 @@ use crate::classic::turn::{Turn, join_error};
 use crate::ids::{GroupId, InstanceId, MemberId};
 use crate::records::{ClassicGroupValue, Record};
 use crate::shard::{Group, Kind, Shard};
-use crate::step::{Caller, Reply, Step, Token, Written};
+use crate::step::{Caller, JoinReply, JoinToken, OnCommit, Step};
 
 /// From this version on a dynamic member has to join with the id it was given (KIP-394).
 const KNOWN_MEMBER_ID: i16 = 4;
@@ -35,7 +35,7 @@ pub(super) struct Join<'a> {
     pub session_timeout_ms: i32,
     pub reason: &'a str,
     pub caller: Caller<'a>,
-    pub token: Token,
+    pub token: JoinToken,
 }
 
 impl Shard {
@@ -43,9 +43,9 @@ impl Shard {
     /// a later step.
     pub fn join_group(
         &mut self,
-        request: JoinGroupRequestData,
+        request: &JoinGroupRequestData,
         caller: Caller<'_>,
-        token: Token,
+        token: JoinToken,
         step: &mut Step<'_>,
     ) {
         let config = step.config;
@@ -55,17 +55,17 @@ impl Shard {
         } else if !bounds.contains(&millis(request.session_timeout_ms)) {
             ErrorCode::InvalidSessionTimeout
         } else {
-            return self.join_classic(&request, caller, token, step);
+            return self.join_classic(request, caller, token, step);
         };
         let refusal = join_error(request.member_id.as_str(), code);
-        step.reply(token, Reply::Join(refusal));
+        step.reply(token, JoinReply(refusal));
     }
 
     fn join_classic(
         &mut self,
         request: &JoinGroupRequestData,
         caller: Caller<'_>,
-        token: Token,
+        token: JoinToken,
         step: &mut Step<'_>,
     ) {
         let group_id = GroupId::new(request.group_id.as_str());
@@ -80,7 +80,7 @@ impl Shard {
         };
         if is_new && !member_id.is_empty() {
             let refusal = join_error(member_id, ErrorCode::UnknownMemberId);
-            return step.reply(token, Reply::Join(refusal));
+            return step.reply(token, JoinReply(refusal));
         }
         self.make_classic(&group_id, step);
         let group = self
@@ -107,7 +107,7 @@ impl Shard {
 }
 
 impl<'a> Join<'a> {
-    fn of(request: &'a JoinGroupRequestData, caller: Caller<'a>, token: Token) -> Self {
+    fn of(request: &'a JoinGroupRequestData, caller: Caller<'a>, token: JoinToken) -> Self {
         let mut protocols: Vec<Protocol> = Vec::new();
         for protocol in &request.protocols {
             if protocols
@@ -232,7 +232,7 @@ impl Turn<'_, '_> {
     /// Answers a member that missed nothing with the generation there is.
     fn tell(&mut self, join: &Join<'_>, member_id: &MemberId) {
         let response = self.generation_for(member_id);
-        self.step.reply(join.token, Reply::Join(response));
+        self.step.reply(join.token, JoinReply(response));
     }
 
     fn join_again(&mut self, join: &Join<'_>, member_id: &MemberId, what: &str) {
@@ -281,13 +281,13 @@ impl Turn<'_, '_> {
     pub(super) fn park_join(&mut self, join: &Join<'_>, member_id: &MemberId) {
         if let Some(before) = self.group.park_join(member_id, join.token) {
             let refusal = join_error(member_id.as_str(), ErrorCode::RebalanceInProgress);
-            self.step.reply(before, Reply::Join(refusal));
+            self.step.reply(before, JoinReply(refusal));
         }
     }
 
     fn refuse_join(&mut self, join: &Join<'_>, member_id: &str, code: ErrorCode) {
         let refusal: JoinGroupResponseData = join_error(member_id, code);
-        self.step.reply(join.token, Reply::Join(refusal));
+        self.step.reply(join.token, JoinReply(refusal));
     }
 
     /// A group is written as soon as it is there, so that it is found again, be it empty.
@@ -300,7 +300,7 @@ impl Turn<'_, '_> {
             current_state_timestamp: self.group.state_timestamp(),
             members: Vec::new(),
         };
-        let written = Written::Empty {
+        let written = OnCommit::Empty {
             group_id: self.group_id.clone(),
             generation: 0,
         };

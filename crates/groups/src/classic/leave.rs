@@ -20,29 +20,30 @@ impl Shard {
     /// Plans LeaveGroup.
     pub fn leave_group(
         &mut self,
-        mut request: LeaveGroupRequestData,
+        request: &LeaveGroupRequestData,
         caller: Caller<'_>,
         step: &mut Step<'_>,
     ) -> LeaveGroupResponseData {
-        if caller.version < BATCH {
-            request.members = vec![MemberIdentity {
+        if caller.version >= BATCH {
+            return self.on_leave(request, step);
+        }
+        let request = LeaveGroupRequestData {
+            members: vec![MemberIdentity {
                 member_id: request.member_id.clone(),
                 ..MemberIdentity::default()
-            }];
-        }
+            }],
+            ..request.clone()
+        };
         let response = self.on_leave(&request, step);
-        match caller.version < BATCH {
-            true => LeaveGroupResponseData {
-                error_code: match response.error_code {
-                    0 => response
-                        .members
-                        .first()
-                        .map_or(0, |member| member.error_code),
-                    code => code,
-                },
-                ..LeaveGroupResponseData::default()
+        LeaveGroupResponseData {
+            error_code: match response.error_code {
+                0 => response
+                    .members
+                    .first()
+                    .map_or(0, |member| member.error_code),
+                code => code,
             },
-            false => response,
+            ..LeaveGroupResponseData::default()
         }
     }
 

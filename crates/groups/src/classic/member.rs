@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::ids::{InstanceId, MemberId};
 use crate::records::ClassicMemberValue;
-use crate::step::Token;
+use crate::step::{JoinToken, SyncToken};
 
 /// A protocol that a member supports, with what it says for it: for consumers an assignor's name
 /// and a subscription.
@@ -34,9 +34,9 @@ pub struct Member {
     /// that waiting alone does not keep it alive.
     pub is_new: bool,
     /// Its JoinGroup that waits.
-    pub(super) join: Option<Token>,
+    pub(super) join: Option<JoinToken>,
     /// Its SyncGroup that waits.
-    pub(super) sync: Option<Token>,
+    pub(super) sync: Option<SyncToken>,
     /// What it took over, until that is written.
     pub(super) replaced: Option<Replaced>,
 }

@@ -43,7 +43,7 @@ use dohle_model::ErrorCode;
 use crate::ids::{GroupId, MemberId};
 use crate::records::ClassicGroupValue;
 use crate::shard::{Group, Kind, Shard};
-use crate::step::{Step, Written};
+use crate::step::{OnCommit, Step};
 use crate::timers::{Timer, Timers};
 
 impl Shard {
@@ -114,13 +114,13 @@ impl Shard {
     /// What a classic group wrote is committed, or could not be.
     pub(crate) fn on_classic_written(
         &mut self,
-        written: &Written,
+        written: &OnCommit,
         outcome: Result<(), ErrorCode>,
         step: &mut Step<'_>,
     ) {
-        let (Written::Assignment { group_id, .. }
-        | Written::StaticMember { group_id, .. }
-        | Written::Empty { group_id, .. }) = written
+        let (OnCommit::Assignment { group_id, .. }
+        | OnCommit::StaticMember { group_id, .. }
+        | OnCommit::Empty { group_id, .. }) = written
         else {
             return;
         };
@@ -128,28 +128,28 @@ impl Shard {
             return;
         };
         match written {
-            Written::Assignment { generation, .. } => {
+            OnCommit::Assignment { generation, .. } => {
                 turn.on_assignment_written(*generation, outcome);
             }
-            Written::StaticMember {
+            OnCommit::StaticMember {
                 member_id,
                 old_member_id,
                 token,
                 ..
             } => turn.on_static_member_written(member_id, old_member_id, *token, outcome),
-            Written::Empty { generation, .. } => {
+            OnCommit::Empty { generation, .. } => {
                 if let Err(code) = outcome {
                     turn.on_empty_failed(*generation, code);
                 }
             }
-            Written::Downgraded { .. } => {}
+            OnCommit::Downgraded { .. } => {}
         }
         self.maybe_forget_new(written, outcome);
     }
 
     /// A new group that could not be written is not there.
-    fn maybe_forget_new(&mut self, written: &Written, outcome: Result<(), ErrorCode>) {
-        let Written::Empty {
+    fn maybe_forget_new(&mut self, written: &OnCommit, outcome: Result<(), ErrorCode>) {
+        let OnCommit::Empty {
             group_id,
             generation: 0,
         } = written

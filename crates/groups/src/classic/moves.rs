@@ -1,5 +1,6 @@
 //! A classic group that becomes a consumer group, or was one (`group.consumer.migration.policy`).
 
+use dohle_machine::Machine as _;
 use dohle_model::ErrorCode;
 
 use crate::classic::turn::{join_error, sync_error};

@@ -7,7 +7,7 @@ use dohle_model::ErrorCode;
 use crate::classic::group::{InitialDelay, State};
 use crate::classic::turn::{Turn, sync_error};
 use crate::ids::MemberId;
-use crate::step::Written;
+use crate::step::OnCommit;
 
 impl Turn<'_, '_> {
     /// Something changed that the members must agree on: begins a rebalance, or if one has begun,
@@ -153,7 +153,7 @@ impl Turn<'_, '_> {
             "the group is empty now"
         );
         self.become_state(State::Empty);
-        let written = Written::Empty {
+        let written = OnCommit::Empty {
             group_id: self.group_id.clone(),
             generation: self.group.generation(),
         };

@@ -1,6 +1,6 @@
 //! Static members (KIP-345): who comes back under a `group.instance.id` takes the place, and the
 //! assignment, of who had it. In a stable group that needs no rebalance, unless it makes another
-//! protocol win; it is answered once the new id is written (`Written::StaticMember`).
+//! protocol win; it is answered once the new id is written (`OnCommit::StaticMember`).
 //!
 //! KIP-814: from JoinGroup version 9 on a leader that comes back so is told to skip the assignment.
 
@@ -11,7 +11,7 @@ use crate::classic::join::Join;
 use crate::classic::member::Replaced;
 use crate::classic::turn::{Turn, join_error, sync_error, text, write_error};
 use crate::ids::MemberId;
-use crate::step::{Reply, Token, Written};
+use crate::step::{JoinReply, JoinToken, OnCommit};
 
 /// From this version of JoinGroup on a leader can be told to skip the assignment (KIP-814).
 const SKIP_ASSIGNMENT: i16 = 9;
@@ -85,7 +85,7 @@ impl Turn<'_, '_> {
         if let Some(member) = self.group.member_mut(member_id.as_str()) {
             member.replaced = Some(replaced);
         }
-        let written = Written::StaticMember {
+        let written = OnCommit::StaticMember {
             group_id: self.group_id.clone(),
             member_id,
             old_member_id: old_member_id.clone(),
@@ -100,7 +100,7 @@ impl Turn<'_, '_> {
         &mut self,
         member_id: &MemberId,
         old_member_id: &MemberId,
-        token: Token,
+        token: JoinToken,
         outcome: Result<(), ErrorCode>,
     ) {
         let Some(member) = self.group.member_mut(member_id.as_str()) else {
@@ -140,7 +140,7 @@ impl Turn<'_, '_> {
         &mut self,
         member_id: &MemberId,
         old_member_id: &MemberId,
-        token: Token,
+        token: JoinToken,
         replaced: Replaced,
         code: ErrorCode,
     ) {
@@ -156,7 +156,7 @@ impl Turn<'_, '_> {
         refusal.leader = text(replaced.leader.as_ref().map_or("", MemberId::as_str));
         refusal.error_code = write_error(code).code();
         self.group.take_join(member_id.as_str());
-        self.step.reply(token, Reply::Join(refusal));
+        self.step.reply(token, JoinReply(refusal));
         self.group.update(
             member_id,
             replaced.protocols,

@@ -1,6 +1,6 @@
 //! SyncGroup of a classic group: the leader brings the assignment, everyone takes theirs home.
 //!
-//! The assignment is told once it is written (`Written::Assignment`). Who does not sync within the
+//! The assignment is told once it is written (`OnCommit::Assignment`). Who does not sync within the
 //! rebalance timeout is removed.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::classic::group::State;
 use crate::classic::turn::{Turn, sync_error, text, write_error};
 use crate::ids::{GroupId, MemberId};
 use crate::shard::{Group, Kind, Shard};
-use crate::step::{Caller, Reply, Step, Token, Written};
+use crate::step::{Caller, OnCommit, Step, SyncReply, SyncToken};
 
 /// From this version on members say which protocol they follow (KIP-559).
 const PROTOCOL: i16 = 5;
@@ -25,12 +25,12 @@ impl Shard {
     /// a later step.
     pub fn sync_group(
         &mut self,
-        request: SyncGroupRequestData,
+        request: &SyncGroupRequestData,
         caller: Caller<'_>,
-        token: Token,
+        token: SyncToken,
         step: &mut Step<'_>,
     ) {
-        let mut refuse = |code| step.reply(token, Reply::Sync(sync_error(code)));
+        let mut refuse = |code| step.reply(token, SyncReply(sync_error(code)));
         if caller.version >= PROTOCOL
             && (request.protocol_type.is_none() || request.protocol_name.is_none())
         {
@@ -42,7 +42,7 @@ impl Shard {
         let group_id = GroupId::new(request.group_id.as_str());
         match self.groups.get_mut(&group_id).map(|group| &mut group.kind) {
             None => refuse(ErrorCode::UnknownMemberId),
-            Some(Kind::Consumer(_)) => self.sync_consumer_group(&request, token, step),
+            Some(Kind::Consumer(_)) => self.sync_consumer_group(request, token, step),
             Some(Kind::Classic(group)) => {
                 let mut turn = Turn {
                     group_id: &group_id,
@@ -50,7 +50,7 @@ impl Shard {
                     timers: &mut self.timers,
                     step,
                 };
-                turn.sync(&request, token);
+                turn.sync(request, token);
             }
         }
     }
@@ -78,19 +78,19 @@ impl Shard {
 }
 
 impl Turn<'_, '_> {
-    fn sync(&mut self, request: &SyncGroupRequestData, token: Token) {
+    fn sync(&mut self, request: &SyncGroupRequestData, token: SyncToken) {
         if let Err(code) = self.validate_sync(request) {
-            return self.step.reply(token, Reply::Sync(sync_error(code)));
+            return self.step.reply(token, SyncReply(sync_error(code)));
         }
         let member_id = MemberId::new(request.member_id.as_str());
         match self.group.state {
             State::Empty => {
                 let refusal = sync_error(ErrorCode::UnknownMemberId);
-                self.step.reply(token, Reply::Sync(refusal));
+                self.step.reply(token, SyncReply(refusal));
             }
             State::PreparingRebalance { .. } => {
                 let refusal = sync_error(ErrorCode::RebalanceInProgress);
-                self.step.reply(token, Reply::Sync(refusal));
+                self.step.reply(token, SyncReply(refusal));
             }
             State::CompletingRebalance { .. } => {
                 self.has_synced(&member_id);
@@ -102,7 +102,7 @@ impl Turn<'_, '_> {
             State::Stable => {
                 self.has_synced(&member_id);
                 let response = self.assignment_for(&member_id);
-                self.step.reply(token, Reply::Sync(response));
+                self.step.reply(token, SyncReply(response));
             }
         }
     }
@@ -136,11 +136,11 @@ impl Turn<'_, '_> {
     }
 
     /// Parks a SyncGroup. One that waited before, of a client that no longer does, is answered.
-    fn park_sync(&mut self, member_id: &MemberId, token: Token) {
+    fn park_sync(&mut self, member_id: &MemberId, token: SyncToken) {
         let member = self.group.member_mut(member_id.as_str());
         if let Some(before) = member.and_then(|member| member.sync.replace(token)) {
             let refusal = sync_error(ErrorCode::RebalanceInProgress);
-            self.step.reply(before, Reply::Sync(refusal));
+            self.step.reply(before, SyncReply(refusal));
         }
     }
 
@@ -174,7 +174,7 @@ impl Turn<'_, '_> {
         let record = self.group.record_with(self.group_id, |member_id, _| {
             assigned.get(member_id).cloned().unwrap_or_default()
         });
-        let written = Written::Assignment {
+        let written = OnCommit::Assignment {
             group_id: self.group_id.clone(),
             generation: self.group.generation(),
         };

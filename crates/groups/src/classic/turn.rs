@@ -12,7 +12,7 @@ use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 use crate::classic::group::{ClassicGroup, State};
 use crate::ids::{GroupId, MemberId};
 use crate::records::Record;
-use crate::step::{Reply, Step, Written};
+use crate::step::{JoinReply, OnCommit, Step, SyncReply};
 use crate::timers::{Timer, Timers};
 
 /// A group, and what surrounds it.
@@ -35,10 +35,10 @@ impl Turn<'_, '_> {
     }
 
     /// Asks for a record of the group to be written, and for its outcome.
-    pub(super) fn write(&mut self, record: Record, written: Written) {
+    pub(super) fn write(&mut self, record: Record, written: OnCommit) {
         self.step.write(record);
         self.step.effects.skip_replay = true;
-        self.step.effects.written = Some(written);
+        self.step.effects.on_commit = Some(written);
     }
 
     /// Begins a member's session anew.
@@ -85,7 +85,7 @@ impl Turn<'_, '_> {
     /// Answers a member's JoinGroup, if one waits.
     pub(super) fn answer_join(&mut self, member_id: &MemberId, response: JoinGroupResponseData) {
         if let Some(token) = self.group.take_join(member_id.as_str()) {
-            self.step.reply(token, Reply::Join(response));
+            self.step.reply(token, JoinReply(response));
         }
     }
 
@@ -99,7 +99,7 @@ impl Turn<'_, '_> {
         let Some(token) = member.and_then(|member| member.sync.take()) else {
             return false;
         };
-        self.step.reply(token, Reply::Sync(response));
+        self.step.reply(token, SyncReply(response));
         true
     }
 

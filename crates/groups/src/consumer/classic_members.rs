@@ -26,7 +26,7 @@ use crate::consumer::turn::{Turn, millis};
 use crate::ids::{GroupId, InstanceId, MemberId};
 use crate::records::ClassicMetadata;
 use crate::shard::Shard;
-use crate::step::{Caller, Effects, Failed, Reply, Step, Token};
+use crate::step::{Caller, Effects, Failed, JoinReply, JoinToken, Step, SyncReply, SyncToken};
 use crate::timers::Timer;
 
 /// From this version on a dynamic member has to join with the id it was given (KIP-394).
@@ -38,7 +38,7 @@ impl Shard {
         &mut self,
         request: &JoinGroupRequestData,
         caller: Caller<'_>,
-        token: Token,
+        token: JoinToken,
         step: &mut Step<'_>,
     ) {
         self.observe(step);
@@ -53,15 +53,15 @@ impl Shard {
                 ..JoinGroupResponseData::default()
             }
         });
-        step.effects.reads = Some(group_id);
-        step.reply(token, Reply::Join(response));
+        step.read_up_to(self.written(group_id.as_str()));
+        step.reply(token, JoinReply(response));
     }
 
     /// Answers SyncGroup to a consumer group.
     pub(crate) fn sync_consumer_group(
         &mut self,
         request: &SyncGroupRequestData,
-        token: Token,
+        token: SyncToken,
         step: &mut Step<'_>,
     ) {
         let group_id = GroupId::new(request.group_id.as_str());
@@ -73,8 +73,8 @@ impl Shard {
                 ..SyncGroupResponseData::default()
             }
         });
-        step.effects.reads = Some(group_id);
-        step.reply(token, Reply::Sync(response));
+        step.read_up_to(self.written(group_id.as_str()));
+        step.reply(token, SyncReply(response));
     }
 
     /// Answers Heartbeat to a consumer group.
@@ -89,7 +89,7 @@ impl Shard {
     ) -> Result<(), ErrorCode> {
         let group_id = GroupId::new(request.group_id.as_str());
         let beat = self.with_consumer_group(&group_id, step, |turn| turn.classic_beat(request));
-        step.effects.reads = Some(group_id);
+        step.read_up_to(self.written(group_id.as_str()));
         beat.map_err(|failed| failed.code)
     }
 
@@ -101,7 +101,7 @@ impl Shard {
         step: &mut Step<'_>,
     ) -> Vec<Result<(), ErrorCode>> {
         let left = self.with_consumer_group(group_id, step, |turn| turn.leave_all(members));
-        step.effects.reads = Some(group_id.clone());
+        step.read_up_to(self.written(group_id.as_str()));
         left.unwrap_or_else(|failed| {
             step.effects = Effects::default();
             vec![Err(failed.code); members.len()]

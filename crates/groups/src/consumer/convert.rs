@@ -22,7 +22,7 @@ use crate::records::{
     ConsumerTargetValue, Record,
 };
 use crate::shard::{Kind, Shard};
-use crate::step::{Failed, Step, Written};
+use crate::step::{Failed, OnCommit, Step};
 use crate::timers::Timer;
 
 /// A new consumer group where a classic one has no members.
@@ -240,7 +240,7 @@ impl Turn<'_, '_> {
         self.step.effects.records.extend(tombstones);
         self.step
             .write(Record::Classic(self.group_id.clone(), Some(value)));
-        self.step.effects.written = Some(Written::Downgraded {
+        self.step.effects.on_commit = Some(OnCommit::Downgraded {
             group_id: self.group_id.clone(),
             rebalance,
         });

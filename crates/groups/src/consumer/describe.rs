@@ -13,7 +13,6 @@ use crate::consumer::group::ConsumerGroup;
 use crate::consumer::heartbeat::{text, wire_id};
 use crate::consumer::member::{Assignment, ConsumerMember};
 use crate::consumer::subscription::preferred;
-use crate::ids::GroupId;
 use crate::shard::{Kind, Shard};
 use crate::step::Step;
 
@@ -24,7 +23,7 @@ impl Shard {
     /// Describes a consumer group: with GROUP_ID_NOT_FOUND when there is none with this id.
     #[must_use]
     pub fn describe_consumer_group(&self, group_id: &str, step: &mut Step<'_>) -> DescribedGroup {
-        step.effects.reads = Some(GroupId::new(group_id));
+        step.read_up_to(self.written(group_id));
         match self.groups.get(group_id).map(|group| &group.kind) {
             Some(Kind::Consumer(group)) => group.describe(group_id, step),
             Some(Kind::Classic(_)) => not_found(

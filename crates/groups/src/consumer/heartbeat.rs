@@ -41,7 +41,7 @@ impl Shard {
             .and_then(|()| self.try_heartbeat(request, caller, step));
         match answer {
             Ok(response) => {
-                step.effects.reads = Some(crate::ids::GroupId::new(request.group_id.as_str()));
+                step.read_up_to(self.written(request.group_id.as_str()));
                 response
             }
             Err(failed) => {

@@ -66,7 +66,7 @@ pub(super) fn update(
         }
         if let Some(regex) = new.regex()
             && !group.regexes().contains_key(regex)
-            && let Some(Err(failed)) = step.matches.and_then(|matches| matches.found.get(regex))
+            && let Some(Err(failed)) = step.lookups.and_then(|matches| matches.found.get(regex))
         {
             return Err(failed.clone());
         }
@@ -80,7 +80,7 @@ pub(super) fn update(
         subscribed.retain(|regex| *regex != left || others);
     }
     // A request without matches leaves it to the next heartbeat.
-    let Some(matches) = step.matches else {
+    let Some(matches) = step.lookups else {
         return Ok(regexes);
     };
     if !is_due(&regexes.resolved, &subscribed, topics, step) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dohle_model::{ErrorCode, PartitionIndex, Timestamp, TopicId};
+use dohle_model::{ErrorCode, PartitionIndex, Timestamp, TopicId, TopicName};
 use dohle_protocol::messages::offset_delete_request::{
     OffsetDeleteRequestData, OffsetDeleteRequestTopic,
 };
@@ -67,7 +67,7 @@ impl Shard {
         };
         let topics = request.topics.iter().map(topic).collect();
         // That there is nothing to delete is told as well.
-        step.effects.reads = Some(group_id.clone());
+        step.read_up_to(self.written(group_id.as_str()));
         Ok(OffsetDeleteResponseData {
             topics,
             ..OffsetDeleteResponseData::default()
@@ -99,10 +99,10 @@ impl Shard {
 
     /// Deletes the offsets of topics that no longer exist. To be called, with a fresh step each,
     /// until it asks for no records.
-    pub fn on_topics_deleted(&self, topics: &[(TopicId, &str)], step: &mut Step<'_>) {
+    pub fn delete_offsets_of_topics(&self, topics: &[(TopicId, TopicName)], step: &mut Step<'_>) {
         for (group_id, group) in &self.groups {
             for (topic_id, name) in topics {
-                let offsets = group.offsets.partitions(name);
+                let offsets = group.offsets.partitions(name.as_str());
                 let gone = offsets.filter(|(_, _, value)| {
                     value
                         .topic_id

@@ -10,7 +10,6 @@ use dohle_protocol::messages::offset_fetch_response::{
 };
 
 use super::{GroupOffsets, topic_id};
-use crate::ids::GroupId;
 use crate::records::OffsetValue;
 use crate::shard::{Kind, Shard};
 use crate::step::{Failed, Step};
@@ -28,7 +27,7 @@ impl Shard {
         step: &mut Step<'_>,
     ) -> Result<OffsetFetchResponseGroup, Failed> {
         let group_id = request.group_id.as_str();
-        step.effects.reads = Some(GroupId::new(group_id));
+        step.read_up_to(self.written(group_id));
         let group = self.groups.get(group_id);
         if let Some(Kind::Consumer(group)) = group.map(|group| &group.kind) {
             let member_id = request.member_id.as_ref().map(|id| id.as_str());

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dohle_machine::{DueReply, Machine as _, ReplyToken, run_expired_timer};
 use dohle_model::config::BrokerValues;
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, Timestamp, Uuid};
@@ -43,7 +44,7 @@ use crate::config::GroupConfig;
 use crate::ids::GroupId;
 use crate::records::Record;
 use crate::shard::{Kind, Shard};
-use crate::step::{Caller, Effects, Reply, Step, Token, Written};
+use crate::step::{Caller, Effects, JoinReply, OnCommit, Step};
 
 /// Runs a script and compares its trace.
 #[track_caller]
@@ -69,7 +70,7 @@ pub(super) struct Driver {
     fresh: u8,
     tokens: u64,
     /// Whose request each token stands for.
-    pub(super) parked: BTreeMap<Token, String>,
+    pub(super) parked: BTreeMap<u64, String>,
     /// The id and the generation that each client knows.
     known: HashMap<String, (String, i32)>,
     pub(super) holds: bool,
@@ -85,9 +86,9 @@ pub(super) struct Driver {
 /// A write whose outcome is open.
 pub(super) struct Open {
     records: Vec<Record>,
-    written: Option<Written>,
+    on_commit: Option<OnCommit>,
     /// What is answered once it is there.
-    pub(super) replies: Vec<(Token, Reply)>,
+    pub(super) replies: Vec<DueReply>,
 }
 
 impl Default for Driver {
@@ -202,7 +203,7 @@ impl Driver {
             image: &self.image,
             config: &self.config,
             fresh: Uuid(fresh),
-            matches: None,
+            lookups: None,
             unresolved: Vec::new(),
             effects: Effects::default(),
         };
@@ -214,9 +215,9 @@ impl Driver {
 
     fn carry_out(&mut self, effects: Effects) {
         if effects.records.is_empty() {
-            assert!(effects.written.is_none(), "an outcome of nothing");
-            for (token, reply) in effects.replies {
-                self.deliver(token, &reply);
+            assert!(effects.on_commit.is_none(), "an outcome of nothing");
+            for reply in effects.replies {
+                self.deliver(reply);
             }
             return;
         }
@@ -227,7 +228,7 @@ impl Driver {
         }
         self.writes.push_back(Open {
             records: effects.records,
-            written: effects.written,
+            on_commit: effects.on_commit,
             replies: effects.replies,
         });
         if !self.holds {
@@ -239,27 +240,29 @@ impl Driver {
         let open = self.writes.pop_front().expect("a write is open");
         let Open {
             records,
-            written,
+            on_commit,
             replies,
         } = open;
         if outcome.is_ok() {
             self.log.extend(records);
             self.wrote = true;
         }
-        for (token, mut reply) in replies {
-            if let Err(code) = outcome {
-                print::fail(&mut reply, code);
-            }
-            self.deliver(token, &reply);
+        for reply in replies {
+            self.deliver(match outcome {
+                Ok(()) => reply,
+                Err(code) => reply.failed(code),
+            });
         }
-        if let Some(written) = written {
-            self.step(|shard, step| shard.on_written(written, outcome, step));
+        if let Some(on_commit) = on_commit {
+            self.step(|shard, step| shard.on_commit(on_commit, outcome, step));
         }
     }
 
-    fn deliver(&mut self, token: Token, reply: &Reply) {
-        let name = self.parked.remove(&token).expect("each is answered once");
-        if let Reply::Join(response) = reply {
+    fn deliver(&mut self, reply: DueReply) {
+        let name = self.parked.remove(&reply.id());
+        let name = name.expect("each is answered once");
+        let reply = print::Reply::of(reply);
+        if let print::Reply::Join(JoinReply(response)) = &reply {
             let member_id = response.member_id.to_string();
             let refused = response.error_code != 0
                 && response.error_code != ErrorCode::MemberIdRequired.code();
@@ -268,14 +271,14 @@ impl Driver {
                 self.known.insert(name.clone(), known);
             }
         }
-        let text = print::reply(reply);
+        let text = print::reply(&reply);
         self.line(&format!("{name}: {text}"));
     }
 
-    fn token(&mut self, name: &str) -> Token {
+    fn token<R>(&mut self, name: &str) -> ReplyToken<R> {
         self.tokens += 1;
-        self.parked.insert(Token(self.tokens), name.to_owned());
-        Token(self.tokens)
+        self.parked.insert(self.tokens, name.to_owned());
+        ReplyToken::new(self.tokens)
     }
 
     /// The member id that a word stands for.
@@ -329,7 +332,7 @@ impl Driver {
             client_host: "/127.0.0.1",
             version: words.version.unwrap_or(9),
         };
-        self.step(|shard, step| shard.join_group(request, caller, token, step));
+        self.step(|shard, step| shard.join_group(&request, caller, token, step));
     }
 
     fn sync(&mut self, words: &Words<'_>) {
@@ -359,7 +362,7 @@ impl Driver {
             version: words.version.unwrap_or(4),
             ..CALLER
         };
-        self.step(|shard, step| shard.sync_group(request, caller, token, step));
+        self.step(|shard, step| shard.sync_group(&request, caller, token, step));
     }
 
     fn heartbeat(&mut self, words: &Words<'_>) {
@@ -370,7 +373,7 @@ impl Driver {
             group_instance_id: words.optional("instance"),
             ..HeartbeatRequestData::default()
         };
-        let response = self.step(|shard, step| shard.heartbeat(request, CALLER, step));
+        let response = self.step(|shard, step| shard.heartbeat(&request, CALLER, step));
         self.line(&format!(
             "{}: {}",
             words.name(),
@@ -395,7 +398,7 @@ impl Driver {
             request.members.clear();
         }
         let caller = Caller { version, ..CALLER };
-        let response = self.step(|shard, step| shard.leave_group(request, caller, step));
+        let response = self.step(|shard, step| shard.leave_group(&request, caller, step));
         self.line(&print::left(&response));
     }
 
@@ -418,7 +421,7 @@ impl Driver {
     /// Lets time pass.
     pub(super) fn tick(&mut self, time: Duration) {
         let end = self.now + time;
-        while let Some(next) = self.shard.next_deadline()
+        while let Some(next) = self.shard.timers.next()
             && next <= end
         {
             self.now = self.now.max(next);
@@ -429,7 +432,7 @@ impl Driver {
                     .iter()
                     .next()
                     .map(|(_, timer)| print::timer(timer));
-                shard.on_timeout(step);
+                run_expired_timer(shard, step);
                 due
             });
             let waited = end.saturating_sub(time);

@@ -1,13 +1,14 @@
 //! Replies, records and states in the words of a trace.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use dohle_machine::DueReply;
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::describe_groups_response::DescribedGroup;
 use dohle_protocol::messages::leave_group_response::LeaveGroupResponseData;
 
 use crate::classic::group::{ClassicGroup, State};
 use crate::records::Record;
-use crate::step::Reply;
+use crate::step::{JoinReply, SyncReply};
 use crate::timers::Timer;
 
 /// A member id in short: `a-01`.
@@ -52,14 +53,18 @@ pub(super) fn code_of(name: &str) -> ErrorCode {
         .expect("a code")
 }
 
-/// What becomes of a reply whose records failed.
-pub(super) fn fail(reply: &mut Reply, code: ErrorCode) {
-    let error_code = match reply {
-        Reply::Join(response) => &mut response.error_code,
-        Reply::Sync(response) => &mut response.error_code,
-    };
-    if *error_code == 0 {
-        *error_code = code.code();
+/// A reply, for traces.
+pub(super) enum Reply {
+    Join(JoinReply),
+    Sync(SyncReply),
+}
+
+impl Reply {
+    pub(super) fn of(reply: DueReply) -> Self {
+        match reply.downcast() {
+            Ok(join) => Self::Join(join),
+            Err(reply) => Self::Sync(reply.downcast().expect("a reply to SyncGroup")),
+        }
     }
 }
 
@@ -68,11 +73,11 @@ pub(super) fn reply(reply: &Reply) -> String {
         text.as_ref().map_or("none".to_owned(), ToString::to_string)
     };
     match reply {
-        Reply::Join(response) if response.error_code != 0 => {
+        Reply::Join(JoinReply(response)) if response.error_code != 0 => {
             let id = short(response.member_id.as_str());
             format!("{} id={id}", code(response.error_code))
         }
-        Reply::Join(response) => {
+        Reply::Join(JoinReply(response)) => {
             let mut text = format!(
                 "joined gen={} id={} leader={} protocol={}/{}",
                 response.generation_id,
@@ -93,8 +98,8 @@ pub(super) fn reply(reply: &Reply) -> String {
             }
             text
         }
-        Reply::Sync(response) if response.error_code != 0 => code(response.error_code),
-        Reply::Sync(response) => format!(
+        Reply::Sync(SyncReply(response)) if response.error_code != 0 => code(response.error_code),
+        Reply::Sync(SyncReply(response)) => format!(
             "synced {:?} protocol={}/{}",
             bytes(&response.assignment),
             optional(&response.protocol_type),

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use dohle_machine::{DueReply, Machine as _};
 use proptest::prelude::*;
 
 use crate::classic::group::{ClassicGroup, State};
@@ -15,7 +16,6 @@ use crate::classic::tests::print;
 use crate::ids::{GroupId, MemberId};
 use crate::records::Record;
 use crate::shard::{Kind, Shard};
-use crate::step::Token;
 use crate::timers::Timer;
 
 fn cases(default: u32) -> ProptestConfig {
@@ -105,14 +105,12 @@ fn check(driver: &Driver) -> Result<(), String> {
 fn check_tokens(driver: &Driver, group: &ClassicGroup) -> Result<(), String> {
     let members = group.members().values();
     let in_members = members
-        .flat_map(|member| [member.join, member.sync])
+        .flat_map(|member| [member.join.map(|it| it.id()), member.sync.map(|it| it.id())])
         .flatten();
     let in_writes = driver.writes.iter().flat_map(|open| &open.replies);
-    let held: Vec<Token> = in_members
-        .chain(in_writes.map(|(token, _)| *token))
-        .collect();
-    let distinct: BTreeSet<Token> = held.iter().copied().collect();
-    let parked: BTreeSet<Token> = driver.parked.keys().copied().collect();
+    let held: Vec<u64> = in_members.chain(in_writes.map(DueReply::id)).collect();
+    let distinct: BTreeSet<u64> = held.iter().copied().collect();
+    let parked: BTreeSet<u64> = driver.parked.keys().copied().collect();
     match held.len() == distinct.len() && distinct == parked {
         true => Ok(()),
         false => Err(format!(

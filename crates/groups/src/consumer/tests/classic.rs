@@ -1,6 +1,7 @@
 //! Commands of clients of the classic protocol.
 
 use bytes::{BufMut, BytesMut};
+use dohle_machine::{DueReply, ReplyToken};
 use dohle_protocol::messages::consumer_protocol_assignment::{
     ConsumerProtocolAssignmentData, TopicPartition as AssignedPartition,
 };
@@ -19,7 +20,7 @@ use dohle_protocol::messages::sync_group_request::{
 use super::print::{code_name, shown_assignment};
 use super::world::{Client, GROUP, Options, World, split};
 use crate::consumer::heartbeat::text;
-use crate::step::{Caller, Reply, Token};
+use crate::step::{Caller, JoinReply, SyncReply};
 
 impl World {
     fn caller<'n>(&self, name: &'n str) -> Caller<'n> {
@@ -30,10 +31,10 @@ impl World {
         }
     }
 
-    fn new_token(&mut self, name: &str) -> Token {
+    fn new_token<R>(&mut self, name: &str) -> ReplyToken<R> {
         self.token += 1;
         self.waiting.insert(self.token, name.to_owned());
-        Token(self.token)
+        ReplyToken::new(self.token)
     }
 
     pub(super) fn classic_join(&mut self, name: &str, topics: &str, options: &Options<'_>) {
@@ -78,7 +79,7 @@ impl World {
         };
         let token = self.new_token(name);
         let caller = self.caller(name);
-        self.step(|shard, step| shard.join_group(request, caller, token, step));
+        self.step(|shard, step| shard.join_group(&request, caller, token, step));
     }
 
     pub(super) fn classic_sync(&mut self, name: &str) {
@@ -95,7 +96,7 @@ impl World {
         };
         let token = self.new_token(name);
         let caller = self.caller(name);
-        self.step(|shard, step| shard.sync_group(request, caller, token, step));
+        self.step(|shard, step| shard.sync_group(&request, caller, token, step));
     }
 
     /// What a leader assigns: all partitions of all topics, round robin.
@@ -143,7 +144,7 @@ impl World {
             ..HeartbeatRequestData::default()
         };
         let caller = self.caller(name);
-        let answer = self.step(|shard, step| shard.heartbeat(request, caller, step));
+        let answer = self.step(|shard, step| shard.heartbeat(&request, caller, step));
         if let Some(answer) = answer {
             let code = code_name(answer.error_code);
             self.lose(name, &code);
@@ -176,21 +177,21 @@ impl World {
         if let Some(client) = self.clients.get_mut(name) {
             client.has.clear();
         }
-        let answer = self.step(|shard, step| shard.leave_group(request, caller, step));
+        let answer = self.step(|shard, step| shard.leave_group(&request, caller, step));
         for member in answer.into_iter().flat_map(|answer| answer.members) {
             let line = format!("  {name}: left, {}", code_name(member.error_code));
             self.say(&line);
         }
     }
 
-    pub(super) fn hear(&mut self, token: Token, reply: Reply) {
-        let name = self.waiting.remove(&token.0).expect("who waits");
+    pub(super) fn hear(&mut self, reply: DueReply) {
+        let name = self.waiting.remove(&reply.id()).expect("who waits");
         let names = self.names();
         let Some(client) = self.clients.get_mut(&name) else {
             return;
         };
-        let line = match reply {
-            Reply::Join(join) => {
+        let line = match reply.downcast() {
+            Ok(JoinReply(join)) => {
                 if !join.member_id.as_str().is_empty() {
                     client.id = join.member_id.to_string();
                 }
@@ -211,7 +212,8 @@ impl World {
                     join.generation_id
                 )
             }
-            Reply::Sync(sync) => {
+            Err(reply) => {
+                let SyncReply(sync) = reply.downcast().expect("a reply to SyncGroup");
                 let code = code_name(sync.error_code);
                 client.synced = sync.error_code == 0;
                 lose(client, &code);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use dohle_machine::Machine as _;
 use dohle_protocol::messages::consumer_group_describe_response::{Assignment, DescribedGroup};
 use expect_test::{Expect, expect};
 

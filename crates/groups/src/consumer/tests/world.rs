@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dohle_machine::{Machine as _, run_expired_timer};
 use dohle_model::config::BrokerValues;
 use dohle_model::image::{MetadataImage, TopicImage};
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
@@ -39,7 +40,7 @@ use crate::consumer::member::Assignment;
 use crate::consumer::{ConsumerGroup, Matches};
 use crate::records::Record;
 use crate::shard::{Kind, Shard};
-use crate::step::{Caller, Effects, Step, Written};
+use crate::step::{Caller, Effects, OnCommit, Step};
 
 pub(super) const GROUP: &str = "g";
 
@@ -230,7 +231,7 @@ impl World {
             image: &self.image,
             config: &self.config,
             fresh: Uuid([self.fresh; 16]),
-            matches: Some(&matches),
+            lookups: Some(&matches),
             unresolved: Vec::new(),
             effects: Effects::default(),
         };
@@ -262,20 +263,21 @@ impl World {
         }
         let end = Offset(i64::try_from(self.log.len() + effects.records.len()).expect("small"));
         self.log.extend(effects.records);
-        self.shard.appended([crate::ids::GroupId::new(GROUP)], end);
-        for (token, reply) in effects.replies {
-            self.hear(token, reply);
+        let group_id = crate::ids::GroupId::new(GROUP);
+        self.shard.on_appended([group_id].into(), end);
+        for reply in effects.replies {
+            self.hear(reply);
         }
-        if let Some(written) = effects.written {
-            self.written(written);
+        if let Some(on_commit) = effects.on_commit {
+            self.committed(on_commit);
         }
         self.check();
         Some(result)
     }
 
-    fn written(&mut self, written: Written) {
+    fn committed(&mut self, on_commit: OnCommit) {
         type Plan = Box<dyn FnOnce(&mut Shard, &mut Step<'_>)>;
-        let plan: Plan = Box::new(|shard, step| shard.on_written(written, Ok(()), step));
+        let plan: Plan = Box::new(|shard, step| shard.on_commit(on_commit, Ok(()), step));
         self.step(plan);
     }
 
@@ -313,11 +315,11 @@ impl World {
 
     pub fn wait(&mut self, ms: u64) {
         let until = self.now + Duration::from_millis(ms);
-        while let Some(deadline) = self.shard.next_deadline().filter(|at| *at <= until) {
+        while let Some(deadline) = self.shard.timers.next().filter(|at| *at <= until) {
             self.now = self.now.max(deadline);
             let line = format!("  at {} ms", self.now.as_millis() - 1_000_000);
             self.say(&line);
-            self.step(Shard::on_timeout);
+            self.step(run_expired_timer);
         }
         self.now = until;
     }

@@ -22,9 +22,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use dohle_machine::Machine as _;
 use dohle_model::config::BrokerValues;
 use dohle_model::image::MetadataImage;
-use dohle_model::{ErrorCode, Offset, Timestamp, TopicId, Uuid};
+use dohle_model::{ErrorCode, Offset, Timestamp, TopicId, TopicName, Uuid};
 use dohle_protocol::messages::offset_commit_request::{
     OffsetCommitRequestData, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -152,7 +153,8 @@ impl Driver {
             }
             "topics-deleted" => {
                 let id = self.topic_id(name);
-                self.until_done(|shard, step| shard.on_topics_deleted(&[(id, name)], step));
+                let deleted = [(id, TopicName::new(name).unwrap())];
+                self.until_done(|shard, step| shard.on_topics_deleted(&deleted, step));
             }
             "expire" => self.until_done(|shard, step| shard.expire_offsets(step)),
             "tick" => self.wall.0 += ms(duration(name)),
@@ -185,7 +187,7 @@ impl Driver {
             image: &image,
             config: &self.config,
             fresh: Uuid::ZERO,
-            matches: None,
+            lookups: None,
             unresolved: Vec::new(),
             effects: crate::step::Effects::default(),
         };
@@ -217,11 +219,11 @@ impl Driver {
     fn write(&mut self, records: Vec<Record>) {
         self.log.extend(records.iter().cloned());
         let end = Offset(i64::try_from(self.log.len()).unwrap());
-        let group_ids: Vec<GroupId> = records.iter().map(|it| it.group_id().clone()).collect();
+        let group_ids = records.iter().map(|it| it.group_id().clone()).collect();
         for record in records {
             self.shard.replay(record);
         }
-        self.shard.appended(group_ids, end);
+        self.shard.on_appended(group_ids, end);
     }
 
     fn topic_id(&self, name: &str) -> TopicId {
@@ -307,12 +309,7 @@ impl Driver {
         };
         self.step(|shard, step| {
             let outcome = shard.offset_fetch(&request, step);
-            let reads = step
-                .effects
-                .reads
-                .clone()
-                .expect("waits for what was written");
-            let written = shard.written(reads.as_str());
+            let written = step.effects.reads.expect("waits for what was written");
             let mut text = match outcome {
                 Ok(_) => format!("when committed up to {written}\n"),
                 Err(failed) => return failure(&failed),
@@ -440,12 +437,8 @@ impl Driver {
         };
         self.step(|shard, step| {
             let listed = shard.list_groups(filter, step);
-            let reads = step
-                .effects
-                .reads
-                .clone()
-                .expect("waits for what was written");
-            let mut text = format!("when committed up to {}\n", shard.written(reads.as_str()));
+            let written = step.effects.reads.expect("waits for what was written");
+            let mut text = format!("when committed up to {written}\n");
             for group in listed {
                 let (id, state) = (&group.group_id, &group.group_state);
                 let (kind, protocol) = (&group.group_type, &group.protocol_type);

@@ -1,0 +1,124 @@
+//! The groups of a partition as a machine for the runtime of coordinators.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use dohle_machine::{LogRecord, Lookups, Machine};
+use dohle_model::image::MetadataImage;
+use dohle_model::{ErrorCode, Offset, TopicId, TopicName};
+
+use crate::config::GroupConfig;
+use crate::consumer::Matches;
+use crate::ids::GroupId;
+use crate::records::{self, Record, RecordError};
+use crate::shard::Shard;
+use crate::step::{OnCommit, Step};
+use crate::timers::{Timer, Timers};
+
+impl Machine for Shard {
+    type Record = Record;
+    type Config = GroupConfig;
+    type Timer = Timer;
+    type OnCommit = OnCommit;
+    type Lookups = Matches;
+
+    const NAME: &'static str = "groups";
+
+    fn replay(&mut self, record: Record) {
+        match record {
+            Record::Offset(key, value) => self.replay_offset(key, value),
+            Record::Classic(group_id, value) => self.replay_classic(group_id, value),
+            Record::ConsumerPartitionMetadata(..)
+            | Record::ConsumerGroup(..)
+            | Record::ConsumerMember(..)
+            | Record::ConsumerTarget(..)
+            | Record::ConsumerTargetMember(..)
+            | Record::ConsumerCurrent(..)
+            | Record::ConsumerRegex(..) => self.replay_consumer(record),
+        }
+    }
+
+    fn on_appended(&mut self, group_ids: BTreeSet<GroupId>, end: Offset) {
+        for group_id in group_ids {
+            match self.groups.get_mut(&group_id) {
+                Some(group) => group.written = end,
+                None => self.deleted = end,
+            }
+        }
+    }
+
+    fn on_loaded(&mut self, step: &mut Step<'_>) {
+        self.on_classic_loaded(step);
+        self.on_consumer_loaded(step);
+    }
+
+    fn timers(&mut self) -> &mut Timers {
+        &mut self.timers
+    }
+
+    fn on_timer(&mut self, timer: &Timer, step: &mut Step<'_>) {
+        match timer {
+            Timer::ClassicJoin(_) | Timer::ClassicSync(_) | Timer::ClassicSession(..) => {
+                self.on_classic_timeout(timer, step);
+            }
+            Timer::ConsumerSession(..)
+            | Timer::ConsumerRebalance(..)
+            | Timer::ConsumerJoin(..)
+            | Timer::ConsumerSync(..) => self.on_consumer_timeout(timer, step),
+        }
+    }
+
+    fn on_commit(
+        &mut self,
+        on_commit: OnCommit,
+        outcome: Result<(), ErrorCode>,
+        step: &mut Step<'_>,
+    ) {
+        match &on_commit {
+            OnCommit::Assignment { .. }
+            | OnCommit::StaticMember { .. }
+            | OnCommit::Empty { .. } => self.on_classic_written(&on_commit, outcome, step),
+            OnCommit::Downgraded {
+                group_id,
+                rebalance,
+            } => {
+                if outcome.is_ok() {
+                    self.on_downgraded(group_id, *rebalance, step);
+                }
+            }
+        }
+    }
+
+    fn on_interval(&mut self, step: &mut Step<'_>) {
+        self.expire_offsets(step);
+    }
+
+    fn on_topics_deleted(&mut self, topics: &[(TopicId, TopicName)], step: &mut Step<'_>) {
+        self.delete_offsets_of_topics(topics, step);
+    }
+}
+
+impl LogRecord for Record {
+    type Subject = GroupId;
+    type Error = RecordError;
+
+    fn subject(&self) -> &GroupId {
+        self.group_id()
+    }
+
+    fn encode(&self) -> Result<(Bytes, Option<Bytes>), RecordError> {
+        Self::encode(self)
+    }
+
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, RecordError> {
+        records::decode(key, value)
+    }
+}
+
+impl Lookups for Matches {
+    type Key = String;
+
+    fn resolve(&mut self, expressions: Vec<String>, image: &MetadataImage) {
+        Self::resolve(self, expressions, image);
+    }
+}

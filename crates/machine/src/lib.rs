@@ -1,0 +1,27 @@
+//! What a state machine that lives in a partition looks like: the trait that a machine implements
+//! ([`Machine`]), the requests it plans ([`Request`], [`ParkedRequest`]), and what one step of it
+//! sees and asks for ([`Step`], [`Effects`]).
+//!
+//! ```text
+//!   request, timer, commit ─▶ plan ─▶ records ─▶ append ─▶ replay ─▶ commit ─▶ reply
+//! ```
+//!
+//! A machine **plans** on its state, and asks through [`Step`] for records, replies and timers. The
+//! runtime **appends** the records to the partition as one batch, **replays** them
+//! ([`Machine::replay`]), and sends the **replies** once the batch is committed. A broker that
+//! becomes the leader of the partition replays all of it before it serves requests.
+//!
+//! Pure: no tokio, no files, no clock, no randomness. Times, fresh ids, metadata and configuration
+//! are arguments. This crate must not depend on partitions, connections or a particular machine.
+
+mod machine;
+mod reply;
+mod request;
+mod step;
+mod timers;
+
+pub use machine::{LogRecord, Lookups, Machine, Timer, run_expired_timer};
+pub use reply::{DueReply, Reply, ReplyToken};
+pub use request::{ParkedRequest, Request};
+pub use step::{Effects, Step};
+pub use timers::Timers;

@@ -1,0 +1,126 @@
+//! The trait of machines, and the traits of their parts.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use bytes::Bytes;
+use dohle_model::image::MetadataImage;
+use dohle_model::{ErrorCode, Offset, TopicId, TopicName};
+
+use crate::step::Step;
+use crate::timers::Timers;
+
+/// The state of one partition, and how it changes.
+///
+/// Invariant: replaying the partition's log from its start makes the state that planning made,
+/// except for what lives in memory only: timers, parked requests, and what [`Effects::skip_replay`]
+/// exempts.
+///
+/// [`Effects::skip_replay`]: crate::Effects::skip_replay
+pub trait Machine: Default + Debug + Send + 'static {
+    /// A record of the partition.
+    type Record: LogRecord;
+    /// A snapshot of the configuration. The runtime replaces it when the metadata changes it.
+    type Config: Debug + Send + Sync + 'static;
+    /// Names a timer. There is at most one timer of each name.
+    type Timer: Timer;
+    /// Continues once the records of a step are committed or have failed.
+    type OnCommit: Debug + Send + 'static;
+    /// Results of long computations that requests need; `()` when no request needs any.
+    type Lookups: Lookups;
+
+    /// The plural noun for what the machine keeps, for log lines and errors: `groups`.
+    const NAME: &'static str;
+
+    /// Makes a record part of the state: one that was just appended, or one of the partition's log
+    /// while it is loaded. Sets no timers and sends no replies.
+    fn replay(&mut self, record: Self::Record);
+
+    /// Records about `subjects` were appended, and replayed unless that was skipped. They end at
+    /// `end`: a reply that shows the state of a subject names it in [`Step::read_up_to`].
+    fn on_appended(
+        &mut self,
+        subjects: BTreeSet<<Self::Record as LogRecord>::Subject>,
+        end: Offset,
+    );
+
+    /// The whole log was replayed, and this broker serves the machine from now on: timers start.
+    fn on_loaded(&mut self, step: &mut Step<'_, Self>);
+
+    /// The timers that run.
+    fn timers(&mut self) -> &mut Timers<Self::Timer>;
+
+    /// A timer expired, and was removed from the table. When the records of this step cannot be
+    /// appended, the runtime sets the timer again unless the step or a later one has set it.
+    fn on_timer(&mut self, timer: &Self::Timer, step: &mut Step<'_, Self>);
+
+    /// The records that `on_commit` was returned with are committed, or have failed.
+    fn on_commit(
+        &mut self,
+        on_commit: Self::OnCommit,
+        outcome: Result<(), ErrorCode>,
+        step: &mut Step<'_, Self>,
+    );
+
+    /// Periodic upkeep, such as expiry. The runtime repeats it with a fresh step each until a step
+    /// returns no records, so that one step may stay small.
+    fn on_interval(&mut self, _step: &mut Step<'_, Self>) {}
+
+    /// Topics were deleted. Repeated like [`Machine::on_interval`].
+    fn on_topics_deleted(&mut self, _topics: &[(TopicId, TopicName)], _step: &mut Step<'_, Self>) {}
+}
+
+/// A record as the log stores it.
+pub trait LogRecord: Debug + Sized + Send + 'static {
+    /// What a record is about, such as a group or a transactional id.
+    type Subject: Debug + Clone + Ord + Send;
+    /// Why a record cannot be encoded or decoded.
+    type Error: Error + Send + Sync + 'static;
+
+    /// What the record is about.
+    fn subject(&self) -> &Self::Subject;
+
+    /// The record's key, and its value; `None` is a tombstone.
+    ///
+    /// # Errors
+    /// When a field is too long for the format.
+    fn encode(&self) -> Result<(Bytes, Option<Bytes>), Self::Error>;
+
+    /// Reads a record; `None` when this version does not know its type.
+    ///
+    /// # Errors
+    /// When the bytes are not a record of the type that the key names.
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, Self::Error>;
+}
+
+/// The name of a timer.
+pub trait Timer: Debug + Clone + Ord + Hash + Send + 'static {}
+
+impl<T: Debug + Clone + Ord + Hash + Send + 'static> Timer for T {}
+
+/// Results of computations that take too long for the lock of a machine. A request that lacks some
+/// names them in [`Step::unresolved`]; they are computed without the lock, and the request is
+/// planned again.
+pub trait Lookups: Debug + Default + Send + 'static {
+    /// Names a computation.
+    type Key: Debug + Send + 'static;
+
+    /// Computes results on this metadata, and keeps them. Pure.
+    fn resolve(&mut self, keys: Vec<Self::Key>, image: &MetadataImage);
+}
+
+impl Lookups for () {
+    type Key = Infallible;
+
+    fn resolve(&mut self, _: Vec<Infallible>, _: &MetadataImage) {}
+}
+
+/// Handles one timer that has expired by the time of the step, the earliest first, and returns it.
+pub fn run_expired_timer<M: Machine>(machine: &mut M, step: &mut Step<'_, M>) -> Option<M::Timer> {
+    let timer = machine.timers().take_expired(step.now)?;
+    machine.on_timer(&timer, step);
+    Some(timer)
+}

@@ -1,0 +1,37 @@
+//! Requests to a machine, each with a reply type of its own.
+
+use crate::machine::Machine;
+use crate::reply::{Reply, ReplyToken};
+use crate::step::Step;
+
+/// A request whose reply is planned in one step. The reply is sent once the records of the step are
+/// committed, and everything below the offset that the step reads up to ([`Step::read_up_to`]).
+pub trait Request {
+    /// The machine that it is addressed to.
+    type Machine: Machine;
+    /// Its reply.
+    type Reply;
+
+    /// Whether the request is planned again when it lacks results of computations
+    /// ([`Step::unresolved`]). Otherwise [`Step::lookups`] is `None`.
+    const LOOKS_UP: bool = false;
+
+    /// Plans the request.
+    fn plan(&self, machine: &mut Self::Machine, step: &mut Step<'_, Self::Machine>) -> Self::Reply;
+}
+
+/// A request whose reply may be planned in a later step: of another request, a timer or a commit.
+pub trait ParkedRequest {
+    /// The machine that it is addressed to.
+    type Machine: Machine;
+    /// Its reply.
+    type Reply: Reply;
+
+    /// Plans the request. This step or a later one calls [`Step::reply`] with `token`.
+    fn plan(
+        &self,
+        token: ReplyToken<Self::Reply>,
+        machine: &mut Self::Machine,
+        step: &mut Step<'_, Self::Machine>,
+    );
+}

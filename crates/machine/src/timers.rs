@@ -1,0 +1,131 @@
+//! All timers of a machine, in one table.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use crate::machine::Timer;
+
+/// The timers that run, by name. Setting, cancelling and taking one cost O(log n).
+#[derive(Debug)]
+pub struct Timers<T> {
+    deadlines: HashMap<T, Duration>,
+    order: BTreeSet<(Duration, T)>,
+}
+
+impl<T> Default for Timers<T> {
+    fn default() -> Self {
+        Self {
+            deadlines: HashMap::new(),
+            order: BTreeSet::new(),
+        }
+    }
+}
+
+impl<T: Timer> Timers<T> {
+    /// Sets a timer, or moves it.
+    pub fn set(&mut self, timer: T, deadline: Duration) {
+        if let Some(old) = self.deadlines.insert(timer.clone(), deadline) {
+            self.order.remove(&(old, timer.clone()));
+        }
+        self.order.insert((deadline, timer));
+    }
+
+    /// Sets a timer unless it runs.
+    pub fn set_if_absent(&mut self, timer: T, deadline: Duration) {
+        if self.deadline(&timer).is_none() {
+            self.set(timer, deadline);
+        }
+    }
+
+    /// Ends a timer, if it runs.
+    pub fn cancel(&mut self, timer: &T) {
+        if let Some(deadline) = self.deadlines.remove(timer) {
+            self.order.remove(&(deadline, timer.clone()));
+        }
+    }
+
+    /// When a timer expires, if it runs.
+    #[must_use]
+    pub fn deadline(&self, timer: &T) -> Option<Duration> {
+        self.deadlines.get(timer).copied()
+    }
+
+    /// When the first of all expires.
+    #[must_use]
+    pub fn next(&self) -> Option<Duration> {
+        self.order.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Takes one that has expired by `now`, the earliest first.
+    pub fn take_expired(&mut self, now: Duration) -> Option<T> {
+        if self.next()? > now {
+            return None;
+        }
+        let (_, timer) = self.order.pop_first()?;
+        self.deadlines.remove(&timer);
+        Some(timer)
+    }
+
+    /// Those that run with their deadlines, the earliest first.
+    pub fn iter(&self) -> impl Iterator<Item = (Duration, &T)> {
+        self.order
+            .iter()
+            .map(|(deadline, timer)| (*deadline, timer))
+    }
+
+    /// How many run.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    /// Whether none runs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.deadlines.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn timers_run_out_in_the_order_of_their_deadlines_and_once() {
+        let mut timers = Timers::default();
+        timers.set("a", seconds(3));
+        timers.set("b", seconds(2));
+        timers.set("c", seconds(1));
+        timers.cancel(&"c");
+        assert_eq!(timers.next(), Some(seconds(2)));
+        assert_eq!(timers.take_expired(seconds(1)), None);
+        assert_eq!(timers.take_expired(seconds(3)), Some("b"));
+        assert_eq!(timers.take_expired(seconds(3)), Some("a"));
+        assert_eq!(timers.take_expired(seconds(3)), None);
+        assert!(timers.is_empty());
+    }
+
+    #[test]
+    fn a_timer_that_is_set_again_runs_out_at_its_new_deadline_only() {
+        let mut timers = Timers::default();
+        timers.set("a", seconds(1));
+        timers.set("a", seconds(5));
+        assert_eq!(timers.take_expired(seconds(4)), None);
+        assert_eq!(timers.take_expired(seconds(5)), Some("a"));
+        assert_eq!(timers.len(), 0);
+    }
+
+    #[test]
+    fn a_timer_that_runs_keeps_its_deadline_when_it_is_set_if_absent() {
+        let mut timers = Timers::default();
+        timers.set("a", seconds(1));
+        timers.set_if_absent("a", seconds(5));
+        timers.set_if_absent("b", seconds(6));
+        assert_eq!(timers.deadline(&"a"), Some(seconds(1)));
+        assert_eq!(timers.deadline(&"b"), Some(seconds(6)));
+    }
+}
