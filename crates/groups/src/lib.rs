@@ -10,10 +10,11 @@
 
 pub mod classic;
 pub mod config;
-pub mod consumer;
 pub mod describe;
 pub mod ids;
 mod machine;
+mod migration;
+pub mod modern;
 pub mod offsets;
 pub mod records;
 pub mod requests;
@@ -22,9 +23,9 @@ pub mod step;
 pub mod timers;
 
 pub use config::GroupConfig;
-pub use consumer::Matches;
 pub use describe::GroupFilter;
 pub use ids::{GroupId, InstanceId, MemberId};
+pub use modern::consumer::Matches;
 pub use records::Record;
 pub use shard::Shard;
 pub use step::{

@@ -8,8 +8,8 @@ use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, Offset, TopicId, TopicName};
 
 use crate::config::GroupConfig;
-use crate::consumer::Matches;
 use crate::ids::GroupId;
+use crate::modern::consumer::Matches;
 use crate::records::{self, Record, RecordError};
 use crate::shard::Shard;
 use crate::step::{OnCommit, Step};

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use dohle_model::Offset;
 
 use crate::classic::ClassicGroup;
-use crate::consumer::ConsumerGroup;
-use crate::consumer::metadata::Topics;
 use crate::ids::GroupId;
+use crate::modern::consumer::ConsumerGroup;
+use crate::modern::topics::Topics;
 use crate::offsets::GroupOffsets;
 use crate::timers::Timers;
 

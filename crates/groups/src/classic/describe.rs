@@ -5,7 +5,7 @@ use dohle_model::{ErrorCode, Timestamp};
 use dohle_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 
 use crate::classic::group::{ClassicGroup, State};
-use crate::classic::turn::text;
+use crate::classic::step::text;
 use crate::ids::{GroupId, MemberId};
 use crate::shard::Shard;
 use crate::step::{Failed, Step};

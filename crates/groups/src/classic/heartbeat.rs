@@ -7,7 +7,7 @@ use dohle_protocol::messages::heartbeat_request::HeartbeatRequestData;
 use dohle_protocol::messages::heartbeat_response::HeartbeatResponseData;
 
 use crate::classic::group::State;
-use crate::classic::turn::Turn;
+use crate::classic::step::Turn;
 use crate::ids::{GroupId, MemberId};
 use crate::shard::{Kind, Shard};
 use crate::step::{Caller, Step};

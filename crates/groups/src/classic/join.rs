@@ -11,7 +11,7 @@ use dohle_protocol::messages::join_group_response::JoinGroupResponseData;
 
 use crate::classic::group::{ClassicGroup, State};
 use crate::classic::member::{Member, Protocol, millis};
-use crate::classic::turn::{Turn, join_error};
+use crate::classic::step::{Turn, join_error};
 use crate::ids::{GroupId, InstanceId, MemberId};
 use crate::records::{ClassicGroupValue, Record};
 use crate::shard::{Group, Kind, Shard};

@@ -8,7 +8,7 @@ use dohle_protocol::messages::leave_group_request::{LeaveGroupRequestData, Membe
 use dohle_protocol::messages::leave_group_response::{LeaveGroupResponseData, MemberResponse};
 
 use crate::classic::group::State;
-use crate::classic::turn::Turn;
+use crate::classic::step::Turn;
 use crate::ids::{GroupId, MemberId};
 use crate::shard::{Kind, Shard};
 use crate::step::{Caller, Step};

@@ -24,13 +24,12 @@ mod heartbeat;
 mod join;
 mod leave;
 mod member;
-mod moves;
 mod protocol;
 mod rebalance;
 mod record;
 mod static_members;
+pub(crate) mod step;
 mod sync;
-pub(crate) mod turn;
 
 #[cfg(test)]
 mod tests;
@@ -76,7 +75,7 @@ impl Shard {
             let Kind::Classic(group) = &mut group.kind else {
                 continue;
             };
-            let mut turn = turn::Turn {
+            let mut turn = step::Turn {
                 group_id,
                 group,
                 timers: &mut self.timers,
@@ -192,7 +191,7 @@ impl ClassicGroup {
     }
 }
 
-impl turn::Turn<'_, '_> {
+impl step::Turn<'_, '_> {
     /// An empty group could not be written. If it is a new one, those who wait to join it are sent
     /// away, and it is gone. Else the generation before is in the log, whose members are gone too:
     /// whoever loads it lets them expire.
@@ -206,10 +205,10 @@ impl turn::Turn<'_, '_> {
         if generation != 0 || self.group.generation() != 0 {
             return;
         }
-        let refusal = turn::write_error(code);
+        let refusal = step::write_error(code);
         let member_ids: Vec<MemberId> = self.group.members().keys().cloned().collect();
         for member_id in &member_ids {
-            self.answer_join(member_id, turn::join_error("", refusal));
+            self.answer_join(member_id, step::join_error("", refusal));
         }
         self.group.cancel_timers(self.group_id, self.timers);
         *self.group = ClassicGroup::default();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dohle_model::ErrorCode;
 
 use crate::classic::group::{InitialDelay, State};
-use crate::classic::turn::{Turn, sync_error};
+use crate::classic::step::{Turn, sync_error};
 use crate::ids::MemberId;
 use crate::step::OnCommit;
 

@@ -9,7 +9,7 @@ use dohle_model::ErrorCode;
 use crate::classic::group::State;
 use crate::classic::join::Join;
 use crate::classic::member::Replaced;
-use crate::classic::turn::{Turn, join_error, sync_error, text, write_error};
+use crate::classic::step::{Turn, join_error, sync_error, text, write_error};
 use crate::ids::MemberId;
 use crate::step::{JoinReply, JoinToken, OnCommit};
 

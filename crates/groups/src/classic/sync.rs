@@ -12,7 +12,7 @@ use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
 use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 
 use crate::classic::group::State;
-use crate::classic::turn::{Turn, sync_error, text, write_error};
+use crate::classic::step::{Turn, sync_error, text, write_error};
 use crate::ids::{GroupId, MemberId};
 use crate::shard::{Group, Kind, Shard};
 use crate::step::{Caller, OnCommit, Step, SyncReply, SyncToken};
@@ -56,7 +56,7 @@ impl Shard {
     }
 
     /// A turn of a classic group, if there is one with this id.
-    pub(super) fn classic_turn<'t, 's>(
+    pub(crate) fn classic_turn<'t, 's>(
         &'t mut self,
         group_id: &'t GroupId,
         step: &'t mut Step<'s>,

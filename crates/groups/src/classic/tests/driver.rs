@@ -38,8 +38,8 @@ use dohle_protocol::messages::sync_group_request::{
 };
 use expect_test::Expect;
 
+use crate::classic::step::text;
 use crate::classic::tests::print;
-use crate::classic::turn::text;
 use crate::config::GroupConfig;
 use crate::ids::GroupId;
 use crate::records::Record;

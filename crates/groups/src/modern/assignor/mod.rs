@@ -1,0 +1,99 @@
+//! Assignors: who of a group's members should have which partition. Pure functions of what the
+//! members subscribe to, the topics there are, and the assignment so far.
+
+mod heterogeneous;
+mod range;
+mod uniform;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dohle_model::{PartitionIndex, TopicId};
+
+use crate::ids::{InstanceId, MemberId};
+use crate::modern::member::Assignment;
+
+/// The assignors there are, by Kafka's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Assignor {
+    /// Balances all partitions over all members, and moves as few as it can.
+    Uniform,
+    /// Gives each member neighbouring partitions, the same of topics with as many partitions.
+    Range,
+}
+
+/// A member as the assignors see it.
+#[derive(Debug, Clone)]
+pub struct MemberSpec {
+    /// `group.instance.id`.
+    pub instance_id: Option<InstanceId>,
+    /// The topics it subscribes to and that exist.
+    pub topics: Arc<BTreeSet<TopicId>>,
+    /// What it was assigned until now.
+    pub assignment: Arc<Assignment>,
+}
+
+/// A group as the assignors see it.
+#[derive(Debug, Clone, Default)]
+pub struct GroupSpec {
+    /// The members.
+    pub members: BTreeMap<MemberId, MemberSpec>,
+    /// How many partitions the topics have that members subscribe to.
+    pub partitions: BTreeMap<TopicId, i32>,
+    /// Whether all members subscribe to the same topics.
+    pub homogeneous: bool,
+}
+
+/// What each member should have.
+pub type GroupAssignment = BTreeMap<MemberId, Arc<Assignment>>;
+
+impl Assignor {
+    /// The assignor with this name, if there is one.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        match name {
+            "uniform" => Some(Self::Uniform),
+            "range" => Some(Self::Range),
+            _ => None,
+        }
+    }
+
+    /// Kafka's name of it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Range => "range",
+        }
+    }
+
+    /// Assigns. Each partition of a topic that anybody subscribes to is given to one member that
+    /// subscribes to it.
+    #[must_use]
+    pub fn assign(self, spec: &GroupSpec) -> GroupAssignment {
+        match self {
+            _ if spec.members.is_empty() => GroupAssignment::new(),
+            Self::Uniform if spec.homogeneous => uniform::assign(spec),
+            Self::Uniform => heterogeneous::assign(spec),
+            Self::Range => range::assign(spec),
+        }
+    }
+}
+
+impl GroupSpec {
+    /// How many partitions a topic has.
+    fn count(&self, topic_id: TopicId) -> i32 {
+        self.partitions.get(&topic_id).copied().unwrap_or(0)
+    }
+
+    /// Who has which partition until now, of those that can be assigned.
+    fn owners(&self) -> BTreeSet<(TopicId, PartitionIndex)> {
+        let assignments = self.members.values().flat_map(|m| m.assignment.iter());
+        assignments
+            .flat_map(|(topic_id, partitions)| partitions.iter().map(|p| (*topic_id, *p)))
+            .collect()
+    }
+}

@@ -1,0 +1,122 @@
+//! ConsumerGroupDescribe, version 0 to 1: a group, its members, what they have and should have.
+
+use std::collections::BTreeMap;
+
+use dohle_model::ErrorCode;
+use dohle_model::image::MetadataImage;
+use dohle_model::{PartitionIndex, TopicId};
+use dohle_protocol::messages::consumer_group_describe_response::{
+    Assignment as DescribedAssignment, DescribedGroup, Member, TopicPartitions,
+};
+
+use crate::modern::consumer::group::ConsumerGroup;
+use crate::modern::consumer::heartbeat::{text, wire_id};
+use crate::modern::consumer::subscription::preferred;
+use crate::modern::member::{Assignment, ConsumerMember};
+use crate::shard::{Kind, Shard};
+use crate::step::Step;
+
+/// Nobody asked for the operations that the caller is authorized to.
+const NO_AUTHORIZED_OPERATIONS: i32 = i32::MIN;
+
+impl Shard {
+    /// Describes a consumer group: with GROUP_ID_NOT_FOUND when there is none with this id.
+    #[must_use]
+    pub fn describe_consumer_group(&self, group_id: &str, step: &mut Step<'_>) -> DescribedGroup {
+        step.read_up_to(self.written(group_id));
+        match self.groups.get(group_id).map(|group| &group.kind) {
+            Some(Kind::Consumer(group)) => group.describe(group_id, step),
+            Some(Kind::Classic(_)) => not_found(
+                group_id,
+                &format!("Group {group_id} is not a consumer group."),
+            ),
+            None => not_found(group_id, &format!("Group {group_id} not found.")),
+        }
+    }
+}
+
+fn not_found(group_id: &str, message: &str) -> DescribedGroup {
+    DescribedGroup {
+        error_code: ErrorCode::GroupIdNotFound.code(),
+        error_message: Some(text(message)),
+        group_id: text(group_id),
+        authorized_operations: NO_AUTHORIZED_OPERATIONS,
+        ..DescribedGroup::default()
+    }
+}
+
+impl ConsumerGroup {
+    fn describe(&self, group_id: &str, step: &Step<'_>) -> DescribedGroup {
+        let assignor = preferred(&step.config.group_consumer_assignors, self.assignors());
+        let members = self.members().values();
+        DescribedGroup {
+            group_id: text(group_id),
+            group_state: text(self.state_name()),
+            group_epoch: self.group_epoch(),
+            assignment_epoch: self.assignment_epoch(),
+            assignor_name: text(assignor.name()),
+            members: members
+                .map(|member| {
+                    let target = self.target(member.member_id.as_str());
+                    describe_member(member, target.map(AsRef::as_ref), step.image)
+                })
+                .collect(),
+            authorized_operations: NO_AUTHORIZED_OPERATIONS,
+            ..DescribedGroup::default()
+        }
+    }
+}
+
+fn describe_member(
+    member: &ConsumerMember,
+    target: Option<&Assignment>,
+    image: &MetadataImage,
+) -> Member {
+    let mut has: BTreeMap<TopicId, Vec<PartitionIndex>> = BTreeMap::new();
+    for (topic_id, partition) in member.all_partitions() {
+        has.entry(topic_id).or_default().push(partition);
+    }
+    let target = target.into_iter().flatten();
+    let target = target.map(|(id, partitions)| (*id, partitions.iter().copied().collect()));
+    let topics = member.subscribed_topic_names.iter();
+    Member {
+        member_id: text(member.member_id.as_str()),
+        instance_id: member.instance_id.as_ref().map(|id| text(id.as_str())),
+        rack_id: member.rack_id.as_deref().map(text),
+        member_epoch: member.member_epoch,
+        client_id: text(&member.client_id),
+        client_host: text(&member.client_host),
+        subscribed_topic_names: topics.map(|topic| text(topic)).collect(),
+        subscribed_topic_regex: Some(text(&member.subscribed_topic_regex)),
+        assignment: describe_assignment(has, image),
+        target_assignment: describe_assignment(target, image),
+        member_type: i8::from(!member.uses_classic_protocol()),
+        ..Member::default()
+    }
+}
+
+/// Topics that are gone are left out.
+fn describe_assignment(
+    topics: impl IntoIterator<Item = (TopicId, Vec<PartitionIndex>)>,
+    image: &MetadataImage,
+) -> DescribedAssignment {
+    let topics = topics.into_iter();
+    let topic_partitions = topics
+        .filter_map(|(topic_id, mut partitions)| {
+            partitions.sort_unstable();
+            Some(TopicPartitions {
+                topic_id: wire_id(topic_id),
+                topic_name: text(image.topics.get(&topic_id)?.name.as_str()),
+                partitions: partitions
+                    .into_iter()
+                    .map(|partition| partition.0)
+                    .collect(),
+                ..TopicPartitions::default()
+            })
+        })
+        .collect();
+    DescribedAssignment {
+        topic_partitions,
+        ..DescribedAssignment::default()
+    }
+}

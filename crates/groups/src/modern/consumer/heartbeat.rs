@@ -1,0 +1,275 @@
+//! ConsumerGroupHeartbeat, version 0 to 1 (KIP-848): a member joins, reports, is told what to have,
+//! and leaves. From version 1 members make their ids themselves.
+
+use std::collections::BTreeSet;
+
+use dohle_model::{ErrorCode, PartitionIndex, TopicId};
+use dohle_protocol::messages::consumer_group_heartbeat_request::{
+    ConsumerGroupHeartbeatRequestData, TopicPartitions as RequestPartitions,
+};
+use dohle_protocol::messages::consumer_group_heartbeat_response::{
+    Assignment as ResponseAssignment, ConsumerGroupHeartbeatResponseData,
+    TopicPartitions as ResponsePartitions,
+};
+use dohle_protocol::{KafkaString, KafkaUuid};
+
+use crate::config::GroupConfig;
+use crate::ids::{InstanceId, MemberId};
+use crate::modern::consumer::step::Turn;
+use crate::modern::consumer::subscription::Change;
+use crate::modern::member::{ConsumerMember, Owned};
+use crate::modern::reconcile::Reported;
+use crate::shard::Shard;
+use crate::step::{Caller, Effects, Failed, Step};
+
+/// A member leaves.
+pub(crate) const LEAVE: i32 = -1;
+/// A static member leaves, and will come back.
+pub(crate) const LEAVE_FOR_A_WHILE: i32 = -2;
+
+impl Shard {
+    /// Answers ConsumerGroupHeartbeat. The answer shows state: it waits for what was written. It is
+    /// planned again when [`Step::unresolved`] names expressions.
+    pub fn consumer_group_heartbeat(
+        &mut self,
+        request: &ConsumerGroupHeartbeatRequestData,
+        caller: Caller<'_>,
+        step: &mut Step<'_>,
+    ) -> ConsumerGroupHeartbeatResponseData {
+        self.observe(step);
+        let answer = validate(request, caller.version, step.config)
+            .and_then(|()| self.try_heartbeat(request, caller, step));
+        match answer {
+            Ok(response) => {
+                step.read_up_to(self.written(request.group_id.as_str()));
+                response
+            }
+            Err(failed) => {
+                step.effects = Effects::default();
+                let message = failed.message;
+                ConsumerGroupHeartbeatResponseData {
+                    error_code: failed.code.code(),
+                    error_message: (!message.is_empty()).then(|| KafkaString::from(message)),
+                    ..ConsumerGroupHeartbeatResponseData::default()
+                }
+            }
+        }
+    }
+
+    fn try_heartbeat(
+        &mut self,
+        request: &ConsumerGroupHeartbeatRequestData,
+        caller: Caller<'_>,
+        step: &mut Step<'_>,
+    ) -> Result<ConsumerGroupHeartbeatResponseData, Failed> {
+        let group_id = crate::ids::GroupId::new(request.group_id.as_str());
+        if matches!(request.member_epoch, LEAVE | LEAVE_FOR_A_WHILE) {
+            return self.with_consumer_group(&group_id, step, |turn| turn.leave(request));
+        }
+        if request.member_epoch == 0 {
+            return self.with_joined_group(&group_id, step, |turn| turn.heartbeat(request, caller));
+        }
+        self.with_consumer_group(&group_id, step, |turn| turn.heartbeat(request, caller))
+    }
+}
+
+impl Turn<'_, '_> {
+    fn heartbeat(
+        &mut self,
+        request: &ConsumerGroupHeartbeatRequestData,
+        caller: Caller<'_>,
+    ) -> Result<ConsumerGroupHeartbeatResponseData, Failed> {
+        self.refuse_if_full(request.member_id.as_str())?;
+        let member_id = match request.member_id.as_str() {
+            "" => MemberId::new(&self.step.fresh.to_string()),
+            given => MemberId::new(given),
+        };
+        let reported = request.topic_partitions.as_deref().map(reported);
+        let arrival = self.arrival(request, member_id, reported.as_ref())?;
+        let old = arrival.member;
+        let change = Change {
+            new: described(&old, request, caller),
+            old: &old,
+            reported: reported.as_ref(),
+        };
+        let subscription = self.subscribe(&change)?;
+        let target = self.assign(&change, &subscription);
+        let member = self.reconcile(change, &subscription, target)?;
+        if old.uses_classic_protocol() {
+            self.cancel_timers(&old.member_id);
+            self.set_rebalance(&member);
+        }
+        self.set_session(&member);
+        let interval = i32::try_from(self.heartbeat_interval().as_millis()).unwrap_or(i32::MAX);
+        // Who names the epoch before has lost an answer.
+        let tell = is_full(request)
+            || request.member_epoch != old.member_epoch
+            || old.assigned_partitions != member.assigned_partitions;
+        Ok(ConsumerGroupHeartbeatResponseData {
+            member_id: Some(text(member.member_id.as_str())),
+            member_epoch: member.member_epoch,
+            heartbeat_interval_ms: interval,
+            assignment: tell.then(|| Box::new(to_wire(&member.assigned_partitions))),
+            ..ConsumerGroupHeartbeatResponseData::default()
+        })
+    }
+
+    fn leave(
+        &mut self,
+        request: &ConsumerGroupHeartbeatRequestData,
+    ) -> Result<ConsumerGroupHeartbeatResponseData, Failed> {
+        let member_id = request.member_id.as_str();
+        let member = match &request.instance_id {
+            None => self.known(member_id)?,
+            Some(instance_id) => self.static_member_as(instance_id.as_str(), member_id)?,
+        };
+        let member = member.clone();
+        let response = ConsumerGroupHeartbeatResponseData {
+            member_id: Some(text(member.member_id.as_str())),
+            member_epoch: request.member_epoch,
+            ..ConsumerGroupHeartbeatResponseData::default()
+        };
+        let is_static = request.instance_id.is_some();
+        if is_static && request.member_epoch == LEAVE_FOR_A_WHILE {
+            self.leave_for_a_while(member);
+        } else {
+            tracing::info!(group = %self.group_id, member = %member.member_id, "a member leaves");
+            self.fence(&[member.member_id])?;
+        }
+        Ok(response)
+    }
+}
+
+/// Whether a request says everything, as on joining and after an error: then it is told everything.
+fn is_full(request: &ConsumerGroupHeartbeatRequestData) -> bool {
+    let subscribes =
+        request.subscribed_topic_names.is_some() || request.subscribed_topic_regex.is_some();
+    request.member_epoch == 0
+        || (request.rebalance_timeout_ms != -1 && subscribes && request.topic_partitions.is_some())
+}
+
+/// A member as it describes itself now.
+fn described(
+    old: &ConsumerMember,
+    request: &ConsumerGroupHeartbeatRequestData,
+    caller: Caller<'_>,
+) -> ConsumerMember {
+    let mut new = old.clone();
+    if let Some(instance_id) = &request.instance_id {
+        new.instance_id = Some(InstanceId::new(instance_id.as_str()));
+    }
+    if let Some(rack_id) = &request.rack_id {
+        new.rack_id = Some(rack_id.as_str().to_owned());
+    }
+    if request.rebalance_timeout_ms != -1 {
+        new.rebalance_timeout_ms = request.rebalance_timeout_ms;
+    }
+    if let Some(assignor) = &request.server_assignor {
+        new.server_assignor = Some(assignor.as_str().to_owned());
+    }
+    if let Some(names) = &request.subscribed_topic_names {
+        new.subscribed_topic_names = names.iter().map(|name| name.as_str().to_owned()).collect();
+    }
+    if let Some(regex) = &request.subscribed_topic_regex {
+        regex.as_str().clone_into(&mut new.subscribed_topic_regex);
+    }
+    caller.client_id.clone_into(&mut new.client_id);
+    caller.client_host.clone_into(&mut new.client_host);
+    new.classic = None;
+    new
+}
+
+fn reported(topics: &[RequestPartitions]) -> Reported {
+    let topics = topics.iter();
+    topics
+        .flat_map(|topic| {
+            let id = TopicId::from_bytes(topic.topic_id.to_bytes());
+            topic
+                .partitions
+                .iter()
+                .map(move |p| (id, PartitionIndex(*p)))
+        })
+        .collect::<BTreeSet<_>>()
+}
+
+fn to_wire(owned: &Owned) -> ResponseAssignment {
+    let topics = owned.iter();
+    let topic_partitions = topics
+        .map(|(topic_id, partitions)| ResponsePartitions {
+            topic_id: wire_id(*topic_id),
+            partitions: partitions.keys().map(|partition| partition.0).collect(),
+            _unknown_tagged_fields: Vec::new(),
+        })
+        .collect();
+    ResponseAssignment {
+        topic_partitions,
+        _unknown_tagged_fields: Vec::new(),
+    }
+}
+
+/// A topic's id as the wire has it.
+pub(crate) fn wire_id(id: TopicId) -> KafkaUuid {
+    let bits = u128::from_be_bytes(id.to_bytes());
+    KafkaUuid::from_parts((bits >> 64) as u64, bits as u64)
+}
+
+/// A text as the wire has it.
+pub(crate) fn text(text: &str) -> KafkaString {
+    KafkaString::from(text.to_owned())
+}
+
+fn validate(
+    request: &ConsumerGroupHeartbeatRequestData,
+    version: i16,
+    config: &GroupConfig,
+) -> Result<(), Failed> {
+    let invalid = |message: &str| Err(Failed::because(ErrorCode::InvalidRequest, message));
+    let is_blank = |text: &KafkaString| text.as_str().trim().is_empty();
+    let epoch = request.member_epoch;
+    if (version >= 1 || epoch > 0 || epoch == LEAVE) && is_blank(&request.member_id) {
+        return invalid("MemberId can't be empty.");
+    }
+    if is_blank(&request.group_id) {
+        return invalid("GroupId can't be empty.");
+    }
+    if request.instance_id.as_ref().is_some_and(is_blank) {
+        return invalid("InstanceId can't be empty.");
+    }
+    if request.rack_id.as_ref().is_some_and(is_blank) {
+        return invalid("RackId can't be empty.");
+    }
+    if epoch == 0 {
+        let owned = request.topic_partitions.as_deref();
+        if request.rebalance_timeout_ms == -1 {
+            return invalid("RebalanceTimeoutMs must be provided in first request.");
+        }
+        if !owned.is_some_and(<[_]>::is_empty) {
+            return invalid("TopicPartitions must be empty when (re-)joining.");
+        }
+        if request.subscribed_topic_names.is_none() && request.subscribed_topic_regex.is_none() {
+            return invalid(
+                "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when \
+                 (re-)joining.",
+            );
+        }
+    } else if epoch == LEAVE_FOR_A_WHILE {
+        if request.instance_id.is_none() {
+            return invalid("InstanceId can't be null.");
+        }
+    } else if epoch < LEAVE_FOR_A_WHILE {
+        return invalid("MemberEpoch is invalid.");
+    }
+    let supported = &config.group_consumer_assignors;
+    match &request.server_assignor {
+        Some(name) if !supported.iter().any(|known| known == name.as_str()) => {
+            let supported = supported.join(", ");
+            Err(Failed::because(
+                ErrorCode::UnsupportedAssignor,
+                format!(
+                    "ServerAssignor {name} is not supported. Supported assignors: {supported}."
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
+}

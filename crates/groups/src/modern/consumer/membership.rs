@@ -1,0 +1,345 @@
+//! Who a request comes from: a member that is known, a new one, or a static member that takes the
+//! place of an earlier one (KIP-345). And who goes.
+
+use dohle_model::ErrorCode;
+use dohle_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequestData;
+
+use crate::ids::MemberId;
+use crate::modern::consumer::group::ConsumerGroup;
+use crate::modern::consumer::step::Turn;
+use crate::modern::member::{ConsumerMember, LEFT_FOR_A_WHILE, Owned, assignment_to_record};
+use crate::modern::reconcile::Reported;
+use crate::records::Record;
+use crate::step::Failed;
+
+/// The member that a request comes from, before the request.
+pub(crate) struct Arrival {
+    /// As it is; with an id of its own when it takes another's place.
+    pub member: ConsumerMember,
+}
+
+impl Turn<'_, '_> {
+    /// GROUP_MAX_SIZE_REACHED when a new member finds no place.
+    pub(crate) fn refuse_if_full(&self, member_id: &str) -> Result<(), Failed> {
+        let max = self.step.config.group_consumer_max_size;
+        let is_new = member_id.is_empty() || self.group.member(member_id).is_none();
+        if self.group.members().len() < max || !is_new {
+            return Ok(());
+        }
+        Err(Failed::because(
+            ErrorCode::GroupMaxSizeReached,
+            format!("The consumer group has reached its maximum capacity of {max} members."),
+        ))
+    }
+
+    /// The member that a heartbeat comes from.
+    pub(crate) fn arrival(
+        &mut self,
+        request: &ConsumerGroupHeartbeatRequestData,
+        member_id: MemberId,
+        reported: Option<&Reported>,
+    ) -> Result<Arrival, Failed> {
+        let joins = request.member_epoch == 0;
+        let member = match request.instance_id.as_ref() {
+            Some(instance_id) if joins => {
+                self.join_static(instance_id.as_str(), member_id, Protocol::Consumer)?
+            }
+            Some(instance_id) => {
+                let member = self.static_member_as(instance_id.as_str(), member_id.as_str())?;
+                member.clone()
+            }
+            None if joins => self.join_dynamic(member_id, Protocol::Consumer),
+            None => self.known(member_id.as_str())?.clone(),
+        };
+        if !joins {
+            check_epoch(&member, request.member_epoch, reported)?;
+        }
+        Ok(Arrival { member })
+    }
+
+    /// A member without instance id joins, perhaps again.
+    pub(crate) fn join_dynamic(
+        &mut self,
+        member_id: MemberId,
+        protocol: Protocol,
+    ) -> ConsumerMember {
+        if let Some(member) = self.group.member(member_id.as_str()) {
+            return member.clone();
+        }
+        tracing::info!(
+            group = %self.group_id,
+            member = %member_id,
+            protocol = protocol.name(),
+            "a member joins"
+        );
+        ConsumerMember::new(member_id)
+    }
+
+    /// A static member joins: as a new one, or in the place of the one before, whose assignment it
+    /// takes over. In the consumer protocol the one before must have left.
+    pub(crate) fn join_static(
+        &mut self,
+        instance_id: &str,
+        member_id: MemberId,
+        protocol: Protocol,
+    ) -> Result<ConsumerMember, Failed> {
+        let Some(before) = self.group.static_member(instance_id) else {
+            tracing::info!(
+                group = %self.group_id,
+                member = %member_id,
+                instance_id,
+                protocol = protocol.name(),
+                "a static member joins"
+            );
+            let known = self.group.member(member_id.as_str()).cloned();
+            return Ok(known.unwrap_or_else(|| ConsumerMember::new(member_id)));
+        };
+        let has_left = before.member_epoch == LEFT_FOR_A_WHILE;
+        if protocol == Protocol::Consumer && !before.uses_classic_protocol() && !has_left {
+            return Err(Failed::because(
+                ErrorCode::UnreleasedInstanceId,
+                format!(
+                    "Static member {member_id} with instance id {instance_id} cannot join the \
+                     group because the instance id is owned by {} member.",
+                    before.member_id
+                ),
+            ));
+        }
+        let before = before.clone();
+        let mut member = before.clone();
+        member.member_id = member_id;
+        member.member_epoch = 0;
+        member.previous_member_epoch = 0;
+        tracing::info!(
+            group = %self.group_id,
+            member = %member.member_id,
+            instance_id,
+            protocol = protocol.name(),
+            before = %before.member_id,
+            "a static member takes its place again"
+        );
+        self.replace(&before, &member);
+        Ok(member)
+    }
+
+    /// The static member with this instance id, if that is who asks.
+    pub(crate) fn static_member_as(
+        &self,
+        instance_id: &str,
+        member_id: &str,
+    ) -> Result<&ConsumerMember, Failed> {
+        let Some(member) = self.group.static_member(instance_id) else {
+            return Err(Failed::because(
+                ErrorCode::UnknownMemberId,
+                format!("Instance id {instance_id} is unknown."),
+            ));
+        };
+        refuse_if_fenced(member, instance_id, member_id)?;
+        Ok(member)
+    }
+
+    /// A static member leaves, and will come back: its assignment waits for it until its session
+    /// ends.
+    pub(crate) fn leave_for_a_while(&mut self, mut member: ConsumerMember) {
+        tracing::info!(
+            group = %self.group_id,
+            member = %member.member_id,
+            "a static member leaves for a while"
+        );
+        member.member_epoch = LEFT_FOR_A_WHILE;
+        member.partitions_pending_revocation = Owned::new();
+        let assigned = member.assigned_partitions.values_mut();
+        for epoch in assigned.flat_map(|partitions| partitions.values_mut()) {
+            *epoch = 0;
+        }
+        self.step.write(Record::ConsumerCurrent(
+            self.group_id.clone(),
+            member.member_id.clone(),
+            Some(member.current()),
+        ));
+    }
+
+    /// Members leave, or are made to. The group's epoch rises, so that others get what they had; a
+    /// group that is left with members of the classic protocol alone becomes a classic one.
+    ///
+    /// Their timers run on: when they run out, they find nobody; but should this not be written,
+    /// the members are still there.
+    pub(crate) fn fence(&mut self, member_ids: &[MemberId]) -> Result<(), Failed> {
+        if self.downgrades_without(member_ids) {
+            return self.downgrade(member_ids, None, true);
+        }
+        for member_id in member_ids {
+            self.write_removal(member_id);
+        }
+        let left = self.subscription_without(member_ids);
+        for regex in &left.regexes_gone {
+            let (group_id, regex) = (self.group_id.clone(), regex.clone());
+            self.step
+                .write(Record::ConsumerRegex(group_id, regex, None));
+        }
+        let topics = left.topics.iter().map(String::as_str);
+        let hash = self.topics.hash(self.step.image, topics);
+        self.write_epoch(self.group.group_epoch() + 1, hash);
+        Ok(())
+    }
+
+    /// A member is made to leave that was silent, or too slow.
+    pub(crate) fn expire(&mut self, member_id: &MemberId, why: &str) {
+        tracing::info!(group = %self.group_id, member = %member_id, "a member is fenced: {why}");
+        if let Err(failed) = self.fence(std::slice::from_ref(member_id)) {
+            tracing::warn!(group = %self.group_id, %failed, "a member could not be fenced");
+        }
+    }
+
+    fn replace(&mut self, before: &ConsumerMember, member: &ConsumerMember) {
+        self.write_removal(&before.member_id);
+        let target = self.group.target(before.member_id.as_str());
+        let target = target
+            .map(|target| assignment_to_record(target))
+            .unwrap_or_default();
+        let (group_id, member_id) = (self.group_id, &member.member_id);
+        for record in [
+            Record::ConsumerMember(
+                group_id.clone(),
+                member_id.clone(),
+                Some(member.subscription()),
+            ),
+            Record::ConsumerTargetMember(group_id.clone(), member_id.clone(), Some(target)),
+            Record::ConsumerCurrent(group_id.clone(), member_id.clone(), Some(member.current())),
+        ] {
+            self.step.write(record);
+        }
+    }
+
+    pub(crate) fn write_removal(&mut self, member_id: &MemberId) {
+        let id = || (self.group_id.clone(), member_id.clone());
+        let ((group, member), (group_2, member_2), (group_3, member_3)) = (id(), id(), id());
+        self.step
+            .write(Record::ConsumerCurrent(group, member, None));
+        self.step
+            .write(Record::ConsumerTargetMember(group_2, member_2, None));
+        self.step
+            .write(Record::ConsumerMember(group_3, member_3, None));
+    }
+
+    fn subscription_without(&self, member_ids: &[MemberId]) -> Left {
+        let mut names = self.group.subscribed().clone();
+        let mut regexes = self.group.regexes().clone();
+        let gone = member_ids.iter();
+        for member in gone.filter_map(|id| self.group.member(id.as_str())) {
+            for name in &member.subscribed_topic_names {
+                super::group::decrease(&mut names, name);
+            }
+            if let Some(regex) = member.regex() {
+                super::group::decrease(&mut regexes, regex);
+            }
+        }
+        let mut topics: Vec<String> = names.into_keys().collect();
+        let mut regexes_gone = Vec::new();
+        for (regex, resolved) in self.group.resolved() {
+            match regexes.contains_key(regex) {
+                true => topics.extend(resolved.topics.iter().cloned()),
+                false => regexes_gone.push(regex.clone()),
+            }
+        }
+        Left {
+            topics,
+            regexes_gone,
+        }
+    }
+}
+
+/// What remains when members have left.
+struct Left {
+    topics: Vec<String>,
+    regexes_gone: Vec<String>,
+}
+
+/// Which protocol a member speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// KIP-848.
+    Consumer,
+    /// JoinGroup and SyncGroup.
+    Classic,
+}
+
+impl Protocol {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Consumer => "consumer",
+            Self::Classic => "classic",
+        }
+    }
+}
+
+/// FENCED_INSTANCE_ID when another took the place of who asks.
+pub(crate) fn refuse_if_fenced(
+    member: &ConsumerMember,
+    instance_id: &str,
+    member_id: &str,
+) -> Result<(), Failed> {
+    if member.member_id.as_str() == member_id {
+        return Ok(());
+    }
+    Err(Failed::because(
+        ErrorCode::FencedInstanceId,
+        format!(
+            "Static member {member_id} with instance id {instance_id} was fenced by member {}.",
+            member.member_id
+        ),
+    ))
+}
+
+/// Whether a member is in the epoch that it names. It may name the one before when it does not have
+/// more than it may: then the answer that told it was lost.
+fn check_epoch(
+    member: &ConsumerMember,
+    named: i32,
+    reported: Option<&Reported>,
+) -> Result<(), Failed> {
+    let epoch = member.member_epoch;
+    let may_have = |reported: &Reported| {
+        reported.iter().all(|(topic_id, partition)| {
+            let assigned = member.assigned_partitions.get(topic_id);
+            assigned.is_some_and(|assigned| assigned.contains_key(partition))
+        })
+    };
+    let lost_an_answer = named == member.previous_member_epoch && reported.is_some_and(may_have);
+    let comparison = match named.cmp(&epoch) {
+        std::cmp::Ordering::Equal => return Ok(()),
+        std::cmp::Ordering::Less if lost_an_answer => return Ok(()),
+        std::cmp::Ordering::Less => "smaller",
+        std::cmp::Ordering::Greater => "greater",
+    };
+    Err(Failed::because(
+        ErrorCode::FencedMemberEpoch,
+        format!(
+            "The consumer group member has a {comparison} member epoch ({named}) than the one \
+             known by the group coordinator ({epoch}). The member must abandon all its partitions \
+             and rejoin."
+        ),
+    ))
+}
+
+impl ConsumerGroup {
+    /// Everything that is written of the group, to be deleted.
+    #[must_use]
+    pub fn tombstones(&self, group_id: &crate::ids::GroupId) -> Vec<Record> {
+        let group = || group_id.clone();
+        let mut records = Vec::new();
+        let members = || self.members().keys().cloned();
+        records.extend(members().map(|id| Record::ConsumerCurrent(group(), id, None)));
+        let targets = self.targets().cloned();
+        records.extend(targets.map(|id| Record::ConsumerTargetMember(group(), id, None)));
+        records.push(Record::ConsumerTarget(group(), None));
+        records.extend(members().map(|id| Record::ConsumerMember(group(), id, None)));
+        let regexes = self.resolved().keys().cloned();
+        records.extend(regexes.map(|regex| Record::ConsumerRegex(group(), regex, None)));
+        if self.has_partition_metadata {
+            records.push(Record::ConsumerPartitionMetadata(group(), None));
+        }
+        records.push(Record::ConsumerGroup(group(), None));
+        records
+    }
+}

@@ -1,0 +1,294 @@
+//! Regular expressions that members subscribe to, and the topics they match.
+//!
+//! The syntax is RE2's, which the `regex` crate shares but for `\Q…\E`; an expression has to match
+//! a topic's whole name. Both take time linear in the text, so that no expression can stall the
+//! coordinator; what a compiled one may take of memory is bounded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dohle_model::ErrorCode;
+use dohle_model::image::MetadataImage;
+use regex::RegexBuilder;
+
+use crate::ids::GroupId;
+use crate::modern::consumer::group::{ConsumerGroup, Resolved};
+use crate::modern::member::ConsumerMember;
+use crate::modern::topics::{Topics, version};
+use crate::records::Record;
+use crate::step::{Failed, Step};
+
+/// How much memory a compiled expression may take.
+const COMPILED_BYTES_MAX: usize = 1 << 20;
+
+/// All topics are looked through at most this often for a group.
+const REFRESH_INTERVAL_MIN_MS: i64 = 10_000;
+
+/// What the expressions of a group match after a request.
+#[derive(Debug)]
+pub(crate) struct Regexes {
+    /// By expression: only those that somebody subscribes to.
+    pub resolved: BTreeMap<String, Arc<Resolved>>,
+    /// Whether the group's topics may have changed by it.
+    pub changed: bool,
+    /// Whether the member's own expression is another one now.
+    pub own_changed: bool,
+}
+
+/// What becomes of a group's expressions when a member changes: its new expression is resolved, and
+/// all are looked up again when topics came or `group.consumer.regex.refresh.interval.ms` is over.
+///
+/// # Errors
+/// INVALID_REGULAR_EXPRESSION when the member's new one can't be understood. When matches are
+/// lacking, [`Step::unresolved`] names their expressions.
+pub(crate) fn update(
+    group_id: &GroupId,
+    group: &ConsumerGroup,
+    old: &ConsumerMember,
+    new: &ConsumerMember,
+    topics: &Topics,
+    step: &mut Step<'_>,
+) -> Result<Regexes, Failed> {
+    let own_changed = old.regex() != new.regex();
+    let mut regexes = Regexes {
+        resolved: group.resolved().clone(),
+        changed: own_changed,
+        own_changed,
+    };
+    if own_changed {
+        if let Some(regex) = old.regex()
+            && group.regexes().get(regex) == Some(&1)
+            && group.member(old.member_id.as_str()).is_some()
+        {
+            regexes.resolved.remove(regex);
+            let (group_id, regex) = (group_id.clone(), regex.to_owned());
+            step.write(Record::ConsumerRegex(group_id, regex, None));
+        }
+        if let Some(regex) = new.regex()
+            && !group.regexes().contains_key(regex)
+            && let Some(Err(failed)) = step.lookups.and_then(|matches| matches.found.get(regex))
+        {
+            return Err(failed.clone());
+        }
+    }
+    let subscribed = group.regexes().keys().map(String::as_str);
+    let mut subscribed: Vec<&str> = subscribed.chain(new.regex()).collect();
+    subscribed.sort_unstable();
+    subscribed.dedup();
+    if own_changed && let Some(left) = old.regex() {
+        let others = group.regexes().get(left).is_some_and(|count| *count > 1);
+        subscribed.retain(|regex| *regex != left || others);
+    }
+    // A request without matches leaves it to the next heartbeat.
+    let Some(matches) = step.lookups else {
+        return Ok(regexes);
+    };
+    if !is_due(&regexes.resolved, &subscribed, topics, step) {
+        subscribed.retain(|regex| !regexes.resolved.contains_key(*regex));
+    }
+    let lacking = subscribed
+        .iter()
+        .filter(|regex| !matches.found.contains_key(**regex));
+    let lacking: Vec<String> = lacking.map(|regex| (*regex).to_owned()).collect();
+    if !lacking.is_empty() {
+        step.unresolved = lacking;
+        // Refused only where the caller does not plan it again.
+        return Err(ErrorCode::CoordinatorLoadInProgress.into());
+    }
+    for regex in subscribed {
+        let Some(resolved) = matches.get(regex, step) else {
+            continue;
+        };
+        let resolved = Arc::new(resolved);
+        let before = regexes.resolved.insert(regex.to_owned(), resolved.clone());
+        regexes.changed |= before.is_none_or(|before| before.topics != resolved.topics);
+        let record = Some(resolved.to_record());
+        step.write(Record::ConsumerRegex(
+            group_id.clone(),
+            regex.to_owned(),
+            record,
+        ));
+    }
+    Ok(regexes)
+}
+
+/// Whether all of a group's expressions are to be looked up again.
+fn is_due(
+    resolved: &BTreeMap<String, Arc<Resolved>>,
+    subscribed: &[&str],
+    topics: &Topics,
+    step: &Step<'_>,
+) -> bool {
+    let known = subscribed.iter().filter_map(|regex| resolved.get(*regex));
+    let Some(oldest) = known.min_by_key(|resolved| resolved.timestamp) else {
+        return false;
+    };
+    let age = step.wall.0.saturating_sub(oldest.timestamp.0);
+    let interval = step.config.group_consumer_regex_refresh_interval;
+    let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
+    // A clock that was set back must not hold them up.
+    let may = !(0..REFRESH_INTERVAL_MIN_MS).contains(&age);
+    may && (topics.came_after(oldest.version) || age > interval)
+}
+
+/// The topics that expressions match on one image: found outside of steps, for steps.
+#[derive(Debug, Default)]
+pub struct Matches {
+    found: BTreeMap<String, Result<Resolution, Failed>>,
+}
+
+/// The topics that one expression matches.
+#[derive(Debug)]
+struct Resolution {
+    topics: BTreeSet<String>,
+    version: i64,
+}
+
+impl Matches {
+    /// Looks through all topics of an image for those that the expressions match, and adds them to
+    /// what was found before. May take long.
+    pub fn resolve(&mut self, expressions: Vec<String>, image: &MetadataImage) {
+        for regex in expressions {
+            let names = image.topic_ids.keys().map(|name| name.as_str());
+            let found = compile(&regex).map(|compiled| Resolution {
+                topics: names
+                    .filter(|name| compiled.is_match(name))
+                    .map(str::to_owned)
+                    .collect(),
+                version: version(image),
+            });
+            self.found.insert(regex, found);
+        }
+    }
+
+    /// What an expression matches. One that can't be understood, which a newer coordinator may have
+    /// accepted, matches nothing.
+    fn get(&self, regex: &str, step: &Step<'_>) -> Option<Resolved> {
+        let (topics, version) = match self.found.get(regex)? {
+            Ok(found) => (found.topics.clone(), found.version),
+            Err(failed) => {
+                tracing::warn!(%failed, "a regular expression of a group is left alone");
+                (BTreeSet::new(), version(step.image))
+            }
+        };
+        Some(Resolved {
+            topics,
+            version,
+            timestamp: step.wall,
+        })
+    }
+}
+
+fn compile(regex: &str) -> Result<regex::Regex, Failed> {
+    let build = |regex: &str| {
+        let mut builder = RegexBuilder::new(regex);
+        builder.size_limit(COMPILED_BYTES_MAX).build()
+    };
+    // It has to be an expression by itself: one that closes what surrounds it is none.
+    let regex_alone = unquote(regex);
+    let compiled = build(&regex_alone).and_then(|_| build(&format!(r"\A(?:{regex_alone})\z")));
+    compiled.map_err(|error| {
+        let reason = describe(&error);
+        let message =
+            format!("SubscribedTopicRegex `{regex}` is not a valid regular expression: {reason}.");
+        Failed::because(ErrorCode::InvalidRegularExpression, message)
+    })
+}
+
+/// What is wrong, in one line.
+fn describe(error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(limit) => {
+            format!("it takes more than {limit} bytes when compiled; make it simpler")
+        }
+        error => {
+            let text = error.to_string();
+            let line = text.lines().last().unwrap_or_default().trim();
+            line.trim_start_matches("error: ").to_owned()
+        }
+    }
+}
+
+/// `\Q…\E`, which RE2 takes literally, as plain escapes.
+fn unquote(regex: &str) -> String {
+    let mut out = String::new();
+    let mut rest = regex;
+    while let Some((before, after)) = split_quote(rest) {
+        let (quoted, after) = after.split_once(r"\E").unwrap_or((after, ""));
+        out.push_str(before);
+        out.push_str(&regex::escape(quoted));
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// What comes before the first `\Q` whose backslash is not itself escaped, and what after it.
+fn split_quote(regex: &str) -> Option<(&str, &str)> {
+    let mut escaped = false;
+    for (at, byte) in regex.bytes().enumerate() {
+        if escaped && byte == b'Q' {
+            return Some((&regex[..at - 1], &regex[at + 1..]));
+        }
+        escaped = byte == b'\\' && !escaped;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(regex: &str, matches: &[&str], others: &[&str]) {
+        let compiled = compile(regex).expect("a valid expression");
+        for name in matches {
+            assert!(compiled.is_match(name), "{regex} should match {name}");
+        }
+        for name in others {
+            assert!(!compiled.is_match(name), "{regex} should not match {name}");
+        }
+    }
+
+    #[test]
+    fn an_expression_has_to_match_the_whole_name() {
+        check("foo.*", &["foo", "foobar", "foo.1"], &["afoo", "fo"]);
+        check("a|b", &["a", "b"], &["ab", "ba"]);
+        check("^order-[0-9]+$", &["order-1"], &["order-", "order-1x"]);
+        check(r"\Qa.b\E.*", &["a.b", "a.bc"], &["axb"]);
+        check(r"\\Q", &["\\Q"], &["Q"]);
+    }
+
+    #[test]
+    fn matches_are_those_of_the_image_they_were_found_on() {
+        let mut matches = Matches::default();
+        matches.resolve(
+            vec!["(".to_owned(), "t.*".to_owned()],
+            &MetadataImage::default(),
+        );
+        let found = matches.found.get("t.*").expect("looked up");
+        assert!(
+            found
+                .as_ref()
+                .expect("a valid expression")
+                .topics
+                .is_empty()
+        );
+        let failed = matches.found["("].as_ref().expect_err("an open group");
+        assert_eq!(failed.code, ErrorCode::InvalidRegularExpression);
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_expression_is_said() {
+        let failed = compile("foo(").expect_err("an open group");
+        assert_eq!(failed.code, ErrorCode::InvalidRegularExpression);
+        assert_eq!(
+            failed.message,
+            "SubscribedTopicRegex `foo(` is not a valid regular expression: unclosed group."
+        );
+        // A closing parenthesis must not end the group that the expression is put into.
+        assert!(compile("a)(?:b").is_err());
+        let failed = compile(&"(a{1000}){1000}".repeat(2)).expect_err("too large");
+        assert!(failed.message.contains("make it simpler"), "{failed}");
+    }
+}

@@ -1,0 +1,22 @@
+//! Tests of consumer groups: scripts, whose traces say what is answered and written, and random
+//! runs.
+
+mod classic_clients;
+mod commits;
+mod describes;
+mod epochs;
+mod harness;
+mod hashes;
+mod joins;
+mod print;
+mod simulation;
+mod statics;
+mod topics;
+
+use expect_test::Expect;
+
+/// Runs a script and compares its trace.
+#[track_caller]
+pub(crate) fn check(script: &str, expected: Expect) {
+    expected.assert_eq(&harness::World::default().run(script));
+}
