@@ -205,7 +205,7 @@ async fn alter(
         &call.context,
         resources,
         validate_only,
-        call.received + REQUEST_TIMEOUT,
+        call.request.received + REQUEST_TIMEOUT,
     )
     .await;
     let mut answers = answers.map(Vec::into_iter);

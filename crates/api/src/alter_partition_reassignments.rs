@@ -46,7 +46,7 @@ async fn alter(
     request: AlterPartitionReassignmentsRequestData,
     allow_replication_factor_change: bool,
 ) -> Result<v1::AlterPartitionReassignmentsResponse, ApiError> {
-    let deadline = wire::admin_deadline(call.received, request.timeout_ms);
+    let deadline = wire::admin_deadline(call.request.received, request.timeout_ms);
     let partition =
         |topic: &KafkaString, partition: &ReassignablePartition| v1::ReassignPartition {
             topic: topic.to_string(),

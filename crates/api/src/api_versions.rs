@@ -6,6 +6,8 @@
 //! Features are told from version 3 (KIP-584); those with a lowest level of 0 only from version 4,
 //! as older Java clients fail on them (KAFKA-17492).
 
+use std::sync::Arc;
+
 use dohle_model::ErrorCode;
 use dohle_protocol::ApiKey;
 use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
@@ -13,7 +15,7 @@ use dohle_protocol::messages::api_versions_response::{
     ApiVersion, ApiVersionsResponseData, FinalizedFeatureKey, SupportedFeatureKey,
 };
 
-use super::{Api, Call, TABLE, wire};
+use super::{Api, Call, ClientSoftware, TABLE, wire};
 
 pub(super) async fn handle(call: Call, request: ApiVersionsRequestData) -> ApiVersionsResponseData {
     if call.version >= 3 && !is_valid(&request) {
@@ -21,6 +23,14 @@ pub(super) async fn handle(call: Call, request: ApiVersionsRequestData) -> ApiVe
             error_code: ErrorCode::InvalidRequest.code(),
             ..ApiVersionsResponseData::default()
         };
+    }
+    if call.version >= 3 {
+        let software = ClientSoftware {
+            name: request.client_software_name.to_string(),
+            version: request.client_software_version.to_string(),
+        };
+        // The first request of a connection counts, as Kafka has it.
+        let _ = call.connection.software.set(Arc::new(software));
     }
     let image = call.context.image();
     let mut response = ApiVersionsResponseData {

@@ -1,6 +1,7 @@
 //! ConsumerGroupDescribe, versions 0–1: groups of the consumer protocol, with what each member has
 //! and is to have (KIP-848); from version 1 with the members' types (KIP-1099).
 
+use dohle_auth::ResourceType;
 use dohle_model::ErrorCode;
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::consumer_group_describe_request::ConsumerGroupDescribeRequestData;
@@ -9,8 +10,8 @@ use dohle_protocol::messages::consumer_group_describe_response::{
 };
 use futures::future::join_all;
 
+use super::Call;
 use super::consumer_group_heartbeat::is_enabled;
-use super::{Call, wire};
 
 pub(super) async fn handle(
     call: Call,
@@ -25,7 +26,8 @@ pub(super) async fn handle(
     };
     if request.include_authorized_operations {
         for group in groups.iter_mut().filter(|group| group.error_code == 0) {
-            group.authorized_operations = wire::GROUP_OPERATIONS;
+            group.authorized_operations =
+                call.authorized_operations(ResourceType::Group, group.group_id.as_str());
         }
     }
     ConsumerGroupDescribeResponseData {

@@ -20,7 +20,7 @@ pub(super) async fn handle(
     call: Call,
     request: CreatePartitionsRequestData,
 ) -> CreatePartitionsResponseData {
-    let deadline = wire::admin_deadline(call.received, request.timeout_ms);
+    let deadline = wire::admin_deadline(call.request.received, request.timeout_ms);
     let times = |topic: &CreatePartitionsTopic| {
         request
             .topics

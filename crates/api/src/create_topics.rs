@@ -27,7 +27,7 @@ pub(super) async fn handle(
     call: Call,
     request: CreateTopicsRequestData,
 ) -> CreateTopicsResponseData {
-    let deadline = wire::admin_deadline(call.received, request.timeout_ms);
+    let deadline = wire::admin_deadline(call.request.received, request.timeout_ms);
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for topic in &request.topics {
         *counts.entry(topic.name.as_str()).or_default() += 1;

@@ -19,7 +19,7 @@ pub(super) async fn handle(
     call: Call,
     request: DeleteRecordsRequestData,
 ) -> DeleteRecordsResponseData {
-    let deadline = wire::deadline(call.received, request.timeout_ms);
+    let deadline = wire::deadline(call.request.received, request.timeout_ms);
     let image = call.context.image();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {

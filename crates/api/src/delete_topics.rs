@@ -21,7 +21,7 @@ pub(super) async fn handle(
     call: Call,
     request: DeleteTopicsRequestData,
 ) -> DeleteTopicsResponseData {
-    let deadline = wire::admin_deadline(call.received, request.timeout_ms);
+    let deadline = wire::admin_deadline(call.request.received, request.timeout_ms);
     let by_name = request
         .topic_names
         .into_iter()

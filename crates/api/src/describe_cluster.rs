@@ -4,13 +4,14 @@
 //! Kafka's do (KIP-919). From version 2 fenced brokers are told apart, and listed when asked for
 //! (KIP-1073).
 
+use dohle_auth::ResourceType;
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::describe_cluster_request::DescribeClusterRequestData;
 use dohle_protocol::messages::describe_cluster_response::{
     DescribeClusterBroker, DescribeClusterResponseData,
 };
 
-use super::{Call, wire};
+use super::{CLUSTER, Call, wire};
 use crate::context::live_endpoint;
 
 /// `DescribeClusterRequest.endpoint_type`: brokers.
@@ -23,7 +24,7 @@ pub(super) async fn handle(
     request: DescribeClusterRequestData,
 ) -> DescribeClusterResponseData {
     let image = call.context.image();
-    let listener = &*call.client.listener;
+    let listener = &*call.request.listener;
     if call.version >= 1 && request.endpoint_type != BROKERS {
         let error = if request.endpoint_type == CONTROLLERS {
             ErrorCode::MismatchedEndpointType
@@ -70,7 +71,7 @@ pub(super) async fn handle(
         controller_id: dohle_model::NodeId::to_wire(controller_id),
         brokers,
         cluster_authorized_operations: if operations {
-            wire::CLUSTER_OPERATIONS
+            call.authorized_operations(ResourceType::Cluster, CLUSTER)
         } else {
             wire::OPERATIONS_OMITTED
         },

@@ -2,6 +2,7 @@
 //! client may do from version 3 on (KIP-430). A group that does not exist is `Dead`, and from
 //! version 6 on GROUP_ID_NOT_FOUND (KIP-1043), as is one of another protocol.
 
+use dohle_auth::ResourceType;
 use dohle_model::ErrorCode;
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::describe_groups_request::DescribeGroupsRequestData;
@@ -10,7 +11,7 @@ use dohle_protocol::messages::describe_groups_response::{
 };
 use futures::future::join_all;
 
-use super::{Call, wire};
+use super::Call;
 
 pub(super) async fn handle(
     call: Call,
@@ -21,7 +22,8 @@ pub(super) async fn handle(
     let mut groups = join_all(described).await;
     if request.include_authorized_operations {
         for group in groups.iter_mut().filter(|group| group.error_code == 0) {
-            group.authorized_operations = wire::GROUP_OPERATIONS;
+            group.authorized_operations =
+                call.authorized_operations(ResourceType::Group, group.group_id.as_str());
         }
     }
     DescribeGroupsResponseData {

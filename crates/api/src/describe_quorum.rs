@@ -17,7 +17,7 @@ pub(super) async fn handle(
     call: Call,
     request: DescribeQuorumRequestData,
 ) -> DescribeQuorumResponseData {
-    let deadline = call.received + REQUEST_TIMEOUT;
+    let deadline = call.request.received + REQUEST_TIMEOUT;
     let controller = &call.context.controller;
     let quorum = controller
         .describe_quorum(v1::DescribeQuorumRequest {}, deadline)

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use dohle_auth::ResourceType;
 use dohle_model::{ErrorCode, NodeId, PartitionIndex, TopicName};
 use dohle_protocol::messages::describe_topic_partitions_request::{
     Cursor, DescribeTopicPartitionsRequestData, TopicRequest,
@@ -48,7 +49,7 @@ pub(super) async fn handle(
     let limit = usize::try_from(request.response_partition_limit).unwrap_or(0);
     let mut page = Page {
         image: &image,
-        listener: &call.client.listener,
+        call: &call,
         room: limit.clamp(1, page_max(&call)),
         response: DescribeTopicPartitionsResponseData::default(),
     };
@@ -101,7 +102,7 @@ fn page_max(call: &Call) -> usize {
 
 struct Page<'a> {
     image: &'a MetadataImage,
-    listener: &'a str,
+    call: &'a Call,
     room: usize,
     response: DescribeTopicPartitionsResponseData,
 }
@@ -128,9 +129,13 @@ impl Page<'_> {
                 topic_id: wire::wire_id(topic.id),
                 is_internal: topic.name.is_internal(),
                 partitions,
-                topic_authorized_operations: wire::TOPIC_OPERATIONS,
+                topic_authorized_operations: self.operations(topic.name.as_str()),
                 ..DescribeTopicPartitionsResponseTopic::default()
             });
+    }
+
+    fn operations(&self, topic: &str) -> i32 {
+        self.call.authorized_operations(ResourceType::Topic, topic)
     }
 
     fn next(&mut self, topic: &TopicImage, partition_index: i32) {
@@ -151,7 +156,7 @@ impl Page<'_> {
             .push(DescribeTopicPartitionsResponseTopic {
                 error_code: code.code(),
                 name: Some(wire::text(name)),
-                topic_authorized_operations: wire::TOPIC_OPERATIONS,
+                topic_authorized_operations: self.operations(name),
                 ..DescribeTopicPartitionsResponseTopic::default()
             });
     }
@@ -162,8 +167,9 @@ impl Page<'_> {
         index: PartitionIndex,
     ) -> DescribeTopicPartitionsResponsePartition {
         let registration = &topic.partitions[&index];
-        let is_reachable =
-            |leader: &NodeId| live_endpoint(self.image, *leader, self.listener).is_some();
+        let is_reachable = |leader: &NodeId| {
+            live_endpoint(self.image, *leader, &self.call.request.listener).is_some()
+        };
         let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>();
         DescribeTopicPartitionsResponsePartition {
             error_code: wire::NONE,
@@ -174,7 +180,11 @@ impl Page<'_> {
             isr_nodes: ids(&registration.isr),
             eligible_leader_replicas: Some(ids(&registration.elr)),
             last_known_elr: Some(ids(&registration.last_known_elr)),
-            offline_replicas: offline_replicas(self.image, registration, self.listener),
+            offline_replicas: offline_replicas(
+                self.image,
+                registration,
+                &self.call.request.listener,
+            ),
             ..DescribeTopicPartitionsResponsePartition::default()
         }
     }

@@ -31,7 +31,7 @@ async fn elect(
     if !(0..=1).contains(&request.election_type) {
         return Err(ErrorCode::InvalidRequest.because("elections are preferred (0) or unclean (1)"));
     }
-    let deadline = wire::admin_deadline(call.received, request.timeout_ms);
+    let deadline = wire::admin_deadline(call.request.received, request.timeout_ms);
     let partitions = request.topic_partitions.iter().flatten().flat_map(|topic| {
         topic
             .partitions

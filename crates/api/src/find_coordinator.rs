@@ -50,7 +50,8 @@ pub(super) async fn handle(
         GROUP => Ok(call.context.image()),
         TRANSACTION => {
             tracing::info!(
-                peer = %call.client.peer,
+                peer = %call.request.client_address,
+                software = call.request.software(),
                 "refused transactional.id={}: this broker has no transactions yet",
                 keys.first().map_or("", KafkaString::as_str)
             );
@@ -89,7 +90,7 @@ pub(super) async fn handle(
 
 /// Metadata that has the topic of groups.
 async fn offsets_topic(call: &Call) -> Result<Arc<MetadataImage>, ApiError> {
-    let (context, deadline) = (&call.context, call.received + CREATE_TIMEOUT);
+    let (context, deadline) = (&call.context, call.request.received + CREATE_TIMEOUT);
     let topic = context.internal_topics.offsets_topic(deadline);
     topic.await.map_err(|error| {
         let message = format!("{OFFSETS_TOPIC} is not there yet: {}", error.message);
@@ -98,14 +99,14 @@ async fn offsets_topic(call: &Call) -> Result<Arc<MetadataImage>, ApiError> {
 }
 
 async fn place(call: &Call, image: &Arc<MetadataImage>, group_id: &str) -> Result<Place, ApiError> {
-    let listener = &*call.client.listener;
+    let listener = &*call.request.listener;
     if let Some(place) = place_in(image, group_id, listener) {
         return Ok(place);
     }
     // A topic that was just made has its leaders in the same step; another may elect one at once.
     let metadata = &call.context.metadata;
     let led = |image: &MetadataImage| place_in(image, group_id, listener).is_some();
-    let deadline = (call.received + LEADER_TIMEOUT).max(Instant::now());
+    let deadline = (call.request.received + LEADER_TIMEOUT).max(Instant::now());
     let image = metadata.wait_until(led, deadline).await;
     let place = image.and_then(|image| place_in(&image, group_id, listener));
     place.ok_or_else(|| {

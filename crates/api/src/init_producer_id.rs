@@ -23,13 +23,14 @@ pub(super) async fn handle(
         Some(id) if id.is_empty() => Err(ErrorCode::InvalidRequest),
         Some(id) => {
             tracing::info!(
-                peer = %call.client.peer,
+                peer = %call.request.client_address,
+                software = call.request.software(),
                 "refused transactional.id={id}: this broker has no transactions yet"
             );
             Err(ErrorCode::TransactionalIdAuthorizationFailed)
         }
         None => {
-            let deadline = call.received + REQUEST_TIMEOUT;
+            let deadline = call.request.received + REQUEST_TIMEOUT;
             match call
                 .context
                 .producer_ids

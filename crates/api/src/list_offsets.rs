@@ -26,7 +26,7 @@ const READ_COMMITTED: i8 = 1;
 
 pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListOffsetsResponseData {
     let context = Arc::clone(&call.context);
-    resolve::until_known(&context, call.received, |image| {
+    resolve::until_known(&context, call.request.received, |image| {
         let mut topics = request.topics.iter();
         topics.all(|topic| image.topic(topic.name.as_str()).is_some())
     })

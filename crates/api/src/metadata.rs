@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use dohle_auth::ResourceType;
 use dohle_model::image::{MetadataImage, TopicImage};
 use dohle_model::partition::PartitionRegistration;
 use dohle_model::{ErrorCode, NodeId, TopicName};
@@ -20,7 +21,7 @@ use dohle_rpc::v1;
 use tokio::time::Instant;
 
 use super::create_topics::METADATA_TOPIC;
-use super::{Call, errors, wire};
+use super::{CLUSTER, Call, errors, wire};
 use crate::context::{Context, live_endpoint};
 use dohle_broker::coordinator::OFFSETS_TOPIC;
 
@@ -44,7 +45,7 @@ pub(super) async fn handle(call: Call, request: MetadataRequestData) -> Metadata
         refused = create_missing(context, &topics).await;
     }
     let image = context.image();
-    let listener = &*call.client.listener;
+    let listener = &*call.request.listener;
     let view = View {
         image: &image,
         listener,
@@ -62,8 +63,9 @@ pub(super) async fn handle(call: Call, request: MetadataRequestData) -> Metadata
         topics.iter().map(answer).collect::<Vec<_>>()
     };
     let with_operations = |mut topic: MetadataResponseTopic| {
-        if operations && topic.name.is_some() {
-            topic.topic_authorized_operations = wire::TOPIC_OPERATIONS;
+        if operations && let Some(name) = &topic.name {
+            topic.topic_authorized_operations =
+                call.authorized_operations(ResourceType::Topic, name.as_str());
         }
         topic
     };
@@ -77,7 +79,8 @@ pub(super) async fn handle(call: Call, request: MetadataRequestData) -> Metadata
         ..MetadataResponseData::default()
     };
     if (8..=10).contains(&version) && request.include_cluster_authorized_operations {
-        response.cluster_authorized_operations = wire::CLUSTER_OPERATIONS;
+        response.cluster_authorized_operations =
+            call.authorized_operations(ResourceType::Cluster, CLUSTER);
     }
     response
 }

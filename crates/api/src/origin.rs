@@ -17,10 +17,10 @@ pub(crate) struct Origin {
 impl Origin {
     /// The sender of a request.
     pub(crate) fn of(call: &Call) -> Self {
-        let client_id = call.client_id.as_ref();
+        let client_id = call.request.client_id.as_ref();
         Self {
             client_id: client_id.map_or_else(String::new, ToString::to_string),
-            client_host: host(call.client.peer.ip()),
+            client_host: host(call.request.client_address.ip()),
             version: call.version,
         }
     }

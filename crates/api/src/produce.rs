@@ -26,7 +26,7 @@ use dohle_protocol::messages::produce_response::{
 use dohle_protocol::{EncodeError, KafkaString};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Call, Held, Respond, resolve, wire};
+use super::{Call, Ordered, Respond, resolve, wire};
 use crate::context::Context;
 use dohle_broker::partition::{
     Acks, AppendError, Appended, CommitError, Partition, RecordError, RoleError,
@@ -120,19 +120,19 @@ struct Part {
 pub(super) fn handle(
     call: Call,
     request: ProduceRequestData,
-) -> Held<impl Future<Output = Produced> + Send + 'static> {
+) -> Ordered<impl Future<Output = Produced> + Send + 'static> {
     let is_known = knows(&call.context.image(), call.version, &request);
     let response = async move {
         if !is_known {
             let known = |image: &MetadataImage| knows(image, call.version, &request);
-            resolve::until_known(&call.context, call.received, known).await;
+            resolve::until_known(&call.context, call.request.received, known).await;
         }
         produce(call, request).await
     };
-    Held {
+    Ordered {
         response,
         // Requests that come after this one must not append before it.
-        holds: !is_known,
+        blocks_pipeline: !is_known,
     }
 }
 
@@ -148,7 +148,7 @@ fn knows(image: &MetadataImage, version: i16, request: &ProduceRequestData) -> b
 }
 
 async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
-    let deadline = wire::deadline(call.received, request.timeout_ms);
+    let deadline = wire::deadline(call.request.received, request.timeout_ms);
     let acks = match request.acks {
         0 => Ok(Acks::None),
         1 => Ok(Acks::Leader),
@@ -162,7 +162,7 @@ async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
     };
     let image = call.context.image();
     // Records of one connection are appended in the order of its requests: taken by the first poll.
-    let turn = Arc::clone(&call.client.appends).lock_owned().await;
+    let turn = Arc::clone(&call.connection.appends).lock_owned().await;
     let mut topics: Vec<(KafkaString, dohle_protocol::KafkaUuid, Vec<Part>)> = Vec::new();
     for topic in request.topic_data {
         let TopicProduceData {
@@ -259,6 +259,7 @@ impl Append<'_> {
             partition: index,
         });
         let is_admin = call
+            .request
             .client_id
             .as_ref()
             .is_some_and(|id| id.as_str() == ADMIN_CLIENT_ID);
@@ -376,7 +377,7 @@ impl<'a> Response<'a> {
     fn new(call: &'a Call) -> Self {
         Self {
             context: &call.context,
-            listener: &call.client.listener,
+            listener: &call.request.listener,
             version: call.version,
             data: ProduceResponseData::default(),
         }

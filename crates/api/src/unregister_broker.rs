@@ -23,7 +23,7 @@ pub(super) async fn handle(
 }
 
 async fn unregister(call: &Call, broker_id: i32) -> Result<(), ApiError> {
-    let deadline = call.received + REQUEST_TIMEOUT;
+    let deadline = call.request.received + REQUEST_TIMEOUT;
     let request = v1::UnregisterBrokerRequest { broker_id };
     let response = call
         .context

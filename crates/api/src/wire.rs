@@ -51,14 +51,6 @@ pub(crate) fn admin_deadline(received: Instant, timeout_ms: i32) -> Instant {
     deadline(received, timeout_ms.max(1000))
 }
 
-/// Everything allowed on a topic, as bits: there is no authorization yet (KIP-430). Read, write,
-/// create, delete, alter, describe, describe configs, alter configs.
-pub(crate) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
-/// The same on the cluster: create, alter, describe, cluster action, describe configs, alter
-/// configs, idempotent write.
-pub(crate) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
-/// The same on a group: read, delete, describe, describe configs, alter configs.
-pub(crate) const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
 /// The wire's "not asked for".
 pub(crate) const OPERATIONS_OMITTED: i32 = i32::MIN;
 

@@ -101,7 +101,7 @@ fn wish(call: &Call, request: &FetchRequestData) -> Wish {
         // More than fits would never be there.
         min_bytes: size(request.min_bytes).min(max_bytes),
         max_bytes,
-        deadline: call.received
+        deadline: call.request.received
             + Duration::from_millis(size(request.max_wait_ms) as u64).min(WAIT_MAX),
         rack: (by_rack && !rack.is_empty()).then(|| rack.to_owned()),
         is_full: matches!(request.session_epoch, EPOCH_INITIAL | EPOCH_FINAL),
@@ -218,7 +218,7 @@ async fn read(
 
 fn respond(call: &Call, told: Vec<Told>, session_id: i32) -> Fetched {
     let image = call.context.image();
-    let mut builder = Builder::new(&image, &call.client.listener, call.version);
+    let mut builder = Builder::new(&image, &call.request.listener, call.version);
     for (topic, index, outcome) in told {
         builder.add(topic, index, outcome);
     }

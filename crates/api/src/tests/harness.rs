@@ -19,7 +19,7 @@ use dohle_broker::coordinator::Coordinator;
 use dohle_broker::metadata::{ControllerClient, Voter};
 use dohle_broker::partition::Partition;
 pub(crate) use dohle_broker::testing::{DIRS, NODE, OTHER, Replicas, batch, fence_other, follow};
-use dohle_network::connection::{self, Budget, Client, ConnectionLimits};
+use dohle_network::connection::{self, Budget, Client, ConnectionLimits, Service as _};
 
 /// The broker.
 pub(crate) struct Broker {
@@ -111,7 +111,6 @@ impl Broker {
             listener: "PLAINTEXT".into(),
             local: address,
             peer: address,
-            appends: Arc::default(),
         };
         let limits = ConnectionLimits {
             request_bytes_max: 1 << 20,
@@ -120,12 +119,12 @@ impl Broker {
             frame_times: connection::FrameTimes::default(),
             shutdown_grace: Duration::from_secs(1),
         };
-        let service = Arc::clone(&self.service) as Arc<dyn connection::Service>;
+        let session = self.service.connect(&peer);
         let budget = Arc::clone(&self.budget);
         tokio::spawn(connection::run(
             server,
             peer,
-            service,
+            session,
             budget,
             limits,
             CancellationToken::new(),

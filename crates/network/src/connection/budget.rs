@@ -55,7 +55,7 @@ struct Large {
 
 /// One connection's part of the budget.
 #[derive(Debug)]
-pub(super) struct Share {
+pub struct Share {
     budget: Arc<Budget>,
     held: Arc<AtomicUsize>,
 }
@@ -116,7 +116,7 @@ impl Budget {
     }
 
     /// The part of a new connection.
-    pub(super) fn share(self: &Arc<Self>) -> Share {
+    pub fn share(self: &Arc<Self>) -> Share {
         Share {
             budget: Arc::clone(self),
             held: Arc::default(),
@@ -153,7 +153,7 @@ impl Share {
     }
 
     /// Takes the bytes of a frame; `None` when it has to wait.
-    pub(super) fn take(&self, bytes: usize) -> Option<Charge> {
+    pub fn take(&self, bytes: usize) -> Option<Charge> {
         let taken = self.budget.take(bytes, self.held.load(Ordering::Relaxed))?;
         self.held.fetch_add(bytes, Ordering::Relaxed);
         Some(Charge {

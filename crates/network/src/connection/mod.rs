@@ -2,13 +2,12 @@
 //! requests.
 //!
 //! ```text
-//! socket ──▶ frames ──▶ Service::call ──▶ slots (FIFO) ──▶ chunks ──▶ vectored writes
+//! socket ──▶ frames ──▶ Session::call ──▶ slots (FIFO) ──▶ chunks ──▶ vectored writes
 //! ```
 //!
 //! Invariant: answers leave in the order their requests came. A request is first polled before the
-//! next one is looked at, and takes its turn to append then ([`Client::appends`]), so produce
-//! requests append in order; only requests that may be overtaken (produce) leave room for further
-//! ones while they wait.
+//! next one is looked at, so a session begins requests in the order of their arrival; only requests
+//! that may be overtaken (produce) leave room for further ones while they wait.
 //!
 //! Invariant: memory grows with the bytes that arrived, never with a length that was announced. The
 //! queue of slots and the bytes waiting to be written are bounded; beyond that nothing is read but
@@ -39,7 +38,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use budget::{Budget, Charge};
+pub use budget::{Budget, Charge, Share};
 pub use frames::FrameTimes;
 
 /// Who is at the other end.
@@ -51,10 +50,6 @@ pub struct Client {
     pub local: SocketAddr,
     /// Its address.
     pub peer: SocketAddr,
-    /// Held by the produce request that appends: those behind it on the connection wait in the
-    /// order they came, so that records are appended in that order while batches are checked on
-    /// other threads.
-    pub appends: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Bytes that are read when the socket can take them.
@@ -172,19 +167,20 @@ pub struct Malformed {
     pub reason: String,
 }
 
-/// What serves requests.
+/// Serves connections.
 pub trait Service: Send + Sync + 'static {
+    /// Returns what serves the requests of a connection.
+    fn connect(&self, client: &Client) -> Box<dyn Session>;
+}
+
+/// Serves the requests of one connection.
+pub trait Session: Send {
     /// Begins to serve a frame (without its length). `charge` is given back when the bytes of the
     /// frame are not needed any more.
     ///
     /// # Errors
     /// When the frame is not a request; the connection is then closed.
-    fn call(
-        &self,
-        client: &Arc<Client>,
-        frame: Bytes,
-        charge: Charge,
-    ) -> Result<Pending, Malformed>;
+    fn call(&mut self, frame: Bytes, charge: Charge) -> Result<Pending, Malformed>;
 }
 
 /// Limits of one connection.
@@ -207,20 +203,14 @@ pub struct ConnectionLimits {
 pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
     stream: S,
     client: Client,
-    service: Arc<dyn Service>,
+    session: Box<dyn Session>,
     budget: Arc<Budget>,
     limits: ConnectionLimits,
     shutdown: CancellationToken,
 ) {
-    let client = Arc::new(client);
     // Dropped, and so closed, after the line in the log: whoever sees the end finds the reason.
     let mut connection = pin!(run::Connection::new(
-        stream,
-        Arc::clone(&client),
-        service,
-        budget,
-        limits,
-        shutdown,
+        stream, session, budget, limits, shutdown,
     ));
     let (listener, peer) = (&client.listener, client.peer);
     match connection.as_mut().await {

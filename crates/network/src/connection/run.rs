@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::frames::{Event, Frames};
 use super::outbox::{Outbox, WriteError};
-use super::{Answer, Budget, Client, ConnectionLimits, Pending, Service};
+use super::{Answer, Budget, ConnectionLimits, Pending, Session};
 
 /// Requests that may wait for their answer at a time.
 const SLOTS_MAX: usize = 64;
@@ -41,8 +41,7 @@ enum Slot {
 
 pub(super) struct Connection<S> {
     stream: S,
-    client: Arc<Client>,
-    service: Arc<dyn Service>,
+    session: Box<dyn Session>,
     frames: Frames,
     slots: VecDeque<Slot>,
     /// Slots that wait.
@@ -65,8 +64,7 @@ pub(super) struct Connection<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub fn new(
         stream: S,
-        client: Arc<Client>,
-        service: Arc<dyn Service>,
+        session: Box<dyn Session>,
         budget: Arc<Budget>,
         limits: ConnectionLimits,
         shutdown: CancellationToken,
@@ -74,8 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let now = Instant::now();
         Self {
             stream,
-            client,
-            service,
+            session,
             frames: Frames::new(&budget, limits.request_bytes_max, limits.frame_times),
             slots: VecDeque::new(),
             waiting: 0,
@@ -175,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn on_event(&mut self, event: Event, cx: &mut Context<'_>) {
         match event {
             // It was begun when requests could begin, and only another request changes that.
-            Event::Frame(frame, charge) => match self.service.call(&self.client, frame, charge) {
+            Event::Frame(frame, charge) => match self.session.call(frame, charge) {
                 Ok(pending) => return self.begin(pending, cx),
                 Err(malformed) => return self.close(End::Refused(malformed.to_string())),
             },

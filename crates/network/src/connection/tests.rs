@@ -75,8 +75,8 @@ impl Source for Stored {
     }
 }
 
-impl Service for Echo {
-    fn call(&self, _: &Arc<Client>, frame: Bytes, charge: Charge) -> Result<Pending, Malformed> {
+impl Session for Arc<Echo> {
+    fn call(&mut self, frame: Bytes, charge: Charge) -> Result<Pending, Malformed> {
         self.begun.lock().push(frame.clone());
         let answer = Answer::Send(Frame::Many(vec![
             frame.slice(..1).into(),
@@ -164,7 +164,6 @@ impl Fixture {
             listener: "TEST".into(),
             local: address,
             peer: address,
-            appends: Arc::default(),
         };
         let limits = ConnectionLimits {
             request_bytes_max: 100 << 20,
@@ -173,11 +172,11 @@ impl Fixture {
             frame_times,
             shutdown_grace: Duration::from_millis(300),
         };
-        let service = Arc::clone(&echo) as Arc<dyn Service>;
+        let session = Box::new(Arc::clone(&echo));
         let task = tokio::spawn(run(
             server,
             peer,
-            service,
+            session,
             Arc::clone(&budget),
             limits,
             shutdown.clone(),

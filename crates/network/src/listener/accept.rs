@@ -79,7 +79,6 @@ impl Acceptor {
             listener: Arc::clone(&self.name),
             local: self.address,
             peer,
-            appends: Arc::default(),
         };
         let shared = Arc::clone(&self.shared);
         let services = self.services.clone();

@@ -337,7 +337,8 @@ async fn serve_socket(
         Some((stream, Served::Kafka(kafka, _counted))) => {
             limit_unsent(stream.get_ref(), &shared.limits);
             let (limits, budget) = (limits_of(&shared), Arc::clone(&shared.budget));
-            connection::run(stream, client, kafka, budget, limits, shutdown).await;
+            let session = kafka.connect(&client);
+            connection::run(stream, client, session, budget, limits, shutdown).await;
         }
     }
 }

@@ -11,13 +11,19 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::*;
-use crate::connection::{Answer, Charge, Frame, Malformed, Pending};
+use crate::connection::{Answer, Charge, Frame, Malformed, Pending, Session};
 
 /// Answers each request with itself.
 struct Echo;
 
 impl Service for Echo {
-    fn call(&self, _: &Arc<Client>, frame: Bytes, _: Charge) -> Result<Pending, Malformed> {
+    fn connect(&self, _: &Client) -> Box<dyn Session> {
+        Box::new(Self)
+    }
+}
+
+impl Session for Echo {
+    fn call(&mut self, frame: Bytes, _: Charge) -> Result<Pending, Malformed> {
         let answer = Answer::Send(Frame::One(frame));
         Ok(Pending {
             answer: Box::pin(std::future::ready(answer)),

@@ -1,0 +1,248 @@
+//! The pipeline that every request passes: authenticate, authorize, throttle, measure, serve.
+//!
+//! [`Session::serve`] is the whole of it. Each stage decides from the API's row in the table and
+//! the request's context.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dohle_auth::{AllowAll, Authorizer, Principal, ResourceType};
+use dohle_network::connection::{self, Answer, Charge, Client, Malformed, Pending};
+use dohle_protocol::{ApiKey, HeaderError, RequestHeader};
+use tokio::time::Instant;
+
+use crate::api_versions;
+use crate::context::Context;
+
+mod meter;
+mod quotas;
+mod request;
+mod respond;
+mod table;
+
+pub(crate) use request::{Call, ClientSoftware, RequestContext};
+pub(crate) use respond::{Ordered, Respond};
+pub(crate) use table::{Api, TABLE};
+
+use meter::RequestMeter;
+use quotas::{Quotas, Unlimited};
+use request::Connection;
+
+/// The name of the one resource of the type Cluster.
+pub(crate) const CLUSTER: &str = "kafka-cluster";
+
+/// Serves Kafka's protocol.
+#[derive(Debug)]
+pub struct KafkaService {
+    node: Arc<Node>,
+}
+
+/// What the sessions of a node share.
+#[derive(Debug)]
+struct Node {
+    context: Arc<Context>,
+    authorizer: Arc<dyn Authorizer>,
+    quotas: Arc<dyn Quotas>,
+    meter: RequestMeter,
+}
+
+impl KafkaService {
+    /// For one node, which allows everything and has no quotas.
+    #[must_use]
+    pub fn new(context: Arc<Context>) -> Arc<Self> {
+        Self::with(context, Arc::new(AllowAll), Arc::new(Unlimited))
+    }
+
+    fn with(
+        context: Arc<Context>,
+        authorizer: Arc<dyn Authorizer>,
+        quotas: Arc<dyn Quotas>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            node: Arc::new(Node {
+                context,
+                authorizer,
+                quotas,
+                meter: RequestMeter::default(),
+            }),
+        })
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        for (api, requests) in self.meter.counts() {
+            tracing::debug!(api = ?api.key, requests, "requests served");
+        }
+    }
+}
+
+impl connection::Service for KafkaService {
+    fn connect(&self, client: &Client) -> Box<dyn connection::Session> {
+        Box::new(Session {
+            node: Arc::clone(&self.node),
+            client: client.clone(),
+            // Listeners that authenticate do not exist yet.
+            principal: Some(Principal::anonymous()),
+            connection: Arc::default(),
+        })
+    }
+}
+
+/// The requests of one connection.
+struct Session {
+    node: Arc<Node>,
+    client: Client,
+    /// `None` until the client has authenticated.
+    principal: Option<Principal>,
+    connection: Arc<Connection>,
+}
+
+impl connection::Session for Session {
+    fn call(&mut self, mut frame: Bytes, charge: Charge) -> Result<Pending, Malformed> {
+        let header = RequestHeader::decode(&mut frame).map_err(|error| {
+            let (api, version) = match &error {
+                HeaderError::UnknownApi { key, version } => (key.to_string(), *version),
+                HeaderError::Malformed(_) => ("a request".into(), -1),
+            };
+            Malformed {
+                api,
+                version,
+                reason: error.to_string(),
+            }
+        })?;
+        let (key, version) = (header.key, header.version);
+        self.serve(header, frame, charge)
+            .map_err(|reason| Malformed {
+                api: format!("{key:?}"),
+                version,
+                reason,
+            })
+    }
+}
+
+impl Session {
+    /// Takes a request through the pipeline.
+    ///
+    /// # Errors
+    /// Why the connection is closed instead.
+    fn serve(&self, header: RequestHeader, body: Bytes, charge: Charge) -> Result<Pending, String> {
+        let found = TABLE.iter().enumerate();
+        let found = found.into_iter().find(|(_, api)| api.key == header.key);
+        let Some((row, api)) = found else {
+            return Err("the API is not served here".into());
+        };
+        if !(api.version_min..=api.version_max).contains(&header.version) {
+            return unsupported(api, &header);
+        }
+        let request = self.authenticate(api, &header)?;
+        self.authorize(api, &request)?;
+        let throttle_time = self
+            .node
+            .quotas
+            .throttle_time(api.throttle, &request, body.len());
+        self.node.meter.count(row);
+        let call = Call {
+            context: Arc::clone(&self.node.context),
+            connection: Arc::clone(&self.connection),
+            request,
+            version: header.version,
+            charge: Some(charge),
+            authorizer: Arc::clone(&self.node.authorizer),
+        };
+        let serving = api.serve(call, body).map_err(|error| error.to_string())?;
+        let answer = self.after_appends(api, serving.answer);
+        Ok(Pending {
+            answer: held_back(answer, throttle_time),
+            overtakable: api.pipelined && !serving.blocks_pipeline,
+        })
+    }
+
+    /// Names the sender of a request.
+    fn authenticate(&self, api: &Api, header: &RequestHeader) -> Result<RequestContext, String> {
+        let principal = match &self.principal {
+            Some(principal) => principal.clone(),
+            None if api.before_authentication => Principal::anonymous(),
+            None => return Err("the client has not authenticated".into()),
+        };
+        Ok(RequestContext {
+            principal,
+            listener: Arc::clone(&self.client.listener),
+            client_address: self.client.peer,
+            client_id: header.client_id.clone(),
+            software: self.connection.software.get().cloned(),
+            correlation_id: header.correlation_id,
+            received: Instant::now(),
+        })
+    }
+
+    /// Refuses an API that depends on the cluster alone when its operations are not allowed.
+    fn authorize(&self, api: &Api, request: &RequestContext) -> Result<(), String> {
+        let of_cluster = |(kind, _): &(ResourceType, _)| *kind == ResourceType::Cluster;
+        if !api.access.iter().all(of_cluster) {
+            return Ok(());
+        }
+        for (kind, operation) in api.access {
+            let (principal, host) = (&request.principal, request.client_address.ip());
+            let resource = (*kind, CLUSTER);
+            if !self
+                .node
+                .authorizer
+                .is_allowed(principal, host, *operation, resource)
+            {
+                return Err(format!(
+                    "{principal} from {host} is not authorized: {operation:?} on the cluster"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves a request after the appends of the produce requests before it on its connection.
+    fn after_appends(&self, api: &Api, answer: PendingAnswer) -> PendingAnswer {
+        if api.key == ApiKey::Produce || self.connection.appends.try_lock().is_ok() {
+            return answer;
+        }
+        let appends = Arc::clone(&self.connection.appends);
+        Box::pin(async move {
+            drop(appends.lock().await);
+            answer.await
+        })
+    }
+}
+
+type PendingAnswer = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// Serves a request after `throttle_time`.
+fn held_back(answer: PendingAnswer, throttle_time: Duration) -> PendingAnswer {
+    if throttle_time.is_zero() {
+        return answer;
+    }
+    Box::pin(async move {
+        tokio::time::sleep(throttle_time).await;
+        answer.await
+    })
+}
+
+/// Answers a version that is not served. Clients that are newer than the broker learn its versions
+/// from an ApiVersions response of version 0 (KIP-511).
+fn unsupported(api: &Api, header: &RequestHeader) -> Result<Pending, String> {
+    if api.key != ApiKey::ApiVersions {
+        let (min, max) = (api.version_min, api.version_max);
+        return Err(format!(
+            "the version is not served here; versions {min} to {max} are"
+        ));
+    }
+    let response = api_versions::unsupported_version();
+    let answer = response.answer(0, header.correlation_id);
+    let answer = answer.map_err(|error| error.to_string())?;
+    Ok(Pending {
+        answer: Box::pin(std::future::ready(answer)),
+        overtakable: false,
+    })
+}
+
+#[cfg(test)]
+mod tests;

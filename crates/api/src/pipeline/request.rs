@@ -1,0 +1,96 @@
+//! One request on its way through the pipeline.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use dohle_auth::{Authorizer, Principal, ResourceType};
+use dohle_network::connection::Charge;
+use dohle_protocol::KafkaString;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::context::Context;
+
+/// Who sent a request, over what, and when.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestContext {
+    /// The authenticated sender.
+    pub principal: Principal,
+    /// The name of the listener that the connection came in on.
+    pub listener: Arc<str>,
+    /// The client's address.
+    pub client_address: SocketAddr,
+    /// `client.id`.
+    pub client_id: Option<KafkaString>,
+    /// What the client named in ApiVersions (KIP-511).
+    pub software: Option<Arc<ClientSoftware>>,
+    /// The number that the response repeats.
+    pub correlation_id: i32,
+    /// When the request was complete.
+    pub received: Instant,
+}
+
+impl RequestContext {
+    /// Returns the client's library and its version for a line in the log; empty when the client
+    /// has not named them.
+    pub fn software(&self) -> String {
+        let software = self.software.as_ref();
+        software.map_or_else(String::new, |software| software.to_string())
+    }
+}
+
+/// The client library at the other end of a connection (KIP-511).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientSoftware {
+    /// `ClientSoftwareName`.
+    pub name: String,
+    /// `ClientSoftwareVersion`.
+    pub version: String,
+}
+
+impl fmt::Display for ClientSoftware {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
+}
+
+/// What the requests of one connection share.
+#[derive(Debug, Default)]
+pub(crate) struct Connection {
+    /// Held by the produce request that appends: those behind it on the connection wait in the
+    /// order they came, so that records are appended in that order while batches are checked on
+    /// other threads.
+    pub appends: Arc<Mutex<()>>,
+    /// The client library, once an ApiVersions request has named it.
+    pub software: OnceLock<Arc<ClientSoftware>>,
+}
+
+/// A request with what its handler needs.
+pub(crate) struct Call {
+    /// What all handlers share.
+    pub context: Arc<Context>,
+    /// What the requests of the connection share.
+    pub connection: Arc<Connection>,
+    /// Who sent it.
+    pub request: RequestContext,
+    /// The request's version, which the table allows.
+    pub version: i16,
+    /// The memory of the request's bytes. Handlers that wait without the bytes drop it first.
+    pub charge: Option<Charge>,
+    pub(super) authorizer: Arc<dyn Authorizer>,
+}
+
+impl Call {
+    /// Returns the `authorizedOperations` field for a resource (KIP-430).
+    pub fn authorized_operations(&self, kind: ResourceType, name: &str) -> i32 {
+        let RequestContext {
+            principal,
+            client_address,
+            ..
+        } = &self.request;
+        self.authorizer
+            .allowed_operations(principal, client_address.ip(), (kind, name))
+            .bits()
+    }
+}

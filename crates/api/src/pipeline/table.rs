@@ -1,0 +1,169 @@
+//! The table of APIs.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use dohle_auth::{Operation, ResourceType};
+use dohle_network::connection::Answer;
+use dohle_protocol::{ApiKey, DecodeError, Request};
+
+use super::quotas::ThrottleClass;
+use super::request::Call;
+use super::respond::{IntoResponse, Respond};
+use crate::{
+    alter_configs, alter_partition_reassignments, api_versions, consumer_group_describe,
+    consumer_group_heartbeat, create_partitions, create_topics, delete_groups, delete_records,
+    delete_topics, describe_cluster, describe_configs, describe_groups, describe_log_dirs,
+    describe_producers, describe_quorum, describe_topic_partitions, elect_leaders, fetch,
+    find_coordinator, heartbeat, init_producer_id, join_group, leave_group, list_config_resources,
+    list_groups, list_offsets, list_partition_reassignments, metadata, offset_commit,
+    offset_delete, offset_fetch, offset_for_leader_epoch, produce, sync_group, unregister_broker,
+};
+
+/// A row of the table.
+pub(crate) struct Api {
+    /// The API.
+    pub key: ApiKey,
+    /// The lowest version that is advertised.
+    pub version_min: i16,
+    /// The highest version that is advertised and served.
+    pub version_max: i16,
+    /// Whether it may run before the client is authenticated.
+    pub before_authentication: bool,
+    /// Whether the client's further requests may begin while this one waits.
+    pub pipelined: bool,
+    /// The operations that the API depends on, by type of resource. Where it depends on the cluster
+    /// alone, the pipeline refuses it as a whole; where a request names resources, the handler
+    /// decides for each.
+    ///
+    /// Source: "Operations and resources on protocols" in Kafka's documentation.
+    pub access: &'static [(ResourceType, Operation)],
+    /// The quota that it counts towards.
+    pub throttle: ThrottleClass,
+    handler: Handler,
+}
+
+/// A handler, after the table: decodes, and begins to serve.
+type Handler = fn(Call, Bytes) -> Result<Serving, DecodeError>;
+
+/// A request that is being served.
+pub(super) struct Serving {
+    /// The response to come.
+    pub answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+    /// Whether the client's further requests wait for it.
+    pub blocks_pipeline: bool,
+}
+
+impl Api {
+    /// Decodes a request and begins to serve it.
+    ///
+    /// # Errors
+    /// When the body is not a request of this API and version.
+    pub(super) fn serve(&self, call: Call, body: Bytes) -> Result<Serving, DecodeError> {
+        (self.handler)(call, body)
+    }
+}
+
+macro_rules! table {
+    ($($key:ident $min:literal..=$max:literal $handler:path,
+       $throttle:ident [$($kind:ident $operation:ident),*] $(, $flag:ident)*;)*) => {
+        &[$(Api {
+            key: ApiKey::$key,
+            version_min: $min,
+            version_max: $max,
+            access: &[$((ResourceType::$kind, Operation::$operation)),*],
+            throttle: ThrottleClass::$throttle,
+            handler: |call, body| serve(call, body, $handler),
+            $($flag: true,)*
+            ..NO_FLAGS
+        }),*]
+    };
+}
+
+const NO_FLAGS: Api = Api {
+    key: ApiKey::ApiVersions,
+    version_min: 0,
+    version_max: 0,
+    before_authentication: false,
+    pipelined: false,
+    access: &[],
+    throttle: ThrottleClass::Request,
+    handler: |call, body| serve(call, body, api_versions::handle),
+};
+
+/// The APIs that a broker serves: versions as in Apache Kafka 4.3, handler, quota, operations that
+/// it depends on, and flags. Produce is advertised from 0 and served from 3, as Kafka does
+/// (KAFKA-18659): old librdkafka looks at the lowest version only.
+pub(crate) static TABLE: &[Api] = table! {
+    Produce 0..=13 produce::handle, Produce [Topic Write, TransactionalId Write], pipelined;
+    Fetch 4..=18 fetch::handle, Fetch [Topic Read];
+    ListOffsets 1..=11 list_offsets::handle, Request [Topic Describe];
+    Metadata 0..=13 metadata::handle, Request [Topic Describe, Topic Create, Cluster Create];
+    OffsetCommit 2..=10 offset_commit::handle, Request [Group Read, Topic Read];
+    OffsetFetch 1..=10 offset_fetch::handle, Request [Group Describe, Topic Describe];
+    FindCoordinator 0..=6 find_coordinator::handle,
+        Request [Group Describe, TransactionalId Describe];
+    JoinGroup 0..=9 join_group::handle, Request [Group Read];
+    Heartbeat 0..=4 heartbeat::handle, Request [Group Read];
+    LeaveGroup 0..=5 leave_group::handle, Request [Group Read];
+    SyncGroup 0..=5 sync_group::handle, Request [Group Read];
+    DescribeGroups 0..=6 describe_groups::handle, Request [Group Describe];
+    ListGroups 0..=5 list_groups::handle, Request [Cluster Describe, Group Describe];
+    ApiVersions 0..=4 api_versions::handle, Request [], before_authentication;
+    CreateTopics 2..=7 create_topics::handle,
+        ControllerMutation [Cluster Create, Topic Create, Topic DescribeConfigs];
+    DeleteTopics 1..=6 delete_topics::handle, ControllerMutation [Topic Delete, Topic Describe];
+    DeleteRecords 0..=2 delete_records::handle, Request [Topic Delete];
+    InitProducerId 0..=5 init_producer_id::handle,
+        Request [TransactionalId Write, Cluster IdempotentWrite];
+    OffsetForLeaderEpoch 2..=4 offset_for_leader_epoch::handle, Request [Topic Describe];
+    DescribeConfigs 1..=4 describe_configs::handle,
+        Request [Topic DescribeConfigs, Group DescribeConfigs, Cluster DescribeConfigs];
+    AlterConfigs 0..=2 alter_configs::handle,
+        Request [Topic AlterConfigs, Group AlterConfigs, Cluster AlterConfigs];
+    DeleteGroups 0..=2 delete_groups::handle, Request [Group Delete];
+    DescribeLogDirs 1..=5 describe_log_dirs::handle, Request [Cluster Describe];
+    CreatePartitions 0..=3 create_partitions::handle, ControllerMutation [Topic Alter];
+    ElectLeaders 0..=2 elect_leaders::handle, Request [Cluster Alter];
+    IncrementalAlterConfigs 0..=1 alter_configs::handle_incremental,
+        Request [Topic AlterConfigs, Group AlterConfigs, Cluster AlterConfigs];
+    AlterPartitionReassignments 0..=1 alter_partition_reassignments::handle,
+        Request [Cluster Alter];
+    ListPartitionReassignments 0..=0 list_partition_reassignments::handle,
+        Request [Cluster Describe];
+    OffsetDelete 0..=0 offset_delete::handle, Request [Group Delete, Topic Read];
+    DescribeQuorum 0..=2 describe_quorum::handle, Request [Cluster Describe];
+    DescribeCluster 0..=2 describe_cluster::handle, Request [];
+    DescribeProducers 0..=0 describe_producers::handle, Request [Topic Read];
+    ConsumerGroupHeartbeat 0..=1 consumer_group_heartbeat::handle,
+        Request [Group Read, Topic Describe];
+    ConsumerGroupDescribe 0..=1 consumer_group_describe::handle,
+        Request [Group Describe, Topic Describe];
+    UnregisterBroker 0..=0 unregister_broker::handle, Request [Cluster Alter];
+    ListConfigResources 0..=1 list_config_resources::handle, Request [Cluster DescribeConfigs];
+    DescribeTopicPartitions 0..=0 describe_topic_partitions::handle, Request [Topic Describe];
+};
+
+fn serve<R, H, B>(call: Call, body: Bytes, handler: H) -> Result<Serving, DecodeError>
+where
+    R: Request,
+    H: FnOnce(Call, R) -> B,
+    B: IntoResponse,
+{
+    let (version, correlation_id) = (call.version, call.request.correlation_id);
+    let request = R::decode(body, version)?;
+    let (response, blocks_pipeline) = handler(call, request).into_response();
+    let answer = Box::pin(async move {
+        match response.await.answer(version, correlation_id) {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::error!(api = ?R::KEY, version, "{error}");
+                Answer::Close(format!("{:?} version {version}: {error}", R::KEY))
+            }
+        }
+    });
+    Ok(Serving {
+        answer,
+        blocks_pipeline,
+    })
+}

@@ -1,0 +1,208 @@
+//! The stages of the pipeline, one after the other, and the table that they read.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use bytes::BytesMut;
+use dohle_auth::Operation;
+use dohle_network::connection::{Budget, Frame, Session as _};
+use dohle_protocol::messages::RequestHeaderData;
+use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
+use dohle_protocol::{KafkaString, messages};
+use futures::FutureExt;
+use parking_lot::Mutex;
+
+use super::quotas::ThrottleClass;
+use super::*;
+use crate::tests::harness::Broker;
+
+/// Denies this operation, and keeps what it was asked.
+#[derive(Debug)]
+struct Deny(Operation, Mutex<Vec<(String, Operation)>>);
+
+impl Authorizer for Deny {
+    fn is_allowed(
+        &self,
+        principal: &Principal,
+        _host: IpAddr,
+        operation: Operation,
+        (_, name): (ResourceType, &str),
+    ) -> bool {
+        self.1
+            .lock()
+            .push((format!("{principal} {name}"), operation));
+        operation != self.0
+    }
+}
+
+/// Holds every request of this class back.
+#[derive(Debug)]
+struct Slow(ThrottleClass, Duration);
+
+impl Quotas for Slow {
+    fn throttle_time(&self, class: ThrottleClass, _: &RequestContext, _: usize) -> Duration {
+        if class == self.0 {
+            self.1
+        } else {
+            Duration::ZERO
+        }
+    }
+}
+
+fn session(service: &KafkaService) -> Session {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
+    Session {
+        node: Arc::clone(&service.node),
+        client: Client {
+            listener: "PLAINTEXT".into(),
+            local: address,
+            peer: address,
+        },
+        principal: Some(Principal::anonymous()),
+        connection: Arc::default(),
+    }
+}
+
+/// A request frame without its length.
+fn frame(key: ApiKey, version: i16, body: &[u8]) -> Bytes {
+    let header = RequestHeaderData {
+        request_api_key: key as i16,
+        request_api_version: version,
+        correlation_id: 7,
+        client_id: Some(KafkaString::from_static("test")),
+        ..RequestHeaderData::default()
+    };
+    let flexible = version >= messages::client_api_info(key).flexible_versions_start;
+    let mut frame = BytesMut::new();
+    header
+        .write(&mut frame, if flexible { 2 } else { 1 })
+        .unwrap();
+    frame.extend_from_slice(body);
+    frame.freeze()
+}
+
+fn charge() -> Charge {
+    Budget::new(1 << 20).share().take(1).expect("room")
+}
+
+async fn answer(pending: Result<Pending, Malformed>) -> usize {
+    match pending.unwrap().answer.await {
+        Answer::Send(Frame::One(bytes)) => bytes.len(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn only_apis_that_may_run_before_authentication_do() {
+    let broker = Broker::start(&[]).await;
+    let service = KafkaService::new(Arc::clone(&broker.context));
+    let mut session = session(&service);
+    session.principal = None;
+    let refused = session.call(frame(ApiKey::ListGroups, 0, &[]), charge());
+    let refused = refused.err().expect("refused");
+    assert!(refused.reason.contains("authenticated"), "{refused}");
+    let versions = session.call(frame(ApiKey::ApiVersions, 0, &[]), charge());
+    assert!(answer(versions).await > 100);
+    let early: Vec<_> = TABLE
+        .iter()
+        .filter(|api| api.before_authentication)
+        .collect();
+    assert_eq!(early.len(), 1);
+}
+
+#[tokio::test]
+async fn an_operation_on_the_cluster_that_is_not_allowed_is_refused() {
+    let broker = Broker::start(&[]).await;
+    let authorizer = Arc::new(Deny(Operation::Describe, Mutex::default()));
+    let asked = Arc::clone(&authorizer);
+    let context = Arc::clone(&broker.context);
+    let service = KafkaService::with(context, authorizer, Arc::new(Unlimited));
+    let mut session = session(&service);
+    let mut body = BytesMut::new();
+    messages::describe_log_dirs_request::DescribeLogDirsRequestData::default()
+        .write(&mut body, 1)
+        .unwrap();
+    let refused = session.call(frame(ApiKey::DescribeLogDirs, 1, &body), charge());
+    assert_eq!(
+        refused.err().expect("refused").reason,
+        "User:ANONYMOUS from 127.0.0.1 is not authorized: Describe on the cluster"
+    );
+    let of_cluster = (
+        "User:ANONYMOUS kafka-cluster".to_owned(),
+        Operation::Describe,
+    );
+    assert_eq!(*asked.1.lock(), [of_cluster]);
+    // A request that names resources is for its handler to decide.
+    let listed = session.call(frame(ApiKey::ListGroups, 0, &[]), charge());
+    assert!(answer(listed).await > 0);
+}
+
+#[tokio::test]
+async fn a_request_over_its_quota_is_held_back() {
+    let broker = Broker::start(&[]).await;
+    // ApiVersions waits for nothing, so that its first poll answers it.
+    let answered = |class| {
+        let quotas = Arc::new(Slow(class, Duration::from_hours(1)));
+        let context = Arc::clone(&broker.context);
+        let service = KafkaService::with(context, Arc::new(AllowAll), quotas);
+        let mut session = session(&service);
+        let pending = session.call(frame(ApiKey::ApiVersions, 0, &[]), charge());
+        answer(pending).now_or_never().is_some()
+    };
+    assert!(answered(ThrottleClass::Produce));
+    assert!(!answered(ThrottleClass::Request));
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_api() {
+    let broker = Broker::start(&[]).await;
+    let service = KafkaService::new(Arc::clone(&broker.context));
+    let mut session = session(&service);
+    for _ in 0..3 {
+        answer(session.call(frame(ApiKey::ApiVersions, 0, &[]), charge())).await;
+    }
+    answer(session.call(frame(ApiKey::ListGroups, 0, &[]), charge())).await;
+    let mut counts: Vec<_> = service.node.meter.counts().collect();
+    counts.sort_by_key(|(_, requests)| *requests);
+    let counts: Vec<_> = counts.iter().map(|(api, n)| (api.key, *n)).collect();
+    assert_eq!(counts, [(ApiKey::ListGroups, 1), (ApiKey::ApiVersions, 3)]);
+}
+
+#[tokio::test]
+async fn the_context_of_a_request_names_the_clients_software() {
+    let broker = Broker::start(&[]).await;
+    let service = KafkaService::new(Arc::clone(&broker.context));
+    let mut session = session(&service);
+    let header = RequestHeader::decode(&mut frame(ApiKey::ListGroups, 0, &[])).unwrap();
+    let api = TABLE
+        .iter()
+        .find(|api| api.key == ApiKey::ListGroups)
+        .unwrap();
+    assert_eq!(session.authenticate(api, &header).unwrap().software, None);
+    let request = ApiVersionsRequestData {
+        client_software_name: KafkaString::from_static("librdkafka"),
+        client_software_version: KafkaString::from_static("2.10.0"),
+        ..ApiVersionsRequestData::default()
+    };
+    let mut body = BytesMut::new();
+    request.write(&mut body, 3).unwrap();
+    answer(session.call(frame(ApiKey::ApiVersions, 3, &body), charge())).await;
+    let context = session.authenticate(api, &header).unwrap();
+    let software = context.software.expect("named");
+    assert_eq!(
+        (software.name.as_str(), software.version.as_str()),
+        ("librdkafka", "2.10.0")
+    );
+    assert_eq!(context.principal, Principal::anonymous());
+    assert_eq!(context.client_id.unwrap().as_str(), "test");
+    assert_eq!(context.correlation_id, 7);
+}
+
+#[test]
+fn a_row_names_operations_that_its_resources_have() {
+    for api in TABLE {
+        for (kind, operation) in api.access {
+            let has = kind.operations().iter().any(|it| it == *operation);
+            assert!(has, "{:?}: {operation:?} on a {kind:?}", api.key);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Who decides what a principal may do.
+
+use core::net::IpAddr;
+use std::fmt::Debug;
+
+use crate::{Operation, OperationSet, Principal, ResourceType};
+
+/// Decides about operations. An implementation reads what it has in memory: it is asked for each
+/// request.
+pub trait Authorizer: Debug + Send + Sync {
+    /// Returns whether `principal`, connected from `host`, may carry out `operation` on the
+    /// resource. The cluster's name is `kafka-cluster`.
+    fn is_allowed(
+        &self,
+        principal: &Principal,
+        host: IpAddr,
+        operation: Operation,
+        resource: (ResourceType, &str),
+    ) -> bool;
+
+    /// Returns those of the resource's operations that are allowed.
+    fn allowed_operations(
+        &self,
+        principal: &Principal,
+        host: IpAddr,
+        resource: (ResourceType, &str),
+    ) -> OperationSet {
+        let operations = resource.0.operations();
+        operations
+            .iter()
+            .filter(|operation| self.is_allowed(principal, host, *operation, resource))
+            .collect()
+    }
+}
+
+/// Allows everything: Kafka's behaviour without `authorizer.class.name`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AllowAll;
+
+impl Authorizer for AllowAll {
+    fn is_allowed(
+        &self,
+        _principal: &Principal,
+        _host: IpAddr,
+        _operation: Operation,
+        _resource: (ResourceType, &str),
+    ) -> bool {
+        true
+    }
+
+    fn allowed_operations(
+        &self,
+        _principal: &Principal,
+        _host: IpAddr,
+        (kind, _): (ResourceType, &str),
+    ) -> OperationSet {
+        kind.operations()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct ReadOnly;
+
+    impl Authorizer for ReadOnly {
+        fn is_allowed(
+            &self,
+            _principal: &Principal,
+            _host: IpAddr,
+            operation: Operation,
+            _resource: (ResourceType, &str),
+        ) -> bool {
+            matches!(operation, Operation::Read | Operation::Describe)
+        }
+    }
+
+    #[test]
+    fn the_operations_of_a_resource_are_those_that_are_allowed() {
+        let (principal, host) = (Principal::user("alice"), Ipv4Addr::LOCALHOST.into());
+        let allowed = |by: &dyn Authorizer, kind| {
+            by.allowed_operations(&principal, host, (kind, "name"))
+                .iter()
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            allowed(&ReadOnly, ResourceType::Topic),
+            [Operation::Read, Operation::Describe]
+        );
+        assert_eq!(
+            allowed(&ReadOnly, ResourceType::Cluster),
+            [Operation::Describe]
+        );
+        assert_eq!(
+            allowed(&AllowAll, ResourceType::TransactionalId),
+            [Operation::Write, Operation::Describe]
+        );
+    }
+}
