@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dohle_model::config::{BrokerConfig, BrokerValues, Properties};
+use dohle_config::{BrokerConfig, BrokerValues, Properties};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::Endpoint;
 use dohle_model::{ApiError, MetadataOffset, NodeId, Timestamp};

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use dohle_model::config::describe_topic;
+use dohle_config::describe_topic;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
 use dohle_model::{ApiError, ErrorCode, TopicName};
@@ -188,7 +188,7 @@ fn configs(
         std::sync::Arc::new(given.collect())
     });
     let described = describe_topic(Some(&own), &call.context.values(image));
-    let entry = |config: dohle_model::config::DescribedConfig| CreatableTopicConfigs {
+    let entry = |config: dohle_config::DescribedConfig| CreatableTopicConfigs {
         name: wire::text(&config.name),
         value: config.value.as_deref().map(wire::text),
         read_only: config.is_read_only,

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use dohle_model::config::{
+use dohle_config::{
     ConfigType, DescribedConfig, Synonym, describe_broker, describe_broker_default, describe_group,
     describe_topic,
 };

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dohle_config::Properties;
 use dohle_log::directory::LogDirectory;
 use dohle_log::{BatchBuilder, BatchOptions};
-use dohle_model::config::Properties;
 use dohle_model::delta::MetadataDelta;
 use dohle_model::image::MetadataImage;
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};

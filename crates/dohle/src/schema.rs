@@ -1,7 +1,7 @@
 //! Which dynamic configuration the controller accepts: the definitions, asked by resource.
 
+use dohle_config::{BrokerValues, ConfigDef, ConfigType, Scope, find, lookup};
 use dohle_controller::plan::ConfigSchema;
-use dohle_model::config::{BrokerValues, ConfigDef, ConfigType, Scope, find, lookup};
 use dohle_model::record::ConfigResource;
 
 /// The definitions of `dohle-model`, with the controller's own properties as topics' defaults.
@@ -153,7 +153,7 @@ fn check_broker(resource: &ConfigResource, name: &str, value: &str) -> Result<()
         ));
     }
     let for_all = matches!(resource, ConfigResource::BrokerDefault);
-    if for_all && def.update_mode == dohle_model::config::UpdateMode::PerBroker {
+    if for_all && def.update_mode == dohle_config::UpdateMode::PerBroker {
         return Err(format!(
             "Cannot update these configs at default cluster level, broker id must be specified: \
              {name}"

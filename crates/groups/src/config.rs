@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dohle_model::config::BrokerValues;
+use dohle_config::BrokerValues;
 
 /// What the coordinator reads of a broker's properties. The fields are Kafka's names with dots as
 /// underscores.

@@ -1,11 +1,10 @@
-//! The nouns of Dohle: identifiers, offsets, epochs, names, error codes, configuration definitions,
-//! metadata records, and the image and delta that records are replayed into.
+//! The nouns of Dohle: identifiers, offsets, epochs, names, error codes, metadata
+//! records, and the image and delta that records are replayed into.
 //!
 //! Pure: no tokio, no files, no clock, no randomness. Time and fresh identifiers arrive as
 //! arguments.
 
 pub mod batch;
-pub mod config;
 pub mod delta;
 pub mod error;
 pub mod features;
@@ -13,7 +12,6 @@ pub mod ids;
 pub mod image;
 pub mod names;
 pub mod partition;
-pub mod properties;
 pub mod record;
 pub mod suggest;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dohle_model::properties;
+use dohle_config::properties;
 use kacrab::config::{AdminConfig, ClientConfig, UnknownKeyPolicy};
 
 use super::ClusterError;

@@ -25,9 +25,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use dohle_config::Properties;
 use dohle_groups::{Matches, OnCommit, Shard, Step};
 use dohle_machine::{Machine as _, Reply, ReplyToken};
-use dohle_model::config::Properties;
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, NodeId, PartitionIndex};
 use parking_lot::RwLock;

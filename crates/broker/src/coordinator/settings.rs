@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dohle_config::{BrokerValues, Properties, TopicConfig};
 use dohle_groups::GroupConfig;
 use dohle_log::CompressionType;
-use dohle_model::config::{BrokerValues, Properties, TopicConfig};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
 use dohle_model::{NodeId, TopicName};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dohle_model::config::{BrokerValues, Properties};
+use dohle_config::{BrokerValues, Properties};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ApiError, ErrorCode, NodeId, Uuid};
 use dohle_rpc::v1;

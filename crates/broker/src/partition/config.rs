@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use dohle_config as topic;
 use dohle_log::{CleanupPolicy, CompressionType, LogConfig, TargetCompression, TimestampType};
-use dohle_model::config as topic;
 
 /// What a partition takes from its topic's configuration.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use dohle_config::{BrokerConfig, BrokerValues, TopicConfig};
 use dohle_log::{Checkpoint, Log, OpenOptions, StorageError, StorageErrorKind};
-use dohle_model::config::{BrokerConfig, BrokerValues, TopicConfig};
 use dohle_model::delta::LocalPartition;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;

@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use dohle_config::BrokerConfig;
 use dohle_log::StorageError;
 use dohle_log::directory::Checkpoint;
-use dohle_model::config::BrokerConfig;
 use dohle_model::{BrokerEpoch, DirectoryId, Offset, TopicIdPartition, TopicPartition};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use dohle_config::{BrokerConfig, BrokerValues, Properties};
 use dohle_log::DecompressionMemory;
-use dohle_model::config::{BrokerConfig, BrokerValues, Properties};
 use dohle_model::{DirectoryId, NodeId, Timestamp, TopicIdPartition, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use dohle_model::config::ScrubConfig;
+use dohle_config::ScrubConfig;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Partitions;

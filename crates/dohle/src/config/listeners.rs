@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use dohle_model::config::list;
+use dohle_config::list;
 use dohle_model::record::{Endpoint, SecurityProtocol};
 
 use super::ConfigFault;

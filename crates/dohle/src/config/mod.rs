@@ -13,9 +13,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dohle_config::{BrokerConfig, BrokerValues, ConfigError, Properties, Scope, find, list};
 use dohle_log::directory::METADATA_LOG_DIR;
 use dohle_model::NodeId;
-use dohle_model::config::{BrokerConfig, BrokerValues, ConfigError, Properties, Scope, find, list};
 
 pub use listeners::{Address, Listeners, Roles, is_all_interfaces, is_loopback};
 pub use notices::notices;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dohle_model::config::{Scope, Status, find, nearest};
+use dohle_config::{Scope, Status, find, nearest};
 
 use super::NodeConfig;
 

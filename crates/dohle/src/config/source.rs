@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dohle_model::config::Properties;
-use dohle_model::properties;
+use dohle_config::Properties;
+use dohle_config::properties;
 
 use super::ConfigFault;
 

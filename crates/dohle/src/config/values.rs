@@ -1,6 +1,6 @@
 //! Reads single properties, with messages that name the property, its value and what is allowed.
 
-use dohle_model::config::{BrokerValues, Scope, find, list};
+use dohle_config::{BrokerValues, Scope, find, list};
 
 use super::ConfigFault;
 use super::listeners::{Address, parse_address};

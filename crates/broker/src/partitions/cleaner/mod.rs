@@ -11,8 +11,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use dohle_config::CleanerConfig;
 use dohle_log::{Cleanable, CleanerLimits};
-use dohle_model::config::CleanerConfig;
 use dohle_model::{Timestamp, TopicIdPartition};
 use tokio::sync::mpsc;
 use tokio::time::sleep;

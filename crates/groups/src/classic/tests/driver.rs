@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dohle_config::BrokerValues;
 use dohle_machine::{DueReply, Machine as _, ReplyToken, run_expired_timer};
-use dohle_model::config::BrokerValues;
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, Timestamp, Uuid};
 use dohle_protocol::messages::heartbeat_request::HeartbeatRequestData;

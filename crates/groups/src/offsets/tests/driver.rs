@@ -22,8 +22,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use dohle_config::BrokerValues;
 use dohle_machine::Machine as _;
-use dohle_model::config::BrokerValues;
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, Offset, Timestamp, TopicId, TopicName, Uuid};
 use dohle_protocol::messages::offset_commit_request::{

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dohle_config::BrokerValues;
 use dohle_machine::{Machine as _, run_expired_timer};
-use dohle_model::config::BrokerValues;
 use dohle_model::image::{MetadataImage, TopicImage};
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
 use dohle_model::{

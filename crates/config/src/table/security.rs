@@ -3,14 +3,14 @@
 //! Names, types, defaults, ranges, importance, update modes and documentation are those of Apache
 //! Kafka 4.3 (see NOTICE). Sorted by name.
 
-use crate::config::definition::ConfigDef;
-use crate::config::definition::ConfigType::{
+use crate::definition::ConfigDef;
+use crate::definition::ConfigType::{
     Boolean, Class, Double, Int, List, Long, Password, Short, String,
 };
-use crate::config::definition::Default::{Null, Value};
-use crate::config::definition::Importance::{High, Low, Medium};
-use crate::config::definition::UpdateMode::PerBroker;
-use crate::config::definition::Validator::{AtLeast, Between, OneOf, OneOfAnyCase};
+use crate::definition::Default::{Null, Value};
+use crate::definition::Importance::{High, Low, Medium};
+use crate::definition::UpdateMode::PerBroker;
+use crate::definition::Validator::{AtLeast, Between, OneOf, OneOfAnyCase};
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[

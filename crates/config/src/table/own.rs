@@ -1,14 +1,14 @@
 //! Brokers' properties that Apache Kafka does not have.
 
-use crate::config::definition::ConfigDef;
-use crate::config::definition::ConfigType::{Boolean, Double, Long};
-use crate::config::definition::Default::Value;
-use crate::config::definition::Importance::Low;
-use crate::config::definition::UpdateMode::ClusterWide;
-use crate::config::definition::Validator::AtLeast;
+use crate::definition::ConfigDef;
+use crate::definition::ConfigType::{Boolean, Double, Long};
+use crate::definition::Default::Value;
+use crate::definition::Importance::Low;
+use crate::definition::UpdateMode::ClusterWide;
+use crate::definition::Validator::AtLeast;
 
 #[rustfmt::skip]
-pub(in crate::config) const TABLE: &[ConfigDef] = &[
+pub(crate) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("log.scrub.enable", Boolean, Value("true"), Low)
         .dynamic(ClusterWide).honoured()
         .doc("Whether the broker reads all closed segments in the background and checks their \

@@ -336,8 +336,8 @@ fn a_damaged_value_reads_as_the_default() {
 fn reference() -> String {
     let mut text = String::from(
         "# Properties that Dohle acts on\n\n\
-         Made of the definitions in `crates/model/src/config` by a test; to bring it up to date: \
-         `UPDATE_EXPECT=1 cargo test -p dohle-model`.\nNames, defaults and ranges are those of \
+         Made of the definitions in `crates/config` by a test; to bring it up to date: \
+         `UPDATE_EXPECT=1 cargo test -p dohle-config`.\nNames, defaults and ranges are those of \
          Apache Kafka 4.3, where each is documented. Every other property of Kafka 4.3 is\n\
          accepted, checked and described, and changes nothing; a node names those that are set \
          in one line at its start.\n",
@@ -377,7 +377,7 @@ fn reference() -> String {
 
 #[test]
 fn the_reference_for_users_says_what_the_definitions_say() {
-    expect_file!["../../../../docs/configuration-reference.md"].assert_eq(&reference());
+    expect_file!["../../../docs/configuration-reference.md"].assert_eq(&reference());
 }
 
 #[test]

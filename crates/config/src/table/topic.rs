@@ -3,11 +3,11 @@
 //! Names, types, defaults, ranges, importance, update modes and documentation are those of Apache
 //! Kafka 4.3 (see NOTICE). Sorted by name.
 
-use crate::config::definition::ConfigDef;
-use crate::config::definition::ConfigType::{Boolean, Double, Int, List, Long, String};
-use crate::config::definition::Default::{Null, Value};
-use crate::config::definition::Importance::Medium;
-use crate::config::definition::Validator::{
+use crate::definition::ConfigDef;
+use crate::definition::ConfigType::{Boolean, Double, Int, List, Long, String};
+use crate::definition::Default::{Null, Value};
+use crate::definition::Importance::Medium;
+use crate::definition::Validator::{
     AtLeast, Between, BetweenDecimals, GzipLevel, ListOf, OneOf, ThrottledReplicas,
 };
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::definition::ConfigDef;
 use super::value::{list, parse_boolean};
 use super::{Scope, find};
-use crate::ids::NodeId;
-use crate::image::MetadataImage;
-use crate::record::ConfigResource;
+use dohle_model::ids::NodeId;
+use dohle_model::image::MetadataImage;
+use dohle_model::record::ConfigResource;
 
 /// Properties by name.
 pub type Properties = BTreeMap<String, String>;

@@ -3,12 +3,12 @@
 //! Names, types, defaults, ranges, importance, update modes and documentation are those of Apache
 //! Kafka 4.3 (see NOTICE). Sorted by name.
 
-use crate::config::definition::ConfigDef;
-use crate::config::definition::ConfigType::{Boolean, Int, List, Long, String};
-use crate::config::definition::Default::{Null, Required, Value};
-use crate::config::definition::Importance::{High, Low, Medium};
-use crate::config::definition::UpdateMode::PerBroker;
-use crate::config::definition::Validator::{AtLeast, ListOf};
+use crate::definition::ConfigDef;
+use crate::definition::ConfigType::{Boolean, Int, List, Long, String};
+use crate::definition::Default::{Null, Required, Value};
+use crate::definition::Importance::{High, Low, Medium};
+use crate::definition::UpdateMode::PerBroker;
+use crate::definition::Validator::{AtLeast, ListOf};
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[

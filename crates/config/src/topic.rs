@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::effective::{BrokerValues, Properties};
 use super::value::{list, parse_boolean};
 use super::{Scope, find};
-use crate::image::MetadataImage;
-use crate::names::TopicName;
-use crate::record::ConfigResource;
+use dohle_model::image::MetadataImage;
+use dohle_model::names::TopicName;
+use dohle_model::record::ConfigResource;
 
 /// `message.timestamp.type`: whose clock stamps the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

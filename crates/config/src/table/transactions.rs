@@ -3,12 +3,12 @@
 //! Names, types, defaults, ranges, importance, update modes and documentation are those of Apache
 //! Kafka 4.3 (see NOTICE). Sorted by name.
 
-use crate::config::definition::ConfigDef;
-use crate::config::definition::ConfigType::{Boolean, Int, Long, Short};
-use crate::config::definition::Default::Value;
-use crate::config::definition::Importance::{High, Low, Medium};
-use crate::config::definition::UpdateMode::ClusterWide;
-use crate::config::definition::Validator::AtLeast;
+use crate::definition::ConfigDef;
+use crate::definition::ConfigType::{Boolean, Int, Long, Short};
+use crate::definition::Default::Value;
+use crate::definition::Importance::{High, Low, Medium};
+use crate::definition::UpdateMode::ClusterWide;
+use crate::definition::Validator::AtLeast;
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[

@@ -5,13 +5,14 @@
 //! 4.3's. A definition also says whether Dohle acts on the property: one that it does not is
 //! accepted, checked and described, and a node tells at its start which of those are set.
 
-use crate::suggest;
+use dohle_model::suggest;
 
 mod broker;
 mod cleaner;
 mod definition;
 mod describe;
 mod effective;
+pub mod properties;
 mod table;
 pub mod topic;
 mod value;

@@ -3,12 +3,12 @@
 //! Names, types, defaults, ranges, importance, update modes and documentation are those of Apache
 //! Kafka 4.3 (see NOTICE). Sorted by name.
 
-use crate::config::definition::ConfigDef;
-use crate::config::definition::ConfigType::{Boolean, Class, Int, List, Long, String};
-use crate::config::definition::Default::{Null, Value};
-use crate::config::definition::Importance::{High, Low, Medium};
-use crate::config::definition::UpdateMode::{ClusterWide, PerBroker};
-use crate::config::definition::Validator::{AtLeast, Between, GzipLevel, OneOf};
+use crate::definition::ConfigDef;
+use crate::definition::ConfigType::{Boolean, Class, Int, List, Long, String};
+use crate::definition::Default::{Null, Value};
+use crate::definition::Importance::{High, Low, Medium};
+use crate::definition::UpdateMode::{ClusterWide, PerBroker};
+use crate::definition::Validator::{AtLeast, Between, GzipLevel, OneOf};
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[

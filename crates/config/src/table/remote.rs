@@ -3,12 +3,12 @@
 //! Names, types, defaults, ranges, importance, update modes and documentation are those of Apache
 //! Kafka 4.3 (see NOTICE). Sorted by name.
 
-use crate::config::definition::ConfigDef;
-use crate::config::definition::ConfigType::{Boolean, Double, Int, Long, String};
-use crate::config::definition::Default::{Null, Value};
-use crate::config::definition::Importance::{Low, Medium};
-use crate::config::definition::UpdateMode::ClusterWide;
-use crate::config::definition::Validator::{AtLeast, BetweenDecimals, NonEmpty};
+use crate::definition::ConfigDef;
+use crate::definition::ConfigType::{Boolean, Double, Int, Long, String};
+use crate::definition::Default::{Null, Value};
+use crate::definition::Importance::{Low, Medium};
+use crate::definition::UpdateMode::ClusterWide;
+use crate::definition::Validator::{AtLeast, BetweenDecimals, NonEmpty};
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[

@@ -3,11 +3,11 @@
 //! Names, types, defaults, ranges, importance and documentation are those of Apache Kafka 4.3 (see
 //! NOTICE). Sorted by name.
 
-use crate::config::definition::ConfigDef;
-use crate::config::definition::ConfigType::{Boolean, Int, String};
-use crate::config::definition::Default::Value;
-use crate::config::definition::Importance::Medium;
-use crate::config::definition::Validator::{AtLeast, OffsetReset, OneOf};
+use crate::definition::ConfigDef;
+use crate::definition::ConfigType::{Boolean, Int, String};
+use crate::definition::Default::Value;
+use crate::definition::Importance::Medium;
+use crate::definition::Validator::{AtLeast, OffsetReset, OneOf};
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[
