@@ -8,6 +8,7 @@ use dohle_protocol::messages::list_groups_response::ListedGroup;
 use crate::offsets::not_found;
 use crate::shard::{Group, Kind, Shard};
 use crate::step::{Failed, Step};
+use crate::wire::text;
 
 /// Which groups to list: those of these states and types, compared without case; nothing means all.
 #[derive(Debug, Clone, Copy, Default)]
@@ -103,7 +104,7 @@ impl Group {
     fn state_name(&self) -> &'static str {
         match &self.kind {
             Kind::Classic(group) => group.state().name(),
-            Kind::Consumer(group) => group.state_name(),
+            Kind::Consumer(group) => group.state().name(),
         }
     }
 
@@ -113,8 +114,4 @@ impl Group {
             Kind::Consumer(_) => "consumer",
         }
     }
-}
-
-fn text(text: &str) -> KafkaString {
-    KafkaString::from(text.to_owned())
 }

@@ -21,6 +21,7 @@ pub mod requests;
 pub mod shard;
 pub mod step;
 pub mod timers;
+mod wire;
 
 pub use config::GroupConfig;
 pub use describe::GroupFilter;

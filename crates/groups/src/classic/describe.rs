@@ -5,10 +5,10 @@ use dohle_model::{ErrorCode, Timestamp};
 use dohle_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 
 use crate::classic::group::{ClassicGroup, State};
-use crate::classic::step::text;
 use crate::ids::{GroupId, MemberId};
 use crate::shard::Shard;
 use crate::step::{Failed, Step};
+use crate::wire::text;
 
 impl ClassicGroup {
     /// For DescribeGroups. What members say of themselves is told in a stable group only.

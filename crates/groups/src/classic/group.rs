@@ -21,9 +21,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use dohle_model::Timestamp;
 
-use crate::classic::member::{Member, Protocol, millis};
+use crate::classic::member::{Member, Protocol};
 use crate::ids::{InstanceId, MemberId};
 use crate::step::JoinToken;
+use crate::wire::millis;
 
 /// A group of the classic protocol. One without members holds offsets only.
 #[derive(Debug)]

@@ -10,12 +10,13 @@ use dohle_protocol::messages::join_group_request::JoinGroupRequestData;
 use dohle_protocol::messages::join_group_response::JoinGroupResponseData;
 
 use crate::classic::group::{ClassicGroup, State};
-use crate::classic::member::{Member, Protocol, millis};
+use crate::classic::member::{Member, Protocol};
 use crate::classic::step::{Turn, join_error};
 use crate::ids::{GroupId, InstanceId, MemberId};
 use crate::records::{ClassicGroupValue, Record};
 use crate::shard::{Group, Kind, Shard};
 use crate::step::{Caller, JoinReply, JoinToken, OnCommit, Step};
+use crate::wire::millis;
 
 /// From this version on a dynamic member has to join with the id it was given (KIP-394).
 const KNOWN_MEMBER_ID: i16 = 4;

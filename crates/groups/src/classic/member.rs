@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::ids::{InstanceId, MemberId};
 use crate::records::ClassicMemberValue;
 use crate::step::{JoinToken, SyncToken};
+use crate::wire::millis;
 
 /// A protocol that a member supports, with what it says for it: for consumers an assignor's name
 /// and a subscription.
@@ -126,9 +127,4 @@ impl Member {
         };
         (value.member_id, member)
     }
-}
-
-/// A time of the wire, nothing when it is negative.
-pub(super) fn millis(ms: i32) -> Duration {
-    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }

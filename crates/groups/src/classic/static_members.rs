@@ -9,9 +9,10 @@ use dohle_model::ErrorCode;
 use crate::classic::group::State;
 use crate::classic::join::Join;
 use crate::classic::member::Replaced;
-use crate::classic::step::{Turn, join_error, sync_error, text, write_error};
+use crate::classic::step::{Turn, join_error, sync_error, write_error};
 use crate::ids::MemberId;
 use crate::step::{JoinReply, JoinToken, OnCommit};
+use crate::wire::text;
 
 /// From this version of JoinGroup on a leader can be told to skip the assignment (KIP-814).
 const SKIP_ASSIGNMENT: i16 = 9;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use dohle_model::ErrorCode;
-use dohle_protocol::KafkaString;
 use dohle_protocol::messages::join_group_response::{
     JoinGroupResponseData, JoinGroupResponseMember,
 };
@@ -14,6 +13,7 @@ use crate::ids::{GroupId, MemberId};
 use crate::records::Record;
 use crate::step::{JoinReply, OnCommit, Step, SyncReply};
 use crate::timers::{Timer, Timers};
+use crate::wire::text;
 
 /// A group, and what surrounds it.
 pub(crate) struct Turn<'t, 's> {
@@ -103,6 +103,15 @@ impl Turn<'_, '_> {
         true
     }
 
+    /// Answers all parked requests of the group with an error.
+    pub(crate) fn answer_all(&mut self, code: ErrorCode) {
+        let member_ids: Vec<MemberId> = self.group.members().keys().cloned().collect();
+        for member_id in &member_ids {
+            self.answer_join(member_id, join_error(member_id.as_str(), code));
+            self.answer_sync(member_id, sync_error(code));
+        }
+    }
+
     /// Removes a member, or one that was pending, with its session. What it waits for is answered
     /// with UNKNOWN_MEMBER_ID, so that it joins again if it is still there.
     pub(crate) fn remove_member(&mut self, member_id: &MemberId) {
@@ -159,11 +168,6 @@ pub(crate) fn sync_error(code: ErrorCode) -> SyncGroupResponseData {
         error_code: code.code(),
         ..SyncGroupResponseData::default()
     }
-}
-
-/// Text for the wire.
-pub(crate) fn text(text: &str) -> KafkaString {
-    KafkaString::from(text.to_owned())
 }
 
 /// What members are told when a record of their group could not be written.

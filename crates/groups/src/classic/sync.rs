@@ -12,10 +12,11 @@ use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
 use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 
 use crate::classic::group::State;
-use crate::classic::step::{Turn, sync_error, text, write_error};
+use crate::classic::step::{Turn, sync_error, write_error};
 use crate::ids::{GroupId, MemberId};
 use crate::shard::{Group, Kind, Shard};
 use crate::step::{Caller, OnCommit, Step, SyncReply, SyncToken};
+use crate::wire::text;
 
 /// From this version on members say which protocol they follow (KIP-559).
 const PROTOCOL: i16 = 5;

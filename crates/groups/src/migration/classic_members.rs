@@ -19,15 +19,16 @@ use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 use crate::config::MigrationPolicy;
 use crate::ids::{GroupId, InstanceId, MemberId};
 use crate::migration::embedded::{self, PROTOCOL_TYPE};
-use crate::modern::consumer::heartbeat::text;
+use crate::modern::consumer::member::ConsumerMember;
 use crate::modern::consumer::membership::{Protocol, refuse_if_fenced};
-use crate::modern::consumer::step::{Turn, millis};
+use crate::modern::consumer::step::ConsumerGroupStep;
 use crate::modern::consumer::subscription::{Change, Subscription};
-use crate::modern::member::{ConsumerMember, MemberState};
+use crate::modern::member::MemberState;
 use crate::records::ClassicMetadata;
 use crate::shard::Shard;
 use crate::step::{Caller, Effects, Failed, JoinReply, JoinToken, Step, SyncReply, SyncToken};
 use crate::timers::Timer;
+use crate::wire::{millis, text};
 
 /// From this version on a dynamic member has to join with the id it was given (KIP-394).
 const KNOWN_MEMBER_ID: i16 = 4;
@@ -109,7 +110,7 @@ impl Shard {
     }
 }
 
-impl Turn<'_, '_> {
+impl ConsumerGroupStep<'_, '_> {
     fn join(
         &mut self,
         request: &JoinGroupRequestData,
@@ -159,8 +160,8 @@ impl Turn<'_, '_> {
             .first()
             .map(|protocol| protocol.name.clone());
         Ok(JoinGroupResponseData {
-            member_id: text(member.member_id.as_str()),
-            generation_id: member.member_epoch,
+            member_id: text(member.id().as_str()),
+            generation_id: member.common.member_epoch,
             protocol_type: Some(text(PROTOCOL_TYPE)),
             protocol_name: protocol,
             ..JoinGroupResponseData::default()
@@ -243,16 +244,17 @@ impl Turn<'_, '_> {
             return Err(ErrorCode::InconsistentGroupProtocol.into());
         };
         check_protocol(&member, protocol, request)?;
-        let is_behind = self.group.assignment_epoch() > member.member_epoch;
-        if is_behind && member.state != MemberState::UnrevokedPartitions {
+        let is_behind = self.group.assignment_epoch() > member.common.member_epoch;
+        if is_behind && member.common.state != MemberState::UnrevokedPartitions {
             self.await_join(&member);
             let message = format!(
                 "A new rebalance is triggered in group {} and member {} should rejoin to catch up.",
-                self.group_id, member.member_id
+                self.group_id,
+                member.id()
             );
             return Err(Failed::because(ErrorCode::RebalanceInProgress, message));
         }
-        let topics = member.assigned_partitions.iter();
+        let topics = member.common.assigned_partitions.iter();
         let topics = topics.map(|(topic_id, partitions)| {
             let partitions: Vec<PartitionIndex> = partitions.keys().copied().collect();
             (topic_id, partitions)
@@ -275,10 +277,12 @@ impl Turn<'_, '_> {
         let member = self.classic_member(request.member_id.as_str(), instance_id)?;
         check_generation(&member, request.generation_id)?;
         self.set_session(&member);
-        let has_more_to_do = match member.state {
-            _ if member.member_epoch < self.group.assignment_epoch() => true,
+        let has_more_to_do = match member.common.state {
+            _ if member.common.member_epoch < self.group.assignment_epoch() => true,
             MemberState::UnrevokedPartitions => true,
-            MemberState::UnreleasedPartitions => !self.group.waits_on_unreleased_partition(&member),
+            MemberState::UnreleasedPartitions => {
+                !self.group.waits_on_unreleased_partition(&member.common)
+            }
             MemberState::Stable | MemberState::Unknown => false,
         };
         if has_more_to_do {
@@ -325,7 +329,7 @@ impl Turn<'_, '_> {
                 _ => self.static_member_as(instance_id, member_id)?,
             },
         };
-        Ok(member.member_id.clone())
+        Ok(member.id().clone())
     }
 
     fn classic_member(
@@ -348,10 +352,7 @@ impl Turn<'_, '_> {
             }
         };
         if !member.uses_classic_protocol() {
-            let message = format!(
-                "Member {} does not use the classic protocol.",
-                member.member_id
-            );
+            let message = format!("Member {} does not use the classic protocol.", member.id());
             return Err(Failed::because(ErrorCode::UnknownMemberId, message));
         }
         Ok(member.clone())
@@ -375,7 +376,7 @@ impl Turn<'_, '_> {
     }
 
     fn timer(&self, of: impl Fn(GroupId, MemberId) -> Timer, member: &ConsumerMember) -> Timer {
-        of(self.group_id.clone(), member.member_id.clone())
+        of(self.group_id.clone(), member.id().clone())
     }
 }
 
@@ -387,24 +388,24 @@ fn described(
 ) -> ConsumerMember {
     let mut new = old.clone();
     if let Some(instance_id) = &request.group_instance_id {
-        new.instance_id = Some(InstanceId::new(instance_id.as_str()));
+        new.common.instance_id = Some(InstanceId::new(instance_id.as_str()));
     }
     if let Some(rack_id) = said
         .rack_id
         .as_ref()
         .filter(|rack| !rack.as_str().is_empty())
     {
-        new.rack_id = Some(rack_id.as_str().to_owned());
+        new.common.rack_id = Some(rack_id.as_str().to_owned());
     }
     // Version 0 has one timeout for both.
     new.rebalance_timeout_ms = match request.rebalance_timeout_ms {
         given @ 0.. if caller.version >= 1 => given,
         _ => request.session_timeout_ms,
     };
-    new.subscribed_topic_names = said.topics.iter().map(ToString::to_string).collect();
+    new.common.subscribed_topic_names = said.topics.iter().map(ToString::to_string).collect();
     new.subscribed_topic_regex = String::new();
-    caller.client_id.clone_into(&mut new.client_id);
-    caller.client_host.clone_into(&mut new.client_host);
+    caller.client_id.clone_into(&mut new.common.client_id);
+    caller.client_host.clone_into(&mut new.common.client_host);
     let protocols = request.protocols.iter();
     new.classic = Some(ClassicMetadata {
         session_timeout_ms: request.session_timeout_ms,
@@ -416,7 +417,7 @@ fn described(
 }
 
 fn check_generation(member: &ConsumerMember, generation: i32) -> Result<(), Failed> {
-    if member.member_epoch == generation {
+    if member.common.member_epoch == generation {
         return Ok(());
     }
     Err(Failed::because(
@@ -424,7 +425,8 @@ fn check_generation(member: &ConsumerMember, generation: i32) -> Result<(), Fail
         format!(
             "The request generation id {generation} is not equal to the member epoch {} of member \
              {}.",
-            member.member_epoch, member.member_id
+            member.common.member_epoch,
+            member.id()
         ),
     ))
 }
@@ -441,7 +443,7 @@ fn check_protocol(
         let message = format!(
             "Member {} synchronizes for another protocol than {PROTOCOL_TYPE}, {protocol}, which \
              its join response named.",
-            member.member_id
+            member.id()
         );
         return Err(Failed::because(
             ErrorCode::InconsistentGroupProtocol,

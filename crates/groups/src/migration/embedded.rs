@@ -11,9 +11,8 @@ use dohle_protocol::messages::consumer_protocol_assignment::{
 };
 use dohle_protocol::messages::consumer_protocol_subscription::ConsumerProtocolSubscriptionData;
 
-use crate::modern::consumer::heartbeat::text;
-use crate::modern::member::Assignment;
-use crate::modern::reconcile::Reported;
+use crate::modern::member::{Assignment, Reported};
+use crate::wire::text;
 
 /// The type of the classic groups that speak it.
 pub(crate) const PROTOCOL_TYPE: &str = "consumer";

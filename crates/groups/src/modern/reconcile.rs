@@ -1,74 +1,72 @@
-//! One step of a member towards its target assignment.
+//! One step of a member towards its target assignment (Kafka's `CurrentAssignmentBuilder`).
 //!
-//! Invariant: a partition is given to a member only when nobody else has it, or has yet to give it
-//! back; so no partition is ever owned by two. What a member loses it gives back before its epoch
-//! rises.
+//! Invariant: a partition is assigned to a member only when no other member has it or has yet to
+//! give it back, so no partition ever has two owners. A member gives back what it loses before its
+//! epoch rises.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dohle_model::{ErrorCode, PartitionIndex, TopicId};
+use dohle_model::{PartitionIndex, TopicId};
 
-use crate::modern::consumer::group::ConsumerGroup;
-use crate::modern::member::{Assignment, ConsumerMember, MemberState, Owned};
-use crate::step::Failed;
+use crate::modern::member::{Assignment, MemberState, ModernMember, Owned, Reported};
+use crate::modern::owners::Owners;
 
 /// What a member is reconciled with.
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
     /// The epoch of the target assignment.
     pub epoch: i32,
-    /// What it gives to the member.
+    /// The target of the member.
     pub assignment: Arc<Assignment>,
     /// The topics that the member subscribes to and that exist.
     pub subscribed: BTreeSet<TopicId>,
-    /// Whether the member's subscription changed with this request.
+    /// Whether the member's subscription changes with this request.
     pub subscription_changed: bool,
-    /// The partitions that the member says it has; none when it does not say.
+    /// The partitions that the member reports to have; `None` when the request does not name them.
     pub reported: Option<&'a Reported>,
 }
 
-/// The partitions that a member says it has.
-pub(crate) type Reported = BTreeSet<(TopicId, PartitionIndex)>;
+/// A newer coordinator left the member in a state that this version does not know. The member has
+/// to give up its partitions and join again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnknownState;
 
-/// The member after one step, the same when it can't go on.
+/// The member after one step; unchanged when it has to wait or has arrived.
 ///
 /// # Errors
-/// FENCED_MEMBER_EPOCH when a newer coordinator left the member in a state that is unknown here.
+/// When the state of the member is unknown, unless it reports to have no partitions.
 pub(crate) fn reconcile(
-    group: &ConsumerGroup,
-    member: ConsumerMember,
+    owners: &Owners,
+    member: ModernMember,
     target: &Target<'_>,
-) -> Result<ConsumerMember, Failed> {
+) -> Result<ModernMember, UnknownState> {
     let epoch = member.member_epoch;
     match member.state {
-        MemberState::Stable if epoch != target.epoch => Ok(next(group, member, target, epoch)),
-        MemberState::Stable if target.subscription_changed => Ok(narrow(member, target)),
+        MemberState::Stable if epoch != target.epoch => Ok(next(owners, member, target, epoch)),
+        MemberState::Stable if target.subscription_changed => Ok(unsubscribe(member, target)),
         MemberState::Stable => Ok(member),
         MemberState::UnrevokedPartitions => {
-            if !target.has_any_of(&member.partitions_pending_revocation) {
-                Ok(next(group, member, target, epoch))
+            if !target.may_have_any_of(&member.partitions_pending_revocation) {
+                Ok(next(owners, member, target, epoch))
             } else if target.subscription_changed {
-                Ok(narrow(member, target))
+                Ok(unsubscribe(member, target))
             } else {
                 Ok(member)
             }
         }
-        MemberState::UnreleasedPartitions => Ok(next(group, member, target, epoch)),
+        MemberState::UnreleasedPartitions => Ok(next(owners, member, target, epoch)),
         MemberState::Unknown if target.reported.is_some_and(BTreeSet::is_empty) => {
-            Ok(next(group, member, target, target.epoch))
+            Ok(next(owners, member, target, target.epoch))
         }
-        MemberState::Unknown => Err(Failed::because(
-            ErrorCode::FencedMemberEpoch,
-            "The consumer group member is in a unknown state. The member must abandon all its \
-             partitions and rejoin.",
-        )),
+        MemberState::Unknown => Err(UnknownState),
     }
 }
 
 impl Target<'_> {
-    /// Whether the member still has any of these, as far as is known.
-    fn has_any_of(&self, revoked: &Owned) -> bool {
+    /// Whether the member may still have one of these partitions: it reports one, or it reports
+    /// nothing.
+    fn may_have_any_of(&self, revoked: &Owned) -> bool {
         let Some(reported) = self.reported else {
             return true;
         };
@@ -78,10 +76,16 @@ impl Target<'_> {
         };
         reported.iter().any(is_revoked)
     }
+
+    /// The partitions of a topic that the member should have.
+    fn of(&self, topic_id: &TopicId) -> Option<&BTreeSet<PartitionIndex>> {
+        let wanted = self.assignment.get(topic_id)?;
+        self.subscribed.contains(topic_id).then_some(wanted)
+    }
 }
 
-/// Takes away the topics that the member no longer subscribes to, and nothing else.
-fn narrow(mut member: ConsumerMember, target: &Target<'_>) -> ConsumerMember {
+/// Takes away the topics that the member no longer subscribes to, and changes nothing else.
+fn unsubscribe(mut member: ModernMember, target: &Target<'_>) -> ModernMember {
     let is_subscribed = |topic_id: &TopicId, _: &mut _| target.subscribed.contains(topic_id);
     let mut assigned = member.assigned_partitions.clone();
     assigned.retain(is_subscribed);
@@ -94,7 +98,7 @@ fn narrow(mut member: ConsumerMember, target: &Target<'_>) -> ConsumerMember {
             revoked.entry(*topic_id).or_default().extend(partitions);
         }
     }
-    if target.has_any_of(&revoked) {
+    if target.may_have_any_of(&revoked) {
         member.state = MemberState::UnrevokedPartitions;
         member.partitions_pending_revocation = revoked;
     }
@@ -103,13 +107,14 @@ fn narrow(mut member: ConsumerMember, target: &Target<'_>) -> ConsumerMember {
     member
 }
 
-/// The next state on the way to the target.
+/// Takes away what the target lacks. When nothing is left to give back, raises the epoch to the
+/// target's and adds the partitions of the target that no other member has.
 fn next(
-    group: &ConsumerGroup,
-    mut member: ConsumerMember,
+    owners: &Owners,
+    mut member: ModernMember,
     target: &Target<'_>,
     epoch: i32,
-) -> ConsumerMember {
+) -> ModernMember {
     let mut assigned = Owned::new();
     let mut revoked = Owned::new();
     for (topic_id, partitions) in &member.assigned_partitions {
@@ -120,7 +125,7 @@ fn next(
             to.entry(*topic_id).or_default().insert(*partition, *since);
         }
     }
-    if !revoked.is_empty() && target.has_any_of(&revoked) {
+    if !revoked.is_empty() && target.may_have_any_of(&revoked) {
         member.state = MemberState::UnrevokedPartitions;
         member.update_epoch(epoch);
         member.assigned_partitions = assigned;
@@ -137,7 +142,7 @@ fn next(
             if has.is_some_and(|has| has.contains_key(partition)) {
                 continue;
             }
-            if is_free(group, &member, *topic_id, *partition) {
+            if is_free(owners, &member, *topic_id, *partition) {
                 let to = assigned.entry(*topic_id).or_default();
                 to.insert(*partition, target.epoch);
             } else {
@@ -155,23 +160,14 @@ fn next(
     member
 }
 
-/// Whether a member can have a partition: nobody has it, or it is what the member itself was to
-/// give back.
+/// Whether a partition can be assigned to a member: nobody has it, or the member itself had to give
+/// it back.
 fn is_free(
-    group: &ConsumerGroup,
-    member: &ConsumerMember,
+    owners: &Owners,
+    member: &ModernMember,
     topic_id: TopicId,
     partition: PartitionIndex,
 ) -> bool {
     let own = member.partitions_pending_revocation.get(&topic_id);
-    group.owner(topic_id, partition).is_none()
-        || own.is_some_and(|own| own.contains_key(&partition))
-}
-
-impl Target<'_> {
-    /// What the member should have of a topic.
-    fn of(&self, topic_id: &TopicId) -> Option<&BTreeSet<PartitionIndex>> {
-        let wanted = self.assignment.get(topic_id)?;
-        self.subscribed.contains(topic_id).then_some(wanted)
-    }
+    owners.get(topic_id, partition).is_none() || own.is_some_and(|own| own.contains_key(&partition))
 }

@@ -13,7 +13,15 @@ use imbl::ordmap::DiffItem;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ids::GroupId;
-use crate::modern::consumer::group::TopicChanges;
+
+/// Topics that a change made a group subscribe to, or no longer.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct TopicChanges {
+    /// Those that it subscribes to since the change.
+    pub added: Vec<String>,
+    /// Those that it does not subscribe to any more.
+    pub removed: Vec<String>,
+}
 
 /// What a shard knows of topics: those it last saw, and who subscribes to them.
 #[derive(Debug, Default)]

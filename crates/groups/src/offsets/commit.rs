@@ -10,11 +10,12 @@ use dohle_protocol::messages::offset_commit_response::{
     OffsetCommitResponseData, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 
-use super::{CommitPartition, topic_id};
+use super::CommitPartition;
 use crate::ids::GroupId;
 use crate::records::{OffsetKey, OffsetValue, Record};
 use crate::shard::{Kind, Shard};
 use crate::step::{Caller, Failed, Step};
+use crate::wire::topic_id_of_wire;
 
 impl Shard {
     /// Commits offsets. The caller has looked up the topics: each has its name and its id, and its
@@ -39,7 +40,12 @@ impl Shard {
         let topic = |topic: &OffsetCommitRequestTopic| {
             let name: Arc<str> = Arc::from(topic.name.as_str());
             let partition = |partition: &OffsetCommitRequestPartition| {
-                let value = value(partition, topic_id(topic.topic_id), step, expire_timestamp);
+                let value = value(
+                    partition,
+                    topic_id_of_wire(topic.topic_id),
+                    step,
+                    expire_timestamp,
+                );
                 let outcome = value.map(|value| {
                     let key = OffsetKey {
                         group_id: group_id.clone(),
@@ -97,7 +103,7 @@ impl Shard {
 fn partitions(topic: &OffsetCommitRequestTopic) -> impl Iterator<Item = CommitPartition<'_>> {
     topic.partitions.iter().map(|partition| CommitPartition {
         topic: topic.name.as_str(),
-        topic_id: topic_id(topic.topic_id),
+        topic_id: topic_id_of_wire(topic.topic_id),
         partition: PartitionIndex(partition.partition_index),
     })
 }

@@ -9,10 +9,11 @@ use dohle_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
 };
 
-use super::{GroupOffsets, topic_id};
+use super::GroupOffsets;
 use crate::records::OffsetValue;
 use crate::shard::{Kind, Shard};
 use crate::step::{Failed, Step};
+use crate::wire::topic_id_of_wire;
 
 impl Shard {
     /// What a group has committed: for the topics that are asked for, whose names the caller has
@@ -48,7 +49,7 @@ impl Shard {
 }
 
 fn asked(offsets: &GroupOffsets, topic: &OffsetFetchRequestTopics) -> OffsetFetchResponseTopics {
-    let id = topic_id(topic.topic_id);
+    let id = topic_id_of_wire(topic.topic_id);
     let partition = |index: &i32| {
         let found = PartitionIndex::from_wire(*index)
             .and_then(|partition| offsets.get(topic.name.as_str(), partition))

@@ -11,7 +11,6 @@
 //! UNSTABLE_OFFSET_COMMIT would answer who asks for stable offsets meanwhile.
 
 use dohle_model::{PartitionIndex, TopicId};
-use dohle_protocol::KafkaUuid;
 
 mod commit;
 mod committed;
@@ -33,10 +32,4 @@ pub struct CommitPartition<'a> {
     pub topic_id: Option<TopicId>,
     /// The partition.
     pub partition: PartitionIndex,
-}
-
-/// A topic's id; `None` for the wire's zero.
-fn topic_id(id: KafkaUuid) -> Option<TopicId> {
-    let id = TopicId::from_bytes(id.to_bytes());
-    (!id.is_zero()).then_some(id)
 }

@@ -38,13 +38,13 @@ use dohle_protocol::messages::sync_group_request::{
 };
 use expect_test::Expect;
 
-use crate::classic::step::text;
 use crate::classic::tests::print;
 use crate::config::GroupConfig;
 use crate::ids::GroupId;
 use crate::records::Record;
 use crate::shard::{Kind, Shard};
 use crate::step::{Caller, Effects, JoinReply, OnCommit, Step};
+use crate::wire::text;
 
 /// Runs a script and compares its trace.
 #[track_caller]

@@ -3,7 +3,7 @@
 use dohle_model::ErrorCode;
 
 use crate::modern::consumer::group::ConsumerGroup;
-use crate::modern::member::ConsumerMember;
+use crate::modern::consumer::member::ConsumerMember;
 use crate::offsets::CommitPartition;
 use crate::step::Failed;
 
@@ -37,7 +37,7 @@ impl ConsumerGroup {
                  protocol",
             ));
         }
-        let current = member.member_epoch;
+        let current = member.common.member_epoch;
         if member_epoch > current {
             let what = epoch_name(member);
             let message = format!(
@@ -69,7 +69,7 @@ impl ConsumerGroup {
             };
         };
         let member = self.committing_member(member_id)?;
-        let current = member.member_epoch;
+        let current = member.common.member_epoch;
         if member_epoch == current {
             return Ok(());
         }
@@ -97,7 +97,7 @@ fn had(member: &ConsumerMember, epoch: i32, partition: &CommitPartition<'_>) -> 
         ..
     } = partition;
     let since = partition.topic_id;
-    let since = since.and_then(|id| member.assignment_epoch(id, partition.partition));
+    let since = since.and_then(|id| member.common.assignment_epoch(id, partition.partition));
     let message = match since {
         Some(since) if since <= epoch => return Ok(()),
         Some(since) => format!(

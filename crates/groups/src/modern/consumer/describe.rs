@@ -10,11 +10,12 @@ use dohle_protocol::messages::consumer_group_describe_response::{
 };
 
 use crate::modern::consumer::group::ConsumerGroup;
-use crate::modern::consumer::heartbeat::{text, wire_id};
+use crate::modern::consumer::member::ConsumerMember;
 use crate::modern::consumer::subscription::preferred;
-use crate::modern::member::{Assignment, ConsumerMember};
+use crate::modern::member::Assignment;
 use crate::shard::{Kind, Shard};
 use crate::step::Step;
+use crate::wire::{text, topic_id_to_wire};
 
 /// Nobody asked for the operations that the caller is authorized to.
 const NO_AUTHORIZED_OPERATIONS: i32 = i32::MIN;
@@ -51,13 +52,13 @@ impl ConsumerGroup {
         let members = self.members().values();
         DescribedGroup {
             group_id: text(group_id),
-            group_state: text(self.state_name()),
+            group_state: text(self.state().name()),
             group_epoch: self.group_epoch(),
             assignment_epoch: self.assignment_epoch(),
             assignor_name: text(assignor.name()),
             members: members
                 .map(|member| {
-                    let target = self.target(member.member_id.as_str());
+                    let target = self.target(member.id().as_str());
                     describe_member(member, target.map(AsRef::as_ref), step.image)
                 })
                 .collect(),
@@ -73,19 +74,23 @@ fn describe_member(
     image: &MetadataImage,
 ) -> Member {
     let mut has: BTreeMap<TopicId, Vec<PartitionIndex>> = BTreeMap::new();
-    for (topic_id, partition) in member.all_partitions() {
+    for (topic_id, partition) in member.common.all_partitions() {
         has.entry(topic_id).or_default().push(partition);
     }
     let target = target.into_iter().flatten();
     let target = target.map(|(id, partitions)| (*id, partitions.iter().copied().collect()));
-    let topics = member.subscribed_topic_names.iter();
+    let topics = member.common.subscribed_topic_names.iter();
     Member {
-        member_id: text(member.member_id.as_str()),
-        instance_id: member.instance_id.as_ref().map(|id| text(id.as_str())),
-        rack_id: member.rack_id.as_deref().map(text),
-        member_epoch: member.member_epoch,
-        client_id: text(&member.client_id),
-        client_host: text(&member.client_host),
+        member_id: text(member.id().as_str()),
+        instance_id: member
+            .common
+            .instance_id
+            .as_ref()
+            .map(|id| text(id.as_str())),
+        rack_id: member.common.rack_id.as_deref().map(text),
+        member_epoch: member.common.member_epoch,
+        client_id: text(&member.common.client_id),
+        client_host: text(&member.common.client_host),
         subscribed_topic_names: topics.map(|topic| text(topic)).collect(),
         subscribed_topic_regex: Some(text(&member.subscribed_topic_regex)),
         assignment: describe_assignment(has, image),
@@ -105,7 +110,7 @@ fn describe_assignment(
         .filter_map(|(topic_id, mut partitions)| {
             partitions.sort_unstable();
             Some(TopicPartitions {
-                topic_id: wire_id(topic_id),
+                topic_id: topic_id_to_wire(topic_id),
                 topic_name: text(image.topics.get(&topic_id)?.name.as_str()),
                 partitions: partitions
                     .into_iter()

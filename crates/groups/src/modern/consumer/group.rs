@@ -1,65 +1,55 @@
-//! The state of a consumer group, which replay alone changes.
+//! The state of a consumer group. Only replay changes it, except for `metadata_checked`.
 //!
-//! Invariants: `subscribed`, `regexes`, `assignors`, `static_members`, `classic_protocols` and
-//! `owners` are derived of `members` and `resolved`; an owned partition has one owner.
+//! Invariant: `owners`, `regexes`, `assignors`, `classic_protocols` and `classic_members` are
+//! derived from the members.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dohle_model::{PartitionIndex, Timestamp, TopicId};
 
-use crate::ids::{InstanceId, MemberId};
-use crate::modern::member::{Assignment, ConsumerMember, MemberState};
+use crate::ids::MemberId;
+use crate::modern::consumer::member::ConsumerMember;
+use crate::modern::counts::Counts;
+use crate::modern::group::{GroupState, ModernGroup};
+use crate::modern::member::{Assignment, MemberState, ModernMember};
+use crate::modern::owners::Owners;
+use crate::modern::topics::TopicChanges;
 use crate::records::ConsumerRegexValue;
 
 /// A group of the consumer protocol (KIP-848).
 #[derive(Debug, Default)]
 pub struct ConsumerGroup {
-    /// Rises with each change of what has to be assigned.
-    pub(crate) group_epoch: i32,
-    /// A hash of the topics it subscribes to (KIP-1101).
-    pub(crate) metadata_hash: i64,
-    /// The group epoch that the target assignment is of; -1 when there never was one.
-    pub(crate) assignment_epoch: i32,
-    /// When the target assignment was computed (KIP-1263).
-    pub(crate) assignment_timestamp: Option<Timestamp>,
+    /// What all modern groups have.
+    pub(crate) common: ModernGroup,
     members: BTreeMap<MemberId, ConsumerMember>,
-    static_members: HashMap<InstanceId, MemberId>,
-    /// The target assignment of each member.
-    target: HashMap<MemberId, Arc<Assignment>>,
-    /// Who has a partition, or has yet to give it back.
-    owners: HashMap<TopicId, HashMap<PartitionIndex, MemberId>>,
-    /// How many members name a topic.
-    subscribed: BTreeMap<String, usize>,
-    /// How many members subscribe to a regular expression.
-    regexes: BTreeMap<String, usize>,
-    /// What the regular expressions matched when they were resolved.
+    owners: Owners,
+    /// The regular expressions that members subscribe to.
+    regexes: Counts,
+    /// The topics that each regular expression matched when it was last resolved.
     resolved: BTreeMap<String, Arc<Resolved>>,
-    /// How many members ask for an assignor.
-    assignors: BTreeMap<String, usize>,
-    /// How many members of the classic protocol support a protocol.
-    classic_protocols: BTreeMap<String, usize>,
+    /// The assignors that members ask for.
+    assignors: Counts,
+    /// The protocols that members of the classic protocol support.
+    classic_protocols: Counts,
     classic_members: usize,
-    /// Whether the log has a record of the kind that Kafka wrote before 4.1.
+    /// Whether the log has a record of the topics' partitions, which Kafka wrote before 4.1.
     pub(crate) has_partition_metadata: bool,
-    /// The group epoch at which `metadata_hash` was compared with the topics. Lives in memory:
-    /// none after loading, and when a topic changed.
-    pub(crate) metadata_checked: Option<i32>,
 }
 
-/// What a regular expression matched.
+/// The topics that a regular expression matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     /// The topics.
     pub topics: BTreeSet<String>,
-    /// The version of the metadata it was resolved on.
+    /// The version of the metadata that had these topics.
     pub version: i64,
-    /// When.
+    /// When the expression was resolved.
     pub timestamp: Timestamp,
 }
 
 impl Resolved {
-    /// As a record has it.
+    /// The value of the record with these topics.
     #[must_use]
     pub fn to_record(&self) -> ConsumerRegexValue {
         ConsumerRegexValue {
@@ -80,53 +70,18 @@ impl From<ConsumerRegexValue> for Resolved {
     }
 }
 
-/// What a consumer group does, in Kafka's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GroupState {
-    /// It has no members.
-    Empty,
-    /// Its target assignment is older than the group epoch.
-    Assigning,
-    /// Some members have yet to reach their target assignment.
-    Reconciling,
-    /// All members have their target assignment.
-    Stable,
-}
-
-impl GroupState {
-    /// Kafka's name of it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Empty => "Empty",
-            Self::Assigning => "Assigning",
-            Self::Reconciling => "Reconciling",
-            Self::Stable => "Stable",
-        }
-    }
-}
-
-/// Topics that a change made the group subscribe to, or no longer.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct TopicChanges {
-    /// Those it subscribes to now.
-    pub added: Vec<String>,
-    /// Those it no longer does.
-    pub removed: Vec<String>,
-}
-
-/// What others may know.
+/// Questions about the group.
 impl ConsumerGroup {
     /// The group epoch.
     #[must_use]
     pub fn group_epoch(&self) -> i32 {
-        self.group_epoch
+        self.common.group_epoch()
     }
 
-    /// The epoch of the target assignment.
+    /// The group epoch that the target assignment was computed for.
     #[must_use]
     pub fn assignment_epoch(&self) -> i32 {
-        self.assignment_epoch
+        self.common.assignment_epoch()
     }
 
     /// Whether it has no members.
@@ -150,59 +105,48 @@ impl ConsumerGroup {
     /// The static member with this instance id.
     #[must_use]
     pub fn static_member(&self, instance_id: &str) -> Option<&ConsumerMember> {
-        self.members.get(self.static_members.get(instance_id)?)
+        self.members.get(self.common.static_member(instance_id)?)
     }
 
-    /// What it does.
+    /// What it is doing.
     #[must_use]
     pub fn state(&self) -> GroupState {
-        let reconciled = |member: &ConsumerMember| member.is_reconciled_to(self.assignment_epoch);
-        if self.members.is_empty() {
-            GroupState::Empty
-        } else if self.group_epoch > self.assignment_epoch {
-            GroupState::Assigning
-        } else if self.members.values().all(reconciled) {
-            GroupState::Stable
-        } else {
-            GroupState::Reconciling
-        }
-    }
-
-    /// Kafka's name of what it does.
-    #[must_use]
-    pub fn state_name(&self) -> &'static str {
-        self.state().name()
+        let members = self.members.values();
+        self.common.state(members.map(|member| &member.common))
     }
 
     /// Whether members subscribe to the topic, by name or by a regular expression.
     #[must_use]
     pub fn is_subscribed_to(&self, topic: &str) -> bool {
-        self.subscribed.contains_key(topic)
-            || self.resolved.values().any(|r| r.topics.contains(topic))
+        self.common.subscribed().contains(topic) || self.is_matched(topic)
     }
 
-    /// What the target assignment gives to a member.
+    /// Whether a regular expression matched the topic.
+    fn is_matched(&self, topic: &str) -> bool {
+        let mut resolved = self.resolved.values();
+        resolved.any(|resolved| resolved.topics.contains(topic))
+    }
+
+    /// The target assignment of a member.
     #[must_use]
     pub fn target(&self, member_id: &str) -> Option<&Arc<Assignment>> {
-        self.target.get(member_id)
+        self.common.target.get(member_id)
     }
 
-    /// Who has a target assignment, in order.
-    pub(crate) fn targets(&self) -> impl Iterator<Item = &MemberId> {
-        let mut members: Vec<&MemberId> = self.target.keys().collect();
-        members.sort_unstable();
-        members.into_iter()
-    }
-
-    /// Who has a partition, or has yet to give it back.
+    /// The member that has a partition, or has yet to give it back.
     #[must_use]
     pub fn owner(&self, topic_id: TopicId, partition: PartitionIndex) -> Option<&MemberId> {
-        self.owners.get(&topic_id)?.get(&partition)
+        self.owners.get(topic_id, partition)
     }
 
-    /// Whether a member waits for something that others still have.
+    /// The owners of all partitions.
+    pub(crate) fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
+    /// Whether a member waits for a partition of its target that another member still has.
     #[must_use]
-    pub fn waits_on_unreleased_partition(&self, member: &ConsumerMember) -> bool {
+    pub fn waits_on_unreleased_partition(&self, member: &ModernMember) -> bool {
         let Some(target) = self.target(member.member_id.as_str()) else {
             return false;
         };
@@ -217,96 +161,90 @@ impl ConsumerGroup {
                 .any(|(topic_id, partitions)| partitions.iter().any(|p| waits(topic_id, p)))
     }
 
-    /// How many members ask for an assignor.
-    pub(crate) fn assignors(&self) -> &BTreeMap<String, usize> {
+    /// The assignors that members ask for.
+    pub(crate) fn assignors(&self) -> &Counts {
         &self.assignors
     }
 
-    /// How many members name a topic.
-    pub(crate) fn subscribed(&self) -> &BTreeMap<String, usize> {
-        &self.subscribed
-    }
-
-    /// How many members subscribe to a regular expression.
-    pub(crate) fn regexes(&self) -> &BTreeMap<String, usize> {
+    /// The regular expressions that members subscribe to.
+    pub(crate) fn regexes(&self) -> &Counts {
         &self.regexes
     }
 
-    /// What the regular expressions matched.
+    /// The topics that each regular expression matched.
     pub(crate) fn resolved(&self) -> &BTreeMap<String, Arc<Resolved>> {
         &self.resolved
     }
 
-    /// How many members speak the classic protocol.
+    /// How many members use the classic protocol.
     #[must_use]
     pub fn classic_members(&self) -> usize {
         self.classic_members
     }
 
-    /// Whether a member of the classic protocol with these protocols fits: one of them must be
-    /// supported by all others of that kind.
+    /// Whether a member of the classic protocol that supports these protocols may join: all other
+    /// members of the classic protocol have to support one of them.
     pub(crate) fn supports_classic<'a>(
         &self,
         protocol_type: &str,
         protocols: impl IntoIterator<Item = &'a str>,
     ) -> bool {
         let mut protocols = protocols.into_iter();
-        let count = |name: &str| self.classic_protocols.get(name).copied().unwrap_or(0);
         protocol_type == "consumer"
             && match self.is_empty() {
                 true => protocols.next().is_some(),
-                false => protocols.any(|name| count(name) == self.classic_members),
+                false => {
+                    protocols.any(|name| self.classic_protocols.get(name) == self.classic_members)
+                }
             }
+    }
+
+    /// All topics that it subscribes to.
+    pub(crate) fn all_topics(&self) -> BTreeSet<String> {
+        let matched = self.resolved.values().flat_map(|r| r.topics.iter());
+        let named = self.common.subscribed().names().map(str::to_owned);
+        named.chain(matched.cloned()).collect()
     }
 }
 
-/// What replay does.
+/// Changes, which replay makes.
 impl ConsumerGroup {
-    /// Adds a member, or replaces what is known of it.
+    /// Adds a member, or replaces the member with its id.
     pub(crate) fn update_member(&mut self, member: ConsumerMember) -> TopicChanges {
-        let mut changes = TopicChanges::default();
-        let member_id = member.member_id.clone();
-        for name in &member.subscribed_topic_names {
-            self.count_topic(name, &mut changes.added);
-        }
-        self.count(&member);
-        if let Some(old) = self.members.remove(&member_id) {
-            self.forget(&old, &mut changes.removed);
-            self.release_instance(&old);
-        }
-        for (topic_id, partition) in member.all_partitions() {
-            let owners = self.owners.entry(topic_id).or_default();
-            owners.insert(partition, member_id.clone());
-        }
-        if let Some(instance_id) = &member.instance_id {
-            self.static_members
-                .insert(instance_id.clone(), member_id.clone());
-        }
-        self.members.insert(member_id, member);
-        changes
+        self.replace_member(&member.id().clone(), Some(member))
     }
 
     /// Removes a member.
-    pub(crate) fn remove_member(&mut self, member_id: &str) -> TopicChanges {
-        let mut changes = TopicChanges::default();
-        if let Some(old) = self.members.remove(member_id) {
-            self.forget(&old, &mut changes.removed);
-            self.release_instance(&old);
+    pub(crate) fn remove_member(&mut self, member_id: &MemberId) -> TopicChanges {
+        self.replace_member(member_id, None)
+    }
+
+    fn replace_member(
+        &mut self,
+        member_id: &MemberId,
+        new: Option<ConsumerMember>,
+    ) -> TopicChanges {
+        let old = self.members.remove(member_id);
+        let mut changes = self.common.replace_member(
+            old.as_ref().map(|member| &member.common),
+            new.as_ref().map(|member| &member.common),
+        );
+        // Topics that a regular expression matches were subscribed before, and still are.
+        changes.added.retain(|topic| !self.is_matched(topic));
+        changes.removed.retain(|topic| !self.is_matched(topic));
+        if let Some(old) = old {
+            self.owners.remove(&old.common);
+            self.uncount(&old);
+        }
+        if let Some(new) = new {
+            self.owners.add(&new.common);
+            self.count(&new);
+            self.members.insert(member_id.clone(), new);
         }
         changes
     }
 
-    /// Sets what the target assignment gives to a member.
-    pub(crate) fn set_target(&mut self, member_id: MemberId, assignment: Assignment) {
-        self.target.insert(member_id, Arc::new(assignment));
-    }
-
-    /// Ends a member's target assignment.
-    pub(crate) fn remove_target(&mut self, member_id: &str) {
-        self.target.remove(member_id);
-    }
-
-    /// Sets what a regular expression matched, or forgets it.
+    /// Sets the topics that a regular expression matched, or forgets them.
     pub(crate) fn set_resolved(
         &mut self,
         regex: String,
@@ -318,15 +256,15 @@ impl ConsumerGroup {
         };
         let mut touched = topics(resolved.as_ref());
         touched.extend(topics(self.resolved.get(&regex).map(Arc::as_ref)));
-        touched.retain(|topic| !self.subscribed.contains_key(topic));
-        let before: Vec<bool> = touched.iter().map(|t| self.is_subscribed_to(t)).collect();
+        touched.retain(|topic| !self.common.subscribed().contains(topic));
+        let before: Vec<bool> = touched.iter().map(|t| self.is_matched(t)).collect();
         match resolved {
             Some(resolved) => self.resolved.insert(regex, Arc::new(resolved)),
             None => self.resolved.remove(&regex),
         };
         let mut changes = TopicChanges::default();
         for (topic, before) in touched.into_iter().zip(before) {
-            match (before, self.is_subscribed_to(&topic)) {
+            match (before, self.is_matched(&topic)) {
                 (false, true) => changes.added.push(topic),
                 (true, false) => changes.removed.push(topic),
                 _ => {}
@@ -335,94 +273,33 @@ impl ConsumerGroup {
         changes
     }
 
-    /// Everything it subscribes to.
-    pub(crate) fn all_topics(&self) -> BTreeSet<String> {
-        let resolved = self.resolved.values().flat_map(|r| r.topics.iter());
-        self.subscribed.keys().chain(resolved).cloned().collect()
-    }
-
-    fn count_topic(&mut self, topic: &str, added: &mut Vec<String>) {
-        if let Some(count) = self.subscribed.get_mut(topic) {
-            *count += 1;
-            return;
-        }
-        if !self.is_subscribed_to(topic) {
-            added.push(topic.to_owned());
-        }
-        self.subscribed.insert(topic.to_owned(), 1);
-    }
-
-    /// Takes away a member's place as static member, unless another has it.
-    fn release_instance(&mut self, old: &ConsumerMember) {
-        if let Some(instance_id) = &old.instance_id
-            && self.static_members.get(instance_id) == Some(&old.member_id)
-        {
-            self.static_members.remove(instance_id);
-        }
-    }
-
-    /// Takes a member's part out of everything derived, its place as static member excepted.
-    fn forget(&mut self, old: &ConsumerMember, removed: &mut Vec<String>) {
-        self.uncount(old);
-        for name in &old.subscribed_topic_names {
-            decrease(&mut self.subscribed, name);
-            if !self.is_subscribed_to(name) {
-                removed.push(name.clone());
-            }
-        }
-        for (topic_id, partition) in old.all_partitions() {
-            let Some(owners) = self.owners.get_mut(&topic_id) else {
-                continue;
-            };
-            if owners.get(&partition) == Some(&old.member_id) {
-                owners.remove(&partition);
-            }
-            if owners.is_empty() {
-                self.owners.remove(&topic_id);
-            }
-        }
-    }
-
     fn count(&mut self, member: &ConsumerMember) {
         if let Some(regex) = member.regex() {
-            increase(&mut self.regexes, regex);
+            self.regexes.increase(regex);
         }
         if let Some(assignor) = &member.server_assignor {
-            increase(&mut self.assignors, assignor);
+            self.assignors.increase(assignor);
         }
         if let Some(classic) = &member.classic {
             self.classic_members += 1;
             for (protocol, _) in &classic.supported_protocols {
-                increase(&mut self.classic_protocols, protocol);
+                self.classic_protocols.increase(protocol);
             }
         }
     }
 
     fn uncount(&mut self, member: &ConsumerMember) {
         if let Some(regex) = member.regex() {
-            decrease(&mut self.regexes, regex);
+            self.regexes.decrease(regex);
         }
         if let Some(assignor) = &member.server_assignor {
-            decrease(&mut self.assignors, assignor);
+            self.assignors.decrease(assignor);
         }
         if let Some(classic) = &member.classic {
             self.classic_members -= 1;
             for (protocol, _) in &classic.supported_protocols {
-                decrease(&mut self.classic_protocols, protocol);
+                self.classic_protocols.decrease(protocol);
             }
-        }
-    }
-}
-
-pub(crate) fn increase(counts: &mut BTreeMap<String, usize>, name: &str) {
-    *counts.entry(name.to_owned()).or_default() += 1;
-}
-
-pub(crate) fn decrease(counts: &mut BTreeMap<String, usize>, name: &str) {
-    if let Some(count) = counts.get_mut(name) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(name);
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use dohle_model::{ErrorCode, PartitionIndex, TopicId};
+use dohle_protocol::KafkaString;
 use dohle_protocol::messages::consumer_group_heartbeat_request::{
     ConsumerGroupHeartbeatRequestData, TopicPartitions as RequestPartitions,
 };
@@ -11,21 +12,20 @@ use dohle_protocol::messages::consumer_group_heartbeat_response::{
     Assignment as ResponseAssignment, ConsumerGroupHeartbeatResponseData,
     TopicPartitions as ResponsePartitions,
 };
-use dohle_protocol::{KafkaString, KafkaUuid};
 
 use crate::config::GroupConfig;
 use crate::ids::{InstanceId, MemberId};
-use crate::modern::consumer::step::Turn;
+use crate::modern::consumer::member::{ConsumerMember, LEFT_TEMPORARILY};
+use crate::modern::consumer::step::ConsumerGroupStep;
 use crate::modern::consumer::subscription::Change;
-use crate::modern::member::{ConsumerMember, Owned};
-use crate::modern::reconcile::Reported;
+use crate::modern::heartbeat::{JOIN, LEAVE};
+use crate::modern::member::{Owned, Reported};
 use crate::shard::Shard;
 use crate::step::{Caller, Effects, Failed, Step};
+use crate::wire::{text, topic_id_to_wire};
 
-/// A member leaves.
-pub(crate) const LEAVE: i32 = -1;
-/// A static member leaves, and will come back.
-pub(crate) const LEAVE_FOR_A_WHILE: i32 = -2;
+/// The epoch in the heartbeat of a static member that leaves and is going to come back.
+const LEAVE_TEMPORARILY: i32 = LEFT_TEMPORARILY;
 
 impl Shard {
     /// Answers ConsumerGroupHeartbeat. The answer shows state: it waits for what was written. It is
@@ -63,17 +63,17 @@ impl Shard {
         step: &mut Step<'_>,
     ) -> Result<ConsumerGroupHeartbeatResponseData, Failed> {
         let group_id = crate::ids::GroupId::new(request.group_id.as_str());
-        if matches!(request.member_epoch, LEAVE | LEAVE_FOR_A_WHILE) {
+        if matches!(request.member_epoch, LEAVE | LEAVE_TEMPORARILY) {
             return self.with_consumer_group(&group_id, step, |turn| turn.leave(request));
         }
-        if request.member_epoch == 0 {
+        if request.member_epoch == JOIN {
             return self.with_joined_group(&group_id, step, |turn| turn.heartbeat(request, caller));
         }
         self.with_consumer_group(&group_id, step, |turn| turn.heartbeat(request, caller))
     }
 }
 
-impl Turn<'_, '_> {
+impl ConsumerGroupStep<'_, '_> {
     fn heartbeat(
         &mut self,
         request: &ConsumerGroupHeartbeatRequestData,
@@ -96,20 +96,20 @@ impl Turn<'_, '_> {
         let target = self.assign(&change, &subscription);
         let member = self.reconcile(change, &subscription, target)?;
         if old.uses_classic_protocol() {
-            self.cancel_timers(&old.member_id);
-            self.set_rebalance(&member);
+            self.cancel_timers(old.id());
+            self.set_rebalance_timer(&member);
         }
         self.set_session(&member);
         let interval = i32::try_from(self.heartbeat_interval().as_millis()).unwrap_or(i32::MAX);
         // Who names the epoch before has lost an answer.
         let tell = is_full(request)
-            || request.member_epoch != old.member_epoch
-            || old.assigned_partitions != member.assigned_partitions;
+            || request.member_epoch != old.common.member_epoch
+            || old.common.assigned_partitions != member.common.assigned_partitions;
         Ok(ConsumerGroupHeartbeatResponseData {
-            member_id: Some(text(member.member_id.as_str())),
-            member_epoch: member.member_epoch,
+            member_id: Some(text(member.id().as_str())),
+            member_epoch: member.common.member_epoch,
             heartbeat_interval_ms: interval,
-            assignment: tell.then(|| Box::new(to_wire(&member.assigned_partitions))),
+            assignment: tell.then(|| Box::new(to_wire(&member.common.assigned_partitions))),
             ..ConsumerGroupHeartbeatResponseData::default()
         })
     }
@@ -125,16 +125,16 @@ impl Turn<'_, '_> {
         };
         let member = member.clone();
         let response = ConsumerGroupHeartbeatResponseData {
-            member_id: Some(text(member.member_id.as_str())),
+            member_id: Some(text(member.id().as_str())),
             member_epoch: request.member_epoch,
             ..ConsumerGroupHeartbeatResponseData::default()
         };
         let is_static = request.instance_id.is_some();
-        if is_static && request.member_epoch == LEAVE_FOR_A_WHILE {
-            self.leave_for_a_while(member);
+        if is_static && request.member_epoch == LEAVE_TEMPORARILY {
+            self.leave_temporarily(member);
         } else {
-            tracing::info!(group = %self.group_id, member = %member.member_id, "a member leaves");
-            self.fence(&[member.member_id])?;
+            tracing::info!(group = %self.group_id, member = %member.id(), "a member leaves");
+            self.fence(&[member.id().clone()])?;
         }
         Ok(response)
     }
@@ -144,7 +144,7 @@ impl Turn<'_, '_> {
 fn is_full(request: &ConsumerGroupHeartbeatRequestData) -> bool {
     let subscribes =
         request.subscribed_topic_names.is_some() || request.subscribed_topic_regex.is_some();
-    request.member_epoch == 0
+    request.member_epoch == JOIN
         || (request.rebalance_timeout_ms != -1 && subscribes && request.topic_partitions.is_some())
 }
 
@@ -156,10 +156,10 @@ fn described(
 ) -> ConsumerMember {
     let mut new = old.clone();
     if let Some(instance_id) = &request.instance_id {
-        new.instance_id = Some(InstanceId::new(instance_id.as_str()));
+        new.common.instance_id = Some(InstanceId::new(instance_id.as_str()));
     }
     if let Some(rack_id) = &request.rack_id {
-        new.rack_id = Some(rack_id.as_str().to_owned());
+        new.common.rack_id = Some(rack_id.as_str().to_owned());
     }
     if request.rebalance_timeout_ms != -1 {
         new.rebalance_timeout_ms = request.rebalance_timeout_ms;
@@ -168,13 +168,14 @@ fn described(
         new.server_assignor = Some(assignor.as_str().to_owned());
     }
     if let Some(names) = &request.subscribed_topic_names {
-        new.subscribed_topic_names = names.iter().map(|name| name.as_str().to_owned()).collect();
+        new.common.subscribed_topic_names =
+            names.iter().map(|name| name.as_str().to_owned()).collect();
     }
     if let Some(regex) = &request.subscribed_topic_regex {
         regex.as_str().clone_into(&mut new.subscribed_topic_regex);
     }
-    caller.client_id.clone_into(&mut new.client_id);
-    caller.client_host.clone_into(&mut new.client_host);
+    caller.client_id.clone_into(&mut new.common.client_id);
+    caller.client_host.clone_into(&mut new.common.client_host);
     new.classic = None;
     new
 }
@@ -196,7 +197,7 @@ fn to_wire(owned: &Owned) -> ResponseAssignment {
     let topics = owned.iter();
     let topic_partitions = topics
         .map(|(topic_id, partitions)| ResponsePartitions {
-            topic_id: wire_id(*topic_id),
+            topic_id: topic_id_to_wire(*topic_id),
             partitions: partitions.keys().map(|partition| partition.0).collect(),
             _unknown_tagged_fields: Vec::new(),
         })
@@ -205,17 +206,6 @@ fn to_wire(owned: &Owned) -> ResponseAssignment {
         topic_partitions,
         _unknown_tagged_fields: Vec::new(),
     }
-}
-
-/// A topic's id as the wire has it.
-pub(crate) fn wire_id(id: TopicId) -> KafkaUuid {
-    let bits = u128::from_be_bytes(id.to_bytes());
-    KafkaUuid::from_parts((bits >> 64) as u64, bits as u64)
-}
-
-/// A text as the wire has it.
-pub(crate) fn text(text: &str) -> KafkaString {
-    KafkaString::from(text.to_owned())
 }
 
 fn validate(
@@ -238,7 +228,7 @@ fn validate(
     if request.rack_id.as_ref().is_some_and(is_blank) {
         return invalid("RackId can't be empty.");
     }
-    if epoch == 0 {
+    if epoch == JOIN {
         let owned = request.topic_partitions.as_deref();
         if request.rebalance_timeout_ms == -1 {
             return invalid("RebalanceTimeoutMs must be provided in first request.");
@@ -252,11 +242,11 @@ fn validate(
                  (re-)joining.",
             );
         }
-    } else if epoch == LEAVE_FOR_A_WHILE {
+    } else if epoch == LEAVE_TEMPORARILY {
         if request.instance_id.is_none() {
             return invalid("InstanceId can't be null.");
         }
-    } else if epoch < LEAVE_FOR_A_WHILE {
+    } else if epoch < LEAVE_TEMPORARILY {
         return invalid("MemberEpoch is invalid.");
     }
     let supported = &config.group_consumer_assignors;

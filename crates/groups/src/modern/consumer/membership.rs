@@ -6,9 +6,10 @@ use dohle_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHea
 
 use crate::ids::MemberId;
 use crate::modern::consumer::group::ConsumerGroup;
-use crate::modern::consumer::step::Turn;
-use crate::modern::member::{ConsumerMember, LEFT_FOR_A_WHILE, Owned, assignment_to_record};
-use crate::modern::reconcile::Reported;
+use crate::modern::consumer::member::{ConsumerMember, LEFT_TEMPORARILY};
+use crate::modern::consumer::step::ConsumerGroupStep;
+use crate::modern::heartbeat::{JOIN, WrongEpoch, check_epoch};
+use crate::modern::member::{Owned, Reported, assignment_to_record};
 use crate::records::Record;
 use crate::step::Failed;
 
@@ -18,7 +19,7 @@ pub(crate) struct Arrival {
     pub member: ConsumerMember,
 }
 
-impl Turn<'_, '_> {
+impl ConsumerGroupStep<'_, '_> {
     /// GROUP_MAX_SIZE_REACHED when a new member finds no place.
     pub(crate) fn refuse_if_full(&self, member_id: &str) -> Result<(), Failed> {
         let max = self.step.config.group_consumer_max_size;
@@ -39,7 +40,7 @@ impl Turn<'_, '_> {
         member_id: MemberId,
         reported: Option<&Reported>,
     ) -> Result<Arrival, Failed> {
-        let joins = request.member_epoch == 0;
+        let joins = request.member_epoch == JOIN;
         let member = match request.instance_id.as_ref() {
             Some(instance_id) if joins => {
                 self.join_static(instance_id.as_str(), member_id, Protocol::Consumer)?
@@ -52,7 +53,7 @@ impl Turn<'_, '_> {
             None => self.known(member_id.as_str())?.clone(),
         };
         if !joins {
-            check_epoch(&member, request.member_epoch, reported)?;
+            refuse_wrong_epoch(&member, request.member_epoch, reported)?;
         }
         Ok(Arrival { member })
     }
@@ -94,28 +95,28 @@ impl Turn<'_, '_> {
             let known = self.group.member(member_id.as_str()).cloned();
             return Ok(known.unwrap_or_else(|| ConsumerMember::new(member_id)));
         };
-        let has_left = before.member_epoch == LEFT_FOR_A_WHILE;
+        let has_left = before.common.member_epoch == LEFT_TEMPORARILY;
         if protocol == Protocol::Consumer && !before.uses_classic_protocol() && !has_left {
             return Err(Failed::because(
                 ErrorCode::UnreleasedInstanceId,
                 format!(
                     "Static member {member_id} with instance id {instance_id} cannot join the \
                      group because the instance id is owned by {} member.",
-                    before.member_id
+                    before.id()
                 ),
             ));
         }
         let before = before.clone();
         let mut member = before.clone();
-        member.member_id = member_id;
-        member.member_epoch = 0;
-        member.previous_member_epoch = 0;
+        member.common.member_id = member_id;
+        member.common.member_epoch = 0;
+        member.common.previous_member_epoch = 0;
         tracing::info!(
             group = %self.group_id,
-            member = %member.member_id,
+            member = %member.id(),
             instance_id,
             protocol = protocol.name(),
-            before = %before.member_id,
+            before = %before.id(),
             "a static member takes its place again"
         );
         self.replace(&before, &member);
@@ -140,21 +141,21 @@ impl Turn<'_, '_> {
 
     /// A static member leaves, and will come back: its assignment waits for it until its session
     /// ends.
-    pub(crate) fn leave_for_a_while(&mut self, mut member: ConsumerMember) {
+    pub(crate) fn leave_temporarily(&mut self, mut member: ConsumerMember) {
         tracing::info!(
             group = %self.group_id,
-            member = %member.member_id,
+            member = %member.id(),
             "a static member leaves for a while"
         );
-        member.member_epoch = LEFT_FOR_A_WHILE;
-        member.partitions_pending_revocation = Owned::new();
-        let assigned = member.assigned_partitions.values_mut();
+        member.common.member_epoch = LEFT_TEMPORARILY;
+        member.common.partitions_pending_revocation = Owned::new();
+        let assigned = member.common.assigned_partitions.values_mut();
         for epoch in assigned.flat_map(|partitions| partitions.values_mut()) {
             *epoch = 0;
         }
         self.step.write(Record::ConsumerCurrent(
             self.group_id.clone(),
-            member.member_id.clone(),
+            member.id().clone(),
             Some(member.current()),
         ));
     }
@@ -192,12 +193,12 @@ impl Turn<'_, '_> {
     }
 
     fn replace(&mut self, before: &ConsumerMember, member: &ConsumerMember) {
-        self.write_removal(&before.member_id);
-        let target = self.group.target(before.member_id.as_str());
+        self.write_removal(before.id());
+        let target = self.group.target(before.id().as_str());
         let target = target
             .map(|target| assignment_to_record(target))
             .unwrap_or_default();
-        let (group_id, member_id) = (self.group_id, &member.member_id);
+        let (group_id, member_id) = (self.group_id, member.id());
         for record in [
             Record::ConsumerMember(
                 group_id.clone(),
@@ -223,21 +224,21 @@ impl Turn<'_, '_> {
     }
 
     fn subscription_without(&self, member_ids: &[MemberId]) -> Left {
-        let mut names = self.group.subscribed().clone();
+        let mut names = self.group.common.subscribed().clone();
         let mut regexes = self.group.regexes().clone();
         let gone = member_ids.iter();
         for member in gone.filter_map(|id| self.group.member(id.as_str())) {
-            for name in &member.subscribed_topic_names {
-                super::group::decrease(&mut names, name);
+            for name in &member.common.subscribed_topic_names {
+                names.decrease(name);
             }
             if let Some(regex) = member.regex() {
-                super::group::decrease(&mut regexes, regex);
+                regexes.decrease(regex);
             }
         }
-        let mut topics: Vec<String> = names.into_keys().collect();
+        let mut topics: Vec<String> = names.names().map(str::to_owned).collect();
         let mut regexes_gone = Vec::new();
         for (regex, resolved) in self.group.resolved() {
-            match regexes.contains_key(regex) {
+            match regexes.contains(regex) {
                 true => topics.extend(resolved.topics.iter().cloned()),
                 false => regexes_gone.push(regex.clone()),
             }
@@ -279,39 +280,30 @@ pub(crate) fn refuse_if_fenced(
     instance_id: &str,
     member_id: &str,
 ) -> Result<(), Failed> {
-    if member.member_id.as_str() == member_id {
+    if member.id().as_str() == member_id {
         return Ok(());
     }
     Err(Failed::because(
         ErrorCode::FencedInstanceId,
         format!(
             "Static member {member_id} with instance id {instance_id} was fenced by member {}.",
-            member.member_id
+            member.id()
         ),
     ))
 }
 
-/// Whether a member is in the epoch that it names. It may name the one before when it does not have
-/// more than it may: then the answer that told it was lost.
-fn check_epoch(
+/// FENCED_MEMBER_EPOCH when a heartbeat names another epoch than the member's.
+fn refuse_wrong_epoch(
     member: &ConsumerMember,
     named: i32,
     reported: Option<&Reported>,
 ) -> Result<(), Failed> {
-    let epoch = member.member_epoch;
-    let may_have = |reported: &Reported| {
-        reported.iter().all(|(topic_id, partition)| {
-            let assigned = member.assigned_partitions.get(topic_id);
-            assigned.is_some_and(|assigned| assigned.contains_key(partition))
-        })
+    let comparison = match check_epoch(&member.common, named, reported) {
+        Ok(()) => return Ok(()),
+        Err(WrongEpoch::Smaller) => "smaller",
+        Err(WrongEpoch::Greater) => "greater",
     };
-    let lost_an_answer = named == member.previous_member_epoch && reported.is_some_and(may_have);
-    let comparison = match named.cmp(&epoch) {
-        std::cmp::Ordering::Equal => return Ok(()),
-        std::cmp::Ordering::Less if lost_an_answer => return Ok(()),
-        std::cmp::Ordering::Less => "smaller",
-        std::cmp::Ordering::Greater => "greater",
-    };
+    let epoch = member.common.member_epoch;
     Err(Failed::because(
         ErrorCode::FencedMemberEpoch,
         format!(
@@ -330,7 +322,7 @@ impl ConsumerGroup {
         let mut records = Vec::new();
         let members = || self.members().keys().cloned();
         records.extend(members().map(|id| Record::ConsumerCurrent(group(), id, None)));
-        let targets = self.targets().cloned();
+        let targets = self.common.target.members().cloned();
         records.extend(targets.map(|id| Record::ConsumerTargetMember(group(), id, None)));
         records.push(Record::ConsumerTarget(group(), None));
         records.extend(members().map(|id| Record::ConsumerMember(group(), id, None)));

@@ -27,6 +27,7 @@ mod commit;
 mod describe;
 pub mod group;
 pub(crate) mod heartbeat;
+pub mod member;
 pub(crate) mod membership;
 mod regex;
 mod replay;
@@ -36,17 +37,19 @@ pub(crate) mod subscription;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use crate::modern::member::{ConsumerMember, MemberState};
-pub use group::{ConsumerGroup, GroupState};
+pub use group::ConsumerGroup;
+pub use member::ConsumerMember;
 pub use regex::Matches;
 
 use dohle_model::ErrorCode;
 
 use crate::ids::{GroupId, MemberId};
-use crate::modern::consumer::step::Turn;
+use crate::modern::consumer::step::ConsumerGroupStep;
+use crate::modern::member::MemberState;
 use crate::shard::{Kind, Shard};
 use crate::step::{Failed, Step};
 use crate::timers::Timer;
+use crate::wire::millis;
 
 impl Shard {
     /// Sessions of the members that were loaded begin, and the time that they have to give
@@ -57,7 +60,7 @@ impl Shard {
                 continue;
             };
             let members: Vec<ConsumerMember> = group.members().values().cloned().collect();
-            let mut turn = Turn {
+            let mut turn = ConsumerGroupStep {
                 group_id,
                 group,
                 timers: &mut self.timers,
@@ -66,7 +69,7 @@ impl Shard {
             };
             for member in &members {
                 turn.set_session(member);
-                turn.set_rebalance(member);
+                turn.set_rebalance_timer(member);
             }
         }
     }
@@ -93,7 +96,7 @@ impl Shard {
         for group_id in self.topics.observe(step.image) {
             let group = self.groups.get_mut(&group_id);
             if let Some(Kind::Consumer(group)) = group.map(|group| &mut group.kind) {
-                group.metadata_checked = None;
+                group.common.metadata_checked = None;
             }
         }
     }
@@ -106,7 +109,7 @@ impl Shard {
         &mut self,
         group_id: &GroupId,
         step: &mut Step<'_>,
-        plan: impl FnOnce(&mut Turn<'_, '_>) -> Result<R, Failed>,
+        plan: impl FnOnce(&mut ConsumerGroupStep<'_, '_>) -> Result<R, Failed>,
     ) -> Result<R, Failed> {
         let group = self.groups.get_mut(group_id);
         let group = match group.map(|group| &mut group.kind) {
@@ -117,7 +120,7 @@ impl Shard {
                 return Err(Failed::because(ErrorCode::GroupIdNotFound, message));
             }
         };
-        plan(&mut Turn {
+        plan(&mut ConsumerGroupStep {
             group_id,
             group,
             timers: &mut self.timers,
@@ -135,7 +138,7 @@ impl Shard {
         &mut self,
         group_id: &GroupId,
         step: &mut Step<'_>,
-        plan: impl FnOnce(&mut Turn<'_, '_>) -> Result<R, Failed>,
+        plan: impl FnOnce(&mut ConsumerGroupStep<'_, '_>) -> Result<R, Failed>,
     ) -> Result<R, Failed> {
         let group = self.groups.get(group_id);
         let mut group = match group.map(|group| &group.kind) {
@@ -148,7 +151,7 @@ impl Shard {
                 crate::migration::upgrade::upgrade(classic, group_id, &mut self.topics, step)?
             }
         };
-        let result = plan(&mut Turn {
+        let result = plan(&mut ConsumerGroupStep {
             group_id,
             group: &mut group,
             timers: &mut self.timers,
@@ -160,17 +163,17 @@ impl Shard {
     }
 }
 
-impl Turn<'_, '_> {
+impl ConsumerGroupStep<'_, '_> {
     fn on_timeout(&mut self, timer: &Timer, member_id: &MemberId) {
         let Some(member) = self.group.member(member_id.as_str()) else {
             return;
         };
-        let rebalance_timeout = step::millis(member.rebalance_timeout_ms);
+        let rebalance_timeout = millis(member.rebalance_timeout_ms);
         let why = match timer {
             Timer::ConsumerSession(..) => "its session expired",
             Timer::ConsumerRebalance(..) => {
-                let is_late = member.state == MemberState::UnrevokedPartitions;
-                if !is_late || member.member_epoch < 0 {
+                let is_late = member.common.state == MemberState::UnrevokedPartitions;
+                if !is_late || member.common.member_epoch < 0 {
                     return;
                 }
                 "it did not give back partitions within its rebalance timeout"

@@ -13,7 +13,7 @@ use regex::RegexBuilder;
 
 use crate::ids::GroupId;
 use crate::modern::consumer::group::{ConsumerGroup, Resolved};
-use crate::modern::member::ConsumerMember;
+use crate::modern::consumer::member::ConsumerMember;
 use crate::modern::topics::{Topics, version};
 use crate::records::Record;
 use crate::step::{Failed, Step};
@@ -57,26 +57,26 @@ pub(crate) fn update(
     };
     if own_changed {
         if let Some(regex) = old.regex()
-            && group.regexes().get(regex) == Some(&1)
-            && group.member(old.member_id.as_str()).is_some()
+            && group.regexes().get(regex) == 1
+            && group.member(old.id().as_str()).is_some()
         {
             regexes.resolved.remove(regex);
             let (group_id, regex) = (group_id.clone(), regex.to_owned());
             step.write(Record::ConsumerRegex(group_id, regex, None));
         }
         if let Some(regex) = new.regex()
-            && !group.regexes().contains_key(regex)
+            && !group.regexes().contains(regex)
             && let Some(Err(failed)) = step.lookups.and_then(|matches| matches.found.get(regex))
         {
             return Err(failed.clone());
         }
     }
-    let subscribed = group.regexes().keys().map(String::as_str);
+    let subscribed = group.regexes().names();
     let mut subscribed: Vec<&str> = subscribed.chain(new.regex()).collect();
     subscribed.sort_unstable();
     subscribed.dedup();
     if own_changed && let Some(left) = old.regex() {
-        let others = group.regexes().get(left).is_some_and(|count| *count > 1);
+        let others = group.regexes().get(left) > 1;
         subscribed.retain(|regex| *regex != left || others);
     }
     // A request without matches leaves it to the next heartbeat.

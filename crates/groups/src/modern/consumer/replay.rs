@@ -2,8 +2,10 @@
 //! records missing, and from Kafka with records of all its versions. What does not fit is left out.
 
 use crate::ids::{GroupId, MemberId};
-use crate::modern::consumer::group::{ConsumerGroup, Resolved, TopicChanges};
-use crate::modern::member::{ConsumerMember, MemberState, Owned, assignment_of_record};
+use crate::modern::consumer::group::{ConsumerGroup, Resolved};
+use crate::modern::consumer::member::ConsumerMember;
+use crate::modern::member::{MemberState, Owned, assignment_of_record};
+use crate::modern::topics::TopicChanges;
 use crate::records::Record;
 use crate::shard::{Group, Kind, Shard};
 
@@ -16,18 +18,18 @@ impl Shard {
         match record {
             Record::ConsumerGroup(group_id, Some(value)) => {
                 let group = self.consumer_group(group_id);
-                group.group_epoch = value.epoch;
-                group.metadata_hash = value.metadata_hash;
+                group.common.group_epoch = value.epoch;
+                group.common.metadata_hash = value.metadata_hash;
             }
             Record::ConsumerGroup(group_id, None) => self.remove_consumer_group(&group_id),
             Record::ConsumerMember(group_id, member_id, Some(value)) => {
-                self.replay_member(group_id, member_id, |member| member.describe_as(value));
+                self.replay_member(group_id, member_id, |member| member.set_subscription(value));
             }
             Record::ConsumerMember(group_id, member_id, None) => {
-                self.change(&group_id, |group| group.remove_member(member_id.as_str()));
+                self.change(&group_id, |group| group.remove_member(&member_id));
             }
             Record::ConsumerCurrent(group_id, member_id, Some(value)) => {
-                self.replay_member(group_id, member_id, |member| member.place(value));
+                self.replay_member(group_id, member_id, |member| member.set_current(value));
             }
             Record::ConsumerCurrent(group_id, member_id, None) => {
                 self.change(&group_id, |group| match group.member(member_id.as_str()) {
@@ -37,21 +39,24 @@ impl Shard {
             }
             Record::ConsumerTarget(group_id, Some(value)) => {
                 let group = self.consumer_group(group_id);
-                group.assignment_epoch = value.assignment_epoch;
-                group.assignment_timestamp = value.assignment_timestamp;
+                group.common.target.epoch = value.assignment_epoch;
+                group.common.target.timestamp = value.assignment_timestamp;
             }
             Record::ConsumerTarget(group_id, None) => self.change(&group_id, |group| {
-                group.assignment_epoch = UNKNOWN_EPOCH;
-                group.assignment_timestamp = None;
+                group.common.target.epoch = UNKNOWN_EPOCH;
+                group.common.target.timestamp = None;
                 TopicChanges::default()
             }),
             Record::ConsumerTargetMember(group_id, member_id, Some(topics)) => {
                 let group = self.consumer_group(group_id);
-                group.set_target(member_id, assignment_of_record(topics));
+                group
+                    .common
+                    .target
+                    .set(member_id, assignment_of_record(topics));
             }
             Record::ConsumerTargetMember(group_id, member_id, None) => {
                 self.change(&group_id, |group| {
-                    group.remove_target(member_id.as_str());
+                    group.common.target.remove(member_id.as_str());
                     TopicChanges::default()
                 });
             }
@@ -136,10 +141,10 @@ impl Shard {
 
 /// A member that nothing current is known of.
 fn displaced(mut member: ConsumerMember) -> ConsumerMember {
-    member.member_epoch = UNKNOWN_EPOCH;
-    member.previous_member_epoch = UNKNOWN_EPOCH;
-    member.state = MemberState::Stable;
-    member.assigned_partitions = Owned::new();
-    member.partitions_pending_revocation = Owned::new();
+    member.common.member_epoch = UNKNOWN_EPOCH;
+    member.common.previous_member_epoch = UNKNOWN_EPOCH;
+    member.common.state = MemberState::Stable;
+    member.common.assigned_partitions = Owned::new();
+    member.common.partitions_pending_revocation = Owned::new();
     member
 }

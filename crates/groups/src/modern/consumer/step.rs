@@ -1,4 +1,4 @@
-//! A consumer group in the course of one step, and what its members' timers and configuration are.
+//! A consumer group during one step, with its members' timers and its configuration.
 
 use std::time::Duration;
 
@@ -7,45 +7,51 @@ use dohle_model::ErrorCode;
 use crate::config::GroupConfig;
 use crate::ids::{GroupId, MemberId};
 use crate::modern::consumer::group::ConsumerGroup;
-use crate::modern::member::{ConsumerMember, MemberState};
+use crate::modern::consumer::member::ConsumerMember;
+use crate::modern::member::MemberState;
 use crate::modern::topics::Topics;
 use crate::step::{Failed, Step};
 use crate::timers::{Timer, Timers};
+use crate::wire::millis;
 
-/// A group, and what surrounds it. The group is changed by replay alone; a turn only notes when it
-/// looked at the metadata.
-pub(crate) struct Turn<'t, 's> {
+/// A group, and what a plan on it needs. A plan does not change the group, except for
+/// `metadata_checked`; its records do when they are replayed.
+pub(crate) struct ConsumerGroupStep<'t, 's> {
     /// The group's id.
     pub group_id: &'t GroupId,
     /// The group.
     pub group: &'t mut ConsumerGroup,
     /// The timers of all groups.
     pub timers: &'t mut Timers,
-    /// What is known of topics.
+    /// The topics of the cluster.
     pub topics: &'t mut Topics,
     /// The step.
     pub step: &'t mut Step<'s>,
 }
 
-impl Turn<'_, '_> {
+impl ConsumerGroupStep<'_, '_> {
     /// The member with this id.
+    ///
+    /// # Errors
+    /// UNKNOWN_MEMBER_ID.
     pub(crate) fn known(&self, member_id: &str) -> Result<&ConsumerMember, Failed> {
         self.group
             .member(member_id)
             .ok_or_else(|| unknown_member(self.group_id, member_id))
     }
 
-    /// Begins a member's session anew.
+    /// Starts a member's session anew.
     pub(crate) fn set_session(&mut self, member: &ConsumerMember) {
         let timeout = session_timeout(self.step.config, self.group_id, member);
-        let timer = Timer::ConsumerSession(self.group_id.clone(), member.member_id.clone());
+        let timer = Timer::ConsumerSession(self.group_id.clone(), member.id().clone());
         self.set(timer, timeout);
     }
 
-    /// A member that has to give something back has its rebalance timeout for it.
-    pub(crate) fn set_rebalance(&mut self, member: &ConsumerMember) {
-        let timer = Timer::ConsumerRebalance(self.group_id.clone(), member.member_id.clone());
-        match member.state {
+    /// Starts the rebalance timeout of a member that has to give partitions back, and ends that of
+    /// any other member.
+    pub(crate) fn set_rebalance_timer(&mut self, member: &ConsumerMember) {
+        let timer = Timer::ConsumerRebalance(self.group_id.clone(), member.id().clone());
+        match member.common.state {
             MemberState::UnrevokedPartitions => {
                 self.set(timer, millis(member.rebalance_timeout_ms));
             }
@@ -53,6 +59,7 @@ impl Turn<'_, '_> {
         }
     }
 
+    /// Starts a timer that expires after `timeout`.
     pub(crate) fn set(&mut self, timer: Timer, timeout: Duration) {
         self.timers
             .set(timer, self.step.now.saturating_add(timeout));
@@ -78,7 +85,7 @@ impl Turn<'_, '_> {
         )
     }
 
-    /// How long it takes at least from one target assignment to the next (KIP-1263).
+    /// The shortest time between two target assignments (KIP-1263).
     pub(crate) fn assignment_interval(&self) -> Duration {
         let config = self.step.config;
         of_group(
@@ -106,7 +113,7 @@ pub(crate) fn cancel_timers(timers: &mut Timers, group_id: &GroupId, member_id: 
     }
 }
 
-/// A member that is not in the group.
+/// UNKNOWN_MEMBER_ID for an id that no member has.
 pub(crate) fn unknown_member(group_id: &GroupId, member_id: &str) -> Failed {
     Failed::because(
         ErrorCode::UnknownMemberId,
@@ -114,7 +121,8 @@ pub(crate) fn unknown_member(group_id: &GroupId, member_id: &str) -> Failed {
     )
 }
 
-/// How long a member may be silent: as it says itself in the classic protocol, else as configured.
+/// How long a member may be silent. A member of the classic protocol sets this itself; for others it
+/// is configured.
 fn session_timeout(config: &GroupConfig, group_id: &GroupId, member: &ConsumerMember) -> Duration {
     match &member.classic {
         Some(classic) => millis(classic.session_timeout_ms),
@@ -131,20 +139,16 @@ fn session_timeout(config: &GroupConfig, group_id: &GroupId, member: &ConsumerMe
     }
 }
 
-/// A group's own value within the broker's bounds, or the broker's.
+/// The value that is configured for the group, kept within the broker's bounds; the broker's default
+/// when there is none.
 fn of_group(
     config: &GroupConfig,
     group_id: &GroupId,
     name: &str,
-    otherwise: Duration,
+    default: Duration,
     (min, max): (Duration, Duration),
 ) -> Duration {
     let own = config.groups.get(group_id.as_str());
     let own = own.and_then(|values| values.get(name)?.parse().ok());
-    own.map_or(otherwise, |ms| Duration::from_millis(ms).min(max).max(min))
-}
-
-/// A time of the wire, nothing when it is negative.
-pub(crate) fn millis(ms: i32) -> Duration {
-    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+    own.map_or(default, |ms| Duration::from_millis(ms).min(max).max(min))
 }

@@ -19,8 +19,8 @@ use dohle_protocol::messages::sync_group_request::{
 
 use super::harness::{Client, GROUP, Options, World, split};
 use super::print::{code_name, shown_assignment};
-use crate::modern::consumer::heartbeat::text;
 use crate::step::{Caller, JoinReply, SyncReply};
+use crate::wire::text;
 
 impl World {
     fn caller<'n>(&self, name: &'n str) -> Caller<'n> {

@@ -129,21 +129,21 @@ fn a_log_that_kafka_wrote_is_taken_over() {
         let _ = writeln!(
             out,
             "{group_id} {} epoch {} target {}",
-            group.state_name(),
+            group.state().name(),
             group.group_epoch(),
             group.assignment_epoch()
         );
         for member in group.members().values() {
-            let size = member.all_partitions().count();
+            let size = member.common.all_partitions().count();
             let _ = writeln!(
                 out,
                 "  {} {:?} epoch {}, {} partitions, instance {:?}, {:?} /{}/, classic {}",
-                member.client_id,
-                member.state,
-                member.member_epoch,
+                member.common.client_id,
+                member.common.state,
+                member.common.member_epoch,
                 size,
-                member.instance_id,
-                member.subscribed_topic_names,
+                member.common.instance_id,
+                member.common.subscribed_topic_names,
                 member.subscribed_topic_regex,
                 member.uses_classic_protocol()
             );

@@ -6,8 +6,8 @@ use expect_test::expect;
 
 use super::check;
 use super::harness::{GROUP, World};
-use crate::modern::consumer::heartbeat::text;
 use crate::step::Caller;
+use crate::wire::text;
 
 #[test]
 fn epochs_other_than_the_members_are_fenced() {

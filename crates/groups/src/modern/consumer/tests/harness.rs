@@ -35,12 +35,12 @@ use dohle_protocol::messages::consumer_group_heartbeat_request::{
 
 use super::print::{shown, shown_assignment, shown_member};
 use crate::config::GroupConfig;
-use crate::modern::consumer::heartbeat::{text, wire_id};
 use crate::modern::consumer::{ConsumerGroup, Matches};
 use crate::modern::member::Assignment;
 use crate::records::Record;
 use crate::shard::{Kind, Shard};
 use crate::step::{Caller, Effects, OnCommit, Step};
+use crate::wire::{text, topic_id_to_wire};
 
 pub(super) const GROUP: &str = "g";
 
@@ -288,13 +288,10 @@ impl World {
         };
         let mut owned = BTreeMap::new();
         for member in group.members().values() {
-            for partition in member.all_partitions() {
-                let other = owned.insert(partition, &member.member_id);
+            for partition in member.common.all_partitions() {
+                let other = owned.insert(partition, member.id());
                 assert_eq!(other, None, "{partition:?} has two owners");
-                assert_eq!(
-                    group.owner(partition.0, partition.1),
-                    Some(&member.member_id)
-                );
+                assert_eq!(group.owner(partition.0, partition.1), Some(member.id()));
             }
         }
     }
@@ -560,19 +557,19 @@ impl World {
         };
         let mut out = format!(
             "  {}, epoch {}, target {}\n",
-            group.state_name(),
+            group.state().name(),
             group.group_epoch(),
             group.assignment_epoch()
         );
         for member in group.members().values() {
             let target = group
-                .target(member.member_id.as_str())
+                .target(member.id().as_str())
                 .cloned()
                 .unwrap_or_default();
             let _ = writeln!(
                 out,
                 "  {}, target {}",
-                shown_member(member.member_id.as_str(), &member.current(), &names),
+                shown_member(member.id().as_str(), &member.current(), &names),
                 shown_assignment(&target, &names)
             );
         }
@@ -620,7 +617,7 @@ fn is_tombstone(record: &Record) -> bool {
 
 fn to_request(id: TopicId, partitions: &BTreeSet<PartitionIndex>) -> TopicPartitions {
     TopicPartitions {
-        topic_id: wire_id(id),
+        topic_id: topic_id_to_wire(id),
         partitions: partitions.iter().map(|partition| partition.0).collect(),
         _unknown_tagged_fields: Vec::new(),
     }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use dohle_model::{ErrorCode, TopicId};
 
-use crate::modern::consumer::MemberState;
 use crate::modern::member::Assignment;
+use crate::modern::member::MemberState;
 use crate::records::{ConsumerCurrentValue, Record, TopicPartitions};
 
 pub(super) fn code_name(code: i16) -> String {

@@ -12,7 +12,7 @@ use dohle_model::{PartitionIndex, TopicId};
 use proptest::prelude::*;
 
 use super::harness::World;
-use crate::modern::consumer::GroupState;
+use crate::modern::group::GroupState;
 
 /// How many heartbeats of everybody it takes at most until all have what they should have: sessions
 /// of those who are gone end in nine.
@@ -149,7 +149,8 @@ impl World {
             let Some(member) = group.member(&client.id).filter(|_| knows) else {
                 continue;
             };
-            let known: BTreeSet<(TopicId, PartitionIndex)> = member.all_partitions().collect();
+            let known: BTreeSet<(TopicId, PartitionIndex)> =
+                member.common.all_partitions().collect();
             for (topic_id, partitions) in &client.has {
                 for partition in partitions {
                     assert!(
@@ -199,7 +200,7 @@ impl World {
                 continue;
             };
             let member = self.group().and_then(|group| group.static_member(instance));
-            let is_member = member.is_some_and(|member| member.member_id.as_str() == client.id);
+            let is_member = member.is_some_and(|member| member.id().as_str() == client.id);
             if is_member || !chosen.contains_key(instance) {
                 chosen.insert(instance.clone(), name.clone());
             }
