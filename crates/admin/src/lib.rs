@@ -14,12 +14,12 @@ mod progress;
 
 pub use self::cluster::{
     Address, Call, Cluster, ClusterError, Connection, DescribeTopicPartitions, Node, Refusal,
-    TopicPartitions, check, is_retriable, load_properties,
+    Target, TopicPartitions, check, is_retriable, load_properties,
 };
 pub use self::fetch::{
-    Committed, ConfigEntry, ConfigSource, EARLIEST, Found, Group, LATEST, ListedGroup, Member,
-    Names, Partition, PartitionId, Reassignment, Resource, Topic, TopicName, alter_configs,
-    committed, describe_configs, describe_groups, describe_topics, leaders, list_groups,
-    list_offsets, list_topics, reassignments,
+    ByPartition, Committed, ConfigEntry, ConfigSource, EARLIEST, Group, LATEST, ListedGroup,
+    Member, Names, Partition, PartitionId, Reassignment, Resource, Topic, TopicName, alter_configs,
+    ask_leaders, by_topic, committed, describe_configs, describe_groups, describe_topics, leaders,
+    list_groups, list_offsets, list_topics, reassignments,
 };
 pub use self::progress::{ItemCount, Over, ProgressReporter, Silent};

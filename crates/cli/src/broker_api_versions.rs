@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
-use crate::options::Syntax;
+use crate::options::{Syntax, all_of};
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -20,7 +20,8 @@ pub const TOOL: Tool = Tool {
         tool: "kafka-broker-api-versions",
         about: "This tool helps to retrieve broker version information.",
         options: &[BOOTSTRAP_SERVER, COMMAND_CONFIG, OUTPUT],
-        commands: &[],
+        rules: &[all_of(&["bootstrap-server"])],
+        ..Syntax::EMPTY
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stderr(""),
@@ -48,7 +49,6 @@ struct ApiJson {
 }
 
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
-    job.parsed.required(BOOTSTRAP_SERVER.name)?;
     let cluster = job.connect().await?;
     let mut brokers = Vec::new();
     for node in job.progress.over("brokers asked", cluster.nodes().await?) {

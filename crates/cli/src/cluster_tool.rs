@@ -2,19 +2,14 @@
 //!
 //! Kafka's `ClusterTool`.
 
-use dohle_admin::{Cluster, ClusterError, Node, check, load_properties};
+use dohle_admin::{Cluster, ClusterError, Node, Target, load_properties};
 use kacrab_protocol::generated::UnregisterBrokerRequestData;
 use serde::Serialize;
 
-use crate::connect::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG, connection};
-use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
-use crate::options::{Opt, Subcommand, Syntax, flag, usage, value};
-
-const CONFIG: Opt = value(
-    "config",
-    "file",
-    "(DEPRECATED) The same as --command-config; it will be removed in a future version.",
-);
+use crate::connect::connection;
+use crate::job::{Failure, Job, OUTPUT, Tool, Work};
+use crate::options::{Subcommand, Syntax, all_of, at_most_one_of};
+use crate::table::{Table, Width};
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -24,11 +19,25 @@ pub const TOOL: Tool = Tool {
         tool: "kafka-cluster",
         about: "The Kafka cluster tool.",
         options: &[
-            BOOTSTRAP_SERVER.or("b"),
-            BOOTSTRAP_CONTROLLER.or("C"),
-            COMMAND_CONFIG.or("c"),
-            CONFIG,
+            "
+            --bootstrap-server, -b <host:port,...>: REQUIRED: the brokers to connect to; one that
+                answers is enough.
+            --bootstrap-controller, -C <host:port,...>: The controllers to connect to, instead of
+                --bootstrap-server. Apache Kafka's answer; Dohle's controllers do not speak Kafka's
+                protocol.
+            --command-config, -c <file>: A property file with the client's configuration
+                (security.protocol, sasl.*, ssl.*, timeouts).
+            --config <file>: (DEPRECATED) The same as --command-config; it will be removed in a
+                future version.
+            ",
             OUTPUT,
+        ],
+        rules: &[
+            at_most_one_of(&["config", "command-config"])
+                .message("--config and --command-config cannot be specified together."),
+            all_of(&["id"])
+                .when(&["unregister"])
+                .message("argument --id/-i is required"),
         ],
         commands: &[
             Subcommand {
@@ -39,15 +48,15 @@ pub const TOOL: Tool = Tool {
             Subcommand {
                 name: "unregister",
                 help: "Unregister a broker.",
-                options: &[value("id", "id", "The ID of the broker to unregister.").or("i")],
+                options: &["--id, -i <id>: The ID of the broker to unregister."],
             },
             Subcommand {
                 name: "list-endpoints",
                 help: "List endpoints.",
-                options: &[flag(
-                    "include-fenced-brokers",
-                    "Whether to include fenced brokers when listing broker endpoints.",
-                )],
+                options: &["
+                    --include-fenced-brokers: Whether to include fenced brokers when listing broker
+                        endpoints.
+                    "],
             },
         ],
     },
@@ -57,24 +66,17 @@ pub const TOOL: Tool = Tool {
 
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let parsed = &job.parsed;
-    let old = parsed.value(CONFIG.name)?;
-    if old.is_some() && parsed.has(COMMAND_CONFIG.name) {
-        return Ok(usage(
-            "--config and --command-config cannot be specified together.",
-        )?);
-    }
+    let old = parsed.value("config")?;
     let mut connection = connection(parsed)?;
+    job.warn_of_deprecated(
+        &[("config", "command-config")],
+        "Option --{option} has been deprecated and will be removed in a future version. Use \
+         --{instead} instead.",
+    )?;
     if let Some(path) = old {
-        job.print(
-            "Option --config has been deprecated and will be removed in a future version. Use \
-             --command-config instead.\n",
-        )?;
         connection.properties = load_properties(path)?;
     }
     let id: Option<i32> = parsed.parsed("id")?;
-    if parsed.command == Some("unregister") && id.is_none() {
-        return Ok(usage("argument --id/-i is required")?);
-    }
     if parsed.has("include-fenced-brokers") && connection.controllers {
         anyhow::bail!(
             "The option --include-fenced-brokers is only supported with --bootstrap-server option"
@@ -97,10 +99,9 @@ struct ClusterId<'a> {
 async fn cluster_id(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
     let described = cluster.describe(false).await?;
     let cluster_id = described.cluster_id.as_str();
-    match job.output()? {
-        Output::Text => Ok(job.print(format!("Cluster ID: {cluster_id}\n"))?),
-        Output::Json => job.print_json(&ClusterId { cluster_id }),
-    }
+    job.show(&ClusterId { cluster_id }, |_| {
+        format!("Cluster ID: {cluster_id}\n")
+    })
 }
 
 async fn unregister(job: &Job<'_>, cluster: &Cluster, id: i32) -> anyhow::Result<()> {
@@ -108,12 +109,8 @@ async fn unregister(job: &Job<'_>, cluster: &Cluster, id: i32) -> anyhow::Result
         broker_id: id,
         ..UnregisterBrokerRequestData::default()
     };
-    let answer = cluster
-        .ask(&request)
-        .await
-        .and_then(|answer| check(answer.error_code, answer.error_message.as_ref()));
-    match answer {
-        Ok(()) => Ok(job.print(format!("Broker {id} is no longer registered.\n"))?),
+    match cluster.call_once(Target::Any, &request).await {
+        Ok(_) => Ok(job.print(format!("Broker {id} is no longer registered.\n"))?),
         Err(ClusterError::Unsupported { .. }) => {
             Ok(job.print("The target cluster does not support the broker unregistration API.\n")?)
         }
@@ -126,47 +123,29 @@ async fn endpoints(job: &Job<'_>, cluster: &Cluster, controllers: bool) -> anyho
     let described = cluster.describe(fenced).await?;
     let mut nodes: Vec<Node> = described.brokers.iter().map(Node::from).collect();
     nodes.sort_by_key(|node| node.id);
-    match job.output()? {
-        Output::Text => Ok(job.print(render(&nodes, controllers))?),
-        Output::Json => job.print_json(&nodes),
-    }
+    job.show(nodes.as_slice(), |nodes| render(nodes, controllers))
 }
 
 /// As Kafka's tool prints it.
 fn render(nodes: &[Node], controllers: bool) -> String {
-    let rack = |node: &Node| node.rack.clone();
-    let host_width = nodes
-        .iter()
-        .map(|node| node.host.len())
-        .max()
-        .unwrap_or(100);
-    let rack_width = nodes
-        .iter()
-        .filter_map(rack)
-        .map(|rack| rack.len())
-        .max()
-        .unwrap_or(10);
-    let line = |cells: [&str; 6]| {
-        let [id, host, port, rack, state, kind] = cells;
-        let state = if controllers {
-            String::new()
-        } else {
-            format!("{state:<10} ")
-        };
-        format!("{id:<10} {host:<host_width$} {port:<10} {rack:<rack_width$} {state}{kind:<15}\n")
-    };
-    let mut text = line(["ID", "HOST", "PORT", "RACK", "STATE", "ENDPOINT_TYPE"]);
-    for node in nodes {
-        text += &line([
-            &node.id.to_string(),
-            &node.host,
-            &node.port.to_string(),
-            node.rack.as_deref().unwrap_or("null"),
-            if node.fenced { "fenced" } else { "unfenced" },
-            if controllers { "controller" } else { "broker" },
-        ]);
-    }
-    text
+    let kind = if controllers { "controller" } else { "broker" };
+    let rack = |node: &Node| node.rack.clone().unwrap_or("null".to_owned());
+    let hosts = nodes.iter().map(|node| node.host.len());
+    let racks = nodes.iter().filter_map(|node| node.rack.as_ref());
+    let host_width = Width::Exactly(hosts.max().unwrap_or(100));
+    let rack_width = Width::Exactly(racks.map(String::len).max().unwrap_or(10));
+    let table = Table::new()
+        .column("ID", Width::Exactly(10), |node: &Node| node.id.to_string())
+        .column("HOST", host_width, |node| node.host.clone())
+        .column("PORT", Width::Exactly(10), |node| node.port.to_string())
+        .column("RACK", rack_width, rack)
+        .when(!controllers, |table| {
+            table.column("STATE", Width::Exactly(10), |node| {
+                if node.fenced { "fenced" } else { "unfenced" }.to_owned()
+            })
+        })
+        .column("ENDPOINT_TYPE", Width::Exactly(15), |_| kind.to_owned());
+    table.lines(nodes).join("\n") + "\n"
 }
 
 #[cfg(test)]

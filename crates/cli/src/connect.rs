@@ -4,41 +4,38 @@ use std::collections::HashMap;
 
 use dohle_admin::{Connection, load_properties};
 
-use crate::options::{Opt, Parsed, usage, value};
+use crate::options::{Parsed, usage};
 
 /// The option of all tools that speak to a cluster.
-pub const BOOTSTRAP_SERVER: Opt = value(
-    "bootstrap-server",
-    "host:port,...",
-    "REQUIRED: the brokers to connect to; one that answers is enough.",
-);
+pub const BOOTSTRAP_SERVER: &str = "
+    --bootstrap-server <host:port,...>: REQUIRED: the brokers to connect to; one that answers is
+        enough.
+    ";
 
 /// The option of tools that can also speak to controllers.
-pub const BOOTSTRAP_CONTROLLER: Opt = value(
-    "bootstrap-controller",
-    "host:port,...",
-    "The controllers to connect to, instead of --bootstrap-server. Apache Kafka's answer; Dohle's \
-     controllers do not speak Kafka's protocol.",
-);
+pub const BOOTSTRAP_CONTROLLER: &str = "
+    --bootstrap-controller <host:port,...>: The controllers to connect to, instead of
+        --bootstrap-server. Apache Kafka's answer; Dohle's controllers do not speak Kafka's
+        protocol.
+    ";
 
 /// The option that names a file of the client's properties.
-pub const COMMAND_CONFIG: Opt = value(
-    "command-config",
-    "file",
-    "A property file with the client's configuration (security.protocol, sasl.*, ssl.*, timeouts).",
-);
+pub const COMMAND_CONFIG: &str = "
+    --command-config <file>: A property file with the client's configuration (security.protocol,
+        sasl.*, ssl.*, timeouts).
+    ";
 
 /// Reads the three options above; controllers where the tool has that option.
 ///
 /// # Errors
 /// When there is no address, or both kinds, or the file cannot be read.
 pub fn connection(parsed: &Parsed) -> anyhow::Result<Connection> {
-    let properties = match parsed.value(COMMAND_CONFIG.name)? {
+    let properties = match parsed.value("command-config")? {
         Some(path) => load_properties(path)?,
         None => HashMap::new(),
     };
-    let server = parsed.value(BOOTSTRAP_SERVER.name)?;
-    let controller = parsed.value(BOOTSTRAP_CONTROLLER.name)?;
+    let server = parsed.value("bootstrap-server")?;
+    let controller = parsed.value("bootstrap-controller")?;
     let (bootstrap, controllers) = match (server, controller) {
         (Some(_), Some(_)) => {
             return Ok(usage(

@@ -4,15 +4,17 @@
 
 use std::collections::BTreeMap;
 
-use dohle_admin::{Cluster, ItemCount, PartitionId, Refusal, leaders};
+use dohle_admin::{
+    ByPartition, Cluster, ClusterError, PartitionId, Refusal, ask_leaders, by_topic,
+};
 use kacrab_protocol::generated::{
     DeleteRecordsPartition, DeleteRecordsRequestData, DeleteRecordsTopic, ErrorCode,
 };
 use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
-use crate::job::{Failure, Job, OUTPUT, Output, Told, Tool, Work};
-use crate::options::{Syntax, usage, value};
+use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work, fail_if};
+use crate::options::{Syntax, all_of, usage};
 use crate::partition_file;
 use crate::progress::Progress;
 
@@ -27,34 +29,32 @@ pub const TOOL: Tool = Tool {
         options: &[
             BOOTSTRAP_SERVER,
             COMMAND_CONFIG,
-            value(
-                "offset-json-file",
-                "Offset json file path",
-                "REQUIRED: The JSON file with offset per partition: {\"partitions\": [{\"topic\": \
-                 \"foo\", \"partition\": 1, \"offset\": 1}], \"version\": 1}. The offset -1 stands \
-                 for the high watermark.",
-            ),
+            r#"
+            --offset-json-file <Offset json file path>: REQUIRED: The JSON file with offset per
+                partition: {"partitions": [{"topic": "foo", "partition": 1, "offset": 1}],
+                "version": 1}. The offset -1 stands for the high watermark.
+            "#,
             OUTPUT,
         ],
-        commands: &[],
+        rules: &[all_of(&["bootstrap-server"]), all_of(&["offset-json-file"])],
+        ..Syntax::EMPTY
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stderr(""),
 };
 
-type Results = BTreeMap<PartitionId, Result<i64, ErrorCode>>;
+type Results = ByPartition<i64>;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row<'a> {
-    topic: &'a str,
-    partition: i32,
+    #[serde(flatten)]
+    id: &'a PartitionId,
     low_watermark: Option<i64>,
     error: Option<String>,
 }
 
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
-    job.parsed.required(BOOTSTRAP_SERVER.name)?;
     let path = job.parsed.required("offset-json-file")?;
     let mut wanted = BTreeMap::new();
     for entry in partition_file::read(path, "Offset json file")? {
@@ -78,8 +78,7 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
             let rows: Vec<Row> = results
                 .iter()
                 .map(|(id, result)| Row {
-                    topic: &id.topic,
-                    partition: id.partition,
+                    id,
                     low_watermark: result.ok(),
                     error: result.err().map(|code| code.to_string()),
                 })
@@ -87,71 +86,49 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
             job.print_json(&rows)?;
         }
     }
-    match results.values().all(Result::is_ok) {
-        true => Ok(()),
-        false => Err(Told.into()),
-    }
+    fail_if(results.values().any(Result::is_err))
 }
 
 async fn delete(
     cluster: &Cluster,
     wanted: &BTreeMap<PartitionId, i64>,
     progress: &Progress,
-) -> anyhow::Result<Results> {
+) -> Result<Results, ClusterError> {
     let count = progress.count("partitions done", Some(wanted.len()));
-    let mut results = Results::new();
-    let mut by_leader: BTreeMap<i32, Vec<PartitionId>> = BTreeMap::new();
-    for (id, leader) in leaders(cluster, wanted.keys()).await? {
-        match leader {
-            Ok(leader) => by_leader.entry(leader).or_default().push(id),
-            Err(code) => {
-                results.insert(id, Err(code));
-            }
-        }
-    }
-    for (leader, ids) in by_leader {
-        let mut topics: BTreeMap<&str, Vec<DeleteRecordsPartition>> = BTreeMap::new();
-        for id in &ids {
-            topics
-                .entry(&id.topic)
-                .or_default()
-                .push(DeleteRecordsPartition {
+    let request = |ids: &[PartitionId]| DeleteRecordsRequestData {
+        topics: by_topic(
+            ids.iter().map(|id| {
+                let partition = DeleteRecordsPartition {
                     partition_index: id.partition,
                     offset: wanted[id],
                     ..DeleteRecordsPartition::default()
-                });
-        }
-        let topics = topics
-            .into_iter()
-            .map(|(name, partitions)| DeleteRecordsTopic {
-                name: name.to_owned().into(),
+                };
+                (id.topic.as_str(), partition)
+            }),
+            |name, partitions| DeleteRecordsTopic {
+                name,
                 partitions,
                 ..DeleteRecordsTopic::default()
-            });
-        let request = DeleteRecordsRequestData {
-            topics: topics.collect(),
-            timeout_ms: cluster.request_timeout_ms(),
-            ..DeleteRecordsRequestData::default()
-        };
-        let answer = cluster.ask_broker(leader, &request).await?;
+            },
+        ),
+        timeout_ms: cluster.request_timeout_ms(),
+        ..DeleteRecordsRequestData::default()
+    };
+    ask_leaders(cluster, wanted.keys(), &count, request, |answer| {
+        let mut results = Vec::new();
         for topic in &answer.topics {
-            for partition in &topic.partitions {
-                let id = PartitionId {
-                    topic: topic.name.to_string(),
-                    partition: partition.partition_index,
+            results.extend(topic.partitions.iter().map(|partition| {
+                let id = PartitionId::new(topic.name.as_str(), partition.partition_index);
+                let result = match ErrorCode::from(partition.error_code) {
+                    ErrorCode::None => Ok(partition.low_watermark),
+                    code => Err(code),
                 };
-                let code = ErrorCode::from(partition.error_code);
-                let result = if code.is_error() {
-                    Err(code)
-                } else {
-                    Ok(partition.low_watermark)
-                };
-                results.insert(id, result);
-            }
+                (id, result)
+            }));
         }
-        count.set(results.len() as u64);
-    }
-    Ok(results)
+        results
+    })
+    .await
 }
 
 /// As Kafka's tool prints it.
@@ -161,12 +138,7 @@ fn render(results: &Results) -> String {
         text += &match result {
             Ok(low_watermark) => format!("partition: {id}\tlow_watermark: {low_watermark}\n"),
             Err(code) => {
-                let message = code.to_string();
-                let refusal = Refusal {
-                    code: *code,
-                    message,
-                };
-                format!("partition: {id}\terror: {}\n", refusal.java())
+                format!("partition: {id}\terror: {}\n", Refusal::from(*code).java())
             }
         };
     }

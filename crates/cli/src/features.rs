@@ -16,29 +16,19 @@ use crate::feature_levels::{
     METADATA_VERSION, defaults, display, metadata_version, parse, render_dependencies,
     render_mapping,
 };
-use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
-use crate::options::{Opt, Parsed, Subcommand, Syntax, flag, usage, value};
+use crate::job::{Failure, Job, OUTPUT, Tool, Work};
+use crate::options::{Parsed, Subcommand, Syntax, all_of};
 
-const METADATA: Opt = value(
-    "metadata",
-    "release",
-    "DEPRECATED: the level of the metadata.",
-);
-const RELEASE_VERSION: Opt = value(
-    "release-version",
-    "release",
-    "The release version whose features are meant; version-mapping tells them.",
-);
-const FEATURE: Opt = value(
-    "feature",
-    "feature=level",
-    "A feature and its level, as in metadata.version=5; may be repeated.",
-);
-const UNSAFE: Opt = flag(
-    "unsafe",
-    "Do it even if it may irreversibly destroy metadata.",
-);
-const DRY_RUN: Opt = flag("dry-run", "Validate the change, but do not perform it.");
+const METADATA: &str = "--metadata <release>: DEPRECATED: the level of the metadata.";
+const RELEASE_VERSION: &str = "
+    --release-version <release>: The release version whose features are meant; version-mapping tells
+        them.
+    ";
+const FEATURE: &str = "
+    --feature <feature=level>: A feature and its level, as in metadata.version=5; may be repeated.
+    ";
+const UNSAFE: &str = "--unsafe: Do it even if it may irreversibly destroy metadata.";
+const DRY_RUN: &str = "--dry-run: Validate the change, but do not perform it.";
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -57,7 +47,7 @@ pub const TOOL: Tool = Tool {
             Subcommand {
                 name: "describe",
                 help: "Describes the current active feature flags.",
-                options: &[value("node-id", "id", "The node that is asked.")],
+                options: &["--node-id <id>: The node that is asked."],
             },
             Subcommand {
                 name: "upgrade",
@@ -85,6 +75,9 @@ pub const TOOL: Tool = Tool {
                 options: &[FEATURE],
             },
         ],
+        rules: &[all_of(&["feature"])
+            .when(&["feature-dependencies"])
+            .message("argument --feature is required")],
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stderr(""),
@@ -94,13 +87,10 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let parsed = &job.parsed;
     match parsed.command {
         Some("version-mapping") => {
-            Ok(job.print(render_mapping(parsed.value(RELEASE_VERSION.name)?)?)?)
+            Ok(job.print(render_mapping(parsed.value("release-version")?)?)?)
         }
         Some("feature-dependencies") => {
-            if !parsed.has(FEATURE.name) {
-                return Ok(usage("argument --feature is required")?);
-            }
-            Ok(job.print(render_dependencies(parsed.values(FEATURE.name))?)?)
+            Ok(job.print(render_dependencies(parsed.values("feature"))?)?)
         }
         Some("describe") => describe(job).await,
         Some(operation) => {
@@ -139,10 +129,7 @@ async fn describe(job: &Job<'_>) -> anyhow::Result<()> {
     };
     check(answer.error_code, None)?;
     let features = features(&answer);
-    match job.output()? {
-        Output::Text => Ok(job.print(render(&features))?),
-        Output::Json => job.print_json(&features),
-    }
+    job.show(features.as_slice(), render)
 }
 
 fn features(answer: &ApiVersionsResponseData) -> Vec<Feature> {
@@ -192,15 +179,12 @@ fn updates(job: &Job<'_>, operation: &str) -> anyhow::Result<Updates> {
     let parsed = &job.parsed;
     let kind = match operation {
         "upgrade" => 1,
-        _ if parsed.has(UNSAFE.name) => 3,
+        _ if parsed.has("unsafe") => 3,
         _ => 2,
     };
     let mut levels = BTreeMap::new();
-    let (metadata, release) = (
-        parsed.value("metadata")?,
-        parsed.value(RELEASE_VERSION.name)?,
-    );
-    if release.is_some() && (metadata.is_some() || parsed.has(FEATURE.name)) {
+    let (metadata, release) = (parsed.value("metadata")?, parsed.value("release-version")?);
+    if release.is_some() && (metadata.is_some() || parsed.has("feature")) {
         bail!("Can not specify `release-version` with other feature flags.");
     }
     if let Some(release) = release {
@@ -227,7 +211,7 @@ fn updates(job: &Job<'_>, operation: &str) -> anyhow::Result<Updates> {
 
 /// `--feature`, whose level is zero where it is to be disabled.
 fn given(parsed: &Parsed, operation: &str) -> anyhow::Result<Vec<(String, i16)>> {
-    let features = parsed.values(FEATURE.name);
+    let features = parsed.values("feature");
     match operation {
         "disable" => Ok(features.map(|name| (name.to_owned(), 0)).collect()),
         _ => features.map(parse).collect(),
@@ -240,7 +224,7 @@ async fn update(
     operation: &str,
     updates: &Updates,
 ) -> anyhow::Result<()> {
-    let dry_run = job.parsed.has(DRY_RUN.name);
+    let dry_run = job.parsed.has("dry-run");
     let keys = updates.levels.iter().map(|(name, level)| FeatureUpdateKey {
         feature: name.clone().into(),
         max_version_level: *level,

@@ -2,18 +2,17 @@
 //!
 //! Kafka's `GetOffsetShell`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use dohle_admin::{
-    Cluster, EARLIEST, Found, LATEST, Names, PartitionId, describe_topics, list_offsets,
-    list_topics,
+    ByPartition, Cluster, EARLIEST, LATEST, Names, PartitionId, Refusal, describe_topics,
+    list_offsets, list_topics,
 };
-use dohle_model::suggest::nearest_few;
 use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
-use crate::job::{Failure, Hinted, Job, OUTPUT, Output, Tool, Work};
-use crate::options::{Parsed, Syntax, flag, value};
+use crate::job::{Failure, Job, OUTPUT, Tool, Work, unknown_name};
+use crate::options::{Parsed, Syntax, all_of};
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -25,54 +24,38 @@ pub const TOOL: Tool = Tool {
         options: &[
             BOOTSTRAP_SERVER,
             COMMAND_CONFIG,
-            value(
-                "topic-partitions",
-                "topic1:1,topic2:0-3,topic3,topic4:5-,topic5:-3",
-                "Comma separated list of patterns: a regular expression for the topic, which may \
-                 be left out, and after a colon a partition, or a range whose end is exclusive.",
-            ),
-            value(
-                "topic",
-                "topic",
-                "The topic, or a regular expression; without it, all topics. Not together with \
-                 --topic-partitions.",
-            ),
-            value(
-                "partitions",
-                "partition ids",
-                "Comma separated list of partition ids; without it, all. Not together with \
-                 --topic-partitions.",
-            ),
-            value(
-                "time",
-                "timestamp",
-                "A timestamp in milliseconds, or latest (-1, the default), earliest (-2), \
-                 max-timestamp (-3), earliest-local (-4), latest-tiered (-5), \
-                 earliest-pending-upload (-6). [Note: No offset is returned, if the timestamp \
-                 greater than recently committed record timestamp is given.]",
-            ),
-            flag("exclude-internal-topics", "Leave out internal topics."),
+            "
+            --topic-partitions <topic1:1,topic2:0-3,topic3,topic4:5-,topic5:-3>: Comma separated
+                list of patterns: a regular expression for the topic, which may be left out, and
+                after a colon a partition, or a range whose end is exclusive.
+            --topic <topic>: The topic, or a regular expression; without it, all topics. Not
+                together with --topic-partitions.
+            --partitions <partition ids>: Comma separated list of partition ids; without it, all.
+                Not together with --topic-partitions.
+            --time <timestamp>: A timestamp in milliseconds, or latest (-1, the default), earliest
+                (-2), max-timestamp (-3), earliest-local (-4), latest-tiered (-5),
+                earliest-pending-upload (-6). [Note: No offset is returned, if the timestamp greater
+                than recently committed record timestamp is given.]
+            --exclude-internal-topics: Leave out internal topics.
+            ",
             OUTPUT,
         ],
-        commands: &[],
+        rules: &[all_of(&["bootstrap-server"])],
+        ..Syntax::EMPTY
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stderr("Error occurred: "),
 };
 
-/// How many partitions one answer may hold.
-const LIMIT: i32 = 2000;
-
 #[derive(Serialize)]
-struct Row<'a> {
-    topic: &'a str,
-    partition: i32,
+struct Row {
+    #[serde(flatten)]
+    id: PartitionId,
     offset: i64,
 }
 
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let parsed = &job.parsed;
-    parsed.required(BOOTSTRAP_SERVER.name)?;
     let rules = rules(parsed)?;
     let timestamp = timestamp(parsed.value("time")?.unwrap_or("latest"))?;
     let cluster = job.connect().await?;
@@ -80,41 +63,27 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let wanted = ids.iter().map(|id| (id.clone(), timestamp)).collect();
     let found = list_offsets(&cluster, &wanted, &job.progress).await?;
     let rows = sorted(job, found);
-    match job.output()? {
-        Output::Text => {
-            let lines = rows
-                .iter()
-                .map(|(id, offset)| format!("{}:{}:{offset}\n", id.topic, id.partition));
-            Ok(job.print(lines.collect::<String>())?)
-        }
-        Output::Json => {
-            let rows: Vec<Row> = rows
-                .iter()
-                .map(|(id, offset)| Row {
-                    topic: &id.topic,
-                    partition: id.partition,
-                    offset: *offset,
-                })
-                .collect();
-            job.print_json(&rows)
-        }
-    }
+    job.show(rows.as_slice(), |rows| {
+        let line = |row: &Row| format!("{}:{}:{}\n", row.id.topic, row.id.partition, row.offset);
+        rows.iter().map(line).collect()
+    })
 }
 
-/// In the order of Kafka's tool: by `topic-partition` as text. Tells what could not be read.
-fn sorted(job: &Job<'_>, found: BTreeMap<PartitionId, Found>) -> Vec<(PartitionId, i64)> {
+/// Sorts as Kafka's tool does, by `topic-partition` as text. Reports partitions whose offset could
+/// not be read.
+fn sorted(job: &Job<'_>, found: ByPartition<Option<i64>>) -> Vec<Row> {
     let mut rows = Vec::new();
     for (id, offset) in found {
         match offset {
-            Ok(Some(offset)) => rows.push((id, offset)),
+            Ok(Some(offset)) => rows.push(Row { id, offset }),
             Ok(None) => {}
-            Err(error) => job.note(format!(
+            Err(code) => job.note(format!(
                 "Skip getting offsets for topic-partition {id} due to error: {}",
-                error.java()
+                Refusal::from(code).java()
             )),
         }
     }
-    rows.sort_by_key(|(id, _)| id.to_string());
+    rows.sort_by_key(|row| row.id.to_string());
     rows
 }
 
@@ -216,29 +185,24 @@ async fn matching(
         .map(|topic| topic.name.clone())
         .collect();
     let mut found = BTreeSet::new();
-    for topic in describe_topics(cluster, &names, LIMIT, &job.progress).await? {
+    for topic in describe_topics(cluster, &names, None, &job.progress).await? {
         for partition in &topic.partitions {
             let partition = partition.partition;
             if rules
                 .iter()
                 .any(|rule| rule.matches(&topic.name, partition))
             {
-                let topic = topic.name.clone();
-                found.insert(PartitionId { topic, partition });
+                found.insert(PartitionId::new(topic.name.as_str(), partition));
             }
         }
     }
     if !found.is_empty() {
         return Ok(found);
     }
-    let message = "Could not match any topic-partitions with the specified filters".to_owned();
+    let message = "Could not match any topic-partitions with the specified filters";
     let given = job.parsed.value("topic")?.unwrap_or_default();
-    let near = nearest_few(given, all.iter().map(|topic| topic.name.as_str()));
-    if near.is_empty() {
-        anyhow::bail!(message);
-    }
-    let hint = format!("Did you mean {}?", near.join(" or "));
-    Err(Hinted { message, hint }.into())
+    let existing = all.iter().map(|topic| topic.name.as_str());
+    Err(unknown_name(message, given, existing))
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 use dohle_admin::{ListedGroup, list_groups};
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
-use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
-use crate::options::{Parsed, Syntax, UsageError, flag, usage, value};
+use crate::job::{Failure, Job, OUTPUT, Tool, Work};
+use crate::options::{Parsed, Syntax, all_of, conflicts, usage};
+use crate::table::{Table, Width};
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -18,29 +19,35 @@ pub const TOOL: Tool = Tool {
         options: &[
             BOOTSTRAP_SERVER,
             COMMAND_CONFIG,
-            flag("list", "List the groups."),
-            value(
-                "group-type",
-                "type",
-                "Filter the groups based on group type. Valid types are: 'classic', 'consumer', \
-                 'share' and 'streams'.",
-            ),
-            value(
-                "protocol",
-                "protocol",
-                "Filter the groups based on protocol type.",
-            ),
-            flag(
-                "consumer",
-                "Filter the groups to show all kinds of consumer groups, including classic and \
-                 simple consumer groups. This matches group type 'consumer', and group type \
-                 'classic' where the protocol type is 'consumer' or empty.",
-            ),
-            flag("share", "Filter the groups to show share groups."),
-            flag("streams", "Filter the groups to show streams groups."),
+            "
+            --list: List the groups.
+            --group-type <type>: Filter the groups based on group type. Valid types are: 'classic',
+                'consumer', 'share' and 'streams'.
+            --protocol <protocol>: Filter the groups based on protocol type.
+            --consumer: Filter the groups to show all kinds of consumer groups, including classic
+                and simple consumer groups. This matches group type 'consumer', and group type
+                'classic' where the protocol type is 'consumer' or empty.
+            --share: Filter the groups to show share groups.
+            --streams: Filter the groups to show streams groups.
+            ",
             OUTPUT,
         ],
-        commands: &[],
+        rules: &[
+            all_of(&["list"]).message("Command must include exactly one action: --list."),
+            conflicts(
+                &["consumer"],
+                &["group-type", "protocol", "share", "streams"],
+            ),
+            conflicts(
+                &["share"],
+                &["consumer", "group-type", "protocol", "streams"],
+            ),
+            conflicts(
+                &["streams"],
+                &["consumer", "group-type", "protocol", "share"],
+            ),
+        ],
+        ..Syntax::EMPTY
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stdout("Error while executing groups command : "),
@@ -49,36 +56,17 @@ pub const TOOL: Tool = Tool {
 const TYPES: [&str; 4] = ["Classic", "Consumer", "Share", "Streams"];
 
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
-    check_arguments(&job.parsed)?;
+    if let Some(kind) = job.parsed.value("group-type")?
+        && !TYPES.iter().any(|known| known.eq_ignore_ascii_case(kind))
+    {
+        return Ok(usage("--group-type must be a valid group type.")?);
+    }
     let cluster = job.connect().await?;
     let mut groups = list_groups(&cluster, &[], &[], &job.progress).await?;
     let parsed = &job.parsed;
     let (kind, protocol) = (parsed.value("group-type")?, parsed.value("protocol")?);
     groups.retain(|group| passes(group, parsed, kind, protocol));
-    match job.output()? {
-        Output::Text => Ok(job.print(render(&groups))?),
-        Output::Json => job.print_json(&groups),
-    }
-}
-
-fn check_arguments(parsed: &Parsed) -> Result<(), UsageError> {
-    if !parsed.has("list") {
-        return usage("Command must include exactly one action: --list.");
-    }
-    if let Some(kind) = parsed.value("group-type")?
-        && !TYPES.iter().any(|known| known.eq_ignore_ascii_case(kind))
-    {
-        return usage("--group-type must be a valid group type.");
-    }
-    let filters = ["consumer", "group-type", "protocol", "share", "streams"];
-    for filter in ["consumer", "share", "streams"] {
-        let others: Vec<&str> = filters
-            .into_iter()
-            .filter(|other| *other != filter)
-            .collect();
-        parsed.conflicts(filter, &others)?;
-    }
-    Ok(())
+    job.show(groups.as_slice(), render)
 }
 
 fn passes(
@@ -103,17 +91,13 @@ fn render(groups: &[ListedGroup]) -> String {
         .iter()
         .flat_map(|group| [group.group.len(), group.kind.len(), group.protocol.len()]);
     let width = cells.max().unwrap_or(0).max(20);
-    let mut text = format!(
-        "{:<width$} {:<width$} {:<width$}\n",
-        "GROUP", "TYPE", "PROTOCOL"
-    );
-    for group in groups {
-        text += &format!(
-            "{:<width$} {:<width$} {:<width$} \n",
-            group.group, group.kind, group.protocol
-        );
-    }
-    text
+    let width = Width::Exactly(width);
+    let table = Table::new()
+        .column("GROUP", width, |group: &ListedGroup| group.group.clone())
+        .column("TYPE", width, |group| group.kind.clone())
+        .column("PROTOCOL", width, |group| group.protocol.clone());
+    // Kafka's tool prints one more space after each group than after the titles.
+    table.lines(groups).join(" \n").replacen(" \n", "\n", 1) + " \n"
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use dohle_admin::Cluster;
+use dohle_model::suggest::nearest_few;
 use futures::future::{Either, LocalBoxFuture, select};
 
 use crate::connect::connection;
-use crate::options::{Asked, Opt, Parsed, Syntax, UsageError, usage, value};
+use crate::options::{Parsed, ParsedCommand, Syntax, UsageError, usage};
 use crate::progress::Progress;
 use crate::storage::{NodeDirectories, VoterState};
 
@@ -98,26 +99,52 @@ pub enum Output {
 }
 
 /// The option of all tools that print state.
-pub const OUTPUT: Opt = value(
-    "output",
-    "text|json",
-    "How to print: text as Apache Kafka's tool does (the default), or json.",
-);
+pub const OUTPUT: &str = "
+    --output <text|json>: How to print: text as Apache Kafka's tool does (the default), or json.
+";
 
-/// An error, and what to do about it: told on standard error after Kafka's own words.
+/// An error, and what to do about it: the hint is printed on standard error after Kafka's own
+/// words.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Hinted {
-    /// What Kafka's tool says.
+pub struct ErrorWithHint {
+    /// What Kafka's tool prints.
     pub message: String,
     /// What to do next.
     pub hint: String,
 }
 
-/// The error of a tool that has told already what went wrong: only the exit code is left to set.
+/// An error about a name that does not exist, with the existing names that are near to it.
+pub fn unknown_name<'a>(
+    message: impl Into<String>,
+    name: &str,
+    existing: impl IntoIterator<Item = &'a str>,
+) -> anyhow::Error {
+    let message = message.into();
+    let near = nearest_few(name, existing);
+    if near.is_empty() {
+        return anyhow::Error::msg(message);
+    }
+    let hint = format!("Did you mean {}?", near.join(" or "));
+    ErrorWithHint { message, hint }.into()
+}
+
+/// The error of a tool that has reported already what went wrong: only the exit code is left to
+/// set.
 #[derive(Debug, thiserror::Error)]
 #[error("failed")]
-pub struct Told;
+pub struct AlreadyReported;
+
+/// Fails with [`AlreadyReported`] where something failed.
+///
+/// # Errors
+/// Where something failed.
+pub fn fail_if(failed: bool) -> anyhow::Result<()> {
+    if failed {
+        return Err(AlreadyReported.into());
+    }
+    Ok(())
+}
 
 impl Job<'_> {
     /// Connects to the cluster that the command line names.
@@ -133,7 +160,7 @@ impl Job<'_> {
     /// # Errors
     /// When `--output` says something else.
     pub fn output(&self) -> Result<Output, UsageError> {
-        match self.parsed.value(OUTPUT.name)? {
+        match self.parsed.value("output")? {
             None | Some("text") => Ok(Output::Text),
             Some("json") => Ok(Output::Json),
             Some(other) => usage(format!("--output is text or json, not {other}")),
@@ -159,7 +186,40 @@ impl Job<'_> {
         Ok(self.print(text)?)
     }
 
-    /// Tells something on standard error.
+    /// Prints a value in the form that `--output` asks for: as JSON, or the text made of it.
+    ///
+    /// # Errors
+    /// When nobody reads it any more.
+    pub fn show<T: serde::Serialize + ?Sized>(
+        &self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        match self.output()? {
+            Output::Text => Ok(self.print(text(value))?),
+            Output::Json => self.print_json(&value),
+        }
+    }
+
+    /// Prints a warning, on standard output as Kafka's tools do, for each of these deprecated
+    /// options that was given; in the message `{option}` is its name, `{instead}` that of the new
+    /// option.
+    ///
+    /// # Errors
+    /// When nobody reads it any more.
+    pub fn warn_of_deprecated(
+        &self,
+        options: &[(&str, &str)],
+        message: &str,
+    ) -> std::io::Result<()> {
+        for (option, instead) in options.iter().filter(|(option, _)| self.parsed.has(option)) {
+            let message = message.replace("{option}", option);
+            self.print(message.replace("{instead}", instead) + "\n")?;
+        }
+        Ok(())
+    }
+
+    /// Prints something on standard error.
     pub fn note(&self, text: impl AsRef<str>) {
         self.progress.before_note();
         note(text.as_ref());
@@ -194,16 +254,16 @@ pub(crate) fn run(tool: &'static Tool, args: Vec<OsString>, host: &Host) -> Exit
         }
     }
     let result = match tool.syntax.parse(&words) {
-        Ok(Asked::Help(text)) if words.is_empty() => {
+        Ok(ParsedCommand::Help(text)) if words.is_empty() => {
             note(&text);
-            Err(Told.into())
+            Err(AlreadyReported.into())
         }
-        Ok(Asked::Help(text)) => print(&text).map_err(anyhow::Error::from),
-        Ok(Asked::Version) => {
+        Ok(ParsedCommand::Help(text)) => print(&text).map_err(anyhow::Error::from),
+        Ok(ParsedCommand::Version) => {
             let version = env!("CARGO_PKG_VERSION");
             print(&format!("{KAFKA_VERSION} (Dohle {version})\n")).map_err(anyhow::Error::from)
         }
-        Ok(Asked::Work(parsed)) => {
+        Ok(ParsedCommand::Work(parsed)) => {
             let job = Job {
                 parsed,
                 args: words,
@@ -232,6 +292,7 @@ fn work(tool: &Tool, job: &Job<'_>) -> anyhow::Result<()> {
             tool.syntax.tool
         ));
     }
+    tool.syntax.check(&job.parsed)?;
     match tool.work {
         Work::Plain(work) => work(job),
         Work::Async(work) => {
@@ -260,7 +321,7 @@ fn fail(tool: &Tool, error: &anyhow::Error) -> ExitCode {
         // Whoever read has read enough, as `head` does.
         return ExitCode::SUCCESS;
     }
-    if error.is::<Told>() {
+    if error.is::<AlreadyReported>() {
         return ExitCode::FAILURE;
     }
     if let Some(UsageError(message)) = error.downcast_ref() {
@@ -276,8 +337,8 @@ fn fail(tool: &Tool, error: &anyhow::Error) -> ExitCode {
         }
         Failure::Stderr(prefix) => note(&format!("{prefix}{message}")),
     }
-    if let Some(hinted) = error.downcast_ref::<Hinted>() {
-        note(&hinted.hint);
+    if let Some(error) = error.downcast_ref::<ErrorWithHint>() {
+        note(&error.hint);
     }
     ExitCode::FAILURE
 }

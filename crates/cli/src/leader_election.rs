@@ -5,15 +5,15 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use dohle_admin::{Cluster, PartitionId, Refusal, check, load_properties};
+use dohle_admin::{Cluster, PartitionId, Refusal, Target, by_topic, check, load_properties};
 use kacrab_protocol::generated::{
     ElectLeadersRequestData, ErrorCode, elect_leaders_request as request,
 };
 use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG, connection};
-use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
-use crate::options::{Parsed, Syntax, UsageError, flag, usage, value};
+use crate::job::{Failure, Job, OUTPUT, Tool, Work};
+use crate::options::{Parsed, Syntax, UsageError, all_of, conflicts, none_of, one_of, usage};
 use crate::partition_file;
 
 /// The row of the table.
@@ -27,40 +27,34 @@ pub const TOOL: Tool = Tool {
         options: &[
             BOOTSTRAP_SERVER,
             COMMAND_CONFIG,
-            value(
-                "admin.config",
-                "config file",
-                "(DEPRECATED) Use --command-config instead.",
-            ),
-            value(
-                "election-type",
-                "election type",
-                "REQUIRED. \"preferred\": only where the leader is not the preferred one. \
-                 \"unclean\": only where there is no leader; records may be lost.",
-            ),
-            value(
-                "topic",
-                "topic name",
-                "Name of topic for which to perform an election.",
-            ),
-            value(
-                "partition",
-                "partition id",
-                "Partition id for which to perform an election. REQUIRED with --topic.",
-            ),
-            flag(
-                "all-topic-partitions",
-                "Perform election on all of the eligible topic partitions.",
-            ),
-            value(
-                "path-to-json-file",
-                "Path to JSON file",
-                "The JSON file with the list of partitions: {\"partitions\": [{\"topic\": \"foo\", \
-                 \"partition\": 1}, {\"topic\": \"foobar\", \"partition\": 2}]}",
-            ),
+            r#"
+            --admin.config <config file>: (DEPRECATED) Use --command-config instead.
+            --election-type <election type>: REQUIRED. "preferred": only where the leader is not the
+                preferred one. "unclean": only where there is no leader; records may be lost.
+            --topic <topic name>: Name of topic for which to perform an election.
+            --partition <partition id>: Partition id for which to perform an election. REQUIRED with
+                --topic.
+            --all-topic-partitions: Perform election on all of the eligible topic partitions.
+            --path-to-json-file <Path to JSON file>: The JSON file with the list of partitions:
+                {"partitions": [{"topic": "foo", "partition": 1}, {"topic": "foobar", "partition":
+                2}]}
+            "#,
             OUTPUT,
         ],
-        commands: &[],
+        rules: &[
+            all_of(&["bootstrap-server", "election-type"])
+                .message("Missing required option(s): {options}"),
+            conflicts(&["admin.config"], &["command-config"]),
+            one_of(&["topic", "all-topic-partitions", "path-to-json-file"])
+                .message("One and only one of the following options is required: {options}"),
+            all_of(&["partition"])
+                .when(&["topic"])
+                .message("Missing required option(s): partition"),
+            none_of(&["partition"])
+                .unless(&["topic"])
+                .message("Option partition is only allowed if topic is used"),
+        ],
+        ..Syntax::EMPTY
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stderr(""),
@@ -86,50 +80,41 @@ type Results = BTreeMap<PartitionId, Option<Refusal>>;
 
 #[derive(Serialize)]
 struct Row<'a> {
-    topic: &'a str,
-    partition: i32,
+    #[serde(flatten)]
+    id: &'a PartitionId,
     result: &'static str,
     error: Option<&'a str>,
 }
 
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let parsed = &job.parsed;
-    let election = check_arguments(parsed)?;
+    let election = election(parsed)?;
     let wanted = match parsed.value("path-to-json-file")? {
         Some(path) => {
             let entries = partition_file::read(path, "Replica election data")?;
             Some(entries.iter().map(partition_file::Entry::id).collect())
         }
-        None => {
-            parsed
-                .value("topic")?
-                .zip(parsed.parsed("partition")?)
-                .map(|(topic, partition)| {
-                    let topic = topic.to_owned();
-                    vec![PartitionId { topic, partition }]
-                })
-        }
+        None => parsed
+            .value("topic")?
+            .zip(parsed.parsed("partition")?)
+            .map(|(topic, partition)| vec![PartitionId::new(topic, partition)]),
     };
+    job.warn_of_deprecated(
+        &[("admin.config", "command-config")],
+        "Option --{option} has been deprecated and will be removed in a future version. Use \
+         --{instead} instead.",
+    )?;
     let mut connection = connection(parsed)?;
     if let Some(path) = parsed.value("admin.config")? {
-        job.print(
-            "Option --admin.config has been deprecated and will be removed in a future version. \
-             Use --command-config instead.\n",
-        )?;
         connection.properties = load_properties(path)?;
     }
     let cluster = Cluster::connect(&connection).await?;
     let results = elect(&cluster, election, wanted).await?;
-    match job.output()? {
-        Output::Text => job.print(render(election, &results))?,
-        Output::Json => {
-            let rows: Vec<Row> = results
-                .iter()
-                .map(|(id, error)| row(id, error.as_ref()))
-                .collect();
-            job.print_json(&rows)?;
-        }
-    }
+    let rows: Vec<Row> = results
+        .iter()
+        .map(|(id, error)| row(id, error.as_ref()))
+        .collect();
+    job.show(rows.as_slice(), |_| render(election, &results))?;
     let failed = results
         .values()
         .filter(|error| outcome(error.as_ref()) == Outcome::Failed);
@@ -139,32 +124,7 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     }
 }
 
-fn check_arguments(parsed: &Parsed) -> Result<Election, UsageError> {
-    let required = [BOOTSTRAP_SERVER.name, "election-type"];
-    let missing: Vec<&str> = required
-        .into_iter()
-        .filter(|name| !parsed.has(name))
-        .collect();
-    if !missing.is_empty() {
-        return usage(format!(
-            "Missing required option(s): {}",
-            missing.join(", ")
-        ));
-    }
-    parsed.conflicts("admin.config", &[COMMAND_CONFIG.name])?;
-    let scopes = ["topic", "all-topic-partitions", "path-to-json-file"];
-    if scopes.iter().filter(|scope| parsed.has(scope)).count() != 1 {
-        return usage(format!(
-            "One and only one of the following options is required: {}",
-            scopes.join(", ")
-        ));
-    }
-    if parsed.has("topic") && !parsed.has("partition") {
-        return usage("Missing required option(s): partition");
-    }
-    if !parsed.has("topic") && parsed.has("partition") {
-        return usage("Option partition is only allowed if topic is used");
-    }
+fn election(parsed: &Parsed) -> Result<Election, UsageError> {
     let given = parsed.value("election-type")?.unwrap_or_default();
     match given.to_ascii_lowercase().as_str() {
         "preferred" => Ok(Election::Preferred),
@@ -181,18 +141,12 @@ async fn elect(
     wanted: Option<Vec<PartitionId>>,
 ) -> anyhow::Result<Results> {
     let topics = wanted.map(|ids| {
-        let mut topics: BTreeMap<String, Vec<i32>> = BTreeMap::new();
-        for id in ids {
-            topics.entry(id.topic).or_default().push(id.partition);
-        }
-        let topics = topics
-            .into_iter()
-            .map(|(topic, partitions)| request::TopicPartitions {
-                topic: topic.into(),
-                partitions,
-                ..request::TopicPartitions::default()
-            });
-        topics.collect()
+        let partitions = ids.iter().map(|id| (id.topic.as_str(), id.partition));
+        by_topic(partitions, |topic, partitions| request::TopicPartitions {
+            topic,
+            partitions,
+            ..request::TopicPartitions::default()
+        })
     });
     let request = ElectLeadersRequestData {
         election_type: election as i8,
@@ -200,20 +154,11 @@ async fn elect(
         timeout_ms: cluster.request_timeout_ms(),
         ..ElectLeadersRequestData::default()
     };
-    let answer = cluster
-        .retry(async || {
-            let answer = cluster.ask(&request).await?;
-            check(answer.error_code, None)?;
-            Ok(answer)
-        })
-        .await?;
+    let answer = cluster.call(Target::Any, &request).await?;
     let mut results = Results::new();
     for topic in &answer.replica_election_results {
         for partition in &topic.partition_result {
-            let id = PartitionId {
-                topic: topic.topic.to_string(),
-                partition: partition.partition_id,
-            };
+            let id = PartitionId::new(topic.topic.as_str(), partition.partition_id);
             let result = check(partition.error_code, partition.error_message.as_ref());
             let refusal = result.err().and_then(|error| error.refusal().cloned());
             results.insert(id, refusal);
@@ -239,8 +184,7 @@ fn outcome(error: Option<&Refusal>) -> Outcome {
 
 fn row<'a>(id: &'a PartitionId, error: Option<&'a Refusal>) -> Row<'a> {
     Row {
-        topic: &id.topic,
-        partition: id.partition,
+        id,
         result: match outcome(error) {
             Outcome::Elected => "elected",
             Outcome::NotNeeded => "not needed",

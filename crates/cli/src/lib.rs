@@ -17,6 +17,7 @@ mod tools;
 
 mod broker_api_versions;
 mod client;
+mod clock;
 mod cluster_tool;
 mod configs;
 mod connect;
@@ -41,6 +42,8 @@ mod producer_perf;
 mod reassign;
 mod storage;
 mod strays;
+mod table;
+mod text;
 mod topics;
 
 use std::ffi::OsString;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use crate::job::{Failure, Job, Tool, Work};
-use crate::options::{Syntax, flag, usage};
+use crate::options::{Syntax, usage};
 use crate::tools::TOOLS;
 
 /// The row of the table.
@@ -18,11 +18,8 @@ pub const TOOL: Tool = Tool {
         tool: "dohle install-links DIR",
         about: "Makes links named kafka-topics, kafka-topics.sh and so on to this program in DIR, \
                 so that scripts written for Kafka find its tools. What is right already stays.",
-        options: &[flag(
-            "force",
-            "Replace files of these names that are something else.",
-        )],
-        commands: &[],
+        options: &["--force: Replace files of these names that are something else."],
+        ..Syntax::EMPTY
     },
     work: Work::Plain(work),
     failure: Failure::Stderr(""),

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::bail;
-use dohle_admin::{Refusal, check};
+use dohle_admin::{Refusal, Target};
 use kacrab_protocol::generated::{
     DescribeLogDirsRequestData, DescribeLogDirsResponseData, ErrorCode,
 };
@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
-use crate::options::{Parsed, Syntax, flag, usage, value};
+use crate::options::{Parsed, Syntax, all_of, usage};
+use crate::text::join;
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -25,25 +26,17 @@ pub const TOOL: Tool = Tool {
         options: &[
             BOOTSTRAP_SERVER,
             COMMAND_CONFIG,
-            flag(
-                "describe",
-                "Describe the specified log directories on the specified brokers.",
-            ),
-            value(
-                "topic-list",
-                "Topic list",
-                "The list of topics to be queried in the form \"topic1,topic2,topic3\". All topics \
-                 will be queried if no topic list is specified.",
-            ),
-            value(
-                "broker-list",
-                "Broker list",
-                "The list of brokers to be queried in the form \"0,1,2\". All brokers in the \
-                 cluster will be queried if no broker list is specified.",
-            ),
+            r#"
+            --describe: Describe the specified log directories on the specified brokers.
+            --topic-list <Topic list>: The list of topics to be queried in the form
+                "topic1,topic2,topic3". All topics will be queried if no topic list is specified.
+            --broker-list <Broker list>: The list of brokers to be queried in the form "0,1,2". All
+                brokers in the cluster will be queried if no broker list is specified.
+            "#,
             OUTPUT,
         ],
-        commands: &[],
+        rules: &[all_of(&["bootstrap-server"]), all_of(&["describe"])],
+        ..Syntax::EMPTY
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stderr(""),
@@ -52,7 +45,7 @@ pub const TOOL: Tool = Tool {
 // The order of the fields is the order in which Kafka's tool prints them.
 
 #[derive(Debug, Serialize)]
-struct Told {
+struct Answer {
     brokers: Vec<Broker>,
     version: i32,
 }
@@ -83,14 +76,10 @@ struct Replica {
 
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let parsed = &job.parsed;
-    parsed.required(BOOTSTRAP_SERVER.name)?;
-    if !parsed.has("describe") {
-        return Ok(usage("Missing required argument \"[describe]\"")?);
-    }
     let topics: BTreeSet<String> = list(parsed, "topic-list")?;
     let wanted: BTreeSet<i32> = list(parsed, "broker-list")?;
     let cluster = job.connect().await?;
-    let brokers: BTreeSet<i32> = cluster.nodes().await?.iter().map(|node| node.id).collect();
+    let brokers = cluster.broker_ids().await?;
     let unknown: BTreeSet<i32> = wanted.difference(&brokers).copied().collect();
     if !unknown.is_empty() {
         bail!(
@@ -109,24 +98,23 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
         topics: None,
         ..DescribeLogDirsRequestData::default()
     };
-    let mut told = Told {
+    let mut found = Answer {
         brokers: Vec::new(),
         version: 1,
     };
     for broker in job.progress.over("brokers asked", &asked) {
-        let answer = cluster.ask_broker(*broker, &request).await?;
-        check(answer.error_code, None)?;
-        told.brokers.push(Broker {
+        let answer = cluster.call_once(Target::Broker(*broker), &request).await?;
+        found.brokers.push(Broker {
             broker: *broker,
             log_dirs: log_dirs(&answer, &topics),
         });
     }
     match output {
-        Output::Json => job.print_json(&told),
+        Output::Json => job.print_json(&found),
         Output::Text => Ok(job.print(format!(
             "Received log directory information from brokers {}\n{}\n",
             join(&asked),
-            serde_json::to_string(&told)?
+            serde_json::to_string(&found)?
         ))?),
     }
 }
@@ -144,11 +132,6 @@ fn list<T: std::str::FromStr + Ord>(parsed: &Parsed, name: &str) -> anyhow::Resu
             "Cannot parse argument '{text}' of option {name}"
         ))?),
     }
-}
-
-fn join(ids: &BTreeSet<i32>) -> String {
-    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    ids.join(",")
 }
 
 /// A broker's directories; of the topics, or of all when there is none in the set.
@@ -214,7 +197,7 @@ mod tests {
             results: vec![result(0, "/data"), result(56, "/broken")],
             ..DescribeLogDirsResponseData::default()
         };
-        let told = Told {
+        let told = Answer {
             brokers: vec![Broker {
                 broker: 1,
                 log_dirs: log_dirs(&answer, &["orders".to_owned()].into()),

@@ -2,10 +2,8 @@
 //!
 //! Kafka's `MetadataQuorumCommand`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::bail;
-use dohle_admin::{Cluster, ClusterError, check};
+use dohle_admin::{Address, Cluster, ClusterError, Target};
 use kacrab_protocol::KafkaUuid;
 use kacrab_protocol::generated::{
     DescribeQuorumRequestData, RemoveRaftVoterRequestData, describe_quorum_request as request,
@@ -13,9 +11,11 @@ use kacrab_protocol::generated::{
 };
 use serde::Serialize;
 
+use crate::clock::now_ms;
 use crate::connect::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG};
-use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
-use crate::options::{Subcommand, Syntax, flag, usage, value};
+use crate::job::{Failure, Job, OUTPUT, Tool, Work};
+use crate::options::{Subcommand, Syntax, all_of};
+use crate::table::{Table, Width};
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -34,40 +34,33 @@ pub const TOOL: Tool = Tool {
             Subcommand {
                 name: "describe",
                 help: "Describe the metadata quorum info.",
-                options: &[
-                    flag("status", "A short summary of the quorum status."),
-                    flag(
-                        "replication",
-                        "Detailed information about the status of replication.",
-                    ),
-                    flag(
-                        "human-readable",
-                        "With --replication: how long ago, not when.",
-                    ),
-                ],
+                options: &["
+                    --status: A short summary of the quorum status.
+                    --replication: Detailed information about the status of replication.
+                    --human-readable: With --replication: how long ago, not when.
+                    "],
             },
             Subcommand {
                 name: "add-controller",
                 help: "Add a controller to the KRaft controller cluster.",
-                options: &[flag(
-                    "dry-run",
-                    "Print what would be done, but do not do it.",
-                )],
+                options: &["--dry-run: Print what would be done, but do not do it."],
             },
             Subcommand {
                 name: "remove-controller",
                 help: "Remove a controller from the KRaft controller cluster.",
-                options: &[
-                    value("controller-id", "id", "The id of the controller to remove.").or("i"),
-                    value(
-                        "controller-directory-id",
-                        "directory id",
-                        "The directory ID of the controller to remove.",
-                    )
-                    .or("d"),
-                    flag("dry-run", "Print what would be done, but do not do it."),
-                ],
+                options: &["
+                    --controller-id, -i <id>: The id of the controller to remove.
+                    --controller-directory-id, -d <directory id>: The directory ID of the controller
+                        to remove.
+                    --dry-run: Print what would be done, but do not do it.
+                    "],
             },
+        ],
+        rules: &[
+            all_of(&["controller-id"])
+                .when(&["remove-controller"])
+                .message("argument --controller-id/-i is required"),
+            all_of(&["controller-directory-id"]).when(&["remove-controller"]),
         ],
     },
     work: Work::Async(|job| Box::pin(work(job))),
@@ -123,18 +116,10 @@ async fn describe(job: &Job<'_>) -> anyhow::Result<()> {
     }
     let cluster = job.connect().await?;
     let quorum = fetch(&cluster).await?;
-    match job.output()? {
-        Output::Json => job.print_json(&quorum),
-        Output::Text if status => Ok(job.print(render_status(&quorum))?),
-        Output::Text => {
-            let now = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
-            let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-            let text = render_replication(&quorum, human.then_some(now));
-            Ok(job.print(text)?)
-        }
-    }
+    job.show(&quorum, |quorum| match status {
+        true => render_status(quorum),
+        false => render_replication(quorum, human.then(now_ms)),
+    })
 }
 
 async fn fetch(cluster: &Cluster) -> Result<Quorum, ClusterError> {
@@ -146,16 +131,7 @@ async fn fetch(cluster: &Cluster) -> Result<Quorum, ClusterError> {
         }],
         ..DescribeQuorumRequestData::default()
     };
-    let answer = cluster
-        .retry(async || {
-            let answer = cluster.ask(&request).await?;
-            check(answer.error_code, answer.error_message.as_ref())?;
-            for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
-                check(partition.error_code, partition.error_message.as_ref())?;
-            }
-            Ok(answer)
-        })
-        .await?;
+    let answer = cluster.call(Target::Any, &request).await?;
     let cluster_id = cluster.describe(false).await?.cluster_id.to_string();
     let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
     let partition = partitions.next().cloned().unwrap_or_default();
@@ -179,13 +155,11 @@ fn replica(state: &response::ReplicaState, nodes: &[response::Node]) -> Replica 
     let node = nodes.iter().find(|node| node.node_id == state.replica_id);
     let listeners = node.map_or(&[][..], |node| &node.listeners);
     let endpoints = listeners.iter().map(|listener| {
-        let host = listener.host.as_str();
-        let host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
+        let address = Address {
+            host: listener.host.to_string(),
+            port: listener.port,
         };
-        format!("{}://{host}:{}", listener.name, listener.port)
+        format!("{}://{address}", listener.name)
     });
     Replica {
         id: state.replica_id,
@@ -266,56 +240,47 @@ fn render_nodes(replicas: &[Replica]) -> String {
 fn render_replication(quorum: &Quorum, now: Option<i64>) -> String {
     let leader = quorum.leader();
     let lag = |end: i64| leader.map_or(-1, |leader| leader.log_end_offset - end);
-    let mut rows = vec![
-        [
-            "NodeId",
-            "DirectoryId",
-            "LogEndOffset",
-            "Lag",
-            "LastFetchTimestamp",
-            "LastCaughtUpTimestamp",
-            "Status",
-        ]
-        .map(str::to_owned),
-    ];
     let time = |at: Option<i64>| match (at, now) {
         (None, _) => "-1".to_owned(),
         (Some(at), None) => at.to_string(),
         // Another machine's clock may run ahead of this one's.
         (Some(at), Some(now)) => format!("{} ms ago", (now - at).max(0)),
     };
-    let row = |replica: &Replica, status: &str| {
-        [
-            replica.id.to_string(),
-            replica.directory_id.clone(),
-            replica.log_end_offset.to_string(),
-            lag(replica.log_end_offset).to_string(),
-            time(replica.last_fetch_timestamp),
-            time(replica.last_caught_up_timestamp),
-            status.to_owned(),
-        ]
-    };
-    rows.extend(leader.map(|leader| row(leader, "Leader")));
-    let leads = |voter: &&Replica| voter.id == quorum.leader_id;
-    let followers = quorum.voters.iter().filter(|voter| !leads(voter));
-    rows.extend(followers.map(|follower| row(follower, "Follower")));
+    let (leaders, followers): (Vec<_>, Vec<_>) = quorum
+        .voters
+        .iter()
+        .partition(|voter| voter.id == quorum.leader_id);
+    let mut rows: Vec<(&Replica, &str)> = Vec::new();
+    rows.extend(leaders.into_iter().map(|leader| (leader, "Leader")));
+    rows.extend(followers.into_iter().map(|follower| (follower, "Follower")));
     rows.extend(
         quorum
             .observers
             .iter()
-            .map(|observer| row(observer, "Observer")),
+            .map(|observer| (observer, "Observer")),
     );
-    let widths: Vec<usize> = (0..7)
-        .map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0))
-        .collect();
-    let lines = rows.iter().map(|row| {
-        let cells = row.iter().zip(&widths);
-        let line: String = cells
-            .map(|(cell, width)| format!("{cell:<width$}\t"))
-            .collect();
-        line + "\n"
-    });
-    lines.collect()
+    let table = Table::new()
+        .separated_by("\t")
+        .column("NodeId", Width::Widest, |(one, _): &(&Replica, &str)| {
+            one.id.to_string()
+        })
+        .column("DirectoryId", Width::Widest, |(one, _)| {
+            one.directory_id.clone()
+        })
+        .column("LogEndOffset", Width::Widest, |(one, _)| {
+            one.log_end_offset.to_string()
+        })
+        .column("Lag", Width::Widest, |(one, _)| {
+            lag(one.log_end_offset).to_string()
+        })
+        .column("LastFetchTimestamp", Width::Widest, |(one, _)| {
+            time(one.last_fetch_timestamp)
+        })
+        .column("LastCaughtUpTimestamp", Width::Widest, |(one, _)| {
+            time(one.last_caught_up_timestamp)
+        })
+        .column("Status", Width::Widest, |(_, status)| (*status).to_owned());
+    table.lines(&rows).join("\t\n") + "\t\n"
 }
 
 /// Why the quorum's members cannot be changed by this tool.
@@ -324,7 +289,7 @@ const STATIC: &str = "Dohle's controllers are those in controller.quorum.voters,
                       restart them one after the other";
 
 async fn add(job: &Job<'_>) -> anyhow::Result<()> {
-    if !job.parsed.has(COMMAND_CONFIG.name) {
+    if !job.parsed.has("command-config") {
         bail!(
             "You must supply the configuration file of the controller you are adding when using \
              add-controller."
@@ -334,9 +299,7 @@ async fn add(job: &Job<'_>) -> anyhow::Result<()> {
 }
 
 async fn remove(job: &Job<'_>) -> anyhow::Result<()> {
-    let Some(id) = job.parsed.parsed::<i32>("controller-id")? else {
-        return Ok(usage("argument --controller-id/-i is required")?);
-    };
+    let id: i32 = job.parsed.parsed("controller-id")?.unwrap_or_default();
     let directory = job.parsed.required("controller-directory-id")?;
     if id < 0 {
         bail!("Invalid negative --controller-id: {id}");
@@ -352,15 +315,12 @@ async fn remove(job: &Job<'_>) -> anyhow::Result<()> {
             voter_directory_id: directory_id,
             ..RemoveRaftVoterRequestData::default()
         };
-        match cluster.ask(&request).await {
+        match cluster.call_once(Target::Any, &request).await {
             Err(ClusterError::Unsupported { .. }) => {
                 bail!("remove-controller is not supported by this cluster. {STATIC}");
             }
-            answer => {
-                let answer = answer?;
-                check(answer.error_code, answer.error_message.as_ref())?;
-            }
-        }
+            answer => answer?,
+        };
     }
     // Two spaces, as in Kafka's tool.
     let done = if dry_run {

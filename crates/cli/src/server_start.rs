@@ -19,7 +19,7 @@ pub const TOOL: Tool = Tool {
         tool: "kafka-server-start",
         about: "Runs a node, as `dohle server` does.",
         options: &[],
-        commands: &[],
+        ..Syntax::EMPTY
     },
     work: Work::Raw(work),
     failure: Failure::Stderr(""),

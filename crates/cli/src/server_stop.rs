@@ -9,7 +9,7 @@ use dohle_admin::load_properties;
 use rustix::process::{Pid, Signal, getuid, kill_process};
 
 use crate::job::{Failure, Job, Tool, Work};
-use crate::options::{Syntax, value};
+use crate::options::Syntax;
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -19,15 +19,11 @@ pub const TOOL: Tool = Tool {
         tool: "kafka-server-stop",
         about: "Tells the nodes of this user on this machine to stop (SIGTERM), and does not wait \
                 for them. SIGNAL in the environment says another signal: TERM, INT or KILL.",
-        options: &[
-            value(
-                "process-role",
-                "role",
-                "Only nodes whose file says process.roles=ROLE.",
-            ),
-            value("node-id", "id", "Only nodes whose file says node.id=ID."),
-        ],
-        commands: &[],
+        options: &["
+            --process-role <role>: Only nodes whose file says process.roles=ROLE.
+            --node-id <id>: Only nodes whose file says node.id=ID.
+            "],
+        ..Syntax::EMPTY
     },
     work: Work::Plain(work),
     failure: Failure::Stdout(""),

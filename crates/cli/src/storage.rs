@@ -14,23 +14,16 @@ use kacrab_protocol::KafkaUuid;
 use crate::feature_levels::{
     METADATA_VERSION, display, metadata_version, parse, render_dependencies, render_mapping,
 };
-use crate::job::{Failure, Job, Told, Tool, Work};
-use crate::options::{Opt, Parsed, Subcommand, Syntax, flag, usage, value};
+use crate::job::{AlreadyReported, Failure, Job, Tool, Work};
+use crate::options::{Parsed, Subcommand, Syntax, UsageError, all_of};
 use crate::strays;
 
-const CONFIG: Opt = value("config", "file", "The Kafka configuration file to use.").or("c");
-const RELEASE_VERSION: Opt = value(
-    "release-version",
-    "release",
-    "The release version whose features are meant.",
-)
-.or("r");
-const FEATURE: Opt = value(
-    "feature",
-    "feature=level",
-    "A feature and its level, as in kraft.version=1; may be repeated.",
-)
-.or("f");
+const CONFIG: &str = "--config, -c <file>: The Kafka configuration file to use.";
+const RELEASE_VERSION: &str =
+    "--release-version, -r <release>: The release version whose features are meant.";
+const FEATURE: &str = "
+    --feature, -f <feature=level>: A feature and its level, as in kraft.version=1; may be repeated.
+    ";
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -52,31 +45,21 @@ pub const TOOL: Tool = Tool {
                        itself when it starts with empty ones.",
                 options: &[
                     CONFIG,
-                    value("cluster-id", "id", "The cluster ID to use.").or("t"),
-                    flag(
-                        "ignore-formatted",
-                        "Skip over already formatted directories rather than failing.",
-                    )
-                    .or("g"),
+                    "
+                    --cluster-id, -t <id>: The cluster ID to use.
+                    --ignore-formatted, -g: Skip over already formatted directories rather than
+                        failing.
+                    ",
                     RELEASE_VERSION,
                     FEATURE,
-                    value("add-scram", "credential", "A SCRAM credential to add.").or("S"),
-                    flag(
-                        "standalone",
-                        "A controller that is alone; without controller.quorum.voters.",
-                    )
-                    .or("s"),
-                    flag(
-                        "no-initial-controllers",
-                        "A server that does not say who the controllers are.",
-                    )
-                    .or("N"),
-                    value(
-                        "initial-controllers",
-                        "id@host:port:directory,...",
-                        "The controllers that the quorum begins with.",
-                    )
-                    .or("I"),
+                    "
+                    --add-scram, -S <credential>: A SCRAM credential to add.
+                    --standalone, -s: A controller that is alone; without controller.quorum.voters.
+                    --no-initial-controllers, -N: A server that does not say who the controllers
+                        are.
+                    --initial-controllers, -I <id@host:port:directory,...>: The controllers that the
+                        quorum begins with.
+                    ",
                 ],
             },
             strays::command(&[CONFIG, strays::YES]),
@@ -96,6 +79,17 @@ pub const TOOL: Tool = Tool {
                 help: "Print a random UUID.",
                 options: &[],
             },
+        ],
+        rules: &[
+            all_of(&["feature"])
+                .when(&["feature-dependencies"])
+                .message("argument --feature/-f is required"),
+            all_of(&["config"])
+                .when(&["info", "format", strays::NAME, "recover-quorum"])
+                .message("argument --config/-c is required"),
+            all_of(&["cluster-id"])
+                .when(&["format"])
+                .message("argument --cluster-id/-t is required"),
         ],
     },
     work: Work::Plain(work),
@@ -120,13 +114,10 @@ fn work(job: &Job<'_>) -> anyhow::Result<()> {
     match parsed.command {
         Some("random-uuid") => Ok(job.print(format!("{}\n", KafkaUuid::random()?))?),
         Some("version-mapping") => {
-            Ok(job.print(render_mapping(parsed.value(RELEASE_VERSION.name)?)?)?)
+            Ok(job.print(render_mapping(parsed.value("release-version")?)?)?)
         }
         Some("feature-dependencies") => {
-            if !parsed.has(FEATURE.name) {
-                return Ok(usage("argument --feature/-f is required")?);
-            }
-            Ok(job.print(render_dependencies(parsed.values(FEATURE.name))?)?)
+            Ok(job.print(render_dependencies(parsed.values("feature"))?)?)
         }
         Some("format") => format(job),
         Some(strays::NAME) => {
@@ -138,19 +129,14 @@ fn work(job: &Job<'_>) -> anyhow::Result<()> {
     }
 }
 
-fn config(parsed: &Parsed) -> anyhow::Result<&Path> {
-    match parsed.value(CONFIG.name)? {
-        Some(path) => Ok(Path::new(path)),
-        None => Ok(usage("argument --config/-c is required")?),
-    }
+fn config(parsed: &Parsed) -> Result<&Path, UsageError> {
+    parsed.required("config").map(Path::new)
 }
 
 fn format(job: &Job<'_>) -> anyhow::Result<()> {
     let parsed = &job.parsed;
     let config = config(parsed)?;
-    let Some(cluster_id) = parsed.value("cluster-id")? else {
-        return Ok(usage("argument --cluster-id/-t is required")?);
-    };
+    let cluster_id = parsed.required("cluster-id")?;
     let directories = (job.host.directories)(config, Some(cluster_id))?;
     refuse_what_is_not_there(parsed, &directories)?;
     let formatted = |path: &PathBuf| path.join("meta.properties").exists();
@@ -212,7 +198,7 @@ fn refuse_what_is_not_there(parsed: &Parsed, directories: &NodeDirectories) -> a
     if parsed.has("add-scram") {
         bail!("--add-scram is not supported: Dohle has no SCRAM credentials yet");
     }
-    if let Some(release) = parsed.value(RELEASE_VERSION.name)? {
+    if let Some(release) = parsed.value("release-version")? {
         let level = metadata_version(release)?;
         if level != LEVEL {
             bail!(
@@ -222,7 +208,7 @@ fn refuse_what_is_not_there(parsed: &Parsed, directories: &NodeDirectories) -> a
             );
         }
     }
-    for feature in parsed.values(FEATURE.name) {
+    for feature in parsed.values("feature") {
         let (name, level) = parse(feature)?;
         let known = dohle_model::features::SUPPORTED
             .iter()
@@ -246,7 +232,11 @@ fn info(job: &Job<'_>) -> anyhow::Result<()> {
     paths.sort();
     let (text, sound) = describe(&paths);
     job.print(text)?;
-    if sound { Ok(()) } else { Err(Told.into()) }
+    if sound {
+        Ok(())
+    } else {
+        Err(AlreadyReported.into())
+    }
 }
 
 /// As Kafka's tool prints it, and whether all is well.

@@ -9,16 +9,16 @@ use anyhow::{Context as _, bail};
 use dohle_log::directory::{LogDirectory, Stray, StrayDecision, strays};
 
 use crate::job::Job;
-use crate::options::{Opt, Subcommand, flag, usage};
+use crate::options::{Subcommand, usage};
 
 /// Its name. It is not one of Kafka's, and takes words beside its options.
 pub(crate) const NAME: &str = "strays";
 
 /// Deletes without asking.
-pub(crate) const YES: Opt = flag("yes", "Delete without asking.").or("y");
+pub(crate) const YES: &str = "--yes, -y: Delete without asking.";
 
 /// The subcommand, with these options.
-pub(crate) const fn command(options: &'static [Opt]) -> Subcommand {
+pub(crate) const fn command(options: &'static [&'static str]) -> Subcommand {
     Subcommand {
         name: NAME,
         help: "Handle partitions on disk that are in no metadata of the cluster, which the broker \
@@ -41,7 +41,7 @@ pub(crate) fn run(job: &Job<'_>, dirs: &[PathBuf]) -> anyhow::Result<()> {
         "adopt" => Ok(job.print(adopt(dirs, &names)?)?),
         "delete" => {
             let selected = select(dirs, &names)?;
-            let ask = !job.parsed.has(YES.name) && !selected.is_empty();
+            let ask = !job.parsed.has("yes") && !selected.is_empty();
             if ask
                 && !confirmed(
                     &selected,

@@ -56,9 +56,7 @@ pub async fn find(
 pub async fn message_bytes_max(cluster: &Cluster, topic: &str) -> Option<usize> {
     let resource = Resource::topic(topic);
     let resources = std::slice::from_ref(&resource);
-    let mut answer = describe_configs(cluster, resources, None, false)
-        .await
-        .ok()?;
+    let mut answer = describe_configs(cluster, resources, false).await.ok()?;
     let configs = answer.remove(&resource)?.ok()?;
     let config = configs
         .into_iter()

@@ -2,8 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 use kacrab::wire::{RequestMessage, ResponseMessage};
-use kacrab_protocol::Result;
 use kacrab_protocol::generated::*;
+
+use super::{ClusterError, check};
 
 /// A request that a broker answers.
 pub trait Call: RequestMessage + Clone + Send + Sync + 'static {
@@ -13,15 +14,54 @@ pub trait Call: RequestMessage + Clone + Send + Sync + 'static {
     type Answer: ResponseMessage;
     /// The newest version to use.
     const VERSION_MAX: i16 = i16::MAX;
+
+    /// Fails when the answer as a whole is an error. Errors of single topics, partitions and so on
+    /// are left to the caller, unless every caller treats them as errors of the whole.
+    ///
+    /// # Errors
+    /// [`ClusterError::Refused`].
+    fn check(_: &Self::Answer) -> Result<(), ClusterError> {
+        Ok(())
+    }
 }
 
 macro_rules! calls {
-    ($($request:ident => $answer:ident: $key:ident $(<= $version:literal)?;)*) => {
+    ($(
+        $request:ident => $answer:ident: $key:ident $(<= $version:literal)? $(, $check:expr)?;
+    )*) => {
         $(impl Call for $request {
             const KEY: ApiKey = ApiKey::$key;
             type Answer = $answer;
             $(const VERSION_MAX: i16 = $version;)?
+            $(fn check(answer: &Self::Answer) -> Result<(), ClusterError> {
+                let check: fn(&Self::Answer) -> Result<(), ClusterError> = $check;
+                check(answer)
+            })?
         })*
+    };
+}
+
+/// The error of an answer that has a code and a message.
+macro_rules! code_and_message {
+    () => {
+        |answer| check(answer.error_code, answer.error_message.as_ref())
+    };
+}
+
+/// The error of an answer that has a code alone.
+macro_rules! code {
+    () => {
+        |answer| check(answer.error_code, None)
+    };
+}
+
+/// The first error among the results that an answer consists of.
+macro_rules! first_error_of {
+    ($results:ident) => {
+        |answer| {
+            let mut results = answer.$results.iter();
+            results.try_for_each(|one| check(one.error_code, one.error_message.as_ref()))
+        }
     };
 }
 
@@ -30,44 +70,66 @@ macro_rules! calls {
 calls! {
     AddRaftVoterRequestData => AddRaftVoterResponseData: AddRaftVoter;
     AlterPartitionReassignmentsRequestData => AlterPartitionReassignmentsResponseData:
-        AlterPartitionReassignments;
-    AlterClientQuotasRequestData => AlterClientQuotasResponseData: AlterClientQuotas;
+        AlterPartitionReassignments, code_and_message!();
+    AlterClientQuotasRequestData => AlterClientQuotasResponseData:
+        AlterClientQuotas, first_error_of!(entries);
     AlterReplicaLogDirsRequestData => AlterReplicaLogDirsResponseData: AlterReplicaLogDirs;
     AlterUserScramCredentialsRequestData => AlterUserScramCredentialsResponseData:
-        AlterUserScramCredentials;
-    ApiVersionsRequestData => ApiVersionsResponseData: ApiVersions;
+        AlterUserScramCredentials, first_error_of!(results);
+    ApiVersionsRequestData => ApiVersionsResponseData: ApiVersions, code!();
     ConsumerGroupDescribeRequestData => ConsumerGroupDescribeResponseData: ConsumerGroupDescribe;
-    CreatePartitionsRequestData => CreatePartitionsResponseData: CreatePartitions;
-    CreateTopicsRequestData => CreateTopicsResponseData: CreateTopics;
-    DeleteGroupsRequestData => DeleteGroupsResponseData: DeleteGroups;
+    CreatePartitionsRequestData => CreatePartitionsResponseData:
+        CreatePartitions, first_error_of!(results);
+    CreateTopicsRequestData => CreateTopicsResponseData: CreateTopics, first_error_of!(topics);
+    DeleteGroupsRequestData => DeleteGroupsResponseData: DeleteGroups, |answer| {
+        let mut results = answer.results.iter();
+        results.try_for_each(|one| check(one.error_code, None))
+    };
     DeleteRecordsRequestData => DeleteRecordsResponseData: DeleteRecords;
-    DeleteTopicsRequestData => DeleteTopicsResponseData: DeleteTopics;
-    DescribeClientQuotasRequestData => DescribeClientQuotasResponseData: DescribeClientQuotas;
-    DescribeClusterRequestData => DescribeClusterResponseData: DescribeCluster;
+    DeleteTopicsRequestData => DeleteTopicsResponseData: DeleteTopics, first_error_of!(responses);
+    DescribeClientQuotasRequestData => DescribeClientQuotasResponseData:
+        DescribeClientQuotas, code_and_message!();
+    DescribeClusterRequestData => DescribeClusterResponseData: DescribeCluster, code_and_message!();
     DescribeConfigsRequestData => DescribeConfigsResponseData: DescribeConfigs;
     DescribeGroupsRequestData => DescribeGroupsResponseData: DescribeGroups;
-    DescribeLogDirsRequestData => DescribeLogDirsResponseData: DescribeLogDirs;
-    DescribeQuorumRequestData => DescribeQuorumResponseData: DescribeQuorum;
+    DescribeLogDirsRequestData => DescribeLogDirsResponseData: DescribeLogDirs, code!();
+    DescribeQuorumRequestData => DescribeQuorumResponseData: DescribeQuorum, |answer| {
+        check(answer.error_code, answer.error_message.as_ref())?;
+        let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.try_for_each(|one| check(one.error_code, one.error_message.as_ref()))
+    };
     DescribeUserScramCredentialsRequestData => DescribeUserScramCredentialsResponseData:
-        DescribeUserScramCredentials;
-    ElectLeadersRequestData => ElectLeadersResponseData: ElectLeaders;
+        DescribeUserScramCredentials, code_and_message!();
+    ElectLeadersRequestData => ElectLeadersResponseData: ElectLeaders, code!();
     FindCoordinatorRequestData => FindCoordinatorResponseData: FindCoordinator;
     IncrementalAlterConfigsRequestData => IncrementalAlterConfigsResponseData:
-        IncrementalAlterConfigs;
-    ListConfigResourcesRequestData => ListConfigResourcesResponseData: ListConfigResources;
-    ListGroupsRequestData => ListGroupsResponseData: ListGroups;
+        IncrementalAlterConfigs, first_error_of!(responses);
+    ListConfigResourcesRequestData => ListConfigResourcesResponseData: ListConfigResources, code!();
+    ListGroupsRequestData => ListGroupsResponseData: ListGroups, code!();
     ListOffsetsRequestData => ListOffsetsResponseData: ListOffsets;
     ListPartitionReassignmentsRequestData => ListPartitionReassignmentsResponseData:
-        ListPartitionReassignments;
-    MetadataRequestData => MetadataResponseData: Metadata;
-    OffsetCommitRequestData => OffsetCommitResponseData: OffsetCommit <= 9;
-    OffsetDeleteRequestData => OffsetDeleteResponseData: OffsetDelete;
-    OffsetFetchRequestData => OffsetFetchResponseData: OffsetFetch <= 9;
-    RemoveRaftVoterRequestData => RemoveRaftVoterResponseData: RemoveRaftVoter;
+        ListPartitionReassignments, code_and_message!();
+    MetadataRequestData => MetadataResponseData: Metadata, code!();
+    OffsetCommitRequestData => OffsetCommitResponseData: OffsetCommit <= 9, |answer| {
+        let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.try_for_each(|one| check(one.error_code, None))
+    };
+    OffsetDeleteRequestData => OffsetDeleteResponseData: OffsetDelete, code!();
+    OffsetFetchRequestData => OffsetFetchResponseData: OffsetFetch <= 9, |answer| {
+        check(answer.error_code, None)?;
+        for group in &answer.groups {
+            check(group.error_code, None)?;
+            let mut partitions = group.topics.iter().flat_map(|topic| &topic.partitions);
+            partitions.try_for_each(|one| check(one.error_code, None))?;
+        }
+        Ok(())
+    };
+    RemoveRaftVoterRequestData => RemoveRaftVoterResponseData: RemoveRaftVoter, code_and_message!();
     ShareGroupDescribeRequestData => ShareGroupDescribeResponseData: ShareGroupDescribe;
     StreamsGroupDescribeRequestData => StreamsGroupDescribeResponseData: StreamsGroupDescribe;
-    UnregisterBrokerRequestData => UnregisterBrokerResponseData: UnregisterBroker;
-    UpdateFeaturesRequestData => UpdateFeaturesResponseData: UpdateFeatures;
+    UnregisterBrokerRequestData => UnregisterBrokerResponseData:
+        UnregisterBroker, code_and_message!();
+    UpdateFeaturesRequestData => UpdateFeaturesResponseData: UpdateFeatures, code_and_message!();
 }
 
 /// DescribeTopicPartitions (KIP-966), which kacrab's wire layer has no message for.
@@ -84,18 +146,18 @@ impl Call for DescribeTopicPartitions {
 }
 
 impl RequestMessage for DescribeTopicPartitions {
-    fn write_request(&self, buf: &mut BytesMut, version: i16) -> Result<()> {
+    fn write_request(&self, buf: &mut BytesMut, version: i16) -> kacrab_protocol::Result<()> {
         self.0.write(buf, version)?;
         Ok(())
     }
 
-    fn encoded_len(&self, version: i16) -> Result<usize> {
+    fn encoded_len(&self, version: i16) -> kacrab_protocol::Result<usize> {
         self.0.encoded_len(version)
     }
 }
 
 impl ResponseMessage for TopicPartitions {
-    fn read_response(buf: &mut Bytes, version: i16) -> Result<Self> {
+    fn read_response(buf: &mut Bytes, version: i16) -> kacrab_protocol::Result<Self> {
         DescribeTopicPartitionsResponseData::read(buf, version).map(Self)
     }
 }

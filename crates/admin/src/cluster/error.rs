@@ -135,6 +135,21 @@ impl Refusal {
     }
 }
 
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self {
+            message: code.to_string(),
+            code,
+        }
+    }
+}
+
+impl From<ErrorCode> for ClusterError {
+    fn from(code: ErrorCode) -> Self {
+        Self::Refused(code.into())
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -12,7 +12,7 @@ mod connection;
 mod error;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,17 @@ pub struct Node {
     pub rack: Option<String>,
     /// Whether it is registered but not in service.
     pub fenced: bool,
+}
+
+/// Who answers a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// Any broker, which passes it on to the controller where that is needed.
+    Any,
+    /// The broker of this id.
+    Broker(i32),
+    /// The coordinator of this group.
+    Coordinator(&'a str),
 }
 
 /// A connection to a cluster.
@@ -136,6 +147,41 @@ impl Cluster {
     ) -> Result<Request::Answer, ClusterError> {
         let address = self.reach(id).await?;
         self.send(id, &address, request).await
+    }
+
+    /// Sends a request to where it belongs, and fails when the answer as a whole is an error.
+    ///
+    /// # Errors
+    /// When nobody answers, or the cluster refuses.
+    pub async fn call_once<Request: Call>(
+        &self,
+        target: Target<'_>,
+        request: &Request,
+    ) -> Result<Request::Answer, ClusterError> {
+        let answer = match target {
+            Target::Any => self.ask(request).await?,
+            Target::Broker(id) => self.ask_broker(id, request).await?,
+            Target::Coordinator(group) => {
+                let coordinator = self.coordinator(group).await?;
+                self.ask_broker(coordinator.id, request).await?
+            }
+        };
+        Request::check(&answer)?;
+        Ok(answer)
+    }
+
+    /// Sends a request as [`Cluster::call_once`] does, again and again while the error is one that
+    /// a short while mends, up to [`Cluster::timeout`].
+    ///
+    /// # Errors
+    /// The last error.
+    pub async fn call<Request: Call>(
+        &self,
+        target: Target<'_>,
+        request: &Request,
+    ) -> Result<Request::Answer, ClusterError> {
+        self.retry(async || self.call_once(target, request).await)
+            .await
     }
 
     async fn send<Request: Call>(
@@ -240,6 +286,14 @@ impl Cluster {
         let mut nodes: Vec<Node> = answer.brokers.iter().map(Node::from).collect();
         nodes.sort_by_key(|node| node.id);
         Ok(nodes)
+    }
+
+    /// The ids of the brokers in service.
+    ///
+    /// # Errors
+    /// When the broker does not answer, or refuses.
+    pub async fn broker_ids(&self) -> Result<BTreeSet<i32>, ClusterError> {
+        Ok(self.nodes().await?.iter().map(|node| node.id).collect())
     }
 
     /// The coordinator of a group.

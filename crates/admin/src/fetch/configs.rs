@@ -11,7 +11,7 @@ use kacrab_protocol::generated::{
 };
 use serde::Serialize;
 
-use crate::cluster::{Cluster, ClusterError, check};
+use crate::cluster::{Cluster, ClusterError, Target, check};
 
 /// Something that has a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,12 +34,21 @@ impl Resource {
     /// The number of groups.
     pub const GROUP: i8 = 32;
 
-    /// The broker that alone can answer for it.
+    /// Who answers for it: a broker's own properties are known to that broker alone.
     #[must_use]
-    pub fn broker(&self) -> Option<i32> {
-        match self.kind {
-            Self::BROKER | Self::BROKER_LOGGER => self.name.parse().ok(),
-            _ => None,
+    pub fn target(&self) -> Target<'static> {
+        match (self.kind, self.name.parse()) {
+            (Self::BROKER | Self::BROKER_LOGGER, Ok(id)) => Target::Broker(id),
+            _ => Target::Any,
+        }
+    }
+
+    /// A broker.
+    #[must_use]
+    pub fn broker(id: i32) -> Self {
+        Self {
+            kind: Self::BROKER,
+            name: id.to_string(),
         }
     }
 
@@ -127,15 +136,14 @@ pub struct ConfigEntry {
     pub synonyms: Vec<(ConfigSource, String, Option<String>)>,
 }
 
-/// Describes the configuration of resources; `broker` answers where one alone can. Resources that
-/// the cluster refuses to describe have their error.
+/// Describes the configuration of resources that have one target. Resources that the cluster
+/// refuses to describe have their error.
 ///
 /// # Errors
 /// When the cluster does not answer.
 pub async fn describe_configs(
     cluster: &Cluster,
     resources: &[Resource],
-    broker: Option<i32>,
     synonyms: bool,
 ) -> Result<BTreeMap<Resource, Result<Vec<ConfigEntry>, ClusterError>>, ClusterError> {
     let wanted = resources.iter().map(|resource| DescribeConfigsResource {
@@ -150,10 +158,8 @@ pub async fn describe_configs(
         include_documentation: false,
         ..DescribeConfigsRequestData::default()
     };
-    let answer = match broker {
-        Some(id) => cluster.ask_broker(id, &request).await?,
-        None => cluster.ask(&request).await?,
-    };
+    let target = resources.first().map_or(Target::Any, Resource::target);
+    let answer = cluster.call_once(target, &request).await?;
     Ok(answer.results.iter().map(described).collect())
 }
 
@@ -214,16 +220,6 @@ pub async fn alter_configs(
         }],
         ..IncrementalAlterConfigsRequestData::default()
     };
-    cluster
-        .retry(async || {
-            let answer = match resource.broker() {
-                Some(id) => cluster.ask_broker(id, &request).await?,
-                None => cluster.ask(&request).await?,
-            };
-            for response in &answer.responses {
-                check(response.error_code, response.error_message.as_ref())?;
-            }
-            Ok(())
-        })
-        .await
+    cluster.call(resource.target(), &request).await?;
+    Ok(())
 }

@@ -9,7 +9,7 @@ use kacrab_protocol::generated::{
 };
 
 use super::PartitionId;
-use crate::cluster::{Cluster, ClusterError, Node, check};
+use crate::cluster::{Cluster, ClusterError, Node, Target, check};
 use crate::progress::ProgressReporter;
 
 /// A group in a list.
@@ -93,13 +93,7 @@ pub async fn list_groups(
     };
     let mut found = BTreeMap::new();
     for node in progress.over("brokers asked for groups", cluster.nodes().await?) {
-        let answer = cluster
-            .retry(async || {
-                let answer = cluster.ask_broker(node.id, &request).await?;
-                check(answer.error_code, None)?;
-                Ok(answer)
-            })
-            .await?;
+        let answer = cluster.call(Target::Broker(node.id), &request).await?;
         for group in answer.groups {
             let listed = ListedGroup {
                 group: group.group_id.to_string(),
@@ -177,10 +171,8 @@ fn of_consumer_protocol(group: &consumer::DescribedGroup, coordinator: Node) -> 
     let partitions = |assignment: &consumer::Assignment| {
         let topics = assignment.topic_partitions.iter();
         let ids = topics.flat_map(|topic| {
-            topic.partitions.iter().map(|partition| PartitionId {
-                topic: topic.topic_name.to_string(),
-                partition: *partition,
-            })
+            let partitions = topic.partitions.iter();
+            partitions.map(|number| PartitionId::new(topic.topic_name.as_str(), *number))
         });
         ids.collect()
     };
@@ -246,10 +238,8 @@ fn classic_assignment(bytes: &bytes::Bytes) -> Vec<PartitionId> {
     };
     let topics = assignment.assigned_partitions.iter();
     let ids = topics.flat_map(|topic| {
-        topic.partitions.iter().map(|partition| PartitionId {
-            topic: topic.topic.to_string(),
-            partition: *partition,
-        })
+        let partitions = topic.partitions.iter();
+        partitions.map(|number| PartitionId::new(topic.topic.as_str(), *number))
     });
     ids.collect()
 }
@@ -270,34 +260,19 @@ pub async fn committed(
         }],
         ..OffsetFetchRequestData::default()
     };
-    cluster
-        .retry(async || {
-            let coordinator = cluster.coordinator(group).await?;
-            let answer = cluster.ask_broker(coordinator.id, &request).await?;
-            check(answer.error_code, None)?;
-            let mut found = BTreeMap::new();
-            for of_group in answer.groups {
-                check(of_group.error_code, None)?;
-                for topic in of_group.topics {
-                    for partition in topic.partitions {
-                        check(partition.error_code, None)?;
-                        if partition.committed_offset < 0 {
-                            continue;
-                        }
-                        let id = PartitionId {
-                            topic: topic.name.to_string(),
-                            partition: partition.partition_index,
-                        };
-                        let epoch = partition.committed_leader_epoch;
-                        let committed = Committed {
-                            offset: partition.committed_offset,
-                            leader_epoch: Some(epoch).filter(|epoch| *epoch >= 0),
-                        };
-                        found.insert(id, committed);
-                    }
-                }
-            }
-            Ok(found)
-        })
-        .await
+    let answer = cluster.call(Target::Coordinator(group), &request).await?;
+    let mut found = BTreeMap::new();
+    for topic in answer.groups.iter().flat_map(|group| &group.topics) {
+        let committed = topic.partitions.iter();
+        for partition in committed.filter(|partition| partition.committed_offset >= 0) {
+            let id = PartitionId::new(topic.name.as_str(), partition.partition_index);
+            let leader_epoch = partition.committed_leader_epoch;
+            let committed = Committed {
+                offset: partition.committed_offset,
+                leader_epoch: Some(leader_epoch).filter(|epoch| *epoch >= 0),
+            };
+            found.insert(id, committed);
+        }
+    }
+    Ok(found)
 }

@@ -7,20 +7,29 @@ use kacrab_protocol::KafkaUuid;
 use kacrab_protocol::generated::{
     DescribeTopicPartitionsRequestData, DescribeTopicPartitionsResponseTopic,
     ListPartitionReassignmentsRequestData, ListPartitionReassignmentsTopics, MetadataRequestData,
-    MetadataRequestTopic, MetadataResponseTopic, describe_topic_partitions_request as request,
+    MetadataResponseTopic, describe_topic_partitions_request as request,
 };
 use regex::Regex;
 
-use crate::cluster::{Cluster, ClusterError, DescribeTopicPartitions, check};
+use super::batches::{by_topic, metadata_of};
+use crate::cluster::{Cluster, ClusterError, DescribeTopicPartitions, Target, check};
 use crate::progress::ProgressReporter;
 
 /// A partition of a topic.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct PartitionId {
     /// The topic.
     pub topic: String,
     /// The partition.
     pub partition: i32,
+}
+
+impl PartitionId {
+    /// The partition of this number.
+    pub fn new(topic: impl Into<String>, partition: i32) -> Self {
+        let topic = topic.into();
+        Self { topic, partition }
+    }
 }
 
 impl fmt::Display for PartitionId {
@@ -114,8 +123,7 @@ pub async fn list_topics(cluster: &Cluster) -> Result<Vec<TopicName>, ClusterErr
         topics: None,
         ..MetadataRequestData::default()
     };
-    let answer = cluster.ask(&request).await?;
-    check(answer.error_code, None)?;
+    let answer = cluster.call_once(Target::Any, &request).await?;
     let mut topics: Vec<TopicName> = answer
         .topics
         .iter()
@@ -131,17 +139,21 @@ pub async fn list_topics(cluster: &Cluster) -> Result<Vec<TopicName>, ClusterErr
     Ok(topics)
 }
 
+/// How many partitions one answer may hold.
+const PARTITIONS_IN_ANSWER: i32 = 2000;
+
 /// Describes topics, in the order of their names; `limit` is how many partitions one answer may
-/// hold.
+/// hold, where 2000 are too many or too few.
 ///
 /// # Errors
 /// When the cluster does not answer, or does not know one of them.
 pub async fn describe_topics(
     cluster: &Cluster,
     names: &[String],
-    limit: i32,
+    limit: Option<i32>,
     progress: &dyn ProgressReporter,
 ) -> Result<Vec<Topic>, ClusterError> {
+    let limit = limit.unwrap_or(PARTITIONS_IN_ANSWER);
     let mut names = names.to_vec();
     names.sort();
     names.dedup();
@@ -230,19 +242,6 @@ fn described(topic: &DescribeTopicPartitionsResponseTopic) -> Topic {
     }
 }
 
-/// A request for the metadata of these topics, which creates none of them.
-pub(super) fn metadata_of<'a>(names: impl Iterator<Item = &'a str>) -> MetadataRequestData {
-    let topics = names.map(|name| MetadataRequestTopic {
-        name: Some(name.to_owned().into()),
-        ..MetadataRequestTopic::default()
-    });
-    MetadataRequestData {
-        topics: Some(topics.collect()),
-        allow_auto_topic_creation: false,
-        ..MetadataRequestData::default()
-    }
-}
-
 /// The way before KIP-966, for brokers that do not know the other one.
 async fn describe_by_metadata(
     cluster: &Cluster,
@@ -293,40 +292,26 @@ pub async fn reassignments(
     cluster: &Cluster,
     of: Option<&[PartitionId]>,
 ) -> Result<BTreeMap<PartitionId, Reassignment>, ClusterError> {
-    let topics = of.map(|partitions| {
-        let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-        for id in partitions {
-            topics.entry(&id.topic).or_default().push(id.partition);
-        }
-        let topics =
-            topics
-                .into_iter()
-                .map(|(name, partitions)| ListPartitionReassignmentsTopics {
-                    name: name.to_owned().into(),
-                    partition_indexes: partitions,
-                    ..ListPartitionReassignmentsTopics::default()
-                });
-        topics.collect()
+    let topics = of.map(|ids| {
+        let partitions = ids.iter().map(|id| (id.topic.as_str(), id.partition));
+        by_topic(partitions, |name, partition_indexes| {
+            ListPartitionReassignmentsTopics {
+                name,
+                partition_indexes,
+                ..ListPartitionReassignmentsTopics::default()
+            }
+        })
     });
     let request = ListPartitionReassignmentsRequestData {
         timeout_ms: cluster.request_timeout_ms(),
         topics,
         ..ListPartitionReassignmentsRequestData::default()
     };
-    let answer = cluster
-        .retry(async || {
-            let answer = cluster.ask(&request).await?;
-            check(answer.error_code, answer.error_message.as_ref())?;
-            Ok(answer)
-        })
-        .await?;
+    let answer = cluster.call(Target::Any, &request).await?;
     let mut found = BTreeMap::new();
     for topic in answer.topics {
         for partition in topic.partitions {
-            let id = PartitionId {
-                topic: topic.name.to_string(),
-                partition: partition.partition_index,
-            };
+            let id = PartitionId::new(topic.name.as_str(), partition.partition_index);
             let reassignment = Reassignment {
                 replicas: partition.replicas,
                 adding: partition.adding_replicas,

@@ -12,7 +12,7 @@ use dohle_model::suggest::nearest_few;
 use kacrab_protocol::generated::ErrorCode;
 
 pub use self::interrupts::Interrupts;
-use crate::job::Hinted;
+use crate::job::ErrorWithHint;
 use crate::options::{Parsed, UsageError, usage};
 
 /// The options that say where properties come from: the one of 4.x, and the one before.
@@ -139,7 +139,7 @@ pub async fn wait_for(cluster: &Cluster, name: &str) -> anyhow::Result<Existing>
                     cluster.bootstrap()
                 ),
             };
-            return Err(Hinted { message, hint }.into());
+            return Err(ErrorWithHint { message, hint }.into());
         }
         tokio::time::sleep(BACKOFF).await;
     }

@@ -8,12 +8,15 @@ mod quotas;
 mod resources;
 mod values;
 
-use self::entity::{Entities, Entity};
 use dohle_admin::ClusterError;
 
+use self::entity::{Entities, Entity};
 use crate::connect::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG};
+
 use crate::job::{Failure, Job, OUTPUT, Tool, Work};
-use crate::options::{Parsed, Syntax, UsageError, flag, usage, value};
+use crate::options::{
+    Parsed, Syntax, UsageError, any_of, at_most_one_of, conflicts, one_of, usage,
+};
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -27,64 +30,55 @@ pub const TOOL: Tool = Tool {
             BOOTSTRAP_SERVER,
             BOOTSTRAP_CONTROLLER,
             COMMAND_CONFIG,
-            flag("alter", "Alter the configuration for the entity."),
-            flag("describe", "List configs for the given entity."),
-            flag(
-                "all",
-                "List all configs for the given entity, including static configs if available.",
-            ),
-            value(
-                "entity-type",
-                "type",
-                "Type of entity (topics/clients/users/brokers/broker-loggers/ips/client-metrics/\
-                 groups).",
-            ),
-            value(
-                "entity-name",
-                "name",
-                "Name of entity (topic name/client id/user principal name/broker id/ip/client \
-                 metrics/group id).",
-            ),
-            flag(
-                "entity-default",
-                "Default entity name for clients/users/brokers/ips (applies to corresponding \
-                 entity type).",
-            ),
-            value(
-                "add-config",
-                "k1=v1,k2=[v1,v2]",
-                "Key Value pairs of configs to add. Square brackets can be used to group values \
-                 which contain commas: 'k1=v1,k2=[v1,v2,v2],k3=v3'.",
-            ),
-            value(
-                "add-config-file",
-                "file",
-                "Path to a properties file with configs to add.",
-            ),
-            value("delete-config", "k1,k2", "Config keys to remove 'k1,k2'."),
-            value("topic", "topic", "The topic's name."),
-            value("client", "client", "The client's ID."),
-            flag("client-defaults", "The config defaults for all clients."),
-            value("user", "user", "The user's principal name."),
-            flag("user-defaults", "The config defaults for all users."),
-            value("broker", "broker", "The broker's ID."),
-            flag("broker-defaults", "The config defaults for all brokers."),
-            value(
-                "broker-logger",
-                "broker",
-                "The broker's ID for its logger config.",
-            ),
-            value("ip", "ip", "The IP address."),
-            flag("ip-defaults", "The config defaults for all IPs."),
-            value("group", "group", "The group's ID."),
-            value(
-                "client-metrics",
-                "name",
-                "The client metrics config resource name.",
-            ),
+            "
+            --alter: Alter the configuration for the entity.
+            --describe: List configs for the given entity.
+            --all: List all configs for the given entity, including static configs if available.
+            --entity-type <type>: Type of entity
+                (topics/clients/users/brokers/broker-loggers/ips/client-metrics/groups).
+            --entity-name <name>: Name of entity (topic name/client id/user principal name/broker
+                id/ip/client metrics/group id).
+            --entity-default: Default entity name for clients/users/brokers/ips (applies to
+                corresponding entity type).
+            --add-config <k1=v1,k2=[v1,v2]>: Key Value pairs of configs to add. Square brackets can
+                be used to group values which contain commas: 'k1=v1,k2=[v1,v2,v2],k3=v3'.
+            --add-config-file <file>: Path to a properties file with configs to add.
+            --delete-config <k1,k2>: Config keys to remove 'k1,k2'.
+            --topic <topic>: The topic's name.
+            --client <client>: The client's ID.
+            --client-defaults: The config defaults for all clients.
+            --user <user>: The user's principal name.
+            --user-defaults: The config defaults for all users.
+            --broker <broker>: The broker's ID.
+            --broker-defaults: The config defaults for all brokers.
+            --broker-logger <broker>: The broker's ID for its logger config.
+            --ip <ip>: The IP address.
+            --ip-defaults: The config defaults for all IPs.
+            --group <group>: The group's ID.
+            --client-metrics <name>: The client metrics config resource name.
+            ",
             OUTPUT,
         ],
-        commands: &[],
+        rules: &[
+            one_of(&["alter", "describe"])
+                .message("Command must include exactly one action: --describe, --alter"),
+            conflicts(&["describe"], &["add-config", "delete-config"]),
+            any_of(&["bootstrap-server", "bootstrap-controller"])
+                .message("Either --bootstrap-server or --bootstrap-controller must be specified."),
+            at_most_one_of(&["bootstrap-server", "bootstrap-controller"]).message(
+                "Only one of --bootstrap-server or --bootstrap-controller can be specified",
+            ),
+            at_most_one_of(&["add-config", "add-config-file"])
+                .when(&["alter"])
+                .message("Only one of --add-config or --add-config-file must be specified"),
+            any_of(&["add-config", "add-config-file", "delete-config"])
+                .when(&["alter"])
+                .message(
+                    "At least one of --add-config, --add-config-file, or --delete-config must be \
+                     specified with --alter",
+                ),
+        ],
+        ..Syntax::EMPTY
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stderr(""),
@@ -92,7 +86,7 @@ pub const TOOL: Tool = Tool {
 
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let parsed = &job.parsed;
-    let entities = check_arguments(parsed)?;
+    let entities = entities(parsed)?;
     let change = match parsed.has("alter") {
         true => Some(values::Change::new(parsed)?),
         false => None,
@@ -115,23 +109,8 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     })
 }
 
-/// The rules of Kafka's tool for which options go together.
-fn check_arguments(parsed: &Parsed) -> Result<Entities, UsageError> {
-    let actions = ["alter", "describe"];
-    if actions.iter().filter(|action| parsed.has(action)).count() != 1 {
-        return usage("Command must include exactly one action: --describe, --alter");
-    }
-    parsed.conflicts("describe", &["add-config", "delete-config"])?;
-    let (server, controller) = (
-        parsed.has("bootstrap-server"),
-        parsed.has("bootstrap-controller"),
-    );
-    if !server && !controller {
-        return usage("Either --bootstrap-server or --bootstrap-controller must be specified.");
-    }
-    if server && controller {
-        return usage("Only one of --bootstrap-server or --bootstrap-controller can be specified");
-    }
+/// The entities of the command line; there are as many as its action needs.
+fn entities(parsed: &Parsed) -> Result<Entities, UsageError> {
     let entities = Entities::new(parsed)?;
     let types = entities.type_names();
     let types = types.join(",");
@@ -173,16 +152,6 @@ fn check_arguments(parsed: &Parsed) -> Result<Entities, UsageError> {
         return usage(format!(
             "An entity name must be specified with --alter of {types}"
         ));
-    }
-    let (add, file) = (parsed.has("add-config"), parsed.has("add-config-file"));
-    if add && file {
-        return usage("Only one of --add-config or --add-config-file must be specified");
-    }
-    if !add && !file && !parsed.has("delete-config") {
-        return usage(
-            "At least one of --add-config, --add-config-file, or --delete-config must be specified \
-             with --alter",
-        );
     }
     if entities.types.len() != entities.names.len() {
         return usage("An entity name must be specified for every entity type");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use dohle_admin::{Cluster, ClusterError, check};
+use dohle_admin::{Cluster, ClusterError, Target, check};
 use kacrab_protocol::generated::{
     AlterClientQuotasRequestData, AlterUserScramCredentialsRequestData,
     DescribeClientQuotasRequestData, DescribeUserScramCredentialsRequestData, ErrorCode,
@@ -15,9 +15,11 @@ use kacrab_protocol::generated::{
 use serde::Serialize;
 
 use super::entity::{Entities, Entity};
+use super::resources::print_done;
 use super::values::Change;
-use crate::job::{Job, Output};
+use crate::job::Job;
 use crate::options::usage;
+use crate::text::join_with;
 
 const OF_CLIENTS: [&str; 4] = [
     "producer_byte_rate",
@@ -55,13 +57,9 @@ pub async fn describe(job: &Job<'_>, cluster: &Cluster, entities: &Entities) -> 
         true => credentials(cluster, &entities.names).await?,
         false => Vec::new(),
     };
-    match job.output()? {
-        Output::Text => {
-            let lines = quotas.iter().map(render).chain(credentials);
-            Ok(job.print(lines.collect::<String>())?)
-        }
-        Output::Json => job.print_json(&quotas),
-    }
+    job.show(quotas.as_slice(), |quotas| {
+        quotas.iter().map(render).chain(credentials).collect()
+    })
 }
 
 async fn fetch(cluster: &Cluster, entities: &Entities) -> Result<Vec<Quotas>, ClusterError> {
@@ -84,8 +82,7 @@ async fn fetch(cluster: &Cluster, entities: &Entities) -> Result<Vec<Quotas>, Cl
         strict: true,
         ..DescribeClientQuotasRequestData::default()
     };
-    let answer = cluster.ask(&request).await?;
-    check(answer.error_code, answer.error_message.as_ref())?;
+    let answer = cluster.call_once(Target::Any, &request).await?;
     let mut found: Vec<Quotas> = answer
         .entries
         .unwrap_or_default()
@@ -117,21 +114,18 @@ pub fn render(quotas: &Quotas) -> String {
         ("client-id", "client-id"),
         ("ip", "ip"),
     ];
-    let entity: Vec<String> = kinds
+    let entity = kinds
         .iter()
         .filter_map(|(kind, called)| match quotas.entity.get(*kind)? {
             Some(name) => Some(format!("{called} '{name}'")),
             None => Some(format!("the default {called}")),
-        })
-        .collect();
+        });
     let values = quotas.quotas.iter();
-    let values: Vec<String> = values
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let values = values.map(|(name, value)| format!("{name}={value}"));
     format!(
         "Quota configs for {} are {}\n",
-        entity.join(", "),
-        values.join(", ")
+        join_with(", ", entity),
+        join_with(", ", values)
     )
 }
 
@@ -156,12 +150,11 @@ async fn credentials(cluster: &Cluster, names: &[String]) -> anyhow::Result<Vec<
         users: (!names.is_empty()).then(|| users.collect()),
         ..DescribeUserScramCredentialsRequestData::default()
     };
-    let answer = match cluster.ask(&request).await {
-        // A cluster that has no such credentials has none to tell.
+    let answer = match cluster.call_once(Target::Any, &request).await {
+        // A cluster without this request has no such credentials.
         Err(ClusterError::Unsupported { .. }) => return Ok(Vec::new()),
         answer => answer?,
     };
-    check(answer.error_code, answer.error_message.as_ref())?;
     let mut lines = Vec::new();
     for result in &answer.results {
         if ErrorCode::from(result.error_code) == ErrorCode::ResourceNotFound {
@@ -173,11 +166,10 @@ async fn credentials(cluster: &Cluster, names: &[String]) -> anyhow::Result<Vec<
             let name = known.map_or("UNKNOWN", |(name, _)| name);
             format!("{name}=iterations={}", info.iterations)
         });
-        let infos: Vec<String> = infos.collect();
         lines.push(format!(
             "SCRAM credential configs for user-principal '{}' are {}\n",
             result.user,
-            infos.join(", ")
+            join_with(", ", infos)
         ));
     }
     Ok(lines)
@@ -216,17 +208,7 @@ pub async fn alter(
         }
         alter_quotas(cluster, entities, change).await?;
     }
-    job.print(match name {
-        "" => format!(
-            "Completed updating default config for {} in the cluster.\n",
-            first.name()
-        ),
-        name => format!(
-            "Completed updating config for {} {name}.\n",
-            first.singular()
-        ),
-    })?;
-    Ok(())
+    print_done(job, first, name)
 }
 
 async fn alter_quotas(
@@ -275,10 +257,7 @@ async fn alter_quotas(
         }],
         ..AlterClientQuotasRequestData::default()
     };
-    let answer = cluster.ask(&request).await?;
-    for entry in &answer.entries {
-        check(entry.error_code, entry.error_message.as_ref())?;
-    }
+    cluster.call_once(Target::Any, &request).await?;
     Ok(())
 }
 
@@ -311,9 +290,6 @@ async fn alter_credentials(cluster: &Cluster, user: &str, change: &Change) -> an
         deletions,
         ..AlterUserScramCredentialsRequestData::default()
     };
-    let answer = cluster.ask(&request).await?;
-    for result in &answer.results {
-        check(result.error_code, result.error_message.as_ref())?;
-    }
+    cluster.call_once(Target::Any, &request).await?;
     Ok(())
 }

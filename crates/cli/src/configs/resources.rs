@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 
 use dohle_admin::{
-    Cluster, ClusterError, ConfigEntry, ConfigSource, Resource, alter_configs, check,
+    Cluster, ClusterError, ConfigEntry, ConfigSource, Resource, Target, alter_configs,
     describe_configs, list_groups, list_topics,
 };
-use dohle_model::suggest::nearest_few;
 use kacrab_protocol::generated::{ErrorCode, ListConfigResourcesRequestData};
 use serde::Serialize;
 
 use super::entity::{Entities, Entity};
 use super::values::Change;
-use crate::job::{Hinted, Job, Output};
+use crate::job::{Job, Output, unknown_name};
 
 pub async fn alter(
     job: &Job<'_>,
@@ -33,7 +32,12 @@ pub async fn alter(
     if let Err(error) = done {
         return Err(explain(cluster, entity, name, error).await);
     }
-    job.print(match name {
+    print_done(job, entity, name)
+}
+
+/// Reports that a configuration was changed.
+pub fn print_done(job: &Job<'_>, entity: Entity, name: &str) -> anyhow::Result<()> {
+    Ok(job.print(match name {
         "" => format!(
             "Completed updating default config for {} in the cluster.\n",
             entity.name()
@@ -42,11 +46,10 @@ pub async fn alter(
             "Completed updating config for {} {name}.\n",
             entity.singular()
         ),
-    })?;
-    Ok(())
+    })?)
 }
 
-/// A topic that is not there is answered with the nearest names.
+/// The error of a topic that does not exist names the nearest ones.
 async fn explain(
     cluster: &Cluster,
     entity: Entity,
@@ -61,15 +64,8 @@ async fn explain(
         return error.into();
     }
     let topics = list_topics(cluster).await.unwrap_or_default();
-    let near = nearest_few(name, topics.iter().map(|topic| topic.name.as_str()));
-    if near.is_empty() {
-        return error.into();
-    }
-    Hinted {
-        message: error.java(),
-        hint: format!("Did you mean {}?", near.join(" or ")),
-    }
-    .into()
+    let existing = topics.iter().map(|topic| topic.name.as_str());
+    unknown_name(error.java(), name, existing)
 }
 
 async fn check_loggers(
@@ -96,7 +92,7 @@ async fn entries(
     synonyms: bool,
 ) -> Result<Vec<ConfigEntry>, ClusterError> {
     let resources = std::slice::from_ref(resource);
-    let mut found = describe_configs(cluster, resources, resource.broker(), synonyms).await?;
+    let mut found = describe_configs(cluster, resources, synonyms).await?;
     let mut entries = found.remove(resource).transpose()?.unwrap_or_default();
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
@@ -222,8 +218,7 @@ async fn resources(cluster: &Cluster, kind: i8) -> Result<Vec<String>, ClusterEr
         resource_types: vec![kind],
         ..ListConfigResourcesRequestData::default()
     };
-    let answer = cluster.ask(&request).await?;
-    check(answer.error_code, None)?;
+    let answer = cluster.call_once(Target::Any, &request).await?;
     let of_kind = answer
         .config_resources
         .iter()

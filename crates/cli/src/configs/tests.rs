@@ -9,20 +9,26 @@ use super::entity::{Entities, Entity};
 use super::quotas::{Quotas, java_double, render as render_quotas};
 use super::resources::{Described, render};
 use super::*;
-use crate::options::Asked;
+use crate::options::ParsedCommand;
+
+fn read(line: &str) -> Result<Entities, UsageError> {
+    let parsed = parse(line);
+    TOOL.syntax.check(&parsed)?;
+    entities(&parsed)
+}
 
 fn parse(line: &str) -> Parsed {
     let line = format!("--bootstrap-server h:1 {line}");
     let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
     match TOOL.syntax.parse(&args).unwrap() {
-        Asked::Work(parsed) => parsed,
+        ParsedCommand::Work(parsed) => parsed,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
 fn entities_are_named_by_type_and_name_or_by_one_option() {
-    let of = |line: &str| check_arguments(&parse(line)).map_err(|error| error.to_string());
+    let of = |line: &str| read(line).map_err(|error| error.to_string());
     let topic = Entities {
         types: vec![Entity::Topic],
         names: vec!["t".to_owned()],
@@ -85,7 +91,7 @@ fn options_that_do_not_go_together_are_refused_in_kafkas_words() {
             "should not be used in conjunction with specific entity flags",
         ),
     ] {
-        let error = check_arguments(&parse(line)).unwrap_err().to_string();
+        let error = read(line).unwrap_err().to_string();
         assert!(error.contains(part), "{line}: {error}");
     }
 }

@@ -12,7 +12,7 @@ use dohle_admin::client::{self};
 
 use crate::connect::BOOTSTRAP_SERVER;
 use crate::job::{Failure, Job, OUTPUT, Tool, Work};
-use crate::options::{Syntax, flag, value};
+use crate::options::Syntax;
 
 use self::settings::Settings;
 
@@ -25,150 +25,70 @@ pub const TOOL: Tool = Tool {
         about: "This tool helps to read data from Kafka topics and outputs it to standard output.",
         options: &[
             BOOTSTRAP_SERVER,
-            value("topic", "topic", "The topic to consume from."),
-            value(
-                "include",
-                "regular expression",
-                "Regular expression specifying list of topics to include for consumption.",
-            ),
-            value(
-                "partition",
-                "partition",
-                "The partition to consume from. Consumption starts from the end of the partition \
-                 unless '--offset' is specified.",
-            ),
-            value(
-                "offset",
-                "consume offset",
-                "The offset to consume from (a non-negative number), or 'earliest' which means \
-                 from beginning, or 'latest' which means from end; a negative number counts from \
-                 the end (default: latest)",
-            ),
-            value(
-                "command-property",
-                "consumer_prop",
-                "Consumer config properties in the form key=value.",
-            ),
-            value(
-                "consumer-property",
-                "consumer_prop",
-                "(DEPRECATED) Use --command-property instead.",
-            ),
-            value(
-                "command-config",
-                "config file",
-                "Consumer config properties file. Note that [command-property] takes precedence \
-                 over this config.",
-            ),
-            value(
-                "consumer.config",
-                "config file",
-                "(DEPRECATED) Use --command-config instead.",
-            ),
-            value(
-                "formatter",
-                "class",
-                "How to print messages, by the name of Kafka's class in \
-                 org.apache.kafka.tools.consumer: DefaultMessageFormatter (the default), \
-                 LoggingMessageFormatter, NoOpMessageFormatter, OffsetsMessageFormatter, \
-                 GroupMetadataMessageFormatter.",
-            ),
-            value(
-                "formatter-property",
-                "prop",
-                "A property of the formatter, key=value: print.timestamp, print.key, \
-                 print.offset, print.epoch, print.partition, print.headers, print.value \
-                 (true or false), key.separator, line.separator, headers.separator, null.literal, \
-                 key.deserializer, value.deserializer, headers.deserializer.",
-            ),
-            value(
-                "property",
-                "prop",
-                "(DEPRECATED) Use --formatter-property instead.",
-            ),
-            value(
-                "formatter-config",
-                "config file",
-                "Config properties file to initialize the message formatter. Note that \
-                 [formatter-property] takes precedence over this config.",
-            ),
-            flag(
-                "from-beginning",
-                "If the consumer does not already have an established offset to consume from, \
-                 start with the earliest message present in the log rather than the latest \
-                 message.",
-            ),
-            value(
-                "max-messages",
-                "num_messages",
-                "The maximum number of messages to consume before exiting. If not set, \
-                 consumption is continual.",
-            ),
-            value(
-                "timeout-ms",
-                "timeout_ms",
-                "If specified, exit if no message is available for consumption for the specified \
-                 interval.",
-            ),
-            flag(
-                "skip-message-on-error",
-                "If there is an error when processing a message, skip it instead of halt.",
-            ),
-            value(
-                "key-deserializer",
-                "deserializer for keys",
-                "The name of the class to use for deserializing keys.",
-            ),
-            value(
-                "value-deserializer",
-                "deserializer for values",
-                "The name of the class to use for deserializing values.",
-            ),
-            flag(
-                "enable-systest-events",
-                "Log lifecycle events of the consumer in addition to logging consumed messages. \
-                 (This is specific for system tests.)",
-            ),
-            value(
-                "isolation-level",
-                "level",
-                "Set to read_committed in order to filter out transactional messages which are \
-                 not committed. Set to read_uncommitted to read all messages. (default: \
-                 read_uncommitted)",
-            ),
-            value(
-                "group",
-                "consumer group id",
-                "The consumer group id of the consumer.",
-            ),
+            "
+            --topic <topic>: The topic to consume from.
+            --include <regular expression>: Regular expression specifying list of topics to include
+                for consumption.
+            --partition <partition>: The partition to consume from. Consumption starts from the end
+                of the partition unless '--offset' is specified.
+            --offset <consume offset>: The offset to consume from (a non-negative number), or
+                'earliest' which means from beginning, or 'latest' which means from end; a negative
+                number counts from the end (default: latest)
+            --command-property <consumer_prop>: Consumer config properties in the form key=value.
+            --consumer-property <consumer_prop>: (DEPRECATED) Use --command-property instead.
+            --command-config <config file>: Consumer config properties file. Note that
+                [command-property] takes precedence over this config.
+            --consumer.config <config file>: (DEPRECATED) Use --command-config instead.
+            --formatter <class>: How to print messages, by the name of Kafka's class in
+                org.apache.kafka.tools.consumer: DefaultMessageFormatter (the default),
+                LoggingMessageFormatter, NoOpMessageFormatter, OffsetsMessageFormatter,
+                GroupMetadataMessageFormatter.
+            --formatter-property <prop>: A property of the formatter, key=value: print.timestamp,
+                print.key, print.offset, print.epoch, print.partition, print.headers, print.value
+                (true or false), key.separator, line.separator, headers.separator, null.literal,
+                key.deserializer, value.deserializer, headers.deserializer.
+            --property <prop>: (DEPRECATED) Use --formatter-property instead.
+            --formatter-config <config file>: Config properties file to initialize the message
+                formatter. Note that [formatter-property] takes precedence over this config.
+            --from-beginning: If the consumer does not already have an established offset to consume
+                from, start with the earliest message present in the log rather than the latest
+                message.
+            --max-messages <num_messages>: The maximum number of messages to consume before exiting.
+                If not set, consumption is continual.
+            --timeout-ms <timeout_ms>: If specified, exit if no message is available for consumption
+                for the specified interval.
+            --skip-message-on-error: If there is an error when processing a message, skip it instead
+                of halt.
+            --key-deserializer <deserializer for keys>: The name of the class to use for
+                deserializing keys.
+            --value-deserializer <deserializer for values>: The name of the class to use for
+                deserializing values.
+            --enable-systest-events: Log lifecycle events of the consumer in addition to logging
+                consumed messages. (This is specific for system tests.)
+            --isolation-level <level>: Set to read_committed in order to filter out transactional
+                messages which are not committed. Set to read_uncommitted to read all messages.
+                (default: read_uncommitted)
+            --group <consumer group id>: The consumer group id of the consumer.
+            ",
             OUTPUT,
         ],
-        commands: &[],
+        ..Syntax::EMPTY
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stderr(""),
 };
 
-/// What Kafka's tool says of options that will go, on standard output as it does.
-fn warn_of_deprecated(job: &Job<'_>) -> std::io::Result<()> {
-    for (option, instead) in [
-        ("consumer-property", "command-property"),
-        ("consumer.config", "command-config"),
-        ("property", "formatter-property"),
-    ] {
-        if job.parsed.has(option) {
-            job.print(format!(
-                "Option --{option} is deprecated and will be removed in a future version. Use \
-                 --{instead} instead.\n"
-            ))?;
-        }
-    }
-    Ok(())
-}
-
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let settings = Settings::read(&job.parsed, job.output()?, &group_number())?;
-    warn_of_deprecated(job)?;
+    job.warn_of_deprecated(
+        &[
+            ("consumer-property", "command-property"),
+            ("consumer.config", "command-config"),
+            ("property", "formatter-property"),
+        ],
+        "Option --{option} is deprecated and will be removed in a future version. Use --{instead} \
+         instead.",
+    )?;
     let cluster = client::connect(&settings.consumer).await?;
     consume::check_topic(&cluster, &settings).await?;
     let result = consume::run(&settings).await;

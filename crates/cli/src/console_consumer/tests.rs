@@ -11,13 +11,13 @@ use super::formatter::Formatter;
 use super::settings::{From, Settings, What};
 use super::*;
 use crate::job::Output;
-use crate::options::Asked;
+use crate::options::ParsedCommand;
 
 fn settings(line: &str) -> anyhow::Result<Settings> {
     let line = format!("--bootstrap-server b:1 {line}");
     let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
     match TOOL.syntax.parse(&words)? {
-        Asked::Work(parsed) => Settings::read(&parsed, Output::Text, "12345"),
+        ParsedCommand::Work(parsed) => Settings::read(&parsed, Output::Text, "12345"),
         other => panic!("{other:?}"),
     }
 }

@@ -11,7 +11,7 @@ use dohle_admin::client::{self, Properties, key_values};
 use crate::client::{PRODUCER_CONFIG, Source, merge, wait_for};
 use crate::connect::BOOTSTRAP_SERVER;
 use crate::job::{Failure, Job, Tool, Work};
-use crate::options::{Parsed, Syntax, Takes, flag, usage, value};
+use crate::options::{Parsed, Syntax, usage};
 
 use self::lines::LineParser;
 use self::send::Beginning;
@@ -31,135 +31,52 @@ pub const TOOL: Tool = Tool {
         about: "This tool helps to read data from standard input and publish it to Kafka.",
         options: &[
             BOOTSTRAP_SERVER,
-            value(
-                "topic",
-                "topic",
-                "REQUIRED: The topic name to produce messages to.",
-            ),
-            flag(
-                "sync",
-                "If set message send requests to the brokers are synchronously, one at a time as \
-                 they arrive.",
-            ),
-            value(
-                "compression-codec",
-                "compression-codec",
-                "The compression codec: either 'none', 'gzip', 'snappy', 'lz4', or 'zstd'. If \
-                 specified without value, then it defaults to 'gzip'",
-            )
-            .taking(Takes::Maybe("compression-codec")),
-            value(
-                "batch-size",
-                "size",
-                "The buffer size in bytes allocated for a partition: batch.size in producer \
-                 configs. (default: 16384)",
-            ),
-            value(
-                "message-send-max-retries",
-                "retries",
-                "How often the producer tries again before it drops a message: retries in \
-                 producer configs. (default: 3)",
-            ),
-            value(
-                "retry-backoff-ms",
-                "ms",
-                "How long the producer waits before each retry: retry.backoff.ms in producer \
-                 configs. (default: 100)",
-            ),
-            value(
-                "timeout",
-                "timeout_ms",
-                "How long a message may wait for others to be sent with: linger.ms in producer \
-                 configs. (default: 1000)",
-            ),
-            value(
-                "request-required-acks",
-                "request required acks",
-                "The required `acks` of the producer requests (default: -1)",
-            ),
-            value(
-                "request-timeout-ms",
-                "request timeout ms",
-                "The ack timeout of the producer requests. (default: 1500)",
-            ),
-            value(
-                "metadata-expiry-ms",
-                "metadata expiration interval",
-                "How long metadata are used before they are asked for again: metadata.max.age.ms \
-                 in producer configs. (default: 300000)",
-            ),
-            value(
-                "max-block-ms",
-                "max block on send",
-                "The max time that the producer will block for during a send request. (default: \
-                 60000)",
-            ),
-            value(
-                "max-memory-bytes",
-                "total memory in bytes",
-                "The total memory for messages waiting to be sent: buffer.memory in producer \
-                 configs. (default: 33554432)",
-            ),
-            value(
-                "max-partition-memory-bytes",
-                "memory in bytes per partition",
-                "(DEPRECATED) Use --batch-size instead. (default: 16384)",
-            ),
-            value(
-                "line-reader",
-                "reader_class",
-                "What reads lines; there is only Kafka's own, \
-                 org.apache.kafka.tools.LineMessageReader (the default): each line is a message.",
-            ),
-            value(
-                "socket-buffer-size",
-                "size",
-                "The size of the socket's buffer: send.buffer.bytes in producer configs. \
-                 (default: 102400)",
-            ),
-            value(
-                "reader-property",
-                "prop",
-                "A property of the line reader, key=value: parse.key=false, parse.headers=false, \
-                 ignore.error=false, key.separator=\\t, headers.delimiter=\\t, \
-                 headers.separator=,, headers.key.separator=:, null.marker= (fields equal to it \
-                 become null). A line is \"h1:v1,h2:v2...\\tkey\\tvalue\", of which the headers \
-                 and the key are there as parse.headers and parse.key say.",
-            ),
-            value(
-                "property",
-                "prop",
-                "(DEPRECATED) Use --reader-property instead.",
-            ),
-            value(
-                "reader-config",
-                "config file",
-                "Config properties file for the message reader. Note that [reader-property] takes \
-                 precedence over this config.",
-            ),
-            value(
-                "command-property",
-                "producer_prop",
-                "Producer config properties in the form key=value.",
-            ),
-            value(
-                "producer-property",
-                "producer_prop",
-                "(DEPRECATED) Use --command-property instead.",
-            ),
-            value(
-                "command-config",
-                "config file",
-                "Producer config properties file. Note that [command-property] takes precedence \
-                 over this config.",
-            ),
-            value(
-                "producer.config",
-                "config file",
-                "(DEPRECATED) Use --command-config instead.",
-            ),
+            r#"
+            --topic <topic>: REQUIRED: The topic name to produce messages to.
+            --sync: If set message send requests to the brokers are synchronously, one at a time as
+                they arrive.
+            --compression-codec [compression-codec]: The compression codec: either 'none', 'gzip',
+                'snappy', 'lz4', or 'zstd'. If specified without value, then it defaults to 'gzip'
+            --batch-size <size>: The buffer size in bytes allocated for a partition: batch.size in
+                producer configs. (default: 16384)
+            --message-send-max-retries <retries>: How often the producer tries again before it drops
+                a message: retries in producer configs. (default: 3)
+            --retry-backoff-ms <ms>: How long the producer waits before each retry: retry.backoff.ms
+                in producer configs. (default: 100)
+            --timeout <timeout_ms>: How long a message may wait for others to be sent with:
+                linger.ms in producer configs. (default: 1000)
+            --request-required-acks <request required acks>: The required `acks` of the producer
+                requests (default: -1)
+            --request-timeout-ms <request timeout ms>: The ack timeout of the producer requests.
+                (default: 1500)
+            --metadata-expiry-ms <metadata expiration interval>: How long metadata are used before
+                they are asked for again: metadata.max.age.ms in producer configs. (default: 300000)
+            --max-block-ms <max block on send>: The max time that the producer will block for during
+                a send request. (default: 60000)
+            --max-memory-bytes <total memory in bytes>: The total memory for messages waiting to be
+                sent: buffer.memory in producer configs. (default: 33554432)
+            --max-partition-memory-bytes <memory in bytes per partition>: (DEPRECATED) Use
+                --batch-size instead. (default: 16384)
+            --line-reader <reader_class>: What reads lines; there is only Kafka's own,
+                org.apache.kafka.tools.LineMessageReader (the default): each line is a message.
+            --socket-buffer-size <size>: The size of the socket's buffer: send.buffer.bytes in
+                producer configs. (default: 102400)
+            --reader-property <prop>: A property of the line reader, key=value: parse.key=false,
+                parse.headers=false, ignore.error=false, key.separator=\t, headers.delimiter=\t,
+                headers.separator=,, headers.key.separator=:, null.marker= (fields equal to it
+                become null). A line is "h1:v1,h2:v2...\tkey\tvalue", of which the headers and the
+                key are there as parse.headers and parse.key say.
+            --property <prop>: (DEPRECATED) Use --reader-property instead.
+            --reader-config <config file>: Config properties file for the message reader. Note that
+                [reader-property] takes precedence over this config.
+            --command-property <producer_prop>: Producer config properties in the form key=value.
+            --producer-property <producer_prop>: (DEPRECATED) Use --command-property instead.
+            --command-config <config file>: Producer config properties file. Note that
+                [command-property] takes precedence over this config.
+            --producer.config <config file>: (DEPRECATED) Use --command-config instead.
+            "#,
         ],
-        commands: &[],
+        ..Syntax::EMPTY
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stderr(""),
@@ -264,32 +181,22 @@ impl Settings {
     }
 }
 
-/// What Kafka's tool says of options that will go, on standard output as it does.
-fn warn_of_deprecated(job: &Job<'_>) -> std::io::Result<()> {
-    for (option, instead) in [
-        ("producer-property", "command-property"),
-        ("producer.config", "command-config"),
-        ("property", "reader-property"),
-    ] {
-        if job.parsed.has(option) {
-            job.print(format!(
-                "Warning: --{option} is deprecated and will be removed in a future version. Use \
-                 --{instead} instead.\n"
-            ))?;
-        }
-    }
-    if job.parsed.has("max-partition-memory-bytes") {
-        job.print(
-            "Warning: --max-partition-memory-bytes is deprecated and will be removed in Apache \
-             Kafka 5.0. Use --batch-size instead.\n",
-        )?;
-    }
-    Ok(())
-}
-
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let mut settings = Settings::read(&job.parsed)?;
-    warn_of_deprecated(job)?;
+    job.warn_of_deprecated(
+        &[
+            ("producer-property", "command-property"),
+            ("producer.config", "command-config"),
+            ("property", "reader-property"),
+        ],
+        "Warning: --{option} is deprecated and will be removed in a future version. Use \
+         --{instead} instead.",
+    )?;
+    job.warn_of_deprecated(
+        &[("max-partition-memory-bytes", "batch-size")],
+        "Warning: --{option} is deprecated and will be removed in Apache Kafka 5.0. Use \
+         --{instead} instead.",
+    )?;
     let cluster = client::connect(&settings.producer).await?;
     let topic = wait_for(&cluster, &settings.topic).await?;
     let limit = client::message_bytes_max(&cluster, &settings.topic).await;

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::lines::Chunk;
 use crate::client::Interrupts;
-use crate::job::Told;
+use crate::job::AlreadyReported;
 
 /// What a record costs beside its bytes.
 const OVERHEAD: usize = 128;
@@ -62,7 +62,7 @@ impl Tally {
         }
         match (error, failures) {
             (Some(error), _) => Err(error),
-            (None, Some(_)) => Err(Told.into()),
+            (None, Some(_)) => Err(AlreadyReported.into()),
             (None, None) => Ok(()),
         }
     }

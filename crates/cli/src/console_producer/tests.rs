@@ -5,12 +5,12 @@ use expect_test::{Expect, expect};
 use kacrab::producer::ProducerError;
 
 use super::*;
-use crate::options::Asked;
+use crate::options::ParsedCommand;
 
 fn parsed(line: &str) -> Parsed {
     let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
     match TOOL.syntax.parse(&words).unwrap() {
-        Asked::Work(parsed) => parsed,
+        ParsedCommand::Work(parsed) => parsed,
         other => panic!("{other:?}"),
     }
 }

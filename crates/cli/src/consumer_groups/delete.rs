@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dohle_admin::{Cluster, ClusterError, PartitionId, Refusal, check};
+use dohle_admin::{Cluster, ClusterError, PartitionId, Refusal, Target, by_topic};
 use kacrab_protocol::generated::{
     DeleteGroupsRequestData, ErrorCode, OffsetDeleteRequestData, OffsetDeleteRequestPartition,
     OffsetDeleteRequestTopic,
 };
 use serde::Serialize;
 
-use super::meant;
+use super::describe::or_missing;
 use super::offsets::{parse_topic, partitions_of};
-use crate::job::{Job, Output, Told};
+use super::select_groups;
+use crate::job::{Job, fail_if};
+use crate::table::{Table, Width};
 
 #[derive(Serialize)]
 struct Deleted<'a> {
@@ -21,7 +23,7 @@ struct Deleted<'a> {
 
 pub async fn groups(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
     let mut results: BTreeMap<String, Option<Refusal>> = BTreeMap::new();
-    let groups = meant(job, cluster).await?;
+    let groups = select_groups(job, cluster).await?;
     for group in job.progress.over("groups deleted", groups) {
         let result = match delete_group(cluster, &group).await {
             Ok(()) => None,
@@ -31,20 +33,15 @@ pub async fn groups(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         results.insert(group, result);
     }
     let failed = results.values().any(Option::is_some);
-    match job.output()? {
-        Output::Text => job.print(render_deleted(&results))?,
-        Output::Json => {
-            let rows: Vec<Deleted> = results
-                .iter()
-                .map(|(group, error)| Deleted {
-                    group,
-                    error: error.as_ref().map(ToString::to_string),
-                })
-                .collect();
-            job.print_json(&rows)?;
-        }
-    }
-    if failed { Err(Told.into()) } else { Ok(()) }
+    let rows: Vec<Deleted> = results
+        .iter()
+        .map(|(group, error)| Deleted {
+            group,
+            error: error.as_ref().map(ToString::to_string),
+        })
+        .collect();
+    job.show(rows.as_slice(), |_| render_deleted(&results))?;
+    fail_if(failed)
 }
 
 async fn delete_group(cluster: &Cluster, group: &str) -> Result<(), ClusterError> {
@@ -52,16 +49,8 @@ async fn delete_group(cluster: &Cluster, group: &str) -> Result<(), ClusterError
         groups_names: vec![group.to_owned().into()],
         ..DeleteGroupsRequestData::default()
     };
-    cluster
-        .retry(async || {
-            let coordinator = cluster.coordinator(group).await?;
-            let answer = cluster.ask_broker(coordinator.id, &request).await?;
-            for result in &answer.results {
-                check(result.error_code, None)?;
-            }
-            Ok(())
-        })
-        .await
+    cluster.call(Target::Coordinator(group), &request).await?;
+    Ok(())
 }
 
 /// As Kafka's tool prints it.
@@ -95,10 +84,7 @@ pub async fn offsets(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
     let texts: Vec<&str> = job.parsed.values("topic").collect();
     for text in job.progress.over("topics described", texts) {
         let (topic, partitions) = parse_topic(text)?;
-        let id = |partition| PartitionId {
-            topic: topic.clone(),
-            partition,
-        };
+        let id = |partition| PartitionId::new(topic.as_str(), partition);
         match partitions {
             Some(partitions) => ids.extend(partitions.into_iter().map(id)),
             None => {
@@ -115,30 +101,28 @@ pub async fn offsets(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
     }
     let top = delete_offsets(cluster, group, &ids, &mut results).await?;
     let failed = top.is_error() || results.values().any(Option::is_some);
-    match job.output()? {
-        Output::Text => job.print(render_offsets(group, top, &results))?,
-        Output::Json => {
-            let rows: Vec<OffsetJson> = results
-                .iter()
-                .map(|(id, error)| OffsetJson {
-                    group,
-                    topic: &id.topic,
-                    partition: Some(id.partition).filter(|partition| *partition >= 0),
-                    error: error.map(|error| error.to_string()),
-                })
-                .collect();
-            job.print_json(&rows)?;
-        }
-    }
-    if failed { Err(Told.into()) } else { Ok(()) }
+    let rows: Vec<OffsetRow> = results
+        .iter()
+        .map(|(id, error)| OffsetRow {
+            group,
+            topic: &id.topic,
+            partition: Some(id.partition).filter(|partition| *partition >= 0),
+            error: error.map(|error| error.to_string()),
+            code: *error,
+        })
+        .collect();
+    job.show(rows.as_slice(), |rows| render_offsets(group, top, rows))?;
+    fail_if(failed)
 }
 
 #[derive(Serialize)]
-struct OffsetJson<'a> {
+struct OffsetRow<'a> {
     group: &'a str,
     topic: &'a str,
     partition: Option<i32>,
     error: Option<String>,
+    #[serde(skip)]
+    code: Option<ErrorCode>,
 }
 
 /// Deletes offsets; returns the first error, of the group or of a partition.
@@ -148,36 +132,23 @@ async fn delete_offsets(
     ids: &BTreeSet<PartitionId>,
     results: &mut Results,
 ) -> Result<ErrorCode, ClusterError> {
-    let mut topics: BTreeMap<&str, Vec<OffsetDeleteRequestPartition>> = BTreeMap::new();
-    for id in ids {
-        topics
-            .entry(&id.topic)
-            .or_default()
-            .push(OffsetDeleteRequestPartition {
-                partition_index: id.partition,
-                ..OffsetDeleteRequestPartition::default()
-            });
-    }
-    let topics = topics
-        .into_iter()
-        .map(|(name, partitions)| OffsetDeleteRequestTopic {
-            name: name.to_owned().into(),
-            partitions,
-            ..OffsetDeleteRequestTopic::default()
-        });
+    let partition = |id: &PartitionId| OffsetDeleteRequestPartition {
+        partition_index: id.partition,
+        ..OffsetDeleteRequestPartition::default()
+    };
     let request = OffsetDeleteRequestData {
         group_id: group.to_owned().into(),
-        topics: topics.collect(),
+        topics: by_topic(
+            ids.iter().map(|id| (id.topic.as_str(), partition(id))),
+            |name, partitions| OffsetDeleteRequestTopic {
+                name,
+                partitions,
+                ..OffsetDeleteRequestTopic::default()
+            },
+        ),
         ..OffsetDeleteRequestData::default()
     };
-    let answer = cluster
-        .retry(async || {
-            let coordinator = cluster.coordinator(group).await?;
-            let answer = cluster.ask_broker(coordinator.id, &request).await?;
-            check(answer.error_code, None)?;
-            Ok(answer)
-        })
-        .await;
+    let answer = cluster.call(Target::Coordinator(group), &request).await;
     let answer = match answer {
         Ok(answer) => answer,
         Err(ClusterError::Refused(refusal)) => {
@@ -190,10 +161,7 @@ async fn delete_offsets(
     for topic in &answer.topics {
         for partition in &topic.partitions {
             let code = ErrorCode::from(partition.error_code);
-            let id = PartitionId {
-                topic: topic.name.to_string(),
-                partition: partition.partition_index,
-            };
+            let id = PartitionId::new(topic.name.as_str(), partition.partition_index);
             if code.is_error() && !first.is_error() {
                 first = code;
             }
@@ -204,9 +172,9 @@ async fn delete_offsets(
 }
 
 /// As Kafka's tool prints it.
-fn render_offsets(group: &str, top: ErrorCode, results: &Results) -> String {
+fn render_offsets(group: &str, top: ErrorCode, rows: &[OffsetRow]) -> String {
     use ErrorCode as Code;
-    let mut text = match top {
+    let head = match top {
         Code::None => format!("Request succeeded for deleting offsets from group {group}.\n"),
         Code::InvalidGroupId
         | Code::GroupIdNotFound
@@ -220,33 +188,17 @@ fn render_offsets(group: &str, top: ErrorCode, results: &Results) -> String {
         }
         _ => format!("\nError: Encountered some unknown error: {top:?}\n"),
     };
-    let width = results
-        .keys()
-        .map(|id| id.topic.len())
-        .max()
-        .unwrap_or(0)
-        .max(15);
-    let line = |topic: &str, partition: &str, status: &str| {
-        format!("\n{topic:<width$} {partition:<10} {status:<15}")
+    let status = |row: &OffsetRow| match row.code {
+        Some(code) => format!("Error: {}", Refusal::from(code).java()),
+        None => "Successful".to_owned(),
     };
-    text += &line("TOPIC", "PARTITION", "STATUS");
-    for (id, error) in results {
-        let partition = match id.partition {
-            -1 => "-".to_owned(),
-            partition => partition.to_string(),
-        };
-        let status = match error {
-            Some(code) => {
-                let message = code.to_string();
-                let refusal = Refusal {
-                    code: *code,
-                    message,
-                };
-                format!("Error: {}", refusal.java())
-            }
-            None => "Successful".to_owned(),
-        };
-        text += &line(&id.topic, &partition, &status);
-    }
-    text + "\n"
+    let table = Table::new()
+        .column("TOPIC", Width::AtLeast(15), |row: &OffsetRow| {
+            row.topic.to_owned()
+        })
+        .column("PARTITION", Width::Exactly(10), |row| {
+            or_missing(row.partition)
+        })
+        .column("STATUS", Width::Exactly(15), status);
+    format!("{head}\n{}\n", table.lines(rows).join("\n"))
 }

@@ -3,17 +3,21 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use dohle_admin::{Cluster, Committed, Group, Member, PartitionId, committed, describe_groups};
+use dohle_admin::{
+    Cluster, Committed, Group, Member, Node, PartitionId, by_topic, committed, describe_groups,
+};
 use serde::Serialize;
 
-use super::meant;
 use super::offsets::ends;
-use crate::job::{Job, Output};
+use super::select_groups;
+use crate::job::Job;
+use crate::table::{Table, Width};
+use crate::text::join;
 
-/// Stands where there is nothing to tell.
+/// Printed where there is no value.
 const MISSING: &str = "-";
 
-/// A partition of a group, as a line tells it.
+/// A partition of a group, as it is printed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
@@ -30,43 +34,24 @@ pub struct Row {
 }
 
 pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
-    let ids = meant(job, cluster).await?;
+    let ids = select_groups(job, cluster).await?;
     let groups = describe_groups(cluster, &ids, &job.progress).await?;
     let verbose = job.parsed.has("verbose");
-    let output = job.output()?;
     for group in groups.values() {
-        tell_state(job, group);
+        note_state(job, group);
     }
     if job.parsed.has("members") {
-        return match output {
-            Output::Text => {
-                let texts = groups.values().map(|group| render_members(group, verbose));
-                Ok(job.print(texts.collect::<String>())?)
-            }
-            Output::Json => {
-                let rows = groups.values().flat_map(|group| {
-                    group
-                        .members
-                        .iter()
-                        .map(|member| member_json(group, member))
-                });
-                job.print_json(&rows.collect::<Vec<_>>())
-            }
-        };
+        let rows: Vec<MemberRow> = groups.values().flat_map(member_rows).collect();
+        let texts = groups.values().map(|group| render_members(group, verbose));
+        return job.show(rows.as_slice(), |_| texts.collect());
     }
     if job.parsed.has("state") {
-        return match output {
-            Output::Text => {
-                let texts = groups.values().map(|group| render_state(group, verbose));
-                Ok(job.print(texts.collect::<String>())?)
-            }
-            Output::Json => {
-                let rows: Vec<StateJson> = groups.values().map(state_json).collect();
-                job.print_json(&rows)
-            }
-        };
+        let rows: Vec<StateRow> = groups.values().map(state_row).collect();
+        let texts = groups.values().map(|group| render_state(group, verbose));
+        return job.show(rows.as_slice(), |_| texts.collect());
     }
     let mut all = Vec::new();
+    let mut texts = String::new();
     for group in job.progress.over("groups' offsets read", groups.values()) {
         let committed = committed(cluster, &group.id).await?;
         let mut ids: BTreeSet<PartitionId> = committed.keys().cloned().collect();
@@ -74,24 +59,15 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
             ids.extend(member.assignment.iter().cloned());
         }
         let ends = ends(cluster, &ids, &job.progress).await?;
-        all.push((group, rows(group, &committed, &ends)));
+        let rows = rows(group, &committed, &ends);
+        texts += &render_offsets(group, &rows, verbose);
+        all.extend(rows);
     }
-    match output {
-        Output::Text => {
-            let texts = all
-                .iter()
-                .map(|(group, rows)| render_offsets(group, rows, verbose));
-            Ok(job.print(texts.collect::<String>())?)
-        }
-        Output::Json => {
-            let rows: Vec<&Row> = all.iter().flat_map(|(_, rows)| rows).collect();
-            job.print_json(&rows)
-        }
-    }
+    job.show(all.as_slice(), |_| texts)
 }
 
-/// What Kafka's tool says of a group on standard error.
-fn tell_state(job: &Job<'_>, group: &Group) {
+/// Prints on standard error what Kafka's tool prints there about a group.
+fn note_state(job: &Job<'_>, group: &Group) {
     match group.state.as_str() {
         "Empty" => job.note(format!(
             "\nConsumer group '{}' has no active members.",
@@ -151,8 +127,14 @@ pub fn rows(
     rows
 }
 
-fn or_missing<T: ToString>(value: Option<T>) -> String {
+/// The value, or a dash where there is none.
+pub fn or_missing<T: ToString>(value: Option<T>) -> String {
     value.map_or(MISSING.to_owned(), |value| value.to_string())
+}
+
+/// The lines of a table, each after a line end, as Kafka's tool prints them.
+fn after_line_end(lines: &[String]) -> String {
+    format!("\n{}\n", lines.join("\n"))
 }
 
 /// As Kafka's tool prints it.
@@ -163,83 +145,74 @@ pub fn render_offsets(group: &Group, rows: &[Row], verbose: bool) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let consumer = |row: &Row| or_missing(row.consumer_id.as_ref());
-    let host = |row: &Row| or_missing(row.host.as_ref());
-    let width = |of: &dyn Fn(&Row) -> usize| rows.iter().map(of).max().unwrap_or(0).max(15);
-    let group_width = width(&|row| row.group.len());
-    let topic_width = width(&|row| row.topic.len());
-    let consumer_width = width(&|row| consumer(row).len());
-    let host_width = width(&|row| host(row).len());
-    let line = |cells: [&str; 10]| {
-        let [
-            group,
-            topic,
-            partition,
-            epoch,
-            current,
-            end,
-            lag,
-            consumer,
-            host,
-            client,
-        ] = cells;
-        let epoch = if verbose {
-            format!("{epoch:<15} ")
-        } else {
-            String::new()
-        };
-        format!(
-            "\n{group:<group_width$} {topic:<topic_width$} {partition:<10} {epoch}{current:<15} \
-             {end:<15} {lag:<15} {consumer:<consumer_width$} {host:<host_width$} {client}"
-        )
-    };
-    let mut text = line([
-        "GROUP",
-        "TOPIC",
-        "PARTITION",
-        "LEADER-EPOCH",
-        "CURRENT-OFFSET",
-        "LOG-END-OFFSET",
-        "LAG",
-        "CONSUMER-ID",
-        "HOST",
-        "CLIENT-ID",
-    ]);
-    for row in rows {
-        text += &line([
-            &row.group,
-            &row.topic,
-            &row.partition.to_string(),
-            &or_missing(row.leader_epoch),
-            &or_missing(row.current_offset),
-            &or_missing(row.log_end_offset),
-            &or_missing(row.lag),
-            &consumer(row),
-            &host(row),
-            &or_missing(row.client_id.as_ref()),
-        ]);
-    }
-    text + "\n"
+    let fixed = Width::Exactly(15);
+    let table = Table::new()
+        .column("GROUP", Width::AtLeast(15), |row: &Row| row.group.clone())
+        .column("TOPIC", Width::AtLeast(15), |row| row.topic.clone())
+        .column("PARTITION", Width::Exactly(10), |row| {
+            row.partition.to_string()
+        })
+        .when(verbose, |table| {
+            table.column("LEADER-EPOCH", fixed, |row| or_missing(row.leader_epoch))
+        })
+        .column("CURRENT-OFFSET", fixed, |row| {
+            or_missing(row.current_offset)
+        })
+        .column("LOG-END-OFFSET", fixed, |row| {
+            or_missing(row.log_end_offset)
+        })
+        .column("LAG", fixed, |row| or_missing(row.lag))
+        .column("CONSUMER-ID", Width::AtLeast(15), |row| {
+            or_missing(row.consumer_id.as_ref())
+        })
+        .column("HOST", Width::AtLeast(15), |row| {
+            or_missing(row.host.as_ref())
+        })
+        .column("CLIENT-ID", Width::Unpadded, |row| {
+            or_missing(row.client_id.as_ref())
+        });
+    after_line_end(&table.lines(rows))
+}
+
+/// A member of a group, as it is printed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MemberRow<'a> {
+    group: &'a str,
+    consumer_id: &'a str,
+    group_instance_id: Option<&'a str>,
+    host: &'a str,
+    client_id: &'a str,
+    current_epoch: Option<i32>,
+    current_assignment: &'a [PartitionId],
+    target_epoch: Option<i32>,
+    target_assignment: &'a [PartitionId],
+    upgraded: Option<bool>,
+}
+
+fn member_rows(group: &Group) -> Vec<MemberRow<'_>> {
+    let rows = group.members.iter().map(|member| MemberRow {
+        group: &group.id,
+        consumer_id: &member.id,
+        group_instance_id: member.instance.as_deref(),
+        host: &member.host,
+        client_id: &member.client_id,
+        current_epoch: member.epoch,
+        current_assignment: &member.assignment,
+        target_epoch: group.target_epoch,
+        target_assignment: &member.target,
+        upgraded: member.upgraded,
+    });
+    rows.collect()
 }
 
 /// `topic:0,1;other:2`.
 fn assignment_text(assignment: &[PartitionId]) -> String {
-    if assignment.is_empty() {
-        return MISSING.to_owned();
-    }
-    let mut topics: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
-    for id in assignment {
-        topics.entry(&id.topic).or_default().insert(id.partition);
-    }
-    let mut texts: Vec<String> = topics
-        .into_iter()
-        .map(|(topic, partitions)| {
-            let partitions: Vec<String> = partitions.iter().map(ToString::to_string).collect();
-            format!("{topic}:{}", partitions.join(","))
-        })
-        .collect();
+    let ids: BTreeSet<&PartitionId> = assignment.iter().collect();
+    let partitions = ids.iter().map(|id| (id.topic.as_str(), id.partition));
+    let mut texts = by_topic(partitions, |topic, ids| format!("{topic}:{}", join(ids)));
     texts.sort();
-    texts.join(";")
+    or_missing(Some(texts.join(";")).filter(|text| !text.is_empty()))
 }
 
 /// As Kafka's tool prints it.
@@ -247,182 +220,59 @@ pub fn render_members(group: &Group, verbose: bool) -> String {
     if is_dead(group) {
         return dead(group);
     }
-    let members = &group.members;
-    let widest = |of: &dyn Fn(&Member) -> usize, least: usize| {
-        members.iter().map(of).max().unwrap_or(0).max(least)
-    };
-    let group_width = if members.is_empty() {
-        15
-    } else {
-        group.id.len().max(15)
-    };
-    let id_width = widest(&|member| member.id.len(), 15);
-    let instance = |member: &Member| member.instance.clone().unwrap_or_default();
-    let instance_width = widest(&|member| instance(member).len(), 17);
-    let host_width = widest(&|member| member.host.len(), 15);
-    let client_width = widest(&|member| member.client_id.len(), 15);
-    let current_width = widest(&|member| assignment_text(&member.assignment).len(), 20);
-    let target_width = widest(&|member| assignment_text(&member.target).len(), 20);
-    let with_instance = members.iter().any(|member| !instance(member).is_empty());
-    let migrating = members.iter().any(|member| member.upgraded == Some(true))
-        && members.iter().any(|member| member.upgraded == Some(false));
-    let line = |first: [&str; 6], rest: [&str; 5]| {
-        let [group, id, instance, host, client, partitions] = first;
-        let mut line = format!("{group:<group_width$} {id:<id_width$} ");
-        if with_instance {
-            line += &format!("{instance:<instance_width$} ");
-        }
-        line += &format!("{host:<host_width$} {client:<client_width$} {partitions:<15} ");
-        if verbose {
-            let [epoch, current, target_epoch, target, upgraded] = rest;
-            line += &format!(
-                "{epoch:<15} {current:<current_width$} {target_epoch:<15} {target:<target_width$}"
-            );
-            if migrating {
-                line += &format!(" {upgraded}");
-            }
-        }
-        line + "\n"
-    };
-    let mut text = "\n".to_owned();
-    text += &line(
-        [
-            "GROUP",
-            "CONSUMER-ID",
-            "GROUP-INSTANCE-ID",
-            "HOST",
-            "CLIENT-ID",
-            "#PARTITIONS",
-        ],
-        [
-            "CURRENT-EPOCH",
-            "CURRENT-ASSIGNMENT",
-            "TARGET-EPOCH",
-            "TARGET-ASSIGNMENT",
-            "UPGRADED",
-        ],
-    );
-    for member in members {
-        text += &line(
-            [
-                &group.id,
-                &member.id,
-                &instance(member),
-                &member.host,
-                &member.client_id,
-                &member.assignment.len().to_string(),
-            ],
-            [
-                &or_missing(member.epoch),
-                &assignment_text(&member.assignment),
-                &or_missing(group.target_epoch),
-                &assignment_text(&member.target),
-                &or_missing(member.upgraded),
-            ],
-        );
-    }
-    text
-}
-
-/// As Kafka's tool prints it.
-pub fn render_state(group: &Group, verbose: bool) -> String {
-    if is_dead(group) {
-        return dead(group);
-    }
-    let node = &group.coordinator;
-    let coordinator = format!("{}:{}  ({})", node.host, node.port, node.id);
-    let coordinator_width = coordinator.len().max(25);
-    let group_width = group.id.len().max(15);
-    let assignor = Some(group.assignor.as_str()).filter(|assignor| !assignor.is_empty());
-    let line = |cells: [&str; 7]| {
-        let [
-            group,
-            coordinator,
-            assignor,
-            state,
-            epoch,
-            target_epoch,
-            members,
-        ] = cells;
-        let epochs = if verbose {
-            format!("{epoch:<15} {target_epoch:<25} ")
-        } else {
-            String::new()
-        };
-        format!(
-            "\n{group:<group_width$} {coordinator:<coordinator_width$} {assignor:<20} {state:<20} \
-             {epochs}{members}"
-        )
-    };
-    let mut text = line([
-        "GROUP",
-        "COORDINATOR (ID)",
-        "ASSIGNMENT-STRATEGY",
-        "STATE",
-        "GROUP-EPOCH",
-        "TARGET-ASSIGNMENT-EPOCH",
-        "#MEMBERS",
-    ]);
-    text += &line([
-        &group.id,
-        &coordinator,
-        &or_missing(assignor),
-        &group.state,
-        &or_missing(group.epoch),
-        &or_missing(group.target_epoch),
-        &group.members.len().to_string(),
-    ]);
-    text + "\n"
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct MemberJson<'a> {
-    group: &'a str,
-    consumer_id: &'a str,
-    group_instance_id: Option<&'a str>,
-    host: &'a str,
-    client_id: &'a str,
-    current_epoch: Option<i32>,
-    current_assignment: Vec<PartitionJson<'a>>,
-    target_epoch: Option<i32>,
-    target_assignment: Vec<PartitionJson<'a>>,
-    upgraded: Option<bool>,
-}
-
-#[derive(Serialize)]
-struct PartitionJson<'a> {
-    topic: &'a str,
-    partition: i32,
-}
-
-fn member_json<'a>(group: &'a Group, member: &'a Member) -> MemberJson<'a> {
-    let partitions = |assignment: &'a [PartitionId]| {
-        let partitions = assignment.iter().map(|id| PartitionJson {
-            topic: &id.topic,
-            partition: id.partition,
+    let rows = member_rows(group);
+    let with_instance = rows
+        .iter()
+        .any(|row| row.group_instance_id.is_some_and(|i| !i.is_empty()));
+    let has = |upgraded| rows.iter().any(|row| row.upgraded == Some(upgraded));
+    let migrating = has(true) && has(false);
+    let fixed = Width::Exactly(15);
+    let table = Table::new()
+        .column("GROUP", Width::AtLeast(15), |row: &MemberRow| {
+            row.group.to_owned()
+        })
+        .column("CONSUMER-ID", Width::AtLeast(15), |row| {
+            row.consumer_id.to_owned()
+        })
+        .when(with_instance, |table| {
+            table.column("GROUP-INSTANCE-ID", Width::AtLeast(17), |row| {
+                row.group_instance_id.unwrap_or_default().to_owned()
+            })
+        })
+        .column("HOST", Width::AtLeast(15), |row| row.host.to_owned())
+        .column("CLIENT-ID", Width::AtLeast(15), |row| {
+            row.client_id.to_owned()
+        })
+        .column("#PARTITIONS", fixed, |row| {
+            row.current_assignment.len().to_string()
+        })
+        .when(verbose, |table| {
+            table
+                .column("CURRENT-EPOCH", fixed, |row| or_missing(row.current_epoch))
+                .column("CURRENT-ASSIGNMENT", Width::AtLeast(20), |row| {
+                    assignment_text(row.current_assignment)
+                })
+                .column("TARGET-EPOCH", fixed, |row| or_missing(row.target_epoch))
+                .column("TARGET-ASSIGNMENT", Width::AtLeast(20), |row| {
+                    assignment_text(row.target_assignment)
+                })
+        })
+        .when(verbose && migrating, |table| {
+            table.column("UPGRADED", Width::Unpadded, |row| or_missing(row.upgraded))
+        })
+        // Kafka's tool ends the short lines with a space.
+        .when(!verbose, |table| {
+            table.column("", Width::Unpadded, |_| String::new())
         });
-        partitions.collect()
-    };
-    MemberJson {
-        group: &group.id,
-        consumer_id: &member.id,
-        group_instance_id: member.instance.as_deref(),
-        host: &member.host,
-        client_id: &member.client_id,
-        current_epoch: member.epoch,
-        current_assignment: partitions(&member.assignment),
-        target_epoch: group.target_epoch,
-        target_assignment: partitions(&member.target),
-        upgraded: member.upgraded,
-    }
+    after_line_end(&table.lines(&rows))
 }
 
+/// A group, as its state is printed.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct StateJson<'a> {
+struct StateRow<'a> {
     group: &'a str,
-    coordinator: &'a dohle_admin::Node,
+    coordinator: &'a Node,
     assignment_strategy: &'a str,
     state: &'a str,
     group_epoch: Option<i32>,
@@ -430,8 +280,8 @@ struct StateJson<'a> {
     members: usize,
 }
 
-fn state_json(group: &Group) -> StateJson<'_> {
-    StateJson {
+fn state_row(group: &Group) -> StateRow<'_> {
+    StateRow {
         group: &group.id,
         coordinator: &group.coordinator,
         assignment_strategy: &group.assignor,
@@ -440,4 +290,35 @@ fn state_json(group: &Group) -> StateJson<'_> {
         target_assignment_epoch: group.target_epoch,
         members: group.members.len(),
     }
+}
+
+/// As Kafka's tool prints it.
+pub fn render_state(group: &Group, verbose: bool) -> String {
+    if is_dead(group) {
+        return dead(group);
+    }
+    let coordinator = |row: &StateRow| {
+        let Node { id, host, port, .. } = row.coordinator;
+        format!("{host}:{port}  ({id})")
+    };
+    let table = Table::new()
+        .column("GROUP", Width::AtLeast(15), |row: &StateRow| {
+            row.group.to_owned()
+        })
+        .column("COORDINATOR (ID)", Width::AtLeast(25), coordinator)
+        .column("ASSIGNMENT-STRATEGY", Width::Exactly(20), |row| {
+            or_missing(Some(row.assignment_strategy).filter(|name| !name.is_empty()))
+        })
+        .column("STATE", Width::Exactly(20), |row| row.state.to_owned())
+        .when(verbose, |table| {
+            table
+                .column("GROUP-EPOCH", Width::Exactly(15), |row| {
+                    or_missing(row.group_epoch)
+                })
+                .column("TARGET-ASSIGNMENT-EPOCH", Width::Exactly(25), |row| {
+                    or_missing(row.target_assignment_epoch)
+                })
+        })
+        .column("#MEMBERS", Width::Unpadded, |row| row.members.to_string());
+    after_line_end(&table.lines([&state_row(group)]))
 }

@@ -9,13 +9,16 @@ mod reset;
 mod time;
 
 use dohle_admin::{Cluster, ClusterError, ListedGroup, list_groups};
-use dohle_model::suggest::nearest_few;
 use regex::Regex;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG, connection};
-use crate::job::{Failure, Hinted, Job, OUTPUT, Output, Tool, Work};
-use crate::options::{Parsed, Syntax, Takes, UsageError, flag, usage, value};
+use crate::job::{Failure, Job, OUTPUT, Tool, Work, unknown_name};
+use crate::options::{
+    Syntax, UsageError, all_of, any_of, at_most_one_of, conflicts, no_value_of, none_of, one_of,
+    usage,
+};
 use crate::progress::Progress;
+use crate::table::{Table, Width};
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -28,103 +31,100 @@ pub const TOOL: Tool = Tool {
         options: &[
             BOOTSTRAP_SERVER,
             COMMAND_CONFIG,
-            flag("list", "List all consumer groups."),
-            flag(
-                "describe",
-                "Describe consumer group and list offset lag (number of messages not yet \
-                 processed) related to given group.",
-            ),
-            flag("delete", "Delete groups, with their offsets."),
-            flag(
-                "reset-offsets",
-                "Reset offsets of consumer groups, whose instances must be inactive. --dry-run \
-                 (the default) only shows them, --execute does it, --export prints them as CSV. \
-                 Give one of --to-datetime, --by-duration, --to-earliest, --to-latest, --shift-by, \
-                 --from-file, --to-current, --to-offset, and a scope: --all-topics or --topic.",
-            ),
-            flag(
-                "delete-offsets",
-                "Delete offsets of one consumer group, of topics.",
-            ),
-            value(
-                "validate-regex",
-                "regex",
-                "Tell whether this is a regular expression that a subscription may have.",
-            ),
-            value(
-                "group",
-                "consumer group",
-                "The consumer group; may be repeated.",
-            ),
-            flag("all-groups", "Apply to all consumer groups."),
-            value(
-                "topic",
-                "topic",
-                "The topic whose consumer group information should be deleted or whose offsets \
-                 should be reset. With reset, partitions can be given: topic1:0,1,2. May be \
-                 repeated.",
-            ),
-            flag(
-                "all-topics",
-                "Consider all topics assigned to a group; for reset-offsets.",
-            ),
-            flag("members", "With --describe: the members of the group."),
-            flag(
-                "offsets",
-                "With --describe: the partitions and their lag (the default).",
-            ),
-            value(
-                "state",
-                "states",
-                "With --describe: the state of the group. With --list: the state of all groups, \
-                 or only groups in these states, as in stable,empty.",
-            )
-            .taking(Takes::Maybe("states")),
-            value(
-                "type",
-                "types",
-                "With --list: the types of groups, or only groups of these types, as in \
-                 classic,consumer.",
-            )
-            .taking(Takes::Maybe("types")),
-            flag("verbose", "With --describe: more columns."),
-            flag("dry-run", "Only show results without changing offsets."),
-            flag("execute", "Change offsets."),
-            flag("export", "Print the offsets as CSV."),
-            value("to-offset", "offset", "Reset offsets to a specific offset."),
-            value(
-                "from-file",
-                "path to CSV file",
-                "Reset offsets to values defined in CSV file.",
-            ),
-            value(
-                "to-datetime",
-                "datetime",
-                "Reset offsets to offset from datetime. Format: 'YYYY-MM-DDThh:mm:ss.sss'",
-            ),
-            value(
-                "by-duration",
-                "duration",
-                "Reset offsets to offset by duration from current timestamp. Format: 'PnDTnHnMnS'",
-            ),
-            flag("to-earliest", "Reset offsets to earliest offset."),
-            flag("to-latest", "Reset offsets to latest offset."),
-            flag("to-current", "Reset offsets to current offset."),
-            value(
-                "shift-by",
-                "number-of-offsets",
-                "Reset offsets shifting current offset by 'n', where 'n' can be positive or \
-                 negative.",
-            ),
-            value(
-                "timeout",
-                "timeout (ms)",
-                "How long to wait for the cluster, in milliseconds (30000), as for a group that \
-                 is not stable yet.",
-            ),
+            "
+            --list: List all consumer groups.
+            --describe: Describe consumer group and list offset lag (number of messages not yet
+                processed) related to given group.
+            --delete: Delete groups, with their offsets.
+            --reset-offsets: Reset offsets of consumer groups, whose instances must be inactive.
+                --dry-run (the default) only shows them, --execute does it, --export prints them as
+                CSV. Give one of --to-datetime, --by-duration, --to-earliest, --to-latest,
+                --shift-by, --from-file, --to-current, --to-offset, and a scope: --all-topics or
+                --topic.
+            --delete-offsets: Delete offsets of one consumer group, of topics.
+            --validate-regex <regex>: Tell whether this is a regular expression that a subscription
+                may have.
+            --group <consumer group>: The consumer group; may be repeated.
+            --all-groups: Apply to all consumer groups.
+            --topic <topic>: The topic whose consumer group information should be deleted or whose
+                offsets should be reset. With reset, partitions can be given: topic1:0,1,2. May be
+                repeated.
+            --all-topics: Consider all topics assigned to a group; for reset-offsets.
+            --members: With --describe: the members of the group.
+            --offsets: With --describe: the partitions and their lag (the default).
+            --state [states]: With --describe: the state of the group. With --list: the state of all
+                groups, or only groups in these states, as in stable,empty.
+            --type [types]: With --list: the types of groups, or only groups of these types, as in
+                classic,consumer.
+            --verbose: With --describe: more columns.
+            --dry-run: Only show results without changing offsets.
+            --execute: Change offsets.
+            --export: Print the offsets as CSV.
+            --to-offset <offset>: Reset offsets to a specific offset.
+            --from-file <path to CSV file>: Reset offsets to values defined in CSV file.
+            --to-datetime <datetime>: Reset offsets to offset from datetime. Format:
+                'YYYY-MM-DDThh:mm:ss.sss'
+            --by-duration <duration>: Reset offsets to offset by duration from current timestamp.
+                Format: 'PnDTnHnMnS'
+            --to-earliest: Reset offsets to earliest offset.
+            --to-latest: Reset offsets to latest offset.
+            --to-current: Reset offsets to current offset.
+            --shift-by <number-of-offsets>: Reset offsets shifting current offset by 'n', where 'n'
+                can be positive or negative.
+            --timeout <timeout (ms)>: How long to wait for the cluster, in milliseconds (30000), as
+                for a group that is not stable yet.
+            ",
             OUTPUT,
         ],
-        commands: &[],
+        rules: &[
+            one_of(&[
+                "list",
+                "describe",
+                "delete",
+                "reset-offsets",
+                "delete-offsets",
+                "validate-regex",
+            ])
+            .message(
+                "Command must include exactly one action: --list, --describe, --delete, \
+                 --reset-offsets, --delete-offsets, --validate-regex",
+            ),
+            any_of(&["group", "all-groups"])
+                .when(&["describe", "delete", "reset-offsets"])
+                .message("Option [{when}] takes one of these options: [group], [all-groups]"),
+            at_most_one_of(&["members", "offsets", "state"])
+                .when(&["describe"])
+                .message(
+                    "Option [describe] takes at most one of these options: [members], [offsets], \
+                     [state]",
+                ),
+            no_value_of(&["state"])
+                .when(&["describe"])
+                .message("Option [describe] does not take a value for [state]"),
+            any_of(&["describe"])
+                .when(&["members", "verbose", "offsets"])
+                .message("Option [{when}] is only available with --describe"),
+            any_of(&["describe", "list"])
+                .when(&["state"])
+                .message("Option [state] is only available with --describe or --list"),
+            any_of(&["list"])
+                .when(&["type"])
+                .message("Option [type] is only available with --list"),
+            none_of(&["topic"]).when(&["delete"]).message(
+                "The consumer does not support topic-specific offset deletion from a consumer \
+                 group.",
+            ),
+            all_of(&["group", "topic"])
+                .when(&["delete-offsets"])
+                .message("Option [delete-offsets] takes the following options: [group], [topic]"),
+            at_most_one_of(&["dry-run", "execute"])
+                .when(&["reset-offsets"])
+                .message("Option [reset-offsets] only accepts one of [execute] and [dry-run]"),
+            at_most_one_of(&SCENARIOS).when(&["reset-offsets"]),
+            conflicts(&["group"], &["all-groups", "list"]),
+            conflicts(&["topic"], &["list", "describe"]),
+        ],
+        ..Syntax::EMPTY
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stdout("\nError: Executing consumer group command failed due to "),
@@ -141,18 +141,8 @@ const SCENARIOS: [&str; 8] = [
     "from-file",
 ];
 
-const ACTIONS: [&str; 6] = [
-    "list",
-    "describe",
-    "delete",
-    "reset-offsets",
-    "delete-offsets",
-    "validate-regex",
-];
-
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let parsed = &job.parsed;
-    check_arguments(parsed)?;
     if let Some(regex) = parsed.value("validate-regex")? {
         let told = match Regex::new(regex) {
             Ok(_) => format!("The regular expression `{regex}` is valid.\n"),
@@ -207,81 +197,11 @@ async fn explain(job: &Job<'_>, cluster: &Cluster, error: anyhow::Error) -> anyh
         .parsed
         .values("group")
         .find(|group| names().all(|name| name != *group));
-    let near = unknown.map_or(Vec::new(), |group| nearest_few(group, names()));
-    if near.is_empty() {
-        return anyhow::Error::msg(message);
-    }
-    let hint = format!("Did you mean {}?", near.join(" or "));
-    Hinted { message, hint }.into()
+    unknown_name(message, unknown.unwrap_or_default(), names())
 }
 
-/// The rules of Kafka's tool for which options go together.
-fn check_arguments(parsed: &Parsed) -> Result<(), UsageError> {
-    if ACTIONS.iter().filter(|action| parsed.has(action)).count() != 1 {
-        let actions: Vec<String> = ACTIONS.iter().map(|action| format!("--{action}")).collect();
-        return usage(format!(
-            "Command must include exactly one action: {}",
-            actions.join(", ")
-        ));
-    }
-    let grouped = parsed.has("group") || parsed.has("all-groups");
-    for action in ["describe", "delete", "reset-offsets"] {
-        if parsed.has(action) && !grouped {
-            return usage(format!(
-                "Option [{action}] takes one of these options: [group], [all-groups]"
-            ));
-        }
-    }
-    if parsed.has("describe") {
-        let shown = ["members", "offsets", "state"];
-        if shown.iter().filter(|option| parsed.has(option)).count() > 1 {
-            return usage(
-                "Option [describe] takes at most one of these options: [members], [offsets], \
-                 [state]",
-            );
-        }
-        if parsed.value("state")?.is_some() {
-            return usage("Option [describe] does not take a value for [state]");
-        }
-    }
-    let only_with: [(&str, &[&str]); 5] = [
-        ("members", &["describe"]),
-        ("verbose", &["describe"]),
-        ("offsets", &["describe"]),
-        ("state", &["describe", "list"]),
-        ("type", &["list"]),
-    ];
-    for (option, actions) in only_with {
-        if parsed.has(option) && !actions.iter().any(|action| parsed.has(action)) {
-            return usage(format!(
-                "Option [{option}] is only available with --{}",
-                actions.join(" or --")
-            ));
-        }
-    }
-    if parsed.has("delete") && parsed.has("topic") {
-        return usage(
-            "The consumer does not support topic-specific offset deletion from a consumer group.",
-        );
-    }
-    if parsed.has("delete-offsets") && !(parsed.has("group") && parsed.has("topic")) {
-        return usage("Option [delete-offsets] takes the following options: [group], [topic]");
-    }
-    if parsed.has("reset-offsets") {
-        if parsed.has("dry-run") && parsed.has("execute") {
-            return usage("Option [reset-offsets] only accepts one of [execute] and [dry-run]");
-        }
-        for scenario in SCENARIOS {
-            let others: Vec<&str> = SCENARIOS.into_iter().filter(|s| *s != scenario).collect();
-            parsed.conflicts(scenario, &others)?;
-        }
-    }
-    parsed.conflicts("group", &["all-groups", "list"])?;
-    parsed.conflicts("topic", &["list", "describe"])
-}
-
-/// The groups that the command line means.
-async fn meant(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<Vec<String>> {
+/// Selects the groups that the command line names.
+async fn select_groups(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     let parsed = &job.parsed;
     if !parsed.has("all-groups") {
         let mut groups: Vec<String> = parsed.values("group").map(str::to_owned).collect();
@@ -343,13 +263,10 @@ async fn list(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         None => Vec::new(),
     };
     let groups = consumer_groups(cluster, &states, &types, &job.progress).await?;
-    match job.output()? {
-        Output::Json => job.print_json(&groups),
-        Output::Text => {
-            let text = render_list(&groups, parsed.has("type"), parsed.has("state"));
-            Ok(job.print(text)?)
-        }
-    }
+    let (with_type, with_state) = (parsed.has("type"), parsed.has("state"));
+    job.show(groups.as_slice(), |groups| {
+        render_list(groups, with_type, with_state)
+    })
 }
 
 fn render_list(groups: &[ListedGroup], with_type: bool, with_state: bool) -> String {
@@ -360,22 +277,16 @@ fn render_list(groups: &[ListedGroup], with_type: bool, with_state: bool) -> Str
             .collect();
     }
     let longest = groups.iter().map(|group| group.group.len()).max();
-    let width = longest.unwrap_or(0).max(15) + 10;
-    let line = |group: &str, kind: &str, state: &str| {
-        let mut line = format!("{group:<width$}");
-        if with_type {
-            line += &format!(" {kind:<20}");
-        }
-        if with_state {
-            line += &format!(" {state:<20}");
-        }
-        line + "\n"
-    };
-    let mut text = line("GROUP", "TYPE", "STATE");
-    for group in groups {
-        text += &line(&group.group, &group.kind, &group.state);
-    }
-    text
+    let width = Width::Exactly(longest.unwrap_or(0).max(15) + 10);
+    let table = Table::new()
+        .column("GROUP", width, |group: &ListedGroup| group.group.clone())
+        .when(with_type, |table| {
+            table.column("TYPE", Width::Exactly(20), |group| group.kind.clone())
+        })
+        .when(with_state, |table| {
+            table.column("STATE", Width::Exactly(20), |group| group.state.clone())
+        });
+    table.lines(groups).join("\n") + "\n"
 }
 
 #[cfg(test)]

@@ -11,9 +11,6 @@ use kacrab_protocol::generated::ErrorCode;
 use crate::options::{UsageError, usage};
 use crate::progress::Progress;
 
-/// How many partitions one answer may hold.
-const LIMIT: i32 = 2000;
-
 /// Where logs end; partitions without a leader have no end to tell.
 pub async fn ends(
     cluster: &Cluster,
@@ -63,7 +60,7 @@ pub async fn at_or_none(
     Ok(found)
 }
 
-/// Brings offsets into what their logs hold. Tells each that had to be moved.
+/// Brings offsets into what their logs hold. Returns a line for each that had to be moved.
 pub async fn within_logs(
     cluster: &Cluster,
     wanted: BTreeMap<PartitionId, i64>,
@@ -134,11 +131,9 @@ pub async fn partitions_of(
     progress: &Progress,
 ) -> Result<BTreeSet<PartitionId>, ClusterError> {
     let mut found = BTreeSet::new();
-    for topic in describe_topics(cluster, topics, LIMIT, progress).await? {
-        found.extend(topic.partitions.iter().map(|partition| PartitionId {
-            topic: topic.name.clone(),
-            partition: partition.partition,
-        }));
+    for topic in describe_topics(cluster, topics, None, progress).await? {
+        let partitions = topic.partitions.iter();
+        found.extend(partitions.map(|one| PartitionId::new(topic.name.as_str(), one.partition)));
     }
     Ok(found)
 }

@@ -1,10 +1,10 @@
 //! `consumer-groups --reset-offsets`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use dohle_admin::{
-    Cluster, ClusterError, EARLIEST, LATEST, PartitionId, check, committed, describe_groups,
+    Cluster, ClusterError, EARLIEST, LATEST, PartitionId, Target, by_topic, committed,
+    describe_groups,
 };
 use kacrab_protocol::generated::{
     ErrorCode, OffsetCommitRequestData, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -12,9 +12,11 @@ use kacrab_protocol::generated::{
 use serde::Serialize;
 
 use super::offsets::{at, at_or_none, check_partitions, parse_topic, partitions_of, within_logs};
-use super::{SCENARIOS, meant, time};
-use crate::job::{Job, Output, Told};
+use super::{SCENARIOS, select_groups, time};
+use crate::clock::now_ms;
+use crate::job::{Job, fail_if};
 use crate::options::{Parsed, UsageError, usage};
+use crate::table::{Table, Width};
 
 /// New offsets of each group.
 pub type Plan = BTreeMap<String, BTreeMap<PartitionId, i64>>;
@@ -42,7 +44,7 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         );
     }
     let scenario = scenario(parsed)?;
-    let groups = meant(job, cluster).await?;
+    let groups = select_groups(job, cluster).await?;
     let done = match parsed.has("execute") {
         true => "groups reset",
         false => "groups planned",
@@ -74,12 +76,17 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         plan.insert(group, offsets);
     }
     let single = parsed.values("group").count() == 1;
-    match job.output()? {
-        _ if parsed.has("export") => job.print(export(&plan, single))?,
-        Output::Text => job.print(render(&plan))?,
-        Output::Json => job.print_json(&json(&plan))?,
+    if parsed.has("export") {
+        job.print(export(&plan, single))?;
+    } else {
+        job.show(new_offsets(&plan).as_slice(), |rows| {
+            match plan.is_empty() {
+                true => "\n".to_owned(),
+                false => render(rows),
+            }
+        })?;
     }
-    if failed { Err(Told.into()) } else { Ok(()) }
+    fail_if(failed)
 }
 
 /// Reads the command line.
@@ -98,11 +105,7 @@ pub fn scenario(parsed: &Parsed) -> Result<Scenario, UsageError> {
         return Ok(Scenario::Timestamp(time::date_time(text)?));
     }
     if let Some(text) = parsed.value("by-duration")? {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        return Ok(Scenario::Timestamp(now - time::duration(text)?));
+        return Ok(Scenario::Timestamp(now_ms() - time::duration(text)?));
     }
     if let Some(path) = parsed.value("from-file")? {
         let Ok(text) = std::fs::read_to_string(path) else {
@@ -158,10 +161,7 @@ pub fn read_plan(text: &str, single: Option<&str>) -> Result<Plan, UsageError> {
                 number + 1
             ));
         };
-        let id = PartitionId {
-            topic: (*topic).to_owned(),
-            partition,
-        };
+        let id = PartitionId::new(*topic, partition);
         plan.entry(group.to_owned()).or_default().insert(id, offset);
     }
     Ok(plan)
@@ -182,10 +182,8 @@ async fn scope(
         match parse_topic(text)? {
             (topic, None) => whole.push(topic),
             (topic, Some(partitions)) => {
-                found.extend(partitions.iter().map(|partition| PartitionId {
-                    topic: topic.clone(),
-                    partition: *partition,
-                }))
+                let partitions = partitions.into_iter();
+                found.extend(partitions.map(|number| PartitionId::new(topic.as_str(), number)));
             }
         }
     }
@@ -285,69 +283,67 @@ async fn commit(
     if offsets.is_empty() {
         return Ok(());
     }
-    let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-    for (id, offset) in offsets {
-        topics
-            .entry(&id.topic)
-            .or_default()
-            .push(OffsetCommitRequestPartition {
-                partition_index: id.partition,
-                committed_offset: *offset,
-                committed_leader_epoch: -1,
-                committed_metadata: Some(String::new().into()),
-                ..OffsetCommitRequestPartition::default()
-            });
-    }
-    let topics = topics
-        .into_iter()
-        .map(|(name, partitions)| OffsetCommitRequestTopic {
-            name: name.to_owned().into(),
-            partitions,
-            ..OffsetCommitRequestTopic::default()
-        });
+    let partition = |id: &PartitionId, offset| OffsetCommitRequestPartition {
+        partition_index: id.partition,
+        committed_offset: offset,
+        committed_leader_epoch: -1,
+        committed_metadata: Some(String::new().into()),
+        ..OffsetCommitRequestPartition::default()
+    };
+    let offsets = offsets.iter();
     let request = OffsetCommitRequestData {
         group_id: group.to_owned().into(),
         generation_id_or_member_epoch: -1,
-        topics: topics.collect(),
+        topics: by_topic(
+            offsets.map(|(id, offset)| (id.topic.as_str(), partition(id, *offset))),
+            |name, partitions| OffsetCommitRequestTopic {
+                name,
+                partitions,
+                ..OffsetCommitRequestTopic::default()
+            },
+        ),
         ..OffsetCommitRequestData::default()
     };
-    cluster
-        .retry(async || {
-            let coordinator = cluster.coordinator(group).await?;
-            let answer = cluster.ask_broker(coordinator.id, &request).await?;
-            for topic in &answer.topics {
-                for partition in &topic.partitions {
-                    check(partition.error_code, None)?;
-                }
-            }
-            Ok(())
+    cluster.call(Target::Coordinator(group), &request).await?;
+    Ok(())
+}
+
+/// A new offset of a group, as it is printed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewOffset<'a> {
+    group: &'a str,
+    #[serde(flatten)]
+    id: &'a PartitionId,
+    new_offset: i64,
+}
+
+/// The lines of a plan.
+pub fn new_offsets(plan: &Plan) -> Vec<NewOffset<'_>> {
+    let rows = plan.iter().flat_map(|(group, offsets)| {
+        offsets.iter().map(move |(id, new_offset)| NewOffset {
+            group,
+            id,
+            new_offset: *new_offset,
         })
-        .await
+    });
+    rows.collect()
 }
 
 /// As Kafka's tool prints it.
-pub fn render(plan: &Plan) -> String {
-    let topics = plan.values().flat_map(BTreeMap::keys);
-    let topic_width = topics.map(|id| id.topic.len()).max().unwrap_or(0).max(15);
-    let group_width = plan.keys().map(String::len).max().unwrap_or(0).max(15);
-    let line = |group: &str, topic: &str, partition: &str, offset: &str| {
-        format!("\n{group:<group_width$} {topic:<topic_width$} {partition:<10} {offset}")
-    };
-    let mut text = String::new();
-    if !plan.is_empty() {
-        text += &line("GROUP", "TOPIC", "PARTITION", "NEW-OFFSET");
-    }
-    for (group, offsets) in plan {
-        for (id, offset) in offsets {
-            text += &line(
-                group,
-                &id.topic,
-                &id.partition.to_string(),
-                &offset.to_string(),
-            );
-        }
-    }
-    text + "\n"
+pub fn render(rows: &[NewOffset]) -> String {
+    let table = Table::new()
+        .column("GROUP", Width::AtLeast(15), |row: &NewOffset| {
+            row.group.to_owned()
+        })
+        .column("TOPIC", Width::AtLeast(15), |row| row.id.topic.clone())
+        .column("PARTITION", Width::Exactly(10), |row| {
+            row.id.partition.to_string()
+        })
+        .column("NEW-OFFSET", Width::Unpadded, |row| {
+            row.new_offset.to_string()
+        });
+    format!("\n{}\n", table.lines(rows).join("\n"))
 }
 
 /// As Kafka's tool exports it.
@@ -364,26 +360,4 @@ pub fn export(plan: &Plan, single: bool) -> String {
         }
     }
     text + "\n"
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct NewOffset<'a> {
-    group: &'a str,
-    topic: &'a str,
-    partition: i32,
-    new_offset: i64,
-}
-
-fn json(plan: &Plan) -> Vec<NewOffset<'_>> {
-    let mut rows = Vec::new();
-    for (group, offsets) in plan {
-        rows.extend(offsets.iter().map(|(id, offset)| NewOffset {
-            group,
-            topic: &id.topic,
-            partition: id.partition,
-            new_offset: *offset,
-        }));
-    }
-    rows
 }

@@ -7,9 +7,9 @@ use expect_test::expect;
 
 use super::describe::{render_members, render_offsets, render_state, rows};
 use super::offsets::clamp;
-use super::reset::{Plan, Scenario, export, read_plan, render, scenario};
+use super::reset::{Plan, Scenario, export, new_offsets, read_plan, render, scenario};
 use super::*;
-use crate::options::Asked;
+use crate::options::{Parsed, ParsedCommand};
 
 fn id(topic: &str, partition: i32) -> PartitionId {
     PartitionId {
@@ -21,7 +21,7 @@ fn id(topic: &str, partition: i32) -> PartitionId {
 fn parse(line: &str) -> Parsed {
     let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
     match TOOL.syntax.parse(&args).unwrap() {
-        Asked::Work(parsed) => parsed,
+        ParsedCommand::Work(parsed) => parsed,
         other => panic!("{other:?}"),
     }
 }
@@ -178,7 +178,7 @@ fn plans_are_exported_and_read_again() {
         g               orders          0          5
         g               orders          1          7
     "#]]
-    .assert_eq(&render(&plan));
+    .assert_eq(&render(&new_offsets(&plan)));
 }
 
 #[test]
@@ -263,8 +263,8 @@ fn options_that_do_not_go_together_are_refused_in_kafkas_words() {
             "Option \"[group]\" can't be used with option \"[list]\"",
         ),
     ] {
-        let error = check_arguments(&parse(line)).unwrap_err().to_string();
+        let error = TOOL.syntax.check(&parse(line)).unwrap_err().to_string();
         assert!(error.contains(part), "{line}: {error}");
     }
-    assert_eq!(check_arguments(&parse("--list --state")), Ok(()));
+    assert_eq!(TOOL.syntax.check(&parse("--list --state")), Ok(()));
 }

@@ -5,16 +5,17 @@
 mod report;
 
 use std::io::Write;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use dohle_admin::Cluster;
 use dohle_admin::client::{self, Properties, is_retriable, key_values};
+use dohle_admin::{Cluster, list_topics};
 use kacrab::consumer::Consumer;
 
-use crate::client::{CONSUMER_CONFIG, Interrupts, metrics_table, near};
+use crate::client::{CONSUMER_CONFIG, Interrupts, metrics_table};
+use crate::clock::now_ms;
 use crate::connect::BOOTSTRAP_SERVER;
-use crate::job::{Failure, Hinted, Job, Tool, Work};
-use crate::options::{Parsed, Syntax, Takes, flag, usage, value};
+use crate::job::{Failure, Job, Tool, Work, unknown_name};
+use crate::options::{Parsed, Syntax, usage};
 
 use self::report::Report;
 
@@ -27,85 +28,37 @@ pub const TOOL: Tool = Tool {
         about: "This tool is used to verify the consumer performance.",
         options: &[
             BOOTSTRAP_SERVER,
-            value("topic", "topic", "The topic to consume from."),
-            value(
-                "include",
-                "regular expression",
-                "Regular expression specifying list of topics to include for consumption.",
-            ),
-            value(
-                "group",
-                "gid",
-                "The group id to consume on. (default: perf-consumer- and a number)",
-            ),
-            value(
-                "fetch-size",
-                "size",
-                "The maximum amount of data to fetch from a single partition per request. \
-                 (default: 1048576)",
-            ),
-            value(
-                "command-property",
-                "prop1=val1",
-                "Kafka consumer related configuration properties like client.id. These configs \
-                 take precedence over those passed via --command-config or --consumer.config.",
-            ),
-            flag(
-                "from-latest",
-                "If the consumer does not already have an established offset to consume from, \
-                 start with the latest record present in the log rather than the earliest record.",
-            ),
-            value(
-                "socket-buffer-size",
-                "size",
-                "The size of the tcp RECV size. (default: 2097152)",
-            ),
-            value(
-                "consumer.config",
-                "config file",
-                "(DEPRECATED) Use --command-config instead.",
-            ),
-            value("command-config", "config file", "Config properties file."),
-            flag("print-metrics", "Print out the metrics."),
-            flag(
-                "show-detailed-stats",
-                "If set, stats are reported for each reporting interval as configured by \
-                 reporting-interval.",
-            ),
-            value(
-                "timeout",
-                "milliseconds",
-                "The maximum allowed time in milliseconds between returned records. (default: \
-                 10000)",
-            )
-            .taking(Takes::Maybe("milliseconds")),
-            value(
-                "messages",
-                "count",
-                "(DEPRECATED) Use --num-records instead.",
-            ),
-            value(
-                "num-records",
-                "count",
-                "REQUIRED: The number of records to consume.",
-            ),
-            value(
-                "reporting-interval",
-                "interval_ms",
-                "Interval in milliseconds at which to print progress info. (default: 5000)",
-            ),
-            value(
-                "date-format",
-                "date format",
-                "The date format to use for formatting the time field (UTC), of the letters \
-                 yMdHmsS. (default: yyyy-MM-dd HH:mm:ss:SSS)",
-            ),
-            flag(
-                "hide-header",
-                "If set, skips printing the header for the stats.",
-            ),
+            "
+            --topic <topic>: The topic to consume from.
+            --include <regular expression>: Regular expression specifying list of topics to include
+                for consumption.
+            --group <gid>: The group id to consume on. (default: perf-consumer- and a number)
+            --fetch-size <size>: The maximum amount of data to fetch from a single partition per
+                request. (default: 1048576)
+            --command-property <prop1=val1>: Kafka consumer related configuration properties like
+                client.id. These configs take precedence over those passed via --command-config or
+                --consumer.config.
+            --from-latest: If the consumer does not already have an established offset to consume
+                from, start with the latest record present in the log rather than the earliest
+                record.
+            --socket-buffer-size <size>: The size of the tcp RECV size. (default: 2097152)
+            --consumer.config <config file>: (DEPRECATED) Use --command-config instead.
+            --command-config <config file>: Config properties file.
+            --print-metrics: Print out the metrics.
+            --show-detailed-stats: If set, stats are reported for each reporting interval as
+                configured by reporting-interval.
+            --timeout [milliseconds]: The maximum allowed time in milliseconds between returned
+                records. (default: 10000)
+            --messages <count>: (DEPRECATED) Use --num-records instead.
+            --num-records <count>: REQUIRED: The number of records to consume.
+            --reporting-interval <interval_ms>: Interval in milliseconds at which to print progress
+                info. (default: 5000)
+            --date-format <date format>: The date format to use for formatting the time field (UTC),
+                of the letters yMdHmsS. (default: yyyy-MM-dd HH:mm:ss:SSS)
+            --hide-header: If set, skips printing the header for the stats.
+            ",
         ],
-        commands: &[],
+        ..Syntax::EMPTY
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stderr(""),
@@ -190,27 +143,16 @@ impl Settings {
     }
 }
 
-/// Milliseconds since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
-}
-
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let nanos = UNIX_EPOCH.elapsed().map_or(0, |since| since.subsec_nanos());
     let settings = Settings::read(&job.parsed, nanos % 100_000)?;
-    for (option, instead) in [
-        ("messages", "num-records"),
-        ("consumer.config", "command-config"),
-    ] {
-        if job.parsed.has(option) {
-            job.print(format!(
-                "Warning: --{option} is deprecated. Use --{instead} instead.\n"
-            ))?;
-        }
-    }
+    job.warn_of_deprecated(
+        &[
+            ("messages", "num-records"),
+            ("consumer.config", "command-config"),
+        ],
+        "Warning: --{option} is deprecated. Use --{instead} instead.",
+    )?;
     let cluster = client::connect(&settings.consumer).await?;
     check_topic(&cluster, &settings).await?;
     let mut consumer = client::consumer(&settings.consumer).await?;
@@ -224,7 +166,7 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     if settings.header {
         job.print(Report::header(settings.detailed))?;
     }
-    let mut report = Report::new(now(), settings.date_format.clone());
+    let mut report = Report::new(now_ms(), settings.date_format.clone());
     let result = consume(&mut consumer, &settings, &mut report).await;
     let metrics = settings.print_metrics.then(|| consumer.metrics());
     consumer.close_timeout(GOODBYE).await;
@@ -277,15 +219,13 @@ async fn check_topic(cluster: &Cluster, settings: &Settings) -> anyhow::Result<(
     if client::find(cluster, topic, false).await?.is_some() {
         return Ok(());
     }
-    let message = format!("Topic '{topic}' does not exist");
-    match near(cluster, topic).await {
-        Some(near) => Err(Hinted {
-            message,
-            hint: format!("Did you mean {near}?"),
-        }
-        .into()),
-        None => Err(anyhow::Error::msg(message)),
-    }
+    let all = list_topics(cluster).await.unwrap_or_default();
+    let existing = all.iter().map(|topic| topic.name.as_str());
+    Err(unknown_name(
+        format!("Topic '{topic}' does not exist"),
+        topic,
+        existing,
+    ))
 }
 
 /// Reads; whether all that was wanted came.
@@ -303,7 +243,7 @@ async fn consume(
             polled = consumer.poll(POLL) => polled,
             () = interrupts.next() => break,
         };
-        let time = now();
+        let time = now_ms();
         report.ended = time;
         // The client tells of no rebalance but by counting those that are over.
         let done = consumer.metrics().rebalance_total;
@@ -346,13 +286,13 @@ async fn consume(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Asked;
+    use crate::options::ParsedCommand;
 
     fn settings(line: &str) -> anyhow::Result<Settings> {
         let line = format!("--bootstrap-server b:1 {line}");
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         match TOOL.syntax.parse(&words)? {
-            Asked::Work(parsed) => Settings::read(&parsed, 7),
+            ParsedCommand::Work(parsed) => Settings::read(&parsed, 7),
             other => panic!("{other:?}"),
         }
     }

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use dohle_admin::ItemCount;
 use dohle_model::Offset;
 
-use crate::job::{Failure, Job, OUTPUT, Output, Told, Tool, Work};
-use crate::options::{Parsed, Syntax, Takes, flag, usage, value};
+use crate::job::{AlreadyReported, Failure, Job, OUTPUT, Output, Tool, Work};
+use crate::options::{Parsed, Syntax, usage};
 use crate::progress::{Count, Progress};
 
 use self::decoder::Decoder;
@@ -34,75 +34,38 @@ pub const TOOL: Tool = Tool {
         about: "This tool helps to parse a log file and dump its contents to the console, useful \
                 for debugging a seemingly corrupt log segment.",
         options: &[
-            value(
-                "files",
-                "file1,file2,...",
-                "REQUIRED: The comma separated list of data and index log files to be dumped.",
-            ),
-            flag(
-                "print-data-log",
-                "If set, printing the messages content when dumping data logs. Automatically set \
-                 if any decoder option is specified.",
-            ),
-            flag(
-                "deep-iteration",
-                "If set, uses deep instead of shallow iteration. Automatically set if \
-                 print-data-log is enabled.",
-            ),
-            flag(
-                "verify-index-only",
-                "If set, just verify the index log without printing its content.",
-            ),
-            flag(
-                "index-sanity-check",
-                "If set, just checks the index sanity without printing its content. This is the \
-                 same check that is executed on broker startup to determine if an index needs \
-                 rebuilding or not.",
-            ),
-            value(
-                "max-message-size",
-                "size",
-                "Size of largest message. (default: 5242880)",
-            ),
-            value(
-                "max-bytes",
-                "size",
-                "Limit the amount of total batches read in bytes avoiding reading the whole .log \
-                 file(s). (default: 2147483647)",
-            ),
-            value(
-                "value-decoder-class",
-                "class",
-                "How to decode values: org.apache.kafka.tools.api.StringDecoder (the default), \
-                 LongDecoder, IntegerDecoder or DefaultDecoder.",
-            )
-            .taking(Takes::Maybe("class")),
-            value(
-                "key-decoder-class",
-                "class",
-                "How to decode keys: org.apache.kafka.tools.api.StringDecoder (the default), \
-                 LongDecoder, IntegerDecoder or DefaultDecoder.",
-            )
-            .taking(Takes::Maybe("class")),
-            flag(
-                "offsets-decoder",
-                "If set, log data will be parsed as offset data from the __consumer_offsets \
-                 topic.",
-            ),
-            flag("transaction-log-decoder", "Not there yet: transactions."),
-            flag(
-                "cluster-metadata-decoder",
-                "Not there: Dohle keeps the cluster's metadata elsewhere.",
-            ),
-            flag("remote-log-metadata-decoder", "Not there: tiered storage."),
-            flag("share-group-state-decoder", "Not there: share groups."),
-            flag(
-                "skip-record-metadata",
-                "Skip metadata when printing records. This flag also skips control records.",
-            ),
+            "
+            --files <file1,file2,...>: REQUIRED: The comma separated list of data and index log
+                files to be dumped.
+            --print-data-log: If set, printing the messages content when dumping data logs.
+                Automatically set if any decoder option is specified.
+            --deep-iteration: If set, uses deep instead of shallow iteration. Automatically set if
+                print-data-log is enabled.
+            --verify-index-only: If set, just verify the index log without printing its content.
+            --index-sanity-check: If set, just checks the index sanity without printing its content.
+                This is the same check that is executed on broker startup to determine if an index
+                needs rebuilding or not.
+            --max-message-size <size>: Size of largest message. (default: 5242880)
+            --max-bytes <size>: Limit the amount of total batches read in bytes avoiding reading the
+                whole .log file(s). (default: 2147483647)
+            --value-decoder-class [class]: How to decode values:
+                org.apache.kafka.tools.api.StringDecoder (the default), LongDecoder, IntegerDecoder
+                or DefaultDecoder.
+            --key-decoder-class [class]: How to decode keys:
+                org.apache.kafka.tools.api.StringDecoder (the default), LongDecoder, IntegerDecoder
+                or DefaultDecoder.
+            --offsets-decoder: If set, log data will be parsed as offset data from the
+                __consumer_offsets topic.
+            --transaction-log-decoder: Not there yet: transactions.
+            --cluster-metadata-decoder: Not there: Dohle keeps the cluster's metadata elsewhere.
+            --remote-log-metadata-decoder: Not there: tiered storage.
+            --share-group-state-decoder: Not there: share groups.
+            --skip-record-metadata: Skip metadata when printing records. This flag also skips
+                control records.
+            ",
             OUTPUT,
         ],
-        commands: &[],
+        ..Syntax::EMPTY
     },
     work: Work::Plain(work),
     failure: Failure::Stderr(""),
@@ -261,7 +224,7 @@ fn work(job: &Job<'_>) -> anyhow::Result<()> {
         io::stderr().write_all(text.as_bytes())?;
     }
     if dump.findings.broken() {
-        Err(Told.into())
+        Err(AlreadyReported.into())
     } else {
         Ok(())
     }

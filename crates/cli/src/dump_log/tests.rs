@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::options::Asked;
+use crate::options::ParsedCommand;
 
 mod terminal;
 
@@ -46,7 +46,7 @@ fn shown(folder: &tempfile::TempDir, name: &str, options: &str) -> (String, bool
     let file = folder.path().join(name);
     let mut words: Vec<String> = options.split_whitespace().map(str::to_owned).collect();
     words.extend(["--files".to_owned(), file.display().to_string()]);
-    let Ok(Asked::Work(parsed)) = TOOL.syntax.parse(&words) else {
+    let Ok(ParsedCommand::Work(parsed)) = TOOL.syntax.parse(&words) else {
         panic!("{options}");
     };
     let json = parsed.has("output");

@@ -5,44 +5,45 @@ use super::*;
 const SYNTAX: Syntax = Syntax {
     tool: "kafka-example",
     about: "Shows how command lines are read.",
-    options: &[
-        value("topic", "topic", "The topic."),
-        value("topic-id", "id", "Its id."),
-        value("config", "name=value", "A property; may be repeated."),
-        value("partitions", "#", "How many."),
-        flag("list", "List all."),
-        flag("describe", "Describe."),
-        value("props", "NAME=VALUE", "Properties.").taking(Takes::Many("NAME=VALUE")),
-        flag("daemon", "In the background.").or("D"),
-    ],
-    commands: &[],
+    options: &["
+        --topic <topic>: The topic.
+        --topic-id <id>: Its id.
+        --config <name=value>: A property; may be repeated.
+        --partitions <#>: How many.
+        --list: List all.
+        --describe: Describe.
+        --props <NAME=VALUE>...: Properties.
+        --daemon, -D: In the background.
+        "],
+    ..Syntax::EMPTY
 };
 
 const WITH_COMMANDS: Syntax = Syntax {
     tool: "kafka-quorum",
     about: "Shows how subcommands are read.",
-    options: &[value("bootstrap-server", "host:port", "Where.")],
+    options: &["--bootstrap-server <host:port>: Where."],
     commands: &[
         Subcommand {
             name: "describe",
             help: "Describe it.",
-            options: &[
-                flag("status", "The status."),
-                flag("replication", "Who lags."),
-            ],
+            options: &["
+                --status: The status.
+                --replication: Who lags.
+                "],
         },
         Subcommand {
             name: "add-voter",
             help: "Add one.",
-            options: &[flag("dry-run", "Only say what would be done.")],
+            options: &["--dry-run: Only say what would be done."],
         },
     ],
+    ..Syntax::EMPTY
 };
 
-fn parse(syntax: &Syntax, line: &str) -> Result<Parsed, String> {
+pub(super) fn parse(syntax: &Syntax, line: &str) -> Result<Parsed, String> {
     let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     match syntax.parse(&args) {
-        Ok(Asked::Work(parsed)) => Ok(parsed),
+        Ok(ParsedCommand::Work(parsed)) => Ok(parsed),
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error.to_string()),
     }
@@ -137,8 +138,8 @@ fn a_subcommand_may_stand_before_or_after_the_tools_options() {
 fn help_and_version_come_before_all_else() {
     let args = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
     let version = SYNTAX.parse(&args("--version"));
-    assert_eq!(version, Ok(Asked::Version));
-    let Ok(Asked::Help(help)) = WITH_COMMANDS.parse(&args("describe --help")) else {
+    assert_eq!(version, Ok(ParsedCommand::Version));
+    let Ok(ParsedCommand::Help(help)) = WITH_COMMANDS.parse(&args("describe --help")) else {
         panic!("no help");
     };
     expect_test::expect![[r#"
@@ -154,5 +155,5 @@ fn help_and_version_come_before_all_else() {
           --version                       Display the version.
     "#]]
     .assert_eq(&help);
-    assert!(matches!(SYNTAX.parse(&[]), Ok(Asked::Help(_))));
+    assert!(matches!(SYNTAX.parse(&[]), Ok(ParsedCommand::Help(_))));
 }

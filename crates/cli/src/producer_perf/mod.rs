@@ -12,7 +12,7 @@ use dohle_admin::client::{self, Properties, key_values};
 
 use crate::client::{PRODUCER_CONFIG, Source, wait_for};
 use crate::job::{Failure, Job, Tool, Work};
-use crate::options::{Parsed, Syntax, Takes, flag, usage, value};
+use crate::options::{Parsed, Syntax, usage};
 
 use self::payload::{Payloads, Random};
 
@@ -27,98 +27,41 @@ pub const TOOL: Tool = Tool {
                 --transaction-duration-ms. There are three ways to specify the transactional id: \
                 set transactional.id=<id> via --command-property, set transactional.id=<id> in \
                 the config file via --command-config, or use --transactional-id <id>.",
-        options: &[
-            value(
-                "bootstrap-server",
-                "BOOTSTRAP-SERVER",
-                "The server(s) to connect to. This config takes precedence over \
-                 bootstrap.servers specified via --command-property or --command-config.",
-            ),
-            value("topic", "TOPIC", "REQUIRED: Produce records to this topic."),
-            value(
-                "num-records",
-                "NUM-RECORDS",
-                "REQUIRED: Number of records to produce.",
-            ),
-            value(
-                "payload-delimiter",
-                "PAYLOAD-DELIMITER",
-                "Provides the delimiter to be used when --payload-file is provided. Defaults to \
-                 new line. (default: \\n)",
-            ),
-            value(
-                "throughput",
-                "THROUGHPUT",
-                "REQUIRED: Throttle maximum record throughput to *approximately* THROUGHPUT \
-                 records/sec. Set this to -1 to disable throttling.",
-            ),
-            value(
-                "producer-props",
-                "PROP-NAME=PROP-VALUE",
-                "(DEPRECATED) Use --command-property instead.",
-            )
-            .taking(Takes::Many("PROP-NAME=PROP-VALUE")),
-            value(
-                "command-property",
-                "PROP-NAME=PROP-VALUE",
-                "Kafka producer related configuration properties like client.id. These configs \
-                 take precedence over those passed via --command-config or --producer.config.",
-            )
-            .taking(Takes::Many("PROP-NAME=PROP-VALUE")),
-            value(
-                "producer.config",
-                "CONFIG-FILE",
-                "(DEPRECATED) Use --command-config instead.",
-            ),
-            value(
-                "command-config",
-                "CONFIG-FILE",
-                "Producer config properties file.",
-            ),
-            flag("print-metrics", "Print out metrics at the end of the test."),
-            value(
-                "transactional-id",
-                "TRANSACTIONAL-ID",
-                "The transactional id to use. A Dohle cluster of this release has no \
-                 transactions yet.",
-            ),
-            value(
-                "transaction-duration-ms",
-                "TRANSACTION-DURATION",
-                "The maximum duration of each transaction. The commitTransaction will be called \
-                 after this time has elapsed. (default: 3000 with a transactional id)",
-            ),
-            value(
-                "warmup-records",
-                "WARMUP-RECORDS",
-                "The number of records to treat as warmup. These initial records will not be \
-                 included in steady-state statistics. An additional summary line will be printed \
-                 describing the steady-state statistics. (default: 0)",
-            ),
-            value(
-                "reporting-interval",
-                "INTERVAL-MS",
-                "Interval in milliseconds at which to print progress info. (default: 5000)",
-            ),
-            value(
-                "record-size",
-                "RECORD-SIZE",
-                "Record size in bytes. Note that you must provide exactly one of --record-size, \
-                 --payload-file or --payload-monotonic.",
-            ),
-            value(
-                "payload-file",
-                "PAYLOAD-FILE",
-                "File to read the record payloads from. This works only for UTF-8 encoded text \
-                 files. Payloads will be read from this file and a payload will be randomly \
-                 selected when sending records.",
-            ),
-            flag(
-                "payload-monotonic",
-                "Payload is a monotonically increasing integer.",
-            ),
-        ],
-        commands: &[],
+        options: &[r#"
+            --bootstrap-server <BOOTSTRAP-SERVER>: The server(s) to connect to. This config takes
+                precedence over bootstrap.servers specified via --command-property or
+                --command-config.
+            --topic <TOPIC>: REQUIRED: Produce records to this topic.
+            --num-records <NUM-RECORDS>: REQUIRED: Number of records to produce.
+            --payload-delimiter <PAYLOAD-DELIMITER>: Provides the delimiter to be used when
+                --payload-file is provided. Defaults to new line. (default: \n)
+            --throughput <THROUGHPUT>: REQUIRED: Throttle maximum record throughput to
+                *approximately* THROUGHPUT records/sec. Set this to -1 to disable throttling.
+            --producer-props <PROP-NAME=PROP-VALUE>...: (DEPRECATED) Use --command-property instead.
+            --command-property <PROP-NAME=PROP-VALUE>...: Kafka producer related configuration
+                properties like client.id. These configs take precedence over those passed via
+                --command-config or --producer.config.
+            --producer.config <CONFIG-FILE>: (DEPRECATED) Use --command-config instead.
+            --command-config <CONFIG-FILE>: Producer config properties file.
+            --print-metrics: Print out metrics at the end of the test.
+            --transactional-id <TRANSACTIONAL-ID>: The transactional id to use. A Dohle cluster of
+                this release has no transactions yet.
+            --transaction-duration-ms <TRANSACTION-DURATION>: The maximum duration of each
+                transaction. The commitTransaction will be called after this time has elapsed.
+                (default: 3000 with a transactional id)
+            --warmup-records <WARMUP-RECORDS>: The number of records to treat as warmup. These
+                initial records will not be included in steady-state statistics. An additional
+                summary line will be printed describing the steady-state statistics. (default: 0)
+            --reporting-interval <INTERVAL-MS>: Interval in milliseconds at which to print progress
+                info. (default: 5000)
+            --record-size <RECORD-SIZE>: Record size in bytes. Note that you must provide exactly
+                one of --record-size, --payload-file or --payload-monotonic.
+            --payload-file <PAYLOAD-FILE>: File to read the record payloads from. This works only
+                for UTF-8 encoded text files. Payloads will be read from this file and a payload
+                will be randomly selected when sending records.
+            --payload-monotonic: Payload is a monotonically increasing integer.
+            "#],
+        ..Syntax::EMPTY
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stderr("kafka-producer-perf-test: error: "),
@@ -262,22 +205,6 @@ fn transactions(parsed: &Parsed, producer: &mut Properties) -> anyhow::Result<Op
     Ok(Some(Duration::from_millis(duration)))
 }
 
-/// What Kafka's tool says of options that will go, on standard output as it does.
-fn warn_of_deprecated(job: &Job<'_>) -> std::io::Result<()> {
-    for (option, instead) in [
-        ("producer-props", "command-property"),
-        ("producer.config", "command-config"),
-    ] {
-        if job.parsed.has(option) {
-            job.print(format!(
-                "Option --{option} has been deprecated and will be removed in a future version. \
-                 Use --{instead} instead.\n"
-            ))?;
-        }
-    }
-    Ok(())
-}
-
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let payload = payload(&job.parsed)?;
     let settings = Settings::read(&job.parsed)?;
@@ -288,7 +215,14 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
         Payload::File(path) => Payloads::from_file(&path, delimiter, |text| job.print(text))?,
         Payload::Monotonic => Payloads::Monotonic,
     };
-    warn_of_deprecated(job)?;
+    job.warn_of_deprecated(
+        &[
+            ("producer-props", "command-property"),
+            ("producer.config", "command-config"),
+        ],
+        "Option --{option} has been deprecated and will be removed in a future version. Use \
+         --{instead} instead.",
+    )?;
     let cluster = client::connect(&settings.producer).await?;
     wait_for(&cluster, &settings.topic).await?;
     let producer = client::producer(&settings.producer).await?;
@@ -298,12 +232,12 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Asked;
+    use crate::options::ParsedCommand;
 
     fn settings(line: &str) -> anyhow::Result<(Settings, Payload)> {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         match TOOL.syntax.parse(&words)? {
-            Asked::Work(parsed) => Ok((Settings::read(&parsed)?, payload(&parsed)?)),
+            ParsedCommand::Work(parsed) => Ok((Settings::read(&parsed)?, payload(&parsed)?)),
             other => panic!("{other:?}"),
         }
     }

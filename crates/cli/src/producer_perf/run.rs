@@ -13,7 +13,7 @@ use super::Settings;
 use super::payload::Payloads;
 use super::stats::Stats;
 use crate::client::Interrupts;
-use crate::job::{Hinted, Told};
+use crate::job::{AlreadyReported, ErrorWithHint};
 
 /// What a record costs beside its bytes.
 const OVERHEAD: usize = 128;
@@ -143,7 +143,7 @@ pub(super) async fn run(
     let closed = if interrupted {
         producer.close_now();
         eprintln!("Ended before all records were delivered.");
-        Err(Told.into())
+        Err(AlreadyReported.into())
     } else {
         producer.close().await.map_err(anyhow::Error::from)
     };
@@ -159,11 +159,11 @@ pub(super) async fn run(
     for (why, times) in failures {
         eprintln!("  {times}: {why}");
     }
-    Err(Told.into())
+    Err(AlreadyReported.into())
 }
 
 fn no_transactions(error: ProducerError) -> anyhow::Error {
-    Hinted {
+    ErrorWithHint {
         message: format!("The cluster gave no producer id for transactions: {error}"),
         hint: "A Dohle cluster of this release has no transactions yet: leave out \
                --transactional-id, --transaction-duration-ms and transactional.id."

@@ -1,18 +1,19 @@
 //! `reassign-partitions --execute` and `--cancel`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::bail;
-use dohle_admin::{Cluster, ClusterError, PartitionId, check, reassignments};
+use dohle_admin::{Cluster, ClusterError, PartitionId, Target, by_topic, check, reassignments};
 use kacrab_protocol::generated::{
     AlterPartitionReassignmentsRequestData, ReassignablePartition, ReassignableTopic,
 };
 
-use super::log_dirs::{execute_moves, places};
+use super::log_dirs::{execute_moves, replica_log_dirs};
 use super::plan::{Plan, Replica, format};
-use super::{join, throttle, verify};
+use super::{throttle, verify};
 use crate::job::Job;
+use crate::text::join;
 
 const EXISTING: &str = "Cannot execute because there is an existing partition assignment.  Use \
                         --additional to override this and create a new partition assignment in \
@@ -39,10 +40,10 @@ pub async fn directories(
             id: id.clone(),
         })
     });
-    let found = places(job, cluster, replicas).await?;
+    let found = replica_log_dirs(job, cluster, replicas).await?;
     let found = found.into_iter();
     Ok(found
-        .filter_map(|(replica, place)| Some((replica, place.current?)))
+        .filter_map(|(replica, log_dir)| Some((replica, log_dir.current?)))
         .collect())
 }
 
@@ -56,7 +57,7 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster, plan: &Plan) -> anyhow::Resul
         return fail(job, EXISTING);
     }
     let proposed = plan.sorted();
-    let known: BTreeSet<i32> = cluster.nodes().await?.iter().map(|node| node.id).collect();
+    let known = cluster.broker_ids().await?;
     let mut wanted = proposed.values().flatten();
     if let Some(unknown) = wanted.find(|id| !known.contains(id)) {
         bail!(
@@ -117,7 +118,7 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster, plan: &Plan) -> anyhow::Resul
 /// Kafka's tool tells some failures without "Error:" before them.
 fn fail(job: &Job<'_>, message: &str) -> anyhow::Result<()> {
     job.print(format!("{message}\n"))?;
-    Err(crate::job::Told.into())
+    Err(crate::job::AlreadyReported.into())
 }
 
 /// Begins reassignments, or cancels those without replicas. Returns what was refused.
@@ -126,37 +127,25 @@ async fn alter(
     wanted: BTreeMap<PartitionId, Option<Vec<i32>>>,
     change_factor: bool,
 ) -> Result<Vec<String>, ClusterError> {
-    let mut topics: BTreeMap<String, Vec<ReassignablePartition>> = BTreeMap::new();
-    for (id, replicas) in wanted {
-        topics
-            .entry(id.topic)
-            .or_default()
-            .push(ReassignablePartition {
-                partition_index: id.partition,
-                replicas,
-                ..ReassignablePartition::default()
-            });
-    }
-    let topics = topics
-        .into_iter()
-        .map(|(name, partitions)| ReassignableTopic {
-            name: name.into(),
-            partitions,
-            ..ReassignableTopic::default()
-        });
+    let partitions = wanted.iter().map(|(id, replicas)| {
+        let partition = ReassignablePartition {
+            partition_index: id.partition,
+            replicas: replicas.clone(),
+            ..ReassignablePartition::default()
+        };
+        (id.topic.as_str(), partition)
+    });
     let request = AlterPartitionReassignmentsRequestData {
         timeout_ms: cluster.request_timeout_ms(),
         allow_replication_factor_change: change_factor,
-        topics: topics.collect(),
+        topics: by_topic(partitions, |name, partitions| ReassignableTopic {
+            name,
+            partitions,
+            ..ReassignableTopic::default()
+        }),
         ..AlterPartitionReassignmentsRequestData::default()
     };
-    let answer = cluster
-        .retry(async || {
-            let answer = cluster.ask(&request).await?;
-            check(answer.error_code, answer.error_message.as_ref())?;
-            Ok(answer)
-        })
-        .await?;
+    let answer = cluster.call(Target::Any, &request).await?;
     let mut errors = Vec::new();
     for topic in &answer.responses {
         for partition in &topic.partitions {
@@ -197,11 +186,11 @@ pub async fn cancel(job: &Job<'_>, cluster: &Cluster, plan: &Plan) -> anyhow::Re
             "Successfully cancelled partition reassignment{s} for: {ids}\n"
         ))?;
     }
-    let found = places(job, cluster, plan.log_dirs.keys().cloned()).await?;
+    let found = replica_log_dirs(job, cluster, plan.log_dirs.keys().cloned()).await?;
     let back: BTreeMap<Replica, String> = found
         .into_iter()
-        .filter(|(_, place)| place.future.is_some())
-        .filter_map(|(replica, place)| Some((replica, place.current?)))
+        .filter(|(_, log_dir)| log_dir.future.is_some())
+        .filter_map(|(replica, log_dir)| Some((replica, log_dir.current?)))
         .collect();
     if back.is_empty() {
         // Without an end of line, as in Kafka's tool.

@@ -12,9 +12,6 @@ use super::plan::{duplicates, format};
 use crate::job::{Job, Output};
 use crate::options::{UsageError, usage};
 
-/// How many partitions one answer may hold.
-const LIMIT: i32 = 2000;
-
 /// Reads `0,1,2`.
 pub fn parse_brokers(text: &str) -> anyhow::Result<Vec<i32>> {
     let ids: Result<Vec<i32>, _> = text.split(',').map(|id| id.trim().parse()).collect();
@@ -81,7 +78,7 @@ async fn assignment(
     let mut found = BTreeMap::new();
     for name in job.progress.over("topics described", topics) {
         let names = std::slice::from_ref(name);
-        let described = match describe_topics(cluster, names, LIMIT, &job.progress).await {
+        let described = match describe_topics(cluster, names, None, &job.progress).await {
             Err(ClusterError::Refused(refusal))
                 if refusal.code == ErrorCode::UnknownTopicOrPartition =>
             {
@@ -90,10 +87,7 @@ async fn assignment(
             described => described?,
         };
         for partition in described.into_iter().flat_map(|topic| topic.partitions) {
-            let id = PartitionId {
-                topic: name.clone(),
-                partition: partition.partition,
-            };
+            let id = PartitionId::new(name.as_str(), partition.partition);
             found.insert(id, partition.replicas);
         }
     }

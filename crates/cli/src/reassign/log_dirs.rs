@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use dohle_admin::{Cluster, ClusterError, ItemCount, PartitionId};
+use dohle_admin::{Cluster, ClusterError, ItemCount, PartitionId, by_topic};
 use kacrab_protocol::generated::{
     AlterReplicaLogDirsRequestData, DescribeLogDirsRequestData, ErrorCode,
     alter_replica_log_dirs_request as alter_request, describe_log_dirs_request as describe_request,
@@ -16,7 +16,7 @@ use crate::progress::Count;
 
 /// Where a replica is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct ReplicaLogDir {
     /// Its directory.
     pub current: Option<String>,
     /// The directory that it moves to.
@@ -24,32 +24,32 @@ pub struct Place {
 }
 
 /// Asks each broker where its replicas are. Brokers that are not in service are passed over.
-pub async fn places(
+pub async fn replica_log_dirs(
     job: &Job<'_>,
     cluster: &Cluster,
     replicas: impl Iterator<Item = Replica>,
-) -> Result<BTreeMap<Replica, Place>, ClusterError> {
-    let mut by_broker: BTreeMap<i32, BTreeMap<String, Vec<i32>>> = BTreeMap::new();
+) -> Result<BTreeMap<Replica, ReplicaLogDir>, ClusterError> {
+    let mut by_broker: BTreeMap<i32, Vec<PartitionId>> = BTreeMap::new();
     for replica in replicas {
-        let topics = by_broker.entry(replica.broker).or_default();
-        topics
-            .entry(replica.id.topic)
+        by_broker
+            .entry(replica.broker)
             .or_default()
-            .push(replica.id.partition);
+            .push(replica.id);
     }
-    let live: BTreeSet<i32> = cluster.nodes().await?.iter().map(|node| node.id).collect();
+    let live = cluster.broker_ids().await?;
     by_broker.retain(|broker, _| live.contains(broker));
-    let mut found: BTreeMap<Replica, Place> = BTreeMap::new();
-    for (broker, topics) in job.progress.over("brokers asked", by_broker) {
-        let topics = topics.into_iter().map(|(topic, partitions)| {
+    let mut found: BTreeMap<Replica, ReplicaLogDir> = BTreeMap::new();
+    for (broker, ids) in job.progress.over("brokers asked", by_broker) {
+        let partitions = ids.iter().map(|id| (id.topic.as_str(), id.partition));
+        let topics = by_topic(partitions, |topic, partitions| {
             describe_request::DescribableLogDirTopic {
-                topic: topic.into(),
+                topic,
                 partitions,
                 ..describe_request::DescribableLogDirTopic::default()
             }
         });
         let request = DescribeLogDirsRequestData {
-            topics: Some(topics.collect()),
+            topics: Some(topics),
             ..DescribeLogDirsRequestData::default()
         };
         let answer = cluster.ask_broker(broker, &request).await?;
@@ -57,10 +57,7 @@ pub async fn places(
         for dir in sound {
             for topic in &dir.topics {
                 for partition in &topic.partitions {
-                    let id = PartitionId {
-                        topic: topic.name.to_string(),
-                        partition: partition.partition_index,
-                    };
+                    let id = PartitionId::new(topic.name.as_str(), partition.partition_index);
                     let place = found.entry(Replica { broker, id }).or_default();
                     let path = Some(dir.log_dir.to_string());
                     match partition.is_future_key {
@@ -117,28 +114,24 @@ async fn start_moves(
     moves: &BTreeMap<Replica, String>,
     count: &Count,
 ) -> anyhow::Result<BTreeSet<Replica>> {
-    let mut by_broker: BTreeMap<i32, BTreeMap<&str, BTreeMap<&str, Vec<i32>>>> = BTreeMap::new();
+    let mut by_broker: BTreeMap<i32, BTreeMap<&str, Vec<&PartitionId>>> = BTreeMap::new();
     for (replica, dir) in moves {
         let dirs = by_broker.entry(replica.broker).or_default();
-        let topics = dirs.entry(dir).or_default();
-        topics
-            .entry(&replica.id.topic)
-            .or_default()
-            .push(replica.id.partition);
+        dirs.entry(dir).or_default().push(&replica.id);
     }
     let mut begun = BTreeSet::new();
     for (broker, dirs) in by_broker {
-        let dirs = dirs.into_iter().map(|(path, topics)| {
-            let topics = topics.into_iter().map(|(name, partitions)| {
-                alter_request::AlterReplicaLogDirTopic {
-                    name: name.to_owned().into(),
-                    partitions,
-                    ..alter_request::AlterReplicaLogDirTopic::default()
-                }
-            });
+        let dirs = dirs.into_iter().map(|(path, ids)| {
+            let partitions = ids.into_iter().map(|id| (id.topic.as_str(), id.partition));
             alter_request::AlterReplicaLogDir {
                 path: path.to_owned().into(),
-                topics: topics.collect(),
+                topics: by_topic(partitions, |name, partitions| {
+                    alter_request::AlterReplicaLogDirTopic {
+                        name,
+                        partitions,
+                        ..alter_request::AlterReplicaLogDirTopic::default()
+                    }
+                }),
                 ..alter_request::AlterReplicaLogDir::default()
             }
         });
@@ -149,10 +142,7 @@ async fn start_moves(
         let answer = cluster.ask_broker(broker, &request).await?;
         for topic in &answer.results {
             for partition in &topic.partitions {
-                let id = PartitionId {
-                    topic: topic.topic_name.to_string(),
-                    partition: partition.partition_index,
-                };
+                let id = PartitionId::new(topic.topic_name.as_str(), partition.partition_index);
                 match ErrorCode::from(partition.error_code) {
                     ErrorCode::None => {
                         begun.insert(Replica { broker, id });

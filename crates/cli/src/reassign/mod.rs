@@ -13,8 +13,9 @@ use dohle_admin::{Cluster, PartitionId, Reassignment, reassignments};
 use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG};
-use crate::job::{Failure, Job, OUTPUT, Output, Tool, Work};
-use crate::options::{Parsed, Syntax, UsageError, flag, usage, value};
+use crate::job::{Failure, Job, OUTPUT, Tool, Work};
+use crate::options::{Syntax, all_of, any_of, at_most_one_of, one_of, only};
+use crate::text::join;
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -27,190 +28,146 @@ pub const TOOL: Tool = Tool {
             BOOTSTRAP_SERVER,
             BOOTSTRAP_CONTROLLER,
             COMMAND_CONFIG,
-            flag(
-                "generate",
-                "Generate a candidate partition reassignment configuration. Note that this only \
-                 generates a candidate assignment, it does not execute it.",
-            ),
-            flag(
-                "execute",
-                "Kick off the reassignment as specified by the --reassignment-json-file option.",
-            ),
-            flag(
-                "verify",
-                "Verify if the reassignment completed as specified by the \
-                 --reassignment-json-file option. If there is a throttle engaged for the replicas \
-                 specified, and the rebalance has completed, the throttle will be removed.",
-            ),
-            flag("cancel", "Cancel an active reassignment."),
-            flag("list", "List all active partition reassignments."),
-            value(
-                "reassignment-json-file",
-                "manual assignment json file path",
-                "The JSON file with the partition reassignment configuration: {\"partitions\": \
-                 [{\"topic\": \"foo\", \"partition\": 1, \"replicas\": [1,2,3], \"log_dirs\": \
-                 [\"dir1\",\"dir2\",\"dir3\"]}], \"version\": 1}. \"log_dirs\" is optional; each \
-                 of them is a directory of its broker, or \"any\".",
-            ),
-            value(
-                "topics-to-move-json-file",
-                "topics to reassign json file path",
-                "Generate a reassignment configuration to move the partitions of these topics to \
-                 the brokers of --broker-list: {\"topics\": [{\"topic\": \"foo\"}], \
-                 \"version\": 1}",
-            ),
-            value(
-                "broker-list",
-                "brokerlist",
-                "The list of brokers to which the partitions need to be reassigned in the form \
-                 \"0,1,2\".",
-            ),
-            flag(
-                "disable-rack-aware",
-                "Disable rack aware replica assignment.",
-            ),
-            value(
-                "throttle",
-                "bytes/sec",
-                "The movement of partitions between brokers will be throttled to this value.",
-            ),
-            value(
-                "replica-alter-log-dirs-throttle",
-                "bytes/sec",
-                "The movement of replicas between log directories on the same broker will be \
-                 throttled to this value.",
-            ),
-            value(
-                "timeout",
-                "ms",
-                "The maximum time in ms to wait for log directory replica assignment to begin \
-                 (10000).",
-            ),
-            flag(
-                "additional",
-                "Execute this reassignment in addition to any other ongoing ones.",
-            ),
-            flag(
-                "preserve-throttles",
-                "Do not modify broker or topic throttles.",
-            ),
-            flag(
-                "disallow-replication-factor-change",
-                "Denies the ability to change a partition's replication factor.",
-            ),
+            r#"
+            --generate: Generate a candidate partition reassignment configuration. Note that this
+                only generates a candidate assignment, it does not execute it.
+            --execute: Kick off the reassignment as specified by the --reassignment-json-file
+                option.
+            --verify: Verify if the reassignment completed as specified by the
+                --reassignment-json-file option. If there is a throttle engaged for the replicas
+                specified, and the rebalance has completed, the throttle will be removed.
+            --cancel: Cancel an active reassignment.
+            --list: List all active partition reassignments.
+            --reassignment-json-file <manual assignment json file path>: The JSON file with the
+                partition reassignment configuration: {"partitions": [{"topic": "foo", "partition":
+                1, "replicas": [1,2,3], "log_dirs": ["dir1","dir2","dir3"]}], "version": 1}.
+                "log_dirs" is optional; each of them is a directory of its broker, or "any".
+            --topics-to-move-json-file <topics to reassign json file path>: Generate a reassignment
+                configuration to move the partitions of these topics to the brokers of
+                --broker-list: {"topics": [{"topic": "foo"}], "version": 1}
+            --broker-list <brokerlist>: The list of brokers to which the partitions need to be
+                reassigned in the form "0,1,2".
+            --disable-rack-aware: Disable rack aware replica assignment.
+            --throttle <bytes/sec>: The movement of partitions between brokers will be throttled to
+                this value.
+            --replica-alter-log-dirs-throttle <bytes/sec>: The movement of replicas between log
+                directories on the same broker will be throttled to this value.
+            --timeout <ms>: The maximum time in ms to wait for log directory replica assignment to
+                begin (10000).
+            --additional: Execute this reassignment in addition to any other ongoing ones.
+            --preserve-throttles: Do not modify broker or topic throttles.
+            --disallow-replication-factor-change: Denies the ability to change a partition's
+                replication factor.
+            "#,
             OUTPUT,
         ],
-        commands: &[],
+        rules: &[
+            one_of(&["generate", "execute", "verify", "cancel", "list"]).message(
+                "Command must include exactly one action: --generate, --execute, --verify, \
+                 --cancel, --list",
+            ),
+            at_most_one_of(&["bootstrap-server", "bootstrap-controller"])
+                .message("Please don't specify both --bootstrap-server and --bootstrap-controller"),
+            any_of(&["bootstrap-server", "bootstrap-controller"])
+                .message("Please specify either --bootstrap-server or --bootstrap-controller"),
+            all_of(&["topics-to-move-json-file", "broker-list"]).when(&["generate"]),
+            all_of(&["reassignment-json-file"]).when(&["execute", "verify", "cancel"]),
+            only(&[
+                "generate",
+                "topics-to-move-json-file",
+                "broker-list",
+                "disable-rack-aware",
+                "bootstrap-server",
+                "command-config",
+                "output",
+            ])
+            .when(&["generate"])
+            .message(NOT_WITH_ACTION),
+            only(&[
+                "execute",
+                "reassignment-json-file",
+                "additional",
+                "throttle",
+                "replica-alter-log-dirs-throttle",
+                "timeout",
+                "disallow-replication-factor-change",
+                "bootstrap-server",
+                "command-config",
+                "output",
+            ])
+            .when(&["execute"])
+            .message(NOT_WITH_ACTION),
+            only(&[
+                "verify",
+                "reassignment-json-file",
+                "preserve-throttles",
+                "bootstrap-server",
+                "command-config",
+                "output",
+            ])
+            .when(&["verify"])
+            .message(NOT_WITH_ACTION),
+            only(&[
+                "cancel",
+                "reassignment-json-file",
+                "preserve-throttles",
+                "timeout",
+                "bootstrap-server",
+                "bootstrap-controller",
+                "command-config",
+                "output",
+            ])
+            .when(&["cancel"])
+            .message(NOT_WITH_ACTION),
+            only(&[
+                "list",
+                "bootstrap-server",
+                "bootstrap-controller",
+                "command-config",
+                "output",
+            ])
+            .when(&["list"])
+            .message(NOT_WITH_ACTION),
+        ],
+        ..Syntax::EMPTY
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stdout("Error: "),
 };
 
-const ACTIONS: [&str; 5] = ["generate", "execute", "verify", "cancel", "list"];
+const NOT_WITH_ACTION: &str = "Option \"[{options}]\" can't be used with action \"[{when}]\"";
 
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let parsed = &job.parsed;
-    let action = check_arguments(parsed)?;
-    // What cannot be read is told before anybody is asked.
-    match action {
-        "generate" => {
-            let topics = plan::read_topics(parsed.required("topics-to-move-json-file")?)?;
-            let brokers = generate::parse_brokers(parsed.required("broker-list")?)?;
-            let cluster = job.connect().await?;
-            generate::run(job, &cluster, &topics, &brokers).await
-        }
-        "list" => list(job, &job.connect().await?).await,
-        action => {
-            let plan = plan::read(parsed.required("reassignment-json-file")?)?;
-            if action == "execute" {
-                plan.check()?;
-            }
-            let cluster = job.connect().await?;
-            match action {
-                "execute" => execute::run(job, &cluster, &plan).await,
-                "verify" => verify::run(job, &cluster, &plan).await,
-                _ => execute::cancel(job, &cluster, &plan).await,
-            }
-        }
+    // Files are read before the cluster is asked.
+    if parsed.has("generate") {
+        let topics = plan::read_topics(parsed.required("topics-to-move-json-file")?)?;
+        let brokers = generate::parse_brokers(parsed.required("broker-list")?)?;
+        let cluster = job.connect().await?;
+        return generate::run(job, &cluster, &topics, &brokers).await;
     }
-}
-
-/// The rules of Kafka's tool for which options go together.
-fn check_arguments(parsed: &Parsed) -> Result<&'static str, UsageError> {
-    let actions: Vec<&str> = ACTIONS
-        .into_iter()
-        .filter(|action| parsed.has(action))
-        .collect();
-    let [action] = actions.as_slice() else {
-        let all: Vec<String> = ACTIONS.iter().map(|action| format!("--{action}")).collect();
-        return usage(format!(
-            "Command must include exactly one action: {}",
-            all.join(", ")
-        ));
-    };
-    let (server, controller) = (
-        parsed.has("bootstrap-server"),
-        parsed.has("bootstrap-controller"),
-    );
-    if server && controller {
-        return usage("Please don't specify both --bootstrap-server and --bootstrap-controller");
+    if parsed.has("list") {
+        return list(job, &job.connect().await?).await;
     }
-    if !server && !controller {
-        return usage("Please specify either --bootstrap-server or --bootstrap-controller");
+    let plan = plan::read(parsed.required("reassignment-json-file")?)?;
+    if parsed.has("execute") {
+        plan.check()?;
     }
-    let (required, permitted): (&[&str], &[&str]) = match *action {
-        "verify" => (&["reassignment-json-file"], &["preserve-throttles"]),
-        "generate" => (
-            &["topics-to-move-json-file", "broker-list"],
-            &["disable-rack-aware"],
-        ),
-        "execute" => (
-            &["reassignment-json-file"],
-            &[
-                "additional",
-                "throttle",
-                "replica-alter-log-dirs-throttle",
-                "timeout",
-                "disallow-replication-factor-change",
-            ],
-        ),
-        "cancel" => (
-            &["reassignment-json-file"],
-            &["preserve-throttles", "timeout"],
-        ),
-        _ => (&[], &[]),
-    };
-    for option in required {
-        parsed.required(option)?;
+    let cluster = job.connect().await?;
+    if parsed.has("execute") {
+        execute::run(job, &cluster, &plan).await
+    } else if parsed.has("verify") {
+        verify::run(job, &cluster, &plan).await
+    } else {
+        execute::cancel(job, &cluster, &plan).await
     }
-    let always = ["bootstrap-server", "command-config", "output"];
-    let controllers = matches!(*action, "cancel" | "list");
-    for (option, _) in parsed.all() {
-        let fits = option == *action
-            || always.contains(&option)
-            || required.contains(&option)
-            || permitted.contains(&option)
-            || (controllers && option == "bootstrap-controller");
-        if !fits {
-            return usage(format!(
-                "Option \"[{option}]\" can't be used with action \"[{action}]\""
-            ));
-        }
-    }
-    Ok(action)
-}
-
-/// `1,2,3`.
-fn join(ids: impl IntoIterator<Item = impl ToString>) -> String {
-    let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
-    ids.join(",")
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row<'a> {
-    topic: &'a str,
-    partition: i32,
+    #[serde(flatten)]
+    id: &'a PartitionId,
     replicas: &'a [i32],
     adding_replicas: &'a [i32],
     removing_replicas: &'a [i32],
@@ -218,22 +175,16 @@ struct Row<'a> {
 
 async fn list(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
     let moving = reassignments(cluster, None).await?;
-    match job.output()? {
-        Output::Text => Ok(job.print(render_list(moving.iter()))?),
-        Output::Json => {
-            let rows: Vec<Row> = moving
-                .iter()
-                .map(|(id, moving)| Row {
-                    topic: &id.topic,
-                    partition: id.partition,
-                    replicas: &moving.replicas,
-                    adding_replicas: &moving.adding,
-                    removing_replicas: &moving.removing,
-                })
-                .collect();
-            job.print_json(&rows)
-        }
-    }
+    let rows: Vec<Row> = moving
+        .iter()
+        .map(|(id, moving)| Row {
+            id,
+            replicas: &moving.replicas,
+            adding_replicas: &moving.adding,
+            removing_replicas: &moving.removing,
+        })
+        .collect();
+    job.show(rows.as_slice(), |_| render_list(moving.iter()))
 }
 
 /// As Kafka's tool prints it.

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use dohle_admin::PartitionId;
 use serde::{Deserialize, Serialize};
 
-use super::join;
+use crate::text::join;
 
 /// Stands for "whichever directory".
 pub const ANY: &str = "any";
@@ -85,10 +85,7 @@ pub fn parse(text: &str) -> anyhow::Result<Plan> {
     check_version(document.version)?;
     let mut plan = Plan::default();
     for entry in document.partitions {
-        let id = PartitionId {
-            topic: entry.topic,
-            partition: entry.partition,
-        };
+        let id = PartitionId::new(entry.topic, entry.partition);
         if let Some(log_dirs) = &entry.log_dirs {
             if log_dirs.len() != entry.replicas.len() {
                 bail!(

@@ -6,12 +6,12 @@ use dohle_admin::Node;
 use expect_test::expect;
 
 use super::generate::{parse_brokers, propose};
-use super::log_dirs::Place;
+use super::log_dirs::ReplicaLogDir;
 use super::plan::{Replica, format, parse, parse_topics};
 use super::throttle::{moves, throttled_replicas};
-use super::verify::{render, render_places, states};
+use super::verify::{render, render_log_dirs, states};
 use super::*;
-use crate::options::Asked;
+use crate::options::ParsedCommand;
 
 fn id(topic: &str, partition: i32) -> PartitionId {
     PartitionId {
@@ -61,7 +61,7 @@ fn the_directories_of_replicas_are_told_as_kafka_does() {
         broker,
         id: id("t", 0),
     };
-    let place = |current: Option<&str>, future: Option<&str>| Place {
+    let place = |current: Option<&str>, future: Option<&str>| ReplicaLogDir {
         current: current.map(str::to_owned),
         future: future.map(str::to_owned),
     };
@@ -75,7 +75,7 @@ fn the_directories_of_replicas_are_told_as_kafka_does() {
         (replica(4), place(Some("/a"), Some("/c"))),
         (replica(5), place(None, None)),
     ]);
-    let (text, done) = render_places(&targets, &found);
+    let (text, done) = render_log_dirs(&targets, &found);
     assert!(!done);
     expect![[r#"
         Reassignment of replica t-0-1 completed successfully.
@@ -201,10 +201,10 @@ fn options_that_do_not_go_together_are_refused_in_kafkas_words() {
     ] {
         let line = format!("--bootstrap-server h:1 {line}");
         let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let Ok(Asked::Work(parsed)) = TOOL.syntax.parse(&args) else {
+        let Ok(ParsedCommand::Work(parsed)) = TOOL.syntax.parse(&args) else {
             panic!("{line}");
         };
-        let error = check_arguments(&parsed).unwrap_err().to_string();
+        let error = TOOL.syntax.check(&parsed).unwrap_err().to_string();
         assert!(error.contains(part), "{line}: {error}");
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::join;
 use super::plan::Plan;
+use crate::text::join;
 use dohle_admin::{Cluster, ClusterError, PartitionId, Reassignment, Resource, alter_configs};
 
 use crate::job::{Job, Output};
@@ -75,13 +75,6 @@ pub fn throttled_replicas(
         .collect()
 }
 
-fn broker(id: i32) -> Resource {
-    Resource {
-        kind: Resource::BROKER,
-        name: id.to_string(),
-    }
-}
-
 pub async fn set(
     job: &Job<'_>,
     cluster: &Cluster,
@@ -106,7 +99,7 @@ pub async fn set(
             (LEADER_RATE.to_owned(), rate.clone()),
             (FOLLOWER_RATE.to_owned(), rate),
         ];
-        alter_configs(cluster, &broker(id), &changes).await?;
+        alter_configs(cluster, &Resource::broker(id), &changes).await?;
     }
     job.print(format!(
         "The inter-broker throttle limit was set to {rate} B/s\n"
@@ -123,7 +116,7 @@ pub async fn set_between_directories(
     let brokers: BTreeSet<i32> = plan.log_dirs.keys().map(|replica| replica.broker).collect();
     for id in job.progress.over("brokers throttled", brokers) {
         let changes = [(DIRS_RATE.to_owned(), Some(rate.to_string()))];
-        alter_configs(cluster, &broker(id), &changes).await?;
+        alter_configs(cluster, &Resource::broker(id), &changes).await?;
     }
     job.print(format!(
         "The replica-alter-dir throttle limit was set to {rate} B/s\n"
@@ -138,7 +131,7 @@ pub async fn clear(
     plan: &Plan,
     output: Output,
 ) -> anyhow::Result<()> {
-    let live: BTreeSet<i32> = cluster.nodes().await?.iter().map(|node| node.id).collect();
+    let live = cluster.broker_ids().await?;
     let named = plan
         .partitions
         .iter()
@@ -157,7 +150,7 @@ pub async fn clear(
     let changes = [LEADER_RATE, FOLLOWER_RATE, DIRS_RATE].map(|name| (name.to_owned(), None));
     for id in job.progress.over("brokers cleared", &brokers) {
         match live.contains(id) {
-            true => alter_configs(cluster, &broker(*id), &changes).await?,
+            true => alter_configs(cluster, &Resource::broker(*id), &changes).await?,
             false => job.note(format!(
                 "Broker {id} is not in service; its throttles, if it has some, are still there"
             )),

@@ -8,13 +8,11 @@ use dohle_admin::{
 use kacrab_protocol::generated::ErrorCode;
 use serde::Serialize;
 
-use super::log_dirs::{Place, places};
+use super::log_dirs::{ReplicaLogDir, replica_log_dirs};
 use super::plan::{Plan, Replica};
-use super::{join, throttle};
+use super::throttle;
 use crate::job::{Job, Output};
-
-/// How many partitions one answer may hold.
-const LIMIT: i32 = 2000;
+use crate::text::join;
 
 /// How far a partition is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,7 +37,7 @@ pub async fn current(
     let mut found = BTreeMap::new();
     for name in job.progress.over("topics described", names) {
         let names = std::slice::from_ref(&name);
-        let topics = describe_topics(cluster, names, LIMIT, &job.progress).await;
+        let topics = describe_topics(cluster, names, None, &job.progress).await;
         let topics = match topics {
             Err(ClusterError::Refused(refusal))
                 if refusal.code == ErrorCode::UnknownTopicOrPartition =>
@@ -49,10 +47,7 @@ pub async fn current(
             topics => topics?,
         };
         for partition in topics.into_iter().flat_map(|topic| topic.partitions) {
-            let id = PartitionId {
-                topic: name.clone(),
-                partition: partition.partition,
-            };
+            let id = PartitionId::new(name.as_str(), partition.partition);
             found.insert(id, partition.replicas);
         }
     }
@@ -69,8 +64,8 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster, plan: &Plan) -> anyhow::Resul
         Output::Text => job.print(render(&states))?,
         Output::Json => job.print_json(&states)?,
     }
-    let found = places(job, cluster, plan.log_dirs.keys().cloned()).await?;
-    let (lines, dirs_done) = render_places(&plan.log_dirs, &found);
+    let found = replica_log_dirs(job, cluster, plan.log_dirs.keys().cloned()).await?;
+    let (lines, dirs_done) = render_log_dirs(&plan.log_dirs, &found);
     if output == Output::Text {
         job.print(lines + "\n")?;
     }
@@ -125,19 +120,19 @@ pub fn render(states: &[State]) -> String {
 }
 
 /// As Kafka's tool prints it, and whether all moves are over.
-pub fn render_places(
+pub fn render_log_dirs(
     targets: &BTreeMap<Replica, String>,
-    found: &BTreeMap<Replica, Place>,
+    found: &BTreeMap<Replica, ReplicaLogDir>,
 ) -> (String, bool) {
     let mut all_done = true;
     let mut lines = Vec::new();
     for (replica, target) in targets {
         let Replica { broker, id } = replica;
-        let place = found.get(replica);
-        let current = place.and_then(|place| place.current.as_ref());
-        let future = place.and_then(|place| place.future.as_ref());
+        let log_dir = found.get(replica);
+        let current = log_dir.and_then(|log_dir| log_dir.current.as_ref());
+        let future = log_dir.and_then(|log_dir| log_dir.future.as_ref());
         let (line, done) = match (current, future) {
-            _ if place.is_none() => (
+            _ if log_dir.is_none() => (
                 format!(
                     "Partition {id} cannot be found in any live log directory on broker {broker}."
                 ),

@@ -10,14 +10,14 @@ use dohle_model::NodeId;
 
 use super::CONFIG;
 use crate::job::Job;
-use crate::options::{Subcommand, flag};
+use crate::options::Subcommand;
 
 /// Its place in the command line.
 pub(super) const SUBCOMMAND: Subcommand = Subcommand {
     name: "recover-quorum",
     help: "Let this stopped controller lead alone at its next start, because most of the \
            controllers have lost their metadata. What only they held is lost.",
-    options: &[CONFIG, flag("yes", "Do not ask.").or("y")],
+    options: &[CONFIG, "--yes, -y: Do not ask."],
 };
 
 /// What a stopped voter holds.

@@ -8,14 +8,13 @@ use dohle_admin::{
     Resource, Topic, describe_configs, describe_topics, list_topics, reassignments,
 };
 use kacrab_protocol::KafkaUuid;
-use serde::Serialize;
+use kacrab_protocol::generated::ErrorCode;
+use serde::{Serialize, Serializer};
 
-use super::meant;
-use crate::job::{Job, Output};
+use super::select_topics;
+use crate::job::Job;
 use crate::options::{Parsed, UsageError};
-
-/// How many partitions one answer holds, unless the command line says another number.
-pub const LIMIT: i32 = 2000;
+use crate::text::join;
 
 /// Options that leave only some partitions.
 pub const REPORTS: [&str; 4] = [
@@ -63,32 +62,23 @@ pub struct Described {
 pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
     let names = names(job, cluster).await?;
     let limit = job.parsed.parsed("partition-size-limit-per-response")?;
-    let limit = limit.unwrap_or(LIMIT);
     let topics = describe_topics(cluster, &names, limit, &job.progress).await?;
     let resources: Vec<Resource> = names.iter().map(|name| Resource::topic(name)).collect();
     let mut configs = match resources.is_empty() {
         true => BTreeMap::new(),
-        false => describe_configs(cluster, &resources, None, false).await?,
+        false => describe_configs(cluster, &resources, false).await?,
     };
-    let live: BTreeSet<i32> = cluster
-        .nodes()
-        .await?
-        .into_iter()
-        .map(|node| node.id)
-        .collect();
+    let live = cluster.broker_ids().await?;
     let ids: Vec<PartitionId> = topics
         .iter()
-        .flat_map(|topic| {
-            topic
-                .partitions
-                .iter()
-                .map(|partition| id(topic, partition))
-        })
+        .flat_map(|topic| topic.partitions.iter().map(|one| id(topic, one)))
         .collect();
     let moving = match reassignments(cluster, Some(&ids)).await {
-        // As Kafka's tool: who may not see them sees the rest.
+        // As Kafka's tool does: without the permission to list moves, the rest is printed.
         Err(ClusterError::Unsupported { .. }) => BTreeMap::new(),
-        Err(ClusterError::Refused(refusal)) if refusal.code.code() == CLUSTER_AUTHORIZATION => {
+        Err(ClusterError::Refused(refusal))
+            if refusal.code == ErrorCode::ClusterAuthorizationFailed =>
+        {
             BTreeMap::new()
         }
         found => found?,
@@ -107,20 +97,15 @@ pub async fn run(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         });
     }
     let shown = Shown::new(&job.parsed);
-    match job.output()? {
-        Output::Text => Ok(job.print(render(&described, shown, &live))?),
-        Output::Json => job.print_json(&json(&described, shown, &live)),
-    }
+    let rows = rows(&described, shown, &live);
+    job.show(rows.as_slice(), |rows| render(rows, shown))
 }
 
-/// CLUSTER_AUTHORIZATION_FAILED.
-const CLUSTER_AUTHORIZATION: i16 = 31;
-
-/// The topics that the command line means; an id outvotes a name.
+/// Selects the topics that the command line names; an id takes precedence over a name.
 async fn names(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     let exclude_internal = job.parsed.has("exclude-internal");
     let Some(wanted) = topic_id(&job.parsed)? else {
-        let topics = meant(cluster, &job.parsed, exclude_internal).await?;
+        let topics = select_topics(cluster, &job.parsed, exclude_internal).await?;
         return Ok(topics.into_iter().map(|topic| topic.name).collect());
     };
     if job.parsed.has("topic") && job.parsed.has("if-exists") {
@@ -154,10 +139,7 @@ fn topic_id(parsed: &Parsed) -> Result<Option<KafkaUuid>, UsageError> {
 }
 
 fn id(topic: &Topic, partition: &Partition) -> PartitionId {
-    PartitionId {
-        topic: topic.name.clone(),
-        partition: partition.partition,
-    }
+    PartitionId::new(topic.name.as_str(), partition.partition)
 }
 
 impl Described {
@@ -204,90 +186,23 @@ impl Described {
     }
 }
 
-fn join(ids: &[i32]) -> String {
-    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    ids.join(",")
-}
-
-/// As Kafka's tool prints it.
-pub fn render(topics: &[Described], shown: Shown, live: &BTreeSet<i32>) -> String {
-    let mut text = String::new();
-    for described in topics {
-        let topic = &described.topic;
-        let overridden = described.overrides().next().is_some();
-        if !shown.reports() && (!shown.with_overrides || overridden) {
-            text += &format!("Topic: {}", topic.name);
-            if topic.id != KafkaUuid::ZERO {
-                text += &format!("\tTopicId: {}", topic.id);
-            }
-            let factor = topic
-                .partitions
-                .first()
-                .map(|p| described.replication_factor(p));
-            let configs: Vec<String> = described
-                .overrides()
-                .map(|e| format!("{}={}", e.name, e.value.as_deref().unwrap_or("null")))
-                .collect();
-            text += &format!(
-                "\tPartitionCount: {}\tReplicationFactor: {}\tConfigs: {}\n",
-                topic.partitions.len(),
-                factor.unwrap_or_default(),
-                configs.join(",")
-            );
-        }
-        if shown.with_overrides {
-            continue;
-        }
-        for partition in &topic.partitions {
-            if described.shows(partition, shown, live) {
-                text += &render_partition(described, partition);
-            }
-        }
-    }
-    text
-}
-
-fn render_partition(described: &Described, partition: &Partition) -> String {
-    let leader = partition
-        .leader
-        .map_or("none".to_owned(), |leader| leader.to_string());
-    let mut text = format!(
-        "\tTopic: {}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}",
-        described.topic.name,
-        partition.partition,
-        join(&partition.replicas),
-        join(&partition.isr),
-    );
-    if let Some(moving) = described.reassignment(partition) {
-        text += &format!(
-            "\tAdding Replicas: {}\tRemoving Replicas: {}",
-            join(&moving.adding),
-            join(&moving.removing)
-        );
-    }
-    let elr = |ids: &Option<Vec<i32>>| ids.as_deref().map_or("N/A".to_owned(), join);
-    text += &format!(
-        "\tElr: {}\tLastKnownElr: {}\n",
-        elr(&partition.elr),
-        elr(&partition.last_known_elr)
-    );
-    text
-}
-
-#[derive(Serialize)]
+/// A topic, as it is printed.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct TopicJson<'a> {
+pub struct TopicRow<'a> {
     topic: &'a str,
     topic_id: String,
     partition_count: usize,
     replication_factor: usize,
-    configs: BTreeMap<&'a str, Option<&'a str>>,
-    partitions: Vec<PartitionJson<'a>>,
+    #[serde(serialize_with = "as_object")]
+    configs: Vec<(&'a str, Option<&'a str>)>,
+    partitions: Vec<PartitionRow<'a>>,
 }
 
-#[derive(Serialize)]
+/// A partition of it.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct PartitionJson<'a> {
+struct PartitionRow<'a> {
     partition: i32,
     leader: Option<i32>,
     replicas: &'a [i32],
@@ -298,21 +213,23 @@ struct PartitionJson<'a> {
     last_known_elr: Option<&'a [i32]>,
 }
 
-/// The same as JSON: topics, those partitions in them that are asked for.
-fn json<'a>(
-    topics: &'a [Described],
-    shown: Shown,
-    live: &BTreeSet<i32>,
-) -> Vec<impl Serialize + use<'a>> {
-    let of_topic = |described: &'a Described| {
+fn as_object<S: Serializer>(
+    configs: &[(&str, Option<&str>)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(configs.iter().copied())
+}
+
+/// The topics that are printed, with those of their partitions that are.
+pub fn rows<'a>(topics: &'a [Described], shown: Shown, live: &BTreeSet<i32>) -> Vec<TopicRow<'a>> {
+    let row = |described: &'a Described| {
         let topic = &described.topic;
-        let partitions: Vec<PartitionJson<'a>> = topic
-            .partitions
-            .iter()
-            .filter(|partition| !shown.with_overrides && described.shows(partition, shown, live))
+        let partitions = topic.partitions.iter();
+        let partitions = partitions
+            .filter(|one| !shown.with_overrides && described.shows(one, shown, live))
             .map(|partition| {
                 let moving = described.reassignment(partition);
-                PartitionJson {
+                PartitionRow {
                     partition: partition.partition,
                     leader: partition.leader,
                     replicas: &partition.replicas,
@@ -322,26 +239,76 @@ fn json<'a>(
                     elr: partition.elr.as_deref(),
                     last_known_elr: partition.last_known_elr.as_deref(),
                 }
-            })
-            .collect();
+            });
         let first = topic.partitions.first();
-        TopicJson {
+        let overrides = described.overrides();
+        TopicRow {
             topic: &topic.name,
             topic_id: topic.id.to_string(),
             partition_count: topic.partitions.len(),
             replication_factor: first.map_or(0, |p| described.replication_factor(p)),
-            configs: described
-                .overrides()
-                .map(|entry| (entry.name.as_str(), entry.value.as_deref()))
+            configs: overrides
+                .map(|e| (e.name.as_str(), e.value.as_deref()))
                 .collect(),
-            partitions,
+            partitions: partitions.collect(),
         }
     };
-    let wanted = topics.iter().filter(|described| {
-        let overridden = described.overrides().next().is_some();
-        !shown.with_overrides || overridden
-    });
-    let all = wanted.map(of_topic);
-    all.filter(|topic| !shown.reports() || !topic.partitions.is_empty())
-        .collect()
+    let mut rows: Vec<TopicRow> = topics.iter().map(row).collect();
+    rows.retain(|topic| !shown.with_overrides || !topic.configs.is_empty());
+    rows.retain(|topic| !shown.reports() || !topic.partitions.is_empty());
+    rows
+}
+
+/// As Kafka's tool prints it.
+pub fn render(topics: &[TopicRow], shown: Shown) -> String {
+    let mut text = String::new();
+    for topic in topics {
+        if !shown.reports() {
+            text += &format!("Topic: {}", topic.topic);
+            if topic.topic_id != KafkaUuid::ZERO.to_string() {
+                text += &format!("\tTopicId: {}", topic.topic_id);
+            }
+            let configs = topic.configs.iter();
+            let configs =
+                configs.map(|(name, value)| format!("{name}={}", value.unwrap_or("null")));
+            text += &format!(
+                "\tPartitionCount: {}\tReplicationFactor: {}\tConfigs: {}\n",
+                topic.partition_count,
+                topic.replication_factor,
+                join(configs)
+            );
+        }
+        text.extend(
+            topic
+                .partitions
+                .iter()
+                .map(|one| render_partition(topic.topic, one)),
+        );
+    }
+    text
+}
+
+fn render_partition(topic: &str, row: &PartitionRow) -> String {
+    let leader = row
+        .leader
+        .map_or("none".to_owned(), |leader| leader.to_string());
+    let mut text = format!(
+        "\tTopic: {topic}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}",
+        row.partition,
+        join(row.replicas),
+        join(row.isr),
+    );
+    if !row.adding_replicas.is_empty() || !row.removing_replicas.is_empty() {
+        text += &format!(
+            "\tAdding Replicas: {}\tRemoving Replicas: {}",
+            join(row.adding_replicas),
+            join(row.removing_replicas)
+        );
+    }
+    let elr = |ids: Option<&[i32]>| ids.map_or("N/A".to_owned(), join);
+    text + &format!(
+        "\tElr: {}\tLastKnownElr: {}\n",
+        elr(row.elr),
+        elr(row.last_known_elr)
+    )
 }

@@ -7,8 +7,7 @@ mod describe;
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use dohle_admin::{Cluster, ClusterError, Names, TopicName, check, describe_topics, list_topics};
-use dohle_model::suggest::nearest_few;
+use dohle_admin::{Cluster, ClusterError, Names, Target, TopicName, describe_topics, list_topics};
 use kacrab_protocol::KafkaUuid;
 use kacrab_protocol::generated::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreatePartitionsAssignment,
@@ -17,8 +16,8 @@ use kacrab_protocol::generated::{
 };
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
-use crate::job::{Failure, Hinted, Job, OUTPUT, Output, Tool, Work};
-use crate::options::{Parsed, Syntax, UsageError, flag, usage, value};
+use crate::job::{ErrorWithHint, Failure, Job, OUTPUT, Tool, Work, unknown_name};
+use crate::options::{Parsed, Syntax, all_of, any_of, conflicts, none_of, one_of};
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {
@@ -30,104 +29,87 @@ pub const TOOL: Tool = Tool {
         options: &[
             BOOTSTRAP_SERVER,
             COMMAND_CONFIG,
-            flag("list", "List all available topics."),
-            flag("create", "Create a new topic."),
-            flag("delete", "Delete a topic."),
-            flag("describe", "List details for the given topics."),
-            flag(
-                "alter",
-                "Alter the number of partitions and replica assignment. (To alter topic \
-                 configurations, the kafka-configs tool can be used.)",
-            ),
-            value(
-                "topic",
-                "topic",
-                "The topic to create, alter, describe or delete. It also accepts a regular \
-                 expression, except for --create.",
-            ),
-            value("topic-id", "topic-id", "The topic-id to describe."),
-            value(
-                "config",
-                "name=value",
-                "A topic configuration override for the topic being created; may be repeated.",
-            ),
-            value(
-                "delete-config",
-                "name",
-                "No longer supported since Kafka 4.0.",
-            ),
-            value(
-                "partitions",
-                "# of partitions",
-                "The number of partitions for the topic being created or altered. Without it, a \
-                 new topic uses the cluster's default. (WARNING: If partitions are increased for \
-                 a topic that has a key, the partition logic or ordering of the messages will be \
-                 affected.)",
-            ),
-            value(
-                "replication-factor",
-                "replication factor",
-                "The replication factor for each partition in the topic being created. Without \
-                 it, the topic uses the cluster's default.",
-            ),
-            value(
-                "replica-assignment",
-                "id:id,id:id,...",
-                "Brokers of each partition: replicas are separated by colons, partitions by \
-                 commas.",
-            ),
-            flag(
-                "under-replicated-partitions",
-                "When describing: only under-replicated partitions.",
-            ),
-            flag(
-                "unavailable-partitions",
-                "When describing: only partitions whose leader is not available.",
-            ),
-            flag(
-                "under-min-isr-partitions",
-                "When describing: only partitions whose isr count is less than the configured \
-                 minimum.",
-            ),
-            flag(
-                "at-min-isr-partitions",
-                "When describing: only partitions whose isr count is equal to the configured \
-                 minimum.",
-            ),
-            flag(
-                "topics-with-overrides",
-                "When describing: only topics that have overridden configs.",
-            ),
-            flag(
-                "if-exists",
-                "When altering, deleting or describing: only if the topic exists.",
-            ),
-            flag(
-                "if-not-exists",
-                "When creating: no error if the topic exists already.",
-            ),
-            flag(
-                "exclude-internal",
-                "Leave out internal topics when listing or describing.",
-            ),
-            value(
-                "partition-size-limit-per-response",
-                "maximum number of partitions per response",
-                "How many partitions one DescribeTopicPartitions response may hold.",
-            ),
+            "
+            --list: List all available topics.
+            --create: Create a new topic.
+            --delete: Delete a topic.
+            --describe: List details for the given topics.
+            --alter: Alter the number of partitions and replica assignment. (To alter topic
+                configurations, the kafka-configs tool can be used.)
+            --topic <topic>: The topic to create, alter, describe or delete. It also accepts a
+                regular expression, except for --create.
+            --topic-id <topic-id>: The topic-id to describe.
+            --config <name=value>: A topic configuration override for the topic being created; may
+                be repeated.
+            --delete-config <name>: No longer supported since Kafka 4.0.
+            --partitions <# of partitions>: The number of partitions for the topic being created or
+                altered. Without it, a new topic uses the cluster's default. (WARNING: If partitions
+                are increased for a topic that has a key, the partition logic or ordering of the
+                messages will be affected.)
+            --replication-factor <replication factor>: The replication factor for each partition in
+                the topic being created. Without it, the topic uses the cluster's default.
+            --replica-assignment <id:id,id:id,...>: Brokers of each partition: replicas are
+                separated by colons, partitions by commas.
+            --under-replicated-partitions: When describing: only under-replicated partitions.
+            --unavailable-partitions: When describing: only partitions whose leader is not
+                available.
+            --under-min-isr-partitions: When describing: only partitions whose isr count is less
+                than the configured minimum.
+            --at-min-isr-partitions: When describing: only partitions whose isr count is equal to
+                the configured minimum.
+            --topics-with-overrides: When describing: only topics that have overridden configs.
+            --if-exists: When altering, deleting or describing: only if the topic exists.
+            --if-not-exists: When creating: no error if the topic exists already.
+            --exclude-internal: Leave out internal topics when listing or describing.
+            --partition-size-limit-per-response <maximum number of partitions per response>: How
+                many partitions one DescribeTopicPartitions response may hold.
+            ",
             OUTPUT,
         ],
-        commands: &[],
+        rules: &[
+            one_of(&["alter", "create", "describe", "list", "delete"]).message(
+                "Command must include exactly one action: --list, --describe, --create, --alter \
+                 or --delete",
+            ),
+            any_of(&["topic", "topic-id"])
+                .when(&["if-exists"])
+                .unless(&["alter", "create", "list", "delete"])
+                .message("--topic or --topic-id is required to describe a topic"),
+            all_of(&["topic"]).unless(&["list", "describe"]),
+            none_of(&["config"]).when(&["alter"]).message(
+                "Option combination \"[bootstrap-server],[config]\" can't be used with option \
+                 \"[alter]\" (To alter topic configurations, the kafka-configs tool can be used.)",
+            ),
+            all_of(&["partitions"]).when(&["alter"]),
+            conflicts(&["config", "partitions"], &["describe", "list", "delete"]),
+            conflicts(
+                &["replication-factor"],
+                &["alter", "describe", "list", "delete"],
+            ),
+            conflicts(&["replica-assignment"], &["describe", "list", "delete"]),
+            conflicts(
+                &["replica-assignment"],
+                &["partitions", "replication-factor"],
+            )
+            .unless(&["alter"]),
+            conflicts(&describe::REPORTS, &["alter", "create", "list", "delete"]),
+            conflicts(&describe::REPORTS, &["topics-with-overrides"]),
+            conflicts(
+                &["topics-with-overrides"],
+                &["alter", "create", "list", "delete"],
+            ),
+            conflicts(&["if-exists"], &["create", "list"]),
+            conflicts(&["if-not-exists"], &["alter", "describe", "list", "delete"]),
+            conflicts(&["exclude-internal"], &["alter", "create", "delete"]),
+        ],
+        ..Syntax::EMPTY
     },
     work: Work::Async(|job| Box::pin(work(job))),
     failure: Failure::Stdout("Error while executing topic command : "),
 };
 
-const ACTIONS: [&str; 5] = ["alter", "create", "describe", "list", "delete"];
-
 async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     let parsed = &job.parsed;
-    check_arguments(parsed)?;
     if parsed.has("delete-config") {
         job.note(
             "delete-config option is no longer supported and deprecated since version 4.0. The \
@@ -150,54 +132,6 @@ async fn work(job: &Job<'_>) -> anyhow::Result<()> {
     } else {
         delete(job, &cluster).await
     }
-}
-
-/// The rules of Kafka's tool for which options go together.
-fn check_arguments(parsed: &Parsed) -> Result<(), UsageError> {
-    if ACTIONS.iter().filter(|action| parsed.has(action)).count() != 1 {
-        return usage(
-            "Command must include exactly one action: --list, --describe, --create, --alter or \
-             --delete",
-        );
-    }
-    let described_if = parsed.has("describe") && parsed.has("if-exists");
-    if described_if && !parsed.has("topic") && !parsed.has("topic-id") {
-        return usage("--topic or --topic-id is required to describe a topic");
-    }
-    if !parsed.has("list") && !parsed.has("describe") {
-        parsed.required("topic")?;
-    }
-    if parsed.has("alter") {
-        if parsed.has("bootstrap-server") && parsed.has("config") {
-            return usage(
-                "Option combination \"[bootstrap-server],[config]\" can't be used with option \
-                 \"[alter]\" (To alter topic configurations, the kafka-configs tool can be used.)",
-            );
-        }
-        parsed.required("partitions")?;
-    }
-    let only_with = |option: &str, actions: &[&str]| {
-        let others: Vec<&str> = ACTIONS
-            .into_iter()
-            .filter(|action| !actions.contains(action))
-            .collect();
-        parsed.conflicts(option, &others)
-    };
-    only_with("config", &["alter", "create"])?;
-    only_with("partitions", &["alter", "create"])?;
-    only_with("replication-factor", &["create"])?;
-    only_with("replica-assignment", &["alter", "create"])?;
-    if parsed.has("create") {
-        parsed.conflicts("replica-assignment", &["partitions", "replication-factor"])?;
-    }
-    for report in describe::REPORTS {
-        only_with(report, &["describe"])?;
-        parsed.conflicts(report, &["topics-with-overrides"])?;
-    }
-    only_with("topics-with-overrides", &["describe"])?;
-    only_with("if-exists", &["alter", "delete", "describe"])?;
-    only_with("if-not-exists", &["create"])?;
-    only_with("exclude-internal", &["list", "describe"])
 }
 
 /// The topic that is to be created.
@@ -293,17 +227,9 @@ async fn create(job: &Job<'_>, cluster: &Cluster, topic: CreatableTopic) -> anyh
         timeout_ms: cluster.request_timeout_ms(),
         ..CreateTopicsRequestData::default()
     };
-    let created = cluster
-        .retry(async || {
-            let answer = cluster.ask(&request).await?;
-            for topic in &answer.topics {
-                check(topic.error_code, topic.error_message.as_ref())?;
-            }
-            Ok(())
-        })
-        .await;
+    let created = cluster.call(Target::Any, &request).await;
     match created {
-        Ok(()) => Ok(job.print(format!("Created topic {name}.\n"))?),
+        Ok(_) => Ok(job.print(format!("Created topic {name}.\n"))?),
         Err(ClusterError::Refused(refusal)) => match refusal.code {
             ErrorCode::TopicAlreadyExists if job.parsed.has("if-not-exists") => Ok(()),
             ErrorCode::InvalidReplicationFactor => {
@@ -314,7 +240,7 @@ async fn create(job: &Job<'_>, cluster: &Cluster, topic: CreatableTopic) -> anyh
                      start more brokers."
                 );
                 let message = refusal.message;
-                Err(Hinted { message, hint }.into())
+                Err(ErrorWithHint { message, hint }.into())
             }
             _ => Err(ClusterError::Refused(refusal).into()),
         },
@@ -322,8 +248,8 @@ async fn create(job: &Job<'_>, cluster: &Cluster, topic: CreatableTopic) -> anyh
     }
 }
 
-/// The topics that the command line means.
-async fn meant(
+/// Selects the topics that the command line names.
+async fn select_topics(
     cluster: &Cluster,
     parsed: &Parsed,
     exclude_internal: bool,
@@ -342,7 +268,12 @@ async fn meant(
         .collect();
     let wanted = parsed.value("topic")?.filter(|name| !name.is_empty());
     if let Some(name) = wanted.filter(|_| found.is_empty() && requires_topic(parsed)) {
-        return Err(no_such_topic(name, &all));
+        let message = format!("Topic '{name}' does not exist as expected");
+        return Err(unknown_name(
+            message,
+            name,
+            all.iter().map(|topic| topic.name.as_str()),
+        ));
     }
     Ok(found)
 }
@@ -351,35 +282,21 @@ fn requires_topic(parsed: &Parsed) -> bool {
     !parsed.has("if-exists") && !parsed.has("list")
 }
 
-/// Kafka's words, and the names that may have been meant.
-fn no_such_topic(name: &str, all: &[TopicName]) -> anyhow::Error {
-    let message = format!("Topic '{name}' does not exist as expected");
-    let near = nearest_few(name, all.iter().map(|topic| topic.name.as_str()));
-    if near.is_empty() {
-        return anyhow::Error::msg(message);
-    }
-    let hint = format!("Did you mean {}?", near.join(" or "));
-    Hinted { message, hint }.into()
-}
-
 async fn list(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
-    let topics = meant(cluster, &job.parsed, job.parsed.has("exclude-internal")).await?;
+    let topics = select_topics(cluster, &job.parsed, job.parsed.has("exclude-internal")).await?;
     let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
-    match job.output()? {
-        Output::Text => Ok(job.print(names.join("\n") + "\n")?),
-        Output::Json => job.print_json(&names),
-    }
+    job.show(&names, |names| names.join("\n") + "\n")
 }
 
 async fn alter(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
     let count: i32 = job.parsed.parsed("partitions")?.unwrap_or_default();
     let assignment = assignment(&job.parsed)?;
-    let topics = meant(cluster, &job.parsed, false).await?;
+    let topics = select_topics(cluster, &job.parsed, false).await?;
     let names: Vec<String> = topics.into_iter().map(|topic| topic.name).collect();
     if names.is_empty() {
         return Ok(());
     }
-    let described = describe_topics(cluster, &names, describe::LIMIT, &job.progress).await?;
+    let described = describe_topics(cluster, &names, None, &job.progress).await?;
     let wanted = described.iter().map(|topic| {
         let added = assignment.iter().skip(topic.partitions.len());
         let added = added.map(|replicas| CreatePartitionsAssignment {
@@ -398,15 +315,12 @@ async fn alter(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         timeout_ms: cluster.request_timeout_ms(),
         ..CreatePartitionsRequestData::default()
     };
-    let answer = cluster.ask(&request).await?;
-    for topic in &answer.results {
-        check(topic.error_code, topic.error_message.as_ref())?;
-    }
+    cluster.call_once(Target::Any, &request).await?;
     Ok(())
 }
 
 async fn delete(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
-    let topics = meant(cluster, &job.parsed, false).await?;
+    let topics = select_topics(cluster, &job.parsed, false).await?;
     if topics.is_empty() {
         return Ok(());
     }
@@ -420,10 +334,7 @@ async fn delete(job: &Job<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         timeout_ms: cluster.request_timeout_ms(),
         ..DeleteTopicsRequestData::default()
     };
-    let answer = cluster.ask(&request).await?;
-    for topic in &answer.responses {
-        check(topic.error_code, topic.error_message.as_ref())?;
-    }
+    cluster.call_once(Target::Any, &request).await?;
     Ok(())
 }
 

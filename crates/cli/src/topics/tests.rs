@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use dohle_admin::{ConfigEntry, ConfigSource, Partition, PartitionId, Reassignment, Topic};
 use expect_test::expect;
 
-use super::describe::{Described, Shown, render};
+use super::describe::{Described, Shown, render, rows};
 use super::*;
-use crate::options::Asked;
+use crate::options::ParsedCommand;
 
 fn partition(partition: i32, leader: Option<i32>, isr: &[i32]) -> Partition {
     Partition {
@@ -67,7 +67,7 @@ fn orders() -> Described {
 fn shown(set: impl FnOnce(&mut Shown)) -> String {
     let mut shown = Shown::default();
     set(&mut shown);
-    render(&[orders()], shown, &BTreeSet::from([1, 2]))
+    render(&rows(&[orders()], shown, &BTreeSet::from([1, 2])), shown)
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn reports_leave_the_partitions_that_they_are_about() {
 fn parse(line: &str) -> Parsed {
     let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
     match TOOL.syntax.parse(&args).unwrap() {
-        Asked::Work(parsed) => parsed,
+        ParsedCommand::Work(parsed) => parsed,
         other => panic!("{other:?}"),
     }
 }
@@ -132,10 +132,10 @@ fn options_that_do_not_go_together_are_refused_in_kafkas_words() {
             "Option \"[replica-assignment]\" can't be used with option \"[partitions]\"",
         ),
     ] {
-        let error = check_arguments(&parse(line)).unwrap_err();
+        let error = TOOL.syntax.check(&parse(line)).unwrap_err();
         assert_eq!(error.to_string(), expected, "{line}");
     }
-    assert_eq!(check_arguments(&parse("--describe")), Ok(()));
+    assert_eq!(TOOL.syntax.check(&parse("--describe")), Ok(()));
 }
 
 #[test]
@@ -182,16 +182,12 @@ fn assignments_and_configs_are_read() {
 
 #[test]
 fn a_name_with_a_typo_is_answered_with_the_nearest() {
-    let topic = |name: &str| TopicName {
-        name: name.to_owned(),
-        id: KafkaUuid::ZERO,
-        internal: false,
-    };
-    let error = no_such_topic("oders", &[topic("orders"), topic("payments")]);
+    let message = "Topic 'oders' does not exist as expected";
+    let error = unknown_name(message, "oders", ["orders", "payments"]);
     assert_eq!(
         error.to_string(),
         "Topic 'oders' does not exist as expected"
     );
-    let hinted: &Hinted = error.downcast_ref().unwrap();
+    let hinted: &ErrorWithHint = error.downcast_ref().unwrap();
     assert_eq!(hinted.hint, "Did you mean orders?");
 }

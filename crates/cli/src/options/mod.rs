@@ -5,103 +5,23 @@
 //! options of its own, `--` before words that are none. An option may be shortened as long as it is
 //! clear which one is meant.
 //!
-//! It must not know what the options are for.
+//! It must not depend on what the options are for.
 
 use dohle_model::suggest::nearest;
 
-/// What follows an option's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Takes {
-    /// Nothing: the option is there or not.
-    Nothing,
-    /// One value, named so in the help; the option may be repeated where its tool allows that.
-    Value(&'static str),
-    /// A value that may be left out.
-    Maybe(&'static str),
-    /// All words up to the next option.
-    Many(&'static str),
-}
+mod rules;
+mod syntax;
 
-/// One option of a tool.
-#[derive(Debug, Clone, Copy)]
-pub struct Opt {
-    /// Its name, without dashes.
-    pub name: &'static str,
-    /// A second name, or an empty text. A single letter is written with one dash.
-    pub alias: &'static str,
-    /// What follows it.
-    pub takes: Takes,
-    /// What it does, in a sentence or two.
-    pub help: &'static str,
-}
-
-/// An option without a value.
-#[must_use]
-pub const fn flag(name: &'static str, help: &'static str) -> Opt {
-    Opt {
-        name,
-        alias: "",
-        takes: Takes::Nothing,
-        help,
-    }
-}
-
-/// An option with a value, which the help calls `value`.
-#[must_use]
-pub const fn value(name: &'static str, value: &'static str, help: &'static str) -> Opt {
-    Opt {
-        name,
-        alias: "",
-        takes: Takes::Value(value),
-        help,
-    }
-}
-
-impl Opt {
-    /// The same option with a second name.
-    #[must_use]
-    pub const fn or(mut self, alias: &'static str) -> Self {
-        self.alias = alias;
-        self
-    }
-
-    /// The same option with another arity.
-    #[must_use]
-    pub const fn taking(mut self, takes: Takes) -> Self {
-        self.takes = takes;
-        self
-    }
-}
-
-/// A subcommand of a tool, as `describe` of `metadata-quorum`.
-#[derive(Debug, Clone, Copy)]
-pub struct Subcommand {
-    /// Its name.
-    pub name: &'static str,
-    /// What it does.
-    pub help: &'static str,
-    /// Options that it has beside the tool's.
-    pub options: &'static [Opt],
-}
-
-/// All that a tool's command line may hold.
-#[derive(Debug, Clone, Copy)]
-pub struct Syntax {
-    /// The tool's name.
-    pub tool: &'static str,
-    /// What it is for, in one sentence.
-    pub about: &'static str,
-    /// Its options.
-    pub options: &'static [Opt],
-    /// Its subcommands; where there are some, one must be given.
-    pub commands: &'static [Subcommand],
-}
+pub use self::rules::{
+    Rule, all_of, any_of, at_most_one_of, conflicts, no_value_of, none_of, one_of, only,
+};
+pub use self::syntax::{Arity, Opt, Subcommand, Syntax, read_options};
 
 /// Options of every tool.
-const EVERYWHERE: [Opt; 2] = [
-    flag("help", "Print usage information.").or("h"),
-    flag("version", "Display the version."),
-];
+const EVERYWHERE: &str = "
+    --help, -h: Print usage information.
+    --version: Display the version.
+";
 
 /// A command line that makes no sense, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -185,27 +105,11 @@ impl Parsed {
             None => usage(format!("Missing required argument \"[{name}]\"")),
         }
     }
-
-    /// Fails when `used` was given together with one of `others`.
-    ///
-    /// # Errors
-    /// Names the first such pair.
-    pub fn conflicts(&self, used: &str, others: &[&str]) -> Result<(), UsageError> {
-        if !self.has(used) {
-            return Ok(());
-        }
-        match others.iter().find(|other| self.has(other)) {
-            Some(other) => usage(format!(
-                "Option \"[{used}]\" can't be used with option \"[{other}]\""
-            )),
-            None => Ok(()),
-        }
-    }
 }
 
-/// What a command line asks for.
+/// A command line that has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum ParsedCommand {
     /// The tool's work.
     Work(Parsed),
     /// The help, of the tool or of one of its subcommands.
@@ -219,7 +123,7 @@ impl Syntax {
     ///
     /// # Errors
     /// An unknown option (with the nearest one), a missing value, an unknown subcommand.
-    pub fn parse(&self, args: &[String]) -> Result<Asked, UsageError> {
+    pub fn parse(&self, args: &[String]) -> Result<ParsedCommand, UsageError> {
         let mut parsed = Parsed::default();
         let mut command: Option<&Subcommand> = None;
         let mut rest = args.iter().map(String::as_str).peekable();
@@ -243,24 +147,24 @@ impl Syntax {
                 None => (word, None),
             };
             let option = self.find(name, command)?;
-            if attached.is_some() && option.takes == Takes::Nothing {
+            if attached.is_some() && option.arity == Arity::Flag {
                 return usage(format!("Option {} takes no value", option.name));
             }
             let mut values = vec![attached];
             if values[0].is_none() {
-                match option.takes {
-                    Takes::Nothing => {}
-                    Takes::Value(_) => match rest.next() {
+                match option.arity {
+                    Arity::Flag => {}
+                    Arity::Value(_) => match rest.next() {
                         Some(value) => values[0] = Some(value.to_owned()),
                         None => {
                             return usage(format!("Option {} requires an argument", option.name));
                         }
                     },
-                    Takes::Maybe(_) => {
+                    Arity::Optional(_) => {
                         let value = rest.next_if(|next| !looks_like_an_option(next));
                         values[0] = value.map(str::to_owned);
                     }
-                    Takes::Many(_) => {
+                    Arity::Many(_) => {
                         values.clear();
                         while let Some(value) = rest.next_if(|next| !looks_like_an_option(next)) {
                             values.push(Some(value.to_owned()));
@@ -275,50 +179,55 @@ impl Syntax {
             parsed.found.extend(values.into_iter().map(|v| (name, v)));
         }
         if parsed.has("help") || args.is_empty() {
-            return Ok(Asked::Help(self.help(command)));
+            return Ok(ParsedCommand::Help(self.help(command)));
         }
         if parsed.has("version") {
-            return Ok(Asked::Version);
+            return Ok(ParsedCommand::Version);
         }
         if command.is_none() && !self.commands.is_empty() {
             return usage(format!("Which one? {}", self.command_names().join(", ")));
         }
         parsed.command = command.map(|command| command.name);
-        Ok(Asked::Work(parsed))
+        Ok(ParsedCommand::Work(parsed))
     }
 
-    fn known<'a>(&'a self, command: Option<&'a Subcommand>) -> impl Iterator<Item = &'a Opt> {
+    /// Fails when options were given that do not go together, or one is missing.
+    ///
+    /// # Errors
+    /// Of the first rule that is broken.
+    pub fn check(&self, parsed: &Parsed) -> Result<(), UsageError> {
+        self.rules.iter().try_for_each(|rule| rule.check(parsed))
+    }
+
+    fn known(&self, command: Option<&Subcommand>) -> Vec<Opt> {
         let own = command.map_or(&[][..], |command| command.options);
-        own.iter().chain(self.options).chain(&EVERYWHERE)
+        let texts = own.iter().chain(self.options).chain([&EVERYWHERE]);
+        texts.flat_map(|text| read_options(text)).collect()
     }
 
     /// The option of this name, or the only one that begins with it.
     fn find(&self, given: &str, command: Option<&Subcommand>) -> Result<Opt, UsageError> {
         let name = given.trim_start_matches('-');
-        let mut known = self.known(command);
-        if let Some(exact) = known.find(|option| option.name == name || option.alias == name) {
-            return Ok(*exact);
+        let known = self.known(command);
+        let exact = |option: &&Opt| option.name == name || option.alias == name;
+        let longer = |option: &&Opt| name.len() > 1 && option.name.starts_with(name);
+        let mut found: Vec<&Opt> = known.iter().find(exact).into_iter().collect();
+        if found.is_empty() {
+            found = known.iter().filter(longer).collect();
         }
-        let mut longer = self
-            .known(command)
-            .filter(|option| name.len() > 1 && option.name.starts_with(name));
-        if let Some(only) = longer.next() {
-            let others: Vec<&str> = longer.map(|option| option.name).collect();
-            if others.is_empty() {
-                return Ok(*only);
+        match found.as_slice() {
+            [only] => return Ok((*only).clone()),
+            [] => {}
+            several => {
+                let names: Vec<String> = several.iter().map(|o| format!("--{}", o.name)).collect();
+                return usage(format!("{given} may be {}", names.join(" or ")));
             }
-            return usage(format!(
-                "{given} may be --{} or --{}",
-                only.name,
-                others.join(" or --")
-            ));
         }
-        let names = self.known(command).map(|option| option.name);
         let mut message = format!("{name} is not a recognized option");
-        if let Some(meant) = nearest(name, names) {
+        if let Some(meant) = nearest(name, known.iter().map(|option| option.name)) {
             message += &format!("; did you mean --{meant}?");
         } else if let Some(of) = self.commands.iter().find(|other| {
-            let mut options = other.options.iter();
+            let mut options = other.options.iter().flat_map(|text| read_options(text));
             options.any(|option| option.name == name)
         }) {
             message += &format!(" here; it belongs to the command {}", of.name);
@@ -361,13 +270,13 @@ impl Syntax {
             if !option.alias.is_empty() {
                 left += &format!(", {}{}", dashes(option.alias), option.alias);
             }
-            left += &match option.takes {
-                Takes::Nothing => String::new(),
-                Takes::Value(value) => format!(" <{value}>"),
-                Takes::Maybe(value) => format!(" [{value}]"),
-                Takes::Many(value) => format!(" <{value}>..."),
+            left += &match option.arity {
+                Arity::Flag => String::new(),
+                Arity::Value(value) => format!(" <{value}>"),
+                Arity::Optional(value) => format!(" [{value}]"),
+                Arity::Many(value) => format!(" <{value}>..."),
             };
-            text += &row(&left, option.help);
+            text += &row(&left, &option.help);
         }
         text
     }

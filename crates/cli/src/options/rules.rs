@@ -1,0 +1,227 @@
+//! Which options go together: declared in a tool's [`Syntax`](super::Syntax), checked before its
+//! work begins, and reported in the words of Kafka's tool.
+
+use super::{Parsed, UsageError, usage};
+
+/// A set of names of options. In [`Rule::when`] it may hold names of subcommands too.
+type Names = &'static [&'static str];
+
+/// A rule for which options go together.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    need: Need,
+    when: Names,
+    unless: Names,
+    message: Option<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Need {
+    All(Names),
+    Any(Names),
+    One(Names),
+    AtMostOne(Names),
+    None(Names),
+    Only(Names),
+    NoValue(Names),
+}
+
+/// All of these options are needed.
+pub const fn all_of(options: Names) -> Rule {
+    Rule::new(Need::All(options))
+}
+
+/// At least one of these options is needed.
+pub const fn any_of(options: Names) -> Rule {
+    Rule::new(Need::Any(options))
+}
+
+/// Exactly one of these options is needed.
+pub const fn one_of(options: Names) -> Rule {
+    Rule::new(Need::One(options))
+}
+
+/// No two of these options go together.
+pub const fn at_most_one_of(options: Names) -> Rule {
+    Rule::new(Need::AtMostOne(options))
+}
+
+/// None of these options may be given.
+pub const fn none_of(options: Names) -> Rule {
+    Rule::new(Need::None(options))
+}
+
+/// No other options than these may be given.
+pub const fn only(options: Names) -> Rule {
+    Rule::new(Need::Only(options))
+}
+
+/// None of these options, whose value may be left out, may have one.
+pub const fn no_value_of(options: Names) -> Rule {
+    Rule::new(Need::NoValue(options))
+}
+
+/// The option does not go together with any of the others.
+pub const fn conflicts(option: Names, others: Names) -> Rule {
+    none_of(others).when(option)
+}
+
+impl Rule {
+    const fn new(need: Need) -> Self {
+        Self {
+            need,
+            when: &[],
+            unless: &[],
+            message: None,
+        }
+    }
+
+    /// Applies only where one of these options, or one of these subcommands, is given.
+    pub const fn when(mut self, given: Names) -> Self {
+        self.when = given;
+        self
+    }
+
+    /// Does not apply where one of these options is given.
+    pub const fn unless(mut self, given: Names) -> Self {
+        self.unless = given;
+        self
+    }
+
+    /// What is reported. `{when}` becomes the name because of which the rule applies, `{options}`
+    /// the options that are missing or must not be there.
+    pub const fn message(mut self, message: &'static str) -> Self {
+        self.message = Some(message);
+        self
+    }
+
+    /// Fails when the command line breaks the rule.
+    ///
+    /// # Errors
+    /// In the rule's own words, or else in those of Kafka's `CommandLineUtils`.
+    pub(super) fn check(&self, parsed: &Parsed) -> Result<(), UsageError> {
+        let given = |name: &&&str| parsed.has(name) || parsed.command == Some(**name);
+        let when = self.when.iter().find(given).copied();
+        if (when.is_none() && !self.when.is_empty()) || self.unless.iter().any(|n| given(&n)) {
+            return Ok(());
+        }
+        let Some(options) = self.need.broken_by(parsed) else {
+            return Ok(());
+        };
+        let when = when.unwrap_or_default();
+        if let Some(message) = self.message {
+            let message = message.replace("{when}", when);
+            return usage(message.replace("{options}", &options.join(", ")));
+        }
+        let first = options.first().copied().unwrap_or_default();
+        match self.need {
+            Need::All(_) => usage(format!("Missing required argument \"[{first}]\"")),
+            Need::AtMostOne(_) => usage(format!(
+                "Option \"[{first}]\" can't be used with option \"[{}]\"",
+                options[1]
+            )),
+            _ => usage(format!(
+                "Option \"[{when}]\" can't be used with option \"[{first}]\""
+            )),
+        }
+    }
+}
+
+impl Need {
+    /// The options that are missing or must not be there; `None` when all is well.
+    fn broken_by<'a>(&self, parsed: &'a Parsed) -> Option<Vec<&'a str>> {
+        let with = |options: Names, has: bool| -> Vec<&'a str> {
+            let options = options.iter().copied();
+            options.filter(|name| parsed.has(name) == has).collect()
+        };
+        let some = |options: Vec<&'a str>| (!options.is_empty()).then_some(options);
+        match self {
+            Self::All(options) => some(with(options, false)),
+            Self::None(options) => some(with(options, true)),
+            Self::Any(options) => with(options, true).is_empty().then(|| options.to_vec()),
+            Self::One(options) => (with(options, true).len() != 1).then(|| options.to_vec()),
+            Self::AtMostOne(options) => Some(with(options, true)).filter(|both| both.len() > 1),
+            Self::NoValue(options) => {
+                let options = options.iter().copied();
+                some(
+                    options
+                        .filter(|name| parsed.values(name).next().is_some())
+                        .collect(),
+                )
+            }
+            Self::Only(options) => {
+                let mut given = parsed.all().map(|(name, _)| name);
+                let other = given.find(|name| !options.contains(name));
+                other.map(|other| vec![other])
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::parse;
+    use super::super::{Syntax, read_options};
+    use super::*;
+
+    #[track_caller]
+    fn check(rule: Rule, line: &str, expected: Option<&str>) {
+        const SYNTAX: Syntax = Syntax {
+            options: &["
+                --list: x
+                --describe: x
+                --topic <t>: x
+                --all: x
+            "],
+            ..Syntax::EMPTY
+        };
+        assert_eq!(read_options(SYNTAX.options[0]).len(), 4);
+        let result = rule.check(&parse(&SYNTAX, line).unwrap());
+        let error = result.err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), expected, "{line}");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let missing = Some("Missing required argument \"[topic]\"");
+        check(all_of(&["topic"]), "--list", missing);
+        check(all_of(&["topic"]), "--topic t", None);
+        check(all_of(&["topic"]).when(&["describe"]), "--list", None);
+        check(
+            all_of(&["topic"]).when(&["describe"]),
+            "--describe",
+            missing,
+        );
+        check(all_of(&["topic"]).unless(&["list"]), "--list", None);
+        let any = any_of(&["topic", "all"]).when(&["describe"]);
+        let any = any.message("[{when}] takes one of: {options}");
+        let expected = Some("[describe] takes one of: topic, all");
+        check(any, "--describe", expected);
+        check(any, "--describe --all", None);
+        check(any, "--describe --all --topic t", None);
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_named() {
+        let conflict = Some("Option \"[topic]\" can't be used with option \"[list]\"");
+        check(
+            conflicts(&["topic"], &["list", "all"]),
+            "--list --topic t",
+            conflict,
+        );
+        check(conflicts(&["topic"], &["list"]), "--list --all", None);
+        let pair = Some("Option \"[list]\" can't be used with option \"[describe]\"");
+        let most = at_most_one_of(&["list", "describe"]);
+        check(most, "--describe --list", pair);
+        check(most, "--all", None);
+        let one = one_of(&["list", "describe"]).message("one of {options}");
+        check(one, "--all", Some("one of list, describe"));
+        check(one, "--list --describe", Some("one of list, describe"));
+        check(one, "--list", None);
+        let only = only(&["list", "all"])
+            .when(&["list"])
+            .message("{options} with {when}");
+        check(only, "--all --list --topic t", Some("topic with list"));
+        check(only, "--all --list", None);
+    }
+}
