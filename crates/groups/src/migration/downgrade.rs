@@ -1,6 +1,6 @@
-//! A consumer group becomes a classic group, because its last member of the consumer protocol leaves
-//! and members of the classic protocol remain (`group.consumer.migration.policy`). They rejoin in
-//! the classic group.
+//! A consumer group becomes a classic group, because its last member of the consumer protocol
+//! leaves and members of the classic protocol remain (`group.consumer.migration.policy`). They
+//! rejoin in the classic group.
 
 use std::collections::BTreeMap;
 

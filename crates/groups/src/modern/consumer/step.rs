@@ -121,8 +121,8 @@ pub(crate) fn unknown_member(group_id: &GroupId, member_id: &str) -> Failed {
     )
 }
 
-/// How long a member may be silent. A member of the classic protocol sets this itself; for others it
-/// is configured.
+/// How long a member may be silent. A member of the classic protocol sets this itself; for others
+/// it is configured.
 fn session_timeout(config: &GroupConfig, group_id: &GroupId, member: &ConsumerMember) -> Duration {
     match &member.classic {
         Some(classic) => millis(classic.session_timeout_ms),
@@ -139,8 +139,8 @@ fn session_timeout(config: &GroupConfig, group_id: &GroupId, member: &ConsumerMe
     }
 }
 
-/// The value that is configured for the group, kept within the broker's bounds; the broker's default
-/// when there is none.
+/// The value that is configured for the group, kept within the broker's bounds; the broker's
+/// default when there is none.
 fn of_group(
     config: &GroupConfig,
     group_id: &GroupId,

@@ -1,5 +1,5 @@
-//! What a request of a member changes: the subscription, the group epoch, the target assignment, and
-//! the member's own assignment, in this order.
+//! What a request of a member changes: the subscription, the group epoch, the target assignment,
+//! and the member's own assignment, in this order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -93,8 +93,8 @@ impl ConsumerGroupStep<'_, '_> {
         tracing::info!(group = %self.group_id, epoch, "group epoch rises");
     }
 
-    /// Computes and writes a new target assignment if the present one is older than the group epoch.
-    /// Returns the epoch of the target assignment and the target of the member.
+    /// Computes and writes a new target assignment if the present one is older than the group
+    /// epoch. Returns the epoch of the target assignment and the target of the member.
     pub(crate) fn assign(
         &mut self,
         change: &Change<'_>,
