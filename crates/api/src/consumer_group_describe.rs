@@ -2,6 +2,7 @@
 //! and is to have (KIP-848); from version 1 with the members' types (KIP-1099).
 
 use dohle_auth::ResourceType;
+use dohle_groups::requests::DescribeConsumerGroup;
 use dohle_model::ErrorCode;
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::consumer_group_describe_request::ConsumerGroupDescribeRequestData;
@@ -37,12 +38,11 @@ pub(super) async fn handle(
 }
 
 async fn describe(call: &Call, group_id: &KafkaString) -> DescribedGroup {
-    let coordinator = &call.context.coordinator;
-    let described = coordinator
-        .run(group_id.as_str(), |shard, step| {
-            shard.describe_consumer_group(group_id.as_str(), step)
-        })
-        .await;
+    let groups = &call.context.groups;
+    let request = DescribeConsumerGroup {
+        group_id: group_id.as_str(),
+    };
+    let described = groups.run(group_id.as_str(), &request).await;
     described.unwrap_or_else(|code| refused(group_id, code))
 }
 

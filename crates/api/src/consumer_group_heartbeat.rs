@@ -5,6 +5,7 @@
 //! the member makes its own id (KIP-1082) and may subscribe to a regular expression, which is
 //! looked up on a thread that computes.
 
+use dohle_groups::requests::ConsumerGroupHeartbeat;
 use dohle_model::ErrorCode;
 use dohle_model::features::GROUP_VERSION;
 use dohle_model::image::MetadataImage;
@@ -22,13 +23,14 @@ pub(super) async fn handle(
     if !is_enabled(&call.context, &call.context.image()) {
         return refused(ErrorCode::UnsupportedVersion);
     }
-    let group_id = request.group_id.clone();
     let origin = Origin::of(&call);
-    let coordinator = &call.context.coordinator;
-    let answer = coordinator.run_with_matches(group_id.as_str(), |shard, step| {
-        shard.consumer_group_heartbeat(&request, origin.caller(), step)
-    });
-    answer.await.unwrap_or_else(refused)
+    let heartbeat = ConsumerGroupHeartbeat {
+        request: &request,
+        caller: origin.caller(),
+    };
+    let groups = &call.context.groups;
+    let reply = groups.run(request.group_id.as_str(), &heartbeat).await;
+    reply.unwrap_or_else(refused)
 }
 
 /// Whether the cluster and this broker's configuration have the consumer protocol.

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use crate::fetch::FetchSessions;
 use crate::init_producer_id::ProducerIds;
-use dohle_broker::coordinator::{Coordinator, InternalTopics};
+use dohle_broker::coordinator::InternalTopics;
+use dohle_broker::coordinator::groups::GroupCoordinator;
 use dohle_broker::metadata::{ControllerClient, MetadataCache};
 use dohle_broker::partitions::Partitions;
 
@@ -38,7 +39,7 @@ pub struct Context {
     /// The replicas it hosts.
     pub partitions: Arc<Partitions>,
     /// The groups it coordinates.
-    pub coordinator: Arc<Coordinator>,
+    pub groups: Arc<GroupCoordinator>,
     /// Topics that are made when they are first needed.
     pub(crate) internal_topics: InternalTopics,
     /// The fetch sessions of its consumers (KIP-227).
@@ -57,7 +58,7 @@ impl Context {
         metadata: Arc<MetadataCache>,
         controller: Arc<ControllerClient>,
         partitions: Arc<Partitions>,
-        coordinator: Arc<Coordinator>,
+        groups: Arc<GroupCoordinator>,
     ) -> Arc<Self> {
         let config = BrokerConfig::resolve(&BrokerValues::fixed(Arc::clone(&properties)));
         let internal_topics = InternalTopics::new(
@@ -75,7 +76,7 @@ impl Context {
             metadata,
             controller,
             partitions,
-            coordinator,
+            groups,
             internal_topics,
             fetch_sessions: FetchSessions::new(slots),
             producer_ids: ProducerIds::default(),

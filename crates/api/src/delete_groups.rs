@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use dohle_groups::Failed;
+use dohle_groups::requests::DeleteGroup;
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::delete_groups_request::DeleteGroupsRequestData;
 use dohle_protocol::messages::delete_groups_response::{
@@ -29,11 +30,12 @@ pub(super) async fn handle(
 }
 
 async fn delete(call: &Call, group_id: &KafkaString) -> DeletableGroupResult {
-    let coordinator = &call.context.coordinator;
-    let outcome = coordinator
-        .run(group_id.as_str(), |shard, step| {
-            shard.delete_group(group_id.as_str(), step)
-        })
+    let request = DeleteGroup {
+        group_id: group_id.as_str(),
+    };
+    let groups = &call.context.groups;
+    let outcome = groups
+        .run(group_id.as_str(), &request)
         .await
         .and_then(|outcome| outcome.map_err(|Failed { code, .. }| code));
     DeletableGroupResult {

@@ -3,6 +3,7 @@
 //! version 6 on GROUP_ID_NOT_FOUND (KIP-1043), as is one of another protocol.
 
 use dohle_auth::ResourceType;
+use dohle_groups::requests::DescribeGroup;
 use dohle_model::ErrorCode;
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::describe_groups_request::DescribeGroupsRequestData;
@@ -33,12 +34,12 @@ pub(super) async fn handle(
 }
 
 async fn describe(call: &Call, group_id: &KafkaString) -> DescribedGroup {
-    let coordinator = &call.context.coordinator;
-    let described = coordinator
-        .run(group_id.as_str(), |shard, step| {
-            shard.describe_group(group_id.as_str(), call.version, step)
-        })
-        .await;
+    let request = DescribeGroup {
+        group_id: group_id.as_str(),
+        version: call.version,
+    };
+    let groups = &call.context.groups;
+    let described = groups.run(group_id.as_str(), &request).await;
     described.unwrap_or_else(|code: ErrorCode| DescribedGroup {
         group_id: group_id.clone(),
         error_code: code.code(),

@@ -21,7 +21,8 @@ use tokio::time::Instant;
 
 use super::{Call, wire};
 use crate::context::live_endpoint;
-use dohle_broker::coordinator::{Coordinator, OFFSETS_TOPIC};
+use dohle_broker::coordinator::groups::OFFSETS_TOPIC;
+use dohle_broker::coordinator::partition_of;
 
 /// How long a request waits for a topic that it has created.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -91,9 +92,9 @@ pub(super) async fn handle(
 /// Metadata that has the topic of groups.
 async fn offsets_topic(call: &Call) -> Result<Arc<MetadataImage>, ApiError> {
     let (context, deadline) = (&call.context, call.request.received + CREATE_TIMEOUT);
-    let topic = context.internal_topics.offsets_topic(deadline);
+    let topic = context.internal_topics.ensure(&OFFSETS_TOPIC, deadline);
     topic.await.map_err(|error| {
-        let message = format!("{OFFSETS_TOPIC} is not there yet: {}", error.message);
+        let message = format!("{} is not there yet: {}", OFFSETS_TOPIC.name, error.message);
         ErrorCode::CoordinatorNotAvailable.because(message)
     })
 }
@@ -111,8 +112,9 @@ async fn place(call: &Call, image: &Arc<MetadataImage>, group_id: &str) -> Resul
     let place = image.and_then(|image| place_in(&image, group_id, listener));
     place.ok_or_else(|| {
         ErrorCode::CoordinatorNotAvailable.because(format!(
-            "the partition of {OFFSETS_TOPIC} for this group has no leader that is reached on \
-             listener {listener}"
+            "the partition of {} for this group has no leader that is reached on listener \
+             {listener}",
+            OFFSETS_TOPIC.name
         ))
     })
 }
@@ -121,8 +123,8 @@ async fn place(call: &Call, image: &Arc<MetadataImage>, group_id: &str) -> Resul
 const LEADER_TIMEOUT: Duration = Duration::from_millis(500);
 
 fn place_in(image: &MetadataImage, group_id: &str, listener: &str) -> Option<Place> {
-    let index = Coordinator::partition_of(image, group_id)?;
-    let topic = image.topic(OFFSETS_TOPIC)?;
+    let index = partition_of(image, OFFSETS_TOPIC.name, group_id)?;
+    let topic = image.topic(OFFSETS_TOPIC.name)?;
     let id = topic.partitions.get(&index)?.leader?;
     let endpoint = live_endpoint(image, id, listener)?;
     Some(Place {

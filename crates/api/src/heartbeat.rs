@@ -3,6 +3,7 @@
 //! While the coordinator loads, a heartbeat is answered as if all were well, as Kafka does: the
 //! member goes on, and its session begins when the group is there.
 
+use dohle_groups::requests::Heartbeat;
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::heartbeat_request::HeartbeatRequestData;
 use dohle_protocol::messages::heartbeat_response::HeartbeatResponseData;
@@ -28,12 +29,11 @@ async fn beat(
     if request.group_id.is_empty() {
         return Err(ErrorCode::InvalidGroupId);
     }
-    let group_id = request.group_id.clone();
     let origin = Origin::of(call);
-    let coordinator = &call.context.coordinator;
-    coordinator
-        .run(group_id.as_str(), |shard, step| {
-            shard.heartbeat(&request, origin.caller(), step)
-        })
-        .await
+    let heartbeat = Heartbeat {
+        request: &request,
+        caller: origin.caller(),
+    };
+    let groups = &call.context.groups;
+    groups.run(request.group_id.as_str(), &heartbeat).await
 }

@@ -5,6 +5,7 @@
 //! members from 5 (KIP-345), `skip_assignment` in 9 (KIP-814).
 
 use dohle_groups::JoinReply;
+use dohle_groups::requests::JoinGroup;
 use dohle_model::ErrorCode;
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::join_group_request::JoinGroupRequestData;
@@ -38,15 +39,13 @@ async fn join(
     if request.group_id.is_empty() {
         return Err(ErrorCode::InvalidGroupId);
     }
-    let group_id = request.group_id.clone();
     let origin = Origin::of(call);
-    let ((), parked) = call
-        .context
-        .coordinator
-        .park(group_id.as_str(), |shard, step, token| {
-            shard.join_group(&request, origin.caller(), token, step);
-        })
-        .await?;
+    let join = JoinGroup {
+        request: &request,
+        caller: origin.caller(),
+    };
+    let groups = &call.context.groups;
+    let parked = groups.park(request.group_id.as_str(), &join).await?;
     let JoinReply(response) = parked.reply().await?;
     Ok(response)
 }

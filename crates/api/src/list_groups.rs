@@ -3,6 +3,7 @@
 //! COORDINATOR_LOAD_IN_PROGRESS.
 
 use dohle_groups::GroupFilter;
+use dohle_groups::requests::ListGroups;
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::list_groups_request::ListGroupsRequestData;
 use dohle_protocol::messages::list_groups_response::ListGroupsResponseData;
@@ -14,10 +15,8 @@ pub(super) async fn handle(call: Call, request: ListGroupsRequestData) -> ListGr
         states: &request.states_filter,
         types: &request.types_filter,
     };
-    let coordinator = &call.context.coordinator;
-    let shards = coordinator
-        .run_in_all(|shard, step| shard.list_groups(filter, step))
-        .await;
+    let groups = &call.context.groups;
+    let shards = groups.run_in_all(&ListGroups { filter }).await;
     let mut response = ListGroupsResponseData::default();
     for groups in shards {
         match groups {

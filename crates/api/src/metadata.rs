@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::create_topics::METADATA_TOPIC;
 use super::{CLUSTER, Call, errors, wire};
 use crate::context::{Context, live_endpoint};
-use dohle_broker::coordinator::OFFSETS_TOPIC;
+use dohle_broker::coordinator::groups::OFFSETS_TOPIC;
 
 /// How long a request waits for topics that it has created.
 const AUTO_CREATE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -110,12 +110,15 @@ async fn create_missing(context: &Context, topics: &[MetadataRequestTopic]) -> V
     let image = context.image();
     let asks_for = |topic: &MetadataRequestTopic| {
         let name = topic.name.as_ref().map(KafkaString::as_str);
-        name == Some(OFFSETS_TOPIC) && topic.topic_id == KafkaUuid::ZERO
+        name == Some(OFFSETS_TOPIC.name) && topic.topic_id == KafkaUuid::ZERO
     };
-    if topics.iter().any(asks_for) && image.topic(OFFSETS_TOPIC).is_none() {
+    if topics.iter().any(asks_for) && image.topic(OFFSETS_TOPIC.name).is_none() {
         // As the topic of groups is made, whoever asks first.
         let deadline = Instant::now() + AUTO_CREATE_TIMEOUT;
-        let _ = context.internal_topics.offsets_topic(deadline).await;
+        let _ = context
+            .internal_topics
+            .ensure(&OFFSETS_TOPIC, deadline)
+            .await;
     }
     let mut missing: Vec<v1::CreatableTopic> = Vec::new();
     for topic in topics

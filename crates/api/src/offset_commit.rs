@@ -5,6 +5,7 @@
 //! that do not exist are refused one by one: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID.
 
 use dohle_groups::Failed;
+use dohle_groups::requests::OffsetCommit;
 use dohle_model::ErrorCode;
 use dohle_model::image::{MetadataImage, TopicImage};
 use dohle_protocol::KafkaString;
@@ -37,12 +38,12 @@ pub(super) async fn handle(
         return response;
     }
     let origin = Origin::of(&call);
-    let coordinator = &call.context.coordinator;
-    let outcome = coordinator
-        .run(request.group_id.as_str(), |shard, step| {
-            shard.offset_commit(&request, &origin.caller(), step)
-        })
-        .await;
+    let commit = OffsetCommit {
+        request: &request,
+        caller: origin.caller(),
+    };
+    let groups = &call.context.groups;
+    let outcome = groups.run(request.group_id.as_str(), &commit).await;
     match outcome {
         Ok(Ok(committed)) => merge(&mut response.topics, committed.topics),
         Ok(Err(Failed { code, .. })) | Err(code) => {

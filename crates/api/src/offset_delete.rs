@@ -2,6 +2,7 @@
 //! (KIP-496).
 
 use dohle_groups::Failed;
+use dohle_groups::requests::OffsetDelete;
 use dohle_model::ErrorCode;
 use dohle_model::image::MetadataImage;
 use dohle_protocol::messages::offset_delete_request::{
@@ -32,12 +33,9 @@ async fn delete(
         return Err(ErrorCode::InvalidGroupId);
     }
     let unknown = take_unknown(&call.context.image(), &mut request.topics);
-    let coordinator = &call.context.coordinator;
-    let deleted = coordinator
-        .run(request.group_id.as_str(), |shard, step| {
-            shard.offset_delete(request, step)
-        })
-        .await?;
+    let groups = &call.context.groups;
+    let delete = OffsetDelete { request };
+    let deleted = groups.run(request.group_id.as_str(), &delete).await?;
     let mut response = deleted.map_err(|Failed { code, .. }| code)?;
     let deleted = std::mem::replace(&mut response.topics, unknown);
     for topic in deleted {

@@ -8,6 +8,7 @@
 //! There are no open transactions, so every offset is stable (KIP-447).
 
 use dohle_groups::Failed;
+use dohle_groups::requests::OffsetFetch;
 use dohle_model::ErrorCode;
 use dohle_model::image::MetadataImage;
 use dohle_protocol::KafkaString;
@@ -89,12 +90,9 @@ async fn fetch(call: &Call, mut request: OffsetFetchRequestGroup) -> OffsetFetch
         Some(topics) if by_id => name(&image, topics),
         _ => Vec::new(),
     };
-    let coordinator = &call.context.coordinator;
-    let outcome = coordinator
-        .run(request.group_id.as_str(), |shard, step| {
-            shard.offset_fetch(&request, step)
-        })
-        .await;
+    let groups = &call.context.groups;
+    let fetch = OffsetFetch { request: &request };
+    let outcome = groups.run(request.group_id.as_str(), &fetch).await;
     match outcome {
         Ok(Ok(mut response)) => {
             if by_id && request.topics.is_none() {

@@ -4,6 +4,7 @@
 //! Static members from version 3 (KIP-345); from 5 the protocol must be named (KIP-559).
 
 use dohle_groups::SyncReply;
+use dohle_groups::requests::SyncGroup;
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
 use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
@@ -31,15 +32,13 @@ async fn sync(
     if request.group_id.is_empty() {
         return Err(ErrorCode::InvalidGroupId);
     }
-    let group_id = request.group_id.clone();
     let origin = Origin::of(call);
-    let ((), parked) = call
-        .context
-        .coordinator
-        .park(group_id.as_str(), |shard, step, token| {
-            shard.sync_group(&request, origin.caller(), token, step);
-        })
-        .await?;
+    let sync = SyncGroup {
+        request: &request,
+        caller: origin.caller(),
+    };
+    let groups = &call.context.groups;
+    let parked = groups.park(request.group_id.as_str(), &sync).await?;
     let SyncReply(response) = parked.reply().await?;
     Ok(response)
 }

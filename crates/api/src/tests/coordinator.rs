@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use dohle_groups::SyncReply;
+use dohle_groups::{GroupId, Record, Shard, Step, SyncReply, SyncToken};
 use dohle_log::{BatchBuilder, BatchOptions};
+use dohle_machine::{ParkedRequest, Request};
 use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::{ConfigResource, MetadataRecord, PartitionChange};
 use dohle_model::{ErrorCode, NodeId, PartitionIndex, TopicId, TopicName};
@@ -31,7 +32,8 @@ use dohle_protocol::{ApiKey, KafkaString};
 use tokio::time::timeout;
 
 use super::harness::{Broker, NODE, OTHER, TestClient, ask};
-use dohle_broker::coordinator::{Coordinator, OFFSETS_TOPIC};
+use dohle_broker::coordinator::groups::OFFSETS_TOPIC;
+use dohle_broker::coordinator::partition_of;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -39,16 +41,26 @@ const DEADLINE: Duration = Duration::from_secs(20);
 async fn coordinator(properties: &[(&str, &str)]) -> (Broker, TopicId) {
     let broker = Broker::start(properties).await;
     broker.topic("t", 1).await;
-    let id = broker.topic(OFFSETS_TOPIC, 1).await;
+    let id = broker.topic(OFFSETS_TOPIC.name, 1).await;
     loaded(&broker).await;
     (broker, id)
 }
 
+/// A request that does nothing: it succeeds in each shard that serves requests.
+pub(super) struct Nothing;
+
+impl Request for Nothing {
+    type Machine = Shard;
+    type Reply = ();
+
+    fn plan(&self, _: &mut Shard, _: &mut Step<'_>) {}
+}
+
 /// Waits until the shard of the one partition is loaded.
 async fn loaded(broker: &Broker) {
-    let coordinator = &broker.context.coordinator;
+    let coordinator = &broker.context.groups;
     let loading = async {
-        while coordinator.run("g", |_, _| ()).await == Err(ErrorCode::CoordinatorLoadInProgress) {
+        while coordinator.run("g", &Nothing).await == Err(ErrorCode::CoordinatorLoadInProgress) {
             tokio::task::yield_now().await;
         }
     };
@@ -243,7 +255,7 @@ async fn parked_requests_are_sent_away_when_leadership_ends() {
         .await;
     // Until it is parked.
     let parked = async {
-        while broker.context.coordinator.parked() == 0 {
+        while broker.context.groups.parked() == 0 {
             tokio::task::yield_now().await;
         }
     };
@@ -267,7 +279,7 @@ async fn a_parked_request_whose_connection_goes_is_forgotten() {
     client
         .send(dohle_protocol::ApiKey::JoinGroup, 9, &body)
         .await;
-    let coordinator = &broker.context.coordinator;
+    let coordinator = &broker.context.groups;
     let becomes = |count| async move {
         while coordinator.parked() != count {
             tokio::task::yield_now().await;
@@ -286,7 +298,7 @@ async fn what_cannot_be_appended_leaves_no_trace() {
     let mut client = broker.client();
     assert_eq!(commit(&mut client, 1).await, 0);
     let min_isr = |value: &str| MetadataRecord::Config {
-        resource: ConfigResource::Topic(TopicName::new(OFFSETS_TOPIC).unwrap()),
+        resource: ConfigResource::Topic(TopicName::new(OFFSETS_TOPIC.name).unwrap()),
         key: "min.insync.replicas".into(),
         value: Some(value.into()),
     };
@@ -317,7 +329,7 @@ async fn nothing_is_told_before_it_is_committed() {
     let broker = Broker::start(&[("offsets.commit.timeout.ms", "50")]).await;
     broker.topic("t", 1).await;
     let both = vec![NODE, OTHER];
-    let topic = broker.topic_led_by(OFFSETS_TOPIC, 1, NODE, both).await;
+    let topic = broker.topic_led_by(OFFSETS_TOPIC.name, 1, NODE, both).await;
     loaded(&broker).await;
     let mut client = broker.client();
     let unavailable = ErrorCode::CoordinatorNotAvailable.code();
@@ -326,7 +338,7 @@ async fn nothing_is_told_before_it_is_committed() {
     assert_eq!(committed(&mut client).await, Err(unavailable));
     let registration: std::sync::Arc<PartitionRegistration> = {
         let image = broker.context.image();
-        let topic = image.topic(OFFSETS_TOPIC).unwrap();
+        let topic = image.topic(OFFSETS_TOPIC.name).unwrap();
         std::sync::Arc::clone(&topic.partitions[&PartitionIndex(0)])
     };
     assert_eq!(registration.isr.len(), 2);
@@ -436,9 +448,9 @@ async fn records_of_types_that_are_unknown_here_are_left_alone() {
 /// A group of this partition.
 fn group_in(broker: &Broker, partition: i32) -> String {
     let image = broker.context.image();
-    let found = (0..)
-        .map(|number| format!("group{number}"))
-        .find(|group| Coordinator::partition_of(&image, group) == Some(PartitionIndex(partition)));
+    let found = (0..).map(|number| format!("group{number}")).find(|group| {
+        partition_of(&image, OFFSETS_TOPIC.name, group) == Some(PartitionIndex(partition))
+    });
     found.expect("some group is in each partition")
 }
 
@@ -448,7 +460,7 @@ async fn loads_that_wait_for_a_commit_hold_up_no_others() {
     let broker = Broker::start(&[]).await;
     let both = vec![NODE, OTHER];
     let topic = broker
-        .topic_led_by(OFFSETS_TOPIC, STUCK + 1, NODE, both)
+        .topic_led_by(OFFSETS_TOPIC.name, STUCK + 1, NODE, both)
         .await;
     // Nobody acks these, so they are not committed.
     for index in 0..STUCK {
@@ -472,17 +484,17 @@ async fn loads_that_wait_for_a_commit_hold_up_no_others() {
         })
         .collect();
     broker.apply(&elected).await;
-    let coordinator = &broker.context.coordinator;
+    let coordinator = &broker.context.groups;
     let (healthy, stuck) = (group_in(&broker, STUCK), group_in(&broker, 0));
     let loading = async {
-        while coordinator.run(&healthy, |_, _| ()).await.is_err() {
+        while coordinator.run(&healthy, &Nothing).await.is_err() {
             tokio::task::yield_now().await;
         }
     };
     timeout(DEADLINE, loading)
         .await
         .expect("the healthy shard loads");
-    let refused = coordinator.run(&stuck, |_, _| ()).await;
+    let refused = coordinator.run(&stuck, &Nothing).await;
     assert_eq!(refused, Err(ErrorCode::CoordinatorLoadInProgress));
 }
 
@@ -500,7 +512,7 @@ async fn nothing_yet(client: &mut TestClient) -> bool {
 async fn joins_and_syncs_are_answered_only_after_their_commit() {
     let broker = Broker::start(&[("group.initial.rebalance.delay.ms", "0")]).await;
     broker.topic("t", 1).await;
-    let topic = broker.topic(OFFSETS_TOPIC, 1).await;
+    let topic = broker.topic(OFFSETS_TOPIC.name, 1).await;
     loaded(&broker).await;
     // While the other replica is in sync, which is silent, nothing is committed.
     let in_sync = |isr: &[NodeId]| MetadataRecord::PartitionChange {
@@ -553,6 +565,19 @@ async fn joins_and_syncs_are_answered_only_after_their_commit() {
     assert_ne!(joined.member_id.as_str(), member_id);
 }
 
+/// Writes a record, and replies in the same step.
+struct WriteAndReply;
+
+impl ParkedRequest for WriteAndReply {
+    type Machine = Shard;
+    type Reply = SyncReply;
+
+    fn plan(&self, token: SyncToken, _: &mut Shard, step: &mut Step<'_>) {
+        step.write(Record::Classic(GroupId::new("g"), None));
+        step.reply(token, SyncReply(SyncGroupResponseData::default()));
+    }
+}
+
 #[tokio::test]
 async fn a_reply_leaves_when_the_records_of_its_step_are_committed() {
     let (broker, topic) = coordinator(&[]).await;
@@ -567,15 +592,8 @@ async fn a_reply_leaves_when_the_records_of_its_step_are_committed() {
         },
     };
     broker.apply(&[both]).await;
-    let coordinator = &broker.context.coordinator;
-    let parked = coordinator.park("g", |_, step, token| {
-        let group = dohle_groups::GroupId::new("g");
-        step.effects
-            .records
-            .push(dohle_groups::Record::Classic(group, None));
-        step.reply(token, SyncReply(SyncGroupResponseData::default()));
-    });
-    let ((), parked) = parked.await.unwrap();
+    let coordinator = &broker.context.groups;
+    let parked = coordinator.park("g", &WriteAndReply).await.unwrap();
     let mut reply = std::pin::pin!(parked.reply());
     for _ in 0..200 {
         tokio::task::yield_now().await;

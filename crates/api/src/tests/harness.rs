@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::KafkaService;
 use crate::context::Context;
-use dohle_broker::coordinator::Coordinator;
+use dohle_broker::coordinator::groups;
 use dohle_broker::metadata::{ControllerClient, Voter};
 use dohle_broker::partition::Partition;
 pub(crate) use dohle_broker::testing::{DIRS, NODE, OTHER, Replicas, batch, fence_other, follow};
@@ -48,7 +48,7 @@ impl Broker {
             port: 1,
         };
         let controller = Arc::new(ControllerClient::new(vec![voter]).unwrap());
-        let coordinator = Coordinator::start(
+        let groups = groups::start(
             NODE,
             Arc::clone(&properties),
             Arc::clone(&metadata),
@@ -61,9 +61,9 @@ impl Broker {
             metadata,
             controller,
             partitions,
-            coordinator,
+            groups,
         );
-        let coordinator = Arc::clone(&context.coordinator);
+        let coordinator = Arc::clone(&context.groups);
         replicas.observe(move |change| coordinator.on_metadata(change));
         replicas.register().await;
         let service = KafkaService::new(Arc::clone(&context));

@@ -26,6 +26,7 @@ use dohle_protocol::messages::offset_fetch_response::OffsetFetchResponseData;
 use dohle_protocol::{ApiKey, KafkaString, KafkaUuid};
 use tokio::time::timeout;
 
+use super::coordinator::Nothing;
 use super::harness::{Broker, TestClient, ask};
 use crate::wire;
 
@@ -44,7 +45,7 @@ async fn coordinating() -> (Broker, KafkaUuid) {
 async fn loaded(broker: &Broker) {
     let loaded = async {
         loop {
-            let shards = broker.context.coordinator.run_in_all(|_, _| ()).await;
+            let shards = broker.context.groups.run_in_all(&Nothing).await;
             if !shards.contains(&LOADING) {
                 break;
             }

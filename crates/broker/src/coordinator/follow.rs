@@ -1,40 +1,60 @@
 //! Following the metadata: shards come and go with the leadership of their partitions.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
-use dohle_machine::Machine as _;
+use dohle_machine::Machine;
 use dohle_model::delta::LocalPartition;
-use dohle_model::record::ConfigResource;
-use dohle_model::{MetadataOffset, TopicId, TopicName};
+use dohle_model::{MetadataOffset, PartitionIndex, TopicId, TopicName};
 
-use super::settings::Settings;
-use super::slot::Slot;
-use super::{Coordinator, OFFSETS_TOPIC};
+use super::Coordinator;
+use super::shard::ShardRuntime;
 use crate::metadata::{LocalReplicas, MetadataChange};
 use crate::partitions::LocalPartitions;
 
-/// The registry of partitions and then the coordinator, as the metadata feed drives them: a shard
-/// begins when its partition leads already.
+/// A coordinator of any machine, as the node drives it.
+pub trait AnyCoordinator: Debug + Send + Sync {
+    /// Follows a change of the metadata. The partitions have followed it before.
+    fn on_metadata(self: Arc<Self>, change: &MetadataChange);
+
+    /// Gives up all shards: parked requests get NOT_COORDINATOR.
+    fn resign_all(&self);
+}
+
+impl<M: Machine> AnyCoordinator for Coordinator<M> {
+    fn on_metadata(self: Arc<Self>, change: &MetadataChange) {
+        Self::on_metadata(&self, change);
+    }
+
+    fn resign_all(&self) {
+        Self::resign_all(self);
+    }
+}
+
+/// The partitions and then the coordinators, in the order in which they follow the metadata: a
+/// shard is loaded from a partition that leads already.
 #[derive(Debug)]
 pub struct CoordinatedPartitions {
-    /// The registry.
+    /// The partitions of this broker.
     pub partitions: LocalPartitions,
-    /// The coordinator.
-    pub coordinator: Arc<Coordinator>,
+    /// The coordinators of this broker.
+    pub coordinators: Vec<Arc<dyn AnyCoordinator>>,
 }
 
 impl LocalReplicas for CoordinatedPartitions {
     async fn apply(&self, change: &MetadataChange) {
         self.partitions.apply(change).await;
-        self.coordinator.on_metadata(change);
+        for coordinator in &self.coordinators {
+            Arc::clone(coordinator).on_metadata(change);
+        }
     }
 }
 
-impl Coordinator {
-    /// Follows a change of the metadata, which the partitions follow already.
+impl<M: Machine> Coordinator<M> {
+    /// Follows a change of the metadata. The partitions have followed it before.
     pub fn on_metadata(self: &Arc<Self>, change: &MetadataChange) {
         self.apply_configs(change);
-        let is_ours = |topic: &TopicName| topic.as_str() == OFFSETS_TOPIC;
+        let is_ours = |topic: &TopicName| topic.as_str() == self.config.topic.name;
         let local = &change.local;
         for (id, topic) in &local.deletes {
             if is_ours(topic) {
@@ -56,50 +76,44 @@ impl Coordinator {
             .collect();
         if !deleted.is_empty() {
             let this = Arc::clone(self);
-            self.runtime.spawn(this.upkeep(move |shard, step| {
-                shard.on_topics_deleted(&deleted, step);
+            self.runtime.spawn(this.upkeep(move |machine, step| {
+                machine.on_topics_deleted(&deleted, step);
             }));
         }
     }
 
     fn apply_configs(&self, change: &MetadataChange) {
-        let concerns = |resource: &ConfigResource| match resource {
-            ConfigResource::Broker(id) => *id == self.node,
-            ConfigResource::BrokerDefault | ConfigResource::Group(_) => true,
-            ConfigResource::Topic(name) => name.as_str() == OFFSETS_TOPIC,
-            ConfigResource::ClientMetrics(_) => false,
-        };
-        if change.delta.configs.iter().any(concerns) {
-            let settings = Settings::resolve(&self.properties, &change.after, self.node);
-            *self.settings.write() = Arc::new(settings);
+        let mut changed = change.delta.configs.iter();
+        if changed.any(|resource| self.config.depends_on(resource)) {
+            *self.settings.write() = Arc::new(self.config.resolve(&change.after));
         }
     }
 
     fn lead(self: &Arc<Self>, local: &LocalPartition, at: MetadataOffset) {
         let index = local.id.partition;
         let leader_epoch = local.registration.leader_epoch;
-        let current = self.slots.read().get(&index).cloned();
-        if current.is_some_and(|slot| {
-            slot.leader_epoch == leader_epoch && slot.partition.id() == local.id
+        let current = self.shards.read().get(&index).cloned();
+        if current.is_some_and(|shard| {
+            shard.leader_epoch == leader_epoch && shard.partition.id() == local.id
         }) {
-            // The ISR or the replicas changed.
+            // Only the ISR or the replicas changed.
             return;
         }
         let Some(partition) = self.partitions.get(&local.id) else {
             return;
         };
-        let slot = Slot::new(partition, leader_epoch);
-        let before = self.slots.write().insert(index, Arc::clone(&slot));
+        let shard = ShardRuntime::new(partition, leader_epoch);
+        let before = self.shards.write().insert(index, Arc::clone(&shard));
         if let Some(before) = before {
             before.resign();
         }
-        self.load(&slot, at);
+        self.load(&shard, at);
     }
 
-    fn resign(&self, index: dohle_model::PartitionIndex) {
-        let slot = self.slots.write().remove(&index);
-        if let Some(slot) = slot {
-            slot.resign();
+    fn resign(&self, index: PartitionIndex) {
+        let shard = self.shards.write().remove(&index);
+        if let Some(shard) = shard {
+            shard.resign();
         }
     }
 }

@@ -1,20 +1,20 @@
-//! Becoming a group's coordinator: the partition is read from its start to its end and replayed.
+//! Loading a machine: the partition is read from its start to its end and replayed.
 //!
-//! Records of a transaction wait for its marker: those of an aborted one are not replayed. Control
-//! batches are no records, and records of types that are unknown here are left alone.
+//! Records of a transaction wait for its marker; the records of an aborted one are not replayed.
+//! Control batches are skipped, and so are records of types that this version does not know.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use dohle_groups::{Record, Shard, records};
 use dohle_log::batch::ControlRecord;
 use dohle_log::{Batch, BatchError, Batches, DecompressionMemory};
-use dohle_machine::Machine as _;
+use dohle_machine::{LogRecord as _, Machine};
 use dohle_model::{MetadataOffset, Offset, ProducerId};
 use tokio::time::Instant;
 
 use super::Coordinator;
-use super::slot::{Slot, Writes};
+use super::shard::ShardRuntime;
+use super::step::WriteMode;
 use crate::partition::{CommitError, FetchParams, Isolation, ReadError};
 
 /// Why a partition cannot be loaded.
@@ -30,98 +30,104 @@ enum LoadError {
     Gap { at: Offset },
 }
 
-/// A shard, and what it was made of.
-struct Loaded {
-    shard: Shard,
+/// A machine, and what it was replayed from.
+struct Loaded<M> {
+    machine: M,
     end: Offset,
     records: u64,
 }
 
-impl Coordinator {
-    /// Loads a slot's shard, in the background. The slot is `Loading`. The shard serves when this
-    /// broker's metadata is at `offset`: what groups subscribe to is looked up there.
-    pub(super) fn load(self: &Arc<Self>, slot: &Arc<Slot>, offset: MetadataOffset) {
-        let (this, slot) = (Arc::clone(self), Arc::clone(slot));
+impl<M: Machine> Coordinator<M> {
+    /// Loads the machine of a shard in the background. The shard is `Loading`. It serves requests
+    /// once this broker's metadata is at `offset`, because machines look up topics there.
+    pub(super) fn load(self: &Arc<Self>, shard: &Arc<ShardRuntime<M>>, offset: MetadataOffset) {
+        let (this, shard) = (Arc::clone(self), Arc::clone(shard));
         self.runtime.spawn(async move {
             let begun = Instant::now();
             // Never closed.
             let permit = this.loads.acquire().await;
             let chunk = this.settings().load_buffer;
             let reading = {
-                let slot = Arc::clone(&slot);
-                tokio::task::spawn_blocking(move || read(&slot, chunk))
+                let shard = Arc::clone(&shard);
+                tokio::task::spawn_blocking(move || read(&shard, chunk))
             };
             let loaded = match reading.await {
                 Ok(Ok(loaded)) => loaded,
-                Ok(Err(error)) => return this.load_failed(&slot, &error.to_string()),
-                Err(error) => return this.load_failed(&slot, &error.to_string()),
+                Ok(Err(error)) => return this.load_failed(&shard, &error.to_string()),
+                Err(error) => return this.load_failed(&shard, &error.to_string()),
             };
-            // Permits bound what is read at a time. A commit may take long, and must not keep other
-            // shards from being read.
+            // Permits limit how many shards are read at a time. A commit may take long, and must
+            // not keep other shards from being read.
             drop(permit);
             let Loaded {
-                shard,
+                machine,
                 end,
                 records,
             } = loaded;
-            // What an older leader left behind may not be committed yet, or never.
-            match slot.partition.wait_committed(slot.leader_epoch, end).await {
+            // Records of an earlier leader may not be committed yet, or never.
+            match shard
+                .partition
+                .wait_committed(shard.leader_epoch, end)
+                .await
+            {
                 Ok(()) | Err(CommitError::NotEnoughReplicasAfterAppend { .. }) => {}
                 Err(CommitError::Role(error)) => {
-                    return this.load_failed(&slot, &error.to_string());
+                    return this.load_failed(&shard, &error.to_string());
                 }
             }
             let mut images = this.metadata.subscribe();
             // Ends only with the node.
             let _ = images.wait_for(|image| image.offset >= offset).await;
-            if !slot.activate(shard) {
+            if !shard.activate(machine) {
                 return;
             }
-            // Fails only when the shard is gone again.
-            let _ = this.step(&slot, Writes::Apart, |shard, step| shard.on_loaded(step));
-            let partition = slot.partition.name();
-            let (leader_epoch, took) = (slot.leader_epoch, begun.elapsed());
+            // Fails only when the machine is gone again.
+            let _ = this.step(&shard, WriteMode::PerRecord, |machine, step| {
+                machine.on_loaded(step);
+            });
+            let (partition, machine) = (shard.partition.name(), M::NAME);
+            let (leader_epoch, took) = (shard.leader_epoch, begun.elapsed());
             if records > 0 {
-                tracing::info!(%partition, %leader_epoch, records, ?took, "coordinating groups");
+                tracing::info!(%partition, %leader_epoch, records, ?took, "loaded {machine}");
             } else {
-                tracing::debug!(%partition, %leader_epoch, "coordinating groups");
+                tracing::debug!(%partition, %leader_epoch, "loaded {machine}");
             }
         });
     }
 
-    fn load_failed(&self, slot: &Slot, reason: &str) {
-        // When leadership is over, that is no failure.
+    fn load_failed(&self, shard: &ShardRuntime<M>, reason: &str) {
+        // The end of leadership is not a failure.
         let leads =
-            slot.partition.is_leader() && slot.partition.leader_epoch() == slot.leader_epoch;
-        if slot.fail(self.started.elapsed()) && leads {
-            let partition = slot.partition.name();
+            shard.partition.is_leader() && shard.partition.leader_epoch() == shard.leader_epoch;
+        if shard.fail(self.started.elapsed()) && leads {
+            let (partition, machine) = (shard.partition.name(), M::NAME);
             tracing::error!(
-                %partition, leader_epoch = %slot.leader_epoch,
-                "the groups of this partition cannot be loaded, and are not served until they can \
-                 be: {reason}"
+                %partition, leader_epoch = %shard.leader_epoch,
+                "cannot load {machine}, requests to them are refused until a later load succeeds: \
+                 {reason}"
             );
         }
     }
 }
 
 /// Reads the partition. Blocks on the disk.
-fn read(slot: &Slot, chunk: usize) -> Result<Loaded, LoadError> {
-    let positions = slot.partition.positions();
+fn read<M: Machine>(shard: &ShardRuntime<M>, chunk: usize) -> Result<Loaded<M>, LoadError> {
+    let positions = shard.partition.positions();
     let end = positions.log_end_offset;
     let mut at = positions.log_start_offset;
-    let mut replay = Replay::default();
-    let memory = slot.partition.decompression();
+    let mut replay = Replay::<M>::default();
+    let memory = shard.partition.decompression();
     while at < end {
         let params = FetchParams {
             fetch_offset: at,
-            current_leader_epoch: Some(slot.leader_epoch),
+            current_leader_epoch: Some(shard.leader_epoch),
             last_fetched_epoch: None,
             max_bytes: chunk,
             min_one: true,
             isolation: Isolation::LogEnd,
             leader_only: true,
         };
-        let read = match slot.partition.read(&params) {
+        let read = match shard.partition.read(&params) {
             Ok(read) => read,
             Err(ReadError::OffsetOutOfRange { positions, .. })
                 if positions.log_start_offset > at =>
@@ -146,21 +152,30 @@ fn read(slot: &Slot, chunk: usize) -> Result<Loaded, LoadError> {
         }
     }
     Ok(Loaded {
-        shard: replay.shard,
+        machine: replay.machine,
         end,
         records: replay.records,
     })
 }
 
-#[derive(Default)]
-struct Replay {
-    shard: Shard,
+struct Replay<M: Machine> {
+    machine: M,
     records: u64,
     /// Records of transactions that have not ended.
-    open: HashMap<ProducerId, Vec<Record>>,
+    open: HashMap<ProducerId, Vec<M::Record>>,
 }
 
-impl Replay {
+impl<M: Machine> Default for Replay<M> {
+    fn default() -> Self {
+        Self {
+            machine: M::default(),
+            records: 0,
+            open: HashMap::new(),
+        }
+    }
+}
+
+impl<M: Machine> Replay<M> {
     /// Replays the records of a batch from offset `from` on.
     fn batch(
         &mut self,
@@ -189,14 +204,14 @@ impl Replay {
             let at = record.offset;
             let fail = |reason: String| LoadError::Record { at, reason };
             let key = record.key.ok_or_else(|| fail("it has no key".to_owned()))?;
-            let decoded = records::decode(key, record.value);
+            let decoded = M::Record::decode(key, record.value);
             let Some(decoded) = decoded.map_err(|error| fail(error.to_string()))? else {
                 continue;
             };
             self.records += 1;
             match transaction {
                 Some(producer) => self.open.entry(producer).or_default().push(decoded),
-                None => self.shard.replay(decoded),
+                None => self.machine.replay(decoded),
             }
         }
         Ok(())
@@ -212,7 +227,7 @@ impl Replay {
         let ended = self.open.remove(&producer).unwrap_or_default();
         if marker.committed {
             for record in ended {
-                self.shard.replay(record);
+                self.machine.replay(record);
             }
         }
     }

@@ -1,23 +1,24 @@
-//! The group coordinator's runtime: it keeps a [`Shard`] for each partition of `__consumer_offsets`
-//! that this broker leads, and carries out what the shards ask for: records are appended to the
-//! partition and replayed, requests are parked and answered, timers run.
+//! The runtime of machines that live in the partitions of an internal topic, such as groups in
+//! `__consumer_offsets`: a [`Coordinator`] keeps one [`Machine`] for each partition of its topic
+//! that this broker leads. It appends the records that a step of a machine asks for to the
+//! partition and replays them, parks requests and sends their replies, and runs timers.
 //!
 //! ```text
-//!               leads, epoch e          read to its end, committed
-//!   (no slot) ─────────────────▶ Loading ─────────────────────────▶ Active ──┐ requests, timers
-//!       ▲                          │  ▲ a later request                │  ▲──┘
-//!       │                    fails ▼  │                                │
-//!       │                         Failed                               │
-//!       └───── leads no more, or with another epoch: parked requests ──┘
-//!              get NOT_COORDINATOR, the shard is dropped
+//!               leads, epoch e            read to its end, committed
+//!   (no shard) ────────────────▶ Loading ───────────────────────────▶ Active ──┐ requests, timers
+//!       ▲                          │  ▲ a later request                  │  ▲──┘
+//!       │                    fails ▼  │                                  │
+//!       │                         Failed                                 │
+//!       └───── leads no more, or with another epoch: parked requests ────┘
+//!              get NOT_COORDINATOR, the machine is dropped
 //! ```
 //!
 //! Invariant: records are appended and replayed under the lock of their shard, so the order of the
-//! log is the order of the replays; nothing is awaited under it. What is not committed is not told:
-//! answers leave after the commit of what they rest on. A shard lives in one leader epoch; when
-//! that ends, so does everything it has not committed.
+//! log is the order of the replays; nothing is awaited under it. A reply is sent after the commit
+//! of the records that it rests on. A shard lives in one leader epoch; when that ends, everything
+//! that the shard has not committed is dropped with it.
 //!
-//! What groups are is not known here: see `dohle-groups`.
+//! Only [`groups`], the assembly of the group coordinator, depends on a particular machine.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -25,311 +26,319 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use dohle_config::Properties;
-use dohle_groups::{Matches, OnCommit, Shard, Step};
-use dohle_machine::{Machine as _, Reply, ReplyToken};
+use dohle_machine::{DueReply, Lookups as _, Machine, ParkedRequest, ReplyToken, Request, Step};
 use dohle_model::image::MetadataImage;
-use dohle_model::{ErrorCode, NodeId, PartitionIndex};
+use dohle_model::{ErrorCode, PartitionIndex};
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+mod batches;
 mod follow;
-mod hash;
+pub mod groups;
+mod internal_topics;
 mod load;
-mod parked;
+mod pending;
+mod routing;
 mod settings;
-mod slot;
+mod shard;
+mod step;
+#[cfg(test)]
+mod tests;
 mod timers;
-mod topic;
 
-pub use follow::CoordinatedPartitions;
-pub use parked::Parked;
-pub use topic::InternalTopics;
+pub use follow::{AnyCoordinator, CoordinatedPartitions};
+pub use internal_topics::{InternalTopic, InternalTopics, TopicSettings};
+pub use pending::PendingReply;
+pub use routing::partition_of;
+pub use settings::{CoordinatorConfig, Settings};
 
 use crate::metadata::MetadataCache;
 use crate::partitions::{Partitions, wall_clock};
-use settings::Settings;
-use slot::{Slot, Surroundings, Waits, Writes};
-use timers::Alarm;
+use shard::ShardRuntime;
+use step::{CommitWait, StepContext, WriteMode};
+use timers::TimerWakeup;
 
-/// The topic that groups and offsets are kept in.
-pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
-/// How long a request waits for a coordinator that is about to be there.
+/// How long a request waits for a shard that is about to be led or loaded.
 const SETTLED_WITHIN: Duration = Duration::from_millis(500);
-/// Times that one request looks up what regular expressions match.
+/// How often one request is planned again with more results of computations.
 const LOOKUPS_MAX: usize = 4;
 /// Shards that are read at a time.
 const LOADS_MAX: usize = 4;
 
-/// The group coordinator of a node.
+/// The coordinator of one internal topic on this node.
 #[derive(Debug)]
-pub struct Coordinator {
-    node: NodeId,
-    properties: Arc<Properties>,
+pub struct Coordinator<M: Machine> {
+    config: CoordinatorConfig<M>,
     partitions: Arc<Partitions>,
     metadata: Arc<MetadataCache>,
-    /// Where loads, timers and what follows a commit run: not the threads of connections.
+    /// Runs loads, timers and what follows a commit, apart from the threads of connections.
     runtime: Handle,
     started: Instant,
-    settings: RwLock<Arc<Settings>>,
-    slots: RwLock<BTreeMap<PartitionIndex, Arc<Slot>>>,
+    settings: RwLock<Arc<Settings<M>>>,
+    shards: RwLock<BTreeMap<PartitionIndex, Arc<ShardRuntime<M>>>>,
     next_token: AtomicU64,
-    alarm: Arc<Alarm>,
+    wakeup: Arc<TimerWakeup>,
     loads: Arc<Semaphore>,
 }
 
-impl Drop for Coordinator {
+impl<M: Machine> Drop for Coordinator<M> {
     fn drop(&mut self) {
-        self.alarm.ring();
+        self.wakeup.notify();
     }
 }
 
-impl Coordinator {
-    /// A coordinator that leads nothing yet; its timers run on the current runtime.
+impl<M: Machine> Coordinator<M> {
+    /// Starts a coordinator that leads no partition yet. Its timers run on the current runtime.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     #[must_use]
     pub fn start(
-        node: NodeId,
-        properties: Arc<Properties>,
+        config: CoordinatorConfig<M>,
         metadata: Arc<MetadataCache>,
         partitions: Arc<Partitions>,
     ) -> Arc<Self> {
-        let settings = Settings::resolve(&properties, &metadata.image(), node);
+        let settings = config.resolve(&metadata.image());
         let coordinator = Arc::new(Self {
-            node,
-            properties,
+            config,
             partitions,
             metadata,
             runtime: Handle::current(),
             started: Instant::now(),
             settings: RwLock::new(Arc::new(settings)),
-            slots: RwLock::default(),
+            shards: RwLock::default(),
             next_token: AtomicU64::new(0),
-            alarm: Arc::default(),
+            wakeup: Arc::default(),
             loads: Arc::new(Semaphore::new(LOADS_MAX)),
         });
         timers::spawn(&coordinator);
         coordinator
     }
 
-    /// Carries out a request of a group, and answers with what it answers once that is committed.
-    /// The request is planned and its records are appended by the first poll.
+    /// Runs a request in the shard that `key` belongs to, and returns its reply once that may be
+    /// sent. The first poll plans the request and appends its records. Results of computations that
+    /// the request lacks are computed on a blocking thread, without the lock of the shard.
     ///
     /// # Errors
     /// Kafka's codes for requests to coordinators: NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS,
-    /// COORDINATOR_NOT_AVAILABLE when the records can't be committed, UNKNOWN_SERVER_ERROR when
+    /// COORDINATOR_NOT_AVAILABLE when the records cannot be committed, UNKNOWN_SERVER_ERROR when
     /// they are too large for one batch.
-    pub async fn run<R>(
-        self: &Arc<Self>,
-        group_id: &str,
-        plan: impl FnOnce(&mut Shard, &mut Step<'_>) -> R,
-    ) -> Result<R, ErrorCode> {
-        let slot = self.slot_of(group_id).await?;
-        self.run_in(&slot, plan).await
+    pub async fn run<Q>(self: &Arc<Self>, key: &str, request: &Q) -> Result<Q::Reply, ErrorCode>
+    where
+        Q: Request<Machine = M>,
+    {
+        let shard = self.shard_of(key).await?;
+        match Q::LOOKS_UP {
+            true => self.run_with_lookups(&shard, request).await,
+            false => self.run_in(&shard, request).await,
+        }
     }
 
-    /// The same for a request that may lack what regular expressions match: they are looked up on
-    /// a thread that computes, without holding the shard, and the request is planned again.
-    ///
-    /// # Errors
-    /// As [`Coordinator::run`].
-    pub async fn run_with_matches<R>(
+    /// Runs a request in every shard of this broker, one after the other. A shard that cannot serve
+    /// it has an error in its place, as [`Coordinator::run`] returns it.
+    pub async fn run_in_all<Q>(self: &Arc<Self>, request: &Q) -> Vec<Result<Q::Reply, ErrorCode>>
+    where
+        Q: Request<Machine = M>,
+    {
+        let shards = self.shards();
+        let mut replies = Vec::with_capacity(shards.len());
+        for shard in shards {
+            replies.push(self.run_in(&shard, request).await);
+        }
+        replies
+    }
+
+    async fn run_in<Q>(
         self: &Arc<Self>,
-        group_id: &str,
-        mut plan: impl FnMut(&mut Shard, &mut Step<'_>) -> R,
-    ) -> Result<R, ErrorCode> {
-        let slot = self.slot_of(group_id).await?;
-        let mut matches = Matches::default();
+        shard: &Arc<ShardRuntime<M>>,
+        request: &Q,
+    ) -> Result<Q::Reply, ErrorCode>
+    where
+        Q: Request<Machine = M>,
+    {
+        let plan = |machine: &mut M, step: &mut Step<'_, M>| request.plan(machine, step);
+        let (reply, commit) = self.step(shard, WriteMode::Atomic, plan)?;
+        commit.done(self.commit_deadline()).await?;
+        Ok(reply)
+    }
+
+    async fn run_with_lookups<Q>(
+        self: &Arc<Self>,
+        shard: &Arc<ShardRuntime<M>>,
+        request: &Q,
+    ) -> Result<Q::Reply, ErrorCode>
+    where
+        Q: Request<Machine = M>,
+    {
+        let mut lookups = M::Lookups::default();
         for _ in 0..LOOKUPS_MAX {
             let image = self.metadata.image();
-            let mut around = self.surroundings(Arc::clone(&image));
-            around.matches = Some(matches);
-            let planned = |shard: &mut Shard, step: &mut Step<'_>| {
-                let answer = plan(shard, step);
-                (answer, std::mem::take(&mut step.unresolved))
+            let mut context = self.context(Arc::clone(&image));
+            context.lookups = Some(lookups);
+            let plan = |machine: &mut M, step: &mut Step<'_, M>| {
+                let reply = request.plan(machine, step);
+                (reply, std::mem::take(&mut step.unresolved))
             };
-            let outcome = self.step_in(&slot, &around, Writes::Whole, planned);
-            let ((answer, unresolved), waits) = outcome?;
+            let outcome = self.step_in(shard, &context, WriteMode::Atomic, plan);
+            let ((reply, unresolved), commit) = outcome?;
             if unresolved.is_empty() {
-                let deadline = Instant::now() + around.settings.commit_timeout;
-                waits.done(deadline).await?;
-                return Ok(answer);
+                commit.done(self.commit_deadline()).await?;
+                return Ok(reply);
             }
-            let mut found = around.matches.take().unwrap_or_default();
-            let look_up = move || {
+            let mut found = context.lookups.take().unwrap_or_default();
+            let compute = move || {
                 found.resolve(unresolved, &image);
                 found
             };
-            matches = self
-                .partitions
-                .blocking()
-                .compute(look_up)
-                .await
-                .map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
+            let computed = self.partitions.blocking().compute(compute).await;
+            lookups = computed.map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
         }
-        // Its members' expressions changed each time; a client tries again.
+        // Other requests changed what this one needs each time; the client tries again.
         Err(ErrorCode::CoordinatorLoadInProgress)
     }
 
-    /// The same for every shard that is active here, one after the other: the answers, and
-    /// whether some shard that this broker leads could not answer.
-    pub async fn run_in_all<R>(
+    /// Runs a request whose reply is sent by this step or a later one.
+    ///
+    /// # Errors
+    /// As [`Coordinator::run`], when the request cannot be planned or its records not appended.
+    pub async fn park<Q>(
         self: &Arc<Self>,
-        mut plan: impl FnMut(&mut Shard, &mut Step<'_>) -> R,
-    ) -> Vec<Result<R, ErrorCode>> {
-        let slots: Vec<_> = self.slots.read().values().cloned().collect();
-        let mut answers = Vec::with_capacity(slots.len());
-        for slot in slots {
-            answers.push(self.run_in(&slot, &mut plan).await);
-        }
-        answers
-    }
-
-    async fn run_in<R>(
-        self: &Arc<Self>,
-        slot: &Arc<Slot>,
-        plan: impl FnOnce(&mut Shard, &mut Step<'_>) -> R,
-    ) -> Result<R, ErrorCode> {
-        let (answer, waits) = self.step(slot, Writes::Whole, plan)?;
-        let deadline = Instant::now() + self.settings().commit_timeout;
-        waits.done(deadline).await?;
-        Ok(answer)
-    }
-
-    /// Carries out a request that is answered through `Step::reply`, now or later: completes with
-    /// that answer.
-    pub async fn park<A, R: Reply>(
-        self: &Arc<Self>,
-        group_id: &str,
-        plan: impl FnOnce(&mut Shard, &mut Step<'_>, ReplyToken<R>) -> A,
-    ) -> Result<(A, Parked<R>), ErrorCode> {
-        let slot = self.slot_of(group_id).await?;
+        key: &str,
+        request: &Q,
+    ) -> Result<PendingReply<Q::Reply>, ErrorCode>
+    where
+        Q: ParkedRequest<Machine = M>,
+    {
+        let shard = self.shard_of(key).await?;
         let token = ReplyToken::new(self.next_token.fetch_add(1, Ordering::Relaxed));
-        let parked = slot.park(token);
-        let (answer, _) =
-            self.step(&slot, Writes::Whole, |shard, step| plan(shard, step, token))?;
-        Ok((answer, parked))
+        let pending = shard.replies.park(token);
+        let plan = |machine: &mut M, step: &mut Step<'_, M>| request.plan(token, machine, step);
+        self.step(&shard, WriteMode::Atomic, plan)?;
+        Ok(pending)
     }
 
-    /// Makes a step, and what follows from it.
+    /// Makes a step of a shard on the newest metadata, and carries out what follows.
     fn step<R>(
         self: &Arc<Self>,
-        slot: &Arc<Slot>,
-        writes: Writes,
-        plan: impl FnOnce(&mut Shard, &mut Step<'_>) -> R,
-    ) -> Result<(R, Waits), ErrorCode> {
-        let around = self.surroundings(self.metadata.image());
-        self.step_in(slot, &around, writes, plan)
+        shard: &Arc<ShardRuntime<M>>,
+        mode: WriteMode,
+        plan: impl FnOnce(&mut M, &mut Step<'_, M>) -> R,
+    ) -> Result<(R, CommitWait), ErrorCode> {
+        let context = self.context(self.metadata.image());
+        self.step_in(shard, &context, mode, plan)
     }
 
     fn step_in<R>(
         self: &Arc<Self>,
-        slot: &Arc<Slot>,
-        around: &Surroundings,
-        writes: Writes,
-        plan: impl FnOnce(&mut Shard, &mut Step<'_>) -> R,
-    ) -> Result<(R, Waits), ErrorCode> {
-        let (outcome, follow_ups) = slot.step(around, writes, plan);
-        if let Some(deadline) = follow_ups.next_deadline {
-            self.alarm.set(deadline);
+        shard: &Arc<ShardRuntime<M>>,
+        context: &StepContext<M>,
+        mode: WriteMode,
+        plan: impl FnOnce(&mut M, &mut Step<'_, M>) -> R,
+    ) -> Result<(R, CommitWait), ErrorCode> {
+        let (outcome, actions) = shard.step(context, mode, plan);
+        if let Some(deadline) = actions.next_deadline {
+            self.wakeup.set(deadline);
         }
-        for reply in follow_ups.replies {
-            slot.reply(reply);
+        for reply in actions.replies {
+            shard.replies.send(reply);
         }
-        for pending in follow_ups.pending {
-            let (this, slot) = (Arc::clone(self), Arc::clone(slot));
-            let deadline = Instant::now() + around.settings.commit_timeout;
+        for waiting in actions.after_commit {
+            let (this, shard) = (Arc::clone(self), Arc::clone(shard));
+            let deadline = Instant::now() + context.settings.commit_timeout;
             self.runtime.spawn(async move {
-                let outcome = slot::committed(pending.committed, deadline).await;
-                this.settle(&slot, pending.on_commit, pending.replies, outcome);
+                let outcome = waiting.commit.done(deadline).await;
+                this.on_commit(&shard, waiting.on_commit, waiting.replies, outcome);
             });
         }
         outcome
     }
 
-    /// What waited for a commit goes on, with its success or without.
-    fn settle(
+    /// Records are committed or have failed: sends the replies that waited for them, and continues
+    /// the machine.
+    fn on_commit(
         self: &Arc<Self>,
-        slot: &Arc<Slot>,
-        on_commit: Option<OnCommit>,
-        replies: slot::Replies,
+        shard: &Arc<ShardRuntime<M>>,
+        on_commit: Option<M::OnCommit>,
+        replies: Vec<DueReply>,
         outcome: Result<(), ErrorCode>,
     ) {
         for reply in replies {
-            slot.reply(match outcome {
+            shard.replies.send(match outcome {
                 Ok(()) => reply,
                 Err(code) => reply.failed(code),
             });
         }
         if let Some(on_commit) = on_commit {
-            // Fails only when the shard is gone, and those who waited with it.
-            let _ = self.step(slot, Writes::Whole, |shard, step| {
-                shard.on_commit(on_commit, outcome, step);
+            // Fails only when the machine is gone, and its parked requests with it.
+            let _ = self.step(shard, WriteMode::Atomic, |machine, step| {
+                machine.on_commit(on_commit, outcome, step);
             });
         }
     }
 
-    fn surroundings(&self, image: Arc<MetadataImage>) -> Surroundings {
-        Surroundings {
+    fn context(&self, image: Arc<MetadataImage>) -> StepContext<M> {
+        StepContext {
             now: self.started.elapsed(),
             wall: wall_clock(),
             image,
             settings: self.settings(),
-            matches: None,
+            lookups: None,
         }
     }
 
-    fn settings(&self) -> Arc<Settings> {
+    fn settings(&self) -> Arc<Settings<M>> {
         Arc::clone(&self.settings.read())
     }
 
-    /// The slot that serves a group, if this broker does. Waits a moment for what the client may
-    /// have been told by a broker that is a few milliseconds ahead, and for a load that ends soon.
-    async fn slot_of(self: &Arc<Self>, group_id: &str) -> Result<Arc<Slot>, ErrorCode> {
+    fn commit_deadline(&self) -> Instant {
+        Instant::now() + self.settings().commit_timeout
+    }
+
+    fn shards(&self) -> Vec<Arc<ShardRuntime<M>>> {
+        self.shards.read().values().cloned().collect()
+    }
+
+    /// The shard that `key` belongs to, if this broker leads it. Waits a moment for metadata that
+    /// the broker which the client asked may have a few milliseconds earlier, and for a load that
+    /// ends soon.
+    async fn shard_of(self: &Arc<Self>, key: &str) -> Result<Arc<ShardRuntime<M>>, ErrorCode> {
         let deadline = Instant::now() + SETTLED_WITHIN;
-        let is_there = |image: &MetadataImage| image.topic(OFFSETS_TOPIC).is_some();
+        let topic = self.config.topic.name;
+        let exists = |image: &MetadataImage| image.topic(topic).is_some();
         let mut image = self.metadata.image();
-        if !is_there(&image) {
-            let there = self.metadata.wait_until(is_there, deadline).await;
-            image = there.ok_or(ErrorCode::NotCoordinator)?;
+        if !exists(&image) {
+            let waited = self.metadata.wait_until(exists, deadline).await;
+            image = waited.ok_or(ErrorCode::NotCoordinator)?;
         }
-        let index = Self::partition_of(&image, group_id).ok_or(ErrorCode::NotCoordinator)?;
-        let slot = self.slots.read().get(&index).cloned();
-        let slot = slot.ok_or(ErrorCode::NotCoordinator)?;
-        if slot.may_load_again(self.started.elapsed()) {
-            self.load(&slot, image.offset);
+        let index = partition_of(&image, topic, key).ok_or(ErrorCode::NotCoordinator)?;
+        let shard = self.shards.read().get(&index).cloned();
+        let shard = shard.ok_or(ErrorCode::NotCoordinator)?;
+        if shard.may_load_again(self.started.elapsed()) {
+            self.load(&shard, image.offset);
         }
-        slot.until_loaded(deadline).await;
-        Ok(slot)
+        shard.until_loaded(deadline).await;
+        Ok(shard)
     }
 
-    /// The partition of [`OFFSETS_TOPIC`] that a group belongs to; `None` while there is no such
-    /// topic.
-    pub fn partition_of(image: &MetadataImage, group_id: &str) -> Option<PartitionIndex> {
-        let topic = image.topic(OFFSETS_TOPIC)?;
-        Some(hash::partition_for(group_id, topic.partitions.len()))
-    }
-
-    /// Requests that are parked.
+    /// The number of requests that are parked.
     #[cfg(any(test, feature = "testing"))]
     pub fn parked(&self) -> usize {
-        self.slots.read().values().map(|slot| slot.parked()).sum()
+        let shards = self.shards();
+        shards.iter().map(|shard| shard.replies.len()).sum()
     }
 
-    /// Gives up all shards: what is parked is answered NOT_COORDINATOR.
+    /// Gives up all shards: parked requests get NOT_COORDINATOR.
     pub fn resign_all(&self) {
-        let slots = std::mem::take(&mut *self.slots.write());
-        for slot in slots.into_values() {
-            slot.resign();
+        let shards = std::mem::take(&mut *self.shards.write());
+        for shard in shards.into_values() {
+            shard.resign();
         }
     }
 }
 
-/// Waits at most until `deadline`.
+/// Waits for `future` until `deadline` at most; COORDINATOR_NOT_AVAILABLE when it takes longer.
 async fn within<T>(
     deadline: Instant,
     future: impl Future<Output = Result<T, ErrorCode>>,
@@ -337,9 +346,4 @@ async fn within<T>(
     timeout_at(deadline, future)
         .await
         .unwrap_or(Err(ErrorCode::CoordinatorNotAvailable))
-}
-
-/// A duration of the clock that shards are told, as an instant.
-fn at(started: Instant, deadline: Duration) -> Instant {
-    started + deadline
 }

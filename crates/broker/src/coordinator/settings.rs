@@ -1,65 +1,82 @@
-//! What the coordinator reads of the configuration, as typed values. Made anew when metadata
-//! changes the configuration, not for each request.
+//! What a coordinator is started with, and the snapshot of the configuration that it runs on.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dohle_config::{BrokerValues, Properties, TopicConfig};
-use dohle_groups::GroupConfig;
 use dohle_log::CompressionType;
+use dohle_machine::Machine;
+use dohle_model::NodeId;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
-use dohle_model::{NodeId, TopicName};
 
-use super::OFFSETS_TOPIC;
+use super::internal_topics::InternalTopic;
 
-/// The coordinator's configuration.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Settings {
-    /// What the shards read.
-    pub groups: GroupConfig,
-    /// `offsets.commit.timeout.ms`.
-    pub commit_timeout: Duration,
-    /// `offsets.load.buffer.size`.
-    pub load_buffer: usize,
-    /// `offsets.topic.compression.codec`.
-    pub codec: CompressionType,
-    /// `offsets.retention.check.interval.ms`.
-    pub retention_check_interval: Duration,
-    /// `max.message.bytes` of the topic: the largest batch.
-    pub batch_bytes_max: usize,
+/// Resolves the settings on a state of the metadata.
+type Resolve<M> = Box<dyn Fn(&MetadataImage) -> Settings<M> + Send + Sync>;
+
+/// What a coordinator is started with.
+pub struct CoordinatorConfig<M: Machine> {
+    /// This node.
+    pub(super) node: NodeId,
+    /// The topic that stores the machine's records.
+    pub(super) topic: &'static InternalTopic,
+    resolve: Resolve<M>,
 }
 
-impl Settings {
-    /// As the metadata has it now.
-    pub(super) fn resolve(
-        properties: &Arc<Properties>,
-        image: &MetadataImage,
+impl<M: Machine> CoordinatorConfig<M> {
+    /// A machine on `node`, whose records are stored in `topic`. `resolve` reads the settings from
+    /// the metadata; it is called when the metadata changes a configuration, not for each request.
+    pub fn new(
         node: NodeId,
+        topic: &'static InternalTopic,
+        resolve: impl Fn(&MetadataImage) -> Settings<M> + Send + Sync + 'static,
     ) -> Self {
-        let values = BrokerValues::new(Arc::clone(properties), image, node);
-        let ms = |name: &str| Duration::from_millis(values.number(name).unwrap_or(0));
-        let topic = TopicName::new(OFFSETS_TOPIC).ok();
-        let topic = topic.map(|topic| TopicConfig::of(&topic, image, &values));
-        let mut groups = GroupConfig::resolve(&values);
-        groups.groups = image
-            .configs
-            .iter()
-            .filter_map(|(resource, values)| match resource {
-                ConfigResource::Group(name) => Some((name.to_string(), (**values).clone())),
-                _ => None,
-            })
-            .collect();
         Self {
-            groups,
-            commit_timeout: ms("offsets.commit.timeout.ms"),
-            load_buffer: values.number("offsets.load.buffer.size").unwrap_or(1 << 20),
-            codec: values
-                .number("offsets.topic.compression.codec")
-                .and_then(CompressionType::from_id)
-                .unwrap_or_default(),
-            retention_check_interval: ms("offsets.retention.check.interval.ms"),
-            batch_bytes_max: topic.map_or(1 << 20, |topic| topic.max_message_bytes as usize),
+            node,
+            topic,
+            resolve: Box::new(resolve),
         }
     }
+
+    /// The settings as the metadata has them.
+    pub(super) fn resolve(&self, image: &MetadataImage) -> Settings<M> {
+        (self.resolve)(image)
+    }
+
+    /// Whether the settings may depend on the configuration of a resource.
+    pub(super) fn depends_on(&self, resource: &ConfigResource) -> bool {
+        match resource {
+            ConfigResource::Broker(id) => *id == self.node,
+            ConfigResource::BrokerDefault | ConfigResource::Group(_) => true,
+            ConfigResource::Topic(name) => name.as_str() == self.topic.name,
+            ConfigResource::ClientMetrics(_) => false,
+        }
+    }
+}
+
+impl<M: Machine> fmt::Debug for CoordinatorConfig<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CoordinatorConfig")
+            .field("node", &self.node)
+            .field("topic", &self.topic.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A coordinator's settings: one snapshot of the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings<M: Machine> {
+    /// The configuration of the machine.
+    pub machine: Arc<M::Config>,
+    /// How long a request waits for the commit of its records.
+    pub commit_timeout: Duration,
+    /// How many bytes are read at a time while a partition is loaded.
+    pub load_buffer: usize,
+    /// The compression of the records that are appended.
+    pub codec: CompressionType,
+    /// The time between two calls of [`Machine::on_interval`]. Not zero.
+    pub upkeep_interval: Duration,
+    /// The largest batch that the topic accepts, in bytes.
+    pub batch_bytes_max: usize,
 }

@@ -1,44 +1,44 @@
-//! The timers of all shards of a node: one task that sleeps until the first of them runs out.
+//! The timers of all shards of a coordinator: one task that sleeps until the first of them expires.
 //!
-//! It is woken when an earlier one appears, and looks at the shards only when one may have run out.
+//! The task is notified when an earlier timer is set, and looks at the shards only when a timer may
+//! have expired.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use dohle_groups::Shard;
-use dohle_groups::timers::Timer;
-use dohle_machine::{Machine as _, run_expired_timer};
+use dohle_machine::{Machine, Step, run_expired_timer};
 use dohle_model::ErrorCode;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::slot::{Slot, Writes};
-use super::{Coordinator, at};
+use super::Coordinator;
+use super::shard::ShardRuntime;
+use super::step::WriteMode;
 
-/// When a timer whose records could not be appended runs out again.
+/// After how long a timer whose records could not be appended expires again.
 const RUN_AGAIN: Duration = Duration::from_millis(500);
 
-/// When the task wakes.
+/// When the task of the timers wakes up.
 #[derive(Debug, Default)]
-pub(super) struct Alarm {
+pub(super) struct TimerWakeup {
     deadline: Mutex<Option<Duration>>,
-    bell: Notify,
+    changed: Notify,
 }
 
-impl Alarm {
+impl TimerWakeup {
     /// Wakes the task at `deadline` at the latest.
     pub(super) fn set(&self, deadline: Duration) {
         let mut first = self.deadline.lock();
         if first.is_none_or(|first| deadline < first) {
             *first = Some(deadline);
-            self.bell.notify_one();
+            self.changed.notify_one();
         }
     }
 
     /// Wakes the task now.
-    pub(super) fn ring(&self) {
-        self.bell.notify_one();
+    pub(super) fn notify(&self) {
+        self.changed.notify_one();
     }
 
     fn take(&self) -> Option<Duration> {
@@ -51,16 +51,16 @@ impl Alarm {
 }
 
 /// Starts the task; it ends when the coordinator is dropped.
-pub(super) fn spawn(coordinator: &Arc<Coordinator>) {
+pub(super) fn spawn<M: Machine>(coordinator: &Arc<Coordinator<M>>) {
     let weak = Arc::downgrade(coordinator);
-    let (alarm, started) = (Arc::clone(&coordinator.alarm), coordinator.started);
+    let (wakeup, started) = (Arc::clone(&coordinator.wakeup), coordinator.started);
     let runtime = &coordinator.runtime;
     runtime.spawn(async move {
-        while wait(&alarm, started, &weak).await {
+        while wait(&wakeup, started, &weak).await {
             let Some(coordinator) = weak.upgrade() else {
                 return;
             };
-            alarm.take();
+            wakeup.take();
             coordinator.run_timers();
         }
     });
@@ -71,32 +71,34 @@ pub(super) fn spawn(coordinator: &Arc<Coordinator>) {
             let Some(coordinator) = weak.upgrade() else {
                 return;
             };
-            next += coordinator.settings().retention_check_interval;
+            next += coordinator.settings().upkeep_interval;
             drop(coordinator);
             sleep_until(next).await;
             let Some(coordinator) = weak.upgrade() else {
                 return;
             };
-            coordinator
-                .upkeep(|shard, step| shard.expire_offsets(step))
-                .await;
+            coordinator.upkeep(M::on_interval).await;
         }
     });
 }
 
-/// Waits until a timer may have run out; `false` when there is no coordinator any more.
-async fn wait(alarm: &Alarm, started: Instant, coordinator: &Weak<Coordinator>) -> bool {
+/// Waits until a timer may have expired; `false` once the coordinator is dropped.
+async fn wait<M: Machine>(
+    wakeup: &TimerWakeup,
+    started: Instant,
+    coordinator: &Weak<Coordinator<M>>,
+) -> bool {
     loop {
-        let deadline = alarm.deadline();
+        let deadline = wakeup.deadline();
         let elapsed = async {
             match deadline {
-                Some(deadline) => sleep_until(at(started, deadline)).await,
+                Some(deadline) => sleep_until(started + deadline).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             () = elapsed => return true,
-            () = alarm.bell.notified() => {
+            () = wakeup.changed.notified() => {
                 if coordinator.strong_count() == 0 {
                     return false;
                 }
@@ -105,58 +107,56 @@ async fn wait(alarm: &Alarm, started: Instant, coordinator: &Weak<Coordinator>) 
     }
 }
 
-impl Coordinator {
-    /// Runs the timers that have run out, and sets the alarm for the next.
+impl<M: Machine> Coordinator<M> {
+    /// Handles the timers that have expired, and sets the wake-up for the next.
     fn run_timers(self: &Arc<Self>) {
-        let slots: Vec<Arc<Slot>> = self.slots.read().values().cloned().collect();
-        for slot in slots {
-            // Each step sets the alarm for what it leaves.
-            while let Some(deadline) = slot.next_deadline() {
+        for shard in self.shards() {
+            // Each step sets the wake-up for the timers that it leaves.
+            while let Some(deadline) = shard.next_deadline() {
                 if deadline > self.started.elapsed() {
-                    self.alarm.set(deadline);
+                    self.wakeup.set(deadline);
                     break;
                 }
                 let mut timer = None;
-                let outcome = self.step(&slot, Writes::Apart, |shard, step| {
-                    timer = run_expired_timer(shard, step);
+                let outcome = self.step(&shard, WriteMode::PerRecord, |machine, step| {
+                    timer = run_expired_timer(machine, step);
                 });
                 if let (Err(code), Some(timer)) = (outcome, timer) {
-                    self.run_again(&slot, timer, code);
+                    self.run_again(&shard, timer, code);
                 }
             }
         }
     }
 
     /// A timer's records could not be appended: too few replicas are in sync, for example.
-    fn run_again(self: &Arc<Self>, slot: &Arc<Slot>, timer: Timer, code: ErrorCode) {
-        let partition = slot.partition.name();
-        tracing::info!(%partition, ?timer, "a timer of a group could not be written: {code}");
+    fn run_again(self: &Arc<Self>, shard: &Arc<ShardRuntime<M>>, timer: M::Timer, code: ErrorCode) {
+        let partition = shard.partition.name();
+        tracing::info!(%partition, ?timer, %code, "the records of a timer were not appended");
         let deadline = self.started.elapsed() + RUN_AGAIN;
-        // Fails only when the shard is gone.
-        let _ = self.step(slot, Writes::Whole, |shard, _| {
-            shard.timers().set_if_absent(timer, deadline);
+        // Fails only when the machine is gone.
+        let _ = self.step(shard, WriteMode::Atomic, |machine, _| {
+            machine.timers().set_if_absent(timer, deadline);
         });
     }
 
-    /// Makes steps in every shard until there is nothing to write, on a thread that may be busy for
-    /// a while.
+    /// Repeats a step in every shard until it appends no records, on a blocking thread.
     pub(super) async fn upkeep(
         self: Arc<Self>,
-        mut step: impl FnMut(&mut Shard, &mut dohle_groups::Step<'_>) + Send + 'static,
+        mut plan: impl FnMut(&mut M, &mut Step<'_, M>) + Send + 'static,
     ) {
         let work = move || {
-            let slots: Vec<Arc<Slot>> = self.slots.read().values().cloned().collect();
-            for slot in slots {
-                // A shard that is being loaded or cannot write has its turn the next time.
-                while let Ok((_, waits)) = self.step(&slot, Writes::Apart, &mut step) {
-                    if !waits.has_written() {
+            for shard in self.shards() {
+                // A shard that is loading, or that cannot append, is skipped until the next time.
+                while let Ok((_, commit)) = self.step(&shard, WriteMode::PerRecord, &mut plan) {
+                    if !commit.has_written() {
                         break;
                     }
                 }
             }
         };
         if let Err(error) = tokio::task::spawn_blocking(work).await {
-            tracing::error!("upkeep of groups ended early: {error}");
+            let machine = M::NAME;
+            tracing::error!("the upkeep of {machine} ended early: {error}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use dohle_api::KafkaService;
 use dohle_api::context::Context;
-use dohle_broker::coordinator::{CoordinatedPartitions, Coordinator};
+use dohle_broker::coordinator::{AnyCoordinator, CoordinatedPartitions, groups};
 use dohle_broker::metadata::{
     ControllerClient, Feed, FeedConfig, FeedError, MetadataCache, Session, SessionConfig,
     SessionError, Voter,
@@ -47,7 +47,7 @@ pub(super) struct Broker {
     node: NodeId,
     cache: Arc<MetadataCache>,
     partitions: Arc<Partitions>,
-    coordinator: Arc<Coordinator>,
+    coordinators: Vec<Arc<dyn AnyCoordinator>>,
     session: Arc<Session>,
     feed: Feed,
     listeners: Vec<Listener>,
@@ -101,12 +101,13 @@ impl Broker {
             runtimes: start.shared.threads.handles().to_vec(),
         })
         .await?;
-        let coordinator = Coordinator::start(
+        let groups = groups::start(
             config.node_id,
             Arc::clone(config.properties()),
             Arc::clone(&cache),
             Arc::clone(&partitions),
         );
+        let coordinators: Vec<Arc<dyn AnyCoordinator>> = vec![groups.clone()];
         let feed = Feed::start(
             FeedConfig {
                 cluster_id: start.cluster_id.to_owned(),
@@ -117,7 +118,7 @@ impl Broker {
             Arc::clone(&cache),
             Arc::new(CoordinatedPartitions {
                 partitions: LocalPartitions(Arc::clone(&partitions)),
-                coordinator: Arc::clone(&coordinator),
+                coordinators: coordinators.clone(),
             }),
         );
         first_image(config.node_id, &cache, &session, &feed).await?;
@@ -128,7 +129,7 @@ impl Broker {
             Arc::clone(&cache),
             client,
             Arc::clone(&partitions),
-            Arc::clone(&coordinator),
+            groups,
         );
         let listeners = serve(start.ports, start.shared, config, context, &partitions);
         let reporting = tokio::spawn(report_failed_dirs(
@@ -139,7 +140,7 @@ impl Broker {
             node: config.node_id,
             cache,
             partitions,
-            coordinator,
+            coordinators,
             session,
             feed,
             listeners,
@@ -213,7 +214,9 @@ impl Broker {
             }
         }
         // Members that wait learn at once that they have to look for the next coordinator.
-        self.coordinator.resign_all();
+        for coordinator in &self.coordinators {
+            coordinator.resign_all();
+        }
         for listener in std::mem::take(&mut self.listeners) {
             listener.shutdown().await;
         }

@@ -1,11 +1,20 @@
-//! Which partition of `__consumer_offsets` a group belongs to: Java's `String.hashCode` modulo the
-//! number of partitions, as every Kafka broker and tool has it.
+//! Which partition of an internal topic a key belongs to: Java's `String.hashCode` modulo the
+//! number of partitions, as in every Kafka broker and tool.
 
 use dohle_model::PartitionIndex;
+use dohle_model::image::MetadataImage;
 
-/// The partition for a group. `partitions` of 0 counts as 1.
-pub(super) fn partition_for(group_id: &str, partitions: usize) -> PartitionIndex {
-    let hash = group_id.encode_utf16().fold(0_i32, |hash, unit| {
+/// The partition of `topic` that `key` belongs to, such as a group's id; `None` while the topic
+/// does not exist.
+#[must_use]
+pub fn partition_of(image: &MetadataImage, topic: &str, key: &str) -> Option<PartitionIndex> {
+    let topic = image.topic(topic)?;
+    Some(partition_for(key, topic.partitions.len()))
+}
+
+/// The partition for a key. `partitions` of 0 counts as 1.
+fn partition_for(key: &str, partitions: usize) -> PartitionIndex {
+    let hash = key.encode_utf16().fold(0_i32, |hash, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
     });
     // Kafka's Utils.abs: the smallest number, which has no opposite, becomes 0.
@@ -20,8 +29,7 @@ mod tests {
 
     #[test]
     fn partitions_are_those_that_kafka_computes() {
-        // "g".hashCode() is 103, "my-group" 1 492 893 037 (as jshell says), and
-        // "polygenelubricants" is known to be i32::MIN.
+        // "g".hashCode() is 103, and "polygenelubricants".hashCode() is i32::MIN.
         assert_eq!(partition_for("g", 50), PartitionIndex(3));
         assert_eq!(partition_for("", 50), PartitionIndex(0));
         assert_eq!(partition_for("polygenelubricants", 50), PartitionIndex(0));

@@ -1,0 +1,64 @@
+//! Records as batches of the log.
+
+use bytes::Bytes;
+use dohle_log::{BatchBuilder, BatchOptions, CompressionType};
+use dohle_machine::LogRecord;
+use dohle_model::{ErrorCode, Timestamp};
+
+/// The largest size of a record besides its key and value, in bytes.
+const RECORD_OVERHEAD: usize = 32;
+
+/// A batch, and the records in it.
+pub(super) struct RecordBatch<R> {
+    pub(super) bytes: Bytes,
+    pub(super) records: Vec<R>,
+}
+
+/// The records as batches of at most `bytes_max` before compression, except where one record is
+/// larger.
+///
+/// # Errors
+/// INVALID_REQUEST when a record cannot be encoded, UNKNOWN_SERVER_ERROR when a batch cannot be
+/// built.
+pub(super) fn batches<R: LogRecord>(
+    records: Vec<R>,
+    bytes_max: usize,
+    codec: CompressionType,
+    wall: Timestamp,
+) -> Result<Vec<RecordBatch<R>>, ErrorCode> {
+    let options = BatchOptions {
+        compression: codec,
+        ..BatchOptions::default()
+    };
+    let mut batches = Vec::new();
+    let mut builder = BatchBuilder::new(options);
+    let mut inside = Vec::new();
+    for record in records {
+        let (key, value) = record.encode().map_err(|error| {
+            tracing::info!(subject = ?record.subject(), "a record is not appended: {error}");
+            ErrorCode::InvalidRequest
+        })?;
+        let bytes = key.len() + value.as_ref().map_or(0, Bytes::len) + RECORD_OVERHEAD;
+        if !inside.is_empty() && builder.size() + bytes > bytes_max {
+            let full = std::mem::replace(&mut builder, BatchBuilder::new(options));
+            batches.push(RecordBatch {
+                bytes: build(full)?,
+                records: std::mem::take(&mut inside),
+            });
+        }
+        builder.append(Some(wall), Some(&key), value.as_deref(), &[]);
+        inside.push(record);
+    }
+    batches.push(RecordBatch {
+        bytes: build(builder)?,
+        records: inside,
+    });
+    Ok(batches)
+}
+
+fn build(builder: BatchBuilder) -> Result<Bytes, ErrorCode> {
+    builder.build().map_err(|error| {
+        tracing::error!("a batch of a coordinator's records cannot be built: {error}");
+        ErrorCode::UnknownServerError
+    })
+}

@@ -1,0 +1,90 @@
+//! The group coordinator: the assembly of groups on the runtime, and their topic.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_config::{BrokerValues, Properties, TopicConfig};
+use dohle_groups::{GroupConfig, Shard};
+use dohle_log::CompressionType;
+use dohle_model::image::MetadataImage;
+use dohle_model::record::ConfigResource;
+use dohle_model::{NodeId, TopicName};
+
+use super::{Coordinator, CoordinatorConfig, InternalTopic, Settings, TopicSettings};
+use crate::metadata::MetadataCache;
+use crate::partitions::Partitions;
+
+/// The coordinator of groups.
+pub type GroupCoordinator = Coordinator<Shard>;
+
+/// The topic that stores groups and their offsets.
+pub static OFFSETS_TOPIC: InternalTopic = InternalTopic {
+    name: "__consumer_offsets",
+    replication_factor_property: "offsets.topic.replication.factor",
+    settings: topic_settings,
+};
+
+/// Starts the coordinator of groups on a node that was configured with these properties.
+///
+/// # Panics
+/// Outside a tokio runtime.
+#[must_use]
+pub fn start(
+    node: NodeId,
+    properties: Arc<Properties>,
+    metadata: Arc<MetadataCache>,
+    partitions: Arc<Partitions>,
+) -> Arc<GroupCoordinator> {
+    let resolve = move |image: &MetadataImage| settings(&properties, image, node);
+    let config = CoordinatorConfig::new(node, &OFFSETS_TOPIC, resolve);
+    Coordinator::start(config, metadata, partitions)
+}
+
+fn topic_settings(values: &BrokerValues) -> TopicSettings {
+    let segment_bytes = values.get("offsets.topic.segment.bytes");
+    TopicSettings {
+        partitions: values.number("offsets.topic.num.partitions").unwrap_or(50),
+        replication_factor: values
+            .number("offsets.topic.replication.factor")
+            .unwrap_or(3),
+        configs: vec![
+            ("cleanup.policy", "compact".to_owned()),
+            ("compression.type", "producer".to_owned()),
+            (
+                "segment.bytes",
+                segment_bytes.unwrap_or_default().to_owned(),
+            ),
+        ],
+    }
+}
+
+fn settings(properties: &Arc<Properties>, image: &MetadataImage, node: NodeId) -> Settings<Shard> {
+    let values = BrokerValues::new(Arc::clone(properties), image, node);
+    let ms = |name: &str| Duration::from_millis(values.number(name).unwrap_or(0));
+    let topic = TopicName::new(OFFSETS_TOPIC.name).ok();
+    let topic = topic.map(|topic| TopicConfig::of(&topic, image, &values));
+    Settings {
+        machine: Arc::new(group_config(&values, image)),
+        commit_timeout: ms("offsets.commit.timeout.ms"),
+        load_buffer: values.number("offsets.load.buffer.size").unwrap_or(1 << 20),
+        codec: values
+            .number("offsets.topic.compression.codec")
+            .and_then(CompressionType::from_id)
+            .unwrap_or_default(),
+        upkeep_interval: ms("offsets.retention.check.interval.ms"),
+        batch_bytes_max: topic.map_or(1 << 20, |topic| topic.max_message_bytes as usize),
+    }
+}
+
+fn group_config(values: &BrokerValues, image: &MetadataImage) -> GroupConfig {
+    let own = |resource: &ConfigResource| match resource {
+        ConfigResource::Group(name) => Some(name.to_string()),
+        _ => None,
+    };
+    let groups = image.configs.iter();
+    let groups = groups.filter_map(|(resource, values)| Some((own(resource)?, (**values).clone())));
+    GroupConfig {
+        groups: groups.collect(),
+        ..GroupConfig::resolve(values)
+    }
+}

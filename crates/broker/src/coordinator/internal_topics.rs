@@ -1,0 +1,217 @@
+//! Internal topics, which are created when they are first needed.
+//!
+//! One request at a time asks the controller for a topic, the others wait for the outcome. After a
+//! refusal the next attempt waits a moment, so that clients which try again do not overload the
+//! controller.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_config::{BrokerValues, Properties};
+use dohle_model::image::MetadataImage;
+use dohle_model::{ApiError, ErrorCode, NodeId, Uuid};
+use dohle_rpc::v1;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use crate::metadata::{ControllerClient, MetadataCache, outcome};
+
+/// After a refusal the controller is not asked again for this long.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long after the start of this broker the other brokers of the cluster may take to register:
+/// the first of three nodes must not create a topic with one replica.
+const CLUSTER_STARTS: Duration = Duration::from_secs(10);
+
+/// An internal topic: its name, and how to read its settings.
+#[derive(Debug)]
+pub struct InternalTopic {
+    /// The name.
+    pub name: &'static str,
+    /// The property that sets the replication factor, for messages.
+    pub replication_factor_property: &'static str,
+    /// Reads the settings for a new topic from the properties of a broker.
+    pub settings: fn(&BrokerValues) -> TopicSettings,
+}
+
+/// How an internal topic is created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// The number of partitions.
+    pub partitions: i32,
+    /// The number of replicas, of which there are never more than brokers.
+    pub replication_factor: usize,
+    /// The topic's own configuration, such as `cleanup.policy` and `min.insync.replicas`.
+    pub configs: Vec<(&'static str, String)>,
+}
+
+/// Creates internal topics, one request at a time.
+#[derive(Debug)]
+pub struct InternalTopics {
+    node: NodeId,
+    properties: Arc<Properties>,
+    metadata: Arc<MetadataCache>,
+    controller: Arc<ControllerClient>,
+    begun: Instant,
+    /// By topic: when the controller refused it last, and why.
+    refused: parking_lot::Mutex<HashMap<&'static str, Arc<Mutex<Option<Refusal>>>>>,
+}
+
+type Refusal = (Instant, ApiError);
+
+impl InternalTopics {
+    /// For one node, whose properties give the topics' settings.
+    pub fn new(
+        node: NodeId,
+        properties: Arc<Properties>,
+        metadata: Arc<MetadataCache>,
+        controller: Arc<ControllerClient>,
+    ) -> Self {
+        Self {
+            node,
+            properties,
+            metadata,
+            controller,
+            begun: Instant::now(),
+            refused: parking_lot::Mutex::default(),
+        }
+    }
+
+    /// Returns metadata that has the topic, which is created if it does not exist.
+    ///
+    /// # Errors
+    /// Why the topic does not exist by the deadline.
+    pub async fn ensure(
+        &self,
+        topic: &'static InternalTopic,
+        deadline: Instant,
+    ) -> Result<Arc<MetadataImage>, ApiError> {
+        let name = topic.name;
+        let image = self.metadata.image();
+        if image.topic(name).is_some() {
+            return Ok(image);
+        }
+        let refused = Arc::clone(self.refused.lock().entry(name).or_default());
+        // Held while the controller answers: the other requests wait for the same answer.
+        let locked = timeout_at(deadline, refused.lock()).await;
+        let mut refused = locked
+            .map_err(|_| ErrorCode::RequestTimedOut.because(format!("{name} is being created")))?;
+        let image = self.metadata.image();
+        if image.topic(name).is_some() {
+            return Ok(image);
+        }
+        if let Some((at, error)) = &*refused
+            && at.elapsed() < ASK_AGAIN
+        {
+            return Err(error.clone());
+        }
+        let created = self.create(topic, deadline).await;
+        *refused = match &created {
+            Ok(_) => None,
+            Err(error) => {
+                tracing::info!("{name} is not created yet: {error}");
+                Some((Instant::now(), error.clone()))
+            }
+        };
+        created
+    }
+
+    async fn create(
+        &self,
+        topic: &InternalTopic,
+        deadline: Instant,
+    ) -> Result<Arc<MetadataImage>, ApiError> {
+        let name = topic.name;
+        let image = self.all_registered(deadline).await?;
+        let values = BrokerValues::new(Arc::clone(&self.properties), &image, self.node);
+        let settings = (topic.settings)(&values);
+        let wanted = settings.replication_factor;
+        let replicas = wanted.min(image.brokers.len()).max(1);
+        let request = v1::CreateTopicsRequest {
+            topics: vec![creatable(name, settings, replicas)],
+            validate_only: false,
+        };
+        let response = self.controller.create_topics(request, deadline).await?;
+        let result = response.topics.first();
+        match outcome(result.and_then(|result| result.outcome.as_ref())) {
+            Ok(()) if replicas < wanted => tracing::info!(
+                "{name} was created with {replicas} of {wanted} replicas ({}), as many as there \
+                 are brokers; when there are more, kafka-reassign-partitions gives it more \
+                 replicas",
+                topic.replication_factor_property
+            ),
+            Ok(()) => {}
+            // Another broker was quicker.
+            Err(error) if error.code == ErrorCode::TopicAlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        let exists = |image: &MetadataImage| image.topic(name).is_some();
+        let image = self.metadata.wait_until(exists, deadline).await;
+        image.ok_or_else(|| {
+            ErrorCode::RequestTimedOut
+                .because(format!("the metadata of this broker lacks {name} still"))
+        })
+    }
+
+    /// Metadata that has all brokers of a cluster which is just starting.
+    async fn all_registered(&self, deadline: Instant) -> Result<Arc<MetadataImage>, ApiError> {
+        let settled = self.begun + CLUSTER_STARTS;
+        let expected = self.controller.voters().count();
+        let all = |image: &MetadataImage| image.brokers.len() >= expected;
+        let until = settled.min(deadline);
+        match self.metadata.wait_until(all, until).await {
+            Some(image) => Ok(image),
+            None if Instant::now() >= settled => Ok(self.metadata.image()),
+            None => Err(ErrorCode::InvalidReplicationFactor.because(format!(
+                "{} of {expected} brokers are registered; the others may still be starting",
+                self.metadata.image().brokers.len()
+            ))),
+        }
+    }
+}
+
+fn creatable(name: &str, settings: TopicSettings, replicas: usize) -> v1::CreatableTopic {
+    let configs = settings.configs.into_iter();
+    let configs = configs.map(|(name, value)| v1::NamedConfig {
+        name: name.to_owned(),
+        value: Some(value),
+    });
+    let id = Uuid(*uuid::Uuid::new_v4().as_bytes());
+    v1::CreatableTopic {
+        name: name.to_owned(),
+        id: id.0.to_vec().into(),
+        partitions: settings.partitions,
+        replication_factor: i32::try_from(replicas).unwrap_or(i32::MAX),
+        configs: configs.collect(),
+        ..v1::CreatableTopic::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_is_requested_with_its_own_partitions_and_configuration() {
+        let settings = TopicSettings {
+            partitions: 7,
+            replication_factor: 3,
+            configs: vec![
+                ("cleanup.policy", "delete".to_owned()),
+                ("min.insync.replicas", "2".to_owned()),
+            ],
+        };
+        let topic = creatable("__state", settings, 2);
+        assert_eq!((topic.name.as_str(), topic.partitions), ("__state", 7));
+        assert_eq!(topic.replication_factor, 2);
+        let configs = topic.configs.iter();
+        let configs: Vec<_> = configs
+            .map(|config| (config.name.as_str(), config.value.as_deref()))
+            .collect();
+        let expected = [
+            ("cleanup.policy", Some("delete")),
+            ("min.insync.replicas", Some("2")),
+        ];
+        assert_eq!(configs, expected);
+    }
+}

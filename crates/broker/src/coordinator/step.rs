@@ -1,0 +1,291 @@
+//! One step of a shard: the machine plans it, and what it asks for is appended, replayed and handed
+//! to the coordinator. The only place that appends records of machines.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_machine::{DueReply, Effects, LogRecord as _, Machine, Step};
+use dohle_model::image::MetadataImage;
+use dohle_model::{ErrorCode, Offset, Timestamp, Uuid};
+use tokio::time::Instant;
+
+use super::batches::batches;
+use super::settings::Settings;
+use super::shard::{ShardRuntime, State};
+use super::within;
+use crate::partition::{Acks, AppendError, AppendOrigin, CommitError};
+use crate::partitions::wall_clock;
+
+/// What a step sees besides the machine.
+pub(super) struct StepContext<M: Machine> {
+    pub(super) now: Duration,
+    pub(super) wall: Timestamp,
+    pub(super) image: Arc<MetadataImage>,
+    pub(super) settings: Arc<Settings<M>>,
+    /// Results of computations, for a request that is planned again with more of them.
+    pub(super) lookups: Option<M::Lookups>,
+}
+
+impl<M: Machine> StepContext<M> {
+    fn step(&self) -> Step<'_, M> {
+        Step {
+            now: self.now,
+            wall: self.wall,
+            image: &self.image,
+            config: &self.settings.machine,
+            fresh: Uuid(*uuid::Uuid::new_v4().as_bytes()),
+            lookups: self.lookups.as_ref(),
+            unresolved: Vec::new(),
+            effects: Effects::default(),
+        }
+    }
+}
+
+/// Whether the records of a step may become several batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WriteMode {
+    /// One batch, all or nothing: requests.
+    Atomic,
+    /// Each record is complete without the others: expiry and other upkeep.
+    PerRecord,
+}
+
+type Commit = Pin<Box<dyn Future<Output = Result<(), CommitError>> + Send>>;
+
+/// What a reply waits for.
+#[derive(Default)]
+pub(super) struct CommitWait {
+    /// The commit of the records that the step appended.
+    written: Option<Commit>,
+    /// The commit of earlier records that the reply shows.
+    read: Option<Commit>,
+}
+
+impl CommitWait {
+    /// Whether the step appended records.
+    pub(super) fn has_written(&self) -> bool {
+        self.written.is_some()
+    }
+
+    /// Waits until the reply may be sent, until `deadline` at most.
+    pub(super) async fn done(self, deadline: Instant) -> Result<(), ErrorCode> {
+        if let Some(commit) = self.written {
+            let outcome = async { commit.await.map_err(|error| code_of_commit(&error)) };
+            within(deadline, outcome).await?;
+        }
+        if let Some(commit) = self.read {
+            let outcome = async {
+                match commit.await {
+                    // The records are committed. Too few replicas in sync stop writers only.
+                    Ok(()) | Err(CommitError::NotEnoughReplicasAfterAppend { .. }) => Ok(()),
+                    Err(CommitError::Role(_)) => Err(ErrorCode::NotCoordinator),
+                }
+            };
+            within(deadline, outcome).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Replies and the continuation of the machine, which wait for a commit.
+pub(super) struct AfterCommit<M: Machine> {
+    pub(super) commit: CommitWait,
+    pub(super) replies: Vec<DueReply>,
+    pub(super) on_commit: Option<M::OnCommit>,
+}
+
+/// What the coordinator does after a step, once the lock of the shard is released.
+pub(super) struct DeferredActions<M: Machine> {
+    /// Replies to send now.
+    pub(super) replies: Vec<DueReply>,
+    pub(super) after_commit: Vec<AfterCommit<M>>,
+    /// When the first timer of the machine expires.
+    pub(super) next_deadline: Option<Duration>,
+}
+
+impl<M: Machine> ShardRuntime<M> {
+    /// Makes one step of the machine. Blocks for a write to the page cache.
+    pub(super) fn step<R>(
+        &self,
+        context: &StepContext<M>,
+        mode: WriteMode,
+        plan: impl FnOnce(&mut M, &mut Step<'_, M>) -> R,
+    ) -> (Result<(R, CommitWait), ErrorCode>, DeferredActions<M>) {
+        let mut actions = DeferredActions {
+            replies: Vec::new(),
+            after_commit: Vec::new(),
+            next_deadline: None,
+        };
+        let mut state = self.state.lock();
+        let machine = match &mut *state {
+            State::Active(machine) => &mut **machine,
+            State::Loading => return (Err(ErrorCode::CoordinatorLoadInProgress), actions),
+            State::Failed(_) | State::Resigned => {
+                return (Err(ErrorCode::NotCoordinator), actions);
+            }
+        };
+        let mut step = context.step();
+        let reply = plan(machine, &mut step);
+        let effects = step.effects;
+        let commit = self.carry_out(machine, context, mode, effects, &mut actions);
+        actions.next_deadline = machine.timers().next();
+        drop(state);
+        (commit.map(|commit| (reply, commit)), actions)
+    }
+
+    fn carry_out(
+        &self,
+        machine: &mut M,
+        context: &StepContext<M>,
+        mode: WriteMode,
+        effects: Effects<M>,
+        actions: &mut DeferredActions<M>,
+    ) -> Result<CommitWait, ErrorCode> {
+        let Effects {
+            records,
+            skip_replay,
+            on_commit,
+            replies,
+            reads,
+        } = effects;
+        let mut commit = CommitWait {
+            read: reads.map(|end| self.commit(end)),
+            ..CommitWait::default()
+        };
+        if records.is_empty() {
+            actions.replies.extend(replies);
+            if let Some(on_commit) = on_commit {
+                self.on_commit(machine, context, on_commit, Ok(()), actions);
+            }
+            return Ok(commit);
+        }
+        match self.append(machine, context, mode, records, skip_replay) {
+            Ok(end) => {
+                commit.written = Some(self.commit(end));
+                if on_commit.is_some() || !replies.is_empty() {
+                    let commit = CommitWait {
+                        written: Some(self.commit(end)),
+                        ..CommitWait::default()
+                    };
+                    actions.after_commit.push(AfterCommit {
+                        commit,
+                        replies,
+                        on_commit,
+                    });
+                }
+                Ok(commit)
+            }
+            Err(code) => {
+                let failed = replies.into_iter().map(|reply| reply.failed(code));
+                actions.replies.extend(failed);
+                if let Some(on_commit) = on_commit {
+                    self.on_commit(machine, context, on_commit, Err(code), actions);
+                }
+                Err(code)
+            }
+        }
+    }
+
+    fn on_commit(
+        &self,
+        machine: &mut M,
+        context: &StepContext<M>,
+        on_commit: M::OnCommit,
+        outcome: Result<(), ErrorCode>,
+        actions: &mut DeferredActions<M>,
+    ) {
+        let mut step = context.step();
+        machine.on_commit(on_commit, outcome, &mut step);
+        let effects = step.effects;
+        // The replies report a failure to the requests that wait.
+        let _ = self.carry_out(machine, context, WriteMode::Atomic, effects, actions);
+    }
+
+    /// Waits until everything below `end` is committed, and on the disk where `flush.messages` asks
+    /// for that.
+    fn commit(&self, end: Offset) -> Commit {
+        let committed = self.partition.wait_committed(self.leader_epoch, end);
+        if !self.partition.flushes_before_answer() {
+            return Box::pin(committed);
+        }
+        let flushed = Arc::clone(&self.partition).flush_appended(wall_clock());
+        Box::pin(async move {
+            flushed.await?;
+            committed.await
+        })
+    }
+
+    /// Appends and replays records, and returns the log end after them. With [`WriteMode::Atomic`]
+    /// a failure changes nothing.
+    fn append(
+        &self,
+        machine: &mut M,
+        context: &StepContext<M>,
+        mode: WriteMode,
+        records: Vec<M::Record>,
+        skip_replay: bool,
+    ) -> Result<Offset, ErrorCode> {
+        let settings = &context.settings;
+        let bytes_max = match mode {
+            WriteMode::Atomic => usize::MAX,
+            WriteMode::PerRecord => settings.batch_bytes_max,
+        };
+        if self.partition.leader_epoch() != self.leader_epoch {
+            return Err(ErrorCode::NotCoordinator);
+        }
+        let mut end = Offset::ZERO;
+        for batch in batches(records, bytes_max, settings.codec, context.wall)? {
+            let origin = AppendOrigin::Coordinator;
+            let appended = self
+                .partition
+                .append(batch.bytes, Acks::All, origin, context.wall)
+                .map_err(|error| self.append_failed(&error))?;
+            if appended.leader_epoch != self.leader_epoch {
+                // The partition was won again in between, and another shard is being loaded.
+                return Err(ErrorCode::NotCoordinator);
+            }
+            end = appended.end();
+            let records = batch.records;
+            let subjects = records.iter().map(|record| record.subject().clone());
+            let subjects = subjects.collect();
+            if !skip_replay {
+                for record in records {
+                    machine.replay(record);
+                }
+            }
+            machine.on_appended(subjects, end);
+        }
+        Ok(end)
+    }
+
+    fn append_failed(&self, error: &AppendError) -> ErrorCode {
+        let code = code_of_append(error);
+        if code == ErrorCode::UnknownServerError {
+            let partition = self.partition.name();
+            let machine = M::NAME;
+            tracing::error!(%partition, "records of {machine} cannot be appended: {error}");
+        }
+        code
+    }
+}
+
+/// The code that a request gets for a failed append (`CoordinatorOperationExceptionHelper`).
+fn code_of_append(error: &AppendError) -> ErrorCode {
+    match error.code() {
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::NotEnoughReplicas => {
+            ErrorCode::CoordinatorNotAvailable
+        }
+        ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
+        _ => ErrorCode::UnknownServerError,
+    }
+}
+
+/// The code that a request gets for a failed commit.
+fn code_of_commit(error: &CommitError) -> ErrorCode {
+    match error {
+        CommitError::Role(_) => ErrorCode::NotCoordinator,
+        CommitError::NotEnoughReplicasAfterAppend { .. } => ErrorCode::CoordinatorNotAvailable,
+    }
+}
