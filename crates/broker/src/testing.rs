@@ -266,6 +266,7 @@ pub fn follow(partition: &Partition) -> u64 {
         fetch_offset: partition.positions().log_end_offset,
         last_fetched_epoch: Some(LeaderEpoch(3)),
         log_start_offset: Offset::ZERO,
+        paused: false,
     };
     let started = partition.start_feed(&request, &Watcher::new(), 0);
     match started {

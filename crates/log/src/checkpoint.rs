@@ -20,7 +20,8 @@ pub(crate) enum Sync {
     No,
 }
 
-/// Replaces `path` by a file with this content: temporary file, rename.
+/// Replaces `path` by a file with this content: temporary file, rename. When it fails, the old file
+/// stays as it is, and the temporary one gives its space back.
 pub(crate) fn write_atomically(
     path: &Path,
     content: &[u8],
@@ -37,7 +38,11 @@ pub(crate) fn write_atomically(
         }
         fs::rename(temporary, path)
     };
-    write().context("write", path)?;
+    if let Err(error) = write() {
+        // What stays is overwritten by the next attempt.
+        let _ = fs::remove_file(temporary);
+        return Err(error).context("write", path);
+    }
     if sync == Sync::Yes
         && let Some(parent) = path.parent()
     {

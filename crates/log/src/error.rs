@@ -16,9 +16,13 @@ pub enum StorageErrorKind {
     /// The process or the machine ran out of file descriptors or memory. The operation may be tried
     /// again; nothing goes offline.
     Shortage,
-    /// The file system is full, or a quota is reached. What is on disk can still be read.
+    /// The file system is full, or a quota is reached. What is on disk can still be read, nothing
+    /// goes offline, and the operation succeeds when there is space again.
     Full,
 }
+
+/// Forcing a segment to the disk, as [`StorageError::operation`] has it.
+pub(crate) const SYNC_SEGMENT: &str = "sync";
 
 /// A file operation failed. [`StorageError::kind`] decides what else is affected.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +45,15 @@ impl StorageError {
 
     /// What the failure affects. Derived from the error that the system returned; errors about the
     /// content of files are [`StorageErrorKind::Damage`].
+    ///
+    /// A segment that could not be forced to the disk is always [`StorageErrorKind::Device`]: the
+    /// system may have dropped records that were appended, whatever its reason, a full disk
+    /// included.
     #[must_use]
     pub fn kind(&self) -> StorageErrorKind {
+        if self.operation == SYNC_SEGMENT {
+            return StorageErrorKind::Device;
+        }
         match self.source.kind() {
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => StorageErrorKind::Damage,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageErrorKind::Full,
@@ -109,6 +120,12 @@ mod tests {
         assert_eq!(errno(rustix::io::Errno::DQUOT), StorageErrorKind::Full);
         let invalid = StorageError::invalid("read", Path::new("f"), "wrong magic");
         assert_eq!(invalid.kind(), StorageErrorKind::Damage);
+        let sync = StorageError {
+            operation: SYNC_SEGMENT,
+            path: PathBuf::from("f"),
+            source: rustix::io::Errno::NOSPC.into(),
+        };
+        assert_eq!(sync.kind(), StorageErrorKind::Device);
         let short = kind(io::ErrorKind::UnexpectedEof.into());
         assert_eq!(short, StorageErrorKind::Damage);
     }

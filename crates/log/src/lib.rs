@@ -28,8 +28,8 @@
 //!
 //! // Upkeep: taken under the lock, run outside, completed under the lock.
 //! Log::prepare_flush(now) -> Option<FlushTask>
-//! FlushTask::run() -> Result<Flushed, StorageError>
-//! Log::complete_flush(Flushed)
+//! FlushTask::run() -> Result<Flushed, FlushError>
+//! Log::complete_flush(Flushed), Log::postpone_flush(FlushError)   // when there was no space
 //! Log::delete_old_segments(high_watermark, now) -> Result<Vec<DeletedSegment>, StorageError>
 //! DeletedSegment::unlink()                                  // after file.delete.delay.ms
 //! Log::maybe_advance_log_start_offset(Offset) -> bool
@@ -91,8 +91,8 @@ pub use error::{StorageError, StorageErrorKind};
 pub use index::{AbortedTxn, offset_index_entries, time_index_entries, txn_index_entries};
 pub use leader_epoch::{EpochEnd, EpochEntry, LeaderEpochCache};
 pub use log::{
-    AppendError, AppendInfo, Cleanable, DeletedSegment, FlushTask, Flushed, LeaderAppend, Log,
-    OpenOptions, ReadError, RecoveryReport, Replaced, SegmentSearch, Swapped,
+    AppendError, AppendInfo, Cleanable, DeletedSegment, FlushError, FlushTask, Flushed,
+    LeaderAppend, Log, OpenOptions, ReadError, RecoveryReport, Replaced, SegmentSearch, Swapped,
 };
 pub use producer_state::{BatchMetadata, ProducerError, ProducerState};
 pub use segment::damage::Unreadable;

@@ -593,7 +593,7 @@ fn a_flush_that_fails_is_reported_though_the_directory_cannot_be_seen() {
     std::fs::write(dir.path().join("d"), "").unwrap();
     assert!(!path.exists());
     let error = task.run().unwrap_err();
-    assert_eq!(error.kind(), StorageErrorKind::Device, "{error}");
+    assert_eq!(error.error.kind(), StorageErrorKind::Device, "{error:?}");
     // Also when the system answers that there is no such directory.
     std::fs::remove_file(dir.path().join("d")).unwrap();
     assert!(log.flush(NOW).is_err());

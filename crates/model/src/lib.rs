@@ -13,6 +13,7 @@ pub mod image;
 pub mod names;
 pub mod partition;
 pub mod record;
+pub mod space;
 pub mod suggest;
 
 pub use error::{ApiError, ErrorCode};

@@ -79,6 +79,9 @@ impl Partition {
         if acks == Acks::All {
             admit(leader)?;
         }
+        if self.lacks_space(&state) {
+            return Err(RoleError::NoSpace(self.shared.space.reason(state.dir)).into());
+        }
         Ok(Arc::clone(&state.config))
     }
 

@@ -65,6 +65,10 @@ impl Partition {
         let begun = {
             let mut state = self.state.lock();
             let high_watermark = state.high_watermark;
+            if self.lacks_space(&state) {
+                // The new segments are written beside the old ones.
+                return CleanOutcome::NotNow;
+            }
             let Ok(log) = state.log_mut() else {
                 return CleanOutcome::Offline;
             };
@@ -152,7 +156,8 @@ impl Partition {
             CleanError::Storage(error) if is_current => match error.kind() {
                 // What is there is whole; compaction only needs room beside it.
                 StorageErrorKind::Full => {
-                    tracing::warn!(partition = %self.name, %error, "no room to compact the log");
+                    tracing::debug!(partition = %self.name, %error, "no room to compact the log");
+                    self.shared.space.on_refused_write(self.directory());
                     CleanOutcome::NotNow
                 }
                 StorageErrorKind::Shortage => {

@@ -32,6 +32,9 @@ pub enum RoleError {
     /// The log directory failed, or the log is damaged.
     #[error("the log of the partition is offline: {0}")]
     Offline(String),
+    /// There is no space for what was to be written. The log is online, and unchanged.
+    #[error("{0}")]
+    NoSpace(String),
 }
 
 struct Leader(Option<NodeId>);
@@ -53,7 +56,7 @@ impl RoleError {
             Self::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
             Self::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
             Self::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
-            Self::Offline(_) => ErrorCode::KafkaStorageError,
+            Self::Offline(_) | Self::NoSpace(_) => ErrorCode::KafkaStorageError,
         }
     }
 }

@@ -17,10 +17,12 @@ use crate::replica::diverges;
 #[derive(Debug)]
 pub(super) struct Feed {
     id: u64,
-    follower: NodeId,
+    pub(super) follower: NodeId,
     /// The next offset to send.
     sent: Offset,
     watch: Arc<Watch>,
+    /// No records are sent.
+    pub(super) paused: bool,
 }
 
 impl Feed {
@@ -43,6 +45,8 @@ pub(crate) struct FeedRequest {
     pub(crate) fetch_offset: Offset,
     pub(crate) last_fetched_epoch: Option<LeaderEpoch>,
     pub(crate) log_start_offset: Offset,
+    /// Whether the follower has no space for records: it is sent positions only.
+    pub(crate) paused: bool,
 }
 
 /// The answer to a subscription.
@@ -112,13 +116,18 @@ impl Partition {
                 |id, epoch| self.shared.is_eligible(&self.id, id, epoch),
             );
             state.drop_feed(wakes, |feed| feed.follower == request.follower);
-            let watch = Watch::new(watcher, token, WatchOn::Any);
+            let on = match request.paused {
+                true => WatchOn::Committed,
+                false => WatchOn::Any,
+            };
+            let watch = Watch::new(watcher, token, on);
             let id = self.shared.next_feed();
             state.feeds.push(Feed {
                 id,
                 follower: request.follower,
                 sent: request.fetch_offset,
                 watch: Arc::clone(&watch),
+                paused: request.paused,
             });
             self.watches.lock().add(&watch);
             state.apply(effects, &self.shared, wakes);
@@ -144,6 +153,13 @@ impl Partition {
                 return Ok(None);
             };
             let from = state.feeds[at].sent;
+            if state.feeds[at].paused {
+                return Ok(Some(FeedPart {
+                    positions,
+                    records,
+                    more: false,
+                }));
+            }
             if from >= end || max_bytes == 0 {
                 return Ok(Some(FeedPart {
                     positions,
@@ -271,7 +287,8 @@ impl State {
 
     /// Forgets the batches that all followers were sent.
     pub(super) fn release_tail(&mut self) {
-        match self.feeds.iter().map(|feed| feed.sent).min() {
+        let feeds = self.feeds.iter().filter(|feed| !feed.paused);
+        match feeds.map(|feed| feed.sent).min() {
             Some(sent) => self.tail.release(sent),
             None => self.tail.clear(),
         }

@@ -1,10 +1,11 @@
 //! The follower's side of replication: subscribing to the leader and taking in what it sends.
 
 use bytes::Bytes;
-use dohle_log::{AppendError, Log};
+use dohle_log::{AppendError, Log, StorageError};
 use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp};
 
 use super::Partition;
+use super::errors::RoleError;
 use super::state::{Role, State, Wakes};
 use crate::replica::{FetchPosition, Follower, LeaderAnswer, OnLeader, truncation_offset};
 
@@ -23,6 +24,8 @@ pub(crate) struct Subscribed {
     pub(crate) subscription: u64,
     pub(crate) position: FetchPosition,
     pub(crate) log_start_offset: Offset,
+    /// Whether there is no space for records: the leader sends positions only.
+    pub(crate) paused: bool,
 }
 
 /// What the stream has to do after a part.
@@ -51,6 +54,7 @@ impl Partition {
     pub(crate) fn begin_subscription(&self, leader: NodeId) -> Option<Subscribed> {
         let mut state = self.state.lock();
         let state = &mut *state;
+        let paused = self.lacks_space(state);
         let log = state.log().ok()?;
         let (end, epoch) = (log.log_end_offset(), log.last_record_epoch());
         let log_start_offset = log.log_start_offset();
@@ -61,6 +65,7 @@ impl Partition {
                     subscription,
                     position: follower.subscribe(subscription, end, epoch),
                     log_start_offset,
+                    paused,
                 })
             }
             _ => None,
@@ -162,8 +167,7 @@ impl Partition {
             return PartOutcome::Retry { damaged_at: None };
         }
         if let Err(error) = log.truncate_fully_and_start_at(start, now) {
-            state.storage_failed(&error, &self.shared, wakes);
-            return PartOutcome::Nothing;
+            return self.change_failed(state, wakes, &error);
         }
         let (name, records) = (&self.name, end.since(log_start_offset));
         tracing::info!(
@@ -204,8 +208,7 @@ impl Partition {
             return self.truncate_fully(state, wakes, start, now, reason);
         }
         if let Err(error) = log.truncate_to(to, now) {
-            state.storage_failed(&error, &self.shared, wakes);
-            return PartOutcome::Nothing;
+            return self.change_failed(state, wakes, &error);
         }
         let end = log.log_end_offset();
         if end == before {
@@ -267,6 +270,9 @@ impl Partition {
         if had_records {
             state.recovered(&self.name);
         }
+        if started {
+            self.reclaim_soon(state);
+        }
         if had_records || started {
             PartOutcome::Ack {
                 leader_epoch,
@@ -278,10 +284,29 @@ impl Partition {
         }
     }
 
+    /// A change of the log's files failed. Where there was no space, the subscription ends and is
+    /// made again later: what the leader sent is not in the log.
+    fn change_failed(
+        &self,
+        state: &mut State,
+        wakes: &mut Wakes,
+        error: &StorageError,
+    ) -> PartOutcome {
+        if !matches!(
+            state.storage_failed(error, &self.shared, wakes),
+            RoleError::NoSpace(_)
+        ) {
+            return PartOutcome::Nothing;
+        }
+        if let Role::Follower(follower) = &mut state.role {
+            follower.unsubscribe();
+        }
+        PartOutcome::Retry { damaged_at: None }
+    }
+
     fn refuse(&self, state: &mut State, wakes: &mut Wakes, error: AppendError) -> PartOutcome {
         if let AppendError::Storage(error) = error {
-            state.storage_failed(&error, &self.shared, wakes);
-            return PartOutcome::Nothing;
+            return self.change_failed(state, wakes, &error);
         }
         state.report(&self.name, || {
             format!("leader sent records that do not fit the log: {error}")

@@ -7,19 +7,27 @@ use dohle_model::{DirectoryId, NodeId, TopicPartition};
 
 use crate::replica::Lag;
 
-/// Logs a line for each replica that the registration removes from the ISR or adds to it. `lags`
-/// are the removals that this leader proposed.
+/// What this leader has to do with the removals.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Proposals<'a> {
+    /// The removals that it proposed.
+    pub(super) lags: &'a [Lag],
+    /// Followers that have no space for records.
+    pub(super) paused: &'a [NodeId],
+}
+
+/// Logs a line for each replica that the registration removes from the ISR or adds to it.
 pub(super) fn log_isr_changes(
     partition: &TopicPartition,
     registration: &PartitionRegistration,
     before: &[NodeId],
-    lags: &[Lag],
+    proposals: Proposals<'_>,
     image: &MetadataImage,
 ) {
     let (leader_epoch, partition_epoch) = (registration.leader_epoch, registration.partition_epoch);
     let isr: Vec<i32> = registration.isr.iter().map(|id| id.0).collect();
     for id in before.iter().filter(|id| !registration.isr.contains(id)) {
-        let reason = removal_reason(*id, registration, lags, image);
+        let reason = removal_reason(*id, registration, proposals, image);
         tracing::info!(
             %partition, %leader_epoch, %partition_epoch, replica = %id, reason, ?isr, "ISR shrunk"
         );
@@ -35,11 +43,14 @@ pub(super) fn log_isr_changes(
 fn removal_reason(
     id: NodeId,
     registration: &PartitionRegistration,
-    lags: &[Lag],
+    proposals: Proposals<'_>,
     image: &MetadataImage,
 ) -> String {
-    if let Some(lag) = lags.iter().find(|lag| lag.id == id) {
-        return lag.to_string();
+    if let Some(lag) = proposals.lags.iter().find(|lag| lag.id == id) {
+        return match proposals.paused.contains(&id) {
+            true => format!("its log directory has no space for records: {lag}"),
+            false => lag.to_string(),
+        };
     }
     if !registration.replicas.contains(&id) {
         return "no longer assigned to the partition".to_owned();
@@ -111,7 +122,11 @@ mod tests {
 
     #[test]
     fn a_removal_is_explained_by_the_proposal_or_by_the_state_of_the_broker() {
-        let reason = |lags: &[Lag], image| removal_reason(OTHER, &registration(), lags, &image);
+        let reason_of = |lags: &[Lag], paused: &[NodeId], image| {
+            let proposals = Proposals { lags, paused };
+            removal_reason(OTHER, &registration(), proposals, &image)
+        };
+        let reason = |lags: &[Lag], image| reason_of(lags, &[], image);
         let lag = Lag {
             id: OTHER,
             streaming: false,
@@ -121,6 +136,9 @@ mod tests {
         };
         let fenced = || image(|broker| broker.fenced = true);
         assert!(reason(&[lag], fenced()).starts_with("not caught up for 30000 ms"));
+        let paused = reason_of(&[lag], &[OTHER], image(|_| ()));
+        let expected = "its log directory has no space for records: not caught up for 30000 ms";
+        assert!(paused.starts_with(expected), "{paused}");
         assert_eq!(reason(&[], fenced()), "its broker is fenced");
         let shutdown = image(|broker| broker.in_controlled_shutdown = true);
         assert_eq!(reason(&[], shutdown), "its broker is shutting down");
@@ -131,7 +149,11 @@ mod tests {
         assert_eq!(unregistered, "its broker is not registered");
         let mut moved = registration();
         moved.replicas = vec![LEADER];
-        let gone = removal_reason(OTHER, &moved, &[], &image(|_| ()));
+        let none = Proposals {
+            lags: &[],
+            paused: &[],
+        };
+        let gone = removal_reason(OTHER, &moved, none, &image(|_| ()));
         assert_eq!(gone, "no longer assigned to the partition");
     }
 }

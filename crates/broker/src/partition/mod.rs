@@ -27,6 +27,7 @@ mod offsets;
 mod read;
 mod role;
 pub(crate) mod shared;
+pub(crate) mod space;
 mod state;
 mod tail;
 mod types;
@@ -227,7 +228,9 @@ impl Partition {
                 tracing::warn!(partition = %self.name, %error, "read failed for lack of resources");
                 ReadError::Unavailable(error.to_string())
             }
-            StorageErrorKind::Device | StorageErrorKind::Full => self.fail_storage(error).into(),
+            // A read needs no space.
+            StorageErrorKind::Full => ReadError::Unavailable(error.to_string()),
+            StorageErrorKind::Device => self.fail_storage(error).into(),
         }
     }
 
@@ -241,10 +244,21 @@ impl Partition {
             StorageErrorKind::Shortage => {
                 tracing::warn!(partition = %self.name, work, %error, "no resources, work skipped");
             }
-            StorageErrorKind::Device | StorageErrorKind::Full => {
+            StorageErrorKind::Full => {
+                tracing::debug!(partition = %self.name, work, %error, "no space, work skipped");
+                self.shared.space.on_refused_write(self.directory());
+            }
+            StorageErrorKind::Device => {
                 self.fail_storage(error);
             }
         }
+    }
+
+    /// Whether records of this partition may not be written for lack of space.
+    fn lacks_space(&self, state: &State) -> bool {
+        self.shared
+            .space
+            .refuses(state.dir, self.topic().is_internal())
     }
 
     /// A change of files outside the lock failed.

@@ -180,6 +180,7 @@ impl Partition {
                 });
             }
             log.maybe_advance_log_start_offset(before);
+            self.reclaim_soon(state);
             state.complete_low_watermarks(&self.shared, wakes);
             Ok(before)
         })

@@ -8,7 +8,7 @@ use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
 use super::Partition;
 use super::config::PartitionConfig;
 use super::errors::RoleError;
-use super::isr_changes::log_isr_changes;
+use super::isr_changes::{Proposals, log_isr_changes};
 use super::state::{Role, State, Wakes};
 use crate::replica::{
     AlterFailure, Follower, IsrProposal, Leader, LeaderConfig, LeaderRegistration,
@@ -42,7 +42,12 @@ impl Partition {
                 });
                 if leader.isr().committed() != before {
                     let image = self.shared.image();
-                    log_isr_changes(&self.name, registration, &before, &lags, &image);
+                    let paused = state.feeds.iter().filter(|feed| feed.paused);
+                    let proposals = Proposals {
+                        lags: &lags,
+                        paused: &paused.map(|feed| feed.follower).collect::<Vec<_>>(),
+                    };
+                    log_isr_changes(&self.name, registration, &before, proposals, &image);
                 }
                 state.apply(effects, &self.shared, wakes);
                 self.note_lag(state);

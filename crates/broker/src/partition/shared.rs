@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
 use super::damage::Suspects;
+use super::space::SpaceTable;
 use crate::blocking::BlockingPool;
 use crate::replica::IsrProposal;
 
@@ -77,6 +78,10 @@ pub(crate) struct Shared {
     assignments_bell: Notify,
     /// Segments whose content made a read fail: to be checked.
     pub(crate) suspects: Suspects,
+    /// The space of the log directories.
+    pub(crate) space: SpaceTable,
+    /// Logs whose start moved while space is short: their segments are deleted soon.
+    pub(crate) reclaims: WorkSet,
     /// Bytes in the tails of all partitions.
     pub(crate) tail_bytes: Arc<AtomicUsize>,
     /// Whether a high watermark moved since the checkpoint was written.
@@ -112,6 +117,8 @@ impl Shared {
             assignments: Mutex::default(),
             assignments_bell: Notify::new(),
             suspects: Suspects::default(),
+            space: SpaceTable::default(),
+            reclaims: WorkSet::default(),
             tail_bytes: Arc::default(),
             moved: AtomicBool::new(false),
         })

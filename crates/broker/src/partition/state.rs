@@ -292,7 +292,8 @@ impl State {
     }
 
     /// Takes the log offline after a change of its files failed, and with it the whole log
-    /// directory unless the files' content was at fault.
+    /// directory unless the files' content was at fault. Where there only was no space, the change
+    /// was taken back, and nothing goes offline.
     pub(super) fn storage_failed(
         &mut self,
         error: &StorageError,
@@ -300,10 +301,18 @@ impl State {
         wakes: &mut Wakes,
     ) -> RoleError {
         match error.kind() {
+            StorageErrorKind::Full => {
+                shared.space.on_refused_write(self.dir);
+                if self.log().is_ok_and(|log| !log.is_failed()) {
+                    let reason = shared.space.reason(self.dir);
+                    return RoleError::NoSpace(format!("{error}: {reason}"));
+                }
+                tracing::error!(partition = %self.id, %error, "log goes offline");
+            }
             StorageErrorKind::Damage | StorageErrorKind::Shortage => {
                 tracing::error!(partition = %self.id, %error, "log goes offline");
             }
-            StorageErrorKind::Device | StorageErrorKind::Full => {
+            StorageErrorKind::Device => {
                 tracing::error!(partition = %self.id, %error, "log directory failed");
                 shared.dir_failed(self.dir);
             }

@@ -52,6 +52,7 @@ fn request(subscription: u64, leader_epoch: LeaderEpoch, end: i64, last: i32) ->
         fetch_offset: Offset(end),
         last_fetched_epoch: (end > 0).then_some(LeaderEpoch(last)),
         log_start_offset: Offset::ZERO,
+        paused: false,
     }
 }
 

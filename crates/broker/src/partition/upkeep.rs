@@ -2,10 +2,12 @@
 //! phases, so that the disk is not waited for under the lock. Called on blocking threads.
 
 use dohle_log::{DeletedSegment, Log, StorageErrorKind};
+use dohle_model::space::SpaceState;
 use dohle_model::{Offset, Timestamp};
 
 use super::Partition;
 use super::errors::RoleError;
+use super::state::State;
 
 /// Segments that retention took out, to be unlinked after `file.delete.delay.ms`.
 #[derive(Debug)]
@@ -22,7 +24,18 @@ impl Partition {
             state.log_mut()?.prepare_flush(now)
         };
         let Some(task) = task else { return Ok(()) };
-        let flushed = task.run().map_err(|error| self.fail_storage(&error))?;
+        let flushed = match task.run() {
+            Ok(flushed) => flushed,
+            Err(failed) => {
+                return Err(self.with(|state, wakes| {
+                    let error = match state.log_mut() {
+                        Ok(log) => log.postpone_flush(failed),
+                        Err(_) => failed.error,
+                    };
+                    state.storage_failed(&error, &self.shared, wakes)
+                }));
+            }
+        };
         let closed = flushed.has_closed_segments();
         if let Ok(log) = self.state.lock().log_mut() {
             let advanced = log.complete_flush(flushed);
@@ -58,10 +71,17 @@ impl Partition {
                 segments: Vec::new(),
                 delay,
             };
+            let is_short = self.shared.space.state(state.dir) != SpaceState::Open;
             let Ok(log) = state.log_mut() else {
                 return none;
             };
             log.remove_expired_producers(now);
+            if is_short && log.log_start_offset() == log.log_end_offset() {
+                // All records were deleted: the segment that is written to can go as well.
+                if let Err(error) = log.roll(now) {
+                    tracing::debug!(partition = %self.name, %error, "no new segment");
+                }
+            }
             match log.delete_old_segments(high_watermark, now) {
                 Ok(segments) => {
                     for segment in &segments {
@@ -82,7 +102,7 @@ impl Partition {
                         StorageErrorKind::Damage | StorageErrorKind::Shortage => {
                             tracing::error!(partition = %self.name, %error, "retention skipped");
                         }
-                        StorageErrorKind::Device | StorageErrorKind::Full => {
+                        StorageErrorKind::Full | StorageErrorKind::Device => {
                             state.storage_failed(&error, &self.shared, wakes);
                         }
                     }
@@ -90,6 +110,13 @@ impl Partition {
                 }
             }
         })
+    }
+
+    /// The log's start has moved: where space is short, what lies below is deleted soon.
+    pub(super) fn reclaim_soon(&self, state: &State) {
+        if self.shared.space.state(state.dir) != SpaceState::Open {
+            self.shared.reclaims.add(self.id);
+        }
     }
 
     /// The offsets that the log directory's checkpoints hold: high watermark, recovery point, log

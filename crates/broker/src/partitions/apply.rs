@@ -318,9 +318,11 @@ impl Partitions {
                     StorageErrorKind::Damage | StorageErrorKind::Shortage => {
                         tracing::error!(partition = %name, %error, "log cannot be opened");
                     }
-                    StorageErrorKind::Device | StorageErrorKind::Full => {
+                    StorageErrorKind::Full => {
+                        tracing::error!(partition = %name, %error, "no space to open the log");
                         self.fail_dir(dir, &error);
                     }
+                    StorageErrorKind::Device => self.fail_dir(dir, &error),
                 }
                 error.to_string()
             })

@@ -281,7 +281,9 @@ impl Dir {
                 partitions,
             }
         };
-        self.directory.write_applied_metadata(&content)
+        self.directory
+            .write_applied_metadata(&content)
+            .inspect_err(|_| self.applied.lock().position_changed = true)
     }
 
     /// Writes the checkpoint of compaction if something in it changed. Blocks on the disk.
@@ -296,6 +298,7 @@ impl Dir {
         let entries = offsets.iter().map(|(name, offset)| (name, *offset));
         self.directory
             .write_checkpoint(Checkpoint::CleanerOffset, entries)
+            .inspect_err(|_| self.cleaner_offsets.lock().changed = true)
     }
 }
 

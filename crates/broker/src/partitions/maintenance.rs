@@ -9,14 +9,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dohle_config::BrokerConfig;
-use dohle_log::StorageError;
 use dohle_log::directory::Checkpoint;
+use dohle_log::{StorageError, StorageErrorKind};
 use dohle_model::{BrokerEpoch, DirectoryId, Offset, TopicIdPartition, TopicPartition};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::dirs::Dir;
-use super::{Partitions, cleaner, repair, scrub, wall_clock};
+use super::{Partitions, cleaner, repair, scrub, space, wall_clock};
+use crate::partition::shared::Shared;
 use crate::partition::{Deleted, Partition};
 use crate::replication::{self, ControllerLink};
 
@@ -53,6 +54,8 @@ pub(super) fn spawn(partitions: &Arc<Partitions>, controller: &Arc<dyn Controlle
     tasks.spawn(retention(weak.clone()));
     tasks.spawn(repair::run(weak.clone()));
     tasks.spawn(scrub::run(weak.clone()));
+    tasks.spawn(space::run(weak.clone()));
+    tasks.spawn(space::reclaim(weak.clone()));
     tasks.spawn(cleaner::run(weak));
 }
 
@@ -196,6 +199,14 @@ pub(super) async fn in_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Se
     }
 }
 
+/// Waits until deleted files may go: at once when space is short. Reads that run have them open.
+async fn delay(delay: Duration, shared: &Shared) {
+    tokio::select! {
+        () = sleep(delay) => {}
+        () = shared.space.until_short() => {}
+    }
+}
+
 impl Partitions {
     /// Looks at the leaders whose followers lag or may join the ISR.
     pub(super) fn tick_lagging(&self) {
@@ -212,7 +223,7 @@ impl Partitions {
         }
     }
 
-    fn find(&self, ids: BTreeSet<TopicIdPartition>) -> Vec<Arc<Partition>> {
+    pub(super) fn find(&self, ids: BTreeSet<TopicIdPartition>) -> Vec<Arc<Partition>> {
         let registry = self.registry.read();
         ids.iter()
             .filter_map(|id| registry.by_id.get(id).cloned())
@@ -246,8 +257,9 @@ impl Partitions {
     }
 
     pub(super) fn unlink_later(&self, deleted: Deleted) {
+        let shared = Arc::clone(&self.shared);
         let task = async move {
-            sleep(deleted.delay).await;
+            delay(deleted.delay, &shared).await;
             run_blocking(move || {
                 for segment in deleted.segments {
                     if let Err(error) = segment.unlink() {
@@ -271,8 +283,9 @@ impl Partitions {
         let root = root.directory.path().to_owned();
         let mut tasks = self.tasks.lock();
         while tasks.try_join_next().is_some() {}
+        let shared = Arc::clone(&self.shared);
         let task = async move {
-            sleep(delay).await;
+            self::delay(delay, &shared).await;
             run_blocking(move || {
                 debug_assert!(path.starts_with(&root));
                 if let Err(error) = std::fs::remove_dir_all(&path) {
@@ -353,9 +366,13 @@ impl Partitions {
             if failed.contains(&dir.id) || dir.offline().is_some() {
                 continue;
             }
-            if let Err(error) = self.mark_clean(dir, &offsets, epoch) {
-                tracing::error!(%error, "log directory failed");
-                result = Err(error);
+            match self.mark_clean(dir, &offsets, epoch) {
+                Err(error) if error.kind() == StorageErrorKind::Full => not_clean(&error),
+                Err(error) => {
+                    tracing::error!(%error, "log directory failed");
+                    result = Err(error);
+                }
+                Ok(()) => {}
             }
         }
         result
@@ -380,6 +397,14 @@ impl Partitions {
         dir.write_applied()?;
         dir.directory.mark_clean_shutdown(epoch)
     }
+}
+
+/// A log directory has no space for what a clean shutdown writes.
+fn not_clean(error: &StorageError) {
+    tracing::warn!(
+        %error,
+        "no space to close the log directory cleanly: the next start recovers its logs"
+    );
 }
 
 /// A partition with its high watermark, recovery point and log start.
@@ -445,8 +470,12 @@ impl Closed {
                 .or_default()
                 .push((partition.name().clone(), [high_watermark, end, start])),
             Err(error) => {
-                self.failed.insert(dir);
-                self.result = Err(error);
+                let is_first = self.failed.insert(dir);
+                if error.kind() != StorageErrorKind::Full {
+                    self.result = Err(error);
+                } else if is_first {
+                    not_clean(&error);
+                }
             }
         }
     }

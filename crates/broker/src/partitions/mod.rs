@@ -23,6 +23,7 @@ mod maintenance;
 mod previous_epoch;
 mod repair;
 mod scrub;
+mod space;
 mod strays;
 mod throttle;
 
@@ -171,6 +172,7 @@ impl Partitions {
             applied_changed: Arc::default(),
             runtime: Handle::current(),
         });
+        partitions.begin_space();
         maintenance::spawn(&partitions, &config.controller);
         partitions
     }

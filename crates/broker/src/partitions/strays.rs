@@ -10,8 +10,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use dohle_log::StorageError;
 use dohle_log::directory::{StrayDecision, strays};
+use dohle_log::{StorageError, StorageErrorKind};
 use dohle_model::image::MetadataImage;
 use dohle_model::{TopicIdPartition, TopicPartition, Uuid};
 
@@ -183,8 +183,13 @@ impl Partitions {
         }
     }
 
-    /// Takes a log directory offline because a file operation in it failed.
+    /// Takes a log directory offline because a file operation in it failed. A lack of space is no
+    /// such failure: what was to be written is written later.
     pub(super) fn fail_dir(&self, dir: &Dir, error: &StorageError) {
+        if error.kind() == StorageErrorKind::Full {
+            tracing::debug!(%error, "no space in the log directory");
+            return self.shared.space.on_refused_write(dir.id);
+        }
         tracing::error!(%error, "log directory failed");
         dir.take_offline(&error.to_string());
         self.shared.dir_failed(dir.id);

@@ -464,6 +464,7 @@ fn begin_subscription(partition: &Partition, leader: NodeId) -> Option<v1::Subsc
         last_fetched_epoch: LeaderEpoch::to_wire(begun.position.last_fetched_epoch),
         log_start_offset: begun.log_start_offset.0,
         subscription: begun.subscription,
+        paused: begun.paused,
     })
 }
 

@@ -201,6 +201,7 @@ impl LeaderCalls {
             fetch_offset: Offset::from_wire(subscribe.fetch_offset).unwrap_or_default(),
             last_fetched_epoch: LeaderEpoch::from_wire(subscribe.last_fetched_epoch),
             log_start_offset: Offset::from_wire(subscribe.log_start_offset).unwrap_or_default(),
+            paused: subscribe.paused,
         };
         let token = inner.reserve();
         let reply = match partition.start_feed(&request, &self.watcher, token) {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,11 @@ pub struct Cluster {
 impl Cluster {
     /// Brokers 1 to `count`, running.
     pub fn start(count: i32, properties: &[(&str, &str)]) -> Arc<Self> {
+        Self::start_in(count, properties, |_| {})
+    }
+
+    /// Brokers 1 to `count`, running, after `prepare` was called with the directory of each.
+    pub fn start_in(count: i32, properties: &[(&str, &str)], prepare: impl Fn(&Path)) -> Arc<Self> {
         let nodes = (1..=count).map(NodeId);
         let cluster = Arc::new(Self {
             inner: Mutex::new(Inner {
@@ -81,9 +87,15 @@ impl Cluster {
                 .collect(),
         });
         for node in nodes {
+            prepare(cluster.dir(node.0));
             cluster.start_broker(node.0);
         }
         cluster
+    }
+
+    /// The log directory of a broker.
+    pub fn dir(&self, node: i32) -> &Path {
+        self.dirs[&NodeId(node)].path()
     }
 
     /// Starts a broker on what is in its directory.

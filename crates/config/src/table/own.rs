@@ -9,6 +9,13 @@ use crate::definition::Validator::AtLeast;
 
 #[rustfmt::skip]
 pub(crate) const TABLE: &[ConfigDef] = &[
+    ConfigDef::new("log.dir.reserve.bytes", Long, Value("268435456"), Low)
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured()
+        .doc("The bytes that are kept free in the file system of each log directory, and of the \
+             metadata log, but at most 5 % of it. Below that, producers are refused with \
+             KAFKA_STORAGE_ERROR, followers pause and no topics are created, while reads, the \
+             offsets of groups, DeleteTopics and DeleteRecords go on. All of it resumes by itself \
+             when a quarter more than this is free. With 0 only a disk without any space refuses."),
     ConfigDef::new("log.scrub.enable", Boolean, Value("true"), Low)
         .dynamic(ClusterWide).honoured()
         .doc("Whether the broker reads all closed segments in the background and checks their \

@@ -39,7 +39,7 @@ pub enum LeaderAppend {
 /// Why nothing was appended.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The write failed. The log takes nothing more.
+    /// The write failed. The log takes nothing more, unless there only was no space.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// An earlier write has failed.
@@ -105,7 +105,8 @@ impl Log {
     /// writes it. Nothing is synced.
     ///
     /// # Errors
-    /// [`AppendError`]; the log is unchanged, and offline when the write failed.
+    /// [`AppendError`]; the log is unchanged, and offline when the write failed for another reason
+    /// than a lack of space.
     pub fn append_as_leader(
         &mut self,
         admitted: Admitted,
@@ -159,7 +160,8 @@ impl Log {
     /// between the same batches as on the leader.
     ///
     /// # Errors
-    /// [`AppendError`]. Nothing was written but when a write failed.
+    /// [`AppendError`]. Nothing was written but when a write failed: then the batches before the
+    /// one that failed may be in the log.
     pub fn append_as_follower(
         &mut self,
         records: Bytes,
@@ -303,7 +305,7 @@ impl Log {
     }
 
     fn write(&mut self, bytes: &[u8], batches: &[PlacedBatch]) -> Result<(), StorageError> {
-        self.guard(|log| {
+        self.guard_all_or_nothing(|log| {
             let config = std::sync::Arc::clone(&log.config);
             log.active().append(bytes, batches, &config)
         })

@@ -40,6 +40,23 @@ pub struct Flushed {
     finished_at: Timestamp,
 }
 
+/// A flush failed. What it was to write is in here, so that a later flush can write it.
+#[derive(Debug)]
+pub struct FlushError {
+    /// What failed.
+    pub error: StorageError,
+    generation: u64,
+    snapshots: Vec<(Offset, Vec<u8>)>,
+    leader_epochs: bool,
+    directory: bool,
+}
+
+impl From<FlushError> for StorageError {
+    fn from(failed: FlushError) -> Self {
+        failed.error
+    }
+}
+
 impl Flushed {
     /// Whether closed segments are on the disk that were not before: compaction may take them.
     #[must_use]
@@ -52,15 +69,25 @@ impl FlushTask {
     /// Writes and syncs. Blocks on the disk.
     ///
     /// # Errors
-    /// When anything fails. The kernel may have dropped data then: the log must go offline
-    /// ([`Log::fail`]) and nothing that waits for this flush be acknowledged.
-    pub fn run(self) -> Result<Flushed, StorageError> {
+    /// When anything fails: nothing that waits for this flush may be acknowledged. Without space
+    /// for a derived file the records are safe: [`Log::postpone_flush`] keeps what is not written.
+    /// After any other error the kernel may have dropped data: the log must go offline
+    /// ([`Log::fail`]).
+    pub fn run(self) -> Result<Flushed, FlushError> {
         match self.write(Sync::Yes) {
             // The partition was deleted meanwhile: nothing of it needs to be on the disk.
             Err(error) if self.retired.load(Ordering::Acquire) => {
                 tracing::debug!(%error, "flush of a deleted log failed");
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                return Err(FlushError {
+                    error,
+                    generation: self.flushed.generation,
+                    snapshots: self.snapshots,
+                    leader_epochs: self.leader_epochs.is_some(),
+                    directory: self.sync_dir,
+                });
+            }
             Ok(()) => {}
         }
         Ok(self.flushed)
@@ -68,10 +95,13 @@ impl FlushTask {
 
     /// Writes all files; with [`Sync::No`] the caller forces them to the disk.
     pub(super) fn write(&self, sync: Sync) -> Result<(), StorageError> {
-        for (files, indexes) in &self.segments {
-            if sync == Sync::Yes {
+        // The records first: they are safe whatever becomes of the files derived from them.
+        if sync == Sync::Yes {
+            for (files, _) in &self.segments {
                 files.sync_log()?;
             }
+        }
+        for (files, indexes) in &self.segments {
             if let Some(indexes) = indexes {
                 indexes.write(files, sync)?;
             }
@@ -188,6 +218,20 @@ impl Log {
         advanced
     }
 
+    /// Takes back what a failed flush was to write, for the next one. The recovery point stays.
+    pub fn postpone_flush(&mut self, failed: FlushError) -> StorageError {
+        self.directory_dirty |= failed.directory;
+        self.leader_epochs_dirty |= failed.leader_epochs;
+        // A truncation has dropped the snapshots above the log's end.
+        if failed.generation == self.generation {
+            let first = self.segments[0].base_offset;
+            let snapshots = failed.snapshots.into_iter();
+            let snapshots = snapshots.filter(|(offset, _)| *offset >= first);
+            self.snapshots_pending.splice(0..0, snapshots);
+        }
+        failed.error
+    }
+
     /// Gives back the open files of closed segments, which reads have opened. Answers how many. For
     /// upkeep from time to time; the next read opens what it needs.
     pub fn close_idle_files(&mut self) -> usize {
@@ -201,11 +245,11 @@ impl Log {
     /// Flushes on this thread.
     ///
     /// # Errors
-    /// When writing or syncing fails; the log is offline then.
+    /// When writing or syncing fails; the log is offline then, unless there only was no space.
     pub fn flush(&mut self, now: Timestamp) -> Result<(), StorageError> {
-        self.guard(|log| {
+        self.guard_all_or_nothing(|log| {
             if let Some(task) = log.prepare_flush(now) {
-                let flushed = task.run()?;
+                let flushed = task.run().map_err(|failed| log.postpone_flush(failed))?;
                 log.complete_flush(flushed);
             }
             Ok(())

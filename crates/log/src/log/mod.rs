@@ -26,7 +26,7 @@ mod unreadable;
 pub use append::{AppendError, AppendInfo, LeaderAppend};
 pub use clean::Cleanable;
 pub use damage::RepairStart;
-pub use flush::{FlushTask, Flushed};
+pub use flush::{FlushError, FlushTask, Flushed};
 pub use query::ReadError;
 pub use recover::{OpenOptions, RecoveryReport};
 pub use retention::DeletedSegment;
@@ -41,7 +41,7 @@ use dohle_model::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 
 use crate::config::LogConfig;
 use crate::damage::Damage;
-use crate::error::StorageError;
+use crate::error::{StorageError, StorageErrorKind};
 use crate::leader_epoch::LeaderEpochCache;
 use crate::producer_state::ProducerState;
 use crate::segment::Segment;
@@ -149,7 +149,8 @@ impl Log {
         self.segments.iter().map(|segment| segment.base_offset)
     }
 
-    /// Whether a write has failed, after which nothing is appended.
+    /// Whether a write has failed, after which nothing is appended. A write that failed for lack of
+    /// space does not count: it was taken back.
     #[must_use]
     pub fn is_failed(&self) -> bool {
         self.failed
@@ -253,6 +254,18 @@ impl Log {
         self.segments
             .partition_point(|segment| segment.base_offset <= offset)
             .saturating_sub(1)
+    }
+
+    /// Runs a step that changes nothing when it finds no space; after any other error the log goes
+    /// offline.
+    fn guard_all_or_nothing<T>(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        match step(self) {
+            Err(error) if error.kind() == StorageErrorKind::Full => Err(error),
+            result => self.guard(|_| result),
+        }
     }
 
     /// Runs a step that changes files; when it fails the log goes offline.

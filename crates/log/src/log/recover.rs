@@ -19,7 +19,7 @@ use super::{Log, epochs, recovery_point, swap, unreadable};
 use crate::batch::{Batch, ControlRecord};
 use crate::checkpoint::{Sync, read_if_exists};
 use crate::config::LogConfig;
-use crate::error::{Context, StorageError};
+use crate::error::{Context, StorageError, StorageErrorKind};
 use crate::producer_state::{ProducerState, snapshot};
 use crate::segment::Segment;
 use crate::segment::damage::{Headers, Step, Unreadable, Walk};
@@ -362,9 +362,7 @@ impl Log {
         state.set_end_offset(found.end);
         if limit.is_some() && cut == 0 {
             segment.seal()?;
-            if let Some(indexes) = segment.index_bytes() {
-                indexes.write(&files, Sync::No)?;
-            }
+            write_indexes(segment)?;
         }
         for damage in &damaged {
             tracing::error!(partition = %self.topic_partition, %damage, "damaged records");
@@ -407,9 +405,7 @@ impl Log {
         }
         let active = self.active();
         active.seal()?;
-        if let Some(indexes) = active.index_bytes() {
-            indexes.write(&active.files, Sync::No)?;
-        }
+        write_indexes(active)?;
         self.start_segment(self.log_end_offset, now)
     }
 
@@ -553,6 +549,21 @@ impl Log {
             }
         }
         Ok(())
+    }
+}
+
+/// Writes the index files of a closed segment. Without space for them they stay in memory, and a
+/// flush writes them later.
+fn write_indexes(segment: &Segment) -> Result<(), StorageError> {
+    let Some(indexes) = segment.index_bytes() else {
+        return Ok(());
+    };
+    match indexes.write(&segment.files, Sync::No) {
+        Err(error) if error.kind() == StorageErrorKind::Full => {
+            tracing::warn!(%error, "no space for a segment's index files, they are kept in memory");
+            Ok(())
+        }
+        written => written,
     }
 }
 

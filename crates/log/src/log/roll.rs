@@ -62,7 +62,8 @@ impl Log {
     /// active segment is empty. Answers whether there is a new one.
     ///
     /// # Errors
-    /// When the new file cannot be made; the log is offline then.
+    /// When the new file cannot be made. Without space for it the log is as before; after any other
+    /// error it is offline.
     pub fn roll(&mut self, now: Timestamp) -> Result<bool, StorageError> {
         if self.active().size == 0 {
             return Ok(false);
@@ -76,9 +77,16 @@ impl Log {
         base_offset: Offset,
         now: Timestamp,
     ) -> Result<(), StorageError> {
+        // An empty segment that cannot hold the offset makes way.
+        let is_empty = self.active().size == 0;
+        if is_empty && self.active().base_offset == base_offset {
+            return Ok(());
+        }
+        // Made first: without space nothing has changed.
+        let segment =
+            self.guard_all_or_nothing(|log| Segment::create(&log.dir, base_offset, now))?;
         self.guard(|log| {
-            if log.active().size == 0 {
-                // An empty segment that cannot hold the offset makes way.
+            if is_empty {
                 if let Some(empty) = log.segments.pop() {
                     empty.files.delete()?;
                 }
@@ -90,8 +98,7 @@ impl Log {
                 let bytes = snapshot::encode(&log.producer_state);
                 log.snapshots_pending.push((base_offset, bytes));
             }
-            log.segments
-                .push(Segment::create(&log.dir, base_offset, now)?);
+            log.segments.push(segment);
             log.directory_dirty = true;
             tracing::debug!(partition = %log.topic_partition, %base_offset, "rolled a new segment");
             Ok(())

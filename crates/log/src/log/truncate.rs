@@ -6,7 +6,7 @@ use dohle_model::{Offset, Timestamp};
 
 use super::{LEADER_EPOCH_FILE, Log};
 use crate::checkpoint::{Sync, write_atomically};
-use crate::error::StorageError;
+use crate::error::{StorageError, StorageErrorKind};
 use crate::leader_epoch::LeaderEpochCache;
 use crate::producer_state::ProducerState;
 use crate::segment::files::{SNAPSHOT_SUFFIX, file_name, remove_if_exists};
@@ -17,7 +17,8 @@ impl Log {
     /// anything was removed. The caller checkpoints recovery points afterwards.
     ///
     /// # Errors
-    /// When a file cannot be changed; the log is offline then.
+    /// When a file cannot be changed. Without space for a smaller recovery point the log is as
+    /// before; after any other error it is offline.
     pub fn truncate_to(&mut self, offset: Offset, now: Timestamp) -> Result<bool, StorageError> {
         if offset >= self.log_end_offset {
             return Ok(false);
@@ -26,10 +27,10 @@ impl Log {
             self.truncate_fully_and_start_at(offset, now)?;
             return Ok(true);
         }
+        // The batch that holds the offset goes as a whole; it is in this segment.
+        let first = self.segments[self.floor_segment(offset)].base_offset;
+        self.guard_all_or_nothing(|log| log.lower_recovery_point(first))?;
         let end = self.guard(|log| {
-            // The batch that holds the offset goes as a whole; it is in this segment.
-            let first = log.segments[log.floor_segment(offset)].base_offset;
-            log.lower_recovery_point(first)?;
             let keep = log.floor_segment(offset) + 1;
             for segment in log.segments.drain(keep..) {
                 segment.files.delete()?;
@@ -57,14 +58,14 @@ impl Log {
     /// Drops everything; the log is empty and begins at `offset`.
     ///
     /// # Errors
-    /// When a file cannot be changed; the log is offline then.
+    /// As [`Log::truncate_to`].
     pub fn truncate_fully_and_start_at(
         &mut self,
         offset: Offset,
         now: Timestamp,
     ) -> Result<(), StorageError> {
+        self.guard_all_or_nothing(|log| log.lower_recovery_point(offset))?;
         self.guard(|log| {
-            log.lower_recovery_point(offset)?;
             for segment in log.segments.drain(..) {
                 segment.files.delete()?;
             }
@@ -101,8 +102,11 @@ impl Log {
         }
         // Written at once: an epoch of removed records must not come back after a crash.
         let path = Arc::clone(&self.dir).join(LEADER_EPOCH_FILE);
-        write_atomically(&path, self.leader_epochs.encode().as_bytes(), Sync::No)?;
         self.leader_epochs_dirty = true;
-        Ok(())
+        match write_atomically(&path, self.leader_epochs.encode().as_bytes(), Sync::No) {
+            // Without the file a start takes the epochs from the batches.
+            Err(error) if error.kind() == StorageErrorKind::Full => remove_if_exists(&path),
+            written => written,
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! byte and the byte after the last, the first offset and the offset after the last, and a reason.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use dohle_model::Offset;
 use super::Log;
 use crate::checkpoint::{Sync, entry_lines, read_if_exists, write_atomically};
 use crate::clean::Pace;
-use crate::error::StorageError;
+use crate::error::{Context, StorageError, StorageErrorKind};
 use crate::leader_epoch::LeaderEpochCache;
 use crate::segment::damage::{Step, Unreadable, Walk};
 use crate::segment::files::{LOG_SUFFIX, SegmentFiles, file_name, remove_if_exists};
@@ -205,8 +206,35 @@ impl Log {
         if self.damaged.is_empty() {
             return remove_if_exists(&path);
         }
-        write_atomically(&path, encode(&self.damaged).as_bytes(), sync)
+        let list = encode(&self.damaged);
+        match write_atomically(&path, list.as_bytes(), sync) {
+            // The list in memory counts. A shorter list must reach the file: what is in it would
+            // not be readable after a start.
+            Err(error) if error.kind() == StorageErrorKind::Full => {
+                tracing::warn!(
+                    partition = %self.topic_partition, %error,
+                    "no space for the list of damaged ranges"
+                );
+                overwrite(&path, list.as_bytes())
+            }
+            written => written,
+        }
     }
+}
+
+/// Puts `content` in the place of the file's content, in the space that the file has. A longer list
+/// than the file's is left for the next change.
+fn overwrite(path: &Path, content: &[u8]) -> Result<(), StorageError> {
+    let old_len = std::fs::metadata(path).map_or(0, |file| file.len());
+    if content.len() as u64 > old_len {
+        return Ok(());
+    }
+    let file = std::fs::OpenOptions::new().write(true).open(path);
+    file.and_then(|mut file| {
+        file.write_all(content)?;
+        file.set_len(content.len() as u64)
+    })
+    .context("overwrite", path)
 }
 
 #[cfg(test)]

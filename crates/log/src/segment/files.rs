@@ -14,7 +14,7 @@ use rustix::buffer::spare_capacity;
 
 use crate::checkpoint::{Sync, read_if_exists, write_atomically};
 use crate::descriptors;
-use crate::error::{Context, StorageError};
+use crate::error::{Context, SYNC_SEGMENT, StorageError};
 
 pub(crate) const LOG_SUFFIX: &str = ".log";
 pub(crate) const INDEX_SUFFIX: &str = ".index";
@@ -297,10 +297,24 @@ impl SegmentFiles {
             .context("truncate", &self.path(LOG_SUFFIX))
     }
 
+    /// Cuts off what a failed write left behind `size`. Unlike [`SegmentFiles::set_len`] it takes
+    /// nothing that a reader may have looked up: reads end where the last whole append did. Returns
+    /// the error of the write, which is one of the device when the file cannot be cut.
+    pub(crate) fn cut_torn_write(&self, size: u64, error: StorageError) -> StorageError {
+        let cut = self.log().map_err(|error| error.source);
+        match cut.and_then(|file| file.set_len(size)) {
+            Ok(()) => error,
+            Err(cut) => StorageError {
+                source: io::Error::other(format!("{}; cutting it off: {cut}", error.source)),
+                ..error
+            },
+        }
+    }
+
     pub(crate) fn sync_log(&self) -> Result<(), StorageError> {
         self.log()?
             .sync_data()
-            .context("sync", &self.path(LOG_SUFFIX))
+            .context(SYNC_SEGMENT, &self.path(LOG_SUFFIX))
     }
 
     /// Reads up to `length` bytes at `position`, fewer only at the end of the file, into memory

@@ -279,7 +279,12 @@ impl Segment {
         })
     }
 
-    /// Appends whole batches with one write. When the write fails the file is cut back.
+    /// Appends whole batches with one write. When the write fails the file is cut back to what it
+    /// was, and the segment is unchanged.
+    ///
+    /// # Errors
+    /// That of the write; never [`StorageErrorKind::Full`](crate::StorageErrorKind::Full) when the
+    /// file could not be cut back.
     pub(crate) fn append(
         &mut self,
         bytes: &[u8],
@@ -292,9 +297,7 @@ impl Segment {
             "a segment stays under 2 GiB, this one would have {end}"
         );
         if let Err(error) = self.files.write(bytes, u64::from(self.size)) {
-            // The log goes offline; the cut only spares recovery a torn tail.
-            let _ = self.files.set_len(u64::from(self.size));
-            return Err(error);
+            return Err(self.files.cut_torn_write(u64::from(self.size), error));
         }
         let start = self.size;
         for batch in batches {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod compact;
+pub mod small_fs;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -131,8 +131,7 @@ impl Partitions {
         }
         for dir in self.dirs.iter().filter(|dir| dir.offline().is_none()) {
             if let Err(error) = dir.write_cleaner_offsets() {
-                tracing::error!(%error, "log directory failed");
-                self.shared.dir_failed(dir.id);
+                self.fail_dir(dir, &error);
             }
         }
         findings

@@ -78,6 +78,7 @@ async fn a_feed_that_moves_as_it_begins_is_served() {
                 last_fetched_epoch: LeaderEpoch::to_wire(Some(LeaderEpoch(3))),
                 log_start_offset: 0,
                 subscription: number,
+                paused: false,
             };
             calls.subscribe(&subscribe);
             let begun = std::time::Instant::now();
@@ -116,6 +117,7 @@ fn subscribe(partition: &Partition, number: u64, leader_epoch: i32) -> v1::Subsc
         last_fetched_epoch: -1,
         log_start_offset: 0,
         subscription: number,
+        paused: false,
     }
 }
 

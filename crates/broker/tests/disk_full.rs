@@ -1,0 +1,237 @@
+//! Brokers whose log directories have no space left: producers are refused, followers pause, reads
+//! and deletions go on, and everything resumes by itself. Nothing that was acknowledged is lost.
+
+#[path = "../../log/tests/common/small_fs.rs"]
+mod small_fs;
+mod support;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use dohle_broker::partition::{Acks, AppendError, FetchParams, Isolation, Partition, RoleError};
+use dohle_log::Batches;
+use dohle_model::{ErrorCode, Offset};
+use small_fs::{Ballast, in_small_fs, mount};
+use support::{Cluster, DEADLINE, append, offset, produce, wait_for, within};
+
+const PROPERTIES: [(&str, &str); 3] = [
+    ("replica.lag.time.max.ms", "1000"),
+    ("log.scrub.enable", "false"),
+    // At most a twentieth: 400 KiB.
+    ("log.dir.reserve.bytes", "1048576"),
+];
+const SIZE: &str = "size=8m";
+/// More than the reserve, and less than what ends the refusals.
+const LOW: u64 = 200 * 1024;
+
+#[track_caller]
+fn eventually<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = get() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn value(number: usize) -> String {
+    format!("{number:08}").repeat(2_000)
+}
+
+/// The number of a value; checks all of it.
+fn number(text: &[u8]) -> usize {
+    let text = std::str::from_utf8(text).unwrap();
+    let number = text[..8].parse().unwrap();
+    assert!(
+        text == value(number),
+        "the value of record {number} is broken"
+    );
+    number
+}
+
+/// Produces with acks=all until it is refused for lack of space. Returns how many were
+/// acknowledged.
+fn produce_until_refused(leader: &Partition, from: usize) -> usize {
+    for number in from.. {
+        let appended = match append(leader, &[&value(number)], Acks::All) {
+            Ok(appended) => appended,
+            Err(AppendError::Role(error @ RoleError::NoSpace(_))) => {
+                assert_eq!(error.code(), ErrorCode::KafkaStorageError);
+                return number;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let committed = leader.wait_committed(appended.leader_epoch, appended.end());
+        within(DEADLINE, committed).expect("in time").unwrap();
+    }
+    unreachable!()
+}
+
+/// Produces one record once it is taken again.
+fn produce_again(leader: &Partition, number: usize) {
+    eventually("records are taken again", || {
+        match append(leader, &[&value(number)], Acks::All) {
+            Ok(appended) => {
+                let committed = leader.wait_committed(appended.leader_epoch, appended.end());
+                within(DEADLINE, committed).expect("in time").unwrap();
+                Some(())
+            }
+            Err(
+                AppendError::Role(RoleError::NoSpace(_)) | AppendError::NotEnoughReplicas { .. },
+            ) => None,
+            Err(error) => panic!("{error}"),
+        }
+    });
+}
+
+fn read(replica: &Partition, from: Offset) -> Bytes {
+    let params = FetchParams {
+        fetch_offset: from,
+        current_leader_epoch: None,
+        last_fetched_epoch: None,
+        max_bytes: 1 << 20,
+        min_one: true,
+        isolation: Isolation::LogEnd,
+        leader_only: false,
+    };
+    replica.read(&params).unwrap().records
+}
+
+/// The numbers of the records of a replica from its log start on.
+fn values(replica: &Partition) -> Vec<usize> {
+    let mut bytes = Vec::new();
+    let mut from = replica.positions().log_start_offset;
+    while from < replica.positions().log_end_offset {
+        let records = read(replica, from);
+        let last = Batches::new(&records).map(Result::unwrap).last().unwrap();
+        from = last.header.next_offset();
+        bytes.extend_from_slice(&records);
+    }
+    let batches = Batches::new(&bytes).map(Result::unwrap);
+    let records = batches.flat_map(|batch| {
+        batch.header.check_crc(batch.bytes).unwrap();
+        let records = batch.records(batch.payload());
+        let values: Vec<usize> = records
+            .map(|record| number(record.unwrap().value.unwrap()))
+            .collect();
+        values
+    });
+    records.collect()
+}
+
+fn check_online(cluster: &Cluster, nodes: &[i32]) {
+    for node in nodes {
+        assert!(cluster.partitions(*node).failed_dirs().borrow().is_empty());
+        assert_eq!(cluster.replica(*node).offline(), None, "node {node}");
+    }
+}
+
+fn start(count: i32) -> Arc<Cluster> {
+    let cluster = Cluster::start_in(count, &PROPERTIES, |dir| mount(dir, SIZE));
+    let replicas: Vec<i32> = (1..=count).collect();
+    let configs = [
+        ("segment.bytes", "1048576"),
+        ("min.insync.replicas", "2"),
+        // The records are of 1970.
+        ("retention.ms", "-1"),
+        ("file.delete.delay.ms", "600000"),
+    ];
+    cluster.create_topic(&replicas, &configs[..]);
+    cluster
+}
+
+#[test]
+fn producers_are_refused_on_full_disks_until_records_are_deleted_and_nothing_is_lost() {
+    let name = "producers_are_refused_on_full_disks_until_records_are_deleted_and_nothing_is_lost";
+    in_small_fs(name, "size=1m", |_| {
+        let cluster = start(3);
+        let nodes = [1, 2, 3];
+        let leader = cluster.replica(1);
+        let acknowledged = produce_until_refused(&leader, 0);
+        assert!(acknowledged > 300, "{acknowledged}");
+        check_online(&cluster, &nodes);
+        let held = values(&leader);
+        assert_eq!(held.len(), acknowledged);
+        assert!(held.iter().copied().eq(0..acknowledged));
+
+        // The deletion reaches the followers, though they may have paused.
+        let before = leader
+            .delete_records(Some(offset(acknowledged as i64)))
+            .unwrap();
+        produce_again(&leader, acknowledged);
+        let low = within(DEADLINE, leader.wait_low_watermark(before));
+        assert!(low.expect("in time").unwrap() >= before);
+        let acknowledged = produce_until_refused(&leader, acknowledged + 1);
+        check_online(&cluster, &nodes);
+        cluster.wait_isr(&nodes);
+        for node in nodes {
+            let replica = cluster.replica(node);
+            wait_for(&replica, |it| {
+                it.positions().log_end_offset.0 == acknowledged as i64
+            });
+            let held = values(&replica);
+            let first = usize::try_from(before.0).unwrap();
+            let expected: Vec<usize> = (first..acknowledged).collect();
+            assert!(
+                held.ends_with(&expected),
+                "node {node} has {} records",
+                held.len()
+            );
+        }
+    });
+}
+
+#[test]
+fn a_follower_without_space_pauses_and_catches_up_when_there_is_space() {
+    let name = "a_follower_without_space_pauses_and_catches_up_when_there_is_space";
+    in_small_fs(name, "size=1m", |_| {
+        let cluster = start(3);
+        let leader = cluster.replica(1);
+        produce(&leader, &[&value(0)]);
+        cluster.wait_settled(3, 1);
+        let ballast = Ballast::leave(cluster.dir(3), LOW);
+        // The others go on without it.
+        for number in 1..60 {
+            produce(&leader, &[&value(number)]);
+        }
+        cluster.wait_isr(&[1, 2]);
+        check_online(&cluster, &[1, 2, 3]);
+        assert!(cluster.replica(3).positions().log_end_offset.0 < 60);
+        // It takes part in what needs no space: it learns of deleted records.
+        let before = leader.delete_records(Some(offset(1))).unwrap();
+        let low = within(DEADLINE, leader.wait_low_watermark(before));
+        assert_eq!(low.expect("in time").unwrap(), before);
+        drop(ballast);
+        cluster.wait_isr(&[1, 2, 3]);
+        let replica = cluster.replica(3);
+        wait_for(&replica, |it| it.positions().log_end_offset.0 == 60);
+        assert_eq!(values(&replica), values(&leader));
+    });
+}
+
+#[test]
+fn the_refusal_names_directory_bytes_and_property() {
+    let name = "the_refusal_names_directory_bytes_and_property";
+    in_small_fs(name, "size=1m", |_| {
+        let cluster = start(2);
+        let leader = cluster.replica(1);
+        let ballast = Ballast::leave(cluster.dir(1), LOW);
+        let text = eventually("a producer is refused early", || {
+            match append(&leader, &["small"], Acks::Leader) {
+                Ok(_) => None,
+                Err(error) => Some(error.to_string()),
+            }
+        });
+        let dir = cluster.dir(1).display().to_string();
+        let parts = [&*dir, "bytes are free", "log.dir.reserve.bytes", "deleted"];
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        let end = leader.positions().log_end_offset;
+        assert!(append(&leader, &["small"], Acks::Leader).is_err());
+        assert_eq!(leader.positions().log_end_offset, end);
+        drop(ballast);
+        produce_again(&leader, 0);
+    });
+}

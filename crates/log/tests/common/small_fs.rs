@@ -1,0 +1,105 @@
+//! A small file system of its own for a test: a tmpfs that only the test's process sees.
+//!
+//! The test runs itself again in a mount namespace of its own, as root, or in a user namespace
+//! where that is allowed. Where neither is possible the test fails and says so: it must not pass
+//! without having run.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const ROOT: &str = "DOHLE_SMALL_FS";
+/// How the script says that a file system cannot be mounted here.
+const CANNOT_MOUNT: i32 = 77;
+
+/// Runs `test` in a tmpfs with these mount options, such as `size=1m`. `name` is the test's full
+/// name, as the test runner lists it.
+#[track_caller]
+pub fn in_small_fs(name: &str, options: &str, test: impl FnOnce(&Path)) {
+    if let Some(root) = std::env::var_os(ROOT) {
+        return test(&PathBuf::from(root));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let script = format!(
+        "mount -t tmpfs -o \"$1\" dohle-test \"$2\" || exit {CANNOT_MOUNT}; shift 2; exec \"$@\""
+    );
+    let mut reasons = String::new();
+    for namespaces in [&["--mount"][..], &["--mount", "--user", "--map-root-user"]] {
+        let run = Command::new("unshare")
+            .args(namespaces)
+            .args(["--", "sh", "-c", &script, "sh", options])
+            .arg(dir.path())
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture", "--test-threads=1"])
+            .env(ROOT, dir.path())
+            .output();
+        let output = match run {
+            Ok(output) => output,
+            Err(error) => panic!("{name} did not run: unshare (util-linux) is missing: {error}"),
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        if output.status.success() {
+            assert!(stdout.contains("1 passed"), "{name} is no test: {stdout}");
+            return;
+        }
+        let was_refused = stdout.is_empty() && stderr.contains("unshare");
+        if was_refused || output.status.code() == Some(CANNOT_MOUNT) {
+            reasons.push_str(&stderr);
+            continue;
+        }
+        panic!("{name} failed in its small file system\n{stdout}\n{stderr}");
+    }
+    panic!(
+        "{name} did not run: it needs root, or user namespaces, to mount a small file system; \
+         {reasons}"
+    );
+}
+
+/// Mounts another tmpfs with these options on `dir`, inside [`in_small_fs`].
+pub fn mount(dir: &Path, options: &str) {
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", options, "dohle-test"])
+        .arg(dir)
+        .status();
+    assert!(
+        mounted.unwrap().success(),
+        "mount a tmpfs on {}",
+        dir.display()
+    );
+}
+
+/// A file that takes all the space that is left; dropping it gives the space back.
+pub struct Ballast {
+    path: PathBuf,
+}
+
+impl Ballast {
+    /// Fills the file system that `dir` is in but for `free` bytes.
+    pub fn leave(dir: &Path, free: u64) -> Self {
+        let path = dir.join("ballast");
+        let space = rustix::fs::statvfs(dir).unwrap();
+        let len = (space.f_bavail * space.f_frsize).saturating_sub(free);
+        std::fs::write(&path, vec![0; usize::try_from(len).unwrap()]).unwrap();
+        Self { path }
+    }
+
+    /// Fills the file system that `dir` is in.
+    pub fn fill(dir: &Path) -> Self {
+        use std::io::Write;
+        let path = dir.join("ballast");
+        let mut file = std::fs::File::create(&path).unwrap();
+        for size in [64 * 1024, 4096, 1] {
+            let zeros = vec![0; size];
+            while file.write_all(&zeros).is_ok() {}
+        }
+        Self { path }
+    }
+}
+
+impl Drop for Ballast {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.path).unwrap();
+    }
+}
