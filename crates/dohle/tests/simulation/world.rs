@@ -2,9 +2,11 @@
 //! hold after every step.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dohle_broker::replica::{AlterFailure, IsrProposal};
+use dohle_model::partition::LeaderRecoveryState;
 use dohle_model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset};
 
 use super::controller::{Controller, Registration};
@@ -14,13 +16,25 @@ use super::random::Random;
 pub const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
 /// A broker, running or not.
-enum Broker {
+pub enum Broker {
     Up(Box<Node>),
     Down {
         log: ModelLog,
         high_watermark: Offset,
-        lost_data: bool,
+        /// The broker epoch in its clean-shutdown file; `None` after any other end.
+        previous: Option<BrokerEpoch>,
     },
+}
+
+/// A proposal on its way to the controller.
+#[derive(Clone)]
+struct Proposed {
+    leader: NodeId,
+    /// The registration of the leader's process.
+    broker_epoch: BrokerEpoch,
+    proposal: IsrProposal,
+    /// Whether an earlier copy got no answer.
+    in_doubt: bool,
 }
 
 /// A message of a stream that broke, or that the follower left, and that is still on its way. It
@@ -46,18 +60,22 @@ struct Stream {
 }
 
 pub struct World {
-    random: Random,
+    pub(super) random: Random,
     now: Duration,
-    controller: Controller,
-    brokers: BTreeMap<NodeId, Broker>,
+    pub(super) controller: Controller,
+    pub(super) brokers: BTreeMap<NodeId, Broker>,
+    /// The number of the disk that holds each broker's replica.
+    pub(super) disks: BTreeMap<NodeId, u32>,
+    /// Brokers that lost records, and whether the controller has learnt of it; until their loss
+    /// can harm nobody any more.
+    pub(super) losses: BTreeMap<NodeId, bool>,
     streams: BTreeMap<(NodeId, NodeId), Stream>,
     late: Vec<Late>,
     /// Registrations on their way to each broker.
-    feed: BTreeMap<NodeId, VecDeque<Registration>>,
-    /// Proposals on their way to the controller, and whether an earlier copy got no answer.
-    proposals: Vec<(NodeId, IsrProposal, bool)>,
+    pub(super) feed: BTreeMap<NodeId, VecDeque<Registration>>,
+    proposals: Vec<Proposed>,
     /// Copies of proposals that got no answer, and may still reach the controller, until a time.
-    copies: Vec<(NodeId, IsrProposal, Duration)>,
+    copies: Vec<(Proposed, Duration)>,
     last_told: Option<dohle_model::PartitionEpoch>,
     next_value: u64,
     /// Who led in each epoch.
@@ -70,18 +88,16 @@ pub struct World {
     pub counts: BTreeMap<&'static str, u64>,
 }
 
-const CHECKPOINT_EVERY: u64 = 8;
 /// No copy of a proposal is on its way longer than this.
 const COPY_LIFE: Duration = Duration::from_secs(10);
 
 impl World {
     pub fn new(seed: u64) -> Self {
-        let mut controller = Controller::new(&NODES, super::node::CONFIG.min_insync_replicas);
+        let controller = Controller::new(&NODES, super::node::CONFIG.min_insync_replicas);
         let mut brokers = BTreeMap::new();
         for id in NODES {
-            // All register before anything is elected.
-            controller.alive.insert(id, BrokerEpoch(0));
-            let node = Node::new(id, ModelLog::default(), Offset::ZERO, BrokerEpoch(0));
+            let epoch = controller.eligible[&id];
+            let node = Node::new(id, ModelLog::default(), Offset::ZERO, epoch);
             brokers.insert(id, Broker::Up(Box::new(node)));
         }
         let mut world = Self {
@@ -89,6 +105,8 @@ impl World {
             now: Duration::from_secs(1),
             controller,
             brokers,
+            disks: NODES.iter().map(|id| (*id, 1)).collect(),
+            losses: BTreeMap::new(),
             streams: BTreeMap::new(),
             late: Vec::new(),
             feed: NODES.iter().map(|id| (*id, VecDeque::new())).collect(),
@@ -110,7 +128,7 @@ impl World {
     pub fn step(&mut self, faults: bool) {
         let node = *self.random.pick(&NODES).unwrap();
         let other = *self.random.pick(&NODES).unwrap();
-        match self.random.below(if faults { 106 } else { 100 }) {
+        match self.random.below(if faults { 107 } else { 100 }) {
             0..8 if faults => self.produce(node),
             0..30 => self.deliver_to_leader(node, other),
             30..54 => self.deliver_to_follower(node, other),
@@ -125,15 +143,17 @@ impl World {
             98..99 => self.deliver_late(),
             99..100 => self.deliver_copy(),
             100..102 => self.break_stream(node, other),
-            102..103 => self.crash(node),
+            102..103 => self.stop(node),
             103..104 => self.fence(node),
+            104..105 => self.rebalance(),
             _ => self.unfence(node),
         }
+        self.forget_harmless_losses();
         self.tell();
         self.check();
     }
 
-    fn note(&mut self, kind: &'static str, text: impl FnOnce() -> String) {
+    pub(super) fn note(&mut self, kind: &'static str, text: impl FnOnce() -> String) {
         *self.counts.entry(kind).or_default() += 1;
         if self.trace.len() == 60 {
             self.trace.pop_front();
@@ -141,7 +161,7 @@ impl World {
         self.trace.push_back(format!("{kind} {}", text()));
     }
 
-    fn node(&mut self, id: NodeId) -> Option<&mut Node> {
+    pub(super) fn node(&mut self, id: NodeId) -> Option<&mut Node> {
         match self.brokers.get_mut(&id) {
             Some(Broker::Up(node)) => Some(node),
             _ => None,
@@ -149,8 +169,8 @@ impl World {
     }
 
     fn eligible(&self) -> impl Fn(NodeId, BrokerEpoch) -> bool + use<> {
-        let alive = self.controller.alive.clone();
-        move |id, epoch| alive.get(&id) == Some(&epoch)
+        let eligible = self.controller.eligible.clone();
+        move |id, epoch| eligible.get(&id) == Some(&epoch)
     }
 
     fn produce(&mut self, id: NodeId) {
@@ -186,7 +206,7 @@ impl World {
     /// Proposals go out; what is committed is noted.
     fn collect(&mut self, id: NodeId) {
         let Some(node) = self.node(id) else { return };
-        let proposal = node.proposal.take();
+        let (proposal, broker_epoch) = (node.proposal.take(), node.broker_epoch);
         let ended: Vec<_> = std::mem::take(&mut node.ended)
             .into_iter()
             .filter(|(_, feed)| !feed.gone)
@@ -201,7 +221,12 @@ impl World {
         if let Some(proposal) = proposal {
             let members: Vec<i32> = proposal.isr.iter().map(|member| member.id.0).collect();
             self.note("propose", || format!("{members:?} by {id}"));
-            self.proposals.push((id, proposal, false));
+            self.proposals.push(Proposed {
+                leader: id,
+                broker_epoch,
+                proposal,
+                in_doubt: false,
+            });
         }
         let known = self.committed.len();
         if high_watermark > known
@@ -383,14 +408,18 @@ impl World {
     /// A copy of a proposal that was made again since reaches the controller. Its answer is lost.
     fn deliver_copy(&mut self) {
         let now = self.now;
-        self.copies.retain(|(_, _, until)| now <= *until);
+        self.copies.retain(|(_, until)| now <= *until);
         if self.copies.is_empty() {
             return;
         }
         let at = self.random.below(self.copies.len() as u64) as usize;
-        let (leader, proposal, _) = self.copies.swap_remove(at);
-        let outcome = self.controller.alter(leader, &proposal);
-        self.note("copy", || format!("by {leader}: {:?}", outcome.err()));
+        let (copy, _) = self.copies.swap_remove(at);
+        let outcome = self
+            .controller
+            .alter(copy.leader, copy.broker_epoch, &copy.proposal);
+        self.note("copy", || {
+            format!("by {}: {:?}", copy.leader, outcome.err())
+        });
     }
 
     /// The controller answers a proposal, or the answer, or the question, is lost. A question may
@@ -400,25 +429,31 @@ impl World {
             return;
         }
         let at = self.random.below(self.proposals.len() as u64) as usize;
-        let (leader, proposal, in_doubt) = self.proposals[at].clone();
+        let proposed = self.proposals[at].clone();
+        let Proposed {
+            leader,
+            broker_epoch,
+            ref proposal,
+            in_doubt,
+        } = proposed;
         let still = self.node(leader).and_then(|node| node.leader());
-        if !still.is_some_and(|it| it.is_proposed(&proposal)) {
+        if !still.is_some_and(|it| it.is_proposed(proposal)) {
             self.proposals.remove(at);
             return;
         }
         if self.random.one_in(10) {
-            self.proposals[at].2 = true;
+            self.proposals[at].in_doubt = true;
             if self.random.one_in(2) {
                 let until = self.now + COPY_LIFE;
-                self.copies.push((leader, proposal, until));
+                self.copies.push((proposed, until));
             }
             return;
         }
-        let outcome = self.controller.alter(leader, &proposal);
+        let outcome = self.controller.alter(leader, broker_epoch, proposal);
         let code = outcome.as_ref().err().copied();
         self.note("alter", || format!("by {leader}: {code:?}"));
-        if self.random.one_in(10) {
-            self.proposals[at].2 = true;
+        if self.random.one_in(10) || code == Some(ErrorCode::StaleBrokerEpoch) {
+            self.proposals[at].in_doubt = true;
             return;
         }
         self.proposals.remove(at);
@@ -435,7 +470,7 @@ impl World {
                     return;
                 };
                 let Some(core) = node.leader() else { return };
-                let effects = core.on_alter_partition_failure(&proposal, failure, now);
+                let effects = core.on_alter_partition_failure(proposal, failure, now);
                 let acked = node.apply(effects);
                 self.acknowledge(leader, acked);
             }
@@ -461,7 +496,7 @@ impl World {
         }
     }
 
-    fn break_stream(&mut self, follower: NodeId, leader: NodeId) {
+    pub(super) fn break_stream(&mut self, follower: NodeId, leader: NodeId) {
         let Some(stream) = self.streams.remove(&(follower, leader)) else {
             return;
         };
@@ -481,105 +516,50 @@ impl World {
         self.note("break", || format!("{follower}→{leader}"));
     }
 
-    /// A process dies. With the power its unflushed records go too, but only of one broker at a
-    /// time: what two of three have lost is lost.
-    fn crash(&mut self, id: NodeId) {
-        if self.node(id).is_none() {
-            return;
-        }
-        for other in NODES {
-            self.break_stream(id, other);
-            self.break_stream(other, id);
-        }
-        let lossy = self.random.one_in(2) && !self.someone_lost_data();
-        let forgets = self.random.below(CHECKPOINT_EVERY) as i64;
-        let Some(Broker::Up(node)) = self.brokers.remove(&id) else {
-            return;
-        };
-        let Node {
-            mut log,
-            high_watermark,
-            ..
-        } = *node;
-        if lossy {
-            let kept = log.flushed;
-            log.truncate(Offset(kept as i64));
-        }
-        let high_watermark = Offset((high_watermark.0 - forgets).max(0)).min(log.end());
-        self.brokers.insert(
-            id,
-            Broker::Down {
-                log,
-                high_watermark,
-                lost_data: lossy,
-            },
-        );
-        self.feed.insert(id, VecDeque::new());
-        self.note("crash", || format!("{id}, lossy: {lossy}"));
-    }
-
-    /// Whether a broker may lack committed records: it lost some, or is not in the ISR or ELR.
-    fn someone_lost_data(&self) -> bool {
-        NODES.iter().any(|id| {
-            let safe = self.controller.isr().contains(id) || self.controller.elr.contains(id);
-            let lost = matches!(
-                self.brokers[id],
-                Broker::Down {
-                    lost_data: true,
-                    ..
-                }
-            );
-            lost || !safe
-        })
-    }
-
-    fn start(&mut self, id: NodeId) {
-        if self.node(id).is_some() {
-            return;
-        }
-        let Some(Broker::Down {
-            log,
-            high_watermark,
-            lost_data,
-        }) = self.brokers.remove(&id)
-        else {
-            return;
-        };
-        let epoch = self.controller.register(id, lost_data);
-        let node = Node::new(id, log, high_watermark, epoch);
-        self.brokers.insert(id, Broker::Up(Box::new(node)));
-        // The first thing it learns is everything.
-        self.feed
-            .insert(id, VecDeque::from([self.controller.registration.clone()]));
-        self.note("start", || {
-            format!("{id}, epoch {epoch}, lost data: {lost_data}")
-        });
-    }
-
-    /// The controller loses sight of a broker, dead or alive.
-    fn fence(&mut self, id: NodeId) {
-        self.controller.fence(id);
-        self.note("fence", || id.to_string());
-    }
-
-    fn unfence(&mut self, id: NodeId) {
-        let Some(epoch) = self.node(id).map(|node| node.broker_epoch) else {
-            return;
-        };
-        self.controller.unfence(id, epoch);
-    }
-
     /// A change of the registration goes to every broker.
     fn tell(&mut self) {
-        let epoch = self.controller.registration.registered.partition_epoch;
+        let epoch = self.controller.partition.partition_epoch;
         if self.last_told == Some(epoch) {
             return;
         }
         self.last_told = Some(epoch);
+        if self.controller.partition.leader_recovery_state == LeaderRecoveryState::Recovering {
+            self.note("unclean election", String::new);
+        }
+        let partition = Arc::clone(&self.controller.partition);
+        self.note("committed", || {
+            format!(
+                "leader {:?} isr {:?} elr {:?} last known {:?}",
+                partition.leader, partition.isr, partition.elr, partition.last_known_elr
+            )
+        });
+        self.check_complete_replicas();
         for id in NODES {
             if self.node(id).is_some() {
-                let registration = self.controller.registration.clone();
+                let registration = self.controller.registration();
                 self.feed.entry(id).or_default().push_back(registration);
+            }
+        }
+    }
+
+    /// Members of the ISR and the ELR have all that was acknowledged, unless they lost records and
+    /// the controller cannot have learnt of it.
+    fn check_complete_replicas(&self) {
+        for id in self.controller.complete() {
+            if self.losses.get(&id) == Some(&false) {
+                continue;
+            }
+            let log = match &self.brokers[&id] {
+                Broker::Up(node) => &node.log,
+                Broker::Down { log, .. } => log,
+            };
+            for (offset, record) in &self.acked {
+                let found = log.records.get(offset.0 as usize);
+                assert_eq!(
+                    found,
+                    Some(record),
+                    "{id} is eligible and lacks offset {offset}"
+                );
             }
         }
     }
@@ -611,10 +591,23 @@ impl World {
         for _ in 0..40_000 {
             self.step(false);
             if self.is_settled() {
+                self.check_all_is_readable();
                 return;
             }
         }
         panic!("the replicas do not come together");
+    }
+
+    /// What was acknowledged is below the high watermark of every replica.
+    fn check_all_is_readable(&self) {
+        for (offset, record) in &self.acked {
+            for (id, broker) in &self.brokers {
+                let Broker::Up(node) = broker else { continue };
+                let found = node.log.records.get(offset.0 as usize);
+                assert_eq!(found, Some(record), "offset {offset} at {id}");
+                assert!(*offset < node.high_watermark, "offset {offset} at {id}");
+            }
+        }
     }
 
     fn is_settled(&self) -> bool {
@@ -628,6 +621,7 @@ impl World {
             }
             logs.push(&node.log.records);
         }
-        self.controller.isr().len() == NODES.len() && logs.windows(2).all(|pair| pair[0] == pair[1])
+        self.controller.partition.isr.len() == NODES.len()
+            && logs.windows(2).all(|pair| pair[0] == pair[1])
     }
 }

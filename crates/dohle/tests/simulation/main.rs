@@ -1,9 +1,13 @@
-//! A deterministic simulation of one partition: the replica cores of three brokers under a model
-//! controller and a network that delays, breaks, and delivers messages of streams that are gone. A
-//! failure prints its seed and its last events; `SIMULATION_SEED` runs one seed, `SIMULATION_RUNS`
-//! more of them.
+//! A deterministic simulation of one partition: the replica cores of three brokers and the plans of
+//! the controller, with a network that delays, breaks, and delivers messages of streams that are
+//! gone. Brokers stop cleanly, die, and lose their page cache or their disk.
+//!
+//! What must survive: records acknowledged with acks=all, when the brokers that lose records do so
+//! one after the other (see `faults.rs`). A failure prints its seed and its last events;
+//! `SIMULATION_SEED` runs one seed, `SIMULATION_RUNS` more of them.
 
 mod controller;
+mod faults;
 mod node;
 mod random;
 mod world;
@@ -52,7 +56,22 @@ fn acknowledged_records_survive_crashes_elections_and_lost_messages() {
     }
     // A simulation in which nothing happens proves nothing.
     for kind in [
-        "acked", "alter", "break", "copy", "crash", "fence", "late", "produce", "propose", "start",
+        "acked",
+        "alter",
+        "break",
+        "copy",
+        "fence",
+        "late",
+        "produce",
+        "propose",
+        "rebalance",
+        "start",
+        "stop: clean",
+        "stop: killed",
+        "stop: page cache lost",
+        "stop: disk failed",
+        "stop: disk replaced",
+        "unclean election",
     ] {
         assert!(
             total.get(kind).is_some_and(|count| *count > 100),
