@@ -174,6 +174,33 @@ fn a_crate_depends_on_lower_floors_only() {
 }
 
 #[test]
+fn every_key_of_a_property_is_read_somewhere() {
+    let keys = "crates/config/src/keys.rs";
+    let texts = texts();
+    let mut complaints = Vec::new();
+    for line in texts[keys].lines() {
+        let Some((name, _)) = line.trim().split_once(": ") else {
+            continue;
+        };
+        let is_key = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        if name.is_empty() || !name.chars().all(is_key) {
+            continue;
+        }
+        let used = format!("keys::{name}");
+        let reads = |text: &String| {
+            text.match_indices(&used).any(|(at, _)| {
+                let rest = &text[at + used.len()..];
+                !rest.starts_with(|c: char| c == '_' || c.is_ascii_alphanumeric())
+            })
+        };
+        if !texts.iter().any(|(path, text)| path != keys && reads(text)) {
+            complaints.push(format!("{keys}: nothing reads {name}"));
+        }
+    }
+    check(complaints);
+}
+
+#[test]
 fn files_and_lines_have_a_readable_size() {
     let mut complaints = Vec::new();
     for (path, text) in rust() {

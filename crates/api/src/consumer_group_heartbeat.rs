@@ -5,6 +5,7 @@
 //! the member makes its own id (KIP-1082) and may subscribe to a regular expression, which is
 //! looked up on a thread that computes.
 
+use dohle_config::keys::broker as keys;
 use dohle_groups::requests::ConsumerGroupHeartbeat;
 use dohle_model::ErrorCode;
 use dohle_model::features::GROUP_VERSION;
@@ -37,7 +38,8 @@ pub(super) async fn handle(
 pub(super) fn is_enabled(context: &Context, image: &MetadataImage) -> bool {
     let level = image.features.get(GROUP_VERSION).copied().unwrap_or(0);
     let values = context.values(image);
-    let mut protocols = values.list("group.coordinator.rebalance.protocols");
+    let protocols = values.read(&keys::GROUP_COORDINATOR_REBALANCE_PROTOCOLS);
+    let mut protocols = protocols.iter();
     level >= 1 && protocols.any(|protocol| protocol.eq_ignore_ascii_case("consumer"))
 }
 

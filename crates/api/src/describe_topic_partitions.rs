@@ -50,7 +50,10 @@ pub(super) async fn handle(
     let mut page = Page {
         image: &image,
         call: &call,
-        room: limit.clamp(1, page_max(&call)),
+        room: limit.clamp(
+            1,
+            call.context.config.max_request_partition_size_limit.max(1),
+        ),
         response: DescribeTopicPartitionsResponseData::default(),
     };
     for name in &names {
@@ -89,15 +92,6 @@ fn invalid_cursor(
         topics: request.topics.iter().map(topic).collect(),
         ..DescribeTopicPartitionsResponseData::default()
     }
-}
-
-/// `max.request.partition.size.limit`.
-fn page_max(call: &Call) -> usize {
-    let values = call.context.values(&call.context.image());
-    values
-        .number("max.request.partition.size.limit")
-        .unwrap_or(2000_usize)
-        .max(1)
 }
 
 struct Page<'a> {

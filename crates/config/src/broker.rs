@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::effective::BrokerValues;
+use super::keys::broker as keys;
 
 /// What Dohle reads of a broker's properties beyond listeners, roles and directories. The fields
 /// are Kafka's names with dots as underscores.
@@ -46,6 +47,8 @@ pub struct BrokerConfig {
     pub connections_max_idle: Option<Duration>,
     /// `fetch.max.bytes`: of one answer to a fetch.
     pub fetch_max_bytes: usize,
+    /// `max.request.partition.size.limit`: of one page of DescribeTopicPartitions.
+    pub max_request_partition_size_limit: usize,
     /// `max.incremental.fetch.session.cache.slots`.
     pub max_incremental_fetch_session_cache_slots: usize,
     /// `controller.quorum.election.timeout.ms`.
@@ -58,46 +61,37 @@ impl BrokerConfig {
     /// Reads the effective values. They were validated where they were set.
     #[must_use]
     pub fn resolve(values: &BrokerValues) -> Self {
-        let ms = |name: &str| Duration::from_millis(values.number(name).unwrap_or(0));
-        let size = |name: &str| values.number::<usize>(name).unwrap_or(0);
-        let endless_ms = |name: &str| {
-            let value: i64 = values.number(name).unwrap_or(-1);
-            let bounded = u64::try_from(value).ok().filter(|_| value != i64::MAX);
-            bounded.map(Duration::from_millis)
-        };
         Self {
-            num_partitions: values.number("num.partitions").unwrap_or(1),
-            default_replication_factor: values.number("default.replication.factor").unwrap_or(1),
-            auto_create_topics_enable: values.boolean("auto.create.topics.enable"),
-            delete_topic_enable: values.boolean("delete.topic.enable"),
-            controlled_shutdown_enable: values.boolean("controlled.shutdown.enable"),
-            auto_leader_rebalance_enable: values.boolean("auto.leader.rebalance.enable"),
-            leader_imbalance_check_interval: Duration::from_secs(
-                values
-                    .number("leader.imbalance.check.interval.seconds")
-                    .unwrap_or(300),
-            ),
-            broker_session_timeout: ms("broker.session.timeout.ms"),
-            broker_heartbeat_interval: ms("broker.heartbeat.interval.ms"),
-            replica_lag_time_max: ms("replica.lag.time.max.ms"),
-            replica_high_watermark_checkpoint_interval: ms(
-                "replica.high.watermark.checkpoint.interval.ms",
-            ),
+            num_partitions: values.read(&keys::NUM_PARTITIONS),
+            default_replication_factor: values.read(&keys::DEFAULT_REPLICATION_FACTOR),
+            auto_create_topics_enable: values.read(&keys::AUTO_CREATE_TOPICS_ENABLE),
+            delete_topic_enable: values.read(&keys::DELETE_TOPIC_ENABLE),
+            controlled_shutdown_enable: values.read(&keys::CONTROLLED_SHUTDOWN_ENABLE),
+            auto_leader_rebalance_enable: values.read(&keys::AUTO_LEADER_REBALANCE_ENABLE),
+            leader_imbalance_check_interval: values
+                .read(&keys::LEADER_IMBALANCE_CHECK_INTERVAL_SECONDS),
+            broker_session_timeout: values.read(&keys::BROKER_SESSION_TIMEOUT_MS),
+            broker_heartbeat_interval: values.read(&keys::BROKER_HEARTBEAT_INTERVAL_MS),
+            replica_lag_time_max: values.read(&keys::REPLICA_LAG_TIME_MAX_MS),
+            replica_high_watermark_checkpoint_interval: values
+                .read(&keys::REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS),
             selects_replicas_by_rack: values
-                .get("replica.selector.class")
-                .is_some_and(|class| class.trim().ends_with("RackAwareReplicaSelector")),
-            log_retention_check_interval: ms("log.retention.check.interval.ms"),
-            log_flush_offset_checkpoint_interval: ms("log.flush.offset.checkpoint.interval.ms"),
-            producer_id_expiration: ms("producer.id.expiration.ms"),
-            socket_request_max_bytes: size("socket.request.max.bytes"),
-            socket_listen_backlog_size: values.number("socket.listen.backlog.size").unwrap_or(50),
-            connections_max_idle: endless_ms("connections.max.idle.ms"),
-            fetch_max_bytes: size("fetch.max.bytes"),
-            max_incremental_fetch_session_cache_slots: size(
-                "max.incremental.fetch.session.cache.slots",
-            ),
-            controller_quorum_election_timeout: ms("controller.quorum.election.timeout.ms"),
-            controller_quorum_fetch_timeout: ms("controller.quorum.fetch.timeout.ms"),
+                .read(&keys::REPLICA_SELECTOR_CLASS)
+                .is_some_and(|class| class.ends_with("RackAwareReplicaSelector")),
+            log_retention_check_interval: values.read(&keys::LOG_RETENTION_CHECK_INTERVAL_MS),
+            log_flush_offset_checkpoint_interval: values
+                .read(&keys::LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS),
+            producer_id_expiration: values.read(&keys::PRODUCER_ID_EXPIRATION_MS),
+            socket_request_max_bytes: values.read(&keys::SOCKET_REQUEST_MAX_BYTES),
+            socket_listen_backlog_size: values.read(&keys::SOCKET_LISTEN_BACKLOG_SIZE),
+            connections_max_idle: values.read(&keys::CONNECTIONS_MAX_IDLE_MS),
+            fetch_max_bytes: values.read(&keys::FETCH_MAX_BYTES),
+            max_request_partition_size_limit: values.read(&keys::MAX_REQUEST_PARTITION_SIZE_LIMIT),
+            max_incremental_fetch_session_cache_slots: values
+                .read(&keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS),
+            controller_quorum_election_timeout: values
+                .read(&keys::CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS),
+            controller_quorum_fetch_timeout: values.read(&keys::CONTROLLER_QUORUM_FETCH_TIMEOUT_MS),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::effective::BrokerValues;
+use super::keys::broker as keys;
 
 /// What compaction may use (`log.cleaner.*`).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,16 +28,14 @@ impl CleanerConfig {
     /// Reads the effective values. They were validated where they were set.
     #[must_use]
     pub fn resolve(values: &BrokerValues) -> Self {
-        let size = |name: &str| values.number::<usize>(name).unwrap_or(0);
-        let decimal = |name: &str, default| values.number::<f64>(name).unwrap_or(default);
         Self {
-            enabled: values.boolean("log.cleaner.enable"),
-            threads: size("log.cleaner.threads"),
-            dedupe_buffer_size: size("log.cleaner.dedupe.buffer.size"),
-            io_buffer_load_factor: decimal("log.cleaner.io.buffer.load.factor", 0.9),
-            io_buffer_size: size("log.cleaner.io.buffer.size"),
-            io_max_bytes_per_second: decimal("log.cleaner.io.max.bytes.per.second", f64::MAX),
-            backoff: Duration::from_millis(values.number("log.cleaner.backoff.ms").unwrap_or(0)),
+            enabled: values.read(&keys::LOG_CLEANER_ENABLE),
+            threads: values.read(&keys::LOG_CLEANER_THREADS),
+            dedupe_buffer_size: values.read(&keys::LOG_CLEANER_DEDUPE_BUFFER_SIZE),
+            io_buffer_load_factor: values.read(&keys::LOG_CLEANER_IO_BUFFER_LOAD_FACTOR),
+            io_buffer_size: values.read(&keys::LOG_CLEANER_IO_BUFFER_SIZE),
+            io_max_bytes_per_second: values.read(&keys::LOG_CLEANER_IO_MAX_BYTES_PER_SECOND),
+            backoff: values.read(&keys::LOG_CLEANER_BACKOFF_MS),
         }
     }
 }
@@ -56,14 +55,10 @@ impl ScrubConfig {
     /// Reads the effective values. They were validated where they were set.
     #[must_use]
     pub fn resolve(values: &BrokerValues) -> Self {
-        let interval = values
-            .number("log.scrub.interval.ms")
-            .unwrap_or(604_800_000);
-        let rate = values.number("log.scrub.max.bytes.per.second");
         Self {
-            enabled: values.boolean("log.scrub.enable"),
-            interval: Duration::from_millis(interval),
-            max_bytes_per_second: rate.unwrap_or(4_194_304.0),
+            enabled: values.read(&keys::LOG_SCRUB_ENABLE),
+            interval: values.read(&keys::LOG_SCRUB_INTERVAL_MS),
+            max_bytes_per_second: values.read(&keys::LOG_SCRUB_MAX_BYTES_PER_SECOND),
         }
     }
 }

@@ -266,4 +266,19 @@ impl ConfigDef {
     pub fn is_dynamic(&self) -> bool {
         self.update_mode != UpdateMode::ReadOnly
     }
+
+    /// Milliseconds in the unit of a time, which the end of the property's name gives.
+    #[must_use]
+    pub fn unit_ms(&self) -> i64 {
+        const SECOND: i64 = 1000;
+        if self.name.ends_with(".hours") {
+            3600 * SECOND
+        } else if self.name.ends_with(".minutes") {
+            60 * SECOND
+        } else if self.name.ends_with(".seconds") {
+            SECOND
+        } else {
+            1
+        }
+    }
 }

@@ -1,11 +1,10 @@
 //! What a property's value is, of all the places where it can be set.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use super::definition::ConfigDef;
-use super::value::{list, parse_boolean};
+use super::key::{BrokerKey, ConfigValue};
 use super::{Scope, find};
 use dohle_model::ids::NodeId;
 use dohle_model::image::MetadataImage;
@@ -51,50 +50,65 @@ impl BrokerValues {
         }
     }
 
-    /// The effective value; `None` when the property is not set and has no default.
+    /// Returns the effective value of a property: the one that was set, or its default.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub fn read<T: ConfigValue>(&self, key: &BrokerKey<T>) -> T {
+        key.read(self.set(key.name()))
+    }
+
+    /// Returns whether a property was set anywhere.
+    #[must_use]
+    pub fn is_set<T>(&self, key: &BrokerKey<T>) -> bool {
+        self.set(key.name()).is_some()
+    }
+
+    /// Returns the text of a property that was set, without space around it; `None` when it is
+    /// empty.
+    #[must_use]
+    pub fn text_set<T>(&self, key: &BrokerKey<T>) -> Option<&str> {
+        let text = self.set(key.name()).map(str::trim);
+        text.filter(|text| !text.is_empty())
+    }
+
+    /// Returns the effective value of a property as text; `None` when it has none, or an empty one.
+    #[must_use]
+    pub fn text<T>(&self, key: &BrokerKey<T>) -> Option<&str> {
+        let text = self.get(key.name()).map(str::trim);
+        text.filter(|text| !text.is_empty())
+    }
+
+    /// Returns the effective value of a property that has a whole number, by its name: for checks
+    /// that go through the definitions.
+    #[must_use]
+    pub fn number(&self, def: &ConfigDef) -> Option<i64> {
+        let set = self.set(def.name).and_then(parse);
+        set.or_else(|| parse(def.default_value()?))
+    }
+
+    /// The effective value; `None` when the property is not set and has no default.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.set(name)
             .or_else(|| find(Scope::Broker, name)?.default_value())
     }
 
     /// The value that somebody set, default aside.
-    #[must_use]
-    pub fn set(&self, name: &str) -> Option<&str> {
+    pub(crate) fn set(&self, name: &str) -> Option<&str> {
         [&self.dynamic_broker, &self.dynamic_default, &self.fixed]
             .into_iter()
             .find_map(|layer| layer.get(name))
             .map(String::as_str)
     }
 
-    /// The effective value as a number; `None` when it is not set and has no default.
-    #[must_use]
-    pub fn number<T: FromStr>(&self, name: &str) -> Option<T> {
-        let default = || find(Scope::Broker, name)?.default_value();
-        self.set(name).and_then(parse).or_else(|| parse(default()?))
-    }
-
-    /// The effective value of a switch; false when it is not set and has no default.
-    #[must_use]
-    pub fn boolean(&self, name: &str) -> bool {
-        self.get(name).and_then(parse_boolean).unwrap_or(false)
-    }
-
-    /// The items of a list.
-    pub fn list(&self, name: &str) -> impl Iterator<Item = &str> {
-        list(self.get(name).unwrap_or_default())
-    }
-
     /// Milliseconds from the first of several names that has a value: `log.retention.ms` before
     /// `log.retention.minutes` before `log.retention.hours`. Negative values stay as they are.
-    #[must_use]
-    pub fn milliseconds(&self, names: &[&str]) -> Option<i64> {
+    fn milliseconds(&self, names: &[&str]) -> Option<i64> {
         names.iter().find_map(|name| {
-            let value: i64 = self.number(name)?;
+            let def = find(Scope::Broker, name)?;
+            let value = self.number(def)?;
             Some(if value < 0 {
                 value
             } else {
-                value.saturating_mul(unit_ms(name))
+                value.saturating_mul(def.unit_ms())
             })
         })
     }
@@ -117,17 +131,6 @@ impl BrokerValues {
     }
 }
 
-fn parse<T: FromStr>(value: &str) -> Option<T> {
+fn parse(value: &str) -> Option<i64> {
     value.trim().parse().ok()
-}
-
-fn unit_ms(name: &str) -> i64 {
-    const MINUTE: i64 = 60 * 1000;
-    if name.ends_with(".hours") {
-        60 * MINUTE
-    } else if name.ends_with(".minutes") {
-        MINUTE
-    } else {
-        1
-    }
 }

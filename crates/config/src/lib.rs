@@ -12,6 +12,9 @@ mod cleaner;
 mod definition;
 mod describe;
 mod effective;
+mod group;
+mod key;
+pub mod keys;
 pub mod properties;
 mod table;
 pub mod topic;
@@ -27,7 +30,9 @@ pub use describe::{
     describe_group, describe_topic,
 };
 pub use effective::{BrokerValues, Properties};
-pub use topic::{CleanupPolicy, CompressionTarget, TimestampType, TopicConfig};
+pub use group::MigrationPolicy;
+pub use key::{BrokerKey, ConfigValue, GroupKey, TopicKey};
+pub use topic::{CleanupPolicy, TargetCompression, TimestampType, TopicConfig};
 pub use value::{ConfigError, list, parse_boolean};
 
 /// Whose property it is.
@@ -94,7 +99,7 @@ pub fn nearest(scope: Scope, name: &str) -> Option<&'static str> {
     suggest::nearest(name, public.map(|definition| definition.name))
 }
 
-fn tables(scope: Scope) -> &'static [&'static [ConfigDef]] {
+const fn tables(scope: Scope) -> &'static [&'static [ConfigDef]] {
     match scope {
         Scope::Topic => table::TOPIC,
         Scope::Broker => table::BROKER,

@@ -305,7 +305,10 @@ fn a_topic_inherits_what_it_does_not_set() {
     ]);
     let config = TopicConfig::resolve(Some(&own), &broker);
     assert_eq!(config.segment_bytes, 2_000_000);
-    assert_eq!(config.compression_type, CompressionTarget::Zstd);
+    assert_eq!(
+        config.compression_type,
+        TargetCompression::Codec(dohle_model::CompressionType::Zstd)
+    );
     assert_eq!(config.retention, Some(Duration::from_secs(300)));
     assert_eq!(config.min_insync_replicas, 2);
     assert_eq!(
@@ -432,4 +435,38 @@ fn a_groups_properties_come_from_the_broker_where_the_group_sets_none() {
         synonyms={DEFAULT_CONFIG:share.auto.offset.reset=latest}
     "#]]
     .assert_eq(&lines);
+}
+
+#[test]
+fn every_property_that_is_acted_on_has_a_key() {
+    let keys: Vec<(&str, &str, bool)> = keys::broker::all()
+        .into_iter()
+        .chain(keys::topic::all())
+        .chain(keys::group::all())
+        .collect();
+    for (constant, name, reads_default) in &keys {
+        assert_eq!(*constant, name.to_uppercase().replace('.', "_"));
+        assert!(
+            reads_default,
+            "the default of {name} is no value of its key's type"
+        );
+    }
+    let has_key = |name| keys.iter().any(|(_, key, _)| *key == name);
+    // A broker's property that gives a topic's default is read with the topic's.
+    let mut through_topics = Vec::new();
+    for def in definitions(Scope::Topic).filter(|def| def.status == Status::Honoured) {
+        let broker = def.broker_name.and_then(|name| find(Scope::Broker, name));
+        through_topics.extend(broker.into_iter().flat_map(|def| {
+            let own = std::iter::once(def.name);
+            own.chain(def.synonyms.iter().copied())
+        }));
+    }
+    for scope in [Scope::Broker, Scope::Topic, Scope::Group] {
+        for def in definitions(scope).filter(|def| def.status == Status::Honoured) {
+            let name = def.name;
+            let is_read =
+                has_key(name) || (scope == Scope::Broker && through_topics.contains(&name));
+            assert!(is_read, "{name} is marked as honoured and has no key");
+        }
+    }
 }

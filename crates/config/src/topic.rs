@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use super::effective::{BrokerValues, Properties};
-use super::value::{list, parse_boolean};
-use super::{Scope, find};
+use super::key::{ConfigValue, TopicKey};
+use super::keys::topic as keys;
+use dohle_model::CompressionType;
 use dohle_model::image::MetadataImage;
 use dohle_model::names::TopicName;
 use dohle_model::record::ConfigResource;
 
 /// `message.timestamp.type`: whose clock stamps the records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum TimestampType {
     /// The producer's.
+    #[default]
     CreateTime,
     /// The leader's, at the moment of the append.
     LogAppendTime,
@@ -27,16 +29,34 @@ pub struct CleanupPolicy {
     pub compact: bool,
 }
 
-/// `compression.type`: how the leader stores batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names are Kafka's own")]
-pub enum CompressionTarget {
+impl Default for CleanupPolicy {
+    fn default() -> Self {
+        Self {
+            delete: true,
+            compact: false,
+        }
+    }
+}
+
+/// `compression.type` of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum TargetCompression {
+    /// Keep what the producer chose.
+    #[default]
     Producer,
-    Uncompressed,
-    Gzip,
-    Snappy,
-    Lz4,
-    Zstd,
+    /// The leader recompresses to this codec (`None` is `uncompressed`).
+    Codec(CompressionType),
+}
+
+impl TargetCompression {
+    /// The codec that a batch compressed with `source` is to have.
+    #[must_use]
+    pub fn resolve(self, source: CompressionType) -> CompressionType {
+        match self {
+            Self::Producer => source,
+            Self::Codec(codec) => codec,
+        }
+    }
 }
 
 /// A topic's configuration. The fields are Kafka's names with dots as underscores; "unlimited" (-1,
@@ -46,11 +66,9 @@ pub struct TopicConfig {
     /// `cleanup.policy`.
     pub cleanup_policy: CleanupPolicy,
     /// `compression.type`.
-    pub compression_type: CompressionTarget,
+    pub compression_type: TargetCompression,
     /// `compression.gzip.level`; `None` is the codec's default.
     pub compression_gzip_level: Option<u32>,
-    /// `compression.lz4.level`.
-    pub compression_lz4_level: i32,
     /// `compression.zstd.level`.
     pub compression_zstd_level: i32,
     /// `delete.retention.ms`.
@@ -101,42 +119,32 @@ impl TopicConfig {
     pub fn resolve(own: Option<&Properties>, broker: &BrokerValues) -> Self {
         let values = Values { own, broker };
         Self {
-            cleanup_policy: values.cleanup_policy(),
-            compression_type: values.compression(),
-            compression_gzip_level: u32::try_from(values.long("compression.gzip.level"))
-                .ok()
+            cleanup_policy: values.read(&keys::CLEANUP_POLICY),
+            compression_type: values.read(&keys::COMPRESSION_TYPE),
+            compression_gzip_level: values
+                .read(&keys::COMPRESSION_GZIP_LEVEL)
                 .filter(|level| *level > 0),
-            compression_lz4_level: values.int("compression.lz4.level"),
-            compression_zstd_level: values.int("compression.zstd.level"),
-            delete_retention: values.duration("delete.retention.ms"),
-            file_delete_delay: values.duration("file.delete.delay.ms"),
-            flush_messages: values.limit("flush.messages"),
-            flush: values.limit_ms("flush.ms"),
-            index_interval_bytes: values.bytes("index.interval.bytes"),
-            max_compaction_lag: values.limit_ms("max.compaction.lag.ms"),
-            max_message_bytes: values.bytes("max.message.bytes"),
-            message_timestamp_after_max: values.limit_ms("message.timestamp.after.max.ms"),
-            message_timestamp_before_max: values.limit_ms("message.timestamp.before.max.ms"),
-            message_timestamp_type: match values.text("message.timestamp.type").as_str() {
-                "LogAppendTime" => TimestampType::LogAppendTime,
-                _ => TimestampType::CreateTime,
-            },
-            min_cleanable_dirty_ratio: values
-                .text("min.cleanable.dirty.ratio")
-                .trim()
-                .parse()
-                .unwrap_or(0.5),
-            min_compaction_lag: values.duration("min.compaction.lag.ms"),
-            min_insync_replicas: usize::try_from(values.int("min.insync.replicas"))
-                .unwrap_or(1)
-                .max(1),
-            retention_bytes: values.limit("retention.bytes"),
-            retention: values.limit_ms("retention.ms"),
-            segment_bytes: values.bytes("segment.bytes"),
-            segment_index_bytes: values.bytes("segment.index.bytes"),
-            segment_jitter: values.duration("segment.jitter.ms"),
-            segment: values.duration("segment.ms"),
-            unclean_leader_election_enable: values.boolean("unclean.leader.election.enable"),
+            compression_zstd_level: values.read(&keys::COMPRESSION_ZSTD_LEVEL),
+            delete_retention: values.read(&keys::DELETE_RETENTION_MS),
+            file_delete_delay: values.read(&keys::FILE_DELETE_DELAY_MS),
+            flush_messages: values.read(&keys::FLUSH_MESSAGES),
+            flush: values.read(&keys::FLUSH_MS),
+            index_interval_bytes: values.read(&keys::INDEX_INTERVAL_BYTES),
+            max_compaction_lag: values.read(&keys::MAX_COMPACTION_LAG_MS),
+            max_message_bytes: values.read(&keys::MAX_MESSAGE_BYTES),
+            message_timestamp_after_max: values.read(&keys::MESSAGE_TIMESTAMP_AFTER_MAX_MS),
+            message_timestamp_before_max: values.read(&keys::MESSAGE_TIMESTAMP_BEFORE_MAX_MS),
+            message_timestamp_type: values.read(&keys::MESSAGE_TIMESTAMP_TYPE),
+            min_cleanable_dirty_ratio: values.read(&keys::MIN_CLEANABLE_DIRTY_RATIO),
+            min_compaction_lag: values.read(&keys::MIN_COMPACTION_LAG_MS),
+            min_insync_replicas: values.read(&keys::MIN_INSYNC_REPLICAS).max(1),
+            retention_bytes: values.read(&keys::RETENTION_BYTES),
+            retention: values.read(&keys::RETENTION_MS),
+            segment_bytes: values.read(&keys::SEGMENT_BYTES),
+            segment_index_bytes: values.read(&keys::SEGMENT_INDEX_BYTES),
+            segment_jitter: values.read(&keys::SEGMENT_JITTER_MS),
+            segment: values.read(&keys::SEGMENT_MS),
+            unclean_leader_election_enable: values.read(&keys::UNCLEAN_LEADER_ELECTION_ENABLE),
         }
     }
 
@@ -154,67 +162,8 @@ struct Values<'a> {
 }
 
 impl Values<'_> {
-    fn text(&self, name: &str) -> String {
-        find(Scope::Topic, name)
-            .and_then(|def| self.broker.topic_value(self.own, def))
-            .unwrap_or_default()
-    }
-
-    fn long(&self, name: &str) -> i64 {
-        let default = || find(Scope::Topic, name)?.default_value()?.parse().ok();
-        self.text(name)
-            .trim()
-            .parse()
-            .ok()
-            .or_else(default)
-            .unwrap_or_default()
-    }
-
-    fn int(&self, name: &str) -> i32 {
-        i32::try_from(self.long(name)).unwrap_or(i32::MAX)
-    }
-
-    fn bytes(&self, name: &str) -> u32 {
-        u32::try_from(self.long(name).max(0)).unwrap_or(u32::MAX)
-    }
-
-    /// Negative is as short as possible.
-    fn duration(&self, name: &str) -> Duration {
-        Duration::from_millis(u64::try_from(self.long(name)).unwrap_or(0))
-    }
-
-    fn limit(&self, name: &str) -> Option<u64> {
-        match self.long(name) {
-            i64::MAX => None,
-            value => u64::try_from(value).ok(),
-        }
-    }
-
-    fn limit_ms(&self, name: &str) -> Option<Duration> {
-        self.limit(name).map(Duration::from_millis)
-    }
-
-    fn boolean(&self, name: &str) -> bool {
-        parse_boolean(&self.text(name)).unwrap_or(false)
-    }
-
-    fn cleanup_policy(&self) -> CleanupPolicy {
-        let text = self.text("cleanup.policy");
-        let has = |policy| list(&text).any(|item| item == policy);
-        CleanupPolicy {
-            delete: has("delete"),
-            compact: has("compact"),
-        }
-    }
-
-    fn compression(&self) -> CompressionTarget {
-        match self.text("compression.type").as_str() {
-            "uncompressed" => CompressionTarget::Uncompressed,
-            "gzip" => CompressionTarget::Gzip,
-            "snappy" => CompressionTarget::Snappy,
-            "lz4" => CompressionTarget::Lz4,
-            "zstd" => CompressionTarget::Zstd,
-            _ => CompressionTarget::Producer,
-        }
+    fn read<T: ConfigValue>(&self, key: &TopicKey<T>) -> T {
+        let set = self.broker.topic_value(self.own, key.definition());
+        key.read(set.as_deref())
     }
 }

@@ -99,6 +99,7 @@ fn check_group(
     value: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(), String> {
     let number = |name: &str| value(name).and_then(|text| text.trim().parse::<i64>().ok());
+    let bound = |name: &str| broker.number(find(Scope::Broker, name)?);
     for name in BOUNDED {
         let (Some(number), Some((kind, rest))) = (number(name), name.split_once('.')) else {
             continue;
@@ -107,16 +108,16 @@ fn check_group(
             format!("group.{kind}.min.{rest}"),
             format!("group.{kind}.max.{rest}"),
         );
-        if broker.number(&min).is_some_and(|min: i64| number < min) {
+        if bound(&min).is_some_and(|min| number < min) {
             return Err(format!("{name} must be greater than or equal to {min}"));
         }
-        if broker.number(&max).is_some_and(|max: i64| number > max) {
+        if bound(&max).is_some_and(|max| number > max) {
             return Err(format!("{name} must be less than or equal to {max}"));
         }
     }
     let standby = "streams.num.standby.replicas";
     let standby_max = "group.streams.max.standby.replicas";
-    if let (Some(wanted), Some(max)) = (number(standby), broker.number::<i64>(standby_max))
+    if let (Some(wanted), Some(max)) = (number(standby), bound(standby_max))
         && wanted > max
     {
         return Err(format!(

@@ -3,7 +3,6 @@
 //! Everything that comes out is bounded by the caller; nothing is allocated from a length that the
 //! data only claim.
 
-use std::fmt;
 use std::io::{self, Read, Write};
 
 use flate2::bufread::MultiGzDecoder;
@@ -14,70 +13,10 @@ mod memory;
 mod window;
 mod zstd_reader;
 
+pub use dohle_model::CompressionType;
 pub use memory::{DecompressionMemory, DecompressionPermit};
 pub(crate) use window::working_memory;
 use zstd_reader::ZstdReader;
-
-/// A codec; the numbers are those of a batch's attributes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum CompressionType {
-    /// Stored as it is.
-    #[default]
-    None,
-    /// RFC 1952.
-    Gzip,
-    /// Snappy blocks in xerial's framing; a single raw block is read too.
-    Snappy,
-    /// The lz4 frame format.
-    Lz4,
-    /// RFC 8878 (KIP-110).
-    Zstd,
-}
-
-impl CompressionType {
-    /// The codec with this number.
-    #[must_use]
-    pub const fn from_id(id: u8) -> Option<Self> {
-        match id {
-            0 => Some(Self::None),
-            1 => Some(Self::Gzip),
-            2 => Some(Self::Snappy),
-            3 => Some(Self::Lz4),
-            4 => Some(Self::Zstd),
-            _ => None,
-        }
-    }
-
-    /// The number in a batch's attributes.
-    #[must_use]
-    pub const fn id(self) -> u8 {
-        match self {
-            Self::None => 0,
-            Self::Gzip => 1,
-            Self::Snappy => 2,
-            Self::Lz4 => 3,
-            Self::Zstd => 4,
-        }
-    }
-
-    /// As `compression.type` names it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Gzip => "gzip",
-            Self::Snappy => "snappy",
-            Self::Lz4 => "lz4",
-            Self::Zstd => "zstd",
-        }
-    }
-}
-
-impl fmt::Display for CompressionType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// A codec's level; `None` is its default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

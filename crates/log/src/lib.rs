@@ -81,12 +81,13 @@ pub use clean::{
     CleanError, CleanStats, CleanedSegment, Cleaner, CleanerLimits, Cleaning, CleaningId, Pace,
 };
 pub use compression::{CompressionType, DecompressionMemory};
-pub use config::{CleanupPolicy, LogConfig, TargetCompression, TimestampType};
+pub use config::LogConfig;
 pub use damage::{Damage, Repair, RepairError, SegmentCheck};
 pub use directory::{
     Checkpoint, CleanShutdown, DirectoryError, LogDirectory, MetaProperties, MetaPropertiesError,
     PartitionDir, PartitionDirKind,
 };
+pub use dohle_config::{CleanupPolicy, TargetCompression, TimestampType};
 pub use error::{StorageError, StorageErrorKind};
 pub use index::{AbortedTxn, offset_index_entries, time_index_entries, txn_index_entries};
 pub use leader_epoch::{EpochEnd, EpochEntry, LeaderEpochCache};

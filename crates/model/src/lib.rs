@@ -5,6 +5,7 @@
 //! arguments.
 
 pub mod batch;
+pub mod compression;
 pub mod delta;
 pub mod error;
 pub mod features;
@@ -16,6 +17,7 @@ pub mod record;
 pub mod space;
 pub mod suggest;
 
+pub use compression::CompressionType;
 pub use error::{ApiError, ErrorCode};
 pub use ids::{
     BrokerEpoch, DirectoryId, IncarnationId, LeaderEpoch, MetadataOffset, NodeId, Offset,

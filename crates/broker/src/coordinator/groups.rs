@@ -1,11 +1,10 @@
 //! The group coordinator: the assembly of groups on the runtime, and their topic.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use dohle_config::keys::broker as keys;
 use dohle_config::{BrokerValues, Properties, TopicConfig};
 use dohle_groups::{GroupConfig, Shard};
-use dohle_log::CompressionType;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
 use dohle_model::{NodeId, TopicName};
@@ -20,7 +19,7 @@ pub type GroupCoordinator = Coordinator<Shard>;
 /// The topic that stores groups and their offsets.
 pub static OFFSETS_TOPIC: InternalTopic = InternalTopic {
     name: "__consumer_offsets",
-    replication_factor_property: "offsets.topic.replication.factor",
+    replication_factor_property: keys::OFFSETS_TOPIC_REPLICATION_FACTOR.name(),
     settings: topic_settings,
 };
 
@@ -41,18 +40,15 @@ pub fn start(
 }
 
 fn topic_settings(values: &BrokerValues) -> TopicSettings {
-    let segment_bytes = values.get("offsets.topic.segment.bytes");
     TopicSettings {
-        partitions: values.number("offsets.topic.num.partitions").unwrap_or(50),
-        replication_factor: values
-            .number("offsets.topic.replication.factor")
-            .unwrap_or(3),
+        partitions: values.read(&keys::OFFSETS_TOPIC_NUM_PARTITIONS),
+        replication_factor: values.read(&keys::OFFSETS_TOPIC_REPLICATION_FACTOR),
         configs: vec![
             ("cleanup.policy", "compact".to_owned()),
             ("compression.type", "producer".to_owned()),
             (
                 "segment.bytes",
-                segment_bytes.unwrap_or_default().to_owned(),
+                values.read(&keys::OFFSETS_TOPIC_SEGMENT_BYTES).to_string(),
             ),
         ],
     }
@@ -60,18 +56,14 @@ fn topic_settings(values: &BrokerValues) -> TopicSettings {
 
 fn settings(properties: &Arc<Properties>, image: &MetadataImage, node: NodeId) -> Settings<Shard> {
     let values = BrokerValues::new(Arc::clone(properties), image, node);
-    let ms = |name: &str| Duration::from_millis(values.number(name).unwrap_or(0));
     let topic = TopicName::new(OFFSETS_TOPIC.name).ok();
     let topic = topic.map(|topic| TopicConfig::of(&topic, image, &values));
     Settings {
         machine: Arc::new(group_config(&values, image)),
-        commit_timeout: ms("offsets.commit.timeout.ms"),
-        load_buffer: values.number("offsets.load.buffer.size").unwrap_or(1 << 20),
-        codec: values
-            .number("offsets.topic.compression.codec")
-            .and_then(CompressionType::from_id)
-            .unwrap_or_default(),
-        upkeep_interval: ms("offsets.retention.check.interval.ms"),
+        commit_timeout: values.read(&keys::OFFSETS_COMMIT_TIMEOUT_MS),
+        load_buffer: values.read(&keys::OFFSETS_LOAD_BUFFER_SIZE),
+        codec: values.read(&keys::OFFSETS_TOPIC_COMPRESSION_CODEC),
+        upkeep_interval: values.read(&keys::OFFSETS_RETENTION_CHECK_INTERVAL_MS),
         batch_bytes_max: topic.map_or(1 << 20, |topic| topic.max_message_bytes as usize),
     }
 }

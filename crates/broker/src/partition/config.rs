@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use dohle_config as topic;
-use dohle_log::{CleanupPolicy, CompressionType, LogConfig, TargetCompression, TimestampType};
+use dohle_config::TopicConfig;
+use dohle_log::LogConfig;
 
 /// What a partition takes from its topic's configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,8 +23,8 @@ impl Default for PartitionConfig {
     }
 }
 
-impl From<&topic::TopicConfig> for PartitionConfig {
-    fn from(config: &topic::TopicConfig) -> Self {
+impl From<&TopicConfig> for PartitionConfig {
+    fn from(config: &TopicConfig) -> Self {
         let log = LogConfig {
             segment_bytes: config.segment_bytes,
             segment_ms: config.segment,
@@ -34,22 +34,16 @@ impl From<&topic::TopicConfig> for PartitionConfig {
             retention_bytes: config.retention_bytes,
             retention_ms: config.retention,
             max_message_bytes: config.max_message_bytes,
-            message_timestamp_type: match config.message_timestamp_type {
-                topic::TimestampType::CreateTime => TimestampType::CreateTime,
-                topic::TimestampType::LogAppendTime => TimestampType::LogAppendTime,
-            },
+            message_timestamp_type: config.message_timestamp_type,
             message_timestamp_before_max_ms: config.message_timestamp_before_max,
             message_timestamp_after_max_ms: config.message_timestamp_after_max,
-            compression_type: compression(config.compression_type),
+            compression_type: config.compression_type,
             compression_gzip_level: config.compression_gzip_level,
             compression_zstd_level: Some(config.compression_zstd_level),
             flush_messages: config.flush_messages,
             flush_ms: config.flush,
             file_delete_delay_ms: config.file_delete_delay,
-            cleanup_policy: CleanupPolicy {
-                delete: config.cleanup_policy.delete,
-                compact: config.cleanup_policy.compact,
-            },
+            cleanup_policy: config.cleanup_policy,
             delete_retention_ms: config.delete_retention,
             min_compaction_lag_ms: config.min_compaction_lag,
             max_compaction_lag_ms: config.max_compaction_lag,
@@ -60,17 +54,5 @@ impl From<&topic::TopicConfig> for PartitionConfig {
             log: Arc::new(log),
             min_insync_replicas: config.min_insync_replicas,
         }
-    }
-}
-
-fn compression(target: topic::CompressionTarget) -> TargetCompression {
-    use topic::CompressionTarget as Target;
-    match target {
-        Target::Producer => TargetCompression::Producer,
-        Target::Uncompressed => TargetCompression::Codec(CompressionType::None),
-        Target::Gzip => TargetCompression::Codec(CompressionType::Gzip),
-        Target::Snappy => TargetCompression::Codec(CompressionType::Snappy),
-        Target::Lz4 => TargetCompression::Codec(CompressionType::Lz4),
-        Target::Zstd => TargetCompression::Codec(CompressionType::Zstd),
     }
 }

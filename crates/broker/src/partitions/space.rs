@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Weak};
 
+use dohle_config::keys::broker as keys;
 use dohle_log::directory::Checkpoint;
 use dohle_model::space::SpaceState;
 use tokio::time::sleep;
@@ -53,7 +54,7 @@ pub(super) async fn reclaim(weak: Weak<Partitions>) {
 impl Partitions {
     fn reserve_bytes(&self) -> u64 {
         let settings = self.settings.read();
-        settings.values.number("log.dir.reserve.bytes").unwrap_or(0)
+        settings.values.read(&keys::LOG_DIR_RESERVE_BYTES)
     }
 
     /// Adds the log directories to those that are watched.

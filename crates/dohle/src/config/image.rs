@@ -5,8 +5,10 @@
 //! from what is advertised, the data folder. This is the same as a function of the properties.
 //! Nothing that is set is changed.
 
+use dohle_config::list;
+
 use super::listeners::parse_address;
-use super::{SINGLE_NODE, Sources, list};
+use super::{SINGLE_NODE, Sources};
 
 /// Where property files lie in the three images, the first that exists counts: what is mounted for
 /// the image to read, then the file that its server is started with.

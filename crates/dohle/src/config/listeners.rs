@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use dohle_config::keys::broker as keys;
 use dohle_config::list;
 use dohle_model::record::{Endpoint, SecurityProtocol};
 
@@ -63,17 +64,17 @@ impl Listeners {
     /// listener binds all interfaces and nothing is advertised.
     pub(super) fn read(values: &Reader, roles: Roles, hostname: &str) -> Result<Self, ConfigFault> {
         let controller_names: Vec<String> = values
-            .list("controller.listener.names")
+            .list(&keys::CONTROLLER_LISTENER_NAMES)
             .map(str::to_uppercase)
             .collect();
         let Some(controller_name) = controller_names.first().cloned() else {
             return Err(values.missing(
-                "controller.listener.names",
+                &keys::CONTROLLER_LISTENER_NAMES,
                 "the name of the listener that controllers use, for example CONTROLLER",
             ));
         };
         let protocols = protocols(values, &controller_names)?;
-        let listeners = values.addresses("listeners")?;
+        let listeners = values.addresses(&keys::LISTENERS)?;
         check_ports(values, &listeners)?;
         let of_controllers = |address: &&Address| controller_names.contains(&address.name);
         let controller = listeners
@@ -97,7 +98,7 @@ impl Listeners {
         }
         check_protocol(values, &protocols, &controller_name)?;
         let inter_broker = inter_broker(values, roles, &broker, &protocols)?;
-        let advertised_is_set = values.get("advertised.listeners").is_some();
+        let advertised_is_set = values.get(&keys::ADVERTISED_LISTENERS).is_some();
         let advertised = if roles.broker {
             advertised(values, &broker, &controller_names, hostname)?
         } else {
@@ -109,7 +110,7 @@ impl Listeners {
                 .any(|address| address.name == inter_broker)
         {
             return Err(values.invalid(
-                "advertised.listeners",
+                &keys::ADVERTISED_LISTENERS,
                 &format!(
                     "a list that has the inter-broker listener {inter_broker}, which the other \
                      brokers use"
@@ -201,7 +202,7 @@ fn check_ports(values: &Reader, listeners: &[Address]) -> Result<(), ConfigFault
         for other in &listeners[..i] {
             if other.name == address.name {
                 let allowed = format!("a list without {} twice", address.name);
-                return Err(values.invalid("listeners", &allowed));
+                return Err(values.invalid(&keys::LISTENERS, &allowed));
             }
             let same_host = other.host == address.host
                 || is_all_interfaces(&other.host)
@@ -211,7 +212,7 @@ fn check_ports(values: &Reader, listeners: &[Address]) -> Result<(), ConfigFault
                     "a list in which each listener has a port of its own; {} and {} share {}",
                     other.name, address.name, address.port
                 );
-                return Err(values.invalid("listeners", &allowed));
+                return Err(values.invalid(&keys::LISTENERS, &allowed));
             }
         }
     }
@@ -230,12 +231,12 @@ fn check_roles(
             "a list that has {controller_name}, the first of controller.listener.names, because \
              process.roles has controller"
         );
-        return Err(values.invalid("listeners", &allowed));
+        return Err(values.invalid(&keys::LISTENERS, &allowed));
     }
     if roles.broker && broker.is_empty() {
         let allowed = "a list with a listener that is not in controller.listener.names, because \
                        process.roles has broker";
-        return Err(values.invalid("listeners", allowed));
+        return Err(values.invalid(&keys::LISTENERS, allowed));
     }
     if !roles.broker && !broker.is_empty() {
         let allowed = format!(
@@ -243,14 +244,14 @@ fn check_roles(
              controller; {} is for brokers",
             broker[0].name
         );
-        return Err(values.invalid("listeners", &allowed));
+        return Err(values.invalid(&keys::LISTENERS, &allowed));
     }
     if !roles.controller && controller.is_some() {
         let allowed = format!(
             "a list without {controller_name}, which is a name of controllers' listeners, because \
              process.roles is broker"
         );
-        return Err(values.invalid("listeners", &allowed));
+        return Err(values.invalid(&keys::LISTENERS, &allowed));
     }
     Ok(())
 }
@@ -260,7 +261,7 @@ fn protocols(
     values: &Reader,
     controller_names: &[String],
 ) -> Result<BTreeMap<String, SecurityProtocol>, ConfigFault> {
-    let property = "listener.security.protocol.map";
+    let property = &keys::LISTENER_SECURITY_PROTOCOL_MAP;
     let mut map = BTreeMap::new();
     for entry in list(values.effective(property).unwrap_or_default()) {
         let parsed = entry.split_once(':').and_then(|(name, protocol)| {
@@ -305,7 +306,7 @@ fn check_protocol(
         Some(SecurityProtocol::Plaintext) => Ok(()),
         Some(_) => Err(ConfigFault::Security(name.to_owned())),
         None => Err(values.invalid(
-            "listener.security.protocol.map",
+            &keys::LISTENER_SECURITY_PROTOCOL_MAP,
             &format!("a list that has the listener {name}, for example {name}:PLAINTEXT"),
         )),
     }
@@ -317,15 +318,18 @@ fn inter_broker(
     broker: &[Address],
     protocols: &BTreeMap<String, SecurityProtocol>,
 ) -> Result<String, ConfigFault> {
-    if let Some(name) = values.get("inter.broker.listener.name") {
+    if let Some(name) = values.get(&keys::INTER_BROKER_LISTENER_NAME) {
         let name = name.to_uppercase();
         if roles.broker && !broker.iter().any(|address| address.name == name) {
-            return Err(values.invalid("inter.broker.listener.name", "a name that is in listeners"));
+            return Err(values.invalid(
+                &keys::INTER_BROKER_LISTENER_NAME,
+                "a name that is in listeners",
+            ));
         }
         return Ok(name);
     }
     let protocol = values
-        .effective("security.inter.broker.protocol")
+        .effective(&keys::SECURITY_INTER_BROKER_PROTOCOL)
         .unwrap_or("PLAINTEXT");
     let wanted = security_protocol(protocol);
     let named = broker
@@ -339,7 +343,7 @@ fn inter_broker(
     match named.or_else(mapped) {
         Some(address) => Ok(address.name.clone()),
         None if roles.broker => Err(values.missing(
-            "inter.broker.listener.name",
+            &keys::INTER_BROKER_LISTENER_NAME,
             "the name of the listener that brokers use among themselves",
         )),
         None => Ok(protocol.to_uppercase()),
@@ -352,7 +356,7 @@ fn advertised(
     controller_names: &[String],
     hostname: &str,
 ) -> Result<Vec<Address>, ConfigFault> {
-    let property = "advertised.listeners";
+    let property = &keys::ADVERTISED_LISTENERS;
     let is_set = values.get(property).is_some();
     let mut advertised = if is_set {
         let mut addresses = values.addresses(property)?;

@@ -13,7 +13,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dohle_config::{BrokerConfig, BrokerValues, ConfigError, Properties, Scope, find, list};
+use dohle_config::keys::broker as keys;
+use dohle_config::{BrokerConfig, BrokerKey, BrokerValues, ConfigError, Properties, Scope, find};
 use dohle_log::directory::METADATA_LOG_DIR;
 use dohle_model::NodeId;
 
@@ -162,9 +163,9 @@ impl NodeConfig {
         let voters = voters(&reader, roles, node_id, &listeners)?;
         let log_dirs = log_dirs(&reader)?;
         let metadata_log_dir = reader
-            .get("metadata.log.dir")
+            .get(&keys::METADATA_LOG_DIR)
             .map_or_else(|| log_dirs[0].clone(), PathBuf::from);
-        let rack = reader.get("broker.rack").map(str::to_owned);
+        let rack = reader.get(&keys::BROKER_RACK).map(str::to_owned);
         let broker = BrokerConfig::resolve(&values);
         Ok(Self {
             node_id,
@@ -226,49 +227,47 @@ fn set_single_node(sources: &mut Sources) {
 }
 
 fn roles(values: &Reader) -> Result<Roles, ConfigFault> {
-    let has = |role| values.list("process.roles").any(|item| item == role);
+    let has = |role| values.list(&keys::PROCESS_ROLES).any(|item| item == role);
     let roles = Roles {
         broker: has("broker"),
         controller: has("controller"),
     };
     if !roles.broker && !roles.controller {
-        return Err(values.missing("process.roles", "broker, controller or broker,controller"));
+        return Err(values.missing(
+            &keys::PROCESS_ROLES,
+            "broker, controller or broker,controller",
+        ));
     }
     Ok(roles)
 }
 
 fn node_id(values: &Reader) -> Result<NodeId, ConfigFault> {
-    let number = |name| {
-        values
-            .values
-            .number::<i32>(name)
-            .and_then(NodeId::from_wire)
-    };
-    let (node, broker) = (number("node.id"), number("broker.id"));
+    let number = |key: &BrokerKey<Option<i32>>| values.values.read(key).and_then(NodeId::from_wire);
+    let (node, broker) = (number(&keys::NODE_ID), number(&keys::BROKER_ID));
     match (node, broker) {
         (Some(node), Some(broker)) if node != broker => Err(values.invalid(
-            "broker.id",
+            &keys::BROKER_ID,
             &format!("nothing, or the same as node.id={node}"),
         )),
         (Some(id), _) | (None, Some(id)) => Ok(id),
-        (None, None) => Err(values.missing("node.id", "a whole number from 0")),
+        (None, None) => Err(values.missing(&keys::NODE_ID, "a whole number from 0")),
     }
 }
 
 fn log_dirs(values: &Reader) -> Result<Vec<PathBuf>, ConfigFault> {
-    let name = if values.get("log.dirs").is_some() {
-        "log.dirs"
+    let key = if values.get(&keys::LOG_DIRS).is_some() {
+        &keys::LOG_DIRS
     } else {
-        "log.dir"
+        &keys::LOG_DIR
     };
-    let dirs: Vec<PathBuf> = values.list(name).map(PathBuf::from).collect();
+    let dirs: Vec<PathBuf> = values.list(key).map(PathBuf::from).collect();
     if dirs.is_empty() {
-        return Err(values.missing("log.dirs", "a list of directories"));
+        return Err(values.missing(&keys::LOG_DIRS, "a list of directories"));
     }
     for (i, dir) in dirs.iter().enumerate() {
         if dirs[..i].contains(dir) {
             let allowed = format!("a list without {} twice", dir.display());
-            return Err(values.invalid(name, &allowed));
+            return Err(values.invalid(key, &allowed));
         }
     }
     Ok(dirs)
@@ -280,7 +279,7 @@ fn voters(
     node_id: NodeId,
     listeners: &Listeners,
 ) -> Result<Vec<Voter>, ConfigFault> {
-    let property = "controller.quorum.voters";
+    let property = &keys::CONTROLLER_QUORUM_VOTERS;
     let voters = read_voters(values, property)?;
     if voters.is_empty() {
         return bootstrap_servers(values, roles, node_id);
@@ -312,7 +311,7 @@ fn voters(
     }
 }
 
-fn read_voters(values: &Reader, property: &str) -> Result<Vec<Voter>, ConfigFault> {
+fn read_voters<T>(values: &Reader, property: &BrokerKey<T>) -> Result<Vec<Voter>, ConfigFault> {
     let mut voters: Vec<Voter> = Vec::new();
     for item in values.list(property) {
         let parsed = item.split_once('@').and_then(|(id, address)| {
@@ -343,7 +342,7 @@ fn bootstrap_servers(
     roles: Roles,
     node_id: NodeId,
 ) -> Result<Vec<Voter>, ConfigFault> {
-    let property = "controller.quorum.bootstrap.servers";
+    let property = &keys::CONTROLLER_QUORUM_BOOTSTRAP_SERVERS;
     let mut servers = Vec::new();
     for item in values.list(property) {
         let Some((host, port)) = host_and_port(item) else {
@@ -357,7 +356,7 @@ fn bootstrap_servers(
     }
     if servers.is_empty() {
         return Err(values.missing(
-            "controller.quorum.voters",
+            &keys::CONTROLLER_QUORUM_VOTERS,
             "the list of controllers as ID@HOST:PORT, for example 1@localhost:9093",
         ));
     }

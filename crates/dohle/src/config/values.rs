@@ -1,6 +1,6 @@
 //! Reads single properties, with messages that name the property, its value and what is allowed.
 
-use dohle_config::{BrokerValues, Scope, find, list};
+use dohle_config::{BrokerKey, BrokerValues, list};
 
 use super::ConfigFault;
 use super::listeners::{Address, parse_address};
@@ -12,57 +12,50 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     /// The value that was set and is not empty.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.values
-            .set(name)
-            .map(str::trim)
-            .filter(|value| !value.is_empty())
+    pub fn get<T>(&self, key: &BrokerKey<T>) -> Option<&str> {
+        self.values.text_set(key)
     }
 
     /// The value that was set, or the default.
-    pub fn effective(&self, name: &str) -> Option<&str> {
-        self.values
-            .get(name)
-            .map(str::trim)
-            .filter(|value| !value.is_empty())
+    pub fn effective<T>(&self, key: &BrokerKey<T>) -> Option<&str> {
+        self.values.text(key)
     }
 
     /// The items of a list that was set, or of its default.
-    pub fn list(&self, name: &str) -> impl Iterator<Item = &str> {
-        list(self.values.get(name).unwrap_or_default())
+    pub fn list<T>(&self, key: &BrokerKey<T>) -> impl Iterator<Item = &str> {
+        list(self.values.text(key).unwrap_or_default())
     }
 
     /// A list of `NAME://host:port`.
-    pub fn addresses(&self, name: &str) -> Result<Vec<Address>, ConfigFault> {
-        self.list(name)
+    pub fn addresses<T>(&self, key: &BrokerKey<T>) -> Result<Vec<Address>, ConfigFault> {
+        self.list(key)
             .map(|item| {
                 parse_address(item).map_err(|reason| {
                     let allowed = format!("a list of NAME://host:port ({reason})");
-                    self.invalid(name, &allowed)
+                    self.invalid(key, &allowed)
                 })
             })
             .collect()
     }
 
-    /// `name` has a value that is not allowed.
-    pub fn invalid(&self, name: &str, allowed: &str) -> ConfigFault {
-        let hidden = find(Scope::Broker, name).is_some_and(|def| def.kind.is_sensitive());
+    /// The property has a value that is not allowed.
+    pub fn invalid<T>(&self, key: &BrokerKey<T>, allowed: &str) -> ConfigFault {
         ConfigFault::Invalid {
-            name: name.to_owned(),
-            value: if hidden {
+            name: key.name().to_owned(),
+            value: if key.definition().kind.is_sensitive() {
                 "[hidden]".to_owned()
             } else {
-                self.values.get(name).unwrap_or_default().to_owned()
+                self.values.text(key).unwrap_or_default().to_owned()
             },
             allowed: allowed.to_owned(),
         }
     }
 
-    /// `name` must be set and is not.
+    /// The property must be set and is not.
     #[expect(clippy::unused_self, reason = "reads like invalid()")]
-    pub fn missing(&self, name: &str, wanted: &str) -> ConfigFault {
+    pub fn missing<T>(&self, key: &BrokerKey<T>, wanted: &str) -> ConfigFault {
         ConfigFault::Missing {
-            name: name.to_owned(),
+            name: key.name().to_owned(),
             wanted: wanted.to_owned(),
         }
     }

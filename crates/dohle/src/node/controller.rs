@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use dohle_config::keys::broker as keys;
 use dohle_controller::{Controller, ControllerConfig, Voter};
 use dohle_model::{DirectoryId, NodeId};
 use dohle_network::listener::{Bound, Listener, Services, Shared};
@@ -79,16 +80,13 @@ fn controller_config(
     );
     let (values, broker) = (&config.values, &config.broker);
     to.directory_id = directory_id;
-    if let Some(bytes) = values.number("metadata.log.max.record.bytes.between.snapshots") {
-        to.snapshot_after_bytes = bytes;
-    }
-    let interval = values.number("metadata.log.max.snapshot.interval.ms");
-    to.snapshot_interval = interval.filter(|ms| *ms > 0).map(Duration::from_millis);
+    to.snapshot_after_bytes = values.read(&keys::METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS);
+    let interval = values.read(&keys::METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS);
+    to.snapshot_interval = (!interval.is_zero()).then_some(interval);
     // Kafka's defaults are for JVMs that pause; ours stand unless somebody asks for others.
-    let is_set = |name: &str| values.set(name).is_some();
-    if is_set("controller.quorum.fetch.timeout.ms") {
+    if values.is_set(&keys::CONTROLLER_QUORUM_FETCH_TIMEOUT_MS) {
         to.quorum_election_timeout = broker.controller_quorum_fetch_timeout;
-    } else if is_set("controller.quorum.election.timeout.ms") {
+    } else if values.is_set(&keys::CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS) {
         to.quorum_election_timeout = broker.controller_quorum_election_timeout;
     }
     to.quorum_election_timeout = to.quorum_election_timeout.max(Duration::from_millis(100));
@@ -99,8 +97,8 @@ fn controller_config(
     to.leader_imbalance_check_interval = broker.leader_imbalance_check_interval;
     to.num_partitions = broker.num_partitions;
     to.default_replication_factor = i32::from(broker.default_replication_factor);
-    to.min_insync_replicas = values.number("min.insync.replicas").unwrap_or(1);
-    to.unclean_leader_election = values.boolean("unclean.leader.election.enable");
+    to.min_insync_replicas = values.read(&keys::MIN_INSYNC_REPLICAS);
+    to.unclean_leader_election = values.read(&keys::UNCLEAN_LEADER_ELECTION_ENABLE);
     to
 }
 

@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use dohle_config::BrokerKey;
+use dohle_config::keys::broker as keys;
 use dohle_model::NodeId;
 use dohle_model::record::SecurityProtocol;
 use dohle_network::listener::{Bound, Limits, ListenerConfig, NetworkThreads, Shared};
@@ -76,7 +78,7 @@ impl Node {
             );
         }
         let limits = limits(config);
-        let count = config.values.number("num.network.threads").unwrap_or(3);
+        let count = config.values.read(&keys::NUM_NETWORK_THREADS);
         let threads = NetworkThreads::start(&format!("node-{}", config.node_id), count)
             .context("start the network threads")?;
         let ports = bind(config, &limits).await?;
@@ -215,33 +217,27 @@ impl Prepared {
 
 fn limits(config: &NodeConfig) -> Limits {
     let (values, broker) = (&config.values, &config.broker);
-    let count = |name| values.number::<usize>(name).unwrap_or(usize::MAX);
     let defaults = Limits::default();
     // -1 leaves buffers to the system; so does nothing set: the default would bound throughput.
-    let buffer = |name| {
-        values
-            .set(name)
-            .and_then(|value| value.trim().parse::<u32>().ok())
-    };
+    let buffer = |key: &BrokerKey<Option<u32>>| values.read(key).filter(|_| values.is_set(key));
     Limits {
         open_files_max: dohle_log::descriptors::limit(),
-        connections_max: count("max.connections"),
-        connections_per_ip_max: count("max.connections.per.ip"),
+        connections_max: values.read(&keys::MAX_CONNECTIONS),
+        connections_per_ip_max: values.read(&keys::MAX_CONNECTIONS_PER_IP),
         idle_max: broker
             .connections_max_idle
             .unwrap_or(Duration::from_secs(u64::from(u32::MAX))),
-        frame_max: values
-            .number("request.timeout.ms")
-            .map_or(defaults.frame_max, Duration::from_millis),
+        frame_max: values.read(&keys::REQUEST_TIMEOUT_MS),
         request_bytes_max: broker.socket_request_max_bytes,
         requests_bytes_max: values
-            .number::<usize>("queued.max.request.bytes")
+            .read(&keys::QUEUED_MAX_REQUEST_BYTES)
             .unwrap_or(defaults.requests_bytes_max),
-        send_buffer_bytes: buffer("socket.send.buffer.bytes"),
-        receive_buffer_bytes: buffer("socket.receive.buffer.bytes"),
-        backlog: match values.set("socket.listen.backlog.size") {
-            Some(_) => broker.socket_listen_backlog_size,
-            None => defaults.backlog,
+        send_buffer_bytes: buffer(&keys::SOCKET_SEND_BUFFER_BYTES),
+        receive_buffer_bytes: buffer(&keys::SOCKET_RECEIVE_BUFFER_BYTES),
+        backlog: if values.is_set(&keys::SOCKET_LISTEN_BACKLOG_SIZE) {
+            broker.socket_listen_backlog_size
+        } else {
+            defaults.backlog
         },
         shutdown_grace: CONNECTION_GRACE,
     }

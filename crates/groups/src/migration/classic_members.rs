@@ -16,7 +16,6 @@ use dohle_protocol::messages::leave_group_request::MemberIdentity;
 use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
 use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 
-use crate::config::MigrationPolicy;
 use crate::ids::{GroupId, InstanceId, MemberId};
 use crate::migration::embedded::{self, PROTOCOL_TYPE};
 use crate::modern::consumer::member::ConsumerMember;
@@ -29,6 +28,7 @@ use crate::shard::Shard;
 use crate::step::{Caller, Effects, Failed, JoinReply, JoinToken, Step, SyncReply, SyncToken};
 use crate::timers::Timer;
 use crate::wire::{millis, text};
+use dohle_config::MigrationPolicy;
 
 /// From this version on a dynamic member has to join with the id it was given (KIP-394).
 const KNOWN_MEMBER_ID: i16 = 4;

@@ -11,7 +11,7 @@ use super::header::{
 use super::patch::set_crc;
 use super::varint::{write_i32, write_i64};
 use crate::compression::{self, CompressionError, CompressionLevel, CompressionType};
-use crate::config::TimestampType;
+use dohle_config::TimestampType;
 
 /// A header of a record: key and value.
 pub type RecordHeader<'a> = (&'a str, Option<&'a [u8]>);

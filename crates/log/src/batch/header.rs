@@ -3,7 +3,7 @@
 use dohle_model::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 use crate::compression::CompressionType;
-use crate::config::TimestampType;
+use dohle_config::TimestampType;
 
 /// Base offset and length: the bytes before those that `batch_length` counts.
 pub const LOG_OVERHEAD: usize = 12;

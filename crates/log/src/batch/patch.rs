@@ -8,7 +8,7 @@ use super::header::{
     ATTRIBUTES_AT, Attributes, BASE_TIMESTAMP_AT, CRC_AT, LEADER_EPOCH_AT, LENGTH_AT, LOG_OVERHEAD,
     MAX_TIMESTAMP_AT, RECORD_COUNT_AT, crc32c,
 };
-use crate::config::TimestampType;
+use dohle_config::TimestampType;
 
 /// Sets base offset and leader epoch; the checksum covers neither.
 pub(crate) fn set_position(batch: &mut [u8], base_offset: Offset, epoch: LeaderEpoch) {

@@ -2,7 +2,7 @@
 
 use super::header::{BatchError, BatchHeader};
 use super::varint::{read_i32, read_i64, write_i32, write_i64};
-use crate::config::TimestampType;
+use dohle_config::TimestampType;
 use dohle_model::{Offset, Timestamp};
 
 /// One record, borrowed from the batch's uncompressed bytes.

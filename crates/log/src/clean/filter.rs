@@ -13,8 +13,8 @@ use super::offset_map::OffsetMap;
 use super::transactions::Transactions;
 use crate::batch::{Batch, BatchError, RecordIter, patch};
 use crate::compression::{self, CompressionLevel, CompressionType, DecompressionMemory};
-use crate::config::TimestampType;
 use crate::index::AbortedTxn;
+use dohle_config::TimestampType;
 
 /// The rules of one cleaning.
 #[derive(Debug)]

@@ -27,7 +27,8 @@ use crate::compression::{
     CompressionError, CompressionType, DecompressionMemory, DecompressionPermit, Decompressor,
     working_memory,
 };
-use crate::config::{LogConfig, TimestampType};
+use crate::config::LogConfig;
+use dohle_config::TimestampType;
 use error::RecordErrors;
 
 /// The largest compressed batch that is checked briefly, in bytes as it is stored.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dohle_config::GroupKey;
+use dohle_config::keys::group as keys;
 use dohle_model::ErrorCode;
 
 use crate::config::GroupConfig;
@@ -76,7 +78,7 @@ impl ConsumerGroupStep<'_, '_> {
         of_group(
             config,
             self.group_id,
-            "consumer.heartbeat.interval.ms",
+            &keys::CONSUMER_HEARTBEAT_INTERVAL_MS,
             config.group_consumer_heartbeat_interval,
             (
                 config.group_consumer_min_heartbeat_interval,
@@ -91,7 +93,7 @@ impl ConsumerGroupStep<'_, '_> {
         of_group(
             config,
             self.group_id,
-            "consumer.assignment.interval.ms",
+            &keys::CONSUMER_ASSIGNMENT_INTERVAL_MS,
             config.group_consumer_assignment_interval,
             (
                 config.group_consumer_min_assignment_interval,
@@ -129,7 +131,7 @@ fn session_timeout(config: &GroupConfig, group_id: &GroupId, member: &ConsumerMe
         None => of_group(
             config,
             group_id,
-            "consumer.session.timeout.ms",
+            &keys::CONSUMER_SESSION_TIMEOUT_MS,
             config.group_consumer_session_timeout,
             (
                 config.group_consumer_min_session_timeout,
@@ -144,11 +146,11 @@ fn session_timeout(config: &GroupConfig, group_id: &GroupId, member: &ConsumerMe
 fn of_group(
     config: &GroupConfig,
     group_id: &GroupId,
-    name: &str,
+    key: &GroupKey<Duration>,
     default: Duration,
     (min, max): (Duration, Duration),
 ) -> Duration {
     let own = config.groups.get(group_id.as_str());
-    let own = own.and_then(|values| values.get(name)?.parse().ok());
-    own.map_or(default, |ms| Duration::from_millis(ms).min(max).max(min))
+    let own = own.and_then(|own| key.own(own));
+    own.map_or(default, |value| value.min(max).max(min))
 }

@@ -8,9 +8,10 @@ use dohle_model::{LeaderEpoch, PartitionIndex, Timestamp, TopicName, TopicPartit
 use super::*;
 use crate::batch::{BatchBuilder, BatchOptions, Batches};
 use crate::clean::{Cleaner, CleanerLimits};
-use crate::config::{CleanupPolicy, LogConfig};
+use crate::config::LogConfig;
 use crate::validate::AppendOrigin;
 use crate::{LeaderAppend, OpenOptions, ReadLimits, admit};
+use dohle_config::CleanupPolicy;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 

@@ -181,10 +181,10 @@ impl World {
             "max.size" => self.config.group_consumer_max_size = value.parse().expect("a number"),
             "migration.policy" => {
                 self.config.group_consumer_migration_policy = match value {
-                    "disabled" => crate::config::MigrationPolicy::Disabled,
-                    "upgrade" => crate::config::MigrationPolicy::Upgrade,
-                    "downgrade" => crate::config::MigrationPolicy::Downgrade,
-                    _ => crate::config::MigrationPolicy::Bidirectional,
+                    "disabled" => dohle_config::MigrationPolicy::Disabled,
+                    "upgrade" => dohle_config::MigrationPolicy::Upgrade,
+                    "downgrade" => dohle_config::MigrationPolicy::Downgrade,
+                    _ => dohle_config::MigrationPolicy::Bidirectional,
                 }
             }
             other => panic!("no such configuration: {other}"),
