@@ -10,8 +10,8 @@
 
 pub mod classic;
 pub mod config;
-pub mod describe;
 pub mod ids;
+mod kind;
 mod machine;
 mod migration;
 pub mod modern;
@@ -24,11 +24,10 @@ pub mod timers;
 mod wire;
 
 pub use config::GroupConfig;
-pub use describe::GroupFilter;
 pub use ids::{GroupId, InstanceId, MemberId};
 pub use modern::consumer::Matches;
 pub use records::Record;
-pub use shard::Shard;
+pub use shard::{GroupFilter, Shard};
 pub use step::{
     Caller, Effects, Failed, JoinReply, JoinToken, OnCommit, Step, SyncReply, SyncToken,
 };

@@ -1,7 +1,8 @@
-//! JoinGroup of a classic group: who may join, as what, and when it is answered.
+//! JoinGroup of a classic group: which clients may join, and when they are answered.
 //!
-//! KIP-394: a dynamic member is given an id first, and joins with it. KIP-345: static members, see
-//! `static_members`. KIP-559: the protocol's type. KIP-800: the reason, which is logged.
+//! A dynamic member gets an id first, and then joins with it (KIP-394). Static members are in
+//! `static_members` (KIP-345). The request names the protocol's type (KIP-559) and a reason, which
+//! is logged (KIP-800).
 
 use std::time::Duration;
 
@@ -11,23 +12,22 @@ use dohle_protocol::messages::join_group_response::JoinGroupResponseData;
 
 use crate::classic::group::{ClassicGroup, State};
 use crate::classic::member::{Member, Protocol};
-use crate::classic::step::{Turn, join_error};
-use crate::ids::{GroupId, InstanceId, MemberId};
+use crate::classic::step::{ClassicGroupStep, join_error};
+use crate::ids::{InstanceId, MemberId};
 use crate::records::{ClassicGroupValue, Record};
-use crate::shard::{Group, Kind, Shard};
-use crate::step::{Caller, JoinReply, JoinToken, OnCommit, Step};
+use crate::step::{Caller, JoinReply, JoinToken, OnCommit};
 use crate::wire::millis;
 
-/// From this version on a dynamic member has to join with the id it was given (KIP-394).
+/// From this version on a dynamic member has to join with an id from the coordinator (KIP-394).
 const KNOWN_MEMBER_ID: i16 = 4;
 
-/// How long a new member may wait for its first generation. It can't heartbeat, and clients that
-/// gave up and joined again would add up.
+/// How long a new member may wait for its first generation. It cannot heartbeat meanwhile, so
+/// without this limit the members of clients that gave up would accumulate.
 const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A JoinGroup, as the group sees it.
+/// The content of a JoinGroup.
 #[derive(Debug)]
-pub(super) struct Join<'a> {
+pub(crate) struct Join<'a> {
     pub member_id: &'a str,
     pub instance_id: Option<InstanceId>,
     pub protocol_type: &'a str,
@@ -39,76 +39,13 @@ pub(super) struct Join<'a> {
     pub token: JoinToken,
 }
 
-impl Shard {
-    /// Plans JoinGroup. Its answer, a refusal too, goes to `token` in [`Step::effects`], now or in
-    /// a later step.
-    pub fn join_group(
-        &mut self,
-        request: &JoinGroupRequestData,
-        caller: Caller<'_>,
-        token: JoinToken,
-        step: &mut Step<'_>,
-    ) {
-        let config = step.config;
-        let bounds = config.group_min_session_timeout..=config.group_max_session_timeout;
-        let code = if request.group_id.is_empty() {
-            ErrorCode::InvalidGroupId
-        } else if !bounds.contains(&millis(request.session_timeout_ms)) {
-            ErrorCode::InvalidSessionTimeout
-        } else {
-            return self.join_classic(request, caller, token, step);
-        };
-        let refusal = join_error(request.member_id.as_str(), code);
-        step.reply(token, JoinReply(refusal));
-    }
-
-    fn join_classic(
-        &mut self,
-        request: &JoinGroupRequestData,
-        caller: Caller<'_>,
-        token: JoinToken,
-        step: &mut Step<'_>,
-    ) {
-        let group_id = GroupId::new(request.group_id.as_str());
-        let member_id = request.member_id.as_str();
-        let is_new = match self.groups.get(&group_id).map(|group| &group.kind) {
-            None => true,
-            Some(Kind::Classic(_)) => false,
-            Some(Kind::Consumer(consumer)) if consumer.is_empty() => true,
-            Some(Kind::Consumer(_)) => {
-                return self.join_consumer_group(request, caller, token, step);
-            }
-        };
-        if is_new && !member_id.is_empty() {
-            let refusal = join_error(member_id, ErrorCode::UnknownMemberId);
-            return step.reply(token, JoinReply(refusal));
-        }
-        self.make_classic(&group_id, step);
-        let group = self
-            .groups
-            .entry(group_id.clone())
-            .or_insert_with(Group::empty);
-        let Kind::Classic(group) = &mut group.kind else {
-            return;
-        };
-        let mut turn = Turn {
-            group_id: &group_id,
-            group,
-            timers: &mut self.timers,
-            step,
-        };
-        if is_new {
-            turn.group.state_timestamp = Some(turn.step.wall);
-        }
-        turn.join(&Join::of(request, caller, token));
-        if is_new {
-            turn.write_new_group();
-        }
-    }
-}
-
 impl<'a> Join<'a> {
-    fn of(request: &'a JoinGroupRequestData, caller: Caller<'a>, token: JoinToken) -> Self {
+    /// Reads a request.
+    pub(crate) fn of(
+        request: &'a JoinGroupRequestData,
+        caller: Caller<'a>,
+        token: JoinToken,
+    ) -> Self {
         let mut protocols: Vec<Protocol> = Vec::new();
         for protocol in &request.protocols {
             if protocols
@@ -147,8 +84,16 @@ impl<'a> Join<'a> {
     }
 }
 
-impl Turn<'_, '_> {
-    fn join(&mut self, join: &Join<'_>) {
+impl ClassicGroupStep<'_, '_> {
+    /// Plans the first JoinGroup of a new group, and writes the group.
+    pub(crate) fn join_new_group(&mut self, join: &Join<'_>) {
+        self.group.state_timestamp = Some(self.step.wall);
+        self.join(join);
+        self.write_new_group();
+    }
+
+    /// Plans a JoinGroup: refuses it, parks it, or answers it at once.
+    pub(crate) fn join(&mut self, join: &Join<'_>) {
         if !self.accepts(join.member_id) {
             self.remove_member(&MemberId::new(join.member_id));
             self.refuse_join(join, "", ErrorCode::GroupMaxSizeReached);
@@ -162,8 +107,8 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// Whether there is room in the group (`group.max.size`). While members join, those count who
-    /// wait: so the last of too many that join again are left out.
+    /// Whether the group has room (`group.max.size`). During a rebalance only members whose
+    /// JoinGroup is parked count, so of too many members the last to join again are refused.
     fn accepts(&self, member_id: &str) -> bool {
         let max = self.step.config.group_max_size;
         let member = self.group.member(member_id);
@@ -191,7 +136,7 @@ impl Turn<'_, '_> {
         if join.caller.version < KNOWN_MEMBER_ID {
             return self.add_member(join, member_id);
         }
-        tracing::debug!(group = %self.group_id, member = %member_id, "a member is given its id");
+        tracing::debug!(group = %self.group_id, member = %member_id, "member id handed out");
         self.set_session(&member_id, millis(join.session_timeout_ms));
         self.refuse_join(join, member_id.as_str(), ErrorCode::MemberIdRequired);
         self.group.pending_joins.insert(member_id);
@@ -202,7 +147,7 @@ impl Turn<'_, '_> {
         if self.group.is_pending(join.member_id) {
             return match join.instance_id {
                 None => self.add_member(join, member_id),
-                // A static member is never given its id in advance.
+                // A static member never gets an id before it joins.
                 Some(_) => self.refuse_join(join, join.member_id, ErrorCode::UnknownServerError),
             };
         }
@@ -218,20 +163,22 @@ impl Turn<'_, '_> {
         match self.group.state {
             State::Empty => self.refuse_join(join, join.member_id, ErrorCode::UnknownMemberId),
             State::PreparingRebalance { .. } => self.join_again(join, &member_id, "joins"),
-            // It may not have received the answer to its first JoinGroup.
-            State::CompletingRebalance { .. } if is_unchanged => self.tell(join, &member_id),
-            // The leader may have seen what concerns the assignment and no member's metadata, such
-            // as new partitions of a topic.
+            // The member may have missed the response to its first JoinGroup.
+            State::CompletingRebalance { .. } if is_unchanged => {
+                self.answer_with_generation(join, &member_id)
+            }
+            // The leader may have noticed a change that requires a new assignment although no
+            // member's metadata changed, such as new partitions of a topic.
             State::Stable if is_leader => self.join_again(join, &member_id, "leads and joins"),
-            State::Stable if is_unchanged => self.tell(join, &member_id),
+            State::Stable if is_unchanged => self.answer_with_generation(join, &member_id),
             State::CompletingRebalance { .. } | State::Stable => {
                 self.join_again(join, &member_id, "joins with other metadata");
             }
         }
     }
 
-    /// Answers a member that missed nothing with the generation there is.
-    fn tell(&mut self, join: &Join<'_>, member_id: &MemberId) {
+    /// Answers a member at once with the present generation.
+    fn answer_with_generation(&mut self, join: &Join<'_>, member_id: &MemberId) {
         let response = self.generation_for(member_id);
         self.step.reply(join.token, JoinReply(response));
     }
@@ -278,7 +225,7 @@ impl Turn<'_, '_> {
         );
     }
 
-    /// Parks a JoinGroup. One that waited before, of a client that no longer does, is answered.
+    /// Parks a JoinGroup, and answers an earlier parked one of the same member.
     pub(super) fn park_join(&mut self, join: &Join<'_>, member_id: &MemberId) {
         if let Some(before) = self.group.park_join(member_id, join.token) {
             let refusal = join_error(member_id.as_str(), ErrorCode::RebalanceInProgress);
@@ -291,7 +238,7 @@ impl Turn<'_, '_> {
         self.step.reply(join.token, JoinReply(refusal));
     }
 
-    /// A group is written as soon as it is there, so that it is found again, be it empty.
+    /// Writes a new group, so that it exists also after a failover before its first generation.
     fn write_new_group(&mut self) {
         let value = ClassicGroupValue {
             protocol_type: String::new(),
@@ -301,16 +248,20 @@ impl Turn<'_, '_> {
             current_state_timestamp: self.group.state_timestamp(),
             members: Vec::new(),
         };
-        let written = OnCommit::Empty {
+        let on_commit = OnCommit::Empty {
             group_id: self.group_id.clone(),
             generation: 0,
         };
-        self.write(Record::Classic(self.group_id.clone(), Some(value)), written);
+        self.write(
+            Record::Classic(self.group_id.clone(), Some(value)),
+            on_commit,
+        );
     }
 }
 
 impl ClassicGroup {
-    /// Whether a request comes from a member, and not from one whose place a static member took.
+    /// Checks that a request comes from a member, and not from a client that a static member with
+    /// the same instance id has replaced.
     ///
     /// # Errors
     /// UNKNOWN_MEMBER_ID, or FENCED_INSTANCE_ID.
@@ -335,7 +286,7 @@ impl ClassicGroup {
     }
 }
 
-/// A new member's id in Kafka's form: the client's or the instance's id, and a random UUID.
+/// The id of a new member in Kafka's form: the client id or the instance id, and a random UUID.
 fn fresh_member_id(prefix: &str, fresh: Uuid) -> MemberId {
     let hex: String = fresh.0.iter().map(|byte| format!("{byte:02x}")).collect();
     MemberId::new(&format!(

@@ -1,97 +1,19 @@
-//! LeaveGroup of a classic group: one member (to version 2), or several, by their ids or by the
-//! instance ids of static members (KIP-345). KIP-800: the reason, which is logged.
+//! LeaveGroup of a classic group: members leave by their ids, or by the instance ids of static
+//! members (KIP-345). The reason is logged (KIP-800).
 
 use dohle_model::ErrorCode;
 use dohle_model::error::to_wire;
 use dohle_protocol::KafkaString;
-use dohle_protocol::messages::leave_group_request::{LeaveGroupRequestData, MemberIdentity};
-use dohle_protocol::messages::leave_group_response::{LeaveGroupResponseData, MemberResponse};
+use dohle_protocol::messages::leave_group_request::MemberIdentity;
+use dohle_protocol::messages::leave_group_response::MemberResponse;
 
 use crate::classic::group::State;
-use crate::classic::step::Turn;
-use crate::ids::{GroupId, MemberId};
-use crate::shard::{Kind, Shard};
-use crate::step::{Caller, Step};
+use crate::classic::step::ClassicGroupStep;
+use crate::ids::MemberId;
 
-/// From this version on several members can leave at once.
-const BATCH: i16 = 3;
-
-impl Shard {
-    /// Plans LeaveGroup.
-    pub fn leave_group(
-        &mut self,
-        request: &LeaveGroupRequestData,
-        caller: Caller<'_>,
-        step: &mut Step<'_>,
-    ) -> LeaveGroupResponseData {
-        if caller.version >= BATCH {
-            return self.on_leave(request, step);
-        }
-        let request = LeaveGroupRequestData {
-            members: vec![MemberIdentity {
-                member_id: request.member_id.clone(),
-                ..MemberIdentity::default()
-            }],
-            ..request.clone()
-        };
-        let response = self.on_leave(&request, step);
-        LeaveGroupResponseData {
-            error_code: match response.error_code {
-                0 => response
-                    .members
-                    .first()
-                    .map_or(0, |member| member.error_code),
-                code => code,
-            },
-            ..LeaveGroupResponseData::default()
-        }
-    }
-
-    fn on_leave(
-        &mut self,
-        request: &LeaveGroupRequestData,
-        step: &mut Step<'_>,
-    ) -> LeaveGroupResponseData {
-        if request.group_id.is_empty() {
-            return LeaveGroupResponseData {
-                error_code: ErrorCode::InvalidGroupId.code(),
-                ..LeaveGroupResponseData::default()
-            };
-        }
-        let group_id = GroupId::new(request.group_id.as_str());
-        let members = match self.groups.get_mut(&group_id).map(|group| &mut group.kind) {
-            Some(Kind::Consumer(_)) => {
-                let members = request.members.iter();
-                let outcomes = self.leave_consumer_group(&group_id, &request.members, step);
-                members
-                    .zip(outcomes)
-                    .map(|(member, outcome)| left(member, outcome))
-                    .collect()
-            }
-            None => {
-                let unknown = Err(ErrorCode::UnknownMemberId);
-                let members = request.members.iter();
-                members.map(|member| left(member, unknown)).collect()
-            }
-            Some(Kind::Classic(group)) => {
-                let mut turn = Turn {
-                    group_id: &group_id,
-                    group,
-                    timers: &mut self.timers,
-                    step,
-                };
-                turn.leave(&request.members)
-            }
-        };
-        LeaveGroupResponseData {
-            members,
-            ..LeaveGroupResponseData::default()
-        }
-    }
-}
-
-impl Turn<'_, '_> {
-    fn leave(&mut self, members: &[MemberIdentity]) -> Vec<MemberResponse> {
+impl ClassicGroupStep<'_, '_> {
+    /// Removes members. Returns the outcome of each.
+    pub(crate) fn leave(&mut self, members: &[MemberIdentity]) -> Vec<MemberResponse> {
         let mut gone = Vec::new();
         let mut responses = Vec::new();
         for member in members {
@@ -117,7 +39,7 @@ impl Turn<'_, '_> {
         let member_id = member.member_id.as_str();
         let instance_id = member.group_instance_id.as_ref().map(KafkaString::as_str);
         let member_id = if member_id.is_empty() {
-            // An administrator removes a static member.
+            // An administrator removes a static member by its instance id.
             instance_id
                 .and_then(|instance_id| self.group.static_member(instance_id))
                 .cloned()
@@ -132,14 +54,15 @@ impl Turn<'_, '_> {
             group = %self.group_id,
             member = %member_id,
             reason = member.reason.as_ref().map_or("not provided", KafkaString::as_str),
-            "a member leaves"
+            "member leaves"
         );
         self.remove_member(&member_id);
         Ok(())
     }
 }
 
-fn left(member: &MemberIdentity, outcome: Result<(), ErrorCode>) -> MemberResponse {
+/// The outcome of one member in the response to LeaveGroup.
+pub(crate) fn left(member: &MemberIdentity, outcome: Result<(), ErrorCode>) -> MemberResponse {
     MemberResponse {
         member_id: member.member_id.clone(),
         group_instance_id: member.group_instance_id.clone(),

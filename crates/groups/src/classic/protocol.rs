@@ -52,15 +52,6 @@ impl ClassicGroup {
     pub fn subscribed_topics(&self) -> Option<&BTreeSet<String>> {
         self.subscribed_topics.as_ref()
     }
-
-    /// Whether its members consume a topic, so that offsets of it must not be deleted.
-    #[must_use]
-    pub fn is_subscribed_to(&self, topic: &str) -> bool {
-        match self.subscribed_topics() {
-            Some(topics) => topics.contains(topic),
-            None => self.uses_consumer_protocol(),
-        }
-    }
 }
 
 /// The topics of a `ConsumerProtocolSubscription`: a version, and version 0 of the schema, which

@@ -1,17 +1,16 @@
-//! The rebalance of a classic group: it begins, members join, it completes.
+//! The rebalance of a classic group: it begins, members join, and it completes.
 
 use std::time::Duration;
 
 use dohle_model::ErrorCode;
 
 use crate::classic::group::{InitialDelay, State};
-use crate::classic::step::{Turn, sync_error};
+use crate::classic::step::{ClassicGroupStep, sync_error};
 use crate::ids::MemberId;
 use crate::step::OnCommit;
 
-impl Turn<'_, '_> {
-    /// Something changed that the members must agree on: begins a rebalance, or if one has begun,
-    /// completes it when all members are there.
+impl ClassicGroupStep<'_, '_> {
+    /// Begins a rebalance, or completes the present one when all members have joined.
     pub(super) fn rebalance_or_complete(&mut self, reason: &str) {
         match self.group.state {
             State::PreparingRebalance { .. } => self.maybe_complete_join(),
@@ -21,7 +20,7 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// Begins a rebalance: all members have to join again.
+    /// Begins a rebalance, for which all members have to join again.
     pub(crate) fn prepare_rebalance(&mut self, reason: &str) {
         if let State::CompletingRebalance { .. } = self.group.state {
             self.drop_assignments(ErrorCode::RebalanceInProgress);
@@ -33,7 +32,7 @@ impl Turn<'_, '_> {
             state = self.group.state.name(),
             generation = self.group.generation(),
             reason,
-            "a rebalance begins"
+            "rebalance begins"
         );
         if self.group.is_empty() {
             let delay = self.step.config.group_initial_rebalance_delay;
@@ -54,8 +53,8 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// Completes the rebalance when all members are there. One of a group that was empty waits for
-    /// its delay instead.
+    /// Completes the rebalance when all members have joined. The first rebalance of a group that
+    /// was empty completes only after its initial delay.
     pub(super) fn maybe_complete_join(&mut self) {
         let prepares = self.group.state == State::PreparingRebalance { initial: None };
         if prepares && self.group.has_all_members_joined() {
@@ -63,8 +62,8 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// The time to join is over, or a group that was empty has waited for more members.
-    pub(super) fn on_join_timeout(&mut self) {
+    /// The time to join is over, or the initial delay of a group that was empty.
+    pub(crate) fn on_join_timeout(&mut self) {
         let State::PreparingRebalance { initial } = &mut self.group.state else {
             return;
         };
@@ -87,17 +86,17 @@ impl Turn<'_, '_> {
         self.complete_join();
     }
 
-    /// Goes on with the members that have joined. The others are removed, but for static ones, who
-    /// may come back within their session.
+    /// Completes the rebalance with the members that have joined. Other dynamic members are
+    /// removed; static members stay, because they may return within their sessions.
     pub(super) fn complete_join(&mut self) {
         self.cancel_join_timer();
         self.remove_missing_members();
         if !self.group.members().is_empty() && !self.elect_leader() {
-            // Nobody joined. The sessions of those who are left run out, or they come.
+            // No member joined. The remaining members join later, or their sessions expire.
             tracing::info!(
                 group = %self.group_id,
                 members = self.group.members().len(),
-                "a rebalance waits on: no member has joined"
+                "rebalance continues because no member has joined"
             );
             self.set_join_timer(self.group.rebalance_timeout());
             return;
@@ -127,7 +126,7 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// Sees to it that the leader is one who has joined. Returns false when nobody has.
+    /// Elects another leader if the present one has not joined. Returns false when no member has.
     fn elect_leader(&mut self) -> bool {
         let joined = |leader: &MemberId| {
             let leader = self.group.member(leader.as_str());
@@ -141,7 +140,7 @@ impl Turn<'_, '_> {
             return false;
         };
         let member_id = member_id.clone();
-        tracing::info!(group = %self.group_id, member = %member_id, "a new leader is elected");
+        tracing::info!(group = %self.group_id, member = %member_id, "leader elected");
         self.group.leader = Some(member_id);
         true
     }
@@ -150,14 +149,14 @@ impl Turn<'_, '_> {
         tracing::info!(
             group = %self.group_id,
             generation = self.group.generation(),
-            "the group is empty now"
+            "group is empty"
         );
         self.become_state(State::Empty);
-        let written = OnCommit::Empty {
+        let on_commit = OnCommit::Empty {
             group_id: self.group_id.clone(),
             generation: self.group.generation(),
         };
-        self.write(self.group.record(self.group_id), written);
+        self.write(self.group.record(self.group_id), on_commit);
     }
 
     fn become_completing(&mut self) {
@@ -183,7 +182,7 @@ impl Turn<'_, '_> {
         self.set_sync_timer(self.group.rebalance_timeout());
     }
 
-    /// No assignment of this generation holds: who waits for one is told why.
+    /// Removes the assignments of this generation, and answers parked SyncGroups with `code`.
     pub(super) fn drop_assignments(&mut self, code: ErrorCode) {
         let member_ids: Vec<MemberId> = self.group.members().keys().cloned().collect();
         for member_id in member_ids {

@@ -1,24 +1,27 @@
-//! Static members (KIP-345): who comes back under a `group.instance.id` takes the place, and the
-//! assignment, of who had it. In a stable group that needs no rebalance, unless it makes another
-//! protocol win; it is answered once the new id is written (`OnCommit::StaticMember`).
+//! Static members (KIP-345): a client that joins with the `group.instance.id` of a member replaces
+//! that member and takes over its assignment. A stable group needs no rebalance for this, unless
+//! another protocol wins by it; the client is answered once its new id is committed
+//! (`OnCommit::StaticMember`).
 //!
-//! KIP-814: from JoinGroup version 9 on a leader that comes back so is told to skip the assignment.
+//! From JoinGroup version 9 on a leader that returns this way is asked to skip the assignment
+//! (KIP-814).
 
 use dohle_model::ErrorCode;
 
 use crate::classic::group::State;
 use crate::classic::join::Join;
 use crate::classic::member::Replaced;
-use crate::classic::step::{Turn, join_error, sync_error, write_error};
+use crate::classic::step::{ClassicGroupStep, join_error, sync_error, write_error};
 use crate::ids::MemberId;
 use crate::step::{JoinReply, JoinToken, OnCommit};
 use crate::wire::text;
 
-/// From this version of JoinGroup on a leader can be told to skip the assignment (KIP-814).
+/// From this version of JoinGroup on the response can ask a leader to skip the assignment
+/// (KIP-814).
 const SKIP_ASSIGNMENT: i16 = 9;
 
-impl Turn<'_, '_> {
-    /// A static member joins without an id, and the group knows its instance id.
+impl ClassicGroupStep<'_, '_> {
+    /// A static member joins without a member id, and a member has its instance id.
     pub(super) fn replace_static_member(
         &mut self,
         join: &Join<'_>,
@@ -30,7 +33,7 @@ impl Turn<'_, '_> {
             instance = ?join.instance_id,
             member = %member_id,
             replaced = %old_member_id,
-            "a static member is back"
+            "static member replaced"
         );
         let Some(old) = self.group.member(old_member_id.as_str()) else {
             return;
@@ -53,13 +56,14 @@ impl Turn<'_, '_> {
             State::Stable if self.group.select_protocol() == self.group.protocol => {
                 self.write_static_member(join, old_member_id, member_id, replaced);
             }
-            // The leader may have assigned to the id that is gone.
+            // The leader may have made an assignment for the old id.
             State::Stable | State::CompletingRebalance { .. } => self.prepare_rebalance(&reason),
             State::Empty | State::PreparingRebalance { .. } => self.maybe_complete_join(),
         }
     }
 
-    /// Gives a member's place to another id. Who waits under the old one is fenced.
+    /// Gives a member another id. Parked requests with the old id are answered with
+    /// FENCED_INSTANCE_ID.
     fn take_over(&mut self, old_member_id: &MemberId, member_id: &MemberId) {
         let code = ErrorCode::FencedInstanceId;
         self.answer_join(old_member_id, join_error(old_member_id.as_str(), code));
@@ -86,18 +90,18 @@ impl Turn<'_, '_> {
         if let Some(member) = self.group.member_mut(member_id.as_str()) {
             member.replaced = Some(replaced);
         }
-        let written = OnCommit::StaticMember {
+        let on_commit = OnCommit::StaticMember {
             group_id: self.group_id.clone(),
             member_id,
             old_member_id: old_member_id.clone(),
             token: join.token,
         };
-        self.write(self.group.record(self.group_id), written);
+        self.write(self.group.record(self.group_id), on_commit);
     }
 
-    /// The new id is written, or could not be. If a rebalance began since then, the JoinGroup
-    /// counts for that.
-    pub(super) fn on_static_member_written(
+    /// The new id is committed, or has failed. Ignored when a rebalance has begun since: then the
+    /// parked JoinGroup takes part in it.
+    pub(crate) fn on_static_member_written(
         &mut self,
         member_id: &MemberId,
         old_member_id: &MemberId,
@@ -128,8 +132,8 @@ impl Turn<'_, '_> {
         if replaced.version >= SKIP_ASSIGNMENT {
             response.skip_assignment = self.group.is_leader(member_id.as_str());
         } else {
-            // Of old, the leader that comes back must not take itself for the leader: it would
-            // assign again what the others don't ask for.
+            // An older client that learned that it leads would send an assignment, which no other
+            // member has asked for.
             response.members.clear();
             response.leader = text(replaced.leader.as_ref().map_or("", MemberId::as_str));
         }
@@ -149,7 +153,7 @@ impl Turn<'_, '_> {
             group = %self.group_id,
             member = %member_id,
             %code,
-            "a static member's new id could not be written: its old one holds"
+            "new id of a static member could not be written: it keeps the old one"
         );
         let mut refusal = self.generation_for(member_id);
         refusal.members.clear();

@@ -1,4 +1,4 @@
-//! A classic group in the course of one step: what answers, timers and records need beside it.
+//! A classic group during one step, with the timers, records and replies that the step changes.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::step::{JoinReply, OnCommit, Step, SyncReply};
 use crate::timers::{Timer, Timers};
 use crate::wire::text;
 
-/// A group, and what surrounds it.
-pub(crate) struct Turn<'t, 's> {
+/// A group, and what a step on it needs.
+pub(crate) struct ClassicGroupStep<'t, 's> {
     /// The group's id.
     pub group_id: &'t GroupId,
     /// The group.
@@ -27,25 +27,33 @@ pub(crate) struct Turn<'t, 's> {
     pub step: &'t mut Step<'s>,
 }
 
-impl Turn<'_, '_> {
-    /// Goes over to a state.
+impl ClassicGroupStep<'_, '_> {
+    /// Sets the state, and when it began.
     pub(crate) fn become_state(&mut self, state: State) {
         self.group.state = state;
         self.group.state_timestamp = Some(self.step.wall);
     }
 
-    /// Asks for a record of the group to be written, and for its outcome.
-    pub(crate) fn write(&mut self, record: Record, written: OnCommit) {
+    /// Writes a record of the group. `on_commit` continues once it is committed or has failed.
+    pub(crate) fn write(&mut self, record: Record, on_commit: OnCommit) {
         self.step.write(record);
         self.step.effects.skip_replay = true;
-        self.step.effects.on_commit = Some(written);
+        self.step.effects.on_commit = Some(on_commit);
     }
 
-    /// Begins a member's session anew.
+    /// Starts a member's session anew.
     pub(crate) fn restart_session(&mut self, member_id: &MemberId) {
         if let Some(member) = self.group.member(member_id.as_str()) {
             let timeout = member.session_timeout();
             self.set_session(member_id, timeout);
+        }
+    }
+
+    /// Starts the sessions of all members anew.
+    pub(crate) fn restart_sessions(&mut self) {
+        let member_ids: Vec<MemberId> = self.group.members().keys().cloned().collect();
+        for member_id in &member_ids {
+            self.restart_session(member_id);
         }
     }
 
@@ -82,14 +90,14 @@ impl Turn<'_, '_> {
             .cancel(&Timer::ClassicSync(self.group_id.clone()));
     }
 
-    /// Answers a member's JoinGroup, if one waits.
+    /// Answers a member's parked JoinGroup, if there is one.
     pub(crate) fn answer_join(&mut self, member_id: &MemberId, response: JoinGroupResponseData) {
         if let Some(token) = self.group.take_join(member_id.as_str()) {
             self.step.reply(token, JoinReply(response));
         }
     }
 
-    /// Answers a member's SyncGroup, if one waits. Returns whether one did.
+    /// Answers a member's parked SyncGroup, if there is one. Returns whether there was.
     pub(crate) fn answer_sync(
         &mut self,
         member_id: &MemberId,
@@ -112,8 +120,8 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// Removes a member, or one that was pending, with its session. What it waits for is answered
-    /// with UNKNOWN_MEMBER_ID, so that it joins again if it is still there.
+    /// Removes a member or a pending member, with its session. Its parked requests are answered
+    /// with UNKNOWN_MEMBER_ID, so that the client joins again if it still runs.
     pub(crate) fn remove_member(&mut self, member_id: &MemberId) {
         let code = ErrorCode::UnknownMemberId;
         self.answer_join(member_id, join_error("", code));
@@ -122,7 +130,7 @@ impl Turn<'_, '_> {
         self.group.remove(member_id.as_str());
     }
 
-    /// What a member that joined is told of the generation; the leader of all members.
+    /// The response to the JoinGroup of a member: the generation, and for the leader all members.
     pub(crate) fn generation_for(&self, member_id: &MemberId) -> JoinGroupResponseData {
         let members = match self.group.is_leader(member_id.as_str()) {
             true => self.joined_members(),
@@ -170,7 +178,7 @@ pub(crate) fn sync_error(code: ErrorCode) -> SyncGroupResponseData {
     }
 }
 
-/// What members are told when a record of their group could not be written.
+/// The error that members get when a record of their group could not be written.
 pub(crate) fn write_error(code: ErrorCode) -> ErrorCode {
     use ErrorCode as E;
     match code {

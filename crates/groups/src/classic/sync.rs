@@ -1,7 +1,8 @@
-//! SyncGroup of a classic group: the leader brings the assignment, everyone takes theirs home.
+//! SyncGroup of a classic group: the leader sends the assignment, and every member receives its
+//! part.
 //!
-//! The assignment is told once it is written (`OnCommit::Assignment`). Who does not sync within the
-//! rebalance timeout is removed.
+//! The parts are sent once the assignment is committed (`OnCommit::Assignment`). A member that does
+//! not sync within the rebalance timeout is removed.
 
 use std::collections::BTreeMap;
 
@@ -12,74 +13,14 @@ use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
 use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 
 use crate::classic::group::State;
-use crate::classic::step::{Turn, sync_error, write_error};
-use crate::ids::{GroupId, MemberId};
-use crate::shard::{Group, Kind, Shard};
-use crate::step::{Caller, OnCommit, Step, SyncReply, SyncToken};
+use crate::classic::step::{ClassicGroupStep, sync_error, write_error};
+use crate::ids::MemberId;
+use crate::step::{OnCommit, SyncReply, SyncToken};
 use crate::wire::text;
 
-/// From this version on members say which protocol they follow (KIP-559).
-const PROTOCOL: i16 = 5;
-
-impl Shard {
-    /// Plans SyncGroup. Its answer, a refusal too, goes to `token` in [`Step::effects`], now or in
-    /// a later step.
-    pub fn sync_group(
-        &mut self,
-        request: &SyncGroupRequestData,
-        caller: Caller<'_>,
-        token: SyncToken,
-        step: &mut Step<'_>,
-    ) {
-        let mut refuse = |code| step.reply(token, SyncReply(sync_error(code)));
-        if caller.version >= PROTOCOL
-            && (request.protocol_type.is_none() || request.protocol_name.is_none())
-        {
-            return refuse(ErrorCode::InconsistentGroupProtocol);
-        }
-        if request.group_id.is_empty() {
-            return refuse(ErrorCode::InvalidGroupId);
-        }
-        let group_id = GroupId::new(request.group_id.as_str());
-        match self.groups.get_mut(&group_id).map(|group| &mut group.kind) {
-            None => refuse(ErrorCode::UnknownMemberId),
-            Some(Kind::Consumer(_)) => self.sync_consumer_group(request, token, step),
-            Some(Kind::Classic(group)) => {
-                let mut turn = Turn {
-                    group_id: &group_id,
-                    group,
-                    timers: &mut self.timers,
-                    step,
-                };
-                turn.sync(request, token);
-            }
-        }
-    }
-
-    /// A turn of a classic group, if there is one with this id.
-    pub(crate) fn classic_turn<'t, 's>(
-        &'t mut self,
-        group_id: &'t GroupId,
-        step: &'t mut Step<'s>,
-    ) -> Option<Turn<'t, 's>> {
-        let Some(Group {
-            kind: Kind::Classic(group),
-            ..
-        }) = self.groups.get_mut(group_id)
-        else {
-            return None;
-        };
-        Some(Turn {
-            group_id,
-            group,
-            timers: &mut self.timers,
-            step,
-        })
-    }
-}
-
-impl Turn<'_, '_> {
-    fn sync(&mut self, request: &SyncGroupRequestData, token: SyncToken) {
+impl ClassicGroupStep<'_, '_> {
+    /// Plans a SyncGroup: refuses it, parks it, or answers it at once.
+    pub(crate) fn sync(&mut self, request: &SyncGroupRequestData, token: SyncToken) {
         if let Err(code) = self.validate_sync(request) {
             return self.step.reply(token, SyncReply(sync_error(code)));
         }
@@ -136,7 +77,7 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// Parks a SyncGroup. One that waited before, of a client that no longer does, is answered.
+    /// Parks a SyncGroup, and answers an earlier parked one of the same member.
     fn park_sync(&mut self, member_id: &MemberId, token: SyncToken) {
         let member = self.group.member_mut(member_id.as_str());
         if let Some(before) = member.and_then(|member| member.sync.replace(token)) {
@@ -145,8 +86,8 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// Writes what the leader assigns. Once is enough: a leader that syncs again while its
-    /// assignment is written waits for that one.
+    /// Writes the leader's assignment. A leader that syncs again before the commit waits for the
+    /// same assignment.
     fn write_assignment(&mut self, request: &SyncGroupRequestData) {
         let State::CompletingRebalance { assignment } = &self.group.state else {
             return;
@@ -169,24 +110,25 @@ impl Turn<'_, '_> {
                 group = %self.group_id,
                 generation = self.group.generation(),
                 members = ?missing,
-                "the leader assigned nothing to some members"
+                "leader assigned nothing to some members"
             );
         }
         let record = self.group.record_with(self.group_id, |member_id, _| {
             assigned.get(member_id).cloned().unwrap_or_default()
         });
-        let written = OnCommit::Assignment {
+        let on_commit = OnCommit::Assignment {
             group_id: self.group_id.clone(),
             generation: self.group.generation(),
         };
         self.group.state = State::CompletingRebalance {
             assignment: Some(assigned),
         };
-        self.write(record, written);
+        self.write(record, on_commit);
     }
 
-    /// The assignment is written, or could not be. If the group has moved on, it no longer matters.
-    pub(super) fn on_assignment_written(
+    /// The assignment is committed, or has failed. Ignored when the group has begun another
+    /// rebalance since.
+    pub(crate) fn on_assignment_written(
         &mut self,
         generation: i32,
         outcome: Result<(), ErrorCode>,
@@ -201,8 +143,7 @@ impl Turn<'_, '_> {
             return;
         };
         if let Err(code) = outcome {
-            let told = write_error(code);
-            self.drop_assignments(told);
+            self.drop_assignments(write_error(code));
             let reason = format!("the assignment could not be written: {code}");
             return self.prepare_rebalance(&reason);
         }
@@ -216,7 +157,7 @@ impl Turn<'_, '_> {
                 self.restart_session(member_id);
             }
         }
-        tracing::info!(group = %self.group_id, generation, "the group is stable");
+        tracing::info!(group = %self.group_id, generation, "group is stable");
         self.become_state(State::Stable);
     }
 
@@ -230,8 +171,8 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// The time to sync is over: members that have not are removed.
-    pub(super) fn on_sync_timeout(&mut self) {
+    /// The time to sync is over: removes the members that have not synced.
+    pub(crate) fn on_sync_timeout(&mut self) {
         let syncs = matches!(
             self.group.state,
             State::CompletingRebalance { .. } | State::Stable

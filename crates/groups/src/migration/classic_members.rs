@@ -24,8 +24,7 @@ use crate::modern::consumer::step::ConsumerGroupStep;
 use crate::modern::consumer::subscription::{Change, Subscription};
 use crate::modern::member::MemberState;
 use crate::records::ClassicMetadata;
-use crate::shard::Shard;
-use crate::step::{Caller, Effects, Failed, JoinReply, JoinToken, Step, SyncReply, SyncToken};
+use crate::step::{Caller, Failed};
 use crate::timers::Timer;
 use crate::wire::{millis, text};
 use dohle_config::MigrationPolicy;
@@ -33,85 +32,9 @@ use dohle_config::MigrationPolicy;
 /// From this version on a dynamic member has to join with the id it was given (KIP-394).
 const KNOWN_MEMBER_ID: i16 = 4;
 
-impl Shard {
-    /// Answers JoinGroup to a consumer group with members.
-    pub(crate) fn join_consumer_group(
-        &mut self,
-        request: &JoinGroupRequestData,
-        caller: Caller<'_>,
-        token: JoinToken,
-        step: &mut Step<'_>,
-    ) {
-        self.observe(step);
-        let group_id = GroupId::new(request.group_id.as_str());
-        let joined = self.with_consumer_group(&group_id, step, |turn| turn.join(request, caller));
-        let response = joined.unwrap_or_else(|failed| {
-            step.effects = Effects::default();
-            tracing::debug!(group = %group_id, %failed, "JoinGroup refused");
-            JoinGroupResponseData {
-                error_code: failed.code.code(),
-                member_id: request.member_id.clone(),
-                ..JoinGroupResponseData::default()
-            }
-        });
-        step.read_up_to(self.written(group_id.as_str()));
-        step.reply(token, JoinReply(response));
-    }
-
-    /// Answers SyncGroup to a consumer group.
-    pub(crate) fn sync_consumer_group(
-        &mut self,
-        request: &SyncGroupRequestData,
-        token: SyncToken,
-        step: &mut Step<'_>,
-    ) {
-        let group_id = GroupId::new(request.group_id.as_str());
-        let synced = self.with_consumer_group(&group_id, step, |turn| turn.sync(request));
-        let response = synced.unwrap_or_else(|failed| {
-            tracing::debug!(group = %group_id, %failed, "SyncGroup refused");
-            SyncGroupResponseData {
-                error_code: failed.code.code(),
-                ..SyncGroupResponseData::default()
-            }
-        });
-        step.read_up_to(self.written(group_id.as_str()));
-        step.reply(token, SyncReply(response));
-    }
-
-    /// Answers Heartbeat to a consumer group.
-    ///
-    /// # Errors
-    /// UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, ILLEGAL_GENERATION; REBALANCE_IN_PROGRESS when the
-    /// member has to join again.
-    pub(crate) fn heartbeat_consumer_group(
-        &mut self,
-        request: &HeartbeatRequestData,
-        step: &mut Step<'_>,
-    ) -> Result<(), ErrorCode> {
-        let group_id = GroupId::new(request.group_id.as_str());
-        let beat = self.with_consumer_group(&group_id, step, |turn| turn.classic_beat(request));
-        step.read_up_to(self.written(group_id.as_str()));
-        beat.map_err(|failed| failed.code)
-    }
-
-    /// Answers LeaveGroup to a consumer group: what becomes of each member.
-    pub(crate) fn leave_consumer_group(
-        &mut self,
-        group_id: &GroupId,
-        members: &[MemberIdentity],
-        step: &mut Step<'_>,
-    ) -> Vec<Result<(), ErrorCode>> {
-        let left = self.with_consumer_group(group_id, step, |turn| turn.leave_all(members));
-        step.read_up_to(self.written(group_id.as_str()));
-        left.unwrap_or_else(|failed| {
-            step.effects = Effects::default();
-            vec![Err(failed.code); members.len()]
-        })
-    }
-}
-
 impl ConsumerGroupStep<'_, '_> {
-    fn join(
+    /// Plans JoinGroup.
+    pub(crate) fn classic_join(
         &mut self,
         request: &JoinGroupRequestData,
         caller: Caller<'_>,
@@ -235,7 +158,11 @@ impl ConsumerGroupStep<'_, '_> {
         }
     }
 
-    fn sync(&mut self, request: &SyncGroupRequestData) -> Result<SyncGroupResponseData, Failed> {
+    /// Plans SyncGroup.
+    pub(crate) fn classic_sync(
+        &mut self,
+        request: &SyncGroupRequestData,
+    ) -> Result<SyncGroupResponseData, Failed> {
         let instance_id = request.group_instance_id.as_ref().map(KafkaString::as_str);
         let member = self.classic_member(request.member_id.as_str(), instance_id)?;
         check_generation(&member, request.generation_id)?;
@@ -272,7 +199,15 @@ impl ConsumerGroupStep<'_, '_> {
         })
     }
 
-    fn classic_beat(&mut self, request: &HeartbeatRequestData) -> Result<(), Failed> {
+    /// Plans Heartbeat.
+    ///
+    /// # Errors
+    /// UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, ILLEGAL_GENERATION; REBALANCE_IN_PROGRESS when the
+    /// member has to join again.
+    pub(crate) fn classic_heartbeat(
+        &mut self,
+        request: &HeartbeatRequestData,
+    ) -> Result<(), Failed> {
         let instance_id = request.group_instance_id.as_ref().map(KafkaString::as_str);
         let member = self.classic_member(request.member_id.as_str(), instance_id)?;
         check_generation(&member, request.generation_id)?;
@@ -292,7 +227,8 @@ impl ConsumerGroupStep<'_, '_> {
         Ok(())
     }
 
-    fn leave_all(
+    /// Plans LeaveGroup. Returns the outcome of each member.
+    pub(crate) fn leave_all(
         &mut self,
         members: &[MemberIdentity],
     ) -> Result<Vec<Result<(), ErrorCode>>, Failed> {

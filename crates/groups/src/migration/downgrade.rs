@@ -5,16 +5,14 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use dohle_machine::Machine as _;
 use dohle_model::{ErrorCode, PartitionIndex};
 
-use crate::ids::{GroupId, MemberId};
+use crate::ids::MemberId;
 use crate::migration::embedded::{self, Malformed, PROTOCOL_TYPE};
 use crate::modern::consumer::member::ConsumerMember;
 use crate::modern::consumer::step::ConsumerGroupStep;
 use crate::records::{ClassicGroupValue, ClassicMemberValue, ClassicMetadata, Record};
-use crate::shard::{Group, Kind, Shard};
-use crate::step::{Failed, OnCommit, Step};
+use crate::step::{Failed, OnCommit};
 
 impl ConsumerGroupStep<'_, '_> {
     /// Whether the group becomes a classic group when these members leave: members remain, all of
@@ -164,46 +162,4 @@ fn select_protocol(members: &[(&ConsumerMember, &ClassicMetadata)]) -> Option<St
     let most = votes.values().max()?;
     let winner = votes.iter().find(|(_, count)| *count == most);
     winner.map(|(name, _)| (*name).to_owned())
-}
-
-impl Shard {
-    /// Replaces a consumer group without members by a classic group.
-    pub(crate) fn make_classic(&mut self, group_id: &GroupId, step: &mut Step<'_>) {
-        let Some(group) = self.groups.get(group_id) else {
-            return;
-        };
-        let Kind::Consumer(consumer) = &group.kind else {
-            return;
-        };
-        let tombstones = consumer.tombstones(group_id);
-        for tombstone in &tombstones {
-            self.replay(tombstone.clone());
-        }
-        self.groups
-            .entry(group_id.clone())
-            .or_insert_with(Group::empty);
-        step.effects.records.extend(tombstones);
-        step.effects.skip_replay = true;
-        tracing::info!(group = %group_id, "empty consumer group becomes a classic group");
-    }
-
-    /// The records that made a consumer group a classic group are committed: the sessions of its
-    /// members start, and when `rebalance` is set, it rebalances.
-    pub(crate) fn on_downgraded(
-        &mut self,
-        group_id: &GroupId,
-        rebalance: bool,
-        step: &mut Step<'_>,
-    ) {
-        let Some(mut turn) = self.classic_turn(group_id, step) else {
-            return;
-        };
-        let member_ids: Vec<MemberId> = turn.group.members().keys().cloned().collect();
-        for member_id in &member_ids {
-            turn.restart_session(member_id);
-        }
-        if rebalance {
-            turn.prepare_rebalance("the group was a consumer group");
-        }
-    }
 }

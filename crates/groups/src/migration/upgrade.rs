@@ -12,17 +12,13 @@ use crate::ids::{GroupId, MemberId};
 use crate::migration::embedded::{self, Malformed};
 use crate::modern::consumer::group::ConsumerGroup;
 use crate::modern::consumer::member::ConsumerMember;
-use crate::modern::consumer::step::cancel_timers;
 use crate::modern::member::{Assignment, ModernMember, assignment_to_record, owned_since};
 use crate::modern::topics::Topics;
 use crate::records::{ClassicMetadata, ConsumerGroupValue, ConsumerTargetValue, Record};
-use crate::shard::{Kind, Shard};
 use crate::step::{Failed, Step};
-use crate::timers::Timer;
-use crate::wire::millis;
 
 /// A new consumer group in place of a classic group without members.
-pub(crate) fn take_place_of(
+pub(crate) fn replace_empty(
     classic: &ClassicGroup,
     group_id: &GroupId,
     step: &mut Step<'_>,
@@ -165,30 +161,4 @@ fn creation(group: &ConsumerGroup, group_id: &GroupId) -> Vec<Record> {
         }),
     );
     records
-}
-
-impl Shard {
-    /// The classic group with this id is about to be replaced by the consumer group `group`: its
-    /// parked requests are answered, so that its members join again, and their sessions continue in
-    /// the consumer group.
-    pub(crate) fn release_classic(
-        &mut self,
-        group_id: &GroupId,
-        group: &ConsumerGroup,
-        step: &mut Step<'_>,
-    ) {
-        if let Some(mut classic) = self.classic_turn(group_id, step) {
-            classic.answer_all(ErrorCode::RebalanceInProgress);
-        }
-        let Some(Kind::Classic(_)) = self.groups.get(group_id).map(|group| &group.kind) else {
-            return;
-        };
-        for member in group.members().values() {
-            cancel_timers(&mut self.timers, group_id, member.id());
-            let timeout = member.classic.as_ref().map_or(0, |c| c.session_timeout_ms);
-            let timer = Timer::ConsumerSession(group_id.clone(), member.id().clone());
-            let deadline = step.now.saturating_add(millis(timeout));
-            self.timers.set(timer, deadline);
-        }
-    }
 }

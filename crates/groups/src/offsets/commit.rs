@@ -1,4 +1,4 @@
-//! OffsetCommit, as it is planned (Kafka's `OffsetMetadataManager.commitOffset`).
+//! OffsetCommit (Kafka's `OffsetMetadataManager.commitOffset`).
 
 use std::sync::Arc;
 
@@ -10,111 +10,126 @@ use dohle_protocol::messages::offset_commit_response::{
     OffsetCommitResponseData, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 
-use super::CommitPartition;
 use crate::ids::GroupId;
 use crate::records::{OffsetKey, OffsetValue, Record};
-use crate::shard::{Kind, Shard};
-use crate::step::{Caller, Failed, Step};
+use crate::step::{Failed, Step};
 use crate::wire::topic_id_of_wire;
 
-impl Shard {
-    /// Commits offsets. The caller has looked up the topics: each has its name and its id, and its
-    /// partitions exist.
-    ///
-    /// # Errors
-    /// When the member may not commit, and GROUP_ID_NOT_FOUND (before version 9
-    /// ILLEGAL_GENERATION) when a member of a group that does not exist does. Without membership,
-    /// the group comes into being.
-    pub fn offset_commit(
-        &mut self,
-        request: &OffsetCommitRequestData,
-        caller: &Caller<'_>,
-        step: &mut Step<'_>,
-    ) -> Result<OffsetCommitResponseData, Failed> {
-        self.validate_offset_commit(request, caller.version)?;
-        let group_id = request.group_id.as_str();
-        self.on_classic_commit(group_id, request.member_id.as_str(), step);
+/// From this version on a commit to a group that does not exist is refused as in KIP-848.
+const GROUP_ID_NOT_FOUND: i16 = 9;
 
-        let group_id = GroupId::new(group_id);
-        let expire_timestamp = expire_timestamp(request.retention_time_ms, step.wall);
-        let topic = |topic: &OffsetCommitRequestTopic| {
-            let name: Arc<str> = Arc::from(topic.name.as_str());
-            let partition = |partition: &OffsetCommitRequestPartition| {
-                let value = value(
-                    partition,
-                    topic_id_of_wire(topic.topic_id),
-                    step,
-                    expire_timestamp,
-                );
-                let outcome = value.map(|value| {
-                    let key = OffsetKey {
-                        group_id: group_id.clone(),
-                        topic: Arc::clone(&name),
-                        partition: PartitionIndex(partition.partition_index),
-                    };
-                    step.write(Record::Offset(key, Some(value)));
-                });
-                OffsetCommitResponsePartition {
-                    partition_index: partition.partition_index,
-                    error_code: outcome.map_or_else(ErrorCode::code, |()| 0),
-                    ..OffsetCommitResponsePartition::default()
-                }
-            };
-            OffsetCommitResponseTopic {
-                name: topic.name.clone(),
-                topic_id: topic.topic_id,
-                partitions: topic.partitions.iter().map(partition).collect(),
-                ..OffsetCommitResponseTopic::default()
-            }
-        };
-        Ok(OffsetCommitResponseData {
-            topics: request.topics.iter().map(topic).collect(),
-            ..OffsetCommitResponseData::default()
+/// The client that commits offsets, as it describes itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Committer<'a> {
+    /// Its member id; empty without membership.
+    pub member_id: &'a str,
+    /// Its `group.instance.id`.
+    pub instance_id: Option<&'a str>,
+    /// Its generation or member epoch; below zero without membership.
+    pub epoch: i32,
+    /// The version of the request.
+    pub version: i16,
+    topics: &'a [OffsetCommitRequestTopic],
+}
+
+/// A partition that a member commits an offset for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CommitPartition<'a> {
+    /// The topic's name.
+    pub topic: &'a str,
+    /// Its id, which the caller has looked up.
+    pub topic_id: Option<TopicId>,
+    /// The partition.
+    pub partition: PartitionIndex,
+}
+
+impl<'a> Committer<'a> {
+    /// The client that sent a request.
+    pub fn of(request: &'a OffsetCommitRequestData, version: i16) -> Self {
+        Self {
+            member_id: request.member_id.as_str(),
+            instance_id: request.group_instance_id.as_ref().map(|id| id.as_str()),
+            epoch: request.generation_id_or_member_epoch,
+            version,
+            topics: &request.topics,
+        }
+    }
+
+    /// The partitions that it commits offsets for.
+    pub fn partitions(&self) -> impl Iterator<Item = CommitPartition<'a>> {
+        self.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|partition| CommitPartition {
+                topic: topic.name.as_str(),
+                topic_id: topic_id_of_wire(topic.topic_id),
+                partition: PartitionIndex(partition.partition_index),
+            })
         })
     }
 
-    fn validate_offset_commit(
-        &self,
-        request: &OffsetCommitRequestData,
-        version: i16,
-    ) -> Result<(), Failed> {
-        let group_id = request.group_id.as_str();
-        let member_id = request.member_id.as_str();
-        let instance_id = request.group_instance_id.as_ref().map(|id| id.as_str());
-        let epoch = request.generation_id_or_member_epoch;
-        let Some(group) = self.groups.get(group_id) else {
-            return match epoch {
-                ..0 => Ok(()),
-                _ if version >= 9 => Err(not_found(group_id)),
-                _ => Err(ErrorCode::IllegalGeneration.into()),
-            };
-        };
-        match &group.kind {
-            Kind::Classic(group) => group.validate_offset_commit(member_id, instance_id, epoch),
-            Kind::Consumer(group) => {
-                let partitions: Vec<CommitPartition<'_>> =
-                    request.topics.iter().flat_map(partitions).collect();
-                group.validate_offset_commit(member_id, instance_id, epoch, version, &partitions)
-            }
+    /// Checks that it may commit to a group that does not exist: only without membership.
+    ///
+    /// # Errors
+    /// GROUP_ID_NOT_FOUND, before version 9 ILLEGAL_GENERATION.
+    pub fn validate_without_group(&self, group_id: &str) -> Result<(), Failed> {
+        match self.epoch {
+            ..0 => Ok(()),
+            _ if self.version >= GROUP_ID_NOT_FOUND => Err(group_not_found(group_id)),
+            _ => Err(ErrorCode::IllegalGeneration.into()),
         }
     }
 }
 
-fn partitions(topic: &OffsetCommitRequestTopic) -> impl Iterator<Item = CommitPartition<'_>> {
-    topic.partitions.iter().map(|partition| CommitPartition {
-        topic: topic.name.as_str(),
-        topic_id: topic_id_of_wire(topic.topic_id),
-        partition: PartitionIndex(partition.partition_index),
-    })
+/// Writes the offsets of a request. An offset that cannot be written has an error of its own in the
+/// response.
+pub(crate) fn commit(
+    group_id: &GroupId,
+    request: &OffsetCommitRequestData,
+    step: &mut Step<'_>,
+) -> OffsetCommitResponseData {
+    let expire_timestamp = expire_timestamp(request.retention_time_ms, step.wall);
+    let topic = |topic: &OffsetCommitRequestTopic| {
+        let name: Arc<str> = Arc::from(topic.name.as_str());
+        let partition = |partition: &OffsetCommitRequestPartition| {
+            let value = value(
+                partition,
+                topic_id_of_wire(topic.topic_id),
+                step,
+                expire_timestamp,
+            );
+            let outcome = value.map(|value| {
+                let key = OffsetKey {
+                    group_id: group_id.clone(),
+                    topic: Arc::clone(&name),
+                    partition: PartitionIndex(partition.partition_index),
+                };
+                step.write(Record::Offset(key, Some(value)));
+            });
+            OffsetCommitResponsePartition {
+                partition_index: partition.partition_index,
+                error_code: outcome.map_or_else(ErrorCode::code, |()| 0),
+                ..OffsetCommitResponsePartition::default()
+            }
+        };
+        OffsetCommitResponseTopic {
+            name: topic.name.clone(),
+            topic_id: topic.topic_id,
+            partitions: topic.partitions.iter().map(partition).collect(),
+            ..OffsetCommitResponseTopic::default()
+        }
+    };
+    OffsetCommitResponseData {
+        topics: request.topics.iter().map(topic).collect(),
+        ..OffsetCommitResponseData::default()
+    }
 }
 
-/// The group does not exist.
-pub(crate) fn not_found(group_id: &str) -> Failed {
+/// GROUP_ID_NOT_FOUND for a group that does not exist.
+pub(crate) fn group_not_found(group_id: &str) -> Failed {
     let message = format!("Group {group_id} not found.");
     Failed::because(ErrorCode::GroupIdNotFound, message)
 }
 
-/// When offsets expire, where a client of version 4 or older says for how long to keep them.
+/// When offsets expire, if the request names a retention time, as requests to version 4 do.
 fn expire_timestamp(retention_time_ms: i64, wall: Timestamp) -> Option<Timestamp> {
     match retention_time_ms {
         -1 => None,
@@ -131,12 +146,12 @@ fn value(
     let metadata = partition.committed_metadata.as_ref();
     let metadata = metadata.map_or("", |text| text.as_str());
     let max = step.config.offset_metadata_max_bytes;
-    // Kafka counts the UTF-16 units of its strings, for all that the property says bytes.
+    // Kafka counts UTF-16 units, although the property's name says bytes.
     if metadata.len() > max && metadata.encode_utf16().count() > max {
         return Err(ErrorCode::OffsetMetadataTooLarge);
     }
     Ok(OffsetValue {
-        // As the client says: Kafka does not look at it either.
+        // Not checked, as in Kafka.
         offset: Offset(partition.committed_offset),
         leader_epoch: LeaderEpoch::from_wire(partition.committed_leader_epoch),
         metadata: Arc::from(metadata),

@@ -1,4 +1,4 @@
-//! What a group has committed.
+//! The committed offsets of a group.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use crate::records::{OffsetKey, OffsetValue, Record};
 
 /// The offsets of one group, by topic and partition.
 ///
-/// Invariant: no topic is without partitions.
+/// Invariant: every topic has at least one partition.
 #[derive(Debug, Default)]
 pub struct GroupOffsets {
     topics: BTreeMap<Arc<str>, BTreeMap<PartitionIndex, OffsetValue>>,
 }
 
 impl GroupOffsets {
-    /// Whether nothing is committed.
+    /// Whether no offset is committed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.topics.is_empty()
@@ -29,18 +29,18 @@ impl GroupOffsets {
         self.topics.values().map(BTreeMap::len).sum()
     }
 
-    /// What is committed for a partition.
+    /// The committed offset of a partition.
     #[must_use]
     pub fn get(&self, topic: &str, partition: PartitionIndex) -> Option<&OffsetValue> {
         self.topics.get(topic)?.get(&partition)
     }
 
-    /// The shared name of a topic, if anything is committed for it.
-    pub(super) fn topic(&self, name: &str) -> Option<&Arc<str>> {
+    /// The shared name of a topic that has a committed offset.
+    pub(crate) fn topic(&self, name: &str) -> Option<&Arc<str>> {
         self.topics.get_key_value(name).map(|(name, _)| name)
     }
 
-    /// The topics and their partitions, in order.
+    /// The topics and their partitions, in alphabetical order.
     pub fn topics(
         &self,
     ) -> impl Iterator<Item = (&Arc<str>, &BTreeMap<PartitionIndex, OffsetValue>)> {
@@ -59,7 +59,7 @@ impl GroupOffsets {
         })
     }
 
-    /// Everything, in order.
+    /// All offsets, in the order of topics and partitions.
     pub fn all(&self) -> impl Iterator<Item = (&Arc<str>, PartitionIndex, &OffsetValue)> {
         self.topics.iter().flat_map(|(name, partitions)| {
             let entries = partitions.iter();
@@ -67,8 +67,9 @@ impl GroupOffsets {
         })
     }
 
-    /// Keeps an offset. The name of a topic and an empty text are shared.
-    pub(super) fn put(&mut self, topic: Arc<str>, partition: PartitionIndex, value: OffsetValue) {
+    /// Sets the offset of a partition. The names of topics and empty metadata are shared, which
+    /// saves memory.
+    pub(crate) fn put(&mut self, topic: Arc<str>, partition: PartitionIndex, value: OffsetValue) {
         let partitions = self.topics.entry(topic).or_default();
         let value = match value.metadata.is_empty() {
             true => OffsetValue {
@@ -80,8 +81,8 @@ impl GroupOffsets {
         partitions.insert(partition, value);
     }
 
-    /// Forgets an offset.
-    pub(super) fn remove(&mut self, topic: &str, partition: PartitionIndex) {
+    /// Removes the offset of a partition.
+    pub(crate) fn remove(&mut self, topic: &str, partition: PartitionIndex) {
         let Some(partitions) = self.topics.get_mut(topic) else {
             return;
         };
@@ -93,7 +94,7 @@ impl GroupOffsets {
 }
 
 /// The record that deletes an offset.
-pub(super) fn tombstone(group_id: &GroupId, topic: &Arc<str>, partition: PartitionIndex) -> Record {
+pub(crate) fn tombstone(group_id: &GroupId, topic: &Arc<str>, partition: PartitionIndex) -> Record {
     let key = OffsetKey {
         group_id: group_id.clone(),
         topic: Arc::clone(topic),

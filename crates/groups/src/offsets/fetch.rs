@@ -1,4 +1,4 @@
-//! OffsetFetch, as it is answered (Kafka's `OffsetMetadataManager.fetchOffsets`).
+//! OffsetFetch (Kafka's `OffsetMetadataManager.fetchOffsets`).
 
 use dohle_model::{LeaderEpoch, PartitionIndex};
 use dohle_protocol::KafkaString;
@@ -9,45 +9,30 @@ use dohle_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
 };
 
-use super::GroupOffsets;
+use crate::offsets::GroupOffsets;
 use crate::records::OffsetValue;
-use crate::shard::{Kind, Shard};
-use crate::step::{Failed, Step};
 use crate::wire::topic_id_of_wire;
 
-impl Shard {
-    /// What a group has committed: for the topics that are asked for, whose names the caller has
-    /// looked up, or for all. A partition without an offset, and each of a group that does not
-    /// exist, has offset -1. Offsets of a topic that was deleted and created anew are none.
-    ///
-    /// # Errors
-    /// When the member is not in the group, or its epoch is not the current one.
-    pub fn offset_fetch(
-        &self,
-        request: &OffsetFetchRequestGroup,
-        step: &mut Step<'_>,
-    ) -> Result<OffsetFetchResponseGroup, Failed> {
-        let group_id = request.group_id.as_str();
-        step.read_up_to(self.written(group_id));
-        let group = self.groups.get(group_id);
-        if let Some(Kind::Consumer(group)) = group.map(|group| &group.kind) {
-            let member_id = request.member_id.as_ref().map(|id| id.as_str());
-            group.validate_offset_fetch(member_id, request.member_epoch)?;
-        }
-        let none = GroupOffsets::default();
-        let offsets = group.map_or(&none, |group| &group.offsets);
-        let topics = match &request.topics {
-            Some(topics) => topics.iter().map(|topic| asked(offsets, topic)).collect(),
-            None => all(offsets),
-        };
-        Ok(OffsetFetchResponseGroup {
-            group_id: request.group_id.clone(),
-            topics,
-            ..OffsetFetchResponseGroup::default()
-        })
+/// The response to a request for offsets of a group, which has none when it does not exist.
+pub(crate) fn fetch(
+    request: &OffsetFetchRequestGroup,
+    offsets: Option<&GroupOffsets>,
+) -> OffsetFetchResponseGroup {
+    let none = GroupOffsets::default();
+    let offsets = offsets.unwrap_or(&none);
+    let topics = match &request.topics {
+        Some(topics) => topics.iter().map(|topic| asked(offsets, topic)).collect(),
+        None => all(offsets),
+    };
+    OffsetFetchResponseGroup {
+        group_id: request.group_id.clone(),
+        topics,
+        ..OffsetFetchResponseGroup::default()
     }
 }
 
+/// The offsets of a topic that the request names. An offset that was committed for a deleted topic
+/// with the same name is left out.
 fn asked(offsets: &GroupOffsets, topic: &OffsetFetchRequestTopics) -> OffsetFetchResponseTopics {
     let id = topic_id_of_wire(topic.topic_id);
     let partition = |index: &i32| {
@@ -81,8 +66,7 @@ fn all(offsets: &GroupOffsets) -> Vec<OffsetFetchResponseTopics> {
     topics.collect()
 }
 
-// Offsets of transactions that are open, once there are transactions: UNSTABLE_OFFSET_COMMIT for
-// who asks for stable ones only.
+/// A committed offset for the response.
 fn to_wire(partition_index: i32, value: &OffsetValue) -> OffsetFetchResponsePartitions {
     OffsetFetchResponsePartitions {
         partition_index,

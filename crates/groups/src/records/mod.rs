@@ -116,6 +116,22 @@ impl Record {
             | Self::ConsumerRegex(group_id, ..) => group_id,
         }
     }
+
+    /// Whether it deletes what its key names.
+    #[must_use]
+    pub fn is_tombstone(&self) -> bool {
+        match self {
+            Self::Offset(_, value) => value.is_none(),
+            Self::Classic(_, value) => value.is_none(),
+            Self::ConsumerGroup(_, value) => value.is_none(),
+            Self::ConsumerPartitionMetadata(_, value) => value.is_none(),
+            Self::ConsumerMember(_, _, value) => value.is_none(),
+            Self::ConsumerTarget(_, value) => value.is_none(),
+            Self::ConsumerTargetMember(_, _, value) => value.is_none(),
+            Self::ConsumerCurrent(_, _, value) => value.is_none(),
+            Self::ConsumerRegex(_, _, value) => value.is_none(),
+        }
+    }
 }
 
 /// Which offset.

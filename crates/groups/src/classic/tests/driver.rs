@@ -38,11 +38,12 @@ use dohle_protocol::messages::sync_group_request::{
 };
 use expect_test::Expect;
 
+use crate::classic::group::ClassicGroup;
 use crate::classic::tests::print;
 use crate::config::GroupConfig;
 use crate::ids::GroupId;
 use crate::records::Record;
-use crate::shard::{Kind, Shard};
+use crate::shard::Shard;
 use crate::step::{Caller, Effects, JoinReply, OnCommit, Step};
 use crate::wire::text;
 
@@ -407,9 +408,7 @@ impl Driver {
         let generation = self.generation(words);
         let instance = words.values.get("instance").copied();
         let result = self.step(|shard, step| {
-            let Kind::Classic(group) = &shard.groups.get("g").expect("the group").kind else {
-                panic!("a classic group");
-            };
+            let group = shard.classic_group("g").expect("a classic group");
             group.validate_offset_commit(&member_id, instance, generation)?;
             shard.on_classic_commit("g", &member_id, step);
             Ok::<(), crate::step::Failed>(())
@@ -465,10 +464,8 @@ impl Driver {
     }
 
     fn delete(&mut self) {
-        let deletable = match self.shard.groups.get("g").map(|group| &group.kind) {
-            Some(Kind::Classic(group)) => group.is_empty(),
-            _ => false,
-        };
+        let group = self.shard.classic_group("g");
+        let deletable = group.is_some_and(ClassicGroup::is_empty);
         if !deletable {
             return self.line("not deleted");
         }
@@ -490,9 +487,9 @@ impl Driver {
     }
 
     fn describe(&mut self) {
-        let lines = match self.shard.groups.get("g").map(|group| &group.kind) {
-            Some(Kind::Classic(group)) => print::described(&group.describe("g")),
-            _ => vec!["no group".to_owned()],
+        let lines = match self.shard.classic_group("g") {
+            Some(group) => print::described(&group.describe("g")),
+            None => vec!["no group".to_owned()],
         };
         for line in lines {
             self.line(&line);
@@ -500,9 +497,9 @@ impl Driver {
     }
 
     fn print_state(&mut self) {
-        let state = match self.shard.groups.get("g").map(|group| &group.kind) {
-            Some(Kind::Classic(group)) => print::state(group),
-            _ => "no group".to_owned(),
+        let state = match self.shard.classic_group("g") {
+            Some(group) => print::state(group),
+            None => "no group".to_owned(),
         };
         if state != self.state {
             self.line(&format!("= {state}"));

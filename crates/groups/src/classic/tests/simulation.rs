@@ -15,7 +15,7 @@ use crate::classic::tests::driver::Driver;
 use crate::classic::tests::print;
 use crate::ids::{GroupId, MemberId};
 use crate::records::Record;
-use crate::shard::{Kind, Shard};
+use crate::shard::Shard;
 use crate::timers::Timer;
 
 fn cases(default: u32) -> ProptestConfig {
@@ -86,10 +86,7 @@ fn command() -> impl Strategy<Value = String> {
 }
 
 fn group(shard: &Shard) -> Option<&ClassicGroup> {
-    match &shard.groups.get("g")?.kind {
-        Kind::Classic(group) => Some(group),
-        Kind::Consumer(_) => None,
-    }
+    shard.classic_group("g")
 }
 
 /// What must hold between any two steps.

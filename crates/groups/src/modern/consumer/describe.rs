@@ -13,30 +13,14 @@ use crate::modern::consumer::group::ConsumerGroup;
 use crate::modern::consumer::member::ConsumerMember;
 use crate::modern::consumer::subscription::preferred;
 use crate::modern::member::Assignment;
-use crate::shard::{Kind, Shard};
 use crate::step::Step;
 use crate::wire::{text, topic_id_to_wire};
 
 /// Nobody asked for the operations that the caller is authorized to.
 const NO_AUTHORIZED_OPERATIONS: i32 = i32::MIN;
 
-impl Shard {
-    /// Describes a consumer group: with GROUP_ID_NOT_FOUND when there is none with this id.
-    #[must_use]
-    pub fn describe_consumer_group(&self, group_id: &str, step: &mut Step<'_>) -> DescribedGroup {
-        step.read_up_to(self.written(group_id));
-        match self.groups.get(group_id).map(|group| &group.kind) {
-            Some(Kind::Consumer(group)) => group.describe(group_id, step),
-            Some(Kind::Classic(_)) => not_found(
-                group_id,
-                &format!("Group {group_id} is not a consumer group."),
-            ),
-            None => not_found(group_id, &format!("Group {group_id} not found.")),
-        }
-    }
-}
-
-fn not_found(group_id: &str, message: &str) -> DescribedGroup {
+/// The description of a group that does not exist, or is not a consumer group.
+pub(crate) fn not_found(group_id: &str, message: &str) -> DescribedGroup {
     DescribedGroup {
         error_code: ErrorCode::GroupIdNotFound.code(),
         error_message: Some(text(message)),
@@ -47,7 +31,8 @@ fn not_found(group_id: &str, message: &str) -> DescribedGroup {
 }
 
 impl ConsumerGroup {
-    fn describe(&self, group_id: &str, step: &Step<'_>) -> DescribedGroup {
+    /// The description for ConsumerGroupDescribe.
+    pub(crate) fn describe(&self, group_id: &str, step: &Step<'_>) -> DescribedGroup {
         let assignor = preferred(&step.config.group_consumer_assignors, self.assignors());
         let members = self.members().values();
         DescribedGroup {

@@ -20,61 +20,15 @@ use crate::modern::consumer::step::ConsumerGroupStep;
 use crate::modern::consumer::subscription::Change;
 use crate::modern::heartbeat::{JOIN, LEAVE};
 use crate::modern::member::{Owned, Reported};
-use crate::shard::Shard;
-use crate::step::{Caller, Effects, Failed, Step};
+use crate::step::{Caller, Failed};
 use crate::wire::{text, topic_id_to_wire};
 
 /// The epoch in the heartbeat of a static member that leaves and is going to come back.
-const LEAVE_TEMPORARILY: i32 = LEFT_TEMPORARILY;
-
-impl Shard {
-    /// Answers ConsumerGroupHeartbeat. The answer shows state: it waits for what was written. It is
-    /// planned again when [`Step::unresolved`] names expressions.
-    pub fn consumer_group_heartbeat(
-        &mut self,
-        request: &ConsumerGroupHeartbeatRequestData,
-        caller: Caller<'_>,
-        step: &mut Step<'_>,
-    ) -> ConsumerGroupHeartbeatResponseData {
-        self.observe(step);
-        let answer = validate(request, caller.version, step.config)
-            .and_then(|()| self.try_heartbeat(request, caller, step));
-        match answer {
-            Ok(response) => {
-                step.read_up_to(self.written(request.group_id.as_str()));
-                response
-            }
-            Err(failed) => {
-                step.effects = Effects::default();
-                let message = failed.message;
-                ConsumerGroupHeartbeatResponseData {
-                    error_code: failed.code.code(),
-                    error_message: (!message.is_empty()).then(|| KafkaString::from(message)),
-                    ..ConsumerGroupHeartbeatResponseData::default()
-                }
-            }
-        }
-    }
-
-    fn try_heartbeat(
-        &mut self,
-        request: &ConsumerGroupHeartbeatRequestData,
-        caller: Caller<'_>,
-        step: &mut Step<'_>,
-    ) -> Result<ConsumerGroupHeartbeatResponseData, Failed> {
-        let group_id = crate::ids::GroupId::new(request.group_id.as_str());
-        if matches!(request.member_epoch, LEAVE | LEAVE_TEMPORARILY) {
-            return self.with_consumer_group(&group_id, step, |turn| turn.leave(request));
-        }
-        if request.member_epoch == JOIN {
-            return self.with_joined_group(&group_id, step, |turn| turn.heartbeat(request, caller));
-        }
-        self.with_consumer_group(&group_id, step, |turn| turn.heartbeat(request, caller))
-    }
-}
+pub(crate) const LEAVE_TEMPORARILY: i32 = LEFT_TEMPORARILY;
 
 impl ConsumerGroupStep<'_, '_> {
-    fn heartbeat(
+    /// Plans a heartbeat of a member that joins or continues.
+    pub(crate) fn heartbeat(
         &mut self,
         request: &ConsumerGroupHeartbeatRequestData,
         caller: Caller<'_>,
@@ -114,7 +68,8 @@ impl ConsumerGroupStep<'_, '_> {
         })
     }
 
-    fn leave(
+    /// Plans the heartbeat of a member that leaves.
+    pub(crate) fn leave(
         &mut self,
         request: &ConsumerGroupHeartbeatRequestData,
     ) -> Result<ConsumerGroupHeartbeatResponseData, Failed> {
@@ -208,7 +163,11 @@ fn to_wire(owned: &Owned) -> ResponseAssignment {
     }
 }
 
-fn validate(
+/// Checks the fields of a request that do not depend on the group.
+///
+/// # Errors
+/// INVALID_REQUEST, UNSUPPORTED_ASSIGNOR.
+pub(crate) fn validate(
     request: &ConsumerGroupHeartbeatRequestData,
     version: i16,
     config: &GroupConfig,

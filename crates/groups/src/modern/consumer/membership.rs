@@ -4,14 +4,16 @@
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequestData;
 
-use crate::ids::MemberId;
+use crate::ids::{GroupId, MemberId};
 use crate::modern::consumer::group::ConsumerGroup;
 use crate::modern::consumer::member::{ConsumerMember, LEFT_TEMPORARILY};
 use crate::modern::consumer::step::ConsumerGroupStep;
 use crate::modern::heartbeat::{JOIN, WrongEpoch, check_epoch};
-use crate::modern::member::{Owned, Reported, assignment_to_record};
+use crate::modern::member::{MemberState, Owned, Reported, assignment_to_record};
 use crate::records::Record;
 use crate::step::Failed;
+use crate::timers::Timer;
+use crate::wire::millis;
 
 /// The member that a request comes from, before the request.
 pub(crate) struct Arrival {
@@ -250,6 +252,36 @@ impl ConsumerGroupStep<'_, '_> {
     }
 }
 
+impl ConsumerGroupStep<'_, '_> {
+    /// A timer of a member expired: removes the member, unless it has done what the timer waited
+    /// for.
+    pub(crate) fn on_timeout(&mut self, timer: &Timer, member_id: &MemberId) {
+        let Some(member) = self.group.member(member_id.as_str()) else {
+            return;
+        };
+        let rebalance_timeout = millis(member.rebalance_timeout_ms);
+        let why = match timer {
+            Timer::ConsumerSession(..) => "its session expired",
+            Timer::ConsumerRebalance(..) => {
+                let is_late = member.common.state == MemberState::UnrevokedPartitions;
+                if !is_late || member.common.member_epoch < 0 {
+                    return;
+                }
+                "it did not give back partitions within its rebalance timeout"
+            }
+            _ if !member.uses_classic_protocol() => return,
+            Timer::ConsumerJoin(..) => "it did not join within its rebalance timeout",
+            _ => "it did not sync within its rebalance timeout",
+        };
+        // Should this not be written, it is tried again.
+        match timer {
+            Timer::ConsumerSession(..) => self.set_session(&member.clone()),
+            _ => self.set(timer.clone(), rebalance_timeout),
+        }
+        self.expire(member_id, why);
+    }
+}
+
 /// What remains when members have left.
 struct Left {
     topics: Vec<String>,
@@ -317,7 +349,7 @@ fn refuse_wrong_epoch(
 impl ConsumerGroup {
     /// Everything that is written of the group, to be deleted.
     #[must_use]
-    pub fn tombstones(&self, group_id: &crate::ids::GroupId) -> Vec<Record> {
+    pub fn tombstones(&self, group_id: &GroupId) -> Vec<Record> {
         let group = || group_id.clone();
         let mut records = Vec::new();
         let members = || self.members().keys().cloned();

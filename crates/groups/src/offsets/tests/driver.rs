@@ -39,13 +39,12 @@ use dohle_protocol::{KafkaString, KafkaUuid};
 use expect_test::Expect;
 
 use crate::config::GroupConfig;
-use crate::describe::GroupFilter;
 use crate::ids::{GroupId, MemberId};
 use crate::records::{
     ClassicGroupValue, ClassicMemberValue, ConsumerCurrentValue, ConsumerGroupValue,
     ConsumerMemberValue, OffsetKey, OffsetValue, Record, decode,
 };
-use crate::shard::Shard;
+use crate::shard::{GroupFilter, Shard};
 use crate::step::{Caller, Failed, Step};
 
 /// Runs a script and compares its trace.

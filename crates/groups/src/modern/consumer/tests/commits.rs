@@ -16,7 +16,7 @@ fn commits_are_accepted_from_members_in_their_epoch_or_since_they_have_the_parti
     let commit = |world: &World, member: &str, epoch, version, number| {
         let group = world.group().expect("a group");
         let partition = partition(world, number);
-        let outcome = group.validate_offset_commit(member, None, epoch, version, &[partition]);
+        let outcome = group.validate_offset_commit(member, epoch, version, &[partition]);
         outcome.map_err(|failed| failed.code)
     };
     let unknown = Err(ErrorCode::UnknownMemberId);

@@ -8,7 +8,6 @@ use expect_test::{Expect, expect};
 
 use super::harness::World;
 use crate::records::{decode, tests::golden};
-use crate::shard::Kind;
 
 fn shown(assignment: &Assignment) -> String {
     let topics = assignment.topic_partitions.iter();
@@ -123,7 +122,7 @@ fn a_log_that_kafka_wrote_is_taken_over() {
     let mut out = String::new();
     let groups: std::collections::BTreeMap<_, _> = world.shard.groups.iter().collect();
     for (group_id, group) in groups {
-        let Kind::Consumer(group) = &group.kind else {
+        let Some(group) = group.consumer() else {
             continue;
         };
         let _ = writeln!(

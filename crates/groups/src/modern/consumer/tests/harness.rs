@@ -38,7 +38,7 @@ use crate::config::GroupConfig;
 use crate::modern::consumer::{ConsumerGroup, Matches};
 use crate::modern::member::Assignment;
 use crate::records::Record;
-use crate::shard::{Kind, Shard};
+use crate::shard::Shard;
 use crate::step::{Caller, Effects, OnCommit, Step};
 use crate::wire::{text, topic_id_to_wire};
 
@@ -297,10 +297,7 @@ impl World {
     }
 
     pub fn group(&self) -> Option<&ConsumerGroup> {
-        match &self.shard.groups.get(GROUP)?.kind {
-            Kind::Consumer(group) => Some(group),
-            Kind::Classic(_) => None,
-        }
+        self.shard.consumer_group(GROUP)
     }
 
     pub(super) fn names(&self) -> BTreeMap<TopicId, String> {
@@ -529,7 +526,7 @@ impl World {
     fn reload(&mut self) {
         let before = self.state();
         let compacted = self.compacted();
-        let alive = compacted.iter().filter(|record| !is_tombstone(record));
+        let alive = compacted.iter().filter(|record| !record.is_tombstone());
         let alive: Vec<Record> = alive.cloned().collect();
         for log in [self.log.clone(), alive, compacted] {
             self.shard = Shard::default();
@@ -545,14 +542,14 @@ impl World {
     pub fn state(&self) -> String {
         let names = self.names();
         let Some(group) = self.group() else {
-            return match self.shard.groups.get(GROUP).map(|group| &group.kind) {
-                Some(Kind::Classic(group)) => {
+            return match self.shard.classic_group(GROUP) {
+                Some(group) => {
                     let members: Vec<&str> = group.members().keys().map(|id| id.as_str()).collect();
                     let generation = group.generation();
                     let state = group.state().name();
                     format!("  classic, {state}, generation {generation}, {members:?}\n")
                 }
-                _ => "  no group\n".to_owned(),
+                None => "  no group\n".to_owned(),
             };
         };
         let mut out = format!(
@@ -598,21 +595,6 @@ pub(super) fn registration(replicas: &[i32]) -> PartitionRegistration {
         leader_epoch: LeaderEpoch::ZERO,
         partition_epoch: PartitionEpoch::ZERO,
     }
-}
-
-fn is_tombstone(record: &Record) -> bool {
-    matches!(
-        record,
-        Record::Offset(_, None)
-            | Record::Classic(_, None)
-            | Record::ConsumerGroup(_, None)
-            | Record::ConsumerPartitionMetadata(_, None)
-            | Record::ConsumerMember(_, _, None)
-            | Record::ConsumerTarget(_, None)
-            | Record::ConsumerTargetMember(_, _, None)
-            | Record::ConsumerCurrent(_, _, None)
-            | Record::ConsumerRegex(_, _, None)
-    )
 }
 
 fn to_request(id: TopicId, partitions: &BTreeSet<PartitionIndex>) -> TopicPartitions {

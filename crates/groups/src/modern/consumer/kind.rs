@@ -1,31 +1,88 @@
-//! Who may commit and fetch offsets of a consumer group.
+//! What a shard asks of a consumer group without regard to its kind, and which members may commit
+//! and fetch offsets.
 
-use dohle_model::ErrorCode;
+use dohle_model::{ErrorCode, Timestamp};
 
+use crate::ids::GroupId;
+use crate::kind::GroupKind;
 use crate::modern::consumer::group::ConsumerGroup;
 use crate::modern::consumer::member::ConsumerMember;
-use crate::offsets::CommitPartition;
+use crate::offsets::{CommitPartition, Committer};
+use crate::records::Record;
 use crate::step::Failed;
 
 /// From this version on an OffsetCommit has member epochs.
 const MEMBER_EPOCHS: i16 = 9;
 
+impl GroupKind for ConsumerGroup {
+    fn type_name(&self) -> &'static str {
+        "consumer"
+    }
+
+    fn protocol_type(&self) -> &str {
+        "consumer"
+    }
+
+    fn state_name(&self) -> &'static str {
+        self.state().name()
+    }
+
+    fn is_empty(&self) -> bool {
+        ConsumerGroup::is_empty(self)
+    }
+
+    fn is_subscribed_to(&self, topic: &str) -> bool {
+        ConsumerGroup::is_subscribed_to(self, topic)
+    }
+
+    fn validate_offset_commit(&self, committer: &Committer<'_>) -> Result<(), Failed> {
+        let Committer {
+            member_id,
+            epoch,
+            version,
+            ..
+        } = *committer;
+        let partitions: Vec<CommitPartition<'_>> = committer.partitions().collect();
+        self.validate_offset_commit(member_id, epoch, version, &partitions)
+    }
+
+    fn validate_offset_fetch(
+        &self,
+        member_id: Option<&str>,
+        member_epoch: i32,
+    ) -> Result<(), Failed> {
+        self.validate_offset_fetch(member_id, member_epoch)
+    }
+
+    fn validate_offset_delete(&self) -> Result<(), Failed> {
+        Ok(())
+    }
+
+    fn retained_from(&self, committed: Timestamp) -> Option<Timestamp> {
+        Some(committed)
+    }
+
+    fn tombstones(&self, group_id: &GroupId) -> Vec<Record> {
+        ConsumerGroup::tombstones(self, group_id)
+    }
+}
+
 impl ConsumerGroup {
-    /// Whether a member may commit offsets of these partitions. It may name an older epoch than it
-    /// is in for partitions that it had then already (KIP-1251).
+    /// Checks that a member may commit offsets of these partitions. It may name an epoch before its
+    /// own for partitions that were assigned to it at that epoch or before (KIP-1251).
     ///
     /// # Errors
     /// UNKNOWN_MEMBER_ID, UNSUPPORTED_VERSION; STALE_MEMBER_EPOCH, which is ILLEGAL_GENERATION for
     /// members of the classic protocol.
-    pub fn validate_offset_commit(
+    pub(crate) fn validate_offset_commit(
         &self,
         member_id: &str,
-        _instance_id: Option<&str>,
         member_epoch: i32,
         version: i16,
         partitions: &[CommitPartition<'_>],
     ) -> Result<(), Failed> {
-        // Tools, and consumers that assign themselves, may commit when there are no members.
+        // While the group is empty, tools and consumers that assign partitions themselves may
+        // commit.
         if member_epoch < 0 && self.is_empty() {
             return Ok(());
         }
@@ -52,12 +109,12 @@ impl ConsumerGroup {
         partitions.try_for_each(|partition| had(member, member_epoch, partition))
     }
 
-    /// Whether a member may fetch offsets. Who names no member may.
+    /// Checks that a client may fetch offsets. A client that names no member may.
     ///
     /// # Errors
     /// UNKNOWN_MEMBER_ID; STALE_MEMBER_EPOCH, which is ILLEGAL_GENERATION for members of the
     /// classic protocol.
-    pub fn validate_offset_fetch(
+    pub(crate) fn validate_offset_fetch(
         &self,
         member_id: Option<&str>,
         member_epoch: i32,
@@ -89,7 +146,8 @@ impl ConsumerGroup {
     }
 }
 
-/// Whether a member had a partition in an epoch, and still has or has yet to give it back.
+/// Checks that a partition was assigned to a member at an epoch or before, and that the member has
+/// it or has yet to give it back.
 fn had(member: &ConsumerMember, epoch: i32, partition: &CommitPartition<'_>) -> Result<(), Failed> {
     let CommitPartition {
         topic,
