@@ -12,7 +12,7 @@ use kacrab_protocol::generated::{
     ConsumerProtocolAssignmentData, ConsumerProtocolSubscriptionData,
 };
 
-use crate::ordered_json::Json;
+use crate::ordered_json::{Json, fields, object};
 
 /// A record, ready to be shown.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +45,7 @@ pub(crate) fn show(
         Record::Offset(_, value) => value.as_ref().map(|value| offset(value, version)),
         Record::Classic(_, value) => value.as_ref().map(|v| classic(v, version, embedded)),
         Record::ConsumerGroup(_, value) => value.map(|value| {
-            let mut fields = vec![("epoch", value.epoch.into())];
+            let mut fields = fields! { "epoch": value.epoch };
             if value.metadata_hash != 0 {
                 fields.push(("metadataHash", value.metadata_hash.into()));
             }
@@ -54,7 +54,7 @@ pub(crate) fn show(
         Record::ConsumerPartitionMetadata(_, value) => value.map(|()| Json::Null),
         Record::ConsumerMember(_, _, value) => value.as_ref().map(member),
         Record::ConsumerTarget(_, value) => value.map(|value| {
-            let mut fields = vec![("assignmentEpoch", value.assignment_epoch.into())];
+            let mut fields = fields! { "assignmentEpoch": value.assignment_epoch };
             if let Some(timestamp) = value.assignment_timestamp {
                 fields.push(("assignmentTimestamp", timestamp.0.into()));
             }
@@ -62,17 +62,14 @@ pub(crate) fn show(
         }),
         Record::ConsumerTargetMember(_, _, value) => value
             .as_ref()
-            .map(|topics| Json::Object(vec![("topicPartitions", partitions(topics))])),
+            .map(|topics| object! { "topicPartitions": partitions(topics) }),
         Record::ConsumerCurrent(_, _, value) => value.as_ref().map(current),
         Record::ConsumerRegex(_, _, value) => value.as_ref().map(|value| {
-            Json::Object(vec![
-                (
-                    "topics",
-                    Json::list(&value.topics, |topic| topic.as_str().into()),
-                ),
-                ("version", value.version.into()),
-                ("timestamp", value.timestamp.0.into()),
-            ])
+            object! {
+                "topics": Json::list(&value.topics, |topic| topic.as_str().into()),
+                "version": value.version,
+                "timestamp": value.timestamp.0,
+            }
         }),
     };
     Ok(Some(Shown {
@@ -116,7 +113,7 @@ fn key_of(record: &Record) -> Json {
 }
 
 fn offset(value: &OffsetValue, version: i16) -> Json {
-    let mut fields = vec![("offset", value.offset.0.into())];
+    let mut fields = fields! { "offset": value.offset.0 };
     if version >= 3 {
         let epoch = value.leader_epoch.map_or(-1, |epoch| i64::from(epoch.0));
         fields.push(("leaderEpoch", epoch.into()));
@@ -134,12 +131,12 @@ fn offset(value: &OffsetValue, version: i16) -> Json {
 }
 
 fn classic(value: &ClassicGroupValue, version: i16, embedded: Embedded) -> Json {
-    let mut fields = vec![
-        ("protocolType", Json::from(value.protocol_type.as_str())),
-        ("generation", value.generation.into()),
-        ("protocol", Json::text_or_null(value.protocol.as_ref())),
-        ("leader", Json::text_or_null(value.leader.as_ref())),
-    ];
+    let mut fields = fields! {
+        "protocolType": value.protocol_type.as_str(),
+        "generation": value.generation,
+        "protocol": Json::text_or_null(value.protocol.as_ref()),
+        "leader": Json::text_or_null(value.leader.as_ref()),
+    };
     if version >= 2 {
         let since = value
             .current_state_timestamp
@@ -148,7 +145,7 @@ fn classic(value: &ClassicGroupValue, version: i16, embedded: Embedded) -> Json 
     }
     let decoded = embedded == Embedded::Decoded && value.protocol_type == "consumer";
     let members = Json::list(&value.members, |member| {
-        let mut fields = vec![("memberId", Json::from(member.member_id.as_str()))];
+        let mut fields = fields! { "memberId": member.member_id.as_str() };
         if version >= 3 {
             let instance = member.group_instance_id.as_ref();
             fields.push(("groupInstanceId", Json::text_or_null(instance)));
@@ -185,22 +182,16 @@ fn embedded_version(bytes: &mut Bytes, last: i16) -> Option<i16> {
 fn subscription(mut bytes: Bytes) -> Option<Json> {
     let version = embedded_version(&mut bytes, 3)?;
     let data = ConsumerProtocolSubscriptionData::read(&mut bytes, version).ok()?;
-    let mut fields = vec![
-        (
-            "topics",
-            Json::list(&data.topics, |topic| topic.as_str().into()),
-        ),
-        ("userData", bytes_or_null(data.user_data.as_ref())),
-    ];
+    let mut fields = fields! {
+        "topics": Json::list(&data.topics, |topic| topic.as_str().into()),
+        "userData": bytes_or_null(data.user_data.as_ref()),
+    };
     if version >= 1 {
         let owned = Json::list(&data.owned_partitions, |topic| {
-            Json::Object(vec![
-                ("topic", topic.topic.as_str().into()),
-                (
-                    "partitions",
-                    Json::list(&topic.partitions, |number| (*number).into()),
-                ),
-            ])
+            object! {
+                "topic": topic.topic.as_str(),
+                "partitions": Json::list(&topic.partitions, |number| (*number).into()),
+            }
         });
         fields.push(("ownedPartitions", owned));
     }
@@ -217,78 +208,57 @@ fn assignment(mut bytes: Bytes) -> Option<Json> {
     let version = embedded_version(&mut bytes, 3)?;
     let data = ConsumerProtocolAssignmentData::read(&mut bytes, version).ok()?;
     let assigned = Json::list(&data.assigned_partitions, |topic| {
-        Json::Object(vec![
-            ("topic", topic.topic.as_str().into()),
-            (
-                "partitions",
-                Json::list(&topic.partitions, |number| (*number).into()),
-            ),
-        ])
+        object! {
+            "topic": topic.topic.as_str(),
+            "partitions": Json::list(&topic.partitions, |number| (*number).into()),
+        }
     });
-    Some(Json::Object(vec![
-        ("assignedPartitions", assigned),
-        ("userData", bytes_or_null(data.user_data.as_ref())),
-    ]))
+    Some(object! {
+        "assignedPartitions": assigned,
+        "userData": bytes_or_null(data.user_data.as_ref()),
+    })
 }
 
 fn member(value: &ConsumerMemberValue) -> Json {
     let classic = value.classic.as_ref().map_or(Json::Null, |classic| {
         let protocols = Json::list(&classic.supported_protocols, |(name, metadata)| {
-            Json::Object(vec![
-                ("name", name.as_str().into()),
-                ("metadata", Json::base64(metadata)),
-            ])
+            object! { "name": name.as_str(), "metadata": Json::base64(metadata) }
         });
-        Json::Object(vec![
-            ("sessionTimeoutMs", classic.session_timeout_ms.into()),
-            ("supportedProtocols", protocols),
-        ])
+        object! {
+            "sessionTimeoutMs": classic.session_timeout_ms,
+            "supportedProtocols": protocols,
+        }
     });
     let names = &value.subscribed_topic_names;
-    Json::Object(vec![
-        ("instanceId", Json::text_or_null(value.instance_id.as_ref())),
-        ("rackId", Json::text_or_null(value.rack_id.as_ref())),
-        ("clientId", value.client_id.as_str().into()),
-        ("clientHost", value.client_host.as_str().into()),
-        (
-            "subscribedTopicNames",
-            Json::list(names, |name| name.as_str().into()),
-        ),
-        (
-            "subscribedTopicRegex",
-            Json::text_or_null(value.subscribed_topic_regex.as_ref()),
-        ),
-        ("rebalanceTimeoutMs", value.rebalance_timeout_ms.into()),
-        (
-            "serverAssignor",
-            Json::text_or_null(value.server_assignor.as_ref()),
-        ),
-        ("classicMemberMetadata", classic),
-    ])
+    object! {
+        "instanceId": Json::text_or_null(value.instance_id.as_ref()),
+        "rackId": Json::text_or_null(value.rack_id.as_ref()),
+        "clientId": value.client_id.as_str(),
+        "clientHost": value.client_host.as_str(),
+        "subscribedTopicNames": Json::list(names, |name| name.as_str().into()),
+        "subscribedTopicRegex": Json::text_or_null(value.subscribed_topic_regex.as_ref()),
+        "rebalanceTimeoutMs": value.rebalance_timeout_ms,
+        "serverAssignor": Json::text_or_null(value.server_assignor.as_ref()),
+        "classicMemberMetadata": classic,
+    }
 }
 
 fn current(value: &ConsumerCurrentValue) -> Json {
-    Json::Object(vec![
-        ("memberEpoch", value.member_epoch.into()),
-        ("previousMemberEpoch", value.previous_member_epoch.into()),
-        ("state", i32::from(value.state).into()),
-        ("assignedPartitions", partitions(&value.assigned_partitions)),
-        (
-            "partitionsPendingRevocation",
-            partitions(&value.partitions_pending_revocation),
-        ),
-    ])
+    object! {
+        "memberEpoch": value.member_epoch,
+        "previousMemberEpoch": value.previous_member_epoch,
+        "state": i32::from(value.state),
+        "assignedPartitions": partitions(&value.assigned_partitions),
+        "partitionsPendingRevocation": partitions(&value.partitions_pending_revocation),
+    }
 }
 
 fn partitions(topics: &[TopicPartitions]) -> Json {
     Json::list(topics, |topic| {
-        let mut fields = vec![
-            ("topicId", Json::Text(topic.topic_id.to_string())),
-            (
-                "partitions",
-                Json::list(&topic.partitions, |partition| partition.0.into()),
-            ),
-        ];
+        let mut fields = fields! {
+            "topicId": topic.topic_id.to_string(),
+            "partitions": Json::list(&topic.partitions, |partition| partition.0.into()),
+        };
         if !topic.assignment_epochs.is_empty() {
             let epochs = Json::list(&topic.assignment_epochs, |epoch| (*epoch).into());
             fields.push(("assignmentEpochs", epochs));

@@ -13,6 +13,24 @@ pub(crate) fn fixed(value: f64, digits: usize) -> String {
     }
 }
 
+/// A number as Java prints it: from 1e-3 to 1e7 plain, beyond that with an exponent.
+pub(crate) fn java_double(value: f64) -> String {
+    let size = value.abs();
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+    }
+    if size == 0.0 || (1e-3..1e7).contains(&size) {
+        return format!("{value:?}");
+    }
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let point = if digits.contains('.') { "" } else { ".0" };
+    format!("{digits}{point}E{exponent}")
+}
+
 /// The parts of a time of day in UTC: year, month, day, hour, minute, second, millisecond.
 fn parts(millis: i64) -> [i64; 7] {
     let days = millis.div_euclid(86_400_000);

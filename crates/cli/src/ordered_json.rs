@@ -1,8 +1,12 @@
 //! JSON whose fields stay in the order they were given, as Kafka writes its records.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::text::join_with;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +24,23 @@ pub(crate) enum Json {
     /// An object.
     Object(Vec<(&'static str, Json)>),
 }
+
+/// The fields of an object, as `fields! { "name": value, … }`; a value is whatever [`Json`] is made
+/// from.
+macro_rules! fields {
+    ($($name:literal: $value:expr),* $(,)?) => {
+        vec![$(($name, $crate::ordered_json::Json::from($value))),*]
+    };
+}
+
+/// An object, as `object! { "name": value, … }`.
+macro_rules! object {
+    ($($field:tt)*) => {
+        $crate::ordered_json::Json::Object($crate::ordered_json::fields! { $($field)* })
+    };
+}
+
+pub(crate) use {fields, object};
 
 impl Json {
     /// Bytes, as base64.
@@ -50,6 +71,24 @@ impl From<&str> for Json {
     }
 }
 
+impl From<String> for Json {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<bool> for Json {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<Vec<Json>> for Json {
+    fn from(items: Vec<Json>) -> Self {
+        Self::List(items)
+    }
+}
+
 impl From<i64> for Json {
     fn from(number: i64) -> Self {
         Self::Int(number)
@@ -60,6 +99,28 @@ impl From<i32> for Json {
     fn from(number: i32) -> Self {
         Self::Int(i64::from(number))
     }
+}
+
+/// Scalars as they are; only lists and objects are JSON.
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => value.fmt(f),
+            Self::Int(value) => value.fmt(f),
+            Self::Text(value) => value.fmt(f),
+            Self::Null | Self::List(_) | Self::Object(_) => f.write_str(&self.compact()),
+        }
+    }
+}
+
+/// `name: value name: value`.
+pub(crate) fn text_of(fields: &[(&'static str, Json)]) -> String {
+    join_with(
+        " ",
+        fields
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}")),
+    )
 }
 
 impl Serialize for Json {

@@ -18,6 +18,7 @@ use super::entity::{Entities, Entity};
 use super::resources::print_done;
 use super::values::Change;
 use crate::job::Job;
+use crate::numbers::java_double;
 use crate::options::usage;
 use crate::text::join_with;
 
@@ -127,18 +128,6 @@ pub fn render(quotas: &Quotas) -> String {
         join_with(", ", entity),
         join_with(", ", values)
     )
-}
-
-/// A number as `Double.toString` of Java writes it.
-pub fn java_double(value: f64) -> String {
-    let size = value.abs();
-    if value == 0.0 || (1e-3..1e7).contains(&size) {
-        return format!("{value:?}");
-    }
-    let text = format!("{value:e}");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let point = if mantissa.contains('.') { "" } else { ".0" };
-    format!("{mantissa}{point}E{exponent}")
 }
 
 async fn credentials(cluster: &Cluster, names: &[String]) -> anyhow::Result<Vec<String>> {

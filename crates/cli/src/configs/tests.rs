@@ -6,9 +6,10 @@ use dohle_admin::{ConfigEntry, ConfigSource};
 use expect_test::expect;
 
 use super::entity::{Entities, Entity};
-use super::quotas::{Quotas, java_double, render as render_quotas};
+use super::quotas::{Quotas, render as render_quotas};
 use super::resources::{Described, render};
 use super::*;
+use crate::numbers::java_double;
 use crate::options::ParsedCommand;
 
 fn read(line: &str) -> Result<Entities, UsageError> {

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use anyhow::bail;
 
+use crate::numbers::java_double;
+
 /// What bytes are taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deserializer {
@@ -111,24 +113,6 @@ fn is_uuid(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let hex = |part: &&str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
     parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12]) && parts.iter().all(hex)
-}
-
-/// A number as Java prints it: from 1e-3 to 1e7 plain, beyond that with an exponent.
-fn java_double(value: f64) -> String {
-    let size = value.abs();
-    if value.is_nan() {
-        return "NaN".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
-    }
-    if size == 0.0 || (1e-3..1e7).contains(&size) {
-        return format!("{value:?}");
-    }
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let point = if digits.contains('.') { "" } else { ".0" };
-    format!("{digits}{point}E{exponent}")
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use kacrab::consumer::{ConsumerRecord, TimestampType};
 use super::deserializer::Deserializer;
 use crate::group_records::{self, Embedded};
 use crate::options::{UsageError, usage};
-use crate::ordered_json::Json;
+use crate::ordered_json::{Json, fields, object};
 
 /// How records are printed.
 #[derive(Debug)]
@@ -164,52 +164,38 @@ impl Columns {
     }
 
     fn append(&self, record: &ConsumerRecord, out: &mut Vec<u8>) -> anyhow::Result<()> {
-        // Whether anything of the line follows each column.
-        let after_headers = self.key || self.value;
-        let after_epoch = self.headers || after_headers;
-        let after_delivery = self.epoch || after_epoch;
-        let after_offset = self.delivery || after_delivery;
-        let after_partition = self.offset || after_offset;
-        let mut plain = |printed: bool, text: String, more: bool| {
-            if printed {
-                out.extend_from_slice(text.as_bytes());
-                out.extend_from_slice(self.separator(more));
-            }
-        };
         let kind = timestamp_type(record.timestamp_type);
-        let timestamp = format!("{kind}:{}", record.timestamp);
-        plain(self.timestamp, timestamp, self.partition || after_partition);
-        plain(
-            self.partition,
-            format!("Partition:{}", record.partition),
-            after_partition,
-        );
-        plain(
-            self.offset,
-            format!("Offset:{}", record.offset),
-            after_offset,
-        );
-        plain(
-            self.delivery,
-            "Delivery:NOT_PRESENT".to_owned(),
-            after_delivery,
-        );
-        let epoch = record
-            .leader_epoch
-            .map_or("NOT_PRESENT".to_owned(), |e| e.to_string());
-        plain(self.epoch, format!("Epoch:{epoch}"), after_epoch);
+        let epoch = record.leader_epoch;
+        let epoch = epoch.map_or("NOT_PRESENT".to_owned(), |epoch| epoch.to_string());
+        let columns = [
+            (self.timestamp, format!("{kind}:{}", record.timestamp)),
+            (self.partition, format!("Partition:{}", record.partition)),
+            (self.offset, format!("Offset:{}", record.offset)),
+            (self.delivery, "Delivery:NOT_PRESENT".to_owned()),
+            (self.epoch, format!("Epoch:{epoch}")),
+        ];
+        let begin = out.len();
+        for (_, text) in columns.iter().filter(|(printed, _)| *printed) {
+            out.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(&self.key_separator);
+        }
         if self.headers {
             self.append_headers(record, out)?;
-            out.extend_from_slice(self.separator(after_headers));
+            out.extend_from_slice(&self.key_separator);
         }
         if self.key {
             self.append_field(self.key_deserializer, record.key.as_deref(), out)?;
-            out.extend_from_slice(self.separator(self.value));
+            out.extend_from_slice(&self.key_separator);
         }
         if self.value {
             self.append_field(self.value_deserializer, record.value.as_deref(), out)?;
-            out.extend_from_slice(&self.line_separator);
+        } else if out.len() > begin {
+            // The last column ends the line instead of being separated from another.
+            out.truncate(out.len() - self.key_separator.len());
+        } else {
+            return Ok(());
         }
+        out.extend_from_slice(&self.line_separator);
         Ok(())
     }
 
@@ -240,14 +226,6 @@ impl Columns {
         }
         Ok(())
     }
-
-    fn separator(&self, more: bool) -> &[u8] {
-        if more {
-            &self.key_separator
-        } else {
-            &self.line_separator
-        }
-    }
 }
 
 fn timestamp_type(kind: TimestampType) -> &'static str {
@@ -277,26 +255,23 @@ fn group_record(record: &ConsumerRecord, types: &[i16], out: &mut Vec<u8>) -> an
         ),
     };
     let value = shown.value.map_or(Json::Null, |(version, data)| {
-        Json::Object(vec![("version", i32::from(version).into()), ("data", data)])
+        object! { "version": i32::from(version), "data": data }
     });
-    let key = Json::Object(vec![("type", i32::from(kind).into()), ("data", shown.key)]);
-    let text = Json::Object(vec![("key", key), ("value", value)]).compact();
+    let key = object! { "type": i32::from(kind), "data": shown.key };
+    let text = object! { "key": key, "value": value }.compact();
     out.extend_from_slice(text.as_bytes());
     Ok(())
 }
 
 /// All that is known of a record. What is no UTF-8 is there as `keyBase64`, `valueBase64`.
 pub(super) fn json(record: &ConsumerRecord) -> Json {
-    let mut fields = vec![
-        ("topic", Json::from(&*record.topic)),
-        ("partition", record.partition.into()),
-        ("offset", record.offset.into()),
-        ("timestamp", record.timestamp.into()),
-        (
-            "timestampType",
-            timestamp_type(record.timestamp_type).into(),
-        ),
-    ];
+    let mut fields = fields! {
+        "topic": &*record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp": record.timestamp,
+        "timestampType": timestamp_type(record.timestamp_type),
+    };
     if let Some(epoch) = record.leader_epoch {
         fields.push(("leaderEpoch", epoch.into()));
     }

@@ -10,7 +10,7 @@ use super::batches::{BatchReader, Next};
 use super::findings::add;
 use super::{Dump, Stop, absolute, base_offset, read};
 use crate::job::Output;
-use crate::ordered_json::Json;
+use crate::ordered_json::{Json, fields, text_of};
 
 const OFFSET_ENTRY: usize = 8;
 const TIME_ENTRY: usize = 12;
@@ -58,16 +58,10 @@ impl<W: Write> Dump<'_, W> {
             if self.settings.verify_only {
                 continue;
             }
-            let line = match self.settings.output {
-                Output::Text => format!("offset: {offset} position: {position}"),
-                Output::Json => Json::Object(vec![
-                    ("file", file.as_str().into()),
-                    ("offset", offset.0.into()),
-                    ("position", i64::from(position).into()),
-                ])
-                .compact(),
-            };
-            writeln!(self.out, "{line}")?;
+            self.entry(
+                &file,
+                fields! { "offset": offset.0, "position": i64::from(position) },
+            )?;
         }
         Ok(())
     }
@@ -146,16 +140,10 @@ impl<W: Write> Dump<'_, W> {
             if self.settings.verify_only {
                 continue;
             }
-            let line = match self.settings.output {
-                Output::Text => format!("timestamp: {timestamp} offset: {offset}"),
-                Output::Json => Json::Object(vec![
-                    ("file", file.as_str().into()),
-                    ("timestamp", timestamp.into()),
-                    ("offset", offset.0.into()),
-                ])
-                .compact(),
-            };
-            writeln!(self.out, "{line}")?;
+            self.entry(
+                &file,
+                fields! { "timestamp": timestamp, "offset": offset.0 },
+            )?;
         }
         Ok(())
     }
@@ -163,6 +151,7 @@ impl<W: Write> Dump<'_, W> {
     /// Shows an index of aborted transactions.
     pub(super) fn txn_index(&mut self, path: &Path) -> Result<(), Stop> {
         let bytes = read(path)?;
+        let file = absolute(path);
         for (number, txn) in txn_index_entries(&bytes).into_iter().enumerate() {
             let at = number * TXN_ENTRY;
             let version = i16::from_be_bytes([bytes[at], bytes[at + 1]]);
@@ -171,26 +160,33 @@ impl<W: Write> Dump<'_, W> {
                     "the entry at position {at} has version {version}, 0 is known"
                 )));
             }
-            let (id, first) = (txn.producer_id.0, txn.first_offset);
-            let (last, stable) = (txn.last_offset, txn.last_stable_offset);
-            let line = match self.settings.output {
-                Output::Text => format!(
-                    "version: {version} producerId: {id} firstOffset: {first} lastOffset: {last} \
-                     lastStableOffset: {stable}"
-                ),
-                Output::Json => Json::Object(vec![
-                    ("file", Json::Text(absolute(path))),
-                    ("version", i32::from(version).into()),
-                    ("producerId", id.into()),
-                    ("firstOffset", first.0.into()),
-                    ("lastOffset", last.0.into()),
-                    ("lastStableOffset", stable.0.into()),
-                ])
-                .compact(),
+            let fields = fields! {
+                "version": i32::from(version),
+                "producerId": txn.producer_id.0,
+                "firstOffset": txn.first_offset.0,
+                "lastOffset": txn.last_offset.0,
+                "lastStableOffset": txn.last_stable_offset.0,
             };
-            writeln!(self.out, "{line}")?;
+            self.entry(&file, fields)?;
         }
         check_size("Transaction index", path, &bytes, TXN_ENTRY)
+    }
+
+    /// Shows an entry, in JSON with the file before its fields.
+    pub(super) fn entry(
+        &mut self,
+        file: &str,
+        mut fields: Vec<(&'static str, Json)>,
+    ) -> Result<(), Stop> {
+        let line = match self.settings.output {
+            Output::Text => text_of(&fields),
+            Output::Json => {
+                fields.insert(0, ("file", file.into()));
+                Json::Object(fields).compact()
+            }
+        };
+        writeln!(self.out, "{line}")?;
+        Ok(())
     }
 
     /// A line that only text has.

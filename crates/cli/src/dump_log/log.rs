@@ -12,7 +12,7 @@ use super::decoder::Decoded;
 use super::findings::add;
 use super::{Dump, Settings, Stop, absolute, base_offset, control};
 use crate::job::Output;
-use crate::ordered_json::Json;
+use crate::ordered_json::{Json, fields, text_of};
 
 /// How many bytes the records of one batch may come to.
 const UNCOMPRESSED_MAX: usize = 1 << 30;
@@ -77,7 +77,8 @@ impl<W: Write> Dump<'_, W> {
         let crc = header.check_crc(batch.bytes);
         let json = self.settings.output == Output::Json;
         if !json {
-            writeln!(self.out, "{}", batch_line(header, position, crc.is_ok()))?;
+            let fields = batch_fields(header, position, crc.is_ok(), Output::Text);
+            writeln!(self.out, "{}", text_of(&fields))?;
         }
         let mut records = Vec::new();
         let mut wrong = None;
@@ -109,9 +110,12 @@ impl<W: Write> Dump<'_, W> {
             }
         }
         if json {
-            let deep = self.settings.deep.then_some(records);
-            let line = batch_json(file, header, position, crc.is_ok(), deep);
-            writeln!(self.out, "{}", line.compact())?;
+            let mut fields = fields! { "file": file };
+            fields.extend(batch_fields(header, position, crc.is_ok(), Output::Json));
+            if self.settings.deep {
+                fields.push(("records", records.into()));
+            }
+            writeln!(self.out, "{}", Json::Object(fields).compact())?;
         }
         for why in [crc.err(), wrong].into_iter().flatten() {
             self.findings.break_off();
@@ -162,33 +166,54 @@ fn sequence(header: &BatchHeader, delta: i32) -> i32 {
     Sequence::to_wire(header.base_sequence.map(|base| base.plus(delta)))
 }
 
-/// The line of a batch.
-pub(super) fn batch_line(header: &BatchHeader, position: u64, valid: bool) -> String {
-    let horizon = match header.delete_horizon() {
-        Some(horizon) => format!("OptionalLong[{}]", horizon.0),
-        None => "OptionalLong.empty".to_owned(),
+/// What is shown of a batch. Some names and one value differ between Kafka's text and JSON.
+fn batch_fields(
+    header: &BatchHeader,
+    position: u64,
+    valid: bool,
+    output: Output,
+) -> Vec<(&'static str, Json)> {
+    let horizon = header.delete_horizon();
+    let timestamp = Timestamp::to_wire(header.max_timestamp);
+    let mut fields = fields! {
+        "baseOffset": header.base_offset.0,
+        "lastOffset": header.last_offset().0,
+        "count": header.record_count,
+        "baseSequence": Sequence::to_wire(header.base_sequence),
+        "lastSequence": Sequence::to_wire(header.last_sequence()),
+        "producerId": ProducerId::to_wire(header.producer_id),
+        "producerEpoch": i32::from(ProducerEpoch::to_wire(header.producer_epoch)),
+        "partitionLeaderEpoch": LeaderEpoch::to_wire(header.partition_leader_epoch),
+        "isTransactional": header.attributes.is_transactional(),
+        "isControl": header.attributes.is_control(),
+        "deleteHorizonMs": match (output, horizon) {
+            (Output::Json, horizon) => horizon.map_or(Json::Null, |at| at.0.into()),
+            (Output::Text, Some(at)) => format!("OptionalLong[{}]", at.0).into(),
+            (Output::Text, None) => "OptionalLong.empty".into(),
+        },
+        "position": i64::try_from(position).unwrap_or(i64::MAX),
     };
-    format!(
-        "baseOffset: {} lastOffset: {} count: {} baseSequence: {} lastSequence: {} producerId: {} \
-         producerEpoch: {} partitionLeaderEpoch: {} isTransactional: {} isControl: {} \
-         deleteHorizonMs: {horizon} position: {position} {}: {} size: {} magic: 2 compresscodec: \
-         {} crc: {} isvalid: {valid}",
-        header.base_offset,
-        header.last_offset(),
-        header.record_count,
-        Sequence::to_wire(header.base_sequence),
-        Sequence::to_wire(header.last_sequence()),
-        ProducerId::to_wire(header.producer_id),
-        ProducerEpoch::to_wire(header.producer_epoch),
-        LeaderEpoch::to_wire(header.partition_leader_epoch),
-        header.attributes.is_transactional(),
-        header.attributes.is_control(),
-        timestamp_type(header),
-        Timestamp::to_wire(header.max_timestamp),
-        header.size,
-        codec(header),
-        header.crc,
-    )
+    let (size, crc) = (i64::from(header.size), i64::from(header.crc));
+    fields.extend(match output {
+        Output::Text => vec![
+            (timestamp_type(header), timestamp.into()),
+            ("size", size.into()),
+            ("magic", 2.into()),
+            ("compresscodec", codec(header).into()),
+            ("crc", crc.into()),
+            ("isvalid", valid.into()),
+        ],
+        Output::Json => fields! {
+            "timestampType": timestamp_type(header),
+            "timestamp": timestamp,
+            "size": size,
+            "magic": 2,
+            "compressionType": codec(header),
+            "crc": crc,
+            "isValid": valid,
+        },
+    });
+    fields
 }
 
 fn size(field: Option<&[u8]>) -> i64 {
@@ -232,73 +257,19 @@ fn record_line(header: &BatchHeader, record: &RecordView<'_>, settings: &Setting
     line
 }
 
-fn batch_json(
-    file: &str,
-    header: &BatchHeader,
-    position: u64,
-    valid: bool,
-    records: Option<Vec<Json>>,
-) -> Json {
-    let position = i64::try_from(position).unwrap_or(i64::MAX);
-    let mut fields = vec![
-        ("file", Json::from(file)),
-        ("baseOffset", header.base_offset.0.into()),
-        ("lastOffset", header.last_offset().0.into()),
-        ("count", header.record_count.into()),
-        (
-            "baseSequence",
-            Sequence::to_wire(header.base_sequence).into(),
-        ),
-        (
-            "lastSequence",
-            Sequence::to_wire(header.last_sequence()).into(),
-        ),
-        ("producerId", ProducerId::to_wire(header.producer_id).into()),
-        (
-            "producerEpoch",
-            i32::from(ProducerEpoch::to_wire(header.producer_epoch)).into(),
-        ),
-        (
-            "partitionLeaderEpoch",
-            LeaderEpoch::to_wire(header.partition_leader_epoch).into(),
-        ),
-        (
-            "isTransactional",
-            Json::Bool(header.attributes.is_transactional()),
-        ),
-        ("isControl", Json::Bool(header.attributes.is_control())),
-        (
-            "deleteHorizonMs",
-            header.delete_horizon().map_or(Json::Null, |at| at.0.into()),
-        ),
-        ("position", position.into()),
-        ("timestampType", timestamp_type(header).into()),
-        ("timestamp", Timestamp::to_wire(header.max_timestamp).into()),
-        ("size", i64::from(header.size).into()),
-        ("magic", 2.into()),
-        ("compressionType", codec(header).into()),
-        ("crc", i64::from(header.crc).into()),
-        ("isValid", Json::Bool(valid)),
-    ];
-    if let Some(records) = records {
-        fields.push(("records", Json::List(records)));
-    }
-    Json::Object(fields)
-}
-
 fn record_json(header: &BatchHeader, record: &RecordView<'_>, settings: &Settings) -> Json {
     let keys: Vec<Json> = record
         .headers()
         .map(|(key, _)| Json::Text(lossy(key)))
         .collect();
-    let mut fields = vec![
-        ("offset", Json::from(record.offset.0)),
-        ("timestamp", Timestamp::to_wire(record.timestamp).into()),
-        ("keySize", size(record.key).into()),
-        ("valueSize", size(record.value).into()),
-        ("sequence", sequence(header, record.offset_delta).into()),
-        ("headerKeys", Json::List(keys)),
-    ];
+    let mut fields = fields! {
+        "offset": record.offset.0,
+        "timestamp": Timestamp::to_wire(record.timestamp),
+        "keySize": size(record.key),
+        "valueSize": size(record.value),
+        "sequence": sequence(header, record.offset_delta),
+        "headerKeys": keys,
+    };
     if header.attributes.is_control() {
         let text = control::text(record.key, record.value);
         fields.push(("control", text.trim().into()));
