@@ -7,52 +7,29 @@
 //! Invariant: flags, columns, wording and exit codes are Kafka's (4.3). Where a tool says more, it
 //! says so on standard error. Nothing heavy happens before a tool's own work.
 
-pub mod job;
-mod links;
 pub mod options;
 pub mod progress;
-mod server_start;
-mod server_stop;
+mod tool_run;
 mod tools;
 
-mod broker_api_versions;
 mod client;
 mod clock;
-mod cluster_tool;
-mod configs;
 mod connect;
-mod console_consumer;
-mod console_producer;
-mod consumer_groups;
-mod consumer_perf;
-mod delete_records;
-mod dump_log;
 mod feature_levels;
-mod features;
-mod get_offsets;
 mod group_records;
-mod groups;
-mod leader_election;
-mod log_dirs;
-mod metadata_quorum;
 mod numbers;
 mod ordered_json;
 mod partition_file;
-mod producer_perf;
-mod reassign;
-mod storage;
-mod strays;
 mod table;
 mod text;
-mod topics;
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-pub use self::job::{Failure, Host, Job, Tool};
-pub use self::storage::{NodeDirectories, VoterState};
+pub use self::tool_run::{Failure, Host, Tool, ToolRun};
 pub use self::tools::TOOLS;
+pub use self::tools::storage::{NodeDirectories, VoterState};
 
 /// What a command line turned out to be.
 #[derive(Debug)]
@@ -100,7 +77,7 @@ pub fn nearest(name: &str) -> Option<&'static str> {
 /// Runs a tool with its arguments.
 #[must_use]
 pub fn run(tool: &'static Tool, args: Vec<OsString>, host: &Host) -> ExitCode {
-    job::run(tool, args, host)
+    tool_run::run(tool, args, host)
 }
 
 #[cfg(test)]

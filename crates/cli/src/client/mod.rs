@@ -12,8 +12,8 @@ use dohle_model::suggest::nearest_few;
 use kacrab_protocol::generated::ErrorCode;
 
 pub use self::interrupts::Interrupts;
-use crate::job::ErrorWithHint;
 use crate::options::{Parsed, UsageError, usage};
+use crate::tool_run::ErrorWithHint;
 
 /// The options that say where properties come from: the one of 4.x, and the one before.
 #[derive(Debug, Clone, Copy)]

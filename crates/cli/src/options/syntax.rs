@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn every_tool_declares_options_of_this_form_once() {
-        for tool in crate::TOOLS {
+        for tool in crate::tools::TOOLS {
             let commands = tool.syntax.commands.iter().map(|command| command.options);
             for texts in std::iter::once(tool.syntax.options).chain(commands) {
                 let lines = texts.iter().flat_map(|text| text.lines());

@@ -1,0 +1,175 @@
+//! `cluster`: the cluster's id, its endpoints, and brokers that are gone for good.
+//!
+//! Kafka's `ClusterTool`.
+
+use dohle_admin::{Cluster, ClusterError, Node, Target, load_properties};
+use kacrab_protocol::generated::UnregisterBrokerRequestData;
+use serde::Serialize;
+
+use crate::connect::connection;
+use crate::options::{Subcommand, Syntax, all_of, at_most_one_of};
+use crate::table::{Table, Width};
+use crate::tool_run::{Failure, OUTPUT, Tool, ToolRun, Work};
+
+/// The row of the table.
+pub const TOOL: Tool = Tool {
+    name: "cluster",
+    linked: true,
+    syntax: Syntax {
+        tool: "kafka-cluster",
+        about: "The Kafka cluster tool.",
+        options: &[
+            "
+            --bootstrap-server, -b <host:port,...>: REQUIRED: the brokers to connect to; one that
+                answers is enough.
+            --bootstrap-controller, -C <host:port,...>: The controllers to connect to, instead of
+                --bootstrap-server. Apache Kafka's answer; Dohle's controllers do not speak Kafka's
+                protocol.
+            --command-config, -c <file>: A property file with the client's configuration
+                (security.protocol, sasl.*, ssl.*, timeouts).
+            --config <file>: (DEPRECATED) The same as --command-config; it will be removed in a
+                future version.
+            ",
+            OUTPUT,
+        ],
+        rules: &[
+            at_most_one_of(&["config", "command-config"])
+                .message("--config and --command-config cannot be specified together."),
+            all_of(&["id"])
+                .when(&["unregister"])
+                .message("argument --id/-i is required"),
+        ],
+        commands: &[
+            Subcommand {
+                name: "cluster-id",
+                help: "Get information about the ID of a cluster.",
+                options: &[],
+            },
+            Subcommand {
+                name: "unregister",
+                help: "Unregister a broker.",
+                options: &["--id, -i <id>: The ID of the broker to unregister."],
+            },
+            Subcommand {
+                name: "list-endpoints",
+                help: "List endpoints.",
+                options: &["
+                    --include-fenced-brokers: Whether to include fenced brokers when listing broker
+                        endpoints.
+                    "],
+            },
+        ],
+    },
+    work: Work::Async(|run| Box::pin(work(run))),
+    failure: Failure::Stderr(""),
+};
+
+async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
+    let parsed = &run.parsed;
+    let old = parsed.value("config")?;
+    let mut connection = connection(parsed)?;
+    run.warn_of_deprecated(
+        &[("config", "command-config")],
+        "Option --{option} has been deprecated and will be removed in a future version. Use \
+         --{instead} instead.",
+    )?;
+    if let Some(path) = old {
+        connection.properties = load_properties(path)?;
+    }
+    let id: Option<i32> = parsed.parsed("id")?;
+    if parsed.has("include-fenced-brokers") && connection.controllers {
+        anyhow::bail!(
+            "The option --include-fenced-brokers is only supported with --bootstrap-server option"
+        );
+    }
+    let cluster = Cluster::connect(&connection).await?;
+    match (parsed.command, id) {
+        (Some("unregister"), Some(id)) => unregister(run, &cluster, id).await,
+        (Some("list-endpoints"), _) => endpoints(run, &cluster, connection.controllers).await,
+        _ => cluster_id(run, &cluster).await,
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ClusterId<'a> {
+    cluster_id: &'a str,
+}
+
+async fn cluster_id(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()> {
+    let described = cluster.describe(false).await?;
+    let cluster_id = described.cluster_id.as_str();
+    run.show(&ClusterId { cluster_id }, |_| {
+        format!("Cluster ID: {cluster_id}\n")
+    })
+}
+
+async fn unregister(run: &ToolRun<'_>, cluster: &Cluster, id: i32) -> anyhow::Result<()> {
+    let request = UnregisterBrokerRequestData {
+        broker_id: id,
+        ..UnregisterBrokerRequestData::default()
+    };
+    match cluster.call_once(Target::Any, &request).await {
+        Ok(_) => Ok(run.print(format!("Broker {id} is no longer registered.\n"))?),
+        Err(ClusterError::Unsupported { .. }) => {
+            Ok(run.print("The target cluster does not support the broker unregistration API.\n")?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn endpoints(run: &ToolRun<'_>, cluster: &Cluster, controllers: bool) -> anyhow::Result<()> {
+    let fenced = run.parsed.has("include-fenced-brokers");
+    let described = cluster.describe(fenced).await?;
+    let mut nodes: Vec<Node> = described.brokers.iter().map(Node::from).collect();
+    nodes.sort_by_key(|node| node.id);
+    run.show(nodes.as_slice(), |nodes| render(nodes, controllers))
+}
+
+/// As Kafka's tool prints it.
+fn render(nodes: &[Node], controllers: bool) -> String {
+    let kind = if controllers { "controller" } else { "broker" };
+    let rack = |node: &Node| node.rack.clone().unwrap_or("null".to_owned());
+    let hosts = nodes.iter().map(|node| node.host.len());
+    let racks = nodes.iter().filter_map(|node| node.rack.as_ref());
+    let host_width = Width::Exactly(hosts.max().unwrap_or(100));
+    let rack_width = Width::Exactly(racks.map(String::len).max().unwrap_or(10));
+    let table = Table::new()
+        .column("ID", Width::Exactly(10), |node: &Node| node.id.to_string())
+        .column("HOST", host_width, |node| node.host.clone())
+        .column("PORT", Width::Exactly(10), |node| node.port.to_string())
+        .column("RACK", rack_width, rack)
+        .when(!controllers, |table| {
+            table.column("STATE", Width::Exactly(10), |node| {
+                if node.fenced { "fenced" } else { "unfenced" }.to_owned()
+            })
+        })
+        .column("ENDPOINT_TYPE", Width::Exactly(15), |_| kind.to_owned());
+    table.lines(nodes).join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_printed_in_kafkas_columns() {
+        let node = Node {
+            id: 1,
+            host: "127.0.0.1".to_owned(),
+            port: 41091,
+            rack: None,
+            fenced: false,
+        };
+        expect_test::expect![[r#"
+            ID         HOST      PORT       RACK       STATE      ENDPOINT_TYPE  
+            1          127.0.0.1 41091      null       unfenced   broker         
+        "#]]
+        .assert_eq(&render(std::slice::from_ref(&node), false));
+        expect_test::expect![[r#"
+            ID         HOST      PORT       RACK       ENDPOINT_TYPE  
+            1          127.0.0.1 41091      null       controller     
+        "#]]
+        .assert_eq(&render(&[node], true));
+    }
+}

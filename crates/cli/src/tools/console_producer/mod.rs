@@ -1,0 +1,234 @@
+//! `console-producer`: publishes the lines of standard input.
+//!
+//! Kafka's `ConsoleProducer`. Its exit code says whether every record was delivered, which Kafka's
+//! does not.
+
+mod lines;
+mod send;
+
+use dohle_admin::client::{self, Properties, key_values};
+
+use crate::client::{PRODUCER_CONFIG, Source, merge, wait_for};
+use crate::connect::BOOTSTRAP_SERVER;
+use crate::options::{Parsed, Syntax, usage};
+use crate::tool_run::{Failure, Tool, ToolRun, Work};
+
+use self::lines::LineParser;
+use self::send::Beginning;
+
+const LINE_READERS: [&str; 3] = [
+    "org.apache.kafka.tools.LineMessageReader",
+    "kafka.tools.ConsoleProducer$LineMessageReader",
+    "LineMessageReader",
+];
+
+/// The row of the table.
+pub const TOOL: Tool = Tool {
+    name: "console-producer",
+    linked: true,
+    syntax: Syntax {
+        tool: "kafka-console-producer",
+        about: "This tool helps to read data from standard input and publish it to Kafka.",
+        options: &[
+            BOOTSTRAP_SERVER,
+            r#"
+            --topic <topic>: REQUIRED: The topic name to produce messages to.
+            --sync: If set message send requests to the brokers are synchronously, one at a time as
+                they arrive.
+            --compression-codec [compression-codec]: The compression codec: either 'none', 'gzip',
+                'snappy', 'lz4', or 'zstd'. If specified without value, then it defaults to 'gzip'
+            --batch-size <size>: The buffer size in bytes allocated for a partition: batch.size in
+                producer configs. (default: 16384)
+            --message-send-max-retries <retries>: How often the producer tries again before it drops
+                a message: retries in producer configs. (default: 3)
+            --retry-backoff-ms <ms>: How long the producer waits before each retry: retry.backoff.ms
+                in producer configs. (default: 100)
+            --timeout <timeout_ms>: How long a message may wait for others to be sent with:
+                linger.ms in producer configs. (default: 1000)
+            --request-required-acks <request required acks>: The required `acks` of the producer
+                requests (default: -1)
+            --request-timeout-ms <request timeout ms>: The ack timeout of the producer requests.
+                (default: 1500)
+            --metadata-expiry-ms <metadata expiration interval>: How long metadata are used before
+                they are asked for again: metadata.max.age.ms in producer configs. (default: 300000)
+            --max-block-ms <max block on send>: The max time that the producer will block for during
+                a send request. (default: 60000)
+            --max-memory-bytes <total memory in bytes>: The total memory for messages waiting to be
+                sent: buffer.memory in producer configs. (default: 33554432)
+            --max-partition-memory-bytes <memory in bytes per partition>: (DEPRECATED) Use
+                --batch-size instead. (default: 16384)
+            --line-reader <reader_class>: What reads lines; there is only Kafka's own,
+                org.apache.kafka.tools.LineMessageReader (the default): each line is a message.
+            --socket-buffer-size <size>: The size of the socket's buffer: send.buffer.bytes in
+                producer configs. (default: 102400)
+            --reader-property <prop>: A property of the line reader, key=value: parse.key=false,
+                parse.headers=false, ignore.error=false, key.separator=\t, headers.delimiter=\t,
+                headers.separator=,, headers.key.separator=:, null.marker= (fields equal to it
+                become null). A line is "h1:v1,h2:v2...\tkey\tvalue", of which the headers and the
+                key are there as parse.headers and parse.key say.
+            --property <prop>: (DEPRECATED) Use --reader-property instead.
+            --reader-config <config file>: Config properties file for the message reader. Note that
+                [reader-property] takes precedence over this config.
+            --command-property <producer_prop>: Producer config properties in the form key=value.
+            --producer-property <producer_prop>: (DEPRECATED) Use --command-property instead.
+            --command-config <config file>: Producer config properties file. Note that
+                [command-property] takes precedence over this config.
+            --producer.config <config file>: (DEPRECATED) Use --command-config instead.
+            "#,
+        ],
+        ..Syntax::EMPTY
+    },
+    work: Work::Async(|run| Box::pin(work(run))),
+    failure: Failure::Stderr(""),
+};
+
+const PRODUCER_PROPERTY: Source = Source {
+    now: "command-property",
+    before: "producer-property",
+};
+const READER_PROPERTY: Source = Source {
+    now: "reader-property",
+    before: "property",
+};
+
+/// All that the command line says.
+#[derive(Debug)]
+struct Settings {
+    topic: String,
+    sync: bool,
+    parser: LineParser,
+    producer: Properties,
+}
+
+impl Settings {
+    fn read(parsed: &Parsed) -> anyhow::Result<Self> {
+        let topic = parsed.required("topic")?.to_owned();
+        let bootstrap = parsed.required("bootstrap-server")?.to_owned();
+        if let Some(class) = parsed
+            .value("line-reader")?
+            .filter(|c| !LINE_READERS.contains(c))
+        {
+            usage(format!(
+                "{class} is a Java class, and this tool runs none: leave out --line-reader to read \
+                 each line as a message, and shape the lines before they come here"
+            ))?;
+        }
+        let mut reader = match parsed.value("reader-config")? {
+            Some(path) => Properties::from(dohle_admin::load_properties(path)?),
+            None => Properties::default(),
+        };
+        reader.extend(key_values(READER_PROPERTY.values(parsed)?));
+        let mut producer = PRODUCER_CONFIG.file(parsed)?;
+        producer.extend(key_values(PRODUCER_PROPERTY.values(parsed)?));
+        producer.set("bootstrap.servers", bootstrap);
+        producer.set_default("client.id", "console-producer");
+        if parsed.has("compression-codec") {
+            let codec = parsed
+                .value("compression-codec")?
+                .filter(|codec| !codec.is_empty());
+            producer.set("compression.type", codec.unwrap_or("gzip"));
+        }
+        for (name, option, default) in [
+            ("linger.ms", "timeout", "1000"),
+            ("acks", "request-required-acks", "-1"),
+            ("request.timeout.ms", "request-timeout-ms", "1500"),
+            ("retries", "message-send-max-retries", "3"),
+            ("retry.backoff.ms", "retry-backoff-ms", "100"),
+            ("send.buffer.bytes", "socket-buffer-size", "102400"),
+            ("buffer.memory", "max-memory-bytes", "33554432"),
+            ("batch.size", "batch-size", "16384"),
+            ("batch.size", "max-partition-memory-bytes", "16384"),
+            ("metadata.max.age.ms", "metadata-expiry-ms", "300000"),
+            ("max.block.ms", "max-block-ms", "60000"),
+        ] {
+            merge(&mut producer, name, parsed, option, default)?;
+        }
+        Ok(Self {
+            parser: LineParser::new(&topic, &reader)?,
+            topic,
+            sync: parsed.has("sync"),
+            producer,
+        })
+    }
+}
+
+impl Settings {
+    /// Makes no batch larger than the topic takes: the client is poor at splitting them.
+    fn limit_batches(&mut self, limit: usize) {
+        let size = self
+            .producer
+            .get("batch.size")
+            .and_then(|text| text.parse().ok());
+        if size.is_some_and(|size: usize| size > limit) {
+            self.producer.set("batch.size", limit.to_string());
+        }
+    }
+
+    /// Where the first records go.
+    fn beginning(&self, partitions: &[i32]) -> Beginning {
+        let own = self.producer.has("partitioner.class");
+        let partitions = if own { &[][..] } else { partitions };
+        let nanos = std::time::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |since| since.subsec_nanos());
+        // The clock may be coarse, the process id is not.
+        let random = (nanos / 1000).wrapping_add(std::process::id().wrapping_mul(2_654_435_769));
+        let size = self
+            .producer
+            .get("batch.size")
+            .and_then(|text| text.parse().ok());
+        Beginning::new(partitions, (random >> 7) as usize, size.unwrap_or(16 << 10))
+    }
+}
+
+async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
+    let mut settings = Settings::read(&run.parsed)?;
+    run.warn_of_deprecated(
+        &[
+            ("producer-property", "command-property"),
+            ("producer.config", "command-config"),
+            ("property", "reader-property"),
+        ],
+        "Warning: --{option} is deprecated and will be removed in a future version. Use \
+         --{instead} instead.",
+    )?;
+    run.warn_of_deprecated(
+        &[("max-partition-memory-bytes", "batch-size")],
+        "Warning: --{option} is deprecated and will be removed in Apache Kafka 5.0. Use \
+         --{instead} instead.",
+    )?;
+    let cluster = client::connect(&settings.producer).await?;
+    let topic = wait_for(&cluster, &settings.topic).await?;
+    let limit = client::message_bytes_max(&cluster, &settings.topic).await;
+    if let Some(limit) = limit {
+        settings.limit_batches(limit);
+    }
+    // What is compressed may become small enough.
+    let compressed = settings
+        .producer
+        .get("compression.type")
+        .is_some_and(|codec| codec != "none");
+    let limit = limit.filter(|_| !compressed);
+    let producer = client::producer(&settings.producer).await?;
+    let beginning = settings.beginning(&topic.led);
+    let records = lines::read_stdin(settings.parser)?;
+    if settings.sync {
+        send::one_by_one(producer, records, beginning, limit).await
+    } else {
+        let memory = settings
+            .producer
+            .get("buffer.memory")
+            .and_then(|text| text.parse().ok());
+        send::in_batches(
+            producer,
+            records,
+            memory.unwrap_or(32 << 20),
+            beginning,
+            limit,
+        )
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests;

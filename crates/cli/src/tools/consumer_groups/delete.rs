@@ -1,0 +1,204 @@
+//! `consumer-groups --delete` and `--delete-offsets`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dohle_admin::{Cluster, ClusterError, PartitionId, Refusal, Target, by_topic};
+use kacrab_protocol::generated::{
+    DeleteGroupsRequestData, ErrorCode, OffsetDeleteRequestData, OffsetDeleteRequestPartition,
+    OffsetDeleteRequestTopic,
+};
+use serde::Serialize;
+
+use super::describe::or_missing;
+use super::offsets::{parse_topic, partitions_of};
+use super::select_groups;
+use crate::table::{Table, Width};
+use crate::tool_run::{ToolRun, fail_if};
+
+#[derive(Serialize)]
+struct Deleted<'a> {
+    group: &'a str,
+    error: Option<String>,
+}
+
+pub async fn groups(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()> {
+    let mut results: BTreeMap<String, Option<Refusal>> = BTreeMap::new();
+    let groups = select_groups(run, cluster).await?;
+    for group in run.progress.over("groups deleted", groups) {
+        let result = match delete_group(cluster, &group).await {
+            Ok(()) => None,
+            Err(ClusterError::Refused(refusal)) => Some(refusal),
+            Err(error) => return Err(error.into()),
+        };
+        results.insert(group, result);
+    }
+    let failed = results.values().any(Option::is_some);
+    let rows: Vec<Deleted> = results
+        .iter()
+        .map(|(group, error)| Deleted {
+            group,
+            error: error.as_ref().map(ToString::to_string),
+        })
+        .collect();
+    run.show(rows.as_slice(), |_| render_deleted(&results))?;
+    fail_if(failed)
+}
+
+async fn delete_group(cluster: &Cluster, group: &str) -> Result<(), ClusterError> {
+    let request = DeleteGroupsRequestData {
+        groups_names: vec![group.to_owned().into()],
+        ..DeleteGroupsRequestData::default()
+    };
+    cluster.call(Target::Coordinator(group), &request).await?;
+    Ok(())
+}
+
+/// As Kafka's tool prints it.
+pub fn render_deleted(results: &BTreeMap<String, Option<Refusal>>) -> String {
+    let deleted = results.iter().filter(|(_, error)| error.is_none());
+    let deleted: Vec<String> = deleted.map(|(group, _)| format!("'{group}'")).collect();
+    let deleted = deleted.join(", ");
+    if results.values().all(Option::is_none) {
+        return format!("Deletion of requested consumer groups ({deleted}) was successful.\n");
+    }
+    let mut text = "\nError: Deletion of some consumer groups failed:\n".to_owned();
+    for (group, error) in results {
+        if let Some(error) = error {
+            let error = error.java();
+            text += &format!("* Group '{group}' could not be deleted due to: {error}\n");
+        }
+    }
+    if !deleted.is_empty() {
+        text += &format!("\nThese consumer groups were deleted successfully: {deleted}\n");
+    }
+    text
+}
+
+/// What became of the offset of a partition; a topic that is unknown has the partition -1.
+type Results = BTreeMap<PartitionId, Option<ErrorCode>>;
+
+pub async fn offsets(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()> {
+    let group = run.parsed.required("group")?;
+    let mut results = Results::new();
+    let mut ids = BTreeSet::new();
+    let texts: Vec<&str> = run.parsed.values("topic").collect();
+    for text in run.progress.over("topics described", texts) {
+        let (topic, partitions) = parse_topic(text)?;
+        let id = |partition| PartitionId::new(topic.as_str(), partition);
+        match partitions {
+            Some(partitions) => ids.extend(partitions.into_iter().map(id)),
+            None => {
+                let topics = std::slice::from_ref(&topic);
+                match partitions_of(cluster, topics, &run.progress).await {
+                    Ok(found) => ids.extend(found),
+                    Err(ClusterError::Refused(refusal)) => {
+                        results.insert(id(-1), Some(refusal.code));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+    let top = delete_offsets(cluster, group, &ids, &mut results).await?;
+    let failed = top.is_error() || results.values().any(Option::is_some);
+    let rows: Vec<OffsetRow> = results
+        .iter()
+        .map(|(id, error)| OffsetRow {
+            group,
+            topic: &id.topic,
+            partition: Some(id.partition).filter(|partition| *partition >= 0),
+            error: error.map(|error| error.to_string()),
+            code: *error,
+        })
+        .collect();
+    run.show(rows.as_slice(), |rows| render_offsets(group, top, rows))?;
+    fail_if(failed)
+}
+
+#[derive(Serialize)]
+struct OffsetRow<'a> {
+    group: &'a str,
+    topic: &'a str,
+    partition: Option<i32>,
+    error: Option<String>,
+    #[serde(skip)]
+    code: Option<ErrorCode>,
+}
+
+/// Deletes offsets; returns the first error, of the group or of a partition.
+async fn delete_offsets(
+    cluster: &Cluster,
+    group: &str,
+    ids: &BTreeSet<PartitionId>,
+    results: &mut Results,
+) -> Result<ErrorCode, ClusterError> {
+    let partition = |id: &PartitionId| OffsetDeleteRequestPartition {
+        partition_index: id.partition,
+        ..OffsetDeleteRequestPartition::default()
+    };
+    let request = OffsetDeleteRequestData {
+        group_id: group.to_owned().into(),
+        topics: by_topic(
+            ids.iter().map(|id| (id.topic.as_str(), partition(id))),
+            |name, partitions| OffsetDeleteRequestTopic {
+                name,
+                partitions,
+                ..OffsetDeleteRequestTopic::default()
+            },
+        ),
+        ..OffsetDeleteRequestData::default()
+    };
+    let answer = cluster.call(Target::Coordinator(group), &request).await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(ClusterError::Refused(refusal)) => {
+            results.extend(ids.iter().map(|id| (id.clone(), Some(refusal.code))));
+            return Ok(refusal.code);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut first = ErrorCode::None;
+    for topic in &answer.topics {
+        for partition in &topic.partitions {
+            let code = ErrorCode::from(partition.error_code);
+            let id = PartitionId::new(topic.name.as_str(), partition.partition_index);
+            if code.is_error() && !first.is_error() {
+                first = code;
+            }
+            results.insert(id, Some(code).filter(ErrorCode::is_error));
+        }
+    }
+    Ok(first)
+}
+
+/// As Kafka's tool prints it.
+fn render_offsets(group: &str, top: ErrorCode, rows: &[OffsetRow]) -> String {
+    use ErrorCode as Code;
+    let head = match top {
+        Code::None => format!("Request succeeded for deleting offsets from group {group}.\n"),
+        Code::InvalidGroupId
+        | Code::GroupIdNotFound
+        | Code::GroupAuthorizationFailed
+        | Code::NonEmptyGroup => format!("\nError: {top}\n"),
+        Code::GroupSubscribedToTopic
+        | Code::TopicAuthorizationFailed
+        | Code::UnknownTopicOrPartition => {
+            "\nError: Encountered some partition-level error, see the follow-up details.\n"
+                .to_owned()
+        }
+        _ => format!("\nError: Encountered some unknown error: {top:?}\n"),
+    };
+    let status = |row: &OffsetRow| match row.code {
+        Some(code) => format!("Error: {}", Refusal::from(code).java()),
+        None => "Successful".to_owned(),
+    };
+    let table = Table::new()
+        .column("TOPIC", Width::AtLeast(15), |row: &OffsetRow| {
+            row.topic.to_owned()
+        })
+        .column("PARTITION", Width::Exactly(10), |row| {
+            or_missing(row.partition)
+        })
+        .column("STATUS", Width::Exactly(15), status);
+    format!("{head}\n{}\n", table.lines(rows).join("\n"))
+}

@@ -1,0 +1,364 @@
+//! `consumer-groups --reset-offsets`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dohle_admin::{
+    Cluster, ClusterError, EARLIEST, LATEST, PartitionId, Target, by_topic, committed,
+    describe_groups,
+};
+use kacrab_protocol::generated::{
+    ErrorCode, OffsetCommitRequestData, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use serde::Serialize;
+
+use super::offsets::{at, at_or_none, check_partitions, parse_topic, partitions_of, within_logs};
+use super::{SCENARIOS, select_groups, time};
+use crate::clock::now_ms;
+use crate::options::{Parsed, UsageError, usage};
+use crate::table::{Table, Width};
+use crate::tool_run::{ToolRun, fail_if};
+
+/// New offsets of each group.
+pub type Plan = BTreeMap<String, BTreeMap<PartitionId, i64>>;
+
+/// Where offsets are reset to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scenario {
+    Offset(i64),
+    Shift(i64),
+    Timestamp(i64),
+    Earliest,
+    Latest,
+    Current,
+    File(Plan),
+}
+
+/// Prints new offsets of groups, and commits them with `--execute`.
+pub async fn reset(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()> {
+    let parsed = &run.parsed;
+    if !parsed.has("dry-run") && !parsed.has("execute") {
+        run.note(
+            "WARN: No action will be performed as the --execute option is missing. In version \
+             5.0, this command will require either --dry-run or --execute to be specified. You \
+             should add the --dry-run option explicitly if you are scripting this command and \
+             want to keep the current default behavior without prompting.",
+        );
+    }
+    let scenario = scenario(parsed)?;
+    let groups = select_groups(run, cluster).await?;
+    let done = match parsed.has("execute") {
+        true => "groups reset",
+        false => "groups planned",
+    };
+    let mut plan = Plan::new();
+    let mut failed = false;
+    for group in run.progress.over(done, groups) {
+        let ids = std::slice::from_ref(&group);
+        let state = match describe_groups(cluster, ids, &run.progress).await {
+            Ok(described) => described.into_values().next().map(|group| group.state),
+            Err(ClusterError::Refused(refusal)) if refusal.code == ErrorCode::GroupIdNotFound => {
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(state) = state.filter(|state| state != "Empty" && state != "Dead") {
+            failed = true;
+            run.print(format!(
+                "\nError: Assignments can only be reset if the group '{group}' is inactive, but \
+                 the current state is {state}.\n"
+            ))?;
+            plan.insert(group, BTreeMap::new());
+            continue;
+        }
+        let offsets = offsets_of(run, cluster, &group, &scenario).await?;
+        if parsed.has("execute") {
+            commit(cluster, &group, &offsets).await?;
+        }
+        plan.insert(group, offsets);
+    }
+    let single = parsed.values("group").count() == 1;
+    if parsed.has("export") {
+        run.print(export(&plan, single))?;
+    } else {
+        run.show(new_offsets(&plan).as_slice(), |rows| {
+            match plan.is_empty() {
+                true => "\n".to_owned(),
+                false => render(rows),
+            }
+        })?;
+    }
+    fail_if(failed)
+}
+
+/// Reads the command line.
+pub fn scenario(parsed: &Parsed) -> Result<Scenario, UsageError> {
+    let scoped = parsed.has("all-topics") || parsed.has("topic");
+    if !scoped && !parsed.has("from-file") {
+        return usage("One of the reset scopes should be defined: --all-topics, --topic.");
+    }
+    if let Some(offset) = parsed.parsed("to-offset")? {
+        return Ok(Scenario::Offset(offset));
+    }
+    if let Some(by) = parsed.parsed("shift-by")? {
+        return Ok(Scenario::Shift(by));
+    }
+    if let Some(text) = parsed.value("to-datetime")? {
+        return Ok(Scenario::Timestamp(time::date_time(text)?));
+    }
+    if let Some(text) = parsed.value("by-duration")? {
+        return Ok(Scenario::Timestamp(now_ms() - time::duration(text)?));
+    }
+    if let Some(path) = parsed.value("from-file")? {
+        let Ok(text) = std::fs::read_to_string(path) else {
+            return usage(format!("{path} cannot be read"));
+        };
+        let groups: Vec<&str> = parsed.values("group").collect();
+        let single = match groups.as_slice() {
+            [group] => Some(*group),
+            _ => None,
+        };
+        return read_plan(&text, single).map(Scenario::File);
+    }
+    for (name, scenario) in [
+        ("to-earliest", Scenario::Earliest),
+        ("to-latest", Scenario::Latest),
+        ("to-current", Scenario::Current),
+    ] {
+        if parsed.has(name) {
+            return Ok(scenario);
+        }
+    }
+    let all: Vec<String> = SCENARIOS.iter().map(|name| format!("[{name}]")).collect();
+    usage(format!(
+        "Option '[reset-offsets]' requires one of the following scenarios: [{}]",
+        all.join(", ")
+    ))
+}
+
+/// A plan as `--export` prints it: `topic,partition,offset`, or with the group before, which is
+/// needed where there are several.
+pub fn read_plan(text: &str, single: Option<&str>) -> Result<Plan, UsageError> {
+    let mut plan = Plan::new();
+    let lines = text.lines().enumerate();
+    for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
+        let fields: Vec<&str> = line
+            .split(',')
+            .map(|field| field.trim().trim_matches('"'))
+            .collect();
+        let (group, rest) = match (fields.as_slice(), single) {
+            ([topic, partition, offset], Some(group)) => (group, [topic, partition, offset]),
+            ([group, topic, partition, offset], _) => (*group, [topic, partition, offset]),
+            _ => {
+                return usage(format!(
+                    "Line {}: {line:?} is not of the form [group,]topic,partition,offset",
+                    number + 1
+                ));
+            }
+        };
+        let [topic, partition, offset] = rest;
+        let (Ok(partition), Ok(offset)) = (partition.parse(), offset.parse()) else {
+            return usage(format!(
+                "Line {}: {partition:?} and {offset:?} must be numbers",
+                number + 1
+            ));
+        };
+        let id = PartitionId::new(*topic, partition);
+        plan.entry(group.to_owned()).or_default().insert(id, offset);
+    }
+    Ok(plan)
+}
+
+/// The partitions that the command line means.
+async fn scope(
+    run: &ToolRun<'_>,
+    cluster: &Cluster,
+    group: &str,
+) -> anyhow::Result<BTreeSet<PartitionId>> {
+    if run.parsed.has("all-topics") {
+        return Ok(committed(cluster, group).await?.into_keys().collect());
+    }
+    let mut found = BTreeSet::new();
+    let mut whole = Vec::new();
+    for text in run.parsed.values("topic") {
+        match parse_topic(text)? {
+            (topic, None) => whole.push(topic),
+            (topic, Some(partitions)) => {
+                let partitions = partitions.into_iter();
+                found.extend(partitions.map(|number| PartitionId::new(topic.as_str(), number)));
+            }
+        }
+    }
+    found.extend(partitions_of(cluster, &whole, &run.progress).await?);
+    Ok(found)
+}
+
+async fn offsets_of(
+    run: &ToolRun<'_>,
+    cluster: &Cluster,
+    group: &str,
+    scenario: &Scenario,
+) -> anyhow::Result<BTreeMap<PartitionId, i64>> {
+    let ids = scope(run, cluster, group).await?;
+    check_partitions(cluster, &ids).await?;
+    let progress = &run.progress;
+    let wanted = match scenario {
+        Scenario::Earliest => return Ok(at(cluster, &ids, EARLIEST, progress).await?),
+        Scenario::Latest => return Ok(at(cluster, &ids, LATEST, progress).await?),
+        Scenario::Timestamp(timestamp) => return at_time(run, cluster, &ids, *timestamp).await,
+        Scenario::Current => {
+            let current = committed(cluster, group).await?;
+            let (with, without): (BTreeSet<_>, _) =
+                ids.into_iter().partition(|id| current.contains_key(id));
+            let mut found = at(cluster, &without, LATEST, progress).await?;
+            found.extend(with.into_iter().map(|id| {
+                let offset = current[&id].offset;
+                (id, offset)
+            }));
+            return Ok(found);
+        }
+        Scenario::Offset(offset) => ids.into_iter().map(|id| (id, *offset)).collect(),
+        Scenario::Shift(by) => {
+            let current = committed(cluster, group).await?;
+            let mut wanted = BTreeMap::new();
+            for id in ids {
+                let Some(at) = current.get(&id) else {
+                    return Ok(usage(format!(
+                        "Cannot shift offset for partition {id} since there is no current \
+                         committed offset"
+                    ))?);
+                };
+                wanted.insert(id, at.offset.saturating_add(*by));
+            }
+            wanted
+        }
+        Scenario::File(plan) => match plan.get(group) {
+            Some(offsets) => {
+                check_partitions(cluster, &offsets.keys().cloned().collect()).await?;
+                offsets.clone()
+            }
+            None => {
+                run.print(format!("\nError: No reset plan for group {group} found\n"))?;
+                return Ok(BTreeMap::new());
+            }
+        },
+    };
+    let (found, told) = within_logs(cluster, wanted, progress).await?;
+    for line in told {
+        run.note(line);
+    }
+    Ok(found)
+}
+
+async fn at_time(
+    run: &ToolRun<'_>,
+    cluster: &Cluster,
+    ids: &BTreeSet<PartitionId>,
+    timestamp: i64,
+) -> anyhow::Result<BTreeMap<PartitionId, i64>> {
+    let mut found = BTreeMap::new();
+    let mut without = BTreeSet::new();
+    for (id, offset) in at_or_none(cluster, ids, timestamp, &run.progress).await? {
+        match offset {
+            Some(offset) => {
+                found.insert(id, offset);
+            }
+            None => {
+                run.print(format!(
+                    "\nWarn: Partition {} from topic {} is empty. Falling back to latest known \
+                     offset.\n",
+                    id.partition, id.topic
+                ))?;
+                without.insert(id);
+            }
+        }
+    }
+    found.extend(at(cluster, &without, LATEST, &run.progress).await?);
+    Ok(found)
+}
+
+async fn commit(
+    cluster: &Cluster,
+    group: &str,
+    offsets: &BTreeMap<PartitionId, i64>,
+) -> Result<(), ClusterError> {
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    let partition = |id: &PartitionId, offset| OffsetCommitRequestPartition {
+        partition_index: id.partition,
+        committed_offset: offset,
+        committed_leader_epoch: -1,
+        committed_metadata: Some(String::new().into()),
+        ..OffsetCommitRequestPartition::default()
+    };
+    let offsets = offsets.iter();
+    let request = OffsetCommitRequestData {
+        group_id: group.to_owned().into(),
+        generation_id_or_member_epoch: -1,
+        topics: by_topic(
+            offsets.map(|(id, offset)| (id.topic.as_str(), partition(id, *offset))),
+            |name, partitions| OffsetCommitRequestTopic {
+                name,
+                partitions,
+                ..OffsetCommitRequestTopic::default()
+            },
+        ),
+        ..OffsetCommitRequestData::default()
+    };
+    cluster.call(Target::Coordinator(group), &request).await?;
+    Ok(())
+}
+
+/// A new offset of a group, as it is printed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewOffset<'a> {
+    group: &'a str,
+    #[serde(flatten)]
+    id: &'a PartitionId,
+    new_offset: i64,
+}
+
+/// The lines of a plan.
+pub fn new_offsets(plan: &Plan) -> Vec<NewOffset<'_>> {
+    let rows = plan.iter().flat_map(|(group, offsets)| {
+        offsets.iter().map(move |(id, new_offset)| NewOffset {
+            group,
+            id,
+            new_offset: *new_offset,
+        })
+    });
+    rows.collect()
+}
+
+/// As Kafka's tool prints it.
+pub fn render(rows: &[NewOffset]) -> String {
+    let table = Table::new()
+        .column("GROUP", Width::AtLeast(15), |row: &NewOffset| {
+            row.group.to_owned()
+        })
+        .column("TOPIC", Width::AtLeast(15), |row| row.id.topic.clone())
+        .column("PARTITION", Width::Exactly(10), |row| {
+            row.id.partition.to_string()
+        })
+        .column("NEW-OFFSET", Width::Unpadded, |row| {
+            row.new_offset.to_string()
+        });
+    format!("\n{}\n", table.lines(rows).join("\n"))
+}
+
+/// As Kafka's tool exports it.
+pub fn export(plan: &Plan, single: bool) -> String {
+    let mut text = String::new();
+    for (group, offsets) in plan {
+        for (id, offset) in offsets {
+            let group = if single {
+                String::new()
+            } else {
+                format!("{group},")
+            };
+            text += &format!("{group}{},{},{offset}\n", id.topic, id.partition);
+        }
+    }
+    text + "\n"
+}

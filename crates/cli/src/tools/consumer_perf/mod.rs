@@ -1,0 +1,336 @@
+//! `consumer-perf-test`: reads many records and measures.
+//!
+//! Kafka's `ConsumerPerformance`.
+
+mod report;
+
+use std::io::Write;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use dohle_admin::client::{self, Properties, is_retriable, key_values};
+use dohle_admin::{Cluster, list_topics};
+use kacrab::consumer::Consumer;
+
+use crate::client::{CONSUMER_CONFIG, Interrupts, metrics_table};
+use crate::clock::now_ms;
+use crate::connect::BOOTSTRAP_SERVER;
+use crate::options::{Parsed, Syntax, usage};
+use crate::tool_run::{Failure, Tool, ToolRun, Work, unknown_name};
+
+use self::report::Report;
+
+/// The row of the table.
+pub const TOOL: Tool = Tool {
+    name: "consumer-perf-test",
+    linked: true,
+    syntax: Syntax {
+        tool: "kafka-consumer-perf-test",
+        about: "This tool is used to verify the consumer performance.",
+        options: &[
+            BOOTSTRAP_SERVER,
+            "
+            --topic <topic>: The topic to consume from.
+            --include <regular expression>: Regular expression specifying list of topics to include
+                for consumption.
+            --group <gid>: The group id to consume on. (default: perf-consumer- and a number)
+            --fetch-size <size>: The maximum amount of data to fetch from a single partition per
+                request. (default: 1048576)
+            --command-property <prop1=val1>: Kafka consumer related configuration properties like
+                client.id. These configs take precedence over those passed via --command-config or
+                --consumer.config.
+            --from-latest: If the consumer does not already have an established offset to consume
+                from, start with the latest record present in the log rather than the earliest
+                record.
+            --socket-buffer-size <size>: The size of the tcp RECV size. (default: 2097152)
+            --consumer.config <config file>: (DEPRECATED) Use --command-config instead.
+            --command-config <config file>: Config properties file.
+            --print-metrics: Print out the metrics.
+            --show-detailed-stats: If set, stats are reported for each reporting interval as
+                configured by reporting-interval.
+            --timeout [milliseconds]: The maximum allowed time in milliseconds between returned
+                records. (default: 10000)
+            --messages <count>: (DEPRECATED) Use --num-records instead.
+            --num-records <count>: REQUIRED: The number of records to consume.
+            --reporting-interval <interval_ms>: Interval in milliseconds at which to print progress
+                info. (default: 5000)
+            --date-format <date format>: The date format to use for formatting the time field (UTC),
+                of the letters yMdHmsS. (default: yyyy-MM-dd HH:mm:ss:SSS)
+            --hide-header: If set, skips printing the header for the stats.
+            ",
+        ],
+        ..Syntax::EMPTY
+    },
+    work: Work::Async(|run| Box::pin(work(run))),
+    failure: Failure::Stderr(""),
+};
+
+/// How long a poll takes at most.
+const POLL: Duration = Duration::from_millis(100);
+const GOODBYE: Duration = Duration::from_secs(10);
+
+/// All that the command line says.
+#[derive(Debug)]
+struct Settings {
+    topic: Option<String>,
+    include: Option<String>,
+    records: u64,
+    timeout: Duration,
+    /// Milliseconds.
+    reporting_interval: i64,
+    detailed: bool,
+    header: bool,
+    print_metrics: bool,
+    date_format: String,
+    consumer: Properties,
+}
+
+impl Settings {
+    fn read(parsed: &Parsed, number: u32) -> anyhow::Result<Self> {
+        let topic = parsed.value("topic")?.map(str::to_owned);
+        let include = parsed.value("include")?.map(str::to_owned);
+        if topic.is_some() == include.is_some() {
+            usage("Exactly one of the following arguments is required: [topic], [include]")?;
+        }
+        if parsed.has("messages") == parsed.has("num-records") {
+            usage("Exactly one of the following arguments is required: [num-records], [messages]")?;
+        }
+        let records: Option<u64> = parsed.parsed("num-records")?;
+        let records = match records {
+            Some(records) => Some(records),
+            None => parsed.parsed("messages")?,
+        };
+        let interval: i64 = parsed.parsed("reporting-interval")?.unwrap_or(5000);
+        if interval <= 0 {
+            usage("Reporting interval must be greater than 0.")?;
+        }
+        let mut consumer = CONSUMER_CONFIG.file(parsed)?;
+        consumer.extend(key_values(parsed.values("command-property")));
+        consumer.set("bootstrap.servers", parsed.required("bootstrap-server")?);
+        let group = parsed.value("group")?.map(str::to_owned);
+        consumer.set(
+            "group.id",
+            group.unwrap_or_else(|| format!("perf-consumer-{number}")),
+        );
+        for (name, option, default) in [
+            ("receive.buffer.bytes", "socket-buffer-size", "2097152"),
+            ("max.partition.fetch.bytes", "fetch-size", "1048576"),
+        ] {
+            consumer.set(name, parsed.value(option)?.unwrap_or(default));
+        }
+        let from = if parsed.has("from-latest") {
+            "latest"
+        } else {
+            "earliest"
+        };
+        consumer.set("auto.offset.reset", from);
+        consumer.set("check.crcs", "false");
+        consumer.set_default("client.id", "perf-consumer-client");
+        let format = parsed
+            .value("date-format")?
+            .unwrap_or("yyyy-MM-dd HH:mm:ss:SSS");
+        Ok(Self {
+            topic,
+            include,
+            records: records.unwrap_or_default(),
+            timeout: Duration::from_millis(parsed.parsed("timeout")?.unwrap_or(10_000)),
+            reporting_interval: interval,
+            detailed: parsed.has("show-detailed-stats"),
+            header: !parsed.has("hide-header"),
+            print_metrics: parsed.has("print-metrics"),
+            date_format: format.to_owned(),
+            consumer,
+        })
+    }
+}
+
+async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
+    let nanos = UNIX_EPOCH.elapsed().map_or(0, |since| since.subsec_nanos());
+    let settings = Settings::read(&run.parsed, nanos % 100_000)?;
+    run.warn_of_deprecated(
+        &[
+            ("messages", "num-records"),
+            ("consumer.config", "command-config"),
+        ],
+        "Warning: --{option} is deprecated. Use --{instead} instead.",
+    )?;
+    let cluster = client::connect(&settings.consumer).await?;
+    check_topic(&cluster, &settings).await?;
+    let mut consumer = client::consumer(&settings.consumer).await?;
+    match (&settings.topic, &settings.include) {
+        (Some(topic), _) => consumer.subscribe([topic.clone()])?,
+        (None, include) => {
+            let pattern = include.as_deref().unwrap_or_default();
+            consumer.subscribe_pattern(&format!("^(?:{pattern})$"))?;
+        }
+    }
+    if settings.header {
+        run.print(Report::header(settings.detailed))?;
+    }
+    let mut report = Report::new(now_ms(), settings.date_format.clone());
+    let result = consume(&mut consumer, &settings, &mut report).await;
+    let metrics = settings.print_metrics.then(|| consumer.metrics());
+    consumer.close_timeout(GOODBYE).await;
+    if !result? {
+        run.print(format!(
+            "WARNING: Exiting before consuming the expected number of records: timeout ({} ms) \
+             exceeded. You can use the --timeout option to increase the timeout.\n",
+            settings.timeout.as_millis()
+        ))?;
+    }
+    if !settings.detailed {
+        run.print(report.total(report.ended))?;
+    }
+    if let Some(metrics) = metrics {
+        let metrics = [
+            ("consumer-metrics:poll-total", metrics.poll_total),
+            (
+                "consumer-fetch-manager-metrics:records-consumed-total",
+                metrics.records_consumed_total,
+            ),
+            (
+                "consumer-fetch-manager-metrics:fetch-total",
+                metrics.fetch_total,
+            ),
+            (
+                "consumer-coordinator-metrics:commit-total",
+                metrics.commit_total,
+            ),
+            (
+                "consumer-coordinator-metrics:heartbeat-total",
+                metrics.heartbeat_total,
+            ),
+            (
+                "consumer-coordinator-metrics:rebalance-total",
+                metrics.rebalance_total,
+            ),
+        ];
+        let metrics = metrics.iter().map(|(name, value)| (*name, *value as f64));
+        run.print(metrics_table(metrics))?;
+        run.note("Metrics are those of this client; Kafka's rates and latencies are not there.");
+    }
+    Ok(())
+}
+
+/// Here a topic that is not there is a mistake: nothing can be measured.
+async fn check_topic(cluster: &Cluster, settings: &Settings) -> anyhow::Result<()> {
+    let Some(topic) = &settings.topic else {
+        return Ok(());
+    };
+    if client::find(cluster, topic, false).await?.is_some() {
+        return Ok(());
+    }
+    let all = list_topics(cluster).await.unwrap_or_default();
+    let existing = all.iter().map(|topic| topic.name.as_str());
+    Err(unknown_name(
+        format!("Topic '{topic}' does not exist"),
+        topic,
+        existing,
+    ))
+}
+
+/// Reads; whether all that was wanted came.
+async fn consume(
+    consumer: &mut Consumer,
+    settings: &Settings,
+    report: &mut Report,
+) -> anyhow::Result<bool> {
+    let mut interrupts = Interrupts::new()?;
+    let mut last = Instant::now();
+    let mut rebalances = 0;
+    let mut assigned = false;
+    while report.records < settings.records && last.elapsed() <= settings.timeout {
+        let polled = tokio::select! {
+            polled = consumer.poll(POLL) => polled,
+            () = interrupts.next() => break,
+        };
+        let time = now_ms();
+        report.ended = time;
+        // The client tells of no rebalance but by counting those that are over.
+        let done = consumer.metrics().rebalance_total;
+        let holds = !consumer.assignment().is_empty();
+        if done != rebalances || holds != assigned {
+            (rebalances, assigned) = (done, holds);
+            if holds {
+                report.joined(time);
+            } else {
+                report.revoked(time);
+            }
+        }
+        let records = match polled {
+            Ok(records) => records,
+            Err(error) if is_retriable(&error) => {
+                tokio::time::sleep(POLL).await;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !records.is_empty() {
+            last = Instant::now();
+        }
+        for record in &records {
+            let size = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, bytes::Bytes::len);
+            report.count((size(&record.key) + size(&record.value)) as u64);
+            if time - report.reported >= settings.reporting_interval {
+                let line = report.progress(time);
+                if settings.detailed {
+                    let mut stdout = std::io::stdout().lock();
+                    stdout.write_all(line.as_bytes())?;
+                    stdout.flush()?;
+                }
+            }
+        }
+    }
+    Ok(report.records >= settings.records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::ParsedCommand;
+
+    fn settings(line: &str) -> anyhow::Result<Settings> {
+        let line = format!("--bootstrap-server b:1 {line}");
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        match TOOL.syntax.parse(&words)? {
+            ParsedCommand::Work(parsed) => Settings::read(&parsed, 7),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_topic_or_pattern_and_one_number_are_needed() {
+        for (line, expected) in [
+            (
+                "--num-records 10",
+                "Exactly one of the following arguments is required: [topic], [include]",
+            ),
+            (
+                "--topic a --include b --num-records 10",
+                "Exactly one of the following arguments is required: [topic], [include]",
+            ),
+            (
+                "--topic a",
+                "Exactly one of the following arguments is required: [num-records], [messages]",
+            ),
+            (
+                "--topic a --messages 1 --reporting-interval 0",
+                "Reporting interval must be greater than 0.",
+            ),
+        ] {
+            let error = settings(line).unwrap_err().to_string();
+            assert_eq!(error, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_kafkas() {
+        let settings = settings("--topic a --messages 10 --command-property max.poll.records=9");
+        let settings = settings.unwrap();
+        let value = |name: &str| settings.consumer.get(name).unwrap_or("-").to_owned();
+        assert_eq!(value("group.id"), "perf-consumer-7");
+        assert_eq!(value("auto.offset.reset"), "earliest");
+        assert_eq!(value("max.partition.fetch.bytes"), "1048576");
+        assert_eq!(value("max.poll.records"), "9");
+        assert_eq!(settings.timeout, Duration::from_secs(10));
+    }
+}

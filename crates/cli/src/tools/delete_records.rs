@@ -1,0 +1,169 @@
+//! `delete-records`: cuts the beginning of partitions' logs.
+//!
+//! Kafka's `DeleteRecordsCommand`.
+
+use std::collections::BTreeMap;
+
+use dohle_admin::{
+    ByPartition, Cluster, ClusterError, PartitionId, Refusal, ask_leaders, by_topic,
+};
+use kacrab_protocol::generated::{
+    DeleteRecordsPartition, DeleteRecordsRequestData, DeleteRecordsTopic, ErrorCode,
+};
+use serde::Serialize;
+
+use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
+use crate::options::{Syntax, all_of, usage};
+use crate::partition_file;
+use crate::progress::Progress;
+use crate::tool_run::{Failure, OUTPUT, Output, Tool, ToolRun, Work, fail_if};
+
+/// The row of the table.
+pub const TOOL: Tool = Tool {
+    name: "delete-records",
+    linked: true,
+    syntax: Syntax {
+        tool: "kafka-delete-records",
+        about: "This tool helps to delete records of the given partitions down to the specified \
+                offset.",
+        options: &[
+            BOOTSTRAP_SERVER,
+            COMMAND_CONFIG,
+            r#"
+            --offset-json-file <Offset json file path>: REQUIRED: The JSON file with offset per
+                partition: {"partitions": [{"topic": "foo", "partition": 1, "offset": 1}],
+                "version": 1}. The offset -1 stands for the high watermark.
+            "#,
+            OUTPUT,
+        ],
+        rules: &[all_of(&["bootstrap-server"]), all_of(&["offset-json-file"])],
+        ..Syntax::EMPTY
+    },
+    work: Work::Async(|run| Box::pin(work(run))),
+    failure: Failure::Stderr(""),
+};
+
+type Results = ByPartition<i64>;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'a> {
+    #[serde(flatten)]
+    id: &'a PartitionId,
+    low_watermark: Option<i64>,
+    error: Option<String>,
+}
+
+async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
+    let path = run.parsed.required("offset-json-file")?;
+    let mut wanted = BTreeMap::new();
+    for entry in partition_file::read(path, "Offset json file")? {
+        let Some(offset) = entry.offset else {
+            return Ok(usage(format!(
+                "{path} has no \"offset\" for {}",
+                entry.id()
+            ))?);
+        };
+        wanted.insert(entry.id(), offset);
+    }
+    let output = run.output()?;
+    if output == Output::Text {
+        run.print("Executing records delete operation\n")?;
+    }
+    let cluster = run.connect().await?;
+    let results = delete(&cluster, &wanted, &run.progress).await?;
+    match output {
+        Output::Text => run.print(render(&results))?,
+        Output::Json => {
+            let rows: Vec<Row> = results
+                .iter()
+                .map(|(id, result)| Row {
+                    id,
+                    low_watermark: result.ok(),
+                    error: result.err().map(|code| code.to_string()),
+                })
+                .collect();
+            run.print_json(&rows)?;
+        }
+    }
+    fail_if(results.values().any(Result::is_err))
+}
+
+async fn delete(
+    cluster: &Cluster,
+    wanted: &BTreeMap<PartitionId, i64>,
+    progress: &Progress,
+) -> Result<Results, ClusterError> {
+    let count = progress.count("partitions done", Some(wanted.len()));
+    let request = |ids: &[PartitionId]| DeleteRecordsRequestData {
+        topics: by_topic(
+            ids.iter().map(|id| {
+                let partition = DeleteRecordsPartition {
+                    partition_index: id.partition,
+                    offset: wanted[id],
+                    ..DeleteRecordsPartition::default()
+                };
+                (id.topic.as_str(), partition)
+            }),
+            |name, partitions| DeleteRecordsTopic {
+                name,
+                partitions,
+                ..DeleteRecordsTopic::default()
+            },
+        ),
+        timeout_ms: cluster.request_timeout_ms(),
+        ..DeleteRecordsRequestData::default()
+    };
+    ask_leaders(cluster, wanted.keys(), &count, request, |answer| {
+        let mut results = Vec::new();
+        for topic in &answer.topics {
+            results.extend(topic.partitions.iter().map(|partition| {
+                let id = PartitionId::new(topic.name.as_str(), partition.partition_index);
+                let result = match ErrorCode::from(partition.error_code) {
+                    ErrorCode::None => Ok(partition.low_watermark),
+                    code => Err(code),
+                };
+                (id, result)
+            }));
+        }
+        results
+    })
+    .await
+}
+
+/// As Kafka's tool prints it.
+fn render(results: &Results) -> String {
+    let mut text = "Records delete operation completed:\n".to_owned();
+    for (id, result) in results {
+        text += &match result {
+            Ok(low_watermark) => format!("partition: {id}\tlow_watermark: {low_watermark}\n"),
+            Err(code) => {
+                format!("partition: {id}\terror: {}\n", Refusal::from(*code).java())
+            }
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_printed_as_kafka_does() {
+        let id = |topic: &str| PartitionId {
+            topic: topic.to_owned(),
+            partition: 0,
+        };
+        let results = Results::from([
+            (id("plain"), Ok(3)),
+            (id("short"), Err(ErrorCode::OffsetOutOfRange)),
+        ]);
+        expect_test::expect![[r#"
+            Records delete operation completed:
+            partition: plain-0	low_watermark: 3
+            partition: short-0	error: org.apache.kafka.common.errors.OffsetOutOfRangeException: The requested offset is not within the range of offsets maintained by the server.
+        "#]]
+        .assert_eq(&render(&results));
+    }
+}

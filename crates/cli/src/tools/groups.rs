@@ -1,0 +1,125 @@
+//! `groups`: lists groups of all types.
+//!
+//! Kafka's `GroupsCommand`.
+
+use dohle_admin::{ListedGroup, list_groups};
+
+use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
+use crate::options::{Parsed, Syntax, all_of, conflicts, usage};
+use crate::table::{Table, Width};
+use crate::tool_run::{Failure, OUTPUT, Tool, ToolRun, Work};
+
+/// The row of the table.
+pub const TOOL: Tool = Tool {
+    name: "groups",
+    linked: true,
+    syntax: Syntax {
+        tool: "kafka-groups",
+        about: "This tool helps to list groups of all types.",
+        options: &[
+            BOOTSTRAP_SERVER,
+            COMMAND_CONFIG,
+            "
+            --list: List the groups.
+            --group-type <type>: Filter the groups based on group type. Valid types are: 'classic',
+                'consumer', 'share' and 'streams'.
+            --protocol <protocol>: Filter the groups based on protocol type.
+            --consumer: Filter the groups to show all kinds of consumer groups, including classic
+                and simple consumer groups. This matches group type 'consumer', and group type
+                'classic' where the protocol type is 'consumer' or empty.
+            --share: Filter the groups to show share groups.
+            --streams: Filter the groups to show streams groups.
+            ",
+            OUTPUT,
+        ],
+        rules: &[
+            all_of(&["list"]).message("Command must include exactly one action: --list."),
+            conflicts(
+                &["consumer"],
+                &["group-type", "protocol", "share", "streams"],
+            ),
+            conflicts(
+                &["share"],
+                &["consumer", "group-type", "protocol", "streams"],
+            ),
+            conflicts(
+                &["streams"],
+                &["consumer", "group-type", "protocol", "share"],
+            ),
+        ],
+        ..Syntax::EMPTY
+    },
+    work: Work::Async(|run| Box::pin(work(run))),
+    failure: Failure::Stdout("Error while executing groups command : "),
+};
+
+const TYPES: [&str; 4] = ["Classic", "Consumer", "Share", "Streams"];
+
+async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
+    if let Some(kind) = run.parsed.value("group-type")?
+        && !TYPES.iter().any(|known| known.eq_ignore_ascii_case(kind))
+    {
+        return Ok(usage("--group-type must be a valid group type.")?);
+    }
+    let cluster = run.connect().await?;
+    let mut groups = list_groups(&cluster, &[], &[], &run.progress).await?;
+    let parsed = &run.parsed;
+    let (kind, protocol) = (parsed.value("group-type")?, parsed.value("protocol")?);
+    groups.retain(|group| passes(group, parsed, kind, protocol));
+    run.show(groups.as_slice(), render)
+}
+
+fn passes(
+    group: &ListedGroup,
+    parsed: &Parsed,
+    kind: Option<&str>,
+    protocol: Option<&str>,
+) -> bool {
+    let is = |kind: &str| group.kind.eq_ignore_ascii_case(kind);
+    if kind.is_some() || protocol.is_some() {
+        return kind.is_none_or(is) && protocol.is_none_or(|protocol| group.protocol == protocol);
+    }
+    if parsed.has("consumer") {
+        return matches!(group.protocol.as_str(), "consumer" | "") || is("consumer");
+    }
+    (!parsed.has("share") || is("share")) && (!parsed.has("streams") || is("streams"))
+}
+
+/// As Kafka's tool prints it.
+fn render(groups: &[ListedGroup]) -> String {
+    let cells = groups
+        .iter()
+        .flat_map(|group| [group.group.len(), group.kind.len(), group.protocol.len()]);
+    let width = cells.max().unwrap_or(0).max(20);
+    let width = Width::Exactly(width);
+    let table = Table::new()
+        .column("GROUP", width, |group: &ListedGroup| group.group.clone())
+        .column("TYPE", width, |group| group.kind.clone())
+        .column("PROTOCOL", width, |group| group.protocol.clone());
+    // Kafka's tool prints one more space after each group than after the titles.
+    table.lines(groups).join(" \n").replacen(" \n", "\n", 1) + " \n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_printed_in_kafkas_columns() {
+        let group = |group: &str, kind: &str| ListedGroup {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            protocol: "consumer".to_owned(),
+            state: "Stable".to_owned(),
+        };
+        expect_test::expect![[r#"
+            GROUP                TYPE                 PROTOCOL            
+            new1                 Consumer             consumer             
+            idle                 Classic              consumer             
+        "#]]
+        .assert_eq(&render(&[
+            group("new1", "Consumer"),
+            group("idle", "Classic"),
+        ]));
+    }
+}

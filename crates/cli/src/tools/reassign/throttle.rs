@@ -1,0 +1,176 @@
+//! Limits on how fast replicas move.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::plan::Plan;
+use crate::text::join;
+use dohle_admin::{Cluster, ClusterError, PartitionId, Reassignment, Resource, alter_configs};
+
+use crate::tool_run::{Output, ToolRun};
+
+const LEADER_RATE: &str = "leader.replication.throttled.rate";
+const FOLLOWER_RATE: &str = "follower.replication.throttled.rate";
+const DIRS_RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
+const LEADER_REPLICAS: &str = "leader.replication.throttled.replicas";
+const FOLLOWER_REPLICAS: &str = "follower.replication.throttled.replicas";
+
+/// Who sends and who receives a partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Move {
+    pub sources: BTreeSet<i32>,
+    pub destinations: BTreeSet<i32>,
+}
+
+/// All partitions that move, or will.
+pub fn moves(
+    moving: &BTreeMap<PartitionId, Reassignment>,
+    proposed: &BTreeMap<PartitionId, Vec<i32>>,
+    current: &BTreeMap<PartitionId, Vec<i32>>,
+) -> BTreeMap<PartitionId, Move> {
+    let mut moves = BTreeMap::new();
+    for (id, moving) in moving {
+        let destinations: BTreeSet<i32> = moving.adding.iter().copied().collect();
+        let replicas = moving.replicas.iter().copied();
+        let sources = replicas.filter(|id| !destinations.contains(id)).collect();
+        moves.insert(
+            id.clone(),
+            Move {
+                sources,
+                destinations,
+            },
+        );
+    }
+    for (id, replicas) in proposed {
+        let sources: BTreeSet<i32> = match moves.get(id) {
+            Some(known) => known.sources.clone(),
+            None => current.get(id).into_iter().flatten().copied().collect(),
+        };
+        let replicas = replicas.iter().copied();
+        let destinations = replicas.filter(|id| !sources.contains(id)).collect();
+        moves.insert(
+            id.clone(),
+            Move {
+                sources,
+                destinations,
+            },
+        );
+    }
+    moves
+}
+
+/// The properties of topics that say which replicas are held back: (leaders', followers').
+pub fn throttled_replicas(
+    moves: &BTreeMap<PartitionId, Move>,
+) -> BTreeMap<String, (String, String)> {
+    let mut topics: BTreeMap<&str, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+    for (id, one) in moves {
+        let (leaders, followers) = topics.entry(&id.topic).or_default();
+        let pair = |broker: &i32| format!("{}:{broker}", id.partition);
+        leaders.extend(one.sources.iter().map(pair));
+        followers.extend(one.destinations.difference(&one.sources).map(pair));
+    }
+    let topics = topics.into_iter();
+    topics
+        .map(|(topic, (leaders, followers))| (topic.to_owned(), (join(leaders), join(followers))))
+        .collect()
+}
+
+pub async fn set(
+    run: &ToolRun<'_>,
+    cluster: &Cluster,
+    moves: &BTreeMap<PartitionId, Move>,
+    rate: i64,
+) -> anyhow::Result<()> {
+    let topics = throttled_replicas(moves);
+    for (topic, (leaders, followers)) in run.progress.over("topics throttled", topics) {
+        let changes = [
+            (LEADER_REPLICAS.to_owned(), Some(leaders)),
+            (FOLLOWER_REPLICAS.to_owned(), Some(followers)),
+        ];
+        alter_configs(cluster, &Resource::topic(&topic), &changes).await?;
+    }
+    let all = moves
+        .values()
+        .flat_map(|one| one.sources.union(&one.destinations));
+    let brokers: BTreeSet<i32> = all.copied().collect();
+    for id in run.progress.over("brokers throttled", brokers) {
+        let rate = Some(rate.to_string());
+        let changes = [
+            (LEADER_RATE.to_owned(), rate.clone()),
+            (FOLLOWER_RATE.to_owned(), rate),
+        ];
+        alter_configs(cluster, &Resource::broker(id), &changes).await?;
+    }
+    run.print(format!(
+        "The inter-broker throttle limit was set to {rate} B/s\n"
+    ))?;
+    Ok(())
+}
+
+pub async fn set_between_directories(
+    run: &ToolRun<'_>,
+    cluster: &Cluster,
+    plan: &Plan,
+    rate: i64,
+) -> anyhow::Result<()> {
+    let brokers: BTreeSet<i32> = plan.log_dirs.keys().map(|replica| replica.broker).collect();
+    for id in run.progress.over("brokers throttled", brokers) {
+        let changes = [(DIRS_RATE.to_owned(), Some(rate.to_string()))];
+        alter_configs(cluster, &Resource::broker(id), &changes).await?;
+    }
+    run.print(format!(
+        "The replica-alter-dir throttle limit was set to {rate} B/s\n"
+    ))?;
+    Ok(())
+}
+
+/// Takes all limits away: nobody knows any more which brokers once took part.
+pub async fn clear(
+    run: &ToolRun<'_>,
+    cluster: &Cluster,
+    plan: &Plan,
+    output: Output,
+) -> anyhow::Result<()> {
+    let live = cluster.broker_ids().await?;
+    let named = plan
+        .partitions
+        .iter()
+        .flat_map(|(_, replicas)| replicas.iter().copied());
+    let brokers: BTreeSet<i32> = named.chain(live.iter().copied()).collect();
+    let s = |many: usize| if many == 1 { "" } else { "s" };
+    let tell = |text: String| match output {
+        Output::Text => run.print(text),
+        Output::Json => Ok(()),
+    };
+    tell(format!(
+        "Clearing broker-level throttles on broker{} {}\n",
+        s(brokers.len()),
+        join(&brokers)
+    ))?;
+    let changes = [LEADER_RATE, FOLLOWER_RATE, DIRS_RATE].map(|name| (name.to_owned(), None));
+    for id in run.progress.over("brokers cleared", &brokers) {
+        match live.contains(id) {
+            true => alter_configs(cluster, &Resource::broker(*id), &changes).await?,
+            false => run.note(format!(
+                "Broker {id} is not in service; its throttles, if it has some, are still there"
+            )),
+        }
+    }
+    let topics: BTreeSet<&str> = plan
+        .partitions
+        .iter()
+        .map(|(id, _)| id.topic.as_str())
+        .collect();
+    tell(format!(
+        "Clearing topic-level throttles on topic{} {}\n",
+        s(topics.len()),
+        join(&topics)
+    ))?;
+    let changes = [LEADER_REPLICAS, FOLLOWER_REPLICAS].map(|name| (name.to_owned(), None));
+    for topic in run.progress.over("topics cleared", topics) {
+        let cleared: Result<(), ClusterError> =
+            alter_configs(cluster, &Resource::topic(topic), &changes).await;
+        cleared?;
+    }
+    Ok(())
+}

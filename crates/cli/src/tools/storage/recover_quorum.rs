@@ -1,0 +1,155 @@
+//! `storage recover-quorum`: lets a voter lead alone after the others have lost their metadata.
+//!
+//! It runs on the stopped node, prints what may be lost, and asks.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use dohle_model::NodeId;
+
+use super::CONFIG;
+use crate::options::Subcommand;
+use crate::tool_run::ToolRun;
+
+/// Its place in the command line.
+pub(super) const SUBCOMMAND: Subcommand = Subcommand {
+    name: "recover-quorum",
+    help: "Let this stopped controller lead alone at its next start, because most of the \
+           controllers have lost their metadata. What only they held is lost.",
+    options: &[CONFIG, "--yes, -y: Do not ask."],
+};
+
+/// What a stopped voter holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VoterState {
+    /// The node.
+    pub node_id: NodeId,
+    /// The directory of its metadata log.
+    pub dir: PathBuf,
+    /// The number of voters in its configuration.
+    pub voters: usize,
+    /// Term and offset of its last entry; `None` when it has no metadata.
+    pub last: Option<(u64, u64)>,
+    /// The newest term that it has voted in.
+    pub voted_term: u64,
+    /// The offset up to which it recorded entries as committed.
+    pub committed: Option<u64>,
+}
+
+pub(super) fn recover(run: &ToolRun<'_>) -> anyhow::Result<()> {
+    let config = super::config(&run.parsed)?;
+    let state = (run.host.inspect_voter)(config)?;
+    run.print(describe(&state)?)?;
+    if !run.parsed.has("yes") {
+        run.print("Let this node lead alone at its next start? Type yes to go on: ")?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer)?;
+        if answer.trim() != "yes" {
+            bail!("Nothing was changed.");
+        }
+    }
+    (run.host.recover_quorum)(config)?;
+    Ok(run.print(after(&state, config))?)
+}
+
+/// What the voter holds, and what may be lost.
+fn describe(state: &VoterState) -> anyhow::Result<String> {
+    let dir = state.dir.display();
+    let Some((term, offset)) = state.last else {
+        bail!(
+            "{dir} holds no metadata. Run this command on the controller whose metadata is the \
+             newest."
+        );
+    };
+    if state.voters < 2 {
+        bail!(
+            "Node {} is the only controller: it leads without this.",
+            state.node_id
+        );
+    }
+    let committed = match state.committed {
+        Some(committed) => format!("at least up to offset {committed}"),
+        None => "unknown".to_owned(),
+    };
+    let others = state.voters - 1;
+    Ok(format!(
+        "Metadata of node {} in {dir}:\n  \
+         last entry:     term {term}, offset {offset}\n  \
+         committed:      {committed}\n  \
+         last voted in:  term {}\n\n\
+         Entries after offset {offset} that only the other {others} controllers held are lost: \
+         topics, configurations and leader elections that were acknowledged. A term above {term} \
+         in which this node has voted, or a larger term or offset on another controller, shows \
+         that there were such entries. Entries that were not committed become committed.\n\n\
+         Go on only if a majority of the controllers has lost its metadata for good, and on no \
+         more than one node: the one with the largest term and offset. Before any other \
+         controller that still holds metadata is started again, move its {} away.\n",
+        state.node_id,
+        state.voted_term,
+        state.dir.file_name().unwrap_or_default().display(),
+    ))
+}
+
+fn after(state: &VoterState, config: &Path) -> String {
+    format!(
+        "Start node {} now (dohle server {}), and then the other controllers: they get the \
+         metadata from it.\n",
+        state.node_id,
+        config.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> VoterState {
+        VoterState {
+            node_id: NodeId(3),
+            dir: PathBuf::from("/data/__cluster_metadata-0"),
+            voters: 3,
+            last: Some((4, 120)),
+            voted_term: 5,
+            committed: Some(118),
+        }
+    }
+
+    #[test]
+    fn what_may_be_lost_is_printed() {
+        let text = describe(&state()).unwrap();
+        for expected in [
+            "last entry:     term 4, offset 120",
+            "committed:      at least up to offset 118",
+            "last voted in:  term 5",
+            "Entries after offset 120 that only the other 2 controllers held are lost",
+            "move its __cluster_metadata-0 away",
+        ] {
+            assert!(text.contains(expected), "{expected}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_voter_without_metadata_and_one_that_is_alone_are_refused() {
+        let empty = VoterState {
+            last: None,
+            ..state()
+        };
+        assert!(
+            describe(&empty)
+                .unwrap_err()
+                .to_string()
+                .contains("holds no metadata")
+        );
+        let alone = VoterState {
+            voters: 1,
+            ..state()
+        };
+        assert!(
+            describe(&alone)
+                .unwrap_err()
+                .to_string()
+                .contains("only controller")
+        );
+    }
+}

@@ -1,0 +1,272 @@
+//! `storage strays`: partitions on the disk that the cluster's metadata do not contain.
+//!
+//! Works on the directories of a node that is stopped; `list` also while it runs.
+
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use dohle_log::directory::{LogDirectory, Stray, StrayDecision, strays};
+
+use crate::options::{Subcommand, usage};
+use crate::tool_run::ToolRun;
+
+/// Its name. It is not one of Kafka's, and takes words beside its options.
+pub(crate) const NAME: &str = "strays";
+
+/// Deletes without asking.
+pub(crate) const YES: &str = "--yes, -y: Delete without asking.";
+
+/// The subcommand, with these options.
+pub(crate) const fn command(options: &'static [&'static str]) -> Subcommand {
+    Subcommand {
+        name: NAME,
+        help: "Handle partitions on disk that are in no metadata of the cluster, which the broker \
+               keeps and reports: `strays list`, `strays adopt [PARTITION...]` or `strays delete \
+               [PARTITION...]`. Without partitions (as in my-topic-0) it is all of them. An \
+               adopted partition gets its name back, so that the broker uses it when the cluster \
+               has a topic with the same id; a broker that waits for a decision joins the cluster. \
+               adopt and delete need the broker to be stopped.",
+        options,
+    }
+}
+
+/// Runs the subcommand on a node's directories.
+pub(crate) fn handle(run: &ToolRun<'_>, dirs: &[PathBuf]) -> anyhow::Result<()> {
+    let mut words = run.parsed.words.iter().map(String::as_str);
+    let verb = words.next().unwrap_or("list");
+    let names: Vec<&str> = words.collect();
+    match verb {
+        "list" => Ok(run.print(list(dirs, &names)?)?),
+        "adopt" => Ok(run.print(adopt(dirs, &names)?)?),
+        "delete" => {
+            let selected = select(dirs, &names)?;
+            let ask = !run.parsed.has("yes") && !selected.is_empty();
+            if ask
+                && !confirmed(
+                    &selected,
+                    &mut std::io::stdin().lock(),
+                    &mut std::io::stdout(),
+                )?
+            {
+                bail!("nothing was deleted");
+            }
+            Ok(run.print(delete(&selected)?)?)
+        }
+        other => Ok(usage(format!(
+            "strays has no command {other}: list, adopt or delete is expected"
+        ))?),
+    }
+}
+
+/// A log directory with those of its strays that are meant.
+type Selected = Vec<(PathBuf, Vec<Stray>)>;
+
+fn select(dirs: &[PathBuf], names: &[&str]) -> anyhow::Result<Selected> {
+    let mut selected = Vec::new();
+    let mut missing: Vec<&str> = names.to_vec();
+    for dir in dirs {
+        let mut found = match dir.is_dir() {
+            true => strays(dir).with_context(|| format!("look into {}", dir.display()))?,
+            false => continue,
+        };
+        found.retain(|stray| {
+            let name = stray.topic_partition.to_string();
+            missing.retain(|missing| *missing != name);
+            names.is_empty() || names.contains(&name.as_str())
+        });
+        if !found.is_empty() {
+            selected.push((dir.clone(), found));
+        }
+    }
+    if !missing.is_empty() {
+        bail!("no stray partition is named {}", missing.join(", "));
+    }
+    Ok(selected)
+}
+
+fn list(dirs: &[PathBuf], names: &[&str]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let (mut count, mut bytes) = (0, 0);
+    for (dir, strays) in select(dirs, names)? {
+        for stray in strays {
+            let id = stray
+                .topic_id
+                .map_or_else(|| "unknown".to_owned(), |id| id.to_string());
+            let state = if stray.in_place {
+                "the broker waits for a decision"
+            } else {
+                "stray"
+            };
+            text += &format!(
+                "Partition: {}\tTopicId: {id}\tBytes: {}\tState: {state}\tLogDir: {}\n",
+                stray.topic_partition,
+                stray.size,
+                dir.display()
+            );
+            count += 1;
+            bytes += stray.size;
+        }
+    }
+    Ok(text + &format!("{count} stray partitions, {bytes} bytes.\n"))
+}
+
+fn adopt(dirs: &[PathBuf], names: &[&str]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let mut problems = Vec::new();
+    for (dir, strays) in select(dirs, names)? {
+        let directory = LogDirectory::open(&dir)?;
+        for stray in strays {
+            match directory.adopt(&stray) {
+                Ok(path) => text += &format!("Adopted {}.\n", path.display()),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        directory.set_stray_decision(Some(StrayDecision::Adopted))?;
+    }
+    if text.is_empty() && problems.is_empty() {
+        return Ok("There are no stray partitions.\n".to_owned());
+    }
+    if !problems.is_empty() {
+        bail!("{text}{}", problems.join("\n"));
+    }
+    Ok(text
+        + "The broker uses them with its next start, if the cluster has topics with these ids; \
+           otherwise they become strays again.\n")
+}
+
+/// Asks whether the strays are to be deleted.
+fn confirmed(
+    selected: &Selected,
+    answers: &mut impl BufRead,
+    questions: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let all = selected.iter().flat_map(|(_, strays)| strays);
+    let bytes: u64 = all.clone().map(|stray| stray.size).sum();
+    let count = all.count();
+    write!(
+        questions,
+        "Delete {count} stray partitions with {bytes} bytes? This cannot be undone. [y/N] "
+    )?;
+    questions.flush()?;
+    let mut answer = String::new();
+    answers.read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn delete(selected: &Selected) -> anyhow::Result<String> {
+    if selected.is_empty() {
+        return Ok("There are no stray partitions.\n".to_owned());
+    }
+    let mut text = String::new();
+    for (dir, strays) in selected {
+        let directory = LogDirectory::open(dir)?;
+        for stray in strays {
+            directory.delete(&stray.path)?;
+            text += &format!("Deleted {}.\n", stray.path.display());
+        }
+        if nothing_waits(dir)? {
+            directory.set_stray_decision(None)?;
+        }
+    }
+    Ok(text)
+}
+
+fn nothing_waits(dir: &Path) -> anyhow::Result<bool> {
+    Ok(strays(dir)?.iter().all(|stray| !stray.in_place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log directory with these partitions, of 10 bytes each.
+    fn directory(folder: &Path, names: &[&str]) -> PathBuf {
+        let dir = folder.join("d");
+        for name in names {
+            let partition = dir.join(name);
+            std::fs::create_dir_all(&partition).unwrap();
+            std::fs::write(partition.join("00000000000000000000.log"), [0; 10]).unwrap();
+        }
+        dir
+    }
+
+    const T: &str = "t-0.0000000000000000000000000000000a-stray";
+    const U: &str = "u-3.0000000000000000000000000000000b-stray";
+
+    #[test]
+    fn strays_are_listed_adopted_and_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let dirs = [directory(folder.path(), &[T, U, "v-0"])];
+        let text = list(&dirs, &[]).unwrap();
+        let text = text.replace(folder.path().to_str().unwrap(), "ROOT");
+        expect_test::expect![[r#"
+            Partition: t-0	TopicId: unknown	Bytes: 10	State: stray	LogDir: ROOT/d
+            Partition: u-3	TopicId: unknown	Bytes: 10	State: stray	LogDir: ROOT/d
+            2 stray partitions, 20 bytes.
+        "#]]
+        .assert_eq(&text);
+        let error = select(&dirs, &["v-0"]).unwrap_err().to_string();
+        assert_eq!(error, "no stray partition is named v-0");
+        adopt(&dirs, &["t-0"]).unwrap();
+        assert!(dirs[0].join("t-0").is_dir());
+        let selected = select(&dirs, &[]).unwrap();
+        for (answer, expected) in [("y\n", true), ("n\n", false), ("", false)] {
+            let mut asked = Vec::new();
+            let answer = confirmed(&selected, &mut answer.as_bytes(), &mut asked).unwrap();
+            assert_eq!(answer, expected);
+            assert!(String::from_utf8(asked).unwrap().contains("Delete 1 stray"));
+        }
+        delete(&selected).unwrap();
+        assert!(!dirs[0].join(U).exists());
+        assert!(dirs[0].join("t-0").is_dir() && dirs[0].join("v-0").is_dir());
+    }
+
+    #[test]
+    fn adopting_replaces_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let dirs = [directory(folder.path(), &[T, "t-0"])];
+        let error = adopt(&dirs, &[]).unwrap_err().to_string();
+        assert!(error.contains("d/t-0 exists"), "{error}");
+        assert!(dirs[0].join(T).is_dir());
+    }
+
+    #[test]
+    fn a_running_brokers_directory_is_not_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let dirs = [directory(folder.path(), &[T])];
+        let _running = LogDirectory::open(&dirs[0]).unwrap();
+        list(&dirs, &[]).unwrap();
+        let error = adopt(&dirs, &[]).unwrap_err().to_string();
+        assert!(error.contains("in use by another process"), "{error}");
+        delete(&select(&dirs, &[]).unwrap()).unwrap_err();
+        assert!(dirs[0].join(T).is_dir());
+    }
+
+    #[test]
+    fn partitions_that_wait_for_a_decision_are_decided_where_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let dirs = [directory(folder.path(), &["t-0", "u-0"])];
+        let decision = || {
+            let directory = LogDirectory::open(&dirs[0]).unwrap();
+            directory.stray_decision().unwrap()
+        };
+        let wait = || {
+            let directory = LogDirectory::open(&dirs[0]).unwrap();
+            directory
+                .set_stray_decision(Some(StrayDecision::Pending))
+                .unwrap();
+        };
+        wait();
+        assert!(list(&dirs, &[]).unwrap().contains("waits for a decision"));
+        adopt(&dirs, &[]).unwrap();
+        assert_eq!(decision(), Some(StrayDecision::Adopted));
+        assert!(dirs[0].join("t-0").is_dir());
+        wait();
+        delete(&select(&dirs, &["t-0"]).unwrap()).unwrap();
+        assert_eq!(decision(), Some(StrayDecision::Pending));
+        delete(&select(&dirs, &[]).unwrap()).unwrap();
+        assert_eq!(decision(), None);
+        assert!(!dirs[0].join("u-0").exists());
+    }
+}
