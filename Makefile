@@ -10,7 +10,7 @@ DATA ?= ./data
 TAG ?= dohle:latest
 BASE ?=
 
-.PHONY: help run test test-unit test-cluster compat-deps image test-images fuzz bench lint tidy
+.PHONY: help run test test-unit test-cluster compat-deps image test-images fuzz bench lint unused tidy
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
@@ -51,6 +51,9 @@ lint: ## formatting and clippy, warnings are errors
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --workspace --test cluster --locked -- -D warnings
+
+unused: ## dependencies that no crate uses; needs cargo-machete
+	$(CARGO) machete
 
 tidy: ## the test that holds the structure of the code
 	$(CARGO_TEST) --test tidy
