@@ -50,12 +50,6 @@ pub fn in_use() -> usize {
     }
 }
 
-/// Whether a file that was opened to be read may stay open after the read. From half of the limit
-/// on the rest is for files that are written, and for connections.
-pub(crate) fn may_stay_open(file: &File) -> bool {
-    number(file) < limit() / 2
-}
-
 /// Why a node opens no more partitions, if that is so: each may need a descriptor for good. `open`
 /// partitions are there, `new` ones are to come.
 ///

@@ -71,6 +71,7 @@ pub mod error;
 mod index;
 pub mod leader_epoch;
 pub mod log;
+mod open_files;
 pub mod partition_metadata;
 pub mod producer_state;
 mod segment;
@@ -95,6 +96,7 @@ pub use log::{
     AppendError, AppendInfo, Cleanable, DeletedSegment, FlushError, FlushTask, Flushed,
     LeaderAppend, Log, OpenOptions, ReadError, RecoveryReport, Replaced, SegmentSearch, Swapped,
 };
+pub use open_files::OpenFiles;
 pub use producer_state::{BatchMetadata, ProducerError, ProducerState};
 pub use segment::damage::Unreadable;
 pub use segment::range::{Access, FileRange, Located, RangeError, Records};

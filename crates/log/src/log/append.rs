@@ -39,7 +39,8 @@ pub enum LeaderAppend {
 /// Why nothing was appended.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The write failed. The log takes nothing more, unless there only was no space.
+    /// The write failed. The log takes nothing more, unless it could not begin for a
+    /// lack of space or descriptors.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// An earlier write has failed.

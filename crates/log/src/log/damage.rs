@@ -52,9 +52,8 @@ impl Log {
         if segment.size == 0 {
             return Ok(None);
         }
-        segment.files.log()?;
         Ok(Some(SegmentCheck {
-            files: Arc::clone(&segment.files),
+            files: Arc::new(segment.files.pinned()?),
             size: u64::from(segment.size),
             end: self.end_of_segment(at),
             truncations: segment.files.truncations(),

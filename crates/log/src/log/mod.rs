@@ -43,6 +43,7 @@ use crate::config::LogConfig;
 use crate::damage::Damage;
 use crate::error::{StorageError, StorageErrorKind};
 use crate::leader_epoch::LeaderEpochCache;
+use crate::open_files::{LogCount, OpenFiles};
 use crate::producer_state::ProducerState;
 use crate::segment::Segment;
 use crate::segment::damage::Unreadable;
@@ -91,6 +92,8 @@ pub struct Log {
     retired: Arc<AtomicBool>,
     /// Ranges that are known to be damaged, in the order of their offsets.
     damage: Vec<Damage>,
+    /// Counts the log among those that share descriptors.
+    log_count: LogCount,
 }
 
 impl Log {
@@ -245,6 +248,10 @@ impl Log {
         crate::partition_metadata::read(&self.dir)
     }
 
+    fn open_files(&self) -> &Arc<OpenFiles> {
+        &self.log_count.0
+    }
+
     fn active(&mut self) -> &mut Segment {
         self.segments.last_mut().expect("a log has a segment")
     }
@@ -256,14 +263,21 @@ impl Log {
             .saturating_sub(1)
     }
 
-    /// Runs a step that changes nothing when it finds no space; after any other error the log goes
-    /// offline.
+    /// Runs a step that changes nothing when it finds no space or no descriptor; after any other
+    /// error the log goes offline.
     fn guard_all_or_nothing<T>(
         &mut self,
         step: impl FnOnce(&mut Self) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         match step(self) {
-            Err(error) if error.kind() == StorageErrorKind::Full => Err(error),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    StorageErrorKind::Full | StorageErrorKind::Shortage
+                ) =>
+            {
+                Err(error)
+            }
             result => self.guard(|_| result),
         }
     }

@@ -20,6 +20,7 @@ use crate::batch::{Batch, ControlRecord};
 use crate::checkpoint::{Sync, read_if_exists};
 use crate::config::LogConfig;
 use crate::error::{Context, StorageError, StorageErrorKind};
+use crate::open_files::{LogCount, OpenFiles};
 use crate::producer_state::{ProducerState, snapshot};
 use crate::segment::Segment;
 use crate::segment::damage::{Headers, Step, Unreadable, Walk};
@@ -74,6 +75,20 @@ impl Log {
         config: Arc<LogConfig>,
         options: OpenOptions,
     ) -> Result<(Self, RecoveryReport), StorageError> {
+        Self::open_with(dir, topic_partition, config, options, Arc::default())
+    }
+
+    /// [`Log::open`], sharing descriptors with the other logs of `open_files`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_with(
+        dir: &Path,
+        topic_partition: TopicPartition,
+        config: Arc<LogConfig>,
+        options: OpenOptions,
+        open_files: Arc<OpenFiles>,
+    ) -> Result<(Self, RecoveryReport), StorageError> {
         let directory_is_new = !dir.try_exists().context("stat", dir)?;
         fs::create_dir_all(dir).context("create directory", dir)?;
         let dir: Arc<Path> = dir.into();
@@ -103,6 +118,7 @@ impl Log {
             flushes_running: Arc::default(),
             retired: Arc::default(),
             damage: Vec::new(),
+            log_count: LogCount::new(open_files),
         };
         log.open_segments(options.now, directory_is_new)?;
         let mut report = RecoveryReport::default();
@@ -157,8 +173,12 @@ impl Log {
             }
         }
         for base_offset in base_offsets {
-            self.segments
-                .push(Segment::open(&self.dir, base_offset, now)?);
+            self.segments.push(Segment::open(
+                &self.dir,
+                base_offset,
+                now,
+                self.open_files(),
+            )?);
         }
         if self.segments.is_empty() {
             if !is_new && self.recovery_point > self.log_start_offset {
@@ -180,8 +200,12 @@ impl Log {
         base_offset: Offset,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        self.segments
-            .push(Segment::create(&self.dir, base_offset, now)?);
+        self.segments.push(Segment::create(
+            &self.dir,
+            base_offset,
+            now,
+            self.open_files(),
+        )?);
         self.directory_dirty = true;
         Ok(())
     }

@@ -82,9 +82,10 @@ impl Log {
         if is_empty && self.active().base_offset == base_offset {
             return Ok(());
         }
-        // Made first: without space nothing has changed.
-        let segment =
-            self.guard_all_or_nothing(|log| Segment::create(&log.dir, base_offset, now))?;
+        // Made first: without space or descriptors nothing has changed.
+        let segment = self.guard_all_or_nothing(|log| {
+            Segment::create(&log.dir, base_offset, now, log.open_files())
+        })?;
         self.guard(|log| {
             if is_empty {
                 if let Some(empty) = log.segments.pop() {

@@ -124,6 +124,7 @@ impl Log {
                 step.run()?;
             }
             segment.unload_indexes();
+            segment.move_to(log.open_files());
             let removed: Vec<_> = log.segments.splice(range, [segment]).collect();
             log.damage
                 .retain(|damage| !replaces.contains(&damage.segment));

@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
 
 use crate::checkpoint::{Sync, read_if_exists, write_atomically};
-use crate::descriptors;
 use crate::error::{Context, SYNC_SEGMENT, StorageError};
+use crate::open_files::{LazyFile, OpenFiles};
 
 pub(crate) const LOG_SUFFIX: &str = ".log";
 pub(crate) const INDEX_SUFFIX: &str = ".index";
@@ -54,7 +54,7 @@ pub(crate) fn offset_of_name(name: &str, suffix: &str) -> Option<Offset> {
 pub(crate) struct SegmentFiles {
     dir: Arc<Path>,
     base_offset: Offset,
-    log: Mutex<Option<Arc<File>>>,
+    log: LazyFile,
     known: Arc<Known>,
 }
 
@@ -99,35 +99,58 @@ impl Hints {
 }
 
 impl SegmentFiles {
+    /// With descriptors of its own: nothing closes the file as long as this value is there.
     pub(crate) fn new(dir: Arc<Path>, base_offset: Offset) -> Self {
+        Self::new_in(dir, base_offset, Arc::default())
+    }
+
+    pub(crate) fn new_in(dir: Arc<Path>, base_offset: Offset, open_files: Arc<OpenFiles>) -> Self {
         Self {
             dir,
             base_offset,
-            log: Mutex::default(),
+            log: LazyFile::new(open_files),
             known: Arc::default(),
         }
     }
 
     /// With a `.log` that was opened under another name.
     pub(crate) fn with_log(dir: Arc<Path>, base_offset: Offset, log: File) -> Self {
-        let files = Self::new(dir, base_offset);
-        *files.log.lock() = Some(Arc::new(log));
-        files
+        Self {
+            dir,
+            base_offset,
+            log: LazyFile::with(Arc::new(log), Arc::default()),
+            known: Arc::default(),
+        }
     }
 
     /// Makes an empty `.log`; an old one of this name loses its content.
-    pub(crate) fn create(dir: Arc<Path>, base_offset: Offset) -> Result<Self, StorageError> {
-        let files = Self::new(dir, base_offset);
-        let path = files.path(LOG_SUFFIX);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path)
-            .context("create", &path)?;
-        *files.log.lock() = Some(Arc::new(file));
-        Ok(files)
+    pub(crate) fn create(
+        dir: Arc<Path>,
+        base_offset: Offset,
+        open_files: &Arc<OpenFiles>,
+    ) -> Result<Self, StorageError> {
+        let path = dir.join(file_name(base_offset, LOG_SUFFIX));
+        let create = || {
+            let mut options = OpenOptions::new();
+            let options = options.read(true).write(true).create(true).truncate(true);
+            options.open(&path).context("create", &path)
+        };
+        Ok(Self {
+            log: LazyFile::created(Arc::clone(open_files), create)?,
+            dir,
+            base_offset,
+            known: Arc::default(),
+        })
+    }
+
+    /// The same files, closed, among those that `open_files` closes.
+    pub(crate) fn moved_to(&self, open_files: &Arc<OpenFiles>) -> Self {
+        Self {
+            dir: self.dir(),
+            base_offset: self.base_offset,
+            log: LazyFile::new(Arc::clone(open_files)),
+            known: Arc::clone(&self.known),
+        }
     }
 
     pub(crate) fn base_offset(&self) -> Offset {
@@ -139,36 +162,32 @@ impl SegmentFiles {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.log.lock().is_some()
+        self.log.is_open()
     }
 
     /// The same files with the `.log` open for as long as this value is there, whatever happens to
     /// its name.
-    ///
-    /// A file that was not open stays open afterwards only while descriptors are not short.
     pub(crate) fn pinned(&self) -> Result<Self, StorageError> {
-        let mut log = self.log.lock();
-        let file = match log.as_ref() {
-            Some(file) => Arc::clone(file),
-            None => {
-                let file = Arc::new(self.open_log()?);
-                if descriptors::may_stay_open(&file) {
-                    *log = Some(Arc::clone(&file));
-                }
-                file
-            }
-        };
-        Ok(Self {
+        Ok(self.pinned_to(self.log()?))
+    }
+
+    /// [`SegmentFiles::pinned`] when the `.log` is open.
+    pub(crate) fn pinned_if_open(&self) -> Option<Self> {
+        self.log.get_if_open().map(|file| self.pinned_to(file))
+    }
+
+    fn pinned_to(&self, file: Arc<File>) -> Self {
+        Self {
             dir: self.dir(),
             base_offset: self.base_offset,
-            log: Mutex::new(Some(file)),
+            log: LazyFile::with(file, Arc::clone(self.log.open_files())),
             known: Arc::clone(&self.known),
-        })
+        }
     }
 
     /// Gives the open `.log` back; it is opened again when it is needed. Running reads keep theirs.
     pub(crate) fn close(&self) {
-        *self.log.lock() = None;
+        self.log.close();
     }
 
     pub(crate) fn path(&self, suffix: &str) -> PathBuf {
@@ -177,12 +196,7 @@ impl SegmentFiles {
 
     /// The `.log`, opened when it is not open.
     pub(crate) fn log(&self) -> Result<Arc<File>, StorageError> {
-        let mut log = self.log.lock();
-        if let Some(file) = log.as_ref() {
-            return Ok(Arc::clone(file));
-        }
-        let file = self.open_log()?;
-        Ok(Arc::clone(log.insert(Arc::new(file))))
+        self.log.get(|| self.open_log())
     }
 
     fn open_log(&self) -> Result<File, StorageError> {
@@ -241,7 +255,8 @@ impl SegmentFiles {
 
     /// Writes at `position`: one system call, unless the kernel takes less.
     pub(crate) fn write(&self, bytes: &[u8], position: u64) -> Result<(), StorageError> {
-        let written = self.log()?.write_all_at(bytes, position);
+        let log = self.log.get_to_write(|| self.open_log())?;
+        let written = log.write_all_at(bytes, position);
         // The path is made only for an error: it took a fifth of a small write.
         written.or_else(|error| Err(error).context("append to", &self.path(LOG_SUFFIX)))
     }
@@ -301,8 +316,11 @@ impl SegmentFiles {
     /// nothing that a reader may have looked up: reads end where the last whole append did. Returns
     /// the error of the write, which is one of the device when the file cannot be cut.
     pub(crate) fn cut_torn_write(&self, size: u64, error: StorageError) -> StorageError {
-        let cut = self.log().map_err(|error| error.source);
-        match cut.and_then(|file| file.set_len(size)) {
+        // A file that is written stays open: a write that could not open it left nothing behind.
+        let Some(file) = self.log.get_if_open() else {
+            return error;
+        };
+        match file.set_len(size) {
             Ok(()) => error,
             Err(cut) => StorageError {
                 source: io::Error::other(format!("{}; cutting it off: {cut}", error.source)),
@@ -338,11 +356,12 @@ impl SegmentFiles {
     /// An index file for lookups; `None` when it is gone, as after a deletion.
     pub(crate) fn open_index(&self, suffix: &str) -> Result<Option<(File, PathBuf)>, StorageError> {
         let path = self.path(suffix);
-        match File::open(&path) {
-            Ok(file) => Ok(Some((file, path))),
+        let opened = self.log.open_files().open(|| match File::open(&path) {
+            Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).context("open", &path),
-        }
+        });
+        Ok(opened?.map(|file| (file, path)))
     }
 
     pub(crate) fn read_index(&self, suffix: &str) -> Result<Option<Vec<u8>>, StorageError> {

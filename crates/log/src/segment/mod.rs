@@ -22,6 +22,7 @@ use crate::clean::CleanedFiles;
 use crate::config::LogConfig;
 use crate::error::StorageError;
 use crate::index::{self, AbortedTxn, OffsetEntry, TimeEntry};
+use crate::open_files::OpenFiles;
 use damage::Headers;
 use files::{INDEX_SUFFIX, LOG_SUFFIX, SegmentFiles, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX};
 use read::{Anchor, Start};
@@ -109,8 +110,9 @@ impl Segment {
         dir: &Arc<Path>,
         base_offset: Offset,
         now: Timestamp,
+        open_files: &Arc<OpenFiles>,
     ) -> Result<Self, StorageError> {
-        let files = SegmentFiles::create(Arc::clone(dir), base_offset)?;
+        let files = SegmentFiles::create(Arc::clone(dir), base_offset, open_files)?;
         Ok(Self::new(
             files,
             0,
@@ -160,8 +162,9 @@ impl Segment {
         dir: &Arc<Path>,
         base_offset: Offset,
         now: Timestamp,
+        open_files: &Arc<OpenFiles>,
     ) -> Result<Self, StorageError> {
-        let files = SegmentFiles::new(Arc::clone(dir), base_offset);
+        let files = SegmentFiles::new_in(Arc::clone(dir), base_offset, Arc::clone(open_files));
         let size = files.log_size()?;
         let size = u32::try_from(size)
             .ok()
@@ -221,6 +224,12 @@ impl Segment {
     pub(crate) fn unload_indexes(&mut self) {
         self.indexes = Indexes::OnDisk;
         self.close_files();
+    }
+
+    /// Closes the files of a new segment that takes the place of old ones, and lets `open_files`
+    /// close them from now on.
+    pub(crate) fn move_to(&mut self, open_files: &Arc<OpenFiles>) {
+        self.files = Arc::new(self.files.moved_to(open_files));
     }
 
     /// Gives open files back; they are opened again when they are needed. Running reads keep

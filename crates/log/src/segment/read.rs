@@ -504,8 +504,13 @@ impl TimestampPlan {
         timestamp: Timestamp,
         memory: &DecompressionMemory,
     ) -> Result<InSegment, StorageError> {
-        let was_open = view.files.is_open();
-        view.files.log()?;
+        let open = view.files.pinned_if_open();
+        let was_open = open.is_some();
+        let files = open.map_or_else(|| view.files.pinned(), Ok)?;
+        let view = &SegmentView {
+            files: Arc::new(files),
+            ..view.clone()
+        };
         if !was_open && view.is_stale() {
             // What was opened by name may be another segment.
             return Ok(InSegment::Replaced);

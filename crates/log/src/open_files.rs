@@ -1,0 +1,374 @@
+//! The open files of a node's logs: which stay open, and how many descriptors are still needed.
+//!
+//! A file that was opened to be read stays open for the next read. When more of them are open than
+//! [`OpenFiles::new`] allows, over all logs of the node, the ones that were not used lately are
+//! closed. A file that was written to stays open until its segment is closed and flushed: the
+//! system reports a failed write-back to those that have the file open.
+//!
+//! Invariant: closing a file here takes it from no reader: each holds the file by reference.
+//! The locks are taken in this order: the ring, then a handle, and a handle only if it is free.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::descriptors;
+use crate::error::{StorageError, StorageErrorKind};
+
+/// Files for reading that stay open at most, however many descriptors there are.
+const READING_MAX: usize = 8_192;
+
+/// The open files of a node's logs. Logs without a common one do not close each other's files.
+#[derive(Debug)]
+pub struct OpenFiles {
+    reading_max: usize,
+    /// Handles that were opened to be read, the next to be closed first.
+    ring: Mutex<VecDeque<Weak<Handle>>>,
+    logs: AtomicUsize,
+    written: AtomicUsize,
+}
+
+impl Default for OpenFiles {
+    /// Closes nothing while there are descriptors.
+    fn default() -> Self {
+        Self::new(usize::MAX)
+    }
+}
+
+impl OpenFiles {
+    /// At most `reading_max` files that were opened to be read stay open.
+    #[must_use]
+    pub fn new(reading_max: usize) -> Self {
+        Self {
+            reading_max,
+            ring: Mutex::default(),
+            logs: AtomicUsize::new(0),
+            written: AtomicUsize::new(0),
+        }
+    }
+
+    /// For all logs of a process: an eighth of its descriptors is for reading.
+    #[must_use]
+    pub fn for_process() -> Self {
+        Self::new((descriptors::limit() / 8).clamp(8, READING_MAX))
+    }
+
+    /// Descriptors that open logs will need and do not have: one for each log that was not written
+    /// to since it was opened.
+    #[must_use]
+    pub fn promised(&self) -> usize {
+        let logs = self.logs.load(Ordering::Relaxed);
+        logs.saturating_sub(self.written.load(Ordering::Relaxed))
+    }
+
+    /// Files that are open only for the next read.
+    #[must_use]
+    pub fn reading(&self) -> usize {
+        let ring = self.ring.lock();
+        let is_open = |handle: &&Weak<Handle>| {
+            let handle = handle.upgrade();
+            handle.is_some_and(|handle| handle.is_evictable())
+        };
+        ring.iter().filter(is_open).count()
+    }
+
+    /// A handle's file was opened to be read.
+    fn opened(&self, handle: &Arc<Handle>) {
+        let mut ring = self.ring.lock();
+        ring.push_back(Arc::downgrade(handle));
+        // Each handle has a second chance, so two rounds find one that can be closed.
+        let mut rounds = ring.len() * 2;
+        while ring.len() > self.reading_max && rounds > 0 {
+            rounds -= 1;
+            let Some(next) = ring.pop_front() else { break };
+            let Some(candidate) = next.upgrade() else {
+                continue;
+            };
+            if candidate.used.swap(false, Ordering::Relaxed) || !candidate.close_if_read() {
+                ring.push_back(next);
+            }
+        }
+    }
+
+    /// Closes all files that are open only for the next read: descriptors are short.
+    fn close_unused(&self) {
+        let mut ring = self.ring.lock();
+        ring.retain(|handle| {
+            let handle = handle.upgrade();
+            handle.is_some_and(|handle| !handle.close_if_read())
+        });
+    }
+
+    /// Opens a file, if need be after closing those that nobody reads at present.
+    pub(crate) fn open<T>(
+        &self,
+        open: impl Fn() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        match open() {
+            Err(error) if error.kind() == StorageErrorKind::Shortage => {
+                self.close_unused();
+                open()
+            }
+            opened => opened,
+        }
+    }
+}
+
+/// Counts a log for as long as it is there.
+#[derive(Debug)]
+pub(crate) struct LogCount(pub(crate) Arc<OpenFiles>);
+
+impl LogCount {
+    pub(crate) fn new(open_files: Arc<OpenFiles>) -> Self {
+        open_files.logs.fetch_add(1, Ordering::Relaxed);
+        Self(open_files)
+    }
+}
+
+impl Drop for LogCount {
+    fn drop(&mut self) {
+        self.0.logs.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The open file of a segment, if it is open.
+#[derive(Debug, Default)]
+struct Handle {
+    state: Mutex<HandleState>,
+    /// Whether it was used since it was last considered for closing.
+    used: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct HandleState {
+    file: Option<Arc<File>>,
+    /// The file as long as a reader has it: it needs no second descriptor.
+    last: Weak<File>,
+    is_written: bool,
+    is_in_ring: bool,
+}
+
+impl Handle {
+    fn is_evictable(&self) -> bool {
+        let state = self.state.lock();
+        state.file.is_some() && !state.is_written
+    }
+
+    /// Closes the file unless it is written. Returns whether the handle is to leave the ring.
+    fn close_if_read(&self) -> bool {
+        let Some(mut state) = self.state.try_lock() else {
+            return false;
+        };
+        if !state.is_written {
+            state.file = None;
+        }
+        state.is_in_ring = false;
+        true
+    }
+}
+
+/// A file that is opened when it is needed, and that [`OpenFiles`] may close.
+#[derive(Debug)]
+pub(crate) struct LazyFile {
+    handle: Arc<Handle>,
+    open_files: Arc<OpenFiles>,
+}
+
+impl LazyFile {
+    pub(crate) fn new(open_files: Arc<OpenFiles>) -> Self {
+        let handle = Arc::default();
+        Self { handle, open_files }
+    }
+
+    /// Open already, and only closed by [`LazyFile::close`].
+    pub(crate) fn with(file: Arc<File>, open_files: Arc<OpenFiles>) -> Self {
+        let state = HandleState {
+            last: Arc::downgrade(&file),
+            file: Some(file),
+            ..HandleState::default()
+        };
+        let handle = Handle {
+            state: Mutex::new(state),
+            used: AtomicBool::new(true),
+        };
+        Self {
+            handle: Arc::new(handle),
+            open_files,
+        }
+    }
+
+    /// A new file, to be written. `create` makes it.
+    pub(crate) fn created(
+        open_files: Arc<OpenFiles>,
+        create: impl Fn() -> Result<File, StorageError>,
+    ) -> Result<Self, StorageError> {
+        let new = Self::with(Arc::new(open_files.open(create)?), open_files);
+        new.get_to_write(|| unreachable!("it is open"))?;
+        Ok(new)
+    }
+
+    pub(crate) fn open_files(&self) -> &Arc<OpenFiles> {
+        &self.open_files
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.handle.state.lock().file.is_some()
+    }
+
+    /// The file, if it is open.
+    pub(crate) fn get_if_open(&self) -> Option<Arc<File>> {
+        self.handle.used.store(true, Ordering::Relaxed);
+        self.handle.state.lock().file.clone()
+    }
+
+    /// The file for a read, opened with `open` when it is not open.
+    pub(crate) fn get(
+        &self,
+        open: impl Fn() -> Result<File, StorageError>,
+    ) -> Result<Arc<File>, StorageError> {
+        let mut state = self.handle.state.lock();
+        if let Some(file) = &state.file {
+            self.handle.used.store(true, Ordering::Relaxed);
+            return Ok(Arc::clone(file));
+        }
+        let file = self.open(&mut state, open)?;
+        if !std::mem::replace(&mut state.is_in_ring, true) {
+            drop(state);
+            self.open_files.opened(&self.handle);
+        }
+        Ok(file)
+    }
+
+    /// The file for a write: it stays open until [`LazyFile::close`].
+    pub(crate) fn get_to_write(
+        &self,
+        open: impl Fn() -> Result<File, StorageError>,
+    ) -> Result<Arc<File>, StorageError> {
+        let mut state = self.handle.state.lock();
+        let file = match &state.file {
+            Some(file) => Arc::clone(file),
+            None => self.open(&mut state, open)?,
+        };
+        if !std::mem::replace(&mut state.is_written, true) {
+            self.open_files.written.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(file)
+    }
+
+    fn open(
+        &self,
+        state: &mut HandleState,
+        open: impl Fn() -> Result<File, StorageError>,
+    ) -> Result<Arc<File>, StorageError> {
+        let file = match state.last.upgrade() {
+            Some(file) => file,
+            None => Arc::new(self.open_files.open(open)?),
+        };
+        state.last = Arc::downgrade(&file);
+        state.file = Some(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Gives the open file back. Readers keep it.
+    pub(crate) fn close(&self) {
+        let mut state = self.handle.state.lock();
+        state.file = None;
+        if std::mem::take(&mut state.is_written) {
+            self.open_files.written.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for LazyFile {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::error::Context;
+
+    fn open() -> Result<File, StorageError> {
+        let path = Path::new("/dev/null");
+        File::open(path).context("open", path)
+    }
+
+    fn not_again() -> Result<File, StorageError> {
+        panic!("it was open")
+    }
+
+    #[test]
+    fn files_that_were_not_used_lately_are_closed_first() {
+        let open_files = Arc::new(OpenFiles::new(3));
+        let files: Vec<_> = (0..5)
+            .map(|_| LazyFile::new(Arc::clone(&open_files)))
+            .collect();
+        for file in &files[..3] {
+            file.get(open).unwrap();
+        }
+        files[0].get(not_again).unwrap();
+        files[3].get(open).unwrap();
+        let are_open = |files: &[LazyFile]| files.iter().map(LazyFile::is_open).collect::<Vec<_>>();
+        assert_eq!(are_open(&files), [true, false, true, true, false]);
+        files[4].get(open).unwrap();
+        assert_eq!(open_files.reading(), 3);
+        // Readers of a file that is closed meanwhile keep it, and others share it.
+        let reader = files[1].get(open).unwrap();
+        for file in &files {
+            file.get(open).unwrap();
+        }
+        open_files.close_unused();
+        assert_eq!(open_files.reading(), 0);
+        let again = files[1].get(not_again).unwrap();
+        assert!(Arc::ptr_eq(&reader, &again));
+    }
+
+    #[test]
+    fn files_that_are_written_stay_open_and_are_no_longer_promised() {
+        let open_files = Arc::new(OpenFiles::new(1));
+        let counts: Vec<_> = (0..3)
+            .map(|_| LogCount::new(Arc::clone(&open_files)))
+            .collect();
+        assert_eq!(open_files.promised(), 3);
+        let written = LazyFile::new(Arc::clone(&open_files));
+        written.get(open).unwrap();
+        written.get_to_write(not_again).unwrap();
+        let created = LazyFile::created(Arc::clone(&open_files), open).unwrap();
+        assert_eq!(open_files.promised(), 1);
+        for _ in 0..3 {
+            let other = LazyFile::new(Arc::clone(&open_files));
+            other.get(open).unwrap();
+        }
+        open_files.close_unused();
+        assert!(written.is_open() && created.is_open());
+        written.close();
+        drop(created);
+        assert_eq!(open_files.promised(), 3);
+        drop(counts);
+        assert_eq!(open_files.promised(), 0);
+    }
+
+    #[test]
+    fn a_shortage_closes_what_nobody_reads_and_tries_again() {
+        let open_files = Arc::new(OpenFiles::default());
+        let idle = LazyFile::new(Arc::clone(&open_files));
+        idle.get(open).unwrap();
+        let wanted = LazyFile::new(Arc::clone(&open_files));
+        let opened = wanted.get(|| {
+            if idle.is_open() {
+                let source =
+                    std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+                return Err(source).context("open", Path::new("f"));
+            }
+            open()
+        });
+        assert!(opened.is_ok() && !idle.is_open());
+    }
+}
