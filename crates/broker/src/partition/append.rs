@@ -156,6 +156,7 @@ impl Partition {
         }
         state.apply(effects, &self.shared, wakes);
         self.note_lag(state);
+        state.is_short = false;
         if flush {
             self.shared.flushes.add(self.id);
         }
@@ -180,6 +181,13 @@ impl Partition {
         wakes: &mut Wakes,
     ) -> AppendError {
         match error {
+            dohle_log::AppendError::Storage(error) if state.is_shortage(&error) => {
+                AppendError::Rejected {
+                    code: error.code(),
+                    message: format!("the records cannot be written now: {error}"),
+                    records: Vec::new(),
+                }
+            }
             dohle_log::AppendError::Storage(error) => {
                 state.storage_failed(&error, &self.shared, wakes).into()
             }

@@ -269,6 +269,7 @@ impl Partition {
         }
         if had_records {
             state.recovered(&self.name);
+            state.is_short = false;
         }
         if started {
             self.reclaim_soon(state);
@@ -305,6 +306,14 @@ impl Partition {
     }
 
     fn refuse(&self, state: &mut State, wakes: &mut Wakes, error: AppendError) -> PartOutcome {
+        if let AppendError::Storage(error) = &error
+            && state.is_shortage(error)
+        {
+            if let Role::Follower(follower) = &mut state.role {
+                follower.unsubscribe();
+            }
+            return PartOutcome::Retry { damaged_at: None };
+        }
         if let AppendError::Storage(error) = error {
             return self.change_failed(state, wakes, &error);
         }

@@ -27,6 +27,7 @@ mod offsets;
 mod read;
 mod role;
 pub(crate) mod shared;
+mod shortage;
 pub(crate) mod space;
 mod state;
 mod tail;
@@ -41,6 +42,7 @@ pub use errors::{AppendError, CommitError, ReadError, RecordError, RoleError};
 pub(crate) use feed::{FeedRequest, FeedStart};
 pub(crate) use follow::{LeaderPart, PartOutcome};
 pub use read::LocateError;
+pub(crate) use shortage::ClosedLog;
 pub use types::{
     AbortedTransaction, Acks, AppendOrigin, Appended, EpochEnd, FetchParams, FetchRead,
     FollowerState, Isolation, ListedOffset, OffsetSpec, Positions, ProducerInfo,
@@ -96,12 +98,9 @@ impl Partition {
             feeds: Vec::new(),
             obstacle: None,
             tail: tail::Tail::new(Arc::clone(&shared.tail_bytes)),
+            is_short: false,
         };
-        if let Ok(log) = state.log() {
-            let high_watermark = high_watermark.max(log.log_start_offset());
-            let high_watermark = high_watermark.min(log.log_end_offset());
-            state.raise_high_watermark(high_watermark);
-        }
+        state.begin_at(high_watermark);
         let published = RwLock::new(state.published(shared.node));
         let watches = Mutex::default();
         let lag_noted = AtomicBool::new(false);
@@ -259,6 +258,18 @@ impl Partition {
         self.shared
             .space
             .refuses(state.dir, self.topic().is_internal())
+    }
+
+    /// Takes the log offline as a change of its files does that ran out of descriptors.
+    #[cfg(test)]
+    pub(crate) fn fail_for_shortage(&self) {
+        let source = std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+        let (operation, path) = ("open", std::path::PathBuf::from("f"));
+        self.fail_storage(&StorageError {
+            operation,
+            path,
+            source,
+        });
     }
 
     /// A change of files outside the lock failed.

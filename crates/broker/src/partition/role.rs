@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use dohle_model::DirectoryId;
+use dohle_log::Log;
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::{DirectoryId, LeaderEpoch, Offset};
 
 use super::Partition;
 use super::config::PartitionConfig;
 use super::errors::RoleError;
 use super::isr_changes::{Proposals, log_isr_changes};
-use super::state::{Role, State, Wakes};
+use super::state::{LogState, Role, State, Wakes};
 use crate::replica::{
     AlterFailure, Follower, IsrProposal, Leader, LeaderConfig, LeaderRegistration,
 };
@@ -179,6 +180,20 @@ impl Partition {
         self.ask_for_cleaning();
     }
 
+    /// The log was closed for a shortage and is open again. The replica has no role until the
+    /// metadata give it one.
+    pub(crate) fn reopened(&self, log: Log, high_watermark: Offset) {
+        self.with(|state, wakes| {
+            state.end_leadership(&RoleError::NotLeader { leader: None }, wakes);
+            state.log = LogState::Online(Box::new(log));
+            state.role = Role::Follower(Follower::new(LeaderEpoch::ZERO, None));
+            state.partition_epoch = None;
+            state.is_short = false;
+            state.high_watermark = Offset::ZERO;
+            state.begin_at(high_watermark);
+        });
+    }
+
     /// The log directory that holds it.
     #[must_use]
     pub fn directory(&self) -> DirectoryId {
@@ -206,12 +221,12 @@ impl State {
     /// Ends the replica's life here; answers its log, to be closed or deleted.
     pub(super) fn retire(&mut self, wakes: &mut Wakes) -> Option<Box<dohle_log::Log>> {
         let reason = "the replica was removed from this broker".to_owned();
-        let gone = super::state::LogState::Offline(reason);
+        let gone = LogState::Offline(reason);
         let log = std::mem::replace(&mut self.log, gone);
         self.end_leadership(&RoleError::NotLeader { leader: None }, wakes);
         match log {
-            super::state::LogState::Online(log) => Some(log),
-            super::state::LogState::Offline(_) => None,
+            LogState::Online(log) => Some(log),
+            LogState::Offline(_) => None,
         }
     }
 }

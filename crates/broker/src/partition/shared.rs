@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use dohle_log::DecompressionMemory;
+use dohle_log::{DecompressionMemory, OpenFiles};
 use dohle_model::image::MetadataImage;
 use dohle_model::{BrokerEpoch, DirectoryId, NodeId, TopicIdPartition};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
 use super::damage::Suspects;
+use super::shortage::ClosedLogs;
 use super::space::SpaceTable;
 use crate::blocking::BlockingPool;
 use crate::replica::IsrProposal;
@@ -82,6 +83,10 @@ pub(crate) struct Shared {
     pub(crate) space: SpaceTable,
     /// Logs whose start moved while space is short: their segments are deleted soon.
     pub(crate) reclaims: WorkSet,
+    /// Logs to be opened again when descriptors are no longer short.
+    pub(crate) closed_logs: ClosedLogs,
+    /// The files of all logs.
+    pub(crate) open_files: Arc<OpenFiles>,
     /// Bytes in the tails of all partitions.
     pub(crate) tail_bytes: Arc<AtomicUsize>,
     /// Whether a high watermark moved since the checkpoint was written.
@@ -119,6 +124,8 @@ impl Shared {
             suspects: Suspects::default(),
             space: SpaceTable::default(),
             reclaims: WorkSet::default(),
+            closed_logs: ClosedLogs::default(),
+            open_files: Arc::new(OpenFiles::for_process()),
             tail_bytes: Arc::default(),
             moved: AtomicBool::new(false),
         })

@@ -10,6 +10,7 @@ use super::config::PartitionConfig;
 use super::errors::{CommitError, RoleError};
 use super::feed::Feed;
 use super::shared::Shared;
+use super::shortage::ClosedLog;
 use super::tail::Tail;
 use super::types::Positions;
 use super::waits::Waits;
@@ -51,6 +52,8 @@ pub(super) struct State {
     /// Why this follower does not get on, as it was logged; `None` while it does.
     pub(super) obstacle: Option<String>,
     pub(super) tail: Tail,
+    /// Whether the last append failed for lack of resources.
+    pub(super) is_short: bool,
 }
 
 /// What readers see without the lock.
@@ -211,6 +214,15 @@ impl State {
         }
     }
 
+    /// Takes the high watermark of a log that was just opened, as far as the log has it.
+    pub(super) fn begin_at(&mut self, high_watermark: Offset) {
+        if let Ok(log) = self.log() {
+            let high_watermark = high_watermark.max(log.log_start_offset());
+            let high_watermark = high_watermark.min(log.log_end_offset());
+            self.raise_high_watermark(high_watermark);
+        }
+    }
+
     pub(super) fn raise_high_watermark(&mut self, high_watermark: Offset) {
         self.high_watermark = high_watermark;
         if let LogState::Online(log) = &mut self.log {
@@ -291,9 +303,21 @@ impl State {
         }
     }
 
+    /// Whether an append failed only because its file could not be opened: the log is unchanged,
+    /// and the append may be tried again. Logged once, until an append succeeds.
+    pub(super) fn is_shortage(&mut self, error: &StorageError) -> bool {
+        let is_shortage = error.kind() == StorageErrorKind::Shortage
+            && self.log().is_ok_and(|log| !log.is_failed());
+        if is_shortage && !std::mem::replace(&mut self.is_short, true) {
+            tracing::warn!(partition = %self.id, %error, "append failed for lack of resources");
+        }
+        is_shortage
+    }
+
     /// Takes the log offline after a change of its files failed, and with it the whole log
     /// directory unless the files' content was at fault. Where there only was no space, the change
-    /// was taken back, and nothing goes offline.
+    /// was taken back, and nothing goes offline. A log that a shortage took offline in the middle
+    /// of a change is opened again.
     pub(super) fn storage_failed(
         &mut self,
         error: &StorageError,
@@ -307,17 +331,35 @@ impl State {
                     let reason = shared.space.reason(self.dir);
                     return RoleError::NoSpace(format!("{error}: {reason}"));
                 }
+                self.close_for_now(error, shared);
+            }
+            StorageErrorKind::Damage => {
                 tracing::error!(partition = %self.id, %error, "log goes offline");
             }
-            StorageErrorKind::Damage | StorageErrorKind::Shortage => {
-                tracing::error!(partition = %self.id, %error, "log goes offline");
-            }
+            StorageErrorKind::Shortage => self.close_for_now(error, shared),
             StorageErrorKind::Device => {
                 tracing::error!(partition = %self.id, %error, "log directory failed");
                 shared.dir_failed(self.dir);
             }
         }
         self.go_offline(error.to_string(), wakes)
+    }
+
+    /// Has a log that goes offline opened again when there are descriptors and space.
+    fn close_for_now(&self, error: &StorageError, shared: &Shared) {
+        let Ok(log) = self.log() else { return };
+        tracing::warn!(
+            partition = %self.id, %error,
+            "log goes offline for lack of resources, and is opened again when there are any"
+        );
+        let closed = ClosedLog {
+            high_watermark: self.high_watermark,
+            recovery_point: log.recovery_point(),
+            log_start_offset: log.log_start_offset(),
+            cleaner_offset: log.cleaner_checkpoint(),
+            is_clean: false,
+        };
+        shared.closed_logs.add(self.id, closed);
     }
 
     /// Takes the log offline.

@@ -120,10 +120,17 @@ impl Partition {
     }
 
     /// The offsets that the log directory's checkpoints hold: high watermark, recovery point, log
-    /// start. `None` while the log is offline.
+    /// start. `None` while the log is offline, unless it is only closed for a shortage.
     pub(crate) fn checkpoints(&self) -> Option<(Offset, Offset, Offset)> {
         let state = self.state.lock();
-        let log = state.log().ok()?;
+        let Ok(log) = state.log() else {
+            let closed = self.shared.closed_logs.get(&self.id)?;
+            return Some((
+                closed.high_watermark,
+                closed.recovery_point,
+                closed.log_start_offset,
+            ));
+        };
         Some((
             state.high_watermark,
             log.recovery_point(),

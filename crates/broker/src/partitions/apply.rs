@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dohle_config::{BrokerConfig, BrokerValues, TopicConfig};
 use dohle_log::{Checkpoint, Log, OpenOptions, StorageError, StorageErrorKind};
 use dohle_model::delta::LocalPartition;
 use dohle_model::image::MetadataImage;
+use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::ConfigResource;
 use dohle_model::{DirectoryId, Offset, TopicId, TopicIdPartition, TopicName, TopicPartition};
 
@@ -16,7 +18,7 @@ use super::dirs::{Dir, Found};
 use super::strays::fresh_id;
 use super::{Partitions, Settings, wall_clock};
 use crate::metadata::{LocalReplicas, MetadataChange};
-use crate::partition::{Partition, PartitionConfig};
+use crate::partition::{ClosedLog, Partition, PartitionConfig};
 
 /// The registry, as the metadata feed drives it.
 #[derive(Debug, Clone)]
@@ -45,6 +47,7 @@ impl LocalReplicas for LocalPartitions {
 impl Partitions {
     /// Follows a change of the metadata. Blocks on the disk where logs are opened or deleted.
     pub fn apply_change(&self, change: &MetadataChange) {
+        let _following = self.following.lock();
         self.shared.set_image(&change.after);
         self.apply_configs(change);
         if change.is_first {
@@ -68,24 +71,13 @@ impl Partitions {
         let lag_max = self.settings.read().broker.replica_lag_time_max;
         self.fetchers.set_image(&change.after);
         for local in &change.local.leaders {
-            let Some(partition) = self.get(&local.id) else {
-                continue;
-            };
-            self.fetchers.stop(local.id);
-            partition.become_leader(&local.registration, lag_max);
-            self.parked.release(local.id);
+            if let Some(partition) = self.get(&local.id) {
+                self.lead(&partition, &local.registration, lag_max);
+            }
         }
         for local in &change.local.followers {
-            let Some(partition) = self.get(&local.id) else {
-                continue;
-            };
-            if partition.become_follower(&local.registration) {
-                match local.registration.leader {
-                    Some(leader) if leader != self.node => {
-                        self.fetchers.follow(&partition, leader);
-                    }
-                    _ => self.fetchers.stop(local.id),
-                }
+            if let Some(partition) = self.get(&local.id) {
+                self.follow(&partition, &local.registration);
             }
         }
         self.fetchers.flush();
@@ -97,6 +89,26 @@ impl Partitions {
             self.put_strays_away(&change.after);
         }
         self.on_applied(change);
+    }
+
+    pub(super) fn lead(
+        &self,
+        partition: &Partition,
+        registration: &PartitionRegistration,
+        lag_max: Duration,
+    ) {
+        self.fetchers.stop(partition.id());
+        partition.become_leader(registration, lag_max);
+        self.parked.release(partition.id());
+    }
+
+    pub(super) fn follow(&self, partition: &Arc<Partition>, registration: &PartitionRegistration) {
+        if partition.become_follower(registration) {
+            match registration.leader {
+                Some(leader) if leader != self.node => self.fetchers.follow(partition, leader),
+                _ => self.fetchers.stop(partition.id()),
+            }
+        }
     }
 
     /// Takes note that the replicas follow the metadata up to here.
@@ -156,7 +168,11 @@ impl Partitions {
         }
     }
 
-    fn config_of(&self, topic: &TopicName, image: &MetadataImage) -> Arc<PartitionConfig> {
+    pub(super) fn config_of(
+        &self,
+        topic: &TopicName,
+        image: &MetadataImage,
+    ) -> Arc<PartitionConfig> {
         let settings = self.settings.read();
         let config = TopicConfig::of(topic, image, &settings.values);
         let mut config = PartitionConfig::from(&config);
@@ -312,14 +328,31 @@ impl Partitions {
         if let Some(reason) = dir.offline() {
             return Err(reason);
         }
-        self.open_log_in(dir, name, id, found, config, image)
+        let offset = |of: fn(&Found) -> Offset| found.as_ref().map_or(Offset::ZERO, of);
+        let closed = ClosedLog {
+            high_watermark: offset(|found| found.high_watermark),
+            recovery_point: offset(|found| found.recovery_point),
+            log_start_offset: offset(|found| found.log_start_offset),
+            cleaner_offset: found.as_ref().and_then(|found| found.cleaner_offset),
+            is_clean: dir.clean,
+        };
+        let cleared = match found {
+            Some(_) => Ok(()),
+            None => self.clear_path(dir, name, &dir.directory.partition_path(name), image),
+        };
+        cleared
+            .and_then(|()| self.open_log_in(dir, name, id, &closed, config))
             .map_err(|error| {
                 match error.kind() {
-                    StorageErrorKind::Damage | StorageErrorKind::Shortage => {
+                    StorageErrorKind::Damage => {
                         tracing::error!(partition = %name, %error, "log cannot be opened");
                     }
-                    StorageErrorKind::Full => {
-                        tracing::error!(partition = %name, %error, "no space to open the log");
+                    StorageErrorKind::Shortage | StorageErrorKind::Full => {
+                        tracing::warn!(
+                            partition = %name, %error,
+                            "log cannot be opened for lack of resources, this is tried again"
+                        );
+                        self.shared.closed_logs.add(id, closed);
                         self.fail_dir(dir, &error);
                     }
                     StorageErrorKind::Device => self.fail_dir(dir, &error),
@@ -328,35 +361,31 @@ impl Partitions {
             })
     }
 
-    fn open_log_in(
+    pub(super) fn open_log_in(
         &self,
         dir: &Dir,
         name: &TopicPartition,
         id: TopicIdPartition,
-        found: Option<Found>,
+        known: &ClosedLog,
         config: &PartitionConfig,
-        image: &MetadataImage,
     ) -> Result<Log, StorageError> {
         let path = dir.directory.partition_path(name);
-        if found.is_none() {
-            self.clear_path(dir, name, &path, image)?;
-        }
         let options = OpenOptions {
-            log_start_offset: found
-                .as_ref()
-                .map_or(Offset::ZERO, |it| it.log_start_offset),
-            recovery_point: found.as_ref().map_or(Offset::ZERO, |it| it.recovery_point),
-            clean_shutdown: dir.clean,
+            log_start_offset: known.log_start_offset,
+            recovery_point: known.recovery_point,
+            clean_shutdown: known.is_clean,
             now: wall_clock(),
         };
-        let (mut log, _) = Log::open(&path, name.clone(), Arc::clone(&config.log), options)?;
-        log.set_cleaner_checkpoint(found.as_ref().and_then(|it| it.cleaner_offset));
+        let open_files = Arc::clone(&self.shared.open_files);
+        let config = Arc::clone(&config.log);
+        let (mut log, _) = Log::open_with(&path, name.clone(), config, options, open_files)?;
+        log.set_cleaner_checkpoint(known.cleaner_offset);
         log.ensure_partition_metadata(id.topic_id)?;
         Ok(log)
     }
 
     /// Puts away what is in the way of a new log: another topic of the same name had it.
-    fn clear_path(
+    pub(super) fn clear_path(
         &self,
         dir: &Dir,
         name: &TopicPartition,
@@ -390,6 +419,7 @@ impl Partitions {
             }
             registry.by_id.remove(&id)
         };
+        self.shared.closed_logs.remove(&id);
         let Some(partition) = removed else { return };
         let dir_id = partition.directory();
         let log = partition.retire();

@@ -281,9 +281,12 @@ impl Dir {
                 partitions,
             }
         };
-        self.directory
-            .write_applied_metadata(&content)
-            .inspect_err(|_| self.applied.lock().position_changed = true)
+        let written = self.directory.write_applied_metadata(&content);
+        if written.is_err() {
+            let mut applied = self.applied.lock();
+            (applied.position_changed, applied.partitions_changed) = (true, true);
+        }
+        written
     }
 
     /// Writes the checkpoint of compaction if something in it changed. Blocks on the disk.

@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::dirs::Dir;
-use super::{Partitions, cleaner, repair, scrub, space, wall_clock};
+use super::{Partitions, cleaner, reopen, repair, scrub, space, wall_clock};
 use crate::partition::shared::Shared;
 use crate::partition::{Deleted, Partition};
 use crate::replication::{self, ControllerLink};
@@ -53,6 +53,7 @@ pub(super) fn spawn(partitions: &Arc<Partitions>, controller: &Arc<dyn Controlle
     tasks.spawn(record_applied(weak.clone()));
     tasks.spawn(retention(weak.clone()));
     tasks.spawn(repair::run(weak.clone()));
+    tasks.spawn(reopen::run(weak.clone()));
     tasks.spawn(scrub::run(weak.clone()));
     tasks.spawn(space::run(weak.clone()));
     tasks.spawn(space::reclaim(weak.clone()));
@@ -316,6 +317,8 @@ impl Partitions {
             let offsets = offsets.remove(&dir.id).unwrap_or_default();
             if let Err(error) = write_offsets(dir, &offsets, which) {
                 self.fail_dir(dir, &error);
+                // Written with the next round, if the directory is still there.
+                self.shared.moved.store(true, Ordering::Relaxed);
             }
         }
     }

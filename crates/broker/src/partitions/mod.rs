@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dohle_config::{BrokerConfig, BrokerValues, Properties};
-use dohle_log::DecompressionMemory;
+use dohle_log::{DecompressionMemory, OpenFiles};
 use dohle_model::{DirectoryId, NodeId, Timestamp, TopicIdPartition, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
@@ -21,6 +21,7 @@ mod copies;
 mod dirs;
 mod maintenance;
 mod previous_epoch;
+mod reopen;
 mod repair;
 mod scrub;
 mod space;
@@ -123,6 +124,8 @@ pub struct Partitions {
     settings: RwLock<Settings>,
     fetchers: Arc<Fetchers>,
     tasks: Mutex<JoinSet<()>>,
+    /// Held while a change of the metadata is followed, or closed logs are opened again.
+    following: Mutex<()>,
     /// Notified when replicas came or went: the record of the metadata is to be written.
     applied_changed: Arc<Notify>,
     /// Runs the background work.
@@ -169,6 +172,7 @@ impl Partitions {
                 config.runtimes,
             ),
             tasks: Mutex::default(),
+            following: Mutex::default(),
             applied_changed: Arc::default(),
             runtime: Handle::current(),
         });
@@ -205,6 +209,12 @@ impl Partitions {
     #[must_use]
     pub fn decompression(&self) -> &Arc<DecompressionMemory> {
         &self.shared.decompression
+    }
+
+    /// The open files of all logs.
+    #[must_use]
+    pub fn open_files(&self) -> &Arc<OpenFiles> {
+        &self.shared.open_files
     }
 
     /// The cluster's id.

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use dohle_log::directory::{StrayDecision, strays};
 use dohle_log::{StorageError, StorageErrorKind};
@@ -18,6 +19,9 @@ use dohle_model::{TopicIdPartition, TopicPartition, Uuid};
 use super::Partitions;
 use super::dirs::{Dir, Found, Identity};
 use crate::metadata::MetadataChange;
+
+/// The pause before a file operation is tried again that failed for lack of resources.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What became of a partition's directory that is not used.
 enum PutAway {
@@ -75,8 +79,13 @@ impl Partitions {
     /// The log directories are in use from now on. Blocks on the disk.
     pub(super) fn begin_use(&self) {
         for dir in self.dirs.iter().filter(|dir| dir.offline().is_none()) {
-            if let Err(error) = dir.begin_use() {
+            // A directory that is used without this would count as cleanly shut down after a crash.
+            while let Err(error) = dir.begin_use() {
                 self.fail_dir(dir, &error);
+                if error.kind() != StorageErrorKind::Shortage {
+                    break;
+                }
+                std::thread::sleep(SHORTAGE_PAUSE);
             }
         }
     }
@@ -183,12 +192,20 @@ impl Partitions {
         }
     }
 
-    /// Takes a log directory offline because a file operation in it failed. A lack of space is no
-    /// such failure: what was to be written is written later.
+    /// Takes a log directory offline because a file operation in it failed. A lack of space,
+    /// descriptors or memory is no such failure: what was to be done is done later.
     pub(super) fn fail_dir(&self, dir: &Dir, error: &StorageError) {
-        if error.kind() == StorageErrorKind::Full {
-            tracing::debug!(%error, "no space in the log directory");
-            return self.shared.space.on_refused_write(dir.id);
+        match error.kind() {
+            StorageErrorKind::Full => {
+                tracing::debug!(%error, "no space in the log directory");
+                return self.shared.space.on_refused_write(dir.id);
+            }
+            StorageErrorKind::Shortage => {
+                let dir = dir.directory.path().display();
+                tracing::warn!(%dir, %error, "file operation failed for lack of resources");
+                return;
+            }
+            StorageErrorKind::Device | StorageErrorKind::Damage => {}
         }
         tracing::error!(%error, "log directory failed");
         dir.take_offline(&error.to_string());
