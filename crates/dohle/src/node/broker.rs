@@ -261,6 +261,8 @@ fn serve(
     context: Arc<Context>,
     partitions: &Arc<Partitions>,
 ) -> Vec<Listener> {
+    let open_files = Arc::clone(partitions.open_files());
+    shared.keep_descriptors(move || open_files.promised());
     let kafka = KafkaService::new(context);
     let replication: Arc<dyn Http2Service> =
         Arc::new(Replication(ReplicationServer::new(Arc::clone(partitions))));

@@ -169,6 +169,12 @@ impl Shared {
             budget,
         })
     }
+
+    /// Keeps as many descriptors from clients as `promised` returns at the time, besides the
+    /// reserve: logs will need them. Only the first call has an effect.
+    pub fn keep_descriptors(&self, promised: impl Fn() -> usize + Send + Sync + 'static) {
+        self.counts.keep_descriptors(Box::new(promised));
+    }
 }
 
 /// What a listener serves; what is `None` is refused with a line in the log.

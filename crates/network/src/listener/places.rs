@@ -11,8 +11,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -42,10 +42,27 @@ pub struct ConnectionCounts {
     unknown_max: usize,
     next_unknown: AtomicUsize,
     files_max: usize,
-    /// The first descriptor that is kept from clients.
+    /// The first descriptor that is kept from clients, if none is promised.
     reserve_from: usize,
+    promised: Promised,
     /// Whether clients are refused for lack of descriptors.
     refusing: AtomicBool,
+}
+
+/// How many descriptors other parts of the node will need and do not have yet.
+#[derive(Default)]
+struct Promised(OnceLock<Box<dyn Fn() -> usize + Send + Sync>>);
+
+impl Promised {
+    fn now(&self) -> usize {
+        self.0.get().map_or(0, |promised| promised())
+    }
+}
+
+impl std::fmt::Debug for Promised {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Promised").field(&self.now()).finish()
+    }
 }
 
 /// A client's place.
@@ -106,19 +123,27 @@ impl ConnectionCounts {
             next_unknown: AtomicUsize::new(0),
             files_max: files,
             reserve_from: files - reserve,
+            promised: Promised::default(),
             refusing: AtomicBool::new(false),
         })
+    }
+
+    /// Keeps as many descriptors from clients as `promised` returns at the time. Only the first
+    /// call has an effect.
+    pub(super) fn keep_descriptors(&self, promised: Box<dyn Fn() -> usize + Send + Sync>) {
+        let _ = self.promised.0.set(promised);
     }
 
     /// The place of a socket that was accepted as this descriptor. The system gives out the lowest
     /// free number: as many descriptors are in use as it says.
     pub(super) fn place(self: &Arc<Self>, ip: IpAddr, descriptor: usize) -> Place {
-        let lack = if descriptor >= self.reserve_from {
+        let reserve_from = self.reserve_from.saturating_sub(self.promised.now());
+        let lack = if descriptor >= reserve_from {
             Lack::Descriptors
         } else {
             // Not at once, so that connections which come and go are not logged one by one.
             let is_enough = descriptor + (self.files_max - self.reserve_from) / 8;
-            if is_enough < self.reserve_from && self.refusing.swap(false, Ordering::Relaxed) {
+            if is_enough < reserve_from && self.refusing.swap(false, Ordering::Relaxed) {
                 tracing::info!("clients are served again: open files are no longer short");
             }
             match Arc::clone(&self.free).try_acquire_owned() {

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -51,19 +52,24 @@ impl Http2Service for Http2 {
 }
 
 async fn listen(limits: Limits) -> Listener {
+    let threads = NetworkThreads::start("test", 2).unwrap();
+    let shared = Shared::new(limits.clone(), threads);
+    listen_with(shared).await
+}
+
+async fn listen_with(shared: Arc<Shared>) -> Listener {
     let config = ListenerConfig {
         name: "TEST".into(),
         host: "localhost".into(),
         port: 0,
         security_protocol: SecurityProtocol::Plaintext,
     };
-    let bound = Bound::bind(config, &limits).await.unwrap();
-    let threads = NetworkThreads::start("test", 2).unwrap();
+    let bound = Bound::bind(config, &shared.limits).await.unwrap();
     let services = Services {
         kafka: Some(Arc::new(Echo)),
         http2: Some(Arc::new(Http2)),
     };
-    bound.serve(Shared::new(limits, threads), services)
+    bound.serve(shared, services)
 }
 
 async fn connect(listener: &Listener) -> TcpStream {
@@ -212,6 +218,25 @@ async fn clients_are_refused_while_descriptors_are_short_and_other_nodes_are_not
         let preface = dohle_protocol::foreign::HTTP2_PREFACE;
         assert_eq!(answer_to(&listener, preface).await, b"h2");
     }
+    listener.shutdown().await;
+}
+
+#[tokio::test]
+async fn descriptors_that_logs_will_need_are_kept_from_clients() {
+    let limits = Limits {
+        open_files_max: 4_096,
+        ..Limits::default()
+    };
+    let shared = Shared::new(limits, NetworkThreads::start("test", 2).unwrap());
+    let promised = Arc::new(AtomicUsize::new(0));
+    let now = Arc::clone(&promised);
+    shared.keep_descriptors(move || now.load(Ordering::Relaxed));
+    let listener = listen_with(shared).await;
+    assert!(echo(&mut connect(&listener).await).await.unwrap());
+    promised.store(4_000, Ordering::Relaxed);
+    assert!(echo(&mut connect(&listener).await).await.is_err(), "closed");
+    promised.store(100, Ordering::Relaxed);
+    assert!(echo(&mut connect(&listener).await).await.unwrap());
     listener.shutdown().await;
 }
 
