@@ -1,6 +1,8 @@
 //! Replication as one partition sees it: what a leader takes from its followers, and a follower
 //! from its leader, whatever arrives late, twice, or from a broker that has no part in it.
 
+mod log_lines;
+
 use bytes::Bytes;
 use dohle_model::record::{MetadataRecord, PartitionChange};
 use dohle_model::{

@@ -47,3 +47,89 @@ pub(super) fn log(notes: &[Note]) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use dohle_model::{NodeId, PartitionIndex, TopicId, TopicIdPartition, TopicName};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(notes: &[Note]) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || log(notes));
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines()
+            .map(|line| line.trim_start().to_owned() + "\n")
+            .collect()
+    }
+
+    fn election(partition: i32, last_known: bool) -> Note {
+        Note::UncleanElection {
+            id: TopicIdPartition {
+                topic_id: TopicId::from_bytes([1; 16]),
+                partition: PartitionIndex(partition),
+            },
+            topic: TopicName::new("orders").unwrap(),
+            leader: NodeId(2),
+            last_known,
+        }
+    }
+
+    #[test]
+    fn an_unclean_election_is_a_warning_that_names_partition_and_leader() {
+        let text = logged(&[election(7, false), election(8, true)]);
+        expect_test::expect![[r#"
+            WARN unclean election: committed records may be lost partition="orders-7" leader=2
+            INFO elected last known leaders again, after an unclean stop partitions=1
+        "#]]
+        .assert_eq(&text);
+    }
+
+    #[test]
+    fn a_broker_that_leaves_isrs_is_named_with_the_reason() {
+        let text = logged(&[Note::LeftIsrs {
+            broker: NodeId(3),
+            partitions: 12,
+            reason: "it is fenced",
+        }]);
+        expect_test::expect![[r#"
+            INFO removed a broker from ISRs and ELRs broker=3 partitions=12 reason="it is fenced"
+        "#]]
+        .assert_eq(&text);
+    }
+
+    #[test]
+    fn of_many_unclean_elections_the_rest_is_counted() {
+        let many = ELECTIONS_MAX as i32 + 5;
+        let notes: Vec<Note> = (0..many).map(|id| election(id, false)).collect();
+        let text = logged(&notes);
+        assert_eq!(text.lines().count(), ELECTIONS_MAX + 1);
+        assert!(
+            text.contains("more unclean elections: committed records may be lost partitions=5")
+        );
+    }
+}

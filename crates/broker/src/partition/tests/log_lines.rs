@@ -1,0 +1,136 @@
+//! The log lines from which an operator learns what happened to a partition.
+
+use std::sync::{Arc, Mutex};
+
+use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use tracing::subscriber::{DefaultGuard, set_default};
+
+use super::*;
+
+/// The lines that this thread logs until the guard is dropped.
+fn capture() -> (Lines, DefaultGuard) {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .without_time()
+        .with_writer(move || writer.clone())
+        .finish();
+    (lines, set_default(subscriber))
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// Asserts that one line has all these texts.
+    #[track_caller]
+    fn assert_one(&self, texts: &[&str]) {
+        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let matches = |line: &&str| texts.iter().all(|text| line.contains(text));
+        assert_eq!(log.lines().filter(matches).count(), 1, "{texts:?} in {log}");
+    }
+}
+
+/// How far the leader's log and this one agree.
+fn diverging(partition: &Partition, parts_at: i64, leader_start: i64) -> LeaderPart {
+    let subscription = partition.begin_subscription(OTHER).unwrap().subscription;
+    let mut diverging = part(subscription, EPOCH);
+    diverging.answer.diverging = Some((EPOCH, Offset(parts_at)));
+    diverging.log_start_offset = Offset(leader_start);
+    diverging
+}
+
+#[tokio::test]
+async fn a_truncation_logs_how_many_records_it_removed() {
+    let (_broker, partition) = follower(0).await;
+    let (lines, _guard) = capture();
+    let outcome = partition.on_leader_part(&diverging(&partition, 1, 0), Bytes::new(), NOW);
+    assert_eq!(outcome, PartOutcome::Resubscribe);
+    let truncated = "log truncated to where it parts from the leader's";
+    let numbers = ["from=3", "to=1", "records=2"];
+    lines.assert_one(&[&["INFO", truncated, "partition=t-0"][..], &numbers].concat());
+    // Three records were committed here: the leader was elected without them.
+    lines.assert_one(&[
+        "WARN",
+        "truncated below the high watermark",
+        "to=1",
+        "high_watermark=3",
+    ]);
+}
+
+#[tokio::test]
+async fn a_truncation_of_the_whole_log_logs_how_many_records_it_removed() {
+    let (_broker, partition) = follower(1).await;
+    let (lines, _guard) = capture();
+    let outcome = partition.on_leader_part(&diverging(&partition, 0, 0), Bytes::new(), NOW);
+    assert_eq!(outcome, PartOutcome::Resubscribe);
+    let numbers = ["from=3", "to=1", "records=2", "new_log_start_offset=0"];
+    lines.assert_one(
+        &[
+            &["INFO", "log truncated fully", "partition=t-0"][..],
+            &numbers,
+        ]
+        .concat(),
+    );
+}
+
+fn registration(isr: &[NodeId], partition_epoch: i32) -> PartitionRegistration {
+    PartitionRegistration {
+        replicas: vec![NODE, OTHER],
+        directories: vec![dohle_model::DirectoryId::UNASSIGNED; 2],
+        isr: isr.to_vec(),
+        elr: Vec::new(),
+        last_known_elr: Vec::new(),
+        removing_replicas: Vec::new(),
+        adding_replicas: Vec::new(),
+        leader: Some(NODE),
+        leader_recovery_state: LeaderRecoveryState::Recovered,
+        leader_epoch: EPOCH,
+        partition_epoch: dohle_model::PartitionEpoch(partition_epoch),
+    }
+}
+
+const LAG_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
+#[tokio::test]
+async fn each_change_of_the_isr_names_the_replica_and_the_reason() {
+    let broker = Replicas::start(&[]).await;
+    let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
+    let partition = broker.partition(topic_id, 0);
+    let (lines, _guard) = capture();
+    partition.become_leader(&registration(&[NODE], 100), LAG_MAX);
+    let replica = format!("replica={OTHER}");
+    let partition_name = "partition=t-0";
+    let reason = "reason=\"removed by the controller\"";
+    lines.assert_one(&["INFO", "ISR shrunk", partition_name, &replica, reason]);
+    partition.become_leader(&registration(&[NODE, OTHER], 101), LAG_MAX);
+    let reason = "reason=\"caught up with the leader\"";
+    lines.assert_one(&["INFO", "ISR expanded", partition_name, &replica, reason]);
+}
+
+#[tokio::test]
+async fn a_leader_of_an_unclean_election_warns_of_what_it_may_lack() {
+    let broker = Replicas::start(&[]).await;
+    let topic_id = broker.topic_led_by("t", 1, OTHER, vec![NODE, OTHER]).await;
+    let partition = broker.partition(topic_id, 0);
+    let (lines, _guard) = capture();
+    let mut elected = registration(&[NODE], 100);
+    elected.leader_epoch = LeaderEpoch(9);
+    elected.leader_recovery_state = LeaderRecoveryState::Recovering;
+    partition.become_leader(&elected, LAG_MAX);
+    let text = "became leader through an unclean election";
+    let numbers = ["leader_epoch=9", "log_end_offset=0", "high_watermark=0"];
+    lines.assert_one(&[&["WARN", text, "partition=t-0"][..], &numbers].concat());
+}
