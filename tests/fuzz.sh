@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 words=(hostile random arbitrary garbage malformed any_bytes torn)
 duration=${DURATION:-60}
 run() {
-  PROPTEST_CASES=$1 cargo test -q --release --locked -p dohle-model -p dohle-protocol -p dohle-log -p dohle-rpc \
-    -- "${words[@]}"
+  PROPTEST_CASES=$1 cargo test -q --release --locked -p dohle-model -p dohle-config -p dohle-protocol -p dohle-log \
+    -p dohle-rpc -p dohle-api -- "${words[@]}"
 }
 if [ -n "${DOHLE_FUZZ_CASES:-}" ]; then
   run "$DOHLE_FUZZ_CASES"

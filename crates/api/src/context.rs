@@ -3,12 +3,12 @@
 //! Invariant: a value a node; nothing in it is global to the process.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use dohle_config::{BrokerConfig, BrokerValues, Properties};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::Endpoint;
-use dohle_model::{ApiError, MetadataOffset, NodeId, Timestamp};
+use dohle_model::{ApiError, MetadataOffset, NodeId};
 use tokio::time::Instant;
 
 use crate::fetch::FetchSessions;
@@ -109,15 +109,6 @@ impl Context {
     #[must_use]
     pub fn values(&self, image: &MetadataImage) -> BrokerValues {
         BrokerValues::new(Arc::clone(&self.properties), image, self.node_id)
-    }
-
-    /// The wall clock, for the timestamps of records.
-    #[must_use]
-    pub fn wall_clock(&self) -> Timestamp {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }
 

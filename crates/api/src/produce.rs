@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dohle_broker::partitions::wall_clock;
 use dohle_model::image::MetadataImage;
 use dohle_model::{ApiError, ErrorCode, Offset, TopicIdPartition};
 use dohle_protocol::messages::produce_request::{
@@ -269,7 +270,7 @@ impl Append<'_> {
         }
         let records = acceptable(records, call.version)?;
         let partition = resolve::partition(&call.context, topic, part.index)?;
-        let now = call.context.wall_clock();
+        let now = wall_clock();
         let appended = partition.produce(records, acks, now).await;
         let appended = appended.map_err(|error| Failure::of_append(error, &partition))?;
         if appended.flush {

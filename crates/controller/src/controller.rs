@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use dohle_model::NodeId;
 use dohle_model::image::MetadataImage;
+use dohle_model::{HostPort, NodeId};
 use dohle_rpc::v1::controller_server::ControllerServer;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -65,7 +65,7 @@ impl Controller {
         let addresses: BTreeMap<NodeId, String> = config
             .voters
             .iter()
-            .map(|(id, voter)| (*id, address(&voter.host, voter.port)))
+            .map(|(id, voter)| (*id, HostPort(&voter.host, voter.port).to_string()))
             .collect();
         let mut quorum_config = QuorumConfig::new(
             config.node_id,
@@ -222,14 +222,6 @@ fn actor_config(config: &ControllerConfig, stopping: Arc<AtomicBool>) -> ActorCo
         batch_bytes_max: config.batch_bytes_max,
         quorum_lease: lease.max(config.quorum_heartbeat_interval * 4),
         stopping,
-    }
-}
-
-fn address(host: &str, port: u16) -> String {
-    if host.contains(':') && !host.starts_with('[') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
     }
 }
 

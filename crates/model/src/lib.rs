@@ -4,6 +4,7 @@
 //! Pure: no tokio, no files, no clock, no randomness. Time and fresh identifiers arrive as
 //! arguments.
 
+pub mod address;
 pub mod batch;
 pub mod compression;
 pub mod delta;
@@ -17,6 +18,7 @@ pub mod record;
 pub mod space;
 pub mod suggest;
 
+pub use address::HostPort;
 pub use compression::CompressionType;
 pub use error::{ApiError, ErrorCode};
 pub use ids::{

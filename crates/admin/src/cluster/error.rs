@@ -7,6 +7,8 @@ use kacrab::wire::{BrokerEndpoint, WireError};
 use kacrab_protocol::KafkaString;
 use kacrab_protocol::generated::{ApiKey, ErrorCode};
 
+use dohle_model::HostPort;
+
 use super::Cluster;
 
 /// A host and a port.
@@ -20,11 +22,7 @@ pub struct Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
+        HostPort(&self.host, self.port).fmt(f)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dohle_broker::partitions::wall_clock;
 use dohle_groups::{GroupId, Record, Shard, Step, SyncReply, SyncToken};
 use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_machine::{ParkedRequest, Request};
@@ -414,7 +415,7 @@ async fn groups_that_cannot_be_read_are_not_served_and_not_made_up() {
     // A record that claims to be an offset and is none.
     let mut batch = BatchBuilder::new(BatchOptions::default());
     batch.append(None, Some(&[0, 1, 0, 1, b'g']), Some(b"?"), &[]);
-    let (batch, now) = (batch.build().unwrap(), broker.context.wall_clock());
+    let (batch, now) = (batch.build().unwrap(), wall_clock());
     let partition = broker.partition(topic, 0);
     let origin = dohle_broker::partition::AppendOrigin::Coordinator;
     partition
@@ -433,7 +434,7 @@ async fn records_of_types_that_are_unknown_here_are_left_alone() {
     let mut client = broker.client();
     let mut batch = BatchBuilder::new(BatchOptions::default());
     batch.append(None, Some(&[0x7f, 0xff, 1, 2]), Some(b"?"), &[]);
-    let (batch, now) = (batch.build().unwrap(), broker.context.wall_clock());
+    let (batch, now) = (batch.build().unwrap(), wall_clock());
     let partition = broker.partition(topic, 0);
     let origin = dohle_broker::partition::AppendOrigin::Coordinator;
     partition
@@ -466,7 +467,7 @@ async fn loads_that_wait_for_a_commit_hold_up_no_others() {
     for index in 0..STUCK {
         let mut batch = BatchBuilder::new(BatchOptions::default());
         batch.append(None, Some(&[0x7f, 0xff, 1, 2]), Some(b"?"), &[]);
-        let (batch, now) = (batch.build().unwrap(), broker.context.wall_clock());
+        let (batch, now) = (batch.build().unwrap(), wall_clock());
         let origin = dohle_broker::partition::AppendOrigin::Coordinator;
         broker
             .partition(topic, index)

@@ -11,9 +11,10 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dohle_model::{ApiError, ErrorCode, NodeId};
+use dohle_model::{ApiError, ErrorCode, HostPort, NodeId};
 use dohle_rpc::v1;
 use dohle_rpc::v1::controller_client::ControllerClient as Stub;
+use dohle_rpc::{LEADER_ID_TRAILER, NO_QUORUM_TRAILER};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -21,12 +22,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
 
-/// The trailer with which a voter names the active controller.
-pub const LEADER_ID_TRAILER: &str = "dohle-leader-id";
-
-/// The trailer of a voter without a leader, because other voters do not respond.
-pub const NO_QUORUM_TRAILER: &str = "dohle-no-quorum";
-/// How long a voter may report that before a call gives up: longer than any election takes, and
+/// How long a voter may report that other voters do not respond before a call gives up: longer than any election takes, and
 /// shorter than clients wait for a response.
 const OUTAGE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -56,11 +52,7 @@ impl fmt::Display for Voter {
         if let Some(id) = self.id {
             write!(f, "{id}@")?;
         }
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
+        HostPort(&self.host, self.port).fmt(f)
     }
 }
 

@@ -130,7 +130,9 @@ impl Fake {
                 let mut status = Status::failed_precondition("not the active controller");
                 if let Some(id) = leader {
                     let id = id.to_string().parse().unwrap();
-                    status.metadata_mut().insert(client::LEADER_ID_TRAILER, id);
+                    status
+                        .metadata_mut()
+                        .insert(dohle_rpc::LEADER_ID_TRAILER, id);
                 }
                 Err(status)
             }

@@ -284,7 +284,8 @@ impl Dir {
 }
 
 /// The wall clock.
-pub(crate) fn wall_clock() -> Timestamp {
+#[must_use]
+pub fn wall_clock() -> Timestamp {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use dohle_model::HostPort;
 use dohle_rpc::replication_transport::{
     EndStatus, Framed, MessageBody, Messages, TransportError, refusal,
 };
@@ -103,11 +104,7 @@ where
             tracing::debug!(%error, "replication connection ended");
         }
     }));
-    let authority = if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    };
+    let authority = HostPort(host, port);
     let request = Request::post(format!("http://{authority}{path}"))
         .header(
             header::CONTENT_TYPE,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use dohle_model::{ApiError, BrokerEpoch, MetadataOffset, NodeId};
 use dohle_rpc::convert::uuid_from_wire;
 use dohle_rpc::v1;
+use dohle_rpc::{LEADER_ID_TRAILER, NO_QUORUM_TRAILER};
 use futures::Stream;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch as channel};
@@ -25,11 +26,6 @@ use crate::feed::Feed;
 use crate::machine::Published;
 use crate::plan::{self, Draft};
 use crate::raft::Quorum;
-
-/// The trailer that names the active controller.
-const LEADER_ID: &str = "dohle-leader-id";
-/// The trailer of a controller without a leader, some of whose voters do not respond.
-const NO_QUORUM: &str = "dohle-no-quorum";
 
 /// See the module.
 #[derive(Clone)]
@@ -90,7 +86,7 @@ impl Inner {
                 });
                 if outage.is_some() {
                     let flag = MetadataValue::from_static("true");
-                    status.metadata_mut().insert(NO_QUORUM, flag);
+                    status.metadata_mut().insert(NO_QUORUM_TRAILER, flag);
                 }
                 status
             }
@@ -98,7 +94,7 @@ impl Inner {
         if let Some(leader) = leader
             && let Ok(value) = MetadataValue::try_from(leader.to_string())
         {
-            status.metadata_mut().insert(LEADER_ID, value);
+            status.metadata_mut().insert(LEADER_ID_TRAILER, value);
         }
         status
     }

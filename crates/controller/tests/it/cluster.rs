@@ -363,7 +363,7 @@ pub fn leader_id(status: &Status) -> Option<i32> {
     assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
     status
         .metadata()
-        .get("dohle-leader-id")?
+        .get(dohle_rpc::LEADER_ID_TRAILER)?
         .to_str()
         .ok()?
         .parse()

@@ -63,7 +63,7 @@ async fn the_survivor_reports_the_outage(cluster: &mut Cluster, with_active: boo
             let refused = client.create_topics(create_request("u", 2, &[])).await;
             let status = refused.unwrap_err();
             if status.message().contains("2 of 3 voters do not respond") {
-                assert!(status.metadata().contains_key("dohle-no-quorum"));
+                assert!(status.metadata().contains_key(dohle_rpc::NO_QUORUM_TRAILER));
                 return status.message().to_owned();
             }
             tokio::task::yield_now().await;

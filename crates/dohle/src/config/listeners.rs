@@ -5,6 +5,7 @@ use std::fmt;
 
 use dohle_config::keys::broker as keys;
 use dohle_config::list;
+use dohle_model::HostPort;
 use dohle_model::record::{Endpoint, SecurityProtocol};
 
 use super::ConfigFault;
@@ -23,12 +24,8 @@ pub struct Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, host, port) = (&self.name, &self.host, self.port);
-        if host.contains(':') {
-            write!(f, "{name}://[{host}]:{port}")
-        } else {
-            write!(f, "{name}://{host}:{port}")
-        }
+        let address = HostPort(&self.host, self.port);
+        write!(f, "{}://{address}", self.name)
     }
 }
 
