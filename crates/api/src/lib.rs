@@ -29,6 +29,7 @@ mod elect_leaders;
 mod errors;
 pub(crate) mod fetch;
 mod find_coordinator;
+mod forward;
 mod heartbeat;
 pub(crate) mod init_producer_id;
 mod join_group;

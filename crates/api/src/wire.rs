@@ -3,31 +3,20 @@
 use std::time::Duration;
 
 use dohle_model::{ErrorCode, TopicId};
-use dohle_protocol::{KafkaString, KafkaUuid};
+use dohle_protocol::KafkaUuid;
 use tokio::time::Instant;
 
-/// Texts on the wire have at most this many bytes.
-const TEXT_BYTES_MAX: usize = 32_000;
-
-/// A text, cut where the wire could not carry it.
-pub(crate) fn text(value: &str) -> KafkaString {
-    let mut end = value.len().min(TEXT_BYTES_MAX);
-    while !value.is_char_boundary(end) {
-        end -= 1;
-    }
-    KafkaString::from(value[..end].to_owned())
-}
+pub(crate) use dohle_protocol::text;
 
 /// A topic's id; `None` for the wire's zero.
 pub(crate) fn topic_id(id: KafkaUuid) -> Option<TopicId> {
-    let id = TopicId::from_bytes(*id.inner().as_bytes());
+    let id = TopicId::from_bytes(dohle_protocol::uuid_bytes(id));
     (!id.is_zero()).then_some(id)
 }
 
 /// A topic's id for the wire.
 pub(crate) fn wire_id(id: TopicId) -> KafkaUuid {
-    let bits = u128::from_be_bytes(id.to_bytes());
-    KafkaUuid::from_parts((bits >> 64) as u64, bits as u64)
+    dohle_protocol::uuid(id.to_bytes())
 }
 
 /// The wire's 0 for success.
@@ -63,13 +52,5 @@ mod tests {
         let id = TopicId::from_bytes(*b"0123456789abcdef");
         assert_eq!(topic_id(wire_id(id)), Some(id));
         assert_eq!(topic_id(KafkaUuid::ZERO), None);
-    }
-
-    #[test]
-    fn long_texts_are_cut_between_characters() {
-        let long = "ä".repeat(TEXT_BYTES_MAX);
-        assert_eq!(text(&long).len(), TEXT_BYTES_MAX);
-        let odd = format!("x{long}");
-        assert_eq!(text(&odd).len(), TEXT_BYTES_MAX - 1);
     }
 }

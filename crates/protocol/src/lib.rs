@@ -10,10 +10,12 @@
 
 pub mod fetch;
 pub mod foreign;
+pub mod forward;
 pub mod frame;
 pub mod header;
 pub mod message;
 pub mod produce;
+mod values;
 
 /// The message structs of every API, generated from the schemas of Apache Kafka 4.3.
 pub mod messages {
@@ -22,8 +24,10 @@ pub mod messages {
 }
 
 pub use foreign::Foreign;
+pub use forward::Forwarded;
 pub use frame::{FrameError, frame_length};
 pub use header::{HeaderError, RequestHeader};
 pub use kacrab_protocol::generated::ApiKey;
-pub use kacrab_protocol::{KafkaString, KafkaUuid};
+pub use kacrab_protocol::{KafkaString, KafkaUuid, ProtocolError};
 pub use message::{DecodeError, EncodeError, Request, Response, encode_response};
+pub use values::{TEXT_BYTES_MAX, text, uuid, uuid_bytes};

@@ -27,10 +27,10 @@ pub enum DecodeError {
 /// KiB. An error of the broker, never of the client.
 #[derive(Debug, thiserror::Error)]
 #[error("encode a response: {0}")]
-pub struct EncodeError(#[from] ProtocolError);
+pub struct EncodeError(#[from] pub(crate) ProtocolError);
 
 /// What a client sends for one API.
-pub trait Request: Sized {
+pub trait Request: Sized + Send + Sync + 'static {
     /// The API.
     const KEY: ApiKey;
     /// What answers it.
@@ -41,6 +41,12 @@ pub trait Request: Sized {
     /// # Errors
     /// When the bytes are not such a request in this version.
     fn read(body: &mut Bytes, version: i16) -> Result<Self, ProtocolError>;
+
+    /// Writes the body.
+    ///
+    /// # Errors
+    /// When a field does not exist in this version.
+    fn write(&self, out: &mut BytesMut, version: i16) -> Result<(), ProtocolError>;
 
     /// Reads a whole body within bounds. Bytes after it are ignored, as Kafka does.
     ///
@@ -59,9 +65,15 @@ pub trait Request: Sized {
 }
 
 /// What the broker answers for one API.
-pub trait Response: Sized {
+pub trait Response: Sized + Send + 'static {
     /// The API.
     const KEY: ApiKey;
+
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// When the bytes are not such a response in this version.
+    fn read(body: &mut Bytes, version: i16) -> Result<Self, ProtocolError>;
 
     /// Writes the body.
     ///
@@ -80,10 +92,18 @@ macro_rules! apis {
                 fn read(body: &mut Bytes, version: i16) -> Result<Self, ProtocolError> {
                     wire::$request::read(body, version)
                 }
+
+                fn write(&self, out: &mut BytesMut, version: i16) -> Result<(), ProtocolError> {
+                    wire::$request::write(self, out, version)
+                }
             }
 
             impl Response for wire::$response {
                 const KEY: ApiKey = ApiKey::$api;
+
+                fn read(body: &mut Bytes, version: i16) -> Result<Self, ProtocolError> {
+                    wire::$response::read(body, version)
+                }
 
                 fn write(&self, out: &mut BytesMut, version: i16) -> Result<(), ProtocolError> {
                     wire::$response::write(self, out, version)

@@ -1,4 +1,5 @@
-//! Asks the active controller: one method for each rpc of `v1::Controller`.
+//! Asks the active controller: one method for each rpc of `v1::Controller`, of which `forward` has
+//! a module of its own.
 //!
 //! Which voter is active is found by asking. A voter that is not answers FAILED_PRECONDITION with
 //! the trailer `dohle-leader-id`; the answer moves a hint that all callers share. Every call is
@@ -71,6 +72,9 @@ pub enum ControllerError {
     /// The active controller refused the call itself.
     #[error("the active controller refused the request: {0}")]
     Refused(String),
+    /// The active controller, of another release, does not serve the request.
+    #[error("{0}")]
+    Unsupported(String),
     /// A voter's address cannot be used.
     #[error("{voter} is not an address: {reason}")]
     Address {
@@ -85,6 +89,7 @@ impl From<ControllerError> for ApiError {
     fn from(error: ControllerError) -> Self {
         let code = match &error {
             ControllerError::TimedOut { .. } => ErrorCode::RequestTimedOut,
+            ControllerError::Unsupported(_) => ErrorCode::UnsupportedVersion,
             ControllerError::Refused(_) | ControllerError::Address { .. } => {
                 ErrorCode::UnknownServerError
             }
@@ -183,8 +188,6 @@ calls! {
     create_topics(CreateTopicsRequest) -> CreateTopicsResponse;
     /// Deletes topics.
     delete_topics(DeleteTopicsRequest) -> DeleteTopicsResponse;
-    /// Adds partitions to topics.
-    create_partitions(CreatePartitionsRequest) -> CreatePartitionsResponse;
     /// Changes dynamic configuration.
     alter_configs(AlterConfigsRequest) -> AlterConfigsResponse;
     /// Elects leaders.
@@ -309,7 +312,7 @@ impl ControllerClient {
         *self.active.lock() = named;
     }
 
-    async fn call<T, F>(
+    pub(super) async fn call<T, F>(
         &self,
         deadline: Instant,
         attempt: impl Fn(Stub<Channel>) -> F,

@@ -7,12 +7,14 @@
 mod cache;
 mod client;
 mod feed;
+mod forward;
 mod outcome;
 mod session;
 
 pub use cache::{MetadataCache, NotReached};
 pub use client::{ControllerClient, ControllerError, Quorum, Voter};
 pub use feed::{Feed, FeedConfig, FeedError, LocalReplicas, MetadataChange};
+pub use forward::{ForwardedResponse, Sender};
 pub use outcome::outcome;
 pub use session::{Session, SessionConfig, SessionError, SessionState};
 

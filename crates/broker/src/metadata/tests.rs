@@ -28,6 +28,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::*;
 
+mod forward;
+
 const WAIT: Duration = Duration::from_secs(20);
 const NODE: NodeId = NodeId(1);
 const INCARNATION: IncarnationId = IncarnationId(Uuid([7; 16]));
@@ -74,6 +76,9 @@ struct Fake {
     calls: Arc<Mutex<usize>>,
     sessions: mpsc::UnboundedSender<FakeSession>,
     feeds: mpsc::UnboundedSender<FakeFeed>,
+    /// What it answers to the next forwarded requests, and the requests.
+    to_forward: Arc<Mutex<VecDeque<v1::ForwardResponse>>>,
+    forwarded: Arc<Mutex<Vec<v1::ForwardRequest>>>,
 }
 
 /// A fake voter that runs until it is dropped.
@@ -94,6 +99,8 @@ impl Fake {
             calls: Arc::default(),
             sessions,
             feeds,
+            to_forward: Arc::default(),
+            forwarded: Arc::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -170,6 +177,15 @@ macro_rules! answers {
                 Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
             }
 
+            async fn forward(
+                &self,
+                request: Request<v1::ForwardRequest>,
+            ) -> Result<Response<v1::ForwardResponse>, Status> {
+                let response = self.answer()?;
+                self.forwarded.lock().push(request.into_inner());
+                Ok(self.to_forward.lock().pop_front().map_or(response, Response::new))
+            }
+
             $(
                 async fn $name(
                     &self,
@@ -188,7 +204,6 @@ answers! {
     allocate_producer_ids(AllocateProducerIdsRequest) -> AllocateProducerIdsResponse;
     create_topics(CreateTopicsRequest) -> CreateTopicsResponse;
     delete_topics(DeleteTopicsRequest) -> DeleteTopicsResponse;
-    create_partitions(CreatePartitionsRequest) -> CreatePartitionsResponse;
     alter_configs(AlterConfigsRequest) -> AlterConfigsResponse;
     elect_leaders(ElectLeadersRequest) -> ElectLeadersResponse;
     alter_partition_reassignments(AlterPartitionReassignmentsRequest)

@@ -21,12 +21,25 @@ pub use configs::{AnyConfig, ConfigSchema};
 pub use draft::{Draft, Note, Settings};
 pub use indexes::Indexes;
 
+use std::collections::HashMap;
+use std::hash::Hash;
+
 use dohle_model::{ApiError, NodeId, TopicId};
+use dohle_protocol::{KafkaString, text};
 use dohle_rpc::v1;
 
 /// The most partitions one request may create, and the most resources it may change: Kafka's
 /// `MAX_RECORDS_PER_USER_OP`.
 pub const RECORDS_PER_REQUEST_MAX: usize = 10_000;
+
+/// Returns a result as Kafka's responses have it: a code, and with an error a text.
+#[must_use]
+pub fn code_and_message(result: &Result<(), ApiError>) -> (i16, Option<KafkaString>) {
+    match result {
+        Ok(()) => (0, None),
+        Err(error) => (error.code.code(), Some(text(&error.message))),
+    }
+}
 
 /// The wire's form of a result.
 #[must_use]
@@ -41,6 +54,17 @@ pub fn outcome(result: &Result<(), ApiError>) -> v1::Outcome {
             message: error.message.clone(),
         },
     }
+}
+
+/// Returns the items of a request, each name once and in order, with how often it is named.
+fn distinct<'a, T, K: Eq + Hash>(items: &'a [T], key: impl Fn(&'a T) -> K) -> Vec<(&'a T, usize)> {
+    let mut times: HashMap<K, usize> = HashMap::with_capacity(items.len());
+    for item in items {
+        *times.entry(key(item)).or_default() += 1;
+    }
+    // A name that was returned is no longer counted.
+    let once = |item: &'a T| Some((item, times.remove(&key(item))?));
+    items.iter().filter_map(once).collect()
 }
 
 fn topic_id(bytes: &[u8]) -> Option<TopicId> {

@@ -7,10 +7,17 @@ use dohle_model::record::{ConfigResource, MetadataRecord};
 use dohle_model::{
     ApiError, ErrorCode, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicName,
 };
+use dohle_protocol::messages::create_partitions_request::{
+    CreatePartitionsRequestData, CreatePartitionsTopic,
+};
+use dohle_protocol::messages::create_partitions_response::{
+    CreatePartitionsResponseData, CreatePartitionsTopicResult,
+};
 use dohle_rpc::v1;
 
 use super::{
-    Draft, RECORDS_PER_REQUEST_MAX, configs, listed, node_ids, outcome, placement, topic_id,
+    Draft, RECORDS_PER_REQUEST_MAX, code_and_message, configs, distinct, listed, node_ids, outcome,
+    placement, topic_id,
 };
 
 struct Created {
@@ -395,35 +402,45 @@ fn find(draft: &Draft, topic: &v1::TopicReference) -> Result<(TopicId, TopicName
     })
 }
 
-/// CreatePartitions. Each topic's outcome stands for itself.
+/// CreatePartitions. Each topic's outcome stands for itself; a topic that is named more than once
+/// is refused, and answered once.
 #[must_use]
 pub fn create_partitions(
     draft: &mut Draft,
-    request: &v1::CreatePartitionsRequest,
-) -> Vec<v1::CreatePartitionsResult> {
+    request: &CreatePartitionsRequestData,
+) -> CreatePartitionsResponseData {
     let before = request.validate_only.then(|| draft.clone());
     let start = draft.records.len();
     let mut results = Vec::with_capacity(request.topics.len());
-    for topic in &request.topics {
+    for (topic, times) in distinct(&request.topics, |topic| topic.name.as_str()) {
         let room = RECORDS_PER_REQUEST_MAX.saturating_sub(draft.records.len() - start);
-        let result = draft.attempt(|draft| add_partitions(draft, topic, room));
-        results.push(v1::CreatePartitionsResult {
+        let result = match times {
+            1 => draft.attempt(|draft| add_partitions(draft, topic, room)),
+            _ => Err(ErrorCode::InvalidRequest.because("the topic is named more than once")),
+        };
+        let (error_code, error_message) = code_and_message(&result);
+        results.push(CreatePartitionsTopicResult {
             name: topic.name.clone(),
-            outcome: Some(outcome(&result)),
+            error_code,
+            error_message,
+            ..CreatePartitionsTopicResult::default()
         });
     }
     if let Some(before) = before {
         *draft = before;
     }
-    results
+    CreatePartitionsResponseData {
+        results,
+        ..CreatePartitionsResponseData::default()
+    }
 }
 
 fn add_partitions(
     draft: &mut Draft,
-    wanted: &v1::CreatePartitionsTopic,
+    wanted: &CreatePartitionsTopic,
     room: usize,
 ) -> Result<(), ApiError> {
-    let Some(topic) = draft.image.topic(&wanted.name) else {
+    let Some(topic) = draft.image.topic(wanted.name.as_str()) else {
         return Err(ErrorCode::UnknownTopicOrPartition
             .because(format!("there is no topic {}", wanted.name)));
     };
@@ -455,18 +472,17 @@ fn add_partitions(
     }
     let additional = count - now;
     check_room(additional, room)?;
-    let assignment = if wanted.has_assignments {
-        if wanted.assignments.len() != additional {
+    let assignment = if let Some(assignments) = &wanted.assignments {
+        if assignments.len() != additional {
             return Err(ErrorCode::InvalidReplicaAssignment.because(format!(
                 "Attempted to add {additional} additional partition(s), but only {} assignment(s) \
                  were specified.",
-                wanted.assignments.len()
+                assignments.len()
             )));
         }
         let mut assignment = Vec::with_capacity(additional);
-        for (partition, replicas) in (wanted.count - to_i32(additional)..).zip(&wanted.assignments)
-        {
-            let replicas = node_ids(&replicas.replicas);
+        for (partition, replicas) in (to_i32(now)..).zip(assignments) {
+            let replicas = node_ids(&replicas.broker_ids);
             check_assignment(draft, &replicas, Some(replication_factor))?;
             check_somebody_runs(draft, partition, &replicas)?;
             assignment.push(replicas);

@@ -3,6 +3,7 @@
 //! Only the active controller answers; the others refuse with FAILED_PRECONDITION and tell who is
 //! active in the trailer `dohle-leader-id`.
 
+mod forward;
 mod quorum;
 mod session;
 mod watch;
@@ -235,6 +236,14 @@ impl v1::controller_server::Controller for ControllerService {
         }))
     }
 
+    async fn forward(
+        &self,
+        request: Request<v1::ForwardRequest>,
+    ) -> Result<Response<v1::ForwardResponse>, Status> {
+        let response = forward::serve(&self.inner, request.into_inner()).await?;
+        Ok(Response::new(response))
+    }
+
     async fn create_topics(
         &self,
         request: Request<v1::CreateTopicsRequest>,
@@ -256,19 +265,6 @@ impl v1::controller_server::Controller for ControllerService {
         let plan = move |draft: &mut Draft| plan::topics::delete(draft, &request);
         let (offset, topics) = self.inner.plan(plan).await?;
         Ok(Response::new(v1::DeleteTopicsResponse {
-            offset: offset.0,
-            topics,
-        }))
-    }
-
-    async fn create_partitions(
-        &self,
-        request: Request<v1::CreatePartitionsRequest>,
-    ) -> Result<Response<v1::CreatePartitionsResponse>, Status> {
-        let request = request.into_inner();
-        let plan = move |draft: &mut Draft| plan::topics::create_partitions(draft, &request);
-        let (offset, topics) = self.inner.plan(plan).await?;
-        Ok(Response::new(v1::CreatePartitionsResponse {
             offset: offset.0,
             topics,
         }))

@@ -12,7 +12,10 @@ use dohle_controller::{Controller, ControllerConfig, Voter};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint, SecurityProtocol};
 use dohle_model::{BrokerEpoch, DirectoryId, IncarnationId, NodeId};
+use dohle_protocol::Forwarded;
+use dohle_protocol::forward::{decode_body, encode_request};
 use dohle_rpc::v1::controller_client::ControllerClient;
+use dohle_rpc::v1::forward_response::Result as Forwarding;
 use dohle_rpc::v1::session_request::Message;
 use dohle_rpc::{convert, v1};
 use tempfile::TempDir;
@@ -357,6 +360,39 @@ pub async fn create(client: &mut Client, name: &str, number: u8, replicas: &[&[i
     let outcome = response.topics[0].outcome.clone().unwrap_or_default();
     assert_eq!((outcome.code, outcome.message.as_str()), (0, ""));
     response.offset
+}
+
+/// A request as a broker forwards it, in the newest version.
+pub fn forward_request<R: Forwarded>(request: &R, number: u8) -> v1::ForwardRequest {
+    let version = *R::VERSIONS.end();
+    v1::ForwardRequest {
+        api_key: i32::from(R::KEY as i16),
+        api_version: i32::from(version),
+        body: encode_request(request, version).unwrap(),
+        request_id: id(number),
+        sender: None,
+        timeout_ms: 60_000,
+    }
+}
+
+/// Forwards a request: the response, and the offset at which it holds.
+pub async fn forward<R: Forwarded>(
+    client: &mut Client,
+    request: &R,
+    number: u8,
+) -> Result<(u64, R::Response), Status> {
+    let forwarded = client.forward(forward_request(request, number));
+    match within("a forwarded request", forwarded)
+        .await?
+        .into_inner()
+        .result
+    {
+        Some(Forwarding::Response(answer)) => {
+            let response = decode_body(answer.body, *R::VERSIONS.end()).unwrap();
+            Ok((answer.offset, response))
+        }
+        other => panic!("{other:?} is not a response"),
+    }
 }
 
 pub fn leader_id(status: &Status) -> Option<i32> {

@@ -3,5 +3,6 @@
 mod cluster;
 mod failover;
 mod feed;
+mod forward;
 mod outage;
 mod sessions;

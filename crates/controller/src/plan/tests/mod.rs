@@ -20,6 +20,7 @@ use dohle_model::record::{BrokerRegistration, Endpoint, MetadataRecord, Security
 use dohle_model::{
     ApiError, BrokerEpoch, DirectoryId, IncarnationId, NodeId, TopicId, TopicIdPartition,
 };
+use dohle_protocol::KafkaString;
 use dohle_rpc::v1;
 use expect_test::Expect;
 
@@ -504,6 +505,15 @@ fn ids(list: &str) -> Vec<i32> {
 
 fn list(nodes: &[NodeId]) -> String {
     super::listed(nodes).replace(", ", ",")
+}
+
+/// An error as a person reads it; nothing for success.
+fn shown(code: i16, message: Option<&KafkaString>) -> String {
+    if code == 0 {
+        return String::new();
+    }
+    let code = dohle_model::ErrorCode::from_code(code).unwrap();
+    format!("{code}: {}", message.unwrap())
 }
 
 fn text(outcome: Option<&v1::Outcome>) -> String {

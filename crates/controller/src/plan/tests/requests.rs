@@ -5,10 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dohle_model::record::ConfigResource;
 use dohle_model::{BrokerEpoch, NodeId, ProducerId};
+use dohle_protocol::KafkaString;
+use dohle_protocol::messages::create_partitions_request::{
+    CreatePartitionsAssignment, CreatePartitionsRequestData, CreatePartitionsTopic,
+};
 use dohle_rpc::v1;
 use expect_test::expect;
 
-use super::{World, check, settings, text, topic_id};
+use super::{World, check, settings, shown, text, topic_id};
 use crate::plan::{ConfigSchema, configs, producer_ids, topics};
 
 #[test]
@@ -185,6 +189,13 @@ fn creatable(name: &str, partitions: i32, replication_factor: i32) -> v1::Creata
     }
 }
 
+fn other(name: &str) -> v1::CreatableTopic {
+    v1::CreatableTopic {
+        id: topic_id(79),
+        ..creatable(name, 2, 2)
+    }
+}
+
 fn world() -> World {
     let mut world = World::new(true);
     world.run("brokers 1 2");
@@ -271,23 +282,25 @@ fn partitions_are_added_to_what_is_there() {
         (5, Some("2,1")),
         (5, None),
     ] {
-        let assignments = assignment.map(|replicas| v1::ReplicaAssignment {
-            partition: 0,
-            replicas: super::ids(replicas),
+        let assignment = assignment.map(|replicas| CreatePartitionsAssignment {
+            broker_ids: super::ids(replicas),
+            ..CreatePartitionsAssignment::default()
         });
-        let topic = v1::CreatePartitionsTopic {
-            name: "foo".to_owned(),
+        let topic = CreatePartitionsTopic {
+            name: KafkaString::from("foo".to_owned()),
             count,
-            has_assignments: assignments.is_some(),
-            assignments: assignments.into_iter().collect(),
+            assignments: assignment.map(|assignment| vec![assignment]),
+            ..CreatePartitionsTopic::default()
         };
-        let request = v1::CreatePartitionsRequest {
+        let request = CreatePartitionsRequestData {
             topics: vec![topic],
-            validate_only: false,
+            ..CreatePartitionsRequestData::default()
         };
-        let result = topics::create_partitions(&mut world.draft, &request).remove(0);
+        let response = topics::create_partitions(&mut world.draft, &request);
+        let result = &response.results[0];
         let partitions = world.draft.image.topic("foo").unwrap().partitions.len();
-        output += &format!("{partitions} {}\n", text(result.outcome.as_ref()));
+        let outcome = shown(result.error_code, result.error_message.as_ref());
+        output += &format!("{partitions} {outcome}\n");
     }
     expect![[r#"
         2 INVALID_PARTITIONS: The topic foo currently has 2 partition(s); 1 would not be an increase.
@@ -297,6 +310,41 @@ fn partitions_are_added_to_what_is_there() {
         3 INVALID_REPLICA_ASSIGNMENT: Attempted to add 2 additional partition(s), but only 1 assignment(s) were specified.
         5 
     "#]].assert_eq(&output);
+}
+
+#[test]
+fn a_topic_that_is_named_twice_gets_no_partitions_and_one_answer() {
+    let mut world = world();
+    create(&mut world, creatable("foo", 2, 2), false);
+    create(&mut world, other("bar"), false);
+    let topic = |name: &str, count| CreatePartitionsTopic {
+        name: KafkaString::from(name.to_owned()),
+        count,
+        assignments: None,
+        ..CreatePartitionsTopic::default()
+    };
+    let request = CreatePartitionsRequestData {
+        topics: vec![topic("foo", 3), topic("bar", 3), topic("foo", 4)],
+        ..CreatePartitionsRequestData::default()
+    };
+    let response = topics::create_partitions(&mut world.draft, &request);
+    let mut output = String::new();
+    for result in response.results {
+        let partitions = world
+            .draft
+            .image
+            .topic(result.name.as_str())
+            .unwrap()
+            .partitions
+            .len();
+        let outcome = shown(result.error_code, result.error_message.as_ref());
+        output += &format!("{} {partitions} {outcome}\n", result.name);
+    }
+    expect![[r#"
+        foo 2 INVALID_REQUEST: the topic is named more than once
+        bar 3 
+    "#]]
+    .assert_eq(&output);
 }
 
 #[test]

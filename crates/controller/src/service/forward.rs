@@ -1,0 +1,134 @@
+//! Forward: administrative requests as Kafka messages.
+//!
+//! The table has a row for each API: the versions that are served, and what plans the request.
+
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_model::{MetadataOffset, Uuid};
+use dohle_protocol::forward::encode_body;
+use dohle_protocol::messages as kafka;
+use dohle_protocol::{ApiKey, Forwarded, Request, Response};
+use dohle_rpc::v1;
+use dohle_rpc::v1::forward_response::Result as Forwarding;
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::Inner;
+use crate::plan::{self, Draft};
+
+/// A row of the table.
+struct Row {
+    key: ApiKey,
+    versions: RangeInclusive<i16>,
+    serve: Serve,
+}
+
+type Serving = Pin<Box<dyn Future<Output = Result<v1::ForwardedResponse, Status>> + Send>>;
+type Serve = fn(Arc<Inner>, v1::ForwardRequest) -> Serving;
+
+macro_rules! table {
+    ($($request:ident: $plan:expr;)*) => {
+        &[$(Row {
+            key: kafka::$request::KEY,
+            versions: kafka::$request::VERSIONS,
+            serve: |inner, request| {
+                Box::pin(async move { planned::<kafka::$request>(&inner, request, $plan).await })
+            },
+        }),*]
+    };
+}
+
+/// The administrative APIs. `id` is the id of the request, from which ids of new topics derive.
+static TABLE: &[Row] = table! {
+    CreatePartitionsRequestData:
+        |draft, request, _id| plan::topics::create_partitions(draft, request);
+};
+
+/// Serves a request.
+pub(super) async fn serve(
+    inner: &Arc<Inner>,
+    request: v1::ForwardRequest,
+) -> Result<v1::ForwardResponse, Status> {
+    let row = TABLE
+        .iter()
+        .find(|row| i32::from(row.key as i16) == request.api_key);
+    let version = i16::try_from(request.api_version).unwrap_or(-1);
+    log(&request);
+    let result = match row {
+        Some(row) if row.versions.contains(&version) => {
+            Forwarding::Response((row.serve)(Arc::clone(inner), request).await?)
+        }
+        _ => {
+            // Another controller may serve other versions.
+            inner.check_active()?;
+            Forwarding::Versions(versions(row))
+        }
+    };
+    Ok(v1::ForwardResponse {
+        result: Some(result),
+    })
+}
+
+fn log(request: &v1::ForwardRequest) {
+    let sender = request.sender.as_ref();
+    tracing::debug!(
+        api = ?i16::try_from(request.api_key).ok().and_then(ApiKey::from_i16),
+        version = request.api_version,
+        principal = sender.map(|sender| sender.principal.as_str()),
+        listener = sender.map(|sender| sender.listener.as_str()),
+        client_address = sender.map(|sender| sender.client_address.as_str()),
+        client_id = sender.map(|sender| sender.client_id.as_str()),
+        "forwarded request"
+    );
+}
+
+/// The versions that a row serves: of an API without a row, none.
+fn versions(row: Option<&Row>) -> v1::ForwardVersions {
+    let (min, max) = row.map_or((0, -1), |row| (*row.versions.start(), *row.versions.end()));
+    v1::ForwardVersions {
+        min: i32::from(min),
+        max: i32::from(max),
+    }
+}
+
+/// Plans a request and commits its records.
+async fn planned<R: Forwarded>(
+    inner: &Inner,
+    request: v1::ForwardRequest,
+    mut plan: impl FnMut(&mut Draft, &R, Uuid) -> R::Response + Send + 'static,
+) -> Result<v1::ForwardedResponse, Status> {
+    let version = request.api_version as i16;
+    let deadline = Instant::now() + Duration::from_millis(request.timeout_ms);
+    let message = decode::<R>(&request)?;
+    let id = <[u8; 16]>::try_from(&request.request_id[..]);
+    let id = Uuid(id.map_err(|_| Status::invalid_argument("request_id does not have 16 bytes"))?);
+    // A request that waited until its deadline is not begun, as in Kafka: nobody waits for it.
+    let plan =
+        move |draft: &mut Draft| (Instant::now() < deadline).then(|| plan(draft, &message, id));
+    let (offset, response) = inner.plan(plan).await?;
+    let late = || Status::deadline_exceeded("the request waited until its deadline");
+    respond(offset, &response.ok_or_else(late)?, version)
+}
+
+fn decode<R: Request>(request: &v1::ForwardRequest) -> Result<R, Status> {
+    R::read(&mut request.body.clone(), request.api_version as i16).map_err(|error| {
+        Status::invalid_argument(format!("the body is no {:?} request: {error}", R::KEY))
+    })
+}
+
+fn respond<R: Response>(
+    offset: MetadataOffset,
+    response: &R,
+    version: i16,
+) -> Result<v1::ForwardedResponse, Status> {
+    let body = encode_body(response, version)
+        .map_err(|error| Status::internal(format!("{:?}: {error}", R::KEY)))?;
+    Ok(v1::ForwardedResponse {
+        offset: offset.0,
+        body,
+    })
+}
