@@ -23,8 +23,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
 
-/// How long a voter may report that other voters do not respond before a call gives up: longer than any election takes, and
-/// shorter than clients wait for a response.
+/// How long a voter may report that other voters do not respond before a call gives up: longer than
+/// any election takes, and shorter than clients wait for a response.
 const OUTAGE_PATIENCE: Duration = Duration::from_secs(10);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
