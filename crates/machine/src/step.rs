@@ -46,8 +46,8 @@ pub struct Effects<M: Machine> {
     /// Replies to parked requests, perhaps to the one of this step. When `records` fail,
     /// [`Reply::failed`] makes what is sent instead.
     pub replies: Vec<DueReply>,
-    /// The reply of this request shows state that rests on records below this offset. It is sent
-    /// once they are committed.
+    /// The replies of this step show state that rests on records below this offset. They are sent
+    /// once those records are committed.
     pub reads: Option<Offset>,
 }
 
@@ -74,7 +74,7 @@ impl<M: Machine> Step<'_, M> {
         self.effects.replies.push(DueReply::new(token, reply));
     }
 
-    /// Holds back the reply of this request until everything below `end` is committed.
+    /// Holds back the replies of this step until everything below `end` is committed.
     pub fn read_up_to(&mut self, end: Offset) {
         let reads = &mut self.effects.reads;
         *reads = (*reads).max(Some(end));

@@ -155,7 +155,7 @@ impl<M: Machine> ShardRuntime<M> {
             ..CommitWait::default()
         };
         if records.is_empty() {
-            actions.replies.extend(replies);
+            self.reply_after_read(replies, reads, actions);
             if let Some(on_commit) = on_commit {
                 self.on_commit(machine, context, on_commit, Ok(()), actions);
             }
@@ -185,6 +185,29 @@ impl<M: Machine> ShardRuntime<M> {
                 }
                 Err(code)
             }
+        }
+    }
+
+    /// Sends replies of a step without records, once the records that they show are committed.
+    fn reply_after_read(
+        &self,
+        replies: Vec<DueReply>,
+        reads: Option<Offset>,
+        actions: &mut DeferredActions<M>,
+    ) {
+        match reads {
+            Some(end) if !replies.is_empty() => {
+                let commit = CommitWait {
+                    read: Some(self.commit(end)),
+                    ..CommitWait::default()
+                };
+                actions.after_commit.push(AfterCommit {
+                    commit,
+                    replies,
+                    on_commit: None,
+                });
+            }
+            _ => actions.replies.extend(replies),
         }
     }
 

@@ -230,6 +230,22 @@ async fn a_parked_request_is_answered_by_another_request_after_its_commit() {
 }
 
 #[tokio::test]
+async fn a_parked_request_shows_nothing_that_is_not_committed() {
+    let (node, topic) = Node::with_replicas(&[NODE, OTHER]).await;
+    let mut granted = std::pin::pin!(node.acquire("a", "first", HOUR));
+    assert!(nothing_yet(granted.as_mut()).await, "not committed");
+    // The owner asks again. This request appends no record, and its reply shows the first one.
+    let mut again = std::pin::pin!(node.acquire("a", "first", HOUR));
+    assert!(
+        nothing_yet(again.as_mut()).await,
+        "shows what is not committed"
+    );
+    node.in_sync(topic, &[NODE]).await;
+    assert_eq!(timeout(DEADLINE, granted).await.unwrap(), Ok(HOUR));
+    assert_eq!(timeout(DEADLINE, again).await.unwrap(), Ok(HOUR));
+}
+
+#[tokio::test]
 async fn a_refusal_needs_no_commit() {
     let (node, topic) = Node::with_replicas(&[NODE, OTHER]).await;
     node.in_sync(topic, &[NODE, OTHER]).await;
