@@ -244,6 +244,7 @@ fn classic_members_join_a_consumer_group() {
         "
         topic foo 2
         join A foo
+        ---
         cjoin B foo
         cjoin B foo
         csync B
@@ -257,14 +258,6 @@ fn classic_members_join_a_consumer_group() {
         show
         ",
         expect![[r#"
-            topic foo 2
-            join A foo
-              + member A foo
-              + epoch 1
-              + target A foo:0,1
-              + target 1
-              + A Stable 1<-0 has foo:0,1
-              A: epoch 1, has foo:0,1
             cjoin B foo
               B: joined, MemberIdRequired, generation -1
             cjoin B foo
@@ -315,6 +308,7 @@ fn a_classic_member_that_does_not_join_or_sync_in_time_is_fenced() {
         join A foo
         cjoin B foo
         cjoin B foo
+        ---
         wait 29000
         cbeat B
         beat A
@@ -325,24 +319,6 @@ fn a_classic_member_that_does_not_join_or_sync_in_time_is_fenced() {
         show
         ",
         expect![[r#"
-            topic foo 2
-            join A foo
-              + member A foo
-              + epoch 1
-              + target A foo:0,1
-              + target 1
-              + A Stable 1<-0 has foo:0,1
-              A: epoch 1, has foo:0,1
-            cjoin B foo
-              B: joined, MemberIdRequired, generation -1
-            cjoin B foo
-              + member AgICAgICAgICAgICAgICAg foo classic
-              + epoch 2
-              + target A foo:0
-              + target AgICAgICAgICAgICAgICAg foo:1
-              + target 2
-              + AgICAgICAgICAgICAgICAg UnreleasedPartitions 2<-0 has -
-              B: joined, ok, generation 2
             wait 29000
             cbeat B
               B: ok
@@ -373,6 +349,7 @@ fn the_last_consumer_that_a_static_classic_member_replaces_ends_the_consumer_gro
         "
         topic foo 2
         join A foo i=a
+        ---
         cjoin B foo
         cjoin B foo
         ack A
@@ -384,14 +361,6 @@ fn the_last_consumer_that_a_static_classic_member_replaces_ends_the_consumer_gro
         csync A2
         ",
         expect![[r#"
-            topic foo 2
-            join A foo i=a
-              + member A foo
-              + epoch 1
-              + target A foo:0,1
-              + target 1
-              + A Stable 1<-0 has foo:0,1
-              A: epoch 1, has foo:0,1
             cjoin B foo
               B: joined, MemberIdRequired, generation -1
             cjoin B foo
@@ -518,6 +487,7 @@ fn groups_without_members_always_move() {
         cjoin A foo
         wait 0
         csync A
+        ---
         cleave A
         join B foo
         leave B
@@ -526,18 +496,6 @@ fn groups_without_members_always_move() {
         show
         ",
         expect![[r#"
-            topic foo 1
-            config migration.policy disabled
-            cjoin A foo
-              + classic generation 0 
-              A: joined, MemberIdRequired, generation -1
-            cjoin A foo
-            wait 0
-              at 0 ms
-              A: joined, ok, generation 1, leads
-            csync A
-              + classic generation 1 A-01010101-0101-0101-0101-010101010101
-              A: synced, ok, has foo:0
             cleave A
               + classic generation 2 
               A: left, ok

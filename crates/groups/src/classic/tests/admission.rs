@@ -269,6 +269,7 @@ fn a_pending_member_holds_a_rebalance_up_until_its_session_is_over() {
         "
         set group.initial.rebalance.delay.ms=0
         join a v3
+        ---
         tick 0s
         sync a assign=a:x
         join b session=20s
@@ -276,11 +277,6 @@ fn a_pending_member_holds_a_rebalance_up_until_its_session_is_over() {
         tick 20s
         ",
         expect![[r#"
-            > set group.initial.rebalance.delay.ms=0
-              = no group
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
             > tick 0s
               after 0ns: join timer
               a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:

@@ -47,6 +47,10 @@ use crate::shard::Shard;
 use crate::step::{Caller, Effects, JoinReply, OnCommit, Step};
 use crate::wire::text;
 
+/// Ends the prologue of a script: the lines above it are run and not part of the trace, because
+/// the trace of another test has them.
+const PROLOGUE_END: &str = "---";
+
 /// Runs a script and compares its trace.
 #[track_caller]
 pub(super) fn check(script: &str, expected: Expect) {
@@ -56,7 +60,10 @@ pub(super) fn check(script: &str, expected: Expect) {
         .map(str::trim)
         .filter(|line| !line.is_empty())
     {
-        driver.run(line);
+        match line {
+            PROLOGUE_END => driver.out.clear(),
+            _ => driver.run(line),
+        }
     }
     expected.assert_eq(&driver.out);
 }

@@ -128,6 +128,7 @@ fn a_follower_that_joins_again_unchanged_is_told_of_the_generation_there_is() {
         set group.initial.rebalance.delay.ms=0
         join a v3
         join b v3
+        ---
         tick 0s
         join b
         join a
@@ -137,13 +138,6 @@ fn a_follower_that_joins_again_unchanged_is_told_of_the_generation_there_is() {
         heartbeat a
         ",
         expect![[r#"
-            > set group.initial.rebalance.delay.ms=0
-              = no group
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > join b v3
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
             > tick 0s
               after 0ns: join timer
               after 0ns: join timer
@@ -177,6 +171,7 @@ fn a_leader_that_joins_again_begins_a_rebalance() {
         join a v3
         join b v3
         tick 0s
+        ---
         sync a assign=a:x,b:y
         sync b
         join a
@@ -184,19 +179,6 @@ fn a_leader_that_joins_again_begins_a_rebalance() {
         join b
         ",
         expect![[r#"
-            > set group.initial.rebalance.delay.ms=0
-              = no group
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > join b v3
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
-            > tick 0s
-              after 0ns: join timer
-              after 0ns: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01: b-03:
-              b: joined gen=1 id=b-03 leader=a-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(to sync)
             > sync a assign=a:x,b:y
               write g gen=1 "consumer"/range leader=a-01 a-01::"x" b-03::"y"
               a: synced "x" protocol=consumer/range
@@ -224,6 +206,7 @@ fn a_member_with_other_metadata_begins_a_rebalance() {
         join a v3
         join b v3
         tick 0s
+        ---
         sync b
         join b protocols=range:t
         join a
@@ -233,19 +216,6 @@ fn a_member_with_other_metadata_begins_a_rebalance() {
         join a
         ",
         expect![[r#"
-            > set group.initial.rebalance.delay.ms=0
-              = no group
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > join b v3
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
-            > tick 0s
-              after 0ns: join timer
-              after 0ns: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01: b-03:
-              b: joined gen=1 id=b-03 leader=a-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(to sync)
             > sync b
               = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(syncs)
             > join b protocols=range:t
@@ -283,32 +253,11 @@ fn a_second_join_of_a_member_takes_the_place_of_the_first() {
         sync a assign=a:x,b:y
         sync b
         join a
+        ---
         join a
         join b
         ",
         expect![[r#"
-            > set group.initial.rebalance.delay.ms=0
-              = no group
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > join b v3
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
-            > tick 0s
-              after 0ns: join timer
-              after 0ns: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01: b-03:
-              b: joined gen=1 id=b-03 leader=a-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(to sync)
-            > sync a assign=a:x,b:y
-              write g gen=1 "consumer"/range leader=a-01 a-01::"x" b-03::"y"
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=a-01 a-01 b-03(to sync)
-            > sync b
-              b: synced "y" protocol=consumer/range
-              = Stable gen=1 leader=a-01 a-01 b-03
-            > join a
-              = PreparingRebalance gen=1 leader=a-01 a-01(joins) b-03
             > join a
               a: REBALANCE_IN_PROGRESS id=a-01
             > join b
@@ -325,16 +274,11 @@ fn a_new_member_that_joins_again_while_it_waits_is_answered_once() {
         "
         join a
         join a
+        ---
         join a
         tick 3s
         ",
         expect![[r#"
-            > join a
-              write g gen=0 ""/none leader=none
-              a: MEMBER_ID_REQUIRED id=a-01
-              = Empty gen=0 a-01(pending)
-            > join a
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
             > join a
               a: REBALANCE_IN_PROGRESS id=a-01
             > tick 3s

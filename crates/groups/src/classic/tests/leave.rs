@@ -10,6 +10,7 @@ fn the_last_member_that_leaves_leaves_an_empty_group() {
         "
         join a v3
         tick 3s
+        ---
         sync a assign=a:x
         leave a
         timers
@@ -18,13 +19,6 @@ fn the_last_member_that_leaves_leaves_an_empty_group() {
         tick 3s
         ",
         expect![[r#"
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
             > sync a assign=a:x
               write g gen=1 "consumer"/range leader=a-01 a-01::"x"
               a: synced "x" protocol=consumer/range
@@ -96,6 +90,7 @@ fn several_leave_at_once() {
         "
         join a v3
         join b v3
+        ---
         join c v3
         tick 9s
         sync a assign=a:x,b:y,c:z
@@ -103,11 +98,6 @@ fn several_leave_at_once() {
         join c
         ",
         expect![[r#"
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > join b v3
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
             > join c v3
               = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins) c-04(joins)
             > tick 9s
@@ -137,19 +127,13 @@ fn before_version_3_one_member_leaves() {
         "
         join a v3
         tick 3s
+        ---
         leave a v2
         leave a v1
         leave a v0 group=other
         leave a v0 group=
         ",
         expect![[r#"
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
             > leave a v2
               write g gen=2 "consumer"/none leader=none
               left: ok
@@ -210,24 +194,12 @@ fn a_pending_member_that_leaves_no_longer_holds_a_rebalance_up() {
         join a v3
         tick 0s
         sync a assign=a:x
+        ---
         join b
         join a
         leave b
         ",
         expect![[r#"
-            > set group.initial.rebalance.delay.ms=0
-              = no group
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > tick 0s
-              after 0ns: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
-            > sync a assign=a:x
-              write g gen=1 "consumer"/range leader=a-01 a-01::"x"
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=a-01 a-01
             > join b
               b: MEMBER_ID_REQUIRED id=b-06
               = Stable gen=1 leader=a-01 a-01 b-06(pending)
@@ -248,22 +220,12 @@ fn a_pending_member_that_leaves_a_stable_group_begins_a_rebalance() {
         join a v3
         tick 3s
         sync a assign=a:x
+        ---
         join b
         leave b
         heartbeat a
         ",
         expect![[r#"
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
-            > sync a assign=a:x
-              write g gen=1 "consumer"/range leader=a-01 a-01::"x"
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=a-01 a-01
             > join b
               b: MEMBER_ID_REQUIRED id=b-06
               = Stable gen=1 leader=a-01 a-01 b-06(pending)
@@ -283,6 +245,7 @@ fn a_member_that_leaves_while_it_waits_to_join_is_answered() {
         join a v3
         tick 3s
         sync a assign=a:x
+        ---
         join b v3
         leave b-04
         join b v3
@@ -290,17 +253,6 @@ fn a_member_that_leaves_while_it_waits_to_join_is_answered() {
         join a
         ",
         expect![[r#"
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
-            > sync a assign=a:x
-              write g gen=1 "consumer"/range leader=a-01 a-01::"x"
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=a-01 a-01
             > join b v3
               = PreparingRebalance gen=1 leader=a-01 a-01 b-06(joins)
             > leave b-04
@@ -326,6 +278,7 @@ fn static_members_are_removed_by_their_instance_ids() {
         join a instance=i
         join b instance=j
         tick 6s
+        ---
         sync a assign=a:x,b:y
         leave none instance=j
         leave none instance=k
@@ -333,17 +286,6 @@ fn static_members_are_removed_by_their_instance_ids() {
         describe
         ",
         expect![[r#"
-            > join a instance=i
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=i-01 i-01(joins)
-            > join b instance=j
-              = PreparingRebalance gen=0 initial leader=i-01 i-01(joins) j-03(joins)
-            > tick 6s
-              after 3s: join timer
-              after 6s: join timer
-              a: joined gen=1 id=i-01 leader=i-01 protocol=consumer/range i-01(i): j-03(j):
-              b: joined gen=1 id=j-03 leader=i-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=i-01 i-01(to sync) j-03(to sync)
             > sync a assign=a:x,b:y
               write g gen=1 "consumer"/range leader=i-01 i-01(i)::"x" j-03(j)::"y"
               a: synced "x" protocol=consumer/range

@@ -93,22 +93,12 @@ fn a_member_that_fails_before_it_syncs_begins_a_rebalance() {
         join a v3 session=10s
         join b v3 session=20s
         tick 6s
+        ---
         sync b
         tick 10s
         join b
         ",
         expect![[r#"
-            > join a v3 session=10s
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > join b v3 session=20s
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
-            > tick 6s
-              after 3s: join timer
-              after 6s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01: b-03:
-              b: joined gen=1 id=b-03 leader=a-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(to sync)
             > sync b
               = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(syncs)
             > tick 10s
@@ -131,29 +121,12 @@ fn a_member_that_fails_during_a_rebalance_no_longer_holds_it_up() {
         tick 6s
         sync a assign=a:x,b:y
         sync b
+        ---
         tick 5s
         join b protocols=range:t
         tick 5s
         ",
         expect![[r#"
-            > join a v3 session=10s
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > join b v3 session=20s
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
-            > tick 6s
-              after 3s: join timer
-              after 6s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01: b-03:
-              b: joined gen=1 id=b-03 leader=a-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(to sync)
-            > sync a assign=a:x,b:y
-              write g gen=1 "consumer"/range leader=a-01 a-01::"x" b-03::"y"
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=a-01 a-01 b-03(to sync)
-            > sync b
-              b: synced "y" protocol=consumer/range
-              = Stable gen=1 leader=a-01 a-01 b-03
             > tick 5s
             > join b protocols=range:t
               = PreparingRebalance gen=1 leader=a-01 a-01 b-03(joins)

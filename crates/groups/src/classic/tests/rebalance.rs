@@ -75,14 +75,10 @@ fn without_a_delay_a_rebalance_completes_at_once() {
         "
         set group.initial.rebalance.delay.ms=0
         join a v3
+        ---
         tick 0s
         ",
         expect![[r#"
-            > set group.initial.rebalance.delay.ms=0
-              = no group
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
             > tick 0s
               after 0ns: join timer
               a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
@@ -99,6 +95,7 @@ fn a_rebalance_completes_when_all_have_joined() {
         tick 3s
         sync a assign=a:x
         join b
+        ---
         join b
         heartbeat a
         join a
@@ -106,20 +103,6 @@ fn a_rebalance_completes_when_all_have_joined() {
         sync a assign=a:x,b:y
         ",
         expect![[r#"
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
-            > sync a assign=a:x
-              write g gen=1 "consumer"/range leader=a-01 a-01::"x"
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=a-01 a-01
-            > join b
-              b: MEMBER_ID_REQUIRED id=b-06
-              = Stable gen=1 leader=a-01 a-01 b-06(pending)
             > join b
               = PreparingRebalance gen=1 leader=a-01 a-01 b-06(joins)
             > heartbeat a

@@ -110,27 +110,13 @@ fn an_empty_group_is_found_again_by_another_broker() {
         tick 3s
         sync a assign=a:x
         leave a
+        ---
         reload
         describe
         join a v3 id=none
         tick 3s
         ",
         expect![[r#"
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
-            > sync a assign=a:x
-              write g gen=1 "consumer"/range leader=a-01 a-01::"x"
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=a-01 a-01
-            > leave a
-              write g gen=2 "consumer"/none leader=none
-              left: ok [a-01 ok]
-              = Empty gen=2
             > reload
             > describe
               Empty "consumer"/""
@@ -153,6 +139,7 @@ fn a_group_that_was_loaded_with_too_many_members_rebalances() {
         tick 6s
         sync a assign=a:x,b:y
         sync b
+        ---
         set group.max.size=1
         reload
         timers
@@ -162,24 +149,6 @@ fn a_group_that_was_loaded_with_too_many_members_rebalances() {
         tick 60s
         ",
         expect![[r#"
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > join b v3
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
-            > tick 6s
-              after 3s: join timer
-              after 6s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01: b-03:
-              b: joined gen=1 id=b-03 leader=a-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(to sync)
-            > sync a assign=a:x,b:y
-              write g gen=1 "consumer"/range leader=a-01 a-01::"x" b-03::"y"
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=a-01 a-01 b-03(to sync)
-            > sync b
-              b: synced "y" protocol=consumer/range
-              = Stable gen=1 leader=a-01 a-01 b-03
             > set group.max.size=1
             > reload
               = PreparingRebalance gen=1 leader=a-01 a-01 b-03
@@ -209,16 +178,12 @@ fn a_new_group_that_could_not_be_written_is_not_there() {
         "
         hold
         join a v3
+        ---
         join b v3
         failed NOT_LEADER_OR_FOLLOWER
         timers
         ",
         expect![[r#"
-            > hold
-              = no group
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
             > join b v3
               = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-02(joins)
             > failed NOT_LEADER_OR_FOLLOWER
@@ -262,6 +227,7 @@ fn a_deleted_group_is_gone_with_its_timers() {
         "
         join a v3
         tick 3s
+        ---
         delete
         leave a
         join b
@@ -271,13 +237,6 @@ fn a_deleted_group_is_gone_with_its_timers() {
         join b
         ",
         expect![[r#"
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
             > delete
               not deleted
             > leave a

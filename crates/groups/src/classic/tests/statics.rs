@@ -58,27 +58,13 @@ fn a_leader_that_comes_back_is_told_to_skip_the_assignment() {
         join b instance=j
         tick 6s
         sync a assign=a:x,b:y
+        ---
         sync b
         join c instance=i
         sync c
         heartbeat b
         ",
         expect![[r#"
-            > join a instance=i
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=i-01 i-01(joins)
-            > join b instance=j
-              = PreparingRebalance gen=0 initial leader=i-01 i-01(joins) j-03(joins)
-            > tick 6s
-              after 3s: join timer
-              after 6s: join timer
-              a: joined gen=1 id=i-01 leader=i-01 protocol=consumer/range i-01(i): j-03(j):
-              b: joined gen=1 id=j-03 leader=i-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=i-01 i-01(to sync) j-03(to sync)
-            > sync a assign=a:x,b:y
-              write g gen=1 "consumer"/range leader=i-01 i-01(i)::"x" j-03(j)::"y"
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=i-01 i-01 j-03(to sync)
             > sync b
               b: synced "y" protocol=consumer/range
               = Stable gen=1 leader=i-01 i-01 j-03
@@ -103,29 +89,12 @@ fn before_version_9_a_leader_that_comes_back_is_not_told_that_it_leads() {
         tick 6s
         sync a assign=a:x,b:y
         sync b
+        ---
         join c v8 instance=i
         join d v8 instance=j
         heartbeat c
         ",
         expect![[r#"
-            > join a instance=i
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=i-01 i-01(joins)
-            > join b instance=j
-              = PreparingRebalance gen=0 initial leader=i-01 i-01(joins) j-03(joins)
-            > tick 6s
-              after 3s: join timer
-              after 6s: join timer
-              a: joined gen=1 id=i-01 leader=i-01 protocol=consumer/range i-01(i): j-03(j):
-              b: joined gen=1 id=j-03 leader=i-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=i-01 i-01(to sync) j-03(to sync)
-            > sync a assign=a:x,b:y
-              write g gen=1 "consumer"/range leader=i-01 i-01(i)::"x" j-03(j)::"y"
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=i-01 i-01 j-03(to sync)
-            > sync b
-              b: synced "y" protocol=consumer/range
-              = Stable gen=1 leader=i-01 i-01 j-03
             > join c v8 instance=i
               write g gen=1 "consumer"/range leader=i-09 i-09(i)::"x" j-03(j)::"y"
               c: joined gen=1 id=i-09 leader=i-01 protocol=consumer/range
@@ -241,31 +210,13 @@ fn a_replacement_counts_for_a_rebalance_that_began_meanwhile() {
         sync a assign=a:x
         written
         join b instance=i
+        ---
         join c v3
         written
         sync b assign=b:x,c:y
         written
         ",
         expect![[r#"
-            > hold
-              = no group
-            > join a instance=i
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=i-01 i-01(joins)
-            > written
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=i-01 leader=i-01 protocol=consumer/range i-01(i):
-              = CompletingRebalance gen=1 leader=i-01 i-01(to sync)
-            > sync a assign=a:x
-              write g gen=1 "consumer"/range leader=i-01 i-01(i)::"x"
-              = CompletingRebalance gen=1 leader=i-01 i-01(syncs)
-            > written
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=i-01 i-01
-            > join b instance=i
-              write g gen=1 "consumer"/range leader=i-06 i-06(i)::"x"
-              = Stable gen=1 leader=i-06 i-06(joins)
             > join c v3
               c: joined gen=2 id=c-07 leader=i-06 protocol=consumer/range
               b: joined gen=2 id=i-06 leader=i-06 protocol=consumer/range c-07: i-06(i):
@@ -292,30 +243,12 @@ fn a_replacement_of_a_replacement_fences_the_first() {
         sync a assign=a:x
         written
         join b instance=i
+        ---
         join c instance=i
         written
         written
         ",
         expect![[r#"
-            > hold
-              = no group
-            > join a instance=i
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=i-01 i-01(joins)
-            > written
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=i-01 leader=i-01 protocol=consumer/range i-01(i):
-              = CompletingRebalance gen=1 leader=i-01 i-01(to sync)
-            > sync a assign=a:x
-              write g gen=1 "consumer"/range leader=i-01 i-01(i)::"x"
-              = CompletingRebalance gen=1 leader=i-01 i-01(syncs)
-            > written
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=i-01 i-01
-            > join b instance=i
-              write g gen=1 "consumer"/range leader=i-06 i-06(i)::"x"
-              = Stable gen=1 leader=i-06 i-06(joins)
             > join c instance=i
               write g gen=1 "consumer"/range leader=i-07 i-07(i)::"x"
               = Stable gen=1 leader=i-07 i-07(joins)
@@ -408,23 +341,13 @@ fn a_replacement_before_the_assignment_begins_a_rebalance() {
         join a instance=i
         join b instance=j
         tick 6s
+        ---
         sync b
         join c instance=j
         heartbeat a
         join a instance=i
         ",
         expect![[r#"
-            > join a instance=i
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=i-01 i-01(joins)
-            > join b instance=j
-              = PreparingRebalance gen=0 initial leader=i-01 i-01(joins) j-03(joins)
-            > tick 6s
-              after 3s: join timer
-              after 6s: join timer
-              a: joined gen=1 id=i-01 leader=i-01 protocol=consumer/range i-01(i): j-03(j):
-              b: joined gen=1 id=j-03 leader=i-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=i-01 i-01(to sync) j-03(to sync)
             > sync b
               = CompletingRebalance gen=1 leader=i-01 i-01(to sync) j-03(syncs)
             > join c instance=j
@@ -516,28 +439,11 @@ fn a_static_member_that_joins_with_its_id_joins_as_any_other() {
         tick 6s
         sync a assign=a:x,b:y
         sync b
+        ---
         join b instance=j
         join a instance=i
         ",
         expect![[r#"
-            > join a instance=i
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=i-01 i-01(joins)
-            > join b instance=j
-              = PreparingRebalance gen=0 initial leader=i-01 i-01(joins) j-03(joins)
-            > tick 6s
-              after 3s: join timer
-              after 6s: join timer
-              a: joined gen=1 id=i-01 leader=i-01 protocol=consumer/range i-01(i): j-03(j):
-              b: joined gen=1 id=j-03 leader=i-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=i-01 i-01(to sync) j-03(to sync)
-            > sync a assign=a:x,b:y
-              write g gen=1 "consumer"/range leader=i-01 i-01(i)::"x" j-03(j)::"y"
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=i-01 i-01 j-03(to sync)
-            > sync b
-              b: synced "y" protocol=consumer/range
-              = Stable gen=1 leader=i-01 i-01 j-03
             > join b instance=j
               b: joined gen=1 id=j-03 leader=i-01 protocol=consumer/range
             > join a instance=i

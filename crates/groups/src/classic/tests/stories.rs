@@ -71,32 +71,10 @@ fn a_rebalance_that_nobody_joins_completes_when_a_static_member_comes() {
         sync b
         leave b
         tick 10s
+        ---
         join a instance=i
         ",
         expect![[r#"
-            > join a v3 instance=i rebalance=10s session=60s
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=i-01 i-01(joins)
-            > join b v3 rebalance=10s session=60s
-              = PreparingRebalance gen=0 initial leader=i-01 b-03(joins) i-01(joins)
-            > tick 6s
-              after 3s: join timer
-              after 6s: join timer
-              b: joined gen=1 id=b-03 leader=i-01 protocol=consumer/range
-              a: joined gen=1 id=i-01 leader=i-01 protocol=consumer/range b-03: i-01(i):
-              = CompletingRebalance gen=1 leader=i-01 b-03(to sync) i-01(to sync)
-            > sync a assign=a:x,b:y
-              write g gen=1 "consumer"/range leader=i-01 b-03::"y" i-01(i)::"x"
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=i-01 b-03(to sync) i-01
-            > sync b
-              b: synced "y" protocol=consumer/range
-              = Stable gen=1 leader=i-01 b-03 i-01
-            > leave b
-              left: ok [b-03 ok]
-              = PreparingRebalance gen=1 leader=i-01 i-01
-            > tick 10s
-              after 10s: join timer
             > join a instance=i
               a: joined gen=2 id=i-01 leader=i-01 protocol=consumer/range i-01(i):
               = CompletingRebalance gen=2 leader=i-01 i-01(to sync)

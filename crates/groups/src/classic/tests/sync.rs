@@ -11,6 +11,7 @@ fn members_wait_until_the_assignment_is_written() {
         hold
         join a v3
         written
+        ---
         join b v3
         tick 6s
         sync b
@@ -22,12 +23,6 @@ fn members_wait_until_the_assignment_is_written() {
         commit b
         ",
         expect![[r#"
-            > hold
-              = no group
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > written
             > join b v3
               = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
             > tick 6s
@@ -68,6 +63,7 @@ fn an_assignment_that_could_not_be_written_begins_a_rebalance() {
         tick 6s
         sync b
         sync a assign=a:x,b:y
+        ---
         failed NOT_LEADER_OR_FOLLOWER
         heartbeat a
         join a
@@ -77,25 +73,6 @@ fn an_assignment_that_could_not_be_written_begins_a_rebalance() {
         sync b
         ",
         expect![[r#"
-            > hold
-              = no group
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > written
-            > join b v3
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
-            > tick 6s
-              after 3s: join timer
-              after 6s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01: b-03:
-              b: joined gen=1 id=b-03 leader=a-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(to sync)
-            > sync b
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(syncs)
-            > sync a assign=a:x,b:y
-              write g gen=1 "consumer"/range leader=a-01 a-01::"x" b-03::"y"
-              = CompletingRebalance gen=1 leader=a-01 a-01(syncs) b-03(syncs)
             > failed NOT_LEADER_OR_FOLLOWER
               a: NOT_COORDINATOR
               b: NOT_COORDINATOR
@@ -129,6 +106,7 @@ fn codes_of_failed_writes_are_translated() {
         join a v3
         written
         tick 3s
+        ---
         sync a assign=a:x
         failed NOT_ENOUGH_REPLICAS
         join a
@@ -139,16 +117,6 @@ fn codes_of_failed_writes_are_translated() {
         failed COORDINATOR_LOAD_IN_PROGRESS
         ",
         expect![[r#"
-            > hold
-              = no group
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > written
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
             > sync a assign=a:x
               write g gen=1 "consumer"/range leader=a-01 a-01::"x"
               = CompletingRebalance gen=1 leader=a-01 a-01(syncs)
@@ -186,24 +154,12 @@ fn an_assignment_of_a_generation_that_is_over_is_forgotten() {
         written
         tick 3s
         sync a assign=a:x
+        ---
         join b v3
         join a
         written
         ",
         expect![[r#"
-            > hold
-              = no group
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > written
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
-            > sync a assign=a:x
-              write g gen=1 "consumer"/range leader=a-01 a-01::"x"
-              = CompletingRebalance gen=1 leader=a-01 a-01(syncs)
             > join b v3
               a: REBALANCE_IN_PROGRESS
               = PreparingRebalance gen=1 leader=a-01 a-01 b-05(joins)
@@ -225,23 +181,11 @@ fn a_leader_that_syncs_twice_writes_once() {
         written
         tick 3s
         sync a assign=a:x
+        ---
         sync a assign=a:y
         written
         ",
         expect![[r#"
-            > hold
-              = no group
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > written
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
-            > sync a assign=a:x
-              write g gen=1 "consumer"/range leader=a-01 a-01::"x"
-              = CompletingRebalance gen=1 leader=a-01 a-01(syncs)
             > sync a assign=a:y
               a: REBALANCE_IN_PROGRESS
             > written
@@ -297,6 +241,7 @@ fn a_protocol_that_is_not_the_groups_is_refused() {
         "
         join a v3
         tick 3s
+        ---
         sync a type=connect
         sync a protocol=roundrobin
         sync a v5 type=consumer
@@ -304,13 +249,6 @@ fn a_protocol_that_is_not_the_groups_is_refused() {
         sync a v5 type=consumer protocol=range assign=a:x
         ",
         expect![[r#"
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
             > sync a type=connect
               a: INCONSISTENT_GROUP_PROTOCOL
             > sync a protocol=roundrobin
@@ -335,22 +273,10 @@ fn a_sync_during_a_rebalance_is_refused() {
         tick 3s
         sync a assign=a:x
         join b v3
+        ---
         sync a
         ",
         expect![[r#"
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
-            > sync a assign=a:x
-              write g gen=1 "consumer"/range leader=a-01 a-01::"x"
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=a-01 a-01
-            > join b v3
-              = PreparingRebalance gen=1 leader=a-01 a-01 b-06(joins)
             > sync a
               a: REBALANCE_IN_PROGRESS
         "#]],
@@ -363,17 +289,11 @@ fn a_sync_to_an_empty_group_is_refused() {
         "
         join a v3
         tick 3s
+        ---
         leave a
         sync a
         ",
         expect![[r#"
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > tick 3s
-              after 3s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01:
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync)
             > leave a
               write g gen=2 "consumer"/none leader=none
               left: ok [a-01 ok]
@@ -392,6 +312,7 @@ fn members_that_do_not_sync_in_time_are_removed() {
         join b v3 rebalance=20s session=30s
         tick 6s
         sync a assign=a:x,b:y
+        ---
         tick 19s
         heartbeat a
         heartbeat b
@@ -401,21 +322,6 @@ fn members_that_do_not_sync_in_time_are_removed() {
         timers
         ",
         expect![[r#"
-            > join a v3 rebalance=20s session=30s
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > join b v3 rebalance=20s session=30s
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
-            > tick 6s
-              after 3s: join timer
-              after 6s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01: b-03:
-              b: joined gen=1 id=b-03 leader=a-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(to sync)
-            > sync a assign=a:x,b:y
-              write g gen=1 "consumer"/range leader=a-01 a-01::"x" b-03::"y"
-              a: synced "x" protocol=consumer/range
-              = Stable gen=1 leader=a-01 a-01 b-03(to sync)
             > tick 19s
             > heartbeat a
               a: ok
@@ -442,23 +348,13 @@ fn a_group_whose_leader_does_not_sync_goes_on_without_it() {
         join a v3 rebalance=20s session=30s
         join b v3 rebalance=20s session=30s
         tick 6s
+        ---
         sync b
         tick 20s
         join b rebalance=20s session=30s
         sync b assign=b:x
         ",
         expect![[r#"
-            > join a v3 rebalance=20s session=30s
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > join b v3 rebalance=20s session=30s
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
-            > tick 6s
-              after 3s: join timer
-              after 6s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01: b-03:
-              b: joined gen=1 id=b-03 leader=a-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(to sync)
             > sync b
               = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(syncs)
             > tick 20s
@@ -483,21 +379,11 @@ fn members_that_are_assigned_nothing_get_an_empty_assignment() {
         join a v3
         join b v3
         tick 6s
+        ---
         sync a assign=a:x,z-01:y
         sync b
         ",
         expect![[r#"
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > join b v3
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
-            > tick 6s
-              after 3s: join timer
-              after 6s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01: b-03:
-              b: joined gen=1 id=b-03 leader=a-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(to sync)
             > sync a assign=a:x,z-01:y
               write g gen=1 "consumer"/range leader=a-01 a-01::"x" b-03::""
               a: synced "x" protocol=consumer/range
@@ -556,21 +442,11 @@ fn a_member_that_leaves_while_it_waits_to_sync_is_answered() {
         join a v3
         join b v3
         tick 6s
+        ---
         sync b
         leave b
         ",
         expect![[r#"
-            > join a v3
-              write g gen=0 ""/none leader=none
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins)
-            > join b v3
-              = PreparingRebalance gen=0 initial leader=a-01 a-01(joins) b-03(joins)
-            > tick 6s
-              after 3s: join timer
-              after 6s: join timer
-              a: joined gen=1 id=a-01 leader=a-01 protocol=consumer/range a-01: b-03:
-              b: joined gen=1 id=b-03 leader=a-01 protocol=consumer/range
-              = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(to sync)
             > sync b
               = CompletingRebalance gen=1 leader=a-01 a-01(to sync) b-03(syncs)
             > leave b

@@ -47,12 +47,19 @@ use crate::records::{
 use crate::shard::{GroupFilter, Shard};
 use crate::step::{Caller, Failed, Step};
 
+/// Ends the prologue of a script: the lines above it are run and not part of the trace, because
+/// the trace of another test has them.
+const PROLOGUE_END: &str = "---";
+
 /// Runs a script and compares its trace.
 #[track_caller]
 pub(super) fn check(script: &str, expected: Expect) {
     let mut driver = Driver::default();
     for line in script.lines().map(str::trim).filter(|it| !it.is_empty()) {
-        driver.run(line);
+        match line {
+            PROLOGUE_END => driver.out.clear(),
+            _ => driver.run(line),
+        }
     }
     expected.assert_eq(&driver.out);
 }

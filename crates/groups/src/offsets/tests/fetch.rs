@@ -70,15 +70,13 @@ fn members_of_a_consumer_group_fetch_in_their_epoch() {
         "
         consumer g a:5
         commit g t:0=5 gen=5 id=a
+        ---
         fetch g t:0 id=a epoch=5
         fetch g t:0 id=a epoch=4
         fetch g t:0 id=b epoch=5
         fetch g t:0
         ",
         expect![[r#"
-            > consumer g a:5
-            > commit g t:0=5 gen=5 id=a
-              g t-0 = 5 at 1000000
             > fetch g t:0 id=a epoch=5
               -> when committed up to 4
               -> t-0 5@-1

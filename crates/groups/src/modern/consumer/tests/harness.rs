@@ -42,6 +42,10 @@ use crate::shard::Shard;
 use crate::step::{Caller, Effects, OnCommit, Step};
 use crate::wire::{text, topic_id_to_wire};
 
+/// Ends the prologue of a script: the lines above it are run and not part of the trace, because
+/// the trace of another test has them.
+const PROLOGUE_END: &str = "---";
+
 pub(super) const GROUP: &str = "g";
 
 pub(super) struct World {
@@ -137,6 +141,10 @@ impl World {
             .map(str::trim)
             .filter(|line| !line.is_empty())
         {
+            if line == PROLOGUE_END {
+                self.trace.clear();
+                continue;
+            }
             self.say(line);
             let words: Vec<&str> = line.split_whitespace().collect();
             self.command(&words);
