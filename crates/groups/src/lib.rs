@@ -8,17 +8,17 @@
 //! Pure: no tokio, no files, no clock, no randomness; times and fresh ids are arguments. This crate
 //! must not depend on partitions, connections or threads.
 
-pub mod classic;
+mod classic;
 pub mod config;
 pub mod ids;
 mod kind;
 mod machine;
 mod migration;
-pub mod modern;
-pub mod offsets;
+mod modern;
+mod offsets;
 pub mod records;
 pub mod requests;
-pub mod shard;
+mod shard;
 pub mod step;
 pub mod timers;
 mod wire;

@@ -41,5 +41,5 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-pub use group::{ClassicGroup, InitialDelay, State};
-pub use member::{Member, Protocol};
+pub use group::ClassicGroup;
+pub use member::Member;

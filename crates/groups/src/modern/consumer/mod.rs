@@ -38,5 +38,4 @@ pub(crate) mod subscription;
 pub(crate) mod tests;
 
 pub use group::ConsumerGroup;
-pub use member::ConsumerMember;
 pub use regex::Matches;

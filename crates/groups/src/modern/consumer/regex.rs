@@ -259,27 +259,34 @@ mod tests {
         check(r"\\Q", &["\\Q"], &["Q"]);
     }
 
+    fn image(topics: &[&str]) -> MetadataImage {
+        let mut image = MetadataImage::default();
+        for (number, name) in (1_u8..).zip(topics) {
+            let name = dohle_model::TopicName::new(name).expect("a name");
+            let id = dohle_model::TopicId::from_bytes([number; 16]);
+            image.topic_ids.insert(name, id);
+        }
+        image
+    }
+
     #[test]
-    fn matches_are_those_of_the_image_they_were_found_on() {
+    fn matches_are_those_of_the_image_on_which_an_expression_was_resolved() {
         let mut matches = Matches::default();
-        matches.resolve(
-            vec!["(".to_owned(), "t.*".to_owned()],
-            &MetadataImage::default(),
-        );
-        let found = matches.found.get("t.*").expect("looked up");
-        assert!(
-            found
-                .as_ref()
-                .expect("a valid expression")
-                .topics
-                .is_empty()
-        );
+        let expressions = vec!["(".to_owned(), "t.*".to_owned()];
+        matches.resolve(expressions, &image(&["t1", "u1"]));
+        matches.resolve(vec!["u.*".to_owned()], &image(&["t1", "t2", "u1", "u2"]));
+        let topics = |regex: &str| {
+            let found = matches.found[regex].as_ref().expect("a valid expression");
+            Vec::from_iter(found.topics.iter().map(String::as_str))
+        };
+        assert_eq!(topics("t.*"), ["t1"]);
+        assert_eq!(topics("u.*"), ["u1", "u2"]);
         let failed = matches.found["("].as_ref().expect_err("an open group");
         assert_eq!(failed.code, ErrorCode::InvalidRegularExpression);
     }
 
     #[test]
-    fn what_is_wrong_with_an_expression_is_said() {
+    fn an_invalid_expression_is_refused_with_the_reason() {
         let failed = compile("foo(").expect_err("an open group");
         assert_eq!(failed.code, ErrorCode::InvalidRegularExpression);
         assert_eq!(
