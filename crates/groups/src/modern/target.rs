@@ -1,11 +1,11 @@
 //! The target assignment of a group: what each member should have.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dohle_model::image::MetadataImage;
-use dohle_model::{Timestamp, TopicId};
+use dohle_model::{PartitionIndex, Timestamp, TopicId};
 
 use crate::ids::MemberId;
 use crate::modern::assignor::{GroupAssignment, GroupSpec, MemberSpec};
@@ -82,6 +82,10 @@ pub(crate) fn group_spec<'a>(
         homogeneous: true,
         ..GroupSpec::default()
     };
+    let mut taken = HashSet::new();
+    for member in spec.members.values_mut() {
+        keep_distinct(&mut member.assignment, &mut taken);
+    }
     let mut first = None;
     for topics in subscriptions {
         spec.homogeneous &= *first.get_or_insert(topics) == topics;
@@ -92,4 +96,27 @@ pub(crate) fn group_spec<'a>(
         }
     }
     spec
+}
+
+/// Removes partitions that another member has too, and indexes below zero. Targets come from the
+/// log, and assignors rely on each partition being assigned once.
+fn keep_distinct(assignment: &mut Arc<Assignment>, taken: &mut HashSet<(TopicId, PartitionIndex)>) {
+    let mut surplus = Vec::new();
+    for (topic_id, partitions) in assignment.iter() {
+        for partition in partitions {
+            if partition.0 < 0 || !taken.insert((*topic_id, *partition)) {
+                surplus.push((*topic_id, *partition));
+            }
+        }
+    }
+    // An assignment that is right keeps its address: assignors compare by it first.
+    for (topic_id, partition) in surplus {
+        let assignment = Arc::make_mut(assignment);
+        if let Some(partitions) = assignment.get_mut(&topic_id) {
+            partitions.remove(&partition);
+            if partitions.is_empty() {
+                assignment.remove(&topic_id);
+            }
+        }
+    }
 }

@@ -17,12 +17,12 @@ use dohle_protocol::messages::sync_group_request::{
     SyncGroupRequestAssignment, SyncGroupRequestData,
 };
 
-use super::harness::{Client, GROUP, Options, World, split};
+use super::harness::{Client, GROUP, Harness, Options, split};
 use super::print::{code_name, shown_assignment};
 use crate::step::{Caller, JoinReply, SyncReply};
 use crate::wire::text;
 
-impl World {
+impl Harness {
     fn caller<'n>(&self, name: &'n str) -> Caller<'n> {
         Caller {
             client_id: name,

@@ -2,49 +2,49 @@
 
 use dohle_model::{ErrorCode, PartitionIndex};
 
-use super::harness::World;
+use super::harness::Harness;
 use crate::offsets::CommitPartition;
 
 #[test]
 fn commits_are_accepted_from_members_in_their_epoch_or_since_they_have_the_partition() {
-    let mut world = World::default();
-    let partition = |world: &World, number| CommitPartition {
+    let mut harness = Harness::default();
+    let partition = |harness: &Harness, number| CommitPartition {
         topic: "foo",
-        topic_id: world.image.topic_ids.get("foo").copied(),
+        topic_id: harness.image.topic_ids.get("foo").copied(),
         partition: PartitionIndex(number),
     };
-    let commit = |world: &World, member: &str, epoch, version, number| {
-        let group = world.group().expect("a group");
-        let partition = partition(world, number);
+    let commit = |harness: &Harness, member: &str, epoch, version, number| {
+        let group = harness.group().expect("a group");
+        let partition = partition(harness, number);
         let outcome = group.validate_offset_commit(member, epoch, version, &[partition]);
         outcome.map_err(|failed| failed.code)
     };
     let unknown = Err(ErrorCode::UnknownMemberId);
     let stale = Err(ErrorCode::StaleMemberEpoch);
-    world.commands("topic foo 2\n join A foo\n join B foo\n ack A\n ack A\n ack B");
+    harness.commands("topic foo 2\n join A foo\n join B foo\n ack A\n ack A\n ack B");
     // A has foo:0 since epoch 1 and is in epoch 2; B has foo:1 since epoch 2.
-    assert_eq!(commit(&world, "A", 2, 9, 0), Ok(()));
-    assert_eq!(commit(&world, "A", 1, 9, 0), Ok(()));
-    assert_eq!(commit(&world, "A", 0, 9, 0), stale);
-    assert_eq!(commit(&world, "A", 1, 9, 1), stale);
-    assert_eq!(commit(&world, "A", 3, 9, 0), stale);
-    assert_eq!(commit(&world, "B", 1, 9, 1), stale);
+    assert_eq!(commit(&harness, "A", 2, 9, 0), Ok(()));
+    assert_eq!(commit(&harness, "A", 1, 9, 0), Ok(()));
+    assert_eq!(commit(&harness, "A", 0, 9, 0), stale);
+    assert_eq!(commit(&harness, "A", 1, 9, 1), stale);
+    assert_eq!(commit(&harness, "A", 3, 9, 0), stale);
+    assert_eq!(commit(&harness, "B", 1, 9, 1), stale);
     assert_eq!(
-        commit(&world, "A", 2, 8, 0),
+        commit(&harness, "A", 2, 8, 0),
         Err(ErrorCode::UnsupportedVersion)
     );
-    assert_eq!(commit(&world, "C", 2, 9, 0), unknown);
-    assert_eq!(commit(&world, "", -1, 9, 0), unknown);
-    let fetch = |world: &World, member: Option<&str>, epoch| {
-        let group = world.group().expect("a group");
+    assert_eq!(commit(&harness, "C", 2, 9, 0), unknown);
+    assert_eq!(commit(&harness, "", -1, 9, 0), unknown);
+    let fetch = |harness: &Harness, member: Option<&str>, epoch| {
+        let group = harness.group().expect("a group");
         let outcome = group.validate_offset_fetch(member, epoch);
         outcome.map_err(|failed| failed.code)
     };
-    assert_eq!(fetch(&world, None, -1), Ok(()));
-    assert_eq!(fetch(&world, Some("A"), 2), Ok(()));
-    assert_eq!(fetch(&world, Some("A"), 1), stale);
-    assert_eq!(fetch(&world, Some("C"), 1), unknown);
-    world.commands("leave A\n leave B");
-    assert_eq!(commit(&world, "", -1, 9, 0), Ok(()));
-    assert_eq!(commit(&world, "A", 2, 9, 0), unknown);
+    assert_eq!(fetch(&harness, None, -1), Ok(()));
+    assert_eq!(fetch(&harness, Some("A"), 2), Ok(()));
+    assert_eq!(fetch(&harness, Some("A"), 1), stale);
+    assert_eq!(fetch(&harness, Some("C"), 1), unknown);
+    harness.commands("leave A\n leave B");
+    assert_eq!(commit(&harness, "", -1, 9, 0), Ok(()));
+    assert_eq!(commit(&harness, "A", 2, 9, 0), unknown);
 }

@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use dohle_machine::Machine as _;
+use dohle_model::PartitionIndex;
 use dohle_protocol::messages::consumer_group_describe_response::{Assignment, DescribedGroup};
 use expect_test::{Expect, expect};
 
-use super::harness::World;
-use crate::records::{decode, tests::golden};
+use super::harness::Harness;
+use crate::ids::{GroupId, MemberId};
+use crate::records::{Record, TopicPartitions, decode, tests::golden};
 
 fn shown(assignment: &Assignment) -> String {
     let topics = assignment.topic_partitions.iter();
@@ -56,15 +58,15 @@ fn words(group: &DescribedGroup) -> String {
 }
 
 #[track_caller]
-fn describe(world: &mut World, group_id: &str, expected: Expect) {
-    let group = world.step(|shard, step| shard.describe_consumer_group(group_id, step));
+fn describe(harness: &mut Harness, group_id: &str, expected: Expect) {
+    let group = harness.step(|shard, step| shard.describe_consumer_group(group_id, step));
     expected.assert_eq(&words(&group.expect("an answer")));
 }
 
 #[test]
 fn a_group_is_described_with_what_its_members_have_and_should_have() {
-    let mut world = World::default();
-    world.commands(
+    let mut harness = Harness::default();
+    harness.commands(
         "topic foo 4
          topic bar 1
          join A foo rack=r1 assignor=range
@@ -74,7 +76,7 @@ fn a_group_is_described_with_what_its_members_have_and_should_have() {
          beat A",
     );
     describe(
-        &mut world,
+        &mut harness,
         "g",
         expect![[r#"
         g 0 None, Reconciling by range, epoch 3, target 3, operations -2147483648
@@ -93,17 +95,17 @@ fn a_group_is_described_with_what_its_members_have_and_should_have() {
 
 #[test]
 fn what_is_no_consumer_group_is_not_found() {
-    let mut world = World::default();
-    world.commands("topic foo 1\n cjoin A foo\n cjoin A foo");
+    let mut harness = Harness::default();
+    harness.commands("topic foo 1\n cjoin A foo\n cjoin A foo");
     describe(
-        &mut world,
+        &mut harness,
         "g",
         expect![[r#"
         g 69 Some("Group g is not a consumer group."),  by , epoch 0, target 0, operations -2147483648
     "#]],
     );
     describe(
-        &mut world,
+        &mut harness,
         "other",
         expect![[r#"
         other 69 Some("Group other not found."),  by , epoch 0, target 0, operations -2147483648
@@ -113,14 +115,14 @@ fn what_is_no_consumer_group_is_not_found() {
 
 #[test]
 fn a_log_that_kafka_wrote_is_taken_over() {
-    let mut world = World::default();
+    let mut harness = Harness::default();
     for (key, value) in golden() {
         let record = decode(&key, value.as_deref()).expect("a record");
-        world.shard.replay(record.expect("a known record"));
+        harness.shard.replay(record.expect("a known record"));
     }
-    world.step(|shard, step| shard.on_loaded(step));
+    harness.step(|shard, step| shard.on_loaded(step));
     let mut out = String::new();
-    let groups: std::collections::BTreeMap<_, _> = world.shard.groups.iter().collect();
+    let groups: std::collections::BTreeMap<_, _> = harness.shard.groups.iter().collect();
     for (group_id, group) in groups {
         let Some(group) = group.consumer() else {
             continue;
@@ -152,4 +154,31 @@ fn a_log_that_kafka_wrote_is_taken_over() {
         modern Reconciling epoch 2 target 2
           gen Stable epoch -2, 2 partitions, instance Some("nest-2"), {"jay", "rook"} //, classic false
     "#]].assert_eq(&out);
+}
+
+#[test]
+fn targets_of_the_log_that_overlap_or_do_not_exist_are_assigned_once() {
+    let mut harness = Harness::default();
+    harness.commands("topic foo 2\n join A foo\n join B foo\n ack A\n ack A\n ack B");
+    let foo = harness.image.topic_ids.get("foo").copied();
+    for (member, partitions) in [("A", vec![0]), ("B", vec![0, -1])] {
+        let topic = TopicPartitions {
+            topic_id: foo.expect("a topic"),
+            partitions: partitions.into_iter().map(PartitionIndex).collect(),
+            assignment_epochs: Vec::new(),
+        };
+        let (group_id, member_id) = (GroupId::new("g"), MemberId::new(member));
+        let record = Record::ConsumerTargetMember(group_id, member_id, Some(vec![topic]));
+        harness.shard.replay(record);
+    }
+    harness.commands("topic foo 3\n beat A");
+    let group = harness.group().expect("a group");
+    let mut assigned: Vec<PartitionIndex> = group
+        .members()
+        .keys()
+        .filter_map(|member_id| group.target(member_id.as_str()))
+        .flat_map(|target| target.values().flatten().copied())
+        .collect();
+    assigned.sort_unstable();
+    assert_eq!(assigned, [0, 1, 2].map(PartitionIndex));
 }

@@ -5,7 +5,7 @@ use dohle_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHea
 use expect_test::expect;
 
 use super::check;
-use super::harness::{GROUP, World};
+use super::harness::{GROUP, Harness};
 use crate::step::Caller;
 use crate::wire::text;
 
@@ -123,10 +123,10 @@ fn refused(
         client_host: "/127.0.0.1",
         version,
     };
-    let mut world = World::default();
-    let answer = world.step(|shard, step| shard.consumer_group_heartbeat(&request, caller, step));
+    let mut harness = Harness::default();
+    let answer = harness.step(|shard, step| shard.consumer_group_heartbeat(&request, caller, step));
     let answer = answer.expect("an answer");
-    assert!(answer.error_code == 0 || world.log.is_empty());
+    assert!(answer.error_code == 0 || harness.log.is_empty());
     let message = answer.error_message.map(|text| text.to_string());
     let code = ErrorCode::from_code(answer.error_code);
     (code, message.unwrap_or_default())

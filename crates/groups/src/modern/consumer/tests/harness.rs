@@ -48,7 +48,7 @@ const PROLOGUE_END: &str = "---";
 
 pub(super) const GROUP: &str = "g";
 
-pub(super) struct World {
+pub(super) struct Harness {
     pub shard: Shard,
     pub image: MetadataImage,
     pub config: GroupConfig,
@@ -84,7 +84,7 @@ pub(super) struct Client {
     pub led: Option<Vec<(String, Bytes)>>,
 }
 
-impl Default for World {
+impl Default for Harness {
     fn default() -> Self {
         let mut config = GroupConfig::resolve(&BrokerValues::default());
         config.group_consumer_assignment_interval = Duration::ZERO;
@@ -129,7 +129,7 @@ impl<'a> Options<'a> {
     }
 }
 
-impl World {
+impl Harness {
     pub fn run(mut self, script: &str) -> String {
         self.commands(script);
         self.trace
@@ -507,7 +507,7 @@ impl World {
 }
 
 /// What is there.
-impl World {
+impl Harness {
     /// The last record of each key, as compaction leaves them, tombstones included.
     pub fn compacted(&self) -> Vec<Record> {
         let key = |record: &Record| match record {

@@ -18,5 +18,5 @@ use expect_test::Expect;
 /// Runs a script and compares its trace.
 #[track_caller]
 pub(crate) fn check(script: &str, expected: Expect) {
-    expected.assert_eq(&harness::World::default().run(script));
+    expected.assert_eq(&harness::Harness::default().run(script));
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dohle_model::{PartitionIndex, TopicId};
 use proptest::prelude::*;
 
-use super::harness::World;
+use super::harness::Harness;
 use crate::modern::group::GroupState;
 
 /// How many heartbeats of everybody it takes at most until all have what they should have: sessions
@@ -91,7 +91,7 @@ fn words(command: &str) -> Vec<&str> {
     command.split_whitespace().collect()
 }
 
-impl World {
+impl Harness {
     fn simulate(&mut self, command: &str) {
         match words(command).as_slice() {
             ["grow", name, partitions] => {
@@ -247,13 +247,13 @@ proptest! {
     fn no_partition_has_two_owners_and_everybody_gets_the_target(
         script in prop::collection::vec(command(), 1..120),
     ) {
-        let mut world = World::default();
-        world.resets = true;
-        world.simulate("grow t1 3");
-        world.simulate("grow t2 2");
+        let mut harness = Harness::default();
+        harness.resets = true;
+        harness.simulate("grow t1 3");
+        harness.simulate("grow t2 2");
         for line in &script {
-            world.simulate(line);
+            harness.simulate(line);
         }
-        world.settle();
+        harness.settle();
     }
 }

@@ -3,7 +3,7 @@
 use expect_test::expect;
 
 use super::check;
-use super::harness::World;
+use super::harness::Harness;
 
 #[test]
 fn a_topic_that_grows_is_noticed_with_the_next_heartbeat() {
@@ -176,8 +176,8 @@ fn topics_that_come_are_looked_for_every_ten_seconds_at_most() {
 
 #[test]
 fn expressions_are_looked_up_again_after_the_refresh_interval() {
-    let mut world = World::default();
-    world.config.group_consumer_regex_refresh_interval = std::time::Duration::from_secs(20);
+    let mut harness = Harness::default();
+    harness.config.group_consumer_regex_refresh_interval = std::time::Duration::from_secs(20);
     expect![[r#"
         topic foo1 1
         join A - regex=foo.*
@@ -203,7 +203,7 @@ fn expressions_are_looked_up_again_after_the_refresh_interval() {
           + target 3
           A: epoch 1
     "#]]
-    .assert_eq(&world.run(
+    .assert_eq(&harness.run(
         "
         topic foo1 1
         join A - regex=foo.*
