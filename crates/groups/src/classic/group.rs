@@ -89,6 +89,18 @@ impl State {
     }
 }
 
+impl State {
+    /// Whether a group in this state may change to another one.
+    fn may_become(&self, next: &Self) -> bool {
+        match next {
+            Self::Empty => matches!(self, Self::PreparingRebalance { .. }),
+            Self::PreparingRebalance { .. } => true,
+            Self::CompletingRebalance { .. } => matches!(self, Self::PreparingRebalance { .. }),
+            Self::Stable => matches!(self, Self::CompletingRebalance { .. }),
+        }
+    }
+}
+
 impl Default for ClassicGroup {
     fn default() -> Self {
         Self {
@@ -259,6 +271,7 @@ impl ClassicGroup {
         }
         self.pending_joins.remove(&member_id);
         self.insert(member_id, member);
+        self.assert_leader();
     }
 
     /// Removes a member, or one that was pending. When it led, another one leads.
@@ -272,6 +285,7 @@ impl ClassicGroup {
         }
         self.pending_joins.remove(member_id);
         self.pending_syncs.remove(member_id);
+        self.assert_leader();
         removed
     }
 
@@ -289,6 +303,53 @@ impl ClassicGroup {
         }
         self.pending_syncs.remove(old_member_id);
         self.insert(member_id.clone(), member);
+        self.assert_leader();
+    }
+
+    /// Sets the state.
+    pub(super) fn set_state(&mut self, state: State) {
+        assert!(
+            self.state.may_become(&state),
+            "a group that is {} became {}",
+            self.state.name(),
+            state.name()
+        );
+        self.state = state;
+    }
+
+    /// Starts the next generation.
+    pub(super) fn increase_generation(&mut self) {
+        let before = self.generation;
+        self.generation = before.saturating_add(1);
+        assert!(
+            self.generation >= before,
+            "the generation decreased from {before} to {}",
+            self.generation
+        );
+    }
+
+    /// Records that a client was sent an id and has yet to join with it.
+    pub(super) fn add_pending(&mut self, member_id: MemberId) {
+        assert!(
+            !self.members.contains_key(&member_id),
+            "id {member_id} was handed out and is a member's"
+        );
+        self.pending_joins.insert(member_id);
+    }
+
+    /// A group has a leader, which is a member, if and only if it has members.
+    fn assert_leader(&self) {
+        match &self.leader {
+            None => assert!(
+                self.members.is_empty(),
+                "{} members have no leader",
+                self.members.len()
+            ),
+            Some(leader) => assert!(
+                self.members.contains_key(leader),
+                "leader {leader} is not a member"
+            ),
+        }
     }
 
     /// What a member says of itself now.
@@ -313,14 +374,34 @@ impl ClassicGroup {
         for (name, _) in &member.protocols {
             *self.supported.entry(name.clone()).or_default() += 1;
         }
-        self.members.insert(member_id, member);
+        assert!(
+            !self.pending_joins.contains(&member_id),
+            "member {member_id} is pending"
+        );
+        let replaced = self.members.insert(member_id, member);
+        assert!(replaced.is_none(), "a member replaced {replaced:?}");
+        assert!(
+            self.joins <= self.members.len(),
+            "{} of {} members join",
+            self.joins,
+            self.members.len()
+        );
     }
 
     fn take(&mut self, member_id: &str) -> Option<Member> {
         let member = self.members.remove(member_id)?;
+        assert!(
+            self.joins >= usize::from(member.awaits_join()),
+            "member {member_id} joins and is not counted"
+        );
         self.joins -= usize::from(member.awaits_join());
         for (name, _) in &member.protocols {
-            if let Some(count) = self.supported.get_mut(name) {
+            let count = self.supported.get_mut(name);
+            assert!(
+                count.is_some(),
+                "protocol {name} of member {member_id} is not counted"
+            );
+            if let Some(count) = count {
                 *count -= 1;
                 if *count == 0 {
                     self.supported.remove(name);
@@ -345,6 +426,10 @@ impl ClassicGroup {
     /// The JoinGroup of a member that waits; it no longer does.
     pub(super) fn take_join(&mut self, member_id: &str) -> Option<JoinToken> {
         let token = self.members.get_mut(member_id)?.join.take()?;
+        assert!(
+            self.joins > 0,
+            "member {member_id} joins and is not counted"
+        );
         self.joins -= 1;
         Some(token)
     }

@@ -139,7 +139,7 @@ impl ClassicGroupStep<'_, '_> {
         tracing::debug!(group = %self.group_id, member = %member_id, "member id handed out");
         self.set_session(&member_id, millis(join.session_timeout_ms));
         self.refuse_join(join, member_id.as_str(), ErrorCode::MemberIdRequired);
-        self.group.pending_joins.insert(member_id);
+        self.group.add_pending(member_id);
     }
 
     fn join_known(&mut self, join: &Join<'_>) {

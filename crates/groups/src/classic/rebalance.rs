@@ -89,6 +89,13 @@ impl ClassicGroupStep<'_, '_> {
     /// Completes the rebalance with the members that have joined. Other dynamic members are
     /// removed; static members stay, because they may return within their sessions.
     pub(super) fn complete_join(&mut self) {
+        let is_joining = matches!(self.group.state, State::PreparingRebalance { .. });
+        assert!(
+            is_joining,
+            "group {} completes a rebalance while it is {}",
+            self.group_id,
+            self.group.state.name()
+        );
         self.cancel_join_timer();
         self.remove_missing_members();
         if !self.group.members().is_empty() && !self.elect_leader() {
@@ -101,7 +108,7 @@ impl ClassicGroupStep<'_, '_> {
             self.set_join_timer(self.group.rebalance_timeout());
             return;
         }
-        self.group.generation += 1;
+        self.group.increase_generation();
         self.group.pending_syncs.clear();
         self.group.protocol = self.group.select_protocol();
         self.group.subscribed_topics = self.group.compute_subscribed_topics();
@@ -151,6 +158,12 @@ impl ClassicGroupStep<'_, '_> {
             generation = self.group.generation(),
             "group is empty"
         );
+        assert!(
+            self.group.pending_syncs.is_empty(),
+            "group {} is empty, and {:?} have to sync",
+            self.group_id,
+            self.group.pending_syncs
+        );
         self.become_state(State::Empty);
         let on_commit = OnCommit::Empty {
             group_id: self.group_id.clone(),
@@ -179,6 +192,13 @@ impl ClassicGroupStep<'_, '_> {
             }
             self.group.pending_syncs.insert(member_id);
         }
+        assert_eq!(
+            (self.group.joins(), self.group.pending_syncs.len()),
+            (0, self.group.members().len()),
+            "group {} is at generation {}: JoinGroups left, and members that have to sync",
+            self.group_id,
+            self.group.generation()
+        );
         self.set_sync_timer(self.group.rebalance_timeout());
     }
 

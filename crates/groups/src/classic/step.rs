@@ -30,7 +30,7 @@ pub(crate) struct ClassicGroupStep<'t, 's> {
 impl ClassicGroupStep<'_, '_> {
     /// Sets the state, and when it began.
     pub(crate) fn become_state(&mut self, state: State) {
-        self.group.state = state;
+        self.group.set_state(state);
         self.group.state_timestamp = Some(self.step.wall);
     }
 

@@ -116,6 +116,13 @@ impl ClassicGroupStep<'_, '_> {
         let record = self.group.record_with(self.group_id, |member_id, _| {
             assigned.get(member_id).cloned().unwrap_or_default()
         });
+        assert!(
+            assigned_by(self.group.leader(), &request.member_id),
+            "group {}: an assignment of {}, led by {:?}",
+            self.group_id,
+            request.member_id,
+            self.group.leader()
+        );
         let on_commit = OnCommit::Assignment {
             group_id: self.group_id.clone(),
             generation: self.group.generation(),
@@ -186,4 +193,9 @@ impl ClassicGroupStep<'_, '_> {
         }
         self.prepare_rebalance(&format!("members did not sync in time: {missing:?}"));
     }
+}
+
+/// Whether the assignment comes from the leader.
+fn assigned_by(leader: Option<&MemberId>, member_id: &KafkaString) -> bool {
+    leader.is_some_and(|leader| leader.as_str() == member_id.as_str())
 }

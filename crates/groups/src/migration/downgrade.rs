@@ -24,6 +24,13 @@ impl ConsumerGroupStep<'_, '_> {
         let classic_leaving = leaving
             .filter(|member| member.uses_classic_protocol())
             .count();
+        assert!(
+            member_ids.len() <= self.group.members().len(),
+            "group {}: {} of {} members leave",
+            self.group_id,
+            member_ids.len(),
+            self.group.members().len()
+        );
         let remaining = self.group.members().len() - member_ids.len();
         let only_classic = self.group.classic_members() - classic_leaving == remaining;
         remaining > 0
@@ -114,6 +121,13 @@ impl ConsumerGroupStep<'_, '_> {
                 subscription,
             });
         }
+        assert!(
+            values
+                .iter()
+                .all(|member| !leaving.contains(&member.member_id)),
+            "group {}: a member that leaves is in the classic group",
+            self.group_id
+        );
         Ok(ClassicGroupValue {
             protocol_type: PROTOCOL_TYPE.to_owned(),
             generation: self.group.group_epoch(),

@@ -71,6 +71,11 @@ pub(crate) fn upgrade(
         group.common.target.set(member_id.clone(), target);
         let _ = group.update_member(member);
     }
+    assert_eq!(
+        group.members().len(),
+        classic.members().len(),
+        "group {group_id}: members after and before the upgrade"
+    );
     let names = group.common.subscribed().names();
     group.common.metadata_hash = topics.hash(step.image, names);
     step.write(Record::Classic(group_id.clone(), None));

@@ -109,7 +109,12 @@ impl ModernGroup {
     /// subscribed topics, is not the one that the group has.
     pub(crate) fn next_epoch(&mut self, changed: bool, metadata_hash: i64) -> i32 {
         let rises = changed || self.group_epoch == 0 || metadata_hash != self.metadata_hash;
-        let epoch = self.group_epoch + i32::from(rises);
+        let epoch = self.group_epoch.saturating_add(i32::from(rises));
+        assert!(
+            epoch >= self.group_epoch,
+            "the group epoch decreased from {} to {epoch}",
+            self.group_epoch
+        );
         self.metadata_checked = Some(epoch);
         epoch
     }
@@ -130,6 +135,10 @@ impl ModernGroup {
             self.subscribed.increase(name);
         }
         for name in old.iter().flat_map(|old| &old.subscribed_topic_names) {
+            assert!(
+                self.subscribed.contains(name),
+                "topic {name} of a member is not counted"
+            );
             self.subscribed.decrease(name);
             if !self.subscribed.contains(name) {
                 changes.removed.push(name.clone());
@@ -146,6 +155,12 @@ impl ModernGroup {
         {
             self.static_members
                 .insert(instance_id.clone(), new.member_id.clone());
+        }
+        for name in &changes.removed {
+            assert!(
+                !changes.added.contains(name),
+                "topic {name} was added and removed by one change"
+            );
         }
         changes
     }

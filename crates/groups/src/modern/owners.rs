@@ -36,6 +36,7 @@ impl Owners {
             let Some(owners) = self.by_topic.get_mut(&topic_id) else {
                 continue;
             };
+            assert!(!owners.is_empty(), "topic {topic_id} is without owners");
             if owners.get(&partition) == Some(&member.member_id) {
                 owners.remove(&partition);
             }

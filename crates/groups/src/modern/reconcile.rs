@@ -130,6 +130,7 @@ fn next(
         member.update_epoch(epoch);
         member.assigned_partitions = assigned;
         member.partitions_pending_revocation = revoked;
+        assert_disjoint(&member);
         return member;
     }
     let mut unreleased = false;
@@ -157,7 +158,32 @@ fn next(
     member.update_epoch(target.epoch);
     member.assigned_partitions = assigned;
     member.partitions_pending_revocation = Owned::new();
+    if member.state == MemberState::Stable {
+        assert!(
+            member.is_reconciled_to(target.epoch),
+            "member {} is stable at epoch {}, and its target is of epoch {}",
+            member.member_id,
+            member.member_epoch,
+            target.epoch
+        );
+    }
     member
+}
+
+/// No partition is both assigned to a member and to be given back by it.
+fn assert_disjoint(member: &ModernMember) {
+    for (topic_id, revoked) in &member.partitions_pending_revocation {
+        let Some(assigned) = member.assigned_partitions.get(topic_id) else {
+            continue;
+        };
+        for partition in revoked.keys() {
+            assert!(
+                !assigned.contains_key(partition),
+                "member {} has and gives back {topic_id}-{partition}",
+                member.member_id
+            );
+        }
+    }
 }
 
 /// Whether a partition can be assigned to a member: nobody has it, or the member itself had to give

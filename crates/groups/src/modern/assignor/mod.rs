@@ -74,16 +74,44 @@ impl Assignor {
     /// subscribes to it.
     #[must_use]
     pub fn assign(self, spec: &GroupSpec) -> GroupAssignment {
-        match self {
+        let assigned = match self {
             _ if spec.members.is_empty() => GroupAssignment::new(),
             Self::Uniform if spec.homogeneous => uniform::assign(spec),
             Self::Uniform => heterogeneous::assign(spec),
             Self::Range => range::assign(spec),
-        }
+        };
+        spec.assert_valid(&assigned);
+        assigned
     }
 }
 
 impl GroupSpec {
+    /// An assignment gives topics to members of the group that subscribe to them, and no more
+    /// partitions than the topics have.
+    fn assert_valid(&self, assigned: &GroupAssignment) {
+        let mut partitions = 0;
+        for (member_id, assignment) in assigned {
+            let member = self.members.get(member_id);
+            assert!(
+                member.is_some(),
+                "{member_id} has a target and is not a member"
+            );
+            for (topic_id, indexes) in assignment.iter() {
+                assert!(
+                    member.is_some_and(|member| member.topics.contains(topic_id)),
+                    "{member_id} gets partitions of {topic_id} and does not subscribe to it"
+                );
+                partitions += indexes.len();
+            }
+        }
+        let all = self.partitions.values();
+        let all: usize = all.map(|count| usize::try_from(*count).unwrap_or(0)).sum();
+        assert!(
+            partitions <= all,
+            "{partitions} of {all} partitions are assigned"
+        );
+    }
+
     /// How many partitions a topic has.
     fn count(&self, topic_id: TopicId) -> i32 {
         self.partitions.get(&topic_id).copied().unwrap_or(0)

@@ -237,10 +237,17 @@ impl ConsumerGroup {
             self.uncount(&old);
         }
         if let Some(new) = new {
+            assert_eq!(new.id(), member_id, "a member is stored under another id");
             self.owners.add(&new.common);
             self.count(&new);
             self.members.insert(member_id.clone(), new);
         }
+        assert!(
+            self.classic_members <= self.members.len(),
+            "{} of {} members use the classic protocol",
+            self.classic_members,
+            self.members.len()
+        );
         changes
     }
 
@@ -289,15 +296,32 @@ impl ConsumerGroup {
     }
 
     fn uncount(&mut self, member: &ConsumerMember) {
+        let id = member.id();
         if let Some(regex) = member.regex() {
+            assert!(
+                self.regexes.contains(regex),
+                "expression {regex} of member {id} is not counted"
+            );
             self.regexes.decrease(regex);
         }
         if let Some(assignor) = &member.server_assignor {
+            assert!(
+                self.assignors.contains(assignor),
+                "assignor {assignor} of member {id} is not counted"
+            );
             self.assignors.decrease(assignor);
         }
         if let Some(classic) = &member.classic {
+            assert!(
+                self.classic_members > 0,
+                "classic member {id} is not counted"
+            );
             self.classic_members -= 1;
             for (protocol, _) in &classic.supported_protocols {
+                assert!(
+                    self.classic_protocols.contains(protocol),
+                    "protocol {protocol} of member {id} is not counted"
+                );
                 self.classic_protocols.decrease(protocol);
             }
         }

@@ -168,6 +168,13 @@ impl ConsumerGroupStep<'_, '_> {
     /// Their timers run on: when they run out, they find nobody; but should this not be written,
     /// the members are still there.
     pub(crate) fn fence(&mut self, member_ids: &[MemberId]) -> Result<(), Failed> {
+        for member_id in member_ids {
+            assert!(
+                self.group.member(member_id.as_str()).is_some(),
+                "group {}: {member_id} leaves and is not a member",
+                self.group_id
+            );
+        }
         if self.downgrades_without(member_ids) {
             return self.downgrade(member_ids, None, true);
         }
@@ -182,7 +189,7 @@ impl ConsumerGroupStep<'_, '_> {
         }
         let topics = left.topics.iter().map(String::as_str);
         let hash = self.topics.hash(self.step.image, topics);
-        self.write_epoch(self.group.group_epoch() + 1, hash);
+        self.write_epoch(self.group.group_epoch().saturating_add(1), hash);
         Ok(())
     }
 

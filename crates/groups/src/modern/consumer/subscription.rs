@@ -84,6 +84,12 @@ impl ConsumerGroupStep<'_, '_> {
 
     /// Writes a new group epoch.
     pub(crate) fn write_epoch(&mut self, epoch: i32, metadata_hash: i64) {
+        let before = self.group.group_epoch();
+        assert!(
+            epoch >= before,
+            "group {}: the group epoch decreased from {before} to {epoch}",
+            self.group_id
+        );
         let value = ConsumerGroupValue {
             epoch,
             metadata_hash,
@@ -113,6 +119,12 @@ impl ConsumerGroupStep<'_, '_> {
         for member_id in spec.members.keys() {
             assigned.entry(member_id.clone()).or_default();
         }
+        assert_eq!(
+            assigned.len(),
+            spec.members.len(),
+            "group {}: members with a target, and members",
+            self.group_id
+        );
         for (member_id, assignment) in self.group.common.target.changed_by(&assigned) {
             self.step.write(Record::ConsumerTargetMember(
                 self.group_id.clone(),
