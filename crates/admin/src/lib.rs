@@ -16,10 +16,5 @@ pub use self::cluster::{
     Address, Call, Cluster, ClusterError, Connection, DescribeTopicPartitions, Node, Refusal,
     Target, TopicPartitions, check, is_retriable, load_properties,
 };
-pub use self::fetch::{
-    ByPartition, Committed, ConfigEntry, ConfigSource, EARLIEST, Group, LATEST, ListedGroup,
-    Member, Names, Partition, PartitionId, Reassignment, Resource, Topic, TopicName, alter_configs,
-    ask_leaders, by_topic, committed, describe_configs, describe_groups, describe_topics, leaders,
-    list_groups, list_offsets, list_topics, reassignments,
-};
+pub use self::fetch::*;
 pub use self::progress::{ItemCount, Over, ProgressReporter, Silent};

@@ -44,7 +44,7 @@ pub fn connection(parsed: &Parsed) -> anyhow::Result<Connection> {
         }
         (Some(server), None) => (server.to_owned(), false),
         (None, Some(controller)) => (controller.to_owned(), true),
-        // A file may say it too.
+        // The file may name the brokers too.
         (None, None) => match properties.get("bootstrap.servers") {
             Some(servers) => (servers.clone(), false),
             None => return Ok(usage("Missing required argument \"[bootstrap-server]\"")?),

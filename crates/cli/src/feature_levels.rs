@@ -1,4 +1,4 @@
-//! Levels of features by name and by release, as Apache Kafka 4.3 knows them.
+//! Levels of features by name and by release, as in Apache Kafka 4.3.
 
 use anyhow::bail;
 

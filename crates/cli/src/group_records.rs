@@ -1,7 +1,7 @@
 //! Records of `__consumer_offsets` as Kafka's tools show them: JSON with the fields that the
 //! record's version has.
 //!
-//! Pure. What the bytes mean is known to `dohle-groups`.
+//! Pure. `dohle-groups` decodes the bytes.
 
 use bytes::{Buf, Bytes};
 use dohle_groups::records::{
@@ -14,12 +14,12 @@ use kacrab_protocol::generated::{
 
 use crate::ordered_json::{Json, fields, object};
 
-/// A record, ready to be shown.
+/// A record as JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Shown {
-    /// What the key says.
+    /// The fields of the key.
     pub(crate) key: Json,
-    /// The value's version and what it says; nothing for a tombstone.
+    /// The value's version and its fields; `None` for a tombstone.
     pub(crate) value: Option<(i16, Json)>,
 }
 
@@ -28,10 +28,10 @@ pub(crate) fn first(bytes: &[u8]) -> Option<i16> {
     bytes.first_chunk().map(|chunk| i16::from_be_bytes(*chunk))
 }
 
-/// Shows a record; `None` when its type is not known here.
+/// Converts a record; `None` when its type is unknown.
 ///
 /// # Errors
-/// When its bytes are not what its type says.
+/// When its bytes do not have the form of its type.
 pub(crate) fn show(
     key: &[u8],
     value: Option<&[u8]>,
@@ -78,7 +78,7 @@ pub(crate) fn show(
     }))
 }
 
-/// What becomes of the bytes in which members of classic groups tell what they subscribe to.
+/// How the subscriptions and assignments of members of classic groups are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Embedded {
     /// Shown as base64.

@@ -4,8 +4,8 @@
 //! fetches state into plain values ([`dohle_admin`]), and renders them: as Kafka prints them, or as
 //! JSON. What is rendered comes from one value, and rendering is pure.
 //!
-//! Invariant: flags, columns, wording and exit codes are Kafka's (4.3). Where a tool says more, it
-//! says so on standard error. Nothing heavy happens before a tool's own work.
+//! Invariant: flags, columns, wording and exit codes are Kafka's (4.3). What a tool adds, it prints
+//! on standard error. Nothing heavy happens before a tool's own work.
 
 pub mod options;
 pub mod progress;
@@ -31,12 +31,12 @@ pub use self::tool_run::{Failure, Host, Tool, ToolRun};
 pub use self::tools::TOOLS;
 pub use self::tools::storage::{NodeDirectories, VoterState};
 
-/// What a command line turned out to be.
+/// What a command line asks for.
 #[derive(Debug)]
 pub enum Command {
     /// A tool, and its arguments.
     Tool(&'static Tool, Vec<OsString>),
-    /// Something else: the binary's own.
+    /// A command of the binary itself.
     Other,
 }
 
@@ -57,7 +57,7 @@ pub fn find(command_line: &[OsString]) -> Command {
     }
 }
 
-/// What the names of Kafka's scripts begin with.
+/// The prefix of the names of Kafka's scripts.
 const LINK_PREFIX: &str = "kafka-";
 
 /// The tool of this name: `topics`, `kafka-topics` or `kafka-topics.sh`.
@@ -68,7 +68,7 @@ pub fn tool(name: &str) -> Option<&'static Tool> {
     TOOLS.iter().find(|tool| tool.name == name)
 }
 
-/// The tool that was probably meant by a name that is none.
+/// The tool whose name is nearest to an unknown name.
 #[must_use]
 pub fn nearest(name: &str) -> Option<&'static str> {
     dohle_model::suggest::nearest(name, TOOLS.iter().map(|tool| tool.name))

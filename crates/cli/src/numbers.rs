@@ -57,8 +57,8 @@ fn parts(millis: i64) -> [i64; 7] {
     ]
 }
 
-/// A time in UTC as a pattern of `SimpleDateFormat` says; letters other than `yMdHmsS` stay as they
-/// are, and so does what is between single quotes.
+/// A time in UTC, formatted by a pattern of `SimpleDateFormat`; letters other than `yMdHmsS` stay
+/// as they are, and so does what is between single quotes.
 pub(crate) fn date(millis: i64, pattern: &str) -> String {
     let parts = parts(millis);
     let mut text = String::new();

@@ -25,8 +25,7 @@ pub(crate) enum Json {
     Object(Vec<(&'static str, Json)>),
 }
 
-/// The fields of an object, as `fields! { "name": value, … }`; a value is whatever [`Json`] is made
-/// from.
+/// The fields of an object, as `fields! { "name": value, … }`; values are converted into [`Json`].
 macro_rules! fields {
     ($($name:literal: $value:expr),* $(,)?) => {
         vec![$(($name, $crate::ordered_json::Json::from($value))),*]

@@ -37,7 +37,7 @@ impl Entry {
 /// Reads such a file.
 ///
 /// # Errors
-/// When it cannot be read, is no such file, or lists a partition twice; `what` it is, is told.
+/// When it cannot be read, has another form, or lists a partition twice; `what` names the file.
 pub fn read(path: &str, what: &str) -> anyhow::Result<Vec<Entry>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
     parse(&text, what).with_context(|| path.to_owned())

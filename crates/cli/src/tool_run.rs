@@ -15,12 +15,12 @@ use crate::options::{Parsed, ParsedCommand, Syntax, UsageError, usage};
 use crate::progress::Progress;
 use crate::tools::storage::{NodeDirectories, VoterState};
 
-/// What the tools need of the program they are in.
+/// What the tools need from the program that they are part of.
 #[derive(Debug, Clone, Copy)]
 pub struct Host {
     /// Runs a node with the arguments of `dohle server`, to its end.
     pub server: fn(Vec<OsString>) -> ExitCode,
-    /// What a properties file says of a node's directories; with the cluster's id, where one is
+    /// Reads a node's directories from its properties file; with the cluster's id, where one is
     /// given.
     pub directories: fn(&Path, Option<&str>) -> anyhow::Result<NodeDirectories>,
     /// Gives the empty directories of the node with this properties file their identity in the
@@ -43,7 +43,7 @@ pub struct Tool {
     pub syntax: Syntax,
     /// Does the work.
     pub work: Work,
-    /// How Kafka's tool tells that it failed.
+    /// How Kafka's tool reports that it failed.
     pub failure: Failure,
 }
 
@@ -63,11 +63,11 @@ pub enum Work {
     Async(for<'a> fn(&'a ToolRun<'a>) -> LocalBoxFuture<'a, anyhow::Result<()>>),
     /// Without one.
     Plain(fn(&ToolRun<'_>) -> anyhow::Result<()>),
-    /// With the arguments as they are, and an exit code of its own.
+    /// With the arguments unparsed, and an exit code of its own.
     Raw(fn(Vec<OsString>, &Host) -> ExitCode),
 }
 
-/// How Kafka's tool tells that it failed: a text before the error, and where it goes.
+/// How Kafka's tool reports that it failed: a text before the error, and where it goes.
 #[derive(Debug, Clone, Copy)]
 pub enum Failure {
     /// On standard output, as `kafka-topics` does.
@@ -85,7 +85,7 @@ pub struct ToolRun<'a> {
     pub args: Vec<String>,
     /// The program around it.
     pub host: &'a Host,
-    /// How far it is.
+    /// Shows how far its work is.
     pub progress: Progress,
 }
 
@@ -129,7 +129,7 @@ pub fn unknown_name<'a>(
     ErrorWithHint { message, hint }.into()
 }
 
-/// The error of a tool that has reported already what went wrong: only the exit code is left to
+/// The error of a tool that has already reported what went wrong: only the exit code remains to be
 /// set.
 #[derive(Debug, thiserror::Error)]
 #[error("failed")]
@@ -150,7 +150,7 @@ impl ToolRun<'_> {
     /// Connects to the cluster that the command line names.
     ///
     /// # Errors
-    /// When it names none, or nobody answers.
+    /// When it names none, or no broker answers.
     pub async fn connect(&self) -> anyhow::Result<Cluster> {
         Ok(Cluster::connect(&connection(&self.parsed)?).await?)
     }
@@ -158,7 +158,7 @@ impl ToolRun<'_> {
     /// How to print.
     ///
     /// # Errors
-    /// When `--output` says something else.
+    /// When `--output` has another value.
     pub fn output(&self) -> Result<Output, UsageError> {
         match self.parsed.value("output")? {
             None | Some("text") => Ok(Output::Text),
@@ -170,7 +170,7 @@ impl ToolRun<'_> {
     /// Prints to standard output.
     ///
     /// # Errors
-    /// When nobody reads it any more; [`run`] then ends the tool without a word.
+    /// When the reader has closed standard output; [`run`] then ends the tool without a message.
     pub fn print(&self, text: impl AsRef<str>) -> std::io::Result<()> {
         self.progress.before_output(text.as_ref());
         print(text.as_ref())
@@ -179,7 +179,7 @@ impl ToolRun<'_> {
     /// Prints a value as JSON, on lines of its own.
     ///
     /// # Errors
-    /// When nobody reads it any more.
+    /// When the reader has closed standard output.
     pub fn print_json(&self, value: &impl serde::Serialize) -> anyhow::Result<()> {
         let mut text = serde_json::to_string_pretty(value)?;
         text.push('\n');
@@ -189,7 +189,7 @@ impl ToolRun<'_> {
     /// Prints a value in the form that `--output` asks for: as JSON, or the text made of it.
     ///
     /// # Errors
-    /// When nobody reads it any more.
+    /// When the reader has closed standard output.
     pub fn show<T: serde::Serialize + ?Sized>(
         &self,
         value: &T,
@@ -206,7 +206,7 @@ impl ToolRun<'_> {
     /// option.
     ///
     /// # Errors
-    /// When nobody reads it any more.
+    /// When the reader has closed standard output.
     pub fn warn_of_deprecated(
         &self,
         options: &[(&str, &str)],
@@ -233,7 +233,7 @@ fn print(text: &str) -> std::io::Result<()> {
     stdout.flush()
 }
 
-/// Standard error may be closed; nothing can be done about it then.
+/// Ignores an error: standard error may be closed.
 fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -306,7 +306,7 @@ fn work(tool: &Tool, run: &ToolRun<'_>) -> anyhow::Result<()> {
                     Either::Right((never, _)) => match never {},
                 }
             });
-            // A resolver's thread may still wait for an answer that nobody wants.
+            // A resolver's thread may still wait for an answer that is no longer needed.
             runtime.shutdown_background();
             result
         }
@@ -314,11 +314,11 @@ fn work(tool: &Tool, run: &ToolRun<'_>) -> anyhow::Result<()> {
     }
 }
 
-/// Tells what went wrong.
+/// Prints what went wrong.
 fn fail(tool: &Tool, error: &anyhow::Error) -> ExitCode {
     let closed = error.downcast_ref::<std::io::Error>();
     if closed.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
-        // Whoever read has read enough, as `head` does.
+        // The reader needs no more, as `head` after its last line.
         return ExitCode::SUCCESS;
     }
     if error.is::<AlreadyReported>() {
@@ -332,7 +332,7 @@ fn fail(tool: &Tool, error: &anyhow::Error) -> ExitCode {
     let message = format!("{error:#}");
     match tool.failure {
         Failure::Stdout(prefix) => {
-            // Without a reader, the exit code is all there is to tell.
+            // When standard output is closed, the exit code alone reports the failure.
             let _ = print(&format!("{prefix}{message}\n"));
         }
         Failure::Stderr(prefix) => note(&format!("{prefix}{message}")),

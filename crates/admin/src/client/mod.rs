@@ -1,5 +1,4 @@
-//! What the tools that move records have in common: the client's properties, the clients, the topic
-//! that is named, and what went wrong in words.
+//! Producers and consumers: their properties, the topic that is named, and messages about failures.
 
 mod properties;
 mod topic;
@@ -16,11 +15,11 @@ pub use self::topic::{Existing, find, message_bytes_max};
 
 use crate::cluster::{self, Address, Cluster, Connection};
 
-/// Connects as these properties say; tools that make a client of their own do so first, for this
-/// tells in words why nobody can be reached.
+/// Connects with these properties. Programs that make a producer or a consumer connect first,
+/// because this explains why no broker can be reached.
 ///
 /// # Errors
-/// When nobody answers, or a property makes no sense.
+/// When no broker answers, or a property is invalid.
 pub async fn connect(properties: &Properties) -> anyhow::Result<Cluster> {
     let connection = Connection {
         bootstrap: properties
@@ -36,7 +35,7 @@ pub async fn connect(properties: &Properties) -> anyhow::Result<Cluster> {
 /// A producer with these properties.
 ///
 /// # Errors
-/// When a property makes no sense.
+/// When a property is invalid.
 pub async fn producer(properties: &Properties) -> anyhow::Result<Producer> {
     let mut properties = properties.clone();
     properties.settle_idempotence();
@@ -54,7 +53,7 @@ pub async fn producer(properties: &Properties) -> anyhow::Result<Producer> {
     let mut endpoints = Vec::new();
     for (address, id) in Address::list(bootstrap)?.into_iter().zip(0..) {
         let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
-        // That one of several names is not known is no harm: one of them has answered before.
+        // A name that cannot be resolved does no harm: another one has answered before.
         if let Some(resolved) = found.ok().and_then(|mut found| found.next()) {
             let Address { host, port } = address;
             endpoints.push(BrokerEndpoint::from_resolved(id, host, port, resolved));
@@ -70,7 +69,7 @@ const REQUESTS_MAX: usize = 4096;
 /// A consumer with these properties.
 ///
 /// # Errors
-/// When a property makes no sense.
+/// When a property is invalid.
 pub async fn consumer(properties: &Properties) -> anyhow::Result<Consumer> {
     let plain = properties.without_classes();
     let (config, report) = ConsumerConfig::from_properties(&plain, UnknownKeyPolicy::Report)?;
@@ -89,8 +88,8 @@ fn tell_ignored(report: &WarningReport) {
     }
 }
 
-/// Whether a consumer may get its records a moment later: elections, coordinators that load,
-/// connections that break.
+/// Whether a consumer may succeed a moment later: elections, coordinators that load, broken
+/// connections.
 #[must_use]
 pub fn is_retriable(error: &ConsumerError) -> bool {
     match error {
@@ -135,7 +134,7 @@ fn is_retriable_code(code: ErrorCode) -> bool {
         )
 }
 
-/// Why a record could not be delivered, with what to do where that is known.
+/// Explains why a record could not be delivered, and what to do where that is known.
 #[must_use]
 pub fn why_not_delivered(error: &ProducerError) -> String {
     match error {
@@ -155,7 +154,7 @@ pub fn why_not_delivered(error: &ProducerError) -> String {
             partition,
             error,
         } => format!("{topic}-{partition} refused it: {error}"),
-        // That is how the client tells that it could not split a batch any further.
+        // The client reports this error when it cannot split a batch any further.
         ProducerError::DeliveryDropped => "The broker refused it, or a batch it was in, as too \
                                            large: see max.message.bytes of the topic"
             .to_owned(),

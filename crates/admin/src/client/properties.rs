@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use kacrab::config::Properties as ClientProperties;
 
-/// Names that say which Java class does something.
+/// Properties whose values are Java classes.
 const CLASSES: [&str; 6] = [
     "key.serializer",
     "value.serializer",
@@ -45,13 +45,13 @@ impl Properties {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Whether it is there, its value apart.
+    /// Whether it is set, to any value.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// Whether it is there and says `true`.
+    /// Whether it is set to `true`.
     #[must_use]
     pub fn is_true(&self, name: &str) -> bool {
         self.get(name)
@@ -63,19 +63,20 @@ impl Properties {
         self.0.insert(name.to_owned(), value.into());
     }
 
-    /// Sets one that is not there.
+    /// Sets one that is not set yet.
     pub fn set_default(&mut self, name: &str, value: impl Into<String>) {
         self.0
             .entry(name.to_owned())
             .or_insert_with(|| value.into());
     }
 
-    /// These over the others.
+    /// Adds others, which take precedence.
     pub fn extend(&mut self, over: Self) {
         self.0.extend(over.0);
     }
 
-    /// Kafka's rule: what does not go with idempotence turns it off, unless it was asked for.
+    /// Kafka's rule: properties that exclude idempotence disable it, unless it is explicitly
+    /// enabled.
     pub(super) fn settle_idempotence(&mut self) {
         let number = |name: &str| {
             self.get(name)
@@ -93,7 +94,7 @@ impl Properties {
         }
     }
 
-    /// What a connection has to know of them: all but what only producers or consumers take.
+    /// The properties of a connection, without those of producers and consumers.
     pub(super) fn connection(&self) -> HashMap<String, String> {
         const PREFIXES: [&str; 5] = ["security.", "sasl.", "ssl.", "socket.", "reconnect."];
         const NAMES: [&str; 4] = [
@@ -110,7 +111,7 @@ impl Properties {
             .collect()
     }
 
-    /// As the client takes them: without Java's classes, of which there are none here.
+    /// The properties that the client accepts: without those whose values are Java classes.
     pub(super) fn without_classes(&self) -> ClientProperties {
         let plain = self
             .0

@@ -1,4 +1,4 @@
-//! The topic that a command line names: whether it is there, and what may have been meant.
+//! A single topic: whether it exists, and how large its records may be.
 
 use kacrab_protocol::generated::{ErrorCode, MetadataRequestData, MetadataRequestTopic};
 
@@ -10,14 +10,14 @@ use crate::fetch::{Resource, describe_configs};
 pub struct Existing {
     /// How many partitions it has.
     pub partitions: i32,
-    /// Those that have a leader.
+    /// The partitions that have a leader.
     pub led: Vec<i32>,
 }
 
 /// Finds a topic; `create` lets the cluster create it where `auto.create.topics.enable` is on.
 ///
 /// # Errors
-/// When the cluster does not answer, or refuses for a reason other than that there is none.
+/// When the cluster does not answer, or refuses. A topic that does not exist is no error.
 pub async fn find(
     cluster: &Cluster,
     name: &str,
@@ -52,7 +52,7 @@ pub async fn find(
     }
 }
 
-/// `max.message.bytes` of a topic, where the cluster tells it.
+/// `max.message.bytes` of a topic, where the cluster reports it.
 pub async fn message_bytes_max(cluster: &Cluster, topic: &str) -> Option<usize> {
     let resource = Resource::topic(topic);
     let resources = std::slice::from_ref(&resource);

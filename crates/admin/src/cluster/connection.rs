@@ -19,10 +19,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The properties as a client's configuration; unknown ones are passed over, as Kafka does.
+    /// The properties as a client's configuration; unknown ones are ignored, as in Kafka.
     ///
     /// # Errors
-    /// When a value makes no sense.
+    /// When a value is invalid.
     pub fn admin_config(&self) -> Result<AdminConfig, ClusterError> {
         let mut config = ClientConfig::new();
         config.insert("client.id", "dohle-cli");
@@ -38,7 +38,7 @@ impl Connection {
 /// Reads a property file.
 ///
 /// # Errors
-/// When it cannot be read, or is no property file.
+/// When it cannot be read, or is not a property file.
 pub fn load_properties(path: &str) -> Result<HashMap<String, String>, ClusterError> {
     let error = |why: String| ClusterError::File {
         path: path.to_owned(),

@@ -1,4 +1,4 @@
-//! What can go wrong between a tool and a cluster, in words that say what to do next.
+//! What can go wrong between a client and a cluster, with messages that explain what to do next.
 
 use std::fmt;
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl Address {
     /// Reads `host1:port1,host2:port2`; a listener's name before a host is passed over.
     ///
     /// # Errors
-    /// When there is none, or one has no port.
+    /// When the text has no address, or one has no port.
     pub fn list(text: &str) -> Result<Vec<Self>, ClusterError> {
         let bad = |text: &str, why| ClusterError::BadAddress {
             text: text.to_owned(),
@@ -76,7 +76,7 @@ impl Address {
         }
     }
 
-    /// Whether somebody accepts a connection.
+    /// Checks that a connection is accepted.
     pub(super) async fn probe(&self, timeout: Duration) -> std::io::Result<()> {
         let connect = tokio::net::TcpStream::connect((self.host.as_str(), self.port));
         match tokio::time::timeout(timeout, connect).await {
@@ -110,7 +110,7 @@ pub(super) fn reason(error: &std::io::Error) -> String {
 pub struct Refusal {
     /// The error code.
     pub code: ErrorCode,
-    /// What the broker says, or else what the code means.
+    /// The broker's message, or else the meaning of the code.
     pub message: String,
 }
 
@@ -154,7 +154,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Fails when an answer's code is an error; `message` is what the broker says of it.
+/// Fails when an answer's code is an error; `message` is the broker's message.
 ///
 /// # Errors
 /// [`ClusterError::Refused`].
@@ -170,13 +170,13 @@ pub fn check(code: i16, message: Option<&KafkaString>) -> Result<(), ClusterErro
     }))
 }
 
-/// Why a tool did not get its answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// The cluster answered, and the answer is no.
+    /// The cluster refused the request.
     #[error("{0}")]
     Refused(Refusal),
-    /// An address that is none.
+    /// An invalid address.
     #[error("{text:?} is not an address: {why}")]
     BadAddress {
         /// The text.
@@ -190,7 +190,7 @@ pub enum ClusterError {
         /// All of them, and why not.
         tried: Vec<(Address, String)>,
     },
-    /// A broker cannot be reached where it says it is.
+    /// A broker cannot be reached at the address that it advertises.
     #[error(
         "The cluster behind {bootstrap} says that broker {id} is at {advertised}, and that address \
          cannot be reached from here ({why}). Clients must reach a broker at the address it \
@@ -200,9 +200,9 @@ pub enum ClusterError {
     Advertised {
         /// The broker.
         id: i32,
-        /// Where it says it is.
+        /// The address that it advertises.
         advertised: Address,
-        /// Who said so.
+        /// The address of the cluster that listed it.
         bootstrap: Address,
         /// What went wrong.
         why: String,
@@ -261,10 +261,10 @@ pub enum ClusterError {
         address: Address,
         /// The request.
         api: ApiKey,
-        /// What the connection said.
+        /// The error of the connection.
         why: String,
     },
-    /// A broker that does not know the request.
+    /// A broker that does not support the request.
     #[error("The broker at {address} does not support {api:?}")]
     Unsupported {
         /// The broker.
@@ -272,7 +272,7 @@ pub enum ClusterError {
         /// The request.
         api: ApiKey,
     },
-    /// A property that makes no sense.
+    /// An invalid property.
     #[error("{0}")]
     Config(String),
     /// A file that cannot be read.
@@ -310,8 +310,9 @@ fn join(ids: &[i32]) -> String {
 }
 
 impl ClusterError {
-    /// Nobody accepts a connection at the address that a broker advertises, which was resolved. The
-    /// address is at fault when it is one of the broker's own machine, seen from another.
+    /// The error of a broker that accepts no connection at the address that it advertises, which
+    /// was resolved. The address is at fault when it is local to the broker's machine, and this is
+    /// another machine.
     pub(super) fn unreached(
         id: i32,
         advertised: Address,
@@ -344,7 +345,7 @@ impl ClusterError {
         }
     }
 
-    /// What Java's `ExecutionException` says: for refusals with the class, for others the words.
+    /// The message of Java's `ExecutionException`: refusals have the class of their exception.
     #[must_use]
     pub fn java(&self) -> String {
         match self {

@@ -4,8 +4,8 @@
 //! Built on kacrab's `wire` layer, which brings connections, TLS, SASL and version negotiation. The
 //! messages are Kafka's own, so that a caller sees all that the answer holds.
 //!
-//! Invariant: what a tool asks any broker for is asked at the bootstrap address. Advertised names
-//! matter only for what one broker alone can answer.
+//! Invariant: a request that any broker can answer goes to the bootstrap address. Advertised names
+//! matter only for requests that one broker alone can answer.
 
 mod calls;
 mod connection;
@@ -28,12 +28,12 @@ pub use self::error::{Address, ClusterError, Refusal, check};
 
 /// How long a tool waits for the first broker that answers at all.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a controller may take before it is taken for one that does not speak the protocol.
+/// How long a controller may take before it is assumed not to support the protocol.
 const CONTROLLER_PATIENCE: Duration = Duration::from_secs(5);
-/// Between two attempts of something that may work a moment later.
+/// Between two attempts.
 const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
-/// A broker, as the cluster tells of it.
+/// A broker, as the cluster describes it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Node {
     /// Its id.
@@ -89,7 +89,7 @@ impl Cluster {
         let bootstrap = Address::list(&connection.bootstrap)?;
         let mut endpoints = Vec::new();
         for (address, id) in bootstrap.iter().zip(bootstrap_ids()) {
-            // What the resolver said is told below, when no address is left.
+            // An address that cannot be resolved is reported below, if no other one answers.
             if let Ok(endpoint) = address.endpoint(id).await {
                 endpoints.push(endpoint);
             }
@@ -126,7 +126,7 @@ impl Cluster {
     /// Asks the broker at the bootstrap address.
     ///
     /// # Errors
-    /// When it does not answer, or does not know the request.
+    /// When it does not answer, or does not support the request.
     pub async fn ask<Request: Call>(
         &self,
         request: &Request,
@@ -152,7 +152,7 @@ impl Cluster {
     /// Sends a request to where it belongs, and fails when the answer as a whole is an error.
     ///
     /// # Errors
-    /// When nobody answers, or the cluster refuses.
+    /// When no broker answers, or the cluster refuses.
     pub async fn call_once<Request: Call>(
         &self,
         target: Target<'_>,
@@ -170,8 +170,8 @@ impl Cluster {
         Ok(answer)
     }
 
-    /// Sends a request as [`Cluster::call_once`] does, again and again while the error is one that
-    /// a short while mends, up to [`Cluster::timeout`].
+    /// Sends a request as [`Cluster::call_once`] does, again while the error is retriable, up to
+    /// [`Cluster::timeout`].
     ///
     /// # Errors
     /// The last error.
@@ -206,7 +206,7 @@ impl Cluster {
                 answer.await
             };
             match answer {
-                // The connection was there, and broke: a broker that restarts is back in a moment.
+                // An established connection broke: a broker that restarts is back in a moment.
                 Err(WireError::ConnectionClosed | WireError::Io(_)) if attempts < 3 => {
                     tokio::time::sleep(RETRY_BACKOFF).await;
                 }
@@ -254,7 +254,7 @@ impl Cluster {
         found.ok_or(ClusterError::NoSuchBroker { id, known })
     }
 
-    /// Describes the cluster; `fenced` brokers are told too where that is asked for.
+    /// Describes the cluster, with fenced brokers where `fenced` is set.
     ///
     /// # Errors
     /// When the broker does not answer, or refuses.
@@ -299,7 +299,7 @@ impl Cluster {
     /// The coordinator of a group.
     ///
     /// # Errors
-    /// When there is none within [`Cluster::timeout`], or the cluster refuses.
+    /// When none is found within [`Cluster::timeout`], or the cluster refuses.
     pub async fn coordinator(&self, group: &str) -> Result<Node, ClusterError> {
         let request = FindCoordinatorRequestData {
             coordinator_keys: vec![group.to_owned().into()],
@@ -340,7 +340,7 @@ impl Cluster {
         .await
     }
 
-    /// Tries again while the cluster's refusal may pass, up to [`Cluster::timeout`].
+    /// Tries again while the error is retriable, up to [`Cluster::timeout`].
     ///
     /// # Errors
     /// The last refusal, or whatever else went wrong.
@@ -363,7 +363,8 @@ impl Cluster {
     }
 }
 
-/// Refusals that a short while mends: elections, loading coordinators, answers from stale metadata.
+/// Whether a request may succeed a moment later: elections, loading coordinators, answers from
+/// stale metadata.
 pub fn is_retriable(code: ErrorCode) -> bool {
     use ErrorCode as Code;
     matches!(
@@ -396,7 +397,7 @@ fn bootstrap_ids() -> impl Iterator<Item = i32> {
     (1..).map(|number: i32| -number)
 }
 
-/// The first address behind which somebody accepts connections; waits a little for the first.
+/// Finds the first address that accepts connections; waits for one to start to listen.
 async fn find_answering(
     bootstrap: &[Address],
     setup_timeout: Duration,
@@ -415,7 +416,7 @@ async fn find_answering(
                 }
             }
         }
-        // A name that is not known will not be known soon; a broker that starts is there soon.
+        // An unknown name stays unknown; a broker that is starting will listen soon.
         if !refused || began.elapsed() >= PATIENCE {
             return Err(ClusterError::Nobody { tried });
         }

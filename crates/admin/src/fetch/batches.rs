@@ -43,7 +43,7 @@ pub(super) fn metadata_of<'a>(names: impl Iterator<Item = &'a str>) -> MetadataR
     }
 }
 
-/// Finds the leaders of partitions; those without one, or unknown, have the error that says so.
+/// Finds the leaders of partitions; a partition without a leader, or unknown, has that error.
 ///
 /// # Errors
 /// When the cluster does not answer.

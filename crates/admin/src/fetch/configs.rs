@@ -62,11 +62,11 @@ impl Resource {
     }
 }
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ConfigSource {
-    /// Something new.
+    /// A source that this version does not know.
     Unknown,
     /// Set on the topic.
     DynamicTopicConfig,
@@ -76,7 +76,7 @@ pub enum ConfigSource {
     DynamicDefaultBrokerConfig,
     /// In the broker's file.
     StaticBrokerConfig,
-    /// Nowhere.
+    /// Not set: the default.
     DefaultConfig,
     /// The level of a logger.
     DynamicBrokerLoggerConfig,
@@ -126,7 +126,7 @@ pub struct ConfigEntry {
     pub name: String,
     /// Its value; absent for secrets.
     pub value: Option<String>,
-    /// Where that comes from.
+    /// The source of the value.
     pub source: ConfigSource,
     /// Whether it is a secret.
     pub sensitive: bool,
@@ -196,7 +196,7 @@ fn entry(config: &DescribeConfigsResourceResult) -> ConfigEntry {
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 
-/// Sets properties of a resource, and brings back the defaults of those without a value.
+/// Sets properties of a resource; those without a value return to their defaults.
 ///
 /// # Errors
 /// When the cluster does not answer or refuses.

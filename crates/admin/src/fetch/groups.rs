@@ -1,4 +1,4 @@
-//! Groups: which there are, their members, their committed offsets.
+//! Groups, their members, their committed offsets.
 
 use std::collections::BTreeMap;
 
@@ -57,13 +57,13 @@ pub struct Member {
     pub client_id: String,
     /// The client's host.
     pub host: String,
-    /// What it has.
+    /// Its assignment.
     pub assignment: Vec<PartitionId>,
-    /// What it will have.
+    /// Its target assignment.
     pub target: Vec<PartitionId>,
     /// Its epoch.
     pub epoch: Option<i32>,
-    /// Whether it speaks the consumer protocol, in a group that others of its members do not.
+    /// Whether it uses the consumer protocol, in a group in which other members do not.
     pub upgraded: Option<bool>,
 }
 
@@ -145,7 +145,7 @@ async fn describe_group(cluster: &Cluster, id: &str) -> Result<Group, ClusterErr
         Err(ClusterError::Unsupported { .. }) => None,
         answer => answer?.groups.into_iter().next(),
     };
-    // A classic group is not found here, and described the other way.
+    // A classic group is not found by this request, and is described by the other one.
     let classic = |group: &consumer::DescribedGroup| {
         let code = ErrorCode::from(group.error_code);
         matches!(
@@ -223,8 +223,8 @@ fn of_classic_protocol(group: &classic::DescribedGroup, coordinator: Node) -> Gr
     }
 }
 
-/// What a member of a classic group has, in the consumers' own encoding; nothing when it is
-/// another's.
+/// The assignment of a member of a classic group, in the consumers' own encoding; empty for any
+/// other encoding.
 fn classic_assignment(bytes: &bytes::Bytes) -> Vec<PartitionId> {
     use bytes::Buf;
     let mut bytes = bytes.clone();

@@ -2,17 +2,28 @@
 
 mod batches;
 mod configs;
+mod group_changes;
 mod groups;
 mod offsets;
+mod partitions;
+mod quorum;
 mod topics;
+mod versions;
 
 pub use self::batches::{ByPartition, ask_leaders, by_topic, leaders};
 pub use self::configs::{ConfigEntry, ConfigSource, Resource, alter_configs, describe_configs};
+pub use self::group_changes::{commit_offsets, delete_group, delete_offsets};
 pub use self::groups::{
     Committed, Group, ListedGroup, Member, committed, describe_groups, list_groups,
 };
 pub use self::offsets::{EARLIEST, LATEST, list_offsets};
+pub use self::partitions::{
+    Replica, ReplicaLogDir, alter_reassignments, delete_records, elect_leaders, move_replicas,
+    replica_log_dirs,
+};
+pub use self::quorum::{Quorum, QuorumReplica, describe_quorum};
 pub use self::topics::{
     Names, Partition, PartitionId, Reassignment, Topic, TopicName, describe_topics, list_topics,
     reassignments,
 };
+pub use self::versions::api_versions;

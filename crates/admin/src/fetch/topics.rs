@@ -1,4 +1,4 @@
-//! Topics: their names, their partitions, and who moves.
+//! Topics: their names, their partitions, and which partitions move.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,7 +45,7 @@ pub struct TopicName {
     pub name: String,
     /// Its id.
     pub id: KafkaUuid,
-    /// Whether it is Kafka's own.
+    /// Whether it is one of Kafka's internal topics.
     pub internal: bool,
 }
 
@@ -71,7 +71,7 @@ pub struct Partition {
     pub replicas: Vec<i32>,
     /// Those in sync.
     pub isr: Vec<i32>,
-    /// Eligible leader replicas (KIP-966), where the cluster tells them.
+    /// Eligible leader replicas (KIP-966), where the cluster reports them.
     pub elr: Option<Vec<i32>>,
     /// The last known of them.
     pub last_known_elr: Option<Vec<i32>>,
@@ -82,9 +82,9 @@ pub struct Partition {
 pub struct Reassignment {
     /// All replicas, old and new.
     pub replicas: Vec<i32>,
-    /// Those that come.
+    /// Replicas that are being added.
     pub adding: Vec<i32>,
-    /// Those that go.
+    /// Replicas that are being removed.
     pub removing: Vec<i32>,
 }
 
@@ -146,7 +146,7 @@ const PARTITIONS_IN_ANSWER: i32 = 2000;
 /// hold, where 2000 are too many or too few.
 ///
 /// # Errors
-/// When the cluster does not answer, or does not know one of them.
+/// When the cluster does not answer, or one of them does not exist.
 pub async fn describe_topics(
     cluster: &Cluster,
     names: &[String],
@@ -242,7 +242,7 @@ fn described(topic: &DescribeTopicPartitionsResponseTopic) -> Topic {
     }
 }
 
-/// The way before KIP-966, for brokers that do not know the other one.
+/// Describes topics by Metadata, for brokers without DescribeTopicPartitions (KIP-966).
 async fn describe_by_metadata(
     cluster: &Cluster,
     names: &[String],

@@ -1,10 +1,10 @@
-//! Ctrl-C and SIGTERM, which end a tool in good order.
+//! Ctrl-C and SIGTERM, which end a tool after it has cleaned up.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Both signals. From when this exists they end nothing by themselves.
+/// Both signals. While this exists they no longer end the process.
 #[derive(Debug)]
 pub struct Interrupts {
     interrupt: Signal,
@@ -15,7 +15,7 @@ impl Interrupts {
     /// Listens.
     ///
     /// # Errors
-    /// When the system does not let it.
+    /// When the system refuses.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,

@@ -15,10 +15,10 @@ pub use self::interrupts::Interrupts;
 use crate::options::{Parsed, UsageError, usage};
 use crate::tool_run::ErrorWithHint;
 
-/// The options that say where properties come from: the one of 4.x, and the one before.
+/// The options that name a source of properties: the current one, and the deprecated one.
 #[derive(Debug, Clone, Copy)]
 pub struct Source {
-    /// The option of today.
+    /// The current option.
     pub now: &'static str,
     /// The deprecated one.
     pub before: &'static str,
@@ -53,7 +53,7 @@ impl Source {
         }
     }
 
-    /// The values of whichever was given.
+    /// The values of the option that was given.
     ///
     /// # Errors
     /// When both were.
@@ -78,8 +78,8 @@ impl Source {
     }
 }
 
-/// Kafka's rule for an option that stands for a property: given, it wins; else its default is
-/// taken where the property is not there.
+/// Kafka's rule for an option that sets a property: the option takes precedence; its default
+/// applies where neither is given.
 ///
 /// # Errors
 /// When the option was given more than once.
@@ -97,14 +97,14 @@ pub fn merge(
     Ok(())
 }
 
-/// How long a topic may take to come that the cluster was asked to create.
+/// How long to wait for a topic that the cluster was asked to create.
 const CREATION: Duration = Duration::from_secs(5);
 const BACKOFF: Duration = Duration::from_millis(50);
 
-/// Waits for a topic that is about to be written to, and lets the cluster create it.
+/// Waits for the topic that records are sent to, and lets the cluster create it.
 ///
 /// # Errors
-/// When it does not come, with the names that may have been meant.
+/// When it is not created in time; the error names the nearest topics.
 pub async fn wait_for(cluster: &Cluster, name: &str) -> anyhow::Result<Existing> {
     let until = Instant::now() + CREATION;
     let mut meant = None;

@@ -2,8 +2,8 @@
 //!
 //! Kafka's tools are written with two libraries, joptsimple and argparse4j. What both accept, this
 //! accepts: options in any order and repeated, a value that begins with a dash, a subcommand with
-//! options of its own, `--` before words that are none. An option may be shortened as long as it is
-//! clear which one is meant.
+//! options of its own, `--` before words that are not options. An option may be shortened as long
+//! as it is unambiguous.
 //!
 //! It must not depend on what the options are for.
 
@@ -23,7 +23,7 @@ const EVERYWHERE: &str = "
     --version: Display the version.
 ";
 
-/// A command line that makes no sense, in words.
+/// An error in a command line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);
@@ -36,7 +36,7 @@ pub fn usage<T>(message: impl Into<String>) -> Result<T, UsageError> {
     Err(UsageError(message.into()))
 }
 
-/// A command line, read.
+/// The options and words of a command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parsed {
     /// The subcommand, for tools that have some.

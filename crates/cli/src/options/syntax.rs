@@ -69,11 +69,11 @@ impl Syntax {
 /// continue its help:
 ///
 /// ```text
-/// --list: List all topics.
-/// --topic, -t <topic>: The topic to describe, or a regular expression that is matched against
+/// --list: List all topics. --topic, -t <topic>: The topic to describe, or a regular expression
+/// that is matched against
 ///     all names.
-/// --state [states]: A value that may be left out.
-/// --props <name=value>...: All words up to the next option.
+/// --state [states]: A value that may be left out. --props <name=value>...: All words up to the
+/// next option.
 /// ```
 ///
 /// A test reads the options of all tools, so that a text of another form is found.

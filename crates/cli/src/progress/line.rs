@@ -1,10 +1,10 @@
-//! What the line says, and when.
+//! The text of the progress line, and when it is shown.
 //!
-//! Pure: it is told what time it is.
+//! Pure: the time is an argument.
 
 use std::time::{Duration, Instant};
 
-/// How long work takes before anything is said of it.
+/// How long work takes before its progress is shown.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The least time from one text to the next.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -18,7 +18,7 @@ pub(super) struct Line {
     began: Option<Instant>,
     /// When a text was shown last.
     shown: Option<Instant>,
-    /// What stands there; empty when nothing does.
+    /// The text that is shown; empty when none is.
     standing: String,
     /// Whether something was printed that does not end its line: it would be wiped out.
     mid_line: bool,
@@ -55,7 +55,7 @@ impl Tally {
         }
     }
 
-    /// Nothing where there is nothing to tell: one item, or none yet of nobody knows how many.
+    /// Empty for a single item, and while no item of an unknown number is done.
     fn text(&self) -> Option<String> {
         match (self.unit, self.total) {
             (_, Some(0 | 1)) => None,
@@ -105,7 +105,7 @@ impl Line {
         self.take()
     }
 
-    /// The text that has to stand there now, where that is another one than before.
+    /// The text to show now, where it differs from the one before.
     pub(super) fn at(&mut self, now: Instant) -> Option<String> {
         let due = match self.shown {
             Some(shown) => shown + INTERVAL,
@@ -123,7 +123,7 @@ impl Line {
         Some(text)
     }
 
-    /// What the counts say. Those within another one come and go: each is told once it is long.
+    /// The text of the counts. A count within another one is shown only once it takes long.
     pub(super) fn text(&self, now: Instant) -> String {
         let outermost = self.tallies.iter().take(1);
         let within = self.tallies.iter().skip(1);

@@ -1,11 +1,11 @@
-//! How far long work is: one line on standard error that replaces itself.
+//! Shows the progress of long work: one line on standard error that replaces itself.
 //!
 //! A tool counts what it does: [`Progress::over`], [`Progress::count`], [`Progress::bytes`]. Counts
-//! within counts stand on the same line. It is shown only where standard error is a terminal, and
-//! only once the work has taken a while.
+//! within counts are shown on the same line. It is shown only where standard error is a terminal,
+//! and only once the work has taken a while.
 //!
-//! Invariant: when no count is under way, the line is not there. Whoever prints in between says so
-//! before: [`Progress::before_output`], [`Progress::before_note`].
+//! Invariant: when no count is under way, the line is empty. A tool that prints in between first
+//! calls [`Progress::before_output`], [`Progress::before_note`].
 
 mod line;
 
@@ -25,14 +25,14 @@ const TICK: Duration = Duration::from_millis(100);
 /// Goes to the start of the terminal's line and empties it.
 const CLEAR: &str = "\r\x1b[K";
 
-/// The line of a run; nothing where nobody looks. Clones share it.
+/// The line of a run; nothing where standard error is not a terminal. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Progress(Option<Rc<Terminal>>);
 
 #[derive(Debug)]
 struct Terminal {
     line: RefCell<Line>,
-    /// Whether standard output goes to a terminal too: taken for the same one.
+    /// Whether standard output goes to a terminal too, which is assumed to be the same one.
     has_stdout: bool,
 }
 
@@ -44,7 +44,7 @@ pub struct Count {
 }
 
 impl Progress {
-    /// On standard error, where that is a terminal that knows how to empty a line.
+    /// On standard error, where that is a terminal that can clear a line.
     #[must_use]
     pub fn on_stderr() -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -57,8 +57,8 @@ impl Progress {
         })))
     }
 
-    /// For work that prints what it finds as it goes: nothing where that goes to the terminal, for
-    /// it would be torn, and says by itself how far the work is.
+    /// For work that prints results as it finds them: nothing where they go to the terminal, since
+    /// the results themselves show how far the work is, and the line would interrupt them.
     #[must_use]
     pub fn while_printing(&self) -> Self {
         let terminal = self.0.as_ref().filter(|terminal| !terminal.has_stdout);
@@ -66,7 +66,7 @@ impl Progress {
     }
 
     /// Begins to count; `what` has been done with the things that are counted, as in "groups
-    /// deleted". Where nobody knows how many there will be, there is no total.
+    /// deleted". There is no total where the number of things is unknown.
     #[must_use]
     pub fn count(&self, what: &'static str, total: Option<usize>) -> Count {
         self.begin_tally(Tally::items(what, total))
@@ -86,15 +86,15 @@ impl Progress {
         (self as &dyn ProgressReporter).over(what, items)
     }
 
-    /// This text is about to be printed to standard output: the line gives way, and comes back
-    /// below.
+    /// Clears the line before this text is printed to standard output; the line is shown again
+    /// below it.
     pub fn before_output(&self, text: &str) {
         if let Some(terminal) = self.0.as_ref().filter(|terminal| terminal.has_stdout) {
             terminal.give_way(text);
         }
     }
 
-    /// The same for a line of text on standard error.
+    /// Clears the line before a line of text is printed on standard error.
     pub fn before_note(&self) {
         if let Some(terminal) = &self.0 {
             terminal.give_way("\n");
@@ -173,20 +173,20 @@ impl Drop for Count {
     }
 }
 
-/// Standard error may be closed; nothing can be done about it then.
+/// Ignores errors: standard error may be closed.
 fn write(text: &str) {
     let mut stderr = stderr().lock();
     let _ = stderr.write_all(text.as_bytes());
     let _ = stderr.flush();
 }
 
-/// How wide the terminal is, where it says so.
+/// The width of the terminal, where the system reports it.
 fn columns() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(stderr()).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// What of a text fits into one line: of two, the first could not be taken away again.
+/// The part of a text that fits into one line: if it took two, the first could not be cleared.
 fn fitting(text: &str, columns: Option<usize>) -> &str {
     let cut = columns.and_then(|columns| text.char_indices().nth(columns));
     cut.map_or(text, |(end, _)| &text[..end])

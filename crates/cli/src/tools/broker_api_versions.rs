@@ -1,11 +1,11 @@
-//! `broker-api-versions`: which requests each broker knows, in which versions.
+//! `broker-api-versions`: which requests each broker supports, in which versions.
 //!
 //! Kafka's `BrokerApiVersionsCommand`.
 
 use std::collections::BTreeMap;
 
-use dohle_admin::{Cluster, ClusterError, Node, check};
-use kacrab_protocol::generated::{ApiKey, ApiVersionsRequestData, client_api_info};
+use dohle_admin::{Cluster, ClusterError, Node, api_versions};
+use kacrab_protocol::generated::{ApiKey, client_api_info};
 use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
@@ -70,13 +70,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
 }
 
 async fn fetch(cluster: &Cluster, id: i32) -> Result<Versions, ClusterError> {
-    let request = ApiVersionsRequestData {
-        client_software_name: "dohle".to_owned().into(),
-        client_software_version: env!("CARGO_PKG_VERSION").to_owned().into(),
-        ..ApiVersionsRequestData::default()
-    };
-    let answer = cluster.ask_broker(id, &request).await?;
-    check(answer.error_code, None)?;
+    let answer = api_versions(cluster, Some(id)).await?;
     let versions = answer.api_keys.iter();
     Ok(versions
         .map(|api| (api.api_key, (api.min_version, api.max_version)))
@@ -85,7 +79,7 @@ async fn fetch(cluster: &Cluster, id: i32) -> Result<Versions, ClusterError> {
 
 /// APIs of brokers that clients may ask for, as Kafka 4.3 lists them when a broker lacks them.
 fn of_clients() -> impl Iterator<Item = ApiKey> {
-    /// What only brokers and controllers say to each other.
+    /// Requests between brokers and controllers.
     const INTERNAL: [&str; 12] = [
         "Vote",
         "BeginQuorumEpoch",

@@ -4,18 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use dohle_admin::{
-    ByPartition, Cluster, ClusterError, PartitionId, Refusal, ask_leaders, by_topic,
-};
-use kacrab_protocol::generated::{
-    DeleteRecordsPartition, DeleteRecordsRequestData, DeleteRecordsTopic, ErrorCode,
-};
+use dohle_admin::{ByPartition, PartitionId, Refusal, delete_records};
 use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::options::{Syntax, all_of, usage};
 use crate::partition_file;
-use crate::progress::Progress;
 use crate::tool_run::{Failure, OUTPUT, Output, Tool, ToolRun, Work, fail_if};
 
 /// The row of the table.
@@ -71,7 +65,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
         run.print("Executing records delete operation\n")?;
     }
     let cluster = run.connect().await?;
-    let results = delete(&cluster, &wanted, &run.progress).await?;
+    let results = delete_records(&cluster, &wanted, &run.progress).await?;
     match output {
         Output::Text => run.print(render(&results))?,
         Output::Json => {
@@ -87,48 +81,6 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
         }
     }
     fail_if(results.values().any(Result::is_err))
-}
-
-async fn delete(
-    cluster: &Cluster,
-    wanted: &BTreeMap<PartitionId, i64>,
-    progress: &Progress,
-) -> Result<Results, ClusterError> {
-    let count = progress.count("partitions done", Some(wanted.len()));
-    let request = |ids: &[PartitionId]| DeleteRecordsRequestData {
-        topics: by_topic(
-            ids.iter().map(|id| {
-                let partition = DeleteRecordsPartition {
-                    partition_index: id.partition,
-                    offset: wanted[id],
-                    ..DeleteRecordsPartition::default()
-                };
-                (id.topic.as_str(), partition)
-            }),
-            |name, partitions| DeleteRecordsTopic {
-                name,
-                partitions,
-                ..DeleteRecordsTopic::default()
-            },
-        ),
-        timeout_ms: cluster.request_timeout_ms(),
-        ..DeleteRecordsRequestData::default()
-    };
-    ask_leaders(cluster, wanted.keys(), &count, request, |answer| {
-        let mut results = Vec::new();
-        for topic in &answer.topics {
-            results.extend(topic.partitions.iter().map(|partition| {
-                let id = PartitionId::new(topic.name.as_str(), partition.partition_index);
-                let result = match ErrorCode::from(partition.error_code) {
-                    ErrorCode::None => Ok(partition.low_watermark),
-                    code => Err(code),
-                };
-                (id, result)
-            }));
-        }
-        results
-    })
-    .await
 }
 
 /// As Kafka's tool prints it.
@@ -147,6 +99,8 @@ fn render(results: &Results) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kacrab_protocol::generated::ErrorCode;
+
     use super::*;
 
     #[test]

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use dohle_admin::{Cluster, ClusterError, check};
+use dohle_admin::{Cluster, ClusterError, api_versions, check};
 use kacrab_protocol::generated::{
-    ApiVersionsRequestData, ApiVersionsResponseData, FeatureUpdateKey, UpdateFeaturesRequestData,
+    ApiVersionsResponseData, FeatureUpdateKey, UpdateFeaturesRequestData,
 };
 use serde::Serialize;
 
@@ -118,16 +118,7 @@ async fn describe(run: &ToolRun<'_>) -> anyhow::Result<()> {
         bail!("Invalid node id {node}: must be non-negative.");
     }
     let cluster = run.connect().await?;
-    let request = ApiVersionsRequestData {
-        client_software_name: "dohle".to_owned().into(),
-        client_software_version: env!("CARGO_PKG_VERSION").to_owned().into(),
-        ..ApiVersionsRequestData::default()
-    };
-    let answer = match node {
-        Some(node) => cluster.ask_broker(node, &request).await?,
-        None => cluster.ask(&request).await?,
-    };
-    check(answer.error_code, None)?;
+    let answer = api_versions(&cluster, node).await?;
     let features = features(&answer);
     run.show(features.as_slice(), render)
 }

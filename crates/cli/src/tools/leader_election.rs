@@ -5,10 +5,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use dohle_admin::{Cluster, PartitionId, Refusal, Target, by_topic, check, load_properties};
-use kacrab_protocol::generated::{
-    ElectLeadersRequestData, ErrorCode, elect_leaders_request as request,
-};
+use dohle_admin::{Cluster, PartitionId, Refusal, elect_leaders, load_properties};
+use kacrab_protocol::generated::ErrorCode;
 use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG, connection};
@@ -109,7 +107,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
         connection.properties = load_properties(path)?;
     }
     let cluster = Cluster::connect(&connection).await?;
-    let results = elect(&cluster, election, wanted).await?;
+    let results = elect_leaders(&cluster, election as i8, wanted).await?;
     let rows: Vec<Row> = results
         .iter()
         .map(|(id, error)| row(id, error.as_ref()))
@@ -133,38 +131,6 @@ fn election(parsed: &Parsed) -> Result<Election, UsageError> {
             "Cannot parse argument '{given}' of option election-type"
         )),
     }
-}
-
-async fn elect(
-    cluster: &Cluster,
-    election: Election,
-    wanted: Option<Vec<PartitionId>>,
-) -> anyhow::Result<Results> {
-    let topics = wanted.map(|ids| {
-        let partitions = ids.iter().map(|id| (id.topic.as_str(), id.partition));
-        by_topic(partitions, |topic, partitions| request::TopicPartitions {
-            topic,
-            partitions,
-            ..request::TopicPartitions::default()
-        })
-    });
-    let request = ElectLeadersRequestData {
-        election_type: election as i8,
-        topic_partitions: topics,
-        timeout_ms: cluster.request_timeout_ms(),
-        ..ElectLeadersRequestData::default()
-    };
-    let answer = cluster.call(Target::Any, &request).await?;
-    let mut results = Results::new();
-    for topic in &answer.replica_election_results {
-        for partition in &topic.partition_result {
-            let id = PartitionId::new(topic.topic.as_str(), partition.partition_id);
-            let result = check(partition.error_code, partition.error_message.as_ref());
-            let refusal = result.err().and_then(|error| error.refusal().cloned());
-            results.insert(id, refusal);
-        }
-    }
-    Ok(results)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -47,7 +47,7 @@ fn names() -> impl Iterator<Item = String> {
     linked.flat_map(|tool| ["", ".sh"].map(|end| format!("kafka-{}{end}", tool.name)))
 }
 
-/// Makes the links, and tells how many were missing.
+/// Makes the links. Returns how many were missing.
 fn install(directory: &Path, program: &Path, force: bool) -> anyhow::Result<usize> {
     std::fs::create_dir_all(directory)
         .with_context(|| format!("create the directory {}", directory.display()))?;
@@ -77,7 +77,7 @@ fn install(directory: &Path, program: &Path, force: bool) -> anyhow::Result<usiz
     Ok(missing.len())
 }
 
-/// Whether it is a link to this very program, by whichever way.
+/// Whether it is a link to this program, directly or through other links.
 fn leads_to(link: &Path, program: &Path) -> bool {
     let target = std::fs::canonicalize(link).ok();
     target.is_some() && target == std::fs::canonicalize(program).ok()

@@ -134,7 +134,8 @@ fn list<T: std::str::FromStr + Ord>(parsed: &Parsed, name: &str) -> anyhow::Resu
     }
 }
 
-/// A broker's directories; of the topics, or of all when there is none in the set.
+/// A broker's directories with the partitions of these topics, or of all topics when the set is
+/// empty.
 fn log_dirs(answer: &DescribeLogDirsResponseData, topics: &BTreeSet<String>) -> Vec<LogDir> {
     let dirs = answer.results.iter().map(|result| {
         let code = ErrorCode::from(result.error_code);
@@ -153,7 +154,7 @@ fn log_dirs(answer: &DescribeLogDirsResponseData, topics: &BTreeSet<String>) -> 
             })
             .collect();
         partitions.sort_by(|a, b| a.partition.cmp(&b.partition));
-        // Kafka's tool tells the exception's class alone.
+        // Kafka's tool prints the exception's class alone.
         let class = || {
             let message = String::new();
             let java = Refusal { code, message }.java();

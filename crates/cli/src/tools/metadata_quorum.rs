@@ -1,15 +1,11 @@
-//! `metadata-quorum`: who leads the controllers, and who follows how far behind.
+//! `metadata-quorum`: the leader of the controllers, and how far each follower is behind.
 //!
 //! Kafka's `MetadataQuorumCommand`.
 
 use anyhow::bail;
-use dohle_admin::{Address, Cluster, ClusterError, Target};
+use dohle_admin::{ClusterError, Quorum, QuorumReplica, Target, describe_quorum};
 use kacrab_protocol::KafkaUuid;
-use kacrab_protocol::generated::{
-    DescribeQuorumRequestData, RemoveRaftVoterRequestData, describe_quorum_request as request,
-    describe_quorum_response as response,
-};
-use serde::Serialize;
+use kacrab_protocol::generated::RemoveRaftVoterRequestData;
 
 use crate::clock::now_ms;
 use crate::connect::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG};
@@ -67,30 +63,6 @@ pub const TOOL: Tool = Tool {
     failure: Failure::Stderr(""),
 };
 
-/// The quorum, as its leader describes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Quorum {
-    cluster_id: String,
-    leader_id: i32,
-    leader_epoch: i32,
-    high_watermark: i64,
-    voters: Vec<Replica>,
-    observers: Vec<Replica>,
-}
-
-/// A replica of the metadata log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Replica {
-    id: i32,
-    directory_id: String,
-    endpoints: Vec<String>,
-    log_end_offset: i64,
-    last_fetch_timestamp: Option<i64>,
-    last_caught_up_timestamp: Option<i64>,
-}
-
 async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     match run.parsed.command {
         Some("add-controller") => add(run).await,
@@ -115,70 +87,15 @@ async fn describe(run: &ToolRun<'_>) -> anyhow::Result<()> {
         bail!("The option --human-readable is only supported along with --replication");
     }
     let cluster = run.connect().await?;
-    let quorum = fetch(&cluster).await?;
+    let quorum = describe_quorum(&cluster).await?;
     run.show(&quorum, |quorum| match status {
         true => render_status(quorum),
         false => render_replication(quorum, human.then(now_ms)),
     })
 }
 
-async fn fetch(cluster: &Cluster) -> Result<Quorum, ClusterError> {
-    let request = DescribeQuorumRequestData {
-        topics: vec![request::TopicData {
-            topic_name: "__cluster_metadata".to_owned().into(),
-            partitions: vec![request::PartitionData::default()],
-            ..request::TopicData::default()
-        }],
-        ..DescribeQuorumRequestData::default()
-    };
-    let answer = cluster.call(Target::Any, &request).await?;
-    let cluster_id = cluster.describe(false).await?.cluster_id.to_string();
-    let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
-    let partition = partitions.next().cloned().unwrap_or_default();
-    let replicas = |states: &[response::ReplicaState]| {
-        states
-            .iter()
-            .map(|state| replica(state, &answer.nodes))
-            .collect()
-    };
-    Ok(Quorum {
-        cluster_id,
-        leader_id: partition.leader_id,
-        leader_epoch: partition.leader_epoch,
-        high_watermark: partition.high_watermark,
-        voters: replicas(&partition.current_voters),
-        observers: replicas(&partition.observers),
-    })
-}
-
-fn replica(state: &response::ReplicaState, nodes: &[response::Node]) -> Replica {
-    let node = nodes.iter().find(|node| node.node_id == state.replica_id);
-    let listeners = node.map_or(&[][..], |node| &node.listeners);
-    let endpoints = listeners.iter().map(|listener| {
-        let address = Address {
-            host: listener.host.to_string(),
-            port: listener.port,
-        };
-        format!("{}://{address}", listener.name)
-    });
-    Replica {
-        id: state.replica_id,
-        directory_id: state.replica_directory_id.to_string(),
-        endpoints: endpoints.collect(),
-        log_end_offset: state.log_end_offset,
-        last_fetch_timestamp: Some(state.last_fetch_timestamp).filter(|at| *at >= 0),
-        last_caught_up_timestamp: Some(state.last_caught_up_timestamp).filter(|at| *at >= 0),
-    }
-}
-
-impl Quorum {
-    fn leader(&self) -> Option<&Replica> {
-        self.voters.iter().find(|voter| voter.id == self.leader_id)
-    }
-}
-
 /// The largest lag of a voter behind the leader, in entries and in milliseconds.
-fn lag(quorum: &Quorum, leader: &Replica) -> (i64, i64) {
+fn lag(quorum: &Quorum, leader: &QuorumReplica) -> (i64, i64) {
     let voters = quorum.voters.iter();
     let last = voters.min_by_key(|voter| voter.log_end_offset);
     let last = last.unwrap_or(leader);
@@ -216,7 +133,7 @@ fn render_status(quorum: &Quorum) -> String {
     )
 }
 
-fn render_nodes(replicas: &[Replica]) -> String {
+fn render_nodes(replicas: &[QuorumReplica]) -> String {
     let texts: Vec<String> = replicas
         .iter()
         .map(|replica| {
@@ -250,7 +167,7 @@ fn render_replication(quorum: &Quorum, now: Option<i64>) -> String {
         .voters
         .iter()
         .partition(|voter| voter.id == quorum.leader_id);
-    let mut rows: Vec<(&Replica, &str)> = Vec::new();
+    let mut rows: Vec<(&QuorumReplica, &str)> = Vec::new();
     rows.extend(leaders.into_iter().map(|leader| (leader, "Leader")));
     rows.extend(followers.into_iter().map(|follower| (follower, "Follower")));
     rows.extend(
@@ -261,9 +178,11 @@ fn render_replication(quorum: &Quorum, now: Option<i64>) -> String {
     );
     let table = Table::new()
         .separated_by("\t")
-        .column("NodeId", Width::Widest, |(one, _): &(&Replica, &str)| {
-            one.id.to_string()
-        })
+        .column(
+            "NodeId",
+            Width::Widest,
+            |(one, _): &(&QuorumReplica, &str)| one.id.to_string(),
+        )
         .column("DirectoryId", Width::Widest, |(one, _)| {
             one.directory_id.clone()
         })
@@ -339,8 +258,8 @@ mod tests {
 
     use super::*;
 
-    fn replica(id: i32, end: i64) -> Replica {
-        Replica {
+    fn replica(id: i32, end: i64) -> QuorumReplica {
+        QuorumReplica {
             id,
             directory_id: KafkaUuid::ZERO.to_string(),
             endpoints: vec![format!("CONTROLLER://127.0.0.1:{}", 41190 + id)],

@@ -118,7 +118,7 @@ fn running() -> anyhow::Result<Vec<Running>> {
     Ok(found)
 }
 
-/// Whether a process runs this program, or another file of its name (an older one, say).
+/// Whether a process runs this program, or another file of its name (for example an older one).
 fn runs_dohle(process: &Path, program: &Path) -> bool {
     let Ok(running) = std::fs::read_link(process.join("exe")) else {
         return false;

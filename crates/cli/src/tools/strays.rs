@@ -59,7 +59,7 @@ pub(crate) fn handle(run: &ToolRun<'_>, dirs: &[PathBuf]) -> anyhow::Result<()> 
     }
 }
 
-/// A log directory with those of its strays that are meant.
+/// A log directory with the strays that were selected in it.
 type Selected = Vec<(PathBuf, Vec<Stray>)>;
 
 fn select(dirs: &[PathBuf], names: &[&str]) -> anyhow::Result<Selected> {

@@ -18,7 +18,7 @@ pub enum Entity {
 }
 
 impl Entity {
-    /// All, with the name of the type and the option that stands for type and name at once.
+    /// All types, with the name of each and the option that gives type and name at once.
     const ALL: [(Entity, &'static str, &'static str); 8] = [
         (Entity::Topic, "topics", "topic"),
         (Entity::Client, "clients", "client"),
@@ -30,7 +30,7 @@ impl Entity {
         (Entity::Group, "groups", "group"),
     ];
 
-    /// Options that stand for the default of a type.
+    /// Options that select the default of a type.
     const DEFAULTS: [(&'static str, Entity); 4] = [
         ("client-defaults", Entity::Client),
         ("user-defaults", Entity::User),
@@ -82,12 +82,12 @@ impl Entity {
 pub struct Entities {
     /// Their types; there is at least one.
     pub types: Vec<Entity>,
-    /// Their names, empty for the default; fewer than types where all of a type are meant.
+    /// Their names, empty for the default; fewer than types where all of a type are selected.
     pub names: Vec<String>,
 }
 
 impl Entities {
-    /// Reads `--entity-type` and `--entity-name`, or the options that stand for both.
+    /// Reads `--entity-type` and `--entity-name`, or the options that give both at once.
     pub fn new(parsed: &Parsed) -> Result<Self, UsageError> {
         let (mut types, mut names) = (Vec::new(), Vec::new());
         let mut general = false;

@@ -31,7 +31,7 @@ const OF_CLIENTS: [&str; 4] = [
 const OF_IPS: [&str; 1] = ["connection_creation_rate"];
 const SCRAM: [(&str, i8); 2] = [("SCRAM-SHA-256", 1), ("SCRAM-SHA-512", 2)];
 
-/// The quotas of one entity, or of several that are meant together.
+/// The quotas of one entity, or of a combination of entities.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Quotas {
     /// Types of entities (`user`, `client-id`, `ip`) and their names; no name is the default.
@@ -40,7 +40,7 @@ pub struct Quotas {
     pub quotas: BTreeMap<String, String>,
 }
 
-/// What the protocol calls a type.
+/// The protocol's name of a type.
 fn wire_name(entity: Entity) -> &'static str {
     match entity {
         Entity::Client => "client-id",

@@ -159,7 +159,8 @@ pub async fn describe(
     }
 }
 
-/// Where values come from that were set on the entity itself; loggers have no other.
+/// The source of values that were set on the entity itself; `None` for loggers, whose values all
+/// have one source.
 fn own_source(entity: Entity, name: &str) -> Option<ConfigSource> {
     match entity {
         Entity::Broker if name.is_empty() => Some(ConfigSource::DynamicDefaultBrokerConfig),

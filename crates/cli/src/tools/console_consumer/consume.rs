@@ -19,10 +19,10 @@ use crate::options::usage;
 const POLL: Duration = Duration::from_secs(3600);
 /// Between two attempts after an error that passes.
 const BACKOFF: Duration = Duration::from_millis(100);
-/// How long a leaving consumer may take.
+/// How long a consumer may take to leave its group.
 const GOODBYE: Duration = Duration::from_secs(10);
 
-/// Tells what is not there yet, and refuses what will not come.
+/// Reports a topic that does not exist yet, and rejects a partition that the topic does not have.
 pub(super) async fn check_topic(cluster: &Cluster, settings: &Settings) -> anyhow::Result<()> {
     let topic = match &settings.what {
         What::Topic(topic) | What::Partition(topic, ..) => topic,
@@ -70,15 +70,15 @@ fn whole(pattern: &str) -> anyhow::Result<Regex> {
 
 /// Why reading ended.
 enum End {
-    /// As many messages as were wanted, or nobody reads any more.
+    /// All requested messages were printed, or the reader has closed standard output.
     Done,
-    /// Nothing came for as long as was allowed.
+    /// No record arrived within the timeout.
     Timeout,
     /// Ctrl-C or SIGTERM.
     Interrupted,
 }
 
-/// Reads and prints, leaves the group, and says how many messages there were.
+/// Reads and prints records, leaves the group, and prints how many messages there were.
 pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let mut consumer = client::consumer(&settings.consumer).await?;
     let mut interrupts = Interrupts::new()?;
@@ -162,7 +162,7 @@ async fn leave(
     interrupts: &mut Interrupts,
 ) {
     for (partition, offset) in unread {
-        // A partition that was taken away meanwhile is read by another.
+        // A partition that was revoked meanwhile is read by another member.
         let _ = consumer.seek(&partition, offset);
     }
     let goodbye = async {
@@ -227,7 +227,7 @@ impl Reader<'_> {
                     printed?;
                 }
                 Err(error) if is_retriable(&error) => {
-                    // Right after the start such errors are a matter of course.
+                    // Right after the start such errors are expected.
                     if !told && last.elapsed() > Duration::from_secs(5) {
                         told = true;
                         eprintln!("Still trying: {error}");
@@ -240,7 +240,7 @@ impl Reader<'_> {
         Ok(End::Done)
     }
 
-    /// Appends what is printed for these records; those beyond the limit are kept in mind.
+    /// Appends the text of these records, and notes the first offsets of those beyond the limit.
     async fn print<'r>(
         &mut self,
         records: impl Iterator<Item = &'r ConsumerRecord>,
@@ -274,8 +274,8 @@ impl Reader<'_> {
         wrong.map_or(Ok(()), Err)
     }
 
-    /// Writes what has been appended, away from the thread that keeps the group's session alive;
-    /// tells whether nobody reads any more.
+    /// Writes what has been appended, away from the thread that keeps the group's session alive.
+    /// Returns whether the reader has closed standard output.
     async fn write(&mut self) -> anyhow::Result<bool> {
         if self.out.is_empty() {
             return Ok(false);

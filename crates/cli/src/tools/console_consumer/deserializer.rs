@@ -8,7 +8,7 @@ use anyhow::bail;
 
 use crate::numbers::java_double;
 
-/// What bytes are taken for.
+/// How bytes are interpreted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deserializer {
     /// Printed as they are.
@@ -51,7 +51,7 @@ impl Deserializer {
     /// The one of this class.
     ///
     /// # Errors
-    /// When there is none, with those that there are.
+    /// When it is unknown; the error lists the known ones.
     pub(super) fn of_class(class: &str) -> anyhow::Result<Self> {
         let name = class.strip_prefix(PACKAGE).unwrap_or(class);
         match Self::ALL.iter().find(|(known, _)| *known == name) {
@@ -70,11 +70,11 @@ impl Deserializer {
     /// What is printed for these bytes.
     ///
     /// # Errors
-    /// When they are not what they are taken for.
+    /// When the bytes do not have the expected form.
     pub(super) fn text<'a>(self, bytes: &'a [u8]) -> anyhow::Result<Cow<'a, [u8]>> {
         let text = match self {
             Self::Bytes => return Ok(Cow::Borrowed(bytes)),
-            // As Java does, what is no UTF-8 becomes U+FFFD.
+            // As in Java, bytes that are not UTF-8 become U+FFFD.
             Self::Text => match String::from_utf8_lossy(bytes) {
                 Cow::Borrowed(text) => return Ok(Cow::Borrowed(text.as_bytes())),
                 Cow::Owned(text) => text,

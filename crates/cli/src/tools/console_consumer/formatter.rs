@@ -1,6 +1,6 @@
 //! What is printed for a record: Kafka's formatters.
 //!
-//! Pure: a record goes in, bytes come out.
+//! Pure.
 
 use anyhow::bail;
 use dohle_admin::client::Properties;
@@ -29,10 +29,10 @@ pub(super) enum Formatter {
 }
 
 impl Formatter {
-    /// The formatter of this class, by its name of today or of before.
+    /// The formatter of this class, by its current or its former name.
     ///
     /// # Errors
-    /// When there is none, or its properties make no sense.
+    /// When the class is unknown, or a property is invalid.
     pub(super) fn of_class(class: &str, properties: &Properties) -> anyhow::Result<Self> {
         let name = class.rsplit(['.', '$']).next().unwrap_or(class);
         let kafka = ["org.apache.kafka.", "kafka."]
@@ -120,10 +120,10 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// As the properties say.
+    /// Reads the formatter's properties.
     ///
     /// # Errors
-    /// When a deserializer is none that there is.
+    /// When a deserializer is unknown.
     pub(super) fn new(properties: &Properties) -> anyhow::Result<Self> {
         let bytes = |name: &str, default: &str| {
             let text = properties.get(name).unwrap_or(default);
@@ -157,7 +157,7 @@ impl Columns {
         let begin = out.len();
         let result = self.append(record, out);
         if result.is_err() {
-            // Half a record would be taken for a whole one.
+            // A part of a record would look like a whole one.
             out.truncate(begin);
         }
         result
@@ -263,7 +263,7 @@ fn group_record(record: &ConsumerRecord, types: &[i16], out: &mut Vec<u8>) -> an
     Ok(())
 }
 
-/// All that is known of a record. What is no UTF-8 is there as `keyBase64`, `valueBase64`.
+/// All fields of a record. Bytes that are not UTF-8 are shown as `keyBase64`, `valueBase64`.
 pub(super) fn json(record: &ConsumerRecord) -> Json {
     let mut fields = fields! {
         "topic": &*record.topic,

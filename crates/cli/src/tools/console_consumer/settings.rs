@@ -1,4 +1,5 @@
-//! What the command line of `console-consumer` says. Pure but for the files it names.
+//! The settings of `console-consumer`, read from its command line. Pure except for the files that
+//! it names.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -42,15 +43,15 @@ pub(super) enum From {
     BeforeEnd(i64),
 }
 
-/// All that the command line says.
+/// All settings of the command line.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) what: What,
     pub(super) consumer: Properties,
     pub(super) formatter: Formatter,
-    /// `None` reads on.
+    /// `None` reads without end.
     pub(super) messages_max: Option<u64>,
-    /// `None` waits for ever.
+    /// `None` waits without end.
     pub(super) timeout: Option<Duration>,
     pub(super) skip_message_on_error: bool,
     pub(super) systest_events: bool,
@@ -174,7 +175,7 @@ fn from(parsed: &Parsed) -> Result<From, UsageError> {
     }
 }
 
-/// The group that is named in whichever places.
+/// The group, which may be named in several places, but not differently.
 fn group(
     parsed: &Parsed,
     file: &Properties,

@@ -1,4 +1,4 @@
-//! Lines of standard input, and the records they stand for.
+//! Lines of standard input, and the records that are made of them.
 //!
 //! Kafka's `LineMessageReader`. [`LineParser`] is pure; [`read_stdin`] runs it on a thread of its
 //! own, because reading from a terminal blocks.
@@ -39,7 +39,7 @@ struct HeaderParser {
 }
 
 impl LineParser {
-    /// As the reader's properties say.
+    /// Reads the line reader's properties.
     ///
     /// # Errors
     /// When two separators are the same, or one is no regular expression where it should be.
@@ -228,7 +228,7 @@ pub(super) fn read_stdin(parser: LineParser) -> io::Result<mpsc::Receiver<Chunk>
     thread.spawn(move || {
         let prompt = io::stdin().is_terminal() && io::stdout().is_terminal();
         let mut input = io::BufReader::with_capacity(CHUNK_BYTES, io::stdin().lock());
-        // Nobody listens any more when the tool ends early.
+        // The receiver is gone when the tool ends early.
         let _ = read(&parser, &mut input, prompt, |chunk| {
             sender.blocking_send(chunk).is_ok()
         });
@@ -236,8 +236,8 @@ pub(super) fn read_stdin(parser: LineParser) -> io::Result<mpsc::Receiver<Chunk>
     Ok(receiver)
 }
 
-/// Reads all lines; what has been read goes on when nothing more is ready. `send` tells whether it
-/// wants more.
+/// Reads all lines; records are sent on when no further input is ready. `send` returns whether it
+/// accepts more.
 fn read<R: io::Read>(
     parser: &LineParser,
     input: &mut io::BufReader<R>,
@@ -287,7 +287,7 @@ fn read<R: io::Read>(
 mod tests {
     use super::*;
 
-    /// All that comes out for this input, in chunks.
+    /// All records of this input, in chunks.
     fn chunks(input: &[u8]) -> Vec<Chunk> {
         let properties = Properties::default();
         let parser = LineParser::new("t", &properties).unwrap();

@@ -1,7 +1,7 @@
 //! `console-producer`: publishes the lines of standard input.
 //!
-//! Kafka's `ConsoleProducer`. Its exit code says whether every record was delivered, which Kafka's
-//! does not.
+//! Kafka's `ConsoleProducer`. Its exit code is 1 unless every record was delivered, which Kafka's
+//! is not.
 
 mod lines;
 mod send;
@@ -91,7 +91,7 @@ const READER_PROPERTY: Source = Source {
     before: "property",
 };
 
-/// All that the command line says.
+/// All settings of the command line.
 #[derive(Debug)]
 struct Settings {
     topic: String,
@@ -153,7 +153,7 @@ impl Settings {
 }
 
 impl Settings {
-    /// Makes no batch larger than the topic takes: the client is poor at splitting them.
+    /// Limits batches to what the topic accepts, because the client splits batches badly.
     fn limit_batches(&mut self, limit: usize) {
         let size = self
             .producer
@@ -203,7 +203,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     if let Some(limit) = limit {
         settings.limit_batches(limit);
     }
-    // What is compressed may become small enough.
+    // A record that is too large may become small enough by compression.
     let compressed = settings
         .producer
         .get("compression.type")

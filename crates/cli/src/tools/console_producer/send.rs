@@ -12,15 +12,15 @@ use super::lines::Chunk;
 use crate::client::Interrupts;
 use crate::tool_run::AlreadyReported;
 
-/// What a record costs beside its bytes.
+/// The memory that a record takes beside its bytes.
 const OVERHEAD: usize = 128;
-/// What a header costs beside its bytes.
+/// The memory that a header takes beside its bytes.
 const HEADER: usize = 16;
-/// How many records may be on their way.
+/// How many records may be in flight.
 const IN_FLIGHT: usize = 64 << 10;
-/// How long the producer gets to make room where it had none.
+/// How long to wait when the producer's memory is full.
 const ROOM: Duration = Duration::from_millis(5);
-/// Between two flushes while something is still on its way.
+/// Between two flushes while records are in flight.
 const FLUSH_AGAIN: Duration = Duration::from_millis(50);
 
 /// How many records were sent, and why some were not delivered.
@@ -42,7 +42,7 @@ impl Tally {
         }
     }
 
-    /// What is to be said in the end; nothing when all were delivered.
+    /// The summary of failures; `None` when all records were delivered.
     pub(super) fn failures(&self) -> Option<String> {
         let failed: u64 = self.reasons.values().sum();
         if failed == 0 {
@@ -68,9 +68,9 @@ impl Tally {
     }
 }
 
-/// Chooses the partition of the first records without a key, as many as fill a batch; what comes
-/// after them is left to the client. Its own choice always begins with the same partition, so that
-/// short inputs would all end there.
+/// Chooses the partition of the first records without a key, as many as fill a batch; the client
+/// chooses those of later ones. The client's choice always begins with the same partition, so that
+/// all short inputs would go there.
 #[derive(Debug)]
 pub(super) struct Beginning {
     partition: Option<i32>,
@@ -78,7 +78,7 @@ pub(super) struct Beginning {
 }
 
 impl Beginning {
-    /// One of `partitions`, as `random` says, for about `bytes`.
+    /// Chooses one of `partitions` by `random`, for about `bytes`.
     pub(super) fn new(partitions: &[i32], random: usize, bytes: usize) -> Self {
         let index = random.checked_rem(partitions.len());
         Self {
@@ -117,7 +117,7 @@ pub(super) async fn one_by_one(
                     let result = match check_size(&record, limit) {
                         Ok(()) => match producer.send(record) {
                             Ok(delivery) => {
-                                // What is sent does not wait for company.
+                                // The record does not wait for others to fill a batch.
                                 let (delivered, flushed) = tokio::join!(delivery, producer.flush());
                                 let delivered = delivered.map(drop).and(flushed);
                                 delivered.map_err(|error| why_not_delivered(&error))
@@ -143,7 +143,7 @@ pub(super) async fn one_by_one(
     tally.finish(wrong)
 }
 
-/// Sends records as they come, as many at once as fit into half of the producer's memory.
+/// Sends records as they arrive, as many at once as fit into half of the producer's memory.
 pub(super) async fn in_batches(
     producer: Producer,
     mut records: mpsc::Receiver<Chunk>,
@@ -215,8 +215,8 @@ fn size(record: &ProducerRecord) -> usize {
     OVERHEAD + key + value + headers.sum::<usize>()
 }
 
-/// Refuses what the topic will not take (`max.message.bytes`), so that the client is spared from
-/// finding out which record of a batch it was.
+/// Rejects a record that the topic would reject (`max.message.bytes`): the broker would reject its
+/// whole batch, and the client would have to find out which record caused it.
 fn check_size(record: &ProducerRecord, limit: Option<usize>) -> Result<(), String> {
     // No record takes less beside its fields: lengths, deltas, the header of the batch.
     const LEAST: usize = 61 + 7;
@@ -231,7 +231,7 @@ fn check_size(record: &ProducerRecord, limit: Option<usize>) -> Result<(), Strin
     }
 }
 
-/// Gives a record to the producer, which may first have to make room.
+/// Gives a record to the producer, and waits while its memory is full.
 async fn send(producer: &Producer, record: ProducerRecord) -> Result<SendFuture, String> {
     loop {
         match producer.send(record.clone()) {

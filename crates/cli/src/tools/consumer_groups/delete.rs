@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dohle_admin::{Cluster, ClusterError, PartitionId, Refusal, Target, by_topic};
-use kacrab_protocol::generated::{
-    DeleteGroupsRequestData, ErrorCode, OffsetDeleteRequestData, OffsetDeleteRequestPartition,
-    OffsetDeleteRequestTopic,
-};
+use dohle_admin::{Cluster, ClusterError, PartitionId, Refusal, delete_group, delete_offsets};
+use kacrab_protocol::generated::ErrorCode;
 use serde::Serialize;
 
 use super::describe::or_missing;
@@ -42,15 +39,6 @@ pub async fn groups(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()> 
         .collect();
     run.show(rows.as_slice(), |_| render_deleted(&results))?;
     fail_if(failed)
-}
-
-async fn delete_group(cluster: &Cluster, group: &str) -> Result<(), ClusterError> {
-    let request = DeleteGroupsRequestData {
-        groups_names: vec![group.to_owned().into()],
-        ..DeleteGroupsRequestData::default()
-    };
-    cluster.call(Target::Coordinator(group), &request).await?;
-    Ok(())
 }
 
 /// As Kafka's tool prints it.
@@ -123,52 +111,6 @@ struct OffsetRow<'a> {
     error: Option<String>,
     #[serde(skip)]
     code: Option<ErrorCode>,
-}
-
-/// Deletes offsets; returns the first error, of the group or of a partition.
-async fn delete_offsets(
-    cluster: &Cluster,
-    group: &str,
-    ids: &BTreeSet<PartitionId>,
-    results: &mut Results,
-) -> Result<ErrorCode, ClusterError> {
-    let partition = |id: &PartitionId| OffsetDeleteRequestPartition {
-        partition_index: id.partition,
-        ..OffsetDeleteRequestPartition::default()
-    };
-    let request = OffsetDeleteRequestData {
-        group_id: group.to_owned().into(),
-        topics: by_topic(
-            ids.iter().map(|id| (id.topic.as_str(), partition(id))),
-            |name, partitions| OffsetDeleteRequestTopic {
-                name,
-                partitions,
-                ..OffsetDeleteRequestTopic::default()
-            },
-        ),
-        ..OffsetDeleteRequestData::default()
-    };
-    let answer = cluster.call(Target::Coordinator(group), &request).await;
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(ClusterError::Refused(refusal)) => {
-            results.extend(ids.iter().map(|id| (id.clone(), Some(refusal.code))));
-            return Ok(refusal.code);
-        }
-        Err(error) => return Err(error),
-    };
-    let mut first = ErrorCode::None;
-    for topic in &answer.topics {
-        for partition in &topic.partitions {
-            let code = ErrorCode::from(partition.error_code);
-            let id = PartitionId::new(topic.name.as_str(), partition.partition_index);
-            if code.is_error() && !first.is_error() {
-                first = code;
-            }
-            results.insert(id, Some(code).filter(ErrorCode::is_error));
-        }
-    }
-    Ok(first)
 }
 
 /// As Kafka's tool prints it.

@@ -92,7 +92,7 @@ fn dead(group: &Group) -> String {
     format!("\nError: Consumer group '{}' does not exist.\n", group.id)
 }
 
-/// The lines of a group: members with most partitions first, then partitions that nobody has.
+/// The rows of a group: members with most partitions first, then unassigned partitions.
 pub fn rows(
     group: &Group,
     committed: &BTreeMap<PartitionId, Committed>,

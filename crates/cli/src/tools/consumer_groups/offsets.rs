@@ -1,4 +1,5 @@
-//! Offsets of the partitions of groups: where logs begin and end, and who may be reset.
+//! Offsets of the partitions of groups: where logs begin and end, and which partitions can be
+//! reset.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use kacrab_protocol::generated::ErrorCode;
 use crate::options::{UsageError, usage};
 use crate::progress::Progress;
 
-/// Where logs end; partitions without a leader have no end to tell.
+/// Where logs end; `None` for partitions without a leader.
 pub async fn ends(
     cluster: &Cluster,
     ids: &BTreeSet<PartitionId>,
@@ -60,7 +61,7 @@ pub async fn at_or_none(
     Ok(found)
 }
 
-/// Brings offsets into what their logs hold. Returns a line for each that had to be moved.
+/// Limits offsets to what their logs hold. Returns a line for each that had to be moved.
 pub async fn within_logs(
     cluster: &Cluster,
     wanted: BTreeMap<PartitionId, i64>,

@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dohle_admin::{
-    Cluster, ClusterError, EARLIEST, LATEST, PartitionId, Target, by_topic, committed,
+    Cluster, ClusterError, EARLIEST, LATEST, PartitionId, commit_offsets, committed,
     describe_groups,
 };
-use kacrab_protocol::generated::{
-    ErrorCode, OffsetCommitRequestData, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
+use kacrab_protocol::generated::ErrorCode;
 use serde::Serialize;
 
 use super::offsets::{at, at_or_none, check_partitions, parse_topic, partitions_of, within_logs};
@@ -72,7 +70,7 @@ pub async fn reset(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         }
         let offsets = offsets_of(run, cluster, &group, &scenario).await?;
         if parsed.has("execute") {
-            commit(cluster, &group, &offsets).await?;
+            commit_offsets(cluster, &group, &offsets).await?;
         }
         plan.insert(group, offsets);
     }
@@ -168,7 +166,7 @@ pub fn read_plan(text: &str, single: Option<&str>) -> Result<Plan, UsageError> {
     Ok(plan)
 }
 
-/// The partitions that the command line means.
+/// Selects the partitions that the command line names.
 async fn scope(
     run: &ToolRun<'_>,
     cluster: &Cluster,
@@ -274,39 +272,6 @@ async fn at_time(
     }
     found.extend(at(cluster, &without, LATEST, &run.progress).await?);
     Ok(found)
-}
-
-async fn commit(
-    cluster: &Cluster,
-    group: &str,
-    offsets: &BTreeMap<PartitionId, i64>,
-) -> Result<(), ClusterError> {
-    if offsets.is_empty() {
-        return Ok(());
-    }
-    let partition = |id: &PartitionId, offset| OffsetCommitRequestPartition {
-        partition_index: id.partition,
-        committed_offset: offset,
-        committed_leader_epoch: -1,
-        committed_metadata: Some(String::new().into()),
-        ..OffsetCommitRequestPartition::default()
-    };
-    let offsets = offsets.iter();
-    let request = OffsetCommitRequestData {
-        group_id: group.to_owned().into(),
-        generation_id_or_member_epoch: -1,
-        topics: by_topic(
-            offsets.map(|(id, offset)| (id.topic.as_str(), partition(id, *offset))),
-            |name, partitions| OffsetCommitRequestTopic {
-                name,
-                partitions,
-                ..OffsetCommitRequestTopic::default()
-            },
-        ),
-        ..OffsetCommitRequestData::default()
-    };
-    cluster.call(Target::Coordinator(group), &request).await?;
-    Ok(())
 }
 
 /// A new offset of a group, as it is printed.

@@ -68,7 +68,7 @@ pub const TOOL: Tool = Tool {
 const POLL: Duration = Duration::from_millis(100);
 const GOODBYE: Duration = Duration::from_secs(10);
 
-/// All that the command line says.
+/// All settings of the command line.
 #[derive(Debug)]
 struct Settings {
     topic: Option<String>,
@@ -211,7 +211,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Here a topic that is not there is a mistake: nothing can be measured.
+/// Rejects a topic that does not exist, because nothing could be measured.
 async fn check_topic(cluster: &Cluster, settings: &Settings) -> anyhow::Result<()> {
     let Some(topic) = &settings.topic else {
         return Ok(());
@@ -228,7 +228,7 @@ async fn check_topic(cluster: &Cluster, settings: &Settings) -> anyhow::Result<(
     ))
 }
 
-/// Reads; whether all that was wanted came.
+/// Reads records. Returns whether all requested ones arrived.
 async fn consume(
     consumer: &mut Consumer,
     settings: &Settings,
@@ -245,7 +245,7 @@ async fn consume(
         };
         let time = now_ms();
         report.ended = time;
-        // The client tells of no rebalance but by counting those that are over.
+        // The client reports rebalances only as a count of completed ones.
         let done = consumer.metrics().rebalance_total;
         let holds = !consumer.assignment().is_empty();
         if done != rebalances || holds != assigned {

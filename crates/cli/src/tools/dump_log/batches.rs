@@ -1,4 +1,4 @@
-//! The batches of a file, one after the other, whatever is wrong with some of them.
+//! The batches of a file, one after the other; damaged ones are reported and skipped.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -10,19 +10,19 @@ use super::Stop;
 
 /// Offset and size, which every batch and every old message begins with.
 const OVERHEAD: u64 = 12;
-/// Up to the byte that says which format it is.
+/// The size up to and including the byte with the format's version.
 const UP_TO_MAGIC: u64 = 17;
 /// The smallest old message.
 const SIZE_MIN: i32 = 14;
 
-/// What comes next in a file.
+/// What follows in a file.
 #[derive(Debug)]
 pub(super) enum Next {
     /// A batch; its bytes are in the reader.
     Batch { position: u64, header: BatchHeader },
-    /// Bytes of a batch's size that are none.
+    /// Bytes of a batch's size that are not a valid batch.
     Wrong { position: u64, why: BatchError },
-    /// A size that cannot be, after which no batch can be found.
+    /// An impossible size, after which no batch can be found.
     BadSize { position: u64, size: i32 },
     /// Fewer bytes than a batch are left: this many.
     End { left: u64 },
@@ -64,7 +64,7 @@ impl BatchReader {
         &self.bytes
     }
 
-    /// Reads on.
+    /// Reads the next batch.
     pub(super) fn next(&mut self) -> Result<Next, Stop> {
         let position = self.position;
         let left = self.end.saturating_sub(position);

@@ -1,4 +1,4 @@
-//! What control records say.
+//! The contents of control records.
 //!
 //! Pure.
 

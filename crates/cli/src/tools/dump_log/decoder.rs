@@ -8,7 +8,7 @@ use crate::group_records::{self, Embedded};
 use crate::options::{Parsed, UsageError, usage};
 use crate::ordered_json::Json;
 
-/// What a record's fields are taken for.
+/// How a record's fields are interpreted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decoder {
     /// Keys and values, each by itself.
@@ -17,7 +17,7 @@ pub(super) enum Decoder {
     Offsets,
 }
 
-/// What bytes are taken for.
+/// How bytes are interpreted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
     Text,
@@ -33,10 +33,10 @@ pub(super) struct Decoded {
 }
 
 impl Decoder {
-    /// As the options say.
+    /// Reads the decoder options.
     ///
     /// # Errors
-    /// When they name a class that is none of Kafka's own.
+    /// When they name a class that is not one of Kafka's own.
     pub(super) fn from_options(parsed: &Parsed) -> Result<Self, UsageError> {
         if parsed.has("offsets-decoder") {
             return Ok(Self::Offsets);

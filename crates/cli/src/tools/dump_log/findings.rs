@@ -1,4 +1,4 @@
-//! What is to be said when all files have been shown.
+//! What is reported after all files have been shown.
 //!
 //! Pure.
 
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// Pairs of numbers by file.
 type Pairs = BTreeMap<String, Vec<(i64, i64)>>;
 
-/// What was found beside the contents.
+/// What was found wrong, and gaps.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     /// Offset of the index, offset of the log.
@@ -19,24 +19,24 @@ pub(super) struct Findings {
     pub(super) out_of_order: Pairs,
     /// Offset of the index, offset of the log.
     pub(super) not_found: Pairs,
-    /// An offset, and the one that follows it: a matter of course where a log is compacted.
+    /// An offset, and the one that follows it; gaps are expected in a compacted log.
     pub(super) gaps: Pairs,
     broken: bool,
 }
 
 impl Findings {
-    /// Notes that a file is torn or wrong.
+    /// Notes that a file is incomplete or damaged.
     pub(super) fn break_off(&mut self) {
         self.broken = true;
     }
 
-    /// The same, unless it is only room that Kafka gave in advance to the index of the segment it
-    /// writes: zeros. Its own tool takes them for an entry, and says so.
+    /// The same, unless the entry is only one of the zeros with which Kafka fills the index of its
+    /// active segment. Kafka's own tool reads them as an entry, and reports them.
     pub(super) fn break_off_unless(&mut self, room: bool) {
         self.broken |= !room;
     }
 
-    /// Whether any file is torn or wrong.
+    /// Whether any file is incomplete or damaged.
     pub(super) fn broken(&self) -> bool {
         self.broken
     }

@@ -1,4 +1,4 @@
-//! The indexes of a segment, held against its batches.
+//! The indexes of a segment, compared with its batches.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::tool_run::Output;
 const OFFSET_ENTRY: usize = 8;
 const TIME_ENTRY: usize = 12;
 const TXN_ENTRY: usize = 34;
-/// How many bytes the records of one batch may come to.
+/// How many bytes the records of one batch may take when they are uncompressed.
 const UNCOMPRESSED_MAX: usize = 1 << 30;
 
 impl<W: Write> Dump<'_, W> {
@@ -34,7 +34,7 @@ impl<W: Write> Dump<'_, W> {
         let log = path.with_extension("log");
         let file = absolute(path);
         for (number, (offset, position)) in entries.into_iter().enumerate() {
-            // Kafka gives the index of the segment it writes room in advance: zeros.
+            // Kafka fills the index of its active segment with zeros in advance.
             if offset == base && number > 0 {
                 break;
             }
@@ -66,7 +66,7 @@ impl<W: Write> Dump<'_, W> {
         Ok(())
     }
 
-    /// The last offset of the batch at this position, or why there is none.
+    /// The last offset of the batch at this position, or why it cannot be read.
     fn last_offset_at(&self, log: &Path, position: u64) -> Result<Result<Offset, String>, Stop> {
         let end = position.saturating_add(self.settings.message_max);
         let mut reader = match BatchReader::open(log, position, Some(end)) {
@@ -97,7 +97,7 @@ impl<W: Write> Dump<'_, W> {
         let log = path.with_extension("log");
         let index = std::fs::read(path.with_extension("index")).unwrap_or_default();
         let mut index = offset_index_entries(&index, base);
-        // Zeros, which Kafka leaves at the end, are no entries.
+        // Zeros at the end, which Kafka writes in advance, are not entries.
         let used = index
             .iter()
             .skip(1)

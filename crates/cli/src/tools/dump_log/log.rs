@@ -14,7 +14,7 @@ use super::{Dump, Settings, Stop, absolute, base_offset, control};
 use crate::ordered_json::{Json, fields, text_of};
 use crate::tool_run::Output;
 
-/// How many bytes the records of one batch may come to.
+/// How many bytes the records of one batch may take when they are uncompressed.
 const UNCOMPRESSED_MAX: usize = 1 << 30;
 
 impl<W: Write> Dump<'_, W> {
@@ -128,7 +128,7 @@ impl<W: Write> Dump<'_, W> {
     }
 }
 
-/// The first line: what the file's name says.
+/// The first line, made from the file's name.
 fn title(path: &Path, name: &str) -> Result<String, Stop> {
     if name == "bootstrap.checkpoint" {
         return Ok("KRaft bootstrap snapshot".to_owned());

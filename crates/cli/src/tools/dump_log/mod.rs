@@ -1,8 +1,9 @@
-//! `dump-log`: shows what is in the files of a log: segments, their indexes, producer snapshots.
+//! `dump-log`: shows the contents of the files of a log: segments, their indexes, producer
+//! snapshots.
 //!
 //! Kafka's `DumpLogSegments`; it reads Kafka's files and Dohle's alike, and needs no broker. Files
-//! that are torn or wrong are told by position, as far as they can be read they are shown, and the
-//! exit code is 1.
+//! that are incomplete or damaged are shown as far as they can be read, the damage is reported with
+//! its position, and the exit code is 1.
 
 mod batches;
 mod control;
@@ -71,7 +72,7 @@ pub const TOOL: Tool = Tool {
     failure: Failure::Stderr(""),
 };
 
-/// What the command line says.
+/// The settings of the command line.
 #[derive(Debug)]
 struct Settings {
     files: Vec<PathBuf>,
@@ -143,7 +144,7 @@ impl Settings {
         })
     }
 
-    /// How much of a file will be read; nothing of one that is not there.
+    /// How much of a file will be read; 0 where it does not exist.
     fn size(&self, path: &Path) -> u64 {
         let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
         match (Kind::of(path), self.bytes_max) {
@@ -178,7 +179,7 @@ impl Kind {
     }
 }
 
-/// Where everything is shown, and what is to be said in the end.
+/// Where everything is shown, and what is reported at the end.
 struct Dump<'a, W: Write> {
     settings: &'a Settings,
     out: W,
@@ -217,7 +218,7 @@ fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
         dump.file(file)?;
     }
     dump.out.flush()?;
-    // The line that says how much has been read goes before this is told.
+    // Clears the progress line before the findings are printed.
     drop(dump.reading);
     let text = dump.findings.text();
     if !text.is_empty() {
@@ -244,7 +245,7 @@ impl<'a, W: Write> Dump<'a, W> {
     /// Shows one file, whatever it is.
     ///
     /// # Errors
-    /// When nobody reads what is shown any more. What is wrong with the file is a finding.
+    /// When the reader has closed standard output. Damage in the file is a finding, not an error.
     fn file(&mut self, path: &Path) -> io::Result<()> {
         let text = self.settings.output == Output::Text;
         if text {
@@ -273,7 +274,7 @@ impl<'a, W: Write> Dump<'a, W> {
         }
     }
 
-    /// Tells something on standard error, in its place between what is shown.
+    /// Prints a message on standard error, after what has been shown so far.
     fn tell(&mut self, text: String) -> io::Result<()> {
         self.out.flush()?;
         self.progress.before_note();
@@ -282,12 +283,12 @@ impl<'a, W: Write> Dump<'a, W> {
     }
 }
 
-/// Why a file was not shown to its end.
+/// Why a file was not shown completely.
 #[derive(Debug)]
 enum Stop {
-    /// Nobody reads any more.
+    /// The reader has closed standard output.
     Output(io::Error),
-    /// The file cannot be read or makes no sense.
+    /// The file cannot be read or is invalid.
     File(String),
 }
 
@@ -320,7 +321,7 @@ fn base_offset(path: &Path) -> Result<Offset, Stop> {
     }
 }
 
-/// The path as it would be given from the root, where the system says what that is.
+/// The absolute path, where the system can find it.
 fn absolute(path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.display().to_string()

@@ -72,7 +72,7 @@ const PRODUCER_PROPERTY: Source = Source {
     before: "producer-props",
 };
 
-/// All that the command line says.
+/// All settings of the command line.
 #[derive(Debug)]
 struct Settings {
     topic: String,
@@ -88,7 +88,7 @@ struct Settings {
     memory: usize,
 }
 
-/// What the values are to be.
+/// How the values are made.
 #[derive(Debug, PartialEq, Eq)]
 enum Payload {
     Size(usize),

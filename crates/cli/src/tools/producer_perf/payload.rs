@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 
-/// Where values come from.
+/// The source of values.
 #[derive(Debug)]
 pub(super) enum Payloads {
     /// So many random capital letters.
@@ -15,7 +15,7 @@ pub(super) enum Payloads {
 }
 
 impl Payloads {
-    /// Reads a file of payloads. What is told of it goes to `tell`.
+    /// Reads a file of payloads, and passes Kafka's messages about it to `tell`.
     ///
     /// # Errors
     /// When it cannot be read, is empty or is no UTF-8.

@@ -15,13 +15,13 @@ use super::stats::Stats;
 use crate::client::Interrupts;
 use crate::tool_run::{AlreadyReported, ErrorWithHint};
 
-/// What a record costs beside its bytes.
+/// The memory that a record takes beside its bytes.
 const OVERHEAD: usize = 128;
-/// How long the producer gets to make room where it had none.
+/// How long to wait when the producer's memory is full.
 const ROOM: Duration = Duration::from_millis(1);
 /// A shorter wait is not worth a timer.
 const WAIT_MIN: Duration = Duration::from_millis(2);
-/// How many records are made before others get their turn.
+/// How many records are made before other tasks run.
 const TURN: u64 = 256;
 
 /// Counts deliveries; shared with the callbacks.
@@ -33,13 +33,13 @@ struct Measured {
 }
 
 impl Measured {
-    /// How many records are no longer on their way.
+    /// How many records are no longer in flight.
     fn done(&self) -> u64 {
         self.all.count() + self.failures.values().sum::<u64>()
     }
 }
 
-/// What each callback knows.
+/// The state that callbacks share.
 #[derive(Debug, Clone)]
 struct Clock {
     began: Instant,
@@ -81,7 +81,7 @@ impl Clock {
     }
 }
 
-/// Prints a line; nobody may read it, and then the exit code is all that is left.
+/// Prints a line. Ignores errors: standard output may be closed.
 fn say(line: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
@@ -220,7 +220,7 @@ async fn send_all(
                 tokio::time::sleep(wait).await;
             }
         } else if settings.throughput == 0.0 {
-            // Kafka's tool waits for ever, too.
+            // Kafka's tool waits without end, too.
             std::future::pending::<()>().await;
         }
         if number % TURN == 0 {
@@ -233,7 +233,7 @@ async fn send_all(
     Ok(())
 }
 
-/// Gives a record to the producer, which may first have to make room.
+/// Gives a record to the producer, and waits while its memory is full.
 async fn send(
     producer: &Producer,
     record: ProducerRecord,
@@ -254,7 +254,7 @@ async fn send(
         });
         match result {
             Ok(_) => return Ok(()),
-            // The callback has counted a failure that is none yet.
+            // The callback has counted a failure, but the record is sent again.
             Err(error @ ProducerError::Backpressure) => {
                 let why = why_not_delivered(&error);
                 clock.with(|measured| {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::bail;
-use dohle_admin::{Cluster, ClusterError, PartitionId, Target, by_topic, check, reassignments};
-use kacrab_protocol::generated::{
-    AlterPartitionReassignmentsRequestData, ReassignablePartition, ReassignableTopic,
+use dohle_admin::{
+    Cluster, ClusterError, PartitionId, Replica, alter_reassignments, reassignments,
+    replica_log_dirs,
 };
 
-use super::log_dirs::{execute_moves, replica_log_dirs};
-use super::plan::{Plan, Replica, format};
+use super::log_dirs::execute_moves;
+use super::plan::{Plan, format};
 use super::{throttle, verify};
 use crate::text::join;
 use crate::tool_run::ToolRun;
@@ -40,14 +40,14 @@ pub async fn directories(
             id: id.clone(),
         })
     });
-    let found = replica_log_dirs(run, cluster, replicas).await?;
+    let found = replica_log_dirs(cluster, replicas, &run.progress).await?;
     let found = found.into_iter();
     Ok(found
         .filter_map(|(replica, log_dir)| Some((replica, log_dir.current?)))
         .collect())
 }
 
-/// Moves partitions as the plan says.
+/// Moves partitions to the replicas and directories of the plan.
 pub async fn execute(run: &ToolRun<'_>, cluster: &Cluster, plan: &Plan) -> anyhow::Result<()> {
     let parsed = &run.parsed;
     let between_brokers: Option<i64> = parsed.parsed("throttle")?;
@@ -98,7 +98,7 @@ pub async fn execute(run: &ToolRun<'_>, cluster: &Cluster, plan: &Plan) -> anyho
     let wanted = proposed
         .iter()
         .map(|(id, replicas)| (id.clone(), Some(replicas.clone())));
-    let errors = alter(cluster, wanted.collect(), change_factor).await?;
+    let errors = alter_reassignments(cluster, wanted.collect(), change_factor).await?;
     if !errors.is_empty() {
         return fail(
             run,
@@ -116,51 +116,10 @@ pub async fn execute(run: &ToolRun<'_>, cluster: &Cluster, plan: &Plan) -> anyho
     execute_moves(run, cluster, &plan.log_dirs, timeout).await
 }
 
-/// Kafka's tool tells some failures without "Error:" before them.
+/// Kafka's tool prints some failures without "Error:" before them.
 fn fail(run: &ToolRun<'_>, message: &str) -> anyhow::Result<()> {
     run.print(format!("{message}\n"))?;
     Err(crate::tool_run::AlreadyReported.into())
-}
-
-/// Begins reassignments, or cancels those without replicas. Returns what was refused.
-async fn alter(
-    cluster: &Cluster,
-    wanted: BTreeMap<PartitionId, Option<Vec<i32>>>,
-    change_factor: bool,
-) -> Result<Vec<String>, ClusterError> {
-    let partitions = wanted.iter().map(|(id, replicas)| {
-        let partition = ReassignablePartition {
-            partition_index: id.partition,
-            replicas: replicas.clone(),
-            ..ReassignablePartition::default()
-        };
-        (id.topic.as_str(), partition)
-    });
-    let request = AlterPartitionReassignmentsRequestData {
-        timeout_ms: cluster.request_timeout_ms(),
-        allow_replication_factor_change: change_factor,
-        topics: by_topic(partitions, |name, partitions| ReassignableTopic {
-            name,
-            partitions,
-            ..ReassignableTopic::default()
-        }),
-        ..AlterPartitionReassignmentsRequestData::default()
-    };
-    let answer = cluster.call(Target::Any, &request).await?;
-    let mut errors = Vec::new();
-    for topic in &answer.responses {
-        for partition in &topic.partitions {
-            let result = check(partition.error_code, partition.error_message.as_ref());
-            if let Err(error) = result {
-                errors.push(format!(
-                    "{}-{}: {error}",
-                    topic.name, partition.partition_index
-                ));
-            }
-        }
-    }
-    errors.sort();
-    Ok(errors)
 }
 
 pub async fn cancel(run: &ToolRun<'_>, cluster: &Cluster, plan: &Plan) -> anyhow::Result<()> {
@@ -173,7 +132,7 @@ pub async fn cancel(run: &ToolRun<'_>, cluster: &Cluster, plan: &Plan) -> anyhow
     } else {
         let s = if moving.len() == 1 { "" } else { "s" };
         let wanted = moving.keys().map(|id| (id.clone(), None)).collect();
-        let errors = alter(cluster, wanted, true).await?;
+        let errors = alter_reassignments(cluster, wanted, true).await?;
         if !errors.is_empty() {
             let s = if errors.len() == 1 { "" } else { "s" };
             let errors = errors.join("\n");
@@ -187,7 +146,7 @@ pub async fn cancel(run: &ToolRun<'_>, cluster: &Cluster, plan: &Plan) -> anyhow
             "Successfully cancelled partition reassignment{s} for: {ids}\n"
         ))?;
     }
-    let found = replica_log_dirs(run, cluster, plan.log_dirs.keys().cloned()).await?;
+    let found = replica_log_dirs(cluster, plan.log_dirs.keys().cloned(), &run.progress).await?;
     let back: BTreeMap<Replica, String> = found
         .into_iter()
         .filter(|(_, log_dir)| log_dir.future.is_some())

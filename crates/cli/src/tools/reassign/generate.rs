@@ -96,7 +96,8 @@ async fn assignment(
 }
 
 /// Spreads the partitions of each topic: leaders one after the other, the other replicas on racks
-/// that have none yet, as long as there are some. `start` says who begins.
+/// that have none yet, as long as there are some. `start` selects the first
+/// leader.
 pub fn propose(
     current: &BTreeMap<PartitionId, Vec<i32>>,
     nodes: &[Node],

@@ -3,28 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, bail};
-use dohle_admin::PartitionId;
+use dohle_admin::{PartitionId, Replica};
 use serde::{Deserialize, Serialize};
 
 use crate::text::join;
 
-/// Stands for "whichever directory".
+/// The name for any directory.
 pub const ANY: &str = "any";
-
-/// A replica of a partition on a broker.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Replica {
-    /// The broker; first, so that replicas are sorted by it.
-    pub broker: i32,
-    /// The partition.
-    pub id: PartitionId,
-}
-
-impl std::fmt::Display for Replica {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}-{}", self.id, self.broker)
-    }
-}
 
 /// Where partitions shall be, in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

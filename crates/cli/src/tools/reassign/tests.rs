@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use dohle_admin::Node;
+use dohle_admin::{Node, Replica, ReplicaLogDir};
 use expect_test::expect;
 
 use super::generate::{parse_brokers, propose};
-use super::log_dirs::ReplicaLogDir;
-use super::plan::{Replica, format, parse, parse_topics};
+use super::plan::{format, parse, parse_topics};
 use super::throttle::{moves, throttled_replicas};
 use super::verify::{render, render_log_dirs, states};
 use super::*;

@@ -14,7 +14,7 @@ const DIRS_RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
 const LEADER_REPLICAS: &str = "leader.replication.throttled.replicas";
 const FOLLOWER_REPLICAS: &str = "follower.replication.throttled.replicas";
 
-/// Who sends and who receives a partition.
+/// The brokers that send and that receive a partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Move {
     pub sources: BTreeSet<i32>,
@@ -58,7 +58,7 @@ pub fn moves(
     moves
 }
 
-/// The properties of topics that say which replicas are held back: (leaders', followers').
+/// The values of the properties of topics that list throttled replicas: (leaders', followers').
 pub fn throttled_replicas(
     moves: &BTreeMap<PartitionId, Move>,
 ) -> BTreeMap<String, (String, String)> {
@@ -124,7 +124,7 @@ pub async fn set_between_directories(
     Ok(())
 }
 
-/// Takes all limits away: nobody knows any more which brokers once took part.
+/// Removes all limits, from all brokers: which of them took part is not recorded.
 pub async fn clear(
     run: &ToolRun<'_>,
     cluster: &Cluster,

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use dohle_admin::{
-    Cluster, ClusterError, PartitionId, Reassignment, describe_topics, reassignments,
+    Cluster, ClusterError, PartitionId, Reassignment, Replica, ReplicaLogDir, describe_topics,
+    reassignments, replica_log_dirs,
 };
 use kacrab_protocol::generated::ErrorCode;
 use serde::Serialize;
 
-use super::log_dirs::{ReplicaLogDir, replica_log_dirs};
-use super::plan::{Plan, Replica};
+use super::plan::Plan;
 use super::throttle;
 use crate::text::join;
 use crate::tool_run::{Output, ToolRun};
@@ -65,7 +65,7 @@ pub async fn verify(run: &ToolRun<'_>, cluster: &Cluster, plan: &Plan) -> anyhow
         Output::Text => run.print(render(&states))?,
         Output::Json => run.print_json(&states)?,
     }
-    let found = replica_log_dirs(run, cluster, plan.log_dirs.keys().cloned()).await?;
+    let found = replica_log_dirs(cluster, plan.log_dirs.keys().cloned(), &run.progress).await?;
     let (lines, dirs_done) = render_log_dirs(&plan.log_dirs, &found);
     if output == Output::Text {
         run.print(lines + "\n")?;

@@ -1,7 +1,7 @@
-//! `storage`: formats a node's directories, and tells what they are.
+//! `storage`: formats a node's directories, and describes them.
 //!
-//! Kafka's `StorageTool`. What a configuration says, and how directories get their identity, only
-//! the server knows; the program around this crate passes that in ([`crate::Host`]).
+//! Kafka's `StorageTool`. Reading a configuration and formatting directories are functions of the
+//! server, which the program around this crate passes in ([`crate::Host`]).
 
 mod recover_quorum;
 
@@ -98,7 +98,7 @@ pub const TOOL: Tool = Tool {
 
 pub use self::recover_quorum::VoterState;
 
-/// What a configuration says of a node's directories.
+/// The directories in a node's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeDirectories {
     /// `log.dirs`, and `metadata.log.dir` where that is another one.

@@ -51,7 +51,7 @@ impl Shown {
     }
 }
 
-/// A topic with all that is told of it.
+/// A topic with its configuration and its moves.
 #[derive(Debug, Clone)]
 pub struct Described {
     pub topic: Topic,
