@@ -32,6 +32,10 @@ macro_rules! forwarded {
 
 forwarded! {
     CreatePartitionsRequestData 3..=3;
+    DeleteTopicsRequestData 6..=6;
+    ElectLeadersRequestData 2..=2;
+    AlterPartitionReassignmentsRequestData 1..=1;
+    UnregisterBrokerRequestData 0..=0;
 }
 
 /// Encodes the body of a request.

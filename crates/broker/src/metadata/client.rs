@@ -186,17 +186,8 @@ calls! {
     allocate_producer_ids(AllocateProducerIdsRequest) -> AllocateProducerIdsResponse;
     /// Creates topics.
     create_topics(CreateTopicsRequest) -> CreateTopicsResponse;
-    /// Deletes topics.
-    delete_topics(DeleteTopicsRequest) -> DeleteTopicsResponse;
     /// Changes dynamic configuration.
     alter_configs(AlterConfigsRequest) -> AlterConfigsResponse;
-    /// Elects leaders.
-    elect_leaders(ElectLeadersRequest) -> ElectLeadersResponse;
-    /// Starts or cancels reassignments (KIP-455).
-    alter_partition_reassignments(AlterPartitionReassignmentsRequest)
-        -> AlterPartitionReassignmentsResponse;
-    /// Forgets a broker.
-    unregister_broker(UnregisterBrokerRequest) -> UnregisterBrokerResponse;
     /// Describes the quorum (KIP-595).
     describe_quorum(DescribeQuorumRequest) -> DescribeQuorumResponse;
 }

@@ -203,12 +203,7 @@ answers! {
     assign_replicas_to_dirs(AssignReplicasToDirsRequest) -> AssignReplicasToDirsResponse;
     allocate_producer_ids(AllocateProducerIdsRequest) -> AllocateProducerIdsResponse;
     create_topics(CreateTopicsRequest) -> CreateTopicsResponse;
-    delete_topics(DeleteTopicsRequest) -> DeleteTopicsResponse;
     alter_configs(AlterConfigsRequest) -> AlterConfigsResponse;
-    elect_leaders(ElectLeadersRequest) -> ElectLeadersResponse;
-    alter_partition_reassignments(AlterPartitionReassignmentsRequest)
-        -> AlterPartitionReassignmentsResponse;
-    unregister_broker(UnregisterBrokerRequest) -> UnregisterBrokerResponse;
     describe_quorum(DescribeQuorumRequest) -> DescribeQuorumResponse;
 }
 

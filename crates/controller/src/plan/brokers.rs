@@ -15,9 +15,10 @@ use std::sync::Arc;
 use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::{BrokerRegistration, BrokerRegistrationChange, MetadataRecord};
 use dohle_model::{ApiError, BrokerEpoch, DirectoryId, ErrorCode, NodeId, TopicIdPartition};
+use dohle_protocol::messages::{UnregisterBrokerRequestData, UnregisterBrokerResponseData};
 use dohle_rpc::v1;
 
-use super::{Draft, Note, features, topic_id};
+use super::{Draft, Note, code_and_message, features, topic_id};
 
 /// Checks that `epoch` is the broker's present registration (KIP-380).
 ///
@@ -313,6 +314,21 @@ pub fn assign_replicas_to_dirs(
         }
     }
     Ok(())
+}
+
+/// UnregisterBroker.
+#[must_use]
+pub fn forget(
+    draft: &mut Draft,
+    request: &UnregisterBrokerRequestData,
+) -> UnregisterBrokerResponseData {
+    let result = unregister(draft, NodeId(request.broker_id));
+    let (error_code, error_message) = code_and_message(&result);
+    UnregisterBrokerResponseData {
+        error_code,
+        error_message,
+        ..UnregisterBrokerResponseData::default()
+    }
 }
 
 /// Forgets a broker.

@@ -1,24 +1,31 @@
 //! Elections that somebody asks for (ElectLeaders, KIP-183 and KIP-460), and those the controller
 //! makes by itself: for partitions without a leader, and back to preferred leaders.
 
+use std::collections::HashMap;
+
 use dohle_model::{ApiError, ErrorCode, PartitionIndex, TopicIdPartition};
-use dohle_rpc::v1;
+use dohle_protocol::messages::elect_leaders_request::ElectLeadersRequestData;
+use dohle_protocol::messages::elect_leaders_response::{
+    ElectLeadersResponseData, PartitionResult, ReplicaElectionResult,
+};
+use dohle_protocol::{KafkaString, text};
 
 use super::election::Election;
-use super::{Draft, outcome};
+use super::{Draft, code_and_message};
 
 /// The most elections one round of rebalancing makes, so that a batch stays small (Kafka's
 /// `MAX_ELECTIONS_PER_IMBALANCE`).
 pub const ELECTIONS_PER_ROUND_MAX: usize = 1000;
 
-/// ElectLeaders. With `all`, partitions that need no election are left out of the answer.
+/// ElectLeaders. Without partitions every one is looked at, and those that need no election are
+/// left out of the response.
 ///
 /// # Errors
-/// `INVALID_REQUEST` for an election type other than 0 (preferred) and 1 (unclean).
+/// INVALID_REQUEST for an election type other than 0 (preferred) and 1 (unclean).
 pub fn elect(
     draft: &mut Draft,
-    request: &v1::ElectLeadersRequest,
-) -> Result<Vec<v1::ElectLeadersResult>, ApiError> {
+    request: &ElectLeadersRequestData,
+) -> Result<ElectLeadersResponseData, ApiError> {
     let election = match request.election_type {
         0 => Election::Preferred,
         1 => Election::Unclean,
@@ -28,8 +35,8 @@ pub fn elect(
             )));
         }
     };
-    let mut results = Vec::new();
-    if request.all {
+    let mut results = Results::default();
+    let Some(topics) = &request.topic_partitions else {
         // Only these can gain by an election.
         let mut candidates: Vec<TopicIdPartition> =
             draft.indexes.leaderless.iter().copied().collect();
@@ -42,34 +49,77 @@ pub fn elect(
             };
             let result = elect_one(draft, id, topic.as_str(), election);
             draft.may_split();
-            results.push(v1::ElectLeadersResult {
-                topic: topic.to_string(),
-                partition: id.partition.0,
-                outcome: Some(outcome(&result)),
+            results.push(&text(topic.as_str()), id.partition.0, &result);
+        }
+        return Ok(results.response());
+    };
+    for topic in topics {
+        let name = topic.topic.as_str();
+        let topic_id = draft.image.topic_ids.get(name).copied();
+        for partition in &topic.partitions {
+            let result =
+                match topic_id {
+                    Some(topic_id) => {
+                        let partition = PartitionIndex(*partition);
+                        let id = TopicIdPartition {
+                            topic_id,
+                            partition,
+                        };
+                        elect_one(draft, id, name, election)
+                    }
+                    None => Err(ErrorCode::UnknownTopicOrPartition
+                        .because(format!("there is no topic {name}"))),
+                };
+            results.push(&topic.topic, *partition, &result);
+        }
+    }
+    Ok(results.response())
+}
+
+/// Returns the response to a request that is refused as a whole, which has no room for words.
+#[must_use]
+pub fn refused(error: &ApiError) -> ElectLeadersResponseData {
+    ElectLeadersResponseData {
+        error_code: error.code.code(),
+        ..ElectLeadersResponseData::default()
+    }
+}
+
+/// The outcome for each partition, by topic.
+#[derive(Default)]
+struct Results {
+    topics: Vec<ReplicaElectionResult>,
+    /// Where a topic is.
+    positions: HashMap<KafkaString, usize>,
+}
+
+impl Results {
+    fn push(&mut self, topic: &KafkaString, partition: i32, result: &Result<(), ApiError>) {
+        let (error_code, error_message) = code_and_message(result);
+        let next = self.topics.len();
+        let position = *self.positions.entry(topic.clone()).or_insert(next);
+        if position == next {
+            self.topics.push(ReplicaElectionResult {
+                topic: topic.clone(),
+                ..ReplicaElectionResult::default()
             });
         }
-        return Ok(results);
+        self.topics[position]
+            .partition_result
+            .push(PartitionResult {
+                partition_id: partition,
+                error_code,
+                error_message,
+                ..PartitionResult::default()
+            });
     }
-    for wanted in &request.partitions {
-        let result = match draft.image.topic_ids.get(wanted.topic.as_str()) {
-            Some(topic_id) => {
-                let partition = PartitionIndex(wanted.partition);
-                let id = TopicIdPartition {
-                    topic_id: *topic_id,
-                    partition,
-                };
-                elect_one(draft, id, &wanted.topic, election)
-            }
-            None => Err(ErrorCode::UnknownTopicOrPartition
-                .because(format!("there is no topic {}", wanted.topic))),
-        };
-        results.push(v1::ElectLeadersResult {
-            topic: wanted.topic.clone(),
-            partition: wanted.partition,
-            outcome: Some(outcome(&result)),
-        });
+
+    fn response(self) -> ElectLeadersResponseData {
+        ElectLeadersResponseData {
+            replica_election_results: self.topics,
+            ..ElectLeadersResponseData::default()
+        }
     }
-    Ok(results)
 }
 
 fn elect_one(

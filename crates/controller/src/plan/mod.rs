@@ -34,9 +34,9 @@ pub const RECORDS_PER_REQUEST_MAX: usize = 10_000;
 
 /// Returns a result as Kafka's responses have it: a code, and with an error a text.
 #[must_use]
-pub fn code_and_message(result: &Result<(), ApiError>) -> (i16, Option<KafkaString>) {
+pub fn code_and_message<T>(result: &Result<T, ApiError>) -> (i16, Option<KafkaString>) {
     match result {
-        Ok(()) => (0, None),
+        Ok(_) => (0, None),
         Err(error) => (error.code.code(), Some(text(&error.message))),
     }
 }

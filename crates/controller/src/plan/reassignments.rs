@@ -8,51 +8,76 @@
 
 use dohle_model::partition::PartitionRegistration;
 use dohle_model::{ApiError, ErrorCode, NodeId, PartitionIndex, TopicIdPartition, TopicName};
-use dohle_rpc::v1;
+use dohle_protocol::KafkaString;
+use dohle_protocol::messages::alter_partition_reassignments_request::{
+    AlterPartitionReassignmentsRequestData, ReassignablePartition,
+};
+use dohle_protocol::messages::alter_partition_reassignments_response::{
+    AlterPartitionReassignmentsResponseData, ReassignablePartitionResponse,
+    ReassignableTopicResponse,
+};
 
 use super::topics::check_assignment;
-use super::{Draft, node_ids, outcome};
+use super::{Draft, code_and_message, node_ids};
 
 /// AlterPartitionReassignments. Each partition's outcome stands for itself.
 #[must_use]
 pub fn alter(
     draft: &mut Draft,
-    request: &v1::AlterPartitionReassignmentsRequest,
-) -> Vec<v1::ReassignPartitionResult> {
-    let mut results = Vec::with_capacity(request.partitions.len());
-    for wanted in &request.partitions {
-        let result = alter_one(draft, wanted, request.allow_replication_factor_change);
-        results.push(v1::ReassignPartitionResult {
-            topic: wanted.topic.clone(),
-            partition: wanted.partition,
-            outcome: Some(outcome(&result)),
-        });
+    request: &AlterPartitionReassignmentsRequestData,
+) -> AlterPartitionReassignmentsResponseData {
+    let allow_replication_factor_change = request.allow_replication_factor_change;
+    let mut responses: Vec<ReassignableTopicResponse> = Vec::new();
+    for topic in &request.topics {
+        for wanted in &topic.partitions {
+            let result = alter_one(draft, &topic.name, wanted, allow_replication_factor_change);
+            let (error_code, error_message) = code_and_message(&result);
+            let partition = ReassignablePartitionResponse {
+                partition_index: wanted.partition_index,
+                error_code,
+                error_message,
+                ..ReassignablePartitionResponse::default()
+            };
+            match responses.iter_mut().find(|other| other.name == topic.name) {
+                Some(topic) => topic.partitions.push(partition),
+                None => responses.push(ReassignableTopicResponse {
+                    name: topic.name.clone(),
+                    partitions: vec![partition],
+                    ..ReassignableTopicResponse::default()
+                }),
+            }
+        }
     }
-    results
+    AlterPartitionReassignmentsResponseData {
+        allow_replication_factor_change,
+        responses,
+        ..AlterPartitionReassignmentsResponseData::default()
+    }
 }
 
 fn alter_one(
     draft: &mut Draft,
-    wanted: &v1::ReassignPartition,
+    topic: &KafkaString,
+    wanted: &ReassignablePartition,
     allow_replication_factor_change: bool,
 ) -> Result<(), ApiError> {
     let unknown = || {
         ErrorCode::UnknownTopicOrPartition.because(format!(
             "there is no partition {}-{}",
-            wanted.topic, wanted.partition
+            topic, wanted.partition_index
         ))
     };
-    let topic = draft.image.topic(&wanted.topic).ok_or_else(unknown)?;
-    let (name, topic_id) = (topic.name.clone(), topic.id);
+    let found = draft.image.topic(topic.as_str()).ok_or_else(unknown)?;
+    let (name, topic_id) = (found.name.clone(), found.id);
     let id = TopicIdPartition {
         topic_id,
-        partition: PartitionIndex(wanted.partition),
+        partition: PartitionIndex(wanted.partition_index),
     };
     let partition = draft.partition(id).ok_or_else(unknown)?;
     match &wanted.replicas {
         None => cancel(draft, id, &name, &partition),
         Some(replicas) => {
-            let target = node_ids(&replicas.ids);
+            let target = node_ids(replicas);
             check_assignment(draft, &target, None)?;
             let original = original_replicas(&partition);
             if !allow_replication_factor_change && target.len() != original.len() {

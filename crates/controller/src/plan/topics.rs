@@ -13,6 +13,11 @@ use dohle_protocol::messages::create_partitions_request::{
 use dohle_protocol::messages::create_partitions_response::{
     CreatePartitionsResponseData, CreatePartitionsTopicResult,
 };
+use dohle_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequestData};
+use dohle_protocol::messages::delete_topics_response::{
+    DeletableTopicResult, DeleteTopicsResponseData,
+};
+use dohle_protocol::{KafkaUuid, text, uuid, uuid_bytes};
 use dohle_rpc::v1;
 
 use super::{
@@ -359,46 +364,62 @@ fn registration(draft: &Draft, replicas: Vec<NodeId>) -> PartitionRegistration {
     }
 }
 
-/// DeleteTopics. Each topic's outcome stands for itself.
+/// DeleteTopics. Each topic's outcome stands for itself; a topic that is named more than once is
+/// refused, and answered once.
 #[must_use]
-pub fn delete(draft: &mut Draft, request: &v1::DeleteTopicsRequest) -> Vec<v1::DeleteTopicsResult> {
-    let mut results = Vec::with_capacity(request.topics.len());
-    for topic in &request.topics {
-        let mut result = v1::DeleteTopicsResult {
+pub fn delete(draft: &mut Draft, request: &DeleteTopicsRequestData) -> DeleteTopicsResponseData {
+    let name = |topic: &'_ DeleteTopicState| topic.name.clone().unwrap_or_default();
+    let topics = distinct(&request.topics, |topic| (name(topic), topic.topic_id));
+    let mut responses = Vec::with_capacity(topics.len());
+    for (topic, times) in topics {
+        let found = check_reference(topic, times).and_then(|()| find(draft, topic));
+        let (error_code, error_message) = code_and_message(&found);
+        let mut response = DeletableTopicResult {
             name: topic.name.clone(),
-            id: topic.id.clone(),
-            outcome: None,
+            topic_id: topic.topic_id,
+            error_code,
+            error_message,
+            ..DeletableTopicResult::default()
         };
-        let found = find(draft, topic);
-        if let Ok((id, name)) = &found {
-            draft.push(MetadataRecord::RemoveTopic { id: *id });
-            result.name = name.to_string();
-            result.id = bytes::Bytes::copy_from_slice(&id.to_bytes());
+        if let Ok((id, name)) = found {
+            draft.push(MetadataRecord::RemoveTopic { id });
+            response.name = Some(text(name.as_str()));
+            response.topic_id = uuid(id.to_bytes());
         }
-        result.outcome = Some(outcome(&found.map(|_| ())));
-        results.push(result);
+        responses.push(response);
     }
-    results
+    DeleteTopicsResponseData {
+        responses,
+        ..DeleteTopicsResponseData::default()
+    }
 }
 
-fn find(draft: &Draft, topic: &v1::TopicReference) -> Result<(TopicId, TopicName), ApiError> {
-    if topic.name.is_empty() {
-        let id = topic_id(&topic.id).unwrap_or(TopicId::ZERO);
-        let found = draft
-            .image
-            .topics
-            .get(&id)
-            .map(|topic| (id, topic.name.clone()));
+/// Checks how a request names a topic, of which it may hold several.
+fn check_reference(topic: &DeleteTopicState, times: usize) -> Result<(), ApiError> {
+    let invalid = |message: &str| Err(ErrorCode::InvalidRequest.because(message));
+    match (&topic.name, topic.topic_id == KafkaUuid::ZERO) {
+        (None, true) => invalid("neither the topic's name nor its id was given"),
+        (Some(_), false) => invalid("both the topic's name and its id were given"),
+        _ if times > 1 => invalid("the topic is named more than once in the request"),
+        _ => Ok(()),
+    }
+}
+
+/// Finds a topic by its name, or by its id where the request has no name.
+fn find(draft: &Draft, topic: &DeleteTopicState) -> Result<(TopicId, TopicName), ApiError> {
+    let name = topic.name.as_ref().map_or("", |name| name.as_str());
+    if name.is_empty() {
+        let id = TopicId::from_bytes(uuid_bytes(topic.topic_id));
+        let found = draft.image.topics.get(&id);
+        let found = found.map(|topic| (id, topic.name.clone()));
         return found.ok_or_else(|| {
             ErrorCode::UnknownTopicId.because(format!("there is no topic with the id {id}"))
         });
     }
-    let found = draft
-        .image
-        .topic(&topic.name)
-        .map(|topic| (topic.id, topic.name.clone()));
+    let found = draft.image.topic(name);
+    let found = found.map(|topic| (topic.id, topic.name.clone()));
     found.ok_or_else(|| {
-        ErrorCode::UnknownTopicOrPartition.because(format!("there is no topic {}", topic.name))
+        ErrorCode::UnknownTopicOrPartition.because(format!("there is no topic {name}"))
     })
 }
 

@@ -46,6 +46,13 @@ macro_rules! table {
 static TABLE: &[Row] = table! {
     CreatePartitionsRequestData:
         |draft, request, _id| plan::topics::create_partitions(draft, request);
+    DeleteTopicsRequestData: |draft, request, _id| plan::topics::delete(draft, request);
+    ElectLeadersRequestData: |draft, request, _id| {
+        plan::leaders::elect(draft, request).unwrap_or_else(|error| plan::leaders::refused(&error))
+    };
+    AlterPartitionReassignmentsRequestData:
+        |draft, request, _id| plan::reassignments::alter(draft, request);
+    UnregisterBrokerRequestData: |draft, request, _id| plan::brokers::forget(draft, request);
 };
 
 /// Serves a request.

@@ -257,19 +257,6 @@ impl v1::controller_server::Controller for ControllerService {
         }))
     }
 
-    async fn delete_topics(
-        &self,
-        request: Request<v1::DeleteTopicsRequest>,
-    ) -> Result<Response<v1::DeleteTopicsResponse>, Status> {
-        let request = request.into_inner();
-        let plan = move |draft: &mut Draft| plan::topics::delete(draft, &request);
-        let (offset, topics) = self.inner.plan(plan).await?;
-        Ok(Response::new(v1::DeleteTopicsResponse {
-            offset: offset.0,
-            topics,
-        }))
-    }
-
     async fn alter_configs(
         &self,
         request: Request<v1::AlterConfigsRequest>,
@@ -280,48 +267,6 @@ impl v1::controller_server::Controller for ControllerService {
         Ok(Response::new(v1::AlterConfigsResponse {
             offset: offset.0,
             resources,
-        }))
-    }
-
-    async fn elect_leaders(
-        &self,
-        request: Request<v1::ElectLeadersRequest>,
-    ) -> Result<Response<v1::ElectLeadersResponse>, Status> {
-        let request = request.into_inner();
-        let plan = move |draft: &mut Draft| plan::leaders::elect(draft, &request);
-        let (offset, result) = self.inner.plan(plan).await?;
-        let partitions = result.map_err(|error| Status::invalid_argument(error.message))?;
-        Ok(Response::new(v1::ElectLeadersResponse {
-            offset: offset.0,
-            partitions,
-        }))
-    }
-
-    async fn alter_partition_reassignments(
-        &self,
-        request: Request<v1::AlterPartitionReassignmentsRequest>,
-    ) -> Result<Response<v1::AlterPartitionReassignmentsResponse>, Status> {
-        let request = request.into_inner();
-        let plan = move |draft: &mut Draft| plan::reassignments::alter(draft, &request);
-        let (offset, partitions) = self.inner.plan(plan).await?;
-        Ok(Response::new(v1::AlterPartitionReassignmentsResponse {
-            offset: offset.0,
-            outcome: Some(v1::Outcome::default()),
-            partitions,
-        }))
-    }
-
-    async fn unregister_broker(
-        &self,
-        request: Request<v1::UnregisterBrokerRequest>,
-    ) -> Result<Response<v1::UnregisterBrokerResponse>, Status> {
-        let broker = NodeId(request.into_inner().broker_id);
-        let plan = move |draft: &mut Draft| plan::brokers::unregister(draft, broker);
-        let (offset, result) = self.inner.plan(plan).await?;
-        let (outcome, _) = outcome_of(result);
-        Ok(Response::new(v1::UnregisterBrokerResponse {
-            offset: offset.0,
-            outcome,
         }))
     }
 

@@ -21,6 +21,10 @@ use dohle_model::{
     ApiError, BrokerEpoch, DirectoryId, IncarnationId, NodeId, TopicId, TopicIdPartition,
 };
 use dohle_protocol::KafkaString;
+use dohle_protocol::messages::alter_partition_reassignments_request::{
+    AlterPartitionReassignmentsRequestData, ReassignablePartition, ReassignableTopic,
+};
+use dohle_protocol::messages::elect_leaders_request::{ElectLeadersRequestData, TopicPartitions};
 use dohle_rpc::v1;
 use expect_test::Expect;
 
@@ -374,52 +378,57 @@ impl World {
 
     fn reassign(&mut self, partition: &str, replicas: Option<&str>, any_size: bool) -> String {
         let (topic, index) = partition.rsplit_once('-').unwrap();
-        let request = v1::AlterPartitionReassignmentsRequest {
-            partitions: vec![v1::ReassignPartition {
-                topic: topic.to_owned(),
-                partition: index.parse().unwrap(),
-                replicas: replicas.map(|replicas| v1::NodeList { ids: ids(replicas) }),
-            }],
-            allow_replication_factor_change: any_size,
+        let partition = ReassignablePartition {
+            partition_index: index.parse().unwrap(),
+            replicas: replicas.map(ids),
+            ..ReassignablePartition::default()
         };
-        text(
-            super::reassignments::alter(&mut self.draft, &request)[0]
-                .outcome
-                .as_ref(),
-        )
+        let request = AlterPartitionReassignmentsRequestData {
+            allow_replication_factor_change: any_size,
+            topics: vec![ReassignableTopic {
+                name: KafkaString::from(topic.to_owned()),
+                partitions: vec![partition],
+                ..ReassignableTopic::default()
+            }],
+            ..AlterPartitionReassignmentsRequestData::default()
+        };
+        let response = super::reassignments::alter(&mut self.draft, &request);
+        let result = &response.responses[0].partitions[0];
+        shown(result.error_code, result.error_message.as_ref())
     }
 
     fn elect(&mut self, election: &str, partitions: &[&str]) -> String {
-        let request = v1::ElectLeadersRequest {
+        let partitions = partitions.iter().map(|partition| {
+            let (topic, index) = partition.rsplit_once('-').unwrap();
+            TopicPartitions {
+                topic: KafkaString::from(topic.to_owned()),
+                partitions: vec![index.parse().unwrap()],
+                ..TopicPartitions::default()
+            }
+        });
+        let partitions: Vec<_> = partitions.collect();
+        let request = ElectLeadersRequestData {
             election_type: match election {
                 "preferred" => 0,
                 "unclean" => 1,
                 other => other.parse().unwrap(),
             },
-            partitions: partitions
-                .iter()
-                .map(|partition| {
-                    let (topic, index) = partition.rsplit_once('-').unwrap();
-                    let partition = index.parse().unwrap();
-                    v1::ElectLeadersPartition {
-                        topic: topic.to_owned(),
-                        partition,
-                    }
-                })
-                .collect(),
-            all: partitions.is_empty(),
+            topic_partitions: (!partitions.is_empty()).then_some(partitions),
+            ..ElectLeadersRequestData::default()
         };
-        match super::leaders::elect(&mut self.draft, &request) {
-            Ok(results) => {
-                let mut output = String::new();
-                for result in results {
-                    let outcome = text(result.outcome.as_ref());
-                    writeln!(output, "{}-{}: {outcome}", result.topic, result.partition).unwrap();
-                }
-                output
+        let response = match super::leaders::elect(&mut self.draft, &request) {
+            Ok(response) => response,
+            Err(error) => return error.to_string(),
+        };
+        let mut output = String::new();
+        for topic in response.replica_election_results {
+            for result in topic.partition_result {
+                let outcome = shown(result.error_code, result.error_message.as_ref());
+                let partition = result.partition_id;
+                writeln!(output, "{}-{partition}: {outcome}", topic.topic).unwrap();
             }
-            Err(error) => error.to_string(),
         }
+        output
     }
 
     /// A record in a line; of partitions the state after it, without what is as usual.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dohle_model::record::ConfigResource;
 use dohle_model::{BrokerEpoch, NodeId, ProducerId};
-use dohle_protocol::KafkaString;
 use dohle_protocol::messages::create_partitions_request::{
     CreatePartitionsAssignment, CreatePartitionsRequestData, CreatePartitionsTopic,
 };
+use dohle_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequestData};
+use dohle_protocol::{KafkaString, uuid};
 use dohle_rpc::v1;
 use expect_test::expect;
 
@@ -358,15 +359,21 @@ fn topics_are_deleted_by_name_or_id() {
         ("", topic_id(77)),
         ("foo", Bytes::new()),
     ] {
-        let topic = v1::TopicReference {
-            name: name.to_owned(),
-            id,
+        let id = <[u8; 16]>::try_from(&id[..]).unwrap_or_default();
+        let topic = DeleteTopicState {
+            name: (!name.is_empty()).then(|| KafkaString::from(name.to_owned())),
+            topic_id: uuid(id),
+            ..DeleteTopicState::default()
         };
-        let request = v1::DeleteTopicsRequest {
+        let request = DeleteTopicsRequestData {
             topics: vec![topic],
+            ..DeleteTopicsRequestData::default()
         };
-        let result = topics::delete(&mut world.draft, &request).remove(0);
-        output += &format!("{} {}\n", result.name, text(result.outcome.as_ref()));
+        let result = topics::delete(&mut world.draft, &request)
+            .responses
+            .remove(0);
+        let outcome = shown(result.error_code, result.error_message.as_ref());
+        output += &format!("{} {outcome}\n", result.name.unwrap_or_default());
     }
     expect![[r#"
         bar UNKNOWN_TOPIC_OR_PARTITION: there is no topic bar
