@@ -1,4 +1,4 @@
-//! The names that groups and their members have.
+//! The ids of groups and their members.
 
 use std::borrow::Borrow;
 use std::fmt;

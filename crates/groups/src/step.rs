@@ -99,13 +99,14 @@ pub enum OnCommit {
     },
 }
 
-/// Why a request fails as a whole: the code for it, and words where the response has room.
+/// Why a request fails as a whole: an error code, and a message for responses that have a field
+/// for one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Failed {
     /// Kafka's code.
     pub code: ErrorCode,
-    /// What, where and what to do. Empty when the code says it all.
+    /// What failed, where, and what to do. Empty when the code is enough.
     pub message: String,
 }
 
@@ -119,7 +120,7 @@ impl From<ErrorCode> for Failed {
 }
 
 impl Failed {
-    /// With words.
+    /// A failure with a message.
     pub fn because(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,

@@ -9,8 +9,8 @@ pub enum Timer {
     ClassicJoin(GroupId),
     /// A classic group waits for its members to sync.
     ClassicSync(GroupId),
-    /// A member of a classic group, or one that was given an id and has yet to join with it, has to
-    /// be heard of.
+    /// The session of a member of a classic group, or of an id that was given to a member which has
+    /// yet to join with it.
     ClassicSession(GroupId, MemberId),
     /// A member of a consumer group has to heartbeat.
     ConsumerSession(GroupId, MemberId),

@@ -44,7 +44,7 @@ impl<M: Machine> Coordinator<M> {
         let (this, shard) = (Arc::clone(self), Arc::clone(shard));
         self.runtime.spawn(async move {
             let begun = Instant::now();
-            // Never closed.
+            // The semaphore is never closed, so this does not fail.
             let permit = this.loads.acquire().await;
             let chunk = this.settings().load_buffer;
             let reading = {
@@ -76,7 +76,7 @@ impl<M: Machine> Coordinator<M> {
                 }
             }
             let mut images = this.metadata.subscribe();
-            // Ends only with the node.
+            // Fails only when the node stops.
             let _ = images.wait_for(|image| image.offset >= offset).await;
             if !shard.activate(machine) {
                 return;
