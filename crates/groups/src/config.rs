@@ -6,8 +6,8 @@ use std::time::Duration;
 use dohle_config::keys::broker as keys;
 use dohle_config::{BrokerValues, MigrationPolicy, Properties};
 
-/// What the coordinator reads of a broker's properties. The fields are Kafka's names with dots as
-/// underscores.
+/// The properties that the coordinator uses. The fields have Kafka's names with underscores instead
+/// of dots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupConfig {
     /// `group.min.session.timeout.ms`.

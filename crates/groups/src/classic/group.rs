@@ -9,11 +9,12 @@
 //!                                   Stable <---- the leader's assignment is written -----+
 //! ```
 //!
-//! Kafka's `Dead` is not here: a group that was deleted is gone, and so is a shard whose broker no
-//! longer leads it.
+//! Kafka's state `Dead` does not exist here: a deleted group is removed, and so is the shard of a
+//! partition that this broker no longer leads.
 //!
-//! Invariants: `supported` counts the members that support a protocol; `joins` counts those whose
-//! JoinGroup waits; a pending member is not a member; who has yet to sync is a member.
+//! Invariants: `supported` has the number of members that support each protocol; `joins` is the
+//! number of members with a parked JoinGroup; `pending_joins` and the members are disjoint;
+//! `pending_syncs` are members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::ids::{InstanceId, MemberId};
 use crate::step::JoinToken;
 use crate::wire::millis;
 
-/// A group of the classic protocol. One without members holds offsets only.
+/// A group of the classic protocol. A group without members may have offsets.
 #[derive(Debug)]
 pub struct ClassicGroup {
     pub(super) state: State,
@@ -37,47 +38,48 @@ pub struct ClassicGroup {
     pub(super) leader: Option<MemberId>,
     members: BTreeMap<MemberId, Member>,
     static_members: BTreeMap<InstanceId, MemberId>,
-    /// Who was given an id and has yet to join with it (KIP-394).
+    /// Ids that were sent to clients, which have yet to join with them (KIP-394).
     pub(super) pending_joins: BTreeSet<MemberId>,
-    /// Who has yet to sync in this generation.
+    /// The members that have yet to sync in this generation.
     pub(super) pending_syncs: BTreeSet<MemberId>,
     joins: usize,
     supported: BTreeMap<String, usize>,
     pub(super) subscribed_topics: Option<BTreeSet<String>>,
 }
 
-/// What a classic group does.
+/// The state of a classic group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It has no members. Perhaps it has offsets.
+    /// It has no members. It may have offsets.
     Empty,
-    /// Its members join.
+    /// A rebalance has begun, and the members join.
     PreparingRebalance {
-        /// Only when the group was empty before: it waits for more members than the first.
+        /// The initial delay, when the group was empty before: it waits for further members.
         initial: Option<InitialDelay>,
     },
-    /// Its members know the generation, and sync. They wait for the leader's assignment.
+    /// Its members have joined, and wait in SyncGroup for the leader's assignment.
     CompletingRebalance {
-        /// The leader's assignment, while it is written.
+        /// The leader's assignment, until it is committed.
         assignment: Option<BTreeMap<MemberId, Bytes>>,
     },
     /// Its members have their assignments.
     Stable,
 }
 
-/// How much longer a group that was empty waits for members (`group.initial.rebalance.delay.ms`).
+/// How long a group that was empty waits for further members
+/// (`group.initial.rebalance.delay.ms`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InitialDelay {
-    /// The delay that runs.
+    /// The present delay.
     pub delay: Duration,
-    /// What remains after it, at most up to the rebalance timeout in all.
+    /// The time that remains after it. All delays together last at most the rebalance timeout.
     pub remaining: Duration,
-    /// Whether somebody joined while it ran.
+    /// Whether a member has joined during the present delay.
     pub member_added: bool,
 }
 
 impl State {
-    /// Kafka's name of it.
+    /// Kafka's name of the state.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -121,33 +123,33 @@ impl Default for ClassicGroup {
     }
 }
 
-/// What others may know.
+/// Questions about the group.
 impl ClassicGroup {
-    /// What it does.
+    /// Its state.
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// Whether it has no members; some may have been given an id and be about to join.
+    /// Whether it has no members. Clients with an id may be about to join.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.state == State::Empty
     }
 
-    /// Whether nothing was ever known of it but offsets, and nobody is about to join.
+    /// Whether it never had members, and no client is about to join.
     #[must_use]
     pub fn is_simple(&self) -> bool {
         self.protocol_type.is_none() && self.is_empty() && self.pending_joins.is_empty()
     }
 
-    /// Counts the rebalances.
+    /// The number of its last rebalance.
     #[must_use]
     pub fn generation(&self) -> i32 {
         self.generation
     }
 
-    /// `consumer`, `connect`, …; none for a group that only commits.
+    /// `consumer`, `connect`, …; `None` for a group that only commits.
     #[must_use]
     pub fn protocol_type(&self) -> Option<&str> {
         self.protocol_type.as_deref()
@@ -165,13 +167,13 @@ impl ClassicGroup {
         self.protocol.as_deref()
     }
 
-    /// Who assigns.
+    /// The member that assigns.
     #[must_use]
     pub fn leader(&self) -> Option<&MemberId> {
         self.leader.as_ref()
     }
 
-    /// When it came into its state, if that is known.
+    /// When its state began, if that is known.
     #[must_use]
     pub fn state_timestamp(&self) -> Option<Timestamp> {
         self.state_timestamp
@@ -195,7 +197,7 @@ impl ClassicGroup {
         self.static_members.get(instance_id)
     }
 
-    /// Who was given an id and has yet to join with it.
+    /// Ids that were sent to clients, which have yet to join with them.
     #[must_use]
     pub fn pending_members(&self) -> &BTreeSet<MemberId> {
         &self.pending_joins
@@ -211,7 +213,8 @@ impl ClassicGroup {
             .collect()
     }
 
-    /// Whether a member of this type and with these protocols fits.
+    /// Whether a member with this type and these protocols may join: all members have to support
+    /// one of the protocols.
     #[must_use]
     pub fn supports<'a>(
         &self,
@@ -228,7 +231,7 @@ impl ClassicGroup {
     }
 }
 
-/// What joins, leaves and is replaced.
+/// Changes of members.
 impl ClassicGroup {
     pub(super) fn is_leader(&self, member_id: &str) -> bool {
         self.leader()
@@ -239,7 +242,7 @@ impl ClassicGroup {
         self.pending_joins.contains(member_id)
     }
 
-    /// How many JoinGroups wait.
+    /// How many JoinGroups are parked.
     pub(super) fn joins(&self) -> usize {
         self.joins
     }
@@ -248,7 +251,7 @@ impl ClassicGroup {
         self.members.len() == self.joins && self.pending_joins.is_empty()
     }
 
-    /// The longest of the members' timeouts.
+    /// The longest rebalance timeout of the members.
     pub(super) fn rebalance_timeout(&self) -> Duration {
         let longest = self
             .members
@@ -257,7 +260,7 @@ impl ClassicGroup {
         millis(longest.max().unwrap_or(0))
     }
 
-    /// Adds a member. The first one makes the group's type, and leads.
+    /// Adds a member. The first member determines the group's type, and leads it.
     pub(super) fn add(&mut self, member_id: MemberId, member: Member, protocol_type: &str) {
         if self.members.is_empty() {
             self.protocol_type = Some(protocol_type.to_owned());
@@ -274,7 +277,7 @@ impl ClassicGroup {
         self.assert_leader();
     }
 
-    /// Removes a member, or one that was pending. When it led, another one leads.
+    /// Removes a member or a pending member. When the leader leaves, another member leads.
     pub(super) fn remove(&mut self, member_id: &str) -> Option<Member> {
         let removed = self.take(member_id);
         if let Some(instance_id) = removed.as_ref().and_then(|m| m.instance_id.as_ref()) {
@@ -289,7 +292,7 @@ impl ClassicGroup {
         removed
     }
 
-    /// Gives a static member another id. Its assignment, and its seat as leader, go with it.
+    /// Gives a static member another id. It keeps its assignment, and remains the leader if it was.
     pub(super) fn rename(&mut self, old_member_id: &MemberId, member_id: &MemberId) {
         let Some(member) = self.take(old_member_id.as_str()) else {
             return;
@@ -352,7 +355,7 @@ impl ClassicGroup {
         }
     }
 
-    /// What a member says of itself now.
+    /// Replaces the protocols and the timeouts of a member.
     pub(super) fn update(
         &mut self,
         member_id: &MemberId,
@@ -411,7 +414,7 @@ impl ClassicGroup {
         Some(member)
     }
 
-    /// Parks a member's JoinGroup. Returns the one that waited until now.
+    /// Parks a member's JoinGroup. Returns the token of the JoinGroup that was parked before.
     pub(super) fn park_join(
         &mut self,
         member_id: &MemberId,
@@ -423,7 +426,7 @@ impl ClassicGroup {
         before
     }
 
-    /// The JoinGroup of a member that waits; it no longer does.
+    /// Removes and returns the token of a member's parked JoinGroup.
     pub(super) fn take_join(&mut self, member_id: &str) -> Option<JoinToken> {
         let token = self.members.get_mut(member_id)?.join.take()?;
         assert!(
@@ -442,7 +445,7 @@ impl ClassicGroup {
 
 #[cfg(test)]
 impl ClassicGroup {
-    /// Whether the invariants hold, and which does not.
+    /// Checks the invariants. The error describes the one that does not hold.
     pub(super) fn check(&self) -> Result<(), String> {
         let joins = self.members.values().filter(|m| m.awaits_join()).count();
         if joins != self.joins {

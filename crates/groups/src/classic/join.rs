@@ -55,7 +55,7 @@ impl<'a> Join<'a> {
                 protocols.push((protocol.name.to_string(), protocol.metadata.clone()));
             }
         }
-        // Version 0 has one timeout for both.
+        // Version 0 has one timeout for both purposes.
         let rebalance_timeout_ms = match request.rebalance_timeout_ms {
             given @ 0.. if caller.version >= 1 => given,
             _ => request.session_timeout_ms,

@@ -10,8 +10,8 @@ use crate::records::ClassicMemberValue;
 use crate::step::{JoinToken, SyncToken};
 use crate::wire::millis;
 
-/// A protocol that a member supports, with what it says for it: for consumers an assignor's name
-/// and a subscription.
+/// A protocol that a member supports, with its metadata for it. For consumers these are the name of
+/// an assignor and a subscription.
 pub type Protocol = (String, Bytes);
 
 /// A member.
@@ -27,33 +27,33 @@ pub struct Member {
     pub rebalance_timeout_ms: i32,
     /// How long it may be silent. Milliseconds.
     pub session_timeout_ms: i32,
-    /// What it supports, what it prefers first.
+    /// The protocols that it supports, the preferred one first.
     pub protocols: Vec<Protocol>,
-    /// What the leader assigned to it in this generation; empty when it has nothing.
+    /// What the leader assigned to it in this generation; empty when it has no assignment.
     pub assignment: Bytes,
-    /// Whether it has yet to see the first generation with it. Such a member can't heartbeat, so
-    /// that waiting alone does not keep it alive.
+    /// Whether it waits for its first generation. It cannot heartbeat meanwhile, and its parked
+    /// JoinGroup does not keep its session alive.
     pub is_new: bool,
-    /// Its JoinGroup that waits.
+    /// Its parked JoinGroup.
     pub(super) join: Option<JoinToken>,
-    /// Its SyncGroup that waits.
+    /// Its parked SyncGroup.
     pub(super) sync: Option<SyncToken>,
-    /// What it took over, until that is written.
+    /// The member that it replaced, until the replacement is committed.
     pub(super) replaced: Option<Replaced>,
 }
 
-/// What the member said whose place a static member took.
+/// The member that a static member replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Replaced {
     /// Its protocols.
     pub protocols: Vec<Protocol>,
-    /// Its timeout. Milliseconds.
+    /// Its rebalance timeout. Milliseconds.
     pub rebalance_timeout_ms: i32,
-    /// Its timeout. Milliseconds.
+    /// Its session timeout. Milliseconds.
     pub session_timeout_ms: i32,
-    /// Who led the group.
+    /// The leader of the group before.
     pub leader: Option<MemberId>,
-    /// The version of the JoinGroup that took its place.
+    /// The version of the JoinGroup that replaced it.
     pub version: i16,
 }
 
@@ -64,13 +64,13 @@ impl Member {
         self.instance_id.is_some()
     }
 
-    /// Whether its JoinGroup waits.
+    /// Whether its JoinGroup is parked.
     #[must_use]
     pub fn awaits_join(&self) -> bool {
         self.join.is_some()
     }
 
-    /// Whether its SyncGroup waits.
+    /// Whether its SyncGroup is parked.
     #[must_use]
     pub fn awaits_sync(&self) -> bool {
         self.sync.is_some()
@@ -82,7 +82,7 @@ impl Member {
         millis(self.session_timeout_ms)
     }
 
-    /// What it says for a protocol, if it supports that.
+    /// Its metadata for a protocol, if it supports the protocol.
     #[must_use]
     pub fn metadata(&self, protocol: &str) -> Option<&Bytes> {
         self.protocols
@@ -99,13 +99,13 @@ impl Member {
             .find(|name| candidates.contains(name))
     }
 
-    /// Whether its session goes on although nothing was heard of it: it waits for the coordinator.
+    /// Whether its session continues without heartbeats, because it waits for the coordinator.
     #[must_use]
     pub fn has_satisfied_heartbeat(&self) -> bool {
         !self.is_new && (self.awaits_join() || self.awaits_sync())
     }
 
-    /// The member that a record describes, which knows the selected protocol only.
+    /// The member in a record. Of its protocols the record has only the selected one.
     #[must_use]
     pub(super) fn of(value: ClassicMemberValue, protocol: Option<&str>) -> (MemberId, Self) {
         let rebalance_timeout_ms = match value.rebalance_timeout {

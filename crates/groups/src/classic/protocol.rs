@@ -1,4 +1,4 @@
-//! Which protocol a group uses, and what consumers say in it.
+//! The protocol that a classic group uses, and the subscriptions in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::classic::group::ClassicGroup;
 
 impl ClassicGroup {
     /// The protocol that all members support and most prefer; of several the first in the alphabet.
-    /// None without members, or when they have none in common.
+    /// `None` without members, or when they have no protocol in common.
     #[must_use]
     pub fn select_protocol(&self) -> Option<String> {
         let candidates = self.candidates();
@@ -21,7 +21,8 @@ impl ClassicGroup {
         winner.map(|(name, _)| (*name).to_owned())
     }
 
-    /// The topics that the members subscribe to, if they are consumers and can be understood.
+    /// The topics that the members subscribe to. `None` when they are not consumers, or when a
+    /// subscription cannot be read.
     pub(super) fn compute_subscribed_topics(&self) -> Option<BTreeSet<String>> {
         if !self.uses_consumer_protocol() {
             return None;
@@ -47,15 +48,14 @@ impl ClassicGroup {
         Some(topics)
     }
 
-    /// The topics that its members subscribe to, if that is known.
+    /// The topics that the members subscribe to, if they are known.
     #[must_use]
     pub fn subscribed_topics(&self) -> Option<&BTreeSet<String>> {
         self.subscribed_topics.as_ref()
     }
 }
 
-/// The topics of a `ConsumerProtocolSubscription`: a version, and version 0 of the schema, which
-/// all later ones begin with.
+/// The topics of a `ConsumerProtocolSubscription`. All versions begin with the fields of version 0.
 fn topics_of(metadata: &Bytes) -> Option<Vec<String>> {
     let mut rest: &[u8] = metadata;
     let version = rest.try_get_i16().ok()?;

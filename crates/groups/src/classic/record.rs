@@ -1,4 +1,4 @@
-//! A classic group as a record, and back.
+//! Conversion of a classic group to and from its record.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use crate::ids::{GroupId, MemberId};
 use crate::records::{ClassicGroupValue, ClassicMemberValue, Record};
 
 impl ClassicGroup {
-    /// The group that a record describes: stable if it has members, else empty.
+    /// The group in a record: stable if it has members, otherwise empty.
     #[must_use]
     pub fn of(value: ClassicGroupValue) -> Self {
         let mut group = Self::default();
@@ -32,13 +32,13 @@ impl ClassicGroup {
         group
     }
 
-    /// What is written of it, with the assignments its members have.
+    /// The record of the group, with the present assignments of its members.
     #[must_use]
     pub fn record(&self, group_id: &GroupId) -> Record {
         self.record_with(group_id, |_, member| member.assignment.clone())
     }
 
-    /// What is written of it, with other assignments.
+    /// The record of the group, with other assignments.
     pub(super) fn record_with(
         &self,
         group_id: &GroupId,

@@ -1,9 +1,10 @@
-//! Members of the classic protocol in a consumer group: while a group moves from one protocol to
-//! the other they go on through JoinGroup, SyncGroup, Heartbeat and LeaveGroup.
+//! Members of the classic protocol in a consumer group. While a group changes from one protocol to
+//! the other, they continue with JoinGroup, SyncGroup, Heartbeat and LeaveGroup.
 //!
-//! JoinGroup is such a member's heartbeat of the consumer protocol: it says what it subscribes to
-//! and has, and takes one step towards its target assignment; the generation is its member epoch.
-//! SyncGroup tells it what it has. Heartbeat tells it to join again when there is more to do.
+//! JoinGroup corresponds to a heartbeat of the consumer protocol: it carries the subscription and
+//! the present partitions, and takes the member one step towards its target; the generation is the
+//! member epoch. The response to SyncGroup has the assignment. Heartbeat is answered with
+//! REBALANCE_IN_PROGRESS when the member has to join again.
 
 use bytes::Bytes;
 use dohle_model::{ErrorCode, PartitionIndex};
@@ -29,7 +30,7 @@ use crate::timers::Timer;
 use crate::wire::{millis, text};
 use dohle_config::MigrationPolicy;
 
-/// From this version on a dynamic member has to join with the id it was given (KIP-394).
+/// From this version on a dynamic member has to join with an id from the coordinator (KIP-394).
 const KNOWN_MEMBER_ID: i16 = 4;
 
 impl ConsumerGroupStep<'_, '_> {
@@ -91,8 +92,8 @@ impl ConsumerGroupStep<'_, '_> {
         })
     }
 
-    /// The last member of the consumer protocol is replaced by a static one of the classic
-    /// protocol: the group becomes a classic one. Its assignment stands when it is up to date.
+    /// A static member of the classic protocol replaces the last member of the consumer protocol,
+    /// so the group becomes a classic group. The assignment stays if it is up to date.
     fn downgrade_in_place(
         &mut self,
         change: Change<'_>,
@@ -110,7 +111,10 @@ impl ConsumerGroupStep<'_, '_> {
         Ok(member)
     }
 
-    /// Why a member of the classic protocol can't join.
+    /// Refuses a member of the classic protocol that cannot join.
+    ///
+    /// # Errors
+    /// INCONSISTENT_GROUP_PROTOCOL, GROUP_MAX_SIZE_REACHED.
     fn refuse_classic(
         &self,
         request: &JoinGroupRequestData,
@@ -242,7 +246,7 @@ impl ConsumerGroupStep<'_, '_> {
                     .as_ref()
                     .map_or("not provided", KafkaString::as_str);
                 let group = self.group_id;
-                tracing::info!(%group, member = %member_id, reason, "a member leaves");
+                tracing::info!(%group, member = %member_id, reason, "member leaves");
                 if !gone.contains(member_id) {
                     gone.push(member_id.clone());
                 }
@@ -255,7 +259,7 @@ impl ConsumerGroupStep<'_, '_> {
         Ok(outcomes)
     }
 
-    /// Who leaves. An administrator may name a static member by its instance id alone.
+    /// The member that leaves. An administrator may name a static member by its instance id alone.
     fn leaving(&self, identity: &MemberIdentity) -> Result<MemberId, Failed> {
         let member_id = identity.member_id.as_str();
         let member = match identity.group_instance_id.as_ref().map(KafkaString::as_str) {
@@ -294,7 +298,7 @@ impl ConsumerGroupStep<'_, '_> {
         Ok(member.clone())
     }
 
-    /// The member joined: it has to sync within its rebalance timeout.
+    /// Starts the timers of a member that joined: it has to sync within its rebalance timeout.
     fn set_classic_timers(&mut self, member: &ConsumerMember) {
         self.timers.cancel(&self.timer(Timer::ConsumerJoin, member));
         self.set_session(member);
@@ -302,8 +306,7 @@ impl ConsumerGroupStep<'_, '_> {
         self.set(timer, millis(member.rebalance_timeout_ms));
     }
 
-    /// The member has to join again within its rebalance timeout, which runs from when it was told
-    /// so first.
+    /// Starts the timeout for a member to join again, unless it runs already.
     fn await_join(&mut self, member: &ConsumerMember) {
         let timer = self.timer(Timer::ConsumerJoin, member);
         if self.timers.deadline(&timer).is_none() {
@@ -333,7 +336,7 @@ fn described(
     {
         new.common.rack_id = Some(rack_id.as_str().to_owned());
     }
-    // Version 0 has one timeout for both.
+    // Version 0 has one timeout for both purposes.
     new.rebalance_timeout_ms = match request.rebalance_timeout_ms {
         given @ 0.. if caller.version >= 1 => given,
         _ => request.session_timeout_ms,

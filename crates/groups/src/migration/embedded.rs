@@ -1,5 +1,5 @@
-//! What consumers of the classic protocol put into JoinGroup and SyncGroup: the consumer embedded
-//! protocol, a version (0 to 3) and a subscription or an assignment.
+//! The consumer embedded protocol: the bytes that consumers of the classic protocol put into
+//! JoinGroup and SyncGroup. They are a version (0 to 3) and a subscription or an assignment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,18 +14,18 @@ use dohle_protocol::messages::consumer_protocol_subscription::ConsumerProtocolSu
 use crate::modern::member::{Assignment, Reported};
 use crate::wire::text;
 
-/// The type of the classic groups that speak it.
+/// The protocol type of classic groups that use it.
 pub(crate) const PROTOCOL_TYPE: &str = "consumer";
 
 /// The newest version.
 const VERSION_MAX: i16 = 3;
 
-/// Bytes that are not what a consumer would send.
+/// The bytes are not a subscription or assignment of a consumer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Malformed(String);
 
-/// The version that a member speaks: later ones are read as the newest known here.
+/// The version of the bytes. A later version than the newest known one is read as that one.
 pub(crate) fn version(mut metadata: &[u8]) -> Result<i16, Malformed> {
     match metadata.try_get_i16() {
         Ok(version @ 0..) => Ok(version.min(VERSION_MAX)),
@@ -34,7 +34,7 @@ pub(crate) fn version(mut metadata: &[u8]) -> Result<i16, Malformed> {
     }
 }
 
-/// What a member subscribes to and says it has.
+/// The subscription of a member, with the partitions that it reports.
 pub(crate) fn subscription(
     metadata: &Bytes,
 ) -> Result<ConsumerProtocolSubscriptionData, Malformed> {
@@ -44,8 +44,8 @@ pub(crate) fn subscription(
         .map_err(|error| Malformed(error.to_string()))
 }
 
-/// What a leader assigned. None when it has data of an assignor of the client's own, which would be
-/// lost.
+/// The assignment of a leader. `None` when it has data of an assignor of the client's own, which an
+/// upgrade would lose.
 pub(crate) fn assignment(
     assignment: &Bytes,
     image: &MetadataImage,
@@ -75,7 +75,7 @@ pub(crate) fn assignment(
     Ok(Some(assigned))
 }
 
-/// The partitions of a subscription that a member says it has, of topics that exist.
+/// The partitions that a member reports in its subscription, without those of deleted topics.
 pub(crate) fn reported(
     subscription: &ConsumerProtocolSubscriptionData,
     image: &MetadataImage,
@@ -90,8 +90,7 @@ pub(crate) fn reported(
     reported
 }
 
-/// An assignment for a member that said `metadata`, in its version. Topics that are gone are left
-/// out.
+/// An assignment in the version of the member's `metadata`. Deleted topics are left out.
 pub(crate) fn serialize<'a>(
     topics: impl IntoIterator<Item = (&'a TopicId, Vec<PartitionIndex>)>,
     metadata: &[u8],

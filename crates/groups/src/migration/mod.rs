@@ -1,7 +1,7 @@
-//! Groups that go over from one protocol to the other while they have members (KIP-848).
+//! Groups that change from one protocol to the other while they have members (KIP-848).
 //!
-//! `upgrade`: a classic group becomes a consumer group. `downgrade`: the other way. Members of the
-//! classic protocol remain in a consumer group (`classic_members`) and describe themselves in the
+//! `upgrade` makes a classic group a consumer group, and `downgrade` the reverse. Members of the
+//! classic protocol remain in a consumer group (`classic_members`); their requests carry the
 //! consumer embedded protocol (`embedded`).
 
 pub(crate) mod classic_members;

@@ -6,7 +6,7 @@
 //!   group.rs, topics.rs    --->  group.rs          --->  target.rs, assignor/   reconcile.rs
 //! ```
 //!
-//! This folder has what does not depend on one protocol's requests and records:
+//! This folder has everything that does not depend on one protocol's requests and records:
 //! - `member`: what every member has: ids, subscribed topics, epochs, partitions;
 //! - `group`: the epochs of a group and the indexes over its members;
 //! - `target`: the target assignment, when to compute a new one, and what it changes;

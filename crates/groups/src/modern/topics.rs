@@ -1,8 +1,8 @@
-//! What groups subscribe to, as the metadata has it: which topics changed since a group last
-//! looked, and a hash of them (KIP-1101), whose change raises the group's epoch.
+//! The topics that groups subscribe to: which topics have changed, and a hash of a group's topics
+//! (KIP-1101), whose change raises the group epoch.
 //!
-//! Work is proportional to what changed: images share what is equal, so the difference of two is
-//! cheap, and only groups that subscribe to a changed topic look again.
+//! The work is proportional to the change: images share equal parts, so their difference is cheap,
+//! and only groups that subscribe to a changed topic compute their hash again.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -14,29 +14,29 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ids::GroupId;
 
-/// Topics that a change made a group subscribe to, or no longer.
+/// How a change of a group changed its subscription.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct TopicChanges {
-    /// Those that it subscribes to since the change.
+    /// The topics that the group subscribes to since.
     pub added: Vec<String>,
-    /// Those that it does not subscribe to any more.
+    /// The topics that it does not subscribe to any more.
     pub removed: Vec<String>,
 }
 
-/// What a shard knows of topics: those it last saw, and who subscribes to them.
+/// The topics of the image that a shard saw last, and the groups that subscribe to each topic.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
     seen: MetadataOffset,
     topics: OrdMap<TopicId, TopicImage>,
-    /// The version of the metadata with which the last new topic came: regular expressions that
-    /// were resolved before may match more.
+    /// The version of the metadata that added a topic last. Regular expressions that were resolved
+    /// on an earlier version may match more topics.
     new_topics_at: Option<i64>,
     subscribers: HashMap<String, HashSet<GroupId>>,
     hashes: HashMap<String, i64>,
 }
 
 impl Topics {
-    /// Looks at an image. Returns the groups that subscribe to a topic which changed.
+    /// Compares an image with the one before. Returns the groups that subscribe to a changed topic.
     pub(crate) fn observe(&mut self, image: &MetadataImage) -> BTreeSet<GroupId> {
         let mut touched = BTreeSet::new();
         if self.new_topics_at.is_some() && image.offset <= self.seen {
@@ -71,7 +71,7 @@ impl Topics {
         touched
     }
 
-    /// Notes what a group subscribes to now, and no longer.
+    /// Records a change of the topics that a group subscribes to.
     pub(crate) fn subscribe(&mut self, group_id: &GroupId, changes: TopicChanges) {
         for topic in changes.added {
             let groups = self.subscribers.entry(topic).or_default();
@@ -88,12 +88,12 @@ impl Topics {
         }
     }
 
-    /// Whether topics came after a version of the metadata.
+    /// Whether topics were added after a version of the metadata.
     pub(crate) fn came_after(&self, version: i64) -> bool {
         self.new_topics_at.is_some_and(|at| version < at)
     }
 
-    /// A hash of those of the topics that exist: Kafka's `Utils.computeGroupHash`.
+    /// A hash of the topics, except those that do not exist (Kafka's `Utils.computeGroupHash`).
     pub(crate) fn hash<'t>(
         &mut self,
         image: &MetadataImage,
@@ -121,12 +121,12 @@ impl Topics {
     }
 }
 
-/// The version of the metadata, as Kafka's records have it.
+/// The version of the metadata, in the form of Kafka's records.
 pub(crate) fn version(image: &MetadataImage) -> i64 {
     i64::try_from(image.offset.0).unwrap_or(i64::MAX)
 }
 
-/// Whether an assignment, or its hash, would be another one.
+/// Whether two versions of a topic differ in what an assignor sees or the hash covers.
 fn is_assigned_otherwise(old: &TopicImage, new: &TopicImage) -> bool {
     old.name != new.name
         || old.partitions.len() != new.partitions.len()
@@ -136,8 +136,8 @@ fn is_assigned_otherwise(old: &TopicImage, new: &TopicImage) -> bool {
         })
 }
 
-/// A hash of what an assignor may look at: Kafka's `Utils.computeTopicHash`, byte for byte. Its
-/// hash function writes texts as UTF-16 with their length behind them, all little-endian.
+/// A hash of a topic: the same as Kafka's `Utils.computeTopicHash`. Its input has texts in UTF-16,
+/// each followed by its length; all numbers are little-endian.
 fn topic_hash(image: &MetadataImage, topic: &TopicImage) -> i64 {
     let mut bytes: Vec<u8> = vec![0];
     let (most, least) = halves(topic.id);

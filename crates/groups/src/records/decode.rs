@@ -1,4 +1,4 @@
-//! Records from bytes, of every version that Kafka 4.3 reads.
+//! Decodes records, in every version that Kafka 4.3 reads.
 //!
 //! The sizes given to `items` are those of an item whose texts and arrays are empty.
 
@@ -14,11 +14,10 @@ use super::{
 };
 use crate::ids::{GroupId, InstanceId, MemberId};
 
-/// What a key and a value say; `None` when the type of the key is not known here.
+/// The record in a key and a value; `None` when the type in the key is not known.
 ///
 /// # Errors
-/// When they are shorter than they should be, of a version that is not known here, or hold what
-/// their schema does not allow.
+/// When the bytes end too early, are of a version that is not known, or violate their schema.
 pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Record>, RecordError> {
     let mut key = Reader::new(key);
     let record = match key.i16()? {
@@ -148,7 +147,7 @@ fn classic_member(value: &mut Reader<'_>, version: i16) -> Result<ClassicMemberV
     };
     let client_id = value.text()?.to_owned();
     let client_host = value.text()?.to_owned();
-    // Version 0 knew one timeout for both; -1 says the same.
+    // Version 0 has one timeout for both purposes, as -1 means in later versions.
     let rebalance_timeout = match version {
         1.. => value.i32()?,
         _ => -1,

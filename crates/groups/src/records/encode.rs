@@ -1,4 +1,4 @@
-//! Records as bytes, at the versions that Kafka 4.3 writes (`GroupCoordinatorRecordHelpers`).
+//! Encodes records, in the versions that Kafka 4.3 writes (`GroupCoordinatorRecordHelpers`).
 
 use bytes::Bytes;
 use dohle_model::{LeaderEpoch, Timestamp};
@@ -11,11 +11,11 @@ use super::{
 };
 
 impl Record {
-    /// Its key and its value, `None` for a tombstone.
+    /// The bytes of the key and of the value; `None` is a tombstone.
     ///
     /// # Errors
-    /// [`RecordError::TooLong`] when a text is longer than its length field can say, which is
-    /// 32,767 bytes for the ids in keys: a client's fault that is found here at the latest.
+    /// [`RecordError::TooLong`] when a text is too long for its length field. Ids in keys, which
+    /// clients choose, have at most 32,767 bytes.
     pub fn encode(&self) -> Result<(Bytes, Option<Bytes>), RecordError> {
         Ok((self.encode_key()?, self.encode_value()?))
     }
@@ -79,7 +79,8 @@ fn offset_key(key: &OffsetKey) -> Result<Bytes, RecordError> {
     Ok(writer.finish())
 }
 
-/// Version 1 where there is an expiry, which later versions have no field for, else version 4.
+/// Version 1 for an offset with an expiry, for which later versions have no field; otherwise
+/// version 4.
 fn offset(value: &OffsetValue) -> Result<Bytes, RecordError> {
     let Some(expire_timestamp) = value.expire_timestamp else {
         let mut writer = Writer::value(4, true);
@@ -157,7 +158,7 @@ fn consumer_member(value: &ConsumerMemberValue) -> Result<Bytes, RecordError> {
     writer.nullable_text(value.subscribed_topic_regex.as_deref())?;
     writer.i32(value.rebalance_timeout_ms);
     writer.nullable_text(value.server_assignor.as_deref())?;
-    // What is left out is not null to Kafka's generated code, but a struct of defaults.
+    // Kafka's generated code reads a field that is left out as a struct of defaults, not as null.
     let written = value.classic.as_ref() != Some(&ClassicMetadata::default());
     let classic = written.then_some(|tagged: &mut Writer| {
         let Some(classic) = &value.classic else {

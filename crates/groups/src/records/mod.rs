@@ -1,9 +1,9 @@
-//! What `__consumer_offsets` holds, in Kafka's formats (the schemas `*Key.json` and `*Value.json`
-//! of Kafka's group coordinator, 4.3): a key says what a record is about, its first two bytes are
-//! the type; a value of `None` is a tombstone.
+//! The records of `__consumer_offsets` in Kafka's formats (the schemas `*Key.json` and
+//! `*Value.json` of Kafka's group coordinator, 4.3). The first two bytes of a key are the type of
+//! the record; a value of `None` is a tombstone.
 //!
-//! Invariant: what is encoded here is read by Apache Kafka 4.3, and the other way round. Records of
-//! types that are unknown here are left alone.
+//! Invariant: Apache Kafka 4.3 can read what is encoded here, and the reverse. Records of unknown
+//! types are skipped.
 
 use std::sync::Arc;
 
@@ -37,30 +37,30 @@ mod key_type {
 /// Why a record could not be encoded or decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// It ends before its last field.
+    /// The bytes end before the last field.
     #[error("ends before its last field")]
     Truncated,
-    /// A number of variable length goes on after its fifth byte.
+    /// A number of variable length has more than five bytes.
     #[error("a variable-length number is longer than five bytes")]
     Varint,
-    /// A length below that of null.
+    /// A length below -1, which means null.
     #[error("{0} is no length")]
     Length(i64),
-    /// Null where there must be a value.
+    /// Null where the schema requires a value.
     #[error("null where a value has to be")]
     Null,
     /// A text that is not UTF-8.
     #[error("a text is not UTF-8")]
     Utf8,
-    /// A value of a version from the future, or none at all.
+    /// A value of a version that is not known, newer or negative.
     #[error("version {version} of the value is unknown: 0 to {last} are known")]
     Version {
-        /// The value's.
+        /// The version of the value.
         version: i16,
-        /// The newest that is known.
+        /// The newest known version.
         last: i16,
     },
-    /// Assignment epochs that are not one a partition.
+    /// The number of assignment epochs differs from the number of partitions.
     #[error("{epochs} assignment epochs for {partitions} partitions")]
     Epochs {
         /// How many epochs.
@@ -68,10 +68,10 @@ pub enum RecordError {
         /// How many partitions.
         partitions: usize,
     },
-    /// Something to encode is longer than its length field can say.
+    /// A text or an array is too long for its length field.
     #[error("a field of {length} bytes is too long for a record")]
     TooLong {
-        /// Bytes, or items.
+        /// Its length in bytes or items.
         length: usize,
     },
 }
@@ -86,7 +86,7 @@ pub enum Record {
     /// `ConsumerGroupMetadata`, type 3: a consumer group and its epoch.
     ConsumerGroup(GroupId, Option<ConsumerGroupValue>),
     /// `ConsumerGroupPartitionMetadata`, type 4: written by Kafka before 4.1, here only as
-    /// tombstone; what it holds is not read.
+    /// tombstone; its content is not read.
     ConsumerPartitionMetadata(GroupId, Option<()>),
     /// `ConsumerGroupMemberMetadata`, type 5.
     ConsumerMember(GroupId, MemberId, Option<ConsumerMemberValue>),
@@ -101,7 +101,7 @@ pub enum Record {
 }
 
 impl Record {
-    /// The group it is about.
+    /// The group of the record.
     #[must_use]
     pub fn group_id(&self) -> &GroupId {
         match self {
@@ -117,7 +117,7 @@ impl Record {
         }
     }
 
-    /// Whether it deletes what its key names.
+    /// Whether it is a tombstone.
     #[must_use]
     pub fn is_tombstone(&self) -> bool {
         match self {
@@ -134,7 +134,7 @@ impl Record {
     }
 }
 
-/// Which offset.
+/// The key of a committed offset.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OffsetKey {
     /// The group.
@@ -152,13 +152,13 @@ pub struct OffsetValue {
     pub offset: Offset,
     /// The leader epoch of the last consumed record.
     pub leader_epoch: Option<LeaderEpoch>,
-    /// What the client keeps with it.
+    /// The text that the client keeps with it.
     pub metadata: Arc<str>,
     /// When it was committed.
     pub commit_timestamp: Timestamp,
-    /// When it expires, where a client of old said so.
+    /// When it expires, if an old client set a retention time.
     pub expire_timestamp: Option<Timestamp>,
-    /// The topic's id, where it is known.
+    /// The topic's id, if it is known.
     pub topic_id: Option<TopicId>,
 }
 
@@ -173,7 +173,7 @@ pub struct ClassicGroupValue {
     pub protocol: Option<String>,
     /// The leader's id.
     pub leader: Option<MemberId>,
-    /// When it came into its state.
+    /// When its state began.
     pub current_state_timestamp: Option<Timestamp>,
     /// The members.
     pub members: Vec<ClassicMemberValue>,
@@ -220,33 +220,33 @@ pub struct ConsumerMemberValue {
     pub client_id: String,
     /// Its address.
     pub client_host: String,
-    /// The topics it names.
+    /// The topics that it subscribes to by name.
     pub subscribed_topic_names: Vec<String>,
-    /// The regular expression it subscribes to.
+    /// The regular expression that it subscribes to.
     pub subscribed_topic_regex: Option<String>,
     /// Milliseconds.
     pub rebalance_timeout_ms: i32,
-    /// The assignor it asks for.
+    /// The assignor that it asks for.
     pub server_assignor: Option<String>,
-    /// What it said as member of the classic protocol, if it speaks that.
+    /// Its session timeout and protocols, when it uses the classic protocol.
     pub classic: Option<ClassicMetadata>,
 }
 
-/// What a member of the classic protocol in a consumer group said.
+/// The description of a member of the classic protocol in a consumer group.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClassicMetadata {
     /// Milliseconds.
     pub session_timeout_ms: i32,
-    /// The protocols it supports, with their metadata.
+    /// The protocols that it supports, with their metadata.
     pub supported_protocols: Vec<(String, Bytes)>,
 }
 
 /// The target assignment of a consumer group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConsumerTargetValue {
-    /// The group epoch it was computed for.
+    /// The group epoch that it was computed for.
     pub assignment_epoch: i32,
-    /// When (KIP-1263).
+    /// When it was computed (KIP-1263).
     pub assignment_timestamp: Option<Timestamp>,
 }
 
@@ -262,28 +262,28 @@ pub struct TopicPartitions {
     pub assignment_epochs: Vec<i32>,
 }
 
-/// What a member of a consumer group has.
+/// The epoch and the partitions of a member of a consumer group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerCurrentValue {
     /// The member epoch.
     pub member_epoch: i32,
-    /// The one before, which a member may still name when it has not seen the new one.
+    /// The member epoch before, which a member names when it did not receive the last response.
     pub previous_member_epoch: i32,
-    /// Kafka's `MemberState` as number.
+    /// Kafka's number of the member's state.
     pub state: i8,
-    /// What it may consume.
+    /// The partitions that it may consume.
     pub assigned_partitions: Vec<TopicPartitions>,
-    /// What it has to give back.
+    /// The partitions that it has to give back.
     pub partitions_pending_revocation: Vec<TopicPartitions>,
 }
 
-/// What a regular expression matched.
+/// The topics that a regular expression matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerRegexValue {
     /// The topics, sorted.
     pub topics: Vec<String>,
-    /// The metadata's version it was resolved at.
+    /// The version of the metadata that had these topics.
     pub version: i64,
-    /// When.
+    /// When the expression was resolved.
     pub timestamp: Timestamp,
 }

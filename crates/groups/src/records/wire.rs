@@ -1,7 +1,7 @@
-//! Kafka's primitive types, of both encodings: lengths of fixed width, and the compact ones of
-//! flexible versions (KIP-482).
+//! Kafka's primitive types in both encodings: with lengths of fixed width, and with the compact
+//! lengths of flexible versions (KIP-482).
 //!
-//! Invariant: reading allocates no more than the bytes that are there, and never panics.
+//! Invariant: reading allocates memory in proportion to the bytes at most, and never panics.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use dohle_model::TopicId;
@@ -17,7 +17,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Over a key or a value, its type or version included, of a version that is not flexible.
+    /// Reads a key or a value from its type or version on. The version is not flexible.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self {
             rest: bytes,
@@ -25,7 +25,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The version turned out to be flexible.
+    /// Switches to the encoding of flexible versions.
     pub(super) fn flexible(&mut self, flexible: bool) {
         self.flexible = flexible;
     }
@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Tagged fields none of which is known.
+    /// Skips tagged fields.
     pub(super) fn no_tagged(&mut self) -> Result<(), RecordError> {
         self.tagged(|_, _| Ok(()))
     }
@@ -175,12 +175,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Begins with the type of a key.
+    /// Starts a key of a type.
     pub(super) fn key(key_type: i16) -> Self {
         Self::new(key_type, false)
     }
 
-    /// Begins with the version of a value.
+    /// Starts a value of a version.
     pub(super) fn value(version: i16, flexible: bool) -> Self {
         Self::new(version, flexible)
     }

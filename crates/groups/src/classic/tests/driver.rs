@@ -1,4 +1,4 @@
-//! Runs a script against a shard, and prints what comes of each line.
+//! Runs a script against a shard, and prints the effects of each line.
 //!
 //! The commands, of a client that is called `a` (its member ids are `a-01`, `a-02`, …):
 //!
@@ -68,7 +68,7 @@ pub(super) fn check(script: &str, expected: Expect) {
     expected.assert_eq(&driver.out);
 }
 
-/// A shard with one group, and what its clients know.
+/// A shard with one group, and the state of its clients.
 pub(super) struct Driver {
     pub(super) shard: Shard,
     pub(super) config: GroupConfig,
@@ -77,15 +77,15 @@ pub(super) struct Driver {
     now: Duration,
     fresh: u8,
     tokens: u64,
-    /// Whose request each token stands for.
+    /// The client that sent each parked request.
     pub(super) parked: BTreeMap<u64, String>,
-    /// The id and the generation that each client knows.
+    /// The last id and generation of each client.
     known: HashMap<String, (String, i32)>,
     pub(super) holds: bool,
     /// Writes whose outcome is open.
     pub(super) writes: VecDeque<Open>,
     pub(super) log: Vec<Record>,
-    /// Whether the line that ran last got something into the log.
+    /// Whether the last line wrote to the log.
     pub(super) wrote: bool,
     state: String,
     pub(super) out: String,
@@ -95,7 +95,7 @@ pub(super) struct Driver {
 pub(super) struct Open {
     records: Vec<Record>,
     on_commit: Option<OnCommit>,
-    /// What is answered once it is there.
+    /// The replies that wait for it.
     pub(super) replies: Vec<DueReply>,
 }
 
@@ -289,7 +289,7 @@ impl Driver {
         ReplyToken::new(self.tokens)
     }
 
-    /// The member id that a word stands for.
+    /// The member id for a word of the script.
     fn id(&self, word: &str) -> String {
         if word == "none" {
             return String::new();
@@ -459,7 +459,7 @@ impl Driver {
         self.config = GroupConfig::resolve(&values);
     }
 
-    /// What another broker makes of the log.
+    /// Loads the log, as another broker would.
     fn reload(&mut self) {
         self.shard = Shard::default();
         self.parked.clear();

@@ -1,7 +1,8 @@
-//! `uniform` where members subscribe to different topics: everybody keeps what they still subscribe
-//! to; what nobody has goes to the least loaded subscribers, topics with most partitions a
-//! subscriber first; then partitions move from the most to the least loaded subscribers of each
-//! topic until that improves nothing. (`UniformHeterogeneousAssignmentBuilder` of Kafka.)
+//! `uniform` for members that subscribe to different topics (Kafka's
+//! `UniformHeterogeneousAssignmentBuilder`). Each member keeps the partitions of topics that it
+//! still subscribes to. Unassigned partitions go to the least loaded subscribers, starting with the
+//! topics that have most partitions per subscriber. Then partitions move from the most to the least
+//! loaded subscribers of each topic until no move improves the balance.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,19 +13,19 @@ use super::{GroupAssignment, GroupSpec};
 use crate::ids::MemberId;
 use crate::modern::member::Assignment;
 
-/// How often all topics are gone through. Where members with the same topics share them, one
-/// iteration balances; where topics overlap, each about halves the imbalance.
+/// How often all topics are balanced. One iteration suffices for members with the same topics;
+/// where subscriptions overlap, each iteration about halves the imbalance.
 const ITERATIONS_MAX: usize = 16;
 
 /// A member's place in the order of their ids.
 type Member = usize;
 
-/// A topic that somebody subscribes to.
+/// A topic that members subscribe to.
 struct Topic {
     id: TopicId,
-    /// Who subscribes to it, in order.
+    /// The members that subscribe to it, in order.
     subscribers: Vec<Member>,
-    /// Who has each of its partitions.
+    /// The owner of each partition.
     owners: Vec<Option<Member>>,
 }
 
@@ -58,7 +59,7 @@ pub(super) fn assign(spec: &GroupSpec) -> GroupAssignment {
     collect(spec, &topics)
 }
 
-/// A member keeps what it has and still subscribes to.
+/// Keeps the partitions of a member of topics that it still subscribes to.
 fn keep(
     topics: &mut BTreeMap<TopicId, Topic>,
     loads: &mut [usize],
@@ -84,7 +85,7 @@ fn keep(
     }
 }
 
-/// Most partitions a subscriber first, then fewer subscribers, then the id.
+/// Topics with most partitions per subscriber first, then fewer subscribers, then the id.
 fn order(a: &Topic, b: &Topic) -> std::cmp::Ordering {
     let density = |topic: &Topic| topic.owners.len() as f64 / topic.subscribers.len() as f64;
     density(b)
@@ -216,7 +217,7 @@ impl Balancer {
         }
     }
 
-    /// How much more the most loaded has than the least loaded, before anything moved.
+    /// The difference between the highest and the lowest load before any move.
     fn imbalance(&self, loads: &[usize]) -> usize {
         match (self.members.first(), self.members.last()) {
             (Some(first), Some(last)) => loads[*last] - loads[*first],
@@ -228,7 +229,7 @@ impl Balancer {
         self.most_load - self.least_load <= 1
     }
 
-    /// Who gets the next partition.
+    /// The member that gets the next partition.
     fn next_least_loaded(&mut self, loads: &[usize]) -> Member {
         if self.next_least >= self.least_end {
             self.least_load += 1;
@@ -244,7 +245,7 @@ impl Balancer {
         member
     }
 
-    /// Who gives the next partition; none when nobody can.
+    /// The member that gives the next partition; `None` when no member can.
     fn next_most_loaded(&mut self, loads: &[usize]) -> Option<Member> {
         if self.next_most <= self.most_start {
             let below = self.most_start.checked_sub(1).map(|i| self.members[i]);
@@ -265,7 +266,7 @@ impl Balancer {
         Some(self.members[self.next_most])
     }
 
-    /// The member that was named last has nothing to give.
+    /// Excludes the member that was returned last, which has no partition to give.
     fn exclude_most_loaded(&mut self) {
         self.members.swap(self.next_most, self.most_end - 1);
         self.most_end -= 1;

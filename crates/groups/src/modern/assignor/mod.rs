@@ -1,5 +1,5 @@
-//! Assignors: who of a group's members should have which partition. Pure functions of what the
-//! members subscribe to, the topics there are, and the assignment so far.
+//! Assignors compute which member of a group should have which partition. They are pure functions
+//! of the subscriptions, the topics, and the present target assignment.
 
 mod heterogeneous;
 mod range;
@@ -16,42 +16,43 @@ use dohle_model::{PartitionIndex, TopicId};
 use crate::ids::{InstanceId, MemberId};
 use crate::modern::member::Assignment;
 
-/// The assignors there are, by Kafka's names.
+/// The assignors, with Kafka's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Assignor {
-    /// Balances all partitions over all members, and moves as few as it can.
+    /// Balances all partitions over all members, and moves as few partitions as possible.
     Uniform,
-    /// Gives each member neighbouring partitions, the same of topics with as many partitions.
+    /// Gives each member a run of neighbouring partitions of each topic, the same run of topics
+    /// with equally many partitions.
     Range,
 }
 
-/// A member as the assignors see it.
+/// What an assignor sees of a member.
 #[derive(Debug, Clone)]
 pub struct MemberSpec {
     /// `group.instance.id`.
     pub instance_id: Option<InstanceId>,
-    /// The topics it subscribes to and that exist.
+    /// The topics that it subscribes to and that exist.
     pub topics: Arc<BTreeSet<TopicId>>,
-    /// What it was assigned until now.
+    /// Its present target assignment.
     pub assignment: Arc<Assignment>,
 }
 
-/// A group as the assignors see it.
+/// What an assignor sees of a group.
 #[derive(Debug, Clone, Default)]
 pub struct GroupSpec {
     /// The members.
     pub members: BTreeMap<MemberId, MemberSpec>,
-    /// How many partitions the topics have that members subscribe to.
+    /// The number of partitions of each topic that members subscribe to.
     pub partitions: BTreeMap<TopicId, i32>,
     /// Whether all members subscribe to the same topics.
     pub homogeneous: bool,
 }
 
-/// What each member should have.
+/// The target assignment of each member.
 pub type GroupAssignment = BTreeMap<MemberId, Arc<Assignment>>;
 
 impl Assignor {
-    /// The assignor with this name, if there is one.
+    /// The assignor with this name.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
         match name {
@@ -61,7 +62,7 @@ impl Assignor {
         }
     }
 
-    /// Kafka's name of it.
+    /// Kafka's name of the assignor.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -70,8 +71,8 @@ impl Assignor {
         }
     }
 
-    /// Assigns. Each partition of a topic that anybody subscribes to is given to one member that
-    /// subscribes to it.
+    /// Computes a target assignment. Each partition of a topic that members subscribe to is
+    /// assigned to one of these members.
     #[must_use]
     pub fn assign(self, spec: &GroupSpec) -> GroupAssignment {
         let assigned = match self {
@@ -117,7 +118,7 @@ impl GroupSpec {
         self.partitions.get(&topic_id).copied().unwrap_or(0)
     }
 
-    /// Who has which partition until now, of those that can be assigned.
+    /// The partitions that the present targets assign.
     fn owners(&self) -> BTreeSet<(TopicId, PartitionIndex)> {
         let assignments = self.members.values().flat_map(|m| m.assignment.iter());
         assignments

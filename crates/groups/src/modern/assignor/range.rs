@@ -1,7 +1,7 @@
-//! `range`: members in order, each with a run of neighbouring partitions of each topic. Topics with
-//! as many partitions and the same members are cut at the same places, so that records with the
-//! same key meet at the same member. Static members come first, in the order of their instance
-//! ids, so that their runs stay when members with fresh ids join.
+//! `range`: each member, in order, gets a run of neighbouring partitions of each topic. Topics with
+//! equally many partitions and the same members are divided at the same places, so that records
+//! with the same key are consumed by the same member. Static members come first, in the order of
+//! their instance ids, so that their runs stay when dynamic members join.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use super::{GroupAssignment, GroupSpec, MemberSpec};
 use crate::ids::MemberId;
 use crate::modern::member::Assignment;
 
-/// How a topic is cut.
+/// How a topic is divided.
 struct Cut {
     partitions: i32,
     members: i32,

@@ -1,5 +1,6 @@
-//! `uniform` where all members subscribe to the same topics: everybody keeps what they have up to
-//! their share, and what is left goes to those who have less. Shares differ by one at most.
+//! `uniform` for members that subscribe to the same topics: each member keeps its partitions up to
+//! its share, and the others go to members with less than their share. Shares differ by at most
+//! one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -57,7 +58,8 @@ pub(super) fn assign(spec: &GroupSpec) -> GroupAssignment {
     assigned
 }
 
-/// Who gets one partition more than the others: first those who have more, so that less moves.
+/// How many members get one partition more than the others. Members that have more than the share
+/// come first, so that fewer partitions move.
 struct Extra {
     for_holders: usize,
     for_others: usize,
@@ -99,8 +101,8 @@ fn held(assignment: &Assignment, fits: impl Fn(&TopicId, &PartitionIndex) -> boo
         .sum()
 }
 
-/// What of an assignment stays, and how much of the quota is left. What exceeds it becomes
-/// unassigned.
+/// The part of an assignment that a member keeps, and the rest of its quota. Partitions above the
+/// quota become unassigned.
 fn keep(
     assignment: &Arc<Assignment>,
     mut quota: usize,

@@ -1,4 +1,5 @@
-//! ConsumerGroupDescribe, version 0 to 1: a group, its members, what they have and should have.
+//! ConsumerGroupDescribe, versions 0 to 1: a group, and its members with their present and target
+//! assignments.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use crate::modern::member::Assignment;
 use crate::step::Step;
 use crate::wire::{text, topic_id_to_wire};
 
-/// Nobody asked for the operations that the caller is authorized to.
+/// The value when the request does not ask for the authorized operations.
 const NO_AUTHORIZED_OPERATIONS: i32 = i32::MIN;
 
 /// The description of a group that does not exist, or is not a consumer group.
@@ -85,7 +86,7 @@ fn describe_member(
     }
 }
 
-/// Topics that are gone are left out.
+/// The form of an assignment in the response. Deleted topics are left out.
 fn describe_assignment(
     topics: impl IntoIterator<Item = (TopicId, Vec<PartitionIndex>)>,
     image: &MetadataImage,

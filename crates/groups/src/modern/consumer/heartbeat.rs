@@ -1,5 +1,5 @@
-//! ConsumerGroupHeartbeat, version 0 to 1 (KIP-848): a member joins, reports, is told what to have,
-//! and leaves. From version 1 members make their ids themselves.
+//! ConsumerGroupHeartbeat, versions 0 to 1 (KIP-848): a member joins, reports its partitions,
+//! receives its assignment, and leaves. From version 1 on members choose their ids.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ impl ConsumerGroupStep<'_, '_> {
         }
         self.set_session(&member);
         let interval = i32::try_from(self.heartbeat_interval().as_millis()).unwrap_or(i32::MAX);
-        // Who names the epoch before has lost an answer.
+        // A member that names the epoch before did not receive the last response.
         let tell = is_full(request)
             || request.member_epoch != old.common.member_epoch
             || old.common.assigned_partitions != member.common.assigned_partitions;
@@ -88,14 +88,15 @@ impl ConsumerGroupStep<'_, '_> {
         if is_static && request.member_epoch == LEAVE_TEMPORARILY {
             self.leave_temporarily(member);
         } else {
-            tracing::info!(group = %self.group_id, member = %member.id(), "a member leaves");
+            tracing::info!(group = %self.group_id, member = %member.id(), "member leaves");
             self.fence(&[member.id().clone()])?;
         }
         Ok(response)
     }
 }
 
-/// Whether a request says everything, as on joining and after an error: then it is told everything.
+/// Whether a request has all fields, as when a member joins and after an error. The response to it
+/// has the whole assignment.
 fn is_full(request: &ConsumerGroupHeartbeatRequestData) -> bool {
     let subscribes =
         request.subscribed_topic_names.is_some() || request.subscribed_topic_regex.is_some();
@@ -103,7 +104,7 @@ fn is_full(request: &ConsumerGroupHeartbeatRequestData) -> bool {
         || (request.rebalance_timeout_ms != -1 && subscribes && request.topic_partitions.is_some())
 }
 
-/// A member as it describes itself now.
+/// The member with the description in a request.
 fn described(
     old: &ConsumerMember,
     request: &ConsumerGroupHeartbeatRequestData,

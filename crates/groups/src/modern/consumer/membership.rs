@@ -1,5 +1,5 @@
-//! Who a request comes from: a member that is known, a new one, or a static member that takes the
-//! place of an earlier one (KIP-345). And who goes.
+//! The member that sent a request: a known member, a new one, or a static member that replaces an
+//! earlier one (KIP-345). And the removal of members.
 
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequestData;
@@ -15,14 +15,18 @@ use crate::step::Failed;
 use crate::timers::Timer;
 use crate::wire::millis;
 
-/// The member that a request comes from, before the request.
+/// The member that sent a request.
 pub(crate) struct Arrival {
-    /// As it is; with an id of its own when it takes another's place.
+    /// The member before the request. When it replaces another, this is the other member under the
+    /// new id.
     pub member: ConsumerMember,
 }
 
 impl ConsumerGroupStep<'_, '_> {
-    /// GROUP_MAX_SIZE_REACHED when a new member finds no place.
+    /// Refuses a new member when the group is full.
+    ///
+    /// # Errors
+    /// GROUP_MAX_SIZE_REACHED.
     pub(crate) fn refuse_if_full(&self, member_id: &str) -> Result<(), Failed> {
         let max = self.step.config.group_consumer_max_size;
         let is_new = member_id.is_empty() || self.group.member(member_id).is_none();
@@ -35,7 +39,7 @@ impl ConsumerGroupStep<'_, '_> {
         ))
     }
 
-    /// The member that a heartbeat comes from.
+    /// The member that sent a heartbeat.
     pub(crate) fn arrival(
         &mut self,
         request: &ConsumerGroupHeartbeatRequestData,
@@ -60,7 +64,7 @@ impl ConsumerGroupStep<'_, '_> {
         Ok(Arrival { member })
     }
 
-    /// A member without instance id joins, perhaps again.
+    /// The member that joins without an instance id: a known one, or a new one.
     pub(crate) fn join_dynamic(
         &mut self,
         member_id: MemberId,
@@ -73,13 +77,14 @@ impl ConsumerGroupStep<'_, '_> {
             group = %self.group_id,
             member = %member_id,
             protocol = protocol.name(),
-            "a member joins"
+            "member joins"
         );
         ConsumerMember::new(member_id)
     }
 
-    /// A static member joins: as a new one, or in the place of the one before, whose assignment it
-    /// takes over. In the consumer protocol the one before must have left.
+    /// The static member that joins: a new one, or one that replaces the member with the same
+    /// instance id and takes over its assignment. A member of the consumer protocol can only be
+    /// replaced after it has left.
     pub(crate) fn join_static(
         &mut self,
         instance_id: &str,
@@ -92,7 +97,7 @@ impl ConsumerGroupStep<'_, '_> {
                 member = %member_id,
                 instance_id,
                 protocol = protocol.name(),
-                "a static member joins"
+                "static member joins"
             );
             let known = self.group.member(member_id.as_str()).cloned();
             return Ok(known.unwrap_or_else(|| ConsumerMember::new(member_id)));
@@ -119,13 +124,16 @@ impl ConsumerGroupStep<'_, '_> {
             instance_id,
             protocol = protocol.name(),
             before = %before.id(),
-            "a static member takes its place again"
+            "static member replaced"
         );
         self.replace(&before, &member);
         Ok(member)
     }
 
-    /// The static member with this instance id, if that is who asks.
+    /// The static member with this instance id.
+    ///
+    /// # Errors
+    /// UNKNOWN_MEMBER_ID, and FENCED_INSTANCE_ID when it has another member id.
     pub(crate) fn static_member_as(
         &self,
         instance_id: &str,
@@ -141,13 +149,13 @@ impl ConsumerGroupStep<'_, '_> {
         Ok(member)
     }
 
-    /// A static member leaves, and will come back: its assignment waits for it until its session
-    /// ends.
+    /// A static member leaves and is going to come back: it keeps its assignment until its session
+    /// expires.
     pub(crate) fn leave_temporarily(&mut self, mut member: ConsumerMember) {
         tracing::info!(
             group = %self.group_id,
             member = %member.id(),
-            "a static member leaves for a while"
+            "static member leaves temporarily"
         );
         member.common.member_epoch = LEFT_TEMPORARILY;
         member.common.partitions_pending_revocation = Owned::new();
@@ -162,11 +170,11 @@ impl ConsumerGroupStep<'_, '_> {
         ));
     }
 
-    /// Members leave, or are made to. The group's epoch rises, so that others get what they had; a
-    /// group that is left with members of the classic protocol alone becomes a classic one.
+    /// Removes members. The group epoch rises, so that other members get their partitions. When
+    /// only members of the classic protocol remain, the group becomes a classic group.
     ///
-    /// Their timers run on: when they run out, they find nobody; but should this not be written,
-    /// the members are still there.
+    /// The timers of the members continue, because the members stay when the records cannot be
+    /// written. The timer of a removed member does nothing when it expires.
     pub(crate) fn fence(&mut self, member_ids: &[MemberId]) -> Result<(), Failed> {
         for member_id in member_ids {
             assert!(
@@ -193,11 +201,11 @@ impl ConsumerGroupStep<'_, '_> {
         Ok(())
     }
 
-    /// A member is made to leave that was silent, or too slow.
+    /// Removes a member that was silent or too slow.
     pub(crate) fn expire(&mut self, member_id: &MemberId, why: &str) {
-        tracing::info!(group = %self.group_id, member = %member_id, "a member is fenced: {why}");
+        tracing::info!(group = %self.group_id, member = %member_id, reason = why, "member fenced");
         if let Err(failed) = self.fence(std::slice::from_ref(member_id)) {
-            tracing::warn!(group = %self.group_id, %failed, "a member could not be fenced");
+            tracing::warn!(group = %self.group_id, %failed, "member could not be fenced");
         }
     }
 
@@ -280,7 +288,7 @@ impl ConsumerGroupStep<'_, '_> {
             Timer::ConsumerJoin(..) => "it did not join within its rebalance timeout",
             _ => "it did not sync within its rebalance timeout",
         };
-        // Should this not be written, it is tried again.
+        // The timer runs again in case the records cannot be written.
         match timer {
             Timer::ConsumerSession(..) => self.set_session(&member.clone()),
             _ => self.set(timer.clone(), rebalance_timeout),
@@ -289,13 +297,13 @@ impl ConsumerGroupStep<'_, '_> {
     }
 }
 
-/// What remains when members have left.
+/// The subscription of the group without the members that leave.
 struct Left {
     topics: Vec<String>,
     regexes_gone: Vec<String>,
 }
 
-/// Which protocol a member speaks.
+/// The protocol that a member uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// KIP-848.
@@ -313,7 +321,7 @@ impl Protocol {
     }
 }
 
-/// FENCED_INSTANCE_ID when another took the place of who asks.
+/// FENCED_INSTANCE_ID when the static member has another member id than the request.
 pub(crate) fn refuse_if_fenced(
     member: &ConsumerMember,
     instance_id: &str,
@@ -354,7 +362,7 @@ fn refuse_wrong_epoch(
 }
 
 impl ConsumerGroup {
-    /// Everything that is written of the group, to be deleted.
+    /// The records that delete everything that was written for the group, except its offsets.
     #[must_use]
     pub fn tombstones(&self, group_id: &GroupId) -> Vec<Record> {
         let group = || group_id.clone();

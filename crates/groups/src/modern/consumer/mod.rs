@@ -1,25 +1,27 @@
-//! Groups of the consumer protocol (KIP-848): ConsumerGroupHeartbeat, and members of the classic
-//! protocol among them.
+//! Consumer groups (KIP-848): ConsumerGroupHeartbeat and ConsumerGroupDescribe.
 //!
 //! ```text
-//!   what members say, topics        the group epoch, when it rose        the target assignment
+//!   descriptions of members         a new group epoch                    the target assignment
 //!   ConsumerMember, ConsumerGroup -> ConsumerTargetMember, ConsumerTarget -> ConsumerCurrent
 //!   subscription.rs                  assignor/                               reconcile.rs
 //! ```
 //!
-//! A request is planned on the group and the member as it is going to be: records say what changes,
-//! the answer says what replaying them makes. All of the state is replayed from records; when the
-//! metadata was looked at, and the timers, live in memory.
+//! A plan does not change the group: its records do when they are replayed, and the response shows
+//! the member as the replay is going to make it. Only timers, and when a group last compared its
+//! topics, live in memory alone. Members of the classic protocol in a consumer group are in
+//! `migration/`.
 //!
 //! Source: KIP-848, 1101 (a hash of the topics), 1251 (assignment epochs), 1263 (batched
 //! assignments); `GroupMetadataManager` and `modern/consumer` of Apache Kafka 4.3.
 //!
-//! Where it differs from Kafka: a regular expression has its topics with the answer to the request
-//! that brings it; a member that names the epoch before is told its assignment again; who
-//! subscribes to nothing yet is in epoch 1, not 0; a subscription of the classic protocol that
-//! can't be read is INCONSISTENT_GROUP_PROTOCOL, not UNKNOWN_SERVER_ERROR; a clock that was set
-//! back holds no target assignment up; a group that becomes a classic one rebalances once that is
-//! committed.
+//! Differences from Kafka:
+//! - A regular expression is resolved with the request that brings it, not later.
+//! - A member that names the epoch before receives its assignment again.
+//! - A member that joins without a subscription is in epoch 1, not 0.
+//! - A subscription of the classic protocol that cannot be read is refused with
+//!   INCONSISTENT_GROUP_PROTOCOL, not UNKNOWN_SERVER_ERROR.
+//! - A clock that was set back does not delay the next target assignment.
+//! - A group that becomes a classic group rebalances once its record is committed.
 //!
 //! Invariant: a partition is never owned by two members.
 

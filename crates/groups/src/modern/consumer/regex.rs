@@ -1,8 +1,8 @@
 //! Regular expressions that members subscribe to, and the topics they match.
 //!
-//! The syntax is RE2's, which the `regex` crate shares but for `\Q…\E`; an expression has to match
-//! a topic's whole name. Both take time linear in the text, so that no expression can stall the
-//! coordinator; what a compiled one may take of memory is bounded.
+//! The syntax is RE2's. The `regex` crate has the same except for `\Q…\E`, which is rewritten. An
+//! expression has to match the whole name of a topic. Matching takes time linear in the name, and
+//! the memory of a compiled expression is bounded, so no expression can stall the coordinator.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,26 +21,27 @@ use crate::step::{Failed, Step};
 /// How much memory a compiled expression may take.
 const COMPILED_BYTES_MAX: usize = 1 << 20;
 
-/// All topics are looked through at most this often for a group.
+/// The shortest time between two searches of all topics for one group.
 const REFRESH_INTERVAL_MIN_MS: i64 = 10_000;
 
-/// What the expressions of a group match after a request.
+/// The expressions of a group after a request.
 #[derive(Debug)]
 pub(crate) struct Regexes {
-    /// By expression: only those that somebody subscribes to.
+    /// The matched topics of each expression that a member subscribes to.
     pub resolved: BTreeMap<String, Arc<Resolved>>,
-    /// Whether the group's topics may have changed by it.
+    /// Whether the topics of the group may have changed.
     pub changed: bool,
-    /// Whether the member's own expression is another one now.
+    /// Whether the member that sent the request changed its expression.
     pub own_changed: bool,
 }
 
-/// What becomes of a group's expressions when a member changes: its new expression is resolved, and
-/// all are looked up again when topics came or `group.consumer.regex.refresh.interval.ms` is over.
+/// Updates the expressions of a group when a member changes: resolves the member's new expression,
+/// and all expressions when topics were added or `group.consumer.regex.refresh.interval.ms` is
+/// over.
 ///
 /// # Errors
-/// INVALID_REGULAR_EXPRESSION when the member's new one can't be understood. When matches are
-/// lacking, [`Step::unresolved`] names their expressions.
+/// INVALID_REGULAR_EXPRESSION for the member's new expression. When an expression is not resolved
+/// yet, [`Step::unresolved`](dohle_machine::Step::unresolved) names it.
 pub(crate) fn update(
     group_id: &GroupId,
     group: &ConsumerGroup,
@@ -79,7 +80,7 @@ pub(crate) fn update(
         let others = group.regexes().get(left) > 1;
         subscribed.retain(|regex| *regex != left || others);
     }
-    // A request without matches leaves it to the next heartbeat.
+    // A request that cannot be planned again leaves the expressions to the next heartbeat.
     let Some(matches) = step.lookups else {
         return Ok(regexes);
     };
@@ -92,7 +93,7 @@ pub(crate) fn update(
     let lacking: Vec<String> = lacking.map(|regex| (*regex).to_owned()).collect();
     if !lacking.is_empty() {
         step.unresolved = lacking;
-        // Refused only where the caller does not plan it again.
+        // The client sees this error only if the caller does not plan the request again.
         return Err(ErrorCode::CoordinatorLoadInProgress.into());
     }
     for regex in subscribed {
@@ -112,7 +113,7 @@ pub(crate) fn update(
     Ok(regexes)
 }
 
-/// Whether all of a group's expressions are to be looked up again.
+/// Whether all expressions of a group have to be resolved again.
 fn is_due(
     resolved: &BTreeMap<String, Arc<Resolved>>,
     subscribed: &[&str],
@@ -126,12 +127,12 @@ fn is_due(
     let age = step.wall.0.saturating_sub(oldest.timestamp.0);
     let interval = step.config.group_consumer_regex_refresh_interval;
     let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
-    // A clock that was set back must not hold them up.
+    // A clock that was set back must not delay this.
     let may = !(0..REFRESH_INTERVAL_MIN_MS).contains(&age);
     may && (topics.came_after(oldest.version) || age > interval)
 }
 
-/// The topics that expressions match on one image: found outside of steps, for steps.
+/// The topics that expressions match, which are searched between steps because that takes long.
 #[derive(Debug, Default)]
 pub struct Matches {
     found: BTreeMap<String, Result<Resolution, Failed>>,
@@ -145,8 +146,8 @@ struct Resolution {
 }
 
 impl Matches {
-    /// Looks through all topics of an image for those that the expressions match, and adds them to
-    /// what was found before. May take long.
+    /// Searches all topics of an image for those that the expressions match, and keeps them. May
+    /// take long.
     pub fn resolve(&mut self, expressions: Vec<String>, image: &MetadataImage) {
         for regex in expressions {
             let names = image.topic_ids.keys().map(|name| name.as_str());
@@ -161,13 +162,13 @@ impl Matches {
         }
     }
 
-    /// What an expression matches. One that can't be understood, which a newer coordinator may have
-    /// accepted, matches nothing.
+    /// The topics that an expression matches. An invalid expression, which a newer coordinator may
+    /// have accepted, matches none.
     fn get(&self, regex: &str, step: &Step<'_>) -> Option<Resolved> {
         let (topics, version) = match self.found.get(regex)? {
             Ok(found) => (found.topics.clone(), found.version),
             Err(failed) => {
-                tracing::warn!(%failed, "a regular expression of a group is left alone");
+                tracing::warn!(%failed, "invalid regular expression matches no topic");
                 (BTreeSet::new(), version(step.image))
             }
         };
@@ -184,7 +185,7 @@ fn compile(regex: &str) -> Result<regex::Regex, Failed> {
         let mut builder = RegexBuilder::new(regex);
         builder.size_limit(COMPILED_BYTES_MAX).build()
     };
-    // It has to be an expression by itself: one that closes what surrounds it is none.
+    // Compiled alone first, so that an expression cannot close the group around it.
     let regex_alone = unquote(regex);
     let compiled = build(&regex_alone).and_then(|_| build(&format!(r"\A(?:{regex_alone})\z")));
     compiled.map_err(|error| {
@@ -195,7 +196,7 @@ fn compile(regex: &str) -> Result<regex::Regex, Failed> {
     })
 }
 
-/// What is wrong, in one line.
+/// The error in one line.
 fn describe(error: &regex::Error) -> String {
     match error {
         regex::Error::CompiledTooBig(limit) => {
@@ -209,7 +210,7 @@ fn describe(error: &regex::Error) -> String {
     }
 }
 
-/// `\Q…\E`, which RE2 takes literally, as plain escapes.
+/// The expression with the text in `\Q…\E`, which RE2 takes literally, escaped.
 fn unquote(regex: &str) -> String {
     let mut out = String::new();
     let mut rest = regex;
@@ -223,7 +224,7 @@ fn unquote(regex: &str) -> String {
     out
 }
 
-/// What comes before the first `\Q` whose backslash is not itself escaped, and what after it.
+/// The texts before and after the first `\Q` whose backslash is not itself escaped.
 fn split_quote(regex: &str) -> Option<(&str, &str)> {
     let mut escaped = false;
     for (at, byte) in regex.bytes().enumerate() {

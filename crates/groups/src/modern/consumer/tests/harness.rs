@@ -1,4 +1,4 @@
-//! A shard with clients: commands move them, a trace tells what they are told and what is written.
+//! A shard with clients: commands make requests, and a trace shows the responses and the records.
 //!
 //! ```text
 //! topic NAME PARTITIONS | delete NAME       config NAME MS | own NAME VALUE
@@ -57,16 +57,16 @@ pub(super) struct Harness {
     pub clients: BTreeMap<String, Client>,
     trace: String,
     fresh: u8,
-    /// What a request lacked that is to be planned again.
+    /// The resolved expressions of a request that is planned again.
     pub matches: Option<Matches>,
     pub token: u64,
     pub waiting: BTreeMap<u64, String>,
     fails: bool,
-    /// Whether a client that is refused forgets what it had, as real ones do.
+    /// Whether a client that is refused gives up its partitions, as real clients do.
     pub resets: bool,
 }
 
-/// What a client knows.
+/// The state of a client.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Client {
     pub id: String,
@@ -74,11 +74,11 @@ pub(super) struct Client {
     pub epoch: i32,
     pub has: Assignment,
     pub topics: Vec<String>,
-    /// Whether it speaks the classic protocol.
+    /// Whether it uses the classic protocol.
     pub classic: bool,
-    /// Whether it knows what it has since it joined last in the classic protocol.
+    /// Whether it has received its assignment since it joined last in the classic protocol.
     pub synced: bool,
-    /// Whether an answer was lost: then a client says everything again.
+    /// Whether a response was lost. Then the next request has all fields.
     pub says_all: bool,
     /// The members of the generation that it leads in the classic protocol.
     pub led: Option<Vec<(String, Bytes)>>,
@@ -229,7 +229,7 @@ impl Harness {
         }
     }
 
-    /// One step, carried out: what it writes is replayed, who waits is answered.
+    /// Runs a step, replays its records, and delivers its replies.
     pub fn step<R>(&mut self, plan: impl FnOnce(&mut Shard, &mut Step<'_>) -> R) -> Option<R> {
         self.fresh += 1;
         let mut matches = self.matches.take().unwrap_or_default();
@@ -289,7 +289,7 @@ impl Harness {
         self.step(plan);
     }
 
-    /// No partition has two owners; who is written as owner is who is known as owner.
+    /// Checks that no partition has two owners, and that the index of owners is right.
     pub fn check(&self) {
         let Some(group) = self.group() else {
             return;
@@ -425,7 +425,7 @@ impl Harness {
         self.join_again(name, &client, &Options::of(&[]));
     }
 
-    /// A client, which is named as its member until it is told otherwise.
+    /// A client. Its member id is its name until the coordinator sends another.
     fn client(&self, name: &str) -> Client {
         let known = self.clients.get(name).cloned();
         known.unwrap_or_else(|| Client {
@@ -506,7 +506,7 @@ impl Harness {
     }
 }
 
-/// What is there.
+/// Queries.
 impl Harness {
     /// The last record of each key, as compaction leaves them, tombstones included.
     pub fn compacted(&self) -> Vec<Record> {
