@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use dohle_broker::partition::{Acks, AppendError, FetchParams, Isolation, Partition, RoleError};
+use dohle_broker::partition::{
+    Acks, AppendError, FetchParams, Isolation, Partition, ReadError, RoleError,
+};
 use dohle_log::Batches;
 use dohle_model::{ErrorCode, Offset};
 use small_fs::{Ballast, in_small_fs, mount};
@@ -87,7 +89,7 @@ fn produce_again(leader: &Partition, number: usize) {
     });
 }
 
-fn read(replica: &Partition, from: Offset) -> Bytes {
+fn read(replica: &Partition, from: Offset) -> Result<Bytes, ReadError> {
     let params = FetchParams {
         fetch_offset: from,
         current_leader_epoch: None,
@@ -97,7 +99,7 @@ fn read(replica: &Partition, from: Offset) -> Bytes {
         isolation: Isolation::LogEnd,
         leader_only: false,
     };
-    replica.read(&params).unwrap().records
+    Ok(replica.read(&params)?.records)
 }
 
 /// The numbers of the records of a replica from its log start on.
@@ -105,7 +107,15 @@ fn values(replica: &Partition) -> Vec<usize> {
     let mut bytes = Vec::new();
     let mut from = replica.positions().log_start_offset;
     while from < replica.positions().log_end_offset {
-        let records = read(replica, from);
+        let records = match read(replica, from) {
+            // The log's start has moved meanwhile.
+            Err(ReadError::OffsetOutOfRange { .. }) => {
+                bytes.clear();
+                from = replica.positions().log_start_offset;
+                continue;
+            }
+            records => records.unwrap(),
+        };
         let last = Batches::new(&records).map(Result::unwrap).last().unwrap();
         from = last.header.next_offset();
         bytes.extend_from_slice(&records);
@@ -166,6 +176,10 @@ fn producers_are_refused_on_full_disks_until_records_are_deleted_and_nothing_is_
         assert!(low.expect("in time").unwrap() >= before);
         let acknowledged = produce_until_refused(&leader, acknowledged + 1);
         check_online(&cluster, &nodes);
+        assert!(values(&leader).ends_with(&(acknowledged - 60..acknowledged).collect::<Vec<_>>()));
+        // A follower may have paused with less than its leader has.
+        let before = offset(acknowledged as i64 - 60);
+        leader.delete_records(Some(before)).unwrap();
         cluster.wait_isr(&nodes);
         for node in nodes {
             let replica = cluster.replica(node);
@@ -233,5 +247,71 @@ fn the_refusal_names_directory_bytes_and_property() {
         assert_eq!(leader.positions().log_end_offset, end);
         drop(ballast);
         produce_again(&leader, 0);
+    });
+}
+
+#[test]
+fn a_broker_starts_on_a_full_disk_serves_reads_and_deletions_and_goes_on() {
+    let name = "a_broker_starts_on_a_full_disk_serves_reads_and_deletions_and_goes_on";
+    in_small_fs(name, "size=1m", |_| {
+        let cluster = start(2);
+        let leader = cluster.replica(1);
+        for number in 0..100 {
+            produce(&leader, &[&value(number)]);
+        }
+        cluster.wait_settled(2, 100);
+        drop(leader);
+        let ballast = Ballast::fill(cluster.dir(1));
+        cluster.kill(1);
+        cluster.start_broker(1);
+        let leader = cluster.replica(1);
+        check_online(&cluster, &[1, 2]);
+        assert!(values(&leader).iter().copied().eq(0..100));
+        assert!(append(&leader, &["x"], Acks::Leader).is_err());
+        // The follower shows the leader what is committed.
+        wait_for(&leader, |it| it.positions().high_watermark.0 == 100);
+        let before = leader.delete_records(Some(offset(100))).unwrap();
+        let low = within(DEADLINE, leader.wait_low_watermark(before));
+        assert_eq!(low.expect("in time").unwrap(), before);
+        // The ballast is still there: what was deleted is the space that is taken.
+        produce_again(&leader, 100);
+        check_online(&cluster, &[1, 2]);
+        drop(ballast);
+        wait_for(&cluster.replica(2), |it| {
+            it.positions().log_end_offset.0 == 101
+        });
+        // Nothing that was postponed at the start is missing in the end.
+        drop(leader);
+        cluster.stop(1);
+        cluster.start_broker(1);
+        let leader = cluster.replica(1);
+        assert_eq!(leader.positions().log_start_offset, before);
+        assert_eq!(values(&leader), [100]);
+    });
+}
+
+#[test]
+fn a_log_that_could_not_be_made_for_lack_of_space_is_made_when_there_is_space() {
+    let name = "a_log_that_could_not_be_made_for_lack_of_space_is_made_when_there_is_space";
+    in_small_fs(name, "size=1m", |_| {
+        let cluster = Cluster::start_in(2, &PROPERTIES, |dir| mount(dir, "size=8m,nr_inodes=60"));
+        let mut fillers = Vec::new();
+        let dir = cluster.dir(2).to_owned();
+        // No directory can be made any more.
+        while std::fs::write(dir.join(format!("filler-{}", fillers.len())), "").is_ok() {
+            fillers.push(dir.join(format!("filler-{}", fillers.len())));
+        }
+        cluster.create_topic(&[1, 2], &[("min.insync.replicas", "1")]);
+        assert!(cluster.replica(2).offline().is_some());
+        assert!(cluster.partitions(2).failed_dirs().borrow().is_empty());
+        let leader = cluster.replica(1);
+        append(&leader, &[&value(0)], Acks::Leader).unwrap();
+        cluster.wait_isr(&[1]);
+        for filler in fillers {
+            std::fs::remove_file(filler).unwrap();
+        }
+        cluster.wait_isr(&[1, 2]);
+        cluster.wait_settled(2, 1);
+        assert_eq!(values(&cluster.replica(2)), [0]);
     });
 }

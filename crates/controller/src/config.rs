@@ -33,6 +33,8 @@ pub struct ControllerConfig {
     pub voters: BTreeMap<NodeId, Voter>,
     /// The directory of the metadata log and its snapshots; created when absent.
     pub metadata_dir: PathBuf,
+    /// `log.dir.reserve.bytes`: with fewer free bytes for the metadata log nothing is created.
+    pub reserve_bytes: u64,
     /// `metadata.log.max.record.bytes.between.snapshots`.
     pub snapshot_after_bytes: u64,
     /// `metadata.log.max.snapshot.interval.ms`; `None` for never.
@@ -91,6 +93,7 @@ impl ControllerConfig {
             directory_id: DirectoryId::ZERO,
             voters,
             metadata_dir,
+            reserve_bytes: 0,
             snapshot_after_bytes: 20 * 1024 * 1024,
             snapshot_interval: Some(Duration::from_secs(3600)),
             quorum_heartbeat_interval: Duration::from_millis(200),

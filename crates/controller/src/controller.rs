@@ -74,6 +74,7 @@ impl Controller {
             config.cluster_id.clone(),
         );
         quorum_config.directory_id = config.directory_id;
+        quorum_config.reserve_bytes = config.reserve_bytes;
         quorum_config.snapshot_after_bytes = config.snapshot_after_bytes;
         quorum_config.snapshot_interval = config.snapshot_interval;
         quorum_config.heartbeat_interval = config.quorum_heartbeat_interval;

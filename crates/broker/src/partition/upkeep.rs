@@ -112,6 +112,15 @@ impl Partition {
         })
     }
 
+    /// Writes `partition.metadata` if it is missing. Blocks on the disk.
+    pub(crate) fn ensure_metadata(&self) {
+        if let Ok(log) = self.state.lock().log()
+            && let Err(error) = log.ensure_partition_metadata(self.id.topic_id)
+        {
+            tracing::warn!(partition = %self.name, %error, "partition.metadata is missing");
+        }
+    }
+
     /// The log's start has moved: where space is short, what lies below is deleted soon.
     pub(super) fn reclaim_soon(&self, state: &State) {
         if self.shared.space.state(state.dir) != SpaceState::Open {

@@ -380,7 +380,13 @@ impl Partitions {
         let config = Arc::clone(&config.log);
         let (mut log, _) = Log::open_with(&path, name.clone(), config, options, open_files)?;
         log.set_cleaner_checkpoint(known.cleaner_offset);
-        log.ensure_partition_metadata(id.topic_id)?;
+        match log.ensure_partition_metadata(id.topic_id) {
+            // A registered replica is known without it. It is written when there is space.
+            Err(error) if error.kind() == StorageErrorKind::Full => {
+                self.shared.space.on_refused_write(dir.id);
+            }
+            ensured => drop(ensured?),
+        }
         Ok(log)
     }
 

@@ -409,7 +409,12 @@ fn identity(path: &Path, known: Option<TopicId>) -> Result<Identity, StorageErro
                 "partition.metadata is missing or damaged ({}), it is written again",
                 damage.as_deref().unwrap_or("empty")
             );
-            partition_metadata::write(path, id)?;
+            match partition_metadata::write(path, id) {
+                Err(error) if error.kind() == StorageErrorKind::Full => {
+                    tracing::warn!(%error, "no space for partition.metadata");
+                }
+                written => written?,
+            }
             Ok(Identity::Known(id))
         }
         (None, None) => Ok(Identity::Missing),

@@ -94,6 +94,7 @@ impl Partitions {
         }
         // What could not be written is written now.
         for partition in &here {
+            partition.ensure_metadata();
             self.shared.flushes.add(partition.id());
         }
         self.shared

@@ -15,6 +15,9 @@ pub(crate) enum Refused {
     /// Too many requests wait.
     #[error("the controller has too many requests to do; try again")]
     Overloaded,
+    /// The metadata log waits for space.
+    #[error("the disk of the active controller is full; try again when it has space")]
+    NoSpace,
     /// The plan can't be committed.
     #[error("{0}")]
     Failed(String),

@@ -381,6 +381,7 @@ impl Actor {
             Message::Job(job) if self.waiting.len() >= WAITING_MAX => {
                 job.refused(Refused::Overloaded);
             }
+            Message::Job(job) if self.quorum.waits_for_space() => job.refused(Refused::NoSpace),
             Message::Job(job) => self.waiting.push_back(job),
             Message::Attach(attach) => self.on_attach(attach),
             Message::Heartbeat {
@@ -428,6 +429,7 @@ impl Actor {
                 let published = self.published.borrow();
                 Draft::new(&published.image, &published.indexes, &self.config.settings)
             };
+            draft.shortage = self.quorum.shortage();
             let planned_on = draft.image.clone();
             let base = planned_on.offset;
             let round = self.plan(&mut draft, now, expired, rebalance);

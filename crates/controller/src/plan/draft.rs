@@ -7,6 +7,7 @@ use dohle_model::delta::MetadataDelta;
 use dohle_model::image::{MetadataImage, ReplayError};
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
 use dohle_model::record::{ConfigResource, MetadataRecord, PartitionChange};
+use dohle_model::{ApiError, ErrorCode};
 use dohle_model::{DirectoryId, NodeId, TopicIdPartition, TopicName};
 
 use super::configs::ConfigSchema;
@@ -83,6 +84,8 @@ pub struct Draft {
     pub notes: Vec<Note>,
     /// A pushed record did not fit: the plan is wrong, and nothing of this draft may be committed.
     pub broken: Option<ReplayError>,
+    /// Why nothing may be created: the metadata log has little space left.
+    pub shortage: Option<Arc<str>>,
 }
 
 impl Draft {
@@ -98,6 +101,18 @@ impl Draft {
             splits: Vec::new(),
             notes: Vec::new(),
             broken: None,
+            shortage: None,
+        }
+    }
+
+    /// Refuses what makes the metadata grow while there is little space for them.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn check_space(&self) -> Result<(), ApiError> {
+        match &self.shortage {
+            None => Ok(()),
+            Some(reason) => Err(ErrorCode::KafkaStorageError.because(reason.to_string())),
         }
     }
 

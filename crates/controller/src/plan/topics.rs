@@ -126,6 +126,7 @@ fn create_one(
             ErrorCode::TopicAlreadyExists.because(format!("Topic '{name}' already exists."))
         );
     }
+    draft.check_space()?;
     if let Some(other) = names.colliding(draft, &name) {
         return Err(ErrorCode::InvalidTopicException.because(format!(
             "Topic '{name}' collides with existing topic: {other} ('.' and '_' are one character \
@@ -465,6 +466,7 @@ fn add_partitions(
         return Err(ErrorCode::UnknownTopicOrPartition
             .because(format!("there is no topic {}", wanted.name)));
     };
+    draft.check_space()?;
     let (id, now) = (topic.id, topic.partitions.len());
     let replication_factor = topic
         .partitions

@@ -5,6 +5,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dohle_model::MetadataOffset;
 use futures::{Stream, StreamExt};
@@ -13,9 +14,10 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, S
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::snapshot::{self, SnapshotFile};
-use super::store::files::{Directory, Files};
+use super::store::files::{Directory, Files, is_no_space};
 use super::types::{EntryPayload, LogId, SnapshotMeta, StoredMembership, Types};
 use super::{ApplyOutcome, SnapshotWriter, StateMachine};
 
@@ -23,6 +25,9 @@ type RaftSnapshot = openraft::type_config::alias::SnapshotOf<Types, SnapshotFile
 
 /// What an entry takes in the journal besides its payload, about.
 const ENTRY_OVERHEAD: usize = 56;
+/// How long a snapshot waits for space before the next attempt; doubled each time.
+const SPACE_WAIT_FIRST: Duration = Duration::from_millis(250);
+const SPACE_WAIT_LAST: Duration = Duration::from_secs(30);
 
 fn lost() -> io::Error {
     io::Error::other("a restore of the metadata panicked")
@@ -169,11 +174,26 @@ impl RaftSnapshotBuilder<Types> for Builder {
 
     async fn build_snapshot(&mut self) -> io::Result<RaftSnapshot> {
         let write = self.write.get_mut().take();
-        let write = write.ok_or_else(|| io::Error::other("the snapshot was built before"))?;
-        let (files, meta) = (Arc::clone(&self.files), self.meta.clone());
-        let file = spawn_blocking(move || snapshot::create(&files, &meta, write))
-            .await
-            .map_err(io::Error::other)??;
+        let mut write = write.ok_or_else(|| io::Error::other("the snapshot was built before"))?;
+        let mut wait = SPACE_WAIT_FIRST;
+        let file = loop {
+            let (files, meta) = (Arc::clone(&self.files), self.meta.clone());
+            let creating = spawn_blocking(move || {
+                let created = snapshot::create(&files, &meta, |writer| write(writer));
+                (write, created)
+            });
+            let created;
+            (write, created) = creating.await.map_err(io::Error::other)?;
+            match created {
+                // An error would end Raft. The log keeps its entries until there is a snapshot.
+                Err(error) if is_no_space(&error) => {
+                    tracing::info!(%error, ?wait, "no space for a metadata snapshot, try later");
+                    sleep(wait).await;
+                    wait = (wait * 2).min(SPACE_WAIT_LAST);
+                }
+                created => break created?,
+            }
+        };
         let path = file.path.display();
         tracing::info!(snapshot = %path, bytes = file.len, "metadata snapshot written");
         Ok(Snapshot {

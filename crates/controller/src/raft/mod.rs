@@ -25,6 +25,7 @@ pub mod recovery;
 mod roster;
 mod service;
 mod snapshot;
+mod space;
 mod store;
 mod types;
 mod voter;
@@ -86,6 +87,9 @@ pub struct QuorumConfig {
     pub log_file_bytes_max: u64,
     /// Payloads of recent entries kept in memory, in bytes.
     pub log_cache_bytes: usize,
+    /// Bytes that are kept free in the file system of `dir`, at most a twentieth of it: below that
+    /// [`Quorum::shortage`] has a reason.
+    pub reserve_bytes: u64,
 }
 
 impl QuorumConfig {
@@ -112,6 +116,7 @@ impl QuorumConfig {
             entries_kept_after_snapshot: 1_000,
             log_file_bytes_max: 8 * 1024 * 1024,
             log_cache_bytes: 2 * 1024 * 1024,
+            reserve_bytes: 0,
         }
     }
 }
@@ -125,8 +130,8 @@ pub enum ApplyOutcome {
     Stale,
 }
 
-/// Writes one snapshot's body.
-pub type SnapshotWriter = Box<dyn FnOnce(&mut dyn io::Write) -> io::Result<()> + Send>;
+/// Writes one snapshot's body; again when there was no space.
+pub type SnapshotWriter = Box<dyn Fn(&mut dyn io::Write) -> io::Result<()> + Send>;
 
 /// What committed payloads are replayed into. One on each voter; all see the same sequence.
 pub trait StateMachine: Send + 'static {

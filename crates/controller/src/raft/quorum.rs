@@ -28,6 +28,7 @@ use super::watch::{self as watchers, CaughtUp};
 use super::{
     Leadership, PAYLOAD_LEN_MAX, ProposeError, Proposed, QuorumConfig, QuorumDescription,
     QuorumError, ReplicaDescription, StateMachine, TransferError, recovery, roster, snapshot,
+    space,
 };
 
 pub(super) type Raft = openraft::Raft<Types, Machine>;
@@ -63,6 +64,8 @@ struct Inner {
     waiting: watch::Sender<Option<Waiting>>,
     /// Other voters that do not answer.
     silent: watch::Receiver<Silent>,
+    /// Why there is little space for the log.
+    shortage: watch::Receiver<Option<Arc<str>>>,
     stopped: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -149,7 +152,14 @@ impl Quorum {
         let waiting = watch::Sender::new(None);
         let caught_up = CaughtUp::default();
         let (leadership_tx, leadership) = watch::channel(Leadership::default());
+        let (shortage_tx, shortage) = watch::channel(None);
         let tasks = vec![
+            tokio::spawn(space::watch(
+                config.dir.clone(),
+                config.reserve_bytes,
+                log.clone(),
+                shortage_tx,
+            )),
             tokio::spawn(watchers::watch_metrics(
                 raft.clone(),
                 leadership_tx,
@@ -193,6 +203,7 @@ impl Quorum {
             caught_up,
             fatal,
             silent: network.peers.silent(),
+            shortage,
             network,
             voter,
             asked,
@@ -385,6 +396,18 @@ impl Quorum {
         Some(format!("{count} of {all} voters do not respond: {listed}"))
     }
 
+    /// Why nothing should be proposed that makes the metadata grow: the log has little space left.
+    #[must_use]
+    pub fn shortage(&self) -> Option<Arc<str>> {
+        self.inner.shortage.borrow().clone()
+    }
+
+    /// Whether a write of this voter's log waits for space: what is proposed now may wait, too.
+    #[must_use]
+    pub fn waits_for_space(&self) -> bool {
+        self.inner.log.waits_for_space()
+    }
+
     /// What this voter waits for, as last logged.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> watch::Receiver<Option<Waiting>> {
@@ -447,6 +470,7 @@ impl Quorum {
     /// Stops taking part and closes the log. Does not transfer leadership by itself.
     pub async fn shutdown(self) {
         self.inner.stopped.send_replace(true);
+        self.inner.log.stop_waiting();
         let tasks = std::mem::take(&mut *self.inner.tasks.lock());
         for task in &tasks {
             task.abort();

@@ -142,7 +142,7 @@ impl Inner {
         match answer.await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Refused::NotActive)) | Err(_) => Err(self.not_active()),
-            Ok(Err(error @ Refused::Overloaded)) => {
+            Ok(Err(error @ (Refused::Overloaded | Refused::NoSpace))) => {
                 Err(Status::resource_exhausted(error.to_string()))
             }
             Ok(Err(Refused::Failed(reason))) => Err(Status::internal(reason)),

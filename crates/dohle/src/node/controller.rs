@@ -80,6 +80,7 @@ fn controller_config(
     );
     let (values, broker) = (&config.values, &config.broker);
     to.directory_id = directory_id;
+    to.reserve_bytes = values.read(&keys::LOG_DIR_RESERVE_BYTES);
     to.snapshot_after_bytes = values.read(&keys::METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS);
     let interval = values.read(&keys::METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS);
     to.snapshot_interval = (!interval.is_zero()).then_some(interval);

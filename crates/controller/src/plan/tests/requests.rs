@@ -87,6 +87,43 @@ fn alter_partition_refuses_what_a_leader_may_not_propose() {
 }
 
 #[test]
+fn nothing_is_created_while_the_metadata_log_has_little_space_and_all_else_goes_on() {
+    let mut world = World::new(true);
+    world.run("brokers 1 2");
+    world.run("topic foo 1,2");
+    world.draft.shortage = Some(Arc::from("3 bytes are free"));
+    let refused = world.run("topic bar 1,2");
+    assert_eq!(refused.trim(), "KAFKA_STORAGE_ERROR: 3 bytes are free");
+    let request = CreatePartitionsRequestData {
+        topics: vec![CreatePartitionsTopic {
+            name: KafkaString::from("foo".to_owned()),
+            count: 2,
+            ..CreatePartitionsTopic::default()
+        }],
+        ..CreatePartitionsRequestData::default()
+    };
+    let refused = topics::create_partitions(&mut world.draft, &request);
+    let refused = &refused.results[0];
+    let refused = shown(refused.error_code, refused.error_message.as_ref());
+    assert_eq!(refused, "KAFKA_STORAGE_ERROR: 3 bytes are free");
+    let before = world.draft.records.len();
+    assert!(world.run("fence 2").contains("broker 2 fenced"));
+    let request = DeleteTopicsRequestData {
+        topics: vec![DeleteTopicState {
+            name: Some(KafkaString::from("foo".to_owned())),
+            ..DeleteTopicState::default()
+        }],
+        ..DeleteTopicsRequestData::default()
+    };
+    let deleted = topics::delete(&mut world.draft, &request);
+    assert_eq!(deleted.responses[0].error_code, 0);
+    assert!(world.draft.image.topic("foo").is_none());
+    assert!(world.draft.records.len() > before + 1);
+    world.draft.shortage = None;
+    assert!(world.run("topic bar 1,2").contains("topic bar"));
+}
+
+#[test]
 fn a_replica_joins_the_isr_only_under_the_registration_that_its_leader_saw() {
     check(
         "brokers 1 2

@@ -132,6 +132,11 @@ impl Disk {
         Ok(entries)
     }
 
+    /// Hands everything to the file. Without space nothing is lost, and another attempt may follow.
+    pub(super) fn write_out(&mut self) -> io::Result<()> {
+        self.journal.write_out()
+    }
+
     /// Makes everything written so far survive a loss of power.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.journal.sync().map(drop)

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::FallocateFlags;
+
 const LOCK: &str = "raft-journal.lock";
 /// How long a predecessor that is still ending may hold the lock. A lock has no event to wait for.
 pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(5);
@@ -40,6 +42,8 @@ pub(in crate::raft) trait LogFile: fmt::Debug + Send {
     fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()>;
     fn write_all_at(&mut self, bytes: &[u8], position: u64) -> io::Result<()>;
     fn set_len(&mut self, len: u64) -> io::Result<()>;
+    /// Reserves space for `len` bytes from `position` on. The file's length stays.
+    fn allocate(&mut self, position: u64, len: u64) -> io::Result<()>;
     /// Makes the content and the length survive a loss of power: `fdatasync`.
     fn sync_data(&mut self) -> io::Result<()>;
 }
@@ -137,9 +141,22 @@ impl LogFile for File {
         Self::set_len(self, len)
     }
 
+    fn allocate(&mut self, position: u64, len: u64) -> io::Result<()> {
+        rustix::fs::fallocate(&*self, FallocateFlags::KEEP_SIZE, position, len)?;
+        Ok(())
+    }
+
     fn sync_data(&mut self) -> io::Result<()> {
         Self::sync_data(self)
     }
+}
+
+/// Whether a file system, or a quota, had no space for a write.
+pub(in crate::raft) fn is_no_space(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// Makes renames, creations and removals inside `dir` durable.

@@ -10,6 +10,10 @@
 //! write raft-journal.new → fdatasync → rename to raft-journal → fsync of the directory
 //! ```
 //!
+//! Without space nothing is lost: what could not be written stays in the buffer. Some space behind
+//! the end of the file is reserved as long as there is any, so that deletions can be committed on a
+//! full disk.
+//!
 //! Invariant: at every step `raft-journal` is whole. The new file is garbage until its rename.
 //! Invariant: nothing is written behind a torn tail: a start cuts it, and syncs, first.
 
@@ -20,7 +24,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::files::{Files, LogFile};
+use super::files::{Files, LogFile, is_no_space};
 use super::record::{FILE_HEADER_LEN, FileHeader, HEADER_LEN, Header, PAYLOAD_MAX, Record};
 use super::record::{checksum, decode_entry};
 use super::scan::{CopyMark, Scanned, damaged, scan};
@@ -31,6 +35,8 @@ pub(super) const NAME: &str = "raft-journal";
 const NEW: &str = "raft-journal.new";
 /// The buffer is written, without a sync, when it is larger than this.
 const BUFFER_MAX: usize = 1024 * 1024;
+/// The space that is reserved behind the end: for more than a thousand small changes.
+const RESERVED: u64 = 256 * 1024;
 
 /// The open journal.
 #[derive(Debug)]
@@ -49,6 +55,8 @@ pub(super) struct Journal {
     dirty: bool,
     /// The file is not rewritten while it is smaller than this, in bytes.
     rewrite_min: u64,
+    /// Up to where space is reserved in the file.
+    reserved_end: u64,
 }
 
 impl Journal {
@@ -71,8 +79,12 @@ impl Journal {
             synced: header.base_end,
             dirty: false,
             rewrite_min,
+            reserved_end: 0,
         };
-        journal.put_in_place()?;
+        journal.file.sync_data()?;
+        journal.files.rename(NEW, NAME)?;
+        journal.files.sync_dir()?;
+        journal.reserve();
         Ok(journal)
     }
 
@@ -102,7 +114,7 @@ impl Journal {
         // Also when nothing was cut: a process that was killed leaves bytes that were not synced.
         file.sync_data()?;
         remove_new(&*files)?;
-        let journal = Self {
+        let mut journal = Self {
             files,
             file,
             header,
@@ -112,7 +124,9 @@ impl Journal {
             synced: end,
             dirty: false,
             rewrite_min,
+            reserved_end: 0,
         };
+        journal.reserve();
         Ok((journal, copy_end))
     }
 
@@ -151,13 +165,31 @@ impl Journal {
         self.buffer.extend_from_slice(&payload);
         self.dirty |= !matches!(record, Record::Mark(_));
         if self.buffer.len() > BUFFER_MAX {
-            self.write_out()?;
+            self.try_write_out()?;
         }
         Ok(())
     }
 
-    /// Hands the buffer to the file.
-    fn write_out(&mut self) -> io::Result<()> {
+    /// Reserves space behind the end, if there is any: without it the next attempt follows.
+    fn reserve(&mut self) {
+        if self.reserved_end < self.written + RESERVED / 2
+            && self.file.allocate(self.written, RESERVED).is_ok()
+        {
+            self.reserved_end = self.written + RESERVED;
+        }
+    }
+
+    /// Hands the buffer to the file; keeps it while there is no space.
+    fn try_write_out(&mut self) -> io::Result<()> {
+        match self.write_out() {
+            Err(error) if is_no_space(&error) => Ok(()),
+            written => written,
+        }
+    }
+
+    /// Hands the buffer to the file. Without space the buffer stays, and another attempt may
+    /// follow.
+    pub(super) fn write_out(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
             self.file.write_all_at(&self.buffer, self.written)?;
             self.written += self.buffer.len() as u64;
@@ -183,7 +215,9 @@ impl Journal {
     /// Writes a mark, which proves what was synced, and is not synced itself.
     pub(super) fn mark(&mut self) -> io::Result<()> {
         self.append(&Record::Mark(self.state.committed))?;
-        self.write_out()
+        self.try_write_out()?;
+        self.reserve();
+        Ok(())
     }
 
     /// The length of the file in bytes, with what is still in the buffer.
@@ -196,9 +230,15 @@ impl Journal {
     /// # Errors
     /// Reading failed, or the bytes are not those that were written.
     pub(super) fn payload(&mut self, location: Location) -> io::Result<Bytes> {
-        self.write_out()?;
+        self.try_write_out()?;
         let mut payload = vec![0; location.len as usize];
-        self.file.read_exact_at(&mut payload, location.position)?;
+        match location.position.checked_sub(self.written) {
+            None => self.file.read_exact_at(&mut payload, location.position)?,
+            Some(at) => {
+                let at = at as usize;
+                payload.copy_from_slice(&self.buffer[at..at + location.len as usize]);
+            }
+        }
         if checksum(&payload) != location.checksum {
             let path = self.files.path().join(NAME);
             let reason = "the entry there does not match its checksum any more";
@@ -222,13 +262,22 @@ impl Journal {
     pub(super) fn maybe_rewrite(&mut self) -> io::Result<bool> {
         let len = self.len();
         let due = len > self.rewrite_min && len / 2 > self.state.live_bytes();
-        if due {
-            self.rewrite()?;
+        if !due {
+            return Ok(false);
         }
-        Ok(due)
+        match self.rewrite() {
+            Err(error) if is_no_space(&error) => {
+                remove_new(&*self.files)?;
+                // The next attempt waits until the file has grown by a quarter.
+                self.rewrite_min = len + len / 4;
+                tracing::info!(len, "no space to rewrite the metadata journal");
+                Ok(false)
+            }
+            rewritten => rewritten.map(|()| true),
+        }
     }
 
-    /// Replaces the file by one that holds only what is live.
+    /// Replaces the file by one that holds only what is live. Without space the old file stays.
     pub(super) fn rewrite(&mut self) -> io::Result<()> {
         self.sync()?;
         self.write_out()?;
@@ -273,11 +322,18 @@ impl Journal {
         file.write_all_at(&buffer, written)?;
         assert_eq!(position, base_end, "length of a rewritten journal");
         let before = self.len();
+        file.sync_data()?;
+        self.files.rename(NEW, NAME)?;
         self.file = file;
-        self.put_in_place()?;
         self.header = header;
         self.state.relocate(locations);
         (self.written, self.synced) = (base_end, base_end);
+        self.reserved_end = 0;
+        // Whatever its reason, a failure now leaves open which of the two files a start finds.
+        self.files
+            .sync_dir()
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        self.reserve();
         tracing::debug!(
             before,
             after = base_end,
@@ -285,13 +341,6 @@ impl Journal {
             "metadata journal rewritten"
         );
         Ok(())
-    }
-
-    /// Gives `self.file`, which is complete, the name of the journal.
-    fn put_in_place(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
-        self.files.rename(NEW, NAME)?;
-        self.files.sync_dir()
     }
 }
 
@@ -320,7 +369,7 @@ fn frame(
     Ok((header, location))
 }
 
-/// Begins a file that [`Journal::put_in_place`] completes.
+/// Begins a file that takes the name of the journal when it is complete.
 fn write_new(
     files: &dyn Files,
     generation: u64,

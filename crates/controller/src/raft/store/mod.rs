@@ -21,7 +21,7 @@ mod power_loss;
 #[cfg(test)]
 mod simulated_files;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -29,7 +29,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
@@ -72,6 +72,12 @@ pub(super) struct Counters {
     /// Entries below are in the journal (though not yet durable, perhaps).
     written_end: AtomicU64,
     file_bytes: AtomicU64,
+    /// A write waits for space.
+    waits_for_space: AtomicBool,
+    /// Space is short: only what is needed is written.
+    is_short: AtomicBool,
+    /// The log is about to be closed: nothing waits for space any more.
+    stopping: AtomicBool,
 }
 
 /// Sizes of the log store, in bytes.
@@ -236,8 +242,24 @@ impl LogStore {
         self.counters.file_bytes.load(Ordering::Relaxed)
     }
 
+    /// Whether a write waits for space: nothing new is acknowledged.
+    pub(super) fn waits_for_space(&self) -> bool {
+        self.counters.waits_for_space.load(Ordering::Acquire)
+    }
+
+    /// Whether to write only what is needed.
+    pub(super) fn set_short(&self, is_short: bool) {
+        self.counters.is_short.store(is_short, Ordering::Release);
+    }
+
+    /// Nothing waits for space any more: the log is about to be closed.
+    pub(super) fn stop_waiting(&self) {
+        self.counters.stopping.store(true, Ordering::Release);
+    }
+
     /// Writes what waits, closes the files and gives up their lock.
     pub(super) async fn close(&self) {
+        self.stop_waiting();
         let (reply, closed) = oneshot::channel();
         if self.commands.send(Command::Close { reply }).await.is_ok() {
             drop(closed.await);

@@ -399,6 +399,10 @@ impl LogFile for SimulatedFile {
         self.mirror.set_len(len)
     }
 
+    fn allocate(&mut self, _: u64, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     fn sync_data(&mut self) -> io::Result<()> {
         self.power.with(self.disk, |disk| {
             let versions = &mut disk.inodes[self.inode].versions;

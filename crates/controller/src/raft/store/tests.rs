@@ -17,7 +17,7 @@ use crate::raft::machine::Machine;
 use crate::raft::tests::TestMachine;
 use crate::raft::types::{EntryPayload, Payload, log_id};
 
-pub(super) const LIMITS: LogLimits = LogLimits {
+pub(in crate::raft) const LIMITS: LogLimits = LogLimits {
     cache_bytes: 1024 * 1024,
     file_bytes: 64 * 1024 * 1024,
 };
@@ -26,25 +26,25 @@ pub(super) fn fatal() -> FatalSender {
     FatalSender(watch::Sender::new(None))
 }
 
-pub(super) fn entry(index: u64, payload: impl Into<Bytes>) -> Entry {
+pub(in crate::raft) fn entry(index: u64, payload: impl Into<Bytes>) -> Entry {
     Entry {
         log_id: log_id(1, index),
         payload: EntryPayload::Normal(Payload(payload.into())),
     }
 }
 
-pub(super) fn blob(len: usize) -> Bytes {
+pub(in crate::raft) fn blob(len: usize) -> Bytes {
     (0..len)
         .map(|i| (i % 251) as u8)
         .collect::<Vec<u8>>()
         .into()
 }
 
-pub(super) async fn open(dir: &Path, limits: &LogLimits) -> LogStore {
+pub(in crate::raft) async fn open(dir: &Path, limits: &LogLimits) -> LogStore {
     LogStore::open(dir, limits, fatal()).await.unwrap()
 }
 
-pub(super) async fn append(store: &mut LogStore, entries: Vec<Entry>) {
+pub(in crate::raft) async fn append(store: &mut LogStore, entries: Vec<Entry>) {
     let (flushed_tx, flushed) = Types::oneshot();
     store
         .append(entries, IOFlushed::signal(flushed_tx))
@@ -53,7 +53,7 @@ pub(super) async fn append(store: &mut LogStore, entries: Vec<Entry>) {
     flushed.await.unwrap().unwrap();
 }
 
-pub(super) async fn all(store: &mut LogStore) -> Vec<Entry> {
+pub(in crate::raft) async fn all(store: &mut LogStore) -> Vec<Entry> {
     store.try_get_log_entries(..).await.unwrap()
 }
 

@@ -2,18 +2,24 @@
 //! and answers after the group is durable, with one `fdatasync` for all of it. While nothing waits
 //! it brings the copy in sled up to date.
 //!
-//! Invariant: after the first failed write or sync nothing is written or acknowledged any more.
+//! While there is no space for a group, the thread waits, and answers only reads: to Raft the disk
+//! is slow. Nothing of the group is lost, and nothing after it overtakes it.
+//!
+//! Invariant: after the first failed write or sync nothing is written or acknowledged any more. A
+//! lack of space is no failure.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
 
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk::{Disk, Recovered};
-use super::files::Files;
+use super::files::{Files, is_no_space};
 use super::{Counters, FatalSender};
 use crate::raft::types::{Entry, LogId, Types, Vote};
 
@@ -21,6 +27,8 @@ use crate::raft::types::{Entry, LogId, Types, Vote};
 const QUEUE: usize = 1024;
 /// Commands in one group.
 const GROUP_MAX: usize = 256;
+/// How often a write is tried again that found no space.
+const SPACE_POLL: Duration = Duration::from_millis(50);
 
 type Reply<T> = oneshot::Sender<io::Result<T>>;
 
@@ -86,6 +94,10 @@ pub(super) struct Writer {
     failed: Option<String>,
     waiters: Vec<Waiter>,
     closing: Option<oneshot::Sender<()>>,
+    /// `None` when commands come by [`Writer::on_group`] only.
+    commands: Option<mpsc::Receiver<Command>>,
+    /// Commands that came while a write waited for space.
+    deferred: VecDeque<Command>,
 }
 
 impl Drop for Writer {
@@ -137,29 +149,98 @@ impl Writer {
             failed: None,
             waiters: Vec::new(),
             closing: None,
+            commands: None,
+            deferred: VecDeque::new(),
         }
     }
 
-    fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    fn run(mut self, commands: mpsc::Receiver<Command>) {
+        self.commands = Some(commands);
         let mut group = Vec::new();
         while self.closing.is_none() {
-            let Some(first) = commands.blocking_recv() else {
+            let Some(first) = self.next_command() else {
                 break;
             };
             group.push(first);
             while group.len() < GROUP_MAX
-                && let Ok(next) = commands.try_recv()
+                && let Some(next) = self.waiting_command()
             {
                 group.push(next);
             }
             self.on_group(group.drain(..));
-            while commands.is_empty() && self.copy_some() {}
+            while self.is_idle() && self.copy_some() {}
         }
         let closing = self.closing.take();
         drop(self);
         if let Some(reply) = closing {
             // Nobody waits any more when this fails.
             let _ = reply.send(());
+        }
+    }
+
+    /// Waits for a command; `None` when there will be none.
+    fn next_command(&mut self) -> Option<Command> {
+        if let Some(command) = self.deferred.pop_front() {
+            return Some(command);
+        }
+        self.commands.as_mut()?.blocking_recv()
+    }
+
+    /// A command that is there already.
+    fn waiting_command(&mut self) -> Option<Command> {
+        if let Some(command) = self.deferred.pop_front() {
+            return Some(command);
+        }
+        self.commands.as_mut()?.try_recv().ok()
+    }
+
+    fn is_idle(&self) -> bool {
+        let commands = self.commands.as_ref();
+        self.deferred.is_empty() && commands.is_none_or(mpsc::Receiver::is_empty)
+    }
+
+    /// Hands the group to the file, and waits as long as there is no space for it.
+    fn write_group(&mut self) {
+        let mut waited = false;
+        while self.failed.is_none() {
+            match self.disk.write_out() {
+                Ok(()) => break,
+                Err(error) if !is_no_space(&error) => self.fail(&error),
+                Err(_) if self.counters.stopping.load(Ordering::Acquire) => {
+                    self.failed = Some("no space for the metadata log".to_owned());
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut waited, true) {
+                        self.counters.waits_for_space.store(true, Ordering::Release);
+                        tracing::warn!(
+                            %error,
+                            "metadata log has no space: this node acknowledges no metadata until \
+                             there is space again"
+                        );
+                    }
+                    self.serve_reads();
+                    thread::sleep(SPACE_POLL);
+                }
+            }
+        }
+        if waited {
+            self.counters
+                .waits_for_space
+                .store(false, Ordering::Release);
+            tracing::info!("metadata log no longer waits for space");
+        }
+    }
+
+    /// Answers reads, and keeps what has to wait for the present group.
+    fn serve_reads(&mut self) {
+        while self.deferred.len() < QUEUE
+            && let Some(commands) = &mut self.commands
+            && let Ok(command) = commands.try_recv()
+        {
+            match command {
+                read @ Command::Read { .. } => self.on_command(read),
+                other => self.deferred.push_back(other),
+            }
         }
     }
 
@@ -241,6 +322,7 @@ impl Writer {
     fn finish_group(&mut self) {
         let sync = !self.waiters.is_empty() || self.closing.is_some();
         if sync {
+            self.write_group();
             self.attempt(Disk::sync);
             self.publish_len();
             let result = self.failed.as_deref().map_or(Ok(()), Err);
@@ -250,7 +332,7 @@ impl Writer {
         }
         // Waiters whose data is durable were answered, even when one of these fails.
         self.attempt(|disk| disk.after_group(sync));
-        if self.closing.is_some() {
+        if self.closing.is_some() && !self.counters.is_short.load(Ordering::Acquire) {
             self.attempt(Disk::close);
         }
         self.publish_len();
@@ -263,6 +345,10 @@ impl Writer {
 
     /// Brings the copy a step forward. Returns whether there is more to do.
     pub(super) fn copy_some(&mut self) -> bool {
+        if self.counters.is_short.load(Ordering::Acquire) {
+            // The copy can wait; what is left of the space cannot be spared for it.
+            return false;
+        }
         let mut more = false;
         self.attempt(|disk| {
             more = disk.copy_some()?;

@@ -249,6 +249,11 @@ impl Cluster {
         }
     }
 
+    /// Runs a future beside the test.
+    pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.waiter.spawn(future);
+    }
+
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.waiter
             .block_on(async { timeout(DEADLINE, future).await.expect("in time") })

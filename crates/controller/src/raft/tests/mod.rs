@@ -2,8 +2,11 @@
 //! real files.
 
 mod cluster;
+mod disk_full;
 mod disks;
 mod quorum;
+#[path = "../../../../log/tests/common/small_fs.rs"]
+mod small_fs;
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
