@@ -96,8 +96,7 @@ async fn assignment(
 }
 
 /// Spreads the partitions of each topic: leaders one after the other, the other replicas on racks
-/// that have none yet, as long as there are some. `start` selects the first
-/// leader.
+/// that have none yet, as long as there are some. `start` selects the first leader.
 pub fn propose(
     current: &BTreeMap<PartitionId, Vec<i32>>,
     nodes: &[Node],
