@@ -41,6 +41,7 @@ const FLOORS: &[&[&str]] = &[
     &["log", "rpc", "machine"],
     &["groups"],
     &["network", "broker", "controller", "admin"],
+    &["coordinator"],
     &["api"],
     &["cli"],
     &["dohle"],

@@ -13,10 +13,10 @@ use tokio::time::Instant;
 
 use crate::fetch::FetchSessions;
 use crate::init_producer_id::ProducerIds;
-use dohle_broker::coordinator::InternalTopics;
-use dohle_broker::coordinator::groups::GroupCoordinator;
 use dohle_broker::metadata::{ControllerClient, MetadataCache};
 use dohle_broker::partitions::Partitions;
+use dohle_coordinator::InternalTopics;
+use dohle_coordinator::groups::GroupCoordinator;
 
 /// How long requests may take that have no timeout of their own (`request.timeout.ms` of clients).
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);

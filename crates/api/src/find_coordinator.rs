@@ -21,8 +21,8 @@ use tokio::time::Instant;
 
 use super::{Call, wire};
 use crate::context::live_endpoint;
-use dohle_broker::coordinator::groups::OFFSETS_TOPIC;
-use dohle_broker::coordinator::partition_of;
+use dohle_coordinator::groups::OFFSETS_TOPIC;
+use dohle_coordinator::partition_of;
 
 /// How long a request waits for a topic that it has created.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::create_topics::METADATA_TOPIC;
 use super::{CLUSTER, Call, errors, wire};
 use crate::context::{Context, live_endpoint};
-use dohle_broker::coordinator::groups::OFFSETS_TOPIC;
+use dohle_coordinator::groups::OFFSETS_TOPIC;
 
 /// How long a request waits for topics that it has created.
 const AUTO_CREATE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,8 +1,6 @@
-//! The broker: partitions, replication, its end of the metadata quorum, and the coordinators of
-//! groups.
+//! The broker: partitions, replication, its end of the metadata quorum.
 
 pub mod blocking;
-pub mod coordinator;
 pub mod metadata;
 pub mod partition;
 pub mod partitions;

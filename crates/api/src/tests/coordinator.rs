@@ -33,8 +33,8 @@ use dohle_protocol::{ApiKey, KafkaString};
 use tokio::time::timeout;
 
 use super::harness::{Broker, NODE, OTHER, TestClient, ask};
-use dohle_broker::coordinator::groups::OFFSETS_TOPIC;
-use dohle_broker::coordinator::partition_of;
+use dohle_coordinator::groups::OFFSETS_TOPIC;
+use dohle_coordinator::partition_of;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 

@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::KafkaService;
 use crate::context::Context;
-use dohle_broker::coordinator::groups;
 use dohle_broker::metadata::{ControllerClient, Voter};
 use dohle_broker::partition::Partition;
 pub(crate) use dohle_broker::testing::{DIRS, NODE, OTHER, Replicas, batch, fence_other, follow};
+use dohle_coordinator::groups;
 use dohle_network::connection::{self, Budget, Client, ConnectionLimits, Service as _};
 
 /// The broker.

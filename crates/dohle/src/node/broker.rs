@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use dohle_api::KafkaService;
 use dohle_api::context::Context;
-use dohle_broker::coordinator::{AnyCoordinator, CoordinatedPartitions, groups};
 use dohle_broker::metadata::{
     ControllerClient, Feed, FeedConfig, FeedError, MetadataCache, Session, SessionConfig,
     SessionError, Voter,
@@ -17,6 +16,7 @@ use dohle_broker::partitions::{
     LocalPartitions, LogDir, OfflineDir, Partitions, PartitionsConfig, previous_broker_epoch,
 };
 use dohle_broker::replication::{BrokerLink, ReplicationServer};
+use dohle_coordinator::{AnyCoordinator, CoordinatedPartitions, groups};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint};
 use dohle_model::{BrokerEpoch, DirectoryId, IncarnationId, NodeId, features};

@@ -10,8 +10,8 @@ use dohle_model::record::ConfigResource;
 use dohle_model::{NodeId, TopicName};
 
 use super::{Coordinator, CoordinatorConfig, InternalTopic, Settings, TopicSettings};
-use crate::metadata::MetadataCache;
-use crate::partitions::Partitions;
+use dohle_broker::metadata::MetadataCache;
+use dohle_broker::partitions::Partitions;
 
 /// The coordinator of groups.
 pub type GroupCoordinator = Coordinator<Shard>;

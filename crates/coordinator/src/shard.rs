@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::pending::PendingReplies;
-use crate::partition::Partition;
+use dohle_broker::partition::Partition;
 
 /// After a failed load, requests may start another one this much later.
 const LOAD_AGAIN: Duration = Duration::from_secs(5);

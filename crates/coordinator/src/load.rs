@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::Coordinator;
 use super::shard::ShardRuntime;
 use super::step::WriteMode;
-use crate::partition::{CommitError, FetchParams, Isolation, ReadError};
+use dohle_broker::partition::{CommitError, FetchParams, Isolation, ReadError};
 
 /// Why a partition cannot be loaded.
 #[derive(Debug, thiserror::Error)]

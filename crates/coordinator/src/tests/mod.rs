@@ -16,9 +16,9 @@ use tokio::time::timeout;
 
 use self::leases::{Acquire, CountTopics, Grant, Holder, LeaseConfig, Leases, Release};
 use super::{Coordinator, CoordinatorConfig, InternalTopic, Settings, TopicSettings, partition_of};
-use crate::partition::{Acks, AppendOrigin};
-use crate::partitions::wall_clock;
-use crate::testing::{DIRS, NODE, OTHER, Replicas};
+use dohle_broker::partition::{Acks, AppendOrigin};
+use dohle_broker::partitions::wall_clock;
+use dohle_broker::testing::{DIRS, NODE, OTHER, Replicas};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const HOUR: Duration = Duration::from_hours(1);

@@ -54,8 +54,8 @@ pub use pending::PendingReply;
 pub use routing::partition_of;
 pub use settings::{CoordinatorConfig, Settings};
 
-use crate::metadata::MetadataCache;
-use crate::partitions::{Partitions, wall_clock};
+use dohle_broker::metadata::MetadataCache;
+use dohle_broker::partitions::{Partitions, wall_clock};
 use shard::ShardRuntime;
 use step::{CommitWait, StepContext, WriteMode};
 use timers::TimerWakeup;

@@ -15,7 +15,7 @@ use dohle_rpc::v1;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use crate::metadata::{ControllerClient, MetadataCache, outcome};
+use dohle_broker::metadata::{ControllerClient, MetadataCache, outcome};
 
 /// After a refusal the controller is not asked again for this long.
 const ASK_AGAIN: Duration = Duration::from_secs(1);

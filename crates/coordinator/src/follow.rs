@@ -9,8 +9,8 @@ use dohle_model::{MetadataOffset, PartitionIndex, TopicId, TopicName};
 
 use super::Coordinator;
 use super::shard::ShardRuntime;
-use crate::metadata::{LocalReplicas, MetadataChange};
-use crate::partitions::LocalPartitions;
+use dohle_broker::metadata::{LocalReplicas, MetadataChange};
+use dohle_broker::partitions::LocalPartitions;
 
 /// A coordinator of any machine, as the node drives it.
 pub trait AnyCoordinator: Debug + Send + Sync {

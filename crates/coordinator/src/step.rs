@@ -15,8 +15,8 @@ use super::batches::batches;
 use super::settings::Settings;
 use super::shard::{ShardRuntime, State};
 use super::within;
-use crate::partition::{Acks, AppendError, AppendOrigin, CommitError};
-use crate::partitions::wall_clock;
+use dohle_broker::partition::{Acks, AppendError, AppendOrigin, CommitError};
+use dohle_broker::partitions::wall_clock;
 
 /// What a step sees besides the machine.
 pub(super) struct StepContext<M: Machine> {
