@@ -324,6 +324,7 @@ impl Leader {
         eligible: impl Fn(NodeId, BrokerEpoch) -> bool,
     ) -> Effects {
         self.doubtful = self.doubtful.filter(|(_, until)| now < *until);
+        self.note_eligible(&eligible);
         let mut effects = self.effects(now);
         if self.isr.is_pending() {
             return effects;
@@ -380,6 +381,7 @@ impl Leader {
         self.doubtful = None;
         self.lags.clear();
         self.set_replicas(&registration.replicas, now);
+        self.note_eligible(&eligible);
         // The watermark first: the next member needs all that this ISR has committed.
         let mut effects = self.effects(now);
         effects.alter_isr = self.expand(now, eligible);
@@ -449,12 +451,27 @@ impl Leader {
         }
     }
 
+    /// Notes which followers outside the ISR may join it. One that may not, because its broker or
+    /// its log directory is gone, holds up nothing although its stream lives.
+    fn note_eligible(&mut self, eligible: &impl Fn(NodeId, BrokerEpoch) -> bool) {
+        for (id, progress) in &mut self.followers {
+            if let Some(epoch) = progress.broker_epoch
+                && !self.isr.maximal_contains(*id)
+            {
+                progress.ineligible = !eligible(*id, epoch);
+            }
+        }
+    }
+
     fn effects_after_ack(
         &mut self,
         follower: NodeId,
         now: Duration,
         eligible: impl Fn(NodeId, BrokerEpoch) -> bool,
     ) -> Effects {
+        if !self.isr.maximal_contains(follower) {
+            self.note_eligible(&eligible);
+        }
         // The expansion is decided first: the new member then counts for the watermark.
         let alter_isr = self.maybe_expand(follower, now, eligible);
         Effects {
@@ -475,6 +492,7 @@ impl Leader {
             let counts = self.isr.maximal_contains(*id)
                 || self.doubtful.is_some_and(|(doubtful, _)| doubtful == *id)
                 || progress.streaming
+                    && !progress.ineligible
                     && progress.is_caught_up(self.log_end, now, self.config.lag_max);
             if counts {
                 end = end.min(progress.acked.unwrap_or_default());

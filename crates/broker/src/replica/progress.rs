@@ -21,6 +21,9 @@ pub struct Progress {
     pub subscription: u64,
     /// Whether it has a subscription on a living stream.
     pub streaming: bool,
+    /// Whether the follower may not join the ISR, as far as the metadata said when it was last
+    /// looked at: its broker is fenced or stops, or its log directory failed.
+    pub ineligible: bool,
     /// The last moment at which the follower is known to have had all that the leader had.
     pub caught_up_at: Option<Duration>,
     /// The leader's log end at some moment after `caught_up_at`: once the follower has acked that
@@ -39,6 +42,7 @@ impl Progress {
             broker_epoch: None,
             subscription: 0,
             streaming: false,
+            ineligible: false,
             caught_up_at: in_sync.then_some(now),
             mark: None,
         }

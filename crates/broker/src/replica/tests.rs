@@ -14,6 +14,7 @@ struct Script {
     leader: Leader,
     now: Duration,
     proposal: Option<IsrProposal>,
+    gone: Option<NodeId>,
     trace: String,
 }
 
@@ -49,6 +50,7 @@ impl Script {
             leader,
             now,
             proposal: None,
+            gone: None,
             trace: String::new(),
         };
         script.note("start", effects);
@@ -75,7 +77,8 @@ impl Script {
 
     /// One event a line: `append END`, `subscribe FOLLOWER END`, `ack FOLLOWER END`,
     /// `disconnect FOLLOWER`, `wait MS`, `tick`, `isr EPOCH MEMBERS…`, `refused`, `doubtful`
-    /// (refused after a copy that got no answer), `outdated`, `admit`.
+    /// (refused after a copy that got no answer), `outdated`, `admit`; `gone FOLLOWER` when its
+    /// broker or its directory is gone, until `back`.
     fn run(mut self, script: &str) -> String {
         for line in script
             .lines()
@@ -85,7 +88,8 @@ impl Script {
             let words: Vec<&str> = line.split(' ').collect();
             let number = |at: usize| words[at].parse::<i64>().unwrap();
             let node = |at: usize| NodeId(number(at) as i32);
-            let yes = |_: NodeId, _: BrokerEpoch| true;
+            let gone = self.gone;
+            let yes = |id: NodeId, _: BrokerEpoch| Some(id) != gone;
             let now = self.now;
             let leader = &mut self.leader;
             let effects = match words[0] {
@@ -96,6 +100,14 @@ impl Script {
                 }
                 "ack" => leader.on_ack(node(1), Offset(number(2)), Offset::ZERO, now, yes),
                 "disconnect" => leader.on_disconnect(node(1), now),
+                "gone" => {
+                    self.gone = Some(node(1));
+                    Effects::default()
+                }
+                "back" => {
+                    self.gone = None;
+                    Effects::default()
+                }
                 "wait" => {
                     self.now += Duration::from_millis(number(1) as u64);
                     Effects::default()
@@ -210,6 +222,66 @@ fn a_follower_that_lags_is_proposed_to_go_and_counts_until_it_is_gone() {
             append 6:
             ack 2 6:
             isr 1 1 2: hw=6
+        "#]],
+    );
+}
+
+#[test]
+fn a_follower_whose_directory_failed_holds_up_nothing_once_it_is_out_of_the_isr() {
+    check(
+        Script::start(&[1, 2, 3], 2, 0, 0),
+        "subscribe 2 0
+         subscribe 3 0
+         append 5
+         ack 2 5
+         gone 3
+         isr 1 1 2
+         append 6
+         ack 2 6
+         back
+         ack 3 6
+         append 7
+         ack 2 7",
+        expect![[r#"
+            start:
+            subscribe 2 0:
+            subscribe 3 0:
+            append 5:
+            ack 2 5:
+            gone 3:
+            isr 1 1 2: hw=5
+            append 6:
+            ack 2 6: hw=6
+            back:
+            ack 3 6: propose [1, 2, 3] at 1
+            append 7:
+            ack 2 7:
+        "#]],
+    );
+}
+
+#[test]
+fn a_follower_that_is_found_ineligible_later_holds_up_nothing_any_more() {
+    check(
+        Script::start(&[1, 2, 3], 2, 0, 0),
+        "subscribe 2 0
+         subscribe 3 0
+         append 5
+         ack 2 5
+         isr 1 1 2
+         gone 3
+         refused
+         tick",
+        expect![[r#"
+            start:
+            subscribe 2 0:
+            subscribe 3 0:
+            append 5:
+            ack 2 5:
+            isr 1 1 2: propose [1, 2, 3] at 1
+            gone 3:
+            refused:
+            tick: hw=5
         "#]],
     );
 }
