@@ -19,6 +19,7 @@ mod page_cache;
 mod quickstart;
 mod quickstart_snippets;
 mod quorum_disks;
+mod reassignment;
 mod start_and_stop;
 mod strays;
 mod tools;

@@ -146,6 +146,21 @@ pub async fn cancel(run: &ToolRun<'_>, cluster: &Cluster, plan: &Plan) -> anyhow
             "Successfully cancelled partition reassignment{s} for: {ids}\n"
         ))?;
     }
+    let moves = cancel_moves(run, cluster, plan, timeout).await;
+    if !run.parsed.has("preserve-throttles") {
+        let cleared = throttle::clear(run, cluster, plan, run.output()?).await;
+        return moves.and(cleared);
+    }
+    moves
+}
+
+/// Cancels the moves of the plan's replicas between the log directories of their brokers.
+async fn cancel_moves(
+    run: &ToolRun<'_>,
+    cluster: &Cluster,
+    plan: &Plan,
+    timeout: Duration,
+) -> anyhow::Result<()> {
     let found = replica_log_dirs(cluster, plan.log_dirs.keys().cloned(), &run.progress).await?;
     let back: BTreeMap<Replica, String> = found
         .into_iter()
@@ -155,11 +170,7 @@ pub async fn cancel(run: &ToolRun<'_>, cluster: &Cluster, plan: &Plan) -> anyhow
     if back.is_empty() {
         // Without an end of line, as in Kafka's tool.
         run.print("None of the specified partition moves are active.")?;
-    } else {
-        execute_moves(run, cluster, &back, timeout).await?;
-    }
-    if run.parsed.has("preserve-throttles") {
         return Ok(());
     }
-    throttle::clear(run, cluster, plan, run.output()?).await
+    execute_moves(run, cluster, &back, timeout).await
 }
