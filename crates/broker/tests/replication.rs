@@ -8,7 +8,7 @@ use std::time::Duration;
 use dohle_broker::partition::{Acks, AppendError, CommitError};
 use dohle_model::ErrorCode;
 use dohle_model::record::PartitionChange;
-use support::{Cluster, all_bytes, append, offset, produce, wait_for, within};
+use support::{Cluster, DEADLINE, all_bytes, append, offset, produce, wait_for, within};
 
 #[test]
 fn a_single_replica_commits_what_it_appends() {
@@ -53,6 +53,57 @@ fn large_batches_arrive_whole() {
     produce(&leader, &[&value[..3_000_000]]);
     cluster.wait_settled(2, 3);
     assert_eq!(all_bytes(&cluster.replica(2)), all_bytes(&leader));
+}
+
+#[test]
+fn a_follower_acks_after_its_flush_and_takes_in_records_meanwhile() {
+    let cluster = Cluster::start(2, &[]);
+    let flush = [("flush.messages", "1")];
+    cluster.create_topic(&[1, 2], &flush);
+    produce(&cluster.replica(1), &["a"]);
+
+    // Every thread that may write to the follower's disk waits.
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Arc::new(parking_lot::Mutex::new(released));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let partitions = cluster.partitions(2);
+    let places = 8;
+    let (begin, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..places {
+        let (partitions, released) = (std::sync::Arc::clone(&partitions), released.clone());
+        let begin = begin.clone();
+        runtime.spawn(async move {
+            let wait = move || {
+                begin.send(()).unwrap();
+                let _ = released.lock().recv();
+            };
+            partitions.blocking().disk(wait).await
+        });
+    }
+    for _ in 0..places {
+        within(DEADLINE, begun.recv()).unwrap();
+    }
+    let leader = cluster.replica(1);
+    for value in ["b", "c", "d"] {
+        append(&leader, &[value], Acks::All).unwrap();
+        let end = leader.positions().log_end_offset;
+        // The thread of the stream goes on: it takes in what the leader sends.
+        wait_for(&cluster.replica(2), |it| {
+            it.positions().log_end_offset == end
+        });
+    }
+    assert_eq!(
+        leader.positions().high_watermark,
+        offset(1),
+        "not on the disk yet"
+    );
+    for _ in 0..places {
+        release.send(()).unwrap();
+    }
+    wait_for(&leader, |leader| {
+        leader.positions().high_watermark == offset(4)
+    });
+    cluster.wait_settled(2, 4);
 }
 
 #[test]

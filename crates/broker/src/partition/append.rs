@@ -97,7 +97,18 @@ impl Partition {
     /// # Errors
     /// When the log went offline: what was appended may be lost.
     pub async fn flush_appended(self: Arc<Self>, now: Timestamp) -> Result<(), RoleError> {
-        if !self.flushes_before_answer() || !self.should_flush(now) {
+        if !self.flushes_before_answer() {
+            return Ok(());
+        }
+        self.flush_due(now).await
+    }
+
+    /// Flushes on a thread that may block, if `flush.messages` or `flush.ms` asks for it.
+    ///
+    /// # Errors
+    /// When the log went offline: what was appended may be lost.
+    pub(crate) async fn flush_due(self: Arc<Self>, now: Timestamp) -> Result<(), RoleError> {
+        if !self.should_flush(now) {
             return Ok(());
         }
         let partition = Arc::clone(&self);

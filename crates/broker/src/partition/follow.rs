@@ -38,6 +38,8 @@ pub(crate) enum PartOutcome {
         leader_epoch: LeaderEpoch,
         end: Offset,
         log_start_offset: Offset,
+        /// Only once [`Partition::flush_due`] has run: the records are to be on the disk.
+        after_flush: bool,
     },
     /// Subscribe again at once: records were removed from the log.
     Resubscribe,
@@ -72,22 +74,15 @@ impl Partition {
         }
     }
 
-    /// Takes in a part of a leader's message. Blocks for a write to the page cache.
+    /// Takes in a part of a leader's message. Blocks for a write to the page cache; what has to be
+    /// forced to the disk is the caller's to flush.
     pub(crate) fn on_leader_part(
         &self,
         part: &LeaderPart,
         records: Bytes,
         now: Timestamp,
     ) -> PartOutcome {
-        let (outcome, flush) = self.with(|state, wakes| {
-            let outcome = self.take_in(state, wakes, part, records, now);
-            (outcome, state.config.log.flush_messages.is_some())
-        });
-        if flush && self.should_flush(now) && self.flush(now).is_err() {
-            // What may not be on the disk is not acked.
-            return PartOutcome::Nothing;
-        }
-        outcome
+        self.with(|state, wakes| self.take_in(state, wakes, part, records, now))
     }
 
     fn take_in(
@@ -264,6 +259,8 @@ impl Partition {
         let next = Follower::next_high_watermark(high_watermark, part.high_watermark, end);
         let started = log.maybe_advance_log_start_offset(part.log_start_offset.min(next));
         let log_start_offset = log.log_start_offset();
+        // `flush.ms` alone is left to the background.
+        let after_flush = log.config().flush_messages.is_some() && log.should_flush(now);
         if next > high_watermark {
             state.raise_high_watermark(next);
         }
@@ -279,6 +276,7 @@ impl Partition {
                 leader_epoch,
                 end,
                 log_start_offset,
+                after_flush,
             }
         } else {
             PartOutcome::Nothing

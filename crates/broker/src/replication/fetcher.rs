@@ -27,6 +27,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{self, CATCH_UP_CREDIT_BYTES, CREDIT_BYTES, Connection};
 use super::fetchers::Fetchers;
+use super::flushes::{AfterFlush, Flushes, is_newer};
 use super::retries::Retries;
 use crate::partition::{LeaderPart, PartOutcome, Partition};
 use crate::partitions::wall_clock;
@@ -96,6 +97,8 @@ struct Outbox {
     subscribe: BTreeSet<TopicIdPartition>,
     unsubscribe: BTreeSet<TopicIdPartition>,
     acks: BTreeMap<TopicIdPartition, v1::Ack>,
+    /// What waits for a flush.
+    flushes: Flushes,
     credit_bytes: u64,
     retries: Retries,
     /// Where the leader sent records that this replica refused.
@@ -316,7 +319,7 @@ impl Core {
     }
 
     /// Takes in a leader's message: all parts, then one answer.
-    fn on_message(&self, message: ReceivedLeaderMessage) -> Result<(), TransportError> {
+    fn on_message(self: &Arc<Self>, message: ReceivedLeaderMessage) -> Result<(), TransportError> {
         let ReceivedLeaderMessage { parts, mut payload } = message;
         let now = wall_clock();
         let bytes = payload.len() as u64;
@@ -337,7 +340,7 @@ impl Core {
     }
 
     fn on_part(
-        &self,
+        self: &Arc<Self>,
         part: &v1::PartitionData,
         records: Bytes,
         now: dohle_model::Timestamp,
@@ -362,6 +365,7 @@ impl Core {
                 leader_epoch,
                 end,
                 log_start_offset,
+                after_flush,
             } => {
                 let ack = v1::Ack {
                     topic_id: part.topic_id.clone(),
@@ -371,8 +375,16 @@ impl Core {
                     log_start_offset: log_start_offset.0,
                     subscription: part.subscription,
                 };
-                outbox.acks.insert(id, ack);
                 outbox.retries.succeeded(id);
+                if after_flush {
+                    let after = AfterFlush {
+                        ack: Some(ack),
+                        subscribe: false,
+                    };
+                    self.say_after_flush(&mut outbox, &partition, after);
+                } else {
+                    outbox.acks.insert(id, ack);
+                }
             }
             PartOutcome::Resubscribe => {
                 outbox.subscribe.insert(id);
@@ -385,6 +397,44 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Has the partition flushed, on another thread, before the leader is told something.
+    fn say_after_flush(
+        self: &Arc<Self>,
+        outbox: &mut Outbox,
+        partition: &Arc<Partition>,
+        after: AfterFlush,
+    ) {
+        if outbox.flushes.add(partition.id(), after) {
+            tokio::spawn(Arc::clone(self).flush(Arc::clone(partition)));
+        }
+    }
+
+    /// Flushes until nothing waits for it any more. What a failed flush was for is not said: the
+    /// log is offline then.
+    async fn flush(self: Arc<Self>, partition: Arc<Partition>) {
+        let id = partition.id();
+        loop {
+            let Some(after) = self.outbox.lock().flushes.next(&id) else {
+                return;
+            };
+            let flushed = Arc::clone(&partition).flush_due(wall_clock()).await;
+            let mut outbox = self.outbox.lock();
+            if flushed.is_err() || !outbox.partitions.contains_key(&id) {
+                continue;
+            }
+            if let Some(ack) = after.ack
+                && is_newer(&ack, outbox.acks.get(&id))
+            {
+                outbox.acks.insert(id, ack);
+            }
+            if after.subscribe {
+                outbox.subscribe.insert(id);
+            }
+            drop(outbox);
+            self.wake();
+        }
     }
 
     /// Hands the partition over to the other lane where its lag says so.
@@ -406,7 +456,7 @@ impl Core {
     }
 
     /// The next message to the leader, if there is anything to say.
-    fn next_message(&self, session: &Arc<AtomicWaker>) -> Option<v1::FollowerMessage> {
+    fn next_message(self: &Arc<Self>, session: &Arc<AtomicWaker>) -> Option<v1::FollowerMessage> {
         let mut outbox = self.outbox.lock();
         if !Arc::ptr_eq(&outbox.session, session) {
             return None;
@@ -421,6 +471,16 @@ impl Core {
             };
             // An ack for what was fetched before a truncation must not go out.
             outbox.acks.remove(&id);
+            outbox.flushes.forget_ack(&id);
+            if partition.flushes_before_answer() && partition.should_flush(wall_clock()) {
+                // The position counts as an ack.
+                let after = AfterFlush {
+                    ack: None,
+                    subscribe: true,
+                };
+                self.say_after_flush(&mut outbox, &partition, after);
+                continue;
+            }
             // Begun while the partition is still this fetcher's: a fetcher that takes it over
             // begins its subscription after this one, and overtakes it.
             subscribe.extend(begin_subscription(&partition, self.leader));

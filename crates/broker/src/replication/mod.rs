@@ -15,6 +15,7 @@
 mod connection;
 mod fetcher;
 mod fetchers;
+mod flushes;
 mod isr;
 mod leader_stream;
 mod link;
