@@ -20,6 +20,8 @@ pub(crate) struct Beat {
     pub metadata_offset: MetadataOffset,
     pub want_shutdown: bool,
     pub offline_log_dirs: Vec<DirectoryId>,
+    /// Files and connections that the broker's process may have open; 0 when that is not known.
+    pub open_files_max: u64,
 }
 
 /// A broker's session.

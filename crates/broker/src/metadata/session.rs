@@ -40,6 +40,9 @@ pub struct SessionConfig {
     /// `None` when it did not. On any other than its registered epoch the controller removes it
     /// from the ISRs and ELRs of its partitions (KIP-966).
     pub previous_broker_epoch: Option<BrokerEpoch>,
+    /// Files and connections that the process may have open. It bounds the partitions that the
+    /// controller creates on this broker.
+    pub open_files_max: usize,
 }
 
 /// What the controller last said.
@@ -353,6 +356,7 @@ impl Runner {
                     .iter()
                     .map(|id| convert::uuid_to_wire(id.0))
                     .collect(),
+                open_files_max: self.config.open_files_max as u64,
             };
             let message = v1::session_request::Message::Heartbeat(heartbeat);
             // A full queue means a stalled connection: keep-alive will end it.

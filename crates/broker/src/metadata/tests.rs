@@ -314,6 +314,7 @@ fn start_session(voters: &[&Running], cache: &Arc<MetadataCache>) -> Session {
         cluster_id: "cluster".to_owned(),
         registration: registration(),
         previous_broker_epoch: Some(BrokerEpoch(4)),
+        open_files_max: 1_000,
     };
     Session::start(config, client_of(voters), Arc::clone(cache))
 }

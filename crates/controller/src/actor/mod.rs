@@ -492,6 +492,11 @@ impl Actor {
         draft.connected = brokers
             .filter(|broker| self.heartbeats.is_connected(*broker, now))
             .collect();
+        let limited = self.heartbeats.iter();
+        let limited = limited.filter(|(_, liveness)| liveness.beat.open_files_max > 0);
+        draft.open_files_max = limited
+            .map(|(broker, liveness)| (broker, liveness.beat.open_files_max))
+            .collect();
         if self.opening {
             let id = Uuid(uuid::Uuid::new_v4().into_bytes());
             let opened = draft.step(|draft| {

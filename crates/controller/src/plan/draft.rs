@@ -1,6 +1,6 @@
 //! A draft: an image that plans change, and the records that change it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dohle_model::delta::MetadataDelta;
@@ -75,6 +75,8 @@ pub struct Draft {
     pub settings: Arc<Settings>,
     /// Brokers whose present session is connected and was heard from lately.
     pub connected: BTreeSet<NodeId>,
+    /// Files and connections that brokers may have open, as far as they reported it.
+    pub open_files_max: BTreeMap<NodeId, u64>,
     /// The records pushed so far.
     pub records: Vec<MetadataRecord>,
     /// The lengths of `records` at which they may be divided into several batches: when only the
@@ -97,6 +99,7 @@ impl Draft {
             indexes: indexes.clone(),
             settings: Arc::clone(settings),
             connected: BTreeSet::new(),
+            open_files_max: BTreeMap::new(),
             records: Vec::new(),
             splits: Vec::new(),
             notes: Vec::new(),

@@ -5,6 +5,7 @@
 //! at once, so plans that share a draft see each other's effects and their records make one batch.
 
 pub mod brokers;
+mod capacity;
 pub mod configs;
 pub mod draft;
 pub mod election;

@@ -21,8 +21,8 @@ use dohle_protocol::{KafkaUuid, text, uuid, uuid_bytes};
 use dohle_rpc::v1;
 
 use super::{
-    Draft, RECORDS_PER_REQUEST_MAX, code_and_message, configs, distinct, listed, node_ids, outcome,
-    placement, topic_id,
+    Draft, RECORDS_PER_REQUEST_MAX, capacity, code_and_message, configs, distinct, listed,
+    node_ids, outcome, placement, topic_id,
 };
 
 struct Created {
@@ -139,6 +139,7 @@ fn create_one(
     } else {
         check_manual(draft, topic, room)?
     };
+    capacity::check(draft, &assignment)?;
     draft.push(MetadataRecord::Topic {
         name: name.clone(),
         id,
@@ -514,6 +515,7 @@ fn add_partitions(
     } else {
         place(draft, additional, replication_factor, seed(id, now))?
     };
+    capacity::check(draft, &assignment)?;
     for (partition, replicas) in (to_i32(now)..).map(PartitionIndex).zip(assignment) {
         let registration = registration(draft, replicas);
         draft.push(MetadataRecord::Partition {

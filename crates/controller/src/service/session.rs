@@ -226,5 +226,6 @@ fn beat(heartbeat: v1::SessionHeartbeat) -> Beat {
             .iter()
             .filter_map(directory)
             .collect(),
+        open_files_max: heartbeat.open_files_max,
     }
 }

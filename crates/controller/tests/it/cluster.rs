@@ -294,6 +294,7 @@ impl Broker {
             metadata_offset,
             want_shutdown,
             offline_log_dirs,
+            open_files_max: 0,
         };
         let message = Some(Message::Heartbeat(heartbeat));
         self.requests

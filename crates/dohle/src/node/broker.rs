@@ -84,6 +84,7 @@ impl Broker {
                 cluster_id: start.cluster_id.to_owned(),
                 registration,
                 previous_broker_epoch,
+                open_files_max: dohle_log::descriptors::limit(),
             },
             Arc::clone(&client),
             Arc::clone(&cache),

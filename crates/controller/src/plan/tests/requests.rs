@@ -274,6 +274,51 @@ fn numbers_that_cannot_be_are_refused_in_words() {
 }
 
 #[test]
+fn partitions_are_refused_when_any_broker_that_would_get_one_has_no_room() {
+    let mut world = world();
+    world.draft.open_files_max = [(NodeId(1), 1_000), (NodeId(2), 20)].into();
+    let mut output = create(&mut world, creatable("foo", 8, 2), false);
+    let bar = v1::CreatableTopic {
+        id: topic_id(78),
+        ..creatable("bar", 3, 2)
+    };
+    output += &create(&mut world, bar.clone(), false);
+    output += &create(
+        &mut world,
+        v1::CreatableTopic {
+            partitions: 2,
+            ..bar
+        },
+        false,
+    );
+    let topic = CreatePartitionsTopic {
+        name: KafkaString::from("foo".to_owned()),
+        count: 9,
+        assignments: None,
+        ..CreatePartitionsTopic::default()
+    };
+    let more = CreatePartitionsRequestData {
+        topics: vec![topic],
+        ..CreatePartitionsRequestData::default()
+    };
+    let response = topics::create_partitions(&mut world.draft, &more);
+    let refused = &response.results[0];
+    output += &shown(refused.error_code, refused.error_message.as_ref());
+    output.push('\n');
+    // A broker with another limit, and one that reported none.
+    world.draft.open_files_max.remove(&NodeId(2));
+    let response = topics::create_partitions(&mut world.draft, &more);
+    let added = &response.results[0];
+    output += &shown(added.error_code, added.error_message.as_ref());
+    expect![[r#"
+        8 partitions, 2 replicas 
+        -1 partitions, -1 replicas POLICY_VIOLATION: broker 2 has no room for 3 more partitions: it hosts 8, and may host 10 with its limit of 20 open files; raise the limit (ulimit -n), or spread the partitions over more brokers
+        2 partitions, 2 replicas 
+        POLICY_VIOLATION: broker 2 has no room for 1 more partitions: it hosts 10, and may host 10 with its limit of 20 open files; raise the limit (ulimit -n), or spread the partitions over more brokers
+    "#]].assert_eq(&output);
+}
+
+#[test]
 fn validation_changes_nothing() {
     let mut world = world();
     let records = world.draft.records.len();
