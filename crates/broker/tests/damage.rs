@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use dohle_broker::partition::{FetchParams, Isolation, Partition, ReadError};
 use dohle_log::Batches;
+use dohle_model::NodeId;
 use dohle_model::record::PartitionChange;
 use support::{Cluster, DEADLINE, offset, produce};
 
@@ -192,5 +193,38 @@ fn a_damaged_source_is_passed_over() {
     let follower = cluster.replica(2);
     let repaired = eventually("the source is repaired too", || read_all(&follower).ok());
     assert_eq!(repaired, all);
+    assert_no_dir_failed(&cluster);
+}
+
+/// Stops a broker, changes the first segment's file, and starts the broker again.
+fn damage_while_stopped(cluster: &Arc<Cluster>, node: i32, how: impl FnOnce(&mut Vec<u8>)) {
+    cluster.stop(node);
+    let file = cluster.segment_file(node, 0);
+    let mut bytes = fs::read(&file).unwrap();
+    how(&mut bytes);
+    fs::write(&file, bytes).unwrap();
+    cluster.start_broker(node);
+}
+
+#[test]
+fn damage_that_a_start_finds_is_repaired_though_nobody_reads_there() {
+    let (cluster, all) = filled(&PROPERTIES);
+    // Broker 1 leads before and after, 2 follows.
+    for node in [1, 2] {
+        let file = cluster.segment_file(node, 0);
+        let intact = fs::read(&file).unwrap();
+        damage_while_stopped(&cluster, node, |bytes| bytes.truncate(bytes.len() - 7));
+        eventually("the file is whole again", || {
+            (fs::read(&file).ok()? == intact).then_some(())
+        });
+        assert_eq!(
+            cluster.replica(node).leader() == Some(NodeId(node)),
+            node == 1
+        );
+        assert_eq!(read_all(&cluster.replica(node)).unwrap(), all);
+        for node in 1..=3 {
+            cluster.wait_settled(node, RECORDS);
+        }
+    }
     assert_no_dir_failed(&cluster);
 }

@@ -33,9 +33,7 @@
 //! Log::delete_old_segments(high_watermark, now) -> Result<Vec<DeletedSegment>, StorageError>
 //! DeletedSegment::unlink()                                  // after file.delete.delay.ms
 //! Log::maybe_advance_log_start_offset(Offset) -> bool
-//! Log::unreadable() -> &[Unreadable]
-//! Log::segment_searches() -> Vec<SegmentSearch>
-//! SegmentSearch::find_damage(pace) -> Result<Vec<Unreadable>, StorageError>
+//! Log::damage() -> &[Damage]                                // see the module `damage`
 //!
 //! // Compaction: looked at and begun under the lock, mapped and written outside, swapped in
 //! // under it.
@@ -94,11 +92,10 @@ pub use index::{AbortedTxn, offset_index_entries, time_index_entries, txn_index_
 pub use leader_epoch::{EpochEnd, EpochEntry, LeaderEpochCache};
 pub use log::{
     AppendError, AppendInfo, Cleanable, DeletedSegment, FlushError, FlushTask, Flushed,
-    LeaderAppend, Log, OpenOptions, ReadError, RecoveryReport, Replaced, SegmentSearch, Swapped,
+    LeaderAppend, Log, OpenOptions, ReadError, RecoveryReport, Replaced, Swapped,
 };
 pub use open_files::OpenFiles;
 pub use producer_state::{BatchMetadata, ProducerError, ProducerState};
-pub use segment::damage::Unreadable;
 pub use segment::range::{Access, FileRange, Located, RangeError, Records};
 pub use segment::read::{
     ReadInfo, ReadLimits, ReadPlan, TimestampOffset, TimestampPlan, TimestampSearch,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use common::*;
 use dohle_log::log::RepairStart;
-use dohle_log::{Damage, Log, LogConfig, ReadError, RepairError, Replaced};
+use dohle_log::{Damage, Log, LogConfig, OpenOptions, ReadError, RepairError, Replaced};
 use dohle_model::{LeaderEpoch, Offset};
 use proptest::prelude::*;
 
@@ -61,7 +61,7 @@ fn check(log: &Log, offset: Offset) -> (dohle_log::SegmentCheck, Vec<Damage>) {
 /// Checks the first segment and takes in what is found.
 fn note(log: &mut Log) -> Vec<Damage> {
     let (check, found) = check(log, Offset(0));
-    log.note_damage(&check, found)
+    log.note_damage(&check, found).unwrap()
 }
 
 /// Repairs the first segment from the good bytes of all batches.
@@ -145,7 +145,7 @@ fn a_flipped_bit_fails_the_reads_of_its_batch_alone() {
 }
 
 #[test]
-fn a_destroyed_length_damages_the_rest_of_the_segment() {
+fn a_destroyed_length_damages_its_batch_alone() {
     for length in [0u32, 7, 0x7fff_fff0, u32::MAX] {
         let dir = tempfile::tempdir().unwrap();
         let mut log = filled(dir.path());
@@ -154,15 +154,12 @@ fn a_destroyed_length_damages_the_rest_of_the_segment() {
         change(&first(dir.path()), |bytes| {
             bytes[position + 8..position + 12].copy_from_slice(&length.to_be_bytes());
         });
-        let end = log.segment_base_offsets().nth(1).unwrap();
         let found = note(&mut log);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!((found[0].start, found[0].end), (Offset(5), end));
+        assert_eq!((found[0].start, found[0].end), (Offset(5), Offset(10)));
         assert!(log.read(Offset(5), ALL).is_err());
-        assert!(
-            log.read(end, ALL).is_ok(),
-            "the next segment is not affected"
-        );
+        let after = read_all(&log, Offset(10));
+        assert!(good.ends_with(&after), "the next batch is not affected");
         repair(&mut log, &good).unwrap();
         assert_eq!(read_all(&log, Offset(0)), good);
     }
@@ -262,7 +259,7 @@ fn damage_goes_with_its_records() {
     let (check, found) = check(&log, Offset(0));
     log.truncate_to(Offset(12), NOW).unwrap();
     assert_eq!(
-        log.note_damage(&check, found),
+        log.note_damage(&check, found).unwrap(),
         [],
         "the check was of other records"
     );
@@ -274,6 +271,34 @@ fn damage_goes_with_its_records() {
     log.maybe_advance_log_start_offset(second);
     log.delete_old_segments(log.log_end_offset(), NOW).unwrap();
     assert_eq!(log.damage(), []);
+}
+
+#[test]
+fn what_a_check_found_is_known_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = filled(dir.path());
+    let good = read_all(&log, Offset(0));
+    let (position, _) = batches(&first(dir.path()))[2];
+    change(&first(dir.path()), |bytes| bytes[position + 70] ^= 1);
+    let found = note(&mut log);
+    let recovery_point = log.close(NOW).unwrap();
+    let open = |clean_shutdown| {
+        let options = OpenOptions {
+            recovery_point,
+            clean_shutdown,
+            ..unclean()
+        };
+        open_with(dir.path(), small_segments(), options).0
+    };
+    for clean_shutdown in [true, false] {
+        let mut log = open(clean_shutdown);
+        assert_eq!(log.damage(), found, "clean {clean_shutdown}");
+        let error = log.read(Offset(12), ALL).unwrap_err();
+        assert!(matches!(error, ReadError::Damaged(_)), "{error}");
+        assert_eq!(note(&mut log), [], "clean {clean_shutdown}");
+    }
+    repair(&mut open(true), &good).unwrap();
+    assert_eq!(open(true).damage(), []);
 }
 
 proptest! {

@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 
 use common::*;
 use dohle_log::batch::ControlRecord;
+use dohle_log::damage::segment_of;
 use dohle_log::validate::AppendOrigin;
 use dohle_log::{
-    BatchBuilder, BatchHeader, BatchOptions, LeaderAppend, Log, LogConfig, OpenOptions, ReadError,
-    StorageErrorKind, Unreadable, admit,
+    BatchBuilder, BatchHeader, BatchOptions, Damage, LeaderAppend, Log, LogConfig, OpenOptions,
+    ReadError, StorageErrorKind, admit,
 };
 use dohle_model::{LeaderEpoch, Offset, TopicId};
 
@@ -191,15 +192,15 @@ impl Closed {
         // The log goes on after all that it has, also after another start.
         let next = append(&mut log, batch(3, 30, NOW.0 + 9000), 9);
         assert_eq!(next.first_offset, end, "{what}");
-        let list = log.unreadable().to_vec();
+        let list = log.damage().to_vec();
         drop(log);
         let log = self.open_unclean();
         assert_eq!(log.log_end_offset(), end.plus(3), "{what}, second start");
-        let kept = list.iter().all(|it| log.unreadable().contains(it));
+        let kept = list.iter().all(|it| log.damage().contains(it));
         assert!(
             kept,
             "{what}, second start: {list:?} became {:?}",
-            log.unreadable()
+            log.damage()
         );
         let info = log.read(end, ALL).unwrap();
         assert_eq!(info.records, next.records, "{what}, second start");
@@ -215,7 +216,7 @@ impl Closed {
 
     /// Every batch is either there as it was, or reported as damaged; reads fail for no others.
     #[track_caller]
-    fn check_content(&self, log: &Log, damage: &[Unreadable], what: &str) {
+    fn check_content(&self, log: &Log, damage: &[Damage], what: &str) {
         let files = segments_of(self.dir.path());
         for (first, bytes) in &self.batches {
             let header = BatchHeader::parse(bytes).unwrap();
@@ -227,11 +228,11 @@ impl Closed {
                 );
                 continue;
             }
-            let is_damaged = |it: &&Unreadable| it.offset < next && it.end_offset > first;
+            let is_damaged = |it: &&Damage| it.start < next && it.end > first;
             let there = files.iter().any(|file| contains(file, bytes));
             if let Some(it) = damage.iter().find(is_damaged) {
                 assert!(
-                    it.offset <= first && next <= it.end_offset,
+                    it.start <= first && next <= it.end,
                     "{what}: {it} covers a part of the batch at {first}"
                 );
                 continue;
@@ -241,16 +242,9 @@ impl Closed {
                 "{what}: the batch at {first} is neither there nor reported"
             );
         }
-        for it in log
-            .unreadable()
-            .iter()
-            .filter(|it| it.offset < it.end_offset)
-        {
-            let error = log.read(it.offset, ALL).unwrap_err();
-            let ReadError::Storage(error) = error else {
-                panic!("{what}: {error}");
-            };
-            assert_eq!(error.kind(), StorageErrorKind::Damage, "{what}");
+        for it in log.damage().iter().filter(|it| it.start < it.end) {
+            let error = log.read(it.start, ALL).unwrap_err();
+            assert!(matches!(error, ReadError::Damaged(_)), "{what}: {error}");
         }
         if damage.is_empty() {
             let all = read_all(log, Offset::ZERO);
@@ -277,11 +271,13 @@ fn contains(file: &[u8], batch: &[u8]) -> bool {
     file.windows(batch.len()).any(|window| window == batch)
 }
 
-/// What the log lists, and what a search of every segment finds.
-fn damage_of(log: &Log) -> Vec<Unreadable> {
-    let mut found = log.unreadable().to_vec();
-    for segment in log.segment_searches() {
-        found.extend(segment.find_damage(&mut |_| true).unwrap());
+/// What the log lists, and what a check of every segment finds.
+fn damage_of(log: &Log) -> Vec<Damage> {
+    let mut found = log.damage().to_vec();
+    for segment in log.segment_base_offsets() {
+        if let Some(check) = log.plan_check(segment).unwrap() {
+            found.extend(check.run(&mut |_| true).unwrap().unwrap());
+        }
     }
     found
 }
@@ -370,7 +366,7 @@ fn the_end_of_a_log_never_comes_from_its_index_alone() {
         change(&index, |bytes| *bytes = garbage.to_vec());
         let opened = log.open().unwrap();
         assert_eq!(opened.log_end_offset(), log.end, "{garbage:x?}");
-        assert!(opened.unreadable().is_empty());
+        assert!(opened.damage().is_empty());
         drop(opened);
         log.check(&format!("index entry {garbage:x?}"));
     }
@@ -385,12 +381,12 @@ fn a_log_that_lost_its_end_reports_what_is_missing_and_gives_no_offset_twice() {
         change(&path, |bytes| bytes.truncate(150));
         let opened = log.open().unwrap();
         assert_eq!(opened.log_end_offset(), log.recovery_point);
-        let [damage] = opened.unreadable() else {
-            panic!("{:?}", opened.unreadable());
+        let [damage] = opened.damage() else {
+            panic!("{:?}", opened.damage());
         };
-        assert_eq!(damage.path, path);
-        assert_eq!(damage.end_offset, log.recovery_point);
-        let before = damage.offset.previous().unwrap();
+        assert_eq!(segment_of(&path), Some(damage.segment));
+        assert_eq!(damage.end, log.recovery_point);
+        let before = damage.start.previous().unwrap();
         assert!(
             opened.read(before, ALL).is_ok(),
             "what is before it is read"
@@ -414,15 +410,15 @@ fn damage_below_the_recovery_point_is_kept_and_above_it_the_log_is_cut() {
     let (opened, report) = open_with(log.dir.path(), config(), log.options());
     assert_eq!(opened.log_end_offset().0, log.end.0 - 2);
     assert!(report.bytes_truncated > 0 && report.bytes_truncated < size);
-    let [damage] = opened.unreadable() else {
-        panic!("{:?}", opened.unreadable());
+    let [damage] = opened.damage() else {
+        panic!("{:?}", opened.damage());
     };
-    assert_eq!((damage.position, damage.offset), (0, damage.base_offset));
-    assert!(damage.end_offset <= log.recovery_point);
+    assert_eq!((damage.position, damage.start), (0, damage.segment));
+    assert!(damage.end <= log.recovery_point);
     // What comes after the damage is read.
-    let rest = opened.read(damage.end_offset, ALL).unwrap();
+    let rest = opened.read(damage.end, ALL).unwrap();
     let first = ranges(&rest.records)[0].0;
-    assert_eq!(first, damage.end_offset.0);
+    assert_eq!(first, damage.end.0);
 }
 
 #[test]
@@ -515,7 +511,7 @@ fn a_truncation_counts_for_recovery_before_the_checkpoint_is_written_again() {
     drop(opened);
     change(&path, |bytes| bytes.truncate(bytes.len() - 5));
     let mut opened = log.open().unwrap();
-    assert_eq!(opened.unreadable(), [], "a torn tail is no damage");
+    assert_eq!(opened.damage(), [], "a torn tail is no damage");
     assert_eq!(opened.log_end_offset(), end);
     assert_eq!(read_all(&opened, Offset(0)), kept);
     // Once a flush has passed the old recovery point, it counts again.
@@ -533,7 +529,7 @@ fn a_truncation_counts_for_recovery_before_the_checkpoint_is_written_again() {
     };
     let (opened, _) = open_with(log.dir.path(), config(), options);
     assert_eq!(opened.log_end_offset(), flushed);
-    assert_eq!(opened.unreadable().len(), 1);
+    assert_eq!(opened.damage().len(), 1);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Damaged records of a partition: checks of segments, and the repair of damaged ones.
 //!
-//! A read that meets damage adds its segment to [`Suspects`]; the repair task of the node checks
-//! the segment and fetches what is missing from another replica.
+//! A read that meets damage adds its segment to [`Suspects`], and so does a replica that becomes
+//! leader or follower for damage that the opening of its log found; the repair task of the node
+//! checks the segment and fetches what is missing from another replica.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::Partition;
 use super::errors::ReadError;
-use super::state::Role;
+use super::state::{Role, State};
 use super::upkeep::Deleted;
 
 /// Offsets near which damage is suspected, by partition, for the node's repair task.
@@ -73,6 +74,10 @@ impl Partition {
             let log = state.log_mut()?;
             log.note_damage(&check, found)
         };
+        let new = new.unwrap_or_else(|error| {
+            self.write_failed("list of damaged records cannot be written", &error);
+            Vec::new()
+        });
         for damage in &new {
             self.log_damage(damage);
         }
@@ -91,6 +96,15 @@ impl Partition {
             reason = damage.reason,
             "found damaged records; reads of them fail until another replica supplies them"
         );
+    }
+
+    /// Hands all damaged segments that are known to the repair task: those that the opening of the
+    /// log found, or that an earlier role left.
+    pub(super) fn ask_for_repairs(&self, state: &State) {
+        let Ok(log) = state.log() else { return };
+        for damage in log.damage() {
+            self.shared.suspects.add(self.id, damage.segment);
+        }
     }
 
     /// Hands a damaged segment to the repair task.
@@ -161,7 +175,7 @@ impl Partition {
                 }
                 Err(error) => {
                     let text = error.to_string();
-                    self.write_failed(&error);
+                    self.repair_not_written(&error);
                     return Err(text);
                 }
             }
@@ -171,6 +185,9 @@ impl Partition {
 
     /// Puts the repaired segment in the place of the damaged one. Returns the old files, or `None`
     /// when the segment is gone. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Why the segment is damaged still.
     pub(crate) fn complete_repair(
         &self,
         cleaned: CleanedSegment,
@@ -179,7 +196,13 @@ impl Partition {
             let mut state = self.state.lock();
             let delay = state.config.log.file_delete_delay_ms;
             let log = state.log_mut().map_err(|error| error.to_string())?;
-            (log.replace_segments(cleaned), delay)
+            let segment = cleaned.base_offset();
+            let replaced = log.replace_segments(cleaned);
+            let is_damaged = log.damage().iter().any(|damage| damage.segment == segment);
+            if matches!(replaced, Ok(Replaced::Stale)) && is_damaged {
+                return Err("the log changed while the segment was repaired".to_owned());
+            }
+            (replaced, delay)
         };
         let failed = |error: StorageError| {
             let text = error.to_string();
@@ -190,6 +213,8 @@ impl Partition {
             Replaced::Stale => Ok(None),
             Replaced::Done(swapped) => {
                 swapped.sync().map_err(failed)?;
+                // Compaction leaves damaged segments alone.
+                self.ask_for_cleaning();
                 let segments = swapped.deleted;
                 Ok(Some(Deleted { segments, delay }))
             }
@@ -200,19 +225,23 @@ impl Partition {
     /// directory offline.
     pub(crate) fn repair_failed(&self, segment: Offset, error: &RepairError) {
         match error {
-            RepairError::Storage(error) => self.write_failed(error),
+            RepairError::Storage(error) => self.repair_not_written(error),
             RepairError::FurtherDamage { .. } => self.shared.suspects.add(self.id, segment),
             RepairError::Stopped | RepairError::DoesNotFit(_) => {}
         }
     }
 
-    /// A new file beside the log could not be written: only an error of the device says something
-    /// about the log itself.
-    fn write_failed(&self, error: &StorageError) {
+    fn repair_not_written(&self, error: &StorageError) {
+        self.write_failed("repair of a damaged segment failed", error);
+    }
+
+    /// A new file beside the log could not be written: only an error of the device concerns the log
+    /// itself.
+    fn write_failed(&self, text: &'static str, error: &StorageError) {
         if error.kind() == dohle_log::StorageErrorKind::Device {
             self.fail_storage(error);
         } else {
-            tracing::warn!(partition = %self.name, %error, "repair of a damaged segment failed");
+            tracing::warn!(partition = %self.name, %error, "{text}");
         }
     }
 

@@ -94,6 +94,7 @@ impl Partition {
                      replicas have are lost"
                 );
             }
+            self.ask_for_repairs(state);
             state.apply(effects, &self.shared, wakes);
             self.note_lag(state);
         });
@@ -123,6 +124,7 @@ impl Partition {
                 leader = ?leader.map(|id| id.0),
                 "became follower"
             );
+            self.ask_for_repairs(state);
             true
         })
     }

@@ -16,6 +16,7 @@ use super::transactions::Transactions;
 use crate::batch::{Batch, BatchError, BatchHeader};
 use crate::compression::DecompressionMemory;
 use crate::config::LogConfig;
+use crate::damage::Damage;
 use crate::error::StorageError;
 use crate::index::AbortedTxn;
 use crate::segment::files::{INDEX_SUFFIX, LOG_SUFFIX, SegmentFiles, TIME_INDEX_SUFFIX};
@@ -119,8 +120,18 @@ pub struct CleanedSegment {
     /// The base offsets of the old ones, oldest first; the first is also the new one's.
     pub(crate) replaces: Vec<Offset>,
     pub(crate) generation: u64,
+    /// The damaged ranges of the old ones that are mended in the new one.
+    pub(crate) damage: Vec<Damage>,
     /// Why the old ones go, for the log.
     pub(crate) reason: &'static str,
+}
+
+impl CleanedSegment {
+    /// The base offset of the new segment, and of the first one that it replaces.
+    #[must_use]
+    pub fn base_offset(&self) -> Offset {
+        self.segment.base_offset
+    }
 }
 
 /// A cleaning with its map.
@@ -366,6 +377,7 @@ impl Cleaner {
             segment,
             replaces: sources.iter().map(|source| source.base_offset).collect(),
             generation: self.cleaning.generation,
+            damage: Vec::new(),
             reason: "its records were compacted",
         }))
     }

@@ -88,17 +88,22 @@ impl Repair {
     /// # Errors
     /// [`RepairError`]; also when the range before was not supplied to its end.
     pub fn next_missing(&mut self, pace: Pace<'_>) -> Result<Option<Range<Offset>>, RepairError> {
-        self.check_supplied()?;
-        let next = self.damage.get(self.asked).cloned();
-        let end = next.as_ref().map_or(self.size, |next| next.position);
-        self.copy_to(end, pace)?;
-        let Some(next) = next else {
-            return Ok(None);
-        };
-        self.asked += 1;
-        self.copied = next.position + next.length;
-        self.expected = next.start;
-        Ok(Some(next.start..next.end))
+        loop {
+            self.check_supplied()?;
+            let next = self.damage.get(self.asked).cloned();
+            let end = next.as_ref().map_or(self.size, |next| next.position);
+            self.copy_to(end, pace)?;
+            let Some(next) = next else {
+                return Ok(None);
+            };
+            self.asked += 1;
+            self.copied = next.position + next.length;
+            self.expected = next.start;
+            // Superfluous bytes take the place of no records.
+            if next.start < next.end {
+                return Ok(Some(next.start..next.end));
+            }
+        }
     }
 
     fn check_supplied(&self) -> Result<(), RepairError> {
@@ -187,6 +192,7 @@ impl Repair {
             segment,
             replaces: vec![base],
             generation: self.generation,
+            damage: self.damage,
             reason: "it was damaged and is repaired",
         })
     }

@@ -26,7 +26,8 @@ pub struct Cleanable {
     pub min_ratio: f64,
     /// Closed segments wait for a flush before they can be cleaned.
     pub needs_flush: bool,
-    /// Closed segments wait for open transactions to end or for replicas to catch up.
+    /// Closed segments wait for open transactions to end, for replicas to catch up, or for the
+    /// repair of damaged records.
     pub is_blocked: bool,
     /// When records come of age, though no more are appended: `min.compaction.lag.ms` or
     /// `max.compaction.lag.ms` is over.
@@ -115,8 +116,8 @@ impl Log {
         self.cleaned_to.map_or(start, |offset| offset.max(start))
     }
 
-    /// The segments that may be cleaned: closed, on the disk, below the last stable offset, and
-    /// with no dirty records younger than `min.compaction.lag.ms`.
+    /// The segments that may be cleaned: closed, on the disk, intact, below the last stable offset,
+    /// and with no dirty records younger than `min.compaction.lag.ms`.
     fn cleanable_bound(
         &self,
         first_dirty: Offset,
@@ -131,6 +132,10 @@ impl Log {
             .unwrap_or(flushed);
         let stable = self.last_stable_offset(high_watermark);
         let stable = self.floor_segment(stable).min(closed);
+        // A damaged segment is repaired first: records that are missing may be the newest of keys.
+        let damaged = self.damage.first();
+        let intact = damaged.map_or(closed, |damage| self.floor_segment(damage.segment));
+        let stable = stable.min(intact);
         let mut segments = stable.min(flushed);
         let mut look_again_at = None;
         let lag = i64::try_from(self.config.min_compaction_lag_ms.as_millis()).unwrap_or(i64::MAX);

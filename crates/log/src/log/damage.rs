@@ -1,10 +1,11 @@
-//! What a log knows of its damaged ranges. See [`crate::damage`].
+//! The damaged ranges of a log: checks, reads that avoid them, repairs. See [`crate::damage`].
 
 use std::sync::Arc;
 
 use dohle_model::{Offset, Timestamp};
 
 use super::Log;
+use crate::checkpoint::Sync;
 use crate::clean::{CleanedFiles, Writer, open_dir};
 use crate::damage::{Damage, Repair, SegmentCheck};
 use crate::error::StorageError;
@@ -30,7 +31,7 @@ pub enum RepairStart {
 }
 
 impl Log {
-    /// The damaged ranges that are known, in the order of their offsets.
+    /// The ranges that are known to be damaged, in the order of their offsets. Reads of them fail.
     #[must_use]
     pub fn damage(&self) -> &[Damage] {
         &self.damage
@@ -56,6 +57,7 @@ impl Log {
             files: Arc::new(segment.files.pinned()?),
             size: u64::from(segment.size),
             end: self.end_of_segment(at),
+            missing_to: self.missing_to(segment.base_offset),
             truncations: segment.files.truncations(),
             generation: self.generation,
             leader_epochs: self.leader_epochs.clone(),
@@ -67,32 +69,57 @@ impl Log {
         next.map_or(self.log_end_offset, |next| next.base_offset)
     }
 
+    /// Up to where the segment is known to have held records that are missing at its end.
+    fn missing_to(&self, segment: Offset) -> Option<Offset> {
+        let missing = self.damage_of(segment).filter(|it| it.is_missing_tail());
+        missing.map(|it| it.end).max()
+    }
+
     /// Takes in what a check found; it replaces what was known of the segment. Reads of damaged
     /// ranges fail from now on. Returns the ranges that were not known before.
-    pub fn note_damage(&mut self, check: &SegmentCheck, found: Vec<Damage>) -> Vec<Damage> {
+    ///
+    /// # Errors
+    /// When the list cannot be written; it holds for this process all the same.
+    pub fn note_damage(
+        &mut self,
+        check: &SegmentCheck,
+        found: Vec<Damage>,
+    ) -> Result<Vec<Damage>, StorageError> {
         let base = check.segment();
         let at = self.floor_segment(base);
-        if check.generation != self.generation || self.segments[at].base_offset != base {
-            return Vec::new();
+        // A segment that was replaced since is another one.
+        let is_current = check.generation == self.generation
+            && self.segments[at].base_offset == base
+            && check.files.truncations() == check.truncations;
+        if !is_current || self.failed {
+            return Ok(Vec::new());
         }
         let is_of = |damage: &Damage| damage.segment == base;
         let known: Vec<Damage> = self.damage.extract_if(.., |it| is_of(it)).collect();
         let start = self.log_start_offset;
-        self.damage
-            .extend(found.into_iter().filter(|damage| damage.end > start));
-        self.damage.sort_by_key(|damage| damage.start);
+        let found: Vec<_> = found.into_iter().filter(|it| it.end > start).collect();
+        let is_unchanged = known == found;
         let is_new = |damage: &&Damage| {
             let same = |it: &Damage| it.position == damage.position;
-            is_of(damage) && !known.iter().any(same)
+            !known.iter().any(same)
         };
-        self.damage.iter().filter(is_new).cloned().collect()
+        let new = found.iter().filter(is_new).cloned().collect();
+        self.damage.extend(found);
+        self.sort_damage();
+        if !is_unchanged {
+            self.write_damage(Sync::No)?;
+        }
+        Ok(new)
     }
 
-    /// Forgets damage that is no longer part of the log.
-    pub(super) fn retain_damage(&mut self) {
-        let (first, end) = (self.segments[0].base_offset, self.log_end_offset);
-        self.damage
-            .retain(|damage| damage.segment >= first && damage.start < end);
+    pub(super) fn sort_damage(&mut self) {
+        self.damage.sort_by_key(|it| (it.start, it.position));
+    }
+
+    /// The ranges that are known to be damaged in one segment.
+    pub(super) fn damage_of(&self, segment: Offset) -> impl Iterator<Item = &Damage> {
+        let of_segment = move |it: &&Damage| it.segment == segment;
+        self.damage.iter().filter(of_segment)
     }
 
     /// Begins to repair the damaged segment with this base offset. Closes it if it is the active
@@ -106,12 +133,7 @@ impl Log {
         high_watermark: Offset,
         now: Timestamp,
     ) -> Result<RepairStart, StorageError> {
-        let damage: Vec<Damage> = self
-            .damage
-            .iter()
-            .filter(|damage| damage.segment == base_offset)
-            .cloned()
-            .collect();
+        let damage: Vec<Damage> = self.damage_of(base_offset).cloned().collect();
         let at = self.floor_segment(base_offset);
         if damage.is_empty() || self.segments[at].base_offset != base_offset || self.failed {
             return Ok(RepairStart::NotDamaged);
@@ -139,7 +161,7 @@ impl Log {
             size: u64::from(segment.size),
             damage,
             leader_epochs: self.leader_epochs.clone(),
-            has_gaps: self.config.cleanup_policy.compact,
+            has_gaps: self.config.cleanup_policy.compact || self.cleaned_to.is_some(),
             modified: segment.files.modified()?,
             generation: self.generation,
             files,

@@ -10,7 +10,7 @@ use crate::batch::BatchHeader;
 use crate::checkpoint::read_if_exists;
 use crate::error::StorageError;
 use crate::leader_epoch::LeaderEpochCache;
-use crate::segment::damage::Headers;
+use crate::segment::walk::Headers;
 
 /// So many of the newest epochs are compared with the batches when a log is opened. Each takes the
 /// headers of two batches.

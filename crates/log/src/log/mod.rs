@@ -12,6 +12,7 @@ mod append;
 mod clean;
 mod close;
 mod damage;
+mod damaged_ranges;
 mod epochs;
 mod flush;
 mod query;
@@ -21,7 +22,6 @@ mod retention;
 mod roll;
 mod swap;
 mod truncate;
-mod unreadable;
 
 pub use append::{AppendError, AppendInfo, LeaderAppend};
 pub use clean::Cleanable;
@@ -31,7 +31,6 @@ pub use query::ReadError;
 pub use recover::{OpenOptions, RecoveryReport};
 pub use retention::DeletedSegment;
 pub use swap::{Replaced, Swapped};
-pub use unreadable::SegmentSearch;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -46,7 +45,6 @@ use crate::leader_epoch::LeaderEpochCache;
 use crate::open_files::{LogCount, OpenFiles};
 use crate::producer_state::ProducerState;
 use crate::segment::Segment;
-use crate::segment::damage::Unreadable;
 
 /// The name of the file with the leader epochs.
 pub(crate) const LEADER_EPOCH_FILE: &str = "leader-epoch-checkpoint";
@@ -63,8 +61,6 @@ pub struct Log {
     recovery_point: Offset,
     /// A larger recovery point that the log directory's checkpoint may still hold.
     stale_recovery_point: Option<Offset>,
-    /// Ranges that cannot be read, in the order of their offsets.
-    damaged: Vec<Unreadable>,
     leader_epochs: LeaderEpochCache,
     /// Whether the leader epochs differ from their file.
     leader_epochs_dirty: bool,
@@ -90,7 +86,8 @@ pub struct Log {
     flushes_running: Arc<()>,
     /// The log is being deleted. Shared with flushes and swaps that run outside the lock.
     retired: Arc<AtomicBool>,
-    /// Ranges that are known to be damaged, in the order of their offsets.
+    /// Ranges that are known to be damaged, in the order of their offsets; the file
+    /// `damaged-ranges` has the same.
     damage: Vec<Damage>,
     /// Counts the log among those that share descriptors.
     log_count: LogCount,

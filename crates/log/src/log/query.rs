@@ -29,10 +29,7 @@ pub enum ReadError {
         log_end_offset: Offset,
     },
     /// The offset lies in a range that is known to be damaged.
-    #[error(
-        "offsets {} to below {} are damaged: segment {}, byte {}: {}",
-        .0.start, .0.end, .0.segment, .0.position, .0.reason
-    )]
+    #[error("{0}")]
     Damaged(Damage),
     /// A file cannot be read.
     #[error(transparent)]
@@ -73,14 +70,6 @@ impl Log {
             // What lies before the damage can be read.
             Some(damage) => limits.upper_bound = damage.start,
             None => {}
-        }
-        if let Some(range) = self.unreadable_from(offset) {
-            if range.offset <= offset && offset < limits.upper_bound {
-                let text = range.to_string();
-                return Err(StorageError::invalid("read", &range.path, text).into());
-            }
-            // The read ends before the range; the next one reports it.
-            limits.upper_bound = limits.upper_bound.min(range.offset.max(offset));
         }
         let mut segments = Vec::new();
         if offset < self.log_end_offset && offset < limits.upper_bound {

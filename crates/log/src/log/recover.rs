@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use dohle_model::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 
-use super::{Log, epochs, recovery_point, swap, unreadable};
+use super::{Log, damaged_ranges, epochs, recovery_point, swap};
 use crate::batch::{Batch, ControlRecord};
 use crate::checkpoint::{Sync, read_if_exists};
 use crate::config::LogConfig;
@@ -23,11 +23,11 @@ use crate::error::{Context, StorageError, StorageErrorKind};
 use crate::open_files::{LogCount, OpenFiles};
 use crate::producer_state::{ProducerState, snapshot};
 use crate::segment::Segment;
-use crate::segment::damage::{Headers, Step, Unreadable, Walk};
 use crate::segment::files::{
     DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX,
     file_name, offset_of_name, remove_if_exists,
 };
+use crate::segment::walk::{Headers, Step, Walk};
 
 /// What is known of a log before it is opened, from the log directory's checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Log {
         let (recovery_point, stale_recovery_point) = recovery_point::effective(&dir, options)?;
         let mut log = Self {
             leader_epochs: epochs::read(&dir)?.unwrap_or_default(),
-            damaged: unreadable::read(&dir)?,
+            damage: damaged_ranges::read(&dir)?,
             dir,
             topic_partition,
             config,
@@ -117,7 +117,6 @@ impl Log {
             cleaning_running: Arc::default(),
             flushes_running: Arc::default(),
             retired: Arc::default(),
-            damage: Vec::new(),
             log_count: LogCount::new(open_files),
         };
         log.open_segments(options.now, directory_is_new)?;
@@ -192,7 +191,7 @@ impl Log {
             self.start_segment(self.log_start_offset, now)?;
         }
         let first = self.segments[0].base_offset;
-        self.retain_unreadable(|it| it.base_offset >= first)
+        self.retain_damage(|it| it.segment >= first)
     }
 
     pub(super) fn start_segment(
@@ -275,8 +274,8 @@ impl Log {
     ) -> Result<bool, StorageError> {
         let segment = &self.segments[at];
         let next = self.segments.get(at + 1);
-        let is_damaged = |it: &Unreadable| it.base_offset == segment.base_offset;
-        if next.is_some() && self.damaged.iter().any(is_damaged) && segment.has_indexes()? {
+        let mut known = self.damage_of(segment.base_offset);
+        if next.is_some() && known.next().is_some() && segment.has_indexes()? {
             // What is wrong with it is known.
             found.state = None;
             return Ok(true);
@@ -391,8 +390,8 @@ impl Log {
         for damage in &damaged {
             tracing::error!(partition = %self.topic_partition, %damage, "damaged records");
         }
-        self.damaged.retain(|it| it.base_offset != base);
-        self.damaged.extend(damaged);
+        self.damage.retain(|it| it.segment != base);
+        self.damage.extend(damaged);
         Ok(cut)
     }
 
@@ -404,8 +403,7 @@ impl Log {
             return self.recovery_point;
         };
         let next = next.base_offset;
-        let damaged = self.damaged.iter().filter(|it| it.base_offset == base);
-        let was_missing = damaged.map(|it| it.end_offset).max() == Some(next);
+        let was_missing = self.damage_of(base).any(|it| it.end == next);
         // An index entry for a batch that is not there any more: the end of the file is missing.
         let is_claimed = claimed.is_some_and(|offset| offset >= end && offset < next);
         if next <= self.recovery_point && (was_missing || is_claimed) {
@@ -418,13 +416,13 @@ impl Log {
     /// Closes the last segment if it is damaged, so that appends go to a file without damage, and
     /// writes the list of damaged ranges.
     fn set_damage_aside(&mut self, now: Timestamp) -> Result<(), StorageError> {
-        let before = unreadable::read(&self.dir)?;
-        self.damaged.sort_by_key(|it| (it.offset, it.position));
-        if before != self.damaged {
-            self.write_unreadable(Sync::Yes)?;
+        let before = damaged_ranges::read(&self.dir)?;
+        self.sort_damage();
+        if before != self.damage {
+            self.write_damage(Sync::Yes)?;
         }
         let base = self.active().base_offset;
-        if !self.damaged.iter().any(|it| it.base_offset == base) {
+        if self.damage_of(base).next().is_none() {
             return Ok(());
         }
         let active = self.active();

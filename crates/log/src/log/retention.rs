@@ -145,9 +145,8 @@ impl Log {
                     files: segment.files.mark_deleted()?,
                 });
             }
-            log.retain_damage();
             let first = log.segments[0].base_offset;
-            log.retain_unreadable(|it| it.base_offset >= first)?;
+            log.retain_damage(|it| it.segment >= first)?;
             if first > log.log_start_offset {
                 log.set_log_start_offset(first);
             }

@@ -26,6 +26,7 @@ use super::Log;
 use super::retention::DeletedSegment;
 use crate::checkpoint::sync_dir;
 use crate::clean::CleanedSegment;
+use crate::damage::Damage;
 use crate::error::{Context, StorageError};
 use crate::segment::files::{
     CLEANED_SUFFIX, DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, SEGMENT_SUFFIXES, SNAPSHOT_SUFFIX,
@@ -64,7 +65,7 @@ pub enum Replaced {
     /// The new segment is in place.
     Done(Swapped),
     /// The old segments are not those any more that were cleaned: retention or a truncation came
-    /// first. The new one is dropped.
+    /// first, or other damage was found in them. The new one is dropped.
     Stale,
 }
 
@@ -126,9 +127,7 @@ impl Log {
             segment.unload_indexes();
             segment.move_to(log.open_files());
             let removed: Vec<_> = log.segments.splice(range, [segment]).collect();
-            log.damage
-                .retain(|damage| !replaces.contains(&damage.segment));
-            log.retain_unreadable(|it| !replaces.contains(&it.base_offset))?;
+            log.retain_damage(|it| !replaces.contains(&it.segment))?;
             let kept_snapshot = replaces[0];
             log.snapshots_pending
                 .retain(|(offset, _)| *offset == kept_snapshot || !replaces.contains(offset));
@@ -165,7 +164,10 @@ impl Log {
             .iter()
             .map(|segment| segment.base_offset)
             .eq(cleaned.replaces.iter().copied());
-        same.then_some(first)
+        // Damage that was found later is not mended in the new segment, and must not be forgotten.
+        let replaces = |it: &&Damage| cleaned.replaces.contains(&it.segment);
+        let damage = self.damage.iter().filter(replaces);
+        (same && damage.eq(&cleaned.damage)).then_some(first)
     }
 }
 

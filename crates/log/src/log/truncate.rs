@@ -72,7 +72,7 @@ impl Log {
             log.start_segment(offset, now)?;
             log.log_start_offset = offset;
             log.log_end_offset = offset;
-            log.retain_unreadable(|_| false)?;
+            log.retain_damage(|_| false)?;
             log.leader_epochs = LeaderEpochCache::default();
             for snapshot in log.snapshot_offsets()? {
                 remove_if_exists(&log.dir.join(file_name(snapshot, SNAPSHOT_SUFFIX)))?;
@@ -87,8 +87,7 @@ impl Log {
     fn after_truncation(&mut self) -> Result<(), StorageError> {
         let end = self.log_end_offset;
         self.generation += 1;
-        self.retain_damage();
-        self.truncate_unreadable(end)?;
+        self.truncate_damage(end)?;
         self.recovery_point = self.recovery_point.min(end);
         self.cleaned_to = self.cleaned_to.map(|cleaned_to| cleaned_to.min(end));
         self.log_start_offset = self.log_start_offset.min(end);

@@ -10,6 +10,7 @@ pub(crate) mod files;
 pub(crate) mod range;
 pub(crate) mod read;
 pub(crate) mod scan;
+pub(crate) mod walk;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -23,10 +24,10 @@ use crate::config::LogConfig;
 use crate::error::StorageError;
 use crate::index::{self, AbortedTxn, OffsetEntry, TimeEntry};
 use crate::open_files::OpenFiles;
-use damage::Headers;
 use files::{INDEX_SUFFIX, LOG_SUFFIX, SegmentFiles, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX};
 use read::{Anchor, Start};
 use scan::Scan;
+use walk::Headers;
 
 /// The largest timestamp of a segment, and the last offset of the first batch that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,200 @@
+//! The file `damaged-ranges`: the damaged ranges of a log, kept over restarts.
+//!
+//! It has a version, a count, for each range the segment's base offset, the first damaged byte, the
+//! number of damaged bytes, the first offset, the offset after the last and a reason, and last the
+//! CRC32C of all that. Without the file, bytes that are no batches are found again by the next
+//! check of their segment, and records that are missing at the end of a segment by the entry of its
+//! offset index that is beyond the file's end.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+use dohle_model::Offset;
+
+use super::Log;
+use crate::batch::crc32c;
+use crate::checkpoint::{Sync, entry_lines, read_if_exists, write_atomically};
+use crate::damage::Damage;
+use crate::error::{Context, StorageError, StorageErrorKind};
+use crate::segment::files::remove_if_exists;
+
+/// The name of the file.
+const FILE: &str = "damaged-ranges";
+/// Begins the last line.
+const CRC: &str = "crc32c ";
+
+/// Reads the file. Without it, or when it cannot be used, nothing is known of damage.
+pub(super) fn read(dir: &Path) -> Result<Vec<Damage>, StorageError> {
+    let path = dir.join(FILE);
+    let Some(bytes) = read_if_exists(&path)? else {
+        return Ok(Vec::new());
+    };
+    Ok(decode(&bytes).unwrap_or_else(|error| {
+        tracing::warn!(
+            path = %path.display(),
+            error,
+            "the list of damaged ranges cannot be read, checks find the ranges again"
+        );
+        Vec::new()
+    }))
+}
+
+fn decode(bytes: &[u8]) -> Result<Vec<Damage>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    let (text, crc) = text.rsplit_once(CRC).ok_or("it has no checksum")?;
+    if crc.strip_suffix('\n') != Some(&checksum(text)) {
+        return Err("its checksum is wrong".to_owned());
+    }
+    let mut found = Vec::new();
+    for (number, line) in entry_lines(text)? {
+        let mut fields = line.splitn(6, ' ');
+        let mut next = || -> Option<u64> { fields.next()?.parse().ok() };
+        let numbers = [next(), next(), next(), next(), next()];
+        let [
+            Some(segment),
+            Some(position),
+            Some(length),
+            Some(start),
+            Some(end),
+        ] = numbers
+        else {
+            return Err(format!("line {number} is not five numbers and a reason"));
+        };
+        let offset_of = |value: u64| {
+            let offset = i64::try_from(value).ok().and_then(Offset::from_wire);
+            offset.ok_or_else(|| format!("line {number}: {value} is no offset"))
+        };
+        found.push(Damage {
+            segment: offset_of(segment)?,
+            position,
+            length,
+            start: offset_of(start)?,
+            end: offset_of(end)?,
+            reason: fields.next().unwrap_or_default().to_owned(),
+        });
+    }
+    Ok(found)
+}
+
+fn encode(damage: &[Damage]) -> String {
+    let mut text = format!("0\n{}\n", damage.len());
+    for it in damage {
+        let reason = it.reason.replace('\n', " ");
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{} {} {} {} {} {reason}",
+            it.segment, it.position, it.length, it.start, it.end
+        );
+    }
+    let crc = checksum(&text);
+    text + CRC + &crc + "\n"
+}
+
+fn checksum(text: &str) -> String {
+    format!("{:08x}", crc32c(text.as_bytes()))
+}
+
+impl Log {
+    /// Drops the ranges that `keep` refuses, and writes the file if that changes the list.
+    pub(super) fn retain_damage(
+        &mut self,
+        keep: impl Fn(&Damage) -> bool,
+    ) -> Result<(), StorageError> {
+        let before = self.damage.len();
+        self.damage.retain(keep);
+        if self.damage.len() == before {
+            return Ok(());
+        }
+        self.write_damage(Sync::No)
+    }
+
+    /// The log now ends at `end`.
+    pub(super) fn truncate_damage(&mut self, end: Offset) -> Result<(), StorageError> {
+        let reaches_beyond = |it: &Damage| it.end > end || it.start >= end;
+        if !self.damage.iter().any(reaches_beyond) {
+            return Ok(());
+        }
+        self.damage.retain(|it| it.start < end);
+        for it in &mut self.damage {
+            it.end = it.end.min(end);
+        }
+        self.write_damage(Sync::No)
+    }
+
+    /// Writes the file as the list is now.
+    pub(super) fn write_damage(&self, sync: Sync) -> Result<(), StorageError> {
+        let path = self.dir.join(FILE);
+        if self.damage.is_empty() {
+            return remove_if_exists(&path);
+        }
+        let list = encode(&self.damage);
+        match write_atomically(&path, list.as_bytes(), sync) {
+            // The list in memory counts. A shorter list must reach the file: what is in it would
+            // not be readable after a start.
+            Err(error) if error.kind() == StorageErrorKind::Full => {
+                tracing::warn!(
+                    partition = %self.topic_partition, %error,
+                    "no space for the list of damaged ranges"
+                );
+                overwrite(&path, list.as_bytes())
+            }
+            written => written,
+        }
+    }
+}
+
+/// Puts `content` in the place of the file's content, in the space that the file has. A longer list
+/// than the file's is left for the next change.
+fn overwrite(path: &Path, content: &[u8]) -> Result<(), StorageError> {
+    let old_len = std::fs::metadata(path).map_or(0, |file| file.len());
+    if content.len() as u64 > old_len {
+        return Ok(());
+    }
+    let file = std::fs::OpenOptions::new().write(true).open(path);
+    file.and_then(|mut file| {
+        file.write_all(content)?;
+        file.set_len(content.len() as u64)
+    })
+    .context("overwrite", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn damage(position: u64) -> Damage {
+        Damage {
+            segment: Offset(100),
+            position,
+            length: 92,
+            start: Offset(120),
+            end: Offset(130),
+            reason: "CRC32C is wrong".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_list_is_read_as_it_was_written() {
+        let list = vec![damage(7), damage(99)];
+        assert_eq!(decode(encode(&list).as_bytes()), Ok(list));
+        assert!(decode(b"0\n1\n1 2 3\n").is_err());
+        let with_checksum = |text: &str| format!("{text}{CRC}{}\n", checksum(text));
+        assert!(decode(with_checksum("0\n1\n1 2 3\n").as_bytes()).is_err());
+        assert!(decode(with_checksum("0\n1\n1 2 3 4 x y\n").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_list_with_any_changed_byte_is_refused() {
+        let bytes = encode(&[damage(7)]).into_bytes();
+        for at in 0..bytes.len() {
+            for change in [1, 0x10, 0xff] {
+                let mut changed = bytes.clone();
+                changed[at] ^= change;
+                assert!(decode(&changed).is_err(), "byte {at} ^ {change}");
+            }
+            assert!(decode(&bytes[..at]).is_err(), "cut at {at}");
+        }
+    }
+}

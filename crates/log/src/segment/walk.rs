@@ -1,0 +1,373 @@
+//! The walk over a segment's bytes that finds those which are no valid batches, and where good
+//! records go on after them.
+//!
+//! A header's base offset, length, leader epoch and magic are not covered by its checksum. A wrong
+//! length or magic is noticed all the same; offset and epoch are compared with the batches around.
+
+use dohle_model::{LeaderEpoch, Offset};
+
+use super::damage::{Damage, misplaced};
+use super::files::SegmentFiles;
+use super::scan::{Scan, ScanError};
+use crate::batch::{BATCH_HEADER_SIZE, Batch, BatchHeader};
+use crate::error::StorageError;
+use crate::leader_epoch::LeaderEpochCache;
+
+/// Bytes that a walk over a log in use reads at a time, unless a batch is larger.
+const CHECK_CHUNK_BYTES: usize = 256 << 10;
+
+/// Reads a segment batch by batch and checks everything that can be checked: checksums, rising
+/// offsets, leader epochs that do not fall, offsets that belong to the segment.
+pub(crate) struct Walk<'a> {
+    files: &'a SegmentFiles,
+    scan: Scan<'a>,
+    end: u64,
+    expected: Offset,
+    /// The offset that no batch of this segment may reach.
+    limit: Offset,
+    epoch: Option<LeaderEpoch>,
+    /// No batch after a gap may reach beyond this offset: the log is known to end there.
+    known_end: Option<Offset>,
+    /// The leader epochs from their file, and the offset below which they were on the disk.
+    epochs: Option<(&'a LeaderEpochCache, Offset)>,
+    /// The leader epochs of a log in use, which are beyond doubt.
+    certain_epochs: Option<&'a LeaderEpochCache>,
+}
+
+/// What a walk finds next.
+pub(crate) enum Step<'b> {
+    Batch {
+        position: u64,
+        batch: Batch<'b>,
+    },
+    /// The bytes at the walk's position are no good batch. [`Walk::skip`] goes on after them.
+    Flaw(String),
+}
+
+impl<'a> Walk<'a> {
+    /// From the start of a segment of `end` bytes. `limit` is the base offset of the next segment.
+    pub(crate) fn new(files: &'a SegmentFiles, end: u64, limit: Option<Offset>) -> Self {
+        let base = files.base_offset();
+        let fits = Offset(base.0.saturating_add(i64::from(i32::MAX) + 1));
+        Self {
+            files,
+            scan: Scan::batches(files, 0, end),
+            end,
+            expected: base,
+            limit: limit.map_or(fits, |limit| limit.min(fits)),
+            epoch: None,
+            known_end: None,
+            epochs: None,
+            certain_epochs: None,
+        }
+    }
+
+    /// Batches below `expected` or of an older leader than `epoch` are no good.
+    pub(crate) fn after(mut self, expected: Offset, epoch: Option<LeaderEpoch>) -> Self {
+        self.expected = self.expected.max(expected);
+        self.epoch = epoch;
+        self
+    }
+
+    /// Where the log ends, when that is known for certain.
+    pub(crate) fn with_known_end(self, known_end: Option<Offset>) -> Self {
+        Self { known_end, ..self }
+    }
+
+    /// The leader epochs as their file has them; they count for batches below `flushed`.
+    pub(crate) fn with_epochs(self, epochs: &'a LeaderEpochCache, flushed: Offset) -> Self {
+        let epochs = Some((epochs, flushed));
+        Self { epochs, ..self }
+    }
+
+    /// The leader epochs of a log in use: a batch of another one is no good.
+    pub(crate) fn of_leaders(self, epochs: &'a LeaderEpochCache) -> Self {
+        Self {
+            scan: self.scan.with_chunk(CHECK_CHUNK_BYTES),
+            certain_epochs: Some(epochs),
+            ..self
+        }
+    }
+
+    /// Where the next batch begins.
+    pub(crate) fn position(&self) -> u64 {
+        self.scan.position()
+    }
+
+    /// The offset after the last good batch.
+    pub(crate) fn expected(&self) -> Offset {
+        self.expected
+    }
+
+    /// The next batch, or why there is none at the walk's position; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<Step<'_>>, StorageError> {
+        let header = match self.scan.peek_whole() {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(None),
+            Err(ScanError::Storage(error)) => return Err(error),
+            Err(ScanError::Batch { error, .. }) => return Ok(Some(Step::Flaw(error.to_string()))),
+        };
+        if let Some(reason) = self.flaw_of(&header)? {
+            return Ok(Some(Step::Flaw(reason)));
+        }
+        self.expected = header.next_offset();
+        self.epoch = self.epoch.max(header.partition_leader_epoch);
+        let position = self.scan.position();
+        let bytes = self.scan.take(header.size as usize);
+        let batch = Batch {
+            header,
+            bytes,
+            position: position as usize,
+        };
+        Ok(Some(Step::Batch { position, batch }))
+    }
+
+    /// What is wrong with the batch at the position, whose bytes are all there.
+    fn flaw_of(&mut self, header: &BatchHeader) -> Result<Option<String>, StorageError> {
+        if let Err(error) = header.check_crc(self.scan.here(header.size as usize)) {
+            return Ok(Some(error.to_string()));
+        }
+        if let Some(epochs) = self.certain_epochs
+            && let Some(reason) = misplaced(header, self.expected, self.limit, epochs)
+        {
+            return Ok(Some(reason));
+        }
+        let (base, next) = (header.base_offset, header.next_offset());
+        if base < self.expected || next > self.limit {
+            return Ok(Some(format!(
+                "offsets {base} to {next} are outside of {} to {}",
+                self.expected, self.limit
+            )));
+        }
+        let epoch = header.partition_leader_epoch;
+        if epoch.is_some() && epoch < self.epoch {
+            return Ok(Some(format!(
+                "leader epoch {} is older than that of the batches before",
+                LeaderEpoch::to_wire(epoch)
+            )));
+        }
+        let gap = base > self.expected;
+        if gap && self.known_end.is_some_and(|known_end| next > known_end) {
+            return Ok(Some(format!(
+                "offset {base} does not follow {}, and the log ended before {next}",
+                self.expected
+            )));
+        }
+        let of_file = self.epochs.filter(|(_, flushed)| base < *flushed);
+        let of_file = of_file.map(|(epochs, _)| epochs);
+        let matches_file = of_file.is_none_or(|epochs| epochs.epoch_for_offset(base) == epoch);
+        if !gap && epoch == self.epoch && matches_file {
+            return Ok(None);
+        }
+        // The offset or the epoch jumps. When the next batch does not follow the jump but would
+        // follow the batch before it, this one's header is wrong.
+        let after = self.scan.header_after(header.size as usize)?;
+        if let Some(epochs) = of_file.filter(|_| !matches_file) {
+            let before = self.expected.previous().map(|offset| (offset, self.epoch));
+            let next = after.map(|it| (it.base_offset, it.partition_leader_epoch));
+            if epochs.is_confirmed(base, [before, next]) {
+                return Ok(Some(format!(
+                    "leader epoch {} is not that of the batches around",
+                    LeaderEpoch::to_wire(epoch)
+                )));
+            }
+        }
+        let Some(after) = after else {
+            return Ok(None);
+        };
+        if gap && after.base_offset < next && after.base_offset >= self.expected {
+            return Ok(Some(format!(
+                "base offset {base} is between {} and {}",
+                self.expected, after.base_offset
+            )));
+        }
+        if after.partition_leader_epoch.is_some()
+            && after.partition_leader_epoch < epoch
+            && after.partition_leader_epoch >= self.epoch
+            && after.base_offset >= next
+        {
+            return Ok(Some(format!(
+                "leader epoch {} is newer than that of the batches around",
+                LeaderEpoch::to_wire(epoch)
+            )));
+        }
+        Ok(None)
+    }
+
+    /// Goes on after bytes that are no good batch. Without a good batch after them the damage
+    /// reaches to the end of the file, and to `end_offset`.
+    pub(crate) fn skip(
+        &mut self,
+        reason: String,
+        end_offset: Offset,
+    ) -> Result<Damage, StorageError> {
+        let position = self.scan.position();
+        let end_of_damage = match self.next_good(position)? {
+            Some((found, header)) => {
+                self.scan.go_to(found);
+                (found, header.base_offset)
+            }
+            None => {
+                self.scan.go_to(self.end);
+                (self.end, end_offset.max(self.expected))
+            }
+        };
+        let damage = Damage {
+            segment: self.files.base_offset(),
+            position,
+            length: end_of_damage.0 - position,
+            start: self.expected,
+            end: end_of_damage.1,
+            reason,
+        };
+        self.expected = damage.end;
+        Ok(damage)
+    }
+
+    /// The file ends before `end`, up to which records were known to be in it.
+    pub(crate) fn missing_tail(&self, end: Offset) -> Damage {
+        Damage {
+            segment: self.files.base_offset(),
+            position: self.end,
+            length: 0,
+            start: self.expected,
+            end,
+            reason: "the file ends here, records that were in it are missing".to_owned(),
+        }
+    }
+
+    /// The first good batch after the bad one at `from`.
+    fn next_good(&mut self, from: u64) -> Result<Option<(u64, BatchHeader)>, StorageError> {
+        // Often only the records are damaged, and the length still leads to the next batch.
+        if let Ok(Some(header)) = self.scan.peek_whole() {
+            let position = from + u64::from(header.size);
+            if let Some(header) = self.header_at(position)?
+                && self.goes_on(position, &header)?
+            {
+                return Ok(Some((position, header)));
+            }
+        }
+        search(self.files, from + 1, self.end, |position, header| {
+            self.goes_on(position, header)
+        })
+    }
+
+    /// Whether good records go on after damage with this batch.
+    fn goes_on(&self, position: u64, header: &BatchHeader) -> Result<bool, StorageError> {
+        let (base, next) = (header.base_offset, header.next_offset());
+        let fits = match self.certain_epochs {
+            Some(epochs) => misplaced(header, self.expected, self.limit, epochs).is_none(),
+            None => base >= self.expected && next <= self.limit,
+        };
+        if !fits || !is_whole(self.files, position, self.end, header)? {
+            return Ok(false);
+        }
+        // The checksum does not cover the base offset: of two batches that overlap here, where the
+        // offset before is unknown, the first is the one that is wrong.
+        let after = self.header_at(position + u64::from(header.size))?;
+        Ok(
+            after
+                .is_none_or(|after| after.base_offset < self.expected || after.base_offset >= next),
+        )
+    }
+
+    fn header_at(&self, position: u64) -> Result<Option<BatchHeader>, StorageError> {
+        if position >= self.end {
+            return Ok(None);
+        }
+        let head = self.files.read(position, BATCH_HEADER_SIZE)?;
+        Ok(BatchHeader::parse(&head).ok())
+    }
+}
+
+/// Whether the batch at `position` ends before `end` and has a good checksum.
+fn is_whole(
+    files: &SegmentFiles,
+    position: u64,
+    end: u64,
+    header: &BatchHeader,
+) -> Result<bool, StorageError> {
+    if position + u64::from(header.size) > end {
+        return Ok(false);
+    }
+    let bytes = files.read(position, header.size as usize)?;
+    Ok(header.check_crc(&bytes).is_ok())
+}
+
+/// Looks at every byte from `from` on for a batch that `accepts` takes.
+fn search(
+    files: &SegmentFiles,
+    from: u64,
+    end: u64,
+    accepts: impl Fn(u64, &BatchHeader) -> Result<bool, StorageError>,
+) -> Result<Option<(u64, BatchHeader)>, StorageError> {
+    const WINDOW: usize = 1 << 20;
+    let mut at = from;
+    while at + BATCH_HEADER_SIZE as u64 <= end {
+        let length = (WINDOW as u64).min(end - at) as usize;
+        let window = files.read(at, length)?;
+        let Some(last) = window.len().checked_sub(BATCH_HEADER_SIZE) else {
+            return Ok(None);
+        };
+        for start in 0..=last {
+            let head = &window[start..start + BATCH_HEADER_SIZE];
+            let Ok(header) = BatchHeader::parse(head) else {
+                continue;
+            };
+            let position = at + start as u64;
+            if accepts(position, &header)? {
+                return Ok(Some((position, header)));
+            }
+        }
+        at += last as u64 + 1;
+    }
+    Ok(None)
+}
+
+/// The headers of a segment in their order. Damaged ranges are passed over, and so are batches
+/// whose offsets do not rise.
+pub(crate) struct Headers<'a> {
+    files: &'a SegmentFiles,
+    scan: Scan<'a>,
+    end: u64,
+    expected: Offset,
+}
+
+impl<'a> Headers<'a> {
+    pub(crate) fn new(files: &'a SegmentFiles, position: u64, end: u64) -> Self {
+        Self {
+            files,
+            scan: Scan::headers(files, position, end),
+            end,
+            expected: files.base_offset(),
+        }
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, BatchHeader)>, StorageError> {
+        loop {
+            match self.scan.next_header() {
+                Ok(None) => return Ok(None),
+                Ok(Some((position, header))) if header.base_offset >= self.expected => {
+                    self.expected = header.next_offset();
+                    return Ok(Some((position, header)));
+                }
+                Ok(Some(_)) => {}
+                Err(ScanError::Storage(error)) => return Err(error),
+                Err(ScanError::Batch { position, .. }) => {
+                    let expected = self.expected;
+                    let limit = i64::from(i32::MAX) + 1;
+                    let limit = self.files.base_offset().0.saturating_add(limit);
+                    let found = search(self.files, position + 1, self.end, |position, header| {
+                        let fits =
+                            header.base_offset >= expected && header.next_offset().0 <= limit;
+                        Ok(fits && is_whole(self.files, position, self.end, header)?)
+                    })?;
+                    let Some((found, _)) = found else {
+                        return Ok(None);
+                    };
+                    self.scan.go_to(found);
+                }
+            }
+        }
+    }
+}
