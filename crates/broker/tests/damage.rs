@@ -209,11 +209,18 @@ fn damage_while_stopped(cluster: &Arc<Cluster>, node: i32, how: impl FnOnce(&mut
 #[test]
 fn damage_that_a_start_finds_is_repaired_though_nobody_reads_there() {
     let (cluster, all) = filled(&PROPERTIES);
-    // Broker 1 leads before and after, 2 follows.
-    for node in [1, 2] {
+    let intact = fs::read(cluster.segment_file(1, 0)).unwrap();
+    let last_batch = Batches::new(&intact).last().unwrap().unwrap().position;
+    // Broker 1 leads before and after, 2 follows. A file that ends between two batches looks intact
+    // but for the index.
+    for (node, end) in [
+        (1, intact.len() - 7),
+        (2, intact.len() - 7),
+        (1, last_batch),
+        (2, last_batch),
+    ] {
         let file = cluster.segment_file(node, 0);
-        let intact = fs::read(&file).unwrap();
-        damage_while_stopped(&cluster, node, |bytes| bytes.truncate(bytes.len() - 7));
+        damage_while_stopped(&cluster, node, |bytes| bytes.truncate(end));
         eventually("the file is whole again", || {
             (fs::read(&file).ok()? == intact).then_some(())
         });

@@ -12,13 +12,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use common::*;
-use dohle_log::batch::ControlRecord;
 use dohle_log::damage::segment_of;
-use dohle_log::validate::AppendOrigin;
-use dohle_log::{
-    BatchBuilder, BatchHeader, BatchOptions, Damage, LeaderAppend, Log, LogConfig, OpenOptions,
-    ReadError, StorageErrorKind, admit,
-};
+use dohle_log::{BatchHeader, Damage, Log, LogConfig, OpenOptions, ReadError, StorageErrorKind};
 use dohle_model::{LeaderEpoch, Offset, TopicId};
 
 fn config() -> LogConfig {
@@ -74,7 +69,7 @@ fn closed(clean: bool, unflushed: usize) -> Closed {
         ));
         take(append(&mut log, from_producer(7, 0, i, 1), epoch));
         if i % 9 == 4 {
-            transaction(&mut log, 100 + i64::from(i), epoch, &mut take);
+            aborted_transaction(&mut log, 100 + i64::from(i), epoch).map(&mut take);
         }
     }
     log.ensure_partition_metadata(TopicId::from_bytes([3; 16]))
@@ -98,37 +93,6 @@ fn closed(clean: bool, unflushed: usize) -> Closed {
         recovery_point,
         clean,
         epochs,
-    }
-}
-
-/// A batch of a transaction and the marker that aborts it.
-fn transaction(
-    log: &mut Log,
-    producer: i64,
-    epoch: i32,
-    take: &mut impl FnMut(dohle_log::AppendInfo),
-) {
-    let options = BatchOptions {
-        transactional: true,
-        ..compact::producer(producer, Some(0))
-    };
-    take(append(log, build(options, 2, 10, NOW.0), epoch));
-    let options = BatchOptions {
-        transactional: true,
-        control: true,
-        ..compact::producer(producer, None)
-    };
-    let mut builder = BatchBuilder::new(options);
-    let (key, value) = ControlRecord::encode_end_txn(false, 1);
-    builder.append(Some(NOW), Some(&key), Some(&value), &[]);
-    let records = builder.build().unwrap();
-    let admitted = admit(records, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
-    match log
-        .append_as_leader(admitted, LeaderEpoch(epoch), NOW)
-        .unwrap()
-    {
-        LeaderAppend::Appended(info) => take(info),
-        LeaderAppend::Duplicate(batch) => panic!("duplicate {batch:?}"),
     }
 }
 

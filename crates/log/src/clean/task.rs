@@ -425,7 +425,7 @@ impl Cleaner {
 /// Writes a new segment.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    segment: Segment,
+    pub(crate) segment: Segment,
     config: Arc<LogConfig>,
     buffer: Vec<u8>,
     batches: Vec<PlacedBatch>,

@@ -11,6 +11,7 @@ use crate::batch::{BatchError, BatchHeader, Batches};
 use crate::clean::{CleanError, CleanedFiles, CleanedSegment, Pace, Writer};
 use crate::error::StorageError;
 use crate::leader_epoch::LeaderEpochCache;
+use crate::producer_state::ProducerState;
 use crate::segment::files::SegmentFiles;
 use crate::segment::scan::{Scan, ScanError};
 
@@ -60,6 +61,9 @@ pub struct Repair {
     pub(crate) generation: u64,
     pub(crate) files: CleanedFiles,
     pub(crate) writer: Writer,
+    /// The producers below the next batch: the transactions that the segment aborts are found anew,
+    /// since damaged markers were passed over when the log was opened.
+    pub(crate) producers: ProducerState,
     /// Bytes of the old segment that are copied or passed over.
     pub(crate) copied: u64,
     /// How many ranges were asked for.
@@ -127,6 +131,8 @@ impl Repair {
             let next = scan.next_batch(|_, batch| {
                 batch.header.check_crc(batch.bytes)?;
                 last = Some(batch.header.next_offset());
+                let aborted = self.producers.take_batch(batch);
+                self.writer.segment.aborted.extend(aborted);
                 self.writer.put(batch.bytes)
             });
             match next {
@@ -158,6 +164,8 @@ impl Repair {
             let batch = batch.map_err(does_not_fit)?;
             batch.header.check_crc(batch.bytes).map_err(does_not_fit)?;
             self.check_supply(&batch.header, end)?;
+            let aborted = self.producers.take_batch(&batch);
+            self.writer.segment.aborted.extend(aborted);
             self.writer.put(batch.bytes).map_err(does_not_fit)?;
             self.expected = batch.header.next_offset();
             self.writer.flush_if_full(pace)?;

@@ -57,7 +57,7 @@ impl Log {
             files: Arc::new(segment.files.pinned()?),
             size: u64::from(segment.size),
             end: self.end_of_segment(at),
-            missing_to: self.missing_to(segment.base_offset),
+            missing_to: self.missing_to(at),
             truncations: segment.files.truncations(),
             generation: self.generation,
             leader_epochs: self.leader_epochs.clone(),
@@ -69,10 +69,15 @@ impl Log {
         next.map_or(self.log_end_offset, |next| next.base_offset)
     }
 
-    /// Up to where the segment is known to have held records that are missing at its end.
-    fn missing_to(&self, segment: Offset) -> Option<Offset> {
-        let missing = self.damage_of(segment).filter(|it| it.is_missing_tail());
-        missing.map(|it| it.end).max()
+    /// Up to where the segment is known to have held records that are missing at its end: the file
+    /// ended too early, or before the last damaged byte, when its damage was found.
+    pub(super) fn missing_to(&self, at: usize) -> Option<Offset> {
+        let segment = &self.segments[at];
+        let is_cut = |it: &&Damage| {
+            it.is_missing_tail() || it.position + it.length > u64::from(segment.size)
+        };
+        let cut = self.damage_of(segment.base_offset).filter(is_cut);
+        cut.map(|it| it.end).max()
     }
 
     /// Takes in what a check found; it replaces what was known of the segment. Reads of damaged
@@ -154,8 +159,7 @@ impl Log {
         let segment = &self.segments[at];
         let files = CleanedFiles::new(open_dir(&self.dir)?, Arc::clone(&self.dir), base_offset);
         let log = files.create(LOG_SUFFIX)?;
-        let mut new = Segment::cleaned(Arc::clone(&self.dir), base_offset, log, segment.created);
-        new.aborted.clone_from(&segment.aborted);
+        let new = Segment::cleaned(Arc::clone(&self.dir), base_offset, log, segment.created);
         Ok(RepairStart::Started(Box::new(Repair {
             source: Arc::clone(&segment.files),
             size: u64::from(segment.size),
@@ -165,6 +169,7 @@ impl Log {
             modified: segment.files.modified()?,
             generation: self.generation,
             files,
+            producers: self.producer_state_at(base_offset, now)?,
             writer: Writer::new(new, Arc::clone(&self.config), REPAIR_BUFFER_BYTES),
             copied: 0,
             asked: 0,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use dohle_model::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 
 use super::{Log, damaged_ranges, epochs, recovery_point, swap};
-use crate::batch::{Batch, ControlRecord};
+use crate::batch::Batch;
 use crate::checkpoint::{Sync, read_if_exists};
 use crate::config::LogConfig;
 use crate::error::{Context, StorageError, StorageErrorKind};
@@ -274,9 +274,7 @@ impl Log {
     ) -> Result<bool, StorageError> {
         let segment = &self.segments[at];
         let next = self.segments.get(at + 1);
-        let mut known = self.damage_of(segment.base_offset);
-        if next.is_some() && known.next().is_some() && segment.has_indexes()? {
-            // What is wrong with it is known.
+        if next.is_some() && self.is_damage_known(at)? && segment.has_indexes()? {
             found.state = None;
             return Ok(true);
         }
@@ -311,6 +309,22 @@ impl Log {
             "reading a segment again: its files do not match each other"
         );
         Ok(false)
+    }
+
+    /// Whether the segment is on the list of damaged ranges, with all that a look at its files
+    /// shows: its end was not lost since.
+    fn is_damage_known(&self, at: usize) -> Result<bool, StorageError> {
+        let segment = &self.segments[at];
+        let size = u64::from(segment.size);
+        let (mut is_known, mut is_tail_known) = (false, segment.claimed_offset()?.is_none());
+        for it in self.damage_of(segment.base_offset) {
+            if it.position + it.length > size {
+                return Ok(false);
+            }
+            is_known = true;
+            is_tail_known |= it.is_missing_tail();
+        }
+        Ok(is_known && is_tail_known)
     }
 
     /// Checks a segment's batches and builds its indexes. Answers the bytes it cut off.
@@ -355,7 +369,7 @@ impl Log {
                             self.leader_epochs_dirty = true;
                         }
                     }
-                    segment.aborted.extend(feed(state, &batch));
+                    segment.aborted.extend(state.take_batch(&batch));
                     continue;
                 }
                 Some(Step::Flaw(reason)) => reason,
@@ -375,16 +389,20 @@ impl Log {
         };
         found.end = walk.expected();
         let missing_to = self.known_end_of(at, found.end, claimed);
+        let is_missing = cut == 0 && missing_to > found.end;
         let segment = &mut self.segments[at];
         if cut > 0 {
             segment.cut((size - cut) as u32)?;
-        } else if missing_to > found.end {
+        } else if is_missing {
             damaged.push(walk.missing_tail(missing_to));
             found.end = missing_to;
         }
         state.set_end_offset(found.end);
         if limit.is_some() && cut == 0 {
             segment.seal()?;
+            if is_missing {
+                segment.index_missing(missing_to);
+            }
             write_indexes(segment)?;
         }
         for damage in &damaged {
@@ -398,12 +416,11 @@ impl Log {
     /// Up to where a segment is known to have held batches, whatever its file has now, when its
     /// batches end at `end`.
     fn known_end_of(&self, at: usize, end: Offset, claimed: Option<Offset>) -> Offset {
-        let base = self.segments[at].base_offset;
         let Some(next) = self.segments.get(at + 1) else {
             return self.recovery_point;
         };
         let next = next.base_offset;
-        let was_missing = self.damage_of(base).any(|it| it.end == next);
+        let was_missing = self.missing_to(at) == Some(next);
         // An index entry for a batch that is not there any more: the end of the file is missing.
         let is_claimed = claimed.is_some_and(|offset| offset >= end && offset < next);
         if next <= self.recovery_point && (was_missing || is_claimed) {
@@ -425,8 +442,12 @@ impl Log {
         if self.damage_of(base).next().is_none() {
             return Ok(());
         }
+        let missing_to = self.missing_to(self.segments.len() - 1);
         let active = self.active();
         active.seal()?;
+        if let Some(missing_to) = missing_to {
+            active.index_missing(missing_to);
+        }
         write_indexes(active)?;
         self.start_segment(self.log_end_offset, now)
     }
@@ -461,14 +482,11 @@ impl Log {
                 }
                 if header.attributes.is_control() {
                     let bytes = files.read(position, header.size as usize)?;
-                    feed(
-                        &mut state,
-                        &Batch {
-                            header,
-                            bytes: &bytes,
-                            position: 0,
-                        },
-                    );
+                    state.take_batch(&Batch {
+                        header,
+                        bytes: &bytes,
+                        position: 0,
+                    });
                 } else {
                     state.update(&header, None);
                 }
@@ -586,18 +604,5 @@ fn write_indexes(segment: &Segment) -> Result<(), StorageError> {
             Ok(())
         }
         written => written,
-    }
-}
-
-fn feed(state: &mut ProducerState, batch: &Batch<'_>) -> Option<crate::index::AbortedTxn> {
-    let marker = batch
-        .header
-        .attributes
-        .is_control()
-        .then(|| ControlRecord::of(batch))
-        .flatten();
-    match marker {
-        Some(ControlRecord::EndTxn(marker)) => state.update(&batch.header, Some(&marker)),
-        _ => state.update(&batch.header, None),
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use dohle_model::{ErrorCode, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
-use crate::batch::{BatchHeader, EndTxnMarker};
+use crate::batch::{Batch, BatchHeader, ControlRecord, EndTxnMarker};
 use crate::index::AbortedTxn;
 use crate::validate::AppendOrigin;
 
@@ -235,6 +235,16 @@ impl ProducerState {
             return Err(ProducerError::InvalidTxnState { producer_id });
         }
         Ok(ProducerCheck::Append)
+    }
+
+    /// Takes in a batch that was read from a log, as [`ProducerState::update`] does.
+    pub(crate) fn take_batch(&mut self, batch: &Batch<'_>) -> Option<AbortedTxn> {
+        let is_control = batch.header.attributes.is_control();
+        let marker = is_control.then(|| ControlRecord::of(batch)).flatten();
+        match marker {
+            Some(ControlRecord::EndTxn(marker)) => self.update(&batch.header, Some(&marker)),
+            _ => self.update(&batch.header, None),
+        }
     }
 
     /// Takes in a batch that was appended. Answers with the aborted transaction that it ends, if it

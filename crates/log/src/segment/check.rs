@@ -181,13 +181,13 @@ impl Segment {
         Ok(Ok(()))
     }
 
-    /// The largest offset that an entry of the index files is about.
+    /// The offset of the last entry of the offset index, when the file ends before the entry's
+    /// position: a batch that was there is missing. No other entry proves that, least of all a gap
+    /// before the next segment, which compaction leaves too.
     pub(crate) fn claimed_offset(&self) -> Result<Option<Offset>, StorageError> {
-        let offset = self.last_entry::<OffsetEntry>(INDEX_SUFFIX)?;
-        let time = self.last_entry::<TimeEntry>(TIME_INDEX_SUFFIX)?;
-        let offset = offset.map(|entry| entry.relative_offset);
-        let time = time.map(|entry| entry.relative_offset);
-        Ok(offset.max(time).map(|relative| self.absolute(relative)))
+        let last = self.last_entry::<OffsetEntry>(INDEX_SUFFIX)?;
+        let beyond = last.filter(|entry| entry.position >= self.size);
+        Ok(beyond.map(|entry| self.absolute(entry.relative_offset)))
     }
 
     fn absolute(&self, relative: u32) -> Offset {

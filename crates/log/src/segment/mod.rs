@@ -65,6 +65,8 @@ pub(crate) struct Segment {
     /// The largest timestamp of the first batch; time-based rolling counts from it.
     first_timestamp: Option<Timestamp>,
     bytes_since_index: u32,
+    /// The last batch as an entry of the offset index; `None` where the files have it.
+    last_batch: Option<OffsetEntry>,
 }
 
 /// The index files' content of a segment.
@@ -155,6 +157,7 @@ impl Segment {
             max_timestamp,
             first_timestamp: None,
             bytes_since_index: 0,
+            last_batch: None,
         }
     }
 
@@ -239,12 +242,28 @@ impl Segment {
         self.files.close();
     }
 
-    /// Closes the segment for appending: its largest timestamp goes into the time index.
+    /// Closes the segment for appending: its largest timestamp goes into the time index, and its
+    /// last batch into the offset index, which proves that the batch was there should the file lose
+    /// its end.
     pub(crate) fn seal(&mut self) -> Result<(), StorageError> {
         if let Some(max) = self.max_timestamp()? {
             self.push_time(max);
         }
+        if let Some(last) = self.last_batch {
+            self.push_offset(last);
+        }
         Ok(())
+    }
+
+    /// Enters into the offset index that batches up to `end` were in the file, which ends before
+    /// them. Reads never use the entry: those offsets are known to be damaged.
+    pub(crate) fn index_missing(&mut self, end: Offset) {
+        if let Some(last) = end.previous().filter(|last| self.fits(*last)) {
+            self.push_offset(OffsetEntry {
+                relative_offset: self.relative(last),
+                position: self.size,
+            });
+        }
     }
 
     /// The content of the index files; `None` when the files have it already.
@@ -270,8 +289,8 @@ impl Segment {
             Indexes::OnDisk => false,
             Indexes::InMemory { offsets, times } => {
                 let bytes = config.segment_index_bytes as usize;
-                // One slot of the time index is kept for sealing.
-                offsets.len() >= bytes / 8 || times.len() + 1 >= bytes / 12
+                // One slot of each is kept for sealing.
+                offsets.len() + 1 >= bytes / 8 || times.len() + 1 >= bytes / 12
             }
         }
     }
@@ -333,13 +352,14 @@ impl Segment {
             };
             self.max_timestamp = OnceLock::from(Some(max));
         }
+        let entry = OffsetEntry {
+            relative_offset: self.relative(last_offset),
+            position,
+        };
+        self.last_batch = Some(entry);
         if self.bytes_since_index > config.index_interval_bytes {
-            let relative_offset = self.relative(last_offset);
             if let Indexes::InMemory { offsets, .. } = &mut self.indexes {
-                offsets.push(OffsetEntry {
-                    relative_offset,
-                    position,
-                });
+                offsets.push(entry);
             }
             if let Some(max) = self.max_timestamp.get().copied().flatten() {
                 self.push_time(max);
@@ -356,6 +376,16 @@ impl Segment {
             self.base_offset
         );
         offset.since(self.base_offset) as u32
+    }
+
+    fn push_offset(&mut self, entry: OffsetEntry) {
+        if let Indexes::InMemory { offsets, .. } = &mut self.indexes
+            && offsets
+                .last()
+                .is_none_or(|last| last.relative_offset < entry.relative_offset)
+        {
+            offsets.push(entry);
+        }
     }
 
     fn push_time(&mut self, max: MaxTimestamp) {
@@ -488,18 +518,11 @@ impl Segment {
     /// Enters the batch at `position` into the offset index by its first offset, so that no search
     /// for it runs through the damaged bytes before it.
     pub(crate) fn index_start_of(&mut self, header: &BatchHeader, position: u32) {
-        let relative_offset = self.relative(header.base_offset);
-        if let Indexes::InMemory { offsets, .. } = &mut self.indexes
-            && offsets
-                .last()
-                .is_none_or(|last| last.relative_offset < relative_offset)
-        {
-            offsets.push(OffsetEntry {
-                relative_offset,
-                position,
-            });
-            self.bytes_since_index = 0;
-        }
+        self.push_offset(OffsetEntry {
+            relative_offset: self.relative(header.base_offset),
+            position,
+        });
+        self.bytes_since_index = 0;
     }
 
     /// Writes the offset and the time index anew from the headers of a closed segment. The
@@ -532,6 +555,7 @@ impl Segment {
         self.max_timestamp = OnceLock::from(None);
         self.first_timestamp = None;
         self.bytes_since_index = 0;
+        self.last_batch = None;
     }
 
     /// Cuts the file to `size`.
@@ -593,10 +617,15 @@ impl Segment {
         };
         let mut max = last_time.map(|last| self.max_of(last));
         let mut next = self.base_offset;
+        self.last_batch = None;
         let files = Arc::clone(&self.files);
         let mut headers = Headers::new(&files, u64::from(time_start), u64::from(self.size));
-        while let Some((_, header)) = headers.next()? {
+        while let Some((position, header)) = headers.next()? {
             next = header.next_offset();
+            self.last_batch = Some(OffsetEntry {
+                relative_offset: self.relative(header.last_offset()),
+                position: position as u32,
+            });
             if let Some(Timestamp(timestamp)) = header.max_timestamp
                 && max.is_none_or(|max| timestamp > max.timestamp)
             {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dohle_log::batch::ControlRecord;
 use dohle_log::validate::AppendOrigin;
 use dohle_log::{
     AppendInfo, BatchBuilder, BatchOptions, Batches, CompressionType, LeaderAppend, Log, LogConfig,
@@ -100,6 +101,32 @@ pub fn append(log: &mut Log, records: Bytes, epoch: i32) -> AppendInfo {
         .unwrap()
     {
         LeaderAppend::Appended(info) => info,
+        LeaderAppend::Duplicate(batch) => panic!("duplicate {batch:?}"),
+    }
+}
+
+/// A batch of a transaction and the marker that aborts it.
+pub fn aborted_transaction(log: &mut Log, producer: i64, epoch: i32) -> [AppendInfo; 2] {
+    let options = BatchOptions {
+        transactional: true,
+        ..compact::producer(producer, Some(0))
+    };
+    let data = append(log, build(options, 2, 10, NOW.0), epoch);
+    let options = BatchOptions {
+        transactional: true,
+        control: true,
+        ..compact::producer(producer, None)
+    };
+    let mut builder = BatchBuilder::new(options);
+    let (key, value) = ControlRecord::encode_end_txn(false, 1);
+    builder.append(Some(NOW), Some(&key), Some(&value), &[]);
+    let records = builder.build().unwrap();
+    let admitted = admit(records, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
+    match log
+        .append_as_leader(admitted, LeaderEpoch(epoch), NOW)
+        .unwrap()
+    {
+        LeaderAppend::Appended(marker) => [data, marker],
         LeaderAppend::Duplicate(batch) => panic!("duplicate {batch:?}"),
     }
 }
