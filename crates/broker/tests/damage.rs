@@ -235,3 +235,33 @@ fn damage_that_a_start_finds_is_repaired_though_nobody_reads_there() {
     }
     assert_no_dir_failed(&cluster);
 }
+
+#[test]
+fn a_log_start_that_is_lost_is_taken_from_another_replica() {
+    // Broker 1 leads before and after, 2 follows.
+    for node in [1, 2] {
+        let (cluster, _) = filled(&PROPERTIES);
+        // In the middle of a segment: the segments that stay do not show it.
+        let start = cluster.replica(1).delete_records(Some(offset(3))).unwrap();
+        for node in 1..=3 {
+            support::wait_for(&cluster.replica(node), |replica| {
+                replica.positions().log_start_offset == start
+            });
+        }
+        cluster.stop(node);
+        let dir = cluster.segment_file(node, 0).parent().unwrap().to_owned();
+        let checkpoint = dir.with_file_name("log-start-offset-checkpoint");
+        assert!(checkpoint.exists());
+        fs::write(&checkpoint, "garbage").unwrap();
+        cluster.start_broker(node);
+        support::wait_for(&cluster.replica(node), |replica| {
+            replica.positions().log_start_offset == start
+        });
+        assert!(matches!(
+            read(&cluster.replica(1), 0),
+            Err(ReadError::OffsetOutOfRange { .. })
+        ));
+        cluster.wait_settled(node, RECORDS);
+        assert_no_dir_failed(&cluster);
+    }
+}

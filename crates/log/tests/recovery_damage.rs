@@ -69,7 +69,8 @@ fn closed(clean: bool, unflushed: usize) -> Closed {
         ));
         take(append(&mut log, from_producer(7, 0, i, 1), epoch));
         if i % 9 == 4 {
-            aborted_transaction(&mut log, 100 + i64::from(i), epoch).map(&mut take);
+            let aborted = aborted_transaction(&mut log, 100 + i64::from(i), epoch);
+            aborted.into_iter().for_each(&mut take);
         }
     }
     log.ensure_partition_metadata(TopicId::from_bytes([3; 16]))

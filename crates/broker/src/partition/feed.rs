@@ -131,6 +131,7 @@ impl Partition {
             });
             self.watches.lock().add(&watch);
             state.apply(effects, &self.shared, wakes);
+            self.take_lost_log_start(state, request.follower, request.log_start_offset);
             state.complete_low_watermarks(&self.shared, wakes);
             self.note_lag(state);
             Ok(FeedStart::Started(FeedHandle { id, watch }))
@@ -253,6 +254,7 @@ impl Partition {
                 self.shared.is_eligible(&self.id, id, epoch)
             });
             state.apply(effects, &self.shared, wakes);
+            self.take_lost_log_start(state, follower, log_start_offset);
             state.complete_low_watermarks(&self.shared, wakes);
         });
     }

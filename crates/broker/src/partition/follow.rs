@@ -261,6 +261,9 @@ impl Partition {
         let log_start_offset = log.log_start_offset();
         // `flush.ms` alone is left to the background.
         let after_flush = log.config().flush_messages.is_some() && log.should_flush(now);
+        if log_start_offset >= part.log_start_offset {
+            state.log_start_lost = false;
+        }
         if next > high_watermark {
             state.raise_high_watermark(next);
         }

@@ -23,6 +23,7 @@ mod feed;
 mod follow;
 mod isr_changes;
 mod lock;
+mod log_start;
 mod offsets;
 mod read;
 mod role;
@@ -91,6 +92,7 @@ impl Partition {
             role: Role::Follower(Follower::new(LeaderEpoch::ZERO, None)),
             partition_epoch: None,
             is_last_known_leader: false,
+            log_start_lost: false,
             high_watermark: Offset::ZERO,
             config,
             commits: Default::default(),

@@ -95,6 +95,7 @@ impl Partition {
                 );
             }
             self.ask_for_repairs(state);
+            self.warn_of_lost_log_start(state, &registration.isr);
             state.apply(effects, &self.shared, wakes);
             self.note_lag(state);
         });

@@ -44,6 +44,8 @@ pub(super) struct State {
     /// Whether this replica led last, of a partition that has no leader and no eligible replica
     /// (KIP-966).
     pub(super) is_last_known_leader: bool,
+    /// Whether the log start that DeleteRecords has set is lost: it is taken from another replica.
+    pub(super) log_start_lost: bool,
     pub(super) high_watermark: Offset,
     pub(super) config: Arc<PartitionConfig>,
     pub(super) commits: Waits<Result<(), CommitError>>,

@@ -289,12 +289,17 @@ impl Partitions {
         let high_watermark = found
             .as_ref()
             .map_or(Offset::ZERO, |found| found.high_watermark);
+        let log_start_lost = found.as_ref().is_some_and(|found| found.log_start_lost);
         let log = self.open_in(dir, &name, local.id, found, &config, &change.after);
         if log.is_ok() {
             dir.note_opened(&name, local.id.topic_id);
         }
         let shared = Arc::clone(&self.shared);
-        Partition::new(local.id, name, log, dir.id, high_watermark, config, shared)
+        let partition = Partition::new(local.id, name, log, dir.id, high_watermark, config, shared);
+        if log_start_lost {
+            partition.on_log_start_lost();
+        }
+        partition
     }
 
     /// What each log directory holds of a partition.

@@ -37,6 +37,8 @@ pub(super) struct Found {
     pub(super) high_watermark: Offset,
     pub(super) recovery_point: Offset,
     pub(super) log_start_offset: Offset,
+    /// Whether the checkpoint that had the log start is damaged.
+    pub(super) log_start_lost: bool,
     /// Where the part begins that compaction has not seen.
     pub(super) cleaner_offset: Option<Offset>,
 }
@@ -50,6 +52,7 @@ impl Found {
             high_watermark: Offset::ZERO,
             recovery_point: Offset::ZERO,
             log_start_offset: Offset::ZERO,
+            log_start_lost: false,
             cleaner_offset: None,
         })
     }
@@ -316,18 +319,18 @@ fn read_cleaner_offsets(directory: &LogDirectory) -> BTreeMap<TopicPartition, Of
     }
 }
 
-/// Reads a checkpoint that can be built again: a damaged one counts as missing.
+/// Reads a checkpoint that can be built again: a damaged one counts as missing, and is `None`.
 fn read_derived(
     directory: &LogDirectory,
     checkpoint: Checkpoint,
     consequence: &str,
-) -> Result<BTreeMap<TopicPartition, Offset>, StorageError> {
+) -> Result<Option<BTreeMap<TopicPartition, Offset>>, StorageError> {
     match directory.read_checkpoint(checkpoint) {
         Err(error) if error.kind() == StorageErrorKind::Damage => {
             tracing::warn!(%error, "damaged checkpoint is built again: {consequence}");
-            Ok(BTreeMap::new())
+            Ok(None)
         }
-        read => read,
+        read => read.map(Some),
     }
 }
 
@@ -361,8 +364,9 @@ fn scan(
     let log_starts = read_derived(
         directory,
         Checkpoint::LogStartOffset,
-        "logs begin at their first segment; followers take the log start from their leader, but \
-         records removed by DeleteRecords may reappear where this broker leads",
+        "logs begin at their first segment until followers have taken the log start from their \
+         leader, and leaders from an in-sync replica; where no other replica is in sync, records \
+         removed by DeleteRecords may reappear",
     )?;
     let mut found = BTreeMap::new();
     for dir in directory.partition_dirs()? {
@@ -376,8 +380,9 @@ fn scan(
             PartitionDirKind::Stray | PartitionDirKind::Future => continue,
         }
         let name = dir.topic_partition;
-        let of = |offsets: &BTreeMap<TopicPartition, Offset>| {
-            offsets.get(&name).copied().unwrap_or_default()
+        let of = |offsets: &Option<BTreeMap<TopicPartition, Offset>>| {
+            let offset = offsets.as_ref().and_then(|offsets| offsets.get(&name));
+            offset.copied().unwrap_or_default()
         };
         let known = recorded.and_then(|recorded| recorded.partitions.get(&name));
         let entry = Found {
@@ -386,6 +391,7 @@ fn scan(
             high_watermark: of(&high_watermarks),
             recovery_point: of(&recovery_points),
             log_start_offset: of(&log_starts),
+            log_start_lost: log_starts.is_none(),
             cleaner_offset: cleaner_offsets.get(&name).copied(),
         };
         found.insert(name, entry);

@@ -1,0 +1,59 @@
+//! A log start that is lost, because the checkpoint that had it was damaged.
+//!
+//! Nothing else records what DeleteRecords removed. Followers send their log starts with each
+//! subscription and each ack, so that a leader gets it back from a replica that is in sync; a
+//! follower takes its leader's in any case.
+
+use dohle_model::{NodeId, Offset};
+
+use super::Partition;
+use super::state::{Role, State};
+
+impl Partition {
+    /// The log was opened from its first segment on, since its log start is lost.
+    pub(crate) fn on_log_start_lost(&self) {
+        self.state.lock().log_start_lost = true;
+    }
+
+    /// Logs that the log start stays lost if this leader has no other replica in sync.
+    pub(super) fn warn_of_lost_log_start(&self, state: &State, isr: &[NodeId]) {
+        if state.log_start_lost && !isr.iter().any(|id| *id != self.shared.node) {
+            tracing::warn!(
+                partition = %self.name,
+                log_start_offset = %state.positions().log_start_offset,
+                "the log start is lost and no other replica is in sync: records removed by \
+                 DeleteRecords may reappear"
+            );
+        }
+    }
+
+    /// Takes the log start of an in-sync follower for the one that is lost.
+    pub(super) fn take_lost_log_start(
+        &self,
+        state: &mut State,
+        follower: NodeId,
+        log_start_offset: Offset,
+    ) {
+        // Above the high watermark it waits: a later ack brings it again.
+        if !state.log_start_lost || log_start_offset > state.high_watermark {
+            return;
+        }
+        let is_in_sync = match &state.role {
+            Role::Leader(leader) => leader.isr().committed().contains(&follower),
+            Role::Follower(_) => false,
+        };
+        if !is_in_sync {
+            return;
+        }
+        let Ok(log) = state.log_mut() else { return };
+        let before = log.log_start_offset();
+        log.maybe_advance_log_start_offset(log_start_offset);
+        let now = log.log_start_offset();
+        state.log_start_lost = false;
+        tracing::info!(
+            partition = %self.name, %follower, from = %before, to = %now,
+            "took the log start that was lost from an in-sync replica"
+        );
+        self.reclaim_soon(state);
+    }
+}
