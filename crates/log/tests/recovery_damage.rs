@@ -285,8 +285,114 @@ fn harm(random: &mut Random, path: &Path) -> String {
     format!("{name} of {size} bytes: {how}")
 }
 
+/// What a crash, or damage that was found, has left beside the files of a closed log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leftover {
+    Nothing,
+    /// A repair or a compaction was interrupted.
+    Swap,
+    /// The list of damaged ranges.
+    Damage,
+}
+
+impl Closed {
+    /// The base offsets of the segments, in order.
+    fn segments(&self) -> Vec<i64> {
+        let names = files(self.dir.path()).into_iter().map(|file| file.0);
+        let bases = names.filter_map(|name| name.strip_suffix(".log")?.parse().ok());
+        let mut bases: Vec<i64> = bases.collect();
+        bases.sort_unstable();
+        bases
+    }
+
+    /// Leaves a swap at a random step, of one or two closed segments by one with all their batches.
+    /// Returns the files that the swap has made, and what it is.
+    fn leave_swap(&self, random: &mut Random) -> (Vec<PathBuf>, String) {
+        let bases = self.segments();
+        // Only what is on the disk is replaced.
+        let flushed = bases.partition_point(|base| *base <= self.recovery_point.0) - 1;
+        let at = random.below(flushed - 1);
+        let old = &bases[at..at + 1 + random.below(2)];
+        let step = random.below(4);
+        let file = |base: i64, suffix: &str| self.file(&format!("{base:020}{suffix}"));
+        let log = old
+            .iter()
+            .map(|base| std::fs::read(file(*base, ".log")).unwrap());
+        let log = log.collect::<Vec<_>>().concat();
+        let (start, end) = ranges(&log).last().copied().unwrap();
+        let last = &self.batches[&start];
+        let header = BatchHeader::parse(last).unwrap();
+        let position = (log.len() - last.len()) as u32;
+        let relative = |offset: i64| ((offset - old[0]) as u32).to_be_bytes();
+        let index = [relative(end), position.to_be_bytes()].concat();
+        let timestamp = header.max_timestamp.unwrap().0.to_be_bytes();
+        let times = [&timestamp[..], &relative(end)].concat();
+        let aborted = old
+            .iter()
+            .filter_map(|base| std::fs::read(file(*base, ".txnindex")).ok());
+        let aborted = aborted.collect::<Vec<_>>().concat();
+        let mut new = vec![(".timeindex", times), (".index", index), (".log", log)];
+        if !aborted.is_empty() {
+            new.insert(0, (".txnindex", aborted));
+        }
+        let mut made = Vec::new();
+        for (suffix, bytes) in new {
+            let end = match step {
+                // Undecided as long as one file has the first name.
+                0 if [".txnindex", ".timeindex"].contains(&suffix) => ".swap",
+                0 => ".cleaned",
+                3 if suffix == ".log" => "",
+                _ => ".swap",
+            };
+            if step >= 2 {
+                for base in old {
+                    let deleted = file(*base, &format!("{suffix}.deleted"));
+                    // Not every segment has aborted transactions.
+                    let renamed = std::fs::rename(file(*base, suffix), deleted);
+                    assert!(renamed.is_ok() || suffix == ".txnindex");
+                }
+            }
+            let path = file(old[0], &format!("{suffix}{end}"));
+            std::fs::write(&path, bytes).unwrap();
+            made.push(path);
+        }
+        (made, format!("swap of {old:?} at step {step}"))
+    }
+
+    /// Damages a segment, and has the damage found. Returns the list of it, if there is any.
+    fn leave_damage(&self, random: &mut Random) -> (Vec<PathBuf>, String) {
+        let bases = self.segments();
+        let base = bases[random.below(bases.len() - 1)];
+        let what = harm(random, &self.file(&format!("{base:020}.log")));
+        let Ok(mut log) = self.open() else {
+            return (Vec::new(), what);
+        };
+        for segment in log.segment_base_offsets().collect::<Vec<_>>() {
+            if let Some(check) = log.plan_check(segment).unwrap() {
+                let found = check.run(&mut |_| true).unwrap().unwrap();
+                log.note_damage(&check, found).unwrap();
+            }
+        }
+        let list = self.file("damaged-ranges");
+        assert_eq!(list.exists(), !log.damage().is_empty());
+        (list.exists().then_some(list).into_iter().collect(), what)
+    }
+}
+
 #[test]
 fn damage_to_any_file_is_mended_or_reported() {
+    random_damage(80, |_| Leftover::Nothing);
+}
+
+#[test]
+fn damage_to_what_a_swap_or_earlier_damage_left_is_mended_or_reported() {
+    random_damage(80, |case| match case % 4 {
+        0 | 1 => Leftover::Swap,
+        _ => Leftover::Damage,
+    });
+}
+
+fn random_damage(cases: u64, leftover: impl Fn(u64) -> Leftover) {
     let variable = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seed: u64 = variable("DOHLE_SEED").unwrap_or_else(|| {
         let now = std::time::SystemTime::now();
@@ -294,18 +400,27 @@ fn damage_to_any_file_is_mended_or_reported() {
             .unwrap()
             .as_nanos() as u64
     });
-    let cases: u64 = variable("DOHLE_FUZZ_CASES").unwrap_or(80);
+    let cases: u64 = variable("DOHLE_FUZZ_CASES").unwrap_or(cases);
     println!("DOHLE_SEED={seed} DOHLE_FUZZ_CASES={cases}");
     for case in 0..cases {
         let mut random = Random(seed.wrapping_add(case.wrapping_mul(0xd1b5_4a32_d192_ed03)));
         let clean = case % 2 == 0;
         let log = closed(clean, if clean { 0 } else { random.below(20) });
-        let files = log.files();
-        let at = random.below(files.len());
-        let what = harm(&mut random, &files[at]);
+        let (made, left) = match leftover(case) {
+            Leftover::Nothing => (log.files(), String::new()),
+            Leftover::Swap => log.leave_swap(&mut random),
+            Leftover::Damage => log.leave_damage(&mut random),
+        };
+        let harmed = match made.len() {
+            0 => String::new(),
+            count => {
+                let at = random.below(count);
+                harm(&mut random, &made[at])
+            }
+        };
         let state = if clean { "clean" } else { "unclean" };
         log.check(&format!(
-            "DOHLE_SEED={seed} case {case}, {state} stop, {what}"
+            "DOHLE_SEED={seed} case {case}, {state} stop, {left}, {harmed}"
         ));
     }
 }

@@ -24,10 +24,11 @@ use dohle_model::Offset;
 
 use super::Log;
 use super::retention::DeletedSegment;
-use crate::checkpoint::sync_dir;
+use crate::checkpoint::{read_if_exists, sync_dir};
 use crate::clean::CleanedSegment;
 use crate::damage::Damage;
 use crate::error::{Context, StorageError};
+use crate::index::{self, OffsetEntry};
 use crate::segment::files::{
     CLEANED_SUFFIX, DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, SEGMENT_SUFFIXES, SNAPSHOT_SUFFIX,
     SWAP_SUFFIX, SegmentFiles, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, file_name, offset_of_name,
@@ -280,17 +281,22 @@ fn recovery_steps(dir: &Arc<Path>) -> Result<Vec<Step>, StorageError> {
         steps.push(Step::Remove(path(dir, *offset, suffix, CLEANED_SUFFIX)));
     }
     // What the new segments hold the old ones have no business with any more.
-    let mut replaced: Option<(Offset, Offset)> = None;
+    let mut replaced = BTreeSet::new();
     for (base, _) in listing.swap.iter().filter(|file| file.1 == LOG_SUFFIX) {
-        let end = end_of_swap(dir, *base)?;
-        let (first, last) = replaced.unwrap_or((*base, end));
-        replaced = Some((first.min(*base), last.max(end)));
-    }
-    if let Some((first, end)) = replaced {
-        let old = listing.segments.range((first, "")..(end, ""));
-        for (offset, suffix) in old {
-            steps.push(Step::Remove(path(dir, *offset, suffix, "")));
+        let [end, by_index] = ends_of_swap(dir, *base)?.map(|end| {
+            let range = (*base, "")..(end.max(base.plus(1)), "");
+            listing.segments.range(range).copied().collect::<Vec<_>>()
+        });
+        if end != by_index {
+            let text = "the offset in its last batch and in its index decide differently which \
+                        segments it replaces";
+            let path = path(dir, *base, LOG_SUFFIX, SWAP_SUFFIX);
+            return Err(cannot_complete(&path, text));
         }
+        replaced.extend(end);
+    }
+    for (offset, suffix) in replaced {
+        steps.push(Step::Remove(path(dir, offset, suffix, "")));
     }
     let logs_first = |file: &&(Offset, &str)| file.1 != LOG_SUFFIX;
     let mut swap: Vec<_> = listing.swap.iter().collect();
@@ -305,29 +311,45 @@ fn recovery_steps(dir: &Arc<Path>) -> Result<Vec<Step>, StorageError> {
     Ok(steps)
 }
 
-/// The offset after the last batch of a segment that waits to be swapped in; above its base.
-fn end_of_swap(dir: &Arc<Path>, base_offset: Offset) -> Result<Offset, StorageError> {
-    let path = path(dir, base_offset, LOG_SUFFIX, SWAP_SUFFIX);
+/// The offset after the last batch of a segment that waits to be swapped in: by the batch, and by
+/// its entry in the offset index. The checksum of the batch does not cover its offset. Without an
+/// entry, as Kafka leaves it, both are the same.
+fn ends_of_swap(dir: &Arc<Path>, base_offset: Offset) -> Result<[Offset; 2], StorageError> {
+    let path_of = |suffix| path(dir, base_offset, suffix, SWAP_SUFFIX);
+    let path = path_of(LOG_SUFFIX);
     let log = fs::File::open(&path).context("open", &path)?;
     let size = log.metadata().context("stat", &path)?.len();
     let files = SegmentFiles::with_log(Arc::clone(dir), base_offset, log);
     let mut scan = Scan::headers(&files, 0, size);
-    let mut end = base_offset.plus(1);
+    let mut last = None;
     loop {
         match scan.next_header() {
-            Ok(Some((_, header))) => end = end.max(header.next_offset()),
-            Ok(None) => return Ok(end),
+            Ok(Some(header)) => last = Some(header),
+            Ok(None) => break,
             Err(ScanError::Storage(error)) => return Err(error),
             Err(ScanError::Batch { position, error }) => {
-                let text = format!(
-                    "byte {position}: {error}; the file was whole on the disk when compaction \
-                     put it there, so the disk has lost it: delete this partition's directory to \
-                     fetch it again from another replica"
-                );
-                return Err(StorageError::invalid("complete the swap of", &path, text));
+                return Err(cannot_complete(&path, &format!("byte {position}: {error}")));
             }
         }
     }
+    let Some((position, header)) = last else {
+        return Ok([base_offset; 2]);
+    };
+    let entries = read_if_exists(&path_of(INDEX_SUFFIX))?.unwrap_or_default();
+    let entries: Vec<OffsetEntry> = index::decode(&entries);
+    let of_last = entries.last();
+    let of_last = of_last.filter(|entry| u64::from(entry.position) == position);
+    let by_index = of_last.map(|entry| index::absolute(base_offset, entry.relative_offset).plus(1));
+    let end = header.next_offset();
+    Ok([end, by_index.unwrap_or(end)])
+}
+
+fn cannot_complete(path: &Path, reason: &str) -> StorageError {
+    let text = format!(
+        "{reason}; the file was whole on the disk when compaction or a repair put it there, so the \
+         disk has lost it: delete this partition's directory to fetch it again from another replica"
+    );
+    StorageError::invalid("complete the swap of", path, text)
 }
 
 #[cfg(test)]
