@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dohle_model::{Offset, PartitionIndex, TopicName, TopicPartition};
 
@@ -27,8 +28,11 @@ pub(crate) fn write_atomically(
     content: &[u8],
     sync: Sync,
 ) -> Result<(), StorageError> {
+    // Two threads may write the same file, such as a flush and the close of a log: neither may take
+    // the other's temporary file away.
+    static WRITES: AtomicU64 = AtomicU64::new(0);
     let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
+    name.push(format!(".{}.tmp", WRITES.fetch_add(1, Ordering::Relaxed)));
     let temporary = Path::new(&name);
     let write = || -> io::Result<()> {
         let mut file = File::create(temporary)?;
@@ -39,7 +43,6 @@ pub(crate) fn write_atomically(
         fs::rename(temporary, path)
     };
     if let Err(error) = write() {
-        // What stays is overwritten by the next attempt.
         let _ = fs::remove_file(temporary);
         return Err(error).context("write", path);
     }
