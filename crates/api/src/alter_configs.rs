@@ -14,10 +14,9 @@ use dohle_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, IncrementalAlterConfigsRequestData,
 };
 use dohle_protocol::messages::incremental_alter_configs_response as incremental;
-use dohle_rpc::v1;
 
-use super::{Call, errors};
-use crate::context::{Context, REQUEST_TIMEOUT};
+use super::{Call, wire};
+use crate::context::REQUEST_TIMEOUT;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -25,31 +24,35 @@ const GROUP: i8 = 32;
 /// Kafka's `AlterConfigOp.OpType`: set, delete, append, subtract.
 const OPERATION_LAST: i8 = 3;
 
-/// One resource of a request, and what became of it.
-struct Item {
-    kind: i8,
-    name: KafkaString,
-    ask: Result<v1::AlterConfigsResource, ApiError>,
-}
-
 pub(super) async fn handle(
     call: Call,
     request: AlterConfigsRequestData,
 ) -> replaced::AlterConfigsResponseData {
-    let items = request.resources.iter().map(replace_all).collect();
-    let outcomes = alter(&call, items, request.validate_only).await;
-    let response = |(kind, name, outcome): (i8, KafkaString, Result<(), ApiError>)| {
-        let (error_code, error_message) = errors::to_wire(&outcome);
-        replaced::AlterConfigsResourceResponse {
-            error_code,
-            error_message,
-            resource_type: kind,
-            resource_name: name,
-            ..replaced::AlterConfigsResourceResponse::default()
+    let resources = request.resources.iter();
+    let named = resources.map(|one| (one.resource_type, &one.resource_name, replace_all(one)));
+    let checked = check_all(&call, named.collect());
+    let forwarded = AlterConfigsRequestData {
+        resources: accepted(&request.resources, &checked),
+        ..request.clone()
+    };
+    let answers = match forwarded.resources.is_empty() {
+        true => Ok(Vec::new()),
+        false => {
+            let deadline = call.request.received + REQUEST_TIMEOUT;
+            let answer = call.forward(&forwarded, deadline).await;
+            answer.map(|(response, _)| response.responses)
         }
     };
+    let refused =
+        |resource: &ReplacedResource, error: &ApiError| replaced::AlterConfigsResourceResponse {
+            error_code: error.code.code(),
+            error_message: Some(wire::text(&error.message)),
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
+            ..replaced::AlterConfigsResourceResponse::default()
+        };
     replaced::AlterConfigsResponseData {
-        responses: outcomes.into_iter().map(response).collect(),
+        responses: merge(&request.resources, checked, answers, refused),
         ..replaced::AlterConfigsResponseData::default()
     }
 }
@@ -58,97 +61,92 @@ pub(super) async fn handle_incremental(
     call: Call,
     request: IncrementalAlterConfigsRequestData,
 ) -> incremental::IncrementalAlterConfigsResponseData {
-    let items = request.resources.iter().map(change).collect();
-    let outcomes = alter(&call, items, request.validate_only).await;
-    let response = |(kind, name, outcome): (i8, KafkaString, Result<(), ApiError>)| {
-        let (error_code, error_message) = errors::to_wire(&outcome);
+    let resources = request.resources.iter();
+    let named = resources.map(|one| (one.resource_type, &one.resource_name, change(one)));
+    let checked = check_all(&call, named.collect());
+    let forwarded = IncrementalAlterConfigsRequestData {
+        resources: accepted(&request.resources, &checked),
+        ..request.clone()
+    };
+    let answers = match forwarded.resources.is_empty() {
+        true => Ok(Vec::new()),
+        false => {
+            let deadline = call.request.received + REQUEST_TIMEOUT;
+            let answer = call.forward(&forwarded, deadline).await;
+            answer.map(|(response, _)| response.responses)
+        }
+    };
+    let refused = |resource: &AlterConfigsResource, error: &ApiError| {
         incremental::AlterConfigsResourceResponse {
-            error_code,
-            error_message,
-            resource_type: kind,
-            resource_name: name,
+            error_code: error.code.code(),
+            error_message: Some(wire::text(&error.message)),
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
             ..incremental::AlterConfigsResourceResponse::default()
         }
     };
     incremental::IncrementalAlterConfigsResponseData {
-        responses: outcomes.into_iter().map(response).collect(),
+        responses: merge(&request.resources, checked, answers, refused),
         ..incremental::IncrementalAlterConfigsResponseData::default()
     }
 }
 
-fn replace_all(resource: &ReplacedResource) -> Item {
-    let ops = resource.configs.iter().map(|config| v1::AlterConfigOp {
-        name: config.name.to_string(),
-        op: 0,
-        value: config.value.as_ref().map(KafkaString::to_string),
-    });
+type Checked = Result<(), ApiError>;
+
+/// Returns the resources that passed the checks of this broker.
+fn accepted<T: Clone>(resources: &[T], checked: &[Checked]) -> Vec<T> {
+    let resources = resources.iter().zip(checked);
+    let accepted = resources.filter(|(_, checked)| checked.is_ok());
+    accepted.map(|(resource, _)| resource.clone()).collect()
+}
+
+/// Returns the controller's answer for each resource that it was asked for, and the refusal of the
+/// others.
+fn merge<T, A>(
+    resources: &[T],
+    checked: Vec<Checked>,
+    answers: Result<Vec<A>, ApiError>,
+    refused: impl Fn(&T, &ApiError) -> A,
+) -> Vec<A> {
+    let mut answers = answers.map(Vec::into_iter);
+    let answer = |(resource, checked): (&T, Checked)| match (checked, &mut answers) {
+        (Err(error), _) => refused(resource, &error),
+        (Ok(()), Err(error)) => refused(resource, error),
+        // The controller answers in the order of the request.
+        (Ok(()), Ok(answers)) => answers
+            .next()
+            .unwrap_or_else(|| refused(resource, &ErrorCode::UnknownServerError.into())),
+    };
+    resources.iter().zip(checked).map(answer).collect()
+}
+
+fn replace_all(resource: &ReplacedResource) -> Checked {
     let names = resource.configs.iter().map(|config| config.name.as_str());
-    let ask = check(resource.resource_type, names).and_then(|()| {
-        if let Some(config) = resource
-            .configs
-            .iter()
-            .find(|config| config.value.is_none())
-        {
-            return Err(null_value(config.name.as_str()));
-        }
-        Ok(v1::AlterConfigsResource {
-            resource: Some(to_controller(
-                resource.resource_type,
-                &resource.resource_name,
-            )),
-            ops: ops.collect(),
-            replace_all: true,
-        })
-    });
-    Item {
-        kind: resource.resource_type,
-        name: resource.resource_name.clone(),
-        ask,
+    check(resource.resource_type, names)?;
+    let mut configs = resource.configs.iter();
+    match configs.find(|config| config.value.is_none()) {
+        Some(config) => Err(null_value(config.name.as_str())),
+        None => Ok(()),
     }
 }
 
-fn change(resource: &AlterConfigsResource) -> Item {
-    let ops = resource.configs.iter().map(|config| v1::AlterConfigOp {
-        name: config.name.to_string(),
-        op: u32::try_from(config.config_operation).unwrap_or(u32::MAX),
-        value: config.value.as_ref().map(KafkaString::to_string),
-    });
+fn change(resource: &AlterConfigsResource) -> Checked {
     let names = resource.configs.iter().map(|config| config.name.as_str());
-    let ask = check(resource.resource_type, names).and_then(|()| {
-        for config in &resource.configs {
-            if !(0..=OPERATION_LAST).contains(&config.config_operation) {
-                let message = format!("{} is no operation on a property", config.config_operation);
-                return Err(ErrorCode::InvalidRequest.because(message));
-            }
-            if config.config_operation != 1 && config.value.is_none() {
-                return Err(null_value(config.name.as_str()));
-            }
+    check(resource.resource_type, names)?;
+    for config in &resource.configs {
+        if !(0..=OPERATION_LAST).contains(&config.config_operation) {
+            let message = format!("{} is no operation on a property", config.config_operation);
+            return Err(ErrorCode::InvalidRequest.because(message));
         }
-        Ok(v1::AlterConfigsResource {
-            resource: Some(to_controller(
-                resource.resource_type,
-                &resource.resource_name,
-            )),
-            ops: ops.collect(),
-            replace_all: false,
-        })
-    });
-    Item {
-        kind: resource.resource_type,
-        name: resource.resource_name.clone(),
-        ask,
+        if config.config_operation != 1 && config.value.is_none() {
+            return Err(null_value(config.name.as_str()));
+        }
     }
+    Ok(())
 }
 
 fn null_value(name: &str) -> ApiError {
     ErrorCode::InvalidRequest.because(format!("{name} is set to null; delete it instead"))
-}
-
-fn to_controller(kind: i8, name: &KafkaString) -> v1::ConfigResource {
-    v1::ConfigResource {
-        r#type: u32::try_from(kind).unwrap_or(0),
-        name: name.to_string(),
-    }
 }
 
 fn check<'a>(kind: i8, names: impl Iterator<Item = &'a str>) -> Result<(), ApiError> {
@@ -177,67 +175,22 @@ fn is_this_broker(node: NodeId, name: &str) -> Result<(), ApiError> {
     Err(ErrorCode::InvalidRequest.because(message))
 }
 
-async fn alter(
-    call: &Call,
-    mut items: Vec<Item>,
-    validate_only: bool,
-) -> Vec<(i8, KafkaString, Result<(), ApiError>)> {
-    let mut counts: HashMap<(i8, KafkaString), usize> = HashMap::new();
-    for item in &items {
-        *counts.entry((item.kind, item.name.clone())).or_default() += 1;
+/// Checks what this broker has to: which resources may be changed, and how each is named.
+fn check_all(call: &Call, resources: Vec<(i8, &KafkaString, Checked)>) -> Vec<Checked> {
+    let mut counts: HashMap<(i8, &KafkaString), usize> = HashMap::new();
+    for (kind, name, _) in &resources {
+        *counts.entry((*kind, *name)).or_default() += 1;
     }
-    for item in &mut items {
-        if counts[&(item.kind, item.name.clone())] > 1 {
+    let checked = resources.into_iter().map(|(kind, name, checked)| {
+        if counts[&(kind, name)] > 1 {
             let message = "the resource is named more than once in the request";
-            item.ask = Err(ErrorCode::InvalidRequest.because(message));
-        } else if item.ask.is_ok()
-            && item.kind == BROKER
-            && let Err(error) = is_this_broker(call.context.node_id, item.name.as_str())
-        {
-            item.ask = Err(error);
+            return Err(ErrorCode::InvalidRequest.because(message));
         }
-    }
-    let resources: Vec<_> = items
-        .iter()
-        .filter_map(|item| item.ask.clone().ok())
-        .collect();
-    let answers = ask(
-        &call.context,
-        resources,
-        validate_only,
-        call.request.received + REQUEST_TIMEOUT,
-    )
-    .await;
-    let mut answers = answers.map(Vec::into_iter);
-    let mut outcome = |item: Item| {
-        let outcome = match (item.ask, &mut answers) {
-            (Err(error), _) => Err(error),
-            (Ok(_), Err(error)) => Err(error.clone()),
-            // The controller answers in the order of the request.
-            (Ok(_), Ok(answers)) => answers
-                .next()
-                .unwrap_or(Err(ErrorCode::UnknownServerError.into())),
-        };
-        (item.kind, item.name, outcome)
-    };
-    items.into_iter().map(&mut outcome).collect()
-}
-
-async fn ask(
-    context: &Context,
-    resources: Vec<v1::AlterConfigsResource>,
-    validate_only: bool,
-    deadline: tokio::time::Instant,
-) -> Result<Vec<Result<(), ApiError>>, ApiError> {
-    if resources.is_empty() {
-        return Ok(Vec::new());
-    }
-    let request = v1::AlterConfigsRequest {
-        resources,
-        validate_only,
-    };
-    let response = context.controller.alter_configs(request, deadline).await?;
-    context.reached(response.offset, deadline).await?;
-    let outcome = |result: &v1::AlterConfigsResult| errors::outcome(result.outcome.as_ref());
-    Ok(response.resources.iter().map(outcome).collect())
+        checked?;
+        match kind {
+            BROKER => is_this_broker(call.context.node_id, name.as_str()),
+            _ => Ok(()),
+        }
+    });
+    checked.collect()
 }

@@ -2,9 +2,8 @@
 //! the topics. Partition counts and configurations are told from version 5 (KIP-525), ids from 7.
 //! A topic that is named twice in a request is refused.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use bytes::Bytes;
 use dohle_config::describe_topic;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
@@ -13,66 +12,23 @@ use dohle_protocol::messages::create_topics_request::{CreatableTopic, CreateTopi
 use dohle_protocol::messages::create_topics_response::{
     CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponseData,
 };
-use dohle_protocol::{KafkaString, KafkaUuid};
-use dohle_rpc::v1;
-use tokio::time::Instant;
 
-use super::{Call, errors, wire};
-use crate::context::Context;
-
-/// The name under which Kafka's tools know the metadata log.
-pub(super) const METADATA_TOPIC: &str = "__cluster_metadata";
+use super::{Call, wire};
 
 pub(super) async fn handle(
     call: Call,
     request: CreateTopicsRequestData,
 ) -> CreateTopicsResponseData {
+    if request.topics.is_empty() {
+        return CreateTopicsResponseData::default();
+    }
     let deadline = wire::admin_deadline(call.request.received, request.timeout_ms);
-    let mut counts: HashMap<&str, usize> = HashMap::new();
-    for topic in &request.topics {
-        *counts.entry(topic.name.as_str()).or_default() += 1;
+    if let Err(error) = has_room(&call, &request) {
+        return refused(&request, &error);
     }
-    let once = |topic: &&CreatableTopic| {
-        counts[topic.name.as_str()] == 1 && topic.name.as_str() != METADATA_TOPIC
-    };
-    let wanted = request
-        .topics
-        .iter()
-        .filter(once)
-        .map(to_controller)
-        .collect();
-    let asked = match has_room(&call, &request) {
-        Ok(()) => ask(&call.context, wanted, request.validate_only, deadline).await,
-        Err(error) => Err(error),
-    };
-
-    let mut topics = Vec::new();
-    let mut told = std::collections::HashSet::new();
-    for topic in &request.topics {
-        let name = topic.name.as_str();
-        if !told.insert(name) {
-            continue;
-        }
-        let result = match &asked {
-            _ if counts[name] > 1 => {
-                let message = format!("topic {name:?} is named more than once in the request");
-                refused(&topic.name, &ErrorCode::InvalidRequest.because(message))
-            }
-            _ if name == METADATA_TOPIC => {
-                let message = format!("{name} is the quorum's own log, not a topic to be created");
-                refused(&topic.name, &ErrorCode::InvalidRequest.because(message))
-            }
-            Err(error) => refused(&topic.name, error),
-            Ok((image, results)) => match results.get(name) {
-                Some(result) => created(&call, image, topic, result),
-                None => refused(&topic.name, &ErrorCode::UnknownServerError.into()),
-            },
-        };
-        topics.push(result);
-    }
-    CreateTopicsResponseData {
-        topics,
-        ..CreateTopicsResponseData::default()
+    match call.forward(&request, deadline).await {
+        Ok((response, image)) => with_configs(&call, &image, &request, response),
+        Err(error) => refused(&request, &error),
     }
 }
 
@@ -95,81 +51,47 @@ fn has_room(call: &Call, request: &CreateTopicsRequestData) -> Result<(), ApiErr
     })
 }
 
-type Results = HashMap<String, v1::CreateTopicsResult>;
-
-async fn ask(
-    context: &Context,
-    topics: Vec<v1::CreatableTopic>,
-    validate_only: bool,
-    deadline: Instant,
-) -> Result<(std::sync::Arc<MetadataImage>, Results), ApiError> {
-    if topics.is_empty() {
-        return Ok((context.image(), Results::new()));
-    }
-    let request = v1::CreateTopicsRequest {
-        topics,
-        validate_only,
-    };
-    let response = context.controller.create_topics(request, deadline).await?;
-    let image = context.reached(response.offset, deadline).await?;
-    let by_name = |result: v1::CreateTopicsResult| (result.name.clone(), result);
-    Ok((image, response.topics.into_iter().map(by_name).collect()))
-}
-
-fn to_controller(topic: &CreatableTopic) -> v1::CreatableTopic {
-    let assignments = topic
-        .assignments
-        .iter()
-        .map(|assignment| v1::ReplicaAssignment {
-            partition: assignment.partition_index,
-            replicas: assignment.broker_ids.clone(),
-        });
-    let configs = topic.configs.iter().map(|config| v1::NamedConfig {
-        name: config.name.to_string(),
-        value: config.value.as_ref().map(KafkaString::to_string),
-    });
-    // Fails only when 64 random ids in a row were reserved ones.
-    let id = KafkaUuid::random().unwrap_or(KafkaUuid::ZERO);
-    v1::CreatableTopic {
-        name: topic.name.to_string(),
-        id: Bytes::copy_from_slice(id.inner().as_bytes()),
-        partitions: topic.num_partitions,
-        replication_factor: i32::from(topic.replication_factor),
-        assignments: assignments.collect(),
-        configs: configs.collect(),
-    }
-}
-
-fn refused(name: &KafkaString, error: &ApiError) -> CreatableTopicResult {
-    CreatableTopicResult {
-        name: name.clone(),
+fn refused(request: &CreateTopicsRequestData, error: &ApiError) -> CreateTopicsResponseData {
+    let mut names = HashSet::new();
+    let topics = request.topics.iter();
+    let topics = topics.filter(|topic| names.insert(topic.name.as_str()));
+    let result = |topic: &CreatableTopic| CreatableTopicResult {
+        name: topic.name.clone(),
         error_code: error.code.code(),
         error_message: Some(wire::text(&error.message)),
         num_partitions: -1,
         replication_factor: -1,
         configs: None,
         ..CreatableTopicResult::default()
+    };
+    CreateTopicsResponseData {
+        topics: topics.map(result).collect(),
+        ..CreateTopicsResponseData::default()
     }
 }
 
-fn created(
+/// Adds the configuration of the topics that were created, from version 5 (KIP-525): that of
+/// topics depends on properties of this broker.
+fn with_configs(
     call: &Call,
     image: &MetadataImage,
-    topic: &CreatableTopic,
-    result: &v1::CreateTopicsResult,
-) -> CreatableTopicResult {
-    if let Err(error) = errors::outcome(result.outcome.as_ref()) {
-        return refused(&topic.name, &error);
+    request: &CreateTopicsRequestData,
+    mut response: CreateTopicsResponseData,
+) -> CreateTopicsResponseData {
+    if call.version < 5 {
+        return response;
     }
-    let topic_id = <[u8; 16]>::try_from(&result.id[..]).unwrap_or_default();
-    CreatableTopicResult {
-        name: topic.name.clone(),
-        topic_id: wire::wire_id(dohle_model::TopicId::from_bytes(topic_id)),
-        num_partitions: result.partitions,
-        replication_factor: i16::try_from(result.replication_factor).unwrap_or(i16::MAX),
-        configs: (call.version >= 5).then(|| configs(call, image, topic)),
-        ..CreatableTopicResult::default()
+    let topics = request.topics.iter();
+    let topics: HashMap<&str, &CreatableTopic> =
+        topics.map(|topic| (topic.name.as_str(), topic)).collect();
+    for result in &mut response.topics {
+        if result.error_code == wire::NONE
+            && let Some(topic) = topics.get(result.name.as_str())
+        {
+            result.configs = Some(configs(call, image, topic));
+        }
     }
+    response
 }
 
 /// The effective configuration: as it was committed, or as it would be (validate only).

@@ -11,18 +11,19 @@ use std::time::Duration;
 use dohle_auth::ResourceType;
 use dohle_model::image::{MetadataImage, TopicImage};
 use dohle_model::partition::PartitionRegistration;
-use dohle_model::{ErrorCode, NodeId, TopicName};
+use dohle_model::{ErrorCode, METADATA_TOPIC, NodeId, TopicName};
+use dohle_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequestData};
+use dohle_protocol::messages::create_topics_response::CreatableTopicResult;
 use dohle_protocol::messages::metadata_request::{MetadataRequestData, MetadataRequestTopic};
 use dohle_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponseData, MetadataResponsePartition, MetadataResponseTopic,
 };
 use dohle_protocol::{KafkaString, KafkaUuid};
-use dohle_rpc::v1;
 use tokio::time::Instant;
 
-use super::create_topics::METADATA_TOPIC;
-use super::{CLUSTER, Call, errors, wire};
-use crate::context::{Context, live_endpoint};
+use super::{CLUSTER, Call, wire};
+use crate::context::live_endpoint;
+use dohle_broker::metadata::forwarded_outcome;
 use dohle_coordinator::groups::OFFSETS_TOPIC;
 
 /// How long a request waits for topics that it has created.
@@ -42,7 +43,7 @@ pub(super) async fn handle(call: Call, request: MetadataRequestData) -> Metadata
     }
     let mut refused = Vec::new();
     if !all && (version < 4 || request.allow_auto_topic_creation) {
-        refused = create_missing(context, &topics).await;
+        refused = create_missing(&call, &topics).await;
     }
     let image = context.image();
     let listener = &*call.request.listener;
@@ -103,7 +104,8 @@ fn ids_too_early(topics: &[MetadataRequestTopic]) -> MetadataResponseData {
 type Refused = (String, ErrorCode);
 
 /// Creates the topics that do not exist, and waits until this broker knows them.
-async fn create_missing(context: &Context, topics: &[MetadataRequestTopic]) -> Vec<Refused> {
+async fn create_missing(call: &Call, topics: &[MetadataRequestTopic]) -> Vec<Refused> {
+    let context = &call.context;
     if !context.config.auto_create_topics_enable {
         return Vec::new();
     }
@@ -120,7 +122,7 @@ async fn create_missing(context: &Context, topics: &[MetadataRequestTopic]) -> V
             .ensure(&OFFSETS_TOPIC, deadline)
             .await;
     }
-    let mut missing: Vec<v1::CreatableTopic> = Vec::new();
+    let mut missing: Vec<CreatableTopic> = Vec::new();
     for topic in topics
         .iter()
         .filter(|topic| topic.topic_id == KafkaUuid::ZERO)
@@ -128,18 +130,17 @@ async fn create_missing(context: &Context, topics: &[MetadataRequestTopic]) -> V
         let Some(name) = topic.name.as_ref().map(KafkaString::as_str) else {
             continue;
         };
-        let known = image.topic(name).is_some() || missing.iter().any(|other| other.name == name);
+        let known =
+            image.topic(name).is_some() || missing.iter().any(|other| other.name.as_str() == name);
         if !known
             && TopicName::new(name).is_ok_and(|name| !name.is_internal())
             && name != METADATA_TOPIC
-            && let Ok(id) = KafkaUuid::random()
         {
-            missing.push(v1::CreatableTopic {
-                name: name.to_owned(),
-                id: id.inner().as_bytes().to_vec().into(),
-                partitions: -1,
+            missing.push(CreatableTopic {
+                name: wire::text(name),
+                num_partitions: -1,
                 replication_factor: -1,
-                ..v1::CreatableTopic::default()
+                ..CreatableTopic::default()
             });
         }
     }
@@ -147,15 +148,16 @@ async fn create_missing(context: &Context, topics: &[MetadataRequestTopic]) -> V
         return Vec::new();
     }
     let deadline = Instant::now() + AUTO_CREATE_TIMEOUT;
-    let request = v1::CreateTopicsRequest {
+    let request = CreateTopicsRequestData {
         topics: missing,
-        validate_only: false,
+        ..CreateTopicsRequestData::default()
     };
-    match context.controller.create_topics(request, deadline).await {
-        Ok(response) => {
-            let refused = response.topics.iter().filter_map(refusal).collect();
+    let controller = &context.controller;
+    match controller.forward(&request, &call.sender(), deadline).await {
+        Ok(answer) => {
+            let refused = answer.response.topics.iter().filter_map(refusal).collect();
             // An answer from older metadata is as good as Kafka's: the client asks again.
-            let _ = context.reached(response.offset, deadline).await;
+            let _ = context.reached(answer.offset.0, deadline).await;
             refused
         }
         Err(error) => {
@@ -165,18 +167,21 @@ async fn create_missing(context: &Context, topics: &[MetadataRequestTopic]) -> V
     }
 }
 
-fn refusal(result: &v1::CreateTopicsResult) -> Option<Refused> {
-    let error = errors::outcome(result.outcome.as_ref()).err()?;
+fn refusal(result: &CreatableTopicResult) -> Option<Refused> {
+    let error = forwarded_outcome(result.error_code, result.error_message.as_ref()).err()?;
     if error.code == ErrorCode::TopicAlreadyExists {
         return None;
     }
-    tracing::info!(topic = result.name, "not created automatically: {error}");
+    tracing::info!(
+        topic = result.name.as_str(),
+        "not created automatically: {error}"
+    );
     let code = match error.code {
         ErrorCode::InvalidTopicException | ErrorCode::PolicyViolation => error.code,
         // What is refused now (too few brokers) may be allowed soon.
         _ => ErrorCode::UnknownTopicOrPartition,
     };
-    Some((result.name.clone(), code))
+    Some((result.name.to_string(), code))
 }
 
 struct View<'a> {

@@ -10,12 +10,15 @@ use std::time::Duration;
 
 use dohle_config::{BrokerValues, Properties};
 use dohle_model::image::MetadataImage;
-use dohle_model::{ApiError, ErrorCode, NodeId, Uuid};
-use dohle_rpc::v1;
+use dohle_model::{ApiError, ErrorCode, NodeId};
+use dohle_protocol::messages::create_topics_request::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequestData,
+};
+use dohle_protocol::text;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use dohle_broker::metadata::{ControllerClient, MetadataCache, outcome};
+use dohle_broker::metadata::{ControllerClient, MetadataCache, Sender, forwarded_outcome};
 
 /// After a refusal the controller is not asked again for this long.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -127,13 +130,17 @@ impl InternalTopics {
         let settings = (topic.settings)(&values);
         let wanted = settings.replication_factor;
         let replicas = wanted.min(image.brokers.len()).max(1);
-        let request = v1::CreateTopicsRequest {
+        let request = CreateTopicsRequestData {
             topics: vec![creatable(name, settings, replicas)],
-            validate_only: false,
+            ..CreateTopicsRequestData::default()
         };
-        let response = self.controller.create_topics(request, deadline).await?;
-        let result = response.topics.first();
-        match outcome(result.and_then(|result| result.outcome.as_ref())) {
+        let sender = Sender::broker(self.node);
+        let answer = self.controller.forward(&request, &sender, deadline).await?;
+        let result = answer.response.topics.first().ok_or_else(|| {
+            ErrorCode::UnknownServerError
+                .because(format!("the controller did not answer for {name}"))
+        })?;
+        match forwarded_outcome(result.error_code, result.error_message.as_ref()) {
             Ok(()) if replicas < wanted => tracing::info!(
                 "{name} was created with {replicas} of {wanted} replicas ({}), as many as there \
                  are brokers; when there are more, kafka-reassign-partitions gives it more \
@@ -170,20 +177,19 @@ impl InternalTopics {
     }
 }
 
-fn creatable(name: &str, settings: TopicSettings, replicas: usize) -> v1::CreatableTopic {
+fn creatable(name: &str, settings: TopicSettings, replicas: usize) -> CreatableTopic {
     let configs = settings.configs.into_iter();
-    let configs = configs.map(|(name, value)| v1::NamedConfig {
-        name: name.to_owned(),
-        value: Some(value),
+    let configs = configs.map(|(name, value)| CreatableTopicConfig {
+        name: text(name),
+        value: Some(text(&value)),
+        ..CreatableTopicConfig::default()
     });
-    let id = Uuid(*uuid::Uuid::new_v4().as_bytes());
-    v1::CreatableTopic {
-        name: name.to_owned(),
-        id: id.0.to_vec().into(),
-        partitions: settings.partitions,
-        replication_factor: i32::try_from(replicas).unwrap_or(i32::MAX),
+    CreatableTopic {
+        name: text(name),
+        num_partitions: settings.partitions,
+        replication_factor: i16::try_from(replicas).unwrap_or(i16::MAX),
         configs: configs.collect(),
-        ..v1::CreatableTopic::default()
+        ..CreatableTopic::default()
     }
 }
 
@@ -202,11 +208,16 @@ mod tests {
             ],
         };
         let topic = creatable("__state", settings, 2);
-        assert_eq!((topic.name.as_str(), topic.partitions), ("__state", 7));
+        assert_eq!((topic.name.as_str(), topic.num_partitions), ("__state", 7));
         assert_eq!(topic.replication_factor, 2);
         let configs = topic.configs.iter();
         let configs: Vec<_> = configs
-            .map(|config| (config.name.as_str(), config.value.as_deref()))
+            .map(|config| {
+                (
+                    config.name.as_str(),
+                    config.value.as_ref().map(|value| value.as_str()),
+                )
+            })
             .collect();
         let expected = [
             ("cleanup.policy", Some("delete")),

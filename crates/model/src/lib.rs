@@ -25,4 +25,4 @@ pub use ids::{
     BrokerEpoch, DirectoryId, IncarnationId, LeaderEpoch, MetadataOffset, NodeId, Offset,
     PartitionEpoch, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, Uuid,
 };
-pub use names::{TopicIdPartition, TopicName, TopicNameError, TopicPartition};
+pub use names::{METADATA_TOPIC, TopicIdPartition, TopicName, TopicNameError, TopicPartition};

@@ -9,6 +9,9 @@ use crate::ids::{PartitionIndex, TopicId};
 /// The longest legal topic name, in bytes (Kafka's `Topic.MAX_NAME_LENGTH`).
 pub const TOPIC_NAME_LENGTH_MAX: usize = 249;
 
+/// The name under which Kafka's tools know the metadata log, which is no topic.
+pub const METADATA_TOPIC: &str = "__cluster_metadata";
+
 /// A legal topic name: 1 to 249 of `[a-zA-Z0-9._-]`, not `.` or `..`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicName(Arc<str>);

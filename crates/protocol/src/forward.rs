@@ -31,11 +31,15 @@ macro_rules! forwarded {
 }
 
 forwarded! {
+    CreateTopicsRequestData 7..=7;
     CreatePartitionsRequestData 3..=3;
     DeleteTopicsRequestData 6..=6;
     ElectLeadersRequestData 2..=2;
     AlterPartitionReassignmentsRequestData 1..=1;
     UnregisterBrokerRequestData 0..=0;
+    AlterConfigsRequestData 2..=2;
+    IncrementalAlterConfigsRequestData 1..=1;
+    DescribeQuorumRequestData 2..=2;
 }
 
 /// Encodes the body of a request.

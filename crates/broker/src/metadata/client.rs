@@ -184,12 +184,6 @@ calls! {
     assign_replicas_to_dirs(AssignReplicasToDirsRequest) -> AssignReplicasToDirsResponse;
     /// Gets a block of producer ids (KIP-730).
     allocate_producer_ids(AllocateProducerIdsRequest) -> AllocateProducerIdsResponse;
-    /// Creates topics.
-    create_topics(CreateTopicsRequest) -> CreateTopicsResponse;
-    /// Changes dynamic configuration.
-    alter_configs(AlterConfigsRequest) -> AlterConfigsResponse;
-    /// Describes the quorum (KIP-595).
-    describe_quorum(DescribeQuorumRequest) -> DescribeQuorumResponse;
 }
 
 impl ControllerClient {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use dohle_model::MetadataOffset;
+use dohle_model::{MetadataOffset, NodeId};
 use dohle_protocol::forward::{decode_body, encode_request};
 use dohle_protocol::{Forwarded, KafkaUuid, uuid_bytes};
 use dohle_rpc::v1;
@@ -92,6 +92,17 @@ impl ControllerClient {
 }
 
 impl Sender {
+    /// Returns the sender of requests that a broker makes for itself.
+    #[must_use]
+    pub fn broker(node: NodeId) -> Self {
+        Self {
+            principal: "User:ANONYMOUS".to_owned(),
+            listener: String::new(),
+            client_address: String::new(),
+            client_id: format!("broker-{node}"),
+        }
+    }
+
     fn to_wire(&self) -> v1::ForwardSender {
         v1::ForwardSender {
             principal: self.principal.clone(),

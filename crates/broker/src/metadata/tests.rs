@@ -202,9 +202,6 @@ answers! {
     alter_partition(AlterPartitionRequest) -> AlterPartitionResponse;
     assign_replicas_to_dirs(AssignReplicasToDirsRequest) -> AssignReplicasToDirsResponse;
     allocate_producer_ids(AllocateProducerIdsRequest) -> AllocateProducerIdsResponse;
-    create_topics(CreateTopicsRequest) -> CreateTopicsResponse;
-    alter_configs(AlterConfigsRequest) -> AlterConfigsResponse;
-    describe_quorum(DescribeQuorumRequest) -> DescribeQuorumResponse;
 }
 
 /// A client of these voters, numbered from 1.
@@ -217,9 +214,9 @@ fn client_of(voters: &[&Running]) -> Arc<ControllerClient> {
     Arc::new(ControllerClient::new(voters.iter().enumerate().map(voter).collect()).unwrap())
 }
 
-async fn describe(client: &ControllerClient) -> Result<(), ControllerError> {
+async fn ask(client: &ControllerClient) -> Result<(), ControllerError> {
     client
-        .describe_quorum(v1::DescribeQuorumRequest {}, soon())
+        .allocate_producer_ids(v1::AllocateProducerIdsRequest::default(), soon())
         .await
         .map(drop)
 }
@@ -231,7 +228,7 @@ async fn a_call_goes_where_the_trailer_points_and_the_next_goes_there_at_once() 
     let three = Fake::start(&[Says::Active]).await;
     let client = client_of(&[&one, &two, &three]);
     for _ in 0..3 {
-        describe(&client).await.unwrap();
+        ask(&client).await.unwrap();
     }
     assert_eq!(client.active_controller(), Some(NodeId(3)));
     assert_eq!(*one.fake.calls.lock(), 1);
@@ -245,7 +242,7 @@ async fn a_call_is_tried_until_some_voter_becomes_active() {
     let one = Fake::start(&[none, none, Says::NotActive(Some(1)), none]).await;
     let two = Fake::start(&[none, none, none, Says::Active]).await;
     let client = client_of(&[&one, &two]);
-    describe(&client).await.unwrap();
+    ask(&client).await.unwrap();
     assert_eq!(client.active_controller(), Some(NodeId(2)));
 }
 
@@ -262,7 +259,7 @@ async fn a_voter_that_is_gone_is_passed_over() {
         port: *port,
     };
     let client = ControllerClient::new(voters.iter().enumerate().map(voter).collect()).unwrap();
-    describe(&client).await.unwrap();
+    ask(&client).await.unwrap();
     assert_eq!(client.active_controller(), Some(NodeId(2)));
 }
 
@@ -272,7 +269,8 @@ async fn at_its_deadline_a_call_tells_what_it_met() {
     let client = client_of(&[&one]);
     let mut limit = Duration::from_millis(50);
     let error = loop {
-        let calls = client.describe_quorum(v1::DescribeQuorumRequest {}, Instant::now() + limit);
+        let request = v1::AllocateProducerIdsRequest::default();
+        let calls = client.allocate_producer_ids(request, Instant::now() + limit);
         let error = calls.await.unwrap_err();
         let text = error.to_string();
         if text.contains("not the active controller") {
@@ -290,7 +288,7 @@ async fn at_its_deadline_a_call_tells_what_it_met() {
 async fn a_refusal_is_not_tried_again() {
     let one = Fake::start(&[Says::Invalid]).await;
     let client = client_of(&[&one]);
-    let error = describe(&client).await.unwrap_err();
+    let error = ask(&client).await.unwrap_err();
     assert!(matches!(error, ControllerError::Refused(_)), "{error}");
     assert_eq!(*one.fake.calls.lock(), 1);
 }

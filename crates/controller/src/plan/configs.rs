@@ -6,9 +6,19 @@ use std::sync::Arc;
 use dohle_model::image::TopicImage;
 use dohle_model::record::{ConfigResource, MetadataRecord};
 use dohle_model::{ApiError, ErrorCode, NodeId, TopicIdPartition, TopicName};
-use dohle_rpc::v1;
+use dohle_protocol::KafkaString;
+use dohle_protocol::messages::alter_configs_request::{
+    AlterConfigsRequestData, AlterConfigsResource as ReplacedResource,
+};
+use dohle_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, IncrementalAlterConfigsRequestData,
+};
+use dohle_protocol::messages::{
+    AlterConfigsResponseData, IncrementalAlterConfigsResponseData, alter_configs_response,
+    incremental_alter_configs_response,
+};
 
-use super::{Draft, indexes, leaders, outcome};
+use super::{Draft, code_and_message, indexes, leaders};
 
 /// The property that decides who is an eligible leader replica.
 const MIN_ISR: &str = "min.insync.replicas";
@@ -101,27 +111,121 @@ pub(super) fn check_together(
         .map_err(|reason| ErrorCode::InvalidConfig.because(reason))
 }
 
-/// IncrementalAlterConfigs, and with `replace_all` the old AlterConfigs. Each resource's outcome
-/// stands for itself.
+/// What a request wants of one property.
+struct Op<'a> {
+    name: &'a str,
+    /// Kafka's `AlterConfigOp.OpType`: 0 set, 1 delete, 2 append, 3 subtract.
+    op: i8,
+    value: Option<&'a str>,
+}
+
+/// What a request wants of one resource.
+struct Wanted<'a> {
+    /// Kafka's `ConfigResource.Type`.
+    kind: i8,
+    name: &'a str,
+    ops: Vec<Op<'a>>,
+    /// Whether properties that are not named are removed.
+    replace_all: bool,
+}
+
+/// IncrementalAlterConfigs (KIP-339). Each resource's outcome stands for itself.
 #[must_use]
-pub fn alter(draft: &mut Draft, request: &v1::AlterConfigsRequest) -> Vec<v1::AlterConfigsResult> {
-    let before = request.validate_only.then(|| draft.clone());
-    let mut results = Vec::with_capacity(request.resources.len());
-    for wanted in &request.resources {
-        let result = draft.attempt(|draft| alter_one(draft, wanted));
-        results.push(v1::AlterConfigsResult {
-            resource: wanted.resource.clone(),
-            outcome: Some(outcome(&result)),
+pub fn alter(
+    draft: &mut Draft,
+    request: &IncrementalAlterConfigsRequestData,
+) -> IncrementalAlterConfigsResponseData {
+    let wanted = request.resources.iter().map(|resource| {
+        let ops = resource.configs.iter().map(|config| Op {
+            name: config.name.as_str(),
+            op: config.config_operation,
+            value: config.value.as_ref().map(KafkaString::as_str),
         });
+        Wanted {
+            kind: resource.resource_type,
+            name: resource.resource_name.as_str(),
+            ops: ops.collect(),
+            replace_all: false,
+        }
+    });
+    let results = alter_all(draft, wanted, request.validate_only);
+    let response = |(resource, result): (&AlterConfigsResource, Result<(), ApiError>)| {
+        let (error_code, error_message) = code_and_message(&result);
+        incremental_alter_configs_response::AlterConfigsResourceResponse {
+            error_code,
+            error_message,
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
+            ..Default::default()
+        }
+    };
+    IncrementalAlterConfigsResponseData {
+        responses: request
+            .resources
+            .iter()
+            .zip(results)
+            .map(response)
+            .collect(),
+        ..IncrementalAlterConfigsResponseData::default()
     }
+}
+
+/// The old AlterConfigs, which removes the properties that it does not name. Each resource's
+/// outcome stands for itself.
+#[must_use]
+pub fn replace(draft: &mut Draft, request: &AlterConfigsRequestData) -> AlterConfigsResponseData {
+    let wanted = request.resources.iter().map(|resource| {
+        let ops = resource.configs.iter().map(|config| Op {
+            name: config.name.as_str(),
+            op: 0,
+            value: config.value.as_ref().map(KafkaString::as_str),
+        });
+        Wanted {
+            kind: resource.resource_type,
+            name: resource.resource_name.as_str(),
+            ops: ops.collect(),
+            replace_all: true,
+        }
+    });
+    let results = alter_all(draft, wanted, request.validate_only);
+    let response = |(resource, result): (&ReplacedResource, Result<(), ApiError>)| {
+        let (error_code, error_message) = code_and_message(&result);
+        alter_configs_response::AlterConfigsResourceResponse {
+            error_code,
+            error_message,
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
+            ..Default::default()
+        }
+    };
+    AlterConfigsResponseData {
+        responses: request
+            .resources
+            .iter()
+            .zip(results)
+            .map(response)
+            .collect(),
+        ..AlterConfigsResponseData::default()
+    }
+}
+
+fn alter_all<'a>(
+    draft: &mut Draft,
+    wanted: impl Iterator<Item = Wanted<'a>>,
+    validate_only: bool,
+) -> Vec<Result<(), ApiError>> {
+    let before = validate_only.then(|| draft.clone());
+    let results = wanted
+        .map(|wanted| draft.attempt(|draft| alter_one(draft, &wanted)))
+        .collect();
     if let Some(before) = before {
         *draft = before;
     }
     results
 }
 
-fn alter_one(draft: &mut Draft, wanted: &v1::AlterConfigsResource) -> Result<(), ApiError> {
-    let resource = find(draft, wanted.resource.as_ref())?;
+fn alter_one(draft: &mut Draft, wanted: &Wanted<'_>) -> Result<(), ApiError> {
+    let resource = find(draft, wanted.kind, wanted.name)?;
     let now = draft
         .image
         .configs
@@ -227,7 +331,7 @@ fn values_after(
     draft: &Draft,
     resource: &ConfigResource,
     now: &Arc<BTreeMap<String, String>>,
-    wanted: &v1::AlterConfigsResource,
+    wanted: &Wanted<'_>,
 ) -> Result<BTreeMap<String, Option<String>>, ApiError> {
     let schema = &draft.settings.configs;
     let mut after: BTreeMap<String, Option<String>> = BTreeMap::new();
@@ -236,7 +340,7 @@ fn values_after(
     }
     let mut seen = std::collections::BTreeSet::new();
     for op in &wanted.ops {
-        let name = &op.name;
+        let name = op.name;
         if !seen.insert(name) {
             return Err(ErrorCode::InvalidRequest.because(format!("{name} is given twice")));
         }
@@ -245,7 +349,7 @@ fn values_after(
                 ErrorCode::InvalidRequest
                     .because(format!("{name} has no value; to remove it use delete"))
             };
-            op.value.clone().ok_or_else(null)
+            op.value.map(str::to_owned).ok_or_else(null)
         };
         let value = match op.op {
             0 => Some(given()?),
@@ -274,7 +378,7 @@ fn values_after(
                 )));
             }
         };
-        after.insert(name.clone(), value);
+        after.insert(name.to_owned(), value);
     }
     Ok(after)
 }
@@ -287,11 +391,8 @@ fn parts(list: &str) -> Vec<String> {
         .collect()
 }
 
-fn find(draft: &Draft, resource: Option<&v1::ConfigResource>) -> Result<ConfigResource, ApiError> {
-    let resource =
-        resource.ok_or_else(|| ErrorCode::InvalidRequest.because("no resource is named"))?;
-    let name = resource.name.as_str();
-    match resource.r#type {
+fn find(draft: &Draft, kind: i8, name: &str) -> Result<ConfigResource, ApiError> {
+    match kind {
         2 => {
             let topic = TopicName::new(name)
                 .map_err(|error| ErrorCode::InvalidTopicException.because(error.to_string()))?;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
 use dohle_model::record::{ConfigResource, MetadataRecord};
 use dohle_model::{
-    ApiError, ErrorCode, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicName,
+    ApiError, ErrorCode, LeaderEpoch, METADATA_TOPIC, NodeId, PartitionEpoch, PartitionIndex,
+    TopicId, TopicName, Uuid,
 };
 use dohle_protocol::messages::create_partitions_request::{
     CreatePartitionsRequestData, CreatePartitionsTopic,
@@ -13,16 +14,21 @@ use dohle_protocol::messages::create_partitions_request::{
 use dohle_protocol::messages::create_partitions_response::{
     CreatePartitionsResponseData, CreatePartitionsTopicResult,
 };
+use dohle_protocol::messages::create_topics_request::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequestData,
+};
+use dohle_protocol::messages::create_topics_response::{
+    CreatableTopicResult, CreateTopicsResponseData,
+};
 use dohle_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequestData};
 use dohle_protocol::messages::delete_topics_response::{
     DeletableTopicResult, DeleteTopicsResponseData,
 };
 use dohle_protocol::{KafkaUuid, text, uuid, uuid_bytes};
-use dohle_rpc::v1;
 
 use super::{
     Draft, RECORDS_PER_REQUEST_MAX, capacity, code_and_message, configs, distinct, listed,
-    node_ids, outcome, placement, topic_id,
+    node_ids, placement,
 };
 
 struct Created {
@@ -30,36 +36,70 @@ struct Created {
     replication_factor: usize,
 }
 
-/// CreateTopics. Each topic's outcome stands for itself. A topic that exists with the id that is
-/// asked for was created by an earlier attempt of the same request: success.
+/// CreateTopics. Each topic's outcome stands for itself; a topic that is named more than once is
+/// refused, and answered once. The ids of the topics derive from the id of the request: a topic
+/// that exists with its id was created by an earlier attempt of the same request, which is success.
 #[must_use]
-pub fn create(draft: &mut Draft, request: &v1::CreateTopicsRequest) -> Vec<v1::CreateTopicsResult> {
+pub fn create(
+    draft: &mut Draft,
+    request: &CreateTopicsRequestData,
+    request_id: Uuid,
+) -> CreateTopicsResponseData {
     let before = request.validate_only.then(|| draft.clone());
     let mut names = NameKeys::default();
-    let mut results = Vec::with_capacity(request.topics.len());
+    let mut topics = Vec::with_capacity(request.topics.len());
     let start = draft.records.len();
-    for topic in &request.topics {
+    let wanted = distinct(&request.topics, |topic| topic.name.as_str());
+    for (index, (topic, times)) in wanted.into_iter().enumerate() {
+        let id = new_id(request_id, index);
         let room = RECORDS_PER_REQUEST_MAX.saturating_sub(draft.records.len() - start);
-        let created = draft.attempt(|draft| create_one(draft, &mut names, topic, room));
-        let (partitions, replication_factor) = created.as_ref().map_or((-1, -1), |c| {
-            (to_i32(c.partitions), to_i32(c.replication_factor))
-        });
-        results.push(v1::CreateTopicsResult {
+        let created = check_name(topic.name.as_str(), times)
+            .and_then(|()| draft.attempt(|draft| create_one(draft, &mut names, topic, id, room)));
+        let (error_code, error_message) = code_and_message(&created);
+        let mut result = CreatableTopicResult {
             name: topic.name.clone(),
-            id: if created.is_ok() {
-                topic.id.clone()
-            } else {
-                Default::default()
-            },
-            outcome: Some(outcome(&created.map(|_| ()))),
-            partitions,
-            replication_factor,
-        });
+            error_code,
+            error_message,
+            num_partitions: -1,
+            replication_factor: -1,
+            configs: None,
+            ..CreatableTopicResult::default()
+        };
+        if let Ok(created) = created {
+            result.topic_id = uuid(id.to_bytes());
+            result.num_partitions = to_i32(created.partitions);
+            let replicas = i16::try_from(created.replication_factor);
+            result.replication_factor = replicas.unwrap_or(i16::MAX);
+        }
+        topics.push(result);
     }
     if let Some(before) = before {
         *draft = before;
     }
-    results
+    CreateTopicsResponseData {
+        topics,
+        ..CreateTopicsResponseData::default()
+    }
+}
+
+/// Returns the id of a request's topic number `index`: of the first the request's own. Ids of one
+/// request differ, because an odd number times `index` is another value for each index.
+fn new_id(request: Uuid, index: usize) -> TopicId {
+    // Below the variant of the UUID, so that it stays a random one.
+    const COUNTED: u128 = (1 << 62) - 1;
+    const STEP: u128 = 0x9e37_79b9_7f4a_7c15;
+    let bits = u128::from_be_bytes(request.0);
+    let counted = bits.wrapping_add(STEP.wrapping_mul(index as u128)) & COUNTED;
+    TopicId::from_bytes(((bits & !COUNTED) | counted).to_be_bytes())
+}
+
+fn check_name(name: &str, times: usize) -> Result<(), ApiError> {
+    let message = match name {
+        _ if times > 1 => format!("topic {name:?} is named more than once in the request"),
+        METADATA_TOPIC => format!("{name} is the quorum's own log, not a topic to be created"),
+        _ => return Ok(()),
+    };
+    Err(ErrorCode::InvalidRequest.because(message))
 }
 
 fn to_i32(count: usize) -> i32 {
@@ -101,14 +141,12 @@ impl NameKeys {
 fn create_one(
     draft: &mut Draft,
     names: &mut NameKeys,
-    topic: &v1::CreatableTopic,
+    topic: &CreatableTopic,
+    id: TopicId,
     room: usize,
 ) -> Result<Created, ApiError> {
-    let name = TopicName::new(&topic.name)
+    let name = TopicName::new(topic.name.as_str())
         .map_err(|error| ErrorCode::InvalidTopicException.because(error.to_string()))?;
-    let id = topic_id(&topic.id)
-        .filter(|id| !id.is_zero())
-        .ok_or_else(|| ErrorCode::InvalidRequest.because(format!("topic {name} has no id")))?;
     if let Some(existing) = draft.image.topic(name.as_str()) {
         if existing.id == id {
             let replicas = existing
@@ -166,7 +204,7 @@ fn create_one(
 fn creation_configs(
     draft: &Draft,
     name: &TopicName,
-    entries: &[v1::NamedConfig],
+    entries: &[CreatableTopicConfig],
 ) -> Result<Vec<MetadataRecord>, ApiError> {
     let resource = ConfigResource::Topic(name.clone());
     let mut values = BTreeMap::new();
@@ -177,8 +215,8 @@ fn creation_configs(
                 entry.name
             )));
         };
-        configs::check_value(draft, &resource, &entry.name, value)?;
-        values.insert(entry.name.clone(), value.clone());
+        configs::check_value(draft, &resource, entry.name.as_str(), value.as_str())?;
+        values.insert(entry.name.to_string(), value.to_string());
     }
     configs::check_together(draft, &resource, &values)?;
     let record = |(key, value): (String, String)| MetadataRecord::Config {
@@ -192,16 +230,16 @@ fn creation_configs(
 fn place_new(
     draft: &Draft,
     id: TopicId,
-    topic: &v1::CreatableTopic,
+    topic: &CreatableTopic,
     room: usize,
 ) -> Result<Vec<Vec<NodeId>>, ApiError> {
     let settings = &draft.settings;
     let chosen = |wanted: i32, default: i32| if wanted == -1 { default } else { wanted };
     let replication_factor = chosen(
-        topic.replication_factor,
+        i32::from(topic.replication_factor),
         settings.default_replication_factor,
     );
-    let partitions = chosen(topic.partitions, settings.num_partitions);
+    let partitions = chosen(topic.num_partitions, settings.num_partitions);
     let replication_factor = usize::try_from(replication_factor).unwrap_or(0);
     if replication_factor == 0 {
         return Err(ErrorCode::InvalidReplicationFactor
@@ -251,7 +289,7 @@ fn check_room(partitions: usize, room: usize) -> Result<(), ApiError> {
 
 fn check_manual(
     draft: &Draft,
-    topic: &v1::CreatableTopic,
+    topic: &CreatableTopic,
     room: usize,
 ) -> Result<Vec<Vec<NodeId>>, ApiError> {
     if topic.replication_factor != -1 {
@@ -260,7 +298,7 @@ fn check_manual(
              -1.",
         ));
     }
-    if topic.partitions != -1 {
+    if topic.num_partitions != -1 {
         return Err(ErrorCode::InvalidRequest.because(
             "A manual partition assignment was specified, but numPartitions was not set to -1.",
         ));
@@ -270,17 +308,17 @@ fn check_manual(
     let mut by_partition = BTreeMap::new();
     let mut replication_factor = None;
     for assignment in &topic.assignments {
-        let replicas = node_ids(&assignment.replicas);
+        let replicas = node_ids(&assignment.broker_ids);
         check_assignment(draft, &replicas, replication_factor)?;
         replication_factor = Some(replicas.len());
-        check_somebody_runs(draft, assignment.partition, &replicas)?;
+        check_somebody_runs(draft, assignment.partition_index, &replicas)?;
         if by_partition
-            .insert(assignment.partition, replicas)
+            .insert(assignment.partition_index, replicas)
             .is_some()
         {
             return invalid(format!(
                 "Found multiple manual partition assignments for partition {}",
-                assignment.partition
+                assignment.partition_index
             ));
         }
     }

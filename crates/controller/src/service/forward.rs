@@ -17,7 +17,7 @@ use dohle_rpc::v1::forward_response::Result as Forwarding;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::Inner;
+use super::{Inner, quorum};
 use crate::plan::{self, Draft};
 
 /// A row of the table.
@@ -31,28 +31,32 @@ type Serving = Pin<Box<dyn Future<Output = Result<v1::ForwardedResponse, Status>
 type Serve = fn(Arc<Inner>, v1::ForwardRequest) -> Serving;
 
 macro_rules! table {
-    ($($request:ident: $plan:expr;)*) => {
+    ($($request:ident: $how:ident($what:expr);)*) => {
         &[$(Row {
             key: kafka::$request::KEY,
             versions: kafka::$request::VERSIONS,
-            serve: |inner, request| {
-                Box::pin(async move { planned::<kafka::$request>(&inner, request, $plan).await })
-            },
+            serve: |inner, request| Box::pin($how::<kafka::$request, _>(inner, request, $what)),
         }),*]
     };
 }
 
 /// The administrative APIs. `id` is the id of the request, from which ids of new topics derive.
 static TABLE: &[Row] = table! {
+    CreateTopicsRequestData: planned(plan::topics::create);
+    DeleteTopicsRequestData: planned(|draft, request, _id| plan::topics::delete(draft, request));
     CreatePartitionsRequestData:
-        |draft, request, _id| plan::topics::create_partitions(draft, request);
-    DeleteTopicsRequestData: |draft, request, _id| plan::topics::delete(draft, request);
-    ElectLeadersRequestData: |draft, request, _id| {
+        planned(|draft, request, _id| plan::topics::create_partitions(draft, request));
+    AlterConfigsRequestData: planned(|draft, request, _id| plan::configs::replace(draft, request));
+    IncrementalAlterConfigsRequestData:
+        planned(|draft, request, _id| plan::configs::alter(draft, request));
+    ElectLeadersRequestData: planned(|draft, request, _id| {
         plan::leaders::elect(draft, request).unwrap_or_else(|error| plan::leaders::refused(&error))
-    };
+    });
     AlterPartitionReassignmentsRequestData:
-        |draft, request, _id| plan::reassignments::alter(draft, request);
-    UnregisterBrokerRequestData: |draft, request, _id| plan::brokers::forget(draft, request);
+        planned(|draft, request, _id| plan::reassignments::alter(draft, request));
+    UnregisterBrokerRequestData:
+        planned(|draft, request, _id| plan::brokers::forget(draft, request));
+    DescribeQuorumRequestData: read(quorum::describe);
 };
 
 /// Serves a request.
@@ -103,11 +107,15 @@ fn versions(row: Option<&Row>) -> v1::ForwardVersions {
 }
 
 /// Plans a request and commits its records.
-async fn planned<R: Forwarded>(
-    inner: &Inner,
+async fn planned<R, P>(
+    inner: Arc<Inner>,
     request: v1::ForwardRequest,
-    mut plan: impl FnMut(&mut Draft, &R, Uuid) -> R::Response + Send + 'static,
-) -> Result<v1::ForwardedResponse, Status> {
+    mut plan: P,
+) -> Result<v1::ForwardedResponse, Status>
+where
+    R: Forwarded,
+    P: FnMut(&mut Draft, &R, Uuid) -> R::Response + Send + 'static,
+{
     let version = request.api_version as i16;
     let deadline = Instant::now() + Duration::from_millis(request.timeout_ms);
     let message = decode::<R>(&request)?;
@@ -119,6 +127,21 @@ async fn planned<R: Forwarded>(
     let (offset, response) = inner.plan(plan).await?;
     let late = || Status::deadline_exceeded("the request waited until its deadline");
     respond(offset, &response.ok_or_else(late)?, version)
+}
+
+/// Answers a request that changes nothing, from what this controller observes.
+async fn read<R, F>(
+    inner: Arc<Inner>,
+    request: v1::ForwardRequest,
+    read: fn(Arc<Inner>, R) -> F,
+) -> Result<v1::ForwardedResponse, Status>
+where
+    R: Forwarded,
+    F: Future<Output = Result<R::Response, Status>> + Send,
+{
+    let message = decode::<R>(&request)?;
+    let response = read(inner, message).await?;
+    respond(MetadataOffset(0), &response, request.api_version as i16)
 }
 
 fn decode<R: Request>(request: &v1::ForwardRequest) -> Result<R, Status> {

@@ -243,42 +243,4 @@ impl v1::controller_server::Controller for ControllerService {
         let response = forward::serve(&self.inner, request.into_inner()).await?;
         Ok(Response::new(response))
     }
-
-    async fn create_topics(
-        &self,
-        request: Request<v1::CreateTopicsRequest>,
-    ) -> Result<Response<v1::CreateTopicsResponse>, Status> {
-        let request = request.into_inner();
-        let plan = move |draft: &mut Draft| plan::topics::create(draft, &request);
-        let (offset, topics) = self.inner.plan(plan).await?;
-        Ok(Response::new(v1::CreateTopicsResponse {
-            offset: offset.0,
-            topics,
-        }))
-    }
-
-    async fn alter_configs(
-        &self,
-        request: Request<v1::AlterConfigsRequest>,
-    ) -> Result<Response<v1::AlterConfigsResponse>, Status> {
-        let request = request.into_inner();
-        let plan = move |draft: &mut Draft| plan::configs::alter(draft, &request);
-        let (offset, resources) = self.inner.plan(plan).await?;
-        Ok(Response::new(v1::AlterConfigsResponse {
-            offset: offset.0,
-            resources,
-        }))
-    }
-
-    async fn describe_quorum(
-        &self,
-        _: Request<v1::DescribeQuorumRequest>,
-    ) -> Result<Response<v1::DescribeQuorumResponse>, Status> {
-        self.inner.wait_for_controller().await;
-        if self.inner.activity.borrow().leader.is_some() {
-            self.inner.check_active()?;
-        }
-        // Without a leader, every voter answers with what it knows.
-        Ok(Response::new(quorum::describe(&self.inner).await?))
-    }
 }

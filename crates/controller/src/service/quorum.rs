@@ -1,11 +1,15 @@
 //! DescribeQuorum (KIP-595, KIP-836): voters as Raft knows them, observers as their heartbeats
 //! tell.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use dohle_model::{DirectoryId, MetadataOffset, NodeId};
-use dohle_rpc::v1;
+use dohle_model::{DirectoryId, ErrorCode, METADATA_TOPIC, MetadataOffset, NodeId};
+use dohle_protocol::messages::describe_quorum_request::DescribeQuorumRequestData;
+use dohle_protocol::messages::describe_quorum_response::{
+    DescribeQuorumResponseData, Listener, Node, PartitionData, ReplicaState, TopicData,
+};
+use dohle_protocol::{text, uuid};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tonic::Status;
@@ -13,7 +17,66 @@ use tonic::Status;
 use super::Inner;
 use crate::actor::Message;
 
-pub(super) async fn describe(inner: &Inner) -> Result<v1::DescribeQuorumResponse, Status> {
+pub(super) async fn describe(
+    inner: Arc<Inner>,
+    request: DescribeQuorumRequestData,
+) -> Result<DescribeQuorumResponseData, Status> {
+    inner.wait_for_controller().await;
+    // Without a leader, every voter answers with what it observes.
+    if inner.activity.borrow().leader.is_some() {
+        inner.check_active()?;
+    }
+    let partition = partition(&inner).await?;
+    let topics = request.topics.into_iter().map(|topic| {
+        let is_metadata = topic.topic_name.as_str() == METADATA_TOPIC;
+        let partitions = topic
+            .partitions
+            .iter()
+            .map(|one| match one.partition_index {
+                0 if is_metadata => partition.clone(),
+                other => unknown_partition(other),
+            });
+        TopicData {
+            partitions: partitions.collect(),
+            topic_name: topic.topic_name,
+            ..TopicData::default()
+        }
+    });
+    Ok(DescribeQuorumResponseData {
+        topics: topics.collect(),
+        nodes: nodes(&inner),
+        ..DescribeQuorumResponseData::default()
+    })
+}
+
+fn unknown_partition(index: i32) -> PartitionData {
+    PartitionData {
+        partition_index: index,
+        error_code: ErrorCode::UnknownTopicOrPartition.code(),
+        error_message: Some(text(&format!(
+            "the quorum's only partition is {METADATA_TOPIC}-0"
+        ))),
+        ..PartitionData::default()
+    }
+}
+
+/// Returns where the voters listen.
+fn nodes(inner: &Inner) -> Vec<Node> {
+    let voters = inner.config.voters.iter();
+    let node = |(node, voter): (&NodeId, &crate::Voter)| Node {
+        node_id: node.0,
+        listeners: vec![Listener {
+            name: text(&voter.listener),
+            host: text(&voter.host),
+            port: voter.port,
+            ..Listener::default()
+        }],
+        ..Node::default()
+    };
+    voters.map(node).collect()
+}
+
+async fn partition(inner: &Inner) -> Result<PartitionData, Status> {
     let (reply, observers) = oneshot::channel();
     if inner.actor.send(Message::Observers(reply)).await.is_err() {
         return Err(inner.not_active());
@@ -30,12 +93,13 @@ pub(super) async fn describe(inner: &Inner) -> Result<v1::DescribeQuorumResponse
             } else {
                 directory
             };
-            v1::QuorumReplica {
-                node_id: node.0,
-                directory_id: Bytes::copy_from_slice(&directory.to_bytes()),
+            ReplicaState {
+                replica_id: node.0,
+                replica_directory_id: uuid(directory.to_bytes()),
                 log_end_offset: end.map_or(-1, |end| i64::try_from(end.0).unwrap_or(i64::MAX)),
                 last_fetch_timestamp: clock.millis(fetch),
                 last_caught_up_timestamp: clock.millis(caught_up),
+                ..ReplicaState::default()
             }
         };
     let published = inner.published.borrow().image.offset;
@@ -43,11 +107,11 @@ pub(super) async fn describe(inner: &Inner) -> Result<v1::DescribeQuorumResponse
     let observers = observers
         .into_iter()
         .filter(|(node, ..)| !config.voters.contains_key(node));
-    Ok(v1::DescribeQuorumResponse {
+    Ok(PartitionData {
         leader_id: NodeId::to_wire(leader),
         leader_epoch: i32::try_from(quorum.term).unwrap_or(i32::MAX),
         high_watermark: i64::try_from(quorum.high_watermark.0).unwrap_or(i64::MAX),
-        voters: voters
+        current_voters: voters
             .map(|v| {
                 let (fetch, caught_up) = (v.last_fetch, v.last_caught_up);
                 replica(v.node_id, v.directory, v.log_end_offset, fetch, caught_up)
@@ -72,16 +136,7 @@ pub(super) async fn describe(inner: &Inner) -> Result<v1::DescribeQuorumResponse
                 )
             })
             .collect(),
-        nodes: config
-            .voters
-            .iter()
-            .map(|(node, voter)| v1::QuorumNode {
-                node_id: node.0,
-                listener: voter.listener.clone(),
-                host: voter.host.clone(),
-                port: u32::from(voter.port),
-            })
-            .collect(),
+        ..PartitionData::default()
     })
 }
 

@@ -12,8 +12,13 @@ use dohle_controller::{Controller, ControllerConfig, Voter};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint, SecurityProtocol};
 use dohle_model::{BrokerEpoch, DirectoryId, IncarnationId, NodeId};
-use dohle_protocol::Forwarded;
 use dohle_protocol::forward::{decode_body, encode_request};
+use dohle_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreateTopicsRequestData,
+};
+use dohle_protocol::messages::describe_quorum_request::{DescribeQuorumRequestData, TopicData};
+use dohle_protocol::messages::describe_quorum_response::{Node as QuorumNode, PartitionData};
+use dohle_protocol::{Forwarded, KafkaString};
 use dohle_rpc::v1::controller_client::ControllerClient;
 use dohle_rpc::v1::forward_response::Result as Forwarding;
 use dohle_rpc::v1::session_request::Message;
@@ -332,35 +337,50 @@ pub fn id(number: u8) -> Bytes {
     Bytes::copy_from_slice(&[number; 16])
 }
 
-pub fn create_request(name: &str, number: u8, replicas: &[&[i32]]) -> v1::CreateTopicsRequest {
-    let assignments = (0..)
-        .zip(replicas)
-        .map(|(partition, replicas)| v1::ReplicaAssignment {
-            partition,
-            replicas: replicas.to_vec(),
-        });
-    let topic = v1::CreatableTopic {
-        name: name.to_owned(),
-        id: id(number),
-        partitions: -1,
+pub fn create_request(name: &str, replicas: &[&[i32]]) -> CreateTopicsRequestData {
+    let assignments = (0..).zip(replicas);
+    let assignments = assignments.map(|(index, replicas)| CreatableReplicaAssignment {
+        partition_index: index,
+        broker_ids: replicas.to_vec(),
+        ..CreatableReplicaAssignment::default()
+    });
+    let topic = CreatableTopic {
+        name: KafkaString::from(name.to_owned()),
+        num_partitions: -1,
         replication_factor: -1,
         assignments: assignments.collect(),
-        configs: Vec::new(),
+        ..CreatableTopic::default()
     };
-    v1::CreateTopicsRequest {
+    CreateTopicsRequestData {
         topics: vec![topic],
-        validate_only: false,
+        ..CreateTopicsRequestData::default()
     }
 }
 
 /// Creates a topic: the offset at which it is there.
 pub async fn create(client: &mut Client, name: &str, number: u8, replicas: &[&[i32]]) -> u64 {
-    let request = create_request(name, number, replicas);
-    let response = within("CreateTopics", client.create_topics(request)).await;
-    let response = response.unwrap().into_inner();
-    let outcome = response.topics[0].outcome.clone().unwrap_or_default();
-    assert_eq!((outcome.code, outcome.message.as_str()), (0, ""));
-    response.offset
+    let request = create_request(name, replicas);
+    let (offset, response) = forward(client, &request, number).await.unwrap();
+    let result = &response.topics[0];
+    assert_eq!((result.error_code, &result.error_message), (0, &None));
+    offset
+}
+
+/// The quorum as a voter describes it: its partition and its nodes.
+pub async fn describe(client: &mut Client) -> Result<(PartitionData, Vec<QuorumNode>), Status> {
+    let request = DescribeQuorumRequestData {
+        topics: vec![TopicData {
+            topic_name: KafkaString::from("__cluster_metadata".to_owned()),
+            partitions: vec![Default::default()],
+            ..TopicData::default()
+        }],
+        ..DescribeQuorumRequestData::default()
+    };
+    let (_, mut response) = forward(client, &request, 0).await?;
+    Ok((
+        response.topics.remove(0).partitions.remove(0),
+        response.nodes,
+    ))
 }
 
 /// A request as a broker forwards it, in the newest version.

@@ -1,9 +1,10 @@
 //! The active controller goes away: another one takes over with the same metadata.
 
 use dohle_model::{MetadataOffset, NodeId};
-use dohle_rpc::v1;
 
-use super::cluster::{Broker, Cluster, create, create_request, leader_and_isr, leader_id, within};
+use super::cluster::{
+    Broker, Cluster, create, create_request, describe, forward, leader_and_isr, leader_id, within,
+};
 use super::feed::watch;
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -24,15 +25,10 @@ fn a_controller_that_is_not_active_says_who_is() {
             Some(NodeId(active))
         );
         let mut client = cluster.client_of(other).await;
-        let status = client
-            .create_topics(create_request("foo", 1, &[&[1]]))
-            .await
-            .unwrap_err();
+        let request = create_request("foo", &[&[1]]);
+        let status = forward(&mut client, &request, 1).await.unwrap_err();
         assert_eq!(leader_id(&status), Some(active));
-        let status = client
-            .describe_quorum(v1::DescribeQuorumRequest {})
-            .await
-            .unwrap_err();
+        let status = describe(&mut client).await.unwrap_err();
         assert_eq!(leader_id(&status), Some(active));
         assert_eq!(
             leader_id(&watch(&mut client, MetadataOffset(0)).await.unwrap_err()),
@@ -124,10 +120,8 @@ fn a_controller_without_a_majority_lets_go_of_its_brokers() {
             }
         });
         assert_eq!(leader_id(&end.await), None);
-        let status = client
-            .create_topics(create_request("foo", 1, &[&[11]]))
-            .await
-            .unwrap_err();
+        let request = create_request("foo", &[&[11]]);
+        let status = forward(&mut client, &request, 1).await.unwrap_err();
         assert_eq!(leader_id(&status), None);
     });
 }
@@ -139,21 +133,19 @@ fn the_quorum_is_described() {
         let active = cluster.active().await;
         let mut client = cluster.client_of(active).await;
         let _one = Broker::join(&mut client, 11, 1).await;
-        let request = v1::DescribeQuorumRequest {};
-        let quorum = client.describe_quorum(request).await.unwrap().into_inner();
+        let (quorum, nodes) = describe(&mut client).await.unwrap();
         assert_eq!(quorum.leader_id, active);
         assert!(quorum.leader_epoch > 0 && quorum.high_watermark > 0);
-        let voters: Vec<i32> = quorum.voters.iter().map(|voter| voter.node_id).collect();
+        let voters: Vec<i32> = quorum.current_voters.iter().map(|v| v.replica_id).collect();
         assert_eq!(voters, [1, 2, 3]);
-        let observers: Vec<i32> = quorum.observers.iter().map(|voter| voter.node_id).collect();
+        let observers: Vec<i32> = quorum.observers.iter().map(|v| v.replica_id).collect();
         assert_eq!(observers, [11]);
-        assert_eq!(quorum.nodes.len(), 3);
-        assert!(
-            quorum
-                .nodes
-                .iter()
-                .all(|node| node.listener == "CONTROLLER" && node.port > 0)
-        );
+        assert_eq!(nodes.len(), 3);
+        let mut listeners = nodes.iter().map(|node| &node.listeners[..]);
+        assert!(listeners.all(|listeners| match listeners {
+            [one] => one.name.as_str() == "CONTROLLER" && one.port > 0,
+            _ => false,
+        }));
     });
 }
 

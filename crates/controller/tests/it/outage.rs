@@ -1,8 +1,6 @@
 //! The majority of the voters is gone: the rest answers with what it observes.
 
-use dohle_rpc::v1;
-
-use super::cluster::{Cluster, create_request, within};
+use super::cluster::{Cluster, create_request, describe, forward, within};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
@@ -19,10 +17,10 @@ async fn survivor(cluster: &mut Cluster, with_active: bool) -> i32 {
     let mut client = cluster.client_of(active).await;
     within("metadata at the survivor", async {
         loop {
-            let described = client.describe_quorum(v1::DescribeQuorumRequest {}).await;
-            let voters = described.map_or(Vec::new(), |response| response.into_inner().voters);
+            let described = describe(&mut client).await;
+            let voters = described.map_or(Vec::new(), |(quorum, _)| quorum.current_voters);
             let mut voters = voters.iter();
-            if voters.any(|voter| voter.node_id == survivor && voter.log_end_offset > 1) {
+            if voters.any(|voter| voter.replica_id == survivor && voter.log_end_offset > 1) {
                 return;
             }
             tokio::task::yield_now().await;
@@ -41,26 +39,25 @@ async fn the_survivor_reports_the_outage(cluster: &mut Cluster, with_active: boo
     // The wait ends when the voter has noticed both deaths.
     let described = within("a description without a leader", async {
         loop {
-            let described = client.describe_quorum(v1::DescribeQuorumRequest {}).await;
-            match described.map(tonic::Response::into_inner) {
-                Ok(described) if described.leader_id == -1 => return described,
+            match describe(&mut client).await {
+                Ok((described, _)) if described.leader_id == -1 => return described,
                 Ok(_) | Err(_) => tokio::task::yield_now().await,
             }
         }
     })
     .await;
-    assert_eq!(described.voters.len(), 3, "{described:?}");
+    assert_eq!(described.current_voters.len(), 3, "{described:?}");
     let own = described
-        .voters
+        .current_voters
         .iter()
-        .find(|voter| voter.node_id == survivor);
+        .find(|voter| voter.replica_id == survivor);
     assert!(
         own.is_some_and(|own| own.log_end_offset > 1),
         "{described:?}"
     );
     let message = within("a refusal that names the voters", async {
         loop {
-            let refused = client.create_topics(create_request("u", 2, &[])).await;
+            let refused = forward(&mut client, &create_request("u", &[]), 2).await;
             let status = refused.unwrap_err();
             if status.message().contains("2 of 3 voters do not respond") {
                 assert!(status.metadata().contains_key(dohle_rpc::NO_QUORUM_TRAILER));

@@ -8,7 +8,7 @@ use dohle_rpc::v1;
 use tonic::Code;
 
 use super::cluster::{
-    Broker, CLUSTER, Client, Cluster, create, create_request, id, leader_and_isr, within,
+    Broker, CLUSTER, Client, Cluster, create, create_request, forward, id, leader_and_isr, within,
 };
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -58,14 +58,9 @@ fn requests_that_come_together_are_each_answered_where_they_hold() {
         }
         // The same request again is answered as before, another of the name is refused.
         create(&mut client, "topic-1", 1, &[&[1], &[1]]).await;
-        let again = client
-            .create_topics(create_request("topic-1", 99, &[&[1]]))
-            .await
-            .unwrap();
-        assert_eq!(
-            again.into_inner().topics[0].outcome.as_ref().unwrap().code,
-            36
-        );
+        let again = create_request("topic-1", &[&[1]]);
+        let (_, again) = forward(&mut client, &again, 99).await.unwrap();
+        assert_eq!(again.topics[0].error_code, 36);
     });
 }
 

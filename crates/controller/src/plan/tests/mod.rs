@@ -18,13 +18,19 @@ use dohle_model::image::MetadataImage;
 use dohle_model::partition::LeaderRecoveryState;
 use dohle_model::record::{BrokerRegistration, Endpoint, MetadataRecord, SecurityProtocol};
 use dohle_model::{
-    ApiError, BrokerEpoch, DirectoryId, IncarnationId, NodeId, TopicId, TopicIdPartition,
+    ApiError, BrokerEpoch, DirectoryId, IncarnationId, NodeId, TopicId, TopicIdPartition, Uuid,
 };
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::alter_partition_reassignments_request::{
     AlterPartitionReassignmentsRequestData, ReassignablePartition, ReassignableTopic,
 };
+use dohle_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreateTopicsRequestData,
+};
 use dohle_protocol::messages::elect_leaders_request::{ElectLeadersRequestData, TopicPartitions};
+use dohle_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequestData,
+};
 use dohle_rpc::v1;
 use expect_test::Expect;
 
@@ -182,35 +188,17 @@ impl World {
             ["config", name, entry] => {
                 // Without a value the entry is removed.
                 let (key, value) = entry.split_once('=').unwrap();
-                let ops = vec![v1::AlterConfigOp {
-                    name: key.to_owned(),
-                    op: u32::from(value.is_empty()),
-                    value: (!value.is_empty()).then(|| value.to_owned()),
-                }];
-                let resource = match name {
-                    "all-brokers" => v1::ConfigResource {
-                        r#type: 4,
-                        name: String::new(),
-                    },
-                    broker if broker.parse::<i32>().is_ok() => v1::ConfigResource {
-                        r#type: 4,
-                        name: broker.to_owned(),
-                    },
-                    name => v1::ConfigResource {
-                        r#type: 2,
-                        name: name.to_owned(),
-                    },
+                let op = (
+                    key,
+                    i8::from(value.is_empty()),
+                    Some(value).filter(|v| !v.is_empty()),
+                );
+                let (kind, name) = match name {
+                    "all-brokers" => (4, ""),
+                    broker if broker.parse::<i32>().is_ok() => (4, broker),
+                    name => (2, name),
                 };
-                let resources = vec![v1::AlterConfigsResource {
-                    resource: Some(resource),
-                    ops,
-                    replace_all: false,
-                }];
-                let request = v1::AlterConfigsRequest {
-                    resources,
-                    validate_only: false,
-                };
-                text(super::configs::alter(draft, &request)[0].outcome.as_ref())
+                alter_configs(draft, (kind, name), &[op])
             }
             ["isr", partition, "by", leader, "=", members] => {
                 self.alter_partition(partition, leader, members, (0, 0))
@@ -275,34 +263,32 @@ impl World {
         configs: &[(&str, &str)],
     ) -> String {
         self.topics += 1;
-        let assignments =
-            (0..)
-                .zip(assignments)
-                .map(|(partition, replicas)| v1::ReplicaAssignment {
-                    partition,
-                    replicas: ids(replicas),
-                });
-        let configs = configs.iter().map(|(key, value)| v1::NamedConfig {
-            name: (*key).to_owned(),
-            value: Some((*value).to_owned()),
+        let assignments = (0..).zip(assignments);
+        let assignments = assignments.map(|(index, replicas)| CreatableReplicaAssignment {
+            partition_index: index,
+            broker_ids: ids(replicas),
+            ..CreatableReplicaAssignment::default()
         });
-        let topic = v1::CreatableTopic {
-            name: name.to_owned(),
-            id: topic_id(self.topics),
-            partitions: -1,
+        let configs = configs.iter().map(|(key, value)| CreatableTopicConfig {
+            name: kafka_string(key),
+            value: Some(kafka_string(value)),
+            ..CreatableTopicConfig::default()
+        });
+        let topic = CreatableTopic {
+            name: kafka_string(name),
+            num_partitions: -1,
             replication_factor: -1,
             assignments: assignments.collect(),
             configs: configs.collect(),
+            ..CreatableTopic::default()
         };
-        let request = v1::CreateTopicsRequest {
+        let request = CreateTopicsRequestData {
             topics: vec![topic],
-            validate_only: false,
+            ..CreateTopicsRequestData::default()
         };
-        text(
-            super::topics::create(&mut self.draft, &request)[0]
-                .outcome
-                .as_ref(),
-        )
+        let response = super::topics::create(&mut self.draft, &request, topic_uuid(self.topics));
+        let result = &response.topics[0];
+        shown(result.error_code, result.error_message.as_ref())
     }
 
     fn find(&self, partition: &str) -> TopicIdPartition {
@@ -525,15 +511,38 @@ fn shown(code: i16, message: Option<&KafkaString>) -> String {
     format!("{code}: {}", message.unwrap())
 }
 
-fn text(outcome: Option<&v1::Outcome>) -> String {
-    match outcome {
-        Some(outcome) if outcome.code != 0 => {
-            let code = i16::try_from(outcome.code).unwrap();
-            let code = dohle_model::ErrorCode::from_code(code).unwrap();
-            format!("{code}: {}", outcome.message)
-        }
-        _ => String::new(),
-    }
+/// IncrementalAlterConfigs of one resource, by type and name: its outcome.
+fn alter_configs(
+    draft: &mut Draft,
+    (kind, name): (i8, &str),
+    ops: &[(&str, i8, Option<&str>)],
+) -> String {
+    let configs = ops.iter().map(|(name, op, value)| AlterableConfig {
+        name: kafka_string(name),
+        config_operation: *op,
+        value: value.map(kafka_string),
+        ..AlterableConfig::default()
+    });
+    let request = IncrementalAlterConfigsRequestData {
+        resources: vec![AlterConfigsResource {
+            resource_type: kind,
+            resource_name: kafka_string(name),
+            configs: configs.collect(),
+            ..AlterConfigsResource::default()
+        }],
+        ..IncrementalAlterConfigsRequestData::default()
+    };
+    let response = super::configs::alter(draft, &request);
+    let result = &response.responses[0];
+    shown(result.error_code, result.error_message.as_ref())
+}
+
+fn kafka_string(text: &str) -> KafkaString {
+    KafkaString::from(text.to_owned())
+}
+
+fn topic_uuid(number: u8) -> Uuid {
+    Uuid(id16(50, number))
 }
 
 /// A member of a proposed ISR: `ID`, or `ID@EPOCH` with the broker epoch that the leader saw.

@@ -1,19 +1,23 @@
 //! Requests: what is refused, and in which words.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use dohle_model::record::ConfigResource;
 use dohle_model::{BrokerEpoch, NodeId, ProducerId};
+use dohle_protocol::messages::alter_configs_request::{
+    AlterConfigsRequestData, AlterConfigsResource, AlterableConfig,
+};
 use dohle_protocol::messages::create_partitions_request::{
     CreatePartitionsAssignment, CreatePartitionsRequestData, CreatePartitionsTopic,
 };
+use dohle_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequestData};
 use dohle_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequestData};
-use dohle_protocol::{KafkaString, uuid};
-use dohle_rpc::v1;
+use dohle_protocol::uuid;
 use expect_test::expect;
 
-use super::{World, check, settings, shown, text, topic_id};
+use super::{World, alter_configs, check, kafka_string, settings, shown, topic_id, topic_uuid};
 use crate::plan::{ConfigSchema, configs, producer_ids, topics};
 
 #[test]
@@ -96,7 +100,7 @@ fn nothing_is_created_while_the_metadata_log_has_little_space_and_all_else_goes_
     assert_eq!(refused.trim(), "KAFKA_STORAGE_ERROR: 3 bytes are free");
     let request = CreatePartitionsRequestData {
         topics: vec![CreatePartitionsTopic {
-            name: KafkaString::from("foo".to_owned()),
+            name: kafka_string("foo"),
             count: 2,
             ..CreatePartitionsTopic::default()
         }],
@@ -110,7 +114,7 @@ fn nothing_is_created_while_the_metadata_log_has_little_space_and_all_else_goes_
     assert!(world.run("fence 2").contains("broker 2 fenced"));
     let request = DeleteTopicsRequestData {
         topics: vec![DeleteTopicState {
-            name: Some(KafkaString::from("foo".to_owned())),
+            name: Some(kafka_string("foo")),
             ..DeleteTopicState::default()
         }],
         ..DeleteTopicsRequestData::default()
@@ -217,20 +221,12 @@ fn topics_are_created_with_assignments_or_placed() {
     );
 }
 
-fn creatable(name: &str, partitions: i32, replication_factor: i32) -> v1::CreatableTopic {
-    v1::CreatableTopic {
-        name: name.to_owned(),
-        id: topic_id(77),
-        partitions,
+fn creatable(name: &str, partitions: i32, replication_factor: i16) -> CreatableTopic {
+    CreatableTopic {
+        name: kafka_string(name),
+        num_partitions: partitions,
         replication_factor,
-        ..Default::default()
-    }
-}
-
-fn other(name: &str) -> v1::CreatableTopic {
-    v1::CreatableTopic {
-        id: topic_id(79),
-        ..creatable(name, 2, 2)
+        ..CreatableTopic::default()
     }
 }
 
@@ -240,16 +236,23 @@ fn world() -> World {
     world
 }
 
-fn create(world: &mut World, topic: v1::CreatableTopic, validate_only: bool) -> String {
-    let request = v1::CreateTopicsRequest {
+fn create(world: &mut World, topic: CreatableTopic, validate_only: bool) -> String {
+    create_by(world, 77, topic, validate_only)
+}
+
+/// Creates a topic with the request of this number, whose id the topic gets.
+fn create_by(world: &mut World, number: u8, topic: CreatableTopic, validate_only: bool) -> String {
+    let request = CreateTopicsRequestData {
         topics: vec![topic],
         validate_only,
+        ..CreateTopicsRequestData::default()
     };
-    let result = topics::create(&mut world.draft, &request).remove(0);
-    let outcome = text(result.outcome.as_ref());
+    let response = topics::create(&mut world.draft, &request, topic_uuid(number));
+    let result = &response.topics[0];
+    let outcome = shown(result.error_code, result.error_message.as_ref());
     format!(
         "{} partitions, {} replicas {outcome}\n",
-        result.partitions, result.replication_factor
+        result.num_partitions, result.replication_factor
     )
 }
 
@@ -278,21 +281,10 @@ fn partitions_are_refused_when_any_broker_that_would_get_one_has_no_room() {
     let mut world = world();
     world.draft.open_files_max = [(NodeId(1), 1_000), (NodeId(2), 20)].into();
     let mut output = create(&mut world, creatable("foo", 8, 2), false);
-    let bar = v1::CreatableTopic {
-        id: topic_id(78),
-        ..creatable("bar", 3, 2)
-    };
-    output += &create(&mut world, bar.clone(), false);
-    output += &create(
-        &mut world,
-        v1::CreatableTopic {
-            partitions: 2,
-            ..bar
-        },
-        false,
-    );
+    output += &create_by(&mut world, 78, creatable("bar", 3, 2), false);
+    output += &create_by(&mut world, 78, creatable("bar", 2, 2), false);
     let topic = CreatePartitionsTopic {
-        name: KafkaString::from("foo".to_owned()),
+        name: kafka_string("foo"),
         count: 9,
         assignments: None,
         ..CreatePartitionsTopic::default()
@@ -342,14 +334,52 @@ fn a_repeated_creation_with_the_same_id_succeeds() {
     "#]]
     .assert_eq(&again);
     assert_eq!(world.draft.records.len(), records);
-    let other = v1::CreatableTopic {
-        id: topic_id(78),
-        ..creatable("foo", 5, 2)
-    };
     expect![[r#"
         -1 partitions, -1 replicas TOPIC_ALREADY_EXISTS: Topic 'foo' already exists.
     "#]]
-    .assert_eq(&create(&mut world, other, false));
+    .assert_eq(&create_by(&mut world, 78, creatable("foo", 5, 2), false));
+}
+
+#[test]
+fn topics_of_one_request_have_different_ids_that_every_attempt_derives() {
+    let mut world = world();
+    let names: Vec<String> = (0..40).map(|number| format!("topic-{number}")).collect();
+    let topics = names.iter().map(|name| creatable(name, 1, 1));
+    let request = CreateTopicsRequestData {
+        topics: topics.collect(),
+        ..CreateTopicsRequestData::default()
+    };
+    let first = topics::create(&mut world.draft, &request, topic_uuid(77));
+    assert!(first.topics.iter().all(|topic| topic.error_code == 0));
+    let ids: HashSet<_> = first.topics.iter().map(|topic| topic.topic_id).collect();
+    assert_eq!(ids.len(), 40);
+    // A response may have been lost: the next attempt is answered in the same way.
+    let records = world.draft.records.len();
+    let second = topics::create(&mut world.draft, &request, topic_uuid(77));
+    assert_eq!(first, second);
+    assert_eq!(world.draft.records.len(), records);
+}
+
+#[test]
+fn the_metadata_log_and_a_topic_that_is_named_twice_are_not_created() {
+    let mut world = world();
+    let names = ["foo", "bar", "foo", "__cluster_metadata"];
+    let request = CreateTopicsRequestData {
+        topics: names.map(|name| creatable(name, 1, 1)).to_vec(),
+        ..CreateTopicsRequestData::default()
+    };
+    let response = topics::create(&mut world.draft, &request, topic_uuid(77));
+    let mut output = String::new();
+    for result in response.topics {
+        let outcome = shown(result.error_code, result.error_message.as_ref());
+        output += &format!("{} {outcome}\n", result.name);
+    }
+    expect![[r#"
+        foo INVALID_REQUEST: topic "foo" is named more than once in the request
+        bar 
+        __cluster_metadata INVALID_REQUEST: __cluster_metadata is the quorum's own log, not a topic to be created
+    "#]]
+    .assert_eq(&output);
 }
 
 #[test]
@@ -370,7 +400,7 @@ fn partitions_are_added_to_what_is_there() {
             ..CreatePartitionsAssignment::default()
         });
         let topic = CreatePartitionsTopic {
-            name: KafkaString::from("foo".to_owned()),
+            name: kafka_string("foo"),
             count,
             assignments: assignment.map(|assignment| vec![assignment]),
             ..CreatePartitionsTopic::default()
@@ -399,9 +429,9 @@ fn partitions_are_added_to_what_is_there() {
 fn a_topic_that_is_named_twice_gets_no_partitions_and_one_answer() {
     let mut world = world();
     create(&mut world, creatable("foo", 2, 2), false);
-    create(&mut world, other("bar"), false);
+    create_by(&mut world, 79, creatable("bar", 2, 2), false);
     let topic = |name: &str, count| CreatePartitionsTopic {
-        name: KafkaString::from(name.to_owned()),
+        name: kafka_string(name),
         count,
         assignments: None,
         ..CreatePartitionsTopic::default()
@@ -443,7 +473,7 @@ fn topics_are_deleted_by_name_or_id() {
     ] {
         let id = <[u8; 16]>::try_from(&id[..]).unwrap_or_default();
         let topic = DeleteTopicState {
-            name: (!name.is_empty()).then(|| KafkaString::from(name.to_owned())),
+            name: (!name.is_empty()).then(|| kafka_string(name)),
             topic_id: uuid(id),
             ..DeleteTopicState::default()
         };
@@ -468,12 +498,33 @@ fn topics_are_deleted_by_name_or_id() {
     assert!(world.draft.image.replicas_of.is_empty());
 }
 
+/// AlterConfigs of a topic: its outcome.
+fn replace_configs(world: &mut World, topic: &str, ops: &[(&str, i8, Option<&str>)]) -> String {
+    let configs = ops.iter().map(|(name, _, value)| AlterableConfig {
+        name: kafka_string(name),
+        value: value.map(kafka_string),
+        ..AlterableConfig::default()
+    });
+    let request = AlterConfigsRequestData {
+        resources: vec![AlterConfigsResource {
+            resource_type: 2,
+            resource_name: kafka_string(topic),
+            configs: configs.collect(),
+            ..AlterConfigsResource::default()
+        }],
+        ..AlterConfigsRequestData::default()
+    };
+    let response = configs::replace(&mut world.draft, &request);
+    let result = &response.responses[0];
+    shown(result.error_code, result.error_message.as_ref())
+}
+
 #[test]
 fn configs_are_set_deleted_appended_and_replaced() {
     let mut world = world();
     create(&mut world, creatable("foo", 1, 1), false);
     let mut output = String::new();
-    type Op = (&'static str, u32, Option<&'static str>);
+    type Op = (&'static str, i8, Option<&'static str>);
     let cases: [(bool, &[Op]); 8] = [
         (false, &[("a", 0, Some("1")), ("b", 0, Some("2"))]),
         (
@@ -488,26 +539,12 @@ fn configs_are_set_deleted_appended_and_replaced() {
         (true, &[("c", 0, Some("3"))]),
     ];
     for (replace_all, ops) in cases {
-        let ops = ops.iter().map(|(name, op, value)| v1::AlterConfigOp {
-            name: (*name).to_owned(),
-            op: *op,
-            value: value.map(str::to_owned),
-        });
-        let resource = v1::AlterConfigsResource {
-            resource: Some(v1::ConfigResource {
-                r#type: 2,
-                name: "foo".to_owned(),
-            }),
-            ops: ops.collect(),
-            replace_all,
+        let outcome = match replace_all {
+            true => replace_configs(&mut world, "foo", ops),
+            false => alter_configs(&mut world.draft, (2, "foo"), ops),
         };
-        let request = v1::AlterConfigsRequest {
-            resources: vec![resource],
-            validate_only: false,
-        };
-        let result = configs::alter(&mut world.draft, &request).remove(0);
         let configs: Vec<_> = world.draft.image.configs.values().collect();
-        output += &format!("{configs:?} {}\n", text(result.outcome.as_ref()));
+        output += &format!("{configs:?} {outcome}\n");
     }
     expect![[r#"
         [{"a": "1", "b": "2"}, {"min.insync.replicas": "1"}] 
@@ -556,25 +593,8 @@ fn what_is_wrong_with_a_brokers_configuration_has_a_code_of_its_own() {
     world.draft.settings = Arc::new(settings);
     let mut output = String::new();
     for (kind, name) in [(2, "foo"), (4, "1"), (4, ""), (4, "77"), (4, "one")] {
-        let op = v1::AlterConfigOp {
-            name: "a".to_owned(),
-            op: 0,
-            value: Some("1".to_owned()),
-        };
-        let resource = v1::AlterConfigsResource {
-            resource: Some(v1::ConfigResource {
-                r#type: kind,
-                name: name.to_owned(),
-            }),
-            ops: vec![op],
-            replace_all: false,
-        };
-        let request = v1::AlterConfigsRequest {
-            resources: vec![resource],
-            validate_only: false,
-        };
-        let result = configs::alter(&mut world.draft, &request).remove(0);
-        output += &format!("{kind} {name:?} {}\n", text(result.outcome.as_ref()));
+        let outcome = alter_configs(&mut world.draft, (kind, name), &[("a", 0, Some("1"))]);
+        output += &format!("{kind} {name:?} {outcome}\n");
     }
     expect![[r#"
         2 "foo" INVALID_CONFIG: not a
