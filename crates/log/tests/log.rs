@@ -3,7 +3,9 @@
 mod common;
 
 use common::*;
-use dohle_log::{AppendError, LogConfig, OpenOptions, ReadError, ReadLimits, StorageErrorKind};
+use dohle_log::{
+    AppendError, LogConfig, OpenOptions, ReadError, ReadLimits, RecoveryReport, StorageErrorKind,
+};
 use dohle_model::{LeaderEpoch, Offset, Timestamp};
 use std::time::Duration;
 
@@ -636,4 +638,24 @@ fn followers_refuse_batches_of_an_older_leader_epoch() {
     assert!(!log.is_failed());
     let taken = log.append_as_follower(of_epochs(2, &[3, 4]), NOW);
     assert_eq!(taken.unwrap().unwrap().last_offset, Offset(19));
+}
+
+#[test]
+fn a_log_that_was_truncated_to_nothing_leaves_no_index_of_what_it_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let clean = |recovery_point| OpenOptions {
+        recovery_point,
+        clean_shutdown: true,
+        ..unclean()
+    };
+    let mut log = open(dir.path(), LogConfig::default());
+    append(&mut log, batch(1, 0, NOW.0), 0);
+    let end = log.close(NOW).unwrap();
+    let (mut log, _) = open_with(dir.path(), LogConfig::default(), clean(end));
+    log.truncate_to(Offset::ZERO, NOW).unwrap();
+    drop(log);
+    let log = open(dir.path(), LogConfig::default());
+    let end = log.close(NOW).unwrap();
+    let (_, report) = open_with(dir.path(), LogConfig::default(), clean(end));
+    assert_eq!(report, RecoveryReport::default());
 }

@@ -593,7 +593,9 @@ impl Segment {
         self.aborted.retain(|aborted| aborted.last_offset < offset);
         self.cut(cut_at)?;
         // Without files the next start takes the indexes from the records.
-        files::remove_if_exists(&files.path(INDEX_SUFFIX))?;
+        for suffix in [INDEX_SUFFIX, TIME_INDEX_SUFFIX] {
+            files::remove_if_exists(&files.path(suffix))?;
+        }
         if cut_at == 0 {
             self.created = now;
             self.first_timestamp = None;
