@@ -63,9 +63,10 @@ fn a_follower_acks_after_its_flush_and_takes_in_records_meanwhile() {
     produce(&cluster.replica(1), &["a"]);
 
     // Every thread that may write to the follower's disk waits.
+    // Dropped after the sender, so that a failure does not wait for these threads.
+    let runtime = tokio::runtime::Runtime::new().unwrap();
     let (release, released) = std::sync::mpsc::channel::<()>();
     let released = std::sync::Arc::new(parking_lot::Mutex::new(released));
-    let runtime = tokio::runtime::Runtime::new().unwrap();
     let partitions = cluster.partitions(2);
     let places = 8;
     let (begin, mut begun) = tokio::sync::mpsc::unbounded_channel();
