@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -20,6 +21,8 @@ struct Echo {
     begun: Mutex<Vec<Bytes>>,
     gates: Mutex<Vec<oneshot::Sender<()>>>,
     charges: Mutex<Vec<Charge>>,
+    /// Bytes of stored records that were read.
+    stored_read: Arc<AtomicUsize>,
 }
 
 /// First byte of a request: what is to become of it.
@@ -41,6 +44,7 @@ const STORED_BYTES: usize = 5_000_000;
 #[derive(Debug)]
 struct Stored {
     kind: u8,
+    read: Arc<AtomicUsize>,
 }
 
 /// What is stored at a position.
@@ -64,6 +68,7 @@ impl Source for Stored {
         for (offset, byte) in window[..length].iter_mut().enumerate() {
             *byte = stored(at + offset);
         }
+        self.read.fetch_add(length, Ordering::Relaxed);
         Ok(length)
     }
 
@@ -106,9 +111,10 @@ impl Session for Arc<Echo> {
             }
             STORED | STORED_COLD | STORED_LOST => {
                 let head = frame.slice(..1).into();
+                let read = Arc::clone(&self.stored_read);
                 let answer = Answer::Send(Frame::Many(vec![
                     head,
-                    Chunk::Source(Box::new(Stored { kind })),
+                    Chunk::Source(Box::new(Stored { kind, read })),
                     frame.slice(1..).into(),
                 ]));
                 Ok(Pending {
@@ -415,6 +421,25 @@ async fn nothing_beyond_the_length_is_read_while_a_request_waits() {
 }
 
 #[tokio::test]
+async fn no_byte_beyond_the_length_is_taken_from_the_socket_while_a_request_waits() {
+    let mut fixture = Fixture::new();
+    fixture.send(GATED_EXCLUSIVE, "first").await;
+    fixture.settle().await;
+    let frame = request(AT_ONCE, &"x".repeat(900_000));
+    // What the stream itself holds, and the length.
+    let expected = (1 << 16) + 4;
+    let mut taken = 0;
+    while taken < expected {
+        taken += fixture.client.write(&frame[taken..]).await.unwrap();
+    }
+    assert_eq!(taken, expected);
+    fixture.settle().await;
+    let more = fixture.client.write(&frame[taken..]);
+    let more = tokio::time::timeout(Duration::from_millis(20), more).await;
+    assert!(more.is_err(), "{more:?}");
+}
+
+#[tokio::test]
 async fn nothing_beyond_the_length_is_read_while_the_pipeline_is_full() {
     let mut fixture = Fixture::new();
     for _ in 0..64 {
@@ -522,6 +547,27 @@ async fn a_reader_that_stops_is_idle_and_one_that_goes_on_is_not() {
 }
 
 #[tokio::test]
+async fn a_reader_that_was_slow_is_served_on() {
+    let mut fixture = Fixture::with(1 << 20, Duration::from_millis(1_000));
+    let text = "x".repeat(60_000);
+    for _ in 0..3 {
+        fixture.send(AT_ONCE, &text).await;
+    }
+    let mut rest = 3 * body(AT_ONCE, &text).len();
+    for _ in 0..40 {
+        fixture.client.read_exact(&mut [0; 500]).await.unwrap();
+        rest -= 500;
+        let pause = std::future::pending::<()>();
+        let passed = tokio::time::timeout(Duration::from_millis(30), pause).await;
+        passed.unwrap_err();
+    }
+    // A connection that is about to be closed would not read this.
+    fixture.send(AT_ONCE, "next").await;
+    fixture.client.read_exact(&mut vec![0; rest]).await.unwrap();
+    fixture.receive(AT_ONCE, "next").await;
+}
+
+#[tokio::test]
 async fn nothing_is_begun_while_the_client_does_not_read() {
     let fixture = Fixture::new();
     let text = "x".repeat(60_000);
@@ -615,6 +661,19 @@ async fn readers_that_stop_hold_no_records_in_memory() {
         tokio::task::yield_now().await;
     }
     assert_eq!(budget.responses().used(), 0);
+}
+
+#[tokio::test]
+async fn records_are_read_as_the_client_takes_them() {
+    let mut fixture = Fixture::new();
+    fixture.send(STORED, "").await;
+    fixture.settle().await;
+    let read = fixture.echo.stored_read.load(Ordering::Relaxed);
+    assert!(
+        read <= 600_000,
+        "{read} bytes were read for a client that took none"
+    );
+    receive_stored(&mut fixture.client, STORED).await;
 }
 
 #[tokio::test]

@@ -270,3 +270,32 @@ impl Drop for Counted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn of_the_sockets_that_send_nothing_the_oldest_is_closed() {
+        let limits = Limits {
+            connections_max: 0,
+            ..Limits::default()
+        };
+        let counts = ConnectionCounts::new(&limits);
+        let mut silent = Vec::new();
+        for _ in 0..=UNKNOWN_MAX {
+            match counts.place(Ipv4Addr::LOCALHOST.into(), 20) {
+                Place::Unknown(Lack::Places, unknown) => silent.push(unknown),
+                place => panic!("{place:?}"),
+            }
+        }
+        let soon = Duration::from_millis(10);
+        assert!(timeout(soon, silent[0].closed()).await.is_ok());
+        assert!(timeout(soon, silent[1].closed()).await.is_err());
+    }
+}
