@@ -4,7 +4,6 @@ use dohle_model::{ApiError, ErrorCode};
 use dohle_protocol::KafkaString;
 
 use super::wire;
-pub(crate) use dohle_broker::metadata::outcome;
 
 /// An outcome as the wire has it: code and text. A text goes only with an error.
 pub(crate) fn to_wire<T>(outcome: &Result<T, ApiError>) -> (i16, Option<KafkaString>) {

@@ -8,11 +8,12 @@
 use dohle_model::{ApiError, ErrorCode, ProducerEpoch, ProducerId};
 use dohle_protocol::messages::init_producer_id_request::InitProducerIdRequestData;
 use dohle_protocol::messages::init_producer_id_response::InitProducerIdResponseData;
+use dohle_rpc::convert::outcome_from_wire;
 use dohle_rpc::v1;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Call, errors};
+use super::Call;
 use crate::context::{Context, REQUEST_TIMEOUT};
 
 pub(super) async fn handle(
@@ -95,7 +96,7 @@ async fn allocate(context: &Context, deadline: Instant) -> Result<Block, ApiErro
         .controller
         .allocate_producer_ids(request, deadline)
         .await?;
-    errors::outcome(response.outcome.as_ref())?;
+    outcome_from_wire(response.outcome.as_ref())?;
     let (next, count) = (response.first, i64::from(response.count));
     match next.checked_add(count) {
         Some(end) if next >= 0 && count > 0 => Ok(Block { next, end }),

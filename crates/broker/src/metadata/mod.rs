@@ -15,7 +15,7 @@ pub use cache::{MetadataCache, NotReached};
 pub use client::{ControllerClient, ControllerError, Quorum, Voter};
 pub use feed::{Feed, FeedConfig, FeedError, LocalReplicas, MetadataChange};
 pub use forward::{ForwardedResponse, Sender};
-pub use outcome::{forwarded_outcome, outcome};
+pub use outcome::forwarded_outcome;
 pub use session::{Session, SessionConfig, SessionError, SessionState};
 
 #[cfg(test)]

@@ -27,7 +27,6 @@ use std::hash::Hash;
 
 use dohle_model::{ApiError, NodeId, TopicId};
 use dohle_protocol::{KafkaString, text};
-use dohle_rpc::v1;
 
 /// The most partitions one request may create, and the most resources it may change: Kafka's
 /// `MAX_RECORDS_PER_USER_OP`.
@@ -39,21 +38,6 @@ pub fn code_and_message<T>(result: &Result<T, ApiError>) -> (i16, Option<KafkaSt
     match result {
         Ok(_) => (0, None),
         Err(error) => (error.code.code(), Some(text(&error.message))),
-    }
-}
-
-/// The wire's form of a result.
-#[must_use]
-pub fn outcome(result: &Result<(), ApiError>) -> v1::Outcome {
-    match result {
-        Ok(()) => v1::Outcome {
-            code: 0,
-            message: String::new(),
-        },
-        Err(error) => v1::Outcome {
-            code: i32::from(error.code.code()),
-            message: error.message.clone(),
-        },
     }
 }
 

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use dohle_model::{ApiError, BrokerEpoch, MetadataOffset, NodeId};
-use dohle_rpc::convert::uuid_from_wire;
+use dohle_rpc::convert::{outcome_to_wire, uuid_from_wire};
 use dohle_rpc::v1;
 use dohle_rpc::{LEADER_ID_TRAILER, NO_QUORUM_TRAILER};
 use futures::Stream;
@@ -153,7 +153,7 @@ impl Inner {
 fn outcome_of<T>(result: Result<T, ApiError>) -> (Option<v1::Outcome>, Option<T>) {
     match result {
         Ok(value) => (Some(v1::Outcome::default()), Some(value)),
-        Err(error) => (Some(plan::outcome(&Err(error))), None),
+        Err(error) => (Some(outcome_to_wire(Some(&error))), None),
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn serve(
             End::Status(status) => Err(status),
             End::Refused(error) => {
                 tracing::warn!(%error, "registration of a broker was refused");
-                let outcome = Some(plan::outcome(&Err(error)));
+                let outcome = Some(convert::outcome_to_wire(Some(&error)));
                 Ok(v1::SessionResponse {
                     outcome,
                     broker_epoch: -1,
