@@ -38,8 +38,7 @@ pub(super) async fn handle(
 pub(super) fn is_enabled(context: &Context, image: &MetadataImage) -> bool {
     let level = image.features.get(GROUP_VERSION).copied().unwrap_or(0);
     let values = context.values(image);
-    let protocols = values.read(&keys::GROUP_COORDINATOR_REBALANCE_PROTOCOLS);
-    let mut protocols = protocols.iter();
+    let mut protocols = values.list(&keys::GROUP_COORDINATOR_REBALANCE_PROTOCOLS);
     level >= 1 && protocols.any(|protocol| protocol.eq_ignore_ascii_case("consumer"))
 }
 

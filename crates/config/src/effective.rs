@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::definition::ConfigDef;
 use super::key::{BrokerKey, ConfigValue};
+use super::value::list;
 use super::{Scope, find};
 use dohle_model::ids::NodeId;
 use dohle_model::image::MetadataImage;
@@ -75,6 +76,11 @@ impl BrokerValues {
     pub fn text<T>(&self, key: &BrokerKey<T>) -> Option<&str> {
         let text = self.get(key.name()).map(str::trim);
         text.filter(|text| !text.is_empty())
+    }
+
+    /// Returns the items of a list: of the one that was set, or of the default.
+    pub fn list<T>(&self, key: &BrokerKey<T>) -> impl Iterator<Item = &str> {
+        list(self.text(key).unwrap_or_default())
     }
 
     /// Returns the effective value of a property that has a whole number, by its name: for checks

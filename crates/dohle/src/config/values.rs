@@ -1,6 +1,6 @@
 //! Reads single properties, with messages that name the property, its value and what is allowed.
 
-use dohle_config::{BrokerKey, BrokerValues, list};
+use dohle_config::{BrokerKey, BrokerValues};
 
 use super::ConfigFault;
 use super::listeners::{Address, parse_address};
@@ -23,7 +23,7 @@ impl Reader<'_> {
 
     /// The items of a list that was set, or of its default.
     pub fn list<T>(&self, key: &BrokerKey<T>) -> impl Iterator<Item = &str> {
-        list(self.values.text(key).unwrap_or_default())
+        self.values.list(key)
     }
 
     /// A list of `NAME://host:port`.
