@@ -1,11 +1,10 @@
 //! IncrementalAlterConfigs, versions 0–1 (KIP-339), and the older AlterConfigs, versions 0–2, which
 //! replaces all entries of a resource. Topics, groups and brokers; forwarded to the active
-//! controller, which validates, and answered once this broker knows the values.
+//! controller, which validates, and answered once this broker has the values.
 
 use std::collections::{HashMap, HashSet};
 
 use dohle_model::{ApiError, ErrorCode, NodeId};
-use dohle_protocol::KafkaString;
 use dohle_protocol::messages::alter_configs_request::{
     AlterConfigsRequestData, AlterConfigsResource as ReplacedResource,
 };
@@ -14,6 +13,7 @@ use dohle_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, IncrementalAlterConfigsRequestData,
 };
 use dohle_protocol::messages::incremental_alter_configs_response as incremental;
+use dohle_protocol::{Forwarded, KafkaString};
 
 use super::{Call, wire};
 use crate::context::REQUEST_TIMEOUT;
@@ -35,14 +35,8 @@ pub(super) async fn handle(
         resources: accepted(&request.resources, &checked),
         ..request.clone()
     };
-    let answers = match forwarded.resources.is_empty() {
-        true => Ok(Vec::new()),
-        false => {
-            let deadline = call.request.received + REQUEST_TIMEOUT;
-            let answer = call.forward(&forwarded, deadline).await;
-            answer.map(|(response, _)| response.responses)
-        }
-    };
+    let answer = forward(&call, &forwarded, forwarded.resources.is_empty()).await;
+    let answers = answer.map(|response| response.map_or_else(Vec::new, |it| it.responses));
     let refused =
         |resource: &ReplacedResource, error: &ApiError| replaced::AlterConfigsResourceResponse {
             error_code: error.code.code(),
@@ -68,14 +62,8 @@ pub(super) async fn handle_incremental(
         resources: accepted(&request.resources, &checked),
         ..request.clone()
     };
-    let answers = match forwarded.resources.is_empty() {
-        true => Ok(Vec::new()),
-        false => {
-            let deadline = call.request.received + REQUEST_TIMEOUT;
-            let answer = call.forward(&forwarded, deadline).await;
-            answer.map(|(response, _)| response.responses)
-        }
-    };
+    let answer = forward(&call, &forwarded, forwarded.resources.is_empty()).await;
+    let answers = answer.map(|response| response.map_or_else(Vec::new, |it| it.responses));
     let refused = |resource: &AlterConfigsResource, error: &ApiError| {
         incremental::AlterConfigsResourceResponse {
             error_code: error.code.code(),
@@ -92,6 +80,20 @@ pub(super) async fn handle_incremental(
 }
 
 type Checked = Result<(), ApiError>;
+
+/// Forwards the resources that passed the checks of this broker; `None` when none did.
+async fn forward<R: Forwarded>(
+    call: &Call,
+    request: &R,
+    is_empty: bool,
+) -> Result<Option<R::Response>, ApiError> {
+    if is_empty {
+        return Ok(None);
+    }
+    let deadline = call.request.received + REQUEST_TIMEOUT;
+    let (response, _) = call.forward(request, deadline).await?;
+    Ok(Some(response))
+}
 
 /// Returns the resources that passed the checks of this broker.
 fn accepted<T: Clone>(resources: &[T], checked: &[Checked]) -> Vec<T> {

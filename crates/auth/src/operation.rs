@@ -102,8 +102,7 @@ impl OperationSet {
     /// Returns the set of these operations.
     #[must_use]
     pub fn of(operations: &[Operation]) -> Self {
-        let bits = operations.iter().map(|operation| 1 << *operation as i32);
-        Self(bits.fold(0, |set, bit| set | bit))
+        operations.iter().copied().collect()
     }
 
     /// Returns the operations in the order of their codes.

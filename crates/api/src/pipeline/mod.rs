@@ -129,9 +129,8 @@ impl Session {
     /// # Errors
     /// Why the connection is closed instead.
     fn serve(&self, header: RequestHeader, body: Bytes, charge: Charge) -> Result<Pending, String> {
-        let found = TABLE.iter().enumerate();
-        let found = found.into_iter().find(|(_, api)| api.key == header.key);
-        let Some((row, api)) = found else {
+        let mut rows = TABLE.iter().enumerate();
+        let Some((row, api)) = rows.find(|(_, api)| api.key == header.key) else {
             return Err("the API is not served here".into());
         };
         if !(api.version_min..=api.version_max).contains(&header.version) {
