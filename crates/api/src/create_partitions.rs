@@ -1,5 +1,5 @@
 //! CreatePartitions, versions 0–3: adds partitions to topics (KIP-195). Forwarded to the active
-//! controller, answered once this broker knows the partitions.
+//! controller, answered once this broker has the partitions.
 
 use std::collections::HashSet;
 

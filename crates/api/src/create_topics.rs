@@ -1,6 +1,6 @@
-//! CreateTopics, versions 2–7: forwarded to the active controller, answered once this broker knows
-//! the topics. Partition counts and configurations are told from version 5 (KIP-525), ids from 7.
-//! A topic that is named twice in a request is refused.
+//! CreateTopics, versions 2–7: forwarded to the active controller, answered once this broker has
+//! the topics. Partition counts and configurations are returned from version 5 (KIP-525), ids from
+//! version 7. A topic that is named twice in a request is refused.
 
 use std::collections::{HashMap, HashSet};
 

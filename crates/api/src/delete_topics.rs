@@ -1,6 +1,6 @@
 //! DeleteTopics, versions 1–6: by name, from version 6 also by id (KIP-516). Forwarded to the
-//! active controller, answered once this broker knows that the topics are gone. Refused as a whole
-//! with `delete.topic.enable=false`.
+//! active controller, answered once the topics are gone from this broker's metadata. Refused as a
+//! whole with `delete.topic.enable=false`.
 
 use std::collections::HashSet;
 

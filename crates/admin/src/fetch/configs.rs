@@ -66,7 +66,7 @@ impl Resource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ConfigSource {
-    /// A source that this version does not know.
+    /// A source that Kafka added after this version of Dohle.
     Unknown,
     /// Set on the topic.
     DynamicTopicConfig,

@@ -1,5 +1,5 @@
-//! One broker in this process: partitions on disk, metadata as the test says, and a client that
-//! talks to it over a stream in memory. There is no controller.
+//! One broker in this process: partitions on disk, metadata that the test commits, and a client
+//! that talks to it over a stream in memory. There is no controller.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

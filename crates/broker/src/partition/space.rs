@@ -191,7 +191,8 @@ impl SpaceTable {
     }
 }
 
-/// A file system that cannot be asked is the business of whoever reads and writes there.
+/// Returns the space of a file system; `None` when `statvfs` fails, which reads and writes there
+/// report.
 fn sample(path: &Path) -> Option<Space> {
     let found = rustix::fs::statvfs(path).ok()?;
     Some(Space {

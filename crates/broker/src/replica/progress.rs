@@ -21,8 +21,8 @@ pub struct Progress {
     pub subscription: u64,
     /// Whether it has a subscription on a living stream.
     pub streaming: bool,
-    /// Whether the follower may not join the ISR, as far as the metadata said when it was last
-    /// looked at: its broker is fenced or stops, or its log directory failed.
+    /// Whether the follower may not join the ISR, by the metadata that the leader last checked
+    /// it against: its broker is fenced or stops, or its log directory failed.
     pub ineligible: bool,
     /// The last moment at which the follower is known to have had all that the leader had.
     pub caught_up_at: Option<Duration>,

@@ -381,7 +381,7 @@ impl Core {
                         ack: Some(ack),
                         subscribe: false,
                     };
-                    self.say_after_flush(&mut outbox, &partition, after);
+                    self.send_after_flush(&mut outbox, &partition, after);
                 } else {
                     outbox.acks.insert(id, ack);
                 }
@@ -399,8 +399,8 @@ impl Core {
         Ok(())
     }
 
-    /// Has the partition flushed, on another thread, before the leader is told something.
-    fn say_after_flush(
+    /// Flushes the partition on another thread, and sends `after` to the leader once that is done.
+    fn send_after_flush(
         self: &Arc<Self>,
         outbox: &mut Outbox,
         partition: &Arc<Partition>,
@@ -411,7 +411,7 @@ impl Core {
         }
     }
 
-    /// Flushes until nothing waits for it any more. What a failed flush was for is not said: the
+    /// Flushes until nothing waits for it any more. After a failed flush nothing is sent: the
     /// log is offline then.
     async fn flush(self: Arc<Self>, partition: Arc<Partition>) {
         let id = partition.id();
@@ -478,7 +478,7 @@ impl Core {
                     ack: None,
                     subscribe: true,
                 };
-                self.say_after_flush(&mut outbox, &partition, after);
+                self.send_after_flush(&mut outbox, &partition, after);
                 continue;
             }
             // Begun while the partition is still this fetcher's: a fetcher that takes it over

@@ -1,15 +1,15 @@
-//! What a follower says of a partition only once its records are on the disk: `flush.messages` and
-//! `flush.ms` promise that. Pure.
+//! The messages that a follower sends for a partition only once its records are on the disk, as
+//! `flush.messages` and `flush.ms` promise. Pure.
 //!
-//! Flushes run on other threads than the streams. A partition has one flush at a time; what is to
-//! be said after it is taken when the flush begins, so that it covers all of that.
+//! Flushes run on other threads than the streams. A partition has one flush at a time; the
+//! messages to send after it are taken when the flush begins, so that it covers all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use dohle_model::TopicIdPartition;
 use dohle_rpc::v1;
 
-/// What is said after a flush.
+/// A message to send after a flush.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct AfterFlush {
     /// Acks are cumulative: the last one.

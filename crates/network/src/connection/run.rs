@@ -149,8 +149,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             || (memory > 0 && memory >= self.budget.responses().part())
     }
 
-    /// Reads and begins requests until there are none, or enough for now. Whether it is worth to go
-    /// on at once.
+    /// Reads and begins requests until there are none, or enough for now. Returns whether
+    /// more can be done at once.
     ///
     /// While no request may begin, only the length of the next one is read, so that a client that
     /// has sent nothing more and goes away is noticed.
