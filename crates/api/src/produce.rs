@@ -32,7 +32,7 @@ use crate::context::Context;
 use dohle_broker::partition::{
     Acks, AppendError, Appended, CommitError, Partition, RecordError, RoleError,
 };
-use dohle_network::connection::Answer;
+use dohle_network::connection::ResponseAction;
 
 /// The client id with which Kafka's own tools write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -45,11 +45,11 @@ pub(super) enum Produced {
 }
 
 impl Respond for Produced {
-    fn answer(self, version: i16, correlation_id: i32) -> Result<Answer, EncodeError> {
+    fn answer(self, version: i16, correlation_id: i32) -> Result<ResponseAction, EncodeError> {
         match self {
             Self::Response(response) => response.answer(version, correlation_id),
-            Self::Silent(None) => Ok(Answer::Nothing),
-            Self::Silent(Some(error)) => Ok(Answer::Close(format!(
+            Self::Silent(None) => Ok(ResponseAction::Nothing),
+            Self::Silent(Some(error)) => Ok(ResponseAction::Close(format!(
                 "a produce request with acks=0 failed: {error}"
             ))),
         }
@@ -188,7 +188,7 @@ async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
     drop(image);
     drop(turn);
     // The records are in the log: their bytes are not held while replicas are waited for.
-    drop(call.charge.take());
+    drop(call.permit.take());
     for part in topics.iter_mut().flat_map(|(_, _, parts)| parts) {
         part.flush().await;
     }

@@ -20,7 +20,7 @@ use dohle_model::{
 use futures::future::BoxFuture;
 
 use crate::metadata::{MetadataCache, MetadataChange};
-use crate::partition::{FeedRequest, FeedStart, Partition, Watcher};
+use crate::partition::{Partition, ReadySet, SubscriptionRequest, SubscriptionStart};
 use crate::partitions::{LogDir, Partitions, PartitionsConfig};
 use crate::replica::IsrProposal;
 use crate::replication::{AlterAnswer, ControllerLink};
@@ -258,7 +258,7 @@ pub fn fence_other(fenced: bool) -> MetadataRecord {
 /// # Panics
 /// When the partition is not led here.
 pub fn follow(partition: &Partition) -> u64 {
-    let request = FeedRequest {
+    let request = SubscriptionRequest {
         follower: OTHER,
         broker_epoch: BrokerEpoch(2),
         leader_epoch: LeaderEpoch(3),
@@ -268,9 +268,9 @@ pub fn follow(partition: &Partition) -> u64 {
         log_start_offset: Offset::ZERO,
         paused: false,
     };
-    let started = partition.start_feed(&request, &Watcher::new(), 0);
+    let started = partition.subscribe_follower(&request, &ReadySet::new(), 0);
     match started {
-        Ok(FeedStart::Started(feed)) => feed.id,
+        Ok(SubscriptionStart::Started(feed)) => feed.id,
         other => panic!("{other:?}"),
     }
 }

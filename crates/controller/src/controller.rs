@@ -16,9 +16,9 @@ use tonic::service::Routes;
 use crate::actor::{Activity, Actor, ActorConfig, Message, QUEUE};
 use crate::config::ControllerConfig;
 use crate::feed::Feed;
-use crate::machine::{FeedSize, MetadataMachine, Published};
 use crate::raft::{Quorum, QuorumConfig, QuorumError, TransferError};
 use crate::service::ControllerService;
+use crate::state_machine::{FeedSize, MetadataMachine, PublishedImage};
 
 /// The largest message of the Controller service in either direction, in bytes.
 const MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;
@@ -28,7 +28,7 @@ const MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;
 pub struct Controller {
     quorum: Quorum,
     service: ControllerService,
-    published: watch::Receiver<Published>,
+    published: watch::Receiver<PublishedImage>,
     activity: watch::Receiver<Activity>,
     fatal: watch::Receiver<Option<Arc<str>>>,
     actor: JoinHandle<()>,
@@ -50,7 +50,7 @@ impl Controller {
     /// # Errors
     /// The configuration contradicts itself, or the metadata directory can't be read.
     pub async fn start(config: ControllerConfig) -> Result<Self, QuorumError> {
-        let (published_tx, published) = watch::channel(Published::default());
+        let (published_tx, published) = watch::channel(PublishedImage::default());
         let (machine_fatal_tx, machine_fatal) = watch::channel(None);
         let feed = Arc::new(Mutex::new(Feed::new(config.feed_bytes_min)));
         let machine = MetadataMachine::new(

@@ -16,7 +16,7 @@ pub(crate) struct SessionId(pub u64);
 
 /// What a heartbeat tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Beat {
+pub(crate) struct BrokerReport {
     pub metadata_offset: MetadataOffset,
     pub want_shutdown: bool,
     pub offline_log_dirs: Vec<DirectoryId>,
@@ -38,7 +38,7 @@ pub(crate) struct Liveness {
     /// It was found silent and fenced; it counts again with its next heartbeat.
     pub lapsed: bool,
     /// What it said last.
-    pub beat: Beat,
+    pub beat: BrokerReport,
     /// The metadata it must have seen before it is unfenced.
     pub unfence_at: MetadataOffset,
     /// Where its controlled shutdown was committed.
@@ -47,7 +47,7 @@ pub(crate) struct Liveness {
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Heartbeats {
+pub(crate) struct BrokerHeartbeats {
     session_timeout: Duration,
     broken_grace: Duration,
     inherited_grace: Duration,
@@ -56,7 +56,7 @@ pub(crate) struct Heartbeats {
     brokers: BTreeMap<NodeId, Liveness>,
 }
 
-impl Heartbeats {
+impl BrokerHeartbeats {
     pub fn new(
         session_timeout: Duration,
         broken_grace: Duration,
@@ -118,7 +118,7 @@ impl Heartbeats {
         &mut self,
         broker: NodeId,
         session: SessionId,
-        beat: Beat,
+        beat: BrokerReport,
         now: Instant,
     ) -> bool {
         let Some(liveness) = self.present(broker, session) else {
@@ -183,7 +183,7 @@ impl Heartbeats {
             .collect()
     }
 
-    /// When [`Heartbeats::expired`] is next to be asked.
+    /// When [`BrokerHeartbeats::expired`] is next to be asked.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.brokers
             .values()
@@ -239,7 +239,7 @@ impl Liveness {
             heard: now,
             due: None,
             lapsed: false,
-            beat: Beat::default(),
+            beat: BrokerReport::default(),
             unfence_at: MetadataOffset(0),
             shutdown_at: None,
         }
@@ -252,11 +252,11 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn heartbeats() -> Heartbeats {
-        Heartbeats::new(9000 * MS, 200 * MS, 3000 * MS, 2000 * MS)
+    fn heartbeats() -> BrokerHeartbeats {
+        BrokerHeartbeats::new(9000 * MS, 200 * MS, 3000 * MS, 2000 * MS)
     }
 
-    fn open(heartbeats: &mut Heartbeats, session: u64, now: Instant) -> Option<SessionId> {
+    fn open(heartbeats: &mut BrokerHeartbeats, session: u64, now: Instant) -> Option<SessionId> {
         let zero = MetadataOffset(0);
         let epoch = BrokerEpoch(7);
         heartbeats.on_session_open(NodeId(1), SessionId(session), epoch, zero, zero, now)
@@ -269,7 +269,12 @@ mod tests {
         open(&mut heartbeats, 1, start);
         assert!(heartbeats.expired(start + 8999 * MS).is_empty());
         assert_eq!(heartbeats.expired(start + 9000 * MS), [NodeId(1)]);
-        heartbeats.on_heartbeat(NodeId(1), SessionId(1), Beat::default(), start + 8000 * MS);
+        heartbeats.on_heartbeat(
+            NodeId(1),
+            SessionId(1),
+            BrokerReport::default(),
+            start + 8000 * MS,
+        );
         assert!(heartbeats.expired(start + 9000 * MS).is_empty());
         assert_eq!(heartbeats.next_deadline(), Some(start + 17_000 * MS));
     }
@@ -302,7 +307,7 @@ mod tests {
         open(&mut heartbeats, 1, start);
         assert_eq!(open(&mut heartbeats, 2, start), Some(SessionId(1)));
         assert!(!heartbeats.on_stream_broken(NodeId(1), SessionId(1), start));
-        assert!(!heartbeats.on_heartbeat(NodeId(1), SessionId(1), Beat::default(), start));
+        assert!(!heartbeats.on_heartbeat(NodeId(1), SessionId(1), BrokerReport::default(), start));
         assert!(heartbeats.is_connected(NodeId(1), start));
     }
 
@@ -315,7 +320,7 @@ mod tests {
         assert_eq!(heartbeats.expired(late), [NodeId(1)]);
         heartbeats.on_fenced(NodeId(1), MetadataOffset(5));
         assert!(heartbeats.expired(late).is_empty());
-        assert!(heartbeats.on_heartbeat(NodeId(1), SessionId(1), Beat::default(), late));
+        assert!(heartbeats.on_heartbeat(NodeId(1), SessionId(1), BrokerReport::default(), late));
         assert_eq!(
             heartbeats.get(NodeId(1)).unwrap().unfence_at,
             MetadataOffset(5)

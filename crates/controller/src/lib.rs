@@ -14,10 +14,10 @@ mod config;
 mod controller;
 mod feed;
 mod heartbeats;
-mod machine;
 pub mod plan;
 pub mod raft;
 mod service;
+mod state_machine;
 
 pub use config::{ControllerConfig, Voter};
 pub use controller::Controller;

@@ -9,7 +9,7 @@ use crate::config::{Listeners, is_loopback};
 
 /// What is known of the node at its start.
 #[derive(Debug, Clone)]
-pub struct Surroundings<'a> {
+pub struct ListenerContext<'a> {
     /// The machine's name.
     pub hostname: &'a str,
     /// Whether the node runs in a container.
@@ -22,15 +22,18 @@ pub struct Surroundings<'a> {
 
 /// What looks wrong with the advertised listeners, one text each with what to do.
 #[must_use]
-pub fn doubts(listeners: &Listeners, around: &Surroundings<'_>) -> Vec<String> {
-    let mut doubts = Vec::new();
+pub fn advertised_listener_warnings(
+    listeners: &Listeners,
+    around: &ListenerContext<'_>,
+) -> Vec<String> {
+    let mut advertised_listener_warnings = Vec::new();
     for address in &listeners.advertised {
         let here = is_loopback(&address.host) || address.host == around.hostname;
         let port_is_bound =
             address.port == 0 || around.bound.values().any(|bound| *bound == address.port);
         if here && !port_is_bound && !around.in_container {
             let ports: Vec<String> = around.bound.values().map(u16::to_string).collect();
-            doubts.push(format!(
+            advertised_listener_warnings.push(format!(
                 "{address} is advertised, but no listener of this node has port {} (they have {}): \
                  clients will connect to nothing, or to somebody else; set the port in \
                  advertised.listeners to that of the listener",
@@ -41,7 +44,7 @@ pub fn doubts(listeners: &Listeners, around: &Surroundings<'_>) -> Vec<String> {
         let is_inter_broker = address.name == listeners.inter_broker;
         let misleads = is_loopback(&address.host) && around.in_container;
         if misleads && is_inter_broker && around.has_peers {
-            doubts.push(format!(
+            advertised_listener_warnings.push(format!(
                 "{address} is what the other brokers are told to connect to, and localhost inside \
                  a container is the container itself: advertise the container's or service's name \
                  on {}, and keep localhost for a listener of its own that clients on the host use",
@@ -60,7 +63,7 @@ pub fn doubts(listeners: &Listeners, around: &Surroundings<'_>) -> Vec<String> {
             .iter()
             .all(|address| is_loopback(&address.host));
     if only_loopback && around.in_container && !around.has_peers {
-        doubts.push(
+        advertised_listener_warnings.push(
             "all advertised listeners are on localhost, and this node runs in a container: clients \
              in other containers cannot reach it; clients on the host can if the port is published \
              under the same number. For the others add a listener that advertises the container's \
@@ -68,7 +71,7 @@ pub fn doubts(listeners: &Listeners, around: &Surroundings<'_>) -> Vec<String> {
                 .to_owned(),
         );
     }
-    doubts
+    advertised_listener_warnings
 }
 
 /// Other brokers that advertise an address of `node`, as one text each.

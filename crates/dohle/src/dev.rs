@@ -45,7 +45,7 @@ pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
     let starting = async {
         let nodes = try_join_all(starting).await?;
         let ids: Vec<NodeId> = nodes.iter().map(Node::id).collect();
-        try_join_all(nodes.iter().map(|node| node.tells_of(&ids))).await?;
+        try_join_all(nodes.iter().map(|node| node.wait_until_advertised(&ids))).await?;
         anyhow::Ok(nodes)
     };
     let stop = signals::stop();

@@ -45,7 +45,7 @@ pub enum HealthError {
     },
     /// Somebody answers, and not as a broker does.
     #[error("{address} answers {api} with {what}")]
-    Answer {
+    ResponseAction {
         /// Where it was asked.
         address: String,
         /// What it was asked.
@@ -232,7 +232,7 @@ impl Connection {
     }
 
     fn wrong(&self, api: &'static str, what: String) -> HealthError {
-        HealthError::Answer {
+        HealthError::ResponseAction {
             address: self.address.clone(),
             api,
             what,

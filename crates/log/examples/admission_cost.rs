@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dohle_log::{
     AppendOrigin, BatchBuilder, BatchHeader, BatchOptions, CompressionType, DecompressionMemory,
-    LogConfig, admit_fully,
+    LogConfig, validate_fully,
 };
 use dohle_model::Timestamp;
 
@@ -51,7 +51,7 @@ fn main() {
         let admission = || {
             // The log patches a copy; the first variant has it too.
             let records = Bytes::copy_from_slice(&batch);
-            admit_fully(records, &config, AppendOrigin::Client, NOW, &memory).expect("good");
+            validate_fully(records, &config, AppendOrigin::Client, NOW, &memory).expect("good");
         };
         let copied = || {
             std::hint::black_box(Bytes::copy_from_slice(&batch));

@@ -7,8 +7,8 @@
 //! ```text
 //! // Produce. Admission does all that is expensive and needs no lock (CRC, records, timestamps,
 //! // recompression); `append_as_leader` checks the producer's sequence, assigns offsets, writes.
-//! validate::admit_briefly(records, &LogConfig, AppendOrigin, now, &DecompressionMemory)
-//! validate::admit_fully(records, &LogConfig, AppendOrigin, now, &DecompressionMemory)
+//! validate::validate_briefly(records, &LogConfig, AppendOrigin, now, &DecompressionMemory)
+//! validate::validate_fully(records, &LogConfig, AppendOrigin, now, &DecompressionMemory)
 //! Log::append_as_leader(Admitted, LeaderEpoch, now) -> Result<LeaderAppend, AppendError>
 //!
 //! // Replication.
@@ -39,8 +39,8 @@
 //! // under it.
 //! Log::cleanable(high_watermark, now) -> Result<Cleanable, StorageError>
 //! Log::begin_cleaning(high_watermark, now) -> Result<Option<Cleaning>, StorageError>
-//! Cleaning::index(CleanerLimits, pace) -> Result<Cleaner, CleanError>
-//! Cleaner::next_segment(pace) -> Result<Option<CleanedSegment>, CleanError>
+//! Cleaning::index(CleanerLimits, throttle) -> Result<Cleaner, CleanError>
+//! Cleaner::next_segment(throttle) -> Result<Option<CleanedSegment>, CleanError>
 //! Log::replace_segments(CleanedSegment) -> Result<Replaced, StorageError>
 //! Swapped::sync()
 //! Log::complete_cleaning(&Cleaner)
@@ -77,7 +77,7 @@ pub mod validate;
 
 pub use batch::{Batch, BatchBuilder, BatchError, BatchHeader, BatchOptions, Batches};
 pub use clean::{
-    CleanError, CleanStats, CleanedSegment, Cleaner, CleanerLimits, Cleaning, CleaningId, Pace,
+    CleanError, CleanStats, CleanedSegment, Cleaner, CleanerLimits, Cleaning, CleaningId, Throttle,
 };
 pub use compression::{CompressionType, DecompressionMemory};
 pub use config::LogConfig;
@@ -101,6 +101,6 @@ pub use segment::read::{
     ReadInfo, ReadLimits, ReadPlan, TimestampOffset, TimestampPlan, TimestampSearch,
 };
 pub use validate::{
-    AdmitError, Admitted, AppendOrigin, Brief, RecordError, admit, admit_briefly, admit_fully,
-    validate_and_assign,
+    AppendOrigin, Brief, RecordError, ValidateError, ValidatedBatch, validate, validate_and_assign,
+    validate_briefly, validate_fully,
 };

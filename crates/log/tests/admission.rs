@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use common::*;
 use dohle_log::validate::AppendOrigin;
 use dohle_log::{
-    AdmitError, BatchOptions, Batches, CleanupPolicy, CompressionType, LogConfig,
-    TargetCompression, TimestampType, admit, validate_and_assign,
+    BatchOptions, Batches, CleanupPolicy, CompressionType, LogConfig, TargetCompression,
+    TimestampType, ValidateError, validate, validate_and_assign,
 };
 use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp};
 
@@ -21,7 +21,7 @@ const CODECS: [CompressionType; 5] = [
     CompressionType::Zstd,
 ];
 
-fn check(records: Bytes, config: &LogConfig) -> Result<Bytes, AdmitError> {
+fn check(records: Bytes, config: &LogConfig) -> Result<Bytes, ValidateError> {
     let origin = AppendOrigin::Client;
     validate_and_assign(records, config, origin, NOW, Offset(500), LeaderEpoch(7))
         .map(|(_, records)| records)
@@ -96,9 +96,9 @@ fn log_append_time_is_the_leaders_clock() {
     };
     for codec in CODECS {
         let sent = compressed(codec, 3, 10, 5);
-        let admitted = admit(sent, &config, AppendOrigin::Client, NOW).unwrap();
-        assert_eq!(admitted.log_append_time(), Some(NOW));
-        let (header, stored) = admitted.assign(Offset(0), LeaderEpoch(0));
+        let validated = validate(sent, &config, AppendOrigin::Client, NOW).unwrap();
+        assert_eq!(validated.log_append_time(), Some(NOW));
+        let (header, stored) = validated.assign(Offset(0), LeaderEpoch(0));
         assert_eq!(header.max_timestamp, Some(NOW));
         assert!(values(&stored).iter().all(|record| record.1 == NOW.0));
     }

@@ -12,7 +12,7 @@ use common::*;
 use dohle_log::validate::AppendOrigin;
 use dohle_log::{
     AppendError, BatchBuilder, BatchOptions, Batches, CleanError, CleanerLimits, CleanupPolicy,
-    CompressionType, DecompressionMemory, Log, LogConfig, OpenOptions, TimestampSearch, admit,
+    CompressionType, DecompressionMemory, Log, LogConfig, OpenOptions, TimestampSearch, validate,
 };
 use dohle_model::{LeaderEpoch, Offset, Sequence, Timestamp};
 
@@ -272,8 +272,10 @@ fn the_last_batch_of_a_producer_stays_without_its_records() {
     drop(log);
     let mut log = open(dir.path(), compacted());
     let again = keyed(producer(9, Some(3)), NOW, &[("a", Some("1"))]);
-    let admitted = admit(again, log.config(), AppendOrigin::Client, NOW).unwrap();
-    let answer = log.append_as_leader(admitted, LeaderEpoch(0), NOW).unwrap();
+    let validated = validate(again, log.config(), AppendOrigin::Client, NOW).unwrap();
+    let answer = log
+        .append_as_leader(validated, LeaderEpoch(0), NOW)
+        .unwrap();
     assert!(
         matches!(answer, dohle_log::LeaderAppend::Duplicate(_)),
         "{answer:?}"
@@ -705,7 +707,7 @@ fn a_cleaning_stops_when_it_is_told_to_and_leaves_nothing_behind() {
     let before = content(&log);
     for allowed in 0..60 {
         let mut left = allowed;
-        let mut pace = |_| {
+        let mut throttle = |_| {
             left -= 1;
             left >= 0
         };
@@ -713,14 +715,14 @@ fn a_cleaning_stops_when_it_is_told_to_and_leaves_nothing_behind() {
             .begin_cleaning(log.log_end_offset(), NOW)
             .unwrap()
             .unwrap();
-        let stopped = match cleaning.index(LIMITS, &mut pace) {
+        let stopped = match cleaning.index(LIMITS, &mut throttle) {
             Ok(mut cleaner) => {
                 assert!(
                     log.begin_cleaning(log.log_end_offset(), NOW)
                         .unwrap()
                         .is_none()
                 );
-                cleaner.next_segment(&mut pace).map(drop)
+                cleaner.next_segment(&mut throttle).map(drop)
             }
             Err(error) => Err(error),
         };

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::*;
-use dohle_log::{AppendError, AppendOrigin, Log, LogConfig, OpenFiles, StorageErrorKind, admit};
+use dohle_log::{AppendError, AppendOrigin, Log, LogConfig, OpenFiles, StorageErrorKind, validate};
 use dohle_model::{LeaderEpoch, Offset};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -26,8 +26,8 @@ fn exhaust() -> Vec<File> {
 
 fn try_append(log: &mut Log) -> Result<(), AppendError> {
     let records = batch(5, 100, NOW.0);
-    let admitted = admit(records, log.config(), AppendOrigin::Client, NOW).unwrap();
-    log.append_as_leader(admitted, LeaderEpoch(0), NOW)
+    let validated = validate(records, log.config(), AppendOrigin::Client, NOW).unwrap();
+    log.append_as_leader(validated, LeaderEpoch(0), NOW)
         .map(drop)
 }
 

@@ -8,7 +8,9 @@ use std::path::Path;
 use common::small_fs::{Ballast, in_small_fs};
 use common::*;
 use dohle_log::validate::AppendOrigin;
-use dohle_log::{AppendError, CleanupPolicy, Log, LogConfig, OpenOptions, StorageErrorKind, admit};
+use dohle_log::{
+    AppendError, CleanupPolicy, Log, LogConfig, OpenOptions, StorageErrorKind, validate,
+};
 use dohle_model::{LeaderEpoch, Offset};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -26,9 +28,9 @@ fn config() -> LogConfig {
 
 fn try_append(log: &mut Log, size: usize) -> Result<(), AppendError> {
     let records = batch(3, size, NOW.0);
-    let admitted = admit(records, log.config(), AppendOrigin::Client, NOW).unwrap();
+    let validated = validate(records, log.config(), AppendOrigin::Client, NOW).unwrap();
     let epoch = log.latest_epoch().unwrap_or(LeaderEpoch(0));
-    log.append_as_leader(admitted, epoch, NOW).map(drop)
+    log.append_as_leader(validated, epoch, NOW).map(drop)
 }
 
 /// Appends until there is no space.
@@ -294,14 +296,14 @@ fn live(root: &Path, steps: Vec<Step>) {
     for step in steps {
         match step {
             Step::Append(size) => {
-                let admitted = admit(
+                let validated = validate(
                     batch(3, size, NOW.0),
                     log.config(),
                     AppendOrigin::Client,
                     NOW,
                 )
                 .unwrap();
-                match log.append_as_leader(admitted, LeaderEpoch(epoch), NOW) {
+                match log.append_as_leader(validated, LeaderEpoch(epoch), NOW) {
                     Ok(dohle_log::LeaderAppend::Appended(info)) => expected.extend(&info.records),
                     Err(AppendError::Storage(error)) => full(error),
                     other => panic!("{other:?}"),

@@ -12,7 +12,7 @@ use dohle_log::producer_state::snapshot;
 use dohle_log::validate::AppendOrigin;
 use dohle_log::{
     BatchHeader, BatchOptions, Batches, CleanupPolicy, CompressionType, LeaderEpochCache,
-    LogConfig, MetaProperties, TargetCompression, admit,
+    LogConfig, MetaProperties, TargetCompression, validate,
 };
 use dohle_model::{LeaderEpoch, Offset};
 use proptest::prelude::*;
@@ -88,9 +88,9 @@ fn look_at_everything(records: &Bytes) {
     ];
     for config in configs {
         for origin in [AppendOrigin::Client, AppendOrigin::Coordinator] {
-            if let Ok(admitted) = admit(records.clone(), &config, origin, NOW) {
-                assert!(admitted.size() <= config.max_message_bytes as usize);
-                let (header, stored) = admitted.assign(Offset(77), LeaderEpoch(1));
+            if let Ok(validated) = validate(records.clone(), &config, origin, NOW) {
+                assert!(validated.size() <= config.max_message_bytes as usize);
+                let (header, stored) = validated.assign(Offset(77), LeaderEpoch(1));
                 assert_eq!(BatchHeader::parse(&stored), Ok(header));
                 header.check_crc(&stored).unwrap();
             }
@@ -247,7 +247,7 @@ fn a_batch_that_expands_a_thousandfold_is_bounded() {
             compression_type: TargetCompression::Codec(CompressionType::None),
             ..LogConfig::default()
         };
-        let error = admit(bomb, &config, AppendOrigin::Client, NOW).unwrap_err();
+        let error = validate(bomb, &config, AppendOrigin::Client, NOW).unwrap_err();
         assert_eq!(
             error.code(),
             dohle_model::ErrorCode::MessageTooLarge,

@@ -19,7 +19,7 @@ use dohle_log::batch::ControlRecord;
 use dohle_log::validate::AppendOrigin;
 use dohle_log::{
     BatchBuilder, BatchOptions, Batches, CleanerLimits, CompressionType, Log, LogConfig,
-    OpenOptions, admit,
+    OpenOptions, validate,
 };
 use dohle_model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
@@ -133,8 +133,8 @@ impl Writer {
         }
         for (records, origin) in all {
             for log in &mut *logs {
-                let admitted = admit(records.clone(), log.config(), origin, self.now).unwrap();
-                log.append_as_leader(admitted, LeaderEpoch(0), self.now)
+                let validated = validate(records.clone(), log.config(), origin, self.now).unwrap();
+                log.append_as_leader(validated, LeaderEpoch(0), self.now)
                     .unwrap();
             }
         }

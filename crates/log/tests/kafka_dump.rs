@@ -12,7 +12,9 @@ use std::process::Command;
 use common::*;
 use dohle_log::batch::ControlRecord;
 use dohle_log::validate::AppendOrigin;
-use dohle_log::{BatchBuilder, BatchOptions, CompressionType, Log, LogConfig, OpenOptions, admit};
+use dohle_log::{
+    BatchBuilder, BatchOptions, CompressionType, Log, LogConfig, OpenOptions, validate,
+};
 use dohle_model::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence, TopicId};
 
 fn dump(command: &str, arguments: &[&str], files: &[String]) -> String {
@@ -70,8 +72,8 @@ fn transaction(log: &mut Log, i: i64, committed: bool) {
     let mut builder = BatchBuilder::new(options);
     builder.append(Some(NOW), Some(&key), Some(&value), &[]);
     let marker = builder.build().unwrap();
-    let admitted = admit(marker, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
-    log.append_as_leader(admitted, epoch, NOW).unwrap();
+    let validated = validate(marker, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
+    log.append_as_leader(validated, epoch, NOW).unwrap();
 }
 
 fn check_files(command: &str, dir: &Path) {

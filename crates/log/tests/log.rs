@@ -500,8 +500,8 @@ fn a_failed_write_takes_the_log_offline() {
     let mut log = open(dir.path(), LogConfig::default());
     let try_append = |log: &mut dohle_log::Log| {
         let origin = dohle_log::AppendOrigin::Client;
-        let admitted = dohle_log::admit(batch(1, 1, NOW.0), log.config(), origin, NOW).unwrap();
-        log.append_as_leader(admitted, LeaderEpoch(0), NOW)
+        let validated = dohle_log::validate(batch(1, 1, NOW.0), log.config(), origin, NOW).unwrap();
+        log.append_as_leader(validated, LeaderEpoch(0), NOW)
             .unwrap_err()
     };
     let error = try_append(&mut log);

@@ -6,15 +6,15 @@ use common::*;
 use dohle_log::batch::ControlRecord;
 use dohle_log::validate::AppendOrigin;
 use dohle_log::{
-    AppendError, BatchBuilder, BatchOptions, LeaderAppend, Log, LogConfig, OpenOptions, admit,
+    AppendError, BatchBuilder, BatchOptions, LeaderAppend, Log, LogConfig, OpenOptions, validate,
 };
 use dohle_model::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 use expect_test::{Expect, expect};
 use std::time::Duration;
 
 fn try_append(log: &mut Log, records: bytes::Bytes) -> Result<String, ErrorCode> {
-    let admitted = admit(records, log.config(), AppendOrigin::Client, NOW).unwrap();
-    match log.append_as_leader(admitted, LeaderEpoch(0), NOW) {
+    let validated = validate(records, log.config(), AppendOrigin::Client, NOW).unwrap();
+    match log.append_as_leader(validated, LeaderEpoch(0), NOW) {
         Ok(LeaderAppend::Appended(info)) => Ok(format!("appended at {}", info.first_offset)),
         Ok(LeaderAppend::Duplicate(batch)) => Ok(format!(
             "duplicate of {}..={}",
@@ -241,8 +241,8 @@ fn end_txn(
     let (key, value) = ControlRecord::encode_end_txn(committed, coordinator_epoch);
     builder.append(Some(NOW), Some(&key), Some(&value), &[]);
     let records = builder.build().unwrap();
-    let admitted = admit(records, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
-    log.append_as_leader(admitted, LeaderEpoch(0), NOW)
+    let validated = validate(records, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
+    log.append_as_leader(validated, LeaderEpoch(0), NOW)
         .map(|_| ())
         .map_err(|error| error.code())
 }

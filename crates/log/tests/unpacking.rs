@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use common::*;
 use dohle_log::batch::{BATCH_HEADER_SIZE, UNPACKED_BYTES_MAX};
 use dohle_log::{
-    AdmitError, AppendOrigin, BatchOptions, Batches, Brief, CompressionType, DecompressionMemory,
-    LogConfig, StorageErrorKind, TimestampSearch, admit, admit_briefly, admit_fully,
+    AppendOrigin, BatchOptions, Batches, Brief, CompressionType, DecompressionMemory, LogConfig,
+    StorageErrorKind, TimestampSearch, ValidateError, validate, validate_briefly, validate_fully,
 };
 use dohle_model::{ErrorCode, Offset, Timestamp};
 
@@ -93,8 +93,8 @@ fn bomb(window_log: u8, records: i32, size: u64) -> Bytes {
     )
 }
 
-fn refused(records: Bytes) -> AdmitError {
-    admit(records, &LogConfig::default(), AppendOrigin::Client, NOW).unwrap_err()
+fn refused(records: Bytes) -> ValidateError {
+    validate(records, &LogConfig::default(), AppendOrigin::Client, NOW).unwrap_err()
 }
 
 #[test]
@@ -168,8 +168,8 @@ fn what_a_batch_may_unpack_to_is_bounded() {
     assert!(bomb.len() < 20_000, "{} bytes", bomb.len());
     let memory = DecompressionMemory::default();
     let config = LogConfig::default();
-    let error = admit_fully(bomb, &config, AppendOrigin::Client, NOW, &memory).unwrap_err();
-    assert_eq!(error, AdmitError::Unpacked(UNPACKED_BYTES_MAX));
+    let error = validate_fully(bomb, &config, AppendOrigin::Client, NOW, &memory).unwrap_err();
+    assert_eq!(error, ValidateError::Unpacked(UNPACKED_BYTES_MAX));
     assert_eq!(error.code(), ErrorCode::InvalidRecord);
     assert!(memory.peak() < WINDOW_MAX, "{}", memory.peak());
     assert_eq!(memory.held(), 0);
@@ -180,14 +180,14 @@ fn a_brief_check_leaves_to_others_what_takes_long() {
     let config = LogConfig::default();
     let memory = DecompressionMemory::new(4 << 20);
     let brief = |records: Bytes| {
-        admit_briefly(records, &config, AppendOrigin::Client, NOW, &memory).unwrap()
+        validate_briefly(records, &config, AppendOrigin::Client, NOW, &memory).unwrap()
     };
     let large = bomb(17, 1, 10 << 20);
     let Brief::Postponed(records) = brief(large.clone()) else {
         panic!("10 MiB come out of it");
     };
     assert_eq!(records, large);
-    admit_fully(records, &config, AppendOrigin::Client, NOW, &memory).unwrap();
+    validate_fully(records, &config, AppendOrigin::Client, NOW, &memory).unwrap();
 
     let mut state = 1u32;
     let mut random = || {
@@ -208,7 +208,7 @@ fn a_brief_check_leaves_to_others_what_takes_long() {
     for codec in COMPRESSED {
         let small = compressed(codec, 20, 100, NOW.0);
         assert!(
-            matches!(brief(small.clone()), Brief::Admitted(_)),
+            matches!(brief(small.clone()), Brief::ValidatedBatch(_)),
             "{codec}"
         );
         let _all = memory.acquire(u64::MAX);
@@ -223,7 +223,7 @@ fn a_brief_check_leaves_to_others_what_takes_long() {
 fn coordinators_batches_are_not_decompressed() {
     let garbage = with_payload(CompressionType::Gzip, 1, b"not gzip");
     let config = LogConfig::default();
-    assert!(admit(garbage, &config, AppendOrigin::Coordinator, NOW).is_ok());
+    assert!(validate(garbage, &config, AppendOrigin::Coordinator, NOW).is_ok());
 }
 
 /// A log that a leader without these checks has filled: a good batch, then `bad`, then a good one.

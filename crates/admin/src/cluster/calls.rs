@@ -11,7 +11,7 @@ pub trait Call: RequestMessage + Clone + Send + Sync + 'static {
     /// The API.
     const KEY: ApiKey;
     /// The answer.
-    type Answer: ResponseMessage;
+    type Response: ResponseMessage;
     /// The newest version to use.
     const VERSION_MAX: i16 = i16::MAX;
 
@@ -20,7 +20,7 @@ pub trait Call: RequestMessage + Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ClusterError::Refused`].
-    fn check(_: &Self::Answer) -> Result<(), ClusterError> {
+    fn check(_: &Self::Response) -> Result<(), ClusterError> {
         Ok(())
     }
 }
@@ -31,10 +31,10 @@ macro_rules! calls {
     )*) => {
         $(impl Call for $request {
             const KEY: ApiKey = ApiKey::$key;
-            type Answer = $answer;
+            type Response = $answer;
             $(const VERSION_MAX: i16 = $version;)?
-            $(fn check(answer: &Self::Answer) -> Result<(), ClusterError> {
-                let check: fn(&Self::Answer) -> Result<(), ClusterError> = $check;
+            $(fn check(answer: &Self::Response) -> Result<(), ClusterError> {
+                let check: fn(&Self::Response) -> Result<(), ClusterError> = $check;
                 check(answer)
             })?
         })*
@@ -142,7 +142,7 @@ pub struct TopicPartitions(pub DescribeTopicPartitionsResponseData);
 
 impl Call for DescribeTopicPartitions {
     const KEY: ApiKey = ApiKey::DescribeTopicPartitions;
-    type Answer = TopicPartitions;
+    type Response = TopicPartitions;
 }
 
 impl RequestMessage for DescribeTopicPartitions {

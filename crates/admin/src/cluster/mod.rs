@@ -130,7 +130,7 @@ impl Cluster {
     pub async fn ask<Request: Call>(
         &self,
         request: &Request,
-    ) -> Result<Request::Answer, ClusterError> {
+    ) -> Result<Request::Response, ClusterError> {
         let id = bootstrap_ids().nth(self.answering).unwrap_or(-1);
         self.send(id, self.bootstrap(), request).await
     }
@@ -144,7 +144,7 @@ impl Cluster {
         &self,
         id: i32,
         request: &Request,
-    ) -> Result<Request::Answer, ClusterError> {
+    ) -> Result<Request::Response, ClusterError> {
         let address = self.reach(id).await?;
         self.send(id, &address, request).await
     }
@@ -157,7 +157,7 @@ impl Cluster {
         &self,
         target: Target<'_>,
         request: &Request,
-    ) -> Result<Request::Answer, ClusterError> {
+    ) -> Result<Request::Response, ClusterError> {
         let answer = match target {
             Target::Any => self.ask(request).await?,
             Target::Broker(id) => self.ask_broker(id, request).await?,
@@ -179,7 +179,7 @@ impl Cluster {
         &self,
         target: Target<'_>,
         request: &Request,
-    ) -> Result<Request::Answer, ClusterError> {
+    ) -> Result<Request::Response, ClusterError> {
         self.retry(async || self.call_once(target, request).await)
             .await
     }
@@ -189,7 +189,7 @@ impl Cluster {
         id: i32,
         address: &Address,
         request: &Request,
-    ) -> Result<Request::Answer, ClusterError> {
+    ) -> Result<Request::Response, ClusterError> {
         let newest = client_api_info(Request::KEY).max_version;
         let version = newest.min(Request::VERSION_MAX);
         let mut attempts = 0;

@@ -90,7 +90,7 @@ pub async fn ask_leaders<Request: Call, T>(
     partitions: impl Iterator<Item = &PartitionId>,
     count: &dyn ItemCount,
     request: impl Fn(&[PartitionId]) -> Request,
-    results: impl Fn(Request::Answer) -> Vec<(PartitionId, Result<T, ErrorCode>)>,
+    results: impl Fn(Request::Response) -> Vec<(PartitionId, Result<T, ErrorCode>)>,
 ) -> Result<ByPartition<T>, ClusterError> {
     let began = Instant::now();
     let mut found = ByPartition::new();

@@ -32,7 +32,7 @@ mod session;
 mod sessions;
 mod source;
 
-use read::{Outcome, Reader};
+use read::{PartitionRead, Reader};
 use respond::{Builder, Fetched};
 use session::{Reads, Session, TopicKey};
 use sessions::{EPOCH_FINAL, EPOCH_INITIAL, Slots};
@@ -59,7 +59,7 @@ impl FetchSessions {
 }
 
 /// What a request asks for, apart from its partitions.
-struct Wish {
+struct FetchOptions {
     isolation: Isolation,
     min_bytes: usize,
     max_bytes: usize,
@@ -71,7 +71,7 @@ struct Wish {
 
 pub(super) async fn handle(mut call: Call, request: FetchRequestData) -> Fetched {
     // The request is small and copied; its frame is not held while it waits.
-    drop(call.charge.take());
+    drop(call.permit.take());
     let replica = if call.version >= 15 {
         request.replica_state.replica_id
     } else {
@@ -80,20 +80,20 @@ pub(super) async fn handle(mut call: Call, request: FetchRequestData) -> Fetched
     if replica >= 0 {
         return Fetched::failed(ErrorCode::InvalidRequest);
     }
-    let wish = wish(&call, &request);
-    if wish.is_full {
-        fetch_all(&call, request, &wish).await
+    let options = options(&call, &request);
+    if options.is_full {
+        fetch_all(&call, request, &options).await
     } else {
-        fetch_incremental(&call, request, &wish).await
+        fetch_incremental(&call, request, &options).await
     }
 }
 
-fn wish(call: &Call, request: &FetchRequestData) -> Wish {
+fn options(call: &Call, request: &FetchRequestData) -> FetchOptions {
     let size = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
     let by_rack = call.version >= 11 && call.context.config.selects_replicas_by_rack;
     let rack = request.rack_id.as_str();
     let max_bytes = size(request.max_bytes).min(call.context.config.fetch_max_bytes);
-    Wish {
+    FetchOptions {
         isolation: match request.isolation_level {
             1 => Isolation::LastStable,
             _ => Isolation::HighWatermark,
@@ -109,17 +109,17 @@ fn wish(call: &Call, request: &FetchRequestData) -> Wish {
 }
 
 /// A request that names all its partitions: without a session, or the first of one.
-async fn fetch_all(call: &Call, request: FetchRequestData, wish: &Wish) -> Fetched {
+async fn fetch_all(call: &Call, request: FetchRequestData, options: &FetchOptions) -> Fetched {
     let wants_session = request.session_epoch == EPOCH_INITIAL && call.version >= 7;
     let slots = &call.context.fetch_sessions.slots;
     if request.session_id != 0 {
         slots.lock().remove(request.session_id);
     }
-    let mut session = Session::new(wish.isolation);
-    session.update(request, call.version, wish.isolation);
+    let mut session = Session::new(options.isolation);
+    session.update(request, call.version, options.isolation);
     let partitions = session.len();
     let session = Arc::new(Mutex::new(session));
-    let told = run(call, &session, wish).await;
+    let told = run(call, &session, options).await;
     let mut session_id = 0;
     if wants_session && partitions > 0 {
         session.lock().watch_all();
@@ -133,7 +133,11 @@ async fn fetch_all(call: &Call, request: FetchRequestData, wish: &Wish) -> Fetch
 }
 
 /// A request that says only what has changed.
-async fn fetch_incremental(call: &Call, request: FetchRequestData, wish: &Wish) -> Fetched {
+async fn fetch_incremental(
+    call: &Call,
+    request: FetchRequestData,
+    options: &FetchOptions,
+) -> Fetched {
     let (id, epoch) = (request.session_id, request.session_epoch);
     let slots = &call.context.fetch_sessions.slots;
     let session = slots
@@ -145,7 +149,7 @@ async fn fetch_incremental(call: &Call, request: FetchRequestData, wish: &Wish) 
     };
     let partitions = {
         let mut session = session.lock();
-        session.update(request, call.version, wish.isolation);
+        session.update(request, call.version, options.isolation);
         session.len()
     };
     if partitions == 0 {
@@ -154,35 +158,39 @@ async fn fetch_incremental(call: &Call, request: FetchRequestData, wish: &Wish) 
     } else {
         slots.lock().resize(id, partitions);
     }
-    let told = run(call, &session, wish).await;
+    let told = run(call, &session, options).await;
     respond(call, told, if partitions == 0 { 0 } else { id })
 }
 
 /// What the client is told of one partition.
-type Told = (TopicKey, i32, Outcome);
+type PartitionResult = (TopicKey, i32, PartitionRead);
 
 /// Reads, and waits until there is enough to tell.
-async fn run(call: &Call, session: &Arc<Mutex<Session>>, wish: &Wish) -> Vec<Told> {
+async fn run(
+    call: &Call,
+    session: &Arc<Mutex<Session>>,
+    options: &FetchOptions,
+) -> Vec<PartitionResult> {
     let reader = Reader {
         context: &call.context,
-        isolation: wish.isolation,
-        max_bytes: wish.max_bytes,
-        is_full: wish.is_full,
+        isolation: options.isolation,
+        max_bytes: options.max_bytes,
+        is_full: options.is_full,
         leader_only: call.version < 11,
-        rack: wish.rack.as_deref(),
+        rack: options.rack.as_deref(),
     };
     let mut reads = Reads::default();
-    let (watcher, mut tokens) = {
+    let (ready_set, mut tokens) = {
         let mut session = session.lock();
-        (Arc::clone(&session.watcher), session.begin())
+        (Arc::clone(&session.ready_set), session.begin())
     };
     loop {
         read(call, session, &tokens, &reader, &mut reads).await;
         {
             let mut session = session.lock();
-            let enough = reads.bytes >= wish.min_bytes || reads.is_urgent;
-            if enough || Instant::now() >= wish.deadline {
-                return session.finish(reads, wish.is_full);
+            let enough = reads.bytes >= options.min_bytes || reads.is_urgent;
+            if enough || Instant::now() >= options.deadline {
+                return session.finish(reads, options.is_full);
             }
             if !session.is_watching() {
                 tokens = session.watch_all();
@@ -190,7 +198,7 @@ async fn run(call: &Call, session: &Arc<Mutex<Session>>, wish: &Wish) -> Vec<Tol
             }
         }
         // At the deadline there is one more look at what moved, and then an answer.
-        let _ = timeout_at(wish.deadline, watcher.ready()).await;
+        let _ = timeout_at(options.deadline, ready_set.ready()).await;
         tokens = session.lock().take_moved();
     }
 }
@@ -216,7 +224,7 @@ async fn read(
     }
 }
 
-fn respond(call: &Call, told: Vec<Told>, session_id: i32) -> Fetched {
+fn respond(call: &Call, told: Vec<PartitionResult>, session_id: i32) -> Fetched {
     let image = call.context.image();
     let mut builder = Builder::new(&image, &call.request.listener, call.version);
     for (topic, index, outcome) in told {

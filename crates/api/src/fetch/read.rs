@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dohle_log::Access;
 use dohle_model::{ErrorCode, NodeId, Offset};
 
-use super::session::Wanted;
+use super::session::PartitionFetch;
 use super::source::SentRecords;
 use crate::context::Context;
 use dohle_broker::partition::{
@@ -30,7 +30,7 @@ pub(super) struct Reader<'a> {
 
 /// What was found.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum PartitionRead {
     Read {
         records: SentRecords,
         positions: Positions,
@@ -39,14 +39,14 @@ pub(super) enum Outcome {
         aborted: Option<Vec<AbortedTransaction>>,
     },
     /// Another replica is nearer to the client.
-    Elsewhere {
+    PreferredReadReplica {
         replica: NodeId,
         positions: Positions,
     },
     Failed(ErrorCode),
 }
 
-impl Outcome {
+impl PartitionRead {
     pub fn failed(code: ErrorCode) -> Self {
         Self::Failed(code)
     }
@@ -55,14 +55,14 @@ impl Outcome {
     pub fn memory(&self) -> usize {
         match self {
             Self::Read { records, .. } => records.memory(),
-            Self::Elsewhere { .. } | Self::Failed(_) => 0,
+            Self::PreferredReadReplica { .. } | Self::Failed(_) => 0,
         }
     }
 
     pub fn bytes(&self) -> usize {
         match self {
             Self::Read { records, .. } => RecordChunk::len(records),
-            Self::Elsewhere { .. } | Self::Failed(_) => 0,
+            Self::PreferredReadReplica { .. } | Self::Failed(_) => 0,
         }
     }
 
@@ -70,7 +70,7 @@ impl Outcome {
     pub fn is_urgent(&self) -> bool {
         match self {
             Self::Read { diverging, .. } => diverging.is_some(),
-            Self::Elsewhere { .. } | Self::Failed(_) => true,
+            Self::PreferredReadReplica { .. } | Self::Failed(_) => true,
         }
     }
 
@@ -82,7 +82,7 @@ impl Outcome {
     /// High watermark and log start, which are news by themselves.
     pub fn positions(&self) -> Option<(i64, i64)> {
         match self {
-            Self::Read { positions, .. } | Self::Elsewhere { positions, .. } => {
+            Self::Read { positions, .. } | Self::PreferredReadReplica { positions, .. } => {
                 Some((positions.high_watermark.0, positions.log_start_offset.0))
             }
             Self::Failed(_) => None,
@@ -93,7 +93,7 @@ impl Outcome {
 /// What comes of looking at a partition.
 #[derive(Debug)]
 pub(super) enum Looked {
-    Found(Outcome),
+    Found(PartitionRead),
     /// The disk has to be waited for.
     Cold(ColdRead),
 }
@@ -111,16 +111,16 @@ impl Reader<'_> {
     pub fn read(
         &self,
         partition: &Arc<Partition>,
-        wanted: &Wanted,
+        wanted: &PartitionFetch,
         room: usize,
         min_one: bool,
         memory: usize,
     ) -> Looked {
         let Some(fetch_offset) = wanted.fetch_offset else {
-            return Looked::Found(Outcome::Failed(ErrorCode::OffsetOutOfRange));
+            return Looked::Found(PartitionRead::Failed(ErrorCode::OffsetOutOfRange));
         };
         if let Some(replica) = self.closest(partition, fetch_offset) {
-            return Looked::Found(Outcome::Elsewhere {
+            return Looked::Found(PartitionRead::PreferredReadReplica {
                 replica,
                 positions: partition.positions(),
             });
@@ -140,12 +140,12 @@ impl Reader<'_> {
                 partition: Arc::clone(partition),
                 params,
             }),
-            Err(LocateError::Read(error)) => Looked::Found(Outcome::Failed(error.code())),
+            Err(LocateError::Read(error)) => Looked::Found(PartitionRead::Failed(error.code())),
         }
     }
 
     /// Looks at a partition and waits for the disk, which happens on another thread.
-    pub async fn read_cold(&self, read: ColdRead) -> Outcome {
+    pub async fn read_cold(&self, read: ColdRead) -> PartitionRead {
         let ColdRead { partition, params } = read;
         let reading = Arc::clone(&partition);
         let located = partition
@@ -154,15 +154,19 @@ impl Reader<'_> {
             .await;
         match located {
             Ok(Ok(read)) => self.found(&partition, read),
-            Ok(Err(LocateError::Read(error))) => Outcome::Failed(error.code()),
+            Ok(Err(LocateError::Read(error))) => PartitionRead::Failed(error.code()),
             Ok(Err(LocateError::NotCached)) | Err(_) => {
-                Outcome::Failed(ErrorCode::KafkaStorageError)
+                PartitionRead::Failed(ErrorCode::KafkaStorageError)
             }
         }
     }
 
-    fn found(&self, partition: &Arc<Partition>, read: FetchRead<dohle_log::Records>) -> Outcome {
-        Outcome::Read {
+    fn found(
+        &self,
+        partition: &Arc<Partition>,
+        read: FetchRead<dohle_log::Records>,
+    ) -> PartitionRead {
+        PartitionRead::Read {
             records: SentRecords::new(read.records, partition),
             positions: read.positions,
             diverging: read.diverging,

@@ -12,23 +12,23 @@ use dohle_protocol::messages::fetch_response::{
 };
 use dohle_protocol::{EncodeError, KafkaString, KafkaUuid};
 
-use super::read::Outcome;
+use super::read::PartitionRead;
 use super::session::{Entry, TopicKey};
 use super::source::SentRecords;
 use crate::{Respond, resolve, wire};
-use dohle_network::connection::{Answer, Chunk, Frame};
+use dohle_network::connection::{Chunk, Frame, ResponseAction};
 
 /// The response; its records are written without being copied.
 pub(crate) struct Fetched(pub(super) FetchResponse<SentRecords>);
 
 impl Respond for Fetched {
-    fn answer(self, version: i16, correlation_id: i32) -> Result<Answer, EncodeError> {
+    fn answer(self, version: i16, correlation_id: i32) -> Result<ResponseAction, EncodeError> {
         let chunks = encode_fetch_response(self.0, version, correlation_id)?;
         let chunk = |chunk: FetchChunk<SentRecords>| match chunk {
             FetchChunk::Encoded(bytes) => Chunk::Memory(bytes),
             FetchChunk::Records(records) => records.into(),
         };
-        Ok(Answer::Send(Frame::Many(
+        Ok(ResponseAction::Send(Frame::Many(
             chunks.into_iter().map(chunk).collect(),
         )))
     }
@@ -65,7 +65,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    pub fn add(&mut self, topic: TopicKey, index: i32, outcome: Outcome) {
+    pub fn add(&mut self, topic: TopicKey, index: i32, outcome: PartitionRead) {
         let partition = self.partition(&topic, index, outcome);
         let topics = &mut self.response.topics;
         let at = *self.topics.entry(topic).or_insert_with_key(|topic| {
@@ -92,7 +92,7 @@ impl<'a> Builder<'a> {
         &mut self,
         topic: &TopicKey,
         partition_index: i32,
-        outcome: Outcome,
+        outcome: PartitionRead,
     ) -> FetchPartitionResponse<SentRecords> {
         let mut data = PartitionData {
             partition_index,
@@ -103,7 +103,7 @@ impl<'a> Builder<'a> {
         };
         let mut chunks = Vec::new();
         let positions = match outcome {
-            Outcome::Read {
+            PartitionRead::Read {
                 records,
                 positions,
                 diverging,
@@ -126,11 +126,11 @@ impl<'a> Builder<'a> {
                 data.aborted_transactions = aborted.map(|list| list.iter().map(one).collect());
                 Some(positions)
             }
-            Outcome::Elsewhere { replica, positions } => {
+            PartitionRead::PreferredReadReplica { replica, positions } => {
                 data.preferred_read_replica = NodeId::to_wire(Some(replica));
                 Some(positions)
             }
-            Outcome::Failed(code) => {
+            PartitionRead::Failed(code) => {
                 self.failed(&mut data, topic, code);
                 None
             }

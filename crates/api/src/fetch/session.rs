@@ -14,10 +14,10 @@ use dohle_model::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicIdPartition};
 use dohle_protocol::messages::fetch_request::{FetchPartition, FetchRequestData, FetchTopic};
 use dohle_protocol::{KafkaString, KafkaUuid};
 
-use super::read::{ColdRead, Looked, Outcome, Reader};
+use super::read::{ColdRead, Looked, PartitionRead, Reader};
 use crate::context::Context;
 use crate::{resolve, wire};
-use dohle_broker::partition::{Isolation, Partition, Watch, WatchOn, Watcher};
+use dohle_broker::partition::{Isolation, Partition, ReadyOn, ReadySet, ReadyToken};
 
 /// Bytes of records that a response holds in memory: what is fetched at the end of a log as it
 /// grows. More stays in the files.
@@ -34,7 +34,7 @@ pub(super) enum TopicKey {
 
 /// What is wanted of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct PartitionFetch {
     /// `None` for an offset that is none.
     pub fetch_offset: Option<Offset>,
     pub max_bytes: usize,
@@ -46,12 +46,12 @@ pub(super) struct Wanted {
 pub(super) struct Entry {
     pub topic: TopicKey,
     pub index: i32,
-    pub wanted: Wanted,
+    pub wanted: PartitionFetch,
     /// High watermark and log start as the client was last told; `None` forces an answer.
     told: Option<(i64, i64)>,
     queued: bool,
     partition: Option<Arc<Partition>>,
-    watch: Option<Arc<Watch>>,
+    watch: Option<Arc<ReadyToken>>,
 }
 
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(super) struct Session {
     free: Vec<u32>,
     index: HashMap<(TopicKey, i32), u32>,
     pending: VecDeque<u32>,
-    pub watcher: Arc<Watcher>,
+    pub ready_set: Arc<ReadySet>,
     is_watching: bool,
     isolation: Isolation,
 }
@@ -69,7 +69,7 @@ pub(super) struct Session {
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     /// `None` while it is read again.
-    outcomes: HashMap<u32, Option<Outcome>>,
+    outcomes: HashMap<u32, Option<PartitionRead>>,
     order: Vec<u32>,
     pub bytes: usize,
     /// Bytes of records in memory.
@@ -85,7 +85,7 @@ impl Session {
             free: Vec::new(),
             index: HashMap::new(),
             pending: VecDeque::new(),
-            watcher: Watcher::new(),
+            ready_set: ReadySet::new(),
             is_watching: false,
             isolation,
         }
@@ -128,7 +128,7 @@ impl Session {
         let key =
             topic_key(version, &topic.topic, topic.topic_id).unwrap_or(TopicKey::Id(TopicId::ZERO));
         for partition in topic.partitions {
-            let wanted = Wanted::from(&partition);
+            let wanted = PartitionFetch::from(&partition);
             let key = (key.clone(), partition.partition);
             match self.index.get(&key) {
                 Some(token) => {
@@ -143,7 +143,7 @@ impl Session {
         }
     }
 
-    fn add(&mut self, key: (TopicKey, i32), wanted: Wanted) {
+    fn add(&mut self, key: (TopicKey, i32), wanted: PartitionFetch) {
         let entry = Entry {
             topic: key.0.clone(),
             index: key.1,
@@ -198,7 +198,7 @@ impl Session {
     /// The partitions that moved since the last time.
     pub fn take_moved(&mut self) -> Vec<u32> {
         let mut moved = Vec::new();
-        self.watcher.take(&mut moved);
+        self.ready_set.take(&mut moved);
         for token in &moved {
             if let Some(Some(Entry {
                 watch: Some(watch), ..
@@ -244,13 +244,13 @@ impl Session {
             }
             let found = entry.find(reader.context, image);
             if self.is_watching {
-                entry.watch(found.as_ref().ok(), &self.watcher, *token);
+                entry.watch(found.as_ref().ok(), &self.ready_set, *token);
             }
             let min_one = reads.bytes == 0;
             let memory = MEMORY_MAX.saturating_sub(reads.memory);
             let looked = match found {
                 Ok(found) => reader.read(&found, &entry.wanted, room, min_one, memory),
-                Err(code) => Looked::Found(Outcome::failed(code)),
+                Err(code) => Looked::Found(PartitionRead::failed(code)),
             };
             match looked {
                 Looked::Found(outcome) => reads.add(*token, outcome),
@@ -262,7 +262,7 @@ impl Session {
 
     /// Takes the answers out of `reads` that the client is to be told, in order, and takes note of
     /// what it was told. `is_full` tells all.
-    pub fn finish(&mut self, reads: Reads, is_full: bool) -> Vec<(TopicKey, i32, Outcome)> {
+    pub fn finish(&mut self, reads: Reads, is_full: bool) -> Vec<(TopicKey, i32, PartitionRead)> {
         let Reads {
             mut outcomes,
             order,
@@ -312,7 +312,7 @@ impl Reads {
         }
     }
 
-    pub fn add(&mut self, token: u32, outcome: Outcome) {
+    pub fn add(&mut self, token: u32, outcome: PartitionRead) {
         self.bytes += outcome.bytes();
         self.memory += outcome.memory();
         self.is_urgent |= outcome.is_urgent();
@@ -332,14 +332,14 @@ impl Entry {
     }
 
     /// Ties the entry to the partition, unless it is already.
-    fn watch(&mut self, found: Option<&Arc<Partition>>, watcher: &Arc<Watcher>, token: u32) {
+    fn watch(&mut self, found: Option<&Arc<Partition>>, ready_set: &Arc<ReadySet>, token: u32) {
         let same = match (&self.partition, found) {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),
             (None, None) => true,
             _ => false,
         };
         if !same {
-            self.watch = found.map(|found| found.watch(watcher, token, WatchOn::Committed));
+            self.watch = found.map(|found| found.watch(ready_set, token, ReadyOn::Committed));
             self.partition = found.cloned();
         }
     }
@@ -357,7 +357,7 @@ impl Entry {
     }
 }
 
-impl From<&FetchPartition> for Wanted {
+impl From<&FetchPartition> for PartitionFetch {
     fn from(partition: &FetchPartition) -> Self {
         Self {
             fetch_offset: Offset::from_wire(partition.fetch_offset),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dohle_auth::{AllowAll, Authorizer, Principal, ResourceType};
-use dohle_network::connection::{self, Answer, Charge, Client, Malformed, Pending};
+use dohle_network::connection::{self, Client, Malformed, MemoryPermit, Pending, ResponseAction};
 use dohle_protocol::{ApiKey, HeaderError, RequestHeader};
 use tokio::time::Instant;
 
@@ -101,7 +101,7 @@ struct Session {
 }
 
 impl connection::Session for Session {
-    fn call(&mut self, mut frame: Bytes, charge: Charge) -> Result<Pending, Malformed> {
+    fn call(&mut self, mut frame: Bytes, permit: MemoryPermit) -> Result<Pending, Malformed> {
         let header = RequestHeader::decode(&mut frame).map_err(|error| {
             let (api, version) = match &error {
                 HeaderError::UnknownApi { key, version } => (key.to_string(), *version),
@@ -114,7 +114,7 @@ impl connection::Session for Session {
             }
         })?;
         let (key, version) = (header.key, header.version);
-        self.serve(header, frame, charge)
+        self.serve(header, frame, permit)
             .map_err(|reason| Malformed {
                 api: format!("{key:?}"),
                 version,
@@ -128,7 +128,12 @@ impl Session {
     ///
     /// # Errors
     /// Why the connection is closed instead.
-    fn serve(&self, header: RequestHeader, body: Bytes, charge: Charge) -> Result<Pending, String> {
+    fn serve(
+        &self,
+        header: RequestHeader,
+        body: Bytes,
+        permit: MemoryPermit,
+    ) -> Result<Pending, String> {
         let mut rows = TABLE.iter().enumerate();
         let Some((row, api)) = rows.find(|(_, api)| api.key == header.key) else {
             return Err("the API is not served here".into());
@@ -148,14 +153,14 @@ impl Session {
             connection: Arc::clone(&self.connection),
             request,
             version: header.version,
-            charge: Some(charge),
+            permit: Some(permit),
             authorizer: Arc::clone(&self.node.authorizer),
         };
         let serving = api.serve(call, body).map_err(|error| error.to_string())?;
         let answer = self.after_appends(api, serving.answer);
         Ok(Pending {
             answer: held_back(answer, throttle_time),
-            overtakable: api.pipelined && !serving.blocks_pipeline,
+            pipelined: api.pipelined && !serving.blocks_pipeline,
         })
     }
 
@@ -212,7 +217,7 @@ impl Session {
     }
 }
 
-type PendingAnswer = Pin<Box<dyn Future<Output = Answer> + Send>>;
+type PendingAnswer = Pin<Box<dyn Future<Output = ResponseAction> + Send>>;
 
 /// Serves a request after `throttle_time`.
 fn held_back(answer: PendingAnswer, throttle_time: Duration) -> PendingAnswer {
@@ -239,7 +244,7 @@ fn unsupported(api: &Api, header: &RequestHeader) -> Result<Pending, String> {
     let answer = answer.map_err(|error| error.to_string())?;
     Ok(Pending {
         answer: Box::pin(std::future::ready(answer)),
-        overtakable: false,
+        pipelined: false,
     })
 }
 

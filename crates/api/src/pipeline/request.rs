@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use dohle_auth::{Authorizer, Principal, ResourceType};
-use dohle_network::connection::Charge;
+use dohle_network::connection::MemoryPermit;
 use dohle_protocol::KafkaString;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -77,7 +77,7 @@ pub(crate) struct Call {
     /// The request's version, which the table allows.
     pub version: i16,
     /// The memory of the request's bytes. Handlers that wait without the bytes drop it first.
-    pub charge: Option<Charge>,
+    pub permit: Option<MemoryPermit>,
     pub(super) authorizer: Arc<dyn Authorizer>,
 }
 

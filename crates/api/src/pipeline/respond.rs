@@ -1,6 +1,6 @@
 //! What handlers return, and how it becomes a response.
 
-use dohle_network::connection::{Answer, Frame};
+use dohle_network::connection::{Frame, ResponseAction};
 use dohle_protocol::{EncodeError, encode_response};
 
 /// What answers a request: a message, or something that encodes itself.
@@ -9,12 +9,12 @@ pub(crate) trait Respond {
     ///
     /// # Errors
     /// When a field does not exist in this version: a fault of the broker.
-    fn answer(self, version: i16, correlation_id: i32) -> Result<Answer, EncodeError>;
+    fn answer(self, version: i16, correlation_id: i32) -> Result<ResponseAction, EncodeError>;
 }
 
 impl<R: dohle_protocol::Response> Respond for R {
-    fn answer(self, version: i16, correlation_id: i32) -> Result<Answer, EncodeError> {
-        Ok(Answer::Send(Frame::One(encode_response(
+    fn answer(self, version: i16, correlation_id: i32) -> Result<ResponseAction, EncodeError> {
+        Ok(ResponseAction::Send(Frame::One(encode_response(
             &self,
             version,
             correlation_id,

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use dohle_auth::{Operation, ResourceType};
-use dohle_network::connection::Answer;
+use dohle_network::connection::ResponseAction;
 use dohle_protocol::{ApiKey, DecodeError, Request};
 
 use super::quotas::ThrottleClass;
@@ -49,7 +49,7 @@ type Handler = fn(Call, Bytes) -> Result<Serving, DecodeError>;
 /// A request that is being served.
 pub(super) struct Serving {
     /// The response to come.
-    pub answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+    pub answer: Pin<Box<dyn Future<Output = ResponseAction> + Send>>,
     /// Whether the client's further requests wait for it.
     pub blocks_pipeline: bool,
 }
@@ -158,7 +158,7 @@ where
             Ok(answer) => answer,
             Err(error) => {
                 tracing::error!(api = ?R::KEY, version, "{error}");
-                Answer::Close(format!("{:?} version {version}: {error}", R::KEY))
+                ResponseAction::Close(format!("{:?} version {version}: {error}", R::KEY))
             }
         }
     });

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::BytesMut;
 use dohle_auth::Operation;
-use dohle_network::connection::{Budget, Frame, Session as _};
+use dohle_network::connection::{Frame, RequestMemoryPool, Session as _};
 use dohle_protocol::messages::RequestHeaderData;
 use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
 use dohle_protocol::{KafkaString, messages};
@@ -80,13 +80,16 @@ fn frame(key: ApiKey, version: i16, body: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-fn charge() -> Charge {
-    Budget::new(1 << 20).share().take(1).expect("room")
+fn permit() -> MemoryPermit {
+    RequestMemoryPool::new(1 << 20)
+        .share()
+        .take(1)
+        .expect("room")
 }
 
 async fn answer(pending: Result<Pending, Malformed>) -> usize {
     match pending.unwrap().answer.await {
-        Answer::Send(Frame::One(bytes)) => bytes.len(),
+        ResponseAction::Send(Frame::One(bytes)) => bytes.len(),
         other => panic!("{other:?}"),
     }
 }
@@ -97,10 +100,10 @@ async fn only_apis_that_may_run_before_authentication_do() {
     let service = KafkaService::new(Arc::clone(&broker.context));
     let mut session = session(&service);
     session.principal = None;
-    let refused = session.call(frame(ApiKey::ListGroups, 0, &[]), charge());
+    let refused = session.call(frame(ApiKey::ListGroups, 0, &[]), permit());
     let refused = refused.err().expect("refused");
     assert!(refused.reason.contains("authenticated"), "{refused}");
-    let versions = session.call(frame(ApiKey::ApiVersions, 0, &[]), charge());
+    let versions = session.call(frame(ApiKey::ApiVersions, 0, &[]), permit());
     assert!(answer(versions).await > 100);
     let early: Vec<_> = TABLE
         .iter()
@@ -121,7 +124,7 @@ async fn an_operation_on_the_cluster_that_is_not_allowed_is_refused() {
     messages::describe_log_dirs_request::DescribeLogDirsRequestData::default()
         .write(&mut body, 1)
         .unwrap();
-    let refused = session.call(frame(ApiKey::DescribeLogDirs, 1, &body), charge());
+    let refused = session.call(frame(ApiKey::DescribeLogDirs, 1, &body), permit());
     assert_eq!(
         refused.err().expect("refused").reason,
         "User:ANONYMOUS from 127.0.0.1 is not authorized: Describe on the cluster"
@@ -132,7 +135,7 @@ async fn an_operation_on_the_cluster_that_is_not_allowed_is_refused() {
     );
     assert_eq!(*asked.1.lock(), [of_cluster]);
     // A request that names resources is for its handler to decide.
-    let listed = session.call(frame(ApiKey::ListGroups, 0, &[]), charge());
+    let listed = session.call(frame(ApiKey::ListGroups, 0, &[]), permit());
     assert!(answer(listed).await > 0);
 }
 
@@ -145,7 +148,7 @@ async fn a_request_over_its_quota_is_held_back() {
         let context = Arc::clone(&broker.context);
         let service = KafkaService::with(context, Arc::new(AllowAll), quotas);
         let mut session = session(&service);
-        let pending = session.call(frame(ApiKey::ApiVersions, 0, &[]), charge());
+        let pending = session.call(frame(ApiKey::ApiVersions, 0, &[]), permit());
         answer(pending).now_or_never().is_some()
     };
     assert!(answered(ThrottleClass::Produce));
@@ -158,9 +161,9 @@ async fn requests_are_counted_by_api() {
     let service = KafkaService::new(Arc::clone(&broker.context));
     let mut session = session(&service);
     for _ in 0..3 {
-        answer(session.call(frame(ApiKey::ApiVersions, 0, &[]), charge())).await;
+        answer(session.call(frame(ApiKey::ApiVersions, 0, &[]), permit())).await;
     }
-    answer(session.call(frame(ApiKey::ListGroups, 0, &[]), charge())).await;
+    answer(session.call(frame(ApiKey::ListGroups, 0, &[]), permit())).await;
     let mut counts: Vec<_> = service.node.meter.counts().collect();
     counts.sort_by_key(|(_, requests)| *requests);
     let counts: Vec<_> = counts.iter().map(|(api, n)| (api.key, *n)).collect();
@@ -185,7 +188,7 @@ async fn the_context_of_a_request_names_the_clients_software() {
     };
     let mut body = BytesMut::new();
     request.write(&mut body, 3).unwrap();
-    answer(session.call(frame(ApiKey::ApiVersions, 3, &body), charge())).await;
+    answer(session.call(frame(ApiKey::ApiVersions, 3, &body), permit())).await;
     let context = session.authenticate(api, &header).unwrap();
     let software = context.software.expect("named");
     assert_eq!(

@@ -15,18 +15,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::KafkaService;
 use crate::context::Context;
-use dohle_broker::metadata::{ControllerClient, Voter};
+use dohle_broker::metadata::{ControllerClient, ControllerEndpoint};
 use dohle_broker::partition::Partition;
 pub(crate) use dohle_broker::testing::{DIRS, NODE, OTHER, Replicas, batch, fence_other, follow};
 use dohle_coordinator::groups;
-use dohle_network::connection::{self, Budget, Client, ConnectionLimits, Service as _};
+use dohle_network::connection::{self, Client, ConnectionLimits, RequestMemoryPool, Service as _};
 
 /// The broker.
 pub(crate) struct Broker {
     pub context: Arc<Context>,
     service: Arc<KafkaService>,
     /// The memory of requests and responses.
-    pub budget: Arc<Budget>,
+    pub budget: Arc<RequestMemoryPool>,
     pub replicas: Replicas,
 }
 
@@ -42,7 +42,7 @@ impl Broker {
         let metadata = Arc::clone(&replicas.metadata);
         let partitions = Arc::clone(&replicas.partitions);
         let properties = Arc::clone(&replicas.properties);
-        let voter = Voter {
+        let voter = ControllerEndpoint {
             id: Some(NODE),
             host: "127.0.0.1".into(),
             port: 1,
@@ -70,7 +70,7 @@ impl Broker {
         Self {
             context,
             service,
-            budget: Budget::new(1 << 30),
+            budget: RequestMemoryPool::new(1 << 30),
             replicas,
         }
     }

@@ -39,7 +39,7 @@ const SESSION_QUEUE: usize = 16;
 
 /// A voter's address on its CONTROLLER listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Voter {
+pub struct ControllerEndpoint {
     /// Its node id; `None` when only an address is known (`controller.quorum.bootstrap.servers`).
     pub id: Option<NodeId>,
     /// Host name or address; an IPv6 address without brackets.
@@ -48,7 +48,7 @@ pub struct Voter {
     pub port: u16,
 }
 
-impl fmt::Display for Voter {
+impl fmt::Display for ControllerEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(id) = self.id {
             write!(f, "{id}@")?;
@@ -58,7 +58,7 @@ impl fmt::Display for Voter {
 }
 
 /// The voters, as configured.
-pub type Quorum = Vec<Voter>;
+pub type Quorum = Vec<ControllerEndpoint>;
 
 /// Why the active controller gave no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -106,7 +106,7 @@ pub(super) struct SessionStream {
 
 /// Asks the active controller. Connections are made when they are first needed and shared.
 pub struct ControllerClient {
-    voters: Vec<(Voter, Channel)>,
+    voters: Vec<(ControllerEndpoint, Channel)>,
     /// Index of the voter that was last known to be active.
     active: Mutex<Option<usize>>,
     /// Counts up, so that a search does not begin where the last one failed.
@@ -192,7 +192,7 @@ impl ControllerClient {
     /// # Errors
     /// When a voter's host and port do not make an address.
     pub fn new(voters: Quorum) -> Result<Self, ControllerError> {
-        let connect = |voter: Voter| {
+        let connect = |voter: ControllerEndpoint| {
             let channel = channel(&voter)?;
             Ok((voter, channel))
         };
@@ -244,7 +244,7 @@ impl ControllerClient {
     }
 
     /// The voters.
-    pub fn voters(&self) -> impl Iterator<Item = &Voter> {
+    pub fn voters(&self) -> impl Iterator<Item = &ControllerEndpoint> {
         self.voters.iter().map(|(voter, _)| voter)
     }
 
@@ -431,8 +431,8 @@ impl Met {
     }
 }
 
-fn channel(voter: &Voter) -> Result<Channel, ControllerError> {
-    let address = Voter {
+fn channel(voter: &ControllerEndpoint) -> Result<Channel, ControllerError> {
+    let address = ControllerEndpoint {
         id: None,
         ..voter.clone()
     };

@@ -1,5 +1,6 @@
 //! The broker's side of the metadata quorum: what it knows ([`MetadataCache`]), whom it asks
-//! ([`ControllerClient`]), how it stays registered ([`Session`]) and how it learns ([`Feed`]).
+//! ([`ControllerClient`]), how it stays registered ([`ControllerSession`]) and how it learns
+//! ([`Feed`]).
 //!
 //! Invariant: an image is published only after the local replicas follow it, so whoever waited for
 //! an offset may use the replicas that the offset created.
@@ -12,11 +13,11 @@ mod outcome;
 mod session;
 
 pub use cache::{MetadataCache, NotReached};
-pub use client::{ControllerClient, ControllerError, Quorum, Voter};
+pub use client::{ControllerClient, ControllerEndpoint, ControllerError, Quorum};
 pub use feed::{Feed, FeedConfig, FeedError, LocalReplicas, MetadataChange};
 pub use forward::{ForwardedResponse, Sender};
 pub use outcome::forwarded_outcome;
-pub use session::{Session, SessionConfig, SessionError, SessionState};
+pub use session::{ControllerSession, SessionConfig, SessionError, SessionState};
 
 #[cfg(test)]
 mod tests;

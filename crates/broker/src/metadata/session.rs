@@ -90,7 +90,7 @@ struct Wishes {
 
 /// The session. It ends when this is dropped; the controller fences the broker at once.
 #[derive(Debug)]
-pub struct Session {
+pub struct ControllerSession {
     state: watch::Receiver<SessionState>,
     /// When the controller last said something.
     heard: watch::Receiver<Instant>,
@@ -98,13 +98,13 @@ pub struct Session {
     task: JoinHandle<()>,
 }
 
-impl Drop for Session {
+impl Drop for ControllerSession {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Session {
+impl ControllerSession {
     /// Starts to register and goes on for as long as the process runs.
     #[must_use]
     pub fn start(
@@ -239,7 +239,7 @@ enum Ended {
 }
 
 /// What the session's task waits for.
-enum Event {
+enum SessionEvent {
     Response(v1::SessionResponse),
     /// The stream ended, with this status if it has one.
     End(Option<Status>),
@@ -314,7 +314,7 @@ impl Runner {
         let mut answered = false;
         loop {
             match self.next(&mut stream, due).await {
-                Event::End(Some(status)) if is_final(&status) => {
+                SessionEvent::End(Some(status)) if is_final(&status) => {
                     let message = status.message().to_owned();
                     let code = ErrorCode::InvalidRegistration;
                     let broker = self.config.registration.id.0;
@@ -324,7 +324,7 @@ impl Runner {
                         message,
                     });
                 }
-                Event::End(status) => {
+                SessionEvent::End(status) => {
                     if let Some(status) = status {
                         self.client.on_stream_broken(&status);
                     }
@@ -334,7 +334,7 @@ impl Runner {
                         Ended::Unanswered
                     };
                 }
-                Event::Response(response) => {
+                SessionEvent::Response(response) => {
                     answered = true;
                     if response.heartbeat_interval_ms > 0 {
                         interval = Duration::from_millis(response.heartbeat_interval_ms.into());
@@ -345,7 +345,7 @@ impl Runner {
                     }
                     continue;
                 }
-                Event::Due | Event::Wished | Event::ImageChanged => {}
+                SessionEvent::Due | SessionEvent::Wished | SessionEvent::ImageChanged => {}
             }
             let wishes = self.wishes.borrow_and_update().clone();
             let heartbeat = v1::SessionHeartbeat {
@@ -371,20 +371,20 @@ impl Runner {
     }
 
     /// While the controller waits for this broker's metadata, each new image is told at once.
-    async fn next(&mut self, stream: &mut SessionStream, due: Instant) -> Event {
+    async fn next(&mut self, stream: &mut SessionStream, due: Instant) -> SessionEvent {
         let hurry = {
             let state = self.state.borrow();
             state.fenced || (self.wishes.borrow().shutdown && !state.should_shutdown)
         };
         tokio::select! {
             response = stream.responses.message() => match response {
-                Ok(Some(response)) => Event::Response(response),
-                Ok(None) => Event::End(None),
-                Err(status) => Event::End(Some(status)),
+                Ok(Some(response)) => SessionEvent::Response(response),
+                Ok(None) => SessionEvent::End(None),
+                Err(status) => SessionEvent::End(Some(status)),
             },
-            Ok(()) = self.wishes.changed() => Event::Wished,
-            Ok(()) = self.images.changed(), if hurry => Event::ImageChanged,
-            () = sleep_until(due) => Event::Due,
+            Ok(()) = self.wishes.changed() => SessionEvent::Wished,
+            Ok(()) = self.images.changed(), if hurry => SessionEvent::ImageChanged,
+            () = sleep_until(due) => SessionEvent::Due,
         }
     }
 

@@ -206,7 +206,7 @@ answers! {
 
 /// A client of these voters, numbered from 1.
 fn client_of(voters: &[&Running]) -> Arc<ControllerClient> {
-    let voter = |(index, running): (usize, &&Running)| Voter {
+    let voter = |(index, running): (usize, &&Running)| ControllerEndpoint {
         id: Some(NodeId(index as i32 + 1)),
         host: "127.0.0.1".to_owned(),
         port: running.port,
@@ -253,7 +253,7 @@ async fn a_voter_that_is_gone_is_passed_over() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let voters = [closed.local_addr().unwrap().port(), two.port];
     drop((gone, closed));
-    let voter = |(index, port): (usize, &u16)| Voter {
+    let voter = |(index, port): (usize, &u16)| ControllerEndpoint {
         id: Some(NodeId(index as i32 + 1)),
         host: "127.0.0.1".to_owned(),
         port: *port,
@@ -307,14 +307,14 @@ fn registration() -> BrokerRegistration {
     }
 }
 
-fn start_session(voters: &[&Running], cache: &Arc<MetadataCache>) -> Session {
+fn start_session(voters: &[&Running], cache: &Arc<MetadataCache>) -> ControllerSession {
     let config = SessionConfig {
         cluster_id: "cluster".to_owned(),
         registration: registration(),
         previous_broker_epoch: Some(BrokerEpoch(4)),
         open_files_max: 1_000,
     };
-    Session::start(config, client_of(voters), Arc::clone(cache))
+    ControllerSession::start(config, client_of(voters), Arc::clone(cache))
 }
 
 impl FakeSession {
@@ -515,7 +515,7 @@ struct FeedTest {
     changes: mpsc::UnboundedReceiver<(MetadataChange, MetadataOffset)>,
 }
 
-async fn start_feed() -> FeedTest {
+async fn subscribe_follower() -> FeedTest {
     let voter = Fake::start(&[Says::Active]).await;
     let cache = Arc::new(MetadataCache::new());
     let (sender, changes) = mpsc::unbounded_channel();
@@ -614,7 +614,7 @@ fn leads(local: &LocalChanges) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_feed_withholds_the_past_until_its_own_registration_and_publishes_after_the_replicas() {
-    let mut test = start_feed().await;
+    let mut test = subscribe_follower().await;
     let stream = next(&mut test.voter.feeds).await;
     assert_eq!(stream.request.after_offset, 0);
     stream.batches(&[batch(0, 1, topic(1))]).await;
@@ -642,7 +642,7 @@ async fn a_feed_withholds_the_past_until_its_own_registration_and_publishes_afte
 
 #[tokio::test]
 async fn a_feed_goes_on_where_it_was_and_takes_a_snapshot_as_a_difference() {
-    let mut test = start_feed().await;
+    let mut test = subscribe_follower().await;
     let stream = next(&mut test.voter.feeds).await;
     stream
         .batches(&[batch(0, 1, vec![registered()]), batch(1, 2, topic(1))])
@@ -678,7 +678,7 @@ async fn a_feed_goes_on_where_it_was_and_takes_a_snapshot_as_a_difference() {
 
 #[tokio::test]
 async fn a_feed_that_meets_a_record_it_does_not_know_stops() {
-    let test = &mut start_feed().await;
+    let test = &mut subscribe_follower().await;
     let stream = next(&mut test.voter.feeds).await;
     let unknown = v1::MetadataBatch {
         base: 0,
@@ -700,7 +700,7 @@ async fn a_feed_that_meets_a_record_it_does_not_know_stops() {
 
 #[tokio::test]
 async fn a_feed_that_misses_records_subscribes_again_and_loses_none() {
-    let test = &mut start_feed().await;
+    let test = &mut subscribe_follower().await;
     let stream = next(&mut test.voter.feeds).await;
     stream.batches(&[batch(0, 2, vec![registered()])]).await;
     next(&mut test.changes).await;

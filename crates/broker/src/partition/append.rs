@@ -4,14 +4,14 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dohle_log::{AdmitError, Brief, LeaderAppend, TimestampType, validate};
+use dohle_log::{Brief, LeaderAppend, TimestampType, ValidateError, validate};
 use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp};
 use tokio::sync::oneshot;
 
 use super::Partition;
 use super::config::PartitionConfig;
 use super::errors::{AppendError, CommitError, RecordError, RoleError};
-use super::state::{Role, State, Wakes};
+use super::state::{DeferredWakeups, Role, State};
 use super::types::{Acks, AppendOrigin, Appended};
 use crate::blocking::BlockingError;
 
@@ -38,18 +38,18 @@ impl Partition {
         let config = self.config_for_append(acks)?;
         let origin = validate::AppendOrigin::Client;
         let memory = &self.shared.decompression;
-        let brief = validate::admit_briefly(records, &config.log, origin, now, memory);
-        let admitted = match brief.map_err(rejected)? {
-            Brief::Admitted(admitted) => admitted,
+        let brief = validate::validate_briefly(records, &config.log, origin, now, memory);
+        let validated = match brief.map_err(rejected)? {
+            Brief::ValidatedBatch(validated) => validated,
             Brief::Postponed(records) => {
                 let memory = Arc::clone(memory);
                 let work =
-                    move || validate::admit_fully(records, &config.log, origin, now, &memory);
+                    move || validate::validate_fully(records, &config.log, origin, now, &memory);
                 let checked = self.shared.blocking.compute(work).await;
                 checked.map_err(not_checked)?.map_err(rejected)?
             }
         };
-        self.with(|state, wakes| self.append_admitted(state, wakes, admitted, acks, now))
+        self.with(|state, wakes| self.append_validated(state, wakes, validated, acks, now))
     }
 
     /// Appends a batch that this node has made, for coordinators; as [`Partition::produce`], but on
@@ -69,8 +69,8 @@ impl Partition {
             AppendOrigin::Client => validate::AppendOrigin::Client,
             AppendOrigin::Coordinator => validate::AppendOrigin::Coordinator,
         };
-        let admitted = validate::admit(records, &config.log, origin, now).map_err(rejected)?;
-        self.with(|state, wakes| self.append_admitted(state, wakes, admitted, acks, now))
+        let validated = validate::validate(records, &config.log, origin, now).map_err(rejected)?;
+        self.with(|state, wakes| self.append_validated(state, wakes, validated, acks, now))
     }
 
     fn config_for_append(&self, acks: Acks) -> Result<Arc<PartitionConfig>, AppendError> {
@@ -121,11 +121,11 @@ impl Partition {
         flushed.unwrap_or_else(|error| Err(RoleError::Offline(error.to_string())))
     }
 
-    fn append_admitted(
+    fn append_validated(
         &self,
         state: &mut State,
-        wakes: &mut Wakes,
-        admitted: validate::Admitted,
+        wakes: &mut DeferredWakeups,
+        validated: validate::ValidatedBatch,
         acks: Acks,
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
@@ -135,7 +135,7 @@ impl Partition {
             admit(leader)?;
         }
         let leader_epoch = leader.epoch();
-        let outcome = log.append_as_leader(admitted, leader_epoch, now);
+        let outcome = log.append_as_leader(validated, leader_epoch, now);
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(error) => return Err(self.append_failed(state, error, wakes)),
@@ -162,7 +162,7 @@ impl Partition {
         let timed_flush = log.config().flush_ms.is_some();
         let flush_messages = log.config().flush_messages.is_some();
         let effects = leader.on_append(log_end, monotonic);
-        if !state.feeds.is_empty() {
+        if !state.subscriptions.is_empty() {
             state.tail.push(info.first_offset, log_end, info.records);
         }
         state.apply(effects, &self.shared, wakes);
@@ -189,7 +189,7 @@ impl Partition {
         &self,
         state: &mut State,
         error: dohle_log::AppendError,
-        wakes: &mut Wakes,
+        wakes: &mut DeferredWakeups,
     ) -> AppendError {
         match error {
             dohle_log::AppendError::Storage(error) if state.is_shortage(&error) => {
@@ -338,7 +338,7 @@ fn not_checked(error: BlockingError) -> AppendError {
     }
 }
 
-fn rejected(error: AdmitError) -> AppendError {
+fn rejected(error: ValidateError) -> AppendError {
     let record = |error: &dohle_log::RecordError| RecordError {
         index: u32::try_from(error.batch_index).unwrap_or(0),
         message: error.message.clone(),

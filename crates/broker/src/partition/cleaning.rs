@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use dohle_log::{
-    CleanError, Cleanable, Cleaner, CleanerLimits, CleaningId, Pace, Replaced, StorageErrorKind,
+    CleanError, Cleanable, Cleaner, CleanerLimits, CleaningId, Replaced, StorageErrorKind, Throttle,
 };
 use dohle_model::{Offset, Timestamp};
 
@@ -59,7 +59,7 @@ impl Partition {
         &self,
         limits: CleanerLimits,
         now: Timestamp,
-        pace: Pace<'_>,
+        throttle: Throttle<'_>,
         replaced: &mut dyn FnMut(Deleted),
     ) -> CleanOutcome {
         let begun = {
@@ -87,12 +87,12 @@ impl Partition {
         };
         let cleaning = cleaning.with_memory(Arc::clone(&self.shared.decompression));
         let (id, from) = (cleaning.id(), cleaning.first_dirty_offset());
-        let mut cleaner = match cleaning.index(limits, pace) {
+        let mut cleaner = match cleaning.index(limits, throttle) {
             Ok(cleaner) => cleaner,
             Err(error) => return self.cleaning_failed(error, id),
         };
         loop {
-            match self.clean_segment(&mut cleaner, pace, replaced) {
+            match self.clean_segment(&mut cleaner, throttle, replaced) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(outcome) => return outcome,
@@ -113,11 +113,11 @@ impl Partition {
     fn clean_segment(
         &self,
         cleaner: &mut Cleaner,
-        pace: Pace<'_>,
+        throttle: Throttle<'_>,
         replaced: &mut dyn FnMut(Deleted),
     ) -> Result<bool, CleanOutcome> {
         let id = cleaner.id();
-        let next = cleaner.next_segment(pace);
+        let next = cleaner.next_segment(throttle);
         let Some(segment) = next.map_err(|error| self.cleaning_failed(error, id))? else {
             return Ok(false);
         };

@@ -46,7 +46,7 @@ impl Suspects {
 }
 
 /// Calls back with the bytes of each batch that was read or written; `false` ends the work.
-type Pace<'a> = &'a mut dyn FnMut(u64) -> bool;
+type Throttle<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 impl Partition {
     /// Has the segment checked whose files made a read fail by their content.
@@ -59,12 +59,18 @@ impl Partition {
 
     /// Checks the segment that holds `offset` and logs damage that was not known. Returns
     /// whether the segment is damaged. Blocks on the disk.
-    pub(crate) fn check_segment(&self, offset: Offset, pace: Pace<'_>) -> Result<bool, ReadError> {
+    pub(crate) fn check_segment(
+        &self,
+        offset: Offset,
+        throttle: Throttle<'_>,
+    ) -> Result<bool, ReadError> {
         let plan = self.state.lock().log()?.plan_check(offset);
         let Some(check) = plan.map_err(|error| self.read_failed(&error))? else {
             return Ok(false);
         };
-        let found = check.run(pace).map_err(|error| self.read_failed(&error))?;
+        let found = check
+            .run(throttle)
+            .map_err(|error| self.read_failed(&error))?;
         let Some(found) = found else {
             return Ok(false);
         };

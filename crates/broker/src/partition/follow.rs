@@ -6,7 +6,7 @@ use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp};
 
 use super::Partition;
 use super::errors::RoleError;
-use super::state::{Role, State, Wakes};
+use super::state::{DeferredWakeups, Role, State};
 use crate::replica::{FetchPosition, Follower, LeaderAnswer, OnLeader, truncation_offset};
 
 /// The part of a leader's message that is about this partition.
@@ -88,7 +88,7 @@ impl Partition {
     fn take_in(
         &self,
         state: &mut State,
-        wakes: &mut Wakes,
+        wakes: &mut DeferredWakeups,
         part: &LeaderPart,
         records: Bytes,
         now: Timestamp,
@@ -116,7 +116,7 @@ impl Partition {
     fn begin_anew(
         &self,
         state: &mut State,
-        wakes: &mut Wakes,
+        wakes: &mut DeferredWakeups,
         part: &LeaderPart,
         now: Timestamp,
     ) -> PartOutcome {
@@ -143,7 +143,7 @@ impl Partition {
     fn truncate_fully(
         &self,
         state: &mut State,
-        wakes: &mut Wakes,
+        wakes: &mut DeferredWakeups,
         start: Offset,
         now: Timestamp,
         reason: &'static str,
@@ -183,7 +183,7 @@ impl Partition {
     fn truncate(
         &self,
         state: &mut State,
-        wakes: &mut Wakes,
+        wakes: &mut DeferredWakeups,
         part: &LeaderPart,
         (epoch, end_offset): (LeaderEpoch, Offset),
         now: Timestamp,
@@ -231,7 +231,7 @@ impl Partition {
     fn append_replicated(
         &self,
         state: &mut State,
-        wakes: &mut Wakes,
+        wakes: &mut DeferredWakeups,
         part: &LeaderPart,
         records: Bytes,
         now: Timestamp,
@@ -291,7 +291,7 @@ impl Partition {
     fn change_failed(
         &self,
         state: &mut State,
-        wakes: &mut Wakes,
+        wakes: &mut DeferredWakeups,
         error: &StorageError,
     ) -> PartOutcome {
         if !matches!(
@@ -306,7 +306,12 @@ impl Partition {
         PartOutcome::Retry { damaged_at: None }
     }
 
-    fn refuse(&self, state: &mut State, wakes: &mut Wakes, error: AppendError) -> PartOutcome {
+    fn refuse(
+        &self,
+        state: &mut State,
+        wakes: &mut DeferredWakeups,
+        error: AppendError,
+    ) -> PartOutcome {
         if let AppendError::Storage(error) = &error
             && state.is_shortage(error)
         {

@@ -9,7 +9,7 @@ use std::thread;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::Partition;
-use super::state::{State, Wakes};
+use super::state::{DeferredWakeups, State};
 
 /// Why a partition is offline after a panic.
 const REASON: &str = "a change of the partition panicked, so its state in memory may be wrong; \
@@ -63,7 +63,7 @@ impl Drop for Locked<'_> {
         if self.was_panicking || !thread::panicking() {
             return;
         }
-        let mut wakes = Wakes::default();
+        let mut wakes = DeferredWakeups::default();
         if self.state.log().is_ok() {
             let partition = self.state.id;
             tracing::error!(%partition, "partition taken offline after a panic");

@@ -19,13 +19,15 @@ mod cleaning;
 mod config;
 pub(crate) mod damage;
 mod errors;
-mod feed;
 mod follow;
+mod follower_subscription;
 mod isr_changes;
 mod lock;
 mod log_start;
+mod offset_waiters;
 mod offsets;
 mod read;
+mod ready;
 mod role;
 pub(crate) mod shared;
 mod shortage;
@@ -34,28 +36,26 @@ mod state;
 mod tail;
 mod types;
 mod upkeep;
-mod waits;
-mod watch;
 
 pub(crate) use cleaning::CleanOutcome;
 pub use config::PartitionConfig;
 pub use errors::{AppendError, CommitError, ReadError, RecordError, RoleError};
-pub(crate) use feed::{FeedRequest, FeedStart};
 pub(crate) use follow::{LeaderPart, PartOutcome};
+pub(crate) use follower_subscription::{SubscriptionRequest, SubscriptionStart};
 pub use read::LocateError;
+pub use ready::{ReadyOn, ReadySet, ReadyToken};
 pub(crate) use shortage::ClosedLog;
 pub use types::{
     AbortedTransaction, Acks, AppendOrigin, Appended, EpochEnd, FetchParams, FetchRead,
     FollowerState, Isolation, ListedOffset, OffsetSpec, Positions, ProducerInfo,
 };
 pub(crate) use upkeep::Deleted;
-pub use watch::{Watch, WatchOn, Watcher};
 
 use crate::blocking::BlockingPool;
 use crate::replica::Follower;
 use lock::StateLock;
 use shared::Shared;
-use state::{LogState, Published, Role, State, Wakes, Watches};
+use state::{DeferredWakeups, LogState, PartitionSnapshot, ReadyTokens, Role, State};
 
 /// A partition that this broker hosts a replica of.
 #[derive(Debug)]
@@ -64,8 +64,8 @@ pub struct Partition {
     name: TopicPartition,
     shared: Arc<Shared>,
     state: StateLock,
-    published: RwLock<Published>,
-    watches: Mutex<Watches>,
+    published: RwLock<PartitionSnapshot>,
+    ready_tokens: Mutex<ReadyTokens>,
     /// Whether it is on the list of partitions with lagging followers.
     lag_noted: AtomicBool,
 }
@@ -97,14 +97,14 @@ impl Partition {
             config,
             commits: Default::default(),
             low_watermarks: Default::default(),
-            feeds: Vec::new(),
+            subscriptions: Vec::new(),
             obstacle: None,
             tail: tail::Tail::new(Arc::clone(&shared.tail_bytes)),
             is_short: false,
         };
         state.begin_at(high_watermark);
         let published = RwLock::new(state.published(shared.node));
-        let watches = Mutex::default();
+        let ready_tokens = Mutex::default();
         let lag_noted = AtomicBool::new(false);
         Arc::new_cyclic(|this| Self {
             id,
@@ -112,7 +112,7 @@ impl Partition {
             shared,
             state: StateLock::new(state, Weak::clone(this)),
             published,
-            watches,
+            ready_tokens,
             lag_noted,
         })
     }
@@ -164,19 +164,19 @@ impl Partition {
         &self.shared.decompression
     }
 
-    /// Ties the partition to `watcher`: every move from now on queues `token`. Register first, read
-    /// then, so that no move is missed. Dropping the [`Watch`] ends it.
+    /// Ties the partition to `ready_set`: every move from now on queues `token`. Register first,
+    /// read then, so that no move is missed. Dropping the [`ReadyToken`] ends it.
     #[must_use]
-    pub fn watch(&self, watcher: &Arc<Watcher>, token: u32, on: WatchOn) -> Arc<Watch> {
-        let watch = Watch::new(watcher, token, on);
-        self.watches.lock().add(&watch);
+    pub fn watch(&self, ready_set: &Arc<ReadySet>, token: u32, on: ReadyOn) -> Arc<ReadyToken> {
+        let watch = ReadyToken::new(ready_set, token, on);
+        self.ready_tokens.lock().add(&watch);
         watch
     }
 
     /// Changes the state, publishes, and wakes whoever waits for what changed. A `change` that
     /// panics takes the partition offline.
-    fn with<R>(&self, change: impl FnOnce(&mut State, &mut Wakes) -> R) -> R {
-        let mut wakes = Wakes::default();
+    fn with<R>(&self, change: impl FnOnce(&mut State, &mut DeferredWakeups) -> R) -> R {
+        let mut wakes = DeferredWakeups::default();
         let result = {
             let mut state = self.state.lock();
             let result = change(&mut state, &mut wakes);
@@ -189,17 +189,20 @@ impl Partition {
 
     /// [`Partition::with`] for changes that the metadata ask for: a panic ends here, after it has
     /// taken this partition offline, so that the other partitions follow the metadata.
-    fn with_contained<R: Default>(&self, change: impl FnOnce(&mut State, &mut Wakes) -> R) -> R {
+    fn with_contained<R: Default>(
+        &self,
+        change: impl FnOnce(&mut State, &mut DeferredWakeups) -> R,
+    ) -> R {
         catch_unwind(AssertUnwindSafe(|| self.with(change))).unwrap_or_default()
     }
 
-    fn publish(&self, state: &State, wakes: &mut Wakes) {
+    fn publish(&self, state: &State, wakes: &mut DeferredWakeups) {
         let new = state.published(self.shared.node);
         let old = std::mem::replace(&mut *self.published.write(), new);
         if old.positions == new.positions && old.is_leader == new.is_leader {
             return;
         }
-        let end = |published: &Published| Positions {
+        let end = |published: &PartitionSnapshot| Positions {
             log_end_offset: Offset::ZERO,
             ..published.positions
         };
@@ -207,7 +210,7 @@ impl Partition {
         if committed {
             self.shared.moved.store(true, Ordering::Relaxed);
         }
-        self.watches.lock().moved(committed, wakes);
+        self.ready_tokens.lock().moved(committed, wakes);
     }
 
     /// Runs work on this partition that waits for the disk.

@@ -10,7 +10,7 @@ use super::Partition;
 use super::config::PartitionConfig;
 use super::errors::RoleError;
 use super::isr_changes::{Proposals, log_isr_changes};
-use super::state::{LogState, Role, State, Wakes};
+use super::state::{DeferredWakeups, LogState, Role, State};
 use crate::replica::{
     AlterFailure, Follower, IsrProposal, Leader, LeaderConfig, LeaderRegistration,
 };
@@ -43,7 +43,7 @@ impl Partition {
                 });
                 if leader.isr().committed() != before {
                     let image = self.shared.image();
-                    let paused = state.feeds.iter().filter(|feed| feed.paused);
+                    let paused = state.subscriptions.iter().filter(|feed| feed.paused);
                     let proposals = Proposals {
                         lags: &lags,
                         paused: &paused.map(|feed| feed.follower).collect::<Vec<_>>(),
@@ -222,7 +222,7 @@ impl State {
     }
 
     /// Ends the replica's life here; answers its log, to be closed or deleted.
-    pub(super) fn retire(&mut self, wakes: &mut Wakes) -> Option<Box<dohle_log::Log>> {
+    pub(super) fn retire(&mut self, wakes: &mut DeferredWakeups) -> Option<Box<dohle_log::Log>> {
         let reason = "the replica was removed from this broker".to_owned();
         let gone = LogState::Offline(reason);
         let log = std::mem::replace(&mut self.log, gone);

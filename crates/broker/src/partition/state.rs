@@ -8,13 +8,13 @@ use tokio::sync::oneshot;
 
 use super::config::PartitionConfig;
 use super::errors::{CommitError, RoleError};
-use super::feed::Feed;
+use super::follower_subscription::FollowerSubscription;
+use super::offset_waiters::OffsetWaiters;
+use super::ready::{ReadyOn, ReadySet, ReadyToken};
 use super::shared::Shared;
 use super::shortage::ClosedLog;
 use super::tail::Tail;
 use super::types::Positions;
-use super::waits::Waits;
-use super::watch::{Watch, WatchOn, Watcher};
 use crate::replica::{Effects, Follower, Leader};
 use dohle_model::{TopicIdPartition, TopicPartition};
 
@@ -48,9 +48,9 @@ pub(super) struct State {
     pub(super) log_start_lost: bool,
     pub(super) high_watermark: Offset,
     pub(super) config: Arc<PartitionConfig>,
-    pub(super) commits: Waits<Result<(), CommitError>>,
-    pub(super) low_watermarks: Waits<Result<Offset, CommitError>>,
-    pub(super) feeds: Vec<Feed>,
+    pub(super) commits: OffsetWaiters<Result<(), CommitError>>,
+    pub(super) low_watermarks: OffsetWaiters<Result<Offset, CommitError>>,
+    pub(super) subscriptions: Vec<FollowerSubscription>,
     /// Why this follower does not get on, as it was logged; `None` while it does.
     pub(super) obstacle: Option<String>,
     pub(super) tail: Tail,
@@ -60,21 +60,21 @@ pub(super) struct State {
 
 /// What readers see without the lock.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Published {
+pub(super) struct PartitionSnapshot {
     pub(super) positions: Positions,
     pub(super) leader: Option<NodeId>,
     pub(super) is_leader: bool,
 }
 
-/// The watches of one partition.
+/// The ready tokens of one partition.
 #[derive(Debug, Default)]
-pub(super) struct Watches {
-    list: Vec<Weak<Watch>>,
+pub(super) struct ReadyTokens {
+    list: Vec<Weak<ReadyToken>>,
     sweep_at: usize,
 }
 
-impl Watches {
-    pub(super) fn add(&mut self, watch: &Arc<Watch>) {
+impl ReadyTokens {
+    pub(super) fn add(&mut self, watch: &Arc<ReadyToken>) {
         if self.list.len() >= self.sweep_at.max(16) {
             self.list.retain(|watch| watch.strong_count() > 0);
             self.sweep_at = self.list.len() * 2;
@@ -82,14 +82,14 @@ impl Watches {
         self.list.push(Arc::downgrade(watch));
     }
 
-    /// Queues the watches that a move concerns.
-    pub(super) fn moved(&mut self, committed: bool, wakes: &mut Wakes) {
+    /// Queues the ready tokens that a move concerns.
+    pub(super) fn moved(&mut self, committed: bool, wakes: &mut DeferredWakeups) {
         self.list.retain(|watch| {
             let Some(watch) = watch.upgrade() else {
                 return false;
             };
-            if (committed || watch.on() == WatchOn::Any) && watch.queue() {
-                wakes.watchers.push(Arc::clone(watch.watcher()));
+            if (committed || watch.on() == ReadyOn::Any) && watch.queue() {
+                wakes.ready_sets.push(Arc::clone(watch.ready_set()));
             }
             true
         });
@@ -103,13 +103,13 @@ type Completion<T> = (
 
 /// Who is to be woken once the lock is released: by dropping this.
 #[derive(Debug, Default)]
-pub(super) struct Wakes {
-    pub(super) watchers: Vec<Arc<Watcher>>,
+pub(super) struct DeferredWakeups {
+    pub(super) ready_sets: Vec<Arc<ReadySet>>,
     pub(super) commits: Vec<Completion<()>>,
     pub(super) low_watermarks: Vec<Completion<Offset>>,
 }
 
-impl Drop for Wakes {
+impl Drop for DeferredWakeups {
     /// Wakes them, also when the change that found them panicked. A wait whose other end is gone
     /// was given up.
     fn drop(&mut self) {
@@ -119,8 +119,8 @@ impl Drop for Wakes {
         for (wait, result) in self.low_watermarks.drain(..) {
             let _ = wait.send(result);
         }
-        for watcher in self.watchers.drain(..) {
-            watcher.wake();
+        for ready_set in self.ready_sets.drain(..) {
+            ready_set.wake();
         }
     }
 }
@@ -192,13 +192,13 @@ impl State {
         }
     }
 
-    pub(super) fn published(&self, node: NodeId) -> Published {
+    pub(super) fn published(&self, node: NodeId) -> PartitionSnapshot {
         let online = matches!(self.log, LogState::Online(_));
         let (leader, is_leader) = match &self.role {
             Role::Leader(_) => (Some(node), online),
             Role::Follower(follower) => (follower.leader(), false),
         };
-        Published {
+        PartitionSnapshot {
             positions: self.positions(),
             leader,
             is_leader,
@@ -206,7 +206,7 @@ impl State {
     }
 
     /// Carries out what the leader core wants.
-    pub(super) fn apply(&mut self, effects: Effects, shared: &Shared, wakes: &mut Wakes) {
+    pub(super) fn apply(&mut self, effects: Effects, shared: &Shared, wakes: &mut DeferredWakeups) {
         if let Some(proposal) = effects.alter_isr {
             shared.propose(self.id, proposal);
         }
@@ -232,7 +232,7 @@ impl State {
         }
     }
 
-    fn complete_commits(&mut self, wakes: &mut Wakes) {
+    fn complete_commits(&mut self, wakes: &mut DeferredWakeups) {
         while let Some(wait) = self.commits.pop(self.high_watermark) {
             wakes.commits.push((wait, self.acknowledge()));
         }
@@ -257,7 +257,7 @@ impl State {
     }
 
     /// Completes the waits for the low watermark that it has reached.
-    pub(super) fn complete_low_watermarks(&mut self, shared: &Shared, wakes: &mut Wakes) {
+    pub(super) fn complete_low_watermarks(&mut self, shared: &Shared, wakes: &mut DeferredWakeups) {
         let Ok((log, leader)) = self.leading() else {
             return;
         };
@@ -268,7 +268,7 @@ impl State {
     }
 
     /// Ends everything that belongs to a leadership: waits fail, followers are told.
-    pub(super) fn end_leadership(&mut self, error: &RoleError, wakes: &mut Wakes) {
+    pub(super) fn end_leadership(&mut self, error: &RoleError, wakes: &mut DeferredWakeups) {
         for wait in self.commits.take_all() {
             wakes
                 .commits
@@ -279,7 +279,7 @@ impl State {
                 .low_watermarks
                 .push((wait, Err(CommitError::Role(error.clone()))));
         }
-        for feed in self.feeds.drain(..) {
+        for feed in self.subscriptions.drain(..) {
             feed.end(wakes);
         }
         self.tail.clear();
@@ -324,7 +324,7 @@ impl State {
         &mut self,
         error: &StorageError,
         shared: &Shared,
-        wakes: &mut Wakes,
+        wakes: &mut DeferredWakeups,
     ) -> RoleError {
         match error.kind() {
             StorageErrorKind::Full => {
@@ -365,7 +365,7 @@ impl State {
     }
 
     /// Takes the log offline.
-    pub(super) fn go_offline(&mut self, reason: String, wakes: &mut Wakes) -> RoleError {
+    pub(super) fn go_offline(&mut self, reason: String, wakes: &mut DeferredWakeups) -> RoleError {
         let error = RoleError::Offline(reason.clone());
         self.log = LogState::Offline(reason);
         self.end_leadership(&error, wakes);

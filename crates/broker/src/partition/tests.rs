@@ -45,8 +45,13 @@ fn append(partition: &Partition, count: usize) {
 }
 
 /// The subscription of a follower whose log ends at `end`, with a last record of epoch `last`.
-fn request(subscription: u64, leader_epoch: LeaderEpoch, end: i64, last: i32) -> FeedRequest {
-    FeedRequest {
+fn request(
+    subscription: u64,
+    leader_epoch: LeaderEpoch,
+    end: i64,
+    last: i32,
+) -> SubscriptionRequest {
+    SubscriptionRequest {
         follower: OTHER,
         broker_epoch: BrokerEpoch(2),
         leader_epoch,
@@ -60,9 +65,9 @@ fn request(subscription: u64, leader_epoch: LeaderEpoch, end: i64, last: i32) ->
 
 /// Begins a feed; answers its id.
 #[track_caller]
-fn start(partition: &Partition, request: &FeedRequest) -> u64 {
-    match partition.start_feed(request, &Watcher::new(), 0) {
-        Ok(FeedStart::Started(feed)) => feed.id,
+fn start(partition: &Partition, request: &SubscriptionRequest) -> u64 {
+    match partition.subscribe_follower(request, &ReadySet::new(), 0) {
+        Ok(SubscriptionStart::Started(feed)) => feed.id,
         other => panic!("{other:?}"),
     }
 }
@@ -81,7 +86,7 @@ async fn an_ack_counts_only_for_its_own_subscription_epoch_and_what_was_sent() {
     let before = start(&partition, &request(1, EPOCH, 0, 0));
     let feed = start(&partition, &request(2, EPOCH, 0, 0));
     // Sends a part of the log: a batch at least.
-    assert!(partition.read_feed(feed, 1).unwrap().is_some());
+    assert!(partition.read_for_follower(feed, 1).unwrap().is_some());
     let ack = |feed, epoch, end| partition.on_follower_ack(feed, epoch, Offset(end), Offset::ZERO);
     ack(before, EPOCH, 1);
     assert_eq!(
@@ -104,13 +109,13 @@ async fn an_ack_counts_only_for_its_own_subscription_epoch_and_what_was_sent() {
     assert_eq!(acked(&partition), Some(Offset(1)));
     assert_eq!(partition.positions().high_watermark, Offset(1));
     assert!(
-        partition.read_feed(feed, 1).unwrap().is_none(),
+        partition.read_for_follower(feed, 1).unwrap().is_none(),
         "its feed ended"
     );
     let feed = start(&partition, &request(3, EPOCH, 1, 3));
     partition.on_follower_ack(feed, EPOCH, Offset(1), Offset(2));
     assert!(
-        partition.read_feed(feed, 1).unwrap().is_none(),
+        partition.read_for_follower(feed, 1).unwrap().is_none(),
         "its log cannot begin past its end"
     );
 }
@@ -123,21 +128,27 @@ async fn a_subscription_that_a_newer_one_overtook_is_refused() {
     append(&partition, 10);
     let feed = start(&partition, &request(7, EPOCH, 4, 3));
     // Another stream's, which claims more than the follower has by now.
-    let late = partition.start_feed(&request(6, EPOCH, 9, 3), &Watcher::new(), 0);
-    assert!(matches!(late, Ok(FeedStart::Superseded)), "{late:?}");
+    let late = partition.subscribe_follower(&request(6, EPOCH, 9, 3), &ReadySet::new(), 0);
+    assert!(
+        matches!(late, Ok(SubscriptionStart::Superseded)),
+        "{late:?}"
+    );
     assert_eq!(acked(&partition), Some(Offset(4)));
     assert!(
-        partition.read_feed(feed, 1).unwrap().is_some(),
+        partition.read_for_follower(feed, 1).unwrap().is_some(),
         "the newer one goes on"
     );
     // A process counts from the beginning; the registration shows that it is newer.
-    let restarted = FeedRequest {
+    let restarted = SubscriptionRequest {
         broker_epoch: BrokerEpoch(9),
         ..request(1, EPOCH, 3, 3)
     };
     start(&partition, &restarted);
-    let late = partition.start_feed(&request(8, EPOCH, 9, 3), &Watcher::new(), 0);
-    assert!(matches!(late, Ok(FeedStart::Superseded)), "{late:?}");
+    let late = partition.subscribe_follower(&request(8, EPOCH, 9, 3), &ReadySet::new(), 0);
+    assert!(
+        matches!(late, Ok(SubscriptionStart::Superseded)),
+        "{late:?}"
+    );
     assert_eq!(acked(&partition), Some(Offset(3)));
 }
 
@@ -146,15 +157,15 @@ async fn a_leader_refuses_subscriptions_of_other_epochs_and_brokers() {
     let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
-    let refused = |request: &FeedRequest| {
-        let started = partition.start_feed(request, &Watcher::new(), 0);
+    let refused = |request: &SubscriptionRequest| {
+        let started = partition.subscribe_follower(request, &ReadySet::new(), 0);
         started.expect_err("refused").code()
     };
     let older = request(1, LeaderEpoch(2), 0, 0);
     assert_eq!(refused(&older), ErrorCode::FencedLeaderEpoch);
     let newer = request(1, LeaderEpoch(4), 0, 0);
     assert_eq!(refused(&newer), ErrorCode::UnknownLeaderEpoch);
-    let stranger = FeedRequest {
+    let stranger = SubscriptionRequest {
         follower: NodeId(8),
         ..request(1, EPOCH, 0, 0)
     };
@@ -192,9 +203,12 @@ async fn a_log_that_ends_in_an_epoch_unknown_to_the_leader_diverges_wherever_it_
     ];
     for (number, (end, last, expected)) in cases.into_iter().enumerate() {
         let request = request(number as u64 + 1, LeaderEpoch(5), end, last);
-        let parts = match partition.start_feed(&request, &Watcher::new(), 0).unwrap() {
-            FeedStart::Started(_) => None,
-            FeedStart::Diverging { end, .. } => {
+        let parts = match partition
+            .subscribe_follower(&request, &ReadySet::new(), 0)
+            .unwrap()
+        {
+            SubscriptionStart::Started(_) => None,
+            SubscriptionStart::Diverging { end, .. } => {
                 Some((end.epoch.map(|it| it.0), end.end_offset.map(|it| it.0)))
             }
             other => panic!("{other:?}"),
@@ -223,12 +237,16 @@ async fn leaders_records(count: usize) -> Bytes {
     let topic_id = broker.topic("source", 1).await;
     let partition = broker.partition(topic_id, 0);
     append(&partition, count);
-    let feed = FeedRequest {
+    let feed = SubscriptionRequest {
         follower: OTHER,
         ..request(1, EPOCH, 0, 0)
     };
     // The only replica feeds nobody; a consumer reads it.
-    assert!(partition.start_feed(&feed, &Watcher::new(), 0).is_err());
+    assert!(
+        partition
+            .subscribe_follower(&feed, &ReadySet::new(), 0)
+            .is_err()
+    );
     let params = FetchParams {
         fetch_offset: Offset::ZERO,
         current_leader_epoch: None,
@@ -406,16 +424,16 @@ async fn a_partition_whose_change_panics_is_offline_and_the_others_go_on() {
     append(&partition, 1);
     let waiting = partition.wait_committed(EPOCH, Offset(1));
     let feed = start(&partition, &request(1, EPOCH, 0, 0));
-    let watcher = Watcher::new();
-    let _watch = partition.watch(&watcher, 5, WatchOn::Any);
+    let ready_set = ReadySet::new();
+    let _watch = partition.watch(&ready_set, 5, ReadyOn::Any);
     panic_in(&partition);
     // Whoever waits is answered; nothing is served from what may be half a change.
     let failed = waiting.await.unwrap_err();
     assert_eq!(failed.code(), ErrorCode::KafkaStorageError);
     let mut moved = Vec::new();
-    watcher.take(&mut moved);
+    ready_set.take(&mut moved);
     assert_eq!(moved, [5]);
-    assert!(partition.read_feed(feed, 1).unwrap().is_none());
+    assert!(partition.read_for_follower(feed, 1).unwrap().is_none());
     assert!(!partition.is_leader());
     let reason = partition.offline().unwrap().to_string();
     assert!(reason.contains("panicked"), "{reason}");
@@ -466,7 +484,7 @@ async fn deleted_records_wait_for_a_live_replica_that_is_not_connected_until_it_
     append(&partition, 3);
     let feed = start(&partition, &request(1, EPOCH, 3, 3));
     assert_eq!(partition.positions().high_watermark, Offset(3));
-    partition.end_feed(feed);
+    partition.end_subscription(feed);
     let before = partition.delete_records(Some(Offset(2))).unwrap();
     let mut deleted = Box::pin(partition.wait_low_watermark(before));
     let early = futures::FutureExt::now_or_never(deleted.as_mut());

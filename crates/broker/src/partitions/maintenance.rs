@@ -332,7 +332,7 @@ impl Partitions {
         self: &Arc<Self>,
         epoch: Option<BrokerEpoch>,
     ) -> Result<(), StorageError> {
-        self.fetchers.shutdown().await;
+        self.replica_streams.shutdown().await;
         let mut tasks = std::mem::take(&mut *self.tasks.lock());
         tasks.shutdown().await;
         let partitions = Arc::clone(self);

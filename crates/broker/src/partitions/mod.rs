@@ -35,7 +35,7 @@ pub use previous_epoch::previous_broker_epoch;
 use crate::blocking::BlockingPool;
 use crate::partition::Partition;
 use crate::partition::shared::Shared;
-use crate::replication::{ControllerLink, Fetchers, ParkedFeeds};
+use crate::replication::{ControllerLink, PendingSubscriptions, ReplicaStreams};
 use dirs::Dir;
 
 /// What the registry needs to begin.
@@ -114,7 +114,7 @@ struct Settings {
 #[derive(Debug)]
 pub struct Partitions {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) parked: ParkedFeeds,
+    pub(crate) parked: PendingSubscriptions,
     node: NodeId,
     cluster_id: String,
     properties: Arc<Properties>,
@@ -122,7 +122,7 @@ pub struct Partitions {
     offline_dirs: Vec<OfflineDir>,
     registry: RwLock<Registry>,
     settings: RwLock<Settings>,
-    fetchers: Arc<Fetchers>,
+    replica_streams: Arc<ReplicaStreams>,
     tasks: Mutex<JoinSet<()>>,
     /// Held while a change of the metadata is followed, or closed logs are opened again.
     following: Mutex<()>,
@@ -156,7 +156,7 @@ impl Partitions {
         }
         let partitions = Arc::new(Self {
             shared,
-            parked: ParkedFeeds::default(),
+            parked: PendingSubscriptions::default(),
             node: config.node,
             cluster_id: config.cluster_id.clone(),
             properties: config.properties,
@@ -164,7 +164,7 @@ impl Partitions {
             offline_dirs: config.offline_dirs,
             registry: RwLock::default(),
             settings: RwLock::new(Settings { values, broker }),
-            fetchers: Fetchers::new(
+            replica_streams: ReplicaStreams::new(
                 config.node,
                 config.cluster_id,
                 config.incarnation,

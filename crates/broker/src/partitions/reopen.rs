@@ -74,7 +74,7 @@ impl Partitions {
             self.shared.closed_logs.remove(id);
             done += 1;
         }
-        self.fetchers.flush();
+        self.replica_streams.flush();
         if opened > 0 {
             tracing::info!(
                 logs = opened,

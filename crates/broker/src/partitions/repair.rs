@@ -186,8 +186,8 @@ impl Partitions {
         let finished = {
             let (partition, stop) = (Arc::clone(&partition), Arc::clone(&stop.0));
             in_blocking(move || {
-                let mut pace = |_| !stop.load(Ordering::Relaxed);
-                let cleaned = fetched.finish(&mut pace).map_err(|error| {
+                let mut throttle = |_| !stop.load(Ordering::Relaxed);
+                let cleaned = fetched.finish(&mut throttle).map_err(|error| {
                     partition.repair_failed(segment, &error);
                     error.to_string()
                 })?;
@@ -216,7 +216,7 @@ impl Work<'_> {
     async fn fetch(&self, mut repair: Repair, sources: &[NodeId]) -> Result<Repair, String> {
         loop {
             let (back, missing) = self
-                .step(repair, |repair, pace| repair.next_missing(pace))
+                .step(repair, |repair, throttle| repair.next_missing(throttle))
                 .await?;
             repair = back;
             let Some(mut missing) = missing else {
@@ -227,7 +227,7 @@ impl Work<'_> {
                 let id = self.partition.id();
                 let mut records = match self
                     .partitions
-                    .fetchers
+                    .replica_streams
                     .records(*source, id, &missing)
                     .await
                 {
@@ -240,8 +240,8 @@ impl Work<'_> {
                 let ended = loop {
                     match records.next().await {
                         Ok(Some(bytes)) => {
-                            let supply = move |repair: &mut Repair, pace: Pace<'_>| {
-                                repair.supply(&bytes, pace)
+                            let supply = move |repair: &mut Repair, throttle: Throttle<'_>| {
+                                repair.supply(&bytes, throttle)
                             };
                             (repair, ()) = self.step(repair, supply).await?;
                         }
@@ -268,13 +268,13 @@ impl Work<'_> {
     async fn step<T: Send + 'static>(
         &self,
         mut repair: Repair,
-        step: impl FnOnce(&mut Repair, Pace<'_>) -> Result<T, RepairError> + Send + 'static,
+        step: impl FnOnce(&mut Repair, Throttle<'_>) -> Result<T, RepairError> + Send + 'static,
     ) -> Result<(Repair, T), String> {
         let (partition, segment) = (Arc::clone(self.partition), self.segment);
         let stop = Arc::clone(self.stop);
         in_blocking(move || {
-            let mut pace = |_| !stop.load(Ordering::Relaxed);
-            match step(&mut repair, &mut pace) {
+            let mut throttle = |_| !stop.load(Ordering::Relaxed);
+            match step(&mut repair, &mut throttle) {
                 Ok(value) => Ok((repair, value)),
                 Err(error) => {
                     partition.repair_failed(segment, &error);
@@ -286,7 +286,7 @@ impl Work<'_> {
     }
 }
 
-type Pace<'a> = &'a mut dyn FnMut(u64) -> bool;
+type Throttle<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 #[cfg(test)]
 mod tests {

@@ -68,12 +68,12 @@ async fn pass(weak: &Weak<Partitions>, stop: &StopOnDrop) {
 }
 
 /// Checks the closed segments of one partition.
-fn scrub(partition: &Partition, pace: &mut dyn FnMut(u64) -> bool) {
+fn scrub(partition: &Partition, throttle: &mut dyn FnMut(u64) -> bool) {
     let Ok(segments) = partition.closed_segments() else {
         return;
     };
     for segment in segments {
-        match partition.check_segment(segment, pace) {
+        match partition.check_segment(segment, throttle) {
             Ok(false) => {}
             Ok(true) => partition.ask_for_repair(segment),
             Err(error) => {
@@ -81,7 +81,7 @@ fn scrub(partition: &Partition, pace: &mut dyn FnMut(u64) -> bool) {
                 return;
             }
         }
-        if !pace(0) {
+        if !throttle(0) {
             return;
         }
     }

@@ -82,10 +82,10 @@ impl Partitions {
             let leader = partition.leader().filter(|leader| *leader != self.node);
             if let Some(leader) = leader {
                 // Subscribes anew: with records, or without.
-                self.fetchers.follow(partition, leader);
+                self.replica_streams.follow(partition, leader);
             }
         }
-        self.fetchers.flush();
+        self.replica_streams.flush();
         if change.to > change.from {
             for partition in &here {
                 self.shared.reclaims.add(partition.id());

@@ -18,7 +18,7 @@ pub(super) struct AfterFlush {
     pub(super) subscribe: bool,
 }
 
-/// The partitions of one fetcher that wait for a flush.
+/// The partitions of one follower stream that wait for a flush.
 #[derive(Debug, Default)]
 pub(super) struct Flushes {
     waiting: BTreeMap<TopicIdPartition, AfterFlush>,

@@ -1,4 +1,4 @@
-//! The leader's end of a stream: what the follower says ([`LeaderCalls`]) and what it is sent
+//! The leader's end of a stream: what the follower says ([`LeaderSession`]) and what it is sent
 //! ([`LeaderStream`]).
 
 use std::collections::{HashMap, VecDeque};
@@ -19,7 +19,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::connection::MESSAGE_BYTES;
 use super::server::{check_hello, code};
-use crate::partition::{FeedRequest, FeedStart, Partition, Positions, RoleError, Watch, Watcher};
+use crate::partition::{
+    Partition, Positions, ReadySet, ReadyToken, RoleError, SubscriptionRequest, SubscriptionStart,
+};
 use crate::partitions::Partitions;
 
 /// News that are about positions alone wait so long for records to travel with.
@@ -34,7 +36,7 @@ struct Subscription {
     /// The leader epoch it was begun in, and ends with.
     leader_epoch: LeaderEpoch,
     feed: u64,
-    watch: Arc<Watch>,
+    watch: Arc<ReadyToken>,
     /// The positions that the follower was told last.
     told: Option<Positions>,
 }
@@ -54,17 +56,17 @@ struct Inner {
 
 /// What both directions of one stream share.
 #[derive(Debug)]
-pub(crate) struct LeaderCalls {
+pub(crate) struct LeaderSession {
     partitions: Arc<Partitions>,
-    watcher: Arc<Watcher>,
+    ready_set: Arc<ReadySet>,
     inner: Mutex<Inner>,
 }
 
-impl LeaderCalls {
+impl LeaderSession {
     pub(super) fn new(partitions: Arc<Partitions>) -> Arc<Self> {
         Arc::new(Self {
             partitions,
-            watcher: Watcher::new(),
+            ready_set: ReadySet::new(),
             inner: Mutex::default(),
         })
     }
@@ -98,7 +100,7 @@ impl LeaderCalls {
             }
         };
         self.inner.lock().ended.get_or_insert(status);
-        self.watcher.wake();
+        self.ready_set.wake();
     }
 
     fn on_message(self: &Arc<Self>, message: v1::FollowerMessage) -> Result<(), EndStatus> {
@@ -136,7 +138,7 @@ impl LeaderCalls {
             let mut inner = self.inner.lock();
             inner.credits = inner.credits.saturating_add(credit);
             drop(inner);
-            self.watcher.wake();
+            self.ready_set.wake();
         }
         Ok(())
     }
@@ -193,7 +195,7 @@ impl LeaderCalls {
         let Some((follower, broker_epoch)) = inner.follower else {
             return;
         };
-        let request = FeedRequest {
+        let request = SubscriptionRequest {
             follower,
             broker_epoch,
             leader_epoch: LeaderEpoch(subscribe.leader_epoch),
@@ -204,8 +206,8 @@ impl LeaderCalls {
             paused: subscribe.paused,
         };
         let token = inner.reserve();
-        let reply = match partition.start_feed(&request, &self.watcher, token) {
-            Ok(FeedStart::Started(feed)) => {
+        let reply = match partition.subscribe_follower(&request, &self.ready_set, token) {
+            Ok(SubscriptionStart::Started(feed)) => {
                 let subscription = Subscription {
                     id,
                     partition,
@@ -220,7 +222,7 @@ impl LeaderCalls {
                 feed.watch.mark();
                 return;
             }
-            Ok(FeedStart::Diverging { end, positions }) => {
+            Ok(SubscriptionStart::Diverging { end, positions }) => {
                 let mut reply = answer(subscribe, &positions);
                 reply.diverging = Some(v1::DivergingEpoch {
                     epoch: LeaderEpoch::to_wire(end.epoch),
@@ -228,12 +230,12 @@ impl LeaderCalls {
                 });
                 reply
             }
-            Ok(FeedStart::OutOfRange { positions }) => {
+            Ok(SubscriptionStart::OutOfRange { positions }) => {
                 let mut reply = answer(subscribe, &positions);
                 reply.error = Some(i32::from(ErrorCode::OffsetOutOfRange.code()));
                 reply
             }
-            Ok(FeedStart::Superseded) => refusal(subscribe, ErrorCode::StaleBrokerEpoch),
+            Ok(SubscriptionStart::Superseded) => refusal(subscribe, ErrorCode::StaleBrokerEpoch),
             Err(RoleError::UnknownLeaderEpoch { .. }) => {
                 inner.free.push(token);
                 drop(inner);
@@ -245,7 +247,7 @@ impl LeaderCalls {
         inner.free.push(token);
         inner.replies.push(reply);
         drop(inner);
-        self.watcher.wake();
+        self.ready_set.wake();
     }
 
     /// The follower knows more than this broker: its subscription waits for the metadata.
@@ -266,7 +268,7 @@ impl LeaderCalls {
     fn unsubscribe(&self, id: TopicIdPartition) {
         let removed = self.inner.lock().remove(&id);
         if let Some(subscription) = removed {
-            subscription.partition.end_feed(subscription.feed);
+            subscription.partition.end_subscription(subscription.feed);
         }
     }
 
@@ -280,7 +282,7 @@ impl LeaderCalls {
             std::mem::take(&mut inner.subscriptions)
         };
         for subscription in subscriptions.into_iter().flatten() {
-            subscription.partition.end_feed(subscription.feed);
+            subscription.partition.end_subscription(subscription.feed);
         }
     }
 }
@@ -348,7 +350,7 @@ fn broken(error: &TransportError) -> EndStatus {
 /// The messages to the follower, made when the connection has room for them.
 #[derive(Debug)]
 pub(crate) struct LeaderStream {
-    calls: Arc<LeaderCalls>,
+    calls: Arc<LeaderSession>,
     /// Subscriptions with something to send, in turn.
     queue: VecDeque<u32>,
     /// Subscriptions that have only positions to tell.
@@ -373,7 +375,7 @@ struct Outgoing {
 }
 
 impl LeaderStream {
-    pub(super) fn new(calls: Arc<LeaderCalls>, catch_up: bool) -> Self {
+    pub(super) fn new(calls: Arc<LeaderSession>, catch_up: bool) -> Self {
         Self {
             calls,
             queue: VecDeque::new(),
@@ -417,7 +419,10 @@ impl LeaderStream {
             return;
         };
         subscription.watch.rearm();
-        let part = match subscription.partition.read_feed(subscription.feed, room) {
+        let part = match subscription
+            .partition
+            .read_for_follower(subscription.feed, room)
+        {
             Ok(Some(part)) => part,
             ended => {
                 let code = ended
@@ -435,7 +440,7 @@ impl LeaderStream {
                 return;
             }
         };
-        // If the partition moved in between, the watcher has the token already.
+        // If the partition moved in between, the ready set has the token already.
         if part.more && subscription.watch.hold() {
             self.queue.push_back(token);
         }
@@ -495,9 +500,9 @@ impl Stream for LeaderStream {
         let this = &mut *self;
         let calls = Arc::clone(&this.calls);
         // Registers the task; what happens from here on wakes it.
-        let _ = calls.watcher.poll_ready(cx);
+        let _ = calls.ready_set.poll_ready(cx);
         let mut tokens = std::mem::take(&mut this.tokens);
-        calls.watcher.take(&mut tokens);
+        calls.ready_set.take(&mut tokens);
         this.queue.extend(tokens.drain(..));
         this.tokens = tokens;
         let linger_over = match &mut this.linger {

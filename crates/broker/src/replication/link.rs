@@ -9,7 +9,7 @@ use dohle_rpc::{convert, v1};
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::metadata::{ControllerClient, Session};
+use crate::metadata::{ControllerClient, ControllerSession};
 use crate::replica::IsrProposal;
 
 /// The controller's answer about one partition: its registration after the request, or why it was
@@ -47,7 +47,7 @@ pub trait ControllerLink: Send + Sync + 'static {
 pub struct BrokerLink {
     node: NodeId,
     client: Arc<ControllerClient>,
-    session: Arc<Session>,
+    session: Arc<ControllerSession>,
 }
 
 /// How long one request is tried.
@@ -56,7 +56,11 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 impl BrokerLink {
     /// For this node.
     #[must_use]
-    pub fn new(node: NodeId, client: Arc<ControllerClient>, session: Arc<Session>) -> Arc<Self> {
+    pub fn new(
+        node: NodeId,
+        client: Arc<ControllerClient>,
+        session: Arc<ControllerSession>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             node,
             client,

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! leader                                         follower
-//! Partition::append ─▶ watches ─▶ LeaderStream ══▶ Fetcher ─▶ Partition::on_leader_part
-//!        ▲                        (sends what is           │ append
-//!        └── Partition::on_follower_ack ◀── LeaderCalls ◀══╧ acks, credits, subscriptions
+//! Partition::append ─▶ ready tokens ─▶ LeaderStream ═▶ FollowerStream ─▶ Partition::on_leader_part
+//!        ▲                                                 │ append
+//!        └── Partition::on_follower_ack ◀─ LeaderSession ◀═╧ acks, credits, subscriptions
 //! ```
 //!
 //! Invariant: no task and no channel a partition; the work of a wake-up is that of the partitions
@@ -13,19 +13,19 @@
 //! partitions.
 
 mod connection;
-mod fetcher;
-mod fetchers;
 mod flushes;
+mod follower_stream;
 mod isr;
 mod leader_stream;
 mod link;
-mod parked;
+mod pending_subscriptions;
 mod records;
+mod replica_streams;
 mod retries;
 mod server;
 
-pub(crate) use fetchers::Fetchers;
 pub(crate) use isr::{alter_isr_loop, assign_dirs_loop};
 pub use link::{AlterAnswer, AlterOutcome, BrokerLink, ControllerLink};
-pub(crate) use parked::ParkedFeeds;
+pub(crate) use pending_subscriptions::PendingSubscriptions;
+pub(crate) use replica_streams::ReplicaStreams;
 pub use server::ReplicationServer;

@@ -18,7 +18,7 @@ use prost::Message;
 use tokio::time::timeout;
 
 use super::connection::{self, Connection, MESSAGE_BYTES};
-use super::fetcher::Target;
+use super::follower_stream::Target;
 use super::server::{check_hello, code};
 use crate::partition::{Partition, ReadError};
 use crate::partitions::Partitions;

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection;
-use super::leader_stream::{LeaderCalls, LeaderStream};
+use super::leader_stream::{LeaderSession, LeaderStream};
 use super::records::{self, RecordsStream};
 use crate::partitions::Partitions;
 
@@ -55,7 +55,7 @@ impl Stream for Outgoing {
     }
 }
 
-type Answer = Response<MessageBody<Outgoing>>;
+type MessageResponse = Response<MessageBody<Outgoing>>;
 
 /// A call, by its path.
 #[derive(Debug, Clone, Copy)]
@@ -99,8 +99,8 @@ impl ReplicationServer {
         }
     }
 
-    fn begin(&self, request: Request<Incoming>, catch_up: bool) -> Answer {
-        let calls = LeaderCalls::new(Arc::clone(&self.partitions));
+    fn begin(&self, request: Request<Incoming>, catch_up: bool) -> MessageResponse {
+        let calls = LeaderSession::new(Arc::clone(&self.partitions));
         let messages = Messages::new(request.into_body(), FOLLOWER_MESSAGE_BYTES_MAX);
         tokio::spawn(Arc::clone(&calls).receive(messages));
         let stream = Outgoing::Replication(Box::new(LeaderStream::new(calls, catch_up)));
@@ -108,7 +108,7 @@ impl ReplicationServer {
     }
 }
 
-fn respond(body: MessageBody<Outgoing>) -> Answer {
+fn respond(body: MessageBody<Outgoing>) -> MessageResponse {
     let mut response = Response::new(body);
     let grpc = HeaderValue::from_static("application/grpc");
     response
@@ -135,7 +135,7 @@ fn route(path: &str) -> Result<Call, EndStatus> {
     }
 }
 
-fn refuse(status: &EndStatus) -> Answer {
+fn refuse(status: &EndStatus) -> MessageResponse {
     let mut response = Response::new(MessageBody::empty());
     *response.headers_mut() = status.trailers();
     let grpc = HeaderValue::from_static("application/grpc");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dohle_broker::metadata::MetadataChange;
 use dohle_broker::partition::{
-    Acks, AppendError, AppendOrigin, Appended, Partition, WatchOn, Watcher,
+    Acks, AppendError, AppendOrigin, Appended, Partition, ReadyOn, ReadySet,
 };
 use dohle_broker::partitions::{LogDir, Partitions, PartitionsConfig};
 use dohle_broker::replica::IsrProposal;
@@ -383,8 +383,8 @@ impl Cluster {
 
 /// Waits until a partition is as wanted.
 pub fn wait_for(partition: &Partition, wanted: impl Fn(&Partition) -> bool) {
-    let watcher = Watcher::new();
-    let watch = partition.watch(&watcher, 0, WatchOn::Any);
+    let watcher = ReadySet::new();
+    let watch = partition.watch(&watcher, 0, ReadyOn::Any);
     let reached = async {
         let mut tokens = Vec::new();
         while !wanted(partition) {

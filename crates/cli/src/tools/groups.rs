@@ -65,11 +65,11 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let mut groups = list_groups(&cluster, &[], &[], &run.progress).await?;
     let parsed = &run.parsed;
     let (kind, protocol) = (parsed.value("group-type")?, parsed.value("protocol")?);
-    groups.retain(|group| passes(group, parsed, kind, protocol));
+    groups.retain(|group| matches_filters(group, parsed, kind, protocol));
     run.show(groups.as_slice(), render)
 }
 
-fn passes(
+fn matches_filters(
     group: &ListedGroup,
     parsed: &Parsed,
     kind: Option<&str>,

@@ -45,7 +45,7 @@ pub const TOOL: Tool = Tool {
 // The order of the fields is the order in which Kafka's tool prints them.
 
 #[derive(Debug, Serialize)]
-struct Answer {
+struct Description {
     brokers: Vec<Broker>,
     version: i32,
 }
@@ -98,7 +98,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
         topics: None,
         ..DescribeLogDirsRequestData::default()
     };
-    let mut found = Answer {
+    let mut found = Description {
         brokers: Vec::new(),
         version: 1,
     };
@@ -198,7 +198,7 @@ mod tests {
             results: vec![result(0, "/data"), result(56, "/broken")],
             ..DescribeLogDirsResponseData::default()
         };
-        let told = Answer {
+        let told = Description {
             brokers: vec![Broker {
                 broker: 1,
                 log_dirs: log_dirs(&answer, &["orders".to_owned()].into()),

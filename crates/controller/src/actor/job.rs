@@ -24,7 +24,7 @@ pub(crate) enum Refused {
 }
 
 /// A response and the offset at which it holds.
-pub(crate) type Answer<R> = Result<(MetadataOffset, R), Refused>;
+pub(crate) type CommittedResponse<R> = Result<(MetadataOffset, R), Refused>;
 
 /// See the module.
 pub(crate) trait Job: Send {
@@ -42,11 +42,11 @@ pub(crate) trait Job: Send {
 pub(crate) struct Planned<F, R> {
     plan: F,
     response: Option<R>,
-    reply: oneshot::Sender<Answer<R>>,
+    reply: oneshot::Sender<CommittedResponse<R>>,
 }
 
 impl<F, R> Planned<F, R> {
-    pub fn new(plan: F) -> (Box<Self>, oneshot::Receiver<Answer<R>>) {
+    pub fn new(plan: F) -> (Box<Self>, oneshot::Receiver<CommittedResponse<R>>) {
         let (reply, answer) = oneshot::channel();
         (
             Box::new(Self {

@@ -37,10 +37,10 @@ pub(crate) use job::{Job, Planned, Refused};
 use probe::Probe;
 pub(crate) use sessions::{Outgoing, SessionHandle};
 
-use crate::heartbeats::{Beat, Heartbeats, SessionId};
-use crate::machine::Published;
+use crate::heartbeats::{BrokerHeartbeats, BrokerReport, SessionId};
 use crate::plan::{Draft, Note, Settings, features, leaders};
 use crate::raft::{ApplyOutcome, Leadership, PAYLOAD_LEN_MAX, ProposeError, Proposed, Quorum};
+use crate::state_machine::PublishedImage;
 
 /// Requests that wait while a batch is in flight; beyond, they are refused.
 const WAITING_MAX: usize = 4096;
@@ -72,7 +72,7 @@ pub(crate) enum Message {
     Heartbeat {
         broker: NodeId,
         session: SessionId,
-        beat: Beat,
+        beat: BrokerReport,
     },
     /// A session's stream ended.
     Broken { broker: NodeId, session: SessionId },
@@ -118,13 +118,13 @@ type Proposal = Pin<Box<dyn Future<Output = Result<Proposed, ProposeError>> + Se
 
 struct InFlight {
     proposal: Proposal,
-    round: Round,
+    round: PlannedBatch,
     /// What follows the batch that is on its way.
     rest: VecDeque<batch::Records>,
 }
 
 /// What one draft was made of, to be settled when it is committed.
-struct Round {
+struct PlannedBatch {
     jobs: Vec<Box<dyn Job>>,
     /// Brokers found silent or gone.
     expired: Vec<NodeId>,
@@ -146,7 +146,7 @@ enum Event {
 pub(crate) struct Actor {
     config: ActorConfig,
     quorum: Quorum,
-    published: watch::Receiver<Published>,
+    published: watch::Receiver<PublishedImage>,
     leadership: watch::Receiver<Leadership>,
     activity: watch::Sender<Activity>,
     inbox: mpsc::Receiver<Message>,
@@ -154,13 +154,13 @@ pub(crate) struct Actor {
     own: mpsc::WeakSender<Message>,
     waiting: VecDeque<Box<dyn Job>>,
     in_flight: Option<InFlight>,
-    heartbeats: Heartbeats,
+    heartbeats: BrokerHeartbeats,
     sessions: BTreeMap<NodeId, (SessionId, SessionHandle)>,
     next_session: u64,
     /// Brokers whose heartbeats are to be looked at.
-    attention: BTreeSet<NodeId>,
+    brokers_to_review: BTreeSet<NodeId>,
     /// The first batch of this activity is still to be made.
-    opening: bool,
+    activation_pending: bool,
     rebalance_at: Option<Instant>,
     lease_check_at: Option<Instant>,
     /// When it last looked at what there is to do; at least each quarter of the lease while active.
@@ -173,11 +173,11 @@ impl Actor {
     pub fn new(
         config: ActorConfig,
         quorum: Quorum,
-        published: watch::Receiver<Published>,
+        published: watch::Receiver<PublishedImage>,
         activity: watch::Sender<Activity>,
         (own, inbox): (mpsc::WeakSender<Message>, mpsc::Receiver<Message>),
     ) -> Self {
-        let heartbeats = Heartbeats::new(
+        let heartbeats = BrokerHeartbeats::new(
             config.session_timeout,
             config.broken_session_grace,
             config.inherited_session_grace,
@@ -197,8 +197,8 @@ impl Actor {
             heartbeats,
             sessions: BTreeMap::new(),
             next_session: 0,
-            attention: BTreeSet::new(),
-            opening: false,
+            brokers_to_review: BTreeSet::new(),
+            activation_pending: false,
             rebalance_at: None,
             lease_check_at: None,
             elected: None,
@@ -353,15 +353,15 @@ impl Actor {
             probes.push(Probe::of(broker));
         }
         tokio::spawn(probe::run(probes, self.own.clone()));
-        self.opening = true;
+        self.activation_pending = true;
         self.rebalance_at = self.config.rebalance_every.map(|every| now + every);
     }
 
     fn become_inactive(&mut self) {
         self.heartbeats.clear();
         self.sessions.clear();
-        self.attention.clear();
-        self.opening = false;
+        self.brokers_to_review.clear();
+        self.activation_pending = false;
         self.rebalance_at = None;
         self.activity
             .send_modify(|activity| activity.active = false);
@@ -417,9 +417,9 @@ impl Actor {
             let now = Instant::now();
             let expired = self.heartbeats.expired(now);
             let rebalance = self.rebalance_at.is_some_and(|at| at <= now);
-            if !self.opening
+            if !self.activation_pending
                 && self.waiting.is_empty()
-                && self.attention.is_empty()
+                && self.brokers_to_review.is_empty()
                 && expired.is_empty()
                 && !rebalance
             {
@@ -458,7 +458,7 @@ impl Actor {
         &mut self,
         base: MetadataOffset,
         mut batches: VecDeque<batch::Records>,
-        round: Round,
+        round: PlannedBatch,
     ) {
         let payload = batch::encode(base, batches.pop_front().unwrap_or_default());
         let quorum = self.quorum.clone();
@@ -471,8 +471,8 @@ impl Actor {
     }
 
     /// The round's plan cannot be committed, and would not be when it is planned again.
-    fn give_up(&mut self, round: Round, base: MetadataOffset, reason: &str) {
-        self.opening = false;
+    fn give_up(&mut self, round: PlannedBatch, base: MetadataOffset, reason: &str) {
+        self.activation_pending = false;
         for broker in &round.expired {
             self.heartbeats.on_fenced(*broker, base);
         }
@@ -487,7 +487,7 @@ impl Actor {
         now: Instant,
         expired: Vec<NodeId>,
         rebalance: bool,
-    ) -> Round {
+    ) -> PlannedBatch {
         let brokers = self.heartbeats.iter().map(|(broker, _)| broker);
         draft.connected = brokers
             .filter(|broker| self.heartbeats.is_connected(*broker, now))
@@ -497,7 +497,7 @@ impl Actor {
         draft.open_files_max = limited
             .map(|(broker, liveness)| (broker, liveness.beat.open_files_max))
             .collect();
-        if self.opening {
+        if self.activation_pending {
             let id = Uuid(uuid::Uuid::new_v4().into_bytes());
             let opened = draft.step(|draft| {
                 draft.push(MetadataRecord::ControllerActivated { id });
@@ -510,7 +510,7 @@ impl Actor {
             });
             report_broken(opened);
         }
-        let attended = std::mem::take(&mut self.attention);
+        let attended = std::mem::take(&mut self.brokers_to_review);
         self.plan_sessions(draft, &expired, &attended);
         if rebalance {
             let again = report_broken(draft.step(leaders::rebalance)).unwrap_or(false);
@@ -532,7 +532,7 @@ impl Actor {
                 Err(reason) => job.refused(Refused::Failed(reason)),
             }
         }
-        Round {
+        PlannedBatch {
             jobs,
             expired,
             attended,
@@ -557,7 +557,7 @@ impl Actor {
                 outcome: ApplyOutcome::Stale,
                 ..
             }) => {
-                self.attention.extend(round.attended);
+                self.brokers_to_review.extend(round.attended);
                 for job in round.jobs.into_iter().rev() {
                     self.waiting.push_front(job);
                 }
@@ -580,8 +580,8 @@ impl Actor {
     }
 
     /// The round's plan is part of the metadata.
-    fn settle(&mut self, round: Round, offset: MetadataOffset) {
-        self.opening = false;
+    fn settle(&mut self, round: PlannedBatch, offset: MetadataOffset) {
+        self.activation_pending = false;
         self.settle_sessions(&round, offset);
         notes::log(&round.notes);
         for job in round.jobs {

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::{Actor, Attach, Round, report_broken};
-use crate::heartbeats::{Beat, SessionId};
+use super::{Actor, Attach, PlannedBatch, report_broken};
+use crate::heartbeats::{BrokerReport, SessionId};
 use crate::plan::{Draft, brokers};
 
 /// How often brokers send heartbeats while one of them waits to shut down.
@@ -61,20 +61,20 @@ impl Actor {
         );
         self.sessions.insert(broker, (session, handle));
         self.respond(&image, broker);
-        self.attention.insert(broker);
+        self.brokers_to_review.insert(broker);
         drop(reply.send(Ok(session)));
     }
 
-    pub(super) fn on_heartbeat(&mut self, broker: NodeId, session: SessionId, beat: Beat) {
+    pub(super) fn on_heartbeat(&mut self, broker: NodeId, session: SessionId, beat: BrokerReport) {
         if !self
             .heartbeats
             .on_heartbeat(broker, session, beat, Instant::now())
         {
             return;
         }
-        self.attention.insert(broker);
+        self.brokers_to_review.insert(broker);
         // One that drains may be waiting for what this one has just told.
-        self.attention.extend(self.heartbeats.draining());
+        self.brokers_to_review.extend(self.heartbeats.draining());
     }
 
     pub(super) fn on_broken(&mut self, broker: NodeId, session: SessionId) {
@@ -154,7 +154,7 @@ impl Actor {
     }
 
     /// The round is committed at `offset`: tells the heartbeats and the brokers.
-    pub(super) fn settle_sessions(&mut self, round: &Round, offset: MetadataOffset) {
+    pub(super) fn settle_sessions(&mut self, round: &PlannedBatch, offset: MetadataOffset) {
         let image = std::sync::Arc::clone(&self.published.borrow().image);
         for broker in &round.expired {
             self.heartbeats.on_fenced(*broker, offset);

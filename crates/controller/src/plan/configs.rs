@@ -120,7 +120,7 @@ struct Op<'a> {
 }
 
 /// What a request wants of one resource.
-struct Wanted<'a> {
+struct ConfigChange<'a> {
     /// Kafka's `ConfigResource.Type`.
     kind: i8,
     name: &'a str,
@@ -141,7 +141,7 @@ pub fn alter(
             op: config.config_operation,
             value: config.value.as_ref().map(KafkaString::as_str),
         });
-        Wanted {
+        ConfigChange {
             kind: resource.resource_type,
             name: resource.resource_name.as_str(),
             ops: ops.collect(),
@@ -180,7 +180,7 @@ pub fn replace(draft: &mut Draft, request: &AlterConfigsRequestData) -> AlterCon
             op: 0,
             value: config.value.as_ref().map(KafkaString::as_str),
         });
-        Wanted {
+        ConfigChange {
             kind: resource.resource_type,
             name: resource.resource_name.as_str(),
             ops: ops.collect(),
@@ -211,7 +211,7 @@ pub fn replace(draft: &mut Draft, request: &AlterConfigsRequestData) -> AlterCon
 
 fn alter_all<'a>(
     draft: &mut Draft,
-    wanted: impl Iterator<Item = Wanted<'a>>,
+    wanted: impl Iterator<Item = ConfigChange<'a>>,
     validate_only: bool,
 ) -> Vec<Result<(), ApiError>> {
     let before = validate_only.then(|| draft.clone());
@@ -224,7 +224,7 @@ fn alter_all<'a>(
     results
 }
 
-fn alter_one(draft: &mut Draft, wanted: &Wanted<'_>) -> Result<(), ApiError> {
+fn alter_one(draft: &mut Draft, wanted: &ConfigChange<'_>) -> Result<(), ApiError> {
     let resource = find(draft, wanted.kind, wanted.name)?;
     let now = draft
         .image
@@ -331,7 +331,7 @@ fn values_after(
     draft: &Draft,
     resource: &ConfigResource,
     now: &Arc<BTreeMap<String, String>>,
-    wanted: &Wanted<'_>,
+    wanted: &ConfigChange<'_>,
 ) -> Result<BTreeMap<String, Option<String>>, ApiError> {
     let schema = &draft.settings.configs;
     let mut after: BTreeMap<String, Option<String>> = BTreeMap::new();

@@ -11,7 +11,7 @@ use dohle_model::{ApiError, ErrorCode};
 use dohle_model::{DirectoryId, NodeId, TopicIdPartition, TopicName};
 
 use super::configs::ConfigSchema;
-use super::election::{Election, Rules, Target};
+use super::election::{Election, PartitionTarget, Rules};
 use super::indexes::Indexes;
 use dohle_model::features::ELIGIBLE_LEADER_REPLICAS_VERSION;
 
@@ -321,8 +321,8 @@ impl Draft {
         &self,
         topic: &TopicName,
         partition: &'a PartitionRegistration,
-    ) -> Target<'a> {
-        let mut target = Target::new(partition, self.rules(topic, partition));
+    ) -> PartitionTarget<'a> {
+        let mut target = PartitionTarget::new(partition, self.rules(topic, partition));
         if self.unclean_election_allowed(topic) {
             target.election = Election::Unclean;
         }
@@ -332,7 +332,7 @@ impl Draft {
     /// The record that reaches `target`, choosing leaders among eligible brokers with the replica's
     /// log directory online.
     #[must_use]
-    pub fn change(&self, target: Target<'_>) -> Option<PartitionChange> {
+    pub fn change(&self, target: PartitionTarget<'_>) -> Option<PartitionChange> {
         self.change_without(target, None)
     }
 
@@ -340,7 +340,7 @@ impl Draft {
     #[must_use]
     pub fn change_without(
         &self,
-        target: Target<'_>,
+        target: PartitionTarget<'_>,
         removed: Option<NodeId>,
     ) -> Option<PartitionChange> {
         let before = target.before;

@@ -32,9 +32,9 @@ pub struct Rules {
 }
 
 /// What a partition should become. Starts as the partition is; change the fields, then ask for the
-/// [`Target::change`].
+/// [`PartitionTarget::change`].
 #[derive(Debug, Clone)]
-pub struct Target<'a> {
+pub struct PartitionTarget<'a> {
     /// The partition as it is.
     pub before: &'a PartitionRegistration,
     /// The ISR.
@@ -66,7 +66,7 @@ struct Elected {
     unclean: bool,
 }
 
-impl<'a> Target<'a> {
+impl<'a> PartitionTarget<'a> {
     /// The partition as it is.
     #[must_use]
     pub fn new(before: &'a PartitionRegistration, rules: Rules) -> Self {

@@ -24,9 +24,9 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::actor::{Activity, Message, Planned, Refused};
 use crate::config::ControllerConfig;
 use crate::feed::Feed;
-use crate::machine::Published;
 use crate::plan::{self, Draft};
 use crate::raft::Quorum;
+use crate::state_machine::PublishedImage;
 
 /// See the module.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ pub(super) struct Inner {
     pub config: ControllerConfig,
     pub actor: mpsc::Sender<Message>,
     pub activity: channel::Receiver<Activity>,
-    pub published: channel::Receiver<Published>,
+    pub published: channel::Receiver<PublishedImage>,
     pub feed: Arc<Mutex<Feed>>,
     pub quorum: Quorum,
 }
@@ -48,7 +48,7 @@ impl ControllerService {
         config: ControllerConfig,
         actor: mpsc::Sender<Message>,
         activity: channel::Receiver<Activity>,
-        published: channel::Receiver<Published>,
+        published: channel::Receiver<PublishedImage>,
         feed: Arc<Mutex<Feed>>,
         quorum: Quorum,
     ) -> Self {

@@ -15,7 +15,7 @@ use tonic::{Status, Streaming};
 
 use super::Inner;
 use crate::actor::{Attach, Message, Outgoing, SessionHandle};
-use crate::heartbeats::{Beat, SessionId};
+use crate::heartbeats::{BrokerReport, SessionId};
 use crate::plan::{self, Draft};
 
 /// Responses that wait for a broker that does not read them.
@@ -215,10 +215,10 @@ fn keep_or_register(
     draft.attempt(|draft| plan::brokers::register(draft, registration.clone(), epochs.previous))
 }
 
-fn beat(heartbeat: v1::SessionHeartbeat) -> Beat {
+fn beat(heartbeat: v1::SessionHeartbeat) -> BrokerReport {
     let directory =
         |bytes: &bytes::Bytes| bytes.as_ref().try_into().ok().map(DirectoryId::from_bytes);
-    Beat {
+    BrokerReport {
         metadata_offset: MetadataOffset(heartbeat.metadata_offset),
         want_shutdown: heartbeat.want_shutdown,
         offline_log_dirs: heartbeat

@@ -33,13 +33,13 @@ fn listeners(host: &str, port: u16) -> Listeners {
 #[track_caller]
 fn check(listeners: &Listeners, in_container: bool, has_peers: bool, expected: Expect) {
     let bound = BTreeMap::from([("PLAINTEXT".to_owned(), 9092)]);
-    let around = Surroundings {
+    let around = ListenerContext {
         hostname: "host1",
         in_container,
         has_peers,
         bound: &bound,
     };
-    let text: Vec<String> = doubts(listeners, &around)
+    let text: Vec<String> = advertised_listener_warnings(listeners, &around)
         .iter()
         .map(|doubt| folded(doubt))
         .collect();

@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use dohle_api::KafkaService;
 use dohle_api::context::Context;
 use dohle_broker::metadata::{
-    ControllerClient, Feed, FeedConfig, FeedError, MetadataCache, Session, SessionConfig,
-    SessionError, Voter,
+    ControllerClient, ControllerEndpoint, ControllerSession, Feed, FeedConfig, FeedError,
+    MetadataCache, SessionConfig, SessionError,
 };
 use dohle_broker::partitions::{
     LocalPartitions, LogDir, OfflineDir, Partitions, PartitionsConfig, previous_broker_epoch,
@@ -24,7 +24,7 @@ use dohle_network::listener::{Bound, Http2Service, Listener, Services, Shared};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::advertised::{Surroundings, doubts, shared_addresses};
+use crate::advertised::{ListenerContext, advertised_listener_warnings, shared_addresses};
 use crate::config::{Address, NodeConfig, is_loopback};
 use crate::directories::fresh_id;
 use crate::grpc::Replication;
@@ -48,7 +48,7 @@ pub(super) struct Broker {
     cache: Arc<MetadataCache>,
     partitions: Arc<Partitions>,
     coordinators: Vec<Arc<dyn AnyCoordinator>>,
-    session: Arc<Session>,
+    session: Arc<ControllerSession>,
     feed: Feed,
     listeners: Vec<Listener>,
     advertised: Vec<String>,
@@ -79,7 +79,7 @@ impl Broker {
         let advertised = registration.endpoints.iter().map(endpoint_text).collect();
         let log_dirs = start.log_dirs.len();
         let previous_broker_epoch = previous_broker_epoch(&start.log_dirs, config.log_dirs.len());
-        let session = Arc::new(Session::start(
+        let session = Arc::new(ControllerSession::start(
             SessionConfig {
                 cluster_id: start.cluster_id.to_owned(),
                 registration,
@@ -170,7 +170,7 @@ impl Broker {
     }
 
     /// Waits until clients of this broker are told of all of `brokers`.
-    pub(super) async fn tells_of(&self, brokers: &[NodeId]) {
+    pub(super) async fn wait_until_advertised(&self, brokers: &[NodeId]) {
         self.image(|image| brokers.iter().all(|id| image.is_active(*id)))
             .await;
     }
@@ -240,7 +240,7 @@ async fn open_partitions(config: PartitionsConfig) -> anyhow::Result<Arc<Partiti
 async fn first_image(
     node: NodeId,
     cache: &MetadataCache,
-    session: &Session,
+    session: &ControllerSession,
     feed: &Feed,
 ) -> anyhow::Result<()> {
     let mut images = cache.subscribe();
@@ -278,8 +278,8 @@ fn serve(
     ports.into_iter().map(serve).collect()
 }
 
-fn quorum(config: &NodeConfig) -> Vec<Voter> {
-    let voter = |voter: &crate::config::Voter| Voter {
+fn quorum(config: &NodeConfig) -> Vec<ControllerEndpoint> {
+    let voter = |voter: &crate::config::Voter| ControllerEndpoint {
         id: voter.id,
         host: voter.host.clone(),
         port: voter.port,
@@ -314,7 +314,7 @@ fn endpoint_text(endpoint: &Endpoint) -> String {
 }
 
 /// Tells the controller of directories that fail.
-async fn report_failed_dirs(partitions: Arc<Partitions>, session: Arc<Session>) {
+async fn report_failed_dirs(partitions: Arc<Partitions>, session: Arc<ControllerSession>) {
     let mut failed = partitions.failed_dirs();
     loop {
         let now: Vec<DirectoryId> = failed.borrow_and_update().iter().copied().collect();
@@ -339,7 +339,7 @@ impl Warnings {
         hostname: &str,
         by_name: &BTreeMap<String, u16>,
     ) -> Self {
-        let around = Surroundings {
+        let around = ListenerContext {
             hostname,
             in_container: in_container(),
             has_peers: config
@@ -348,7 +348,7 @@ impl Warnings {
                 .any(|voter| voter.id != Some(config.node_id) && !is_loopback(&voter.host)),
             bound: by_name,
         };
-        for doubt in doubts(&config.listeners, &around) {
+        for doubt in advertised_listener_warnings(&config.listeners, &around) {
             tracing::warn!(node = %config.node_id, "advertised.listeners: {doubt}");
         }
         Self {

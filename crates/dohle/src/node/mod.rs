@@ -10,7 +10,7 @@
 
 mod broker;
 mod controller;
-mod fault;
+mod fatal_error;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::config::{Address, NodeConfig};
 use crate::directories::{Directories, fresh_id};
 use broker::Broker;
 use controller::ControllerRole;
-pub use fault::Fault;
+pub use fatal_error::FatalError;
 
 /// How long connections may take to get what they were promised when a node stops.
 const CONNECTION_GRACE: Duration = Duration::from_secs(1);
@@ -123,21 +123,21 @@ impl Node {
     ///
     /// # Errors
     /// What happened before that the node must not survive.
-    pub async fn tells_of(&self, brokers: &[NodeId]) -> Result<(), Fault> {
+    pub async fn wait_until_advertised(&self, brokers: &[NodeId]) -> Result<(), FatalError> {
         let Some(broker) = &self.broker else {
             return Ok(());
         };
         tokio::select! {
-            () = broker.tells_of(brokers) => Ok(()),
+            () = broker.wait_until_advertised(brokers) => Ok(()),
             fault = self.failed() => Err(fault),
         }
     }
 
     /// Waits until something happens that the node must not survive.
-    pub async fn failed(&self) -> Fault {
+    pub async fn failed(&self) -> FatalError {
         tokio::select! {
-            fault = fault::of_broker(self.broker.as_ref()) => fault,
-            fault = fault::of_controller(self.controller.as_ref()) => fault,
+            fault = fatal_error::of_broker(self.broker.as_ref()) => fault,
+            fault = fatal_error::of_controller(self.controller.as_ref()) => fault,
         }
     }
 
@@ -207,8 +207,8 @@ impl Prepared {
                 unfenced = broker.unfenced() => {
                     unfenced?;
                 }
-                fault = fault::of_controller(controller) => return Err(fault.into()),
-                fault = fault::of_broker(Some(broker)) => return Err(fault.into()),
+                fault = fatal_error::of_controller(controller) => return Err(fault.into()),
+                fault = fatal_error::of_broker(Some(broker)) => return Err(fault.into()),
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use dohle_model::{NodeId, Offset};
 
 use super::node::{ModelLog, Node};
-use super::world::{Broker, NODES, World};
+use super::world::{Broker, Harness, NODES};
 
 /// How a broker stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Stop {
 /// The high watermark's checkpoint lags behind by less than this.
 const CHECKPOINT_EVERY: u64 = 8;
 
-impl World {
+impl Harness {
     pub(super) fn stop(&mut self, id: NodeId) {
         if self.node(id).is_none() {
             return;

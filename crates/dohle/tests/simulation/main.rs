@@ -15,13 +15,13 @@ mod world;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use world::World;
+use world::Harness;
 
 const STEPS: u64 = 3_000;
 const RUNS: u64 = 1_000;
 
 fn run(seed: u64) -> BTreeMap<&'static str, u64> {
-    let mut world = World::new(seed);
+    let mut world = Harness::new(seed);
     let result = catch_unwind(AssertUnwindSafe(|| {
         for _ in 0..STEPS {
             world.step(true);

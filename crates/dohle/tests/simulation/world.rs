@@ -59,7 +59,7 @@ struct Stream {
     to_follower: VecDeque<ToFollower>,
 }
 
-pub struct World {
+pub struct Harness {
     pub(super) random: Random,
     now: Duration,
     pub(super) controller: Controller,
@@ -91,7 +91,7 @@ pub struct World {
 /// No copy of a proposal is on its way longer than this.
 const COPY_LIFE: Duration = Duration::from_secs(10);
 
-impl World {
+impl Harness {
     pub fn new(seed: u64) -> Self {
         let controller = Controller::new(&NODES, super::node::CONFIG.min_insync_replicas);
         let mut brokers = BTreeMap::new();

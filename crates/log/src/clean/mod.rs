@@ -21,7 +21,7 @@ mod transactions;
 
 pub(crate) use files::{CleanedFiles, open_dir};
 pub use task::{
-    CleanError, CleanStats, CleanedSegment, Cleaner, CleanerLimits, Cleaning, CleaningId, Pace,
+    CleanError, CleanStats, CleanedSegment, Cleaner, CleanerLimits, Cleaning, CleaningId, Throttle,
 };
 pub(crate) use task::{Source, Writer};
 

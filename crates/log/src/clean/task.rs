@@ -26,7 +26,7 @@ use crate::segment::{PlacedBatch, Segment};
 
 /// Told of every so many bytes that were read or written: it may wait, and answers whether the
 /// cleaning is to go on.
-pub type Pace<'a> = &'a mut dyn FnMut(u64) -> bool;
+pub type Throttle<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 /// What one cleaning may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -172,7 +172,11 @@ impl Cleaning {
     ///
     /// # Errors
     /// [`CleanError`].
-    pub fn index(mut self, limits: CleanerLimits, pace: Pace<'_>) -> Result<Cleaner, CleanError> {
+    pub fn index(
+        mut self,
+        limits: CleanerLimits,
+        throttle: Throttle<'_>,
+    ) -> Result<Cleaner, CleanError> {
         let keys = u64::try_from(self.bound.since(self.first_dirty)).unwrap_or(0);
         let map = OffsetMap::new(keys, limits.dedupe_buffer_bytes, limits.load_factor);
         let map = map.ok_or_else(|| {
@@ -199,7 +203,7 @@ impl Cleaning {
             stats: CleanStats::default(),
             cleaning: self,
         };
-        cleaner.build_map(pace)?;
+        cleaner.build_map(throttle)?;
         cleaner.stats.keys = cleaner.filter.map.len() as u64;
         cleaner.groups = cleaner.grouped()?;
         Ok(cleaner)
@@ -225,7 +229,7 @@ impl Cleaner {
         self.cleaning.id()
     }
 
-    fn build_map(&mut self, pace: Pace<'_>) -> Result<(), CleanError> {
+    fn build_map(&mut self, throttle: Throttle<'_>) -> Result<(), CleanError> {
         let first_dirty = self.cleaning.first_dirty;
         let aborted = self.cleaning.aborted.iter();
         let aborted = aborted.filter(|txn| txn.last_offset >= first_dirty);
@@ -239,9 +243,11 @@ impl Cleaner {
             let start = start.position(&files, source.size)?;
             let mut scan = Scan::batches(&files, u64::from(start), u64::from(source.size))
                 .with_chunk(self.io_buffer);
-            while let Some(is_full) = self.next(&mut scan, source, pace, |cleaner, batch, _| {
-                cleaner.map_batch(batch, &mut transactions)
-            })? {
+            while let Some(is_full) =
+                self.next(&mut scan, source, throttle, |cleaner, batch, _| {
+                    cleaner.map_batch(batch, &mut transactions)
+                })?
+            {
                 if is_full {
                     return Ok(());
                 }
@@ -318,9 +324,12 @@ impl Cleaner {
     ///
     /// # Errors
     /// [`CleanError`].
-    pub fn next_segment(&mut self, pace: Pace<'_>) -> Result<Option<CleanedSegment>, CleanError> {
+    pub fn next_segment(
+        &mut self,
+        throttle: Throttle<'_>,
+    ) -> Result<Option<CleanedSegment>, CleanError> {
         while let Some(sources) = self.groups.pop_front() {
-            if let Some(cleaned) = self.clean_group(&sources, pace)? {
+            if let Some(cleaned) = self.clean_group(&sources, throttle)? {
                 return Ok(Some(cleaned));
             }
         }
@@ -330,7 +339,7 @@ impl Cleaner {
     fn clean_group(
         &mut self,
         sources: &[Source],
-        pace: Pace<'_>,
+        throttle: Throttle<'_>,
     ) -> Result<Option<CleanedSegment>, CleanError> {
         let dir = Arc::clone(&self.cleaning.dir);
         let base_offset = sources[0].base_offset;
@@ -349,7 +358,7 @@ impl Cleaner {
             let mut scan =
                 Scan::batches(&old, 0, u64::from(source.size)).with_chunk(self.io_buffer);
             while let Some(filtered) =
-                self.next(&mut scan, *source, pace, |cleaner, batch, _| {
+                self.next(&mut scan, *source, throttle, |cleaner, batch, _| {
                     let start = writer.buffer.len();
                     let filtered = cleaner.filter.apply(
                         batch,
@@ -363,11 +372,11 @@ impl Cleaner {
             {
                 changed |= filtered.changed;
                 self.note(&filtered, &mut writer.segment);
-                self.stats.bytes_written += writer.flush_if_full(pace)?;
+                self.stats.bytes_written += writer.flush_if_full(throttle)?;
             }
             modified = Some(old.modified()?);
         }
-        self.stats.bytes_written += writer.flush(pace)?;
+        self.stats.bytes_written += writer.flush(throttle)?;
         if !changed {
             return Ok(None);
         }
@@ -393,7 +402,7 @@ impl Cleaner {
         &mut self,
         scan: &mut Scan<'_>,
         source: Source,
-        pace: Pace<'_>,
+        throttle: Throttle<'_>,
         visit: impl FnOnce(&mut Self, &Batch<'_>, u64) -> Result<T, BatchError>,
     ) -> Result<Option<T>, CleanError> {
         let mut result = None;
@@ -415,7 +424,7 @@ impl Cleaner {
         }
         let bytes = scan.position() - before;
         self.stats.bytes_read += bytes;
-        if bytes > 0 && !pace(bytes) {
+        if bytes > 0 && !throttle(bytes) {
             return Err(CleanError::Stopped);
         }
         Ok(result)
@@ -461,15 +470,15 @@ impl Writer {
         Ok(())
     }
 
-    pub(crate) fn flush_if_full(&mut self, pace: Pace<'_>) -> Result<u64, CleanError> {
+    pub(crate) fn flush_if_full(&mut self, throttle: Throttle<'_>) -> Result<u64, CleanError> {
         if self.buffer.len() < self.buffer_max {
             return Ok(0);
         }
-        self.flush(pace)
+        self.flush(throttle)
     }
 
     /// Writes the buffer. Answers its size.
-    pub(crate) fn flush(&mut self, pace: Pace<'_>) -> Result<u64, CleanError> {
+    pub(crate) fn flush(&mut self, throttle: Throttle<'_>) -> Result<u64, CleanError> {
         let size = self.buffer.len() as u64;
         if size == 0 {
             return Ok(0);
@@ -486,7 +495,7 @@ impl Writer {
             .append(&self.buffer, &self.batches, &self.config)?;
         self.buffer.clear();
         self.batches.clear();
-        if pace(size) {
+        if throttle(size) {
             Ok(size)
         } else {
             Err(CleanError::Stopped)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dohle_model::Offset;
 
 use super::Damage;
-use crate::clean::Pace;
+use crate::clean::Throttle;
 use crate::error::StorageError;
 use crate::leader_epoch::LeaderEpochCache;
 use crate::segment::files::SegmentFiles;
@@ -38,22 +38,22 @@ impl SegmentCheck {
         self.end
     }
 
-    /// Reads the segment and checks checksum, offsets and leader epoch of each batch. Calls `pace`
-    /// with the bytes of each batch; `pace` may wait and returns whether the check goes on. Returns
-    /// the damaged ranges in the order of their offsets, or `None` when the check was stopped or
-    /// the segment was truncated, deleted or replaced meanwhile.
+    /// Reads the segment and checks checksum, offsets and leader epoch of each batch. Calls
+    /// `throttle` with the bytes of each batch; `throttle` may wait and returns whether the check
+    /// goes on. Returns the damaged ranges in the order of their offsets, or `None` when the check
+    /// was stopped or the segment was truncated, deleted or replaced meanwhile.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn run(&self, pace: Pace<'_>) -> Result<Option<Vec<Damage>>, StorageError> {
-        let found = self.walk(pace);
+    pub fn run(&self, throttle: Throttle<'_>) -> Result<Option<Vec<Damage>>, StorageError> {
+        let found = self.walk(throttle);
         if self.files.truncations() != self.truncations {
             return Ok(None);
         }
         found
     }
 
-    fn walk(&self, pace: Pace<'_>) -> Result<Option<Vec<Damage>>, StorageError> {
+    fn walk(&self, throttle: Throttle<'_>) -> Result<Option<Vec<Damage>>, StorageError> {
         let mut damage = Vec::new();
         let mut walk =
             Walk::new(&self.files, self.size, Some(self.end)).of_leaders(&self.leader_epochs);
@@ -67,7 +67,7 @@ impl SegmentCheck {
             if let Some(reason) = flaw {
                 damage.push(walk.skip(reason, self.end)?);
             }
-            if !pace(walk.position() - before) {
+            if !throttle(walk.position() - before) {
                 return Ok(None);
             }
         }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Log::plan_check(offset) -> SegmentCheck              under the log's lock
-//! SegmentCheck::run(pace) -> Vec<Damage>               without it
+//! SegmentCheck::run(throttle) -> Vec<Damage>               without it
 //! Log::note_damage(&check, damage)                     under it: reads of the ranges now fail
 //! Log::begin_repair(segment, high_watermark) -> Repair under it
 //! Repair::next_missing, Repair::supply, Repair::finish without it

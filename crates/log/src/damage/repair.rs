@@ -8,7 +8,7 @@ use dohle_model::{Offset, Timestamp};
 
 use super::{Damage, misplaced};
 use crate::batch::{BatchError, BatchHeader, Batches};
-use crate::clean::{CleanError, CleanedFiles, CleanedSegment, Pace, Writer};
+use crate::clean::{CleanError, CleanedFiles, CleanedSegment, Throttle, Writer};
 use crate::error::StorageError;
 use crate::leader_epoch::LeaderEpochCache;
 use crate::producer_state::ProducerState;
@@ -21,7 +21,7 @@ pub enum RepairError {
     /// A file operation failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// `pace` stopped the repair.
+    /// `throttle` stopped the repair.
     #[error("the repair was stopped")]
     Stopped,
     /// What the other replica supplied does not belong where records are missing.
@@ -91,12 +91,15 @@ impl Repair {
     ///
     /// # Errors
     /// [`RepairError`]; also when the range before was not supplied to its end.
-    pub fn next_missing(&mut self, pace: Pace<'_>) -> Result<Option<Range<Offset>>, RepairError> {
+    pub fn next_missing(
+        &mut self,
+        throttle: Throttle<'_>,
+    ) -> Result<Option<Range<Offset>>, RepairError> {
         loop {
             self.check_supplied()?;
             let next = self.damage.get(self.asked).cloned();
             let end = next.as_ref().map_or(self.size, |next| next.position);
-            self.copy_to(end, pace)?;
+            self.copy_to(end, throttle)?;
             let Some(next) = next else {
                 return Ok(None);
             };
@@ -123,7 +126,7 @@ impl Repair {
         Ok(())
     }
 
-    fn copy_to(&mut self, end: u64, pace: Pace<'_>) -> Result<(), RepairError> {
+    fn copy_to(&mut self, end: u64, throttle: Throttle<'_>) -> Result<(), RepairError> {
         let source = Arc::clone(&self.source);
         let mut scan = Scan::batches(&source, self.copied, end);
         loop {
@@ -144,7 +147,7 @@ impl Repair {
                 }
             }
             self.expected = last.unwrap_or(self.expected);
-            self.writer.flush_if_full(pace)?;
+            self.writer.flush_if_full(throttle)?;
         }
         self.copied = end;
         Ok(())
@@ -156,7 +159,7 @@ impl Repair {
     /// # Errors
     /// [`RepairError::DoesNotFit`] when a checksum is wrong, or offsets or leader epoch are not
     /// those of the range.
-    pub fn supply(&mut self, bytes: &Bytes, pace: Pace<'_>) -> Result<(), RepairError> {
+    pub fn supply(&mut self, bytes: &Bytes, throttle: Throttle<'_>) -> Result<(), RepairError> {
         let range = self.asked.checked_sub(1).map(|at| &self.damage[at]);
         let end = range.map_or(self.expected, |range| range.end);
         for batch in Batches::new(bytes) {
@@ -168,7 +171,7 @@ impl Repair {
             self.writer.segment.aborted.extend(aborted);
             self.writer.put(batch.bytes).map_err(does_not_fit)?;
             self.expected = batch.header.next_offset();
-            self.writer.flush_if_full(pace)?;
+            self.writer.flush_if_full(throttle)?;
         }
         Ok(())
     }
@@ -190,9 +193,9 @@ impl Repair {
     ///
     /// # Errors
     /// [`RepairError`].
-    pub fn finish(mut self, pace: Pace<'_>) -> Result<CleanedSegment, RepairError> {
+    pub fn finish(mut self, throttle: Throttle<'_>) -> Result<CleanedSegment, RepairError> {
         self.check_supplied()?;
-        self.writer.flush(pace)?;
+        self.writer.flush(throttle)?;
         let base = self.segment();
         let segment = self.writer.finish(&self.files, Some(self.modified))?;
         Ok(CleanedSegment {

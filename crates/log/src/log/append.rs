@@ -8,7 +8,7 @@ use crate::batch::{Batch, BatchError, BatchHeader, Batches, ControlRecord, EndTx
 use crate::error::StorageError;
 use crate::producer_state::{BatchMetadata, ProducerCheck, ProducerError};
 use crate::segment::PlacedBatch;
-use crate::validate::Admitted;
+use crate::validate::ValidatedBatch;
 
 /// What was appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,20 +110,20 @@ impl Log {
     /// than a lack of space.
     pub fn append_as_leader(
         &mut self,
-        admitted: Admitted,
+        validated: ValidatedBatch,
         epoch: LeaderEpoch,
         now: Timestamp,
     ) -> Result<LeaderAppend, AppendError> {
         self.check_online()?;
         self.check_epoch(epoch)?;
-        let marker = admitted.marker();
+        let marker = validated.marker();
         let check =
             self.producer_state
-                .check(admitted.header(), marker.as_ref(), admitted.origin())?;
+                .check(validated.header(), marker.as_ref(), validated.origin())?;
         if let ProducerCheck::Duplicate(batch) = check {
             return Ok(LeaderAppend::Duplicate(batch));
         }
-        let header = admitted.header();
+        let header = validated.header();
         if header.size > self.config.segment_bytes {
             let (size, max) = (header.size, self.config.segment_bytes);
             return Err(AppendError::LargerThanSegment { size, max });
@@ -137,8 +137,8 @@ impl Log {
         {
             return Err(AppendError::OffsetsExhausted);
         }
-        let log_append_time = admitted.log_append_time();
-        let (header, records) = admitted.assign(self.log_end_offset, epoch);
+        let log_append_time = validated.log_append_time();
+        let (header, records) = validated.assign(self.log_end_offset, epoch);
         let rolled = self.maybe_roll(&header, now)?;
         let batch = PlacedBatch {
             header,

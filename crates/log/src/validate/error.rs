@@ -16,7 +16,7 @@ pub struct RecordError {
 
 /// Why a batch is not admitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AdmitError {
+pub enum ValidateError {
     /// The bytes are not a good batch.
     #[error("{0}")]
     Batch(#[from] BatchError),
@@ -73,7 +73,7 @@ pub enum AdmitError {
     },
 }
 
-impl AdmitError {
+impl ValidateError {
     /// Kafka's code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
@@ -163,11 +163,11 @@ impl RecordErrors {
         });
     }
 
-    pub(super) fn finish(self) -> Result<(), AdmitError> {
+    pub(super) fn finish(self) -> Result<(), ValidateError> {
         if self.errors.is_empty() {
             return Ok(());
         }
-        Err(AdmitError::Records {
+        Err(ValidateError::Records {
             timestamp: self.timestamp,
             errors: self.errors,
         })

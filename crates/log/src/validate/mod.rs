@@ -1,10 +1,10 @@
 //! Admission of a produced batch by the leader: everything that can be said of it before it has an
 //! offset.
 //!
-//! [`admit_briefly`] and [`admit_fully`] do what is expensive (checksum, walk of the records,
+//! [`validate_briefly`] and [`validate_fully`] do what is expensive (checksum, walk of the records,
 //! decompression, recompression, the one copy when the bytes are shared) and need no lock.
-//! [`Admitted::assign`] then only patches a few bytes. Compressed batches are decompressed as a
-//! stream to check that the records are what the header claims, and stored as they came.
+//! [`ValidatedBatch::assign`] then only patches a few bytes. Compressed batches are decompressed as
+//! a stream to check that the records are what the header claims, and stored as they came.
 //!
 //! Invariant: what one admission holds besides the batch itself is a window, taken from the node's
 //! [`DecompressionMemory`]; what may come out of a batch is bounded by [`UNPACKED_BYTES_MAX`].
@@ -14,7 +14,7 @@
 mod error;
 mod recompress;
 
-pub use error::{AdmitError, RecordError};
+pub use error::{RecordError, ValidateError};
 
 use bytes::{Bytes, BytesMut};
 use dohle_model::{LeaderEpoch, Offset, Timestamp};
@@ -52,7 +52,7 @@ pub enum AppendOrigin {
 
 /// A batch that may be appended; it has no offset yet.
 #[derive(Debug)]
-pub struct Admitted {
+pub struct ValidatedBatch {
     header: BatchHeader,
     batch: BytesMut,
     origin: AppendOrigin,
@@ -60,7 +60,7 @@ pub struct Admitted {
     marker: Option<EndTxnMarker>,
 }
 
-impl Admitted {
+impl ValidatedBatch {
     /// The header; its base offset is 0.
     #[must_use]
     pub fn header(&self) -> &BatchHeader {
@@ -105,9 +105,9 @@ impl Admitted {
 #[derive(Debug)]
 pub enum Brief {
     /// The batch may be appended.
-    Admitted(Admitted),
+    ValidatedBatch(ValidatedBatch),
     /// To check the batch takes longer than a network thread may take, or memory that is not free
-    /// now: [`admit_fully`] has to check it, on a thread that may block.
+    /// now: [`validate_fully`] has to check it, on a thread that may block.
     Postponed(Bytes),
 }
 
@@ -115,16 +115,18 @@ pub enum Brief {
 /// Never blocks. `now` is the wall clock.
 ///
 /// # Errors
-/// [`AdmitError`] says what is wrong; [`AdmitError::code`] is Kafka's code for it.
-pub fn admit_briefly(
+/// [`ValidateError`] says what is wrong; [`ValidateError::code`] is Kafka's code for it.
+pub fn validate_briefly(
     records: Bytes,
     config: &LogConfig,
     origin: AppendOrigin,
     now: Timestamp,
     memory: &DecompressionMemory,
-) -> Result<Brief, AdmitError> {
+) -> Result<Brief, ValidateError> {
     match run(&records, config, origin, now, Effort::Brief(memory)) {
-        Ok(checked) => Ok(Brief::Admitted(checked.finish(records, config, origin)?)),
+        Ok(checked) => Ok(Brief::ValidatedBatch(
+            checked.finish(records, config, origin)?,
+        )),
         Err(Stop::Postponed) => Ok(Brief::Postponed(records)),
         Err(Stop::Refused(error)) => Err(error),
     }
@@ -134,14 +136,14 @@ pub fn admit_briefly(
 /// may compute for long.
 ///
 /// # Errors
-/// As [`admit_briefly`].
-pub fn admit_fully(
+/// As [`validate_briefly`].
+pub fn validate_fully(
     records: Bytes,
     config: &LogConfig,
     origin: AppendOrigin,
     now: Timestamp,
     memory: &DecompressionMemory,
-) -> Result<Admitted, AdmitError> {
+) -> Result<ValidatedBatch, ValidateError> {
     match run(&records, config, origin, now, Effort::Full(memory)) {
         Ok(checked) => checked.finish(records, config, origin),
         Err(Stop::Refused(error)) => Err(error),
@@ -149,17 +151,17 @@ pub fn admit_fully(
     }
 }
 
-/// [`admit_fully`] with memory of its own: for coordinators, whose batches are not decompressed.
+/// [`validate_fully`] with memory of its own: for coordinators, whose batches are not decompressed.
 ///
 /// # Errors
-/// As [`admit_briefly`].
-pub fn admit(
+/// As [`validate_briefly`].
+pub fn validate(
     records: Bytes,
     config: &LogConfig,
     origin: AppendOrigin,
     now: Timestamp,
-) -> Result<Admitted, AdmitError> {
-    admit_fully(
+) -> Result<ValidatedBatch, ValidateError> {
+    validate_fully(
         records,
         config,
         origin,
@@ -197,7 +199,7 @@ impl<'a> Effort<'a> {
     fn too_large(self) -> Stop {
         match self {
             Self::Brief(_) => Stop::Postponed,
-            Self::Full(_) => Stop::Refused(AdmitError::Unpacked(UNPACKED_BYTES_MAX)),
+            Self::Full(_) => Stop::Refused(ValidateError::Unpacked(UNPACKED_BYTES_MAX)),
         }
     }
 
@@ -212,12 +214,12 @@ impl<'a> Effort<'a> {
 
 /// Why a check ends without a batch.
 enum Stop {
-    Refused(AdmitError),
+    Refused(ValidateError),
     Postponed,
 }
 
-impl From<AdmitError> for Stop {
-    fn from(error: AdmitError) -> Self {
+impl From<ValidateError> for Stop {
+    fn from(error: ValidateError) -> Self {
         Self::Refused(error)
     }
 }
@@ -305,7 +307,7 @@ impl Checked {
         records: Bytes,
         config: &LogConfig,
         origin: AppendOrigin,
-    ) -> Result<Admitted, AdmitError> {
+    ) -> Result<ValidatedBatch, ValidateError> {
         let changed = self.recompressed.is_some() || self.overruled;
         let mut batch = self.recompressed.unwrap_or_else(|| to_mut(records));
         // The header tells the truth about the records' largest timestamp.
@@ -316,7 +318,7 @@ impl Checked {
         let header = BatchHeader::parse(&batch)?;
         let is_control = header.attributes.is_control();
         let marker = is_control.then(|| marker(header, &batch)).flatten();
-        Ok(Admitted {
+        Ok(ValidatedBatch {
             header,
             batch,
             origin,
@@ -326,10 +328,10 @@ impl Checked {
     }
 }
 
-/// [`admit`] and [`Admitted::assign`] in one: the patched batch and its header.
+/// [`validate`] and [`ValidatedBatch::assign`] in one: the patched batch and its header.
 ///
 /// # Errors
-/// As [`admit`].
+/// As [`validate`].
 pub fn validate_and_assign(
     records: Bytes,
     config: &LogConfig,
@@ -337,8 +339,8 @@ pub fn validate_and_assign(
     now: Timestamp,
     next_offset: Offset,
     leader_epoch: LeaderEpoch,
-) -> Result<(BatchHeader, Bytes), AdmitError> {
-    Ok(admit(records, config, origin, now)?.assign(next_offset, leader_epoch))
+) -> Result<(BatchHeader, Bytes), ValidateError> {
+    Ok(validate(records, config, origin, now)?.assign(next_offset, leader_epoch))
 }
 
 fn to_mut(records: Bytes) -> BytesMut {
@@ -362,9 +364,9 @@ fn check_header(
     records: &[u8],
     config: &LogConfig,
     origin: AppendOrigin,
-) -> Result<BatchHeader, AdmitError> {
+) -> Result<BatchHeader, ValidateError> {
     if records.is_empty() {
-        return Err(AdmitError::NoBatch);
+        return Err(ValidateError::NoBatch);
     }
     let header = BatchHeader::parse(records)?;
     let size = header.size as usize;
@@ -373,39 +375,39 @@ fn check_header(
         return Err(BatchError::Truncated { needed, available }.into());
     }
     if records.len() > size {
-        return Err(AdmitError::MoreThanOneBatch {
+        return Err(ValidateError::MoreThanOneBatch {
             trailing: records.len() - size,
         });
     }
     if header.size > config.max_message_bytes {
         let (size, max) = (u64::from(header.size), config.max_message_bytes);
-        return Err(AdmitError::TooLarge { size, max });
+        return Err(ValidateError::TooLarge { size, max });
     }
     if header.base_offset != Offset::ZERO {
-        return Err(AdmitError::BaseOffset(header.base_offset));
+        return Err(ValidateError::BaseOffset(header.base_offset));
     }
     let range = i64::from(header.last_offset_delta) + 1;
     if header.record_count == 0 || i64::from(header.record_count) != range {
         let (count, range) = (header.record_count, range);
-        return Err(AdmitError::Count { count, range });
+        return Err(ValidateError::Count { count, range });
     }
     if origin == AppendOrigin::Client {
         if header.attributes.is_control() {
-            return Err(AdmitError::ControlBatch);
+            return Err(ValidateError::ControlBatch);
         }
         // A topic with create time overrules it, unless there is no time to take.
         if header.attributes.timestamp_type() == TimestampType::LogAppendTime
             && (config.message_timestamp_type == TimestampType::LogAppendTime
                 || header.max_timestamp.is_none())
         {
-            return Err(AdmitError::TimestampType);
+            return Err(ValidateError::TimestampType);
         }
         if header.producer_id.is_some() {
             if header.base_sequence.is_none() {
-                return Err(AdmitError::Sequence);
+                return Err(ValidateError::Sequence);
             }
             if header.producer_epoch.is_none() {
-                return Err(AdmitError::ProducerEpoch);
+                return Err(ValidateError::ProducerEpoch);
             }
         }
     }
@@ -444,14 +446,14 @@ impl Payload<'_> {
         }
     }
 
-    fn decompressor(&self, codec: CompressionType) -> Result<Decompressor<'_>, AdmitError> {
+    fn decompressor(&self, codec: CompressionType) -> Result<Decompressor<'_>, ValidateError> {
         let (Effort::Brief(memory) | Effort::Full(memory)) = self.effort;
         let reader = Decompressor::new(codec, self.records(), Some(memory));
         reader.map_err(recompress::broken(codec))
     }
 
     /// Walks uncompressed records; the largest timestamp.
-    fn check_uncompressed(&self) -> Result<Option<Timestamp>, AdmitError> {
+    fn check_uncompressed(&self) -> Result<Option<Timestamp>, ValidateError> {
         let mut check = RecordCheck::new(self);
         for (index, record) in RecordIter::new(self.header, self.records()).enumerate() {
             let record = record?;
@@ -499,7 +501,7 @@ impl Payload<'_> {
     }
 
     /// For batches that are not decompressed: at least what the header says must be in range.
-    fn check_max_timestamp(&self) -> Result<(), AdmitError> {
+    fn check_max_timestamp(&self) -> Result<(), ValidateError> {
         let mut errors = RecordErrors::default();
         if self.checks_timestamps() {
             let last = self.header.last_offset_delta as u32;
@@ -556,7 +558,7 @@ impl<'a> RecordCheck<'a> {
         self.max_timestamp = self.max_timestamp.max(at);
     }
 
-    fn finish(self) -> Result<Option<Timestamp>, AdmitError> {
+    fn finish(self) -> Result<Option<Timestamp>, ValidateError> {
         self.errors.finish()?;
         Ok(self.max_timestamp)
     }

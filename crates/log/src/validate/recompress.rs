@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use bytes::BytesMut;
 use dohle_model::Timestamp;
 
-use super::{AdmitError, Payload, Stop};
+use super::{Payload, Stop, ValidateError};
 use crate::batch::{BATCH_HEADER_SIZE, BatchError, LOG_OVERHEAD};
 use crate::compression::{CompressionLevel, CompressionType, Compressor};
 
@@ -40,10 +40,11 @@ pub(super) fn recompress(
 
     let mut batch = BytesMut::from(bytes::Bytes::from(sink.out));
     // The sink kept the size within `max_message_bytes`, a u32 of at most `i32::MAX` in practice.
-    let length = i32::try_from(batch.len() - LOG_OVERHEAD).map_err(|_| AdmitError::TooLarge {
-        size: batch.len() as u64,
-        max,
-    })?;
+    let length =
+        i32::try_from(batch.len() - LOG_OVERHEAD).map_err(|_| ValidateError::TooLarge {
+            size: batch.len() as u64,
+            max,
+        })?;
     batch[8..12].copy_from_slice(&length.to_be_bytes());
     // The codec is in the low byte of the attributes.
     batch[22] = (batch[22] & !0x07) | target.id();
@@ -51,17 +52,17 @@ pub(super) fn recompress(
 }
 
 /// An error of a reader as one of the batch.
-pub(super) fn broken(codec: CompressionType) -> impl Fn(io::Error) -> AdmitError {
+pub(super) fn broken(codec: CompressionType) -> impl Fn(io::Error) -> ValidateError {
     move |error| BatchError::Compression(format!("{codec}: {error}")).into()
 }
 
 /// An error of a reader with a [`BoundedSink`] behind it.
-pub(super) fn sink_or_broken(error: io::Error, codec: CompressionType, max: u32) -> AdmitError {
+pub(super) fn sink_or_broken(error: io::Error, codec: CompressionType, max: u32) -> ValidateError {
     let full = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<SinkFull>());
     match full {
-        Some(SinkFull(size)) => AdmitError::TooLarge { size: *size, max },
+        Some(SinkFull(size)) => ValidateError::TooLarge { size: *size, max },
         None => broken(codec)(error),
     }
 }

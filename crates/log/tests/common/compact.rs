@@ -7,7 +7,7 @@ use dohle_log::batch::ControlRecord;
 use dohle_log::validate::AppendOrigin;
 use dohle_log::{
     BatchBuilder, BatchHeader, BatchOptions, Batches, CleanStats, CleanerLimits, CleanupPolicy,
-    Log, LogConfig, Replaced, admit,
+    Log, LogConfig, Replaced, validate,
 };
 use dohle_model::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
@@ -156,6 +156,7 @@ pub fn end_txn(log: &mut Log, id: i64, committed: bool) {
     let (key, value) = ControlRecord::encode_end_txn(committed, 1);
     builder.append(Some(NOW), Some(&key), Some(&value), &[]);
     let records = builder.build().unwrap();
-    let admitted = admit(records, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
-    log.append_as_leader(admitted, LeaderEpoch(0), NOW).unwrap();
+    let validated = validate(records, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
+    log.append_as_leader(validated, LeaderEpoch(0), NOW)
+        .unwrap();
 }

@@ -12,7 +12,7 @@ use dohle_log::batch::ControlRecord;
 use dohle_log::validate::AppendOrigin;
 use dohle_log::{
     AppendInfo, BatchBuilder, BatchOptions, Batches, CompressionType, LeaderAppend, Log, LogConfig,
-    OpenOptions, ReadLimits, RecoveryReport, admit,
+    OpenOptions, ReadLimits, RecoveryReport, validate,
 };
 use dohle_model::{
     LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicName,
@@ -95,9 +95,9 @@ pub fn from_producer(id: i64, epoch: i16, sequence: i32, count: i32) -> Bytes {
 }
 
 pub fn append(log: &mut Log, records: Bytes, epoch: i32) -> AppendInfo {
-    let admitted = admit(records, log.config(), AppendOrigin::Client, NOW).unwrap();
+    let validated = validate(records, log.config(), AppendOrigin::Client, NOW).unwrap();
     match log
-        .append_as_leader(admitted, LeaderEpoch(epoch), NOW)
+        .append_as_leader(validated, LeaderEpoch(epoch), NOW)
         .unwrap()
     {
         LeaderAppend::Appended(info) => info,
@@ -121,9 +121,9 @@ pub fn aborted_transaction(log: &mut Log, producer: i64, epoch: i32) -> [AppendI
     let (key, value) = ControlRecord::encode_end_txn(false, 1);
     builder.append(Some(NOW), Some(&key), Some(&value), &[]);
     let records = builder.build().unwrap();
-    let admitted = admit(records, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
+    let validated = validate(records, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
     match log
-        .append_as_leader(admitted, LeaderEpoch(epoch), NOW)
+        .append_as_leader(validated, LeaderEpoch(epoch), NOW)
         .unwrap()
     {
         LeaderAppend::Appended(marker) => [data, marker],

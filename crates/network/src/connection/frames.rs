@@ -19,7 +19,7 @@ use dohle_protocol::{FrameError, frame_length};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, Sleep};
 
-use super::budget::{Budget, Charge, Share, Wait};
+use super::memory_pool::{MemoryPermit, RequestMemoryPool, Share, Wait};
 
 /// The room of a connection that is idle, or sends small requests.
 const ROOM_FIRST: usize = 4 << 10;
@@ -55,7 +55,7 @@ impl Default for FrameTimes {
 /// What came of reading.
 pub(super) enum Event {
     /// A whole frame, without its length.
-    Frame(Bytes, Charge),
+    Frame(Bytes, MemoryPermit),
     /// The client sends no more.
     End,
     /// The connection broke.
@@ -67,9 +67,9 @@ pub(super) enum Event {
 }
 
 /// A frame that is being read.
-struct Begun {
+struct PartialFrame {
     length: usize,
-    charge: Charge,
+    permit: MemoryPermit,
     began: Instant,
     window_began: Instant,
     /// Bytes of the frame that were there when the window began.
@@ -78,7 +78,7 @@ struct Begun {
 
 pub(super) struct Frames {
     buffer: BytesMut,
-    begun: Option<Begun>,
+    begun: Option<PartialFrame>,
     /// The largest frame that was read to its end, up to [`ROOM_TRUSTED_MAX`].
     trusted: usize,
     waiting: Option<Wait>,
@@ -92,13 +92,13 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    pub fn new(budget: &Arc<Budget>, length_max: usize, times: FrameTimes) -> Self {
+    pub fn new(memory_pool: &Arc<RequestMemoryPool>, length_max: usize, times: FrameTimes) -> Self {
         Self {
             buffer: BytesMut::new(),
             begun: None,
             trusted: 0,
             waiting: None,
-            share: budget.share(),
+            share: memory_pool.share(),
             length_max,
             times,
             timer: None,
@@ -141,12 +141,12 @@ impl Frames {
                     self.waiting = None;
                     return Poll::Pending;
                 }
-                let charge = ready!(self.poll_memory(length, cx));
+                let permit = ready!(self.poll_memory(length, cx));
                 let _ = self.buffer.split_to(LENGTH_BYTES);
                 let now = Instant::now();
-                self.begun = Some(Begun {
+                self.begun = Some(PartialFrame {
                     length,
-                    charge,
+                    permit,
                     began: now,
                     window_began: now,
                     window_from: self.buffer.len().min(length),
@@ -155,7 +155,7 @@ impl Frames {
             if let Some(begun) = self.begun.take_if(|it| self.buffer.len() >= it.length) {
                 self.trusted = self.trusted.max(begun.length.min(ROOM_TRUSTED_MAX));
                 let frame = self.buffer.split_to(begun.length).freeze();
-                return Poll::Ready(Event::Frame(frame, begun.charge));
+                return Poll::Ready(Event::Frame(frame, begun.permit));
             }
             match self.poll_read(stream, cx, may_begin) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Event::End),
@@ -172,11 +172,11 @@ impl Frames {
     }
 
     /// Ready with the frame's memory, once the node has it.
-    fn poll_memory(&mut self, length: usize, cx: &mut Context<'_>) -> Poll<Charge> {
+    fn poll_memory(&mut self, length: usize, cx: &mut Context<'_>) -> Poll<MemoryPermit> {
         loop {
-            if let Some(charge) = self.share.take(length) {
+            if let Some(permit) = self.share.take(length) {
                 self.waiting = None;
-                return Poll::Ready(charge);
+                return Poll::Ready(permit);
             }
             match &mut self.waiting {
                 Some(waiting) => {
@@ -215,7 +215,7 @@ impl Frames {
                 ));
             }
             let least = WINDOW_BYTES_MIN.min(length - begun.window_from);
-            if arrived - begun.window_from < least && self.share.budget().is_short() {
+            if arrived - begun.window_from < least && self.share.memory_pool().is_short() {
                 return Poll::Ready(format!(
                     "other requests wait for memory (queued.max.request.bytes), and {} bytes of a \
                      request of {length} arrived within {:?}",

@@ -30,16 +30,16 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-mod budget;
 mod frames;
+mod memory_pool;
 mod outbox;
 mod responses;
 mod run;
 #[cfg(test)]
 mod tests;
 
-pub use budget::{Budget, Charge, Share};
 pub use frames::FrameTimes;
+pub use memory_pool::{MemoryPermit, RequestMemoryPool, Share};
 
 /// Who is at the other end.
 #[derive(Debug, Clone)]
@@ -137,7 +137,7 @@ impl Frame {
 
 /// What became of a request.
 #[derive(Debug)]
-pub enum Answer {
+pub enum ResponseAction {
     /// This is to be sent.
     Send(Frame),
     /// Nothing is to be sent (produce with acks=0).
@@ -150,9 +150,9 @@ pub enum Answer {
 /// A request that is being served.
 pub struct Pending {
     /// Completes with the answer. Polled at once, before further requests are looked at.
-    pub answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+    pub answer: Pin<Box<dyn Future<Output = ResponseAction> + Send>>,
     /// Whether further requests may be begun while this one waits.
-    pub overtakable: bool,
+    pub pipelined: bool,
 }
 
 /// Why a connection is closed: a request that is no request.
@@ -175,12 +175,12 @@ pub trait Service: Send + Sync + 'static {
 
 /// Serves the requests of one connection.
 pub trait Session: Send {
-    /// Begins to serve a frame (without its length). `charge` is given back when the bytes of the
+    /// Begins to serve a frame (without its length). `permit` is given back when the bytes of the
     /// frame are not needed any more.
     ///
     /// # Errors
     /// When the frame is not a request; the connection is then closed.
-    fn call(&mut self, frame: Bytes, charge: Charge) -> Result<Pending, Malformed>;
+    fn call(&mut self, frame: Bytes, permit: MemoryPermit) -> Result<Pending, Malformed>;
 }
 
 /// Limits of one connection.
@@ -204,13 +204,17 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
     stream: S,
     client: Client,
     session: Box<dyn Session>,
-    budget: Arc<Budget>,
+    memory_pool: Arc<RequestMemoryPool>,
     limits: ConnectionLimits,
     shutdown: CancellationToken,
 ) {
     // Dropped, and so closed, after the line in the log: whoever sees the end finds the reason.
     let mut connection = pin!(run::Connection::new(
-        stream, session, budget, limits, shutdown,
+        stream,
+        session,
+        memory_pool,
+        limits,
+        shutdown,
     ));
     let (listener, peer) = (&client.listener, client.peer);
     match connection.as_mut().await {

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-use super::{Budget, Chunk, Frame, Load, SourceError};
+use super::{Chunk, Frame, Load, RequestMemoryPool, SourceError};
 
 /// Entries of one vectored write.
 const SLICES_MAX: usize = 64;
@@ -69,7 +69,7 @@ pub(super) struct Outbox {
     /// The next window of the first chunk, which comes from the disk.
     loading: Option<Load>,
     loaded: Option<Bytes>,
-    budget: Arc<Budget>,
+    memory_pool: Arc<RequestMemoryPool>,
 }
 
 /// A part of one vectored write.
@@ -83,7 +83,7 @@ enum Piece {
 }
 
 impl Outbox {
-    pub fn new(budget: Arc<Budget>) -> Self {
+    pub fn new(memory_pool: Arc<RequestMemoryPool>) -> Self {
         Self {
             chunks: VecDeque::new(),
             sent: 0,
@@ -93,7 +93,7 @@ impl Outbox {
             was_full: false,
             loading: None,
             loaded: None,
-            budget,
+            memory_pool,
         }
     }
 
@@ -120,7 +120,7 @@ impl Outbox {
         let (bytes, memory) = frame.sizes();
         self.bytes += bytes;
         self.memory += memory;
-        self.budget.responses().add(memory);
+        self.memory_pool.responses().add(memory);
     }
 
     /// Appends a response that was expected.
@@ -277,7 +277,7 @@ impl Outbox {
             self.sent = 0;
             if let Some(done) = self.chunks.pop_front() {
                 self.memory -= done.memory;
-                self.budget.responses().sub(done.memory);
+                self.memory_pool.responses().sub(done.memory);
             }
         }
     }
@@ -285,6 +285,6 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.budget.responses().sub(self.memory);
+        self.memory_pool.responses().sub(self.memory);
     }
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::frames::{Event, Frames};
 use super::outbox::{Outbox, WriteError};
-use super::{Answer, Budget, ConnectionLimits, Pending, Session};
+use super::{ConnectionLimits, Pending, RequestMemoryPool, ResponseAction, Session};
 
 /// Requests that may wait for their answer at a time.
 const SLOTS_MAX: usize = 64;
@@ -34,22 +34,22 @@ pub(super) enum End {
     Refused(String),
 }
 
-enum Slot {
+enum ResponseSlot {
     Waiting(Pending),
-    Done(Answer),
+    Done(ResponseAction),
 }
 
 pub(super) struct Connection<S> {
     stream: S,
     session: Box<dyn Session>,
     frames: Frames,
-    slots: VecDeque<Slot>,
+    slots: VecDeque<ResponseSlot>,
     /// Slots that wait.
     waiting: usize,
     /// Whether a slot waits that must not be overtaken; it is then the last.
     blocked: bool,
     outbox: Outbox,
-    budget: Arc<Budget>,
+    memory_pool: Arc<RequestMemoryPool>,
     limits: ConnectionLimits,
     /// When bytes were last read, or last accepted by the socket.
     last_progress: Instant,
@@ -65,7 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub fn new(
         stream: S,
         session: Box<dyn Session>,
-        budget: Arc<Budget>,
+        memory_pool: Arc<RequestMemoryPool>,
         limits: ConnectionLimits,
         shutdown: CancellationToken,
     ) -> Self {
@@ -73,12 +73,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Self {
             stream,
             session,
-            frames: Frames::new(&budget, limits.request_bytes_max, limits.frame_times),
+            frames: Frames::new(&memory_pool, limits.request_bytes_max, limits.frame_times),
             slots: VecDeque::new(),
             waiting: 0,
             blocked: false,
-            outbox: Outbox::new(Arc::clone(&budget)),
-            budget,
+            outbox: Outbox::new(Arc::clone(&memory_pool)),
+            memory_pool,
             last_progress: now,
             progress: 0,
             idle: Box::pin(tokio::time::sleep_until(now + limits.idle_max)),
@@ -94,30 +94,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return;
         }
         for slot in &mut self.slots {
-            let Slot::Waiting(pending) = slot else {
+            let ResponseSlot::Waiting(pending) = slot else {
                 continue;
             };
             if let Poll::Ready(answer) = pending.answer.as_mut().poll(cx) {
                 self.waiting -= 1;
-                self.blocked &= pending.overtakable;
-                if let Answer::Send(frame) = &answer {
+                self.blocked &= pending.pipelined;
+                if let ResponseAction::Send(frame) = &answer {
                     self.outbox.expect(frame);
                 }
-                *slot = Slot::Done(answer);
+                *slot = ResponseSlot::Done(answer);
             }
         }
     }
 
     /// Moves finished answers to the outbox, in order.
     fn collect(&mut self) {
-        while let Some(Slot::Done(_)) = self.slots.front() {
+        while let Some(ResponseSlot::Done(_)) = self.slots.front() {
             match self.slots.pop_front() {
-                Some(Slot::Done(Answer::Send(frame))) => self.outbox.push(frame),
-                Some(Slot::Done(Answer::Close(reason))) => {
+                Some(ResponseSlot::Done(ResponseAction::Send(frame))) => self.outbox.push(frame),
+                Some(ResponseSlot::Done(ResponseAction::Close(reason))) => {
                     self.close(End::Closed(reason));
                     self.drop_slots();
                 }
-                Some(Slot::Done(Answer::Nothing) | Slot::Waiting(_)) | None => {}
+                Some(ResponseSlot::Done(ResponseAction::Nothing) | ResponseSlot::Waiting(_))
+                | None => {}
             }
         }
     }
@@ -146,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn is_full(&self) -> bool {
         let memory = self.outbox.memory();
         self.outbox.bytes() >= OUTBOX_BYTES_MAX
-            || (memory > 0 && memory >= self.budget.responses().part())
+            || (memory > 0 && memory >= self.memory_pool.responses().part())
     }
 
     /// Reads and begins requests until there are none, or enough for now. Returns whether
@@ -172,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn on_event(&mut self, event: Event, cx: &mut Context<'_>) {
         match event {
             // It was begun when requests could begin, and only another request changes that.
-            Event::Frame(frame, charge) => match self.session.call(frame, charge) {
+            Event::Frame(frame, permit) => match self.session.call(frame, permit) {
                 Ok(pending) => return self.begin(pending, cx),
                 Err(malformed) => return self.close(End::Refused(malformed.to_string())),
             },
@@ -191,15 +192,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn begin(&mut self, mut pending: Pending, cx: &mut Context<'_>) {
         match pending.answer.as_mut().poll(cx) {
             Poll::Ready(answer) => {
-                if let Answer::Send(frame) = &answer {
+                if let ResponseAction::Send(frame) = &answer {
                     self.outbox.expect(frame);
                 }
-                self.slots.push_back(Slot::Done(answer));
+                self.slots.push_back(ResponseSlot::Done(answer));
             }
             Poll::Pending => {
                 self.waiting += 1;
-                self.blocked |= !pending.overtakable;
-                self.slots.push_back(Slot::Waiting(pending));
+                self.blocked |= !pending.pipelined;
+                self.slots.push_back(ResponseSlot::Waiting(pending));
             }
         }
     }
@@ -235,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let until = since + self.limits.idle_max;
             let stalled_max = self.limits.stalled_max;
             let stalled = self.last_progress + stalled_max;
-            if unread && now >= stalled && self.budget.responses().is_short() {
+            if unread && now >= stalled && self.memory_pool.responses().is_short() {
                 return self.close(End::Closed(format!(
                     "responses of the node hold too much memory, {} bytes of them are for this \
                      client, and it has not read any for {stalled_max:?}",

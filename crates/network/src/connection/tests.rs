@@ -20,7 +20,7 @@ struct Echo {
     /// Requests that were begun, in order.
     begun: Mutex<Vec<Bytes>>,
     gates: Mutex<Vec<oneshot::Sender<()>>>,
-    charges: Mutex<Vec<Charge>>,
+    charges: Mutex<Vec<MemoryPermit>>,
     /// Bytes of stored records that were read.
     stored_read: Arc<AtomicUsize>,
 }
@@ -81,9 +81,9 @@ impl Source for Stored {
 }
 
 impl Session for Arc<Echo> {
-    fn call(&mut self, frame: Bytes, charge: Charge) -> Result<Pending, Malformed> {
+    fn call(&mut self, frame: Bytes, permit: MemoryPermit) -> Result<Pending, Malformed> {
         self.begun.lock().push(frame.clone());
-        let answer = Answer::Send(Frame::Many(vec![
+        let answer = ResponseAction::Send(Frame::Many(vec![
             frame.slice(..1).into(),
             frame.slice(1..).into(),
         ]));
@@ -106,34 +106,34 @@ impl Session for Arc<Echo> {
                 };
                 Ok(Pending {
                     answer: Box::pin(answer),
-                    overtakable: kind == GATED,
+                    pipelined: kind == GATED,
                 })
             }
             STORED | STORED_COLD | STORED_LOST => {
                 let head = frame.slice(..1).into();
                 let read = Arc::clone(&self.stored_read);
-                let answer = Answer::Send(Frame::Many(vec![
+                let answer = ResponseAction::Send(Frame::Many(vec![
                     head,
                     Chunk::Source(Box::new(Stored { kind, read })),
                     frame.slice(1..).into(),
                 ]));
                 Ok(Pending {
                     answer: Box::pin(std::future::ready(answer)),
-                    overtakable: false,
+                    pipelined: false,
                 })
             }
             _ => {
                 if kind == HOLD_CHARGE {
-                    self.charges.lock().push(charge);
+                    self.charges.lock().push(permit);
                 }
                 let answer = if kind == SILENT {
-                    Answer::Nothing
+                    ResponseAction::Nothing
                 } else {
                     answer
                 };
                 Ok(Pending {
                     answer: Box::pin(std::future::ready(answer)),
-                    overtakable: false,
+                    pipelined: false,
                 })
             }
         }
@@ -144,7 +144,7 @@ struct Fixture {
     echo: Arc<Echo>,
     client: DuplexStream,
     task: JoinHandle<()>,
-    budget: Arc<Budget>,
+    memory_pool: Arc<RequestMemoryPool>,
     shutdown: CancellationToken,
 }
 
@@ -158,10 +158,18 @@ impl Fixture {
     }
 
     fn with(bytes: usize, idle_max: Duration) -> Self {
-        Self::with_limits(Budget::new(bytes), idle_max, FrameTimes::default())
+        Self::with_limits(
+            RequestMemoryPool::new(bytes),
+            idle_max,
+            FrameTimes::default(),
+        )
     }
 
-    fn with_limits(budget: Arc<Budget>, idle_max: Duration, frame_times: FrameTimes) -> Self {
+    fn with_limits(
+        memory_pool: Arc<RequestMemoryPool>,
+        idle_max: Duration,
+        frame_times: FrameTimes,
+    ) -> Self {
         let (client, server) = tokio::io::duplex(1 << 16);
         let echo = Arc::new(Echo::default());
         let shutdown = CancellationToken::new();
@@ -183,7 +191,7 @@ impl Fixture {
             server,
             peer,
             session,
-            Arc::clone(&budget),
+            Arc::clone(&memory_pool),
             limits,
             shutdown.clone(),
         ));
@@ -191,7 +199,7 @@ impl Fixture {
             echo,
             client,
             task,
-            budget,
+            memory_pool,
             shutdown,
         }
     }
@@ -285,7 +293,7 @@ async fn a_client_that_goes_away_ends_the_connection_though_a_request_waits() {
     fixture.settle().await;
     drop(fixture.client);
     fixture.task.await.unwrap();
-    assert_eq!(fixture.budget.used(), 0);
+    assert_eq!(fixture.memory_pool.used(), 0);
 }
 
 #[tokio::test]
@@ -324,7 +332,7 @@ async fn a_large_frame_arrives_whole() {
     let writer = writing.await.unwrap();
     fixture.client = reader.unsplit(writer);
     fixture.settle().await;
-    assert_eq!(fixture.budget.used(), 0, "all bytes were given back");
+    assert_eq!(fixture.memory_pool.used(), 0, "all bytes were given back");
 }
 
 #[tokio::test]
@@ -361,7 +369,7 @@ async fn lengths_that_are_none_close_the_connection() {
             "{length}"
         );
         fixture.task.await.unwrap();
-        assert_eq!(fixture.budget.used(), 0);
+        assert_eq!(fixture.memory_pool.used(), 0);
     }
 }
 
@@ -376,7 +384,7 @@ async fn a_truncated_frame_ends_the_connection() {
     drop(fixture.client);
     fixture.task.await.unwrap();
     assert_eq!(fixture.echo.begun.lock().len(), 0);
-    assert_eq!(fixture.budget.used(), 0);
+    assert_eq!(fixture.memory_pool.used(), 0);
 }
 
 #[tokio::test]
@@ -399,7 +407,7 @@ async fn nothing_is_read_while_the_node_holds_too_much() {
 async fn nothing_beyond_the_length_is_read_while_a_request_waits() {
     let mut fixture = Fixture::new();
     fixture.send(GATED_EXCLUSIVE, "first").await;
-    let budget = Arc::clone(&fixture.budget);
+    let memory_pool = Arc::clone(&fixture.memory_pool);
     let frame = request(AT_ONCE, &"x".repeat(900_000));
     let (mut reader, mut writer) = tokio::io::split(fixture.client);
     let writing = tokio::spawn(async move { writer.write_all(&frame).await });
@@ -407,7 +415,7 @@ async fn nothing_beyond_the_length_is_read_while_a_request_waits() {
         tokio::task::yield_now().await;
     }
     assert_eq!(
-        budget.used(),
+        memory_pool.used(),
         0,
         "the first request's memory was given back"
     );
@@ -447,18 +455,21 @@ async fn nothing_beyond_the_length_is_read_while_the_pipeline_is_full() {
     }
     fixture.settle().await;
     assert_eq!(fixture.begun(), 64);
-    let held = fixture.budget.used();
+    let held = fixture.memory_pool.used();
     fixture.send_part(900_000, 60_000).await;
-    assert_eq!(fixture.budget.used(), held);
+    assert_eq!(fixture.memory_pool.used(), held);
     assert_eq!(fixture.begun(), 64);
 }
 
 /// Three frames of 99 MB that stop 100 bytes short of their end, as far as the node reads them.
-async fn three_stalled_frames(budget: &Arc<Budget>, times: FrameTimes) -> Vec<Fixture> {
+async fn three_stalled_frames(
+    memory_pool: &Arc<RequestMemoryPool>,
+    times: FrameTimes,
+) -> Vec<Fixture> {
     let mut stalled = Vec::new();
     for _ in 0..3 {
         let minutes = Duration::from_mins(10);
-        let mut fixture = Fixture::with_limits(Arc::clone(budget), minutes, times);
+        let mut fixture = Fixture::with_limits(Arc::clone(memory_pool), minutes, times);
         fixture.send_part(99_000_000, 60_000).await;
         stalled.push(fixture);
     }
@@ -467,10 +478,10 @@ async fn three_stalled_frames(budget: &Arc<Budget>, times: FrameTimes) -> Vec<Fi
 
 #[tokio::test]
 async fn stalled_large_frames_do_not_keep_others_from_being_served() {
-    let budget = Budget::new(256 << 20);
+    let memory_pool = RequestMemoryPool::new(256 << 20);
     let times = FrameTimes::default();
-    let stalled = three_stalled_frames(&budget, times).await;
-    let mut other = Fixture::with_limits(Arc::clone(&budget), Duration::from_mins(10), times);
+    let stalled = three_stalled_frames(&memory_pool, times).await;
+    let mut other = Fixture::with_limits(Arc::clone(&memory_pool), Duration::from_mins(10), times);
     other.send(AT_ONCE, "a small request").await;
     other.receive(AT_ONCE, "a small request").await;
     let text = "x".repeat(1 << 20);
@@ -489,13 +500,13 @@ async fn a_frame_that_does_not_arrive_in_time_is_given_up() {
         whole: Duration::from_millis(50),
         window: Duration::from_millis(20),
     };
-    let budget = Budget::new(256 << 20);
-    for fixture in three_stalled_frames(&budget, times).await {
+    let memory_pool = RequestMemoryPool::new(256 << 20);
+    for fixture in three_stalled_frames(&memory_pool, times).await {
         fixture.task.await.unwrap();
     }
-    assert_eq!(budget.used(), 0, "the memory was given back");
+    assert_eq!(memory_pool.used(), 0, "the memory was given back");
     // One byte after the other does not extend the time.
-    let mut slow = Fixture::with_limits(Arc::clone(&budget), Duration::from_mins(10), times);
+    let mut slow = Fixture::with_limits(Arc::clone(&memory_pool), Duration::from_mins(10), times);
     slow.send_part(99_000_000, 10).await;
     while slow.client.write_all(&[0]).await.is_ok() {
         tokio::task::yield_now().await;
@@ -509,15 +520,15 @@ async fn a_frame_that_stalls_is_given_up_when_another_waits_for_memory() {
         whole: Duration::from_mins(10),
         window: Duration::from_millis(20),
     };
-    let budget = Budget::new(256 << 20);
-    let mut stalled = three_stalled_frames(&budget, times).await;
+    let memory_pool = RequestMemoryPool::new(256 << 20);
+    let mut stalled = three_stalled_frames(&memory_pool, times).await;
     // The third waits; the first two, which do not get on, make room for it.
     let third = stalled.pop().unwrap();
     for fixture in stalled {
         fixture.task.await.unwrap();
     }
     assert!(!third.task.is_finished(), "nobody waits any more");
-    assert_eq!(budget.used(), 99_000_000);
+    assert_eq!(memory_pool.used(), 99_000_000);
 }
 
 #[tokio::test]
@@ -626,9 +637,9 @@ async fn receive_stored(client: &mut DuplexStream, kind: u8) {
 
 #[tokio::test]
 async fn readers_that_stop_hold_no_records_in_memory() {
-    let budget = Budget::new(256 << 20);
+    let memory_pool = RequestMemoryPool::new(256 << 20);
     let times = FrameTimes::default();
-    let connect = || Fixture::with_limits(Arc::clone(&budget), Duration::from_mins(10), times);
+    let connect = || Fixture::with_limits(Arc::clone(&memory_pool), Duration::from_mins(10), times);
     let mut stopped = Vec::new();
     for _ in 0..100 {
         let mut fixture = connect();
@@ -644,9 +655,9 @@ async fn readers_that_stop_hold_no_records_in_memory() {
     }
     // Heads and tails of the responses: not a single window.
     assert!(
-        budget.responses().used() <= 100 * 13,
+        memory_pool.responses().used() <= 100 * 13,
         "{}",
-        budget.responses().used()
+        memory_pool.responses().used()
     );
     let mut other = connect();
     other.send(STORED, "").await;
@@ -660,7 +671,7 @@ async fn readers_that_stop_hold_no_records_in_memory() {
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(budget.responses().used(), 0);
+    assert_eq!(memory_pool.responses().used(), 0);
 }
 
 #[tokio::test]
@@ -694,13 +705,13 @@ async fn records_that_are_lost_end_the_connection_and_nothing_else_is_sent() {
 
 #[tokio::test]
 async fn responses_that_nobody_reads_stay_within_the_memory_of_the_node() {
-    let budget = Budget::with_responses(256 << 20, 1 << 20);
+    let memory_pool = RequestMemoryPool::with_responses(256 << 20, 1 << 20);
     let times = FrameTimes::default();
     let text = "x".repeat(10_000);
     let mut stopped = Vec::new();
     for _ in 0..60 {
         let minutes = Duration::from_mins(10);
-        let mut fixture = Fixture::with_limits(Arc::clone(&budget), minutes, times);
+        let mut fixture = Fixture::with_limits(Arc::clone(&memory_pool), minutes, times);
         for _ in 0..6 {
             fixture.send(AT_ONCE, &text).await;
         }
@@ -708,21 +719,21 @@ async fn responses_that_nobody_reads_stay_within_the_memory_of_the_node() {
         stopped.push(fixture);
     }
     // The duplex streams take 64 KiB, as sockets would; nobody gets a large part of the rest.
-    let used = budget.responses().used();
+    let used = memory_pool.responses().used();
     assert!(used <= (1 << 20) + 60 * 10_001, "{used}");
 }
 
 #[tokio::test]
 async fn a_reader_that_stops_is_closed_when_responses_hold_too_much_memory() {
-    let budget = Budget::with_responses(256 << 20, 100_000);
+    let memory_pool = RequestMemoryPool::with_responses(256 << 20, 100_000);
     let times = FrameTimes::default();
     let minutes = Duration::from_mins(10);
     let text = "x".repeat(1_000_000);
     let frame = request(AT_ONCE, &text);
-    let mut fixture = Fixture::with_limits(Arc::clone(&budget), minutes, times);
+    let mut fixture = Fixture::with_limits(Arc::clone(&memory_pool), minutes, times);
     fixture.client.write_all(&frame).await.unwrap();
     fixture.task.await.unwrap();
-    assert_eq!(budget.responses().used(), 0);
+    assert_eq!(memory_pool.responses().used(), 0);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use places::{Counted, NodeCounted, Place};
 
-use crate::connection::{self, Budget, Client, ConnectionLimits, FrameTimes, Service};
+use crate::connection::{self, Client, ConnectionLimits, FrameTimes, RequestMemoryPool, Service};
 
 mod accept;
 mod bind;
@@ -153,7 +153,7 @@ pub struct Shared {
     /// Where connections run.
     pub threads: NetworkThreads,
     counts: Arc<ConnectionCounts>,
-    budget: Arc<Budget>,
+    memory_pool: Arc<RequestMemoryPool>,
 }
 
 impl Shared {
@@ -161,12 +161,12 @@ impl Shared {
     #[must_use]
     pub fn new(limits: Limits, threads: NetworkThreads) -> Arc<Self> {
         let counts = ConnectionCounts::new(&limits);
-        let budget = Budget::new(limits.requests_bytes_max);
+        let memory_pool = RequestMemoryPool::new(limits.requests_bytes_max);
         Arc::new(Self {
             limits,
             threads,
             counts,
-            budget,
+            memory_pool,
         })
     }
 
@@ -342,9 +342,9 @@ async fn serve_socket(
         }
         Some((stream, Served::Kafka(kafka, _counted))) => {
             limit_unsent(stream.get_ref(), &shared.limits);
-            let (limits, budget) = (limits_of(&shared), Arc::clone(&shared.budget));
+            let (limits, memory_pool) = (limits_of(&shared), Arc::clone(&shared.memory_pool));
             let session = kafka.connect(&client);
-            connection::run(stream, client, session, budget, limits, shutdown).await;
+            connection::run(stream, client, session, memory_pool, limits, shutdown).await;
         }
     }
 }

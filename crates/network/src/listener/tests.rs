@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::*;
-use crate::connection::{Answer, Charge, Frame, Malformed, Pending, Session};
+use crate::connection::{Frame, Malformed, MemoryPermit, Pending, ResponseAction, Session};
 
 /// Answers each request with itself.
 struct Echo;
@@ -24,11 +24,11 @@ impl Service for Echo {
 }
 
 impl Session for Echo {
-    fn call(&mut self, frame: Bytes, _: Charge) -> Result<Pending, Malformed> {
-        let answer = Answer::Send(Frame::One(frame));
+    fn call(&mut self, frame: Bytes, _: MemoryPermit) -> Result<Pending, Malformed> {
+        let answer = ResponseAction::Send(Frame::One(frame));
         Ok(Pending {
             answer: Box::pin(std::future::ready(answer)),
-            overtakable: false,
+            pipelined: false,
         })
     }
 }

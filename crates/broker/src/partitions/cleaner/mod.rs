@@ -172,13 +172,13 @@ impl Partitions {
                 io_buffer_bytes: config.io_buffer_size / share / 2,
             };
             let mut rate = Rate::new(config.io_max_bytes_per_second / share as f64);
-            let mut pace = |bytes| rate.spend(bytes, &stop);
+            let mut throttle = |bytes| rate.spend(bytes, &stop);
             let mut replaced = |deleted| {
                 if let Some(partitions) = weak.upgrade() {
                     partitions.unlink_later(deleted);
                 }
             };
-            let outcome = partition.clean(limits, wall_clock(), &mut pace, &mut replaced);
+            let outcome = partition.clean(limits, wall_clock(), &mut throttle, &mut replaced);
             report.end(outcome);
         };
         // With the registry's tasks, so that a shutdown waits for it.

@@ -113,7 +113,7 @@ async fn watermark_after_refusal(answers: Vec<String>, repeated: bool) -> Offset
         .await
         .expect("refused");
     asking.abort();
-    partition.end_feed(feed);
+    partition.end_subscription(feed);
     let (records, now) = (batch(&["a"]), Timestamp(1_700_000_000_000));
     let appended = partition.append(records, Acks::Leader, AppendOrigin::Client, now);
     assert_eq!(appended.unwrap().end(), Offset(1));

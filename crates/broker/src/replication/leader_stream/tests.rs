@@ -38,7 +38,7 @@ impl Drop for Stop<'_> {
 }
 
 /// Whether the stream has served this subscription.
-fn is_served(calls: &LeaderCalls, id: &TopicIdPartition, number: u64) -> bool {
+fn is_served(calls: &LeaderSession, id: &TopicIdPartition, number: u64) -> bool {
     let inner = calls.inner.lock();
     inner
         .find(id)
@@ -52,7 +52,7 @@ async fn a_feed_that_moves_as_it_begins_is_served() {
     let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
-    let calls = LeaderCalls::new(Arc::clone(&broker.partitions));
+    let calls = LeaderSession::new(Arc::clone(&broker.partitions));
     calls.on_message(hello()).unwrap();
     let stop = AtomicBool::new(false);
     let runtime = tokio::runtime::Handle::current();
@@ -94,7 +94,9 @@ async fn a_feed_that_moves_as_it_begins_is_served() {
 }
 
 /// A broker that leads `t-0`, with records in it, and a stream on which the other subscribes.
-async fn subscribed(records: usize) -> (Replicas, Arc<Partition>, Arc<LeaderCalls>, LeaderStream) {
+async fn subscribed(
+    records: usize,
+) -> (Replicas, Arc<Partition>, Arc<LeaderSession>, LeaderStream) {
     let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
@@ -102,7 +104,7 @@ async fn subscribed(records: usize) -> (Replicas, Arc<Partition>, Arc<LeaderCall
         let appended = partition.append(batch(&["a"]), Acks::Leader, AppendOrigin::Client, NOW);
         appended.unwrap();
     }
-    let calls = LeaderCalls::new(Arc::clone(&broker.partitions));
+    let calls = LeaderSession::new(Arc::clone(&broker.partitions));
     calls.on_message(hello()).unwrap();
     let stream = LeaderStream::new(Arc::clone(&calls), false);
     (broker, partition, calls, stream)
@@ -135,7 +137,7 @@ fn ack(partition: &Partition, subscription: u64, leader_epoch: i32, end: i64) ->
 /// What the stream sends now.
 fn sent(stream: &mut LeaderStream) -> Vec<v1::PartitionData> {
     let calls = Arc::clone(&stream.calls);
-    calls.watcher.take(&mut stream.tokens);
+    calls.ready_set.take(&mut stream.tokens);
     let tokens = std::mem::take(&mut stream.tokens);
     stream.queue.extend(tokens);
     stream.collect(&mut calls.inner.lock(), true).parts
@@ -146,7 +148,7 @@ async fn acks_of_another_subscription_epoch_or_stream_change_nothing() {
     let (broker, partition, calls, mut stream) = subscribed(3).await;
     calls.subscribe(&subscribe(&partition, 5, 3));
     assert_eq!(sent(&mut stream)[0].subscription, 5);
-    let other = LeaderCalls::new(Arc::clone(&broker.partitions));
+    let other = LeaderSession::new(Arc::clone(&broker.partitions));
     other.on_message(hello()).unwrap();
     other.on_ack(&ack(&partition, 5, 3, 3));
     for (number, epoch) in [(4, 3), (6, 3), (5, 2), (5, 4)] {

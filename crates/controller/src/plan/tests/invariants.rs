@@ -9,7 +9,7 @@ use dohle_model::partition::PartitionRegistration;
 use dohle_model::{NodeId, TopicIdPartition};
 use proptest::prelude::*;
 
-use super::World;
+use super::Harness;
 use crate::plan::Indexes;
 
 fn line() -> impl Strategy<Value = String> {
@@ -61,7 +61,7 @@ fn partitions(image: &MetadataImage) -> BTreeMap<TopicIdPartition, PartitionRegi
     image.topics.values().flat_map(of_topic).collect()
 }
 
-fn check_sound(world: &World, elr: bool, disks_lost: bool) -> Result<(), TestCaseError> {
+fn check_sound(world: &Harness, elr: bool, disks_lost: bool) -> Result<(), TestCaseError> {
     let distinct = |nodes: &[NodeId]| {
         nodes
             .iter()
@@ -114,7 +114,7 @@ proptest! {
 
     #[test]
     fn metadata_stays_sound(lines in prop::collection::vec(line(), 1..60), elr: bool) {
-        let mut world = World::new(elr);
+        let mut world = Harness::new(elr);
         let empty = MetadataImage::default();
         world.run("brokers 1 2 3 4");
         world.run("topic foo 1,2,3 2,3,4 min.insync.replicas=2");

@@ -4,7 +4,7 @@ use dohle_model::record::MetadataRecord;
 use dohle_model::{BrokerEpoch, NodeId};
 use expect_test::expect;
 
-use super::{World, check};
+use super::{Harness, check};
 
 #[test]
 fn a_restarted_broker_fences_its_old_incarnation_at_once() {
@@ -231,7 +231,7 @@ fn an_unregistered_broker_is_forgotten() {
 
 #[test]
 fn a_step_with_a_record_that_does_not_fit_is_taken_back_alone() {
-    let mut world = World::new(true);
+    let mut world = Harness::new(true);
     world.run("brokers 1 2");
     world.run("topic foo 1,2");
     let draft = &mut world.draft;

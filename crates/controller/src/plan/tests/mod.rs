@@ -38,7 +38,7 @@ use super::{AnyConfig, Draft, Indexes, Settings};
 
 #[track_caller]
 fn check(script: &str, expected: Expect) {
-    let mut world = World::new(true);
+    let mut world = Harness::new(true);
     let mut trace = String::new();
     for line in script
         .lines()
@@ -70,13 +70,13 @@ fn settings() -> Settings {
 }
 
 /// A draft and the names of what is in it.
-struct World {
+struct Harness {
     draft: Draft,
     topics: u8,
     incarnations: u8,
 }
 
-impl World {
+impl Harness {
     fn new(elr: bool) -> Self {
         let mut draft = Draft::new(
             &MetadataImage::default(),

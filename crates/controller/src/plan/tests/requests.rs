@@ -17,7 +17,7 @@ use dohle_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTo
 use dohle_protocol::uuid;
 use expect_test::expect;
 
-use super::{World, alter_configs, check, kafka_string, settings, shown, topic_id, topic_uuid};
+use super::{Harness, alter_configs, check, kafka_string, settings, shown, topic_id, topic_uuid};
 use crate::plan::{ConfigSchema, configs, producer_ids, topics};
 
 #[test]
@@ -92,7 +92,7 @@ fn alter_partition_refuses_what_a_leader_may_not_propose() {
 
 #[test]
 fn nothing_is_created_while_the_metadata_log_has_little_space_and_all_else_goes_on() {
-    let mut world = World::new(true);
+    let mut world = Harness::new(true);
     world.run("brokers 1 2");
     world.run("topic foo 1,2");
     world.draft.shortage = Some(Arc::from("3 bytes are free"));
@@ -230,18 +230,23 @@ fn creatable(name: &str, partitions: i32, replication_factor: i16) -> CreatableT
     }
 }
 
-fn world() -> World {
-    let mut world = World::new(true);
+fn world() -> Harness {
+    let mut world = Harness::new(true);
     world.run("brokers 1 2");
     world
 }
 
-fn create(world: &mut World, topic: CreatableTopic, validate_only: bool) -> String {
+fn create(world: &mut Harness, topic: CreatableTopic, validate_only: bool) -> String {
     create_by(world, 77, topic, validate_only)
 }
 
 /// Creates a topic with the request of this number, whose id the topic gets.
-fn create_by(world: &mut World, number: u8, topic: CreatableTopic, validate_only: bool) -> String {
+fn create_by(
+    world: &mut Harness,
+    number: u8,
+    topic: CreatableTopic,
+    validate_only: bool,
+) -> String {
     let request = CreateTopicsRequestData {
         topics: vec![topic],
         validate_only,
@@ -499,7 +504,7 @@ fn topics_are_deleted_by_name_or_id() {
 }
 
 /// AlterConfigs of a topic: its outcome.
-fn replace_configs(world: &mut World, topic: &str, ops: &[(&str, i8, Option<&str>)]) -> String {
+fn replace_configs(world: &mut Harness, topic: &str, ops: &[(&str, i8, Option<&str>)]) -> String {
     let configs = ops.iter().map(|(name, _, value)| AlterableConfig {
         name: kafka_string(name),
         value: value.map(kafka_string),
@@ -610,7 +615,7 @@ fn what_is_wrong_with_a_brokers_configuration_has_a_code_of_its_own() {
 fn producer_ids_come_in_blocks_and_never_twice() {
     let mut world = world();
     let epoch = world.draft.image.brokers[&NodeId(1)].epoch;
-    let allocate = |world: &mut World, epoch| {
+    let allocate = |world: &mut Harness, epoch| {
         producer_ids::allocate(&mut world.draft, NodeId(1), epoch).map_err(|e| e.to_string())
     };
     assert_eq!(allocate(&mut world, epoch), Ok(ProducerId(0)));

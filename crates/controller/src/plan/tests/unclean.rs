@@ -5,7 +5,7 @@ use dohle_model::NodeId;
 use dohle_model::record::{ConfigResource, MetadataRecord};
 use expect_test::expect;
 
-use super::{World, check};
+use super::{Harness, check};
 
 #[test]
 fn a_broker_that_did_not_stop_cleanly_waits_for_the_last_leader() {
@@ -144,7 +144,7 @@ fn an_unclean_stop_that_was_not_noticed_removes_the_leader_from_the_isr() {
 
 #[test]
 fn without_the_feature_an_unclean_stop_is_like_any_other() {
-    let mut world = World::new(false);
+    let mut world = Harness::new(false);
     world.run("brokers 1 2");
     world.run("topic foo 1,2 min.insync.replicas=2");
     world.run("fence 2");
@@ -308,7 +308,7 @@ fn one_min_isr_holds_for_the_whole_cluster() {
 
 #[test]
 fn an_active_controller_unifies_what_earlier_ones_accepted() {
-    let mut world = World::new(true);
+    let mut world = Harness::new(true);
     world.run("brokers 1 2");
     let key = "min.insync.replicas";
     for (resource, value) in [

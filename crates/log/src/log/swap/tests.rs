@@ -10,7 +10,7 @@ use crate::batch::{BatchBuilder, BatchOptions, Batches};
 use crate::clean::{Cleaner, CleanerLimits};
 use crate::config::LogConfig;
 use crate::validate::AppendOrigin;
-use crate::{LeaderAppend, OpenOptions, ReadLimits, admit};
+use crate::{LeaderAppend, OpenOptions, ReadLimits, validate};
 use dohle_config::CleanupPolicy;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -47,13 +47,13 @@ fn append(log: &mut Log, key: u32, value: u32) {
     let mut builder = BatchBuilder::new(BatchOptions::default());
     let value = value.to_be_bytes();
     builder.append(Some(NOW), Some(&key.to_be_bytes()), Some(&value), &[]);
-    let admitted = admit(
+    let validated = validate(
         builder.build().unwrap(),
         log.config(),
         AppendOrigin::Client,
         NOW,
     );
-    let appended = log.append_as_leader(admitted.unwrap(), LeaderEpoch(0), NOW);
+    let appended = log.append_as_leader(validated.unwrap(), LeaderEpoch(0), NOW);
     assert!(matches!(appended, Ok(LeaderAppend::Appended(_))));
 }
 

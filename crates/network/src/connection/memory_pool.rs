@@ -1,20 +1,20 @@
 //! The memory that requests of clients may hold at a time (`queued.max.request.bytes`), and how it
 //! is divided between connections.
 //!
-//! A frame takes its whole length from the budget before its first byte is read, and gives it back
+//! A frame takes its whole length from the pool before its first byte is read, and gives it back
 //! when the request no longer needs its bytes. Memory itself is allocated as bytes arrive.
 //!
-//! - Small frames (up to 64 KiB) may use the whole budget; larger ones only three quarters of it.
+//! - Small frames (up to 64 KiB) may use the whole pool; larger ones only three quarters of it.
 //! - What one connection holds, with the new frame, is at most half of what is left for large
 //!   frames. So each further large frame leaves room for others, however many are stalled.
-//! - One large frame at a time may exceed the budget, so that a frame of any permitted size is read
+//! - One large frame at a time may exceed the pool, so that a frame of any permitted size is read
 //!   in the end.
 //! - While a frame waits for memory, others that arrive too slowly are given up; see `frames`.
 //!
 //! What responses hold is counted beside it, see [`ResponseMemory`].
 //!
 //! Brokers among themselves speak gRPC, whose streams have credits of their own: they take nothing
-//! from this budget, so clients cannot delay them.
+//! from this pool, so clients cannot delay them.
 //!
 //! Invariant: what is taken exceeds the limit by at most one frame, plus less than one small frame.
 
@@ -26,17 +26,17 @@ use tokio::sync::Notify;
 
 use super::responses::ResponseMemory;
 
-/// The largest frame that may use the part of the budget that is kept for small ones.
+/// The largest frame that may use the part of the pool that is kept for small ones.
 const SMALL_BYTES_MAX: usize = 64 << 10;
 /// What responses may hold in memory before connections that do not read them are closed.
 const RESPONSES_BYTES_MAX: usize = 32 << 20;
 
-/// The budget of one node.
+/// The pool of one node.
 #[derive(Debug)]
-pub struct Budget {
+pub struct RequestMemoryPool {
     max: usize,
     small_max: usize,
-    /// Bytes taken by frames of all sizes, but for the one that exceeds the budget.
+    /// Bytes taken by frames of all sizes, but for the one that exceeds the pool.
     used: AtomicUsize,
     large: Mutex<Large>,
     /// Connections that wait to begin a frame.
@@ -47,16 +47,16 @@ pub struct Budget {
 
 #[derive(Debug, Default)]
 struct Large {
-    /// Bytes taken by large frames within the budget.
+    /// Bytes taken by large frames within the pool.
     used: usize,
-    /// The size of the frame that exceeds the budget; 0 when there is none.
+    /// The size of the frame that exceeds the pool; 0 when there is none.
     excess: usize,
 }
 
-/// One connection's part of the budget.
+/// One connection's part of the pool.
 #[derive(Debug)]
 pub struct Share {
-    budget: Arc<Budget>,
+    memory_pool: Arc<RequestMemoryPool>,
     held: Arc<AtomicUsize>,
 }
 
@@ -64,21 +64,21 @@ pub struct Share {
 enum Taken {
     Small,
     Large,
-    /// The one frame that exceeds the budget.
+    /// The one frame that exceeds the pool.
     Excess,
 }
 
-/// Bytes taken from a [`Budget`]; given back when this is dropped.
+/// Bytes taken from a [`RequestMemoryPool`]; given back when this is dropped.
 #[derive(Debug)]
-pub struct Charge {
-    budget: Arc<Budget>,
+pub struct MemoryPermit {
+    memory_pool: Arc<RequestMemoryPool>,
     held: Arc<AtomicUsize>,
     bytes: usize,
     taken: Taken,
 }
 
-impl Budget {
-    /// A budget of `max` bytes.
+impl RequestMemoryPool {
+    /// A pool of `max` bytes.
     #[must_use]
     pub fn new(max: usize) -> Arc<Self> {
         Self::with_responses(max, RESPONSES_BYTES_MAX)
@@ -118,7 +118,7 @@ impl Budget {
     /// The part of a new connection.
     pub fn share(self: &Arc<Self>) -> Share {
         Share {
-            budget: Arc::clone(self),
+            memory_pool: Arc::clone(self),
             held: Arc::default(),
         }
     }
@@ -148,16 +148,18 @@ impl Budget {
 }
 
 impl Share {
-    pub(super) fn budget(&self) -> &Arc<Budget> {
-        &self.budget
+    pub(super) fn memory_pool(&self) -> &Arc<RequestMemoryPool> {
+        &self.memory_pool
     }
 
     /// Takes the bytes of a frame; `None` when it has to wait.
-    pub fn take(&self, bytes: usize) -> Option<Charge> {
-        let taken = self.budget.take(bytes, self.held.load(Ordering::Relaxed))?;
+    pub fn take(&self, bytes: usize) -> Option<MemoryPermit> {
+        let taken = self
+            .memory_pool
+            .take(bytes, self.held.load(Ordering::Relaxed))?;
         self.held.fetch_add(bytes, Ordering::Relaxed);
-        Some(Charge {
-            budget: Arc::clone(&self.budget),
+        Some(MemoryPermit {
+            memory_pool: Arc::clone(&self.memory_pool),
             held: Arc::clone(&self.held),
             bytes,
             taken,
@@ -166,12 +168,12 @@ impl Share {
 
     /// Counts as waiting until it is dropped; `notified` completes when bytes are given back.
     pub(super) fn wait(&self) -> Wait {
-        self.budget.waiting.fetch_add(1, Ordering::SeqCst);
-        let mut notified = Box::pin(Arc::clone(&self.budget.freed).notified_owned());
+        self.memory_pool.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut notified = Box::pin(Arc::clone(&self.memory_pool.freed).notified_owned());
         // From here on nothing that is given back is missed.
         notified.as_mut().enable();
         Wait {
-            budget: Arc::clone(&self.budget),
+            memory_pool: Arc::clone(&self.memory_pool),
             notified,
         }
     }
@@ -180,7 +182,7 @@ impl Share {
 /// A frame that waits for memory.
 #[derive(Debug)]
 pub(super) struct Wait {
-    budget: Arc<Budget>,
+    memory_pool: Arc<RequestMemoryPool>,
     notified: std::pin::Pin<Box<tokio::sync::futures::OwnedNotified>>,
 }
 
@@ -192,26 +194,26 @@ impl Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        self.budget.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.memory_pool.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-impl Drop for Charge {
+impl Drop for MemoryPermit {
     fn drop(&mut self) {
-        let budget = &self.budget;
+        let memory_pool = &self.memory_pool;
         match self.taken {
             Taken::Small => {
-                budget.used.fetch_sub(self.bytes, Ordering::SeqCst);
+                memory_pool.used.fetch_sub(self.bytes, Ordering::SeqCst);
             }
             Taken::Large => {
-                budget.large.lock().used -= self.bytes;
-                budget.used.fetch_sub(self.bytes, Ordering::SeqCst);
+                memory_pool.large.lock().used -= self.bytes;
+                memory_pool.used.fetch_sub(self.bytes, Ordering::SeqCst);
             }
-            Taken::Excess => budget.large.lock().excess = 0,
+            Taken::Excess => memory_pool.large.lock().excess = 0,
         }
         self.held.fetch_sub(self.bytes, Ordering::Relaxed);
-        if budget.is_short() {
-            budget.freed.notify_waiters();
+        if memory_pool.is_short() {
+            memory_pool.freed.notify_waiters();
         }
     }
 }
@@ -224,50 +226,57 @@ mod tests {
 
     #[test]
     fn stalled_large_frames_leave_room_for_others() {
-        let budget = Budget::new(256 * MIB);
-        let stalled: Vec<_> = (0..8).map(|_| budget.share()).collect();
+        let memory_pool = RequestMemoryPool::new(256 * MIB);
+        let stalled: Vec<_> = (0..8).map(|_| memory_pool.share()).collect();
         let held: Vec<_> = stalled.iter().map(|share| share.take(99_000_000)).collect();
         assert_eq!(
             held.iter().flatten().count(),
             2,
             "one within the budget and one in excess of it"
         );
-        let other = budget.share();
+        let other = memory_pool.share();
         let produce = other.take(MIB).expect("an ordinary produce request");
         let small = other.take(100).expect("a small request");
         drop((produce, small, held));
-        assert_eq!(budget.used(), 0);
+        assert_eq!(memory_pool.used(), 0);
         assert_eq!(other.held.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn large_frames_do_not_use_what_is_kept_for_small_ones() {
-        let budget = Budget::new(16 * MIB);
+        let memory_pool = RequestMemoryPool::new(16 * MIB);
         let mut held = Vec::new();
         for _ in 0..1_000 {
-            held.extend(budget.share().take(MIB));
+            held.extend(memory_pool.share().take(MIB));
         }
         let in_excess = MIB;
-        assert!(budget.used() <= 12 * MIB + in_excess, "{}", budget.used());
+        assert!(
+            memory_pool.used() <= 12 * MIB + in_excess,
+            "{}",
+            memory_pool.used()
+        );
         // All that is left for small ones is theirs.
-        let small = (0..100).filter_map(|_| budget.share().take(64 << 10));
+        let small = (0..100).filter_map(|_| memory_pool.share().take(64 << 10));
         let small: Vec<_> = small.collect();
         assert!(small.len() >= 64, "{} small frames", small.len());
     }
 
     #[test]
     fn one_connection_does_not_take_all() {
-        let budget = Budget::new(64 * MIB);
-        let greedy = budget.share();
+        let memory_pool = RequestMemoryPool::new(64 * MIB);
+        let greedy = memory_pool.share();
         let held: Vec<_> = (0..100).filter_map(|_| greedy.take(4 * MIB)).collect();
         assert!(held.len() < 10, "{} frames of 4 MiB", held.len());
-        assert!(budget.share().take(4 * MIB).is_some(), "another connection");
+        assert!(
+            memory_pool.share().take(4 * MIB).is_some(),
+            "another connection"
+        );
     }
 
     #[test]
     fn a_frame_larger_than_the_budget_is_read_alone() {
-        let budget = Budget::new(1_000);
-        let (first, second) = (budget.share(), budget.share());
+        let memory_pool = RequestMemoryPool::new(1_000);
+        let (first, second) = (memory_pool.share(), memory_pool.share());
         let frame = first.take(MIB).expect("one may exceed the budget");
         assert!(second.take(MIB).is_none());
         assert!(second.take(10).is_some(), "small frames go on");

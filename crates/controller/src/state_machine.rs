@@ -27,7 +27,7 @@ const CHUNK_LEN_MAX: u64 = 64 * 1024 * 1024;
 
 /// The committed metadata as the rest of the controller sees it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Published {
+pub(crate) struct PublishedImage {
     pub image: Arc<MetadataImage>,
     pub indexes: Indexes,
 }
@@ -51,7 +51,7 @@ impl FeedSize {
 pub(crate) struct MetadataMachine {
     image: MetadataImage,
     indexes: Indexes,
-    published: watch::Sender<Published>,
+    published: watch::Sender<PublishedImage>,
     feed: Arc<Mutex<Feed>>,
     feed_size: FeedSize,
     fatal: watch::Sender<Option<Arc<str>>>,
@@ -59,7 +59,7 @@ pub(crate) struct MetadataMachine {
 
 impl MetadataMachine {
     pub fn new(
-        published: watch::Sender<Published>,
+        published: watch::Sender<PublishedImage>,
         feed: Arc<Mutex<Feed>>,
         feed_size: FeedSize,
         fatal: watch::Sender<Option<Arc<str>>>,
@@ -104,7 +104,7 @@ impl MetadataMachine {
 
     fn publish(&self) {
         let image = Arc::new(self.image.clone());
-        self.published.send_replace(Published {
+        self.published.send_replace(PublishedImage {
             image,
             indexes: self.indexes.clone(),
         });
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_was_planned_on_another_image_changes_nothing() {
-        let (published_tx, published) = watch::channel(Published::default());
+        let (published_tx, published) = watch::channel(PublishedImage::default());
         let feed = Arc::new(Mutex::new(Feed::new(1_000)));
         let (fatal_tx, fatal) = watch::channel(None);
         let size = FeedSize {

@@ -8,35 +8,35 @@ use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, Offset};
 
 use super::Partition;
 use super::errors::{ReadError, RoleError};
-use super::state::{State, Wakes};
+use super::ready::{ReadyOn, ReadySet, ReadyToken};
+use super::state::{DeferredWakeups, State};
 use super::types::{EpochEnd, Positions};
-use super::watch::{Watch, WatchOn, Watcher};
 use crate::replica::diverges;
 
 /// One follower's subscription to a leader, in one leader epoch.
 #[derive(Debug)]
-pub(super) struct Feed {
+pub(super) struct FollowerSubscription {
     id: u64,
     pub(super) follower: NodeId,
     /// The next offset to send.
     sent: Offset,
-    watch: Arc<Watch>,
+    watch: Arc<ReadyToken>,
     /// No records are sent.
     pub(super) paused: bool,
 }
 
-impl Feed {
+impl FollowerSubscription {
     /// Tells the stream that the feed is no more.
-    pub(super) fn end(self, wakes: &mut Wakes) {
+    pub(super) fn end(self, wakes: &mut DeferredWakeups) {
         if self.watch.queue() {
-            wakes.watchers.push(Arc::clone(self.watch.watcher()));
+            wakes.ready_sets.push(Arc::clone(self.watch.ready_set()));
         }
     }
 }
 
 /// What a follower's stream asks for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct FeedRequest {
+pub(crate) struct SubscriptionRequest {
     pub(crate) follower: NodeId,
     pub(crate) broker_epoch: BrokerEpoch,
     pub(crate) leader_epoch: LeaderEpoch,
@@ -51,7 +51,7 @@ pub(crate) struct FeedRequest {
 
 /// The answer to a subscription.
 #[derive(Debug)]
-pub(crate) enum FeedStart {
+pub(crate) enum SubscriptionStart {
     /// The follower will be sent what it lacks.
     Started(FeedHandle),
     /// It must truncate first.
@@ -62,11 +62,12 @@ pub(crate) enum FeedStart {
     Superseded,
 }
 
-/// A feed, as the stream holds it. Dropping it does not end the feed; see [`Partition::end_feed`].
+/// A feed, as the stream holds it. Dropping it does not end the feed; see
+/// [`Partition::end_subscription`].
 #[derive(Debug)]
 pub(crate) struct FeedHandle {
     pub(crate) id: u64,
-    pub(crate) watch: Arc<Watch>,
+    pub(crate) watch: Arc<ReadyToken>,
 }
 
 /// What a feed has to send.
@@ -80,12 +81,12 @@ pub(crate) struct FeedPart {
 
 impl Partition {
     /// Begins a feed for a follower; an older feed of the same follower ends.
-    pub(crate) fn start_feed(
+    pub(crate) fn subscribe_follower(
         &self,
-        request: &FeedRequest,
-        watcher: &Arc<Watcher>,
+        request: &SubscriptionRequest,
+        ready_set: &Arc<ReadySet>,
         token: u32,
-    ) -> Result<FeedStart, RoleError> {
+    ) -> Result<SubscriptionStart, RoleError> {
         let now = self.shared.now();
         self.with(|state, wakes| {
             state.check_epoch(Some(request.leader_epoch))?;
@@ -99,13 +100,13 @@ impl Partition {
             }
             let number = (request.broker_epoch, request.subscription);
             if leader.is_superseded(request.follower, number.0, number.1) {
-                return Ok(FeedStart::Superseded);
+                return Ok(SubscriptionStart::Superseded);
             }
             if request.fetch_offset < log.log_start_offset() {
-                return Ok(FeedStart::OutOfRange { positions });
+                return Ok(SubscriptionStart::OutOfRange { positions });
             }
             if let Some(end) = diverging(log, request) {
-                return Ok(FeedStart::Diverging { end, positions });
+                return Ok(SubscriptionStart::Diverging { end, positions });
             }
             let effects = leader.on_subscribe(
                 request.follower,
@@ -115,32 +116,32 @@ impl Partition {
                 now,
                 |id, epoch| self.shared.is_eligible(&self.id, id, epoch),
             );
-            state.drop_feed(wakes, |feed| feed.follower == request.follower);
+            state.drop_subscription(wakes, |feed| feed.follower == request.follower);
             let on = match request.paused {
-                true => WatchOn::Committed,
-                false => WatchOn::Any,
+                true => ReadyOn::Committed,
+                false => ReadyOn::Any,
             };
-            let watch = Watch::new(watcher, token, on);
+            let watch = ReadyToken::new(ready_set, token, on);
             let id = self.shared.next_feed();
-            state.feeds.push(Feed {
+            state.subscriptions.push(FollowerSubscription {
                 id,
                 follower: request.follower,
                 sent: request.fetch_offset,
                 watch: Arc::clone(&watch),
                 paused: request.paused,
             });
-            self.watches.lock().add(&watch);
+            self.ready_tokens.lock().add(&watch);
             state.apply(effects, &self.shared, wakes);
             self.take_lost_log_start(state, request.follower, request.log_start_offset);
             state.complete_low_watermarks(&self.shared, wakes);
             self.note_lag(state);
-            Ok(FeedStart::Started(FeedHandle { id, watch }))
+            Ok(SubscriptionStart::Started(FeedHandle { id, watch }))
         })
     }
 
     /// Takes what is to be sent next, about `max_bytes` of it but at least one batch if there is
     /// any. `None` when the feed has ended. Reads outside the lock where the tail does not have it.
-    pub(crate) fn read_feed(
+    pub(crate) fn read_for_follower(
         &self,
         feed: u64,
         max_bytes: usize,
@@ -150,11 +151,11 @@ impl Partition {
             let mut state = self.state.lock();
             let positions = state.positions();
             let end = positions.log_end_offset;
-            let Some(at) = state.feeds.iter().position(|it| it.id == feed) else {
+            let Some(at) = state.subscriptions.iter().position(|it| it.id == feed) else {
                 return Ok(None);
             };
-            let from = state.feeds[at].sent;
-            if state.feeds[at].paused {
+            let from = state.subscriptions[at].sent;
+            if state.subscriptions[at].paused {
                 return Ok(Some(FeedPart {
                     positions,
                     records,
@@ -169,7 +170,7 @@ impl Partition {
                 }));
             }
             if let Some(next) = state.tail.read(from, max_bytes, &mut records) {
-                state.feeds[at].sent = next;
+                state.subscriptions[at].sent = next;
                 state.release_tail();
                 return Ok(Some(FeedPart {
                     positions,
@@ -188,7 +189,7 @@ impl Partition {
             Ok(plan) => plan.read(),
             // Retention overtook the follower: it has to subscribe again.
             Err(dohle_log::ReadError::OffsetOutOfRange { .. }) => {
-                self.end_feed(feed);
+                self.end_subscription(feed);
                 return Ok(None);
             }
             Err(error @ dohle_log::ReadError::Damaged(_)) => {
@@ -199,10 +200,10 @@ impl Partition {
         let read = read.map_err(|error| self.read_failed(&error))?;
         let mut state = self.state.lock();
         // The leader epoch may have changed while the read ran; its bytes are then not to be sent.
-        let Some(at) = state.feeds.iter().position(|it| it.id == feed) else {
+        let Some(at) = state.subscriptions.iter().position(|it| it.id == feed) else {
             return Ok(None);
         };
-        state.feeds[at].sent = read.next_offset;
+        state.subscriptions[at].sent = read.next_offset;
         state.release_tail();
         if !read.records.is_empty() {
             records.push(read.records);
@@ -227,7 +228,7 @@ impl Partition {
     ) {
         let now = self.shared.now();
         self.with(|state, wakes| {
-            let Some(found) = state.feeds.iter().find(|it| it.id == feed) else {
+            let Some(found) = state.subscriptions.iter().find(|it| it.id == feed) else {
                 return;
             };
             let (follower, sent) = (found.follower, found.sent);
@@ -260,16 +261,16 @@ impl Partition {
     }
 
     /// Ends a feed: its stream broke, or the follower unsubscribed.
-    pub(crate) fn end_feed(&self, feed: u64) {
+    pub(crate) fn end_subscription(&self, feed: u64) {
         self.with(|state, wakes| self.drop_follower(state, wakes, feed));
     }
 
-    fn drop_follower(&self, state: &mut State, wakes: &mut Wakes, feed: u64) {
-        let Some(found) = state.feeds.iter().find(|it| it.id == feed) else {
+    fn drop_follower(&self, state: &mut State, wakes: &mut DeferredWakeups, feed: u64) {
+        let Some(found) = state.subscriptions.iter().find(|it| it.id == feed) else {
             return;
         };
         let follower = found.follower;
-        state.drop_feed(wakes, |it| it.id == feed);
+        state.drop_subscription(wakes, |it| it.id == feed);
         if let Ok((_, leader)) = state.leading() {
             let effects = leader.on_disconnect(follower, self.shared.now());
             state.apply(effects, &self.shared, wakes);
@@ -280,17 +281,21 @@ impl Partition {
 }
 
 impl State {
-    fn drop_feed(&mut self, wakes: &mut Wakes, gone: impl Fn(&Feed) -> bool) {
-        if let Some(at) = self.feeds.iter().position(gone) {
-            self.feeds.swap_remove(at).end(wakes);
+    fn drop_subscription(
+        &mut self,
+        wakes: &mut DeferredWakeups,
+        gone: impl Fn(&FollowerSubscription) -> bool,
+    ) {
+        if let Some(at) = self.subscriptions.iter().position(gone) {
+            self.subscriptions.swap_remove(at).end(wakes);
             self.release_tail();
         }
     }
 
     /// Forgets the batches that all followers were sent.
     pub(super) fn release_tail(&mut self) {
-        let feeds = self.feeds.iter().filter(|feed| !feed.paused);
-        match feeds.map(|feed| feed.sent).min() {
+        let subscriptions = self.subscriptions.iter().filter(|feed| !feed.paused);
+        match subscriptions.map(|feed| feed.sent).min() {
             Some(sent) => self.tail.release(sent),
             None => self.tail.clear(),
         }
@@ -298,7 +303,7 @@ impl State {
 }
 
 /// Where the follower's log parts from this one, if it does (KIP-595).
-fn diverging(log: &dohle_log::Log, request: &FeedRequest) -> Option<EpochEnd> {
+fn diverging(log: &dohle_log::Log, request: &SubscriptionRequest) -> Option<EpochEnd> {
     let end = log.log_end_offset();
     let past_end = || EpochEnd {
         epoch: log.latest_epoch(),

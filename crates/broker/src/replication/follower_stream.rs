@@ -26,8 +26,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{self, CATCH_UP_CREDIT_BYTES, CREDIT_BYTES, Connection};
-use super::fetchers::Fetchers;
 use super::flushes::{AfterFlush, Flushes, is_newer};
+use super::replica_streams::ReplicaStreams;
 use super::retries::Retries;
 use crate::partition::{LeaderPart, PartOutcome, Partition};
 use crate::partitions::wall_clock;
@@ -47,12 +47,12 @@ const SUBSCRIBE_BATCH: usize = 1000;
 
 /// The stream that a partition is fetched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Lane {
+pub(super) enum ReplicationStream {
     /// `Replicate`: partitions that keep up with their leader.
-    KeepsUp,
+    Live,
     /// `CatchUp`: partitions that are far behind, on a connection of their own and with fewer
     /// credits, so that they don't delay the others.
-    Behind,
+    CatchUp,
 }
 
 /// What a follower says first.
@@ -73,20 +73,20 @@ pub(super) struct Target {
     pub(super) hello: Hello,
 }
 
-/// The fetcher of one leader; ends when dropped.
+/// The follower stream of one leader; ends when dropped.
 #[derive(Debug)]
-pub(super) struct Fetcher {
+pub(super) struct FollowerStream {
     core: Arc<Core>,
     target: watch::Sender<Option<Target>>,
     task: JoinHandle<()>,
 }
 
-/// What the fetcher's task, its request body and the registry share.
+/// What the follower stream's task, its request body and the registry share.
 #[derive(Debug)]
 struct Core {
     leader: NodeId,
-    lane: Lane,
-    fetchers: Weak<Fetchers>,
+    kind: ReplicationStream,
+    replica_streams: Weak<ReplicaStreams>,
     outbox: Mutex<Outbox>,
 }
 
@@ -108,19 +108,19 @@ struct Outbox {
     session: Arc<AtomicWaker>,
 }
 
-impl Fetcher {
+impl FollowerStream {
     pub(super) fn start(
         leader: NodeId,
-        lane: Lane,
+        kind: ReplicationStream,
         target: Option<Target>,
-        fetchers: Weak<Fetchers>,
+        replica_streams: Weak<ReplicaStreams>,
         runtime: &Handle,
     ) -> Self {
         let (target, targets) = watch::channel(target);
         let core = Arc::new(Core {
             leader,
-            lane,
-            fetchers,
+            kind,
+            replica_streams,
             outbox: Mutex::default(),
         });
         let task = runtime.spawn(run(Arc::clone(&core), targets));
@@ -170,13 +170,13 @@ impl Fetcher {
     }
 }
 
-impl Drop for Fetcher {
+impl Drop for FollowerStream {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// Connects, fetches, and connects again, for as long as the fetcher lives.
+/// Connects, fetches, and connects again, for as long as the follower stream lives.
 async fn run(core: Arc<Core>, mut targets: watch::Receiver<Option<Target>>) {
     let mut backoff = BACKOFF_FIRST;
     let mut failed = false;
@@ -272,11 +272,11 @@ async fn connect(
     target: &Target,
     session: Arc<AtomicWaker>,
 ) -> Result<(Messages<Incoming>, Connection), TransportError> {
-    let path = match core.lane {
-        Lane::KeepsUp => REPLICATE_PATH,
-        Lane::Behind => CATCH_UP_PATH,
+    let path = match core.kind {
+        ReplicationStream::Live => REPLICATE_PATH,
+        ReplicationStream::CatchUp => CATCH_UP_PATH,
     };
-    let body = FollowerStream {
+    let body = RequestBody {
         core: Arc::clone(core),
         session,
     };
@@ -292,9 +292,9 @@ impl Core {
         outbox.unsubscribe.clear();
         outbox.acks.clear();
         outbox.retries = Retries::default();
-        outbox.credit_bytes = match self.lane {
-            Lane::KeepsUp => CREDIT_BYTES,
-            Lane::Behind => CATCH_UP_CREDIT_BYTES,
+        outbox.credit_bytes = match self.kind {
+            ReplicationStream::Live => CREDIT_BYTES,
+            ReplicationStream::CatchUp => CATCH_UP_CREDIT_BYTES,
         };
         outbox.session = Arc::default();
         Arc::clone(&outbox.session)
@@ -351,11 +351,12 @@ impl Core {
             return Ok(());
         };
         let outcome = partition.on_leader_part(&leader_part(part), records, now);
-        if self.change_lane(&partition, part) {
+        if self.change_stream(&partition, part) {
             return Ok(());
         }
         let mut outbox = self.outbox.lock();
-        // The metadata may have moved it meanwhile: its next subscription is another fetcher's.
+        // The metadata may have moved it meanwhile: its next subscription is another follower
+        // stream's.
         if !outbox.partitions.contains_key(&id) {
             return Ok(());
         }
@@ -438,20 +439,20 @@ impl Core {
     }
 
     /// Hands the partition over to the other lane where its lag says so.
-    fn change_lane(&self, partition: &Arc<Partition>, part: &v1::PartitionData) -> bool {
+    fn change_stream(&self, partition: &Arc<Partition>, part: &v1::PartitionData) -> bool {
         if part.error.is_some() || part.diverging.is_some() {
             return false;
         }
         let lag = part.high_watermark - partition.positions().log_end_offset.0;
-        let lane = match self.lane {
-            Lane::KeepsUp if lag > BEHIND_RECORDS => Lane::Behind,
-            Lane::Behind if lag <= CAUGHT_UP_RECORDS => Lane::KeepsUp,
+        let kind = match self.kind {
+            ReplicationStream::Live if lag > BEHIND_RECORDS => ReplicationStream::CatchUp,
+            ReplicationStream::CatchUp if lag <= CAUGHT_UP_RECORDS => ReplicationStream::Live,
             _ => return false,
         };
-        let Some(fetchers) = self.fetchers.upgrade() else {
+        let Some(replica_streams) = self.replica_streams.upgrade() else {
             return false;
         };
-        fetchers.change_lane(partition, self.leader, lane);
+        replica_streams.change_stream(partition, self.leader, kind);
         true
     }
 
@@ -481,8 +482,8 @@ impl Core {
                 self.send_after_flush(&mut outbox, &partition, after);
                 continue;
             }
-            // Begun while the partition is still this fetcher's: a fetcher that takes it over
-            // begins its subscription after this one, and overtakes it.
+            // Begun while the partition is still this follower stream's: a follower stream that
+            // takes it over begins its subscription after this one, and overtakes it.
             subscribe.extend(begin_subscription(&partition, self.leader));
         }
         let message = v1::FollowerMessage {
@@ -565,12 +566,12 @@ fn leader_part(part: &v1::PartitionData) -> LeaderPart {
 }
 
 /// The request body: the follower's messages, made when there is something to say.
-struct FollowerStream {
+struct RequestBody {
     core: Arc<Core>,
     session: Arc<AtomicWaker>,
 }
 
-impl Stream for FollowerStream {
+impl Stream for RequestBody {
     type Item = Result<Framed, EndStatus>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

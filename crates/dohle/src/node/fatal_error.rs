@@ -10,7 +10,7 @@ use super::controller::ControllerRole;
 
 /// Why a running node has to stop.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Fault {
+pub enum FatalError {
     /// The metadata quorum failed here: its disk, or its log.
     #[error("the controller failed: {0}")]
     Controller(Arc<str>),
@@ -26,19 +26,19 @@ pub enum Fault {
 }
 
 /// Waits for a fault of the broker's role; for ever without one.
-pub(super) async fn of_broker(broker: Option<&Broker>) -> Fault {
+pub(super) async fn of_broker(broker: Option<&Broker>) -> FatalError {
     let Some(broker) = broker else {
         return pending().await;
     };
     tokio::select! {
         error = broker.refused() => error.into(),
         error = broker.feed_failed() => error.into(),
-        () = broker.dirs_failed() => Fault::LogDirs,
+        () = broker.dirs_failed() => FatalError::LogDirs,
     }
 }
 
 /// Waits for a fault of the controller's role; for ever without one.
-pub(super) async fn of_controller(controller: Option<&ControllerRole>) -> Fault {
+pub(super) async fn of_controller(controller: Option<&ControllerRole>) -> FatalError {
     let Some(controller) = controller else {
         return pending().await;
     };
@@ -47,5 +47,5 @@ pub(super) async fn of_controller(controller: Option<&ControllerRole>) -> Fault 
         Ok(reason) => reason.clone(),
         Err(_) => Some("its tasks ended".into()),
     };
-    Fault::Controller(reason.unwrap_or_else(|| "no reason was given".into()))
+    FatalError::Controller(reason.unwrap_or_else(|| "no reason was given".into()))
 }

@@ -1,5 +1,6 @@
-//! Which partition is fetched from which leader, and how: one [`Fetcher`] a leader broker for the
-//! partitions that keep up, and one more, while there are any, for those that are far behind.
+//! Which partition is fetched from which leader, and how: one [`FollowerStream`] a leader broker
+//! for the partitions that keep up, and one more, while there are any, for those that are far
+//! behind.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -12,13 +13,13 @@ use dohle_rpc::replication_transport::TransportError;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use super::fetcher::{Fetcher, Hello, Lane, Target};
+use super::follower_stream::{FollowerStream, Hello, ReplicationStream, Target};
 use super::records::RemoteRecords;
 use crate::partition::Partition;
 
-/// The fetchers of one broker.
+/// The replica streams of one broker.
 #[derive(Debug)]
-pub(crate) struct Fetchers {
+pub(crate) struct ReplicaStreams {
     this: Weak<Self>,
     node: NodeId,
     cluster_id: Arc<str>,
@@ -32,14 +33,14 @@ pub(crate) struct Fetchers {
 #[derive(Debug, Default)]
 struct Inner {
     image: Arc<MetadataImage>,
-    by_leader: HashMap<(NodeId, Lane), Fetcher>,
-    assigned: HashMap<TopicIdPartition, (NodeId, Lane)>,
+    by_leader: HashMap<(NodeId, ReplicationStream), FollowerStream>,
+    assigned: HashMap<TopicIdPartition, (NodeId, ReplicationStream)>,
     /// Fetchers with something new to say.
-    dirty: BTreeSet<(NodeId, Lane)>,
+    dirty: BTreeSet<(NodeId, ReplicationStream)>,
     stopped: bool,
 }
 
-impl Fetchers {
+impl ReplicaStreams {
     pub(crate) fn new(
         node: NodeId,
         cluster_id: String,
@@ -63,29 +64,43 @@ impl Fetchers {
     pub(crate) fn set_image(&self, image: &Arc<MetadataImage>) {
         let mut inner = self.inner.lock();
         inner.image = Arc::clone(image);
-        for ((leader, _), fetcher) in &inner.by_leader {
-            fetcher.set_target(self.target(image, *leader));
+        for ((leader, _), follower_stream) in &inner.by_leader {
+            follower_stream.set_target(self.target(image, *leader));
         }
     }
 
     /// Fetches a partition from `leader` from now on, under the epoch that the partition knows.
     pub(crate) fn follow(&self, partition: &Arc<Partition>, leader: NodeId) {
-        self.assign(&mut self.inner.lock(), partition, (leader, Lane::KeepsUp));
+        self.assign(
+            &mut self.inner.lock(),
+            partition,
+            (leader, ReplicationStream::Live),
+        );
     }
 
     /// The partition has fallen far behind its leader, or has caught up with it.
-    pub(super) fn change_lane(&self, partition: &Arc<Partition>, leader: NodeId, lane: Lane) {
+    pub(super) fn change_stream(
+        &self,
+        partition: &Arc<Partition>,
+        leader: NodeId,
+        kind: ReplicationStream,
+    ) {
         let mut inner = self.inner.lock();
         let assigned = inner.assigned.get(&partition.id()).copied();
         // The metadata may have moved it meanwhile.
-        if assigned.is_some_and(|(known, before)| known == leader && before != lane) {
-            tracing::debug!(partition = %partition.name(), ?lane, "replication lane changed");
-            self.assign(&mut inner, partition, (leader, lane));
+        if assigned.is_some_and(|(known, before)| known == leader && before != kind) {
+            tracing::debug!(partition = %partition.name(), ?kind, "replication lane changed");
+            self.assign(&mut inner, partition, (leader, kind));
             inner.flush();
         }
     }
 
-    fn assign(&self, inner: &mut Inner, partition: &Arc<Partition>, to: (NodeId, Lane)) {
+    fn assign(
+        &self,
+        inner: &mut Inner,
+        partition: &Arc<Partition>,
+        to: (NodeId, ReplicationStream),
+    ) {
         let id = partition.id();
         if inner.stopped {
             return;
@@ -95,10 +110,10 @@ impl Fetchers {
         {
             inner.unassign(id, before);
         }
-        let fetcher = inner.by_leader.entry(to).or_insert_with(|| {
+        let follower_stream = inner.by_leader.entry(to).or_insert_with(|| {
             let at = self.next_runtime.fetch_add(1, Ordering::Relaxed) % self.runtimes.len();
             let target = self.target(&inner.image, to.0);
-            Fetcher::start(
+            FollowerStream::start(
                 to.0,
                 to.1,
                 target,
@@ -106,7 +121,7 @@ impl Fetchers {
                 &self.runtimes[at],
             )
         });
-        fetcher.add(partition);
+        follower_stream.add(partition);
         inner.dirty.insert(to);
     }
 
@@ -118,21 +133,21 @@ impl Fetchers {
         }
     }
 
-    /// Sends what changed since the last flush; ends fetchers without partitions.
+    /// Sends what changed since the last flush; ends replica streams without partitions.
     pub(crate) fn flush(&self) {
         self.inner.lock().flush();
     }
 
-    /// Ends all fetchers; none begins any more.
+    /// Ends all replica streams; none begins any more.
     pub(crate) async fn shutdown(&self) {
-        let fetchers = {
+        let replica_streams = {
             let mut inner = self.inner.lock();
             inner.stopped = true;
             inner.assigned.clear();
             std::mem::take(&mut inner.by_leader)
         };
-        for (_, fetcher) in fetchers {
-            fetcher.shutdown().await;
+        for (_, follower_stream) in replica_streams {
+            follower_stream.shutdown().await;
         }
     }
 
@@ -179,22 +194,22 @@ impl Fetchers {
 }
 
 impl Inner {
-    fn unassign(&mut self, id: TopicIdPartition, from: (NodeId, Lane)) {
-        if let Some(fetcher) = self.by_leader.get(&from) {
-            fetcher.remove(id);
+    fn unassign(&mut self, id: TopicIdPartition, from: (NodeId, ReplicationStream)) {
+        if let Some(follower_stream) = self.by_leader.get(&from) {
+            follower_stream.remove(id);
             self.dirty.insert(from);
         }
     }
 
     fn flush(&mut self) {
         for key in std::mem::take(&mut self.dirty) {
-            let Some(fetcher) = self.by_leader.get(&key) else {
+            let Some(follower_stream) = self.by_leader.get(&key) else {
                 continue;
             };
-            if fetcher.is_idle() {
+            if follower_stream.is_idle() {
                 self.by_leader.remove(&key);
             } else {
-                fetcher.flush();
+                follower_stream.flush();
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Readiness: one task that is woken when any of many partitions moves.
 //!
-//! A [`Watcher`] belongs to the task that waits (a delayed fetch, a fetch session, a replication
-//! stream). A [`Watch`] ties one partition to it. When the partition moves, the watch's token is
-//! put on the watcher's list (once, however often the partition moves) and the task is woken. Cost
-//! of a registration and of a move: O(1) a watch; partitions that did not move are not looked at.
+//! A [`ReadySet`] belongs to the task that waits (a delayed fetch, a fetch session, a replication
+//! stream). A [`ReadyToken`] ties one partition to it. When the partition moves, its token
+//! is put on the ready set's list (once, however often the partition moves) and the task is woken.
+//! Cost of a registration and of a move: O(1) a watch; partitions that did not move are not looked
+//! at.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use parking_lot::Mutex;
 
 /// What a watch is woken by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WatchOn {
+pub enum ReadyOn {
     /// The high watermark, the last stable offset, the log start or the leader epoch moved.
     Committed,
     /// Any position moved, the log end included.
@@ -24,20 +25,20 @@ pub enum WatchOn {
 
 /// The list of partitions that moved, and the task that waits for one.
 #[derive(Debug, Default)]
-pub struct Watcher {
+pub struct ReadySet {
     ready: Mutex<Vec<u32>>,
     task: AtomicWaker,
 }
 
-impl Watcher {
-    /// A watcher of nothing.
+impl ReadySet {
+    /// A ready set of nothing.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self::default())
     }
 
-    /// Takes the tokens of the watches whose partitions moved since the last take into `tokens`,
-    /// which is cleared first. A token appears once.
+    /// Takes the tokens of the ready tokens whose partitions moved since the last take into
+    /// `tokens`, which is cleared first. A token appears once.
     pub fn take(&self, tokens: &mut Vec<u32>) {
         tokens.clear();
         std::mem::swap(&mut *self.ready.lock(), tokens);
@@ -64,20 +65,20 @@ impl Watcher {
     }
 }
 
-/// The tie of one partition to a [`Watcher`]; dropping it ends it.
+/// The tie of one partition to a [`ReadySet`]; dropping it ends it.
 #[derive(Debug)]
-pub struct Watch {
-    watcher: Arc<Watcher>,
+pub struct ReadyToken {
+    ready_set: Arc<ReadySet>,
     token: u32,
-    on: WatchOn,
+    on: ReadyOn,
     queued: AtomicBool,
 }
 
-impl Watch {
-    pub(crate) fn new(watcher: &Arc<Watcher>, token: u32, on: WatchOn) -> Arc<Self> {
-        let watcher = Arc::clone(watcher);
+impl ReadyToken {
+    pub(crate) fn new(ready_set: &Arc<ReadySet>, token: u32, on: ReadyOn) -> Arc<Self> {
+        let ready_set = Arc::clone(ready_set);
         Arc::new(Self {
-            watcher,
+            ready_set,
             token,
             on,
             queued: AtomicBool::new(false),
@@ -93,30 +94,30 @@ impl Watch {
     /// Queues the token as if the partition had moved.
     pub fn mark(&self) {
         if self.queue() {
-            self.watcher.wake();
+            self.ready_set.wake();
         }
     }
 
     /// Takes the token as queued by the caller, who keeps it on a list of its own. `false` when the
-    /// watcher has it already.
+    /// ready set has it already.
     pub(crate) fn hold(&self) -> bool {
         !self.queued.swap(true, Ordering::AcqRel)
     }
 
-    pub(crate) fn on(&self) -> WatchOn {
+    pub(crate) fn on(&self) -> ReadyOn {
         self.on
     }
 
-    pub(crate) fn watcher(&self) -> &Arc<Watcher> {
-        &self.watcher
+    pub(crate) fn ready_set(&self) -> &Arc<ReadySet> {
+        &self.ready_set
     }
 
-    /// Queues the token; whether the watcher has to be woken.
+    /// Queues the token; whether the ready set has to be woken.
     pub(crate) fn queue(&self) -> bool {
         if self.queued.swap(true, Ordering::AcqRel) {
             return false;
         }
-        let mut ready = self.watcher.ready.lock();
+        let mut ready = self.ready_set.ready.lock();
         ready.push(self.token);
         ready.len() == 1
     }

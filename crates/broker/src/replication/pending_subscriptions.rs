@@ -9,37 +9,37 @@ use dohle_model::TopicIdPartition;
 use dohle_rpc::v1;
 use parking_lot::Mutex;
 
-use super::leader_stream::LeaderCalls;
+use super::leader_stream::LeaderSession;
 
 /// The waiting subscriptions. Bounded by the followers' partitions: of each stream at most one a
 /// partition counts.
 #[derive(Debug, Default)]
-pub(crate) struct ParkedFeeds {
-    waiting: Mutex<HashMap<TopicIdPartition, Vec<Parked>>>,
+pub(crate) struct PendingSubscriptions {
+    waiting: Mutex<HashMap<TopicIdPartition, Vec<PendingSubscription>>>,
 }
 
 #[derive(Debug)]
-struct Parked {
-    stream: Weak<LeaderCalls>,
+struct PendingSubscription {
+    stream: Weak<LeaderSession>,
     subscribe: v1::Subscribe,
 }
 
-impl ParkedFeeds {
-    /// Keeps a subscription until [`ParkedFeeds::release`].
+impl PendingSubscriptions {
+    /// Keeps a subscription until [`PendingSubscriptions::release`].
     pub(super) fn park(
         &self,
         id: TopicIdPartition,
-        stream: Weak<LeaderCalls>,
+        stream: Weak<LeaderSession>,
         subscribe: v1::Subscribe,
     ) {
         let mut waiting = self.waiting.lock();
         let parked = waiting.entry(id).or_default();
         parked.retain(|it| it.stream.strong_count() > 0 && !it.stream.ptr_eq(&stream));
-        parked.push(Parked { stream, subscribe });
+        parked.push(PendingSubscription { stream, subscribe });
     }
 
     /// The follower does not want it any more.
-    pub(super) fn forget(&self, id: TopicIdPartition, stream: &Weak<LeaderCalls>) {
+    pub(super) fn forget(&self, id: TopicIdPartition, stream: &Weak<LeaderSession>) {
         let mut waiting = self.waiting.lock();
         if let Some(parked) = waiting.get_mut(&id) {
             parked.retain(|it| !it.stream.ptr_eq(stream));
@@ -52,7 +52,7 @@ impl ParkedFeeds {
     /// This broker leads the partition now: the subscriptions are answered.
     pub(crate) fn release(&self, id: TopicIdPartition) {
         let parked = self.waiting.lock().remove(&id).unwrap_or_default();
-        for Parked { stream, subscribe } in parked {
+        for PendingSubscription { stream, subscribe } in parked {
             if let Some(stream) = stream.upgrade() {
                 stream.subscribe(&subscribe);
             }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 ///
 /// Invariant: ordered by offset, so that reaching one looks only at those that complete.
 #[derive(Debug)]
-pub(super) struct Waits<T> {
+pub(super) struct OffsetWaiters<T> {
     queue: VecDeque<(Offset, oneshot::Sender<T>)>,
     /// Waits that were given up are swept out when the queue reaches this length.
     sweep_at: usize,
@@ -17,7 +17,7 @@ pub(super) struct Waits<T> {
 
 const SWEEP_MIN: usize = 64;
 
-impl<T> Default for Waits<T> {
+impl<T> Default for OffsetWaiters<T> {
     fn default() -> Self {
         Self {
             queue: VecDeque::new(),
@@ -26,7 +26,7 @@ impl<T> Default for Waits<T> {
     }
 }
 
-impl<T> Waits<T> {
+impl<T> OffsetWaiters<T> {
     /// Waits for `offset`.
     pub(super) fn push(&mut self, offset: Offset) -> oneshot::Receiver<T> {
         if self.queue.len() >= self.sweep_at {
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn waits_complete_in_the_order_of_their_offsets() {
-        let mut waits = Waits::<i64>::default();
+        let mut waits = OffsetWaiters::<i64>::default();
         let receivers: Vec<_> = [5, 3, 9, 3].map(|at| (at, waits.push(Offset(at)))).into();
         while let Some(wait) = waits.pop(Offset(5)) {
             wait.send(5).unwrap();
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn waits_that_were_given_up_do_not_pile_up() {
-        let mut waits = Waits::<i64>::default();
+        let mut waits = OffsetWaiters::<i64>::default();
         for at in 0..10_000 {
             drop(waits.push(Offset(at)));
         }
