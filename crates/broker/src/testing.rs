@@ -21,9 +21,8 @@ use futures::future::BoxFuture;
 
 use crate::metadata::{MetadataCache, MetadataChange};
 use crate::partition::{Partition, ReadySet, SubscriptionRequest, SubscriptionStart};
-use crate::partitions::{LogDir, Partitions, PartitionsConfig};
+use crate::partitions::{AlterAnswer, ControllerLink, LogDir, Partitions, PartitionsConfig};
 use crate::replica::IsrProposal;
-use crate::replication::{AlterAnswer, ControllerLink};
 
 /// The broker under test.
 pub const NODE: NodeId = NodeId(1);

@@ -16,10 +16,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::dirs::Dir;
-use super::{Partitions, cleaner, reopen, repair, scrub, space, wall_clock};
+use super::{ControllerLink, Partitions, cleaner, isr, reopen, repair, scrub, space, wall_clock};
 use crate::partition::shared::Shared;
 use crate::partition::{Deleted, Partition};
-use crate::replication::{self, ControllerLink};
 
 /// How often lagging partitions are looked at, at most.
 const TICK_MIN: Duration = Duration::from_millis(50);
@@ -35,12 +34,12 @@ pub(super) fn spawn(partitions: &Arc<Partitions>, controller: &Arc<dyn Controlle
     let weak = Arc::downgrade(partitions);
     let shared = Arc::clone(&partitions.shared);
     let mut tasks = partitions.tasks.lock();
-    tasks.spawn(replication::alter_isr_loop(
+    tasks.spawn(isr::alter_isr_loop(
         weak.clone(),
         Arc::clone(&shared),
         Arc::clone(controller),
     ));
-    tasks.spawn(replication::assign_dirs_loop(
+    tasks.spawn(isr::assign_dirs_loop(
         Arc::clone(&shared),
         Arc::clone(controller),
     ));

@@ -17,8 +17,10 @@ use tokio::task::JoinSet;
 
 mod apply;
 mod cleaner;
+mod controller_link;
 mod copies;
 mod dirs;
+mod isr;
 mod maintenance;
 mod previous_epoch;
 mod reopen;
@@ -29,13 +31,14 @@ mod strays;
 mod throttle;
 
 pub use apply::LocalPartitions;
+pub use controller_link::{AlterAnswer, AlterOutcome, BrokerLink, ControllerLink};
 pub use dirs::{LogDir, OfflineDir};
 pub use previous_epoch::previous_broker_epoch;
 
 use crate::blocking::BlockingPool;
 use crate::partition::Partition;
 use crate::partition::shared::Shared;
-use crate::replication::{ControllerLink, PendingSubscriptions, ReplicaStreams};
+use crate::replication::{PendingSubscriptions, ReplicaStreams};
 use dirs::Dir;
 
 /// What the registry needs to begin.

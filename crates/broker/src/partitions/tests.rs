@@ -18,11 +18,10 @@ use futures::future::BoxFuture;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{LogDir, Partitions, PartitionsConfig};
+use super::{AlterAnswer, ControllerLink, LogDir, Partitions, PartitionsConfig};
 use crate::metadata::MetadataChange;
 use crate::partition::{Acks, AppendOrigin, Partition};
 use crate::replica::IsrProposal;
-use crate::replication::{AlterAnswer, ControllerLink};
 
 const NODE: NodeId = NodeId(1);
 

@@ -15,17 +15,13 @@
 mod connection;
 mod flushes;
 mod follower_stream;
-mod isr;
 mod leader_stream;
-mod link;
 mod pending_subscriptions;
 mod records;
 mod replica_streams;
 mod retries;
 mod server;
 
-pub(crate) use isr::{alter_isr_loop, assign_dirs_loop};
-pub use link::{AlterAnswer, AlterOutcome, BrokerLink, ControllerLink};
 pub(crate) use pending_subscriptions::PendingSubscriptions;
 pub(crate) use replica_streams::ReplicaStreams;
 pub use server::ReplicationServer;

@@ -13,9 +13,9 @@ use dohle_broker::metadata::MetadataChange;
 use dohle_broker::partition::{
     Acks, AppendError, AppendOrigin, Appended, Partition, ReadyOn, ReadySet,
 };
-use dohle_broker::partitions::{LogDir, Partitions, PartitionsConfig};
+use dohle_broker::partitions::{AlterAnswer, ControllerLink, LogDir, Partitions, PartitionsConfig};
 use dohle_broker::replica::IsrProposal;
-use dohle_broker::replication::{AlterAnswer, ControllerLink, ReplicationServer};
+use dohle_broker::replication::ReplicationServer;
 use dohle_log::directory::LogDirectory;
 use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_model::delta::MetadataDelta;

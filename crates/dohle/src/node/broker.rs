@@ -13,9 +13,10 @@ use dohle_broker::metadata::{
     MetadataCache, SessionConfig, SessionError,
 };
 use dohle_broker::partitions::{
-    LocalPartitions, LogDir, OfflineDir, Partitions, PartitionsConfig, previous_broker_epoch,
+    BrokerLink, LocalPartitions, LogDir, OfflineDir, Partitions, PartitionsConfig,
+    previous_broker_epoch,
 };
-use dohle_broker::replication::{BrokerLink, ReplicationServer};
+use dohle_broker::replication::ReplicationServer;
 use dohle_coordinator::{AnyCoordinator, CoordinatedPartitions, groups};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint};

@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use super::alter_isr_loop;
 use crate::partition::shared::Shared;
 use crate::partition::{Acks, AppendOrigin};
+use crate::partitions::{AlterAnswer, ControllerLink};
 use crate::replica::IsrProposal;
-use crate::replication::{AlterAnswer, ControllerLink};
 use crate::testing::{NODE, OTHER, Replicas, batch, fence_other, follow};
 
 // One thread: nothing else runs between what the test does, the clock's work least of all.

@@ -9,10 +9,10 @@ use dohle_model::partition::PartitionRegistration;
 use dohle_model::{ErrorCode, LeaderEpoch, PartitionEpoch, TopicIdPartition};
 use tokio::time::sleep;
 
-use super::link::ControllerLink;
+use super::Partitions;
+use super::controller_link::ControllerLink;
 use crate::partition::Partition;
 use crate::partition::shared::Shared;
-use crate::partitions::Partitions;
 use crate::replica::{AlterFailure, IsrProposal};
 
 /// Partitions in one request.
@@ -56,7 +56,7 @@ fn epochs(proposal: &IsrProposal) -> (LeaderEpoch, PartitionEpoch) {
 }
 
 /// Proposes ISRs for as long as the registry lives.
-pub(crate) async fn alter_isr_loop(
+pub(super) async fn alter_isr_loop(
     partitions: Weak<Partitions>,
     shared: Arc<Shared>,
     controller: Arc<dyn ControllerLink>,
@@ -160,7 +160,7 @@ fn settle(
 }
 
 /// Reports which directories hold replicas for as long as the process lives.
-pub(crate) async fn assign_dirs_loop(shared: Arc<Shared>, controller: Arc<dyn ControllerLink>) {
+pub(super) async fn assign_dirs_loop(shared: Arc<Shared>, controller: Arc<dyn ControllerLink>) {
     let mut pause = Pause::new();
     loop {
         let assignments = shared.take_assignments(BATCH).await;
