@@ -23,6 +23,7 @@ use crate::metadata::{MetadataCache, MetadataChange};
 use crate::partition::{Partition, ReadySet, SubscriptionRequest, SubscriptionStart};
 use crate::partitions::{AlterAnswer, ControllerLink, LogDir, Partitions, PartitionsConfig};
 use crate::replica::IsrProposal;
+use crate::replication::{ReplicatorConfig, StreamReplicator};
 
 /// The broker under test.
 pub const NODE: NodeId = NodeId(1);
@@ -92,13 +93,17 @@ impl Replicas {
         let partitions = Partitions::open(PartitionsConfig {
             node: NODE,
             cluster_id: "cluster".into(),
-            incarnation: IncarnationId(Uuid([9; 16])),
             log_dirs: log_dirs.collect(),
             offline_dirs: Vec::new(),
             properties: Arc::clone(&properties),
-            inter_broker_listener: "PLAINTEXT".into(),
             controller: Arc::new(NoController),
-            runtimes: vec![tokio::runtime::Handle::current()],
+            replicator: StreamReplicator::new(ReplicatorConfig {
+                node: NODE,
+                cluster_id: "cluster".into(),
+                incarnation: IncarnationId(Uuid([9; 16])),
+                listener: "PLAINTEXT".into(),
+                runtimes: vec![tokio::runtime::Handle::current()],
+            }),
         });
         Self {
             properties,

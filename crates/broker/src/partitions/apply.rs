@@ -69,7 +69,7 @@ impl Partitions {
             ]);
         }
         let lag_max = self.settings.read().broker.replica_lag_time_max;
-        self.replica_streams.set_image(&change.after);
+        self.replicator.set_image(&change.after);
         for local in &change.local.leaders {
             if let Some(partition) = self.get(&local.id) {
                 self.lead(&partition, &local.registration, lag_max);
@@ -80,7 +80,7 @@ impl Partitions {
                 self.follow(&partition, &local.registration);
             }
         }
-        self.replica_streams.flush();
+        self.replicator.flush();
         if !change.delta.brokers.is_empty() {
             // A broker that is live now may join ISRs that it waited for.
             self.on_brokers_changed();
@@ -97,18 +97,16 @@ impl Partitions {
         registration: &PartitionRegistration,
         lag_max: Duration,
     ) {
-        self.replica_streams.stop(partition.id());
+        self.replicator.stop(partition.id());
         partition.become_leader(registration, lag_max);
-        self.parked.release(partition.id());
+        self.replicator.on_became_leader(partition.id());
     }
 
     pub(super) fn follow(&self, partition: &Arc<Partition>, registration: &PartitionRegistration) {
         if partition.become_follower(registration) {
             match registration.leader {
-                Some(leader) if leader != self.node => {
-                    self.replica_streams.follow(partition, leader)
-                }
-                _ => self.replica_streams.stop(partition.id()),
+                Some(leader) if leader != self.node => self.replicator.follow(partition, leader),
+                _ => self.replicator.stop(partition.id()),
             }
         }
     }
@@ -416,7 +414,7 @@ impl Partitions {
     /// `continues` is whether a committed record removed it; otherwise the files are kept as a
     /// stray.
     fn delete(&self, id: TopicIdPartition, topic: &TopicName, continues: bool) {
-        self.replica_streams.stop(id);
+        self.replicator.stop(id);
         let name = TopicPartition {
             topic: topic.clone(),
             partition: id.partition,

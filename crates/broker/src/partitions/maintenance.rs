@@ -331,7 +331,7 @@ impl Partitions {
         self: &Arc<Self>,
         epoch: Option<BrokerEpoch>,
     ) -> Result<(), StorageError> {
-        self.replica_streams.shutdown().await;
+        self.replicator.shutdown().await;
         let mut tasks = std::mem::take(&mut *self.tasks.lock());
         tasks.shutdown().await;
         let partitions = Arc::clone(self);

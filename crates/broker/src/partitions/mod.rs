@@ -25,6 +25,7 @@ mod maintenance;
 mod previous_epoch;
 mod reopen;
 mod repair;
+mod replicator;
 mod scrub;
 mod space;
 mod strays;
@@ -34,33 +35,29 @@ pub use apply::LocalPartitions;
 pub use controller_link::{AlterAnswer, AlterOutcome, BrokerLink, ControllerLink};
 pub use dirs::{LogDir, OfflineDir};
 pub use previous_epoch::previous_broker_epoch;
+pub use replicator::{RecordStream, Replicator};
 
 use crate::blocking::BlockingPool;
 use crate::partition::Partition;
 use crate::partition::shared::Shared;
-use crate::replication::{PendingSubscriptions, ReplicaStreams};
 use dirs::Dir;
 
 /// What the registry needs to begin.
 pub struct PartitionsConfig {
     /// This broker.
     pub node: NodeId,
-    /// The cluster's id, which followers tell their leaders.
+    /// The cluster's id.
     pub cluster_id: String,
-    /// This run of the process, likewise.
-    pub incarnation: dohle_model::IncarnationId,
     /// Its log directories, locked and formatted; at least one.
     pub log_dirs: Vec<LogDir>,
     /// Those that could not be opened: offline for as long as the process runs.
     pub offline_dirs: Vec<OfflineDir>,
     /// The node's own properties, under what the metadata sets.
     pub properties: Arc<Properties>,
-    /// `inter.broker.listener.name`: where other brokers are reached.
-    pub inter_broker_listener: String,
     /// The way to the active controller.
     pub controller: Arc<dyn ControllerLink>,
-    /// The runtimes that replication streams run on, handed out round robin; at least one.
-    pub runtimes: Vec<Handle>,
+    /// Replicates the partitions that this broker follows.
+    pub replicator: Arc<dyn Replicator>,
 }
 
 impl std::fmt::Debug for PartitionsConfig {
@@ -117,7 +114,6 @@ struct Settings {
 #[derive(Debug)]
 pub struct Partitions {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) parked: PendingSubscriptions,
     node: NodeId,
     cluster_id: String,
     properties: Arc<Properties>,
@@ -125,7 +121,7 @@ pub struct Partitions {
     offline_dirs: Vec<OfflineDir>,
     registry: RwLock<Registry>,
     settings: RwLock<Settings>,
-    replica_streams: Arc<ReplicaStreams>,
+    replicator: Arc<dyn Replicator>,
     tasks: Mutex<JoinSet<()>>,
     /// Held while a change of the metadata is followed, or closed logs are opened again.
     following: Mutex<()>,
@@ -140,11 +136,10 @@ impl Partitions {
     /// partitions' logs are opened when the metadata names them. Blocks on the disk.
     ///
     /// # Panics
-    /// Outside a tokio runtime, or without a log directory or runtime.
+    /// Outside a tokio runtime, or without a log directory.
     #[must_use]
     pub fn open(config: PartitionsConfig) -> Arc<Self> {
         assert!(!config.log_dirs.is_empty(), "a broker has a log directory");
-        assert!(!config.runtimes.is_empty(), "replication has a runtime");
         let shared = Shared::new(config.node);
         let properties = Arc::clone(&config.properties);
         let values = BrokerValues::new(properties, &shared.image(), config.node);
@@ -159,21 +154,14 @@ impl Partitions {
         }
         let partitions = Arc::new(Self {
             shared,
-            parked: PendingSubscriptions::default(),
             node: config.node,
-            cluster_id: config.cluster_id.clone(),
+            cluster_id: config.cluster_id,
             properties: config.properties,
             dirs,
             offline_dirs: config.offline_dirs,
             registry: RwLock::default(),
             settings: RwLock::new(Settings { values, broker }),
-            replica_streams: ReplicaStreams::new(
-                config.node,
-                config.cluster_id,
-                config.incarnation,
-                config.inter_broker_listener,
-                config.runtimes,
-            ),
+            replicator: config.replicator,
             tasks: Mutex::default(),
             following: Mutex::default(),
             applied_changed: Arc::default(),

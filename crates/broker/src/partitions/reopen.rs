@@ -74,7 +74,7 @@ impl Partitions {
             self.shared.closed_logs.remove(id);
             done += 1;
         }
-        self.replica_streams.flush();
+        self.replicator.flush();
         if opened > 0 {
             tracing::info!(
                 logs = opened,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use dohle_log::damage::{Repair, RepairError};
 use dohle_model::{NodeId, Offset, TopicIdPartition};
+use futures::TryStreamExt as _;
 use tokio::time::{Instant, sleep_until};
 
 use super::maintenance::in_blocking;
@@ -227,7 +228,7 @@ impl Work<'_> {
                 let id = self.partition.id();
                 let mut records = match self
                     .partitions
-                    .replica_streams
+                    .replicator
                     .records(*source, id, &missing)
                     .await
                 {
@@ -238,7 +239,7 @@ impl Work<'_> {
                     }
                 };
                 let ended = loop {
-                    match records.next().await {
+                    match records.try_next().await {
                         Ok(Some(bytes)) => {
                             let supply = move |repair: &mut Repair, throttle: Throttle<'_>| {
                                 repair.supply(&bytes, throttle)

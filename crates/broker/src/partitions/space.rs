@@ -82,10 +82,10 @@ impl Partitions {
             let leader = partition.leader().filter(|leader| *leader != self.node);
             if let Some(leader) = leader {
                 // Subscribes anew: with records, or without.
-                self.replica_streams.follow(partition, leader);
+                self.replicator.follow(partition, leader);
             }
         }
-        self.replica_streams.flush();
+        self.replicator.flush();
         if change.to > change.from {
             for partition in &here {
                 self.shared.reclaims.add(partition.id());

@@ -22,6 +22,7 @@ use super::{AlterAnswer, ControllerLink, LogDir, Partitions, PartitionsConfig};
 use crate::metadata::MetadataChange;
 use crate::partition::{Acks, AppendOrigin, Partition};
 use crate::replica::IsrProposal;
+use crate::replication::{ReplicatorConfig, StreamReplicator};
 
 const NODE: NodeId = NodeId(1);
 
@@ -194,13 +195,17 @@ impl Disks {
         let config = PartitionsConfig {
             node: NODE,
             cluster_id: "cluster".to_owned(),
-            incarnation: IncarnationId::from_bytes([7; 16]),
             log_dirs: log_dirs.collect(),
             offline_dirs: Vec::new(),
             properties: Arc::default(),
-            inter_broker_listener: "PLAINTEXT".to_owned(),
             controller: Arc::new(Link),
-            runtimes: vec![runtime.handle().clone()],
+            replicator: StreamReplicator::new(ReplicatorConfig {
+                node: NODE,
+                cluster_id: "cluster".to_owned(),
+                incarnation: IncarnationId::from_bytes([7; 16]),
+                listener: "PLAINTEXT".to_owned(),
+                runtimes: vec![runtime.handle().clone()],
+            }),
         };
         let partitions = {
             let _entered = runtime.enter();

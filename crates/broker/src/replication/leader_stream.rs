@@ -18,6 +18,7 @@ use prost::Message;
 use tokio::time::{Instant, Sleep};
 
 use super::connection::MESSAGE_BYTES;
+use super::pending_subscriptions::PendingSubscriptions;
 use super::server::{check_hello, code};
 use crate::partition::{
     Partition, Positions, ReadySet, ReadyToken, RoleError, SubscriptionRequest, SubscriptionStart,
@@ -56,16 +57,21 @@ struct Inner {
 
 /// What both directions of one stream share.
 #[derive(Debug)]
-pub(crate) struct LeaderSession {
+pub(super) struct LeaderSession {
     partitions: Arc<Partitions>,
+    pending: Arc<PendingSubscriptions>,
     ready_set: Arc<ReadySet>,
     inner: Mutex<Inner>,
 }
 
 impl LeaderSession {
-    pub(super) fn new(partitions: Arc<Partitions>) -> Arc<Self> {
+    pub(super) fn new(
+        partitions: Arc<Partitions>,
+        pending: Arc<PendingSubscriptions>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             partitions,
+            pending,
             ready_set: ReadySet::new(),
             inner: Mutex::default(),
         })
@@ -120,7 +126,7 @@ impl LeaderSession {
         }
         for gone in &message.unsubscribe {
             if let Ok(id) = convert::partition_id_from_wire(&gone.topic_id, gone.partition) {
-                self.partitions.parked.forget(id, &Arc::downgrade(self));
+                self.pending.forget(id, &Arc::downgrade(self));
                 self.unsubscribe(id);
             }
         }
@@ -252,8 +258,7 @@ impl LeaderSession {
 
     /// The follower knows more than this broker: its subscription waits for the metadata.
     fn park(self: &Arc<Self>, id: TopicIdPartition, subscribe: &v1::Subscribe) {
-        self.partitions
-            .parked
+        self.pending
             .park(id, Arc::downgrade(self), subscribe.clone());
         // The metadata may have come in between.
         let known = self
@@ -261,7 +266,7 @@ impl LeaderSession {
             .get(&id)
             .map(|partition| partition.leader_epoch());
         if known >= Some(LeaderEpoch(subscribe.leader_epoch)) {
-            self.partitions.parked.release(id);
+            self.pending.release(id);
         }
     }
 

@@ -19,9 +19,9 @@ mod leader_stream;
 mod pending_subscriptions;
 mod records;
 mod replica_streams;
+mod replicator;
 mod retries;
 mod server;
 
-pub(crate) use pending_subscriptions::PendingSubscriptions;
-pub(crate) use replica_streams::ReplicaStreams;
+pub use replicator::{ReplicatorConfig, StreamReplicator};
 pub use server::ReplicationServer;

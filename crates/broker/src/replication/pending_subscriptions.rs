@@ -14,7 +14,7 @@ use super::leader_stream::LeaderSession;
 /// The waiting subscriptions. Bounded by the followers' partitions: of each stream at most one a
 /// partition counts.
 #[derive(Debug, Default)]
-pub(crate) struct PendingSubscriptions {
+pub(super) struct PendingSubscriptions {
     waiting: Mutex<HashMap<TopicIdPartition, Vec<PendingSubscription>>>,
 }
 
@@ -50,7 +50,7 @@ impl PendingSubscriptions {
     }
 
     /// This broker leads the partition now: the subscriptions are answered.
-    pub(crate) fn release(&self, id: TopicIdPartition) {
+    pub(super) fn release(&self, id: TopicIdPartition) {
         let parked = self.waiting.lock().remove(&id).unwrap_or_default();
         for PendingSubscription { stream, subscribe } in parked {
             if let Some(stream) = stream.upgrade() {

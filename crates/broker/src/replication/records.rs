@@ -21,7 +21,7 @@ use super::connection::{self, Connection, MESSAGE_BYTES};
 use super::follower_stream::Target;
 use super::server::{check_hello, code};
 use crate::partition::{Partition, ReadError};
-use crate::partitions::Partitions;
+use crate::partitions::{Partitions, RecordStream};
 
 /// A request is one small message.
 const REQUEST_BYTES_MAX: usize = 64 << 10;
@@ -131,42 +131,47 @@ async fn read(
 }
 
 /// The records of a range as another broker sends them.
-pub(crate) struct RemoteRecords {
+struct RemoteRecords {
     messages: Messages<Incoming>,
     _connection: Connection,
 }
 
-impl RemoteRecords {
-    /// Asks the broker at `target`.
-    ///
-    /// # Errors
-    /// When it cannot be reached in time or refuses.
-    pub(super) async fn request(
-        target: &Target,
-        id: TopicIdPartition,
-        range: &Range<Offset>,
-    ) -> Result<Self, TransportError> {
-        let request = v1::ReadRecordsRequest {
-            hello: Some(target.hello.to_wire()),
-            topic_id: convert::uuid_to_wire(id.topic_id.0),
-            partition: id.partition.0,
-            start: range.start.0,
-            end: range.end.0,
-        };
-        let requests = stream::iter([Ok(Framed::message(&request))]);
-        let call = connection::call(&target.host, target.port, READ_RECORDS_PATH, requests);
-        let (messages, connection) = in_time(call).await?;
-        Ok(Self {
-            messages,
-            _connection: connection,
-        })
-    }
+/// Asks the broker at `target` for the records of a range.
+///
+/// # Errors
+/// When it cannot be reached in time or refuses.
+pub(super) async fn request(
+    target: &Target,
+    id: TopicIdPartition,
+    range: &Range<Offset>,
+) -> Result<RecordStream, TransportError> {
+    let request = v1::ReadRecordsRequest {
+        hello: Some(target.hello.to_wire()),
+        topic_id: convert::uuid_to_wire(id.topic_id.0),
+        partition: id.partition.0,
+        start: range.start.0,
+        end: range.end.0,
+    };
+    let requests = stream::iter([Ok(Framed::message(&request))]);
+    let call = connection::call(&target.host, target.port, READ_RECORDS_PATH, requests);
+    let (messages, connection) = in_time(call).await?;
+    let remote = RemoteRecords {
+        messages,
+        _connection: connection,
+    };
+    let next = |mut remote: RemoteRecords| async move {
+        let batches = remote.next().await?;
+        Ok(batches.map(|batches| (batches, remote)))
+    };
+    Ok(stream::try_unfold(remote, next).boxed())
+}
 
+impl RemoteRecords {
     /// The next batches; `None` at the end.
     ///
     /// # Errors
     /// When the broker does not have the records intact, or the connection broke.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, TransportError> {
+    async fn next(&mut self) -> Result<Option<Bytes>, TransportError> {
         let Some(message) = in_time(self.messages.message()).await? else {
             return Ok(None);
         };

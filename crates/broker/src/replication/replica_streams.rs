@@ -14,12 +14,14 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::follower_stream::{FollowerStream, Hello, ReplicationStream, Target};
-use super::records::RemoteRecords;
+use super::records;
+use super::replicator::ReplicatorConfig;
 use crate::partition::Partition;
+use crate::partitions::RecordStream;
 
 /// The replica streams of one broker.
 #[derive(Debug)]
-pub(crate) struct ReplicaStreams {
+pub(super) struct ReplicaStreams {
     this: Weak<Self>,
     node: NodeId,
     cluster_id: Arc<str>,
@@ -41,27 +43,21 @@ struct Inner {
 }
 
 impl ReplicaStreams {
-    pub(crate) fn new(
-        node: NodeId,
-        cluster_id: String,
-        incarnation: IncarnationId,
-        listener: String,
-        runtimes: Vec<Handle>,
-    ) -> Arc<Self> {
+    pub(super) fn new(config: ReplicatorConfig) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
-            node,
-            cluster_id: cluster_id.into(),
-            incarnation,
-            listener,
-            runtimes,
+            node: config.node,
+            cluster_id: config.cluster_id.into(),
+            incarnation: config.incarnation,
+            listener: config.listener,
+            runtimes: config.runtimes,
             next_runtime: AtomicUsize::new(0),
             inner: Mutex::default(),
         })
     }
 
     /// Takes over brokers' addresses and this broker's registration.
-    pub(crate) fn set_image(&self, image: &Arc<MetadataImage>) {
+    pub(super) fn set_image(&self, image: &Arc<MetadataImage>) {
         let mut inner = self.inner.lock();
         inner.image = Arc::clone(image);
         for ((leader, _), follower_stream) in &inner.by_leader {
@@ -70,7 +66,7 @@ impl ReplicaStreams {
     }
 
     /// Fetches a partition from `leader` from now on, under the epoch that the partition knows.
-    pub(crate) fn follow(&self, partition: &Arc<Partition>, leader: NodeId) {
+    pub(super) fn follow(&self, partition: &Arc<Partition>, leader: NodeId) {
         self.assign(
             &mut self.inner.lock(),
             partition,
@@ -126,7 +122,7 @@ impl ReplicaStreams {
     }
 
     /// Fetches a partition no more.
-    pub(crate) fn stop(&self, id: TopicIdPartition) {
+    pub(super) fn stop(&self, id: TopicIdPartition) {
         let mut inner = self.inner.lock();
         if let Some(from) = inner.assigned.remove(&id) {
             inner.unassign(id, from);
@@ -134,12 +130,12 @@ impl ReplicaStreams {
     }
 
     /// Sends what changed since the last flush; ends replica streams without partitions.
-    pub(crate) fn flush(&self) {
+    pub(super) fn flush(&self) {
         self.inner.lock().flush();
     }
 
     /// Ends all replica streams; none begins any more.
-    pub(crate) async fn shutdown(&self) {
+    pub(super) async fn shutdown(&self) {
         let replica_streams = {
             let mut inner = self.inner.lock();
             inner.stopped = true;
@@ -155,18 +151,18 @@ impl ReplicaStreams {
     ///
     /// # Errors
     /// When the broker is not known, cannot be reached, or does not have the records.
-    pub(crate) async fn records(
+    pub(super) async fn records(
         &self,
         broker: NodeId,
         id: TopicIdPartition,
         range: &Range<Offset>,
-    ) -> Result<RemoteRecords, TransportError> {
+    ) -> Result<RecordStream, TransportError> {
         let target = {
             let inner = self.inner.lock();
             self.target(&inner.image, broker)
         };
         let unknown = || TransportError::Broken(format!("broker {broker} has no address"));
-        RemoteRecords::request(&target.ok_or_else(unknown)?, id, range).await
+        records::request(&target.ok_or_else(unknown)?, id, range).await
     }
 
     /// Where a leader is reached, and as whom. `None` until the metadata says both.

@@ -18,7 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection;
 use super::leader_stream::{LeaderSession, LeaderStream};
+use super::pending_subscriptions::PendingSubscriptions;
 use super::records::{self, RecordsStream};
+use super::replicator::StreamReplicator;
 use crate::partitions::Partitions;
 
 /// gRPC's codes, as far as they are used here.
@@ -36,6 +38,7 @@ pub(super) mod code {
 #[derive(Debug, Clone)]
 pub struct ReplicationServer {
     partitions: Arc<Partitions>,
+    pending: Arc<PendingSubscriptions>,
 }
 
 /// The messages of either kind of call.
@@ -67,10 +70,13 @@ enum Call {
 }
 
 impl ReplicationServer {
-    /// For these partitions.
+    /// For these partitions, which the replicator replicates.
     #[must_use]
-    pub fn new(partitions: Arc<Partitions>) -> Self {
-        Self { partitions }
+    pub fn new(partitions: Arc<Partitions>, replicator: &StreamReplicator) -> Self {
+        Self {
+            partitions,
+            pending: Arc::clone(replicator.pending()),
+        }
     }
 
     /// Serves one connection that speaks HTTP/2 from its first byte on, until it ends.
@@ -100,7 +106,7 @@ impl ReplicationServer {
     }
 
     fn begin(&self, request: Request<Incoming>, catch_up: bool) -> MessageResponse {
-        let calls = LeaderSession::new(Arc::clone(&self.partitions));
+        let calls = LeaderSession::new(Arc::clone(&self.partitions), Arc::clone(&self.pending));
         let messages = Messages::new(request.into_body(), FOLLOWER_MESSAGE_BYTES_MAX);
         tokio::spawn(Arc::clone(&calls).receive(messages));
         let stream = Outgoing::Replication(Box::new(LeaderStream::new(calls, catch_up)));

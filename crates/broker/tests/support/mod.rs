@@ -15,7 +15,7 @@ use dohle_broker::partition::{
 };
 use dohle_broker::partitions::{AlterAnswer, ControllerLink, LogDir, Partitions, PartitionsConfig};
 use dohle_broker::replica::IsrProposal;
-use dohle_broker::replication::ReplicationServer;
+use dohle_broker::replication::{ReplicationServer, ReplicatorConfig, StreamReplicator};
 use dohle_log::directory::LogDirectory;
 use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_model::delta::MetadataDelta;
@@ -108,25 +108,30 @@ impl Cluster {
             .unwrap();
         let directory = LogDirectory::open(self.dirs[&node].path()).unwrap();
         let incarnation = IncarnationId::from_bytes(*uuid::Uuid::new_v4().as_bytes());
-        let config = PartitionsConfig {
+        let replicator = StreamReplicator::new(ReplicatorConfig {
             node,
             cluster_id: "cluster".to_owned(),
             incarnation,
+            listener: LISTENER.to_owned(),
+            runtimes: vec![runtime.handle().clone()],
+        });
+        let config = PartitionsConfig {
+            node,
+            cluster_id: "cluster".to_owned(),
             log_dirs: vec![LogDir {
                 id: DirectoryId(Uuid([node.0 as u8; 16])),
                 directory,
             }],
             offline_dirs: Vec::new(),
             properties: Arc::new(self.properties.clone()),
-            inter_broker_listener: LISTENER.to_owned(),
             controller: Arc::new(Link(Arc::downgrade(self))),
-            runtimes: vec![runtime.handle().clone()],
+            replicator: Arc::clone(&replicator) as _,
         };
         let (partitions, port) = runtime.block_on(async {
             let partitions = Partitions::open(config);
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             let port = listener.local_addr().unwrap().port();
-            let server = ReplicationServer::new(Arc::clone(&partitions));
+            let server = ReplicationServer::new(Arc::clone(&partitions), &replicator);
             tokio::spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     stream.set_nodelay(true).unwrap();

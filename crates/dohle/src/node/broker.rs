@@ -16,7 +16,7 @@ use dohle_broker::partitions::{
     BrokerLink, LocalPartitions, LogDir, OfflineDir, Partitions, PartitionsConfig,
     previous_broker_epoch,
 };
-use dohle_broker::replication::ReplicationServer;
+use dohle_broker::replication::{ReplicationServer, ReplicatorConfig, StreamReplicator};
 use dohle_coordinator::{AnyCoordinator, CoordinatedPartitions, groups};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint};
@@ -91,16 +91,21 @@ impl Broker {
             Arc::clone(&cache),
         ));
         let link = BrokerLink::new(config.node_id, Arc::clone(&client), Arc::clone(&session));
-        let partitions = open_partitions(PartitionsConfig {
+        let replicator = StreamReplicator::new(ReplicatorConfig {
             node: config.node_id,
             cluster_id: start.cluster_id.to_owned(),
             incarnation,
+            listener: config.listeners.inter_broker.clone(),
+            runtimes: start.shared.threads.handles().to_vec(),
+        });
+        let partitions = open_partitions(PartitionsConfig {
+            node: config.node_id,
+            cluster_id: start.cluster_id.to_owned(),
             log_dirs: start.log_dirs,
             offline_dirs: start.offline_dirs,
             properties: Arc::clone(config.properties()),
-            inter_broker_listener: config.listeners.inter_broker.clone(),
             controller: link,
-            runtimes: start.shared.threads.handles().to_vec(),
+            replicator: Arc::clone(&replicator) as _,
         })
         .await?;
         let groups = groups::start(
@@ -133,7 +138,12 @@ impl Broker {
             Arc::clone(&partitions),
             groups,
         );
-        let listeners = serve(start.ports, start.shared, config, context, &partitions);
+        let replication = ReplicationServer::new(Arc::clone(&partitions), &replicator);
+        let replication = Arc::new(Replication(replication));
+        let open_files = Arc::clone(partitions.open_files());
+        start.shared.keep_descriptors(move || open_files.promised());
+        let kafka = KafkaService::new(context);
+        let listeners = serve(start.ports, start.shared, config, &kafka, replication);
         let reporting = tokio::spawn(report_failed_dirs(
             Arc::clone(&partitions),
             Arc::clone(&session),
@@ -260,18 +270,13 @@ fn serve(
     ports: Vec<Bound>,
     shared: &Arc<Shared>,
     config: &NodeConfig,
-    context: Arc<Context>,
-    partitions: &Arc<Partitions>,
+    kafka: &Arc<KafkaService>,
+    replication: Arc<dyn Http2Service>,
 ) -> Vec<Listener> {
-    let open_files = Arc::clone(partitions.open_files());
-    shared.keep_descriptors(move || open_files.promised());
-    let kafka = KafkaService::new(context);
-    let replication: Arc<dyn Http2Service> =
-        Arc::new(Replication(ReplicationServer::new(Arc::clone(partitions))));
     let serve = |port: Bound| {
         let is_inter_broker = port.name() == config.listeners.inter_broker;
         let services = Services {
-            kafka: Some(kafka.clone()),
+            kafka: Some(Arc::clone(kafka) as _),
             http2: is_inter_broker.then(|| Arc::clone(&replication)),
         };
         port.serve(Arc::clone(shared), services)

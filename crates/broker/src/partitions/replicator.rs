@@ -1,0 +1,50 @@
+//! What the registry of partitions asks of replication. A trait, because replication is built on
+//! the registry: the node creates both, and passes the one to the other.
+
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dohle_model::image::MetadataImage;
+use dohle_model::{NodeId, Offset, TopicIdPartition};
+use dohle_rpc::replication_transport::TransportError;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::partition::Partition;
+
+/// Batches of records, in the order of their offsets, up to the first error.
+pub type RecordStream = BoxStream<'static, Result<Bytes, TransportError>>;
+
+/// Replicates partitions from their leaders, as the registry directs.
+pub trait Replicator: Debug + Send + Sync + 'static {
+    /// Takes over brokers' addresses and this broker's registration.
+    fn set_image(&self, image: &Arc<MetadataImage>);
+
+    /// Fetches a partition from `leader` from the next flush on, in the partition's leader epoch.
+    fn follow(&self, partition: &Arc<Partition>, leader: NodeId);
+
+    /// Fetches a partition no more, from the next flush on.
+    fn stop(&self, id: TopicIdPartition);
+
+    /// Sends to the leaders what changed since the last flush.
+    fn flush(&self);
+
+    /// This broker leads the partition now: answers followers that subscribed too early.
+    fn on_became_leader(&self, id: TopicIdPartition);
+
+    /// Asks a broker for the committed records of a range, for a repair.
+    ///
+    /// # Errors
+    /// When the broker has no address, cannot be reached, or refuses the request.
+    fn records<'a>(
+        &'a self,
+        broker: NodeId,
+        id: TopicIdPartition,
+        range: &'a Range<Offset>,
+    ) -> BoxFuture<'a, Result<RecordStream, TransportError>>;
+
+    /// Ends all replication from leaders, for good.
+    fn shutdown(&self) -> BoxFuture<'_, ()>;
+}

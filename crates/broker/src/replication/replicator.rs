@@ -1,0 +1,91 @@
+//! Replication of one broker, as the registry of partitions and the server of its followers see it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use dohle_model::image::MetadataImage;
+use dohle_model::{IncarnationId, NodeId, Offset, TopicIdPartition};
+use dohle_rpc::replication_transport::TransportError;
+use futures::future::BoxFuture;
+use tokio::runtime::Handle;
+
+use super::pending_subscriptions::PendingSubscriptions;
+use super::replica_streams::ReplicaStreams;
+use crate::partition::Partition;
+use crate::partitions::{RecordStream, Replicator};
+
+/// What replication begins with.
+#[derive(Debug)]
+pub struct ReplicatorConfig {
+    /// This broker.
+    pub node: NodeId,
+    /// The cluster's id, which leaders compare with theirs.
+    pub cluster_id: String,
+    /// This run of the process.
+    pub incarnation: IncarnationId,
+    /// `inter.broker.listener.name`: where other brokers are reached.
+    pub listener: String,
+    /// The runtimes that replication streams run on, handed out round robin; at least one.
+    pub runtimes: Vec<Handle>,
+}
+
+/// Replication over streams between brokers.
+#[derive(Debug)]
+pub struct StreamReplicator {
+    streams: Arc<ReplicaStreams>,
+    pending: Arc<PendingSubscriptions>,
+}
+
+impl StreamReplicator {
+    /// Without partitions.
+    ///
+    /// # Panics
+    /// Without a runtime.
+    #[must_use]
+    pub fn new(config: ReplicatorConfig) -> Arc<Self> {
+        assert!(!config.runtimes.is_empty(), "replication has a runtime");
+        Arc::new(Self {
+            streams: ReplicaStreams::new(config),
+            pending: Arc::default(),
+        })
+    }
+
+    pub(super) fn pending(&self) -> &Arc<PendingSubscriptions> {
+        &self.pending
+    }
+}
+
+impl Replicator for StreamReplicator {
+    fn set_image(&self, image: &Arc<MetadataImage>) {
+        self.streams.set_image(image);
+    }
+
+    fn follow(&self, partition: &Arc<Partition>, leader: NodeId) {
+        self.streams.follow(partition, leader);
+    }
+
+    fn stop(&self, id: TopicIdPartition) {
+        self.streams.stop(id);
+    }
+
+    fn flush(&self) {
+        self.streams.flush();
+    }
+
+    fn on_became_leader(&self, id: TopicIdPartition) {
+        self.pending.release(id);
+    }
+
+    fn records<'a>(
+        &'a self,
+        broker: NodeId,
+        id: TopicIdPartition,
+        range: &'a Range<Offset>,
+    ) -> BoxFuture<'a, Result<RecordStream, TransportError>> {
+        Box::pin(self.streams.records(broker, id, range))
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.streams.shutdown())
+    }
+}
