@@ -1,7 +1,14 @@
 //! The tidy test: it holds the structure of the code that a compiler does not.
+//!
+//! `modules` finds cycles between modules, `tokens` reads the code for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+mod modules;
+mod tokens;
+
+use modules::Modules;
 
 const LINES_MAX: usize = 800;
 const WIDTH_MAX: usize = 100;
@@ -49,6 +56,21 @@ const FLOORS: &[&[&str]] = &[
 
 /// Crates that we maintain for others, which depend on none of ours.
 const APART: &[&str] = &["base2histogram"];
+
+/// Crates with modules that use each other. To become empty.
+const CYCLIC: &[&str] = &[
+    "admin",
+    "api",
+    "broker",
+    "cli",
+    "config",
+    "controller",
+    "dohle",
+    "groups",
+    "log",
+    "machine",
+    "model",
+];
 
 fn root() -> PathBuf {
     dohle_tests::root()
@@ -114,20 +136,27 @@ fn is_test(path: &str) -> bool {
 #[test]
 fn pure_code_has_no_runtime_files_clock_or_randomness() {
     let mut complaints = Vec::new();
+    let mut unused: BTreeSet<&str> = PURE.iter().copied().collect();
     for (path, text) in rust() {
-        let pure = PURE.iter().any(|pure| {
-            path.strip_prefix(pure)
+        let pure = PURE.iter().find(|pure| {
+            path.strip_prefix(**pure)
                 .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
         });
-        if is_test(&path) || !pure {
+        let Some(pure) = pure.filter(|_| !is_test(&path)) else {
             continue;
-        }
+        };
+        unused.remove(pure);
         for (number, line) in code(&text) {
             for impure in IMPURE.iter().filter(|impure| line.contains(**impure)) {
                 complaints.push(format!("{path}:{}: {impure} in pure code", number + 1));
             }
         }
     }
+    complaints.extend(
+        unused
+            .iter()
+            .map(|entry| format!("PURE: no file is {entry}")),
+    );
     check(complaints);
 }
 
@@ -152,20 +181,23 @@ fn dependencies(manifest: &str) -> Vec<String> {
 fn a_crate_depends_on_lower_floors_only() {
     let mut complaints = Vec::new();
     let floor = |name: &str| FLOORS.iter().position(|crates| crates.contains(&name));
-    for entry in std::fs::read_dir(root().join("crates")).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let manifest = std::fs::read_to_string(path.join("Cargo.toml")).expect("a manifest");
+    let crates = crates();
+    let listed = FLOORS.iter().copied().flatten().chain(APART);
+    let gone = listed.filter(|name| !crates.iter().any(|it| it == *name));
+    complaints.extend(gone.map(|name| format!("there is no crates/{name}")));
+    for name in &crates {
+        let manifest = root().join("crates").join(name).join("Cargo.toml");
+        let manifest = std::fs::read_to_string(manifest).expect("a manifest");
         let used = dependencies(&manifest);
-        if APART.contains(&&*name) {
+        if APART.contains(&name.as_str()) {
             assert!(used.is_empty(), "crates/{name} depends on {used:?}");
             continue;
         }
-        let Some(own) = floor(&name) else {
+        let Some(own) = floor(name) else {
             complaints.push(format!("crates/{name} has no floor"));
             continue;
         };
-        for used in used.iter().filter(|used| **used != name) {
+        for used in used.iter().filter(|used| *used != name) {
             if floor(used).is_none_or(|used| used >= own) {
                 complaints.push(format!("crates/{name} must not depend on {used}"));
             }
@@ -297,5 +329,47 @@ fn the_programs_in_the_readme_are_the_files_that_tests_run() {
         .map(|(path, _)| format!("{path} does not stand in README.md as it is"))
         .collect();
     assert_eq!(programs.count(), 5);
+    check(complaints);
+}
+
+fn crates() -> Vec<String> {
+    let entries = std::fs::read_dir(root().join("crates")).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    names
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect()
+}
+
+#[test]
+fn no_two_modules_use_each_other_but_a_parent_and_its_child() {
+    let texts = texts();
+    let mut complaints = Vec::new();
+    for name in crates() {
+        let source = format!("crates/{name}/src/");
+        let files = texts.iter().filter_map(|(path, text)| {
+            let inside = path.strip_prefix(&source)?;
+            let wanted = inside.ends_with(".rs") && !is_test(path);
+            wanted.then_some((inside, text.as_str()))
+        });
+        let cycles = Modules::of(files).cycles();
+        if CYCLIC.contains(&name.as_str()) {
+            if cycles.is_empty() {
+                complaints.push(format!(
+                    "crates/{name} has no cycle, and is listed in CYCLIC"
+                ));
+            }
+            continue;
+        }
+        for cycle in cycles {
+            let members: Vec<_> = cycle.members.iter().map(String::as_str).collect();
+            complaints.push(format!(
+                "{source}{}: these use each other: {}",
+                cycle.parent.join("/"),
+                members.join(", ")
+            ));
+            let uses = cycle.uses.iter();
+            complaints.extend(uses.map(|(from, to)| format!("    {from} uses {to}")));
+        }
+    }
     check(complaints);
 }
