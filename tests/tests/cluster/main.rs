@@ -6,6 +6,7 @@ mod console_tools;
 mod coordinator;
 mod corpus;
 mod corpus_with_kill;
+mod descriptors;
 mod failed_directory;
 mod faults;
 mod franz_go;

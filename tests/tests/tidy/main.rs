@@ -263,6 +263,42 @@ fn every_file_says_what_it_is() {
     );
 }
 
+/// A file that no `mod` names is in no program: its code is not compiled, its tests never run.
+#[test]
+fn every_file_is_part_of_a_program() {
+    let files: BTreeMap<String, String> = rust().collect();
+    let mut complaints = Vec::new();
+    for path in files.keys().filter(|path| !path.starts_with("docs/")) {
+        let (folder, name) = path.rsplit_once('/').expect("a folder");
+        let parent = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
+        // `src/lib.rs` and the like, and each file of a crate's `tests`, are programs of their own.
+        let is_root = matches!(name, "lib.rs" | "main.rs" | "build.rs")
+            || (folder.ends_with("/tests") && !folder.contains("/src"))
+            || folder.ends_with("/examples")
+            || folder.ends_with("/bin");
+        let (module, declared_in) = match name.strip_suffix(".rs").expect("a Rust file") {
+            "mod" => (&folder[folder.rfind('/').map_or(0, |at| at + 1)..], parent),
+            module => (module, folder),
+        };
+        let declaration = format!("mod {module};");
+        let declared = files.iter().any(|(other, text)| {
+            let of_folder = other.strip_prefix(declared_in).is_some_and(|rest| {
+                rest == ".rs"
+                    || rest
+                        .strip_prefix('/')
+                        .is_some_and(|rest| !rest.contains('/'))
+            });
+            of_folder && text.contains(&declaration) || text.contains(&format!("{name}\"]"))
+        });
+        if !is_root && !declared {
+            complaints.push(format!(
+                "{path}: no `{declaration}` makes it part of a program"
+            ));
+        }
+    }
+    check(complaints);
+}
+
 #[test]
 fn nothing_is_left_undone_ignored_or_slept_through() {
     // In two parts, so that this file does not find itself.
