@@ -7,7 +7,8 @@ use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp};
 use super::Partition;
 use super::errors::RoleError;
 use super::state::{DeferredWakeups, Role, State};
-use crate::replica::{FetchPosition, Follower, LeaderAnswer, OnLeader, truncation_offset};
+use super::truncate::Truncation;
+use crate::replica::{FetchPosition, Follower, LeaderAnswer, OnLeader};
 
 /// The part of a leader's message that is about this partition.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +42,9 @@ pub(crate) enum PartOutcome {
         /// Only once [`Partition::flush_due`] has run: the records are to be on the disk.
         after_flush: bool,
     },
+    /// Remove records with [`Partition::truncate_to_leader`], on a thread that may block. Nothing
+    /// that the leader sends counts until the next subscription.
+    Truncate(Truncation),
     /// Subscribe again at once: records were removed from the log.
     Resubscribe,
     /// Nothing changed. Subscribe again after a while, if this leader is still the leader then.
@@ -74,8 +78,8 @@ impl Partition {
         }
     }
 
-    /// Takes in a part of a leader's message. Blocks for a write to the page cache; what has to be
-    /// forced to the disk is the caller's to flush.
+    /// Takes in a part of a leader's message. Writes to the page cache and reads nothing; flushes
+    /// and truncations are left to the caller.
     pub(crate) fn on_leader_part(
         &self,
         part: &LeaderPart,
@@ -99,133 +103,17 @@ impl Partition {
         match follower.on_leader_data(&part.answer) {
             OnLeader::Ignore => PartOutcome::Nothing,
             OnLeader::Ended(ErrorCode::OffsetOutOfRange) => {
-                self.begin_anew(state, wakes, part, now)
+                PartOutcome::Truncate(Truncation::new(part, None))
             }
             OnLeader::Ended(error) => {
                 tracing::debug!(partition = %self.name, %error, "leader ended the subscription");
                 PartOutcome::Retry { damaged_at: None }
             }
             OnLeader::Truncate { epoch, end_offset } => {
-                self.truncate(state, wakes, part, (epoch, end_offset), now)
+                PartOutcome::Truncate(Truncation::new(part, Some((epoch, end_offset))))
             }
             OnLeader::Append => self.append_replicated(state, wakes, part, records, now),
         }
-    }
-
-    /// The leader's log begins after the end of this one: nothing here is of use any more.
-    fn begin_anew(
-        &self,
-        state: &mut State,
-        wakes: &mut DeferredWakeups,
-        part: &LeaderPart,
-        now: Timestamp,
-    ) -> PartOutcome {
-        let start = part.log_start_offset;
-        let Ok(log) = state.log() else {
-            return PartOutcome::Nothing;
-        };
-        if start <= log.log_end_offset() {
-            state.report(&self.name, || {
-                format!("leader says that this log ends before its own begins, at {start}")
-            });
-            return PartOutcome::Retry { damaged_at: None };
-        }
-        self.truncate_fully(
-            state,
-            wakes,
-            start,
-            now,
-            "log ends before the leader's begins",
-        )
-    }
-
-    /// Removes all records and begins again where the leader's log begins.
-    fn truncate_fully(
-        &self,
-        state: &mut State,
-        wakes: &mut DeferredWakeups,
-        start: Offset,
-        now: Timestamp,
-        reason: &'static str,
-    ) -> PartOutcome {
-        let high_watermark = state.high_watermark;
-        let Ok(log) = state.log_mut() else {
-            return PartOutcome::Nothing;
-        };
-        let (log_start_offset, end) = (log.log_start_offset(), log.log_end_offset());
-        if (log_start_offset, end) == (start, start) {
-            state.report(&self.name, || {
-                format!(
-                    "leader does not take an empty log that begins where its own does, at {start}"
-                )
-            });
-            return PartOutcome::Retry { damaged_at: None };
-        }
-        if let Err(error) = log.truncate_fully_and_start_at(start, now) {
-            return self.change_failed(state, wakes, &error);
-        }
-        let (name, records) = (&self.name, end.since(log_start_offset));
-        tracing::info!(
-            partition = %name, reason, from = %end, to = %log_start_offset, records,
-            new_log_start_offset = %start, "log truncated fully"
-        );
-        if high_watermark > log_start_offset && start < high_watermark {
-            tracing::warn!(
-                partition = %name, log_start_offset = %start, %high_watermark,
-                "truncated below the high watermark: an unclean election has lost records"
-            );
-        }
-        state.raise_high_watermark(start);
-        PartOutcome::Resubscribe
-    }
-
-    /// Removes the records that the leader's log does not have.
-    fn truncate(
-        &self,
-        state: &mut State,
-        wakes: &mut DeferredWakeups,
-        part: &LeaderPart,
-        (epoch, end_offset): (LeaderEpoch, Offset),
-        now: Timestamp,
-    ) -> PartOutcome {
-        let high_watermark = state.high_watermark;
-        let Ok(log) = state.log_mut() else {
-            return PartOutcome::Nothing;
-        };
-        let before = log.log_end_offset();
-        let local = log.leader_epochs().end_offset_for(epoch, before);
-        let local = local.map(|end| (end.epoch, end.end_offset));
-        let to = truncation_offset(epoch, end_offset, local, before);
-        if to <= log.log_start_offset() {
-            // The two have nothing in common. The leader's log may begin before this one does.
-            let start = part.log_start_offset;
-            let reason = "log has no records in common with the leader's";
-            return self.truncate_fully(state, wakes, start, now, reason);
-        }
-        if let Err(error) = log.truncate_to(to, now) {
-            return self.change_failed(state, wakes, &error);
-        }
-        let end = log.log_end_offset();
-        if end == before {
-            state.report(&self.name, || {
-                format!(
-                    "leader's log parts from this one at its end, {end_offset} of epoch {epoch}"
-                )
-            });
-            return PartOutcome::Retry { damaged_at: None };
-        }
-        tracing::info!(
-            partition = %self.name, from = %before, to = %end, records = before.since(end),
-            %high_watermark, "log truncated to where it parts from the leader's"
-        );
-        if end < high_watermark {
-            tracing::warn!(
-                partition = %self.name, to = %end, %high_watermark,
-                "truncated below the high watermark: an unclean election has lost records"
-            );
-            state.raise_high_watermark(end);
-        }
-        PartOutcome::Resubscribe
     }
 
     fn append_replicated(
@@ -288,7 +176,7 @@ impl Partition {
 
     /// A change of the log's files failed. Where there was no space, the subscription ends and is
     /// made again later: what the leader sent is not in the log.
-    fn change_failed(
+    pub(super) fn change_failed(
         &self,
         state: &mut State,
         wakes: &mut DeferredWakeups,

@@ -1,13 +1,16 @@
 //! The leader's side of replication: what each follower's stream is sent, and what it acks.
 
 use std::sync::Arc;
+#[cfg(test)]
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use dohle_log::ReadLimits;
+use dohle_log::{Access, Located, RangeError, ReadLimits, Records};
 use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, Offset};
 
 use super::Partition;
 use super::errors::{ReadError, RoleError};
+use super::read::LocateError;
 use super::ready::{ReadyOn, ReadySet, ReadyToken};
 use super::state::{DeferredWakeups, State};
 use super::types::{EpochEnd, Positions};
@@ -140,12 +143,19 @@ impl Partition {
     }
 
     /// Takes what is to be sent next, about `max_bytes` of it but at least one batch if there is
-    /// any. `None` when the feed has ended. Reads outside the lock where the tail does not have it.
+    /// any. `None` when the subscription has ended. Reads outside the lock where the tail does not
+    /// have it; the caller makes one such read of a subscription at a time.
+    ///
+    /// # Errors
+    /// [`LocateError::NotCached`] with [`Access::Cached`] when the read would wait for the disk:
+    /// nothing was taken, and the read is to be made with [`Access::Disk`] on a thread that may
+    /// block.
     pub(crate) fn read_for_follower(
         &self,
         feed: u64,
         max_bytes: usize,
-    ) -> Result<Option<FeedPart>, ReadError> {
+        access: Access,
+    ) -> Result<Option<FeedPart>, LocateError> {
         let mut records = Vec::new();
         let (plan, positions) = {
             let mut state = self.state.lock();
@@ -183,32 +193,51 @@ impl Partition {
                 upper_bound: Offset(i64::MAX),
                 min_one: true,
             };
-            (state.log()?.plan_read(from, limits), positions)
+            let log = state.log().map_err(ReadError::from)?;
+            (log.plan_read(from, limits), positions)
         };
-        let read = match plan {
-            Ok(plan) => plan.read(),
+        #[cfg(test)]
+        if access == Access::Cached && self.is_uncached.load(Ordering::Relaxed) {
+            return Err(LocateError::NotCached);
+        }
+        let located = match plan {
+            Ok(plan) => plan.locate(usize::MAX, access),
             // Retention overtook the follower: it has to subscribe again.
             Err(dohle_log::ReadError::OffsetOutOfRange { .. }) => {
                 self.end_subscription(feed);
                 return Ok(None);
             }
             Err(error @ dohle_log::ReadError::Damaged(_)) => {
-                return Err(ReadError::Corrupt(error.to_string()));
+                return Err(ReadError::Corrupt(error.to_string()).into());
             }
-            Err(dohle_log::ReadError::Storage(error)) => Err(error),
+            Err(dohle_log::ReadError::Storage(error)) => Err(error.into()),
         };
-        let read = read.map_err(|error| self.read_failed(&error))?;
+        let (read, next_offset) = match located {
+            Ok(Located {
+                records: Records::Memory(read),
+                next_offset,
+            }) => (read, next_offset),
+            // Not reached: ranges of any size are read into memory.
+            Ok(Located {
+                records: Records::File(_),
+                ..
+            })
+            | Err(RangeError::NotCached | RangeError::Truncated) => {
+                return Err(LocateError::NotCached);
+            }
+            Err(RangeError::Storage(error)) => return Err(self.read_failed(&error).into()),
+        };
         let mut state = self.state.lock();
         // The leader epoch may have changed while the read ran; its bytes are then not to be sent.
         let Some(at) = state.subscriptions.iter().position(|it| it.id == feed) else {
             return Ok(None);
         };
-        state.subscriptions[at].sent = read.next_offset;
+        state.subscriptions[at].sent = next_offset;
         state.release_tail();
-        if !read.records.is_empty() {
-            records.push(read.records);
+        if !read.is_empty() {
+            records.push(read);
         }
-        let more = read.next_offset < positions.log_end_offset;
+        let more = next_offset < positions.log_end_offset;
         Ok(Some(FeedPart {
             positions,
             records,

@@ -34,6 +34,7 @@ mod shortage;
 pub(crate) mod space;
 mod state;
 mod tail;
+mod truncate;
 mod types;
 mod upkeep;
 
@@ -41,10 +42,11 @@ pub(crate) use cleaning::CleanOutcome;
 pub use config::PartitionConfig;
 pub use errors::{AppendError, CommitError, ReadError, RecordError, RoleError};
 pub(crate) use follow::{LeaderPart, PartOutcome};
-pub(crate) use follower_subscription::{SubscriptionRequest, SubscriptionStart};
+pub(crate) use follower_subscription::{FeedPart, SubscriptionRequest, SubscriptionStart};
 pub use read::LocateError;
 pub use ready::{ReadyOn, ReadySet, ReadyToken};
 pub(crate) use shortage::ClosedLog;
+pub(crate) use truncate::Truncation;
 pub use types::{
     AbortedTransaction, Acks, AppendOrigin, Appended, EpochEnd, FetchParams, FetchRead,
     FollowerState, Isolation, ListedOffset, OffsetSpec, Positions, ProducerInfo,
@@ -68,6 +70,9 @@ pub struct Partition {
     ready_tokens: Mutex<ReadyTokens>,
     /// Whether it is on the list of partitions with lagging followers.
     lag_noted: AtomicBool,
+    /// Makes reads for followers find nothing in the page cache.
+    #[cfg(test)]
+    pub(crate) is_uncached: AtomicBool,
 }
 
 impl Partition {
@@ -114,6 +119,8 @@ impl Partition {
             published,
             ready_tokens,
             lag_noted,
+            #[cfg(test)]
+            is_uncached: AtomicBool::new(false),
         })
     }
 

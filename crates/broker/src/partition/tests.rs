@@ -4,6 +4,7 @@
 mod log_lines;
 
 use bytes::Bytes;
+use dohle_log::Access;
 use dohle_model::record::{MetadataRecord, PartitionChange};
 use dohle_model::{
     BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp, TopicId,
@@ -86,7 +87,12 @@ async fn an_ack_counts_only_for_its_own_subscription_epoch_and_what_was_sent() {
     let before = start(&partition, &request(1, EPOCH, 0, 0));
     let feed = start(&partition, &request(2, EPOCH, 0, 0));
     // Sends a part of the log: a batch at least.
-    assert!(partition.read_for_follower(feed, 1).unwrap().is_some());
+    assert!(
+        partition
+            .read_for_follower(feed, 1, Access::Disk)
+            .unwrap()
+            .is_some()
+    );
     let ack = |feed, epoch, end| partition.on_follower_ack(feed, epoch, Offset(end), Offset::ZERO);
     ack(before, EPOCH, 1);
     assert_eq!(
@@ -109,13 +115,19 @@ async fn an_ack_counts_only_for_its_own_subscription_epoch_and_what_was_sent() {
     assert_eq!(acked(&partition), Some(Offset(1)));
     assert_eq!(partition.positions().high_watermark, Offset(1));
     assert!(
-        partition.read_for_follower(feed, 1).unwrap().is_none(),
+        partition
+            .read_for_follower(feed, 1, Access::Disk)
+            .unwrap()
+            .is_none(),
         "its feed ended"
     );
     let feed = start(&partition, &request(3, EPOCH, 1, 3));
     partition.on_follower_ack(feed, EPOCH, Offset(1), Offset(2));
     assert!(
-        partition.read_for_follower(feed, 1).unwrap().is_none(),
+        partition
+            .read_for_follower(feed, 1, Access::Disk)
+            .unwrap()
+            .is_none(),
         "its log cannot begin past its end"
     );
 }
@@ -135,7 +147,10 @@ async fn a_subscription_that_a_newer_one_overtook_is_refused() {
     );
     assert_eq!(acked(&partition), Some(Offset(4)));
     assert!(
-        partition.read_for_follower(feed, 1).unwrap().is_some(),
+        partition
+            .read_for_follower(feed, 1, Access::Disk)
+            .unwrap()
+            .is_some(),
         "the newer one goes on"
     );
     // A process counts from the beginning; the registration shows that it is newer.
@@ -361,6 +376,50 @@ async fn follower(log_start_offset: i64) -> (Replicas, std::sync::Arc<Partition>
     (broker, partition)
 }
 
+/// Takes in an answer without records, and truncates if it asks for that.
+fn answer(partition: &Partition, part: &LeaderPart) -> PartOutcome {
+    match partition.on_leader_part(part, Bytes::new(), NOW) {
+        PartOutcome::Truncate(truncation) => partition.truncate_to_leader(&truncation, NOW),
+        outcome => outcome,
+    }
+}
+
+/// Records are read and files are written for a truncation, which the thread of the stream does
+/// not do.
+#[tokio::test]
+async fn an_answer_leaves_the_truncation_to_another_thread() {
+    let (broker, partition) = follower(0).await;
+    let before = partition.positions();
+    let begin = || partition.begin_subscription(OTHER).unwrap().subscription;
+    let truncation = |parts_at: Option<i64>, leader_start: i64| {
+        let mut part = part(begin(), EPOCH);
+        part.log_start_offset = Offset(leader_start);
+        part.answer.diverging = parts_at.map(|at| (EPOCH, Offset(at)));
+        if parts_at.is_none() {
+            part.answer.error = Some(ErrorCode::OffsetOutOfRange);
+        }
+        match partition.on_leader_part(&part, Bytes::new(), NOW) {
+            PartOutcome::Truncate(truncation) => truncation,
+            outcome => panic!("{outcome:?}"),
+        }
+    };
+    for truncation in [truncation(Some(1), 0), truncation(None, 9)] {
+        assert_eq!(partition.positions(), before);
+        // The replica has subscribed again before the other thread came to it.
+        begin();
+        let outcome = partition.truncate_to_leader(&truncation, NOW);
+        assert_eq!(outcome, PartOutcome::Nothing);
+        assert_eq!(partition.positions(), before);
+    }
+    // It has another leader by then.
+    let late = truncation(Some(1), 0);
+    let topic_id = partition.id().topic_id;
+    elect(&broker, topic_id, OTHER, &[NODE, OTHER]).await;
+    let outcome = partition.truncate_to_leader(&late, NOW);
+    assert_eq!(outcome, PartOutcome::Nothing);
+    assert_eq!(partition.positions().log_end_offset, before.log_end_offset);
+}
+
 #[tokio::test]
 async fn a_log_that_has_nothing_in_common_with_the_leaders_begins_where_the_leaders_begins() {
     // (where the follower's log begins, where the leader's does, where the two part)
@@ -370,7 +429,7 @@ async fn a_log_that_has_nothing_in_common_with_the_leaders_begins_where_the_lead
         let mut diverging = part(subscription, EPOCH);
         diverging.answer.diverging = Some((EPOCH, Offset(parts_at)));
         diverging.log_start_offset = Offset(leader_start);
-        let outcome = partition.on_leader_part(&diverging, Bytes::new(), NOW);
+        let outcome = answer(&partition, &diverging);
         assert_eq!(outcome, PartOutcome::Resubscribe, "parts at {parts_at}");
         let position = partition.begin_subscription(OTHER).unwrap().position;
         assert_eq!(position.fetch_offset, Offset(leader_start));
@@ -388,14 +447,14 @@ async fn an_answer_that_removes_nothing_is_followed_by_a_wait() {
     let subscription = partition.begin_subscription(OTHER).unwrap().subscription;
     let mut diverging = part(subscription, EPOCH);
     diverging.answer.diverging = Some((EPOCH, Offset(3)));
-    let outcome = partition.on_leader_part(&diverging, Bytes::new(), NOW);
+    let outcome = answer(&partition, &diverging);
     assert_eq!(outcome, RETRY, "the two part at the end");
     // A leader that calls the log out of range, although its own begins inside it.
     let subscription = partition.begin_subscription(OTHER).unwrap().subscription;
     let mut out_of_range = part(subscription, EPOCH);
     out_of_range.answer.error = Some(ErrorCode::OffsetOutOfRange);
     out_of_range.log_start_offset = Offset(3);
-    let outcome = partition.on_leader_part(&out_of_range, Bytes::new(), NOW);
+    let outcome = answer(&partition, &out_of_range);
     assert_eq!(outcome, RETRY);
     assert_eq!(partition.positions(), before, "no record is lost");
     // An empty log that begins where the leader's does cannot be shortened any further.
@@ -404,7 +463,7 @@ async fn an_answer_that_removes_nothing_is_followed_by_a_wait() {
         let subscription = partition.begin_subscription(OTHER).unwrap().subscription;
         let mut diverging = part(subscription, EPOCH);
         diverging.answer.diverging = Some((EPOCH, Offset(1)));
-        let outcome = partition.on_leader_part(&diverging, Bytes::new(), NOW);
+        let outcome = answer(&partition, &diverging);
         assert_eq!(outcome, expected);
     }
 }
@@ -433,7 +492,12 @@ async fn a_partition_whose_change_panics_is_offline_and_the_others_go_on() {
     let mut moved = Vec::new();
     ready_set.take(&mut moved);
     assert_eq!(moved, [5]);
-    assert!(partition.read_for_follower(feed, 1).unwrap().is_none());
+    assert!(
+        partition
+            .read_for_follower(feed, 1, Access::Disk)
+            .unwrap()
+            .is_none()
+    );
     assert!(!partition.is_leader());
     let reason = partition.offline().unwrap().to_string();
     assert!(reason.contains("panicked"), "{reason}");

@@ -16,8 +16,9 @@ use dohle_rpc::replication_transport::{
     TransportError,
 };
 use dohle_rpc::{convert, v1};
-use futures::Stream;
+use futures::stream::FuturesUnordered;
 use futures::task::AtomicWaker;
+use futures::{Stream, StreamExt};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -29,7 +30,7 @@ use super::connection::{self, CATCH_UP_CREDIT_BYTES, CREDIT_BYTES, Connection};
 use super::flushes::{AfterFlush, Flushes, is_newer};
 use super::replica_streams::ReplicaStreams;
 use super::retries::Retries;
-use crate::partition::{LeaderPart, PartOutcome, Partition};
+use crate::partition::{LeaderPart, PartOutcome, Partition, Truncation};
 use crate::partitions::wall_clock;
 use crate::replica::LeaderAnswer;
 
@@ -99,6 +100,8 @@ struct Outbox {
     acks: BTreeMap<TopicIdPartition, v1::Ack>,
     /// What waits for a flush.
     flushes: Flushes,
+    /// Truncations that the leader's last message asks for.
+    truncations: Vec<(Arc<Partition>, Truncation)>,
     credit_bytes: u64,
     retries: Retries,
     /// Where the leader sent records that this replica refused.
@@ -232,8 +235,10 @@ async fn fetch(
         Err(_) => return SessionEnd::Failed(TransportError::Broken("no answer in time".into())),
     };
     tracing::debug!(leader = %core.leader, "replication stream began");
+    let mut truncations = FuturesUnordered::new();
     let end = loop {
         let next = core.retry_at();
+        truncations.extend(core.take_truncations().map(truncate));
         tokio::select! {
             changed = targets.changed() => {
                 if changed.is_err() || targets.borrow().as_ref() != Some(target) {
@@ -241,6 +246,9 @@ async fn fetch(
                 }
             }
             () = sleep_until(next) => core.retry(),
+            Some((partition, outcome)) = truncations.next(), if !truncations.is_empty() => {
+                core.on_truncated(&partition, outcome);
+            }
             message = messages.message() => match message {
                 Ok(Some(message)) => {
                     let received = ReceivedLeaderMessage::decode(message);
@@ -258,6 +266,18 @@ async fn fetch(
     };
     connection.abort();
     end
+}
+
+/// Truncates a partition on a thread that may block.
+async fn truncate(
+    (partition, truncation): (Arc<Partition>, Truncation),
+) -> (Arc<Partition>, PartOutcome) {
+    let follower = Arc::clone(&partition);
+    let work = move || follower.truncate_to_leader(&truncation, wall_clock());
+    let outcome = partition.blocking().disk(work).await;
+    // Work that panicked has taken the partition offline.
+    let outcome = outcome.unwrap_or(PartOutcome::Nothing);
+    (partition, outcome)
 }
 
 async fn sleep_until(at: Option<Instant>) {
@@ -291,6 +311,7 @@ impl Core {
         outbox.subscribe = outbox.partitions.keys().copied().collect();
         outbox.unsubscribe.clear();
         outbox.acks.clear();
+        outbox.truncations.clear();
         outbox.retries = Retries::default();
         outbox.credit_bytes = match self.kind {
             ReplicationStream::Live => CREDIT_BYTES,
@@ -387,6 +408,7 @@ impl Core {
                     outbox.acks.insert(id, ack);
                 }
             }
+            PartOutcome::Truncate(truncation) => outbox.truncations.push((partition, truncation)),
             PartOutcome::Resubscribe => {
                 outbox.subscribe.insert(id);
             }
@@ -398,6 +420,28 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    fn take_truncations(&self) -> impl Iterator<Item = (Arc<Partition>, Truncation)> + use<> {
+        std::mem::take(&mut self.outbox.lock().truncations).into_iter()
+    }
+
+    /// A truncation has ended: the partition subscribes again, unless nothing was removed.
+    fn on_truncated(&self, partition: &Partition, outcome: PartOutcome) {
+        let id = partition.id();
+        let mut outbox = self.outbox.lock();
+        if !outbox.partitions.contains_key(&id) {
+            return;
+        }
+        match outcome {
+            PartOutcome::Resubscribe => {
+                outbox.subscribe.insert(id);
+            }
+            PartOutcome::Retry { .. } => outbox.retries.failed(id, Instant::now()),
+            PartOutcome::Nothing | PartOutcome::Ack { .. } | PartOutcome::Truncate(_) => {}
+        }
+        drop(outbox);
+        self.wake();
     }
 
     /// Flushes the partition on another thread, and sends `after` to the leader once that is done.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use dohle_log::Access;
 use dohle_model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, TopicIdPartition};
 use dohle_rpc::replication_transport::{EndStatus, Framed, Messages, TransportError};
 use dohle_rpc::{convert, v1};
@@ -21,9 +22,14 @@ use super::connection::MESSAGE_BYTES;
 use super::pending_subscriptions::PendingSubscriptions;
 use super::server::{check_hello, code};
 use crate::partition::{
-    Partition, Positions, ReadySet, ReadyToken, RoleError, SubscriptionRequest, SubscriptionStart,
+    FeedPart, LocateError, Partition, Positions, ReadySet, ReadyToken, RoleError,
+    SubscriptionRequest, SubscriptionStart,
 };
 use crate::partitions::Partitions;
+
+mod cold_reads;
+
+use cold_reads::{ColdRead, ColdReads};
 
 /// News that are about positions alone wait so long for records to travel with.
 const POSITIONS_LINGER: Duration = Duration::from_millis(5);
@@ -40,6 +46,9 @@ struct Subscription {
     watch: Arc<ReadyToken>,
     /// The positions that the follower was told last.
     told: Option<Positions>,
+    /// Whether a read of it waits for the disk, or for its turn to do so. Nothing else is read for
+    /// it meanwhile, so that its records keep their order.
+    cold: bool,
 }
 
 #[derive(Debug, Default)]
@@ -222,6 +231,7 @@ impl LeaderSession {
                     feed: feed.id,
                     watch: Arc::clone(&feed.watch),
                     told: None,
+                    cold: false,
                 };
                 inner.insert(token, subscription);
                 drop(inner);
@@ -318,6 +328,27 @@ impl Inner {
         self.free.push(token);
         self.subscriptions.get_mut(token as usize)?.take()
     }
+
+    /// Ends a subscription, and sends the follower the reason.
+    fn end(&mut self, token: u32, code: ErrorCode, out: &mut Outgoing) {
+        let Some(Some(subscription)) = self.subscriptions.get(token as usize) else {
+            return;
+        };
+        let positions = Positions {
+            leader_epoch: subscription.leader_epoch,
+            ..Positions::default()
+        };
+        let mut reply = subscription.part(&positions);
+        reply.error = Some(i32::from(code.code()));
+        out.parts.push(reply);
+        let id = subscription.id;
+        self.remove(&id);
+    }
+}
+
+/// Whether the token is that of this feed, and a read of it waits for the disk.
+fn is_cold(subscriptions: &[Option<Subscription>], token: u32, feed: u64) -> bool {
+    matches!(subscriptions.get(token as usize), Some(Some(it)) if it.feed == feed && it.cold)
 }
 
 fn answer(subscribe: &v1::Subscribe, positions: &Positions) -> v1::PartitionData {
@@ -362,6 +393,7 @@ pub(crate) struct LeaderStream {
     lazy: Vec<u32>,
     linger: Option<Pin<Box<Sleep>>>,
     tokens: Vec<u32>,
+    cold: ColdReads,
     /// Messages of this kind of stream carry this many bytes.
     message_bytes: usize,
 }
@@ -387,6 +419,7 @@ impl LeaderStream {
             lazy: Vec::new(),
             linger: None,
             tokens: Vec::new(),
+            cold: ColdReads::default(),
             message_bytes: if catch_up {
                 MESSAGE_BYTES / 4
             } else {
@@ -395,11 +428,41 @@ impl LeaderStream {
         }
     }
 
+    /// Makes the next message, which is empty when there is nothing to send, and has reads that
+    /// wait for the disk made elsewhere.
+    fn poll_message(&mut self, linger_over: bool, cx: &mut Context<'_>) -> Outgoing {
+        let calls = Arc::clone(&self.calls);
+        let mut tokens = std::mem::take(&mut self.tokens);
+        let out = loop {
+            calls.ready_set.take(&mut tokens);
+            self.queue.extend(tokens.drain(..));
+            let out = self.collect(&mut calls.inner.lock(), linger_over);
+            // Begins the new reads. One may have ended at once.
+            let ended = self.cold.poll_ended(cx);
+            if !ended || !out.parts.is_empty() {
+                break out;
+            }
+        };
+        self.tokens = tokens;
+        out
+    }
+
     fn collect(&mut self, inner: &mut Inner, linger_over: bool) -> Outgoing {
         let mut out = Outgoing {
             parts: std::mem::take(&mut inner.replies),
             ..Outgoing::default()
         };
+        while out.bytes < self.message_bytes
+            && let Some(read) = self.cold.next_ended()
+        {
+            self.take_cold(inner, read, &mut out);
+        }
+        while inner.credits > 0
+            && self.cold.has_place()
+            && let Some((token, feed)) = self.cold.next_waiting()
+        {
+            self.begin_cold(inner, token, feed);
+        }
         // Each subscription gets one turn; those with more to send go to the end of the queue.
         for _ in 0..self.queue.len() {
             let Some(token) = self.queue.pop_front() else {
@@ -419,36 +482,88 @@ impl LeaderStream {
         out
     }
 
+    /// Sends what a subscription has next, as far as it can be read without waiting for the disk.
     fn serve(&mut self, inner: &mut Inner, token: u32, room: usize, out: &mut Outgoing) {
         let Some(Some(subscription)) = inner.subscriptions.get_mut(token as usize) else {
             return;
         };
         subscription.watch.rearm();
-        let part = match subscription
-            .partition
-            .read_for_follower(subscription.feed, room)
-        {
-            Ok(Some(part)) => part,
-            ended => {
-                let code = ended
-                    .err()
-                    .map_or(ErrorCode::NotLeaderOrFollower, |it| it.code());
-                let positions = Positions {
-                    leader_epoch: subscription.leader_epoch,
-                    ..Positions::default()
-                };
-                let mut reply = subscription.part(&positions);
-                reply.error = Some(i32::from(code.code()));
-                out.parts.push(reply);
-                let id = subscription.id;
-                inner.remove(&id);
-                return;
-            }
-        };
-        // If the partition moved in between, the ready set has the token already.
-        if part.more && subscription.watch.hold() {
-            self.queue.push_back(token);
+        if subscription.cold {
+            // Its turn comes when the read has ended.
+            return;
         }
+        let (partition, feed) = (&subscription.partition, subscription.feed);
+        match partition.read_for_follower(feed, room, Access::Cached) {
+            Ok(Some(part)) => {
+                // If the partition moved in between, the ready set has the token already.
+                if part.more && subscription.watch.hold() {
+                    self.queue.push_back(token);
+                }
+                self.send(inner, token, part, out);
+            }
+            Ok(None) => inner.end(token, ErrorCode::NotLeaderOrFollower, out),
+            Err(LocateError::Read(error)) => inner.end(token, error.code(), out),
+            Err(LocateError::NotCached) => {
+                subscription.cold = true;
+                if self.cold.has_place() {
+                    self.begin_cold(inner, token, feed);
+                } else {
+                    let subscriptions = &inner.subscriptions;
+                    self.cold
+                        .wait((token, feed), subscriptions.len(), |(token, feed)| {
+                            is_cold(subscriptions, token, feed)
+                        });
+                }
+            }
+        }
+    }
+
+    /// Has a thread that may wait for the disk read records for a subscription, unless it has
+    /// ended. They are reserved among the credits, so that the follower is never sent more than it
+    /// allows.
+    fn begin_cold(&mut self, inner: &mut Inner, token: u32, feed: u64) {
+        if !is_cold(&inner.subscriptions, token, feed) {
+            return;
+        }
+        let Some(Some(subscription)) = inner.subscriptions.get(token as usize) else {
+            return;
+        };
+        let allowed = usize::try_from(inner.credits).unwrap_or(0);
+        let reserved = allowed.min(self.message_bytes);
+        inner.credits -= reserved as i64;
+        let partition = Arc::clone(&subscription.partition);
+        self.cold.begin(partition, token, feed, reserved);
+    }
+
+    /// Takes the outcome of a read that waited for the disk.
+    fn take_cold(&mut self, inner: &mut Inner, read: ColdRead, out: &mut Outgoing) {
+        let token = read.token;
+        inner.credits += read.reserved as i64;
+        // The subscription may have ended while the read ran, and another have its token.
+        if !is_cold(&inner.subscriptions, token, read.feed) {
+            return;
+        }
+        match read.outcome {
+            Ok(Some(part)) => {
+                if let Some(Some(subscription)) = inner.subscriptions.get_mut(token as usize) {
+                    subscription.cold = false;
+                    // Positions may have moved since the read was planned.
+                    if subscription.watch.hold() {
+                        self.queue.push_back(token);
+                    }
+                }
+                self.send(inner, token, part, out);
+            }
+            Ok(None) => inner.end(token, ErrorCode::NotLeaderOrFollower, out),
+            Err(error) => inner.end(token, error.code(), out),
+        }
+    }
+
+    /// Adds what was read for a subscription to the message.
+    fn send(&mut self, inner: &mut Inner, token: u32, part: FeedPart, out: &mut Outgoing) {
+        let Some(Some(subscription)) = inner.subscriptions.get_mut(token as usize) else {
+            return;
+        };
         let length: usize = part.records.iter().map(Bytes::len).sum();
         if length == 0 {
             if subscription.told.is_none() {
@@ -503,13 +618,8 @@ impl Stream for LeaderStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        let calls = Arc::clone(&this.calls);
         // Registers the task; what happens from here on wakes it.
-        let _ = calls.ready_set.poll_ready(cx);
-        let mut tokens = std::mem::take(&mut this.tokens);
-        calls.ready_set.take(&mut tokens);
-        this.queue.extend(tokens.drain(..));
-        this.tokens = tokens;
+        let _ = this.calls.ready_set.poll_ready(cx);
         let linger_over = match &mut this.linger {
             Some(linger) => linger.as_mut().poll(cx).is_ready(),
             None => false,
@@ -517,13 +627,10 @@ impl Stream for LeaderStream {
         if linger_over {
             this.linger = None;
         }
-        let out = {
-            let mut inner = calls.inner.lock();
-            if let Some(status) = inner.ended.clone() {
-                return Poll::Ready((status.code != 0).then_some(Err(status)));
-            }
-            this.collect(&mut inner, linger_over)
-        };
+        if let Some(status) = this.calls.inner.lock().ended.clone() {
+            return Poll::Ready((status.code != 0).then_some(Err(status)));
+        }
+        let out = this.poll_message(linger_over, cx);
         if !out.parts.is_empty() {
             return Poll::Ready(Some(Ok(Framed::leader_message(&out.parts, out.payload))));
         }

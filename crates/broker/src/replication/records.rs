@@ -110,7 +110,7 @@ async fn read(
 ) -> Result<(Framed, Offset), EndStatus> {
     let reader = Arc::clone(&partition);
     let work = move || reader.read_for_repair(at, end, MESSAGE_BYTES);
-    let read = tokio::task::spawn_blocking(work).await;
+    let read = partition.blocking().disk(work).await;
     let read = read.map_err(|error| status(code::UNAVAILABLE, error.to_string()))?;
     let (records, next) = read.map_err(|error| {
         let code = match error {

@@ -56,7 +56,7 @@ fn diverging(partition: &Partition, parts_at: i64, leader_start: i64) -> LeaderP
 async fn a_truncation_logs_how_many_records_it_removed() {
     let (_broker, partition) = follower(0).await;
     let (lines, _guard) = capture();
-    let outcome = partition.on_leader_part(&diverging(&partition, 1, 0), Bytes::new(), NOW);
+    let outcome = answer(&partition, &diverging(&partition, 1, 0));
     assert_eq!(outcome, PartOutcome::Resubscribe);
     let truncated = "log truncated to where it parts from the leader's";
     let numbers = ["from=3", "to=1", "records=2"];
@@ -74,7 +74,7 @@ async fn a_truncation_logs_how_many_records_it_removed() {
 async fn a_truncation_of_the_whole_log_logs_how_many_records_it_removed() {
     let (_broker, partition) = follower(1).await;
     let (lines, _guard) = capture();
-    let outcome = partition.on_leader_part(&diverging(&partition, 0, 0), Bytes::new(), NOW);
+    let outcome = answer(&partition, &diverging(&partition, 0, 0));
     assert_eq!(outcome, PartOutcome::Resubscribe);
     let numbers = ["from=3", "to=1", "records=2", "new_log_start_offset=0"];
     lines.assert_one(

@@ -1,5 +1,9 @@
-//! The stream against subscriptions that begin on another thread.
+//! The leader's stream: subscriptions that begin on another thread, late acks, and reads that wait
+//! for the disk.
 
+mod cold_reads;
+
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -134,20 +138,23 @@ fn ack(partition: &Partition, subscription: u64, leader_epoch: i32, end: i64) ->
     }
 }
 
-/// What the stream sends now.
-fn sent(stream: &mut LeaderStream) -> Vec<v1::PartitionData> {
-    let calls = Arc::clone(&stream.calls);
-    calls.ready_set.take(&mut stream.tokens);
-    let tokens = std::mem::take(&mut stream.tokens);
-    stream.queue.extend(tokens);
-    stream.collect(&mut calls.inner.lock(), true).parts
+/// What the stream sends next; nothing when no read is under way.
+async fn sent(stream: &mut LeaderStream) -> Vec<v1::PartitionData> {
+    let next = poll_fn(|cx| {
+        let out = stream.poll_message(true, cx);
+        if out.parts.is_empty() && stream.cold.running() > 0 {
+            return Poll::Pending;
+        }
+        Poll::Ready(out.parts)
+    });
+    tokio::time::timeout(DEADLINE, next).await.unwrap()
 }
 
 #[tokio::test]
 async fn acks_of_another_subscription_epoch_or_stream_change_nothing() {
     let (broker, partition, calls, mut stream) = subscribed(3).await;
     calls.subscribe(&subscribe(&partition, 5, 3));
-    assert_eq!(sent(&mut stream)[0].subscription, 5);
+    assert_eq!(sent(&mut stream).await[0].subscription, 5);
     let other = LeaderSession::new(Arc::clone(&broker.partitions), Arc::default());
     other.on_message(hello()).unwrap();
     other.on_ack(&ack(&partition, 5, 3, 3));
@@ -163,7 +170,7 @@ async fn acks_of_another_subscription_epoch_or_stream_change_nothing() {
 async fn an_end_of_a_subscription_names_its_own_number_and_epoch() {
     let (broker, partition, calls, mut stream) = subscribed(1).await;
     calls.subscribe(&subscribe(&partition, 5, 3));
-    assert_eq!(sent(&mut stream)[0].error, None);
+    assert_eq!(sent(&mut stream).await[0].error, None);
     // This broker becomes a follower in epoch 4: the end is still one of epoch 3.
     let change = dohle_model::record::PartitionChange {
         leader: Some(Some(OTHER)),
@@ -175,7 +182,7 @@ async fn an_end_of_a_subscription_names_its_own_number_and_epoch() {
         change,
     };
     broker.apply(&[record]).await;
-    let ends = sent(&mut stream);
+    let ends = sent(&mut stream).await;
     assert_eq!((ends[0].subscription, ends[0].leader_epoch), (5, 3));
     assert_eq!(
         ends[0].error,
@@ -183,7 +190,7 @@ async fn an_end_of_a_subscription_names_its_own_number_and_epoch() {
     );
     // So is a refusal.
     calls.subscribe(&subscribe(&partition, 6, 3));
-    let refused = sent(&mut stream);
+    let refused = sent(&mut stream).await;
     assert_eq!((refused[0].subscription, refused[0].leader_epoch), (6, 3));
     assert_eq!(
         refused[0].error,
@@ -215,5 +222,8 @@ async fn a_subscription_that_waits_for_the_metadata_is_forgotten_when_it_is_give
     };
     broker.apply(&[record]).await;
     assert_eq!(partition.leader_epoch(), LeaderEpoch(4));
-    assert!(sent(&mut stream).is_empty(), "nobody wants it any more");
+    assert!(
+        sent(&mut stream).await.is_empty(),
+        "nobody wants it any more"
+    );
 }

@@ -1,0 +1,129 @@
+//! Reads for followers that have to wait for the disk: threads that may block make them, while the
+//! stream sends the records of its other partitions.
+//!
+//! A stream has few of them at a time, and what they may read at most is half of a follower's
+//! credits: partitions that are read from the disk do not keep the others from sending. Further
+//! partitions wait for their turn in the order in which they came.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use dohle_log::Access;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, Stream};
+
+use crate::partition::{FeedPart, LocateError, Partition, ReadError};
+
+/// Reads of one stream at a time. Each is of one message at most, which is an eighth of the
+/// credits, unless a single batch is larger.
+const READS_MAX: usize = 4;
+
+/// A read that has ended.
+#[derive(Debug)]
+pub(super) struct ColdRead {
+    /// The subscription's token and feed.
+    pub(super) token: u32,
+    pub(super) feed: u64,
+    /// The credits that were reserved for it.
+    pub(super) reserved: usize,
+    /// What was read; `None` when the subscription has ended.
+    pub(super) outcome: Result<Option<FeedPart>, ReadError>,
+}
+
+/// The reads of one stream.
+#[derive(Default)]
+pub(super) struct ColdReads {
+    running: FuturesUnordered<BoxFuture<'static, ColdRead>>,
+    ended: VecDeque<ColdRead>,
+    /// Token and feed of the subscriptions that wait until a read ends. Those that ended meanwhile
+    /// may still be in it.
+    waiting: VecDeque<(u32, u64)>,
+}
+
+impl std::fmt::Debug for ColdReads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ColdReads")
+            .field("running", &self.running.len())
+            .field("ended", &self.ended.len())
+            .field("waiting", &self.waiting.len())
+            .finish()
+    }
+}
+
+impl ColdReads {
+    /// Whether one more read may begin.
+    pub(super) fn has_place(&self) -> bool {
+        self.running.len() + self.ended.len() < READS_MAX
+    }
+
+    /// Reads about `reserved` bytes for a subscription. The read begins with the next
+    /// [`ColdReads::poll_ended`].
+    pub(super) fn begin(
+        &mut self,
+        partition: Arc<Partition>,
+        token: u32,
+        feed: u64,
+        reserved: usize,
+    ) {
+        self.running.push(Box::pin(async move {
+            let reader = Arc::clone(&partition);
+            let read = move || reader.read_for_follower(feed, reserved, Access::Disk);
+            let outcome = match partition.blocking().disk(read).await {
+                Ok(Ok(read)) => Ok(read),
+                Ok(Err(LocateError::Read(error))) => Err(error),
+                Ok(Err(LocateError::NotCached)) => {
+                    let reason = "its files were replaced during the read";
+                    Err(ReadError::Unavailable(reason.to_owned()))
+                }
+                Err(error) => Err(ReadError::Unavailable(error.to_string())),
+            };
+            ColdRead {
+                token,
+                feed,
+                reserved,
+                outcome,
+            }
+        }));
+    }
+
+    /// Moves reads that have ended to those that [`ColdReads::next_ended`] returns. Returns whether
+    /// there are any; the task is woken when a running one ends.
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> bool {
+        while let Poll::Ready(Some(read)) = Pin::new(&mut self.running).poll_next(cx) {
+            self.ended.push_back(read);
+        }
+        !self.ended.is_empty()
+    }
+
+    /// A read that has ended, whose place is free from now on.
+    pub(super) fn next_ended(&mut self) -> Option<ColdRead> {
+        self.ended.pop_front()
+    }
+
+    /// Has a subscription wait until a read ends. The stream has `subscriptions` of them;
+    /// `is_waiting` is whether one still waits.
+    pub(super) fn wait(
+        &mut self,
+        subscription: (u32, u64),
+        subscriptions: usize,
+        is_waiting: impl Fn((u32, u64)) -> bool,
+    ) {
+        if self.waiting.len() >= subscriptions.saturating_mul(2) {
+            self.waiting.retain(|it| is_waiting(*it));
+        }
+        self.waiting.push_back(subscription);
+    }
+
+    /// The subscription that has waited longest.
+    pub(super) fn next_waiting(&mut self) -> Option<(u32, u64)> {
+        self.waiting.pop_front()
+    }
+
+    /// Reads that run, or whose outcome was not taken yet.
+    #[cfg(test)]
+    pub(super) fn running(&self) -> usize {
+        self.running.len() + self.ended.len()
+    }
+}
