@@ -36,7 +36,7 @@ pub(super) async fn handle(
 
 /// Whether the cluster and this broker's configuration have the consumer protocol.
 pub(super) fn is_enabled(context: &Context, image: &MetadataImage) -> bool {
-    let level = image.features.get(GROUP_VERSION).copied().unwrap_or(0);
+    let level = image.feature_level(GROUP_VERSION);
     let values = context.values(image);
     let mut protocols = values.list(&keys::GROUP_COORDINATOR_REBALANCE_PROTOCOLS);
     level >= 1 && protocols.any(|protocol| protocol.eq_ignore_ascii_case("consumer"))

@@ -51,6 +51,7 @@ mod sync_group;
 #[cfg(test)]
 pub(crate) mod tests;
 mod unregister_broker;
+mod update_features;
 mod wire;
 
 pub use pipeline::KafkaService;

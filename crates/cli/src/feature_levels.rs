@@ -57,6 +57,21 @@ pub fn metadata_version(release: &str) -> anyhow::Result<i16> {
     Ok(FIRST + i16::try_from(index)?)
 }
 
+/// The levels of a feature in Apache Kafka; `None` when it has no such feature.
+#[must_use]
+pub fn levels(feature: &str) -> Option<Vec<i16>> {
+    let (_, levels) = FEATURES.iter().find(|(name, _)| *name == feature)?;
+    Some(levels.iter().map(|(level, _)| *level).collect())
+}
+
+/// The features of Apache Kafka in order, `metadata.version` not among them.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    let mut names: Vec<_> = FEATURES.iter().map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    names
+}
+
 /// The levels that a release has by default, `metadata.version` not among them.
 pub fn defaults(metadata_version: i16) -> impl Iterator<Item = (&'static str, i16)> {
     FEATURES.iter().map(move |(name, levels)| {

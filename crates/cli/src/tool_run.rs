@@ -1,5 +1,6 @@
 //! Runs a tool: command line, runtime, standard output, errors, exit code.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
@@ -15,6 +16,9 @@ use crate::options::{Parsed, ParsedCommand, Syntax, UsageError, usage};
 use crate::progress::Progress;
 use crate::tools::storage::{NodeDirectories, VoterState};
 
+/// Levels by the names of features.
+pub type FeatureLevels = BTreeMap<String, i16>;
+
 /// What the tools need from the program that they are part of.
 #[derive(Debug, Clone, Copy)]
 pub struct Host {
@@ -25,7 +29,8 @@ pub struct Host {
     pub directories: fn(&Path, Option<&str>) -> anyhow::Result<NodeDirectories>,
     /// Gives the empty directories of the node with this properties file their identity in the
     /// cluster of this id. Those that have one already must be of the same cluster and node.
-    pub format: fn(&Path, &str) -> anyhow::Result<()>,
+    /// A new cluster finalizes the levels of features that are passed, if any.
+    pub format: fn(&Path, &str, Option<&FeatureLevels>) -> anyhow::Result<()>,
     /// What the stopped voter with this properties file holds of the metadata.
     pub inspect_voter: fn(&Path) -> anyhow::Result<VoterState>,
     /// Lets that voter lead alone when it starts the next time.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dohle_model::{DirectoryId, NodeId};
+use dohle_model::{DirectoryId, NodeId, features};
 
 use crate::plan::{ConfigSchema, Settings};
 
@@ -56,6 +56,8 @@ pub struct ControllerConfig {
     pub auto_leader_rebalance: bool,
     /// `leader.imbalance.check.interval.seconds`.
     pub leader_imbalance_check_interval: Duration,
+    /// The levels of features that a new cluster finalizes.
+    pub new_cluster_features: BTreeMap<String, i16>,
     /// `num.partitions`.
     pub num_partitions: i32,
     /// `default.replication.factor`.
@@ -104,6 +106,7 @@ impl ControllerConfig {
             inherited_session_grace: Duration::from_secs(3),
             auto_leader_rebalance: true,
             leader_imbalance_check_interval: Duration::from_secs(300),
+            new_cluster_features: features::defaults(),
             num_partitions: 1,
             default_replication_factor: 1,
             min_insync_replicas: 1,
@@ -117,6 +120,8 @@ impl ControllerConfig {
 
     pub(crate) fn settings(&self) -> Settings {
         Settings {
+            controller: self.node_id,
+            new_cluster_features: self.new_cluster_features.clone(),
             num_partitions: self.num_partitions,
             default_replication_factor: self.default_replication_factor,
             min_insync_replicas: self.min_insync_replicas,

@@ -14,6 +14,7 @@ mod config;
 mod controller;
 mod feed;
 mod heartbeats;
+pub mod new_cluster;
 pub mod plan;
 pub mod raft;
 mod service;

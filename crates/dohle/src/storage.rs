@@ -1,11 +1,13 @@
 //! What the tool `storage` needs to know of the server: directories, and how they are formatted.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
 use dohle::config::{NodeConfig, Sources};
 use dohle::directories::{Directories, fresh_id};
 use dohle_cli::{NodeDirectories, VoterState};
+use dohle_controller::new_cluster;
 use dohle_controller::raft::recovery;
 use dohle_log::directory::LogDirectory;
 
@@ -41,17 +43,26 @@ pub fn directories(file: &Path, cluster_id: Option<&str>) -> anyhow::Result<Node
     })
 }
 
-/// Formats those directories that are empty.
+/// Formats those directories that are empty. A new cluster finalizes `features`, where the operator
+/// chose them.
 ///
 /// # Errors
 /// When one is in use, belongs to another cluster or node, or cannot be written.
-pub fn format(file: &Path, cluster_id: &str) -> anyhow::Result<()> {
+pub fn format(
+    file: &Path,
+    cluster_id: &str,
+    features: Option<&BTreeMap<String, i16>>,
+) -> anyhow::Result<()> {
     let config = NodeConfig::new(sources(file, Some(cluster_id))?, &hostname())?;
     let directories = Directories::open(&config, fresh_id)?;
     if config.roles.controller && directories.formatted.contains(&config.metadata_log_dir) {
         // The operator states that this voter is new; formatting at start states nothing.
         recovery::mark_formatted(&config.metadata_dir(), directories.metadata_id)
             .with_context(|| format!("format {}", config.metadata_dir().display()))?;
+        if let Some(levels) = features {
+            new_cluster::write_features(&config.metadata_dir(), levels)
+                .with_context(|| format!("format {}", config.metadata_dir().display()))?;
+        }
     }
     Ok(())
 }

@@ -1,9 +1,11 @@
-//! Feature levels that this release knows (KIP-584): what a node supports, and what a new cluster
-//! finalizes. Names and levels are Apache Kafka 4.3's.
+//! Feature levels of this release (KIP-584): what a node supports, and what a new cluster
+//! finalizes. Names, levels and rules are Apache Kafka 4.3's.
+
+use std::collections::BTreeMap;
 
 use crate::record::SupportedFeature;
 
-/// Gates which metadata records may be written.
+/// The release of the metadata. Dohle's own records do not depend on it; other features do.
 pub const METADATA_VERSION: &str = "metadata.version";
 
 /// Gates eligible leader replicas (KIP-966).
@@ -12,13 +14,28 @@ pub const ELIGIBLE_LEADER_REPLICAS_VERSION: &str = "eligible.leader.replicas.ver
 /// Gates the consumer protocol of groups (KIP-848): level 1 has it.
 pub const GROUP_VERSION: &str = "group.version";
 
+/// The protocol of transactions: level 1 has flexible records, level 2 raises the producer epoch
+/// with each transaction (KIP-890).
+pub const TRANSACTION_VERSION: &str = "transaction.version";
+
+/// The quorum's protocol: level 1 has voters that change at run time (KIP-853).
+pub const KRAFT_VERSION: &str = "kraft.version";
+
 /// Name, lowest and highest level, and the level that a new cluster finalizes. `metadata.version`
 /// 30 is `4.3-IV0`.
-pub const SUPPORTED: [(&str, i16, i16, i16); 3] = [
+pub const SUPPORTED: [(&str, i16, i16, i16); 4] = [
     (METADATA_VERSION, 7, 30, 30),
     (ELIGIBLE_LEADER_REPLICAS_VERSION, 0, 1, 1),
     (GROUP_VERSION, 0, 1, 1),
+    (TRANSACTION_VERSION, 0, 2, 2),
 ];
+
+/// Features of Apache Kafka that this release has at level 0 only.
+pub const LEVEL_ZERO_ONLY: [&str; 3] = [KRAFT_VERSION, "share.version", "streams.version"];
+
+/// The levels of `metadata.version` that added something to Apache Kafka's metadata. A downgrade
+/// past one of them is refused.
+const METADATA_CHANGES: [i16; 9] = [7, 8, 11, 13, 14, 15, 17, 23, 30];
 
 /// What a broker of this release registers.
 #[must_use]
@@ -31,4 +48,41 @@ pub fn supported() -> Vec<SupportedFeature> {
             level_max: *level_max,
         })
         .collect()
+}
+
+/// The lowest and highest level of a feature that this release supports: both 0 of a feature that
+/// it does not have.
+#[must_use]
+pub fn supported_range(feature: &str) -> (i16, i16) {
+    let mut rows = SUPPORTED.iter();
+    rows.find(|(name, ..)| *name == feature)
+        .map_or((0, 0), |(_, min, max, _)| (*min, *max))
+}
+
+/// The levels that a new cluster finalizes unless it was formatted with others.
+#[must_use]
+pub fn defaults() -> BTreeMap<String, i16> {
+    let rows = SUPPORTED.iter();
+    rows.map(|(name, .., level)| ((*name).to_owned(), *level))
+        .collect()
+}
+
+/// Whether this release has the feature, if at level 0 only.
+#[must_use]
+pub fn exists(feature: &str) -> bool {
+    LEVEL_ZERO_ONLY.contains(&feature) || SUPPORTED.iter().any(|(name, ..)| *name == feature)
+}
+
+/// The feature, and the level of it, that a level of `feature` depends on.
+#[must_use]
+pub fn dependency(feature: &str, level: i16) -> Option<(&'static str, i16)> {
+    (feature == ELIGIBLE_LEADER_REPLICAS_VERSION && level == 1).then_some((METADATA_VERSION, 23))
+}
+
+/// Whether a downgrade of `metadata.version` could lose metadata.
+#[must_use]
+pub fn metadata_changed(from: i16, to: i16) -> bool {
+    METADATA_CHANGES
+        .iter()
+        .any(|level| (to + 1..=from).contains(level))
 }

@@ -134,6 +134,12 @@ impl MetadataImage {
         position.offset <= self.offset && wrote.is_some_and(|(_, id)| *id == position.activation)
     }
 
+    /// The finalized level of a feature: 0 when it is not finalized.
+    #[must_use]
+    pub fn feature_level(&self, name: &str) -> i16 {
+        self.features.get(name).copied().unwrap_or(0)
+    }
+
     /// An explicitly set configuration value.
     #[must_use]
     pub fn config(&self, resource: &ConfigResource, key: &str) -> Option<&str> {

@@ -40,6 +40,7 @@ forwarded! {
     AlterConfigsRequestData 2..=2;
     IncrementalAlterConfigsRequestData 1..=1;
     DescribeQuorumRequestData 2..=2;
+    UpdateFeaturesRequestData 2..=2;
 }
 
 /// Encodes the body of a request.

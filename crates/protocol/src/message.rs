@@ -167,6 +167,7 @@ apis! {
         ConsumerGroupHeartbeatRequestData -> ConsumerGroupHeartbeatResponseData;
     ConsumerGroupDescribe: ConsumerGroupDescribeRequestData -> ConsumerGroupDescribeResponseData;
     UnregisterBroker: UnregisterBrokerRequestData -> UnregisterBrokerResponseData;
+    UpdateFeatures: UpdateFeaturesRequestData -> UpdateFeaturesResponseData;
     ListConfigResources: ListConfigResourcesRequestData -> ListConfigResourcesResponseData;
     DescribeTopicPartitions:
         DescribeTopicPartitionsRequestData -> DescribeTopicPartitionsResponseData;

@@ -309,6 +309,15 @@ fn look_at_the_cluster(both: &Both<'_>) -> Result<()> {
     both.alike(QUORUM, &["describe", "--replication"])?;
     both.same(VERSIONS, &[])?;
     both.alike(FEATURES, &["describe"])?;
+    // Each of these may be done twice.
+    for args in [
+        &["downgrade", "--feature", "transaction.version=1"][..],
+        &["upgrade", "--feature", "transaction.version=2"],
+        &["upgrade", "--feature", "transaction.version=3"],
+        &["downgrade", "--release-version", "4.0"],
+    ] {
+        both.same(FEATURES, args)?;
+    }
     both.same(LOG_DIRS, &["--describe", "--topic-list", "orders,plain.x"])?;
     both.same(
         ELECTION,

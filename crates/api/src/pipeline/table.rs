@@ -18,6 +18,7 @@ use crate::{
     find_coordinator, heartbeat, init_producer_id, join_group, leave_group, list_config_resources,
     list_groups, list_offsets, list_partition_reassignments, metadata, offset_commit,
     offset_delete, offset_fetch, offset_for_leader_epoch, produce, sync_group, unregister_broker,
+    update_features,
 };
 
 /// A row of the table.
@@ -140,6 +141,7 @@ pub(crate) static TABLE: &[Api] = table! {
     ConsumerGroupDescribe 0..=1 consumer_group_describe::handle,
         Request [Group Describe, Topic Describe];
     UnregisterBroker 0..=0 unregister_broker::handle, Request [Cluster Alter];
+    UpdateFeatures 0..=2 update_features::handle, Request [Cluster Alter];
     ListConfigResources 0..=1 list_config_resources::handle, Request [Cluster DescribeConfigs];
     DescribeTopicPartitions 0..=0 describe_topic_partitions::handle, Request [Topic Describe];
 };

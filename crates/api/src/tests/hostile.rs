@@ -77,6 +77,7 @@ fn random_bodies_of_every_api_leave_the_broker_alive() {
                 | ApiKey::AlterPartitionReassignments
                 | ApiKey::DescribeQuorum
                 | ApiKey::UnregisterBroker
+                | ApiKey::UpdateFeatures
         )
     };
     let apis: Vec<_> = TABLE

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use dohle_admin::{Cluster, ClusterError, api_versions, check};
+use dohle_admin::{Cluster, api_versions, check};
 use kacrab_protocol::generated::{
     ApiVersionsResponseData, FeatureUpdateKey, UpdateFeaturesRequestData,
 };
@@ -194,6 +194,9 @@ fn updates(run: &ToolRun<'_>, operation: &str) -> anyhow::Result<Updates> {
             bail!("Feature {name} was specified more than once.");
         }
     }
+    if levels.values().any(|level| *level < 0) {
+        bail!("Cannot specify a negative version level.");
+    }
     if levels.is_empty() {
         bail!("You must specify at least one feature to {operation}");
     }
@@ -228,12 +231,7 @@ async fn update(
         validate_only: dry_run,
         ..UpdateFeaturesRequestData::default()
     };
-    let answer = match cluster.ask(&request).await {
-        Err(ClusterError::Unsupported { .. }) => {
-            bail!("The levels of this cluster's features cannot be changed while it runs");
-        }
-        answer => answer?,
-    };
+    let answer = cluster.ask(&request).await?;
     let whole = check(answer.error_code, answer.error_message.as_ref()).err();
     let error_of = |name: &str| {
         let mut results = answer.results.iter();

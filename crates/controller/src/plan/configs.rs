@@ -447,15 +447,6 @@ fn elect_uncleanly(draft: &mut Draft, resource: &ConfigResource) {
 /// With fewer replicas asked for, leaders may commit what eligible replicas outside the ISR do not
 /// have: those are eligible no more (KIP-966).
 fn forget_eligible(draft: &mut Draft, resource: &ConfigResource) {
-    let with_elr = |topic: &TopicImage| {
-        let topic_id = topic.id;
-        let partitions = topic.partitions.iter().filter(|(_, p)| !p.elr.is_empty());
-        let ids = partitions.map(move |(partition, _)| TopicIdPartition {
-            topic_id,
-            partition: *partition,
-        });
-        ids.collect::<Vec<_>>()
-    };
     let affected: Vec<TopicIdPartition> = match resource {
         ConfigResource::Topic(name) => draft
             .image
@@ -472,4 +463,34 @@ fn forget_eligible(draft: &mut Draft, resource: &ConfigResource) {
         let change = draft.change(draft.target(&topic, &partition));
         draft.push_change(id, change);
     }
+}
+
+/// Ends the tracking of eligible leader replicas, once its feature is at level 0.
+///
+/// The eligible replicas of a partition whose ISR is empty hold all that is committed, so they are
+/// its ISR from now on: as without the feature, a partition without a leader keeps its last ISR.
+pub(super) fn stop_tracking_eligible(draft: &mut Draft) {
+    let affected: Vec<_> = draft.image.topics.values().flat_map(with_elr).collect();
+    for id in affected {
+        let (Some(topic), Some(partition)) = (draft.topic_name(id), draft.partition(id)) else {
+            continue;
+        };
+        let mut target = draft.target(&topic, &partition);
+        if target.isr.is_empty() {
+            target.isr.clone_from(&partition.elr);
+        }
+        let change = draft.change(target);
+        draft.push_change(id, change);
+    }
+}
+
+/// The partitions of a topic that have eligible leader replicas outside the ISR.
+fn with_elr(topic: &TopicImage) -> Vec<TopicIdPartition> {
+    let topic_id = topic.id;
+    let partitions = topic.partitions.iter().filter(|(_, p)| !p.elr.is_empty());
+    let ids = partitions.map(|(partition, _)| TopicIdPartition {
+        topic_id,
+        partition: *partition,
+    });
+    ids.collect()
 }

@@ -18,6 +18,10 @@ use dohle_model::features::ELIGIBLE_LEADER_REPLICAS_VERSION;
 /// What plans take from the controller's static configuration.
 #[derive(Clone)]
 pub struct Settings {
+    /// This controller.
+    pub controller: NodeId,
+    /// The levels of features that a new cluster finalizes.
+    pub new_cluster_features: BTreeMap<String, i16>,
     /// `num.partitions`.
     pub num_partitions: i32,
     /// `default.replication.factor`.
@@ -296,10 +300,7 @@ impl Draft {
     /// Whether eligible leader replicas are tracked (KIP-966).
     #[must_use]
     pub fn elr_enabled(&self) -> bool {
-        self.image
-            .features
-            .get(ELIGIBLE_LEADER_REPLICAS_VERSION)
-            .is_some_and(|level| *level >= 1)
+        self.image.feature_level(ELIGIBLE_LEADER_REPLICAS_VERSION) >= 1
     }
 
     /// The rules for changing a partition: `min.insync.replicas` is never more than the replicas.

@@ -56,6 +56,8 @@ static TABLE: &[Row] = table! {
         planned(|draft, request, _id| plan::reassignments::alter(draft, request));
     UnregisterBrokerRequestData:
         planned(|draft, request, _id| plan::brokers::forget(draft, request));
+    UpdateFeaturesRequestData:
+        planned(|draft, request, _id| plan::features::update(draft, request));
     DescribeQuorumRequestData: read(quorum::describe);
 };
 

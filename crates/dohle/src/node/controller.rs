@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use dohle_config::keys::broker as keys;
-use dohle_controller::{Controller, ControllerConfig, Voter};
+use dohle_controller::{Controller, ControllerConfig, Voter, new_cluster};
 use dohle_model::{DirectoryId, NodeId};
 use dohle_network::listener::{Bound, Listener, Services, Shared};
 use tokio::sync::watch;
@@ -31,9 +31,12 @@ impl ControllerRole {
         port: Bound,
         shared: &Arc<Shared>,
     ) -> anyhow::Result<Self> {
-        let config = controller_config(config, cluster_id, directory_id);
+        let mut config = controller_config(config, cluster_id, directory_id);
         std::fs::create_dir_all(&config.metadata_dir)
             .with_context(|| format!("make the directory {}", config.metadata_dir.display()))?;
+        if let Some(levels) = new_cluster::read_features(&config.metadata_dir)? {
+            config.new_cluster_features = levels;
+        }
         let controller = Controller::start(config).await?;
         let http2: Arc<Grpc> = Arc::new(Grpc::new(controller.routes()));
         let services = Services {

@@ -45,6 +45,8 @@ impl Controller {
     /// their disk 1.
     pub fn new(nodes: &[NodeId], min_insync_replicas: usize) -> Self {
         let settings = Settings {
+            controller: NodeId(1),
+            new_cluster_features: dohle_model::features::defaults(),
             num_partitions: 1,
             default_replication_factor: 3,
             min_insync_replicas,

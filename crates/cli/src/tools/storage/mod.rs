@@ -5,15 +5,18 @@
 
 mod recover_quorum;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use dohle_log::directory::MetaProperties;
+use dohle_model::features;
 use kacrab_protocol::KafkaUuid;
 
 use super::strays;
 use crate::feature_levels::{
-    METADATA_VERSION, display, metadata_version, parse, render_dependencies, render_mapping,
+    METADATA_VERSION, defaults, display, levels, metadata_version, names, parse,
+    render_dependencies, render_mapping,
 };
 use crate::options::{Parsed, Subcommand, Syntax, UsageError, all_of};
 use crate::tool_run::{AlreadyReported, Failure, Tool, ToolRun, Work};
@@ -154,11 +157,13 @@ fn format(run: &ToolRun<'_>) -> anyhow::Result<()> {
             path.display()
         );
     }
-    (run.host.format)(config, cluster_id)?;
+    let features = features(parsed)?;
+    (run.host.format)(config, cluster_id, features.as_ref())?;
     if left.is_empty() {
         run.print("All of the log directories are already formatted.\n")?;
     }
-    let release = display(METADATA_VERSION, LEVEL);
+    let version = features.map_or(LEVEL, |levels| levels[METADATA_VERSION]);
+    let release = display(METADATA_VERSION, version);
     for path in left {
         let kind = if *path == directories.metadata {
             "metadata"
@@ -198,30 +203,65 @@ fn refuse_what_is_not_there(parsed: &Parsed, directories: &NodeDirectories) -> a
     if parsed.has("add-scram") {
         bail!("--add-scram is not supported: Dohle has no SCRAM credentials yet");
     }
-    if let Some(release) = parsed.value("release-version")? {
-        let level = metadata_version(release)?;
-        if level != LEVEL {
+    Ok(())
+}
+
+/// The levels that a new cluster finalizes: `None` when the operator chose none. Refused as by
+/// Kafka's tool.
+fn features(parsed: &Parsed) -> anyhow::Result<Option<BTreeMap<String, i16>>> {
+    let given: Result<Vec<(String, i16)>, _> = parsed.values("feature").map(parse).collect();
+    let given = given?;
+    let release = parsed.value("release-version")?;
+    if release.is_none() && given.is_empty() {
+        return Ok(None);
+    }
+    let mut version = release.map(metadata_version).transpose()?;
+    if let Some((_, level)) = given.iter().find(|(name, _)| name == METADATA_VERSION) {
+        if release.is_some() {
             bail!(
-                "--release-version {release} is not supported: new clusters have metadata.version \
-                 {}",
-                display(METADATA_VERSION, LEVEL)
+                "Use --release-version instead of --feature metadata.version=X to avoid ambiguity."
             );
         }
+        version = Some(*level);
     }
-    for feature in parsed.values("feature") {
-        let (name, level) = parse(feature)?;
-        let known = dohle_model::features::SUPPORTED
-            .iter()
-            .find(|(known, ..)| *known == name);
-        match known {
-            Some((_, _, _, default)) if *default == level => {}
-            // Where only level 0 exists, level 0 is what there is.
-            None if level == 0 => {}
-            Some((_, _, _, default)) => {
-                bail!("--feature {feature} is not supported: new clusters have {name}={default}")
-            }
-            None => bail!("--feature {feature} is not supported: Dohle has no {name} yet"),
+    let version = version.unwrap_or(LEVEL);
+    let (min, max) = features::supported_range(METADATA_VERSION);
+    if !(min..=max).contains(&version) {
+        bail!(
+            "No MetadataVersion with feature level {version}. Valid feature levels are from {min} \
+             to {max}."
+        );
+    }
+    let mut levels = BTreeMap::from([(METADATA_VERSION.to_owned(), version)]);
+    let ours = |name: &str| features::supported_range(name).1 > 0;
+    let defaults = defaults(version).filter(|(name, _)| ours(name));
+    levels.extend(defaults.map(|(name, level)| (name.to_owned(), level)));
+    for (name, level) in given.iter().filter(|(name, _)| name != METADATA_VERSION) {
+        check_level(name, *level)?;
+        levels.insert(name.clone(), *level);
+    }
+    for (name, level) in &levels {
+        let needs = features::dependency(name, *level);
+        if let Some((on, at_least)) = needs.filter(|(on, least)| levels[*on] < *least) {
+            bail!("{name} could not be set to {level} because it depends on {on} level {at_least}");
         }
+    }
+    Ok(Some(levels))
+}
+
+/// Refuses a level that does not exist in Kafka, or not here.
+fn check_level(name: &str, level: i16) -> anyhow::Result<()> {
+    let Some(levels) = levels(name) else {
+        bail!(
+            "Unsupported feature: {name}. Supported features are: {}",
+            names().join(", ")
+        );
+    };
+    if !levels.contains(&level) {
+        bail!("No feature:{name} with feature level {level}");
+    }
+    if level > features::supported_range(name).1 {
+        bail!("--feature {name}={level} is not supported: Dohle has no {name} yet");
     }
     Ok(())
 }
@@ -309,6 +349,57 @@ fn list(head: &str, lines: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::ParsedCommand;
+
+    #[test]
+    fn a_new_clusters_levels_are_checked_as_kafka_does() {
+        let levels = |options: &[&str]| {
+            let mut line = vec!["format", "-c", "server.properties", "-t", "id"];
+            line.extend(options);
+            let line: Vec<String> = line.into_iter().map(str::to_owned).collect();
+            let ParsedCommand::Work(parsed) = TOOL.syntax.parse(&line).unwrap() else {
+                panic!("{line:?}")
+            };
+            match super::features(&parsed) {
+                Ok(levels) => format!("{levels:?}"),
+                Err(error) => error.to_string(),
+            }
+        };
+        let mut text = String::new();
+        for options in [
+            "",
+            "--release-version 4.0",
+            "-r 3.9-IV0",
+            "-r 3.2",
+            "-f transaction.version=1 -f group.version=0",
+            "-f metadata.version=25",
+            "-f metadata.version=40",
+            "-f metadata.version=25 -r 4.0",
+            "-f transaction.version=3",
+            "-f share.version=0",
+            "-f share.version=1",
+            "-f nope=0",
+            "-r 3.9 -f eligible.leader.replicas.version=1",
+        ] {
+            let options: Vec<&str> = options.split_whitespace().collect();
+            text += &format!("{options:?}: {}\n", levels(&options));
+        }
+        expect_test::expect![[r#"
+            []: None
+            ["--release-version", "4.0"]: Some({"eligible.leader.replicas.version": 0, "group.version": 1, "metadata.version": 25, "transaction.version": 2})
+            ["-r", "3.9-IV0"]: Some({"eligible.leader.replicas.version": 0, "group.version": 0, "metadata.version": 21, "transaction.version": 0})
+            ["-r", "3.2"]: Unknown metadata.version '3.2'. Supported metadata.version are: 3.3-IV3, 3.4-IV0, 3.5-IV0, 3.5-IV1, 3.5-IV2, 3.6-IV0, 3.6-IV1, 3.6-IV2, 3.7-IV0, 3.7-IV1, 3.7-IV2, 3.7-IV3, 3.7-IV4, 3.8-IV0, 3.9-IV0, 4.0-IV0, 4.0-IV1, 4.0-IV2, 4.0-IV3, 4.1-IV0, 4.1-IV1, 4.2-IV0, 4.2-IV1, 4.3-IV0, 4.4-IV0
+            ["-f", "transaction.version=1", "-f", "group.version=0"]: Some({"eligible.leader.replicas.version": 1, "group.version": 0, "metadata.version": 30, "transaction.version": 1})
+            ["-f", "metadata.version=25"]: Some({"eligible.leader.replicas.version": 0, "group.version": 1, "metadata.version": 25, "transaction.version": 2})
+            ["-f", "metadata.version=40"]: No MetadataVersion with feature level 40. Valid feature levels are from 7 to 30.
+            ["-f", "metadata.version=25", "-r", "4.0"]: Use --release-version instead of --feature metadata.version=X to avoid ambiguity.
+            ["-f", "transaction.version=3"]: No feature:transaction.version with feature level 3
+            ["-f", "share.version=0"]: Some({"eligible.leader.replicas.version": 1, "group.version": 1, "metadata.version": 30, "share.version": 0, "transaction.version": 2})
+            ["-f", "share.version=1"]: --feature share.version=1 is not supported: Dohle has no share.version yet
+            ["-f", "nope=0"]: Unsupported feature: nope. Supported features are: eligible.leader.replicas.version, group.version, kraft.version, share.version, streams.version, transaction.version
+            ["-r", "3.9", "-f", "eligible.leader.replicas.version=1"]: eligible.leader.replicas.version could not be set to 1 because it depends on metadata.version level 23
+        "#]].assert_eq(&text);
+    }
 
     #[test]
     fn directories_are_told_as_kafka_does() {

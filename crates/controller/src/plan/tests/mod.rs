@@ -2,6 +2,7 @@
 //! what it changed.
 
 mod elections;
+mod features;
 mod invariants;
 mod membership;
 mod placement;
@@ -13,7 +14,6 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dohle_model::features;
 use dohle_model::image::MetadataImage;
 use dohle_model::partition::LeaderRecoveryState;
 use dohle_model::record::{BrokerRegistration, Endpoint, MetadataRecord, SecurityProtocol};
@@ -61,6 +61,8 @@ fn id16(first: u8, last: u8) -> [u8; 16] {
 
 fn settings() -> Settings {
     Settings {
+        controller: NodeId(1),
+        new_cluster_features: dohle_model::features::defaults(),
         num_partitions: 2,
         default_replication_factor: 3,
         min_insync_replicas: 1,
@@ -85,7 +87,7 @@ impl Harness {
         );
         super::features::bootstrap(&mut draft);
         if !elr {
-            let name = features::ELIGIBLE_LEADER_REPLICAS_VERSION.to_owned();
+            let name = dohle_model::features::ELIGIBLE_LEADER_REPLICAS_VERSION.to_owned();
             draft.push(MetadataRecord::FeatureLevel { name, level: 0 });
         }
         Self {
@@ -225,6 +227,7 @@ impl Harness {
             }
             ["cancel", partition] => self.reassign(partition, None, true),
             ["elect", election, ref partitions @ ..] => self.elect(election, partitions),
+            ["features", ref updates @ ..] => features::update(draft, updates),
             ["rebalance"] => {
                 assert!(!super::leaders::rebalance(draft));
                 String::new()
@@ -252,7 +255,7 @@ impl Harness {
             fenced: false,
             in_controlled_shutdown: false,
             log_dirs: dirs.collect(),
-            features: features::supported(),
+            features: dohle_model::features::supported(),
         }
     }
 
