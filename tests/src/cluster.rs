@@ -43,6 +43,7 @@ pub struct Cluster {
 pub struct Builder {
     count: usize,
     properties: Vec<(String, String)>,
+    open_files: Option<u32>,
     allowed: Vec<String>,
 }
 
@@ -66,6 +67,7 @@ impl Cluster {
         Builder {
             count,
             properties: Vec::new(),
+            open_files: None,
             allowed,
         }
     }
@@ -302,6 +304,12 @@ impl Builder {
         self
     }
 
+    /// Each node may have this many open files: its soft and its hard limit.
+    pub fn open_files(mut self, limit: u32) -> Self {
+        self.open_files = Some(limit);
+        self
+    }
+
     /// Log lines with this text are no failure.
     pub fn allow(mut self, text: &str) -> Self {
         self.allowed.push(text.to_owned());
@@ -337,6 +345,7 @@ impl Builder {
             let mut node = Node::new(*id, address, controller_address, &home);
             node.environment
                 .push(("CLUSTER_ID".to_owned(), CLUSTER_ID.to_owned()));
+            node.open_files = self.open_files;
             node.create_log()?;
             std::fs::write(
                 &node.properties,

@@ -33,6 +33,8 @@ pub struct Node {
     pub properties: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) environment: Vec<(String, String)>,
+    /// The limit of open files, if not that of the tests.
+    pub(crate) open_files: Option<u32>,
     pub(crate) child: Option<Child>,
     paused: bool,
 }
@@ -73,6 +75,7 @@ impl Node {
             properties: directory.join("server.properties"),
             log: directory.join("node.log"),
             environment: Vec::new(),
+            open_files: None,
             child: None,
             paused: false,
         }
@@ -85,7 +88,15 @@ impl Node {
             .create(true)
             .append(true)
             .open(&self.log)?;
-        let mut command = Command::new(binary()?);
+        let mut command = match self.open_files {
+            Some(limit) => {
+                let mut shell = Command::new("sh");
+                let script = format!("ulimit -n {limit} && exec \"$@\"");
+                shell.args(["-c", &script, "sh"]).arg(binary()?);
+                shell
+            }
+            None => Command::new(binary()?),
+        };
         command.arg("server").arg(&self.properties);
         command
             .stdin(Stdio::null())
