@@ -19,6 +19,7 @@ mod reply;
 mod request;
 mod step;
 mod timers;
+pub mod wire;
 
 pub use machine::{LogRecord, Lookups, Machine, Timer, run_expired_timer};
 pub use reply::{DueReply, Reply, ReplyToken};

@@ -49,6 +49,9 @@ pub struct Effects<M: Machine> {
     /// The replies of this step show state that rests on records below this offset. They are sent
     /// once those records are committed.
     pub reads: Option<Offset>,
+    /// Whether the machine has something to be taken by the task that works outside the machine for
+    /// it. See [`Step::signal`].
+    pub signal: bool,
 }
 
 impl<M: Machine> Default for Effects<M> {
@@ -59,6 +62,7 @@ impl<M: Machine> Default for Effects<M> {
             on_commit: None,
             replies: Vec::new(),
             reads: None,
+            signal: false,
         }
     }
 }
@@ -72,6 +76,13 @@ impl<M: Machine> Step<'_, M> {
     /// Sends the reply to a parked request.
     pub fn reply<R: Reply>(&mut self, token: ReplyToken<R>, reply: R) {
         self.effects.replies.push(DueReply::new(token, reply));
+    }
+
+    /// Wakes the task that works outside the machine for it, such as the one that sends markers of
+    /// transactions. The task takes its work with a request, whose reply waits for the commit of
+    /// the records that the work rests on.
+    pub fn signal(&mut self) {
+        self.effects.signal = true;
     }
 
     /// Holds back the replies of this step until everything below `end` is committed.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use dohle_model::{LeaderEpoch, Offset, PartitionIndex, Timestamp};
 
-use super::wire::Reader;
 use super::{
     ClassicGroupValue, ClassicMemberValue, ClassicMetadata, ConsumerCurrentValue,
     ConsumerGroupValue, ConsumerMemberValue, ConsumerRegexValue, ConsumerTargetValue, OffsetKey,
     OffsetValue, Record, RecordError, TopicPartitions, key_type,
 };
 use crate::ids::{GroupId, InstanceId, MemberId};
+use dohle_machine::wire::Reader;
 
 /// The record in a key and a value; `None` when the type in the key is not known.
 ///
@@ -272,10 +272,10 @@ fn topics(value: &mut Reader<'_>) -> Result<Vec<TopicPartitions>, RecordError> {
             Ok(())
         })?;
         if !assignment_epochs.is_empty() && assignment_epochs.len() != partitions.len() {
-            return Err(RecordError::Epochs {
-                epochs: assignment_epochs.len(),
-                partitions: partitions.len(),
-            });
+            let (epochs, partitions) = (assignment_epochs.len(), partitions.len());
+            return Err(RecordError::Invalid(format!(
+                "{epochs} assignment epochs for {partitions} partitions"
+            )));
         }
         Ok(TopicPartitions {
             topic_id,

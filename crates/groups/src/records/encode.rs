@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use dohle_model::{LeaderEpoch, Timestamp};
 
-use super::wire::Writer;
 use super::{
     ClassicGroupValue, ClassicMetadata, ConsumerCurrentValue, ConsumerGroupValue,
     ConsumerMemberValue, ConsumerRegexValue, ConsumerTargetValue, OffsetKey, OffsetValue, Record,
     RecordError, TopicPartitions, key_type,
 };
+use dohle_machine::wire::Writer;
 
 impl Record {
     /// The bytes of the key and of the value; `None` is a tombstone.

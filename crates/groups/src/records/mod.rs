@@ -16,9 +16,9 @@ mod decode;
 mod encode;
 #[cfg(test)]
 pub(crate) mod tests;
-mod wire;
 
 pub use decode::decode;
+pub use dohle_machine::wire::RecordError;
 
 /// The first two bytes of a key.
 mod key_type {
@@ -32,48 +32,6 @@ mod key_type {
     pub const CONSUMER_TARGET_MEMBER: i16 = 7;
     pub const CONSUMER_CURRENT: i16 = 8;
     pub const CONSUMER_REGEX: i16 = 16;
-}
-
-/// Why a record could not be encoded or decoded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
-    /// The bytes end before the last field.
-    #[error("ends before its last field")]
-    Truncated,
-    /// A number of variable length has more than five bytes.
-    #[error("a variable-length number is longer than five bytes")]
-    Varint,
-    /// A length below -1, which means null.
-    #[error("{0} is no length")]
-    Length(i64),
-    /// Null where the schema requires a value.
-    #[error("null where a value has to be")]
-    Null,
-    /// A text that is not UTF-8.
-    #[error("a text is not UTF-8")]
-    Utf8,
-    /// A value of a version that is not known, newer or negative.
-    #[error("version {version} of the value is unknown: 0 to {last} are known")]
-    Version {
-        /// The version of the value.
-        version: i16,
-        /// The newest known version.
-        last: i16,
-    },
-    /// The number of assignment epochs differs from the number of partitions.
-    #[error("{epochs} assignment epochs for {partitions} partitions")]
-    Epochs {
-        /// How many epochs.
-        epochs: usize,
-        /// How many partitions.
-        partitions: usize,
-    },
-    /// A text or an array is too long for its length field.
-    #[error("a field of {length} bytes is too long for a record")]
-    TooLong {
-        /// Its length in bytes or items.
-        length: usize,
-    },
 }
 
 /// A record: its key, and its value or a tombstone.

@@ -1,16 +1,53 @@
 //! Kafka's primitive types in both encodings: with lengths of fixed width, and with the compact
 //! lengths of flexible versions (KIP-482).
 //!
+//! Machines encode their records with these.
+//!
 //! Invariant: reading allocates memory in proportion to the bytes at most, and never panics.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use dohle_model::TopicId;
 
-use super::RecordError;
+/// Why a record could not be encoded or decoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The bytes end before the last field.
+    #[error("ends before its last field")]
+    Truncated,
+    /// A number of variable length has more than five bytes.
+    #[error("a variable-length number is longer than five bytes")]
+    Varint,
+    /// A length below -1, which means null.
+    #[error("{0} is no length")]
+    Length(i64),
+    /// Null where the schema requires a value.
+    #[error("null where a value has to be")]
+    Null,
+    /// A text that is not UTF-8.
+    #[error("a text is not UTF-8")]
+    Utf8,
+    /// A value of a version that is not known, newer or negative.
+    #[error("version {version} of the value is unknown: 0 to {last} are known")]
+    Version {
+        /// The version of the value.
+        version: i16,
+        /// The newest known version.
+        last: i16,
+    },
+    /// A field has a value that it cannot have.
+    #[error("{0}")]
+    Invalid(String),
+    /// A text or an array is too long for its length field.
+    #[error("a field of {length} bytes is too long for a record")]
+    TooLong {
+        /// Its length in bytes or items.
+        length: usize,
+    },
+}
 
 /// Reads the fields of one version, in their order.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
     /// Whether lengths are compact and tagged fields follow each struct.
     flexible: bool,
@@ -18,7 +55,8 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads a key or a value from its type or version on. The version is not flexible.
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self {
             rest: bytes,
             flexible: false,
@@ -26,7 +64,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Switches to the encoding of flexible versions.
-    pub(super) fn flexible(&mut self, flexible: bool) {
+    pub fn flexible(&mut self, flexible: bool) {
         self.flexible = flexible;
     }
 
@@ -44,23 +82,43 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
-    pub(super) fn i8(&mut self) -> Result<i8, RecordError> {
+    /// Reads one byte.
+    ///
+    /// # Errors
+    /// When the bytes are not such a field.
+    pub fn i8(&mut self) -> Result<i8, RecordError> {
         self.array().map(i8::from_be_bytes)
     }
 
-    pub(super) fn i16(&mut self) -> Result<i16, RecordError> {
+    /// Reads two bytes.
+    ///
+    /// # Errors
+    /// When the bytes are not such a field.
+    pub fn i16(&mut self) -> Result<i16, RecordError> {
         self.array().map(i16::from_be_bytes)
     }
 
-    pub(super) fn i32(&mut self) -> Result<i32, RecordError> {
+    /// Reads four bytes.
+    ///
+    /// # Errors
+    /// When the bytes are not such a field.
+    pub fn i32(&mut self) -> Result<i32, RecordError> {
         self.array().map(i32::from_be_bytes)
     }
 
-    pub(super) fn i64(&mut self) -> Result<i64, RecordError> {
+    /// Reads eight bytes.
+    ///
+    /// # Errors
+    /// When the bytes are not such a field.
+    pub fn i64(&mut self) -> Result<i64, RecordError> {
         self.array().map(i64::from_be_bytes)
     }
 
-    pub(super) fn topic_id(&mut self) -> Result<TopicId, RecordError> {
+    /// Reads the id of a topic.
+    ///
+    /// # Errors
+    /// When the bytes are not such a field.
+    pub fn topic_id(&mut self) -> Result<TopicId, RecordError> {
         self.array().map(TopicId::from_bytes)
     }
 
@@ -94,7 +152,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn nullable_text(&mut self) -> Result<Option<&'a str>, RecordError> {
+    /// Reads a text, or null.
+    ///
+    /// # Errors
+    /// When the bytes are not such a field.
+    pub fn nullable_text(&mut self) -> Result<Option<&'a str>, RecordError> {
         let Some(length) = self.length(false)? else {
             return Ok(None);
         };
@@ -103,17 +165,28 @@ impl<'a> Reader<'a> {
         Ok(Some(text))
     }
 
-    pub(super) fn text(&mut self) -> Result<&'a str, RecordError> {
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// When the bytes are not such a field.
+    pub fn text(&mut self) -> Result<&'a str, RecordError> {
         self.nullable_text()?.ok_or(RecordError::Null)
     }
 
-    pub(super) fn bytes(&mut self) -> Result<Bytes, RecordError> {
+    /// Reads bytes with their length.
+    ///
+    /// # Errors
+    /// When the bytes are not such a field.
+    pub fn bytes(&mut self) -> Result<Bytes, RecordError> {
         let length = self.length(true)?.ok_or(RecordError::Null)?;
         self.take(length).map(Bytes::copy_from_slice)
     }
 
     /// An array whose items take at least `item_min` bytes; `None` is null.
-    pub(super) fn nullable_items<T>(
+    ///
+    /// # Errors
+    /// When the bytes are not such a field.
+    pub fn nullable_items<T>(
         &mut self,
         item_min: usize,
         mut item: impl FnMut(&mut Self) -> Result<T, RecordError>,
@@ -131,7 +204,11 @@ impl<'a> Reader<'a> {
         Ok(Some(items))
     }
 
-    pub(super) fn items<T>(
+    /// Reads an array whose items take at least `item_min` bytes.
+    ///
+    /// # Errors
+    /// When the bytes are not such a field.
+    pub fn items<T>(
         &mut self,
         item_min: usize,
         item: impl FnMut(&mut Self) -> Result<T, RecordError>,
@@ -141,7 +218,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The tagged fields at the end of a struct; those that `field` does not know are skipped.
-    pub(super) fn tagged(
+    ///
+    /// # Errors
+    /// When the bytes are not such a field.
+    pub fn tagged(
         &mut self,
         mut field: impl FnMut(u32, &mut Self) -> Result<(), RecordError>,
     ) -> Result<(), RecordError> {
@@ -162,26 +242,31 @@ impl<'a> Reader<'a> {
     }
 
     /// Skips tagged fields.
-    pub(super) fn no_tagged(&mut self) -> Result<(), RecordError> {
+    ///
+    /// # Errors
+    /// When the bytes are not such a field.
+    pub fn no_tagged(&mut self) -> Result<(), RecordError> {
         self.tagged(|_, _| Ok(()))
     }
 }
 
 /// Writes the fields of one version, in their order.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub struct Writer {
     buffer: BytesMut,
     flexible: bool,
 }
 
 impl Writer {
     /// Starts a key of a type.
-    pub(super) fn key(key_type: i16) -> Self {
+    #[must_use]
+    pub fn key(key_type: i16) -> Self {
         Self::new(key_type, false)
     }
 
     /// Starts a value of a version.
-    pub(super) fn value(version: i16, flexible: bool) -> Self {
+    #[must_use]
+    pub fn value(version: i16, flexible: bool) -> Self {
         Self::new(version, flexible)
     }
 
@@ -191,23 +276,34 @@ impl Writer {
         Self { buffer, flexible }
     }
 
-    pub(super) fn finish(self) -> Bytes {
+    /// The encoded bytes.
+    #[must_use]
+    pub fn finish(self) -> Bytes {
         self.buffer.freeze()
     }
 
-    pub(super) fn i8(&mut self, value: i8) {
+    /// Writes one byte.
+    pub fn i8(&mut self, value: i8) {
         self.buffer.put_i8(value);
     }
 
-    pub(super) fn i32(&mut self, value: i32) {
+    /// Writes two bytes.
+    pub fn i16(&mut self, value: i16) {
+        self.buffer.put_i16(value);
+    }
+
+    /// Writes four bytes.
+    pub fn i32(&mut self, value: i32) {
         self.buffer.put_i32(value);
     }
 
-    pub(super) fn i64(&mut self, value: i64) {
+    /// Writes eight bytes.
+    pub fn i64(&mut self, value: i64) {
         self.buffer.put_i64(value);
     }
 
-    pub(super) fn topic_id(&mut self, id: TopicId) {
+    /// Writes the id of a topic.
+    pub fn topic_id(&mut self, id: TopicId) {
         self.buffer.put_slice(&id.to_bytes());
     }
 
@@ -234,13 +330,21 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn text(&mut self, text: &str) -> Result<(), RecordError> {
+    /// Writes a text.
+    ///
+    /// # Errors
+    /// [`RecordError::TooLong`].
+    pub fn text(&mut self, text: &str) -> Result<(), RecordError> {
         self.length(text.len(), false)?;
         self.buffer.put_slice(text.as_bytes());
         Ok(())
     }
 
-    pub(super) fn nullable_text(&mut self, text: Option<&str>) -> Result<(), RecordError> {
+    /// Writes a text, or null.
+    ///
+    /// # Errors
+    /// [`RecordError::TooLong`].
+    pub fn nullable_text(&mut self, text: Option<&str>) -> Result<(), RecordError> {
         match text {
             Some(text) => self.text(text)?,
             None if self.flexible => self.unsigned_varint(0),
@@ -249,13 +353,21 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
+    /// Writes bytes with their length.
+    ///
+    /// # Errors
+    /// [`RecordError::TooLong`].
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
         self.length(bytes.len(), true)?;
         self.buffer.put_slice(bytes);
         Ok(())
     }
 
-    pub(super) fn items<T>(
+    /// Writes an array.
+    ///
+    /// # Errors
+    /// When the array is too long, or an item cannot be written.
+    pub fn items<T>(
         &mut self,
         items: &[T],
         mut item: impl FnMut(&mut Self, &T) -> Result<(), RecordError>,
@@ -264,8 +376,20 @@ impl Writer {
         items.iter().try_for_each(|each| item(self, each))
     }
 
+    /// Writes null in place of an array.
+    pub fn null_items(&mut self) {
+        if self.flexible {
+            self.unsigned_varint(0);
+        } else {
+            self.buffer.put_i32(-1);
+        }
+    }
+
     /// Ends a struct that has one tagged field, tag 0, where `field` writes it; for `None`, none.
-    pub(super) fn tagged(
+    ///
+    /// # Errors
+    /// When the field cannot be written.
+    pub fn tagged(
         &mut self,
         field: Option<impl FnOnce(&mut Self) -> Result<(), RecordError>>,
     ) -> Result<(), RecordError> {
@@ -273,13 +397,30 @@ impl Writer {
             self.no_tagged();
             return Ok(());
         };
+        self.tagged_count(1);
+        self.tagged_field(0, field)
+    }
+
+    /// Begins the tagged fields of a struct, of which there are `count`.
+    pub fn tagged_count(&mut self, count: u32) {
+        self.unsigned_varint(count);
+    }
+
+    /// Writes a tagged field. Fields are written in the order of their tags.
+    ///
+    /// # Errors
+    /// When the field cannot be written.
+    pub fn tagged_field(
+        &mut self,
+        tag: u32,
+        field: impl FnOnce(&mut Self) -> Result<(), RecordError>,
+    ) -> Result<(), RecordError> {
         let mut value = Self {
             buffer: BytesMut::new(),
             flexible: true,
         };
         field(&mut value)?;
-        self.unsigned_varint(1);
-        self.unsigned_varint(0);
+        self.unsigned_varint(tag);
         let size = value.buffer.len();
         let size = u32::try_from(size).map_err(|_| RecordError::TooLong { length: size })?;
         self.unsigned_varint(size);
@@ -288,7 +429,7 @@ impl Writer {
     }
 
     /// Ends a struct without tagged fields.
-    pub(super) fn no_tagged(&mut self) {
+    pub fn no_tagged(&mut self) {
         if self.flexible {
             self.unsigned_varint(0);
         }
