@@ -146,6 +146,13 @@ apis! {
     DeleteTopics: DeleteTopicsRequestData -> DeleteTopicsResponseData;
     DeleteRecords: DeleteRecordsRequestData -> DeleteRecordsResponseData;
     InitProducerId: InitProducerIdRequestData -> InitProducerIdResponseData;
+    AddPartitionsToTxn: AddPartitionsToTxnRequestData -> AddPartitionsToTxnResponseData;
+    AddOffsetsToTxn: AddOffsetsToTxnRequestData -> AddOffsetsToTxnResponseData;
+    EndTxn: EndTxnRequestData -> EndTxnResponseData;
+    WriteTxnMarkers: WriteTxnMarkersRequestData -> WriteTxnMarkersResponseData;
+    TxnOffsetCommit: TxnOffsetCommitRequestData -> TxnOffsetCommitResponseData;
+    DescribeTransactions: DescribeTransactionsRequestData -> DescribeTransactionsResponseData;
+    ListTransactions: ListTransactionsRequestData -> ListTransactionsResponseData;
     OffsetForLeaderEpoch: OffsetForLeaderEpochRequestData -> OffsetForLeaderEpochResponseData;
     DescribeConfigs: DescribeConfigsRequestData -> DescribeConfigsResponseData;
     AlterConfigs: AlterConfigsRequestData -> AlterConfigsResponseData;

@@ -25,9 +25,10 @@ use crate::v1::PartitionData;
 pub const REPLICATE_PATH: &str = "/dohle.v1.Replication/Replicate";
 /// The path of `Replication.CatchUp`.
 pub const CATCH_UP_PATH: &str = "/dohle.v1.Replication/CatchUp";
-
 /// The path of `Replication.ReadRecords`.
 pub const READ_RECORDS_PATH: &str = "/dohle.v1.Replication/ReadRecords";
+/// The path of `Replication.Call`.
+pub const CALL_PATH: &str = "/dohle.v1.Replication/Call";
 
 const PREFIX_BYTES: usize = 5;
 const PARTS_FIELD: u32 = 1;

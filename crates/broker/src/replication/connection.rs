@@ -10,6 +10,7 @@ use dohle_rpc::replication_transport::{
 use futures::Stream;
 use http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
+use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -78,24 +79,24 @@ impl Drop for Connection {
     }
 }
 
-/// Connects to a broker and begins a call whose requests are the items of `requests`.
+/// Sends the requests of one connection. Clones share the connection.
+pub(super) type Sender<S> = SendRequest<MessageBody<S>>;
+
+/// Connects to a broker.
 ///
 /// # Errors
-/// When the broker cannot be reached or refuses the call.
-pub(super) async fn call<S>(
+/// When the broker cannot be reached.
+pub(super) async fn connect<S>(
     host: &str,
     port: u16,
-    path: &str,
-    requests: S,
-) -> Result<(Messages<Incoming>, Connection), TransportError>
+) -> Result<(Sender<S>, Connection), TransportError>
 where
     S: Stream<Item = Result<Framed, EndStatus>> + Unpin + Send + 'static,
 {
-    let broken = |error: &dyn std::fmt::Display| TransportError::Broken(error.to_string());
     let stream = TcpStream::connect((host, port)).await;
     let stream = stream.map_err(|error| broken(&error))?;
     stream.set_nodelay(true).map_err(|error| broken(&error))?;
-    let (mut sender, connection) = client()
+    let (sender, connection) = client()
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| broken(&error))?;
@@ -104,7 +105,23 @@ where
             tracing::debug!(%error, "replication connection ended");
         }
     }));
-    let authority = HostPort(host, port);
+    Ok((sender, connection))
+}
+
+/// Begins a call whose requests are the items of `requests`, and returns the messages that answer
+/// them.
+///
+/// # Errors
+/// When the connection broke, or the broker refuses the call.
+pub(super) async fn begin<S>(
+    sender: &mut Sender<S>,
+    authority: &HostPort<'_>,
+    path: &str,
+    requests: S,
+) -> Result<Messages<Incoming>, TransportError>
+where
+    S: Stream<Item = Result<Framed, EndStatus>> + Unpin + Send + 'static,
+{
     let request = Request::post(format!("http://{authority}{path}"))
         .header(
             header::CONTENT_TYPE,
@@ -126,8 +143,27 @@ where
             response.status()
         )));
     }
-    Ok((
-        Messages::new(response.into_body(), MESSAGE_BYTES_MAX),
-        connection,
-    ))
+    Ok(Messages::new(response.into_body(), MESSAGE_BYTES_MAX))
+}
+
+/// Connects to a broker and begins a call whose requests are the items of `requests`.
+///
+/// # Errors
+/// When the broker cannot be reached or refuses the call.
+pub(super) async fn call<S>(
+    host: &str,
+    port: u16,
+    path: &str,
+    requests: S,
+) -> Result<(Messages<Incoming>, Connection), TransportError>
+where
+    S: Stream<Item = Result<Framed, EndStatus>> + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = connect(host, port).await?;
+    let messages = begin(&mut sender, &HostPort(host, port), path, requests).await?;
+    Ok((messages, connection))
+}
+
+fn broken(error: &dyn std::fmt::Display) -> TransportError {
+    TransportError::Broken(error.to_string())
 }

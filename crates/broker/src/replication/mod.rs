@@ -12,6 +12,8 @@
 //! that moved. Knows nothing of elections: roles come from the metadata feed through the
 //! partitions.
 
+mod broker_client;
+mod calls;
 mod connection;
 mod flushes;
 mod follower_stream;
@@ -23,5 +25,7 @@ mod replicator;
 mod retries;
 mod server;
 
+pub use broker_client::{BrokerClient, CallError};
+pub use calls::BrokerRequestHandlers;
 pub use replicator::{ReplicatorConfig, StreamReplicator};
 pub use server::ReplicationServer;

@@ -7,15 +7,17 @@ use std::task::{Context, Poll};
 
 use dohle_model::BrokerEpoch;
 use dohle_rpc::replication_transport::{
-    CATCH_UP_PATH, EndStatus, Framed, MessageBody, Messages, READ_RECORDS_PATH, REPLICATE_PATH,
+    CALL_PATH, CATCH_UP_PATH, EndStatus, Framed, MessageBody, Messages, READ_RECORDS_PATH,
+    REPLICATE_PATH,
 };
-use futures::Stream;
+use futures::{Stream, StreamExt as _, stream};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::calls::{self, BrokerRequestHandlers};
 use super::connection;
 use super::leader_stream::{LeaderSession, LeaderStream};
 use super::pending_subscriptions::PendingSubscriptions;
@@ -34,17 +36,19 @@ pub(super) mod code {
     pub(in crate::replication) const DATA_LOSS: u16 = 15;
 }
 
-/// Serves followers of the partitions that this broker leads.
+/// Serves followers of the partitions that this broker leads, and requests of other brokers.
 #[derive(Debug, Clone)]
 pub struct ReplicationServer {
     partitions: Arc<Partitions>,
     pending: Arc<PendingSubscriptions>,
+    handlers: Arc<BrokerRequestHandlers>,
 }
 
 /// The messages of either kind of call.
 enum Outgoing {
     Replication(Box<LeaderStream>),
-    Records(RecordsStream),
+    /// The messages of a call that is answered as a whole, or part by part.
+    Messages(RecordsStream),
 }
 
 impl Stream for Outgoing {
@@ -53,7 +57,7 @@ impl Stream for Outgoing {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut *self {
             Self::Replication(stream) => Pin::new(&mut **stream).poll_next(cx),
-            Self::Records(stream) => Pin::new(stream).poll_next(cx),
+            Self::Messages(stream) => Pin::new(stream).poll_next(cx),
         }
     }
 }
@@ -67,15 +71,22 @@ enum Call {
     /// Replication of replicas that are far behind.
     CatchUp,
     ReadRecords,
+    /// A Kafka request.
+    Kafka,
 }
 
 impl ReplicationServer {
-    /// For these partitions, which the replicator replicates.
+    /// For these partitions, which the replicator replicates, with these handlers of requests.
     #[must_use]
-    pub fn new(partitions: Arc<Partitions>, replicator: &StreamReplicator) -> Self {
+    pub fn new(
+        partitions: Arc<Partitions>,
+        replicator: &StreamReplicator,
+        handlers: BrokerRequestHandlers,
+    ) -> Self {
         Self {
             partitions,
             pending: Arc::clone(replicator.pending()),
+            handlers: Arc::new(handlers),
         }
     }
 
@@ -90,7 +101,13 @@ impl ReplicationServer {
                     Ok(Call::CatchUp) => server.begin(request, true),
                     Ok(Call::ReadRecords) => {
                         let records = records::serve(server.partitions, request.into_body());
-                        respond(MessageBody::response(Outgoing::Records(records.await)))
+                        respond(MessageBody::response(Outgoing::Messages(records.await)))
+                    }
+                    Ok(Call::Kafka) => {
+                        let body = request.into_body();
+                        let answer = calls::serve(&server.partitions, &server.handlers, body);
+                        let answer = stream::iter([answer.await]).boxed();
+                        respond(MessageBody::response(Outgoing::Messages(answer)))
                     }
                     Err(status) => refuse(&status),
                 };
@@ -131,6 +148,7 @@ fn route(path: &str) -> Result<Call, EndStatus> {
         REPLICATE_PATH => Ok(Call::Replicate),
         CATCH_UP_PATH => Ok(Call::CatchUp),
         READ_RECORDS_PATH => Ok(Call::ReadRecords),
+        CALL_PATH => Ok(Call::Kafka),
         other => {
             let message = format!("{other} is not served here");
             Err(EndStatus {

@@ -15,7 +15,9 @@ use dohle_broker::partition::{
 };
 use dohle_broker::partitions::{AlterAnswer, ControllerLink, LogDir, Partitions, PartitionsConfig};
 use dohle_broker::replica::IsrProposal;
-use dohle_broker::replication::{ReplicationServer, ReplicatorConfig, StreamReplicator};
+use dohle_broker::replication::{
+    BrokerRequestHandlers, ReplicationServer, ReplicatorConfig, StreamReplicator,
+};
 use dohle_log::directory::LogDirectory;
 use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_model::delta::MetadataDelta;
@@ -131,7 +133,11 @@ impl Cluster {
             let partitions = Partitions::open(config);
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             let port = listener.local_addr().unwrap().port();
-            let server = ReplicationServer::new(Arc::clone(&partitions), &replicator);
+            let server = ReplicationServer::new(
+                Arc::clone(&partitions),
+                &replicator,
+                BrokerRequestHandlers::default(),
+            );
             tokio::spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     stream.set_nodelay(true).unwrap();

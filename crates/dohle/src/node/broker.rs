@@ -16,7 +16,9 @@ use dohle_broker::partitions::{
     BrokerLink, LocalPartitions, LogDir, OfflineDir, Partitions, PartitionsConfig,
     previous_broker_epoch,
 };
-use dohle_broker::replication::{ReplicationServer, ReplicatorConfig, StreamReplicator};
+use dohle_broker::replication::{
+    BrokerRequestHandlers, ReplicationServer, ReplicatorConfig, StreamReplicator,
+};
 use dohle_coordinator::{AnyCoordinator, CoordinatedPartitions, groups};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint};
@@ -138,7 +140,8 @@ impl Broker {
             Arc::clone(&partitions),
             groups,
         );
-        let replication = ReplicationServer::new(Arc::clone(&partitions), &replicator);
+        let handlers = BrokerRequestHandlers::default();
+        let replication = ReplicationServer::new(Arc::clone(&partitions), &replicator, handlers);
         let replication = Arc::new(Replication(replication));
         let open_files = Arc::clone(partitions.open_files());
         start.shared.keep_descriptors(move || open_files.promised());

@@ -1,0 +1,238 @@
+//! Kafka requests to other brokers (`Replication.Call`).
+//!
+//! One HTTP/2 connection for each broker carries all calls to it at a time. A connection that
+//! breaks fails the calls on it; the next call connects again. Whether a call is made again is the
+//! caller's decision: the broker may have carried it out.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use dohle_model::{BrokerEpoch, ErrorCode, HostPort, IncarnationId, NodeId};
+use dohle_protocol::InterBroker;
+use dohle_protocol::forward::{decode_body, encode_request};
+use dohle_rpc::replication_transport::{CALL_PATH, EndStatus, Framed, TransportError};
+use dohle_rpc::{convert, v1};
+use futures::stream;
+use parking_lot::Mutex;
+use prost::Message as _;
+use tokio::time::{Instant, timeout_at};
+
+use super::connection::{self, Connection, Sender};
+use crate::metadata::MetadataCache;
+
+/// Why a call has no response.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The metadata has no address of the broker, or does not have this broker yet.
+    #[error("broker {0} has no address in the metadata")]
+    Unknown(NodeId),
+    /// The broker cannot be reached, or ended the call.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// No response came in time; the request may have been carried out.
+    #[error("no response in time")]
+    TimedOut,
+    /// The broker serves other versions.
+    #[error("broker {broker} serves versions {} to {}", .served.start(), .served.end())]
+    Version {
+        /// The broker.
+        broker: NodeId,
+        /// What it serves.
+        served: RangeInclusive<i32>,
+    },
+    /// The request or the response cannot be encoded or decoded.
+    #[error("{0}")]
+    Codec(String),
+}
+
+impl CallError {
+    /// Kafka's code for the outcome of the request.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unknown(_) => ErrorCode::BrokerNotAvailable,
+            Self::Transport(_) => ErrorCode::NetworkException,
+            Self::TimedOut => ErrorCode::RequestTimedOut,
+            Self::Version { .. } => ErrorCode::UnsupportedVersion,
+            Self::Codec(_) => ErrorCode::UnknownServerError,
+        }
+    }
+}
+
+/// A call has one request.
+type Requests = stream::Iter<std::array::IntoIter<Result<Framed, EndStatus>, 1>>;
+
+/// A connection to a broker.
+struct Live {
+    address: Address,
+    sender: Sender<Requests>,
+    _connection: Connection,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Address {
+    host: String,
+    port: u16,
+    /// A broker that was started again is another one, at the same address.
+    epoch: BrokerEpoch,
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<Live>>>;
+
+/// Sends Kafka requests to other brokers of the cluster.
+pub struct BrokerClient {
+    node: NodeId,
+    cluster_id: String,
+    incarnation: IncarnationId,
+    listener: String,
+    metadata: Arc<MetadataCache>,
+    connections: Mutex<HashMap<NodeId, Slot>>,
+}
+
+impl std::fmt::Debug for BrokerClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BrokerClient")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+impl BrokerClient {
+    /// For this broker, which reaches others at their endpoint of `listener`.
+    #[must_use]
+    pub fn new(
+        node: NodeId,
+        cluster_id: String,
+        incarnation: IncarnationId,
+        listener: String,
+        metadata: Arc<MetadataCache>,
+    ) -> Self {
+        Self {
+            node,
+            cluster_id,
+            incarnation,
+            listener,
+            metadata,
+            connections: Mutex::default(),
+        }
+    }
+
+    /// Sends a request to a broker, and returns its response.
+    ///
+    /// # Errors
+    /// When there is no response by the deadline. Except for [`CallError::Unknown`] and
+    /// [`CallError::Version`] the broker may have carried out the request.
+    pub async fn call<R: InterBroker>(
+        &self,
+        to: NodeId,
+        request: &R,
+        deadline: Instant,
+    ) -> Result<R::Response, CallError> {
+        let mut version = *R::VERSIONS.end();
+        loop {
+            let call = self.call_in(to, request, version);
+            let answer = timeout_at(deadline, call).await;
+            match answer.map_err(|_| CallError::TimedOut)?? {
+                Answer::Response(response) => return Ok(response),
+                Answer::Versions(served) => {
+                    let newest = (*served.end()).min(i32::from(*R::VERSIONS.end()));
+                    let newest = i16::try_from(newest).unwrap_or(-1);
+                    let agreed = R::VERSIONS.contains(&newest)
+                        && served.contains(&i32::from(newest))
+                        && newest < version;
+                    if !agreed {
+                        return Err(CallError::Version { broker: to, served });
+                    }
+                    version = newest;
+                }
+            }
+        }
+    }
+
+    async fn call_in<R: InterBroker>(
+        &self,
+        to: NodeId,
+        request: &R,
+        version: i16,
+    ) -> Result<Answer<R::Response>, CallError> {
+        let codec = |error: &dyn std::fmt::Display| CallError::Codec(error.to_string());
+        let (address, hello) = self.address(to).ok_or(CallError::Unknown(to))?;
+        let request = v1::CallRequest {
+            hello: Some(hello),
+            api_key: i32::from(R::KEY as i16),
+            api_version: i32::from(version),
+            body: encode_request(request, version).map_err(|error| codec(&error))?,
+        };
+        let mut sender = self.sender(to, &address).await?;
+        let requests = stream::iter([Ok(Framed::message(&request))]);
+        let authority = HostPort(&address.host, address.port);
+        let mut messages = connection::begin(&mut sender, &authority, CALL_PATH, requests).await?;
+        let message = messages.message().await?;
+        let message = message.ok_or_else(|| CallError::Codec("an empty answer".to_owned()))?;
+        let response = v1::CallResponse::decode(message).map_err(|error| codec(&error))?;
+        match response.result {
+            Some(v1::call_response::Result::Body(body)) => {
+                let response = decode_body(body, version).map_err(|error| codec(&error))?;
+                Ok(Answer::Response(response))
+            }
+            Some(v1::call_response::Result::Versions(v1::CallVersions { min, max })) => {
+                Ok(Answer::Versions(min..=max))
+            }
+            None => Err(CallError::Codec("an answer without a result".to_owned())),
+        }
+    }
+
+    /// The connection to a broker, which is made when there is none or the broker has moved.
+    async fn sender(
+        &self,
+        to: NodeId,
+        address: &Address,
+    ) -> Result<Sender<Requests>, TransportError> {
+        let slot = Arc::clone(self.connections.lock().entry(to).or_default());
+        let mut slot = slot.lock().await;
+        if let Some(live) = &*slot
+            && live.address == *address
+            && !live.sender.is_closed()
+        {
+            return Ok(live.sender.clone());
+        }
+        *slot = None;
+        let (sender, connection) = connection::connect(&address.host, address.port).await?;
+        *slot = Some(Live {
+            address: address.clone(),
+            sender: sender.clone(),
+            _connection: connection,
+        });
+        Ok(sender)
+    }
+
+    /// Where a broker is reached, and as whom.
+    fn address(&self, to: NodeId) -> Option<(Address, v1::FollowerHello)> {
+        let image = self.metadata.image();
+        let broker = image.brokers.get(&to)?;
+        let mut endpoints = broker.endpoints.iter();
+        let endpoint = endpoints.find(|it| it.listener == self.listener)?;
+        let own = image.brokers.get(&self.node)?;
+        let address = Address {
+            host: endpoint.host.clone(),
+            port: endpoint.port,
+            epoch: broker.epoch,
+        };
+        let hello = v1::FollowerHello {
+            cluster_id: self.cluster_id.clone(),
+            broker_id: self.node.0,
+            broker_epoch: own.epoch.0,
+            incarnation: convert::uuid_to_wire(self.incarnation.0),
+        };
+        Some((address, hello))
+    }
+}
+
+enum Answer<T> {
+    Response(T),
+    Versions(RangeInclusive<i32>),
+}
+
+#[cfg(test)]
+mod tests;
