@@ -12,11 +12,10 @@ use dohle_model::{ApiError, MetadataOffset, NodeId};
 use tokio::time::Instant;
 
 use crate::fetch::FetchSessions;
-use crate::init_producer_id::ProducerIds;
 use dohle_broker::metadata::{ControllerClient, MetadataCache};
 use dohle_broker::partitions::Partitions;
-use dohle_coordinator::InternalTopics;
 use dohle_coordinator::groups::GroupCoordinator;
+use dohle_coordinator::{InternalTopics, ProducerIds};
 
 /// How long requests may take that have no timeout of their own (`request.timeout.ms` of clients).
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,7 +44,7 @@ pub struct Context {
     /// The fetch sessions of its consumers (KIP-227).
     pub(crate) fetch_sessions: FetchSessions,
     /// The producer ids it may hand out (KIP-730).
-    pub(crate) producer_ids: ProducerIds,
+    pub(crate) producer_ids: Arc<ProducerIds>,
 }
 
 impl Context {
@@ -67,6 +66,8 @@ impl Context {
             Arc::clone(&metadata),
             Arc::clone(&controller),
         );
+        let producer_ids =
+            ProducerIds::new(node_id, Arc::clone(&metadata), Arc::clone(&controller));
         let slots = config.max_incremental_fetch_session_cache_slots;
         Arc::new(Self {
             node_id,
@@ -79,7 +80,7 @@ impl Context {
             groups,
             internal_topics,
             fetch_sessions: FetchSessions::new(slots),
-            producer_ids: ProducerIds::default(),
+            producer_ids: Arc::new(producer_ids),
         })
     }
 

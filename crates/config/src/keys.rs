@@ -136,6 +136,17 @@ pub mod broker {
         SOCKET_RECEIVE_BUFFER_BYTES: Option<u32> = "socket.receive.buffer.bytes";
         SOCKET_REQUEST_MAX_BYTES: usize = "socket.request.max.bytes";
         SOCKET_SEND_BUFFER_BYTES: Option<u32> = "socket.send.buffer.bytes";
+        TRANSACTION_MAX_TIMEOUT_MS: Duration = "transaction.max.timeout.ms";
+        TRANSACTION_REMOVE_EXPIRED_TRANSACTION_CLEANUP_INTERVAL_MS: Duration =
+            "transaction.remove.expired.transaction.cleanup.interval.ms";
+        TRANSACTION_STATE_LOG_LOAD_BUFFER_SIZE: usize = "transaction.state.log.load.buffer.size";
+        TRANSACTION_STATE_LOG_MIN_ISR: usize = "transaction.state.log.min.isr";
+        TRANSACTION_STATE_LOG_NUM_PARTITIONS: i32 = "transaction.state.log.num.partitions";
+        TRANSACTION_STATE_LOG_REPLICATION_FACTOR: usize =
+            "transaction.state.log.replication.factor";
+        TRANSACTION_STATE_LOG_SEGMENT_BYTES: i32 = "transaction.state.log.segment.bytes";
+        TRANSACTION_TWO_PHASE_COMMIT_ENABLE: bool = "transaction.two.phase.commit.enable";
+        TRANSACTIONAL_ID_EXPIRATION_MS: Duration = "transactional.id.expiration.ms";
         UNCLEAN_LEADER_ELECTION_ENABLE: bool = "unclean.leader.election.enable";
     }
 }

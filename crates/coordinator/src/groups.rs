@@ -43,6 +43,7 @@ fn topic_settings(values: &BrokerValues) -> TopicSettings {
     TopicSettings {
         partitions: values.read(&keys::OFFSETS_TOPIC_NUM_PARTITIONS),
         replication_factor: values.read(&keys::OFFSETS_TOPIC_REPLICATION_FACTOR),
+        min_insync_replicas: None,
         configs: vec![
             ("cleanup.policy", "compact".to_owned()),
             ("compression.type", "producer".to_owned()),

@@ -44,7 +44,10 @@ pub struct TopicSettings {
     pub partitions: i32,
     /// The number of replicas, of which there are never more than brokers.
     pub replication_factor: usize,
-    /// The topic's own configuration, such as `cleanup.policy` and `min.insync.replicas`.
+    /// The topic's own `min.insync.replicas`, of which there are never more than replicas; `None`
+    /// for the broker's default.
+    pub min_insync_replicas: Option<usize>,
+    /// The rest of the topic's own configuration, such as `cleanup.policy`.
     pub configs: Vec<(&'static str, String)>,
 }
 
@@ -178,7 +181,10 @@ impl InternalTopics {
 }
 
 fn creatable(name: &str, settings: TopicSettings, replicas: usize) -> CreatableTopic {
-    let configs = settings.configs.into_iter();
+    let min_insync_replicas = settings.min_insync_replicas;
+    let min_insync_replicas =
+        min_insync_replicas.map(|min| ("min.insync.replicas", min.min(replicas).to_string()));
+    let configs = settings.configs.into_iter().chain(min_insync_replicas);
     let configs = configs.map(|(name, value)| CreatableTopicConfig {
         name: text(name),
         value: Some(text(&value)),
@@ -202,10 +208,8 @@ mod tests {
         let settings = TopicSettings {
             partitions: 7,
             replication_factor: 3,
-            configs: vec![
-                ("cleanup.policy", "delete".to_owned()),
-                ("min.insync.replicas", "2".to_owned()),
-            ],
+            min_insync_replicas: Some(3),
+            configs: vec![("cleanup.policy", "delete".to_owned())],
         };
         let topic = creatable("__state", settings, 2);
         assert_eq!((topic.name.as_str(), topic.num_partitions), ("__state", 7));

@@ -18,7 +18,8 @@
 //! of the records that it rests on. A shard lives in one leader epoch; when that ends, everything
 //! that the shard has not committed is dropped with it.
 //!
-//! Only [`groups`], the assembly of the group coordinator, depends on a particular machine.
+//! Only [`groups`] and [`transactions`], the assemblies of coordinators, depend on a particular
+//! machine.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 use dohle_machine::{DueReply, Lookups as _, Machine, ParkedRequest, ReplyToken, Request, Step};
 use dohle_model::image::MetadataImage;
-use dohle_model::{ErrorCode, PartitionIndex};
+use dohle_model::{ErrorCode, LeaderEpoch, PartitionIndex};
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -40,23 +41,28 @@ pub mod groups;
 mod internal_topics;
 mod load;
 mod pending;
+mod producer_ids;
 mod routing;
 mod settings;
 mod shard;
+mod signals;
 mod step;
 #[cfg(test)]
 mod tests;
 mod timers;
+pub mod transactions;
 
 pub use follow::{AnyCoordinator, CoordinatedPartitions};
 pub use internal_topics::{InternalTopic, InternalTopics, TopicSettings};
 pub use pending::PendingReply;
+pub use producer_ids::{ProducerIdSource, ProducerIds};
 pub use routing::partition_of;
 pub use settings::{CoordinatorConfig, Settings};
 
 use dohle_broker::metadata::MetadataCache;
 use dohle_broker::partitions::{Partitions, wall_clock};
 use shard::ShardRuntime;
+use signals::Signals;
 use step::{CommitWait, StepContext, WriteMode};
 use timers::TimerWakeup;
 
@@ -64,6 +70,8 @@ use timers::TimerWakeup;
 const SETTLED_WITHIN: Duration = Duration::from_millis(500);
 /// How often one request is planned again with more results of computations.
 const LOOKUPS_MAX: usize = 4;
+/// Longer than any broker leads a partition.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Shards that are read at a time.
 const LOADS_MAX: usize = 4;
 
@@ -80,6 +88,7 @@ pub struct Coordinator<M: Machine> {
     shards: RwLock<BTreeMap<PartitionIndex, Arc<ShardRuntime<M>>>>,
     next_token: AtomicU64,
     wakeup: Arc<TimerWakeup>,
+    signals: Arc<Signals>,
     loads: Arc<Semaphore>,
 }
 
@@ -111,6 +120,7 @@ impl<M: Machine> Coordinator<M> {
             shards: RwLock::default(),
             next_token: AtomicU64::new(0),
             wakeup: Arc::default(),
+            signals: Arc::default(),
             loads: Arc::new(Semaphore::new(LOADS_MAX)),
         });
         timers::spawn(&coordinator);
@@ -148,6 +158,59 @@ impl<M: Machine> Coordinator<M> {
             replies.push(self.run_in(&shard, request).await);
         }
         replies
+    }
+
+    /// Runs a request in the shard of a partition, and only in leader epoch `epoch` when there is
+    /// one. Returns the leader epoch of the shard with the reply.
+    ///
+    /// # Errors
+    /// As [`Coordinator::run`]; NOT_COORDINATOR when the shard has another epoch.
+    pub(crate) async fn run_in_shard<Q>(
+        self: &Arc<Self>,
+        index: PartitionIndex,
+        epoch: Option<LeaderEpoch>,
+        request: &Q,
+    ) -> Result<(LeaderEpoch, Q::Reply), ErrorCode>
+    where
+        Q: Request<Machine = M>,
+    {
+        let shard = self.shards.read().get(&index).cloned();
+        let shard = shard.ok_or(ErrorCode::NotCoordinator)?;
+        if epoch.is_some_and(|epoch| epoch != shard.leader_epoch) {
+            return Err(ErrorCode::NotCoordinator);
+        }
+        let reply = self.run_in(&shard, request).await?;
+        Ok((shard.leader_epoch, reply))
+    }
+
+    /// Takes work from the shard of a partition with a request that appends no records, and waits
+    /// for the commit that the work rests on for as long as this broker leads the partition.
+    /// Nothing that was taken is lost while the shard lives.
+    ///
+    /// # Errors
+    /// NOT_COORDINATOR or COORDINATOR_LOAD_IN_PROGRESS when there is no shard to take it from, or
+    /// not any more.
+    pub(crate) async fn take_from<Q>(
+        self: &Arc<Self>,
+        index: PartitionIndex,
+        request: &Q,
+    ) -> Result<(LeaderEpoch, Q::Reply), ErrorCode>
+    where
+        Q: Request<Machine = M>,
+    {
+        let shard = self.shards.read().get(&index).cloned();
+        let shard = shard.ok_or(ErrorCode::NotCoordinator)?;
+        let plan = |machine: &mut M, step: &mut Step<'_, M>| request.plan(machine, step);
+        let (reply, commit) = self.step(&shard, WriteMode::PerRecord, plan)?;
+        match commit.done(Instant::now() + FOREVER).await {
+            Err(ErrorCode::NotCoordinator) => Err(ErrorCode::NotCoordinator),
+            Ok(()) | Err(_) => Ok((shard.leader_epoch, reply)),
+        }
+    }
+
+    /// The signals that machines raise with [`Step::signal`].
+    pub(crate) fn signals(&self) -> &Arc<Signals> {
+        &self.signals
     }
 
     async fn run_in<Q>(
@@ -240,6 +303,9 @@ impl<M: Machine> Coordinator<M> {
         let (outcome, actions) = shard.step(context, mode, plan);
         if let Some(deadline) = actions.next_deadline {
             self.wakeup.set(deadline);
+        }
+        if actions.signal {
+            self.signals.raise(shard.partition.id().partition);
         }
         for reply in actions.replies {
             shard.replies.send(reply);

@@ -103,6 +103,8 @@ pub(super) struct DeferredActions<M: Machine> {
     pub(super) after_commit: Vec<AfterCommit<M>>,
     /// When the first timer of the machine expires.
     pub(super) next_deadline: Option<Duration>,
+    /// Whether the machine has work for the task outside: see [`Step::signal`].
+    pub(super) signal: bool,
 }
 
 impl<M: Machine> ShardRuntime<M> {
@@ -117,6 +119,7 @@ impl<M: Machine> ShardRuntime<M> {
             replies: Vec::new(),
             after_commit: Vec::new(),
             next_deadline: None,
+            signal: false,
         };
         let mut state = self.state.lock();
         let machine = match &mut *state {
@@ -149,7 +152,9 @@ impl<M: Machine> ShardRuntime<M> {
             on_commit,
             replies,
             reads,
+            signal,
         } = effects;
+        actions.signal |= signal;
         let mut commit = CommitWait {
             read: reads.map(|end| self.commit(end)),
             ..CommitWait::default()

@@ -23,6 +23,7 @@ const PURE: &[&str] = &[
     "crates/broker/src/replica",
     "crates/machine/src",
     "crates/groups/src",
+    "crates/transactions/src",
     "crates/log/src/validate",
     "crates/log/src/producer_state",
 ];
@@ -46,7 +47,7 @@ const FLOORS: &[&[&str]] = &[
     &["model", "protocol", "auth"],
     &["config"],
     &["log", "rpc", "machine"],
-    &["groups"],
+    &["groups", "transactions"],
     &["network", "broker", "controller", "admin"],
     &["coordinator"],
     &["api"],

@@ -90,7 +90,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .check(AtLeast(1))
         .doc("The interval at which to rollback transactions that have timed out"),
     ConfigDef::new("transaction.max.timeout.ms", Int, Value("900000"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The maximum allowed timeout for transactions. If a client’s requested transaction \
              time exceed this, then the broker will return an error in InitProducerIdRequest. \
              This prevents a client from too large of a timeout, which can stall consumers \
@@ -105,36 +105,37 @@ pub(super) const TABLE: &[ConfigDef] = &[
         Value("3600000"),
         Low,
     )
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The interval at which to remove transactions that have expired due to \
              <code>transactional.id.expiration.ms</code> passing"),
     ConfigDef::new("transaction.state.log.load.buffer.size", Int, Value("5242880"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("Batch size for reading from the transaction log segments when loading producer \
              ids and transactions into the cache (soft-limit, overridden if records are too \
              large)."),
     ConfigDef::new("transaction.state.log.min.isr", Int, Value("2"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The minimum number of replicas that must acknowledge a write to transaction topic \
              in order to be considered successful."),
     ConfigDef::new("transaction.state.log.num.partitions", Int, Value("50"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The number of partitions for the transaction topic (should not change after \
              deployment)."),
     ConfigDef::new("transaction.state.log.replication.factor", Short, Value("3"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The replication factor for the transaction topic (set higher to ensure \
              availability). Internal topic creation will fail until the cluster size meets \
              this replication factor requirement."),
     ConfigDef::new("transaction.state.log.segment.bytes", Int, Value("104857600"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The transaction topic segment bytes should be kept relatively small in order to \
              facilitate faster log compaction and cache loads"),
     ConfigDef::new("transaction.two.phase.commit.enable", Boolean, Value("false"), Low)
+        .honoured()
         .doc("Allow participation in Two-Phase Commit (2PC) transactions with an external \
              transaction coordinator"),
     ConfigDef::new("transactional.id.expiration.ms", Int, Value("604800000"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The time in ms that the transaction coordinator will wait without receiving any \
              transaction status updates for the current transaction before expiring its \
              transactional id. Transactional IDs will not expire while a the transaction is \

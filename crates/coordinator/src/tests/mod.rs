@@ -29,6 +29,7 @@ static LEASES_TOPIC: InternalTopic = InternalTopic {
     name: "__leases",
     replication_factor_property: "leases.topic.replication.factor",
     settings: |_| TopicSettings {
+        min_insync_replicas: None,
         partitions: 4,
         replication_factor: 2,
         configs: vec![("cleanup.policy", "compact".to_owned())],

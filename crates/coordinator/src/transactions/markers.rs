@@ -1,0 +1,246 @@
+//! The way of markers from the shards of the coordinator to the leaders of the partitions.
+//!
+//! ```text
+//!   machine ──signal──▶ take markers, once the decision is committed ──▶ a queue a broker
+//!      ▲                                                                        │ one request at
+//!      └────────────────── MarkersAnswered ◀── WriteTxnMarkers ◀────────────────┘ a time
+//! ```
+//!
+//! Nothing is decided here. Every marker that was taken is answered to its shard, in the leader
+//! epoch in which it was taken; the machine decides what is sent again, and when.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_model::{ErrorCode, LeaderEpoch, NodeId, PartitionIndex, ProducerId, TopicPartition};
+use dohle_protocol::messages::write_txn_markers_request::{
+    WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequestData,
+};
+use dohle_protocol::messages::write_txn_markers_response::WriteTxnMarkersResponseData;
+use dohle_protocol::text;
+use dohle_transactions::{
+    CompleteEnded, Marker, MarkerOutcome, MarkersAnswered, MarkersToSend, TransactionMachine,
+};
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::broker_queues::BrokerQueues;
+use super::{TransactionServices, abort_timed_out};
+use crate::Coordinator;
+
+/// How long a broker may take to write markers.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Partitions in one request at most, unless a single marker has more.
+const PARTITIONS_MAX: usize = 20_000;
+
+/// Writes markers to the partitions that this broker leads.
+pub trait MarkerWriter: Debug + Send + Sync {
+    /// Writes the markers, and returns the outcome for each partition once it is committed.
+    fn write_txn_markers(
+        &self,
+        request: WriteTxnMarkersRequestData,
+    ) -> BoxFuture<'static, WriteTxnMarkersResponseData>;
+}
+
+type Shards = Arc<Coordinator<TransactionMachine>>;
+
+/// A marker, and the shard that it was taken from.
+#[derive(Debug)]
+struct Queued {
+    shard: (PartitionIndex, LeaderEpoch),
+    marker: Marker,
+}
+
+#[derive(Debug, Clone)]
+struct Delivery {
+    node: NodeId,
+    shards: Shards,
+    services: TransactionServices,
+    queues: Arc<BrokerQueues<Queued>>,
+}
+
+/// Sends the markers of all shards until it is dropped.
+pub(super) async fn run(node: NodeId, shards: Shards, services: TransactionServices) {
+    let signals = Arc::clone(shards.signals());
+    let delivery = Delivery {
+        node,
+        shards,
+        services,
+        queues: Arc::default(),
+    };
+    loop {
+        for shard in signals.take().await {
+            // A shard whose records are not committed yet keeps no other from being served.
+            tokio::spawn(delivery.clone().take(shard));
+        }
+    }
+}
+
+impl Delivery {
+    /// Takes the work of a shard. An error means that the shard is gone; the next one begins with
+    /// a signal.
+    async fn take(self, shard: PartitionIndex) {
+        // When its records cannot be appended, the machine signals again after a moment.
+        let _ = self.shards.run_in_shard(shard, None, &CompleteEnded).await;
+        loop {
+            let taken = self.shards.take_from(shard, &MarkersToSend).await;
+            let Ok((epoch, outgoing)) = taken else {
+                return;
+            };
+            for transactional_id in outgoing.timed_out {
+                let (shards, services) = (Arc::clone(&self.shards), self.services.clone());
+                tokio::spawn(abort_timed_out(shards, services, transactional_id));
+            }
+            for to in outgoing.markers {
+                let queued = to.markers.into_iter().map(|marker| Queued {
+                    shard: (shard, epoch),
+                    marker,
+                });
+                if self.queues.push(to.broker, queued) {
+                    tokio::spawn(self.clone().send(to.broker));
+                }
+            }
+            if !outgoing.is_partial {
+                return;
+            }
+        }
+    }
+
+    /// Sends what is queued for a broker, one request after the other.
+    async fn send(self, broker: NodeId) {
+        loop {
+            // The response names markers by the producer's id: each is there once.
+            let mut producers = HashSet::new();
+            let mut partitions = 0;
+            let batch = self.queues.take(broker, |queued| {
+                let is_first = producers.is_empty();
+                let id = queued.marker.producer.id;
+                let fits = is_first || partitions < PARTITIONS_MAX;
+                let fits = fits && producers.insert(id);
+                partitions += if fits {
+                    queued.marker.partitions.len()
+                } else {
+                    0
+                };
+                fits
+            });
+            let Some(batch) = batch else {
+                return;
+            };
+            let answers = self.write(broker, &batch).await;
+            let delivery = self.clone();
+            tokio::spawn(async move { delivery.answer(batch, answers).await });
+        }
+    }
+
+    /// Has a broker write markers: the outcomes by producer and partition, or one for all of them.
+    async fn write(&self, broker: NodeId, batch: &[Queued]) -> Result<Answers, ErrorCode> {
+        let markers = batch.iter().map(writable).collect();
+        let request = WriteTxnMarkersRequestData {
+            markers,
+            ..WriteTxnMarkersRequestData::default()
+        };
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
+        let response = if broker == self.node {
+            let written = self.services.local_markers.write_txn_markers(request);
+            let written = tokio::time::timeout_at(deadline, written).await;
+            written.map_err(|_| ErrorCode::RequestTimedOut)?
+        } else {
+            let brokers = &self.services.brokers;
+            match brokers.call(broker, &request, deadline).await {
+                Ok(response) => response,
+                Err(error) => {
+                    let markers = batch.len();
+                    tracing::info!(%broker, markers, "markers are sent again: {error}");
+                    // Whatever it was, the markers are sent again.
+                    return Err(ErrorCode::RequestTimedOut);
+                }
+            }
+        };
+        Ok(answers(&response))
+    }
+
+    /// Reports the outcomes to the shards.
+    async fn answer(self, batch: Vec<Queued>, answers: Result<Answers, ErrorCode>) {
+        let mut shards: BTreeMap<(PartitionIndex, LeaderEpoch), Vec<MarkerOutcome>> =
+            BTreeMap::new();
+        for Queued { shard, marker } in batch {
+            let outcome = outcome(marker, answers.as_ref());
+            shards.entry(shard).or_default().push(outcome);
+        }
+        for ((index, epoch), outcomes) in shards {
+            let request = MarkersAnswered {
+                outcomes: &outcomes,
+            };
+            let answered = self.shards.run_in_shard(index, Some(epoch), &request);
+            if let Err(code) = answered.await {
+                let partition = index.0;
+                tracing::debug!(partition, %code, "transactions are not complete yet");
+            }
+        }
+    }
+}
+
+/// What a broker answered, by producer, topic and partition.
+type Answers = HashMap<(ProducerId, String, PartitionIndex), Result<(), ErrorCode>>;
+
+fn answers(response: &WriteTxnMarkersResponseData) -> Answers {
+    let mut answers = Answers::new();
+    for marker in &response.markers {
+        for topic in &marker.topics {
+            for partition in &topic.partitions {
+                let code = partition.error_code;
+                let outcome = match code {
+                    0 => Ok(()),
+                    _ => Err(ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError)),
+                };
+                let producer = ProducerId(marker.producer_id);
+                let index = PartitionIndex(partition.partition_index);
+                let topic = topic.name.as_str().to_owned();
+                answers.insert((producer, topic, index), outcome);
+            }
+        }
+    }
+    answers
+}
+
+fn outcome(marker: Marker, answers: Result<&Answers, &ErrorCode>) -> MarkerOutcome {
+    let answer = |partition: TopicPartition| {
+        let outcome = match answers {
+            Err(code) => Err(*code),
+            Ok(answers) => {
+                let topic = partition.topic.as_str().to_owned();
+                let key = (marker.producer.id, topic, partition.partition);
+                let answer = answers.get(&key).copied();
+                answer.unwrap_or(Err(ErrorCode::RequestTimedOut))
+            }
+        };
+        (partition, outcome)
+    };
+    MarkerOutcome {
+        partitions: marker.partitions.iter().map(answer).collect(),
+        transactional_id: marker.transactional_id,
+        producer: marker.producer,
+    }
+}
+
+fn writable(queued: &Queued) -> WritableTxnMarker {
+    let Queued { shard, marker } = queued;
+    let topics = marker.partitions.0.iter();
+    let topics = topics.map(|(topic, partitions)| WritableTxnMarkerTopic {
+        name: text(topic.as_str()),
+        partition_indexes: partitions.iter().map(|index| index.0).collect(),
+        ..WritableTxnMarkerTopic::default()
+    });
+    WritableTxnMarker {
+        producer_id: marker.producer.id.0,
+        producer_epoch: marker.producer.epoch.0,
+        transaction_result: marker.commit,
+        topics: topics.collect(),
+        coordinator_epoch: shard.1.0,
+        transaction_version: marker.version.level(),
+        ..WritableTxnMarker::default()
+    }
+}

@@ -1,0 +1,271 @@
+//! The transaction coordinator: the assembly of transactions on the runtime, their topic, and the
+//! requests that need more than the machine: ids for producers, markers on other brokers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_broker::metadata::MetadataCache;
+use dohle_broker::partitions::Partitions;
+use dohle_broker::replication::BrokerClient;
+use dohle_config::keys::broker as keys;
+use dohle_config::{BrokerValues, Properties, TopicConfig};
+use dohle_log::CompressionType;
+use dohle_model::image::MetadataImage;
+use dohle_model::{ErrorCode, NodeId, ProducerId, TopicName};
+use dohle_transactions::{
+    AbortTimedOut, AddPartitions, Describe, DescribedTransaction, EndTxn, InitProducerId, List,
+    ListedTransaction, PlannedReply, ProducerIdAndEpoch, TransactionConfig, TransactionFilter,
+    TransactionMachine, TransactionalId, VerifyPartitions,
+};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::{
+    AnyCoordinator, Coordinator, CoordinatorConfig, InternalTopic, ProducerIdSource, Settings,
+    TopicSettings,
+};
+
+mod broker_queues;
+mod markers;
+mod verifier;
+
+pub use markers::MarkerWriter;
+pub use verifier::{TransactionVerifier, VerifyRequest};
+
+/// The topic that stores transactions.
+pub static TRANSACTION_TOPIC: InternalTopic = InternalTopic {
+    name: "__transaction_state",
+    replication_factor_property: keys::TRANSACTION_STATE_LOG_REPLICATION_FACTOR.name(),
+    settings: topic_settings,
+};
+
+/// How long the abort of a timed out transaction waits for an id for its producer.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the coordinator works with, besides its partitions.
+#[derive(Debug, Clone)]
+pub struct TransactionServices {
+    /// Ids for producers.
+    pub producer_ids: Arc<dyn ProducerIdSource>,
+    /// Writes markers to the partitions that this broker leads.
+    pub local_markers: Arc<dyn MarkerWriter>,
+    /// Sends markers to other brokers.
+    pub brokers: Arc<BrokerClient>,
+}
+
+/// The coordinator of transactions on one node.
+#[derive(Debug)]
+pub struct TransactionCoordinator {
+    shards: Arc<Coordinator<TransactionMachine>>,
+    services: TransactionServices,
+    /// Sends the markers; ends with the coordinator.
+    markers: JoinHandle<()>,
+}
+
+impl Drop for TransactionCoordinator {
+    fn drop(&mut self) {
+        self.markers.abort();
+    }
+}
+
+/// Starts the coordinator of transactions on a node that was configured with these properties.
+///
+/// # Panics
+/// Outside a tokio runtime.
+#[must_use]
+pub fn start(
+    node: NodeId,
+    properties: Arc<Properties>,
+    metadata: Arc<MetadataCache>,
+    partitions: Arc<Partitions>,
+    services: TransactionServices,
+) -> Arc<TransactionCoordinator> {
+    let resolve = move |image: &MetadataImage| settings(&properties, image, node);
+    let config = CoordinatorConfig::new(node, &TRANSACTION_TOPIC, resolve);
+    let shards = Coordinator::start(config, metadata, partitions);
+    let markers = tokio::spawn(markers::run(node, Arc::clone(&shards), services.clone()));
+    Arc::new(TransactionCoordinator {
+        shards,
+        services,
+        markers,
+    })
+}
+
+impl TransactionCoordinator {
+    /// The part that follows the metadata.
+    #[must_use]
+    pub fn coordinator(&self) -> Arc<dyn AnyCoordinator> {
+        Arc::clone(&self.shards) as _
+    }
+
+    /// InitProducerId with a transactional id. `fresh` of the request may be `None`.
+    ///
+    /// # Errors
+    /// Kafka's codes. COORDINATOR_LOAD_IN_PROGRESS when a new id is needed and there is none by the
+    /// deadline; clients try again.
+    pub async fn init_producer_id(
+        &self,
+        request: InitProducerId<'_>,
+        deadline: Instant,
+    ) -> Result<ProducerIdAndEpoch, ErrorCode> {
+        let planned = self.shards.run(request.transactional_id, &request).await?;
+        let PlannedReply::NeedsProducerId = planned else {
+            return reply(planned);
+        };
+        let fresh = Some(self.fresh(deadline).await?);
+        let request = InitProducerId { fresh, ..request };
+        reply(self.shards.run(request.transactional_id, &request).await?)
+    }
+
+    /// AddPartitionsToTxn for one transaction, and AddOffsetsToTxn.
+    ///
+    /// # Errors
+    /// Kafka's codes.
+    pub async fn add_partitions(&self, request: &AddPartitions<'_>) -> Result<(), ErrorCode> {
+        self.shards.run(request.transactional_id, request).await?
+    }
+
+    /// Verify-only AddPartitionsToTxn for one transaction: the outcome for each partition, in the
+    /// order of the request.
+    ///
+    /// # Errors
+    /// Kafka's codes for the transaction.
+    pub async fn verify_partitions(
+        &self,
+        request: &VerifyPartitions<'_>,
+    ) -> Result<Vec<Result<(), ErrorCode>>, ErrorCode> {
+        self.shards.run(request.transactional_id, request).await?
+    }
+
+    /// EndTxn. Returns the id and epoch for the next transaction in version 2. `fresh` of the
+    /// request may be `None`.
+    ///
+    /// # Errors
+    /// As [`TransactionCoordinator::init_producer_id`].
+    pub async fn end_txn(
+        &self,
+        request: EndTxn<'_>,
+        deadline: Instant,
+    ) -> Result<Option<ProducerIdAndEpoch>, ErrorCode> {
+        let planned = self.shards.run(request.transactional_id, &request).await?;
+        let PlannedReply::NeedsProducerId = planned else {
+            return reply(planned);
+        };
+        let fresh = Some(self.fresh(deadline).await?);
+        let request = EndTxn { fresh, ..request };
+        reply(self.shards.run(request.transactional_id, &request).await?)
+    }
+
+    /// One id of DescribeTransactions.
+    ///
+    /// # Errors
+    /// Kafka's codes.
+    pub async fn describe(
+        &self,
+        transactional_id: &str,
+    ) -> Result<DescribedTransaction, ErrorCode> {
+        let request = Describe { transactional_id };
+        self.shards.run(transactional_id, &request).await?
+    }
+
+    /// ListTransactions: the transactions of all shards of this broker.
+    ///
+    /// # Errors
+    /// COORDINATOR_LOAD_IN_PROGRESS when a shard is being loaded.
+    pub async fn list(
+        &self,
+        filter: &TransactionFilter,
+    ) -> Result<Vec<ListedTransaction>, ErrorCode> {
+        let mut listed = Vec::new();
+        for shard in self.shards.run_in_all(&List { filter }).await {
+            match shard {
+                Ok(transactions) => listed.extend(transactions),
+                // Another broker leads the partition by now, and lists it.
+                Err(ErrorCode::NotCoordinator) => {}
+                Err(code) => return Err(code),
+            }
+        }
+        Ok(listed)
+    }
+
+    async fn fresh(&self, deadline: Instant) -> Result<ProducerId, ErrorCode> {
+        fresh(&self.services, deadline).await
+    }
+}
+
+/// An id for a producer.
+async fn fresh(services: &TransactionServices, deadline: Instant) -> Result<ProducerId, ErrorCode> {
+    let id = services.producer_ids.next(deadline).await;
+    id.map_err(|error| {
+        tracing::info!("no producer id can be handed out: {error}");
+        // Every client tries again on this one, as with Kafka.
+        ErrorCode::CoordinatorLoadInProgress
+    })
+}
+
+fn reply<T>(planned: PlannedReply<T>) -> Result<T, ErrorCode> {
+    match planned {
+        PlannedReply::Reply(reply) => reply,
+        // The state changed between the two plans.
+        PlannedReply::NeedsProducerId => Err(ErrorCode::ConcurrentTransactions),
+    }
+}
+
+/// Aborts a transaction that has timed out, and whose producer needs a new id. Its timer tries
+/// again after a failure.
+async fn abort_timed_out(
+    shards: Arc<Coordinator<TransactionMachine>>,
+    services: TransactionServices,
+    transactional_id: TransactionalId,
+) {
+    let Ok(fresh) = fresh(&services, Instant::now() + ABORT_TIMEOUT).await else {
+        return;
+    };
+    let key = transactional_id.clone();
+    let request = AbortTimedOut {
+        transactional_id,
+        fresh,
+    };
+    if let Err(code) = shards.run(key.as_str(), &request).await {
+        let transactional_id = key;
+        tracing::info!(%transactional_id, %code, "a timed out transaction is not aborted yet");
+    }
+}
+
+fn topic_settings(values: &BrokerValues) -> TopicSettings {
+    let segment_bytes = values.read(&keys::TRANSACTION_STATE_LOG_SEGMENT_BYTES);
+    TopicSettings {
+        partitions: values.read(&keys::TRANSACTION_STATE_LOG_NUM_PARTITIONS),
+        replication_factor: values.read(&keys::TRANSACTION_STATE_LOG_REPLICATION_FACTOR),
+        min_insync_replicas: Some(values.read(&keys::TRANSACTION_STATE_LOG_MIN_ISR)),
+        configs: vec![
+            ("cleanup.policy", "compact".to_owned()),
+            ("compression.type", "uncompressed".to_owned()),
+            ("unclean.leader.election.enable", "false".to_owned()),
+            ("segment.bytes", segment_bytes.to_string()),
+        ],
+    }
+}
+
+fn settings(
+    properties: &Arc<Properties>,
+    image: &MetadataImage,
+    node: NodeId,
+) -> Settings<TransactionMachine> {
+    let values = BrokerValues::new(Arc::clone(properties), image, node);
+    let topic = TopicName::new(TRANSACTION_TOPIC.name).ok();
+    let topic = topic.map(|topic| TopicConfig::of(&topic, image, &values));
+    Settings {
+        machine: Arc::new(TransactionConfig::resolve(&values)),
+        commit_timeout: COMMIT_TIMEOUT,
+        load_buffer: values.read(&keys::TRANSACTION_STATE_LOG_LOAD_BUFFER_SIZE),
+        codec: CompressionType::None,
+        upkeep_interval: values
+            .read(&keys::TRANSACTION_REMOVE_EXPIRED_TRANSACTION_CLEANUP_INTERVAL_MS),
+        batch_bytes_max: topic.map_or(1 << 20, |topic| topic.max_message_bytes as usize),
+    }
+}
+
+/// How long a request waits for the commit of its records. Kafka waits for the timeout of the
+/// transaction, which may be hours; clients wait for `request.timeout.ms`, 30 seconds.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(20);

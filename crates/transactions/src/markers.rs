@@ -1,0 +1,169 @@
+//! The markers that end a transaction on its partitions: which are due, which are on their way, and
+//! what an answer means.
+//!
+//! ```text
+//!   due ──taken──▶ sent ──written, or the partition is gone──▶ (removed)
+//!    ▲               │
+//!    └───retriable───┘          nothing due or sent: the transaction is complete
+//! ```
+
+use std::collections::BTreeMap;
+
+use dohle_model::image::MetadataImage;
+use dohle_model::{ErrorCode, NodeId, TopicPartition};
+
+use crate::ids::{ProducerIdAndEpoch, TransactionalId};
+use crate::metadata::{PartitionSet, TransactionMetadata};
+use crate::state::{TransactionState, TransactionVersion};
+
+/// The marker of one transaction, for partitions that one broker leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marker {
+    /// The transactional id.
+    pub transactional_id: TransactionalId,
+    /// The producer, with the epoch that the marker has.
+    pub producer: ProducerIdAndEpoch,
+    /// Whether the transaction is committed; otherwise it is aborted.
+    pub commit: bool,
+    /// The version of the protocol that the transaction ended with: in version 2 the epoch of the
+    /// marker is above that of the records.
+    pub version: TransactionVersion,
+    /// The partitions.
+    pub partitions: PartitionSet,
+}
+
+/// The markers for one broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerMarkers {
+    /// The broker, which leads all their partitions.
+    pub broker: NodeId,
+    /// The markers, at most one for each transactional id.
+    pub markers: Vec<Marker>,
+}
+
+/// What became of a [`Marker`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarkerOutcome {
+    /// The transactional id of the marker.
+    pub transactional_id: TransactionalId,
+    /// The producer of the marker.
+    pub producer: ProducerIdAndEpoch,
+    /// The partitions of the marker, each with the answer of its leader. When there is no answer,
+    /// the code is REQUEST_TIMED_OUT.
+    pub partitions: Vec<(TopicPartition, Result<(), ErrorCode>)>,
+}
+
+/// The partitions of an ended transaction that have no marker yet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Ending {
+    pub(crate) due: PartitionSet,
+    pub(crate) sent: PartitionSet,
+    /// A partition has a newer producer or a newer coordinator: this coordinator sends no more
+    /// markers of the transaction.
+    pub(crate) fenced: bool,
+}
+
+impl Ending {
+    /// All partitions are due.
+    pub(crate) fn of(partitions: &PartitionSet) -> Self {
+        Self {
+            due: partitions.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether all partitions have their marker.
+    pub(crate) fn is_done(&self) -> bool {
+        self.due.is_empty() && self.sent.is_empty() && !self.fenced
+    }
+
+    /// Whether a partition has to get its marker still, and none is on its way.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.due.is_empty() && !self.fenced
+    }
+
+    /// The partitions without a marker.
+    pub(crate) fn remaining(&self) -> PartitionSet {
+        self.due.iter().chain(self.sent.iter()).collect()
+    }
+
+    /// Forgets partitions that the metadata does not have: they were deleted, and need no marker.
+    pub(crate) fn drop_deleted(&mut self, image: &MetadataImage) {
+        let deleted: Vec<_> = self.due.iter().filter(|it| is_deleted(image, it)).collect();
+        for partition in deleted {
+            self.due.remove(&partition);
+        }
+    }
+
+    /// Takes up to `count` markers that are due, by the leaders of their partitions. Those of
+    /// partitions without a leader stay due.
+    pub(crate) fn take(
+        &mut self,
+        image: &MetadataImage,
+        mut count: usize,
+    ) -> BTreeMap<NodeId, PartitionSet> {
+        let mut taken: BTreeMap<NodeId, PartitionSet> = BTreeMap::new();
+        if self.fenced {
+            return taken;
+        }
+        let mut due = PartitionSet::default();
+        for partition in std::mem::take(&mut self.due).iter() {
+            match leader(image, &partition) {
+                Some(broker) if count > 0 => {
+                    count -= 1;
+                    self.sent.insert(partition.clone());
+                    taken.entry(broker).or_default().insert(partition);
+                }
+                Some(_) | None => {
+                    due.insert(partition);
+                }
+            }
+        }
+        self.due = due;
+        taken
+    }
+
+    /// Handles the answer for a partition that a marker was sent to. Other answers are late ones,
+    /// and change nothing.
+    pub(crate) fn answered(&mut self, partition: &TopicPartition, outcome: Result<(), ErrorCode>) {
+        if !self.sent.remove(partition) {
+            return;
+        }
+        match outcome {
+            // A log of an older format has no records of the transaction.
+            Ok(())
+            | Err(ErrorCode::UnsupportedForMessageFormat | ErrorCode::UnsupportedVersion) => {}
+            Err(ErrorCode::InvalidProducerEpoch | ErrorCode::TransactionCoordinatorFenced) => {
+                self.fenced = true;
+            }
+            Err(_) => {
+                self.due.insert(partition.clone());
+            }
+        }
+    }
+}
+
+fn leader(image: &MetadataImage, partition: &TopicPartition) -> Option<NodeId> {
+    let topic = image.topic(partition.topic.as_str())?;
+    topic.partitions.get(&partition.partition)?.leader
+}
+
+fn is_deleted(image: &MetadataImage, partition: &TopicPartition) -> bool {
+    let topic = image.topic(partition.topic.as_str());
+    topic.is_none_or(|topic| !topic.partitions.contains_key(&partition.partition))
+}
+
+/// The marker of an ended transaction for some of its partitions.
+pub(crate) fn marker(
+    transactional_id: &TransactionalId,
+    metadata: &TransactionMetadata,
+    partitions: PartitionSet,
+) -> Marker {
+    Marker {
+        transactional_id: transactional_id.clone(),
+        producer: metadata.producer(),
+        commit: metadata.state == TransactionState::PrepareCommit,
+        version: metadata.client_version,
+        partitions,
+    }
+}

@@ -1,0 +1,279 @@
+//! Ending transactions: EndTxn, and aborts by the coordinator, which fence the producer.
+//!
+//! Version 2 of the protocol (KIP-890) raises the epoch with each end, so a request that repeats an
+//! earlier one has the epoch below the present one:
+//!
+//! | State          | abort, repeated | abort          | commit, repeated | commit            |
+//! |----------------|-----------------|----------------|------------------|-------------------|
+//! | Ongoing        | PRODUCER_FENCED | ends           | PRODUCER_FENCED  | ends              |
+//! | Empty          | PRODUCER_FENCED | raises         | PRODUCER_FENCED  | INVALID_TXN_STATE |
+//! | CompleteAbort  | succeeds        | raises         | INVALID_TXN_STATE | INVALID_TXN_STATE |
+//! | CompleteCommit | INVALID_TXN_STATE | raises       | succeeds         | INVALID_TXN_STATE |
+//!
+//! Before version 2 a repeated request has the present epoch, and succeeds when the transaction
+//! ended in the same way.
+
+use dohle_model::{ErrorCode, ProducerEpoch, ProducerId};
+
+use super::complete::completed;
+use super::{Step, TransactionMachine, check_id, next, time_left, write};
+use crate::ids::{ProducerIdAndEpoch, TransactionalId};
+use crate::metadata::{EPOCH_MAX, TransactionMetadata};
+use crate::requests::{EndTxn, PlannedReply};
+use crate::state::{TransactionState, TransactionVersion};
+use crate::timer::Timer;
+
+type Reply = PlannedReply<Option<ProducerIdAndEpoch>>;
+
+/// What EndTxn does to a transaction.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// It ends.
+    Now,
+    /// There is none, and the epoch is raised as if an empty one were aborted (version 2).
+    Empty,
+    /// An earlier request ended it in the same way.
+    Before,
+}
+
+impl TransactionMachine {
+    /// Commits or aborts the transaction of a producer. The reply is sent once the decision is
+    /// committed; the markers follow.
+    pub(crate) fn end_txn(&mut self, request: &EndTxn<'_>, step: &mut Step<'_>) -> Reply {
+        if let Err(code) = check_id(request.transactional_id) {
+            return PlannedReply::refuse(code);
+        }
+        let Some((id, metadata)) = self.read(request.transactional_id, step) else {
+            return PlannedReply::refuse(ErrorCode::InvalidProducerIdMapping);
+        };
+        let bumps = request.client_version.bumps_epochs();
+        let ended = match bumps {
+            true => ended_v2(metadata, request),
+            false => ended_v1(metadata, request),
+        };
+        match ended {
+            Err(code) => PlannedReply::refuse(code),
+            Ok(Ended::Before) => PlannedReply::Reply(Ok(bumps.then(|| metadata.producer()))),
+            Ok(ended) => {
+                let end = End {
+                    commit: request.commit,
+                    version: request.client_version,
+                    fresh: request.fresh,
+                };
+                let prepared = match end.prepared(metadata, step) {
+                    Ok(Some(prepared)) => prepared,
+                    Ok(None) => return PlannedReply::NeedsProducerId,
+                    Err(code) => return PlannedReply::refuse(code),
+                };
+                let prepared = match ended {
+                    Ended::Empty => TransactionMetadata {
+                        started: Some(step.wall),
+                        ..prepared
+                    },
+                    Ended::Now | Ended::Before => prepared,
+                };
+                let id = id.clone();
+                let complete = completed(&prepared, step.wall);
+                let producer = complete.producer();
+                let has_markers = !prepared.partitions.is_empty();
+                write(&id, prepared, step);
+                match has_markers {
+                    true => step.signal(),
+                    false => write(&id, complete, step),
+                }
+                PlannedReply::Reply(Ok(bumps.then_some(producer)))
+            }
+        }
+    }
+
+    /// Aborts a transaction whose timeout has passed. A transaction that ended meanwhile is left
+    /// alone, and for one that is younger the timer is set again.
+    pub(crate) fn abort_timed_out(
+        &mut self,
+        transactional_id: &TransactionalId,
+        fresh: Option<ProducerId>,
+        step: &mut Step<'_>,
+    ) {
+        self.timed_out.remove(transactional_id);
+        let Some(metadata) = self.get(transactional_id.as_str()) else {
+            return;
+        };
+        let Some(left) = time_left(metadata, step.wall) else {
+            return;
+        };
+        let timer = Timer::Timeout(transactional_id.clone());
+        if !left.is_zero() {
+            self.timers.set(timer, step.now + left);
+            return;
+        }
+        match Abort::fence(metadata, fresh, step) {
+            Fenced::Prepared(prepared) => {
+                tracing::info!(
+                    %transactional_id,
+                    producer_id = %prepared.producer_id,
+                    producer_epoch = %prepared.producer_epoch,
+                    timeout_ms = prepared.timeout_ms,
+                    "aborting a transaction that has timed out"
+                );
+                write(transactional_id, prepared, step);
+            }
+            Fenced::NeedsProducerId => {
+                self.timed_out.insert(transactional_id.clone());
+                // In case that no id can be had.
+                self.timers.set(timer, step.now + ABORT_AGAIN);
+            }
+        }
+        step.signal();
+    }
+}
+
+/// After how long an abort that needs an id for its producer is tried again.
+const ABORT_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+fn ended_v1(metadata: &TransactionMetadata, request: &EndTxn<'_>) -> Result<Ended, ErrorCode> {
+    if metadata.producer_id != request.producer.id {
+        return Err(ErrorCode::InvalidProducerIdMapping);
+    }
+    if metadata.producer_epoch != request.producer.epoch {
+        return Err(ErrorCode::ProducerFenced);
+    }
+    match metadata.state {
+        TransactionState::Ongoing => Ok(Ended::Now),
+        TransactionState::CompleteCommit if request.commit => Ok(Ended::Before),
+        TransactionState::CompleteAbort if !request.commit => Ok(Ended::Before),
+        state => refuse(state, request),
+    }
+}
+
+fn ended_v2(metadata: &TransactionMetadata, request: &EndTxn<'_>) -> Result<Ended, ErrorCode> {
+    let (current, producer) = (metadata.producer_epoch, request.producer);
+    let is_current = producer.epoch == current;
+    // The epochs of the id before were exhausted with the repeated request.
+    let after_rotation = metadata.previous_producer_id == Some(producer.id)
+        && producer.epoch == ProducerEpoch(EPOCH_MAX.0 - 1)
+        && current == ProducerEpoch(0);
+    let is_repeated = after_rotation || producer.epoch.0.checked_add(1) == Some(current.0);
+    if metadata.producer_id != producer.id && !after_rotation {
+        return Err(ErrorCode::InvalidProducerIdMapping);
+    }
+    let is_valid = match metadata.state {
+        TransactionState::Empty | TransactionState::Ongoing => is_current,
+        TransactionState::PrepareCommit | TransactionState::PrepareAbort => {
+            is_repeated && !after_rotation
+        }
+        TransactionState::CompleteCommit | TransactionState::CompleteAbort => {
+            is_repeated || is_current
+        }
+        TransactionState::Dead | TransactionState::PrepareEpochFence => false,
+    };
+    if !is_valid {
+        return Err(ErrorCode::ProducerFenced);
+    }
+    match (metadata.state, request.commit) {
+        (TransactionState::Ongoing, _) => Ok(Ended::Now),
+        (TransactionState::Empty, false) => Ok(Ended::Empty),
+        (TransactionState::CompleteCommit, true) | (TransactionState::CompleteAbort, false)
+            if is_repeated =>
+        {
+            Ok(Ended::Before)
+        }
+        (TransactionState::CompleteCommit | TransactionState::CompleteAbort, false)
+            if !is_repeated =>
+        {
+            Ok(Ended::Empty)
+        }
+        (state, _) => refuse(state, request),
+    }
+}
+
+/// Refuses an end that does not fit the state; the same decision is being completed in a prepared
+/// transaction.
+fn refuse(state: TransactionState, request: &EndTxn<'_>) -> Result<Ended, ErrorCode> {
+    match (state, request.commit) {
+        (TransactionState::PrepareCommit, true) | (TransactionState::PrepareAbort, false) => {
+            Err(ErrorCode::ConcurrentTransactions)
+        }
+        _ => {
+            let transactional_id = request.transactional_id;
+            let commit = request.commit;
+            tracing::debug!(%transactional_id, %state, commit, "no such end in this state");
+            Err(ErrorCode::InvalidTxnState)
+        }
+    }
+}
+
+/// A decision about a transaction.
+struct End {
+    commit: bool,
+    version: TransactionVersion,
+    fresh: Option<ProducerId>,
+}
+
+impl End {
+    /// The prepared transaction; `None` when that needs a fresh id.
+    fn prepared(
+        &self,
+        metadata: &TransactionMetadata,
+        step: &Step<'_>,
+    ) -> Result<Option<TransactionMetadata>, ErrorCode> {
+        let state = match self.commit {
+            true => TransactionState::PrepareCommit,
+            false => TransactionState::PrepareAbort,
+        };
+        let mut prepared = next(metadata, state, step.wall);
+        prepared.client_version = self.version;
+        if !self.version.bumps_epochs() {
+            prepared.client_version = TransactionVersion::V0;
+            return Ok(Some(prepared));
+        }
+        if metadata.is_epoch_exhausted() {
+            let Some(fresh) = self.fresh else {
+                return Ok(None);
+            };
+            prepared.next_producer_id = Some(fresh);
+        }
+        prepared.last_producer_epoch = Some(metadata.producer_epoch);
+        match metadata.producer_epoch.0.checked_add(1) {
+            Some(epoch) => prepared.producer_epoch = ProducerEpoch(epoch),
+            // No producer has this epoch: only an abort by the coordinator gets here.
+            None if !self.commit => {}
+            None => return Err(ErrorCode::ProducerFenced),
+        }
+        Ok(Some(prepared))
+    }
+}
+
+/// An abort by the coordinator.
+pub(super) struct Abort;
+
+/// The outcome of [`Abort::fence`].
+pub(super) enum Fenced {
+    /// The prepared transaction.
+    Prepared(TransactionMetadata),
+    /// The epochs are exhausted.
+    NeedsProducerId,
+}
+
+impl Abort {
+    /// Aborts an open transaction with an epoch that its producer does not have.
+    pub(super) fn fence(
+        metadata: &TransactionMetadata,
+        fresh: Option<ProducerId>,
+        step: &Step<'_>,
+    ) -> Fenced {
+        let end = End {
+            commit: false,
+            version: TransactionVersion::of(step.image),
+            fresh,
+        };
+        let Ok(Some(mut prepared)) = end.prepared(metadata, step) else {
+            return Fenced::NeedsProducerId;
+        };
+        if !end.version.bumps_epochs() {
+            let epoch = metadata.producer_epoch.0;
+            prepared.producer_epoch = ProducerEpoch(epoch.saturating_add(1));
+            prepared.last_producer_epoch = None;
+        }
+        Fenced::Prepared(prepared)
+    }
+}

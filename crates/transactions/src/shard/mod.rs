@@ -1,0 +1,186 @@
+//! The transactions of one partition of `__transaction_state`.
+//!
+//! One file for each concern: `init` (InitProducerId), `partitions` (adding and verifying them),
+//! `end` (EndTxn, fencing, timeouts), `complete` (markers), `describe`, `expire`.
+
+mod complete;
+mod describe;
+mod end;
+mod expire;
+mod init;
+mod partitions;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use dohle_machine::Timers;
+use dohle_model::{ErrorCode, Offset, Timestamp};
+
+use crate::ids::TransactionalId;
+use crate::markers::Ending;
+use crate::metadata::TransactionMetadata;
+use crate::records::{TransactionRecord, ValueVersion};
+use crate::state::{TransactionState, TransactionVersion};
+use crate::timer::Timer;
+
+/// One step of the machine.
+pub type Step<'a> = dohle_machine::Step<'a, TransactionMachine>;
+/// What a step asks of the runtime.
+pub type Effects = dohle_machine::Effects<TransactionMachine>;
+
+/// The machine: see the crate.
+#[derive(Debug, Default)]
+pub struct TransactionMachine {
+    transactions: BTreeMap<TransactionalId, Transaction>,
+    /// The prepared transactions of `transactions`, with their partitions that have no marker yet.
+    ending: BTreeMap<TransactionalId, Ending>,
+    /// Those of `ending` with markers to be taken, or with none left.
+    due: BTreeSet<TransactionalId>,
+    /// Those of `ending` that are due when the timer of the markers expires.
+    due_later: BTreeSet<TransactionalId>,
+    /// Transactions whose timeout has passed, and whose abort needs a fresh id for the producer.
+    timed_out: BTreeSet<TransactionalId>,
+    pub(crate) timers: Timers<Timer>,
+    /// The end of the records that were appended.
+    end: Offset,
+    /// Where the search for expired ids continues.
+    expiry: Option<TransactionalId>,
+}
+
+/// A transactional id.
+#[derive(Debug)]
+struct Transaction {
+    metadata: TransactionMetadata,
+    /// The end of its newest record, for replies that show it; zero after a load.
+    written: Offset,
+}
+
+impl TransactionMachine {
+    /// The state of a transactional id.
+    #[must_use]
+    pub fn get(&self, transactional_id: &str) -> Option<&TransactionMetadata> {
+        let transaction = self.transactions.get(transactional_id)?;
+        Some(&transaction.metadata)
+    }
+
+    /// How many transactional ids there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.transactions.len()
+    }
+
+    /// Whether there is no transactional id.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.transactions.is_empty()
+    }
+
+    /// All transactional ids with their states.
+    pub fn iter(&self) -> impl Iterator<Item = (&TransactionalId, &TransactionMetadata)> {
+        let transactions = self.transactions.iter();
+        transactions.map(|(id, transaction)| (id, &transaction.metadata))
+    }
+
+    pub(crate) fn replay_record(&mut self, record: TransactionRecord) {
+        let TransactionRecord {
+            transactional_id,
+            metadata,
+            ..
+        } = record;
+        self.ending.remove(&transactional_id);
+        let Some(metadata) = metadata else {
+            self.transactions.remove(&transactional_id);
+            return;
+        };
+        if metadata.state.is_prepared() {
+            let ending = Ending::of(&metadata.partitions);
+            self.ending.insert(transactional_id.clone(), ending);
+            self.due.insert(transactional_id.clone());
+        }
+        let transaction = Transaction {
+            metadata,
+            written: Offset::ZERO,
+        };
+        self.transactions.insert(transactional_id, transaction);
+    }
+
+    pub(crate) fn set_written(&mut self, ids: &BTreeSet<TransactionalId>, end: Offset) {
+        self.end = end;
+        for id in ids {
+            if let Some(transaction) = self.transactions.get_mut(id) {
+                transaction.written = end;
+            }
+        }
+    }
+
+    /// Sets the timers of open transactions, and signals that ended ones need their markers.
+    pub(crate) fn start_timers(&mut self, step: &mut Step<'_>) {
+        for (id, transaction) in &self.transactions {
+            if let Some(left) = time_left(&transaction.metadata, step.wall) {
+                self.timers.set(Timer::Timeout(id.clone()), step.now + left);
+            }
+        }
+        if !self.ending.is_empty() {
+            step.signal();
+        }
+    }
+
+    /// The state of an id for a plan, which holds back the replies of its step until the state is
+    /// committed.
+    fn read(
+        &self,
+        transactional_id: &str,
+        step: &mut Step<'_>,
+    ) -> Option<(&TransactionalId, &TransactionMetadata)> {
+        let found = self.transactions.get_key_value(transactional_id);
+        let (id, transaction) = found?;
+        step.read_up_to(transaction.written);
+        Some((id, &transaction.metadata))
+    }
+}
+
+/// How long the open transaction of an id may last still; `None` when it is not open or has no
+/// timeout. A transaction times out once more time than its timeout has passed.
+fn time_left(metadata: &TransactionMetadata, wall: Timestamp) -> Option<Duration> {
+    if metadata.state != TransactionState::Ongoing {
+        return None;
+    }
+    let timeout = i64::from(metadata.timeout_ms?);
+    let started = metadata.started.unwrap_or(metadata.updated).0;
+    let left = started.saturating_add(timeout).saturating_sub(wall.0);
+    Some(Duration::from_millis(
+        u64::try_from(left.saturating_add(1)).unwrap_or(0),
+    ))
+}
+
+/// Asks for a record with the new state of an id.
+fn write(id: &TransactionalId, metadata: TransactionMetadata, step: &mut Step<'_>) {
+    let version = ValueVersion::of(TransactionVersion::of(step.image));
+    step.write(TransactionRecord {
+        transactional_id: id.clone(),
+        metadata: Some(metadata),
+        version,
+    });
+}
+
+/// A copy of the state, as the next record begins with it.
+fn next(
+    metadata: &TransactionMetadata,
+    state: TransactionState,
+    wall: Timestamp,
+) -> TransactionMetadata {
+    TransactionMetadata {
+        previous_producer_id: Some(metadata.producer_id),
+        state,
+        updated: wall,
+        ..metadata.clone()
+    }
+}
+
+/// Refuses the empty transactional id.
+fn check_id(transactional_id: &str) -> Result<(), ErrorCode> {
+    match transactional_id {
+        "" => Err(ErrorCode::InvalidRequest),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,85 @@
+//! Adding partitions to a transaction, and verifying that they are in it.
+
+use dohle_model::ErrorCode;
+
+use super::{Step, TransactionMachine, check_id, next, time_left, write};
+use crate::ids::ProducerIdAndEpoch;
+use crate::metadata::TransactionMetadata;
+use crate::requests::{AddPartitions, VerifyPartitions};
+use crate::state::TransactionState;
+use crate::timer::Timer;
+
+impl TransactionMachine {
+    /// Adds partitions; the first ones begin a transaction. Adding those that are in the
+    /// transaction changes nothing and succeeds.
+    pub(crate) fn add_partitions(
+        &mut self,
+        request: &AddPartitions<'_>,
+        step: &mut Step<'_>,
+    ) -> Result<(), ErrorCode> {
+        check_id(request.transactional_id)?;
+        let found = self.read(request.transactional_id, step);
+        let (id, metadata) = found.ok_or(ErrorCode::InvalidProducerIdMapping)?;
+        check_producer(metadata, request.producer)?;
+        let mut added = request.partitions.iter();
+        let is_ongoing = metadata.state == TransactionState::Ongoing;
+        if is_ongoing && added.all(|partition| metadata.partitions.contains(partition)) {
+            return Ok(());
+        }
+        let mut changed = next(metadata, TransactionState::Ongoing, step.wall);
+        changed.client_version = request.client_version;
+        if !is_ongoing {
+            changed.started = Some(step.wall);
+        }
+        for partition in request.partitions {
+            changed.partitions.insert(partition.clone());
+        }
+        let id = id.clone();
+        if !is_ongoing && let Some(left) = time_left(&changed, step.wall) {
+            // When the record is not appended, the timer finds no open transaction.
+            self.timers.set(Timer::Timeout(id.clone()), step.now + left);
+        }
+        write(&id, changed, step);
+        Ok(())
+    }
+
+    /// Which partitions are in the transaction: TRANSACTION_ABORTABLE for those that are not.
+    pub(crate) fn verify_partitions(
+        &mut self,
+        request: &VerifyPartitions<'_>,
+        step: &mut Step<'_>,
+    ) -> Result<Vec<Result<(), ErrorCode>>, ErrorCode> {
+        check_id(request.transactional_id)?;
+        let found = self.read(request.transactional_id, step);
+        let (_, metadata) = found.ok_or(ErrorCode::InvalidProducerIdMapping)?;
+        check_producer(metadata, request.producer)?;
+        let verify = |partition| match metadata.partitions.contains(partition) {
+            true => Ok(()),
+            false => Err(ErrorCode::TransactionAbortable),
+        };
+        Ok(request.partitions.iter().map(verify).collect())
+    }
+}
+
+/// Whether a producer may work on the transaction now.
+fn check_producer(
+    metadata: &TransactionMetadata,
+    producer: ProducerIdAndEpoch,
+) -> Result<(), ErrorCode> {
+    if metadata.producer_id != producer.id {
+        return Err(ErrorCode::InvalidProducerIdMapping);
+    }
+    if metadata.producer_epoch != producer.epoch {
+        return Err(ErrorCode::ProducerFenced);
+    }
+    match metadata.state {
+        TransactionState::Empty
+        | TransactionState::Ongoing
+        | TransactionState::CompleteCommit
+        | TransactionState::CompleteAbort => Ok(()),
+        TransactionState::PrepareCommit
+        | TransactionState::PrepareAbort
+        | TransactionState::Dead
+        | TransactionState::PrepareEpochFence => Err(ErrorCode::ConcurrentTransactions),
+    }
+}
