@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dohle_model::{Offset, PartitionIndex, TopicName, TopicPartition};
 
+use crate::batch::crc32c;
 use crate::error::{Context, StorageError};
 
 /// Whether a written file is forced to the disk.
@@ -95,6 +96,29 @@ pub(crate) fn entry_lines(text: &str) -> Result<Vec<(usize, &str)>, String> {
         ));
     }
     Ok(entries)
+}
+
+/// Begins the last line of a file that ends with its checksum.
+const CHECKSUM: &str = "crc32c ";
+
+/// Appends a line with the CRC32C of `text`.
+pub(crate) fn with_checksum(mut text: String) -> String {
+    let checksum = crc32c(text.as_bytes());
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{CHECKSUM}{checksum:08x}");
+    text
+}
+
+/// The text that [`with_checksum`] was called with, or why `bytes` cannot be its result.
+pub(crate) fn without_checksum(bytes: &[u8]) -> Result<&str, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    let (text, checksum) = text.rsplit_once(CHECKSUM).ok_or("it has no checksum")?;
+    let expected = format!("{:08x}\n", crc32c(text.as_bytes()));
+    if checksum == expected {
+        Ok(text)
+    } else {
+        Err("its checksum is wrong".to_owned())
+    }
 }
 
 /// A checkpoint of an offset for each partition.

@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 
 use common::*;
 use dohle_log::damage::segment_of;
-use dohle_log::{BatchHeader, Damage, Log, LogConfig, OpenOptions, ReadError, StorageErrorKind};
+use dohle_log::{
+    BatchHeader, Batches, Damage, Log, LogConfig, OpenOptions, ReadError, StorageErrorKind,
+};
 use dohle_model::{LeaderEpoch, Offset, TopicId};
 
 fn config() -> LogConfig {
@@ -247,6 +249,32 @@ fn damage_of(log: &Log) -> Vec<Damage> {
     found
 }
 
+/// Removes a file, or harms its bytes.
+fn remove_or_harm(random: &mut Random, path: &Path) -> String {
+    if random.below(5) > 0 {
+        return harm(random, path);
+    }
+    std::fs::remove_file(path).unwrap();
+    format!("{} removed", path.file_name().unwrap().to_string_lossy())
+}
+
+/// Removes all files of a segment that is not the last one.
+fn remove_segment(random: &mut Random, log: &Closed) -> String {
+    let bases = log.segments();
+    let base = bases[random.below(bases.len() - 1)];
+    for path in log.files() {
+        if path
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with(&format!("{base:020}."))
+        {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    format!("segment {base} removed")
+}
+
 /// Flips bits, zeroes, cuts, or doubles bytes of a file.
 fn harm(random: &mut Random, path: &Path) -> String {
     let mut bytes = std::fs::read(path).unwrap();
@@ -265,6 +293,12 @@ fn harm(random: &mut Random, path: &Path) -> String {
             format!("zeros from {at} to {end}")
         }
         3 => {
+            // Often between two batches, where the bytes before are good.
+            let starts = Batches::new(&bytes)
+                .map_while(Result::ok)
+                .map(|it| it.position);
+            let between = starts.filter(|start| *start <= at).last();
+            let at = between.filter(|_| random.below(2) == 0).unwrap_or(at);
             bytes.truncate(at);
             format!("cut at {at}")
         }
@@ -305,6 +339,25 @@ impl Closed {
         bases
     }
 
+    /// Removes from `closed-segments` what it has of these segments, as a swap does first.
+    fn forget_sizes(&self, segments: &[i64]) {
+        change(&self.file("closed-segments"), |bytes| {
+            let text = std::str::from_utf8(bytes).unwrap();
+            let mut text: String = text.lines().filter(|line| !line.starts_with("crc")).fold(
+                String::new(),
+                |text, line| match line.split(' ').collect::<Vec<_>>()[..] {
+                    [base, _, _] if segments.contains(&base.parse().unwrap()) => {
+                        text + base + " -\n"
+                    }
+                    _ => text + line + "\n",
+                },
+            );
+            let checksum = dohle_log::batch::crc32c(text.as_bytes());
+            text += &format!("crc32c {checksum:08x}\n");
+            *bytes = text.into_bytes();
+        });
+    }
+
     /// Leaves a swap at a random step, of one or two closed segments by one with all their batches.
     /// Returns the files that the swap has made, and what it is.
     fn leave_swap(&self, random: &mut Random) -> (Vec<PathBuf>, String) {
@@ -314,6 +367,7 @@ impl Closed {
         let at = random.below(flushed - 1);
         let old = &bases[at..at + 1 + random.below(2)];
         let step = random.below(4);
+        self.forget_sizes(old);
         let file = |base: i64, suffix: &str| self.file(&format!("{base:020}{suffix}"));
         let log = old
             .iter()
@@ -363,7 +417,7 @@ impl Closed {
     fn leave_damage(&self, random: &mut Random) -> (Vec<PathBuf>, String) {
         let bases = self.segments();
         let base = bases[random.below(bases.len() - 1)];
-        let what = harm(random, &self.file(&format!("{base:020}.log")));
+        let what = remove_or_harm(random, &self.file(&format!("{base:020}.log")));
         let Ok(mut log) = self.open() else {
             return (Vec::new(), what);
         };
@@ -411,9 +465,14 @@ fn random_damage(cases: u64, leftover: impl Fn(u64) -> Leftover) {
             Leftover::Swap => log.leave_swap(&mut random),
             Leftover::Damage => log.leave_damage(&mut random),
         };
-        let harmed = match made.len() {
-            0 => String::new(),
-            count => {
+        let harmed = match (made.len(), leftover(case)) {
+            (0, _) => String::new(),
+            (_, Leftover::Nothing) if random.below(8) == 0 => remove_segment(&mut random, &log),
+            (count, Leftover::Nothing) => {
+                let at = random.below(count);
+                remove_or_harm(&mut random, &made[at])
+            }
+            (count, _) => {
                 let at = random.below(count);
                 harm(&mut random, &made[at])
             }

@@ -77,6 +77,8 @@ impl Log {
             Some(task) => task.write(sync),
             None => Ok(()),
         })?;
+        self.recovery_point = end;
+        self.record_flushed_segments(sync)?;
         let active = self.active();
         active.seal()?;
         if let Some(indexes) = active.index_bytes() {

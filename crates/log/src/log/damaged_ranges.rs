@@ -13,16 +13,15 @@ use std::path::Path;
 use dohle_model::Offset;
 
 use super::Log;
-use crate::batch::crc32c;
-use crate::checkpoint::{Sync, entry_lines, read_if_exists, write_atomically};
+use crate::checkpoint::{
+    Sync, entry_lines, read_if_exists, with_checksum, without_checksum, write_atomically,
+};
 use crate::damage::Damage;
 use crate::error::{Context, StorageError, StorageErrorKind};
 use crate::segment::files::remove_if_exists;
 
 /// The name of the file.
 const FILE: &str = "damaged-ranges";
-/// Begins the last line.
-const CRC: &str = "crc32c ";
 
 /// Reads the file. Without it, or when it cannot be used, nothing is known of damage.
 pub(super) fn read(dir: &Path) -> Result<Vec<Damage>, StorageError> {
@@ -41,11 +40,7 @@ pub(super) fn read(dir: &Path) -> Result<Vec<Damage>, StorageError> {
 }
 
 fn decode(bytes: &[u8]) -> Result<Vec<Damage>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
-    let (text, crc) = text.rsplit_once(CRC).ok_or("it has no checksum")?;
-    if crc.strip_suffix('\n') != Some(&checksum(text)) {
-        return Err("its checksum is wrong".to_owned());
-    }
+    let text = without_checksum(bytes)?;
     let mut found = Vec::new();
     for (number, line) in entry_lines(text)? {
         let mut fields = line.splitn(6, ' ');
@@ -88,12 +83,7 @@ fn encode(damage: &[Damage]) -> String {
             it.segment, it.position, it.length, it.start, it.end
         );
     }
-    let crc = checksum(&text);
-    text + CRC + &crc + "\n"
-}
-
-fn checksum(text: &str) -> String {
-    format!("{:08x}", crc32c(text.as_bytes()))
+    with_checksum(text)
 }
 
 impl Log {
@@ -180,9 +170,9 @@ mod tests {
         let list = vec![damage(7), damage(99)];
         assert_eq!(decode(encode(&list).as_bytes()), Ok(list));
         assert!(decode(b"0\n1\n1 2 3\n").is_err());
-        let with_checksum = |text: &str| format!("{text}{CRC}{}\n", checksum(text));
-        assert!(decode(with_checksum("0\n1\n1 2 3\n").as_bytes()).is_err());
-        assert!(decode(with_checksum("0\n1\n1 2 3 4 x y\n").as_bytes()).is_err());
+        for text in ["0\n1\n1 2 3\n", "0\n1\n1 2 3 4 x y\n"] {
+            assert!(decode(with_checksum(text.to_owned()).as_bytes()).is_err());
+        }
     }
 
     #[test]

@@ -215,6 +215,9 @@ impl Log {
             self.recovery_point = flushed.end_offset;
             self.on_recovery_point();
         }
+        if self.closed_segments_changed {
+            self.failed |= self.record_flushed_segments(Sync::No).is_err();
+        }
         advanced
     }
 

@@ -11,6 +11,7 @@
 mod append;
 mod clean;
 mod close;
+mod closed_segments;
 mod damage;
 mod damaged_ranges;
 mod epochs;
@@ -89,6 +90,10 @@ pub struct Log {
     /// Ranges that are known to be damaged, in the order of their offsets; the file
     /// `damaged-ranges` has the same.
     damage: Vec<Damage>,
+    /// What the file `closed-segments` has; `None` when there is no such file.
+    closed_segments: Option<closed_segments::ClosedSegments>,
+    /// Whether the size of a closed segment may be missing there.
+    closed_segments_changed: bool,
     /// Counts the log among those that share descriptors.
     log_count: LogCount,
 }

@@ -5,9 +5,10 @@
 //! compared with the batches at the end of each segment. A segment in doubt is read again as a
 //! whole.
 //!
-//! Invariant: above the recovery point the log ends at the first bytes that are no good batch.
-//! Below it nothing is cut: such bytes are a range that cannot be read, the log's end is not below
-//! the recovery point, and no offset is given twice.
+//! Invariant: above the recovery point the log ends at the first bytes that are no good batch, and
+//! before the first records that are missing. Below it, and in segments that are known to have been
+//! flushed (`log/closed_segments.rs`), nothing is cut: such bytes and records are a range that
+//! cannot be read, the log's end is not below the recovery point, and no offset is given twice.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +16,8 @@ use std::sync::Arc;
 
 use dohle_model::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 
-use super::{Log, damaged_ranges, epochs, recovery_point, swap};
+use super::closed_segments::MissingEnd;
+use super::{Log, closed_segments, damaged_ranges, epochs, recovery_point, swap};
 use crate::batch::Batch;
 use crate::checkpoint::{Sync, read_if_exists};
 use crate::config::LogConfig;
@@ -63,6 +65,27 @@ struct Found {
     known_end: Option<Offset>,
 }
 
+/// What follows the last batch of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// The next segment, or nothing. Offsets before the next segment may never have had records.
+    AsFound,
+    /// Records are missing up to this offset.
+    MissingTo(Offset),
+    /// The log ends here: these bytes were cut off, and later segments go.
+    OfLog { cut: u64 },
+}
+
+impl Ending {
+    fn missing_to(known_end: Offset, end: Offset) -> Self {
+        if known_end > end {
+            Self::MissingTo(known_end)
+        } else {
+            Self::AsFound
+        }
+    }
+}
+
 impl Log {
     /// Opens a partition's log in `dir`, or makes one. Torn tails are cut, indexes and producer
     /// state rebuilt where the last shutdown was not clean or the files do not match each other.
@@ -96,6 +119,8 @@ impl Log {
         let mut log = Self {
             leader_epochs: epochs::read(&dir)?.unwrap_or_default(),
             damage: damaged_ranges::read(&dir)?,
+            closed_segments: closed_segments::read(&dir)?,
+            closed_segments_changed: true,
             dir,
             topic_partition,
             config,
@@ -166,6 +191,7 @@ impl Log {
             }
         }
         base_offsets.sort_unstable();
+        self.restore_missing_files(&mut base_offsets, &index_files)?;
         for (offset, path) in index_files {
             if base_offsets.binary_search(&offset).is_err() {
                 remove_if_exists(&path)?;
@@ -237,12 +263,13 @@ impl Log {
                     Some(state) => state,
                     None => self.producer_state_at(base, options.now)?,
                 };
-                let cut = self.recover_segment(at, &mut found, &mut state)?;
+                let ending = self.recover_segment(at, &mut found, &mut state)?;
                 found.state = Some(state);
                 report.segments_recovered += 1;
-                report.bytes_truncated += cut;
-                if cut > 0 {
-                    for segment in self.segments.drain(at + 1..) {
+                if let Ending::OfLog { cut } = ending {
+                    report.bytes_truncated += cut;
+                    // The last one first: what an interrupted deletion leaves has no gap.
+                    for segment in self.segments.drain(at + 1..).rev() {
                         report.bytes_truncated += u64::from(segment.size);
                         segment.files.delete()?;
                     }
@@ -280,8 +307,20 @@ impl Log {
         }
         let checked = segment.check_files(next.map(|next| next.base_offset))?;
         segment.files.close();
-        let doubt = match checked {
-            Ok(tail) => {
+        let missing = checked
+            .as_ref()
+            .ok()
+            .and_then(|tail| self.missing_end(at, tail.end));
+        let doubt = match (checked, missing) {
+            (Ok(tail), Some(MissingEnd::Flushed { size })) => format!(
+                "its batches end at offset {} and byte {}, it had {size} bytes when it was flushed",
+                tail.end, segment.size
+            ),
+            (Ok(tail), Some(MissingEnd::Unflushed)) => format!(
+                "its batches end at offset {}, before the next segment begins",
+                tail.end
+            ),
+            (Ok(tail), None) => {
                 let known = next.is_none()
                     && options.clean_shutdown
                     && self.recovery_point > segment.base_offset;
@@ -296,7 +335,7 @@ impl Log {
                     tail.end, self.recovery_point
                 )
             }
-            Err(doubt) => doubt,
+            (Err(doubt), _) => doubt,
         };
         let known_end = next.is_none() && options.clean_shutdown;
         found.known_end = known_end
@@ -316,7 +355,11 @@ impl Log {
     fn is_damage_known(&self, at: usize) -> Result<bool, StorageError> {
         let segment = &self.segments[at];
         let size = u64::from(segment.size);
-        let (mut is_known, mut is_tail_known) = (false, segment.claimed_offset()?.is_none());
+        let is_shorter = self
+            .recorded_size(at)
+            .is_some_and(|recorded| recorded > size);
+        let is_tail_claimed = is_shorter || segment.offset_beyond_end()?.is_some();
+        let (mut is_known, mut is_tail_known) = (false, !is_tail_claimed);
         for it in self.damage_of(segment.base_offset) {
             if it.position + it.length > size {
                 return Ok(false);
@@ -327,16 +370,19 @@ impl Log {
         Ok(is_known && is_tail_known)
     }
 
-    /// Checks a segment's batches and builds its indexes. Answers the bytes it cut off.
+    /// Checks a segment's batches and builds its indexes. Cuts the segment where the log ends.
     fn recover_segment(
         &mut self,
         at: usize,
         found: &mut Found,
         state: &mut ProducerState,
-    ) -> Result<u64, StorageError> {
+    ) -> Result<Ending, StorageError> {
         let config = Arc::clone(&self.config);
         let limit = self.segments.get(at + 1).map(|next| next.base_offset);
-        let flushed = self.recovery_point;
+        let recorded_end = limit.filter(|_| self.recorded_size(at).is_some());
+        let flushed = self
+            .recovery_point
+            .max(recorded_end.unwrap_or(Offset::ZERO));
         let claimed = self.segments[at].claimed_offset()?;
         let epochs = self.leader_epochs.clone();
         let segment = &mut self.segments[at];
@@ -348,7 +394,7 @@ impl Log {
         let mut walk = Walk::new(&files, size, limit)
             .after(found.end, found.epoch)
             .with_known_end(found.known_end)
-            .with_epochs(&epochs, flushed);
+            .with_epochs(&epochs, self.recovery_point);
         let mut after_damage = false;
         let cut = loop {
             let before = walk.expected();
@@ -388,20 +434,26 @@ impl Log {
             after_damage = true;
         };
         found.end = walk.expected();
-        let missing_to = self.known_end_of(at, found.end, claimed);
-        let is_missing = cut == 0 && missing_to > found.end;
+        let ending = match cut {
+            0 => self.ending_of(at, found.end, claimed),
+            cut => Ending::OfLog { cut },
+        };
+        if let Ending::MissingTo(end) = ending {
+            damaged.push(walk.missing_tail(end));
+            found.end = end;
+        }
+        if let Ending::OfLog { .. } = ending {
+            self.forget_segments_from(base)?;
+        }
         let segment = &mut self.segments[at];
         if cut > 0 {
             segment.cut((size - cut) as u32)?;
-        } else if is_missing {
-            damaged.push(walk.missing_tail(missing_to));
-            found.end = missing_to;
         }
         state.set_end_offset(found.end);
-        if limit.is_some() && cut == 0 {
+        if limit.is_some() && !matches!(ending, Ending::OfLog { .. }) {
             segment.seal()?;
-            if is_missing {
-                segment.index_missing(missing_to);
+            if let Ending::MissingTo(end) = ending {
+                segment.index_missing(end);
             }
             write_indexes(segment)?;
         }
@@ -410,23 +462,38 @@ impl Log {
         }
         self.damage.retain(|it| it.segment != base);
         self.damage.extend(damaged);
-        Ok(cut)
+        Ok(ending)
     }
 
-    /// Up to where a segment is known to have held batches, whatever its file has now, when its
-    /// batches end at `end`.
-    fn known_end_of(&self, at: usize, end: Offset, claimed: Option<Offset>) -> Offset {
+    /// What follows the last batch of a segment, whose batches end at `end`. `claimed` is from
+    /// [`Segment::claimed_offset`].
+    fn ending_of(&self, at: usize, end: Offset, claimed: Option<Offset>) -> Ending {
+        let flushed = self.recovery_point;
         let Some(next) = self.segments.get(at + 1) else {
-            return self.recovery_point;
+            return Ending::missing_to(flushed, end);
         };
         let next = next.base_offset;
         let was_missing = self.missing_to(at) == Some(next);
         // An index entry for a batch that is not there any more: the end of the file is missing.
         let is_claimed = claimed.is_some_and(|offset| offset >= end && offset < next);
-        if next <= self.recovery_point && (was_missing || is_claimed) {
-            next
-        } else {
-            end
+        // Index files are written once the records are on the disk.
+        let is_flushed = next <= flushed || self.segments[at].size == 0;
+        match self.missing_end(at, end) {
+            Some(MissingEnd::Flushed { .. }) => Ending::missing_to(next, end),
+            _ if is_flushed && (was_missing || is_claimed) => Ending::missing_to(next, end),
+            Some(MissingEnd::Unflushed) if end < flushed => Ending::missing_to(next, end),
+            Some(MissingEnd::Unflushed) => {
+                tracing::warn!(
+                    partition = %self.topic_partition,
+                    segment = %self.segments[at].base_offset,
+                    log_end_offset = %end,
+                    next_segment = %next,
+                    "records that were not flushed are missing at the end of a segment: the log \
+                     ends before them, later segments are deleted"
+                );
+                Ending::OfLog { cut: 0 }
+            }
+            None => Ending::AsFound,
         }
     }
 
@@ -561,6 +628,7 @@ impl Log {
             return self.truncate_fully_and_start_at(self.log_start_offset, options.now);
         }
         self.active().load_indexes()?;
+        self.record_flushed_segments(Sync::No)?;
         self.leader_epochs_dirty |= self.leader_epochs.truncate_from_end(self.log_end_offset);
         self.leader_epochs_dirty |= self
             .leader_epochs

@@ -133,6 +133,8 @@ impl Log {
             self.roll(now)?;
         }
         self.guard(|log| {
+            let kept = log.segments[reasons.len()].base_offset;
+            log.forget_sizes(|base_offset| base_offset < kept)?;
             let mut deleted = Vec::with_capacity(reasons.len());
             let removed: Vec<_> = log.segments.drain(..reasons.len()).collect();
             log.snapshots_pending

@@ -83,7 +83,16 @@ impl Log {
             return Ok(());
         }
         // Made first: without space or descriptors nothing has changed.
+        let last = self.segments.len() - 1;
+        let before = if is_empty {
+            last.checked_sub(1)
+        } else {
+            Some(last)
+        };
         let segment = self.guard_all_or_nothing(|log| {
+            if let Some(before) = before {
+                log.before_roll(before, base_offset)?;
+            }
             Segment::create(&log.dir, base_offset, now, log.open_files())
         })?;
         self.guard(|log| {
@@ -101,6 +110,7 @@ impl Log {
             }
             log.segments.push(segment);
             log.directory_dirty = true;
+            log.closed_segments_changed = true;
             tracing::debug!(partition = %log.topic_partition, %base_offset, "rolled a new segment");
             Ok(())
         })

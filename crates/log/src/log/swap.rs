@@ -24,7 +24,7 @@ use dohle_model::Offset;
 
 use super::Log;
 use super::retention::DeletedSegment;
-use crate::checkpoint::{read_if_exists, sync_dir};
+use crate::checkpoint::{Sync, read_if_exists, sync_dir};
 use crate::clean::CleanedSegment;
 use crate::damage::Damage;
 use crate::error::{Context, StorageError};
@@ -120,6 +120,7 @@ impl Log {
                 // Before the names change: who has looked up a position by name, looks here again.
                 old.files.mark_stale();
             }
+            log.forget_sizes(|base_offset| replaces.contains(&base_offset))?;
             // From here on a start completes the swap, or drops what is left of it.
             files.mark_swapped();
             for step in swap_steps(&log.dir, &replaces) {
@@ -129,6 +130,7 @@ impl Log {
             segment.move_to(log.open_files());
             let removed: Vec<_> = log.segments.splice(range, [segment]).collect();
             log.retain_damage(|it| !replaces.contains(&it.segment))?;
+            log.record_flushed_segments(Sync::No)?;
             let kept_snapshot = replaces[0];
             log.snapshots_pending
                 .retain(|(offset, _)| *offset == kept_snapshot || !replaces.contains(offset));
@@ -338,6 +340,12 @@ fn ends_of_swap(dir: &Arc<Path>, base_offset: Offset) -> Result<[Offset; 2], Sto
     let entries = read_if_exists(&path_of(INDEX_SUFFIX))?.unwrap_or_default();
     let entries: Vec<OffsetEntry> = index::decode(&entries);
     let of_last = entries.last();
+    if of_last.is_some_and(|entry| u64::from(entry.position) >= size) {
+        return Err(cannot_complete(
+            &path,
+            "it ends before the last batch of its index",
+        ));
+    }
     let of_last = of_last.filter(|entry| u64::from(entry.position) == position);
     let by_index = of_last.map(|entry| index::absolute(base_offset, entry.relative_offset).plus(1));
     let end = header.next_offset();

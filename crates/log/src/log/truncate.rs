@@ -32,7 +32,9 @@ impl Log {
         self.guard_all_or_nothing(|log| log.lower_recovery_point(first))?;
         let end = self.guard(|log| {
             let keep = log.floor_segment(offset) + 1;
-            for segment in log.segments.drain(keep..) {
+            log.forget_segments_from(first)?;
+            // The last one first: what an interrupted truncation leaves has no gap.
+            for segment in log.segments.drain(keep..).rev() {
                 segment.files.delete()?;
             }
             let end = log.active().truncate_to(offset, now)?;
@@ -66,7 +68,8 @@ impl Log {
     ) -> Result<(), StorageError> {
         self.guard_all_or_nothing(|log| log.lower_recovery_point(offset))?;
         self.guard(|log| {
-            for segment in log.segments.drain(..) {
+            log.forget_segments_from(Offset::ZERO)?;
+            for segment in log.segments.drain(..).rev() {
                 segment.files.delete()?;
             }
             log.start_segment(offset, now)?;

@@ -182,12 +182,26 @@ impl Segment {
     }
 
     /// The offset of the last entry of the offset index, when the file ends before the entry's
-    /// position: a batch that was there is missing. No other entry proves that, least of all a gap
-    /// before the next segment, which compaction leaves too.
-    pub(crate) fn claimed_offset(&self) -> Result<Option<Offset>, StorageError> {
+    /// position: a batch that was there is missing.
+    pub(crate) fn offset_beyond_end(&self) -> Result<Option<Offset>, StorageError> {
         let last = self.last_entry::<OffsetEntry>(INDEX_SUFFIX)?;
         let beyond = last.filter(|entry| entry.position >= self.size);
         Ok(beyond.map(|entry| self.absolute(entry.relative_offset)))
+    }
+
+    /// An offset that the index files have an entry for. When no batch at it or after it is left,
+    /// the file has lost its end: compaction and truncation replace the index files. A gap before
+    /// the next segment proves nothing: compaction leaves gaps too.
+    ///
+    /// A segment that Kafka has closed often has no entry in the offset index for its last batches,
+    /// but it has one in the time index for the batch with the largest timestamp, which usually is
+    /// the last one.
+    pub(crate) fn claimed_offset(&self) -> Result<Option<Offset>, StorageError> {
+        let newest = self.last_entry::<TimeEntry>(TIME_INDEX_SUFFIX)?;
+        // Kafka fills a new file with zeros.
+        let newest = newest.filter(|entry| entry.timestamp > 0);
+        let by_time = newest.map(|entry| self.absolute(entry.relative_offset));
+        Ok(self.offset_beyond_end()?.max(by_time))
     }
 
     fn absolute(&self, relative: u32) -> Offset {

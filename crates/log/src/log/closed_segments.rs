@@ -1,0 +1,341 @@
+//! The file `closed-segments`: how many bytes each closed segment of a log has and which segment
+//! follows it, so that a start notices segments that have become shorter or are gone.
+//!
+//! It has a version, a count, for each closed segment its base offset, its size in bytes and the
+//! base offset of the next segment, and last the CRC32C of all that. A segment is entered once it
+//! is flushed. `-` in place of size and next segment means that nothing can be concluded: a swap or
+//! retention is at work on the segment, a follower received no records for the offsets at its end,
+//! or the segment was closed by a server that does not write this file.
+//!
+//! While the file is there, a closed segment that is not in it was not flushed yet, and the segment
+//! after it begins where its records ended. A gap between the two proves that records are missing.
+//!
+//! Invariant: a change that removes or replaces segments first writes the file without their sizes.
+//! So the file never proves a loss that is none, wherever a crash interrupts the change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dohle_model::Offset;
+
+use super::Log;
+use crate::checkpoint::{
+    Sync, entry_lines, read_if_exists, with_checksum, without_checksum, write_atomically,
+};
+use crate::error::{Context, StorageError, StorageErrorKind};
+use crate::segment::files::{LOG_SUFFIX, file_name, remove_if_exists};
+
+/// The name of the file.
+const FILE: &str = "closed-segments";
+/// Written for a size that is not known.
+const UNKNOWN: &str = "-";
+
+/// A closed segment as it was flushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ClosedSegment {
+    /// Bytes of its `.log` file.
+    size: u64,
+    /// The base offset of the next segment.
+    next: Offset,
+}
+
+/// The closed segments by their base offsets; `None` where nothing can be concluded.
+pub(super) type ClosedSegments = BTreeMap<Offset, Option<ClosedSegment>>;
+
+/// Why records are known to be missing between the last batch of a closed segment and the next
+/// segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MissingEnd {
+    /// The segment was larger when it was flushed.
+    Flushed { size: u64 },
+    /// The next segment was begun where this one ended.
+    Unflushed,
+}
+
+/// Reads the file. Returns `None` when there is no file, or when it cannot be used.
+pub(super) fn read(dir: &Path) -> Result<Option<ClosedSegments>, StorageError> {
+    let path = dir.join(FILE);
+    let Some(bytes) = read_if_exists(&path)? else {
+        return Ok(None);
+    };
+    match decode(&bytes) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) => {
+            tracing::warn!(
+                path = %path.display(),
+                error,
+                "the sizes of closed segments cannot be read from their file, taking them from \
+                 the segments"
+            );
+            Ok(None)
+        }
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<ClosedSegments, String> {
+    let mut found = ClosedSegments::new();
+    for (number, line) in entry_lines(without_checksum(bytes)?)? {
+        let wrong = || format!("line {number}: {line:?} is not \"base-offset size next-segment\"");
+        let offset = |text: &str| text.parse().ok().and_then(Offset::from_wire);
+        let fields: Vec<&str> = line.split(' ').collect();
+        let (base_offset, closed) = match fields[..] {
+            [base_offset, UNKNOWN] => (base_offset, None),
+            [base_offset, size, next] => {
+                let size = size.parse().map_err(|_| wrong())?;
+                let next = offset(next).ok_or_else(wrong)?;
+                (base_offset, Some(ClosedSegment { size, next }))
+            }
+            _ => return Err(wrong()),
+        };
+        found.insert(offset(base_offset).ok_or_else(wrong)?, closed);
+    }
+    Ok(found)
+}
+
+fn encode(closed: &ClosedSegments) -> String {
+    let mut text = format!("0\n{}\n", closed.len());
+    for (base_offset, closed) in closed {
+        // Writing to a string does not fail.
+        let _ = match closed {
+            Some(ClosedSegment { size, next }) => writeln!(text, "{base_offset} {size} {next}"),
+            None => writeln!(text, "{base_offset} {UNKNOWN}"),
+        };
+    }
+    with_checksum(text)
+}
+
+impl Log {
+    /// The base offsets of segments that must be there: those that had records when they were
+    /// flushed, and those that follow a flushed one.
+    fn expected_segments(&self) -> BTreeSet<Offset> {
+        let mut expected = BTreeSet::new();
+        for (base_offset, closed) in self.closed_segments.iter().flatten() {
+            let Some(closed) = closed else { continue };
+            if closed.size > 0 {
+                expected.insert(*base_offset);
+            }
+            expected.insert(closed.next);
+        }
+        expected
+    }
+
+    /// Puts an empty file in the place of each `.log` file that is missing. Recovery then finds
+    /// which records are missing in it.
+    pub(super) fn restore_missing_files(
+        &mut self,
+        base_offsets: &mut Vec<Offset>,
+        index_files: &[(Offset, PathBuf)],
+    ) -> Result<(), StorageError> {
+        let mut missing = self.expected_segments();
+        if let (Some(first), Some(last)) = (base_offsets.first(), base_offsets.last()) {
+            // At the log's start and end an interrupted deletion leaves index files too.
+            for (base_offset, path) in index_files {
+                let is_inside = first < base_offset && base_offset < last;
+                if is_inside && self.may_have_gap_after(*base_offset) && has_content(path)? {
+                    missing.insert(*base_offset);
+                }
+            }
+        }
+        missing.retain(|base_offset| base_offsets.binary_search(base_offset).is_err());
+        for base_offset in missing {
+            let after = base_offsets.partition_point(|other| *other < base_offset);
+            let next = base_offsets.get(after);
+            if next.is_some_and(|next| *next <= self.log_start_offset) {
+                continue;
+            }
+            let path = self.dir.join(file_name(base_offset, LOG_SUFFIX));
+            tracing::error!(
+                partition = %self.topic_partition,
+                path = %path.display(),
+                "a segment's file is missing, an empty one takes its place"
+            );
+            fs::File::create_new(&path).context("create", &path)?;
+            base_offsets.insert(after, base_offset);
+            self.directory_dirty = true;
+        }
+        Ok(())
+    }
+
+    /// The size that the file has for the segment at this index.
+    pub(super) fn recorded_size(&self, at: usize) -> Option<u64> {
+        let closed = self.closed_segments.as_ref()?;
+        let closed = *closed.get(&self.segments[at].base_offset)?;
+        closed.map(|closed| closed.size)
+    }
+
+    /// Whether nothing can be concluded from a gap after this base offset.
+    fn may_have_gap_after(&self, base_offset: Offset) -> bool {
+        let closed = self.closed_segments.as_ref();
+        closed.is_none_or(|closed| closed.contains_key(&base_offset))
+    }
+
+    /// Whether records are missing at the end of a segment whose batches end at `end`.
+    pub(super) fn missing_end(&self, at: usize, end: Offset) -> Option<MissingEnd> {
+        let segment = &self.segments[at];
+        let next = self.segments.get(at + 1)?;
+        if end >= next.base_offset {
+            return None;
+        }
+        match self.recorded_size(at) {
+            Some(size) if size > u64::from(segment.size) => Some(MissingEnd::Flushed { size }),
+            Some(_) => None,
+            None if self.may_have_gap_after(segment.base_offset) => None,
+            None => Some(MissingEnd::Unflushed),
+        }
+    }
+
+    /// To be called before a segment is begun at `base_offset`. `before` is the index of the
+    /// segment before it.
+    pub(super) fn before_roll(
+        &mut self,
+        before: usize,
+        base_offset: Offset,
+    ) -> Result<(), StorageError> {
+        let is_new = self.closed_segments.is_none();
+        let mut closed = self.closed_segments.take().unwrap_or_default();
+        if is_new {
+            let older = self.segments[..before].iter();
+            closed.extend(older.map(|segment| (segment.base_offset, None)));
+        }
+        let is_changed = base_offset != self.log_end_offset;
+        if is_changed {
+            closed.insert(self.segments[before].base_offset, None);
+        }
+        self.closed_segments = Some(closed);
+        if is_new || is_changed {
+            self.write_closed_segments(Sync::No)?;
+        }
+        Ok(())
+    }
+
+    /// To be called before the segments with these base offsets are removed or replaced as a
+    /// whole: until then, nothing can be concluded from their absence.
+    pub(super) fn forget_sizes(&mut self, of: impl Fn(Offset) -> bool) -> Result<(), StorageError> {
+        let mut is_changed = false;
+        for (base_offset, closed) in self.closed_segments.iter_mut().flatten() {
+            if of(*base_offset) {
+                is_changed |= closed.take().is_some();
+            }
+        }
+        if is_changed {
+            self.closed_segments_changed = true;
+            self.write_closed_segments(Sync::No)?;
+        }
+        Ok(())
+    }
+
+    /// To be called before the log is cut inside of the segment with this base offset, which is
+    /// then the last one.
+    pub(super) fn forget_segments_from(&mut self, base_offset: Offset) -> Result<(), StorageError> {
+        let Some(closed) = &mut self.closed_segments else {
+            return Ok(());
+        };
+        if closed.split_off(&base_offset).is_empty() {
+            return Ok(());
+        }
+        self.write_closed_segments(Sync::No)
+    }
+
+    /// Takes in the sizes of closed segments that were flushed, and forgets segments that are gone.
+    pub(super) fn record_flushed_segments(&mut self, sync: Sync) -> Result<(), StorageError> {
+        self.closed_segments_changed = false;
+        if self.segments.len() == 1 && self.closed_segments.as_ref().is_none_or(|it| it.is_empty())
+        {
+            return Ok(());
+        }
+        let known = self.closed_segments.as_ref();
+        let mut closed = ClosedSegments::new();
+        for pair in self.segments.windows(2) {
+            let (base_offset, size) = (pair[0].base_offset, u64::from(pair[0].size));
+            let before = known.and_then(|known| known.get(&base_offset));
+            let next = pair[1].base_offset;
+            if next <= self.recovery_point {
+                // The larger size keeps the proof of what is missing until that is repaired.
+                let before = before.copied().flatten();
+                let size = before.map_or(size, |before| size.max(before.size));
+                closed.insert(base_offset, Some(ClosedSegment { size, next }));
+                continue;
+            }
+            self.closed_segments_changed = true;
+            match before {
+                Some(before) => closed.insert(base_offset, *before),
+                None if known.is_none() => closed.insert(base_offset, None),
+                None => continue,
+            };
+        }
+        if self.closed_segments.as_ref() == Some(&closed) {
+            return Ok(());
+        }
+        self.closed_segments = Some(closed);
+        self.write_closed_segments(sync)
+    }
+
+    /// Writes the file as the sizes are now. Without space for it there is none: a start then
+    /// concludes nothing.
+    fn write_closed_segments(&mut self, sync: Sync) -> Result<(), StorageError> {
+        let path = self.dir.join(FILE);
+        let Some(closed) = &self.closed_segments else {
+            return remove_if_exists(&path);
+        };
+        match write_atomically(&path, encode(closed).as_bytes(), sync) {
+            Err(error) if error.kind() == StorageErrorKind::Full => {
+                tracing::debug!(
+                    partition = %self.topic_partition, %error,
+                    "no space for the sizes of closed segments"
+                );
+                self.closed_segments = None;
+                self.closed_segments_changed = true;
+                remove_if_exists(&path)
+            }
+            written => written,
+        }
+    }
+}
+
+/// Whether a file has content.
+fn has_content(path: &Path) -> Result<bool, StorageError> {
+    Ok(fs::metadata(path).context("stat", path)?.len() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes() -> ClosedSegments {
+        let closed = |size, next| {
+            let next = Offset(next);
+            Some(ClosedSegment { size, next })
+        };
+        BTreeMap::from([
+            (Offset(0), closed(0, 7)),
+            (Offset(7), None),
+            (Offset(99), closed(1 << 30, 100)),
+        ])
+    }
+
+    #[test]
+    fn sizes_are_read_as_they_were_written() {
+        assert_eq!(decode(encode(&sizes()).as_bytes()), Ok(sizes()));
+        for line in [
+            "7", "7 8", "7 x 8", "x 7 8", "-7 7 8", "7 - 8", "7 7 -8", "7 7 8 9",
+        ] {
+            let text = with_checksum(format!("0\n1\n{line}\n"));
+            assert!(decode(text.as_bytes()).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn sizes_with_any_changed_byte_are_refused() {
+        let bytes = encode(&sizes()).into_bytes();
+        for at in 0..bytes.len() {
+            for change in [1, 0x10, 0xff] {
+                let mut changed = bytes.clone();
+                changed[at] ^= change;
+                assert!(decode(&changed).is_err(), "byte {at} ^ {change}");
+            }
+            assert!(decode(&bytes[..at]).is_err(), "cut at {at}");
+        }
+    }
+}
