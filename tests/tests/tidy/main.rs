@@ -264,6 +264,44 @@ fn every_file_says_what_it_is() {
     );
 }
 
+/// The paths in docs/ARCHITECTURE.md name files and functions that exist.
+#[test]
+fn the_paths_of_the_architecture_exist() {
+    let text = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).expect("the document");
+    let (_, paths) = text
+        .split_once("## Five paths to read")
+        .expect("the section");
+    let mut complaints = Vec::new();
+    let mut steps = 0;
+    for line in paths.lines() {
+        let mut quoted = line.split('`').skip(1).step_by(2);
+        let is_step = line.starts_with(|first: char| first.is_ascii_digit());
+        let Some(file) = quoted.next().filter(|_| is_step) else {
+            continue;
+        };
+        steps += 1;
+        let function = line.split('`').nth(2).filter(|between| *between == " ");
+        let function = function.and_then(|_| quoted.next());
+        let Ok(code) = std::fs::read_to_string(root().join("crates").join(file)) else {
+            complaints.push(format!("{file} does not exist"));
+            continue;
+        };
+        if let Some(name) = function.filter(|name| !defines(&code, name)) {
+            complaints.push(format!("{file} has no function {name}"));
+        }
+    }
+    assert!(steps > 30, "only {steps} steps were found");
+    check(complaints);
+}
+
+fn defines(code: &str, function: &str) -> bool {
+    let definition = format!("fn {function}");
+    code.match_indices(&definition).any(|(at, _)| {
+        let after = code[at + definition.len()..].chars().next();
+        after.is_some_and(|after| !after.is_alphanumeric() && after != '_')
+    })
+}
+
 /// A file that no `mod` names is in no program: its code is not compiled, its tests never run.
 #[test]
 fn every_file_is_part_of_a_program() {
