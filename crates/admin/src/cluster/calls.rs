@@ -93,22 +93,26 @@ calls! {
     DescribeConfigsRequestData => DescribeConfigsResponseData: DescribeConfigs;
     DescribeGroupsRequestData => DescribeGroupsResponseData: DescribeGroups;
     DescribeLogDirsRequestData => DescribeLogDirsResponseData: DescribeLogDirs, code!();
+    DescribeProducersRequestData => DescribeProducersResponseData: DescribeProducers;
     DescribeQuorumRequestData => DescribeQuorumResponseData: DescribeQuorum, |answer| {
         check(answer.error_code, answer.error_message.as_ref())?;
         let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
         partitions.try_for_each(|one| check(one.error_code, one.error_message.as_ref()))
     };
+    DescribeTransactionsRequestData => DescribeTransactionsResponseData: DescribeTransactions;
     DescribeUserScramCredentialsRequestData => DescribeUserScramCredentialsResponseData:
         DescribeUserScramCredentials, code_and_message!();
     ElectLeadersRequestData => ElectLeadersResponseData: ElectLeaders, code!();
     FindCoordinatorRequestData => FindCoordinatorResponseData: FindCoordinator;
     IncrementalAlterConfigsRequestData => IncrementalAlterConfigsResponseData:
         IncrementalAlterConfigs, first_error_of!(responses);
+    InitProducerIdRequestData => InitProducerIdResponseData: InitProducerId;
     ListConfigResourcesRequestData => ListConfigResourcesResponseData: ListConfigResources, code!();
     ListGroupsRequestData => ListGroupsResponseData: ListGroups, code!();
     ListOffsetsRequestData => ListOffsetsResponseData: ListOffsets;
     ListPartitionReassignmentsRequestData => ListPartitionReassignmentsResponseData:
         ListPartitionReassignments, code_and_message!();
+    ListTransactionsRequestData => ListTransactionsResponseData: ListTransactions, code!();
     MetadataRequestData => MetadataResponseData: Metadata, code!();
     OffsetCommitRequestData => OffsetCommitResponseData: OffsetCommit <= 9, |answer| {
         let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
@@ -130,6 +134,7 @@ calls! {
     UnregisterBrokerRequestData => UnregisterBrokerResponseData:
         UnregisterBroker, code_and_message!();
     UpdateFeaturesRequestData => UpdateFeaturesResponseData: UpdateFeatures, code_and_message!();
+    WriteTxnMarkersRequestData => WriteTxnMarkersResponseData: WriteTxnMarkers;
 }
 
 /// DescribeTopicPartitions (KIP-966), which kacrab's wire layer has no message for.

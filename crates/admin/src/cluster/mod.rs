@@ -30,6 +30,9 @@ pub use self::error::{Address, ClusterError, Refusal, check};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a controller may take before it is assumed not to support the protocol.
 const CONTROLLER_PATIENCE: Duration = Duration::from_secs(5);
+/// Types of keys in FindCoordinator.
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
 /// Between two attempts.
 const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -301,8 +304,21 @@ impl Cluster {
     /// # Errors
     /// When none is found within [`Cluster::timeout`], or the cluster refuses.
     pub async fn coordinator(&self, group: &str) -> Result<Node, ClusterError> {
+        self.coordinator_of(GROUP, group).await
+    }
+
+    /// The coordinator of a transactional id.
+    ///
+    /// # Errors
+    /// As [`Cluster::coordinator`].
+    pub async fn transaction_coordinator(&self, id: &str) -> Result<Node, ClusterError> {
+        self.coordinator_of(TRANSACTION, id).await
+    }
+
+    async fn coordinator_of(&self, key_type: i8, key: &str) -> Result<Node, ClusterError> {
         let request = FindCoordinatorRequestData {
-            coordinator_keys: vec![group.to_owned().into()],
+            key_type,
+            coordinator_keys: vec![key.to_owned().into()],
             ..FindCoordinatorRequestData::default()
         };
         self.retry(async || {

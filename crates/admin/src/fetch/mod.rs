@@ -8,6 +8,7 @@ mod offsets;
 mod partitions;
 mod quorum;
 mod topics;
+mod transactions;
 mod versions;
 
 pub use self::batches::{ByPartition, ask_leaders, by_topic, leaders};
@@ -25,5 +26,10 @@ pub use self::quorum::{Quorum, QuorumReplica, describe_quorum};
 pub use self::topics::{
     Names, Partition, PartitionId, Reassignment, Topic, TopicName, describe_topics, list_topics,
     reassignments,
+};
+pub use self::transactions::{
+    AbortMarker, ListedTransaction, Producer, Transaction, TransactionFilter, abort_transaction,
+    describe_producers, describe_transaction, describe_transactions, list_transactions,
+    terminate_transaction,
 };
 pub use self::versions::api_versions;

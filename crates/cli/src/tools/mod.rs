@@ -23,6 +23,7 @@ mod server_stop;
 pub(crate) mod storage;
 pub(crate) mod strays;
 mod topics;
+mod transactions;
 
 use crate::tool_run::Tool;
 
@@ -46,6 +47,7 @@ pub const TOOLS: &[Tool] = &[
     cluster::TOOL,
     broker_api_versions::TOOL,
     features::TOOL,
+    transactions::TOOL,
     storage::TOOL,
     server_start::TOOL,
     server_stop::TOOL,
