@@ -33,8 +33,9 @@ pub(super) async fn handle(call: Call, request: ApiVersionsRequestData) -> ApiVe
         let _ = call.connection.software.set(Arc::new(software));
     }
     let image = call.context.image();
+    let unstable = call.context.unstable_versions;
     let mut response = ApiVersionsResponseData {
-        api_keys: TABLE.iter().map(row).collect(),
+        api_keys: TABLE.iter().map(|api| row(api, unstable)).collect(),
         ..ApiVersionsResponseData::default()
     };
     if call.version >= 3 {
@@ -71,16 +72,16 @@ pub(super) fn unsupported_version() -> ApiVersionsResponseData {
     let of_itself = TABLE.iter().filter(|api| api.key == ApiKey::ApiVersions);
     ApiVersionsResponseData {
         error_code: ErrorCode::UnsupportedVersion.code(),
-        api_keys: of_itself.map(row).collect(),
+        api_keys: of_itself.map(|api| row(api, false)).collect(),
         ..ApiVersionsResponseData::default()
     }
 }
 
-fn row(api: &Api) -> ApiVersion {
+fn row(api: &Api, unstable: bool) -> ApiVersion {
     ApiVersion {
         api_key: api.key as i16,
         min_version: api.version_min,
-        max_version: api.version_max,
+        max_version: api.newest(unstable),
         ..ApiVersion::default()
     }
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dohle_config::keys::broker as keys;
 use dohle_config::{BrokerConfig, BrokerValues, Properties};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::Endpoint;
@@ -15,7 +16,8 @@ use crate::fetch::FetchSessions;
 use dohle_broker::metadata::{ControllerClient, MetadataCache};
 use dohle_broker::partitions::Partitions;
 use dohle_coordinator::groups::GroupCoordinator;
-use dohle_coordinator::{InternalTopics, ProducerIds};
+use dohle_coordinator::transactions::TransactionCoordinator;
+use dohle_coordinator::{InternalTopics, ProducerIdSource};
 
 /// How long requests may take that have no timeout of their own (`request.timeout.ms` of clients).
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,6 +33,8 @@ pub struct Context {
     pub properties: Arc<Properties>,
     /// What they make, as the node began.
     pub config: BrokerConfig,
+    /// `unstable.api.versions.enable`.
+    pub(crate) unstable_versions: bool,
     /// What this broker knows of the cluster.
     pub metadata: Arc<MetadataCache>,
     /// Whom it asks for changes.
@@ -39,13 +43,30 @@ pub struct Context {
     pub partitions: Arc<Partitions>,
     /// The groups it coordinates.
     pub groups: Arc<GroupCoordinator>,
+    /// The transactions it coordinates.
+    pub transactions: Arc<TransactionCoordinator>,
     /// Topics that are made when they are first needed.
     pub(crate) internal_topics: InternalTopics,
     /// The fetch sessions of its consumers (KIP-227).
     pub(crate) fetch_sessions: FetchSessions,
     /// The producer ids it may hand out (KIP-730).
-    pub(crate) producer_ids: Arc<ProducerIds>,
+    pub(crate) producer_ids: Arc<dyn ProducerIdSource>,
 }
+
+/// What a broker coordinates, and the ids that its coordinators hand out.
+#[derive(Debug)]
+pub struct Coordinators {
+    /// The groups.
+    pub groups: Arc<GroupCoordinator>,
+    /// The transactions.
+    pub transactions: Arc<TransactionCoordinator>,
+    /// Ids for producers.
+    pub producer_ids: Arc<dyn ProducerIdSource>,
+}
+
+/// Whether transactional ids are served. They are refused until the leaders of partitions write the
+/// markers that end transactions; the tests of the handlers do not need them.
+pub(crate) const TRANSACTIONS_SERVED: bool = cfg!(test);
 
 impl Context {
     /// For one node.
@@ -57,7 +78,7 @@ impl Context {
         metadata: Arc<MetadataCache>,
         controller: Arc<ControllerClient>,
         partitions: Arc<Partitions>,
-        groups: Arc<GroupCoordinator>,
+        coordinators: Coordinators,
     ) -> Arc<Self> {
         let config = BrokerConfig::resolve(&BrokerValues::fixed(Arc::clone(&properties)));
         let internal_topics = InternalTopics::new(
@@ -66,21 +87,28 @@ impl Context {
             Arc::clone(&metadata),
             Arc::clone(&controller),
         );
-        let producer_ids =
-            ProducerIds::new(node_id, Arc::clone(&metadata), Arc::clone(&controller));
+        let Coordinators {
+            groups,
+            transactions,
+            producer_ids,
+        } = coordinators;
+        let unstable_versions =
+            BrokerValues::fixed(Arc::clone(&properties)).read(&keys::UNSTABLE_API_VERSIONS_ENABLE);
         let slots = config.max_incremental_fetch_session_cache_slots;
         Arc::new(Self {
             node_id,
             cluster_id,
             properties,
             config,
+            unstable_versions,
             metadata,
             controller,
             partitions,
             groups,
+            transactions,
             internal_topics,
             fetch_sessions: FetchSessions::new(slots),
-            producer_ids: Arc::new(producer_ids),
+            producer_ids,
         })
     }
 

@@ -1,11 +1,10 @@
-//! FindCoordinator, versions 0–6: who serves a group; several keys at once from version 4
-//! (KIP-699).
+//! FindCoordinator, versions 0–6: who serves a group or a transactional id; several keys at once
+//! from version 4 (KIP-699).
 //!
-//! A group's coordinator is the leader of its partition of `__consumer_offsets`, which is made when
-//! it is first asked for: the answer waits a moment for that. Transactional ids (type 1) are
-//! refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client library takes as final
-//! (there are no transactions yet); keys of share groups (type 2) with INVALID_REQUEST, as Kafka
-//! does without a share coordinator.
+//! A group's coordinator is the leader of its partition of `__consumer_offsets`, that of a
+//! transactional id (type 1) the leader of its partition of `__transaction_state`. The topic is
+//! created when it is first needed: the answer waits a moment for that. Keys of share groups (type
+//! 2) are refused with INVALID_REQUEST, as in Kafka without a share coordinator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +19,10 @@ use dohle_protocol::messages::find_coordinator_response::{
 use tokio::time::Instant;
 
 use super::{Call, wire};
-use crate::context::live_endpoint;
+use crate::context::{TRANSACTIONS_SERVED, live_endpoint};
 use dohle_coordinator::groups::OFFSETS_TOPIC;
-use dohle_coordinator::partition_of;
+use dohle_coordinator::transactions::TRANSACTION_TOPIC;
+use dohle_coordinator::{InternalTopic, partition_of};
 
 /// How long a request waits for a topic that it has created.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -46,9 +46,9 @@ pub(super) async fn handle(
     } else {
         vec![request.key]
     };
-    let image = match request.key_type {
-        GROUP if !keys.is_empty() => offsets_topic(&call).await,
-        GROUP => Ok(call.context.image()),
+    let topic = match request.key_type {
+        GROUP => Ok(&OFFSETS_TOPIC),
+        TRANSACTION if TRANSACTIONS_SERVED => Ok(&TRANSACTION_TOPIC),
         TRANSACTION => {
             tracing::info!(
                 peer = %call.request.client_address,
@@ -64,10 +64,15 @@ pub(super) async fn handle(
         other => Err(ErrorCode::InvalidRequest
             .because(format!("there are no coordinators of type {other} here"))),
     };
+    let topic = match topic {
+        Ok(topic) if keys.is_empty() => Ok((topic, call.context.image())),
+        Ok(topic) => ensured(&call, topic).await.map(|image| (topic, image)),
+        Err(error) => Err(error),
+    };
     let mut found = Vec::with_capacity(keys.len());
     for key in keys {
-        let place = match &image {
-            Ok(image) => place(&call, image, key.as_str()).await,
+        let place = match &topic {
+            Ok((topic, image)) => place(&call, topic, image, key.as_str()).await,
             Err(error) => Err(error.clone()),
         };
         found.push(coordinator(key, place));
@@ -89,32 +94,39 @@ pub(super) async fn handle(
     }
 }
 
-/// Metadata that has the topic of groups.
-async fn offsets_topic(call: &Call) -> Result<Arc<MetadataImage>, ApiError> {
+/// Metadata that has the topic.
+async fn ensured(
+    call: &Call,
+    topic: &'static InternalTopic,
+) -> Result<Arc<MetadataImage>, ApiError> {
     let (context, deadline) = (&call.context, call.request.received + CREATE_TIMEOUT);
-    let topic = context.internal_topics.ensure(&OFFSETS_TOPIC, deadline);
-    topic.await.map_err(|error| {
-        let message = format!("{} is not there yet: {}", OFFSETS_TOPIC.name, error.message);
+    let image = context.internal_topics.ensure(topic, deadline);
+    image.await.map_err(|error| {
+        let message = format!("{} is not there yet: {}", topic.name, error.message);
         ErrorCode::CoordinatorNotAvailable.because(message)
     })
 }
 
-async fn place(call: &Call, image: &Arc<MetadataImage>, group_id: &str) -> Result<Place, ApiError> {
+async fn place(
+    call: &Call,
+    topic: &InternalTopic,
+    image: &MetadataImage,
+    key: &str,
+) -> Result<Place, ApiError> {
     let listener = &*call.request.listener;
-    if let Some(place) = place_in(image, group_id, listener) {
+    if let Some(place) = place_in(image, topic, key, listener) {
         return Ok(place);
     }
     // A topic that was just made has its leaders in the same step; another may elect one at once.
     let metadata = &call.context.metadata;
-    let led = |image: &MetadataImage| place_in(image, group_id, listener).is_some();
+    let led = |image: &MetadataImage| place_in(image, topic, key, listener).is_some();
     let deadline = (call.request.received + LEADER_TIMEOUT).max(Instant::now());
     let image = metadata.wait_until(led, deadline).await;
-    let place = image.and_then(|image| place_in(&image, group_id, listener));
+    let place = image.and_then(|image| place_in(&image, topic, key, listener));
     place.ok_or_else(|| {
         ErrorCode::CoordinatorNotAvailable.because(format!(
-            "the partition of {} for this group has no leader that is reached on listener \
-             {listener}",
-            OFFSETS_TOPIC.name
+            "the partition of {} for this key has no leader that is reached on listener {listener}",
+            topic.name
         ))
     })
 }
@@ -122,9 +134,14 @@ async fn place(call: &Call, image: &Arc<MetadataImage>, group_id: &str) -> Resul
 /// How long a request waits for the election of a coordinator.
 const LEADER_TIMEOUT: Duration = Duration::from_millis(500);
 
-fn place_in(image: &MetadataImage, group_id: &str, listener: &str) -> Option<Place> {
-    let index = partition_of(image, OFFSETS_TOPIC.name, group_id)?;
-    let topic = image.topic(OFFSETS_TOPIC.name)?;
+fn place_in(
+    image: &MetadataImage,
+    topic: &InternalTopic,
+    key: &str,
+    listener: &str,
+) -> Option<Place> {
+    let index = partition_of(image, topic.name, key)?;
+    let topic = image.topic(topic.name)?;
     let id = topic.partitions.get(&index)?.leader?;
     let endpoint = live_endpoint(image, id, listener)?;
     Some(Place {

@@ -1,48 +1,75 @@
-//! InitProducerId, versions 0–5: an id for an idempotent producer (KIP-98).
+//! InitProducerId, versions 0–6: an id and an epoch for a producer (KIP-98). A producer with a
+//! transactional id gets the same id with the next epoch, which fences those before it; from
+//! version 3 on it may name what it has, to continue after an error (KIP-360).
 //!
-//! Ids come from blocks that the controller hands out (KIP-730). A transactional id is
-//! refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client library takes as final;
-//! the response has no room for words, so they are in the log.
+//! Ids come from blocks that the controller hands out (KIP-730). PRODUCER_FENCED is
+//! INVALID_PRODUCER_EPOCH before version 4 (KIP-588). Version 6 has two-phase commit (KIP-939) and
+//! is served where `unstable.api.versions.enable` is set, as in Kafka.
 
-use dohle_coordinator::ProducerIdSource as _;
 use dohle_model::{ErrorCode, ProducerEpoch, ProducerId};
 use dohle_protocol::messages::init_producer_id_request::InitProducerIdRequestData;
 use dohle_protocol::messages::init_producer_id_response::InitProducerIdResponseData;
+use dohle_transactions::{InitProducerId, ProducerIdAndEpoch};
 
-use super::Call;
-use crate::context::REQUEST_TIMEOUT;
+use super::{Call, wire};
+use crate::context::{REQUEST_TIMEOUT, TRANSACTIONS_SERVED};
 
 pub(super) async fn handle(
     call: Call,
     request: InitProducerIdRequestData,
 ) -> InitProducerIdResponseData {
-    let outcome = match &request.transactional_id {
-        Some(id) if id.is_empty() => Err(ErrorCode::InvalidRequest),
-        Some(id) => {
-            tracing::info!(
-                peer = %call.request.client_address,
-                software = call.request.software(),
-                "refused transactional.id={id}: this broker has no transactions yet"
-            );
-            Err(ErrorCode::TransactionalIdAuthorizationFailed)
-        }
-        None => {
-            let deadline = call.request.received + REQUEST_TIMEOUT;
-            match call.context.producer_ids.next(deadline).await {
-                Ok(id) => Ok(id),
-                Err(error) => {
-                    tracing::info!("no producer id can be handed out: {error}");
-                    // Every client tries again on this one, as with Kafka.
-                    Err(ErrorCode::CoordinatorLoadInProgress)
-                }
-            }
-        }
-    };
-    let epoch = outcome.is_ok().then_some(ProducerEpoch(0));
+    let outcome = initialize(&call, &request).await;
+    let outcome = outcome.map_err(|code| wire::fenced(code, call.version < 4));
+    let producer = outcome.ok();
     InitProducerIdResponseData {
-        error_code: super::wire::code(&outcome),
-        producer_id: ProducerId::to_wire(outcome.ok()),
-        producer_epoch: ProducerEpoch::to_wire(epoch),
+        error_code: wire::code(&outcome),
+        producer_id: ProducerId::to_wire(producer.map(|it| it.id)),
+        producer_epoch: ProducerEpoch::to_wire(producer.map(|it| it.epoch)),
         ..InitProducerIdResponseData::default()
     }
+}
+
+async fn initialize(
+    call: &Call,
+    request: &InitProducerIdRequestData,
+) -> Result<ProducerIdAndEpoch, ErrorCode> {
+    let expected = match (request.producer_id, request.producer_epoch) {
+        (-1, -1) => None,
+        (-1, _) | (_, -1) => return Err(ErrorCode::InvalidRequest),
+        (id, epoch) => Some(ProducerIdAndEpoch {
+            id: ProducerId(id),
+            epoch: ProducerEpoch(epoch),
+        }),
+    };
+    let deadline = call.request.received + REQUEST_TIMEOUT;
+    let Some(transactional_id) = &request.transactional_id else {
+        let id = call.context.producer_ids.next(deadline).await;
+        let id = id.map_err(|error| {
+            tracing::info!("no producer id can be handed out: {error}");
+            // Every client tries again on this one, as with Kafka.
+            ErrorCode::CoordinatorLoadInProgress
+        })?;
+        let epoch = ProducerEpoch(0);
+        return Ok(ProducerIdAndEpoch { id, epoch });
+    };
+    if !TRANSACTIONS_SERVED && !transactional_id.is_empty() {
+        tracing::info!(
+            peer = %call.request.client_address,
+            software = call.request.software(),
+            "refused transactional.id={transactional_id}: this broker has no transactions yet"
+        );
+        return Err(ErrorCode::TransactionalIdAuthorizationFailed);
+    }
+    let request = InitProducerId {
+        transactional_id: transactional_id.as_str(),
+        timeout_ms: request.transaction_timeout_ms,
+        expected,
+        two_phase_commit: request.enable2_pc,
+        keep_prepared: request.keep_prepared_txn,
+        fresh: None,
+    };
+    call.context
+        .transactions
+        .init_producer_id(request, deadline)
+        .await
 }

@@ -7,6 +7,8 @@
 //! Invariant: the table of APIs (`pipeline/table.rs`) is what `ApiVersions` answers and what
 //! decides whether a request is served; what it lists is implemented.
 
+mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod api_versions;
@@ -25,7 +27,9 @@ mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
+mod describe_transactions;
 mod elect_leaders;
+mod end_txn;
 mod errors;
 pub(crate) mod fetch;
 mod find_coordinator;
@@ -38,6 +42,7 @@ mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;

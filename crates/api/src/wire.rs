@@ -30,6 +30,15 @@ pub(crate) fn code<T>(outcome: &Result<T, ErrorCode>) -> i16 {
     }
 }
 
+/// Returns the code for a client: those of old versions know INVALID_PRODUCER_EPOCH where newer
+/// ones get PRODUCER_FENCED (KIP-588).
+pub(crate) fn fenced(code: ErrorCode, old_client: bool) -> ErrorCode {
+    match code {
+        ErrorCode::ProducerFenced if old_client => ErrorCode::InvalidProducerEpoch,
+        code => code,
+    }
+}
+
 /// When a request with this timeout is to be answered at the latest. A negative timeout is none.
 pub(crate) fn deadline(received: Instant, timeout_ms: i32) -> Instant {
     received + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0))

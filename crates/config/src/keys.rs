@@ -148,6 +148,7 @@ pub mod broker {
         TRANSACTION_TWO_PHASE_COMMIT_ENABLE: bool = "transaction.two.phase.commit.enable";
         TRANSACTIONAL_ID_EXPIRATION_MS: Duration = "transactional.id.expiration.ms";
         UNCLEAN_LEADER_ELECTION_ENABLE: bool = "unclean.leader.election.enable";
+        UNSTABLE_API_VERSIONS_ENABLE: bool = "unstable.api.versions.enable";
     }
 }
 

@@ -138,8 +138,9 @@ impl Session {
         let Some((row, api)) = rows.find(|(_, api)| api.key == header.key) else {
             return Err("the API is not served here".into());
         };
-        if !(api.version_min..=api.version_max).contains(&header.version) {
-            return unsupported(api, &header);
+        let newest = api.newest(self.node.context.unstable_versions);
+        if !(api.version_min..=newest).contains(&header.version) {
+            return unsupported(api, newest, &header);
         }
         let request = self.authenticate(api, &header)?;
         self.authorize(api, &request)?;
@@ -232,11 +233,11 @@ fn held_back(answer: PendingAnswer, throttle_time: Duration) -> PendingAnswer {
 
 /// Answers a version that is not served. Clients that are newer than the broker learn its versions
 /// from an ApiVersions response of version 0 (KIP-511).
-fn unsupported(api: &Api, header: &RequestHeader) -> Result<Pending, String> {
+fn unsupported(api: &Api, newest: i16, header: &RequestHeader) -> Result<Pending, String> {
     if api.key != ApiKey::ApiVersions {
-        let (min, max) = (api.version_min, api.version_max);
+        let min = api.version_min;
         return Err(format!(
-            "the version is not served here; versions {min} to {max} are"
+            "the version is not served here; versions {min} to {newest} are"
         ));
     }
     let response = api_versions::unsupported_version();

@@ -11,14 +11,15 @@ use super::quotas::ThrottleClass;
 use super::request::Call;
 use super::respond::{IntoResponse, Respond};
 use crate::{
-    alter_configs, alter_partition_reassignments, api_versions, consumer_group_describe,
-    consumer_group_heartbeat, create_partitions, create_topics, delete_groups, delete_records,
-    delete_topics, describe_cluster, describe_configs, describe_groups, describe_log_dirs,
-    describe_producers, describe_quorum, describe_topic_partitions, elect_leaders, fetch,
+    add_offsets_to_txn, add_partitions_to_txn, alter_configs, alter_partition_reassignments,
+    api_versions, consumer_group_describe, consumer_group_heartbeat, create_partitions,
+    create_topics, delete_groups, delete_records, delete_topics, describe_cluster,
+    describe_configs, describe_groups, describe_log_dirs, describe_producers, describe_quorum,
+    describe_topic_partitions, describe_transactions, elect_leaders, end_txn, fetch,
     find_coordinator, heartbeat, init_producer_id, join_group, leave_group, list_config_resources,
-    list_groups, list_offsets, list_partition_reassignments, metadata, offset_commit,
-    offset_delete, offset_fetch, offset_for_leader_epoch, produce, sync_group, unregister_broker,
-    update_features,
+    list_groups, list_offsets, list_partition_reassignments, list_transactions, metadata,
+    offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, sync_group,
+    unregister_broker, update_features,
 };
 
 /// A row of the table.
@@ -29,6 +30,9 @@ pub(crate) struct Api {
     pub version_min: i16,
     /// The highest version that is advertised and served.
     pub version_max: i16,
+    /// Whether the version after `version_max` is served where `unstable.api.versions.enable` is
+    /// set.
+    pub has_unstable_version: bool,
     /// Whether it may run before the client is authenticated.
     pub before_authentication: bool,
     /// Whether the client's further requests may begin while this one waits.
@@ -56,6 +60,13 @@ pub(super) struct Serving {
 }
 
 impl Api {
+    /// The highest version that a broker advertises and serves; `unstable` is
+    /// `unstable.api.versions.enable`.
+    #[must_use]
+    pub fn newest(&self, unstable: bool) -> i16 {
+        self.version_max + i16::from(unstable && self.has_unstable_version)
+    }
+
     /// Decodes a request and begins to serve it.
     ///
     /// # Errors
@@ -85,6 +96,7 @@ const NO_FLAGS: Api = Api {
     key: ApiKey::ApiVersions,
     version_min: 0,
     version_max: 0,
+    has_unstable_version: false,
     before_authentication: false,
     pipelined: false,
     access: &[],
@@ -116,7 +128,12 @@ pub(crate) static TABLE: &[Api] = table! {
     DeleteTopics 1..=6 delete_topics::handle, ControllerMutation [Topic Delete, Topic Describe];
     DeleteRecords 0..=2 delete_records::handle, Request [Topic Delete];
     InitProducerId 0..=5 init_producer_id::handle,
-        Request [TransactionalId Write, Cluster IdempotentWrite];
+        Request [TransactionalId Write, Cluster IdempotentWrite], has_unstable_version;
+    AddPartitionsToTxn 0..=5 add_partitions_to_txn::handle,
+        Request [TransactionalId Write, Topic Write, Cluster ClusterAction];
+    AddOffsetsToTxn 0..=4 add_offsets_to_txn::handle,
+        Request [TransactionalId Write, Group Read];
+    EndTxn 0..=5 end_txn::handle, Request [TransactionalId Write];
     OffsetForLeaderEpoch 2..=4 offset_for_leader_epoch::handle, Request [Topic Describe];
     DescribeConfigs 1..=4 describe_configs::handle,
         Request [Topic DescribeConfigs, Group DescribeConfigs, Cluster DescribeConfigs];
@@ -136,6 +153,9 @@ pub(crate) static TABLE: &[Api] = table! {
     DescribeQuorum 0..=2 describe_quorum::handle, Request [Cluster Describe];
     DescribeCluster 0..=2 describe_cluster::handle, Request [];
     DescribeProducers 0..=0 describe_producers::handle, Request [Topic Read];
+    DescribeTransactions 0..=0 describe_transactions::handle,
+        Request [TransactionalId Describe, Topic Describe];
+    ListTransactions 0..=2 list_transactions::handle, Request [TransactionalId Describe];
     ConsumerGroupHeartbeat 0..=1 consumer_group_heartbeat::handle,
         Request [Group Read, Topic Describe];
     ConsumerGroupDescribe 0..=1 consumer_group_describe::handle,

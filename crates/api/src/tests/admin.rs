@@ -20,8 +20,6 @@ use dohle_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequestData,
 };
 use dohle_protocol::messages::incremental_alter_configs_response as altered;
-use dohle_protocol::messages::init_producer_id_request::InitProducerIdRequestData;
-use dohle_protocol::messages::init_producer_id_response::InitProducerIdResponseData;
 use dohle_protocol::messages::list_config_resources_request::ListConfigResourcesRequestData;
 use dohle_protocol::messages::list_config_resources_response::ListConfigResourcesResponseData;
 use dohle_protocol::messages::metadata_request::{MetadataRequestData, MetadataRequestTopic};
@@ -372,23 +370,6 @@ async fn what_can_be_refused_here_is_refused_without_the_controller() {
         response.responses[0].error_code,
         ErrorCode::TopicDeletionDisabled.code()
     );
-
-    let request = InitProducerIdRequestData {
-        transactional_id: Some(text("tx")),
-        transaction_timeout_ms: 1000,
-        producer_id: -1,
-        producer_epoch: -1,
-        ..InitProducerIdRequestData::default()
-    };
-    let response = ask!(
-        client,
-        InitProducerId,
-        5,
-        request,
-        InitProducerIdResponseData
-    );
-    let refused = ErrorCode::TransactionalIdAuthorizationFailed.code();
-    assert_eq!((response.error_code, response.producer_id), (refused, -1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,23 +3,81 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use dohle_model::record::MetadataRecord;
-use dohle_model::{DirectoryId, NodeId, TopicId};
+use dohle_model::{ApiError, DirectoryId, IncarnationId, NodeId, ProducerId, TopicId};
 use dohle_protocol::messages::RequestHeaderData;
+use dohle_protocol::messages::write_txn_markers_request::WriteTxnMarkersRequestData;
+use dohle_protocol::messages::write_txn_markers_response::{
+    WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
+    WriteTxnMarkersResponseData,
+};
 use dohle_protocol::{ApiKey, KafkaString};
+use futures::future::{BoxFuture, ready};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::KafkaService;
-use crate::context::Context;
+use crate::context::{Context, Coordinators};
 use dohle_broker::metadata::{ControllerClient, ControllerEndpoint};
 use dohle_broker::partition::Partition;
+use dohle_broker::replication::BrokerClient;
 pub(crate) use dohle_broker::testing::{DIRS, NODE, OTHER, Replicas, batch, fence_other, follow};
-use dohle_coordinator::groups;
+use dohle_coordinator::transactions::{self, MarkerWriter, TransactionServices};
+use dohle_coordinator::{ProducerIdSource, groups};
 use dohle_network::connection::{self, Client, ConnectionLimits, RequestMemoryPool, Service as _};
+
+/// Ids for producers without a controller: 1000 and up.
+#[derive(Debug, Default)]
+struct TestIds(AtomicI64);
+
+impl ProducerIdSource for TestIds {
+    fn next(&self, _: Instant) -> BoxFuture<'_, Result<ProducerId, ApiError>> {
+        let id = 1000 + self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(ready(Ok(ProducerId(id))))
+    }
+}
+
+/// Partitions that write every marker at once.
+#[derive(Debug)]
+struct MarkersAreWritten;
+
+impl MarkerWriter for MarkersAreWritten {
+    fn write_txn_markers(
+        &self,
+        request: WriteTxnMarkersRequestData,
+    ) -> BoxFuture<'static, WriteTxnMarkersResponseData> {
+        let partition = |index: &i32| WritableTxnMarkerPartitionResult {
+            partition_index: *index,
+            ..WritableTxnMarkerPartitionResult::default()
+        };
+        let markers = request
+            .markers
+            .iter()
+            .map(|marker| WritableTxnMarkerResult {
+                producer_id: marker.producer_id,
+                topics: marker
+                    .topics
+                    .iter()
+                    .map(|topic| WritableTxnMarkerTopicResult {
+                        name: topic.name.clone(),
+                        partitions: topic.partition_indexes.iter().map(partition).collect(),
+                        ..WritableTxnMarkerTopicResult::default()
+                    })
+                    .collect(),
+                ..WritableTxnMarkerResult::default()
+            });
+        let markers = markers.collect();
+        Box::pin(ready(WriteTxnMarkersResponseData {
+            markers,
+            ..WriteTxnMarkersResponseData::default()
+        }))
+    }
+}
 
 /// The broker.
 pub(crate) struct Broker {
@@ -54,6 +112,25 @@ impl Broker {
             Arc::clone(&metadata),
             Arc::clone(&partitions),
         );
+        let producer_ids: Arc<dyn ProducerIdSource> = Arc::new(TestIds::default());
+        let brokers = BrokerClient::new(
+            NODE,
+            "cluster".into(),
+            IncarnationId::from_bytes([1; 16]),
+            "PLAINTEXT".into(),
+            Arc::clone(&metadata),
+        );
+        let transactions = transactions::start(
+            NODE,
+            Arc::clone(&properties),
+            Arc::clone(&metadata),
+            Arc::clone(&partitions),
+            TransactionServices {
+                producer_ids: Arc::clone(&producer_ids),
+                local_markers: Arc::new(MarkersAreWritten),
+                brokers: Arc::new(brokers),
+            },
+        );
         let context = Context::new(
             NODE,
             "cluster".into(),
@@ -61,10 +138,18 @@ impl Broker {
             metadata,
             controller,
             partitions,
-            groups,
+            Coordinators {
+                groups,
+                transactions,
+                producer_ids,
+            },
         );
-        let coordinator = Arc::clone(&context.groups);
-        replicas.observe(move |change| coordinator.on_metadata(change));
+        let groups = Arc::clone(&context.groups);
+        let transactions = context.transactions.coordinator();
+        replicas.observe(move |change| {
+            groups.on_metadata(change);
+            Arc::clone(&transactions).on_metadata(change);
+        });
         replicas.register().await;
         let service = KafkaService::new(Arc::clone(&context));
         Self {

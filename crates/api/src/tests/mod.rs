@@ -11,4 +11,5 @@ mod new_topics;
 mod offsets;
 mod readers;
 mod slow_readers;
+mod transactions;
 mod unpacking;

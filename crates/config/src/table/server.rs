@@ -399,7 +399,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The frequency with which the controller checks if it should perform an unclean \
              leader election for leaderless partitions."),
     ConfigDef::new("unstable.api.versions.enable", Boolean, Value("false"), High)
-        .internal()
+        .internal().honoured()
         .doc(""),
     ConfigDef::new("unstable.feature.versions.enable", Boolean, Value("false"), High)
         .internal()

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use dohle_api::KafkaService;
-use dohle_api::context::Context;
+use dohle_api::context::{Context, Coordinators};
+use dohle_api::{KafkaService, add_partitions_to_txn};
 use dohle_broker::metadata::{
     ControllerClient, ControllerEndpoint, ControllerSession, Feed, FeedConfig, FeedError,
     MetadataCache, SessionConfig, SessionError,
@@ -17,13 +17,19 @@ use dohle_broker::partitions::{
     previous_broker_epoch,
 };
 use dohle_broker::replication::{
-    BrokerRequestHandlers, ReplicationServer, ReplicatorConfig, StreamReplicator,
+    BrokerClient, BrokerRequestHandlers, ReplicationServer, ReplicatorConfig, StreamReplicator,
 };
-use dohle_coordinator::{AnyCoordinator, CoordinatedPartitions, groups};
+use dohle_coordinator::transactions::{self, MarkerWriter, TransactionServices};
+use dohle_coordinator::{
+    AnyCoordinator, CoordinatedPartitions, ProducerIdSource, ProducerIds, groups,
+};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint};
 use dohle_model::{BrokerEpoch, DirectoryId, IncarnationId, NodeId, features};
 use dohle_network::listener::{Bound, Http2Service, Listener, Services, Shared};
+use dohle_protocol::messages::write_txn_markers_request::WriteTxnMarkersRequestData;
+use dohle_protocol::messages::write_txn_markers_response::WriteTxnMarkersResponseData;
+use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -116,7 +122,31 @@ impl Broker {
             Arc::clone(&cache),
             Arc::clone(&partitions),
         );
-        let coordinators: Vec<Arc<dyn AnyCoordinator>> = vec![groups.clone()];
+        let producer_ids: Arc<dyn ProducerIdSource> = Arc::new(ProducerIds::new(
+            config.node_id,
+            Arc::clone(&cache),
+            Arc::clone(&client),
+        ));
+        let brokers = BrokerClient::new(
+            config.node_id,
+            start.cluster_id.to_owned(),
+            incarnation,
+            config.listeners.inter_broker.clone(),
+            Arc::clone(&cache),
+        );
+        let transactions = transactions::start(
+            config.node_id,
+            Arc::clone(config.properties()),
+            Arc::clone(&cache),
+            Arc::clone(&partitions),
+            TransactionServices {
+                producer_ids: Arc::clone(&producer_ids),
+                local_markers: Arc::new(NoMarkers),
+                brokers: Arc::new(brokers),
+            },
+        );
+        let coordinators: Vec<Arc<dyn AnyCoordinator>> =
+            vec![groups.clone(), transactions.coordinator()];
         let feed = Feed::start(
             FeedConfig {
                 cluster_id: start.cluster_id.to_owned(),
@@ -138,9 +168,16 @@ impl Broker {
             Arc::clone(&cache),
             client,
             Arc::clone(&partitions),
-            groups,
+            Coordinators {
+                groups,
+                transactions,
+                producer_ids,
+            },
         );
-        let handlers = BrokerRequestHandlers::default();
+        let transactions = Arc::clone(&context);
+        let handlers = BrokerRequestHandlers::default().on(move |_, request| {
+            add_partitions_to_txn::for_broker(Arc::clone(&transactions), request)
+        });
         let replication = ReplicationServer::new(Arc::clone(&partitions), &replicator, handlers);
         let replication = Arc::new(Replication(replication));
         let open_files = Arc::clone(partitions.open_files());
@@ -395,4 +432,18 @@ fn in_container() -> bool {
         .iter()
         .any(|path| std::path::Path::new(path).exists())
         || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+}
+
+/// Refuses markers until partitions can write them. No transaction begins before that: see
+/// `init_producer_id`.
+#[derive(Debug)]
+struct NoMarkers;
+
+impl MarkerWriter for NoMarkers {
+    fn write_txn_markers(
+        &self,
+        _: WriteTxnMarkersRequestData,
+    ) -> BoxFuture<'static, WriteTxnMarkersResponseData> {
+        Box::pin(std::future::ready(WriteTxnMarkersResponseData::default()))
+    }
 }

@@ -1,0 +1,157 @@
+//! AddPartitionsToTxn, versions 0–5: adds partitions to a transaction before a producer writes to
+//! them (KIP-98). PRODUCER_FENCED is INVALID_PRODUCER_EPOCH before version 2 (KIP-588).
+//!
+//! From version 4 on the request comes from other brokers, for several transactions at once
+//! (KIP-890): a leader asks whether its partition is in the transaction, or has it added.
+//!
+//! The partitions of a transaction are added together: when one does not exist, those that do get
+//! OPERATION_NOT_ATTEMPTED.
+
+use std::sync::Arc;
+
+use dohle_model::image::MetadataImage;
+use dohle_model::{
+    ErrorCode, PartitionIndex, ProducerEpoch, ProducerId, TopicName, TopicPartition,
+};
+use dohle_protocol::messages::add_partitions_to_txn_request::{
+    AddPartitionsToTxnRequestData, AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
+};
+use dohle_protocol::messages::add_partitions_to_txn_response::{
+    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResponseData, AddPartitionsToTxnResult,
+    AddPartitionsToTxnTopicResult,
+};
+use dohle_transactions::{AddPartitions, ProducerIdAndEpoch, TransactionVersion, VerifyPartitions};
+use futures::future::join_all;
+
+use super::{Call, wire};
+use crate::context::Context;
+
+pub(super) async fn handle(
+    call: Call,
+    request: AddPartitionsToTxnRequestData,
+) -> AddPartitionsToTxnResponseData {
+    if call.version >= 4 {
+        return for_broker(Arc::clone(&call.context), request).await;
+    }
+    let transaction = AddPartitionsToTxnTransaction {
+        transactional_id: request.v3_and_below_transactional_id,
+        producer_id: request.v3_and_below_producer_id,
+        producer_epoch: request.v3_and_below_producer_epoch,
+        topics: request.v3_and_below_topics,
+        ..AddPartitionsToTxnTransaction::default()
+    };
+    let (context, version) = (&call.context, TransactionVersion::V0);
+    let outcomes = outcomes(context, &transaction, version).await.into_iter();
+    let old_client = call.version < 2;
+    let outcomes = outcomes
+        .map(|outcome| outcome.map_err(|code| wire::fenced(code, old_client)))
+        .collect();
+    AddPartitionsToTxnResponseData {
+        results_by_topic_v3_and_below: by_topic(&transaction.topics, outcomes),
+        ..AddPartitionsToTxnResponseData::default()
+    }
+}
+
+/// Serves a request of version 4 or above, which comes from a broker.
+pub async fn for_broker(
+    context: Arc<Context>,
+    request: AddPartitionsToTxnRequestData,
+) -> AddPartitionsToTxnResponseData {
+    let results = request.transactions.iter().map(|transaction| async {
+        let outcomes = outcomes(&context, transaction, TransactionVersion::V2).await;
+        AddPartitionsToTxnResult {
+            transactional_id: transaction.transactional_id.clone(),
+            topic_results: by_topic(&transaction.topics, outcomes),
+            ..AddPartitionsToTxnResult::default()
+        }
+    });
+    AddPartitionsToTxnResponseData {
+        results_by_transaction: join_all(results).await,
+        ..AddPartitionsToTxnResponseData::default()
+    }
+}
+
+type Outcome = Result<(), ErrorCode>;
+
+/// The outcome for each partition, in the order of the request.
+async fn outcomes(
+    context: &Context,
+    transaction: &AddPartitionsToTxnTransaction,
+    client_version: TransactionVersion,
+) -> Vec<Outcome> {
+    let partitions = match existing(&context.image(), &transaction.topics) {
+        Ok(partitions) => partitions,
+        Err(outcomes) => return outcomes,
+    };
+    let transactional_id = transaction.transactional_id.as_str();
+    let producer = ProducerIdAndEpoch {
+        id: ProducerId(transaction.producer_id),
+        epoch: ProducerEpoch(transaction.producer_epoch),
+    };
+    let all = |outcome: Outcome| partitions.iter().map(|_| outcome).collect();
+    if transaction.verify_only {
+        let request = VerifyPartitions {
+            transactional_id,
+            producer,
+            partitions: &partitions,
+        };
+        let verified = context.transactions.verify_partitions(&request).await;
+        return verified.unwrap_or_else(|code| all(Err(code)));
+    }
+    let request = AddPartitions {
+        transactional_id,
+        producer,
+        partitions: &partitions,
+        client_version,
+    };
+    all(context.transactions.add_partitions(&request).await)
+}
+
+/// The partitions of a request in its order, or the outcomes when one of them does not exist.
+fn existing(
+    image: &MetadataImage,
+    topics: &[AddPartitionsToTxnTopic],
+) -> Result<Vec<TopicPartition>, Vec<Outcome>> {
+    let found = topics.iter().flat_map(|topic| {
+        let name = topic.name.as_str();
+        let known = image.topic(name);
+        topic.partitions.iter().map(move |index| {
+            let partition = PartitionIndex(*index);
+            let exists = known.is_some_and(|it| it.partitions.contains_key(&partition));
+            let topic = TopicName::new(name).ok().filter(|_| exists)?;
+            Some(TopicPartition { topic, partition })
+        })
+    });
+    let found: Vec<Option<TopicPartition>> = found.collect();
+    if found.iter().all(Option::is_some) {
+        return Ok(found.into_iter().flatten().collect());
+    }
+    let refused = |partition: Option<TopicPartition>| match partition {
+        Some(_) => Err(ErrorCode::OperationNotAttempted),
+        None => Err(ErrorCode::UnknownTopicOrPartition),
+    };
+    Err(found.into_iter().map(refused).collect())
+}
+
+/// The outcomes as the response has them.
+fn by_topic(
+    topics: &[AddPartitionsToTxnTopic],
+    outcomes: Vec<Outcome>,
+) -> Vec<AddPartitionsToTxnTopicResult> {
+    let mut outcomes = outcomes.into_iter();
+    let topics = topics.iter().map(|topic| AddPartitionsToTxnTopicResult {
+        name: topic.name.clone(),
+        results_by_partition: topic
+            .partitions
+            .iter()
+            .zip(outcomes.by_ref())
+            .map(|(index, outcome)| AddPartitionsToTxnPartitionResult {
+                partition_index: *index,
+                partition_error_code: wire::code(&outcome),
+                ..AddPartitionsToTxnPartitionResult::default()
+            })
+            .collect(),
+        ..AddPartitionsToTxnTopicResult::default()
+    });
+    topics.collect()
+}
