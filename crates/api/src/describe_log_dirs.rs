@@ -22,7 +22,9 @@ pub(super) async fn handle(
     let partitions = Arc::clone(&call.context.partitions);
     // Asks the file systems.
     let blocking = call.context.partitions.blocking();
-    let dirs = blocking.disk(move || partitions.log_dirs()).await;
+    let dirs = blocking
+        .disk(call.owner(), move || partitions.log_dirs())
+        .await;
     DescribeLogDirsResponseData {
         results: dirs
             .unwrap_or_default()

@@ -96,7 +96,7 @@ async fn list(
     let partition = resolve::partition_by_name(&call.context, image, name, index)?;
     let epoch = LeaderEpoch::from_wire(request.current_leader_epoch);
     partition
-        .list_offset(spec, epoch, isolation)
+        .list_offset(spec, epoch, isolation, call.owner())
         .await
         .map_err(|error| match error {
             // Clients before version 5 do not know that one.

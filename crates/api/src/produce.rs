@@ -271,7 +271,8 @@ impl Append<'_> {
         let records = acceptable(records, call.version)?;
         let partition = resolve::partition(&call.context, topic, part.index)?;
         let now = wall_clock();
-        let appended = partition.produce(records, acks, now).await;
+        let owner = call.owner();
+        let appended = partition.produce(records, acks, now, owner).await;
         let appended = appended.map_err(|error| Failure::of_append(error, &partition))?;
         if appended.flush {
             part.flushed = Some(Box::pin(Arc::clone(&partition).flush_appended(now)));

@@ -5,9 +5,10 @@ mod support;
 
 use std::time::Duration;
 
+use dohle_broker::blocking::WorkOwner;
 use dohle_broker::partition::{Acks, AppendError, CommitError};
-use dohle_model::ErrorCode;
 use dohle_model::record::PartitionChange;
+use dohle_model::{ErrorCode, NodeId};
 use support::{Cluster, DEADLINE, all_bytes, append, offset, produce, wait_for, within};
 
 #[test]
@@ -78,7 +79,8 @@ fn a_follower_acks_after_its_flush_and_takes_in_records_meanwhile() {
                 begin.send(()).unwrap();
                 let _ = released.lock().recv();
             };
-            partitions.blocking().disk(wait).await
+            let owner = WorkOwner::Broker(NodeId(9));
+            partitions.blocking().disk(owner, wait).await
         });
     }
     for _ in 0..places {

@@ -59,6 +59,7 @@ pub use producer_ids::{ProducerIdSource, ProducerIds};
 pub use routing::partition_of;
 pub use settings::{CoordinatorConfig, Settings};
 
+use dohle_broker::blocking::WorkOwner;
 use dohle_broker::metadata::MetadataCache;
 use dohle_broker::partitions::{Partitions, wall_clock};
 use shard::ShardRuntime;
@@ -251,11 +252,12 @@ impl<M: Machine> Coordinator<M> {
                 return Ok(reply);
             }
             let mut found = context.lookups.take().unwrap_or_default();
+            let owner = WorkOwner::Partition(shard.partition.id());
             let compute = move || {
                 found.resolve(unresolved, &image);
                 found
             };
-            let computed = self.partitions.blocking().compute(compute).await;
+            let computed = self.partitions.blocking().compute(owner, compute).await;
             lookups = computed.map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
         }
         // Other requests changed what this one needs each time; the client tries again.

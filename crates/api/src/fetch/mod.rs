@@ -178,6 +178,7 @@ async fn run(
         is_full: options.is_full,
         leader_only: call.version < 11,
         rack: options.rack.as_deref(),
+        owner: call.owner(),
     };
     let mut reads = Reads::default();
     let (ready_set, mut tokens) = {

@@ -8,6 +8,7 @@ use dohle_model::{ErrorCode, NodeId, Offset};
 use super::session::PartitionFetch;
 use super::source::SentRecords;
 use crate::context::Context;
+use dohle_broker::blocking::WorkOwner;
 use dohle_broker::partition::{
     AbortedTransaction, EpochEnd, FetchParams, FetchRead, FollowerState, Isolation, LocateError,
     Partition, Positions,
@@ -26,6 +27,8 @@ pub(super) struct Reader<'a> {
     pub leader_only: bool,
     /// The client's rack, when replicas are chosen by rack.
     pub rack: Option<&'a str>,
+    /// The client, for reads that wait for the disk.
+    pub owner: WorkOwner,
 }
 
 /// What was found.
@@ -150,7 +153,7 @@ impl Reader<'_> {
         let reading = Arc::clone(&partition);
         let located = partition
             .blocking()
-            .disk(move || reading.locate(&params, 0, Access::Disk))
+            .disk(self.owner, move || reading.locate(&params, 0, Access::Disk))
             .await;
         match located {
             Ok(Ok(read)) => self.found(&partition, read),
@@ -167,7 +170,7 @@ impl Reader<'_> {
         read: FetchRead<dohle_log::Records>,
     ) -> PartitionRead {
         PartitionRead::Read {
-            records: SentRecords::new(read.records, partition),
+            records: SentRecords::new(read.records, partition, self.owner),
             positions: read.positions,
             diverging: read.diverging,
             aborted: (self.isolation == Isolation::LastStable).then_some(read.aborted),

@@ -7,6 +7,7 @@ use dohle_log::{Access, FileRange, RangeError, Records};
 use dohle_protocol::fetch::RecordChunk;
 use parking_lot::Mutex;
 
+use dohle_broker::blocking::WorkOwner;
 use dohle_broker::partition::Partition;
 use dohle_network::connection::{Chunk, Load, Source, SourceError};
 
@@ -26,16 +27,19 @@ pub(crate) struct StoredRecords {
     /// Shared with the thread that loads what is not in the page cache.
     range: Arc<Mutex<FileRange>>,
     length: usize,
+    /// The client that it is sent to.
+    owner: WorkOwner,
 }
 
 impl SentRecords {
-    pub fn new(records: Records, partition: &Arc<Partition>) -> Self {
+    pub fn new(records: Records, partition: &Arc<Partition>, owner: WorkOwner) -> Self {
         match records {
             Records::Memory(bytes) => Self::Memory(bytes),
             Records::File(range) => Self::Stored(StoredRecords {
                 partition: Arc::clone(partition),
                 length: range.len(),
                 range: Arc::new(Mutex::new(range)),
+                owner,
             }),
         }
     }
@@ -101,8 +105,9 @@ impl Source for StoredRecords {
 
     fn load(&mut self, at: usize, length: usize) -> Load {
         let (partition, range) = (Arc::clone(&self.partition), Arc::clone(&self.range));
+        let owner = self.owner;
         Box::pin(async move {
-            let owner = Arc::clone(&partition);
+            let sent = Arc::clone(&partition);
             let read = move || {
                 let mut bytes = vec![0; length];
                 match range.lock().read(at, &mut bytes, Access::Disk) {
@@ -113,7 +118,7 @@ impl Source for StoredRecords {
                     Err(error) => Err(lost(error, &partition)),
                 }
             };
-            let loaded = owner.blocking().disk(read).await;
+            let loaded = sent.blocking().disk(owner, read).await;
             loaded.map_err(|error| format!("records cannot be loaded: {error}"))?
         })
     }

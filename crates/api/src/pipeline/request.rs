@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use dohle_auth::{Authorizer, Principal, ResourceType};
+use dohle_broker::blocking::WorkOwner;
 use dohle_network::connection::MemoryPermit;
 use dohle_protocol::KafkaString;
 use tokio::sync::Mutex;
@@ -82,6 +83,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// Returns on whose behalf the request's work on the blocking pool is done.
+    pub fn owner(&self) -> WorkOwner {
+        WorkOwner::client(self.request.client_address.ip())
+    }
+
     /// Returns the `authorizedOperations` field for a resource (KIP-430).
     pub fn authorized_operations(&self, kind: ResourceType, name: &str) -> i32 {
         let RequestContext {

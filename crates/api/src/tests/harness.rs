@@ -190,12 +190,16 @@ impl Broker {
 
     /// A client on a connection of its own.
     pub fn client(&self) -> TestClient {
+        self.client_at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// A client that has this address.
+    pub fn client_at(&self, address: Ipv4Addr) -> TestClient {
         let (client, server) = tokio::io::duplex(1 << 20);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
         let peer = Client {
             listener: "PLAINTEXT".into(),
-            local: address,
-            peer: address,
+            local: SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)),
+            peer: SocketAddr::from((address, 40_000)),
         };
         let limits = ConnectionLimits {
             request_bytes_max: 1 << 20,

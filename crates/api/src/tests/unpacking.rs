@@ -3,6 +3,7 @@
 //!
 //! All runs on one thread here: a handler that blocked it would stop the test.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use dohle_log::{BatchBuilder, BatchOptions, CompressionType, DecompressionMemory};
 use dohle_model::features::GROUP_VERSION;
 use dohle_model::record::MetadataRecord;
-use dohle_model::{ErrorCode, Offset, Timestamp};
+use dohle_model::{ErrorCode, NodeId, Offset, Timestamp};
 use dohle_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequestData;
 use dohle_protocol::messages::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponseData;
 use dohle_protocol::messages::list_offsets_request::{
@@ -27,6 +28,7 @@ use tokio::time::timeout;
 
 use super::data::produce;
 use super::harness::{Broker, TestClient, ask, batch};
+use dohle_broker::blocking::WorkOwner;
 use dohle_broker::partition::{Acks, AppendOrigin};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -128,26 +130,32 @@ async fn until(what: impl Fn() -> bool) {
 enum Lane {
     Disk,
     Compute,
+    Search,
 }
 
 /// Fills a lane until the sender is dropped.
 async fn occupy(broker: &Broker, lane: Lane) -> Sender<()> {
     let (release, gate) = channel::<()>();
     let gate = Arc::new(Mutex::new(gate));
-    for _ in 0..64 {
+    let waiting = broker.context.partitions.blocking().waiting();
+    for occupant in 0..64 {
         let (partitions, gate) = (Arc::clone(&broker.context.partitions), Arc::clone(&gate));
         tokio::spawn(async move {
             let wait = move || gate.lock().recv_timeout(DEADLINE).is_ok();
+            let pool = partitions.blocking();
+            let owner = WorkOwner::Broker(NodeId(occupant));
             match lane {
-                Lane::Disk => partitions.blocking().disk(wait).await,
-                Lane::Compute => partitions.blocking().compute(wait).await,
+                Lane::Disk => pool.disk(owner, wait).await,
+                Lane::Compute => pool.compute(owner, wait).await,
+                Lane::Search => pool.search(owner, wait).await,
             }
         });
     }
-    // Each has asked for its place once it was polled.
+    // Each has its place, or waits for one, once it was polled.
     for _ in 0..64 {
         tokio::task::yield_now().await;
     }
+    assert!(broker.context.partitions.blocking().waiting() > waiting);
     release
 }
 
@@ -215,6 +223,47 @@ async fn a_search_by_time_holds_neither_the_network_thread_nor_the_partitions_lo
         assert_eq!((found.error_code, found.offset), (0, 0));
         assert_eq!(memory.held(), 0);
     }
+}
+
+#[tokio::test]
+async fn connections_with_many_searches_hold_up_another_client_for_one_of_them() {
+    const MANY: usize = 40;
+    let broker = Broker::start(&[]).await;
+    broker.topic("t", 2).await;
+    let mut greedy: Vec<_> = (0..MANY).map(|_| broker.client()).collect();
+    let mut other = broker.client_at(Ipv4Addr::new(10, 0, 0, 2));
+    assert_eq!(produced(&mut greedy[0], gzip(&["a"])).await.base_offset, 0);
+    let request = produce("t", 1, 1, batch(&["b"]));
+    let response = ask!(other, Produce, PRODUCE, request, ProduceResponseData);
+    assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
+
+    let pool = broker.context.partitions.blocking();
+    let memory = decompression(&broker);
+    // The searches of the many connections stop in their middle. That of the other needs no memory.
+    let all = memory.acquire(u64::MAX);
+    let release = occupy(&broker, Lane::Search).await;
+    let occupied = pool.waiting();
+    for client in &mut greedy {
+        let body = body!(list(0), LIST);
+        client.send(ApiKey::ListOffsets, LIST, &body).await;
+    }
+    until(|| pool.waiting() == occupied + MANY).await;
+    let mut request = list(0);
+    request.topics[0].partitions[0].partition_index = 1;
+    let body = body!(request, LIST);
+    other.send(ApiKey::ListOffsets, LIST, &body).await;
+    until(|| pool.waiting() == occupied + MANY + 1).await;
+    drop(release);
+    // Its turn comes after one of theirs, which takes one of several places.
+    let mut response = other.receive(ApiKey::ListOffsets, LIST).await;
+    let response = ListOffsetsResponseData::read(&mut response, LIST).unwrap();
+    assert_eq!(response.topics[0].partitions[0].offset, 0);
+    assert!(memory.waiting() > 0 && pool.waiting() > 0);
+    drop(all);
+    for client in &mut greedy {
+        client.receive(ApiKey::ListOffsets, LIST).await;
+    }
+    assert_eq!(pool.waiting(), 0);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use super::config::PartitionConfig;
 use super::errors::{AppendError, CommitError, RecordError, RoleError};
 use super::state::{DeferredWakeups, Role, State};
 use super::types::{Acks, AppendOrigin, Appended};
-use crate::blocking::BlockingError;
+use crate::blocking::{BlockingError, WorkOwner};
 
 impl Partition {
     /// Appends a batch of a producer as leader. With [`Acks::All`] `min.insync.replicas` is asked
@@ -33,6 +33,7 @@ impl Partition {
         records: Bytes,
         acks: Acks,
         now: Timestamp,
+        owner: WorkOwner,
     ) -> Result<Appended, AppendError> {
         // What is expensive is done before the lock is taken.
         let config = self.config_for_append(acks)?;
@@ -45,7 +46,7 @@ impl Partition {
                 let memory = Arc::clone(memory);
                 let work =
                     move || validate::validate_fully(records, &config.log, origin, now, &memory);
-                let checked = self.shared.blocking.compute(work).await;
+                let checked = self.shared.blocking.compute(owner, work).await;
                 checked.map_err(not_checked)?.map_err(rejected)?
             }
         };
@@ -111,13 +112,14 @@ impl Partition {
         if !self.should_flush(now) {
             return Ok(());
         }
+        let owner = WorkOwner::Partition(self.id);
         let partition = Arc::clone(&self);
         let flush = move || match partition.should_flush(now) {
             true => partition.flush(now),
             // Another flush has covered it while this one waited for its place.
             false => Ok(()),
         };
-        let flushed = self.shared.blocking.disk(flush).await;
+        let flushed = self.shared.blocking.disk(owner, flush).await;
         flushed.unwrap_or_else(|error| Err(RoleError::Offline(error.to_string())))
     }
 

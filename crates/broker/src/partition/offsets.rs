@@ -12,6 +12,7 @@ use super::state::Role;
 use super::types::{
     EpochEnd, FollowerState, Isolation, ListedOffset, OffsetSpec, Positions, ProducerInfo,
 };
+use crate::blocking::WorkOwner;
 
 /// Searches by time for one answer, where truncation, compaction or retention replace files
 /// meanwhile.
@@ -38,6 +39,7 @@ impl Partition {
         spec: OffsetSpec,
         current_leader_epoch: Option<LeaderEpoch>,
         isolation: Isolation,
+        owner: WorkOwner,
     ) -> Result<Option<ListedOffset>, ReadError> {
         for _ in 0..SEARCHES_MAX {
             let (positions, plan) = match self.plan_offset(spec, current_leader_epoch, isolation)? {
@@ -48,7 +50,7 @@ impl Partition {
             let search = self
                 .shared
                 .blocking
-                .search(move || plan.find(&memory))
+                .search(owner, move || plan.find(&memory))
                 .await;
             let search = search.map_err(|error| ReadError::Unavailable(error.to_string()))?;
             match search.map_err(|error| self.read_failed(&error))? {

@@ -30,6 +30,7 @@ use super::connection::{self, CATCH_UP_CREDIT_BYTES, CREDIT_BYTES, Connection};
 use super::flushes::{AfterFlush, Flushes, is_newer};
 use super::replica_streams::ReplicaStreams;
 use super::retries::Retries;
+use crate::blocking::WorkOwner;
 use crate::partition::{LeaderPart, PartOutcome, Partition, Truncation};
 use crate::partitions::wall_clock;
 use crate::replica::LeaderAnswer;
@@ -273,8 +274,9 @@ async fn truncate(
     (partition, truncation): (Arc<Partition>, Truncation),
 ) -> (Arc<Partition>, PartOutcome) {
     let follower = Arc::clone(&partition);
+    let owner = WorkOwner::Partition(partition.id());
     let work = move || follower.truncate_to_leader(&truncation, wall_clock());
-    let outcome = partition.blocking().disk(work).await;
+    let outcome = partition.blocking().disk(owner, work).await;
     // Work that panicked has taken the partition offline.
     let outcome = outcome.unwrap_or(PartOutcome::Nothing);
     (partition, outcome)

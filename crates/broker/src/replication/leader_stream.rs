@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep};
 use super::connection::MESSAGE_BYTES;
 use super::pending_subscriptions::PendingSubscriptions;
 use super::server::{check_hello, code};
+use crate::blocking::WorkOwner;
 use crate::partition::{
     FeedPart, LocateError, Partition, Positions, ReadySet, ReadyToken, RoleError,
     SubscriptionRequest, SubscriptionStart,
@@ -532,7 +533,12 @@ impl LeaderStream {
         let reserved = allowed.min(self.message_bytes);
         inner.credits -= reserved as i64;
         let partition = Arc::clone(&subscription.partition);
-        self.cold.begin(partition, token, feed, reserved);
+        // A stream without a follower has no subscriptions.
+        let Some((follower, _)) = inner.follower else {
+            return;
+        };
+        let owner = WorkOwner::Broker(follower);
+        self.cold.begin(partition, token, feed, reserved, owner);
     }
 
     /// Takes the outcome of a read that waited for the disk.

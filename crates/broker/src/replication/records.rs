@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::connection::{self, Connection, MESSAGE_BYTES};
 use super::follower_stream::Target;
 use super::server::{check_hello, code};
+use crate::blocking::WorkOwner;
 use crate::partition::{Partition, ReadError};
 use crate::partitions::{Partitions, RecordStream};
 
@@ -41,14 +42,14 @@ fn status(code: u16, message: impl Into<String>) -> EndStatus {
 /// Reads the request and answers it.
 pub(super) async fn serve(partitions: Arc<Partitions>, body: Incoming) -> RecordsStream {
     match begin(&partitions, body).await {
-        Ok((partition, range)) => {
+        Ok((partition, range, owner)) => {
             let next = move |at: Offset| {
                 let (partition, end) = (Arc::clone(&partition), range.end);
                 async move {
                     if at >= end {
                         return None;
                     }
-                    Some(match read(partition, at, end).await {
+                    Some(match read(partition, at, end, owner).await {
                         Ok((framed, next)) => (Ok(framed), next),
                         Err(status) => (Err(status), end),
                     })
@@ -63,7 +64,7 @@ pub(super) async fn serve(partitions: Arc<Partitions>, body: Incoming) -> Record
 async fn begin(
     partitions: &Arc<Partitions>,
     body: Incoming,
-) -> Result<(Arc<Partition>, Range<Offset>), EndStatus> {
+) -> Result<(Arc<Partition>, Range<Offset>, WorkOwner), EndStatus> {
     let invalid = |text: String| status(code::INVALID_ARGUMENT, text);
     let mut messages = Messages::new(body, REQUEST_BYTES_MAX);
     let message = timeout(MESSAGE_TIMEOUT, messages.message()).await;
@@ -99,7 +100,8 @@ async fn begin(
             format!("the log has offsets {first} to below {last}, not {start} to below {end}"),
         ));
     }
-    Ok((partition, start..end))
+    let owner = WorkOwner::Broker(NodeId(hello.broker_id));
+    Ok((partition, start..end, owner))
 }
 
 /// The next message of an answer, and the offset that the one after it begins at.
@@ -107,10 +109,11 @@ async fn read(
     partition: Arc<Partition>,
     at: Offset,
     end: Offset,
+    owner: WorkOwner,
 ) -> Result<(Framed, Offset), EndStatus> {
     let reader = Arc::clone(&partition);
     let work = move || reader.read_for_repair(at, end, MESSAGE_BYTES);
-    let read = partition.blocking().disk(work).await;
+    let read = partition.blocking().disk(owner, work).await;
     let read = read.map_err(|error| status(code::UNAVAILABLE, error.to_string()))?;
     let (records, next) = read.map_err(|error| {
         let code = match error {

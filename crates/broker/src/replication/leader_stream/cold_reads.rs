@@ -14,6 +14,7 @@ use dohle_log::Access;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, Stream};
 
+use crate::blocking::WorkOwner;
 use crate::partition::{FeedPart, LocateError, Partition, ReadError};
 
 /// Reads of one stream at a time. Each is of one message at most, which is an eighth of the
@@ -66,11 +67,12 @@ impl ColdReads {
         token: u32,
         feed: u64,
         reserved: usize,
+        owner: WorkOwner,
     ) {
         self.running.push(Box::pin(async move {
             let reader = Arc::clone(&partition);
             let read = move || reader.read_for_follower(feed, reserved, Access::Disk);
-            let outcome = match partition.blocking().disk(read).await {
+            let outcome = match partition.blocking().disk(owner, read).await {
                 Ok(Ok(read)) => Ok(read),
                 Ok(Err(LocateError::Read(error))) => Err(error),
                 Ok(Err(LocateError::NotCached)) => {

@@ -147,7 +147,10 @@ impl Leader {
                     begin.send(()).unwrap();
                     let _ = released.lock().recv_timeout(DEADLINE);
                 };
-                partitions.blocking().disk(wait).await
+                partitions
+                    .blocking()
+                    .disk(WorkOwner::Broker(NODE), wait)
+                    .await
             });
         }
         for _ in 0..DISK_PLACES {
