@@ -1,5 +1,6 @@
 //! The broker: partitions, replication, its end of the metadata quorum.
 
+mod backoff;
 pub mod blocking;
 pub mod metadata;
 pub mod partition;

@@ -20,6 +20,7 @@ const PURE: &[&str] = &[
     "crates/model/src",
     "crates/protocol/src",
     "crates/controller/src/plan",
+    "crates/broker/src/backoff.rs",
     "crates/broker/src/blocking/fair_queue.rs",
     "crates/broker/src/replica",
     "crates/machine/src",

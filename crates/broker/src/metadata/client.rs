@@ -23,6 +23,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
 
+use crate::backoff::Backoff;
+
 /// How long a voter may report that other voters do not respond before a call gives up: longer than
 /// any election takes, and shorter than clients wait for a response.
 const OUTAGE_PATIENCE: Duration = Duration::from_secs(10);
@@ -30,8 +32,9 @@ const OUTAGE_PATIENCE: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
-const BACKOFF_FIRST: Duration = Duration::from_millis(5);
-const BACKOFF_LAST: Duration = Duration::from_millis(100);
+/// How long to wait before the next attempt at a controller.
+pub(super) const BACKOFF: Backoff =
+    Backoff::new(Duration::from_millis(5), Duration::from_millis(100));
 const WINDOW_BYTES: u32 = 16 << 20;
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Heartbeats that may wait to be sent.
@@ -111,35 +114,6 @@ pub struct ControllerClient {
     active: Mutex<Option<usize>>,
     /// Counts up, so that a search does not begin where the last one failed.
     turn: AtomicUsize,
-}
-
-/// Waits longer from attempt to attempt.
-#[derive(Debug)]
-pub(super) struct Backoff {
-    next: Duration,
-}
-
-impl Backoff {
-    pub(super) fn new() -> Self {
-        Self {
-            next: BACKOFF_FIRST,
-        }
-    }
-
-    /// The attempt led somewhere: the next failure is the first again.
-    pub(super) fn reset(&mut self) {
-        self.next = BACKOFF_FIRST;
-    }
-
-    fn take(&mut self) -> Duration {
-        let now = self.next;
-        self.next = (now * 2).min(BACKOFF_LAST);
-        now
-    }
-
-    pub(super) async fn wait(&mut self) {
-        sleep(self.take()).await;
-    }
 }
 
 impl fmt::Debug for ControllerClient {
@@ -306,7 +280,7 @@ impl ControllerClient {
         F: Future<Output = Result<T, Status>>,
     {
         let mut next = self.turn.load(Ordering::Relaxed);
-        let mut backoff = Backoff::new();
+        let mut backoff = BACKOFF;
         let mut met = Met::new(Instant::now());
         for tries in 1.. {
             let index = self.active.lock().unwrap_or(next % self.voters.len());
@@ -337,7 +311,7 @@ impl ControllerClient {
                 break;
             }
             if tries % self.voters.len() == 0 {
-                let pause = backoff.take();
+                let pause = backoff.next_wait();
                 if Instant::now() + pause >= deadline {
                     break;
                 }

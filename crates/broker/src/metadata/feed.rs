@@ -17,11 +17,11 @@ use dohle_rpc::convert::{self, ConvertError, SnapshotBuilder};
 use dohle_rpc::v1;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tonic::Streaming;
 
 use super::cache::MetadataCache;
-use super::client::{Backoff, ControllerClient, ControllerError, is_final};
+use super::client::{BACKOFF, ControllerClient, ControllerError, is_final};
 
 /// How long one search for the active controller may take before it is reported and begun again.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -159,7 +159,7 @@ enum Replayed {
 
 impl<R: LocalReplicas> Follower<R> {
     async fn run(mut self) -> FeedError {
-        let mut backoff = Backoff::new();
+        let mut backoff = BACKOFF;
         loop {
             let request = v1::WatchMetadataRequest {
                 cluster_id: self.config.cluster_id.clone(),
@@ -177,7 +177,7 @@ impl<R: LocalReplicas> Follower<R> {
                     Ok(true) => backoff.reset(),
                     // A voter that is not active takes the stream and ends it. Another may send
                     // what does not follow the image.
-                    Ok(false) => backoff.wait().await,
+                    Ok(false) => sleep(backoff.next_wait()).await,
                     Err(error) => return error,
                 },
                 Err(ControllerError::TimedOut { last }) => {

@@ -18,11 +18,11 @@ use dohle_model::{BrokerEpoch, DirectoryId, ErrorCode};
 use dohle_rpc::{convert, v1};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tonic::Status;
 
 use super::cache::MetadataCache;
-use super::client::{Backoff, ControllerClient, ControllerError, SessionStream, is_final};
+use super::client::{BACKOFF, ControllerClient, ControllerError, SessionStream, is_final};
 
 /// How long one search for the active controller may take before it is reported and begun again.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -261,7 +261,7 @@ struct Runner {
 impl Runner {
     async fn run(mut self) {
         let broker = self.config.registration.id;
-        let mut backoff = Backoff::new();
+        let mut backoff = BACKOFF;
         loop {
             let deadline = Instant::now() + OPEN_TIMEOUT;
             match self.client.session(self.register(), deadline).await {
@@ -275,7 +275,7 @@ impl Runner {
                         backoff.reset();
                     }
                     // A voter that is not active takes the stream and ends it.
-                    Ended::Unanswered => backoff.wait().await,
+                    Ended::Unanswered => sleep(backoff.next_wait()).await,
                 },
                 Err(ControllerError::TimedOut { last }) => {
                     tracing::warn!(%broker, %last, "no active controller to register with");

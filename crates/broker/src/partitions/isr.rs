@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::Partitions;
 use super::controller_link::ControllerLink;
+use crate::backoff::Backoff;
 use crate::partition::Partition;
 use crate::partition::shared::Shared;
 use crate::replica::{AlterFailure, IsrProposal};
@@ -18,35 +19,8 @@ use crate::replica::{AlterFailure, IsrProposal};
 /// Partitions in one request.
 const BATCH: usize = 1000;
 
-/// How long to wait before a request is made again: longer each time, until one is answered.
-struct Pause {
-    next: Duration,
-    /// Whether the failure was logged, which is done once.
-    reported: bool,
-}
-
-const PAUSE_FIRST: Duration = Duration::from_millis(50);
-const PAUSE_LAST: Duration = Duration::from_secs(1);
-
-impl Pause {
-    fn new() -> Self {
-        Self {
-            next: PAUSE_FIRST,
-            reported: false,
-        }
-    }
-
-    async fn wait(&mut self) {
-        let now = self.next;
-        self.next = (now * 2).min(PAUSE_LAST);
-        sleep(now).await;
-    }
-
-    /// Whether this failure is the first since the last answer.
-    fn is_news(&mut self) -> bool {
-        !std::mem::replace(&mut self.reported, true)
-    }
-}
+/// How long to wait before a request is made again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
 /// Proposals that were sent and got no answer: the controller may still receive them.
 type Unanswered = BTreeMap<TopicIdPartition, (LeaderEpoch, PartitionEpoch)>;
@@ -61,7 +35,9 @@ pub(super) async fn alter_isr_loop(
     shared: Arc<Shared>,
     controller: Arc<dyn ControllerLink>,
 ) {
-    let mut pause = Pause::new();
+    let mut backoff = BACKOFF;
+    // Whether a failure was logged since the last answer.
+    let mut logged = false;
     let mut unanswered = Unanswered::new();
     loop {
         let mut proposals = shared.take_proposals(BATCH).await;
@@ -84,7 +60,7 @@ pub(super) async fn alter_isr_loop(
         let answer = match controller.alter_partition(&proposals).await {
             Ok(answer) => answer,
             Err(error) => {
-                if pause.is_news() {
+                if !std::mem::replace(&mut logged, true) {
                     tracing::warn!(
                         error,
                         partitions = proposals.len(),
@@ -94,7 +70,7 @@ pub(super) async fn alter_isr_loop(
                 let sent = proposals.iter();
                 unanswered.extend(sent.map(|(id, proposal)| (*id, epochs(proposal))));
                 shared.repropose(proposals);
-                pause.wait().await;
+                sleep(backoff.next_wait()).await;
                 continue;
             }
         };
@@ -113,10 +89,10 @@ pub(super) async fn alter_isr_loop(
             }
         }
         if again.is_empty() {
-            pause = Pause::new();
+            (backoff, logged) = (BACKOFF, false);
         } else {
             shared.repropose(again);
-            pause.wait().await;
+            sleep(backoff.next_wait()).await;
         }
     }
 }
@@ -161,11 +137,13 @@ fn settle(
 
 /// Reports which directories hold replicas for as long as the process lives.
 pub(super) async fn assign_dirs_loop(shared: Arc<Shared>, controller: Arc<dyn ControllerLink>) {
-    let mut pause = Pause::new();
+    let mut backoff = BACKOFF;
+    // Whether a failure was logged since the last answer.
+    let mut logged = false;
     loop {
         let assignments = shared.take_assignments(BATCH).await;
         if let Err(error) = controller.assign_dirs(&assignments).await {
-            if pause.is_news() {
+            if !std::mem::replace(&mut logged, true) {
                 tracing::warn!(
                     error,
                     replicas = assignments.len(),
@@ -175,9 +153,9 @@ pub(super) async fn assign_dirs_loop(shared: Arc<Shared>, controller: Arc<dyn Co
             for (id, dir) in assignments {
                 shared.assign_dir(id, dir);
             }
-            pause.wait().await;
+            sleep(backoff.next_wait()).await;
         } else {
-            pause = Pause::new();
+            (backoff, logged) = (BACKOFF, false);
         }
     }
 }

@@ -10,29 +10,28 @@ use tokio::time::sleep;
 
 use super::Partitions;
 use super::dirs::Dir;
+use crate::backoff::Backoff;
 use crate::partition::{ClosedLog, Partition};
 
-/// How long a log stays closed at least, and the pause between two attempts at most.
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_LAST: Duration = Duration::from_secs(10);
+/// How long a log stays closed before each attempt.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
 
 /// Runs until the registry is dropped.
 pub(super) async fn run(weak: Weak<Partitions>) {
     let Some(shared) = weak.upgrade().map(|it| Arc::clone(&it.shared)) else {
         return;
     };
-    let mut delay = RETRY_FIRST;
+    let mut backoff = BACKOFF;
     loop {
         shared.closed_logs.ready().await;
-        sleep(delay).await;
+        sleep(backoff.next_wait()).await;
         let Some(partitions) = weak.upgrade() else {
             return;
         };
         let opened = spawn_blocking(move || partitions.open_closed_logs()).await;
-        delay = match opened {
-            Ok(true) => RETRY_FIRST,
-            _ => (delay * 2).min(RETRY_LAST),
-        };
+        if matches!(opened, Ok(true)) {
+            backoff.reset();
+        }
     }
 }
 

@@ -16,14 +16,14 @@ use tokio::time::{Instant, sleep_until};
 use super::maintenance::in_blocking;
 use super::throttle::StopOnDrop;
 use super::{Partitions, wall_clock};
+use crate::backoff::Backoff;
 use crate::partition::Partition;
 
 /// A segment that a check found intact is not checked again before this has passed: each report of
 /// a follower would otherwise read the whole segment.
 const RECHECK_AFTER: Duration = Duration::from_secs(30);
-/// A repair that failed is tried again after this, and after twice as long each further time.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_LAST: Duration = Duration::from_secs(60);
+/// When a repair that failed is tried again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// A segment of a partition, by its base offset.
 type SegmentKey = (TopicIdPartition, Offset);
@@ -38,7 +38,7 @@ struct Schedule {
 #[derive(Debug, Clone, Copy)]
 struct Attempt {
     due: Instant,
-    delay: Duration,
+    backoff: Backoff,
 }
 
 impl Schedule {
@@ -55,7 +55,7 @@ impl Schedule {
     fn on_damaged(&mut self, key: SegmentKey, now: Instant) {
         let first = Attempt {
             due: now,
-            delay: RETRY_FIRST,
+            backoff: BACKOFF,
         };
         self.damaged.entry(key).or_insert(first);
     }
@@ -78,10 +78,9 @@ impl Schedule {
         let Some(attempt) = self.damaged.get_mut(key) else {
             return false;
         };
-        let first = attempt.delay == RETRY_FIRST;
-        attempt.due = now + attempt.delay;
-        attempt.delay = (attempt.delay * 2).min(RETRY_LAST);
-        first
+        let is_first = !attempt.backoff.has_failed();
+        attempt.due = now + attempt.backoff.next_wait();
+        is_first
     }
 }
 

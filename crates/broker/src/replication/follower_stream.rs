@@ -30,12 +30,14 @@ use super::connection::{self, CATCH_UP_CREDIT_BYTES, CREDIT_BYTES, Connection};
 use super::flushes::{AfterFlush, Flushes, is_newer};
 use super::replica_streams::ReplicaStreams;
 use super::retries::Retries;
+use crate::backoff::Backoff;
 use crate::blocking::WorkOwner;
 use crate::partition::{LeaderPart, PartOutcome, Partition, Truncation};
 use crate::partitions::wall_clock;
 use crate::replica::LeaderAnswer;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long to wait before the next attempt at a stream, at least and at most.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_LAST: Duration = Duration::from_secs(1);
 /// A stream that lasted for so long was established: its end is logged.
@@ -182,7 +184,7 @@ impl Drop for FollowerStream {
 
 /// Connects, fetches, and connects again, for as long as the follower stream lives.
 async fn run(core: Arc<Core>, mut targets: watch::Receiver<Option<Target>>) {
-    let mut backoff = BACKOFF_FIRST;
+    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_LAST);
     let mut failed = false;
     loop {
         let target = targets.borrow_and_update().clone();
@@ -195,21 +197,26 @@ async fn run(core: Arc<Core>, mut targets: watch::Receiver<Option<Target>>) {
         let began = Instant::now();
         let end = fetch(&core, &target, &mut targets).await;
         if began.elapsed() > BACKOFF_LAST {
-            backoff = BACKOFF_FIRST;
+            backoff.reset();
         }
         failed &= began.elapsed() < SETTLED;
         match end {
-            SessionEnd::Retarget => (backoff, failed) = (BACKOFF_FIRST, false),
+            SessionEnd::Retarget => {
+                backoff.reset();
+                failed = false;
+            }
             SessionEnd::Failed(error) => {
                 // Further attempts at a leader that is gone are no news.
                 if !std::mem::replace(&mut failed, true) {
                     tracing::info!(leader = %core.leader, %error, "replication stream ended");
                 }
                 // A new target is gone to at once.
-                if matches!(timeout(backoff, targets.changed()).await, Ok(Err(_))) {
+                if matches!(
+                    timeout(backoff.next_wait(), targets.changed()).await,
+                    Ok(Err(_))
+                ) {
                     return;
                 }
-                backoff = (backoff * 2).min(BACKOFF_LAST);
             }
         }
     }

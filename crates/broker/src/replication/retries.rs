@@ -7,7 +7,9 @@ use std::time::Duration;
 use dohle_model::TopicIdPartition;
 use tokio::time::Instant;
 
-/// The first interval; it doubles with each failure.
+use crate::backoff::Backoff;
+
+/// How long a partition waits after its first failure, and at most.
 const FIRST: Duration = Duration::from_millis(100);
 const LAST: Duration = Duration::from_secs(2);
 
@@ -15,31 +17,30 @@ const LAST: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct Retries {
     waiting: BTreeSet<(Instant, TopicIdPartition)>,
-    /// Failures since the partition last received records.
-    failures: HashMap<TopicIdPartition, u32>,
+    /// The partitions that failed since they last received records.
+    failed: HashMap<TopicIdPartition, Backoff>,
 }
 
 impl Retries {
     /// The partition's subscription ended, or its last one made no progress.
     pub(super) fn failed(&mut self, id: TopicIdPartition, now: Instant) {
-        let failures = self.failures.entry(id).or_default();
-        let interval = FIRST.saturating_mul(1 << (*failures).min(16)).min(LAST);
-        *failures += 1;
+        let backoff = self.failed.entry(id);
+        let wait = backoff.or_insert(Backoff::new(FIRST, LAST)).next_wait();
         if self.waiting.iter().all(|(_, waiting)| *waiting != id) {
-            self.waiting.insert((now + interval, id));
+            self.waiting.insert((now + wait, id));
         }
     }
 
     /// The partition received records.
     pub(super) fn succeeded(&mut self, id: TopicIdPartition) {
-        if !self.failures.is_empty() {
-            self.failures.remove(&id);
+        if !self.failed.is_empty() {
+            self.failed.remove(&id);
         }
     }
 
     /// The metadata moved the partition: what was is of no interest any more.
     pub(super) fn forget(&mut self, id: TopicIdPartition) {
-        if self.failures.remove(&id).is_some() {
+        if self.failed.remove(&id).is_some() {
             self.waiting.retain(|(_, waiting)| *waiting != id);
         }
     }
