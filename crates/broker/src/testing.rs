@@ -1,5 +1,5 @@
-//! A broker's partitions in the process of a test: logs on disk, metadata as the test says, and no
-//! controller.
+//! A broker's partitions in the process of a test: with logs on disk and metadata from the test,
+//! but without a controller.
 
 use std::sync::Arc;
 
@@ -27,12 +27,12 @@ use crate::replication::{ReplicatorConfig, StreamReplicator};
 
 /// The broker under test.
 pub const NODE: NodeId = NodeId(1);
-/// The other broker of its cluster, which is not there.
+/// The other broker of its cluster, which is not running.
 pub const OTHER: NodeId = NodeId(2);
 /// The log directory of a broker that has one, and a second.
 pub const DIRS: [DirectoryId; 2] = [DirectoryId(Uuid([5; 16])), DirectoryId(Uuid([6; 16]))];
 
-/// Nobody to ask.
+/// A controller that never responds.
 struct NoController;
 
 impl ControllerLink for NoController {
@@ -55,7 +55,7 @@ impl ControllerLink for NoController {
 pub struct Replicas {
     /// The properties set for the broker.
     pub properties: Arc<Properties>,
-    /// What the test committed.
+    /// The metadata that the test committed.
     pub metadata: Arc<MetadataCache>,
     /// The replicas.
     pub partitions: Arc<Partitions>,
@@ -64,7 +64,8 @@ pub struct Replicas {
     observers: Vec<Observer>,
 }
 
-/// Sees each change of the metadata after the partitions, before it is published.
+/// Called with each change of the metadata after it was applied to the partitions, and before it is
+/// published.
 type Observer = Box<dyn Fn(&MetadataChange) + Send + Sync>;
 
 impl Replicas {
@@ -114,8 +115,8 @@ impl Replicas {
         }
     }
 
-    /// Calls `observer` with each change of the metadata, after the partitions follow it and before
-    /// it is published.
+    /// Calls `observer` with each change of the metadata, after it was applied to the partitions
+    /// and before it is published.
     pub fn observe(&mut self, observer: impl Fn(&MetadataChange) + Send + Sync + 'static) {
         self.observers.push(Box::new(observer));
     }
@@ -246,7 +247,7 @@ fn registration(id: NodeId, rack: Option<&str>) -> MetadataRecord {
     })
 }
 
-/// The other broker is fenced, or live again.
+/// Makes the record that fences or unfences the other broker.
 pub fn fence_other(fenced: bool) -> MetadataRecord {
     MetadataRecord::BrokerRegistrationChange(BrokerRegistrationChange {
         id: OTHER,
@@ -257,7 +258,7 @@ pub fn fence_other(fenced: bool) -> MetadataRecord {
     })
 }
 
-/// Subscribes the other broker, which has all records; returns the feed's id.
+/// Subscribes the other broker, which has all records; returns the subscription's id.
 ///
 /// # Panics
 /// When the partition is not led here.
@@ -274,7 +275,7 @@ pub fn follow(partition: &Partition) -> u64 {
     };
     let started = partition.subscribe_follower(&request, &ReadySet::new(), 0);
     match started {
-        Ok(SubscriptionStart::Started(feed)) => feed.id,
+        Ok(SubscriptionStart::Started(handle)) => handle.id,
         other => panic!("{other:?}"),
     }
 }

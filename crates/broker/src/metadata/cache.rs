@@ -1,7 +1,7 @@
-//! The newest metadata image that this broker follows, for every reader in the process.
+//! The newest metadata image that this broker has applied, for every reader in the process.
 //!
-//! Invariant: offsets of published images never go down, and an image is published after the local
-//! replicas follow it.
+//! Invariant: offsets of published images never decrease, and an image is published after it was
+//! applied to the local replicas.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use dohle_model::{ApiError, ErrorCode, MetadataOffset};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-/// Holds the newest image. Reading is a reference count, waiting costs nothing until it changes.
+/// Holds the newest image. A read increments a reference count; a wait costs nothing until the
+/// image changes.
 #[derive(Debug)]
 pub struct MetadataCache {
     image: watch::Sender<Arc<MetadataImage>>,
@@ -22,7 +23,7 @@ pub struct MetadataCache {
 pub struct NotReached {
     /// The offset that was waited for.
     pub wanted: MetadataOffset,
-    /// Where the image was at the deadline.
+    /// The offset of the image at the deadline.
     pub reached: MetadataOffset,
 }
 
@@ -39,7 +40,7 @@ impl Default for MetadataCache {
 }
 
 impl MetadataCache {
-    /// A cache that holds the empty image at offset 0.
+    /// Creates a cache with the empty image at offset 0.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -47,16 +48,17 @@ impl MetadataCache {
         }
     }
 
-    /// The newest image. It stays as it is for as long as the caller keeps it.
+    /// Returns the newest image, which does not change while the caller keeps it.
     #[must_use]
     pub fn image(&self) -> Arc<MetadataImage> {
         Arc::clone(&self.image.borrow())
     }
 
-    /// The newest image once it has reached `offset` ("read your writes" for admin requests).
+    /// Returns the newest image once it has reached `offset` ("read your writes" for admin
+    /// requests).
     ///
     /// # Errors
-    /// When the deadline comes first.
+    /// When the deadline expires first.
     pub async fn wait_for(
         &self,
         offset: MetadataOffset,
@@ -70,8 +72,7 @@ impl MetadataCache {
             })
     }
 
-    /// The first image from now on (the present one included) that `accepts`; `None` at the
-    /// deadline.
+    /// Returns the first image that `accepts`, from the present one on; `None` at the deadline.
     pub async fn wait_until(
         &self,
         mut accepts: impl FnMut(&MetadataImage) -> bool,
@@ -86,13 +87,13 @@ impl MetadataCache {
         }
     }
 
-    /// Follows the images. A slow follower sees the newest and misses those between.
+    /// Subscribes to new images. A slow reader gets the newest and misses those between.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Arc<MetadataImage>> {
         self.image.subscribe()
     }
 
-    /// Makes `image` the newest. The [`Feed`](super::Feed) does this; tests may.
+    /// Makes `image` the newest. Called by the [`Feed`](super::Feed) and by tests.
     ///
     /// # Panics
     /// When the image is older than the one it replaces.

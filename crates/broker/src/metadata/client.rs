@@ -1,11 +1,11 @@
-//! Asks the active controller: one method for each rpc of `v1::Controller`, of which `forward` has
-//! a module of its own.
+//! Requests to the active controller: one method for each rpc of `v1::Controller`. `forward` has a
+//! module of its own.
 //!
-//! Which voter is active is found by asking. A voter that is not answers FAILED_PRECONDITION with
-//! the trailer `dohle-leader-id`; the answer moves a hint that all callers share. Every call is
-//! tried again, at another voter where that may help, until its deadline: an answer means that the
-//! active controller answered. A request whose connection broke may have been executed before it is
-//! sent again, as with Kafka's forwarding.
+//! A voter that is not active responds with FAILED_PRECONDITION and the trailer `dohle-leader-id`,
+//! which updates a hint that all callers share. Every call is retried until its deadline, at
+//! another voter where that may help, so that a response always is the active controller's. A
+//! request whose connection broke may have been executed before it is sent again, as with Kafka's
+//! forwarding.
 
 use std::fmt;
 use std::future::Future;
@@ -63,19 +63,19 @@ impl fmt::Display for ControllerEndpoint {
 /// The voters, as configured.
 pub type Quorum = Vec<ControllerEndpoint>;
 
-/// Why the active controller gave no answer.
+/// Why there is no response of the active controller.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ControllerError {
-    /// No voter gave an answer before the deadline.
+    /// No response arrived before the deadline.
     #[error("no active controller answered in time; last seen: {last}")]
     TimedOut {
-        /// What the last attempt met.
+        /// The outcome of the last attempts.
         last: String,
     },
     /// The active controller refused the call itself.
     #[error("the active controller refused the request: {0}")]
     Refused(String),
-    /// The active controller, of another release, does not serve the request.
+    /// The active controller, which is of another release, does not support the request.
     #[error("{0}")]
     Unsupported(String),
     /// A voter's address cannot be used.
@@ -83,7 +83,7 @@ pub enum ControllerError {
     Address {
         /// The voter.
         voter: String,
-        /// What is wrong with it.
+        /// Why it cannot be used.
         reason: String,
     },
 }
@@ -101,18 +101,19 @@ impl From<ControllerError> for ApiError {
     }
 }
 
-/// A stream of heartbeats to the active controller and of its answers.
+/// A stream of heartbeats to the active controller and of its responses.
 pub(super) struct SessionStream {
     pub requests: mpsc::Sender<v1::SessionRequest>,
     pub responses: Streaming<v1::SessionResponse>,
 }
 
-/// Asks the active controller. Connections are made when they are first needed and shared.
+/// Sends requests to the active controller. Connections are made when they are first needed, and
+/// shared.
 pub struct ControllerClient {
     voters: Vec<(ControllerEndpoint, Channel)>,
     /// Index of the voter that was last known to be active.
     active: Mutex<Option<usize>>,
-    /// Counts up, so that a search does not begin where the last one failed.
+    /// Increases, so that a search does not begin at the voter where the last one failed.
     turn: AtomicUsize,
 }
 
@@ -136,7 +137,7 @@ macro_rules! calls {
                 $(#[$doc])*
                 ///
                 /// # Errors
-                /// When the deadline comes before an answer, or the call itself is refused.
+                /// When no response arrives before the deadline, or the call itself is refused.
                 pub async fn $name(
                     &self,
                     request: v1::$request,
@@ -154,17 +155,17 @@ macro_rules! calls {
 }
 
 calls! {
-    /// Tells which log directory holds a replica (KIP-858).
+    /// Reports which log directory holds a replica (KIP-858).
     assign_replicas_to_dirs(AssignReplicasToDirsRequest) -> AssignReplicasToDirsResponse;
     /// Gets a block of producer ids (KIP-730).
     allocate_producer_ids(AllocateProducerIdsRequest) -> AllocateProducerIdsResponse;
 }
 
 impl ControllerClient {
-    /// A client of these voters. Must be made inside a tokio runtime; connects to nobody yet.
+    /// Creates a client of these voters, inside a tokio runtime. It does not connect yet.
     ///
     /// # Errors
-    /// When a voter's host and port do not make an address.
+    /// When a voter's host and port are not a valid address.
     pub fn new(voters: Quorum) -> Result<Self, ControllerError> {
         let connect = |voter: ControllerEndpoint| {
             let channel = channel(&voter)?;
@@ -182,10 +183,10 @@ impl ControllerClient {
     }
 
     /// Proposes new ISRs for partitions that this broker leads (KIP-497). Returns also whether an
-    /// earlier attempt of this call got no answer: a copy of the request may still be on its way.
+    /// earlier attempt of this call got no response: a copy of the request may still be in flight.
     ///
     /// # Errors
-    /// When the deadline comes before an answer, or the call itself is refused.
+    /// When no response arrives before the deadline, or the call itself is refused.
     pub async fn alter_partition(
         &self,
         request: v1::AlterPartitionRequest,
@@ -197,7 +198,7 @@ impl ControllerClient {
             async move {
                 let answer = stub.alter_partition(request).await;
                 let answer = answer.map(Response::into_inner);
-                // A voter that is not active has not carried it out.
+                // A voter that is not active has not executed the request.
                 if let Err(status) = &answer
                     && status.code() != Code::FailedPrecondition
                 {
@@ -210,7 +211,7 @@ impl ControllerClient {
         Ok((response, unanswered.load(Ordering::Relaxed)))
     }
 
-    /// The voter that last answered as active controller, if its id is known.
+    /// Returns the voter that last responded as active controller, if its id is known.
     #[must_use]
     pub fn active_controller(&self) -> Option<NodeId> {
         let active = *self.active.lock();
@@ -261,8 +262,8 @@ impl ControllerClient {
         self.call(deadline, attempt).await
     }
 
-    /// Takes note that a stream ended with `status`, so that the next call does not begin at a
-    /// voter that is gone or no longer active.
+    /// Notes that a stream ended with `status`, so that the next call does not begin at a voter
+    /// that is unreachable or no longer active.
     pub(super) fn on_stream_broken(&self, status: &Status) {
         let named = self.leader_named_by(status);
         if named.is_none() {
@@ -343,7 +344,7 @@ impl ControllerClient {
     }
 }
 
-/// What a call met on its way from voter to voter.
+/// The outcomes of a call's attempts at the voters.
 #[derive(Debug)]
 struct Met {
     /// The last refusal or failure of each voter, in the order in which they came.
@@ -372,7 +373,7 @@ impl Met {
         if status.metadata().contains_key(NO_QUORUM_TRAILER) {
             self.outage = Some((index, text.clone()));
         } else if status.metadata().contains_key(LEADER_ID_TRAILER) {
-            // An election has ended, or is not noticed yet.
+            // An election has ended, or the voter has not noticed it yet.
             self.outage = None;
             self.since = Instant::now();
         }
@@ -384,7 +385,7 @@ impl Met {
         self.by_voter.push((index, text));
     }
 
-    /// For how long a voter has reported that the quorum has no majority.
+    /// Returns for how long a voter has reported that the quorum has no majority.
     fn outage_since(&self, now: Instant) -> Duration {
         match self.outage {
             Some(_) => now.saturating_duration_since(self.since),
@@ -392,7 +393,7 @@ impl Met {
         }
     }
 
-    /// The quorum's state as a voter reports it, or else what each voter answered.
+    /// Returns the quorum's state as a voter reports it, or else the outcome of each voter.
     fn summary(&self, name: impl Fn(usize) -> String) -> String {
         if let Some((index, text)) = &self.outage {
             return format!("{}: {text}", name(*index));
@@ -427,7 +428,7 @@ fn channel(voter: &ControllerEndpoint) -> Result<Channel, ControllerError> {
         .connect_lazy())
 }
 
-/// Whether asking again, here or elsewhere, would be answered in the same way.
+/// Whether another attempt, at this or another voter, would have the same outcome.
 pub(super) fn is_final(status: &Status) -> bool {
     matches!(
         status.code(),
@@ -441,7 +442,7 @@ pub(super) fn is_final(status: &Status) -> bool {
     )
 }
 
-/// The innermost cause, where tonic says only "transport error".
+/// Returns the innermost cause of tonic's "transport error".
 fn describe(status: &Status) -> String {
     let mut text = status.message().to_owned();
     let mut source = std::error::Error::source(status);

@@ -26,7 +26,7 @@ use super::client::{BACKOFF, ControllerClient, ControllerError, is_final};
 /// How long one search for the active controller may take before it is reported and begun again.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One step from an image to the next, as this broker sees it.
+/// One step from an image to the next.
 #[derive(Debug, Clone)]
 pub struct MetadataChange {
     /// The image before; empty for the first change after the start of the process.
@@ -42,40 +42,40 @@ pub struct MetadataChange {
     pub is_first: bool,
 }
 
-/// Carries out what metadata says about the replicas of this broker.
+/// Applies changes of the metadata to the replicas of this broker.
 pub trait LocalReplicas: Send + Sync + 'static {
-    /// Follows a change. Changes arrive one at a time and in order; the next waits for this, and so
-    /// does everybody who waits for the image. Work on disk belongs on a thread that may block.
-    /// A replica that fails takes its directory offline; it does not fail the change.
+    /// Applies a change. Changes arrive one at a time and in order. The next change, and every wait
+    /// for the image, waits until this one was applied. Disk access belongs on a thread that may
+    /// block. A replica that fails takes its directory offline; it does not fail the change.
     fn apply(&self, change: &MetadataChange) -> impl Future<Output = ()> + Send;
 }
 
-/// Whose feed it is.
+/// The broker of the feed.
 #[derive(Debug, Clone)]
 pub struct FeedConfig {
     /// The cluster's id, which the controller compares with its own.
     pub cluster_id: String,
     /// This broker.
     pub node: NodeId,
-    /// This run of its process; the first change waits for its registration.
+    /// This run of the process. The first change waits for its registration.
     pub incarnation: IncarnationId,
 }
 
-/// The feed cannot go on; the node must stop.
+/// Why the feed cannot go on. The node must stop.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FeedError {
     /// A committed record does not fit the image: the log, or this node's state, is damaged.
     #[error("metadata cannot be replayed: {0}")]
     Replay(#[from] ReplayError),
-    /// A record that this version does not know, from a newer one.
+    /// A newer version committed a record that this version does not support.
     #[error("metadata is not understood: {0}; run the version of the active controller")]
     Convert(#[from] ConvertError),
-    /// The controller refused the broker, for example because it is of another cluster.
+    /// The controller refused the broker, for example because it belongs to another cluster.
     #[error("{0}")]
     Refused(String),
 }
 
-/// The feed. It ends when this is dropped.
+/// The feed. Dropping it ends its task.
 #[derive(Debug)]
 pub struct Feed {
     failed: watch::Receiver<Option<FeedError>>,
@@ -89,7 +89,7 @@ impl Drop for Feed {
 }
 
 impl Feed {
-    /// Starts to follow, from the empty image.
+    /// Starts the feed with the empty image.
     #[must_use]
     pub fn start<R: LocalReplicas>(
         config: FeedConfig,
@@ -137,9 +137,9 @@ struct Follower<R> {
     cache: Arc<MetadataCache>,
     replicas: Arc<R>,
     published: Arc<MetadataImage>,
-    /// What was replayed so far; ahead of `published` only inside a step and before the first.
+    /// The replayed metadata. It is ahead of `published` only within a step and before the first.
     image: MetadataImage,
-    /// What differs between `published` and `image`.
+    /// The difference between `published` and `image`.
     delta: MetadataDelta,
     snapshot: Option<SnapshotBuilder>,
     is_first: bool,
@@ -147,11 +147,11 @@ struct Follower<R> {
     gap_reported: bool,
 }
 
-/// What an event made of the image.
+/// The state of the image after an event.
 enum Replayed {
-    /// It is in the middle of a snapshot.
+    /// In the middle of a snapshot.
     Partial,
-    /// It is at the end of a step.
+    /// At the end of a step.
     Step,
     /// The controller left out records that follow the image; the stream has to end.
     Gap,
@@ -175,13 +175,13 @@ impl<R: LocalReplicas> Follower<R> {
             match self.client.watch_metadata(request, deadline).await {
                 Ok(events) => match self.follow(events).await {
                     Ok(true) => backoff.reset(),
-                    // A voter that is not active takes the stream and ends it. Another may send
-                    // what does not follow the image.
+                    // A voter that is not active accepts the stream and ends it. Others may send
+                    // a batch that does not follow the image.
                     Ok(false) => sleep(backoff.next_wait()).await,
                     Err(error) => return error,
                 },
                 Err(ControllerError::TimedOut { last }) => {
-                    // The session warns of the same.
+                    // The session logs a warning for the same cause.
                     tracing::debug!(node = %self.config.node, %last, "no metadata to follow");
                 }
                 Err(error) => return FeedError::Refused(error.to_string()),
@@ -189,7 +189,7 @@ impl<R: LocalReplicas> Follower<R> {
         }
     }
 
-    /// Follows a stream until it breaks. Returns whether it brought a whole step.
+    /// Processes a stream until it breaks. Returns whether it completed a step.
     async fn follow(
         &mut self,
         mut events: Streaming<v1::MetadataEvent>,
@@ -231,7 +231,7 @@ impl<R: LocalReplicas> Follower<R> {
             }
             Event::SnapshotEnd(_) => {
                 let image = self.snapshot.take().unwrap_or_default().finish()?;
-                // An older one comes from a controller that is itself behind: wait for batches.
+                // A controller that is behind itself sent an older snapshot. Batches follow.
                 if image.offset >= self.image.offset {
                     self.delta = MetadataDelta::between(&self.published, &image);
                     self.image = image;
@@ -267,7 +267,7 @@ impl<R: LocalReplicas> Follower<R> {
         }
     }
 
-    /// Takes the local replicas and then everybody else from the published image to the new one.
+    /// Applies the new image to the local replicas, and then publishes it.
     async fn step(&mut self) {
         if self.image.offset == self.published.offset {
             return;

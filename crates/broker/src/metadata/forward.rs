@@ -15,7 +15,7 @@ use tonic::transport::Channel;
 
 use super::client::{ControllerClient, ControllerError};
 
-/// Who sent a request.
+/// The sender of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
     /// The authenticated principal, such as `User:ANONYMOUS`.
@@ -28,7 +28,7 @@ pub struct Sender {
     pub client_id: String,
 }
 
-/// What the active controller answers.
+/// The response of the active controller.
 #[derive(Debug)]
 pub struct ForwardedResponse<R> {
     /// A broker whose metadata have reached this offset sees what the request changed.

@@ -1,9 +1,9 @@
-//! The broker's side of the metadata quorum: what it knows ([`MetadataCache`]), whom it asks
-//! ([`ControllerClient`]), how it stays registered ([`ControllerSession`]) and how it learns
-//! ([`Feed`]).
+//! The broker's side of the metadata quorum: the published metadata ([`MetadataCache`]), requests
+//! to the active controller ([`ControllerClient`]), the broker's registration
+//! ([`ControllerSession`]) and the stream of committed records ([`Feed`]).
 //!
-//! Invariant: an image is published only after the local replicas follow it, so whoever waited for
-//! an offset may use the replicas that the offset created.
+//! Invariant: an image is published only after it was applied to the local replicas. After a wait
+//! for an offset, the replicas that the offset created can be used.
 
 mod cache;
 mod client;

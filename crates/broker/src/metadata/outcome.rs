@@ -1,4 +1,4 @@
-//! What the controller answers for one item of a request.
+//! The controller's outcome for one item of a request.
 
 use dohle_model::{ApiError, ErrorCode};
 use dohle_protocol::KafkaString;

@@ -1,13 +1,13 @@
 //! The broker's session with the active controller: it registers, sends heartbeats, and moves to
 //! the next active controller when the stream breaks.
 //!
-//! Invariant: one process has one incarnation. It registers once; later controllers are told the
-//! epoch that it holds, so nothing is fenced because the controller changed.
+//! Invariant: one process has one incarnation. It registers once and sends its broker epoch to
+//! later controllers, so that a change of the controller does not fence the broker.
 //!
 //! ```text
 //! Registering ──epoch──▶ Fenced ──metadata caught up──▶ Active ──shutdown──▶ Draining ──▶ Drained
 //!      ▲                                                   │ stream breaks: the next controller
-//!      └───────────────────────────────────────────────────┘ is told the epoch
+//!      └───────────────────────────────────────────────────┘ receives the epoch
 //! ```
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use super::client::{BACKOFF, ControllerClient, ControllerError, SessionStream, i
 
 /// How long one search for the active controller may take before it is reported and begun again.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Until the controller has told its own.
+/// The interval of heartbeats until the controller has sent its own.
 const FIRST_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What a session registers.
@@ -45,20 +45,20 @@ pub struct SessionConfig {
     pub open_files_max: usize,
 }
 
-/// What the controller last said.
+/// The state in the controller's last response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionState {
     /// The epoch of the registration; `None` until the broker is registered.
     pub broker_epoch: Option<BrokerEpoch>,
-    /// Whether the broker is fenced; so it is until it was told otherwise.
+    /// Whether the broker is fenced, which it is until the controller reports otherwise.
     pub fenced: bool,
-    /// Nothing is led any more: the broker may stop.
+    /// Whether the broker leads no partition any more and may stop.
     pub should_shutdown: bool,
     /// Set when the controller refused this broker for good; the node must stop.
     pub refused: Option<SessionError>,
 }
 
-/// The controller refused this broker, and would again.
+/// The controller refused this broker for a reason that stays.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the active controller refused to register broker {broker}: {message} ({code})")]
 pub struct SessionError {
@@ -66,7 +66,7 @@ pub struct SessionError {
     pub broker: i32,
     /// Kafka's code.
     pub code: ErrorCode,
-    /// The controller's words.
+    /// The controller's message.
     pub message: String,
 }
 
@@ -81,18 +81,18 @@ impl Default for SessionState {
     }
 }
 
-/// What the rest of the broker asks of its session.
+/// Requests of the broker to its session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Wishes {
     shutdown: bool,
     offline_log_dirs: Vec<DirectoryId>,
 }
 
-/// The session. It ends when this is dropped; the controller fences the broker at once.
+/// The session. Dropping it ends the session, and the controller fences the broker at once.
 #[derive(Debug)]
 pub struct ControllerSession {
     state: watch::Receiver<SessionState>,
-    /// When the controller last said something.
+    /// When the controller last sent a response.
     heard: watch::Receiver<Instant>,
     wishes: watch::Sender<Wishes>,
     task: JoinHandle<()>,
@@ -105,7 +105,7 @@ impl Drop for ControllerSession {
 }
 
 impl ControllerSession {
-    /// Starts to register and goes on for as long as the process runs.
+    /// Starts to register. The session lasts until it is dropped.
     #[must_use]
     pub fn start(
         config: SessionConfig,
@@ -134,7 +134,7 @@ impl ControllerSession {
         }
     }
 
-    /// What the controller last said.
+    /// The state in the controller's last response.
     #[must_use]
     pub fn state(&self) -> SessionState {
         self.state.borrow().clone()
@@ -146,7 +146,7 @@ impl ControllerSession {
         self.state.borrow().broker_epoch
     }
 
-    /// Follows the state.
+    /// Subscribes to changes of the state.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<SessionState> {
         self.state.clone()
@@ -190,7 +190,7 @@ impl ControllerSession {
             })
     }
 
-    /// Tells the controller which log directories have failed, all of them so far.
+    /// Reports all failed log directories to the controller.
     pub fn report_offline_log_dirs(&self, failed: Vec<DirectoryId>) {
         self.wishes
             .send_modify(|wishes| wishes.offline_log_dirs = failed);
@@ -201,10 +201,10 @@ impl ControllerSession {
         self.task.abort();
     }
 
-    /// Asks for a controlled shutdown: leaderships move away, and then this returns true. False
-    /// when the deadline comes first, when the broker was never registered, or when no controller
-    /// says anything for `session_timeout`: if there is an active one, it has fenced this broker by
-    /// then. Stopping is then not clean.
+    /// Requests a controlled shutdown. Returns true after the leaderships have moved to other
+    /// brokers. Returns false when the deadline expires first, when the broker was never
+    /// registered, or when no controller has responded for `session_timeout`: an active controller
+    /// has fenced this broker by then. The stop is not a clean one in these cases.
     pub async fn shutdown(&self, deadline: Instant, session_timeout: Duration) -> bool {
         if self.broker_epoch().is_none() {
             return false;
@@ -231,9 +231,9 @@ impl ControllerSession {
 
 /// How a stream ended.
 enum Ended {
-    /// After answers.
+    /// After responses.
     Broken,
-    /// Before any answer.
+    /// Before any response.
     Unanswered,
     Refused(SessionError),
 }
@@ -274,7 +274,7 @@ impl Runner {
                         tracing::debug!(%broker, "session with the active controller broke");
                         backoff.reset();
                     }
-                    // A voter that is not active takes the stream and ends it.
+                    // A voter that is not active accepts the stream and ends it.
                     Ended::Unanswered => sleep(backoff.next_wait()).await,
                 },
                 Err(ControllerError::TimedOut { last }) => {
@@ -359,7 +359,7 @@ impl Runner {
                 open_files_max: self.config.open_files_max as u64,
             };
             let message = v1::session_request::Message::Heartbeat(heartbeat);
-            // A full queue means a stalled connection: keep-alive will end it.
+            // A full queue means that the connection stalls. Keep-alive ends it.
             let sent = stream.requests.try_send(v1::SessionRequest {
                 message: Some(message),
             });
@@ -370,7 +370,7 @@ impl Runner {
         }
     }
 
-    /// While the controller waits for this broker's metadata, each new image is told at once.
+    /// While the controller waits for this broker's metadata, each new image is reported at once.
     async fn next(&mut self, stream: &mut SessionStream, due: Instant) -> SessionEvent {
         let hurry = {
             let state = self.state.borrow();

@@ -16,18 +16,17 @@ use super::types::{Acks, AppendOrigin, Appended};
 use crate::blocking::{BlockingError, WorkOwner};
 
 impl Partition {
-    /// Appends a batch of a producer as leader. With [`Acks::All`] `min.insync.replicas` is asked
-    /// for first, and the caller goes on to [`Partition::wait_committed`] with `leader_epoch` and
-    /// `end()` of the result. A batch that is checked quickly is appended by the first poll, others
-    /// when a thread that may block has checked them; only the write to the page cache and short
-    /// checks run on the caller's thread.
+    /// Appends a producer's batch as leader. With [`Acks::All`] the ISR is first compared with
+    /// `min.insync.replicas`, and the caller goes on with [`Partition::wait_committed`] for the
+    /// `leader_epoch` and `end()` of the result. The first poll appends a batch that is checked
+    /// quickly. Other batches are checked on a thread that may block, on behalf of `owner`.
     ///
-    /// What `flush.messages` asks for is left to [`Partition::flush_appended`]. `now` is the wall
-    /// clock, for timestamps.
+    /// The flush that `flush.messages` requires is left to [`Partition::flush_appended`]. `now` is
+    /// the wall clock, for timestamps.
     ///
     /// # Errors
     /// When this broker does not lead, too few replicas are in sync, or the records are refused.
-    /// Nothing was appended then.
+    /// Nothing is appended in these cases.
     pub async fn produce(
         &self,
         records: Bytes,
@@ -35,7 +34,7 @@ impl Partition {
         now: Timestamp,
         owner: WorkOwner,
     ) -> Result<Appended, AppendError> {
-        // What is expensive is done before the lock is taken.
+        // Expensive checks run before the lock is taken.
         let config = self.config_for_append(acks)?;
         let origin = validate::AppendOrigin::Client;
         let memory = &self.shared.decompression;
@@ -53,11 +52,11 @@ impl Partition {
         self.with(|state, wakes| self.append_validated(state, wakes, validated, acks, now))
     }
 
-    /// Appends a batch that this node has made, for coordinators; as [`Partition::produce`], but on
-    /// the caller's thread.
+    /// Appends a batch that a coordinator of this node made. As [`Partition::produce`], but checks
+    /// the batch on the caller's thread.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Partition::produce`].
     pub fn append(
         &self,
         records: Bytes,
@@ -86,17 +85,17 @@ impl Partition {
         Ok(Arc::clone(&state.config))
     }
 
-    /// Whether `flush.messages` may ask for the disk before what was appended is answered.
+    /// Whether `flush.messages` may require a flush before an append is acknowledged.
     #[must_use]
     pub fn flushes_before_answer(&self) -> bool {
         self.state.lock().config.log.flush_messages.is_some()
     }
 
-    /// Forces to the disk what was appended, when `flush.messages` asks for it: what was appended
-    /// is answered after that. Waits on a thread that may block.
+    /// Flushes appended records to the disk if `flush.messages` requires it. The append is
+    /// acknowledged after that. The flush runs on a thread that may block.
     ///
     /// # Errors
-    /// When the log went offline: what was appended may be lost.
+    /// When the log is offline. The appended records may be lost.
     pub async fn flush_appended(self: Arc<Self>, now: Timestamp) -> Result<(), RoleError> {
         if !self.flushes_before_answer() {
             return Ok(());
@@ -104,10 +103,10 @@ impl Partition {
         self.flush_due(now).await
     }
 
-    /// Flushes on a thread that may block, if `flush.messages` or `flush.ms` asks for it.
+    /// Flushes on a thread that may block if `flush.messages` or `flush.ms` requires it.
     ///
     /// # Errors
-    /// When the log went offline: what was appended may be lost.
+    /// When the log is offline. The appended records may be lost.
     pub(crate) async fn flush_due(self: Arc<Self>, now: Timestamp) -> Result<(), RoleError> {
         if !self.should_flush(now) {
             return Ok(());
@@ -116,7 +115,7 @@ impl Partition {
         let partition = Arc::clone(&self);
         let flush = move || match partition.should_flush(now) {
             true => partition.flush(now),
-            // Another flush has covered it while this one waited for its place.
+            // Another flush has covered the records while this one waited for a place.
             false => Ok(()),
         };
         let flushed = self.shared.blocking.disk(owner, flush).await;
@@ -214,7 +213,7 @@ impl Partition {
 
     /// Completes when all records below `end` are committed, and enough replicas hold them. Fails
     /// as soon as the partition's leader epoch is not `leader_epoch` any more or the partition
-    /// goes. Registered by the call, not by the first poll; may be dropped at any point.
+    /// is removed. The call registers the wait, not the first poll. It may be dropped at any point.
     pub fn wait_committed(
         &self,
         leader_epoch: LeaderEpoch,
@@ -237,7 +236,7 @@ impl Partition {
         let mut state = self.state.lock();
         let (_, leader) = state.leading().map_err(|error| Err(error.into()))?;
         if leader.epoch() != leader_epoch {
-            // It was elected again in between: what was appended may have been lost on the way.
+            // This broker was elected again meanwhile, and may have lost the records in between.
             return Err(Err(RoleError::NotLeader {
                 leader: Some(self.shared.node),
             }
@@ -250,7 +249,7 @@ impl Partition {
     }
 
     /// Completes with the low watermark (the smallest log start of all live replicas) once it has
-    /// reached `offset`; fails when this broker stops to lead. The caller adds the deadline.
+    /// reached `offset`; fails when this broker no longer leads. The caller adds the deadline.
     pub fn wait_low_watermark(
         &self,
         offset: Offset,
@@ -280,7 +279,7 @@ impl Partition {
         }
     }
 
-    /// Brokers came or went: a wait for the low watermark may not need them any more.
+    /// Completes the waits for the low watermark that the brokers alive now allow.
     pub(crate) fn on_brokers_changed(&self) {
         self.with(|state, wakes| {
             state.complete_low_watermarks(&self.shared, wakes);
@@ -290,7 +289,7 @@ impl Partition {
         });
     }
 
-    /// Time passed: ISR members that lag are proposed to go.
+    /// Proposes to remove ISR members that have lagged for too long.
     pub(crate) fn on_tick(&self) {
         self.lag_noted
             .store(false, std::sync::atomic::Ordering::Release);
@@ -307,7 +306,7 @@ impl Partition {
         });
     }
 
-    /// Its ISR as the controller has committed it; empty on a follower.
+    /// Returns the ISR that the controller has committed; empty on a follower.
     #[must_use]
     pub fn isr(&self) -> Vec<dohle_model::NodeId> {
         match &self.state.lock().role {
@@ -317,7 +316,7 @@ impl Partition {
     }
 }
 
-/// The partition was dropped with the wait registered.
+/// The error of a wait whose partition was dropped.
 fn gone<T>() -> Result<T, CommitError> {
     Err(RoleError::NotLeader { leader: None }.into())
 }
@@ -331,7 +330,7 @@ fn admit(leader: &crate::replica::Leader) -> Result<(), AppendError> {
         })
 }
 
-/// The check of a batch did not run to its end.
+/// The error of a batch whose check did not run to its end.
 fn not_checked(error: BlockingError) -> AppendError {
     AppendError::Rejected {
         code: ErrorCode::UnknownServerError,

@@ -1,5 +1,5 @@
-//! Compaction of this partition's log: looked at, begun and swapped in under the lock, done outside
-//! it. Called on blocking threads.
+//! Compaction of this partition's log. It begins and swaps in new segments under the lock, and
+//! writes them without it. Called on blocking threads.
 
 use std::sync::Arc;
 
@@ -14,26 +14,27 @@ use super::upkeep::Deleted;
 /// How a cleaning ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum CleanOutcome {
-    /// It is through; there may be more to clean.
+    /// It is complete. There may be more to clean.
     Cleaned,
-    /// Nothing could be cleaned, as the log changes, or the cleaning was stopped.
+    /// Nothing was cleaned because the log changed or the cleaning was stopped.
     NotNow,
-    /// The log is offline, or the partition is gone.
+    /// The log is offline, or the partition was removed.
     Offline,
-    /// To try again would end the same, for this reason.
+    /// Another attempt would fail for the same reason.
     Uncleanable(String),
 }
 
 impl Partition {
-    /// Has compaction look at the log, if the topic is compacted. The partition must be in the
-    /// registry, or the look finds nothing.
+    /// Has compaction examine the log if the topic is compacted. The partition must be in the
+    /// registry, or compaction does not find it.
     pub(crate) fn ask_for_cleaning(&self) {
         if self.state.lock().config.log.cleanup_policy.compact {
             self.shared.cleanings.add(self.id);
         }
     }
 
-    /// What compaction could do now; `None` when the topic is not compacted or the log is offline.
+    /// Returns what compaction could do now; `None` when the topic is not compacted or the log is
+    /// offline.
     pub(crate) fn cleanable(&self, now: Timestamp) -> Option<Cleanable> {
         let found = {
             let state = self.state.lock();
@@ -48,13 +49,13 @@ impl Partition {
             .ok()
     }
 
-    /// Where the records begin that compaction has not seen.
+    /// Returns the offset of the first record that compaction has not processed.
     pub(crate) fn cleaner_checkpoint(&self) -> Option<Offset> {
         self.state.lock().log().ok()?.cleaner_checkpoint()
     }
 
-    /// Cleans all that may be cleaned. Old segments are handed to `replaced` as soon as new ones
-    /// are in their place. Blocks on the disk, for long.
+    /// Cleans the log. Passes old segments to `replaced` as soon as new ones have replaced them.
+    /// Blocks on the disk for a long time.
     pub(crate) fn clean(
         &self,
         limits: CleanerLimits,
@@ -109,7 +110,7 @@ impl Partition {
         CleanOutcome::Cleaned
     }
 
-    /// Cleans one group of segments. Answers whether there was one.
+    /// Cleans one group of segments. Returns whether there was one.
     fn clean_segment(
         &self,
         cleaner: &mut Cleaner,
@@ -144,7 +145,8 @@ impl Partition {
         }
     }
 
-    /// Files that a truncation, retention or a deletion took meanwhile are no failure.
+    /// Handles a failed cleaning. Files that a truncation, retention or deletion removed meanwhile
+    /// are no failure.
     fn cleaning_failed(&self, error: CleanError, id: CleaningId) -> CleanOutcome {
         let is_current = match self.state.lock().log() {
             Ok(log) => log.is_current(id),
@@ -154,9 +156,9 @@ impl Partition {
             CleanError::Stopped => CleanOutcome::NotNow,
             CleanError::Uncleanable(reason) if is_current => CleanOutcome::Uncleanable(reason),
             CleanError::Storage(error) if is_current => match error.kind() {
-                // What is there is whole; compaction only needs room beside it.
+                // The log is intact; compaction needs space for the new segments beside it.
                 StorageErrorKind::Full => {
-                    tracing::debug!(partition = %self.name, %error, "no room to compact the log");
+                    tracing::debug!(partition = %self.name, %error, "no space to compact the log");
                     self.shared.space.on_refused_write(self.directory());
                     CleanOutcome::NotNow
                 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use dohle_config::TopicConfig;
 use dohle_log::LogConfig;
 
-/// What a partition takes from its topic's configuration.
+/// The part of a topic's configuration that a partition uses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PartitionConfig {
-    /// The log's part.
+    /// The configuration of the log.
     pub log: Arc<LogConfig>,
     /// `min.insync.replicas`, at least 1.
     pub min_insync_replicas: usize,

@@ -1,8 +1,8 @@
 //! Damaged records of a partition: checks of segments, and the repair of damaged ones.
 //!
-//! A read that meets damage adds its segment to [`Suspects`], and so does a replica that becomes
-//! leader or follower for damage that the opening of its log found; the repair task of the node
-//! checks the segment and fetches what is missing from another replica.
+//! A read that meets damage adds its segment to [`Suspects`]. So does a replica that becomes leader
+//! or follower, for the damage that was found when its log was opened. The repair task of the node
+//! checks these segments and fetches missing records from another replica.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,11 +45,11 @@ impl Suspects {
     }
 }
 
-/// Calls back with the bytes of each batch that was read or written; `false` ends the work.
+/// Called with the bytes of each batch that was read or written. Returning `false` ends the work.
 type Throttle<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 impl Partition {
-    /// Has the segment checked whose files made a read fail by their content.
+    /// Has a segment checked whose content made a read fail.
     pub(super) fn suspect(&self, error: &StorageError) {
         let segment = dohle_log::damage::segment_of(&error.path);
         self.shared
@@ -76,7 +76,8 @@ impl Partition {
         };
         let new = {
             let mut state = self.state.lock();
-            // What the tail still has in memory is good, but the log's readers must agree.
+            // The tail's records are intact, but followers and other readers must get the same
+            // answer.
             let log = state.log_mut()?;
             log.note_damage(&check, found)
         };
@@ -104,8 +105,8 @@ impl Partition {
         );
     }
 
-    /// Hands all damaged segments that are known to the repair task: those that the opening of the
-    /// log found, or that an earlier role left.
+    /// Passes all known damaged segments to the repair task: those found when the log was opened,
+    /// and those left from an earlier role.
     pub(super) fn ask_for_repairs(&self, state: &State) {
         let Ok(log) = state.log() else { return };
         for damage in log.damage() {
@@ -113,7 +114,7 @@ impl Partition {
         }
     }
 
-    /// Hands a damaged segment to the repair task.
+    /// Passes a damaged segment to the repair task.
     pub(crate) fn ask_for_repair(&self, segment: Offset) {
         self.shared.suspects.add(self.id, segment);
     }
@@ -149,11 +150,11 @@ impl Partition {
         }
     }
 
-    /// Begins the repair of a damaged segment; `None` when it is not damaged any more. Blocks on
-    /// the disk.
+    /// Begins the repair of a damaged segment; `None` when it is no longer damaged. Blocks on the
+    /// disk.
     ///
     /// # Errors
-    /// Why it has to wait.
+    /// The reason why the repair cannot begin yet.
     pub(crate) fn begin_repair(
         &self,
         segment: Offset,
@@ -189,11 +190,11 @@ impl Partition {
         Err("the segment is still being written".to_owned())
     }
 
-    /// Puts the repaired segment in the place of the damaged one. Returns the old files, or `None`
-    /// when the segment is gone. Blocks on the disk.
+    /// Replaces the damaged segment by the repaired one. Returns the old files, or `None` when the
+    /// segment was removed. Blocks on the disk.
     ///
     /// # Errors
-    /// Why the segment is damaged still.
+    /// The reason why the segment is still damaged.
     pub(crate) fn complete_repair(
         &self,
         cleaned: CleanedSegment,
@@ -227,8 +228,8 @@ impl Partition {
         }
     }
 
-    /// A repair failed. More damage has the segment checked again; an I/O error takes the log
-    /// directory offline.
+    /// Handles a failed repair. New damage has the segment checked again; an I/O error takes the
+    /// log directory offline.
     pub(crate) fn repair_failed(&self, segment: Offset, error: &RepairError) {
         match error {
             RepairError::Storage(error) => self.repair_not_written(error),
@@ -241,7 +242,7 @@ impl Partition {
         self.write_failed("repair of a damaged segment failed", error);
     }
 
-    /// A new file beside the log could not be written: only an error of the device concerns the log
+    /// Handles the failed write of a new file beside the log. Only a device error affects the log
     /// itself.
     fn write_failed(&self, text: &'static str, error: &StorageError) {
         if error.kind() == dohle_log::StorageErrorKind::Device {
@@ -256,7 +257,7 @@ impl Partition {
     /// on the disk.
     ///
     /// # Errors
-    /// When this replica does not have the range, or has it damaged.
+    /// When the range is not in this replica's log, or is damaged there.
     pub(crate) fn read_for_repair(
         &self,
         start: Offset,

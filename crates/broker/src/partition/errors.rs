@@ -1,10 +1,10 @@
-//! Why an operation on a partition fails; each knows Kafka's code for it.
+//! Errors of operations on a partition, with Kafka's code for each.
 
 use dohle_model::{ApiError, ErrorCode, LeaderEpoch, NodeId, Offset};
 
 use super::types::Positions;
 
-/// Why this replica does not answer.
+/// Why this replica does not serve a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RoleError {
     /// This broker does not lead the partition (or hosts no replica of it).
@@ -22,7 +22,7 @@ pub enum RoleError {
         current: LeaderEpoch,
     },
     /// The caller's leader epoch is newer than this broker's metadata.
-    #[error("leader epoch {given} is newer than {current}, the last one known here")]
+    #[error("leader epoch {given} is newer than {current}, the last in this broker's metadata")]
     UnknownLeaderEpoch {
         /// The caller's.
         given: LeaderEpoch,
@@ -32,7 +32,7 @@ pub enum RoleError {
     /// The log directory failed, or the log is damaged.
     #[error("the log of the partition is offline: {0}")]
     Offline(String),
-    /// There is no space for what was to be written. The log is online, and unchanged.
+    /// There was no space for a write. The log is online and unchanged.
     #[error("{0}")]
     NoSpace(String),
 }
@@ -91,7 +91,7 @@ pub enum AppendError {
         code: ErrorCode,
         /// What is wrong.
         message: String,
-        /// The records that are wrong, where it is about single records.
+        /// The records that are wrong, if single records are the cause.
         records: Vec<RecordError>,
     },
 }
@@ -107,7 +107,7 @@ impl AppendError {
         }
     }
 
-    /// The records that are wrong; empty when it is not about single records.
+    /// The records that are wrong; empty when no single record is the cause.
     #[must_use]
     pub fn record_errors(&self) -> &[RecordError] {
         match self {
@@ -159,19 +159,19 @@ pub enum ReadError {
     OffsetOutOfRange {
         /// The offset asked for.
         offset: Offset,
-        /// The positions, which clients are told.
+        /// The positions, which are returned to the client.
         positions: Positions,
     },
-    /// The leader does not know yet what is committed.
-    #[error("the new leader does not know the high watermark yet")]
+    /// The leader has not learned yet which records are committed.
+    #[error("the new leader has not reached the high watermark of its predecessor yet")]
     OffsetNotAvailable,
-    /// The epoch asked about is not in the log.
-    #[error("the log does not know epoch {0}")]
+    /// The epoch of the request is not in the log.
+    #[error("the log has no records of epoch {0} or before")]
     UnknownEpoch(LeaderEpoch),
     /// A batch on disk is damaged.
     #[error("the log is damaged: {0}")]
     Corrupt(String),
-    /// The node lacks the descriptors or the memory for this read; it may be tried again.
+    /// The node lacks the descriptors or the memory for this read, which may be retried.
     #[error("the log cannot be read now: {0}")]
     Unavailable(String),
 }

@@ -1,4 +1,4 @@
-//! The follower's side of replication: subscribing to the leader and taking in what it sends.
+//! The follower's side of replication: subscribes to the leader and appends what it sends.
 
 use bytes::Bytes;
 use dohle_log::{AppendError, Log, StorageError};
@@ -21,7 +21,7 @@ pub(crate) struct LeaderPart {
 /// A subscription that has begun.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subscribed {
-    /// Its number, which no other subscription of this process has.
+    /// The number of the subscription, unique within this process.
     pub(crate) subscription: u64,
     pub(crate) position: FetchPosition,
     pub(crate) log_start_offset: Offset,
@@ -29,34 +29,35 @@ pub(crate) struct Subscribed {
     pub(crate) paused: bool,
 }
 
-/// What the stream has to do after a part.
+/// What the stream does after a part of a message was processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PartOutcome {
     /// Nothing.
     Nothing,
-    /// Tell the leader.
+    /// Send an ack to the leader.
     Ack {
         leader_epoch: LeaderEpoch,
         end: Offset,
         log_start_offset: Offset,
-        /// Only once [`Partition::flush_due`] has run: the records are to be on the disk.
+        /// Whether the ack waits until [`Partition::flush_due`] has flushed the records.
         after_flush: bool,
     },
-    /// Remove records with [`Partition::truncate_to_leader`], on a thread that may block. Nothing
-    /// that the leader sends counts until the next subscription.
+    /// Call [`Partition::truncate_to_leader`] on a thread that may block. Messages of the leader
+    /// are ignored until the next subscription.
     Truncate(Truncation),
-    /// Subscribe again at once: records were removed from the log.
+    /// Subscribe again at once, because records were removed from the log.
     Resubscribe,
-    /// Nothing changed. Subscribe again after a while, if this leader is still the leader then.
+    /// Subscribe again after a while, if the leader is still the same. Nothing changed.
     Retry {
-        /// Where the leader sent records that do not fit: the leader checks its segment there.
+        /// The offset at which the leader sent records that do not fit. The leader checks its
+        /// segment there.
         damaged_at: Option<Offset>,
     },
 }
 
 impl Partition {
-    /// Begins a subscription at `leader`: what to ask it for. `None` when this replica does not
-    /// follow it (any more).
+    /// Begins a subscription at `leader` and returns its parameters. `None` when this replica does
+    /// not follow that leader.
     pub(crate) fn begin_subscription(&self, leader: NodeId) -> Option<Subscribed> {
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -78,8 +79,8 @@ impl Partition {
         }
     }
 
-    /// Takes in a part of a leader's message. Writes to the page cache and reads nothing; flushes
-    /// and truncations are left to the caller.
+    /// Processes a part of a leader's message. Writes to the page cache and reads nothing from the
+    /// log; flushes and truncations are left to the caller.
     pub(crate) fn on_leader_part(
         &self,
         part: &LeaderPart,
@@ -147,7 +148,7 @@ impl Partition {
         let next = Follower::next_high_watermark(high_watermark, part.high_watermark, end);
         let started = log.maybe_advance_log_start_offset(part.log_start_offset.min(next));
         let log_start_offset = log.log_start_offset();
-        // `flush.ms` alone is left to the background.
+        // `flush.ms` alone is left to the background task.
         let after_flush = log.config().flush_messages.is_some() && log.should_flush(now);
         if log_start_offset >= part.log_start_offset {
             state.log_start_lost = false;
@@ -174,8 +175,8 @@ impl Partition {
         }
     }
 
-    /// A change of the log's files failed. Where there was no space, the subscription ends and is
-    /// made again later: what the leader sent is not in the log.
+    /// Handles a failed change of the log's files. After a lack of space the subscription ends, and
+    /// a later one fetches the records that were not appended.
     pub(super) fn change_failed(
         &self,
         state: &mut State,

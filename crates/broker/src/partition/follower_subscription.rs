@@ -1,4 +1,4 @@
-//! The leader's side of replication: what each follower's stream is sent, and what it acks.
+//! The leader's side of replication: the records that each follower is sent, and its acks.
 
 use std::sync::Arc;
 #[cfg(test)]
@@ -24,12 +24,12 @@ pub(super) struct FollowerSubscription {
     /// The next offset to send.
     sent: Offset,
     watch: Arc<ReadyToken>,
-    /// No records are sent.
+    /// Whether the follower is sent positions only.
     pub(super) paused: bool,
 }
 
 impl FollowerSubscription {
-    /// Tells the stream that the feed is no more.
+    /// Ends the subscription and wakes its stream.
     pub(super) fn end(self, wakes: &mut DeferredWakeups) {
         if self.watch.queue() {
             wakes.ready_sets.push(Arc::clone(self.watch.ready_set()));
@@ -37,13 +37,13 @@ impl FollowerSubscription {
     }
 }
 
-/// What a follower's stream asks for.
+/// The parameters of a subscription.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SubscriptionRequest {
     pub(crate) follower: NodeId,
     pub(crate) broker_epoch: BrokerEpoch,
     pub(crate) leader_epoch: LeaderEpoch,
-    /// The number of the subscription, which counts up within one run of the follower.
+    /// The number of the subscription, which grows within one run of the follower.
     pub(crate) subscription: u64,
     pub(crate) fetch_offset: Offset,
     pub(crate) last_fetched_epoch: Option<LeaderEpoch>,
@@ -52,38 +52,38 @@ pub(crate) struct SubscriptionRequest {
     pub(crate) paused: bool,
 }
 
-/// The answer to a subscription.
+/// The outcome of a subscription.
 #[derive(Debug)]
 pub(crate) enum SubscriptionStart {
-    /// The follower will be sent what it lacks.
-    Started(FeedHandle),
-    /// It must truncate first.
+    /// The subscription began: the follower is sent the records that it lacks.
+    Started(SubscriptionHandle),
+    /// The follower must truncate its log first.
     Diverging { end: EpochEnd, positions: Positions },
-    /// Its log ends before this one begins: it must start anew there.
+    /// The follower's log ends before this one begins. It must begin again at this log's start.
     OutOfRange { positions: Positions },
-    /// The follower has subscribed again since, on another stream.
+    /// A newer subscription of the follower, on another stream, arrived earlier.
     Superseded,
 }
 
-/// A feed, as the stream holds it. Dropping it does not end the feed; see
+/// A subscription as its stream holds it. Dropping the handle does not end the subscription; see
 /// [`Partition::end_subscription`].
 #[derive(Debug)]
-pub(crate) struct FeedHandle {
+pub(crate) struct SubscriptionHandle {
     pub(crate) id: u64,
     pub(crate) watch: Arc<ReadyToken>,
 }
 
-/// What a feed has to send.
+/// Data for a follower.
 #[derive(Debug)]
-pub(crate) struct FeedPart {
+pub(crate) struct FollowerData {
     pub(crate) positions: Positions,
     pub(crate) records: Vec<Bytes>,
-    /// Whether there is more to send at once.
+    /// Whether there are more records to send.
     pub(crate) more: bool,
 }
 
 impl Partition {
-    /// Begins a feed for a follower; an older feed of the same follower ends.
+    /// Begins a subscription of a follower. An older one of the same follower ends.
     pub(crate) fn subscribe_follower(
         &self,
         request: &SubscriptionRequest,
@@ -96,7 +96,7 @@ impl Partition {
             let positions = state.positions();
             let (log, leader) = state.leading()?;
             if !leader.is_follower(request.follower) {
-                // Newer metadata than the follower's says that it is no replica.
+                // In this broker's metadata, which is newer, the follower is no replica.
                 return Err(RoleError::NotLeader {
                     leader: Some(self.shared.node),
                 });
@@ -119,13 +119,13 @@ impl Partition {
                 now,
                 |id, epoch| self.shared.is_eligible(&self.id, id, epoch),
             );
-            state.drop_subscription(wakes, |feed| feed.follower == request.follower);
+            state.drop_subscription(wakes, |it| it.follower == request.follower);
             let on = match request.paused {
                 true => ReadyOn::Committed,
                 false => ReadyOn::Any,
             };
             let watch = ReadyToken::new(ready_set, token, on);
-            let id = self.shared.next_feed();
+            let id = self.shared.next_subscription_id();
             state.subscriptions.push(FollowerSubscription {
                 id,
                 follower: request.follower,
@@ -138,42 +138,45 @@ impl Partition {
             self.take_lost_log_start(state, request.follower, request.log_start_offset);
             state.complete_low_watermarks(&self.shared, wakes);
             self.note_lag(state);
-            Ok(SubscriptionStart::Started(FeedHandle { id, watch }))
+            Ok(SubscriptionStart::Started(SubscriptionHandle { id, watch }))
         })
     }
 
-    /// Takes what is to be sent next, about `max_bytes` of it but at least one batch if there is
-    /// any. `None` when the subscription has ended. Reads outside the lock where the tail does not
-    /// have it; the caller makes one such read of a subscription at a time.
+    /// Returns the next records to send, about `max_bytes` but at least one batch if there is any.
+    /// `None` when the subscription has ended. Records that are not in the tail are read without
+    /// the lock; the caller makes one such read of a subscription at a time.
     ///
     /// # Errors
     /// [`LocateError::NotCached`] with [`Access::Cached`] when the read would wait for the disk:
-    /// nothing was taken, and the read is to be made with [`Access::Disk`] on a thread that may
-    /// block.
+    /// the caller repeats it with [`Access::Disk`] on a thread that may block.
     pub(crate) fn read_for_follower(
         &self,
-        feed: u64,
+        subscription_id: u64,
         max_bytes: usize,
         access: Access,
-    ) -> Result<Option<FeedPart>, LocateError> {
+    ) -> Result<Option<FollowerData>, LocateError> {
         let mut records = Vec::new();
         let (plan, positions) = {
             let mut state = self.state.lock();
             let positions = state.positions();
             let end = positions.log_end_offset;
-            let Some(at) = state.subscriptions.iter().position(|it| it.id == feed) else {
+            let Some(at) = state
+                .subscriptions
+                .iter()
+                .position(|it| it.id == subscription_id)
+            else {
                 return Ok(None);
             };
             let from = state.subscriptions[at].sent;
             if state.subscriptions[at].paused {
-                return Ok(Some(FeedPart {
+                return Ok(Some(FollowerData {
                     positions,
                     records,
                     more: false,
                 }));
             }
             if from >= end || max_bytes == 0 {
-                return Ok(Some(FeedPart {
+                return Ok(Some(FollowerData {
                     positions,
                     records,
                     more: from < end,
@@ -182,7 +185,7 @@ impl Partition {
             if let Some(next) = state.tail.read(from, max_bytes, &mut records) {
                 state.subscriptions[at].sent = next;
                 state.release_tail();
-                return Ok(Some(FeedPart {
+                return Ok(Some(FollowerData {
                     positions,
                     records,
                     more: next < end,
@@ -202,9 +205,9 @@ impl Partition {
         }
         let located = match plan {
             Ok(plan) => plan.locate(usize::MAX, access),
-            // Retention overtook the follower: it has to subscribe again.
+            // Retention deleted the next records. The follower subscribes again.
             Err(dohle_log::ReadError::OffsetOutOfRange { .. }) => {
-                self.end_subscription(feed);
+                self.end_subscription(subscription_id);
                 return Ok(None);
             }
             Err(error @ dohle_log::ReadError::Damaged(_)) => {
@@ -217,7 +220,7 @@ impl Partition {
                 records: Records::Memory(read),
                 next_offset,
             }) => (read, next_offset),
-            // Not reached: ranges of any size are read into memory.
+            // Not reached, since ranges of any size are read into memory.
             Ok(Located {
                 records: Records::File(_),
                 ..
@@ -228,8 +231,12 @@ impl Partition {
             Err(RangeError::Storage(error)) => return Err(self.read_failed(&error).into()),
         };
         let mut state = self.state.lock();
-        // The leader epoch may have changed while the read ran; its bytes are then not to be sent.
-        let Some(at) = state.subscriptions.iter().position(|it| it.id == feed) else {
+        // A change of the leader epoch during the read has ended the subscription.
+        let Some(at) = state
+            .subscriptions
+            .iter()
+            .position(|it| it.id == subscription_id)
+        else {
             return Ok(None);
         };
         state.subscriptions[at].sent = next_offset;
@@ -238,26 +245,30 @@ impl Partition {
             records.push(read);
         }
         let more = next_offset < positions.log_end_offset;
-        Ok(Some(FeedPart {
+        Ok(Some(FollowerData {
             positions,
             records,
             more,
         }))
     }
 
-    /// A follower has everything below `end`, and its log begins at `log_start_offset`. An ack of
-    /// another leader epoch changes nothing; one that the follower cannot mean, because the leader
-    /// did not send so much, ends the feed.
+    /// Processes an ack: the follower has all records below `end`, and its log begins at
+    /// `log_start_offset`. An ack of another leader epoch is ignored. An ack of records that were
+    /// not sent ends the subscription.
     pub(crate) fn on_follower_ack(
         &self,
-        feed: u64,
+        subscription_id: u64,
         leader_epoch: LeaderEpoch,
         end: Offset,
         log_start_offset: Offset,
     ) {
         let now = self.shared.now();
         self.with(|state, wakes| {
-            let Some(found) = state.subscriptions.iter().find(|it| it.id == feed) else {
+            let Some(found) = state
+                .subscriptions
+                .iter()
+                .find(|it| it.id == subscription_id)
+            else {
                 return;
             };
             let (follower, sent) = (found.follower, found.sent);
@@ -277,7 +288,7 @@ impl Partition {
                     %log_start_offset,
                     "follower acked records that it was not sent: its subscription is ended"
                 );
-                self.drop_follower(state, wakes, feed);
+                self.drop_follower(state, wakes, subscription_id);
                 return;
             }
             let effects = leader.on_ack(follower, end, log_start_offset, now, |id, epoch| {
@@ -289,17 +300,21 @@ impl Partition {
         });
     }
 
-    /// Ends a feed: its stream broke, or the follower unsubscribed.
-    pub(crate) fn end_subscription(&self, feed: u64) {
-        self.with(|state, wakes| self.drop_follower(state, wakes, feed));
+    /// Ends a subscription, whose stream broke or whose follower unsubscribed.
+    pub(crate) fn end_subscription(&self, subscription_id: u64) {
+        self.with(|state, wakes| self.drop_follower(state, wakes, subscription_id));
     }
 
-    fn drop_follower(&self, state: &mut State, wakes: &mut DeferredWakeups, feed: u64) {
-        let Some(found) = state.subscriptions.iter().find(|it| it.id == feed) else {
+    fn drop_follower(&self, state: &mut State, wakes: &mut DeferredWakeups, subscription_id: u64) {
+        let Some(found) = state
+            .subscriptions
+            .iter()
+            .find(|it| it.id == subscription_id)
+        else {
             return;
         };
         let follower = found.follower;
-        state.drop_subscription(wakes, |it| it.id == feed);
+        state.drop_subscription(wakes, |it| it.id == subscription_id);
         if let Ok((_, leader)) = state.leading() {
             let effects = leader.on_disconnect(follower, self.shared.now());
             state.apply(effects, &self.shared, wakes);
@@ -321,17 +336,17 @@ impl State {
         }
     }
 
-    /// Forgets the batches that all followers were sent.
+    /// Drops the batches of the tail that all followers were sent.
     pub(super) fn release_tail(&mut self) {
-        let subscriptions = self.subscriptions.iter().filter(|feed| !feed.paused);
-        match subscriptions.map(|feed| feed.sent).min() {
+        let subscriptions = self.subscriptions.iter().filter(|it| !it.paused);
+        match subscriptions.map(|it| it.sent).min() {
             Some(sent) => self.tail.release(sent),
             None => self.tail.clear(),
         }
     }
 }
 
-/// Where the follower's log parts from this one, if it does (KIP-595).
+/// Returns where the follower's log diverges from this one, if it does (KIP-595).
 fn diverging(log: &dohle_log::Log, request: &SubscriptionRequest) -> Option<EpochEnd> {
     let end = log.log_end_offset();
     let past_end = || EpochEnd {
@@ -342,7 +357,7 @@ fn diverging(log: &dohle_log::Log, request: &SubscriptionRequest) -> Option<Epoc
         return (request.fetch_offset > end).then(past_end);
     };
     let Some(found) = log.leader_epochs().end_offset_for(last, end) else {
-        // The follower has records of an epoch that this log does not know.
+        // The epoch of the follower's last record is older than all epochs of this log.
         return Some(past_end());
     };
     diverges(last, request.fetch_offset, (found.epoch, found.end_offset)).then_some(EpochEnd {

@@ -1,5 +1,5 @@
-//! Why replicas leave and join the ISR, as the leader logs it. The controller does not send
-//! reasons; they follow from what this leader proposed and from the state of the brokers.
+//! Logs why replicas leave and join the ISR. The controller sends no reasons; the leader derives
+//! them from its own proposals and from the state of the brokers.
 
 use dohle_model::image::MetadataImage;
 use dohle_model::partition::PartitionRegistration;
@@ -7,7 +7,7 @@ use dohle_model::{DirectoryId, NodeId, TopicPartition};
 
 use crate::replica::Lag;
 
-/// What this leader has to do with the removals.
+/// What this leader contributes to the reasons.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Proposals<'a> {
     /// The removals that it proposed.

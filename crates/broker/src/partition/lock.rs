@@ -1,6 +1,6 @@
-//! The lock of a partition's state. Code that panics while it holds the lock may leave half a
-//! change behind, so the partition is taken offline then: nothing is served from a state that may
-//! be wrong, and the process goes on.
+//! The lock of a partition's state. A panic under the lock may leave a change incomplete, so it
+//! takes the partition offline: nothing is served from a state that may be wrong. The process goes
+//! on.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Weak;

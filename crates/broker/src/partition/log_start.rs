@@ -1,8 +1,8 @@
 //! A log start that is lost, because the checkpoint that had it was damaged.
 //!
-//! Nothing else records what DeleteRecords removed. Followers send their log starts with each
-//! subscription and each ack, so that a leader gets it back from a replica that is in sync; a
-//! follower takes its leader's in any case.
+//! Only that checkpoint records what DeleteRecords removed. Followers send their log starts with
+//! each subscription and each ack, so a leader takes the log start of an in-sync replica. A
+//! follower takes its leader's log start in any case.
 
 use dohle_model::{NodeId, Offset};
 
@@ -10,7 +10,7 @@ use super::Partition;
 use super::state::{Role, State};
 
 impl Partition {
-    /// The log was opened from its first segment on, since its log start is lost.
+    /// Notes that the log start is lost and the log begins at its first segment.
     pub(crate) fn on_log_start_lost(&self) {
         self.state.lock().log_start_lost = true;
     }
@@ -27,14 +27,14 @@ impl Partition {
         }
     }
 
-    /// Takes the log start of an in-sync follower for the one that is lost.
+    /// Takes the log start of an in-sync follower if this log's own is lost.
     pub(super) fn take_lost_log_start(
         &self,
         state: &mut State,
         follower: NodeId,
         log_start_offset: Offset,
     ) {
-        // Above the high watermark it waits: a later ack brings it again.
+        // A log start above the high watermark is taken from a later ack.
         if !state.log_start_lost || log_start_offset > state.high_watermark {
             return;
         }

@@ -1,4 +1,5 @@
-//! One partition on this broker: its log and its replica core behind one short lock.
+//! One partition on this broker: its log and its replica core, behind one lock that is held
+//! briefly.
 //!
 //! Invariant: nothing durable (fsync, deletion, snapshot) and no await happens under the lock;
 //! wakers are called after it is released. Positions are published after every change, before
@@ -42,7 +43,7 @@ pub(crate) use cleaning::CleanOutcome;
 pub use config::PartitionConfig;
 pub use errors::{AppendError, CommitError, ReadError, RecordError, RoleError};
 pub(crate) use follow::{LeaderPart, PartOutcome};
-pub(crate) use follower_subscription::{FeedPart, SubscriptionRequest, SubscriptionStart};
+pub(crate) use follower_subscription::{FollowerData, SubscriptionRequest, SubscriptionStart};
 pub use read::LocateError;
 pub use ready::{ReadyOn, ReadySet, ReadyToken};
 pub(crate) use shortage::ClosedLog;
@@ -76,7 +77,7 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// A replica that knows no leader yet. `log` may be why it could not be opened.
+    /// Creates a replica without a leader. `log` may be the reason why the log could not be opened.
     pub(crate) fn new(
         id: TopicIdPartition,
         name: TopicPartition,
@@ -124,55 +125,56 @@ impl Partition {
         })
     }
 
-    /// Its identity.
+    /// Returns the partition's id.
     #[must_use]
     pub fn id(&self) -> TopicIdPartition {
         self.id
     }
 
-    /// Its name.
+    /// Returns the topic's name and the partition's index.
     #[must_use]
     pub fn name(&self) -> &TopicPartition {
         &self.name
     }
 
-    /// Its topic's name.
+    /// Returns the topic's name.
     #[must_use]
     pub fn topic(&self) -> &TopicName {
         &self.name.topic
     }
 
-    /// The epoch of the leader that it follows, or is.
+    /// Returns the current leader epoch.
     #[must_use]
     pub fn leader_epoch(&self) -> LeaderEpoch {
         self.positions().leader_epoch
     }
 
-    /// Whether this broker leads it (and its log is online).
+    /// Whether this broker leads the partition and its log is online.
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.published.read().is_leader
     }
 
-    /// The leader as this broker knows it; `None` while there is none.
+    /// Returns the leader in this broker's metadata; `None` while there is none.
     #[must_use]
     pub fn leader(&self) -> Option<NodeId> {
         self.published.read().leader
     }
 
-    /// Where the partition is. A short read lock; never waits for an append.
+    /// Returns the positions. Takes a short read lock and never waits for an append.
     #[must_use]
     pub fn positions(&self) -> Positions {
         self.published.read().positions
     }
 
-    /// The memory that decompressions of this node hold together.
+    /// Returns the memory pool of all decompressions of this node.
     pub fn decompression(&self) -> &DecompressionMemory {
         &self.shared.decompression
     }
 
-    /// Ties the partition to `ready_set`: every move from now on queues `token`. Register first,
-    /// read then, so that no move is missed. Dropping the [`ReadyToken`] ends it.
+    /// Queues `token` in `ready_set` whenever the positions change from now on. Callers register
+    /// first and read the positions then, so that no change is missed. Dropping the [`ReadyToken`]
+    /// ends the registration.
     #[must_use]
     pub fn watch(&self, ready_set: &Arc<ReadySet>, token: u32, on: ReadyOn) -> Arc<ReadyToken> {
         let watch = ReadyToken::new(ready_set, token, on);
@@ -180,8 +182,8 @@ impl Partition {
         watch
     }
 
-    /// Changes the state, publishes, and wakes whoever waits for what changed. A `change` that
-    /// panics takes the partition offline.
+    /// Changes the state, publishes the positions, and wakes the waiters for what changed. A panic
+    /// in `change` takes the partition offline.
     fn with<R>(&self, change: impl FnOnce(&mut State, &mut DeferredWakeups) -> R) -> R {
         let mut wakes = DeferredWakeups::default();
         let result = {
@@ -194,8 +196,8 @@ impl Partition {
         result
     }
 
-    /// [`Partition::with`] for changes that the metadata ask for: a panic ends here, after it has
-    /// taken this partition offline, so that the other partitions follow the metadata.
+    /// [`Partition::with`] for changes of the metadata. A panic takes this partition offline and is
+    /// caught here, so that the metadata are applied to the other partitions.
     fn with_contained<R: Default>(
         &self,
         change: impl FnOnce(&mut State, &mut DeferredWakeups) -> R,
@@ -220,17 +222,17 @@ impl Partition {
         self.ready_tokens.lock().moved(committed, wakes);
     }
 
-    /// Runs work on this partition that waits for the disk.
+    /// Returns the pool that runs work which waits for the disk.
     pub fn blocking(&self) -> &BlockingPool {
         &self.shared.blocking
     }
 
-    /// The error that a failed read answers. Damaged content and shortages affect the read alone;
-    /// an I/O error takes the log directory offline.
+    /// Handles a failed read and returns its error. Damaged content and shortages affect the read
+    /// alone; an I/O error takes the log directory offline.
     pub fn read_failed(&self, error: &StorageError) -> ReadError {
         match error.kind() {
             StorageErrorKind::Damage => {
-                // The check that follows logs what it finds, once.
+                // The check of the segment logs the damage once.
                 tracing::debug!(partition = %self.name, %error, "read met damaged content");
                 self.suspect(error);
                 ReadError::Corrupt(error.to_string())
@@ -245,8 +247,8 @@ impl Partition {
         }
     }
 
-    /// Work in the background could not read a file. Damaged content and shortages affect that work
-    /// alone, which is tried again later; an I/O error takes the log directory offline.
+    /// Handles background work that could not read a file. Damaged content and shortages affect
+    /// that work alone, which is retried later; an I/O error takes the log directory offline.
     pub(crate) fn background_read_failed(&self, work: &'static str, error: &StorageError) {
         match error.kind() {
             StorageErrorKind::Damage => {
@@ -272,7 +274,7 @@ impl Partition {
             .refuses(state.dir, self.topic().is_internal())
     }
 
-    /// Takes the log offline as a change of its files does that ran out of descriptors.
+    /// Takes the log offline like a change of its files that found no free descriptor.
     #[cfg(test)]
     pub(crate) fn fail_for_shortage(&self) {
         let source = std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
@@ -284,12 +286,12 @@ impl Partition {
         });
     }
 
-    /// A change of files outside the lock failed.
+    /// Handles a failed change of files outside the lock.
     fn fail_storage(&self, error: &StorageError) -> RoleError {
         self.with(|state, wakes| state.storage_failed(error, &self.shared, wakes))
     }
 
-    /// Puts the partition on the list of those to be ticked, if its followers ask for it.
+    /// Puts the partition on the list of those to tick if its followers require it.
     fn note_lag(&self, state: &State) {
         let Role::Leader(leader) = &state.role else {
             return;

@@ -1,4 +1,4 @@
-//! Waits for a position: who waits for which offset, in order.
+//! Waits for a position to reach an offset, ordered by offset.
 
 use std::collections::VecDeque;
 
@@ -7,11 +7,12 @@ use tokio::sync::oneshot;
 
 /// Waits that complete when a position reaches their offset.
 ///
-/// Invariant: ordered by offset, so that reaching one looks only at those that complete.
+/// Invariant: the waits are ordered by offset, so that a new position examines only the waits that
+/// it completes.
 #[derive(Debug)]
 pub(super) struct OffsetWaiters<T> {
     queue: VecDeque<(Offset, oneshot::Sender<T>)>,
-    /// Waits that were given up are swept out when the queue reaches this length.
+    /// The length at which dropped waits are removed.
     sweep_at: usize,
 }
 
@@ -53,7 +54,7 @@ impl<T> OffsetWaiters<T> {
         self.queue.pop_front().map(|(_, sender)| sender)
     }
 
-    /// Whether nobody waits.
+    /// Whether there are no waits.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Questions about offsets, and DeleteRecords.
+//! ListOffsets, OffsetForLeaderEpoch, DescribeProducers, and DeleteRecords.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use super::types::{
 };
 use crate::blocking::WorkOwner;
 
-/// Searches by time for one answer, where truncation, compaction or retention replace files
-/// meanwhile.
+/// How often a search by time is repeated because truncation, compaction or retention replaced
+/// files meanwhile.
 const SEARCHES_MAX: usize = 8;
 
 /// How an offset is found.
 enum OffsetPlan {
-    /// It is known.
+    /// The offset is known.
     Known(Option<ListedOffset>),
     /// Records have to be read.
     Search(Positions, TimestampPlan),
@@ -32,8 +32,8 @@ impl Partition {
     /// block.
     ///
     /// # Errors
-    /// When this broker does not lead, or does not know yet what is committed, or the records that
-    /// are searched cannot be read.
+    /// When this broker does not lead, has not learned yet which records are committed, or cannot
+    /// read the records of the search.
     pub async fn list_offset(
         &self,
         spec: OffsetSpec,
@@ -65,7 +65,7 @@ impl Partition {
         Err(ReadError::Unavailable(reason.to_owned()))
     }
 
-    /// The answer, or the search for it. Reads nothing from the disk.
+    /// Returns the offset or a search for it. Reads nothing from the disk.
     fn plan_offset(
         &self,
         spec: OffsetSpec,
@@ -77,7 +77,8 @@ impl Partition {
         state.log()?;
         state.check_epoch(current_leader_epoch)?;
         let (log, leader) = state.leading()?;
-        // Until what this leader found in its log is committed, the end may seem to go back.
+        // Until the records of earlier leaders are committed, the high watermark may be below one
+        // that an earlier leader returned.
         let settled = positions.high_watermark >= leader.epoch_start();
         let known = |offset: Offset, leader_epoch| {
             OffsetPlan::Known(Some(ListedOffset {
@@ -105,7 +106,7 @@ impl Partition {
         })
     }
 
-    /// What a search has found, if the reader may see it.
+    /// Returns the result of a search, if the reader may see it.
     fn listed(
         &self,
         found: TimestampOffset,
@@ -144,7 +145,7 @@ impl Partition {
             .epoch_for_offset(offset)
     }
 
-    /// Where `epoch` ends in this leader's log (`OffsetForLeaderEpoch`).
+    /// Returns where `epoch` ends in this leader's log (`OffsetForLeaderEpoch`).
     ///
     /// # Errors
     /// When this broker does not lead.
@@ -188,7 +189,7 @@ impl Partition {
         })
     }
 
-    /// The idempotent producers it knows.
+    /// Returns the state of the idempotent producers.
     ///
     /// # Errors
     /// When this broker does not lead.
@@ -209,7 +210,7 @@ impl Partition {
         Ok(info.collect())
     }
 
-    /// The followers as this leader knows them; empty on a follower.
+    /// Returns the progress of the followers; empty on a follower.
     #[must_use]
     pub fn followers(&self) -> Vec<FollowerState> {
         let state = self.state.lock();
@@ -226,7 +227,7 @@ impl Partition {
         leader.followers().iter().map(follower).collect()
     }
 
-    /// Bytes of its log and how many records it is behind the high watermark.
+    /// Returns the bytes of the log and by how many records it is behind the high watermark.
     #[must_use]
     pub fn size_and_lag(&self) -> (u64, i64) {
         let state = self.state.lock();
@@ -241,7 +242,7 @@ impl Partition {
         )
     }
 
-    /// Whether the log is offline, and why.
+    /// Returns why the log is offline, if it is.
     #[must_use]
     pub fn offline(&self) -> Option<RoleError> {
         self.state.lock().log().err()

@@ -1,4 +1,4 @@
-//! Fetch: reading batches, from leaders and followers.
+//! Fetch: reads batches from the log of a leader or follower.
 
 use dohle_log::{Access, RangeError, ReadLimits, ReadPlan, Records};
 
@@ -11,10 +11,10 @@ use bytes::Bytes;
 use dohle_model::Offset;
 
 impl Partition {
-    /// Reads batches into memory. Nothing is waited for: at the end `records` is empty.
+    /// Reads batches into memory. At the end of the log `records` is empty.
     ///
     /// # Errors
-    /// When this replica may not answer, or the offset is not in the log.
+    /// When this replica may not serve the reader, or the offset is not in the log.
     pub fn read(&self, params: &FetchParams) -> Result<FetchRead, ReadError> {
         self.read_with(params, |plan| {
             let Some(plan) = plan else {
@@ -25,12 +25,12 @@ impl Partition {
         })
     }
 
-    /// Finds batches, which stay in their file unless they are at most `memory_max` bytes. Nothing
-    /// is waited for: at the end `records` is empty.
+    /// Finds batches, which stay in their file unless they have at most `memory_max` bytes. At the
+    /// end of the log `records` is empty.
     ///
     /// # Errors
-    /// As [`Partition::read`]; [`LocateError::NotCached`] with [`Access::Cached`] when the disk
-    /// would have to be waited for.
+    /// As [`Partition::read`]; [`LocateError::NotCached`] with [`Access::Cached`] when the
+    /// read would wait for the disk.
     pub fn locate(
         &self,
         params: &FetchParams,
@@ -50,8 +50,8 @@ impl Partition {
         })
     }
 
-    /// `read` is given the plan, if there is something to read, and answers the records and the
-    /// offset after them.
+    /// Plans a read and passes the plan to `read`, which returns the records and the offset after
+    /// them. There is no plan when there is nothing to read.
     fn read_with<R, E: From<ReadError>>(
         &self,
         params: &FetchParams,
@@ -95,7 +95,7 @@ impl Partition {
         }
         let upper_bound = bound(&positions, params.isolation);
         let offset = params.fetch_offset;
-        // Offsets between the bound and the log's end exist, there is just nothing to see yet.
+        // Records between the bound and the log's end exist, but the reader may not see them yet.
         if offset < positions.log_start_offset || offset > positions.log_end_offset {
             return Err(ReadError::OffsetOutOfRange { offset, positions });
         }
@@ -137,7 +137,7 @@ struct Planned {
 /// Why records cannot be located.
 #[derive(Debug, thiserror::Error)]
 pub enum LocateError {
-    /// The disk would have to be waited for.
+    /// The read would wait for the disk.
     #[error("the records are not in the page cache")]
     NotCached,
     /// See [`ReadError`].
@@ -145,7 +145,7 @@ pub enum LocateError {
     Read(#[from] ReadError),
 }
 
-/// The end of what a reader sees.
+/// The end of the records that a reader may see.
 pub(super) fn bound(positions: &Positions, isolation: Isolation) -> Offset {
     match isolation {
         Isolation::LogEnd => positions.log_end_offset,
@@ -160,7 +160,7 @@ impl State {
         match &self.role {
             Role::Follower(follower) if params.leader_only => {
                 let leader = follower.leader();
-                // An epoch that tells more than "not leader" comes first, as in Kafka.
+                // An error of the epoch is more precise, and comes first as in Kafka.
                 self.check_epoch(params.current_leader_epoch)?;
                 Err(RoleError::NotLeader { leader })
             }

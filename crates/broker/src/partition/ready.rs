@@ -1,10 +1,10 @@
-//! Readiness: one task that is woken when any of many partitions moves.
+//! Readiness: wakes one task when the positions of any of many partitions change.
 //!
 //! A [`ReadySet`] belongs to the task that waits (a delayed fetch, a fetch session, a replication
-//! stream). A [`ReadyToken`] ties one partition to it. When the partition moves, its token
-//! is put on the ready set's list (once, however often the partition moves) and the task is woken.
-//! Cost of a registration and of a move: O(1) a watch; partitions that did not move are not looked
-//! at.
+//! stream). A [`ReadyToken`] registers one partition with it. When the partition's positions
+//! change, its token is put on the ready set's list, once until it is taken, and the task is woken.
+//! A registration and a change take constant time for each token. Partitions without a change cost
+//! nothing.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use std::task::{Context, Poll};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 
-/// What a watch is woken by.
+/// The changes that queue a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadyOn {
-    /// The high watermark, the last stable offset, the log start or the leader epoch moved.
+    /// Changes of the high watermark, the last stable offset, the log start or the leader epoch.
     Committed,
-    /// Any position moved, the log end included.
+    /// Changes of any position, the log end included.
     Any,
 }
 
-/// The list of partitions that moved, and the task that waits for one.
+/// The list of partitions whose positions changed, and the task that waits for one.
 #[derive(Debug, Default)]
 pub struct ReadySet {
     ready: Mutex<Vec<u32>>,
@@ -31,20 +31,19 @@ pub struct ReadySet {
 }
 
 impl ReadySet {
-    /// A ready set of nothing.
+    /// Creates a ready set without partitions.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self::default())
     }
 
-    /// Takes the tokens of the ready tokens whose partitions moved since the last take into
-    /// `tokens`, which is cleared first. A token appears once.
+    /// Moves the queued tokens into `tokens`, which is cleared first. A token appears once.
     pub fn take(&self, tokens: &mut Vec<u32>) {
         tokens.clear();
         std::mem::swap(&mut *self.ready.lock(), tokens);
     }
 
-    /// Ready when some watch's partition moved since the last take.
+    /// Ready when a token was queued since the last take.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.task.register(cx.waker());
         if self.ready.lock().is_empty() {
@@ -54,8 +53,8 @@ impl ReadySet {
         }
     }
 
-    /// Completes when some watch's partition moved since the last take. One task may wait at a
-    /// time. Safe to drop at any point: nothing is lost.
+    /// Completes when a token was queued since the last take. One task may wait at a time. Dropping
+    /// the future loses no token.
     pub async fn ready(&self) {
         poll_fn(|cx| self.poll_ready(cx)).await;
     }
@@ -65,7 +64,7 @@ impl ReadySet {
     }
 }
 
-/// The tie of one partition to a [`ReadySet`]; dropping it ends it.
+/// The registration of one partition with a [`ReadySet`]. Dropping it ends the registration.
 #[derive(Debug)]
 pub struct ReadyToken {
     ready_set: Arc<ReadySet>,
@@ -85,21 +84,21 @@ impl ReadyToken {
         })
     }
 
-    /// To be called for a token that was taken, before the partition is looked at: from here on a
-    /// move queues the token again.
+    /// Lets the next change queue the token again. Called for a token that was taken, before the
+    /// partition's positions are read.
     pub fn rearm(&self) {
         self.queued.store(false, Ordering::Release);
     }
 
-    /// Queues the token as if the partition had moved.
+    /// Queues the token as if a position had changed.
     pub fn mark(&self) {
         if self.queue() {
             self.ready_set.wake();
         }
     }
 
-    /// Takes the token as queued by the caller, who keeps it on a list of its own. `false` when the
-    /// ready set has it already.
+    /// Marks the token as queued for a caller that keeps it on a list of its own. Returns `false`
+    /// when the ready set has it already.
     pub(crate) fn hold(&self) -> bool {
         !self.queued.swap(true, Ordering::AcqRel)
     }
@@ -112,7 +111,7 @@ impl ReadyToken {
         &self.ready_set
     }
 
-    /// Queues the token; whether the ready set has to be woken.
+    /// Queues the token. Returns whether the ready set must be woken.
     pub(crate) fn queue(&self) -> bool {
         if self.queued.swap(true, Ordering::AcqRel) {
             return false;

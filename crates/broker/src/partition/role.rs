@@ -1,4 +1,4 @@
-//! What the controller decides: becoming leader or follower, and answers about the ISR.
+//! Applies the controller's decisions: becoming leader or follower, and changes of the ISR.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::replica::{
 };
 
 impl Partition {
-    /// The registration makes this broker leader, or changes the ISR or replicas of its leadership.
+    /// Applies a registration that names this broker as leader, with its ISR and replicas.
     pub(crate) fn become_leader(
         &self,
         registration: &PartitionRegistration,
@@ -43,10 +43,10 @@ impl Partition {
                 });
                 if leader.isr().committed() != before {
                     let image = self.shared.image();
-                    let paused = state.subscriptions.iter().filter(|feed| feed.paused);
+                    let paused = state.subscriptions.iter().filter(|it| it.paused);
                     let proposals = Proposals {
                         lags: &lags,
-                        paused: &paused.map(|feed| feed.follower).collect::<Vec<_>>(),
+                        paused: &paused.map(|it| it.follower).collect::<Vec<_>>(),
                     };
                     log_isr_changes(&self.name, registration, &before, proposals, &image);
                 }
@@ -67,7 +67,8 @@ impl Partition {
                     log.assign_epoch_start(registration.leader_epoch);
                     log.log_end_offset()
                 }
-                // The role is kept for the day the registration moves; nothing can be served.
+                // An offline replica serves nothing, but keeps its role until the registration
+                // changes.
                 Err(_) => high_watermark,
             };
             let (leader, effects) =
@@ -81,7 +82,8 @@ impl Partition {
                 %high_watermark,
                 "became leader"
             );
-            // The last known leader leads again after each unclean stop of a sole replica.
+            // Not a loss when the last known leader leads again, as after each unclean stop of a
+            // sole replica.
             if registration.leader_recovery_state == LeaderRecoveryState::Recovering
                 && !was_last_known
             {
@@ -101,7 +103,8 @@ impl Partition {
         });
     }
 
-    /// The registration makes this broker a follower. Answers whether its leader or epoch is new.
+    /// Applies a registration that makes this broker a follower. Returns whether its leader or
+    /// epoch is new.
     pub(crate) fn become_follower(&self, registration: &PartitionRegistration) -> bool {
         self.with_contained(|state, wakes| {
             if state.is_older(registration) {
@@ -130,7 +133,7 @@ impl Partition {
         })
     }
 
-    /// The controller accepted a proposal, or answered with a newer registration.
+    /// Applies the registration with which the controller answered a proposal.
     pub(crate) fn on_isr_altered(&self, registration: &PartitionRegistration) {
         if registration.leader == Some(self.shared.node)
             && self.leader_epoch() == registration.leader_epoch
@@ -139,7 +142,7 @@ impl Partition {
         }
     }
 
-    /// The controller refused a proposal.
+    /// Handles a proposal that the controller refused.
     pub(crate) fn on_isr_refused(&self, proposal: &IsrProposal, failure: AlterFailure) {
         let now = self.shared.now();
         self.with(|state, wakes| {
@@ -152,7 +155,7 @@ impl Partition {
         });
     }
 
-    /// Whether a proposal still waits for its answer.
+    /// Whether a proposal still waits for the controller's response.
     pub(crate) fn is_proposed(&self, proposal: &IsrProposal) -> bool {
         match &self.state.lock().role {
             Role::Leader(leader) => leader.is_proposed(proposal),
@@ -160,7 +163,7 @@ impl Partition {
         }
     }
 
-    /// The topic's configuration changed.
+    /// Applies a change of the topic's configuration.
     pub(crate) fn set_config(&self, config: Arc<PartitionConfig>, lag_max: std::time::Duration) {
         let now = self.shared.now();
         self.with_contained(|state, wakes| {
@@ -183,8 +186,8 @@ impl Partition {
         self.ask_for_cleaning();
     }
 
-    /// The log was closed for a shortage and is open again. The replica has no role until the
-    /// metadata give it one.
+    /// Takes a log that was closed for a shortage and opened again. The replica has no role until
+    /// the metadata assign one.
     pub(crate) fn reopened(&self, log: Log, high_watermark: Offset) {
         self.with(|state, wakes| {
             state.end_leadership(&RoleError::NotLeader { leader: None }, wakes);
@@ -197,13 +200,13 @@ impl Partition {
         });
     }
 
-    /// The log directory that holds it.
+    /// Returns the log directory that holds the replica.
     #[must_use]
     pub fn directory(&self) -> DirectoryId {
         self.state.lock().dir
     }
 
-    /// Its directory failed.
+    /// Takes the log offline because its directory failed.
     pub(crate) fn take_offline(&self, reason: &str) {
         self.with(|state, wakes| {
             if state.log().is_ok() {
@@ -214,14 +217,13 @@ impl Partition {
 }
 
 impl State {
-    /// Whether the registration is older than what was applied: an answer that a newer one
-    /// overtook.
+    /// Whether the registration is older than the last one that was applied.
     fn is_older(&self, registration: &PartitionRegistration) -> bool {
         self.partition_epoch
             .is_some_and(|known| registration.partition_epoch < known)
     }
 
-    /// Ends the replica's life here; answers its log, to be closed or deleted.
+    /// Retires the replica and returns its log, which the caller closes or deletes.
     pub(super) fn retire(&mut self, wakes: &mut DeferredWakeups) -> Option<Box<dohle_log::Log>> {
         let reason = "the replica was removed from this broker".to_owned();
         let gone = LogState::Offline(reason);

@@ -1,5 +1,5 @@
-//! What all partitions of one broker share: who it is, its clock, and the lists of partitions that
-//! someone has to look after. Bounded by the number of partitions: each is on a list at most once.
+//! What all partitions of one broker share: the broker's id, its clock, and lists of partitions
+//! that background tasks have to process. A partition is on a list at most once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::space::SpaceTable;
 use crate::blocking::BlockingPool;
 use crate::replica::IsrProposal;
 
-/// A set of partitions with work to do, and a bell for whoever does it.
+/// A set of partitions with work to do, and a wake-up for the task that does it.
 #[derive(Debug, Default)]
 pub(crate) struct WorkSet {
     ids: Mutex<BTreeSet<TopicIdPartition>>,
@@ -26,7 +26,7 @@ pub(crate) struct WorkSet {
 }
 
 impl WorkSet {
-    /// Adds a partition and rings.
+    /// Adds a partition and wakes the task.
     pub(crate) fn add(&self, id: TopicIdPartition) {
         let mut ids = self.ids.lock();
         let first = ids.is_empty();
@@ -50,46 +50,46 @@ impl WorkSet {
     }
 }
 
-/// See the module.
+/// The state that all partitions of one broker share.
 pub(crate) struct Shared {
     pub(crate) node: NodeId,
-    /// What the replicas follow; published once they do. Empty before the first change.
+    /// The metadata that were applied to all replicas. Empty before the first change.
     image: RwLock<Arc<MetadataImage>>,
     started: Instant,
-    next_feed: AtomicU64,
-    /// Where this node's partitions do what blocks or computes for long.
+    next_subscription_id: AtomicU64,
+    /// Runs work of this node's partitions that blocks or computes for long.
     pub(crate) blocking: BlockingPool,
-    /// The memory that decompressions of this node hold together.
+    /// The memory pool of all decompressions of this node.
     pub(crate) decompression: Arc<DecompressionMemory>,
     next_subscription: AtomicU64,
-    /// Leaders with followers that lag or may join: to be ticked.
+    /// Leaders to tick, whose followers lag or may join the ISR.
     pub(crate) lagging: WorkSet,
-    /// Logs that should be flushed soon.
+    /// Logs to flush soon.
     pub(crate) flushes: WorkSet,
-    /// Logs with `flush.ms` that were appended to: to be flushed once it is over.
+    /// Logs to flush when `flush.ms` has passed since the append.
     pub(crate) timed_flushes: WorkSet,
-    /// Compacted logs with closed segments that compaction has not looked at.
+    /// Compacted logs with closed segments that compaction has not examined.
     pub(crate) cleanings: WorkSet,
-    /// Leaders with waits for the low watermark, which brokers that leave may complete.
+    /// Leaders with waits for the low watermark, which a fenced broker may complete.
     pub(crate) low_watermark_waits: WorkSet,
     proposals: Mutex<BTreeMap<TopicIdPartition, IsrProposal>>,
     proposals_bell: Notify,
     failed_dirs: watch::Sender<BTreeSet<DirectoryId>>,
     assignments: Mutex<BTreeMap<TopicIdPartition, DirectoryId>>,
     assignments_bell: Notify,
-    /// Segments whose content made a read fail: to be checked.
+    /// Segments to check, whose content made a read fail.
     pub(crate) suspects: Suspects,
     /// The space of the log directories.
     pub(crate) space: SpaceTable,
-    /// Logs whose start moved while space is short: their segments are deleted soon.
+    /// Logs whose segments are deleted soon, because their log start rose while space is short.
     pub(crate) reclaims: WorkSet,
-    /// Logs to be opened again when descriptors are no longer short.
+    /// Logs to open again when the shortage that closed them has passed.
     pub(crate) closed_logs: ClosedLogs,
     /// The files of all logs.
     pub(crate) open_files: Arc<OpenFiles>,
     /// Bytes in the tails of all partitions.
     pub(crate) tail_bytes: Arc<AtomicUsize>,
-    /// Whether a high watermark moved since the checkpoint was written.
+    /// Whether a high watermark changed since the checkpoint was written.
     pub(crate) moved: AtomicBool,
 }
 
@@ -107,7 +107,7 @@ impl Shared {
             node,
             image: RwLock::default(),
             started: Instant::now(),
-            next_feed: AtomicU64::new(1),
+            next_subscription_id: AtomicU64::new(1),
             blocking: BlockingPool::for_machine(),
             decompression: Arc::default(),
             next_subscription: AtomicU64::new(1),
@@ -131,17 +131,18 @@ impl Shared {
         })
     }
 
-    /// The monotonic clock, as the replica core wants it.
+    /// Returns the time since the broker started, on the monotonic clock.
     pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
-    pub(crate) fn next_feed(&self) -> u64 {
-        self.next_feed.fetch_add(1, Ordering::Relaxed)
+    pub(crate) fn next_subscription_id(&self) -> u64 {
+        self.next_subscription_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The number of a new subscription at a leader. One counter for all leaders, so that a late
-    /// message of a former leader never names the subscription at its successor.
+    /// Returns the number of a new subscription as follower. One counter serves all leaders, so
+    /// that a late message of a former leader never has the number of the subscription at its
+    /// successor.
     pub(crate) fn next_subscription(&self) -> u64 {
         self.next_subscription.fetch_add(1, Ordering::Relaxed)
     }
@@ -155,9 +156,9 @@ impl Shared {
         *self.image.write() = Arc::clone(image);
     }
 
-    /// Whether a broker may join the ISR of this partition: alive, not draining, with the
-    /// registration that its stream named, and with the replica's log directory online (KIP-841,
-    /// KIP-903, KIP-858). The controller refuses any other.
+    /// Whether a broker may join the ISR of this partition: it is alive, not shutting down, has the
+    /// registration that its stream named, and the replica's log directory is online (KIP-841,
+    /// KIP-903, KIP-858). The controller refuses other brokers.
     pub(crate) fn is_eligible(
         &self,
         partition: &TopicIdPartition,
@@ -212,7 +213,7 @@ impl Shared {
         }
     }
 
-    /// Puts proposals back that got no answer, unless there are newer ones.
+    /// Puts back proposals that got no response, unless there are newer ones.
     pub(crate) fn repropose(&self, proposals: Vec<(TopicIdPartition, IsrProposal)>) {
         let mut queue = self.proposals.lock();
         for (id, proposal) in proposals {
@@ -222,7 +223,7 @@ impl Shared {
         self.proposals_bell.notify_one();
     }
 
-    /// A file operation in this log directory failed.
+    /// Reports a log directory in which a file operation failed.
     pub(crate) fn dir_failed(&self, dir: DirectoryId) {
         self.failed_dirs
             .send_if_modified(|failed| failed.insert(dir));
@@ -233,7 +234,7 @@ impl Shared {
         self.failed_dirs.subscribe()
     }
 
-    /// A replica lies in another directory than the controller knows.
+    /// Queues the directory of a replica that the controller's metadata have in another.
     pub(crate) fn assign_dir(&self, id: TopicIdPartition, dir: DirectoryId) {
         self.assignments.lock().insert(id, dir);
         self.assignments_bell.notify_one();

@@ -1,7 +1,7 @@
-//! What the partitions of a broker may write, by the space that their log directories have left.
+//! Whether the partitions of a broker may write, by the space left in their log directories.
 //!
-//! The states change with samples, which a task takes from time to time, and with writes that found
-//! no space. While every directory has enough, a request costs one load of a flag.
+//! The states change with samples, which a task takes from time to time, and with writes that
+//! failed for lack of space. While every directory has enough, a request costs one load of a flag.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,20 +12,20 @@ use dohle_model::space::{Space, SpaceMonitor, SpaceState};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-/// What is written to see whether there is space again; larger than what fits in a file's last
-/// block.
+/// The size of the file that is written to find out whether there is space again. It is larger than
+/// the unused end of a file's last block.
 const PROBE_BYTES: usize = 64 * 1024;
 const PROBE_FILE: &str = ".space-probe";
 
 /// The space of all log directories.
 #[derive(Debug)]
 pub(crate) struct SpaceTable {
-    /// Whether any directory is not open.
+    /// Whether any directory refuses writes.
     short: AtomicBool,
     dirs: Mutex<Vec<DirSpace>>,
     /// Notified when a write found no space.
     refused: Notify,
-    /// Whether any directory is not open, for those who wait for that.
+    /// The same, for tasks that wait for it.
     shortage: watch::Sender<bool>,
 }
 
@@ -38,7 +38,7 @@ struct DirSpace {
     reported: SpaceState,
 }
 
-/// A directory whose state is another than the last time.
+/// A directory whose state has changed since the last sample.
 #[derive(Debug, Clone)]
 pub(crate) struct SpaceChange {
     pub(crate) dir: DirectoryId,
@@ -85,7 +85,7 @@ impl SpaceTable {
         });
     }
 
-    /// The state of a directory.
+    /// Returns the state of a directory.
     pub(crate) fn state(&self, dir: DirectoryId) -> SpaceState {
         if !self.short.load(Ordering::Acquire) {
             return SpaceState::Open;
@@ -105,7 +105,7 @@ impl SpaceTable {
         }
     }
 
-    /// Why records are refused, in words.
+    /// Returns the reason why records are refused, as text.
     pub(crate) fn reason(&self, dir: DirectoryId) -> String {
         let dirs = self.dirs.lock();
         let Some(dir) = dirs.iter().find(|it| it.id == dir) else {
@@ -120,7 +120,7 @@ impl SpaceTable {
         )
     }
 
-    /// A write to a directory found no space.
+    /// Notes a write to a directory that failed for lack of space.
     pub(crate) fn on_refused_write(&self, dir: DirectoryId) {
         let mut dirs = self.dirs.lock();
         let Some(found) = dirs.iter_mut().find(|it| it.id == dir) else {

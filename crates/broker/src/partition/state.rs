@@ -51,7 +51,7 @@ pub(super) struct State {
     pub(super) commits: OffsetWaiters<Result<(), CommitError>>,
     pub(super) low_watermarks: OffsetWaiters<Result<Offset, CommitError>>,
     pub(super) subscriptions: Vec<FollowerSubscription>,
-    /// Why this follower does not get on, as it was logged; `None` while it does.
+    /// The logged reason why this follower makes no progress; `None` while it does.
     pub(super) obstacle: Option<String>,
     pub(super) tail: Tail,
     /// Whether the last append failed for lack of resources.
@@ -82,7 +82,7 @@ impl ReadyTokens {
         self.list.push(Arc::downgrade(watch));
     }
 
-    /// Queues the ready tokens that a move concerns.
+    /// Queues the ready tokens of a change.
     pub(super) fn moved(&mut self, committed: bool, wakes: &mut DeferredWakeups) {
         self.list.retain(|watch| {
             let Some(watch) = watch.upgrade() else {
@@ -101,7 +101,7 @@ type Completion<T> = (
     Result<T, CommitError>,
 );
 
-/// Who is to be woken once the lock is released: by dropping this.
+/// The waiters to wake after the lock is released, by dropping this.
 #[derive(Debug, Default)]
 pub(super) struct DeferredWakeups {
     pub(super) ready_sets: Vec<Arc<ReadySet>>,
@@ -110,8 +110,7 @@ pub(super) struct DeferredWakeups {
 }
 
 impl Drop for DeferredWakeups {
-    /// Wakes them, also when the change that found them panicked. A wait whose other end is gone
-    /// was given up.
+    /// Wakes the waiters, also after a panic. A wait whose receiver was dropped is ignored.
     fn drop(&mut self) {
         for (wait, result) in self.commits.drain(..) {
             let _ = wait.send(result);
@@ -126,7 +125,7 @@ impl Drop for DeferredWakeups {
 }
 
 impl State {
-    /// The epoch of the leader that this replica follows, or is.
+    /// Returns the current leader epoch.
     pub(super) fn epoch(&self) -> LeaderEpoch {
         match &self.role {
             Role::Leader(leader) => leader.epoch(),
@@ -174,7 +173,7 @@ impl State {
         }
     }
 
-    /// The positions as they are.
+    /// Returns the current positions.
     pub(super) fn positions(&self) -> Positions {
         let leader_epoch = self.epoch();
         match &self.log {
@@ -205,7 +204,7 @@ impl State {
         }
     }
 
-    /// Carries out what the leader core wants.
+    /// Carries out the effects of the leader core.
     pub(super) fn apply(&mut self, effects: Effects, shared: &Shared, wakes: &mut DeferredWakeups) {
         if let Some(proposal) = effects.alter_isr {
             shared.propose(self.id, proposal);
@@ -216,7 +215,7 @@ impl State {
         }
     }
 
-    /// Takes the high watermark of a log that was just opened, as far as the log has it.
+    /// Sets the high watermark of a log that was just opened, within the bounds of the log.
     pub(super) fn begin_at(&mut self, high_watermark: Offset) {
         if let Ok(log) = self.log() {
             let high_watermark = high_watermark.max(log.log_start_offset());
@@ -267,7 +266,7 @@ impl State {
         }
     }
 
-    /// Ends everything that belongs to a leadership: waits fail, followers are told.
+    /// Ends a leadership: waits fail, and the followers' subscriptions end.
     pub(super) fn end_leadership(&mut self, error: &RoleError, wakes: &mut DeferredWakeups) {
         for wait in self.commits.take_all() {
             wakes
@@ -279,8 +278,8 @@ impl State {
                 .low_watermarks
                 .push((wait, Err(CommitError::Role(error.clone()))));
         }
-        for feed in self.subscriptions.drain(..) {
-            feed.end(wakes);
+        for subscription in self.subscriptions.drain(..) {
+            subscription.end(wakes);
         }
         self.tail.clear();
     }
@@ -297,7 +296,7 @@ impl State {
         }
     }
 
-    /// This follower received records that fit its log.
+    /// Notes that this follower received records that fit its log.
     pub(super) fn recovered(&mut self, name: &TopicPartition) {
         if self.obstacle.take().is_some() {
             let leader_epoch = self.epoch();
@@ -317,9 +316,9 @@ impl State {
     }
 
     /// Takes the log offline after a change of its files failed, and with it the whole log
-    /// directory unless the files' content was at fault. Where there only was no space, the change
-    /// was taken back, and nothing goes offline. A log that a shortage took offline in the middle
-    /// of a change is opened again.
+    /// directory unless the content of the files was the cause. After a lack of space the change
+    /// was undone and nothing goes offline. A log that a shortage closed during a change is opened
+    /// again.
     pub(super) fn storage_failed(
         &mut self,
         error: &StorageError,
@@ -336,7 +335,7 @@ impl State {
                 self.close_for_now(error, shared);
             }
             StorageErrorKind::Damage => {
-                tracing::error!(partition = %self.id, %error, "log goes offline");
+                tracing::error!(partition = %self.id, %error, "log taken offline");
             }
             StorageErrorKind::Shortage => self.close_for_now(error, shared),
             StorageErrorKind::Device => {
@@ -347,12 +346,12 @@ impl State {
         self.go_offline(error.to_string(), wakes)
     }
 
-    /// Has a log that goes offline opened again when there are descriptors and space.
+    /// Has a log opened again that goes offline for a lack of descriptors or space.
     fn close_for_now(&self, error: &StorageError, shared: &Shared) {
         let Ok(log) = self.log() else { return };
         tracing::warn!(
             partition = %self.id, %error,
-            "log goes offline for lack of resources, and is opened again when there are any"
+            "log closed for lack of resources; it is opened again when they are available"
         );
         let closed = ClosedLog {
             high_watermark: self.high_watermark,

@@ -1,5 +1,5 @@
-//! The last batches a leader appended, kept only until every follower that is streaming was sent
-//! them: in-sync followers are served from memory, without a copy.
+//! The last batches that a leader appended, kept until every subscribed follower was sent them.
+//! Followers that keep up are served from memory, without a copy.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl Tail {
         }
     }
 
-    /// A batch was appended.
+    /// Adds a batch that was appended.
     pub(super) fn push(&mut self, base: Offset, next: Offset, records: Bytes) {
         let size = records.len();
         if self.total.load(Ordering::Relaxed) + size > TAILS_BYTES_MAX {
@@ -60,7 +60,7 @@ impl Tail {
         }
     }
 
-    /// Every streaming follower was sent all below `sent`.
+    /// Drops the batches below `sent`, which every subscribed follower was sent.
     pub(super) fn release(&mut self, sent: Offset) {
         while self.batches.front().is_some_and(|batch| batch.next <= sent) {
             self.pop();
@@ -70,15 +70,15 @@ impl Tail {
         }
     }
 
-    /// Forgets all.
+    /// Drops all batches.
     pub(super) fn clear(&mut self) {
         self.total.fetch_sub(self.size, Ordering::Relaxed);
         self.size = 0;
         self.batches = VecDeque::new();
     }
 
-    /// Takes batches from `from` on into `out`, at most `max` bytes but at least one batch. Answers
-    /// the offset after them; `None` when `from` is not at the head of a batch that is kept.
+    /// Adds batches from `from` on to `out`, at most `max` bytes but at least one batch. Returns
+    /// the offset after them; `None` when no batch that is kept begins at `from`.
     pub(super) fn read(&self, from: Offset, max: usize, out: &mut Vec<Bytes>) -> Option<Offset> {
         let start = self.batches.partition_point(|batch| batch.base < from);
         if self.batches.get(start)?.base != from {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn tails_stay_within_their_budgets() {
+    fn tails_stay_within_their_limits() {
         let total = Arc::new(AtomicUsize::new(0));
         let mut tails: Vec<Tail> = (0..20).map(|_| Tail::new(Arc::clone(&total))).collect();
         for at in 0..100 {

@@ -64,11 +64,11 @@ fn request(
     }
 }
 
-/// Begins a feed; answers its id.
+/// Begins a subscription and returns its id.
 #[track_caller]
 fn start(partition: &Partition, request: &SubscriptionRequest) -> u64 {
     match partition.subscribe_follower(request, &ReadySet::new(), 0) {
-        Ok(SubscriptionStart::Started(feed)) => feed.id,
+        Ok(SubscriptionStart::Started(handle)) => handle.id,
         other => panic!("{other:?}"),
     }
 }
@@ -85,47 +85,49 @@ async fn an_ack_counts_only_for_its_own_subscription_epoch_and_what_was_sent() {
     let partition = broker.partition(topic_id, 0);
     append(&partition, 10);
     let before = start(&partition, &request(1, EPOCH, 0, 0));
-    let feed = start(&partition, &request(2, EPOCH, 0, 0));
+    let subscription = start(&partition, &request(2, EPOCH, 0, 0));
     // Sends a part of the log: a batch at least.
     assert!(
         partition
-            .read_for_follower(feed, 1, Access::Disk)
+            .read_for_follower(subscription, 1, Access::Disk)
             .unwrap()
             .is_some()
     );
-    let ack = |feed, epoch, end| partition.on_follower_ack(feed, epoch, Offset(end), Offset::ZERO);
+    let ack = |subscription, epoch, end| {
+        partition.on_follower_ack(subscription, epoch, Offset(end), Offset::ZERO)
+    };
     ack(before, EPOCH, 1);
     assert_eq!(
         acked(&partition),
         Some(Offset(0)),
         "of the subscription before"
     );
-    ack(feed, LeaderEpoch(2), 1);
-    ack(feed, LeaderEpoch(4), 1);
+    ack(subscription, LeaderEpoch(2), 1);
+    ack(subscription, LeaderEpoch(4), 1);
     assert_eq!(
         acked(&partition),
         Some(Offset(0)),
         "of another leader epoch"
     );
-    ack(feed, EPOCH, 1);
+    ack(subscription, EPOCH, 1);
     assert_eq!(acked(&partition), Some(Offset(1)));
     assert_eq!(partition.positions().high_watermark, Offset(1));
     // More than was sent, though the leader has it: the follower is not to be trusted.
-    ack(feed, EPOCH, 10);
+    ack(subscription, EPOCH, 10);
     assert_eq!(acked(&partition), Some(Offset(1)));
     assert_eq!(partition.positions().high_watermark, Offset(1));
     assert!(
         partition
-            .read_for_follower(feed, 1, Access::Disk)
+            .read_for_follower(subscription, 1, Access::Disk)
             .unwrap()
             .is_none(),
-        "its feed ended"
+        "the subscription ended"
     );
-    let feed = start(&partition, &request(3, EPOCH, 1, 3));
-    partition.on_follower_ack(feed, EPOCH, Offset(1), Offset(2));
+    let subscription = start(&partition, &request(3, EPOCH, 1, 3));
+    partition.on_follower_ack(subscription, EPOCH, Offset(1), Offset(2));
     assert!(
         partition
-            .read_for_follower(feed, 1, Access::Disk)
+            .read_for_follower(subscription, 1, Access::Disk)
             .unwrap()
             .is_none(),
         "its log cannot begin past its end"
@@ -138,7 +140,7 @@ async fn a_subscription_that_a_newer_one_overtook_is_refused() {
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
     append(&partition, 10);
-    let feed = start(&partition, &request(7, EPOCH, 4, 3));
+    let subscription = start(&partition, &request(7, EPOCH, 4, 3));
     // Another stream's, which claims more than the follower has by now.
     let late = partition.subscribe_follower(&request(6, EPOCH, 9, 3), &ReadySet::new(), 0);
     assert!(
@@ -148,7 +150,7 @@ async fn a_subscription_that_a_newer_one_overtook_is_refused() {
     assert_eq!(acked(&partition), Some(Offset(4)));
     assert!(
         partition
-            .read_for_follower(feed, 1, Access::Disk)
+            .read_for_follower(subscription, 1, Access::Disk)
             .unwrap()
             .is_some(),
         "the newer one goes on"
@@ -204,7 +206,8 @@ async fn leader_of_two_epochs() -> (Replicas, std::sync::Arc<Partition>) {
 #[tokio::test]
 async fn a_log_that_ends_in_an_epoch_unknown_to_the_leader_diverges_wherever_it_ends() {
     let (_broker, partition) = leader_of_two_epochs().await;
-    // (the follower's log end, the epoch of its last record, where the leader says they part)
+    // (the follower's log end, the epoch of its last record, where the leader reports the
+    // divergence)
     let cases = [
         (8, 3, None),
         (10, 3, None),
@@ -252,14 +255,14 @@ async fn leaders_records(count: usize) -> Bytes {
     let topic_id = broker.topic("source", 1).await;
     let partition = broker.partition(topic_id, 0);
     append(&partition, count);
-    let feed = SubscriptionRequest {
+    let subscription = SubscriptionRequest {
         follower: OTHER,
         ..request(1, EPOCH, 0, 0)
     };
-    // The only replica feeds nobody; a consumer reads it.
+    // The only replica has no followers; a consumer reads it.
     assert!(
         partition
-            .subscribe_follower(&feed, &ReadySet::new(), 0)
+            .subscribe_follower(&subscription, &ReadySet::new(), 0)
             .is_err()
     );
     let params = FetchParams {
@@ -405,7 +408,7 @@ async fn an_answer_leaves_the_truncation_to_another_thread() {
     };
     for truncation in [truncation(Some(1), 0), truncation(None, 9)] {
         assert_eq!(partition.positions(), before);
-        // The replica has subscribed again before the other thread came to it.
+        // The replica has subscribed again before the truncation runs.
         begin();
         let outcome = partition.truncate_to_leader(&truncation, NOW);
         assert_eq!(outcome, PartOutcome::Nothing);
@@ -482,7 +485,7 @@ async fn a_partition_whose_change_panics_is_offline_and_the_others_go_on() {
     let (partition, other) = (broker.partition(topic_id, 0), broker.partition(topic_id, 1));
     append(&partition, 1);
     let waiting = partition.wait_committed(EPOCH, Offset(1));
-    let feed = start(&partition, &request(1, EPOCH, 0, 0));
+    let subscription = start(&partition, &request(1, EPOCH, 0, 0));
     let ready_set = ReadySet::new();
     let _watch = partition.watch(&ready_set, 5, ReadyOn::Any);
     panic_in(&partition);
@@ -494,7 +497,7 @@ async fn a_partition_whose_change_panics_is_offline_and_the_others_go_on() {
     assert_eq!(moved, [5]);
     assert!(
         partition
-            .read_for_follower(feed, 1, Access::Disk)
+            .read_for_follower(subscription, 1, Access::Disk)
             .unwrap()
             .is_none()
     );
@@ -546,9 +549,9 @@ async fn deleted_records_wait_for_a_live_replica_that_is_not_connected_until_it_
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
     append(&partition, 3);
-    let feed = start(&partition, &request(1, EPOCH, 3, 3));
+    let subscription = start(&partition, &request(1, EPOCH, 3, 3));
     assert_eq!(partition.positions().high_watermark, Offset(3));
-    partition.end_subscription(feed);
+    partition.end_subscription(subscription);
     let before = partition.delete_records(Some(Offset(2))).unwrap();
     let mut deleted = Box::pin(partition.wait_low_watermark(before));
     let early = futures::FutureExt::now_or_never(deleted.as_mut());

@@ -1,8 +1,8 @@
 //! A follower removes the records that its leader's log does not have.
 //!
-//! A truncation reads the log, to find the last batch that stays and what its producers did, and
-//! writes files. So it runs on a thread that may block, after the leader's answer has ended the
-//! subscription. The partition's lock is held meanwhile.
+//! A truncation reads the log, to find the last batch that stays and the state of its producers,
+//! and writes files. So it runs on a thread that may block, after the leader's response has ended
+//! the subscription. It holds the partition's lock.
 
 use dohle_model::{LeaderEpoch, Offset, Timestamp};
 
@@ -11,12 +11,12 @@ use super::follow::{LeaderPart, PartOutcome};
 use super::state::{DeferredWakeups, Role, State};
 use crate::replica::truncation_offset;
 
-/// What a leader's answer asks a follower to remove.
+/// A truncation that a leader's response requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Truncation {
-    /// The epoch of the leader that answered.
+    /// The leader epoch of the response.
     leader_epoch: LeaderEpoch,
-    /// Where the leader's log begins.
+    /// The start of the leader's log.
     leader_start: Offset,
     /// The largest epoch that both logs may share and its end in the leader's log; `None` when the
     /// leader's log begins after the end of this one.
@@ -34,9 +34,9 @@ impl Truncation {
 }
 
 impl Partition {
-    /// Removes the records that the leader's log does not have. Nothing happens when this replica
-    /// has another leader by now, or has subscribed again: then the logs are compared again. Blocks
-    /// on the disk.
+    /// Removes the records that the leader's log does not have. Does nothing when the leader epoch
+    /// has changed or the replica has subscribed again meanwhile, since the logs are compared again
+    /// in these cases. Blocks on the disk.
     pub(crate) fn truncate_to_leader(
         &self,
         truncation: &Truncation,
@@ -71,7 +71,7 @@ impl Partition {
         };
         if start <= log.log_end_offset() {
             state.report(&self.name, || {
-                format!("leader says that this log ends before its own begins, at {start}")
+                format!("leader reports that this log ends before its own begins, at {start}")
             });
             return PartOutcome::Retry { damaged_at: None };
         }

@@ -1,11 +1,11 @@
-//! What goes into and comes out of a partition.
+//! Parameters and results of a partition's operations.
 
 use bytes::Bytes;
 use dohle_model::{LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 pub use crate::replica::Positions;
 
-/// When a produce request is answered (`acks`).
+/// When a produce request is acknowledged (`acks`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Acks {
     /// Never (0).
@@ -16,7 +16,7 @@ pub enum Acks {
     All,
 }
 
-/// Who appends: clients' batches are checked more strictly than the broker's own.
+/// The source of a batch. Batches of clients are checked more strictly than the broker's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum AppendOrigin {
     /// A producer.
@@ -26,68 +26,70 @@ pub enum AppendOrigin {
     Coordinator,
 }
 
-/// Records that the leader has in its log.
+/// The result of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
     /// The offset of the first record.
     pub base_offset: Offset,
     /// The offset of the last record.
     pub last_offset: Offset,
-    /// With `message.timestamp.type=LogAppendTime`: that time.
+    /// The time of the append, with `message.timestamp.type=LogAppendTime`.
     pub log_append_time: Option<Timestamp>,
-    /// Where the log begins.
+    /// The log start offset.
     pub log_start_offset: Offset,
     /// The epoch that the records were appended in.
     pub leader_epoch: LeaderEpoch,
-    /// An idempotent producer sent what is in the log already; the offsets are those of then.
+    /// Whether an idempotent producer sent a batch again that is in the log already. The offsets
+    /// are those of the first append.
     pub duplicate: bool,
-    /// Whether `flush.messages` may ask for the disk before this is answered: the caller goes on
-    /// to [`Partition::flush_appended`](super::Partition::flush_appended).
+    /// Whether `flush.messages` may require a flush before the acknowledgement. The caller goes on
+    /// with [`Partition::flush_appended`](super::Partition::flush_appended).
     pub flush: bool,
 }
 
 impl Appended {
-    /// The offset after the last record: what [`super::Partition::wait_committed`] waits for.
+    /// Returns the offset after the last record, which [`super::Partition::wait_committed`] waits
+    /// for.
     #[must_use]
     pub fn end(&self) -> Offset {
         self.last_offset.plus(1)
     }
 }
 
-/// Up to which offset a reader sees records.
+/// Which records a reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Isolation {
-    /// All that is in the log: replicas.
+    /// All records of the log, for replicas.
     LogEnd,
-    /// What is committed: `read_uncommitted` consumers.
+    /// Committed records, for `read_uncommitted` consumers.
     HighWatermark,
-    /// What is committed and belongs to no open transaction: `read_committed` consumers.
+    /// Committed records below the first open transaction, for `read_committed` consumers.
     LastStable,
 }
 
 /// What to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FetchParams {
-    /// The first offset wanted.
+    /// The first offset to read.
     pub fetch_offset: Offset,
-    /// The leader epoch the reader knows; a different one is refused (KIP-320).
+    /// The reader's leader epoch. Another epoch than the partition's is refused (KIP-320).
     pub current_leader_epoch: Option<LeaderEpoch>,
-    /// The epoch of the reader's last record; answered with `diverging` if it is not the log's.
+    /// The epoch of the reader's last record. `diverging` is returned if the log differs there.
     pub last_fetched_epoch: Option<LeaderEpoch>,
-    /// At most so many bytes of records.
+    /// The most bytes of records to read.
     pub max_bytes: usize,
     /// The first batch is returned whole even when it is larger than `max_bytes`.
     pub min_one: bool,
-    /// How far the reader may see.
+    /// Which records the reader may see.
     pub isolation: Isolation,
-    /// Refuse unless this broker leads; consumers that know KIP-392 may read from followers.
+    /// Refuses the read unless this broker leads. Consumers with KIP-392 may read from followers.
     pub leader_only: bool,
 }
 
 /// An epoch, and where it ends in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochEnd {
-    /// The largest epoch in the log that is not above the one asked for; `None` when there is none.
+    /// The largest epoch in the log that is not above the one requested; `None` when there is none.
     pub epoch: Option<LeaderEpoch>,
     /// The offset after its last record; `None` when there is no such epoch.
     pub end_offset: Option<Offset>,
@@ -102,20 +104,20 @@ pub struct AbortedTransaction {
     pub first_offset: Offset,
 }
 
-/// What a read found.
+/// The result of a read.
 #[derive(Debug, Clone)]
 pub struct FetchRead<R = Bytes> {
     /// Whole batches (the first may begin before the offset asked for); empty at the end.
     pub records: R,
     /// The partition's positions when the read began.
     pub positions: Positions,
-    /// The reader's log and this one part ways at this point (KIP-595); `records` is then empty.
+    /// Where the reader's log diverges from this one (KIP-595). `records` is empty then.
     pub diverging: Option<EpochEnd>,
     /// With [`Isolation::LastStable`]: the aborted transactions among the records.
     pub aborted: Vec<AbortedTransaction>,
 }
 
-/// Which offset is asked for (`ListOffsets`).
+/// Which offset to find (`ListOffsets`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OffsetSpec {
     /// The first offset (-2).
@@ -132,18 +134,18 @@ pub enum OffsetSpec {
     ByTime(Timestamp),
 }
 
-/// An offset that was asked for.
+/// An offset that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListedOffset {
     /// The offset.
     pub offset: Offset,
-    /// The record's timestamp, where the question was about one.
+    /// The record's timestamp, for searches by time.
     pub timestamp: Option<Timestamp>,
     /// The epoch of the record, or of the leader for `Latest`.
     pub leader_epoch: Option<LeaderEpoch>,
 }
 
-/// An idempotent producer as the partition knows it (`DescribeProducers`).
+/// The state of an idempotent producer (`DescribeProducers`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProducerInfo {
     /// Its id.
@@ -160,7 +162,7 @@ pub struct ProducerInfo {
     pub coordinator_epoch: Option<i32>,
 }
 
-/// A follower as its leader knows it: for the choice of the closest replica (KIP-392).
+/// A follower's progress, for the choice of the closest replica (KIP-392).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FollowerState {
     /// The broker.

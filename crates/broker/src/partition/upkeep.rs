@@ -1,5 +1,5 @@
-//! What is done for a log now and then: flushing, retention, producer expiry, closing. Each in two
-//! phases, so that the disk is not waited for under the lock. Called on blocking threads.
+//! Periodic work on a log: flushing, retention, producer expiry, closing. It is split into phases
+//! so that nothing waits for the disk under the lock. Called on blocking threads.
 
 use dohle_log::{DeletedSegment, Log, StorageErrorKind};
 use dohle_model::space::SpaceState;
@@ -17,7 +17,7 @@ pub(crate) struct Deleted {
 }
 
 impl Partition {
-    /// Forces what was appended to the disk. Blocks on the disk.
+    /// Flushes appended records to the disk. Blocks on the disk.
     pub(crate) fn flush(&self, now: Timestamp) -> Result<(), RoleError> {
         let task = {
             let mut state = self.state.lock();
@@ -46,7 +46,7 @@ impl Partition {
         Ok(())
     }
 
-    /// Whether `flush.ms` or `flush.messages` asks for a flush.
+    /// Whether `flush.ms` or `flush.messages` requires a flush.
     pub(crate) fn should_flush(&self, now: Timestamp) -> bool {
         self.state
             .lock()
@@ -54,7 +54,7 @@ impl Partition {
             .is_ok_and(|log| log.should_flush(now))
     }
 
-    /// Whether something was appended that no flush has covered yet.
+    /// Whether there are appended records that no flush has covered yet.
     pub fn has_unflushed(&self) -> bool {
         let state = self.state.lock();
         state
@@ -62,7 +62,7 @@ impl Partition {
             .is_ok_and(|log| log.recovery_point() < log.log_end_offset())
     }
 
-    /// Takes out what retention lets go, and forgets idle producers.
+    /// Takes out the segments that retention deletes, and expires idle producers.
     pub(crate) fn apply_retention(&self, now: Timestamp) -> Deleted {
         self.with(|state, wakes| {
             let high_watermark = state.high_watermark;
@@ -77,7 +77,7 @@ impl Partition {
             };
             log.remove_expired_producers(now);
             if is_short && log.log_start_offset() == log.log_end_offset() {
-                // All records were deleted: the segment that is written to can go as well.
+                // All records were deleted, so the active segment is closed and deleted as well.
                 if let Err(error) = log.roll(now) {
                     tracing::debug!(partition = %self.name, %error, "no new segment");
                 }
@@ -98,7 +98,7 @@ impl Partition {
                 }
                 Err(error) => {
                     match error.kind() {
-                        // Of an index that tells the age of a segment; all files are as before.
+                        // An index with the age of a segment is damaged. No file has changed.
                         StorageErrorKind::Damage | StorageErrorKind::Shortage => {
                             tracing::error!(partition = %self.name, %error, "retention skipped");
                         }
@@ -121,14 +121,14 @@ impl Partition {
         }
     }
 
-    /// The log's start has moved: where space is short, what lies below is deleted soon.
+    /// Has the segments below the log start deleted soon if space is short.
     pub(super) fn reclaim_soon(&self, state: &State) {
         if self.shared.space.state(state.dir) != SpaceState::Open {
             self.shared.reclaims.add(self.id);
         }
     }
 
-    /// The offsets that the log directory's checkpoints hold: high watermark, recovery point, log
+    /// Returns the offsets for the log directory's checkpoints: high watermark, recovery point, log
     /// start. `None` while the log is offline, unless it is only closed for a shortage.
     pub(crate) fn checkpoints(&self) -> Option<(Offset, Offset, Offset)> {
         let state = self.state.lock();
@@ -147,7 +147,7 @@ impl Partition {
         ))
     }
 
-    /// Ends the replica's life here and answers its log.
+    /// Retires the replica and returns its log.
     pub(crate) fn retire(&self) -> Option<Log> {
         self.with(|state, wakes| state.retire(wakes))
             .map(|log| *log)

@@ -1,4 +1,4 @@
-//! Following the metadata: partitions come, go, and change their roles.
+//! Applies changes of the metadata: adds and removes partitions, and changes their roles.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,7 +20,7 @@ use super::{Partitions, Settings, wall_clock};
 use crate::metadata::{LocalReplicas, MetadataChange};
 use crate::partition::{ClosedLog, Partition, PartitionConfig};
 
-/// The registry, as the metadata feed drives it.
+/// Lets the metadata feed apply changes to the registry.
 #[derive(Debug, Clone)]
 pub struct LocalPartitions(pub Arc<Partitions>);
 
@@ -38,14 +38,14 @@ impl LocalReplicas for LocalPartitions {
             Ok(false) => {}
             // The image is never published, so the broker is never unfenced.
             Ok(true) => std::future::pending().await,
-            // A panic must not pass for a change that was followed.
+            // A panic must not count as an applied change.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
 }
 
 impl Partitions {
-    /// Follows a change of the metadata. Blocks on the disk where logs are opened or deleted.
+    /// Applies a change of the metadata. Blocks on the disk where it opens or deletes logs.
     pub fn apply_change(&self, change: &MetadataChange) {
         let _following = self.following.lock();
         self.shared.set_image(&change.after);
@@ -53,7 +53,8 @@ impl Partitions {
         if change.is_first {
             self.begin_use();
         }
-        // A quorum that lost its data, or another one, has not deleted what it does not contain.
+        // Partitions that are missing in the metadata of another quorum, or of one that lost its
+        // data, were not deleted.
         let position = change.before.position();
         let continues = position.is_none_or(|position| change.after.continues(position));
         for (id, name) in &change.local.deletes {
@@ -82,7 +83,7 @@ impl Partitions {
         }
         self.replicator.flush();
         if !change.delta.brokers.is_empty() {
-            // A broker that is live now may join ISRs that it waited for.
+            // A broker that was unfenced may join the ISRs that it was waiting for.
             self.on_brokers_changed();
         }
         if change.is_first {
@@ -111,7 +112,7 @@ impl Partitions {
         }
     }
 
-    /// Takes note that the replicas follow the metadata up to here.
+    /// Notes the metadata offset up to which changes were applied to the replicas.
     fn on_applied(&self, change: &MetadataChange) {
         let position = change.after.position();
         let mut changed = false;
@@ -125,7 +126,7 @@ impl Partitions {
         }
     }
 
-    /// Writes up to where the replicas followed the metadata. Blocks on the disk.
+    /// Writes the metadata offset up to which changes were applied. Blocks on the disk.
     pub(super) fn write_applied(&self) {
         for dir in self.dirs.iter().filter(|dir| dir.offline().is_none()) {
             if let Err(error) = dir.write_applied() {
@@ -181,7 +182,7 @@ impl Partitions {
         Arc::new(config)
     }
 
-    /// Opens or makes the logs of partitions that this broker did not host before.
+    /// Opens or creates the logs of partitions that are new on this broker.
     fn open_logs(&self, change: &MetadataChange) {
         let local = change.local.leaders.iter().chain(&change.local.followers);
         let new: Vec<&LocalPartition> = {
@@ -193,7 +194,7 @@ impl Partitions {
         if new.is_empty() {
             return;
         }
-        // Recovery reads whole segments: several partitions at once, as many as there are cores.
+        // Recovery reads whole segments, so as many logs are opened at a time as there are cores.
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let share = new.len().div_ceil(threads).max(8);
         let counts = parking_lot::Mutex::new(self.counts());
@@ -216,7 +217,7 @@ impl Partitions {
         });
     }
 
-    /// Partitions in each log directory.
+    /// Counts the partitions in each log directory.
     fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.dirs.len()];
         if counts.len() == 1 {
@@ -259,7 +260,7 @@ impl Partitions {
             Choice::Create(at) => (at, None),
             Choice::Offline(at, reason) => {
                 tracing::error!(partition = %name, reason, "replica is offline");
-                // Whatever is there stays as it is.
+                // Existing files stay as they are.
                 for dir in &self.dirs {
                     dir.claim(&name);
                 }
@@ -302,7 +303,7 @@ impl Partitions {
         partition
     }
 
-    /// What each log directory holds of a partition.
+    /// Returns what each log directory contains of a partition.
     fn places(
         &self,
         name: &TopicPartition,
@@ -355,7 +356,7 @@ impl Partitions {
                     StorageErrorKind::Shortage | StorageErrorKind::Full => {
                         tracing::warn!(
                             partition = %name, %error,
-                            "log cannot be opened for lack of resources, this is tried again"
+                            "log cannot be opened for lack of resources; it is tried again later"
                         );
                         self.shared.closed_logs.add(id, closed);
                         self.fail_dir(dir, &error);
@@ -386,7 +387,8 @@ impl Partitions {
         let (mut log, _) = Log::open_with(&path, name.clone(), config, options, open_files)?;
         log.set_cleaner_checkpoint(known.cleaner_offset);
         match log.ensure_partition_metadata(id.topic_id) {
-            // A registered replica is known without it. It is written when there is space.
+            // A registered replica is identified without this file, which is written once there
+            // is space.
             Err(error) if error.kind() == StorageErrorKind::Full => {
                 self.shared.space.on_refused_write(dir.id);
             }
@@ -395,7 +397,8 @@ impl Partitions {
         Ok(log)
     }
 
-    /// Puts away what is in the way of a new log: another topic of the same name had it.
+    /// Renames an old directory at the path of a new log. It belonged to another topic of the same
+    /// name.
     pub(super) fn clear_path(
         &self,
         dir: &Dir,
@@ -410,7 +413,8 @@ impl Partitions {
         }
     }
 
-    /// Ends a replica. Its files go after `file.delete.delay.ms`, so that running reads end well.
+    /// Removes a replica. Its files are deleted after `file.delete.delay.ms`, so that running reads
+    /// can end.
     /// `continues` is whether a committed record removed it; otherwise the files are kept as a
     /// stray.
     fn delete(&self, id: TopicIdPartition, topic: &TopicName, continues: bool) {
@@ -438,7 +442,7 @@ impl Partitions {
             return;
         };
         if dir.offline().is_some() {
-            // The directory's own record of its partitions decides when it is back.
+            // When the directory is online again, its own record of partitions decides.
             return;
         }
         let path = dir.directory.partition_path(&name);
@@ -474,7 +478,7 @@ impl Partitions {
     }
 }
 
-/// Whether a partition's directory is there and belongs to this topic.
+/// Whether a partition's directory exists and belongs to this topic.
 fn is_topics(path: &Path, id: TopicId) -> bool {
     dohle_log::partition_metadata::read(path).is_ok_and(|found| found == Some(id))
 }

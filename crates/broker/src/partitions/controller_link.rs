@@ -1,4 +1,4 @@
-//! The way from partitions to the active controller: ISR changes and directory assignments.
+//! Requests of partitions to the active controller: ISR changes and directory assignments.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,37 +12,36 @@ use tokio::time::Instant;
 use crate::metadata::{ControllerClient, ControllerSession};
 use crate::replica::IsrProposal;
 
-/// The controller's answer about one partition: its registration after the request, or why it was
-/// refused.
+/// The controller's response for one partition: its registration after the request, or the error.
 pub type AlterOutcome = (TopicIdPartition, Result<PartitionRegistration, ErrorCode>);
 
-/// The controller's answer to a request about ISRs.
+/// The controller's response to a request for ISR changes.
 #[derive(Debug, Default)]
 pub struct AlterAnswer {
-    /// About each partition.
+    /// The response for each partition.
     pub outcomes: Vec<AlterOutcome>,
-    /// Whether the request was sent more than once before this answer: the controller may still
+    /// Whether the request was sent more than once before this response. The controller may still
     /// receive another copy.
     pub repeated: bool,
 }
 
-/// What partitions ask of the active controller. A trait, so that replication runs without one.
+/// Requests of partitions to the active controller. A trait, so that tests need no controller.
 pub trait ControllerLink: Send + Sync + 'static {
-    /// Proposes ISRs (KIP-497). An error means that there is no answer: the request may or may not
-    /// have been carried out, and is made again.
+    /// Proposes ISRs (KIP-497). An error means that there was no response. The controller may have
+    /// carried out the request, which is sent again.
     fn alter_partition<'a>(
         &'a self,
         proposals: &'a [(TopicIdPartition, IsrProposal)],
     ) -> BoxFuture<'a, Result<AlterAnswer, String>>;
 
-    /// Tells which directory holds a replica (KIP-858). An error means that it is to be told again.
+    /// Reports which directory holds a replica (KIP-858). After an error the report is sent again.
     fn assign_dirs<'a>(
         &'a self,
         assignments: &'a [(TopicIdPartition, DirectoryId)],
     ) -> BoxFuture<'a, Result<(), String>>;
 }
 
-/// The link of a broker that has a session.
+/// The link of a broker with a session.
 #[derive(Debug)]
 pub struct BrokerLink {
     node: NodeId,
@@ -50,11 +49,11 @@ pub struct BrokerLink {
     session: Arc<ControllerSession>,
 }
 
-/// How long one request is tried.
+/// The deadline of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl BrokerLink {
-    /// For this node.
+    /// Creates the link of this node.
     #[must_use]
     pub fn new(
         node: NodeId,
@@ -140,7 +139,7 @@ fn outcome(result: &v1::AlterPartitionResult) -> Result<AlterOutcome, String> {
     let registration = result
         .registration
         .as_ref()
-        .ok_or("answer without registration")?;
+        .ok_or("the response has no registration")?;
     let registration = convert::partition_from_wire(registration);
     Ok((id, Ok(registration.map_err(|error| error.to_string())?)))
 }

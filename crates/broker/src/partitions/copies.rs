@@ -1,14 +1,14 @@
-//! Which log directory a replica is opened in, when several could be. Pure.
+//! Chooses the log directory in which a replica is opened. Pure.
 //!
-//! Invariant: the directory that the metadata name decides. Another copy of the same partition may
-//! be older: a replica is rebuilt in one directory while another is away. It is never used while
-//! the directory in the metadata is there, or may come back.
+//! Invariant: the directory in the metadata decides. A copy of the partition in another directory
+//! may be older, since a replica is rebuilt in one directory while another is offline. It is never
+//! used while the directory in the metadata is online or may come back.
 
 use dohle_model::DirectoryId;
 
 use super::dirs::OfflineDir;
 
-/// What a log directory holds of a partition.
+/// What a log directory contains of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Copy {
     /// Nothing.
@@ -19,32 +19,32 @@ pub(super) enum Copy {
     Unidentified(String),
 }
 
-/// A log directory, as the choice sees it.
+/// The state of a log directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) id: DirectoryId,
     pub(super) path: String,
-    /// Why it is offline.
+    /// Why it is offline, if it is.
     pub(super) offline: Option<String>,
     pub(super) copy: Copy,
-    /// Replicas in it.
+    /// The number of replicas in it.
     pub(super) replicas: usize,
 }
 
 /// Where a replica is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Choice {
-    /// The log that is in this directory.
+    /// Open the existing log in this directory.
     Use(usize),
-    /// A new log in this directory.
+    /// Create a log in this directory.
     Create(usize),
-    /// Nowhere: the replica is offline, counted to this directory.
+    /// The replica is offline, and counts as one of this directory.
     Offline(usize, String),
 }
 
-/// Chooses. `registered` is the directory in the metadata, if the broker has assigned one;
-/// `unreadable` names the directories whose identity could not be read; `at_start` is whether the
-/// replica may have been there before the process started.
+/// Chooses where to open a replica. `registered` is the directory in the metadata, if the broker
+/// has assigned one; `unreadable` names the directories whose identity could not be read;
+/// `at_start` is whether the replica may have been there before the process started.
 pub(super) fn choose(
     registered: Option<DirectoryId>,
     places: &[Place],
@@ -82,7 +82,7 @@ pub(super) fn choose(
     choice
 }
 
-/// The directory in the metadata, if any, has no copy.
+/// Chooses when the directory in the metadata, if any, has no copy.
 fn elsewhere(known: Option<usize>, places: &[Place]) -> Choice {
     let online = || {
         let all = places.iter().enumerate();

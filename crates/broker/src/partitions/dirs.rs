@@ -1,4 +1,4 @@
-//! The broker's log directories: which partitions lie where, and which directories failed.
+//! The broker's log directories: the partitions in each, and the directories that failed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,22 +14,22 @@ use super::copies::Copy;
 /// A log directory that was locked and whose `meta.properties` belong to this node.
 #[derive(Debug)]
 pub struct LogDir {
-    /// Its identity (`directory.id`).
+    /// Its `directory.id`.
     pub id: DirectoryId,
     /// Its files.
     pub directory: LogDirectory,
 }
 
-/// A log directory that could not be opened, so that its identity is unknown.
+/// A log directory that could not be opened, so that its id is unknown.
 #[derive(Debug, Clone)]
 pub struct OfflineDir {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// A partition's directory that was found at the start and not asked for yet.
+/// A partition's directory that was found at the start and is not open yet.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     pub(super) path: PathBuf,
@@ -39,12 +39,12 @@ pub(super) struct Found {
     pub(super) log_start_offset: Offset,
     /// Whether the checkpoint that had the log start is damaged.
     pub(super) log_start_lost: bool,
-    /// Where the part begins that compaction has not seen.
+    /// The offset of the first record that compaction has not processed.
     pub(super) cleaner_offset: Option<Offset>,
 }
 
 impl Found {
-    /// What lies where a new log is to be, and was not there at the start.
+    /// A directory at the path of a new log that did not exist at the start.
     pub(super) fn left(path: &Path) -> Result<Self, StorageError> {
         Ok(Self {
             identity: identity(path, None)?,
@@ -58,24 +58,25 @@ impl Found {
     }
 }
 
-/// Which topic a partition's directory belongs to.
+/// The topic of a partition's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Identity {
-    /// The one with this id.
+    /// The topic with this id.
     Known(TopicId),
-    /// Its `partition.metadata` is missing or empty: a crash of the machine soon after the
-    /// partition was created leaves that.
+    /// Its `partition.metadata` is missing or empty, as after a crash of the machine soon after the
+    /// partition was created.
     Missing,
-    /// Its `partition.metadata` cannot be understood, with the reason.
+    /// Its `partition.metadata` cannot be read, with the reason.
     Damaged(String),
 }
 
-/// Up to where the replicas of a directory followed the metadata; the file follows.
+/// The metadata offset up to which changes were applied to the replicas of a directory. The file is
+/// written later.
 #[derive(Debug, Default)]
 struct Applied {
     position: Option<MetadataPosition>,
     partitions: BTreeMap<TopicPartition, TopicId>,
-    /// Opened by the change that is being applied.
+    /// Partitions that the current change opened.
     opened: Vec<(TopicPartition, TopicId)>,
     /// Whether `partitions` differs from the file.
     partitions_changed: bool,
@@ -83,16 +84,16 @@ struct Applied {
     position_changed: bool,
 }
 
-/// Where the part of each compacted log begins that compaction has not seen.
+/// The offset of the first record of each compacted log that compaction has not processed.
 #[derive(Debug, Default)]
 pub(super) struct CleanerOffsets {
     pub(super) offsets: BTreeMap<TopicPartition, Offset>,
-    /// Whether the file says something else.
+    /// Whether the file has other offsets.
     changed: bool,
 }
 
 impl CleanerOffsets {
-    /// Takes note of a log's offset; `None` forgets it.
+    /// Sets a log's offset; `None` removes it.
     pub(super) fn set(&mut self, name: &TopicPartition, offset: Option<Offset>) {
         if self.offsets.get(name).copied() == offset {
             return;
@@ -113,9 +114,9 @@ pub(super) struct Dir {
     /// Whether the last shutdown was clean.
     pub(super) clean: bool,
     found: Mutex<BTreeMap<TopicPartition, Found>>,
-    /// What the checkpoint of compaction says; the file follows.
+    /// The checkpoint of compaction. The file is written later.
     pub(super) cleaner_offsets: Mutex<CleanerOffsets>,
-    /// What the file said of the metadata when the process started.
+    /// The metadata position in the file when the process started.
     recorded: Option<AppliedMetadata>,
     applied: Mutex<Applied>,
     offline: Mutex<Offline>,
@@ -123,14 +124,14 @@ pub(super) struct Dir {
 
 #[derive(Debug, Default)]
 struct Offline {
-    /// Why it is offline; `None` while it is not.
+    /// Why it is offline; `None` while it is online.
     reason: Option<String>,
     /// Whether its partitions were taken offline.
     followed: bool,
 }
 
 impl Dir {
-    /// Looks at what is in a directory. A directory that cannot be read is offline from the start.
+    /// Reads the content of a directory. A directory that cannot be read is offline from the start.
     pub(super) fn open(dir: LogDir) -> Self {
         let LogDir { id, directory } = dir;
         let offsets = read_cleaner_offsets(&directory);
@@ -164,32 +165,33 @@ impl Dir {
         }
     }
 
-    /// Why it is offline, if it is.
+    /// Returns why it is offline, if it is.
     pub(super) fn offline(&self) -> Option<String> {
         self.offline.lock().reason.clone()
     }
 
-    /// Nothing is opened in it from now on. The partitions that are open follow when
-    /// [`Dir::take_partitions_offline`] is asked.
+    /// Marks the directory as offline: no log is opened in it from now on. Its partitions are taken
+    /// offline after [`Dir::take_partitions_offline`].
     pub(super) fn take_offline(&self, reason: &str) {
         let mut offline = self.offline.lock();
         offline.reason.get_or_insert_with(|| reason.to_owned());
     }
 
-    /// Whether the directory's partitions have to be taken offline: once.
+    /// Returns whether to take the directory's partitions offline, once after a failure.
     pub(super) fn take_partitions_offline(&self) -> bool {
         let mut offline = self.offline.lock();
         offline.reason.is_some() && !std::mem::replace(&mut offline.followed, true)
     }
 
-    /// The directory is about to be used: a crash from now on is not taken for a clean shutdown.
+    /// Called before the directory is used. A crash after that does not count as a clean shutdown.
     /// Blocks on the disk.
     pub(super) fn begin_use(&self) -> Result<(), StorageError> {
         self.directory.take_clean_shutdown()?;
         self.directory.set_stray_decision(None)
     }
 
-    /// What it holds of a partition. `is_registered` is whether the metadata have the replica here.
+    /// Returns what it contains of a partition. `is_registered` is whether the metadata have the
+    /// replica here.
     pub(super) fn copy(
         &self,
         name: &TopicPartition,
@@ -208,12 +210,12 @@ impl Dir {
         }
     }
 
-    /// Takes the directory of this name out of those found.
+    /// Removes the directory of this name from those found.
     pub(super) fn claim(&self, name: &TopicPartition) -> Option<Found> {
         self.found.lock().remove(name)
     }
 
-    /// The partitions that were found and that nobody asked for yet.
+    /// Returns the partitions that were found and not opened yet.
     pub(super) fn unclaimed(&self) -> Vec<(TopicPartition, Identity)> {
         let found = self.found.lock();
         let identity = |(name, found): (&TopicPartition, &Found)| {
@@ -223,14 +225,15 @@ impl Dir {
         found.iter().map(identity).collect()
     }
 
-    /// Whether the metadata that this directory last followed are of the same history as `image`.
+    /// Whether the metadata last applied to this directory belong to the same history as `image`.
     pub(super) fn knows_history(&self, image: &MetadataImage) -> bool {
         let recorded = self.recorded.as_ref();
         recorded.is_some_and(|recorded| image.continues(recorded.position))
     }
 
     /// Whether the partition was a replica of this broker at a metadata offset that `image`
-    /// continues from. When it is none in `image`, a committed record removed it.
+    /// continues from. When `image` does not contain it, a committed record
+    /// removed it.
     pub(super) fn was_known(
         &self,
         name: &TopicPartition,
@@ -244,18 +247,19 @@ impl Dir {
         known == Some(&topic_id) && self.knows_history(image)
     }
 
-    /// A replica was opened in it, for the change that is being applied.
+    /// Notes a replica that the current change opened in it.
     pub(super) fn note_opened(&self, name: &TopicPartition, id: TopicId) {
         self.applied.lock().opened.push((name.clone(), id));
     }
 
-    /// A replica was removed from it.
+    /// Notes a replica that was removed from it.
     pub(super) fn note_removed(&self, name: &TopicPartition) {
         let mut applied = self.applied.lock();
         applied.partitions_changed |= applied.partitions.remove(name).is_some();
     }
 
-    /// The replicas follow the metadata up to `position`. Answers whether replicas came or went.
+    /// Notes that changes up to `position` were applied. Returns whether replicas were added or
+    /// removed.
     pub(super) fn on_applied(&self, position: Option<MetadataPosition>) -> bool {
         let mut applied = self.applied.lock();
         let opened = std::mem::take(&mut applied.opened);
@@ -266,8 +270,7 @@ impl Dir {
         applied.partitions_changed
     }
 
-    /// Writes up to where the replicas followed the metadata, if the file does not say so. Blocks
-    /// on the disk.
+    /// Writes the metadata position if it differs from the file's. Blocks on the disk.
     pub(super) fn write_applied(&self) -> Result<(), StorageError> {
         let content = {
             let mut applied = self.applied.lock();
@@ -292,7 +295,7 @@ impl Dir {
         written
     }
 
-    /// Writes the checkpoint of compaction if something in it changed. Blocks on the disk.
+    /// Writes the checkpoint of compaction if it has changed. Blocks on the disk.
     pub(super) fn write_cleaner_offsets(&self) -> Result<(), StorageError> {
         let offsets = {
             let mut cleaner = self.cleaner_offsets.lock();
@@ -308,18 +311,19 @@ impl Dir {
     }
 }
 
-/// Without it compaction only begins anew, so a damaged file is no reason to refuse the directory.
+/// Reads the checkpoint of compaction. Without it compaction begins again at the start of each log,
+/// so a damaged file is no reason to refuse the directory.
 fn read_cleaner_offsets(directory: &LogDirectory) -> BTreeMap<TopicPartition, Offset> {
     match directory.read_checkpoint(Checkpoint::CleanerOffset) {
         Ok(offsets) => offsets,
         Err(error) => {
-            tracing::warn!(%error, "compaction begins anew, its checkpoint cannot be read");
+            tracing::warn!(%error, "compaction begins again, its checkpoint cannot be read");
             BTreeMap::new()
         }
     }
 }
 
-/// Reads a checkpoint that can be built again: a damaged one counts as missing, and is `None`.
+/// Reads a checkpoint that can be rebuilt. Returns `None` for a damaged one, as for a missing one.
 fn read_derived(
     directory: &LogDirectory,
     checkpoint: Checkpoint,
@@ -327,15 +331,15 @@ fn read_derived(
 ) -> Result<Option<BTreeMap<TopicPartition, Offset>>, StorageError> {
     match directory.read_checkpoint(checkpoint) {
         Err(error) if error.kind() == StorageErrorKind::Damage => {
-            tracing::warn!(%error, "damaged checkpoint is built again: {consequence}");
+            tracing::warn!(%error, "damaged checkpoint is rebuilt: {consequence}");
             Ok(None)
         }
         read => read.map(Some),
     }
 }
 
-/// Without the file the directory's history is unknown: then nothing that the metadata do not
-/// contain counts as deleted.
+/// Reads the metadata position. Without the file the directory's history is unknown, and no
+/// partition counts as deleted because it is missing in the metadata.
 fn read_applied(directory: &LogDirectory) -> Result<Option<AppliedMetadata>, StorageError> {
     match directory.read_applied_metadata() {
         Err(error) if error.kind() == StorageErrorKind::Damage => {
@@ -372,7 +376,7 @@ fn scan(
     for dir in directory.partition_dirs()? {
         match dir.kind {
             PartitionDirKind::Current => {}
-            // Renamed because a committed record removed the replica.
+            // Renamed after a committed record had removed the replica.
             PartitionDirKind::Delete => {
                 directory.delete(&dir.path)?;
                 continue;
@@ -399,8 +403,8 @@ fn scan(
     Ok(found)
 }
 
-/// The topic that a partition's directory belongs to. `known` is what the log directory recorded of
-/// it, from which a damaged `partition.metadata` is written again.
+/// Returns the topic of a partition's directory. `known` is the log directory's record of it, from
+/// which a damaged `partition.metadata` is rewritten.
 fn identity(path: &Path, known: Option<TopicId>) -> Result<Identity, StorageError> {
     let damage = match partition_metadata::read(path) {
         Ok(Some(id)) => return Ok(Identity::Known(id)),
@@ -431,7 +435,8 @@ fn identity(path: &Path, known: Option<TopicId>) -> Result<Identity, StorageErro
     }
 }
 
-/// Whether a log in this directory has records. A directory that cannot be read may have.
+/// Whether a log in this directory has records. True if the directory cannot be
+/// read.
 fn has_records(path: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(path) else {
         return true;

@@ -1,5 +1,5 @@
-//! Sends what partitions want from the controller, many partitions in one request, one request at a
-//! time.
+//! Sends the proposals and reports of partitions to the controller: many partitions in one request,
+//! one request at a time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -16,13 +16,13 @@ use crate::partition::Partition;
 use crate::partition::shared::Shared;
 use crate::replica::{AlterFailure, IsrProposal};
 
-/// Partitions in one request.
+/// The most partitions in one request.
 const BATCH: usize = 1000;
 
 /// How long to wait before a request is made again.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
-/// Proposals that were sent and got no answer: the controller may still receive them.
+/// Proposals that were sent and got no response. The controller may still receive them.
 type Unanswered = BTreeMap<TopicIdPartition, (LeaderEpoch, PartitionEpoch)>;
 
 fn epochs(proposal: &IsrProposal) -> (LeaderEpoch, PartitionEpoch) {
@@ -36,7 +36,7 @@ pub(super) async fn alter_isr_loop(
     controller: Arc<dyn ControllerLink>,
 ) {
     let mut backoff = BACKOFF;
-    // Whether a failure was logged since the last answer.
+    // Whether a failure was logged since the last response.
     let mut logged = false;
     let mut unanswered = Unanswered::new();
     loop {
@@ -44,7 +44,7 @@ pub(super) async fn alter_isr_loop(
         let Some(partitions) = partitions.upgrade() else {
             return;
         };
-        // What an election or a newer registration has overtaken is not worth asking.
+        // Proposals from before an election or a newer registration are dropped.
         proposals.retain(|(id, proposal)| {
             let wanted = partitions
                 .get(id)
@@ -97,8 +97,8 @@ pub(super) async fn alter_isr_loop(
     }
 }
 
-/// Takes in an answer. `false` when the proposal is to be made again. `in_doubt` when an earlier
-/// copy of the request got no answer.
+/// Processes a response. Returns `false` when the proposal is to be sent again. `in_doubt` is
+/// whether an earlier copy of the request got no response.
 fn settle(
     partition: &Partition,
     proposal: &IsrProposal,
@@ -138,7 +138,7 @@ fn settle(
 /// Reports which directories hold replicas for as long as the process lives.
 pub(super) async fn assign_dirs_loop(shared: Arc<Shared>, controller: Arc<dyn ControllerLink>) {
     let mut backoff = BACKOFF;
-    // Whether a failure was logged since the last answer.
+    // Whether a failure was logged since the last response.
     let mut logged = false;
     loop {
         let assignments = shared.take_assignments(BATCH).await;

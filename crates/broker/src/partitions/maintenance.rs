@@ -1,6 +1,6 @@
 //! Background work on partitions: ISR ticks, flushes, checkpoints, retention, deletions, failed
-//! directories. Work follows from lists of partitions that need it; only retention and the
-//! checkpoints, on intervals of seconds to minutes, look at all.
+//! directories. Each kind of work has a list of the partitions that need it. Only retention and the
+//! checkpoints visit all partitions, at intervals of seconds to minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -20,13 +20,13 @@ use super::{ControllerLink, Partitions, cleaner, isr, reopen, repair, scrub, spa
 use crate::partition::shared::Shared;
 use crate::partition::{Deleted, Partition};
 
-/// How often lagging partitions are looked at, at most.
+/// The shortest interval between two visits of the lagging partitions.
 const TICK_MIN: Duration = Duration::from_millis(50);
 const TICK_MAX: Duration = Duration::from_millis(500);
-/// How often logs with `flush.ms` are looked at.
+/// The interval at which logs with `flush.ms` are examined.
 const TIMED_FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long the record of the metadata waits for more partitions that come or go.
+/// How long the write of the metadata position waits for further changes of partitions.
 const APPLIED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts the background tasks. They hold no strong reference and end with the registry.
@@ -117,7 +117,7 @@ async fn timed_flush(weak: Weak<Partitions>) {
     }
 }
 
-/// A file operation failed somewhere: everything in that directory goes offline.
+/// Takes all partitions of a failed log directory offline.
 async fn watch_dirs(weak: Weak<Partitions>) {
     let Some(mut failed) = weak.upgrade().map(|it| it.failed_dirs()) else {
         return;
@@ -163,7 +163,7 @@ async fn checkpoint_recovery_points(weak: Weak<Partitions>) {
     }
 }
 
-/// Keeps the record of the metadata that the directories follow soon after replicas came or went.
+/// Writes the metadata position of the directories soon after replicas were added or removed.
 async fn record_applied(weak: Weak<Partitions>) {
     while let Some(changed) = weak.upgrade().map(|it| Arc::clone(&it.applied_changed)) {
         changed.notified().await;
@@ -189,7 +189,7 @@ pub(super) async fn run_blocking(work: impl FnOnce() + Send + 'static) {
     in_blocking(work).await;
 }
 
-/// Runs work where it may block, and returns its result. A panic goes on in the caller.
+/// Runs work on a thread that may block, and returns its result. A panic continues in the caller.
 pub(super) async fn in_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(result) => result,
@@ -199,7 +199,8 @@ pub(super) async fn in_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Se
     }
 }
 
-/// Waits until deleted files may go: at once when space is short. Reads that run have them open.
+/// Waits until deleted files may be unlinked, which is at once when space is short. Running reads
+/// have them open.
 async fn delay(delay: Duration, shared: &Shared) {
     tokio::select! {
         () = sleep(delay) => {}
@@ -208,14 +209,14 @@ async fn delay(delay: Duration, shared: &Shared) {
 }
 
 impl Partitions {
-    /// Looks at the leaders whose followers lag or may join the ISR.
+    /// Ticks the leaders whose followers lag or may join the ISR.
     pub(super) fn tick_lagging(&self) {
         for partition in self.find(self.shared.lagging.take()) {
             partition.on_tick();
         }
     }
 
-    /// Completes what waited for brokers that are gone.
+    /// Completes waits that brokers which were fenced have delayed.
     pub(super) fn on_brokers_changed(&self) {
         self.tick_lagging();
         for partition in self.find(self.shared.low_watermark_waits.take()) {
@@ -246,7 +247,8 @@ impl Partitions {
         }
     }
 
-    /// Takes out of every log what its topic's retention lets go. Blocks on the disk.
+    /// Deletes the segments of every log that its topic's retention allows to delete. Blocks on the
+    /// disk.
     pub fn apply_retention(&self) {
         for partition in self.all() {
             let deleted = partition.apply_retention(wall_clock());
@@ -263,7 +265,7 @@ impl Partitions {
             run_blocking(move || {
                 for segment in deleted.segments {
                     if let Err(error) = segment.unlink() {
-                        tracing::warn!(%error, "deleted segment stays on disk");
+                        tracing::warn!(%error, "deleted segment cannot be unlinked");
                     }
                 }
             })
@@ -274,9 +276,9 @@ impl Partitions {
         tasks.spawn_on(task, &self.runtime);
     }
 
-    /// Deletes a directory that was put away, after a while.
+    /// Deletes a directory that was renamed for deletion, after a delay.
     pub(super) fn delete_later(&self, dir: DirectoryId, path: PathBuf, delay: Duration) {
-        // What the process does not live to delete is deleted at its next start.
+        // Directories that are left when the process ends are deleted at its next start.
         let Some(root) = self.dirs.iter().find(|it| it.id == dir) else {
             return;
         };
@@ -289,7 +291,7 @@ impl Partitions {
             run_blocking(move || {
                 debug_assert!(path.starts_with(&root));
                 if let Err(error) = std::fs::remove_dir_all(&path) {
-                    tracing::warn!(%error, path = %path.display(), "directory stays on disk");
+                    tracing::warn!(%error, path = %path.display(), "directory cannot be deleted");
                 }
             })
             .await;
@@ -316,7 +318,7 @@ impl Partitions {
             let offsets = offsets.remove(&dir.id).unwrap_or_default();
             if let Err(error) = write_offsets(dir, &offsets, which) {
                 self.fail_dir(dir, &error);
-                // Written with the next round, if the directory is still there.
+                // The next round writes it, if the directory is online then.
                 self.shared.moved.store(true, Ordering::Relaxed);
             }
         }
@@ -380,8 +382,9 @@ impl Partitions {
         result
     }
 
-    /// All logs in a directory are closed and written. One call forces them to the disk; only then
-    /// the checkpoints and the marker of a clean shutdown may name them.
+    /// Completes the shutdown of a directory whose logs were closed and written. One call syncs
+    /// them to the disk. Only after that are the checkpoints and the marker of a clean shutdown
+    /// written.
     fn mark_clean(
         &self,
         dir: &Dir,
@@ -401,7 +404,7 @@ impl Partitions {
     }
 }
 
-/// A log directory has no space for what a clean shutdown writes.
+/// Logs that a log directory has no space for the files of a clean shutdown.
 fn not_clean(error: &StorageError) {
     tracing::warn!(
         %error,
@@ -425,7 +428,7 @@ fn write_offsets(
             Checkpoint::HighWatermark => 0,
             Checkpoint::RecoveryPoint => 1,
             Checkpoint::LogStartOffset => 2,
-            // Compaction writes its own, with each cleaning.
+            // Compaction writes its own checkpoint after each cleaning.
             Checkpoint::CleanerOffset => continue,
         };
         let entries = offsets.iter().map(|(name, offsets)| (name, offsets[at]));
@@ -436,7 +439,7 @@ fn write_offsets(
     Ok(())
 }
 
-/// What became of logs that were closed.
+/// The outcome of closing logs.
 #[derive(Debug)]
 struct Closed {
     offsets: DirOffsets,

@@ -85,13 +85,13 @@ pub struct ReplicaInfo {
 pub struct LogDirInfo {
     /// Its path, absolute.
     pub path: PathBuf,
-    /// Its identity.
+    /// Its id.
     pub id: DirectoryId,
     /// Whether it failed.
     pub offline: bool,
-    /// The size of its file system in bytes, if the system says.
+    /// The size of its file system in bytes, if the system reports it.
     pub total_bytes: Option<u64>,
-    /// Bytes of that which are free for us.
+    /// Bytes of it that are available to this process.
     pub usable_bytes: Option<u64>,
     /// The replicas in it.
     pub replicas: Vec<ReplicaInfo>,
@@ -103,7 +103,7 @@ struct Registry {
     by_name: HashMap<TopicPartition, Arc<Partition>>,
 }
 
-/// The configuration as the metadata has it now.
+/// The configuration in the current metadata.
 #[derive(Debug)]
 struct Settings {
     values: BrokerValues,
@@ -123,17 +123,17 @@ pub struct Partitions {
     settings: RwLock<Settings>,
     replicator: Arc<dyn Replicator>,
     tasks: Mutex<JoinSet<()>>,
-    /// Held while a change of the metadata is followed, or closed logs are opened again.
+    /// Held while a change of the metadata is applied, or closed logs are opened again.
     following: Mutex<()>,
-    /// Notified when replicas came or went: the record of the metadata is to be written.
+    /// Notified when replicas were added or removed, so that the metadata position is written.
     applied_changed: Arc<Notify>,
     /// Runs the background work.
     runtime: Handle,
 }
 
 impl Partitions {
-    /// Looks into the log directories and starts the background work on the current runtime. The
-    /// partitions' logs are opened when the metadata names them. Blocks on the disk.
+    /// Reads the log directories and starts the background work on the current runtime. The logs of
+    /// partitions are opened when the metadata contain them. Blocks on the disk.
     ///
     /// # Panics
     /// Outside a tokio runtime, or without a log directory.
@@ -172,31 +172,31 @@ impl Partitions {
         partitions
     }
 
-    /// The partition, if this broker hosts it.
+    /// Returns a partition, if this broker hosts it.
     #[must_use]
     pub fn get(&self, id: &TopicIdPartition) -> Option<Arc<Partition>> {
         self.registry.read().by_id.get(id).cloned()
     }
 
-    /// The partition of this name, if this broker hosts it.
+    /// Returns the partition of this name, if this broker hosts it.
     #[must_use]
     pub fn get_by_name(&self, name: &TopicPartition) -> Option<Arc<Partition>> {
         self.registry.read().by_name.get(name).cloned()
     }
 
-    /// All partitions, in no order.
+    /// Returns all partitions, in no particular order.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Partition>> {
         self.registry.read().by_id.values().cloned().collect()
     }
 
-    /// Runs work that blocks or computes for long, off the network threads.
+    /// Returns the pool for work that blocks or computes for long, off the network threads.
     #[must_use]
     pub fn blocking(&self) -> &BlockingPool {
         &self.shared.blocking
     }
 
-    /// The memory that decompression may use, of the whole node.
+    /// Returns the memory pool of all decompressions of this node.
     #[must_use]
     pub fn decompression(&self) -> &Arc<DecompressionMemory> {
         &self.shared.decompression
@@ -214,14 +214,14 @@ impl Partitions {
         &self.cluster_id
     }
 
-    /// The log directories that failed; changes when one does. The broker reports them with its
-    /// heartbeats, and stops when none is left.
+    /// Returns the log directories that failed, and changes of them. The broker reports them with
+    /// its heartbeats, and stops when no directory is left.
     #[must_use]
     pub fn failed_dirs(&self) -> watch::Receiver<std::collections::BTreeSet<DirectoryId>> {
         self.shared.failed_dirs()
     }
 
-    /// The log directories and what is in them.
+    /// Returns the log directories and their replicas.
     #[must_use]
     pub fn log_dirs(&self) -> Vec<LogDirInfo> {
         let mut infos: Vec<LogDirInfo> = self.dirs.iter().map(Dir::info).collect();

@@ -1,14 +1,14 @@
-//! Reads from the log directories under which registration this broker last stopped cleanly
-//! (KIP-966), as Kafka's `LogManager.readBrokerEpochFromCleanShutdownFiles` does.
+//! Reads the broker epoch of the last clean stop from the log directories (KIP-966), as Kafka's
+//! `LogManager.readBrokerEpochFromCleanShutdownFiles` does.
 
 use dohle_model::BrokerEpoch;
 
 use super::LogDir;
 
-/// The broker epoch in the clean-shutdown files of all `configured` log directories. `None` when a
-/// directory is missing from `dirs`, has no file or one that cannot be read, or when the files
-/// differ: a log may then lack records that were only in the page cache. Must be called before
-/// [`super::Partitions::open`], which removes the files. Blocks on the disk.
+/// Returns the broker epoch in the clean-shutdown files of all `configured` log directories. `None`
+/// when a directory is missing from `dirs`, has no file or one that cannot be read, or when the
+/// files differ: a log may then lack records that were only in the page cache. Must be called
+/// before [`super::Partitions::open`], which removes the files. Blocks on the disk.
 #[must_use]
 pub fn previous_broker_epoch(dirs: &[LogDir], configured: usize) -> Option<BrokerEpoch> {
     if dirs.len() < configured {

@@ -1,5 +1,5 @@
-//! Opens logs again that were closed, or never opened, because descriptors, memory or space were
-//! short.
+//! Opens logs again that were closed, or could not be opened, for lack of descriptors, memory or
+//! space.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -36,8 +36,8 @@ pub(super) async fn run(weak: Weak<Partitions>) {
 }
 
 impl Partitions {
-    /// Opens logs until one of them meets a shortage again. Returns whether all were opened. Blocks
-    /// on the disk.
+    /// Opens logs until a shortage occurs again. Returns whether all were opened. Blocks on the
+    /// disk.
     fn open_closed_logs(&self) -> bool {
         let _following = self.following.lock();
         let closed = self.shared.closed_logs.all();
@@ -91,7 +91,7 @@ impl Partitions {
     ) -> Result<Log, StorageError> {
         let (name, id, image) = (partition.name(), partition.id(), self.shared.image());
         let path = dir.directory.partition_path(name);
-        // The first attempt may have ended before another topic's log was put away.
+        // The first attempt may have ended before it renamed the directory of another topic.
         let is_other = path.exists()
             && partition_metadata::read(&path)?.is_some_and(|found| found != id.topic_id);
         if is_other {

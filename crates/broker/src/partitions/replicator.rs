@@ -1,5 +1,5 @@
-//! What the registry of partitions asks of replication. A trait, because replication is built on
-//! the registry: the node creates both, and passes the one to the other.
+//! The registry's interface to replication. A trait, because replication is built on the registry:
+//! the node creates both and passes one to the other.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -19,19 +19,19 @@ pub type RecordStream = BoxStream<'static, Result<Bytes, TransportError>>;
 
 /// Replicates partitions from their leaders, as the registry directs.
 pub trait Replicator: Debug + Send + Sync + 'static {
-    /// Takes over brokers' addresses and this broker's registration.
+    /// Updates the brokers' addresses and this broker's registration.
     fn set_image(&self, image: &Arc<MetadataImage>);
 
-    /// Fetches a partition from `leader` from the next flush on, in the partition's leader epoch.
+    /// Follows `leader` for a partition, in the partition's leader epoch, from the next flush on.
     fn follow(&self, partition: &Arc<Partition>, leader: NodeId);
 
-    /// Fetches a partition no more, from the next flush on.
+    /// Stops following a partition from the next flush on.
     fn stop(&self, id: TopicIdPartition);
 
-    /// Sends to the leaders what changed since the last flush.
+    /// Sends the changes since the last flush to the leaders.
     fn flush(&self);
 
-    /// This broker leads the partition now: answers followers that subscribed too early.
+    /// Answers followers that subscribed before this broker led the partition.
     fn on_became_leader(&self, id: TopicIdPartition);
 
     /// Asks a broker for the committed records of a range, for a repair.
@@ -45,6 +45,6 @@ pub trait Replicator: Debug + Send + Sync + 'static {
         range: &'a Range<Offset>,
     ) -> BoxFuture<'a, Result<RecordStream, TransportError>>;
 
-    /// Ends all replication from leaders, for good.
+    /// Ends all replication from leaders.
     fn shutdown(&self) -> BoxFuture<'_, ()>;
 }

@@ -1,7 +1,7 @@
-//! Reads all closed segments from time to time, so that damage is found before a reader meets it.
+//! Checks all closed segments periodically, so that damage is found before a reader meets it.
 //!
-//! A pass goes from partition to partition at a limited rate. It keeps no list: partitions and
-//! segments that come while it runs wait for the next pass.
+//! A pass checks one partition after the other at a limited rate. Partitions and segments that are
+//! created during a pass are checked by the next.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::maintenance::in_blocking;
 use super::throttle::{Rate, StopOnDrop};
 use crate::partition::Partition;
 
-/// While scrubbing is switched off, its configuration is looked at this often.
+/// The interval at which the configuration is read while scrubbing is switched off.
 const DISABLED_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Runs until the registry is dropped.
@@ -61,7 +61,7 @@ async fn pass(weak: &Weak<Partitions>, stop: &StopOnDrop) {
             }
         })
         .await;
-        // Between partitions, other tasks of the runtime come first.
+        // Other tasks of the runtime run between partitions.
         sleep(Duration::ZERO).await;
     }
     tracing::debug!("checked the closed segments of all logs");

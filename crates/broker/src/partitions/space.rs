@@ -1,6 +1,6 @@
-//! Watches the space of the log directories, and has the partitions follow it: followers pause and
-//! resume, what was deleted gives its space back early, and what could not be written is written
-//! when there is space again.
+//! Watches the space of the log directories. While it is short, followers pause and deleted files
+//! are unlinked early. When there is space again, followers resume and files that could not be
+//! written are written.
 
 use std::sync::{Arc, Weak};
 
@@ -22,7 +22,7 @@ pub(super) async fn run(weak: Weak<Partitions>) {
         };
         let shared = Arc::clone(&partitions.shared);
         let due = in_blocking(move || partitions.watch_space(probe)).await;
-        // Whether there is space again is tried at intervals, whatever happens in between.
+        // The probe for space runs at fixed intervals, whatever happens in between.
         probe = tokio::select! {
             () = sleep(due) => true,
             () = shared.space.until_refused() => false,
@@ -30,7 +30,7 @@ pub(super) async fn run(weak: Weak<Partitions>) {
     }
 }
 
-/// Deletes what the start of a log has passed soon, where space is short.
+/// Deletes segments below the log start soon while space is short.
 pub(super) async fn reclaim(weak: Weak<Partitions>) {
     while let Some(shared) = weak.upgrade().map(|it| Arc::clone(&it.shared)) {
         shared.reclaims.ready().await;
@@ -65,7 +65,7 @@ impl Partitions {
         }
     }
 
-    /// Takes a sample, and has the partitions follow what changed. Returns when the next is due.
+    /// Takes a sample and applies the changes to the partitions. Returns when the next is due.
     fn watch_space(&self, probe: bool) -> std::time::Duration {
         let (changes, due) = self.shared.space.sample(self.reserve_bytes(), probe);
         for change in changes {
@@ -81,7 +81,7 @@ impl Partitions {
         for partition in &here {
             let leader = partition.leader().filter(|leader| *leader != self.node);
             if let Some(leader) = leader {
-                // Subscribes anew: with records, or without.
+                // The new subscription is paused, or resumes.
                 self.replicator.follow(partition, leader);
             }
         }
@@ -92,7 +92,7 @@ impl Partitions {
             }
             return;
         }
-        // What could not be written is written now.
+        // Writes the files that could not be written before.
         for partition in &here {
             partition.ensure_metadata();
             self.shared.flushes.add(partition.id());

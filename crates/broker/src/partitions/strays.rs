@@ -23,7 +23,7 @@ use crate::metadata::MetadataChange;
 /// The pause before a file operation is tried again that failed for lack of resources.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
-/// What became of a partition's directory that is not used.
+/// The fate of a partition's directory that no replica uses.
 enum PutAway {
     /// To be deleted, at this path.
     Deleted(PathBuf),
@@ -76,7 +76,7 @@ impl Partitions {
         !foreign.is_empty()
     }
 
-    /// The log directories are in use from now on. Blocks on the disk.
+    /// Marks the log directories as in use. Blocks on the disk.
     pub(super) fn begin_use(&self) {
         for dir in self.dirs.iter().filter(|dir| dir.offline().is_none()) {
             // A directory that is used without this would count as cleanly shut down after a crash.
@@ -90,7 +90,7 @@ impl Partitions {
         }
     }
 
-    /// Puts away what lies in the log directories and is no replica of this broker, and reports the
+    /// Renames the partitions' directories that are no replicas of this broker, and reports the
     /// strays. Blocks on the disk.
     pub(super) fn put_strays_away(&self, image: &MetadataImage) {
         for dir in self.dirs.iter().filter(|dir| dir.offline().is_none()) {
@@ -193,7 +193,7 @@ impl Partitions {
     }
 
     /// Takes a log directory offline because a file operation in it failed. A lack of space,
-    /// descriptors or memory is no such failure: what was to be done is done later.
+    /// descriptors or memory is no such failure; the operation is repeated later.
     pub(super) fn fail_dir(&self, dir: &Dir, error: &StorageError) {
         match error.kind() {
             StorageErrorKind::Full => {
@@ -213,7 +213,7 @@ impl Partitions {
     }
 }
 
-/// A name that no other directory has.
+/// Returns a name that no other directory has.
 pub(super) fn fresh_id() -> Uuid {
     Uuid(uuid::Uuid::new_v4().into_bytes())
 }

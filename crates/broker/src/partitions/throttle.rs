@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// A limit of the rate makes the work wait no longer than this before it looks whether to stop.
+/// The longest wait for the rate before the work checks whether to stop.
 const WAIT_MAX: Duration = Duration::from_millis(50);
 
 /// Stops running work when the task that started it ends.
@@ -36,7 +36,7 @@ impl Rate {
     /// Waits until so many bytes more are within the rate. Returns whether to go on.
     pub(super) fn spend(&mut self, bytes: u64, stop: &AtomicBool) -> bool {
         if self.bytes_per_second > 1e15 {
-            // Without a limit there is no need to look at the clock for each batch.
+            // Without a limit the clock is not read for each batch.
             return !stop.load(Ordering::Relaxed);
         }
         self.spent += bytes as f64;

@@ -1,10 +1,10 @@
-//! A follower of a partition: what it asks its leader for, and what it does with the answers.
+//! A follower of a partition: its subscriptions, and its reaction to the leader's messages.
 //!
 //! Invariants:
-//! - An answer to an older subscription, or of another leader epoch, changes nothing, whether it is
-//!   data, an error or a divergence.
-//! - What a follower appends begins where its log ends, with epochs that do not fall (the log
-//!   checks it).
+//! - A message for an older subscription, or of another leader epoch, changes nothing, whether it
+//!   has data, an error or a divergence.
+//! - Appended records begin at the end of the log, and their epochs do not decrease (the log checks
+//!   both).
 //! - It truncates to the point of divergence before it raises its high watermark.
 
 use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset};
@@ -14,14 +14,14 @@ use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset};
 pub struct Follower {
     epoch: LeaderEpoch,
     leader: Option<NodeId>,
-    /// The subscription whose answers count.
+    /// The current subscription. Messages for others are ignored.
     subscription: Option<u64>,
 }
 
-/// Where a follower wants to be sent from.
+/// The position from which a follower subscribes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FetchPosition {
-    /// The epoch it knows.
+    /// The follower's leader epoch.
     pub leader_epoch: LeaderEpoch,
     /// The end of its log.
     pub fetch_offset: Offset,
@@ -32,20 +32,21 @@ pub struct FetchPosition {
 /// The part of a leader's message that is about one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaderAnswer {
-    /// The subscription it answers.
+    /// The number of the subscription.
     pub subscription: u64,
     /// The leader's epoch; with an error, that of the subscription.
     pub leader_epoch: LeaderEpoch,
     /// The subscription is refused, or ends.
     pub error: Option<ErrorCode>,
-    /// The leader's log and this one part ways: the leader's epoch and its end.
+    /// Where the logs diverge: the largest epoch that both may share, and its end in the leader's
+    /// log.
     pub diverging: Option<(LeaderEpoch, Offset)>,
 }
 
-/// What to do with an answer.
+/// What to do with a part of a leader's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnLeader {
-    /// Nothing: it is late.
+    /// Ignore it, because it is late.
     Ignore,
     /// The leader ended the subscription.
     Ended(ErrorCode),
@@ -56,12 +57,12 @@ pub enum OnLeader {
         /// Its end in the leader's log.
         end_offset: Offset,
     },
-    /// Append the records, then take over the leader's positions.
+    /// Append the records, then advance to the leader's positions.
     Append,
 }
 
 impl Follower {
-    /// A follower of `leader`, which may not be elected yet.
+    /// Creates a follower of `leader`, which may not be elected yet.
     #[must_use]
     pub fn new(epoch: LeaderEpoch, leader: Option<NodeId>) -> Self {
         Self {
@@ -71,20 +72,20 @@ impl Follower {
         }
     }
 
-    /// The leader epoch it knows.
+    /// Returns the leader epoch.
     #[must_use]
     pub fn epoch(&self) -> LeaderEpoch {
         self.epoch
     }
 
-    /// The leader it follows.
+    /// Returns the leader.
     #[must_use]
     pub fn leader(&self) -> Option<NodeId> {
         self.leader
     }
 
-    /// Begins a subscription: answers to earlier ones are late from here on. Its number must be one
-    /// that this process has not used before, for any leader.
+    /// Begins a subscription. Messages for earlier ones are ignored from now on. The process must
+    /// not have used the number before, for any leader.
     pub fn subscribe(
         &mut self,
         subscription: u64,
@@ -99,18 +100,18 @@ impl Follower {
         }
     }
 
-    /// The subscription ended: answers to it are late from here on.
+    /// Ends the subscription. Messages for it are ignored from now on.
     pub fn unsubscribe(&mut self) {
         self.subscription = None;
     }
 
-    /// The subscription whose answers count.
+    /// Returns the current subscription.
     #[must_use]
     pub fn subscription(&self) -> Option<u64> {
         self.subscription
     }
 
-    /// Judges an answer.
+    /// Decides what to do with a part of a leader's message.
     pub fn on_leader_data(&mut self, answer: &LeaderAnswer) -> OnLeader {
         if self.subscription != Some(answer.subscription) || answer.leader_epoch != self.epoch {
             return OnLeader::Ignore;
@@ -128,33 +129,34 @@ impl Follower {
         }
     }
 
-    /// The high watermark after an append: the leader's, as far as this log reaches; it never
-    /// falls.
+    /// Returns the high watermark after an append: the leader's, but not above this log's end. It
+    /// never decreases.
     #[must_use]
     pub fn next_high_watermark(current: Offset, leaders: Offset, log_end: Offset) -> Offset {
         current.max(leaders.min(log_end))
     }
 }
 
-/// Whether the log of a follower parts from its leader's (KIP-101, KIP-279): its last record is of
-/// epoch `last`, its log ends at `fetch_offset`. `found` is the largest epoch not above `last` in
-/// the leader's log, and its end there.
+/// Whether the log of a follower diverges from its leader's (KIP-101, KIP-279). The follower's last
+/// record is of epoch `last`, and its log ends at `fetch_offset`. `found` is the largest epoch not
+/// above `last` in the leader's log, and its end there.
 #[must_use]
 pub fn diverges(
     last: LeaderEpoch,
     fetch_offset: Offset,
     (found_epoch, found_end): (LeaderEpoch, Offset),
 ) -> bool {
-    // Without `last` in the leader's log the follower's last records are of no use, wherever they
-    // end (KIP-279).
+    // If the leader's log does not have epoch `last`, it does not have the follower's last records
+    // either, wherever they end (KIP-279).
     found_epoch < last || found_end < fetch_offset
 }
 
-/// Where to cut a log that the leader calls diverging at `(epoch, end_offset)` (KIP-279, KIP-595).
+/// Returns the offset to truncate to, when the leader reports a divergence at `(epoch, end_offset)`
+/// (KIP-279, KIP-595).
 ///
 /// `local` is where the largest local epoch not above `epoch` ends in this log. When that is an
-/// older epoch than the leader named, the two share less than thought: cutting at its end and
-/// subscribing again asks the leader about the older epoch next.
+/// older epoch than the leader's, the logs share less than the leader assumed. The follower then
+/// truncates to the end of the older epoch, and its next subscription compares that epoch.
 #[must_use]
 pub fn truncation_offset(
     epoch: LeaderEpoch,

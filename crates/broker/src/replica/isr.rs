@@ -1,33 +1,33 @@
-//! The set of replicas in sync, as the leader sees it while the controller decides about a change.
+//! The leader's view of the in-sync replicas while the controller decides about a change.
 
 use std::time::Duration;
 
 use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
-/// The ISR and a change of it that is under way (KIP-497).
+/// The ISR and its pending change (KIP-497).
 ///
-/// Invariant: while a change is pending, the controller may hold the old set or the new one. What
-/// needs every member (the high watermark) therefore counts the *maximal* ISR, the larger of the
-/// two.
+/// Invariant: while a change is pending, the controller may have committed the old set or the new
+/// one. The high watermark, which needs every member, therefore depends on the *maximal* ISR, the
+/// larger of the two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Isr {
-    /// The controller's set, no change under way.
+    /// The controller's set; no change is pending.
     Committed {
         /// The members.
         isr: Vec<NodeId>,
     },
-    /// A member is proposed.
+    /// The addition of a member was proposed.
     PendingExpand {
         /// The set that is known to be committed.
         isr: Vec<NodeId>,
-        /// The member to come.
+        /// The new member.
         adding: NodeId,
     },
-    /// Members are proposed to go.
+    /// The removal of members was proposed.
     PendingShrink {
         /// The set that is known to be committed.
         isr: Vec<NodeId>,
-        /// The members to go.
+        /// The members to remove.
         removing: Vec<NodeId>,
     },
 }
@@ -57,13 +57,13 @@ impl Isr {
         self.committed().len() + pending
     }
 
-    /// Whether a change is under way.
+    /// Whether a change is pending.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         !matches!(self, Self::Committed { .. })
     }
 
-    /// Gives the pending change up: the committed set holds.
+    /// Drops the pending change. The committed set is valid.
     pub(super) fn revert(&mut self) {
         let isr = self.committed().to_vec();
         *self = Self::Committed { isr };
@@ -77,11 +77,11 @@ pub struct Lag {
     pub id: NodeId,
     /// Whether it was connected.
     pub streaming: bool,
-    /// The end of its log, if it was heard of in this leader epoch.
+    /// The end of its log, if it has subscribed in this leader epoch.
     pub acked: Option<Offset>,
     /// The end of the leader's log.
     pub log_end: Offset,
-    /// How long ago it had all that the leader had; `None` when it never had.
+    /// How long ago it had all records of the leader; `None` when it never had.
     pub caught_up_ago: Option<Duration>,
 }
 
@@ -107,7 +107,7 @@ impl std::fmt::Display for Lag {
     }
 }
 
-/// A member of a proposed ISR, with the registration of the broker that the leader has seen.
+/// A member of a proposed ISR, with the broker's registration in the leader's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IsrMember {
     /// The broker.
@@ -121,7 +121,7 @@ pub struct IsrMember {
 pub struct IsrProposal {
     /// The leader's epoch.
     pub leader_epoch: LeaderEpoch,
-    /// The partition epoch the proposal was made on; the controller refuses it on any other.
+    /// The partition epoch of the proposal. The controller refuses it in any other.
     pub partition_epoch: PartitionEpoch,
     /// The new set.
     pub isr: Vec<IsrMember>,

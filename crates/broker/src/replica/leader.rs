@@ -1,7 +1,7 @@
 //! The leader of a partition: follower progress, the ISR, the high watermark.
 //!
 //! Invariants:
-//! - The high watermark never falls, and is at most the smallest log end of the maximal ISR.
+//! - The high watermark never decreases, and is at most the smallest log end of the maximal ISR.
 //! - It does not move while the ISR is smaller than `min.insync.replicas` (KIP-966).
 //! - At most one ISR change is pending.
 
@@ -12,7 +12,7 @@ use dohle_model::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 use super::isr::{Isr, IsrMember, IsrProposal, Lag};
 use super::progress::Progress;
 
-/// What the configuration says to a leader.
+/// The configuration of a leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaderConfig {
     /// `min.insync.replicas`, at least 1.
@@ -21,7 +21,7 @@ pub struct LeaderConfig {
     pub lag_max: Duration,
 }
 
-/// What the controller says about a partition to its leader.
+/// The part of a partition's registration that its leader uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaderRegistration {
     /// The election that made this broker leader.
@@ -34,38 +34,37 @@ pub struct LeaderRegistration {
     pub isr: Vec<NodeId>,
 }
 
-/// What has to be done after an event.
+/// Effects of an event, which the caller carries out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use]
 pub struct Effects {
     /// The high watermark rose to this offset.
     pub high_watermark: Option<Offset>,
-    /// Propose this ISR to the controller; the answer goes to
+    /// The ISR to propose to the controller. The response goes to
     /// [`Leader::on_alter_partition_response`].
     pub alter_isr: Option<IsrProposal>,
 }
 
-/// Fewer replicas are in sync than `min.insync.replicas` asks for.
+/// Fewer replicas are in sync than `min.insync.replicas` requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotEnoughReplicas {
     /// Replicas in sync.
     pub isr: usize,
-    /// Replicas asked for.
+    /// Replicas required.
     pub min: usize,
 }
 
 /// How the controller refused a proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlterFailure {
-    /// Nothing changed and nothing will: the committed ISR holds (`INELIGIBLE_REPLICA`,
-    /// `OPERATION_NOT_ATTEMPTED`).
+    /// The committed ISR stays as it is (`INELIGIBLE_REPLICA`, `OPERATION_NOT_ATTEMPTED`).
     Reverted,
-    /// The same, but an earlier copy of the request got no answer. It may still reach the
-    /// controller and be accepted, so the member that was to come counts until there is a newer
-    /// registration, or until no copy can be on its way any more.
+    /// The same, but an earlier copy of the request got no response. The controller may still
+    /// receive and accept it. So the new member counts until there is a newer registration, or
+    /// until no copy can be in flight any more.
     RevertedInDoubt,
-    /// The leader's metadata is old. The proposal stays pending, thus the larger ISR counts, until
-    /// the newer registration arrives.
+    /// The leader's metadata are outdated. The proposal stays pending, and the larger ISR counts,
+    /// until the newer registration arrives.
     Outdated,
 }
 
@@ -80,26 +79,26 @@ pub struct Leader {
     isr: Isr,
     /// Every other assigned replica.
     followers: Vec<(NodeId, Progress)>,
-    /// The log end when this epoch began: a follower below it has not seen this leader's records.
+    /// The log end when this epoch began. A follower below it has no records of this epoch.
     epoch_start: Offset,
     log_end: Offset,
     high_watermark: Offset,
-    /// No expansion is proposed before this time: the controller just refused one.
+    /// No expansion is proposed before this time, because the controller refused one.
     expand_after: Duration,
     /// A replica that a late copy of a refused proposal may still add to the ISR, until this time.
     doubtful: Option<(NodeId, Duration)>,
-    /// Why the members that were last proposed to go are to go.
+    /// The reasons for the last proposed removals.
     lags: Vec<Lag>,
 }
 
-/// No copy of a request to the controller is on its way longer than this.
+/// How long a copy of a request to the controller may be in flight.
 const DOUBT_MAX: Duration = Duration::from_secs(15);
 
-/// A refused expansion is proposed again no sooner than this.
+/// How long to wait before a refused expansion is proposed again.
 const EXPAND_BACKOFF: Duration = Duration::from_millis(500);
 
 impl Leader {
-    /// A leader at the beginning of its epoch.
+    /// Creates the leader at the beginning of its epoch.
     pub fn new(
         id: NodeId,
         config: LeaderConfig,
@@ -140,7 +139,7 @@ impl Leader {
         self.epoch
     }
 
-    /// The last partition epoch it knows.
+    /// Returns the partition epoch of the last registration.
     #[must_use]
     pub fn partition_epoch(&self) -> PartitionEpoch {
         self.partition_epoch
@@ -176,7 +175,7 @@ impl Leader {
         &self.followers
     }
 
-    /// Why the members that were last proposed to leave the ISR are to go.
+    /// Returns the reasons for the last proposed removals from the ISR.
     #[must_use]
     pub fn lags(&self) -> &[Lag] {
         &self.lags
@@ -226,7 +225,7 @@ impl Leader {
         })
     }
 
-    /// The configuration changed.
+    /// Applies a change of the configuration.
     pub fn on_config(&mut self, config: LeaderConfig, now: Duration) -> Effects {
         self.config = config;
         self.effects(now)
@@ -286,8 +285,8 @@ impl Leader {
         self.effects_after_ack(follower, now, eligible)
     }
 
-    /// A follower has all records below `end`. An ack that takes nothing further tells only its log
-    /// start.
+    /// Processes an ack: the follower has all records below `end`. An ack that does not advance
+    /// `end` reports its log start only.
     pub fn on_ack(
         &mut self,
         follower: NodeId,
@@ -308,7 +307,7 @@ impl Leader {
         self.effects_after_ack(follower, now, eligible)
     }
 
-    /// A follower's stream ended, or its subscription did.
+    /// Notes that a follower's stream or subscription ended.
     pub fn on_disconnect(&mut self, follower: NodeId, now: Duration) -> Effects {
         if let Some(progress) = self.progress(follower) {
             progress.stop();
@@ -316,8 +315,8 @@ impl Leader {
         self.effects(now)
     }
 
-    /// Time passed, or brokers came or went: members of the ISR that lag too long are proposed to
-    /// go, or a replica that could not join before is proposed.
+    /// Called when time has passed or brokers have joined or left. Proposes to remove members of
+    /// the ISR that have lagged for too long, or to add a replica that could not join before.
     pub fn on_tick(
         &mut self,
         now: Duration,
@@ -359,9 +358,9 @@ impl Leader {
         effects
     }
 
-    /// The controller's registration, from the metadata feed or with an answer. Older ones, and
-    /// those of another leader epoch, change nothing. It ends what was pending: a follower that
-    /// caught up meanwhile is proposed next.
+    /// Applies a registration from the metadata feed or from a response of the controller. Older
+    /// ones and those of another leader epoch change nothing. It ends the pending change, and a
+    /// follower that has caught up meanwhile is proposed next.
     pub fn on_registration(
         &mut self,
         registration: &LeaderRegistration,
@@ -377,18 +376,19 @@ impl Leader {
         self.isr = Isr::Committed {
             isr: registration.isr.clone(),
         };
-        // The controller refuses what was proposed on an older registration.
+        // The controller refuses proposals that were made on an older registration.
         self.doubtful = None;
         self.lags.clear();
         self.set_replicas(&registration.replicas, now);
         self.note_eligible(&eligible);
-        // The watermark first: the next member needs all that this ISR has committed.
+        // The watermark rises first, since the next member needs all records that this ISR has
+        // committed.
         let mut effects = self.effects(now);
         effects.alter_isr = self.expand(now, eligible);
         effects
     }
 
-    /// The controller refused `proposal`. (An accepted one arrives as a registration.)
+    /// Handles a refused `proposal`. (An accepted one arrives as a registration.)
     pub fn on_alter_partition_failure(
         &mut self,
         proposal: &IsrProposal,
@@ -407,7 +407,7 @@ impl Leader {
         self.effects(now)
     }
 
-    /// Whether `proposal` still waits for an answer.
+    /// Whether `proposal` still waits for a response.
     #[must_use]
     pub fn is_proposed(&self, proposal: &IsrProposal) -> bool {
         self.isr.is_pending()
@@ -416,7 +416,8 @@ impl Leader {
     }
 
     /// The smallest log start of all assigned replicas whose brokers are alive, the leader's
-    /// included (Kafka's `lowWatermarkIfLeader`). One that has not been heard of counts as 0.
+    /// included (Kafka's `lowWatermarkIfLeader`). A replica that has not subscribed yet counts as
+    /// 0.
     #[must_use]
     pub fn low_watermark(&self, log_start: Offset, alive: impl Fn(NodeId) -> bool) -> Offset {
         self.followers
@@ -451,8 +452,9 @@ impl Leader {
         }
     }
 
-    /// Notes which followers outside the ISR may join it. One that may not, because its broker or
-    /// its log directory is gone, holds up nothing although its stream lives.
+    /// Notes which followers outside the ISR may join it. A follower that may not, because its
+    /// broker is fenced or its log directory failed, delays nothing although its stream is
+    /// connected.
     fn note_eligible(&mut self, eligible: &impl Fn(NodeId, BrokerEpoch) -> bool) {
         for (id, progress) in &mut self.followers {
             if let Some(epoch) = progress.broker_epoch
@@ -472,7 +474,7 @@ impl Leader {
         if !self.isr.maximal_contains(follower) {
             self.note_eligible(&eligible);
         }
-        // The expansion is decided first: the new member then counts for the watermark.
+        // The expansion is decided first, since the new member counts for the watermark.
         let alter_isr = self.maybe_expand(follower, now, eligible);
         Effects {
             high_watermark: self.maybe_raise(now),
@@ -481,8 +483,8 @@ impl Leader {
     }
 
     /// Raises the high watermark to the smallest log end among the maximal ISR and the replicas
-    /// that are about to join it. Without the latter a follower could chase a leader that is alone
-    /// in its ISR forever.
+    /// that are about to join it. Without the latter, a follower might never catch up with a leader
+    /// that is alone in its ISR.
     fn maybe_raise(&mut self, now: Duration) -> Option<Offset> {
         if self.isr.committed().len() < self.min_isr() {
             return None;
@@ -505,8 +507,8 @@ impl Leader {
         Some(end)
     }
 
-    /// Proposes the first follower that may join the ISR and keeps up. One that does not, and was
-    /// removed for it, would be removed again: it has to be heard of first.
+    /// Proposes the first follower that may join the ISR and keeps up. A follower that was removed
+    /// because it lagged must send an ack first, or it would be removed again.
     fn expand(
         &mut self,
         now: Duration,
@@ -525,7 +527,8 @@ impl Leader {
             .find_map(|id| self.maybe_expand(id, now, &eligible))
     }
 
-    /// Proposes `follower` for the ISR if it has all that is committed, and this epoch's start.
+    /// Proposes `follower` for the ISR if it has all committed records and has reached the start of
+    /// this epoch.
     fn maybe_expand(
         &mut self,
         follower: NodeId,

@@ -1,5 +1,5 @@
-//! The replication rules of one partition: what a leader knows of its followers, how far records
-//! are committed, when the ISR is to change, and what a follower does with what it is sent.
+//! The replication rules of one partition: the progress of a leader's followers, the high
+//! watermark, changes of the ISR, and a follower's reaction to its leader's messages.
 //!
 //! Pure: no tokio, files, clock or randomness. Time arrives as a [`std::time::Duration`] since some
 //! fixed moment. Effects are returned; the caller applies them.

@@ -1,4 +1,4 @@
-//! What a leader knows of one follower.
+//! The progress of one follower, as its leader tracks it.
 
 use std::time::Duration;
 
@@ -10,30 +10,30 @@ pub struct Progress {
     /// The end of the follower's log. `None` until it has subscribed in this leader epoch.
     ///
     /// Invariant: the follower's log equals the leader's below `acked`, and `acked` is at most the
-    /// leader's log end. It grows with acks, and falls only when the follower subscribes again with
-    /// a shorter log (it lost an unflushed tail).
+    /// leader's log end. It grows with acks, and decreases only when the follower subscribes again
+    /// with a shorter log (it lost an unflushed tail).
     pub acked: Option<Offset>,
     /// The start of the follower's log, once it is known.
     pub log_start: Option<Offset>,
-    /// The registration of the follower's broker, as its stream said.
+    /// The broker epoch that the follower's stream named.
     pub broker_epoch: Option<BrokerEpoch>,
-    /// The number of its last subscription, which counts up within one run of its process.
+    /// The number of its last subscription, which grows within one run of its process.
     pub subscription: u64,
-    /// Whether it has a subscription on a living stream.
+    /// Whether it has a subscription on a connected stream.
     pub streaming: bool,
-    /// Whether the follower may not join the ISR, by the metadata that the leader last checked
-    /// it against: its broker is fenced or stops, or its log directory failed.
+    /// Whether the follower may not join the ISR according to the last check of the metadata: its
+    /// broker is fenced or shutting down, or its log directory failed.
     pub ineligible: bool,
-    /// The last moment at which the follower is known to have had all that the leader had.
+    /// The last moment at which the follower is known to have had all records of the leader.
     pub caught_up_at: Option<Duration>,
-    /// The leader's log end at some moment after `caught_up_at`: once the follower has acked that
-    /// far, it was caught up at that moment.
+    /// The leader's log end at some moment after `caught_up_at`. An ack up to this offset shows
+    /// that the follower was caught up at that moment.
     mark: Option<(Offset, Duration)>,
 }
 
 impl Progress {
-    /// Of a follower that a new leader has not heard of. Members of the ISR get the benefit of the
-    /// doubt: they count as caught up `now`.
+    /// Creates the progress of a follower that has not subscribed at a new leader yet. Members of
+    /// the ISR count as caught up `now`.
     #[must_use]
     pub fn new(in_sync: bool, now: Duration) -> Self {
         Self {
@@ -57,14 +57,14 @@ impl Progress {
                 .is_some_and(|at| now.saturating_sub(at) <= lag_max)
     }
 
-    /// The leader's log is about to grow past `leader_end`.
+    /// Called before the leader's log grows past `leader_end`.
     pub(super) fn before_append(&mut self, leader_end: Offset, now: Duration) {
         if self.acked == Some(leader_end) {
             self.caught_up_at = Some(now);
         }
     }
 
-    /// The follower's log ends at `end` now.
+    /// Notes that the follower's log ends at `end`.
     pub(super) fn note(&mut self, end: Offset, leader_end: Offset, now: Duration) {
         assert!(
             end <= leader_end,
@@ -86,7 +86,7 @@ impl Progress {
         }
     }
 
-    /// Its stream ended.
+    /// Notes that its stream ended.
     pub(super) fn stop(&mut self) {
         self.streaming = false;
         self.mark = None;

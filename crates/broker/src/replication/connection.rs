@@ -1,5 +1,5 @@
-//! HTTP/2 as replication wants it: large windows and frames, no Nagle, and pings that notice a peer
-//! that is frozen.
+//! HTTP/2 connections with the settings that replication needs: large windows and frames, no Nagle,
+//! and pings that detect a peer that no longer responds.
 
 use std::time::Duration;
 
@@ -15,24 +15,24 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-/// What may be on the way on a stream and on a connection, more than the credits allow: HTTP/2's
-/// own windows are never what holds replication back.
+/// HTTP/2's window of a stream and of a connection. Larger than the credits, so that only the
+/// credits limit what is in flight.
 const WINDOW_BYTES: u32 = 16 << 20;
-/// The largest frame: one message of records is a few frames.
+/// The largest HTTP/2 frame. A message of records takes a few frames.
 const FRAME_BYTES: u32 = 1 << 20;
 const SEND_BUFFER_BYTES: usize = 4 << 20;
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
-/// Records that a leader may send beyond what the follower has taken in.
+/// Bytes of records that a leader may send before the follower has processed them.
 pub(super) const CREDIT_BYTES: u64 = 8 << 20;
-/// The same for replicas that are far behind.
+/// The same on a stream for replicas that are far behind.
 pub(super) const CATCH_UP_CREDIT_BYTES: u64 = 2 << 20;
-/// Records in one message, unless a single batch is larger.
+/// Bytes of records in one message, unless a single batch is larger.
 pub(super) const MESSAGE_BYTES: usize = 1 << 20;
-/// The largest message that is taken: a batch of the largest size that a segment holds.
+/// The largest message that is accepted: one batch of the largest size that fits in a segment.
 pub(super) const MESSAGE_BYTES_MAX: usize = i32::MAX as usize;
 
-/// A follower's connections.
+/// Builds connections of a follower to its leaders.
 pub(super) fn client() -> hyper::client::conn::http2::Builder<TokioExecutor> {
     let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     builder
@@ -48,7 +48,7 @@ pub(super) fn client() -> hyper::client::conn::http2::Builder<TokioExecutor> {
     builder
 }
 
-/// A leader's connections.
+/// Builds connections of a leader to its followers.
 pub(super) fn server() -> hyper::server::conn::http2::Builder<TokioExecutor> {
     let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     builder
@@ -64,7 +64,7 @@ pub(super) fn server() -> hyper::server::conn::http2::Builder<TokioExecutor> {
     builder
 }
 
-/// The task that drives a connection; it ends with this.
+/// The task that drives a connection. Dropping this ends the task.
 pub(super) struct Connection(JoinHandle<()>);
 
 impl Connection {

@@ -1,8 +1,8 @@
-//! The messages that a follower sends for a partition only once its records are on the disk, as
-//! `flush.messages` and `flush.ms` promise. Pure.
+//! Messages that a follower sends for a partition only after a flush of its log, because of
+//! `flush.messages` or `flush.ms`. Pure.
 //!
-//! Flushes run on other threads than the streams. A partition has one flush at a time; the
-//! messages to send after it are taken when the flush begins, so that it covers all of them.
+//! Flushes do not run on the threads of the streams. A partition has one flush at a time. The
+//! messages to send after a flush are taken when it begins, so that it covers all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,9 +12,9 @@ use dohle_rpc::v1;
 /// A message to send after a flush.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct AfterFlush {
-    /// Acks are cumulative: the last one.
+    /// The last ack. Acks are cumulative.
     pub(super) ack: Option<v1::Ack>,
-    /// The partition subscribes: its position tells the leader what it holds, as an ack does.
+    /// Whether to subscribe. A subscription reports the log end, as an ack does.
     pub(super) subscribe: bool,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Flushes {
 }
 
 impl Flushes {
-    /// Something is to be said after a flush of the partition. Returns whether one must be begun.
+    /// Adds messages to send after a flush of the partition. Returns whether to begin a flush.
     pub(super) fn add(&mut self, id: TopicIdPartition, after: AfterFlush) -> bool {
         let waiting = self.waiting.entry(id).or_default();
         waiting.ack = after.ack.or(waiting.ack.take());
@@ -34,7 +34,8 @@ impl Flushes {
         self.running.insert(id)
     }
 
-    /// What the flush that begins now is for; `None` when none is needed: the work ends.
+    /// Takes the messages that the flush which begins now covers. `None` ends the flushes of the
+    /// partition.
     pub(super) fn next(&mut self, id: &TopicIdPartition) -> Option<AfterFlush> {
         let next = self.waiting.remove(id);
         if next.is_none() {
@@ -43,7 +44,7 @@ impl Flushes {
         next
     }
 
-    /// An ack that waits is of no use any more.
+    /// Drops an ack that waits for a flush.
     pub(super) fn forget_ack(&mut self, id: &TopicIdPartition) {
         if let Some(waiting) = self.waiting.get_mut(id) {
             waiting.ack = None;
@@ -51,7 +52,7 @@ impl Flushes {
     }
 }
 
-/// Whether an ack says more than one that was not sent yet.
+/// Whether an ack is not older than another that was not sent yet.
 pub(super) fn is_newer(ack: &v1::Ack, other: Option<&v1::Ack>) -> bool {
     other.is_none_or(|other| {
         (ack.subscription, ack.end, ack.log_start_offset)
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_covers_what_was_to_be_said_when_it_began() {
+    fn a_flush_covers_the_messages_that_waited_when_it_began() {
         let id = TopicIdPartition {
             topic_id: TopicId::from_bytes([1; 16]),
             partition: PartitionIndex(0),
@@ -86,7 +87,7 @@ mod tests {
         let mut flushes = Flushes::default();
         assert!(flushes.add(id, acked(3)));
         assert_eq!(flushes.next(&id), Some(acked(3)));
-        // While it runs: one more flush for all of these.
+        // All of these, added during the flush, share one more flush.
         assert!(!flushes.add(id, acked(5)));
         assert!(!flushes.add(id, acked(7)));
         let subscribe = AfterFlush {

@@ -1,5 +1,5 @@
-//! Fetches from one leader broker: one connection, one stream, one task, for all partitions that
-//! keep up (or for all that don't).
+//! The follower's end of a stream: receives the records of many partitions from one leader broker,
+//! with one connection and one task. The partitions that are far behind have a stream of their own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::Pin;
@@ -40,26 +40,26 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long to wait before the next attempt at a stream, at least and at most.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_LAST: Duration = Duration::from_secs(1);
-/// A stream that lasted for so long was established: its end is logged.
+/// The end of a stream that lasted this long is logged again.
 const SETTLED: Duration = Duration::from_secs(10);
-/// A replica that lacks more committed records than this catches up on a stream of its own.
+/// A replica that lacks more committed records than this moves to the stream for catching up.
 const BEHIND_RECORDS: i64 = 20_000;
-/// It comes back when it lacks no more than this.
+/// A replica on the stream for catching up moves back when it lacks no more than this.
 const CAUGHT_UP_RECORDS: i64 = 1_000;
-/// Subscriptions in one message.
+/// The most subscriptions in one message.
 const SUBSCRIBE_BATCH: usize = 1000;
 
-/// The stream that a partition is fetched on.
+/// The kind of stream that replicates a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum ReplicationStream {
     /// `Replicate`: partitions that keep up with their leader.
     Live,
-    /// `CatchUp`: partitions that are far behind, on a connection of their own and with fewer
-    /// credits, so that they don't delay the others.
+    /// `CatchUp`: partitions that are far behind. A connection of its own and fewer credits keep
+    /// them from delaying the others.
     CatchUp,
 }
 
-/// What a follower says first.
+/// The first message of a follower, which identifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hello {
     pub(super) cluster_id: Arc<str>,
@@ -68,7 +68,7 @@ pub(super) struct Hello {
     pub(super) incarnation: IncarnationId,
 }
 
-/// Where a leader is reached.
+/// A leader's address and registration, and the hello to send to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) host: String,
@@ -77,7 +77,7 @@ pub(super) struct Target {
     pub(super) hello: Hello,
 }
 
-/// The follower stream of one leader; ends when dropped.
+/// The stream from one leader. Dropping it ends the stream.
 #[derive(Debug)]
 pub(super) struct FollowerStream {
     core: Arc<Core>,
@@ -85,7 +85,7 @@ pub(super) struct FollowerStream {
     task: JoinHandle<()>,
 }
 
-/// What the follower stream's task, its request body and the registry share.
+/// State that the stream's task, its request body and the registry share.
 #[derive(Debug)]
 struct Core {
     leader: NodeId,
@@ -101,16 +101,16 @@ struct Outbox {
     subscribe: BTreeSet<TopicIdPartition>,
     unsubscribe: BTreeSet<TopicIdPartition>,
     acks: BTreeMap<TopicIdPartition, v1::Ack>,
-    /// What waits for a flush.
+    /// Messages to send after a flush.
     flushes: Flushes,
-    /// Truncations that the leader's last message asks for.
+    /// Truncations that the leader's last message requires.
     truncations: Vec<(Arc<Partition>, Truncation)>,
     credit_bytes: u64,
     retries: Retries,
-    /// Where the leader sent records that this replica refused.
+    /// Offsets at which the leader sent records that this replica refused.
     damaged: BTreeMap<TopicIdPartition, Offset>,
-    /// The task that sends what is in here: each session has its own, so that the last gasp of an
-    /// older one takes nothing from it.
+    /// The task that sends the messages. Each session has its own, so that the request body of an
+    /// older session takes no messages from it.
     session: Arc<AtomicWaker>,
 }
 
@@ -141,7 +141,7 @@ impl FollowerStream {
         });
     }
 
-    /// Subscribes a partition, anew if it was before.
+    /// Subscribes a partition. An earlier subscription is replaced.
     pub(super) fn add(&self, partition: &Arc<Partition>) {
         let mut outbox = self.core.outbox.lock();
         outbox
@@ -171,7 +171,7 @@ impl FollowerStream {
 
     pub(super) async fn shutdown(mut self) {
         self.task.abort();
-        // Its end is what is waited for, however it comes.
+        // An error only reports that the task was aborted.
         let _ = (&mut self.task).await;
     }
 }
@@ -182,7 +182,7 @@ impl Drop for FollowerStream {
     }
 }
 
-/// Connects, fetches, and connects again, for as long as the follower stream lives.
+/// Keeps a session with the leader until the stream is dropped.
 async fn run(core: Arc<Core>, mut targets: watch::Receiver<Option<Target>>) {
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_LAST);
     let mut failed = false;
@@ -206,11 +206,11 @@ async fn run(core: Arc<Core>, mut targets: watch::Receiver<Option<Target>>) {
                 failed = false;
             }
             SessionEnd::Failed(error) => {
-                // Further attempts at a leader that is gone are no news.
+                // Later failures to reach the same leader are not logged.
                 if !std::mem::replace(&mut failed, true) {
                     tracing::info!(leader = %core.leader, %error, "replication stream ended");
                 }
-                // A new target is gone to at once.
+                // A change of the target ends the wait.
                 if matches!(
                     timeout(backoff.next_wait(), targets.changed()).await,
                     Ok(Err(_))
@@ -224,12 +224,12 @@ async fn run(core: Arc<Core>, mut targets: watch::Receiver<Option<Target>>) {
 
 #[derive(Debug)]
 enum SessionEnd {
-    /// The leader moved, or was started again.
+    /// The leader has another address or was restarted.
     Retarget,
     Failed(TransportError),
 }
 
-/// One session with the leader: from the connection to its end.
+/// Runs one session with the leader, from the connection to its end.
 async fn fetch(
     core: &Arc<Core>,
     target: &Target,
@@ -240,7 +240,11 @@ async fn fetch(
     let (mut messages, connection) = match connect.await {
         Ok(Ok(connected)) => connected,
         Ok(Err(error)) => return SessionEnd::Failed(error),
-        Err(_) => return SessionEnd::Failed(TransportError::Broken("no answer in time".into())),
+        Err(_) => {
+            return SessionEnd::Failed(TransportError::Broken(format!(
+                "no connection within {CONNECT_TIMEOUT:?}"
+            )));
+        }
     };
     tracing::debug!(leader = %core.leader, "replication stream began");
     let mut truncations = FuturesUnordered::new();
@@ -313,7 +317,7 @@ async fn connect(
 }
 
 impl Core {
-    /// Everything is to be said anew.
+    /// Resets the outbox, so that the new session subscribes all partitions.
     fn begin_session(&self, hello: &Hello) -> Arc<AtomicWaker> {
         let mut outbox = self.outbox.lock();
         outbox.hello = Some(hello.clone());
@@ -330,7 +334,7 @@ impl Core {
         Arc::clone(&outbox.session)
     }
 
-    /// There may be something to say.
+    /// Wakes the request body, which sends the messages that are due.
     fn wake(&self) {
         let session = Arc::clone(&self.outbox.lock().session);
         session.wake();
@@ -348,7 +352,7 @@ impl Core {
         self.wake();
     }
 
-    /// Takes in a leader's message: all parts, then one answer.
+    /// Processes all parts of a leader's message, then wakes the request body once.
     fn on_message(self: &Arc<Self>, message: ReceivedLeaderMessage) -> Result<(), TransportError> {
         let ReceivedLeaderMessage { parts, mut payload } = message;
         let now = wall_clock();
@@ -385,8 +389,7 @@ impl Core {
             return Ok(());
         }
         let mut outbox = self.outbox.lock();
-        // The metadata may have moved it meanwhile: its next subscription is another follower
-        // stream's.
+        // A change of the metadata may have moved the partition to another stream meanwhile.
         if !outbox.partitions.contains_key(&id) {
             return Ok(());
         }
@@ -435,7 +438,7 @@ impl Core {
         std::mem::take(&mut self.outbox.lock().truncations).into_iter()
     }
 
-    /// A truncation has ended: the partition subscribes again, unless nothing was removed.
+    /// Subscribes a partition again after its truncation, unless no record was removed.
     fn on_truncated(&self, partition: &Partition, outcome: PartOutcome) {
         let id = partition.id();
         let mut outbox = self.outbox.lock();
@@ -453,7 +456,7 @@ impl Core {
         self.wake();
     }
 
-    /// Flushes the partition on another thread, and sends `after` to the leader once that is done.
+    /// Flushes the partition on another thread and then sends `after` to the leader.
     fn send_after_flush(
         self: &Arc<Self>,
         outbox: &mut Outbox,
@@ -465,8 +468,8 @@ impl Core {
         }
     }
 
-    /// Flushes until nothing waits for it any more. After a failed flush nothing is sent: the
-    /// log is offline then.
+    /// Flushes until no message waits for a flush. A failed flush takes the log offline, and its
+    /// messages are dropped.
     async fn flush(self: Arc<Self>, partition: Arc<Partition>) {
         let id = partition.id();
         loop {
@@ -491,7 +494,8 @@ impl Core {
         }
     }
 
-    /// Hands the partition over to the other lane where its lag says so.
+    /// Moves the partition to the other kind of stream if its lag requires it. Returns whether it
+    /// was moved.
     fn change_stream(&self, partition: &Arc<Partition>, part: &v1::PartitionData) -> bool {
         if part.error.is_some() || part.diverging.is_some() {
             return false;
@@ -509,7 +513,7 @@ impl Core {
         true
     }
 
-    /// The next message to the leader, if there is anything to say.
+    /// Returns the next message to the leader; `None` when there is nothing to send.
     fn next_message(self: &Arc<Self>, session: &Arc<AtomicWaker>) -> Option<v1::FollowerMessage> {
         let mut outbox = self.outbox.lock();
         if !Arc::ptr_eq(&outbox.session, session) {
@@ -523,11 +527,11 @@ impl Core {
             let Some(partition) = outbox.partitions.get(&id).cloned() else {
                 continue;
             };
-            // An ack for what was fetched before a truncation must not go out.
+            // An ack of records from before a truncation must not be sent.
             outbox.acks.remove(&id);
             outbox.flushes.forget_ack(&id);
             if partition.flushes_before_answer() && partition.should_flush(wall_clock()) {
-                // The position counts as an ack.
+                // The leader treats the fetch offset as an ack.
                 let after = AfterFlush {
                     ack: None,
                     subscribe: true,
@@ -535,8 +539,8 @@ impl Core {
                 self.send_after_flush(&mut outbox, &partition, after);
                 continue;
             }
-            // Begun while the partition is still this follower stream's: a follower stream that
-            // takes it over begins its subscription after this one, and overtakes it.
+            // Begun under the lock of the outbox, while the partition is on this stream. A stream
+            // that takes the partition over begins a later subscription, which supersedes this one.
             subscribe.extend(begin_subscription(&partition, self.leader));
         }
         let message = v1::FollowerMessage {
@@ -618,7 +622,7 @@ fn leader_part(part: &v1::PartitionData) -> LeaderPart {
     }
 }
 
-/// The request body: the follower's messages, made when there is something to say.
+/// The request body: a stream of the follower's messages.
 struct RequestBody {
     core: Arc<Core>,
     session: Arc<AtomicWaker>,

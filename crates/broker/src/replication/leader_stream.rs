@@ -1,5 +1,5 @@
-//! The leader's end of a stream: what the follower says ([`LeaderSession`]) and what it is sent
-//! ([`LeaderStream`]).
+//! The leader's end of a stream: [`LeaderSession`] handles the follower's messages,
+//! [`LeaderStream`] makes the messages to the follower.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -23,7 +23,7 @@ use super::pending_subscriptions::PendingSubscriptions;
 use super::server::{check_hello, code};
 use crate::blocking::WorkOwner;
 use crate::partition::{
-    FeedPart, LocateError, Partition, Positions, ReadySet, ReadyToken, RoleError,
+    FollowerData, LocateError, Partition, Positions, ReadySet, ReadyToken, RoleError,
     SubscriptionRequest, SubscriptionStart,
 };
 use crate::partitions::Partitions;
@@ -32,7 +32,7 @@ mod cold_reads;
 
 use cold_reads::{ColdRead, ColdReads};
 
-/// News that are about positions alone wait so long for records to travel with.
+/// How long a change of positions waits for records that it can be sent with.
 const POSITIONS_LINGER: Duration = Duration::from_millis(5);
 
 /// One subscription of the follower.
@@ -41,14 +41,14 @@ struct Subscription {
     id: TopicIdPartition,
     partition: Arc<Partition>,
     number: u64,
-    /// The leader epoch it was begun in, and ends with.
+    /// The leader epoch in which it began.
     leader_epoch: LeaderEpoch,
-    feed: u64,
+    subscription_id: u64,
     watch: Arc<ReadyToken>,
-    /// The positions that the follower was told last.
-    told: Option<Positions>,
-    /// Whether a read of it waits for the disk, or for its turn to do so. Nothing else is read for
-    /// it meanwhile, so that its records keep their order.
+    /// The positions that were last sent to the follower.
+    sent_positions: Option<Positions>,
+    /// Whether a read for it waits for the disk, or for its turn. No other read begins meanwhile,
+    /// so that its records keep their order.
     cold: bool,
 }
 
@@ -58,14 +58,14 @@ struct Inner {
     subscriptions: Vec<Option<Subscription>>,
     free: Vec<u32>,
     by_id: HashMap<TopicIdPartition, u32>,
-    /// Bytes of records that may still be sent; a single batch may exceed it.
+    /// Bytes of records that may still be sent. A single batch may exceed it.
     credits: i64,
     /// Refusals and divergences to be sent.
     replies: Vec<v1::PartitionData>,
     ended: Option<EndStatus>,
 }
 
-/// What both directions of one stream share.
+/// The state that both directions of one stream share.
 #[derive(Debug)]
 pub(super) struct LeaderSession {
     partitions: Arc<Partitions>,
@@ -87,7 +87,7 @@ impl LeaderSession {
         })
     }
 
-    /// Takes in the follower's messages until the stream ends.
+    /// Handles the follower's messages until the stream ends.
     pub(super) async fn receive(self: Arc<Self>, mut messages: Messages<Incoming>) {
         let status = loop {
             let message = match messages.message().await {
@@ -107,7 +107,7 @@ impl LeaderSession {
                     }
                 }
                 Err(error) => {
-                    let message = format!("not a follower's message: {error}");
+                    let message = format!("the message of the follower cannot be decoded: {error}");
                     break EndStatus {
                         code: code::INVALID_ARGUMENT,
                         message,
@@ -159,7 +159,7 @@ impl LeaderSession {
         Ok(())
     }
 
-    /// A follower refused what this leader sent: the segment is checked.
+    /// Has the segment checked whose records a follower refused.
     fn on_damage_report(&self, report: &v1::DamageReport) {
         let id = convert::partition_id_from_wire(&report.topic_id, report.partition);
         let (Ok(id), Some(offset)) = (id, Offset::from_wire(report.offset)) else {
@@ -174,7 +174,7 @@ impl LeaderSession {
         let Ok(id) = convert::partition_id_from_wire(&ack.topic_id, ack.partition) else {
             return;
         };
-        let (partition, feed) = {
+        let (partition, subscription_id) = {
             let inner = self.inner.lock();
             let Some(subscription) = inner.find(&id) else {
                 return;
@@ -182,7 +182,10 @@ impl LeaderSession {
             if subscription.number != ack.subscription {
                 return;
             }
-            (Arc::clone(&subscription.partition), subscription.feed)
+            (
+                Arc::clone(&subscription.partition),
+                subscription.subscription_id,
+            )
         };
         let (Some(end), Some(epoch)) = (
             Offset::from_wire(ack.end),
@@ -191,10 +194,10 @@ impl LeaderSession {
             return;
         };
         let start = Offset::from_wire(ack.log_start_offset).unwrap_or_default();
-        partition.on_follower_ack(feed, epoch, end, start);
+        partition.on_follower_ack(subscription_id, epoch, end, start);
     }
 
-    /// Begins a subscription, or answers why not.
+    /// Begins a subscription, or queues the reply that refuses it.
     pub(super) fn subscribe(self: &Arc<Self>, subscribe: &v1::Subscribe) {
         let Ok(id) = convert::partition_id_from_wire(&subscribe.topic_id, subscribe.partition)
         else {
@@ -205,8 +208,8 @@ impl LeaderSession {
             self.park(id, subscribe);
             return;
         };
-        // Held until the subscription is there: its feed may move as soon as it has begun, and the
-        // stream forgets a move of what it does not find.
+        // Held until the subscription is inserted. The partition may queue its token before that,
+        // and the stream drops tokens without a subscription.
         let mut inner = self.inner.lock();
         let Some((follower, broker_epoch)) = inner.follower else {
             return;
@@ -223,20 +226,20 @@ impl LeaderSession {
         };
         let token = inner.reserve();
         let reply = match partition.subscribe_follower(&request, &self.ready_set, token) {
-            Ok(SubscriptionStart::Started(feed)) => {
+            Ok(SubscriptionStart::Started(handle)) => {
                 let subscription = Subscription {
                     id,
                     partition,
                     number: subscribe.subscription,
                     leader_epoch: request.leader_epoch,
-                    feed: feed.id,
-                    watch: Arc::clone(&feed.watch),
-                    told: None,
+                    subscription_id: handle.id,
+                    watch: Arc::clone(&handle.watch),
+                    sent_positions: None,
                     cold: false,
                 };
                 inner.insert(token, subscription);
                 drop(inner);
-                feed.watch.mark();
+                handle.watch.mark();
                 return;
             }
             Ok(SubscriptionStart::Diverging { end, positions }) => {
@@ -267,11 +270,11 @@ impl LeaderSession {
         self.ready_set.wake();
     }
 
-    /// The follower knows more than this broker: its subscription waits for the metadata.
+    /// Keeps a subscription until this broker's metadata has reached its leader epoch.
     fn park(self: &Arc<Self>, id: TopicIdPartition, subscribe: &v1::Subscribe) {
         self.pending
             .park(id, Arc::downgrade(self), subscribe.clone());
-        // The metadata may have come in between.
+        // The metadata may have been applied since the caller's check.
         let known = self
             .partitions
             .get(&id)
@@ -284,21 +287,25 @@ impl LeaderSession {
     fn unsubscribe(&self, id: TopicIdPartition) {
         let removed = self.inner.lock().remove(&id);
         if let Some(subscription) = removed {
-            subscription.partition.end_subscription(subscription.feed);
+            subscription
+                .partition
+                .end_subscription(subscription.subscription_id);
         }
     }
 
-    /// The stream is over: the followers' progress ends with it.
+    /// Ends all subscriptions of the stream.
     fn close(&self) {
         let subscriptions = {
             let mut inner = self.inner.lock();
             inner.by_id.clear();
-            // Nothing can begin on it any more.
+            // No subscription begins after that.
             inner.follower = None;
             std::mem::take(&mut inner.subscriptions)
         };
         for subscription in subscriptions.into_iter().flatten() {
-            subscription.partition.end_subscription(subscription.feed);
+            subscription
+                .partition
+                .end_subscription(subscription.subscription_id);
         }
     }
 }
@@ -347,9 +354,10 @@ impl Inner {
     }
 }
 
-/// Whether the token is that of this feed, and a read of it waits for the disk.
-fn is_cold(subscriptions: &[Option<Subscription>], token: u32, feed: u64) -> bool {
-    matches!(subscriptions.get(token as usize), Some(Some(it)) if it.feed == feed && it.cold)
+/// Whether the token still belongs to this subscription, and a read for it waits for the disk.
+fn is_cold(subscriptions: &[Option<Subscription>], token: u32, subscription_id: u64) -> bool {
+    let found = subscriptions.get(token as usize).and_then(Option::as_ref);
+    found.is_some_and(|it| it.subscription_id == subscription_id && it.cold)
 }
 
 fn answer(subscribe: &v1::Subscribe, positions: &Positions) -> v1::PartitionData {
@@ -364,8 +372,8 @@ fn answer(subscribe: &v1::Subscribe, positions: &Positions) -> v1::PartitionData
     }
 }
 
-/// Ends a subscription. The answer names the subscription's own epoch: the follower takes it in
-/// whatever this broker's epoch is by now.
+/// Makes the reply that refuses a subscription. It has the subscription's own leader epoch, which
+/// the follower compares, not this broker's.
 fn refusal(subscribe: &v1::Subscribe, code: ErrorCode) -> v1::PartitionData {
     v1::PartitionData {
         topic_id: subscribe.topic_id.clone(),
@@ -384,18 +392,18 @@ fn broken(error: &TransportError) -> EndStatus {
     }
 }
 
-/// The messages to the follower, made when the connection has room for them.
+/// The stream of messages to the follower. A message is made when the connection has room for it.
 #[derive(Debug)]
 pub(crate) struct LeaderStream {
     calls: Arc<LeaderSession>,
-    /// Subscriptions with something to send, in turn.
+    /// Tokens of the subscriptions with data to send, in the order of their turns.
     queue: VecDeque<u32>,
-    /// Subscriptions that have only positions to tell.
+    /// Tokens of the subscriptions that have only positions to send.
     lazy: Vec<u32>,
     linger: Option<Pin<Box<Sleep>>>,
     tokens: Vec<u32>,
     cold: ColdReads,
-    /// Messages of this kind of stream carry this many bytes.
+    /// Bytes of records in a message of this kind of stream.
     message_bytes: usize,
 }
 
@@ -429,8 +437,8 @@ impl LeaderStream {
         }
     }
 
-    /// Makes the next message, which is empty when there is nothing to send, and has reads that
-    /// wait for the disk made elsewhere.
+    /// Makes the next message, which is empty when there is nothing to send. Begins reads that wait
+    /// for the disk on other threads.
     fn poll_message(&mut self, linger_over: bool, cx: &mut Context<'_>) -> Outgoing {
         let calls = Arc::clone(&self.calls);
         let mut tokens = std::mem::take(&mut self.tokens);
@@ -438,7 +446,7 @@ impl LeaderStream {
             calls.ready_set.take(&mut tokens);
             self.queue.extend(tokens.drain(..));
             let out = self.collect(&mut calls.inner.lock(), linger_over);
-            // Begins the new reads. One may have ended at once.
+            // The first poll begins a read, which may end at once.
             let ended = self.cold.poll_ended(cx);
             if !ended || !out.parts.is_empty() {
                 break out;
@@ -460,9 +468,9 @@ impl LeaderStream {
         }
         while inner.credits > 0
             && self.cold.has_place()
-            && let Some((token, feed)) = self.cold.next_waiting()
+            && let Some((token, subscription_id)) = self.cold.next_waiting()
         {
-            self.begin_cold(inner, token, feed);
+            self.begin_cold(inner, token, subscription_id);
         }
         // Each subscription gets one turn; those with more to send go to the end of the queue.
         for _ in 0..self.queue.len() {
@@ -476,27 +484,27 @@ impl LeaderStream {
         if linger_over || !out.parts.is_empty() {
             for token in std::mem::take(&mut self.lazy) {
                 if let Some(Some(subscription)) = inner.subscriptions.get_mut(token as usize) {
-                    subscription.tell_positions(&mut out);
+                    subscription.send_positions(&mut out);
                 }
             }
         }
         out
     }
 
-    /// Sends what a subscription has next, as far as it can be read without waiting for the disk.
+    /// Sends the next records of a subscription if they can be read without waiting for the disk.
     fn serve(&mut self, inner: &mut Inner, token: u32, room: usize, out: &mut Outgoing) {
         let Some(Some(subscription)) = inner.subscriptions.get_mut(token as usize) else {
             return;
         };
         subscription.watch.rearm();
         if subscription.cold {
-            // Its turn comes when the read has ended.
+            // It gets its turn when the read has ended.
             return;
         }
-        let (partition, feed) = (&subscription.partition, subscription.feed);
-        match partition.read_for_follower(feed, room, Access::Cached) {
+        let (partition, subscription_id) = (&subscription.partition, subscription.subscription_id);
+        match partition.read_for_follower(subscription_id, room, Access::Cached) {
             Ok(Some(part)) => {
-                // If the partition moved in between, the ready set has the token already.
+                // If the partition changed since `rearm`, the ready set has the token already.
                 if part.more && subscription.watch.hold() {
                     self.queue.push_back(token);
                 }
@@ -507,13 +515,14 @@ impl LeaderStream {
             Err(LocateError::NotCached) => {
                 subscription.cold = true;
                 if self.cold.has_place() {
-                    self.begin_cold(inner, token, feed);
+                    self.begin_cold(inner, token, subscription_id);
                 } else {
                     let subscriptions = &inner.subscriptions;
-                    self.cold
-                        .wait((token, feed), subscriptions.len(), |(token, feed)| {
-                            is_cold(subscriptions, token, feed)
-                        });
+                    self.cold.wait(
+                        (token, subscription_id),
+                        subscriptions.len(),
+                        |(token, subscription_id)| is_cold(subscriptions, token, subscription_id),
+                    );
                 }
             }
         }
@@ -522,8 +531,8 @@ impl LeaderStream {
     /// Has a thread that may wait for the disk read records for a subscription, unless it has
     /// ended. They are reserved among the credits, so that the follower is never sent more than it
     /// allows.
-    fn begin_cold(&mut self, inner: &mut Inner, token: u32, feed: u64) {
-        if !is_cold(&inner.subscriptions, token, feed) {
+    fn begin_cold(&mut self, inner: &mut Inner, token: u32, subscription_id: u64) {
+        if !is_cold(&inner.subscriptions, token, subscription_id) {
             return;
         }
         let Some(Some(subscription)) = inner.subscriptions.get(token as usize) else {
@@ -538,7 +547,8 @@ impl LeaderStream {
             return;
         };
         let owner = WorkOwner::Broker(follower);
-        self.cold.begin(partition, token, feed, reserved, owner);
+        self.cold
+            .begin(partition, token, subscription_id, reserved, owner);
     }
 
     /// Takes the outcome of a read that waited for the disk.
@@ -546,7 +556,7 @@ impl LeaderStream {
         let token = read.token;
         inner.credits += read.reserved as i64;
         // The subscription may have ended while the read ran, and another have its token.
-        if !is_cold(&inner.subscriptions, token, read.feed) {
+        if !is_cold(&inner.subscriptions, token, read.subscription_id) {
             return;
         }
         match read.outcome {
@@ -566,22 +576,22 @@ impl LeaderStream {
     }
 
     /// Adds what was read for a subscription to the message.
-    fn send(&mut self, inner: &mut Inner, token: u32, part: FeedPart, out: &mut Outgoing) {
+    fn send(&mut self, inner: &mut Inner, token: u32, part: FollowerData, out: &mut Outgoing) {
         let Some(Some(subscription)) = inner.subscriptions.get_mut(token as usize) else {
             return;
         };
         let length: usize = part.records.iter().map(Bytes::len).sum();
         if length == 0 {
-            if subscription.told.is_none() {
-                subscription.tell_positions(out);
-            } else if !part.more && subscription.has_news(&part.positions) {
+            if subscription.sent_positions.is_none() {
+                subscription.send_positions(out);
+            } else if !part.more && subscription.has_changed(&part.positions) {
                 self.lazy.push(token);
             }
             return;
         }
         let mut data = subscription.part(&part.positions);
         data.length = length as u64;
-        subscription.told = Some(part.positions);
+        subscription.sent_positions = Some(part.positions);
         out.parts.push(data);
         out.payload.extend(part.records);
         out.bytes += length;
@@ -602,18 +612,18 @@ impl Subscription {
         }
     }
 
-    fn has_news(&self, positions: &Positions) -> bool {
-        self.told.is_none_or(|told| {
-            told.high_watermark != positions.high_watermark
-                || told.log_start_offset != positions.log_start_offset
+    fn has_changed(&self, positions: &Positions) -> bool {
+        self.sent_positions.is_none_or(|sent| {
+            sent.high_watermark != positions.high_watermark
+                || sent.log_start_offset != positions.log_start_offset
         })
     }
 
-    fn tell_positions(&mut self, out: &mut Outgoing) {
+    fn send_positions(&mut self, out: &mut Outgoing) {
         let positions = self.partition.positions();
-        // Positions of another epoch are not this subscription's, which is about to end.
-        if positions.leader_epoch == self.leader_epoch && self.has_news(&positions) {
-            self.told = Some(positions);
+        // In another leader epoch the subscription is about to end.
+        if positions.leader_epoch == self.leader_epoch && self.has_changed(&positions) {
+            self.sent_positions = Some(positions);
             out.parts.push(self.part(&positions));
         }
     }
@@ -624,7 +634,7 @@ impl Stream for LeaderStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        // Registers the task; what happens from here on wakes it.
+        // Registers the task, so that later changes wake it.
         let _ = this.calls.ready_set.poll_ready(cx);
         let linger_over = match &mut this.linger {
             Some(linger) => linger.as_mut().poll(cx).is_ready(),
@@ -642,7 +652,7 @@ impl Stream for LeaderStream {
         }
         if !this.lazy.is_empty() && this.linger.is_none() {
             let mut linger = Box::pin(tokio::time::sleep_until(Instant::now() + POSITIONS_LINGER));
-            // The first poll sets the timer.
+            // The first poll starts the timer.
             if linger.as_mut().poll(cx).is_ready() {
                 cx.waker().wake_by_ref();
             }

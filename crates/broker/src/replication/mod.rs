@@ -1,5 +1,5 @@
-//! Replication between brokers: one stream from each follower broker to each leader broker, for all
-//! partitions the one follows at the other.
+//! Replication between brokers. Each follower broker has one stream to each leader broker, for all
+//! partitions that the leader broker leads and the follower broker follows.
 //!
 //! ```text
 //! leader                                         follower
@@ -8,9 +8,10 @@
 //!        └── Partition::on_follower_ack ◀─ LeaderSession ◀═╧ acks, credits, subscriptions
 //! ```
 //!
-//! Invariant: no task and no channel a partition; the work of a wake-up is that of the partitions
-//! that moved. Knows nothing of elections: roles come from the metadata feed through the
-//! partitions.
+//! Invariant: there is no task and no channel for a single partition. A wake-up costs time in
+//! proportion to the partitions that changed.
+//!
+//! Elections are no concern of this module: partitions take their roles from the metadata.
 
 mod broker_client;
 mod calls;

@@ -1,6 +1,6 @@
-//! Subscriptions that came before the metadata that this broker needs to answer them: a follower
-//! that heard of an election sooner than its leader. They wait here instead of being refused, so
-//! that replication begins the moment the leader knows.
+//! Subscriptions that arrived before this broker's metadata reached their leader epoch: the
+//! follower has received the result of an election earlier than the leader. They wait here instead
+//! of being refused, so that replication begins as soon as the leader has applied the election.
 
 use std::collections::HashMap;
 use std::sync::Weak;
@@ -11,8 +11,7 @@ use parking_lot::Mutex;
 
 use super::leader_stream::LeaderSession;
 
-/// The waiting subscriptions. Bounded by the followers' partitions: of each stream at most one a
-/// partition counts.
+/// The waiting subscriptions: at most one for each partition of each stream.
 #[derive(Debug, Default)]
 pub(super) struct PendingSubscriptions {
     waiting: Mutex<HashMap<TopicIdPartition, Vec<PendingSubscription>>>,
@@ -38,7 +37,7 @@ impl PendingSubscriptions {
         parked.push(PendingSubscription { stream, subscribe });
     }
 
-    /// The follower does not want it any more.
+    /// Drops a subscription that the follower has given up.
     pub(super) fn forget(&self, id: TopicIdPartition, stream: &Weak<LeaderSession>) {
         let mut waiting = self.waiting.lock();
         if let Some(parked) = waiting.get_mut(&id) {
@@ -49,7 +48,7 @@ impl PendingSubscriptions {
         }
     }
 
-    /// This broker leads the partition now: the subscriptions are answered.
+    /// Answers the subscriptions of a partition that this broker leads now.
     pub(super) fn release(&self, id: TopicIdPartition) {
         let parked = self.waiting.lock().remove(&id).unwrap_or_default();
         for PendingSubscription { stream, subscribe } in parked {

@@ -1,5 +1,5 @@
-//! Committed records of a range, sent to a replica that has them damaged on its disk
-//! (`Replication.ReadRecords`), and fetched from one that has them intact.
+//! Committed records for repairs (`Replication.ReadRecords`): sends them to a replica whose own
+//! copy is damaged, and fetches them from a replica whose copy is intact.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,12 +24,12 @@ use crate::blocking::WorkOwner;
 use crate::partition::{Partition, ReadError};
 use crate::partitions::{Partitions, RecordStream};
 
-/// A request is one small message.
+/// The largest request, which is one small message.
 const REQUEST_BYTES_MAX: usize = 64 << 10;
-/// How long the other broker may take for each message.
+/// How long to wait for each message of the other broker.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The messages of an answer.
+/// The messages of a response.
 pub(super) type RecordsStream = BoxStream<'static, Result<Framed, EndStatus>>;
 
 fn status(code: u16, message: impl Into<String>) -> EndStatus {
@@ -39,7 +39,7 @@ fn status(code: u16, message: impl Into<String>) -> EndStatus {
     }
 }
 
-/// Reads the request and answers it.
+/// Reads the request and returns the response.
 pub(super) async fn serve(partitions: Arc<Partitions>, body: Incoming) -> RecordsStream {
     match begin(&partitions, body).await {
         Ok((partition, range, owner)) => {
@@ -68,9 +68,9 @@ async fn begin(
     let invalid = |text: String| status(code::INVALID_ARGUMENT, text);
     let mut messages = Messages::new(body, REQUEST_BYTES_MAX);
     let message = timeout(MESSAGE_TIMEOUT, messages.message()).await;
-    let message = message.map_err(|_| invalid("no request came".to_owned()))?;
+    let message = message.map_err(|_| invalid("no request arrived".to_owned()))?;
     let message = message.map_err(|error| invalid(error.to_string()))?;
-    let message = message.ok_or_else(|| invalid("no request came".to_owned()))?;
+    let message = message.ok_or_else(|| invalid("no request arrived".to_owned()))?;
     let request =
         v1::ReadRecordsRequest::decode(message).map_err(|error| invalid(error.to_string()))?;
     let hello = request.hello.unwrap_or_default();
@@ -87,24 +87,30 @@ async fn begin(
         Offset::from_wire(request.start),
         Offset::from_wire(request.end),
     ) else {
-        return Err(invalid("the range is negative".to_owned()));
+        return Err(invalid("an offset of the range is negative".to_owned()));
     };
     let partition = partitions.get(&id);
-    let partition =
-        partition.ok_or_else(|| status(code::NOT_FOUND, "no replica of the partition is here"))?;
+    let partition = partition.ok_or_else(|| {
+        status(
+            code::NOT_FOUND,
+            "this broker has no replica of the partition",
+        )
+    })?;
     let positions = partition.positions();
     if start < positions.log_start_offset || end > positions.log_end_offset {
         let (first, last) = (positions.log_start_offset, positions.log_end_offset);
         return Err(status(
             code::OUT_OF_RANGE,
-            format!("the log has offsets {first} to below {last}, not {start} to below {end}"),
+            format!(
+                "offsets {start} to {end} (exclusive) were requested, the log has {first} to {last}"
+            ),
         ));
     }
     let owner = WorkOwner::Broker(NodeId(hello.broker_id));
     Ok((partition, start..end, owner))
 }
 
-/// The next message of an answer, and the offset that the one after it begins at.
+/// Returns the next message of a response, and the offset at which the message after it begins.
 async fn read(
     partition: Arc<Partition>,
     at: Offset,
@@ -122,7 +128,7 @@ async fn read(
         };
         status(code, error.to_string())
     })?;
-    // A compacted log may have nothing up to the end of the range.
+    // A compacted log may have no more records in the range.
     let next = if records.is_empty() { end } else { next };
     let part = v1::PartitionData {
         topic_id: convert::uuid_to_wire(partition.id().topic_id.0),
@@ -133,7 +139,7 @@ async fn read(
     Ok((Framed::leader_message(&[part], vec![records]), next))
 }
 
-/// The records of a range as another broker sends them.
+/// The records of a range that another broker sends.
 struct RemoteRecords {
     messages: Messages<Incoming>,
     _connection: Connection,
@@ -170,7 +176,7 @@ pub(super) async fn request(
 }
 
 impl RemoteRecords {
-    /// The next batches; `None` at the end.
+    /// Returns the next batches; `None` at the end of the range.
     ///
     /// # Errors
     /// When the broker does not have the records intact, or the connection broke.
@@ -187,6 +193,6 @@ impl RemoteRecords {
 async fn in_time<T>(
     work: impl Future<Output = Result<T, TransportError>>,
 ) -> Result<T, TransportError> {
-    let late = |_| TransportError::Broken(format!("no answer within {MESSAGE_TIMEOUT:?}"));
+    let late = |_| TransportError::Broken(format!("no message within {MESSAGE_TIMEOUT:?}"));
     timeout(MESSAGE_TIMEOUT, work).await.map_err(late)?
 }

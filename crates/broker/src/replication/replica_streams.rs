@@ -1,5 +1,5 @@
-//! Which partition is fetched from which leader, and how: one [`FollowerStream`] a leader broker
-//! for the partitions that keep up, and one more, while there are any, for those that are far
+//! The streams on which this broker follows partitions: one [`FollowerStream`] to each leader
+//! broker for the partitions that keep up, and another while there are partitions that are far
 //! behind.
 
 use std::collections::{BTreeSet, HashMap};
@@ -37,7 +37,7 @@ struct Inner {
     image: Arc<MetadataImage>,
     by_leader: HashMap<(NodeId, ReplicationStream), FollowerStream>,
     assigned: HashMap<TopicIdPartition, (NodeId, ReplicationStream)>,
-    /// Fetchers with something new to say.
+    /// Streams with messages to send.
     dirty: BTreeSet<(NodeId, ReplicationStream)>,
     stopped: bool,
 }
@@ -56,7 +56,7 @@ impl ReplicaStreams {
         })
     }
 
-    /// Takes over brokers' addresses and this broker's registration.
+    /// Updates the brokers' addresses and this broker's registration.
     pub(super) fn set_image(&self, image: &Arc<MetadataImage>) {
         let mut inner = self.inner.lock();
         inner.image = Arc::clone(image);
@@ -65,7 +65,7 @@ impl ReplicaStreams {
         }
     }
 
-    /// Fetches a partition from `leader` from now on, under the epoch that the partition knows.
+    /// Follows `leader` for a partition, in the partition's own leader epoch.
     pub(super) fn follow(&self, partition: &Arc<Partition>, leader: NodeId) {
         self.assign(
             &mut self.inner.lock(),
@@ -74,7 +74,7 @@ impl ReplicaStreams {
         );
     }
 
-    /// The partition has fallen far behind its leader, or has caught up with it.
+    /// Moves a partition to another kind of stream, because it has fallen far behind or caught up.
     pub(super) fn change_stream(
         &self,
         partition: &Arc<Partition>,
@@ -83,9 +83,9 @@ impl ReplicaStreams {
     ) {
         let mut inner = self.inner.lock();
         let assigned = inner.assigned.get(&partition.id()).copied();
-        // The metadata may have moved it meanwhile.
+        // A change of the metadata may have assigned another leader meanwhile.
         if assigned.is_some_and(|(known, before)| known == leader && before != kind) {
-            tracing::debug!(partition = %partition.name(), ?kind, "replication lane changed");
+            tracing::debug!(partition = %partition.name(), ?kind, "replica changed its stream");
             self.assign(&mut inner, partition, (leader, kind));
             inner.flush();
         }
@@ -121,7 +121,7 @@ impl ReplicaStreams {
         inner.dirty.insert(to);
     }
 
-    /// Fetches a partition no more.
+    /// Stops following a partition.
     pub(super) fn stop(&self, id: TopicIdPartition) {
         let mut inner = self.inner.lock();
         if let Some(from) = inner.assigned.remove(&id) {
@@ -129,12 +129,12 @@ impl ReplicaStreams {
         }
     }
 
-    /// Sends what changed since the last flush; ends replica streams without partitions.
+    /// Sends the messages that are due since the last flush, and ends streams without partitions.
     pub(super) fn flush(&self) {
         self.inner.lock().flush();
     }
 
-    /// Ends all replica streams; none begins any more.
+    /// Ends all streams. No stream begins after that.
     pub(super) async fn shutdown(&self) {
         let replica_streams = {
             let mut inner = self.inner.lock();
@@ -150,7 +150,7 @@ impl ReplicaStreams {
     /// Asks a broker for the committed records of a range, for a repair.
     ///
     /// # Errors
-    /// When the broker is not known, cannot be reached, or does not have the records.
+    /// When the broker has no known address, cannot be reached, or does not have the records.
     pub(super) async fn records(
         &self,
         broker: NodeId,
@@ -165,7 +165,8 @@ impl ReplicaStreams {
         records::request(&target.ok_or_else(unknown)?, id, range).await
     }
 
-    /// Where a leader is reached, and as whom. `None` until the metadata says both.
+    /// Returns a leader's address and the hello to send to it. `None` until the metadata has both
+    /// brokers.
     fn target(&self, image: &MetadataImage, leader: NodeId) -> Option<Target> {
         let broker = image.brokers.get(&leader)?;
         let endpoint = broker
@@ -177,7 +178,7 @@ impl ReplicaStreams {
         Some(Target {
             host: endpoint.host.clone(),
             port: endpoint.port,
-            // A leader that was started again is another one, at the same address.
+            // Distinguishes a leader that was restarted at the same address.
             leader_epoch: broker.epoch,
             hello: Hello {
                 cluster_id: Arc::clone(&self.cluster_id),

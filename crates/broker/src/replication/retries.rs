@@ -1,5 +1,5 @@
-//! When subscriptions that ended are made again: at growing intervals while they bring nothing, so
-//! that a leader that cannot serve a partition is not asked for it in a loop.
+//! When to subscribe again after a subscription has ended. The intervals grow until the partition
+//! receives records, so that a leader that cannot serve it does not get requests in a loop.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::backoff::Backoff;
 const FIRST: Duration = Duration::from_millis(100);
 const LAST: Duration = Duration::from_secs(2);
 
-/// The subscriptions of one stream that wait. Bounded by its partitions.
+/// The partitions of one stream that wait to subscribe again.
 #[derive(Debug, Default)]
 pub(super) struct Retries {
     waiting: BTreeSet<(Instant, TopicIdPartition)>,
@@ -22,7 +22,7 @@ pub(super) struct Retries {
 }
 
 impl Retries {
-    /// The partition's subscription ended, or its last one made no progress.
+    /// Schedules the next subscription of a partition whose last one ended.
     pub(super) fn failed(&mut self, id: TopicIdPartition, now: Instant) {
         let backoff = self.failed.entry(id);
         let wait = backoff.or_insert(Backoff::new(FIRST, LAST)).next_wait();
@@ -31,21 +31,21 @@ impl Retries {
         }
     }
 
-    /// The partition received records.
+    /// Resets the interval of a partition, which has received records.
     pub(super) fn succeeded(&mut self, id: TopicIdPartition) {
         if !self.failed.is_empty() {
             self.failed.remove(&id);
         }
     }
 
-    /// The metadata moved the partition: what was is of no interest any more.
+    /// Drops the partition, whose leader or epoch has changed.
     pub(super) fn forget(&mut self, id: TopicIdPartition) {
         if self.failed.remove(&id).is_some() {
             self.waiting.retain(|(_, waiting)| *waiting != id);
         }
     }
 
-    /// When the next subscription is due.
+    /// Returns when the next subscription is due.
     pub(super) fn next_at(&self) -> Option<Instant> {
         self.waiting.first().map(|(at, _)| *at)
     }

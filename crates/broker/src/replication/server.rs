@@ -25,7 +25,7 @@ use super::records::{self, RecordsStream};
 use super::replicator::StreamReplicator;
 use crate::partitions::Partitions;
 
-/// gRPC's codes, as far as they are used here.
+/// The gRPC status codes that this service uses.
 pub(super) mod code {
     pub(in crate::replication) const INVALID_ARGUMENT: u16 = 3;
     pub(in crate::replication) const NOT_FOUND: u16 = 5;
@@ -140,7 +140,7 @@ fn respond(body: MessageBody<Outgoing>) -> MessageResponse {
     response
 }
 
-/// A follower's message has subscriptions and acks, no records.
+/// The largest message of a follower, which has subscriptions and acks but no records.
 const FOLLOWER_MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 fn route(path: &str) -> Result<Call, EndStatus> {
@@ -150,7 +150,7 @@ fn route(path: &str) -> Result<Call, EndStatus> {
         READ_RECORDS_PATH => Ok(Call::ReadRecords),
         CALL_PATH => Ok(Call::Kafka),
         other => {
-            let message = format!("{other} is not served here");
+            let message = format!("this broker does not serve {other}");
             Err(EndStatus {
                 code: code::UNIMPLEMENTED,
                 message,
@@ -169,7 +169,8 @@ fn refuse(status: &EndStatus) -> MessageResponse {
     response
 }
 
-/// Whether a follower's hello is to be believed.
+/// Checks a follower's hello against the cluster's id and the metadata, and returns its broker
+/// epoch.
 pub(super) fn check_hello(
     partitions: &Partitions,
     cluster_id: &str,
@@ -178,7 +179,7 @@ pub(super) fn check_hello(
 ) -> Result<BrokerEpoch, EndStatus> {
     if cluster_id != partitions.cluster_id() {
         let message = format!(
-            "broker {broker} is of cluster {cluster_id}, this one is of {}",
+            "broker {broker} belongs to cluster {cluster_id}, this broker to cluster {}",
             partitions.cluster_id()
         );
         return Err(EndStatus {
@@ -187,13 +188,13 @@ pub(super) fn check_hello(
         });
     }
     let Some(epoch) = epoch else {
-        let message = format!("broker {broker} named no broker epoch");
+        let message = format!("the hello of broker {broker} has no broker epoch");
         return Err(EndStatus {
             code: code::INVALID_ARGUMENT,
             message,
         });
     };
-    // A registration that this broker has not heard of yet is newer, and welcome.
+    // An epoch above the one in this broker's metadata is of a newer registration.
     let known = partitions
         .shared
         .image()

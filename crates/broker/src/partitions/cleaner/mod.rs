@@ -1,8 +1,8 @@
 //! Compaction of this broker's logs, in the background.
 //!
-//! A log is looked at when a flush has closed segments of it, when its topic's configuration
-//! changes, and when it is opened; after that only as long as it waits for something that time or
-//! other brokers bring. What is not compacted, or has nothing new, is never looked at.
+//! A log is examined when a flush has covered closed segments, when its topic's configuration
+//! changes, and when it is opened. It is examined again only while it waits for a delay to pass or
+//! for other brokers. Logs that are not compacted, or have no new records, are never examined.
 
 mod queue;
 
@@ -23,21 +23,21 @@ use super::throttle::{Rate, StopOnDrop};
 use super::{Partitions, wall_clock};
 use crate::partition::{CleanOutcome, Partition};
 
-/// More logs at a time are not cleaned, whatever `log.cleaner.threads` says.
+/// The most logs that are cleaned at a time, whatever the value of `log.cleaner.threads`.
 const THREADS_MAX: usize = 256;
 
 type Done = (TopicIdPartition, CleanOutcome);
 
 enum Event {
-    /// Logs are to be looked at.
+    /// There are logs to examine.
     Work,
     /// A cleaning has ended.
     Done(Done),
-    /// The time of a log that waits has come.
+    /// A log that waits is due.
     Due,
 }
 
-/// Looks at logs that ask for it, and has the dirtiest cleaned. Ends with the registry.
+/// Examines logs and has the dirtiest cleaned. Ends with the registry.
 pub(super) async fn run(weak: Weak<Partitions>) {
     let Some(shared) = weak.upgrade().map(|it| Arc::clone(&it.shared)) else {
         return;
@@ -67,7 +67,7 @@ pub(super) async fn run(weak: Weak<Partitions>) {
                 tracing::error!(
                     partition = %id,
                     reason,
-                    "log is not compacted any more, until the next start"
+                    "log is not compacted again until the next start"
                 );
             }
             if queue.on_done(id, &outcome, now, config.backoff) {
@@ -81,7 +81,7 @@ pub(super) async fn run(weak: Weak<Partitions>) {
     }
 }
 
-/// Looks at logs, and writes down how far compaction has come in them.
+/// Examines logs, and notes how far compaction has processed them.
 async fn look(
     partitions: &Arc<Partitions>,
     queue: &mut Queue,
@@ -95,7 +95,7 @@ async fn look(
     let looking = Arc::clone(partitions);
     run_blocking(move || {
         let found = looking.look_at(ids, backoff);
-        // The other end waits for it, or was dropped with the whole task.
+        // The receiver was dropped only if the whole task was.
         let _ = sender.send(found);
     })
     .await;
@@ -122,7 +122,7 @@ impl Partitions {
                 self.note_checkpoint(&partition);
                 let found = partition.cleanable(wall)?;
                 if found.needs_flush {
-                    // Its end has the log looked at again.
+                    // The log is examined again when the cleaning ends.
                     self.shared.flushes.add(id);
                 }
                 Some(finding(&found, now, wall, backoff))

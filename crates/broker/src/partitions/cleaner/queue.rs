@@ -1,8 +1,8 @@
-//! Which compacted logs wait for what, as pure state: the dirtiest goes first.
+//! The queue of compacted logs to clean, the dirtiest first. Pure.
 //!
 //! ```text
-//! looked at ──due──▶ ready ──start──▶ active ──done──▶ to be looked at again
-//!     └──waits for time or others──▶ later ──▶ to be looked at again
+//! examined ──dirty──▶ ready ──start──▶ active ──done──▶ to be examined again
+//!     └──waits for a delay or others──▶ later ──▶ to be examined again
 //! ```
 //!
 //! Invariant: a log is in at most one of `ready`, `later` and `active`; one that is active or
@@ -15,12 +15,12 @@ use dohle_model::TopicIdPartition;
 
 use crate::partition::CleanOutcome;
 
-/// What a look at a log has found.
+/// The result of examining a log.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Finding {
     /// The share of it that is dirty, when it is to be cleaned.
     pub(super) ratio: Option<f64>,
-    /// When to look again, on the monotonic clock, though nobody asks for it.
+    /// When to examine it again, on the monotonic clock, without a request.
     pub(super) look_again: Option<Duration>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Logs whose time has come: to be looked at.
+    /// Returns the logs that are due to be examined.
     pub(super) fn take_due(&mut self, now: Duration) -> Vec<TopicIdPartition> {
         let mut due = Vec::new();
         while let Some((at, id)) = self.later.first().copied()
@@ -46,16 +46,17 @@ impl Queue {
         due
     }
 
-    /// When the next log's time comes.
+    /// Returns when the next log is due.
     pub(super) fn next_due(&self) -> Option<Duration> {
         self.later.first().map(|(at, _)| *at)
     }
 
-    /// A log was looked at; `None` when there is nothing to clean, or it is gone.
+    /// Notes the result of examining a log; `None` when there is nothing to clean, or it was
+    /// removed.
     pub(super) fn on_look(&mut self, id: TopicIdPartition, finding: Option<Finding>) {
         self.forget(&id);
         let Some(finding) = finding else { return };
-        // An active one is looked at again when it is done.
+        // A log that is being cleaned is examined again at the end of the cleaning.
         if self.active.contains(&id) || self.uncleanable.contains(&id) {
             return;
         }
@@ -79,7 +80,7 @@ impl Queue {
         Some(id)
     }
 
-    /// A cleaning has ended. Answers whether the log is to be looked at at once.
+    /// Notes that a cleaning has ended. Returns whether to examine the log again at once.
     pub(super) fn on_done(
         &mut self,
         id: TopicIdPartition,

@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, Stream};
 
 use crate::blocking::WorkOwner;
-use crate::partition::{FeedPart, LocateError, Partition, ReadError};
+use crate::partition::{FollowerData, LocateError, Partition, ReadError};
 
 /// Reads of one stream at a time. Each is of one message at most, which is an eighth of the
 /// credits, unless a single batch is larger.
@@ -24,13 +24,13 @@ const READS_MAX: usize = 4;
 /// A read that has ended.
 #[derive(Debug)]
 pub(super) struct ColdRead {
-    /// The subscription's token and feed.
+    /// The subscription's token and subscription_id.
     pub(super) token: u32,
-    pub(super) feed: u64,
+    pub(super) subscription_id: u64,
     /// The credits that were reserved for it.
     pub(super) reserved: usize,
     /// What was read; `None` when the subscription has ended.
-    pub(super) outcome: Result<Option<FeedPart>, ReadError>,
+    pub(super) outcome: Result<Option<FollowerData>, ReadError>,
 }
 
 /// The reads of one stream.
@@ -38,8 +38,8 @@ pub(super) struct ColdRead {
 pub(super) struct ColdReads {
     running: FuturesUnordered<BoxFuture<'static, ColdRead>>,
     ended: VecDeque<ColdRead>,
-    /// Token and feed of the subscriptions that wait until a read ends. Those that ended meanwhile
-    /// may still be in it.
+    /// Token and subscription_id of the subscriptions that wait until a read ends. Those that ended
+    /// meanwhile may still be in it.
     waiting: VecDeque<(u32, u64)>,
 }
 
@@ -65,13 +65,13 @@ impl ColdReads {
         &mut self,
         partition: Arc<Partition>,
         token: u32,
-        feed: u64,
+        subscription_id: u64,
         reserved: usize,
         owner: WorkOwner,
     ) {
         self.running.push(Box::pin(async move {
             let reader = Arc::clone(&partition);
-            let read = move || reader.read_for_follower(feed, reserved, Access::Disk);
+            let read = move || reader.read_for_follower(subscription_id, reserved, Access::Disk);
             let outcome = match partition.blocking().disk(owner, read).await {
                 Ok(Ok(read)) => Ok(read),
                 Ok(Err(LocateError::Read(error))) => Err(error),
@@ -83,7 +83,7 @@ impl ColdReads {
             };
             ColdRead {
                 token,
-                feed,
+                subscription_id,
                 reserved,
                 outcome,
             }

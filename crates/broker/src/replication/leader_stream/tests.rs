@@ -46,13 +46,13 @@ fn is_served(calls: &LeaderSession, id: &TopicIdPartition, number: u64) -> bool 
     let inner = calls.inner.lock();
     inner
         .find(id)
-        .is_some_and(|it| it.number == number && it.told.is_some())
+        .is_some_and(|it| it.number == number && it.sent_positions.is_some())
 }
 
-/// A subscription raises the high watermark, so its feed moves before `subscribe` returns, while
-/// the stream runs on another thread: as with one that waited for the metadata.
+/// A subscription raises the high watermark, so its token is queued before `subscribe` returns,
+/// while the stream runs on another thread. The same happens to one that waited for the metadata.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_feed_that_moves_as_it_begins_is_served() {
+async fn a_subscription_whose_partition_changes_as_it_begins_is_served() {
     let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
