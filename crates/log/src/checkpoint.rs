@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dohle_model::{Offset, PartitionIndex, TopicName, TopicPartition};
+use dohle_storage::{FileSystem, OpenMode};
 
 use crate::batch::crc32c;
 use crate::error::{Context, StorageError};
@@ -25,6 +25,7 @@ pub(crate) enum Sync {
 /// Replaces `path` by a file with this content: temporary file, rename. When it fails, the old file
 /// stays as it is, and the temporary one gives its space back.
 pub(crate) fn write_atomically(
+    fs: &dyn FileSystem,
     path: &Path,
     content: &[u8],
     sync: Sync,
@@ -36,38 +37,47 @@ pub(crate) fn write_atomically(
     name.push(format!(".{}.tmp", WRITES.fetch_add(1, Ordering::Relaxed)));
     let temporary = Path::new(&name);
     let write = || -> io::Result<()> {
-        let mut file = File::create(temporary)?;
-        file.write_all(content)?;
+        let file = fs.open(temporary, OpenMode::CreateOrTruncate)?;
+        file.write_all_at(content, 0)?;
         if sync == Sync::Yes {
             file.sync_data()?;
         }
-        fs::rename(temporary, path)
+        fs.rename(temporary, path)
     };
     if let Err(error) = write() {
-        let _ = fs::remove_file(temporary);
+        let _ = fs.remove_file(temporary);
         return Err(error).context("write", path);
     }
     if sync == Sync::Yes
         && let Some(parent) = path.parent()
     {
-        sync_dir(parent)?;
+        sync_dir(fs, parent)?;
     }
     Ok(())
 }
 
 /// Forces a directory's entries to the disk.
-pub(crate) fn sync_dir(dir: &Path) -> Result<(), StorageError> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .context("sync directory", dir)
+pub(crate) fn sync_dir(fs: &dyn FileSystem, dir: &Path) -> Result<(), StorageError> {
+    fs.sync_directory(dir).context("sync directory", dir)
 }
 
 /// Reads a whole file; `None` when there is none.
-pub(crate) fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
-    match fs::read(path) {
+pub(crate) fn read_if_exists(
+    fs: &dyn FileSystem,
+    path: &Path,
+) -> Result<Option<Vec<u8>>, StorageError> {
+    match fs.read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).context("read", path),
+    }
+}
+
+/// Removes a file that may not be there.
+pub(crate) fn remove_if_exists(fs: &dyn FileSystem, path: &Path) -> Result<(), StorageError> {
+    match fs.remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("delete", path),
+        _ => Ok(()),
     }
 }
 

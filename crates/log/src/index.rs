@@ -4,11 +4,10 @@
 //! `.txnindex`: version i16, producer id, first, last and last stable offset, i64 each.
 //! The files hold exactly their entries; nothing is preallocated.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use dohle_model::{Offset, ProducerId};
+use dohle_storage::File;
 
 use crate::error::{Context, StorageError};
 
@@ -162,8 +161,11 @@ pub(crate) fn floor<E: Entry>(entries: &[E], before: impl Fn(&E) -> bool) -> Opt
 }
 
 /// The last whole entry of a file.
-pub(crate) fn last_in_file<E: Entry>(file: &File, path: &Path) -> Result<Option<E>, StorageError> {
-    let size = file.metadata().context("stat", path)?.len();
+pub(crate) fn last_in_file<E: Entry>(
+    file: &dyn File,
+    path: &Path,
+) -> Result<Option<E>, StorageError> {
+    let size = file.len().context("stat", path)?;
     let Some(last) = (size / E::SIZE as u64).checked_sub(1) else {
         return Ok(None);
     };
@@ -176,11 +178,11 @@ pub(crate) fn last_in_file<E: Entry>(file: &File, path: &Path) -> Result<Option<
 
 /// [`floor`] in a file, by reading single entries: the index of an old segment needs no memory.
 pub(crate) fn floor_in_file<E: Entry>(
-    file: &File,
+    file: &dyn File,
     path: &Path,
     before: impl Fn(&E) -> bool,
 ) -> Result<Option<E>, StorageError> {
-    let size = file.metadata().context("stat", path)?.len();
+    let size = file.len().context("stat", path)?;
     let mut buffer = [0; 64];
     let buffer = &mut buffer[..E::SIZE];
     let (mut low, mut high) = (0, size / E::SIZE as u64);

@@ -63,7 +63,6 @@ mod clean;
 pub mod compression;
 pub mod config;
 pub mod damage;
-pub mod descriptors;
 pub mod directory;
 pub mod error;
 mod index;
@@ -87,6 +86,7 @@ pub use directory::{
     PartitionDir, PartitionDirKind,
 };
 pub use dohle_config::{CleanupPolicy, TargetCompression, TimestampType};
+pub use dohle_storage::descriptors;
 pub use error::{StorageError, StorageErrorKind};
 pub use index::{AbortedTxn, offset_index_entries, time_index_entries, txn_index_entries};
 pub use leader_epoch::{EpochEnd, EpochEntry, LeaderEpochCache};

@@ -9,13 +9,12 @@
 //! The locks are taken in this order: the ring, then a handle, and a handle only if it is free.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use dohle_storage::{Environment, File, FileSystem, descriptors};
 use parking_lot::Mutex;
 
-use crate::descriptors;
 use crate::error::{StorageError, StorageErrorKind};
 
 /// Files for reading that stay open at most, however many descriptors there are.
@@ -24,6 +23,7 @@ const READING_MAX: usize = 8_192;
 /// The open files of a node's logs. Logs without a common one do not close each other's files.
 #[derive(Debug)]
 pub struct OpenFiles {
+    environment: Environment,
     reading_max: usize,
     /// Handles that were opened to be read, the next to be closed first.
     ring: Mutex<VecDeque<Weak<Handle>>>,
@@ -43,11 +43,31 @@ impl OpenFiles {
     #[must_use]
     pub fn new(reading_max: usize) -> Self {
         Self {
+            environment: Environment::native(),
             reading_max,
             ring: Mutex::default(),
             logs: AtomicUsize::new(0),
             written: AtomicUsize::new(0),
         }
+    }
+
+    /// With the files and the randomness of this environment instead of the operating system's.
+    #[must_use]
+    pub fn within(self, environment: Environment) -> Self {
+        Self {
+            environment,
+            ..self
+        }
+    }
+
+    /// What the logs reach files and randomness through.
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// The file system of the logs.
+    pub(crate) fn fs(&self) -> &dyn FileSystem {
+        &*self.environment.files
     }
 
     /// For all logs of a process: an eighth of its descriptors is for reading.
@@ -144,9 +164,9 @@ struct Handle {
 
 #[derive(Debug, Default)]
 struct HandleState {
-    file: Option<Arc<File>>,
+    file: Option<Arc<dyn File>>,
     /// The file as long as a reader has it: it needs no second descriptor.
-    last: Weak<File>,
+    last: Option<Weak<dyn File>>,
     is_written: bool,
     is_in_ring: bool,
 }
@@ -184,9 +204,9 @@ impl LazyFile {
     }
 
     /// Open already, and only closed by [`LazyFile::close`].
-    pub(crate) fn with(file: Arc<File>, open_files: Arc<OpenFiles>) -> Self {
+    pub(crate) fn with(file: Arc<dyn File>, open_files: Arc<OpenFiles>) -> Self {
         let state = HandleState {
-            last: Arc::downgrade(&file),
+            last: Some(Arc::downgrade(&file)),
             file: Some(file),
             ..HandleState::default()
         };
@@ -203,9 +223,9 @@ impl LazyFile {
     /// A new file, to be written. `create` makes it.
     pub(crate) fn created(
         open_files: Arc<OpenFiles>,
-        create: impl Fn() -> Result<File, StorageError>,
+        create: impl Fn() -> Result<Arc<dyn File>, StorageError>,
     ) -> Result<Self, StorageError> {
-        let new = Self::with(Arc::new(open_files.open(create)?), open_files);
+        let new = Self::with(open_files.open(create)?, open_files);
         new.get_to_write(|| unreachable!("it is open"))?;
         Ok(new)
     }
@@ -219,7 +239,7 @@ impl LazyFile {
     }
 
     /// The file, if it is open.
-    pub(crate) fn get_if_open(&self) -> Option<Arc<File>> {
+    pub(crate) fn get_if_open(&self) -> Option<Arc<dyn File>> {
         self.handle.used.store(true, Ordering::Relaxed);
         self.handle.state.lock().file.clone()
     }
@@ -227,8 +247,8 @@ impl LazyFile {
     /// The file for a read, opened with `open` when it is not open.
     pub(crate) fn get(
         &self,
-        open: impl Fn() -> Result<File, StorageError>,
-    ) -> Result<Arc<File>, StorageError> {
+        open: impl Fn() -> Result<Arc<dyn File>, StorageError>,
+    ) -> Result<Arc<dyn File>, StorageError> {
         let mut state = self.handle.state.lock();
         if let Some(file) = &state.file {
             self.handle.used.store(true, Ordering::Relaxed);
@@ -245,8 +265,8 @@ impl LazyFile {
     /// The file for a write: it stays open until [`LazyFile::close`].
     pub(crate) fn get_to_write(
         &self,
-        open: impl Fn() -> Result<File, StorageError>,
-    ) -> Result<Arc<File>, StorageError> {
+        open: impl Fn() -> Result<Arc<dyn File>, StorageError>,
+    ) -> Result<Arc<dyn File>, StorageError> {
         let mut state = self.handle.state.lock();
         let file = match &state.file {
             Some(file) => Arc::clone(file),
@@ -261,13 +281,13 @@ impl LazyFile {
     fn open(
         &self,
         state: &mut HandleState,
-        open: impl Fn() -> Result<File, StorageError>,
-    ) -> Result<Arc<File>, StorageError> {
-        let file = match state.last.upgrade() {
+        open: impl Fn() -> Result<Arc<dyn File>, StorageError>,
+    ) -> Result<Arc<dyn File>, StorageError> {
+        let file = match state.last.as_ref().and_then(Weak::upgrade) {
             Some(file) => file,
-            None => Arc::new(self.open_files.open(open)?),
+            None => self.open_files.open(open)?,
         };
-        state.last = Arc::downgrade(&file);
+        state.last = Some(Arc::downgrade(&file));
         state.file = Some(Arc::clone(&file));
         Ok(file)
     }
@@ -292,15 +312,18 @@ impl Drop for LazyFile {
 mod tests {
     use std::path::Path;
 
+    use dohle_storage::OpenMode;
+
     use super::*;
     use crate::error::Context;
 
-    fn open() -> Result<File, StorageError> {
+    fn open() -> Result<Arc<dyn File>, StorageError> {
         let path = Path::new("/dev/null");
-        File::open(path).context("open", path)
+        let files = Environment::native().files;
+        files.open(path, OpenMode::Read).context("open", path)
     }
 
-    fn not_again() -> Result<File, StorageError> {
+    fn not_again() -> Result<Arc<dyn File>, StorageError> {
         panic!("it was open")
     }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use dohle_model::TopicId;
+use dohle_storage::{Environment, FileSystem};
 
 use crate::checkpoint::{Sync, read_if_exists, write_atomically};
 use crate::error::StorageError;
@@ -16,8 +17,13 @@ pub const PARTITION_METADATA_FILE: &str = "partition.metadata";
 /// # Errors
 /// When the file cannot be read or says something else.
 pub fn read(dir: &Path) -> Result<Option<TopicId>, StorageError> {
+    read_in(&*Environment::native().files, dir)
+}
+
+/// [`read`] in this file system.
+pub(crate) fn read_in(fs: &dyn FileSystem, dir: &Path) -> Result<Option<TopicId>, StorageError> {
     let path = dir.join(PARTITION_METADATA_FILE);
-    let Some(bytes) = read_if_exists(&path)?.filter(|bytes| !bytes.is_empty()) else {
+    let Some(bytes) = read_if_exists(fs, &path)?.filter(|bytes| !bytes.is_empty()) else {
         return Ok(None);
     };
     decode(&String::from_utf8_lossy(&bytes))
@@ -31,8 +37,18 @@ pub fn read(dir: &Path) -> Result<Option<TopicId>, StorageError> {
 /// # Errors
 /// When it cannot be written.
 pub fn write(dir: &Path, topic_id: TopicId) -> Result<(), StorageError> {
+    write_in(&*Environment::native().files, dir, topic_id)
+}
+
+/// [`write`] in this file system.
+pub(crate) fn write_in(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    topic_id: TopicId,
+) -> Result<(), StorageError> {
     let text = format!("version: 0\ntopic_id: {topic_id}");
     write_atomically(
+        fs,
         &dir.join(PARTITION_METADATA_FILE),
         text.as_bytes(),
         Sync::No,

@@ -4,36 +4,33 @@
 //! deleted meanwhile, they land in the directory that was put away, not in that of a new topic of
 //! the same name. What is not swapped in is deleted with the value.
 
-use std::fs::File;
-use std::io;
-use std::io::Write;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use dohle_model::Offset;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use dohle_storage::{Directory, File, FileSystem};
 
 use crate::error::{Context, StorageError};
 use crate::segment::files::{CLEANED_SUFFIX, SEGMENT_SUFFIXES, file_name};
 
 #[derive(Debug)]
 pub(crate) struct CleanedFiles {
-    handle: Arc<OwnedFd>,
+    handle: Arc<dyn Directory>,
     dir: Arc<Path>,
     base_offset: Offset,
     swapped: bool,
 }
 
 /// Opens a directory, for [`CleanedFiles`].
-pub(crate) fn open_dir(dir: &Path) -> Result<Arc<OwnedFd>, StorageError> {
-    File::open(dir)
-        .map(|file| Arc::new(OwnedFd::from(file)))
-        .context("open directory", dir)
+pub(crate) fn open_dir(
+    fs: &dyn FileSystem,
+    dir: &Path,
+) -> Result<Arc<dyn Directory>, StorageError> {
+    fs.open_directory(dir).context("open directory", dir)
 }
 
 impl CleanedFiles {
-    pub(crate) fn new(handle: Arc<OwnedFd>, dir: Arc<Path>, base_offset: Offset) -> Self {
+    pub(crate) fn new(handle: Arc<dyn Directory>, dir: Arc<Path>, base_offset: Offset) -> Self {
         Self {
             handle,
             dir,
@@ -47,29 +44,23 @@ impl CleanedFiles {
     }
 
     /// Makes an empty file.
-    pub(crate) fn create(&self, suffix: &str) -> Result<File, StorageError> {
+    pub(crate) fn create(&self, suffix: &str) -> Result<Arc<dyn File>, StorageError> {
         let name = self.name(suffix);
-        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::RDWR | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o666);
-        rustix::fs::openat(&*self.handle, &name, flags, mode)
-            .map(File::from)
-            .map_err(io::Error::from)
-            .context("create", &self.dir.join(&name))
+        let created = self.handle.create(&name);
+        created.context("create", &self.dir.join(&name))
     }
 
     /// Writes a small file and forces it to the disk.
     pub(crate) fn write(&self, suffix: &str, bytes: &[u8]) -> Result<(), StorageError> {
-        let mut file = self.create(suffix)?;
-        file.write_all(bytes)
+        let file = self.create(suffix)?;
+        file.write_all_at(bytes, 0)
             .and_then(|()| file.sync_data())
             .context("write", &self.dir.join(self.name(suffix)))
     }
 
     /// Forces the names of the files to the disk.
     pub(crate) fn sync_names(&self) -> Result<(), StorageError> {
-        rustix::fs::fsync(&*self.handle)
-            .map_err(io::Error::from)
-            .context("sync directory", &self.dir)
+        self.handle.sync().context("sync directory", &self.dir)
     }
 
     /// They have other names now.
@@ -85,7 +76,7 @@ impl Drop for CleanedFiles {
         }
         for suffix in SEGMENT_SUFFIXES {
             // What stays is deleted when the log is opened the next time.
-            let _ = rustix::fs::unlinkat(&*self.handle, self.name(suffix), AtFlags::empty());
+            let _ = self.handle.remove_file(&self.name(suffix));
         }
     }
 }

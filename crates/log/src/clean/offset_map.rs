@@ -7,9 +7,10 @@
 //!
 //! Source: Kafka's `SkimpyOffsetMap.java`, which takes MD5.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::Hasher;
 
 use dohle_model::Offset;
+use dohle_storage::Entropy;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// Hash, and offset plus one: a slot of zeros is free. Fresh memory is zeros that the system maps
@@ -29,7 +30,12 @@ pub(crate) struct OffsetMap {
 impl OffsetMap {
     /// For at most `keys` different keys in at most `bytes` of memory, of which `load_factor` may
     /// be in use. `None` when not even one key has room.
-    pub(crate) fn new(keys: u64, bytes: usize, load_factor: f64) -> Option<Self> {
+    pub(crate) fn new(
+        keys: u64,
+        bytes: usize,
+        load_factor: f64,
+        entropy: &dyn Entropy,
+    ) -> Option<Self> {
         let load_factor = if load_factor.is_finite() {
             load_factor.clamp(0.01, 1.0)
         } else {
@@ -43,12 +49,11 @@ impl OffsetMap {
         if slots < 2 {
             return None;
         }
-        let random = RandomState::new();
         Some(Self {
             slots: vec![[0; 3]; slots],
             len: 0,
             len_max: len_max.max(1),
-            hash_key: (random.hash_one(0), random.hash_one(1)),
+            hash_key: (entropy.next(), entropy.next()),
         })
     }
 
@@ -104,11 +109,18 @@ impl OffsetMap {
 
 #[cfg(test)]
 mod tests {
+    use dohle_storage::Environment;
+
     use super::*;
+
+    fn map(keys: u64, bytes: usize, load_factor: f64) -> Option<OffsetMap> {
+        let environment = Environment::native();
+        OffsetMap::new(keys, bytes, load_factor, &*environment.entropy)
+    }
 
     #[test]
     fn each_key_has_its_newest_offset() {
-        let mut map = OffsetMap::new(1000, 1 << 20, 0.9).unwrap();
+        let mut map = map(1000, 1 << 20, 0.9).unwrap();
         for round in 0..3i64 {
             for key in 0..1000i64 {
                 assert!(map.put(&key.to_be_bytes(), Offset(round * 1000 + key)));
@@ -124,16 +136,16 @@ mod tests {
 
     #[test]
     fn memory_follows_the_keys_and_stops_at_its_bound() {
-        assert!(OffsetMap::new(10, 128 << 20, 0.9).unwrap().size() < 400);
-        let bounded = OffsetMap::new(u64::MAX, 24_000, 0.9).unwrap();
+        assert!(map(10, 128 << 20, 0.9).unwrap().size() < 400);
+        let bounded = map(u64::MAX, 24_000, 0.9).unwrap();
         assert_eq!(bounded.size(), 24_000);
-        assert!(OffsetMap::new(10, 47, 0.9).is_none());
+        assert!(map(10, 47, 0.9).is_none());
     }
 
     #[test]
     fn a_full_map_takes_no_new_key_but_newer_offsets_of_those_it_has() {
         for load_factor in [0.5, 0.9, 1.0, 7.0, f64::NAN] {
-            let mut map = OffsetMap::new(1 << 40, 240, load_factor).unwrap();
+            let mut map = map(1 << 40, 240, load_factor).unwrap();
             let mut taken = 0;
             while map.put(&[taken], Offset(i64::from(taken))) {
                 taken += 1;

@@ -1,11 +1,11 @@
 //! A cleaning at work, without the log's lock: first the map, then one new segment after another.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use dohle_model::{Offset, Timestamp, TopicPartition};
+use dohle_storage::{Directory, Environment};
 
 use super::LastOfProducers;
 use super::files::CleanedFiles;
@@ -85,7 +85,8 @@ pub(crate) struct Source {
 #[derive(Debug)]
 pub struct Cleaning {
     pub(crate) dir: Arc<Path>,
-    pub(crate) handle: Arc<OwnedFd>,
+    pub(crate) environment: Environment,
+    pub(crate) handle: Arc<dyn Directory>,
     pub(crate) topic_partition: TopicPartition,
     pub(crate) config: Arc<LogConfig>,
     /// All segments below `bound`, oldest first.
@@ -156,6 +157,11 @@ impl Cleaning {
         }
     }
 
+    /// The files of a segment that it reads.
+    fn files_of(&self, source: Source) -> SegmentFiles {
+        SegmentFiles::new(Arc::clone(&self.dir), source.base_offset, &self.environment)
+    }
+
     /// Where the records begin that no cleaning has seen.
     #[must_use]
     pub fn first_dirty_offset(&self) -> Offset {
@@ -178,7 +184,12 @@ impl Cleaning {
         throttle: Throttle<'_>,
     ) -> Result<Cleaner, CleanError> {
         let keys = u64::try_from(self.bound.since(self.first_dirty)).unwrap_or(0);
-        let map = OffsetMap::new(keys, limits.dedupe_buffer_bytes, limits.load_factor);
+        let map = OffsetMap::new(
+            keys,
+            limits.dedupe_buffer_bytes,
+            limits.load_factor,
+            &*self.environment.entropy,
+        );
         let map = map.ok_or_else(|| {
             CleanError::Uncleanable(format!(
                 "{} bytes hold not even one key: raise log.cleaner.dedupe.buffer.size or lower \
@@ -238,7 +249,7 @@ impl Cleaner {
             if source.end_offset <= first_dirty {
                 continue;
             }
-            let files = SegmentFiles::new(Arc::clone(&self.cleaning.dir), source.base_offset);
+            let files = self.cleaning.files_of(source);
             let start = Start::ByOffset(first_dirty.max(source.base_offset));
             let start = start.position(&files, source.size)?;
             let mut scan = Scan::batches(&files, u64::from(start), u64::from(source.size))
@@ -298,7 +309,7 @@ impl Cleaner {
         let count = sources.partition_point(|source| source.base_offset < self.end_offset);
         let mut measures = Vec::with_capacity(count);
         for source in &sources[..count] {
-            let files = SegmentFiles::new(Arc::clone(&self.cleaning.dir), source.base_offset);
+            let files = self.cleaning.files_of(*source);
             measures.push(Measure {
                 base_offset: source.base_offset,
                 end_offset: source.end_offset,
@@ -347,14 +358,20 @@ impl Cleaner {
         let files = CleanedFiles::new(handle, Arc::clone(&dir), base_offset);
         let log = files.create(LOG_SUFFIX)?;
         let mut writer = Writer::new(
-            Segment::cleaned(Arc::clone(&dir), base_offset, log, self.cleaning.now),
+            Segment::cleaned(
+                dir,
+                base_offset,
+                log,
+                &self.cleaning.environment,
+                self.cleaning.now,
+            ),
             Arc::clone(&self.cleaning.config),
             self.io_buffer,
         );
         let mut changed = sources.len() > 1;
         let mut modified = None;
         for source in sources {
-            let old = SegmentFiles::new(Arc::clone(&dir), source.base_offset);
+            let old = self.cleaning.files_of(*source);
             let mut scan =
                 Scan::batches(&old, 0, u64::from(source.size)).with_chunk(self.io_buffer);
             while let Some(filtered) =

@@ -37,7 +37,7 @@ impl LogDirectory {
     /// When it cannot be read or understood.
     pub fn read_applied_metadata(&self) -> Result<Option<AppliedMetadata>, StorageError> {
         let path = self.path().join(APPLIED_METADATA_FILE);
-        let Some(bytes) = read_if_exists(&path)? else {
+        let Some(bytes) = read_if_exists(self.fs(), &path)? else {
             return Ok(None);
         };
         decode(&String::from_utf8_lossy(&bytes))
@@ -51,7 +51,7 @@ impl LogDirectory {
     /// When it cannot be written.
     pub fn write_applied_metadata(&self, applied: &AppliedMetadata) -> Result<(), StorageError> {
         let path = self.path().join(APPLIED_METADATA_FILE);
-        write_atomically(&path, encode(applied).as_bytes(), Sync::Yes)
+        write_atomically(self.fs(), &path, encode(applied).as_bytes(), Sync::Yes)
     }
 }
 

@@ -12,17 +12,19 @@ pub use strays::{DECISION_FILE, Stray, StrayDecision, strays};
 pub use meta_properties::{META_PROPERTIES_FILE, MetaProperties, MetaPropertiesError};
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dohle_model::{BrokerEpoch, Offset, PartitionIndex, TopicName, TopicPartition, Uuid};
-use rustix::fs::FlockOperation;
+use dohle_storage::{Directory, Environment, FileSystem, Lock};
 
 use crate::checkpoint::{
-    Sync, decode_offsets, encode_offsets, read_if_exists, sync_dir, write_atomically,
+    Sync, decode_offsets, encode_offsets, read_if_exists, remove_if_exists, sync_dir,
+    write_atomically,
 };
 use crate::error::{Context, StorageError};
-use crate::segment::files::{LOG_SUFFIX, offset_of_name, remove_if_exists};
+use crate::segment::files::{LOG_SUFFIX, offset_of_name};
 
 /// Where the metadata quorum keeps its log, inside `metadata.log.dir`.
 pub const METADATA_LOG_DIR: &str = "__cluster_metadata-0";
@@ -107,11 +109,18 @@ pub struct PartitionDir {
 }
 
 /// A log directory, locked.
-#[derive(Debug)]
 pub struct LogDirectory {
     path: PathBuf,
-    /// Holds the lock for as long as it is open.
-    lock: File,
+    environment: Environment,
+    handle: Arc<dyn Directory>,
+    /// Excludes other processes for as long as it is there.
+    _lock: Lock,
+}
+
+impl fmt::Debug for LogDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogDirectory({})", self.path.display())
+    }
 }
 
 impl LogDirectory {
@@ -120,23 +129,30 @@ impl LogDirectory {
     /// # Errors
     /// When it cannot be made or read, or another process uses it.
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
-        fs::create_dir_all(path).context("create directory", path)?;
+        Self::open_in(path, Environment::native())
+    }
+
+    /// [`LogDirectory::open`] in another environment than the operating system's.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_in(path: &Path, environment: Environment) -> Result<Self, DirectoryError> {
+        let fs = &*environment.files;
+        fs.create_directories_durably(path)
+            .context("create directory", path)?;
         let lock_path = path.join(LOCK_FILE);
-        let lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&lock_path)
-            .context("open", &lock_path)?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                lock,
-            }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(DirectoryError::Locked(path.to_owned())),
-            Err(error) => Err(error).context("lock", &lock_path).map_err(Into::into),
-        }
+        let lock = fs.try_lock(&lock_path).context("lock", &lock_path)?;
+        let lock = lock.ok_or_else(|| DirectoryError::Locked(path.to_owned()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            handle: fs.open_directory(path).context("open directory", path)?,
+            environment,
+            _lock: lock,
+        })
+    }
+
+    fn fs(&self) -> &dyn FileSystem {
+        &*self.environment.files
     }
 
     /// Where it is.
@@ -151,7 +167,7 @@ impl LogDirectory {
     /// When the file cannot be read or understood.
     pub fn meta_properties(&self) -> Result<Option<MetaProperties>, DirectoryError> {
         let path = self.path.join(META_PROPERTIES_FILE);
-        let Some(bytes) = read_if_exists(&path)? else {
+        let Some(bytes) = read_if_exists(self.fs(), &path)? else {
             return Ok(None);
         };
         Ok(Some(MetaProperties::decode(
@@ -166,7 +182,7 @@ impl LogDirectory {
     /// When the file cannot be written.
     pub fn format(&self, properties: &MetaProperties) -> Result<(), StorageError> {
         let path = self.path.join(META_PROPERTIES_FILE);
-        write_atomically(&path, properties.encode().as_bytes(), Sync::Yes)
+        write_atomically(self.fs(), &path, properties.encode().as_bytes(), Sync::Yes)
     }
 
     /// Whether the last shutdown was clean; the marker is taken away, so that a crash from now on
@@ -176,11 +192,11 @@ impl LogDirectory {
     /// When the marker cannot be read or removed.
     pub fn take_clean_shutdown(&self) -> Result<Option<CleanShutdown>, StorageError> {
         let path = self.path.join(CLEAN_SHUTDOWN_FILE);
-        let Some(bytes) = read_if_exists(&path)? else {
+        let Some(bytes) = read_if_exists(self.fs(), &path)? else {
             return Ok(None);
         };
-        remove_if_exists(&path)?;
-        sync_dir(&self.path)?;
+        remove_if_exists(self.fs(), &path)?;
+        sync_dir(self.fs(), &self.path)?;
         Ok(CleanShutdown::parse(&bytes))
     }
 
@@ -189,7 +205,7 @@ impl LogDirectory {
     #[must_use]
     pub fn clean_shutdown(&self) -> Option<CleanShutdown> {
         let path = self.path.join(CLEAN_SHUTDOWN_FILE);
-        let marker = match read_if_exists(&path) {
+        let marker = match read_if_exists(self.fs(), &path) {
             Ok(None) => return None,
             Ok(Some(bytes)) => CleanShutdown::parse(&bytes),
             Err(error) => {
@@ -213,6 +229,7 @@ impl LogDirectory {
             BrokerEpoch::to_wire(epoch)
         );
         write_atomically(
+            self.fs(),
             &self.path.join(CLEAN_SHUTDOWN_FILE),
             text.as_bytes(),
             Sync::Yes,
@@ -228,7 +245,7 @@ impl LogDirectory {
         checkpoint: Checkpoint,
     ) -> Result<BTreeMap<TopicPartition, Offset>, StorageError> {
         let path = self.path.join(checkpoint.file_name());
-        let Some(bytes) = read_if_exists(&path)? else {
+        let Some(bytes) = read_if_exists(self.fs(), &path)? else {
             return Ok(BTreeMap::new());
         };
         decode_offsets(&String::from_utf8_lossy(&bytes))
@@ -245,7 +262,12 @@ impl LogDirectory {
         offsets: impl IntoIterator<Item = (&'a TopicPartition, Offset)>,
     ) -> Result<(), StorageError> {
         let path = self.path.join(checkpoint.file_name());
-        write_atomically(&path, encode_offsets(offsets).as_bytes(), Sync::Yes)
+        write_atomically(
+            self.fs(),
+            &path,
+            encode_offsets(offsets).as_bytes(),
+            Sync::Yes,
+        )
     }
 
     /// Where a partition's log is, or would be.
@@ -260,7 +282,7 @@ impl LogDirectory {
     /// # Errors
     /// When the directory cannot be read.
     pub fn partition_dirs(&self) -> Result<Vec<PartitionDir>, StorageError> {
-        partition_dirs(&self.path)
+        partition_dirs(self.fs(), &self.path)
     }
 
     /// Renames a partition's directory so that a new log of the same name may begin; `id` is any
@@ -281,7 +303,7 @@ impl LogDirectory {
         if let Some(name) = dir.file_name().and_then(|name| name.to_str())
             && self.marked_path(name, id, "stray").1
         {
-            strays::write_full_name(dir, name)?;
+            strays::write_full_name(self.fs(), dir, name)?;
         }
         self.mark(dir, id, "stray")
     }
@@ -292,8 +314,8 @@ impl LogDirectory {
             .and_then(|name| name.to_str())
             .unwrap_or_default();
         let (marked, _) = self.marked_path(name, id, kind);
-        fs::rename(dir, &marked).context("rename", dir)?;
-        sync_dir(&self.path)?;
+        self.fs().rename(dir, &marked).context("rename", dir)?;
+        sync_dir(self.fs(), &self.path)?;
         Ok(marked)
     }
 
@@ -316,7 +338,8 @@ impl LogDirectory {
     /// # Errors
     /// When the system could not write all of it.
     pub fn sync(&self) -> Result<(), StorageError> {
-        rustix::fs::syncfs(&self.lock).context("sync the file system of", &self.path)
+        let synced = self.handle.sync_file_system();
+        synced.context("sync the file system of", &self.path)
     }
 
     /// Deletes a partition's directory with all it holds.
@@ -324,7 +347,7 @@ impl LogDirectory {
     /// # Errors
     /// When something in it cannot be deleted.
     pub fn delete(&self, dir: &Path) -> Result<(), StorageError> {
-        match fs::remove_dir_all(dir) {
+        match self.fs().remove_directory(dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).context("delete directory", dir)
             }
@@ -340,13 +363,14 @@ impl LogDirectory {
 /// When the directory cannot be read.
 pub fn kafka_metadata_log(dir: &Path) -> Result<Option<PathBuf>, StorageError> {
     let path = dir.join(METADATA_LOG_DIR);
-    let entries = match fs::read_dir(&path) {
+    let entries = match Environment::native().files.list(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         entries => entries.context("list", &path)?,
     };
     for entry in entries {
-        let name = entry.context("list", &path)?.file_name();
-        let Some(name) = name.to_str() else { continue };
+        let Some(name) = entry.name.to_str() else {
+            continue;
+        };
         if name == "quorum-state" || offset_of_name(name, LOG_SUFFIX).is_some() {
             return Ok(Some(path));
         }
@@ -354,13 +378,12 @@ pub fn kafka_metadata_log(dir: &Path) -> Result<Option<PathBuf>, StorageError> {
     Ok(None)
 }
 
-fn partition_dirs(dir: &Path) -> Result<Vec<PartitionDir>, StorageError> {
+fn partition_dirs(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<PartitionDir>, StorageError> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(dir).context("list", dir)? {
-        let entry = entry.context("list", dir)?;
-        let path = entry.path();
-        let name = entry.file_name();
-        if !path.is_dir() || name == METADATA_LOG_DIR {
+    for entry in fs.list(dir).context("list", dir)? {
+        let name = entry.name;
+        let path = dir.join(&name);
+        if !entry.is_directory || name == METADATA_LOG_DIR {
             continue;
         }
         match name.to_str().and_then(parse_dir_name) {

@@ -4,16 +4,15 @@
 //! A stray is renamed to `topic-0.<id>-stray`. A broker that finds only partitions that its quorum
 //! never held renames nothing: it leaves the file [`DECISION_FILE`] and waits.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use dohle_model::{TopicId, TopicPartition};
+use dohle_storage::{Environment, FileSystem};
 
 use super::{LogDirectory, PartitionDirKind, partition_dirs};
-use crate::checkpoint::{Sync, read_if_exists, sync_dir, write_atomically};
+use crate::checkpoint::{Sync, read_if_exists, remove_if_exists, sync_dir, write_atomically};
 use crate::error::{Context, StorageError};
 use crate::partition_metadata;
-use crate::segment::files::remove_if_exists;
 
 /// Whether an operator has to decide, or has decided, about partitions that are unknown to the
 /// quorum.
@@ -51,18 +50,19 @@ pub struct Stray {
 /// # Errors
 /// When the directory cannot be read.
 pub fn strays(dir: &Path) -> Result<Vec<Stray>, StorageError> {
-    let pending = read_decision(dir)? == Some(StrayDecision::Pending);
+    let fs = &*Environment::native().files;
+    let pending = read_decision(fs, dir)? == Some(StrayDecision::Pending);
     let mut strays = Vec::new();
-    for found in partition_dirs(dir)? {
+    for found in partition_dirs(fs, dir)? {
         let in_place = match found.kind {
             PartitionDirKind::Stray => false,
             PartitionDirKind::Current if pending => true,
             _ => continue,
         };
         strays.push(Stray {
-            topic_partition: full_name(&found.path).unwrap_or(found.topic_partition),
-            topic_id: partition_metadata::read(&found.path).ok().flatten(),
-            size: size(&found.path)?,
+            topic_partition: full_name(fs, &found.path).unwrap_or(found.topic_partition),
+            topic_id: partition_metadata::read_in(fs, &found.path).ok().flatten(),
+            size: size(fs, &found.path)?,
             path: found.path,
             in_place,
         });
@@ -71,27 +71,32 @@ pub fn strays(dir: &Path) -> Result<Vec<Stray>, StorageError> {
 }
 
 /// Bytes of the files in a partition's directory.
-fn size(dir: &Path) -> Result<u64, StorageError> {
+fn size(fs: &dyn FileSystem, dir: &Path) -> Result<u64, StorageError> {
     let mut size = 0;
-    for entry in fs::read_dir(dir).context("list", dir)? {
-        let metadata = entry.and_then(|entry| entry.metadata());
-        size += metadata.context("read the size of", dir)?.len();
+    for entry in fs.list(dir).context("list", dir)? {
+        let metadata = fs.metadata(&dir.join(entry.name));
+        size += metadata.context("read the size of", dir)?.len;
     }
     Ok(size)
 }
 
-fn full_name(dir: &Path) -> Option<TopicPartition> {
-    let text = fs::read_to_string(dir.join(FULL_NAME_FILE)).ok()?;
+fn full_name(fs: &dyn FileSystem, dir: &Path) -> Option<TopicPartition> {
+    let text = fs.read(&dir.join(FULL_NAME_FILE)).ok()?;
+    let text = std::str::from_utf8(&text).ok()?;
     super::parse_topic_partition(text.trim_end())
 }
 
 /// Keeps the partition's name in its directory, whose own name is going to be cut.
-pub(super) fn write_full_name(dir: &Path, name: &str) -> Result<(), StorageError> {
-    write_atomically(&dir.join(FULL_NAME_FILE), name.as_bytes(), Sync::Yes)
+pub(super) fn write_full_name(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    name: &str,
+) -> Result<(), StorageError> {
+    write_atomically(fs, &dir.join(FULL_NAME_FILE), name.as_bytes(), Sync::Yes)
 }
 
-fn read_decision(dir: &Path) -> Result<Option<StrayDecision>, StorageError> {
-    let bytes = read_if_exists(&dir.join(DECISION_FILE))?;
+fn read_decision(fs: &dyn FileSystem, dir: &Path) -> Result<Option<StrayDecision>, StorageError> {
+    let bytes = read_if_exists(fs, &dir.join(DECISION_FILE))?;
     // Whatever else is in the file is no decision.
     Ok(bytes.map(|bytes| match bytes.trim_ascii() {
         b"adopted" => StrayDecision::Adopted,
@@ -106,7 +111,7 @@ impl LogDirectory {
     /// # Errors
     /// When the file cannot be read.
     pub fn stray_decision(&self) -> Result<Option<StrayDecision>, StorageError> {
-        read_decision(self.path())
+        read_decision(self.fs(), self.path())
     }
 
     /// Keeps a decision, durably; `None` removes it.
@@ -119,14 +124,14 @@ impl LogDirectory {
             Some(StrayDecision::Pending) => "pending\n",
             Some(StrayDecision::Adopted) => "adopted\n",
             None => {
-                if path.exists() {
-                    remove_if_exists(&path)?;
-                    sync_dir(self.path())?;
+                if self.fs().exists(&path).context("stat", &path)? {
+                    remove_if_exists(self.fs(), &path)?;
+                    sync_dir(self.fs(), self.path())?;
                 }
                 return Ok(());
             }
         };
-        write_atomically(&path, text.as_bytes(), Sync::Yes)
+        write_atomically(self.fs(), &path, text.as_bytes(), Sync::Yes)
     }
 
     /// Gives a stray its ordinary name back, so that the broker uses it for a partition with the
@@ -139,16 +144,17 @@ impl LogDirectory {
         if stray.in_place {
             return Ok(path);
         }
-        if path.exists() {
+        if self.fs().exists(&path).context("stat", &path)? {
             let source = std::io::Error::new(
                 std::io::ErrorKind::AlreadyExists,
                 format!("{} exists", path.display()),
             );
             return Err(source).context("adopt", &stray.path);
         }
-        fs::rename(&stray.path, &path).context("rename", &stray.path)?;
-        remove_if_exists(&path.join(FULL_NAME_FILE))?;
-        sync_dir(self.path())?;
+        let renamed = self.fs().rename(&stray.path, &path);
+        renamed.context("rename", &stray.path)?;
+        remove_if_exists(self.fs(), &path.join(FULL_NAME_FILE))?;
+        sync_dir(self.fs(), self.path())?;
         Ok(path)
     }
 }

@@ -207,7 +207,7 @@ impl Log {
             let header = batches[at].header;
             if self.should_roll(&header, run_bytes, now)? {
                 self.write_run(&records, &batches[run_start..at])?;
-                self.roll_at(header.base_offset, now)?;
+                self.roll_at(self.next_base_offset(&header), now)?;
                 rolled = true;
                 (run_start, run_bytes) = (at, 0);
             }

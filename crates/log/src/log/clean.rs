@@ -223,7 +223,8 @@ impl Log {
         });
         Ok(Some(Cleaning {
             dir: Arc::clone(&self.dir),
-            handle: open_dir(&self.dir)?,
+            environment: self.open_files().environment().clone(),
+            handle: open_dir(self.fs(), &self.dir)?,
             topic_partition: self.topic_partition.clone(),
             config: Arc::clone(&self.config),
             aborted: self.aborted_transactions(sources[0].base_offset, bound),

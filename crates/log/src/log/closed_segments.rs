@@ -15,17 +15,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use dohle_model::Offset;
+use dohle_storage::{FileSystem, OpenMode};
 
 use super::Log;
 use crate::checkpoint::{
-    Sync, entry_lines, read_if_exists, with_checksum, without_checksum, write_atomically,
+    Sync, entry_lines, read_if_exists, remove_if_exists, with_checksum, without_checksum,
+    write_atomically,
 };
 use crate::error::{Context, StorageError, StorageErrorKind};
-use crate::segment::files::{LOG_SUFFIX, file_name, remove_if_exists};
+use crate::segment::files::{LOG_SUFFIX, file_name};
 
 /// The name of the file.
 const FILE: &str = "closed-segments";
@@ -55,9 +56,12 @@ pub(super) enum MissingEnd {
 }
 
 /// Reads the file. Returns `None` when there is no file, or when it cannot be used.
-pub(super) fn read(dir: &Path) -> Result<Option<ClosedSegments>, StorageError> {
+pub(super) fn read(
+    fs: &dyn FileSystem,
+    dir: &Path,
+) -> Result<Option<ClosedSegments>, StorageError> {
     let path = dir.join(FILE);
-    let Some(bytes) = read_if_exists(&path)? else {
+    let Some(bytes) = read_if_exists(fs, &path)? else {
         return Ok(None);
     };
     match decode(&bytes) {
@@ -133,7 +137,10 @@ impl Log {
             // At the log's start and end an interrupted deletion leaves index files too.
             for (base_offset, path) in index_files {
                 let is_inside = first < base_offset && base_offset < last;
-                if is_inside && self.may_have_gap_after(*base_offset) && has_content(path)? {
+                if is_inside
+                    && self.may_have_gap_after(*base_offset)
+                    && has_content(self.fs(), path)?
+                {
                     missing.insert(*base_offset);
                 }
             }
@@ -151,7 +158,8 @@ impl Log {
                 path = %path.display(),
                 "a segment's file is missing, an empty one takes its place"
             );
-            fs::File::create_new(&path).context("create", &path)?;
+            let created = self.fs().open(&path, OpenMode::CreateNew);
+            created.context("create", &path)?;
             base_offsets.insert(after, base_offset);
             self.directory_dirty = true;
         }
@@ -163,6 +171,12 @@ impl Log {
         let closed = self.closed_segments.as_ref()?;
         let closed = *closed.get(&self.segments[at].base_offset)?;
         closed.map(|closed| closed.size)
+    }
+
+    /// Whether the file has the segment at this index.
+    pub(super) fn is_recorded(&self, at: usize) -> bool {
+        let closed = self.closed_segments.as_ref();
+        closed.is_some_and(|closed| closed.contains_key(&self.segments[at].base_offset))
     }
 
     /// Whether nothing can be concluded from a gap after this base offset.
@@ -277,9 +291,9 @@ impl Log {
     fn write_closed_segments(&mut self, sync: Sync) -> Result<(), StorageError> {
         let path = self.dir.join(FILE);
         let Some(closed) = &self.closed_segments else {
-            return remove_if_exists(&path);
+            return remove_if_exists(self.fs(), &path);
         };
-        match write_atomically(&path, encode(closed).as_bytes(), sync) {
+        match write_atomically(self.fs(), &path, encode(closed).as_bytes(), sync) {
             Err(error) if error.kind() == StorageErrorKind::Full => {
                 tracing::debug!(
                     partition = %self.topic_partition, %error,
@@ -287,7 +301,7 @@ impl Log {
                 );
                 self.closed_segments = None;
                 self.closed_segments_changed = true;
-                remove_if_exists(&path)
+                remove_if_exists(self.fs(), &path)
             }
             written => written,
         }
@@ -295,8 +309,8 @@ impl Log {
 }
 
 /// Whether a file has content.
-fn has_content(path: &Path) -> Result<bool, StorageError> {
-    Ok(fs::metadata(path).context("stat", path)?.len() > 0)
+fn has_content(fs: &dyn FileSystem, path: &Path) -> Result<bool, StorageError> {
+    Ok(fs.metadata(path).context("stat", path)?.len > 0)
 }
 
 #[cfg(test)]

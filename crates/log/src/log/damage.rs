@@ -157,9 +157,19 @@ impl Log {
             return Ok(RepairStart::NeedsFlush);
         }
         let segment = &self.segments[at];
-        let files = CleanedFiles::new(open_dir(&self.dir)?, Arc::clone(&self.dir), base_offset);
+        let files = CleanedFiles::new(
+            open_dir(self.fs(), &self.dir)?,
+            Arc::clone(&self.dir),
+            base_offset,
+        );
         let log = files.create(LOG_SUFFIX)?;
-        let new = Segment::cleaned(Arc::clone(&self.dir), base_offset, log, segment.created);
+        let new = Segment::cleaned(
+            Arc::clone(&self.dir),
+            base_offset,
+            log,
+            self.open_files().environment(),
+            segment.created,
+        );
         Ok(RepairStart::Started(Box::new(Repair {
             source: Arc::clone(&segment.files),
             size: u64::from(segment.size),

@@ -7,26 +7,26 @@
 //! offset index that is beyond the file's end.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use dohle_model::Offset;
+use dohle_storage::{FileSystem, OpenMode};
 
 use super::Log;
 use crate::checkpoint::{
-    Sync, entry_lines, read_if_exists, with_checksum, without_checksum, write_atomically,
+    Sync, entry_lines, read_if_exists, remove_if_exists, with_checksum, without_checksum,
+    write_atomically,
 };
 use crate::damage::Damage;
 use crate::error::{Context, StorageError, StorageErrorKind};
-use crate::segment::files::remove_if_exists;
 
 /// The name of the file.
 const FILE: &str = "damaged-ranges";
 
 /// Reads the file. Without it, or when it cannot be used, nothing is known of damage.
-pub(super) fn read(dir: &Path) -> Result<Vec<Damage>, StorageError> {
+pub(super) fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<Damage>, StorageError> {
     let path = dir.join(FILE);
-    let Some(bytes) = read_if_exists(&path)? else {
+    let Some(bytes) = read_if_exists(fs, &path)? else {
         return Ok(Vec::new());
     };
     Ok(decode(&bytes).unwrap_or_else(|error| {
@@ -117,10 +117,10 @@ impl Log {
     pub(super) fn write_damage(&self, sync: Sync) -> Result<(), StorageError> {
         let path = self.dir.join(FILE);
         if self.damage.is_empty() {
-            return remove_if_exists(&path);
+            return remove_if_exists(self.fs(), &path);
         }
         let list = encode(&self.damage);
-        match write_atomically(&path, list.as_bytes(), sync) {
+        match write_atomically(self.fs(), &path, list.as_bytes(), sync) {
             // The list in memory counts. A shorter list must reach the file: what is in it would
             // not be readable after a start.
             Err(error) if error.kind() == StorageErrorKind::Full => {
@@ -128,7 +128,7 @@ impl Log {
                     partition = %self.topic_partition, %error,
                     "no space for the list of damaged ranges"
                 );
-                overwrite(&path, list.as_bytes())
+                overwrite(self.fs(), &path, list.as_bytes())
             }
             written => written,
         }
@@ -137,14 +137,14 @@ impl Log {
 
 /// Puts `content` in the place of the file's content, in the space that the file has. A longer list
 /// than the file's is left for the next change.
-fn overwrite(path: &Path, content: &[u8]) -> Result<(), StorageError> {
-    let old_len = std::fs::metadata(path).map_or(0, |file| file.len());
+fn overwrite(fs: &dyn FileSystem, path: &Path, content: &[u8]) -> Result<(), StorageError> {
+    let old_len = fs.metadata(path).map_or(0, |file| file.len);
     if content.len() as u64 > old_len {
         return Ok(());
     }
-    let file = std::fs::OpenOptions::new().write(true).open(path);
-    file.and_then(|mut file| {
-        file.write_all(content)?;
+    let file = fs.open(path, OpenMode::ReadWrite);
+    file.and_then(|file| {
+        file.write_all_at(content, 0)?;
         file.set_len(content.len() as u64)
     })
     .context("overwrite", path)

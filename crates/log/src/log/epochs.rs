@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use dohle_model::Offset;
+use dohle_storage::FileSystem;
 
 use super::{LEADER_EPOCH_FILE, Log};
 use crate::batch::BatchHeader;
@@ -17,9 +18,12 @@ use crate::segment::walk::Headers;
 const EPOCHS_CHECKED: usize = 32;
 
 /// Reads the file; `None` when it is missing or is not what its format allows.
-pub(super) fn read(dir: &Path) -> Result<Option<LeaderEpochCache>, StorageError> {
+pub(super) fn read(
+    fs: &dyn FileSystem,
+    dir: &Path,
+) -> Result<Option<LeaderEpochCache>, StorageError> {
     let path = dir.join(LEADER_EPOCH_FILE);
-    let Some(bytes) = read_if_exists(&path)? else {
+    let Some(bytes) = read_if_exists(fs, &path)? else {
         return Ok(None);
     };
     match LeaderEpochCache::decode(&String::from_utf8_lossy(&bytes)) {

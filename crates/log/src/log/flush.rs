@@ -6,17 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dohle_model::{Offset, Timestamp};
+use dohle_storage::FileSystem;
 
 use super::{LEADER_EPOCH_FILE, Log};
-use crate::checkpoint::{Sync, sync_dir, write_atomically};
+use crate::checkpoint::{Sync, remove_if_exists, sync_dir, write_atomically};
 use crate::error::StorageError;
 use crate::segment::IndexBytes;
-use crate::segment::files::{SNAPSHOT_SUFFIX, SegmentFiles, file_name, remove_if_exists};
+use crate::segment::files::{SNAPSHOT_SUFFIX, SegmentFiles, file_name};
 
 /// What is to be written and synced, without a lock.
 #[derive(Debug)]
 pub struct FlushTask {
     dir: PathBuf,
+    file_system: Arc<dyn FileSystem>,
     segments: Vec<(Arc<SegmentFiles>, Option<IndexBytes>)>,
     snapshots: Vec<(Offset, Vec<u8>)>,
     leader_epochs: Option<String>,
@@ -95,6 +97,7 @@ impl FlushTask {
 
     /// Writes all files; with [`Sync::No`] the caller forces them to the disk.
     pub(super) fn write(&self, sync: Sync) -> Result<(), StorageError> {
+        let fs = &*self.file_system;
         // The records first: they are safe whatever becomes of the files derived from them.
         if sync == Sync::Yes {
             for (files, _) in &self.segments {
@@ -108,15 +111,15 @@ impl FlushTask {
         }
         for (offset, bytes) in &self.snapshots {
             let path = self.dir.join(file_name(*offset, SNAPSHOT_SUFFIX));
-            write_atomically(&path, bytes, sync)?;
+            write_atomically(fs, &path, bytes, sync)?;
         }
         if let Some(text) = &self.leader_epochs {
-            write_atomically(&self.dir.join(LEADER_EPOCH_FILE), text.as_bytes(), sync)?;
+            write_atomically(fs, &self.dir.join(LEADER_EPOCH_FILE), text.as_bytes(), sync)?;
         }
         if self.sync_dir && sync == Sync::Yes {
-            sync_dir(&self.dir)?;
+            sync_dir(fs, &self.dir)?;
             if let Some(parent) = self.dir.parent() {
-                sync_dir(parent)?;
+                sync_dir(fs, parent)?;
             }
         }
         Ok(())
@@ -173,6 +176,7 @@ impl Log {
         Some(FlushTask {
             _running: Arc::clone(&self.flushes_running),
             dir: self.dir.to_path_buf(),
+            file_system: Arc::clone(&self.open_files().environment().files),
             segments,
             snapshots,
             leader_epochs,
@@ -197,7 +201,7 @@ impl Log {
             // snapshots recovery reads more, but nothing wrong.
             for offset in flushed.snapshots {
                 let path = self.dir.join(file_name(offset, SNAPSHOT_SUFFIX));
-                self.failed |= remove_if_exists(&path).is_err();
+                self.failed |= remove_if_exists(self.fs(), &path).is_err();
             }
             return false;
         }

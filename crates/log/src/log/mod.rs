@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dohle_model::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
+use dohle_storage::FileSystem;
 
 use crate::config::LogConfig;
 use crate::damage::Damage;
@@ -233,10 +234,10 @@ impl Log {
     /// # Errors
     /// When the file cannot be read or written, or is none.
     pub fn ensure_partition_metadata(&self, topic_id: TopicId) -> Result<TopicId, StorageError> {
-        match crate::partition_metadata::read(&self.dir)? {
+        match crate::partition_metadata::read_in(self.fs(), &self.dir)? {
             Some(known) => Ok(known),
             None => {
-                crate::partition_metadata::write(&self.dir, topic_id)?;
+                crate::partition_metadata::write_in(self.fs(), &self.dir, topic_id)?;
                 Ok(topic_id)
             }
         }
@@ -247,11 +248,15 @@ impl Log {
     /// # Errors
     /// When the file cannot be read or is none.
     pub fn topic_id(&self) -> Result<Option<TopicId>, StorageError> {
-        crate::partition_metadata::read(&self.dir)
+        crate::partition_metadata::read_in(self.fs(), &self.dir)
     }
 
     fn open_files(&self) -> &Arc<OpenFiles> {
         &self.log_count.0
+    }
+
+    fn fs(&self) -> &dyn FileSystem {
+        self.open_files().fs()
     }
 
     fn active(&mut self) -> &mut Segment {

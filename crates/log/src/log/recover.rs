@@ -10,7 +10,7 @@
 //! flushed (`log/closed_segments.rs`), nothing is cut: such bytes and records are a range that
 //! cannot be read, the log's end is not below the recovery point, and no offset is given twice.
 
-use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use dohle_model::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 use super::closed_segments::MissingEnd;
 use super::{Log, closed_segments, damaged_ranges, epochs, recovery_point, swap};
 use crate::batch::Batch;
-use crate::checkpoint::{Sync, read_if_exists};
+use crate::checkpoint::{Sync, read_if_exists, remove_if_exists};
 use crate::config::LogConfig;
 use crate::error::{Context, StorageError, StorageErrorKind};
 use crate::open_files::{LogCount, OpenFiles};
@@ -27,7 +27,7 @@ use crate::producer_state::{ProducerState, snapshot};
 use crate::segment::Segment;
 use crate::segment::files::{
     DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX,
-    file_name, offset_of_name, remove_if_exists,
+    file_name, offset_of_name,
 };
 use crate::segment::walk::{Headers, Step, Walk};
 
@@ -72,7 +72,7 @@ enum Ending {
     AsFound,
     /// Records are missing up to this offset.
     MissingTo(Offset),
-    /// The log ends here: these bytes were cut off, and later segments go.
+    /// The log ends here: these bytes were cut off, those of later segments included.
     OfLog { cut: u64 },
 }
 
@@ -112,14 +112,19 @@ impl Log {
         options: OpenOptions,
         open_files: Arc<OpenFiles>,
     ) -> Result<(Self, RecoveryReport), StorageError> {
-        let directory_is_new = !dir.try_exists().context("stat", dir)?;
-        fs::create_dir_all(dir).context("create directory", dir)?;
+        let fs = open_files.fs();
+        let directory_is_new = match fs.metadata(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            found => found.map(|_| false).context("stat", dir)?,
+        };
+        fs.create_directories(dir)
+            .context("create directory", dir)?;
         let dir: Arc<Path> = dir.into();
-        let (recovery_point, stale_recovery_point) = recovery_point::effective(&dir, options)?;
+        let (recovery_point, stale_recovery_point) = recovery_point::effective(fs, &dir, options)?;
         let mut log = Self {
-            leader_epochs: epochs::read(&dir)?.unwrap_or_default(),
-            damage: damaged_ranges::read(&dir)?,
-            closed_segments: closed_segments::read(&dir)?,
+            leader_epochs: epochs::read(fs, &dir)?.unwrap_or_default(),
+            damage: damaged_ranges::read(fs, &dir)?,
+            closed_segments: closed_segments::read(fs, &dir)?,
             closed_segments_changed: true,
             dir,
             topic_partition,
@@ -169,32 +174,33 @@ impl Log {
 
     /// Finds the segments, drops what a crash has left over, makes the first segment.
     fn open_segments(&mut self, now: Timestamp, is_new: bool) -> Result<(), StorageError> {
-        swap::recover(&self.dir)?;
+        swap::recover(self.open_files().environment(), &self.dir)?;
         let mut base_offsets = Vec::new();
         let mut index_files = Vec::new();
-        for entry in fs::read_dir(&self.dir).context("list", &self.dir)? {
-            let entry = entry.context("list", &self.dir)?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
+        for entry in self.fs().list(&self.dir).context("list", &self.dir)? {
+            let Some(name) = entry.name.to_str() else {
+                continue;
+            };
+            let path = self.dir.join(name);
             if let Some(offset) = offset_of_name(name, LOG_SUFFIX) {
                 base_offsets.push(offset);
             } else if [DELETED_SUFFIX, ".tmp"]
                 .iter()
                 .any(|end| name.ends_with(end))
             {
-                remove_if_exists(&entry.path())?;
+                remove_if_exists(self.fs(), &path)?;
             } else if let Some(offset) = [INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX]
                 .iter()
                 .find_map(|suffix| offset_of_name(name, suffix))
             {
-                index_files.push((offset, entry.path()));
+                index_files.push((offset, path));
             }
         }
         base_offsets.sort_unstable();
         self.restore_missing_files(&mut base_offsets, &index_files)?;
         for (offset, path) in index_files {
             if base_offsets.binary_search(&offset).is_err() {
-                remove_if_exists(&path)?;
+                remove_if_exists(self.fs(), &path)?;
             }
         }
         for base_offset in base_offsets {
@@ -268,11 +274,6 @@ impl Log {
                 report.segments_recovered += 1;
                 if let Ending::OfLog { cut } = ending {
                     report.bytes_truncated += cut;
-                    // The last one first: what an interrupted deletion leaves has no gap.
-                    for segment in self.segments.drain(at + 1..).rev() {
-                        report.bytes_truncated += u64::from(segment.size);
-                        segment.files.delete()?;
-                    }
                 }
             }
             at += 1;
@@ -384,6 +385,7 @@ impl Log {
             .recovery_point
             .max(recorded_end.unwrap_or(Offset::ZERO));
         let claimed = self.segments[at].claimed_offset()?;
+        let flushed_end = self.segments[at].flushed_end()?;
         let epochs = self.leader_epochs.clone();
         let segment = &mut self.segments[at];
         let base = segment.base_offset;
@@ -434,16 +436,17 @@ impl Log {
             after_damage = true;
         };
         found.end = walk.expected();
-        let ending = match cut {
-            0 => self.ending_of(at, found.end, claimed),
+        let mut ending = match cut {
+            0 => self.ending_of(at, found.end, claimed, flushed_end),
             cut => Ending::OfLog { cut },
         };
         if let Ending::MissingTo(end) = ending {
             damaged.push(walk.missing_tail(end));
             found.end = end;
         }
-        if let Ending::OfLog { .. } = ending {
+        if let Ending::OfLog { cut } = &mut ending {
             self.forget_segments_from(base)?;
+            *cut += self.remove_segments_from(at + 1)?;
         }
         let segment = &mut self.segments[at];
         if cut > 0 {
@@ -465,9 +468,15 @@ impl Log {
         Ok(ending)
     }
 
-    /// What follows the last batch of a segment, whose batches end at `end`. `claimed` is from
-    /// [`Segment::claimed_offset`].
-    fn ending_of(&self, at: usize, end: Offset, claimed: Option<Offset>) -> Ending {
+    /// What follows the last batch of a segment, whose batches end at `end`. `claimed` and
+    /// `flushed_end` are from the methods of [`Segment`] of these names.
+    fn ending_of(
+        &self,
+        at: usize,
+        end: Offset,
+        claimed: Option<Offset>,
+        flushed_end: Option<Offset>,
+    ) -> Ending {
         let flushed = self.recovery_point;
         let Some(next) = self.segments.get(at + 1) else {
             return Ending::missing_to(flushed, end);
@@ -478,7 +487,14 @@ impl Log {
         let is_claimed = claimed.is_some_and(|offset| offset >= end && offset < next);
         // Index files are written once the records are on the disk.
         let is_flushed = next <= flushed || self.segments[at].size == 0;
-        match self.missing_end(at, end) {
+        let missing_end = self.missing_end(at, end).or_else(|| {
+            // A loss of power may have torn the list too. Only compaction leaves gaps, and a
+            // segment that it wrote has an index that ends with the last batch.
+            let is_whole = flushed_end == Some(end) || self.config.cleanup_policy.compact;
+            let is_lost = !is_whole && end < next && flushed < next && !self.is_recorded(at);
+            is_lost.then_some(MissingEnd::Unflushed)
+        });
+        match missing_end {
             Some(MissingEnd::Flushed { .. }) => Ending::missing_to(next, end),
             _ if is_flushed && (was_missing || is_claimed) => Ending::missing_to(next, end),
             Some(MissingEnd::Unflushed) if end < flushed => Ending::missing_to(next, end),
@@ -500,7 +516,7 @@ impl Log {
     /// Closes the last segment if it is damaged, so that appends go to a file without damage, and
     /// writes the list of damaged ranges.
     fn set_damage_aside(&mut self, now: Timestamp) -> Result<(), StorageError> {
-        let before = damaged_ranges::read(&self.dir)?;
+        let before = damaged_ranges::read(self.fs(), &self.dir)?;
         self.sort_damage();
         if before != self.damage {
             self.write_damage(Sync::Yes)?;
@@ -569,7 +585,7 @@ impl Log {
                 continue;
             }
             let path = self.dir.join(file_name(offset, SNAPSHOT_SUFFIX));
-            let Some(bytes) = read_if_exists(&path)? else {
+            let Some(bytes) = read_if_exists(self.fs(), &path)? else {
                 continue;
             };
             let expiration = self.config.producer_id_expiration_ms;
@@ -577,7 +593,7 @@ impl Log {
                 Ok(state) => return Ok(state),
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "skip a producer snapshot");
-                    remove_if_exists(&path)?;
+                    remove_if_exists(self.fs(), &path)?;
                 }
             }
         }
@@ -591,13 +607,9 @@ impl Log {
 
     pub(super) fn snapshot_offsets(&self) -> Result<Vec<Offset>, StorageError> {
         let mut offsets = Vec::new();
-        for entry in fs::read_dir(&self.dir).context("list", &self.dir)? {
-            let entry = entry.context("list", &self.dir)?;
-            let name = entry.file_name();
-            offsets.extend(
-                name.to_str()
-                    .and_then(|name| offset_of_name(name, SNAPSHOT_SUFFIX)),
-            );
+        for entry in self.fs().list(&self.dir).context("list", &self.dir)? {
+            let name = entry.name.to_str();
+            offsets.extend(name.and_then(|name| offset_of_name(name, SNAPSHOT_SUFFIX)));
         }
         offsets.sort_unstable();
         Ok(offsets)
@@ -639,6 +651,12 @@ impl Log {
         self.remove_stray_snapshots()
     }
 
+    /// Removes a producer snapshot, if it is there.
+    pub(super) fn remove_snapshot(&self, offset: Offset) -> Result<(), StorageError> {
+        let path = self.dir.join(file_name(offset, SNAPSHOT_SUFFIX));
+        remove_if_exists(self.fs(), &path)
+    }
+
     /// Keeps the snapshots of segments, and the newest one.
     pub(super) fn remove_stray_snapshots(&self) -> Result<(), StorageError> {
         let offsets = self.snapshot_offsets()?;
@@ -653,7 +671,7 @@ impl Log {
                 .binary_search_by_key(&offset, |segment| segment.base_offset)
                 .is_ok();
             if offset > self.log_end_offset || !(of_segment || Some(offset) == newest) {
-                remove_if_exists(&self.dir.join(file_name(offset, SNAPSHOT_SUFFIX)))?;
+                self.remove_snapshot(offset)?;
             }
         }
         Ok(())

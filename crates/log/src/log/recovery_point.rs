@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dohle_model::Offset;
+use dohle_storage::FileSystem;
 
 use super::{Log, OpenOptions};
-use crate::checkpoint::{Sync, read_if_exists, write_atomically};
+use crate::checkpoint::{Sync, read_if_exists, remove_if_exists, write_atomically};
 use crate::error::StorageError;
-use crate::segment::files::remove_if_exists;
 
 /// The name of the file: a version and an offset.
 pub(crate) const TRUNCATION_FILE: &str = "truncation-checkpoint";
@@ -25,15 +25,16 @@ fn path(dir: &Path) -> PathBuf {
 /// What is true of the recovery point when a log is opened: the recovery point, and the larger one
 /// of the checkpoint that does not count.
 pub(super) fn effective(
+    fs: &dyn FileSystem,
     dir: &Path,
     options: OpenOptions,
 ) -> Result<(Offset, Option<Offset>), StorageError> {
     let checkpoint = options.recovery_point;
     if options.clean_shutdown {
-        remove_if_exists(&path(dir))?;
+        remove_if_exists(fs, &path(dir))?;
         return Ok((checkpoint, None));
     }
-    let Some(bytes) = read_if_exists(&path(dir))? else {
+    let Some(bytes) = read_if_exists(fs, &path(dir))? else {
         return Ok((checkpoint, None));
     };
     let text = String::from_utf8_lossy(&bytes);
@@ -49,7 +50,7 @@ pub(super) fn effective(
         Offset::ZERO
     });
     if offset >= checkpoint {
-        remove_if_exists(&path(dir))?;
+        remove_if_exists(fs, &path(dir))?;
         return Ok((checkpoint, None));
     }
     Ok((offset, Some(checkpoint)))
@@ -62,7 +63,7 @@ impl Log {
             return Ok(());
         }
         let text = format!("0\n{end}\n");
-        write_atomically(&path(&self.dir), text.as_bytes(), Sync::No)?;
+        write_atomically(self.fs(), &path(&self.dir), text.as_bytes(), Sync::Yes)?;
         let stale = self.stale_recovery_point.max(Some(self.recovery_point));
         self.stale_recovery_point = stale;
         Ok(())
@@ -75,7 +76,7 @@ impl Log {
             .is_some_and(|stale| self.recovery_point >= stale)
         {
             let path = path(&Arc::clone(&self.dir));
-            match remove_if_exists(&path) {
+            match remove_if_exists(self.fs(), &path) {
                 Ok(()) => self.stale_recovery_point = None,
                 // While it is there, recovery reads more than it must.
                 Err(error) => tracing::warn!(%error, "truncation checkpoint stays on disk"),

@@ -1,13 +1,15 @@
 //! Taking segments off the log's start.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use dohle_model::{Offset, Timestamp};
+use dohle_storage::FileSystem;
 
 use super::Log;
+use crate::checkpoint::remove_if_exists;
 use crate::error::StorageError;
 use crate::segment::Segment;
-use crate::segment::files::remove_if_exists;
 
 /// A segment that is no longer part of the log. Its files are renamed to `….deleted` and stay until
 /// [`DeletedSegment::unlink`], so that running reads end well.
@@ -20,6 +22,7 @@ pub struct DeletedSegment {
     /// Why it was deleted, in words.
     pub reason: &'static str,
     pub(super) files: Vec<PathBuf>,
+    pub(super) file_system: Arc<dyn FileSystem>,
 }
 
 impl DeletedSegment {
@@ -30,7 +33,7 @@ impl DeletedSegment {
     pub fn unlink(self) -> Result<(), StorageError> {
         self.files
             .iter()
-            .try_for_each(|path| remove_if_exists(path))
+            .try_for_each(|path| remove_if_exists(&*self.file_system, path))
     }
 }
 
@@ -145,6 +148,7 @@ impl Log {
                     size: u64::from(segment.size),
                     reason,
                     files: segment.files.mark_deleted()?,
+                    file_system: Arc::clone(&log.open_files().environment().files),
                 });
             }
             let first = log.segments[0].base_offset;

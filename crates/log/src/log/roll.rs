@@ -9,6 +9,7 @@ use crate::batch::BatchHeader;
 use crate::error::StorageError;
 use crate::producer_state::snapshot;
 use crate::segment::Segment;
+use crate::segment::files::{INDEX_SUFFIX, TIME_INDEX_SUFFIX};
 
 impl Log {
     /// Opens a new segment if the active one is full, too old, or cannot take the batch.
@@ -20,7 +21,7 @@ impl Log {
         if !self.should_roll(header, 0, now)? {
             return Ok(false);
         }
-        self.roll_at(header.base_offset, now)?;
+        self.roll_at(self.next_base_offset(header), now)?;
         Ok(true)
     }
 
@@ -72,6 +73,15 @@ impl Log {
         Ok(true)
     }
 
+    /// Where the segment begins whose first batch has this header: at the log's end, as in Kafka,
+    /// although compaction may have left a gap before the batch. So no records are missing between
+    /// two segments that were not compacted, and a start after a loss of power can rely on that.
+    pub(super) fn next_base_offset(&self, header: &BatchHeader) -> Offset {
+        let end = self.log_end_offset;
+        let fits = header.last_offset().since(end) <= i64::from(i32::MAX);
+        if fits { end } else { header.base_offset }
+    }
+
     pub(super) fn roll_at(
         &mut self,
         base_offset: Offset,
@@ -82,7 +92,14 @@ impl Log {
         if is_empty && self.active().base_offset == base_offset {
             return Ok(());
         }
-        // Made first: without space or descriptors nothing has changed.
+        // An index file from before the last start lacks what was appended since. A segment that
+        // another one follows has an index file only when it is whole on the disk.
+        self.guard(|log| {
+            let files = &log.active().files;
+            files.remove(INDEX_SUFFIX)?;
+            files.remove(TIME_INDEX_SUFFIX)
+        })?;
+        // Made first: without space or descriptors nothing else has changed.
         let last = self.segments.len() - 1;
         let before = if is_empty {
             last.checked_sub(1)

@@ -14,17 +14,17 @@
 //! Source: `replaceSegments` of Kafka's `LocalLog.java`, `LogLoader.java`.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dohle_model::Offset;
+use dohle_storage::{Environment, FileSystem, OpenMode};
 
 use super::Log;
 use super::retention::DeletedSegment;
-use crate::checkpoint::{Sync, read_if_exists, sync_dir};
+use crate::checkpoint::{Sync, read_if_exists, remove_if_exists, sync_dir};
 use crate::clean::CleanedSegment;
 use crate::damage::Damage;
 use crate::error::{Context, StorageError};
@@ -32,7 +32,6 @@ use crate::index::{self, OffsetEntry};
 use crate::segment::files::{
     CLEANED_SUFFIX, DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, SEGMENT_SUFFIXES, SNAPSHOT_SUFFIX,
     SWAP_SUFFIX, SegmentFiles, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, file_name, offset_of_name,
-    remove_if_exists,
 };
 use crate::segment::scan::{Scan, ScanError};
 
@@ -49,13 +48,13 @@ enum Step {
 }
 
 impl Step {
-    fn run(&self) -> Result<(), StorageError> {
+    fn run(&self, fs: &dyn FileSystem) -> Result<(), StorageError> {
         match self {
-            Self::Rename { from, to, required } => match fs::rename(from, to) {
+            Self::Rename { from, to, required } => match fs.rename(from, to) {
                 Err(error) if !required && error.kind() == io::ErrorKind::NotFound => Ok(()),
                 result => result.context("rename", from),
             },
-            Self::Remove(path) => remove_if_exists(path),
+            Self::Remove(path) => remove_if_exists(fs, path),
         }
     }
 }
@@ -76,6 +75,7 @@ pub struct Swapped {
     /// To be unlinked later, but not before [`Swapped::sync`].
     pub deleted: Vec<DeletedSegment>,
     dir: Arc<Path>,
+    file_system: Arc<dyn FileSystem>,
     retired: Arc<AtomicBool>,
 }
 
@@ -85,7 +85,7 @@ impl Swapped {
     /// # Errors
     /// When the directory cannot be synced; the log must go offline.
     pub fn sync(&self) -> Result<(), StorageError> {
-        match sync_dir(&self.dir) {
+        match sync_dir(&*self.file_system, &self.dir) {
             // The partition was deleted meanwhile.
             Err(error) if self.retired.load(Ordering::Acquire) => {
                 tracing::debug!(%error, "sync of a deleted log's directory failed");
@@ -124,7 +124,7 @@ impl Log {
             // From here on a start completes the swap, or drops what is left of it.
             files.mark_swapped();
             for step in swap_steps(&log.dir, &replaces) {
-                step.run()?;
+                step.run(log.fs())?;
             }
             segment.unload_indexes();
             segment.move_to(log.open_files());
@@ -141,11 +141,13 @@ impl Log {
                     size: u64::from(old.size),
                     reason,
                     files: deleted_files(&log.dir, old.base_offset),
+                    file_system: Arc::clone(&log.open_files().environment().files),
                 })
                 .collect();
             Ok(Replaced::Done(Swapped {
                 deleted,
                 dir: Arc::clone(&log.dir),
+                file_system: Arc::clone(&log.open_files().environment().files),
                 retired: Arc::clone(&log.retired),
             }))
         })
@@ -220,8 +222,9 @@ fn swap_steps(dir: &Path, replaces: &[Offset]) -> Vec<Step> {
 }
 
 /// Drops a cleaning that was interrupted, or completes its swap if that was decided.
-pub(super) fn recover(dir: &Arc<Path>) -> Result<(), StorageError> {
-    let steps = recovery_steps(dir)?;
+pub(super) fn recover(environment: &Environment, dir: &Arc<Path>) -> Result<(), StorageError> {
+    let fs = &*environment.files;
+    let steps = recovery_steps(environment, dir)?;
     if steps.is_empty() {
         return Ok(());
     }
@@ -231,9 +234,9 @@ pub(super) fn recover(dir: &Arc<Path>) -> Result<(), StorageError> {
         "a compaction was interrupted: what it decided is completed, the rest dropped"
     );
     for step in &steps {
-        step.run()?;
+        step.run(fs)?;
     }
-    sync_dir(dir)
+    sync_dir(fs, dir)
 }
 
 /// The names in the directory, by what they are.
@@ -244,11 +247,12 @@ struct Listing {
     segments: BTreeSet<(Offset, &'static str)>,
 }
 
-fn list(dir: &Path) -> Result<Listing, StorageError> {
+fn list(fs: &dyn FileSystem, dir: &Path) -> Result<Listing, StorageError> {
     let mut listing = Listing::default();
-    for entry in fs::read_dir(dir).context("list", dir)? {
-        let name = entry.context("list", dir)?.file_name();
-        let Some(name) = name.to_str() else { continue };
+    for entry in fs.list(dir).context("list", dir)? {
+        let Some(name) = entry.name.to_str() else {
+            continue;
+        };
         for suffix in SEGMENT_SUFFIXES {
             let of = |end: &str| offset_of_name(name, &format!("{suffix}{end}"));
             let ends = [
@@ -267,8 +271,8 @@ fn list(dir: &Path) -> Result<Listing, StorageError> {
 }
 
 /// What a start has to do. Each step leaves a directory from which the rest follows again.
-fn recovery_steps(dir: &Arc<Path>) -> Result<Vec<Step>, StorageError> {
-    let mut listing = list(dir)?;
+fn recovery_steps(environment: &Environment, dir: &Arc<Path>) -> Result<Vec<Step>, StorageError> {
+    let mut listing = list(&*environment.files, dir)?;
     let mut steps = Vec::new();
     // As long as one file is only cleaned, the swap was not decided. The swap files go first, or a
     // second start would find them without it.
@@ -285,7 +289,7 @@ fn recovery_steps(dir: &Arc<Path>) -> Result<Vec<Step>, StorageError> {
     // What the new segments hold the old ones have no business with any more.
     let mut replaced = BTreeSet::new();
     for (base, _) in listing.swap.iter().filter(|file| file.1 == LOG_SUFFIX) {
-        let [end, by_index] = ends_of_swap(dir, *base)?.map(|end| {
+        let [end, by_index] = ends_of_swap(environment, dir, *base)?.map(|end| {
             let range = (*base, "")..(end.max(base.plus(1)), "");
             listing.segments.range(range).copied().collect::<Vec<_>>()
         });
@@ -316,12 +320,17 @@ fn recovery_steps(dir: &Arc<Path>) -> Result<Vec<Step>, StorageError> {
 /// The offset after the last batch of a segment that waits to be swapped in: by the batch, and by
 /// its entry in the offset index. The checksum of the batch does not cover its offset. Without an
 /// entry, as Kafka leaves it, both are the same.
-fn ends_of_swap(dir: &Arc<Path>, base_offset: Offset) -> Result<[Offset; 2], StorageError> {
+fn ends_of_swap(
+    environment: &Environment,
+    dir: &Arc<Path>,
+    base_offset: Offset,
+) -> Result<[Offset; 2], StorageError> {
+    let fs = &*environment.files;
     let path_of = |suffix| path(dir, base_offset, suffix, SWAP_SUFFIX);
     let path = path_of(LOG_SUFFIX);
-    let log = fs::File::open(&path).context("open", &path)?;
-    let size = log.metadata().context("stat", &path)?.len();
-    let files = SegmentFiles::with_log(Arc::clone(dir), base_offset, log);
+    let log = fs.open(&path, OpenMode::Read).context("open", &path)?;
+    let size = log.len().context("stat", &path)?;
+    let files = SegmentFiles::with_log(Arc::clone(dir), base_offset, log, environment);
     let mut scan = Scan::headers(&files, 0, size);
     let mut last = None;
     loop {
@@ -337,7 +346,7 @@ fn ends_of_swap(dir: &Arc<Path>, base_offset: Offset) -> Result<[Offset; 2], Sto
     let Some((position, header)) = last else {
         return Ok([base_offset; 2]);
     };
-    let entries = read_if_exists(&path_of(INDEX_SUFFIX))?.unwrap_or_default();
+    let entries = read_if_exists(fs, &path_of(INDEX_SUFFIX))?.unwrap_or_default();
     let entries: Vec<OffsetEntry> = index::decode(&entries);
     let of_last = entries.last();
     if of_last.is_some_and(|entry| u64::from(entry.position) >= size) {

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use dohle_model::{Offset, Timestamp};
 
 use super::{LEADER_EPOCH_FILE, Log};
-use crate::checkpoint::{Sync, write_atomically};
+use crate::checkpoint::{Sync, remove_if_exists, sync_dir, write_atomically};
 use crate::error::{StorageError, StorageErrorKind};
 use crate::leader_epoch::LeaderEpochCache;
 use crate::producer_state::ProducerState;
-use crate::segment::files::{SNAPSHOT_SUFFIX, file_name, remove_if_exists};
 
 impl Log {
     /// Removes all records at `offset` and beyond; a batch that reaches beyond it goes as a whole.
@@ -33,10 +32,7 @@ impl Log {
         let end = self.guard(|log| {
             let keep = log.floor_segment(offset) + 1;
             log.forget_segments_from(first)?;
-            // The last one first: what an interrupted truncation leaves has no gap.
-            for segment in log.segments.drain(keep..).rev() {
-                segment.files.delete()?;
-            }
+            log.remove_segments_from(keep)?;
             let end = log.active().truncate_to(offset, now)?;
             if end < log.log_start_offset {
                 return Ok(end);
@@ -66,24 +62,43 @@ impl Log {
         offset: Offset,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        self.guard_all_or_nothing(|log| log.lower_recovery_point(offset))?;
+        // A start may find no segment at all: then nothing is known to have been there.
+        self.guard_all_or_nothing(|log| log.lower_recovery_point(Offset::ZERO))?;
         self.guard(|log| {
             log.forget_segments_from(Offset::ZERO)?;
-            for segment in log.segments.drain(..).rev() {
-                segment.files.delete()?;
-            }
+            log.remove_segments_from(0)?;
             log.start_segment(offset, now)?;
             log.log_start_offset = offset;
             log.log_end_offset = offset;
             log.retain_damage(|_| false)?;
             log.leader_epochs = LeaderEpochCache::default();
             for snapshot in log.snapshot_offsets()? {
-                remove_if_exists(&log.dir.join(file_name(snapshot, SNAPSHOT_SUFFIX)))?;
+                log.remove_snapshot(snapshot)?;
             }
             log.snapshots_pending.clear();
             log.producer_state = ProducerState::new(offset);
             log.after_truncation()
         })
+    }
+
+    /// Deletes the segments from this place on. Answers their bytes.
+    ///
+    /// The last goes first, and all are gone for good before anything else changes: after a loss of
+    /// power a segment that returned would otherwise follow one that was cut, with records missing
+    /// between the two.
+    pub(super) fn remove_segments_from(&mut self, at: usize) -> Result<u64, StorageError> {
+        let mut bytes = 0;
+        let is_needed = self.segments.len() > at;
+        while self.segments.len() > at
+            && let Some(last) = self.segments.pop()
+        {
+            bytes += u64::from(last.size);
+            last.files.delete()?;
+        }
+        if is_needed {
+            sync_dir(self.fs(), &self.dir)?;
+        }
+        Ok(bytes)
     }
 
     /// Brings what is derived from the log in line with its new end.
@@ -99,15 +114,22 @@ impl Log {
         self.snapshots_pending.retain(|(offset, _)| *offset <= end);
         for snapshot in self.snapshot_offsets()? {
             if snapshot > end {
-                remove_if_exists(&self.dir.join(file_name(snapshot, SNAPSHOT_SUFFIX)))?;
+                self.remove_snapshot(snapshot)?;
             }
         }
         // Written at once: an epoch of removed records must not come back after a crash.
         let path = Arc::clone(&self.dir).join(LEADER_EPOCH_FILE);
         self.leader_epochs_dirty = true;
-        match write_atomically(&path, self.leader_epochs.encode().as_bytes(), Sync::No) {
+        match write_atomically(
+            self.fs(),
+            &path,
+            self.leader_epochs.encode().as_bytes(),
+            Sync::No,
+        ) {
             // Without the file a start takes the epochs from the batches.
-            Err(error) if error.kind() == StorageErrorKind::Full => remove_if_exists(&path),
+            Err(error) if error.kind() == StorageErrorKind::Full => {
+                remove_if_exists(self.fs(), &path)
+            }
             written => written,
         }
     }

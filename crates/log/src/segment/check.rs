@@ -204,6 +204,17 @@ impl Segment {
         Ok(self.offset_beyond_end()?.max(by_time))
     }
 
+    /// Where the batches of the segment ended when it was flushed as a closed one: its offset index
+    /// is written then, and the last entry is the last batch. `None` when it has no such index.
+    pub(crate) fn flushed_end(&self) -> Result<Option<Offset>, StorageError> {
+        if let Some(last) = self.last_entry::<OffsetEntry>(INDEX_SUFFIX)? {
+            return Ok(Some(self.absolute(last.relative_offset).plus(1)));
+        }
+        // Compaction may leave a segment without records.
+        let is_emptied = self.size == 0 && self.files.size_if_exists(INDEX_SUFFIX)?.is_some();
+        Ok(is_emptied.then_some(self.base_offset))
+    }
+
     fn absolute(&self, relative: u32) -> Offset {
         index::absolute(self.base_offset, relative)
     }
@@ -214,7 +225,7 @@ impl Segment {
         suffix: &str,
     ) -> Result<Option<E>, StorageError> {
         match self.files.open_index(suffix)? {
-            Some((file, path)) => index::last_in_file(&file, &path),
+            Some((file, path)) => index::last_in_file(&*file, &path),
             None => Ok(None),
         }
     }

@@ -1,18 +1,16 @@
 //! The files of a segment: their names, opened when they are first needed.
 
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use dohle_model::{Offset, Timestamp};
+use dohle_storage::{Environment, File, FileSystem, OpenMode};
 use parking_lot::Mutex;
-use rustix::buffer::spare_capacity;
 
-use crate::checkpoint::{Sync, read_if_exists, write_atomically};
+use crate::checkpoint::{Sync, read_if_exists, remove_if_exists, write_atomically};
 use crate::error::{Context, SYNC_SEGMENT, StorageError};
 use crate::open_files::{LazyFile, OpenFiles};
 
@@ -58,6 +56,9 @@ pub(crate) struct SegmentFiles {
     known: Arc<Known>,
 }
 
+/// An open index file and its path.
+pub(crate) type IndexFile = (Arc<dyn File>, PathBuf);
+
 /// What is known of the content of a segment's files, however they are held open.
 #[derive(Debug, Default)]
 struct Known {
@@ -100,8 +101,8 @@ impl Hints {
 
 impl SegmentFiles {
     /// With descriptors of its own: nothing closes the file as long as this value is there.
-    pub(crate) fn new(dir: Arc<Path>, base_offset: Offset) -> Self {
-        Self::new_in(dir, base_offset, Arc::default())
+    pub(crate) fn new(dir: Arc<Path>, base_offset: Offset, environment: &Environment) -> Self {
+        Self::new_in(dir, base_offset, unshared(environment))
     }
 
     pub(crate) fn new_in(dir: Arc<Path>, base_offset: Offset, open_files: Arc<OpenFiles>) -> Self {
@@ -114,11 +115,16 @@ impl SegmentFiles {
     }
 
     /// With a `.log` that was opened under another name.
-    pub(crate) fn with_log(dir: Arc<Path>, base_offset: Offset, log: File) -> Self {
+    pub(crate) fn with_log(
+        dir: Arc<Path>,
+        base_offset: Offset,
+        log: Arc<dyn File>,
+        environment: &Environment,
+    ) -> Self {
         Self {
             dir,
             base_offset,
-            log: LazyFile::with(Arc::new(log), Arc::default()),
+            log: LazyFile::with(log, unshared(environment)),
             known: Arc::default(),
         }
     }
@@ -131,9 +137,8 @@ impl SegmentFiles {
     ) -> Result<Self, StorageError> {
         let path = dir.join(file_name(base_offset, LOG_SUFFIX));
         let create = || {
-            let mut options = OpenOptions::new();
-            let options = options.read(true).write(true).create(true).truncate(true);
-            options.open(&path).context("create", &path)
+            let opened = open_files.fs().open(&path, OpenMode::CreateOrTruncate);
+            opened.context("create", &path)
         };
         Ok(Self {
             log: LazyFile::created(Arc::clone(open_files), create)?,
@@ -161,6 +166,14 @@ impl SegmentFiles {
         Arc::clone(&self.dir)
     }
 
+    pub(crate) fn environment(&self) -> &Environment {
+        self.log.open_files().environment()
+    }
+
+    fn fs(&self) -> &dyn FileSystem {
+        self.log.open_files().fs()
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.log.is_open()
     }
@@ -176,7 +189,7 @@ impl SegmentFiles {
         self.log.get_if_open().map(|file| self.pinned_to(file))
     }
 
-    fn pinned_to(&self, file: Arc<File>) -> Self {
+    fn pinned_to(&self, file: Arc<dyn File>) -> Self {
         Self {
             dir: self.dir(),
             base_offset: self.base_offset,
@@ -195,22 +208,19 @@ impl SegmentFiles {
     }
 
     /// The `.log`, opened when it is not open.
-    pub(crate) fn log(&self) -> Result<Arc<File>, StorageError> {
+    pub(crate) fn log(&self) -> Result<Arc<dyn File>, StorageError> {
         self.log.get(|| self.open_log())
     }
 
-    fn open_log(&self) -> Result<File, StorageError> {
+    fn open_log(&self) -> Result<Arc<dyn File>, StorageError> {
         let path = self.path(LOG_SUFFIX);
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .context("open", &path)
+        let opened = self.fs().open(&path, OpenMode::ReadWrite);
+        opened.context("open", &path)
     }
 
     pub(crate) fn log_size(&self) -> Result<u64, StorageError> {
         let path = self.path(LOG_SUFFIX);
-        Ok(fs::metadata(&path).context("stat", &path)?.len())
+        Ok(self.fs().metadata(&path).context("stat", &path)?.len)
     }
 
     /// Bytes of one of the files; 0 when it is not there.
@@ -221,8 +231,8 @@ impl SegmentFiles {
     /// Bytes of one of the files; `None` when it is not there.
     pub(crate) fn size_if_exists(&self, suffix: &str) -> Result<Option<u64>, StorageError> {
         let path = self.path(suffix);
-        match fs::metadata(&path) {
-            Ok(metadata) => Ok(Some(metadata.len())),
+        match self.fs().metadata(&path) {
+            Ok(metadata) => Ok(Some(metadata.len)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).context("stat", &path),
         }
@@ -245,10 +255,8 @@ impl SegmentFiles {
     /// When the `.log` was last written.
     pub(crate) fn modified(&self) -> Result<Timestamp, StorageError> {
         let path = self.path(LOG_SUFFIX);
-        let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
-        let since = modified
-            .context("stat", &path)?
-            .duration_since(SystemTime::UNIX_EPOCH);
+        let metadata = self.fs().metadata(&path).context("stat", &path)?;
+        let since = metadata.modified.duration_since(SystemTime::UNIX_EPOCH);
         let millis = since.unwrap_or_default().as_millis();
         Ok(Timestamp(i64::try_from(millis).unwrap_or(i64::MAX)))
     }
@@ -342,10 +350,9 @@ impl SegmentFiles {
         let mut out = Vec::with_capacity(length);
         while out.len() < length {
             let at = position + out.len() as u64;
-            match rustix::io::pread(&file, spare_capacity(&mut out), at) {
+            match file.read_spare(&mut out, at) {
                 Ok(0) => break,
                 Ok(_) => {}
-                Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error).context("read", &self.path(LOG_SUFFIX)),
             }
         }
@@ -354,18 +361,21 @@ impl SegmentFiles {
     }
 
     /// An index file for lookups; `None` when it is gone, as after a deletion.
-    pub(crate) fn open_index(&self, suffix: &str) -> Result<Option<(File, PathBuf)>, StorageError> {
+    pub(crate) fn open_index(&self, suffix: &str) -> Result<Option<IndexFile>, StorageError> {
         let path = self.path(suffix);
-        let opened = self.log.open_files().open(|| match File::open(&path) {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).context("open", &path),
-        });
+        let opened = self
+            .log
+            .open_files()
+            .open(|| match self.fs().open(&path, OpenMode::Read) {
+                Ok(file) => Ok(Some(file)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error).context("open", &path),
+            });
         Ok(opened?.map(|file| (file, path)))
     }
 
     pub(crate) fn read_index(&self, suffix: &str) -> Result<Option<Vec<u8>>, StorageError> {
-        read_if_exists(&self.path(suffix))
+        read_if_exists(self.fs(), &self.path(suffix))
     }
 
     pub(crate) fn write_index(
@@ -374,7 +384,12 @@ impl SegmentFiles {
         bytes: &[u8],
         sync: Sync,
     ) -> Result<(), StorageError> {
-        write_atomically(&self.path(suffix), bytes, sync)
+        write_atomically(self.fs(), &self.path(suffix), bytes, sync)
+    }
+
+    /// Removes one of the files, if it is there.
+    pub(crate) fn remove(&self, suffix: &str) -> Result<(), StorageError> {
+        remove_if_exists(self.fs(), &self.path(suffix))
     }
 
     /// Renames all files to `….deleted`; answers their new names.
@@ -383,7 +398,7 @@ impl SegmentFiles {
         for suffix in SEGMENT_SUFFIXES.into_iter().chain([SNAPSHOT_SUFFIX]) {
             let from = self.path(suffix);
             let to = self.path(&format!("{suffix}{DELETED_SUFFIX}"));
-            match fs::rename(&from, &to) {
+            match self.fs().rename(&from, &to) {
                 Ok(()) => marked.push(to),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error).context("rename", &from),
@@ -397,15 +412,13 @@ impl SegmentFiles {
         self.known.cuts.fetch_add(1, Ordering::AcqRel);
         self.mark_stale();
         for suffix in SEGMENT_SUFFIXES.into_iter().chain([SNAPSHOT_SUFFIX]) {
-            remove_if_exists(&self.path(suffix))?;
+            self.remove(suffix)?;
         }
         Ok(())
     }
 }
 
-pub(crate) fn remove_if_exists(path: &Path) -> Result<(), StorageError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("delete", path),
-        _ => Ok(()),
-    }
+/// Files that no log's limit closes.
+fn unshared(environment: &Environment) -> Arc<OpenFiles> {
+    Arc::new(OpenFiles::default().within(environment.clone()))
 }

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use dohle_model::{Offset, Timestamp};
+use dohle_storage::{Environment, File};
 
 use crate::batch::BatchHeader;
 use crate::checkpoint::Sync;
@@ -83,7 +84,7 @@ impl IndexBytes {
         files.write_index(TIME_INDEX_SUFFIX, &self.times, sync)?;
         // Kafka makes this file only when there is something in it.
         match self.aborted.as_slice() {
-            [] => files::remove_if_exists(&files.path(TXN_INDEX_SUFFIX)),
+            [] => files.remove(TXN_INDEX_SUFFIX),
             aborted => files.write_index(TXN_INDEX_SUFFIX, aborted, sync),
         }
     }
@@ -131,14 +132,15 @@ impl Segment {
     pub(crate) fn cleaned(
         dir: Arc<Path>,
         base_offset: Offset,
-        log: std::fs::File,
+        log: Arc<dyn File>,
+        environment: &Environment,
         created: Timestamp,
     ) -> Self {
         let indexes = Indexes::InMemory {
             offsets: vec![],
             times: vec![],
         };
-        let files = SegmentFiles::with_log(dir, base_offset, log);
+        let files = SegmentFiles::with_log(dir, base_offset, log, environment);
         Self::new(files, 0, created, indexes)
     }
 
@@ -528,7 +530,7 @@ impl Segment {
     /// Writes the offset and the time index anew from the headers of a closed segment. The
     /// segment's own value is not needed: any reader may do it.
     pub(crate) fn rebuild_index_files(files: &SegmentFiles, size: u32) -> Result<(), StorageError> {
-        let own = SegmentFiles::new(files.dir(), files.base_offset());
+        let own = SegmentFiles::new(files.dir(), files.base_offset(), files.environment());
         let mut built = Self::new(own, size, Timestamp(0), Indexes::OnDisk);
         built.reset_indexes();
         let config = LogConfig::default();
@@ -594,7 +596,7 @@ impl Segment {
         self.cut(cut_at)?;
         // Without files the next start takes the indexes from the records.
         for suffix in [INDEX_SUFFIX, TIME_INDEX_SUFFIX] {
-            files::remove_if_exists(&files.path(suffix))?;
+            files.remove(suffix)?;
         }
         if cut_at == 0 {
             self.created = now;

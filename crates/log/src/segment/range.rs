@@ -10,13 +10,11 @@
 //! truncation is counted before the file changes, and the count is compared after the window was
 //! read.
 
-use std::fs::File;
-use std::io::IoSliceMut;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use dohle_model::Offset;
-use rustix::io::{Errno, ReadWriteFlags};
+use dohle_storage::File;
 
 use super::files::{INDEX_SUFFIX, LOG_SUFFIX, SegmentFiles};
 use super::read::{Anchor, ReadPlan, SegmentView, Start};
@@ -89,7 +87,7 @@ pub struct Located {
 #[derive(Debug)]
 pub struct FileRange {
     files: Arc<SegmentFiles>,
-    file: Arc<File>,
+    file: Arc<dyn File>,
     /// [`SegmentFiles::cuts`] when the read was planned.
     cuts: u32,
     position: u32,
@@ -122,7 +120,7 @@ impl FileRange {
         let length = out.len().min(self.len() - at);
         let out = &mut out[..length];
         let position = u64::from(self.position) + at as u64;
-        let read = read_at(&self.file, position, out, access, &self.files);
+        let read = read_at(&*self.file, position, out, access, &self.files);
         if self.files.cuts() != self.cuts {
             return Err(RangeError::Truncated);
         }
@@ -178,30 +176,23 @@ impl FileRange {
 /// One `pread`, or one `preadv2` that does not wait. Fewer bytes than asked for are no error; none
 /// at the end of the file.
 fn read_at(
-    file: &File,
+    file: &dyn File,
     position: u64,
     out: &mut [u8],
     access: Access,
     files: &SegmentFiles,
 ) -> Result<usize, RangeError> {
-    loop {
-        let read = match access {
-            Access::Disk => rustix::io::pread(file, &mut *out, position),
-            Access::Cached => {
-                let mut slices = [IoSliceMut::new(out)];
-                rustix::io::preadv2(file, &mut slices, position, ReadWriteFlags::NOWAIT)
-            }
-        };
-        match read {
-            Ok(count) => return Ok(count),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN | Errno::OPNOTSUPP) if access == Access::Cached => {
-                return Err(RangeError::NotCached);
-            }
-            Err(error) => {
-                let error = Err(error).context("read", &files.path(LOG_SUFFIX));
-                return error.map_err(RangeError::Storage);
-            }
+    let read = match access {
+        Access::Disk => file.read_at(out, position).map(Some),
+        Access::Cached => file.read_cached_at(out, position),
+    };
+    match read {
+        Ok(Some(count)) => Ok(count),
+        Ok(None) => Err(RangeError::NotCached),
+        // The path is made only for an error.
+        Err(error) => {
+            let error = Err(error).context("read", &files.path(LOG_SUFFIX));
+            error.map_err(RangeError::Storage)
         }
     }
 }
@@ -214,7 +205,7 @@ const WALK_BYTES_FAR: usize = 64 << 10;
 /// Walks over the headers of a segment.
 struct Walk<'a> {
     view: &'a SegmentView,
-    file: &'a File,
+    file: &'a dyn File,
     access: Access,
     /// Where the next header is.
     at: u32,
@@ -224,7 +215,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(view: &'a SegmentView, file: &'a File, access: Access, at: u32) -> Self {
+    fn new(view: &'a SegmentView, file: &'a dyn File, access: Access, at: u32) -> Self {
         Self {
             view,
             file,
@@ -278,7 +269,7 @@ impl<'a> Walk<'a> {
 }
 
 impl SegmentView {
-    fn range(&self, file: &Arc<File>, position: u32, end: u32) -> FileRange {
+    fn range(&self, file: &Arc<dyn File>, position: u32, end: u32) -> FileRange {
         FileRange {
             files: Arc::clone(&self.files),
             file: Arc::clone(file),
@@ -324,7 +315,7 @@ impl ReadPlan {
         if let Some(located) = self.at_the_end(view, file, memory_max, access)? {
             return Ok(Some(located));
         }
-        let Some((position, first)) = self.first(view, file, access)? else {
+        let Some((position, first)) = self.first(view, &**file, access)? else {
             return Ok(None);
         };
         let nothing = Some(Located {
@@ -337,7 +328,7 @@ impl ReadPlan {
         if first.size as usize > self.limits.max_bytes && !self.limits.min_one {
             return Ok(nothing);
         }
-        let Some((end, next_offset)) = self.end(view, file, access, position, &first)? else {
+        let Some((end, next_offset)) = self.end(view, &**file, access, position, &first)? else {
             return Ok(nothing);
         };
         view.files
@@ -359,7 +350,7 @@ impl ReadPlan {
     fn at_the_end(
         &self,
         view: &SegmentView,
-        file: &Arc<File>,
+        file: &Arc<dyn File>,
         memory_max: usize,
         access: Access,
     ) -> Result<Option<Located>, RangeError> {
@@ -397,7 +388,7 @@ impl ReadPlan {
     fn first(
         &self,
         view: &SegmentView,
-        file: &File,
+        file: &dyn File,
         access: Access,
     ) -> Result<Option<(u32, BatchHeader)>, RangeError> {
         if let Start::Exactly(position) = view.start {
@@ -445,7 +436,7 @@ impl ReadPlan {
     fn end(
         &self,
         view: &SegmentView,
-        file: &File,
+        file: &dyn File,
         access: Access,
         position: u32,
         first: &BatchHeader,
@@ -488,7 +479,7 @@ impl ReadPlan {
     fn walk_on(
         &self,
         view: &SegmentView,
-        file: &File,
+        file: &dyn File,
         access: Access,
         entry: OffsetEntry,
         limit: u32,
@@ -547,16 +538,14 @@ fn floor_in_file(
     let Some((file, _)) = view.files.open_index(INDEX_SUFFIX)? else {
         return Ok(None);
     };
-    let size = file
-        .metadata()
-        .context("stat", &view.files.path(INDEX_SUFFIX))?;
-    let (mut low, mut high) = (0, size.len() / OffsetEntry::SIZE as u64);
+    let size = file.len().context("stat", &view.files.path(INDEX_SUFFIX))?;
+    let (mut low, mut high) = (0, size / OffsetEntry::SIZE as u64);
     let mut found = None;
     let mut buffer = [0; OffsetEntry::SIZE];
     while low < high {
         let middle = low + (high - low) / 2;
         let position = middle * OffsetEntry::SIZE as u64;
-        let read = read_at(&file, position, &mut buffer, access, &view.files)?;
+        let read = read_at(&*file, position, &mut buffer, access, &view.files)?;
         let entry = OffsetEntry::decode(&buffer);
         if read == buffer.len() && before(&entry) {
             found = Some(entry);

@@ -49,7 +49,7 @@ impl Start {
                 let Some((file, path)) = files.open_index(TIME_INDEX_SUFFIX)? else {
                     return Ok(Some(0));
                 };
-                let entry = index::floor_in_file::<TimeEntry>(&file, &path, |entry| {
+                let entry = index::floor_in_file::<TimeEntry>(&*file, &path, |entry| {
                     entry.timestamp <= timestamp.0
                 })?;
                 let Some(entry) = entry else {
@@ -83,7 +83,7 @@ impl Start {
             return Ok(Some(0));
         };
         let relative = offset.since(files.base_offset());
-        let entry = index::floor_in_file::<OffsetEntry>(&file, &path, |entry| {
+        let entry = index::floor_in_file::<OffsetEntry>(&*file, &path, |entry| {
             i64::from(entry.relative_offset) <= relative
         })?;
         match entry {
@@ -246,7 +246,7 @@ impl SegmentView {
     /// headers of its batches when that is missing.
     fn max_timestamp(&self) -> Result<Option<Timestamp>, StorageError> {
         if let Some((file, path)) = self.files.open_index(TIME_INDEX_SUFFIX)? {
-            let last = index::floor_in_file::<TimeEntry>(&file, &path, |_| true)?;
+            let last = index::floor_in_file::<TimeEntry>(&*file, &path, |_| true)?;
             return Ok(last.map(|last| Timestamp(last.timestamp)));
         }
         let mut max = None;

@@ -143,7 +143,10 @@ pub fn read_all(log: &Log, offset: Offset) -> Vec<u8> {
     let mut at = offset;
     while at < log.log_end_offset() {
         let info = log.read(at, ALL).unwrap();
-        assert!(info.next_offset > at, "a read makes progress");
+        assert!(
+            info.next_offset > at,
+            "a read at {at} makes no progress: {info:?}"
+        );
         out.extend_from_slice(&info.records);
         at = info.next_offset;
     }

@@ -1,6 +1,7 @@
 //! Crashes at every step of a swap, and at every step of the start after it.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use bytes::Bytes;
 use dohle_model::{LeaderEpoch, PartitionIndex, Timestamp, TopicName, TopicPartition};
@@ -198,7 +199,7 @@ fn a_crash_at_any_step_of_a_swap_loses_nothing() {
         for done in 0..=count {
             let (_keep, crashed) = copy(dir.path());
             for step in &swap_steps(&crashed, &cleaned.replaces)[..done] {
-                step.run().unwrap();
+                step.run(&*Environment::native().files).unwrap();
             }
             crash_while_starting(&before, &crashed, &format!("swap {swaps}, step {done}"));
         }
@@ -224,11 +225,13 @@ fn forget(log: &mut Log, cleaned: &CleanedSegment) {
 
 /// The start after the crash is interrupted too, after each of its steps.
 fn crash_while_starting(before: &Before, crashed: &Arc<Path>, what: &str) {
-    let count = recovery_steps(crashed).unwrap().len();
+    let count = recovery_steps(&Environment::native(), crashed)
+        .unwrap()
+        .len();
     for done in 0..count {
         let (_keep, again) = copy(crashed);
-        for step in &recovery_steps(&again).unwrap()[..done] {
-            step.run().unwrap();
+        for step in &recovery_steps(&Environment::native(), &again).unwrap()[..done] {
+            step.run(&*Environment::native().files).unwrap();
         }
         before.check(&again, &format!("{what}, then step {done} of the start"));
     }
@@ -275,7 +278,7 @@ fn a_segment_that_compaction_empties_keeps_its_place() {
     for done in 0..=swap_steps(dir.path(), &cleaned.replaces).len() {
         let (_keep, crashed) = copy(dir.path());
         for step in &swap_steps(&crashed, &cleaned.replaces)[..done] {
-            step.run().unwrap();
+            step.run(&*Environment::native().files).unwrap();
         }
         crash_while_starting(&before, &crashed, &format!("step {done}"));
     }
@@ -314,13 +317,15 @@ fn a_swap_that_the_disk_has_torn_is_refused_in_words() {
     let mut cleaner = begin(&mut log);
     let cleaned = cleaner.next_segment(&mut |_| true).unwrap().unwrap();
     for step in &swap_steps(dir.path(), &cleaned.replaces)[..4] {
-        step.run().unwrap();
+        step.run(&*Environment::native().files).unwrap();
     }
     let path = dir.path().join(file_name(cleaned.replaces[0], ".log.swap"));
     let size = fs::metadata(&path).unwrap().len();
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.set_len(size - 3).unwrap();
-    let error = recover(&dir.path().into()).unwrap_err().to_string();
+    let error = recover(&Environment::native(), &dir.path().into())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("from another replica"), "{error}");
     assert!(path.exists(), "nothing is thrown away");
 }
@@ -343,7 +348,7 @@ fn old_segments_that_a_decided_swap_covers_are_gone_after_the_next_start() {
     for done in decided..=swap_steps(dir.path(), &replaces).len() {
         let (_keep, crashed) = copy(dir.path());
         for step in &swap_steps(&crashed, &replaces)[..done] {
-            step.run().unwrap();
+            step.run(&*Environment::native().files).unwrap();
         }
         let log = open(&crashed, before.recovery_point);
         let bases: Vec<_> = log.segment_base_offsets().collect();

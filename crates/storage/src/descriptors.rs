@@ -1,7 +1,7 @@
 //! File descriptors: how many the process may have, and how many it has.
 //!
 //! Nothing is counted here. The system gives each new descriptor the lowest free number, so a
-//! descriptor with the number `n` says that at least `n` others are open.
+//! descriptor with the number `n` proves that at least `n` others are open.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
@@ -37,7 +37,7 @@ pub fn raise_limit() -> std::io::Result<(usize, usize)> {
 }
 
 /// The number of a descriptor.
-pub(crate) fn number(file: &impl AsFd) -> usize {
+fn number(file: &impl AsFd) -> usize {
     usize::try_from(file.as_fd().as_raw_fd()).unwrap_or(0)
 }
 

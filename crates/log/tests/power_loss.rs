@@ -1,0 +1,289 @@
+//! Losses of power under a log: at a random operation on a file, anything of what was not synced by
+//! then may be on the disk.
+//!
+//! Every start then succeeds, finds what was flushed, and beyond that only batches that were
+//! appended at their offsets.
+//!
+//! `DOHLE_TORN_STATES=20000 DOHLE_SEED=1` runs more of them, from a seed.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::sync::Arc;
+
+use common::*;
+use dohle_log::directory::Checkpoint;
+use dohle_log::{Batches, Log, LogConfig, LogDirectory, OpenFiles, OpenOptions};
+use dohle_model::Offset;
+use dohle_storage::simulated::{Image, Power, Random};
+
+const STATES: u64 = 600;
+const DIR: &str = "/data";
+
+/// A batch as it is in the log.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Stored {
+    base: i64,
+    end: i64,
+    epoch: i32,
+    bytes: Vec<u8>,
+}
+
+fn stored(log: &Log) -> Vec<Stored> {
+    let bytes = read_all(log, log.log_start_offset());
+    let stored = |batch: dohle_log::Batch<'_>| {
+        batch.header.check_crc(batch.bytes).unwrap();
+        Stored {
+            base: batch.header.base_offset.0,
+            end: batch.header.next_offset().0,
+            epoch: batch.header.partition_leader_epoch.unwrap().0,
+            bytes: batch.bytes.to_vec(),
+        }
+    };
+    Batches::new(&bytes)
+        .map(|batch| stored(batch.unwrap()))
+        .collect()
+}
+
+/// What a log acknowledged, and what it held at any time.
+struct Memory {
+    batches: Vec<Stored>,
+    /// Every batch that was ever appended.
+    appended: BTreeSet<Stored>,
+    /// What is in `batches` below this offset survives.
+    flushed: i64,
+    /// The largest log start that anyone was told.
+    start: i64,
+    /// The largest log end. Records that were cut off may return until the next flush.
+    end: i64,
+    epoch: i32,
+}
+
+struct Simulation {
+    seed: u64,
+    random: Random,
+    image: Image,
+    memory: Memory,
+    starts: u64,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            random: Random(seed),
+            image: Image::new(),
+            memory: Memory {
+                batches: Vec::new(),
+                appended: BTreeSet::new(),
+                flushed: 0,
+                start: 0,
+                end: 0,
+                epoch: 0,
+            },
+            starts: 0,
+        }
+    }
+
+    fn what(&self) -> String {
+        format!("seed {}, start {}", self.seed, self.starts)
+    }
+
+    /// Starts on what the last loss of power left, works until the next one.
+    fn round(&mut self) {
+        let cut_at = self.random.below(150) + 1;
+        let power = Power::new(self.random.next_number(), cut_at, |_| {});
+        let disk = power.disk(std::mem::take(&mut self.image));
+        let environment = disk.environment();
+        let directory = LogDirectory::open_in(Path::new(DIR), environment.clone()).unwrap();
+        let checkpoint = |kind| {
+            let offsets = directory.read_checkpoint(kind).unwrap();
+            offsets.get(&partition()).copied().unwrap_or(Offset::ZERO)
+        };
+        let options = OpenOptions {
+            log_start_offset: checkpoint(Checkpoint::LogStartOffset),
+            recovery_point: checkpoint(Checkpoint::RecoveryPoint),
+            clean_shutdown: directory.take_clean_shutdown().unwrap().is_some(),
+            now: NOW,
+        };
+        let config = LogConfig {
+            segment_bytes: 700,
+            index_interval_bytes: 150,
+            ..LogConfig::default()
+        };
+        let opened = Log::open_with(
+            &directory.partition_path(&partition()),
+            partition(),
+            Arc::new(config),
+            options,
+            Arc::new(OpenFiles::default().within(environment)),
+        );
+        let (mut log, _) = opened.unwrap_or_else(|error| panic!("{}: {error}", self.what()));
+        self.check(&log, options);
+        self.memory.epoch += 1;
+        log.assign_epoch_start(dohle_model::LeaderEpoch(self.memory.epoch));
+        while !power.is_cut() {
+            if self.random.one_in(40) {
+                self.close(&directory, log, &power);
+                break;
+            }
+            self.step(&directory, &mut log, &power);
+        }
+        self.image = disk.after_power_loss();
+        self.starts += 1;
+    }
+
+    /// Compares what a start found with what was promised before.
+    fn check(&mut self, log: &Log, options: OpenOptions) {
+        let what = self.what();
+        let memory = &mut self.memory;
+        assert_eq!(log.damage(), [], "{what}: {options:?}");
+        assert!(!log.is_failed(), "{what}");
+        let found = stored(log);
+        let (start, end) = (log.log_start_offset().0, log.log_end_offset().0);
+        assert!(start <= memory.start, "{what}: it begins at {start}");
+        assert!(
+            end <= memory.end,
+            "{what}: it ends at {end} of {}",
+            memory.end
+        );
+        assert!(log.recovery_point().0 <= end, "{what}");
+        let mut expected = found.first().map_or(start, |first| first.base.min(start));
+        let mut epoch = 0;
+        for batch in &found {
+            assert_eq!(batch.base, expected, "{what}: there is a gap");
+            assert!(batch.epoch >= epoch, "{what}: an older epoch follows");
+            assert!(
+                memory.appended.contains(batch),
+                "{what}: invented {batch:?}"
+            );
+            let cached = log
+                .leader_epochs()
+                .epoch_for_offset(Offset(batch.base.max(start)));
+            assert_eq!(cached.map(|epoch| epoch.0), Some(batch.epoch), "{what}");
+            (expected, epoch) = (batch.end, batch.epoch);
+        }
+        assert_eq!(expected, end, "{what}: offsets without records");
+        for batch in &memory.batches {
+            let is_kept = batch.end > memory.start && batch.end <= memory.flushed;
+            assert!(
+                !is_kept || found.contains(batch),
+                "{what}: {} to {} is lost, flushed up to {}, {options:?}",
+                batch.base,
+                batch.end,
+                memory.flushed
+            );
+        }
+        // What is on the disk now stays there.
+        memory.batches = found;
+        (memory.flushed, memory.start) = (end, start);
+    }
+
+    fn step(&mut self, directory: &LogDirectory, log: &mut Log, power: &Power) {
+        let end = log.log_end_offset();
+        let start = log.log_start_offset();
+        let somewhere = start.plus(self.random.below(end.since(start) as u64 + 1) as i64);
+        match self.random.below(20) {
+            0..10 => {
+                let count = self.random.below(4) as i32 + 1;
+                let size = self.random.below(120) as usize;
+                let records = batch(count, size, NOW.0 + self.starts as i64);
+                append(log, records, self.memory.epoch);
+            }
+            10..14 => self.flush(log, power),
+            14..16 => {
+                let offset = log.recovery_point();
+                write(directory, Checkpoint::RecoveryPoint, offset);
+            }
+            16..18 => {
+                self.memory.flushed = self.memory.flushed.min(somewhere.0);
+                log.truncate_to(somewhere, NOW).unwrap();
+                // A batch goes as a whole.
+                self.memory.flushed = self.memory.flushed.min(log.log_end_offset().0);
+                self.memory.epoch += 1;
+            }
+            18 => {
+                self.memory.start = self.memory.start.max(somewhere.0);
+                log.maybe_advance_log_start_offset(somewhere);
+                write(directory, Checkpoint::LogStartOffset, somewhere.max(start));
+                for deleted in log.delete_old_segments(end, NOW).unwrap() {
+                    deleted.unlink().unwrap();
+                }
+            }
+            _ if self.random.one_in(4) => {
+                let offset = end.plus(self.random.below(20) as i64);
+                self.memory.flushed = 0;
+                self.memory.start = self.memory.start.max(offset.0);
+                log.truncate_fully_and_start_at(offset, NOW).unwrap();
+                self.memory.epoch += 1;
+            }
+            _ => {
+                log.close_idle_files();
+            }
+        }
+        self.remember(log);
+    }
+
+    /// The log holds these batches, whether the power has failed meanwhile or not.
+    fn remember(&mut self, log: &Log) {
+        let memory = &mut self.memory;
+        memory.batches = stored(log);
+        memory.appended.extend(memory.batches.iter().cloned());
+        memory.end = memory.end.max(log.log_end_offset().0);
+        memory.start = memory.start.max(log.log_start_offset().0);
+    }
+
+    fn flush(&mut self, log: &mut Log, power: &Power) {
+        let Some(task) = log.prepare_flush(NOW) else {
+            return;
+        };
+        let flushed = task.run().unwrap();
+        log.complete_flush(flushed);
+        if !power.is_cut() {
+            self.memory.flushed = log.recovery_point().0;
+        }
+    }
+
+    /// A clean shutdown.
+    fn close(&mut self, directory: &LogDirectory, log: Log, power: &Power) {
+        let start = log.log_start_offset();
+        let end = log.close(NOW).unwrap();
+        if !power.is_cut() {
+            self.memory.flushed = end.0;
+        }
+        write(directory, Checkpoint::RecoveryPoint, end);
+        write(directory, Checkpoint::LogStartOffset, start);
+        directory.mark_clean_shutdown(None).unwrap();
+    }
+}
+
+fn write(directory: &LogDirectory, checkpoint: Checkpoint, offset: Offset) {
+    let offsets = [(&partition(), offset)];
+    directory.write_checkpoint(checkpoint, offsets).unwrap();
+}
+
+fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn a_log_starts_from_every_torn_state_with_what_it_flushed() {
+    let first = from_environment("DOHLE_SEED");
+    let first = first.unwrap_or_else(|| RandomState::new().hash_one(0) >> 16);
+    println!("DOHLE_SEED={first}");
+    let states = from_environment("DOHLE_TORN_STATES").unwrap_or(STATES);
+    let mut total = 0;
+    for seed in first.. {
+        let mut simulation = Simulation::new(seed);
+        for _ in 0..20 {
+            simulation.round();
+        }
+        total += simulation.starts;
+        if total >= states {
+            break;
+        }
+    }
+    println!("{total} torn states");
+}

@@ -1,0 +1,376 @@
+//! Files, the clock and randomness as the log and the Raft journal reach them: one trait each, with
+//! the operating system behind it or, in tests, a simulation that can lose power.
+//!
+//! Errors are those of the system, unchanged: `std::io::Error` with its number. Whoever calls adds
+//! what was being done and decides what the error affects.
+//!
+//! Invariant: outside of `native.rs` and `descriptors.rs`, neither the log nor the Raft store calls
+//! the system for a file. The tidy test holds that.
+
+#![warn(unreachable_pub)]
+
+pub mod descriptors;
+mod native;
+#[cfg(feature = "simulation")]
+pub mod simulated;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Everything outside of the process that the log and the Raft journal depend on.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// The files.
+    pub files: Arc<dyn FileSystem>,
+    /// The clock for waits.
+    pub clock: Arc<dyn Clock>,
+    /// Random numbers.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Environment {
+    /// The operating system.
+    #[must_use]
+    pub fn native() -> Self {
+        Self {
+            files: Arc::new(native::Native),
+            clock: Arc::new(native::Native),
+            entropy: Arc::new(native::Native),
+        }
+    }
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self::native()
+    }
+}
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// For reads alone; it must exist.
+    Read,
+    /// For reads and writes; it must exist.
+    ReadWrite,
+    /// For reads and writes; an old file of this name loses its content.
+    CreateOrTruncate,
+    /// For reads and writes; it must not exist.
+    CreateNew,
+}
+
+/// What is known of a file or directory without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata {
+    /// Bytes.
+    pub len: u64,
+    /// When the content was last changed.
+    pub modified: SystemTime,
+    /// Whether it is a directory.
+    pub is_directory: bool,
+}
+
+/// A name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    /// Without the directory's path.
+    pub name: OsString,
+    /// Whether it is a directory.
+    pub is_directory: bool,
+}
+
+/// The space of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that this process may still write.
+    pub free: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Whether a file can be created. Some file systems create inodes as needed and report none.
+    pub has_files: bool,
+}
+
+/// Excludes other processes until it is dropped.
+pub type Lock = Box<dyn Send + Sync>;
+
+/// A file system. Paths are absolute, or relative to the working directory.
+pub trait FileSystem: fmt::Debug + Send + Sync {
+    /// Opens or creates a file.
+    ///
+    /// # Errors
+    /// Those of the system; `NotFound` and `AlreadyExists` as [`OpenMode`] has it.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
+
+    /// Opens a directory.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>>;
+
+    /// Size, time and kind of a file or directory.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn metadata(&self, path: &Path) -> io::Result<Metadata>;
+
+    /// Whether there is a file or directory of this name.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        match self.metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            found => found.map(|_| true),
+        }
+    }
+
+    /// The names in a directory, in no particular order.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn list(&self, path: &Path) -> io::Result<Vec<DirectoryEntry>>;
+
+    /// Creates a directory, and those above it that are missing.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn create_directories(&self, path: &Path) -> io::Result<()>;
+
+    /// [`FileSystem::create_directories`], and makes what was missing survive a loss of power.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn create_directories_durably(&self, path: &Path) -> io::Result<()> {
+        let mut missing = Vec::new();
+        for ancestor in path.ancestors() {
+            if ancestor.as_os_str().is_empty() || self.exists(ancestor)? {
+                break;
+            }
+            missing.push(ancestor);
+        }
+        self.create_directories(path)?;
+        for created in missing {
+            match created.parent() {
+                Some(parent) if parent.as_os_str().is_empty() => {
+                    self.sync_directory(Path::new("."))?;
+                }
+                Some(parent) => self.sync_directory(parent)?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Renames a file or directory. A file that has the new name is replaced.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a directory with all that it holds.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn remove_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// Locks a file, which is created if needed; `None` when another process holds the lock.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn try_lock(&self, path: &Path) -> io::Result<Option<Lock>>;
+
+    /// The space of the file system that holds `path`.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn space(&self, path: &Path) -> io::Result<Space>;
+
+    /// Makes creations, renames and removals in a directory survive a loss of power.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.open_directory(path)?.sync()
+    }
+
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let file = self.open(path, OpenMode::Read)?;
+        let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+        let mut content = Vec::new();
+        content.try_reserve_exact(len)?;
+        while content.len() < len {
+            let position = content.len() as u64;
+            if file.read_spare(&mut content, position)? == 0 {
+                break;
+            }
+        }
+        Ok(content)
+    }
+}
+
+/// An open file. Stays usable when its name changes or goes. All methods are positioned: threads
+/// may share it.
+pub trait File: fmt::Debug + Send + Sync {
+    /// The length in bytes.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether it has no bytes.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Reads into `buffer`. Returns how many bytes; fewer than asked for are no error, 0 is the end
+    /// of the file.
+    ///
+    /// # Errors
+    /// Those of the system, but for interruptions.
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
+
+    /// [`File::read_at`] without waiting for the disk; `None` when it would have to wait, or the
+    /// file system cannot tell.
+    ///
+    /// # Errors
+    /// As for [`File::read_at`].
+    fn read_cached_at(&self, buffer: &mut [u8], position: u64) -> io::Result<Option<usize>>;
+
+    /// [`File::read_at`] into the spare capacity of `buffer`, which need not be zeroed first.
+    ///
+    /// # Errors
+    /// As for [`File::read_at`].
+    fn read_spare(&self, buffer: &mut Vec<u8>, position: u64) -> io::Result<usize>;
+
+    /// Fills `buffer`.
+    ///
+    /// # Errors
+    /// As for [`File::read_at`]; `UnexpectedEof` when the file ends before.
+    fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.read_at(&mut buffer[filled..], position + filled as u64)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => filled += read,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all of `bytes`: one system call, unless the system takes less. After an error any
+    /// part of them may have been written.
+    ///
+    /// # Errors
+    /// Those of the system, but for interruptions.
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
+
+    /// Cuts the file, or extends it with zeroes.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Reserves space for `len` bytes from `position` on. The file's length stays.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn allocate(&self, position: u64, len: u64) -> io::Result<()>;
+
+    /// Sets when the content was last changed.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn set_modified(&self, time: SystemTime) -> io::Result<()>;
+
+    /// Makes the content and the length survive a loss of power: `fdatasync`.
+    ///
+    /// # Errors
+    /// Those of the system. The system may then have dropped what was written.
+    fn sync_data(&self) -> io::Result<()>;
+}
+
+/// An open directory. Reaches the same directory when its name changes.
+pub trait Directory: fmt::Debug + Send + Sync {
+    /// Creates a file; an old one of this name loses its content.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn remove_file(&self, name: &str) -> io::Result<()>;
+
+    /// Makes creations, renames and removals in it survive a loss of power.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Forces everything in its file system to the disk.
+    ///
+    /// # Errors
+    /// When the system could not write all of it.
+    fn sync_file_system(&self) -> io::Result<()>;
+}
+
+/// A clock for waits: monotonic, unrelated to the wall clock.
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// The time.
+    fn now(&self) -> Instant;
+
+    /// Blocks the thread.
+    fn sleep(&self, duration: Duration);
+}
+
+/// A source of random numbers that no client can predict.
+pub trait Entropy: fmt::Debug + Send + Sync {
+    /// Any number.
+    fn next(&self) -> u64;
+}
+
+/// Appends to a file with `std::io::Write`, from its beginning or wherever it is told to start.
+#[derive(Debug)]
+pub struct Appender<'a> {
+    file: &'a dyn File,
+    position: u64,
+}
+
+impl<'a> Appender<'a> {
+    /// The first byte goes to `position`.
+    #[must_use]
+    pub fn new(file: &'a dyn File, position: u64) -> Self {
+        Self { file, position }
+    }
+}
+
+impl io::Write for Appender<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_all_at(bytes, self.position)?;
+        self.position += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

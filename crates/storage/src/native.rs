@@ -1,0 +1,247 @@
+//! The operating system behind the traits.
+
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, IoSliceMut};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::io::{Errno, ReadWriteFlags};
+
+use crate::{
+    Clock, Directory, DirectoryEntry, Entropy, File, FileSystem, Lock, Metadata, OpenMode, Space,
+};
+
+/// The operating system.
+#[derive(Debug)]
+pub(crate) struct Native;
+
+impl FileSystem for Native {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(mode != OpenMode::Read);
+        match mode {
+            OpenMode::Read | OpenMode::ReadWrite => {}
+            OpenMode::CreateOrTruncate => {
+                options.create(true).truncate(true);
+            }
+            OpenMode::CreateNew => {
+                options.create_new(true);
+            }
+        }
+        Ok(Arc::new(options.open(path)?))
+    }
+
+    fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
+        Ok(Arc::new(OwnedFd::from(fs::File::open(path)?)))
+    }
+
+    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+        let metadata = fs::metadata(path)?;
+        Ok(Metadata {
+            len: metadata.len(),
+            modified: metadata.modified()?,
+            is_directory: metadata.is_dir(),
+        })
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<DirectoryEntry>> {
+        fs::read_dir(path)?
+            .map(|entry| {
+                let entry = entry?;
+                let kind = entry.file_type()?;
+                // A link counts as what it leads to.
+                let is_directory = kind.is_dir() || (kind.is_symlink() && entry.path().is_dir());
+                Ok(DirectoryEntry {
+                    name: entry.file_name(),
+                    is_directory,
+                })
+            })
+            .collect()
+    }
+
+    fn create_directories(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
+    }
+
+    fn try_lock(&self, path: &Path) -> io::Result<Option<Lock>> {
+        let mut options = fs::OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(path)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(path)?;
+        Ok(Space {
+            free: found.f_bavail.saturating_mul(found.f_frsize),
+            total: found.f_blocks.saturating_mul(found.f_frsize),
+            has_files: found.f_files == 0 || found.f_favail > 0,
+        })
+    }
+}
+
+/// Repeats a system call that a signal interrupted.
+fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+impl File for fs::File {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        Ok(uninterrupted(|| {
+            rustix::io::pread(self, &mut *buffer, position)
+        })?)
+    }
+
+    fn read_cached_at(&self, buffer: &mut [u8], position: u64) -> io::Result<Option<usize>> {
+        let read = uninterrupted(|| {
+            let mut slices = [IoSliceMut::new(buffer)];
+            rustix::io::preadv2(self, &mut slices, position, ReadWriteFlags::NOWAIT)
+        });
+        match read {
+            Err(Errno::AGAIN | Errno::OPNOTSUPP) => Ok(None),
+            read => Ok(Some(read?)),
+        }
+    }
+
+    fn read_spare(&self, buffer: &mut Vec<u8>, position: u64) -> io::Result<usize> {
+        Ok(uninterrupted(|| {
+            rustix::io::pread(self, spare_capacity(buffer), position)
+        })?)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        FileExt::write_all_at(self, bytes, position)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        Self::set_len(self, len)
+    }
+
+    fn allocate(&self, position: u64, len: u64) -> io::Result<()> {
+        Ok(rustix::fs::fallocate(
+            self,
+            FallocateFlags::KEEP_SIZE,
+            position,
+            len,
+        )?)
+    }
+
+    fn set_modified(&self, time: SystemTime) -> io::Result<()> {
+        Self::set_modified(self, time)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Self::sync_data(self)
+    }
+}
+
+impl Directory for OwnedFd {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(self, name, flags, Mode::from_raw_mode(0o666))?;
+        Ok(Arc::new(fs::File::from(file)))
+    }
+
+    fn remove_file(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(self, name, AtFlags::empty())?)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(self)?)
+    }
+
+    fn sync_file_system(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(self)?)
+    }
+}
+
+impl Clock for Native {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        thread::sleep(duration);
+    }
+}
+
+impl Entropy for Native {
+    fn next(&self) -> u64 {
+        // Each has keys of its own, which derive from the system's random numbers.
+        RandomState::new().hash_one(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// These files can't be synced, so only a real system call notices.
+    #[test]
+    fn syncs_reach_the_operating_system() {
+        let null = Native
+            .open(Path::new("/dev/null"), OpenMode::ReadWrite)
+            .unwrap();
+        let error = null.sync_data().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let error = Native.sync_directory(Path::new("/proc")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_lock_excludes_others_until_it_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = Native.try_lock(&path).unwrap();
+        assert!(held.is_some());
+        assert!(Native.try_lock(&path).unwrap().is_none());
+        drop(held);
+        assert!(Native.try_lock(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_directory_that_was_renamed_is_reached_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        Native.create_directories(&old).unwrap();
+        let directory = Native.open_directory(&old).unwrap();
+        Native.rename(&old, &new).unwrap();
+        let file = directory.create("f").unwrap();
+        file.write_all_at(b"content", 0).unwrap();
+        assert_eq!(Native.read(&new.join("f")).unwrap(), b"content");
+        directory.remove_file("f").unwrap();
+        assert_eq!(Native.list(&new).unwrap(), []);
+    }
+}
