@@ -110,7 +110,7 @@ pub enum TransactionVersion {
 
 impl TransactionVersion {
     /// The name of the feature.
-    pub const FEATURE: &'static str = "transaction.version";
+    pub const FEATURE: &'static str = dohle_model::features::TRANSACTION_VERSION;
 
     /// The version of a feature level; a level above the known ones counts as the newest.
     #[must_use]
