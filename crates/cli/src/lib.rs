@@ -22,6 +22,7 @@ mod ordered_json;
 mod partition_file;
 mod table;
 mod text;
+mod transaction_records;
 
 use std::ffi::OsString;
 use std::path::Path;

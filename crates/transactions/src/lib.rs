@@ -37,7 +37,7 @@ pub use config::TransactionConfig;
 pub use ids::{ProducerIdAndEpoch, TransactionalId};
 pub use markers::{BrokerMarkers, Marker, MarkerOutcome};
 pub use metadata::{PartitionSet, TransactionMetadata};
-pub use records::{RecordError, TransactionRecord, ValueVersion};
+pub use records::{RecordError, TransactionRecord, ValueVersion, decode as decode_record};
 pub use requests::{
     AbortTimedOut, AddPartitions, CompleteEnded, Describe, DescribedTransaction, EndTxn,
     InitProducerId, List, ListedTransaction, MarkersAnswered, MarkersToSend, Outgoing,

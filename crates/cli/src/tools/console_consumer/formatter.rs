@@ -4,12 +4,15 @@
 
 use anyhow::bail;
 use dohle_admin::client::Properties;
-use kacrab::consumer::{ConsumerRecord, TimestampType};
 
 use super::deserializer::Deserializer;
-use crate::group_records::{self, Embedded};
+use dohle_transactions::RecordError;
+use kacrab::consumer::{ConsumerRecord, TimestampType};
+
+use crate::group_records::{self, Embedded, Shown};
 use crate::options::{UsageError, usage};
 use crate::ordered_json::{Json, fields, object};
+use crate::transaction_records;
 
 /// How records are printed.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(super) enum Formatter {
     Offsets,
     /// `GroupMetadataMessageFormatter`: classic groups of `__consumer_offsets`.
     GroupMetadata,
+    /// `TransactionLogMessageFormatter`: records of `__transaction_state`.
+    TransactionLog,
     /// `--output json`: an object a line.
     Json,
 }
@@ -46,6 +51,7 @@ impl Formatter {
             "NoOpMessageFormatter" => Self::NoOp,
             "OffsetsMessageFormatter" => Self::Offsets,
             "GroupMetadataMessageFormatter" => Self::GroupMetadata,
+            "TransactionLogMessageFormatter" => Self::TransactionLog,
             _ => refuse(class)?,
         })
     }
@@ -58,8 +64,9 @@ impl Formatter {
         match self {
             Self::Default(columns) | Self::Logging(columns) => columns.format(record, out),
             Self::NoOp => Ok(()),
-            Self::Offsets => group_record(record, &[0, 1], out),
-            Self::GroupMetadata => group_record(record, &[2], out),
+            Self::Offsets => internal_record(record, &[0, 1], group, out),
+            Self::GroupMetadata => internal_record(record, &[2], group, out),
+            Self::TransactionLog => internal_record(record, &[0], transaction_records::show, out),
             Self::Json => {
                 out.extend_from_slice(json(record).compact().as_bytes());
                 out.push(b'\n');
@@ -94,8 +101,8 @@ fn refuse<T>(class: &str) -> Result<T, UsageError> {
     usage(format!(
         "{class} is a Java class, and this tool runs none; of org.apache.kafka.tools.consumer.* \
          there are DefaultMessageFormatter, LoggingMessageFormatter, NoOpMessageFormatter, \
-         OffsetsMessageFormatter and GroupMetadataMessageFormatter, and --output json prints a \
-         JSON object a line"
+         OffsetsMessageFormatter, GroupMetadataMessageFormatter and \
+         TransactionLogMessageFormatter, and --output json prints a JSON object a line"
     ))
 }
 
@@ -235,20 +242,32 @@ fn timestamp_type(kind: TimestampType) -> &'static str {
     }
 }
 
-/// A record of `__consumer_offsets`, when its key is of one of these types. As with Kafka, no line
+/// Converts the key and the value of a record of an internal topic; `None` for an unknown type.
+type Show = fn(&[u8], Option<&[u8]>) -> Result<Option<Shown>, RecordError>;
+
+fn group(key: &[u8], value: Option<&[u8]>) -> Result<Option<Shown>, RecordError> {
+    group_records::show(key, value, Embedded::Bytes)
+}
+
+/// A record of an internal topic, when its key is of one of these types. As with Kafka, no line
 /// ends after it.
-fn group_record(record: &ConsumerRecord, types: &[i16], out: &mut Vec<u8>) -> anyhow::Result<()> {
+fn internal_record(
+    record: &ConsumerRecord,
+    types: &[i16],
+    show: Show,
+    out: &mut Vec<u8>,
+) -> anyhow::Result<()> {
     let Some(key) = &record.key else {
         return Ok(());
     };
     let Some(kind) = group_records::first(key).filter(|kind| types.contains(kind)) else {
         return Ok(());
     };
-    let shown = match group_records::show(key, record.value.as_deref(), Embedded::Bytes) {
+    let shown = match show(key, record.value.as_deref()) {
         Ok(Some(shown)) => shown,
         Ok(None) => return Ok(()),
         Err(error) => bail!(
-            "offset {} of {}-{} is no record of a group: {error}",
+            "offset {} of {}-{} is not a record of the type that its key names: {error}",
             record.offset,
             record.topic,
             record.partition

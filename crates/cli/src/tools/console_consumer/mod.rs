@@ -42,7 +42,8 @@ pub const TOOL: Tool = Tool {
             --formatter <class>: How to print messages, by the name of Kafka's class in
                 org.apache.kafka.tools.consumer: DefaultMessageFormatter (the default),
                 LoggingMessageFormatter, NoOpMessageFormatter, OffsetsMessageFormatter,
-                GroupMetadataMessageFormatter.
+                GroupMetadataMessageFormatter,
+                TransactionLogMessageFormatter.
             --formatter-property <prop>: A property of the formatter, key=value: print.timestamp,
                 print.key, print.offset, print.epoch, print.partition, print.headers, print.value
                 (true or false), key.separator, line.separator, headers.separator, null.literal,

@@ -4,9 +4,10 @@
 
 use dohle_log::batch::RecordView;
 
-use crate::group_records::{self, Embedded};
+use crate::group_records::{self, Embedded, Shown};
 use crate::options::{Parsed, UsageError, usage};
 use crate::ordered_json::Json;
+use crate::transaction_records;
 
 /// How a record's fields are interpreted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(super) enum Decoder {
     Fields { key: Field, value: Field },
     /// Records of `__consumer_offsets`.
     Offsets,
+    /// Records of `__transaction_state`.
+    Transactions,
 }
 
 /// How bytes are interpreted.
@@ -41,6 +44,9 @@ impl Decoder {
         if parsed.has("offsets-decoder") {
             return Ok(Self::Offsets);
         }
+        if parsed.has("transaction-log-decoder") {
+            return Ok(Self::Transactions);
+        }
         let field = |option: &str| match parsed.value(option)? {
             None => Ok(Field::Text),
             Some(class) => Field::of_class(class, option),
@@ -57,7 +63,10 @@ impl Decoder {
                 key: record.key.map(|bytes| key.text(bytes)),
                 payload: record.value.map(|bytes| value.text(bytes)),
             },
-            Self::Offsets => offsets(record),
+            Self::Offsets => internal(record, |key, value| {
+                group_records::show(key, value, Embedded::Decoded)
+            }),
+            Self::Transactions => internal(record, transaction_records::show),
         }
     }
 }
@@ -95,7 +104,11 @@ impl Field {
     }
 }
 
-fn offsets(record: &RecordView<'_>) -> Decoded {
+/// A record of an internal topic.
+fn internal<E: std::fmt::Display>(
+    record: &RecordView<'_>,
+    show: impl FnOnce(&[u8], Option<&[u8]>) -> Result<Option<Shown>, E>,
+) -> Decoded {
     let only_key = |key: String| Decoded {
         key: Some(key),
         payload: None,
@@ -107,7 +120,7 @@ fn offsets(record: &RecordView<'_>) -> Decoded {
         ));
     };
     let kind = group_records::first(key).unwrap_or(-1);
-    match group_records::show(key, record.value, Embedded::Decoded) {
+    match show(key, record.value) {
         Ok(Some(shown)) => {
             let json = |name, number: i16, data| {
                 let fields = vec![(name, Json::Text(number.to_string())), ("data", data)];

@@ -57,7 +57,8 @@ pub const TOOL: Tool = Tool {
                 or DefaultDecoder.
             --offsets-decoder: If set, log data will be parsed as offset data from the
                 __consumer_offsets topic.
-            --transaction-log-decoder: Not there yet: transactions.
+            --transaction-log-decoder: If set, log data will be parsed as transaction metadata from
+                the __transaction_state topic.
             --cluster-metadata-decoder: Not there: Dohle keeps the cluster's metadata elsewhere.
             --remote-log-metadata-decoder: Not there: tiered storage.
             --share-group-state-decoder: Not there: share groups.
@@ -92,11 +93,6 @@ impl Settings {
     fn read(parsed: &Parsed, output: Output) -> anyhow::Result<Self> {
         for (option, why) in [
             (
-                "transaction-log-decoder",
-                "records of __transaction_state cannot be decoded yet, for there are no \
-                 transactions; --print-data-log shows them as text",
-            ),
-            (
                 "cluster-metadata-decoder",
                 "the metadata of a Dohle cluster lie in the Raft log of its controllers (the \
                  folder metadata in log.dirs or metadata.log.dir), not in files of this kind; \
@@ -122,6 +118,7 @@ impl Settings {
             "value-decoder-class",
             "key-decoder-class",
             "offsets-decoder",
+            "transaction-log-decoder",
         ];
         let contents =
             parsed.has("print-data-log") || decoders.iter().any(|option| parsed.has(option));

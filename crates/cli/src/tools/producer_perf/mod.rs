@@ -44,8 +44,7 @@ pub const TOOL: Tool = Tool {
             --producer.config <CONFIG-FILE>: (DEPRECATED) Use --command-config instead.
             --command-config <CONFIG-FILE>: Producer config properties file.
             --print-metrics: Print out metrics at the end of the test.
-            --transactional-id <TRANSACTIONAL-ID>: The transactional id to use. A Dohle cluster of
-                this release has no transactions yet.
+            --transactional-id <TRANSACTIONAL-ID>: The transactional id to use.
             --transaction-duration-ms <TRANSACTION-DURATION>: The maximum duration of each
                 transaction. The commitTransaction will be called after this time has elapsed.
                 (default: 3000 with a transactional id)

@@ -165,8 +165,8 @@ pub(super) async fn run(
 fn no_transactions(error: ProducerError) -> anyhow::Error {
     ErrorWithHint {
         message: format!("The cluster gave no producer id for transactions: {error}"),
-        hint: "A Dohle cluster of this release has no transactions yet: leave out \
-               --transactional-id, --transaction-duration-ms and transactional.id."
+        hint: "The coordinator is the leader of a partition of __transaction_state: check that \
+               enough brokers are in service for it."
             .to_owned(),
     }
     .into()
