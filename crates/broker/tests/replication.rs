@@ -90,7 +90,7 @@ fn a_follower_acks_after_its_flush_and_takes_in_records_meanwhile() {
     for value in ["b", "c", "d"] {
         append(&leader, &[value], Acks::All).unwrap();
         let end = leader.positions().log_end_offset;
-        // The thread of the stream goes on: it takes in what the leader sends.
+        // The thread of the stream is not blocked: it appends what the leader sends.
         wait_for(&cluster.replica(2), |it| {
             it.positions().log_end_offset == end
         });

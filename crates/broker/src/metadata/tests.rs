@@ -1,5 +1,4 @@
-//! Tests of the client, the session and the feed against controllers that say what a test tells
-//! them to, over loopback.
+//! Tests of the client, the session and the feed against scripted controllers, over loopback.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -43,14 +42,14 @@ async fn next<T>(events: &mut mpsc::UnboundedReceiver<T>) -> T {
     timeout(WAIT, events.recv())
         .await
         .expect("in time")
-        .expect("the fake lives")
+        .expect("the fake is running")
 }
 
-/// What a fake voter answers to the next calls; the last one stays.
+/// The reply of a fake voter to its next call. The last reply of a script is repeated.
 #[derive(Debug, Clone, Copy)]
-enum Says {
+enum VoterReply {
     Active,
-    /// Not active; names the leader, if it knows one.
+    /// The voter is not active. It names the leader, if it has one.
     NotActive(Option<i32>),
     Invalid,
 }
@@ -58,13 +57,13 @@ enum Says {
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 type ResponseSender<T> = mpsc::Sender<Result<T, Status>>;
 
-/// A session as the fake sees it: its messages, and the way to answer.
+/// The fake's end of a session: the broker's messages, and the channel for responses.
 struct FakeSession {
     requests: Streaming<v1::SessionRequest>,
     responses: ResponseSender<v1::SessionResponse>,
 }
 
-/// A feed as the fake sees it: the request, and the way to answer.
+/// The fake's end of a feed: the request, and the channel for events.
 struct FakeFeed {
     request: v1::WatchMetadataRequest,
     events: ResponseSender<v1::MetadataEvent>,
@@ -72,11 +71,11 @@ struct FakeFeed {
 
 #[derive(Clone)]
 struct Fake {
-    says: Arc<Mutex<VecDeque<Says>>>,
+    replies: Arc<Mutex<VecDeque<VoterReply>>>,
     calls: Arc<Mutex<usize>>,
     sessions: mpsc::UnboundedSender<FakeSession>,
     feeds: mpsc::UnboundedSender<FakeFeed>,
-    /// What it answers to the next forwarded requests, and the requests.
+    /// The responses to the next forwarded requests, and the requests.
     to_forward: Arc<Mutex<VecDeque<v1::ForwardResponse>>>,
     forwarded: Arc<Mutex<Vec<v1::ForwardRequest>>>,
 }
@@ -91,11 +90,11 @@ struct Running {
 }
 
 impl Fake {
-    async fn start(says: &[Says]) -> Running {
+    async fn start(replies: &[VoterReply]) -> Running {
         let (sessions, session_events) = mpsc::unbounded_channel();
         let (feeds, feed_events) = mpsc::unbounded_channel();
         let fake = Self {
-            says: Arc::new(Mutex::new(says.iter().copied().collect())),
+            replies: Arc::new(Mutex::new(replies.iter().copied().collect())),
             calls: Arc::default(),
             sessions,
             feeds,
@@ -125,15 +124,15 @@ impl Fake {
 
     fn answer<T: Default>(&self) -> Result<Response<T>, Status> {
         *self.calls.lock() += 1;
-        let mut says = self.says.lock();
-        let now = if says.len() > 1 {
-            says.pop_front()
+        let mut replies = self.replies.lock();
+        let now = if replies.len() > 1 {
+            replies.pop_front()
         } else {
-            says.front().copied()
+            replies.front().copied()
         };
-        match now.unwrap_or(Says::Active) {
-            Says::Active => Ok(Response::new(T::default())),
-            Says::NotActive(leader) => {
+        match now.unwrap_or(VoterReply::Active) {
+            VoterReply::Active => Ok(Response::new(T::default())),
+            VoterReply::NotActive(leader) => {
                 let mut status = Status::failed_precondition("not the active controller");
                 if let Some(id) = leader {
                     let id = id.to_string().parse().unwrap();
@@ -143,7 +142,7 @@ impl Fake {
                 }
                 Err(status)
             }
-            Says::Invalid => Err(Status::invalid_argument("a field is wrong")),
+            VoterReply::Invalid => Err(Status::invalid_argument("a field is wrong")),
         }
     }
 }
@@ -223,9 +222,9 @@ async fn ask(client: &ControllerClient) -> Result<(), ControllerError> {
 
 #[tokio::test]
 async fn a_call_goes_where_the_trailer_points_and_the_next_goes_there_at_once() {
-    let one = Fake::start(&[Says::NotActive(Some(3))]).await;
-    let two = Fake::start(&[Says::NotActive(Some(3))]).await;
-    let three = Fake::start(&[Says::Active]).await;
+    let one = Fake::start(&[VoterReply::NotActive(Some(3))]).await;
+    let two = Fake::start(&[VoterReply::NotActive(Some(3))]).await;
+    let three = Fake::start(&[VoterReply::Active]).await;
     let client = client_of(&[&one, &two, &three]);
     for _ in 0..3 {
         ask(&client).await.unwrap();
@@ -238,9 +237,9 @@ async fn a_call_goes_where_the_trailer_points_and_the_next_goes_there_at_once() 
 
 #[tokio::test]
 async fn a_call_is_tried_until_some_voter_becomes_active() {
-    let none = Says::NotActive(None);
-    let one = Fake::start(&[none, none, Says::NotActive(Some(1)), none]).await;
-    let two = Fake::start(&[none, none, none, Says::Active]).await;
+    let none = VoterReply::NotActive(None);
+    let one = Fake::start(&[none, none, VoterReply::NotActive(Some(1)), none]).await;
+    let two = Fake::start(&[none, none, none, VoterReply::Active]).await;
     let client = client_of(&[&one, &two]);
     ask(&client).await.unwrap();
     assert_eq!(client.active_controller(), Some(NodeId(2)));
@@ -249,7 +248,7 @@ async fn a_call_is_tried_until_some_voter_becomes_active() {
 #[tokio::test]
 async fn a_voter_that_is_gone_is_passed_over() {
     let gone = Fake::start(&[]).await;
-    let two = Fake::start(&[Says::Active]).await;
+    let two = Fake::start(&[VoterReply::Active]).await;
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let voters = [closed.local_addr().unwrap().port(), two.port];
     drop((gone, closed));
@@ -264,8 +263,8 @@ async fn a_voter_that_is_gone_is_passed_over() {
 }
 
 #[tokio::test]
-async fn at_its_deadline_a_call_tells_what_it_met() {
-    let one = Fake::start(&[Says::NotActive(None)]).await;
+async fn at_its_deadline_a_call_reports_the_outcome_of_its_attempts() {
+    let one = Fake::start(&[VoterReply::NotActive(None)]).await;
     let client = client_of(&[&one]);
     let mut limit = Duration::from_millis(50);
     let error = loop {
@@ -286,7 +285,7 @@ async fn at_its_deadline_a_call_tells_what_it_met() {
 
 #[tokio::test]
 async fn a_refusal_is_not_tried_again() {
-    let one = Fake::start(&[Says::Invalid]).await;
+    let one = Fake::start(&[VoterReply::Invalid]).await;
     let client = client_of(&[&one]);
     let error = ask(&client).await.unwrap_err();
     assert!(matches!(error, ControllerError::Refused(_)), "{error}");
@@ -339,10 +338,10 @@ impl FakeSession {
     async fn message(&mut self) -> v1::session_request::Message {
         let message = timeout(WAIT, self.requests.next()).await.expect("in time");
         message
-            .expect("the session lives")
-            .expect("it is sound")
+            .expect("the session is open")
+            .expect("a message and no error")
             .message
-            .expect("it says something")
+            .expect("the message has content")
     }
 
     async fn say(&self, response: v1::SessionResponse) {
@@ -367,8 +366,8 @@ fn image_at(offset: u64) -> Arc<MetadataImage> {
 }
 
 #[tokio::test]
-async fn a_session_tells_at_once_that_metadata_caught_up_and_keeps_its_epoch_when_it_moves() {
-    let mut one = Fake::start(&[Says::Active]).await;
+async fn a_session_reports_at_once_that_metadata_caught_up_and_keeps_its_epoch_when_it_moves() {
+    let mut one = Fake::start(&[VoterReply::Active]).await;
     let cache = Arc::new(MetadataCache::new());
     let session = start_session(&[&one], &cache);
     let mut first = next(&mut one.sessions).await;
@@ -409,7 +408,7 @@ async fn a_session_tells_at_once_that_metadata_caught_up_and_keeps_its_epoch_whe
 
 #[tokio::test]
 async fn a_controlled_shutdown_waits_for_the_controllers_word() {
-    let mut one = Fake::start(&[Says::Active]).await;
+    let mut one = Fake::start(&[VoterReply::Active]).await;
     let cache = Arc::new(MetadataCache::new());
     let session = Arc::new(start_session(&[&one], &cache));
     let mut stream = next(&mut one.sessions).await;
@@ -438,7 +437,7 @@ async fn a_controlled_shutdown_waits_for_the_controllers_word() {
 
 #[tokio::test]
 async fn a_controlled_shutdown_ends_when_no_controller_has_spoken_for_a_sessions_time() {
-    let mut one = Fake::start(&[Says::Active]).await;
+    let mut one = Fake::start(&[VoterReply::Active]).await;
     let session = start_session(&[&one], &Arc::new(MetadataCache::new()));
     let mut stream = next(&mut one.sessions).await;
     stream.register().await;
@@ -453,7 +452,7 @@ async fn a_controlled_shutdown_ends_when_no_controller_has_spoken_for_a_sessions
 
 #[tokio::test]
 async fn a_session_that_is_refused_ends_with_the_controllers_words() {
-    let mut one = Fake::start(&[Says::Active]).await;
+    let mut one = Fake::start(&[VoterReply::Active]).await;
     let session = start_session(&[&one], &Arc::new(MetadataCache::new()));
     let mut stream = next(&mut one.sessions).await;
     stream.register().await;
@@ -472,8 +471,8 @@ async fn a_session_that_is_refused_ends_with_the_controllers_words() {
 
 #[tokio::test]
 async fn a_voter_that_ends_the_stream_at_once_is_passed_over() {
-    let mut one = Fake::start(&[Says::Active]).await;
-    let mut two = Fake::start(&[Says::Active]).await;
+    let mut one = Fake::start(&[VoterReply::Active]).await;
+    let mut two = Fake::start(&[VoterReply::Active]).await;
     let session = start_session(&[&one, &two], &Arc::new(MetadataCache::new()));
     let first = next(&mut one.sessions).await;
     let status = Status::failed_precondition("not the active controller");
@@ -485,7 +484,7 @@ async fn a_voter_that_ends_the_stream_at_once_is_passed_over() {
 
 #[tokio::test]
 async fn a_broker_of_another_cluster_is_refused_in_words() {
-    let mut one = Fake::start(&[Says::Active]).await;
+    let mut one = Fake::start(&[VoterReply::Active]).await;
     let session = start_session(&[&one], &Arc::new(MetadataCache::new()));
     let stream = next(&mut one.sessions).await;
     let status = Status::invalid_argument("this controller is of cluster x");
@@ -516,7 +515,7 @@ struct FeedTest {
 }
 
 async fn subscribe_follower() -> FeedTest {
-    let voter = Fake::start(&[Says::Active]).await;
+    let voter = Fake::start(&[VoterReply::Active]).await;
     let cache = Arc::new(MetadataCache::new());
     let (sender, changes) = mpsc::unbounded_channel();
     let recorder = Arc::new(Recorder {
@@ -736,7 +735,7 @@ impl LocalReplicas for Panicking {
 
 #[tokio::test]
 async fn a_feed_whose_replicas_panic_reports_that_the_node_must_stop() {
-    let mut voter = Fake::start(&[Says::Active]).await;
+    let mut voter = Fake::start(&[VoterReply::Active]).await;
     let cache = Arc::new(MetadataCache::new());
     let config = FeedConfig {
         cluster_id: "cluster".to_owned(),

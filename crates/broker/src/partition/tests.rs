@@ -506,7 +506,7 @@ async fn a_partition_whose_change_panics_is_offline_and_the_others_go_on() {
     assert!(reason.contains("panicked"), "{reason}");
     let refused = partition.append(batch(&["a"]), Acks::Leader, AppendOrigin::Client, NOW);
     assert_eq!(refused.unwrap_err().code(), ErrorCode::KafkaStorageError);
-    // The rest of the broker goes on, and follows the metadata.
+    // Changes of the metadata are still applied to the other partitions.
     assert!(broker.partitions.failed_dirs().borrow().is_empty());
     append(&other, 1);
     assert_eq!(other.positions().log_end_offset, Offset(1));

@@ -175,7 +175,7 @@ impl Partitions {
         if sources.is_empty() {
             return Err("no other replica is in sync".to_owned());
         }
-        // What one source has supplied stays: the next one is asked for the rest.
+        // Records that one source has supplied are kept. The next source supplies the rest.
         let work = Work {
             partitions: self,
             partition: &partition,

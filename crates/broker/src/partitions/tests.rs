@@ -457,7 +457,7 @@ fn a_broker_whose_partitions_are_all_foreign_waits_for_a_decision() {
     let waiting = strays(&disks.path(1)).unwrap();
     assert_eq!(waiting.len(), 2);
     assert!(waiting.iter().all(|stray| stray.in_place));
-    // Back at its own quorum it goes on, and reads no log again.
+    // Connected to its own quorum again, it continues without reading a log again.
     let broker = disks.start(&[1], &quorum);
     assert!(!broker.waits);
     assert!(broker.partitions.dirs[0].clean);
@@ -576,7 +576,7 @@ fn a_log_of_unknown_identity_is_offline_alone() {
     let (disks, quorum) = two_topics();
     let id = disks.path(1).join("t-0").join("partition.metadata");
     std::fs::write(&id, "garbage").unwrap();
-    // The directory knows the id from its own record.
+    // The directory's own record has the id.
     let broker = disks.start(&[1], &quorum);
     assert_eq!((broker.log_end("t"), broker.log_end("u")), (3, 3));
     broker.stop();

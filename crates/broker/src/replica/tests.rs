@@ -77,8 +77,8 @@ impl Script {
 
     /// One event a line: `append END`, `subscribe FOLLOWER END`, `ack FOLLOWER END`,
     /// `disconnect FOLLOWER`, `wait MS`, `tick`, `isr EPOCH MEMBERS…`, `refused`, `doubtful`
-    /// (refused after a copy that got no answer), `outdated`, `admit`; `gone FOLLOWER` when its
-    /// broker or its directory is gone, until `back`.
+    /// (refused after a copy that got no response), `outdated`, `admit`; `gone FOLLOWER` when its
+    /// broker is fenced or its directory failed, until `back`.
     fn run(mut self, script: &str) -> String {
         for line in script
             .lines()

@@ -84,8 +84,8 @@ async fn forward(
 
 #[tokio::test]
 async fn a_controller_of_an_older_release_gets_the_newest_version_that_it_serves() {
-    let one = Fake::start(&[Says::NotActive(Some(2))]).await;
-    let two = Fake::start(&[Says::Active]).await;
+    let one = Fake::start(&[VoterReply::NotActive(Some(2))]).await;
+    let two = Fake::start(&[VoterReply::Active]).await;
     two.fake
         .to_forward
         .lock()
@@ -113,7 +113,7 @@ async fn a_controller_of_an_older_release_gets_the_newest_version_that_it_serves
 
 #[tokio::test]
 async fn a_controller_that_serves_none_of_the_versions_is_an_error_that_names_them() {
-    let one = Fake::start(&[Says::Active]).await;
+    let one = Fake::start(&[VoterReply::Active]).await;
     let client = client_of(&[&one]);
     let cases = [
         (

@@ -42,10 +42,13 @@ async fn a_follower_is_proposed_with_the_news_that_its_broker_is_live() {
     follow(&partition);
     assert!(!partition.is_proposed(&proposal), "of a fenced broker");
     broker.apply(&[fence_other(false)]).await;
-    assert!(partition.is_proposed(&proposal), "at the very news");
+    assert!(
+        partition.is_proposed(&proposal),
+        "as soon as the broker is unfenced"
+    );
 }
 
-/// A controller that gives these answers, one after the other, and then none.
+/// A controller that returns these responses one after the other, and then none.
 struct Scripted(Mutex<VecDeque<Result<AlterAnswer, String>>>);
 
 impl ControllerLink for Scripted {
@@ -72,7 +75,7 @@ impl ControllerLink for Scripted {
 
 /// The high watermark of a leader that is alone in its ISR and appended a record after the
 /// controller refused the other replica, which is not connected and lacks that record. `answers`
-/// come before the refusal, which says whether the request was repeated.
+/// precede the refusal, in which `repeated` is whether the request was sent more than once.
 async fn watermark_after_refusal(answers: Vec<String>, repeated: bool) -> Offset {
     let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
