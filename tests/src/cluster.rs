@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -45,6 +45,7 @@ pub struct Builder {
     properties: Vec<(String, String)>,
     open_files: Option<u32>,
     allowed: Vec<String>,
+    parent: PathBuf,
 }
 
 /// A partition as the metadata shows it.
@@ -69,6 +70,7 @@ impl Cluster {
             properties: Vec::new(),
             open_files: None,
             allowed,
+            parent: std::env::temp_dir(),
         }
     }
 
@@ -316,6 +318,12 @@ impl Builder {
         self
     }
 
+    /// The folder in which the cluster makes its own; otherwise the system's for temporary files.
+    pub fn directory(mut self, parent: &Path) -> Self {
+        self.parent = parent.to_owned();
+        self
+    }
+
     /// Starts the cluster, and waits until all nodes know each other.
     pub fn start(self) -> Result<Cluster> {
         let mut cluster = self.prepare()?;
@@ -325,7 +333,7 @@ impl Builder {
 
     /// Writes the files of the cluster, and starts nothing.
     pub fn prepare(self) -> Result<Cluster> {
-        let directory = TempDir::with_prefix("dohle-cluster-")?;
+        let directory = TempDir::with_prefix_in("dohle-cluster-", &self.parent)?;
         let ids: Vec<i32> = (1..=i32::try_from(self.count)?).collect();
         let mut ports = Vec::new();
         for _ in &ids {

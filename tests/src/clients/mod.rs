@@ -5,6 +5,7 @@ pub mod java;
 pub mod kafkajs;
 pub mod kcat;
 pub mod member;
+pub mod producer;
 
 /// All codecs of Kafka.
 pub const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];

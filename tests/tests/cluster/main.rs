@@ -10,6 +10,7 @@ mod descriptors;
 mod failed_directory;
 mod faults;
 mod franz_go;
+mod full_disk;
 mod groups;
 mod java_tools;
 mod kafkajs;

@@ -3,6 +3,9 @@
 //! The test runs itself again in a mount namespace of its own, as root, or in a user namespace
 //! where that is allowed. Where neither is possible the test fails and says so: it must not pass
 //! without having run.
+//!
+//! `DOHLE_SMALL_FS_TYPE=ext4` mounts ext4 images through loop devices instead, for a run by hand as
+//! root: ext4 allocates blocks long after a write and keeps some for root.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
@@ -18,7 +21,11 @@ const CANNOT_MOUNT: i32 = 77;
 #[track_caller]
 pub fn in_small_fs(name: &str, options: &str, test: impl FnOnce(&Path)) {
     if let Some(root) = std::env::var_os(ROOT) {
-        return test(&PathBuf::from(root));
+        let root = PathBuf::from(root);
+        if is_ext4() {
+            mount(&root, options);
+        }
+        return test(&root);
     }
     let dir = tempfile::tempdir().unwrap();
     let script = format!(
@@ -57,16 +64,53 @@ pub fn in_small_fs(name: &str, options: &str, test: impl FnOnce(&Path)) {
     );
 }
 
-/// Mounts another tmpfs with these options on `dir`, inside [`in_small_fs`].
+/// Mounts another file system with these options on `dir`, inside [`in_small_fs`].
 pub fn mount(dir: &Path, options: &str) {
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", options, "dohle-test"])
-        .arg(dir)
-        .status();
+    let mut command = Command::new("mount");
+    if is_ext4() {
+        let image = ext4_image(options);
+        command.args(["-o", "loop"]).arg(image.path()).arg(dir);
+        // The loop device keeps the image after its name is removed.
+        check(&mut command);
+    } else {
+        command.args(["-t", "tmpfs", "-o", options, "dohle-test"]);
+        check(command.arg(dir));
+    }
+}
+
+fn is_ext4() -> bool {
+    match std::env::var("DOHLE_SMALL_FS_TYPE").as_deref() {
+        Err(_) | Ok("tmpfs") => false,
+        Ok("ext4") => true,
+        Ok(other) => panic!("DOHLE_SMALL_FS_TYPE={other}: it is tmpfs or ext4"),
+    }
+}
+
+/// An ext4 file system of the `size` and with the `nr_inodes` that the options for a tmpfs have.
+fn ext4_image(options: &str) -> tempfile::NamedTempFile {
+    let option = |name: &str| {
+        let mut pairs = options.split(',').filter_map(|it| it.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+    };
+    let size = option("size").and_then(|size| size.strip_suffix('m'));
+    let size: u64 = size.expect("size=NUMBERm").parse().unwrap();
+    let image = tempfile::NamedTempFile::new().unwrap();
+    image.as_file().set_len(size << 20).unwrap();
+    let mut command = Command::new("mkfs.ext4");
+    command.args(["-q", "-F"]);
+    if let Some(inodes) = option("nr_inodes") {
+        command.args(["-N", inodes]);
+    }
+    check(command.arg(image.path()));
+    image
+}
+
+#[track_caller]
+fn check(command: &mut Command) {
+    let status = command.status();
     assert!(
-        mounted.unwrap().success(),
-        "mount a tmpfs on {}",
-        dir.display()
+        status.as_ref().is_ok_and(|status| status.success()),
+        "{command:?}: {status:?}"
     );
 }
 
