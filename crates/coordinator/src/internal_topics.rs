@@ -2,7 +2,7 @@
 //!
 //! One request at a time asks the controller for a topic, the others wait for the outcome. After a
 //! refusal the next attempt waits a moment, so that clients which try again do not overload the
-//! controller.
+//! controller. Of refusals that repeat, only the first is logged.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -59,6 +59,7 @@ pub struct InternalTopics {
     metadata: Arc<MetadataCache>,
     controller: Arc<ControllerClient>,
     begun: Instant,
+    ask_again: Duration,
     /// By topic: when the controller refused it last, and why.
     refused: parking_lot::Mutex<HashMap<&'static str, Arc<Mutex<Option<Refusal>>>>>,
 }
@@ -79,6 +80,7 @@ impl InternalTopics {
             metadata,
             controller,
             begun: Instant::now(),
+            ask_again: ASK_AGAIN,
             refused: parking_lot::Mutex::default(),
         }
     }
@@ -107,17 +109,15 @@ impl InternalTopics {
             return Ok(image);
         }
         if let Some((at, error)) = &*refused
-            && at.elapsed() < ASK_AGAIN
+            && at.elapsed() < self.ask_again
         {
             return Err(error.clone());
         }
         let created = self.create(topic, deadline).await;
+        log_change(name, refused.as_ref(), created.as_ref().err());
         *refused = match &created {
             Ok(_) => None,
-            Err(error) => {
-                tracing::info!("{name} is not created yet: {error}");
-                Some((Instant::now(), error.clone()))
-            }
+            Err(error) => Some((Instant::now(), error.clone())),
         };
         created
     }
@@ -180,6 +180,21 @@ impl InternalTopics {
     }
 }
 
+/// Logs the outcome of an attempt to create a topic where it differs from that of the attempt
+/// before. Messages are not compared: their figures change from attempt to attempt.
+fn log_change(topic: &str, before: Option<&Refusal>, now: Option<&ApiError>) {
+    match (before, now) {
+        (None, None) => {}
+        (Some(_), None) => tracing::info!(topic, "created an internal topic after refusals"),
+        (Some((_, before)), Some(now)) if before.code == now.code => {}
+        (_, Some(reason)) => tracing::info!(
+            topic, %reason,
+            "cannot create an internal topic yet: requests that need it are refused and may be \
+             repeated"
+        ),
+    }
+}
+
 fn creatable(name: &str, settings: TopicSettings, replicas: usize) -> CreatableTopic {
     let min_insync_replicas = settings.min_insync_replicas;
     let min_insync_replicas =
@@ -200,33 +215,4 @@ fn creatable(name: &str, settings: TopicSettings, replicas: usize) -> CreatableT
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_topic_is_requested_with_its_own_partitions_and_configuration() {
-        let settings = TopicSettings {
-            partitions: 7,
-            replication_factor: 3,
-            min_insync_replicas: Some(3),
-            configs: vec![("cleanup.policy", "delete".to_owned())],
-        };
-        let topic = creatable("__state", settings, 2);
-        assert_eq!((topic.name.as_str(), topic.num_partitions), ("__state", 7));
-        assert_eq!(topic.replication_factor, 2);
-        let configs = topic.configs.iter();
-        let configs: Vec<_> = configs
-            .map(|config| {
-                (
-                    config.name.as_str(),
-                    config.value.as_ref().map(|value| value.as_str()),
-                )
-            })
-            .collect();
-        let expected = [
-            ("cleanup.policy", Some("delete")),
-            ("min.insync.replicas", Some("2")),
-        ];
-        assert_eq!(configs, expected);
-    }
-}
+mod tests;
