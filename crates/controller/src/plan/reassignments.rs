@@ -17,6 +17,7 @@ use dohle_protocol::messages::alter_partition_reassignments_response::{
     ReassignableTopicResponse,
 };
 
+use super::capacity::Capacity;
 use super::topics::check_assignment;
 use super::{Draft, code_and_message, node_ids};
 
@@ -27,10 +28,17 @@ pub fn alter(
     request: &AlterPartitionReassignmentsRequestData,
 ) -> AlterPartitionReassignmentsResponseData {
     let allow_replication_factor_change = request.allow_replication_factor_change;
+    let mut capacity = Capacity::default();
     let mut responses: Vec<ReassignableTopicResponse> = Vec::new();
     for topic in &request.topics {
         for wanted in &topic.partitions {
-            let result = alter_one(draft, &topic.name, wanted, allow_replication_factor_change);
+            let result = alter_one(
+                draft,
+                &mut capacity,
+                &topic.name,
+                wanted,
+                allow_replication_factor_change,
+            );
             let (error_code, error_message) = code_and_message(&result);
             let partition = ReassignablePartitionResponse {
                 partition_index: wanted.partition_index,
@@ -57,6 +65,7 @@ pub fn alter(
 
 fn alter_one(
     draft: &mut Draft,
+    capacity: &mut Capacity,
     topic: &KafkaString,
     wanted: &ReassignablePartition,
     allow_replication_factor_change: bool,
@@ -75,7 +84,7 @@ fn alter_one(
     };
     let partition = draft.partition(id).ok_or_else(unknown)?;
     match &wanted.replicas {
-        None => cancel(draft, id, &name, &partition),
+        None => cancel(draft, id, &name, &partition)?,
         Some(replicas) => {
             let target = node_ids(replicas);
             check_assignment(draft, &target, None)?;
@@ -89,10 +98,15 @@ fn alter_one(
                     target.len()
                 )));
             }
+            let is_new = |broker: &NodeId| !partition.replicas.contains(broker);
+            capacity.check_new_replicas(draft, target.iter().copied().filter(is_new))?;
             reassign(draft, id, &name, &partition, &target);
-            Ok(())
         }
     }
+    if let Some(changed) = draft.partition(id) {
+        capacity.on_change(&partition.replicas, &changed.replicas);
+    }
+    Ok(())
 }
 
 fn reassign(

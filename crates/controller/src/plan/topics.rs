@@ -177,7 +177,7 @@ fn create_one(
     } else {
         check_manual(draft, topic, room)?
     };
-    capacity::check(draft, &assignment)?;
+    capacity::check_new_partitions(draft, &assignment)?;
     draft.push(MetadataRecord::Topic {
         name: name.clone(),
         id,
@@ -553,7 +553,7 @@ fn add_partitions(
     } else {
         place(draft, additional, replication_factor, seed(id, now))?
     };
-    capacity::check(draft, &assignment)?;
+    capacity::check_new_partitions(draft, &assignment)?;
     for (partition, replicas) in (to_i32(now)..).map(PartitionIndex).zip(assignment) {
         let registration = registration(draft, replicas);
         draft.push(MetadataRecord::Partition {

@@ -214,6 +214,8 @@ impl Cluster {
 /// A broker's session.
 pub struct Broker {
     pub epoch: i64,
+    /// The limit of open files that its heartbeats report, 0 for none.
+    pub open_files_max: u64,
     /// Where it says that it listens.
     _listener: std::net::TcpListener,
     requests: mpsc::Sender<v1::SessionRequest>,
@@ -267,6 +269,7 @@ impl Broker {
         let responses = within("session", session).await?.into_inner();
         Ok(Self {
             epoch: known_epoch,
+            open_files_max: 0,
             _listener: listener,
             requests,
             responses,
@@ -299,7 +302,7 @@ impl Broker {
             metadata_offset,
             want_shutdown,
             offline_log_dirs,
-            open_files_max: 0,
+            open_files_max: self.open_files_max,
         };
         let message = Some(Message::Heartbeat(heartbeat));
         self.requests

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use dohle_model::NodeId;
 use dohle_model::image::MetadataImage;
+use dohle_model::{ErrorCode, NodeId};
 use dohle_rpc::v1;
 use tonic::Code;
 
@@ -331,5 +331,37 @@ fn a_fence_larger_than_a_batch_is_committed_in_parts() {
         }
         // What is asked next is planned on the last of them.
         create(&mut client, "bar", 2, &[&[2]]).await;
+    });
+}
+
+#[test]
+fn the_limit_of_open_files_that_a_heartbeat_reports_bounds_the_partitions_of_its_broker() {
+    let cluster = Cluster::start(1);
+    runtime().block_on(async {
+        let mut client = cluster.client().await;
+        let _one = Broker::join(&mut client, 1, 1).await;
+        let mut two = Broker::open(&mut client, 2, 1, -1).await.unwrap();
+        two.epoch = two.response().await.broker_epoch;
+        two.open_files_max = 20;
+        two.unfence().await;
+
+        let on_two = vec![&[2][..]; 11];
+        let (_, refused) = forward(&mut client, &create_request("large", &on_two), 1)
+            .await
+            .unwrap();
+        let result = &refused.topics[0];
+        assert_eq!(result.error_code, ErrorCode::PolicyViolation.code());
+        let message = result.error_message.as_ref().unwrap().as_str();
+        assert!(
+            message.contains("broker 2") && message.contains("20 open files"),
+            "{message}"
+        );
+        create(&mut client, "elsewhere", 2, &[&[1][..]; 11]).await;
+        create(&mut client, "fits", 3, &on_two[..10]).await;
+
+        two.open_files_max = 1_000;
+        two.beat(u64::MAX, false).await;
+        two.response().await;
+        create(&mut client, "large", 4, &on_two).await;
     });
 }

@@ -9,6 +9,9 @@ use dohle_model::{BrokerEpoch, NodeId, ProducerId};
 use dohle_protocol::messages::alter_configs_request::{
     AlterConfigsRequestData, AlterConfigsResource, AlterableConfig,
 };
+use dohle_protocol::messages::alter_partition_reassignments_request::{
+    AlterPartitionReassignmentsRequestData, ReassignablePartition, ReassignableTopic,
+};
 use dohle_protocol::messages::create_partitions_request::{
     CreatePartitionsAssignment, CreatePartitionsRequestData, CreatePartitionsTopic,
 };
@@ -18,7 +21,7 @@ use dohle_protocol::uuid;
 use expect_test::expect;
 
 use super::{Harness, alter_configs, check, kafka_string, settings, shown, topic_id, topic_uuid};
-use crate::plan::{ConfigSchema, configs, producer_ids, topics};
+use crate::plan::{ConfigSchema, configs, producer_ids, reassignments, topics};
 
 #[test]
 fn alter_partition_refuses_what_a_leader_may_not_propose() {
@@ -312,6 +315,59 @@ fn partitions_are_refused_when_any_broker_that_would_get_one_has_no_room() {
         -1 partitions, -1 replicas POLICY_VIOLATION: broker 2 has no room for 3 more partitions: it hosts 8, and may host 10 with its limit of 20 open files; raise the limit (ulimit -n), or spread the partitions over more brokers
         2 partitions, 2 replicas 
         POLICY_VIOLATION: broker 2 has no room for 1 more partitions: it hosts 10, and may host 10 with its limit of 20 open files; raise the limit (ulimit -n), or spread the partitions over more brokers
+    "#]].assert_eq(&output);
+}
+
+#[test]
+fn reassignments_are_refused_when_a_broker_that_would_get_a_replica_has_no_room() {
+    let mut world = Harness::new(true);
+    world.run("brokers 1 2 3");
+    for name in ["a", "b", "c", "d"] {
+        world.run(&format!("topic {name} 1"));
+    }
+    world.draft.open_files_max = [(NodeId(1), 1_000), (NodeId(2), 4)].into();
+    let mut output = String::new();
+    let mut reassign = |world: &mut Harness, wanted: &[(&str, Option<&[i32]>)]| {
+        let topic = |(name, replicas): &(&str, Option<&[i32]>)| ReassignableTopic {
+            name: kafka_string(name),
+            partitions: vec![ReassignablePartition {
+                partition_index: 0,
+                replicas: replicas.map(<[i32]>::to_vec),
+                ..ReassignablePartition::default()
+            }],
+            ..ReassignableTopic::default()
+        };
+        let request = AlterPartitionReassignmentsRequestData {
+            topics: wanted.iter().map(topic).collect(),
+            allow_replication_factor_change: true,
+            ..AlterPartitionReassignmentsRequestData::default()
+        };
+        let response = reassignments::alter(&mut world.draft, &request);
+        for topic in response.responses {
+            let partition = &topic.partitions[0];
+            let outcome = shown(partition.error_code, partition.error_message.as_ref());
+            output += &format!("{}: {outcome}\n", topic.name);
+        }
+    };
+    let to_2: Option<&[i32]> = Some(&[2]);
+    let all = ["a", "b", "c", "d"].map(|name| (name, to_2));
+    reassign(&mut world, &all);
+    // A replica that is there already needs no more room; one that is given up makes room.
+    reassign(
+        &mut world,
+        &[("a", Some(&[2, 1])), ("b", None), ("c", to_2)],
+    );
+    // Without a limit that was reported there is room.
+    reassign(&mut world, &[("d", Some(&[3]))]);
+    expect![[r#"
+        a: 
+        b: 
+        c: POLICY_VIOLATION: broker 2 has no room for 1 more partitions: it hosts 2, and may host 2 with its limit of 4 open files; raise the limit (ulimit -n), or spread the partitions over more brokers
+        d: POLICY_VIOLATION: broker 2 has no room for 1 more partitions: it hosts 2, and may host 2 with its limit of 4 open files; raise the limit (ulimit -n), or spread the partitions over more brokers
+        a: 
+        b: 
+        c: 
+        d: 
     "#]].assert_eq(&output);
 }
 
