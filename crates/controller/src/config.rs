@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dohle_model::image::MetadataImage;
 use dohle_model::{DirectoryId, NodeId, features};
 
 use crate::plan::{ConfigSchema, Settings};
@@ -20,6 +21,10 @@ pub struct Voter {
     pub port: u16,
 }
 
+/// Returns `log.dir.reserve.bytes`: as the metadata set it at run time, or as the node's own
+/// properties have it.
+pub type ReserveBytes = Arc<dyn Fn(&MetadataImage) -> u64 + Send + Sync>;
+
 /// The configuration of a controller.
 #[derive(Clone)]
 pub struct ControllerConfig {
@@ -34,7 +39,7 @@ pub struct ControllerConfig {
     /// The directory of the metadata log and its snapshots; created when absent.
     pub metadata_dir: PathBuf,
     /// `log.dir.reserve.bytes`: with fewer free bytes for the metadata log nothing is created.
-    pub reserve_bytes: u64,
+    pub reserve_bytes: ReserveBytes,
     /// `metadata.log.max.record.bytes.between.snapshots`.
     pub snapshot_after_bytes: u64,
     /// `metadata.log.max.snapshot.interval.ms`; `None` for never.
@@ -95,7 +100,7 @@ impl ControllerConfig {
             directory_id: DirectoryId::ZERO,
             voters,
             metadata_dir,
-            reserve_bytes: 0,
+            reserve_bytes: Arc::new(|_| 0),
             snapshot_after_bytes: 20 * 1024 * 1024,
             snapshot_interval: Some(Duration::from_secs(3600)),
             quorum_heartbeat_interval: Duration::from_millis(200),

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
 use crate::actor::{Activity, Actor, ActorConfig, Message, QUEUE};
-use crate::config::ControllerConfig;
+use crate::config::{ControllerConfig, ReserveBytes};
 use crate::feed::Feed;
 use crate::raft::{Quorum, QuorumConfig, QuorumError, TransferError};
 use crate::service::ControllerService;
@@ -33,6 +33,7 @@ pub struct Controller {
     fatal: watch::Receiver<Option<Arc<str>>>,
     actor: JoinHandle<()>,
     fatal_relay: JoinHandle<()>,
+    reserve: JoinHandle<()>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -40,6 +41,7 @@ impl Drop for Controller {
     fn drop(&mut self) {
         self.actor.abort();
         self.fatal_relay.abort();
+        self.reserve.abort();
     }
 }
 
@@ -74,12 +76,16 @@ impl Controller {
             config.cluster_id.clone(),
         );
         quorum_config.directory_id = config.directory_id;
-        quorum_config.reserve_bytes = config.reserve_bytes;
+        let (reserve_tx, reserve) =
+            watch::channel((config.reserve_bytes)(&MetadataImage::default()));
+        quorum_config.reserve_bytes = reserve;
         quorum_config.snapshot_after_bytes = config.snapshot_after_bytes;
         quorum_config.snapshot_interval = config.snapshot_interval;
         quorum_config.heartbeat_interval = config.quorum_heartbeat_interval;
         quorum_config.election_timeout = config.quorum_election_timeout;
         let quorum = Quorum::open(quorum_config, machine).await?;
+        let reserve_bytes = Arc::clone(&config.reserve_bytes);
+        let reserve = tokio::spawn(follow_reserve(published.clone(), reserve_bytes, reserve_tx));
 
         let (activity_tx, activity) = watch::channel(Activity::default());
         let (actor_tx, inbox) = mpsc::channel::<Message>(QUEUE);
@@ -110,6 +116,7 @@ impl Controller {
             fatal,
             actor,
             fatal_relay,
+            reserve,
             stopping,
         })
     }
@@ -226,6 +233,21 @@ fn actor_config(config: &ControllerConfig, stopping: Arc<AtomicBool>) -> ActorCo
     }
 }
 
+/// Passes the reserve on whenever the committed metadata change it.
+async fn follow_reserve(
+    mut published: watch::Receiver<PublishedImage>,
+    reserve_bytes: ReserveBytes,
+    to: watch::Sender<u64>,
+) {
+    loop {
+        let reserve = reserve_bytes(&published.borrow_and_update().image);
+        to.send_if_modified(|current| std::mem::replace(current, reserve) != reserve);
+        if published.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// One reason from two sources.
 async fn relay(
     mut machine: watch::Receiver<Option<Arc<str>>>,
@@ -239,4 +261,37 @@ async fn relay(
     };
     to.send_replace(reason);
     to.closed().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use dohle_model::delta::MetadataDelta;
+    use dohle_model::record::{ConfigResource, MetadataRecord};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_reserve_follows_the_committed_metadata() {
+        let key = "log.dir.reserve.bytes";
+        let (publish, published) = watch::channel(PublishedImage::default());
+        let reserve_bytes: ReserveBytes = Arc::new(move |image| {
+            let set = image.config(&ConfigResource::BrokerDefault, key);
+            set.map_or(7, |value| value.parse().unwrap())
+        });
+        let (to, mut reserve) = watch::channel(0);
+        tokio::spawn(follow_reserve(published, reserve_bytes, to));
+        for (value, expected) in [(None, 7), (Some("123"), 123), (None, 7)] {
+            let mut image = MetadataImage::default();
+            let record = MetadataRecord::Config {
+                resource: ConfigResource::BrokerDefault,
+                key: key.to_owned(),
+                value: value.map(str::to_owned),
+            };
+            image
+                .replay(&record, &mut MetadataDelta::default())
+                .unwrap();
+            publish.send_modify(|published| published.image = Arc::new(image));
+            reserve.wait_for(|bytes| *bytes == expected).await.unwrap();
+        }
+    }
 }

@@ -88,8 +88,8 @@ pub struct QuorumConfig {
     /// Payloads of recent entries kept in memory, in bytes.
     pub log_cache_bytes: usize,
     /// Bytes that are kept free in the file system of `dir`, at most a twentieth of it: below that
-    /// [`Quorum::shortage`] has a reason.
-    pub reserve_bytes: u64,
+    /// [`Quorum::shortage`] has a reason. May change at run time.
+    pub reserve_bytes: tokio::sync::watch::Receiver<u64>,
 }
 
 impl QuorumConfig {
@@ -116,7 +116,7 @@ impl QuorumConfig {
             entries_kept_after_snapshot: 1_000,
             log_file_bytes_max: 8 * 1024 * 1024,
             log_cache_bytes: 2 * 1024 * 1024,
-            reserve_bytes: 0,
+            reserve_bytes: tokio::sync::watch::channel(0).1,
         }
     }
 }

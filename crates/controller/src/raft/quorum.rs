@@ -156,7 +156,7 @@ impl Quorum {
         let tasks = vec![
             tokio::spawn(space::watch(
                 config.dir.clone(),
-                config.reserve_bytes,
+                config.reserve_bytes.clone(),
                 log.clone(),
                 shortage_tx,
             )),

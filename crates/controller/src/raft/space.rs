@@ -10,15 +10,16 @@ use tokio::time::sleep;
 
 use super::store::LogStore;
 
-/// Takes samples for as long as the quorum runs. `shortage` has the reason while space is short.
+/// Takes samples for as long as the quorum runs, and when the reserve changes. `shortage` has the
+/// reason while space is short.
 pub(super) async fn watch(
     dir: PathBuf,
-    reserve: u64,
+    mut reserve: watch::Receiver<u64>,
     log: LogStore,
     shortage: watch::Sender<Option<Arc<str>>>,
 ) {
     let Some(first) = sample(&dir) else { return };
-    let mut monitor = SpaceMonitor::new(reserve, first);
+    let mut monitor = SpaceMonitor::new(*reserve.borrow_and_update(), first);
     let mut reported = SpaceState::Open;
     loop {
         if log.waits_for_space() {
@@ -28,7 +29,7 @@ pub(super) async fn watch(
         }
         let path = dir.clone();
         if let Ok(Some(space)) = spawn_blocking(move || sample(&path)).await {
-            monitor.on_sample(reserve, space);
+            monitor.on_sample(*reserve.borrow_and_update(), space);
         }
         let state = monitor.state();
         if state != reported {
@@ -38,7 +39,17 @@ pub(super) async fn watch(
             report(&dir, &monitor);
             shortage.send_replace((state != SpaceState::Open).then(|| reason.into()));
         }
-        sleep(monitor.next_sample_in()).await;
+        tokio::select! {
+            () = sleep(monitor.next_sample_in()) => {}
+            () = changed(&mut reserve) => {}
+        }
+    }
+}
+
+/// Waits for another value; forever when there can be none.
+async fn changed(reserve: &mut watch::Receiver<u64>) {
+    if reserve.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

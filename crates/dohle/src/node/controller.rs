@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use dohle_config::BrokerValues;
 use dohle_config::keys::broker as keys;
 use dohle_controller::{Controller, ControllerConfig, Voter, new_cluster};
 use dohle_model::{DirectoryId, NodeId};
@@ -83,7 +84,11 @@ fn controller_config(
     );
     let (values, broker) = (&config.values, &config.broker);
     to.directory_id = directory_id;
-    to.reserve_bytes = values.read(&keys::LOG_DIR_RESERVE_BYTES);
+    let (fixed, node) = (Arc::clone(&values.fixed), config.node_id);
+    to.reserve_bytes = Arc::new(move |image| {
+        let values = BrokerValues::new(Arc::clone(&fixed), image, node);
+        values.read(&keys::LOG_DIR_RESERVE_BYTES)
+    });
     to.snapshot_after_bytes = values.read(&keys::METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS);
     let interval = values.read(&keys::METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS);
     to.snapshot_interval = (!interval.is_zero()).then_some(interval);

@@ -8,11 +8,14 @@ use dohle_model::NodeId;
 use openraft::RaftSnapshotBuilder;
 use openraft::storage::{IOFlushed, RaftLogStorage, RaftStateMachine};
 use openraft::type_config::TypeConfigExt;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::TestMachine;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, DEADLINE};
 use super::small_fs::{Ballast, in_small_fs, mount};
 use crate::raft::machine::Machine;
+use crate::raft::space;
 use crate::raft::store::LogLimits;
 use crate::raft::store::tests::{LIMITS, all, append, blob, entry, open};
 use crate::raft::types::{Types, Vote, log_id};
@@ -174,7 +177,9 @@ fn a_log_that_waits_for_space_can_be_closed() {
 fn a_quorum_on_full_disks_stays_and_goes_on() {
     let name = "raft::tests::disk_full::a_quorum_on_full_disks_stays_and_goes_on";
     in_small_fs(name, "size=1m", |_| {
-        let mut cluster = Cluster::stopped(3, |config| config.reserve_bytes = 1 << 20);
+        let mut cluster = Cluster::stopped(3, |config| {
+            config.reserve_bytes = watch::channel(1 << 20).1;
+        });
         for id in 1..=3 {
             fs::create_dir_all(cluster.dir(id)).unwrap();
             mount(&cluster.dir(id), "size=4m");
@@ -222,5 +227,29 @@ fn a_quorum_on_full_disks_stays_and_goes_on() {
             "the leader stayed"
         );
         cluster.commit(b"after");
+    });
+}
+
+#[test]
+fn a_reserve_that_changes_at_run_time_is_followed() {
+    let name = "raft::tests::disk_full::a_reserve_that_changes_at_run_time_is_followed";
+    in_small_fs(name, "size=8m", |root| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let dir = root.join("log");
+            fs::create_dir(&dir).unwrap();
+            let store = open(&dir, &LIMITS).await;
+            // Less than a twentieth, which is the largest reserve.
+            let _ballast = Ballast::leave(root, 300_000);
+            let (reserve, changes) = watch::channel(0);
+            let (shortage_tx, mut shortage) = watch::channel(None);
+            tokio::spawn(space::watch(dir, changes, store.clone(), shortage_tx));
+            for is_short in [true, false, true] {
+                reserve.send_replace(if is_short { 1 << 20 } else { 0 });
+                let reason = shortage.wait_for(|reason| reason.is_some() == is_short);
+                timeout(DEADLINE, reason).await.unwrap().unwrap();
+            }
+            store.close().await;
+        });
     });
 }
