@@ -1,7 +1,7 @@
-//! Listeners and connections: where bytes come in, how a connection is divided into requests, and
-//! how much memory requests and responses may hold.
+//! Listeners and connections: accepting sockets, dividing a byte stream into requests, and limiting
+//! the memory that requests and responses hold.
 //!
-//! What a request means is not decided here: a [`connection::Service`] answers it.
+//! This crate does not interpret requests: a [`connection::Service`] serves them.
 
 pub mod connection;
 pub mod listener;

@@ -1,11 +1,11 @@
-//! Cuts the stream of bytes into frames.
+//! Divides the byte stream of a connection into frames.
 //!
-//! Invariant: while no request may begin (the pipeline of the connection is full, or a request
-//! waits that must not be overtaken), or the node has no memory for the frame, nothing beyond the
-//! frame's length is read. The rest stays in the socket, and the client has to wait.
+//! Invariant: only the length of the next frame is read while its request may not begin (the queue
+//! of the connection is full, or a request waits that is not pipelined) or the node has no memory
+//! for it. Everything else stays in the socket's buffer, so that TCP slows the client down.
 //!
-//! Invariant: a frame that has begun is whole within a bound, or its connection is closed. While
-//! another connection waits for memory it must also keep up a minimum rate.
+//! Invariant: a frame arrives completely within a limited time, or its connection is closed. While
+//! other connections wait for memory, it must also arrive at a minimum rate.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,25 +21,25 @@ use tokio::time::{Instant, Sleep};
 
 use super::memory_pool::{MemoryPermit, RequestMemoryPool, Share, Wait};
 
-/// The room of a connection that is idle, or sends small requests.
+/// The buffer of a connection that is idle or sends small requests, in bytes.
 const ROOM_FIRST: usize = 4 << 10;
-/// The room that is made at once for a frame larger than that.
+/// The buffer that is allocated first for a frame larger than [`ROOM_FIRST`], in bytes.
 const ROOM_STEP: usize = 128 << 10;
-/// Frames up to this size are read into room of their size if the connection has sent such frames
-/// before.
+/// A frame of up to this many bytes gets a buffer of its full size at once, if the connection sent
+/// a frame of that size before.
 const ROOM_TRUSTED_MAX: usize = 2 << 20;
-/// While other frames wait for memory, this much of a frame, or its end, must arrive in each
-/// window ([`FrameTimes::window`]).
+/// While other connections wait for memory, so many bytes of a frame, or its end, must arrive in
+/// each [`FrameTimes::window`].
 const WINDOW_BYTES_MIN: usize = 64 << 10;
 
-/// How long the parts of a frame may take.
+/// How long a frame may take to arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameTimes {
-    /// From the moment the frame may be read to its last byte: the `request.timeout.ms` of the
-    /// broker. A client that waits no longer than that for a response has given up the request.
+    /// The time from the moment the frame may be read until its last byte arrives: the broker's
+    /// `request.timeout.ms`. By then the client has given up waiting for the response.
     pub whole: Duration,
-    /// In each period of this length at least 64 KiB, or the end of the frame, must arrive while
-    /// other connections wait for memory.
+    /// While other connections wait for memory, at least 64 KiB of the frame, or its end, must
+    /// arrive in each period of this length.
     pub window: Duration,
 }
 
@@ -52,17 +52,17 @@ impl Default for FrameTimes {
     }
 }
 
-/// What came of reading.
+/// The result of reading from a connection.
 pub(super) enum Event {
-    /// A whole frame, without its length.
+    /// A complete frame, without its length.
     Frame(Bytes, MemoryPermit),
-    /// The client sends no more.
+    /// The client closed its end of the connection.
     End,
-    /// The connection broke.
+    /// Reading failed.
     Lost(io::Error),
-    /// The length of the next frame is none.
+    /// The length of the next frame is invalid.
     Refused(FrameError),
-    /// The frame that was begun did not arrive in time; its memory was given back.
+    /// The frame did not arrive in time, for this reason. Its memory was given back.
     Late(String),
 }
 
@@ -72,22 +72,22 @@ struct PartialFrame {
     permit: MemoryPermit,
     began: Instant,
     window_began: Instant,
-    /// Bytes of the frame that were there when the window began.
+    /// How many bytes of the frame had arrived when the window began.
     window_from: usize,
 }
 
 pub(super) struct Frames {
     buffer: BytesMut,
     begun: Option<PartialFrame>,
-    /// The largest frame that was read to its end, up to [`ROOM_TRUSTED_MAX`].
+    /// The size of the largest frame that arrived completely, at most [`ROOM_TRUSTED_MAX`].
     trusted: usize,
     waiting: Option<Wait>,
     share: Share,
     length_max: usize,
     times: FrameTimes,
-    /// Wakes the connection to look at a frame that is slow; made for the first such frame.
+    /// Wakes the connection to check a slow frame. Created for the first such frame.
     timer: Option<Pin<Box<Sleep>>>,
-    /// All bytes that were read.
+    /// The number of bytes that were read.
     received: u64,
 }
 
@@ -106,23 +106,23 @@ impl Frames {
         }
     }
 
-    /// Whether part of a frame was read.
+    /// Returns whether a part of a frame was read.
     pub fn is_inside(&self) -> bool {
         !self.buffer.is_empty() || self.begun.is_some()
     }
 
-    /// Whether the next frame waits for memory of the node.
+    /// Returns whether the next frame waits for memory.
     pub fn is_waiting(&self) -> bool {
         self.waiting.is_some()
     }
 
-    /// All bytes that were read so far.
+    /// Returns the number of bytes that were read so far.
     pub fn received(&self) -> u64 {
         self.received
     }
 
-    /// Reads the next frame. A frame that has not begun yet is begun only when `may_begin`;
-    /// otherwise the caller polls again when that has changed.
+    /// Reads the next frame. Unless `may_begin`, no more than the length of a new frame is read;
+    /// the caller polls again when a request may begin.
     pub fn poll_next<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
@@ -171,7 +171,7 @@ impl Frames {
         }
     }
 
-    /// Ready with the frame's memory, once the node has it.
+    /// Takes the memory of a frame from the pool, or waits for it.
     fn poll_memory(&mut self, length: usize, cx: &mut Context<'_>) -> Poll<MemoryPermit> {
         loop {
             if let Some(permit) = self.share.take(length) {
@@ -181,16 +181,16 @@ impl Frames {
             match &mut self.waiting {
                 Some(waiting) => {
                     ready!(waiting.poll(cx));
-                    // Armed again before the next look, and counted as waiting all the time.
+                    // Registers again before the next attempt, and counts as waiting meanwhile.
                     self.waiting = Some(self.share.wait());
                 }
-                // The loop looks once more: what is given back from here on is not missed.
+                // The loop tries once more, so memory that was given back in between is found.
                 None => self.waiting = Some(self.share.wait()),
             }
         }
     }
 
-    /// Ready with the reason when the frame that has begun takes too long.
+    /// Completes with the reason when the frame that is being read takes too long.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<String> {
         loop {
             let Some(begun) = &mut self.begun else {
@@ -241,7 +241,7 @@ impl Frames {
         };
         self.make_room();
         let mut room = (&mut self.buffer).limit(rest);
-        // Cancel safe: what was read is in the buffer.
+        // Dropping this future loses nothing: the bytes that were read are in the buffer.
         let read = std::pin::pin!(stream.read_buf(&mut room));
         let count = ready!(read.poll(cx))?;
         self.received += count as u64;

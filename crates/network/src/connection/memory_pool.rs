@@ -1,22 +1,23 @@
-//! The memory that requests of clients may hold at a time (`queued.max.request.bytes`), and how it
-//! is divided between connections.
+//! The memory that the requests of all clients may hold (`queued.max.request.bytes`), and its
+//! division between connections.
 //!
-//! A frame takes its whole length from the pool before its first byte is read, and gives it back
-//! when the request no longer needs its bytes. Memory itself is allocated as bytes arrive.
+//! A frame takes its whole length from the pool before its first byte is read. The length is given
+//! back when the request no longer needs the bytes. The memory itself is allocated as bytes arrive.
 //!
-//! - Small frames (up to 64 KiB) may use the whole pool; larger ones only three quarters of it.
-//! - What one connection holds, with the new frame, is at most half of what is left for large
-//!   frames. So each further large frame leaves room for others, however many are stalled.
-//! - One large frame at a time may exceed the pool, so that a frame of any permitted size is read
-//!   in the end.
-//! - While a frame waits for memory, others that arrive too slowly are given up; see `frames`.
+//! - Small frames (up to 64 KiB) may use the whole pool, larger ones three quarters of it.
+//! - With a new large frame, a connection may hold at most half of what is left for large frames.
+//!   So each large frame leaves room for others, however many are stalled.
+//! - One large frame at a time may exceed the pool. So a frame of any permitted size is read
+//!   eventually.
+//! - While a frame waits for memory, connections whose frames arrive too slowly are closed (see
+//!   `frames`).
 //!
-//! What responses hold is counted beside it, see [`ResponseMemory`].
+//! The memory of responses is limited separately (see [`ResponseMemory`]).
 //!
-//! Brokers among themselves speak gRPC, whose streams have credits of their own: they take nothing
-//! from this pool, so clients cannot delay them.
+//! Connections between nodes use gRPC, which limits each stream by credits. They take nothing from
+//! this pool, so clients cannot delay them.
 //!
-//! Invariant: what is taken exceeds the limit by at most one frame, plus less than one small frame.
+//! Invariant: at most one frame, plus less than one small frame, is taken above the limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,17 +27,17 @@ use tokio::sync::Notify;
 
 use super::responses::ResponseMemory;
 
-/// The largest frame that may use the part of the pool that is kept for small ones.
+/// The largest frame that counts as small, in bytes.
 const SMALL_BYTES_MAX: usize = 64 << 10;
-/// What responses may hold in memory before connections that do not read them are closed.
+/// Bytes that responses may hold in memory. Above that, connections that do not read are closed.
 const RESPONSES_BYTES_MAX: usize = 32 << 20;
 
-/// The pool of one node.
+/// The memory for requests of one node.
 #[derive(Debug)]
 pub struct RequestMemoryPool {
     max: usize,
     small_max: usize,
-    /// Bytes taken by frames of all sizes, but for the one that exceeds the pool.
+    /// Bytes taken by frames of all sizes, without the one that exceeds the pool.
     used: AtomicUsize,
     large: Mutex<Large>,
     /// Connections that wait to begin a frame.
@@ -49,7 +50,7 @@ pub struct RequestMemoryPool {
 struct Large {
     /// Bytes taken by large frames within the pool.
     used: usize,
-    /// The size of the frame that exceeds the pool; 0 when there is none.
+    /// The size of the frame that exceeds the pool, 0 if there is none.
     excess: usize,
 }
 
@@ -68,7 +69,7 @@ enum Taken {
     Excess,
 }
 
-/// Bytes taken from a [`RequestMemoryPool`]; given back when this is dropped.
+/// Bytes taken from a [`RequestMemoryPool`]. Dropping the permit gives them back.
 #[derive(Debug)]
 pub struct MemoryPermit {
     memory_pool: Arc<RequestMemoryPool>,
@@ -78,13 +79,13 @@ pub struct MemoryPermit {
 }
 
 impl RequestMemoryPool {
-    /// A pool of `max` bytes.
+    /// Returns a pool of `max` bytes.
     #[must_use]
     pub fn new(max: usize) -> Arc<Self> {
         Self::with_responses(max, RESPONSES_BYTES_MAX)
     }
 
-    /// With a limit of its own for what responses hold.
+    /// Returns a pool of `max` bytes whose responses may hold `responses_max` bytes.
     #[must_use]
     pub fn with_responses(max: usize, responses_max: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -98,24 +99,24 @@ impl RequestMemoryPool {
         })
     }
 
-    /// Bytes taken at present.
+    /// Returns the bytes that are taken now.
     #[must_use]
     pub fn used(&self) -> usize {
         self.used.load(Ordering::SeqCst) + self.large.lock().excess
     }
 
-    /// What responses hold.
+    /// Returns the memory of responses.
     #[must_use]
     pub fn responses(&self) -> &ResponseMemory {
         &self.responses
     }
 
-    /// Whether a frame waits for memory.
+    /// Returns whether a frame waits for memory.
     pub(super) fn is_short(&self) -> bool {
         self.waiting.load(Ordering::SeqCst) > 0
     }
 
-    /// The part of a new connection.
+    /// Returns the share of a new connection.
     pub fn share(self: &Arc<Self>) -> Share {
         Share {
             memory_pool: Arc::clone(self),
@@ -152,7 +153,7 @@ impl Share {
         &self.memory_pool
     }
 
-    /// Takes the bytes of a frame; `None` when it has to wait.
+    /// Takes the bytes of a frame, or returns `None` when the frame has to wait.
     pub fn take(&self, bytes: usize) -> Option<MemoryPermit> {
         let taken = self
             .memory_pool
@@ -166,11 +167,12 @@ impl Share {
         })
     }
 
-    /// Counts as waiting until it is dropped; `notified` completes when bytes are given back.
+    /// Returns a wait for bytes to be given back. The connection counts as waiting until it is
+    /// dropped.
     pub(super) fn wait(&self) -> Wait {
         self.memory_pool.waiting.fetch_add(1, Ordering::SeqCst);
         let mut notified = Box::pin(Arc::clone(&self.memory_pool.freed).notified_owned());
-        // From here on nothing that is given back is missed.
+        // Registers now, so bytes that are given back before the first poll are noticed.
         notified.as_mut().enable();
         Wait {
             memory_pool: Arc::clone(&self.memory_pool),

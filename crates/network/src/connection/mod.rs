@@ -1,25 +1,25 @@
-//! One client's connection: reads frames, has them served, and answers in the order of the
-//! requests.
+//! One client's connection: reads frames, passes them to a [`Session`], and sends the responses in
+//! the order of the requests.
 //!
 //! ```text
 //! socket ──▶ frames ──▶ Session::call ──▶ slots (FIFO) ──▶ chunks ──▶ vectored writes
 //! ```
 //!
-//! Invariant: answers leave in the order their requests came. A request is first polled before the
-//! next one is looked at, so a session begins requests in the order of their arrival; only requests
-//! that may be overtaken (produce) leave room for further ones while they wait.
+//! Invariant: responses are sent in the order of their requests. Each request is polled once before
+//! the next frame is read, so a session begins requests in the order of their arrival. While a
+//! request waits, further ones begin only if it is pipelined (produce).
 //!
-//! Invariant: memory grows with the bytes that arrived, never with a length that was announced. The
-//! queue of slots and the bytes waiting to be written are bounded; beyond that nothing is read but
-//! the length of the next frame.
+//! Invariant: memory is allocated for bytes that arrived, never for a length that was announced.
+//! The queue of slots and the bytes that wait to be written are bounded. When a bound is reached,
+//! only the length of the next frame is read.
 //!
-//! Invariant: what a client does not read takes little memory. Records stay in their files (see
-//! [`Source`]); other responses are counted per connection and for the node, and while a connection
-//! holds more than its share it begins no requests.
+//! Invariant: responses that a client does not read take little memory. Records stay in their files
+//! (see [`Source`]). The other parts of responses are counted per connection and for the node, and
+//! a connection that holds more than its part begins no further requests.
 //!
-//! Invariant: a connection on which no byte moves in either direction ends: a frame that stops
-//! arriving after [`FrameTimes`], everything else after `connections.max.idle.ms`. Only a response
-//! that this node owes keeps a silent connection open.
+//! Invariant: a connection on which no byte moves in either direction is closed: after
+//! [`FrameTimes`] in the middle of a request, otherwise after `connections.max.idle.ms`. It stays
+//! open longer only while this node owes it a response.
 
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -41,56 +41,59 @@ mod tests;
 pub use frames::FrameTimes;
 pub use memory_pool::{MemoryPermit, RequestMemoryPool, Share};
 
-/// Who is at the other end.
+/// The client of a connection.
 #[derive(Debug, Clone)]
 pub struct Client {
-    /// The name of the listener that it came in on.
+    /// The name of the listener that accepted the connection.
     pub listener: Arc<str>,
     /// The address of that listener.
     pub local: SocketAddr,
-    /// Its address.
+    /// The address of the client.
     pub peer: SocketAddr,
 }
 
-/// Bytes that are read when the socket can take them.
+/// Bytes of a response that are read only when the socket can accept them.
 pub trait Source: std::fmt::Debug + Send {
-    /// Their number. It does not change.
+    /// Returns the number of bytes. It never changes.
     fn length(&self) -> usize;
 
-    /// Reads bytes from `at` on into `window`, at least one, if that needs no wait for the disk.
-    /// `window` has at least 4 KiB, or ends the source.
+    /// Reads at least one byte, from position `at` on, into `window` without waiting for the disk,
+    /// and returns the number of bytes read. `window` has at least 4 KiB, or reaches to the end of
+    /// the source.
     ///
     /// # Errors
-    /// When they are not in memory, or cannot be had at all.
+    /// When the bytes are not in memory, or can no longer be read.
     fn read(&mut self, at: usize, window: &mut [u8]) -> Result<usize, SourceError>;
 
-    /// Reads at most `length` bytes from `at` on, at least one, on a thread that may wait.
+    /// Reads between one and `length` bytes, from position `at` on, on a thread that may wait for
+    /// the disk.
     fn load(&mut self, at: usize, length: usize) -> Load;
 }
 
-/// Bytes that are being loaded, or the reason why they cannot be had.
+/// Completes with the bytes of [`Source::load`], or with the reason why they cannot be read.
 pub type Load = Pin<Box<dyn Future<Output = Result<Bytes, String>> + Send>>;
 
-/// Why a [`Source`] has no bytes now.
+/// Why [`Source::read`] returned no bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceError {
-    /// They have to be loaded.
+    /// The bytes are not in memory: [`Source::load`] reads them.
     NotCached,
-    /// They cannot be had any more. The connection is closed: its client was promised more.
+    /// The bytes can no longer be read. The connection is closed, because the length that was sent
+    /// to the client includes them.
     Lost(String),
 }
 
 /// A part of a response.
 #[derive(Debug)]
 pub enum Chunk {
-    /// In memory.
+    /// Bytes in memory.
     Memory(Bytes),
-    /// Elsewhere.
+    /// Bytes that are read when they are sent.
     Source(Box<dyn Source>),
 }
 
 impl Chunk {
-    /// Its size in bytes.
+    /// Returns the size in bytes.
     #[must_use]
     pub fn length(&self) -> usize {
         match self {
@@ -99,7 +102,7 @@ impl Chunk {
         }
     }
 
-    /// Bytes of memory that it holds.
+    /// Returns how many bytes of memory the chunk holds.
     fn memory(&self) -> usize {
         match self {
             Self::Memory(bytes) => bytes.len(),
@@ -114,17 +117,17 @@ impl From<Bytes> for Chunk {
     }
 }
 
-/// A response frame, to be written one chunk after the other.
+/// A response frame: chunks that are written one after the other.
 #[derive(Debug)]
 pub enum Frame {
-    /// One chunk.
+    /// One chunk, in memory.
     One(Bytes),
-    /// Several.
+    /// Several chunks.
     Many(Vec<Chunk>),
 }
 
 impl Frame {
-    /// Bytes of the frame, and those of them that it holds in memory.
+    /// Returns the size of the frame in bytes, and how many of these bytes are in memory.
     fn sizes(&self) -> (usize, usize) {
         match self {
             Self::One(bytes) => (bytes.len(), bytes.len()),
@@ -135,51 +138,51 @@ impl Frame {
     }
 }
 
-/// What became of a request.
+/// What the connection does when a request has been served.
 #[derive(Debug)]
 pub enum ResponseAction {
-    /// This is to be sent.
+    /// Sends this response.
     Send(Frame),
-    /// Nothing is to be sent (produce with acks=0).
+    /// Sends nothing (produce with acks=0).
     Nothing,
-    /// Nothing is to be sent, and the connection is to be closed: how a producer with acks=0 is
-    /// told that something went wrong.
+    /// Sends nothing and closes the connection, for this reason. A producer with acks=0 gets no
+    /// response, so a closed connection is the only sign of an error.
     Close(String),
 }
 
 /// A request that is being served.
 pub struct Pending {
-    /// Completes with the answer. Polled at once, before further requests are looked at.
+    /// Completes when the request has been served. Polled once before the next frame is read.
     pub answer: Pin<Box<dyn Future<Output = ResponseAction> + Send>>,
-    /// Whether further requests may be begun while this one waits.
+    /// Whether further requests may begin while this one waits.
     pub pipelined: bool,
 }
 
-/// Why a connection is closed: a request that is no request.
+/// A frame that is not a valid request. Its connection is closed.
 #[derive(Debug, thiserror::Error)]
 #[error("{api} version {version}: {reason}")]
 pub struct Malformed {
-    /// The API, or its number.
+    /// The name of the API, or its key if there is no such API.
     pub api: String,
-    /// The version as sent.
+    /// The version that was sent.
     pub version: i16,
-    /// What is wrong.
+    /// What is wrong with the request.
     pub reason: String,
 }
 
 /// Serves connections.
 pub trait Service: Send + Sync + 'static {
-    /// Returns what serves the requests of a connection.
+    /// Returns the session that serves the requests of a new connection.
     fn connect(&self, client: &Client) -> Box<dyn Session>;
 }
 
 /// Serves the requests of one connection.
 pub trait Session: Send {
-    /// Begins to serve a frame (without its length). `permit` is given back when the bytes of the
-    /// frame are not needed any more.
+    /// Begins to serve the request in `frame`, which does not include the length. The session drops
+    /// `permit` when it no longer needs the bytes of the frame.
     ///
     /// # Errors
-    /// When the frame is not a request; the connection is then closed.
+    /// When the frame is not a valid request. The connection is closed then.
     fn call(&mut self, frame: Bytes, permit: MemoryPermit) -> Result<Pending, Malformed>;
 }
 
@@ -190,16 +193,17 @@ pub struct ConnectionLimits {
     pub request_bytes_max: usize,
     /// `connections.max.idle.ms`.
     pub idle_max: Duration,
-    /// How long a client may read nothing of its responses while those of the node hold too much
-    /// memory.
+    /// How long a client may read none of its responses while the responses of all connections
+    /// hold too much memory.
     pub stalled_max: Duration,
-    /// How long a frame may take to arrive.
+    /// How long a request may take to arrive.
     pub frame_times: FrameTimes,
-    /// How long a connection may take to answer what it has begun at a shutdown.
+    /// How long requests that have begun may take to complete after a shutdown began.
     pub shutdown_grace: Duration,
 }
 
-/// Serves a connection until it ends: by the client, by an error, by idleness or by `shutdown`.
+/// Serves a connection until the client closes it, an error occurs, it is idle for too long, or
+/// `shutdown` is cancelled.
 pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
     stream: S,
     client: Client,
@@ -208,7 +212,8 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
     limits: ConnectionLimits,
     shutdown: CancellationToken,
 ) {
-    // Dropped, and so closed, after the line in the log: whoever sees the end finds the reason.
+    // Dropped after the reason was logged, and only then closes the socket: a client that sees the
+    // end of the connection finds the reason in the log.
     let mut connection = pin!(run::Connection::new(
         stream,
         session,

@@ -1,8 +1,8 @@
-//! What is to be written, and the vectored writes that take it to the socket.
+//! The responses of a connection that wait to be written, and the vectored writes that send them.
 //!
 //! Invariant: records of a response are read just before they are written, one window at a time,
-//! into memory that belongs to the thread. What the socket does not accept is forgotten and read
-//! again later, so a connection whose client does not read holds no records in memory.
+//! into memory that belongs to the thread. Bytes that the socket does not accept are dropped and
+//! read again later, so a connection whose client does not read holds no records in memory.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -17,28 +17,29 @@ use tokio::io::AsyncWrite;
 
 use super::{Chunk, Frame, Load, RequestMemoryPool, SourceError};
 
-/// Entries of one vectored write.
+/// The most buffers of one vectored write.
 const SLICES_MAX: usize = 64;
-/// Records that are read for one write.
+/// Bytes of records that are read for one write.
 const WINDOW_BYTES: usize = 256 << 10;
-/// Records that are read for the first write after the socket was full: it may still be.
+/// Bytes of records that are read for the first write after the socket was full, since it may still
+/// be full.
 const WINDOW_BYTES_PROBE: usize = 16 << 10;
-/// The smallest window that is read, unless fewer bytes are left.
+/// The smallest window that is read, in bytes, unless fewer bytes are left.
 const WINDOW_BYTES_MIN: usize = 4 << 10;
-/// Bytes that are written before other connections of the thread have their turn.
+/// Bytes that a connection writes before it yields to other connections of its thread.
 const TURN_BYTES: usize = 2 << 20;
 
 thread_local! {
-    /// Holds a window between its read and its write, and nothing in between.
+    /// Holds a window from its read until its write. Its content is not used afterwards.
     static WINDOW: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Why nothing more can be written.
+/// Why writing failed.
 #[derive(Debug)]
 pub(super) enum WriteError {
-    /// The connection broke.
+    /// The socket failed.
     Socket(io::Error),
-    /// Records that the response promises cannot be read.
+    /// Records of a response whose length was already sent cannot be read.
     Records(String),
 }
 
@@ -50,23 +51,23 @@ impl From<io::Error> for WriteError {
 
 struct Entry {
     chunk: Chunk,
-    /// Memory that is given back when the chunk was written.
+    /// Bytes of memory that are given back when the chunk has been written.
     memory: usize,
 }
 
 pub(super) struct Outbox {
     chunks: VecDeque<Entry>,
-    /// Bytes of the first chunk that were written, when it is a source.
+    /// How many bytes of the first chunk were written, if it is a source.
     sent: usize,
-    /// Bytes that are not written yet, those of expected responses included.
+    /// Bytes that are not written yet, including those of expected responses.
     bytes: usize,
-    /// Bytes in memory, those of expected responses included.
+    /// Bytes in memory, including those of expected responses.
     memory: usize,
-    /// All bytes that the socket accepted.
+    /// The number of bytes that the socket accepted.
     written_bytes: u64,
-    /// Whether the socket was full the last time.
+    /// Whether the last write found the socket full.
     was_full: bool,
-    /// The next window of the first chunk, which comes from the disk.
+    /// A read of the next window of the first chunk from the disk.
     loading: Option<Load>,
     loaded: Option<Bytes>,
     memory_pool: Arc<RequestMemoryPool>,
@@ -78,7 +79,7 @@ enum Piece {
     Chunk(usize),
     /// Records that were read into the thread's window.
     Window(Range<usize>),
-    /// Records that were loaded from the disk.
+    /// Records that were read from the disk.
     Loaded,
 }
 
@@ -101,12 +102,12 @@ impl Outbox {
         self.bytes
     }
 
-    /// Bytes of responses that this connection holds in memory.
+    /// Returns how many bytes of memory the responses of this connection hold.
     pub fn memory(&self) -> usize {
         self.memory
     }
 
-    /// All bytes that the socket accepted so far.
+    /// Returns the number of bytes that the socket accepted so far.
     pub fn written_bytes(&self) -> u64 {
         self.written_bytes
     }
@@ -115,7 +116,7 @@ impl Outbox {
         self.chunks.is_empty()
     }
 
-    /// Counts a response that is complete but may have to wait for others before it.
+    /// Counts a response that is complete, but may have to wait for earlier responses.
     pub fn expect(&mut self, frame: &Frame) {
         let (bytes, memory) = frame.sizes();
         self.bytes += bytes;
@@ -123,7 +124,7 @@ impl Outbox {
         self.memory_pool.responses().add(memory);
     }
 
-    /// Appends a response that was expected.
+    /// Appends a response that [`Self::expect`] has counted.
     pub fn push(&mut self, frame: Frame) {
         let chunks = match frame {
             Frame::One(chunk) => vec![Chunk::Memory(chunk)],
@@ -137,7 +138,7 @@ impl Outbox {
         }
     }
 
-    /// Writes until all is written or the socket takes no more.
+    /// Writes until everything is written or the socket is full.
     pub fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -155,19 +156,19 @@ impl Outbox {
                 self.loaded = Some(loaded.map_err(WriteError::Records)?);
             }
             let written = WINDOW.with_borrow_mut(|window| self.poll_write_once(window, stream, cx));
-            // Whatever was not accepted is read again.
+            // Bytes that the socket did not accept are read again later.
             self.loaded = None;
             self.was_full = written.is_pending();
             let written = ready!(written)?;
             self.written(written);
             turn += written;
         }
-        // Sockets need no flush; other streams (TLS) do.
+        // A TCP socket needs no flush, but other streams (TLS) do.
         Poll::Ready(Ok(ready!(Pin::new(stream).poll_flush(cx))?))
     }
 
-    /// One write. Nothing is written when the first records have to come from the disk: loading
-    /// them has begun then.
+    /// Makes one write and returns how many bytes it wrote: 0 when the first bytes have to be read
+    /// from the disk, which has begun then.
     fn poll_write_once<S: AsyncWrite + Unpin>(
         &mut self,
         window: &mut Vec<u8>,
@@ -202,7 +203,7 @@ impl Outbox {
         Poll::Ready(Ok(written))
     }
 
-    /// What the next write takes: chunks in memory as they are, and at most one window of records.
+    /// Returns the pieces of the next write: chunks in memory, and at most one window of records.
     fn gather(&mut self, window: &mut Vec<u8>) -> Result<Vec<Piece>, String> {
         let mut pieces = Vec::with_capacity(self.chunks.len().min(SLICES_MAX));
         let mut used = 0;
@@ -246,7 +247,7 @@ impl Outbox {
                     self.loading = Some(source.load(from, rest.min(WINDOW_BYTES)));
                     break;
                 }
-                // What comes before it is written first.
+                // The chunks before this one are written first.
                 Err(SourceError::NotCached) => break,
                 Err(SourceError::Lost(reason)) => return Err(reason),
             }

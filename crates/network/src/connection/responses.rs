@@ -1,14 +1,14 @@
-//! The memory that responses hold until their clients have read them, over all connections.
+//! The memory that the responses of all connections hold until their clients have read them.
 //!
-//! Each connection may hold an eighth of what is free, so few connections get much and many get
-//! little, and new ones get something. A response that has begun is always completed: a connection
-//! exceeds its part by one response.
+//! Each connection may hold an eighth of what is free: much when there are few connections, little
+//! when there are many, and always enough for a new one to be served. A response that has begun is
+//! completed in any case, so a connection may exceed its part by one response.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The largest part of one connection.
+/// The largest part of one connection, in bytes.
 const PART_MAX: usize = 1 << 20;
-/// The part of a connection when nothing is free.
+/// The part of a connection when nothing is free, in bytes.
 const PART_MIN: usize = 16 << 10;
 
 /// Bytes of responses in memory.
@@ -26,19 +26,20 @@ impl ResponseMemory {
         }
     }
 
-    /// Bytes held at present.
+    /// Returns the bytes that responses hold now.
     #[must_use]
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// What a connection may hold before it begins another request.
+    /// Returns the bytes below which a connection may begin another request.
     pub(super) fn part(&self) -> usize {
         let free = self.max.saturating_sub(self.used());
         (free / 8).clamp(PART_MIN, PART_MAX)
     }
 
-    /// Whether more is held than is meant to be: connections that do not read are closed then.
+    /// Returns whether responses hold more than the limit. Connections that do not read are closed
+    /// then.
     pub(super) fn is_short(&self) -> bool {
         self.used() > self.max
     }

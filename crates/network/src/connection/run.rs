@@ -1,4 +1,5 @@
-//! The connection as one future: slots, reading and writing, polled together.
+//! A connection as one future, which polls the slots of requests, reads frames and writes
+//! responses.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -15,22 +16,22 @@ use super::frames::{Event, Frames};
 use super::outbox::{Outbox, WriteError};
 use super::{ConnectionLimits, Pending, RequestMemoryPool, ResponseAction, Session};
 
-/// Requests that may wait for their answer at a time.
+/// Requests of a connection that may be in progress at a time.
 const SLOTS_MAX: usize = 64;
-/// While more bytes than this wait to be written, no further requests are begun.
+/// While more bytes than this wait to be written, no further requests begin.
 const OUTBOX_BYTES_MAX: usize = 1 << 20;
-/// Frames that are served before other connections of the thread have their turn.
+/// Frames that a connection serves before it yields to other connections of its thread.
 const FRAMES_A_TURN: usize = 16;
 
-/// How a connection ended.
+/// Why a connection ended.
 pub(super) enum End {
-    /// By its client, by idleness or by a shutdown.
+    /// The client closed it, it was idle, or this node stops.
     Quiet,
-    /// By the network.
+    /// The socket failed.
     Lost(io::Error),
-    /// By us, to tell the client something.
+    /// This node closed it, for this reason.
     Closed(String),
-    /// By us, because of bytes that are no request.
+    /// This node closed it, because the client sent bytes that are not a valid request.
     Refused(String),
 }
 
@@ -44,20 +45,20 @@ pub(super) struct Connection<S> {
     session: Box<dyn Session>,
     frames: Frames,
     slots: VecDeque<ResponseSlot>,
-    /// Slots that wait.
+    /// The number of slots that wait.
     waiting: usize,
-    /// Whether a slot waits that must not be overtaken; it is then the last.
+    /// Whether a request waits that is not pipelined. Its slot is the last one then.
     blocked: bool,
     outbox: Outbox,
     memory_pool: Arc<RequestMemoryPool>,
     limits: ConnectionLimits,
-    /// When bytes were last read, or last accepted by the socket.
+    /// When bytes were last read from the socket, or last accepted by it.
     last_progress: Instant,
-    /// Bytes that had been read and written by then.
+    /// The number of bytes that had been read and written by then.
     progress: u64,
     idle: Pin<Box<Sleep>>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Set when nothing more is to be read: the connection ends so once all is answered.
+    /// Set when nothing more is read. The connection ends in this way when all responses are sent.
     closing: Option<End>,
 }
 
@@ -88,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Polls every slot that waits. They are few; each is woken for a reason.
+    /// Polls every slot that waits. A connection has few of them.
     fn poll_slots(&mut self, cx: &mut Context<'_>) {
         if self.waiting == 0 {
             return;
@@ -108,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Moves finished answers to the outbox, in order.
+    /// Moves completed responses to the outbox, in the order of their requests.
     fn collect(&mut self) {
         while let Some(ResponseSlot::Done(_)) = self.slots.front() {
             match self.slots.pop_front() {
@@ -123,7 +124,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Reads no more, and ends once all that was begun is answered, or after a grace period.
+    /// Stops reading. The connection ends when all requests that have begun are answered, or after
+    /// a grace period.
     fn close(&mut self, end: End) {
         if self.closing.is_none() {
             self.closing = Some(end);
@@ -143,18 +145,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.closing.is_none() && !self.blocked && self.slots.len() < SLOTS_MAX && !self.is_full()
     }
 
-    /// Whether the client has to read before more of its requests are begun.
+    /// Returns whether the client has to read responses before more of its requests begin.
     fn is_full(&self) -> bool {
         let memory = self.outbox.memory();
         self.outbox.bytes() >= OUTBOX_BYTES_MAX
             || (memory > 0 && memory >= self.memory_pool.responses().part())
     }
 
-    /// Reads and begins requests until there are none, or enough for now. Returns whether
-    /// more can be done at once.
+    /// Reads frames and begins their requests, at most [`FRAMES_A_TURN`]. Returns whether there may
+    /// be more.
     ///
-    /// While no request may begin, only the length of the next one is read, so that a client that
-    /// has sent nothing more and goes away is noticed.
+    /// While no request may begin, the length of the next frame is read nevertheless, so that a
+    /// client that closes its connection is noticed.
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> bool {
         for _ in 0..FRAMES_A_TURN {
             if self.closing.is_some() {
@@ -172,12 +174,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn on_event(&mut self, event: Event, cx: &mut Context<'_>) {
         match event {
-            // It was begun when requests could begin, and only another request changes that.
+            // A frame is read only when its request may begin, and no other request began since.
             Event::Frame(frame, permit) => match self.session.call(frame, permit) {
                 Ok(pending) => return self.begin(pending, cx),
                 Err(malformed) => return self.close(End::Refused(malformed.to_string())),
             },
-            // What was begun before it is still answered.
+            // Requests that began earlier are still answered.
             Event::Refused(error) => return self.close(End::Refused(error.to_string())),
             Event::Late(reason) => return self.close(End::Closed(reason)),
             Event::End if self.frames.is_inside() => {
@@ -205,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Takes note of bytes that were read, or that the socket accepted.
+    /// Records the time when bytes were read, or accepted by the socket.
     fn note_progress(&mut self) {
         let progress = self.frames.received() + self.outbox.written_bytes();
         if progress != self.progress {
@@ -214,19 +216,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Looks soon at a client that does not read, not only when it is idle.
+    /// Lets the timer check a client that holds memory after `stalled_max`, not only after
+    /// `idle_max`.
     fn watch_reader(&mut self) {
         if self.outbox.memory() > 0 && self.closing.is_none() {
             let soon = Instant::now() + self.limits.stalled_max;
-            // Only ever earlier: a timer that is put off at each look never fires.
+            // The timer is only moved forward: if each poll postponed it, it would never fire.
             if self.idle.deadline() > soon {
                 self.idle.as_mut().reset(soon);
             }
         }
     }
 
-    /// Closes the connection when nothing has moved in either direction for too long. A response
-    /// that the client does not accept is no reason to wait; one that this node owes is.
+    /// Closes the connection when no byte has moved in either direction for too long. A response
+    /// that this node still owes keeps it open; one that the client does not read does not.
     fn poll_idle(&mut self, cx: &mut Context<'_>) {
         while self.idle.as_mut().poll(cx).is_ready() {
             let unread = !self.outbox.is_empty();
@@ -238,8 +241,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let stalled = self.last_progress + stalled_max;
             if unread && now >= stalled && self.memory_pool.responses().is_short() {
                 return self.close(End::Closed(format!(
-                    "responses of the node hold too much memory, {} bytes of them are for this \
-                     client, and it has not read any for {stalled_max:?}",
+                    "the responses of this node hold too much memory, {} bytes of them for this \
+                     client, which has read none of them for {stalled_max:?}",
                     self.outbox.memory()
                 )));
             }
@@ -256,7 +259,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let idle_max = self.limits.idle_max;
             return self.close(if unread {
                 End::Closed(format!(
-                    "it has not read its responses for {idle_max:?} (connections.max.idle.ms)"
+                    "the client has not read its responses for {idle_max:?} \
+                     (connections.max.idle.ms)"
                 ))
             } else {
                 End::Quiet
@@ -293,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
                 Poll::Pending => break,
             }
             if more {
-                // Others of this thread have their turn first.
+                // Yields to the other connections of this thread.
                 cx.waker().wake_by_ref();
                 break;
             }

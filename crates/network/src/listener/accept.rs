@@ -1,4 +1,4 @@
-//! Accepts connections and hands them to the network threads.
+//! Accepts connections and distributes them over the network threads.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 use super::{Services, Shared, serve_socket};
 use crate::connection::Client;
 
-/// How long to wait after the system refused a connection for lack of something.
+/// How long to wait after the system could not accept a connection, such as for lack of
+/// descriptors.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Acceptor {
@@ -33,8 +34,8 @@ impl Acceptor {
         accepting.run_until_cancelled(self.accept_all()).await;
     }
 
-    /// Over `max.connections` clients wait for a place, as with Kafka; but only once they are known
-    /// to be clients, so that other nodes always get in.
+    /// Accepts connections for ever. Above `max.connections`, clients wait for a place, as with
+    /// Kafka; but they wait after the connection was accepted, so that other nodes can connect.
     async fn accept_all(&self) {
         let mut is_short = false;
         loop {
@@ -50,8 +51,8 @@ impl Acceptor {
                     if !std::mem::replace(&mut is_short, true) {
                         tracing::warn!(
                             listener = %self.name,
-                            "connections cannot be accepted: {error}; new ones wait. If open files \
-                             are short, raise the limit (ulimit -n)"
+                            "cannot accept connections: {error}; new ones wait. If open files are \
+                             short, raise the limit (ulimit -n)"
                         );
                     }
                     tokio::time::sleep(SHORTAGE_PAUSE).await;
@@ -66,12 +67,12 @@ impl Acceptor {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(listener = %self.name, %peer, "set TCP_NODELAY: {error}");
         }
-        // As Kafka does: peers that vanished without a word are found out.
+        // As Kafka does, so that peers which vanished without closing their connection are noticed.
         if let Err(error) = socket2::SockRef::from(&stream).set_keepalive(true) {
             tracing::debug!(listener = %self.name, %peer, "set SO_KEEPALIVE: {error}");
         }
-        // The socket is registered with this runtime's reactor; the thread that serves it has
-        // another.
+        // The socket is registered with the reactor of this runtime. It has to be registered again
+        // with that of the thread that serves it.
         let Ok(stream) = stream.into_std() else {
             return;
         };
@@ -86,7 +87,7 @@ impl Acceptor {
         let served = async move {
             match TcpStream::from_std(stream) {
                 Ok(stream) => serve_socket(stream, client, place, shared, services, shutdown).await,
-                Err(error) => tracing::warn!(%peer, "register a connection: {error}"),
+                Err(error) => tracing::warn!(%peer, "cannot register a connection: {error}"),
             }
         };
         self.shared
@@ -96,7 +97,7 @@ impl Acceptor {
     }
 }
 
-/// Whether the connection was broken by its peer before it was accepted.
+/// Returns whether the peer closed the connection before it was accepted.
 fn is_of_the_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),

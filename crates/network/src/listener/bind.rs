@@ -37,7 +37,7 @@ pub(super) async fn bind(
 async fn addresses(config: &ListenerConfig) -> Result<Vec<SocketAddr>, BindError> {
     let host = config.host.trim_start_matches('[').trim_end_matches(']');
     if host.is_empty() {
-        // All interfaces, of IPv6 as well where the system has it.
+        // All interfaces, and those of IPv6 where the system supports it.
         let all: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
         return Ok(all
             .into_iter()
@@ -50,7 +50,7 @@ async fn addresses(config: &ListenerConfig) -> Result<Vec<SocketAddr>, BindError
     match tokio::net::lookup_host((host, config.port)).await {
         Ok(addresses) => {
             let mut addresses: Vec<_> = addresses.collect();
-            // `localhost` as 127.0.0.1, where most clients look first.
+            // `localhost` is bound as 127.0.0.1, which most clients try first.
             addresses.sort_by_key(SocketAddr::is_ipv6);
             Ok(addresses)
         }
@@ -74,7 +74,7 @@ fn bind_one(address: SocketAddr, limits: &Limits) -> std::io::Result<(TcpListene
     }
     socket.set_nonblocking(true)?;
     if let Some(bytes) = limits.receive_buffer_bytes {
-        // Before `listen`, so that accepted sockets announce a window to match.
+        // Set before `listen`, so that accepted sockets announce a window of this size.
         socket.set_recv_buffer_size(bytes as usize)?;
     }
     if let Some(bytes) = limits.send_buffer_bytes {

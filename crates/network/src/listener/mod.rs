@@ -1,12 +1,12 @@
-//! Listeners: where connections come in.
+//! Listeners, which accept connections.
 //!
-//! A listener binds its port first ([`Bound`]) and serves later ([`Bound::serve`]), so that an
-//! address that is taken stops the start of the node at once. Sockets are handed out round robin to
-//! the [`NetworkThreads`]. The first bytes of a connection tell what it speaks: a Kafka frame goes
-//! to the Kafka service, HTTP/2's preface to the service of the brokers among themselves, anything
-//! else to one line in the log.
+//! A listener binds its port first ([`Bound`]) and serves later ([`Bound::serve`]), so that the
+//! node fails at its start when the address is in use. Sockets are distributed round robin over the
+//! [`NetworkThreads`]. The first bytes of a connection identify its protocol: Kafka frames are
+//! passed to the Kafka service, and HTTP/2's preface to the service for other nodes. A connection
+//! of any other protocol is logged and closed.
 //!
-//! Invariant: nothing a peer does, and no shortage of file descriptors, ends the accepting task.
+//! Invariant: neither a peer nor a shortage of file descriptors can end the task that accepts.
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,33 +35,33 @@ pub use places::ConnectionCounts;
 pub use prefixed::Prefixed;
 pub use threads::NetworkThreads;
 
-/// A listener as configured.
+/// The configuration of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerConfig {
-    /// Its name, upper case.
+    /// The name, in upper case.
     pub name: String,
-    /// The host to bind: an address, a name, or empty (or `0.0.0.0`, `::`) for all interfaces.
+    /// The host to bind: an address or a name; empty, `0.0.0.0` or `::` means all interfaces.
     pub host: String,
-    /// The port to bind; 0 lets the system choose.
+    /// The port to bind. With 0 the system chooses one.
     pub port: u16,
-    /// What `listener.security.protocol.map` says of the name.
+    /// The protocol that `listener.security.protocol.map` has for the name.
     pub security_protocol: SecurityProtocol,
 }
 
-/// A port that cannot be had.
+/// Why a listener could not be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The host is no address and no name that resolves.
+    /// The host is neither an address nor a name that can be resolved.
     #[error(
-        "listener {listener}: the host {host:?} cannot be resolved; `listeners` names an address \
-         of this machine, or 0.0.0.0 for all"
+        "listener {listener}: the host {host:?} cannot be resolved; set `listeners` to an address \
+         of this machine, or to 0.0.0.0 for all of them"
     )]
     Resolve {
         /// The listener.
         listener: String,
-        /// The host as configured.
+        /// The configured host.
         host: String,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
     /// The address cannot be bound.
@@ -71,7 +71,7 @@ pub enum BindError {
         listener: String,
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -82,15 +82,15 @@ fn what_to_do(error: &io::Error) -> &'static str {
             "; end the program that listens there, or set another port in `listeners`"
         }
         io::ErrorKind::AddrNotAvailable => {
-            "; it is no address of this machine: what clients are told goes to \
-             `advertised.listeners`, what is bound here to `listeners`"
+            "; this machine has no such address: set `listeners` to an address of this machine, \
+             and `advertised.listeners` to the one that clients connect to"
         }
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: set another port",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: set a higher port",
         _ => "",
     }
 }
 
-/// What serves connections that begin with HTTP/2's preface: gRPC among brokers, or of controllers.
+/// Serves connections that begin with HTTP/2's preface: gRPC between nodes.
 pub trait Http2Service: Send + Sync + 'static {
     /// Serves one connection until it ends. Runs on a network thread.
     fn serve(
@@ -103,27 +103,27 @@ pub trait Http2Service: Send + Sync + 'static {
 /// Limits of all listeners of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// `max.connections`: of clients, over all listeners.
+    /// `max.connections`: the connections of clients on all listeners.
     pub connections_max: usize,
-    /// Files and connections that the process may have open at a time.
+    /// Files and connections that the process may have open.
     pub open_files_max: usize,
-    /// `max.connections.per.ip`, over all listeners.
+    /// `max.connections.per.ip`: the connections of one address on all listeners.
     pub connections_per_ip_max: usize,
     /// `connections.max.idle.ms`.
     pub idle_max: Duration,
-    /// `request.timeout.ms`: how long a request may take to arrive once it is being read.
+    /// `request.timeout.ms`: how long a request may take to arrive, from its first byte on.
     pub frame_max: Duration,
     /// `socket.request.max.bytes`.
     pub request_bytes_max: usize,
-    /// `queued.max.request.bytes`: while requests hold more, no further ones are read.
+    /// `queued.max.request.bytes`: while requests hold more memory, no further ones are read.
     pub requests_bytes_max: usize,
-    /// `socket.send.buffer.bytes`; `None` leaves it to the system.
+    /// `socket.send.buffer.bytes`; with `None` the system chooses.
     pub send_buffer_bytes: Option<u32>,
-    /// `socket.receive.buffer.bytes`; `None` leaves it to the system.
+    /// `socket.receive.buffer.bytes`; with `None` the system chooses.
     pub receive_buffer_bytes: Option<u32>,
     /// `socket.listen.backlog.size`.
     pub backlog: u32,
-    /// How long connections may take to end at a shutdown.
+    /// How long connections may take to answer requests after a shutdown began.
     pub shutdown_grace: Duration,
 }
 
@@ -145,19 +145,19 @@ impl Default for Limits {
     }
 }
 
-/// What all listeners of a node share.
+/// The state that all listeners of a node share.
 #[derive(Debug)]
 pub struct Shared {
     /// The limits.
     pub limits: Limits,
-    /// Where connections run.
+    /// The threads that serve connections.
     pub threads: NetworkThreads,
     counts: Arc<ConnectionCounts>,
     memory_pool: Arc<RequestMemoryPool>,
 }
 
 impl Shared {
-    /// For one node.
+    /// Returns the state for the listeners of one node.
     #[must_use]
     pub fn new(limits: Limits, threads: NetworkThreads) -> Arc<Self> {
         let counts = ConnectionCounts::new(&limits);
@@ -170,23 +170,23 @@ impl Shared {
         })
     }
 
-    /// Keeps as many descriptors from clients as `promised` returns at the time, besides the
-    /// reserve: logs will need them. Only the first call has an effect.
+    /// Refuses clients the descriptors that logs are going to need: as many as `promised` returns
+    /// when a client connects, besides the reserve. Only the first call has an effect.
     pub fn keep_descriptors(&self, promised: impl Fn() -> usize + Send + Sync + 'static) {
         self.counts.keep_descriptors(Box::new(promised));
     }
 }
 
-/// What a listener serves; what is `None` is refused with a line in the log.
+/// The services of a listener. A connection whose service is `None` is logged and closed.
 #[derive(Clone, Default)]
 pub struct Services {
-    /// Kafka's protocol.
+    /// Serves Kafka's protocol.
     pub kafka: Option<Arc<dyn Service>>,
-    /// HTTP/2.
+    /// Serves HTTP/2.
     pub http2: Option<Arc<dyn Http2Service>>,
 }
 
-/// A listener that has its port and serves nobody yet.
+/// A listener that is bound to its port and does not accept connections yet.
 #[derive(Debug)]
 pub struct Bound {
     config: ListenerConfig,
@@ -194,7 +194,8 @@ pub struct Bound {
     address: SocketAddr,
 }
 
-/// A listener that serves. Dropping it does not end it; [`Listener::shutdown`] does.
+/// A listener that accepts connections. It stops with [`Listener::shutdown`], not when it is
+/// dropped.
 #[derive(Debug)]
 pub struct Listener {
     name: String,
@@ -208,7 +209,7 @@ impl Bound {
     /// Binds the port. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// When the host does not resolve, or no address of it can be bound.
+    /// When the host cannot be resolved, or none of its addresses can be bound.
     pub async fn bind(config: ListenerConfig, limits: &Limits) -> Result<Self, BindError> {
         let (listener, address) = bind::bind(&config, limits).await?;
         Ok(Self {
@@ -218,19 +219,20 @@ impl Bound {
         })
     }
 
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.config.name
     }
 
-    /// The address, with the port that the system chose.
+    /// Returns the address, with the port that the system chose.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Begins to serve. Must be called inside a tokio runtime, which runs the accepting task.
+    /// Begins to accept connections. Must be called inside a tokio runtime, which runs the task
+    /// that accepts.
     #[must_use]
     pub fn serve(self, shared: Arc<Shared>, services: Services) -> Listener {
         let listener = Listener {
@@ -256,25 +258,25 @@ impl Bound {
 }
 
 impl Listener {
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The address, with the port that the system chose.
+    /// Returns the address, with the port that the system chose.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Accepts no more connections; those that are there go on.
+    /// Stops accepting connections. Open connections continue.
     pub fn stop_accepting(&self) {
         self.accepting.cancel();
     }
 
-    /// Accepts no more, lets connections answer what they have begun (for a grace period at most),
-    /// closes them and waits until the last is gone.
+    /// Stops accepting connections, lets open connections answer the requests that have begun (for
+    /// [`Limits::shutdown_grace`] at most), and waits until all of them are closed.
     pub async fn shutdown(&self) {
         self.accepting.cancel();
         self.connections.cancel();
@@ -283,7 +285,8 @@ impl Listener {
     }
 }
 
-/// How long a client may read nothing of its responses while the node is short of memory for them.
+/// How long a client may read none of its responses while the responses of all connections hold too
+/// much memory.
 const STALLED_MAX: Duration = Duration::from_secs(10);
 
 fn limits_of(shared: &Shared) -> ConnectionLimits {
@@ -299,8 +302,8 @@ fn limits_of(shared: &Shared) -> ConnectionLimits {
     }
 }
 
-/// The bytes that a client's socket holds and has not sent. Without a limit the system holds some
-/// MB for each client that does not read.
+/// Bytes that the socket of a client accepts beyond those that it has sent. Without a limit the
+/// system buffers some MB for each client that does not read.
 const UNSENT_BYTES_MAX: u32 = 128 << 10;
 
 fn limit_unsent(stream: &TcpStream, limits: &Limits) {
@@ -312,7 +315,7 @@ fn limit_unsent(stream: &TcpStream, limits: &Limits) {
     }
 }
 
-/// A connection that has its place.
+/// The service of a connection, and its place.
 enum Served {
     Kafka(Arc<dyn Service>, Counted),
     Http2(Arc<dyn Http2Service>, NodeCounted),
@@ -349,7 +352,8 @@ async fn serve_socket(
     }
 }
 
-/// Looks at the first bytes of a socket and finds a place for it. `None` when it is to be closed.
+/// Reads the first bytes of a socket and finds a place for it. Returns `None` when the socket is to
+/// be closed.
 async fn admit(
     stream: TcpStream,
     client: &Client,
@@ -365,7 +369,10 @@ async fn admit(
             let sniffed = tokio::select! {
                 sniffed = sniffing => sniffed,
                 () = unknown.closed() => {
-                    tracing::debug!(%listener, %peer, "closed a silent connection for a new one");
+                    tracing::debug!(
+                        %listener, %peer,
+                        "closed a connection that has sent nothing, to accept a newer one"
+                    );
                     None
                 }
             };
@@ -375,12 +382,12 @@ async fn admit(
     let (stream, foreign) = sniffed?;
     match (foreign, &services.kafka, &services.http2) {
         (Some(dohle_protocol::Foreign::Http2), _, Some(http2)) => {
-            // Another node does not take a client's place.
+            // A connection of another node does not take the place of a client.
             drop(counted);
             let Some(counted) = shared.counts.node() else {
                 tracing::warn!(
                     %listener, %peer,
-                    "closed a connection: too many connections of other nodes are open"
+                    "closed a connection of another node: too many of them are open"
                 );
                 return None;
             };
@@ -401,8 +408,8 @@ async fn admit(
         (None, None, _) => {
             tracing::warn!(
                 %listener, %peer,
-                "closed a connection: it speaks Kafka's client protocol, which this listener does \
-                 not serve; connect to a broker's listener"
+                "closed a connection: this listener does not serve Kafka's client protocol; \
+                 connect to a listener of a broker"
             );
             None
         }

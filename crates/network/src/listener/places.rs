@@ -1,13 +1,13 @@
-//! How many connections a node has, and who gets a place when there are too many.
+//! Counts the connections of a node, and limits them by places.
 //!
-//! Clients have `max.connections` places, and `max.connections.per.ip` for each address. Brokers
-//! and controllers among themselves have places of their own: until nodes have identities they are
-//! recognised by HTTP/2's preface. So a socket is accepted first, and counted once its first bytes
-//! are there.
+//! There are `max.connections` places for clients, of which one address may have
+//! `max.connections.per.ip`. Connections of other nodes have separate places. They are recognised
+//! by HTTP/2's preface, as long as nodes do not authenticate themselves. So a socket is accepted
+//! first, and counted when its first bytes have arrived.
 //!
-//! Invariant: clients never keep the connections of other nodes out. Sockets without a place are
-//! bounded: of those that have sent nothing yet the oldest is closed, of clients that wait for a
-//! place the newest.
+//! Invariant: connections of clients never prevent a connection of another node. The number of
+//! sockets without a place is limited. When too many of them have sent nothing yet, the oldest is
+//! closed; when too many clients wait for a place, the newest is closed.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -20,16 +20,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::Limits;
 use crate::connection::Client;
 
-/// Connections of other nodes at a time, if there are descriptors for them.
+/// The most connections of other nodes, if there are descriptors for them.
 const NODES_MAX: usize = 1_000;
-/// Sockets without a place that have not shown what they speak.
+/// The most sockets without a place whose protocol is not known yet.
 const UNKNOWN_MAX: usize = 64;
-/// Clients that wait for a place.
+/// The most clients that wait for a place.
 const WAITING_MAX: usize = 256;
-/// Descriptors that clients' connections leave to everything else.
+/// The most descriptors that are reserved for everything but connections of clients.
 const RESERVE_MAX: usize = 1_024;
 
-/// How many connections a node has, over all its listeners.
+/// The connections of a node on all its listeners.
 #[derive(Debug)]
 pub struct ConnectionCounts {
     free: Arc<Semaphore>,
@@ -42,14 +42,14 @@ pub struct ConnectionCounts {
     unknown_max: usize,
     next_unknown: AtomicUsize,
     files_max: usize,
-    /// The first descriptor that is kept from clients, if none is promised.
+    /// The lowest descriptor that clients do not get, if none is promised.
     reserve_from: usize,
     promised: Promised,
-    /// Whether clients are refused for lack of descriptors.
+    /// Whether clients are refused because descriptors are short.
     refusing: AtomicBool,
 }
 
-/// How many descriptors other parts of the node will need and do not have yet.
+/// Returns how many descriptors other parts of the node are going to need and have not opened yet.
 #[derive(Default)]
 struct Promised(OnceLock<Box<dyn Fn() -> usize + Send + Sync>>);
 
@@ -65,7 +65,7 @@ impl std::fmt::Debug for Promised {
     }
 }
 
-/// A client's place.
+/// The place of a client's connection. Dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct Counted {
     counts: Arc<ConnectionCounts>,
@@ -73,32 +73,32 @@ pub(super) struct Counted {
     _permit: OwnedSemaphorePermit,
 }
 
-/// The place of another node's connection.
+/// The place of another node's connection. Dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct NodeCounted(Arc<ConnectionCounts>);
 
 /// Why a client has no place yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lack {
-    /// `max.connections` is reached: it may wait.
+    /// `max.connections` is reached. The client may wait.
     Places,
     /// `max.connections.per.ip` is reached.
     PerIp,
-    /// The rest of the descriptors is kept for other things.
+    /// The remaining descriptors are reserved.
     Descriptors,
 }
 
-/// What a socket gets when it is accepted.
+/// The place of a socket that was just accepted.
 #[derive(Debug)]
 pub(super) enum Place {
-    /// A client's place; given back if it turns out to be another node.
+    /// The place of a client. Given back if the peer turns out to be another node.
     Client(Counted),
-    /// None, unless it turns out to be another node. The receiver completes when the socket is to
-    /// be closed.
+    /// No place, for this reason, unless the peer turns out to be another node. [`Unknown::closed`]
+    /// completes when the socket is to be closed.
     Unknown(Lack, Unknown),
 }
 
-/// A socket without a place that has not shown what it speaks.
+/// A socket without a place whose protocol is not known yet.
 #[derive(Debug)]
 pub(super) struct Unknown {
     counts: Arc<ConnectionCounts>,
@@ -128,23 +128,24 @@ impl ConnectionCounts {
         })
     }
 
-    /// Keeps as many descriptors from clients as `promised` returns at the time. Only the first
+    /// Refuses clients as many descriptors as `promised` returns when they connect. Only the first
     /// call has an effect.
     pub(super) fn keep_descriptors(&self, promised: Box<dyn Fn() -> usize + Send + Sync>) {
         let _ = self.promised.0.set(promised);
     }
 
-    /// The place of a socket that was accepted as this descriptor. The system gives out the lowest
-    /// free number: as many descriptors are in use as it says.
+    /// Returns the place of a socket that was accepted as this descriptor. The system assigns the
+    /// lowest free number, so at least so many descriptors are in use.
     pub(super) fn place(self: &Arc<Self>, ip: IpAddr, descriptor: usize) -> Place {
         let reserve_from = self.reserve_from.saturating_sub(self.promised.now());
         let lack = if descriptor >= reserve_from {
             Lack::Descriptors
         } else {
-            // Not at once, so that connections which come and go are not logged one by one.
+            // Only when some more are free, so that single connections do not alternate between
+            // this line and the warning.
             let is_enough = descriptor + (self.files_max - self.reserve_from) / 8;
             if is_enough < reserve_from && self.refusing.swap(false, Ordering::Relaxed) {
-                tracing::info!("clients are served again: open files are no longer short");
+                tracing::info!("clients are accepted again: enough open files are free");
             }
             match Arc::clone(&self.free).try_acquire_owned() {
                 Err(_) => Lack::Places,
@@ -173,7 +174,7 @@ impl ConnectionCounts {
         }
     }
 
-    /// Counts a client; `None` when its address has as many as are allowed.
+    /// Counts a client, or returns `None` when its address has as many connections as allowed.
     fn count(self: &Arc<Self>, ip: IpAddr, permit: OwnedSemaphorePermit) -> Option<Counted> {
         let mut per_ip = self.per_ip.lock();
         let count = per_ip.entry(ip).or_default();
@@ -188,15 +189,16 @@ impl ConnectionCounts {
         })
     }
 
-    /// Waits for a client's place; `None` when it gets none, with a line in the log.
+    /// Waits for the place of a client. When the client gets none, logs the reason and returns
+    /// `None`.
     pub(super) async fn wait(self: &Arc<Self>, lack: Lack, client: &Client) -> Option<Counted> {
         let (listener, peer) = (&client.listener, client.peer);
         if lack == Lack::Descriptors {
             if !self.refusing.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
                     %listener, %peer,
-                    "refusing clients: open files are short, and the last {} are kept for the log \
-                     and for other nodes; raise the limit (ulimit -n)",
+                    "refusing clients: open files are short, and the last {} are reserved for logs \
+                     and other nodes; raise the limit (ulimit -n)",
                     self.files_max - self.reserve_from
                 );
             }
@@ -205,10 +207,10 @@ impl ConnectionCounts {
         if lack == Lack::Places {
             let waiting = Waiting(self);
             if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
-                tracing::debug!(%listener, %peer, "closed a connection: too many wait for a place");
+                tracing::debug!(%listener, %peer, "closed a connection: too many clients wait");
                 return None;
             }
-            // Never closed.
+            // The semaphore is never closed.
             let permit = Arc::clone(&self.free).acquire_owned().await.ok()?;
             drop(waiting);
             if let Some(counted) = self.count(peer.ip(), permit) {
@@ -217,13 +219,13 @@ impl ConnectionCounts {
         }
         tracing::info!(
             %listener, %peer,
-            "closed a connection: its address has {} of them (max.connections.per.ip)",
+            "closed a connection: its address has {} connections (max.connections.per.ip)",
             self.per_ip_max
         );
         None
     }
 
-    /// A place for another node's connection; `None` when there are too many.
+    /// Returns a place for another node's connection, or `None` when there are too many.
     pub(super) fn node(self: &Arc<Self>) -> Option<NodeCounted> {
         let counted = NodeCounted(Arc::clone(self));
         (self.nodes.fetch_add(1, Ordering::Relaxed) < self.nodes_max).then_some(counted)
@@ -231,9 +233,9 @@ impl ConnectionCounts {
 }
 
 impl Unknown {
-    /// Completes when newer sockets need the place more.
+    /// Completes when this socket is to be closed, because there are too many newer ones.
     pub(super) async fn closed(&mut self) {
-        // The sender is only ever dropped.
+        // The sender sends nothing: it completes this by being dropped.
         let _ = (&mut self.closed).await;
     }
 }

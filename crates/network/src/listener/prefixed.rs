@@ -1,4 +1,4 @@
-//! A stream of which some bytes were read ahead, to see what it speaks.
+//! A stream whose first bytes were read ahead, to recognise its protocol.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use dohle_protocol::Foreign;
 use dohle_protocol::foreign::SNIFF_BYTES;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-/// A stream whose first bytes were already read; they are given out first.
+/// A stream whose first bytes were already read. Reads return these bytes first.
 #[derive(Debug)]
 pub struct Prefixed<S> {
     prefix: Bytes,
@@ -18,19 +18,19 @@ pub struct Prefixed<S> {
 }
 
 impl<S> Prefixed<S> {
-    /// `prefix` first, then what `stream` gives.
+    /// Returns a stream that reads `prefix` first and then `stream`.
     pub fn new(prefix: Bytes, stream: S) -> Self {
         Self { prefix, stream }
     }
 
-    /// The stream itself.
+    /// Returns the stream without the prefix.
     pub fn get_ref(&self) -> &S {
         &self.stream
     }
 }
 
-/// Reads the first bytes. `None` when the connection ends, fails or is silent for too long before
-/// it has sent that much; that is not worth a line in the log.
+/// Reads the first bytes of a connection. Returns `None` when it ends, fails or sends nothing for
+/// too long before they have arrived. That is not logged.
 pub(super) async fn sniff<S: AsyncRead + Unpin>(
     mut stream: S,
     idle_max: Duration,

@@ -1,5 +1,5 @@
-//! The threads that serve connections: one single-threaded runtime each, so that a connection, the
-//! partitions it touches and the answers it writes stay on one core.
+//! The threads that serve connections. Each has a single-threaded runtime, so that a connection is
+//! read, served and written by one thread.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// The network threads of a node. Dropping this ends them, once their present step is done.
+/// The network threads of a node. Dropping this value ends them after the task that they run now.
 #[derive(Debug)]
 pub struct NetworkThreads {
     handles: Vec<Handle>,
@@ -23,11 +23,11 @@ struct Running {
 }
 
 impl NetworkThreads {
-    /// Starts `count` threads (`num.network.threads`), but no more than there are cores and at
-    /// least one. `name` goes into the threads' names.
+    /// Starts `count` threads (`num.network.threads`), but at least one and at most one for each
+    /// core. Their names begin with `name`.
     ///
     /// # Errors
-    /// When the system gives no thread or no reactor.
+    /// When the system cannot create a thread or a reactor.
     pub fn start(name: &str, count: usize) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mut threads = Self {
@@ -54,14 +54,14 @@ impl NetworkThreads {
         Ok(threads)
     }
 
-    /// The next thread's runtime, round robin.
+    /// Returns the runtime of the next thread, round robin.
     #[must_use]
     pub fn next(&self) -> &Handle {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         &self.handles[turn % self.handles.len()]
     }
 
-    /// All threads' runtimes.
+    /// Returns the runtimes of all threads.
     #[must_use]
     pub fn handles(&self) -> &[Handle] {
         &self.handles
@@ -77,7 +77,8 @@ impl Drop for NetworkThreads {
             let Some(thread) = running.thread.take() else {
                 continue;
             };
-            // The last owner may be a task on one of the threads; that one ends by itself.
+            // A task on one of the threads may drop this value. That thread cannot wait for itself,
+            // and ends when the task does.
             if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
                 tracing::error!("a network thread panicked");
             }
