@@ -61,6 +61,11 @@ impl Feed {
             "the feed is at {}, the batch's base is {base}",
             self.end
         );
+        assert!(
+            batch.offset > base.0,
+            "a batch at {} on the base {base}",
+            batch.offset
+        );
         self.end = MetadataOffset(batch.offset);
         self.bytes += len;
         self.entries.push_back(Entry { base, len, batch });
@@ -78,6 +83,12 @@ impl Feed {
             let Some(oldest) = self.entries.pop_front() else {
                 break;
             };
+            assert!(
+                self.bytes >= oldest.len,
+                "the feed counts {} bytes, its oldest batch has {}",
+                self.bytes,
+                oldest.len
+            );
             self.bytes -= oldest.len;
         }
     }

@@ -19,7 +19,12 @@ impl PendingReplies {
     /// Parks a request.
     pub(super) fn park<R: Reply>(self: &Arc<Self>, token: ReplyToken<R>) -> PendingReply<R> {
         let (sender, receiver) = oneshot::channel();
-        self.senders.lock().insert(token.id(), sender);
+        let before = self.senders.lock().insert(token.id(), sender);
+        assert!(
+            before.is_none(),
+            "two requests are parked as {}",
+            token.id()
+        );
         PendingReply {
             replies: Arc::clone(self),
             id: token.id(),

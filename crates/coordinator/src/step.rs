@@ -274,6 +274,13 @@ impl<M: Machine> ShardRuntime<M> {
                 // The partition was won again in between, and another shard is being loaded.
                 return Err(ErrorCode::NotCoordinator);
             }
+            assert!(
+                appended.end() > end && appended.base_offset >= end,
+                "{}: records were appended at {} up to {}, after {end}",
+                self.partition.name(),
+                appended.base_offset,
+                appended.end()
+            );
             end = appended.end();
             let records = batch.records;
             let subjects = records.iter().map(|record| record.subject().clone());

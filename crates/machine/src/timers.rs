@@ -28,6 +28,16 @@ impl<T: Timer> Timers<T> {
             self.order.remove(&(old, timer.clone()));
         }
         self.order.insert((deadline, timer));
+        self.check();
+    }
+
+    fn check(&self) {
+        assert!(
+            self.order.len() == self.deadlines.len(),
+            "{} timers in order, {} by name",
+            self.order.len(),
+            self.deadlines.len()
+        );
     }
 
     /// Sets a timer unless it runs.
@@ -42,6 +52,7 @@ impl<T: Timer> Timers<T> {
         if let Some(deadline) = self.deadlines.remove(timer) {
             self.order.remove(&(deadline, timer.clone()));
         }
+        self.check();
     }
 
     /// When a timer expires, if it runs.
@@ -61,8 +72,12 @@ impl<T: Timer> Timers<T> {
         if self.next()? > now {
             return None;
         }
-        let (_, timer) = self.order.pop_first()?;
-        self.deadlines.remove(&timer);
+        let (expires, timer) = self.order.pop_first()?;
+        let deadline = self.deadlines.remove(&timer);
+        assert!(
+            deadline == Some(expires),
+            "a timer expires at {expires:?}, it is set to {deadline:?}"
+        );
         Some(timer)
     }
 

@@ -163,7 +163,12 @@ impl Session {
                 u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
             }
         };
-        self.index.insert(key, token);
+        let before = self.index.insert(key, token);
+        assert!(
+            before.is_none(),
+            "a partition has the tokens {before:?} and {token}"
+        );
+        self.check();
         self.queue(token);
     }
 
@@ -172,6 +177,17 @@ impl Session {
             self.entries[token as usize] = None;
             self.free.push(token);
         }
+        self.check();
+    }
+
+    fn check(&self) {
+        assert!(
+            self.index.len() + self.free.len() == self.entries.len(),
+            "{} partitions and {} free tokens of {}",
+            self.index.len(),
+            self.free.len(),
+            self.entries.len()
+        );
     }
 
     fn queue(&mut self, token: u32) {

@@ -93,6 +93,17 @@ impl<K: Copy + Eq + Hash, T> FairQueue<K, T> {
         (job.number == ticket.number).then(|| self.take(ticket.at))
     }
 
+    fn check(&self) {
+        let (jobs, owners, names) = (self.jobs.len, self.owners.len, self.by_key.len());
+        assert!(owners == names, "{owners} owners, {names} by name");
+        assert!(owners <= jobs, "{owners} owners of {jobs} jobs");
+        assert!(
+            self.ring.first.is_some() == (jobs > 0),
+            "{jobs} jobs wait, the first owner is {:?}",
+            self.ring.first
+        );
+    }
+
     /// Jobs that wait.
     pub(super) fn len(&self) -> usize {
         self.jobs.len
@@ -106,6 +117,7 @@ impl<K: Copy + Eq + Hash, T> FairQueue<K, T> {
             let gone = self.owners.remove(&mut self.ring, owner);
             self.by_key.remove(&gone.key);
         }
+        self.check();
         if self.jobs.len == 0 {
             // What a burst needed is given back.
             self.by_key.shrink_to(SPARE);

@@ -207,6 +207,7 @@ impl Partition {
 
     fn publish(&self, state: &State, wakes: &mut DeferredWakeups) {
         let new = state.published(self.shared.node);
+        new.positions.check(&self.published.read().positions);
         let old = std::mem::replace(&mut *self.published.write(), new);
         if old.positions == new.positions && old.is_leader == new.is_leader {
             return;

@@ -41,8 +41,16 @@ impl<T> OffsetWaiters<T> {
             .rev()
             .take_while(|(other, _)| *other > offset)
             .count();
-        self.queue
-            .insert(self.queue.len() - later, (offset, sender));
+        let at = self.queue.len() - later;
+        self.queue.insert(at, (offset, sender));
+        let is_ordered = |first: usize| match (self.queue.get(first), self.queue.get(first + 1)) {
+            (Some((one, _)), Some((next, _))) => one <= next,
+            _ => true,
+        };
+        assert!(
+            is_ordered(at) && at.checked_sub(1).is_none_or(is_ordered),
+            "waits out of order around offset {offset}"
+        );
         receiver
     }
 

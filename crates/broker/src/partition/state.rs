@@ -225,8 +225,15 @@ impl State {
     }
 
     pub(super) fn raise_high_watermark(&mut self, high_watermark: Offset) {
-        self.high_watermark = high_watermark;
+        let before = std::mem::replace(&mut self.high_watermark, high_watermark);
         if let LogState::Online(log) = &mut self.log {
+            let (start, end) = (log.log_start_offset(), log.log_end_offset());
+            assert!(
+                (start..=end).contains(&high_watermark),
+                "{}: high watermark {before} became {high_watermark}, outside the log's \
+                 {start}..={end}",
+                self.id
+            );
             log.on_high_watermark(high_watermark);
         }
     }

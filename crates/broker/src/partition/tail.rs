@@ -48,6 +48,12 @@ impl Tail {
             self.clear();
             return;
         }
+        assert!(base < next, "a batch from {base} to {next} was appended");
+        let end = self.batches.back().map(|batch| batch.next);
+        assert!(
+            end.is_none_or(|end| end == base),
+            "the tail ends at {end:?}, and the next batch begins at {base}"
+        );
         self.size += size;
         self.total.fetch_add(size, Ordering::Relaxed);
         self.batches.push_back(TailBatch {
@@ -72,7 +78,18 @@ impl Tail {
 
     /// Drops all batches.
     pub(super) fn clear(&mut self) {
-        self.total.fetch_sub(self.size, Ordering::Relaxed);
+        let held: usize = self.batches.iter().map(|batch| batch.records.len()).sum();
+        assert!(
+            held == self.size,
+            "the tail holds {held} bytes and counts {}",
+            self.size
+        );
+        let total = self.total.fetch_sub(self.size, Ordering::Relaxed);
+        assert!(
+            total >= self.size,
+            "all tails hold {total} bytes, and this one {}",
+            self.size
+        );
         self.size = 0;
         self.batches = VecDeque::new();
     }
@@ -89,6 +106,11 @@ impl Tail {
             if taken > 0 && taken + batch.records.len() > max {
                 break;
             }
+            assert!(
+                batch.base == next,
+                "the tail continues at {} after {next}",
+                batch.base
+            );
             taken += batch.records.len();
             next = batch.next;
             out.push(batch.records.clone());
@@ -98,6 +120,12 @@ impl Tail {
 
     fn pop(&mut self) {
         if let Some(batch) = self.batches.pop_front() {
+            assert!(
+                self.size >= batch.records.len(),
+                "the tail counts {} bytes, its first batch has {}",
+                self.size,
+                batch.records.len()
+            );
             self.size -= batch.records.len();
             self.total.fetch_sub(batch.records.len(), Ordering::Relaxed);
         }

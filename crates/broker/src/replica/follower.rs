@@ -133,6 +133,10 @@ impl Follower {
     /// never decreases.
     #[must_use]
     pub fn next_high_watermark(current: Offset, leaders: Offset, log_end: Offset) -> Offset {
+        assert!(
+            current <= log_end,
+            "high watermark {current} is past the log end {log_end}"
+        );
         current.max(leaders.min(log_end))
     }
 }

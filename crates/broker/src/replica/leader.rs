@@ -346,6 +346,11 @@ impl Leader {
             effects.alter_isr = self.expand(now, eligible);
         } else {
             let isr = self.isr.committed().to_vec();
+            assert!(
+                removing.iter().all(|id| isr.contains(id) && *id != self.id),
+                "removal of {removing:?} from the ISR {isr:?} of leader {}",
+                self.id
+            );
             let members = isr
                 .iter()
                 .copied()
@@ -445,7 +450,39 @@ impl Leader {
         self.replicas = replicas.to_vec();
     }
 
+    /// Checks what this core computed, after each event.
+    fn check(&self) {
+        assert!(
+            self.high_watermark <= self.log_end,
+            "high watermark {} is past the log end {} in leader epoch {}",
+            self.high_watermark,
+            self.log_end,
+            self.epoch
+        );
+        assert!(
+            self.epoch_start <= self.log_end,
+            "log end {} is below {}, where leader epoch {} began",
+            self.log_end,
+            self.epoch_start,
+            self.epoch
+        );
+        for (id, progress) in &self.followers {
+            assert!(*id != self.id, "the leader {id} follows itself");
+            assert!(
+                progress.acked.is_none_or(|acked| acked <= self.log_end),
+                "follower {id} acknowledged {:?} of a log that ends at {}",
+                progress.acked,
+                self.log_end
+            );
+            assert!(
+                progress.acked.is_some() || !progress.streaming,
+                "follower {id} is connected, and its log end is unknown"
+            );
+        }
+    }
+
     fn effects(&mut self, now: Duration) -> Effects {
+        self.check();
         Effects {
             high_watermark: self.maybe_raise(now),
             alter_isr: None,
@@ -503,6 +540,12 @@ impl Leader {
         if end <= self.high_watermark {
             return None;
         }
+        assert!(
+            end <= self.log_end,
+            "high watermark {} rises to {end}, past the log end {}",
+            self.high_watermark,
+            self.log_end
+        );
         self.high_watermark = end;
         Some(end)
     }
@@ -547,6 +590,11 @@ impl Leader {
             return None;
         }
         let isr = self.isr.committed().to_vec();
+        assert!(
+            follower != self.id && !isr.contains(&follower),
+            "addition of {follower} to the ISR {isr:?} of leader {}",
+            self.id
+        );
         let mut members = isr.clone();
         members.push(follower);
         self.isr = Isr::PendingExpand {
@@ -557,6 +605,11 @@ impl Leader {
     }
 
     fn propose(&self, members: Vec<NodeId>) -> IsrProposal {
+        assert!(
+            self.isr.is_pending() && !members.is_empty(),
+            "proposal of the ISR {members:?} while it is {:?}",
+            self.isr
+        );
         let member = |id: NodeId| {
             let progress = self.followers.iter().find(|(follower, _)| *follower == id);
             IsrMember {

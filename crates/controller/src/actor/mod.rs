@@ -460,6 +460,10 @@ impl Actor {
         mut batches: VecDeque<batch::Records>,
         round: PlannedBatch,
     ) {
+        assert!(
+            self.in_flight.is_none(),
+            "a batch on {base} is proposed while another is on its way"
+        );
         let payload = batch::encode(base, batches.pop_front().unwrap_or_default());
         let quorum = self.quorum.clone();
         let proposal = Box::pin(async move { quorum.propose(payload).await });

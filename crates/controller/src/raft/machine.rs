@@ -92,6 +92,20 @@ impl RaftStateMachine<Types> for Machine {
     {
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
+            assert!(
+                self.last_applied
+                    .is_none_or(|last| last.index < entry.log_id.index),
+                "entry {} is applied after {:?}",
+                entry.log_id,
+                self.last_applied
+            );
+            assert!(
+                self.last_applied
+                    .is_none_or(|last| last.leader_id <= entry.log_id.leader_id),
+                "entry {} is applied after {:?}, of a later term",
+                entry.log_id,
+                self.last_applied
+            );
             let outcome = match entry.payload {
                 EntryPayload::Blank => ApplyOutcome::Applied,
                 EntryPayload::Membership(membership) => {

@@ -56,6 +56,12 @@ pub(super) async fn watch_metrics(
             .is_some_and(|at| at.elapsed() < observed.silence_max);
         let next = leadership_of(&current, heard);
         let changed = leadership.send_if_modified(|leadership| {
+            assert!(
+                next.term >= leadership.term,
+                "term {} after {}",
+                next.term,
+                leadership.term
+            );
             let changed = *leadership != next;
             *leadership = next;
             changed

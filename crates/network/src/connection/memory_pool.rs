@@ -148,6 +148,13 @@ impl RequestMemoryPool {
     }
 }
 
+impl RequestMemoryPool {
+    fn give_back(&self, bytes: usize) {
+        let used = self.used.fetch_sub(bytes, Ordering::SeqCst);
+        assert!(used >= bytes, "{bytes} bytes are given back of {used}");
+    }
+}
+
 impl Share {
     pub(super) fn memory_pool(&self) -> &Arc<RequestMemoryPool> {
         &self.memory_pool
@@ -204,16 +211,19 @@ impl Drop for MemoryPermit {
     fn drop(&mut self) {
         let memory_pool = &self.memory_pool;
         match self.taken {
-            Taken::Small => {
-                memory_pool.used.fetch_sub(self.bytes, Ordering::SeqCst);
-            }
+            Taken::Small => memory_pool.give_back(self.bytes),
             Taken::Large => {
                 memory_pool.large.lock().used -= self.bytes;
-                memory_pool.used.fetch_sub(self.bytes, Ordering::SeqCst);
+                memory_pool.give_back(self.bytes);
             }
             Taken::Excess => memory_pool.large.lock().excess = 0,
         }
-        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        let held = self.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        assert!(
+            held >= self.bytes,
+            "a connection holds {held} bytes and gives back {}",
+            self.bytes
+        );
         if memory_pool.is_short() {
             memory_pool.freed.notify_waiters();
         }

@@ -49,7 +49,8 @@ impl ResponseMemory {
     }
 
     pub(super) fn sub(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        let used = self.used.fetch_sub(bytes, Ordering::Relaxed);
+        assert!(used >= bytes, "{bytes} bytes are given back of {used}");
     }
 }
 

@@ -155,12 +155,44 @@ fn time_left(metadata: &TransactionMetadata, wall: Timestamp) -> Option<Duration
 
 /// Asks for a record with the new state of an id.
 fn write(id: &TransactionalId, metadata: TransactionMetadata, step: &mut Step<'_>) {
+    check(id, &metadata);
     let version = ValueVersion::of(TransactionVersion::of(step.image));
     step.write(TransactionRecord {
         transactional_id: id.clone(),
         metadata: Some(metadata),
         version,
     });
+}
+
+/// Checks a state that this machine has planned, before it is written.
+fn check(id: &TransactionalId, metadata: &TransactionMetadata) {
+    use TransactionState::{Dead, Ongoing, PrepareAbort, PrepareCommit, PrepareEpochFence};
+    let state = metadata.state;
+    assert!(
+        !matches!(state, Dead | PrepareEpochFence),
+        "{id}: the state {state} is never written"
+    );
+    assert!(
+        metadata.producer_epoch.0 >= 0,
+        "{id}: epoch {} is written with the state {state}",
+        metadata.producer_epoch
+    );
+    let has_started = metadata.started.is_some();
+    assert!(
+        has_started || !matches!(state, Ongoing | PrepareCommit | PrepareAbort),
+        "{id}: the state {state} is written without the time at which the transaction began"
+    );
+    let may_have = matches!(state, Ongoing | PrepareCommit | PrepareAbort);
+    assert!(
+        may_have || metadata.partitions.is_empty(),
+        "{id}: the state {state} is written with the partitions {:?}",
+        metadata.partitions
+    );
+    assert!(
+        state.is_prepared() || metadata.next_producer_id.is_none(),
+        "{id}: the state {state} is written with the next producer id {:?}",
+        metadata.next_producer_id
+    );
 }
 
 /// A copy of the state, as the next record begins with it.
