@@ -348,29 +348,25 @@ pub trait Entropy: fmt::Debug + Send + Sync {
     fn next(&self) -> u64;
 }
 
-/// Appends to a file with `std::io::Write`, from its beginning or wherever it is told to start.
+/// Reads a file with `std::io::Read`, from a position on.
 #[derive(Debug)]
-pub struct Appender<'a> {
+pub struct Reader<'a> {
     file: &'a dyn File,
     position: u64,
 }
 
-impl<'a> Appender<'a> {
-    /// The first byte goes to `position`.
+impl<'a> Reader<'a> {
+    /// The first byte is the one at `position`.
     #[must_use]
     pub fn new(file: &'a dyn File, position: u64) -> Self {
         Self { file, position }
     }
 }
 
-impl io::Write for Appender<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_all_at(bytes, self.position)?;
-        self.position += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+impl io::Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.file.read_at(buffer, self.position)?;
+        self.position += len as u64;
+        Ok(len)
     }
 }

@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::snapshot::{self, SnapshotFile};
-use super::store::files::{Directory, Files, is_no_space};
+use super::store::files::{Files, is_no_space};
 use super::types::{EntryPayload, LogId, SnapshotMeta, StoredMembership, Types};
 use super::{ApplyOutcome, SnapshotWriter, StateMachine};
 
@@ -38,7 +38,7 @@ pub(super) struct Machine {
     /// The lock is for `Sync` alone, and never contended. `None` only while a restore runs on a
     /// blocking thread, or after one panicked.
     state: Mutex<Option<Box<dyn StateMachine>>>,
-    files: Arc<dyn Files>,
+    files: Arc<Files>,
     last_applied: Option<LogId>,
     membership: StoredMembership,
     bytes_since_snapshot: u64,
@@ -56,7 +56,7 @@ impl Machine {
     ) -> Self {
         Self {
             state: Mutex::new(Some(state)),
-            files: Arc::new(Directory::new(dir)),
+            files: Arc::new(Files::new(dir)),
             last_applied: None,
             membership: StoredMembership::default(),
             bytes_since_snapshot: 0,
@@ -150,7 +150,7 @@ impl RaftStateMachine<Types> for Machine {
         let (state, result) = spawn_blocking(move || {
             // The file takes its final name before the log below it is purged.
             let result = snapshot
-                .persist(&*files)
+                .persist(&files)
                 .and_then(|()| snapshot.read_body(|body| state.restore(offset, body)));
             (state, result)
         })
@@ -166,7 +166,7 @@ impl RaftStateMachine<Types> for Machine {
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<RaftSnapshot>> {
         let files = Arc::clone(&self.files);
-        let latest = spawn_blocking(move || snapshot::open_latest(files.path()))
+        let latest = spawn_blocking(move || snapshot::open_latest(&files))
             .await
             .map_err(io::Error::other)??;
         Ok(latest.map(|file| Snapshot {
@@ -179,7 +179,7 @@ impl RaftStateMachine<Types> for Machine {
 /// Writes one snapshot on a blocking thread, of the state as it was when this was made.
 pub(super) struct Builder {
     write: Mutex<Option<SnapshotWriter>>,
-    files: Arc<dyn Files>,
+    files: Arc<Files>,
     meta: SnapshotMeta,
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::future::Future;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use dohle_model::DirectoryId;
 use dohle_rpc::v1;
 use dohle_rpc::v1::raft_client::RaftClient;
+use dohle_storage::Reader;
 use futures::{Stream, StreamExt, stream};
 use openraft::OptionalSend;
 use openraft::base::{BoxFuture, BoxStream};
@@ -299,13 +300,13 @@ pub(super) fn snapshot_header(
 
 /// Sends the file in chunks, until all is sent or `send` reports that the other side is gone.
 pub(super) fn read_chunks(
-    mut snapshot: SnapshotFile,
+    snapshot: SnapshotFile,
     mut send: impl FnMut(v1::RaftSnapshotRequest) -> bool,
 ) -> io::Result<()> {
-    snapshot.file.seek(SeekFrom::Start(0))?;
+    let mut reader = Reader::new(&*snapshot.file, 0);
     loop {
         let mut chunk = Vec::with_capacity(CHUNK_LEN);
-        (&mut snapshot.file)
+        (&mut reader)
             .take(CHUNK_LEN as u64)
             .read_to_end(&mut chunk)?;
         if chunk.is_empty() {

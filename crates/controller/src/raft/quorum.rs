@@ -21,7 +21,8 @@ use super::machine::Machine;
 use super::network::{MESSAGE_LEN_MAX, Network};
 use super::peers::Silent;
 use super::service::RaftService;
-use super::store::{FatalSender, LogLimits, LogStore, sync_dir};
+use super::store::files::Files;
+use super::store::{FatalSender, LogLimits, LogStore};
 use super::types::{Payload, Types, VoterNode};
 use super::voter::Voter;
 use super::watch::{self as watchers, CaughtUp};
@@ -488,11 +489,9 @@ impl Quorum {
 
 /// Creates the directory durably and removes what an interrupted snapshot left.
 fn prepare(dir: &std::path::Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        sync_dir(parent)?;
-    }
-    snapshot::remove_temporary(dir)
+    let files = Files::new(dir);
+    files.create_directory()?;
+    snapshot::remove_temporary(&files)
 }
 
 /// Node ids are not negative in Kafka; in Raft's metrics they are the same numbers.

@@ -8,17 +8,17 @@
 //! Invariant: a file with its final name is whole and durable: it was written under a temporary
 //! name, `fdatasync`ed, renamed, and the directory was synced. Temporary files are garbage.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use dohle_rpc::v1;
+use dohle_storage::{File, Reader};
 use prost::Message;
 
-use super::store::files::{Directory, Files, LogFile};
+use super::store::files::Files;
 use super::types::{LogId, SnapshotMeta, snapshot_meta_from_proto, snapshot_meta_to_proto};
 
 const MAGIC: &[u8; 8] = b"DOHLESNP";
@@ -34,7 +34,7 @@ const TMP_SUFFIX: &str = ".tmp";
 #[derive(Debug)]
 pub(super) struct SnapshotFile {
     pub path: PathBuf,
-    pub file: File,
+    pub file: Arc<dyn File>,
     pub meta: SnapshotMeta,
     /// Of the whole file, in bytes.
     pub len: u64,
@@ -43,11 +43,12 @@ pub(super) struct SnapshotFile {
 
 impl SnapshotFile {
     /// Reads the head. The checksum is for [`Self::read_body`] and [`Self::verify`].
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let len = file.metadata()?.len();
+    fn open(files: &Files, name: &str) -> io::Result<Self> {
+        let path = &files.path().join(name);
+        let file = files.open_to_read(name)?;
+        let len = file.len()?;
         let mut head = [0; HEAD_LEN as usize];
-        file.read_exact(&mut head)?;
+        file.read_exact_at(&mut head, 0)?;
         let word = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|i| head[at + i]));
         if &head[..8] != MAGIC || word(8) != VERSION {
             return Err(corrupt(
@@ -61,7 +62,7 @@ impl SnapshotFile {
             return Err(corrupt(path, "it is cut short"));
         }
         let mut meta = vec![0; meta_len as usize];
-        file.read_exact(&mut meta)?;
+        file.read_exact_at(&mut meta, HEAD_LEN)?;
         let meta = v1::RaftSnapshotMeta::decode(Bytes::from(meta))
             .map_err(|error| corrupt(path, &error.to_string()))?;
         let meta =
@@ -83,9 +84,8 @@ impl SnapshotFile {
     where
         E: std::error::Error + Send + Sync + 'static,
     {
-        self.file.seek(SeekFrom::Start(0))?;
         let mut reader = Checked {
-            inner: BufReader::new(&self.file),
+            inner: BufReader::new(Reader::new(&*self.file, 0)),
             digest: Digest::new(CRC32C),
         };
         io::copy(&mut (&mut reader).take(self.body_start), &mut io::sink())?;
@@ -107,7 +107,7 @@ impl SnapshotFile {
 
     /// Gives the file its final name, durably, and removes older snapshots. The file must be
     /// synced already. Does nothing when it has its final name.
-    pub(super) fn persist(&mut self, files: &dyn Files) -> io::Result<()> {
+    pub(super) fn persist(&mut self, files: &Files) -> io::Result<()> {
         let name = file_name(self.meta.last_log_id.as_ref());
         let path = files.path().join(&name);
         if path != self.path {
@@ -128,7 +128,7 @@ impl SnapshotFile {
 
 /// Writes a snapshot with `body` and makes it the current one.
 pub(super) fn create(
-    files: &Arc<dyn Files>,
+    files: &Arc<Files>,
     meta: &SnapshotMeta,
     body: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<SnapshotFile> {
@@ -152,33 +152,28 @@ pub(super) fn create(
     writer.inner.flush()?;
     drop(writer);
     let mut snapshot = incoming.finish()?;
-    snapshot.persist(&**files)?;
+    snapshot.persist(files)?;
     Ok(snapshot)
 }
 
 /// The newest snapshot, with its body not yet read.
-pub(super) fn open_latest(dir: &Path) -> io::Result<Option<SnapshotFile>> {
-    match list(dir)?.into_iter().max() {
-        Some((_, path)) => SnapshotFile::open(&path).map(Some),
+pub(super) fn open_latest(files: &Files) -> io::Result<Option<SnapshotFile>> {
+    match list(files)?.into_iter().max() {
+        Some((_, name)) => SnapshotFile::open(files, &name).map(Some),
         None => Ok(None),
     }
 }
 
-/// Whether `dir` holds a snapshot, readable or not.
-pub(super) fn exists(dir: &Path) -> io::Result<bool> {
-    Ok(!list(dir)?.is_empty())
+/// Whether the directory holds a snapshot, readable or not.
+pub(super) fn exists(files: &Files) -> io::Result<bool> {
+    Ok(!list(files)?.is_empty())
 }
 
 /// Removes what a crash left half written.
-pub(super) fn remove_temporary(dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
+pub(super) fn remove_temporary(files: &Files) -> io::Result<()> {
+    for name in files.names()? {
         if name.contains(SUFFIX) && name.ends_with(TMP_SUFFIX) {
-            fs::remove_file(path)?;
+            files.remove(&name)?;
         }
     }
     Ok(())
@@ -187,9 +182,9 @@ pub(super) fn remove_temporary(dir: &Path) -> io::Result<()> {
 /// A snapshot that is being written; removed when dropped before [`Self::finish`].
 #[derive(Debug)]
 pub(super) struct Incoming {
-    files: Arc<dyn Files>,
+    files: Arc<Files>,
     name: String,
-    file: Box<dyn LogFile>,
+    file: Arc<dyn File>,
     len: u64,
     finished: bool,
 }
@@ -197,10 +192,10 @@ pub(super) struct Incoming {
 impl Incoming {
     /// Creates a temporary file in the directory of the operating system.
     pub(super) fn create(dir: &Path) -> io::Result<Self> {
-        Self::create_in(Arc::new(Directory::new(dir)))
+        Self::create_in(Arc::new(Files::new(dir)))
     }
 
-    fn create_in(files: Arc<dyn Files>) -> io::Result<Self> {
+    fn create_in(files: Arc<Files>) -> io::Result<Self> {
         let mut number = 0_u64;
         loop {
             // Files of one process that are written at the same time have different numbers.
@@ -228,7 +223,7 @@ impl Incoming {
     /// Syncs the file and opens it, still under its temporary name.
     pub(super) fn finish(mut self) -> io::Result<SnapshotFile> {
         self.file.sync_data()?;
-        let snapshot = SnapshotFile::open(&self.files.path().join(&self.name))?;
+        let snapshot = SnapshotFile::open(&self.files, &self.name)?;
         self.finished = true;
         Ok(snapshot)
     }
@@ -305,19 +300,11 @@ pub(super) fn is_snapshot(name: &str) -> bool {
     parse(name).is_some()
 }
 
-fn list(dir: &Path) -> io::Result<Vec<(Key, PathBuf)>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        if let Some(id) = parse(name) {
-            found.push((id, path));
-        }
-    }
-    Ok(found)
+fn list(files: &Files) -> io::Result<Vec<(Key, String)>> {
+    let names = files.names()?.into_iter();
+    Ok(names
+        .filter_map(|name| Some((parse(&name)?, name)))
+        .collect())
 }
 
 fn corrupt(path: &Path, what: &str) -> io::Error {

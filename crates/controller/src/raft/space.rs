@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dohle_model::space::{Space, SpaceMonitor, SpaceState};
+use dohle_storage::Environment;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -79,11 +80,10 @@ fn report(dir: &Path, monitor: &SpaceMonitor) {
 }
 
 fn sample(path: &Path) -> Option<Space> {
-    let found = rustix::fs::statvfs(path).ok()?;
+    let found = Environment::native().files.space(path).ok()?;
     Some(Space {
-        free: found.f_bavail.saturating_mul(found.f_frsize),
-        total: found.f_blocks.saturating_mul(found.f_frsize),
-        // Some file systems make inodes as they are needed, and report none.
-        has_files: found.f_files == 0 || found.f_favail > 0,
+        free: found.free,
+        total: found.total,
+        has_files: found.has_files,
     })
 }

@@ -18,10 +18,10 @@ use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Instant;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use dohle_storage::Clock;
 
 use super::files::{LOCK_PATIENCE, LOCK_POLL};
 use super::journal::Journal;
@@ -49,6 +49,7 @@ const MARK_LEN: usize = 44;
 /// The copy, open or not.
 pub(super) struct Copy {
     dir: PathBuf,
+    clock: Arc<dyn Clock>,
     db: Option<sled::Db>,
     /// The indexes of the entries it holds.
     start: u64,
@@ -63,14 +64,19 @@ pub(super) struct Copy {
 
 impl Copy {
     /// Whether the directory has a copy.
-    pub(super) fn exists(names: &[String]) -> bool {
-        names.iter().any(|name| name == NAME)
+    pub(super) fn exists(parent: &Path) -> bool {
+        parent.join(NAME).exists()
     }
 
     /// Opens the copy if there is one, and reads its mark.
-    pub(super) fn open(parent: &Path, limit_bytes: u64) -> (Self, Option<CopyMark>) {
+    pub(super) fn open(
+        parent: &Path,
+        limit_bytes: u64,
+        clock: Arc<dyn Clock>,
+    ) -> (Self, Option<CopyMark>) {
         let mut copy = Self {
             dir: parent.join(NAME),
+            clock,
             db: None,
             start: 0,
             end: 0,
@@ -83,7 +89,7 @@ impl Copy {
             return (copy, None);
         }
         let opened = guarded(|| {
-            let db = open_db(&copy.dir)?;
+            let db = open_db(&copy.dir, &*copy.clock)?;
             let mark = db.get(MARK)?;
             Ok((db, mark.and_then(|mark| decode_mark(&mark))))
         });
@@ -183,7 +189,7 @@ impl Copy {
         let mark = journal.copy_mark(live.start, copied_end);
         let written = guarded(|| {
             if self.db.is_none() {
-                self.db = Some(open_db(&self.dir)?);
+                self.db = Some(open_db(&self.dir, &*self.clock)?);
             }
             let db = self.db.as_ref().expect("opened above");
             if let Some(start) = purge_to {
@@ -205,6 +211,12 @@ impl Copy {
             return Ok(true);
         }
         (self.start, self.end, self.obsolete_from) = (live.start, copied_end, None);
+        assert!(
+            self.start <= self.end && self.end <= live.end,
+            "the copy holds {}..{}, the journal {live:?}",
+            self.start,
+            self.end
+        );
         let more = self.end < live.end;
         self.bound_size(more);
         Ok(more)
@@ -340,8 +352,8 @@ fn guarded<T>(operation: impl FnOnce() -> Result<T, Failure>) -> Result<T, Strin
     }
 }
 
-fn open_db(dir: &Path) -> Result<sled::Db, Failure> {
-    let deadline = Instant::now() + LOCK_PATIENCE;
+fn open_db(dir: &Path, clock: &dyn Clock) -> Result<sled::Db, Failure> {
+    let deadline = clock.now() + LOCK_PATIENCE;
     loop {
         let opened = sled::Config::new()
             .path(dir)
@@ -354,9 +366,9 @@ fn open_db(dir: &Path) -> Result<sled::Db, Failure> {
             // A predecessor in this process is still ending. sled has no kind of its own for that.
             Err(sled::Error::Io(error))
                 if error.to_string().contains("could not acquire lock")
-                    && Instant::now() < deadline =>
+                    && clock.now() < deadline =>
             {
-                thread::sleep(LOCK_POLL);
+                clock.sleep(LOCK_POLL);
             }
             opened => return Ok(opened?),
         }

@@ -7,6 +7,8 @@
 use std::io;
 use std::sync::Arc;
 
+use dohle_storage::{Clock, Lock};
+
 use super::copy::{self, Copy};
 use super::files::Files;
 use super::journal::{self, Journal};
@@ -30,8 +32,9 @@ pub(super) struct Disk {
     journal: Journal,
     copy: Copy,
     committed_changed: bool,
+    clock: Arc<dyn Clock>,
     /// Held until the files are closed; so it comes last.
-    _lock: Box<dyn Send>,
+    _lock: Lock,
 }
 
 impl Disk {
@@ -43,20 +46,21 @@ impl Disk {
     /// # Errors
     /// Also when the journal is missing or damaged in a way that no crash explains.
     pub(super) fn open(
-        files: Arc<dyn Files>,
+        files: Arc<Files>,
         limit_bytes: u64,
         tail_bytes: usize,
     ) -> io::Result<(Self, Recovered)> {
         let lock = files.lock()?;
         let names = files.names()?;
         let dir = files.path().to_owned();
+        let clock = Arc::clone(files.clock());
         if !Journal::exists(&names) {
-            refuse_to_begin_anew(&*files, &names)?;
+            refuse_to_begin_anew(&files, &names)?;
             let journal = Journal::create(files, limit_bytes)?;
-            let (copy, _) = Copy::open(&dir, limit_bytes);
-            return Ok((Self::new(journal, copy, lock), Recovered::default()));
+            let (copy, _) = Copy::open(&dir, limit_bytes, Arc::clone(&clock));
+            return Ok((Self::new(journal, copy, clock, lock), Recovered::default()));
         }
-        let (mut copy, mark) = Copy::open(&dir, limit_bytes);
+        let (mut copy, mark) = Copy::open(&dir, limit_bytes, Arc::clone(&clock));
         let (mut journal, agreed_end) = Journal::open(files, limit_bytes, mark)?;
         copy.adopt(mark, agreed_end, journal.state());
         let recovered = Recovered {
@@ -65,14 +69,15 @@ impl Disk {
             purged: journal.state().purged,
             tail: read_tail(&mut journal, tail_bytes)?,
         };
-        Ok((Self::new(journal, copy, lock), recovered))
+        Ok((Self::new(journal, copy, clock, lock), recovered))
     }
 
-    fn new(journal: Journal, copy: Copy, lock: Box<dyn Send>) -> Self {
+    fn new(journal: Journal, copy: Copy, clock: Arc<dyn Clock>, lock: Lock) -> Self {
         Self {
             journal,
             copy,
             committed_changed: false,
+            clock,
             _lock: lock,
         }
     }
@@ -129,6 +134,11 @@ impl Disk {
             }
             entries.extend(self.journal.entry(index)?);
         }
+        assert!(
+            entries.len() as u64 <= end.saturating_sub(start),
+            "{} entries in {start}..{end}",
+            entries.len()
+        );
         Ok(entries)
     }
 
@@ -177,6 +187,11 @@ impl Disk {
         self.copy.range()
     }
 
+    /// What the thread of the log waits with.
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
     /// The size of the journal in bytes.
     pub(super) fn file_len(&self) -> u64 {
         self.journal.len()
@@ -184,8 +199,8 @@ impl Disk {
 }
 
 /// A directory without a journal must be new: a crash removes no file.
-fn refuse_to_begin_anew(files: &dyn Files, names: &[String]) -> io::Result<()> {
-    let found = if Copy::exists(names) {
+fn refuse_to_begin_anew(files: &Files, names: &[String]) -> io::Result<()> {
+    let found = if Copy::exists(files.path()) {
         copy::NAME
     } else if let Some(snapshot) = names.iter().find(|name| snapshot::is_snapshot(name)) {
         snapshot

@@ -18,13 +18,13 @@
 //! Invariant: nothing is written behind a torn tail: a start cuts it, and syncs, first.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dohle_storage::File;
 
-use super::files::{Files, LogFile, is_no_space};
+use super::files::{Files, is_no_space};
 use super::record::{FILE_HEADER_LEN, FileHeader, HEADER_LEN, Header, PAYLOAD_MAX, Record};
 use super::record::{checksum, decode_entry};
 use super::scan::{CopyMark, Scanned, damaged, scan};
@@ -41,8 +41,8 @@ const RESERVED: u64 = 256 * 1024;
 /// The open journal.
 #[derive(Debug)]
 pub(super) struct Journal {
-    files: Arc<dyn Files>,
-    file: Box<dyn LogFile>,
+    files: Arc<Files>,
+    file: Arc<dyn File>,
     header: FileHeader,
     state: State,
     /// Records that are not in the file yet.
@@ -66,9 +66,9 @@ impl Journal {
     }
 
     /// Creates an empty journal, durably.
-    pub(super) fn create(files: Arc<dyn Files>, rewrite_min: u64) -> io::Result<Self> {
-        remove_new(&*files)?;
-        let (file, header) = write_new(&*files, 1, FILE_HEADER_LEN as u64)?;
+    pub(super) fn create(files: Arc<Files>, rewrite_min: u64) -> io::Result<Self> {
+        remove_new(&files)?;
+        let (file, header) = write_new(&files, 1, FILE_HEADER_LEN as u64)?;
         let mut journal = Self {
             files,
             file,
@@ -91,12 +91,12 @@ impl Journal {
     /// Opens the journal of the directory, and cuts a torn tail. Returns the indexes below which
     /// the copy agrees with it, if there are any.
     pub(super) fn open(
-        files: Arc<dyn Files>,
+        files: Arc<Files>,
         rewrite_min: u64,
         copy: Option<CopyMark>,
     ) -> io::Result<(Self, Option<u64>)> {
         let path = files.path().join(NAME);
-        let mut file = files.open(NAME)?;
+        let file = files.open(NAME)?;
         let Scanned {
             header,
             state,
@@ -113,7 +113,7 @@ impl Journal {
         }
         // Also when nothing was cut: a process that was killed leaves bytes that were not synced.
         file.sync_data()?;
-        remove_new(&*files)?;
+        remove_new(&files)?;
         let mut journal = Self {
             files,
             file,
@@ -155,7 +155,12 @@ impl Journal {
     /// Adds a record; durable after [`Self::sync`].
     pub(super) fn append(&mut self, record: &Record) -> io::Result<()> {
         let payload = record.payload();
-        let position = self.written + self.buffer.len() as u64;
+        let position = self.len();
+        assert!(
+            self.synced <= position,
+            "a record at {position}, synced up to {}",
+            self.synced
+        );
         let (header, location) = frame(record.kind(), &payload, position, self.synced)?;
         self.state
             .apply(record, location)
@@ -207,6 +212,17 @@ impl Journal {
         }
         self.write_out()?;
         self.file.sync_data()?;
+        assert!(
+            self.synced <= self.written,
+            "synced up to {}, written up to {}",
+            self.synced,
+            self.written
+        );
+        assert!(
+            self.buffer.is_empty(),
+            "{} bytes are not in the file that was synced",
+            self.buffer.len()
+        );
         self.synced = self.written;
         self.dirty = false;
         Ok(true)
@@ -267,7 +283,7 @@ impl Journal {
         }
         match self.rewrite() {
             Err(error) if is_no_space(&error) => {
-                remove_new(&*self.files)?;
+                remove_new(&self.files)?;
                 // The next attempt waits until the file has grown by a quarter.
                 self.rewrite_min = len + len / 4;
                 tracing::info!(len, "no space to rewrite the metadata journal");
@@ -281,7 +297,7 @@ impl Journal {
     pub(super) fn rewrite(&mut self) -> io::Result<()> {
         self.sync()?;
         self.write_out()?;
-        remove_new(&*self.files)?;
+        remove_new(&self.files)?;
         let mut records = Vec::new();
         records.extend(self.state.vote.map(Record::Vote));
         records.extend(self.state.purged.map(Record::Purge));
@@ -293,7 +309,7 @@ impl Journal {
                 .map(|record| (HEADER_LEN + record.payload().len()) as u64)
                 .sum::<u64>();
         let generation = self.header.generation + 1;
-        let (mut file, header) = write_new(&*self.files, generation, base_end)?;
+        let (file, header) = write_new(&self.files, generation, base_end)?;
         let mut position = FILE_HEADER_LEN as u64;
         let mut buffer = Vec::new();
         for record in &records {
@@ -321,6 +337,12 @@ impl Journal {
         }
         file.write_all_at(&buffer, written)?;
         assert_eq!(position, base_end, "length of a rewritten journal");
+        assert!(
+            header.generation > self.header.generation,
+            "generation {} of a rewritten journal, after {}",
+            header.generation,
+            self.header.generation
+        );
         let before = self.len();
         file.sync_data()?;
         self.files.rename(NEW, NAME)?;
@@ -371,13 +393,13 @@ fn frame(
 
 /// Begins a file that takes the name of the journal when it is complete.
 fn write_new(
-    files: &dyn Files,
+    files: &Files,
     generation: u64,
     base_end: u64,
-) -> io::Result<(Box<dyn LogFile>, FileHeader)> {
-    let mut file = files.create(NEW)?;
+) -> io::Result<(Arc<dyn File>, FileHeader)> {
+    let file = files.create(NEW)?;
     let header = FileHeader {
-        id: RandomState::new().hash_one(generation),
+        id: files.random(),
         generation,
         base_end,
     };
@@ -386,7 +408,7 @@ fn write_new(
 }
 
 /// Removes what an interrupted rewrite left.
-fn remove_new(files: &dyn Files) -> io::Result<()> {
+fn remove_new(files: &Files) -> io::Result<()> {
     match files.remove(NEW) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -19,7 +19,7 @@ mod damage_tests;
 #[cfg(test)]
 mod power_loss;
 #[cfg(test)]
-mod simulated_files;
+mod simulated_disks;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -37,8 +37,8 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use disk::Recovered;
+use files::Files;
 pub(super) use files::sync_dir;
-use files::{Directory, Files};
 use writer::Command;
 
 use super::snapshot;
@@ -92,6 +92,8 @@ pub(super) struct LogLimits {
 struct Positions {
     vote: Option<Vote>,
     committed: Option<LogId>,
+    /// What Raft has reported as committed in this run; it never moves back.
+    committed_since_start: Option<LogId>,
     purged: Option<LogId>,
     last: Option<LogId>,
     cache: VecDeque<Entry>,
@@ -106,6 +108,44 @@ impl Positions {
         self.last = Some(entry.log_id);
         self.cache_bytes += payload_len(&entry) + ENTRY_OVERHEAD;
         self.cache.push_back(entry);
+        self.assert_cache();
+    }
+
+    /// The cached entries end with the log's last one, and follow what was purged.
+    fn assert_cache(&self) {
+        let (Some(first), Some(last)) = (self.cache.front(), self.cache.back()) else {
+            assert_eq!(self.cache_bytes, 0, "bytes of a cache without entries");
+            return;
+        };
+        let (first, last) = (first.log_id.index, last.log_id.index);
+        assert_eq!(
+            first + self.cache.len() as u64,
+            last + 1,
+            "the cache of {} entries from {first} to {last} has a hole",
+            self.cache.len()
+        );
+        assert_eq!(
+            self.last.map(|id| id.index),
+            Some(last),
+            "the last entry of the log and of its cache"
+        );
+        assert!(
+            self.purged.is_none_or(|purged| purged.index < first),
+            "entry {first} is cached, although all up to {:?} were purged",
+            self.purged
+        );
+    }
+
+    /// What was purged is not beyond the last entry. `before` was the last one before the change.
+    fn assert_order(&self, change: &'static str, before: Option<LogId>) {
+        let index = |id: Option<LogId>| id.map(|id| id.index);
+        assert!(
+            index(self.purged) <= index(self.last),
+            "{change}: purged up to {:?}, beyond the last entry {:?}, which was {before:?}",
+            self.purged,
+            self.last
+        );
+        self.assert_cache();
     }
 
     fn evict(&mut self, bytes_max: usize, written_end: u64) {
@@ -131,7 +171,14 @@ impl Positions {
             self.cache_bytes -= payload_len(&entry) + ENTRY_OVERHEAD;
         }
         if self.last.is_some_and(|id| id.index >= from) {
+            let before = self.last;
             self.last = last.max(self.purged);
+            assert!(
+                self.last.map(|id| id.index) <= before.map(|id| id.index),
+                "a truncation after {last:?} moved the last entry from {before:?} to {:?}",
+                self.last
+            );
+            self.assert_order("truncation", before);
         }
     }
 
@@ -143,9 +190,22 @@ impl Positions {
         {
             self.pop_front();
         }
+        let before = self.last;
         self.purged = self.purged.max(Some(upto));
         if self.last.is_none_or(|last| last.index < upto.index) {
             self.last = Some(upto);
+        }
+        self.assert_order("purge", before);
+    }
+
+    /// Entries that Raft appends: their terms never fall.
+    fn assert_follows(&self, entry: &Entry) {
+        if let Some(last) = self.last {
+            assert!(
+                entry.log_id.leader_id.term >= last.leader_id.term,
+                "entry {} follows {last}: the term falls",
+                entry.log_id
+            );
         }
     }
 }
@@ -171,16 +231,16 @@ impl LogStore {
         limits: &LogLimits,
         fatal: FatalSender,
     ) -> io::Result<Self> {
-        Self::open_files(Arc::new(Directory::new(dir)), limits, fatal).await
+        Self::open_files(Arc::new(Files::new(dir)), limits, fatal).await
     }
 
     /// See [`Self::open`].
     pub(super) async fn open_files(
-        files: Arc<dyn Files>,
+        files: Arc<Files>,
         limits: &LogLimits,
         fatal: FatalSender,
     ) -> io::Result<Self> {
-        let had_snapshot = snapshot::exists(files.path())?;
+        let had_snapshot = snapshot::exists(&files)?;
         let counters = Arc::new(Counters::default());
         let (commands, recovered) = writer::start(
             files,
@@ -418,6 +478,14 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let vote = *vote;
+        {
+            let before = self.positions.lock().vote;
+            let term = |vote: &Vote| vote.leader_id.term;
+            assert!(
+                before.is_none_or(|before| term(&before) <= term(&vote)),
+                "the vote moves back from {before:?} to {vote}"
+            );
+        }
         self.request(|reply| Command::SaveVote { vote, reply })
             .await?;
         self.positions.lock().vote = Some(vote);
@@ -425,7 +493,16 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
-        self.positions.lock().committed = committed;
+        {
+            let positions = &mut *self.positions.lock();
+            let before = positions.committed_since_start;
+            assert!(
+                committed >= before,
+                "the last committed entry moves back from {before:?} to {committed:?}"
+            );
+            positions.committed_since_start = committed;
+            positions.committed = committed;
+        }
         self.send(Command::SaveCommitted(committed)).await
     }
 
@@ -444,6 +521,7 @@ impl RaftLogStorage<Types> for LogStore {
         {
             let mut positions = self.positions.lock();
             for entry in &entries {
+                positions.assert_follows(entry);
                 positions.push(entry.clone());
             }
             positions.evict(

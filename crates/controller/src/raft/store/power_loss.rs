@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use dohle_storage::simulated::Random;
 use futures::FutureExt;
 use openraft::storage::IOFlushed;
 use openraft::type_config::TypeConfigExt;
@@ -17,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use super::disk::{Disk, Recovered};
-use super::simulated_files::{Image, Power, Random};
+use super::simulated_disks::{Disks, Image};
 use super::tests::blob;
 use super::writer::{Command, Writer};
 use super::{Counters, FatalSender};
@@ -122,7 +123,7 @@ impl Memory {
 }
 
 struct Voter {
-    power: Power,
+    power: Disks,
     number: usize,
     memory: Arc<Mutex<Memory>>,
     writer: Writer,
@@ -130,13 +131,13 @@ struct Voter {
 
 impl Voter {
     /// Starts on what a loss of power left, and checks what is found.
-    fn start(power: &Power, number: usize, memory: &Arc<Mutex<Memory>>, what: &str) -> Self {
+    fn start(power: &Disks, number: usize, memory: &Arc<Mutex<Memory>>, what: &str) -> Self {
         let files = power.files(number);
-        snapshot::remove_temporary(files.path()).unwrap();
+        snapshot::remove_temporary(&files).unwrap();
         let (mut disk, recovered) =
             Disk::open(files, LIMIT, 3_000).unwrap_or_else(|error| panic!("{what}: {error}"));
         let found = log_of(&mut disk, recovered);
-        let snapshot = snapshot::open_latest(power.files(number).path()).unwrap();
+        let snapshot = snapshot::open_latest(&power.files(number)).unwrap();
         let snapshot = snapshot.map(|mut file| {
             file.verify()
                 .unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -291,7 +292,7 @@ impl Simulation {
         Self {
             random: Random(seed),
             memories: (0..voters).map(|_| Arc::default()).collect(),
-            images: vec![Image::new(); voters],
+            images: vec![Image::default(); voters],
             term: 0,
             starts: 0,
             what: String::new(),
@@ -309,7 +310,7 @@ impl Simulation {
         };
         let cut_at = self.random.below(60 * self.memories.len() as u64) + 1;
         let images = std::mem::take(&mut self.images);
-        let power = Power::new(self.random.next(), images, cut_at, Box::new(settle));
+        let power = Disks::new(self.random.next_number(), images, cut_at, settle);
         let mut voters = Vec::new();
         for (number, memory) in self.memories.iter().enumerate() {
             voters.push(Voter::start(&power, number, memory, &self.what));

@@ -10,8 +10,8 @@ use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
+use dohle_storage::File;
 
-use super::files::LogFile;
 use super::record::{FILE_HEADER_LEN, FileHeader, HEADER_LEN, Header, Record, checksum};
 use super::state::{Location, State};
 
@@ -47,7 +47,7 @@ pub(super) struct Scanned {
 ///
 /// # Errors
 /// Reading failed, or the file is damaged in a way that no crash explains.
-pub(super) fn scan(file: &dyn LogFile, path: &Path, copy: Option<CopyMark>) -> io::Result<Scanned> {
+pub(super) fn scan(file: &dyn File, path: &Path, copy: Option<CopyMark>) -> io::Result<Scanned> {
     let mut window = Window::new(file)?;
     let damaged = |position: u64, reason: &str| damaged(path, position, reason);
     let header = window.get(0, FILE_HEADER_LEN)?.unwrap_or_default();
@@ -134,14 +134,14 @@ struct Found {
 
 /// A part of the file that moves forward.
 struct Window<'a> {
-    file: &'a dyn LogFile,
+    file: &'a dyn File,
     file_len: u64,
     start: u64,
     bytes: Vec<u8>,
 }
 
 impl<'a> Window<'a> {
-    fn new(file: &'a dyn LogFile) -> io::Result<Self> {
+    fn new(file: &'a dyn File) -> io::Result<Self> {
         Ok(Self {
             file,
             file_len: file.len()?,

@@ -66,16 +66,26 @@ impl State {
                 while self.range().end > *from
                     && let Some(last) = self.entries.pop_back()
                 {
-                    self.live_bytes -= last.record_len();
+                    self.forget(last);
                 }
+                assert!(
+                    self.entries.is_empty() || self.range().end <= *from,
+                    "the log ends at {} after a truncation to {from}",
+                    self.range().end
+                );
             }
             Record::Purge(upto) => {
                 while self.first <= upto.index
                     && let Some(first) = self.entries.pop_front()
                 {
-                    self.live_bytes -= first.record_len();
+                    self.forget(first);
                     self.first += 1;
                 }
+                assert!(
+                    self.entries.is_empty() || self.first > upto.index,
+                    "the log begins at {} after everything up to {upto} was purged",
+                    self.first
+                );
                 self.purged = self.purged.max(Some(*upto));
             }
             Record::Entry(entry) => {
@@ -90,16 +100,45 @@ impl State {
                 if index != next {
                     return Err(format!("entry {next} is missing: the next one is {index}"));
                 }
+                if let Some(last) = self.entries.back() {
+                    assert!(
+                        last.position + u64::from(last.len) <= location.position,
+                        "entry {index} at {location:?} overlaps the one before at {last:?}"
+                    );
+                }
                 self.live_bytes += location.record_len();
                 self.entries.push_back(location);
+                assert_eq!(
+                    self.range().end,
+                    index + 1,
+                    "end of the log after entry {index}"
+                );
             }
         }
         Ok(())
     }
 
+    /// An entry is not part of the log any more.
+    fn forget(&mut self, location: Location) {
+        let len = location.record_len();
+        assert!(
+            self.live_bytes >= len,
+            "an entry of {len} bytes goes, all entries have {}",
+            self.live_bytes
+        );
+        self.live_bytes -= len;
+    }
+
     /// The entries moved, as a rewrite of the journal does.
     pub(super) fn relocate(&mut self, mut locations: VecDeque<Location>) {
         assert_eq!(locations.len(), self.entries.len(), "entries in a rewrite");
+        for (old, new) in self.entries.iter().zip(&locations) {
+            assert_eq!(
+                (old.len, old.checksum),
+                (new.len, new.checksum),
+                "an entry at {old:?} moved to {new:?}"
+            );
+        }
         std::mem::swap(&mut self.entries, &mut locations);
     }
 

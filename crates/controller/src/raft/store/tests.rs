@@ -384,3 +384,50 @@ proptest! {
         runtime.block_on(run_steps(steps));
     }
 }
+
+fn failure(step: impl FnOnce()) -> String {
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)).unwrap_err();
+    *failed.downcast::<String>().unwrap()
+}
+
+#[test]
+fn a_hole_and_a_term_that_falls_are_noticed_before_they_reach_the_journal() {
+    let with_two_entries = || {
+        let mut positions = Positions::default();
+        positions.push(entry(0, ""));
+        positions.push(entry(1, ""));
+        positions
+    };
+    let message = failure(|| with_two_entries().push(entry(3, "")));
+    assert!(message.contains("hole in the log"), "{message}");
+    let older = Entry {
+        log_id: log_id(0, 2),
+        ..entry(2, "")
+    };
+    let message = failure(|| with_two_entries().assert_follows(&older));
+    assert!(message.contains("the term falls"), "{message}");
+    let mut wrong = with_two_entries();
+    wrong.purged = Some(log_id(1, 1));
+    let message = failure(|| wrong.push(entry(2, "")));
+    assert!(message.contains("entry 0 is cached"), "{message}");
+}
+
+#[tokio::test]
+async fn a_committed_entry_and_a_vote_that_move_back_are_noticed() {
+    use futures::FutureExt;
+    let dir = TempDir::new().unwrap();
+    let mut store = open(dir.path(), &LIMITS).await;
+    append(&mut store, (0..4).map(|index| entry(index, "")).collect()).await;
+    store.save_committed(Some(log_id(1, 3))).await.unwrap();
+    let back = store.save_committed(Some(log_id(1, 2)));
+    let failed = std::panic::AssertUnwindSafe(back).catch_unwind().await;
+    let message = failed.unwrap_err().downcast::<String>().unwrap();
+    assert!(message.contains("committed entry moves back"), "{message}");
+    store.save_vote(&Vote::new(5, 1)).await.unwrap();
+    let older = Vote::new(4, 1);
+    let back = std::panic::AssertUnwindSafe(store.save_vote(&older));
+    let message = back.catch_unwind().await.unwrap_err();
+    let message = message.downcast::<String>().unwrap();
+    assert!(message.contains("the vote moves back"), "{message}");
+    store.close().await;
+}

@@ -111,7 +111,7 @@ impl Drop for Writer {
 /// Opens the log on a thread of its own; that thread ends with the last sender or with
 /// [`Command::Close`], and the files are closed then.
 pub(super) async fn start(
-    files: Arc<dyn Files>,
+    files: Arc<Files>,
     limit_bytes: u64,
     tail_bytes: usize,
     counters: Arc<Counters>,
@@ -219,7 +219,7 @@ impl Writer {
                         );
                     }
                     self.serve_reads();
-                    thread::sleep(SPACE_POLL);
+                    self.disk.clock().sleep(SPACE_POLL);
                 }
             }
         }
