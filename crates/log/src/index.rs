@@ -146,6 +146,7 @@ pub(crate) fn absolute(base: Offset, relative: u32) -> Offset {
 pub(crate) fn encode<E: Entry>(entries: &[E]) -> Vec<u8> {
     let mut out = Vec::with_capacity(entries.len() * E::SIZE);
     entries.iter().for_each(|entry| entry.encode(&mut out));
+    assert_eq!(out.len(), entries.len() * E::SIZE, "bytes of an index");
     out
 }
 

@@ -69,6 +69,12 @@ impl LeaderEpochCache {
             epoch,
             start_offset,
         });
+        if let [.., before, new] = self.entries[..] {
+            assert!(
+                before.epoch < new.epoch && before.start_offset < new.start_offset,
+                "{new:?} follows {before:?}"
+            );
+        }
         true
     }
 

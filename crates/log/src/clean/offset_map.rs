@@ -81,6 +81,13 @@ impl OffsetMap {
                 return false;
             }
             self.len += 1;
+            assert!(
+                self.len <= self.len_max && self.len < self.slots.len(),
+                "{} keys in {} slots, at most {}",
+                self.len,
+                self.slots.len(),
+                self.len_max
+            );
         }
         self.slots[at] = [hash[0], hash[1], offset.0 as u64 + 1];
         true

@@ -139,6 +139,17 @@ impl Log {
         }
         let log_append_time = validated.log_append_time();
         let (header, records) = validated.assign(self.log_end_offset, epoch);
+        assert_eq!(
+            header.base_offset, self.log_end_offset,
+            "{}: the offset that a produced batch got",
+            self.topic_partition
+        );
+        assert_eq!(
+            header.partition_leader_epoch,
+            Some(epoch),
+            "{}: the leader epoch that a produced batch got",
+            self.topic_partition
+        );
         let rolled = self.maybe_roll(&header, now)?;
         let batch = PlacedBatch {
             header,
@@ -214,6 +225,12 @@ impl Log {
             run_bytes += header.size;
         }
         self.write_run(&records, &batches[run_start..])?;
+        assert_eq!(
+            info.last_offset.plus(1),
+            self.log_end_offset,
+            "{}: the log end after an append of replicated batches",
+            self.topic_partition
+        );
         Ok(Some(AppendInfo { rolled, ..info }))
     }
 
@@ -320,12 +337,35 @@ impl Log {
             header.base_offset,
             self.log_end_offset
         );
+        let before = self.positions();
+        assert!(
+            header.next_offset() > header.base_offset,
+            "{}: a batch from {} to {} has no records",
+            self.topic_partition,
+            header.base_offset,
+            header.next_offset()
+        );
+        let active = self.active().base_offset;
+        assert!(
+            active <= header.base_offset,
+            "{}: a batch at {} is in the segment {active}",
+            self.topic_partition,
+            header.base_offset
+        );
         if let Some(epoch) = header.partition_leader_epoch {
             self.leader_epochs_dirty |= self.leader_epochs.assign(epoch, header.base_offset);
+            assert_eq!(
+                self.leader_epochs.latest_epoch(),
+                Some(epoch),
+                "{}: the newest leader epoch after an append at {}",
+                self.topic_partition,
+                header.base_offset
+            );
         }
         if let Some(aborted) = self.producer_state.update(header, marker) {
             self.active().aborted.push(aborted);
         }
         self.log_end_offset = header.next_offset();
+        self.assert_not_shorter("an append", before);
     }
 }

@@ -212,6 +212,13 @@ impl Log {
             end_offset: pair[1].base_offset,
         };
         let sources: Vec<_> = self.segments[..=count].windows(2).map(source).collect();
+        assert!(
+            found.first_dirty_offset <= bound && bound <= self.log_end_offset,
+            "{}: compaction from {} to {bound}, the log ends at {}",
+            self.topic_partition,
+            found.first_dirty_offset,
+            self.log_end_offset
+        );
         let producers = self.producer_state.producers().map(|(id, entry)| {
             let last_data_offset = entry.batches.back().map(|batch| batch.last_offset);
             let epoch = entry.epoch;

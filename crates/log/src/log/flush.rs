@@ -214,11 +214,20 @@ impl Log {
                 self.segments[at].unload_indexes();
             }
         }
+        assert!(
+            flushed.end_offset <= self.log_end_offset,
+            "{}: flushed up to {}, the log ends at {}",
+            self.topic_partition,
+            flushed.end_offset,
+            self.log_end_offset
+        );
+        let before = self.positions();
         let advanced = flushed.end_offset > self.recovery_point;
         if advanced {
             self.recovery_point = flushed.end_offset;
             self.on_recovery_point();
         }
+        self.assert_not_shorter("a flush", before);
         if self.closed_segments_changed {
             self.failed |= self.record_flushed_segments(Sync::No).is_err();
         }

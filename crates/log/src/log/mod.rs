@@ -16,6 +16,7 @@ mod damage;
 mod damaged_ranges;
 mod epochs;
 mod flush;
+mod positions;
 mod query;
 mod recover;
 mod recovery_point;

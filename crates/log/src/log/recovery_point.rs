@@ -62,6 +62,12 @@ impl Log {
         if self.recovery_point <= end {
             return Ok(());
         }
+        assert!(
+            end <= self.log_end_offset,
+            "{}: a truncation to {end}, beyond the log end {}",
+            self.topic_partition,
+            self.log_end_offset
+        );
         let text = format!("0\n{end}\n");
         write_atomically(self.fs(), &path(&self.dir), text.as_bytes(), Sync::Yes)?;
         let stale = self.stale_recovery_point.max(Some(self.recovery_point));

@@ -50,6 +50,13 @@ impl Log {
     }
 
     fn set_log_start_offset(&mut self, offset: Offset) {
+        assert!(
+            self.log_start_offset <= offset && offset <= self.log_end_offset,
+            "{}: the log start rises from {} to {offset}, the log ends at {}",
+            self.topic_partition,
+            self.log_start_offset,
+            self.log_end_offset
+        );
         self.log_start_offset = offset;
         self.leader_epochs_dirty |= self.leader_epochs.truncate_from_start(offset);
         self.producer_state.on_log_start_offset(offset);
@@ -135,6 +142,14 @@ impl Log {
         if reasons.len() == self.segments.len() {
             self.roll(now)?;
         }
+        assert!(
+            reasons.len() < self.segments.len(),
+            "{}: {} of {} segments are to go",
+            self.topic_partition,
+            reasons.len(),
+            self.segments.len()
+        );
+        let before = self.positions();
         self.guard(|log| {
             let kept = log.segments[reasons.len()].base_offset;
             log.forget_sizes(|base_offset| base_offset < kept)?;
@@ -156,6 +171,7 @@ impl Log {
             if first > log.log_start_offset {
                 log.set_log_start_offset(first);
             }
+            log.assert_not_shorter("a deletion of old segments", before);
             Ok(deleted)
         })
     }

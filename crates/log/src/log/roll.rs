@@ -125,7 +125,14 @@ impl Log {
                 let bytes = snapshot::encode(&log.producer_state);
                 log.snapshots_pending.push((base_offset, bytes));
             }
+            assert!(
+                base_offset >= log.log_end_offset,
+                "{}: a segment begins at {base_offset}, before the log end {}",
+                log.topic_partition,
+                log.log_end_offset
+            );
             log.segments.push(segment);
+            log.assert_segments_rise("a roll");
             log.directory_dirty = true;
             log.closed_segments_changed = true;
             tracing::debug!(partition = %log.topic_partition, %base_offset, "rolled a new segment");

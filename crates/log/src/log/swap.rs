@@ -128,7 +128,21 @@ impl Log {
             }
             segment.unload_indexes();
             segment.move_to(log.open_files());
+            assert_eq!(
+                segment.base_offset, replaces[0],
+                "{}: the base offset of a segment that replaces {replaces:?}",
+                log.topic_partition
+            );
+            let before = log.positions();
             let removed: Vec<_> = log.segments.splice(range, [segment]).collect();
+            assert_eq!(
+                removed.len(),
+                replaces.len(),
+                "{}: segments that were replaced",
+                log.topic_partition
+            );
+            log.assert_not_shorter("a swap", before);
+            log.assert_segments_rise("a swap");
             log.retain_damage(|it| !replaces.contains(&it.segment))?;
             log.record_flushed_segments(Sync::No)?;
             let kept_snapshot = replaces[0];

@@ -26,6 +26,7 @@ impl Log {
             self.truncate_fully_and_start_at(offset, now)?;
             return Ok(true);
         }
+        let before = self.positions();
         // The batch that holds the offset goes as a whole; it is in this segment.
         let first = self.segments[self.floor_segment(offset)].base_offset;
         self.guard_all_or_nothing(|log| log.lower_recovery_point(first))?;
@@ -34,6 +35,11 @@ impl Log {
             log.forget_segments_from(first)?;
             log.remove_segments_from(keep)?;
             let end = log.active().truncate_to(offset, now)?;
+            assert!(
+                end <= offset,
+                "{}: truncated to {offset}, the log ends at {end}",
+                log.topic_partition
+            );
             if end < log.log_start_offset {
                 return Ok(end);
             }
@@ -50,6 +56,8 @@ impl Log {
         if end < self.log_start_offset {
             self.truncate_fully_and_start_at(offset, now)?;
         }
+        self.assert_positions("a truncation", before);
+        self.assert_segments_rise("a truncation");
         Ok(true)
     }
 
@@ -62,6 +70,7 @@ impl Log {
         offset: Offset,
         now: Timestamp,
     ) -> Result<(), StorageError> {
+        let before = self.positions();
         // A start may find no segment at all: then nothing is known to have been there.
         self.guard_all_or_nothing(|log| log.lower_recovery_point(Offset::ZERO))?;
         self.guard(|log| {
@@ -77,7 +86,15 @@ impl Log {
             }
             log.snapshots_pending.clear();
             log.producer_state = ProducerState::new(offset);
-            log.after_truncation()
+            log.after_truncation()?;
+            log.assert_positions("a truncation of everything", before);
+            assert_eq!(
+                (log.log_start_offset, log.log_end_offset),
+                (offset, offset),
+                "{}: start and end of a log without records",
+                log.topic_partition
+            );
+            Ok(())
         })
     }
 

@@ -331,9 +331,28 @@ impl Segment {
             return Err(self.files.cut_torn_write(u64::from(self.size), error));
         }
         let start = self.size;
+        let mut end_of_batch = 0;
         for batch in batches {
+            assert_eq!(
+                batch.position, end_of_batch,
+                "the position of the batch at {} among those that are appended",
+                batch.header.base_offset
+            );
+            assert!(
+                self.fits(batch.header.last_offset()),
+                "the batch at {} does not fit into the segment {}",
+                batch.header.base_offset,
+                self.base_offset
+            );
+            end_of_batch += batch.header.size as usize;
             self.note_batch(&batch.header, start + batch.position as u32, config);
         }
+        assert_eq!(
+            end_of_batch,
+            bytes.len(),
+            "bytes of the batches that were appended to the segment {}",
+            self.base_offset
+        );
         self.size = end as u32;
         Ok(())
     }

@@ -117,6 +117,17 @@ impl FileRange {
     /// # Errors
     /// When nothing of the window may be sent.
     pub fn read(&mut self, at: usize, out: &mut [u8], access: Access) -> Result<usize, RangeError> {
+        assert!(
+            at <= self.len(),
+            "a window at byte {at} of a range of {} bytes",
+            self.len()
+        );
+        assert!(
+            self.checked <= self.len(),
+            "{} bytes of a range of {} were checked",
+            self.checked,
+            self.len()
+        );
         let length = out.len().min(self.len() - at);
         let out = &mut out[..length];
         let position = u64::from(self.position) + at as u64;
@@ -270,6 +281,12 @@ impl<'a> Walk<'a> {
 
 impl SegmentView {
     fn range(&self, file: &Arc<dyn File>, position: u32, end: u32) -> FileRange {
+        assert!(position <= end, "a range from byte {position} to {end}");
+        assert!(
+            end <= self.end,
+            "a range to byte {end} of {} that were planned",
+            self.end
+        );
         FileRange {
             files: Arc::clone(&self.files),
             file: Arc::clone(file),
