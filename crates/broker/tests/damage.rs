@@ -265,3 +265,39 @@ fn a_log_start_that_is_lost_is_taken_from_another_replica() {
         assert_no_dir_failed(&cluster);
     }
 }
+
+#[test]
+fn a_log_start_that_is_lost_is_taken_from_another_replica_after_further_restarts() {
+    let (cluster, _) = filled(&PROPERTIES);
+    let start = cluster.replica(1).delete_records(Some(offset(3))).unwrap();
+    for node in 1..=3 {
+        support::wait_for(&cluster.replica(node), |replica| {
+            replica.positions().log_start_offset == start
+        });
+    }
+    // No follower reports its log start while the leader starts again and again.
+    for node in [2, 3, 1] {
+        cluster.stop(node);
+    }
+    let dir = cluster.segment_file(1, 0).parent().unwrap().to_owned();
+    fs::write(dir.with_file_name("log-start-offset-checkpoint"), "garbage").unwrap();
+    let list = dir.with_file_name("unknown-log-starts");
+    for _ in 0..2 {
+        cluster.start_broker(1);
+        assert_eq!(cluster.replica(1).positions().log_start_offset, offset(0));
+        cluster.stop(1);
+        assert!(list.exists());
+    }
+    for node in 1..=3 {
+        cluster.start_broker(node);
+    }
+    support::wait_for(&cluster.replica(1), |replica| {
+        replica.positions().log_start_offset == start
+    });
+    cluster.wait_settled(2, RECORDS);
+    cluster.stop(1);
+    assert!(!list.exists(), "the log start is known again");
+    cluster.start_broker(1);
+    assert_eq!(cluster.replica(1).positions().log_start_offset, start);
+    assert_no_dir_failed(&cluster);
+}

@@ -4,6 +4,7 @@
 //! each subscription and each ack, so a leader takes the log start of an in-sync replica. A
 //! follower takes its leader's log start in any case.
 
+use dohle_model::partition::PartitionRegistration;
 use dohle_model::{NodeId, Offset};
 
 use super::Partition;
@@ -15,16 +16,29 @@ impl Partition {
         self.state.lock().log_start_lost = true;
     }
 
-    /// Logs that the log start stays lost if this leader has no other replica in sync.
-    pub(super) fn warn_of_lost_log_start(&self, state: &State, isr: &[NodeId]) {
-        if state.log_start_lost && !isr.iter().any(|id| *id != self.shared.node) {
-            tracing::warn!(
-                partition = %self.name,
-                log_start_offset = %state.positions().log_start_offset,
-                "the log start is lost and no other replica is in sync: records removed by \
-                 DeleteRecords may reappear"
-            );
+    /// Whether the log start is lost and was not taken from another replica yet.
+    pub(crate) fn is_log_start_lost(&self) -> bool {
+        self.state.lock().log_start_lost
+    }
+
+    /// Logs that the log start stays lost if this leader has no other replica in sync. Where there
+    /// is no other replica at all, the log starts with its first segment from now on.
+    pub(super) fn warn_of_lost_log_start(
+        &self,
+        state: &mut State,
+        registration: &PartitionRegistration,
+    ) {
+        let is_other = |id: &&NodeId| **id != self.shared.node;
+        if !state.log_start_lost || registration.isr.iter().any(|id| is_other(&id)) {
+            return;
         }
+        tracing::warn!(
+            partition = %self.name,
+            log_start_offset = %state.positions().log_start_offset,
+            "the log start is lost and no other replica is in sync: records removed by \
+             DeleteRecords may reappear"
+        );
+        state.log_start_lost = registration.replicas.iter().any(|id| is_other(&id));
     }
 
     /// Takes the log start of an in-sync follower if this log's own is lost.

@@ -97,7 +97,7 @@ impl Partition {
                 );
             }
             self.ask_for_repairs(state);
-            self.warn_of_lost_log_start(state, &registration.isr);
+            self.warn_of_lost_log_start(state, registration);
             state.apply(effects, &self.shared, wakes);
             self.note_lag(state);
         });

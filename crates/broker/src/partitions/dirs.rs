@@ -1,6 +1,6 @@
 //! The broker's log directories: the partitions in each, and the directories that failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use dohle_log::directory::{AppliedMetadata, Checkpoint, LogDirectory, PartitionDirKind};
@@ -106,6 +106,14 @@ impl CleanerOffsets {
     }
 }
 
+/// The partitions whose log start is lost; the file `unknown-log-starts` follows.
+#[derive(Debug, Default)]
+struct UnknownStarts {
+    partitions: BTreeSet<TopicPartition>,
+    /// Whether the file differs.
+    changed: bool,
+}
+
 /// A log directory in use.
 #[derive(Debug)]
 pub(super) struct Dir {
@@ -119,6 +127,7 @@ pub(super) struct Dir {
     /// The metadata position in the file when the process started.
     recorded: Option<AppliedMetadata>,
     applied: Mutex<Applied>,
+    unknown_starts: Mutex<UnknownStarts>,
     offline: Mutex<Offline>,
 }
 
@@ -146,6 +155,11 @@ impl Dir {
                 (None, BTreeMap::new(), Some(error.to_string()))
             }
         };
+        let lost = found.iter().filter(|(_, found)| found.log_start_lost);
+        let unknown_starts = UnknownStarts {
+            partitions: lost.map(|(name, _)| name.clone()).collect(),
+            changed: false,
+        };
         let offline = Offline {
             followed: offline.is_some(),
             reason: offline,
@@ -161,6 +175,7 @@ impl Dir {
                 offsets,
                 changed: false,
             }),
+            unknown_starts: Mutex::new(unknown_starts),
             offline: Mutex::new(offline),
         }
     }
@@ -254,8 +269,30 @@ impl Dir {
 
     /// Notes a replica that was removed from it.
     pub(super) fn note_removed(&self, name: &TopicPartition) {
+        self.note_known_start(name);
         let mut applied = self.applied.lock();
         applied.partitions_changed |= applied.partitions.remove(name).is_some();
+    }
+
+    /// The log start of a partition is known again, or the partition is gone.
+    pub(super) fn note_known_start(&self, name: &TopicPartition) {
+        let mut unknown = self.unknown_starts.lock();
+        unknown.changed |= unknown.partitions.remove(name);
+    }
+
+    /// Writes which log starts are unknown, if that has changed. To be called when the log starts
+    /// that are known are in their checkpoint. Blocks on the disk.
+    pub(super) fn write_unknown_starts(&self) -> Result<(), StorageError> {
+        let partitions = {
+            let mut unknown = self.unknown_starts.lock();
+            if !std::mem::take(&mut unknown.changed) {
+                return Ok(());
+            }
+            unknown.partitions.clone()
+        };
+        self.directory
+            .write_unknown_log_starts(&partitions)
+            .inspect_err(|_| self.unknown_starts.lock().changed = true)
     }
 
     /// Notes that changes up to `position` were applied. Returns whether replicas were added or
@@ -372,6 +409,13 @@ fn scan(
          leader, and leaders from an in-sync replica; where no other replica is in sync, records \
          removed by DeleteRecords may reappear",
     )?;
+    let unknown = match directory.read_unknown_log_starts() {
+        Err(error) if error.kind() == StorageErrorKind::Damage => {
+            tracing::warn!(%error, "the list of unknown log starts cannot be read, all count as unknown");
+            None
+        }
+        read => Some(read?),
+    };
     let mut found = BTreeMap::new();
     for dir in directory.partition_dirs()? {
         match dir.kind {
@@ -395,10 +439,24 @@ fn scan(
             high_watermark: of(&high_watermarks),
             recovery_point: of(&recovery_points),
             log_start_offset: of(&log_starts),
-            log_start_lost: log_starts.is_none(),
+            log_start_lost: log_starts.is_none()
+                || unknown
+                    .as_ref()
+                    .is_none_or(|unknown| unknown.contains(&name)),
             cleaner_offset: cleaner_offsets.get(&name).copied(),
         };
         found.insert(name, entry);
+    }
+    let lost = found.iter().filter(|(_, found)| found.log_start_lost);
+    let lost: BTreeSet<_> = lost.map(|(name, _)| name.clone()).collect();
+    if unknown.as_ref() != Some(&lost) {
+        // Before the checkpoint is written again: a second restart must not take it as it is then.
+        match directory.write_unknown_log_starts(&lost) {
+            Err(error) if error.kind() == StorageErrorKind::Full => {
+                tracing::warn!(%error, "no space for the list of unknown log starts");
+            }
+            written => written?,
+        }
     }
     Ok(found)
 }

@@ -303,6 +303,7 @@ impl Partitions {
     pub(super) fn write_checkpoints(&self, which: &[Checkpoint]) {
         let mut offsets = DirOffsets::new();
         for partition in self.all() {
+            self.note_known_start(&partition);
             if let Some((high_watermark, recovery_point, start)) = partition.checkpoints() {
                 let entry = (
                     partition.name().clone(),
@@ -321,6 +322,16 @@ impl Partitions {
                 // The next round writes it, if the directory is online then.
                 self.shared.moved.store(true, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// To be called before the log start is read for its checkpoint.
+    fn note_known_start(&self, partition: &Partition) {
+        if partition.is_log_start_lost() {
+            return;
+        }
+        if let Some(dir) = self.dirs.iter().find(|dir| dir.id == partition.directory()) {
+            dir.note_known_start(partition.name());
         }
     }
 
@@ -354,7 +365,10 @@ impl Partitions {
                 let closed = &closed;
                 scope.spawn(move || {
                     let mut mine = Closed::default();
-                    share.iter().for_each(|partition| mine.close(partition));
+                    for partition in share {
+                        self.note_known_start(partition);
+                        mine.close(partition);
+                    }
                     closed.lock().extend(mine);
                 });
             }
@@ -435,6 +449,9 @@ fn write_offsets(
         // A log that starts at 0 needs no entry, as in Kafka.
         let entries = entries.filter(|(_, offset)| at != 2 || *offset > Offset::ZERO);
         dir.directory.write_checkpoint(*checkpoint, entries)?;
+        if *checkpoint == Checkpoint::LogStartOffset {
+            dir.write_unknown_starts()?;
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 mod applied;
 mod meta_properties;
 mod strays;
+mod unknown_starts;
 
 pub use applied::{APPLIED_METADATA_FILE, AppliedMetadata};
 pub use strays::{DECISION_FILE, Stray, StrayDecision, strays};
