@@ -411,7 +411,7 @@ fn scan(
     )?;
     let unknown = match directory.read_unknown_log_starts() {
         Err(error) if error.kind() == StorageErrorKind::Damage => {
-            tracing::warn!(%error, "the list of unknown log starts cannot be read, all count as unknown");
+            tracing::warn!(%error, "cannot read which log starts are unknown: all of them count");
             None
         }
         read => Some(read?),

@@ -1,13 +1,15 @@
 //! Logs what plans decided, once it is committed.
 
-use crate::plan::Note;
+use dohle_model::{NodeId, PartitionIndex, TopicName};
 
-/// Unclean elections of one batch that are logged one by one.
+use crate::plan::{Note, listed};
+
+/// Unclean elections of one batch that are logged one by one, and partitions that need one.
 const ELECTIONS_MAX: usize = 100;
 
 /// See the module.
 pub(super) fn log(notes: &[Note]) {
-    let (mut unclean, mut last_known) = (0, 0);
+    let (mut unclean, mut last_known, mut waiting) = (0, 0, 0);
     for note in notes {
         match note {
             Note::LeftIsrs {
@@ -32,12 +34,29 @@ pub(super) fn log(notes: &[Note]) {
                     );
                 }
             }
+            Note::NoEligibleReplica {
+                id,
+                topic,
+                replicas,
+            } => {
+                waiting += 1;
+                if waiting <= ELECTIONS_MAX {
+                    warn_of_no_leader(id.partition, topic, replicas);
+                }
+            }
         }
     }
     if unclean > ELECTIONS_MAX {
         tracing::warn!(
             partitions = unclean - ELECTIONS_MAX,
             "more unclean elections: committed records may be lost"
+        );
+    }
+    if waiting > ELECTIONS_MAX {
+        tracing::warn!(
+            partitions = waiting - ELECTIONS_MAX,
+            "more partitions without a leader and without an eligible replica: each needs an \
+             unclean election"
         );
     }
     if last_known > 0 {
@@ -48,12 +67,27 @@ pub(super) fn log(notes: &[Note]) {
     }
 }
 
+fn warn_of_no_leader(partition: PartitionIndex, topic: &TopicName, replicas: &[NodeId]) {
+    let command = format!(
+        "dohle leader-election --bootstrap-server HOST:PORT --election-type unclean --topic \
+         {topic} --partition {partition}"
+    );
+    tracing::warn!(
+        partition = format!("{topic}-{partition}"),
+        replicas = listed(replicas),
+        command,
+        "the partition has no leader, and no replica is known to hold all committed records: an \
+         unclean election takes the first of its replicas that is running, and records that only \
+         others have are lost; before it, stop the brokers whose copy is not to be taken"
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
-    use dohle_model::{NodeId, PartitionIndex, TopicId, TopicIdPartition, TopicName};
+    use dohle_model::{TopicId, TopicIdPartition};
 
     use super::*;
 
@@ -85,6 +119,24 @@ mod tests {
         text.lines()
             .map(|line| line.trim_start().to_owned() + "\n")
             .collect()
+    }
+
+    #[test]
+    fn a_partition_without_eligible_replica_is_a_warning_with_the_command_that_ends_it() {
+        let id = TopicIdPartition {
+            topic_id: TopicId::from_bytes([1; 16]),
+            partition: PartitionIndex(7),
+        };
+        let topic = TopicName::new("orders").unwrap();
+        let replicas = vec![NodeId(1), NodeId(2)];
+        let note = Note::NoEligibleReplica {
+            id,
+            topic,
+            replicas,
+        };
+        expect_test::expect![[r#"
+            WARN the partition has no leader, and no replica is known to hold all committed records: an unclean election takes the first of its replicas that is running, and records that only others have are lost; before it, stop the brokers whose copy is not to be taken partition="orders-7" replicas="1, 2" command="dohle leader-election --bootstrap-server HOST:PORT --election-type unclean --topic orders --partition 7"
+        "#]].assert_eq(&logged(&[note]));
     }
 
     fn election(partition: i32, last_known: bool) -> Note {

@@ -48,6 +48,15 @@ pub enum Note {
         /// Whether it also led last, so that no other replica is known to have more records.
         last_known: bool,
     },
+    /// No replica is left that may be elected: an operator must order an unclean election.
+    NoEligibleReplica {
+        /// The partition.
+        id: TopicIdPartition,
+        /// Its topic's name.
+        topic: TopicName,
+        /// The replicas that an unclean election can choose from.
+        replicas: Vec<NodeId>,
+    },
     /// A broker left ISRs or ELRs.
     LeftIsrs {
         /// The broker.
@@ -193,6 +202,7 @@ impl Draft {
     pub fn push_change(&mut self, id: TopicIdPartition, change: Option<PartitionChange>) -> bool {
         let Some(change) = change else { return false };
         self.note_unclean_election(id, &change);
+        self.note_no_eligible_replica(id, &change);
         let TopicIdPartition {
             topic_id,
             partition,
@@ -224,6 +234,35 @@ impl Draft {
             topic,
             leader,
             last_known: before.last_known_elr == [leader],
+        });
+    }
+
+    fn note_no_eligible_replica(&mut self, id: TopicIdPartition, change: &PartitionChange) {
+        let Some(before) = self.partition(id) else {
+            return;
+        };
+        let is_empty = |changed: &Option<Vec<NodeId>>, before: &[NodeId]| {
+            changed.as_deref().unwrap_or(before).is_empty()
+        };
+        let waits_for_operator = change.leader.unwrap_or(before.leader).is_none()
+            && is_empty(&change.isr, &before.isr)
+            && is_empty(&change.elr, &before.elr)
+            && is_empty(&change.last_known_elr, &before.last_known_elr);
+        let waited = before.leader.is_none()
+            && before.isr.is_empty()
+            && before.elr.is_empty()
+            && before.last_known_elr.is_empty();
+        if !waits_for_operator || waited {
+            return;
+        }
+        let Some(topic) = self.topic_name(id) else {
+            return;
+        };
+        let replicas = change.replicas.clone();
+        self.notes.push(Note::NoEligibleReplica {
+            id,
+            topic,
+            replicas: replicas.unwrap_or_else(|| before.replicas.clone()),
         });
     }
 

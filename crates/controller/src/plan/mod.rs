@@ -61,7 +61,7 @@ fn node_ids(ids: &[i32]) -> Vec<NodeId> {
 }
 
 /// Broker ids as a person reads them: `1, 2, 3`.
-fn listed(ids: &[NodeId]) -> String {
+pub(crate) fn listed(ids: &[NodeId]) -> String {
     let ids: Vec<String> = ids.iter().map(NodeId::to_string).collect();
     ids.join(", ")
 }

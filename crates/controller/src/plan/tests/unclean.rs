@@ -6,6 +6,7 @@ use dohle_model::record::{ConfigResource, MetadataRecord};
 use expect_test::expect;
 
 use super::{Harness, check};
+use crate::plan::Note;
 
 #[test]
 fn a_broker_that_did_not_stop_cleanly_waits_for_the_last_leader() {
@@ -140,6 +141,31 @@ fn an_unclean_stop_that_was_not_noticed_removes_the_leader_from_the_isr() {
               foo-0 replicas 1,2,3 isr [3] leader 3 epochs 4/4 recovering
         "#]],
     );
+}
+
+#[test]
+fn without_any_replica_that_was_eligible_the_partition_waits_for_an_operator() {
+    for last_step in ["unfence 2", "elect preferred foo-0"] {
+        let mut world = Harness::new(true);
+        world.run("brokers 1 2");
+        world.run("topic foo 1,2 min.insync.replicas=2");
+        world.run("fence 2");
+        world.run("fence 1");
+        world.run("register-unclean 2");
+        assert_eq!(no_eligible_replica(&world), 0);
+        // Broker 1 led last, and its disk is a new one.
+        world.run("register 1 21");
+        world.run("unfence 1");
+        world.run(last_step);
+        let partition = world.draft.partition(world.find("foo-0")).unwrap();
+        assert_eq!(partition.leader, None, "{partition:?}");
+        assert_eq!(no_eligible_replica(&world), 1, "the operator is told once");
+    }
+}
+
+fn no_eligible_replica(world: &Harness) -> usize {
+    let is_it = |note: &&Note| matches!(note, Note::NoEligibleReplica { .. });
+    world.draft.notes.iter().filter(is_it).count()
 }
 
 #[test]
