@@ -39,6 +39,10 @@ pub struct BrokerConfig {
     pub log_flush_offset_checkpoint_interval: Duration,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration: Duration,
+    /// `producer.id.expiration.check.interval.ms`.
+    pub producer_id_expiration_check_interval: Duration,
+    /// `transaction.partition.verification.enable`.
+    pub transaction_partition_verification_enable: bool,
     /// `socket.request.max.bytes`: the largest request.
     pub socket_request_max_bytes: usize,
     /// `socket.listen.backlog.size`.
@@ -82,6 +86,10 @@ impl BrokerConfig {
             log_flush_offset_checkpoint_interval: values
                 .read(&keys::LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS),
             producer_id_expiration: values.read(&keys::PRODUCER_ID_EXPIRATION_MS),
+            producer_id_expiration_check_interval: values
+                .read(&keys::PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS),
+            transaction_partition_verification_enable: values
+                .read(&keys::TRANSACTION_PARTITION_VERIFICATION_ENABLE),
             socket_request_max_bytes: values.read(&keys::SOCKET_REQUEST_MAX_BYTES),
             socket_listen_backlog_size: values.read(&keys::SOCKET_LISTEN_BACKLOG_SIZE),
             connections_max_idle: values.read(&keys::CONNECTIONS_MAX_IDLE_MS),

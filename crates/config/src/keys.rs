@@ -124,6 +124,8 @@ pub mod broker {
         OFFSETS_TOPIC_REPLICATION_FACTOR: usize = "offsets.topic.replication.factor";
         OFFSETS_TOPIC_SEGMENT_BYTES: i32 = "offsets.topic.segment.bytes";
         PROCESS_ROLES: Vec<String> = "process.roles";
+        PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS: Duration =
+            "producer.id.expiration.check.interval.ms";
         PRODUCER_ID_EXPIRATION_MS: Duration = "producer.id.expiration.ms";
         QUEUED_MAX_REQUEST_BYTES: Option<usize> = "queued.max.request.bytes";
         REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS: Duration =
@@ -137,6 +139,8 @@ pub mod broker {
         SOCKET_REQUEST_MAX_BYTES: usize = "socket.request.max.bytes";
         SOCKET_SEND_BUFFER_BYTES: Option<u32> = "socket.send.buffer.bytes";
         TRANSACTION_MAX_TIMEOUT_MS: Duration = "transaction.max.timeout.ms";
+        TRANSACTION_PARTITION_VERIFICATION_ENABLE: bool =
+            "transaction.partition.verification.enable";
         TRANSACTION_REMOVE_EXPIRED_TRANSACTION_CLEANUP_INTERVAL_MS: Duration =
             "transaction.remove.expired.transaction.cleanup.interval.ms";
         TRANSACTION_STATE_LOG_LOAD_BUFFER_SIZE: usize = "transaction.state.log.load.buffer.size";

@@ -46,6 +46,9 @@ pub struct LogConfig {
     pub file_delete_delay_ms: Duration,
     /// `producer.id.expiration.ms`: an idle producer's state is forgotten after this.
     pub producer_id_expiration_ms: Duration,
+    /// `transaction.partition.verification.enable`: the first batch of a transaction is refused
+    /// unless the coordinator has confirmed that the partition belongs to it.
+    pub transaction_verification: bool,
     /// `cleanup.policy`.
     pub cleanup_policy: CleanupPolicy,
     /// `delete.retention.ms`: compaction keeps tombstones this long.
@@ -80,6 +83,7 @@ impl Default for LogConfig {
             flush_ms: None,
             file_delete_delay_ms: Duration::from_secs(60),
             producer_id_expiration_ms: DAY,
+            transaction_verification: false,
             cleanup_policy: CleanupPolicy::default(),
             delete_retention_ms: DAY,
             min_compaction_lag_ms: Duration::ZERO,

@@ -9,7 +9,9 @@
 //! // recompression); `append_as_leader` checks the producer's sequence, assigns offsets, writes.
 //! validate::validate_briefly(records, &LogConfig, AppendOrigin, now, &DecompressionMemory)
 //! validate::validate_fully(records, &LogConfig, AppendOrigin, now, &DecompressionMemory)
-//! Log::append_as_leader(Admitted, LeaderEpoch, now) -> Result<LeaderAppend, AppendError>
+//! Log::append_as_leader(ValidatedBatch, LeaderEpoch, now) -> Result<LeaderAppend, AppendError>
+//! Log::begin_verification(&TxnBegin, now) -> Result<Option<VerificationGuard>, ProducerError>
+//! Log::append_in_txn(ValidatedBatch, &TxnAppend, LeaderEpoch, now)  // its first batch; markers
 //!
 //! // Replication.
 //! Log::append_as_follower(records, now) -> Result<Option<AppendInfo>, AppendError>
@@ -95,7 +97,9 @@ pub use log::{
     LeaderAppend, Log, OpenOptions, ReadError, RecoveryReport, Replaced, Swapped,
 };
 pub use open_files::OpenFiles;
-pub use producer_state::{BatchMetadata, ProducerError, ProducerState};
+pub use producer_state::{
+    BatchMetadata, ProducerError, ProducerState, TxnAppend, TxnBegin, VerificationGuard,
+};
 pub use segment::range::{Access, FileRange, Located, RangeError, Records};
 pub use segment::read::{
     ReadInfo, ReadLimits, ReadPlan, TimestampOffset, TimestampPlan, TimestampSearch,

@@ -66,7 +66,7 @@ impl Life {
     fn sequence(&mut self, id: i64) -> i32 {
         let state = self.log().producer_state().producer(ProducerId(id));
         let last = state.and_then(|entry| entry.batches.back());
-        last.map_or(0, |batch| batch.last_sequence.0 + 1)
+        last.map_or(0, |batch| batch.last_sequence.unwrap().0 + 1)
     }
 
     fn append(&mut self, options: BatchOptions, entries: &[(u8, Option<u8>)], counts: bool) {

@@ -110,7 +110,7 @@ impl Life {
                 let state = self.log().producer_state().producer(ProducerId(9));
                 self.sequence = state
                     .and_then(|entry| entry.batches.back())
-                    .map_or(0, |batch| batch.last_sequence.0 + 1);
+                    .map_or(0, |batch| batch.last_sequence.unwrap().0 + 1);
                 self.check_producer();
                 if self.end() < self.start || self.batches.is_empty() {
                     self.batches.clear();
@@ -187,7 +187,7 @@ impl Life {
         let entry = self.log().producer_state().producer(ProducerId(9));
         let known = entry
             .and_then(|entry| entry.batches.back())
-            .map(|batch| batch.last_sequence);
+            .and_then(|batch| batch.last_sequence);
         assert!(last.is_none() || last == known, "{last:?} {known:?}");
     }
 

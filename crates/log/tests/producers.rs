@@ -3,11 +3,8 @@
 mod common;
 
 use common::*;
-use dohle_log::batch::ControlRecord;
 use dohle_log::validate::AppendOrigin;
-use dohle_log::{
-    AppendError, BatchBuilder, BatchOptions, LeaderAppend, Log, LogConfig, OpenOptions, validate,
-};
+use dohle_log::{AppendError, BatchOptions, LeaderAppend, Log, LogConfig, OpenOptions, validate};
 use dohle_model::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 use expect_test::{Expect, expect};
 use std::time::Duration;
@@ -21,6 +18,7 @@ fn try_append(log: &mut Log, records: bytes::Bytes) -> Result<String, ErrorCode>
             batch.first_offset(),
             batch.last_offset
         )),
+        Ok(LeaderAppend::AlreadyEnded) => panic!("not a marker"),
         Err(error) => {
             if let AppendError::Storage(error) = &error {
                 panic!("{error}");
@@ -230,17 +228,7 @@ fn end_txn(
     committed: bool,
     coordinator_epoch: i32,
 ) -> Result<(), ErrorCode> {
-    let producer = Some((ProducerId(id), ProducerEpoch(0), None));
-    let options = BatchOptions {
-        producer,
-        transactional: true,
-        control: true,
-        ..Default::default()
-    };
-    let mut builder = BatchBuilder::new(options);
-    let (key, value) = ControlRecord::encode_end_txn(committed, coordinator_epoch);
-    builder.append(Some(NOW), Some(&key), Some(&value), &[]);
-    let records = builder.build().unwrap();
+    let records = marker(id, 0, committed, coordinator_epoch);
     let validated = validate(records, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
     log.append_as_leader(validated, LeaderEpoch(0), NOW)
         .map(|_| ())

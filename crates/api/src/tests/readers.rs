@@ -1,7 +1,7 @@
 //! Who reads what, and where: replicas chosen by rack (KIP-392), and `read_committed`.
 
 use dohle_log::batch::ControlRecord;
-use dohle_log::{BatchBuilder, BatchOptions};
+use dohle_log::{BatchBuilder, BatchOptions, TxnAppend, TxnBegin};
 use dohle_model::{ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId};
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::fetch_request::FetchRequestData;
@@ -75,7 +75,7 @@ async fn racks_count_only_with_the_selector() {
     assert!(replica == -1 && bytes > 0);
 }
 
-/// Appends what only a coordinator may, as there are no transactions to ask for yet.
+/// Appends as a coordinator does.
 fn append_transactional(partition: &Partition, sequence: Option<i32>, end: Option<bool>) {
     let mut builder = BatchBuilder::new(BatchOptions {
         producer: Some((ProducerId(7), ProducerEpoch(0), sequence.map(Sequence))),
@@ -91,8 +91,16 @@ fn append_transactional(partition: &Partition, sequence: Option<i32>, end: Optio
         None => builder.append(Some(NOW), None, Some(b"t"), &[]),
     }
     let batch = builder.build().unwrap();
+    let begin = TxnBegin {
+        producer_id: ProducerId(7),
+        epoch: ProducerEpoch(0),
+        sequence: Sequence(0),
+        bumps_epoch: false,
+    };
+    let guard = partition.begin_verification(&begin, NOW).unwrap();
+    let txn = guard.map_or(TxnAppend::Plain, TxnAppend::Verified);
     partition
-        .append(batch, Acks::Leader, AppendOrigin::Coordinator, NOW)
+        .append_in_txn(batch, &txn, Acks::Leader, AppendOrigin::Coordinator, NOW)
         .unwrap();
 }
 

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dohle_log::{Brief, LeaderAppend, TimestampType, ValidateError, validate};
+use dohle_log::{Brief, LeaderAppend, TimestampType, TxnAppend, ValidateError, validate};
 use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp};
 use tokio::sync::oneshot;
 
@@ -34,6 +34,23 @@ impl Partition {
         now: Timestamp,
         owner: WorkOwner,
     ) -> Result<Appended, AppendError> {
+        self.produce_in_txn(records, &TxnAppend::Plain, acks, now, owner)
+            .await
+    }
+
+    /// [`Partition::produce`] for the first batch of a transaction, after
+    /// [`Partition::begin_verification`].
+    ///
+    /// # Errors
+    /// As [`Partition::produce`].
+    pub async fn produce_in_txn(
+        &self,
+        records: Bytes,
+        txn: &TxnAppend,
+        acks: Acks,
+        now: Timestamp,
+        owner: WorkOwner,
+    ) -> Result<Appended, AppendError> {
         // Expensive checks run before the lock is taken.
         let config = self.config_for_append(acks)?;
         let origin = validate::AppendOrigin::Client;
@@ -49,7 +66,7 @@ impl Partition {
                 checked.map_err(not_checked)?.map_err(rejected)?
             }
         };
-        self.with(|state, wakes| self.append_validated(state, wakes, validated, acks, now))
+        self.with(|state, wakes| self.append_validated(state, wakes, validated, txn, acks, now))
     }
 
     /// Appends a batch that a coordinator of this node made. As [`Partition::produce`], but checks
@@ -64,13 +81,29 @@ impl Partition {
         origin: AppendOrigin,
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
+        self.append_in_txn(records, &TxnAppend::Plain, acks, origin, now)
+    }
+
+    /// [`Partition::append`] for the first batch of a transaction, after
+    /// [`Partition::begin_verification`], and for markers.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_in_txn(
+        &self,
+        records: Bytes,
+        txn: &TxnAppend,
+        acks: Acks,
+        origin: AppendOrigin,
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
         let config = self.config_for_append(acks)?;
         let origin = match origin {
             AppendOrigin::Client => validate::AppendOrigin::Client,
             AppendOrigin::Coordinator => validate::AppendOrigin::Coordinator,
         };
         let validated = validate::validate(records, &config.log, origin, now).map_err(rejected)?;
-        self.with(|state, wakes| self.append_validated(state, wakes, validated, acks, now))
+        self.with(|state, wakes| self.append_validated(state, wakes, validated, txn, acks, now))
     }
 
     fn config_for_append(&self, acks: Acks) -> Result<Arc<PartitionConfig>, AppendError> {
@@ -127,6 +160,7 @@ impl Partition {
         state: &mut State,
         wakes: &mut DeferredWakeups,
         validated: validate::ValidatedBatch,
+        txn: &TxnAppend,
         acks: Acks,
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
@@ -136,7 +170,7 @@ impl Partition {
             admit(leader)?;
         }
         let leader_epoch = leader.epoch();
-        let outcome = log.append_as_leader(validated, leader_epoch, now);
+        let outcome = log.append_in_txn(validated, txn, leader_epoch, now);
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(error) => return Err(self.append_failed(state, error, wakes)),
@@ -144,6 +178,19 @@ impl Partition {
         let log_start_offset = log.log_start_offset();
         let info = match outcome {
             LeaderAppend::Appended(info) => info,
+            LeaderAppend::AlreadyEnded => {
+                // Where the marker is, is not known: it is committed when all of the log is.
+                let last_offset = log.log_end_offset().previous().unwrap_or(Offset::ZERO);
+                return Ok(Appended {
+                    base_offset: last_offset,
+                    last_offset,
+                    log_append_time: None,
+                    log_start_offset,
+                    leader_epoch,
+                    duplicate: true,
+                    flush: log.config().flush_messages.is_some(),
+                });
+            }
             LeaderAppend::Duplicate(batch) => {
                 let append_time =
                     log.config().message_timestamp_type == TimestampType::LogAppendTime;

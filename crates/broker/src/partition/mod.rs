@@ -35,6 +35,7 @@ mod shortage;
 pub(crate) mod space;
 mod state;
 mod tail;
+mod transactions;
 mod truncate;
 mod types;
 mod upkeep;
@@ -47,6 +48,7 @@ pub(crate) use follower_subscription::{FollowerData, SubscriptionRequest, Subscr
 pub use read::LocateError;
 pub use ready::{ReadyOn, ReadySet, ReadyToken};
 pub(crate) use shortage::ClosedLog;
+pub use transactions::TxnMarker;
 pub(crate) use truncate::Truncation;
 pub use types::{
     AbortedTransaction, Acks, AppendOrigin, Appended, EpochEnd, FetchParams, FetchRead,

@@ -201,7 +201,7 @@ impl Partition {
             Some(ProducerInfo {
                 producer_id,
                 producer_epoch: entry.epoch?,
-                last_sequence: entry.batches.back().map(|batch| batch.last_sequence),
+                last_sequence: entry.batches.back().and_then(|batch| batch.last_sequence),
                 last_timestamp: entry.last_timestamp,
                 current_txn_start_offset: entry.current_txn_first_offset,
                 coordinator_epoch: entry.coordinator_epoch,

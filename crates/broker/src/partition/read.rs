@@ -10,6 +10,9 @@ use super::types::{AbortedTransaction, EpochEnd, FetchParams, FetchRead, Isolati
 use bytes::Bytes;
 use dohle_model::Offset;
 
+/// Reads for one answer, where compaction or retention replace segments meanwhile.
+const READS_MAX: usize = 8;
+
 impl Partition {
     /// Reads batches into memory. At the end of the log `records` is empty.
     ///
@@ -52,43 +55,71 @@ impl Partition {
 
     /// Plans a read and passes the plan to `read`, which returns the records and the offset after
     /// them. There is no plan when there is nothing to read.
-    fn read_with<R, E: From<ReadError>>(
+    pub(super) fn read_with<R, E: From<ReadError>>(
         &self,
         params: &FetchParams,
-        read: impl FnOnce(Option<&ReadPlan>) -> Result<(R, Offset), E>,
+        read: impl Fn(Option<&ReadPlan>) -> Result<(R, Offset), E>,
     ) -> Result<FetchRead<R>, E> {
-        let Planned {
-            positions,
-            diverging,
-            plan,
-        } = self.plan(params)?;
-        let (records, next_offset) = read(plan.as_ref())?;
-        let mut aborted = Vec::new();
-        if params.isolation == Isolation::LastStable && next_offset > params.fetch_offset {
-            let state = self.state.lock();
-            let log = state.log().map_err(ReadError::from)?;
-            let found = log.aborted_transactions(params.fetch_offset, next_offset);
-            aborted.extend(found.iter().map(|txn| AbortedTransaction {
-                producer_id: txn.producer_id,
-                first_offset: txn.first_offset,
-            }));
+        for _ in 0..READS_MAX {
+            let Planned {
+                positions,
+                diverging,
+                plan,
+                segment_changes,
+            } = self.plan(params)?;
+            let (records, next_offset) = read(plan.as_ref())?;
+            let is_decided = params.isolation == Isolation::LastStable;
+            let aborted = if is_decided && next_offset > params.fetch_offset {
+                match self.aborted(params.fetch_offset, next_offset, segment_changes)? {
+                    Some(aborted) => aborted,
+                    None => continue,
+                }
+            } else {
+                Vec::new()
+            };
+            return Ok(FetchRead {
+                records,
+                positions,
+                diverging,
+                aborted,
+            });
         }
-        Ok(FetchRead {
-            records,
-            positions,
-            diverging,
-            aborted,
-        })
+        let reason = "its segments were replaced during each of several reads".to_owned();
+        Err(ReadError::Unavailable(reason).into())
+    }
+
+    /// The transactions that were aborted among the records of `[from, to)`, which were read.
+    /// `None` when segments were replaced or removed since the read was planned: what was read may
+    /// contain aborted records that the log does not have any more.
+    fn aborted(
+        &self,
+        from: Offset,
+        to: Offset,
+        segment_changes: u64,
+    ) -> Result<Option<Vec<AbortedTransaction>>, ReadError> {
+        let state = self.state.lock();
+        let log = state.log()?;
+        if log.segment_changes() != segment_changes {
+            return Ok(None);
+        }
+        let found = log.aborted_transactions(from, to);
+        let aborted = found.iter().map(|txn| AbortedTransaction {
+            producer_id: txn.producer_id,
+            first_offset: txn.first_offset,
+        });
+        Ok(Some(aborted.collect()))
     }
 
     fn plan(&self, params: &FetchParams) -> Result<Planned, ReadError> {
         let mut state = self.state.lock();
         state.check_reader(params)?;
         let positions = state.positions();
+        let segment_changes = state.log()?.segment_changes();
         let nothing = |diverging| Planned {
             positions,
             diverging,
             plan: None,
+            segment_changes,
         };
         if let Some(diverging) = state.diverging(params)? {
             return Ok(nothing(Some(diverging)));
@@ -132,6 +163,8 @@ struct Planned {
     diverging: Option<EpochEnd>,
     /// `None` when there is nothing to read.
     plan: Option<ReadPlan>,
+    /// Of the log, when the read was planned.
+    segment_changes: u64,
 }
 
 /// Why records cannot be located.

@@ -2,6 +2,7 @@
 //! from its leader, whatever arrives late, twice, or from a broker that has no part in it.
 
 mod log_lines;
+mod transactions;
 
 use bytes::Bytes;
 use dohle_log::Access;

@@ -62,7 +62,19 @@ impl Partition {
             .is_ok_and(|log| log.recovery_point() < log.log_end_offset())
     }
 
-    /// Takes out the segments that retention deletes, and expires idle producers.
+    /// Forgets producers that have been idle for `producer.id.expiration.ms` and have no open
+    /// transaction.
+    pub(crate) fn expire_producers(&self, now: Timestamp) {
+        let mut state = self.state.lock();
+        if let Ok(log) = state.log_mut() {
+            let removed = log.remove_expired_producers(now);
+            if removed > 0 {
+                tracing::debug!(partition = %self.name, removed, "producers expired");
+            }
+        }
+    }
+
+    /// Takes out the segments that retention deletes.
     pub(crate) fn apply_retention(&self, now: Timestamp) -> Deleted {
         self.with(|state, wakes| {
             let high_watermark = state.high_watermark;
@@ -75,7 +87,6 @@ impl Partition {
             let Ok(log) = state.log_mut() else {
                 return none;
             };
-            log.remove_expired_producers(now);
             if is_short && log.log_start_offset() == log.log_end_offset() {
                 // All records were deleted, so the active segment is closed and deleted as well.
                 if let Err(error) = log.roll(now) {

@@ -179,6 +179,7 @@ impl Partitions {
         let mut config = PartitionConfig::from(&config);
         let log = Arc::make_mut(&mut config.log);
         log.producer_id_expiration_ms = settings.broker.producer_id_expiration;
+        log.transaction_verification = settings.broker.transaction_partition_verification_enable;
         Arc::new(config)
     }
 

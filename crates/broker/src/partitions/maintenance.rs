@@ -1,6 +1,7 @@
 //! Background work on partitions: ISR ticks, flushes, checkpoints, retention, deletions, failed
-//! directories. Each kind of work has a list of the partitions that need it. Only retention and the
-//! checkpoints visit all partitions, at intervals of seconds to minutes.
+//! directories. Each kind of work has a list of the partitions that need it. Only retention, the
+//! expiry of producers and the checkpoints visit all partitions, at intervals of seconds to
+//! minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -51,6 +52,7 @@ pub(super) fn spawn(partitions: &Arc<Partitions>, controller: &Arc<dyn Controlle
     tasks.spawn(checkpoint_recovery_points(weak.clone()));
     tasks.spawn(record_applied(weak.clone()));
     tasks.spawn(retention(weak.clone()));
+    tasks.spawn(expire_producers(weak.clone()));
     tasks.spawn(repair::run(weak.clone()));
     tasks.spawn(reopen::run(weak.clone()));
     tasks.spawn(scrub::run(weak.clone()));
@@ -185,6 +187,16 @@ async fn retention(weak: Weak<Partitions>) {
     }
 }
 
+async fn expire_producers(weak: Weak<Partitions>) {
+    while let Some(every) = interval(&weak, |it| it.producer_id_expiration_check_interval) {
+        sleep(every).await;
+        let Some(partitions) = weak.upgrade() else {
+            return;
+        };
+        run_blocking(move || partitions.expire_producers()).await;
+    }
+}
+
 pub(super) async fn run_blocking(work: impl FnOnce() + Send + 'static) {
     in_blocking(work).await;
 }
@@ -255,6 +267,13 @@ impl Partitions {
             if !deleted.segments.is_empty() {
                 self.unlink_later(deleted);
             }
+        }
+    }
+
+    /// Forgets producers that have been idle for `producer.id.expiration.ms`.
+    fn expire_producers(&self) {
+        for partition in self.all() {
+            partition.expire_producers(wall_clock());
         }
     }
 

@@ -67,7 +67,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The offsets topic segment bytes should be kept relatively small in order to \
              facilitate faster log compaction and cache loads."),
     ConfigDef::new("producer.id.expiration.check.interval.ms", Int, Value("600000"), Low)
-        .check(AtLeast(1)).internal()
+        .check(AtLeast(1)).internal().honoured()
         .doc("The interval at which to remove producer IDs that have expired due to \
              <code>producer.id.expiration.ms</code> passing."),
     ConfigDef::new("producer.id.expiration.ms", Int, Value("86400000"), Low)
@@ -96,7 +96,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              This prevents a client from too large of a timeout, which can stall consumers \
              reading from topics included in the transaction."),
     ConfigDef::new("transaction.partition.verification.enable", Boolean, Value("true"), Low)
-        .dynamic(ClusterWide)
+        .dynamic(ClusterWide).honoured()
         .doc("Enable verification that checks that the partition has been added to the \
              transaction before writing transactional records to the partition"),
     ConfigDef::new(

@@ -1,8 +1,15 @@
 //! Control records: the markers that end transactions.
 
+use bytes::Bytes;
+use dohle_model::{ProducerEpoch, ProducerId, Timestamp};
+
+use super::builder::{BatchBuilder, BatchOptions};
 use super::iter::Batch;
 use crate::compression::CompressionType;
-use dohle_model::Timestamp;
+
+/// Kinds of control records (`ControlRecordType` of Kafka).
+const ABORT: i16 = 0;
+const COMMIT: i16 = 1;
 
 /// The marker that ends a transaction on one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,12 +22,12 @@ pub struct EndTxnMarker {
     pub timestamp: Option<Timestamp>,
 }
 
-/// What a control batch says.
+/// The content of a control batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControlRecord {
     /// A transaction ends.
     EndTxn(EndTxnMarker),
-    /// Any other kind; it means nothing to a partition's log.
+    /// Any other kind, which does not concern a partition's log.
     Other(i16),
 }
 
@@ -35,14 +42,22 @@ impl ControlRecord {
         }
         let record = batch.records(batch.payload()).next()?.ok()?;
         let key = record.key?;
+        let version = i16::from_be_bytes(key.get(..2)?.try_into().ok()?);
         let kind = i16::from_be_bytes(key.get(2..4)?.try_into().ok()?);
-        if kind > 1 {
+        if version < 0 {
+            return None;
+        }
+        if kind != ABORT && kind != COMMIT {
             return Some(Self::Other(kind));
         }
+        // Later versions may add fields after those of version 0, the only one today.
         let value = record.value?;
+        if i16::from_be_bytes(value.get(..2)?.try_into().ok()?) < 0 {
+            return None;
+        }
         let coordinator_epoch = i32::from_be_bytes(value.get(2..6)?.try_into().ok()?);
         Some(Self::EndTxn(EndTxnMarker {
-            committed: kind == 1,
+            committed: kind == COMMIT,
             coordinator_epoch,
             timestamp: record.timestamp,
         }))
@@ -54,5 +69,26 @@ impl ControlRecord {
         let mut value = [0; 6];
         value[2..].copy_from_slice(&coordinator_epoch.to_be_bytes());
         ([0, 0, 0, u8::from(committed)], value)
+    }
+}
+
+impl EndTxnMarker {
+    /// The control batch that ends a transaction of this producer.
+    ///
+    /// # Panics
+    /// Never: an uncompressed batch of one small record can be built.
+    #[must_use]
+    pub fn batch(&self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> Bytes {
+        let mut builder = BatchBuilder::new(BatchOptions {
+            producer: Some((producer_id, producer_epoch, None)),
+            transactional: true,
+            control: true,
+            ..BatchOptions::default()
+        });
+        let (key, value) = ControlRecord::encode_end_txn(self.committed, self.coordinator_epoch);
+        builder.append(self.timestamp, Some(&key), Some(&value), &[]);
+        builder
+            .build()
+            .expect("an uncompressed batch is built without a codec")
     }
 }

@@ -6,7 +6,10 @@ use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp};
 use super::Log;
 use crate::batch::{Batch, BatchError, BatchHeader, Batches, ControlRecord, EndTxnMarker};
 use crate::error::StorageError;
-use crate::producer_state::{BatchMetadata, ProducerCheck, ProducerError};
+use crate::producer_state::{
+    AppendContext, BatchMetadata, ProducerCheck, ProducerError, TxnAppend, TxnBegin,
+    VerificationGuard,
+};
 use crate::segment::PlacedBatch;
 use crate::validate::ValidatedBatch;
 
@@ -34,6 +37,8 @@ pub enum LeaderAppend {
     Appended(AppendInfo),
     /// The batch had been written before, here.
     Duplicate(BatchMetadata),
+    /// The marker's transaction had ended before: nothing was written.
+    AlreadyEnded,
 }
 
 /// Why nothing was appended.
@@ -114,14 +119,42 @@ impl Log {
         epoch: LeaderEpoch,
         now: Timestamp,
     ) -> Result<LeaderAppend, AppendError> {
+        self.append_in_txn(validated, &TxnAppend::Plain, epoch, now)
+    }
+
+    /// [`Log::append_as_leader`] for the first batch of a transaction, which was verified, and for
+    /// markers.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_in_txn(
+        &mut self,
+        validated: ValidatedBatch,
+        txn: &TxnAppend,
+        epoch: LeaderEpoch,
+        now: Timestamp,
+    ) -> Result<LeaderAppend, AppendError> {
         self.check_online()?;
         self.check_epoch(epoch)?;
         let marker = validated.marker();
-        let check =
-            self.producer_state
-                .check(validated.header(), marker.as_ref(), validated.origin())?;
-        if let ProducerCheck::Duplicate(batch) = check {
-            return Ok(LeaderAppend::Duplicate(batch));
+        let context = AppendContext {
+            origin: validated.origin(),
+            txn,
+            requires_verification: self.config.transaction_verification,
+        };
+        let header = validated.header();
+        match self
+            .producer_state
+            .check(header, marker.as_ref(), &context)?
+        {
+            ProducerCheck::Append => {}
+            ProducerCheck::Duplicate(batch) => return Ok(LeaderAppend::Duplicate(batch)),
+            ProducerCheck::AlreadyEnded => {
+                if let Some(id) = header.producer_id {
+                    self.producer_state.end_verification(id);
+                }
+                return Ok(LeaderAppend::AlreadyEnded);
+            }
         }
         let header = validated.header();
         if header.size > self.config.segment_bytes {
@@ -165,6 +198,20 @@ impl Log {
             records,
             rolled,
         }))
+    }
+
+    /// Begins to verify a transaction before its first batch is appended here: the coordinator is
+    /// asked next, and the batch appended with [`TxnAppend::Verified`]. Returns `None` when the
+    /// transaction is open here and nothing is to be verified.
+    ///
+    /// # Errors
+    /// [`ProducerError::InvalidProducerEpoch`] when the epoch is older than one seen.
+    pub fn begin_verification(
+        &mut self,
+        begin: &TxnBegin,
+        now: Timestamp,
+    ) -> Result<Option<VerificationGuard>, ProducerError> {
+        self.producer_state.begin_verification(begin, now)
     }
 
     /// Appends batches that a leader has sent, as they are. Checked are checksums, contiguous

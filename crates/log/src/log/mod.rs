@@ -2,7 +2,8 @@
 //!
 //! Used from behind a short lock: appends write with one system call and sync nothing; what takes
 //! long (reads, flushes, searches) is planned here and run by its own value outside the lock.
-//! Knows nothing of high watermarks but what it is told.
+//! The high watermark is an argument; the log keeps the last one only to rebuild which
+//! transactions are stable.
 //!
 //! Invariant: `segments` is never empty and sorted by base offset, its last is the active one; all
 //! batches lie in `[.., log_end_offset)`; `recovery_point <= log_end_offset`; below the recovery
@@ -78,6 +79,10 @@ pub struct Log {
     directory_dirty: bool,
     /// Counts truncations: a flush that was prepared before one says nothing about the log after.
     generation: u64,
+    /// Counts replacements and removals of segments.
+    segment_changes: u64,
+    /// The last high watermark that the log was given.
+    high_watermark: Offset,
     /// A write failed; nothing more is appended.
     failed: bool,
     last_flush: Timestamp,
@@ -218,16 +223,34 @@ impl Log {
     }
 
     /// The first offset that readers of committed records must not reach, given the high watermark.
+    /// Not below the log's start, where a transaction may have begun that is still open.
     #[must_use]
     pub fn last_stable_offset(&self, high_watermark: Offset) -> Offset {
-        self.producer_state
-            .first_unstable_offset()
-            .map_or(high_watermark, |unstable| unstable.min(high_watermark))
+        match self.producer_state.first_unstable_offset() {
+            None => high_watermark,
+            Some(unstable) => unstable.max(self.log_start_offset).min(high_watermark),
+        }
     }
 
-    /// The high watermark has advanced: ended transactions below it are stable.
+    /// The high watermark has changed: ended transactions below it are stable.
     pub fn on_high_watermark(&mut self, high_watermark: Offset) {
+        self.high_watermark = high_watermark;
         self.producer_state.on_high_watermark(high_watermark);
+    }
+
+    /// Takes a state of the producers that was rebuilt from records, which do not contain the high
+    /// watermark.
+    fn set_producer_state(&mut self, state: ProducerState) {
+        self.producer_state = state;
+        self.producer_state.on_high_watermark(self.high_watermark);
+    }
+
+    /// Changes whenever segments are replaced or removed. What was read of segments and what the
+    /// log says of them, such as [`Log::aborted_transactions`], belong together only while this
+    /// stays the same.
+    #[must_use]
+    pub fn segment_changes(&self) -> u64 {
+        self.segment_changes
     }
 
     /// Writes `partition.metadata` if there is none. Answers the id that the file has.

@@ -216,8 +216,11 @@ impl Log {
     ) -> Vec<AbortedTxn> {
         let mut found = Vec::new();
         for segment in &self.segments[self.floor_segment(fetch_offset)..] {
-            for aborted in &segment.aborted {
-                if aborted.last_offset >= fetch_offset && aborted.first_offset < upper_bound {
+            // Entries are in the order of their markers.
+            let ended = |aborted: &AbortedTxn| aborted.last_offset < fetch_offset;
+            let first = segment.aborted.partition_point(ended);
+            for aborted in &segment.aborted[first..] {
+                if aborted.first_offset < upper_bound {
                     found.push(*aborted);
                 }
                 // What follows began after the bound.

@@ -141,6 +141,8 @@ impl Log {
             snapshots_pending: Vec::new(),
             directory_dirty: directory_is_new,
             generation: 0,
+            segment_changes: 0,
+            high_watermark: Offset::ZERO,
             failed: false,
             last_flush: options.now,
             cleaned_to: None,

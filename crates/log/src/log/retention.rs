@@ -155,6 +155,7 @@ impl Log {
             log.forget_sizes(|base_offset| base_offset < kept)?;
             let mut deleted = Vec::with_capacity(reasons.len());
             let removed: Vec<_> = log.segments.drain(..reasons.len()).collect();
+            log.segment_changes += 1;
             log.snapshots_pending
                 .retain(|(offset, _)| *offset >= log.segments[0].base_offset);
             for (segment, reason) in removed.into_iter().zip(reasons) {

@@ -135,6 +135,7 @@ impl Log {
             );
             let before = log.positions();
             let removed: Vec<_> = log.segments.splice(range, [segment]).collect();
+            log.segment_changes += 1;
             assert_eq!(
                 removed.len(),
                 replaces.len(),

@@ -49,7 +49,7 @@ impl Log {
                 // Where nobody was known, nobody is now: no need to read the log again.
                 log.producer_state = ProducerState::new(end);
             } else {
-                log.producer_state = log.producer_state_at(end, now)?;
+                log.set_producer_state(log.producer_state_at(end, now)?);
             }
             Ok(end)
         })?;
@@ -122,6 +122,8 @@ impl Log {
     fn after_truncation(&mut self) -> Result<(), StorageError> {
         let end = self.log_end_offset;
         self.generation += 1;
+        self.segment_changes += 1;
+        self.high_watermark = self.high_watermark.min(end);
         self.truncate_damage(end)?;
         self.recovery_point = self.recovery_point.min(end);
         self.cleaned_to = self.cleaned_to.map(|cleaned_to| cleaned_to.min(end));

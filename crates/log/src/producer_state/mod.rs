@@ -1,21 +1,28 @@
 //! What a log remembers of its producers: for idempotence their last batches, for transactions
 //! where they began.
 //!
-//! `check` is pure and answers before an append; `update` follows it. `snapshot` is the file
-//! format.
+//! `check` is pure and decides before an append; `update` follows it. `verification` keeps which
+//! transactions the coordinator is being asked about. `snapshot` is the file format.
 //!
-//! Source: Kafka's `ProducerStateManager.java`, `ProducerAppendInfo.java`, KIP-98, KIP-360.
+//! Source: Kafka's `ProducerStateManager.java`, `ProducerAppendInfo.java`, KIP-98, KIP-360,
+//! KIP-890, KIP-1228.
 
+mod check;
 pub mod snapshot;
+mod verification;
+
+pub(crate) use check::{AppendContext, ProducerCheck};
+pub use check::{ProducerError, TxnAppend};
+pub use verification::{TxnBegin, VerificationGuard};
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use dohle_model::{ErrorCode, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use dohle_model::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 use crate::batch::{Batch, BatchHeader, ControlRecord, EndTxnMarker};
 use crate::index::AbortedTxn;
-use crate::validate::AppendOrigin;
+use verification::Verifications;
 
 /// Batches that are remembered for each producer, as many as one may have in flight.
 pub const BATCHES_RETAINED: usize = 5;
@@ -23,8 +30,8 @@ pub const BATCHES_RETAINED: usize = 5;
 /// A batch that a producer wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchMetadata {
-    /// The sequence of the last record.
-    pub last_sequence: Sequence,
+    /// The sequence of the last record; `None` for batches of a coordinator, which have none.
+    pub last_sequence: Option<Sequence>,
     /// The offset of the last record.
     pub last_offset: Offset,
     /// The last offset, relative to the first.
@@ -42,9 +49,9 @@ impl BatchMetadata {
 
     /// The sequence of the first record.
     #[must_use]
-    pub fn first_sequence(&self) -> Sequence {
-        let first = i64::from(self.last_sequence.0) - i64::from(self.offset_delta);
-        Sequence(first.rem_euclid(i64::from(i32::MAX) + 1) as i32)
+    pub fn first_sequence(&self) -> Option<Sequence> {
+        let first = i64::from(self.last_sequence?.0) - i64::from(self.offset_delta);
+        Some(Sequence(first.rem_euclid(i64::from(i32::MAX) + 1) as i32))
     }
 }
 
@@ -63,74 +70,6 @@ pub struct ProducerEntry {
     pub batches: VecDeque<BatchMetadata>,
 }
 
-/// The answer to "may this batch be appended?".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProducerCheck {
-    /// It may.
-    Append,
-    /// It was appended before: here.
-    Duplicate(BatchMetadata),
-}
-
-/// Why a producer's batch or marker is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ProducerError {
-    /// A batch is missing between the last one and this.
-    #[error(
-        "out of order sequence number for producer {producer_id} with epoch {epoch}: {sequence} \
-         follows {}", last_sequence.map_or("nothing".to_owned(), |last| last.to_string())
-    )]
-    OutOfOrderSequence {
-        /// The producer.
-        producer_id: ProducerId,
-        /// The epoch of the batch.
-        epoch: ProducerEpoch,
-        /// The first sequence of the batch.
-        sequence: Sequence,
-        /// The last sequence of the batch before.
-        last_sequence: Option<Sequence>,
-    },
-    /// A newer incarnation of the producer has written.
-    #[error("epoch {epoch} of producer {producer_id} is older than the last seen epoch {current}")]
-    InvalidProducerEpoch {
-        /// The producer.
-        producer_id: ProducerId,
-        /// The epoch of the batch.
-        epoch: ProducerEpoch,
-        /// The newest epoch seen.
-        current: ProducerEpoch,
-    },
-    /// A batch outside a transaction while one of the producer is open.
-    #[error("producer {producer_id} has an open transaction, a transactional write is expected")]
-    InvalidTxnState {
-        /// The producer.
-        producer_id: ProducerId,
-    },
-    /// A newer coordinator has ended a transaction.
-    #[error("coordinator epoch {epoch} for producer {producer_id} is older than {current}")]
-    TransactionCoordinatorFenced {
-        /// The producer.
-        producer_id: ProducerId,
-        /// The epoch of the marker.
-        epoch: i32,
-        /// The newest epoch seen.
-        current: i32,
-    },
-}
-
-impl ProducerError {
-    /// Kafka's code.
-    #[must_use]
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
-            Self::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
-            Self::InvalidTxnState { .. } => ErrorCode::InvalidTxnState,
-            Self::TransactionCoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
-        }
-    }
-}
-
 /// A transaction that has ended, until its marker is replicated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct CompletedTxn {
@@ -146,6 +85,7 @@ pub struct ProducerState {
     producers: HashMap<ProducerId, ProducerEntry>,
     ongoing_txns: BTreeMap<Offset, ProducerId>,
     unreplicated_txns: BTreeMap<Offset, CompletedTxn>,
+    verifications: Verifications,
     end_offset: Offset,
 }
 
@@ -182,61 +122,6 @@ impl ProducerState {
         self.producers.is_empty() && self.unreplicated_txns.is_empty()
     }
 
-    /// Whether a batch may be appended by the leader. Batches without a producer id always may.
-    ///
-    /// # Errors
-    /// [`ProducerError`] when it may not.
-    pub fn check(
-        &self,
-        header: &BatchHeader,
-        marker: Option<&EndTxnMarker>,
-        origin: AppendOrigin,
-    ) -> Result<ProducerCheck, ProducerError> {
-        let (Some(producer_id), Some(epoch)) = (header.producer_id, header.producer_epoch) else {
-            return Ok(ProducerCheck::Append);
-        };
-        // A producer that is not known, its state expired or deleted, may begin anywhere.
-        let Some(entry) = self.producers.get(&producer_id) else {
-            return Ok(ProducerCheck::Append);
-        };
-        if origin == AppendOrigin::Client
-            && let Some(batch) = entry.find_duplicate(header)
-        {
-            return Ok(ProducerCheck::Duplicate(batch));
-        }
-        if let Some(current) = entry.epoch
-            && epoch < current
-        {
-            return Err(ProducerError::InvalidProducerEpoch {
-                producer_id,
-                epoch,
-                current,
-            });
-        }
-        if header.attributes.is_control() {
-            if let (Some(marker), Some(current)) = (marker, entry.coordinator_epoch)
-                && marker.coordinator_epoch < current
-            {
-                let epoch = marker.coordinator_epoch;
-                return Err(ProducerError::TransactionCoordinatorFenced {
-                    producer_id,
-                    epoch,
-                    current,
-                });
-            }
-            return Ok(ProducerCheck::Append);
-        }
-        if origin == AppendOrigin::Client
-            && let Some(sequence) = header.base_sequence
-        {
-            entry.check_sequence(producer_id, epoch, sequence)?;
-        }
-        if entry.current_txn_first_offset.is_some() && !header.attributes.is_transactional() {
-            return Err(ProducerError::InvalidTxnState { producer_id });
-        }
-        Ok(ProducerCheck::Append)
-    }
-
     /// Takes in a batch that was read from a log, as [`ProducerState::update`] does.
     pub(crate) fn take_batch(&mut self, batch: &Batch<'_>) -> Option<AbortedTxn> {
         let is_control = batch.header.attributes.is_control();
@@ -254,6 +139,12 @@ impl ProducerState {
         header: &BatchHeader,
         marker: Option<&EndTxnMarker>,
     ) -> Option<AbortedTxn> {
+        if let Some(id) = header.producer_id
+            && header.attributes.is_transactional()
+        {
+            // Either the transaction has begun here or it has ended.
+            self.verifications.end(id);
+        }
         let aborted = match (header.producer_id, header.producer_epoch) {
             (Some(id), Some(epoch)) if header.attributes.is_control() => {
                 marker.and_then(|marker| self.end_txn(id, epoch, header.base_offset, marker))
@@ -271,17 +162,15 @@ impl ProducerState {
     fn append_data(&mut self, id: ProducerId, epoch: ProducerEpoch, header: &BatchHeader) {
         let entry = self.producers.entry(id).or_default();
         entry.adopt_epoch(epoch);
-        if let Some(last_sequence) = header.last_sequence() {
-            if entry.batches.len() == BATCHES_RETAINED {
-                entry.batches.pop_front();
-            }
-            entry.batches.push_back(BatchMetadata {
-                last_sequence,
-                last_offset: header.last_offset(),
-                offset_delta: header.last_offset_delta,
-                timestamp: header.max_timestamp,
-            });
+        if entry.batches.len() == BATCHES_RETAINED {
+            entry.batches.pop_front();
         }
+        entry.batches.push_back(BatchMetadata {
+            last_sequence: header.last_sequence(),
+            last_offset: header.last_offset(),
+            offset_delta: header.last_offset_delta,
+            timestamp: header.max_timestamp,
+        });
         entry.last_timestamp = header.max_timestamp;
         if header.attributes.is_transactional() && entry.current_txn_first_offset.is_none() {
             entry.current_txn_first_offset = Some(header.base_offset);
@@ -348,12 +237,13 @@ impl ProducerState {
         self.end_offset = self.end_offset.max(log_start_offset);
     }
 
-    /// Forgets producers that have been idle for `expiration` and have no open transaction. Answers
-    /// how many.
+    /// Forgets producers that have been idle for `expiration` and have no open transaction, and
+    /// verifications that began as long ago. Returns how many producers.
     pub fn remove_expired(&mut self, now: Timestamp, expiration: Duration) -> usize {
         let before = self.producers.len();
         self.producers
             .retain(|_, entry| !entry.is_expired(now, expiration));
+        self.verifications.remove_expired(now, expiration);
         before - self.producers.len()
     }
 
@@ -377,43 +267,6 @@ impl ProducerEntry {
             self.batches.clear();
             self.epoch = Some(epoch);
         }
-    }
-
-    fn find_duplicate(&self, header: &BatchHeader) -> Option<BatchMetadata> {
-        if self.epoch != header.producer_epoch {
-            return None;
-        }
-        let (first, last) = (header.base_sequence?, header.last_sequence()?);
-        let same =
-            |batch: &&BatchMetadata| batch.first_sequence() == first && batch.last_sequence == last;
-        self.batches.iter().find(same).copied()
-    }
-
-    fn check_sequence(
-        &self,
-        producer_id: ProducerId,
-        epoch: ProducerEpoch,
-        sequence: Sequence,
-    ) -> Result<(), ProducerError> {
-        let last_sequence = self.batches.back().map(|batch| batch.last_sequence);
-        let in_order = match self.epoch {
-            None => true,
-            Some(current) if current != epoch => sequence == Sequence(0),
-            // Of this epoch only a marker was seen: it begins at 0.
-            Some(_) => match last_sequence {
-                None => sequence == Sequence(0),
-                Some(last) => sequence == last.plus(1),
-            },
-        };
-        if in_order {
-            return Ok(());
-        }
-        Err(ProducerError::OutOfOrderSequence {
-            producer_id,
-            epoch,
-            sequence,
-            last_sequence,
-        })
     }
 
     fn is_expired(&self, now: Timestamp, expiration: Duration) -> bool {

@@ -48,7 +48,7 @@ pub fn encode(state: &ProducerState) -> Vec<u8> {
         let last = entry.batches.back();
         let (last_sequence, last_offset, delta) = match last {
             Some(batch) => (
-                batch.last_sequence.0,
+                Sequence::to_wire(batch.last_sequence),
                 batch.last_offset.0,
                 batch.offset_delta,
             ),
@@ -119,7 +119,7 @@ fn decode_entry(bytes: &[u8; ENTRY_SIZE]) -> (ProducerId, ProducerEntry) {
     let i64_at = |at: usize| (i64::from(i32_at(at)) << 32) | i64::from(i32_at(at + 4) as u32);
     let last_timestamp = Timestamp::from_wire(i64_at(26));
     let batch = Offset::from_wire(i64_at(14)).map(|last_offset| BatchMetadata {
-        last_sequence: Sequence(i32_at(10).max(0)),
+        last_sequence: Sequence::from_wire(i32_at(10)),
         last_offset,
         offset_delta: i32_at(22).max(0),
         timestamp: last_timestamp,

@@ -11,7 +11,7 @@ use dohle_log::{
 };
 use dohle_model::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
-use super::{NOW, append, read_all};
+use super::{NOW, append, marker, read_all};
 
 pub const LIMITS: CleanerLimits = CleanerLimits {
     dedupe_buffer_bytes: 1 << 20,
@@ -147,15 +147,7 @@ pub fn transactional(log: &mut Log, id: i64, sequence: i32, entries: &[Entry<'_>
 }
 
 pub fn end_txn(log: &mut Log, id: i64, committed: bool) {
-    let options = BatchOptions {
-        transactional: true,
-        control: true,
-        ..producer(id, None)
-    };
-    let mut builder = BatchBuilder::new(options);
-    let (key, value) = ControlRecord::encode_end_txn(committed, 1);
-    builder.append(Some(NOW), Some(&key), Some(&value), &[]);
-    let records = builder.build().unwrap();
+    let records = marker(id, 0, committed, 1);
     let validated = validate(records, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
     log.append_as_leader(validated, LeaderEpoch(0), NOW)
         .unwrap();

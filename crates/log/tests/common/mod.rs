@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dohle_log::batch::ControlRecord;
+use dohle_log::batch::EndTxnMarker;
 use dohle_log::validate::AppendOrigin;
 use dohle_log::{
     AppendInfo, BatchBuilder, BatchOptions, Batches, CompressionType, LeaderAppend, Log, LogConfig,
@@ -101,8 +101,18 @@ pub fn append(log: &mut Log, records: Bytes, epoch: i32) -> AppendInfo {
         .unwrap()
     {
         LeaderAppend::Appended(info) => info,
-        LeaderAppend::Duplicate(batch) => panic!("duplicate {batch:?}"),
+        other => panic!("not appended: {other:?}"),
     }
+}
+
+/// The marker that ends a transaction.
+pub fn marker(id: i64, epoch: i16, committed: bool, coordinator_epoch: i32) -> Bytes {
+    let marker = EndTxnMarker {
+        committed,
+        coordinator_epoch,
+        timestamp: Some(NOW),
+    };
+    marker.batch(ProducerId(id), ProducerEpoch(epoch))
 }
 
 /// A batch of a transaction and the marker that aborts it.
@@ -112,22 +122,14 @@ pub fn aborted_transaction(log: &mut Log, producer: i64, epoch: i32) -> [AppendI
         ..compact::producer(producer, Some(0))
     };
     let data = append(log, build(options, 2, 10, NOW.0), epoch);
-    let options = BatchOptions {
-        transactional: true,
-        control: true,
-        ..compact::producer(producer, None)
-    };
-    let mut builder = BatchBuilder::new(options);
-    let (key, value) = ControlRecord::encode_end_txn(false, 1);
-    builder.append(Some(NOW), Some(&key), Some(&value), &[]);
-    let records = builder.build().unwrap();
+    let records = marker(producer, 0, false, 1);
     let validated = validate(records, log.config(), AppendOrigin::Coordinator, NOW).unwrap();
     match log
         .append_as_leader(validated, LeaderEpoch(epoch), NOW)
         .unwrap()
     {
         LeaderAppend::Appended(marker) => [data, marker],
-        LeaderAppend::Duplicate(batch) => panic!("duplicate {batch:?}"),
+        other => panic!("not appended: {other:?}"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use dohle_log::producer_state::{ProducerEntry, snapshot};
-use dohle_model::{Offset, ProducerEpoch, ProducerId, Timestamp};
+use dohle_model::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 use super::{Dump, Stop, absolute, read};
 use crate::ordered_json::{Json, fields};
@@ -39,9 +39,10 @@ fn fields(id: ProducerId, entry: &ProducerEntry, output: Output) -> Vec<(&'stati
         "lastTimestamp": Timestamp::to_wire(entry.last_timestamp),
     };
     if let Some(batch) = entry.batches.front() {
+        let last_sequence = Sequence::to_wire(batch.last_sequence);
         fields.extend(fields! {
-            "firstSequence": first_sequence(batch.last_sequence.0, batch.offset_delta),
-            "lastSequence": batch.last_sequence.0,
+            "firstSequence": first_sequence(last_sequence, batch.offset_delta),
+            "lastSequence": last_sequence,
             "lastOffset": batch.last_offset.0,
             "offsetDelta": batch.offset_delta,
         });

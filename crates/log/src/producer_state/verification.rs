@@ -1,0 +1,121 @@
+//! Transactions that the coordinator is being asked about, before their first batch is appended
+//! (KIP-890).
+//!
+//! The leader asks the coordinator whether a partition belongs to a transaction, and the
+//! coordinator may end the transaction before its response arrives. So a verification returns a
+//! guard, which the append presents: a batch of the transaction, or a marker that ends it,
+//! invalidates the guard.
+//!
+//! Source: Kafka's `VerificationStateEntry.java`, `VerificationGuard.java`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_model::{ProducerEpoch, ProducerId, Sequence, Timestamp};
+
+use super::{ProducerError, ProducerState};
+
+/// The first batch of a transaction in a partition, which is to be verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TxnBegin {
+    /// The producer.
+    pub producer_id: ProducerId,
+    /// Its epoch.
+    pub epoch: ProducerEpoch,
+    /// The first sequence of the batch; 0 for batches of coordinators, which have none.
+    pub sequence: Sequence,
+    /// Whether the producer's client bumps the epoch with each transaction
+    /// (`transaction.version` 2).
+    pub bumps_epoch: bool,
+}
+
+/// Proof of one verification. Two verifications never have the same guard.
+#[derive(Debug, Clone)]
+pub struct VerificationGuard(Arc<()>);
+
+/// A verification that runs, or whose batch is not appended yet.
+#[derive(Debug, Clone)]
+pub(super) struct Verification {
+    guard: VerificationGuard,
+    began: Timestamp,
+    epoch: ProducerEpoch,
+    /// The smallest sequence that was sent: larger ones are refused until it is in the log, as they
+    /// would make it out of order for ever.
+    pub(super) lowest_sequence: Sequence,
+    pub(super) bumps_epoch: bool,
+}
+
+/// The verifications of one log, at most one for each producer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Verifications(HashMap<ProducerId, Verification>);
+
+impl Verifications {
+    fn begin(&mut self, begin: &TxnBegin, now: Timestamp) -> VerificationGuard {
+        let verification = self
+            .0
+            .entry(begin.producer_id)
+            .or_insert_with(|| Verification {
+                guard: VerificationGuard(Arc::new(())),
+                began: now,
+                epoch: begin.epoch,
+                lowest_sequence: begin.sequence,
+                bumps_epoch: begin.bumps_epoch,
+            });
+        if begin.epoch > verification.epoch {
+            verification.epoch = begin.epoch;
+            verification.lowest_sequence = begin.sequence;
+        } else if begin.epoch == verification.epoch {
+            let lowest = &mut verification.lowest_sequence;
+            *lowest = (*lowest).min(begin.sequence);
+        }
+        verification.guard.clone()
+    }
+
+    pub(super) fn get(&self, id: ProducerId) -> Option<&Verification> {
+        self.0.get(&id)
+    }
+
+    pub(super) fn is_current(&self, id: ProducerId, guard: &VerificationGuard) -> bool {
+        let current = self.0.get(&id);
+        current.is_some_and(|current| Arc::ptr_eq(&current.guard.0, &guard.0))
+    }
+
+    pub(super) fn end(&mut self, id: ProducerId) {
+        self.0.remove(&id);
+    }
+
+    pub(super) fn remove_expired(&mut self, now: Timestamp, expiration: Duration) {
+        self.0.retain(|_, verification| {
+            let age = now.0.saturating_sub(verification.began.0);
+            i128::from(age) < expiration.as_millis() as i128
+        });
+    }
+}
+
+impl ProducerState {
+    /// Begins to verify a transaction, or goes on with a verification that began before. Returns
+    /// `None` when the transaction is open here, so that nothing is to be verified.
+    ///
+    /// # Errors
+    /// [`ProducerError::InvalidProducerEpoch`] when the epoch is older than one seen.
+    pub(crate) fn begin_verification(
+        &mut self,
+        begin: &TxnBegin,
+        now: Timestamp,
+    ) -> Result<Option<VerificationGuard>, ProducerError> {
+        if let Some(entry) = self.producers.get(&begin.producer_id) {
+            entry.check_epoch(begin.producer_id, begin.epoch)?;
+            if entry.has_ongoing_txn(begin.epoch) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.verifications.begin(begin, now)))
+    }
+
+    /// A marker showed that the producer's transaction has ended: what was verified for it is not
+    /// appended any more.
+    pub(crate) fn end_verification(&mut self, id: ProducerId) {
+        self.verifications.end(id);
+    }
+}
