@@ -2,7 +2,7 @@
 //!
 //! Invariant: a value a node; nothing in it is global to the process.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dohle_config::keys::broker as keys;
@@ -13,6 +13,7 @@ use dohle_model::{ApiError, MetadataOffset, NodeId};
 use tokio::time::Instant;
 
 use crate::fetch::FetchSessions;
+use crate::verification::VerifyTransactions;
 use dohle_broker::metadata::{ControllerClient, MetadataCache};
 use dohle_broker::partitions::Partitions;
 use dohle_coordinator::groups::GroupCoordinator;
@@ -49,6 +50,8 @@ pub struct Context {
     pub(crate) internal_topics: InternalTopics,
     /// The fetch sessions of its consumers (KIP-227).
     pub(crate) fetch_sessions: FetchSessions,
+    /// Asks the coordinators of transactions on behalf of producers.
+    transaction_verifier: OnceLock<Arc<dyn VerifyTransactions>>,
     /// The producer ids it may hand out (KIP-730).
     pub(crate) producer_ids: Arc<dyn ProducerIdSource>,
 }
@@ -108,8 +111,23 @@ impl Context {
             transactions,
             internal_topics,
             fetch_sessions: FetchSessions::new(slots),
+            transaction_verifier: OnceLock::new(),
             producer_ids,
         })
+    }
+
+    /// Asks the coordinators of transactions through `verifier` from now on.
+    ///
+    /// # Panics
+    /// When there is a verifier already.
+    pub fn set_transaction_verifier(&self, verifier: Arc<dyn VerifyTransactions>) {
+        let set = self.transaction_verifier.set(verifier);
+        assert!(set.is_ok(), "a node has one verifier");
+    }
+
+    /// Asks the coordinators of transactions; `None` before it was set.
+    pub(crate) fn transaction_verifier(&self) -> Option<&Arc<dyn VerifyTransactions>> {
+        self.transaction_verifier.get()
     }
 
     /// The newest metadata.

@@ -57,7 +57,10 @@ mod sync_group;
 pub(crate) mod tests;
 mod unregister_broker;
 mod update_features;
+mod verification;
 mod wire;
+mod write_txn_markers;
 
 pub use pipeline::KafkaService;
 pub(crate) use pipeline::{Api, CLUSTER, Call, ClientSoftware, Ordered, Respond, TABLE};
+pub use verification::VerifyTransactions;

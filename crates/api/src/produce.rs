@@ -4,17 +4,20 @@
 //! for the leader anew; with acks=1 the answer follows the append, with acks=all it waits until the
 //! in-sync replicas have the records, or REQUEST_TIMED_OUT. Records that make a batch unacceptable
 //! are named from version 8 (KIP-467); from version 10 NOT_LEADER_OR_FOLLOWER carries the new
-//! leader and its address (KIP-951); version 13 names topics by id (KIP-516). A transactional id is
-//! refused: transactions do not exist yet.
+//! leader and its address (KIP-951); version 13 names topics by id (KIP-516). The first batch of a
+//! transaction in a partition is verified with the coordinator, and from version 12 on adds the
+//! partition to the transaction (KIP-890, `verification.rs`).
 //!
 //! Small batches are checked and appended by the first poll. Batches that take longer to decompress
-//! are checked on other threads; the connection's later requests wait for their appends.
+//! are checked on other threads, and transactions are verified by their coordinators; the later
+//! requests of the connection wait for their appends.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use dohle_broker::partitions::wall_clock;
+use dohle_log::TxnAppend;
 use dohle_model::image::MetadataImage;
 use dohle_model::{ApiError, ErrorCode, Offset, TopicIdPartition};
 use dohle_protocol::messages::produce_request::{
@@ -27,8 +30,9 @@ use dohle_protocol::messages::produce_response::{
 use dohle_protocol::{EncodeError, KafkaString};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Call, Ordered, Respond, resolve, wire};
+use super::{Call, Ordered, Respond, resolve, verification, wire};
 use crate::context::Context;
+use crate::verification::TxnBatches;
 use dohle_broker::partition::{
     Acks, AppendError, Appended, CommitError, Partition, RecordError, RoleError,
 };
@@ -157,15 +161,19 @@ async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
         other => Err(ErrorCode::InvalidRequiredAcks
             .because(format!("acks={other} is not one of 0, 1 and -1 (all)"))),
     };
-    let acks = match &request.transactional_id {
-        Some(id) => Err(no_transactions(id)),
-        None => acks,
-    };
     let image = call.context.image();
     // Records of one connection are appended in the order of its requests: taken by the first poll.
     let turn = Arc::clone(&call.connection.appends).lock_owned().await;
+    let verified = match &acks {
+        Ok(_) => verification::verify(&call, &image, &request).await,
+        Err(_) => Ok(TxnBatches::default()),
+    };
+    let (acks, txns) = match (acks, verified) {
+        (Ok(acks), Ok(txns)) => (Ok(acks), txns),
+        (Err(error), _) | (_, Err(error)) => (Err(error), TxnBatches::default()),
+    };
     let mut topics: Vec<(KafkaString, dohle_protocol::KafkaUuid, Vec<Part>)> = Vec::new();
-    for topic in request.topic_data {
+    for (topic_at, topic) in request.topic_data.into_iter().enumerate() {
         let TopicProduceData {
             name,
             topic_id,
@@ -180,8 +188,8 @@ async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
             acks: &acks,
         };
         let mut parts = Vec::with_capacity(partition_data.len());
-        for data in partition_data {
-            parts.push(append.run(data).await);
+        for (at, data) in partition_data.into_iter().enumerate() {
+            parts.push(append.run(data, txns.at((topic_at, at))).await);
         }
         topics.push((name, topic_id, parts));
     }
@@ -217,13 +225,6 @@ async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
     Produced::Response(response.data)
 }
 
-fn no_transactions(id: &KafkaString) -> ApiError {
-    ErrorCode::TransactionalIdAuthorizationFailed.because(format!(
-        "transactional.id={id} cannot be used: this broker has no transactions yet; remove \
-         transactional.id from the producer's configuration"
-    ))
-}
-
 /// Appends to the partitions of one topic.
 struct Append<'a> {
     call: &'a Call,
@@ -234,7 +235,7 @@ struct Append<'a> {
 }
 
 impl Append<'_> {
-    async fn run(&self, data: PartitionProduceData) -> Part {
+    async fn run(&self, data: PartitionProduceData, txn: Result<TxnAppend, ApiError>) -> Part {
         let mut part = Part {
             index: data.index,
             id: None,
@@ -242,11 +243,16 @@ impl Append<'_> {
             flushed: None,
             committed: None,
         };
-        part.outcome = self.append(&mut part, data.records).await;
+        part.outcome = self.append(&mut part, data.records, txn).await;
         part
     }
 
-    async fn append(&self, part: &mut Part, records: Option<Bytes>) -> Result<Appended, Failure> {
+    async fn append(
+        &self,
+        part: &mut Part,
+        records: Option<Bytes>,
+        txn: Result<TxnAppend, ApiError>,
+    ) -> Result<Appended, Failure> {
         let call = self.call;
         let acks = self.acks.clone()?;
         let topic = if call.version >= 13 {
@@ -270,9 +276,11 @@ impl Append<'_> {
         }
         let records = acceptable(records, call.version)?;
         let partition = resolve::partition(&call.context, topic, part.index)?;
+        let txn = txn?;
         let now = wall_clock();
         let owner = call.owner();
-        let appended = partition.produce(records, acks, now, owner).await;
+        let appended = partition.produce_in_txn(records, &txn, acks, now, owner);
+        let appended = appended.await;
         let appended = appended.map_err(|error| Failure::of_append(error, &partition))?;
         if appended.flush {
             part.flushed = Some(Box::pin(Arc::clone(&partition).flush_appended(now)));
@@ -288,15 +296,13 @@ impl Append<'_> {
 /// A batch's length, of what follows it.
 const LENGTH_AT: std::ops::Range<usize> = 8..12;
 const MAGIC_AT: usize = 16;
-/// Byte of a batch's attributes that has codec and transaction flag.
+/// Byte of a batch's attributes that has the codec.
 const ATTRIBUTES_AT: usize = 22;
 const CODEC_MASK: u8 = 0b111;
 const CODEC_ZSTD: u8 = 4;
-const TRANSACTIONAL: u8 = 0b1_0000;
 
 /// Checks what is a rule of produce requests (`ProduceRequest.validateRecords` of Kafka): one batch
-/// of the present format, a codec that the version knows, no transaction. The batch itself is
-/// checked by the log.
+/// of the present format, a codec that the version knows. The batch itself is checked by the log.
 fn acceptable(records: Option<Bytes>, version: i16) -> Result<Bytes, ApiError> {
     let records = records.unwrap_or_default();
     let (Some(length), Some(attributes)) = (records.get(LENGTH_AT), records.get(ATTRIBUTES_AT))
@@ -331,10 +337,6 @@ fn acceptable(records: Option<Bytes>, version: i16) -> Result<Bytes, ApiError> {
     if version < 7 && attributes & CODEC_MASK == CODEC_ZSTD {
         let message = "zstd needs Produce version 7 or newer: upgrade the client library";
         return Err(ErrorCode::UnsupportedCompressionType.because(message));
-    }
-    if attributes & TRANSACTIONAL != 0 {
-        let message = "the batch is transactional; this broker has no transactions yet";
-        return Err(ErrorCode::TransactionalIdAuthorizationFailed.because(message));
     }
     Ok(records)
 }

@@ -41,6 +41,10 @@ pub struct BrokerConfig {
     pub producer_id_expiration: Duration,
     /// `producer.id.expiration.check.interval.ms`.
     pub producer_id_expiration_check_interval: Duration,
+    /// `add.partitions.to.txn.retry.backoff.ms`.
+    pub add_partitions_to_txn_retry_backoff: Duration,
+    /// `add.partitions.to.txn.retry.backoff.max.ms`.
+    pub add_partitions_to_txn_retry_backoff_max: Duration,
     /// `transaction.partition.verification.enable`.
     pub transaction_partition_verification_enable: bool,
     /// `socket.request.max.bytes`: the largest request.
@@ -88,6 +92,10 @@ impl BrokerConfig {
             producer_id_expiration: values.read(&keys::PRODUCER_ID_EXPIRATION_MS),
             producer_id_expiration_check_interval: values
                 .read(&keys::PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS),
+            add_partitions_to_txn_retry_backoff: values
+                .read(&keys::ADD_PARTITIONS_TO_TXN_RETRY_BACKOFF_MS),
+            add_partitions_to_txn_retry_backoff_max: values
+                .read(&keys::ADD_PARTITIONS_TO_TXN_RETRY_BACKOFF_MAX_MS),
             transaction_partition_verification_enable: values
                 .read(&keys::TRANSACTION_PARTITION_VERIFICATION_ENABLE),
             socket_request_max_bytes: values.read(&keys::SOCKET_REQUEST_MAX_BYTES),

@@ -39,6 +39,9 @@ pub mod broker {
     use super::*;
 
     keys! { BrokerKey;
+        ADD_PARTITIONS_TO_TXN_RETRY_BACKOFF_MAX_MS: Duration =
+            "add.partitions.to.txn.retry.backoff.max.ms";
+        ADD_PARTITIONS_TO_TXN_RETRY_BACKOFF_MS: Duration = "add.partitions.to.txn.retry.backoff.ms";
         ADVERTISED_LISTENERS: Vec<String> = "advertised.listeners";
         AUTO_CREATE_TOPICS_ENABLE: bool = "auto.create.topics.enable";
         AUTO_LEADER_REBALANCE_ENABLE: bool = "auto.leader.rebalance.enable";

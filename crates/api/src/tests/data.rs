@@ -187,18 +187,6 @@ async fn what_cannot_be_produced_says_why() {
         assert!(!partition.error_message.unwrap().is_empty());
         assert_eq!(partition.base_offset, -1);
     }
-    let mut request = produce("t", 0, -1, good);
-    request.transactional_id = Some(text("tx"));
-    let (partition, _) = produced(&mut client, 9, &request).await;
-    assert_eq!(
-        partition.error_code,
-        ErrorCode::TransactionalIdAuthorizationFailed.code()
-    );
-    let message = partition.error_message.unwrap();
-    assert!(
-        message.as_str().contains("no transactions yet"),
-        "{message}"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,4 +12,5 @@ mod offsets;
 mod readers;
 mod slow_readers;
 mod transactions;
+mod txn_partitions;
 mod unpacking;

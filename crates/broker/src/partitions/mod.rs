@@ -22,6 +22,7 @@ mod copies;
 mod dirs;
 mod isr;
 mod maintenance;
+mod markers;
 mod previous_epoch;
 mod reopen;
 mod repair;
@@ -34,6 +35,7 @@ mod throttle;
 pub use apply::LocalPartitions;
 pub use controller_link::{AlterAnswer, AlterOutcome, BrokerLink, ControllerLink};
 pub use dirs::{LogDir, OfflineDir};
+pub use markers::{MarkerCommit, MarkerReplay};
 pub use previous_epoch::previous_broker_epoch;
 pub use replicator::{RecordStream, Replicator};
 
@@ -121,6 +123,8 @@ pub struct Partitions {
     offline_dirs: Vec<OfflineDir>,
     registry: RwLock<Registry>,
     settings: RwLock<Settings>,
+    /// Coordinators that write the markers of their topics themselves.
+    marker_replays: RwLock<markers::MarkerReplays>,
     replicator: Arc<dyn Replicator>,
     tasks: Mutex<JoinSet<()>>,
     /// Held while a change of the metadata is applied, or closed logs are opened again.
@@ -161,6 +165,7 @@ impl Partitions {
             offline_dirs: config.offline_dirs,
             registry: RwLock::default(),
             settings: RwLock::new(Settings { values, broker }),
+            marker_replays: RwLock::default(),
             replicator: config.replicator,
             tasks: Mutex::default(),
             following: Mutex::default(),

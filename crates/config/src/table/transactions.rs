@@ -13,12 +13,12 @@ use crate::definition::Validator::AtLeast;
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("add.partitions.to.txn.retry.backoff.max.ms", Int, Value("100"), High)
-        .check(AtLeast(0))
+        .check(AtLeast(0)).honoured()
         .doc("The maximum allowed timeout for adding partitions to transactions on the server \
              side. It only applies to the actual add partition operations, not the \
              verification. It will not be effective if it is larger than request.timeout.ms"),
     ConfigDef::new("add.partitions.to.txn.retry.backoff.ms", Int, Value("20"), High)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The server-side retry backoff when the server attemptsto add the partition to the \
              transaction"),
     ConfigDef::new("offset.metadata.max.bytes", Int, Value("4096"), High)

@@ -10,9 +10,11 @@ use dohle_log::{BatchBuilder, BatchOptions, TxnAppend, TxnBegin};
 use dohle_model::{ProducerEpoch, ProducerId, Sequence};
 
 use super::*;
+use crate::blocking::WorkOwner;
 use crate::testing::follow;
 
 const ID: ProducerId = ProducerId(7);
+const OWNER: WorkOwner = WorkOwner::Broker(OTHER);
 
 fn data(epoch: i16, sequence: i32) -> Bytes {
     let mut builder = BatchBuilder::new(BatchOptions {
@@ -53,7 +55,7 @@ async fn produce(
     let txn = begin(partition, epoch, sequence)?;
     let records = data(epoch, sequence);
     partition
-        .produce_in_txn(records, &txn, Acks::All, NOW)
+        .produce_in_txn(records, &txn, Acks::All, NOW, OWNER)
         .await
 }
 
@@ -161,7 +163,7 @@ async fn verification_follows_its_property() {
         let broker = Replicas::start(&[(enabled, value)]).await;
         let topic_id = broker.topic("t", 1).await;
         let partition = broker.partition(topic_id, 0);
-        let plain = partition.produce(data(4, 0), Acks::All, NOW).await;
+        let plain = partition.produce(data(4, 0), Acks::All, NOW, OWNER).await;
         assert_eq!(
             plain.err().map(|error| error.code()),
             code,

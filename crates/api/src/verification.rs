@@ -1,0 +1,271 @@
+//! Verification of transactional batches before they are appended (KIP-890): the coordinator is
+//! asked whether the partition belongs to the transaction, or adds it there (Produce version 12 and
+//! newer). Only the first batch of a transaction in a partition asks.
+//!
+//! Source: `handleProduceAppend` of Kafka's `ReplicaManager.scala`,
+//! `AddPartitionsToTxnManager.java`.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dohle_broker::partition::Partition;
+use dohle_broker::partitions::wall_clock;
+use dohle_coordinator::transactions::{TransactionVerifier, VerifyRequest};
+use dohle_log::{TxnAppend, TxnBegin, VerificationGuard};
+use dohle_model::image::MetadataImage;
+use dohle_model::{ApiError, ErrorCode, ProducerEpoch, ProducerId, Sequence, TopicPartition};
+use dohle_protocol::messages::produce_request::{ProduceRequestData, TopicProduceData};
+use dohle_transactions::{ProducerIdAndEpoch, TransactionalId};
+use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep};
+
+use super::{Call, resolve, wire};
+use crate::context::REQUEST_TIMEOUT;
+
+/// The first version of Produce that knows TRANSACTION_ABORTABLE.
+const KNOWS_ABORTABLE: i16 = 11;
+/// The first version of Produce that adds partitions to transactions.
+const ADDS_PARTITIONS: i16 = 12;
+
+const MAGIC_AT: usize = 16;
+const ATTRIBUTES_AT: usize = 22;
+const PRODUCER_ID_AT: usize = 43;
+const PRODUCER_EPOCH_AT: usize = 51;
+const BASE_SEQUENCE_AT: usize = 53;
+const TRANSACTIONAL: u8 = 0b1_0000;
+
+/// Asks the coordinators of transactions.
+pub trait VerifyTransactions: Debug + Send + Sync {
+    /// The outcome for each partition, in the order of the request.
+    fn verify(
+        &self,
+        request: VerifyRequest,
+        deadline: Instant,
+    ) -> BoxFuture<'static, Vec<Result<(), ErrorCode>>>;
+}
+
+impl VerifyTransactions for Arc<TransactionVerifier> {
+    fn verify(
+        &self,
+        request: VerifyRequest,
+        deadline: Instant,
+    ) -> BoxFuture<'static, Vec<Result<(), ErrorCode>>> {
+        let verifier = Arc::clone(self);
+        Box::pin(async move { TransactionVerifier::verify(&verifier, request, deadline).await })
+    }
+}
+
+/// The place of a partition in a request: of its topic, and in its topic.
+type Place = (usize, usize);
+
+/// How the transactional batches of a request are to be appended.
+#[derive(Debug, Default)]
+pub(super) struct TxnBatches(HashMap<Place, Result<TxnAppend, ApiError>>);
+
+impl TxnBatches {
+    /// How the batch at a place is to be appended.
+    ///
+    /// # Errors
+    /// When its transaction was not verified.
+    pub(super) fn at(&self, place: Place) -> Result<TxnAppend, ApiError> {
+        self.0.get(&place).cloned().unwrap_or(Ok(TxnAppend::Plain))
+    }
+}
+
+/// What the first batch of a transaction in a partition is appended with, once it is verified.
+struct Unverified {
+    place: Place,
+    partition: TopicPartition,
+    guard: VerificationGuard,
+}
+
+fn is_transactional(records: Option<&Bytes>) -> bool {
+    records.is_some_and(|records| {
+        let attributes = records.get(ATTRIBUTES_AT);
+        attributes.is_some_and(|byte| byte & TRANSACTIONAL != 0) && records[MAGIC_AT] == 2
+    })
+}
+
+/// The producer and the first sequence of a batch, if its header has them.
+fn producer_of(records: &[u8]) -> Option<(ProducerIdAndEpoch, Sequence)> {
+    let id = records.get(PRODUCER_ID_AT..PRODUCER_EPOCH_AT)?;
+    let epoch = records.get(PRODUCER_EPOCH_AT..BASE_SEQUENCE_AT)?;
+    let sequence = records.get(BASE_SEQUENCE_AT..BASE_SEQUENCE_AT + 4)?;
+    let producer = ProducerIdAndEpoch {
+        id: ProducerId::from_wire(i64::from_be_bytes(id.try_into().ok()?))?,
+        epoch: ProducerEpoch::from_wire(i16::from_be_bytes(epoch.try_into().ok()?))?,
+    };
+    let sequence = i32::from_be_bytes(sequence.try_into().ok()?);
+    Some((producer, Sequence::from_wire(sequence)?))
+}
+
+/// Verifies the transactions of a request's batches.
+///
+/// # Errors
+/// For the whole request: when it has transactional batches and no transactional id, or batches of
+/// several producers.
+pub(super) async fn verify(
+    call: &Call,
+    image: &MetadataImage,
+    request: &ProduceRequestData,
+) -> Result<TxnBatches, ApiError> {
+    let batches = request
+        .topic_data
+        .iter()
+        .enumerate()
+        .flat_map(|(at, topic)| {
+            let partitions = topic.partition_data.iter().enumerate();
+            partitions.map(move |(partition, data)| ((at, partition), topic, data))
+        });
+    let batches = batches.filter(|(_, _, data)| is_transactional(data.records.as_ref()));
+    let mut found = TxnBatches::default();
+    let mut unverified = Vec::new();
+    let mut of_request = None;
+    for (place, topic, data) in batches {
+        if request.transactional_id.is_none() {
+            let message = "a batch is transactional, and the request has no transactional id";
+            return Err(ErrorCode::TransactionalIdAuthorizationFailed.because(message));
+        }
+        // A batch without a producer is refused when it is checked.
+        let records = data.records.as_deref().unwrap_or_default();
+        let Some((producer, sequence)) = producer_of(records) else {
+            continue;
+        };
+        if of_request.is_some_and(|other| other != producer) {
+            let message = "the transactional batches have more than one producer id or epoch";
+            return Err(ErrorCode::InvalidProducerIdMapping.because(message));
+        }
+        of_request = Some(producer);
+        let Some((name, partition)) = partition_of(call, image, topic, data.index) else {
+            // The append finds out why.
+            continue;
+        };
+        let begin = TxnBegin {
+            producer_id: producer.id,
+            epoch: producer.epoch,
+            sequence,
+            bumps_epoch: call.version >= ADDS_PARTITIONS,
+        };
+        match partition.begin_verification(&begin, wall_clock()) {
+            Ok(None) => {}
+            Ok(Some(guard)) => unverified.push(Unverified {
+                place,
+                partition: name,
+                guard,
+            }),
+            Err(error) => drop(found.0.insert(place, Err(error.into()))),
+        }
+    }
+    if let (Some(id), Some(producer)) = (&request.transactional_id, of_request)
+        && !unverified.is_empty()
+    {
+        let request = VerifyRequest {
+            transactional_id: TransactionalId::new(id.as_str()),
+            producer,
+            partitions: unverified.iter().map(|it| it.partition.clone()).collect(),
+            add: call.version >= ADDS_PARTITIONS,
+        };
+        let outcomes = ask(call, request).await;
+        for (index, Unverified { place, guard, .. }) in unverified.into_iter().enumerate() {
+            let missing = Err(ErrorCode::UnknownServerError);
+            let outcome = outcomes.get(index).copied().unwrap_or(missing);
+            let txn = match outcome {
+                Ok(()) => Ok(TxnAppend::Verified(guard)),
+                Err(code) => Err(translate(code, call.version)),
+            };
+            found.0.insert(place, txn);
+        }
+    }
+    Ok(found)
+}
+
+fn partition_of(
+    call: &Call,
+    image: &MetadataImage,
+    topic: &TopicProduceData,
+    index: i32,
+) -> Option<(TopicPartition, Arc<Partition>)> {
+    let topic = if call.version >= 13 {
+        resolve::topic_by_id(image, wire::topic_id(topic.topic_id))
+    } else {
+        resolve::topic_by_name(image, topic.name.as_str())
+    };
+    let partition = resolve::partition(&call.context, topic.ok()?, index).ok()?;
+    Some((partition.name().clone(), partition))
+}
+
+/// Asks the coordinator. A transaction that is about to end is asked about again for a moment when
+/// the partition is to be added: the producer begins the next one while markers are written.
+async fn ask(call: &Call, request: VerifyRequest) -> Vec<Result<(), ErrorCode>> {
+    let Some(verifier) = call.context.transaction_verifier() else {
+        return vec![Err(ErrorCode::CoordinatorNotAvailable); request.partitions.len()];
+    };
+    let begun = Instant::now();
+    let config = &call.context.config;
+    let again_until = begun + config.add_partitions_to_txn_retry_backoff_max;
+    loop {
+        let outcomes = verifier
+            .verify(request.clone(), begun + REQUEST_TIMEOUT)
+            .await;
+        let is_concurrent = |outcome: &_| *outcome == Err(ErrorCode::ConcurrentTransactions);
+        let may_ask_again = request.add && Instant::now() < again_until;
+        if !may_ask_again || !outcomes.iter().any(is_concurrent) {
+            return outcomes;
+        }
+        sleep(config.add_partitions_to_txn_retry_backoff).await;
+    }
+}
+
+/// The error of a producer whose transaction was not verified.
+fn translate(code: ErrorCode, version: i16) -> ApiError {
+    match code {
+        // Producers retry this one, and ask for no metadata before.
+        ErrorCode::ConcurrentTransactions
+        | ErrorCode::NetworkException
+        | ErrorCode::RequestTimedOut
+        | ErrorCode::CoordinatorLoadInProgress
+        | ErrorCode::CoordinatorNotAvailable
+        | ErrorCode::NotCoordinator => ErrorCode::NotEnoughReplicas.because(format!(
+            "unable to verify that the partition has been added to the transaction: {code}"
+        )),
+        ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch.into(),
+        ErrorCode::TransactionAbortable if version >= KNOWS_ABORTABLE => code.into(),
+        ErrorCode::TransactionAbortable
+        | ErrorCode::ClusterAuthorizationFailed
+        | ErrorCode::InvalidTxnState => {
+            ErrorCode::InvalidTxnState.because("the partition was not added to the transaction")
+        }
+        code => code.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_coordinator_become_those_of_producers() {
+        let translated = |code, version| translate(code, version).code;
+        for code in [
+            ErrorCode::ConcurrentTransactions,
+            ErrorCode::NetworkException,
+            ErrorCode::RequestTimedOut,
+            ErrorCode::CoordinatorLoadInProgress,
+            ErrorCode::CoordinatorNotAvailable,
+            ErrorCode::NotCoordinator,
+        ] {
+            assert_eq!(translated(code, 12), ErrorCode::NotEnoughReplicas);
+        }
+        let abortable = ErrorCode::TransactionAbortable;
+        assert_eq!(translated(abortable, 10), ErrorCode::InvalidTxnState);
+        assert_eq!(translated(abortable, 11), abortable);
+        assert_eq!(
+            translated(ErrorCode::ProducerFenced, 9),
+            ErrorCode::InvalidProducerEpoch
+        );
+        let unknown = ErrorCode::InvalidProducerIdMapping;
+        assert_eq!(translated(unknown, 12), unknown);
+    }
+}

@@ -1,0 +1,17 @@
+//! WriteTxnMarkers, versions 1 and 2: ends transactions in partitions that this broker leads, as
+//! with acks=all. A partition where the transaction has ended before is answered like the others
+//! and not written to. Version 2 says whether the marker's epoch is above that of the records
+//! (KIP-1228). Brokers send this request over their own service; here it is for tools, which abort
+//! hanging transactions with it (KIP-664).
+
+use dohle_protocol::messages::write_txn_markers_request::WriteTxnMarkersRequestData;
+use dohle_protocol::messages::write_txn_markers_response::WriteTxnMarkersResponseData;
+
+use super::Call;
+
+pub(super) async fn handle(
+    call: Call,
+    request: WriteTxnMarkersRequestData,
+) -> WriteTxnMarkersResponseData {
+    call.context.partitions.write_txn_markers(request).await
+}
