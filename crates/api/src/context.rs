@@ -67,10 +67,6 @@ pub struct Coordinators {
     pub producer_ids: Arc<dyn ProducerIdSource>,
 }
 
-/// Whether transactional ids are served. They are refused until the leaders of partitions write the
-/// markers that end transactions; the tests of the handlers do not need them.
-pub(crate) const TRANSACTIONS_SERVED: bool = cfg!(test);
-
 impl Context {
     /// For one node.
     #[must_use]

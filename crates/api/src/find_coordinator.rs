@@ -19,7 +19,7 @@ use dohle_protocol::messages::find_coordinator_response::{
 use tokio::time::Instant;
 
 use super::{Call, wire};
-use crate::context::{TRANSACTIONS_SERVED, live_endpoint};
+use crate::context::live_endpoint;
 use dohle_coordinator::groups::OFFSETS_TOPIC;
 use dohle_coordinator::transactions::TRANSACTION_TOPIC;
 use dohle_coordinator::{InternalTopic, partition_of};
@@ -48,19 +48,7 @@ pub(super) async fn handle(
     };
     let topic = match request.key_type {
         GROUP => Ok(&OFFSETS_TOPIC),
-        TRANSACTION if TRANSACTIONS_SERVED => Ok(&TRANSACTION_TOPIC),
-        TRANSACTION => {
-            tracing::info!(
-                peer = %call.request.client_address,
-                software = call.request.software(),
-                "refused transactional.id={}: this broker has no transactions yet",
-                keys.first().map_or("", KafkaString::as_str)
-            );
-            Err(ErrorCode::TransactionalIdAuthorizationFailed.because(
-                "this broker has no transactions yet: remove transactional.id from the producer's \
-                 configuration",
-            ))
-        }
+        TRANSACTION => Ok(&TRANSACTION_TOPIC),
         other => Err(ErrorCode::InvalidRequest
             .because(format!("there are no coordinators of type {other} here"))),
     };

@@ -12,7 +12,7 @@ use dohle_protocol::messages::init_producer_id_response::InitProducerIdResponseD
 use dohle_transactions::{InitProducerId, ProducerIdAndEpoch};
 
 use super::{Call, wire};
-use crate::context::{REQUEST_TIMEOUT, TRANSACTIONS_SERVED};
+use crate::context::REQUEST_TIMEOUT;
 
 pub(super) async fn handle(
     call: Call,
@@ -52,14 +52,6 @@ async fn initialize(
         let epoch = ProducerEpoch(0);
         return Ok(ProducerIdAndEpoch { id, epoch });
     };
-    if !TRANSACTIONS_SERVED && !transactional_id.is_empty() {
-        tracing::info!(
-            peer = %call.request.client_address,
-            software = call.request.software(),
-            "refused transactional.id={transactional_id}: this broker has no transactions yet"
-        );
-        return Err(ErrorCode::TransactionalIdAuthorizationFailed);
-    }
     let request = InitProducerId {
         transactional_id: transactional_id.as_str(),
         timeout_ms: request.transaction_timeout_ms,

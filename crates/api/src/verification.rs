@@ -125,6 +125,12 @@ pub(super) async fn verify(
     let mut of_request = None;
     for (place, topic, data) in batches {
         if request.transactional_id.is_none() {
+            tracing::info!(
+                peer = %call.request.client_address,
+                software = call.request.software(),
+                topic = topic.name.as_str(),
+                "refused a transactional batch in a request without a transactional id"
+            );
             let message = "a batch is transactional, and the request has no transactional id";
             return Err(ErrorCode::TransactionalIdAuthorizationFailed.because(message));
         }

@@ -14,6 +14,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dohle_broker::partitions::Partitions;
 use dohle_model::{ErrorCode, LeaderEpoch, NodeId, PartitionIndex, ProducerId, TopicPartition};
 use dohle_protocol::messages::write_txn_markers_request::{
     WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequestData,
@@ -42,6 +43,19 @@ pub trait MarkerWriter: Debug + Send + Sync {
         &self,
         request: WriteTxnMarkersRequestData,
     ) -> BoxFuture<'static, WriteTxnMarkersResponseData>;
+}
+
+/// Writes markers to the partitions of this broker.
+#[derive(Debug)]
+pub struct PartitionMarkers(pub Arc<Partitions>);
+
+impl MarkerWriter for PartitionMarkers {
+    fn write_txn_markers(
+        &self,
+        request: WriteTxnMarkersRequestData,
+    ) -> BoxFuture<'static, WriteTxnMarkersResponseData> {
+        Box::pin(self.0.write_txn_markers(request))
+    }
 }
 
 type Shards = Arc<Coordinator<TransactionMachine>>;

@@ -29,7 +29,7 @@ mod broker_queues;
 mod markers;
 mod verifier;
 
-pub use markers::MarkerWriter;
+pub use markers::{MarkerWriter, PartitionMarkers};
 pub use verifier::{TransactionVerifier, VerifyRequest};
 
 /// The topic that stores transactions.

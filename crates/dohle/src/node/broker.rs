@@ -19,7 +19,9 @@ use dohle_broker::partitions::{
 use dohle_broker::replication::{
     BrokerClient, BrokerRequestHandlers, ReplicationServer, ReplicatorConfig, StreamReplicator,
 };
-use dohle_coordinator::transactions::{self, MarkerWriter, TransactionServices};
+use dohle_coordinator::transactions::{
+    self, PartitionMarkers, TransactionServices, TransactionVerifier,
+};
 use dohle_coordinator::{
     AnyCoordinator, CoordinatedPartitions, ProducerIdSource, ProducerIds, groups,
 };
@@ -27,9 +29,6 @@ use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint};
 use dohle_model::{BrokerEpoch, DirectoryId, IncarnationId, NodeId, features};
 use dohle_network::listener::{Bound, Http2Service, Listener, Services, Shared};
-use dohle_protocol::messages::write_txn_markers_request::WriteTxnMarkersRequestData;
-use dohle_protocol::messages::write_txn_markers_response::WriteTxnMarkersResponseData;
-use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -127,13 +126,13 @@ impl Broker {
             Arc::clone(&cache),
             Arc::clone(&client),
         ));
-        let brokers = BrokerClient::new(
+        let brokers = Arc::new(BrokerClient::new(
             config.node_id,
             start.cluster_id.to_owned(),
             incarnation,
             config.listeners.inter_broker.clone(),
             Arc::clone(&cache),
-        );
+        ));
         let transactions = transactions::start(
             config.node_id,
             Arc::clone(config.properties()),
@@ -141,9 +140,15 @@ impl Broker {
             Arc::clone(&partitions),
             TransactionServices {
                 producer_ids: Arc::clone(&producer_ids),
-                local_markers: Arc::new(NoMarkers),
-                brokers: Arc::new(brokers),
+                local_markers: Arc::new(PartitionMarkers(Arc::clone(&partitions))),
+                brokers: Arc::clone(&brokers),
             },
+        );
+        let verifier = TransactionVerifier::new(
+            config.node_id,
+            Arc::clone(&cache),
+            Arc::clone(&transactions),
+            brokers,
         );
         let coordinators: Vec<Arc<dyn AnyCoordinator>> =
             vec![groups.clone(), transactions.coordinator()];
@@ -174,10 +179,13 @@ impl Broker {
                 producer_ids,
             },
         );
-        let transactions = Arc::clone(&context);
-        let handlers = BrokerRequestHandlers::default().on(move |_, request| {
-            add_partitions_to_txn::for_broker(Arc::clone(&transactions), request)
-        });
+        context.set_transaction_verifier(Arc::new(verifier));
+        let (transactions, markers) = (Arc::clone(&context), Arc::clone(&partitions));
+        let handlers = BrokerRequestHandlers::default()
+            .on(move |_, request| {
+                add_partitions_to_txn::for_broker(Arc::clone(&transactions), request)
+            })
+            .on(move |_, request| markers.write_txn_markers(request));
         let replication = ReplicationServer::new(Arc::clone(&partitions), &replicator, handlers);
         let replication = Arc::new(Replication(replication));
         let open_files = Arc::clone(partitions.open_files());
@@ -432,18 +440,4 @@ fn in_container() -> bool {
         .iter()
         .any(|path| std::path::Path::new(path).exists())
         || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
-}
-
-/// Refuses markers until partitions can write them. No transaction begins before that: see
-/// `init_producer_id`.
-#[derive(Debug)]
-struct NoMarkers;
-
-impl MarkerWriter for NoMarkers {
-    fn write_txn_markers(
-        &self,
-        _: WriteTxnMarkersRequestData,
-    ) -> BoxFuture<'static, WriteTxnMarkersResponseData> {
-        Box::pin(std::future::ready(WriteTxnMarkersResponseData::default()))
-    }
 }
