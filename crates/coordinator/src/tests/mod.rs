@@ -2,6 +2,7 @@
 //! failover, timers, parked requests, commits, failed appends.
 
 mod leases;
+mod transactions;
 
 use std::future::Future;
 use std::sync::Arc;
