@@ -17,6 +17,7 @@ mod clock;
 mod connect;
 mod feature_levels;
 mod group_records;
+mod host;
 mod numbers;
 mod ordered_json;
 mod partition_file;
@@ -28,9 +29,9 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-pub use self::tool_run::{Failure, Host, Tool, ToolRun};
+pub use self::host::{Host, NodeDirectories, VoterState};
+pub use self::tool_run::{Failure, Tool, ToolRun};
 pub use self::tools::TOOLS;
-pub use self::tools::storage::{NodeDirectories, VoterState};
 
 /// What a command line asks for.
 #[derive(Debug)]

@@ -1,9 +1,7 @@
 //! Runs a tool: command line, runtime, standard output, errors, exit code.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
 
@@ -12,30 +10,9 @@ use dohle_model::suggest::nearest_few;
 use futures::future::{Either, LocalBoxFuture, select};
 
 use crate::connect::connection;
+use crate::host::Host;
 use crate::options::{Parsed, ParsedCommand, Syntax, UsageError, usage};
 use crate::progress::Progress;
-use crate::tools::storage::{NodeDirectories, VoterState};
-
-/// Levels by the names of features.
-pub type FeatureLevels = BTreeMap<String, i16>;
-
-/// What the tools need from the program that they are part of.
-#[derive(Debug, Clone, Copy)]
-pub struct Host {
-    /// Runs a node with the arguments of `dohle server`, to its end.
-    pub server: fn(Vec<OsString>) -> ExitCode,
-    /// Reads a node's directories from its properties file; with the cluster's id, where one is
-    /// given.
-    pub directories: fn(&Path, Option<&str>) -> anyhow::Result<NodeDirectories>,
-    /// Gives the empty directories of the node with this properties file their identity in the
-    /// cluster of this id. Those that have one already must be of the same cluster and node.
-    /// A new cluster finalizes the levels of features that are passed, if any.
-    pub format: fn(&Path, &str, Option<&FeatureLevels>) -> anyhow::Result<()>,
-    /// What the stopped voter with this properties file holds of the metadata.
-    pub inspect_voter: fn(&Path) -> anyhow::Result<VoterState>,
-    /// Lets that voter lead alone when it starts the next time.
-    pub recover_quorum: fn(&Path) -> anyhow::Result<()>,
-}
 
 /// A tool: one row of the table.
 #[derive(Debug)]
@@ -285,12 +262,15 @@ pub(crate) fn run(tool: &'static Tool, args: Vec<OsString>, host: &Host) -> Exit
     }
 }
 
+/// A subcommand that is not one of Kafka's, and takes words beside its options.
+pub(crate) const STRAYS: &str = "strays";
+
 /// The release whose tools these are like.
 const KAFKA_VERSION: &str = "4.3.1";
 
 fn work(tool: &Tool, run: &ToolRun<'_>) -> anyhow::Result<()> {
     // Kafka's tools pass over words that belong to no option; what is not Kafka's may take some.
-    let passes_over = tool.linked && run.parsed.command != Some(crate::tools::strays::NAME);
+    let passes_over = tool.linked && run.parsed.command != Some(STRAYS);
     for word in run.parsed.words.iter().filter(|_| passes_over) {
         note(&format!(
             "{word:?} is no option of {}; it is ignored",

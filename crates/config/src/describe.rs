@@ -1,8 +1,9 @@
 //! What DescribeConfigs tells of a topic's, a group's or a broker's properties: values, where they
 //! come from, and the places that were outvoted (KIP-226, KIP-569).
 
+use super::Properties;
 use super::definition::{ConfigDef, ConfigType};
-use super::effective::{BrokerValues, Properties};
+use super::effective::BrokerValues;
 use super::{Scope, definitions, find};
 
 /// Where a value comes from. The numbers are the wire's.

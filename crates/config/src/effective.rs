@@ -1,18 +1,14 @@
 //! What a property's value is, of all the places where it can be set.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::definition::ConfigDef;
 use super::key::{BrokerKey, ConfigValue};
 use super::value::list;
-use super::{Scope, find};
+use super::{Properties, Scope, find};
 use dohle_model::ids::NodeId;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
-
-/// Properties by name.
-pub type Properties = BTreeMap<String, String>;
 
 /// A broker's values in their layers; cheap to clone. The strongest layer first: set for this
 /// broker, set for all brokers, set in its file or environment, default.

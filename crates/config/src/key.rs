@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use dohle_model::CompressionType;
 
+use super::choices::{CleanupPolicy, TargetCompression, TimestampType};
 use super::definition::{ConfigDef, ConfigType, Default as ConfigDefault, Status};
-use super::effective::Properties;
-use super::topic::{CleanupPolicy, TargetCompression, TimestampType};
 use super::value::{list, parse_boolean};
-use super::{Scope, tables};
+use super::{Properties, Scope, tables};
 
 /// A type that values of properties are read as.
 pub trait ConfigValue: Sized + Default {

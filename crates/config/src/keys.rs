@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use dohle_model::CompressionType;
 
+use super::choices::{CleanupPolicy, TargetCompression, TimestampType};
 use super::group::MigrationPolicy;
 use super::key::{BrokerKey, GroupKey, TopicKey};
-use super::topic::{CleanupPolicy, TargetCompression, TimestampType};
 
 macro_rules! keys {
     ($key:ident; $($name:ident: $type:ty = $text:literal;)*) => {

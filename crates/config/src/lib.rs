@@ -5,9 +5,12 @@
 //! 4.3's. A definition also says whether Dohle acts on the property: one that it does not is
 //! accepted, checked and described, and a node tells at its start which of those are set.
 
+use std::collections::BTreeMap;
+
 use dohle_model::suggest;
 
 mod broker;
+mod choices;
 mod cleaner;
 mod definition;
 mod describe;
@@ -21,6 +24,7 @@ pub mod topic;
 mod value;
 
 pub use broker::BrokerConfig;
+pub use choices::{CleanupPolicy, TargetCompression, TimestampType};
 pub use cleaner::{CleanerConfig, ScrubConfig};
 pub use definition::{
     ConfigDef, ConfigType, Default as ConfigDefault, Importance, Status, UpdateMode, Validator,
@@ -29,11 +33,14 @@ pub use describe::{
     ConfigSource, DescribedConfig, Synonym, describe_broker, describe_broker_default,
     describe_group, describe_topic,
 };
-pub use effective::{BrokerValues, Properties};
+pub use effective::BrokerValues;
 pub use group::MigrationPolicy;
 pub use key::{BrokerKey, ConfigValue, GroupKey, TopicKey};
-pub use topic::{CleanupPolicy, TargetCompression, TimestampType, TopicConfig};
+pub use topic::TopicConfig;
 pub use value::{ConfigError, list, parse_boolean};
+
+/// Properties by name.
+pub type Properties = BTreeMap<String, String>;
 
 /// Whose property it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -17,12 +17,10 @@
 mod machine;
 mod reply;
 mod request;
-mod step;
 mod timers;
 pub mod wire;
 
-pub use machine::{LogRecord, Lookups, Machine, Timer, run_expired_timer};
+pub use machine::{Effects, LogRecord, Lookups, Machine, Step, run_expired_timer};
 pub use reply::{DueReply, Reply, ReplyToken};
 pub use request::{ParkedRequest, Request};
-pub use step::{Effects, Step};
-pub use timers::Timers;
+pub use timers::{Timer, Timers};

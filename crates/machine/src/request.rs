@@ -1,8 +1,7 @@
 //! Requests to a machine, each with a reply type of its own.
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Step};
 use crate::reply::{Reply, ReplyToken};
-use crate::step::Step;
 
 /// A request whose reply is planned in one step. The reply is sent once the records of the step are
 /// committed, and everything below the offset that the step reads up to ([`Step::read_up_to`]).

@@ -1,9 +1,14 @@
 //! All timers of a machine, in one table.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::time::Duration;
 
-use crate::machine::Timer;
+/// The name of a timer.
+pub trait Timer: Debug + Clone + Ord + Hash + Send + 'static {}
+
+impl<T: Debug + Clone + Ord + Hash + Send + 'static> Timer for T {}
 
 /// The timers that run, by name. Setting, cancelling and taking one cost O(log n).
 #[derive(Debug)]

@@ -7,7 +7,6 @@
 pub mod address;
 pub mod batch;
 pub mod compression;
-pub mod delta;
 pub mod error;
 pub mod features;
 pub mod ids;
@@ -17,6 +16,8 @@ pub mod partition;
 pub mod record;
 pub mod space;
 pub mod suggest;
+
+pub use image::delta;
 
 pub use address::HostPort;
 pub use compression::CompressionType;

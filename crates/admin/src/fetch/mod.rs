@@ -5,6 +5,7 @@ mod configs;
 mod group_changes;
 mod groups;
 mod offsets;
+mod partition_id;
 mod partitions;
 mod quorum;
 mod topics;
@@ -18,14 +19,14 @@ pub use self::groups::{
     Committed, Group, ListedGroup, Member, committed, describe_groups, list_groups,
 };
 pub use self::offsets::{EARLIEST, LATEST, list_offsets};
+pub use self::partition_id::PartitionId;
 pub use self::partitions::{
     Replica, ReplicaLogDir, alter_reassignments, delete_records, elect_leaders, move_replicas,
     replica_log_dirs,
 };
 pub use self::quorum::{Quorum, QuorumReplica, describe_quorum};
 pub use self::topics::{
-    Names, Partition, PartitionId, Reassignment, Topic, TopicName, describe_topics, list_topics,
-    reassignments,
+    Names, Partition, Reassignment, Topic, TopicName, describe_topics, list_topics, reassignments,
 };
 pub use self::transactions::{
     AbortMarker, ListedTransaction, Producer, Transaction, TransactionFilter, abort_transaction,

@@ -1,7 +1,6 @@
 //! Topics: their names, their partitions, and which partitions move.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use kacrab_protocol::KafkaUuid;
 use kacrab_protocol::generated::{
@@ -11,32 +10,10 @@ use kacrab_protocol::generated::{
 };
 use regex::Regex;
 
+use super::PartitionId;
 use super::batches::{by_topic, metadata_of};
 use crate::cluster::{Cluster, ClusterError, DescribeTopicPartitions, Target, check};
 use crate::progress::ProgressReporter;
-
-/// A partition of a topic.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-pub struct PartitionId {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-}
-
-impl PartitionId {
-    /// The partition of this number.
-    pub fn new(topic: impl Into<String>, partition: i32) -> Self {
-        let topic = topic.into();
-        Self { topic, partition }
-    }
-}
-
-impl fmt::Display for PartitionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.topic, self.partition)
-    }
-}
 
 /// A topic in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Context;
 
+use crate::host::Host;
 use crate::options::Syntax;
-use crate::tool_run::{Failure, Host, Tool, Work};
+use crate::tool_run::{Failure, Tool, Work};
 
 /// The row of the table.
 pub const TOOL: Tool = Tool {

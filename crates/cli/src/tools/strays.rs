@@ -11,8 +11,8 @@ use dohle_log::directory::{LogDirectory, Stray, StrayDecision, strays};
 use crate::options::{Subcommand, usage};
 use crate::tool_run::ToolRun;
 
-/// Its name. It is not one of Kafka's, and takes words beside its options.
-pub(crate) const NAME: &str = "strays";
+/// Its name.
+pub(crate) use crate::tool_run::STRAYS as NAME;
 
 /// Deletes without asking.
 pub(crate) const YES: &str = "--yes, -y: Delete without asking.";

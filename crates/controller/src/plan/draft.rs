@@ -10,7 +10,7 @@ use dohle_model::record::{ConfigResource, MetadataRecord, PartitionChange};
 use dohle_model::{ApiError, ErrorCode};
 use dohle_model::{DirectoryId, NodeId, TopicIdPartition, TopicName};
 
-use super::configs::ConfigSchema;
+use super::config_schema::ConfigSchema;
 use super::election::{Election, PartitionTarget, Rules};
 use super::indexes::Indexes;
 use dohle_model::features::ELIGIBLE_LEADER_REPLICAS_VERSION;

@@ -6,6 +6,7 @@
 
 pub mod brokers;
 mod capacity;
+mod config_schema;
 pub mod configs;
 pub mod draft;
 pub mod election;
@@ -18,7 +19,7 @@ pub mod producer_ids;
 pub mod reassignments;
 pub mod topics;
 
-pub use configs::{AnyConfig, ConfigSchema};
+pub use config_schema::{AnyConfig, ConfigSchema};
 pub use draft::{Draft, Note, Settings};
 pub use indexes::Indexes;
 

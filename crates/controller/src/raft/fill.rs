@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
-use super::quorum::Raft;
+use super::handle::Raft;
 use super::snapshot::{Incoming, SnapshotFile};
 use super::types::{LogId, Malformed, Types, Vote, VoterNode};
 

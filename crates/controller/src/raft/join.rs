@@ -17,8 +17,8 @@ use tokio::time::timeout;
 use super::Leadership;
 use super::admission::{Decision, Report, Waiting, decide, waiting};
 use super::fill;
+use super::handle::{NodeAddress, Raft};
 use super::network::Network;
-use super::quorum::{NodeAddress, Raft};
 use super::types::{VoterNode, snapshot_meta_from_proto, vote_from_proto};
 use super::voter::Voter;
 

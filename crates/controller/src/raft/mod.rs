@@ -16,6 +16,7 @@
 
 mod admission;
 mod fill;
+mod handle;
 mod join;
 mod machine;
 mod network;

@@ -34,7 +34,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
+use super::PAYLOAD_LEN_MAX;
 use super::admission::{Report, Standing};
+use super::handle::NodeAddress;
 use super::peers::Peers;
 use super::snapshot::SnapshotFile;
 use super::types::{
@@ -42,7 +44,6 @@ use super::types::{
     entry_to_proto, log_id_from_proto, log_id_to_proto, node_id_to_proto, snapshot_meta_to_proto,
     vote_from_proto, vote_to_proto,
 };
-use super::{PAYLOAD_LEN_MAX, quorum::NodeAddress};
 
 /// Of one message: the largest entry, with room for what surrounds it.
 pub(super) const MESSAGE_LEN_MAX: usize = PAYLOAD_LEN_MAX + 8 * 1024 * 1024;

@@ -1,6 +1,6 @@
 //! The handle to a running voter: opens storage, starts Raft, and answers for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use super::admission::Waiting;
+use super::handle::{NodeAddress, Raft, model_id};
 use super::join::Joining;
 use super::machine::Machine;
 use super::network::{MESSAGE_LEN_MAX, Network};
@@ -31,10 +32,6 @@ use super::{
     QuorumError, ReplicaDescription, StateMachine, TransferError, recovery, roster, snapshot,
     space,
 };
-
-pub(super) type Raft = openraft::Raft<Types, Machine>;
-/// host:port by voter.
-pub(super) type NodeAddress = BTreeMap<u64, String>;
 
 /// Entries in one AppendEntries; bytes are bounded by the log store.
 const ENTRIES_PER_APPEND: u64 = 256;
@@ -497,10 +494,6 @@ fn prepare(dir: &std::path::Path) -> std::io::Result<()> {
 /// Node ids are not negative in Kafka; in Raft's metrics they are the same numbers.
 fn node_id(id: NodeId) -> Result<u64, QuorumError> {
     u64::try_from(id.0).map_err(|_| QuorumError::Config(format!("node id {id} is negative")))
-}
-
-pub(super) fn model_id(id: u64) -> Option<NodeId> {
-    i32::try_from(id).ok().map(NodeId)
 }
 
 fn raft_config(config: &QuorumConfig) -> Result<Config, QuorumError> {

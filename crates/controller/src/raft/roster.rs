@@ -10,8 +10,8 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::{ChangeMembers, RaftMetrics, ServerState};
 use tokio::time::timeout;
 
+use super::handle::{NodeAddress, Raft};
 use super::peers::Peers;
-use super::quorum::{NodeAddress, Raft};
 use super::types::{Types, VoterNode};
 
 /// How long to wait after a change that was refused.

@@ -19,10 +19,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::admission::Standing;
+use super::handle::NodeAddress;
 use super::machine::Machine;
 use super::network::{read_chunks, snapshot_header};
 use super::peers::Peers;
-use super::quorum::NodeAddress;
 use super::types::{
     Entry, Malformed, Types, VoterNode, directory_from_proto, directory_to_proto, entry_from_proto,
     log_id_from_proto, log_id_to_proto, node_id_from_proto, node_id_to_proto,

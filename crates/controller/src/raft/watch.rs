@@ -12,8 +12,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Leadership;
+use super::handle::{Raft, model_id};
 use super::network::Network;
-use super::quorum::{Raft, model_id};
 use super::store::FatalSender;
 use super::types::Types;
 

@@ -7,7 +7,7 @@
 
 use dohle_config::list;
 
-use super::listeners::parse_address;
+use super::address::parse_address;
 use super::{SINGLE_NODE, Sources};
 
 /// Where property files lie in the three images, the first that exists counts: what is mounted for

@@ -3,6 +3,7 @@
 //! Invariant: everything that can be told from the properties alone is checked here, before
 //! anything is opened or bound; a fault names the property, its value and what is allowed.
 
+mod address;
 pub mod image;
 mod listeners;
 mod notices;
@@ -18,7 +19,8 @@ use dohle_config::{BrokerConfig, BrokerKey, BrokerValues, ConfigError, Propertie
 use dohle_log::directory::METADATA_LOG_DIR;
 use dohle_model::NodeId;
 
-pub use listeners::{Address, Listeners, Roles, is_all_interfaces, is_loopback};
+pub use address::Address;
+pub use listeners::{Listeners, Roles, is_all_interfaces, is_loopback};
 pub use notices::notices;
 pub use source::{Sources, property_of};
 use values::Reader;

@@ -3,7 +3,7 @@
 use dohle_config::{BrokerKey, BrokerValues};
 
 use super::ConfigFault;
-use super::listeners::{Address, parse_address};
+use super::address::{Address, parse_address};
 
 /// Reads properties of one node.
 pub(super) struct Reader<'a> {

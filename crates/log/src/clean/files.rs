@@ -11,7 +11,10 @@ use dohle_model::Offset;
 use dohle_storage::{Directory, File, FileSystem};
 
 use crate::error::{Context, StorageError};
-use crate::segment::files::{CLEANED_SUFFIX, SEGMENT_SUFFIXES, file_name};
+use crate::segment::IndexBytes;
+use crate::segment::files::{
+    CLEANED_SUFFIX, INDEX_SUFFIX, SEGMENT_SUFFIXES, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, file_name,
+};
 
 #[derive(Debug)]
 pub(crate) struct CleanedFiles {
@@ -56,6 +59,16 @@ impl CleanedFiles {
         file.write_all_at(bytes, 0)
             .and_then(|()| file.sync_data())
             .context("write", &self.dir.join(self.name(suffix)))
+    }
+
+    /// Writes the index files.
+    pub(crate) fn write_indexes(&self, indexes: &IndexBytes) -> Result<(), StorageError> {
+        self.write(INDEX_SUFFIX, &indexes.offsets)?;
+        self.write(TIME_INDEX_SUFFIX, &indexes.times)?;
+        match indexes.aborted.as_slice() {
+            [] => Ok(()),
+            aborted => self.write(TXN_INDEX_SUFFIX, aborted),
+        }
     }
 
     /// Forces the names of the files to the disk.

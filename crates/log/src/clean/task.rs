@@ -527,7 +527,7 @@ impl Writer {
     ) -> Result<Segment, StorageError> {
         self.segment.seal()?;
         if let Some(indexes) = self.segment.index_bytes() {
-            indexes.write_cleaned(files)?;
+            files.write_indexes(&indexes)?;
         }
         // Retention of a segment without timestamps goes by the age of its file.
         if let Some(modified) = modified {

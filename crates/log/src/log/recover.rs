@@ -120,7 +120,8 @@ impl Log {
         fs.create_directories(dir)
             .context("create directory", dir)?;
         let dir: Arc<Path> = dir.into();
-        let (recovery_point, stale_recovery_point) = recovery_point::effective(fs, &dir, options)?;
+        let (recovery_point, stale_recovery_point) =
+            recovery_point::effective(fs, &dir, options.recovery_point, options.clean_shutdown)?;
         let mut log = Self {
             leader_epochs: epochs::read(fs, &dir)?.unwrap_or_default(),
             damage: damaged_ranges::read(fs, &dir)?,

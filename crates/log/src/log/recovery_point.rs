@@ -11,7 +11,7 @@ use std::sync::Arc;
 use dohle_model::Offset;
 use dohle_storage::FileSystem;
 
-use super::{Log, OpenOptions};
+use super::Log;
 use crate::checkpoint::{Sync, read_if_exists, remove_if_exists, write_atomically};
 use crate::error::StorageError;
 
@@ -27,10 +27,10 @@ fn path(dir: &Path) -> PathBuf {
 pub(super) fn effective(
     fs: &dyn FileSystem,
     dir: &Path,
-    options: OpenOptions,
+    checkpoint: Offset,
+    clean_shutdown: bool,
 ) -> Result<(Offset, Option<Offset>), StorageError> {
-    let checkpoint = options.recovery_point;
-    if options.clean_shutdown {
+    if clean_shutdown {
         remove_if_exists(fs, &path(dir))?;
         return Ok((checkpoint, None));
     }

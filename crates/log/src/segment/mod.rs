@@ -20,7 +20,6 @@ use dohle_storage::{Environment, File};
 
 use crate::batch::BatchHeader;
 use crate::checkpoint::Sync;
-use crate::clean::CleanedFiles;
 use crate::config::LogConfig;
 use crate::error::StorageError;
 use crate::index::{self, AbortedTxn, OffsetEntry, TimeEntry};
@@ -73,9 +72,9 @@ pub(crate) struct Segment {
 /// The index files' content of a segment.
 #[derive(Debug)]
 pub(crate) struct IndexBytes {
-    offsets: Vec<u8>,
-    times: Vec<u8>,
-    aborted: Vec<u8>,
+    pub(crate) offsets: Vec<u8>,
+    pub(crate) times: Vec<u8>,
+    pub(crate) aborted: Vec<u8>,
 }
 
 impl IndexBytes {
@@ -95,16 +94,6 @@ impl IndexBytes {
     fn write_positions(&self, files: &SegmentFiles) -> Result<(), StorageError> {
         files.write_index(INDEX_SUFFIX, &self.offsets, Sync::No)?;
         files.write_index(TIME_INDEX_SUFFIX, &self.times, Sync::No)
-    }
-
-    /// Writes the index files of a new segment that is to take the place of old ones.
-    pub(crate) fn write_cleaned(&self, files: &CleanedFiles) -> Result<(), StorageError> {
-        files.write(INDEX_SUFFIX, &self.offsets)?;
-        files.write(TIME_INDEX_SUFFIX, &self.times)?;
-        match self.aborted.as_slice() {
-            [] => Ok(()),
-            aborted => files.write(TXN_INDEX_SUFFIX, aborted),
-        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::feature_levels::{
     METADATA_VERSION, defaults, display, levels, metadata_version, names, parse,
     render_dependencies, render_mapping,
 };
+use crate::host::NodeDirectories;
 use crate::options::{Parsed, Subcommand, Syntax, UsageError, all_of};
 use crate::tool_run::{AlreadyReported, Failure, Tool, ToolRun, Work};
 
@@ -98,19 +99,6 @@ pub const TOOL: Tool = Tool {
     work: Work::Plain(work),
     failure: Failure::Stderr(""),
 };
-
-pub use self::recover_quorum::VoterState;
-
-/// The directories in a node's configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeDirectories {
-    /// `log.dirs`, and `metadata.log.dir` where that is another one.
-    pub all: Vec<PathBuf>,
-    /// The one with the metadata.
-    pub metadata: PathBuf,
-    /// Whether `controller.quorum.voters` is set.
-    pub static_voters: bool,
-}
 
 fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let parsed = &run.parsed;

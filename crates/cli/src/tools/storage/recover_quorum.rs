@@ -3,12 +3,12 @@
 //! It runs on the stopped node, prints what may be lost, and asks.
 
 use std::io::BufRead;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::bail;
-use dohle_model::NodeId;
 
 use super::CONFIG;
+use crate::host::VoterState;
 use crate::options::Subcommand;
 use crate::tool_run::ToolRun;
 
@@ -19,23 +19,6 @@ pub(super) const SUBCOMMAND: Subcommand = Subcommand {
            controllers have lost their metadata. What only they held is lost.",
     options: &[CONFIG, "--yes, -y: Do not ask."],
 };
-
-/// What a stopped voter holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VoterState {
-    /// The node.
-    pub node_id: NodeId,
-    /// The directory of its metadata log.
-    pub dir: PathBuf,
-    /// The number of voters in its configuration.
-    pub voters: usize,
-    /// Term and offset of its last entry; `None` when it has no metadata.
-    pub last: Option<(u64, u64)>,
-    /// The newest term that it has voted in.
-    pub voted_term: u64,
-    /// The offset up to which it recorded entries as committed.
-    pub committed: Option<u64>,
-}
 
 pub(super) fn recover(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let config = super::config(&run.parsed)?;
@@ -102,6 +85,10 @@ fn after(state: &VoterState, config: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use dohle_model::NodeId;
+
     use super::*;
 
     fn state() -> VoterState {

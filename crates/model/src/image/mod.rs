@@ -10,13 +10,16 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use crate::batch::CommittedBatch;
-use crate::delta::MetadataDelta;
 use crate::ids::{BrokerEpoch, MetadataOffset, NodeId, PartitionIndex, ProducerId, TopicId, Uuid};
 use crate::names::{TopicIdPartition, TopicName};
 use crate::partition::PartitionRegistration;
 use crate::record::{
     BrokerRegistration, BrokerRegistrationChange, ConfigResource, MetadataRecord, PartitionChange,
 };
+
+pub mod delta;
+
+use delta::MetadataDelta;
 
 /// A topic and its partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dohle_model::image::MetadataImage;
 use dohle_model::{Offset, Timestamp, Uuid};
 
-use crate::machine::{Lookups, Machine};
+use super::{Lookups, Machine};
 use crate::reply::{DueReply, Reply, ReplyToken};
 
 /// One step: a request, a timer, upkeep, or the outcome of a commit.

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::MetadataImage;
 use crate::ids::{NodeId, TopicId};
-use crate::image::MetadataImage;
 use crate::names::{TopicIdPartition, TopicName};
 use crate::partition::PartitionRegistration;
 use crate::record::ConfigResource;

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt::Debug;
-use std::hash::Hash;
 
 use bytes::Bytes;
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, Offset, TopicId, TopicName};
 
-use crate::step::Step;
-use crate::timers::Timers;
+use crate::timers::{Timer, Timers};
+
+mod step;
+
+pub use step::{Effects, Step};
 
 /// The state of one partition, and how it changes.
 ///
@@ -95,11 +97,6 @@ pub trait LogRecord: Debug + Sized + Send + 'static {
     /// When the bytes are not a record of the type that the key names.
     fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, Self::Error>;
 }
-
-/// The name of a timer.
-pub trait Timer: Debug + Clone + Ord + Hash + Send + 'static {}
-
-impl<T: Debug + Clone + Ord + Hash + Send + 'static> Timer for T {}
 
 /// Results of computations that take too long for the lock of a machine. A request that lacks some
 /// names them in [`Step::unresolved`]; they are computed without the lock, and the request is
