@@ -2,20 +2,20 @@
 //! cluster supports and has finalized.
 //!
 //! Answered from the table of APIs, before authentication too. A version that is not known is
-//! answered in version 0 with UNSUPPORTED_VERSION and the versions of ApiVersions itself (KIP-511).
+//! answered by the pipeline: in version 0, with UNSUPPORTED_VERSION and the versions of ApiVersions
+//! itself (KIP-511).
 //! Features are told from version 3 (KIP-584); those with a lowest level of 0 only from version 4,
 //! as older Java clients fail on them (KAFKA-17492).
 
 use std::sync::Arc;
 
 use dohle_model::ErrorCode;
-use dohle_protocol::ApiKey;
 use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
 use dohle_protocol::messages::api_versions_response::{
-    ApiVersion, ApiVersionsResponseData, FinalizedFeatureKey, SupportedFeatureKey,
+    ApiVersionsResponseData, FinalizedFeatureKey, SupportedFeatureKey,
 };
 
-use super::{Api, Call, ClientSoftware, TABLE, wire};
+use super::{Call, ClientSoftware, wire};
 
 pub(super) async fn handle(call: Call, request: ApiVersionsRequestData) -> ApiVersionsResponseData {
     if call.version >= 3 && !is_valid(&request) {
@@ -33,9 +33,8 @@ pub(super) async fn handle(call: Call, request: ApiVersionsRequestData) -> ApiVe
         let _ = call.connection.software.set(Arc::new(software));
     }
     let image = call.context.image();
-    let unstable = call.context.unstable_versions;
     let mut response = ApiVersionsResponseData {
-        api_keys: TABLE.iter().map(|api| row(api, unstable)).collect(),
+        api_keys: call.advertised.to_vec(),
         ..ApiVersionsResponseData::default()
     };
     if call.version >= 3 {
@@ -65,25 +64,6 @@ pub(super) async fn handle(call: Call, request: ApiVersionsRequestData) -> ApiVe
             .collect();
     }
     response
-}
-
-/// The answer in version 0 to a version that is not known.
-pub(super) fn unsupported_version() -> ApiVersionsResponseData {
-    let of_itself = TABLE.iter().filter(|api| api.key == ApiKey::ApiVersions);
-    ApiVersionsResponseData {
-        error_code: ErrorCode::UnsupportedVersion.code(),
-        api_keys: of_itself.map(|api| row(api, false)).collect(),
-        ..ApiVersionsResponseData::default()
-    }
-}
-
-fn row(api: &Api, unstable: bool) -> ApiVersion {
-    ApiVersion {
-        api_key: api.key as i16,
-        min_version: api.version_min,
-        max_version: api.newest(unstable),
-        ..ApiVersion::default()
-    }
 }
 
 /// Kafka's rule for the software's name and version: letters and digits, with dots and dashes

@@ -8,11 +8,10 @@ use std::time::Duration;
 use dohle_config::keys::broker as keys;
 use dohle_config::{BrokerConfig, BrokerValues, Properties};
 use dohle_model::image::MetadataImage;
-use dohle_model::record::Endpoint;
 use dohle_model::{ApiError, MetadataOffset, NodeId};
 use tokio::time::Instant;
 
-use crate::fetch::FetchSessions;
+use crate::fetch_session::FetchSessions;
 use crate::verification::VerifyTransactions;
 use dohle_broker::metadata::{ControllerClient, MetadataCache};
 use dohle_broker::partitions::Partitions;
@@ -153,22 +152,4 @@ impl Context {
     pub fn values(&self, image: &MetadataImage) -> BrokerValues {
         BrokerValues::new(Arc::clone(&self.properties), image, self.node_id)
     }
-}
-
-/// Where a live broker is reached by clients of `listener`; `None` when it is fenced, gone, or has
-/// no such listener.
-#[must_use]
-pub(crate) fn live_endpoint<'a>(
-    image: &'a MetadataImage,
-    broker: NodeId,
-    listener: &str,
-) -> Option<&'a Endpoint> {
-    let registration = image.brokers.get(&broker)?;
-    if registration.fenced {
-        return None;
-    }
-    registration
-        .endpoints
-        .iter()
-        .find(|endpoint| endpoint.listener == listener)
 }

@@ -54,7 +54,7 @@ fn begin(
     if found.name.is_internal() {
         return Err(ErrorCode::InvalidTopicException);
     }
-    let partition = resolve::partition(context, found, index)?;
+    let partition = resolve::partition(&context.partitions, found, index)?;
     let before = match before {
         -1 => None,
         before => Some(Offset::from_wire(before).ok_or(ErrorCode::OffsetOutOfRange)?),

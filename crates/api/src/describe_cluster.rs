@@ -12,7 +12,7 @@ use dohle_protocol::messages::describe_cluster_response::{
 };
 
 use super::{CLUSTER, Call, wire};
-use crate::context::live_endpoint;
+use crate::resolve::live_endpoint;
 
 /// `DescribeClusterRequest.endpoint_type`: brokers.
 const BROKERS: i8 = 1;

@@ -56,7 +56,7 @@ fn producers(
     topic: &str,
     index: i32,
 ) -> Result<Vec<ProducerInfo>, ApiError> {
-    let partition = resolve::partition_by_name(context, image, topic, index)?;
+    let partition = resolve::partition_by_name(&context.partitions, image, topic, index)?;
     Ok(partition.producers()?)
 }
 

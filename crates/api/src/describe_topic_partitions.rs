@@ -17,7 +17,7 @@ use response::{
 
 use super::metadata::offline_replicas;
 use super::{Call, wire};
-use crate::context::live_endpoint;
+use crate::resolve::live_endpoint;
 use dohle_model::image::{MetadataImage, TopicImage};
 
 pub(super) async fn handle(

@@ -19,7 +19,7 @@ use dohle_protocol::messages::find_coordinator_response::{
 use tokio::time::Instant;
 
 use super::{Call, wire};
-use crate::context::live_endpoint;
+use crate::resolve::live_endpoint;
 use dohle_coordinator::groups::OFFSETS_TOPIC;
 use dohle_coordinator::transactions::TRANSACTION_TOPIC;
 use dohle_coordinator::{InternalTopic, partition_of};

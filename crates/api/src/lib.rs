@@ -4,7 +4,7 @@
 //! connection ─▶ authenticate ─▶ authorize ─▶ throttle ─▶ measure ─▶ serve ─▶ the API's handler
 //! ```
 //!
-//! Invariant: the table of APIs (`pipeline/table.rs`) is what `ApiVersions` answers and what
+//! Invariant: the table of APIs (`table.rs`) is what `ApiVersions` answers and what
 //! decides whether a request is served; what it lists is implemented.
 
 mod add_offsets_to_txn;
@@ -31,11 +31,12 @@ mod describe_transactions;
 mod elect_leaders;
 mod end_txn;
 mod errors;
-pub(crate) mod fetch;
+mod fetch;
+mod fetch_session;
 mod find_coordinator;
 mod forward;
 mod heartbeat;
-pub(crate) mod init_producer_id;
+mod init_producer_id;
 mod join_group;
 mod leave_group;
 mod list_config_resources;
@@ -53,6 +54,7 @@ mod pipeline;
 mod produce;
 mod resolve;
 mod sync_group;
+mod table;
 #[cfg(test)]
 pub(crate) mod tests;
 mod unregister_broker;
@@ -62,5 +64,20 @@ mod wire;
 mod write_txn_markers;
 
 pub use pipeline::KafkaService;
-pub(crate) use pipeline::{Api, CLUSTER, Call, ClientSoftware, Ordered, Respond, TABLE};
 pub use verification::VerifyTransactions;
+pub(crate) use pipeline::{CLUSTER, Call, ClientSoftware, Ordered, Respond};
+
+use std::sync::Arc;
+
+use context::Context;
+use dohle_auth::AllowAll;
+use pipeline::Unlimited;
+use table::TABLE;
+
+impl KafkaService {
+    /// For one node, which serves all APIs, allows everything and has no quotas.
+    #[must_use]
+    pub fn new(context: Arc<Context>) -> Arc<Self> {
+        Self::with(TABLE, context, Arc::new(AllowAll), Arc::new(Unlimited))
+    }
+}

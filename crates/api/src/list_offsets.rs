@@ -26,7 +26,7 @@ const READ_COMMITTED: i8 = 1;
 
 pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListOffsetsResponseData {
     let context = Arc::clone(&call.context);
-    resolve::until_known(&context, call.request.received, |image| {
+    resolve::until_known(&context.metadata, call.request.received, |image| {
         let mut topics = request.topics.iter();
         topics.all(|topic| image.topic(topic.name.as_str()).is_some())
     })
@@ -93,7 +93,7 @@ async fn list(
         time => OffsetSpec::ByTime(Timestamp(time)),
     };
     let (name, index) = (topic.name.as_str(), request.partition_index);
-    let partition = resolve::partition_by_name(&call.context, image, name, index)?;
+    let partition = resolve::partition_by_name(&call.context.partitions, image, name, index)?;
     let epoch = LeaderEpoch::from_wire(request.current_leader_epoch);
     partition
         .list_offset(spec, epoch, isolation, call.owner())

@@ -22,7 +22,7 @@ use dohle_protocol::{KafkaString, KafkaUuid};
 use tokio::time::Instant;
 
 use super::{CLUSTER, Call, wire};
-use crate::context::live_endpoint;
+use crate::resolve::live_endpoint;
 use dohle_broker::metadata::forwarded_outcome;
 use dohle_coordinator::groups::OFFSETS_TOPIC;
 

@@ -44,7 +44,8 @@ fn end(
     topic: &str,
     request: &OffsetForLeaderPartition,
 ) -> Result<Option<EpochEnd>, ErrorCode> {
-    let partition = resolve::partition_by_name(context, image, topic, request.partition)?;
+    let partition =
+        resolve::partition_by_name(&context.partitions, image, topic, request.partition)?;
     let Some(epoch) = LeaderEpoch::from_wire(request.leader_epoch) else {
         return Ok(None);
     };

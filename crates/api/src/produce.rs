@@ -130,7 +130,7 @@ pub(super) fn handle(
     let response = async move {
         if !is_known {
             let known = |image: &MetadataImage| knows(image, call.version, &request);
-            resolve::until_known(&call.context, call.request.received, known).await;
+            resolve::until_known(&call.context.metadata, call.request.received, known).await;
         }
         produce(call, request).await
     };
@@ -275,7 +275,7 @@ impl Append<'_> {
             return Err(ErrorCode::InvalidTopicException.because(message).into());
         }
         let records = acceptable(records, call.version)?;
-        let partition = resolve::partition(&call.context, topic, part.index)?;
+        let partition = resolve::partition(&call.context.partitions, topic, part.index)?;
         let txn = txn?;
         let now = wall_clock();
         let owner = call.owner();

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dohle_model::image::{MetadataImage, TopicImage};
-use dohle_model::{ErrorCode, PartitionIndex, TopicId, TopicIdPartition};
+use dohle_model::record::Endpoint;
+use dohle_model::{ErrorCode, NodeId, PartitionIndex, TopicId, TopicIdPartition};
 use tokio::time::Instant;
 
-use crate::context::{Context, live_endpoint};
+use dohle_broker::metadata::MetadataCache;
 use dohle_broker::partition::Partition;
+use dohle_broker::partitions::Partitions;
 
 /// How long a request waits for metadata that another broker has told the client of already.
 const KNOWN_WITHIN: Duration = Duration::from_millis(500);
@@ -17,13 +19,13 @@ const KNOWN_WITHIN: Duration = Duration::from_millis(500);
 /// new one by a broker whose metadata is a few milliseconds ahead. Without that, it would be told
 /// that a topic which it has just created does not exist.
 pub(super) async fn until_known(
-    context: &Context,
+    metadata: &MetadataCache,
     received: Instant,
     known: impl FnMut(&MetadataImage) -> bool,
 ) {
     let deadline = received + KNOWN_WITHIN;
     // Whether they came or not, the handler looks for itself.
-    let _ = context.metadata.wait_until(known, deadline).await;
+    let _ = metadata.wait_until(known, deadline).await;
 }
 
 /// The topic of this name.
@@ -50,7 +52,7 @@ pub(super) fn has_partition(topic: &TopicImage, index: i32) -> bool {
 
 /// The partition, if this broker hosts it: NOT_LEADER_OR_FOLLOWER when only others do.
 pub(super) fn partition(
-    context: &Context,
+    partitions: &Partitions,
     topic: &TopicImage,
     index: i32,
 ) -> Result<Arc<Partition>, ErrorCode> {
@@ -62,20 +64,17 @@ pub(super) fn partition(
         topic_id: topic.id,
         partition: index,
     };
-    context
-        .partitions
-        .get(&id)
-        .ok_or(ErrorCode::NotLeaderOrFollower)
+    partitions.get(&id).ok_or(ErrorCode::NotLeaderOrFollower)
 }
 
 /// The partition of the topic of this name, if this broker hosts it.
 pub(super) fn partition_by_name(
-    context: &Context,
+    partitions: &Partitions,
     image: &MetadataImage,
     name: &str,
     index: i32,
 ) -> Result<Arc<Partition>, ErrorCode> {
-    partition(context, topic_by_name(image, name)?, index)
+    partition(partitions, topic_by_name(image, name)?, index)
 }
 
 /// The leader that a client should go to, as the newest metadata has it (KIP-951).
@@ -113,4 +112,22 @@ pub(super) fn current_leader(
         epoch: registration.leader_epoch.0,
         endpoint,
     })
+}
+
+/// Where a live broker is reached by clients of `listener`; `None` when it is fenced, gone, or has
+/// no such listener.
+#[must_use]
+pub(crate) fn live_endpoint<'a>(
+    image: &'a MetadataImage,
+    broker: NodeId,
+    listener: &str,
+) -> Option<&'a Endpoint> {
+    let registration = image.brokers.get(&broker)?;
+    if registration.fenced {
+        return None;
+    }
+    registration
+        .endpoints
+        .iter()
+        .find(|endpoint| endpoint.listener == listener)
 }

@@ -2,8 +2,8 @@
 
 use dohle_model::Timestamp;
 
+use crate::committer::Committer;
 use crate::ids::GroupId;
-use crate::offsets::Committer;
 use crate::records::Record;
 use crate::step::Failed;
 

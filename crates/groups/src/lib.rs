@@ -9,6 +9,7 @@
 //! must not depend on partitions, connections or threads.
 
 mod classic;
+mod committer;
 pub mod config;
 pub mod ids;
 mod kind;
@@ -28,6 +29,9 @@ pub use ids::{GroupId, InstanceId, MemberId};
 pub use modern::consumer::Matches;
 pub use records::Record;
 pub use shard::{GroupFilter, Shard};
-pub use step::{
-    Caller, Effects, Failed, JoinReply, JoinToken, OnCommit, Step, SyncReply, SyncToken,
-};
+pub use step::{Caller, Failed, JoinReply, JoinToken, OnCommit, SyncReply, SyncToken};
+
+/// One step of a shard.
+pub type Step<'a> = dohle_machine::Step<'a, Shard>;
+/// What a step asks of the runtime.
+pub type Effects = dohle_machine::Effects<Shard>;

@@ -7,12 +7,13 @@ use dohle_machine::{LogRecord, Lookups, Machine};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, Offset, TopicId, TopicName};
 
+use crate::Step;
 use crate::config::GroupConfig;
 use crate::ids::GroupId;
 use crate::modern::consumer::Matches;
 use crate::records::{self, Record, RecordError};
 use crate::shard::Shard;
-use crate::step::{OnCommit, Step};
+use crate::step::OnCommit;
 use crate::timers::{Timer, Timers};
 
 impl Machine for Shard {

@@ -19,8 +19,9 @@ use dohle_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use dohle_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
 
+use crate::Step;
 use crate::shard::{GroupFilter, Shard};
-use crate::step::{Caller, Failed, JoinReply, JoinToken, Step, SyncReply, SyncToken};
+use crate::step::{Caller, Failed, JoinReply, JoinToken, SyncReply, SyncToken};
 
 /// JoinGroup: see [`Shard::join_group`].
 #[derive(Debug, Clone, Copy)]

@@ -1,5 +1,5 @@
-//! One step of a shard: its types, the replies to parked requests, and what continues after a
-//! commit.
+//! The parts of a step: who asks, the replies to parked requests, what continues after a commit,
+//! and why a request fails.
 
 use dohle_machine::{Reply, ReplyToken};
 use dohle_model::ErrorCode;
@@ -7,12 +7,7 @@ use dohle_protocol::messages::join_group_response::JoinGroupResponseData;
 use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 
 use crate::ids::{GroupId, MemberId};
-use crate::shard::Shard;
 
-/// One step of a shard.
-pub type Step<'a> = dohle_machine::Step<'a, Shard>;
-/// What a step asks of the runtime.
-pub type Effects = dohle_machine::Effects<Shard>;
 /// Names a parked JoinGroup.
 pub type JoinToken = ReplyToken<JoinReply>;
 /// Names a parked SyncGroup.

@@ -9,12 +9,11 @@
 //! replicate among themselves by their own protocol.
 //!
 //! Records are located, not read: a response refers to their files, and the connection reads them
-//! as the client accepts them (`source`). What is not in the page cache is read on other threads.
+//! as the client accepts them (`fetch_session/source.rs`). What is not in the page cache is read on
+//! other threads.
 //!
 //! Invariant: while a request waits, a wake-up costs as much as what moved.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,39 +23,16 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::Call;
+use crate::fetch_session::{EPOCH_FINAL, EPOCH_INITIAL, PartitionResult, Reader, Reads, Session};
 use dohle_broker::partition::Isolation;
 
-mod read;
 mod respond;
-mod session;
-mod sessions;
-mod source;
 
-use read::{PartitionRead, Reader};
 use respond::{Builder, Fetched};
-use session::{Reads, Session, TopicKey};
-use sessions::{EPOCH_FINAL, EPOCH_INITIAL, Slots};
 
 /// The longest that a request waits, whatever it asks for: an early answer is always right, and
 /// what the request holds is given back.
 const WAIT_MAX: Duration = Duration::from_mins(5);
-
-/// The fetch sessions of a broker.
-#[derive(Debug)]
-pub(crate) struct FetchSessions {
-    slots: Mutex<Slots<Mutex<Session>>>,
-}
-
-impl FetchSessions {
-    /// At most `max` sessions.
-    pub fn new(max: usize) -> Self {
-        // Ids differ from run to run, so that a client of an earlier one is found out.
-        let first_id = (RandomState::new().hash_one(max) & 0x7fff_ffff) as i32;
-        Self {
-            slots: Mutex::new(Slots::new(max, first_id)),
-        }
-    }
-}
 
 /// What a request asks for, apart from its partitions.
 struct FetchOptions {
@@ -162,9 +138,6 @@ async fn fetch_incremental(
     respond(call, told, if partitions == 0 { 0 } else { id })
 }
 
-/// What the client is told of one partition.
-type PartitionResult = (TopicKey, i32, PartitionRead);
-
 /// Reads, and waits until there is enough to tell.
 async fn run(
     call: &Call,
@@ -172,7 +145,9 @@ async fn run(
     options: &FetchOptions,
 ) -> Vec<PartitionResult> {
     let reader = Reader {
-        context: &call.context,
+        node: call.context.node_id,
+        metadata: &call.context.metadata,
+        partitions: &call.context.partitions,
         isolation: options.isolation,
         max_bytes: options.max_bytes,
         is_full: options.is_full,

@@ -12,9 +12,7 @@ use dohle_protocol::messages::fetch_response::{
 };
 use dohle_protocol::{EncodeError, KafkaString, KafkaUuid};
 
-use super::read::PartitionRead;
-use super::session::{Entry, TopicKey};
-use super::source::SentRecords;
+use crate::fetch_session::{Entry, PartitionRead, SentRecords, TopicKey};
 use crate::{Respond, resolve, wire};
 use dohle_network::connection::{Chunk, Frame, ResponseAction};
 

@@ -2,23 +2,24 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::table::{Api, TABLE};
+use super::api::Api;
 
 /// Counts requests by API.
 #[derive(Debug)]
 pub(crate) struct RequestMeter {
+    table: &'static [Api],
     requests: Box<[AtomicU64]>,
 }
 
-impl Default for RequestMeter {
-    fn default() -> Self {
+impl RequestMeter {
+    /// Without requests yet, for the APIs of `table`.
+    pub fn new(table: &'static [Api]) -> Self {
         Self {
-            requests: TABLE.iter().map(|_| AtomicU64::new(0)).collect(),
+            table,
+            requests: table.iter().map(|_| AtomicU64::new(0)).collect(),
         }
     }
-}
 
-impl RequestMeter {
     /// Counts a request of the API in row `row` of the table.
     pub fn count(&self, row: usize) {
         if let Some(requests) = self.requests.get(row) {
@@ -28,7 +29,7 @@ impl RequestMeter {
 
     /// Returns the APIs of which there were requests, with their number.
     pub fn counts(&self) -> impl Iterator<Item = (&'static Api, u64)> {
-        let counted = TABLE.iter().zip(&self.requests);
+        let counted = self.table.iter().zip(&self.requests);
         counted.filter_map(|(api, requests)| match requests.load(Ordering::Relaxed) {
             0 => None,
             requests => Some((api, requests)),

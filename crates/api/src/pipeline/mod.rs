@@ -8,26 +8,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dohle_auth::{AllowAll, Authorizer, Principal, ResourceType};
+use dohle_auth::{Authorizer, Principal, ResourceType};
+use dohle_model::ErrorCode;
 use dohle_network::connection::{self, Client, Malformed, MemoryPermit, Pending, ResponseAction};
+use dohle_protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponseData};
 use dohle_protocol::{ApiKey, HeaderError, RequestHeader};
 use tokio::time::Instant;
 
-use crate::api_versions;
 use crate::context::Context;
 
+mod api;
 mod meter;
 mod quotas;
 mod request;
 mod respond;
-mod table;
 
+pub(crate) use api::{Api, serve};
+pub(crate) use quotas::{ThrottleClass, Unlimited};
 pub(crate) use request::{Call, ClientSoftware, RequestContext};
 pub(crate) use respond::{Ordered, Respond};
-pub(crate) use table::{Api, TABLE};
 
 use meter::RequestMeter;
-use quotas::{Quotas, Unlimited};
+use quotas::Quotas;
 use request::Connection;
 
 /// The name of the one resource of the type Cluster.
@@ -42,6 +44,9 @@ pub struct KafkaService {
 /// What the sessions of a node share.
 #[derive(Debug)]
 struct Node {
+    table: &'static [Api],
+    /// The table as ApiVersions lists it.
+    advertised: Arc<[ApiVersion]>,
     context: Arc<Context>,
     authorizer: Arc<dyn Authorizer>,
     quotas: Arc<dyn Quotas>,
@@ -49,23 +54,24 @@ struct Node {
 }
 
 impl KafkaService {
-    /// For one node, which allows everything and has no quotas.
-    #[must_use]
-    pub fn new(context: Arc<Context>) -> Arc<Self> {
-        Self::with(context, Arc::new(AllowAll), Arc::new(Unlimited))
-    }
-
-    fn with(
+    /// Serves the APIs of `table`.
+    pub(crate) fn with(
+        table: &'static [Api],
         context: Arc<Context>,
         authorizer: Arc<dyn Authorizer>,
         quotas: Arc<dyn Quotas>,
     ) -> Arc<Self> {
         Arc::new(Self {
             node: Arc::new(Node {
+                table,
+                advertised: {
+                    let unstable = context.unstable_versions;
+                    table.iter().map(|api| api.advertised(unstable)).collect()
+                },
                 context,
                 authorizer,
                 quotas,
-                meter: RequestMeter::default(),
+                meter: RequestMeter::new(table),
             }),
         })
     }
@@ -134,7 +140,7 @@ impl Session {
         body: Bytes,
         permit: MemoryPermit,
     ) -> Result<Pending, String> {
-        let mut rows = TABLE.iter().enumerate();
+        let mut rows = self.node.table.iter().enumerate();
         let Some((row, api)) = rows.find(|(_, api)| api.key == header.key) else {
             return Err("the API is not served here".into());
         };
@@ -150,6 +156,7 @@ impl Session {
             .throttle_time(api.throttle, &request, body.len());
         self.node.meter.count(row);
         let call = Call {
+            advertised: Arc::clone(&self.node.advertised),
             context: Arc::clone(&self.node.context),
             connection: Arc::clone(&self.connection),
             request,
@@ -240,7 +247,11 @@ fn unsupported(api: &Api, newest: i16, header: &RequestHeader) -> Result<Pending
             "the version is not served here; versions {min} to {newest} are"
         ));
     }
-    let response = api_versions::unsupported_version();
+    let response = ApiVersionsResponseData {
+        error_code: ErrorCode::UnsupportedVersion.code(),
+        api_keys: vec![api.advertised(false)],
+        ..ApiVersionsResponseData::default()
+    };
     let answer = response.answer(0, header.correlation_id);
     let answer = answer.map_err(|error| error.to_string())?;
     Ok(Pending {

@@ -8,6 +8,7 @@ use dohle_auth::{Authorizer, Principal, ResourceType};
 use dohle_broker::blocking::WorkOwner;
 use dohle_network::connection::MemoryPermit;
 use dohle_protocol::KafkaString;
+use dohle_protocol::messages::api_versions_response::ApiVersion;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -69,6 +70,8 @@ pub(crate) struct Connection {
 
 /// A request with what its handler needs.
 pub(crate) struct Call {
+    /// The APIs that are served, as ApiVersions lists them.
+    pub advertised: Arc<[ApiVersion]>,
     /// What all handlers share.
     pub context: Arc<Context>,
     /// What the requests of the connection share.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::BytesMut;
-use dohle_auth::Operation;
+use dohle_auth::{AllowAll, Operation};
 use dohle_network::connection::{Frame, RequestMemoryPool, Session as _};
 use dohle_protocol::messages::RequestHeaderData;
 use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::quotas::ThrottleClass;
 use super::*;
+use crate::table::TABLE;
 use crate::tests::harness::Broker;
 
 /// Denies this operation, and keeps what it was asked.
@@ -118,7 +119,7 @@ async fn an_operation_on_the_cluster_that_is_not_allowed_is_refused() {
     let authorizer = Arc::new(Deny(Operation::Describe, Mutex::default()));
     let asked = Arc::clone(&authorizer);
     let context = Arc::clone(&broker.context);
-    let service = KafkaService::with(context, authorizer, Arc::new(Unlimited));
+    let service = KafkaService::with(TABLE, context, authorizer, Arc::new(Unlimited));
     let mut session = session(&service);
     let mut body = BytesMut::new();
     messages::describe_log_dirs_request::DescribeLogDirsRequestData::default()
@@ -146,7 +147,7 @@ async fn a_request_over_its_quota_is_held_back() {
     let answered = |class| {
         let quotas = Arc::new(Slow(class, Duration::from_hours(1)));
         let context = Arc::clone(&broker.context);
-        let service = KafkaService::with(context, Arc::new(AllowAll), quotas);
+        let service = KafkaService::with(TABLE, context, Arc::new(AllowAll), quotas);
         let mut session = session(&service);
         let pending = session.call(frame(ApiKey::ApiVersions, 0, &[]), permit());
         answer(pending).now_or_never().is_some()

@@ -27,7 +27,8 @@ use dohle_protocol::messages::metadata_response::MetadataResponseData;
 use dohle_protocol::{ApiKey, KafkaString, KafkaUuid};
 
 use super::harness::{Broker, NODE, OTHER, ask};
-use crate::{TABLE, wire};
+use crate::table::TABLE;
+use crate::wire;
 
 fn text(value: &str) -> KafkaString {
     KafkaString::from(value.to_owned())

@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::harness::{Broker, ask, frame};
-use crate::TABLE;
+use crate::table::TABLE;
 
 /// Sends bytes on a connection of their own, and reads until it ends or something is answered.
 async fn throw(broker: &Broker, bytes: &[u8]) -> usize {
@@ -64,7 +64,7 @@ fn random_bodies_of_every_api_leave_the_broker_alive() {
         broker
     });
     // Those that are answered by the controller, of which there is none here, only wait.
-    let local = |api: &&crate::Api| {
+    let local = |api: &&crate::pipeline::Api| {
         !matches!(
             api.key,
             ApiKey::CreateTopics

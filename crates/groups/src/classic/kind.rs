@@ -4,9 +4,9 @@ use dohle_model::{ErrorCode, Timestamp};
 
 use crate::classic::group::{ClassicGroup, State};
 use crate::classic::step::ClassicGroupStep;
+use crate::committer::Committer;
 use crate::ids::{GroupId, MemberId};
 use crate::kind::GroupKind;
-use crate::offsets::Committer;
 use crate::records::Record;
 use crate::step::Failed;
 

@@ -8,10 +8,11 @@ use dohle_protocol::messages::join_group_response::{
 };
 use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 
+use crate::Step;
 use crate::classic::group::{ClassicGroup, State};
 use crate::ids::{GroupId, MemberId};
 use crate::records::Record;
-use crate::step::{JoinReply, OnCommit, Step, SyncReply};
+use crate::step::{JoinReply, OnCommit, SyncReply};
 use crate::timers::{Timer, Timers};
 use crate::wire::text;
 

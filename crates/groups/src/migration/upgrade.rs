@@ -6,6 +6,7 @@
 
 use dohle_model::{ErrorCode, Timestamp};
 
+use crate::Step;
 use crate::classic::{ClassicGroup, Member};
 use crate::config::GroupConfig;
 use crate::ids::{GroupId, MemberId};
@@ -15,7 +16,7 @@ use crate::modern::consumer::member::ConsumerMember;
 use crate::modern::member::{Assignment, ModernMember, assignment_to_record, owned_since};
 use crate::modern::topics::Topics;
 use crate::records::{ClassicMetadata, ConsumerGroupValue, ConsumerTargetValue, Record};
-use crate::step::{Failed, Step};
+use crate::step::Failed;
 
 /// A new consumer group in place of a classic group without members.
 pub(crate) fn replace_empty(

@@ -10,12 +10,12 @@ use dohle_protocol::messages::offset_delete_response::{
     OffsetDeleteResponseData, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
 
+use crate::Step;
 use crate::ids::GroupId;
 use crate::kind::GroupKind;
 use crate::offsets::GroupOffsets;
 use crate::offsets::committed::tombstone;
 use crate::records::OffsetValue;
-use crate::step::Step;
 
 /// Deletes the offsets of a request, except those of topics that the group subscribes to.
 pub(crate) fn delete(

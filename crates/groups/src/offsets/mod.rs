@@ -18,7 +18,7 @@ mod fetch;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use commit::{CommitPartition, Committer, commit, group_not_found};
+pub(crate) use commit::{commit, group_not_found};
 pub use committed::GroupOffsets;
 pub(crate) use delete::{delete, delete_all, delete_of_topics, expire};
 pub(crate) use fetch::fetch;

@@ -18,8 +18,9 @@ use crate::classic::leave::left;
 use crate::classic::step::{ClassicGroupStep, join_error, sync_error};
 use crate::ids::{GroupId, MemberId};
 use crate::shard::{Group, Kind, Shard};
-use crate::step::{Caller, Effects, JoinReply, JoinToken, Step, SyncReply, SyncToken};
+use crate::step::{Caller, JoinReply, JoinToken, SyncReply, SyncToken};
 use crate::wire::millis;
+use crate::{Effects, Step};
 
 /// From this version of SyncGroup on members name the protocol that they use (KIP-559).
 const NAMES_PROTOCOL: i16 = 5;

@@ -12,9 +12,10 @@ use crate::modern::consumer::heartbeat::{LEAVE_TEMPORARILY, validate};
 use crate::modern::consumer::step::{ConsumerGroupStep, cancel_timers};
 use crate::modern::heartbeat::{JOIN, LEAVE};
 use crate::shard::{Kind, Shard};
-use crate::step::{Caller, Effects, Failed, Step};
+use crate::step::{Caller, Failed};
 use crate::timers::Timer;
 use crate::wire::millis;
+use crate::{Effects, Step};
 
 impl Shard {
     /// Plans ConsumerGroupHeartbeat. When the request needs regular expressions to be resolved,

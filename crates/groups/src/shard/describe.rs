@@ -6,11 +6,12 @@ use dohle_protocol::messages::consumer_group_describe_response as consumer_group
 use dohle_protocol::messages::describe_groups_response::DescribedGroup;
 use dohle_protocol::messages::list_groups_response::ListedGroup;
 
+use crate::Step;
 use crate::modern::consumer::describe as consumer;
 use crate::offsets::group_not_found;
 use crate::shard::consumer_requests::not_a_consumer_group;
 use crate::shard::{Group, Shard};
-use crate::step::{Failed, Step};
+use crate::step::Failed;
 use crate::wire::text;
 
 /// Which groups to list: groups with one of these states and one of these types, compared without

@@ -3,11 +3,12 @@
 
 use dohle_model::ErrorCode;
 
+use crate::Step;
 use crate::ids::GroupId;
 use crate::modern::consumer::member::ConsumerMember;
 use crate::modern::consumer::step::ConsumerGroupStep;
 use crate::shard::Shard;
-use crate::step::{OnCommit, Step};
+use crate::step::OnCommit;
 use crate::timers::Timer;
 
 /// The shard was loaded.

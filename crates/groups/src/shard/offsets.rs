@@ -8,12 +8,14 @@ use dohle_protocol::messages::offset_delete_response::OffsetDeleteResponseData;
 use dohle_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use dohle_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
 
+use crate::Step;
+use crate::committer::Committer;
 use crate::ids::GroupId;
 use crate::offsets::{
-    Committer, commit, delete, delete_all, delete_of_topics, expire, fetch, group_not_found,
+    commit, delete, delete_all, delete_of_topics, expire, fetch, group_not_found,
 };
 use crate::shard::Shard;
-use crate::step::{Caller, Failed, Step};
+use crate::step::{Caller, Failed};
 
 /// The most tombstones of one step that need not be written together.
 const TOMBSTONES_MAX: usize = 1_000;

@@ -44,8 +44,9 @@ use crate::config::GroupConfig;
 use crate::ids::GroupId;
 use crate::records::Record;
 use crate::shard::Shard;
-use crate::step::{Caller, Effects, JoinReply, OnCommit, Step};
+use crate::step::{Caller, JoinReply, OnCommit};
 use crate::wire::text;
+use crate::{Effects, Step};
 
 /// Ends the prologue of a script: the lines above it are run and not part of the trace, because
 /// the trace of another test has them.

@@ -10,11 +10,11 @@ use dohle_protocol::messages::consumer_group_describe_response::{
     Assignment as DescribedAssignment, DescribedGroup, Member, TopicPartitions,
 };
 
+use crate::Step;
 use crate::modern::consumer::group::ConsumerGroup;
 use crate::modern::consumer::member::ConsumerMember;
 use crate::modern::consumer::subscription::preferred;
 use crate::modern::member::Assignment;
-use crate::step::Step;
 use crate::wire::{text, topic_id_to_wire};
 
 /// The value when the request does not ask for the authorized operations.

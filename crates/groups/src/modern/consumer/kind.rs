@@ -3,11 +3,11 @@
 
 use dohle_model::{ErrorCode, Timestamp};
 
+use crate::committer::{CommitPartition, Committer};
 use crate::ids::GroupId;
 use crate::kind::GroupKind;
 use crate::modern::consumer::group::ConsumerGroup;
 use crate::modern::consumer::member::ConsumerMember;
-use crate::offsets::{CommitPartition, Committer};
 use crate::records::Record;
 use crate::step::Failed;
 

@@ -11,12 +11,13 @@ use dohle_model::ErrorCode;
 use dohle_model::image::MetadataImage;
 use regex::RegexBuilder;
 
+use crate::Step;
 use crate::ids::GroupId;
 use crate::modern::consumer::group::{ConsumerGroup, Resolved};
 use crate::modern::consumer::member::ConsumerMember;
 use crate::modern::topics::{Topics, version};
 use crate::records::Record;
-use crate::step::{Failed, Step};
+use crate::step::Failed;
 
 /// How much memory a compiled expression may take.
 const COMPILED_BYTES_MAX: usize = 1 << 20;

@@ -6,13 +6,14 @@ use dohle_config::GroupKey;
 use dohle_config::keys::group as keys;
 use dohle_model::ErrorCode;
 
+use crate::Step;
 use crate::config::GroupConfig;
 use crate::ids::{GroupId, MemberId};
 use crate::modern::consumer::group::ConsumerGroup;
 use crate::modern::consumer::member::ConsumerMember;
 use crate::modern::member::MemberState;
 use crate::modern::topics::Topics;
-use crate::step::{Failed, Step};
+use crate::step::Failed;
 use crate::timers::{Timer, Timers};
 use crate::wire::millis;
 

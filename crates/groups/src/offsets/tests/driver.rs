@@ -38,6 +38,7 @@ use dohle_protocol::messages::offset_fetch_request::{
 use dohle_protocol::{KafkaString, KafkaUuid};
 use expect_test::Expect;
 
+use crate::Step;
 use crate::config::GroupConfig;
 use crate::ids::{GroupId, MemberId};
 use crate::records::{
@@ -45,7 +46,7 @@ use crate::records::{
     ConsumerMemberValue, OffsetKey, OffsetValue, Record, decode,
 };
 use crate::shard::{GroupFilter, Shard};
-use crate::step::{Caller, Failed, Step};
+use crate::step::{Caller, Failed};
 
 /// Ends the prologue of a script: the lines above it are run and not part of the trace, because
 /// the trace of another test has them.
@@ -195,7 +196,7 @@ impl Driver {
             fresh: Uuid::ZERO,
             lookups: None,
             unresolved: Vec::new(),
-            effects: crate::step::Effects::default(),
+            effects: crate::Effects::default(),
         };
         let answer = plan(&mut self.shard, &mut step);
         let records = step.effects.records;

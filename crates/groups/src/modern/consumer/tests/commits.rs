@@ -3,7 +3,7 @@
 use dohle_model::{ErrorCode, PartitionIndex};
 
 use super::harness::Harness;
-use crate::offsets::CommitPartition;
+use crate::committer::CommitPartition;
 
 #[test]
 fn commits_are_accepted_from_members_in_their_epoch_or_since_they_have_the_partition() {

@@ -39,8 +39,9 @@ use crate::modern::consumer::{ConsumerGroup, Matches};
 use crate::modern::member::Assignment;
 use crate::records::Record;
 use crate::shard::Shard;
-use crate::step::{Caller, Effects, OnCommit, Step};
+use crate::step::{Caller, OnCommit};
 use crate::wire::{text, topic_id_to_wire};
+use crate::{Effects, Step};
 
 /// Ends the prologue of a script: the lines above it are run and not part of the trace, because
 /// the trace of another test has them.

@@ -1,15 +1,9 @@
 //! The table of APIs.
 
-use std::pin::Pin;
-
-use bytes::Bytes;
 use dohle_auth::{Operation, ResourceType};
-use dohle_network::connection::ResponseAction;
-use dohle_protocol::{ApiKey, DecodeError, Request};
+use dohle_protocol::ApiKey;
 
-use super::quotas::ThrottleClass;
-use super::request::Call;
-use super::respond::{IntoResponse, Respond};
+use crate::pipeline::{Api, ThrottleClass, serve};
 use crate::{
     add_offsets_to_txn, add_partitions_to_txn, alter_configs, alter_partition_reassignments,
     api_versions, consumer_group_describe, consumer_group_heartbeat, create_partitions,
@@ -21,60 +15,6 @@ use crate::{
     offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, sync_group,
     unregister_broker, update_features, write_txn_markers,
 };
-
-/// A row of the table.
-pub(crate) struct Api {
-    /// The API.
-    pub key: ApiKey,
-    /// The lowest version that is advertised.
-    pub version_min: i16,
-    /// The highest version that is advertised and served.
-    pub version_max: i16,
-    /// Whether the version after `version_max` is served where `unstable.api.versions.enable` is
-    /// set.
-    pub has_unstable_version: bool,
-    /// Whether it may run before the client is authenticated.
-    pub before_authentication: bool,
-    /// Whether the client's further requests may begin while this one waits.
-    pub pipelined: bool,
-    /// The operations that the API depends on, by type of resource. Where it depends on the cluster
-    /// alone, the pipeline refuses it as a whole; where a request names resources, the handler
-    /// decides for each.
-    ///
-    /// Source: "Operations and resources on protocols" in Kafka's documentation.
-    pub access: &'static [(ResourceType, Operation)],
-    /// The quota that it counts towards.
-    pub throttle: ThrottleClass,
-    handler: Handler,
-}
-
-/// A handler, after the table: decodes, and begins to serve.
-type Handler = fn(Call, Bytes) -> Result<Serving, DecodeError>;
-
-/// A request that is being served.
-pub(super) struct Serving {
-    /// The response to come.
-    pub answer: Pin<Box<dyn Future<Output = ResponseAction> + Send>>,
-    /// Whether the client's further requests wait for it.
-    pub blocks_pipeline: bool,
-}
-
-impl Api {
-    /// The highest version that a broker advertises and serves; `unstable` is
-    /// `unstable.api.versions.enable`.
-    #[must_use]
-    pub fn newest(&self, unstable: bool) -> i16 {
-        self.version_max + i16::from(unstable && self.has_unstable_version)
-    }
-
-    /// Decodes a request and begins to serve it.
-    ///
-    /// # Errors
-    /// When the body is not a request of this API and version.
-    pub(super) fn serve(&self, call: Call, body: Bytes) -> Result<Serving, DecodeError> {
-        (self.handler)(call, body)
-    }
-}
 
 macro_rules! table {
     ($($key:ident $min:literal..=$max:literal $handler:path,
@@ -167,27 +107,3 @@ pub(crate) static TABLE: &[Api] = table! {
     ListConfigResources 0..=1 list_config_resources::handle, Request [Cluster DescribeConfigs];
     DescribeTopicPartitions 0..=0 describe_topic_partitions::handle, Request [Topic Describe];
 };
-
-fn serve<R, H, B>(call: Call, body: Bytes, handler: H) -> Result<Serving, DecodeError>
-where
-    R: Request,
-    H: FnOnce(Call, R) -> B,
-    B: IntoResponse,
-{
-    let (version, correlation_id) = (call.version, call.request.correlation_id);
-    let request = R::decode(body, version)?;
-    let (response, blocks_pipeline) = handler(call, request).into_response();
-    let answer = Box::pin(async move {
-        match response.await.answer(version, correlation_id) {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::error!(api = ?R::KEY, version, "{error}");
-                ResponseAction::Close(format!("{:?} version {version}: {error}", R::KEY))
-            }
-        }
-    });
-    Ok(Serving {
-        answer,
-        blocks_pipeline,
-    })
-}

@@ -3,21 +3,46 @@
 use std::sync::Arc;
 
 use dohle_log::Access;
-use dohle_model::{ErrorCode, NodeId, Offset};
+use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset};
 
-use super::session::PartitionFetch;
 use super::source::SentRecords;
-use crate::context::Context;
 use dohle_broker::blocking::WorkOwner;
+use dohle_broker::metadata::MetadataCache;
 use dohle_broker::partition::{
     AbortedTransaction, EpochEnd, FetchParams, FetchRead, FollowerState, Isolation, LocateError,
     Partition, Positions,
 };
+use dohle_broker::partitions::Partitions;
 use dohle_protocol::fetch::RecordChunk;
+use dohle_protocol::messages::fetch_request::FetchPartition;
+
+/// What is wanted of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PartitionFetch {
+    /// `None` for an offset that is none.
+    pub fetch_offset: Option<Offset>,
+    pub max_bytes: usize,
+    pub current_leader_epoch: Option<LeaderEpoch>,
+    pub last_fetched_epoch: Option<LeaderEpoch>,
+}
+
+impl From<&FetchPartition> for PartitionFetch {
+    fn from(partition: &FetchPartition) -> Self {
+        Self {
+            fetch_offset: Offset::from_wire(partition.fetch_offset),
+            max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
+            current_leader_epoch: LeaderEpoch::from_wire(partition.current_leader_epoch),
+            last_fetched_epoch: LeaderEpoch::from_wire(partition.last_fetched_epoch),
+        }
+    }
+}
 
 /// How a request reads.
-pub(super) struct Reader<'a> {
-    pub context: &'a Context,
+pub(crate) struct Reader<'a> {
+    /// This broker.
+    pub node: NodeId,
+    pub metadata: &'a MetadataCache,
+    pub partitions: &'a Partitions,
     pub isolation: Isolation,
     /// Of the whole response.
     pub max_bytes: usize,
@@ -33,7 +58,7 @@ pub(super) struct Reader<'a> {
 
 /// What was found.
 #[derive(Debug)]
-pub(super) enum PartitionRead {
+pub(crate) enum PartitionRead {
     Read {
         records: SentRecords,
         positions: Positions,
@@ -95,7 +120,7 @@ impl PartitionRead {
 
 /// What comes of looking at a partition.
 #[derive(Debug)]
-pub(super) enum Looked {
+pub(crate) enum Looked {
     Found(PartitionRead),
     /// The disk has to be waited for.
     Cold(ColdRead),
@@ -103,7 +128,7 @@ pub(super) enum Looked {
 
 /// A read that waits for the disk.
 #[derive(Debug)]
-pub(super) struct ColdRead {
+pub(crate) struct ColdRead {
     partition: Arc<Partition>,
     params: FetchParams,
 }
@@ -183,12 +208,12 @@ impl Reader<'_> {
         if !partition.is_leader() {
             return None;
         }
-        let image = self.context.image();
+        let image = self.metadata.image();
         let in_rack = |node: NodeId| {
             let broker = image.brokers.get(&node);
             broker.is_some_and(|broker| !broker.fenced && broker.rack.as_deref() == Some(rack))
         };
-        if in_rack(self.context.node_id) {
+        if in_rack(self.node) {
             return None;
         }
         let has_offset = |follower: &FollowerState| {

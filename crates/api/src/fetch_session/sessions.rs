@@ -16,13 +16,13 @@ use tokio::time::Instant;
 /// How long a session's slot is its own.
 const EVICTION_AGE: Duration = Duration::from_mins(2);
 /// Epoch of a request that begins a session.
-pub(super) const EPOCH_INITIAL: i32 = 0;
+pub(crate) const EPOCH_INITIAL: i32 = 0;
 /// Epoch of a request that ends one, or wants none.
-pub(super) const EPOCH_FINAL: i32 = -1;
+pub(crate) const EPOCH_FINAL: i32 = -1;
 
 /// Sessions by id.
 #[derive(Debug)]
-pub(super) struct Slots<T> {
+pub(crate) struct Slots<T> {
     max: usize,
     last_id: i32,
     sessions: HashMap<i32, Slot<T>>,

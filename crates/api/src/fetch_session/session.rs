@@ -10,14 +10,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use dohle_model::image::MetadataImage;
-use dohle_model::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicIdPartition};
-use dohle_protocol::messages::fetch_request::{FetchPartition, FetchRequestData, FetchTopic};
+use dohle_model::{ErrorCode, TopicId, TopicIdPartition};
+use dohle_protocol::messages::fetch_request::{FetchRequestData, FetchTopic};
 use dohle_protocol::{KafkaString, KafkaUuid};
 
-use super::read::{ColdRead, Looked, PartitionRead, Reader};
-use crate::context::Context;
+use super::read::{ColdRead, Looked, PartitionFetch, PartitionRead, Reader};
 use crate::{resolve, wire};
 use dohle_broker::partition::{Isolation, Partition, ReadyOn, ReadySet, ReadyToken};
+use dohle_broker::partitions::Partitions;
 
 /// Bytes of records that a response holds in memory: what is fetched at the end of a log as it
 /// grows. More stays in the files.
@@ -25,25 +25,15 @@ const MEMORY_MAX: usize = 16 << 10;
 
 /// How requests name a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum TopicKey {
+pub(crate) enum TopicKey {
     /// Up to version 12.
     Name(KafkaString),
     /// From version 13.
     Id(TopicId),
 }
 
-/// What is wanted of a partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PartitionFetch {
-    /// `None` for an offset that is none.
-    pub fetch_offset: Option<Offset>,
-    pub max_bytes: usize,
-    pub current_leader_epoch: Option<LeaderEpoch>,
-    pub last_fetched_epoch: Option<LeaderEpoch>,
-}
-
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub topic: TopicKey,
     pub index: i32,
     pub wanted: PartitionFetch,
@@ -55,7 +45,7 @@ pub(super) struct Entry {
 }
 
 #[derive(Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     index: HashMap<(TopicKey, i32), u32>,
@@ -67,7 +57,7 @@ pub(super) struct Session {
 
 /// The partitions that one request has read, by their number in the session.
 #[derive(Debug, Default)]
-pub(super) struct Reads {
+pub(crate) struct Reads {
     /// `None` while it is read again.
     outcomes: HashMap<u32, Option<PartitionRead>>,
     order: Vec<u32>,
@@ -258,7 +248,7 @@ impl Session {
                 // It stays pending for the next request.
                 continue;
             }
-            let found = entry.find(reader.context, image);
+            let found = entry.find(reader.partitions, image);
             if self.is_watching {
                 entry.watch(found.as_ref().ok(), &self.ready_set, *token);
             }
@@ -339,12 +329,16 @@ impl Reads {
 }
 
 impl Entry {
-    fn find(&self, context: &Context, image: &MetadataImage) -> Result<Arc<Partition>, ErrorCode> {
+    fn find(
+        &self,
+        partitions: &Partitions,
+        image: &MetadataImage,
+    ) -> Result<Arc<Partition>, ErrorCode> {
         let topic = match &self.topic {
             TopicKey::Name(name) => resolve::topic_by_name(image, name.as_str())?,
             TopicKey::Id(id) => resolve::topic_by_id(image, Some(*id))?,
         };
-        resolve::partition(context, topic, self.index)
+        resolve::partition(partitions, topic, self.index)
     }
 
     /// Ties the entry to the partition, unless it is already.
@@ -370,17 +364,6 @@ impl Entry {
             topic_id,
             partition: dohle_model::PartitionIndex(index),
         })
-    }
-}
-
-impl From<&FetchPartition> for PartitionFetch {
-    fn from(partition: &FetchPartition) -> Self {
-        Self {
-            fetch_offset: Offset::from_wire(partition.fetch_offset),
-            max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
-            current_leader_epoch: LeaderEpoch::from_wire(partition.current_leader_epoch),
-            last_fetched_epoch: LeaderEpoch::from_wire(partition.last_fetched_epoch),
-        }
     }
 }
 

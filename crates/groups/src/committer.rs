@@ -1,0 +1,57 @@
+//! The client that commits offsets, as its request describes it.
+
+use dohle_model::{PartitionIndex, TopicId};
+use dohle_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestData, OffsetCommitRequestTopic,
+};
+
+use crate::wire::topic_id_of_wire;
+
+/// The client that commits offsets, as it describes itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Committer<'a> {
+    /// Its member id; empty without membership.
+    pub member_id: &'a str,
+    /// Its `group.instance.id`.
+    pub instance_id: Option<&'a str>,
+    /// Its generation or member epoch; below zero without membership.
+    pub epoch: i32,
+    /// The version of the request.
+    pub version: i16,
+    topics: &'a [OffsetCommitRequestTopic],
+}
+
+/// A partition that a member commits an offset for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CommitPartition<'a> {
+    /// The topic's name.
+    pub topic: &'a str,
+    /// Its id, which the caller has looked up.
+    pub topic_id: Option<TopicId>,
+    /// The partition.
+    pub partition: PartitionIndex,
+}
+
+impl<'a> Committer<'a> {
+    /// The client that sent a request.
+    pub fn of(request: &'a OffsetCommitRequestData, version: i16) -> Self {
+        Self {
+            member_id: request.member_id.as_str(),
+            instance_id: request.group_instance_id.as_ref().map(|id| id.as_str()),
+            epoch: request.generation_id_or_member_epoch,
+            version,
+            topics: &request.topics,
+        }
+    }
+
+    /// The partitions that it commits offsets for.
+    pub fn partitions(&self) -> impl Iterator<Item = CommitPartition<'a>> {
+        self.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|partition| CommitPartition {
+                topic: topic.name.as_str(),
+                topic_id: topic_id_of_wire(topic.topic_id),
+                partition: PartitionIndex(partition.partition_index),
+            })
+        })
+    }
+}
