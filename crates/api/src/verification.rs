@@ -198,7 +198,7 @@ fn partition_of(
     } else {
         resolve::topic_by_name(image, topic.name.as_str())
     };
-    let partition = resolve::partition(&call.context, topic.ok()?, index).ok()?;
+    let partition = resolve::partition(&call.context.partitions, topic.ok()?, index).ok()?;
     Some((partition.name().clone(), partition))
 }
 

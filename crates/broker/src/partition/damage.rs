@@ -1,49 +1,21 @@
 //! Damaged records of a partition: checks of segments, and the repair of damaged ones.
 //!
-//! A read that meets damage adds its segment to [`Suspects`]. So does a replica that becomes leader
+//! A read that meets damage adds its segment to `Suspects`. So does a replica that becomes leader
 //! or follower, for the damage that was found when its log was opened. The repair task of the node
 //! checks these segments and fetches missing records from another replica.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use dohle_log::damage::{Damage, Repair, RepairError};
 use dohle_log::log::RepairStart;
 use dohle_log::{Batches, CleanedSegment, ReadLimits, Replaced, StorageError};
-use dohle_model::{NodeId, Offset, Timestamp, TopicIdPartition};
-use parking_lot::Mutex;
-use tokio::sync::Notify;
+use dohle_model::{NodeId, Offset, Timestamp};
 
 use super::Partition;
 use super::errors::ReadError;
 use super::state::{Role, State};
 use super::upkeep::Deleted;
-
-/// Offsets near which damage is suspected, by partition, for the node's repair task.
-#[derive(Debug, Default)]
-pub(crate) struct Suspects {
-    offsets: Mutex<BTreeMap<TopicIdPartition, BTreeSet<Offset>>>,
-    added: Notify,
-}
-
-impl Suspects {
-    /// Adds the segment that holds `offset`.
-    pub(crate) fn add(&self, id: TopicIdPartition, offset: Offset) {
-        self.offsets.lock().entry(id).or_default().insert(offset);
-        self.added.notify_one();
-    }
-
-    /// Waits for suspects and takes all.
-    pub(crate) async fn take(&self) -> BTreeMap<TopicIdPartition, BTreeSet<Offset>> {
-        loop {
-            let taken = std::mem::take(&mut *self.offsets.lock());
-            if !taken.is_empty() {
-                return taken;
-            }
-            self.added.notified().await;
-        }
-    }
-}
 
 /// Called with the bytes of each batch that was read or written. Returning `false` ends the work.
 type Throttle<'a> = &'a mut dyn FnMut(u64) -> bool;

@@ -2,21 +2,13 @@
 
 use bytes::Bytes;
 use dohle_log::{AppendError, Log, StorageError};
-use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset, Timestamp};
+use dohle_model::{ErrorCode, NodeId, Offset, Timestamp};
 
 use super::Partition;
 use super::errors::RoleError;
+use super::leader_part::{LeaderPart, PartOutcome, Truncation};
 use super::state::{DeferredWakeups, Role, State};
-use super::truncate::Truncation;
-use crate::replica::{FetchPosition, Follower, LeaderAnswer, OnLeader};
-
-/// The part of a leader's message that is about this partition.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LeaderPart {
-    pub(crate) answer: LeaderAnswer,
-    pub(crate) high_watermark: Offset,
-    pub(crate) log_start_offset: Offset,
-}
+use crate::replica::{FetchPosition, Follower, OnLeader};
 
 /// A subscription that has begun.
 #[derive(Debug, Clone, Copy)]
@@ -27,32 +19,6 @@ pub(crate) struct Subscribed {
     pub(crate) log_start_offset: Offset,
     /// Whether there is no space for records: the leader sends positions only.
     pub(crate) paused: bool,
-}
-
-/// What the stream does after a part of a message was processed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PartOutcome {
-    /// Nothing.
-    Nothing,
-    /// Send an ack to the leader.
-    Ack {
-        leader_epoch: LeaderEpoch,
-        end: Offset,
-        log_start_offset: Offset,
-        /// Whether the ack waits until [`Partition::flush_due`] has flushed the records.
-        after_flush: bool,
-    },
-    /// Call [`Partition::truncate_to_leader`] on a thread that may block. Messages of the leader
-    /// are ignored until the next subscription.
-    Truncate(Truncation),
-    /// Subscribe again at once, because records were removed from the log.
-    Resubscribe,
-    /// Subscribe again after a while, if the leader is still the same. Nothing changed.
-    Retry {
-        /// The offset at which the leader sent records that do not fit. The leader checks its
-        /// segment there.
-        damaged_at: Option<Offset>,
-    },
 }
 
 impl Partition {

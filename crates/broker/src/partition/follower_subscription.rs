@@ -12,30 +12,9 @@ use super::Partition;
 use super::errors::{ReadError, RoleError};
 use super::read::LocateError;
 use super::ready::{ReadyOn, ReadySet, ReadyToken};
-use super::state::{DeferredWakeups, State};
+use super::state::{DeferredWakeups, FollowerSubscription, State};
 use super::types::{EpochEnd, Positions};
 use crate::replica::diverges;
-
-/// One follower's subscription to a leader, in one leader epoch.
-#[derive(Debug)]
-pub(super) struct FollowerSubscription {
-    id: u64,
-    pub(super) follower: NodeId,
-    /// The next offset to send.
-    sent: Offset,
-    watch: Arc<ReadyToken>,
-    /// Whether the follower is sent positions only.
-    pub(super) paused: bool,
-}
-
-impl FollowerSubscription {
-    /// Ends the subscription and wakes its stream.
-    pub(super) fn end(self, wakes: &mut DeferredWakeups) {
-        if self.watch.queue() {
-            wakes.ready_sets.push(Arc::clone(self.watch.ready_set()));
-        }
-    }
-}
 
 /// The parameters of a subscription.
 #[derive(Debug, Clone, Copy)]

@@ -23,6 +23,7 @@ mod errors;
 mod follow;
 mod follower_subscription;
 mod isr_changes;
+mod leader_part;
 mod lock;
 mod log_start;
 mod offset_waiters;
@@ -34,6 +35,7 @@ pub(crate) mod shared;
 mod shortage;
 pub(crate) mod space;
 mod state;
+mod suspects;
 mod tail;
 mod transactions;
 mod truncate;
@@ -43,13 +45,12 @@ mod upkeep;
 pub(crate) use cleaning::CleanOutcome;
 pub use config::PartitionConfig;
 pub use errors::{AppendError, CommitError, ReadError, RecordError, RoleError};
-pub(crate) use follow::{LeaderPart, PartOutcome};
 pub(crate) use follower_subscription::{FollowerData, SubscriptionRequest, SubscriptionStart};
+pub(crate) use leader_part::{LeaderPart, PartOutcome, Truncation};
 pub use read::LocateError;
 pub use ready::{ReadyOn, ReadySet, ReadyToken};
 pub(crate) use shortage::ClosedLog;
 pub use transactions::TxnMarker;
-pub(crate) use truncate::Truncation;
 pub use types::{
     AbortedTransaction, Acks, AppendOrigin, Appended, EpochEnd, FetchParams, FetchRead,
     FollowerState, Isolation, ListedOffset, OffsetSpec, Positions, ProducerInfo,

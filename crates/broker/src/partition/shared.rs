@@ -12,9 +12,9 @@ use dohle_model::{BrokerEpoch, DirectoryId, NodeId, TopicIdPartition};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
-use super::damage::Suspects;
 use super::shortage::ClosedLogs;
 use super::space::SpaceTable;
+use super::suspects::Suspects;
 use crate::blocking::BlockingPool;
 use crate::replica::IsrProposal;
 

@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 
 use super::config::PartitionConfig;
 use super::errors::{CommitError, RoleError};
-use super::follower_subscription::FollowerSubscription;
 use super::offset_waiters::OffsetWaiters;
 use super::ready::{ReadyOn, ReadySet, ReadyToken};
 use super::shared::Shared;
@@ -56,6 +55,27 @@ pub(super) struct State {
     pub(super) tail: Tail,
     /// Whether the last append failed for lack of resources.
     pub(super) is_short: bool,
+}
+
+/// One follower's subscription to a leader, in one leader epoch.
+#[derive(Debug)]
+pub(super) struct FollowerSubscription {
+    pub(super) id: u64,
+    pub(super) follower: NodeId,
+    /// The next offset to send.
+    pub(super) sent: Offset,
+    pub(super) watch: Arc<ReadyToken>,
+    /// Whether the follower is sent positions only.
+    pub(super) paused: bool,
+}
+
+impl FollowerSubscription {
+    /// Ends the subscription and wakes its stream.
+    pub(super) fn end(self, wakes: &mut DeferredWakeups) {
+        if self.watch.queue() {
+            wakes.ready_sets.push(Arc::clone(self.watch.ready_set()));
+        }
+    }
 }
 
 /// What readers see without the lock.

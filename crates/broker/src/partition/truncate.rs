@@ -7,31 +7,9 @@
 use dohle_model::{LeaderEpoch, Offset, Timestamp};
 
 use super::Partition;
-use super::follow::{LeaderPart, PartOutcome};
+use super::leader_part::{PartOutcome, Truncation};
 use super::state::{DeferredWakeups, Role, State};
 use crate::replica::truncation_offset;
-
-/// A truncation that a leader's response requires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Truncation {
-    /// The leader epoch of the response.
-    leader_epoch: LeaderEpoch,
-    /// The start of the leader's log.
-    leader_start: Offset,
-    /// The largest epoch that both logs may share and its end in the leader's log; `None` when the
-    /// leader's log begins after the end of this one.
-    diverging: Option<(LeaderEpoch, Offset)>,
-}
-
-impl Truncation {
-    pub(super) fn new(part: &LeaderPart, diverging: Option<(LeaderEpoch, Offset)>) -> Self {
-        Self {
-            leader_epoch: part.answer.leader_epoch,
-            leader_start: part.log_start_offset,
-            diverging,
-        }
-    }
-}
 
 impl Partition {
     /// Removes the records that the leader's log does not have. Does nothing when the leader epoch

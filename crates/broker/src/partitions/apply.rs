@@ -250,7 +250,8 @@ impl Partitions {
         let choice = {
             let mut counts = counts.lock();
             let places = self.places(&name, local.id.topic_id, registered, &counts);
-            let choice = copies::choose(registered, &places, &self.offline_dirs, change.is_first);
+            let unreadable = self.offline_dirs.first().map(|dir| dir.path.as_path());
+            let choice = copies::choose(registered, &places, unreadable, change.is_first);
             if let Choice::Create(at) = choice {
                 counts[at] += 1;
             }

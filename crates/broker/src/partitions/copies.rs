@@ -4,9 +4,9 @@
 //! may be older, since a replica is rebuilt in one directory while another is offline. It is never
 //! used while the directory in the metadata is online or may come back.
 
-use dohle_model::DirectoryId;
+use std::path::Path;
 
-use super::dirs::OfflineDir;
+use dohle_model::DirectoryId;
 
 /// What a log directory contains of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +43,12 @@ pub(super) enum Choice {
 }
 
 /// Chooses where to open a replica. `registered` is the directory in the metadata, if the broker
-/// has assigned one; `unreadable` names the directories whose identity could not be read;
+/// has assigned one; `unreadable` is a directory whose identity could not be read, if there is one;
 /// `at_start` is whether the replica may have been there before the process started.
 pub(super) fn choose(
     registered: Option<DirectoryId>,
     places: &[Place],
-    unreadable: &[OfflineDir],
+    unreadable: Option<&Path>,
     at_start: bool,
 ) -> Choice {
     let known = registered.and_then(|id| places.iter().position(|place| place.id == id));
@@ -60,19 +60,18 @@ pub(super) fn choose(
             (None, Copy::Unidentified(reason)) => return Choice::Offline(at, reason.clone()),
             (None, Copy::None) => {}
         }
-    } else if let (Some(id), Some(dir)) = (registered, unreadable.first()) {
+    } else if let (Some(id), Some(dir)) = (registered, unreadable) {
         let reason = format!(
             "the replica is in the directory with id {id}, which is not there; it may be {}, \
              whose identity cannot be read",
-            dir.path.display()
+            dir.display()
         );
         return Choice::Offline(0, reason);
     }
     let choice = elsewhere(known, places);
     let away = places.iter().position(|place| place.offline.is_some());
     if matches!(choice, Choice::Create(_)) && registered.is_none() && at_start {
-        let unreadable = unreadable.first();
-        let unreadable = unreadable.map(|dir| (0, dir.path.display().to_string()));
+        let unreadable = unreadable.map(|dir| (0, dir.display().to_string()));
         let away = away.map(|at| (at, places[at].path.clone())).or(unreadable);
         if let Some((at, path)) = away {
             let reason = format!("the replica may be in {path}, which is offline");
@@ -147,22 +146,19 @@ mod tests {
     #[test]
     fn the_directory_in_the_metadata_decides_between_copies() {
         let both = [place(D1, Copy::Usable, 0), place(D2, Copy::Usable, 0)];
-        assert_eq!(choose(Some(D2), &both, &[], false), Choice::Use(1));
-        assert_eq!(choose(Some(D1), &both, &[], false), Choice::Use(0));
+        assert_eq!(choose(Some(D2), &both, None, false), Choice::Use(1));
+        assert_eq!(choose(Some(D1), &both, None, false), Choice::Use(0));
     }
 
     #[test]
     fn a_stale_copy_is_not_used_while_the_directory_in_the_metadata_is_offline() {
         let places = [place(D1, Copy::Usable, 0), offline(D2)];
         let broken = Choice::Offline(1, "broken".to_owned());
-        assert_eq!(choose(Some(D2), &places, &[], false), broken);
+        assert_eq!(choose(Some(D2), &places, None, false), broken);
         // The directory in the metadata may be one whose identity cannot be read.
         let places = [place(D1, Copy::Usable, 0)];
-        let unreadable = OfflineDir {
-            path: "/d2".into(),
-            reason: "garbage".to_owned(),
-        };
-        let choice = choose(Some(D2), &places, &[unreadable], false);
+        let unreadable = Some(Path::new("/d2"));
+        let choice = choose(Some(D2), &places, unreadable, false);
         assert!(matches!(choice, Choice::Offline(0, reason) if reason.contains("/d2")));
     }
 
@@ -170,7 +166,7 @@ mod tests {
     fn a_single_copy_is_used_where_it_is() {
         let places = [place(D1, Copy::None, 0), place(D2, Copy::Usable, 9)];
         for registered in [None, Some(D1), Some(D3)] {
-            assert_eq!(choose(registered, &places, &[], false), Choice::Use(1));
+            assert_eq!(choose(registered, &places, None, false), Choice::Use(1));
         }
     }
 
@@ -178,7 +174,7 @@ mod tests {
     fn nothing_is_guessed_between_copies_that_the_metadata_do_not_name() {
         let both = [place(D1, Copy::Usable, 0), place(D2, Copy::Usable, 0)];
         for registered in [None, Some(D3)] {
-            let choice = choose(registered, &both, &[], false);
+            let choice = choose(registered, &both, None, false);
             assert!(
                 matches!(&choice, Choice::Offline(_, reason) if reason.contains("/d1 and /d2")),
                 "{choice:?}"
@@ -193,15 +189,15 @@ mod tests {
             place(D2, Copy::None, 1),
             offline(D3),
         ];
-        assert_eq!(choose(Some(D1), &places, &[], false), Choice::Create(0));
-        assert_eq!(choose(None, &places, &[], false), Choice::Create(1));
+        assert_eq!(choose(Some(D1), &places, None, false), Choice::Create(0));
+        assert_eq!(choose(None, &places, None, false), Choice::Create(1));
         // At the start an offline directory may hold it.
-        let choice = choose(None, &places, &[], true);
+        let choice = choose(None, &places, None, true);
         assert!(matches!(choice, Choice::Offline(2, _)), "{choice:?}");
-        assert_eq!(choose(Some(D1), &places, &[], true), Choice::Create(0));
+        assert_eq!(choose(Some(D1), &places, None, true), Choice::Create(0));
         let all = [offline(D1), offline(D2)];
         assert!(matches!(
-            choose(None, &all, &[], false),
+            choose(None, &all, None, false),
             Choice::Offline(..)
         ));
     }
@@ -211,8 +207,8 @@ mod tests {
         let copy = Copy::Unidentified("garbage".to_owned());
         let places = [place(D1, copy, 0), place(D2, Copy::None, 0)];
         let garbage = Choice::Offline(0, "garbage".to_owned());
-        assert_eq!(choose(Some(D1), &places, &[], false), garbage);
-        assert_eq!(choose(None, &places, &[], false), garbage);
-        assert_eq!(choose(Some(D2), &places, &[], false), Choice::Create(1));
+        assert_eq!(choose(Some(D1), &places, None, false), garbage);
+        assert_eq!(choose(None, &places, None, false), garbage);
+        assert_eq!(choose(Some(D2), &places, None, false), Choice::Create(1));
     }
 }

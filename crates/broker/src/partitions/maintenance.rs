@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::dirs::Dir;
+use super::in_blocking::run_blocking;
 use super::{ControllerLink, Partitions, cleaner, isr, reopen, repair, scrub, space, wall_clock};
 use crate::partition::shared::Shared;
 use crate::partition::{Deleted, Partition};
@@ -194,20 +195,6 @@ async fn expire_producers(weak: Weak<Partitions>) {
             return;
         };
         run_blocking(move || partitions.expire_producers()).await;
-    }
-}
-
-pub(super) async fn run_blocking(work: impl FnOnce() + Send + 'static) {
-    in_blocking(work).await;
-}
-
-/// Runs work on a thread that may block, and returns its result. A panic continues in the caller.
-pub(super) async fn in_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The runtime is shutting down, and this task with it.
-        Err(_) => std::future::pending().await,
     }
 }
 

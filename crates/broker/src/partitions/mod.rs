@@ -20,6 +20,7 @@ mod cleaner;
 mod controller_link;
 mod copies;
 mod dirs;
+mod in_blocking;
 mod isr;
 mod maintenance;
 mod markers;

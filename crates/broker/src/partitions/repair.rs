@@ -13,7 +13,7 @@ use dohle_model::{NodeId, Offset, TopicIdPartition};
 use futures::TryStreamExt as _;
 use tokio::time::{Instant, sleep_until};
 
-use super::maintenance::in_blocking;
+use super::in_blocking::in_blocking;
 use super::throttle::StopOnDrop;
 use super::{Partitions, wall_clock};
 use crate::backoff::Backoff;

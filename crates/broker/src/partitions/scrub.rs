@@ -10,7 +10,7 @@ use dohle_config::ScrubConfig;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Partitions;
-use super::maintenance::in_blocking;
+use super::in_blocking::in_blocking;
 use super::throttle::{Rate, StopOnDrop};
 use crate::partition::Partition;
 

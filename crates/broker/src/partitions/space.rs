@@ -9,7 +9,7 @@ use dohle_log::directory::Checkpoint;
 use dohle_model::space::SpaceState;
 use tokio::time::sleep;
 
-use super::maintenance::{in_blocking, run_blocking};
+use super::in_blocking::{in_blocking, run_blocking};
 use super::{Partitions, wall_clock};
 use crate::partition::space::SpaceChange;
 

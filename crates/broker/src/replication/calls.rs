@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use prost::Message;
 use tokio::time::timeout;
 
-use super::server::{check_hello, code};
+use super::hello::{check_hello, code};
 use crate::partitions::Partitions;
 
 /// The largest request: markers for a million partitions.

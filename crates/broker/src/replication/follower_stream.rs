@@ -28,7 +28,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{self, CATCH_UP_CREDIT_BYTES, CREDIT_BYTES, Connection};
 use super::flushes::{AfterFlush, Flushes, is_newer};
-use super::replica_streams::ReplicaStreams;
 use super::retries::Retries;
 use crate::backoff::Backoff;
 use crate::blocking::WorkOwner;
@@ -57,6 +56,12 @@ pub(super) enum ReplicationStream {
     /// `CatchUp`: partitions that are far behind. A connection of its own and fewer credits keep
     /// them from delaying the others.
     CatchUp,
+}
+
+/// Changes the stream of a partition.
+pub(super) trait ChangeStream: std::fmt::Debug + Send + Sync {
+    /// Moves a partition to another kind of stream, because it has fallen far behind or caught up.
+    fn change_stream(&self, partition: &Arc<Partition>, leader: NodeId, kind: ReplicationStream);
 }
 
 /// The first message of a follower, which identifies it.
@@ -90,7 +95,7 @@ pub(super) struct FollowerStream {
 struct Core {
     leader: NodeId,
     kind: ReplicationStream,
-    replica_streams: Weak<ReplicaStreams>,
+    replica_streams: Weak<dyn ChangeStream>,
     outbox: Mutex<Outbox>,
 }
 
@@ -119,7 +124,7 @@ impl FollowerStream {
         leader: NodeId,
         kind: ReplicationStream,
         target: Option<Target>,
-        replica_streams: Weak<ReplicaStreams>,
+        replica_streams: Weak<dyn ChangeStream>,
         runtime: &Handle,
     ) -> Self {
         let (target, targets) = watch::channel(target);

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ use prost::Message;
 use tokio::time::{Instant, Sleep};
 
 use super::connection::MESSAGE_BYTES;
-use super::pending_subscriptions::PendingSubscriptions;
-use super::server::{check_hello, code};
+use super::hello::{check_hello, code};
+use super::pending_subscriptions::{PendingSubscriptions, SubscribedStream};
 use crate::blocking::WorkOwner;
 use crate::partition::{
     FollowerData, LocateError, Partition, Positions, ReadySet, ReadyToken, RoleError,
@@ -136,7 +136,8 @@ impl LeaderSession {
         }
         for gone in &message.unsubscribe {
             if let Ok(id) = convert::partition_id_from_wire(&gone.topic_id, gone.partition) {
-                self.pending.forget(id, &Arc::downgrade(self));
+                let stream: Weak<Self> = Arc::downgrade(self);
+                self.pending.forget(id, &(stream as _));
                 self.unsubscribe(id);
             }
         }
@@ -272,8 +273,8 @@ impl LeaderSession {
 
     /// Keeps a subscription until this broker's metadata has reached its leader epoch.
     fn park(self: &Arc<Self>, id: TopicIdPartition, subscribe: &v1::Subscribe) {
-        self.pending
-            .park(id, Arc::downgrade(self), subscribe.clone());
+        let stream: Weak<Self> = Arc::downgrade(self);
+        self.pending.park(id, stream, subscribe.clone());
         // The metadata may have been applied since the caller's check.
         let known = self
             .partitions
@@ -307,6 +308,12 @@ impl LeaderSession {
                 .partition
                 .end_subscription(subscription.subscription_id);
         }
+    }
+}
+
+impl SubscribedStream for LeaderSession {
+    fn resume(self: Arc<Self>, subscribe: &v1::Subscribe) {
+        self.subscribe(subscribe);
     }
 }
 

@@ -18,6 +18,7 @@ mod calls;
 mod connection;
 mod flushes;
 mod follower_stream;
+mod hello;
 mod leader_stream;
 mod pending_subscriptions;
 mod records;
@@ -28,5 +29,6 @@ mod server;
 
 pub use broker_client::{BrokerClient, CallError};
 pub use calls::BrokerRequestHandlers;
-pub use replicator::{ReplicatorConfig, StreamReplicator};
+pub use replica_streams::ReplicatorConfig;
+pub use replicator::StreamReplicator;
 pub use server::ReplicationServer;

@@ -3,13 +3,17 @@
 //! of being refused, so that replication begins as soon as the leader has applied the election.
 
 use std::collections::HashMap;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use dohle_model::TopicIdPartition;
 use dohle_rpc::v1;
 use parking_lot::Mutex;
 
-use super::leader_stream::LeaderSession;
+/// A stream that subscriptions came on.
+pub(super) trait SubscribedStream: std::fmt::Debug + Send + Sync {
+    /// Begins a subscription that waited.
+    fn resume(self: Arc<Self>, subscribe: &v1::Subscribe);
+}
 
 /// The waiting subscriptions: at most one for each partition of each stream.
 #[derive(Debug, Default)]
@@ -19,7 +23,7 @@ pub(super) struct PendingSubscriptions {
 
 #[derive(Debug)]
 struct PendingSubscription {
-    stream: Weak<LeaderSession>,
+    stream: Weak<dyn SubscribedStream>,
     subscribe: v1::Subscribe,
 }
 
@@ -28,7 +32,7 @@ impl PendingSubscriptions {
     pub(super) fn park(
         &self,
         id: TopicIdPartition,
-        stream: Weak<LeaderSession>,
+        stream: Weak<dyn SubscribedStream>,
         subscribe: v1::Subscribe,
     ) {
         let mut waiting = self.waiting.lock();
@@ -38,7 +42,7 @@ impl PendingSubscriptions {
     }
 
     /// Drops a subscription that the follower has given up.
-    pub(super) fn forget(&self, id: TopicIdPartition, stream: &Weak<LeaderSession>) {
+    pub(super) fn forget(&self, id: TopicIdPartition, stream: &Weak<dyn SubscribedStream>) {
         let mut waiting = self.waiting.lock();
         if let Some(parked) = waiting.get_mut(&id) {
             parked.retain(|it| !it.stream.ptr_eq(stream));
@@ -53,7 +57,7 @@ impl PendingSubscriptions {
         let parked = self.waiting.lock().remove(&id).unwrap_or_default();
         for PendingSubscription { stream, subscribe } in parked {
             if let Some(stream) = stream.upgrade() {
-                stream.subscribe(&subscribe);
+                stream.resume(&subscribe);
             }
         }
     }

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::connection::{self, Connection, MESSAGE_BYTES};
 use super::follower_stream::Target;
-use super::server::{check_hello, code};
+use super::hello::{check_hello, code};
 use crate::blocking::WorkOwner;
 use crate::partition::{Partition, ReadError};
 use crate::partitions::{Partitions, RecordStream};

@@ -13,11 +13,25 @@ use dohle_rpc::replication_transport::TransportError;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use super::follower_stream::{FollowerStream, Hello, ReplicationStream, Target};
+use super::follower_stream::{ChangeStream, FollowerStream, Hello, ReplicationStream, Target};
 use super::records;
-use super::replicator::ReplicatorConfig;
 use crate::partition::Partition;
 use crate::partitions::RecordStream;
+
+/// What replication begins with.
+#[derive(Debug)]
+pub struct ReplicatorConfig {
+    /// This broker.
+    pub node: NodeId,
+    /// The cluster's id, which leaders compare with theirs.
+    pub cluster_id: String,
+    /// This run of the process.
+    pub incarnation: IncarnationId,
+    /// `inter.broker.listener.name`: where other brokers are reached.
+    pub listener: String,
+    /// The runtimes that replication streams run on, handed out round robin; at least one.
+    pub runtimes: Vec<Handle>,
+}
 
 /// The replica streams of one broker.
 #[derive(Debug)]
@@ -74,23 +88,6 @@ impl ReplicaStreams {
         );
     }
 
-    /// Moves a partition to another kind of stream, because it has fallen far behind or caught up.
-    pub(super) fn change_stream(
-        &self,
-        partition: &Arc<Partition>,
-        leader: NodeId,
-        kind: ReplicationStream,
-    ) {
-        let mut inner = self.inner.lock();
-        let assigned = inner.assigned.get(&partition.id()).copied();
-        // A change of the metadata may have assigned another leader meanwhile.
-        if assigned.is_some_and(|(known, before)| known == leader && before != kind) {
-            tracing::debug!(partition = %partition.name(), ?kind, "replica changed its stream");
-            self.assign(&mut inner, partition, (leader, kind));
-            inner.flush();
-        }
-    }
-
     fn assign(
         &self,
         inner: &mut Inner,
@@ -113,7 +110,7 @@ impl ReplicaStreams {
                 to.0,
                 to.1,
                 target,
-                Weak::clone(&self.this),
+                Weak::clone(&self.this) as _,
                 &self.runtimes[at],
             )
         });
@@ -187,6 +184,19 @@ impl ReplicaStreams {
                 incarnation: self.incarnation,
             },
         })
+    }
+}
+
+impl ChangeStream for ReplicaStreams {
+    fn change_stream(&self, partition: &Arc<Partition>, leader: NodeId, kind: ReplicationStream) {
+        let mut inner = self.inner.lock();
+        let assigned = inner.assigned.get(&partition.id()).copied();
+        // A change of the metadata may have assigned another leader meanwhile.
+        if assigned.is_some_and(|(known, before)| known == leader && before != kind) {
+            tracing::debug!(partition = %partition.name(), ?kind, "replica changed its stream");
+            self.assign(&mut inner, partition, (leader, kind));
+            inner.flush();
+        }
     }
 }
 

@@ -4,30 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use dohle_model::image::MetadataImage;
-use dohle_model::{IncarnationId, NodeId, Offset, TopicIdPartition};
+use dohle_model::{NodeId, Offset, TopicIdPartition};
 use dohle_rpc::replication_transport::TransportError;
 use futures::future::BoxFuture;
-use tokio::runtime::Handle;
 
 use super::pending_subscriptions::PendingSubscriptions;
-use super::replica_streams::ReplicaStreams;
+use super::replica_streams::{ReplicaStreams, ReplicatorConfig};
 use crate::partition::Partition;
 use crate::partitions::{RecordStream, Replicator};
-
-/// What replication begins with.
-#[derive(Debug)]
-pub struct ReplicatorConfig {
-    /// This broker.
-    pub node: NodeId,
-    /// The cluster's id, which leaders compare with theirs.
-    pub cluster_id: String,
-    /// This run of the process.
-    pub incarnation: IncarnationId,
-    /// `inter.broker.listener.name`: where other brokers are reached.
-    pub listener: String,
-    /// The runtimes that replication streams run on, handed out round robin; at least one.
-    pub runtimes: Vec<Handle>,
-}
 
 /// Replication over streams between brokers.
 #[derive(Debug)]

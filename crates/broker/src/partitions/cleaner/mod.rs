@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use self::queue::{Finding, Queue};
-use super::maintenance::run_blocking;
+use super::in_blocking::run_blocking;
 use super::throttle::{Rate, StopOnDrop};
 use super::{Partitions, wall_clock};
 use crate::partition::{CleanOutcome, Partition};
