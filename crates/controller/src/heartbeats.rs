@@ -5,10 +5,9 @@
 //! process closes its sockets at once), longer for those that have to find a new active controller.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dohle_model::{BrokerEpoch, DirectoryId, MetadataOffset, NodeId};
-use tokio::time::Instant;
 
 /// One stream of one broker. Never used twice by one controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -13,19 +13,27 @@ use modules::Modules;
 const LINES_MAX: usize = 800;
 const WIDTH_MAX: usize = 100;
 
-/// Code that must be pure: no runtime, no files, no clock, no randomness.
+/// Code that must be pure: no runtime, no files, no clock, no randomness. So must each file whose
+/// first lines call it `Pure`.
 const PURE: &[&str] = &[
     "crates/auth/src",
     "crates/config/src",
     "crates/model/src",
     "crates/protocol/src",
     "crates/controller/src/plan",
-    "crates/broker/src/backoff",
-    "crates/broker/src/blocking/fair_queue",
+    "crates/controller/src/heartbeats",
+    "crates/controller/src/raft/admission",
+    "crates/coordinator/src/routing",
+    "crates/cli/src/options",
+    "crates/cli/src/ordered_json",
+    "crates/rpc/src/convert",
     "crates/broker/src/replica",
     "crates/machine/src",
     "crates/groups/src",
     "crates/transactions/src",
+    "crates/log/src/batch",
+    "crates/log/src/clean/filter",
+    "crates/log/src/leader_epoch",
     "crates/log/src/validate",
     "crates/log/src/producer_state",
 ];
@@ -34,7 +42,9 @@ const PURE: &[&str] = &[
 const IMPURE: &[&str] = &[
     "tokio::",
     "std::fs",
-    "std::net",
+    "std::net::Tcp",
+    "std::net::ToSocketAddrs",
+    "std::net::Udp",
     "std::thread",
     "Instant::now",
     "SystemTime::now",
@@ -152,6 +162,15 @@ fn is_test(path: &str) -> bool {
     path.contains("/tests/") || path.ends_with("/tests.rs") || path.ends_with("_tests.rs")
 }
 
+/// Whether the documentation of a file has a sentence that begins with `Pure`.
+fn calls_itself_pure(text: &str) -> bool {
+    let lines = text.lines().take_while(|line| line.starts_with("//!"));
+    let sentences = lines.flat_map(|line| line.trim_start_matches("//!").split(". "));
+    sentences
+        .map(str::trim)
+        .any(|sentence| sentence == "Pure." || sentence.starts_with("Pure:") || sentence == "Pure")
+}
+
 #[test]
 fn pure_code_has_no_runtime_files_clock_or_randomness() {
     let mut complaints = Vec::new();
@@ -161,10 +180,12 @@ fn pure_code_has_no_runtime_files_clock_or_randomness() {
             path.strip_prefix(**pure)
                 .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
         });
-        let Some(pure) = pure.filter(|_| !is_test(&path)) else {
+        if let Some(pure) = pure {
+            unused.remove(pure);
+        }
+        if is_test(&path) || !(pure.is_some() || calls_itself_pure(&text)) {
             continue;
-        };
-        unused.remove(pure);
+        }
         for (number, line) in code(&text) {
             for impure in IMPURE.iter().filter(|impure| line.contains(**impure)) {
                 complaints.push(format!("{path}:{}: {impure} in pure code", number + 1));

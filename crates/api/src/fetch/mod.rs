@@ -102,7 +102,7 @@ async fn fetch_all(call: &Call, request: FetchRequestData, options: &FetchOption
         let by_id = call.version >= 13;
         let mut slots = slots.lock();
         session_id = slots
-            .insert(session, partitions, by_id, Instant::now())
+            .insert(session, partitions, by_id, Instant::now().into_std())
             .unwrap_or(0);
     }
     respond(call, told, session_id)
@@ -118,7 +118,7 @@ async fn fetch_incremental(
     let slots = &call.context.fetch_sessions.slots;
     let session = slots
         .lock()
-        .resume(id, epoch, call.version >= 13, Instant::now());
+        .resume(id, epoch, call.version >= 13, Instant::now().into_std());
     let session = match session {
         Ok(session) => session,
         Err(code) => return Fetched::failed(code),

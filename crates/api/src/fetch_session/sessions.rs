@@ -8,10 +8,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dohle_model::ErrorCode;
-use tokio::time::Instant;
 
 /// How long a session's slot is its own.
 const EVICTION_AGE: Duration = Duration::from_mins(2);

@@ -261,7 +261,7 @@ impl Actor {
         }
         // An expired broker is dealt with when the batch in flight is done.
         let session = if self.in_flight.is_none() {
-            self.heartbeats.next_deadline()
+            self.heartbeats.next_deadline().map(Instant::from_std)
         } else {
             None
         };
@@ -349,7 +349,8 @@ impl Actor {
         let image = Arc::clone(&self.published.borrow().image);
         let mut probes = Vec::new();
         for broker in image.brokers.values().filter(|broker| !broker.fenced) {
-            self.heartbeats.on_inherited(broker.id, broker.epoch, now);
+            self.heartbeats
+                .on_inherited(broker.id, broker.epoch, now.into_std());
             probes.push(Probe::of(broker));
         }
         tokio::spawn(probe::run(probes, self.own.clone()));
@@ -393,13 +394,14 @@ impl Actor {
             }
             Message::Broken { broker, session } => self.on_broken(broker, session),
             Message::Refused { broker, epoch } => {
-                self.heartbeats.on_refused(broker, epoch, Instant::now());
+                self.heartbeats
+                    .on_refused(broker, epoch, Instant::now().into_std());
             }
             Message::Observers(reply) => {
                 let observers = self
                     .heartbeats
                     .iter()
-                    .map(|(broker, l)| (broker, l.beat.metadata_offset, l.heard))
+                    .map(|(broker, l)| (broker, l.beat.metadata_offset, Instant::from_std(l.heard)))
                     .collect();
                 drop(reply.send(observers));
             }
@@ -410,12 +412,12 @@ impl Actor {
     fn pump(&mut self) {
         let now = Instant::now();
         if now > self.ran_at + self.config.quorum_lease {
-            self.heartbeats.on_paused(now);
+            self.heartbeats.on_paused(now.into_std());
         }
         self.ran_at = now;
         while self.is_active() && self.in_flight.is_none() {
             let now = Instant::now();
-            let expired = self.heartbeats.expired(now);
+            let expired = self.heartbeats.expired(now.into_std());
             let rebalance = self.rebalance_at.is_some_and(|at| at <= now);
             if !self.activation_pending
                 && self.waiting.is_empty()
@@ -494,7 +496,7 @@ impl Actor {
     ) -> PlannedBatch {
         let brokers = self.heartbeats.iter().map(|(broker, _)| broker);
         draft.connected = brokers
-            .filter(|broker| self.heartbeats.is_connected(*broker, now))
+            .filter(|broker| self.heartbeats.is_connected(*broker, now.into_std()))
             .collect();
         let limited = self.heartbeats.iter();
         let limited = limited.filter(|(_, liveness)| liveness.beat.open_files_max > 0);

@@ -57,7 +57,7 @@ impl Actor {
             epoch,
             registered_at,
             metadata_offset,
-            Instant::now(),
+            Instant::now().into_std(),
         );
         self.sessions.insert(broker, (session, handle));
         self.respond(&image, broker);
@@ -68,7 +68,7 @@ impl Actor {
     pub(super) fn on_heartbeat(&mut self, broker: NodeId, session: SessionId, beat: BrokerReport) {
         if !self
             .heartbeats
-            .on_heartbeat(broker, session, beat, Instant::now())
+            .on_heartbeat(broker, session, beat, Instant::now().into_std())
         {
             return;
         }
@@ -80,7 +80,7 @@ impl Actor {
     pub(super) fn on_broken(&mut self, broker: NodeId, session: SessionId) {
         if self
             .heartbeats
-            .on_stream_broken(broker, session, Instant::now())
+            .on_stream_broken(broker, session, Instant::now().into_std())
         {
             tracing::info!(%broker, "session of a broker broke");
             self.sessions.remove(&broker);
