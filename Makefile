@@ -10,7 +10,7 @@ DATA ?= ./data
 TAG ?= dohle:latest
 BASE ?=
 
-.PHONY: help run test test-unit test-cluster compat-deps image test-images fuzz bench lint unused tidy
+.PHONY: help run test test-unit test-cluster compat-deps image test-images fuzz bench lint unused deny advisories tidy
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
@@ -54,6 +54,12 @@ lint: ## formatting and clippy, warnings are errors
 
 unused: ## dependencies that no crate uses; needs cargo-machete
 	$(CARGO) machete
+
+deny: ## licences, bans and sources of the dependencies (deny.toml); needs cargo-deny
+	$(CARGO) deny check licenses bans sources
+
+advisories: ## known faults of the dependencies; needs cargo-deny and github.com
+	$(CARGO) deny check advisories
 
 tidy: ## the test that holds the structure of the code
 	$(CARGO_TEST) --test tidy
