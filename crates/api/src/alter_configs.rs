@@ -33,7 +33,8 @@ pub(super) async fn handle(
     let checked = check_all(&call, named.collect());
     let forwarded = AlterConfigsRequestData {
         resources: accepted(&request.resources, &checked),
-        ..request.clone()
+        validate_only: request.validate_only,
+        ..AlterConfigsRequestData::default()
     };
     let answer = forward(&call, &forwarded, forwarded.resources.is_empty()).await;
     let answers = answer.map(|response| response.map_or_else(Vec::new, |it| it.responses));
@@ -60,7 +61,8 @@ pub(super) async fn handle_incremental(
     let checked = check_all(&call, named.collect());
     let forwarded = IncrementalAlterConfigsRequestData {
         resources: accepted(&request.resources, &checked),
-        ..request.clone()
+        validate_only: request.validate_only,
+        ..IncrementalAlterConfigsRequestData::default()
     };
     let answer = forward(&call, &forwarded, forwarded.resources.is_empty()).await;
     let answers = answer.map(|response| response.map_or_else(Vec::new, |it| it.responses));
