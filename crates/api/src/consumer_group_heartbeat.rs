@@ -5,7 +5,6 @@
 //! the member makes its own id (KIP-1082) and may subscribe to a regular expression, which is
 //! looked up on a thread that computes.
 
-use dohle_config::keys::broker as keys;
 use dohle_groups::requests::ConsumerGroupHeartbeat;
 use dohle_model::ErrorCode;
 use dohle_model::features::GROUP_VERSION;
@@ -37,9 +36,7 @@ pub(super) async fn handle(
 /// Whether the cluster and this broker's configuration have the consumer protocol.
 pub(super) fn is_enabled(context: &Context, image: &MetadataImage) -> bool {
     let level = image.feature_level(GROUP_VERSION);
-    let values = context.values(image);
-    let mut protocols = values.list(&keys::GROUP_COORDINATOR_REBALANCE_PROTOCOLS);
-    level >= 1 && protocols.any(|protocol| protocol.eq_ignore_ascii_case("consumer"))
+    level >= 1 && context.config.serves_consumer_groups
 }
 
 fn refused(code: ErrorCode) -> ConsumerGroupHeartbeatResponseData {

@@ -1,12 +1,16 @@
-//! A broker's configuration as typed values: what more than one part of a node reads.
+//! A broker's configuration as typed values: what is fixed while a node runs, and what the metadata
+//! may change.
 
 use std::time::Duration;
 
+use super::cleaner::{CleanerConfig, ScrubConfig};
+use super::definition::UpdateMode;
 use super::effective::BrokerValues;
+use super::key::{BrokerKey, ConfigValue};
 use super::keys::broker as keys;
 
-/// What Dohle reads of a broker's properties beyond listeners, roles and directories. The fields
-/// are Kafka's names with dots as underscores.
+/// What Dohle reads of a broker's properties beyond listeners, roles and directories, as far as a
+/// change needs a restart. The fields are Kafka's names with dots as underscores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerConfig {
     /// `num.partitions`: of a topic that does not say.
@@ -37,16 +41,12 @@ pub struct BrokerConfig {
     pub log_retention_check_interval: Duration,
     /// `log.flush.offset.checkpoint.interval.ms`.
     pub log_flush_offset_checkpoint_interval: Duration,
-    /// `producer.id.expiration.ms`.
-    pub producer_id_expiration: Duration,
     /// `producer.id.expiration.check.interval.ms`.
     pub producer_id_expiration_check_interval: Duration,
     /// `add.partitions.to.txn.retry.backoff.ms`.
     pub add_partitions_to_txn_retry_backoff: Duration,
     /// `add.partitions.to.txn.retry.backoff.max.ms`.
     pub add_partitions_to_txn_retry_backoff_max: Duration,
-    /// `transaction.partition.verification.enable`.
-    pub transaction_partition_verification_enable: bool,
     /// `socket.request.max.bytes`: the largest request.
     pub socket_request_max_bytes: usize,
     /// `socket.listen.backlog.size`.
@@ -59,6 +59,8 @@ pub struct BrokerConfig {
     pub max_request_partition_size_limit: usize,
     /// `max.incremental.fetch.session.cache.slots`.
     pub max_incremental_fetch_session_cache_slots: usize,
+    /// Whether `group.coordinator.rebalance.protocols` has the consumer protocol (KIP-848).
+    pub serves_consumer_groups: bool,
     /// `controller.quorum.election.timeout.ms`.
     pub controller_quorum_election_timeout: Duration,
     /// `controller.quorum.fetch.timeout.ms`.
@@ -67,47 +69,112 @@ pub struct BrokerConfig {
 
 impl BrokerConfig {
     /// Reads the effective values. They were validated where they were set.
+    ///
+    /// # Panics
+    /// When a property that may change while a broker runs is among them.
     #[must_use]
     pub fn resolve(values: &BrokerValues) -> Self {
         Self {
-            num_partitions: values.read(&keys::NUM_PARTITIONS),
-            default_replication_factor: values.read(&keys::DEFAULT_REPLICATION_FACTOR),
-            auto_create_topics_enable: values.read(&keys::AUTO_CREATE_TOPICS_ENABLE),
-            delete_topic_enable: values.read(&keys::DELETE_TOPIC_ENABLE),
-            controlled_shutdown_enable: values.read(&keys::CONTROLLED_SHUTDOWN_ENABLE),
-            auto_leader_rebalance_enable: values.read(&keys::AUTO_LEADER_REBALANCE_ENABLE),
-            leader_imbalance_check_interval: values
-                .read(&keys::LEADER_IMBALANCE_CHECK_INTERVAL_SECONDS),
-            broker_session_timeout: values.read(&keys::BROKER_SESSION_TIMEOUT_MS),
-            broker_heartbeat_interval: values.read(&keys::BROKER_HEARTBEAT_INTERVAL_MS),
-            replica_lag_time_max: values.read(&keys::REPLICA_LAG_TIME_MAX_MS),
-            replica_high_watermark_checkpoint_interval: values
-                .read(&keys::REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS),
-            selects_replicas_by_rack: values
-                .read(&keys::REPLICA_SELECTOR_CLASS)
+            num_partitions: fixed(values, &keys::NUM_PARTITIONS),
+            default_replication_factor: fixed(values, &keys::DEFAULT_REPLICATION_FACTOR),
+            auto_create_topics_enable: fixed(values, &keys::AUTO_CREATE_TOPICS_ENABLE),
+            delete_topic_enable: fixed(values, &keys::DELETE_TOPIC_ENABLE),
+            controlled_shutdown_enable: fixed(values, &keys::CONTROLLED_SHUTDOWN_ENABLE),
+            auto_leader_rebalance_enable: fixed(values, &keys::AUTO_LEADER_REBALANCE_ENABLE),
+            leader_imbalance_check_interval: fixed(
+                values,
+                &keys::LEADER_IMBALANCE_CHECK_INTERVAL_SECONDS,
+            ),
+            broker_session_timeout: fixed(values, &keys::BROKER_SESSION_TIMEOUT_MS),
+            broker_heartbeat_interval: fixed(values, &keys::BROKER_HEARTBEAT_INTERVAL_MS),
+            replica_lag_time_max: fixed(values, &keys::REPLICA_LAG_TIME_MAX_MS),
+            replica_high_watermark_checkpoint_interval: fixed(
+                values,
+                &keys::REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS,
+            ),
+            selects_replicas_by_rack: fixed(values, &keys::REPLICA_SELECTOR_CLASS)
                 .is_some_and(|class| class.ends_with("RackAwareReplicaSelector")),
-            log_retention_check_interval: values.read(&keys::LOG_RETENTION_CHECK_INTERVAL_MS),
-            log_flush_offset_checkpoint_interval: values
-                .read(&keys::LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS),
+            log_retention_check_interval: fixed(values, &keys::LOG_RETENTION_CHECK_INTERVAL_MS),
+            log_flush_offset_checkpoint_interval: fixed(
+                values,
+                &keys::LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS,
+            ),
+            producer_id_expiration_check_interval: fixed(
+                values,
+                &keys::PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS,
+            ),
+            add_partitions_to_txn_retry_backoff: fixed(
+                values,
+                &keys::ADD_PARTITIONS_TO_TXN_RETRY_BACKOFF_MS,
+            ),
+            add_partitions_to_txn_retry_backoff_max: fixed(
+                values,
+                &keys::ADD_PARTITIONS_TO_TXN_RETRY_BACKOFF_MAX_MS,
+            ),
+            socket_request_max_bytes: fixed(values, &keys::SOCKET_REQUEST_MAX_BYTES),
+            socket_listen_backlog_size: fixed(values, &keys::SOCKET_LISTEN_BACKLOG_SIZE),
+            connections_max_idle: fixed(values, &keys::CONNECTIONS_MAX_IDLE_MS),
+            fetch_max_bytes: fixed(values, &keys::FETCH_MAX_BYTES),
+            max_request_partition_size_limit: fixed(
+                values,
+                &keys::MAX_REQUEST_PARTITION_SIZE_LIMIT,
+            ),
+            max_incremental_fetch_session_cache_slots: fixed(
+                values,
+                &keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS,
+            ),
+            controller_quorum_election_timeout: fixed(
+                values,
+                &keys::CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS,
+            ),
+            serves_consumer_groups: fixed(values, &keys::GROUP_COORDINATOR_REBALANCE_PROTOCOLS)
+                .iter()
+                .any(|protocol| protocol.eq_ignore_ascii_case("consumer")),
+            controller_quorum_fetch_timeout: fixed(
+                values,
+                &keys::CONTROLLER_QUORUM_FETCH_TIMEOUT_MS,
+            ),
+        }
+    }
+}
+
+/// Reads a property that does not change while a node runs.
+fn fixed<T: ConfigValue>(values: &BrokerValues, key: &BrokerKey<T>) -> T {
+    let definition = key.definition();
+    assert!(
+        definition.update_mode == UpdateMode::ReadOnly,
+        "{} may change while a broker runs, and is read as if it did not",
+        definition.name
+    );
+    values.read(key)
+}
+
+/// What the metadata may change while a broker runs. Resolved as a whole when one of them changed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DynamicBrokerConfig {
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration: Duration,
+    /// `transaction.partition.verification.enable`.
+    pub transaction_partition_verification_enable: bool,
+    /// `log.dir.reserve.bytes`.
+    pub log_dir_reserve_bytes: u64,
+    /// `log.cleaner.*`.
+    pub cleaner: CleanerConfig,
+    /// `log.scrub.*`.
+    pub scrub: ScrubConfig,
+}
+
+impl DynamicBrokerConfig {
+    /// Reads the effective values. They were validated where they were set.
+    #[must_use]
+    pub fn resolve(values: &BrokerValues) -> Self {
+        Self {
             producer_id_expiration: values.read(&keys::PRODUCER_ID_EXPIRATION_MS),
-            producer_id_expiration_check_interval: values
-                .read(&keys::PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS),
-            add_partitions_to_txn_retry_backoff: values
-                .read(&keys::ADD_PARTITIONS_TO_TXN_RETRY_BACKOFF_MS),
-            add_partitions_to_txn_retry_backoff_max: values
-                .read(&keys::ADD_PARTITIONS_TO_TXN_RETRY_BACKOFF_MAX_MS),
             transaction_partition_verification_enable: values
                 .read(&keys::TRANSACTION_PARTITION_VERIFICATION_ENABLE),
-            socket_request_max_bytes: values.read(&keys::SOCKET_REQUEST_MAX_BYTES),
-            socket_listen_backlog_size: values.read(&keys::SOCKET_LISTEN_BACKLOG_SIZE),
-            connections_max_idle: values.read(&keys::CONNECTIONS_MAX_IDLE_MS),
-            fetch_max_bytes: values.read(&keys::FETCH_MAX_BYTES),
-            max_request_partition_size_limit: values.read(&keys::MAX_REQUEST_PARTITION_SIZE_LIMIT),
-            max_incremental_fetch_session_cache_slots: values
-                .read(&keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS),
-            controller_quorum_election_timeout: values
-                .read(&keys::CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS),
-            controller_quorum_fetch_timeout: values.read(&keys::CONTROLLER_QUORUM_FETCH_TIMEOUT_MS),
+            log_dir_reserve_bytes: values.read(&keys::LOG_DIR_RESERVE_BYTES),
+            cleaner: CleanerConfig::resolve(values),
+            scrub: ScrubConfig::resolve(values),
         }
     }
 }

@@ -23,7 +23,7 @@ mod table;
 pub mod topic;
 mod value;
 
-pub use broker::BrokerConfig;
+pub use broker::{BrokerConfig, DynamicBrokerConfig};
 pub use choices::{CleanupPolicy, TargetCompression, TimestampType};
 pub use cleaner::{CleanerConfig, ScrubConfig};
 pub use definition::{

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dohle_config::{BrokerConfig, BrokerValues, TopicConfig};
+use dohle_config::{BrokerValues, DynamicBrokerConfig, TopicConfig};
 use dohle_log::{Checkpoint, Log, OpenOptions, StorageError, StorageErrorKind};
 use dohle_model::delta::LocalPartition;
 use dohle_model::image::MetadataImage;
@@ -69,7 +69,7 @@ impl Partitions {
                 Checkpoint::LogStartOffset,
             ]);
         }
-        let lag_max = self.settings.read().broker.replica_lag_time_max;
+        let lag_max = self.config.replica_lag_time_max;
         self.replicator.set_image(&change.after);
         for local in &change.local.leaders {
             if let Some(partition) = self.get(&local.id) {
@@ -147,8 +147,8 @@ impl Partitions {
         if all {
             let properties = Arc::clone(&self.properties);
             let values = BrokerValues::new(properties, &change.after, node);
-            let broker = BrokerConfig::resolve(&values);
-            *self.settings.write() = Settings { values, broker };
+            let dynamic = DynamicBrokerConfig::resolve(&values);
+            *self.settings.write() = Settings { values, dynamic };
         }
         let topics: BTreeSet<&TopicName> = changed
             .iter()
@@ -160,7 +160,7 @@ impl Partitions {
         if !all && topics.is_empty() {
             return;
         }
-        let lag_max = self.settings.read().broker.replica_lag_time_max;
+        let lag_max = self.config.replica_lag_time_max;
         for partition in self.all() {
             if all || topics.contains(partition.topic()) {
                 let config = self.config_of(partition.topic(), &change.after);
@@ -178,8 +178,8 @@ impl Partitions {
         let config = TopicConfig::of(topic, image, &settings.values);
         let mut config = PartitionConfig::from(&config);
         let log = Arc::make_mut(&mut config.log);
-        log.producer_id_expiration_ms = settings.broker.producer_id_expiration;
-        log.transaction_verification = settings.broker.transaction_partition_verification_enable;
+        log.producer_id_expiration_ms = settings.dynamic.producer_id_expiration;
+        log.transaction_verification = settings.dynamic.transaction_partition_verification_enable;
         Arc::new(config)
     }
 

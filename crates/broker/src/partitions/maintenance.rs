@@ -64,8 +64,7 @@ pub(super) fn spawn(partitions: &Arc<Partitions>, controller: &Arc<dyn Controlle
 
 fn interval(weak: &Weak<Partitions>, of: impl Fn(&BrokerConfig) -> Duration) -> Option<Duration> {
     let partitions = weak.upgrade()?;
-    let settings = partitions.settings.read();
-    Some(of(&settings.broker).max(TICK_MIN))
+    Some(of(&partitions.config).max(TICK_MIN))
 }
 
 async fn tick(weak: Weak<Partitions>) {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use dohle_config::{BrokerConfig, BrokerValues, Properties};
+use dohle_config::{BrokerConfig, BrokerValues, DynamicBrokerConfig, Properties};
 use dohle_log::{DecompressionMemory, OpenFiles};
 use dohle_model::{DirectoryId, NodeId, Timestamp, TopicIdPartition, TopicPartition};
 use parking_lot::{Mutex, RwLock};
@@ -110,7 +110,7 @@ struct Registry {
 #[derive(Debug)]
 struct Settings {
     values: BrokerValues,
-    broker: BrokerConfig,
+    dynamic: DynamicBrokerConfig,
 }
 
 /// The registry of partitions.
@@ -123,6 +123,8 @@ pub struct Partitions {
     dirs: Vec<Dir>,
     offline_dirs: Vec<OfflineDir>,
     registry: RwLock<Registry>,
+    /// What does not change while the broker runs.
+    config: BrokerConfig,
     settings: RwLock<Settings>,
     /// Coordinators that write the markers of their topics themselves.
     marker_replays: RwLock<markers::MarkerReplays>,
@@ -148,7 +150,8 @@ impl Partitions {
         let shared = Shared::new(config.node);
         let properties = Arc::clone(&config.properties);
         let values = BrokerValues::new(properties, &shared.image(), config.node);
-        let broker = BrokerConfig::resolve(&values);
+        let dynamic = DynamicBrokerConfig::resolve(&values);
+        let fixed = BrokerValues::fixed(Arc::clone(&config.properties));
         let dirs: Vec<Dir> = config.log_dirs.into_iter().map(Dir::open).collect();
         for dir in dirs.iter().filter(|dir| dir.offline().is_some()) {
             shared.dir_failed(dir.id);
@@ -165,7 +168,8 @@ impl Partitions {
             dirs,
             offline_dirs: config.offline_dirs,
             registry: RwLock::default(),
-            settings: RwLock::new(Settings { values, broker }),
+            config: BrokerConfig::resolve(&fixed),
+            settings: RwLock::new(Settings { values, dynamic }),
             marker_replays: RwLock::default(),
             replicator: config.replicator,
             tasks: Mutex::default(),

@@ -107,7 +107,7 @@ impl Partitions {
         partition.reopened(log, known.high_watermark);
         if let Some(registration) = self.shared.image().partition(&id) {
             if registration.leader == Some(self.node) {
-                let lag_max = self.settings.read().broker.replica_lag_time_max;
+                let lag_max = self.config.replica_lag_time_max;
                 self.lead(partition, registration, lag_max);
             } else {
                 self.follow(partition, registration);

@@ -39,8 +39,8 @@ pub(super) async fn run(weak: Weak<Partitions>) {
 
 fn config(weak: &Weak<Partitions>) -> Option<ScrubConfig> {
     let partitions = weak.upgrade()?;
-    let settings = partitions.settings.read();
-    Some(ScrubConfig::resolve(&settings.values))
+    let scrub = partitions.settings.read().dynamic.scrub;
+    Some(scrub)
 }
 
 async fn pass(weak: &Weak<Partitions>, stop: &StopOnDrop) {

@@ -4,7 +4,6 @@
 
 use std::sync::{Arc, Weak};
 
-use dohle_config::keys::broker as keys;
 use dohle_log::directory::Checkpoint;
 use dohle_model::space::SpaceState;
 use tokio::time::sleep;
@@ -53,8 +52,7 @@ pub(super) async fn reclaim(weak: Weak<Partitions>) {
 
 impl Partitions {
     fn reserve_bytes(&self) -> u64 {
-        let settings = self.settings.read();
-        settings.values.read(&keys::LOG_DIR_RESERVE_BYTES)
+        self.settings.read().dynamic.log_dir_reserve_bytes
     }
 
     /// Adds the log directories to those that are watched.

@@ -106,7 +106,7 @@ async fn look(
 
 impl Partitions {
     fn cleaner_config(&self) -> CleanerConfig {
-        CleanerConfig::resolve(&self.settings.read().values)
+        self.settings.read().dynamic.cleaner
     }
 
     fn look_at(
