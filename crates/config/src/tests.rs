@@ -100,7 +100,7 @@ fn definitions_are_those_of_kafka() {
 
 #[test]
 fn tables_are_sorted_and_every_default_is_allowed() {
-    for scope in [Scope::Broker, Scope::Topic] {
+    for scope in [Scope::Broker, Scope::Topic, Scope::Group] {
         for def in definitions(scope) {
             assert_eq!(find(scope, def.name), Some(def));
             if let Some(value) = def.default_value()

@@ -156,7 +156,7 @@ proptest! {
     }
 
     #[test]
-    fn any_file_content_opens_as_the_longest_good_prefix(
+    fn good_batches_before_random_bytes_open_as_they_were(
         batches in 1..5usize,
         garbage in prop::collection::vec(any::<u8>(), 0..200),
     ) {

@@ -325,7 +325,7 @@ fn what_is_no_file_of_a_log_is_passed_over_and_what_is_not_there_is_told() {
 }
 
 #[test]
-fn random_bytes_are_never_more_than_told() {
+fn a_log_with_any_byte_changed_is_shown_without_a_panic() {
     let mut bytes = bytes(THREE_RECORDS);
     for at in 0..bytes.len() {
         for change in [0x01, 0x80, 0xff] {
