@@ -64,8 +64,8 @@ mod wire;
 mod write_txn_markers;
 
 pub use pipeline::KafkaService;
-pub use verification::VerifyTransactions;
 pub(crate) use pipeline::{CLUSTER, Call, ClientSoftware, Ordered, Respond};
+pub use verification::VerifyTransactions;
 
 use std::sync::Arc;
 
