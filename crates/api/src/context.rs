@@ -12,7 +12,7 @@ use dohle_model::{ApiError, MetadataOffset, NodeId};
 use tokio::time::Instant;
 
 use crate::fetch_session::FetchSessions;
-use crate::verification::VerifyTransactions;
+use crate::verifier::VerifyTransactions;
 use dohle_broker::metadata::{ControllerClient, MetadataCache};
 use dohle_broker::partitions::Partitions;
 use dohle_coordinator::groups::GroupCoordinator;

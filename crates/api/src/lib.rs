@@ -60,12 +60,13 @@ pub(crate) mod tests;
 mod unregister_broker;
 mod update_features;
 mod verification;
+mod verifier;
 mod wire;
 mod write_txn_markers;
 
 pub use pipeline::KafkaService;
 pub(crate) use pipeline::{CLUSTER, Call, ClientSoftware, Ordered, Respond};
-pub use verification::VerifyTransactions;
+pub use verifier::VerifyTransactions;
 
 use std::sync::Arc;
 

@@ -6,19 +6,17 @@
 //! `AddPartitionsToTxnManager.java`.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use dohle_broker::partition::Partition;
 use dohle_broker::partitions::wall_clock;
-use dohle_coordinator::transactions::{TransactionVerifier, VerifyRequest};
+use dohle_coordinator::transactions::VerifyRequest;
 use dohle_log::{TxnAppend, TxnBegin, VerificationGuard};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ApiError, ErrorCode, ProducerEpoch, ProducerId, Sequence, TopicPartition};
 use dohle_protocol::messages::produce_request::{ProduceRequestData, TopicProduceData};
 use dohle_transactions::{ProducerIdAndEpoch, TransactionalId};
-use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::{Call, resolve, wire};
@@ -35,27 +33,6 @@ const PRODUCER_ID_AT: usize = 43;
 const PRODUCER_EPOCH_AT: usize = 51;
 const BASE_SEQUENCE_AT: usize = 53;
 const TRANSACTIONAL: u8 = 0b1_0000;
-
-/// Asks the coordinators of transactions.
-pub trait VerifyTransactions: Debug + Send + Sync {
-    /// The outcome for each partition, in the order of the request.
-    fn verify(
-        &self,
-        request: VerifyRequest,
-        deadline: Instant,
-    ) -> BoxFuture<'static, Vec<Result<(), ErrorCode>>>;
-}
-
-impl VerifyTransactions for Arc<TransactionVerifier> {
-    fn verify(
-        &self,
-        request: VerifyRequest,
-        deadline: Instant,
-    ) -> BoxFuture<'static, Vec<Result<(), ErrorCode>>> {
-        let verifier = Arc::clone(self);
-        Box::pin(async move { TransactionVerifier::verify(&verifier, request, deadline).await })
-    }
-}
 
 /// The place of a partition in a request: of its topic, and in its topic.
 type Place = (usize, usize);

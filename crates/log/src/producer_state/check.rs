@@ -3,8 +3,9 @@
 //! Source: `analyzeAndValidateProducerState` of Kafka's `UnifiedLog.java`,
 //! `ProducerAppendInfo.java`, KIP-890, KIP-1228.
 
-use dohle_model::{ErrorCode, ProducerEpoch, ProducerId, Sequence};
+use dohle_model::{ProducerEpoch, ProducerId, Sequence};
 
+use super::error::ProducerError;
 use super::verification::VerificationGuard;
 use super::{BatchMetadata, ProducerEntry, ProducerState};
 use crate::batch::{BatchHeader, EndTxnMarker};
@@ -44,110 +45,6 @@ pub(crate) enum ProducerCheck {
     Duplicate(BatchMetadata),
     /// It is a marker of a transaction that has ended in this partition: nothing is to be written.
     AlreadyEnded,
-}
-
-/// Why a producer's batch or marker is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ProducerError {
-    /// A batch is missing between the last one and this.
-    #[error(
-        "out of order sequence number for producer {producer_id} with epoch {epoch}: {sequence} \
-         follows {}", last_sequence.map_or("nothing".to_owned(), |last| last.to_string())
-    )]
-    OutOfOrderSequence {
-        /// The producer.
-        producer_id: ProducerId,
-        /// The epoch of the batch.
-        epoch: ProducerEpoch,
-        /// The first sequence of the batch.
-        sequence: Sequence,
-        /// The last sequence of the batch before.
-        last_sequence: Option<Sequence>,
-    },
-    /// A batch with a smaller sequence is to be verified and appended first.
-    #[error(
-        "out of order sequence number for producer {producer_id} with epoch {epoch}: {sequence} \
-         comes after {lowest}, which was sent for the same transaction and is not in the log yet"
-    )]
-    EarlierSequencePending {
-        /// The producer.
-        producer_id: ProducerId,
-        /// The epoch of the batch.
-        epoch: ProducerEpoch,
-        /// The first sequence of the batch.
-        sequence: Sequence,
-        /// The smallest sequence that waits.
-        lowest: Sequence,
-    },
-    /// A newer incarnation of the producer has written.
-    #[error("epoch {epoch} of producer {producer_id} is older than the last seen epoch {current}")]
-    InvalidProducerEpoch {
-        /// The producer.
-        producer_id: ProducerId,
-        /// The epoch of the batch.
-        epoch: ProducerEpoch,
-        /// The newest epoch seen.
-        current: ProducerEpoch,
-    },
-    /// A marker whose epoch is that of a transaction that is open: the marker belongs to an earlier
-    /// one.
-    #[error(
-        "the marker with epoch {epoch} of producer {producer_id} is late: records of epoch \
-         {current} follow the transaction that it ended"
-    )]
-    LateMarker {
-        /// The producer.
-        producer_id: ProducerId,
-        /// The epoch of the marker.
-        epoch: ProducerEpoch,
-        /// The newest epoch seen.
-        current: ProducerEpoch,
-    },
-    /// A batch outside a transaction while one of the producer is open.
-    #[error("producer {producer_id} has an open transaction, a transactional write is expected")]
-    InvalidTxnState {
-        /// The producer.
-        producer_id: ProducerId,
-    },
-    /// The first batch of a transaction in this partition, and the coordinator has not confirmed
-    /// that the partition belongs to the transaction, or the transaction ended meanwhile.
-    #[error(
-        "the records of producer {producer_id} with epoch {epoch} are not part of an ongoing \
-         transaction that includes this partition"
-    )]
-    NotVerified {
-        /// The producer.
-        producer_id: ProducerId,
-        /// The epoch of the batch.
-        epoch: ProducerEpoch,
-    },
-    /// A newer coordinator has ended a transaction.
-    #[error("coordinator epoch {epoch} for producer {producer_id} is older than {current}")]
-    TransactionCoordinatorFenced {
-        /// The producer.
-        producer_id: ProducerId,
-        /// The epoch of the marker.
-        epoch: i32,
-        /// The newest epoch seen.
-        current: i32,
-    },
-}
-
-impl ProducerError {
-    /// Kafka's code.
-    #[must_use]
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            Self::OutOfOrderSequence { .. } | Self::EarlierSequencePending { .. } => {
-                ErrorCode::OutOfOrderSequenceNumber
-            }
-            Self::InvalidProducerEpoch { .. } | Self::LateMarker { .. } => {
-                ErrorCode::InvalidProducerEpoch
-            }
-            Self::InvalidTxnState { .. } | Self::NotVerified { .. } => ErrorCode::InvalidTxnState,
-            Self::TransactionCoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
-        }
-    }
 }
 
 /// Who appends, and what for.

@@ -8,11 +8,13 @@
 //! KIP-890, KIP-1228.
 
 mod check;
+mod error;
 pub mod snapshot;
 mod verification;
 
+pub use check::TxnAppend;
 pub(crate) use check::{AppendContext, ProducerCheck};
-pub use check::{ProducerError, TxnAppend};
+pub use error::ProducerError;
 pub use verification::{TxnBegin, VerificationGuard};
 
 use std::collections::{BTreeMap, HashMap, VecDeque};

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use dohle_model::{ProducerEpoch, ProducerId, Sequence, Timestamp};
 
-use super::{ProducerError, ProducerState};
+use super::ProducerState;
+use super::error::ProducerError;
 
 /// The first batch of a transaction in a partition, which is to be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
