@@ -57,6 +57,7 @@ mod sync_group;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+mod txn_offset_commit;
 mod unregister_broker;
 mod update_features;
 mod verification;

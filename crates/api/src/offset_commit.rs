@@ -55,7 +55,7 @@ pub(super) async fn handle(
 }
 
 /// The topics and partitions that exist, with name and id, and the answers for those that do not.
-fn sort_out(
+pub(super) fn sort_out(
     image: &MetadataImage,
     topics: Vec<OffsetCommitRequestTopic>,
     by_id: bool,
@@ -101,7 +101,10 @@ fn exists(topic: &TopicImage, partition: &OffsetCommitRequestPartition) -> bool 
     resolve::has_partition(topic, partition.partition_index)
 }
 
-fn refuse(topic: &OffsetCommitRequestTopic, code: ErrorCode) -> OffsetCommitResponseTopic {
+pub(super) fn refuse(
+    topic: &OffsetCommitRequestTopic,
+    code: ErrorCode,
+) -> OffsetCommitResponseTopic {
     let partitions = topic.partitions.iter();
     OffsetCommitResponseTopic {
         name: topic.name.clone(),
@@ -118,7 +121,10 @@ fn refuse(topic: &OffsetCommitRequestTopic, code: ErrorCode) -> OffsetCommitResp
 }
 
 /// Adds answers; a topic is in the response once.
-fn merge(into: &mut Vec<OffsetCommitResponseTopic>, topics: Vec<OffsetCommitResponseTopic>) {
+pub(super) fn merge(
+    into: &mut Vec<OffsetCommitResponseTopic>,
+    topics: Vec<OffsetCommitResponseTopic>,
+) {
     let refused = into.len();
     for topic in topics {
         let same = into[..refused]

@@ -5,7 +5,8 @@
 //! say their epoch (KIP-848); version 10 names topics by id. While a group's coordinator loads, the
 //! answer is COORDINATOR_LOAD_IN_PROGRESS, never -1.
 //!
-//! There are no open transactions, so every offset is stable (KIP-447).
+//! From version 7 on a request for stable offsets is answered with UNSTABLE_OFFSET_COMMIT for
+//! partitions with an offset of an open transaction (KIP-447).
 
 use dohle_groups::Failed;
 use dohle_groups::requests::OffsetFetch;
@@ -32,13 +33,16 @@ const GROUP_ERROR: i16 = 2;
 
 pub(super) async fn handle(call: Call, request: OffsetFetchRequestData) -> OffsetFetchResponseData {
     if call.version >= GROUPS {
-        let groups = request.groups.into_iter().map(|group| fetch(&call, group));
+        let stable = request.require_stable;
+        let groups = request.groups.into_iter();
+        let groups = groups.map(|group| fetch(&call, group, stable));
         return OffsetFetchResponseData {
             groups: join_all(groups).await,
             ..OffsetFetchResponseData::default()
         };
     }
-    let group = fetch(&call, the_group(request)).await;
+    let stable = request.require_stable;
+    let group = fetch(&call, the_group(request), stable).await;
     OffsetFetchResponseData {
         error_code: group.error_code,
         topics: group.topics.into_iter().map(old_topic).collect(),
@@ -83,7 +87,11 @@ fn old_topic(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
     }
 }
 
-async fn fetch(call: &Call, mut request: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+async fn fetch(
+    call: &Call,
+    mut request: OffsetFetchRequestGroup,
+    require_stable: bool,
+) -> OffsetFetchResponseGroup {
     let image = call.context.image();
     let by_id = call.version >= BY_ID;
     let unknown = match &mut request.topics {
@@ -91,7 +99,10 @@ async fn fetch(call: &Call, mut request: OffsetFetchRequestGroup) -> OffsetFetch
         _ => Vec::new(),
     };
     let groups = &call.context.groups;
-    let fetch = OffsetFetch { request: &request };
+    let fetch = OffsetFetch {
+        request: &request,
+        require_stable,
+    };
     let outcome = groups.run(request.group_id.as_str(), &fetch).await;
     match outcome {
         Ok(Ok(mut response)) => {

@@ -13,7 +13,7 @@ use crate::{
     find_coordinator, heartbeat, init_producer_id, join_group, leave_group, list_config_resources,
     list_groups, list_offsets, list_partition_reassignments, list_transactions, metadata,
     offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, sync_group,
-    unregister_broker, update_features, write_txn_markers,
+    txn_offset_commit, unregister_broker, update_features, write_txn_markers,
 };
 
 macro_rules! table {
@@ -76,6 +76,8 @@ pub(crate) static TABLE: &[Api] = table! {
     EndTxn 0..=5 end_txn::handle, Request [TransactionalId Write];
     WriteTxnMarkers 1..=2 write_txn_markers::handle,
         Request [Cluster Alter, Cluster ClusterAction];
+    TxnOffsetCommit 0..=5 txn_offset_commit::handle,
+        Request [TransactionalId Write, Group Read, Topic Read];
     OffsetForLeaderEpoch 2..=4 offset_for_leader_epoch::handle, Request [Topic Describe];
     DescribeConfigs 1..=4 describe_configs::handle,
         Request [Topic DescribeConfigs, Group DescribeConfigs, Cluster DescribeConfigs];

@@ -181,7 +181,7 @@ fn partition_of(
 
 /// Asks the coordinator. A transaction that is about to end is asked about again for a moment when
 /// the partition is to be added: the producer begins the next one while markers are written.
-async fn ask(call: &Call, request: VerifyRequest) -> Vec<Result<(), ErrorCode>> {
+pub(super) async fn ask(call: &Call, request: VerifyRequest) -> Vec<Result<(), ErrorCode>> {
     let Some(verifier) = call.context.transaction_verifier() else {
         return vec![Err(ErrorCode::CoordinatorNotAvailable); request.partitions.len()];
     };

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use dohle_log::{BatchBuilder, BatchOptions, CompressionType};
 use dohle_machine::LogRecord;
 use dohle_model::{ErrorCode, Timestamp};
+use dohle_transactions::ProducerIdAndEpoch;
 
 /// The largest size of a record besides its key and value, in bytes.
 const RECORD_OVERHEAD: usize = 32;
@@ -15,7 +16,7 @@ pub(super) struct RecordBatch<R> {
 }
 
 /// The records as batches of at most `bytes_max` before compression, except where one record is
-/// larger.
+/// larger. With `producer` they belong to a transaction of that producer.
 ///
 /// # Errors
 /// INVALID_REQUEST when a record cannot be encoded, UNKNOWN_SERVER_ERROR when a batch cannot be
@@ -25,9 +26,12 @@ pub(super) fn batches<R: LogRecord>(
     bytes_max: usize,
     codec: CompressionType,
     wall: Timestamp,
+    producer: Option<ProducerIdAndEpoch>,
 ) -> Result<Vec<RecordBatch<R>>, ErrorCode> {
     let options = BatchOptions {
         compression: codec,
+        producer: producer.map(|producer| (producer.id, producer.epoch, None)),
+        transactional: producer.is_some(),
         ..BatchOptions::default()
     };
     let mut batches = Vec::new();

@@ -11,7 +11,7 @@ use dohle_model::{NodeId, TopicName};
 
 use super::{Coordinator, CoordinatorConfig, InternalTopic, Settings, TopicSettings};
 use dohle_broker::metadata::MetadataCache;
-use dohle_broker::partitions::Partitions;
+use dohle_broker::partitions::{MarkerReplay, Partitions};
 
 /// The coordinator of groups.
 pub type GroupCoordinator = Coordinator<Shard>;
@@ -36,7 +36,12 @@ pub fn start(
 ) -> Arc<GroupCoordinator> {
     let resolve = move |image: &MetadataImage| settings(&properties, image, node);
     let config = CoordinatorConfig::new(node, &OFFSETS_TOPIC, resolve);
-    Coordinator::start(config, metadata, partitions)
+    let groups = Coordinator::start(config, metadata, Arc::clone(&partitions));
+    if let Ok(topic) = TopicName::new(OFFSETS_TOPIC.name) {
+        let replay: Arc<dyn MarkerReplay> = Arc::clone(&groups) as _;
+        partitions.replay_markers_of(topic, &replay);
+    }
+    groups
 }
 
 fn topic_settings(values: &BrokerValues) -> TopicSettings {

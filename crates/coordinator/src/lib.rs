@@ -58,10 +58,12 @@ pub use pending::PendingReply;
 pub use producer_ids::{ProducerIdSource, ProducerIds};
 pub use routing::partition_of;
 pub use settings::{CoordinatorConfig, Settings};
+pub use step::TransactionWrite;
 
 use dohle_broker::blocking::WorkOwner;
 use dohle_broker::metadata::MetadataCache;
-use dohle_broker::partitions::{Partitions, wall_clock};
+use dohle_broker::partition::{Partition, TxnMarker};
+use dohle_broker::partitions::{MarkerCommit, MarkerReplay, Partitions, wall_clock};
 use shard::ShardRuntime;
 use signals::Signals;
 use step::{CommitWait, StepContext, WriteMode};
@@ -212,6 +214,37 @@ impl<M: Machine> Coordinator<M> {
     /// The signals that machines raise with [`Step::signal`].
     pub(crate) fn signals(&self) -> &Arc<Signals> {
         &self.signals
+    }
+
+    /// Runs a request whose records belong to a transaction: they take effect when the transaction
+    /// is committed.
+    ///
+    /// # Errors
+    /// As [`Coordinator::run`]; INVALID_PRODUCER_EPOCH when a newer epoch of the producer has
+    /// written, INVALID_TXN_STATE when the transaction was not verified and is not open.
+    pub async fn run_in_transaction<Q>(
+        self: &Arc<Self>,
+        key: &str,
+        transaction: TransactionWrite,
+        request: &Q,
+    ) -> Result<Q::Reply, ErrorCode>
+    where
+        Q: Request<Machine = M>,
+    {
+        let shard = self.shard_of(key).await?;
+        let plan = |machine: &mut M, step: &mut Step<'_, M>| request.plan(machine, step);
+        let mode = WriteMode::InTransaction(transaction);
+        let (reply, commit) = self.step(&shard, mode, plan)?;
+        commit.done(self.commit_deadline()).await?;
+        Ok(reply)
+    }
+
+    /// The partition that `key` belongs to.
+    ///
+    /// # Errors
+    /// NOT_COORDINATOR when this broker does not lead it.
+    pub async fn partition_for(self: &Arc<Self>, key: &str) -> Result<Arc<Partition>, ErrorCode> {
+        Ok(Arc::clone(&self.shard_of(key).await?.partition))
     }
 
     async fn run_in<Q>(
@@ -403,6 +436,21 @@ impl<M: Machine> Coordinator<M> {
         for shard in shards.into_values() {
             shard.resign();
         }
+    }
+}
+
+/// Markers are appended and replayed under the lock of their shard, as records are.
+impl<M: Machine> MarkerReplay for Coordinator<M> {
+    fn write_marker(
+        self: Arc<Self>,
+        partition: &Arc<Partition>,
+        marker: &TxnMarker,
+    ) -> Result<MarkerCommit, ErrorCode> {
+        let index = partition.id().partition;
+        let shard = self.shards.read().get(&index).cloned();
+        let shard = shard.filter(|shard| Arc::ptr_eq(&shard.partition, partition));
+        let shard = shard.ok_or(ErrorCode::NotLeaderOrFollower)?;
+        shard.write_marker(marker)
     }
 }
 

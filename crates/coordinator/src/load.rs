@@ -1,15 +1,14 @@
 //! Loading a machine: the partition is read from its start to its end and replayed.
 //!
-//! Records of a transaction wait for its marker; the records of an aborted one are not replayed.
-//! Control batches are skipped, and so are records of types that this version does not know.
+//! Records of transactions and the markers that end them are replayed as such. Records of types
+//! that this version does not know are skipped.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use dohle_log::batch::ControlRecord;
 use dohle_log::{Batch, BatchError, Batches, DecompressionMemory};
 use dohle_machine::{LogRecord as _, Machine};
-use dohle_model::{MetadataOffset, Offset, ProducerId};
+use dohle_model::{MetadataOffset, Offset};
 use tokio::time::Instant;
 
 use super::Coordinator;
@@ -161,8 +160,6 @@ fn read<M: Machine>(shard: &ShardRuntime<M>, chunk: usize) -> Result<Loaded<M>, 
 struct Replay<M: Machine> {
     machine: M,
     records: u64,
-    /// Records of transactions that have not ended.
-    open: HashMap<ProducerId, Vec<M::Record>>,
 }
 
 impl<M: Machine> Default for Replay<M> {
@@ -170,7 +167,6 @@ impl<M: Machine> Default for Replay<M> {
         Self {
             machine: M::default(),
             records: 0,
-            open: HashMap::new(),
         }
     }
 }
@@ -210,7 +206,7 @@ impl<M: Machine> Replay<M> {
             };
             self.records += 1;
             match transaction {
-                Some(producer) => self.open.entry(producer).or_default().push(decoded),
+                Some(producer) => self.machine.replay_in_transaction(producer, decoded),
                 None => self.machine.replay(decoded),
             }
         }
@@ -224,11 +220,6 @@ impl<M: Machine> Replay<M> {
         let Some(ControlRecord::EndTxn(marker)) = ControlRecord::of(batch) else {
             return;
         };
-        let ended = self.open.remove(&producer).unwrap_or_default();
-        if marker.committed {
-            for record in ended {
-                self.machine.replay(record);
-            }
-        }
+        self.machine.end_transaction(producer, marker.committed);
     }
 }

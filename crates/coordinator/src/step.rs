@@ -1,22 +1,25 @@
 //! One step of a shard: the machine plans it, and what it asks for is appended, replayed and handed
-//! to the coordinator. The only place that appends records of machines.
+//! to the coordinator. The only place that appends records of machines, and the markers that end
+//! transactions among them.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dohle_log::TxnAppend;
 use dohle_machine::{DueReply, Effects, LogRecord as _, Machine, Step};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, Offset, Timestamp, Uuid};
+use dohle_transactions::ProducerIdAndEpoch;
 use tokio::time::Instant;
 
 use super::batches::batches;
 use super::settings::Settings;
 use super::shard::{ShardRuntime, State};
 use super::within;
-use dohle_broker::partition::{Acks, AppendError, AppendOrigin, CommitError};
-use dohle_broker::partitions::wall_clock;
+use dohle_broker::partition::{Acks, AppendError, AppendOrigin, CommitError, TxnMarker};
+use dohle_broker::partitions::{MarkerCommit, wall_clock};
 
 /// What a step sees besides the machine.
 pub(super) struct StepContext<M: Machine> {
@@ -43,13 +46,24 @@ impl<M: Machine> StepContext<M> {
     }
 }
 
-/// Whether the records of a step may become several batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the records of a step are appended.
+#[derive(Debug, Clone)]
 pub(super) enum WriteMode {
     /// One batch, all or nothing: requests.
     Atomic,
+    /// The same, as a part of a transaction.
+    InTransaction(TransactionWrite),
     /// Each record is complete without the others: expiry and other upkeep.
     PerRecord,
+}
+
+/// The transaction that the records of a request belong to.
+#[derive(Debug, Clone)]
+pub struct TransactionWrite {
+    /// The producer, whose transaction it is.
+    pub producer: ProducerIdAndEpoch,
+    /// Whether the transaction was verified for its first batch in the partition.
+    pub append: TxnAppend,
 }
 
 type Commit = Pin<Box<dyn Future<Output = Result<(), CommitError>> + Send>>;
@@ -231,6 +245,35 @@ impl<M: Machine> ShardRuntime<M> {
         let _ = self.carry_out(machine, context, WriteMode::Atomic, effects, actions);
     }
 
+    /// Appends the marker that ends a transaction, and replays it. A transaction that has ended
+    /// here before is not ended again.
+    pub(super) fn write_marker(&self, marker: &TxnMarker) -> Result<MarkerCommit, ErrorCode> {
+        let mut state = self.state.lock();
+        let State::Active(machine) = &mut *state else {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        };
+        if self.partition.leader_epoch() != self.leader_epoch {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        let written = self.partition.write_marker(marker, wall_clock());
+        let written = written.map_err(|error| error.code())?;
+        if written.leader_epoch != self.leader_epoch {
+            // The partition was won again in between, and another shard is being loaded.
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        if !written.duplicate {
+            let subjects = machine.end_transaction(marker.producer_id, marker.committed);
+            if !subjects.is_empty() {
+                machine.on_appended(subjects, written.end());
+            }
+        }
+        drop(state);
+        let commit = self.commit(written.end());
+        Ok(Box::pin(async move {
+            commit.await.map_err(|error| error.code())
+        }))
+    }
+
     /// Waits until everything below `end` is committed, and on the disk where `flush.messages` asks
     /// for that.
     fn commit(&self, end: Offset) -> Commit {
@@ -256,19 +299,22 @@ impl<M: Machine> ShardRuntime<M> {
         skip_replay: bool,
     ) -> Result<Offset, ErrorCode> {
         let settings = &context.settings;
-        let bytes_max = match mode {
-            WriteMode::Atomic => usize::MAX,
-            WriteMode::PerRecord => settings.batch_bytes_max,
+        let (bytes_max, transaction) = match mode {
+            WriteMode::Atomic => (usize::MAX, None),
+            WriteMode::InTransaction(transaction) => (usize::MAX, Some(transaction)),
+            WriteMode::PerRecord => (settings.batch_bytes_max, None),
         };
+        let producer = transaction.as_ref().map(|transaction| transaction.producer);
+        let txn = transaction.map_or(TxnAppend::Plain, |transaction| transaction.append);
         if self.partition.leader_epoch() != self.leader_epoch {
             return Err(ErrorCode::NotCoordinator);
         }
         let mut end = Offset::ZERO;
-        for batch in batches(records, bytes_max, settings.codec, context.wall)? {
+        for batch in batches(records, bytes_max, settings.codec, context.wall, producer)? {
             let origin = AppendOrigin::Coordinator;
             let appended = self
                 .partition
-                .append(batch.bytes, Acks::All, origin, context.wall)
+                .append_in_txn(batch.bytes, &txn, Acks::All, origin, context.wall)
                 .map_err(|error| self.append_failed(&error))?;
             if appended.leader_epoch != self.leader_epoch {
                 // The partition was won again in between, and another shard is being loaded.
@@ -287,7 +333,10 @@ impl<M: Machine> ShardRuntime<M> {
             let subjects = subjects.collect();
             if !skip_replay {
                 for record in records {
-                    machine.replay(record);
+                    match producer {
+                        Some(producer) => machine.replay_in_transaction(producer.id, record),
+                        None => machine.replay(record),
+                    }
                 }
             }
             machine.on_appended(subjects, end);
@@ -313,6 +362,8 @@ fn code_of_append(error: &AppendError) -> ErrorCode {
             ErrorCode::CoordinatorNotAvailable
         }
         ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
+        // About the transaction that the records belong to.
+        code @ (ErrorCode::InvalidProducerEpoch | ErrorCode::InvalidTxnState) => code,
         _ => ErrorCode::UnknownServerError,
     }
 }

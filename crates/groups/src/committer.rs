@@ -18,6 +18,8 @@ pub(crate) struct Committer<'a> {
     pub epoch: i32,
     /// The version of the request.
     pub version: i16,
+    /// Whether it commits in a transaction (TxnOffsetCommit).
+    pub in_transaction: bool,
     topics: &'a [OffsetCommitRequestTopic],
 }
 
@@ -40,8 +42,22 @@ impl<'a> Committer<'a> {
             instance_id: request.group_instance_id.as_ref().map(|id| id.as_str()),
             epoch: request.generation_id_or_member_epoch,
             version,
+            in_transaction: false,
             topics: &request.topics,
         }
+    }
+
+    /// The same for offsets that are committed in a transaction.
+    pub fn in_transaction(request: &'a OffsetCommitRequestData, version: i16) -> Self {
+        Self {
+            in_transaction: true,
+            ..Self::of(request, version)
+        }
+    }
+
+    /// Whether it names itself or its generation.
+    pub fn names_member(&self) -> bool {
+        self.epoch >= 0 || !self.member_id.is_empty() || self.instance_id.is_some()
     }
 
     /// The partitions that it commits offsets for.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use dohle_machine::{LogRecord, Lookups, Machine};
 use dohle_model::image::MetadataImage;
-use dohle_model::{ErrorCode, Offset, TopicId, TopicName};
+use dohle_model::{ErrorCode, Offset, ProducerId, TopicId, TopicName};
 
 use crate::Step;
 use crate::config::GroupConfig;
@@ -37,6 +37,18 @@ impl Machine for Shard {
             | Record::ConsumerCurrent(..)
             | Record::ConsumerRegex(..) => self.replay_consumer(record),
         }
+    }
+
+    fn replay_in_transaction(&mut self, producer: ProducerId, record: Record) {
+        match record {
+            Record::Offset(key, value) => self.replay_offset_in_transaction(producer, key, value),
+            // Members of groups are not written in transactions.
+            record => self.replay(record),
+        }
+    }
+
+    fn end_transaction(&mut self, producer: ProducerId, committed: bool) -> BTreeSet<GroupId> {
+        self.replay_end_of_transaction(producer, committed)
     }
 
     fn on_appended(&mut self, group_ids: BTreeSet<GroupId>, end: Offset) {

@@ -199,11 +199,31 @@ impl Request for OffsetCommit<'_> {
     }
 }
 
+/// TxnOffsetCommit: see [`Shard::txn_offset_commit`].
+#[derive(Debug, Clone, Copy)]
+pub struct TxnOffsetCommit<'a> {
+    /// What is committed, as a request to commit it outside of a transaction. Its topics exist.
+    pub request: &'a OffsetCommitRequestData,
+    /// The version of TxnOffsetCommit.
+    pub version: i16,
+}
+
+impl Request for TxnOffsetCommit<'_> {
+    type Machine = Shard;
+    type Reply = Result<OffsetCommitResponseData, Failed>;
+
+    fn plan(&self, shard: &mut Shard, step: &mut Step<'_>) -> Self::Reply {
+        shard.txn_offset_commit(self.request, self.version, step)
+    }
+}
+
 /// One group of OffsetFetch: see [`Shard::offset_fetch`].
 #[derive(Debug, Clone, Copy)]
 pub struct OffsetFetch<'a> {
     /// The group, and what is fetched of it.
     pub request: &'a OffsetFetchRequestGroup,
+    /// Whether offsets of open transactions are waited for.
+    pub require_stable: bool,
 }
 
 impl Request for OffsetFetch<'_> {
@@ -211,7 +231,7 @@ impl Request for OffsetFetch<'_> {
     type Reply = Result<OffsetFetchResponseGroup, Failed>;
 
     fn plan(&self, shard: &mut Shard, step: &mut Step<'_>) -> Self::Reply {
-        shard.offset_fetch(self.request, step)
+        shard.offset_fetch(self.request, self.require_stable, step)
     }
 }
 

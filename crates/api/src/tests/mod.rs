@@ -12,5 +12,6 @@ mod offsets;
 mod readers;
 mod slow_readers;
 mod transactions;
+mod txn_offsets;
 mod txn_partitions;
 mod unpacking;

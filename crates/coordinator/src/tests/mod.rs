@@ -1,6 +1,7 @@
 //! The runtime with a machine that has nothing to do with groups, on real partitions: loads,
 //! failover, timers, parked requests, commits, failed appends.
 
+mod group_transactions;
 mod leases;
 mod transactions;
 

@@ -41,6 +41,9 @@ impl GroupKind for ClassicGroup {
 
     fn validate_offset_commit(&self, committer: &Committer<'_>) -> Result<(), Failed> {
         let (member_id, instance_id) = (committer.member_id, committer.instance_id);
+        if committer.in_transaction {
+            return self.validate_offset_commit_in_transaction(committer);
+        }
         self.validate_offset_commit(member_id, instance_id, committer.epoch)
     }
 
@@ -98,6 +101,22 @@ impl ClassicGroup {
         match self.state {
             State::CompletingRebalance { .. } => Err(ErrorCode::RebalanceInProgress.into()),
             _ => Ok(()),
+        }
+    }
+
+    /// Checks that a client may commit offsets in a transaction. It need not name a member, and the
+    /// group may be rebalancing.
+    fn validate_offset_commit_in_transaction(
+        &self,
+        committer: &Committer<'_>,
+    ) -> Result<(), Failed> {
+        if committer.epoch < 0 && self.is_empty() || !committer.names_member() {
+            return Ok(());
+        }
+        self.validate_member(committer.member_id, committer.instance_id)?;
+        match committer.epoch == self.generation {
+            true => Ok(()),
+            false => Err(ErrorCode::IllegalGeneration.into()),
         }
     }
 }

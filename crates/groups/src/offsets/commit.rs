@@ -24,11 +24,13 @@ impl Committer<'_> {
     /// Checks that it may commit to a group that does not exist: only without membership.
     ///
     /// # Errors
-    /// GROUP_ID_NOT_FOUND, before version 9 ILLEGAL_GENERATION.
+    /// GROUP_ID_NOT_FOUND; ILLEGAL_GENERATION before version 9 and in transactions.
     pub fn validate_without_group(&self, group_id: &str) -> Result<(), Failed> {
         match self.epoch {
             ..0 => Ok(()),
-            _ if self.version >= GROUP_ID_NOT_FOUND => Err(group_not_found(group_id)),
+            _ if self.version >= GROUP_ID_NOT_FOUND && !self.in_transaction => {
+                Err(group_not_found(group_id))
+            }
             _ => Err(ErrorCode::IllegalGeneration.into()),
         }
     }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dohle_model::PartitionIndex;
+use dohle_model::{PartitionIndex, ProducerId};
 
 use crate::ids::GroupId;
+use crate::offsets::pending::PendingOffsets;
 use crate::records::{OffsetKey, OffsetValue, Record};
 
 /// The offsets of one group, by topic and partition.
@@ -14,13 +15,24 @@ use crate::records::{OffsetKey, OffsetValue, Record};
 #[derive(Debug, Default)]
 pub struct GroupOffsets {
     topics: BTreeMap<Arc<str>, BTreeMap<PartitionIndex, OffsetValue>>,
+    pending: PendingOffsets,
 }
 
 impl GroupOffsets {
-    /// Whether no offset is committed.
+    /// Whether no offset is committed. There may be offsets of open transactions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.topics.is_empty()
+    }
+
+    /// The offsets of open transactions.
+    pub(crate) fn pending(&self) -> &PendingOffsets {
+        &self.pending
+    }
+
+    /// The offsets of open transactions.
+    pub(crate) fn pending_mut(&mut self) -> &mut PendingOffsets {
+        &mut self.pending
     }
 
     /// How many partitions have an offset.
@@ -35,9 +47,16 @@ impl GroupOffsets {
         self.topics.get(topic)?.get(&partition)
     }
 
-    /// The shared name of a topic that has a committed offset.
+    /// The shared name of a topic that has an offset, committed or of an open transaction.
     pub(crate) fn topic(&self, name: &str) -> Option<&Arc<str>> {
-        self.topics.get_key_value(name).map(|(name, _)| name)
+        let committed = self.topics.get_key_value(name).map(|(name, _)| name);
+        committed.or_else(|| self.pending.topic(name))
+    }
+
+    /// The partitions that have only offsets of open transactions.
+    pub(crate) fn only_pending(&self) -> impl Iterator<Item = (&Arc<str>, PartitionIndex)> {
+        let pending = self.pending.partitions();
+        pending.filter(|(topic, partition)| self.get(topic, *partition).is_none())
     }
 
     /// The topics and their partitions, in alphabetical order.
@@ -67,9 +86,29 @@ impl GroupOffsets {
         })
     }
 
+    /// Commits the offset of a partition outside of transactions. Offsets of open transactions for
+    /// the same partition are earlier, and do not take effect any more.
+    pub(crate) fn commit(
+        &mut self,
+        topic: Arc<str>,
+        partition: PartitionIndex,
+        value: OffsetValue,
+    ) {
+        self.pending.supersede(&topic, partition);
+        self.put(topic, partition, value);
+    }
+
+    /// The transaction of a producer was committed or aborted: its offsets take effect or are
+    /// dropped.
+    pub(crate) fn end_transaction(&mut self, producer: ProducerId, committed: bool) {
+        for (topic, partition, value) in self.pending.end(producer, committed) {
+            self.put(topic, partition, value);
+        }
+    }
+
     /// Sets the offset of a partition. The names of topics and empty metadata are shared, which
     /// saves memory.
-    pub(crate) fn put(&mut self, topic: Arc<str>, partition: PartitionIndex, value: OffsetValue) {
+    fn put(&mut self, topic: Arc<str>, partition: PartitionIndex, value: OffsetValue) {
         let partitions = self.topics.entry(topic).or_default();
         let value = match value.metadata.is_empty() {
             true => OffsetValue {
@@ -81,8 +120,9 @@ impl GroupOffsets {
         partitions.insert(partition, value);
     }
 
-    /// Removes the offset of a partition.
+    /// Removes the offset of a partition, and those of open transactions.
     pub(crate) fn remove(&mut self, topic: &str, partition: PartitionIndex) {
+        self.pending.remove(topic, partition);
         let Some(partitions) = self.topics.get_mut(topic) else {
             return;
         };

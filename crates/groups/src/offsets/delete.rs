@@ -33,7 +33,7 @@ pub(crate) fn delete(
         for partition in &topic.partitions {
             let index = PartitionIndex(partition.partition_index);
             if let Some(name) = name
-                && offsets.get(name, index).is_some()
+                && (offsets.get(name, index).is_some() || offsets.pending().contains(name, index))
             {
                 step.write(tombstone(group_id, name, index));
             }
@@ -58,8 +58,9 @@ pub(crate) fn delete(
     }
 }
 
-/// Deletes the offsets of a group that have expired. When no offset remains and nobody is or is
-/// about to be a member, deletes the group too. Stops when the step has `tombstones_max` records.
+/// Deletes the offsets of a group that have expired, except those of partitions with an offset of
+/// an open transaction. When no offset remains and nobody is or is about to be a member, deletes
+/// the group too. Stops when the step has `tombstones_max` records.
 pub(crate) fn expire(
     group_id: &GroupId,
     group: &dyn GroupKind,
@@ -72,11 +73,15 @@ pub(crate) fn expire(
     let expired = offsets.all().filter(|(topic, _, value)| {
         has_expired(group, value, wall, retention) && !group.is_subscribed_to(topic)
     });
+    let expired = expired.filter(|(topic, partition, _)| {
+        let pending = offsets.pending();
+        !pending.contains(topic, *partition)
+    });
     for (topic, partition, _) in expired.take(tombstones_max.saturating_sub(before)) {
         step.write(tombstone(group_id, topic, partition));
     }
     let all = step.effects.records.len() - before == offsets.len();
-    if all && group.is_abandoned() {
+    if all && offsets.pending().is_empty() && group.is_abandoned() {
         step.effects.records.extend(group.tombstones(group_id));
     }
 }
@@ -114,7 +119,10 @@ pub(crate) fn delete_of_topics(
                 .topic_id
                 .is_none_or(|committed| committed == *topic_id)
         });
-        for (topic, partition, _) in deleted {
+        let deleted = deleted.map(|(topic, partition, _)| (topic, partition));
+        let pending = offsets.only_pending();
+        let pending = pending.filter(|(topic, _)| ***topic == *name.as_str());
+        for (topic, partition) in deleted.chain(pending) {
             if step.effects.records.len() >= tombstones_max {
                 return;
             }
@@ -123,9 +131,11 @@ pub(crate) fn delete_of_topics(
     }
 }
 
-/// Deletes all offsets of a group.
+/// Deletes all offsets of a group, those of open transactions included.
 pub(crate) fn delete_all(group_id: &GroupId, offsets: &GroupOffsets, step: &mut Step<'_>) {
-    for (topic, partition, _) in offsets.all() {
+    let committed = offsets.all();
+    let committed = committed.map(|(topic, partition, _)| (topic, partition));
+    for (topic, partition) in committed.chain(offsets.only_pending()) {
         step.write(tombstone(group_id, topic, partition));
     }
 }

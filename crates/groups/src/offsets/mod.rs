@@ -8,13 +8,15 @@
 //! only replay changes offsets. An offset of a deleted topic is not returned for a new topic with
 //! the same name.
 //!
-//! Absent: offsets of transactions. A commit of a transaction would wait here for its marker, and
-//! meanwhile requests for stable offsets would be answered with UNSTABLE_OFFSET_COMMIT.
+//! An offset that is committed in a transaction waits for the transaction's marker, which makes it
+//! the committed one or drops it. Meanwhile requests for stable offsets are answered with
+//! UNSTABLE_OFFSET_COMMIT, and the partition's offset does not expire.
 
 mod commit;
 mod committed;
 mod delete;
 mod fetch;
+mod pending;
 #[cfg(test)]
 mod tests;
 

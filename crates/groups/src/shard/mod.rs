@@ -13,9 +13,9 @@ mod replay;
 
 pub use describe::GroupFilter;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use dohle_model::Offset;
+use dohle_model::{Offset, ProducerId};
 
 use crate::classic::ClassicGroup;
 use crate::ids::GroupId;
@@ -40,6 +40,8 @@ pub struct Shard {
     /// The log end after the last record of a group that was deleted: replies about groups that
     /// do not exist wait for its commit.
     pub(crate) deleted: Offset,
+    /// The producers with open transactions, and the groups that they commit offsets to.
+    pub(crate) transactions: BTreeMap<ProducerId, BTreeSet<GroupId>>,
 }
 
 /// A group: its members, and its offsets.

@@ -43,15 +43,39 @@ impl Shard {
         Ok(commit(&group_id, request, step))
     }
 
+    /// Plans TxnOffsetCommit: offsets that take effect when the transaction is committed. The
+    /// runtime appends the records as a part of the transaction. The caller has looked up the
+    /// topics as for OffsetCommit.
+    ///
+    /// # Errors
+    /// When the member may not commit, and ILLEGAL_GENERATION for a member of a group that does not
+    /// exist.
+    pub fn txn_offset_commit(
+        &self,
+        request: &OffsetCommitRequestData,
+        version: i16,
+        step: &mut Step<'_>,
+    ) -> Result<OffsetCommitResponseData, Failed> {
+        let group_id = GroupId::new(request.group_id.as_str());
+        let committer = Committer::in_transaction(request, version);
+        match self.groups.get(&group_id) {
+            Some(group) => group.any_kind().validate_offset_commit(&committer)?,
+            None => committer.validate_without_group(group_id.as_str())?,
+        }
+        Ok(commit(&group_id, request, step))
+    }
+
     /// Plans OffsetFetch: the offsets of the topics in the request, whose names the caller has
     /// looked up, or of all topics. A partition without an offset has offset -1, also when the
-    /// group does not exist.
+    /// group does not exist. With `require_stable` a partition with an offset of an open
+    /// transaction has the error UNSTABLE_OFFSET_COMMIT.
     ///
     /// # Errors
     /// When the member is not in the group, or names another epoch than its own.
     pub fn offset_fetch(
         &self,
         request: &OffsetFetchRequestGroup,
+        require_stable: bool,
         step: &mut Step<'_>,
     ) -> Result<OffsetFetchResponseGroup, Failed> {
         let group_id = request.group_id.as_str();
@@ -63,7 +87,8 @@ impl Shard {
                 .any_kind()
                 .validate_offset_fetch(member_id, request.member_epoch)?;
         }
-        Ok(fetch(request, group.map(|group| &group.offsets)))
+        let offsets = group.map(|group| &group.offsets);
+        Ok(fetch(request, require_stable, offsets))
     }
 
     /// Plans OffsetDelete: deletes offsets of topics that the group does not subscribe to. The

@@ -3,6 +3,10 @@
 //! Records cannot fail to be replayed. A compacted log lacks records, and a log that Kafka wrote
 //! has records of all its versions, so a record that does not fit its group is ignored.
 
+use std::collections::BTreeSet;
+
+use dohle_model::ProducerId;
+
 use crate::classic::ClassicGroup;
 use crate::ids::GroupId;
 use crate::modern::consumer::ConsumerGroup;
@@ -21,7 +25,7 @@ impl Shard {
         match value {
             Some(value) => {
                 let group = self.groups.entry(group_id).or_insert_with(Group::empty);
-                group.offsets.put(topic, partition, value);
+                group.offsets.commit(topic, partition, value);
             }
             None => {
                 if let Some(group) = self.groups.get_mut(&group_id) {
@@ -29,6 +33,42 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// Adds an offset of an open transaction, which takes effect with the transaction's commit. The
+    /// first offset of a group creates the group, without members. A tombstone deletes at once.
+    pub(crate) fn replay_offset_in_transaction(
+        &mut self,
+        producer: ProducerId,
+        key: OffsetKey,
+        value: Option<OffsetValue>,
+    ) {
+        let Some(value) = value else {
+            return self.replay_offset(key, None);
+        };
+        let groups = self.transactions.entry(producer).or_default();
+        groups.insert(key.group_id.clone());
+        let group = self.groups.entry(key.group_id);
+        let group = group.or_insert_with(Group::empty);
+        let pending = group.offsets.pending_mut();
+        pending.put(producer, key.topic, key.partition, value);
+    }
+
+    /// The transaction of a producer was committed or aborted. Returns the groups that it had
+    /// offsets of.
+    pub(crate) fn replay_end_of_transaction(
+        &mut self,
+        producer: ProducerId,
+        committed: bool,
+    ) -> BTreeSet<GroupId> {
+        let group_ids = self.transactions.remove(&producer).unwrap_or_default();
+        for group_id in &group_ids {
+            // The group may have been deleted since.
+            if let Some(group) = self.groups.get_mut(group_id) {
+                group.offsets.end_transaction(producer, committed);
+            }
+        }
+        group_ids
     }
 
     /// Replaces a group by the classic group in a record, or deletes a classic group. The deletion
@@ -88,7 +128,7 @@ impl Shard {
     pub(super) fn remove_members(&mut self, group_id: &GroupId) {
         if let Some(group) = self.groups.get_mut(group_id) {
             group.kind = Group::empty().kind;
-            if group.offsets.is_empty() {
+            if group.offsets.is_empty() && group.offsets.pending().is_empty() {
                 self.groups.remove(group_id);
             }
         }

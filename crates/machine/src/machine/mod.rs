@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 use dohle_model::image::MetadataImage;
-use dohle_model::{ErrorCode, Offset, TopicId, TopicName};
+use dohle_model::{ErrorCode, Offset, ProducerId, TopicId, TopicName};
 
 use crate::timers::{Timer, Timers};
 
@@ -40,6 +40,23 @@ pub trait Machine: Default + Debug + Send + 'static {
     /// Makes a record part of the state: one that was just appended, or one of the partition's log
     /// while it is loaded. Sets no timers and sends no replies.
     fn replay(&mut self, record: Self::Record);
+
+    /// As [`Machine::replay`], for a record of an open transaction of `producer`. The record takes
+    /// effect when the transaction is committed. Machines without transactional records treat it
+    /// as any other.
+    fn replay_in_transaction(&mut self, _producer: ProducerId, record: Self::Record) {
+        self.replay(record);
+    }
+
+    /// Replays the marker that ends a transaction in this partition, and returns the subjects of
+    /// the transaction's records. Does nothing when the producer has no open transaction here.
+    fn end_transaction(
+        &mut self,
+        _producer: ProducerId,
+        _committed: bool,
+    ) -> BTreeSet<<Self::Record as LogRecord>::Subject> {
+        BTreeSet::new()
+    }
 
     /// Records about `subjects` were appended, and replayed unless that was skipped. They end at
     /// `end`: a reply that shows the state of a subject names it in [`Step::read_up_to`].

@@ -43,7 +43,19 @@ impl GroupKind for ConsumerGroup {
             ..
         } = *committer;
         let partitions: Vec<CommitPartition<'_>> = committer.partitions().collect();
-        self.validate_offset_commit(member_id, epoch, version, &partitions)
+        if !committer.in_transaction {
+            return self.validate_offset_commit(member_id, epoch, version, &partitions);
+        }
+        // A client that commits in a transaction need not name a member, and may use any version.
+        if !committer.names_member() {
+            return Ok(());
+        }
+        let outcome = self.validate_offset_commit(member_id, epoch, MEMBER_EPOCHS, &partitions);
+        outcome.map_err(|failed| match failed.code {
+            // Clients do not expect this code here.
+            ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration.into(),
+            _ => failed,
+        })
     }
 
     fn validate_offset_fetch(

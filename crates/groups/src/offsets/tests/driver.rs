@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! commit g t:0=5 t:1=7@3 [m=text] [gen=1] [id=a] [instance=i] [v9] [retain=60s]   @: leader epoch
-//! fetch g [t:0,1 …] [id=a] [epoch=3]           no topics: all
+//! commit g pid=7 t:0=5 …                        in a transaction of producer 7
+//! committed 7                                  the marker of the transaction of producer 7
+//! aborted 7
+//! fetch g [t:0,1 …] [id=a] [epoch=3] [stable=] no topics: all
 //! delete-offsets g t:0,1
 //! delete g
 //! topics-deleted t
@@ -25,7 +28,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use dohle_config::BrokerValues;
 use dohle_machine::Machine as _;
 use dohle_model::image::MetadataImage;
-use dohle_model::{ErrorCode, Offset, Timestamp, TopicId, TopicName, Uuid};
+use dohle_model::{ErrorCode, Offset, ProducerId, Timestamp, TopicId, TopicName, Uuid};
 use dohle_protocol::messages::offset_commit_request::{
     OffsetCommitRequestData, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -65,11 +68,20 @@ pub(super) fn check(script: &str, expected: Expect) {
     expected.assert_eq(&driver.out);
 }
 
+/// What the log has.
+#[derive(Clone)]
+enum Logged {
+    Record(Option<ProducerId>, Box<Record>),
+    Marker(ProducerId, bool),
+}
+
 pub(super) struct Driver {
     pub(super) shard: Shard,
     config: GroupConfig,
     wall: Timestamp,
-    log: Vec<Record>,
+    log: Vec<Logged>,
+    /// The producer of the transaction that steps write in.
+    producer: Option<ProducerId>,
     generation_of_topics: u8,
     pub(super) out: String,
 }
@@ -81,6 +93,7 @@ impl Default for Driver {
             config: GroupConfig::resolve(&BrokerValues::default()),
             wall: Timestamp(1_000_000),
             log: Vec::new(),
+            producer: None,
             generation_of_topics: 1,
             out: String::new(),
         }
@@ -174,12 +187,16 @@ impl Driver {
                 let records = written.map(|(key, value)| decode(&key, value.as_deref()));
                 self.write(records.map(|it| it.unwrap().unwrap()).collect());
             }
+            "committed" | "aborted" => {
+                let producer = ProducerId(name.parse().unwrap());
+                let committed = verb == "committed";
+                self.log.push(Logged::Marker(producer, committed));
+                let group_ids = self.shard.end_transaction(producer, committed);
+                self.shard.on_appended(group_ids, self.end());
+            }
             "recreated" => self.generation_of_topics += 1,
             "reload" => {
-                self.shard = Shard::default();
-                for record in self.log.clone() {
-                    self.shard.replay(record);
-                }
+                self.shard = self.loaded();
             }
             other => panic!("{other:?} is no verb"),
         }
@@ -224,13 +241,26 @@ impl Driver {
     }
 
     fn write(&mut self, records: Vec<Record>) {
-        self.log.extend(records.iter().cloned());
-        let end = Offset(i64::try_from(self.log.len()).unwrap());
         let group_ids = records.iter().map(|it| it.group_id().clone()).collect();
         for record in records {
-            self.shard.replay(record);
+            let logged = Logged::Record(self.producer, Box::new(record));
+            self.log.push(logged.clone());
+            replay(&mut self.shard, logged);
         }
-        self.shard.on_appended(group_ids, end);
+        self.shard.on_appended(group_ids, self.end());
+    }
+
+    fn end(&self) -> Offset {
+        Offset(i64::try_from(self.log.len()).unwrap())
+    }
+
+    /// The shard that another broker loads from the log.
+    pub(super) fn loaded(&self) -> Shard {
+        let mut shard = Shard::default();
+        for logged in self.log.clone() {
+            replay(&mut shard, logged);
+        }
+        shard
     }
 
     fn topic_id(&self, name: &str) -> TopicId {
@@ -276,8 +306,14 @@ impl Driver {
             client_host: "",
             version: words.version,
         };
-        self.step(
-            |shard, step| match shard.offset_commit(&request, &caller, step) {
+        self.producer = words.number("pid").map(ProducerId);
+        let in_transaction = self.producer.is_some();
+        self.step(|shard, step| {
+            let outcome = match in_transaction {
+                true => shard.txn_offset_commit(&request, words.version.min(5), step),
+                false => shard.offset_commit(&request, &caller, step),
+            };
+            match outcome {
                 Ok(response) => {
                     let mut text = String::new();
                     for topic in response.topics {
@@ -291,8 +327,9 @@ impl Driver {
                     text
                 }
                 Err(failed) => failure(&failed),
-            },
-        );
+            }
+        });
+        self.producer = None;
     }
 
     fn fetch(&mut self, words: &Words<'_>) {
@@ -314,18 +351,22 @@ impl Driver {
             topics: (!topics.is_empty()).then_some(topics),
             ..OffsetFetchRequestGroup::default()
         };
+        let stable = words.values.contains_key("stable");
         self.step(|shard, step| {
-            let outcome = shard.offset_fetch(&request, step);
+            let outcome = shard.offset_fetch(&request, stable, step);
             let written = step.effects.reads.expect("waits for what was written");
             let mut text = match outcome {
                 Ok(_) => format!("when committed up to {written}\n"),
                 Err(failed) => return failure(&failed),
             };
-            for topic in outcome_topics(shard.offset_fetch(&request, step)) {
+            for topic in outcome_topics(shard.offset_fetch(&request, stable, step)) {
                 for it in topic.partitions {
                     let (offset, epoch) = (it.committed_offset, it.committed_leader_epoch);
                     let metadata = it.metadata.unwrap_or_default();
                     let (name, index) = (&topic.name, it.partition_index);
+                    let code = ErrorCode::from_code(it.error_code);
+                    let code = code.map(|code| code.to_string()).unwrap_or_default();
+                    let metadata = format!("{metadata}{code}");
                     writeln!(text, "{name}-{index} {offset}@{epoch} {metadata}").unwrap();
                 }
             }
@@ -475,6 +516,14 @@ impl Driver {
             }
             text
         });
+    }
+}
+
+fn replay(shard: &mut Shard, logged: Logged) {
+    match logged {
+        Logged::Record(None, record) => shard.replay(*record),
+        Logged::Record(Some(producer), record) => shard.replay_in_transaction(producer, *record),
+        Logged::Marker(producer, committed) => drop(shard.end_transaction(producer, committed)),
     }
 }
 

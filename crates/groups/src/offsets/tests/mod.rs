@@ -6,3 +6,4 @@ mod driver;
 mod expire;
 mod fetch;
 mod groups;
+mod transactions;

@@ -1,0 +1,292 @@
+//! TxnOffsetCommit, its verification, and what OffsetFetch shows of it, in every version.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dohle_coordinator::transactions::VerifyRequest;
+use dohle_model::record::{MetadataRecord, PartitionChange};
+use dohle_model::{ErrorCode, PartitionIndex, TopicId};
+use dohle_protocol::KafkaString;
+use dohle_protocol::messages::offset_fetch_request::{
+    OffsetFetchRequestData, OffsetFetchRequestGroup,
+};
+use dohle_protocol::messages::offset_fetch_response::OffsetFetchResponseData;
+use dohle_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestData, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
+use dohle_protocol::messages::txn_offset_commit_response::TxnOffsetCommitResponseData;
+use dohle_protocol::messages::write_txn_markers_request::{
+    WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequestData,
+};
+use dohle_protocol::messages::write_txn_markers_response::WriteTxnMarkersResponseData;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::coordinator::Nothing;
+use super::harness::{Broker, NODE, TestClient, ask};
+use crate::VerifyTransactions;
+
+/// A coordinator of transactions that answers as the test says, and with success afterwards.
+#[derive(Debug, Default)]
+struct Verifier {
+    asked: Mutex<Vec<VerifyRequest>>,
+    next: Mutex<Option<ErrorCode>>,
+}
+
+impl VerifyTransactions for Verifier {
+    fn verify(
+        &self,
+        request: VerifyRequest,
+        _: Instant,
+    ) -> BoxFuture<'static, Vec<Result<(), ErrorCode>>> {
+        let outcome = self.next.lock().take().map_or(Ok(()), Err);
+        let outcomes = vec![outcome; request.partitions.len()];
+        self.asked.lock().push(request);
+        Box::pin(async move { outcomes })
+    }
+}
+
+struct Groups {
+    broker: Broker,
+    verifier: Arc<Verifier>,
+    client: TestClient,
+    topic: TopicId,
+}
+
+impl Groups {
+    /// A broker with topic `t` of two partitions that coordinates all groups in one shard.
+    async fn start() -> Self {
+        let broker = Broker::start(&[]).await;
+        broker.topic("t", 2).await;
+        let topic = broker.topic("__consumer_offsets", 1).await;
+        let verifier = Arc::new(Verifier::default());
+        broker
+            .context
+            .set_transaction_verifier(Arc::clone(&verifier) as Arc<dyn VerifyTransactions>);
+        let client = broker.client();
+        let this = Self {
+            broker,
+            verifier,
+            client,
+            topic,
+        };
+        this.loaded().await;
+        this
+    }
+
+    async fn loaded(&self) {
+        let loading: Result<(), ErrorCode> = Err(ErrorCode::CoordinatorLoadInProgress);
+        let loaded = async {
+            while self
+                .broker
+                .context
+                .groups
+                .run_in_all(&Nothing)
+                .await
+                .contains(&loading)
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), loaded).await.unwrap();
+    }
+
+    /// Elects this broker again, so that the shard is loaded from the log.
+    async fn reload(&self) {
+        let change = PartitionChange {
+            leader: Some(Some(NODE)),
+            ..PartitionChange::default()
+        };
+        let elected = MetadataRecord::PartitionChange {
+            topic_id: self.topic,
+            partition: PartitionIndex(0),
+            change,
+        };
+        self.broker.apply(&[elected]).await;
+        self.loaded().await;
+    }
+
+    async fn send(&mut self, version: i16, request: TxnOffsetCommitRequestData) -> Vec<i16> {
+        let response = ask!(
+            self.client,
+            TxnOffsetCommit,
+            version,
+            request,
+            TxnOffsetCommitResponseData
+        );
+        let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.map(|partition| partition.error_code).collect()
+    }
+
+    /// Commits an offset of `t-0` in a transaction of producer 7.
+    async fn commit(&mut self, version: i16, epoch: i16, offset: i64) -> i16 {
+        let codes = self.send(version, request(epoch, &[(0, offset)])).await;
+        assert_eq!(codes.len(), 1);
+        codes[0]
+    }
+
+    /// Writes the marker that ends the transaction of producer 7.
+    async fn end(&mut self, epoch: i16, committed: bool) -> i16 {
+        let topic = WritableTxnMarkerTopic {
+            name: text("__consumer_offsets"),
+            partition_indexes: vec![0],
+            ..WritableTxnMarkerTopic::default()
+        };
+        let marker = WritableTxnMarker {
+            producer_id: 7,
+            producer_epoch: epoch,
+            transaction_result: committed,
+            topics: vec![topic],
+            coordinator_epoch: 1,
+            ..WritableTxnMarker::default()
+        };
+        let request = WriteTxnMarkersRequestData {
+            markers: vec![marker],
+            ..WriteTxnMarkersRequestData::default()
+        };
+        let response = ask!(
+            self.client,
+            WriteTxnMarkers,
+            1,
+            request,
+            WriteTxnMarkersResponseData
+        );
+        response.markers[0].topics[0].partitions[0].error_code
+    }
+
+    /// Offset and code of `t-0`; `None` when the group has none.
+    async fn fetch(&mut self, require_stable: bool) -> Option<(i64, i16)> {
+        let group = OffsetFetchRequestGroup {
+            group_id: text("g"),
+            member_epoch: -1,
+            topics: None,
+            ..OffsetFetchRequestGroup::default()
+        };
+        let request = OffsetFetchRequestData {
+            groups: vec![group],
+            require_stable,
+            ..OffsetFetchRequestData::default()
+        };
+        let response = ask!(
+            self.client,
+            OffsetFetch,
+            9,
+            request,
+            OffsetFetchResponseData
+        );
+        let topics = response.groups[0].topics.first();
+        topics.map(|topic| {
+            let partition = &topic.partitions[0];
+            (partition.committed_offset, partition.error_code)
+        })
+    }
+}
+
+fn text(text: &str) -> KafkaString {
+    KafkaString::from(text.to_owned())
+}
+
+fn request(epoch: i16, offsets: &[(i32, i64)]) -> TxnOffsetCommitRequestData {
+    let partition = |(index, offset): &(i32, i64)| TxnOffsetCommitRequestPartition {
+        partition_index: *index,
+        committed_offset: *offset,
+        ..TxnOffsetCommitRequestPartition::default()
+    };
+    let topic = TxnOffsetCommitRequestTopic {
+        name: text("t"),
+        partitions: offsets.iter().map(partition).collect(),
+        ..TxnOffsetCommitRequestTopic::default()
+    };
+    TxnOffsetCommitRequestData {
+        transactional_id: text("tx"),
+        group_id: text("g"),
+        producer_id: 7,
+        producer_epoch: epoch,
+        topics: vec![topic],
+        ..TxnOffsetCommitRequestData::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_of_a_transaction_are_committed_aborted_and_loaded() {
+    let mut groups = Groups::start().await;
+    let unstable = ErrorCode::UnstableOffsetCommit.code();
+    for version in 0..=5 {
+        let offset = i64::from(version);
+        assert_eq!(groups.commit(version, 0, offset).await, 0);
+        let before = (version > 0).then_some((offset - 1, 0));
+        assert_eq!(groups.fetch(false).await, before);
+        let stable = before.map(|_| (-1, unstable));
+        assert_eq!(groups.fetch(true).await, stable);
+        if version == 3 {
+            groups.reload().await;
+            assert_eq!(groups.fetch(true).await, stable, "open after a load");
+        }
+        assert_eq!(groups.end(0, true).await, 0);
+        assert_eq!(groups.fetch(true).await, Some((offset, 0)));
+        // A marker that is sent again changes nothing.
+        assert_eq!(groups.end(0, true).await, 0);
+        // Another transaction, which is aborted.
+        assert_eq!(groups.commit(version, 0, 99).await, 0);
+        assert_eq!(groups.fetch(true).await, Some((-1, unstable)));
+        assert_eq!(groups.end(0, false).await, 0);
+        assert_eq!(groups.fetch(true).await, Some((offset, 0)));
+    }
+    groups.reload().await;
+    assert_eq!(groups.fetch(true).await, Some((5, 0)));
+    // Each transaction asked once: two of each version.
+    let asked = groups.verifier.asked.lock();
+    let adds: Vec<bool> = asked.iter().map(|request| request.add).collect();
+    assert_eq!(adds, [[false; 10].as_slice(), &[true; 2]].concat());
+    let partition = &asked[0].partitions[0];
+    assert_eq!(partition.topic.as_str(), "__consumer_offsets");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn producers_and_members_are_fenced() {
+    let mut groups = Groups::start().await;
+    assert_eq!(groups.commit(3, 5, 1).await, 0);
+    assert_eq!(groups.end(5, true).await, 0);
+    let fenced = ErrorCode::InvalidProducerEpoch.code();
+    assert_eq!(groups.commit(3, 4, 2).await, fenced);
+    // The coordinator of transactions refuses.
+    for (version, refused, expected) in [
+        (
+            5,
+            ErrorCode::ProducerFenced,
+            ErrorCode::InvalidProducerEpoch,
+        ),
+        (
+            4,
+            ErrorCode::TransactionAbortable,
+            ErrorCode::TransactionAbortable,
+        ),
+        (
+            3,
+            ErrorCode::TransactionAbortable,
+            ErrorCode::InvalidTxnState,
+        ),
+    ] {
+        *groups.verifier.next.lock() = Some(refused);
+        let code = groups.commit(version, 5, 2).await;
+        assert_eq!(code, expected.code(), "version {version}");
+    }
+    // A generation of a group that has no members.
+    let mut of_member = request(5, &[(0, 2)]);
+    of_member.member_id = text("a");
+    of_member.generation_id = 3;
+    let unknown = ErrorCode::UnknownMemberId.code();
+    assert_eq!(groups.send(3, of_member.clone()).await, [unknown]);
+    of_member.group_id = text("nobody");
+    let illegal = ErrorCode::IllegalGeneration.code();
+    assert_eq!(groups.send(3, of_member).await, [illegal]);
+    let mut unnamed = request(5, &[(0, 2)]);
+    unnamed.group_id = text("");
+    let invalid = ErrorCode::InvalidGroupId.code();
+    assert_eq!(groups.send(3, unnamed).await, [invalid]);
+    let missing = ErrorCode::UnknownTopicOrPartition.code();
+    let codes = groups.send(3, request(5, &[(0, 2), (9, 2)])).await;
+    assert_eq!(codes, [missing, 0]);
+    assert_eq!(groups.fetch(false).await, Some((1, 0)));
+}
