@@ -10,7 +10,7 @@ DATA ?= ./data
 TAG ?= dohle:latest
 BASE ?=
 
-.PHONY: help run test test-unit test-cluster compat-deps image test-images fuzz bench lint unused deny advisories tidy
+.PHONY: help run test test-unit test-cluster test-streams compat-deps image test-images fuzz bench lint unused deny advisories tidy
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
@@ -28,6 +28,11 @@ test-cluster: compat-deps ## real nodes, real clients; DOHLE_CORPUS_LINES=N for 
 	$(CARGO) build --release --locked --bin dohle
 	DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/release/dohle} \
 	  $(CARGO_TEST) --test cluster -- --test-threads=$(TEST_THREADS)
+
+test-streams: compat-deps ## Kafka Connect and MirrorMaker, with more kills
+	$(CARGO) build --release --locked --bin dohle
+	DOHLE_PROGRAMS=full DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/release/dohle} \
+	  $(CARGO_TEST) --test cluster -- --test-threads=1 connect:: mirror::
 
 compat-deps: ## install or build the clients that the cluster tests use, under target/compat
 	$(CARGO) fetch --locked

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use crate::wait::until;
 pub struct Program {
     command: Command,
     input: Vec<u8>,
+    is_interactive: bool,
     limit: Duration,
 }
 
@@ -38,6 +39,7 @@ pub struct Output {
 pub struct Running {
     command: String,
     child: Child,
+    stdin: Option<ChildStdin>,
     deadline: Instant,
     lines: Receiver<String>,
     seen: Vec<String>,
@@ -55,6 +57,7 @@ impl Program {
         Self {
             command,
             input: Vec::new(),
+            is_interactive: false,
             limit: Duration::from_secs(120),
         }
     }
@@ -89,6 +92,12 @@ impl Program {
         self
     }
 
+    /// Leaves the program's standard input open, for [`Running::send_line`].
+    pub fn interactive(mut self) -> Self {
+        self.is_interactive = true;
+        self
+    }
+
     /// How long the program may run: it is killed then, and the run is an error.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -106,9 +115,14 @@ impl Program {
             .spawn()
             .with_context(|| format!("start {command}; `make compat-deps` brings the clients"))?;
         let mut stdin = child.stdin.take().context("no stdin")?;
-        let input = self.input;
-        // A program that does not read its input to the end is no error.
-        std::thread::spawn(move || stdin.write_all(&input).ok());
+        let stdin = if self.is_interactive {
+            Some(stdin)
+        } else {
+            let input = self.input;
+            // A program that does not read its input to the end is no error.
+            std::thread::spawn(move || stdin.write_all(&input).ok());
+            None
+        };
         let (sender, lines) = channel();
         let mut stdout = BufReader::new(child.stdout.take().context("no stdout")?);
         let torn = std::thread::spawn(move || {
@@ -134,6 +148,7 @@ impl Program {
         Ok(Running {
             command,
             child,
+            stdin,
             deadline,
             lines,
             seen: Vec::new(),
@@ -152,6 +167,12 @@ impl Running {
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Writes a line to the standard input of a program that is interactive.
+    pub fn send_line(&mut self, line: &str) -> Result<()> {
+        let stdin = self.stdin.as_mut().context("not an interactive program")?;
+        writeln!(stdin, "{line}").with_context(|| format!("{} reads no more", self.command))
     }
 
     /// Waits until the program prints a line that `wanted` accepts, and returns it.
@@ -204,6 +225,7 @@ impl Running {
 
     /// Waits until the program ends.
     pub fn finish(mut self) -> Result<Output> {
+        self.stdin = None;
         while self.next_line()?.is_some() {}
         let left = self.deadline.saturating_duration_since(Instant::now());
         let child = &mut self.child;
@@ -230,6 +252,11 @@ impl Running {
             stdout,
             stderr: stderr.unwrap_or_default(),
         })
+    }
+
+    /// Asks the program to end, as service managers do (SIGTERM).
+    pub fn terminate(&self) -> Result<()> {
+        crate::node::signal(self.child.id(), rustix::process::Signal::TERM)
     }
 
     /// Asks the program to end, as Ctrl-C does.

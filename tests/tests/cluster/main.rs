@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod compaction;
+mod connect;
 mod console_tools;
 mod coordinator;
 mod corpus;
@@ -16,6 +17,7 @@ mod java_tools;
 mod kafkajs;
 mod kcat;
 mod migration;
+mod mirror;
 mod offsets;
 mod page_cache;
 mod quickstart;
