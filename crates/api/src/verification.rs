@@ -204,6 +204,8 @@ pub(super) async fn ask(call: &Call, request: VerifyRequest) -> Vec<Result<(), E
 /// The error of a producer whose transaction was not verified.
 fn translate(code: ErrorCode, version: i16) -> ApiError {
     match code {
+        // Frequent while the transaction before ends, and retried soon.
+        ErrorCode::ConcurrentTransactions if version >= ADDS_PARTITIONS => code.into(),
         // Producers retry this one, and ask for no metadata before.
         ErrorCode::ConcurrentTransactions
         | ErrorCode::NetworkException
@@ -231,8 +233,10 @@ mod tests {
     #[test]
     fn errors_of_the_coordinator_become_those_of_producers() {
         let translated = |code, version| translate(code, version).code;
+        let concurrent = ErrorCode::ConcurrentTransactions;
+        assert_eq!(translated(concurrent, 11), ErrorCode::NotEnoughReplicas);
+        assert_eq!(translated(concurrent, 12), concurrent);
         for code in [
-            ErrorCode::ConcurrentTransactions,
             ErrorCode::NetworkException,
             ErrorCode::RequestTimedOut,
             ErrorCode::CoordinatorLoadInProgress,

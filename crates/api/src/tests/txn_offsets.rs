@@ -57,7 +57,11 @@ struct Groups {
 impl Groups {
     /// A broker with topic `t` of two partitions that coordinates all groups in one shard.
     async fn start() -> Self {
-        let broker = Broker::start(&[]).await;
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(properties: &[(&str, &str)]) -> Self {
+        let broker = Broker::start(properties).await;
         broker.topic("t", 2).await;
         let topic = broker.topic("__consumer_offsets", 1).await;
         let verifier = Arc::new(Verifier::default());
@@ -289,4 +293,18 @@ async fn producers_and_members_are_fenced() {
     let codes = groups.send(3, request(5, &[(0, 2), (9, 2)])).await;
     assert_eq!(codes, [missing, 0]);
     assert_eq!(groups.fetch(false).await, Some((1, 0)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_verification_only_version_5_asks_the_coordinator() {
+    let off = [("transaction.partition.verification.enable", "false")];
+    let mut groups = Groups::start_with(&off).await;
+    for version in [4, 5] {
+        assert_eq!(groups.commit(version, 0, 1).await, 0);
+        assert_eq!(groups.end(0, true).await, 0);
+        assert_eq!(groups.fetch(true).await, Some((1, 0)));
+    }
+    let asked = groups.verifier.asked.lock();
+    let adds: Vec<bool> = asked.iter().map(|request| request.add).collect();
+    assert_eq!(adds, [true]);
 }

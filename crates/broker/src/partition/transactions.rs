@@ -35,7 +35,8 @@ pub struct TxnMarker {
 impl Partition {
     /// Begins to verify a transaction before its first batch in this partition: the coordinator is
     /// asked next, and the batch produced with [`TxnAppend::Verified`]. `None` when nothing is to
-    /// be verified: the transaction is open here, or verification is off.
+    /// be verified: the transaction is open here, or verification is off and the client adds
+    /// partitions itself.
     ///
     /// # Errors
     /// When this broker does not lead, or the epoch is older than one seen.
@@ -46,7 +47,9 @@ impl Partition {
     ) -> Result<Option<VerificationGuard>, AppendError> {
         let mut state = self.state.lock();
         let (log, _) = state.leading()?;
-        if !log.config().transaction_verification {
+        // A client that bumps the epoch relies on the coordinator being asked, which adds the
+        // partition to the transaction.
+        if !log.config().transaction_verification && !begin.bumps_epoch {
             return Ok(None);
         }
         log.begin_verification(begin, now)
