@@ -1,5 +1,5 @@
-//! Kafka's small text files: a version, a count, one entry a line; and how they are written so that
-//! a crash leaves the old or the new one.
+//! Reads and writes Kafka's checkpoint files: a version, a count, one entry per line. A file is
+//! written so that after a crash it has either its old or its new content.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,22 +16,22 @@ use crate::error::{Context, StorageError};
 /// Whether a written file is forced to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sync {
-    /// File and directory are synced: it survives a crash of the machine.
+    /// File and directory are synced: the file survives a crash of the machine.
     Yes,
-    /// It survives a crash of the process only.
+    /// Nothing is synced: the file survives only a crash of the process.
     No,
 }
 
-/// Replaces `path` by a file with this content: temporary file, rename. When it fails, the old file
-/// stays as it is, and the temporary one gives its space back.
+/// Replaces `path` by a file with this content, through a temporary file and a rename. On failure
+/// the old file does not change, and the temporary file is removed to free its space.
 pub(crate) fn write_atomically(
     fs: &dyn FileSystem,
     path: &Path,
     content: &[u8],
     sync: Sync,
 ) -> Result<(), StorageError> {
-    // Two threads may write the same file, such as a flush and the close of a log: neither may take
-    // the other's temporary file away.
+    // Two threads may write the same file, for example a flush and the close of a log, so each
+    // write has a temporary file of its own.
     static WRITES: AtomicU64 = AtomicU64::new(0);
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.tmp", WRITES.fetch_add(1, Ordering::Relaxed)));
@@ -61,7 +61,7 @@ pub(crate) fn sync_dir(fs: &dyn FileSystem, dir: &Path) -> Result<(), StorageErr
     fs.sync_directory(dir).context("sync directory", dir)
 }
 
-/// Reads a whole file; `None` when there is none.
+/// Reads a whole file. Returns `None` when it does not exist.
 pub(crate) fn read_if_exists(
     fs: &dyn FileSystem,
     path: &Path,
@@ -73,7 +73,7 @@ pub(crate) fn read_if_exists(
     }
 }
 
-/// Removes a file that may not be there.
+/// Removes a file if it exists.
 pub(crate) fn remove_if_exists(fs: &dyn FileSystem, path: &Path) -> Result<(), StorageError> {
     match fs.remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("delete", path),
@@ -81,7 +81,7 @@ pub(crate) fn remove_if_exists(fs: &dyn FileSystem, path: &Path) -> Result<(), S
     }
 }
 
-/// The entries of a checkpoint of version 0, with their line numbers.
+/// Returns the entries of a checkpoint of version 0, with their line numbers.
 pub(crate) fn entry_lines(text: &str) -> Result<Vec<(usize, &str)>, String> {
     let mut lines = text
         .lines()
@@ -95,20 +95,20 @@ pub(crate) fn entry_lines(text: &str) -> Result<Vec<(usize, &str)>, String> {
     };
     let version = number("version")?;
     if version != 0 {
-        return Err(format!("version {version} is not known, 0 is expected"));
+        return Err(format!("version {version} is not supported, 0 is expected"));
     }
     let count = number("number of entries")?;
     let entries: Vec<_> = lines.filter(|(_, line)| !line.trim().is_empty()).collect();
     if entries.len() as u64 != count {
         return Err(format!(
-            "it has {} entries, its second line says {count}",
+            "it has {} entries, its second line has {count}",
             entries.len()
         ));
     }
     Ok(entries)
 }
 
-/// Begins the last line of a file that ends with its checksum.
+/// The prefix of the last line of a file that ends with its checksum.
 const CHECKSUM: &str = "crc32c ";
 
 /// Appends a line with the CRC32C of `text`.
@@ -119,7 +119,8 @@ pub(crate) fn with_checksum(mut text: String) -> String {
     text
 }
 
-/// The text that [`with_checksum`] was called with, or why `bytes` cannot be its result.
+/// Returns the text that [`with_checksum`] was called with, or the reason why `bytes` are not its
+/// result.
 pub(crate) fn without_checksum(bytes: &[u8]) -> Result<&str, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
     let (text, checksum) = text.rsplit_once(CHECKSUM).ok_or("it has no checksum")?;
@@ -131,7 +132,7 @@ pub(crate) fn without_checksum(bytes: &[u8]) -> Result<&str, String> {
     }
 }
 
-/// A checkpoint of an offset for each partition.
+/// Encodes a checkpoint with one offset per partition.
 pub(crate) fn encode_offsets<'a>(
     offsets: impl IntoIterator<Item = (&'a TopicPartition, Offset)>,
 ) -> String {
@@ -149,7 +150,7 @@ pub(crate) fn encode_offsets<'a>(
     format!("0\n{count}\n{entries}")
 }
 
-/// Reads what [`encode_offsets`] writes.
+/// Decodes the text that [`encode_offsets`] returns.
 pub(crate) fn decode_offsets(text: &str) -> Result<BTreeMap<TopicPartition, Offset>, String> {
     let mut offsets = BTreeMap::new();
     for (number, line) in entry_lines(text)? {

@@ -1,7 +1,7 @@
 //! Kafka's codecs: gzip, snappy (in the framing of xerial's library), lz4 and zstd.
 //!
-//! Everything that comes out is bounded by the caller; nothing is allocated from a length that the
-//! data only claim.
+//! The caller bounds the uncompressed size; no memory is allocated from a length that the data only
+//! claim.
 
 use std::io::{self, Read, Write};
 
@@ -22,26 +22,26 @@ use zstd_reader::ZstdReader;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CompressionLevel(pub Option<i32>);
 
-/// Why data cannot be compressed or decompressed.
+/// The reason why data cannot be compressed or decompressed.
 #[derive(Debug, thiserror::Error)]
 pub enum CompressionError {
-    /// More comes out than the caller allows.
-    #[error("more than {0} bytes come out")]
+    /// The data unpack to more bytes than the caller allows.
+    #[error("the data unpack to more than {0} bytes")]
     TooLarge(u64),
-    /// The data are not what the codec makes.
+    /// The data are not valid for the codec.
     #[error("{codec}: {source}")]
     Codec {
         /// The codec.
         codec: CompressionType,
-        /// Its complaint.
+        /// The codec's error.
         source: io::Error,
     },
 }
 
-/// Decompresses `data` entirely.
+/// Decompresses all of `data`.
 ///
 /// # Errors
-/// When the data are broken or more than `max` bytes come out.
+/// When the data are invalid or unpack to more than `max` bytes.
 pub fn decompress(
     codec: CompressionType,
     data: &[u8],
@@ -61,7 +61,7 @@ pub fn decompress(
 /// Compresses `data` and appends the result to `out`.
 ///
 /// # Errors
-/// When the codec fails, which it does not for data in memory and levels in range.
+/// When the codec fails, which does not happen for data in memory and levels in range.
 pub fn compress(
     codec: CompressionType,
     level: CompressionLevel,
@@ -74,7 +74,7 @@ pub fn compress(
     writer.finish().map_err(error).map(|_| ())
 }
 
-/// Decompresses as it is read.
+/// A reader that decompresses.
 pub(crate) enum Decompressor<'a> {
     None(&'a [u8]),
     Gzip(Box<MultiGzDecoder<&'a [u8]>>),
@@ -84,7 +84,8 @@ pub(crate) enum Decompressor<'a> {
 }
 
 impl<'a> Decompressor<'a> {
-    /// Of `data`. A context of zstd comes from `memory`, which keeps a few for the next ones.
+    /// Creates a reader that decompresses `data`. The zstd context comes from `memory`, which keeps
+    /// a few for reuse.
     pub(crate) fn new(
         codec: CompressionType,
         data: &'a [u8],
@@ -112,7 +113,7 @@ impl Read for Decompressor<'_> {
     }
 }
 
-/// Compresses as it is written.
+/// A writer that compresses.
 pub(crate) enum Compressor<W: Write> {
     None(W),
     Gzip(GzEncoder<W>),
@@ -144,7 +145,7 @@ impl<W: Write> Compressor<W> {
         })
     }
 
-    /// Writes what is left and gives the sink back.
+    /// Writes the remaining bytes and returns the sink.
     pub(crate) fn finish(self) -> io::Result<W> {
         match self {
             Self::None(out) => Ok(out),
@@ -177,9 +178,9 @@ const XERIAL_HEADER: [u8; 16] = [
     0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1,
 ];
 const XERIAL_MAGIC: &[u8] = XERIAL_HEADER.first_chunk::<8>().expect("16 is more than 8");
-/// What Kafka compresses at a time.
+/// Bytes of a block, as Kafka compresses them.
 const SNAPPY_BLOCK_SIZE: usize = 32 * 1024;
-/// Snappy's densest element makes 64 bytes of 3.
+/// Snappy's densest element encodes 64 bytes in 3.
 const SNAPPY_EXPANSION_MAX: usize = 22;
 
 /// Reads xerial's framing, or a single raw block.
@@ -206,7 +207,7 @@ impl<'a> SnappyReader<'a> {
         }
     }
 
-    /// The next compressed block; `None` at the end.
+    /// Returns the next compressed block; `None` at the end.
     fn next_compressed(&mut self) -> io::Result<Option<&'a [u8]>> {
         let invalid = |text: &'static str| io::Error::new(io::ErrorKind::InvalidData, text);
         if !self.framed {
@@ -223,9 +224,11 @@ impl<'a> SnappyReader<'a> {
         let (length, rest) = self
             .data
             .split_first_chunk::<4>()
-            .ok_or_else(|| invalid("block length is cut"))?;
+            .ok_or_else(|| invalid("block length is truncated"))?;
         let length = u32::from_be_bytes(*length) as usize;
-        let block = rest.get(..length).ok_or_else(|| invalid("block is cut"))?;
+        let block = rest
+            .get(..length)
+            .ok_or_else(|| invalid("block is truncated"))?;
         self.data = &rest[length..];
         Ok(Some(block))
     }
@@ -243,11 +246,12 @@ impl<'a> SnappyReader<'a> {
     }
 }
 
-/// The bytes that a block says it holds, if it can hold them.
+/// Returns the uncompressed length in a block's header, after checking that the block can unpack to
+/// it.
 fn snappy_block_len(compressed: &[u8]) -> io::Result<usize> {
     let length = snap::raw::decompress_len(compressed)?;
     if length > compressed.len().saturating_mul(SNAPPY_EXPANSION_MAX) {
-        let text = "block claims more than it can hold";
+        let text = "block has a length that it cannot unpack to";
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     Ok(length)

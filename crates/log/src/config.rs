@@ -1,30 +1,32 @@
-//! What a log needs to know of its topic's configuration.
+//! The part of a topic's configuration that its logs use.
 //!
-//! A plain value, made by the broker from the topic's and its own properties. The names are Kafka's
-//! with dots as underscores. "Unlimited" (-1 or the largest number in Kafka's files) is `None`.
+//! A plain value that the broker creates from the topic's and its own properties. Fields are named
+//! like Kafka's properties, with underscores instead of dots. "Unlimited" (-1 or the largest number
+//! in Kafka's files) is `None`.
 
 use std::time::Duration;
 
 use dohle_config::{CleanupPolicy, TargetCompression, TimestampType};
 
-/// The configuration of one log. `Default` has Kafka 4.3's defaults.
+/// The configuration of one log. `Default` uses the defaults of Kafka 4.3.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogConfig {
-    /// `segment.bytes`: a segment grows to this many bytes. 1 to `i32::MAX`.
+    /// `segment.bytes`: the largest size of a segment. 1 to `i32::MAX`.
     pub segment_bytes: u32,
-    /// `segment.ms`: a segment is closed when its records span this time.
+    /// `segment.ms`: the time after which a segment is closed, measured on its records' timestamps.
     pub segment_ms: Duration,
-    /// `segment.jitter.ms`: up to this is taken off `segment_ms`, so that logs roll apart.
+    /// `segment.jitter.ms`: the most that is subtracted from `segment_ms`, so that logs do not roll
+    /// at the same time.
     pub segment_jitter_ms: Duration,
-    /// `index.interval.bytes`: an index entry every so many bytes.
+    /// `index.interval.bytes`: the number of bytes between two index entries.
     pub index_interval_bytes: u32,
-    /// `segment.index.bytes`: an index grows to this many bytes.
+    /// `segment.index.bytes`: the largest size of an index.
     pub segment_index_bytes: u32,
-    /// `retention.bytes`: the log is kept to this many bytes.
+    /// `retention.bytes`: the size above which old segments are deleted.
     pub retention_bytes: Option<u64>,
-    /// `retention.ms`: records are kept this long.
+    /// `retention.ms`: the age above which records are deleted.
     pub retention_ms: Option<Duration>,
-    /// `max.message.bytes`: the largest batch, in bytes with its header, as it is stored.
+    /// `max.message.bytes`: the largest batch as it is stored, in bytes including its header.
     pub max_message_bytes: u32,
     /// `message.timestamp.type`.
     pub message_timestamp_type: TimestampType,
@@ -38,26 +40,27 @@ pub struct LogConfig {
     pub compression_gzip_level: Option<u32>,
     /// `compression.zstd.level`; `None` is the codec's default.
     pub compression_zstd_level: Option<i32>,
-    /// `flush.messages`: records between forced flushes; `None` leaves it to the system.
+    /// `flush.messages`: the number of records between forced flushes; `None` leaves flushing to
+    /// the system.
     pub flush_messages: Option<u64>,
-    /// `flush.ms`: time between forced flushes; `None` leaves it to the system.
+    /// `flush.ms`: the time between forced flushes; `None` leaves flushing to the system.
     pub flush_ms: Option<Duration>,
-    /// `file.delete.delay.ms`: a deleted segment's files are kept this long for running reads.
+    /// `file.delete.delay.ms`: how long the files of a deleted segment are kept for running reads.
     pub file_delete_delay_ms: Duration,
-    /// `producer.id.expiration.ms`: an idle producer's state is forgotten after this.
+    /// `producer.id.expiration.ms`: the time after which the state of an idle producer is removed.
     pub producer_id_expiration_ms: Duration,
-    /// `transaction.partition.verification.enable`: the first batch of a transaction is refused
-    /// unless the coordinator has confirmed that the partition belongs to it.
+    /// `transaction.partition.verification.enable`: whether the first batch of a transaction is
+    /// rejected unless the coordinator has confirmed that the partition belongs to it.
     pub transaction_verification: bool,
     /// `cleanup.policy`.
     pub cleanup_policy: CleanupPolicy,
-    /// `delete.retention.ms`: compaction keeps tombstones this long.
+    /// `delete.retention.ms`: how long compaction keeps tombstones.
     pub delete_retention_ms: Duration,
-    /// `min.compaction.lag.ms`: records younger than this are not compacted.
+    /// `min.compaction.lag.ms`: the age below which records are not compacted.
     pub min_compaction_lag_ms: Duration,
-    /// `max.compaction.lag.ms`: records older than this are compacted; `None` is never forced.
+    /// `max.compaction.lag.ms`: the age above which compaction is forced; `None` never forces it.
     pub max_compaction_lag_ms: Option<Duration>,
-    /// `min.cleanable.dirty.ratio`: compaction starts when this share of the log is dirty. 0 to 1.
+    /// `min.cleanable.dirty.ratio`: the dirty share of the log at which compaction starts. 0 to 1.
     pub min_cleanable_dirty_ratio: f64,
 }
 

@@ -1,11 +1,11 @@
-//! Errors of the files themselves.
+//! Errors of file operations.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use dohle_model::ErrorCode;
 
-/// What a [`StorageError`] says about the disk, and so how much of the node it affects.
+/// The cause of a [`StorageError`], which determines how much of the node it affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorageErrorKind {
     /// The system returned an I/O error. The log directory that holds the file goes offline.
@@ -21,34 +21,34 @@ pub enum StorageErrorKind {
     Full,
 }
 
-/// Forcing a segment to the disk, as [`StorageError::operation`] has it.
+/// The value of [`StorageError::operation`] for forcing a segment to the disk.
 pub(crate) const SYNC_SEGMENT: &str = "sync";
 
-/// A file operation failed. [`StorageError::kind`] decides what else is affected.
+/// A failed file operation. [`StorageError::kind`] determines what else is affected.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} {}: {source}", path.display())]
 pub struct StorageError {
-    /// What was being done, for example "append to".
+    /// The operation, for example "append to".
     pub operation: &'static str,
-    /// To which file or directory.
+    /// The file or directory of the operation.
     pub path: PathBuf,
-    /// What the system says.
+    /// The error that the system returned.
     pub source: io::Error,
 }
 
 impl StorageError {
-    /// Kafka's code: `KAFKA_STORAGE_ERROR`.
+    /// Returns Kafka's code `KAFKA_STORAGE_ERROR`.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         ErrorCode::KafkaStorageError
     }
 
-    /// What the failure affects. Derived from the error that the system returned; errors about the
-    /// content of files are [`StorageErrorKind::Damage`].
+    /// Returns the kind of the failure, derived from the error that the system returned. Errors
+    /// about the content of files are [`StorageErrorKind::Damage`].
     ///
     /// A segment that could not be forced to the disk is always [`StorageErrorKind::Device`]: the
-    /// system may have dropped records that were appended, whatever its reason, a full disk
-    /// included.
+    /// system may have dropped appended records, for whatever reason it failed, including a full
+    /// disk.
     #[must_use]
     pub fn kind(&self) -> StorageErrorKind {
         if self.operation == SYNC_SEGMENT {
@@ -81,7 +81,7 @@ impl StorageError {
     }
 }
 
-/// Adds what was being done to an `io::Error`.
+/// Adds operation and path to an `io::Error`.
 pub(crate) trait Context<T> {
     fn context(self, operation: &'static str, path: &Path) -> Result<T, StorageError>;
 }

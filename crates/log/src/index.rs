@@ -1,8 +1,8 @@
-//! The three indexes of a segment, in memory and as Kafka's files.
+//! The three indexes of a segment, in memory and in Kafka's file formats.
 //!
 //! `.index`: relative offset i32, position i32. `.timeindex`: timestamp i64, relative offset i32.
-//! `.txnindex`: version i16, producer id, first, last and last stable offset, i64 each.
-//! The files hold exactly their entries; nothing is preallocated.
+//! `.txnindex`: version i16, producer id, first, last and last stable offset, i64 each. The files
+//! hold only their entries; nothing is preallocated.
 
 use std::path::Path;
 
@@ -11,28 +11,28 @@ use dohle_storage::File;
 
 use crate::error::{Context, StorageError};
 
-/// A batch's last offset, relative to the segment's base, and where the batch begins.
+/// A batch's last offset, relative to the segment's base offset, and the batch's position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OffsetEntry {
     pub(crate) relative_offset: u32,
     pub(crate) position: u32,
 }
 
-/// The largest timestamp up to a batch, and that batch's last offset relative to the base.
+/// The largest timestamp up to a batch, and that batch's last offset relative to the base offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimeEntry {
     pub(crate) timestamp: i64,
     pub(crate) relative_offset: u32,
 }
 
-/// A transaction that was aborted, as consumers of committed records need it.
+/// An aborted transaction, as consumers that read committed records need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AbortedTxn {
     /// The producer.
     pub producer_id: ProducerId,
-    /// The offset of its first record.
+    /// The offset of the producer's first record in the transaction.
     pub first_offset: Offset,
-    /// The offset of the marker.
+    /// The offset of the abort marker.
     pub last_offset: Offset,
     /// The last stable offset when the marker was appended.
     pub last_stable_offset: Offset,
@@ -112,8 +112,8 @@ impl Entry for AbortedTxn {
     }
 }
 
-/// The whole entries of an `.index` file whose segment begins at `base`: the last offset of a
-/// batch, and the position where the batch begins.
+/// Returns the whole entries of an `.index` file whose segment has this base offset: the last
+/// offset of a batch, and the position of the batch.
 #[must_use]
 pub fn offset_index_entries(bytes: &[u8], base: Offset) -> Vec<(Offset, u32)> {
     let entries = decode::<OffsetEntry>(bytes).into_iter();
@@ -122,8 +122,8 @@ pub fn offset_index_entries(bytes: &[u8], base: Offset) -> Vec<(Offset, u32)> {
         .collect()
 }
 
-/// The whole entries of a `.timeindex` file whose segment begins at `base`: a timestamp in
-/// milliseconds, and the last offset of its batch.
+/// Returns the whole entries of a `.timeindex` file whose segment has this base offset: a timestamp
+/// in milliseconds, and the last offset of its batch.
 #[must_use]
 pub fn time_index_entries(bytes: &[u8], base: Offset) -> Vec<(i64, Offset)> {
     let entries = decode::<TimeEntry>(bytes).into_iter();
@@ -132,13 +132,14 @@ pub fn time_index_entries(bytes: &[u8], base: Offset) -> Vec<(i64, Offset)> {
         .collect()
 }
 
-/// The whole entries of a `.txnindex` file.
+/// Returns the whole entries of a `.txnindex` file.
 #[must_use]
 pub fn txn_index_entries(bytes: &[u8]) -> Vec<AbortedTxn> {
     decode(bytes)
 }
 
-/// The offset that an entry tells. A damaged file may tell one beyond all offsets: the last then.
+/// Returns the absolute offset of an entry. An entry of a damaged file may exceed the range of
+/// offsets; then it is the largest offset.
 pub(crate) fn absolute(base: Offset, relative: u32) -> Offset {
     Offset(base.0.saturating_add(i64::from(relative)))
 }
@@ -146,22 +147,27 @@ pub(crate) fn absolute(base: Offset, relative: u32) -> Offset {
 pub(crate) fn encode<E: Entry>(entries: &[E]) -> Vec<u8> {
     let mut out = Vec::with_capacity(entries.len() * E::SIZE);
     entries.iter().for_each(|entry| entry.encode(&mut out));
-    assert_eq!(out.len(), entries.len() * E::SIZE, "bytes of an index");
+    assert_eq!(
+        out.len(),
+        entries.len() * E::SIZE,
+        "size of an encoded index"
+    );
     out
 }
 
-/// The whole entries in `bytes`.
+/// Returns the whole entries in `bytes`.
 pub(crate) fn decode<E: Entry>(bytes: &[u8]) -> Vec<E> {
     bytes.chunks_exact(E::SIZE).map(E::decode).collect()
 }
 
-/// The last entry for which `before` holds, by binary search; it must hold for a prefix.
+/// Returns the last entry for which `before` holds, by binary search. `before` must hold for a
+/// prefix of the entries and for none after it.
 pub(crate) fn floor<E: Entry>(entries: &[E], before: impl Fn(&E) -> bool) -> Option<E> {
     let count = entries.partition_point(before);
     entries[..count].last().copied()
 }
 
-/// The last whole entry of a file.
+/// Returns the last whole entry of a file.
 pub(crate) fn last_in_file<E: Entry>(
     file: &dyn File,
     path: &Path,
@@ -177,7 +183,8 @@ pub(crate) fn last_in_file<E: Entry>(
     Ok(Some(E::decode(buffer)))
 }
 
-/// [`floor`] in a file, by reading single entries: the index of an old segment needs no memory.
+/// Does the same as [`floor`] in a file, reading single entries, so that the index of an old
+/// segment needs no memory.
 pub(crate) fn floor_in_file<E: Entry>(
     file: &dyn File,
     path: &Path,

@@ -1,60 +1,60 @@
-//! Where each leader's records begin: the `leader-epoch-checkpoint` of a partition (KIP-101,
+//! The start offsets of leader epochs: the `leader-epoch-checkpoint` of a partition (KIP-101,
 //! KIP-279).
 
 use std::fmt::Write as _;
 
 use dohle_model::{LeaderEpoch, Offset};
 
-/// The first offset that a leader wrote, or would write.
+/// A leader epoch and the first offset that its leader wrote or would write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochEntry {
     /// The leader's epoch.
     pub epoch: LeaderEpoch,
-    /// Its first offset.
+    /// The first offset of the epoch.
     pub start_offset: Offset,
 }
 
-/// A leader epoch, and where its records end.
+/// A leader epoch and the end of its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochEnd {
-    /// The largest known epoch that is not above the one asked for; the one asked for when all that
-    /// is known is newer.
+    /// The largest known epoch that is not above the requested one; the requested one when all
+    /// known epochs are newer.
     pub epoch: LeaderEpoch,
-    /// The offset after its last record.
+    /// The offset after the epoch's last record.
     pub end_offset: Offset,
 }
 
 /// The leader epochs of a log, with their start offsets.
 ///
-/// Invariant: epochs and start offsets both grow strictly.
+/// Invariant: epochs and start offsets both increase strictly.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LeaderEpochCache {
     entries: Vec<EpochEntry>,
 }
 
 impl LeaderEpochCache {
-    /// The entries, oldest first.
+    /// Returns the entries, oldest first.
     #[must_use]
     pub fn entries(&self) -> &[EpochEntry] {
         &self.entries
     }
 
-    /// The newest epoch.
+    /// Returns the newest epoch.
     #[must_use]
     pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
         self.entries.last().map(|entry| entry.epoch)
     }
 
-    /// Notes that `epoch` begins at `start_offset`. Entries that contradict it are dropped. Answers
-    /// whether anything changed.
+    /// Records that `epoch` begins at `start_offset`. Entries that contradict this are removed.
+    /// Returns whether anything changed.
     pub fn assign(&mut self, epoch: LeaderEpoch, start_offset: Offset) -> bool {
         let before = self.entries.len();
         let contradicts =
             |entry: &EpochEntry| entry.epoch > epoch || entry.start_offset >= start_offset;
         let is_known =
             |entry: &EpochEntry| entry.epoch == epoch && entry.start_offset <= start_offset;
-        // A leader that wrote nothing left an entry at the log's end. Records of an older epoch
-        // that come there go on where that epoch began, they don't begin it anew.
+        // A leader that wrote nothing has left an entry at the log's end. Records of an older epoch
+        // that are appended there continue the entry of that epoch and do not start a new one.
         while self
             .entries
             .last()
@@ -78,7 +78,7 @@ impl LeaderEpochCache {
         true
     }
 
-    /// The epoch of the leader that wrote the record at `offset`.
+    /// Returns the epoch of the leader that wrote the record at `offset`.
     #[must_use]
     pub fn epoch_for_offset(&self, offset: Offset) -> Option<LeaderEpoch> {
         let after = self
@@ -87,9 +87,9 @@ impl LeaderEpochCache {
         self.entries[..after].last().map(|entry| entry.epoch)
     }
 
-    /// Whether one of the neighbours of the batch at `offset`, each an offset and the epoch in its
-    /// header, belongs to the same entry as `offset` and has the entry's epoch. Then the entry is
-    /// right, whatever the header of the batch at `offset` has.
+    /// Returns whether one of the neighbours of the batch at `offset`, each given as an offset and
+    /// the epoch in its header, belongs to the same entry as `offset` and has the entry's epoch.
+    /// Then the entry is correct, whatever epoch the header of the batch at `offset` has.
     pub(crate) fn is_confirmed(
         &self,
         offset: Offset,
@@ -102,9 +102,9 @@ impl LeaderEpochCache {
                 .any(|(at, epoch)| epoch == expected && self.epoch_for_offset(at) == expected)
     }
 
-    /// Where the records of `epoch` end in this log, by the rules of KIP-279: for the newest epoch
-    /// the log's end, for another the start of the next one, together with the largest epoch that
-    /// is not newer. `None` when `epoch` is newer than all that is known.
+    /// Returns the end of the records of `epoch` in this log, by the rules of KIP-279: for the
+    /// newest epoch the log's end, for another one the start of the next epoch, together with the
+    /// largest epoch that is not newer. Returns `None` when `epoch` is newer than all known epochs.
     #[must_use]
     pub fn end_offset_for(&self, epoch: LeaderEpoch, log_end_offset: Offset) -> Option<EpochEnd> {
         let after = self.entries.partition_point(|entry| entry.epoch <= epoch);
@@ -123,7 +123,8 @@ impl LeaderEpochCache {
         }
     }
 
-    /// The log now ends at `end_offset`. Answers whether anything changed.
+    /// Removes entries at or above `end_offset`, the log's new end. Returns whether anything
+    /// changed.
     pub fn truncate_from_end(&mut self, end_offset: Offset) -> bool {
         let before = self.entries.len();
         while self
@@ -136,8 +137,8 @@ impl LeaderEpochCache {
         self.entries.len() != before
     }
 
-    /// The log now starts at `start_offset`: the epoch that covers it begins there. Answers whether
-    /// anything changed.
+    /// Removes entries below `start_offset`, the log's new start; the epoch that covers it begins
+    /// there. Returns whether anything changed.
     pub fn truncate_from_start(&mut self, start_offset: Offset) -> bool {
         let covered = self
             .entries
@@ -150,12 +151,12 @@ impl LeaderEpochCache {
         true
     }
 
-    /// Forgets all.
+    /// Removes all entries.
     pub fn clear(&mut self) {
         self.entries.clear();
     }
 
-    /// The file's text.
+    /// Returns the text of the file.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut text = format!("0\n{}\n", self.entries.len());
@@ -166,10 +167,10 @@ impl LeaderEpochCache {
         text
     }
 
-    /// From the file's text.
+    /// Parses the text of the file.
     ///
     /// # Errors
-    /// A text that says which line is wrong.
+    /// A message that contains the number of the invalid line.
     pub fn decode(text: &str) -> Result<Self, String> {
         let mut cache = Self::default();
         for (number, line) in crate::checkpoint::entry_lines(text)? {

@@ -1,11 +1,11 @@
 //! One partition's log on disk, in Kafka's formats: batches, segments, indexes, recovery, producer
-//! state. Synchronous; knows neither tokio nor the network nor the cluster. Time arrives as an
-//! argument.
+//! state. The crate is synchronous and depends neither on tokio nor on the network or the cluster.
+//! The current time is an argument.
 //!
-//! The outline of the API (the modules have the details):
+//! Outline of the API (the modules have the details):
 //!
 //! ```text
-//! // Produce. Admission does all that is expensive and needs no lock (CRC, records, timestamps,
+//! // Produce. Validation does all that is expensive and needs no lock (CRC, records, timestamps,
 //! // recompression); `append_as_leader` checks the producer's sequence, assigns offsets, writes.
 //! validate::validate_briefly(records, &LogConfig, AppendOrigin, now, &DecompressionMemory)
 //! validate::validate_fully(records, &LogConfig, AppendOrigin, now, &DecompressionMemory)

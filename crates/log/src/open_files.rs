@@ -1,11 +1,12 @@
-//! The open files of a node's logs: which stay open, and how many descriptors are still needed.
+//! Manages the open files of a node's logs: which ones stay open, and how many descriptors are
+//! still needed.
 //!
-//! A file that was opened to be read stays open for the next read. When more of them are open than
-//! [`OpenFiles::new`] allows, over all logs of the node, the ones that were not used lately are
-//! closed. A file that was written to stays open until its segment is closed and flushed: the
-//! system reports a failed write-back to those that have the file open.
+//! A file that was opened for a read stays open for the next read. When more of them are open than
+//! [`OpenFiles::new`] allows, counted over all logs of the node, the least recently used ones are
+//! closed. A file that was opened for a write stays open until its segment is closed and flushed,
+//! because the system reports a failed write-back only to processes that have the file open.
 //!
-//! Invariant: closing a file here takes it from no reader: each holds the file by reference.
+//! Invariant: closing a file here does not affect its readers: each holds the file by reference.
 //! The locks are taken in this order: the ring, then a handle, and a handle only if it is free.
 
 use std::collections::VecDeque;
@@ -17,29 +18,29 @@ use parking_lot::Mutex;
 
 use crate::error::{StorageError, StorageErrorKind};
 
-/// Files for reading that stay open at most, however many descriptors there are.
+/// The most files that stay open for reading, however many descriptors the process may have.
 const READING_MAX: usize = 8_192;
 
-/// The open files of a node's logs. Logs without a common one do not close each other's files.
+/// The open files of a node's logs. Logs with different values do not close each other's files.
 #[derive(Debug)]
 pub struct OpenFiles {
     environment: Environment,
     reading_max: usize,
-    /// Handles that were opened to be read, the next to be closed first.
+    /// Handles of files that were opened for a read; the first is the next candidate to close.
     ring: Mutex<VecDeque<Weak<Handle>>>,
     logs: AtomicUsize,
     written: AtomicUsize,
 }
 
 impl Default for OpenFiles {
-    /// Closes nothing while there are descriptors.
+    /// Never closes a file while descriptors are available.
     fn default() -> Self {
         Self::new(usize::MAX)
     }
 }
 
 impl OpenFiles {
-    /// At most `reading_max` files that were opened to be read stay open.
+    /// Keeps at most `reading_max` files open that were opened for a read.
     #[must_use]
     pub fn new(reading_max: usize) -> Self {
         Self {
@@ -51,7 +52,8 @@ impl OpenFiles {
         }
     }
 
-    /// With the files and the randomness of this environment instead of the operating system's.
+    /// Uses the file system and the randomness of this environment instead of the operating
+    /// system's.
     #[must_use]
     pub fn within(self, environment: Environment) -> Self {
         Self {
@@ -60,31 +62,31 @@ impl OpenFiles {
         }
     }
 
-    /// What the logs reach files and randomness through.
+    /// Returns the environment through which the logs access files and randomness.
     pub(crate) fn environment(&self) -> &Environment {
         &self.environment
     }
 
-    /// The file system of the logs.
+    /// Returns the file system of the logs.
     pub(crate) fn fs(&self) -> &dyn FileSystem {
         &*self.environment.files
     }
 
-    /// For all logs of a process: an eighth of its descriptors is for reading.
+    /// Creates the value for all logs of a process: an eighth of its descriptors is for reading.
     #[must_use]
     pub fn for_process() -> Self {
         Self::new((descriptors::limit() / 8).clamp(8, READING_MAX))
     }
 
-    /// Descriptors that open logs will need and do not have: one for each log that was not written
-    /// to since it was opened.
+    /// Returns the number of descriptors that open logs will need and do not have: one for each log
+    /// that was not written to since it was opened.
     #[must_use]
     pub fn promised(&self) -> usize {
         let logs = self.logs.load(Ordering::Relaxed);
         logs.saturating_sub(self.written.load(Ordering::Relaxed))
     }
 
-    /// Files that are open only for the next read.
+    /// Returns the number of files that are open only for the next read.
     #[must_use]
     pub fn reading(&self) -> usize {
         let ring = self.ring.lock();
@@ -95,7 +97,7 @@ impl OpenFiles {
         ring.iter().filter(is_open).count()
     }
 
-    /// A handle's file was opened to be read.
+    /// Adds a handle whose file was opened for a read.
     fn opened(&self, handle: &Arc<Handle>) {
         let mut ring = self.ring.lock();
         ring.push_back(Arc::downgrade(handle));
@@ -113,7 +115,7 @@ impl OpenFiles {
         }
     }
 
-    /// Closes all files that are open only for the next read: descriptors are short.
+    /// Closes all files that are open only for the next read, because descriptors are short.
     fn close_unused(&self) {
         let mut ring = self.ring.lock();
         ring.retain(|handle| {
@@ -122,7 +124,7 @@ impl OpenFiles {
         });
     }
 
-    /// Opens a file, if need be after closing those that nobody reads at present.
+    /// Opens a file. If no descriptor is free, first closes the files that are not being read.
     pub(crate) fn open<T>(
         &self,
         open: impl Fn() -> Result<T, StorageError>,
@@ -137,7 +139,7 @@ impl OpenFiles {
     }
 }
 
-/// Counts a log for as long as it is there.
+/// Counts a log during the lifetime of this value.
 #[derive(Debug)]
 pub(crate) struct LogCount(pub(crate) Arc<OpenFiles>);
 
@@ -158,14 +160,14 @@ impl Drop for LogCount {
 #[derive(Debug, Default)]
 struct Handle {
     state: Mutex<HandleState>,
-    /// Whether it was used since it was last considered for closing.
+    /// Whether the file was used since it was last considered for closing.
     used: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct HandleState {
     file: Option<Arc<dyn File>>,
-    /// The file as long as a reader has it: it needs no second descriptor.
+    /// The file while a reader holds it, so that it needs no second descriptor.
     last: Option<Weak<dyn File>>,
     is_written: bool,
     is_in_ring: bool,
@@ -177,7 +179,8 @@ impl Handle {
         state.file.is_some() && !state.is_written
     }
 
-    /// Closes the file unless it is written. Returns whether the handle is to leave the ring.
+    /// Closes the file unless it was opened for a write. Returns whether the handle should be
+    /// removed from the ring.
     fn close_if_read(&self) -> bool {
         let Some(mut state) = self.state.try_lock() else {
             return false;
@@ -190,7 +193,7 @@ impl Handle {
     }
 }
 
-/// A file that is opened when it is needed, and that [`OpenFiles`] may close.
+/// A file that is opened when needed, and that [`OpenFiles`] may close.
 #[derive(Debug)]
 pub(crate) struct LazyFile {
     handle: Arc<Handle>,
@@ -203,7 +206,7 @@ impl LazyFile {
         Self { handle, open_files }
     }
 
-    /// Open already, and only closed by [`LazyFile::close`].
+    /// Creates the value for a file that is already open and that only [`LazyFile::close`] closes.
     pub(crate) fn with(file: Arc<dyn File>, open_files: Arc<OpenFiles>) -> Self {
         let state = HandleState {
             last: Some(Arc::downgrade(&file)),
@@ -220,7 +223,7 @@ impl LazyFile {
         }
     }
 
-    /// A new file, to be written. `create` makes it.
+    /// Creates the value for a new file to be written, which `create` creates.
     pub(crate) fn created(
         open_files: Arc<OpenFiles>,
         create: impl Fn() -> Result<Arc<dyn File>, StorageError>,
@@ -238,13 +241,13 @@ impl LazyFile {
         self.handle.state.lock().file.is_some()
     }
 
-    /// The file, if it is open.
+    /// Returns the file if it is open.
     pub(crate) fn get_if_open(&self) -> Option<Arc<dyn File>> {
         self.handle.used.store(true, Ordering::Relaxed);
         self.handle.state.lock().file.clone()
     }
 
-    /// The file for a read, opened with `open` when it is not open.
+    /// Returns the file for a read. Opens it with `open` if it is not open.
     pub(crate) fn get(
         &self,
         open: impl Fn() -> Result<Arc<dyn File>, StorageError>,
@@ -262,7 +265,7 @@ impl LazyFile {
         Ok(file)
     }
 
-    /// The file for a write: it stays open until [`LazyFile::close`].
+    /// Returns the file for a write. It stays open until [`LazyFile::close`].
     pub(crate) fn get_to_write(
         &self,
         open: impl Fn() -> Result<Arc<dyn File>, StorageError>,
@@ -292,7 +295,7 @@ impl LazyFile {
         Ok(file)
     }
 
-    /// Gives the open file back. Readers keep it.
+    /// Closes the file. Readers that hold it keep it open.
     pub(crate) fn close(&self) {
         let mut state = self.handle.state.lock();
         state.file = None;

@@ -11,16 +11,16 @@ use crate::error::StorageError;
 /// The file's name.
 pub const PARTITION_METADATA_FILE: &str = "partition.metadata";
 
-/// The topic id in a partition's directory; `None` when there is no file, or an empty one, which a
-/// crash of the machine may leave.
+/// Returns the topic id in a partition's directory; `None` when the file does not exist or is
+/// empty, which a crash of the machine may cause.
 ///
 /// # Errors
-/// When the file cannot be read or says something else.
+/// When the file cannot be read or parsed.
 pub fn read(dir: &Path) -> Result<Option<TopicId>, StorageError> {
     read_in(&*Environment::native().files, dir)
 }
 
-/// [`read`] in this file system.
+/// Does the same as [`read`] in this file system.
 pub(crate) fn read_in(fs: &dyn FileSystem, dir: &Path) -> Result<Option<TopicId>, StorageError> {
     let path = dir.join(PARTITION_METADATA_FILE);
     let Some(bytes) = read_if_exists(fs, &path)?.filter(|bytes| !bytes.is_empty()) else {
@@ -31,7 +31,7 @@ pub(crate) fn read_in(fs: &dyn FileSystem, dir: &Path) -> Result<Option<TopicId>
         .map_err(|text| StorageError::invalid("read", &path, text))
 }
 
-/// Writes the file. It reaches the disk with the partition's first flush, so that making thousands
+/// Writes the file. It is on the disk after the partition's first flush, so that creating thousands
 /// of partitions does not wait for the disk thousands of times.
 ///
 /// # Errors
@@ -40,7 +40,7 @@ pub fn write(dir: &Path, topic_id: TopicId) -> Result<(), StorageError> {
     write_in(&*Environment::native().files, dir, topic_id)
 }
 
-/// [`write`] in this file system.
+/// Does the same as [`write`] in this file system.
 pub(crate) fn write_in(
     fs: &dyn FileSystem,
     dir: &Path,
@@ -64,7 +64,9 @@ fn decode(text: &str) -> Result<TopicId, String> {
     };
     let version = field("version:")?;
     if version != "0" {
-        return Err(format!("version {version:?} is not known, 0 is expected"));
+        return Err(format!(
+            "version {version:?} is not supported, 0 is expected"
+        ));
     }
     let id: TopicId = field("topic_id:")?
         .parse()
@@ -92,7 +94,7 @@ mod tests {
             read(dir.path())
                 .unwrap_err()
                 .to_string()
-                .contains("version \"1\" is not known")
+                .contains("version \"1\" is not supported")
         );
     }
 }

@@ -83,7 +83,7 @@ fn malformed_identities_say_what_is_wrong() {
     assert_eq!(problem(""), "/d/meta.properties: version is missing");
     assert_eq!(
         problem("version=7"),
-        "/d/meta.properties: version \"7\" is not known, 1 is expected"
+        "/d/meta.properties: version \"7\" is not supported, 1 is expected"
     );
     assert_eq!(
         problem("version=1\ncluster.id=x"),
@@ -126,7 +126,7 @@ fn checkpoints_keep_an_offset_for_each_partition() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("it has 1 entries, its second line says 2"),
+        error.contains("it has 1 entries, its second line has 2"),
         "{error}"
     );
 }

@@ -16,24 +16,25 @@ use dohle_config::TimestampType;
 /// A header of a record: key and value.
 pub type RecordHeader<'a> = (&'a str, Option<&'a [u8]>);
 
-/// Everything of a batch but its records.
+/// The properties of a batch apart from its records.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BatchOptions {
     /// The offset of the first record.
     pub base_offset: Offset,
-    /// The leader's epoch; `None` for batches that are to be produced.
+    /// The leader's epoch; `None` for batches that a producer sends.
     pub partition_leader_epoch: Option<LeaderEpoch>,
     /// The codec.
     pub compression: CompressionType,
-    /// Its level.
+    /// The codec's level.
     pub compression_level: CompressionLevel,
-    /// With log append time: that time.
+    /// The log append time, for topics whose timestamp type is log append time; otherwise `None`.
     pub log_append_time: Option<Timestamp>,
-    /// Id, epoch and first sequence of an idempotent producer. Markers have no sequence.
+    /// Id, epoch and first sequence of an idempotent producer. Transaction markers have no
+    /// sequence.
     pub producer: Option<(ProducerId, ProducerEpoch, Option<Sequence>)>,
-    /// Part of a transaction.
+    /// Whether the batch is part of a transaction.
     pub transactional: bool,
-    /// Holds control records.
+    /// Whether the batch holds control records.
     pub control: bool,
 }
 
@@ -50,7 +51,7 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// An empty batch.
+    /// Creates an empty batch.
     #[must_use]
     pub fn new(options: BatchOptions) -> Self {
         Self {
@@ -64,7 +65,7 @@ impl BatchBuilder {
         }
     }
 
-    /// Appends a record at the next offset. `timestamp: None` is a record without one.
+    /// Appends a record at the next offset. With `timestamp: None` the record has no timestamp.
     pub fn append(
         &mut self,
         timestamp: Option<Timestamp>,
@@ -76,10 +77,12 @@ impl BatchBuilder {
         self.append_at(delta, timestamp, key, value, headers);
     }
 
-    /// Appends a record at an offset relative to the base, above that of the record before.
+    /// Appends a record at an offset relative to the base offset. The offset must be larger than
+    /// that of the record before.
     ///
     /// # Panics
-    /// When the offset does not grow, or the batch grows past what its fields can say (2 GiB).
+    /// When the offset is not larger than the one before, or the batch exceeds 2 GiB, the most that
+    /// its length fields can express.
     pub fn append_at(
         &mut self,
         offset_delta: i32,
@@ -90,7 +93,7 @@ impl BatchBuilder {
     ) {
         assert!(
             offset_delta > self.last_offset_delta,
-            "offsets inside a batch grow"
+            "offsets inside a batch increase"
         );
         let timestamp = Timestamp::to_wire(timestamp);
         let base = *self.base_timestamp.get_or_insert(timestamp);
@@ -113,27 +116,27 @@ impl BatchBuilder {
         self.count += 1;
     }
 
-    /// Records so far.
+    /// Returns the number of records appended so far.
     #[must_use]
     pub fn record_count(&self) -> i32 {
         self.count
     }
 
-    /// Bytes so far, before compression.
+    /// Returns the size of the appended records in bytes, before compression.
     #[must_use]
     pub fn size(&self) -> usize {
         BATCH_HEADER_SIZE + self.records.len()
     }
 
-    /// The batch.
+    /// Compresses the records and returns the batch.
     ///
     /// # Errors
-    /// When the codec fails, which it does not for data in memory.
+    /// When the codec fails, which does not happen for data in memory.
     ///
     /// # Panics
-    /// When nothing was appended.
+    /// When no record was appended.
     pub fn build(self) -> Result<Bytes, CompressionError> {
-        assert!(self.count > 0, "a batch has records");
+        assert!(self.count > 0, "a batch has at least one record");
         let mut out = vec![0; BATCH_HEADER_SIZE];
         match self.options.compression {
             CompressionType::None => out.extend_from_slice(&self.records),

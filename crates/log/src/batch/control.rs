@@ -7,36 +7,37 @@ use super::builder::{BatchBuilder, BatchOptions};
 use super::iter::Batch;
 use crate::compression::CompressionType;
 
-/// Kinds of control records (`ControlRecordType` of Kafka).
+/// The kinds of control records (`ControlRecordType` of Kafka).
 const ABORT: i16 = 0;
 const COMMIT: i16 = 1;
 
 /// The marker that ends a transaction on one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndTxnMarker {
-    /// Committed or aborted.
+    /// Whether the transaction was committed; `false` when it was aborted.
     pub committed: bool,
-    /// The epoch of the coordinator that wrote it.
+    /// The epoch of the coordinator that wrote the marker.
     pub coordinator_epoch: i32,
-    /// When it was written.
+    /// When the marker was written.
     pub timestamp: Option<Timestamp>,
 }
 
 /// The content of a control batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControlRecord {
-    /// A transaction ends.
+    /// The end of a transaction.
     EndTxn(EndTxnMarker),
-    /// Any other kind, which does not concern a partition's log.
+    /// Any other kind. Other kinds do not affect a partition's log.
     Other(i16),
 }
 
 impl ControlRecord {
-    /// The first record of a control batch; `None` when compaction has emptied it or it is broken.
+    /// Parses the first record of a control batch. Returns `None` when compaction has removed the
+    /// record or the record is invalid.
     #[must_use]
     pub fn of(batch: &Batch<'_>) -> Option<Self> {
-        // By Kafka's rule control batches are never compressed. One that is has no meaning here:
-        // this runs under the log's lock, where nothing is decompressed.
+        // Kafka never compresses control batches. A compressed one is ignored, because this runs
+        // under the log's lock, where nothing is decompressed.
         if batch.header.attributes.compression().ok()? != CompressionType::None {
             return None;
         }
@@ -63,7 +64,7 @@ impl ControlRecord {
         }))
     }
 
-    /// Key and value of an end-transaction marker.
+    /// Returns key and value of an end-transaction marker.
     #[must_use]
     pub fn encode_end_txn(committed: bool, coordinator_epoch: i32) -> ([u8; 4], [u8; 6]) {
         let mut value = [0; 6];
@@ -73,7 +74,7 @@ impl ControlRecord {
 }
 
 impl EndTxnMarker {
-    /// The control batch that ends a transaction of this producer.
+    /// Builds the control batch that ends a transaction of this producer.
     ///
     /// # Panics
     /// Never: an uncompressed batch of one small record can be built.

@@ -5,9 +5,9 @@ use dohle_model::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Seq
 use crate::compression::CompressionType;
 use dohle_config::TimestampType;
 
-/// Base offset and length: the bytes before those that `batch_length` counts.
+/// Bytes of base offset and length, which `batch_length` does not count.
 pub const LOG_OVERHEAD: usize = 12;
-/// The size of a v2 header.
+/// Bytes of a v2 header.
 pub const BATCH_HEADER_SIZE: usize = 61;
 
 pub(crate) const LENGTH_AT: usize = 8;
@@ -25,73 +25,71 @@ pub(crate) const RECORD_COUNT_AT: usize = 57;
 
 const MAGIC_V2: i8 = 2;
 
-/// Why bytes are not a good batch.
+/// The reason why bytes are not a valid batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// Fewer bytes than the header, or than the header's length, asks for.
-    #[error("batch needs {needed} bytes, {available} are there")]
+    /// There are fewer bytes than a header has, or than the header's length field requires.
+    #[error("batch needs {needed} bytes, {available} are available")]
     Truncated {
-        /// Bytes that the batch needs, its header included.
+        /// Bytes that the batch needs, including the header.
         needed: u64,
-        /// Bytes that are there.
+        /// Bytes that are available.
         available: u64,
     },
     /// The length field is negative or smaller than a header.
     #[error("batch length {0} is smaller than a batch header")]
     InvalidLength(i32),
-    /// Magic 0 or 1: message formats that brokers no longer take.
+    /// Magic 0 or 1: message formats that brokers no longer accept.
     #[error("message format v{0} is not supported, only v2 is")]
     UnsupportedMagic(i8),
-    /// A magic that no message format has.
-    #[error("magic {0} is not that of a record batch")]
+    /// A magic that belongs to no message format.
+    #[error("magic {0} is not the magic of a record batch")]
     InvalidMagic(i8),
     /// The checksum does not match.
-    #[error("CRC32C is {computed:#010x}, the batch says {stored:#010x}")]
+    #[error("CRC32C is {computed:#010x}, the batch header has {stored:#010x}")]
     CrcMismatch {
-        /// In the header.
+        /// The checksum in the header.
         stored: u32,
-        /// Of the bytes.
+        /// The checksum computed from the bytes.
         computed: u32,
     },
     /// The base offset is negative, or the last offset leaves the range of `i64`.
-    #[error(
-        "base offset {base_offset} with last offset delta {last_offset_delta} is no offset range"
-    )]
+    #[error("base offset {base_offset} and last offset delta {last_offset_delta} are out of range")]
     InvalidOffsets {
-        /// As in the header.
+        /// The base offset in the header.
         base_offset: i64,
-        /// As in the header.
+        /// The last offset delta in the header.
         last_offset_delta: i32,
     },
     /// The record count is negative.
     #[error("record count {0} is negative")]
     NegativeCount(i32),
-    /// The attributes name no codec.
+    /// The attributes contain an unknown codec.
     #[error("compression type {0} is unknown")]
     UnknownCompression(u8),
-    /// Something of the records themselves.
+    /// One of the records is invalid.
     #[error("record {index}: {problem}")]
     Record {
-        /// From 0 in the batch.
+        /// The record's index in the batch, from 0.
         index: u32,
         /// What is wrong.
         problem: &'static str,
     },
-    /// Records end before or after the count of the header says.
-    #[error("batch has {found} records, its header says {expected}")]
+    /// The batch has fewer or more records than the count in its header.
+    #[error("batch has {found} records, its header has a count of {expected}")]
     CountMismatch {
-        /// Of the header.
+        /// The count in the header.
         expected: i32,
-        /// Of the records.
+        /// The number of records found.
         found: i32,
     },
-    /// The compressed data are broken or too large.
+    /// The compressed data are invalid or unpack to too many bytes.
     #[error("records cannot be decompressed: {0}")]
     Compression(String),
 }
 
 impl BatchError {
-    /// Kafka's code for a client that sent such a batch.
+    /// Returns the error code that Kafka sends for such a batch.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -124,13 +122,13 @@ impl Attributes {
     /// The codec.
     ///
     /// # Errors
-    /// When the bits name none.
+    /// When the bits are not the id of a codec.
     pub fn compression(self) -> Result<CompressionType, BatchError> {
         let id = (self.0 & 0x07) as u8;
         CompressionType::from_id(id).ok_or(BatchError::UnknownCompression(id))
     }
 
-    /// Whose clock stamped the records.
+    /// Returns whether the records carry the producer's or the broker's time.
     #[must_use]
     pub fn timestamp_type(self) -> TimestampType {
         if self.0 & Self::TIMESTAMP_TYPE != 0 {
@@ -140,7 +138,7 @@ impl Attributes {
         }
     }
 
-    /// The same but for the timestamp type.
+    /// Returns the attributes with another timestamp type.
     #[must_use]
     pub(crate) fn with_timestamp_type(self, kind: TimestampType) -> Self {
         match kind {
@@ -149,66 +147,67 @@ impl Attributes {
         }
     }
 
-    /// Whether the batch is part of a transaction.
+    /// Returns whether the batch is part of a transaction.
     #[must_use]
     pub fn is_transactional(self) -> bool {
         self.0 & Self::TRANSACTIONAL != 0
     }
 
-    /// Whether the batch holds control records, which consumers don't see.
+    /// Returns whether the batch holds control records, which consumers do not see.
     #[must_use]
     pub fn is_control(self) -> bool {
         self.0 & Self::CONTROL != 0
     }
 
-    /// Whether the base timestamp is compaction's delete horizon (KIP-534).
+    /// Returns whether the base timestamp is compaction's delete horizon (KIP-534).
     #[must_use]
     pub fn has_delete_horizon(self) -> bool {
         self.0 & Self::DELETE_HORIZON != 0
     }
 
-    /// The same, with a delete horizon.
+    /// Returns the attributes with a delete horizon.
     #[must_use]
     pub(crate) fn with_delete_horizon(self) -> Self {
         Self(self.0 | Self::DELETE_HORIZON)
     }
 
-    /// The same for a batch that lost its records: there is nothing to compress or to delete.
+    /// Returns the attributes for a batch without records: no codec and no delete horizon.
     #[must_use]
     pub(crate) fn of_empty_batch(self) -> Self {
         Self(self.0 & !(0x07 | Self::DELETE_HORIZON))
     }
 }
 
-/// The header of a batch, parsed.
+/// A parsed batch header.
 ///
 /// Invariant of a value from [`BatchHeader::parse`]: the last offset and the one after it are in
 /// the range of `i64`, `last_offset_delta` and `record_count` are not negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchHeader {
-    /// The offset of the first record (of the batch as it was produced; compaction keeps it).
+    /// The offset of the first record that the batch was produced with. Compaction does not change
+    /// it.
     pub base_offset: Offset,
-    /// Bytes of the whole batch, header included.
+    /// Bytes of the whole batch, including the header.
     pub size: u32,
     /// The epoch of the leader that appended the batch; `None` in a produce request.
     pub partition_leader_epoch: Option<LeaderEpoch>,
-    /// CRC32C of the bytes from the attributes on.
+    /// CRC32C of the bytes that begin with the attributes.
     pub crc: u32,
     /// Codec and flags.
     pub attributes: Attributes,
-    /// The last offset, relative to the base.
+    /// The last offset, relative to the base offset.
     pub last_offset_delta: i32,
-    /// Milliseconds that the records' deltas count from; negative when unset.
+    /// The base of the records' timestamp deltas, in milliseconds; negative when unset.
     pub base_timestamp: i64,
-    /// The largest timestamp of the records, or the append time.
+    /// The largest timestamp of the records, or the log append time.
     pub max_timestamp: Option<Timestamp>,
-    /// The idempotent producer, if any.
+    /// The id of the idempotent producer, if any.
     pub producer_id: Option<ProducerId>,
-    /// Its epoch.
+    /// The producer's epoch.
     pub producer_epoch: Option<ProducerEpoch>,
     /// The sequence of the first record.
     pub base_sequence: Option<Sequence>,
-    /// Records in the batch; 0 only after compaction.
+    /// The number of records in the batch; 0 only after compaction.
     pub record_count: i32,
 }
 
@@ -216,7 +215,7 @@ impl BatchHeader {
     /// Parses the header at the start of `bytes`, which may hold more or less than the batch.
     ///
     /// # Errors
-    /// When the header is incomplete or no v2 header. The checksum is not looked at.
+    /// When the header is incomplete or is not a v2 header. The checksum is not verified.
     pub fn parse(bytes: &[u8]) -> Result<Self, BatchError> {
         let Some(head) = bytes.first_chunk::<BATCH_HEADER_SIZE>() else {
             return Err(Self::explain_short(bytes));
@@ -255,8 +254,8 @@ impl BatchHeader {
         })
     }
 
-    /// The most precise reason why fewer bytes than a header are no header: an old message may be
-    /// shorter than a v2 header.
+    /// Returns the most precise reason why `bytes`, shorter than a v2 header, are not a header. A
+    /// message of an older format may be shorter than a v2 header.
     fn explain_short(bytes: &[u8]) -> BatchError {
         if let Some(magic) = bytes.get(MAGIC_AT)
             && let Err(error) = Self::check_magic(*magic as i8)
@@ -280,7 +279,7 @@ impl BatchHeader {
     /// Compares the checksum with that of `batch`, the bytes of the whole batch.
     ///
     /// # Errors
-    /// [`BatchError::Truncated`] when `batch` is shorter than the header says, or
+    /// [`BatchError::Truncated`] when `batch` is shorter than the length in the header, or
     /// [`BatchError::CrcMismatch`].
     pub fn check_crc(&self, batch: &[u8]) -> Result<(), BatchError> {
         let Some(covered) = batch.get(ATTRIBUTES_AT..self.size as usize) else {
@@ -299,20 +298,20 @@ impl BatchHeader {
         Ok(())
     }
 
-    /// The offset of the last record.
+    /// Returns the offset of the last record.
     #[must_use]
     pub fn last_offset(&self) -> Offset {
         self.base_offset.plus(i64::from(self.last_offset_delta))
     }
 
-    /// The offset after the last record.
+    /// Returns the offset after the last record.
     #[must_use]
     pub fn next_offset(&self) -> Offset {
         self.base_offset.plus(i64::from(self.last_offset_delta) + 1)
     }
 
-    /// When compaction may drop the batch's tombstones and markers (KIP-534); `None` until it has
-    /// seen them for the first time.
+    /// Returns the time from which compaction may drop the batch's tombstones and markers
+    /// (KIP-534); `None` until compaction has processed them once.
     #[must_use]
     pub fn delete_horizon(&self) -> Option<Timestamp> {
         self.attributes
@@ -320,7 +319,7 @@ impl BatchHeader {
             .then_some(Timestamp(self.base_timestamp))
     }
 
-    /// The sequence of the last record.
+    /// Returns the sequence of the last record.
     #[must_use]
     pub fn last_sequence(&self) -> Option<Sequence> {
         self.base_sequence
@@ -328,13 +327,14 @@ impl BatchHeader {
     }
 }
 
-/// CRC32C (Castagnoli), as Kafka computes it; hardware does most of the work.
+/// Computes the CRC32C (Castagnoli), as Kafka does, with the processor's instructions where
+/// available.
 #[must_use]
 pub fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
 }
 
-// The callers pass fixed arrays or slices whose length they have checked.
+// The callers pass fixed arrays, or slices whose length they have checked.
 fn i16_at(bytes: &[u8; BATCH_HEADER_SIZE], at: usize) -> i16 {
     i16::from_be_bytes([bytes[at], bytes[at + 1]])
 }

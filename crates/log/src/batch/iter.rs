@@ -1,4 +1,4 @@
-//! The batches in a buffer, one after the other.
+//! Iterates over the batches in a buffer.
 
 use std::borrow::Cow;
 
@@ -6,28 +6,28 @@ use super::header::{BATCH_HEADER_SIZE, BatchError, BatchHeader};
 use super::record::RecordIter;
 use crate::compression;
 
-/// One complete batch in a buffer. Its checksum has not been looked at.
+/// One complete batch in a buffer. Its checksum is not verified.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
     /// The header.
     pub header: BatchHeader,
     /// The whole batch.
     pub bytes: &'a [u8],
-    /// Where the batch begins in the buffer.
+    /// The position of the batch in the buffer.
     pub position: usize,
 }
 
 impl<'a> Batch<'a> {
-    /// The records as they are stored, compressed or not.
+    /// Returns the records as they are stored, compressed or not.
     #[must_use]
     pub fn payload(&self) -> &'a [u8] {
         &self.bytes[BATCH_HEADER_SIZE..]
     }
 
-    /// The records uncompressed; borrowed when they were so stored.
+    /// Returns the records uncompressed. They are borrowed if the batch stores them uncompressed.
     ///
     /// # Errors
-    /// When the codec is unknown, the data are broken, or more than `max` bytes come out.
+    /// When the codec is unknown, the data are invalid, or they unpack to more than `max` bytes.
     pub fn uncompressed(&self, max: usize) -> Result<Cow<'a, [u8]>, BatchError> {
         let codec = self.header.attributes.compression()?;
         if codec == compression::CompressionType::None {
@@ -38,7 +38,8 @@ impl<'a> Batch<'a> {
             .map_err(|error| BatchError::Compression(error.to_string()))
     }
 
-    /// The records of `uncompressed`, which must come from [`Self::uncompressed`] of this batch.
+    /// Iterates over the records in `uncompressed`, which must be the result of
+    /// [`Self::uncompressed`] of this batch.
     #[must_use]
     pub fn records<'b>(&self, uncompressed: &'b [u8]) -> RecordIter<'b> {
         RecordIter::new(&self.header, uncompressed)
@@ -53,13 +54,13 @@ pub struct Batches<'a> {
 }
 
 impl<'a> Batches<'a> {
-    /// Over all of `bytes`.
+    /// Creates an iterator over all batches in `bytes`.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
-    /// Where the next batch begins; after an error, where the bad one does.
+    /// Returns the position of the next batch; after an error, the position of the invalid batch.
     #[must_use]
     pub fn position(&self) -> usize {
         self.position

@@ -1,9 +1,9 @@
 //! Record batches of format v2: the bytes on disk are the bytes on the wire.
 //!
-//! `header` parses and checks, `iter` walks a buffer of batches, `record` walks the records of one,
-//! `stream` walks them as they are decompressed, `patch` changes what the leader may change,
-//! `builder` makes new ones. Bytes from outside never panic here and never make anything allocate
-//! more than they bring.
+//! `header` parses and checks headers, `iter` iterates over a buffer of batches, `record` iterates
+//! over the records of a batch in memory, `stream` reads records while they are decompressed,
+//! `patch` changes the fields that the leader may change, `builder` creates batches. Invalid bytes
+//! never cause a panic here, and the memory allocated for them is bounded by their number.
 //!
 //! Source: Kafka's `DefaultRecordBatch.java` and `DefaultRecord.java`.
 

@@ -1,6 +1,8 @@
-//! What a leader changes in a batch it appends, and compaction in one it keeps a part of.
+//! Changes the fields of a batch that a leader sets on append, and that compaction sets when it
+//! keeps only some of the records.
 //!
-//! The callers have parsed a header from the same bytes, so they are at least a header long.
+//! The callers have parsed a header from the same bytes, so the bytes have at least the length of a
+//! header.
 
 use dohle_model::{LeaderEpoch, Offset, Timestamp};
 
@@ -16,7 +18,7 @@ pub(crate) fn set_position(batch: &mut [u8], base_offset: Offset, epoch: LeaderE
     batch[LEADER_EPOCH_AT..LEADER_EPOCH_AT + 4].copy_from_slice(&epoch.0.to_be_bytes());
 }
 
-/// Sets timestamp type and largest timestamp and computes the checksum anew. `batch` is exactly one
+/// Sets timestamp type and largest timestamp, and recomputes the checksum. `batch` is exactly one
 /// whole batch.
 pub(crate) fn set_max_timestamp(
     batch: &mut [u8],
@@ -32,7 +34,7 @@ pub(crate) fn set_max_timestamp(
     set_crc(batch);
 }
 
-/// What the header says of the records.
+/// The header fields that depend on the records.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Content {
     pub(crate) attributes: Attributes,
@@ -41,8 +43,8 @@ pub(crate) struct Content {
     pub(crate) record_count: i32,
 }
 
-/// Makes the header fit other records, and computes the checksum anew. Offsets, epochs and
-/// sequences stay. `batch` is exactly one whole batch.
+/// Updates the header for other records, and recomputes the checksum. Offsets, epochs and sequences
+/// do not change. `batch` is exactly one whole batch.
 ///
 /// # Panics
 /// When the batch has 2 GiB or more.
@@ -58,7 +60,7 @@ pub(crate) fn set_content(batch: &mut [u8], content: &Content) {
     set_crc(batch);
 }
 
-/// Computes the checksum of one whole batch anew.
+/// Recomputes the checksum of one whole batch.
 pub(crate) fn set_crc(batch: &mut [u8]) {
     let crc = crc32c(&batch[ATTRIBUTES_AT..]);
     batch[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());

@@ -1,4 +1,4 @@
-//! The records inside a batch, walked without allocation.
+//! Iterates over the records inside a batch without allocating.
 
 use super::header::{BatchError, BatchHeader};
 use super::varint::{read_i32, read_i64, write_i32, write_i64};
@@ -8,11 +8,11 @@ use dohle_model::{Offset, Timestamp};
 /// One record, borrowed from the batch's uncompressed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordView<'a> {
-    /// Its offset, relative to the batch's base offset.
+    /// The record's offset, relative to the batch's base offset.
     pub offset_delta: i32,
-    /// Its offset in the log.
+    /// The record's offset in the log.
     pub offset: Offset,
-    /// Its timestamp; the batch's for log append time.
+    /// The record's timestamp; with log append time, that of the batch.
     pub timestamp: Option<Timestamp>,
     /// The key.
     pub key: Option<&'a [u8]>,
@@ -23,7 +23,7 @@ pub struct RecordView<'a> {
 }
 
 impl<'a> RecordView<'a> {
-    /// The headers, which the walk has already checked.
+    /// Iterates over the headers. Their encoding was already checked.
     #[must_use]
     pub fn headers(&self) -> HeaderIter<'a> {
         HeaderIter {
@@ -56,7 +56,7 @@ impl<'a> Iterator for HeaderIter<'a> {
     }
 }
 
-/// What a batch's header says about all its records.
+/// The fields of a batch's header that apply to all its records.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordContext {
     base_offset: Offset,
@@ -84,7 +84,7 @@ impl RecordContext {
         }
     }
 
-    /// The offset of a record, or what is wrong with its delta.
+    /// Returns the offset of a record, or what is wrong with its delta.
     pub(crate) fn offset(&self, delta: i32) -> Result<Offset, &'static str> {
         if delta < 0 {
             return Err("offset delta is negative");
@@ -93,28 +93,30 @@ impl RecordContext {
         offset.map(Offset).ok_or("offset is out of range")
     }
 
-    /// Parses a record, whose length is already off.
+    /// Parses a record without its length prefix.
     pub(crate) fn parse<'r>(
         &self,
         index: u32,
         record: &'r [u8],
     ) -> Result<RecordView<'r>, BatchError> {
         let fail = |problem: &'static str| BatchError::Record { index, problem };
-        // The first byte holds attributes, of which none are in use.
+        // The first byte holds attributes, which are all unused.
         let mut at = 1;
-        let timestamp_delta = read_i64(record, &mut at).ok_or_else(|| fail("timestamp is cut"))?;
-        let offset_delta = read_i32(record, &mut at).ok_or_else(|| fail("offset is cut"))?;
+        let timestamp_delta =
+            read_i64(record, &mut at).ok_or_else(|| fail("timestamp is truncated"))?;
+        let offset_delta = read_i32(record, &mut at).ok_or_else(|| fail("offset is truncated"))?;
         let offset = self.offset(offset_delta).map_err(fail)?;
         let key = read_slice(record, &mut at).map_err(|()| fail("key exceeds the record"))?;
         let value = read_slice(record, &mut at).map_err(|()| fail("value exceeds the record"))?;
-        let header_count = read_i32(record, &mut at).ok_or_else(|| fail("header count is cut"))?;
+        let header_count =
+            read_i32(record, &mut at).ok_or_else(|| fail("header count is truncated"))?;
         if header_count < 0 {
             return Err(fail("header count is negative"));
         }
         let headers = &record[at..];
         let mut end = 0;
         for _ in 0..header_count {
-            // Each round consumes two bytes or fails, so a count that lies ends soon.
+            // Each iteration consumes two bytes or fails, so a count that is too large fails soon.
             match read_slice(headers, &mut end) {
                 Ok(Some(_)) => {}
                 Ok(None) => return Err(fail("header key is null")),
@@ -123,7 +125,7 @@ impl RecordContext {
             read_slice(headers, &mut end).map_err(|()| fail("header value exceeds the record"))?;
         }
         if end != headers.len() {
-            return Err(fail("bytes are left over at its end"));
+            return Err(fail("it has unused bytes at its end"));
         }
         Ok(RecordView {
             offset_delta,
@@ -137,8 +139,8 @@ impl RecordContext {
     }
 }
 
-/// Iterates over the uncompressed records of a batch. Ends after the first error. That the count of
-/// records is the header's is part of what it checks.
+/// Iterates over the uncompressed records of a batch. Ends after the first error. It also checks
+/// that the number of records is the count in the header.
 #[derive(Debug, Clone)]
 pub struct RecordIter<'a> {
     bytes: &'a [u8],
@@ -150,7 +152,7 @@ pub struct RecordIter<'a> {
 }
 
 impl<'a> RecordIter<'a> {
-    /// Over `uncompressed`, the records of the batch with this header.
+    /// Iterates over `uncompressed`, the records of the batch with this header.
     #[must_use]
     pub fn new(header: &BatchHeader, uncompressed: &'a [u8]) -> Self {
         Self {
@@ -163,8 +165,8 @@ impl<'a> RecordIter<'a> {
         }
     }
 
-    /// Copies the record at `at`, with `shift` added to its timestamp delta. `None` when there is
-    /// no whole record.
+    /// Copies the record at `at`, with `shift` added to its timestamp delta. Returns `None` when
+    /// there is no complete record.
     pub(crate) fn copy_shifted(
         bytes: &[u8],
         at: &mut usize,
@@ -194,7 +196,8 @@ impl<'a> RecordIter<'a> {
 
     fn read(&mut self) -> Result<RecordView<'a>, BatchError> {
         let mut at = self.at;
-        let length = read_i32(self.bytes, &mut at).ok_or_else(|| self.error("length is cut"))?;
+        let length =
+            read_i32(self.bytes, &mut at).ok_or_else(|| self.error("length is truncated"))?;
         let length = usize::try_from(length).map_err(|_| self.error("length is negative"))?;
         let record = self
             .bytes

@@ -1,5 +1,5 @@
-//! The records of a batch, read as they are decompressed: of the uncompressed bytes a window is
-//! kept, never the whole batch.
+//! Reads the records of a batch while they are decompressed. Only a window of the uncompressed
+//! bytes is in memory, never the whole batch.
 
 use std::io::{self, Read};
 
@@ -13,41 +13,42 @@ use crate::compression::{
     CompressionType, DecompressionMemory, DecompressionPermit, Decompressor, working_memory,
 };
 
-/// What may come out of one batch of any codec. Nothing that Dohle accepts, compacts, searches or
-/// loads unpacks to more, so that a small batch cannot occupy a processor for long.
+/// The most bytes that one batch of any codec may unpack to. Dohle accepts, compacts, searches and
+/// loads no batch that unpacks to more, so that a small batch cannot occupy a processor for long.
 pub const UNPACKED_BYTES_MAX: u64 = 256 << 20;
 
-/// The bytes that are uncompressed ahead.
+/// Bytes that are decompressed in advance.
 const WINDOW: usize = 32 << 10;
-/// The longest length of a record.
+/// The most bytes that the length prefix of a record may have.
 const LENGTH_MAX: usize = 5;
 
-/// What a record says besides key, value and headers.
+/// The fields of a record apart from key, value and headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordHead {
-    /// Its place in the batch, from 0.
+    /// The record's index in the batch, from 0.
     pub index: u32,
-    /// Its offset, relative to the batch's base offset.
+    /// The record's offset, relative to the batch's base offset.
     pub offset_delta: i32,
-    /// Its offset in the log.
+    /// The record's offset in the log.
     pub offset: Offset,
-    /// Its timestamp; the batch's for log append time.
+    /// The record's timestamp; with log append time, that of the batch.
     pub timestamp: Option<Timestamp>,
-    /// Whether it has a key.
+    /// Whether the record has a key.
     pub has_key: bool,
 }
 
-/// Why a stream ended early.
+/// The reason why a stream ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StreamError {
-    /// The records are wrong.
+    /// The records are invalid.
     #[error(transparent)]
     Batch(#[from] BatchError),
-    /// Reading failed: the compressed data are broken, or a sink behind the reader refused.
+    /// Reading failed: the compressed data are invalid, or the sink behind the reader returned an
+    /// error.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// More bytes come out than are allowed.
-    #[error("more than {0} bytes come out")]
+    /// The batch unpacks to more bytes than are allowed.
+    #[error("the data unpack to more than {0} bytes")]
     TooLarge(u64),
 }
 
@@ -60,7 +61,7 @@ impl StreamError {
     }
 }
 
-/// The records of one batch, one after the other.
+/// A stream of the records of one batch.
 pub struct RecordStream<'a> {
     codec: CompressionType,
     walk: RecordWalk<Decompressor<'a>>,
@@ -68,11 +69,12 @@ pub struct RecordStream<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Reads the records as they are decompressed, in memory that is taken from `memory`: the call
-    /// waits for it. Nothing is taken for records that are stored uncompressed.
+    /// Reads the records while they are decompressed. The memory for that is acquired from
+    /// `memory`, which blocks until it is free. No memory is acquired for records that are stored
+    /// uncompressed.
     ///
     /// # Errors
-    /// When the codec is unknown or the compressed data begin wrong.
+    /// When the codec is unknown or the compressed data begin with an invalid header.
     pub fn stream<'b: 'a>(
         &self,
         memory: &'b DecompressionMemory,
@@ -93,12 +95,12 @@ impl<'a> Batch<'a> {
 }
 
 impl RecordStream<'_> {
-    /// The next record without its content, which may be larger than memory; `None` after the
-    /// last.
+    /// Returns the next record without its content, which may be larger than memory; `None` after
+    /// the last record.
     ///
     /// # Errors
-    /// When the data are broken, too large, or not what the batch's header says. The stream is at
-    /// its end then.
+    /// When the data are invalid, unpack to too many bytes, or contradict the batch's header. The
+    /// stream ends then.
     pub fn next_head(&mut self) -> Result<Option<RecordHead>, BatchError> {
         let codec = self.codec;
         self.walk
@@ -106,10 +108,10 @@ impl RecordStream<'_> {
             .map_err(|error| error.into_batch(codec))
     }
 
-    /// The next record, which is held in memory; `None` after the last.
+    /// Returns the next record, which is held in memory; `None` after the last record.
     ///
     /// # Errors
-    /// As [`RecordStream::next_head`].
+    /// The same as for [`RecordStream::next_head`].
     pub fn next_record(&mut self) -> Result<Option<RecordView<'_>>, BatchError> {
         let codec = self.codec;
         match self.walk.next_record() {
@@ -118,7 +120,8 @@ impl RecordStream<'_> {
         }
     }
 
-    /// [`RecordStream::next_record`] with the record's bytes, its length before them.
+    /// Returns the result of [`RecordStream::next_record`] together with the record's bytes,
+    /// including the length prefix.
     pub(crate) fn next_with_bytes(
         &mut self,
     ) -> Result<Option<(RecordView<'_>, &[u8])>, BatchError> {
@@ -129,7 +132,8 @@ impl RecordStream<'_> {
     }
 }
 
-/// Walks exactly as many records as the header says to the end of a reader.
+/// Reads records up to the end of a reader, and checks that their number is the count in the
+/// header.
 pub(crate) struct RecordWalk<R> {
     reader: R,
     context: RecordContext,
@@ -139,17 +143,17 @@ pub(crate) struct RecordWalk<R> {
     window: Vec<u8>,
     start: usize,
     end: usize,
-    /// Bytes that came out of the reader.
+    /// Bytes read from the reader so far.
     unpacked: u64,
     unpacked_max: u64,
-    /// Whether the reader is at its end.
+    /// Whether the reader has reached its end.
     at_end: bool,
-    /// Bytes left of a record that is larger than the window.
+    /// Bytes not read yet of a record that is larger than the window.
     left: u64,
 }
 
 impl<R: Read> RecordWalk<R> {
-    /// Over the uncompressed records that `reader` gives, at most `unpacked_max` bytes of them.
+    /// Reads the uncompressed records that `reader` returns, at most `unpacked_max` bytes.
     pub(crate) fn new(header: &BatchHeader, reader: R, unpacked_max: u64) -> Self {
         Self {
             reader,
@@ -167,12 +171,12 @@ impl<R: Read> RecordWalk<R> {
         }
     }
 
-    /// The next record without its content.
+    /// Returns the next record without its content.
     pub(crate) fn next_head(&mut self) -> Result<Option<RecordHead>, StreamError> {
         if self.done {
             return Ok(None);
         }
-        // Until the step has gone well, it is the last.
+        // Cleared below once the step has succeeded.
         self.done = true;
         if !self.has_next()? {
             return Ok(None);
@@ -201,7 +205,7 @@ impl<R: Read> RecordWalk<R> {
         Ok(Some(head))
     }
 
-    /// The next record, and its bytes with their length.
+    /// Returns the next record, and its bytes including the length prefix.
     pub(crate) fn next_record(&mut self) -> Result<Option<(RecordView<'_>, &[u8])>, StreamError> {
         if self.done {
             return Ok(None);
@@ -221,7 +225,7 @@ impl<R: Read> RecordWalk<R> {
         Ok(Some((record, &self.window[bytes])))
     }
 
-    /// Whether another record follows.
+    /// Returns whether another record follows.
     fn has_next(&mut self) -> Result<bool, StreamError> {
         let is_empty = self.fill(1)?.is_empty();
         if is_empty && self.index == self.count {
@@ -235,12 +239,12 @@ impl<R: Read> RecordWalk<R> {
         Ok(true)
     }
 
-    /// The length of the next record, and how many bytes it takes itself.
+    /// Returns the length of the next record, and the number of bytes of the length prefix.
     fn length(&mut self) -> Result<(usize, usize), StreamError> {
         let bytes = self.fill(LENGTH_MAX)?;
         let mut prefix = 0;
         let length = read_i32(bytes, &mut prefix);
-        let length = length.ok_or_else(|| self.error("length is cut"))?;
+        let length = length.ok_or_else(|| self.error("length is truncated"))?;
         let length = usize::try_from(length).map_err(|_| self.error("length is negative"))?;
         if length as u64 > self.unpacked_max {
             return Err(StreamError::TooLarge(self.unpacked_max));
@@ -248,7 +252,7 @@ impl<R: Read> RecordWalk<R> {
         Ok((prefix, length))
     }
 
-    /// The whole record, in the window.
+    /// Returns the whole record from the window.
     fn whole(&mut self, prefix: usize, length: usize) -> Result<&[u8], StreamError> {
         let size = prefix + length;
         if self.fill(size)?.len() < size {
@@ -262,8 +266,8 @@ impl<R: Read> RecordWalk<R> {
         BatchError::Record { index, problem }.into()
     }
 
-    /// What is uncompressed from here on: `wanted` bytes or more, fewer only at the end. The window
-    /// grows with the bytes that come out, not with what is wanted.
+    /// Returns the uncompressed bytes at the current position: at least `wanted` bytes, fewer only
+    /// at the end. The window grows with the bytes that the reader returns, not with `wanted`.
     fn fill(&mut self, wanted: usize) -> Result<&[u8], StreamError> {
         while self.end - self.start < wanted && !self.at_end {
             if self.start > 0 && self.start + wanted > self.window.len() {
@@ -291,9 +295,9 @@ impl<R: Read> RecordWalk<R> {
         Ok(&self.window[self.start..self.end])
     }
 
-    /// Walks a record that is larger than the window, field by field.
+    /// Reads a record that is larger than the window field by field.
     fn large_head(&mut self) -> Result<RecordHead, StreamError> {
-        // The first byte holds attributes, of which none are in use.
+        // The first byte holds attributes, which are all unused.
         self.byte()?;
         let timestamp_delta = unzigzag64(self.varint(10)?);
         let offset_delta = self.i32()?;
@@ -312,7 +316,7 @@ impl<R: Read> RecordWalk<R> {
             self.skip_slice()?;
         }
         if self.left != 0 {
-            return Err(self.error("bytes are left over at its end"));
+            return Err(self.error("it has unused bytes at its end"));
         }
         Ok(RecordHead {
             index: self.index as u32,
@@ -370,7 +374,7 @@ impl<R: Read> RecordWalk<R> {
         Ok(())
     }
 
-    /// Skips a length and its bytes; whether there were any, `false` for null.
+    /// Skips a length and as many bytes. Returns `false` if the length is that of null.
     fn skip_slice(&mut self) -> Result<bool, StreamError> {
         match self.i32()? {
             -1 => Ok(false),

@@ -1,8 +1,8 @@
 //! Zigzag variable-length integers, as protobuf and Kafka write them.
 
-/// Reads a varint of at most 5 bytes; `None` when it is cut off or too long.
+/// Reads a varint of at most 5 bytes. Returns `None` when it is truncated or too long.
 pub(crate) fn read_i32(bytes: &[u8], at: &mut usize) -> Option<i32> {
-    // Most are a single byte.
+    // Most varints have a single byte.
     let first = *bytes.get(*at)?;
     if first < 0x80 {
         *at += 1;
@@ -19,7 +19,7 @@ pub(crate) fn read_i32(bytes: &[u8], at: &mut usize) -> Option<i32> {
     None
 }
 
-/// Reads a varlong of at most 10 bytes; `None` when it is cut off or too long.
+/// Reads a varlong of at most 10 bytes. Returns `None` when it is truncated or too long.
 pub(crate) fn read_i64(bytes: &[u8], at: &mut usize) -> Option<i64> {
     let mut value = 0u64;
     for (i, byte) in bytes.get(*at..)?.iter().take(10).enumerate() {

@@ -1,8 +1,8 @@
-//! The files of a segment that compaction is writing: `….cleaned`, until they are swapped in.
+//! The `….cleaned` files of a segment that compaction writes, until they are renamed.
 //!
-//! They are reached through the directory as it was opened under the log's lock: when the topic is
-//! deleted meanwhile, they land in the directory that was put away, not in that of a new topic of
-//! the same name. What is not swapped in is deleted with the value.
+//! They are accessed through a handle of the directory that was opened under the log's lock. If the
+//! topic is deleted meanwhile, they are written to the renamed directory, not to that of a new
+//! topic of the same name. Dropping the value deletes files that did not replace old segments.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(crate) struct CleanedFiles {
     swapped: bool,
 }
 
-/// Opens a directory, for [`CleanedFiles`].
+/// Opens a directory for [`CleanedFiles`].
 pub(crate) fn open_dir(
     fs: &dyn FileSystem,
     dir: &Path,
@@ -46,7 +46,7 @@ impl CleanedFiles {
         file_name(self.base_offset, &format!("{suffix}{CLEANED_SUFFIX}"))
     }
 
-    /// Makes an empty file.
+    /// Creates an empty file.
     pub(crate) fn create(&self, suffix: &str) -> Result<Arc<dyn File>, StorageError> {
         let name = self.name(suffix);
         let created = self.handle.create(&name);
@@ -71,12 +71,12 @@ impl CleanedFiles {
         }
     }
 
-    /// Forces the names of the files to the disk.
+    /// Forces the directory entries of the files to the disk.
     pub(crate) fn sync_names(&self) -> Result<(), StorageError> {
         self.handle.sync().context("sync directory", &self.dir)
     }
 
-    /// They have other names now.
+    /// Notes that the files were renamed, so that dropping this value does not delete them.
     pub(crate) fn mark_swapped(&mut self) {
         self.swapped = true;
     }
@@ -88,7 +88,7 @@ impl Drop for CleanedFiles {
             return;
         }
         for suffix in SEGMENT_SUFFIXES {
-            // What stays is deleted when the log is opened the next time.
+            // Files that cannot be removed are deleted when the log is opened the next time.
             let _ = self.handle.remove_file(&self.name(suffix));
         }
     }

@@ -1,4 +1,4 @@
-//! What of a batch survives: the decision, and the batch that is left.
+//! Decides which records of a batch compaction keeps, and writes the batch with those records.
 //!
 //! Source: `cleanInto` and `shouldRetainRecord` of Kafka's `LogCleaner.scala`,
 //! `MemoryRecords.filterTo`, KIP-534.
@@ -21,32 +21,33 @@ use dohle_config::TimestampType;
 pub(crate) struct Filter {
     /// The newest offset of each key up to `latest`.
     pub(crate) map: OffsetMap,
-    /// The last offset that the map knows of; `None` when it knows of none.
+    /// The last offset that the map covers; `None` when the map is empty.
     pub(crate) latest: Option<Offset>,
     pub(crate) now: Timestamp,
     /// `delete.retention.ms`.
     pub(crate) delete_retention: Duration,
     pub(crate) producers: LastOfProducers,
-    /// The batch that ends here is kept, even if it is empty: it says where the cleaned part ends.
+    /// The last offset of the cleaned part. The batch that ends here is kept even if it is empty,
+    /// because it marks the end of the cleaned part.
     pub(crate) bound: Offset,
-    /// What batches are decompressed in.
+    /// The memory for decompressing batches.
     pub(crate) memory: Arc<DecompressionMemory>,
 }
 
-/// What became of a batch.
+/// The result of filtering a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Filtered {
-    /// Records that are left of it, or all of them when it was not looked into.
+    /// The number of records kept; all of them when the batch was not decompressed.
     pub(crate) kept_records: u32,
-    /// Whether a byte of it changed, or it is gone.
+    /// Whether a byte of the batch changed, or the batch was removed.
     pub(crate) changed: bool,
-    /// Records without a key, which no compacted topic keeps.
+    /// The number of records without a key, which compaction removes.
     pub(crate) without_key: u32,
-    /// An aborted transaction that readers must still be told of.
+    /// An aborted transaction that the transaction index must still list for readers.
     pub(crate) aborted: Option<AbortedTxn>,
 }
 
-/// The records of a batch that stay.
+/// The records of a batch that are kept.
 #[derive(Debug, Default)]
 struct Kept {
     bytes: Vec<u8>,
@@ -58,7 +59,7 @@ struct Kept {
 }
 
 impl Filter {
-    /// Appends to `out` what is left of a batch.
+    /// Appends the records of a batch that are kept to `out`.
     pub(crate) fn apply(
         &self,
         batch: &Batch<'_>,
@@ -116,8 +117,8 @@ impl Filter {
         self.latest.is_none_or(|latest| offset > latest)
     }
 
-    /// The newest batch of a producer that may come back; without it its sequence or epoch would be
-    /// forgotten with the next recovery.
+    /// Returns whether this is the newest batch of a producer that may continue. Without the batch,
+    /// the next recovery would lose the producer's sequence or epoch.
     fn is_last_of_producer(&self, batch: &Batch<'_>) -> bool {
         let header = &batch.header;
         let last = header.producer_id.and_then(|id| self.producers.get(&id));
@@ -169,8 +170,8 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The batch with fewer records, or with a delete horizon from now on. The records' bytes stay as
-/// they are, but for their timestamps when these are told from the horizon now.
+/// Writes the batch with fewer records or with a new delete horizon. The records' bytes do not
+/// change, except for their timestamp deltas when the base timestamp is replaced by the horizon.
 fn rewrite(
     batch: &Batch<'_>,
     kept: &Kept,
@@ -220,13 +221,13 @@ fn shift_timestamps(records: &[u8], count: i32, shift: i64) -> Result<Vec<u8>, B
     for index in 0..count {
         RecordIter::copy_shifted(records, &mut at, shift, &mut out).ok_or(BatchError::Record {
             index: index as u32,
-            problem: "timestamp cannot be read again",
+            problem: "timestamp delta cannot be rewritten",
         })?;
     }
     Ok(out)
 }
 
-/// The batch without its records: its offsets, producer, sequences and epochs stay known.
+/// Writes the batch without its records, to keep its offsets, producer, sequences and epochs.
 fn write_empty(batch: &Batch<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&batch.bytes[..crate::batch::BATCH_HEADER_SIZE]);

@@ -1,4 +1,4 @@
-//! Which old segments go into one new segment.
+//! Groups old segments that compaction merges into one new segment.
 //!
 //! Source: `groupSegmentsBySize` of Kafka's `LogCleaner.scala`.
 
@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use dohle_model::Offset;
 
-/// A segment's measures.
+/// The sizes of a segment that limit which group it fits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measure {
     pub(crate) base_offset: Offset,
@@ -17,17 +17,18 @@ pub(crate) struct Measure {
     pub(crate) time_index_size: u64,
 }
 
-/// What a segment may grow to.
+/// The limits of a new segment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) segment_bytes: u64,
     pub(crate) index_bytes: u64,
 }
 
-/// The renames of one swap happen under the log's lock: so many segments' at most.
+/// The most segments in a group. The renames of one swap happen under the log's lock, so their
+/// number is bounded.
 const SEGMENTS_MAX: usize = 256;
 
-/// Neighbours together, as many as surely fit one segment.
+/// Groups adjacent segments, as many as certainly fit into one segment.
 pub(crate) fn group(segments: &[Measure], bounds: Bounds) -> Vec<Range<usize>> {
     let mut groups = Vec::new();
     let mut start = 0;
@@ -40,7 +41,7 @@ pub(crate) fn group(segments: &[Measure], bounds: Bounds) -> Vec<Range<usize>> {
             && total.size + next.size <= bounds.segment_bytes
             && total.index_size + next.index_size <= bounds.index_bytes
             && total.time_index_size + next.time_index_size <= bounds.index_bytes
-            // An empty segment has no offsets that would have to fit.
+            // An empty segment has no offsets that must fit.
             && (next.size == 0
                 || next.end_offset.since(first.base_offset) - 1 <= i64::from(i32::MAX))
         {

@@ -1,13 +1,13 @@
-//! Compaction: of each key only the newest record is kept.
+//! Compaction: keeps only the newest record of each key.
 //!
-//! [`crate::Log::begin_cleaning`] takes under the log's lock what a cleaning must know;
+//! [`crate::Log::begin_cleaning`] collects under the log's lock what a cleaning needs;
 //! [`Cleaning::index`] reads the dirty records and maps each key to its newest offset;
-//! [`Cleaner::next_segment`] writes one segment in place of a group of old ones, beside them;
-//! [`crate::Log::replace_segments`] puts it in their place, again under the lock. Nothing but the
-//! first and the last step needs the lock, and readers of old segments go on reading them.
+//! [`Cleaner::next_segment`] writes one new segment for a group of old ones, next to them;
+//! [`crate::Log::replace_segments`] replaces the old ones, under the lock again. Only the first and
+//! the last step need the lock, and readers of old segments continue to read them.
 //!
-//! Invariant: offsets, leader epochs and batches' offset ranges never change; what is not below
-//! [`Cleaning`]'s bound is not touched.
+//! Invariant: offsets, leader epochs and batches' offset ranges never change; records at or above
+//! the bound of [`Cleaning`] do not change.
 //!
 //! Source: Kafka's `LogCleaner.scala`, `LogCleanerManager.scala`, `MemoryRecords.filterTo`,
 //! KIP-58, KIP-354, KIP-534.
@@ -29,8 +29,8 @@ use std::collections::HashMap;
 
 use dohle_model::{Offset, ProducerEpoch, ProducerId};
 
-/// The last things of a producer in the log: its newest batch must survive, as its sequence or
-/// epoch is told by nothing else.
+/// The last offsets of a producer in the log. Its newest batch must be kept, because the producer's
+/// sequence and epoch are recorded only there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LastOfProducer {
     /// The last offset of its newest batch of data.

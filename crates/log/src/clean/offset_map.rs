@@ -1,11 +1,11 @@
-//! The newest offset of each key of the dirty part, in memory that is bounded and as large as the
-//! dirty part asks for.
+//! Maps each key of the dirty part to its newest offset, in bounded memory whose size depends on
+//! the dirty part.
 //!
-//! Keys are told apart by 128 bits of SipHash under a key that is new for every cleaning. Two keys
-//! with one hash would lose a record: nobody can choose such keys, and among a billion the chance
-//! is less than one in 10^20.
+//! A key is identified by 128 bits of SipHash with a random secret for each cleaning. A collision
+//! of two keys would lose a record. Clients cannot construct one without the secret, and among a
+//! billion keys its probability is less than one in 10^20.
 //!
-//! Source: Kafka's `SkimpyOffsetMap.java`, which takes MD5.
+//! Source: Kafka's `SkimpyOffsetMap.java`, which uses MD5.
 
 use std::hash::Hasher;
 
@@ -13,8 +13,8 @@ use dohle_model::Offset;
 use dohle_storage::Entropy;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-/// Hash, and offset plus one: a slot of zeros is free. Fresh memory is zeros that the system maps
-/// only when they are written, so a map that turns out too large costs nothing.
+/// The hash, and the offset plus one; a slot of zeros is free. The system maps zeroed memory only
+/// when it is written, so unused slots take no physical memory.
 type Slot = [u64; 3];
 
 const SLOT_BYTES: usize = size_of::<Slot>();
@@ -28,8 +28,8 @@ pub(crate) struct OffsetMap {
 }
 
 impl OffsetMap {
-    /// For at most `keys` different keys in at most `bytes` of memory, of which `load_factor` may
-    /// be in use. `None` when not even one key has room.
+    /// Creates a map for at most `keys` different keys in at most `bytes` of memory, of which the
+    /// share `load_factor` may be used. Returns `None` when there is no room for even one key.
     pub(crate) fn new(
         keys: u64,
         bytes: usize,
@@ -44,7 +44,7 @@ impl OffsetMap {
         let affordable = bytes / SLOT_BYTES;
         let wanted = (keys as f64 / load_factor).ceil() as usize;
         let slots = wanted.saturating_add(1).max(2).min(affordable);
-        // One slot stays free, so that every search ends.
+        // One slot remains free, so that every search ends.
         let len_max = ((slots as f64 * load_factor) as usize).min(slots.saturating_sub(1));
         if slots < 2 {
             return None;
@@ -57,7 +57,7 @@ impl OffsetMap {
         })
     }
 
-    /// The slot that has the key, or where it would go.
+    /// Returns the slot that contains the key, or the free slot for it.
     fn find(&self, key: &[u8]) -> (usize, [u64; 2]) {
         let mut hasher = SipHasher13::new_with_keys(self.hash_key.0, self.hash_key.1);
         hasher.write(key);
@@ -73,7 +73,7 @@ impl OffsetMap {
         }
     }
 
-    /// Notes the newest offset of a key. `false` when the key is new and the map is full.
+    /// Records the newest offset of a key. Returns `false` when the key is new and the map is full.
     pub(crate) fn put(&mut self, key: &[u8], offset: Offset) -> bool {
         let (at, hash) = self.find(key);
         if self.slots[at][2] == 0 {
@@ -93,7 +93,7 @@ impl OffsetMap {
         true
     }
 
-    /// The newest offset of a key.
+    /// Returns the newest offset of a key.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Offset> {
         let (at, _) = self.find(key);
         match self.slots[at][2] {
@@ -102,12 +102,12 @@ impl OffsetMap {
         }
     }
 
-    /// Keys in the map.
+    /// Returns the number of keys in the map.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Bytes of memory that it may use.
+    /// Returns the bytes of memory that the map may use.
     #[cfg(test)]
     fn size(&self) -> usize {
         self.slots.len() * SLOT_BYTES

@@ -1,4 +1,5 @@
-//! A cleaning at work, without the log's lock: first the map, then one new segment after another.
+//! Runs a cleaning without the log's lock: first it builds the map, then it writes the new segments
+//! one after the other.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -24,55 +25,57 @@ use crate::segment::read::Start;
 use crate::segment::scan::{Scan, ScanError};
 use crate::segment::{PlacedBatch, Segment};
 
-/// Told of every so many bytes that were read or written: it may wait, and answers whether the
-/// cleaning is to go on.
+/// A callback that is called with each number of bytes read or written. It may wait, and returns
+/// whether the cleaning continues.
 pub type Throttle<'a> = &'a mut dyn FnMut(u64) -> bool;
 
-/// What one cleaning may use.
+/// The resources that one cleaning may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CleanerLimits {
-    /// Bytes of memory for the newest offset of each key: its share of
+    /// Bytes of memory for the map of newest offsets: the cleaning's share of
     /// `log.cleaner.dedupe.buffer.size`. A key takes 24 bytes.
     pub dedupe_buffer_bytes: usize,
-    /// `log.cleaner.io.buffer.load.factor`: how full that memory may get, 0 to 1.
+    /// `log.cleaner.io.buffer.load.factor`: the share of that memory that may be used, 0 to 1.
     pub load_factor: f64,
-    /// Bytes that are read, and written, at a time: its share of `log.cleaner.io.buffer.size`.
+    /// Bytes that are read or written at a time: the cleaning's share of
+    /// `log.cleaner.io.buffer.size`.
     pub io_buffer_bytes: usize,
 }
 
-/// Why a cleaning ended early. The log is as it was before the segment that was being cleaned.
+/// The reason why a cleaning ended early. The segment that was being cleaned has not changed;
+/// segments replaced earlier remain replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum CleanError {
-    /// A file operation failed. When the log was truncated or closed meanwhile that is no wonder;
-    /// otherwise its log directory goes offline.
+    /// A file operation failed. If the log was truncated or closed meanwhile, such an error is
+    /// expected; otherwise the log directory goes offline.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The caller asked for it.
+    /// The caller stopped the cleaning.
     #[error("the cleaning was stopped")]
     Stopped,
-    /// The log holds what cannot be cleaned; to try again would end the same.
+    /// The log has content that cannot be cleaned. Another attempt would fail in the same way.
     #[error("{0}")]
     Uncleanable(String),
 }
 
-/// What a cleaning did.
+/// The figures of a cleaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CleanStats {
-    /// Bytes of the segments that were read, the dirty ones twice.
+    /// Bytes of the segments that were read. Dirty segments count twice.
     pub bytes_read: u64,
-    /// Bytes of the new segments.
+    /// Bytes written to new segments.
     pub bytes_written: u64,
-    /// Records in the segments.
+    /// Records in the segments that were read.
     pub records_read: u64,
-    /// Records that are left.
+    /// Records that were kept.
     pub records_kept: u64,
-    /// Records without a key, which are left out.
+    /// Records without a key, which were removed.
     pub records_without_key: u64,
-    /// Different keys in the dirty part.
+    /// The number of different keys in the dirty part.
     pub keys: u64,
 }
 
-/// A closed segment that is to be cleaned.
+/// A closed segment to be cleaned.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source {
     pub(crate) base_offset: Offset,
@@ -81,7 +84,7 @@ pub(crate) struct Source {
     pub(crate) end_offset: Offset,
 }
 
-/// All that a cleaning must know of the log.
+/// The part of a log's state that a cleaning needs.
 #[derive(Debug)]
 pub struct Cleaning {
     pub(crate) dir: Arc<Path>,
@@ -91,51 +94,52 @@ pub struct Cleaning {
     pub(crate) config: Arc<LogConfig>,
     /// All segments below `bound`, oldest first.
     pub(crate) sources: Vec<Source>,
-    /// Where the records begin that no cleaning has seen.
+    /// The first offset that no earlier cleaning has processed.
     pub(crate) first_dirty: Offset,
-    /// Where the part ends that may be cleaned; the base offset of a segment.
+    /// The end of the part that may be cleaned; the base offset of a segment.
     pub(crate) bound: Offset,
     pub(crate) aborted: Vec<AbortedTxn>,
     pub(crate) producers: LastOfProducers,
     pub(crate) now: Timestamp,
     pub(crate) generation: u64,
-    /// What batches are decompressed in.
+    /// The memory for decompressing batches.
     pub(crate) memory: Arc<DecompressionMemory>,
-    /// The log starts no other cleaning as long as it lives.
+    /// Held for the lifetime of this value, so that the log starts no other cleaning.
     pub(crate) _token: Arc<()>,
 }
 
-/// Which cleaning of a log it is, to ask the log whether it still makes sense.
+/// Identifies a cleaning of a log, for [`crate::Log::is_current`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CleaningId {
     pub(crate) generation: u64,
-    /// The base offset of the first segment that it reads.
+    /// The base offset of the first segment that the cleaning reads.
     pub(crate) first: Offset,
 }
 
-/// A new segment that waits to take the place of old ones.
+/// A new segment that is complete and can replace old ones.
 #[derive(Debug)]
 pub struct CleanedSegment {
     pub(crate) files: CleanedFiles,
     pub(crate) segment: Segment,
-    /// The base offsets of the old ones, oldest first; the first is also the new one's.
+    /// The base offsets of the old segments, oldest first. The first is also that of the new
+    /// segment.
     pub(crate) replaces: Vec<Offset>,
     pub(crate) generation: u64,
-    /// The damaged ranges of the old ones that are mended in the new one.
+    /// The damaged ranges of the old segments that are repaired in the new one.
     pub(crate) damage: Vec<Damage>,
-    /// Why the old ones go, for the log.
+    /// The reason for replacing the old segments, for log lines.
     pub(crate) reason: &'static str,
 }
 
 impl CleanedSegment {
-    /// The base offset of the new segment, and of the first one that it replaces.
+    /// Returns the base offset of the new segment, which is that of the first segment it replaces.
     #[must_use]
     pub fn base_offset(&self) -> Offset {
         self.segment.base_offset
     }
 }
 
-/// A cleaning with its map.
+/// A cleaning whose map is complete.
 #[derive(Debug)]
 pub struct Cleaner {
     cleaning: Cleaning,
@@ -148,7 +152,7 @@ pub struct Cleaner {
 }
 
 impl Cleaning {
-    /// Which one it is.
+    /// Returns the identity of this cleaning.
     #[must_use]
     pub fn id(&self) -> CleaningId {
         CleaningId {
@@ -157,24 +161,24 @@ impl Cleaning {
         }
     }
 
-    /// The files of a segment that it reads.
+    /// Returns the files of a segment to be cleaned.
     fn files_of(&self, source: Source) -> SegmentFiles {
         SegmentFiles::new(Arc::clone(&self.dir), source.base_offset, &self.environment)
     }
 
-    /// Where the records begin that no cleaning has seen.
+    /// Returns the first offset that no earlier cleaning has processed.
     #[must_use]
     pub fn first_dirty_offset(&self) -> Offset {
         self.first_dirty
     }
 
-    /// The same, with the node's memory to decompress in instead of its own.
+    /// Uses the node's memory for decompression instead of the cleaning's own.
     #[must_use]
     pub fn with_memory(self, memory: Arc<DecompressionMemory>) -> Self {
         Self { memory, ..self }
     }
 
-    /// Reads the dirty part and finds the newest offset of each key, as far as the memory goes.
+    /// Reads the dirty part and maps each key to its newest offset, until the memory is used up.
     ///
     /// # Errors
     /// [`CleanError`].
@@ -192,7 +196,7 @@ impl Cleaning {
         );
         let map = map.ok_or_else(|| {
             CleanError::Uncleanable(format!(
-                "{} bytes hold not even one key: raise log.cleaner.dedupe.buffer.size or lower \
+                "{} bytes have no room for one key: raise log.cleaner.dedupe.buffer.size or lower \
                  log.cleaner.threads",
                 limits.dedupe_buffer_bytes
             ))
@@ -222,19 +226,20 @@ impl Cleaning {
 }
 
 impl Cleaner {
-    /// Where the next cleaning begins, once all segments of this one are in place.
+    /// Returns the offset where the next cleaning begins, once all segments of this one have
+    /// replaced the old ones.
     #[must_use]
     pub fn end_offset(&self) -> Offset {
         self.end_offset
     }
 
-    /// What it did so far.
+    /// Returns the figures of the cleaning so far.
     #[must_use]
     pub fn stats(&self) -> CleanStats {
         self.stats
     }
 
-    /// Which cleaning it is.
+    /// Returns the identity of this cleaning.
     #[must_use]
     pub fn id(&self) -> CleaningId {
         self.cleaning.id()
@@ -269,7 +274,7 @@ impl Cleaner {
         Ok(())
     }
 
-    /// Takes in the keys of a batch. Answers whether the map is full.
+    /// Adds the keys of a batch to the map. Returns whether the map is full.
     fn map_batch(
         &mut self,
         batch: &Batch<'_>,
@@ -303,7 +308,7 @@ impl Cleaner {
         self.end_offset = offset.plus(1);
     }
 
-    /// The segments with records that the map knows of, in groups.
+    /// Groups the segments with records that the map covers.
     fn grouped(&self) -> Result<VecDeque<Vec<Source>>, CleanError> {
         let sources = &self.cleaning.sources;
         let count = sources.partition_point(|source| source.base_offset < self.end_offset);
@@ -329,9 +334,9 @@ impl Cleaner {
             .collect())
     }
 
-    /// Cleans the next group of segments. The new segment is on the disk, and waits for
-    /// [`crate::Log::replace_segments`]. `None` when all are done; segments in which nothing
-    /// changes are passed over.
+    /// Cleans the next group of segments. The new segment is on the disk, and has no effect until
+    /// [`crate::Log::replace_segments`]. Returns `None` when all groups are done. Segments in which
+    /// nothing changes are skipped.
     ///
     /// # Errors
     /// [`CleanError`].
@@ -414,7 +419,8 @@ impl Cleaner {
         self.stats.records_without_key += u64::from(filtered.without_key);
     }
 
-    /// Gives the next batch of a segment, whose checksum is good, to `visit`. `None` at the end.
+    /// Passes the next batch of a segment, whose checksum is valid, to `visit`. Returns `None` at
+    /// the end.
     fn next<T>(
         &mut self,
         scan: &mut Scan<'_>,
@@ -459,7 +465,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Writes to `segment`, whose file is empty, when `buffer_max` bytes have been collected.
+    /// Creates a writer to `segment`, whose file is empty. It writes once `buffer_max` bytes have
+    /// been collected.
     pub(crate) fn new(segment: Segment, config: Arc<LogConfig>, buffer_max: usize) -> Self {
         Self {
             segment,
@@ -477,7 +484,7 @@ impl Writer {
         self.placed(start)
     }
 
-    /// What was put into the buffer from `start` on is a batch, or nothing.
+    /// Records the batch that was appended to the buffer from `start` on, if any.
     fn placed(&mut self, start: usize) -> Result<(), BatchError> {
         if self.buffer.len() > start {
             let header = BatchHeader::parse(&self.buffer[start..])?;
@@ -494,7 +501,7 @@ impl Writer {
         self.flush(throttle)
     }
 
-    /// Writes the buffer. Answers its size.
+    /// Writes the buffer. Returns the number of bytes written.
     pub(crate) fn flush(&mut self, throttle: Throttle<'_>) -> Result<u64, CleanError> {
         let size = self.buffer.len() as u64;
         if size == 0 {
@@ -519,7 +526,7 @@ impl Writer {
         }
     }
 
-    /// Writes the indexes, and forces all to the disk.
+    /// Writes the indexes, and forces all files to the disk.
     pub(crate) fn finish(
         mut self,
         files: &CleanedFiles,
@@ -529,7 +536,7 @@ impl Writer {
         if let Some(indexes) = self.segment.index_bytes() {
             files.write_indexes(&indexes)?;
         }
-        // Retention of a segment without timestamps goes by the age of its file.
+        // Retention of a segment without timestamps uses the modification time of its file.
         if let Some(modified) = modified {
             self.segment.files.set_modified(modified)?;
         }

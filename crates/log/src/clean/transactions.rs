@@ -1,8 +1,8 @@
-//! Transactions as a cleaning walks over them: whose records are void, and which markers nobody
-//! needs any more.
+//! Tracks transactions while a cleaning reads them: which records were aborted, and which markers
+//! no longer have records.
 //!
-//! Invariant: a cleaning stays below the last stable offset, so every transaction that it meets is
-//! decided, and all aborted ones are known beforehand.
+//! Invariant: a cleaning stays below the last stable offset, so every transaction in its range has
+//! ended, and all aborted ones are known before it starts.
 //!
 //! Source: `CleanedTransactionMetadata` of Kafka's `LogCleaner.scala`.
 
@@ -16,24 +16,25 @@ use crate::index::AbortedTxn;
 #[derive(Debug)]
 struct Aborted {
     txn: AbortedTxn,
-    /// Whether batches of it are still in the log.
+    /// Whether the log still has batches of the transaction.
     has_batches: bool,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Transactions {
-    /// Those not reached yet, by their first offset.
+    /// The aborted transactions whose first offset is still ahead, ordered by first offset.
     aborted: VecDeque<AbortedTxn>,
     ongoing_aborted: HashMap<ProducerId, Aborted>,
     ongoing_committed: HashSet<ProducerId>,
 }
 
-/// What becomes of a control batch.
+/// What compaction does with a control batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Marker {
-    /// No batch of its transaction is left: it may go, once its delete horizon has passed.
+    /// Whether no batch of the transaction is left, so that the marker may be removed once its
+    /// delete horizon has passed.
     pub(crate) is_spent: bool,
-    /// The aborted transaction that readers must still be told of.
+    /// The aborted transaction that the transaction index must still list for readers.
     pub(crate) aborted: Option<AbortedTxn>,
 }
 
@@ -63,7 +64,7 @@ impl Transactions {
         }
     }
 
-    /// A batch of data. Answers whether its transaction was aborted.
+    /// Processes a batch of data. Returns whether its transaction was aborted.
     pub(crate) fn on_data(&mut self, header: &BatchHeader) -> bool {
         self.begin_up_to(header.last_offset());
         let Some(id) = header
@@ -80,7 +81,7 @@ impl Transactions {
         false
     }
 
-    /// A control batch.
+    /// Processes a control batch.
     pub(crate) fn on_control(&mut self, batch: &Batch<'_>) -> Marker {
         let header = &batch.header;
         self.begin_up_to(header.last_offset());
@@ -89,7 +90,7 @@ impl Transactions {
             aborted: None,
         };
         if header.record_count == 0 {
-            // Emptied by an earlier cleaning.
+            // An earlier cleaning has removed the record.
             return kept(true);
         }
         let Some(id) = header.producer_id else {

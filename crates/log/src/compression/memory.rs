@@ -1,17 +1,19 @@
-//! The memory that the decompressions of one node hold together.
+//! Bounds the memory that all decompressions of a node use together.
 
 use parking_lot::{Condvar, Mutex};
 use zstd::zstd_safe::DCtx;
 
-/// Contexts of zstd that wait for their next use: making one takes longer than a small batch.
+/// The most zstd contexts that are kept for reuse. Creating one takes longer than decompressing a
+/// small batch.
 const CONTEXTS_MAX: usize = 4;
-/// The largest context that is kept, in bytes with its window: those of usual levels.
+/// The largest context that is kept, in bytes including its window; contexts of usual levels are
+/// smaller.
 const CONTEXT_BYTES_MAX: usize = 3 << 20;
 
-/// Bounds the memory that decompressions hold at a time. One value serves a node.
+/// Bounds the memory that decompressions use at a time. There is one value per node.
 ///
-/// Whoever waits is served in the order it came, so that a large window is not overtaken for ever.
-/// A holder asks for nothing else before it gives its memory back, so waiting always ends.
+/// Callers that wait are served in the order of arrival, so that a large window does not starve. A
+/// holder acquires nothing else before it releases its memory, so every wait ends.
 pub struct DecompressionMemory {
     bytes_max: u64,
     state: Mutex<State>,
@@ -32,13 +34,13 @@ impl std::fmt::Debug for DecompressionMemory {
 struct State {
     held: u64,
     peak: u64,
-    /// Numbers those that wait.
+    /// The ticket of the next caller that waits.
     next: u64,
-    /// Who is served next.
+    /// The ticket of the caller that is served next.
     serving: u64,
 }
 
-/// Memory for one decompression, given back when it is dropped.
+/// Memory for one decompression, released on drop.
 #[derive(Debug)]
 pub struct DecompressionPermit<'a> {
     memory: &'a DecompressionMemory,
@@ -46,11 +48,11 @@ pub struct DecompressionPermit<'a> {
 }
 
 impl DecompressionMemory {
-    /// Enough for the largest window that a client may ask for, 128 MiB of zstd, and several of
-    /// usual size beside it.
+    /// Enough for the largest window that a client may use, 128 MiB of zstd, and several windows of
+    /// usual size at the same time.
     pub const DEFAULT_BYTES: u64 = 160 << 20;
 
-    /// A bound of `bytes_max`. A decompression that needs more runs alone.
+    /// Creates a bound of `bytes_max`. A decompression that needs more runs alone.
     #[must_use]
     pub fn new(bytes_max: u64) -> Self {
         Self {
@@ -75,7 +77,7 @@ impl DecompressionMemory {
         }
     }
 
-    /// Waits until `bytes` are free, and holds them. Blocks the thread.
+    /// Acquires `bytes`. Blocks the thread until they are free.
     #[must_use]
     pub fn acquire(&self, bytes: u64) -> DecompressionPermit<'_> {
         let bytes = bytes.min(self.bytes_max);
@@ -88,12 +90,12 @@ impl DecompressionMemory {
         state.serving += 1;
         let permit = self.hold(&mut state, bytes);
         drop(state);
-        // The next one may fit too.
+        // There may be enough memory for the next waiting caller too.
         self.freed.notify_all();
         permit
     }
 
-    /// Holds `bytes` if they are free and nobody waits.
+    /// Acquires `bytes` if they are free and no caller waits.
     #[must_use]
     pub fn try_acquire(&self, bytes: u64) -> Option<DecompressionPermit<'_>> {
         let bytes = bytes.min(self.bytes_max);
@@ -111,20 +113,20 @@ impl DecompressionMemory {
         }
     }
 
-    /// How many wait for memory now.
+    /// Returns the number of callers that wait for memory.
     #[must_use]
     pub fn waiting(&self) -> u64 {
         let state = self.state.lock();
         state.next - state.serving
     }
 
-    /// Bytes held now.
+    /// Returns the bytes that are in use.
     #[must_use]
     pub fn held(&self) -> u64 {
         self.state.lock().held
     }
 
-    /// The most bytes that were ever held at a time.
+    /// Returns the most bytes that were ever in use at the same time.
     #[must_use]
     pub fn peak(&self) -> u64 {
         self.state.lock().peak

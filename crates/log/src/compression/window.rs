@@ -1,4 +1,5 @@
-//! What a streamed decompression holds in memory, from the data's own headers.
+//! Computes from the headers of compressed data how much memory their decompression as a stream
+//! needs.
 
 use std::io;
 
@@ -6,23 +7,23 @@ use zstd::zstd_safe;
 
 use super::{CompressionError, CompressionType, SnappyReader, snappy_block_len};
 
-/// State and output buffer of zlib, with its window of 32 KiB.
+/// Bytes of zlib's state and output buffer, with its window of 32 KiB.
 const GZIP: u64 = 64 << 10;
-/// A zstd context without its window: state, and buffers of one block each.
+/// Bytes of a zstd context without its window: its state, and buffers of one block each.
 const ZSTD_CONTEXT: u64 = 512 << 10;
-/// The largest window of zstd that is accepted, 128 MiB: that of its highest level, and the most
-/// that its decoders, Kafka's included, accept unless they are told otherwise.
+/// The largest window of zstd that is accepted, 128 MiB: that of its highest level, and the default
+/// limit of its decoders, Kafka's included.
 const ZSTD_WINDOW_MAX: u64 = 1 << 27;
 
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const LZ4_MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 
-/// Bytes that decompressing `data` as a stream holds at a time, where no more than `unpacked_max`
-/// come out. 0 for data that are not compressed.
+/// Returns the bytes that decompressing `data` as a stream needs, where the data unpack to at most
+/// `unpacked_max` bytes. Returns 0 for data that are not compressed.
 ///
 /// # Errors
-/// When the headers are broken, claim more than `unpacked_max` or than any decoder accepts, or ask
-/// for what Kafka's own decoder refuses.
+/// When the headers are invalid, have a size above `unpacked_max` or above what any decoder
+/// accepts, or use a feature that Kafka's own decoder rejects.
 pub(crate) fn working_memory(
     codec: CompressionType,
     data: &[u8],
@@ -46,7 +47,7 @@ fn invalid(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-/// The largest block: each is decompressed whole.
+/// Returns the size of the largest block, since each block is decompressed as a whole.
 fn snappy(data: &[u8]) -> io::Result<u64> {
     let mut blocks = SnappyReader::new(data);
     let mut largest = 0;
@@ -56,9 +57,9 @@ fn snappy(data: &[u8]) -> io::Result<u64> {
     Ok(largest as u64)
 }
 
-/// A block as it is stored and as it comes out. The data have to be exactly one frame, up to its
-/// end mark: the decoder takes what is cut between two blocks, or what is too short to be another
-/// frame, for the end.
+/// Returns the bytes of a compressed and of an uncompressed block. The data must be exactly one
+/// frame, including its end mark: the decoder treats data that end between two blocks, or that are
+/// too short for another frame, as complete.
 fn lz4(data: &[u8]) -> io::Result<u64> {
     const INDEPENDENT_BLOCKS: u8 = 1 << 5;
     const BLOCK_CHECKSUM: u8 = 1 << 4;
@@ -66,13 +67,13 @@ fn lz4(data: &[u8]) -> io::Result<u64> {
     const CONTENT_CHECKSUM: u8 = 1 << 2;
     const DICTIONARY: u8 = 1;
     let Some(&[a, b, c, d, flags, descriptor]) = data.first_chunk::<6>() else {
-        return Err(invalid("the frame header is cut"));
+        return Err(invalid("the frame header is truncated"));
     };
     if [a, b, c, d] != LZ4_MAGIC {
-        return Err(invalid("this is no lz4 frame"));
+        return Err(invalid("the data are not an lz4 frame"));
     }
     if flags & INDEPENDENT_BLOCKS == 0 {
-        // As Kafka's decoder, which the consumers of the batch have too.
+        // Kafka's decoder, which consumers of the batch use, rejects them too.
         return Err(invalid(
             "blocks that depend on each other are not supported",
         ));
@@ -89,7 +90,7 @@ fn lz4(data: &[u8]) -> io::Result<u64> {
     let mut at = 7 + bytes_if(CONTENT_SIZE, 8) + bytes_if(DICTIONARY, 4);
     loop {
         let size = data.get(at..).and_then(|rest| rest.first_chunk::<4>());
-        let size = u32::from_le_bytes(*size.ok_or_else(|| invalid("the frame has no end"))?);
+        let size = u32::from_le_bytes(*size.ok_or_else(|| invalid("the frame has no end mark"))?);
         at += 4;
         if size == 0 {
             break;
@@ -98,32 +99,33 @@ fn lz4(data: &[u8]) -> io::Result<u64> {
         at += (size & 0x7fff_ffff) as usize + bytes_if(BLOCK_CHECKSUM, 4);
     }
     if data.len() != at + bytes_if(CONTENT_CHECKSUM, 4) {
-        return Err(invalid("the frame does not end where the data end"));
+        return Err(invalid("the frame does not end at the end of the data"));
     }
     Ok(2 * block_max)
 }
 
-/// The largest window of the frames.
+/// Returns the memory for the largest window of the frames.
 fn zstd(mut data: &[u8], unpacked_max: u64) -> io::Result<u64> {
     let mut largest = 0;
     while !data.is_empty() {
         if data.starts_with(&ZSTD_MAGIC) {
-            largest = largest.max(zstd_window(data).ok_or_else(|| invalid("frame is cut"))?);
+            largest = largest.max(zstd_window(data).ok_or_else(|| invalid("frame is truncated"))?);
         }
         let size = zstd_safe::find_frame_compressed_size(data);
         let size = size.map_err(|code| io::Error::other(zstd_safe::get_error_name(code)))?;
-        // Never 0 and never more than there is; what if it were would be a loop or a panic.
+        // The size is never 0 and never exceeds the data. The bounds prevent an endless loop or a
+        // panic if it did.
         data = data.get(size.max(1)..).unwrap_or_default();
     }
     if largest > ZSTD_WINDOW_MAX {
         return Err(invalid("the window is larger than 128 MiB"));
     }
-    // Memory of the window is touched only as far as bytes come out.
+    // The window's memory is touched only as far as bytes are unpacked.
     Ok(ZSTD_CONTEXT + largest.min(unpacked_max))
 }
 
-/// The window of the frame at the start of `data` (RFC 8878, 3.1.1.1); `None` when its header is
-/// cut.
+/// Returns the window of the frame at the start of `data` (RFC 8878, 3.1.1.1); `None` when its
+/// header is truncated.
 fn zstd_window(data: &[u8]) -> Option<u64> {
     let descriptor = *data.get(4)?;
     if descriptor & (1 << 5) == 0 {
@@ -131,7 +133,7 @@ fn zstd_window(data: &[u8]) -> Option<u64> {
         let base = 1u64 << (10 + (byte >> 3));
         return Some(base + base / 8 * u64::from(byte & 0x07));
     }
-    // A single segment: the window is the content, whose size is given.
+    // The frame is a single segment: its window is the content, whose size is in the header.
     let at = 5 + [0, 1, 2, 4][usize::from(descriptor & 0x03)];
     let size = 1 << (descriptor >> 6);
     let mut bytes = [0; 8];

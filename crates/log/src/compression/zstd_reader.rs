@@ -1,4 +1,4 @@
-//! Reads zstd frames, with a context that is used again.
+//! Reads zstd frames with a context that is reused.
 
 use std::io::{self, Read};
 
@@ -8,7 +8,7 @@ use super::DecompressionMemory;
 
 /// Reads the frames of `data`, one after the other.
 pub(crate) struct ZstdReader<'a> {
-    /// `None` only while it is dropped.
+    /// `None` only while the reader is dropped.
     context: Option<DCtx<'static>>,
     data: &'a [u8],
     /// Whether a frame has begun and not ended.
@@ -54,7 +54,7 @@ impl Read for ZstdReader<'_> {
                 return Ok(written);
             }
             if read == 0 && self.inside {
-                let text = "the frame is cut";
+                let text = "the frame is truncated";
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
             }
         }

@@ -11,14 +11,15 @@ use crate::leader_epoch::LeaderEpochCache;
 use crate::segment::files::SegmentFiles;
 use crate::segment::walk::{Step, Walk};
 
-/// A check of one segment, to be run without the log's lock.
+/// A check of one segment. It runs without the log's lock.
 #[derive(Debug)]
 pub struct SegmentCheck {
     pub(crate) files: Arc<SegmentFiles>,
     pub(crate) size: u64,
     /// The base offset of the next segment, or the log's end.
     pub(crate) end: Offset,
-    /// Up to where the segment is known to have held records, when they are missing at its end.
+    /// The offset up to which the segment is known to have had records, when they are missing at
+    /// its end.
     pub(crate) missing_to: Option<Offset>,
     pub(crate) truncations: u32,
     pub(crate) generation: u64,
@@ -26,13 +27,14 @@ pub struct SegmentCheck {
 }
 
 impl SegmentCheck {
-    /// The base offset of the segment.
+    /// Returns the base offset of the segment.
     #[must_use]
     pub fn segment(&self) -> Offset {
         self.files.base_offset()
     }
 
-    /// Where the offsets of the segment end: the base offset of the next one, or the log's end.
+    /// Returns the end of the segment's offsets: the base offset of the next segment, or the log's
+    /// end.
     #[must_use]
     pub fn end(&self) -> Offset {
         self.end
@@ -40,8 +42,8 @@ impl SegmentCheck {
 
     /// Reads the segment and checks checksum, offsets and leader epoch of each batch. Calls
     /// `throttle` with the bytes of each batch; `throttle` may wait and returns whether the check
-    /// goes on. Returns the damaged ranges in the order of their offsets, or `None` when the check
-    /// was stopped or the segment was truncated, deleted or replaced meanwhile.
+    /// continues. Returns the damaged ranges in the order of their offsets, or `None` when the
+    /// check was stopped or the segment was truncated, deleted or replaced meanwhile.
     ///
     /// # Errors
     /// When the file cannot be read.

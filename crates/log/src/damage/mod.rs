@@ -10,13 +10,13 @@
 //! Log::replace_segments(CleanedSegment)                under it
 //! ```
 //!
-//! Damage is content: bytes that the disk returned without an error, but that are no valid batch of
-//! this log, or records that are missing at the end of a file. It affects the offsets of its range
-//! and nothing else. One walk over a segment's bytes finds it (`segment/walk.rs`), one list holds
-//! it ([`crate::Log::damage`]), one file keeps it (`log/damaged_ranges.rs`).
+//! Damage is invalid content: bytes that the disk returned without an error but that are not a
+//! valid batch of this log, or records that are missing at the end of a file. It affects only the
+//! offsets of its range. One walk over a segment's bytes finds it (`segment/walk.rs`), one list
+//! holds it ([`crate::Log::damage`]), one file keeps it (`log/damaged_ranges.rs`).
 //!
-//! Invariant: a repaired segment holds only batches whose checksum is good, in the order of their
-//! offsets, each of the leader epoch that the log's leader epochs give for it.
+//! Invariant: a repaired segment holds only batches whose checksum is valid, in the order of their
+//! offsets, each with the leader epoch that the log's leader epochs have for it.
 
 mod check;
 mod repair;

@@ -1,4 +1,5 @@
-//! Writes a new segment of the good batches of a damaged one and of what another replica supplies.
+//! Writes a new segment from the valid batches of a damaged one and the batches that another
+//! replica supplies.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::producer_state::ProducerState;
 use crate::segment::files::SegmentFiles;
 use crate::segment::scan::{Scan, ScanError};
 
-/// Why a segment was not repaired. The log is as it was before.
+/// The reason why a segment was not repaired. The log has not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
     /// A file operation failed.
@@ -24,13 +25,13 @@ pub enum RepairError {
     /// `throttle` stopped the repair.
     #[error("the repair was stopped")]
     Stopped,
-    /// What the other replica supplied does not belong where records are missing.
+    /// The other replica supplied batches that do not belong into the damaged range.
     #[error("the replica's batches do not fit: {0}")]
     DoesNotFit(String),
-    /// More of the segment is damaged than was known.
+    /// The segment has more damage than was known.
     #[error("the segment has further damage at byte {position}: {error}")]
     FurtherDamage {
-        /// Where it begins.
+        /// The position of that damage.
         position: u64,
         /// What is wrong.
         error: BatchError,
@@ -47,50 +48,52 @@ impl From<CleanError> for RepairError {
     }
 }
 
-/// The repair of one segment, see the module. Dropping it removes what it has written.
+/// The repair of one segment; see the module `damage`. Dropping the value removes the files that it
+/// has written.
 #[derive(Debug)]
 pub struct Repair {
     pub(crate) source: Arc<SegmentFiles>,
     pub(crate) size: u64,
-    /// In the order of their offsets.
+    /// The damaged ranges, in the order of their offsets.
     pub(crate) damage: Vec<Damage>,
     pub(crate) leader_epochs: LeaderEpochCache,
-    /// Whether offsets may be missing: the log is compacted.
+    /// Whether the log is compacted, so that offsets may be missing.
     pub(crate) has_gaps: bool,
     pub(crate) modified: Timestamp,
     pub(crate) generation: u64,
     pub(crate) files: CleanedFiles,
     pub(crate) writer: Writer,
-    /// The producers below the next batch: the transactions that the segment aborts are found anew,
-    /// since damaged markers were passed over when the log was opened.
+    /// The state of producers below the next batch. The aborted transactions of the segment are
+    /// determined again, since opening the log skipped damaged markers.
     pub(crate) producers: ProducerState,
-    /// Bytes of the old segment that are copied or passed over.
+    /// Bytes of the old segment that were copied or skipped.
     pub(crate) copied: u64,
-    /// How many ranges were asked for.
+    /// The number of ranges that were returned by [`Repair::next_missing`].
     pub(crate) asked: usize,
     pub(crate) expected: Offset,
-    /// Held as long as the repair runs, so that compaction does not begin.
+    /// Held during the repair, so that compaction does not begin.
     pub(crate) _token: Arc<()>,
 }
 
 impl Repair {
-    /// The base offset of the segment.
+    /// Returns the base offset of the segment.
     #[must_use]
     pub fn segment(&self) -> Offset {
         self.source.base_offset()
     }
 
-    /// Where the next batch belongs: everything below is written.
+    /// Returns the offset of the next batch; everything below it is written.
     #[must_use]
     pub fn next_offset(&self) -> Offset {
         self.expected
     }
 
-    /// Copies the good batches up to the next damaged range. Returns that range, whose batches
-    /// [`Repair::supply`] then has to get, or `None` when all is copied. Blocks on the disk.
+    /// Copies the valid batches up to the next damaged range. Returns that range, for which the
+    /// caller passes batches to [`Repair::supply`], or `None` when everything is copied. Blocks on
+    /// the disk.
     ///
     /// # Errors
-    /// [`RepairError`]; also when the range before was not supplied to its end.
+    /// [`RepairError`]; also when the previous range was not supplied completely.
     pub fn next_missing(
         &mut self,
         throttle: Throttle<'_>,
@@ -106,7 +109,7 @@ impl Repair {
             self.asked += 1;
             self.copied = next.position + next.length;
             self.expected = next.start;
-            // Superfluous bytes take the place of no records.
+            // Superfluous bytes do not replace any records.
             if next.start < next.end {
                 return Ok(Some(next.start..next.end));
             }
@@ -153,12 +156,12 @@ impl Repair {
         Ok(())
     }
 
-    /// Takes batches of the range that [`Repair::next_missing`] returned last, in order. A range
+    /// Appends batches of the range that [`Repair::next_missing`] returned last, in order. A range
     /// may be supplied in several pieces. Blocks on the disk.
     ///
     /// # Errors
-    /// [`RepairError::DoesNotFit`] when a checksum is wrong, or offsets or leader epoch are not
-    /// those of the range.
+    /// [`RepairError::DoesNotFit`] when a checksum is wrong, or an offset or leader epoch does not
+    /// belong to the range.
     pub fn supply(&mut self, bytes: &Bytes, throttle: Throttle<'_>) -> Result<(), RepairError> {
         let range = self.asked.checked_sub(1).map(|at| &self.damage[at]);
         let end = range.map_or(self.expected, |range| range.end);
@@ -189,7 +192,8 @@ impl Repair {
         Ok(())
     }
 
-    /// Forces the new segment to the disk. It then waits for [`crate::Log::replace_segments`].
+    /// Forces the new segment to the disk. The segment has no effect until
+    /// [`crate::Log::replace_segments`].
     ///
     /// # Errors
     /// [`RepairError`].

@@ -1,12 +1,12 @@
-//! `metadata-applied-checkpoint`: up to where a log directory's replicas followed the metadata, and
-//! which partitions the directory held there.
+//! `metadata-applied-checkpoint`: the metadata position that a log directory's replicas have
+//! applied, and the partitions that the directory held at that position.
 //!
-//! A partition in this file that later metadata of the same history do not contain was deleted, or
-//! moved away, by a committed record. Nothing else is evidence of that: absence alone deletes
-//! nothing.
+//! If later metadata of the same history do not contain a partition of this file, then a committed
+//! record deleted or moved that partition. There is no other evidence of a deletion: a partition
+//! that is only absent from the metadata is not deleted.
 //!
-//! Invariant: a partition is in the file only if it was in the metadata at the position in the file
-//! or before it, and the directory had followed the metadata to that position.
+//! Invariant: a partition is in the file only if the metadata contained it at the file's position
+//! or before, and the directory had applied the metadata up to that position.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,17 +24,17 @@ pub const APPLIED_METADATA_FILE: &str = "metadata-applied-checkpoint";
 /// The content of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedMetadata {
-    /// The replicas in the directory followed the metadata up to here.
+    /// The metadata position that the replicas in the directory have applied.
     pub position: MetadataPosition,
-    /// The replicas that the directory held.
+    /// The replicas in the directory, with their topic ids.
     pub partitions: BTreeMap<TopicPartition, TopicId>,
 }
 
 impl LogDirectory {
-    /// Reads the file; `None` when there is none.
+    /// Reads the file. Returns `None` when it does not exist.
     ///
     /// # Errors
-    /// When it cannot be read or understood.
+    /// When the file cannot be read or parsed.
     pub fn read_applied_metadata(&self) -> Result<Option<AppliedMetadata>, StorageError> {
         let path = self.path().join(APPLIED_METADATA_FILE);
         let Some(bytes) = read_if_exists(self.fs(), &path)? else {

@@ -1,4 +1,4 @@
-//! `meta.properties`: which node and cluster a log directory belongs to.
+//! `meta.properties`: the cluster and the node that a log directory belongs to.
 
 use std::path::{Path, PathBuf};
 
@@ -14,14 +14,14 @@ pub struct MetaProperties {
     pub cluster_id: String,
     /// `node.id`.
     pub node_id: NodeId,
-    /// `directory.id`; older formatters leave it out.
+    /// `directory.id`; files that older versions formatted do not have it.
     pub directory_id: Option<DirectoryId>,
 }
 
-/// Why a log directory is not the one that was expected.
+/// The reason why a log directory is not the expected one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetaPropertiesError {
-    /// The file cannot be understood.
+    /// The file cannot be parsed.
     #[error("{}: {problem}", path.display())]
     Malformed {
         /// The file.
@@ -29,7 +29,7 @@ pub enum MetaPropertiesError {
         /// What is wrong.
         problem: String,
     },
-    /// It belongs to another cluster.
+    /// The directory belongs to another cluster.
     #[error(
         "{} belongs to cluster {found}, this node is configured for cluster {expected}; set \
          CLUSTER_ID (or cluster.id) to {found} to use these data, or move the directory away \
@@ -45,7 +45,7 @@ pub enum MetaPropertiesError {
         /// The cluster in the file.
         found: String,
     },
-    /// It belongs to another node.
+    /// The directory belongs to another node.
     #[error(
         "{} belongs to node {found}, this node has node.id={expected}; set node.id={found} to use \
          these data, or move the directory away (mv {} {}.old) to begin anew",
@@ -64,7 +64,7 @@ pub enum MetaPropertiesError {
 }
 
 impl MetaProperties {
-    /// Reads the file's text; `path` is for the error.
+    /// Parses the file's text; `path` is used in errors.
     ///
     /// # Errors
     /// When a property is missing or malformed.
@@ -100,7 +100,9 @@ impl MetaProperties {
         }
         match version.as_deref() {
             Some("0" | "1") => {}
-            Some(other) => return Err(format!("version {other:?} is not known, 1 is expected")),
+            Some(other) => {
+                return Err(format!("version {other:?} is not supported, 1 is expected"));
+            }
             None => return Err("version is missing".to_owned()),
         }
         let node_id = node_id.or(broker_id).ok_or("node.id is missing")?;
@@ -108,7 +110,7 @@ impl MetaProperties {
             .parse()
             .ok()
             .and_then(NodeId::from_wire)
-            .ok_or_else(|| format!("node.id {node_id:?} is not a number from 0"))?;
+            .ok_or_else(|| format!("node.id {node_id:?} is not a number of 0 or more"))?;
         let directory_id = match directory_id {
             None => None,
             Some(id) => Some(
@@ -126,7 +128,7 @@ impl MetaProperties {
         })
     }
 
-    /// The file's text.
+    /// Returns the text of the file.
     #[must_use]
     pub fn encode(&self) -> String {
         let directory_id = self
@@ -139,10 +141,10 @@ impl MetaProperties {
         )
     }
 
-    /// Whether the directory `dir` is of this cluster and node.
+    /// Checks that the directory `dir` belongs to this cluster and node.
     ///
     /// # Errors
-    /// When it is not, with both ids, the file and the way out.
+    /// When it does not. The error contains both ids, the file and what to do.
     pub fn verify(
         &self,
         dir: &Path,

@@ -1,6 +1,6 @@
 //! A log directory: one entry of `log.dirs`, with its lock, identity, checkpoints and partitions.
 //!
-//! Invariant: a value holds the directory's lock; no other process uses the directory meanwhile.
+//! Invariant: a value holds the directory's lock, so no other process uses the directory.
 
 mod applied;
 mod meta_properties;
@@ -27,27 +27,27 @@ use crate::checkpoint::{
 use crate::error::{Context, StorageError};
 use crate::segment::files::{LOG_SUFFIX, offset_of_name};
 
-/// Where the metadata quorum keeps its log, inside `metadata.log.dir`.
+/// The directory of the metadata quorum's log, inside `metadata.log.dir`.
 pub const METADATA_LOG_DIR: &str = "__cluster_metadata-0";
 
 const LOCK_FILE: &str = ".lock";
 const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
 
-/// The checkpoints that a log directory has for all its partitions.
+/// The checkpoints of a log directory, each with one offset per partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Checkpoint {
-    /// Everything below is on the disk.
+    /// The recovery point of each log: everything below it is on the disk.
     RecoveryPoint,
-    /// The first offset of each log.
+    /// The log start offset of each log.
     LogStartOffset,
     /// The high watermark of each replica.
     HighWatermark,
-    /// Where the part of each compacted log begins that compaction has not seen.
+    /// The first offset of each compacted log that compaction has not processed.
     CleanerOffset,
 }
 
 impl Checkpoint {
-    /// The file's name.
+    /// Returns the file's name.
     #[must_use]
     pub const fn file_name(self) -> &'static str {
         match self {
@@ -59,33 +59,33 @@ impl Checkpoint {
     }
 }
 
-/// Why a log directory cannot be used.
+/// The reason why a log directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// A file operation failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// Another process uses it.
+    /// Another process uses the directory.
     #[error(
         "{} is in use by another process, which holds the lock on its file .lock; stop that \
          process, or give this node a log directory of its own", .0.display()
     )]
     Locked(PathBuf),
-    /// It belongs to somebody else, or does not say to whom.
+    /// The directory belongs to another cluster or node, or its `meta.properties` cannot be parsed.
     #[error(transparent)]
     MetaProperties(#[from] MetaPropertiesError),
 }
 
-/// What a partition's directory is for, by its name.
+/// The purpose of a partition's directory, from its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PartitionDirKind {
-    /// `topic-0`.
+    /// `topic-0`: in use.
     Current,
-    /// `topic-0.<id>-future`: being moved here from another log directory.
+    /// `topic-0.<id>-future`: being moved to this log directory from another one.
     Future,
     /// `topic-0.<id>-delete`: to be deleted.
     Delete,
-    /// `topic-0.<id>-stray`: of no partition that is known.
+    /// `topic-0.<id>-stray`: its partition is not in the metadata.
     Stray,
 }
 
@@ -100,12 +100,12 @@ impl PartitionDirKind {
 /// A partition's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionDir {
-    /// Where it is.
+    /// The path of the directory.
     pub path: PathBuf,
-    /// The partition. For directories to be deleted the topic's name may have been cut, see
+    /// The partition. For a directory to be deleted the topic's name may be truncated, see
     /// [`LogDirectory::mark_for_deletion`].
     pub topic_partition: TopicPartition,
-    /// What it is for.
+    /// The purpose of the directory.
     pub kind: PartitionDirKind,
 }
 
@@ -114,7 +114,7 @@ pub struct LogDirectory {
     path: PathBuf,
     environment: Environment,
     handle: Arc<dyn Directory>,
-    /// Excludes other processes for as long as it is there.
+    /// Excludes other processes while this value exists.
     _lock: Lock,
 }
 
@@ -125,18 +125,18 @@ impl fmt::Debug for LogDirectory {
 }
 
 impl LogDirectory {
-    /// Makes the directory if needed and locks it.
+    /// Creates the directory if needed and locks it.
     ///
     /// # Errors
-    /// When it cannot be made or read, or another process uses it.
+    /// When it cannot be created or read, or another process uses it.
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
         Self::open_in(path, Environment::native())
     }
 
-    /// [`LogDirectory::open`] in another environment than the operating system's.
+    /// Does the same as [`LogDirectory::open`], in another environment than the operating system's.
     ///
     /// # Errors
-    /// As there.
+    /// The same as for [`LogDirectory::open`].
     pub fn open_in(path: &Path, environment: Environment) -> Result<Self, DirectoryError> {
         let fs = &*environment.files;
         fs.create_directories_durably(path)
@@ -156,16 +156,16 @@ impl LogDirectory {
         &*self.environment.files
     }
 
-    /// Where it is.
+    /// Returns the path of the log directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its identity; `None` for a directory that was never formatted.
+    /// Returns the identity of the directory; `None` when it was never formatted.
     ///
     /// # Errors
-    /// When the file cannot be read or understood.
+    /// When the file cannot be read or parsed.
     pub fn meta_properties(&self) -> Result<Option<MetaProperties>, DirectoryError> {
         let path = self.path.join(META_PROPERTIES_FILE);
         let Some(bytes) = read_if_exists(self.fs(), &path)? else {
@@ -177,7 +177,7 @@ impl LogDirectory {
         )?))
     }
 
-    /// Gives it an identity, durably.
+    /// Writes the identity of the directory, durably.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -186,8 +186,9 @@ impl LogDirectory {
         write_atomically(self.fs(), &path, properties.encode().as_bytes(), Sync::Yes)
     }
 
-    /// Whether the last shutdown was clean; the marker is taken away, so that a crash from now on
-    /// is not taken for one. With the broker's epoch at that time, if the marker has it (KIP-966).
+    /// Returns the marker of a clean shutdown, with the broker's epoch at that time if the marker
+    /// has it (KIP-966), or `None` after an unclean shutdown. Removes the marker, so that a later
+    /// crash does not count as a clean shutdown.
     ///
     /// # Errors
     /// When the marker cannot be read or removed.
@@ -201,8 +202,8 @@ impl LogDirectory {
         Ok(CleanShutdown::parse(&bytes))
     }
 
-    /// The marker of a clean shutdown, which stays; `None` without one, and for one that is damaged
-    /// or cannot be read: then the logs are recovered.
+    /// Returns the marker of a clean shutdown without removing it. Returns `None` when there is no
+    /// marker, or when it is damaged or cannot be read, so that the logs are recovered.
     #[must_use]
     pub fn clean_shutdown(&self) -> Option<CleanShutdown> {
         let path = self.path.join(CLEAN_SHUTDOWN_FILE);
@@ -210,17 +211,23 @@ impl LogDirectory {
             Ok(None) => return None,
             Ok(Some(bytes)) => CleanShutdown::parse(&bytes),
             Err(error) => {
-                tracing::warn!(%error, "the last shutdown counts as unclean");
+                tracing::warn!(
+                    %error,
+                    "cannot read the marker of a clean shutdown, recovering the logs"
+                );
                 return None;
             }
         };
         if marker.is_none() {
-            tracing::warn!(path = %path.display(), "the marker of a clean shutdown is damaged");
+            tracing::warn!(
+                path = %path.display(),
+                "the marker of a clean shutdown is damaged, recovering the logs"
+            );
         }
         marker
     }
 
-    /// Leaves the marker of a clean shutdown: all logs are closed.
+    /// Writes the marker of a clean shutdown, once all logs are closed.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -237,10 +244,10 @@ impl LogDirectory {
         )
     }
 
-    /// Reads a checkpoint; empty when there is none yet.
+    /// Reads a checkpoint. Returns an empty map when the file does not exist.
     ///
     /// # Errors
-    /// When the file cannot be read or understood.
+    /// When the file cannot be read or parsed.
     pub fn read_checkpoint(
         &self,
         checkpoint: Checkpoint,
@@ -271,14 +278,14 @@ impl LogDirectory {
         )
     }
 
-    /// Where a partition's log is, or would be.
+    /// Returns the path of a partition's log, whether or not it exists.
     #[must_use]
     pub fn partition_path(&self, topic_partition: &TopicPartition) -> PathBuf {
         self.path.join(topic_partition.to_string())
     }
 
-    /// The partitions' directories, sorted by path. What is none is passed over, and so is the
-    /// metadata quorum's log, which is no broker's to open or delete.
+    /// Returns the partitions' directories, sorted by path. Skips other entries, and the metadata
+    /// quorum's log, which a broker neither opens nor deletes.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -286,9 +293,9 @@ impl LogDirectory {
         partition_dirs(self.fs(), &self.path)
     }
 
-    /// Renames a partition's directory so that a new log of the same name may begin; `id` is any
-    /// fresh one. The directory is deleted later with [`LogDirectory::delete`]. Open logs keep
-    /// their open files.
+    /// Renames a partition's directory so that a new log of the same name can be created; `id` must
+    /// be new. The directory is deleted later with [`LogDirectory::delete`]. Open logs keep their
+    /// open files.
     ///
     /// # Errors
     /// When it cannot be renamed.
@@ -296,7 +303,7 @@ impl LogDirectory {
         self.mark(dir, id, "delete")
     }
 
-    /// Renames the directory of a partition that this node should not have.
+    /// Renames the directory of a partition that this node should not have to a stray.
     ///
     /// # Errors
     /// When it cannot be renamed.
@@ -320,10 +327,10 @@ impl LogDirectory {
         Ok(marked)
     }
 
-    /// Where a directory of this name goes, and whether the name has to be cut.
+    /// Returns the path for a renamed directory, and whether the name has to be truncated.
     fn marked_path(&self, name: &str, id: Uuid, kind: &str) -> (PathBuf, bool) {
         let name = parse_dir_name(name).map_or(name.to_owned(), |(known, _)| known.to_string());
-        // File names end at 255 bytes: Kafka cuts the topic, not the partition.
+        // File names have at most 255 bytes. Kafka truncates the topic, not the partition.
         let suffix = format!(".{:032x}-{kind}", u128::from_be_bytes(id.0));
         let (topic, partition) = name.rsplit_once('-').unwrap_or((&name, "0"));
         let room = 255usize.saturating_sub(suffix.len() + partition.len() + 1);
@@ -333,20 +340,20 @@ impl LogDirectory {
         (marked, cut)
     }
 
-    /// Forces everything in the directory's file system to the disk: one call, however many files
+    /// Forces all data in the directory's file system to the disk with one call, however many files
     /// were written.
     ///
     /// # Errors
-    /// When the system could not write all of it.
+    /// When the system could not write all data.
     pub fn sync(&self) -> Result<(), StorageError> {
         let synced = self.handle.sync_file_system();
         synced.context("sync the file system of", &self.path)
     }
 
-    /// Deletes a partition's directory with all it holds.
+    /// Deletes a partition's directory and its files.
     ///
     /// # Errors
-    /// When something in it cannot be deleted.
+    /// When a file in it cannot be deleted.
     pub fn delete(&self, dir: &Path) -> Result<(), StorageError> {
         match self.fs().remove_directory(dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -357,8 +364,8 @@ impl LogDirectory {
     }
 }
 
-/// The metadata log of an Apache Kafka node in this log directory, if there is one. Dohle's own is
-/// in a directory of the same name, in another format.
+/// Returns the metadata log of an Apache Kafka node in this log directory, if there is one. Dohle's
+/// own metadata log has a directory of the same name, but another format.
 ///
 /// # Errors
 /// When the directory cannot be read.
@@ -395,22 +402,25 @@ fn partition_dirs(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<PartitionDir>, 
                     kind,
                 });
             }
-            None => tracing::debug!(path = %path.display(), "not a partition's directory"),
+            None => tracing::debug!(
+                path = %path.display(),
+                "skipped a directory that is not a partition's"
+            ),
         }
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
-/// The last shutdown was clean.
+/// The marker that the last shutdown was clean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CleanShutdown {
-    /// The broker's epoch then.
+    /// The broker's epoch at the shutdown.
     pub broker_epoch: Option<BrokerEpoch>,
 }
 
 impl CleanShutdown {
-    /// Reads `{"version":0,"brokerEpoch":12}`.
+    /// Parses `{"version":0,"brokerEpoch":12}`.
     fn parse(marker: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(marker).ok()?.trim();
         let fields = text.strip_prefix('{')?.strip_suffix('}')?;
@@ -429,7 +439,8 @@ impl CleanShutdown {
     }
 }
 
-/// `topic-0`, or `topic-0.<32 hexadecimal digits>-delete` and its kin.
+/// Parses `topic-0`, `topic-0.<32 hexadecimal digits>-delete` and the other names of partitions'
+/// directories.
 fn parse_dir_name(name: &str) -> Option<(TopicPartition, PartitionDirKind)> {
     for (suffix, kind) in PartitionDirKind::SUFFIXES {
         if let Some(rest) = name.strip_suffix(suffix)

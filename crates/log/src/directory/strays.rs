@@ -1,8 +1,8 @@
-//! Strays: partitions in a log directory that the metadata do not contain and no committed record
-//! is known to have deleted. They are kept until an operator decides.
+//! Strays: partitions in a log directory that are not in the metadata although no committed record
+//! is known to have deleted them. They are kept until an operator decides.
 //!
 //! A stray is renamed to `topic-0.<id>-stray`. A broker that finds only partitions that its quorum
-//! never held renames nothing: it leaves the file [`DECISION_FILE`] and waits.
+//! never contained renames none: it creates the file [`DECISION_FILE`] and waits.
 
 use std::path::{Path, PathBuf};
 
@@ -14,38 +14,38 @@ use crate::checkpoint::{Sync, read_if_exists, remove_if_exists, sync_dir, write_
 use crate::error::{Context, StorageError};
 use crate::partition_metadata;
 
-/// Whether an operator has to decide, or has decided, about partitions that are unknown to the
-/// quorum.
+/// The file that records that an operator has to decide, or what the operator decided, about
+/// partitions that are not in the quorum's metadata.
 pub const DECISION_FILE: &str = "stray-partitions";
 
-/// The partition of a stray whose directory's name had to be cut.
+/// The file with the partition's name in a stray whose directory name was truncated.
 const FULL_NAME_FILE: &str = "stray-name";
 
-/// What the file [`DECISION_FILE`] contains.
+/// The content of the file [`DECISION_FILE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StrayDecision {
     /// The broker stays fenced until an operator decides.
     Pending,
-    /// The operator decided that the broker goes on with this directory.
+    /// The operator decided that the broker uses this directory.
     Adopted,
 }
 
 /// A partition's directory that belongs to no partition of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stray {
-    /// Where it is.
+    /// The path of the directory.
     pub path: PathBuf,
     /// The partition.
     pub topic_partition: TopicPartition,
-    /// From its `partition.metadata`, where that can be read.
+    /// The topic id from its `partition.metadata`, if that can be read.
     pub topic_id: Option<TopicId>,
-    /// Bytes of its files.
+    /// The size of its files in bytes.
     pub size: u64,
-    /// Whether it has its ordinary name still.
+    /// Whether the directory still has the ordinary name of a partition.
     pub in_place: bool,
 }
 
-/// The strays of a log directory, sorted by path. Takes no lock.
+/// Returns the strays of a log directory, sorted by path. Does not lock the directory.
 ///
 /// # Errors
 /// When the directory cannot be read.
@@ -70,7 +70,7 @@ pub fn strays(dir: &Path) -> Result<Vec<Stray>, StorageError> {
     Ok(strays)
 }
 
-/// Bytes of the files in a partition's directory.
+/// Returns the size in bytes of the files in a partition's directory.
 fn size(fs: &dyn FileSystem, dir: &Path) -> Result<u64, StorageError> {
     let mut size = 0;
     for entry in fs.list(dir).context("list", dir)? {
@@ -86,7 +86,7 @@ fn full_name(fs: &dyn FileSystem, dir: &Path) -> Option<TopicPartition> {
     super::parse_topic_partition(text.trim_end())
 }
 
-/// Keeps the partition's name in its directory, whose own name is going to be cut.
+/// Writes the partition's name to a file in its directory, whose own name is about to be truncated.
 pub(super) fn write_full_name(
     fs: &dyn FileSystem,
     dir: &Path,
@@ -97,7 +97,7 @@ pub(super) fn write_full_name(
 
 fn read_decision(fs: &dyn FileSystem, dir: &Path) -> Result<Option<StrayDecision>, StorageError> {
     let bytes = read_if_exists(fs, &dir.join(DECISION_FILE))?;
-    // Whatever else is in the file is no decision.
+    // Any other content of the file is not a decision.
     Ok(bytes.map(|bytes| match bytes.trim_ascii() {
         b"adopted" => StrayDecision::Adopted,
         _ => StrayDecision::Pending,
@@ -105,8 +105,8 @@ fn read_decision(fs: &dyn FileSystem, dir: &Path) -> Result<Option<StrayDecision
 }
 
 impl LogDirectory {
-    /// What was decided about partitions that are unknown to the quorum; `None` when nothing had to
-    /// be.
+    /// Returns the decision about partitions that are not in the quorum's metadata; `None` when no
+    /// decision was needed.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -114,7 +114,7 @@ impl LogDirectory {
         read_decision(self.fs(), self.path())
     }
 
-    /// Keeps a decision, durably; `None` removes it.
+    /// Writes a decision, durably; `None` removes it.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -134,11 +134,11 @@ impl LogDirectory {
         write_atomically(self.fs(), &path, text.as_bytes(), Sync::Yes)
     }
 
-    /// Gives a stray its ordinary name back, so that the broker uses it for a partition with the
-    /// same topic id.
+    /// Renames a stray to the ordinary name of its partition, so that the broker uses it for a
+    /// partition with the same topic id.
     ///
     /// # Errors
-    /// When there is a directory of that name, or it cannot be renamed.
+    /// When a directory of that name exists, or the stray cannot be renamed.
     pub fn adopt(&self, stray: &Stray) -> Result<PathBuf, StorageError> {
         let path = self.partition_path(&stray.topic_partition);
         if stray.in_place {
@@ -147,7 +147,7 @@ impl LogDirectory {
         if self.fs().exists(&path).context("stat", &path)? {
             let source = std::io::Error::new(
                 std::io::ErrorKind::AlreadyExists,
-                format!("{} exists", path.display()),
+                format!("{} already exists", path.display()),
             );
             return Err(source).context("adopt", &stray.path);
         }

@@ -1,9 +1,9 @@
 //! `unknown-log-starts`: the partitions of a log directory whose log start was lost with a damaged
-//! `log-start-offset-checkpoint`, and not taken from another replica yet.
+//! `log-start-offset-checkpoint`, and not yet restored from another replica.
 //!
-//! The checkpoint is written again soon after a start, with the log starts as they are then. This
-//! file keeps over restarts that they may be too small. There is none while every log start is
-//! known.
+//! The checkpoint is rewritten soon after a start, with the log starts that the logs have then.
+//! This file records across restarts that those may be too small. It does not exist while every log
+//! start is known.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -21,10 +21,10 @@ use crate::error::StorageError;
 const FILE: &str = "unknown-log-starts";
 
 impl LogDirectory {
-    /// The partitions whose log start is lost.
+    /// Returns the partitions whose log start is lost.
     ///
     /// # Errors
-    /// When the file cannot be read or understood.
+    /// When the file cannot be read or parsed.
     pub fn read_unknown_log_starts(&self) -> Result<BTreeSet<TopicPartition>, StorageError> {
         let path = self.path().join(FILE);
         let Some(bytes) = read_if_exists(self.fs(), &path)? else {
@@ -33,8 +33,8 @@ impl LogDirectory {
         decode(&bytes).map_err(|text| StorageError::invalid("read", &path, text))
     }
 
-    /// Replaces the partitions whose log start is lost, durably. Removes the file when there are
-    /// none.
+    /// Replaces the list of partitions whose log start is lost, durably. Removes the file when the
+    /// list is empty.
     ///
     /// # Errors
     /// When the file cannot be written or removed.
@@ -69,7 +69,7 @@ fn decode(bytes: &[u8]) -> Result<BTreeSet<TopicPartition>, String> {
     };
     let entries = entry_lines(without_checksum(bytes)?)?.into_iter();
     let partitions = entries.map(|(number, line)| {
-        partition_of(line).ok_or_else(|| format!("line {number}: {line:?} is no partition"))
+        partition_of(line).ok_or_else(|| format!("line {number}: {line:?} is not a partition"))
     });
     partitions.collect()
 }

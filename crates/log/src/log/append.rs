@@ -1,4 +1,4 @@
-//! Appending, as leader and as follower.
+//! Appends batches, as leader and as follower.
 
 use bytes::Bytes;
 use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp};
@@ -13,7 +13,7 @@ use crate::producer_state::{
 use crate::segment::PlacedBatch;
 use crate::validate::ValidatedBatch;
 
-/// What was appended.
+/// The offsets, timestamps and bytes of an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppendInfo {
     /// The offset of the first record.
@@ -22,39 +22,39 @@ pub struct AppendInfo {
     pub last_offset: Offset,
     /// The largest timestamp among the records.
     pub max_timestamp: Option<Timestamp>,
-    /// The time that the leader put into the records, for topics with log append time.
+    /// The time that the leader set in the records, for topics with log append time.
     pub log_append_time: Option<Timestamp>,
-    /// The bytes as they are in the file, for whoever is waiting for them.
+    /// The bytes as they are in the file, for replication to followers that wait for them.
     pub records: Bytes,
-    /// Whether a segment was closed: a flush should follow soon, off this thread.
+    /// Whether a segment was closed. A flush should follow soon, on another thread.
     pub rolled: bool,
 }
 
-/// How an append as leader ends.
+/// The result of an append as leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeaderAppend {
     /// The batch was written.
     Appended(AppendInfo),
-    /// The batch had been written before, here.
+    /// The batch is already in the log: it was appended before.
     Duplicate(BatchMetadata),
-    /// The marker's transaction had ended before: nothing was written.
+    /// The marker's transaction had already ended, so nothing was written.
     AlreadyEnded,
 }
 
-/// Why nothing was appended.
+/// The reason why nothing was appended.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The write failed. The log takes nothing more, unless it could not begin for a
-    /// lack of space or descriptors.
+    /// The write failed. The log accepts no more appends, unless the write did not begin because
+    /// there was no space or no descriptor.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// An earlier write has failed.
+    /// An earlier write failed.
     #[error("the log is offline after a storage error")]
     Offline,
-    /// The producer's epoch, sequence or transaction forbids it.
+    /// The producer's epoch, sequence or transaction does not allow the append.
     #[error(transparent)]
     Producer(#[from] ProducerError),
-    /// A batch larger than a segment.
+    /// The batch is larger than a segment may be.
     #[error("the record batch has {size} bytes, more than segment.bytes={max}")]
     LargerThanSegment {
         /// Bytes of the batch.
@@ -62,35 +62,35 @@ pub enum AppendError {
         /// The limit.
         max: u32,
     },
-    /// The leader's epoch is older than one that has written to the log.
+    /// The batch's leader epoch is older than the newest one in the log.
     #[error("leader epoch {epoch} is older than {latest}, which has written to the log")]
     EpochRegression {
-        /// Of the batch.
+        /// The epoch of the batch.
         epoch: LeaderEpoch,
-        /// Of the log.
+        /// The newest epoch in the log.
         latest: LeaderEpoch,
     },
-    /// A replicated batch without leader epoch.
+    /// A replicated batch has no leader epoch.
     #[error("the batch at offset {0} has no leader epoch")]
     NoEpoch(Offset),
-    /// A replicated batch is broken.
+    /// A replicated batch is invalid.
     #[error("replicated batch: {0}")]
     Batch(#[from] BatchError),
-    /// A replicated batch does not follow the one before.
-    #[error("the batch at offset {found} does not follow the log's end {expected}")]
+    /// A replicated batch does not begin where the log or the batch before it ends.
+    #[error("the batch at offset {found} does not follow the expected end {expected}")]
     NotContiguous {
-        /// Where the log, or the batch before, ends.
+        /// The end of the log, or of the batch before.
         expected: Offset,
-        /// Where the batch begins.
+        /// The base offset of the batch.
         found: Offset,
     },
-    /// There are no offsets left.
+    /// The log has reached the largest offset.
     #[error("the log is at the largest offset")]
     OffsetsExhausted,
 }
 
 impl AppendError {
-    /// Kafka's code.
+    /// Returns Kafka's error code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -107,12 +107,12 @@ impl AppendError {
 }
 
 impl Log {
-    /// Appends a produced batch as the leader of `epoch`: checks its producer, gives it offsets,
-    /// writes it. Nothing is synced.
+    /// Appends a produced batch as the leader of `epoch`: checks its producer, assigns its offsets,
+    /// and writes it. Nothing is synced.
     ///
     /// # Errors
-    /// [`AppendError`]; the log is unchanged, and offline when the write failed for another reason
-    /// than a lack of space.
+    /// [`AppendError`]. The log does not change, and goes offline when the write failed for another
+    /// reason than a lack of space.
     pub fn append_as_leader(
         &mut self,
         validated: ValidatedBatch,
@@ -122,11 +122,11 @@ impl Log {
         self.append_in_txn(validated, &TxnAppend::Plain, epoch, now)
     }
 
-    /// [`Log::append_as_leader`] for the first batch of a transaction, which was verified, and for
-    /// markers.
+    /// Does the same as [`Log::append_as_leader`], for the verified first batch of a transaction
+    /// and for markers.
     ///
     /// # Errors
-    /// As there.
+    /// The same as for [`Log::append_as_leader`].
     pub fn append_in_txn(
         &mut self,
         validated: ValidatedBatch,
@@ -161,7 +161,7 @@ impl Log {
             let (size, max) = (header.size, self.config.segment_bytes);
             return Err(AppendError::LargerThanSegment { size, max });
         }
-        // The batch is at offset 0, so its next offset is its length.
+        // The batch has base offset 0 here, so its next offset is the length of its offset range.
         if self
             .log_end_offset
             .0
@@ -174,13 +174,13 @@ impl Log {
         let (header, records) = validated.assign(self.log_end_offset, epoch);
         assert_eq!(
             header.base_offset, self.log_end_offset,
-            "{}: the offset that a produced batch got",
+            "{}: the base offset assigned to a produced batch",
             self.topic_partition
         );
         assert_eq!(
             header.partition_leader_epoch,
             Some(epoch),
-            "{}: the leader epoch that a produced batch got",
+            "{}: the leader epoch assigned to a produced batch",
             self.topic_partition
         );
         let rolled = self.maybe_roll(&header, now)?;
@@ -200,12 +200,13 @@ impl Log {
         }))
     }
 
-    /// Begins to verify a transaction before its first batch is appended here: the coordinator is
-    /// asked next, and the batch appended with [`TxnAppend::Verified`]. Returns `None` when the
-    /// transaction is open here and nothing is to be verified.
+    /// Begins to verify a transaction before its first batch is appended to this partition: the
+    /// caller asks the coordinator, and then appends the batch with [`TxnAppend::Verified`].
+    /// Returns `None` when the transaction is already open in this partition and needs no
+    /// verification.
     ///
     /// # Errors
-    /// [`ProducerError::InvalidProducerEpoch`] when the epoch is older than one seen.
+    /// [`ProducerError::InvalidProducerEpoch`] when the epoch is older than the newest one seen.
     pub fn begin_verification(
         &mut self,
         begin: &TxnBegin,
@@ -214,13 +215,13 @@ impl Log {
         self.producer_state.begin_verification(begin, now)
     }
 
-    /// Appends batches that a leader has sent, as they are. Checked are checksums, contiguous
-    /// offsets and that leader epochs don't fall; compacted logs may have gaps. Segments roll
-    /// between the same batches as on the leader.
+    /// Appends batches from a leader without changing them. Checks that checksums match, offsets
+    /// are contiguous and leader epochs do not decrease; compacted logs may have gaps. Segments
+    /// roll between the same batches as on the leader.
     ///
     /// # Errors
-    /// [`AppendError`]. Nothing was written but when a write failed: then the batches before the
-    /// one that failed may be in the log.
+    /// [`AppendError`]. Nothing was written, except when a write failed: then the batches before
+    /// the failed one may be in the log.
     pub fn append_as_follower(
         &mut self,
         records: Bytes,
@@ -229,12 +230,12 @@ impl Log {
         self.append_replicated(records, Offset::ZERO, now)
     }
 
-    /// [`Log::append_as_follower`], where gaps below `committed`, the leader's high watermark, are
-    /// taken even when the topic is not compacted: it may have been before its policy changed, and
-    /// what compaction left out was committed.
+    /// Does the same as [`Log::append_as_follower`], but accepts gaps below `committed`, the
+    /// leader's high watermark, even when the topic is not compacted. Its cleanup policy may have
+    /// changed, and the records that compaction removed were committed.
     ///
     /// # Errors
-    /// As there.
+    /// The same as for [`Log::append_as_follower`].
     pub fn append_replicated(
         &mut self,
         records: Bytes,
@@ -335,7 +336,7 @@ impl Log {
         Ok(batches)
     }
 
-    /// Writes batches that follow each other in `records`.
+    /// Writes contiguous batches of `records`.
     fn write_run(&mut self, records: &Bytes, batches: &[PlacedBatch]) -> Result<(), AppendError> {
         let (Some(first), Some(last)) = (batches.first(), batches.last()) else {
             return Ok(());
@@ -376,11 +377,11 @@ impl Log {
         })
     }
 
-    /// The batch is in the file: the rest of the log's state follows.
+    /// Updates the rest of the log's state after the batch was written to the file.
     fn after_write(&mut self, header: &BatchHeader, marker: Option<&EndTxnMarker>) {
         assert!(
             header.base_offset >= self.log_end_offset,
-            "a batch at {} is behind the end {}",
+            "a batch at {} begins below the log end {}",
             header.base_offset,
             self.log_end_offset
         );

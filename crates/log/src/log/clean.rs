@@ -1,4 +1,5 @@
-//! What compaction may do with a log, and its beginning and end. See [`crate::Cleaning`].
+//! Determines what compaction may clean in a log, and begins and completes a cleaning. See
+//! [`crate::Cleaning`].
 
 use std::sync::Arc;
 
@@ -9,33 +10,33 @@ use crate::clean::{Cleaning, CleaningId, LastOfProducer, Source, open_dir};
 use crate::error::StorageError;
 use crate::segment::Segment;
 
-/// What compaction finds in a log.
+/// The state of a log with regard to compaction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cleanable {
-    /// Where the records begin that no cleaning has seen.
+    /// The first offset that no cleaning has processed.
     pub first_dirty_offset: Offset,
-    /// Where the part ends that may be cleaned now; the base offset of a segment.
+    /// The end of the part that may be cleaned now; the base offset of a segment.
     pub first_uncleanable_offset: Offset,
-    /// Bytes of the segments that earlier cleanings have left.
+    /// Bytes of the segments that earlier cleanings have processed.
     pub clean_bytes: u64,
     /// Bytes of the segments with dirty records that may be cleaned now.
     pub cleanable_bytes: u64,
-    /// Whether records are in it that are older than `max.compaction.lag.ms`.
+    /// Whether the part has records that are older than `max.compaction.lag.ms`.
     pub is_overdue: bool,
     /// `min.cleanable.dirty.ratio`.
     pub min_ratio: f64,
-    /// Closed segments wait for a flush before they can be cleaned.
+    /// Whether closed segments must be flushed before they can be cleaned.
     pub needs_flush: bool,
-    /// Closed segments wait for open transactions to end, for replicas to catch up, or for the
-    /// repair of damaged records.
+    /// Whether closed segments cannot be cleaned before open transactions end, replicas catch up,
+    /// or damaged records are repaired.
     pub is_blocked: bool,
-    /// When records come of age, though no more are appended: `min.compaction.lag.ms` or
-    /// `max.compaction.lag.ms` is over.
+    /// The time at which more records may or must be cleaned even if none are appended, because
+    /// their `min.compaction.lag.ms` or `max.compaction.lag.ms` has passed.
     pub look_again_at: Option<Timestamp>,
 }
 
 impl Cleanable {
-    /// The share of the log that is dirty, 0 to 1.
+    /// Returns the share of the log that is dirty, 0 to 1.
     #[must_use]
     pub fn ratio(&self) -> f64 {
         let total = self.clean_bytes + self.cleanable_bytes;
@@ -46,14 +47,14 @@ impl Cleanable {
         }
     }
 
-    /// Whether the log is to be cleaned.
+    /// Returns whether the log should be cleaned now.
     #[must_use]
     pub fn is_due(&self) -> bool {
         self.cleanable_bytes > 0 && (self.is_overdue || self.ratio() > self.min_ratio)
     }
 }
 
-/// Where the part ends that may be cleaned, and why.
+/// The end of the part that may be cleaned, and its reason.
 struct Bound {
     segments: usize,
     needs_flush: bool,
@@ -62,20 +63,20 @@ struct Bound {
 }
 
 impl Log {
-    /// Where the records begin that no cleaning has seen; for the log directory's checkpoint.
+    /// Returns the first offset that no cleaning has processed, for the log directory's checkpoint;
     /// `None` when there was no cleaning.
     #[must_use]
     pub fn cleaner_checkpoint(&self) -> Option<Offset> {
         self.cleaned_to
     }
 
-    /// Takes over what the log directory's checkpoint says.
+    /// Sets the first offset that no cleaning has processed, from the log directory's checkpoint.
     pub fn set_cleaner_checkpoint(&mut self, offset: Option<Offset>) {
-        // A log that ends before it was cut: all of it counts as dirty.
+        // A log that ends below the checkpoint was truncated: all of it counts as dirty.
         self.cleaned_to = offset.filter(|offset| *offset <= self.log_end_offset);
     }
 
-    /// What compaction could do now, given the high watermark.
+    /// Returns what compaction could clean now, given the high watermark.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -116,8 +117,8 @@ impl Log {
         self.cleaned_to.map_or(start, |offset| offset.max(start))
     }
 
-    /// The segments that may be cleaned: closed, on the disk, intact, below the last stable offset,
-    /// and with no dirty records younger than `min.compaction.lag.ms`.
+    /// Returns the end of the segments that may be cleaned: closed, on the disk, intact, below the
+    /// last stable offset, and without dirty records younger than `min.compaction.lag.ms`.
     fn cleanable_bound(
         &self,
         first_dirty: Offset,
@@ -132,7 +133,7 @@ impl Log {
             .unwrap_or(flushed);
         let stable = self.last_stable_offset(high_watermark);
         let stable = self.floor_segment(stable).min(closed);
-        // A damaged segment is repaired first: records that are missing may be the newest of keys.
+        // A damaged segment is repaired first: the missing records may be the newest of their keys.
         let damaged = self.damage.first();
         let intact = damaged.map_or(closed, |damage| self.floor_segment(damage.segment));
         let stable = stable.min(intact);
@@ -158,7 +159,7 @@ impl Log {
         })
     }
 
-    /// `max.compaction.lag.ms`: whether it is over for dirty records, or when it will be.
+    /// Returns whether `max.compaction.lag.ms` has passed for dirty records, or when it will.
     fn check_overdue(
         &self,
         found: &mut Cleanable,
@@ -186,8 +187,8 @@ impl Log {
         Ok(())
     }
 
-    /// Begins a cleaning of all that may be cleaned. `None` when that is nothing, or when another
-    /// cleaning or a flush is at work.
+    /// Begins a cleaning of the part that may be cleaned. Returns `None` when that part is empty,
+    /// or while another cleaning or a flush runs.
     ///
     /// # Errors
     /// When a file cannot be opened or read.
@@ -246,9 +247,9 @@ impl Log {
         }))
     }
 
-    /// A cleaning is through: the next one begins at `end_offset`, see
-    /// [`crate::Cleaner::end_offset`]. Answers `false` when the log was truncated meanwhile; then
-    /// the next one begins where this one did.
+    /// Completes a cleaning: the next one begins at the offset that [`crate::Cleaner::end_offset`]
+    /// returns. Returns `false` when the log was truncated meanwhile; then the next cleaning begins
+    /// where this one began.
     pub fn complete_cleaning(&mut self, cleaner: &crate::Cleaner) -> bool {
         if self.failed || cleaner.id().generation != self.generation {
             return false;
@@ -257,9 +258,9 @@ impl Log {
         true
     }
 
-    /// Whether what the cleaning reads is still all there: the log was not truncated, and retention
-    /// took nothing of it. When it did, files that the cleaning reads may be gone or cut, and its
-    /// errors say nothing.
+    /// Returns whether all records that the cleaning reads are still in the log. After a truncation
+    /// or a deletion by retention, files of the cleaning may be gone or shorter, and its errors
+    /// have no significance.
     #[must_use]
     pub fn is_current(&self, cleaning: CleaningId) -> bool {
         !self.failed

@@ -1,8 +1,8 @@
 //! Closing a log for a clean shutdown.
 //!
-//! A node may have thousands of idle partitions and seconds to stop: a log whose files are already
-//! as a clean shutdown leaves them is closed without a system call, and the others are written
-//! without waiting for the disk, which is forced once for the whole log directory
+//! A node may have thousands of idle partitions and only seconds to stop. A log whose files are
+//! already in the state of a clean shutdown is closed without a system call. The others are written
+//! without waiting for the disk, and the whole log directory is synced once
 //! ([`crate::LogDirectory::sync`]).
 
 use dohle_model::{Offset, Timestamp};
@@ -12,7 +12,7 @@ use crate::checkpoint::Sync;
 use crate::error::StorageError;
 use crate::producer_state::snapshot;
 
-/// A log as it was when its files were those of a clean shutdown.
+/// The state of a log at a time when its files were those of a clean shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Settled {
     log_end_offset: Offset,
@@ -22,7 +22,8 @@ pub(super) struct Settled {
 }
 
 impl Log {
-    /// The log as it is now. Whatever changes its files changes this, leader epochs aside.
+    /// Returns the current state of the log. Every change of the log's files changes this value,
+    /// except for leader epochs.
     pub(super) fn as_settled(&self) -> Settled {
         Settled {
             log_end_offset: self.log_end_offset,
@@ -32,30 +33,30 @@ impl Log {
         }
     }
 
-    /// Whether the files are as a clean shutdown leaves them. A log that never had a record needs
-    /// none; a leader epoch without records is given again with the next leadership.
+    /// Returns whether the files are those of a clean shutdown. A log that never had a record needs
+    /// no files; a leader epoch without records is assigned again with the next leadership.
     fn is_settled(&self) -> bool {
         let never_written = self.log_end_offset == Offset::ZERO && self.segments.len() == 1;
         let is_unchanged = never_written || self.settled == Some(self.as_settled());
         is_unchanged && !self.leader_epochs_dirty && self.snapshots_pending.is_empty()
     }
 
-    /// Flushes and closes for a clean shutdown: afterwards the log opens without recovery. Answers
-    /// the recovery point, which is the log's end.
+    /// Flushes and closes the log for a clean shutdown, after which it opens without recovery.
+    /// Returns the recovery point, which is the log's end.
     ///
     /// # Errors
-    /// When writing or syncing fails; the next start must recover then.
+    /// When writing or syncing fails; the next start must recover the log then.
     pub fn close(self, now: Timestamp) -> Result<Offset, StorageError> {
         let end = self.log_end_offset;
         self.close_files(now, Sync::Yes)?;
         Ok(end)
     }
 
-    /// Like [`Log::close`], but what is written survives a crash of the machine only once the log
-    /// directory is synced. Answers whether something was written.
+    /// Does the same as [`Log::close`], but the written files survive a crash of the machine only
+    /// once the log directory is synced. Returns whether anything was written.
     ///
     /// # Errors
-    /// When writing fails; the next start must recover then.
+    /// When writing fails; the next start must recover the log then.
     pub fn close_unsynced(self, now: Timestamp) -> Result<bool, StorageError> {
         self.close_files(now, Sync::No)
     }

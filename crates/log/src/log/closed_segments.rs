@@ -1,17 +1,17 @@
-//! The file `closed-segments`: how many bytes each closed segment of a log has and which segment
-//! follows it, so that a start notices segments that have become shorter or are gone.
+//! The file `closed-segments`: the size of each closed segment of a log and the segment that
+//! follows it, so that a start detects segments that have become shorter or are missing.
 //!
-//! It has a version, a count, for each closed segment its base offset, its size in bytes and the
-//! base offset of the next segment, and last the CRC32C of all that. A segment is entered once it
-//! is flushed. `-` in place of size and next segment means that nothing can be concluded: a swap or
-//! retention is at work on the segment, a follower received no records for the offsets at its end,
-//! or the segment was closed by a server that does not write this file.
+//! The file has a version, a count, one line per closed segment with its base offset, its size in
+//! bytes and the base offset of the next segment, and at its end the CRC32C of all that. A segment
+//! is added once it is flushed. `-` instead of size and next segment means that nothing can be
+//! concluded: a swap or retention is changing the segment, a follower received no records for the
+//! offsets at its end, or a server that does not write this file closed the segment.
 //!
-//! While the file is there, a closed segment that is not in it was not flushed yet, and the segment
-//! after it begins where its records ended. A gap between the two proves that records are missing.
+//! If the file exists, a closed segment that is not in it was not flushed yet, and the next segment
+//! begins where its records ended. A gap between the two proves that records are missing.
 //!
 //! Invariant: a change that removes or replaces segments first writes the file without their sizes.
-//! So the file never proves a loss that is none, wherever a crash interrupts the change.
+//! So the file never proves a loss that did not happen, wherever a crash interrupts the change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -30,13 +30,13 @@ use crate::segment::files::{LOG_SUFFIX, file_name};
 
 /// The name of the file.
 const FILE: &str = "closed-segments";
-/// Written for a size that is not known.
+/// The text for an unknown size or next segment.
 const UNKNOWN: &str = "-";
 
-/// A closed segment as it was flushed.
+/// A closed segment at the time when it was flushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ClosedSegment {
-    /// Bytes of its `.log` file.
+    /// The size of its `.log` file in bytes.
     size: u64,
     /// The base offset of the next segment.
     next: Offset,
@@ -45,17 +45,17 @@ pub(super) struct ClosedSegment {
 /// The closed segments by their base offsets; `None` where nothing can be concluded.
 pub(super) type ClosedSegments = BTreeMap<Offset, Option<ClosedSegment>>;
 
-/// Why records are known to be missing between the last batch of a closed segment and the next
-/// segment.
+/// The reason why records are known to be missing between the last batch of a closed segment and
+/// the next segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MissingEnd {
     /// The segment was larger when it was flushed.
     Flushed { size: u64 },
-    /// The next segment was begun where this one ended.
+    /// The next segment began where the records of this one ended.
     Unflushed,
 }
 
-/// Reads the file. Returns `None` when there is no file, or when it cannot be used.
+/// Reads the file. Returns `None` when the file does not exist or is invalid.
 pub(super) fn read(
     fs: &dyn FileSystem,
     dir: &Path,
@@ -111,7 +111,7 @@ fn encode(closed: &ClosedSegments) -> String {
 }
 
 impl Log {
-    /// The base offsets of segments that must be there: those that had records when they were
+    /// Returns the base offsets of segments that must exist: those that had records when they were
     /// flushed, and those that follow a flushed one.
     fn expected_segments(&self) -> BTreeSet<Offset> {
         let mut expected = BTreeSet::new();
@@ -125,8 +125,8 @@ impl Log {
         expected
     }
 
-    /// Puts an empty file in the place of each `.log` file that is missing. Recovery then finds
-    /// which records are missing in it.
+    /// Creates an empty file for each missing `.log` file. Recovery then determines which records
+    /// are missing.
     pub(super) fn restore_missing_files(
         &mut self,
         base_offsets: &mut Vec<Offset>,
@@ -134,7 +134,8 @@ impl Log {
     ) -> Result<(), StorageError> {
         let mut missing = self.expected_segments();
         if let (Some(first), Some(last)) = (base_offsets.first(), base_offsets.last()) {
-            // At the log's start and end an interrupted deletion leaves index files too.
+            // An interrupted deletion at the log's start or end leaves index files too, so they
+            // prove nothing.
             for (base_offset, path) in index_files {
                 let is_inside = first < base_offset && base_offset < last;
                 if is_inside
@@ -156,7 +157,7 @@ impl Log {
             tracing::error!(
                 partition = %self.topic_partition,
                 path = %path.display(),
-                "a segment's file is missing, an empty one takes its place"
+                "a segment's file is missing, created an empty one"
             );
             let created = self.fs().open(&path, OpenMode::CreateNew);
             created.context("create", &path)?;
@@ -166,26 +167,27 @@ impl Log {
         Ok(())
     }
 
-    /// The size that the file has for the segment at this index.
+    /// Returns the size that the file has for the segment at this index.
     pub(super) fn recorded_size(&self, at: usize) -> Option<u64> {
         let closed = self.closed_segments.as_ref()?;
         let closed = *closed.get(&self.segments[at].base_offset)?;
         closed.map(|closed| closed.size)
     }
 
-    /// Whether the file has the segment at this index.
+    /// Returns whether the file has an entry for the segment at this index.
     pub(super) fn is_recorded(&self, at: usize) -> bool {
         let closed = self.closed_segments.as_ref();
         closed.is_some_and(|closed| closed.contains_key(&self.segments[at].base_offset))
     }
 
-    /// Whether nothing can be concluded from a gap after this base offset.
+    /// Returns whether nothing can be concluded from a gap after this base offset.
     fn may_have_gap_after(&self, base_offset: Offset) -> bool {
         let closed = self.closed_segments.as_ref();
         closed.is_none_or(|closed| closed.contains_key(&base_offset))
     }
 
-    /// Whether records are missing at the end of a segment whose batches end at `end`.
+    /// Returns why records are missing at the end of a segment whose batches end at `end`, if they
+    /// are.
     pub(super) fn missing_end(&self, at: usize, end: Offset) -> Option<MissingEnd> {
         let segment = &self.segments[at];
         let next = self.segments.get(at + 1)?;
@@ -200,7 +202,7 @@ impl Log {
         }
     }
 
-    /// To be called before a segment is begun at `base_offset`. `before` is the index of the
+    /// Updates the file before a segment begins at `base_offset`. `before` is the index of the
     /// segment before it.
     pub(super) fn before_roll(
         &mut self,
@@ -224,8 +226,8 @@ impl Log {
         Ok(())
     }
 
-    /// To be called before the segments with these base offsets are removed or replaced as a
-    /// whole: until then, nothing can be concluded from their absence.
+    /// Removes the sizes of the segments with these base offsets before the segments are removed or
+    /// replaced as a whole, so that nothing can be concluded from their absence.
     pub(super) fn forget_sizes(&mut self, of: impl Fn(Offset) -> bool) -> Result<(), StorageError> {
         let mut is_changed = false;
         for (base_offset, closed) in self.closed_segments.iter_mut().flatten() {
@@ -240,8 +242,8 @@ impl Log {
         Ok(())
     }
 
-    /// To be called before the log is cut inside of the segment with this base offset, which is
-    /// then the last one.
+    /// Removes the segments from this base offset on before the log is truncated inside of the
+    /// segment with that base offset, which is then the last one.
     pub(super) fn forget_segments_from(&mut self, base_offset: Offset) -> Result<(), StorageError> {
         let Some(closed) = &mut self.closed_segments else {
             return Ok(());
@@ -252,7 +254,8 @@ impl Log {
         self.write_closed_segments(Sync::No)
     }
 
-    /// Takes in the sizes of closed segments that were flushed, and forgets segments that are gone.
+    /// Adds the sizes of closed segments that were flushed, and removes segments that no longer
+    /// exist.
     pub(super) fn record_flushed_segments(&mut self, sync: Sync) -> Result<(), StorageError> {
         self.closed_segments_changed = false;
         if self.segments.len() == 1 && self.closed_segments.as_ref().is_none_or(|it| it.is_empty())
@@ -266,7 +269,8 @@ impl Log {
             let before = known.and_then(|known| known.get(&base_offset));
             let next = pair[1].base_offset;
             if next <= self.recovery_point {
-                // The larger size keeps the proof of what is missing until that is repaired.
+                // The larger size is kept, because it proves what is missing until that is
+                // repaired.
                 let before = before.copied().flatten();
                 let size = before.map_or(size, |before| size.max(before.size));
                 closed.insert(base_offset, Some(ClosedSegment { size, next }));
@@ -286,8 +290,8 @@ impl Log {
         self.write_closed_segments(sync)
     }
 
-    /// Writes the file as the sizes are now. Without space for it there is none: a start then
-    /// concludes nothing.
+    /// Writes the file with the current sizes. If there is no space, the file is removed, and a
+    /// start concludes nothing.
     fn write_closed_segments(&mut self, sync: Sync) -> Result<(), StorageError> {
         let path = self.dir.join(FILE);
         let Some(closed) = &self.closed_segments else {
@@ -297,7 +301,7 @@ impl Log {
             Err(error) if error.kind() == StorageErrorKind::Full => {
                 tracing::debug!(
                     partition = %self.topic_partition, %error,
-                    "no space for the sizes of closed segments"
+                    "no space to write the sizes of closed segments"
                 );
                 self.closed_segments = None;
                 self.closed_segments_changed = true;
@@ -308,7 +312,7 @@ impl Log {
     }
 }
 
-/// Whether a file has content.
+/// Returns whether a file has content.
 fn has_content(fs: &dyn FileSystem, path: &Path) -> Result<bool, StorageError> {
     Ok(fs.metadata(path).context("stat", path)?.len > 0)
 }

@@ -1,4 +1,5 @@
-//! The damaged ranges of a log: checks, reads that avoid them, repairs. See [`crate::damage`].
+//! The damaged ranges of a log: checks, reads that avoid the ranges, and repairs. See
+//! [`crate::damage`].
 
 use std::sync::Arc;
 
@@ -15,35 +16,35 @@ use crate::segment::files::LOG_SUFFIX;
 /// Bytes that a repair collects before it writes.
 const REPAIR_BUFFER_BYTES: usize = 256 << 10;
 
-/// How [`Log::begin_repair`] ended.
+/// The result of [`Log::begin_repair`].
 #[derive(Debug)]
 pub enum RepairStart {
-    /// The repair may run.
+    /// The repair was started.
     Started(Box<Repair>),
-    /// The segment is not damaged, or is gone.
+    /// The segment is not damaged or no longer exists.
     NotDamaged,
-    /// The damage reaches above the high watermark: other replicas may not agree on it yet.
+    /// The damage reaches above the high watermark, where other replicas may still differ.
     NotCommitted,
-    /// The segment must be flushed first. It is closed now.
+    /// The segment must be flushed first. It was closed for that.
     NeedsFlush,
-    /// Compaction or a flush is at work on the log.
+    /// Compaction or a flush of the log is running.
     Busy,
 }
 
 impl Log {
-    /// The ranges that are known to be damaged, in the order of their offsets. Reads of them fail.
+    /// Returns the known damaged ranges, in the order of their offsets. Reads of them fail.
     #[must_use]
     pub fn damage(&self) -> &[Damage] {
         &self.damage
     }
 
-    /// The first damaged range that a read of `[offset, end)` would meet.
+    /// Returns the first damaged range that overlaps `[offset, end)`.
     pub(super) fn damage_in(&self, offset: Offset, end: Offset) -> Option<&Damage> {
         let after = self.damage.partition_point(|damage| damage.end <= offset);
         self.damage.get(after).filter(|damage| damage.start < end)
     }
 
-    /// Plans a check of the segment that holds `offset`; `None` when it is empty.
+    /// Plans a check of the segment that contains `offset`; `None` when the segment is empty.
     ///
     /// # Errors
     /// When the file cannot be opened.
@@ -69,8 +70,9 @@ impl Log {
         next.map_or(self.log_end_offset, |next| next.base_offset)
     }
 
-    /// Up to where the segment is known to have held records that are missing at its end: the file
-    /// ended too early, or before the last damaged byte, when its damage was found.
+    /// Returns the offset up to which the segment is known to have had records, when they are
+    /// missing at its end: when its damage was found, the file ended too early, or before the last
+    /// damaged byte.
     pub(super) fn missing_to(&self, at: usize) -> Option<Offset> {
         let segment = &self.segments[at];
         let is_cut = |it: &&Damage| {
@@ -80,11 +82,11 @@ impl Log {
         cut.map(|it| it.end).max()
     }
 
-    /// Takes in what a check found; it replaces what was known of the segment. Reads of damaged
-    /// ranges fail from now on. Returns the ranges that were not known before.
+    /// Replaces the known damage of a segment by the result of a check. Reads of the damaged ranges
+    /// fail from now on. Returns the ranges that were not known before.
     ///
     /// # Errors
-    /// When the list cannot be written; it holds for this process all the same.
+    /// When the list cannot be written. The list in memory applies all the same.
     pub fn note_damage(
         &mut self,
         check: &SegmentCheck,
@@ -92,7 +94,7 @@ impl Log {
     ) -> Result<Vec<Damage>, StorageError> {
         let base = check.segment();
         let at = self.floor_segment(base);
-        // A segment that was replaced since is another one.
+        // If the segment was replaced since, the check was of other files.
         let is_current = check.generation == self.generation
             && self.segments[at].base_offset == base
             && check.files.truncations() == check.truncations;
@@ -121,17 +123,17 @@ impl Log {
         self.damage.sort_by_key(|it| (it.start, it.position));
     }
 
-    /// The ranges that are known to be damaged in one segment.
+    /// Returns the known damaged ranges of one segment.
     pub(super) fn damage_of(&self, segment: Offset) -> impl Iterator<Item = &Damage> {
         let of_segment = move |it: &&Damage| it.segment == segment;
         self.damage.iter().filter(of_segment)
     }
 
-    /// Begins to repair the damaged segment with this base offset. Closes it if it is the active
-    /// one.
+    /// Begins to repair the damaged segment with this base offset. Closes the segment if it is the
+    /// active one.
     ///
     /// # Errors
-    /// When a file cannot be made.
+    /// When a file cannot be created.
     pub fn begin_repair(
         &mut self,
         base_offset: Offset,

@@ -1,10 +1,10 @@
-//! The file `damaged-ranges`: the damaged ranges of a log, kept over restarts.
+//! The file `damaged-ranges`: the damaged ranges of a log, kept across restarts.
 //!
-//! It has a version, a count, for each range the segment's base offset, the first damaged byte, the
-//! number of damaged bytes, the first offset, the offset after the last and a reason, and last the
-//! CRC32C of all that. Without the file, bytes that are no batches are found again by the next
-//! check of their segment, and records that are missing at the end of a segment by the entry of its
-//! offset index that is beyond the file's end.
+//! The file has a version, a count, one line per range with the segment's base offset, the first
+//! damaged byte, the number of damaged bytes, the first offset, the offset after the last and a
+//! reason, and at its end the CRC32C of all that. If the file is lost, the next check of a segment
+//! finds bytes that are not batches again, and an entry of the offset index beyond the end of the
+//! file shows that records are missing there.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -23,7 +23,7 @@ use crate::error::{Context, StorageError, StorageErrorKind};
 /// The name of the file.
 const FILE: &str = "damaged-ranges";
 
-/// Reads the file. Without it, or when it cannot be used, nothing is known of damage.
+/// Reads the file. Returns no ranges when the file does not exist or is invalid.
 pub(super) fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<Damage>, StorageError> {
     let path = dir.join(FILE);
     let Some(bytes) = read_if_exists(fs, &path)? else {
@@ -33,7 +33,7 @@ pub(super) fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<Damage>, Stora
         tracing::warn!(
             path = %path.display(),
             error,
-            "the list of damaged ranges cannot be read, checks find the ranges again"
+            "cannot read the list of damaged ranges, the next checks will find the ranges again"
         );
         Vec::new()
     }))
@@ -58,7 +58,7 @@ fn decode(bytes: &[u8]) -> Result<Vec<Damage>, String> {
         };
         let offset_of = |value: u64| {
             let offset = i64::try_from(value).ok().and_then(Offset::from_wire);
-            offset.ok_or_else(|| format!("line {number}: {value} is no offset"))
+            offset.ok_or_else(|| format!("line {number}: {value} is not an offset"))
         };
         found.push(Damage {
             segment: offset_of(segment)?,
@@ -87,7 +87,8 @@ fn encode(damage: &[Damage]) -> String {
 }
 
 impl Log {
-    /// Drops the ranges that `keep` refuses, and writes the file if that changes the list.
+    /// Removes the ranges for which `keep` returns `false`, and writes the file if that changes the
+    /// list.
     pub(super) fn retain_damage(
         &mut self,
         keep: impl Fn(&Damage) -> bool,
@@ -100,7 +101,7 @@ impl Log {
         self.write_damage(Sync::No)
     }
 
-    /// The log now ends at `end`.
+    /// Shortens the list to the log's new end `end`.
     pub(super) fn truncate_damage(&mut self, end: Offset) -> Result<(), StorageError> {
         let reaches_beyond = |it: &Damage| it.end > end || it.start >= end;
         if !self.damage.iter().any(reaches_beyond) {
@@ -113,7 +114,7 @@ impl Log {
         self.write_damage(Sync::No)
     }
 
-    /// Writes the file as the list is now.
+    /// Writes the current list to the file.
     pub(super) fn write_damage(&self, sync: Sync) -> Result<(), StorageError> {
         let path = self.dir.join(FILE);
         if self.damage.is_empty() {
@@ -121,12 +122,12 @@ impl Log {
         }
         let list = encode(&self.damage);
         match write_atomically(self.fs(), &path, list.as_bytes(), sync) {
-            // The list in memory counts. A shorter list must reach the file: what is in it would
-            // not be readable after a start.
+            // The list in memory applies. A shorter list must reach the file, because after a start
+            // the ranges in the file cannot be read.
             Err(error) if error.kind() == StorageErrorKind::Full => {
                 tracing::warn!(
                     partition = %self.topic_partition, %error,
-                    "no space for the list of damaged ranges"
+                    "no space to write the list of damaged ranges"
                 );
                 overwrite(self.fs(), &path, list.as_bytes())
             }
@@ -135,8 +136,8 @@ impl Log {
     }
 }
 
-/// Puts `content` in the place of the file's content, in the space that the file has. A longer list
-/// than the file's is left for the next change.
+/// Overwrites the file with `content`, in the space that the file has. A list that is longer than
+/// the file is not written; the next change tries again.
 fn overwrite(fs: &dyn FileSystem, path: &Path, content: &[u8]) -> Result<(), StorageError> {
     let old_len = fs.metadata(path).map_or(0, |file| file.len);
     if content.len() as u64 > old_len {

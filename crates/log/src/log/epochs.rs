@@ -1,5 +1,5 @@
-//! The leader epochs of a log that is being opened: read from their file, compared with the
-//! batches, rebuilt from the batches when in doubt.
+//! Loads the leader epochs when a log is opened: reads their file, compares them with the batches,
+//! and rebuilds them from the batches where they differ.
 
 use std::path::Path;
 
@@ -13,11 +13,11 @@ use crate::error::StorageError;
 use crate::leader_epoch::LeaderEpochCache;
 use crate::segment::walk::Headers;
 
-/// So many of the newest epochs are compared with the batches when a log is opened. Each takes the
-/// headers of two batches.
+/// The number of newest epochs that are compared with the batches when a log is opened. Each
+/// comparison reads the headers of two batches.
 const EPOCHS_CHECKED: usize = 32;
 
-/// Reads the file; `None` when it is missing or is not what its format allows.
+/// Reads the file. Returns `None` when it does not exist or has an invalid format.
 pub(super) fn read(
     fs: &dyn FileSystem,
     dir: &Path,
@@ -32,7 +32,7 @@ pub(super) fn read(
             tracing::warn!(
                 path = %path.display(),
                 error,
-                "leader epochs cannot be read from their file, rebuilding them from the records"
+                "cannot read the file of leader epochs, rebuilding them from the records"
             );
             Ok(None)
         }
@@ -49,7 +49,8 @@ impl Log {
         if rebuilt == self.leader_epochs {
             return Ok(());
         }
-        // A log that is opened for the first time without the file is an ordinary case.
+        // Without entries there is nothing to report: a log that is opened for the first time has
+        // no file.
         if !self.leader_epochs.entries().is_empty() {
             tracing::warn!(
                 partition = %self.topic_partition,
@@ -82,11 +83,11 @@ impl Log {
             };
             let of = |offset| self.leader_epochs.epoch_for_offset(offset);
             let first = header.base_offset.max(self.log_start_offset);
-            // No leader begins inside a batch.
+            // An epoch never begins inside a batch.
             if of(first) != of(header.last_offset()) || !self.is_confirmed_around(&header)? {
                 return Ok(Some(doubt));
             }
-            // The checksum does not cover the epoch in the header.
+            // The checksum does not cover the leader epoch in the header.
             tracing::warn!(
                 partition = %self.topic_partition,
                 doubt,
@@ -96,7 +97,7 @@ impl Log {
         Ok(None)
     }
 
-    /// How the leader epochs contradict a batch.
+    /// Returns how the leader epochs contradict a batch, if they do.
     fn contradiction(&self, header: &BatchHeader) -> Option<String> {
         let epoch = header.partition_leader_epoch?;
         // The first entry begins at the log's start, which may be inside a batch.
@@ -107,12 +108,12 @@ impl Log {
             return None;
         }
         Some(format!(
-            "the batch at offset {} is of leader epoch {epoch}",
+            "the batch at offset {} has leader epoch {epoch}",
             header.base_offset
         ))
     }
 
-    /// Whether a batch beside this one is as the leader epochs say.
+    /// Returns whether a batch next to this one confirms the leader epochs.
     fn is_confirmed_around(&self, header: &BatchHeader) -> Result<bool, StorageError> {
         let before = match header.base_offset.previous() {
             Some(offset) => self.first_batch_from(offset)?,
@@ -129,7 +130,7 @@ impl Log {
             .is_confirmed(header.base_offset, neighbours))
     }
 
-    /// The first batch that ends at `offset` or later.
+    /// Returns the first batch that ends at `offset` or later.
     fn first_batch_from(&self, offset: Offset) -> Result<Option<BatchHeader>, StorageError> {
         for segment in &self.segments[self.floor_segment(offset)..] {
             let files = &segment.files;
@@ -144,8 +145,8 @@ impl Log {
         Ok(None)
     }
 
-    /// The leader epochs as the batches have them. A single batch whose epoch is above those before
-    /// and after it does not count: the checksum does not cover the epoch.
+    /// Builds the leader epochs from the batches. Ignores a single batch whose epoch is above those
+    /// of the batches before and after it, because the checksum does not cover the epoch.
     fn epochs_of_batches(&self) -> Result<LeaderEpochCache, StorageError> {
         let mut cache = LeaderEpochCache::default();
         let mut waiting: Option<BatchHeader> = None;

@@ -1,4 +1,4 @@
-//! Flushing in three steps: prepare under the lock, run outside, complete under the lock.
+//! Flushes a log in three steps: prepare under the lock, run outside, complete under the lock.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::error::StorageError;
 use crate::segment::IndexBytes;
 use crate::segment::files::{SNAPSHOT_SUFFIX, SegmentFiles, file_name};
 
-/// What is to be written and synced, without a lock.
+/// The data that a flush writes and syncs without a lock.
 #[derive(Debug)]
 pub struct FlushTask {
     dir: PathBuf,
@@ -24,28 +24,29 @@ pub struct FlushTask {
     leader_epochs: Option<String>,
     sync_dir: bool,
     flushed: Flushed,
-    /// [`Log::retire`] was called. Nothing else excuses a failure.
+    /// Set by [`Log::retire`]. Only then is a failure ignored.
     retired: Arc<AtomicBool>,
-    /// Compaction does not begin while it is there: its segments' files must not be others by then.
+    /// Held during the flush, so that compaction does not begin and replace the files.
     _running: Arc<()>,
 }
 
-/// Proof that a flush has run, for [`Log::complete_flush`].
+/// The result of a completed flush, for [`Log::complete_flush`].
 #[derive(Debug)]
 pub struct Flushed {
     end_offset: Offset,
     generation: u64,
-    /// Closed segments whose index files are written.
+    /// Closed segments whose index files were written.
     sealed: Vec<Offset>,
-    /// Producer snapshots that are written.
+    /// Producer snapshots that were written.
     snapshots: Vec<Offset>,
     finished_at: Timestamp,
 }
 
-/// A flush failed. What it was to write is in here, so that a later flush can write it.
+/// A failed flush. It contains the data that were not written, so that a later flush can write
+/// them.
 #[derive(Debug)]
 pub struct FlushError {
-    /// What failed.
+    /// The error.
     pub error: StorageError,
     generation: u64,
     snapshots: Vec<(Offset, Vec<u8>)>,
@@ -60,7 +61,7 @@ impl From<FlushError> for StorageError {
 }
 
 impl Flushed {
-    /// Whether closed segments are on the disk that were not before: compaction may take them.
+    /// Returns whether the flush wrote closed segments, which compaction may now clean.
     #[must_use]
     pub fn has_closed_segments(&self) -> bool {
         !self.sealed.is_empty()
@@ -68,16 +69,16 @@ impl Flushed {
 }
 
 impl FlushTask {
-    /// Writes and syncs. Blocks on the disk.
+    /// Writes and syncs the data. Blocks on the disk.
     ///
     /// # Errors
-    /// When anything fails: nothing that waits for this flush may be acknowledged. Without space
-    /// for a derived file the records are safe: [`Log::postpone_flush`] keeps what is not written.
-    /// After any other error the kernel may have dropped data: the log must go offline
-    /// ([`Log::fail`]).
+    /// When an operation fails. Nothing that waits for this flush may be acknowledged. If there was
+    /// no space for a derived file, the records are safe, and [`Log::postpone_flush`] keeps the
+    /// rest for the next flush. After any other error the kernel may have dropped data, and the log
+    /// must go offline ([`Log::fail`]).
     pub fn run(self) -> Result<Flushed, FlushError> {
         match self.write(Sync::Yes) {
-            // The partition was deleted meanwhile: nothing of it needs to be on the disk.
+            // The partition was deleted meanwhile, so its data need not be on the disk.
             Err(error) if self.retired.load(Ordering::Acquire) => {
                 tracing::debug!(%error, "flush of a deleted log failed");
             }
@@ -98,7 +99,8 @@ impl FlushTask {
     /// Writes all files; with [`Sync::No`] the caller forces them to the disk.
     pub(super) fn write(&self, sync: Sync) -> Result<(), StorageError> {
         let fs = &*self.file_system;
-        // The records first: they are safe whatever becomes of the files derived from them.
+        // The records are written first, so that they are safe even if the derived files cannot be
+        // written.
         if sync == Sync::Yes {
             for (files, _) in &self.segments {
                 files.sync_log()?;
@@ -127,7 +129,7 @@ impl FlushTask {
 }
 
 impl Log {
-    /// Whether `flush.messages` or `flush.ms` asks for a flush.
+    /// Returns whether `flush.messages` or `flush.ms` requires a flush.
     #[must_use]
     pub fn should_flush(&self, now: Timestamp) -> bool {
         let unflushed = self.log_end_offset.since(self.recovery_point);
@@ -140,8 +142,8 @@ impl Log {
                 || self.config.flush_ms.is_some_and(by_time))
     }
 
-    /// What must be written so that all that is in the log now survives a crash of the machine;
-    /// `None` when it does. `now` counts for `flush.ms`.
+    /// Returns what must be written so that all records in the log survive a crash of the machine;
+    /// `None` when they already do. `now` is the time of the flush for `flush.ms`.
     #[must_use]
     pub fn prepare_flush(&mut self, now: Timestamp) -> Option<FlushTask> {
         let active = self.segments.len() - 1;
@@ -192,13 +194,13 @@ impl Log {
         })
     }
 
-    /// Takes note of a flush that has run: the recovery point advances, closed segments give their
-    /// indexes in memory back. Answers whether the recovery point advanced.
+    /// Records a completed flush: advances the recovery point, and frees the in-memory indexes of
+    /// closed segments. Returns whether the recovery point advanced.
     pub fn complete_flush(&mut self, flushed: Flushed) -> bool {
         self.last_flush = self.last_flush.max(flushed.finished_at);
         if flushed.generation != self.generation {
-            // The log was truncated meanwhile; what was flushed may no longer be in it. Without its
-            // snapshots recovery reads more, but nothing wrong.
+            // The log was truncated meanwhile, so the flushed records may no longer be in it.
+            // Without their snapshots recovery reads more records, but its result is correct.
             for offset in flushed.snapshots {
                 let path = self.dir.join(file_name(offset, SNAPSHOT_SUFFIX));
                 self.failed |= remove_if_exists(self.fs(), &path).is_err();
@@ -234,11 +236,12 @@ impl Log {
         advanced
     }
 
-    /// Takes back what a failed flush was to write, for the next one. The recovery point stays.
+    /// Keeps the data that a failed flush did not write for the next one. The recovery point does
+    /// not change.
     pub fn postpone_flush(&mut self, failed: FlushError) -> StorageError {
         self.directory_dirty |= failed.directory;
         self.leader_epochs_dirty |= failed.leader_epochs;
-        // A truncation has dropped the snapshots above the log's end.
+        // A truncation has removed the snapshots above the log's end.
         if failed.generation == self.generation {
             let first = self.segments[0].base_offset;
             let snapshots = failed.snapshots.into_iter();
@@ -248,8 +251,8 @@ impl Log {
         failed.error
     }
 
-    /// Gives back the open files of closed segments, which reads have opened. Answers how many. For
-    /// upkeep from time to time; the next read opens what it needs.
+    /// Closes the files of closed segments that reads have opened. Returns how many. Called from
+    /// time to time; the next read opens the files that it needs.
     pub fn close_idle_files(&mut self) -> usize {
         let closed = self.segments.len() - 1;
         let idle = self.segments[..closed]
@@ -258,10 +261,11 @@ impl Log {
         idle.map(|segment| segment.close_files()).count()
     }
 
-    /// Flushes on this thread.
+    /// Flushes the log on the calling thread.
     ///
     /// # Errors
-    /// When writing or syncing fails; the log is offline then, unless there only was no space.
+    /// When writing or syncing fails. The log goes offline, unless the only reason was a lack of
+    /// space.
     pub fn flush(&mut self, now: Timestamp) -> Result<(), StorageError> {
         self.guard_all_or_nothing(|log| {
             if let Some(task) = log.prepare_flush(now) {

@@ -1,13 +1,13 @@
 //! A partition's log: segments, leader epochs, producer state.
 //!
-//! Used from behind a short lock: appends write with one system call and sync nothing; what takes
-//! long (reads, flushes, searches) is planned here and run by its own value outside the lock.
-//! The high watermark is an argument; the log keeps the last one only to rebuild which
-//! transactions are stable.
+//! The log is used under a lock that is held briefly: appends write with one system call and sync
+//! nothing; slow operations (reads, flushes, searches) are planned here and run by a value of their
+//! own outside the lock. The high watermark is an argument; the log keeps the last one only to
+//! rebuild which transactions are stable.
 //!
 //! Invariant: `segments` is never empty and sorted by base offset, its last is the active one; all
 //! batches lie in `[.., log_end_offset)`; `recovery_point <= log_end_offset`; below the recovery
-//! point everything is on the disk, index files and leader epochs included.
+//! point everything is on the disk, including index files and leader epochs.
 
 mod append;
 mod clean;
@@ -63,91 +63,92 @@ pub struct Log {
     log_start_offset: Offset,
     log_end_offset: Offset,
     recovery_point: Offset,
-    /// A larger recovery point that the log directory's checkpoint may still hold.
+    /// A larger recovery point that the log directory's checkpoint may still contain.
     stale_recovery_point: Option<Offset>,
     leader_epochs: LeaderEpochCache,
     /// Whether the leader epochs differ from their file.
     leader_epochs_dirty: bool,
-    /// Whether the newest leader epoch, which has no record yet, is missing in the file.
+    /// Whether the newest leader epoch has no record yet and is not in the file.
     epoch_start_pending: bool,
-    /// The log as a clean shutdown left it.
+    /// The state of the log at the last clean shutdown.
     settled: Option<close::Settled>,
     producer_state: ProducerState,
     /// Producer snapshots that the next flush writes.
     snapshots_pending: Vec<(Offset, Vec<u8>)>,
-    /// Whether files were made since the directory was synced.
+    /// Whether files were created since the directory was synced.
     directory_dirty: bool,
-    /// Counts truncations: a flush that was prepared before one says nothing about the log after.
+    /// The number of truncations. The result of a flush does not apply if a truncation followed its
+    /// preparation.
     generation: u64,
-    /// Counts replacements and removals of segments.
+    /// The number of replacements and removals of segments.
     segment_changes: u64,
     /// The last high watermark that the log was given.
     high_watermark: Offset,
-    /// A write failed; nothing more is appended.
+    /// Whether a write failed, after which nothing is appended.
     failed: bool,
     last_flush: Timestamp,
-    /// Compaction has seen everything below; `None` when it has seen nothing.
+    /// The first offset that compaction has not processed; `None` when it has processed nothing.
     cleaned_to: Option<Offset>,
-    /// Held by a cleaning as long as it lives.
+    /// Held by a cleaning during its lifetime.
     cleaning_running: Arc<()>,
-    /// Held by each flush as long as it lives.
+    /// Held by each flush during its lifetime.
     flushes_running: Arc<()>,
-    /// The log is being deleted. Shared with flushes and swaps that run outside the lock.
+    /// Whether the log is being deleted. Shared with flushes and swaps that run outside the lock.
     retired: Arc<AtomicBool>,
-    /// Ranges that are known to be damaged, in the order of their offsets; the file
-    /// `damaged-ranges` has the same.
+    /// The known damaged ranges, in the order of their offsets; the same as in the file
+    /// `damaged-ranges`.
     damage: Vec<Damage>,
-    /// What the file `closed-segments` has; `None` when there is no such file.
+    /// The content of the file `closed-segments`; `None` when the file does not exist.
     closed_segments: Option<closed_segments::ClosedSegments>,
-    /// Whether the size of a closed segment may be missing there.
+    /// Whether the size of a closed segment may be missing in that file.
     closed_segments_changed: bool,
-    /// Counts the log among those that share descriptors.
+    /// Counts this log among those that share descriptors.
     log_count: LogCount,
 }
 
 impl Log {
-    /// The directory.
+    /// Returns the log's directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Which partition it is.
+    /// Returns the partition.
     #[must_use]
     pub fn topic_partition(&self) -> &TopicPartition {
         &self.topic_partition
     }
 
-    /// The configuration.
+    /// Returns the configuration.
     #[must_use]
     pub fn config(&self) -> &Arc<LogConfig> {
         &self.config
     }
 
-    /// Replaces the configuration; it holds from the next operation on.
+    /// Replaces the configuration, starting with the next operation.
     pub fn set_config(&mut self, config: Arc<LogConfig>) {
         self.config = config;
     }
 
-    /// The first offset that may be read.
+    /// Returns the first offset that may be read.
     #[must_use]
     pub fn log_start_offset(&self) -> Offset {
         self.log_start_offset
     }
 
-    /// The offset that the next record gets.
+    /// Returns the offset of the next record to be appended.
     #[must_use]
     pub fn log_end_offset(&self) -> Offset {
         self.log_end_offset
     }
 
-    /// Everything below this offset survives a crash of the machine.
+    /// Returns the offset below which everything survives a crash of the machine.
     #[must_use]
     pub fn recovery_point(&self) -> Offset {
         self.recovery_point
     }
 
-    /// Bytes of all segments.
+    /// Returns the size of all segments in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.segments
@@ -156,44 +157,44 @@ impl Log {
             .sum()
     }
 
-    /// The base offsets of the segments, oldest first.
+    /// Returns the base offsets of the segments, oldest first.
     pub fn segment_base_offsets(&self) -> impl DoubleEndedIterator<Item = Offset> {
         self.segments.iter().map(|segment| segment.base_offset)
     }
 
-    /// Whether a write has failed, after which nothing is appended. A write that failed for lack of
-    /// space does not count: it was taken back.
+    /// Returns whether a write has failed, after which nothing is appended. A write that failed for
+    /// lack of space does not count, because it was undone.
     #[must_use]
     pub fn is_failed(&self) -> bool {
         self.failed
     }
 
-    /// Takes the log offline: nothing is appended any more.
+    /// Takes the log offline, after which nothing is appended.
     pub fn fail(&mut self) {
         self.failed = true;
     }
 
-    /// Declares that the log is deleted: to be called before its directory is renamed or removed.
-    /// Flushes and swaps that still run may fail from then on without consequence. As long as this
-    /// was not called every failure is reported, whatever the directory looks like.
+    /// Marks the log as deleted. Must be called before its directory is renamed or removed.
+    /// Failures of running flushes and swaps have no consequence from then on. Until this is
+    /// called, every failure is reported, whatever the state of the directory.
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Release);
     }
 
-    /// Where each leader's records begin.
+    /// Returns the start offsets of leader epochs.
     #[must_use]
     pub fn leader_epochs(&self) -> &LeaderEpochCache {
         &self.leader_epochs
     }
 
-    /// The newest leader epoch of the log.
+    /// Returns the newest leader epoch of the log.
     #[must_use]
     pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
         self.leader_epochs.latest_epoch()
     }
 
-    /// The epoch of the log's last record; `None` for an empty log. A leader that wrote nothing has
-    /// an epoch that begins at the log's end: it is not this one.
+    /// Returns the epoch of the log's last record; `None` for an empty log. It differs from the
+    /// newest epoch if that epoch's leader has written nothing.
     #[must_use]
     pub fn last_record_epoch(&self) -> Option<LeaderEpoch> {
         let last = self.log_end_offset.previous()?;
@@ -203,27 +204,28 @@ impl Log {
         self.leader_epochs.epoch_for_offset(last)
     }
 
-    /// A leader begins at the log's end, before its first append. Answers whether that is new.
+    /// Assigns the log's end as the start of a leader's epoch, before its first append. Returns
+    /// whether that changed anything.
     pub fn assign_epoch_start(&mut self, epoch: LeaderEpoch) -> bool {
         let changed = self.leader_epochs.assign(epoch, self.log_end_offset);
         self.epoch_start_pending |= changed;
         changed
     }
 
-    /// What is known of the log's producers.
+    /// Returns the state of the log's producers.
     #[must_use]
     pub fn producer_state(&self) -> &ProducerState {
         &self.producer_state
     }
 
-    /// Forgets producers that have been idle for `producer.id.expiration.ms`. Answers how many.
+    /// Removes producers that have been idle for `producer.id.expiration.ms`. Returns how many.
     pub fn remove_expired_producers(&mut self, now: Timestamp) -> usize {
         self.producer_state
             .remove_expired(now, self.config.producer_id_expiration_ms)
     }
 
-    /// The first offset that readers of committed records must not reach, given the high watermark.
-    /// Not below the log's start, where a transaction may have begun that is still open.
+    /// Returns the first offset that readers of committed records must not reach, given the high
+    /// watermark. It is not below the log's start, even if an open transaction began there.
     #[must_use]
     pub fn last_stable_offset(&self, high_watermark: Offset) -> Offset {
         match self.producer_state.first_unstable_offset() {
@@ -232,31 +234,31 @@ impl Log {
         }
     }
 
-    /// The high watermark has changed: ended transactions below it are stable.
+    /// Updates the high watermark: transactions that ended below it are stable.
     pub fn on_high_watermark(&mut self, high_watermark: Offset) {
         self.high_watermark = high_watermark;
         self.producer_state.on_high_watermark(high_watermark);
     }
 
-    /// Takes a state of the producers that was rebuilt from records, which do not contain the high
-    /// watermark.
+    /// Replaces the producer state by one that was rebuilt from records, and applies the high
+    /// watermark, which records do not contain.
     fn set_producer_state(&mut self, state: ProducerState) {
         self.producer_state = state;
         self.producer_state.on_high_watermark(self.high_watermark);
     }
 
-    /// Changes whenever segments are replaced or removed. What was read of segments and what the
-    /// log says of them, such as [`Log::aborted_transactions`], belong together only while this
-    /// stays the same.
+    /// Returns the number of changes of segments. The content read from segments and other results
+    /// of the log, such as [`Log::aborted_transactions`], belong together only if this number is
+    /// the same before and after.
     #[must_use]
     pub fn segment_changes(&self) -> u64 {
         self.segment_changes
     }
 
-    /// Writes `partition.metadata` if there is none. Answers the id that the file has.
+    /// Writes `partition.metadata` if the file does not exist. Returns the topic id in the file.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or is none.
+    /// When the file cannot be read, parsed or written.
     pub fn ensure_partition_metadata(&self, topic_id: TopicId) -> Result<TopicId, StorageError> {
         match crate::partition_metadata::read_in(self.fs(), &self.dir)? {
             Some(known) => Ok(known),
@@ -267,10 +269,10 @@ impl Log {
         }
     }
 
-    /// The topic id in `partition.metadata`, if the file is there.
+    /// Returns the topic id in `partition.metadata`; `None` when the file does not exist.
     ///
     /// # Errors
-    /// When the file cannot be read or is none.
+    /// When the file cannot be read or parsed.
     pub fn topic_id(&self) -> Result<Option<TopicId>, StorageError> {
         crate::partition_metadata::read_in(self.fs(), &self.dir)
     }
@@ -284,18 +286,20 @@ impl Log {
     }
 
     fn active(&mut self) -> &mut Segment {
-        self.segments.last_mut().expect("a log has a segment")
+        self.segments
+            .last_mut()
+            .expect("a log has at least one segment")
     }
 
-    /// The index of the segment that holds `offset`, or that it would be in.
+    /// Returns the index of the segment that contains `offset` or would contain it.
     fn floor_segment(&self, offset: Offset) -> usize {
         self.segments
             .partition_point(|segment| segment.base_offset <= offset)
             .saturating_sub(1)
     }
 
-    /// Runs a step that changes nothing when it finds no space or no descriptor; after any other
-    /// error the log goes offline.
+    /// Runs an operation that changes nothing when there is no space or no descriptor. After any
+    /// other error the log goes offline.
     fn guard_all_or_nothing<T>(
         &mut self,
         step: impl FnOnce(&mut Self) -> Result<T, StorageError>,
@@ -313,7 +317,7 @@ impl Log {
         }
     }
 
-    /// Runs a step that changes files; when it fails the log goes offline.
+    /// Runs an operation that changes files. When it fails, the log goes offline.
     fn guard<T>(
         &mut self,
         step: impl FnOnce(&mut Self) -> Result<T, StorageError>,

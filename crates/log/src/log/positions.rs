@@ -1,7 +1,7 @@
-//! The positions of a log, and the assertions on them that stay enabled in release builds.
+//! Checks the positions of a log with assertions that stay enabled in release builds.
 //!
-//! They hold for what this code computed. What is read from files is checked before it becomes a
-//! position, and is an error of its log there.
+//! The assertions apply to values that this code computed. Values from files are checked before
+//! they become a position, and an invalid one is an error of its log.
 
 use dohle_model::Offset;
 
@@ -26,7 +26,8 @@ impl Log {
         }
     }
 
-    /// Asserts what holds between the positions after each change. `before` is from before it.
+    /// Asserts the invariants of the positions after a change. `before` has the positions before
+    /// the change.
     pub(super) fn assert_positions(&self, change: &'static str, before: Positions) {
         let partition = &self.topic_partition;
         let now = self.positions();
@@ -55,7 +56,7 @@ impl Log {
         );
     }
 
-    /// Asserts that nothing was removed from the log's end, in addition.
+    /// Asserts in addition that nothing was removed from the log's end.
     pub(super) fn assert_not_shorter(&self, change: &'static str, before: Positions) {
         self.assert_positions(change, before);
         let (partition, now) = (&self.topic_partition, self.positions());
@@ -77,7 +78,7 @@ impl Log {
         );
     }
 
-    /// Asserts that the base offsets of the segments rise.
+    /// Asserts that the base offsets of the segments increase.
     pub(super) fn assert_segments_rise(&self, change: &'static str) {
         for pair in self.segments.windows(2) {
             assert!(

@@ -1,4 +1,4 @@
-//! Questions about the log's content.
+//! Plans reads and searches of the log's content.
 
 use std::sync::Arc;
 
@@ -15,20 +15,20 @@ use crate::segment::read::{
     TimestampOffset, TimestampPlan, TimestampSearch, TimestampTarget,
 };
 
-/// Why nothing can be read.
+/// The reason why nothing can be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The offset is outside the log.
     #[error("offset {offset} is out of range, the log has [{log_start_offset}, {log_end_offset}]")]
     OffsetOutOfRange {
-        /// The offset that was asked for.
+        /// The requested offset.
         offset: Offset,
-        /// The first offset.
+        /// The log start offset.
         log_start_offset: Offset,
-        /// The offset after the last.
+        /// The offset after the last record.
         log_end_offset: Offset,
     },
-    /// The offset lies in a range that is known to be damaged.
+    /// The offset lies in a known damaged range.
     #[error("{0}")]
     Damaged(Damage),
     /// A file cannot be read.
@@ -37,7 +37,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Kafka's code.
+    /// Returns Kafka's error code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -67,7 +67,7 @@ impl Log {
             Some(damage) if damage.start <= offset => {
                 return Err(ReadError::Damaged(damage.clone()));
             }
-            // What lies before the damage can be read.
+            // Records before the damage can be read.
             Some(damage) => limits.upper_bound = damage.start,
             None => {}
         }
@@ -78,8 +78,8 @@ impl Log {
             let mut view = self.view(at, start, &limits)?;
             self.keep_off_damage(&mut view, offset);
             segments.push(view);
-            // Compaction may have taken a segment's last batches, or all: then the next one that
-            // has any goes on, and its first batch is what is looked for.
+            // Compaction may have removed the last batches of a segment, or all: then the first
+            // batch of the next segment that has any is the one to read.
             let mut rest = at + 1..self.segments.len();
             if let Some(next) = rest.find(|at| self.segments[*at].size > 0)
                 && self.segments[next].base_offset < limits.upper_bound
@@ -96,8 +96,8 @@ impl Log {
         })
     }
 
-    /// Damaged headers may claim any offset, so a read begins after the damage before its offset
-    /// and ends before the damage after it.
+    /// Limits a read to start after the damage before its offset and to end before the damage after
+    /// it, because damaged headers may contain any offset.
     fn keep_off_damage(&self, view: &mut SegmentView, offset: Offset) {
         let base = view.files.base_offset();
         for damage in self.damage.iter().filter(|damage| damage.segment == base) {
@@ -121,7 +121,8 @@ impl Log {
         let segment = &self.segments[at];
         let next = self.segments.get(at + 1);
         Ok(SegmentView {
-            // Opened now, the file stays readable when retention renames it meanwhile.
+            // The file is opened now, so that it stays readable when retention renames it
+            // meanwhile.
             files: Arc::new(segment.files.pinned()?),
             start,
             end: segment.size,
@@ -132,15 +133,15 @@ impl Log {
         })
     }
 
-    /// Plans and reads at once.
+    /// Plans and runs a read.
     ///
     /// # Errors
-    /// As [`Log::plan_read`] and [`ReadPlan::read`].
+    /// The same as for [`Log::plan_read`] and [`ReadPlan::read`].
     pub fn read(&self, offset: Offset, limits: ReadLimits) -> Result<ReadInfo, ReadError> {
         Ok(self.plan_read(offset, limits)?.read()?)
     }
 
-    /// Plans the search for the first record at `timestamp` or later. Reads nothing.
+    /// Plans the search for the first record at `timestamp` or later. Does not read files.
     #[must_use]
     pub fn plan_offset_for_timestamp(&self, timestamp: Timestamp) -> TimestampPlan {
         self.plan_timestamp(TimestampTarget::AtOrAfter(timestamp), |segment| {
@@ -148,8 +149,7 @@ impl Log {
         })
     }
 
-    /// Plans the search for the record with the largest timestamp, the first of them. Reads
-    /// nothing.
+    /// Plans the search for the first record with the largest timestamp. Does not read files.
     #[must_use]
     pub fn plan_offset_of_max_timestamp(&self) -> TimestampPlan {
         self.plan_timestamp(TimestampTarget::Largest, |_| Start::BEGIN)
@@ -180,10 +180,10 @@ impl Log {
         }
     }
 
-    /// Plans and searches at once, with memory of its own.
+    /// Plans and runs the search, with memory of its own.
     ///
     /// # Errors
-    /// As [`TimestampPlan::find`].
+    /// The same as for [`TimestampPlan::find`].
     pub fn offset_for_timestamp(
         &self,
         timestamp: Timestamp,
@@ -191,10 +191,10 @@ impl Log {
         self.search(&self.plan_offset_for_timestamp(timestamp))
     }
 
-    /// Plans and searches at once, with memory of its own; `None` for a log without timestamps.
+    /// Plans and runs the search, with memory of its own; `None` for a log without timestamps.
     ///
     /// # Errors
-    /// As [`TimestampPlan::find`].
+    /// The same as for [`TimestampPlan::find`].
     pub fn offset_of_max_timestamp(&self) -> Result<Option<TimestampOffset>, StorageError> {
         self.search(&self.plan_offset_of_max_timestamp())
     }
@@ -202,12 +202,12 @@ impl Log {
     fn search(&self, plan: &TimestampPlan) -> Result<Option<TimestampOffset>, StorageError> {
         match plan.find(&DecompressionMemory::default())? {
             TimestampSearch::Found(found) => Ok(found),
-            // The log is borrowed: only files can have changed, and those it has do not.
+            // The log is borrowed, so its segments cannot be truncated or replaced meanwhile.
             TimestampSearch::Changed => Ok(None),
         }
     }
 
-    /// The transactions that were aborted among records of `[fetch_offset, upper_bound)`.
+    /// Returns the aborted transactions among records of `[fetch_offset, upper_bound)`.
     #[must_use]
     pub fn aborted_transactions(
         &self,
@@ -216,14 +216,14 @@ impl Log {
     ) -> Vec<AbortedTxn> {
         let mut found = Vec::new();
         for segment in &self.segments[self.floor_segment(fetch_offset)..] {
-            // Entries are in the order of their markers.
+            // The entries are in the order of their markers.
             let ended = |aborted: &AbortedTxn| aborted.last_offset < fetch_offset;
             let first = segment.aborted.partition_point(ended);
             for aborted in &segment.aborted[first..] {
                 if aborted.first_offset < upper_bound {
                     found.push(*aborted);
                 }
-                // What follows began after the bound.
+                // The transactions of all later entries began at or after the bound.
                 if aborted.last_stable_offset >= upper_bound {
                     return found;
                 }

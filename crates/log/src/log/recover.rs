@@ -1,14 +1,15 @@
-//! Opening a log: after a clean shutdown from its files as they are, otherwise reading everything
-//! past the recovery point again.
+//! Opens a log: after a clean shutdown from its files as they are, otherwise by reading everything
+//! above the recovery point again.
 //!
-//! After a clean shutdown too the end of the log, and what the index files claim of it, are
-//! compared with the batches at the end of each segment. A segment in doubt is read again as a
-//! whole.
+//! After a clean shutdown, too, the end of the log and the last entries of the index files are
+//! compared with the batches at the end of each segment. A segment that does not match is read
+//! again as a whole.
 //!
-//! Invariant: above the recovery point the log ends at the first bytes that are no good batch, and
-//! before the first records that are missing. Below it, and in segments that are known to have been
-//! flushed (`log/closed_segments.rs`), nothing is cut: such bytes and records are a range that
-//! cannot be read, the log's end is not below the recovery point, and no offset is given twice.
+//! Invariant: above the recovery point the log ends at the first bytes that are not a valid batch,
+//! and before the first missing records. Below it, and in segments that are known to have been
+//! flushed (`log/closed_segments.rs`), nothing is truncated: such bytes and records become a range
+//! that cannot be read, the log's end is not below the recovery point, and no offset is assigned
+//! twice.
 
 use std::io;
 use std::path::Path;
@@ -31,48 +32,49 @@ use crate::segment::files::{
 };
 use crate::segment::walk::{Headers, Step, Walk};
 
-/// What is known of a log before it is opened, from the log directory's checkpoints.
+/// The state of a log from the log directory's checkpoints, before it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// From `log-start-offset-checkpoint`; 0 when the log is not in it.
+    /// The offset from `log-start-offset-checkpoint`; 0 when the log is not in it.
     pub log_start_offset: Offset,
-    /// From `recovery-point-offset-checkpoint`; 0 when the log is not in it.
+    /// The offset from `recovery-point-offset-checkpoint`; 0 when the log is not in it.
     pub recovery_point: Offset,
     /// Whether the log directory has the clean shutdown marker.
     pub clean_shutdown: bool,
-    /// The wall clock.
+    /// The wall clock time.
     pub now: Timestamp,
 }
 
-/// What recovery did.
+/// The figures of a recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecoveryReport {
-    /// Segments that were read again.
+    /// The number of segments that were read again.
     pub segments_recovered: usize,
-    /// Bytes that were cut off or deleted because they were no good batches.
+    /// Bytes that were truncated or deleted because they were not valid batches.
     pub bytes_truncated: u64,
 }
 
-/// What recovery has found so far.
+/// The state of a recovery after the segments read so far.
 struct Found {
     /// The offset after the last batch.
     end: Offset,
     /// The leader epoch of the last batch.
     epoch: Option<LeaderEpoch>,
-    /// The producers below `end`, if the segment before was read.
+    /// The producer state below `end`, if the segment before was read.
     state: Option<ProducerState>,
-    /// Where the last segment ends, after a clean shutdown.
+    /// The end of the last segment, after a clean shutdown.
     known_end: Option<Offset>,
 }
 
 /// What follows the last batch of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// The next segment, or nothing. Offsets before the next segment may never have had records.
+    /// The next segment, or nothing. The offsets before the next segment may never have had
+    /// records.
     AsFound,
-    /// Records are missing up to this offset.
+    /// Missing records up to this offset.
     MissingTo(Offset),
-    /// The log ends here: these bytes were cut off, those of later segments included.
+    /// The end of the log: this many bytes were truncated, including those of later segments.
     OfLog { cut: u64 },
 }
 
@@ -87,11 +89,12 @@ impl Ending {
 }
 
 impl Log {
-    /// Opens a partition's log in `dir`, or makes one. Torn tails are cut, indexes and producer
-    /// state rebuilt where the last shutdown was not clean or the files do not match each other.
+    /// Opens a partition's log in `dir`, or creates one. Truncates incomplete batches at the end,
+    /// and rebuilds indexes and producer state where the last shutdown was not clean or the files
+    /// do not match each other.
     ///
     /// # Errors
-    /// When the files cannot be read or written, or hold what a log cannot hold.
+    /// When the files cannot be read or written, or have content that is not possible in a log.
     pub fn open(
         dir: &Path,
         topic_partition: TopicPartition,
@@ -101,10 +104,10 @@ impl Log {
         Self::open_with(dir, topic_partition, config, options, Arc::default())
     }
 
-    /// [`Log::open`], sharing descriptors with the other logs of `open_files`.
+    /// Does the same as [`Log::open`], and shares descriptors with the other logs of `open_files`.
     ///
     /// # Errors
-    /// As there.
+    /// The same as for [`Log::open`].
     pub fn open_with(
         dir: &Path,
         topic_partition: TopicPartition,
@@ -157,7 +160,7 @@ impl Log {
         log.recover(options, &mut report)?;
         log.finish_open(options)?;
         for segment in &log.segments {
-            // Reads open what they need.
+            // Reads open the files that they need.
             segment.files.close();
         }
         let nothing_rebuilt = report == RecoveryReport::default() && !log.leader_epochs_dirty;
@@ -169,13 +172,14 @@ impl Log {
                 partition = %log.topic_partition,
                 bytes = report.bytes_truncated,
                 log_end_offset = %log.log_end_offset,
-                "cut bytes that are no whole batches"
+                "truncated bytes that are not whole batches"
             );
         }
         Ok((log, report))
     }
 
-    /// Finds the segments, drops what a crash has left over, makes the first segment.
+    /// Lists the segments, deletes files that a crash has left, and creates the first segment of a
+    /// new log.
     fn open_segments(&mut self, now: Timestamp, is_new: bool) -> Result<(), StorageError> {
         swap::recover(self.open_files().environment(), &self.dir)?;
         let mut base_offsets = Vec::new();
@@ -244,8 +248,8 @@ impl Log {
         Ok(())
     }
 
-    /// Finds the log's end. Reads every segment past the recovery point, and those whose files do
-    /// not match each other.
+    /// Determines the log's end. Reads every segment above the recovery point, and those whose
+    /// files do not match each other.
     fn recover(
         &mut self,
         options: OpenOptions,
@@ -295,8 +299,8 @@ impl Log {
         Ok(())
     }
 
-    /// Whether a segment below the recovery point needs no reading: its index files match the
-    /// batches at its end, and the last segment ends where the log did.
+    /// Returns whether a segment below the recovery point need not be read: its index files match
+    /// the batches at its end, and the last segment ends at the known end of the log.
     fn is_sound(
         &self,
         at: usize,
@@ -354,8 +358,8 @@ impl Log {
         Ok(false)
     }
 
-    /// Whether the segment is on the list of damaged ranges, with all that a look at its files
-    /// shows: its end was not lost since.
+    /// Returns whether the list of damaged ranges explains everything that the segment's files
+    /// show, so that the segment has lost nothing at its end since.
     fn is_damage_known(&self, at: usize) -> Result<bool, StorageError> {
         let segment = &self.segments[at];
         let size = u64::from(segment.size);
@@ -374,7 +378,8 @@ impl Log {
         Ok(is_known && is_tail_known)
     }
 
-    /// Checks a segment's batches and builds its indexes. Cuts the segment where the log ends.
+    /// Checks a segment's batches and builds its indexes. Truncates the segment if the log ends in
+    /// it.
     fn recover_segment(
         &mut self,
         at: usize,
@@ -431,7 +436,7 @@ impl Log {
                     segment = %base,
                     position = walk.position(),
                     reason,
-                    "the log ends here"
+                    "truncated the log at the first invalid batch"
                 );
                 break size - walk.position();
             }
@@ -464,15 +469,19 @@ impl Log {
             write_indexes(segment)?;
         }
         for damage in &damaged {
-            tracing::error!(partition = %self.topic_partition, %damage, "damaged records");
+            tracing::error!(
+                partition = %self.topic_partition,
+                %damage,
+                "found damaged records, reads of them will fail"
+            );
         }
         self.damage.retain(|it| it.segment != base);
         self.damage.extend(damaged);
         Ok(ending)
     }
 
-    /// What follows the last batch of a segment, whose batches end at `end`. `claimed` and
-    /// `flushed_end` are from the methods of [`Segment`] of these names.
+    /// Determines what follows the last batch of a segment whose batches end at `end`. `claimed`
+    /// and `flushed_end` are the results of the methods of [`Segment`] of these names.
     fn ending_of(
         &self,
         at: usize,
@@ -486,13 +495,14 @@ impl Log {
         };
         let next = next.base_offset;
         let was_missing = self.missing_to(at) == Some(next);
-        // An index entry for a batch that is not there any more: the end of the file is missing.
+        // An index entry for a batch that no longer exists shows that the end of the file is
+        // missing.
         let is_claimed = claimed.is_some_and(|offset| offset >= end && offset < next);
-        // Index files are written once the records are on the disk.
+        // Index files are written only once the records are on the disk.
         let is_flushed = next <= flushed || self.segments[at].size == 0;
         let missing_end = self.missing_end(at, end).or_else(|| {
-            // A loss of power may have torn the list too. Only compaction leaves gaps, and a
-            // segment that it wrote has an index that ends with the last batch.
+            // A loss of power may have damaged the list too. Only compaction leaves gaps, and a
+            // segment that compaction wrote has an index that ends with the last batch.
             let is_whole = flushed_end == Some(end) || self.config.cleanup_policy.compact;
             let is_lost = !is_whole && end < next && flushed < next && !self.is_recorded(at);
             is_lost.then_some(MissingEnd::Unflushed)
@@ -516,8 +526,8 @@ impl Log {
         }
     }
 
-    /// Closes the last segment if it is damaged, so that appends go to a file without damage, and
-    /// writes the list of damaged ranges.
+    /// Closes the last segment if it is damaged, so that appends are written to a file without
+    /// damage, and writes the list of damaged ranges.
     fn set_damage_aside(&mut self, now: Timestamp) -> Result<(), StorageError> {
         let before = damaged_ranges::read(self.fs(), &self.dir)?;
         self.sort_damage();
@@ -538,8 +548,8 @@ impl Log {
         self.start_segment(self.log_end_offset, now)
     }
 
-    /// What the records below `end` tell of producers: from the newest snapshot on, of which there
-    /// is one for each segment.
+    /// Returns the producer state of the records below `end`, starting with the newest snapshot.
+    /// There is one snapshot per segment.
     pub(super) fn producer_state_at(
         &self,
         end: Offset,
@@ -595,12 +605,16 @@ impl Log {
             match snapshot::decode(&bytes, offset, now, expiration) {
                 Ok(state) => return Ok(state),
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "skip a producer snapshot");
+                    tracing::warn!(
+                        path = %path.display(),
+                        %error,
+                        "skipped an invalid producer snapshot"
+                    );
                     remove_if_exists(self.fs(), &path)?;
                 }
             }
         }
-        // Batches below the log's start that are still there tell of their producers too.
+        // Batches below the log's start that still exist contain producer state too.
         let first = self
             .segments
             .first()
@@ -618,12 +632,13 @@ impl Log {
         Ok(offsets)
     }
 
-    /// Brings everything else in line with the log's start and end.
+    /// Updates everything that depends on the log's start and end.
     fn finish_open(&mut self, options: OpenOptions) -> Result<(), StorageError> {
         let first = self.segments[0].base_offset;
         self.log_start_offset = options.log_start_offset.max(first);
         if self.log_end_offset < self.log_start_offset && options.clean_shutdown {
-            // A log that was closed did not end before its start: the checkpoint is wrong.
+            // A log that was closed cleanly did not end before its start, so the checkpoint is
+            // wrong.
             tracing::warn!(
                 partition = %self.topic_partition,
                 log_end_offset = %self.log_end_offset,
@@ -638,7 +653,7 @@ impl Log {
                 partition = %self.topic_partition,
                 log_end_offset = %self.log_end_offset,
                 log_start_offset = %self.log_start_offset,
-                "the log ends before its start: all segments are deleted"
+                "the log ends before its start, deleting all segments"
             );
             return self.truncate_fully_and_start_at(self.log_start_offset, options.now);
         }
@@ -654,13 +669,13 @@ impl Log {
         self.remove_stray_snapshots()
     }
 
-    /// Removes a producer snapshot, if it is there.
+    /// Removes a producer snapshot if it exists.
     pub(super) fn remove_snapshot(&self, offset: Offset) -> Result<(), StorageError> {
         let path = self.dir.join(file_name(offset, SNAPSHOT_SUFFIX));
         remove_if_exists(self.fs(), &path)
     }
 
-    /// Keeps the snapshots of segments, and the newest one.
+    /// Removes producer snapshots except those of segments and the newest one.
     pub(super) fn remove_stray_snapshots(&self) -> Result<(), StorageError> {
         let offsets = self.snapshot_offsets()?;
         let newest = offsets
@@ -681,8 +696,8 @@ impl Log {
     }
 }
 
-/// Writes the index files of a closed segment. Without space for them they stay in memory, and a
-/// flush writes them later.
+/// Writes the index files of a closed segment. If there is no space for them, they stay in memory,
+/// and a later flush writes them.
 fn write_indexes(segment: &Segment) -> Result<(), StorageError> {
     let Some(indexes) = segment.index_bytes() else {
         return Ok(());

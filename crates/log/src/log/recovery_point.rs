@@ -1,9 +1,10 @@
-//! The recovery point of a log whose end has moved back below it.
+//! Lowers the recovery point of a log that is truncated below it.
 //!
 //! The log directory's checkpoint of recovery points is written from time to time. Between a
-//! truncation and the next checkpoint it holds a recovery point above records that were appended
-//! since and are not on the disk. So a truncation below the recovery point first writes a smaller
-//! one to a file of the partition; it counts until a flush has passed the one in the checkpoint.
+//! truncation and the next checkpoint it may have a recovery point above records that were appended
+//! after the truncation and are not on the disk. So a truncation below the recovery point first
+//! writes a smaller one to a file of the partition; that one applies until a flush has passed the
+//! one in the checkpoint.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,8 +23,8 @@ fn path(dir: &Path) -> PathBuf {
     dir.join(TRUNCATION_FILE)
 }
 
-/// What is true of the recovery point when a log is opened: the recovery point, and the larger one
-/// of the checkpoint that does not count.
+/// Returns the recovery point that applies when a log is opened, and the larger one of the
+/// checkpoint that does not apply.
 pub(super) fn effective(
     fs: &dyn FileSystem,
     dir: &Path,
@@ -45,7 +46,7 @@ pub(super) fn effective(
         let path = path(dir);
         tracing::warn!(
             path = %path.display(),
-            "the recovery point of a truncated log cannot be read, recovering the whole log"
+            "cannot read the recovery point of a truncated log, recovering the whole log"
         );
         Offset::ZERO
     });
@@ -57,7 +58,8 @@ pub(super) fn effective(
 }
 
 impl Log {
-    /// The log is about to be cut to an end at or above `end`. Called before any file changes.
+    /// Lowers the recovery point before the log is truncated to an end at or above `end`. Called
+    /// before any file changes.
     pub(super) fn lower_recovery_point(&mut self, end: Offset) -> Result<(), StorageError> {
         if self.recovery_point <= end {
             return Ok(());
@@ -75,7 +77,7 @@ impl Log {
         Ok(())
     }
 
-    /// The recovery point has risen: the checkpoint may count again.
+    /// Removes the file if the recovery point has passed the one in the checkpoint.
     pub(super) fn on_recovery_point(&mut self) {
         if self
             .stale_recovery_point
@@ -84,8 +86,8 @@ impl Log {
             let path = path(&Arc::clone(&self.dir));
             match remove_if_exists(self.fs(), &path) {
                 Ok(()) => self.stale_recovery_point = None,
-                // While it is there, recovery reads more than it must.
-                Err(error) => tracing::warn!(%error, "truncation checkpoint stays on disk"),
+                // While the file exists, recovery reads more than it must.
+                Err(error) => tracing::warn!(%error, "cannot remove a truncation checkpoint"),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Taking segments off the log's start.
+//! Removes segments from the log's start.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use crate::checkpoint::remove_if_exists;
 use crate::error::StorageError;
 use crate::segment::Segment;
 
-/// A segment that is no longer part of the log. Its files are renamed to `….deleted` and stay until
-/// [`DeletedSegment::unlink`], so that running reads end well.
+/// A segment that is no longer part of the log. Its files are renamed to `….deleted` and kept until
+/// [`DeletedSegment::unlink`], so that running reads can finish.
 #[derive(Debug)]
 pub struct DeletedSegment {
-    /// Its base offset.
+    /// The segment's base offset.
     pub base_offset: Offset,
-    /// Bytes of its `.log`.
+    /// The size of its `.log` file in bytes.
     pub size: u64,
-    /// Why it was deleted, in words.
+    /// The reason for the deletion, for log lines.
     pub reason: &'static str,
     pub(super) files: Vec<PathBuf>,
     pub(super) file_system: Arc<dyn FileSystem>,
 }
 
 impl DeletedSegment {
-    /// Deletes the files; due `file.delete.delay.ms` after the deletion.
+    /// Deletes the files. To be called `file.delete.delay.ms` after the deletion of the segment.
     ///
     /// # Errors
     /// When a file cannot be deleted.
@@ -38,8 +38,8 @@ impl DeletedSegment {
 }
 
 impl Log {
-    /// Raises the log's start, as DeleteRecords and a leader's start ask for. Answers whether it
-    /// was raised. Segments below it go with the next [`Log::delete_old_segments`].
+    /// Raises the log start, as DeleteRecords and a leader's log start require. Returns whether it
+    /// was raised. The next [`Log::delete_old_segments`] removes the segments below it.
     pub fn maybe_advance_log_start_offset(&mut self, offset: Offset) -> bool {
         let offset = offset.min(self.log_end_offset);
         if offset <= self.log_start_offset {
@@ -62,8 +62,9 @@ impl Log {
         self.producer_state.on_log_start_offset(offset);
     }
 
-    /// Takes out the segments that `retention.ms`, `retention.bytes` or the log's start allow to
-    /// go. Only what lies wholly below the high watermark goes. Renames files; deletes none.
+    /// Removes the segments that `retention.ms`, `retention.bytes` or the log start no longer
+    /// require. Only segments that lie completely below the high watermark are removed. Renames
+    /// files but deletes none.
     ///
     /// # Errors
     /// When a file cannot be read or renamed.
@@ -77,7 +78,7 @@ impl Log {
         for (at, segment) in self.segments.iter().enumerate() {
             let next = self.segments.get(at + 1);
             let end = next.map_or(self.log_end_offset, |next| next.base_offset);
-            // A closed segment that compaction has emptied goes like any other.
+            // A closed segment that compaction has emptied is removed like any other.
             if end > high_watermark || (segment.size == 0 && next.is_none()) {
                 break;
             }
@@ -123,7 +124,8 @@ impl Log {
         Ok(is_old.then_some("its records are older than retention.ms"))
     }
 
-    /// The largest timestamp of the records; without any, when the file was last written.
+    /// Returns the largest timestamp of the records, or the modification time of the file if no
+    /// record has one.
     pub(super) fn largest_timestamp(&self, segment: &Segment) -> Result<i64, StorageError> {
         match segment.max_timestamp()? {
             Some(max) => Ok(max.timestamp),
@@ -144,7 +146,7 @@ impl Log {
         }
         assert!(
             reasons.len() < self.segments.len(),
-            "{}: {} of {} segments are to go",
+            "{}: {} of {} segments are selected for deletion",
             self.topic_partition,
             reasons.len(),
             self.segments.len()

@@ -1,4 +1,4 @@
-//! Closing the active segment and opening the next.
+//! Closes the active segment and opens the next one.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -25,7 +25,8 @@ impl Log {
         Ok(true)
     }
 
-    /// Whether a batch must go to a new segment, when `pending` bytes go before it.
+    /// Returns whether a batch must be written to a new segment, when `pending` bytes are written
+    /// before it.
     pub(super) fn should_roll(
         &mut self,
         header: &BatchHeader,
@@ -50,7 +51,8 @@ impl Log {
             return Ok(false);
         }
         let waited = active.time_waited_for_roll(now, header.max_timestamp)?;
-        // Records are compacted once their segment is closed: in time for what the topic promises.
+        // Records are compacted only once their segment is closed, so a compacted topic's segment
+        // is closed within `max.compaction.lag.ms`.
         let mut segment_ms = config.segment_ms;
         if config.cleanup_policy.compact {
             segment_ms = segment_ms.min(config.max_compaction_lag_ms.unwrap_or(segment_ms));
@@ -59,12 +61,12 @@ impl Log {
         Ok(i128::from(waited) > age_max)
     }
 
-    /// Closes the active segment; the next append goes to a new one. Nothing is done when the
-    /// active segment is empty. Answers whether there is a new one.
+    /// Closes the active segment; the next append is written to a new one. Does nothing when the
+    /// active segment is empty. Returns whether there is a new segment.
     ///
     /// # Errors
-    /// When the new file cannot be made. Without space for it the log is as before; after any other
-    /// error it is offline.
+    /// When the new file cannot be created. If there is no space for it, the log does not change;
+    /// after any other error it is offline.
     pub fn roll(&mut self, now: Timestamp) -> Result<bool, StorageError> {
         if self.active().size == 0 {
             return Ok(false);
@@ -73,9 +75,10 @@ impl Log {
         Ok(true)
     }
 
-    /// Where the segment begins whose first batch has this header: at the log's end, as in Kafka,
-    /// although compaction may have left a gap before the batch. So no records are missing between
-    /// two segments that were not compacted, and a start after a loss of power can rely on that.
+    /// Returns the base offset for a segment whose first batch has this header: the log's end, as
+    /// in Kafka, although compaction may have left a gap before the batch. So there is no gap
+    /// between two segments that were not compacted, and a start after a loss of power can rely on
+    /// that.
     pub(super) fn next_base_offset(&self, header: &BatchHeader) -> Offset {
         let end = self.log_end_offset;
         let fits = header.last_offset().since(end) <= i64::from(i32::MAX);
@@ -87,19 +90,21 @@ impl Log {
         base_offset: Offset,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        // An empty segment that cannot hold the offset makes way.
+        // An empty segment that cannot hold the offset is replaced.
         let is_empty = self.active().size == 0;
         if is_empty && self.active().base_offset == base_offset {
             return Ok(());
         }
-        // An index file from before the last start lacks what was appended since. A segment that
-        // another one follows has an index file only when it is whole on the disk.
+        // An index file from before the last start does not contain what was appended since. A
+        // segment that is not the last one may only have an index file that is complete on the
+        // disk.
         self.guard(|log| {
             let files = &log.active().files;
             files.remove(INDEX_SUFFIX)?;
             files.remove(TIME_INDEX_SUFFIX)
         })?;
-        // Made first: without space or descriptors nothing else has changed.
+        // The file is created first, so that nothing else has changed if there is no space or no
+        // descriptor.
         let last = self.segments.len() - 1;
         let before = if is_empty {
             last.checked_sub(1)
@@ -120,7 +125,7 @@ impl Log {
             } else {
                 log.active().seal()?;
             }
-            // The snapshot describes everything below the new segment; a flush writes it.
+            // The snapshot has the producer state below the new segment; a flush writes it.
             if log.producer_state.end_offset() <= base_offset {
                 let bytes = snapshot::encode(&log.producer_state);
                 log.snapshots_pending.push((base_offset, bytes));
@@ -140,7 +145,7 @@ impl Log {
         })
     }
 
-    /// Up to `segment.jitter.ms`, the same for a segment on every replica.
+    /// Returns a random part of `segment.jitter.ms`, the same for a segment on every replica.
     fn jitter_ms(&mut self) -> u64 {
         let max = u64::try_from(self.config.segment_jitter_ms.as_millis()).unwrap_or(u64::MAX);
         if max == 0 {

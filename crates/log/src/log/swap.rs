@@ -1,4 +1,4 @@
-//! Putting a cleaned segment in the place of old ones, so that a crash at any point loses nothing.
+//! Replaces old segments by a cleaned one, so that a crash at any point loses nothing.
 //!
 //! ```text
 //! 1  base.log.cleaned, .index.cleaned, …        written and synced; dropped at the next start
@@ -8,8 +8,8 @@
 //! 4  each ….swap     → its name, the log first
 //! ```
 //!
-//! A file system brings renames in one directory to the disk in their order, on which Kafka relies
-//! too. The names are synced before a replaced file is deleted for good.
+//! A file system writes renames in one directory to the disk in their order; Kafka relies on that
+//! too. The directory is synced before a replaced file is deleted for good.
 //!
 //! Source: `replaceSegments` of Kafka's `LocalLog.java`, `LogLoader.java`.
 
@@ -41,7 +41,7 @@ enum Step {
     Rename {
         from: PathBuf,
         to: PathBuf,
-        /// Whether the file must be there. A file that may be missing needs no change.
+        /// Whether the file must exist. A missing file that is not required is skipped.
         required: bool,
     },
     Remove(PathBuf),
@@ -59,20 +59,20 @@ impl Step {
     }
 }
 
-/// How [`Log::replace_segments`] ended.
+/// The result of [`Log::replace_segments`].
 #[derive(Debug)]
 pub enum Replaced {
-    /// The new segment is in place.
+    /// The new segment has replaced the old ones.
     Done(Swapped),
-    /// The old segments are not those any more that were cleaned: retention or a truncation came
-    /// first, or other damage was found in them. The new one is dropped.
+    /// The old segments are no longer those that were cleaned: retention or a truncation came
+    /// first, or other damage was found in them. The new segment is deleted.
     Stale,
 }
 
 /// Old segments that were replaced.
 #[derive(Debug)]
 pub struct Swapped {
-    /// To be unlinked later, but not before [`Swapped::sync`].
+    /// The segments to unlink later, but not before [`Swapped::sync`].
     pub deleted: Vec<DeletedSegment>,
     dir: Arc<Path>,
     file_system: Arc<dyn FileSystem>,
@@ -80,7 +80,7 @@ pub struct Swapped {
 }
 
 impl Swapped {
-    /// Forces the new names to the disk. Blocks on it.
+    /// Forces the renames to the disk. Blocks on the disk.
     ///
     /// # Errors
     /// When the directory cannot be synced; the log must go offline.
@@ -97,11 +97,11 @@ impl Swapped {
 }
 
 impl Log {
-    /// Puts a cleaned segment in the place of those that it was made of. Only renames files;
-    /// running reads go on reading the old ones.
+    /// Replaces the old segments by the cleaned one. Only renames files; running reads continue to
+    /// read the old files.
     ///
     /// # Errors
-    /// When a file cannot be renamed; the log is offline then, and the next start completes the
+    /// When a file cannot be renamed. The log is offline then, and the next start completes the
     /// swap or drops it.
     pub fn replace_segments(&mut self, cleaned: CleanedSegment) -> Result<Replaced, StorageError> {
         let Some(first) = self.position_of(&cleaned) else {
@@ -117,11 +117,12 @@ impl Log {
         self.guard(|log| {
             let range = first..first + replaces.len();
             for old in &log.segments[range.clone()] {
-                // Before the names change: who has looked up a position by name, looks here again.
+                // Marked before the names change, so that a reader that has looked up a position by
+                // name notices the change.
                 old.files.mark_stale();
             }
             log.forget_sizes(|base_offset| replaces.contains(&base_offset))?;
-            // From here on a start completes the swap, or drops what is left of it.
+            // From here on a start completes the swap, or deletes the rest of it.
             files.mark_swapped();
             for step in swap_steps(&log.dir, &replaces) {
                 step.run(log.fs())?;
@@ -168,7 +169,8 @@ impl Log {
         })
     }
 
-    /// Where the old segments are, if they still are those that were cleaned.
+    /// Returns the index of the first old segment, if the old segments are still those that were
+    /// cleaned.
     fn position_of(&self, cleaned: &CleanedSegment) -> Option<usize> {
         if self.failed || cleaned.generation != self.generation {
             return None;
@@ -184,7 +186,8 @@ impl Log {
             .iter()
             .map(|segment| segment.base_offset)
             .eq(cleaned.replaces.iter().copied());
-        // Damage that was found later is not mended in the new segment, and must not be forgotten.
+        // Damage that was found later is not repaired in the new segment, and must not be dropped
+        // from the list.
         let replaces = |it: &&Damage| cleaned.replaces.contains(&it.segment);
         let damage = self.damage.iter().filter(replaces);
         (same && damage.eq(&cleaned.damage)).then_some(first)
@@ -202,14 +205,14 @@ fn deleted_files(dir: &Path, base_offset: Offset) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The renames of a swap; `replaces` begins with the base offset of the new segment.
+/// Returns the renames of a swap; `replaces` begins with the base offset of the new segment.
 fn swap_steps(dir: &Path, replaces: &[Offset]) -> Vec<Step> {
     let base = replaces[0];
     let rename = |offset, suffix, from: &str, to: &str| Step::Rename {
         from: path(dir, offset, suffix, from),
         to: path(dir, offset, suffix, to),
-        // Without the records nothing may go on: the old ones would be gone, and nothing in their
-        // place. Index files are rebuilt when they are missing.
+        // Without the new records the swap must stop: it would remove the old ones without a
+        // replacement. Missing index files are rebuilt.
         required: suffix == LOG_SUFFIX,
     };
     let mut steps = Vec::new();
@@ -225,7 +228,8 @@ fn swap_steps(dir: &Path, replaces: &[Offset]) -> Vec<Step> {
         for suffix in SEGMENT_SUFFIXES {
             steps.push(rename(*old, suffix, "", DELETED_SUFFIX));
         }
-        // The producers' state at the base stays true: it is of what lies below.
+        // The producer snapshot at the base offset stays valid, because it describes the records
+        // below.
         if *old != base {
             steps.push(rename(*old, SNAPSHOT_SUFFIX, "", DELETED_SUFFIX));
         }
@@ -236,7 +240,7 @@ fn swap_steps(dir: &Path, replaces: &[Offset]) -> Vec<Step> {
     steps
 }
 
-/// Drops a cleaning that was interrupted, or completes its swap if that was decided.
+/// Deletes the files of an interrupted cleaning, or completes its swap if that was decided.
 pub(super) fn recover(environment: &Environment, dir: &Arc<Path>) -> Result<(), StorageError> {
     let fs = &*environment.files;
     let steps = recovery_steps(environment, dir)?;
@@ -246,7 +250,7 @@ pub(super) fn recover(environment: &Environment, dir: &Arc<Path>) -> Result<(), 
     tracing::info!(
         dir = %dir.display(),
         steps = steps.len(),
-        "a compaction was interrupted: what it decided is completed, the rest dropped"
+        "a compaction was interrupted, completing its decided swaps and deleting its other files"
     );
     for step in &steps {
         step.run(fs)?;
@@ -254,7 +258,7 @@ pub(super) fn recover(environment: &Environment, dir: &Arc<Path>) -> Result<(), 
     sync_dir(fs, dir)
 }
 
-/// The names in the directory, by what they are.
+/// The file names in the directory, by kind.
 #[derive(Debug, Default)]
 struct Listing {
     cleaned: BTreeSet<(Offset, &'static str)>,
@@ -285,12 +289,13 @@ fn list(fs: &dyn FileSystem, dir: &Path) -> Result<Listing, StorageError> {
     Ok(listing)
 }
 
-/// What a start has to do. Each step leaves a directory from which the rest follows again.
+/// Returns the changes that a start has to make. After each of them, the rest follows again from
+/// the directory.
 fn recovery_steps(environment: &Environment, dir: &Arc<Path>) -> Result<Vec<Step>, StorageError> {
     let mut listing = list(&*environment.files, dir)?;
     let mut steps = Vec::new();
-    // As long as one file is only cleaned, the swap was not decided. The swap files go first, or a
-    // second start would find them without it.
+    // While one file is still a cleaned one, the swap was not decided. The swap files are deleted
+    // first, or a second start would find them without the cleaned one.
     let undecided = listing.cleaned.first().map(|(offset, _)| *offset);
     if let Some(undecided) = undecided {
         let dropped = listing.swap.split_off(&(undecided, ""));
@@ -301,7 +306,7 @@ fn recovery_steps(environment: &Environment, dir: &Arc<Path>) -> Result<Vec<Step
     for (offset, suffix) in &listing.cleaned {
         steps.push(Step::Remove(path(dir, *offset, suffix, CLEANED_SUFFIX)));
     }
-    // What the new segments hold the old ones have no business with any more.
+    // Segments whose records are in a new segment are deleted.
     let mut replaced = BTreeSet::new();
     for (base, _) in listing.swap.iter().filter(|file| file.1 == LOG_SUFFIX) {
         let [end, by_index] = ends_of_swap(environment, dir, *base)?.map(|end| {
@@ -332,9 +337,9 @@ fn recovery_steps(environment: &Environment, dir: &Arc<Path>) -> Result<Vec<Step
     Ok(steps)
 }
 
-/// The offset after the last batch of a segment that waits to be swapped in: by the batch, and by
-/// its entry in the offset index. The checksum of the batch does not cover its offset. Without an
-/// entry, as Kafka leaves it, both are the same.
+/// Returns the end offset of a segment that waits for its swap: from its last batch, and from the
+/// last entry of its offset index. The checksum of the batch does not cover its offset. Without an
+/// entry, as in Kafka's files, both are the same.
 fn ends_of_swap(
     environment: &Environment,
     dir: &Arc<Path>,

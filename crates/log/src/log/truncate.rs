@@ -1,4 +1,4 @@
-//! Taking records off the log's end.
+//! Removes records from the log's end.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use crate::leader_epoch::LeaderEpochCache;
 use crate::producer_state::ProducerState;
 
 impl Log {
-    /// Removes all records at `offset` and beyond; a batch that reaches beyond it goes as a whole.
-    /// When nothing readable is left, the log is empty and begins at `offset`. Answers whether
-    /// anything was removed. The caller checkpoints recovery points afterwards.
+    /// Removes all records at `offset` and above. A batch that contains `offset` is removed as a
+    /// whole. If no readable record is left, the log is empty and begins at `offset`. Returns
+    /// whether anything was removed. The caller checkpoints recovery points afterwards.
     ///
     /// # Errors
-    /// When a file cannot be changed. Without space for a smaller recovery point the log is as
-    /// before; after any other error it is offline.
+    /// When a file cannot be changed. If there is no space for a smaller recovery point, the log
+    /// does not change; after any other error it is offline.
     pub fn truncate_to(&mut self, offset: Offset, now: Timestamp) -> Result<bool, StorageError> {
         if offset >= self.log_end_offset {
             return Ok(false);
@@ -27,7 +27,7 @@ impl Log {
             return Ok(true);
         }
         let before = self.positions();
-        // The batch that holds the offset goes as a whole; it is in this segment.
+        // The batch that contains the offset is removed as a whole; it is in this segment.
         let first = self.segments[self.floor_segment(offset)].base_offset;
         self.guard_all_or_nothing(|log| log.lower_recovery_point(first))?;
         let end = self.guard(|log| {
@@ -46,7 +46,8 @@ impl Log {
             log.log_end_offset = end;
             log.after_truncation()?;
             if log.producer_state.is_empty() {
-                // Where nobody was known, nobody is now: no need to read the log again.
+                // If there was no producer before, there is none now, so the log need not be read
+                // again.
                 log.producer_state = ProducerState::new(end);
             } else {
                 log.set_producer_state(log.producer_state_at(end, now)?);
@@ -61,17 +62,18 @@ impl Log {
         Ok(true)
     }
 
-    /// Drops everything; the log is empty and begins at `offset`.
+    /// Removes everything; the log is empty and begins at `offset`.
     ///
     /// # Errors
-    /// As [`Log::truncate_to`].
+    /// The same as for [`Log::truncate_to`].
     pub fn truncate_fully_and_start_at(
         &mut self,
         offset: Offset,
         now: Timestamp,
     ) -> Result<(), StorageError> {
         let before = self.positions();
-        // A start may find no segment at all: then nothing is known to have been there.
+        // After a crash a start may find no segment, which is an error unless the recovery point is
+        // 0.
         self.guard_all_or_nothing(|log| log.lower_recovery_point(Offset::ZERO))?;
         self.guard(|log| {
             log.forget_segments_from(Offset::ZERO)?;
@@ -98,11 +100,11 @@ impl Log {
         })
     }
 
-    /// Deletes the segments from this place on. Answers their bytes.
+    /// Deletes the segments from this index on. Returns their size in bytes.
     ///
-    /// The last goes first, and all are gone for good before anything else changes: after a loss of
-    /// power a segment that returned would otherwise follow one that was cut, with records missing
-    /// between the two.
+    /// The last segment is deleted first, and all are deleted for good before anything else
+    /// changes. Otherwise, after a loss of power, a segment that reappears would follow a truncated
+    /// one, with records missing between the two.
     pub(super) fn remove_segments_from(&mut self, at: usize) -> Result<u64, StorageError> {
         let mut bytes = 0;
         let is_needed = self.segments.len() > at;
@@ -118,7 +120,7 @@ impl Log {
         Ok(bytes)
     }
 
-    /// Brings what is derived from the log in line with its new end.
+    /// Updates what is derived from the log to its new end.
     fn after_truncation(&mut self) -> Result<(), StorageError> {
         let end = self.log_end_offset;
         self.generation += 1;
@@ -136,7 +138,8 @@ impl Log {
                 self.remove_snapshot(snapshot)?;
             }
         }
-        // Written at once: an epoch of removed records must not come back after a crash.
+        // The file is written at once, so that an epoch of removed records does not reappear after
+        // a crash.
         let path = Arc::clone(&self.dir).join(LEADER_EPOCH_FILE);
         self.leader_epochs_dirty = true;
         match write_atomically(
@@ -145,7 +148,7 @@ impl Log {
             self.leader_epochs.encode().as_bytes(),
             Sync::No,
         ) {
-            // Without the file a start takes the epochs from the batches.
+            // Without the file a start reads the epochs from the batches.
             Err(error) if error.kind() == StorageErrorKind::Full => {
                 remove_if_exists(self.fs(), &path)
             }

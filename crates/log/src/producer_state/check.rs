@@ -1,4 +1,5 @@
-//! Whether the leader may append a batch: epochs, sequences and transactions of its producer.
+//! Checks whether the leader may append a batch: epochs, sequences and transactions of its
+//! producer.
 //!
 //! Source: `analyzeAndValidateProducerState` of Kafka's `UnifiedLog.java`,
 //! `ProducerAppendInfo.java`, KIP-890, KIP-1228.
@@ -11,10 +12,10 @@ use super::{BatchMetadata, ProducerEntry, ProducerState};
 use crate::batch::{BatchHeader, EndTxnMarker};
 use crate::validate::AppendOrigin;
 
-/// What is appended besides the batch itself, for batches of transactions.
+/// The context of an append that the batch itself does not contain, for batches of transactions.
 #[derive(Debug, Clone, Default)]
 pub enum TxnAppend {
-    /// Nothing: a batch of an open transaction or of none, or a marker of a transaction whose
+    /// No context: a batch of an open transaction or of none, or a marker of a transaction whose
     /// version does not bump the producer epoch (`transaction.version` 0 and 1).
     #[default]
     Plain,
@@ -26,7 +27,7 @@ pub enum TxnAppend {
 }
 
 impl TxnAppend {
-    /// For a marker of a transaction of this `transaction.version`.
+    /// Returns the context for a marker of a transaction with this `transaction.version`.
     #[must_use]
     pub fn marker(transaction_version: i8) -> Self {
         match transaction_version {
@@ -36,18 +37,19 @@ impl TxnAppend {
     }
 }
 
-/// How a batch that is not refused is treated.
+/// The result of a check that did not reject the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProducerCheck {
-    /// It is appended.
+    /// The batch must be appended.
     Append,
-    /// It was appended before, here.
+    /// The batch is already in the log: it was appended before.
     Duplicate(BatchMetadata),
-    /// It is a marker of a transaction that has ended in this partition: nothing is to be written.
+    /// The batch is a marker of a transaction that has already ended in this partition: nothing is
+    /// written.
     AlreadyEnded,
 }
 
-/// Who appends, and what for.
+/// The origin and purpose of an append.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AppendContext<'a> {
     pub(crate) origin: AppendOrigin,
@@ -57,7 +59,8 @@ pub(crate) struct AppendContext<'a> {
 }
 
 impl ProducerState {
-    /// Whether a batch may be appended by the leader. Batches without a producer id always may.
+    /// Checks whether the leader may append a batch. A batch without a producer id is always
+    /// accepted.
     ///
     /// # Errors
     /// [`ProducerError`] when it may not.
@@ -142,10 +145,10 @@ impl ProducerState {
             }
         }
         let in_order = match entry.and_then(|entry| entry.epoch) {
-            // A producer that is not known, its state expired or deleted, may begin anywhere.
+            // An unknown producer, whose state expired or was deleted, may begin with any sequence.
             None => true,
             Some(current) if current != epoch => sequence == Sequence(0),
-            // Of this epoch only a marker was seen: it begins at 0.
+            // Only a marker of this epoch was seen, so the sequence begins at 0.
             Some(_) => match last_sequence {
                 None => sequence == Sequence(0),
                 Some(last) => sequence == last.plus(1),
@@ -156,12 +159,13 @@ impl ProducerState {
 }
 
 impl ProducerEntry {
-    /// The sequence of its last record.
+    /// Returns the sequence of the producer's last record.
     fn last_sequence(&self) -> Option<Sequence> {
         self.batches.back()?.last_sequence
     }
 
-    /// Whether a transaction of this epoch is open. One of another epoch may have ended elsewhere.
+    /// Returns whether a transaction of this epoch is open. One of another epoch does not count,
+    /// because it may have ended already.
     pub(super) fn has_ongoing_txn(&self, epoch: ProducerEpoch) -> bool {
         self.current_txn_first_offset.is_some() && self.epoch == Some(epoch)
     }
@@ -192,7 +196,7 @@ impl ProducerEntry {
         self.batches.iter().find(same).copied()
     }
 
-    /// A marker of a producer that is known. `bumped`: its epoch is above that of the records.
+    /// Checks a marker of a known producer. With `bumped`, its epoch is above that of the records.
     fn check_marker(
         &self,
         producer_id: ProducerId,
@@ -219,8 +223,8 @@ impl ProducerEntry {
                 current,
             });
         }
-        // Without the bump a marker of a newer coordinator is written once more: from then on the
-        // log refuses what an older one still sends, which might end a later transaction.
+        // Without the bump, a marker of a newer coordinator is written once more, so that the log
+        // rejects later markers of an older coordinator, which could end a later transaction.
         let is_marked = match bumped {
             true => self.coordinator_epoch.is_some(),
             false => self.coordinator_epoch == Some(marker.coordinator_epoch),

@@ -1,8 +1,8 @@
-//! What a log remembers of its producers: for idempotence their last batches, for transactions
-//! where they began.
+//! The state of a log's producers: their last batches, for idempotence, and the start of their
+//! transactions.
 //!
-//! `check` is pure and decides before an append; `update` follows it. `verification` keeps which
-//! transactions the coordinator is being asked about. `snapshot` is the file format.
+//! `check` is pure and decides before an append; `update` applies the append. `verification` tracks
+//! the transactions that are being verified with the coordinator. `snapshot` is the file format.
 //!
 //! Source: Kafka's `ProducerStateManager.java`, `ProducerAppendInfo.java`, KIP-98, KIP-360,
 //! KIP-890, KIP-1228.
@@ -26,13 +26,15 @@ use crate::batch::{Batch, BatchHeader, ControlRecord, EndTxnMarker};
 use crate::index::AbortedTxn;
 use verification::Verifications;
 
-/// Batches that are remembered for each producer, as many as one may have in flight.
+/// The number of batches that are kept for each producer, which is the most that one may have in
+/// flight.
 pub const BATCHES_RETAINED: usize = 5;
 
-/// A batch that a producer wrote.
+/// The metadata of a batch that a producer wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchMetadata {
-    /// The sequence of the last record; `None` for batches of a coordinator, which have none.
+    /// The sequence of the last record; `None` for batches of a coordinator, which have no
+    /// sequence.
     pub last_sequence: Option<Sequence>,
     /// The offset of the last record.
     pub last_offset: Offset,
@@ -43,13 +45,13 @@ pub struct BatchMetadata {
 }
 
 impl BatchMetadata {
-    /// The offset of the first record.
+    /// Returns the offset of the first record.
     #[must_use]
     pub fn first_offset(&self) -> Offset {
         Offset(self.last_offset.0 - i64::from(self.offset_delta))
     }
 
-    /// The sequence of the first record.
+    /// Returns the sequence of the first record.
     #[must_use]
     pub fn first_sequence(&self) -> Option<Sequence> {
         let first = i64::from(self.last_sequence?.0) - i64::from(self.offset_delta);
@@ -57,31 +59,31 @@ impl BatchMetadata {
     }
 }
 
-/// What is known of one producer.
+/// The state of one producer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProducerEntry {
-    /// Its newest epoch; `None` when only a marker was seen.
+    /// The newest epoch of the producer; `None` when only a marker was seen.
     pub epoch: Option<ProducerEpoch>,
-    /// The newest epoch of a coordinator that ended a transaction of it.
+    /// The newest epoch of a coordinator that ended a transaction of the producer.
     pub coordinator_epoch: Option<i32>,
-    /// The timestamp of its last append.
+    /// The timestamp of the producer's last append.
     pub last_timestamp: Option<Timestamp>,
-    /// Where its open transaction began.
+    /// The first offset of the producer's open transaction.
     pub current_txn_first_offset: Option<Offset>,
-    /// The last batches of its epoch, oldest first, at most [`BATCHES_RETAINED`].
+    /// The last batches of the producer's epoch, oldest first, at most [`BATCHES_RETAINED`].
     pub batches: VecDeque<BatchMetadata>,
 }
 
-/// A transaction that has ended, until its marker is replicated.
+/// A transaction that has ended and whose marker is not below the high watermark yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct CompletedTxn {
     last_offset: Offset,
 }
 
-/// All producers of one log.
+/// The state of all producers of one log.
 ///
 /// Invariant: `ongoing_txns` has an entry for exactly the producers with a
-/// `current_txn_first_offset`; the state is that of the log's records below `end_offset`.
+/// `current_txn_first_offset`; the state is the result of the log's records below `end_offset`.
 #[derive(Debug, Clone, Default)]
 pub struct ProducerState {
     producers: HashMap<ProducerId, ProducerEntry>,
@@ -92,7 +94,7 @@ pub struct ProducerState {
 }
 
 impl ProducerState {
-    /// Nobody, at the start of a log.
+    /// Creates the state without producers, for a log that begins at `end_offset`.
     #[must_use]
     pub fn new(end_offset: Offset) -> Self {
         Self {
@@ -101,30 +103,30 @@ impl ProducerState {
         }
     }
 
-    /// The state covers the log below this offset.
+    /// Returns the offset below which the state covers the log.
     #[must_use]
     pub fn end_offset(&self) -> Offset {
         self.end_offset
     }
 
-    /// What is known of a producer.
+    /// Returns the state of a producer.
     #[must_use]
     pub fn producer(&self, id: ProducerId) -> Option<&ProducerEntry> {
         self.producers.get(&id)
     }
 
-    /// All that is known.
+    /// Iterates over all producers.
     pub fn producers(&self) -> impl Iterator<Item = (ProducerId, &ProducerEntry)> {
         self.producers.iter().map(|(id, entry)| (*id, entry))
     }
 
-    /// Whether nobody is known.
+    /// Returns whether there are no producers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.producers.is_empty() && self.unreplicated_txns.is_empty()
     }
 
-    /// Takes in a batch that was read from a log, as [`ProducerState::update`] does.
+    /// Applies a batch that was read from a log, like [`ProducerState::update`].
     pub(crate) fn take_batch(&mut self, batch: &Batch<'_>) -> Option<AbortedTxn> {
         let is_control = batch.header.attributes.is_control();
         let marker = is_control.then(|| ControlRecord::of(batch)).flatten();
@@ -134,8 +136,8 @@ impl ProducerState {
         }
     }
 
-    /// Takes in a batch that was appended. Answers with the aborted transaction that it ends, if it
-    /// does, for the transaction index.
+    /// Applies a batch that was appended. Returns the aborted transaction that the batch ends, if
+    /// it ends one, for the transaction index.
     pub fn update(
         &mut self,
         header: &BatchHeader,
@@ -144,7 +146,7 @@ impl ProducerState {
         if let Some(id) = header.producer_id
             && header.attributes.is_transactional()
         {
-            // Either the transaction has begun here or it has ended.
+            // The transaction has either begun here or ended.
             self.verifications.end(id);
         }
         let aborted = match (header.producer_id, header.producer_epoch) {
@@ -216,8 +218,8 @@ impl ProducerState {
         })
     }
 
-    /// The first offset that a reader of committed records must not reach: of a transaction that is
-    /// open, or whose marker is not below the high watermark.
+    /// Returns the first offset that a reader of committed records must not reach: the start of a
+    /// transaction that is open, or whose marker is not below the high watermark.
     #[must_use]
     pub fn first_unstable_offset(&self) -> Option<Offset> {
         let ongoing = self.ongoing_txns.keys().next();
@@ -225,7 +227,7 @@ impl ProducerState {
         ongoing.into_iter().chain(unreplicated).min().copied()
     }
 
-    /// Forgets ended transactions whose marker is below the high watermark.
+    /// Removes ended transactions whose marker is below the high watermark.
     pub fn on_high_watermark(&mut self, high_watermark: Offset) {
         if !self.unreplicated_txns.is_empty() {
             self.unreplicated_txns
@@ -233,14 +235,14 @@ impl ProducerState {
         }
     }
 
-    /// The log now starts at `log_start_offset`.
+    /// Applies the log's new start `log_start_offset`.
     pub fn on_log_start_offset(&mut self, log_start_offset: Offset) {
         self.on_high_watermark(log_start_offset);
         self.end_offset = self.end_offset.max(log_start_offset);
     }
 
-    /// Forgets producers that have been idle for `expiration` and have no open transaction, and
-    /// verifications that began as long ago. Returns how many producers.
+    /// Removes producers that have been idle for `expiration` and have no open transaction, and
+    /// verifications that began as long ago. Returns the number of removed producers.
     pub fn remove_expired(&mut self, now: Timestamp, expiration: Duration) -> usize {
         let before = self.producers.len();
         self.producers
@@ -249,7 +251,7 @@ impl ProducerState {
         before - self.producers.len()
     }
 
-    /// Adds what a snapshot knows of a producer.
+    /// Adds the state of a producer from a snapshot.
     pub(crate) fn load(&mut self, id: ProducerId, entry: ProducerEntry) {
         if let Some(offset) = entry.current_txn_first_offset {
             self.ongoing_txns.insert(offset, id);
@@ -257,7 +259,7 @@ impl ProducerState {
         self.producers.insert(id, entry);
     }
 
-    /// Moves the end without records, over a gap that compaction left.
+    /// Moves the end over a gap that compaction left, without records.
     pub(crate) fn set_end_offset(&mut self, end_offset: Offset) {
         self.end_offset = end_offset;
     }

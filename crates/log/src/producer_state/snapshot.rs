@@ -13,28 +13,28 @@ const VERSION: i16 = 1;
 const ENTRIES_AT: usize = 6;
 const ENTRY_SIZE: usize = 46;
 
-/// Why bytes are not a producer snapshot.
+/// The reason why bytes are not a producer snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
-    /// A version that is not known.
+    /// The version is not supported.
     #[error("producer snapshot has version {0}, 1 is expected")]
     Version(i16),
     /// The checksum does not match.
     #[error(
-        "producer snapshot is corrupt: CRC32C is {computed:#010x}, the file says {stored:#010x}"
+        "producer snapshot is corrupt: CRC32C is {computed:#010x}, the file has {stored:#010x}"
     )]
     Crc {
-        /// In the file.
+        /// The checksum in the file.
         stored: u32,
-        /// Of the bytes.
+        /// The checksum computed from the bytes.
         computed: u32,
     },
-    /// Count and size do not fit each other.
-    #[error("producer snapshot of {0} bytes is cut or too long")]
+    /// The size does not match the number of producers.
+    #[error("producer snapshot of {0} bytes is truncated or too long")]
     Size(usize),
 }
 
-/// The file's bytes for a state.
+/// Encodes a state as the bytes of the file.
 #[must_use]
 pub fn encode(state: &ProducerState) -> Vec<u8> {
     let mut producers: Vec<_> = state.producers().collect();
@@ -68,7 +68,7 @@ pub fn encode(state: &ProducerState) -> Vec<u8> {
     out
 }
 
-/// The state at `offset` that a file's bytes describe, without producers that have expired.
+/// Decodes the state at `offset` from the bytes of a file, without expired producers.
 ///
 /// # Errors
 /// [`SnapshotError`] when the bytes are not a snapshot of version 1.
@@ -87,7 +87,7 @@ pub fn decode(
     Ok(state)
 }
 
-/// The producers in a file's bytes, in the file's order.
+/// Decodes the producers in the bytes of a file, in the file's order.
 ///
 /// # Errors
 /// [`SnapshotError`] when the bytes are not a snapshot of version 1.

@@ -1,9 +1,9 @@
-//! Transactions that the coordinator is being asked about, before their first batch is appended
-//! (KIP-890).
+//! Tracks transactions that are being verified with the coordinator before their first batch is
+//! appended (KIP-890).
 //!
 //! The leader asks the coordinator whether a partition belongs to a transaction, and the
 //! coordinator may end the transaction before its response arrives. So a verification returns a
-//! guard, which the append presents: a batch of the transaction, or a marker that ends it,
+//! guard, which the append must pass: a batch of the transaction, or a marker that ends it,
 //! invalidates the guard.
 //!
 //! Source: Kafka's `VerificationStateEntry.java`, `VerificationGuard.java`.
@@ -17,12 +17,12 @@ use dohle_model::{ProducerEpoch, ProducerId, Sequence, Timestamp};
 use super::ProducerState;
 use super::error::ProducerError;
 
-/// The first batch of a transaction in a partition, which is to be verified.
+/// The first batch of a transaction in a partition, which must be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TxnBegin {
     /// The producer.
     pub producer_id: ProducerId,
-    /// Its epoch.
+    /// The producer's epoch.
     pub epoch: ProducerEpoch,
     /// The first sequence of the batch; 0 for batches of coordinators, which have none.
     pub sequence: Sequence,
@@ -35,14 +35,14 @@ pub struct TxnBegin {
 #[derive(Debug, Clone)]
 pub struct VerificationGuard(Arc<()>);
 
-/// A verification that runs, or whose batch is not appended yet.
+/// A verification that is running, or whose batch is not appended yet.
 #[derive(Debug, Clone)]
 pub(super) struct Verification {
     guard: VerificationGuard,
     began: Timestamp,
     epoch: ProducerEpoch,
-    /// The smallest sequence that was sent: larger ones are refused until it is in the log, as they
-    /// would make it out of order for ever.
+    /// The smallest sequence that was sent. Larger ones are rejected until it is in the log,
+    /// because they would make it out of order permanently.
     pub(super) lowest_sequence: Sequence,
     pub(super) bumps_epoch: bool,
 }
@@ -95,11 +95,11 @@ impl Verifications {
 }
 
 impl ProducerState {
-    /// Begins to verify a transaction, or goes on with a verification that began before. Returns
-    /// `None` when the transaction is open here, so that nothing is to be verified.
+    /// Begins to verify a transaction, or continues a verification that began before. Returns
+    /// `None` when the transaction is open here and needs no verification.
     ///
     /// # Errors
-    /// [`ProducerError::InvalidProducerEpoch`] when the epoch is older than one seen.
+    /// [`ProducerError::InvalidProducerEpoch`] when the epoch is older than the newest one seen.
     pub(crate) fn begin_verification(
         &mut self,
         begin: &TxnBegin,
@@ -114,8 +114,8 @@ impl ProducerState {
         Ok(Some(self.verifications.begin(begin, now)))
     }
 
-    /// A marker showed that the producer's transaction has ended: what was verified for it is not
-    /// appended any more.
+    /// Ends the verification of a producer after a marker has ended its transaction: a batch that
+    /// was verified for that transaction is rejected.
     pub(crate) fn end_verification(&mut self, id: ProducerId) {
         self.verifications.end(id);
     }

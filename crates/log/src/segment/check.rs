@@ -1,7 +1,7 @@
-//! Whether the index files of a segment match its batches.
+//! Checks whether the index files of a segment match its batches.
 //!
-//! Read are the last entries and the headers of the batches from there to the end of the file,
-//! never the whole log: so much is affordable for every segment at every start.
+//! Only the last entries and the headers of the batches from there to the end of the file are read,
+//! never the whole file, so that every segment can be checked at every start.
 
 use dohle_model::{LeaderEpoch, Offset};
 
@@ -12,10 +12,10 @@ use crate::batch::BatchHeader;
 use crate::error::StorageError;
 use crate::index::{self, AbortedTxn, OffsetEntry, TimeEntry};
 
-/// Why a segment's index files cannot be used as they are.
+/// The reason why a segment's index files cannot be used as they are.
 pub(crate) type Doubt = String;
 
-/// What the end of a segment is like.
+/// The state at the end of a segment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tail {
     /// The offset after the last batch.
@@ -26,13 +26,13 @@ pub(crate) struct Tail {
     max_timestamp: Option<i64>,
 }
 
-/// Leaves the function with a doubt.
+/// Returns a doubt from the function.
 macro_rules! doubt {
     ($($text:tt)*) => { return Ok(Err(format!($($text)*))) };
 }
 
 impl Segment {
-    /// Whether the offset and the time index are there, in whole entries.
+    /// Returns whether the offset index and the time index exist and have only whole entries.
     pub(crate) fn has_indexes(&self) -> Result<bool, StorageError> {
         for (suffix, size) in [(INDEX_SUFFIX, 8), (TIME_INDEX_SUFFIX, 12)] {
             match self.files.size_if_exists(suffix)? {
@@ -85,7 +85,7 @@ impl Segment {
         Ok(Ok(tail))
     }
 
-    /// The batches from the last index entry on.
+    /// Reads the batches from the last index entry on.
     fn scan_tail(&self, last: Option<OffsetEntry>) -> Result<Result<Tail, Doubt>, StorageError> {
         let position = last.map_or(0, |entry| entry.position);
         if last.is_some() && position >= self.size {
@@ -126,14 +126,14 @@ impl Segment {
         }
     }
 
-    /// Whether the batch with this offset has this timestamp as its largest.
+    /// Returns whether the batch with this offset has this timestamp as its largest.
     pub(super) fn has_timestamp(&self, max: MaxTimestamp) -> Result<bool, StorageError> {
         let header = self.batch_with(max.offset)?;
         let timestamp = header.and_then(|header| header.max_timestamp);
         Ok(timestamp.is_some_and(|timestamp| timestamp.0 == max.timestamp))
     }
 
-    /// The header of the batch that holds `offset`.
+    /// Returns the header of the batch that contains `offset`.
     fn batch_with(&self, offset: Offset) -> Result<Option<BatchHeader>, StorageError> {
         let start = self.start_for(offset).position(&self.files, self.size)?;
         let mut scan = Scan::headers(&self.files, u64::from(start), u64::from(self.size));
@@ -149,13 +149,13 @@ impl Segment {
         }
     }
 
-    /// Compares the transaction index with the batches: each entry ends at a marker.
+    /// Compares the transaction index with the batches: each entry must end at a marker.
     fn check_aborted(&self, end: Offset) -> Result<Result<(), Doubt>, StorageError> {
         let Some(size) = self.files.size_if_exists(TXN_INDEX_SUFFIX)? else {
             return Ok(Ok(()));
         };
         if size == 0 || !size.is_multiple_of(<AbortedTxn as index::Entry>::SIZE as u64) {
-            doubt!("the transaction index has {size} bytes, no whole entries");
+            doubt!("the transaction index has {size} bytes, which are not whole entries");
         }
         let mut after = self.base_offset;
         for aborted in &self.aborted {
@@ -174,24 +174,24 @@ impl Segment {
                     && header.base_offset == last
             });
             if !is_marker {
-                doubt!("an entry of the transaction index ends at {last}, where no marker is");
+                doubt!("an entry of the transaction index ends at {last}, which has no marker");
             }
             after = last;
         }
         Ok(Ok(()))
     }
 
-    /// The offset of the last entry of the offset index, when the file ends before the entry's
-    /// position: a batch that was there is missing.
+    /// Returns the offset of the last entry of the offset index, when the file ends before the
+    /// entry's position, which shows that a batch is missing.
     pub(crate) fn offset_beyond_end(&self) -> Result<Option<Offset>, StorageError> {
         let last = self.last_entry::<OffsetEntry>(INDEX_SUFFIX)?;
         let beyond = last.filter(|entry| entry.position >= self.size);
         Ok(beyond.map(|entry| self.absolute(entry.relative_offset)))
     }
 
-    /// An offset that the index files have an entry for. When no batch at it or after it is left,
-    /// the file has lost its end: compaction and truncation replace the index files. A gap before
-    /// the next segment proves nothing: compaction leaves gaps too.
+    /// Returns an offset for which the index files have an entry. If no batch at or after it is
+    /// left, the file has lost its end, since compaction and truncation replace the index files. A
+    /// gap before the next segment proves nothing, because compaction leaves gaps too.
     ///
     /// A segment that Kafka has closed often has no entry in the offset index for its last batches,
     /// but it has one in the time index for the batch with the largest timestamp, which usually is
@@ -204,8 +204,9 @@ impl Segment {
         Ok(self.offset_beyond_end()?.max(by_time))
     }
 
-    /// Where the batches of the segment ended when it was flushed as a closed one: its offset index
-    /// is written then, and the last entry is the last batch. `None` when it has no such index.
+    /// Returns the end of the segment's batches at the time when it was flushed as a closed one:
+    /// its offset index is written then, and the last entry is for the last batch. Returns `None`
+    /// when there is no such index.
     pub(crate) fn flushed_end(&self) -> Result<Option<Offset>, StorageError> {
         if let Some(last) = self.last_entry::<OffsetEntry>(INDEX_SUFFIX)? {
             return Ok(Some(self.absolute(last.relative_offset).plus(1)));
@@ -219,7 +220,7 @@ impl Segment {
         index::absolute(self.base_offset, relative)
     }
 
-    /// The last whole entry of an index file; `None` without one, or without the file.
+    /// Returns the last whole entry of an index file; `None` when the file is missing or has none.
     pub(super) fn last_entry<E: index::Entry>(
         &self,
         suffix: &str,

@@ -1,4 +1,5 @@
-//! A range of a log that cannot be read: what is known of it, and what makes a batch part of one.
+//! The description of a range of a log that cannot be read, and the check whether a batch belongs
+//! to such a range.
 
 use std::path::Path;
 
@@ -8,26 +9,27 @@ use super::files::{LOG_SUFFIX, file_name};
 use crate::batch::BatchHeader;
 use crate::leader_epoch::LeaderEpochCache;
 
-/// A range of a segment whose bytes are no valid batches, or are missing.
+/// A range of a segment whose bytes are not valid batches, or are missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     /// The base offset of the segment.
     pub segment: Offset,
-    /// Where the damaged bytes begin in the `.log` file.
+    /// The position of the first damaged byte in the `.log` file.
     pub position: u64,
-    /// How many bytes are damaged; 0 when the file ends before records that were in it.
+    /// The number of damaged bytes; 0 when the file ends before records that were in it.
     pub length: u64,
     /// The first offset that cannot be read.
     pub start: Offset,
     /// The first offset after the damage that can be read, or the end of the segment. Equal to
     /// `start` when the bytes are superfluous, such as a second copy of a batch.
     pub end: Offset,
-    /// What is wrong with the first damaged batch.
+    /// The problem of the first damaged batch.
     pub reason: String,
 }
 
 impl Damage {
-    /// Whether the file ends before records that were in it: no bytes are left to be found again.
+    /// Returns whether the file ends before records that were in it, so that no damaged bytes can
+    /// be found again.
     #[must_use]
     pub fn is_missing_tail(&self) -> bool {
         self.length == 0 && self.start < self.end
@@ -49,7 +51,7 @@ impl std::fmt::Display for Damage {
     }
 }
 
-/// The base offset of the segment that a file belongs to, from the file's name.
+/// Returns the base offset of the segment that a file belongs to, from the file's name.
 #[must_use]
 pub fn segment_of(path: &Path) -> Option<Offset> {
     let name = path.file_name()?.to_str()?;
@@ -59,8 +61,9 @@ pub fn segment_of(path: &Path) -> Option<Offset> {
     Offset::from_wire(number)
 }
 
-/// Compares what a batch's header claims with the place that the batch has in the log: it must lie
-/// in `[expected, end)` and be of the leader epoch that the log has there. Returns what is wrong.
+/// Compares a batch's header with the batch's place in the log: its offsets must lie in
+/// `[expected, end)`, and its leader epoch must be the one that the log has there. Returns what is
+/// wrong.
 pub(crate) fn misplaced(
     header: &BatchHeader,
     expected: Offset,
@@ -70,14 +73,14 @@ pub(crate) fn misplaced(
     let (base, last) = (header.base_offset, header.last_offset());
     if base < expected || header.next_offset() > end {
         return Some(format!(
-            "the batch claims offsets {base} to {last} where {expected} to below {end} belong"
+            "the batch has offsets {base} to {last}, not offsets from {expected} to below {end}"
         ));
     }
-    // Without an entry for these offsets there is nothing to compare with.
+    // Without an entry for these offsets there is nothing to compare.
     let known = leader_epochs.epoch_for_offset(base)?;
     let found = header.partition_leader_epoch;
     (found != Some(known)).then(|| match found {
-        Some(found) => format!("the batch claims leader epoch {found}, the log has {known} there"),
-        None => format!("the batch claims no leader epoch, the log has {known} there"),
+        Some(found) => format!("the batch has leader epoch {found}, the log has {known} there"),
+        None => format!("the batch has no leader epoch, the log has {known} there"),
     })
 }

@@ -1,4 +1,4 @@
-//! The files of a segment: their names, opened when they are first needed.
+//! The files of a segment: their names, and handles that are opened when needed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,9 @@ pub(crate) const TIME_INDEX_SUFFIX: &str = ".timeindex";
 pub(crate) const TXN_INDEX_SUFFIX: &str = ".txnindex";
 pub(crate) const SNAPSHOT_SUFFIX: &str = ".snapshot";
 pub(crate) const DELETED_SUFFIX: &str = ".deleted";
-/// Of a new segment that compaction is writing.
+/// The suffix of a new segment that compaction is writing.
 pub(crate) const CLEANED_SUFFIX: &str = ".cleaned";
-/// Of a new segment that is complete and takes the place of old ones.
+/// The suffix of a new segment that is complete and about to replace old ones.
 pub(crate) const SWAP_SUFFIX: &str = ".swap";
 
 pub(crate) const SEGMENT_SUFFIXES: [&str; 4] = [
@@ -32,12 +32,12 @@ pub(crate) const SEGMENT_SUFFIXES: [&str; 4] = [
     TXN_INDEX_SUFFIX,
 ];
 
-/// `00000000000000001234.log` and its kin.
+/// Returns `00000000000000001234.log` or a similar name.
 pub(crate) fn file_name(base_offset: Offset, suffix: &str) -> String {
     format!("{:020}{suffix}", base_offset.0)
 }
 
-/// The offset in such a name with this suffix.
+/// Parses the offset in such a name with this suffix.
 pub(crate) fn offset_of_name(name: &str, suffix: &str) -> Option<Offset> {
     let digits = name.strip_suffix(suffix)?;
     if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -46,8 +46,8 @@ pub(crate) fn offset_of_name(name: &str, suffix: &str) -> Option<Offset> {
     digits.parse().ok().and_then(Offset::from_wire)
 }
 
-/// The files of one segment. Shared with reads that run outside the log's lock: an open file stays
-/// readable when it is renamed or deleted.
+/// The files of one segment. They are shared with reads that run outside the log's lock: an open
+/// file stays readable when it is renamed or deleted.
 #[derive(Debug)]
 pub(crate) struct SegmentFiles {
     dir: Arc<Path>,
@@ -59,22 +59,22 @@ pub(crate) struct SegmentFiles {
 /// An open index file and its path.
 pub(crate) type IndexFile = (Arc<dyn File>, PathBuf);
 
-/// What is known of the content of a segment's files, however they are held open.
+/// The known state of the content of a segment's files, shared by all handles of the files.
 #[derive(Debug, Default)]
 struct Known {
-    /// Counts what makes a position that was looked up before worthless.
+    /// The number of changes that invalidate positions looked up before.
     truncations: AtomicU32,
-    /// Counts what changes or removes bytes of the `.log`.
+    /// The number of changes that overwrite or remove bytes of the `.log`.
     cuts: AtomicU32,
-    /// Whether a header in the `.log` was found to be damaged.
+    /// Whether a header in the `.log` was found damaged.
     distrusted: AtomicBool,
     /// Whether an entry of the index files did not match the batches.
     indexes_doubted: AtomicBool,
     hints: Mutex<Hints>,
 }
 
-/// Where recent reads ended: the next of the same reader begins there, at the tail as in the middle
-/// of the log, and needs no index.
+/// The offsets where recent reads ended. The next read of the same reader begins there, at the tail
+/// or in the middle of the log, and needs no index.
 #[derive(Debug, Default)]
 struct Hints {
     ends: Vec<(Offset, u32)>,
@@ -82,11 +82,11 @@ struct Hints {
 }
 
 impl Hints {
-    /// Followers, and some consumers.
+    /// Enough for followers and some consumers.
     const MAX: usize = 8;
 
     fn insert(&mut self, from: Offset, end: (Offset, u32)) {
-        // A reader that goes on gives up its old place.
+        // A reader that continues replaces its previous position.
         let own = self.ends.iter().position(|(offset, _)| *offset == from);
         match own {
             Some(at) => self.ends[at] = end,
@@ -100,7 +100,8 @@ impl Hints {
 }
 
 impl SegmentFiles {
-    /// With descriptors of its own: nothing closes the file as long as this value is there.
+    /// Creates the value with descriptors of its own: nothing closes the file while this value
+    /// exists.
     pub(crate) fn new(dir: Arc<Path>, base_offset: Offset, environment: &Environment) -> Self {
         Self::new_in(dir, base_offset, unshared(environment))
     }
@@ -114,7 +115,7 @@ impl SegmentFiles {
         }
     }
 
-    /// With a `.log` that was opened under another name.
+    /// Creates the value with a `.log` that was opened under another name.
     pub(crate) fn with_log(
         dir: Arc<Path>,
         base_offset: Offset,
@@ -129,7 +130,7 @@ impl SegmentFiles {
         }
     }
 
-    /// Makes an empty `.log`; an old one of this name loses its content.
+    /// Creates an empty `.log`. An existing file of this name loses its content.
     pub(crate) fn create(
         dir: Arc<Path>,
         base_offset: Offset,
@@ -148,7 +149,7 @@ impl SegmentFiles {
         })
     }
 
-    /// The same files, closed, among those that `open_files` closes.
+    /// Returns the same files, closed, which `open_files` may close from now on.
     pub(crate) fn moved_to(&self, open_files: &Arc<OpenFiles>) -> Self {
         Self {
             dir: self.dir(),
@@ -178,13 +179,13 @@ impl SegmentFiles {
         self.log.is_open()
     }
 
-    /// The same files with the `.log` open for as long as this value is there, whatever happens to
-    /// its name.
+    /// Returns the same files with the `.log` open during the lifetime of the returned value, even
+    /// if its name changes.
     pub(crate) fn pinned(&self) -> Result<Self, StorageError> {
         Ok(self.pinned_to(self.log()?))
     }
 
-    /// [`SegmentFiles::pinned`] when the `.log` is open.
+    /// Does the same as [`SegmentFiles::pinned`] if the `.log` is open.
     pub(crate) fn pinned_if_open(&self) -> Option<Self> {
         self.log.get_if_open().map(|file| self.pinned_to(file))
     }
@@ -198,7 +199,7 @@ impl SegmentFiles {
         }
     }
 
-    /// Gives the open `.log` back; it is opened again when it is needed. Running reads keep theirs.
+    /// Closes the `.log`, which is opened again when needed. Running reads keep it open.
     pub(crate) fn close(&self) {
         self.log.close();
     }
@@ -207,7 +208,7 @@ impl SegmentFiles {
         self.dir.join(file_name(self.base_offset, suffix))
     }
 
-    /// The `.log`, opened when it is not open.
+    /// Returns the `.log`. Opens it if it is not open.
     pub(crate) fn log(&self) -> Result<Arc<dyn File>, StorageError> {
         self.log.get(|| self.open_log())
     }
@@ -223,12 +224,12 @@ impl SegmentFiles {
         Ok(self.fs().metadata(&path).context("stat", &path)?.len)
     }
 
-    /// Bytes of one of the files; 0 when it is not there.
+    /// Returns the size in bytes of one of the files; 0 when it does not exist.
     pub(crate) fn size_of(&self, suffix: &str) -> Result<u64, StorageError> {
         Ok(self.size_if_exists(suffix)?.unwrap_or(0))
     }
 
-    /// Bytes of one of the files; `None` when it is not there.
+    /// Returns the size in bytes of one of the files; `None` when it does not exist.
     pub(crate) fn size_if_exists(&self, suffix: &str) -> Result<Option<u64>, StorageError> {
         let path = self.path(suffix);
         match self.fs().metadata(&path) {
@@ -238,13 +239,13 @@ impl SegmentFiles {
         }
     }
 
-    /// Notes that an entry of the index files did not match the batches. Returns whether that is
-    /// new: the index files are then worth rebuilding.
+    /// Records that an entry of the index files did not match the batches. Returns whether this is
+    /// the first time, in which case the index files should be rebuilt.
     pub(crate) fn doubt_indexes(&self) -> bool {
         !self.known.indexes_doubted.swap(true, Ordering::AcqRel)
     }
 
-    /// Says when the `.log` was last written.
+    /// Sets the modification time of the `.log`.
     pub(crate) fn set_modified(&self, at: Timestamp) -> Result<(), StorageError> {
         let since = Duration::from_millis(u64::try_from(at.0).unwrap_or(0));
         self.log()?
@@ -252,7 +253,7 @@ impl SegmentFiles {
             .context("set time of", &self.path(LOG_SUFFIX))
     }
 
-    /// When the `.log` was last written.
+    /// Returns the modification time of the `.log`.
     pub(crate) fn modified(&self) -> Result<Timestamp, StorageError> {
         let path = self.path(LOG_SUFFIX);
         let metadata = self.fs().metadata(&path).context("stat", &path)?;
@@ -261,49 +262,53 @@ impl SegmentFiles {
         Ok(Timestamp(i64::try_from(millis).unwrap_or(i64::MAX)))
     }
 
-    /// Writes at `position`: one system call, unless the kernel takes less.
+    /// Writes at `position`: with one system call, unless the kernel accepts fewer bytes.
     pub(crate) fn write(&self, bytes: &[u8], position: u64) -> Result<(), StorageError> {
         let log = self.log.get_to_write(|| self.open_log())?;
         let written = log.write_all_at(bytes, position);
-        // The path is made only for an error: it took a fifth of a small write.
+        // The path is built only for an error: building it took a fifth of the time of a small
+        // write.
         written.or_else(|error| Err(error).context("append to", &self.path(LOG_SUFFIX)))
     }
 
-    /// How often the file was cut or deleted; a read compares.
+    /// Returns how often the file was truncated or deleted. A read compares this number before and
+    /// after.
     pub(crate) fn truncations(&self) -> u32 {
         self.known.truncations.load(Ordering::Acquire)
     }
 
-    /// How often bytes of the file were cut off or deleted; who sends a part of it compares.
+    /// Returns how often bytes of the file were removed. A sender of a part of the file compares
+    /// this number before and after.
     pub(crate) fn cuts(&self) -> u32 {
         self.known.cuts.load(Ordering::Acquire)
     }
 
-    /// Whether [`SegmentFiles::distrust`] was called.
+    /// Returns whether [`SegmentFiles::distrust`] was called.
     pub(crate) fn is_distrusted(&self) -> bool {
         self.known.distrusted.load(Ordering::Relaxed)
     }
 
-    /// A damaged header was found: reads that are planned from now on look at each header.
+    /// Records that a damaged header was found: reads that are planned from now on check each
+    /// header.
     pub(crate) fn distrust(&self) {
         self.known.distrusted.store(true, Ordering::Relaxed);
     }
 
-    /// Positions that were looked up before are worthless from now on.
+    /// Invalidates positions that were looked up before.
     pub(crate) fn mark_stale(&self) {
         self.known.truncations.fetch_add(1, Ordering::AcqRel);
         self.known.hints.lock().ends.clear();
     }
 
-    /// The position of the batch that begins at `offset`, if a read ended there.
+    /// Returns the position of the batch that begins at `offset`, if a read ended there.
     pub(crate) fn hint(&self, offset: Offset) -> Option<u32> {
         let hints = self.known.hints.lock();
         let known = hints.ends.iter().find(|(end, _)| *end == offset);
         known.map(|(_, position)| *position)
     }
 
-    /// A read from `from` on ended before the batch at this offset and position; `truncations` is
-    /// from before the read.
+    /// Records that a read from `from` on ended before the batch at this offset and position.
+    /// `truncations` is the number from before the read.
     pub(crate) fn remember(&self, from: Offset, end: (Offset, u32), truncations: u32) {
         let mut hints = self.known.hints.lock();
         if self.truncations() == truncations {
@@ -312,7 +317,7 @@ impl SegmentFiles {
     }
 
     pub(crate) fn set_len(&self, size: u64) -> Result<(), StorageError> {
-        // Counted before the file changes: see the invariant of `range`.
+        // Incremented before the file changes; see the invariant of `range`.
         self.known.cuts.fetch_add(1, Ordering::AcqRel);
         self.mark_stale();
         self.log()?
@@ -320,18 +325,23 @@ impl SegmentFiles {
             .context("truncate", &self.path(LOG_SUFFIX))
     }
 
-    /// Cuts off what a failed write left behind `size`. Unlike [`SegmentFiles::set_len`] it takes
-    /// nothing that a reader may have looked up: reads end where the last whole append did. Returns
-    /// the error of the write, which is one of the device when the file cannot be cut.
+    /// Truncates the file to `size` after a failed write. Unlike [`SegmentFiles::set_len`] it
+    /// removes nothing that a reader may have looked up, because reads end where the last complete
+    /// append did. Returns the error of the write; if the file cannot be truncated, it is an error
+    /// of the device.
     pub(crate) fn cut_torn_write(&self, size: u64, error: StorageError) -> StorageError {
-        // A file that is written stays open: a write that could not open it left nothing behind.
+        // A file that is written stays open. If it is closed, the write could not open it and wrote
+        // nothing.
         let Some(file) = self.log.get_if_open() else {
             return error;
         };
         match file.set_len(size) {
             Ok(()) => error,
             Err(cut) => StorageError {
-                source: io::Error::other(format!("{}; cutting it off: {cut}", error.source)),
+                source: io::Error::other(format!(
+                    "{}; cannot truncate the file: {cut}",
+                    error.source
+                )),
                 ..error
             },
         }
@@ -360,7 +370,8 @@ impl SegmentFiles {
         Ok(out)
     }
 
-    /// An index file for lookups; `None` when it is gone, as after a deletion.
+    /// Opens an index file for lookups. Returns `None` when it does not exist, for example after a
+    /// deletion.
     pub(crate) fn open_index(&self, suffix: &str) -> Result<Option<IndexFile>, StorageError> {
         let path = self.path(suffix);
         let opened = self
@@ -387,12 +398,12 @@ impl SegmentFiles {
         write_atomically(self.fs(), &self.path(suffix), bytes, sync)
     }
 
-    /// Removes one of the files, if it is there.
+    /// Removes one of the files if it exists.
     pub(crate) fn remove(&self, suffix: &str) -> Result<(), StorageError> {
         remove_if_exists(self.fs(), &self.path(suffix))
     }
 
-    /// Renames all files to `….deleted`; answers their new names.
+    /// Renames all files to `….deleted`. Returns their new names.
     pub(crate) fn mark_deleted(&self) -> Result<Vec<PathBuf>, StorageError> {
         let mut marked = Vec::new();
         for suffix in SEGMENT_SUFFIXES.into_iter().chain([SNAPSHOT_SUFFIX]) {
@@ -418,7 +429,7 @@ impl SegmentFiles {
     }
 }
 
-/// Files that no log's limit closes.
+/// Creates a value for files that are not subject to the limit of any log.
 fn unshared(environment: &Environment) -> Arc<OpenFiles> {
     Arc::new(OpenFiles::default().within(environment.clone()))
 }

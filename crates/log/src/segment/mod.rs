@@ -1,7 +1,7 @@
 //! One segment: a `.log` file with its indexes.
 //!
-//! The active segment has its indexes in memory; a closed one has them in files once it was
-//! flushed, and looks entries up there. Positions fit an i32, relative offsets too: the caller
+//! The active segment has its indexes in memory. A closed one has them in files once it was
+//! flushed, and looks entries up there. Positions and relative offsets must fit an i32: the caller
 //! rolls in time (`fits`).
 
 pub(crate) mod check;
@@ -36,7 +36,7 @@ pub(crate) struct MaxTimestamp {
     pub(crate) offset: Offset,
 }
 
-/// Where the offset and time index are.
+/// The location of the offset and time index.
 #[derive(Debug)]
 enum Indexes {
     InMemory {
@@ -46,7 +46,7 @@ enum Indexes {
     OnDisk,
 }
 
-/// A batch that is being appended: its header, and where it lies in the bytes.
+/// A batch that is being appended: its header, and its range in the appended bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlacedBatch {
     pub(crate) header: BatchHeader,
@@ -62,14 +62,14 @@ pub(crate) struct Segment {
     indexes: Indexes,
     pub(crate) aborted: Vec<AbortedTxn>,
     max_timestamp: OnceLock<Option<MaxTimestamp>>,
-    /// The largest timestamp of the first batch; time-based rolling counts from it.
+    /// The largest timestamp of the first batch, from which time-based rolling counts.
     first_timestamp: Option<Timestamp>,
     bytes_since_index: u32,
-    /// The last batch as an entry of the offset index; `None` where the files have it.
+    /// The last batch as an entry of the offset index; `None` if the index file has it.
     last_batch: Option<OffsetEntry>,
 }
 
-/// The index files' content of a segment.
+/// The content of a segment's index files.
 #[derive(Debug)]
 pub(crate) struct IndexBytes {
     pub(crate) offsets: Vec<u8>,
@@ -81,7 +81,7 @@ impl IndexBytes {
     pub(crate) fn write(&self, files: &SegmentFiles, sync: Sync) -> Result<(), StorageError> {
         files.write_index(INDEX_SUFFIX, &self.offsets, sync)?;
         files.write_index(TIME_INDEX_SUFFIX, &self.times, sync)?;
-        // Kafka makes this file only when there is something in it.
+        // Kafka creates this file only when there are entries.
         match self.aborted.as_slice() {
             [] => files.remove(TXN_INDEX_SUFFIX),
             aborted => files.write_index(TXN_INDEX_SUFFIX, aborted, sync),
@@ -98,7 +98,7 @@ impl IndexBytes {
 }
 
 impl Segment {
-    /// A new, empty segment.
+    /// Creates a new, empty segment.
     pub(crate) fn create(
         dir: &Arc<Path>,
         base_offset: Offset,
@@ -117,7 +117,7 @@ impl Segment {
         ))
     }
 
-    /// An empty segment whose `.log` has another name until it takes the place of old segments.
+    /// Creates an empty segment whose `.log` has another name until it replaces old segments.
     pub(crate) fn cleaned(
         dir: Arc<Path>,
         base_offset: Offset,
@@ -152,7 +152,7 @@ impl Segment {
         }
     }
 
-    /// A segment whose files exist. Its indexes stay in the files.
+    /// Opens a segment whose files exist. Its indexes stay in the files.
     pub(crate) fn open(
         dir: &Arc<Path>,
         base_offset: Offset,
@@ -166,7 +166,7 @@ impl Segment {
             .filter(|size| *size <= i32::MAX as u32);
         let path = files.path(LOG_SUFFIX);
         let size =
-            size.ok_or_else(|| StorageError::invalid("open", &path, "it has 2 GiB or more"))?;
+            size.ok_or_else(|| StorageError::invalid("open", &path, "the file has 2 GiB or more"))?;
         let mut segment = Self::new(files, size, now, Indexes::OnDisk);
         if let Some(bytes) = segment.files.read_index(TXN_INDEX_SUFFIX)? {
             segment.aborted = index::decode(&bytes);
@@ -178,9 +178,9 @@ impl Segment {
         matches!(self.indexes, Indexes::InMemory { .. })
     }
 
-    /// Brings the indexes into memory, for appending. Entries that cannot be right end them, as do
-    /// the zeros that Kafka preallocates; the others are compared with the batches when they are
-    /// used.
+    /// Loads the indexes into memory, for appending. Loading stops at the first entry that cannot
+    /// be valid, such as the zeros that Kafka preallocates; the others are compared with the
+    /// batches when they are used.
     pub(crate) fn load_indexes(&mut self) -> Result<(), StorageError> {
         if self.is_in_memory() {
             return Ok(());
@@ -215,27 +215,25 @@ impl Segment {
         Ok(())
     }
 
-    /// The indexes are in their files; memory is no longer needed.
+    /// Drops the indexes from memory, after they were written to their files.
     pub(crate) fn unload_indexes(&mut self) {
         self.indexes = Indexes::OnDisk;
         self.close_files();
     }
 
-    /// Closes the files of a new segment that takes the place of old ones, and lets `open_files`
-    /// close them from now on.
+    /// Closes the files of a new segment that replaces old ones, and registers them with
+    /// `open_files`.
     pub(crate) fn move_to(&mut self, open_files: &Arc<OpenFiles>) {
         self.files = Arc::new(self.files.moved_to(open_files));
     }
 
-    /// Gives open files back; they are opened again when they are needed. Running reads keep
-    /// theirs.
+    /// Closes open files, which are opened again when needed. Running reads keep them open.
     pub(crate) fn close_files(&self) {
         self.files.close();
     }
 
-    /// Closes the segment for appending: its largest timestamp goes into the time index, and its
-    /// last batch into the offset index, which proves that the batch was there should the file lose
-    /// its end.
+    /// Closes the segment for appends: adds its largest timestamp to the time index, and its last
+    /// batch to the offset index, which proves that the batch existed if the file loses its end.
     pub(crate) fn seal(&mut self) -> Result<(), StorageError> {
         if let Some(max) = self.max_timestamp()? {
             self.push_time(max);
@@ -246,8 +244,9 @@ impl Segment {
         Ok(())
     }
 
-    /// Enters into the offset index that batches up to `end` were in the file, which ends before
-    /// them. Reads never use the entry: those offsets are known to be damaged.
+    /// Adds an entry to the offset index which shows that the file contained batches up to `end`,
+    /// although it ends before them. Reads never use the entry, because those offsets are known to
+    /// be damaged.
     pub(crate) fn index_missing(&mut self, end: Offset) {
         if let Some(last) = end.previous().filter(|last| self.fits(*last)) {
             self.push_offset(OffsetEntry {
@@ -257,7 +256,7 @@ impl Segment {
         }
     }
 
-    /// The content of the index files; `None` when the files have it already.
+    /// Returns the content of the index files; `None` when the files already have it.
     pub(crate) fn index_bytes(&self) -> Option<IndexBytes> {
         match &self.indexes {
             Indexes::OnDisk => None,
@@ -269,24 +268,25 @@ impl Segment {
         }
     }
 
-    /// Whether `last_offset` can be written relative to the base.
+    /// Returns whether `last_offset` can be written relative to the base offset.
     pub(crate) fn fits(&self, last_offset: Offset) -> bool {
         (0..=i64::from(i32::MAX)).contains(&last_offset.since(self.base_offset))
     }
 
-    /// Whether the indexes have no room for another entry.
+    /// Returns whether the indexes have no room for another entry.
     pub(crate) fn indexes_full(&self, config: &LogConfig) -> bool {
         match &self.indexes {
             Indexes::OnDisk => false,
             Indexes::InMemory { offsets, times } => {
                 let bytes = config.segment_index_bytes as usize;
-                // One slot of each is kept for sealing.
+                // One entry of each is reserved for sealing.
                 offsets.len() + 1 >= bytes / 8 || times.len() + 1 >= bytes / 12
             }
         }
     }
 
-    /// The time that records span, or that the segment has existed, by `shouldRoll` of Kafka.
+    /// Returns the time that the records span, or that the segment has existed, by the rules of
+    /// Kafka's `shouldRoll`.
     pub(crate) fn time_waited_for_roll(
         &mut self,
         now: Timestamp,
@@ -299,12 +299,12 @@ impl Segment {
         })
     }
 
-    /// Appends whole batches with one write. When the write fails the file is cut back to what it
-    /// was, and the segment is unchanged.
+    /// Appends whole batches with one write. When the write fails, the file is truncated to its
+    /// previous size, and the segment does not change.
     ///
     /// # Errors
-    /// That of the write; never [`StorageErrorKind::Full`](crate::StorageErrorKind::Full) when the
-    /// file could not be cut back.
+    /// The error of the write; never [`StorageErrorKind::Full`](crate::StorageErrorKind::Full) when
+    /// the file could not be truncated.
     pub(crate) fn append(
         &mut self,
         bytes: &[u8],
@@ -346,7 +346,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Takes a batch into the indexes and the largest timestamp.
+    /// Adds a batch to the indexes and to the largest timestamp.
     pub(crate) fn note_batch(&mut self, header: &BatchHeader, position: u32, config: &LogConfig) {
         if position == 0 {
             self.first_timestamp = header.max_timestamp;
@@ -412,7 +412,7 @@ impl Segment {
         }
     }
 
-    /// The largest timestamp, where it is in memory.
+    /// Returns the largest timestamp if it is in memory.
     pub(crate) fn known_max_timestamp(&self) -> Option<Option<Timestamp>> {
         let known = match (self.max_timestamp.get(), &self.indexes) {
             (Some(known), _) => known.map(|max| max.timestamp),
@@ -422,7 +422,8 @@ impl Segment {
         Some(known.map(Timestamp))
     }
 
-    /// The largest timestamp; read from the file of a closed segment when first asked for.
+    /// Returns the largest timestamp. For a closed segment it is read from the file at the first
+    /// call.
     pub(crate) fn max_timestamp(&self) -> Result<Option<MaxTimestamp>, StorageError> {
         if let Some(known) = self.max_timestamp.get() {
             return Ok(*known);
@@ -434,8 +435,8 @@ impl Segment {
         Ok(*self.max_timestamp.get_or_init(|| max))
     }
 
-    /// What the time index says, if a batch bears it out; else what the batches have. Retention
-    /// deletes by it.
+    /// Returns the timestamp in the time index if a batch confirms it, otherwise the largest one of
+    /// the batches. Retention depends on it.
     fn max_timestamp_of_files(&self) -> Result<Option<MaxTimestamp>, StorageError> {
         let last = self.last_entry::<TimeEntry>(TIME_INDEX_SUFFIX)?;
         if let Some(max) = last.map(|last| self.max_of(last))
@@ -463,7 +464,7 @@ impl Segment {
         }
     }
 
-    /// The largest timestamp of the first batch: the time that `max.compaction.lag.ms` counts from.
+    /// Returns the largest timestamp of the first batch, from which `max.compaction.lag.ms` counts.
     pub(crate) fn first_batch_timestamp(&self) -> Result<Option<Timestamp>, StorageError> {
         if self.first_timestamp.is_some() || self.size == 0 {
             return Ok(self.first_timestamp);
@@ -475,15 +476,16 @@ impl Segment {
         Ok(first.and_then(|(_, header)| header.max_timestamp))
     }
 
-    /// Where to read `offset`: where a read has ended before, or else [`Segment::start_for`].
+    /// Returns the start of a read of `offset`: the place where a previous read ended, or else the
+    /// result of [`Segment::start_for`].
     pub(crate) fn start_for_read(&self, offset: Offset) -> Start {
         self.files
             .hint(offset)
             .map_or_else(|| self.start_for(offset), Start::Exactly)
     }
 
-    /// A batch at which the search for the end of a read may begin: at most `bytes` after `start`,
-    /// below `upper_bound`.
+    /// Returns a batch from which the search for the end of a read may begin: at most `bytes` after
+    /// `start` and below `upper_bound`.
     pub(crate) fn anchor(&self, start: Start, bytes: usize, upper_bound: Offset) -> Anchor {
         let Indexes::InMemory { offsets, .. } = &self.indexes else {
             return Anchor::OnDisk;
@@ -498,7 +500,7 @@ impl Segment {
         }))
     }
 
-    /// Where to begin looking for `offset`.
+    /// Returns the start of a search for `offset`.
     pub(crate) fn start_for(&self, offset: Offset) -> Start {
         let relative = offset.since(self.base_offset);
         match &self.indexes {
@@ -513,7 +515,7 @@ impl Segment {
         }
     }
 
-    /// Where to begin looking for the first record at `timestamp` or later.
+    /// Returns the start of a search for the first record at `timestamp` or later.
     pub(crate) fn start_for_timestamp(&self, timestamp: Timestamp) -> Start {
         match &self.indexes {
             Indexes::OnDisk => Start::ByTimestamp(timestamp),
@@ -525,8 +527,8 @@ impl Segment {
         }
     }
 
-    /// Enters the batch at `position` into the offset index by its first offset, so that no search
-    /// for it runs through the damaged bytes before it.
+    /// Adds the batch at `position` to the offset index with its first offset, so that no search
+    /// for it passes the damaged bytes before it.
     pub(crate) fn index_start_of(&mut self, header: &BatchHeader, position: u32) {
         self.push_offset(OffsetEntry {
             relative_offset: self.relative(header.base_offset),
@@ -535,8 +537,8 @@ impl Segment {
         self.bytes_since_index = 0;
     }
 
-    /// Writes the offset and the time index anew from the headers of a closed segment. The
-    /// segment's own value is not needed: any reader may do it.
+    /// Rebuilds the offset and the time index from the headers of a closed segment. It needs only
+    /// the files, so that any reader may call it.
     pub(crate) fn rebuild_index_files(files: &SegmentFiles, size: u32) -> Result<(), StorageError> {
         let own = SegmentFiles::new(files.dir(), files.base_offset(), files.environment());
         let mut built = Self::new(own, size, Timestamp(0), Indexes::OnDisk);
@@ -555,7 +557,7 @@ impl Segment {
         }
     }
 
-    /// Empties the in-memory state; the caller then notes every batch of the file.
+    /// Resets the in-memory state. The caller then calls `note_batch` for every batch of the file.
     pub(crate) fn reset_indexes(&mut self) {
         self.indexes = Indexes::InMemory {
             offsets: vec![],
@@ -568,14 +570,14 @@ impl Segment {
         self.last_batch = None;
     }
 
-    /// Cuts the file to `size`.
+    /// Truncates the file to `size`.
     pub(crate) fn cut(&mut self, size: u32) -> Result<(), StorageError> {
         self.files.set_len(u64::from(size))?;
         self.size = size;
         Ok(())
     }
 
-    /// Removes all batches that reach `offset` or beyond. Answers the new end.
+    /// Removes all batches that end at or above `offset`. Returns the new end offset.
     pub(crate) fn truncate_to(
         &mut self,
         offset: Offset,
@@ -590,7 +592,7 @@ impl Segment {
             if header.last_offset() >= offset {
                 break;
             }
-            // Damaged bytes after the last batch that stays go too.
+            // Damaged bytes after the last remaining batch are removed too.
             cut_at = position as u32 + header.size;
         }
         let relative = offset.since(self.base_offset);
@@ -602,7 +604,7 @@ impl Segment {
         }
         self.aborted.retain(|aborted| aborted.last_offset < offset);
         self.cut(cut_at)?;
-        // Without files the next start takes the indexes from the records.
+        // Without the index files the next start rebuilds them from the records.
         for suffix in [INDEX_SUFFIX, TIME_INDEX_SUFFIX] {
             files.remove(suffix)?;
         }
@@ -614,7 +616,7 @@ impl Segment {
         self.rescan_tail()
     }
 
-    /// Finds end and largest timestamp again, from the last index entries on.
+    /// Determines end and largest timestamp again, from the last index entries on.
     fn rescan_tail(&mut self) -> Result<Offset, StorageError> {
         let last_time = match &self.indexes {
             Indexes::InMemory { times, .. } => times.last().copied(),

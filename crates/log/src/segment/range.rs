@@ -1,12 +1,12 @@
-//! Records that stay in their file until they are sent: where a read's batches are, and windows of
-//! them.
+//! Records that stay in their file until they are sent: the location of a read's batches, and
+//! windows of them.
 //!
-//! A plan finds the ends of a range by its headers and the index; it does not read the records in
-//! between. Whoever sends them reads one window after the other. Each window is checked on its way:
-//! the chain of headers must lead from batch to batch, and the file must not have been cut since
-//! the read was planned.
+//! A plan finds the ends of a range by headers and the index, and does not read the records in
+//! between. The sender reads one window after the other. Each window is checked when it is read:
+//! the headers must lead from batch to batch, and the file must not have been truncated since the
+//! read was planned.
 //!
-//! Invariant: a window never holds bytes that were written after the range was planned. A
+//! Invariant: a window never contains bytes that were written after the range was planned. A
 //! truncation is counted before the file changes, and the count is compared after the window was
 //! read.
 
@@ -25,28 +25,28 @@ use crate::index::{self, Entry, OffsetEntry};
 /// Whether a read may wait for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Only bytes that the page cache holds are read; for threads that must not block.
+    /// Reads only bytes that are in the page cache; for threads that must not block.
     Cached,
-    /// The read waits for the disk where it has to.
+    /// Waits for the disk if necessary.
     Disk,
 }
 
-/// Why a range, or a part of it, cannot be read.
+/// The reason why a range, or a part of it, cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RangeError {
-    /// With [`Access::Cached`]: the page cache does not hold the bytes, or the file system cannot
-    /// tell.
+    /// With [`Access::Cached`]: the bytes are not in the page cache, or the file system cannot
+    /// report whether they are.
     #[error("the bytes are not in the page cache")]
     NotCached,
     /// The log was truncated after the read was planned; the bytes are gone.
     #[error("the log was truncated after the read was planned")]
     Truncated,
-    /// The file cannot be read, or does not hold batches there.
+    /// The file cannot be read, or does not contain batches there.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
-/// What a read found.
+/// The records of a read.
 #[derive(Debug)]
 pub enum Records {
     /// Whole batches in memory; empty when there are none.
@@ -56,7 +56,7 @@ pub enum Records {
 }
 
 impl Records {
-    /// Their size in bytes.
+    /// Returns the size of the batches in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -65,57 +65,57 @@ impl Records {
         }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no batches.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What [`ReadPlan::locate`] found.
+/// The result of [`ReadPlan::locate`].
 #[derive(Debug)]
 pub struct Located {
-    /// Whole batches. The first may begin below the offset that was asked for, as in Kafka.
+    /// Whole batches. The first may begin below the requested offset, as in Kafka.
     pub records: Records,
-    /// The offset after the last batch, or any offset up to the next batch; the offset that was
-    /// asked for when there is none.
+    /// The offset after the last batch, or any offset up to the next batch; the requested offset
+    /// when there is no batch.
     pub next_offset: Offset,
 }
 
-/// Whole batches in the file of one segment. Holds the file open: what is renamed or deleted
-/// meanwhile (by retention, or by compaction) stays readable.
+/// Whole batches in the file of one segment. The value holds the file open, so that it stays
+/// readable when retention or compaction renames or deletes it.
 #[derive(Debug)]
 pub struct FileRange {
     files: Arc<SegmentFiles>,
     file: Arc<dyn File>,
-    /// [`SegmentFiles::cuts`] when the read was planned.
+    /// The value of [`SegmentFiles::cuts`] when the read was planned.
     cuts: u32,
     position: u32,
     length: u32,
-    /// Where the next header is expected, from the beginning of the range: up to there the chain of
-    /// batches was checked.
+    /// The position of the next expected header, from the beginning of the range: the chain of
+    /// batches was checked up to there.
     checked: usize,
 }
 
 impl FileRange {
-    /// Bytes of the range.
+    /// Returns the size of the range in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.length as usize
     }
 
-    /// Whether the range has no bytes.
+    /// Returns whether the range has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Reads a window: bytes from `at` on into `out`, which is at least 4 KiB or ends the range.
-    /// Answers how many bytes were read, at least one. Windows are read in order; a part of the
-    /// range may be read again.
+    /// Reads a window: bytes from `at` on into `out`, which has at least 4 KiB or reaches the end
+    /// of the range. Returns the number of bytes read, at least one. Windows are read in order; a
+    /// part of the range may be read again.
     ///
     /// # Errors
-    /// When nothing of the window may be sent.
+    /// When no byte of the window may be sent.
     pub fn read(&mut self, at: usize, out: &mut [u8], access: Access) -> Result<usize, RangeError> {
         assert!(
             at <= self.len(),
@@ -140,7 +140,7 @@ impl FileRange {
             let from = self.checked - at;
             if end - self.checked < BATCH_HEADER_SIZE {
                 if end < self.len() && from > 0 {
-                    // The header is cut in two: the next window begins with it.
+                    // The header is incomplete: the next window begins with it.
                     end = self.checked;
                     break;
                 }
@@ -163,7 +163,7 @@ impl FileRange {
         Ok(end - at)
     }
 
-    /// All of a small range.
+    /// Reads all of a small range.
     fn read_all(&mut self, access: Access) -> Result<Bytes, RangeError> {
         let mut bytes = vec![0; self.len()];
         let mut at = 0;
@@ -173,8 +173,8 @@ impl FileRange {
         Ok(bytes.into())
     }
 
-    /// Damage at the next header. From now on reads of this file look at each header when they are
-    /// planned, so that they end before the damage.
+    /// Returns an error for damage at the next header. Reads of this file that are planned from now
+    /// on check each header, so that they end before the damage.
     fn damaged(&self, text: &str) -> RangeError {
         self.files.distrust();
         let position = self.position as usize + self.checked;
@@ -184,8 +184,8 @@ impl FileRange {
     }
 }
 
-/// One `pread`, or one `preadv2` that does not wait. Fewer bytes than asked for are no error; none
-/// at the end of the file.
+/// Reads with one `pread`, or with one `preadv2` that does not wait. Fewer bytes than requested are
+/// not an error; the result is empty at the end of the file.
 fn read_at(
     file: &dyn File,
     position: u64,
@@ -200,7 +200,7 @@ fn read_at(
     match read {
         Ok(Some(count)) => Ok(count),
         Ok(None) => Err(RangeError::NotCached),
-        // The path is made only for an error.
+        // The path is built only for an error.
         Err(error) => {
             let error = Err(error).context("read", &files.path(LOG_SUFFIX));
             error.map_err(RangeError::Storage)
@@ -210,15 +210,15 @@ fn read_at(
 
 /// Bytes that a walk over headers reads at a time.
 const WALK_BYTES: usize = 4 << 10;
-/// The same when it has a long way to go.
+/// Bytes that a walk over headers reads at a time when the end is far away.
 const WALK_BYTES_FAR: usize = 64 << 10;
 
-/// Walks over the headers of a segment.
+/// A walk over the headers of a segment.
 struct Walk<'a> {
     view: &'a SegmentView,
     file: &'a dyn File,
     access: Access,
-    /// Where the next header is.
+    /// The position of the next header.
     at: u32,
     buffer: Vec<u8>,
     buffer_at: u32,
@@ -238,7 +238,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The next header, and the position where its batch ends; `None` at the end of the segment.
+    /// Returns the next header, and the end position of its batch; `None` at the end of the
+    /// segment.
     fn next(&mut self) -> Result<Option<(BatchHeader, u32)>, RangeError> {
         let view = self.view;
         let left = view.end.saturating_sub(self.at) as usize;
@@ -299,12 +300,13 @@ impl SegmentView {
 }
 
 impl ReadPlan {
-    /// Finds the records without reading more of them than headers, but for at most `memory_max`
-    /// bytes that are read at once: that is cheaper for a few batches at the end of the log.
+    /// Finds the records. Reads only headers, except for at most `memory_max` bytes of records that
+    /// are read at once, which is faster for a few batches at the end of the log.
     ///
     /// # Errors
-    /// [`RangeError::NotCached`] with [`Access::Cached`], and when a file cannot be read or holds
-    /// no batches where its index says. A truncation meanwhile is no error: nothing is found.
+    /// [`RangeError::NotCached`] with [`Access::Cached`], and when a file cannot be read or has no
+    /// batches where its index has an entry. A concurrent truncation is not an error: nothing is
+    /// found.
     pub fn locate(&self, memory_max: usize, access: Access) -> Result<Located, RangeError> {
         let nothing = || Located {
             records: Records::Memory(Bytes::new()),
@@ -321,7 +323,7 @@ impl ReadPlan {
         Ok(nothing())
     }
 
-    /// `None` when the segment ends before the offset.
+    /// Locates the records in one segment. Returns `None` when the segment ends before the offset.
     fn locate_in(
         &self,
         view: &SegmentView,
@@ -362,8 +364,8 @@ impl ReadPlan {
         }))
     }
 
-    /// The usual read at the end of the log, with a single system call: a read ended before the
-    /// first batch, and all that follows is small and may be seen.
+    /// Reads at the end of the log with a single system call, the usual case: a previous read ended
+    /// before the first batch, and the rest of the segment is small and below the upper bound.
     fn at_the_end(
         &self,
         view: &SegmentView,
@@ -385,7 +387,7 @@ impl ReadPlan {
         let mut range = view.range(file, position, view.end);
         let bytes = match range.read_all(access) {
             Ok(bytes) => bytes,
-            // Looked at header by header instead, up to the damage.
+            // The slow path checks header by header, up to the damage.
             Err(RangeError::Storage(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -401,7 +403,7 @@ impl ReadPlan {
         }))
     }
 
-    /// The batch that holds the offset, or the next one: its position and header.
+    /// Returns position and header of the batch that contains the offset, or of the next one.
     fn first(
         &self,
         view: &SegmentView,
@@ -409,7 +411,7 @@ impl ReadPlan {
         access: Access,
     ) -> Result<Option<(u32, BatchHeader)>, RangeError> {
         if let Start::Exactly(position) = view.start {
-            // A hint that is no longer true is no damage: it is looked for again.
+            // A stale hint is not damage: the batch is searched for instead.
             let first = Walk::new(view, file, access, position).next();
             if let Ok(Some((header, _))) = &first
                 && header.base_offset == self.offset
@@ -429,7 +431,7 @@ impl ReadPlan {
                 entry.map_or(0, |entry| entry.position)
             }
         };
-        // An index entry counts only when a batch is there that begins at or before the offset.
+        // An index entry is used only when a batch at its position begins at or before the offset.
         let start = match Walk::new(view, file, access, start).next() {
             _ if start == 0 => 0,
             Ok(Some((header, _))) if header.base_offset <= self.offset => start,
@@ -449,7 +451,8 @@ impl ReadPlan {
         }
     }
 
-    /// Where the batches from `position` on end that fit the limits, and the offset after them.
+    /// Returns the end position of the batches from `position` on that fit the limits, and the
+    /// offset after them.
     fn end(
         &self,
         view: &SegmentView,
@@ -462,7 +465,7 @@ impl ReadPlan {
         let bytes = u32::try_from(self.limits.max_bytes).unwrap_or(u32::MAX);
         let limit = position.saturating_add(bytes.max(first.size)).min(view.end);
         if trusted && limit == view.end && view.next_offset <= self.limits.upper_bound {
-            // The rest of the segment: its end is known.
+            // The rest of the segment is wanted, and its end is known.
             return Ok(Some((view.end, view.next_offset)));
         }
         let after_first = (position + first.size, first.next_offset());
@@ -491,8 +494,8 @@ impl ReadPlan {
         self.walk_to_end(walk, after_first, limit).map(Some)
     }
 
-    /// From a batch that the index names to the last that fits. `None` when the batch is not the
-    /// one that the entry describes, or does not fit itself.
+    /// Walks from a batch that the index has to the last one that fits. Returns `None` when the
+    /// batch does not match the index entry, or does not fit itself.
     fn walk_on(
         &self,
         view: &SegmentView,
@@ -510,7 +513,7 @@ impl ReadPlan {
             return Ok(None);
         }
         if end > limit || header.next_offset() > self.limits.upper_bound {
-            // The batch begins before the limit and ends after it: the one before it is the last.
+            // The batch begins below the limit and ends above it: the batch before it is the last.
             let before = header.base_offset;
             return Ok((entry.position > 0).then_some((entry.position, before)));
         }
@@ -528,7 +531,7 @@ impl ReadPlan {
             let (header, end) = match walk.next() {
                 Ok(Some(next)) => next,
                 Ok(None) => break,
-                // What comes before the damage can be read.
+                // Records before the damage can be read.
                 Err(RangeError::Storage(error))
                     if error.kind() == crate::StorageErrorKind::Damage =>
                 {
@@ -545,7 +548,7 @@ impl ReadPlan {
     }
 }
 
-/// The last entry of the index file for which `before` holds.
+/// Returns the last entry of the index file for which `before` holds.
 fn floor_in_file(
     view: &SegmentView,
     access: Access,
@@ -571,6 +574,6 @@ fn floor_in_file(
             high = middle;
         }
     }
-    // The name may be that of a new segment by now, which compaction put there.
+    // The name may now belong to a new segment of compaction.
     Ok(found.filter(|_| !view.is_stale()))
 }

@@ -13,33 +13,34 @@ use crate::compression::DecompressionMemory;
 use crate::error::StorageError;
 use crate::index::{self, OffsetEntry, TimeEntry};
 
-/// Where a search in a file begins.
+/// The start of a search in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// At this batch, which is the one that is looked for.
+    /// The batch at this position, which is the one to find.
     Exactly(u32),
-    /// At the batch with this position, which an index in memory has for the offset.
+    /// The batch at this position, which an index in memory has for the offset.
     At { position: u32, offset: Offset },
-    /// At what the index file says of an offset.
+    /// The entry of the index file for an offset.
     ByOffset(Offset),
-    /// At what the index files say of a timestamp.
+    /// The entries of the index files for a timestamp.
     ByTimestamp(Timestamp),
 }
 
 impl Start {
-    /// At the segment's first batch.
+    /// The segment's first batch.
     pub(crate) const BEGIN: Self = Self::At {
         position: 0,
         offset: Offset::ZERO,
     };
 
-    /// The position of a batch at or before the one that is looked for. Without an index entry that
+    /// Returns the position of a batch at or before the one to find. Without an index entry that
     /// the batches confirm, it is the start of the segment, which has `end` bytes.
     pub(crate) fn position(self, files: &SegmentFiles, end: u32) -> Result<u32, StorageError> {
         Ok(self.confirmed(files, end)?.unwrap_or(0))
     }
 
-    /// [`Start::position`]; `None` when the batches contradict the index.
+    /// Does the same as [`Start::position`], but returns `None` when the batches contradict the
+    /// index.
     fn confirmed(self, files: &SegmentFiles, end: u32) -> Result<Option<u32>, StorageError> {
         match self {
             Self::Exactly(position) => Ok(Some(position)),
@@ -59,8 +60,7 @@ impl Start {
                 let Some(start) = Self::by_offset(files, offset, end)? else {
                     return Ok(None);
                 };
-                // Batches before it have no larger timestamp than the entry, if there is a batch
-                // with this one.
+                // If a batch has the entry's timestamp, no batch before it has a larger one.
                 let mut scan = Scan::headers(files, u64::from(start), u64::from(end));
                 while let Ok(Some((_, header))) = scan.next_header() {
                     if header.last_offset() >= offset {
@@ -93,7 +93,7 @@ impl Start {
     }
 }
 
-/// Whether a batch is at `position` from which a search for `offset` may begin.
+/// Returns whether `position` has a batch from which a search for `offset` may begin.
 fn confirm(
     files: &SegmentFiles,
     position: u32,
@@ -112,25 +112,25 @@ fn confirm(
     Ok(confirmed.then_some(position))
 }
 
-/// How much to read.
+/// The limits of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadLimits {
-    /// At most this many bytes, whole batches only.
+    /// The most bytes to read; only whole batches are read.
     pub max_bytes: usize,
-    /// Only batches that end below this offset: the high watermark, the last stable offset, or
-    /// `Offset(i64::MAX)`.
+    /// The end of the read: only batches that end below this offset are read. It is the high
+    /// watermark, the last stable offset, or `Offset(i64::MAX)`.
     pub upper_bound: Offset,
-    /// The first batch is read even when it alone exceeds `max_bytes`.
+    /// Whether the first batch is read even when it alone exceeds `max_bytes`.
     pub min_one: bool,
 }
 
-/// What was read.
+/// The result of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadInfo {
-    /// Whole batches. The first may begin below the offset that was asked for, as in Kafka. Empty
-    /// when nothing is there, or the first batch is too large.
+    /// Whole batches. The first may begin below the requested offset, as in Kafka. Empty when there
+    /// are none, or the first batch is too large.
     pub records: Bytes,
-    /// The offset after the last batch; the offset that was asked for when there is none.
+    /// The offset after the last batch; the requested offset when there is none.
     pub next_offset: Offset,
     /// Whether the first batch was too large for `max_bytes`.
     pub first_entry_incomplete: bool,
@@ -146,35 +146,36 @@ impl ReadInfo {
     }
 }
 
-/// A segment as a read sees it.
+/// The state of a segment when a read was planned.
 #[derive(Debug, Clone)]
 pub(crate) struct SegmentView {
     pub(crate) files: Arc<SegmentFiles>,
     pub(crate) start: Start,
-    /// Bytes of the file when the read was planned.
+    /// The size of the file when the read was planned.
     pub(crate) end: u32,
-    /// The offset after its last record, or any up to the next record.
+    /// The offset after the segment's last record, or any up to the next record.
     pub(crate) next_offset: Offset,
-    /// Where the search for the end of a read may begin.
+    /// The place where the search for the end of a read may begin.
     pub(crate) anchor: Anchor,
-    /// [`SegmentFiles::truncations`] when the read was planned.
+    /// The value of [`SegmentFiles::truncations`] when the read was planned.
     pub(crate) truncations: u32,
-    /// [`SegmentFiles::cuts`] when the read was planned.
+    /// The value of [`SegmentFiles::cuts`] when the read was planned.
     pub(crate) cuts: u32,
 }
 
 /// An entry of the offset index near the end of a read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Anchor {
-    /// From the index in memory.
+    /// The entry from the index in memory.
     Known(Option<OffsetEntry>),
-    /// It is to be looked up in the index file.
+    /// The entry must be looked up in the index file.
     OnDisk,
 }
 
 impl SegmentView {
-    /// The next batch that `wanted` wants. A file that was cut since the read was planned may hold
-    /// anything at its positions: that is no error, the read just finds nothing.
+    /// Finds the next batch that `wanted` accepts. A file that was truncated since the read was
+    /// planned may have any content at its positions: that is not an error, the read just finds
+    /// nothing.
     fn find(
         &self,
         scan: &mut Scan<'_>,
@@ -193,8 +194,8 @@ impl SegmentView {
         }
     }
 
-    /// Where the search begins. An index that was looked up by name may be that of a new segment by
-    /// now, which compaction put there: then the search begins at the start of the old one.
+    /// Returns the start of the search. An index that was looked up by name may now belong to a new
+    /// segment of compaction; then the search begins at the start of the old segment.
     fn start_position(&self) -> Result<u32, StorageError> {
         self.position_of(self.start)
     }
@@ -213,8 +214,8 @@ impl SegmentView {
         }))
     }
 
-    /// An entry of the index did not match the batches. Whatever an index file holds, each entry is
-    /// compared before it is used; so it does no harm when the segment is replaced meanwhile.
+    /// Rebuilds the index after an entry did not match the batches. Each entry of an index file is
+    /// compared before it is used, so a concurrent replacement of the segment does no harm.
     fn mend_indexes(&self, start: Start) {
         if !self.files.doubt_indexes() {
             return;
@@ -225,15 +226,15 @@ impl SegmentView {
             "an index entry matches no batch, rebuilding the index"
         );
         if matches!(start, Start::At { .. }) {
-            // It is in memory, and written when the segment is closed or the log opened.
+            // The index is in memory, and written when the segment is closed or the log is opened.
             return;
         }
         if let Err(error) = Segment::rebuild_index_files(&self.files, self.end) {
-            tracing::warn!(%error, "the index could not be rebuilt, reads go without it");
+            tracing::warn!(%error, "cannot rebuild the index, reads continue without it");
         }
     }
 
-    /// At most `max` bytes from `position` on, as far as the file went.
+    /// Returns the number of bytes, at most `max`, from `position` to the end of the planned file.
     fn length(&self, position: u32, max: usize) -> usize {
         max.min(self.end.saturating_sub(position) as usize)
     }
@@ -242,8 +243,8 @@ impl SegmentView {
         self.files.truncations() != self.truncations
     }
 
-    /// The largest timestamp of a closed segment: the last entry of its time index, or from the
-    /// headers of its batches when that is missing.
+    /// Returns the largest timestamp of a closed segment: from the last entry of its time index, or
+    /// from the headers of its batches when there is none.
     fn max_timestamp(&self) -> Result<Option<Timestamp>, StorageError> {
         if let Some((file, path)) = self.files.open_index(TIME_INDEX_SUFFIX)? {
             let last = index::floor_in_file::<TimeEntry>(&*file, &path, |_| true)?;
@@ -258,22 +259,22 @@ impl SegmentView {
     }
 }
 
-/// A read that needs no lock any more. A truncation meanwhile may cut it short; the caller checks
-/// the leader epoch afterwards where that matters.
+/// A read that no longer needs the lock. A concurrent truncation may shorten it; callers check the
+/// leader epoch afterwards where that matters.
 #[derive(Debug)]
 pub struct ReadPlan {
     pub(crate) offset: Offset,
     pub(crate) limits: ReadLimits,
-    /// The segment that holds the offset and, as compaction may have emptied its end, the next
+    /// The segment that contains the offset and, as compaction may have emptied its end, the next
     /// ones.
     pub(crate) segments: Vec<SegmentView>,
 }
 
 impl ReadPlan {
-    /// Reads.
+    /// Reads the records.
     ///
     /// # Errors
-    /// When a file cannot be read or holds no batches where its index says.
+    /// When a file cannot be read or has no batches where its index has an entry.
     pub fn read(&self) -> Result<ReadInfo, StorageError> {
         for view in &self.segments {
             if let Some(info) = self.read_segment(view)? {
@@ -283,7 +284,7 @@ impl ReadPlan {
         Ok(ReadInfo::empty(self.offset))
     }
 
-    /// `None` when the segment ends before the offset.
+    /// Reads from one segment. Returns `None` when the segment ends before the offset.
     fn read_segment(&self, view: &SegmentView) -> Result<Option<ReadInfo>, StorageError> {
         let max_bytes = self.limits.max_bytes;
         let mut bytes = Vec::new();
@@ -294,7 +295,7 @@ impl ReadPlan {
                 .read(u64::from(position), view.length(position, max_bytes))?;
             let room = u64::from(view.end.saturating_sub(position));
             let first = BatchHeader::parse(&bytes).ok();
-            // A length that reaches beyond the file is looked at again below, which reports it.
+            // A length beyond the end of the file is checked again below, where it is reported.
             found = first
                 .filter(|it| it.base_offset == self.offset && u64::from(it.size) <= room)
                 .map(|it| (position, it));
@@ -330,7 +331,7 @@ impl ReadPlan {
         }
         bytes.truncate(kept);
         if bytes.capacity() > 2 * kept + 4096 {
-            // Little of what was asked for is there or allowed: don't hold on to the rest.
+            // Only a small part of the buffer is used, so the rest is freed.
             bytes.shrink_to_fit();
         }
         let next_offset = next_offset.unwrap_or(self.offset);
@@ -352,7 +353,8 @@ impl ReadPlan {
         Ok(found.map(|(position, header)| (position as u32, header)))
     }
 
-    /// Bytes of the batches that are whole and below the upper bound, and the offset after them.
+    /// Returns the size of the batches that are whole and below the upper bound, and the offset
+    /// after them.
     fn whole_batches(&self, bytes: &[u8]) -> (usize, Option<Offset>) {
         let mut kept = 0;
         let mut next_offset = None;
@@ -372,11 +374,11 @@ impl ReadPlan {
 pub struct TimestampOffset {
     /// The record's timestamp.
     pub timestamp: Timestamp,
-    /// Its offset.
+    /// The record's offset.
     pub offset: Offset,
 }
 
-/// What is searched for.
+/// The target of a search by timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TimestampTarget {
     /// The first record at this time or later.
@@ -385,38 +387,39 @@ pub(crate) enum TimestampTarget {
     Largest,
 }
 
-/// A segment that a search by timestamp looks at. Its files are opened when it does.
+/// A segment that a search by timestamp may read. Its files are opened when it is read.
 #[derive(Debug)]
 pub(crate) struct TimestampCandidate {
     pub(crate) view: SegmentView,
-    /// The largest timestamp, where it is in memory.
+    /// The largest timestamp, if it is in memory.
     pub(crate) max: Option<Option<Timestamp>>,
 }
 
 impl TimestampCandidate {
-    /// The largest timestamp, from a file where it has to be.
+    /// Returns the largest timestamp. Reads it from a file if it is not in memory.
     fn max(&self) -> Result<Option<Timestamp>, StorageError> {
         self.max.map_or_else(|| self.view.max_timestamp(), Ok)
     }
 }
 
-/// How a search by timestamp ends.
+/// The result of a search by timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestampSearch {
     /// The record, or `None` when there is no such record.
     Found(Option<TimestampOffset>),
-    /// The log was cut, compacted or shortened by retention meanwhile: plan the search anew.
+    /// The log was truncated, compacted or shortened by retention meanwhile: the search must be
+    /// planned again.
     Changed,
 }
 
-/// What a search finds in one segment.
+/// The result of a search in one segment.
 enum InSegment {
     Found(TimestampOffset),
     Nothing,
     Replaced,
 }
 
-/// A search for a record by its timestamp, to be run without a lock. To plan it reads nothing.
+/// A search for a record by its timestamp that runs without a lock. Planning it reads no file.
 #[derive(Debug)]
 pub struct TimestampPlan {
     pub(crate) target: TimestampTarget,
@@ -425,10 +428,11 @@ pub struct TimestampPlan {
 }
 
 impl TimestampPlan {
-    /// Searches. Blocks on the disk, and waits for `memory` to decompress in.
+    /// Runs the search. Blocks on the disk, and waits for `memory` to decompress batches.
     ///
     /// # Errors
-    /// When a file cannot be read, or holds no batches where its index says, or a batch is damaged.
+    /// When a file cannot be read, has no batches where its index has an entry, or a batch is
+    /// damaged.
     pub fn find(&self, memory: &DecompressionMemory) -> Result<TimestampSearch, StorageError> {
         match self.search(memory) {
             Err(error) if self.is_gone(&error) => Ok(TimestampSearch::Changed),
@@ -465,7 +469,8 @@ impl TimestampPlan {
         Ok(self.outcome(found))
     }
 
-    /// A segment that was cut or replaced while it was looked at may have hidden the record.
+    /// Returns the outcome of the search. If a segment was truncated or replaced during the search,
+    /// the record may have been missed.
     fn outcome(&self, found: Option<TimestampOffset>) -> TimestampSearch {
         if found.is_none() && self.is_stale() {
             return TimestampSearch::Changed;
@@ -478,13 +483,13 @@ impl TimestampPlan {
         views.any(SegmentView::is_stale)
     }
 
-    /// Whether an error only shows that a file was cut, replaced or deleted since the search was
-    /// planned.
+    /// Returns whether an error only shows that a file was truncated, replaced or deleted since the
+    /// search was planned.
     fn is_gone(&self, error: &StorageError) -> bool {
         self.is_stale() || error.source.kind() == std::io::ErrorKind::NotFound
     }
 
-    /// The largest timestamp, and the first segment that has it.
+    /// Returns the largest timestamp, and the first segment that has it.
     fn largest(&self) -> Result<Option<(Timestamp, usize)>, StorageError> {
         let mut largest: Option<(Timestamp, usize)> = None;
         for (at, candidate) in self.segments.iter().enumerate() {
@@ -512,7 +517,7 @@ impl TimestampPlan {
             ..view.clone()
         };
         if !was_open && view.is_stale() {
-            // What was opened by name may be another segment.
+            // A file that was opened by name may belong to another segment.
             return Ok(InSegment::Replaced);
         }
         let start = u64::from(view.position_of(start)?);

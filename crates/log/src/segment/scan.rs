@@ -4,12 +4,12 @@ use super::files::{LOG_SUFFIX, SegmentFiles};
 use crate::batch::{BATCH_HEADER_SIZE, Batch, BatchError, BatchHeader};
 use crate::error::StorageError;
 
-/// What a walk over a file meets.
+/// The end of a walk over a file that is not the end of the file.
 #[derive(Debug)]
 pub(crate) enum ScanError {
     /// The file cannot be read.
     Storage(StorageError),
-    /// At this position is no good batch.
+    /// The bytes at this position are not a valid batch.
     Batch { position: u64, error: BatchError },
 }
 
@@ -20,7 +20,8 @@ impl From<StorageError> for ScanError {
 }
 
 impl ScanError {
-    /// For files that are trusted: a bad batch is an error of the storage.
+    /// Converts to a storage error, for files that are known to be valid: an invalid batch is an
+    /// error of the storage.
     pub(crate) fn into_storage(self, files: &SegmentFiles) -> StorageError {
         match self {
             Self::Storage(error) => error,
@@ -44,7 +45,7 @@ pub(crate) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    /// For headers: reads little, skips records.
+    /// Creates a walk over headers, which reads small pieces and skips records.
     pub(crate) fn headers(files: &'a SegmentFiles, position: u64, end: u64) -> Self {
         Self {
             files,
@@ -56,7 +57,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// For whole batches: reads much at a time.
+    /// Creates a walk over whole batches, which reads large pieces.
     pub(crate) fn batches(files: &'a SegmentFiles, position: u64, end: u64) -> Self {
         Self {
             chunk: 1 << 20,
@@ -64,17 +65,17 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads so much at a time.
+    /// Sets the number of bytes that are read at a time.
     pub(crate) fn with_chunk(self, chunk: usize) -> Self {
         Self { chunk, ..self }
     }
 
-    /// Where the next batch begins.
+    /// Returns the position of the next batch.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
-    /// At least `length` bytes from the position on, if the file has them.
+    /// Returns at least `length` bytes at the position, fewer if the file ends before.
     fn fill(&mut self, length: usize) -> Result<&[u8], ScanError> {
         let skipped = self.position.saturating_sub(self.buffer_at) as usize;
         let have = self.buffer.len().saturating_sub(skipped);
@@ -95,7 +96,7 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// The header of the next batch, when all its bytes are in the file. They are read.
+    /// Returns the header of the next batch if the file has all its bytes, which are read.
     pub(crate) fn peek_whole(&mut self) -> Result<Option<BatchHeader>, ScanError> {
         let Some(header) = self.peek()? else {
             return Ok(None);
@@ -108,14 +109,14 @@ impl<'a> Scan<'a> {
         Ok(Some(header))
     }
 
-    /// Bytes at the position that were read before; fewer if fewer were.
+    /// Returns bytes at the position that were read before; fewer than `length` if fewer were.
     pub(crate) fn here(&self, length: usize) -> &[u8] {
         let skipped = self.position.saturating_sub(self.buffer_at) as usize;
         let here = self.buffer.get(skipped..).unwrap_or_default();
         here.get(..length).unwrap_or(here)
     }
 
-    /// Takes bytes that were read before, and goes on after them.
+    /// Returns bytes that were read before, and advances beyond them.
     pub(crate) fn take(&mut self, length: usize) -> &[u8] {
         let skipped = self.position.saturating_sub(self.buffer_at) as usize;
         self.position += length as u64;
@@ -123,14 +124,14 @@ impl<'a> Scan<'a> {
         here.get(..length).unwrap_or(here)
     }
 
-    /// Goes on at another position.
+    /// Moves to another position.
     pub(crate) fn go_to(&mut self, position: u64) {
         self.position = position;
         self.buffer.clear();
         self.buffer_at = position;
     }
 
-    /// The header `distance` bytes after the position, if one can be parsed there.
+    /// Returns the header `distance` bytes after the position, if one can be parsed there.
     pub(crate) fn header_after(
         &mut self,
         distance: usize,
@@ -145,7 +146,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The header of the next batch, which is whole; its records are skipped.
+    /// Returns the header of the next batch, which must be whole; its records are skipped.
     pub(crate) fn next_header(&mut self) -> Result<Option<(u64, BatchHeader)>, ScanError> {
         let Some(header) = self.peek()? else {
             return Ok(None);
@@ -174,7 +175,7 @@ impl<'a> Scan<'a> {
         Ok(Some(header))
     }
 
-    /// Gives the next batch to `visit`, which may refuse it. `false` at the end.
+    /// Passes the next batch to `visit`, which may reject it. Returns `false` at the end.
     pub(crate) fn next_batch(
         &mut self,
         visit: impl FnOnce(u64, &Batch<'_>) -> Result<(), BatchError>,

@@ -1,8 +1,9 @@
-//! The walk over a segment's bytes that finds those which are no valid batches, and where good
-//! records go on after them.
+//! Walks over a segment's bytes, finds those that are not valid batches, and finds where valid
+//! records continue after them.
 //!
-//! A header's base offset, length, leader epoch and magic are not covered by its checksum. A wrong
-//! length or magic is noticed all the same; offset and epoch are compared with the batches around.
+//! The checksum does not cover base offset, length, leader epoch and magic of a header. A wrong
+//! length or magic is detected in other ways; offset and epoch are compared with the batches
+//! around.
 
 use dohle_model::{LeaderEpoch, Offset};
 
@@ -13,11 +14,11 @@ use crate::batch::{BATCH_HEADER_SIZE, Batch, BatchHeader};
 use crate::error::StorageError;
 use crate::leader_epoch::LeaderEpochCache;
 
-/// Bytes that a walk over a log in use reads at a time, unless a batch is larger.
+/// Bytes that a check of a log in use reads at a time, unless a batch is larger.
 const CHECK_CHUNK_BYTES: usize = 256 << 10;
 
-/// Reads a segment batch by batch and checks everything that can be checked: checksums, rising
-/// offsets, leader epochs that do not fall, offsets that belong to the segment.
+/// A walk that reads a segment batch by batch and checks checksums, increasing offsets, leader
+/// epochs that do not decrease, and offsets that belong to the segment.
 pub(crate) struct Walk<'a> {
     files: &'a SegmentFiles,
     scan: Scan<'a>,
@@ -26,26 +27,27 @@ pub(crate) struct Walk<'a> {
     /// The offset that no batch of this segment may reach.
     limit: Offset,
     epoch: Option<LeaderEpoch>,
-    /// No batch after a gap may reach beyond this offset: the log is known to end there.
+    /// The known end of the log. No batch after a gap may reach beyond this offset.
     known_end: Option<Offset>,
     /// The leader epochs from their file, and the offset below which they were on the disk.
     epochs: Option<(&'a LeaderEpochCache, Offset)>,
-    /// The leader epochs of a log in use, which are beyond doubt.
+    /// The leader epochs of a log in use, which are known to be correct.
     certain_epochs: Option<&'a LeaderEpochCache>,
 }
 
-/// What a walk finds next.
+/// The next result of a walk.
 pub(crate) enum Step<'b> {
     Batch {
         position: u64,
         batch: Batch<'b>,
     },
-    /// The bytes at the walk's position are no good batch. [`Walk::skip`] goes on after them.
+    /// The bytes at the walk's position are not a valid batch. [`Walk::skip`] continues after them.
     Flaw(String),
 }
 
 impl<'a> Walk<'a> {
-    /// From the start of a segment of `end` bytes. `limit` is the base offset of the next segment.
+    /// Creates a walk from the start of a segment of `end` bytes. `limit` is the base offset of the
+    /// next segment.
     pub(crate) fn new(files: &'a SegmentFiles, end: u64, limit: Option<Offset>) -> Self {
         let base = files.base_offset();
         let fits = Offset(base.0.saturating_add(i64::from(i32::MAX) + 1));
@@ -62,25 +64,25 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Batches below `expected` or of an older leader than `epoch` are no good.
+    /// Treats batches below `expected` or with an older leader epoch than `epoch` as invalid.
     pub(crate) fn after(mut self, expected: Offset, epoch: Option<LeaderEpoch>) -> Self {
         self.expected = self.expected.max(expected);
         self.epoch = epoch;
         self
     }
 
-    /// Where the log ends, when that is known for certain.
+    /// Sets the end of the log, if it is known for certain.
     pub(crate) fn with_known_end(self, known_end: Option<Offset>) -> Self {
         Self { known_end, ..self }
     }
 
-    /// The leader epochs as their file has them; they count for batches below `flushed`.
+    /// Sets the leader epochs from their file, which apply to batches below `flushed`.
     pub(crate) fn with_epochs(self, epochs: &'a LeaderEpochCache, flushed: Offset) -> Self {
         let epochs = Some((epochs, flushed));
         Self { epochs, ..self }
     }
 
-    /// The leader epochs of a log in use: a batch of another one is no good.
+    /// Sets the leader epochs of a log in use: a batch with another one is invalid.
     pub(crate) fn of_leaders(self, epochs: &'a LeaderEpochCache) -> Self {
         Self {
             scan: self.scan.with_chunk(CHECK_CHUNK_BYTES),
@@ -89,17 +91,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Where the next batch begins.
+    /// Returns the position of the next batch.
     pub(crate) fn position(&self) -> u64 {
         self.scan.position()
     }
 
-    /// The offset after the last good batch.
+    /// Returns the offset after the last valid batch.
     pub(crate) fn expected(&self) -> Offset {
         self.expected
     }
 
-    /// The next batch, or why there is none at the walk's position; `None` at the end.
+    /// Returns the next batch, or why the bytes at the walk's position are not a batch; `None` at
+    /// the end.
     pub(crate) fn next(&mut self) -> Result<Option<Step<'_>>, StorageError> {
         let header = match self.scan.peek_whole() {
             Ok(Some(header)) => header,
@@ -122,7 +125,7 @@ impl<'a> Walk<'a> {
         Ok(Some(Step::Batch { position, batch }))
     }
 
-    /// What is wrong with the batch at the position, whose bytes are all there.
+    /// Returns what is wrong with the batch at the position, whose bytes are all in the file.
     fn flaw_of(&mut self, header: &BatchHeader) -> Result<Option<String>, StorageError> {
         if let Err(error) = header.check_crc(self.scan.here(header.size as usize)) {
             return Ok(Some(error.to_string()));
@@ -142,7 +145,7 @@ impl<'a> Walk<'a> {
         let epoch = header.partition_leader_epoch;
         if epoch.is_some() && epoch < self.epoch {
             return Ok(Some(format!(
-                "leader epoch {} is older than that of the batches before",
+                "leader epoch {} is older than that of the batch before",
                 LeaderEpoch::to_wire(epoch)
             )));
         }
@@ -159,8 +162,8 @@ impl<'a> Walk<'a> {
         if !gap && epoch == self.epoch && matches_file {
             return Ok(None);
         }
-        // The offset or the epoch jumps. When the next batch does not follow the jump but would
-        // follow the batch before it, this one's header is wrong.
+        // The offset or the epoch jumps. If the next batch does not follow this one but would
+        // follow the one before it, the header of this batch is wrong.
         let after = self.scan.header_after(header.size as usize)?;
         if let Some(epochs) = of_file.filter(|_| !matches_file) {
             let before = self.expected.previous().map(|offset| (offset, self.epoch));
@@ -194,7 +197,7 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// Goes on after bytes that are no good batch. Without a good batch after them the damage
+    /// Continues after bytes that are not a valid batch. If no valid batch follows, the damage
     /// reaches to the end of the file, and to `end_offset`.
     pub(crate) fn skip(
         &mut self,
@@ -224,7 +227,8 @@ impl<'a> Walk<'a> {
         Ok(damage)
     }
 
-    /// The file ends before `end`, up to which records were known to be in it.
+    /// Returns the damage of a file that ends before `end`, up to which it is known to have had
+    /// records.
     pub(crate) fn missing_tail(&self, end: Offset) -> Damage {
         Damage {
             segment: self.files.base_offset(),
@@ -232,11 +236,11 @@ impl<'a> Walk<'a> {
             length: 0,
             start: self.expected,
             end,
-            reason: "the file ends here, records that were in it are missing".to_owned(),
+            reason: "the file ends here, although it had more records".to_owned(),
         }
     }
 
-    /// The first good batch after the bad one at `from`.
+    /// Returns the first valid batch after the invalid one at `from`.
     fn next_good(&mut self, from: u64) -> Result<Option<(u64, BatchHeader)>, StorageError> {
         // Often only the records are damaged, and the length still leads to the next batch.
         if let Ok(Some(header)) = self.scan.peek_whole() {
@@ -252,7 +256,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Whether good records go on after damage with this batch.
+    /// Returns whether valid records continue after damage with this batch.
     fn goes_on(&self, position: u64, header: &BatchHeader) -> Result<bool, StorageError> {
         let (base, next) = (header.base_offset, header.next_offset());
         let fits = match self.certain_epochs {
@@ -262,8 +266,8 @@ impl<'a> Walk<'a> {
         if !fits || !is_whole(self.files, position, self.end, header)? {
             return Ok(false);
         }
-        // The checksum does not cover the base offset: of two batches that overlap here, where the
-        // offset before is unknown, the first is the one that is wrong.
+        // The checksum does not cover the base offset. If two batches here overlap and the offset
+        // before them is unknown, the first one is wrong.
         let after = self.header_at(position + u64::from(header.size))?;
         Ok(
             after
@@ -280,7 +284,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether the batch at `position` ends before `end` and has a good checksum.
+/// Returns whether the batch at `position` ends before `end` and has a valid checksum.
 fn is_whole(
     files: &SegmentFiles,
     position: u64,
@@ -294,7 +298,7 @@ fn is_whole(
     Ok(header.check_crc(&bytes).is_ok())
 }
 
-/// Looks at every byte from `from` on for a batch that `accepts` takes.
+/// Searches every byte from `from` on for the start of a batch that `accepts` accepts.
 fn search(
     files: &SegmentFiles,
     from: u64,
@@ -324,8 +328,8 @@ fn search(
     Ok(None)
 }
 
-/// The headers of a segment in their order. Damaged ranges are passed over, and so are batches
-/// whose offsets do not rise.
+/// Iterates over the headers of a segment in their order. Skips damaged ranges, and batches whose
+/// offsets do not increase.
 pub(crate) struct Headers<'a> {
     files: &'a SegmentFiles,
     scan: Scan<'a>,

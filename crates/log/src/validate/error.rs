@@ -1,80 +1,80 @@
-//! Why a batch is not admitted, in Kafka's codes.
+//! The reasons for which a produced batch is rejected, with Kafka's error codes.
 
 use dohle_model::{ErrorCode, Offset, Timestamp};
 
 use crate::batch::BatchError;
 use crate::config::LogConfig;
 
-/// What is wrong with one record of a batch, as produce responses carry it (KIP-467).
+/// The problem of one record of a batch, as produce responses contain it (KIP-467).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordError {
-    /// The record's place in the batch, from 0.
+    /// The record's index in the batch, from 0.
     pub batch_index: i32,
-    /// What is wrong.
+    /// The description of the problem.
     pub message: String,
 }
 
-/// Why a batch is not admitted.
+/// The reason why a produced batch is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValidateError {
-    /// The bytes are not a good batch.
+    /// The bytes are not a valid batch.
     #[error("{0}")]
     Batch(#[from] BatchError),
     /// There are no bytes.
     #[error("the produce data have no record batch")]
     NoBatch,
-    /// Something follows the first batch.
+    /// The first batch is followed by further bytes.
     #[error("the produce data have {trailing} bytes after the first record batch")]
     MoreThanOneBatch {
         /// Bytes after the first batch.
         trailing: usize,
     },
-    /// The batch, as it was sent or as it would be stored, is over `max.message.bytes`.
+    /// The batch, as it was sent or as it would be stored, exceeds `max.message.bytes`.
     #[error("the record batch has {size} bytes, more than max.message.bytes={max}")]
     TooLarge {
-        /// Bytes of the batch, or the least it would have.
+        /// Bytes of the batch, or a lower bound of them.
         size: u64,
         /// The limit.
         max: u32,
     },
-    /// More comes out of a compressed batch than any batch may unpack to.
+    /// A compressed batch unpacks to more bytes than any batch may.
     #[error("the record batch unpacks to more than {0} bytes: make smaller batches")]
     Unpacked(u64),
-    /// Producers number their batches from 0.
+    /// The base offset is not 0, as it must be in produced batches.
     #[error("the record batch has base offset {0}, 0 is expected")]
     BaseOffset(Offset),
-    /// The count of records is 0 or not that of the offsets.
-    #[error("the record batch says it has {count} records in a range of {range} offsets")]
+    /// The count of records is 0 or does not match the range of offsets.
+    #[error("the record batch has a count of {count} records for a range of {range} offsets")]
     Count {
         /// The count in the header.
         count: i32,
-        /// Last offset delta + 1.
+        /// The last offset delta plus 1.
         range: i64,
     },
-    /// Only coordinators write control records.
+    /// A client sent control records, which only coordinators may write.
     #[error("clients are not allowed to write control records")]
     ControlBatch,
-    /// Only brokers set log append time.
+    /// A client set log append time, which only brokers may set.
     #[error("producers should not set the timestamp type to LogAppendTime")]
     TimestampType,
-    /// A producer id without sequence.
+    /// The batch has a producer id without a sequence.
     #[error("the record batch has a producer id, but no sequence number")]
     Sequence,
-    /// A producer id without epoch.
+    /// The batch has a producer id without an epoch.
     #[error("the record batch has a producer id, but no producer epoch")]
     ProducerEpoch,
-    /// Records that the topic does not take.
+    /// The topic does not accept some of the records.
     #[error("{}", records_text(.errors))]
     Records {
-        /// Whether a timestamp is among the reasons.
+        /// Whether one of the reasons is a timestamp.
         timestamp: bool,
-        /// The first of them.
+        /// The first of the records' errors.
         errors: Vec<RecordError>,
     },
 }
 
 impl ValidateError {
-    /// Kafka's code.
+    /// Returns Kafka's error code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -96,7 +96,7 @@ impl ValidateError {
         }
     }
 
-    /// What is wrong with single records; empty when the batch as a whole is wrong.
+    /// Returns the errors of single records; empty when the batch as a whole is invalid.
     #[must_use]
     pub fn record_errors(&self) -> &[RecordError] {
         match self {
@@ -124,7 +124,8 @@ pub(super) struct RecordErrors {
 }
 
 impl RecordErrors {
-    /// A batch of millions of bad records is refused with a few of them.
+    /// The most errors that are kept, so that a batch of millions of invalid records is rejected
+    /// with a few of them.
     const KEPT_MAX: usize = 16;
 
     fn push(&mut self, index: u32, message: impl FnOnce() -> String) {

@@ -1,13 +1,14 @@
-//! Admission of a produced batch by the leader: everything that can be said of it before it has an
+//! Validates a batch that a producer sent to the leader: all checks that do not need the batch's
 //! offset.
 //!
-//! [`validate_briefly`] and [`validate_fully`] do what is expensive (checksum, walk of the records,
-//! decompression, recompression, the one copy when the bytes are shared) and need no lock.
+//! [`validate_briefly`] and [`validate_fully`] do the expensive work (checksum, walk over the
+//! records, decompression, recompression, the one copy when the bytes are shared) and need no lock.
 //! [`ValidatedBatch::assign`] then only patches a few bytes. Compressed batches are decompressed as
-//! a stream to check that the records are what the header claims, and stored as they came.
+//! a stream to check that the records match the header, and stored as they were sent.
 //!
-//! Invariant: what one admission holds besides the batch itself is a window, taken from the node's
-//! [`DecompressionMemory`]; what may come out of a batch is bounded by [`UNPACKED_BYTES_MAX`].
+//! Invariant: besides the batch itself a validation holds only a window in memory, acquired from
+//! the node's [`DecompressionMemory`]; the unpacked size of a batch is bounded by
+//! [`UNPACKED_BYTES_MAX`].
 //!
 //! Source: Kafka's `LogValidator.java` and `UnifiedLog.analyzeAndValidateRecords`.
 
@@ -31,26 +32,27 @@ use crate::config::LogConfig;
 use dohle_config::TimestampType;
 use error::RecordErrors;
 
-/// The largest compressed batch that is checked briefly, in bytes as it is stored.
+/// The largest compressed batch that is validated briefly, in bytes as it is stored.
 const BRIEF_COMPRESSED_MAX: usize = 32 << 10;
-/// The largest batch that is recompressed briefly.
+/// The largest batch that is recompressed in a brief validation, in bytes.
 const BRIEF_RECOMPRESSED_MAX: usize = 8 << 10;
-/// The largest uncompressed batch that is checked briefly.
+/// The largest uncompressed batch that is validated briefly, in bytes.
 const BRIEF_UNCOMPRESSED_MAX: usize = 1 << 20;
-/// The most that may come out of a batch while it is checked briefly.
+/// The most bytes that a batch may unpack to in a brief validation.
 const BRIEF_UNPACKED_MAX: u64 = 256 << 10;
 
-/// Who appends.
+/// The origin of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AppendOrigin {
     /// A producer: everything is checked.
     Client,
     /// A group or transaction coordinator of this node: control batches and batches without a
-    /// sequence are allowed, and what this process has compressed itself is not decompressed.
+    /// sequence are allowed, and batches that this process has compressed itself are not
+    /// decompressed.
     Coordinator,
 }
 
-/// A batch that may be appended; it has no offset yet.
+/// A valid batch that has no offset yet.
 #[derive(Debug)]
 pub struct ValidatedBatch {
     header: BatchHeader,
@@ -61,37 +63,37 @@ pub struct ValidatedBatch {
 }
 
 impl ValidatedBatch {
-    /// The header; its base offset is 0.
+    /// Returns the header; its base offset is 0.
     #[must_use]
     pub fn header(&self) -> &BatchHeader {
         &self.header
     }
 
-    /// Who appends.
+    /// Returns the origin of the append.
     #[must_use]
     pub fn origin(&self) -> AppendOrigin {
         self.origin
     }
 
-    /// The time that was put into the batch, for topics with log append time.
+    /// Returns the time that was set in the batch, for topics with log append time.
     #[must_use]
     pub fn log_append_time(&self) -> Option<Timestamp> {
         self.log_append_time
     }
 
-    /// The end of a transaction that the batch marks.
+    /// Returns the transaction marker in the batch, if it has one.
     #[must_use]
     pub fn marker(&self) -> Option<EndTxnMarker> {
         self.marker
     }
 
-    /// Bytes of the batch as it is stored.
+    /// Returns the size of the batch as it is stored, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.batch.len()
     }
 
-    /// Gives the batch its place. Returns its header and the bytes to write.
+    /// Sets the batch's base offset and leader epoch. Returns its header and the bytes to write.
     #[must_use]
     pub fn assign(mut self, base_offset: Offset, epoch: LeaderEpoch) -> (BatchHeader, Bytes) {
         patch::set_position(&mut self.batch, base_offset, epoch);
@@ -101,21 +103,21 @@ impl ValidatedBatch {
     }
 }
 
-/// The outcome of a brief admission.
+/// The result of a brief validation.
 #[derive(Debug)]
 pub enum Brief {
     /// The batch may be appended.
     ValidatedBatch(ValidatedBatch),
-    /// To check the batch takes longer than a network thread may take, or memory that is not free
-    /// now: [`validate_fully`] has to check it, on a thread that may block.
+    /// The validation would take longer than a network thread may take, or needs memory that is not
+    /// free now: [`validate_fully`] must validate the batch, on a thread that may block.
     Postponed(Bytes),
 }
 
-/// Checks a produce payload, if that takes a millisecond at most, and makes it ready for the log.
-/// Never blocks. `now` is the wall clock.
+/// Validates a produce payload, if that takes at most about a millisecond, and prepares it for the
+/// log. Never blocks. `now` is the wall clock time.
 ///
 /// # Errors
-/// [`ValidateError`] says what is wrong; [`ValidateError::code`] is Kafka's code for it.
+/// The [`ValidateError`] that was found; [`ValidateError::code`] is Kafka's code for it.
 pub fn validate_briefly(
     records: Bytes,
     config: &LogConfig,
@@ -132,11 +134,11 @@ pub fn validate_briefly(
     }
 }
 
-/// Checks a produce payload and makes it ready for the log. Waits for memory to decompress in, and
+/// Validates a produce payload and prepares it for the log. Waits for memory to decompress in, and
 /// may compute for long.
 ///
 /// # Errors
-/// As [`validate_briefly`].
+/// The same as for [`validate_briefly`].
 pub fn validate_fully(
     records: Bytes,
     config: &LogConfig,
@@ -151,10 +153,11 @@ pub fn validate_fully(
     }
 }
 
-/// [`validate_fully`] with memory of its own: for coordinators, whose batches are not decompressed.
+/// Does the same as [`validate_fully`] with memory of its own, for coordinators, whose batches are
+/// not decompressed.
 ///
 /// # Errors
-/// As [`validate_briefly`].
+/// The same as for [`validate_briefly`].
 pub fn validate(
     records: Bytes,
     config: &LogConfig,
@@ -170,7 +173,7 @@ pub fn validate(
     )
 }
 
-/// What a check may take.
+/// The time and memory that a validation may use.
 #[derive(Clone, Copy)]
 enum Effort<'a> {
     Brief(&'a DecompressionMemory),
@@ -178,7 +181,7 @@ enum Effort<'a> {
 }
 
 impl<'a> Effort<'a> {
-    /// Whether a batch of this size is too large to be checked briefly.
+    /// Returns whether a batch of this size is too large to be validated briefly.
     fn is_too_large(self, size: usize, source: CompressionType, target: CompressionType) -> bool {
         let max = match (source, target) {
             (CompressionType::None, CompressionType::None) => BRIEF_UNCOMPRESSED_MAX,
@@ -195,7 +198,8 @@ impl<'a> Effort<'a> {
         }
     }
 
-    /// More comes out than [`Effort::unpacked_max`].
+    /// Returns how to stop when the batch unpacks to more bytes than [`Effort::unpacked_max`]
+    /// allows.
     fn too_large(self) -> Stop {
         match self {
             Self::Brief(_) => Stop::Postponed,
@@ -203,7 +207,7 @@ impl<'a> Effort<'a> {
         }
     }
 
-    /// Memory to decompress in.
+    /// Acquires memory to decompress in.
     fn memory(self, bytes: u64) -> Result<DecompressionPermit<'a>, Stop> {
         match self {
             Self::Brief(memory) => memory.try_acquire(bytes).ok_or(Stop::Postponed),
@@ -212,7 +216,7 @@ impl<'a> Effort<'a> {
     }
 }
 
-/// Why a check ends without a batch.
+/// The reason why a validation ends without a batch.
 enum Stop {
     Refused(ValidateError),
     Postponed,
@@ -230,12 +234,12 @@ impl From<BatchError> for Stop {
     }
 }
 
-/// What a check has found.
+/// The results of a validation.
 struct Checked {
     header: BatchHeader,
-    /// The batch in another codec, its checksum stale.
+    /// The batch in another codec; its checksum is not updated yet.
     recompressed: Option<BytesMut>,
-    /// The topic's timestamp type is not that of the batch.
+    /// Whether the topic's timestamp type differs from that of the batch and replaces it.
     overruled: bool,
     max_timestamp: Option<Timestamp>,
     append_time: Option<Timestamp>,
@@ -250,7 +254,7 @@ fn run(
 ) -> Result<Checked, Stop> {
     let mut header = check_header(records, config, origin)?;
     let codec = header.attributes.compression();
-    // Control records keep their form (KAFKA-7519).
+    // Control records are never recompressed (KAFKA-7519).
     let target = |source| match header.attributes.is_control() {
         true => source,
         false => config.compression_type.resolve(source),
@@ -263,8 +267,8 @@ fn run(
     header.check_crc(records)?;
     let source = codec?;
     let target = target(source);
-    // The topic says whose clock counts: that of a batch for another kind of topic is overruled,
-    // and its records have their own timestamps.
+    // The topic's timestamp type applies. If the batch has another one, its type is replaced, and
+    // its records have their own timestamps.
     let overruled = header.attributes.timestamp_type() != config.message_timestamp_type;
     header.attributes = header
         .attributes
@@ -301,7 +305,7 @@ fn run(
 }
 
 impl Checked {
-    /// The batch as it is to be stored.
+    /// Returns the batch in the form to be stored.
     fn finish(
         self,
         records: Bytes,
@@ -310,7 +314,7 @@ impl Checked {
     ) -> Result<ValidatedBatch, ValidateError> {
         let changed = self.recompressed.is_some() || self.overruled;
         let mut batch = self.recompressed.unwrap_or_else(|| to_mut(records));
-        // The header tells the truth about the records' largest timestamp.
+        // The header must have the records' largest timestamp.
         if changed || self.max_timestamp != self.header.max_timestamp {
             let kind = config.message_timestamp_type;
             patch::set_max_timestamp(&mut batch, kind, self.max_timestamp);
@@ -328,10 +332,10 @@ impl Checked {
     }
 }
 
-/// [`validate`] and [`ValidatedBatch::assign`] in one: the patched batch and its header.
+/// Combines [`validate`] and [`ValidatedBatch::assign`]: returns the patched batch and its header.
 ///
 /// # Errors
-/// As [`validate`].
+/// The same as for [`validate`].
 pub fn validate_and_assign(
     records: Bytes,
     config: &LogConfig,
@@ -395,7 +399,8 @@ fn check_header(
         if header.attributes.is_control() {
             return Err(ValidateError::ControlBatch);
         }
-        // A topic with create time overrules it, unless there is no time to take.
+        // A topic with create time replaces the batch's type, unless the records have no timestamps
+        // of their own.
         if header.attributes.timestamp_type() == TimestampType::LogAppendTime
             && (config.message_timestamp_type == TimestampType::LogAppendTime
                 || header.max_timestamp.is_none())
@@ -414,7 +419,7 @@ fn check_header(
     Ok(header)
 }
 
-/// A batch whose header and checksum are good, and the rules for its records.
+/// A batch whose header and checksum are valid, and the rules for its records.
 struct Payload<'a> {
     header: &'a BatchHeader,
     bytes: &'a [u8],
@@ -436,7 +441,7 @@ impl Payload<'_> {
         self.config.cleanup_policy.compact && !self.header.attributes.is_control()
     }
 
-    /// Memory to decompress the records in, whose headers are checked for what they ask for.
+    /// Acquires memory to decompress the records in, after checking the sizes in their headers.
     fn memory(&self, codec: CompressionType) -> Result<DecompressionPermit<'_>, Stop> {
         let bytes = working_memory(codec, self.records(), self.effort.unpacked_max());
         match bytes {
@@ -452,7 +457,7 @@ impl Payload<'_> {
         reader.map_err(recompress::broken(codec))
     }
 
-    /// Walks uncompressed records; the largest timestamp.
+    /// Checks uncompressed records. Returns the largest timestamp.
     fn check_uncompressed(&self) -> Result<Option<Timestamp>, ValidateError> {
         let mut check = RecordCheck::new(self);
         for (index, record) in RecordIter::new(self.header, self.records()).enumerate() {
@@ -467,7 +472,7 @@ impl Payload<'_> {
         check.finish()
     }
 
-    /// Walks compressed records as they are decompressed; the largest timestamp.
+    /// Checks compressed records while they are decompressed. Returns the largest timestamp.
     fn check_compressed(&self, codec: CompressionType) -> Result<Option<Timestamp>, Stop> {
         let _memory = self.memory(codec)?;
         let reader = self.decompressor(codec)?;
@@ -500,7 +505,7 @@ impl Payload<'_> {
         }
     }
 
-    /// For batches that are not decompressed: at least what the header says must be in range.
+    /// Checks the largest timestamp in the header, for batches that are not decompressed.
     fn check_max_timestamp(&self) -> Result<(), ValidateError> {
         let mut errors = RecordErrors::default();
         if self.checks_timestamps() {
@@ -527,7 +532,7 @@ impl Payload<'_> {
     }
 }
 
-/// The rules for single records, and what is learnt on the way.
+/// The rules for single records, and the results collected while they are checked.
 struct RecordCheck<'a> {
     payload: &'a Payload<'a>,
     checks_timestamps: bool,

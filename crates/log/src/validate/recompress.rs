@@ -1,5 +1,5 @@
-//! Recompression on the leader: records stream from one codec to the other while they are checked.
-//! Their bytes do not change, only how they are stored.
+//! Recompression on the leader: records are streamed from one codec to the other while they are
+//! checked. Only their compression changes, not their bytes.
 
 use std::io::{self, Read, Write};
 
@@ -10,7 +10,8 @@ use super::{Payload, Stop, ValidateError};
 use crate::batch::{BATCH_HEADER_SIZE, BatchError, LOG_OVERHEAD};
 use crate::compression::{CompressionLevel, CompressionType, Compressor};
 
-/// The batch with its records in codec `target`, its checksum stale, and the largest timestamp.
+/// Recompresses the records with codec `target`. Returns the batch, whose checksum is not updated
+/// yet, and the largest timestamp.
 pub(super) fn recompress(
     payload: &Payload<'_>,
     source: CompressionType,
@@ -39,7 +40,8 @@ pub(super) fn recompress(
     let sink = tee.sink.finish().map_err(fail)?;
 
     let mut batch = BytesMut::from(bytes::Bytes::from(sink.out));
-    // The sink kept the size within `max_message_bytes`, a u32 of at most `i32::MAX` in practice.
+    // The sink has kept the size within `max_message_bytes`, a u32 of at most `i32::MAX` in
+    // practice.
     let length =
         i32::try_from(batch.len() - LOG_OVERHEAD).map_err(|_| ValidateError::TooLarge {
             size: batch.len() as u64,
@@ -51,12 +53,12 @@ pub(super) fn recompress(
     Ok((batch, max_timestamp))
 }
 
-/// An error of a reader as one of the batch.
+/// Converts an error of a reader to an error of the batch.
 pub(super) fn broken(codec: CompressionType) -> impl Fn(io::Error) -> ValidateError {
     move |error| BatchError::Compression(format!("{codec}: {error}")).into()
 }
 
-/// An error of a reader with a [`BoundedSink`] behind it.
+/// Converts an error of a reader that writes to a [`BoundedSink`].
 pub(super) fn sink_or_broken(error: io::Error, codec: CompressionType, max: u32) -> ValidateError {
     let full = error
         .get_ref()
@@ -67,7 +69,7 @@ pub(super) fn sink_or_broken(error: io::Error, codec: CompressionType, max: u32)
     }
 }
 
-/// The sink would grow past its limit; to this size at least.
+/// The sink would exceed its limit; the value is a lower bound of its size.
 #[derive(Debug, thiserror::Error)]
 #[error("batch grows to {0} bytes or more")]
 struct SinkFull(u64);
@@ -92,7 +94,7 @@ impl Write for BoundedSink {
     }
 }
 
-/// Passes on to `sink` what is read.
+/// A reader that copies everything it reads to `sink`.
 struct Tee<R, W: Write> {
     reader: R,
     sink: Compressor<W>,
