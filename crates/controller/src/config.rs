@@ -1,4 +1,4 @@
-//! What a controller needs to know, taken from the node's properties by whoever starts it.
+//! A controller's configuration, which the node derives from its properties.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,19 +10,19 @@ use dohle_model::{DirectoryId, NodeId, features};
 
 use crate::plan::{ConfigSchema, Settings};
 
-/// Where a voter listens for brokers and voters.
+/// The address at which a voter listens for brokers and voters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Voter {
     /// The name of its controller listener, for example `CONTROLLER`.
     pub listener: String,
-    /// Its host, as `controller.quorum.voters` has it.
+    /// Its host, as in `controller.quorum.voters`.
     pub host: String,
     /// Its port.
     pub port: u16,
 }
 
-/// Returns `log.dir.reserve.bytes`: as the metadata set it at run time, or as the node's own
-/// properties have it.
+/// Returns `log.dir.reserve.bytes`: the dynamic value in the metadata, or else the value of the
+/// node's own properties.
 pub type ReserveBytes = Arc<dyn Fn(&MetadataImage) -> u64 + Send + Sync>;
 
 /// The configuration of a controller.
@@ -30,32 +30,35 @@ pub type ReserveBytes = Arc<dyn Fn(&MetadataImage) -> u64 + Send + Sync>;
 pub struct ControllerConfig {
     /// This node; one of `voters`.
     pub node_id: NodeId,
-    /// Nodes of another cluster are refused.
+    /// The cluster's id. Requests of nodes of another cluster are rejected.
     pub cluster_id: String,
-    /// The `directory.id` of the metadata directory; told by DescribeQuorum.
+    /// The `directory.id` of the metadata directory, which DescribeQuorum returns.
     pub directory_id: DirectoryId,
     /// All voters: `controller.quorum.voters`.
     pub voters: BTreeMap<NodeId, Voter>,
     /// The directory of the metadata log and its snapshots; created when absent.
     pub metadata_dir: PathBuf,
-    /// `log.dir.reserve.bytes`: with fewer free bytes for the metadata log nothing is created.
+    /// `log.dir.reserve.bytes`: while the metadata log's file system has fewer free bytes, topics
+    /// and partitions are not created.
     pub reserve_bytes: ReserveBytes,
     /// `metadata.log.max.record.bytes.between.snapshots`.
     pub snapshot_after_bytes: u64,
     /// `metadata.log.max.snapshot.interval.ms`; `None` for never.
     pub snapshot_interval: Option<Duration>,
-    /// How often the active controller tells the other voters that it lives.
+    /// The interval of the active controller's heartbeats to the other voters.
     pub quorum_heartbeat_interval: Duration,
-    /// How long a voter hears no active controller before it starts an election.
+    /// How long a voter waits without a heartbeat of the active controller before it starts an
+    /// election.
     pub quorum_election_timeout: Duration,
-    /// `broker.session.timeout.ms`: a broker that is silent for so long is fenced.
+    /// `broker.session.timeout.ms`: a broker without a heartbeat for this time is fenced.
     pub broker_session_timeout: Duration,
-    /// `broker.heartbeat.interval.ms`, told to brokers.
+    /// `broker.heartbeat.interval.ms`, which the controller sends to brokers.
     pub broker_heartbeat_interval: Duration,
-    /// How long a broker whose session's stream broke may take to come back before it is fenced.
+    /// How long a broker whose session stream broke may take to reconnect before it is fenced.
     pub broken_session_grace: Duration,
-    /// How long brokers may take to come to a new active controller before they are fenced; at most
-    /// `broker.session.timeout.ms`. Those that nobody listens for are fenced at once.
+    /// How long brokers may take to connect to a new active controller before they are fenced; at
+    /// most `broker.session.timeout.ms`. A broker whose endpoints refuse connections is fenced at
+    /// once.
     pub inherited_session_grace: Duration,
     /// `auto.leader.rebalance.enable`.
     pub auto_leader_rebalance: bool,
@@ -71,21 +74,22 @@ pub struct ControllerConfig {
     pub min_insync_replicas: usize,
     /// `unclean.leader.election.enable` of topics that set none.
     pub unclean_leader_election: bool,
-    /// Which configuration names and values are allowed.
+    /// Defines the allowed configuration names and values.
     pub configs: Arc<dyn ConfigSchema>,
-    /// Encoded bytes of recent metadata batches that are kept in memory for brokers that follow, at
-    /// least. A broker that is further behind is sent the whole image.
+    /// The least encoded bytes of recent metadata batches to keep in memory for brokers that
+    /// follow. A broker that is further behind receives the whole image.
     pub feed_bytes_min: usize,
-    /// Encoded bytes that are kept for each replica of a partition, where that makes more. A change
-    /// of a partition has about 50 bytes: with three replicas the batches of four changes of every
-    /// partition are kept, which is less than two whole images.
+    /// Encoded bytes to keep in memory for each replica of a partition, when the sum is larger than
+    /// `feed_bytes_min`. A change of a partition has about 50 bytes: with three replicas the
+    /// batches of four changes of every partition are kept, which is less than two whole images.
     pub feed_bytes_per_replica: usize,
-    /// A plan whose records have more bytes is divided into several batches where that is safe.
+    /// Plans whose records have more bytes are divided into several batches where that is safe.
     pub batch_bytes_max: usize,
 }
 
 impl ControllerConfig {
-    /// A configuration with Kafka's defaults, but a quorum that notices a death within a second.
+    /// Returns a configuration with Kafka's defaults, except for quorum timeouts that detect a
+    /// failed leader within a second.
     #[must_use]
     pub fn new(
         node_id: NodeId,

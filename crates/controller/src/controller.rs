@@ -1,4 +1,4 @@
-//! A controller: the parts put together, started and stopped.
+//! Starts a controller's parts, connects them, and stops them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::state_machine::{FeedSize, MetadataMachine, PublishedImage};
 /// The largest message of the Controller service in either direction, in bytes.
 const MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;
 
-/// A running controller: a voter of the metadata quorum, and while it leads that, the cluster's
-/// active controller. Stops with [`Controller::shutdown`], or abruptly when dropped.
+/// A running controller: a voter of the metadata quorum, which is the cluster's active controller
+/// while it leads the quorum. Stops with [`Controller::shutdown`], or abruptly when dropped.
 pub struct Controller {
     quorum: Quorum,
     service: ControllerService,
@@ -46,8 +46,8 @@ impl Drop for Controller {
 }
 
 impl Controller {
-    /// Opens the metadata log, replays it, and takes part in the quorum. [`Controller::routes`]
-    /// must be served on the CONTROLLER listener for others to reach it.
+    /// Opens the metadata log, replays it, and joins the quorum. Other nodes reach this controller
+    /// only when [`Controller::routes`] is served on the CONTROLLER listener.
     ///
     /// # Errors
     /// The configuration contradicts itself, or the metadata directory can't be read.
@@ -130,13 +130,13 @@ impl Controller {
         Routes::new(service).add_service(self.quorum.service())
     }
 
-    /// The committed metadata as this voter has it.
+    /// Returns a receiver of the committed metadata as replayed by this voter.
     #[must_use]
     pub fn image(&self) -> Arc<MetadataImage> {
         Arc::clone(&self.published.borrow().image)
     }
 
-    /// The active controller as far as this one knows.
+    /// Returns the active controller that this voter last heard from, if any.
     #[must_use]
     pub fn leader(&self) -> Option<NodeId> {
         self.activity.borrow().leader
@@ -148,10 +148,10 @@ impl Controller {
         self.activity.borrow().active
     }
 
-    /// Waits until `until` holds of the committed metadata. For tests and for start-up.
+    /// Waits until `until` returns true for the committed metadata. For tests and for start-up.
     pub async fn wait_for_image(&self, mut until: impl FnMut(&MetadataImage) -> bool) {
         let mut published = self.published.clone();
-        // Fails only when the quorum has stopped, and then the image stands still.
+        // The wait fails only when the quorum has stopped; the image does not change after that.
         drop(
             published
                 .wait_for(|published| until(&published.image))
@@ -159,7 +159,7 @@ impl Controller {
         );
     }
 
-    /// Waits until this controller knows an active one: its id.
+    /// Waits until there is an active controller, and returns its id.
     pub async fn wait_for_leader(&self) -> Option<NodeId> {
         let mut activity = self.activity.clone();
         let known = activity
@@ -168,8 +168,8 @@ impl Controller {
         known.ok().and_then(|activity| activity.leader)
     }
 
-    /// Waits until this is the active controller, or no longer is. Never returns when the
-    /// controller has stopped.
+    /// Waits until this controller is active, or until it is not, as `active` requests. Never
+    /// returns after the controller has stopped.
     pub async fn wait_for_active(&self, active: bool) {
         let mut activity = self.activity.clone();
         if activity
@@ -181,24 +181,26 @@ impl Controller {
         }
     }
 
-    /// Becomes `Some` with the reason when the controller failed: the node must stop then.
+    /// Becomes `Some` with the reason when the controller failed; the node must stop then.
     #[must_use]
     pub fn fatal(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.fatal.clone()
     }
 
-    /// The node is about to stop: that others stop with it is nothing to warn of.
+    /// Announces that the node is about to stop, so that voters that stop at the same time cause no
+    /// warning.
     pub fn prepare_shutdown(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Hands leadership over, if it has it, and stops taking part.
+    /// Hands leadership over if this voter leads, then stops.
     pub async fn shutdown(self) {
         self.prepare_shutdown();
         if self.is_active() && self.quorum.describe().voters.len() > 1 {
             match self.quorum.transfer_leadership().await {
                 Ok(leader) => tracing::info!(%leader, "leadership of the quorum was handed over"),
-                // The usual end of a whole cluster; else an election follows, which needs no help.
+                // Expected when the whole cluster stops; otherwise the remaining voters hold an
+                // election.
                 Err(reason @ (TransferError::NoMajority | TransferError::Timeout(_))) => {
                     tracing::info!(%reason, "leadership of the quorum was not handed over")
                 }
@@ -233,7 +235,7 @@ fn actor_config(config: &ControllerConfig, stopping: Arc<AtomicBool>) -> ActorCo
     }
 }
 
-/// Passes the reserve on whenever the committed metadata change it.
+/// Forwards the reserve to its watchers whenever the committed metadata change it.
 async fn follow_reserve(
     mut published: watch::Receiver<PublishedImage>,
     reserve_bytes: ReserveBytes,
@@ -248,7 +250,7 @@ async fn follow_reserve(
     }
 }
 
-/// One reason from two sources.
+/// Forwards a failure reason from one of two sources.
 async fn relay(
     mut machine: watch::Receiver<Option<Arc<str>>>,
     mut quorum: watch::Receiver<Option<Arc<str>>>,

@@ -1,7 +1,8 @@
-//! The recent committed batches, for brokers that follow the metadata.
+//! Keeps the recent committed batches in memory for the brokers that follow the metadata.
 //!
-//! Invariant: the batches in the ring are consecutive: each one's base is the offset of the one
-//! before. A follower at one of these offsets goes on from there; any other needs a snapshot.
+//! Invariant: the batches in the ring are consecutive: the base of each batch is the offset of the
+//! batch before it. A follower at one of these offsets continues with the next batch; any other
+//! follower needs a snapshot.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,13 +10,14 @@ use std::sync::Arc;
 use dohle_model::MetadataOffset;
 use dohle_rpc::v1;
 
-/// Batches that one message to a follower may hold.
+/// The most batches in one message to a follower.
 const MESSAGE_BATCHES_MAX: usize = 256;
 
-/// Encoded bytes that one message to a follower may hold; one batch may have more.
+/// The most encoded bytes of batches in one message to a follower; a single larger batch is sent
+/// alone.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// See the module.
+/// A ring of recent committed batches; see the module.
 #[derive(Debug)]
 pub(crate) struct Feed {
     entries: VecDeque<Entry>,
@@ -32,14 +34,14 @@ struct Entry {
     batch: Arc<v1::CommittedBatch>,
 }
 
-/// What a follower gets next.
+/// What to send to a follower next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// These batches; none when it is up to date.
+    /// The next batches; empty when the follower is up to date.
     Batches(Vec<Arc<v1::CommittedBatch>>),
-    /// The ring does not reach back so far.
+    /// The ring no longer holds the batch after the follower's offset.
     NeedsSnapshot,
-    /// The follower has what this quorum does not have.
+    /// The follower's offset is beyond the end of this quorum's metadata.
     Ahead,
 }
 
@@ -54,7 +56,7 @@ impl Feed {
         }
     }
 
-    /// Adds a batch of `len` encoded bytes that was replayed on an image at its base.
+    /// Appends a committed batch of `len` encoded bytes whose base is `base`.
     pub fn push(&mut self, batch: Arc<v1::CommittedBatch>, base: MetadataOffset, len: usize) {
         assert!(
             base == self.end,
@@ -72,7 +74,7 @@ impl Feed {
         self.shrink();
     }
 
-    /// Keeps at most so many encoded bytes from now on.
+    /// Changes the limit of encoded bytes that the ring keeps.
     pub fn resize(&mut self, bytes_max: usize) {
         self.bytes_max = bytes_max;
         self.shrink();
@@ -93,14 +95,14 @@ impl Feed {
         }
     }
 
-    /// Starts anew after a snapshot.
+    /// Empties the ring and continues from the offset of a restored snapshot.
     pub fn reset(&mut self, offset: MetadataOffset) {
         self.entries.clear();
         self.bytes = 0;
         self.end = offset;
     }
 
-    /// What follows `after`.
+    /// Returns what to send to a follower that has replayed everything up to `after`.
     pub fn next(&self, after: MetadataOffset) -> Next {
         if after == self.end {
             return Next::Batches(Vec::new());

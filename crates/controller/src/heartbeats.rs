@@ -1,56 +1,58 @@
-//! Which brokers are alive: one session each, with heartbeats.
+//! Tracks one session with heartbeats for each broker, to decide which brokers are alive.
 //!
-//! Pure: time arrives as an argument. A broker's deadline is the earlier of its session timeout
-//! after the last sign of life, and a grace without a stream: short after it broke (a killed
-//! process closes its sockets at once), longer for those that have to find a new active controller.
+//! Pure: time arrives as an argument. A broker is fenced at the earlier of two deadlines: its
+//! session timeout after its last heartbeat, and, while it has no stream, a grace period. The grace
+//! is short after a stream broke (the sockets of a killed process close at once), and longer for
+//! brokers that still have to connect to a new active controller.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dohle_model::{BrokerEpoch, DirectoryId, MetadataOffset, NodeId};
 
-/// One stream of one broker. Never used twice by one controller.
+/// Identifies one session stream of one broker; a controller never reuses an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SessionId(pub u64);
 
-/// What a heartbeat tells.
+/// The content of a broker's heartbeat.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BrokerReport {
     pub metadata_offset: MetadataOffset,
     pub want_shutdown: bool,
     pub offline_log_dirs: Vec<DirectoryId>,
-    /// Files and connections that the broker's process may have open; 0 when that is not known.
+    /// The limit of open files and connections of the broker's process; 0 when it is unknown.
     pub open_files_max: u64,
 }
 
 /// A broker's session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Liveness {
-    /// The stream; `None` while it has not come (back) to this controller.
+    /// The stream; `None` while the broker has not connected to this controller.
     pub session: Option<SessionId>,
-    /// The registration the session is of.
+    /// The broker epoch of the registration that the session belongs to.
     pub epoch: BrokerEpoch,
-    /// The last sign of life.
+    /// When the broker was last heard from.
     pub heard: Instant,
-    /// Without a stream: when it is fenced unless one comes.
+    /// While the session has no stream: when the broker is fenced unless it connects.
     pub due: Option<Instant>,
-    /// It was found silent and fenced; it counts again with its next heartbeat.
+    /// Whether the session expired. The next heartbeat revives it.
     pub lapsed: bool,
-    /// What it said last.
+    /// The content of the last heartbeat.
     pub beat: BrokerReport,
-    /// The metadata it must have seen before it is unfenced.
+    /// The metadata offset that the broker must have replayed before it is unfenced.
     pub unfence_at: MetadataOffset,
-    /// Where its controlled shutdown was committed.
+    /// The offset at which the broker's controlled shutdown was committed.
     pub shutdown_at: Option<MetadataOffset>,
 }
 
-/// See the module.
+/// The sessions of all brokers; see the module.
 #[derive(Debug)]
 pub(crate) struct BrokerHeartbeats {
     session_timeout: Duration,
     broken_grace: Duration,
     inherited_grace: Duration,
-    /// A session that is silent for longer does not keep another incarnation out.
+    /// While a session was heard from within this time, another incarnation of its broker cannot
+    /// register.
     connected_for: Duration,
     brokers: BTreeMap<NodeId, Liveness>,
 }
@@ -72,19 +74,21 @@ impl BrokerHeartbeats {
         }
     }
 
-    /// Forgets all: this controller is not active any more.
+    /// Removes all sessions, because this controller is no longer active.
     pub fn clear(&mut self) {
         self.brokers.clear();
     }
 
-    /// A broker that an earlier controller left unfenced: it has the inherited grace to come.
+    /// Adds a broker that the previous active controller left unfenced, and starts its grace
+    /// period.
     pub fn on_inherited(&mut self, broker: NodeId, epoch: BrokerEpoch, now: Instant) {
         let mut liveness = Liveness::new(None, epoch, now);
         liveness.due = Some(now + self.inherited_grace);
         self.brokers.insert(broker, liveness);
     }
 
-    /// Nobody listens where the broker says it does, and it has no session: its process is gone.
+    /// Handles a broker whose endpoints refuse connections: without a session its process has
+    /// ended, so it expires now.
     pub fn on_refused(&mut self, broker: NodeId, epoch: BrokerEpoch, now: Instant) {
         if let Some(liveness) = self.brokers.get_mut(&broker)
             && liveness.session.is_none()
@@ -94,8 +98,7 @@ impl BrokerHeartbeats {
         }
     }
 
-    /// A session begins. It takes the place of any the broker had: the old stream, if it still is
-    /// one.
+    /// Opens a session. It replaces any other session of the broker, together with its stream.
     pub fn on_session_open(
         &mut self,
         broker: NodeId,
@@ -112,7 +115,7 @@ impl BrokerHeartbeats {
         old.session
     }
 
-    /// A heartbeat: whether the session is the broker's present one.
+    /// Records a heartbeat. Returns whether it belongs to the broker's current session.
     pub fn on_heartbeat(
         &mut self,
         broker: NodeId,
@@ -129,7 +132,8 @@ impl BrokerHeartbeats {
         true
     }
 
-    /// A stream broke: whether it was the broker's present one.
+    /// Records that a stream broke. Returns whether it was the stream of the broker's current
+    /// session.
     pub fn on_stream_broken(&mut self, broker: NodeId, session: SessionId, now: Instant) -> bool {
         let due = now + self.broken_grace;
         let Some(liveness) = self.present(broker, session) else {
@@ -140,7 +144,8 @@ impl BrokerHeartbeats {
         true
     }
 
-    /// The broker was fenced by a batch at `offset`. One whose stream is gone is forgotten.
+    /// Records that a batch at `offset` fenced the broker. Removes the session when it has no
+    /// stream.
     pub fn on_fenced(&mut self, broker: NodeId, offset: MetadataOffset) {
         let Some(liveness) = self.brokers.get_mut(&broker) else {
             return;
@@ -153,15 +158,15 @@ impl BrokerHeartbeats {
         }
     }
 
-    /// The broker's controlled shutdown was committed at `offset`, or before.
+    /// Records that the broker's controlled shutdown was committed at `offset` or earlier.
     pub fn on_draining(&mut self, broker: NodeId, offset: MetadataOffset) {
         if let Some(liveness) = self.brokers.get_mut(&broker) {
             liveness.shutdown_at.get_or_insert(offset);
         }
     }
 
-    /// This controller itself did not run for a while: what brokers sent meanwhile is still to be
-    /// read, so the time does not count.
+    /// Extends all deadlines after a pause of this controller's own process, because the heartbeats
+    /// that brokers sent during the pause have not been read yet.
     pub fn on_paused(&mut self, now: Instant) {
         for liveness in self
             .brokers
@@ -172,7 +177,7 @@ impl BrokerHeartbeats {
         }
     }
 
-    /// The brokers whose deadline has passed.
+    /// Returns the brokers whose deadline has passed.
     pub fn expired(&self, now: Instant) -> Vec<NodeId> {
         let expired = |(_, l): &(&NodeId, &Liveness)| self.deadline(l).is_some_and(|at| at <= now);
         self.brokers
@@ -182,7 +187,7 @@ impl BrokerHeartbeats {
             .collect()
     }
 
-    /// When [`BrokerHeartbeats::expired`] is next to be asked.
+    /// When [`BrokerHeartbeats::expired`] must be called next.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.brokers
             .values()
@@ -190,7 +195,7 @@ impl BrokerHeartbeats {
             .min()
     }
 
-    /// Whether the broker's session is connected and was heard from lately.
+    /// Whether the broker's session has a stream and was heard from recently.
     pub fn is_connected(&self, broker: NodeId, now: Instant) -> bool {
         self.brokers.get(&broker).is_some_and(|liveness| {
             liveness.session.is_some() && now < liveness.heard + self.connected_for
@@ -207,7 +212,7 @@ impl BrokerHeartbeats {
             .map(|(broker, liveness)| (*broker, liveness))
     }
 
-    /// The brokers that want to shut down.
+    /// Returns the brokers that requested a controlled shutdown.
     pub fn draining(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.brokers
             .iter()

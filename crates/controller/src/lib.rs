@@ -6,8 +6,8 @@
 //!    └───────────────────────────── feed ◀──────────────────────────────────┘
 //! ```
 //!
-//! Only the active controller, the quorum's leader, plans. Every voter replays. This crate knows
-//! nothing of partitions' logs or the Kafka API.
+//! Only the active controller, which is the leader of the quorum, plans. Every voter replays. This
+//! crate does not depend on partitions' logs or the Kafka API.
 
 mod actor;
 mod config;

@@ -1,7 +1,8 @@
-//! `bootstrap.features` beside the metadata log: the feature levels that this voter finalizes if it
-//! is the first active controller of a new cluster.
+//! Reads and writes `bootstrap.features`, a file beside the metadata log with the feature levels
+//! that this voter finalizes if it is the first active controller of a new cluster.
 //!
-//! `storage format` writes it. Without the file a new cluster gets this release's levels.
+//! `storage format` writes the file. Without it a new cluster finalizes the default levels of this
+//! release.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -36,7 +37,7 @@ pub fn read_features(dir: &Path) -> io::Result<Option<BTreeMap<String, i16>>> {
 
 fn parse(text: &str) -> Option<BTreeMap<String, i16>> {
     let mut levels = BTreeMap::new();
-    // A file that was cut short has no last line.
+    // A truncated file does not have the last line.
     for line in text.strip_suffix(&format!("{LAST_LINE}\n"))?.lines() {
         let (name, level) = line.split_once('=')?;
         levels.insert(name.to_owned(), level.parse().ok()?);

@@ -1,9 +1,9 @@
-//! The metadata state machine: committed batches are replayed into the image, published, and handed
-//! to the feed.
+//! The metadata state machine: replays committed batches into the image, publishes the image, and
+//! adds the batches to the feed that brokers follow.
 //!
-//! Invariant: the image only moves by committed batches; a batch planned on another image changes
-//! nothing. A committed batch that can't be understood or does not fit stops the node: going on
-//! would make this voter differ from the others.
+//! Invariant: only committed batches change the image; a batch that was planned on another image
+//! changes nothing. A committed batch that cannot be decoded or does not fit the image stops the
+//! node, because otherwise this voter's image would differ from the others'.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -22,17 +22,17 @@ use crate::feed::Feed;
 use crate::plan::Indexes;
 use crate::raft::{ApplyOutcome, RestoreError, SnapshotWriter, StateMachine};
 
-/// The largest chunk of a snapshot that is read back, in bytes. Chunks hold up to 1000 records.
+/// The largest snapshot chunk that a restore accepts, in bytes. A chunk holds up to 1000 records.
 const CHUNK_LEN_MAX: u64 = 64 * 1024 * 1024;
 
-/// The committed metadata as the rest of the controller sees it.
+/// The committed metadata as published to the rest of the controller.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PublishedImage {
     pub image: Arc<MetadataImage>,
     pub indexes: Indexes,
 }
 
-/// How much the feed keeps.
+/// Limits on the batches that the feed keeps in memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FeedSize {
     pub bytes_min: usize,
@@ -40,14 +40,14 @@ pub(crate) struct FeedSize {
 }
 
 impl FeedSize {
-    /// The bytes that the feed of this image keeps.
+    /// Returns the number of bytes that the feed keeps for this image.
     fn of(self, image: &MetadataImage) -> usize {
         let replicas: usize = image.replicas_of.values().map(imbl::OrdSet::len).sum();
         self.bytes_min.max(replicas * self.bytes_per_replica)
     }
 }
 
-/// See the module.
+/// Replays committed batches into the metadata image; see the module.
 pub(crate) struct MetadataMachine {
     image: MetadataImage,
     indexes: Indexes,
@@ -148,10 +148,10 @@ impl StateMachine for MetadataMachine {
         snapshot: &mut dyn Read,
     ) -> Result<(), RestoreError> {
         let image = read_snapshot(snapshot)?;
-        // Raft's own entries and stale batches move Raft's offset, never the image's.
+        // Raft's own entries and stale batches advance Raft's offset, but not the image's.
         if image.offset > offset {
             return Err(RestoreError::Malformed(format!(
-                "it covers offset {}, but its file says {offset}",
+                "it covers offset {}, but its file is of offset {offset}",
                 image.offset
             )));
         }

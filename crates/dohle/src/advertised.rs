@@ -1,4 +1,4 @@
-//! What users get wrong most: what a node advertises, told in words. Pure.
+//! Detects likely mistakes in the advertised listeners, and describes them in messages. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use dohle_model::image::MetadataImage;
 
 use crate::config::{Listeners, is_loopback};
 
-/// What is known of the node at its start.
+/// Facts about the node at its start.
 #[derive(Debug, Clone)]
 pub struct ListenerContext<'a> {
     /// The machine's name.
@@ -20,7 +20,7 @@ pub struct ListenerContext<'a> {
     pub bound: &'a BTreeMap<String, u16>,
 }
 
-/// What looks wrong with the advertised listeners, one text each with what to do.
+/// Returns a message with a remedy for each likely mistake in the advertised listeners.
 #[must_use]
 pub fn advertised_listener_warnings(
     listeners: &Listeners,
@@ -45,14 +45,14 @@ pub fn advertised_listener_warnings(
         let misleads = is_loopback(&address.host) && around.in_container;
         if misleads && is_inter_broker && around.has_peers {
             advertised_listener_warnings.push(format!(
-                "{address} is what the other brokers are told to connect to, and localhost inside \
+                "{address} is the address that the other brokers connect to, and localhost inside \
                  a container is the container itself: advertise the container's or service's name \
                  on {}, and keep localhost for a listener of its own that clients on the host use",
                 address.name
             ));
         }
     }
-    // Who binds localhost only wants nobody else.
+    // A node that binds only localhost is not meant to be reached from elsewhere.
     let is_open = listeners
         .broker
         .iter()
@@ -74,7 +74,7 @@ pub fn advertised_listener_warnings(
     advertised_listener_warnings
 }
 
-/// Other brokers that advertise an address of `node`, as one text each.
+/// Returns a message for each other broker that advertises an address of `node`.
 #[must_use]
 pub fn shared_addresses(image: &MetadataImage, node: NodeId) -> BTreeMap<NodeId, String> {
     let mut shared = BTreeMap::new();

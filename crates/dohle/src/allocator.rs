@@ -1,4 +1,4 @@
-//! The allocator, and how soon it gives memory back to the system.
+//! Configures the allocator: how soon it returns memory to the system.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
@@ -6,15 +6,16 @@ use std::ffi::c_int;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// `mi_option_purge_delay` of mimalloc's `mi_option_e`, which the bindings do not name.
+/// The number of `mi_option_purge_delay` in mimalloc's `mi_option_e`; the bindings have no constant
+/// for it.
 const PURGE_DELAY: c_int = 15;
 
-/// Milliseconds that memory stays after nothing holds it any more. mimalloc's own 1,000 keep more
-/// request buffers than the load needs; below 250, giving back and taking again costs CPU time
+/// How long freed memory is kept, in milliseconds. mimalloc's default of 1,000 keeps more request
+/// buffers than the load needs; below 250, returning memory and allocating it again costs CPU time
 /// (`docs/performance.md`).
 const MILLISECONDS: i64 = 250;
 
-/// Sets the delay, unless `MIMALLOC_PURGE_DELAY` does. To be called before there are threads.
+/// Sets the delay, unless `MIMALLOC_PURGE_DELAY` does. Must be called before any thread is started.
 pub(crate) fn give_back_soon() {
     // SAFETY: this writes one entry of a static table, within its bounds. It asks for no other
     // thread that uses the options, and `main` has not started any.

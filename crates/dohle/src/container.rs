@@ -5,12 +5,13 @@
 //! as user:  configuration → server
 //! ```
 //!
-//! Docker makes the folder of a bind mount as root. A server that is not root could not write
-//! there, so the image begins as root, gives its folders away, and goes on without rights. Started
-//! with `--user`, or by Kubernetes as a user, it only does the second half.
+//! Docker creates the folder of a bind mount as root, and a server that is not root could not write
+//! there. So the container starts as root, changes the owner of its data folders, and continues as
+//! that user. When it is started with `--user`, or by Kubernetes as a user, only the second half
+//! runs.
 //!
-//! Anything else that the image is told to run is run instead: a tool, `dohle dev`, a shell where
-//! the image has one.
+//! Any other command of the container is executed instead: a tool, `dohle dev`, a shell if the
+//! image has one.
 
 mod ownership;
 
@@ -24,8 +25,8 @@ use dohle::config::{NodeConfig, image};
 
 use crate::server;
 
-/// Where the scripts that start the server lie in the images of Apache, Confluent and Bitnami. In
-/// ours they are links to `dohle`.
+/// The paths of the scripts that start the server in the images of Apache, Confluent and Bitnami.
+/// In Dohle's image they are links to `dohle`.
 const START_SCRIPTS: &[&str] = &[
     "/etc/kafka/docker/run",
     "/etc/kafka/docker/launch",
@@ -35,7 +36,7 @@ const START_SCRIPTS: &[&str] = &[
     "/opt/bitnami/scripts/kafka/run.sh",
 ];
 
-/// Names of the server besides `server`.
+/// Further command names that run the server.
 const SERVER_NAMES: &[&str] = &[
     "server",
     "server-start",
@@ -43,7 +44,7 @@ const SERVER_NAMES: &[&str] = &[
     "kafka-server-start.sh",
 ];
 
-/// Files that come with Kafka's images. Who names one means what the image does by itself.
+/// Property files in Kafka's images. A command line that names one requests the image's defaults.
 const FILES_OF_KAFKA: &[&str] = &[
     "/opt/kafka/config/server.properties",
     "/opt/kafka/config/kraft/server.properties",
@@ -57,7 +58,7 @@ const FILES_OF_KAFKA: &[&str] = &[
 /// The command's arguments.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// What to run: nothing or `server …` for a node, or any command.
+    /// The command: nothing or `server …` for a node, or any other command.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
 }
@@ -69,19 +70,19 @@ struct ServerLine {
     server: server::Arguments,
 }
 
-/// What a container is told to run.
+/// The command that a container runs.
 #[derive(Debug, PartialEq, Eq)]
 enum Task<'a> {
-    /// The server, with these words after it.
+    /// The server, with its arguments.
     Server(&'a [OsString]),
-    /// A command of this program.
+    /// A subcommand of this program.
     Own(&'a [OsString]),
     /// Another program.
     Other(&'a [OsString]),
 }
 
-/// The command line, with `entrypoint` put in where this program is called by the name of a start
-/// script.
+/// Returns the command line, with `entrypoint` inserted when this program was called by the name of
+/// a start script.
 pub fn command_line(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.collect();
     if words.first().is_some_and(|name| is_start_script(name)) {
@@ -90,8 +91,8 @@ pub fn command_line(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     words
 }
 
-/// Does what a container's first process does. Returns what is left to do in this process: a node's
-/// configuration to run.
+/// Runs as a container's first process. Returns the configuration of the node that is to run in
+/// this process, if it does not replace the process.
 ///
 /// # Errors
 /// When the configuration is wrong, or the program cannot be started.
@@ -112,10 +113,10 @@ pub fn enter(arguments: &Arguments, hostname: &str) -> anyhow::Result<NodeConfig
     }
 }
 
-/// The node's configuration, made as the image makes it. `words` follow `server`.
+/// Returns the node's configuration, completed like in the images. `words` follow `server`.
 ///
 /// # Errors
-/// What the node cannot start with.
+/// The configuration error that prevents the start.
 fn node(words: &[OsString], hostname: &str) -> anyhow::Result<NodeConfig> {
     let name = OsString::from("server");
     let line = ServerLine::try_parse_from(std::iter::once(&name).chain(words));
@@ -140,10 +141,10 @@ fn node(words: &[OsString], hostname: &str) -> anyhow::Result<NodeConfig> {
     Ok(NodeConfig::new(sources, hostname)?)
 }
 
-/// The configuration of the node that this container runs, where its first process is one.
+/// Returns the configuration of this container's node, if the first process is one.
 ///
 /// # Errors
-/// What the node could not have started with.
+/// A configuration error that would have prevented the node's start.
 pub fn running(hostname: &str) -> anyhow::Result<Option<NodeConfig>> {
     let first = std::fs::read("/proc/1/cmdline").unwrap_or_default();
     match server_words(&words(&first)) {
@@ -163,8 +164,8 @@ fn words(cmdline: &[u8]) -> Vec<OsString> {
         .collect()
 }
 
-/// What follows `server` in the command line of a container's first process, which may be an init
-/// that was put before the image's entrypoint.
+/// Returns the arguments after `server` in the command line of a container's first process, which
+/// may be an init process in front of the image's entrypoint.
 fn server_words(line: &[OsString]) -> Option<Vec<OsString>> {
     let at = line.iter().position(|word| word == "entrypoint");
     let start = match at {
@@ -218,8 +219,8 @@ fn is_start_script(word: &OsStr) -> bool {
     START_SCRIPTS.iter().any(|script| word == *script)
 }
 
-/// Goes on as the user that the data folders belong to. Returns only where that cannot be done,
-/// after saying so.
+/// Continues as the user that owns the data folders, by replacing this process. Returns only when
+/// that failed, after logging the reason.
 fn go_on_as_user(config: &NodeConfig, words: &[OsString]) {
     let mut folders: Vec<&Path> = config.log_dirs.iter().map(PathBuf::as_path).collect();
     if !folders.contains(&config.metadata_log_dir.as_path()) {
@@ -228,7 +229,7 @@ fn go_on_as_user(config: &NodeConfig, words: &[OsString]) {
     let owner = match ownership::take(&folders) {
         Ok(owner) => owner,
         Err(error) => {
-            tracing::warn!("going on as root: {error}; `docker run --user` names another user");
+            tracing::warn!("continuing as root: {error}; `docker run --user` sets another user");
             return;
         }
     };
@@ -242,12 +243,12 @@ fn go_on_as_user(config: &NodeConfig, words: &[OsString]) {
         Err(error) => error,
     };
     tracing::warn!(
-        "going on as root: cannot become user {}: {error}",
+        "continuing as root: cannot become user {}: {error}",
         owner.uid
     );
 }
 
-/// Replaces this process; returns why it could not.
+/// Replaces this process by another program; returns the error if that failed.
 fn replaced_by(program: &OsStr, words: &[OsString]) -> anyhow::Error {
     let error = std::process::Command::new(program).args(words).exec();
     let name = program.display();

@@ -16,11 +16,11 @@ const NODES: u16 = 3;
 /// The command's arguments.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the cluster's data are kept; made when it is not there.
+    /// The directory of the cluster's data; created when it does not exist.
     #[arg(long, default_value = "./data", value_name = "DIR")]
     data: PathBuf,
-    /// The first broker's port; the others have this plus 2 and plus 4, controllers the ones
-    /// between and after.
+    /// The first broker's port; the other brokers use this plus 2 and plus 4, the controllers this
+    /// plus 1, 3 and 5.
     #[arg(long, default_value_t = 9092, value_name = "PORT")]
     port: u16,
     /// Sets one property on all nodes; may be given several times.
@@ -28,10 +28,10 @@ pub struct Arguments {
     overrides: Vec<String>,
 }
 
-/// Runs the cluster until it is told to stop, or a node fails.
+/// Runs the cluster until a stop signal arrives or a node fails.
 ///
 /// # Errors
-/// What it cannot start with, or why it had to stop.
+/// The reason why the cluster cannot start, or why it had to stop.
 pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
     std::fs::create_dir_all(&arguments.data)
         .with_context(|| format!("make the directory {}", arguments.data.display()))?;
@@ -74,7 +74,7 @@ pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The ports: of the broker and of the controller.
+/// Returns the ports of a node's broker and of its controller.
 fn ports(arguments: &Arguments, index: u16) -> anyhow::Result<(u16, u16)> {
     let port = arguments
         .port
@@ -124,7 +124,7 @@ fn sources(arguments: &Arguments, index: u16, cluster_id: &str) -> anyhow::Resul
     Ok(sources)
 }
 
-/// The cluster's id: what the first node's directory says, or a fresh one.
+/// Returns the cluster's id: the one in the first node's directory, or a new one.
 fn cluster_id(arguments: &Arguments) -> anyhow::Result<String> {
     use dohle_log::directory::{META_PROPERTIES_FILE, MetaProperties};
     for index in 1..=NODES {
@@ -141,7 +141,7 @@ fn cluster_id(arguments: &Arguments) -> anyhow::Result<String> {
     Ok(dohle::directories::fresh_id().to_string())
 }
 
-/// Says how to use the cluster, on standard output.
+/// Prints on standard output how to use the cluster.
 fn greet(arguments: &Arguments, began: Instant) {
     let servers: Vec<String> = (0..NODES)
         .map(|index| format!("localhost:{}", arguments.port + 2 * index))

@@ -1,8 +1,8 @@
 //! Opens a node's directories, and formats those that are empty.
 //!
 //! Invariant: all directories of a node belong to one cluster and one node, and no two have the
-//! same
-//! `directory.id`. Whatever contradicts that stops the start, with the file and the way out.
+//! same `directory.id`. A contradiction stops the start with an error that names the file and the
+//! remedy.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,27 +19,27 @@ use crate::config::NodeConfig;
 /// A node's directories, locked.
 #[derive(Debug)]
 pub struct Directories {
-    /// The cluster they belong to.
+    /// The cluster to which the directories belong.
     pub cluster_id: String,
-    /// `log.dirs` in their order.
+    /// The usable ones of `log.dirs`, in their order.
     pub log_dirs: Vec<LogDir>,
-    /// `metadata.log.dir`, where it is none of `log.dirs`.
+    /// `metadata.log.dir`, if it is not one of `log.dirs`.
     pub metadata: Option<LogDirectory>,
     /// The id of the directory that holds the metadata log.
     pub metadata_id: DirectoryId,
-    /// Those of `log.dirs` that cannot be used; the node goes on with the others.
+    /// The unusable ones of `log.dirs`; the node continues with the others.
     pub offline: Vec<OfflineDir>,
-    /// Directories that were empty and were formatted now.
+    /// Directories that were empty and have just been formatted.
     pub formatted: Vec<PathBuf>,
 }
 
 /// Why a node cannot use its directories.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoriesError {
-    /// One of them.
+    /// An error of one directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// Nothing says which cluster the node belongs to.
+    /// The cluster to which the node belongs is not configured.
     #[error(
         "the directories of node {node} are empty and no cluster id is given: set CLUSTER_ID (or \
          cluster.id) to the same id on every node of the cluster, for example CLUSTER_ID={example}"
@@ -47,10 +47,10 @@ pub enum DirectoriesError {
     NoClusterId {
         /// The node.
         node: dohle_model::NodeId,
-        /// A fresh id.
+        /// A new id, as an example.
         example: Uuid,
     },
-    /// A directory has the metadata log of Apache Kafka.
+    /// A directory contains the metadata log of Apache Kafka.
     #[error(
         "{} has the metadata log of an Apache Kafka node ({}), which Dohle does not read: nothing \
          was changed. Start Dohle with empty directories, and copy the topics from the running \
@@ -63,19 +63,19 @@ pub enum DirectoriesError {
         /// The metadata log.
         log: PathBuf,
     },
-    /// A directory has partitions and no identity.
+    /// A directory contains partitions but no identity.
     #[error(
         "{} has partitions in it and no meta.properties: put that file back, or move the directory \
          away (mv {} {}.old) to begin anew", .0.display(), .0.display(), .0.display()
     )]
     Unidentified(PathBuf),
-    /// None of `log.dirs` can be used.
+    /// None of `log.dirs` is usable.
     #[error("no log directory can be used: {reason}")]
     AllOffline {
-        /// What is wrong with the first.
+        /// The error of the first directory.
         reason: String,
     },
-    /// One is a copy of another.
+    /// One directory is a copy of another.
     #[error(
         "{} and {} have the same directory.id {id}, one is a copy of the other: take one of them \
          out of log.dirs", .first.display(), .second.display()
@@ -91,7 +91,8 @@ pub enum DirectoriesError {
 }
 
 impl Directories {
-    /// Opens and locks all directories of the node, and formats the empty ones. `fresh` makes ids.
+    /// Opens and locks all directories of the node, and formats the empty ones. `fresh` creates
+    /// ids.
     ///
     /// # Errors
     /// When a directory cannot be used, or belongs to another node or cluster.
@@ -111,10 +112,10 @@ impl Directories {
     }
 }
 
-/// Before anything is locked or written.
+/// Refuses directories with Kafka's metadata, before any directory is locked or written.
 fn refuse_kafka_metadata(config: &NodeConfig) -> Result<(), DirectoriesError> {
     for dir in paths(config) {
-        // A directory that cannot be read is dealt with when it is opened.
+        // The error of an unreadable directory is handled when it is opened.
         if let Ok(Some(log)) = kafka_metadata_log(&dir) {
             return Err(DirectoriesError::KafkaMetadata { dir, log });
         }
@@ -122,7 +123,7 @@ fn refuse_kafka_metadata(config: &NodeConfig) -> Result<(), DirectoriesError> {
     Ok(())
 }
 
-/// Directories on their way.
+/// The directories that have been opened so far.
 struct Opening<'a> {
     config: &'a NodeConfig,
     opened: Vec<Opened>,
@@ -142,8 +143,8 @@ impl<'a> Opening<'a> {
         }
     }
 
-    /// Opens one. A directory whose disk or identity is damaged is offline, unless the node's
-    /// metadata are in it.
+    /// Opens a directory. If its disk or identity is damaged, the directory is offline, unless it
+    /// holds the node's metadata.
     fn add(&mut self, path: &Path) -> Result<(), DirectoriesError> {
         let open = || {
             let directory = LogDirectory::open(path)?;
@@ -190,7 +191,7 @@ impl<'a> Opening<'a> {
         Ok(())
     }
 
-    /// Gives each its identity. Answers the paths of those that had none.
+    /// Writes the identity of each directory. Returns the paths of those that had none.
     fn format(
         &mut self,
         cluster_id: &str,
@@ -264,8 +265,8 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// A fresh random id in Kafka's manner: none whose text begins with a dash, which tools would take
-/// for an option.
+/// Returns a new random id. Like Kafka's, its text does not begin with a dash, which tools would
+/// parse as an option.
 #[must_use]
 pub fn fresh_id() -> Uuid {
     loop {
@@ -284,7 +285,8 @@ fn paths(config: &NodeConfig) -> Vec<PathBuf> {
     paths
 }
 
-/// Given, or found in a directory, or the default, or made by a node that is alone.
+/// Returns the cluster's id: configured, or found in a directory, or the default, or created by a
+/// single node.
 fn cluster_id(
     config: &NodeConfig,
     opened: &[Opened],

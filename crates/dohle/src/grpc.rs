@@ -12,7 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tonic::service::Routes;
 
-/// Flow-control windows: large messages must not wait for the other side's updates.
+/// The size of flow-control windows, so that large messages need not wait for window updates.
 const WINDOW_BYTES: u32 = 16 << 20;
 const FRAME_BYTES_MAX: u32 = 1 << 20;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);

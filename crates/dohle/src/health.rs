@@ -1,9 +1,9 @@
-//! Whether a node serves, and whether a broker is in sync: asked from outside, over its listeners.
+//! Checks over a node's listeners whether the node serves, and whether its broker is in sync.
 //!
-//! What an orchestrator needs to know: *alive* is a node that answers ApiVersions; *ready* is a
-//! broker that the cluster counts as alive and that is in the ISR of every partition it has a
-//! replica of. Who restarts brokers one after the other, and waits until each is ready, never takes
-//! a second replica of a partition away.
+//! For orchestrators: a node is *alive* when it answers ApiVersions; a broker is *ready* when the
+//! cluster counts it as alive and it is in the ISR of every partition of which it has a replica. An
+//! orchestrator that restarts one broker after the other, and waits until each is ready, never
+//! stops a second replica of a partition.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream, ToSocketAddrs};
@@ -19,62 +19,63 @@ use dohle_protocol::{ApiKey, KafkaString};
 
 use crate::config::{Address, NodeConfig, is_all_interfaces};
 
-/// The most bytes an answer may have: metadata of about a million partitions.
+/// The maximum length of an answer in bytes: metadata of about a million partitions.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
-/// Partitions that are named when a broker is behind; of the others only the number is said.
+/// The most partitions that are named when a broker is behind; the others are only counted.
 const NAMED_MAX: usize = 5;
 
 const API_VERSIONS_VERSION: i16 = 0;
 const METADATA_VERSION: i16 = 12;
 
-/// Why a node is not as it should be.
+/// Why a check failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HealthError {
-    /// No listener of the node has a port that is known from outside.
+    /// No listener of the node has a fixed port.
     #[error("no listener has a fixed port to ask at: {0}")]
     NoPort(String),
-    /// Nobody answers.
+    /// The node does not answer.
     #[error("{address} does not {step}: {error}")]
     Unreachable {
-        /// Where it was asked.
+        /// The address that was checked.
         address: String,
-        /// What it does not do.
+        /// The step that failed.
         step: &'static str,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
-    /// Somebody answers, and not as a broker does.
+    /// The answer is not that of a working broker.
     #[error("{address} answers {api} with {what}")]
     ResponseAction {
-        /// Where it was asked.
+        /// The address that was checked.
         address: String,
-        /// What it was asked.
+        /// The API that was called.
         api: &'static str,
         /// What is wrong with the answer.
         what: String,
     },
-    /// The broker serves, and should not be left alone yet.
+    /// The broker serves requests, but other brokers should not be stopped yet.
     #[error("broker {node} is not ready: {reason}")]
     NotReady {
         /// The broker.
         node: NodeId,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// Asks a node whether it serves, and with `ready` whether its broker is in sync. Takes at most
-/// `limit`. Returns what was found, in words.
+/// Checks whether a node serves, and with `ready` whether its broker is in sync. Takes at most
+/// `limit`. Returns a message with the result.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// The reason why the check failed.
 pub fn check(config: &NodeConfig, ready: bool, limit: Duration) -> Result<String, HealthError> {
     let end = Instant::now() + limit;
     let node = config.node_id;
     let (address, is_broker) = listener(config)?;
     let mut connection = Connection::open(address, end)?;
     if !is_broker {
-        // Controllers speak gRPC to each other; that one accepts is what can be asked without them.
+        // Controllers use gRPC among themselves; without a gRPC client only an accepted connection
+        // can be checked.
         return Ok(format!("controller {node} accepts connections"));
     }
     connection.api_versions()?;
@@ -86,8 +87,8 @@ pub fn check(config: &NodeConfig, ready: bool, limit: Duration) -> Result<String
     Ok(format!("broker {node} serves and is in sync"))
 }
 
-/// Where to ask: the listener between brokers before others, the controller's where there is no
-/// other.
+/// Returns the address to check: the inter-broker listener before others, and the controller's only
+/// when the node has no other.
 fn listener(config: &NodeConfig) -> Result<(&Address, bool), HealthError> {
     let listeners = &config.listeners;
     let fixed = |address: &&Address| address.port != 0;
@@ -108,7 +109,7 @@ fn listener(config: &NodeConfig) -> Result<(&Address, bool), HealthError> {
         })
 }
 
-/// Whether the cluster counts a broker as alive and in sync; if not, why.
+/// Checks whether the cluster counts a broker as alive and in sync; returns the reason if not.
 fn readiness(node: NodeId, metadata: &MetadataResponseData) -> Result<(), String> {
     if !metadata
         .brokers
@@ -144,7 +145,7 @@ fn readiness(node: NodeId, metadata: &MetadataResponseData) -> Result<(), String
     ))
 }
 
-/// A connection for a few questions.
+/// A blocking connection for a few requests.
 struct Connection {
     stream: TcpStream,
     address: String,
@@ -194,7 +195,7 @@ impl Connection {
         read.map_err(|error| self.wrong("Metadata", error.to_string()))
     }
 
-    /// Sends a request and receives its answer's body. Header versions are those of the API's
+    /// Sends a request and returns the body of its response. Header versions follow from the API's
     /// version.
     fn call(
         &mut self,
@@ -277,7 +278,7 @@ fn exchange(stream: &mut TcpStream, frame: &[u8], end: Instant) -> io::Result<By
         let error = format!("an answer of {length} bytes, which is none of a broker");
         return Err(io::Error::new(io::ErrorKind::InvalidData, error));
     }
-    // Memory follows the bytes that come, not the length that is promised.
+    // Memory is allocated for the bytes that arrive, not for the length that the frame declares.
     let mut answer = Vec::new();
     let mut part = vec![0; length.min(1 << 16)];
     while answer.len() < length {

@@ -1,4 +1,4 @@
-//! `dohle healthcheck`: whether the node of this machine or container serves.
+//! `dohle healthcheck`: checks whether the node of this machine or container serves requests.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,23 +11,24 @@ use crate::{container, server};
 /// The command's arguments.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The node's properties file. In a container the node's own configuration is found without.
+    /// The node's properties file. In a container, the configuration of its node is used by
+    /// default.
     file: Option<PathBuf>,
-    /// Sets one property, as the node was given it; may be given several times.
+    /// Sets one property, like the node's own option; may be given several times.
     #[arg(long = "override", value_name = "NAME=VALUE")]
     overrides: Vec<String>,
-    /// Wants a broker that is alive for the cluster and in the ISR of all its partitions.
+    /// Requires a broker that is alive in the cluster and in the ISR of all its partitions.
     #[arg(long)]
     ready: bool,
-    /// How long all answers may take.
+    /// The timeout of the whole check, in milliseconds.
     #[arg(long, default_value_t = 4000, value_name = "MS")]
     timeout_ms: u64,
 }
 
-/// Asks, and says what was found.
+/// Runs the check and prints its result.
 ///
 /// # Errors
-/// What is wrong with the node, or with its configuration.
+/// The reason why the node is unhealthy, or its configuration is invalid.
 pub fn run(arguments: Arguments, hostname: &str) -> anyhow::Result<()> {
     let given = arguments.file.is_some() || !arguments.overrides.is_empty();
     let running = if given {

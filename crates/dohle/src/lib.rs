@@ -1,7 +1,7 @@
 //! A node of Dohle: its configuration, its directories, and the wiring of its roles.
 //!
-//! A [`Node`] is a value made of a [`config::NodeConfig`]; several live in one process. Nothing in
-//! here is global to the process but the binary's own logging and allocator.
+//! A [`Node`] is created from a [`config::NodeConfig`]; several can run in one process. Nothing in
+//! this crate is global to the process except the binary's logging and allocator.
 
 pub mod advertised;
 pub mod config;

@@ -1,16 +1,17 @@
-//! Log lines on standard error.
+//! Sets up logging on standard error.
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
-/// What other crates say is of no interest to who runs a node, unless it is odd. openraft warns of
-/// every peer that is gone for a moment, and calls every request that comes while it stops an
-/// error; the controller tells of peers, and of what stops the node, itself.
+/// The default filter: of other crates, only warnings. openraft is off because it warns of every
+/// peer that is unreachable for a moment, and logs an error for every request that arrives while it
+/// stops; the controller itself logs unreachable peers and fatal errors.
 const DEFAULT: &str = "info,openraft=off,sled=warn,h2=warn,hyper=warn,tonic=warn,tower=warn";
 
-/// Begins to log: `DOHLE_LOG`, or else `RUST_LOG`, says what (`debug`, `info,dohle_broker=debug`).
+/// Starts logging. `DOHLE_LOG`, or else `RUST_LOG`, sets the filter (`debug`,
+/// `info,dohle_broker=debug`).
 pub fn start() {
     let wanted = std::env::var("DOHLE_LOG").or_else(|_| std::env::var("RUST_LOG"));
     let filter = match &wanted {
@@ -30,6 +31,6 @@ pub fn start() {
         .with_env_filter(filter)
         .init();
     if let Some(error) = fault {
-        tracing::warn!("DOHLE_LOG is not understood ({error}); logging as by default");
+        tracing::warn!("DOHLE_LOG is invalid ({error}); using the default filter");
     }
 }

@@ -29,19 +29,19 @@ enum Command {
     /// Run a node.
     ///
     /// Properties have Kafka's names. They come from FILE, from variables (KAFKA_NODE_ID,
-    /// KAFKA_CFG_NODE_ID, …, CLUSTER_ID) and from --override; later ones outvote earlier ones.
+    /// KAFKA_CFG_NODE_ID, …, CLUSTER_ID) and from --override; later ones override earlier ones.
     /// Without any: one node with both roles on localhost:9092.
     Server(server::Arguments),
     /// Run a three-node cluster in this process.
     Dev(dev::Arguments),
-    /// Ask the node of this machine or container whether it serves; exits with 1 if not.
+    /// Check whether the node of this machine or container serves requests; exits with 1 if not.
     Healthcheck(healthcheck::Arguments),
-    /// What a container begins with: its data folders get their user, then a node is run as that
-    /// user, or whatever command is given.
+    /// Run as a container's first process: give the data folders to their user, then run a node as
+    /// that user, or any other given command.
     Entrypoint(container::Arguments),
 }
 
-/// A runtime for everything that is not a connection: Raft, metadata, the coordinators' timers.
+/// Creates the runtime for everything except connections: Raft, metadata, the coordinators' timers.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -63,14 +63,14 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
 fn main() -> ExitCode {
     allocator::give_back_soon();
     let words = container::command_line(std::env::args_os());
-    // Tools come first: they are called often, and need nothing of what a node needs.
+    // Tools come first: they are called often, and need no setup of a node.
     if let dohle_cli::Command::Tool(tool, arguments) = dohle_cli::find(&words) {
         return dohle_cli::run(tool, arguments, &HOST);
     }
     run(words)
 }
 
-/// What the tools need of the server.
+/// The functions of the server that tools use.
 const HOST: dohle_cli::Host = dohle_cli::Host {
     server,
     directories: storage::directories,
@@ -79,13 +79,13 @@ const HOST: dohle_cli::Host = dohle_cli::Host {
     recover_quorum: storage::recover_quorum,
 };
 
-/// A node, for the tool that starts one.
+/// Runs a node, for the tool that starts one.
 fn server(arguments: Vec<OsString>) -> ExitCode {
     let words = ["dohle".into(), "server".into()];
     run(words.into_iter().chain(arguments).collect())
 }
 
-/// The command line, with Kafka's tools in the help.
+/// Parses the command line, with Kafka's tools in the help.
 fn parse(words: Vec<OsString>) -> Arguments {
     let mut tools = "Kafka's tools, with Kafka's options:".to_owned();
     for tool in dohle_cli::TOOLS {
@@ -102,7 +102,7 @@ fn parse(words: Vec<OsString>) -> Arguments {
         let unknown = error.kind() == clap::error::ErrorKind::InvalidSubcommand;
         let given = given.filter(|_| unknown).unwrap_or_default();
         if let Some(meant) = dohle_cli::nearest(&given) {
-            eprintln!("error: {given} is no command; did you mean {meant}?");
+            eprintln!("error: {given} is not a command; did you mean {meant}?");
             std::process::exit(2);
         }
         error.exit()
@@ -134,7 +134,7 @@ fn run(words: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// Lets a node open as many files as the system permits it.
+/// Raises the limit of open files of a node to the system's maximum.
 fn raise_open_files(command: &Command) {
     if matches!(command, Command::Healthcheck(_)) {
         return;
@@ -145,7 +145,7 @@ fn raise_open_files(command: &Command) {
     }
 }
 
-/// An error and its causes, but for those that say again what was said.
+/// Formats an error with its causes, without causes that repeat the text before them.
 fn explain(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -156,7 +156,7 @@ fn explain(error: &anyhow::Error) -> String {
     text
 }
 
-/// The machine's name.
+/// Returns the machine's name.
 fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
         .or_else(|_| std::fs::read_to_string("/etc/hostname"))
@@ -169,7 +169,7 @@ fn hostname() -> String {
     }
 }
 
-/// A file's content, with what was being done in the error.
+/// Reads a file; the error names the file.
 fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
     use anyhow::Context as _;
     std::fs::read(path).with_context(|| format!("read {}", path.display()))

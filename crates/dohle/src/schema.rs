@@ -1,4 +1,4 @@
-//! Which dynamic configuration the controller accepts: the definitions, asked by resource.
+//! Decides which dynamic configuration the controller accepts, from the definitions of properties.
 
 use dohle_config::{BrokerValues, ConfigDef, ConfigType, Scope, find, lookup};
 use dohle_controller::plan::ConfigSchema;
@@ -31,7 +31,7 @@ impl ConfigSchema for Definitions {
                 def.validate(value).map_err(|error| error.to_string())
             }
             ConfigResource::ClientMetrics(_) => Err(format!(
-                "{name} cannot be set: client metrics are not there yet"
+                "{name} cannot be set: client metrics are not supported yet"
             )),
         }
     }

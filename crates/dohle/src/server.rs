@@ -11,17 +11,17 @@ use crate::{hostname, read, signals};
 /// The command's arguments.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A properties file, as Kafka has them.
+    /// A properties file in Kafka's format.
     pub file: Option<PathBuf>,
     /// Sets one property; may be given several times.
     #[arg(long = "override", value_name = "NAME=VALUE")]
     pub overrides: Vec<String>,
 }
 
-/// A node's properties: of its file, the environment, and its command line.
+/// Reads a node's properties from its file, the environment, and its command line.
 ///
 /// # Errors
-/// When the file or an override cannot be understood.
+/// When the file or an override cannot be parsed.
 pub fn sources(arguments: &Arguments) -> anyhow::Result<Sources> {
     let mut sources = Sources::default();
     if let Some(file) = &arguments.file {
@@ -34,20 +34,20 @@ pub fn sources(arguments: &Arguments) -> anyhow::Result<Sources> {
     Ok(sources)
 }
 
-/// Runs a node until it is told to stop, or fails.
+/// Runs a node until a stop signal arrives, or the node fails.
 ///
 /// # Errors
-/// What the node cannot start with, or why it had to stop.
+/// The reason why the node cannot start, or why it had to stop.
 pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
     let hostname = hostname();
     let config = NodeConfig::new(sources(&arguments)?, &hostname)?;
     serve(config, &hostname, began).await
 }
 
-/// Runs a node that is configured already.
+/// Runs a node with a checked configuration.
 ///
 /// # Errors
-/// What the node cannot start with, or why it had to stop.
+/// The reason why the node cannot start, or why it had to stop.
 pub async fn serve(config: NodeConfig, hostname: &str, began: Instant) -> anyhow::Result<()> {
     for notice in notices(&config) {
         tracing::warn!("{notice}");
@@ -69,7 +69,7 @@ pub async fn serve(config: NodeConfig, hostname: &str, began: Instant) -> anyhow
         }
     };
     if is_broker {
-        // The words by which tools know that a broker of Kafka is there.
+        // Tools search for this line of Kafka's to detect a running broker.
         tracing::info!(
             node = %node.id(),
             "The broker has been unfenced. Transitioning from RECOVERY to RUNNING."
@@ -89,7 +89,7 @@ pub async fn serve(config: NodeConfig, hostname: &str, began: Instant) -> anyhow
         }
     };
     if let Some(fault) = fault {
-        // What failed cannot be shut down cleanly; a crash is what the others are made for.
+        // A failed node cannot be shut down cleanly; the other nodes handle it like a crash.
         return Err(fault.into());
     }
     let (stopping, id) = (Instant::now(), node.id());
@@ -99,7 +99,7 @@ pub async fn serve(config: NodeConfig, hostname: &str, began: Instant) -> anyhow
     Ok(())
 }
 
-/// Variables that are text; others are nobody's properties.
+/// Returns the environment variables with valid UTF-8; others cannot set properties.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

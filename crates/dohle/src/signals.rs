@@ -1,11 +1,11 @@
-//! Waits to be told to stop.
+//! Waits for signals that stop the process.
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Completes at the first SIGTERM or SIGINT. A second one ends the process at once.
+/// Completes at the first SIGTERM or SIGINT. A second signal ends the process at once.
 ///
 /// # Errors
-/// When the system does not let signals be watched.
+/// When the signal handlers cannot be installed.
 pub async fn stop() -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -18,7 +18,7 @@ pub async fn stop() -> std::io::Result<()> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::warn!("told to stop a second time: stopping at once");
+        tracing::warn!("received a second stop signal: stopping at once");
         std::process::exit(130);
     });
     Ok(())

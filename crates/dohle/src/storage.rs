@@ -1,4 +1,4 @@
-//! What the tool `storage` needs to know of the server: directories, and how they are formatted.
+//! Implements the tool `storage` on the server's side: reads and formats directories.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use dohle_log::directory::LogDirectory;
 
 use crate::hostname;
 
-/// The configuration in a file; the environment has no say, as with Kafka's tool.
+/// Reads the configuration of a file; the environment is ignored, as in Kafka's tool.
 fn sources(file: &Path, cluster_id: Option<&str>) -> anyhow::Result<Sources> {
     let text = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
     let mut sources = Sources::default();
@@ -24,10 +24,10 @@ fn sources(file: &Path, cluster_id: Option<&str>) -> anyhow::Result<Sources> {
     Ok(sources)
 }
 
-/// The directories that a properties file names.
+/// Returns the directories that a properties file configures.
 ///
 /// # Errors
-/// When it cannot be read, or a node could not start with it.
+/// When the file cannot be read, or its configuration is invalid.
 pub fn directories(file: &Path, cluster_id: Option<&str>) -> anyhow::Result<NodeDirectories> {
     let sources = sources(file, cluster_id)?;
     let static_voters = sources.has("controller.quorum.voters");
@@ -43,11 +43,11 @@ pub fn directories(file: &Path, cluster_id: Option<&str>) -> anyhow::Result<Node
     })
 }
 
-/// Formats those directories that are empty. A new cluster finalizes `features`, where the operator
+/// Formats the empty ones of the directories. A new cluster finalizes `features`, if the operator
 /// chose them.
 ///
 /// # Errors
-/// When one is in use, belongs to another cluster or node, or cannot be written.
+/// When a directory is in use, belongs to another cluster or node, or cannot be written.
 pub fn format(
     file: &Path,
     cluster_id: &str,
@@ -56,7 +56,8 @@ pub fn format(
     let config = NodeConfig::new(sources(file, Some(cluster_id))?, &hostname())?;
     let directories = Directories::open(&config, fresh_id)?;
     if config.roles.controller && directories.formatted.contains(&config.metadata_log_dir) {
-        // The operator states that this voter is new; formatting at start states nothing.
+        // With this tool the operator states that the voter is new; automatic formatting at start
+        // does not.
         recovery::mark_formatted(&config.metadata_dir(), directories.metadata_id)
             .with_context(|| format!("format {}", config.metadata_dir().display()))?;
         if let Some(levels) = features {
@@ -67,16 +68,16 @@ pub fn format(
     Ok(())
 }
 
-/// What a stopped voter holds of the metadata.
+/// Returns the position of a stopped voter's metadata log.
 ///
 /// # Errors
-/// When the node runs, or its metadata log cannot be read.
+/// When the node is running, or its metadata log cannot be read.
 pub fn inspect_voter(file: &Path) -> anyhow::Result<VoterState> {
     let config = NodeConfig::new(sources(file, None)?, &hostname())?;
     let dir = config.metadata_dir();
     if !config.roles.controller {
         anyhow::bail!(
-            "{}: node {} is no controller",
+            "{}: node {} is not a controller",
             file.display(),
             config.node_id
         );
@@ -99,10 +100,10 @@ pub fn inspect_voter(file: &Path) -> anyhow::Result<VoterState> {
     })
 }
 
-/// Lets a stopped voter lead alone when it starts the next time.
+/// Requests that a stopped voter leads alone after its next start.
 ///
 /// # Errors
-/// When the node runs, or its directory cannot be written.
+/// When the node is running, or its directory cannot be written.
 pub fn recover_quorum(file: &Path) -> anyhow::Result<()> {
     let config = NodeConfig::new(sources(file, None)?, &hostname())?;
     let directory = LogDirectory::open(&config.metadata_log_dir)?;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::ids::MetadataOffset;
 use crate::record::MetadataRecord;
 
-/// What one Raft entry carries.
+/// The metadata records that one Raft entry carries.
 ///
-/// `base` is the offset of the image that the records were planned on. Replay refuses a batch whose
-/// base is not the image's offset, so a plan made on an image that has since moved changes nothing
-/// and is made again.
+/// `base` is the offset of the image on which the records were planned. Replay ignores a batch
+/// whose base is not the image's offset, so a plan made on an outdated image changes nothing and is
+/// made again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetadataBatch {
     /// The offset of the image the records were planned on.
@@ -18,7 +18,7 @@ pub struct MetadataBatch {
     pub records: Arc<[MetadataRecord]>,
 }
 
-/// A batch at the place where it was committed.
+/// A committed batch with its offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommittedBatch {
     /// The Raft index of the entry.

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// A codec; the numbers are those of a batch's attributes.
+/// A compression codec; the numbers are those in a batch's attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum CompressionType {
-    /// Stored as it is.
+    /// Not compressed.
     #[default]
     None,
     /// RFC 1952.
@@ -19,7 +19,7 @@ pub enum CompressionType {
 }
 
 impl CompressionType {
-    /// The codec with this number.
+    /// Returns the codec with this number.
     #[must_use]
     pub const fn from_id(id: u8) -> Option<Self> {
         match id {
@@ -32,7 +32,7 @@ impl CompressionType {
         }
     }
 
-    /// The number in a batch's attributes.
+    /// Returns the number in a batch's attributes.
     #[must_use]
     pub const fn id(self) -> u8 {
         match self {
@@ -44,7 +44,7 @@ impl CompressionType {
         }
     }
 
-    /// As `compression.type` names it.
+    /// Returns the codec's name in `compression.type`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

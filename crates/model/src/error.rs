@@ -1,10 +1,10 @@
-//! Kafka's error codes, and an error as it goes to a client: a code and a text.
+//! Kafka's error codes, and the errors that clients receive: a code and a message.
 
 use std::fmt;
 
 macro_rules! error_codes {
     ($($name:ident = $code:literal,)*) => {
-        /// A Kafka error code (`Errors.java` of Apache Kafka 4.3). Success is the absence of one,
+        /// A Kafka error code (`Errors.java` of Apache Kafka 4.3). Success has no code here; it is
         /// 0 on the wire.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(i16)]
@@ -14,7 +14,8 @@ macro_rules! error_codes {
         }
 
         impl ErrorCode {
-            /// The code with this number; `None` for 0 and for numbers Kafka 4.3 does not know.
+            /// Returns the code with this number; `None` for 0 and for numbers that Kafka 4.3 does
+            /// not define.
             #[must_use]
             pub const fn from_code(code: i16) -> Option<Self> {
                 match code {
@@ -164,13 +165,13 @@ error_codes! {
 }
 
 impl ErrorCode {
-    /// The number on the wire.
+    /// Returns the number on the wire.
     #[must_use]
     pub const fn code(self) -> i16 {
         self as i16
     }
 
-    /// An [`ApiError`] of this code with a text for the person who reads it.
+    /// Returns an [`ApiError`] of this code with a message.
     #[must_use]
     pub fn because(self, message: impl Into<String>) -> ApiError {
         ApiError {
@@ -180,7 +181,7 @@ impl ErrorCode {
     }
 }
 
-/// The wire's form of an outcome: 0 for success.
+/// Returns the code of an outcome on the wire: 0 for success.
 #[must_use]
 pub const fn to_wire(code: Option<ErrorCode>) -> i16 {
     match code {
@@ -202,13 +203,13 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// An error as a client sees it: Kafka's code, and what happened in words a person can act on.
+/// An error for a client: Kafka's code, and a message that names the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct ApiError {
     /// Kafka's code.
     pub code: ErrorCode,
-    /// What, where, and what to do.
+    /// What failed, where, and what to do.
     pub message: String,
 }
 

@@ -5,24 +5,24 @@ use std::collections::BTreeMap;
 
 use crate::record::SupportedFeature;
 
-/// The release of the metadata. Dohle's own records do not depend on it; other features do.
+/// The version of Kafka's metadata. Dohle's own records do not depend on it; other features do.
 pub const METADATA_VERSION: &str = "metadata.version";
 
-/// Gates eligible leader replicas (KIP-966).
+/// Enables eligible leader replicas (KIP-966).
 pub const ELIGIBLE_LEADER_REPLICAS_VERSION: &str = "eligible.leader.replicas.version";
 
-/// Gates the consumer protocol of groups (KIP-848): level 1 has it.
+/// Enables the consumer protocol of groups (KIP-848), from level 1 on.
 pub const GROUP_VERSION: &str = "group.version";
 
-/// The protocol of transactions: level 1 has flexible records, level 2 raises the producer epoch
+/// The protocol of transactions: level 1 adds flexible records, level 2 raises the producer epoch
 /// with each transaction (KIP-890).
 pub const TRANSACTION_VERSION: &str = "transaction.version";
 
-/// The quorum's protocol: level 1 has voters that change at run time (KIP-853).
+/// The quorum's protocol: level 1 adds voters that change at run time (KIP-853).
 pub const KRAFT_VERSION: &str = "kraft.version";
 
-/// Name, lowest and highest level, and the level that a new cluster finalizes. `metadata.version`
-/// 30 is `4.3-IV0`.
+/// The supported features: name, lowest and highest level, and the level that a new cluster
+/// finalizes. `metadata.version` 30 is `4.3-IV0`.
 pub const SUPPORTED: [(&str, i16, i16, i16); 4] = [
     (METADATA_VERSION, 7, 30, 30),
     (ELIGIBLE_LEADER_REPLICAS_VERSION, 0, 1, 1),
@@ -30,14 +30,14 @@ pub const SUPPORTED: [(&str, i16, i16, i16); 4] = [
     (TRANSACTION_VERSION, 0, 2, 2),
 ];
 
-/// Features of Apache Kafka that this release has at level 0 only.
+/// Features of Apache Kafka that this release supports only at level 0.
 pub const LEVEL_ZERO_ONLY: [&str; 3] = [KRAFT_VERSION, "share.version", "streams.version"];
 
-/// The levels of `metadata.version` that added something to Apache Kafka's metadata. A downgrade
-/// past one of them is refused.
+/// The levels of `metadata.version` that changed Apache Kafka's metadata. A downgrade below one of
+/// them is refused.
 const METADATA_CHANGES: [i16; 9] = [7, 8, 11, 13, 14, 15, 17, 23, 30];
 
-/// What a broker of this release registers.
+/// Returns the features that a broker of this release registers.
 #[must_use]
 pub fn supported() -> Vec<SupportedFeature> {
     SUPPORTED
@@ -50,8 +50,8 @@ pub fn supported() -> Vec<SupportedFeature> {
         .collect()
 }
 
-/// The lowest and highest level of a feature that this release supports: both 0 of a feature that
-/// it does not have.
+/// Returns the lowest and highest level of a feature that this release supports: both are 0 for an
+/// unsupported feature.
 #[must_use]
 pub fn supported_range(feature: &str) -> (i16, i16) {
     let mut rows = SUPPORTED.iter();
@@ -59,7 +59,7 @@ pub fn supported_range(feature: &str) -> (i16, i16) {
         .map_or((0, 0), |(_, min, max, _)| (*min, *max))
 }
 
-/// The levels that a new cluster finalizes unless it was formatted with others.
+/// Returns the levels that a new cluster finalizes, unless it was formatted with others.
 #[must_use]
 pub fn defaults() -> BTreeMap<String, i16> {
     let rows = SUPPORTED.iter();
@@ -67,13 +67,13 @@ pub fn defaults() -> BTreeMap<String, i16> {
         .collect()
 }
 
-/// Whether this release has the feature, if at level 0 only.
+/// Whether this release supports the feature, even if only at level 0.
 #[must_use]
 pub fn exists(feature: &str) -> bool {
     LEVEL_ZERO_ONLY.contains(&feature) || SUPPORTED.iter().any(|(name, ..)| *name == feature)
 }
 
-/// The feature, and the level of it, that a level of `feature` depends on.
+/// Returns the feature, and its level, on which a level of `feature` depends.
 #[must_use]
 pub fn dependency(feature: &str, level: i16) -> Option<(&'static str, i16)> {
     (feature == ELIGIBLE_LEADER_REPLICAS_VERSION && level == 1).then_some((METADATA_VERSION, 23))

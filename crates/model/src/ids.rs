@@ -1,7 +1,8 @@
-//! Identifiers, offsets and epochs as newtypes that carry only the arithmetic that makes sense.
+//! Identifiers, offsets and epochs as newtypes with only the arithmetic that is meaningful for
+//! each.
 //!
-//! Invariant: wire sentinels (`-1`) never live in these types; they become `Option` at the edge
-//! with `from_wire` and go back with `to_wire`.
+//! Invariant: these types never hold the wire's sentinel `-1`; `from_wire` converts it to `None`,
+//! and `to_wire` converts it back.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,13 +18,13 @@ macro_rules! int_newtype {
         pub struct $name(pub $int);
 
         impl $name {
-            /// `None` for the wire's sentinel `-1` and everything below it.
+            /// Converts from the wire: `None` for the sentinel `-1` and everything below it.
             #[must_use]
             pub const fn from_wire(value: $int) -> Option<Self> {
                 if value < 0 { None } else { Some(Self(value)) }
             }
 
-            /// The wire's form of an optional value: `-1` for `None`.
+            /// Converts an optional value to the wire: `None` becomes `-1`.
             #[must_use]
             pub const fn to_wire(value: Option<Self>) -> $int {
                 match value {
@@ -42,7 +43,7 @@ macro_rules! int_newtype {
 }
 
 int_newtype!(
-    /// A server's `node.id`, as broker, controller or both. 0 to `i32::MAX`.
+    /// A server's `node.id`, for its broker and its controller. 0 to `i32::MAX`.
     NodeId(i32)
 );
 int_newtype!(
@@ -87,7 +88,7 @@ impl Offset {
     /// The first offset of a new log.
     pub const ZERO: Self = Self(0);
 
-    /// The offset `count` records later.
+    /// Returns the offset `count` records later.
     ///
     /// # Panics
     /// When the sum leaves the range of `i64`.
@@ -96,14 +97,14 @@ impl Offset {
         Self(self.0.checked_add(count).expect("offset overflow"))
     }
 
-    /// The offset one before, or `None` at 0.
+    /// Returns the previous offset, or `None` at 0.
     #[must_use]
     pub const fn previous(self) -> Option<Self> {
         Self::from_wire(self.0 - 1)
     }
 
-    /// How many records lie between `earlier` (inclusive) and `self` (exclusive); negative when
-    /// `earlier` is in truth later.
+    /// Returns the number of records between `earlier` (inclusive) and `self` (exclusive); negative
+    /// when `earlier` is larger.
     #[must_use]
     pub const fn since(self, earlier: Self) -> i64 {
         self.0 - earlier.0
@@ -114,7 +115,7 @@ impl LeaderEpoch {
     /// The epoch of a partition's first leader.
     pub const ZERO: Self = Self(0);
 
-    /// The epoch of the next leader.
+    /// Returns the epoch of the next leader.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
@@ -122,10 +123,10 @@ impl LeaderEpoch {
 }
 
 impl PartitionEpoch {
-    /// The epoch of a partition that was just created.
+    /// The epoch of a newly created partition.
     pub const ZERO: Self = Self(0);
 
-    /// The epoch after one more change.
+    /// Returns the epoch after one more change.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
@@ -133,7 +134,7 @@ impl PartitionEpoch {
 }
 
 impl Sequence {
-    /// The sequence `count` records later, wrapping from `i32::MAX` to 0 as Kafka does.
+    /// Returns the sequence `count` records later, wrapping from `i32::MAX` to 0 as Kafka does.
     #[must_use]
     pub const fn plus(self, count: i32) -> Self {
         let sum = self.0 as i64 + count as i64;
@@ -141,7 +142,8 @@ impl Sequence {
     }
 }
 
-/// A position in the metadata log: the Raft index of a batch of records. 0 is "nothing yet".
+/// A position in the metadata log: the Raft index of a batch of records. 0 is before the first
+/// batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MetadataOffset(pub u64);
 
@@ -151,7 +153,7 @@ impl fmt::Display for MetadataOffset {
     }
 }
 
-/// A 128-bit identifier; its text form is Kafka's: 22 characters of unpadded URL-safe base64.
+/// A 128-bit identifier. Its text form is Kafka's: 22 characters of unpadded URL-safe base64.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Uuid(pub [u8; 16]);
 
@@ -161,10 +163,10 @@ pub struct Uuid(pub [u8; 16]);
 pub struct UuidError(pub String);
 
 impl Uuid {
-    /// "None" on the wire.
+    /// The wire's value for "no id".
     pub const ZERO: Self = Self([0; 16]);
 
-    /// Whether this is the wire's "none".
+    /// Whether this is the wire's "no id".
     #[must_use]
     pub fn is_zero(&self) -> bool {
         *self == Self::ZERO
@@ -202,22 +204,22 @@ macro_rules! uuid_newtype {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// The wire's "none".
+            /// The wire's value for "no id".
             pub const ZERO: Self = Self(Uuid::ZERO);
 
-            /// From the 16 bytes of the wire.
+            /// Converts from the 16 bytes of the wire.
             #[must_use]
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Uuid(bytes))
             }
 
-            /// The 16 bytes of the wire.
+            /// Returns the 16 bytes of the wire.
             #[must_use]
             pub const fn to_bytes(self) -> [u8; 16] {
                 self.0.0
             }
 
-            /// Whether this is the wire's "none".
+            /// Whether this is the wire's "no id".
             #[must_use]
             pub fn is_zero(&self) -> bool {
                 self.0.is_zero()
@@ -247,11 +249,11 @@ macro_rules! uuid_newtype {
 }
 
 uuid_newtype!(
-    /// A topic's identity, which a topic of the same name created later does not share (KIP-516).
+    /// A topic's id, which a topic of the same name created later does not share (KIP-516).
     TopicId
 );
 uuid_newtype!(
-    /// A log directory's identity, written to its `meta.properties` (KIP-858).
+    /// A log directory's id, written to its `meta.properties` (KIP-858).
     DirectoryId
 );
 uuid_newtype!(
@@ -260,7 +262,7 @@ uuid_newtype!(
 );
 
 impl DirectoryId {
-    /// "No directory chosen yet" (KIP-858).
+    /// The id of a replica's directory before its broker has chosen one (KIP-858).
     pub const UNASSIGNED: Self = Self::ZERO;
 }
 

@@ -1,5 +1,5 @@
-//! The nouns of Dohle: identifiers, offsets, epochs, names, error codes, metadata
-//! records, and the image and delta that records are replayed into.
+//! The basic types of Dohle: identifiers, offsets, epochs, names, error codes, metadata records,
+//! and the image and delta that records are replayed into.
 //!
 //! Pure: no tokio, no files, no clock, no randomness. Time and fresh identifiers arrive as
 //! arguments.

@@ -1,4 +1,4 @@
-//! Topic names and the pairs that name a partition.
+//! Topic names, and the identifiers of partitions.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -9,10 +9,10 @@ use crate::ids::{PartitionIndex, TopicId};
 /// The longest legal topic name, in bytes (Kafka's `Topic.MAX_NAME_LENGTH`).
 pub const TOPIC_NAME_LENGTH_MAX: usize = 249;
 
-/// The name under which Kafka's tools know the metadata log, which is no topic.
+/// The name of the metadata log in Kafka's tools; it is not a topic.
 pub const METADATA_TOPIC: &str = "__cluster_metadata";
 
-/// A legal topic name: 1 to 249 of `[a-zA-Z0-9._-]`, not `.` or `..`.
+/// A valid topic name: 1 to 249 of `[a-zA-Z0-9._-]`, not `.` or `..`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicName(Arc<str>);
 
@@ -22,13 +22,13 @@ pub enum TopicNameError {
     /// The empty text.
     #[error("topic name is empty")]
     Empty,
-    /// `.` and `..` would be directories.
+    /// The text is `.` or `..`, which are special names of directories.
     #[error("topic name cannot be \".\" or \"..\"")]
     Dots,
-    /// Over 249 bytes.
+    /// The text has more than 249 bytes.
     #[error("topic name has {0} characters, more than the 249 allowed")]
     TooLong(usize),
-    /// A character outside `[a-zA-Z0-9._-]`.
+    /// The text has a character outside `[a-zA-Z0-9._-]`.
     #[error(
         "topic name {name:?} has the character {character:?}; only ASCII letters, digits, '.', \
          '_' and '-' are allowed"
@@ -42,10 +42,10 @@ pub enum TopicNameError {
 }
 
 impl TopicName {
-    /// Checks and wraps a name.
+    /// Validates a name.
     ///
     /// # Errors
-    /// When Kafka's rules for topic names are broken.
+    /// When the name violates Kafka's rules for topic names.
     pub fn new(name: &str) -> Result<Self, TopicNameError> {
         if name.is_empty() {
             return Err(TopicNameError::Empty);
@@ -66,13 +66,13 @@ impl TopicName {
         Ok(Self(name.into()))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether only the brokers themselves write to it.
+    /// Whether it is an internal topic, to which only brokers write.
     #[must_use]
     pub fn is_internal(&self) -> bool {
         matches!(
@@ -81,8 +81,8 @@ impl TopicName {
         )
     }
 
-    /// Two names with equal collision keys would share a metric name, so Kafka refuses the second:
-    /// the name with `.` written as `_`.
+    /// Returns the name with `.` replaced by `_`. Two topics with equal collision keys would have
+    /// the same metric name, so Kafka refuses the second one.
     #[must_use]
     pub fn collision_key(&self) -> String {
         self.0.replace('.', "_")
@@ -113,7 +113,7 @@ impl fmt::Debug for TopicName {
     }
 }
 
-/// A partition by its topic's name: `topic-3`, as its directory is called.
+/// A partition identified by its topic's name: `topic-3`, like its directory.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
     /// The topic.
@@ -134,7 +134,7 @@ impl fmt::Debug for TopicPartition {
     }
 }
 
-/// A partition by its topic's id, which no later topic of the same name shares.
+/// A partition identified by its topic's id, which a later topic of the same name does not share.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicIdPartition {
     /// The topic.

@@ -1,4 +1,4 @@
-//! A partition as the controller knows it.
+//! A partition's metadata, as the controller maintains them.
 
 use crate::ids::{DirectoryId, LeaderEpoch, NodeId, PartitionEpoch};
 
@@ -21,17 +21,18 @@ pub enum LeaderRecoveryState {
 pub struct PartitionRegistration {
     /// The assigned replicas in order of preference; the first is the preferred leader.
     pub replicas: Vec<NodeId>,
-    /// For each replica its log directory; [`DirectoryId::UNASSIGNED`] until the broker has chosen.
+    /// The log directory of each replica; [`DirectoryId::UNASSIGNED`] until its broker has chosen
+    /// one.
     pub directories: Vec<DirectoryId>,
     /// The replicas in sync.
     pub isr: Vec<NodeId>,
-    /// Eligible leader replicas outside the ISR: they hold all that was committed (KIP-966).
+    /// Eligible leader replicas outside the ISR: they have all committed records (KIP-966).
     pub elr: Vec<NodeId>,
     /// The last members of the ELR that were lost in an unclean way (KIP-966).
     pub last_known_elr: Vec<NodeId>,
-    /// Replicas that a running reassignment takes away (KIP-455).
+    /// Replicas that a running reassignment removes (KIP-455).
     pub removing_replicas: Vec<NodeId>,
-    /// Replicas that a running reassignment brings in (KIP-455).
+    /// Replicas that a running reassignment adds (KIP-455).
     pub adding_replicas: Vec<NodeId>,
     /// The leader; `None` while the partition is offline.
     pub leader: Option<NodeId>,
@@ -50,13 +51,13 @@ impl PartitionRegistration {
         !self.removing_replicas.is_empty() || !self.adding_replicas.is_empty()
     }
 
-    /// The replica that leads when all are well.
+    /// Returns the replica that leads while it is in sync.
     #[must_use]
     pub fn preferred_leader(&self) -> Option<NodeId> {
         self.replicas.first().copied()
     }
 
-    /// The log directory that `node` keeps this partition in, if it is a replica.
+    /// Returns the log directory of `node`'s replica, if it is a replica.
     #[must_use]
     pub fn directory(&self, node: NodeId) -> Option<DirectoryId> {
         let at = self.replicas.iter().position(|replica| *replica == node)?;

@@ -1,7 +1,7 @@
 //! Metadata records: what the quorum commits and every node replays.
 //!
-//! Records only grow: a field is added, never removed or reused, and an unknown record stops the
-//! node that meets it, in words. The counterparts in Kafka are
+//! The set of records only grows: fields are added, but never removed or reused, and a node that
+//! reads an unknown record stops with an error. The counterparts in Kafka are
 //! `metadata/src/main/resources/…/*.json`.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::ids::{
 use crate::names::TopicName;
 use crate::partition::{LeaderRecoveryState, PartitionRegistration};
 
-/// How a listener protects its connections.
+/// The security protocol of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SecurityProtocol {
     /// No protection.
@@ -30,15 +30,15 @@ pub enum SecurityProtocol {
 pub struct Endpoint {
     /// The listener's name, upper case.
     pub listener: String,
-    /// The host as clients are told it.
+    /// The host that clients are to connect to.
     pub host: String,
-    /// The port as clients are told it.
+    /// The port that clients are to connect to.
     pub port: u16,
-    /// The protocol that the listener's name maps to.
+    /// The security protocol that the listener's name maps to.
     pub security_protocol: SecurityProtocol,
 }
 
-/// What a configuration belongs to.
+/// The resource that a configuration belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConfigResource {
     /// A topic.
@@ -53,22 +53,23 @@ pub enum ConfigResource {
     ClientMetrics(Arc<str>),
 }
 
-/// A broker as it registered: anew with each start of its process.
+/// A broker's registration, which each start of its process renews.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerRegistration {
     /// The broker.
     pub id: NodeId,
-    /// This run of its process.
+    /// Identifies this run of its process.
     pub incarnation: IncarnationId,
-    /// This registration; higher than every one before it in the cluster.
+    /// The epoch of this registration; higher than every earlier one in the cluster.
     pub epoch: BrokerEpoch,
-    /// What it advertises to clients and brokers; the controller listener is not among them.
+    /// The addresses that it advertises to clients and brokers, without the controller listener.
     pub endpoints: Vec<Endpoint>,
     /// `broker.rack`.
     pub rack: Option<String>,
-    /// Fenced brokers lead nothing and are not told to clients. Registrations begin fenced.
+    /// Whether the broker is fenced. A fenced broker leads no partition and is not listed in
+    /// Metadata responses. Registrations begin fenced.
     pub fenced: bool,
-    /// Whether the broker is being drained.
+    /// Whether the broker is in a controlled shutdown.
     pub in_controlled_shutdown: bool,
     /// Its log directories.
     pub log_dirs: Vec<DirectoryId>,
@@ -87,23 +88,24 @@ pub struct SupportedFeature {
     pub level_max: i16,
 }
 
-/// A broker's registration changes; `None` leaves a field as it is.
+/// A change of a broker's registration; `None` leaves a field unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerRegistrationChange {
     /// The broker.
     pub id: NodeId,
-    /// Its registration.
+    /// The epoch of its registration.
     pub epoch: BrokerEpoch,
-    /// Fence or unfence.
+    /// Whether to fence or unfence it.
     pub fenced: Option<bool>,
-    /// Enter or leave controlled shutdown.
+    /// Whether it enters or leaves controlled shutdown.
     pub in_controlled_shutdown: Option<bool>,
     /// Its online log directories.
     pub log_dirs: Option<Vec<DirectoryId>>,
 }
 
-/// A partition's registration changes. `None` leaves a field as it is. Replay raises the partition
-/// epoch always, and the leader epoch when `leader` is given (even to the same leader).
+/// A change of a partition's registration; `None` leaves a field unchanged. Replay always raises
+/// the partition epoch, and raises the leader epoch when `leader` is given (even if it is the same
+/// leader).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PartitionChange {
     /// New ISR.
@@ -127,7 +129,7 @@ pub struct PartitionChange {
 }
 
 impl PartitionChange {
-    /// Whether the change would change nothing.
+    /// Whether no field changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -139,34 +141,34 @@ impl PartitionChange {
 pub enum MetadataRecord {
     /// See [`BrokerRegistration`].
     RegisterBroker(BrokerRegistration),
-    /// A broker is forgotten.
+    /// A broker's registration is removed.
     UnregisterBroker {
         /// The broker.
         id: NodeId,
-        /// The registration that ends.
+        /// The epoch of the removed registration.
         epoch: BrokerEpoch,
     },
     /// See [`BrokerRegistrationChange`].
     BrokerRegistrationChange(BrokerRegistrationChange),
-    /// A topic begins.
+    /// A topic is created.
     Topic {
         /// Its name.
         name: TopicName,
-        /// Its identity.
+        /// Its id.
         id: TopicId,
     },
-    /// A topic ends, with its partitions and configuration.
+    /// A topic is deleted, with its partitions and configuration.
     RemoveTopic {
-        /// Its identity.
+        /// Its id.
         id: TopicId,
     },
-    /// A partition begins.
+    /// A partition is created.
     Partition {
         /// Its topic.
         topic_id: TopicId,
         /// Its number.
         partition: PartitionIndex,
-        /// Its first state.
+        /// Its initial state.
         registration: PartitionRegistration,
     },
     /// A partition changes.
@@ -175,12 +177,12 @@ pub enum MetadataRecord {
         topic_id: TopicId,
         /// Its number.
         partition: PartitionIndex,
-        /// What changes.
+        /// The changed fields.
         change: PartitionChange,
     },
     /// A configuration entry is set, or removed with `value: None`.
     Config {
-        /// What it belongs to.
+        /// The resource that the entry belongs to.
         resource: ConfigResource,
         /// The property's name.
         key: String,
@@ -194,20 +196,20 @@ pub enum MetadataRecord {
         /// The level.
         level: i16,
     },
-    /// A block of producer ids was handed to a broker (KIP-730).
+    /// A block of producer ids was allocated to a broker (KIP-730).
     ProducerIds {
         /// The broker.
         broker: NodeId,
-        /// Its registration.
+        /// The epoch of its registration.
         broker_epoch: BrokerEpoch,
         /// The first id of the next block.
         next: ProducerId,
     },
-    /// A controller became active: this batch and those after it, up to the next such record, were
-    /// written by it. The id is random, so two histories of the metadata that part share no
-    /// activation after the point where they part.
+    /// A controller became active: it wrote this batch and those after it, up to the next such
+    /// record. The id is random, so two histories of the metadata that diverge have no common
+    /// activation after the point where they diverge.
     ControllerActivated {
-        /// The activation.
+        /// The id of the activation.
         id: Uuid,
     },
 }

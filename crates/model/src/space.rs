@@ -1,5 +1,5 @@
-//! How much is left of the file system that a log directory, or the metadata log, is in, and what
-//! follows from it. Pure: samples and refused writes come in, a state comes out.
+//! Derives what may be written to a log directory, or to the metadata log, from the free space of
+//! its file system. Pure: the inputs are samples and refused writes, the output is a state.
 //!
 //! ```text
 //!           free < reserve              free < reserve / 4, or a write found no space
@@ -9,39 +9,39 @@
 //!      free ≥ reserve · 5/4         free ≥ reserve / 2, and a small file can be written
 //! ```
 //!
-//! What is refused in which state: `docs/decisions/0041-a-full-disk.md`.
+//! `docs/decisions/0041-a-full-disk.md` lists what each state refuses.
 
 use std::time::Duration;
 
-/// The reserve takes at most this part of the file system.
+/// The reserve is at most the size of the file system divided by this number.
 const RESERVE_PART: u64 = 20;
-/// The fastest that a disk is taken to fill, in bytes for each millisecond.
+/// The assumed highest rate at which a disk fills, in bytes per millisecond.
 const FILL_RATE: u64 = 512 * 1024;
 const SAMPLE_MIN: Duration = Duration::from_millis(100);
 const SAMPLE_MAX: Duration = Duration::from_secs(5);
-/// While space is short: how soon its return is noticed.
+/// The interval of samples while space is short.
 const SAMPLE_SHORT: Duration = Duration::from_millis(250);
 
-/// A sample of a file system.
+/// A sample of a file system's free space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Space {
-    /// Bytes that this process may still use.
+    /// The bytes that this process may still use.
     pub free: u64,
-    /// Bytes of the file system.
+    /// The size of the file system in bytes.
     pub total: u64,
-    /// Whether files can still be made: there are inodes left.
+    /// Whether files can still be created: there are free inodes.
     pub has_files: bool,
 }
 
-/// What may be written.
+/// What may be written to a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum SpaceState {
     /// Everything.
     #[default]
     Open,
-    /// Only what the cluster itself needs: the reserve is being used.
+    /// Only writes that the cluster itself needs: the reserve is in use.
     Low,
-    /// Only what gives space back.
+    /// Only writes that free space.
     Full,
 }
 
@@ -51,12 +51,12 @@ pub struct SpaceMonitor {
     state: SpaceState,
     space: Space,
     reserve: u64,
-    /// A write found no space, and none has succeeded since.
+    /// Whether a write found no space and none has succeeded since.
     refused: bool,
 }
 
 impl SpaceMonitor {
-    /// Begins with a first sample. `reserve` are the configured bytes.
+    /// Starts with a first sample. `reserve` is the configured number of bytes.
     #[must_use]
     pub fn new(reserve: u64, space: Space) -> Self {
         let mut monitor = Self {
@@ -69,32 +69,33 @@ impl SpaceMonitor {
         monitor
     }
 
-    /// The state.
+    /// Returns the state.
     #[must_use]
     pub fn state(&self) -> SpaceState {
         self.state
     }
 
-    /// The last sample.
+    /// Returns the last sample.
     #[must_use]
     pub fn space(&self) -> Space {
         self.space
     }
 
-    /// The bytes that are kept: those configured, or a twentieth of a small file system.
+    /// Returns the effective reserve in bytes: the configured one, limited to a twentieth of the
+    /// file system.
     #[must_use]
     pub fn reserve(&self) -> u64 {
         self.reserve
     }
 
-    /// A write was refused for lack of space.
+    /// Records that a write was refused for lack of space.
     pub fn on_refused_write(&mut self) {
         self.refused = true;
         self.state = SpaceState::Full;
     }
 
-    /// A small file could be written, after a write was refused. Quotas, and blocks that are kept
-    /// for root, do not show in a sample. The next sample decides.
+    /// Records that a small file could be written after a write was refused. Quotas, and blocks
+    /// that are reserved for root, do not show in a sample. The next sample decides the state.
     pub fn on_write(&mut self) {
         self.refused = false;
     }
@@ -105,7 +106,7 @@ impl SpaceMonitor {
         self.refused
     }
 
-    /// Takes a sample in.
+    /// Updates the state with a sample.
     pub fn on_sample(&mut self, reserve: u64, space: Space) {
         let reserve = reserve.min(space.total / RESERVE_PART);
         (self.space, self.reserve) = (space, reserve);
@@ -127,7 +128,7 @@ impl SpaceMonitor {
         };
     }
 
-    /// When the next sample is due: the sooner, the nearer the reserve is.
+    /// Returns when the next sample is due: sooner when the free space is nearer to the reserve.
     #[must_use]
     pub fn next_sample_in(&self) -> Duration {
         if self.state != SpaceState::Open {

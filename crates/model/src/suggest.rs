@@ -1,13 +1,12 @@
-//! The nearest names to one that was mistyped.
+//! Finds the names that are most similar to a mistyped one.
 
-/// The name that was probably meant, when one is near enough: at most a third of the letters
-/// differ.
+/// Returns the most similar name, if at most a third of its letters differ.
 #[must_use]
 pub fn nearest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     nearest_few(given, names).into_iter().next()
 }
 
-/// Up to three names that may have been meant, the nearest first.
+/// Returns up to three similar names, the most similar first.
 #[must_use]
 pub fn nearest_few<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let distance_max = (given.chars().count() / 3).max(1);
@@ -21,8 +20,8 @@ pub fn nearest_few<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) ->
     near.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
-/// How many letters must be inserted, deleted, changed or swapped with their neighbour (the
-/// optimal string alignment distance); upper and lower case are the same.
+/// Returns how many letters must be inserted, deleted, changed or swapped with their neighbour (the
+/// optimal string alignment distance), ignoring case.
 fn distance(a: &str, b: &str) -> usize {
     let letters = |text: &str| -> Vec<char> { text.to_lowercase().chars().collect() };
     let (a, b) = (letters(a), letters(b));

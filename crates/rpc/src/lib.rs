@@ -1,12 +1,12 @@
-//! What brokers and controllers say to each other: code generated from `proto/dohle/v1`, and its
+//! The messages between brokers and controllers: code generated from `proto/dohle/v1`, and its
 //! conversions to and from the types of `dohle-model`.
 
 pub mod convert;
 pub mod replication_transport;
 
-/// The trailer with which a controller that is not active names the active one.
+/// The trailer in which a controller that is not active returns the active controller's id.
 pub const LEADER_ID_TRAILER: &str = "dohle-leader-id";
-/// The trailer of a controller without a leader, some of whose voters do not respond.
+/// The trailer of a controller that has no leader because some of its voters do not respond.
 pub const NO_QUORUM_TRAILER: &str = "dohle-no-quorum";
 
 /// Generated from `proto/dohle/v1`.

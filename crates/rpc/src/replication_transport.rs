@@ -1,12 +1,12 @@
-//! gRPC messages as HTTP bodies, without copying records.
+//! Sends and receives gRPC messages as HTTP bodies, without copying records.
 //!
 //! A message is a five-byte prefix and a protobuf message. [`LeaderMessage`]'s payload is its last
-//! field, so prefix, parts and the payload's tag and length go out as one small buffer, and the
-//! records follow as the very [`Bytes`] that were read from the log or the producer's socket. On
-//! the way in, the buffers that the connection read are kept as they are and sliced. Stock prost
-//! and tonic read and write the same bytes.
+//! field, so the prefix, the parts and the payload's tag and length are sent as one small buffer,
+//! followed by the same [`Bytes`] that were read from the log or the producer's socket. A received
+//! message keeps the buffers that the connection read, and slices them. Stock prost and tonic read
+//! and write the same bytes.
 //!
-//! Knows nothing of replication: what is in the messages is the broker's business.
+//! Does not interpret the messages; the broker implements replication.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -33,7 +33,8 @@ pub const CALL_PATH: &str = "/dohle.v1.Replication/Call";
 const PREFIX_BYTES: usize = 5;
 const PARTS_FIELD: u32 = 1;
 const PAYLOAD_FIELD: u32 = 15;
-/// Payload pieces smaller than this are copied together: cheaper than a frame of their own.
+/// Payload pieces smaller than this are copied into one buffer, which is cheaper than a frame for
+/// each.
 const COPY_BELOW: usize = 8 << 10;
 
 /// Why a stream of messages ended.
@@ -47,25 +48,25 @@ pub enum TransportError {
     Status {
         /// The gRPC status code.
         code: u16,
-        /// What the other side says.
+        /// The other side's message.
         message: String,
     },
-    /// Bytes that are no message.
+    /// The bytes are not a valid message.
     #[error("not a message: {0}")]
     Malformed(String),
 }
 
-/// The status that a server ends a call with.
+/// The status with which a server ends a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndStatus {
     /// The gRPC status code; 0 is success.
     pub code: u16,
-    /// In words.
+    /// The message.
     pub message: String,
 }
 
 impl EndStatus {
-    /// The trailers that say it. Characters that a header can't hold become `?`.
+    /// Encodes this status as gRPC trailers. Characters that a header cannot contain become `?`.
     #[must_use]
     pub fn trailers(&self) -> HeaderMap {
         let mut trailers = HeaderMap::new();
@@ -101,7 +102,7 @@ pub struct Framed {
 }
 
 impl Framed {
-    /// Any message without a payload of its own.
+    /// Encodes a message without a payload of its own.
     ///
     /// # Panics
     /// When the message is 4 GiB or larger.
@@ -116,7 +117,7 @@ impl Framed {
         }
     }
 
-    /// A `LeaderMessage` of these parts and the pieces of its payload, in order.
+    /// Encodes a `LeaderMessage` of these parts and the pieces of its payload, in order.
     ///
     /// # Panics
     /// When the message is 4 GiB or larger.
@@ -161,7 +162,7 @@ impl Framed {
         Self { pieces }
     }
 
-    /// The pieces in order.
+    /// Returns the pieces in order.
     #[must_use]
     pub fn into_pieces(self) -> VecDeque<Bytes> {
         self.pieces
@@ -173,18 +174,18 @@ fn put_prefix(buffer: &mut BytesMut, length: usize) {
     buffer.put_u32(u32::try_from(length).expect("a message is smaller than 4 GiB"));
 }
 
-/// Sends a stream of messages as an HTTP body. The stream is asked for the next message only when
-/// the one before went out, so the connection's flow control holds it back.
+/// Sends a stream of messages as an HTTP body. The stream is polled for the next message only after
+/// the previous one was sent, so the connection's flow control applies to it.
 #[derive(Debug)]
 pub struct MessageBody<S> {
     source: Option<S>,
     pieces: VecDeque<Bytes>,
-    /// Servers end with trailers, clients don't.
+    /// Whether the body ends with trailers: a server's does, a client's does not.
     trailers: bool,
 }
 
 impl<S> MessageBody<S> {
-    /// A response body: a server's side of a call.
+    /// Creates a response body: a server's side of a call.
     pub fn response(source: S) -> Self {
         Self {
             source: Some(source),
@@ -193,7 +194,7 @@ impl<S> MessageBody<S> {
         }
     }
 
-    /// A body without anything.
+    /// Creates an empty body.
     #[must_use]
     pub fn empty() -> Self {
         Self {
@@ -203,7 +204,7 @@ impl<S> MessageBody<S> {
         }
     }
 
-    /// A request body: a client's side of a call.
+    /// Creates a request body: a client's side of a call.
     pub fn request(source: S) -> Self {
         Self {
             source: Some(source),
@@ -251,7 +252,7 @@ where
     }
 }
 
-/// Bytes as they arrived: a queue of buffers that is read like one.
+/// Received bytes: a queue of buffers that is read like one buffer.
 #[derive(Debug, Default, Clone)]
 pub struct Rope {
     buffers: VecDeque<Bytes>,
@@ -267,20 +268,20 @@ impl Rope {
         }
     }
 
-    /// Bytes left.
+    /// Returns the number of remaining bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// Whether nothing is left.
+    /// Whether no bytes remain.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Takes `count` bytes as one buffer, copied only where they lie in more than one; `None` when
-    /// fewer are left.
+    /// Takes `count` bytes as one buffer, copied only when they span several buffers; `None` when
+    /// fewer remain.
     pub fn take_bytes(&mut self, count: usize) -> Option<Bytes> {
         if count > self.length {
             return None;
@@ -348,20 +349,20 @@ impl Buf for Rope {
     }
 }
 
-/// A `LeaderMessage` as it arrived.
+/// A received `LeaderMessage`.
 #[derive(Debug, Default)]
 pub struct ReceivedLeaderMessage {
     /// The parts.
     pub parts: Vec<PartitionData>,
-    /// The payload, to be taken part by part.
+    /// The payload, from which the reader takes the bytes of each part in order.
     pub payload: Rope,
 }
 
 impl ReceivedLeaderMessage {
-    /// Reads the protobuf message; the payload is not copied.
+    /// Decodes the protobuf message, without copying the payload.
     ///
     /// # Errors
-    /// When the bytes are no such message.
+    /// When the bytes are not such a message.
     pub fn decode(mut message: Rope) -> Result<Self, TransportError> {
         let malformed = |error: prost::DecodeError| TransportError::Malformed(error.to_string());
         let truncated = || TransportError::Malformed("field is longer than the message".to_owned());
@@ -406,7 +407,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
-    /// Messages of at most `message_max` bytes.
+    /// Reads messages of at most `message_max` bytes.
     pub fn new(body: B, message_max: usize) -> Self {
         Self {
             body,
@@ -415,11 +416,11 @@ where
         }
     }
 
-    /// The next message's bytes; `None` at the end of a call that went well. May be dropped and
-    /// called again: nothing is lost.
+    /// Returns the next message's bytes; `None` at the end of a successful call. The future may be
+    /// dropped and the method called again without losing bytes.
     ///
     /// # Errors
-    /// When the stream broke, ended with a status, or holds what is no message.
+    /// When the stream broke, ended with an error status, or contains an invalid message.
     pub fn poll_message(
         &mut self,
         cx: &mut Context<'_>,
@@ -451,10 +452,10 @@ where
         }
     }
 
-    /// The next message's bytes; see [`Messages::poll_message`].
+    /// Returns the next message's bytes; see [`Messages::poll_message`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Messages::poll_message`].
     pub async fn message(&mut self) -> Result<Option<Rope>, TransportError> {
         std::future::poll_fn(|cx| self.poll_message(cx)).await
     }
@@ -472,7 +473,7 @@ where
         }
         if prefix[0] != 0 {
             return Err(TransportError::Malformed(
-                "compressed messages are not spoken".to_owned(),
+                "compressed messages are not supported".to_owned(),
             ));
         }
         let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
@@ -488,7 +489,8 @@ where
     }
 }
 
-/// The status of a response that has one in its headers: a call refused before it began.
+/// Returns the status of a response that has it in its headers, because the call was refused before
+/// it began.
 #[must_use]
 pub fn refusal(headers: &HeaderMap) -> Option<EndStatus> {
     EndStatus::from_headers(headers).filter(|status| status.code != 0)

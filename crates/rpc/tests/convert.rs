@@ -162,6 +162,6 @@ fn a_record_of_a_newer_version_is_refused_in_words() {
     let error = record_from_wire(&v1::MetadataRecord { record: None }).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "metadata record is missing, or of a kind that this version does not know"
+        "metadata record is missing, or of a kind that is unknown to this version"
     );
 }

@@ -17,7 +17,7 @@ pub fn allow_lost_connections(cluster: &mut Cluster) {
     let texts = [
         "connection",
         "unreachable",
-        "fencing a broker that is gone",
+        "fencing broker: its session expired",
         "transport error",
         "no answer from a majority",
         "leadership of the quorum was not handed over",

@@ -53,7 +53,9 @@ fn a_second_signal_ends_a_node_that_waits_for_others_to_stop_in_order() -> Resul
     if !words_are_known() {
         return Ok(());
     }
-    let mut cluster = Cluster::of(3).allow("told to stop a second time").start()?;
+    let mut cluster = Cluster::of(3)
+        .allow("received a second stop signal")
+        .start()?;
     // Nobody is left who could take over the leaderships, so that it waits.
     cluster.broker(2).pause()?;
     cluster.broker(3).pause()?;
@@ -65,7 +67,7 @@ fn a_second_signal_ends_a_node_that_waits_for_others_to_stop_in_order() -> Resul
     node.ask_to_stop()?;
     let status = node.wait_until_ended()?;
     ensure!(status.code() == Some(130), "ended with {status}");
-    ensure!(node.log()?.contains("told to stop a second time"));
+    ensure!(node.log()?.contains("received a second stop signal"));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
-//! From a plan's records to the batches that are proposed. Pure.
+//! Turns a plan's records into the batches that are proposed. Pure.
 //!
-//! Invariant: what is proposed was decoded and replayed here as each voter will do it. A committed
-//! batch that does not fit the image would stop every voter, again at each start.
+//! Invariant: every proposed batch was decoded and replayed here in the way each voter replays it.
+//! A committed batch that does not fit the image would stop every voter, and again at each start.
 
 use std::collections::VecDeque;
 
@@ -15,13 +15,13 @@ use prost::Message as _;
 
 use crate::raft::PAYLOAD_LEN_MAX;
 
-/// Of each record's encoding, for its tag and length; and of a batch's, for its base.
+/// Bytes of overhead: of a record's tag and length, and of a batch's base.
 const OVERHEAD: usize = 16;
 
 /// The records of one batch.
 pub(super) type Records = Vec<v1::MetadataRecord>;
 
-/// Divides records into batches of about `bytes_max` encoded bytes or less, at `splits` only.
+/// Divides records, at `splits` only, into batches of at most about `bytes_max` encoded bytes.
 pub(super) fn split(
     records: &[MetadataRecord],
     splits: &[usize],
@@ -54,7 +54,7 @@ pub(super) fn split(
     batches
 }
 
-/// The encoded bytes of records that cannot be divided, when they are more than one batch takes.
+/// Returns the encoded size of the first indivisible run of records that exceeds a batch's limit.
 pub(super) fn too_large(
     records: &[MetadataRecord],
     first: usize,
@@ -73,7 +73,7 @@ pub(super) fn too_large(
     None
 }
 
-/// Encodes a batch that was planned on the image at `base`.
+/// Encodes a batch of records that were planned on the image at offset `base`.
 pub(super) fn encode(base: MetadataOffset, records: Records) -> Bytes {
     let batch = v1::MetadataBatch {
         base: base.0,
@@ -82,10 +82,10 @@ pub(super) fn encode(base: MetadataOffset, records: Records) -> Bytes {
     batch.encode_to_vec().into()
 }
 
-/// Decodes and replays what is about to be proposed, as each voter will.
+/// Decodes and replays batches that are about to be proposed, in the way each voter does.
 ///
 /// # Errors
-/// Which record is not understood, or does not fit.
+/// The record that cannot be decoded or does not fit the image.
 pub(super) fn check(image: &MetadataImage, batches: &VecDeque<Records>) -> Result<(), String> {
     let mut image = image.clone();
     let mut delta = MetadataDelta::default();

@@ -1,44 +1,44 @@
-//! A request as the actor sees it: something that plans on a draft, perhaps more than once, and is
-//! answered when the plan is committed.
+//! A request to the actor: it plans on a draft, possibly several times, and receives its response
+//! once the plan is committed.
 
 use dohle_model::MetadataOffset;
 use tokio::sync::oneshot;
 
 use crate::plan::Draft;
 
-/// Why a request was not done, or may not have been.
+/// Why a request was refused, or why its outcome is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     /// This controller is not (or no longer) the active one.
     #[error("this controller is not the active one")]
     NotActive,
-    /// Too many requests wait.
-    #[error("the controller has too many requests to do; try again")]
+    /// The queue of waiting requests is full.
+    #[error("the controller has too many waiting requests; try again")]
     Overloaded,
-    /// The metadata log waits for space.
+    /// A write of the metadata log waits for disk space.
     #[error("the disk of the active controller is full; try again when it has space")]
     NoSpace,
-    /// The plan can't be committed.
+    /// The plan cannot be committed.
     #[error("{0}")]
     Failed(String),
 }
 
-/// A response and the offset at which it holds.
+/// A response, and the metadata offset at which it is valid.
 pub(crate) type CommittedResponse<R> = Result<(MetadataOffset, R), Refused>;
 
-/// See the module.
+/// A request that the actor plans and answers; see the module.
 pub(crate) trait Job: Send {
-    /// Plans on the draft; a later call replaces what an earlier one decided.
+    /// Plans on the draft. When it is called again, it replaces the earlier plan.
     fn plan(&mut self, draft: &mut Draft);
 
-    /// The plan is committed at `offset`, or needed no records.
+    /// Handles that the plan was committed at `offset`, or needed no records.
     fn committed(self: Box<Self>, offset: MetadataOffset);
 
-    /// It will not be.
+    /// Handles that the plan will not be committed.
     fn refused(self: Box<Self>, reason: Refused);
 }
 
-/// A plan with its asker.
+/// A plan, and the sender of its response.
 pub(crate) struct Planned<F, R> {
     plan: F,
     response: Option<R>,
@@ -73,7 +73,7 @@ where
             Some(response) => Ok((offset, response)),
             None => Err(Refused::Failed("the request was not planned".to_owned())),
         };
-        // An asker that went away no longer wants to know.
+        // The requester may have stopped waiting.
         drop(self.reply.send(answer));
     }
 

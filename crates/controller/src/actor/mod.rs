@@ -1,8 +1,8 @@
 //! The single writer of metadata on the active controller.
 //!
-//! It drains its queue, plans every request on one draft, and proposes the records as one batch.
-//! While that is on its way, requests queue and sessions are watched. When it is committed, it
-//! answers; when the image had moved, it plans again.
+//! The actor drains its queue, plans every request on one draft, and proposes the records as one
+//! batch. While the batch is in flight, it queues requests and watches sessions. Once the batch is
+//! committed, it answers the requests; when the image has changed meanwhile, it plans them again.
 //!
 //! ```text
 //!             leadership is ours                        committed: answer
@@ -12,7 +12,8 @@
 //!         leadership or the quorum is lost: refuse all, end all sessions
 //! ```
 //!
-//! Invariant: at most one batch is in flight, so each is planned on what the one before made.
+//! Invariant: at most one batch is in flight, so each batch is planned on the image that the
+//! previous one produced.
 
 mod batch;
 mod job;
@@ -42,31 +43,31 @@ use crate::plan::{Draft, Note, Settings, features, leaders};
 use crate::raft::{ApplyOutcome, Leadership, PAYLOAD_LEN_MAX, ProposeError, Proposed, Quorum};
 use crate::state_machine::PublishedImage;
 
-/// Requests that wait while a batch is in flight; beyond, they are refused.
+/// The most requests that wait while a batch is in flight; further ones are refused.
 const WAITING_MAX: usize = 4096;
 
-/// Messages in the actor's queue; beyond, senders wait.
+/// The capacity of the actor's queue; when it is full, senders wait.
 pub(crate) const QUEUE: usize = 1024;
 
-/// A draft with so many records is proposed before more requests are planned on it.
+/// A draft with this many records is proposed before more requests are planned on it.
 const BATCH_RECORDS: usize = 10_000;
 
-/// Whether this controller is the active one; what its services go by.
+/// Whether this controller is the active one. The services read it before they accept requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Activity {
-    /// Requests are taken.
+    /// Whether this controller accepts requests.
     pub active: bool,
-    /// The active controller, as far as is known.
+    /// The active controller, if known.
     pub leader: Option<NodeId>,
     /// The term.
     pub term: u64,
 }
 
-/// What the actor is told and asked.
+/// A message to the actor.
 pub(crate) enum Message {
-    /// Plan and commit this.
+    /// Plan this request and commit its records.
     Job(Box<dyn Job>),
-    /// A broker that has registered begins its session.
+    /// Begin the session of a broker that has registered.
     Attach(Attach),
     /// A heartbeat.
     Heartbeat {
@@ -74,41 +75,42 @@ pub(crate) enum Message {
         session: SessionId,
         beat: BrokerReport,
     },
-    /// A session's stream ended.
+    /// The stream of a session ended.
     Broken { broker: NodeId, session: SessionId },
-    /// Nobody listens at a broker's endpoints.
+    /// The endpoints of a broker refuse connections.
     Refused { broker: NodeId, epoch: BrokerEpoch },
-    /// The metadata offset of each broker and how long ago it told.
+    /// Return each broker's metadata offset and when the broker reported it.
     Observers(oneshot::Sender<Vec<(NodeId, MetadataOffset, Instant)>>),
 }
 
-/// See [`Message::Attach`].
+/// The start of a session; see [`Message::Attach`].
 pub(crate) struct Attach {
     pub broker: NodeId,
     pub epoch: BrokerEpoch,
-    /// The offset of the registration.
+    /// The metadata offset of the registration.
     pub registered_at: MetadataOffset,
-    /// What the broker has replayed.
+    /// The metadata offset up to which the broker has replayed.
     pub metadata_offset: MetadataOffset,
-    /// Where its responses go.
+    /// The actor's handle to the session, with the sender of responses.
     pub handle: SessionHandle,
     pub reply: oneshot::Sender<Result<SessionId, ApiError>>,
 }
 
-/// What the actor needs from its configuration.
+/// The part of the controller's configuration that the actor uses.
 pub(crate) struct ActorConfig {
     pub node_id: NodeId,
     pub settings: Arc<Settings>,
     pub session_timeout: Duration,
     pub heartbeat_interval: Duration,
     pub broken_session_grace: Duration,
-    /// How long brokers may take to come to a new active controller.
+    /// How long brokers may take to connect to a new active controller.
     pub inherited_session_grace: Duration,
-    /// Larger plans are divided where that is safe.
+    /// The encoded size above which a plan is divided into batches where that is safe.
     pub batch_bytes_max: usize,
-    /// Every so often leaders are moved back to preferred replicas, if at all.
+    /// The interval of moving leadership back to preferred replicas; `None` to disable it.
     pub rebalance_every: Option<Duration>,
-    /// Without an answer from a majority of the voters for so long, others may have a new leader.
+    /// After this time without an answer from a majority of the voters, the others may have elected
+    /// another leader.
     pub quorum_lease: Duration,
     /// Set when the node is about to stop.
     pub stopping: Arc<AtomicBool>,
@@ -119,18 +121,18 @@ type Proposal = Pin<Box<dyn Future<Output = Result<Proposed, ProposeError>> + Se
 struct InFlight {
     proposal: Proposal,
     round: PlannedBatch,
-    /// What follows the batch that is on its way.
+    /// The batches to propose after the one in flight.
     rest: VecDeque<batch::Records>,
 }
 
-/// What one draft was made of, to be settled when it is committed.
+/// The content of one draft, to be settled when its records are committed.
 struct PlannedBatch {
     jobs: Vec<Box<dyn Job>>,
-    /// Brokers found silent or gone.
+    /// Brokers whose sessions expired.
     expired: Vec<NodeId>,
-    /// Brokers whose heartbeats were looked at.
+    /// Brokers whose heartbeats the plan has considered.
     attended: BTreeSet<NodeId>,
-    /// To be logged.
+    /// Decisions to log once the batch is committed.
     notes: Vec<Note>,
 }
 
@@ -142,7 +144,7 @@ enum Event {
     Timer,
 }
 
-/// See the module.
+/// The single writer of metadata; see the module.
 pub(crate) struct Actor {
     config: ActorConfig,
     quorum: Quorum,
@@ -150,22 +152,23 @@ pub(crate) struct Actor {
     leadership: watch::Receiver<Leadership>,
     activity: watch::Sender<Activity>,
     inbox: mpsc::Receiver<Message>,
-    /// For what the actor starts; does not keep it alive.
+    /// The actor's own queue, for tasks that it starts; a weak sender, so that it does not keep the
+    /// actor running.
     own: mpsc::WeakSender<Message>,
     waiting: VecDeque<Box<dyn Job>>,
     in_flight: Option<InFlight>,
     heartbeats: BrokerHeartbeats,
     sessions: BTreeMap<NodeId, (SessionId, SessionHandle)>,
     next_session: u64,
-    /// Brokers whose heartbeats are to be looked at.
+    /// Brokers whose heartbeats the next plan has to consider.
     brokers_to_review: BTreeSet<NodeId>,
-    /// The first batch of this activity is still to be made.
+    /// Whether the first batch of this activation is still to be proposed.
     activation_pending: bool,
     rebalance_at: Option<Instant>,
     lease_check_at: Option<Instant>,
-    /// When it last looked at what there is to do; at least each quarter of the lease while active.
+    /// When the actor last checked for work; at least each quarter of the lease while active.
     ran_at: Instant,
-    /// The last term this voter was elected in, and when it noticed.
+    /// The last term this voter was elected in, and when the actor observed it.
     elected: Option<(u64, Instant)>,
 }
 
@@ -206,7 +209,7 @@ impl Actor {
         }
     }
 
-    /// Runs until every sender of messages is gone.
+    /// Runs until every sender of messages is dropped.
     pub async fn run(mut self) {
         self.on_leadership();
         loop {
@@ -259,7 +262,7 @@ impl Actor {
         if !self.is_active() {
             return self.lease_check_at;
         }
-        // An expired broker is dealt with when the batch in flight is done.
+        // Expired brokers are fenced after the batch in flight is committed.
         let session = if self.in_flight.is_none() {
             self.heartbeats.next_deadline().map(Instant::from_std)
         } else {
@@ -324,10 +327,10 @@ impl Actor {
         });
     }
 
-    /// Whether a majority of the voters answered lately. A leader that is cut off learns of its
-    /// successor late; it must not keep brokers to itself meanwhile.
+    /// Whether a majority of the voters answered within the lease. A leader that is cut off learns
+    /// late that another was elected, so it must not keep brokers attached meanwhile.
     fn holds_quorum(&self, now: Instant) -> bool {
-        // The election itself was an answer of a majority.
+        // Winning the election required answers of a majority.
         if self
             .elected
             .is_some_and(|(_, at)| now < at + self.config.quorum_lease)
@@ -345,7 +348,7 @@ impl Actor {
     }
 
     fn become_active(&mut self, now: Instant, term: u64) {
-        tracing::info!(term, "active controller");
+        tracing::info!(term, "became the active controller");
         let image = Arc::clone(&self.published.borrow().image);
         let mut probes = Vec::new();
         for broker in image.brokers.values().filter(|broker| !broker.fenced) {
@@ -408,7 +411,7 @@ impl Actor {
         }
     }
 
-    /// Plans and proposes what there is to do, unless a batch is on its way.
+    /// Plans and proposes all pending work, unless a batch is in flight.
     fn pump(&mut self) {
         let now = Instant::now();
         if now > self.ran_at + self.config.quorum_lease {
@@ -455,7 +458,7 @@ impl Actor {
         }
     }
 
-    /// Proposes the first of the batches; the rest follow when it is committed.
+    /// Proposes the first of the batches; the rest follow once it is committed.
     fn propose(
         &mut self,
         base: MetadataOffset,
@@ -464,7 +467,7 @@ impl Actor {
     ) {
         assert!(
             self.in_flight.is_none(),
-            "a batch on {base} is proposed while another is on its way"
+            "a batch on {base} is proposed while another is in flight"
         );
         let payload = batch::encode(base, batches.pop_front().unwrap_or_default());
         let quorum = self.quorum.clone();
@@ -476,7 +479,7 @@ impl Actor {
         });
     }
 
-    /// The round's plan cannot be committed, and would not be when it is planned again.
+    /// Drops a plan that cannot be committed, and could not be if it were planned again.
     fn give_up(&mut self, round: PlannedBatch, base: MetadataOffset, reason: &str) {
         self.activation_pending = false;
         for broker in &round.expired {
@@ -569,13 +572,13 @@ impl Actor {
                 }
             }
             Err(ProposeError::TooLarge { len }) => {
-                tracing::error!(len, "a batch of metadata records is too large");
+                tracing::error!(len, "batch of metadata records is too large");
                 let base = self.published.borrow().image.offset;
                 let reason = format!("{len} bytes of metadata are too much for one request");
                 self.give_up(round, base, &reason);
             }
             Err(error) => {
-                tracing::info!(%error, "a batch of metadata records was not committed");
+                tracing::info!(%error, "batch of metadata records was not committed");
                 for job in round.jobs {
                     job.refused(Refused::NotActive);
                 }
@@ -585,7 +588,7 @@ impl Actor {
         }
     }
 
-    /// The round's plan is part of the metadata.
+    /// Completes the requests and sessions of a plan that was committed at `offset`.
     fn settle(&mut self, round: PlannedBatch, offset: MetadataOffset) {
         self.activation_pending = false;
         self.settle_sessions(&round, offset);
@@ -596,10 +599,10 @@ impl Actor {
     }
 }
 
-/// Plans a request; takes back what it did when that cannot be committed.
+/// Plans a request; takes its records back when they cannot be committed.
 ///
 /// # Errors
-/// Why not.
+/// The reason the request cannot be committed.
 fn plan_job(draft: &mut Draft, job: &mut dyn Job) -> Result<(), String> {
     let first = draft.records.len();
     let mut large = None;
@@ -620,7 +623,7 @@ fn plan_job(draft: &mut Draft, job: &mut dyn Job) -> Result<(), String> {
         }
         (Err(None), len) => {
             let len = len.unwrap_or_default();
-            tracing::error!(len, "a batch of metadata records is too large");
+            tracing::error!(len, "batch of metadata records is too large");
             Err(format!(
                 "{len} bytes of metadata are too much for one request"
             ))
@@ -628,7 +631,7 @@ fn plan_job(draft: &mut Draft, job: &mut dyn Job) -> Result<(), String> {
     }
 }
 
-/// Logs a step whose records were taken back.
+/// Logs the failure of a planning step whose records were taken back.
 fn report_broken<T>(step: Result<T, ReplayError>) -> Option<T> {
     step.inspect_err(|error| tracing::error!(%error, "a plan does not fit the metadata"))
         .ok()

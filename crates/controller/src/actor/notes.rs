@@ -1,13 +1,14 @@
-//! Logs what plans decided, once it is committed.
+//! Logs the decisions of plans once they are committed.
 
 use dohle_model::{NodeId, PartitionIndex, TopicName};
 
 use crate::plan::{Note, listed};
 
-/// Unclean elections of one batch that are logged one by one, and partitions that need one.
+/// The most unclean elections, and the most partitions that need one, that are logged individually
+/// for one batch.
 const ELECTIONS_MAX: usize = 100;
 
-/// See the module.
+/// Logs the notes of a committed batch; see the module.
 pub(super) fn log(notes: &[Note]) {
     let (mut unclean, mut last_known, mut waiting) = (0, 0, 0);
     for note in notes {

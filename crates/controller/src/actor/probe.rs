@@ -1,7 +1,7 @@
-//! Looks whether brokers that have not come to a new active controller still listen.
+//! Probes whether brokers that have not connected to a new active controller still listen.
 //!
 //! A broker whose process was killed refuses connections at once, so its partitions need not wait
-//! for its session to time out. Any other answer, or none, proves nothing.
+//! for its session to time out. Any other result of a probe, or a timeout, is no evidence.
 
 use std::io;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use tokio::time::{sleep, timeout};
 
 use super::Message;
 
-/// An answer that takes longer proves nothing.
+/// The timeout of one connection attempt; a timeout is no evidence that the broker has ended.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Between two probes: a port that is closed for a moment is not a death.
+/// The pause between two probes: a port can be closed for a moment while its process still runs.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A broker to look for.
+/// A broker to probe.
 pub(super) struct Probe {
     broker: NodeId,
     epoch: BrokerEpoch,
@@ -39,7 +39,7 @@ impl Probe {
         }
     }
 
-    /// Whether all endpoints refuse, twice.
+    /// Whether all endpoints refuse connections, in two consecutive probes.
     async fn is_refused(&self) -> bool {
         for round in 0..2 {
             if round > 0 {
@@ -60,7 +60,7 @@ impl Probe {
     }
 }
 
-/// Tells the actor which of the brokers refuse.
+/// Reports to the actor which of the brokers refuse connections.
 pub(super) async fn run(probes: Vec<Probe>, actor: mpsc::WeakSender<Message>) {
     let mut probes: FuturesUnordered<_> = probes
         .into_iter()

@@ -1,4 +1,4 @@
-//! The actor's dealings with brokers' sessions: what a heartbeat leads to, and what is answered.
+//! The actor's handling of broker sessions: the changes that heartbeats cause, and the responses.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use super::{Actor, Attach, PlannedBatch, report_broken};
 use crate::heartbeats::{BrokerReport, SessionId};
 use crate::plan::{Draft, brokers};
 
-/// How often brokers send heartbeats while one of them waits to shut down.
+/// The interval at which brokers send heartbeats while a broker waits for its controlled shutdown.
 const DRAINING_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What goes to the broker.
+/// The sender of responses to a broker.
 pub(crate) type Outgoing = mpsc::Sender<Result<v1::SessionResponse, Status>>;
 
-/// The actor's end of a session. The session ends when it is dropped.
+/// The actor's handle to a session. Dropping it ends the session.
 pub(crate) struct SessionHandle {
     pub responses: Outgoing,
-    /// Dropped with the handle, which the session's task notices.
+    /// Closes when the handle is dropped, which ends the session's task.
     pub _alive: oneshot::Sender<()>,
 }
 
@@ -44,7 +44,7 @@ impl Actor {
             .map(|registration| registration.epoch);
         if !self.is_active() || registered != Some(epoch) {
             let error = ErrorCode::StaleBrokerEpoch.because(format!(
-                "broker {broker} has registered anew since it got the epoch {epoch}"
+                "broker {broker} registered again after it received epoch {epoch}"
             ));
             drop(reply.send(Err(error)));
             return;
@@ -73,7 +73,8 @@ impl Actor {
             return;
         }
         self.brokers_to_review.insert(broker);
-        // One that drains may be waiting for what this one has just told.
+        // A broker in controlled shutdown may be waiting for the offset that this heartbeat
+        // reports.
         self.brokers_to_review.extend(self.heartbeats.draining());
     }
 
@@ -82,12 +83,12 @@ impl Actor {
             .heartbeats
             .on_stream_broken(broker, session, Instant::now().into_std())
         {
-            tracing::info!(%broker, "session of a broker broke");
+            tracing::info!(%broker, "broker session stream broke");
             self.sessions.remove(&broker);
         }
     }
 
-    /// Adds to the draft what the sessions' state asks for.
+    /// Adds the changes that the sessions' state requires to the draft.
     pub(super) fn plan_sessions(
         &self,
         draft: &mut Draft,
@@ -96,7 +97,7 @@ impl Actor {
     ) {
         for broker in expired {
             if draft.image.is_active(*broker) {
-                tracing::warn!(%broker, "fencing a broker that is gone or silent");
+                tracing::warn!(%broker, "fencing broker: its session expired");
             }
             draft.may_split();
             report_broken(draft.step(|draft| brokers::fence(draft, *broker)));
@@ -141,8 +142,8 @@ impl Actor {
         }
     }
 
-    /// Whether all other brokers know what was committed at `offset`, so that none turns to the one
-    /// that goes.
+    /// Whether all other brokers have replayed the metadata up to `offset`, so that none of them
+    /// uses the leaving broker any more.
     fn all_have_seen(&self, leaving: NodeId, offset: MetadataOffset) -> bool {
         let image = &self.published.borrow().image;
         self.heartbeats
@@ -153,7 +154,8 @@ impl Actor {
             .all(|(_, liveness)| liveness.beat.metadata_offset >= offset)
     }
 
-    /// The round is committed at `offset`: tells the heartbeats and the brokers.
+    /// Handles the commit of the planned batch at `offset`: updates the heartbeats and responds to
+    /// the brokers.
     pub(super) fn settle_sessions(&mut self, round: &PlannedBatch, offset: MetadataOffset) {
         let image = std::sync::Arc::clone(&self.published.borrow().image);
         for broker in &round.expired {
@@ -182,14 +184,14 @@ impl Actor {
         }
     }
 
-    /// Whether a broker is on its way out.
+    /// Whether a broker is in, or has requested, a controlled shutdown.
     fn drains(&self, image: &MetadataImage) -> bool {
         self.heartbeats
             .draining()
             .any(|broker| image.is_active(broker))
     }
 
-    /// Tells a broker where it stands.
+    /// Sends a broker its current state.
     pub(super) fn respond(&self, image: &MetadataImage, broker: NodeId) {
         let (Some((_, handle)), Some(liveness), Some(registration)) = (
             self.sessions.get(&broker),
@@ -198,7 +200,8 @@ impl Actor {
         ) else {
             return;
         };
-        // One that drains waits for all others to tell what they have seen.
+        // A controlled shutdown waits until all other brokers have reported the offsets they
+        // replayed.
         let normal = self.config.heartbeat_interval;
         let hurry = self.drains(image);
         let interval = if hurry {
@@ -214,7 +217,7 @@ impl Actor {
             should_shutdown: registration.fenced && liveness.beat.want_shutdown,
             heartbeat_interval_ms: u32::try_from(interval).unwrap_or(u32::MAX),
         };
-        // A broker that does not read its responses misses some; each tells all.
+        // A broker that does not read its responses misses some; each response has the full state.
         drop(handle.responses.try_send(Ok(response)));
     }
 }

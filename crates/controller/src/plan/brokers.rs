@@ -1,4 +1,4 @@
-//! Brokers: registration, fencing, controlled shutdown, log directories that fail.
+//! Brokers: registration, fencing, controlled shutdown, and failures of log directories.
 //!
 //! ```text
 //!               register                caught up
@@ -8,7 +8,7 @@
 //!                              └────────────────────────────────────────┘
 //! ```
 //!
-//! A broker enters in-sync sets and leads only while it is active.
+//! A broker joins ISRs and leads partitions only while it is active.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use dohle_rpc::v1;
 
 use super::{Draft, Note, code_and_message, features, topic_id};
 
-/// Checks that `epoch` is the broker's present registration (KIP-380).
+/// Checks that `epoch` is the epoch of the broker's current registration (KIP-380).
 ///
 /// # Errors
 /// `BROKER_ID_NOT_REGISTERED`, `STALE_BROKER_EPOCH`.
@@ -32,26 +32,26 @@ pub fn check_epoch(draft: &Draft, broker: NodeId, epoch: BrokerEpoch) -> Result<
     };
     if registration.epoch != epoch {
         return Err(ErrorCode::StaleBrokerEpoch.because(format!(
-            "broker {broker} asked with epoch {epoch}, but is registered with epoch {}",
+            "broker {broker} sent epoch {epoch}, but is registered with epoch {}",
             registration.epoch
         )));
     }
     Ok(())
 }
 
-/// Registers a broker: its epoch.
+/// Registers a broker. Returns its epoch.
 ///
-/// A new incarnation gets a new epoch and starts fenced; the old one, if it was not, is fenced in
-/// the same batch, so that elections run at once. The same incarnation keeps its epoch and state.
+/// A new incarnation gets a new epoch and starts fenced. If the old one was not fenced, the same
+/// batch fences it, so that elections run at once. The same incarnation keeps its epoch and state.
 /// Replicas whose log directory is not among the registered ones leave the ISR and the ELR.
 ///
-/// `previous` is the epoch under which the broker last stopped cleanly. Unless it is the epoch of
-/// the registration that ends here, the broker may have lost what was only in its page cache: while
-/// eligible leader replicas are tracked it leaves the ISR and the ELR of all its partitions
-/// (KIP-966, Kafka's `handleBrokerShutdown`).
+/// `previous` is the epoch of the registration under which the broker last stopped cleanly. If it
+/// is not the epoch of the registration that is being replaced, the broker may have lost data that
+/// were only in its page cache: while eligible leader replicas are tracked, it leaves the ISR and
+/// the ELR of all its partitions (KIP-966, Kafka's `handleBrokerShutdown`).
 ///
-/// Changes of partitions come before the registration: when only the first of them are committed,
-/// the broker's next attempt makes the rest.
+/// Changes of partitions precede the registration: when only the first of them are committed, the
+/// broker's next attempt makes the remaining ones.
 ///
 /// # Errors
 /// `DUPLICATE_BROKER_REGISTRATION` while another incarnation is connected; `INVALID_REGISTRATION`;
@@ -102,7 +102,7 @@ pub fn register(
     Ok(epoch)
 }
 
-/// Takes a broker that did not stop cleanly out of the ISR and the ELR of its partitions.
+/// Removes a broker that did not stop cleanly from the ISR and the ELR of its partitions.
 fn withdraw_unclean(draft: &mut Draft, id: NodeId) {
     let mut partitions = 0;
     for (partition_id, partition) in replicas(draft, id) {
@@ -160,8 +160,8 @@ fn check_registration(draft: &Draft, broker: &BrokerRegistration) -> Result<(), 
     Ok(())
 }
 
-/// A replica whose directory is gone has lost its log: it may not lead, nor count as in sync, until
-/// it has fetched everything anew.
+/// Removes replicas whose directory is gone from the ISR and the ELR: they lost their logs, so they
+/// may not lead or count as in sync until they have fetched everything again.
 fn strip_lost_directories(draft: &mut Draft, id: NodeId, log_dirs: &[DirectoryId]) {
     for (partition_id, partition) in replicas(draft, id) {
         let directory = partition.directory(id).unwrap_or(DirectoryId::UNASSIGNED);
@@ -184,8 +184,8 @@ fn strip_lost_directories(draft: &mut Draft, id: NodeId, log_dirs: &[DirectoryId
     }
 }
 
-/// Fences a broker: it leaves every ISR, others lead in its place. Does nothing when it is not
-/// registered, or fenced.
+/// Fences a broker: removes it from every ISR and elects other leaders. Does nothing when the
+/// broker is not registered or is already fenced.
 pub fn fence(draft: &mut Draft, id: NodeId) {
     let Some(broker) = draft.image.brokers.get(&id) else {
         return;
@@ -198,8 +198,8 @@ pub fn fence(draft: &mut Draft, id: NodeId) {
     push_registration_change(draft, id, epoch, |change| change.fenced = Some(true));
 }
 
-/// Unfences a broker; partitions without a leader that it can lead get one. Does nothing when it is
-/// not registered, or not fenced.
+/// Unfences a broker, and elects it in leaderless partitions that it can lead. Does nothing when
+/// the broker is not registered or is not fenced.
 pub fn unfence(draft: &mut Draft, id: NodeId) {
     let Some(broker) = draft.image.brokers.get(&id) else {
         return;
@@ -222,8 +222,8 @@ pub fn unfence(draft: &mut Draft, id: NodeId) {
     }
 }
 
-/// Starts a controlled shutdown: others lead in the broker's place and it leaves every ISR, but its
-/// session goes on until nobody turns to it any more.
+/// Starts a controlled shutdown: elects other leaders and removes the broker from every ISR. Its
+/// session continues until no other broker uses it any more.
 pub fn begin_controlled_shutdown(draft: &mut Draft, id: NodeId) {
     let Some(broker) = draft.image.brokers.get(&id) else {
         return;
@@ -232,15 +232,15 @@ pub fn begin_controlled_shutdown(draft: &mut Draft, id: NodeId) {
         return;
     }
     let epoch = broker.epoch;
-    leave_isrs(draft, id, "it stops");
+    leave_isrs(draft, id, "it is shutting down");
     push_registration_change(draft, id, epoch, |change| {
         change.in_controlled_shutdown = Some(true);
     });
 }
 
-/// Takes log directories of a broker offline: the replicas in them leave their ISRs, and where
-/// eligible leader replicas are tracked their ELRs, since a log whose directory failed may lack its
-/// end.
+/// Takes log directories of a broker offline. The replicas in them leave their ISRs and, where
+/// eligible leader replicas are tracked, their ELRs, since the log of a failed directory may lack
+/// its end.
 pub fn take_directories_offline(draft: &mut Draft, id: NodeId, offline: &[DirectoryId]) {
     let Some(broker) = draft.image.brokers.get(&id) else {
         return;
@@ -265,12 +265,13 @@ pub fn take_directories_offline(draft: &mut Draft, id: NodeId, offline: &[Direct
         }
     }
     note(draft, id, partitions, "their log directory failed");
-    // Last: when only the first records are committed, the next heartbeat makes the rest.
+    // The registration changes last: when only the first records are committed, the next heartbeat
+    // makes the rest.
     push_registration_change(draft, id, epoch, |change| change.log_dirs = Some(online));
 }
 
-/// Notes which log directory holds each of a broker's replicas (KIP-858). Replicas that went
-/// meanwhile are passed over: the broker learns so from the feed.
+/// Records which log directory holds each of a broker's replicas (KIP-858). Skips replicas that
+/// were removed meanwhile: the broker learns of that from the metadata.
 ///
 /// # Errors
 /// `BROKER_ID_NOT_REGISTERED`, `STALE_BROKER_EPOCH`, `INVALID_REQUEST`.
@@ -285,7 +286,7 @@ pub fn assign_replicas_to_dirs(
             topic_id(&replica.topic_id),
             replica.directory.as_ref().try_into(),
         ) else {
-            return Err(ErrorCode::InvalidRequest.because("an id has not 16 bytes"));
+            return Err(ErrorCode::InvalidRequest.because("an id does not have 16 bytes"));
         };
         let directory = DirectoryId::from_bytes(directory);
         let partition = dohle_model::PartitionIndex(replica.partition);
@@ -316,7 +317,7 @@ pub fn assign_replicas_to_dirs(
     Ok(())
 }
 
-/// UnregisterBroker.
+/// Plans UnregisterBroker.
 #[must_use]
 pub fn forget(
     draft: &mut Draft,
@@ -331,7 +332,7 @@ pub fn forget(
     }
 }
 
-/// Forgets a broker.
+/// Removes the registration of a broker.
 ///
 /// # Errors
 /// `BROKER_ID_NOT_REGISTERED`.
@@ -355,7 +356,7 @@ fn leave_isrs(draft: &mut Draft, id: NodeId, reason: &'static str) {
     note(draft, id, partitions, reason);
 }
 
-/// Takes a replica out of the ISR. Returns whether that changed the partition.
+/// Removes a replica from the ISR. Returns whether that changed the partition.
 fn leave_isr(
     draft: &mut Draft,
     id: NodeId,
@@ -376,8 +377,8 @@ fn leave_isr(
     changed
 }
 
-/// Takes a replica whose log may lack its end out of the ISR and, where eligible leader replicas
-/// are tracked, the ELR. Returns whether it was in one.
+/// Removes a replica whose log may lack its end from the ISR and, where eligible leader replicas
+/// are tracked, from the ELR. Returns whether it was in one of them.
 fn withdraw(
     draft: &mut Draft,
     id: NodeId,
@@ -401,7 +402,7 @@ fn withdraw(
     changed
 }
 
-/// The partitions that a broker is a replica of.
+/// Returns the partitions of which a broker has a replica.
 fn replicas(draft: &Draft, id: NodeId) -> Vec<(TopicIdPartition, Arc<PartitionRegistration>)> {
     let Some(ids) = draft.image.replicas_of.get(&id) else {
         return Vec::new();
@@ -411,7 +412,7 @@ fn replicas(draft: &Draft, id: NodeId) -> Vec<(TopicIdPartition, Arc<PartitionRe
         .collect()
 }
 
-/// How many partitions a broker leads.
+/// Returns the number of partitions that a broker leads.
 #[must_use]
 pub fn leaderships(draft: &Draft, id: NodeId) -> usize {
     let Some(ids) = draft.image.replicas_of.get(&id) else {

@@ -1,4 +1,5 @@
-//! Whether brokers have room for more replicas: each replica may need an open file for good.
+//! Checks whether brokers have room for more replicas: each replica may permanently need an open
+//! file.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +7,13 @@ use dohle_model::{ApiError, ErrorCode, NodeId};
 
 use super::Draft;
 
-/// Replicas that a broker may host that has so many open files: the other half is for
-/// connections, and for files that are read.
+/// Returns how many replicas a broker with this limit of open files may host. The other half of the
+/// limit is for connections, and for files that are read.
 fn replicas_max(open_files_max: u64) -> u64 {
     open_files_max / 2
 }
 
-/// Refuses new partitions with these replicas when one of the brokers has no room for its part.
+/// Refuses new partitions with these replicas when one of the brokers has no room for its share.
 /// Brokers that did not report a limit have room.
 pub(super) fn check_new_partitions(
     draft: &Draft,
@@ -22,19 +23,19 @@ pub(super) fn check_new_partitions(
     Capacity::default().check(draft, assignment.len(), brokers)
 }
 
-/// What brokers host, for a request of many partitions: counted when a check first needs it, and
-/// kept up to date by [`Capacity::on_change`].
+/// The numbers of partitions and hosted replicas, for a request of many partitions: counted when a
+/// check first needs them, and kept up to date by [`Capacity::on_change`].
 #[derive(Debug, Default)]
 pub(super) struct Capacity {
-    /// All partitions of the cluster.
+    /// The number of partitions in the cluster.
     partitions: Option<usize>,
-    /// The replicas of each broker that reported a limit.
+    /// The number of replicas on each broker that reported a limit.
     hosted: Option<BTreeMap<NodeId, u64>>,
 }
 
 impl Capacity {
-    /// Refuses a new replica of an existing partition on each of these brokers when one of them
-    /// has no room for it.
+    /// Refuses a new replica of an existing partition on each of these brokers when one of them has
+    /// no room for it.
     pub fn check_new_replicas(
         &mut self,
         draft: &Draft,
@@ -43,8 +44,8 @@ impl Capacity {
         self.check(draft, 0, brokers)
     }
 
-    /// `brokers` has a broker once for each replica that it would get, `new_partitions` is the
-    /// number of partitions that these replicas are of and that do not exist yet.
+    /// Checks the room of each broker. `brokers` contains a broker once for each replica that it
+    /// would get; `new_partitions` is the number of partitions to be created.
     fn check(
         &mut self,
         draft: &Draft,
@@ -58,8 +59,8 @@ impl Capacity {
         let Some(least) = new.keys().map(|id| draft.open_files_max[id]).min() else {
             return Ok(());
         };
-        // A broker hosts one replica of a partition at most: most clusters are far below the
-        // limit, and nothing has to be counted.
+        // A broker hosts at most one replica of a partition: in most clusters the number of
+        // partitions is far below the limit, and no replicas have to be counted.
         let partitions = *self.partitions.get_or_insert_with(|| {
             let topics = draft.image.topics.values();
             topics.map(|topic| topic.partitions.len()).sum()
@@ -83,7 +84,7 @@ impl Capacity {
         Ok(())
     }
 
-    /// The replicas of a partition changed.
+    /// Updates the numbers after the replicas of a partition changed.
     pub fn on_change(&mut self, before: &[NodeId], after: &[NodeId]) {
         let Some(hosted) = &mut self.hosted else {
             return;
@@ -101,7 +102,7 @@ impl Capacity {
     }
 }
 
-/// Counts the replicas of each broker that reported a limit.
+/// Counts the replicas on each broker that reported a limit.
 fn count(draft: &Draft) -> BTreeMap<NodeId, u64> {
     let limited = draft.open_files_max.keys();
     let mut hosted: BTreeMap<NodeId, u64> = limited.map(|id| (*id, 0)).collect();

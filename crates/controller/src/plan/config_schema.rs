@@ -1,33 +1,33 @@
-//! What plans on configuration need from the definitions of properties.
+//! The interface through which plans check configuration against the definitions of properties.
 
 use dohle_model::record::ConfigResource;
 
-/// Which configuration names and values a resource takes.
+/// Defines the configuration names and values that a resource accepts.
 pub trait ConfigSchema: Send + Sync {
     /// Checks a value.
     ///
     /// # Errors
-    /// Why the name or the value is not allowed, in words.
+    /// The reason why the name or the value is not allowed.
     fn check(&self, resource: &ConfigResource, name: &str, value: &str) -> Result<(), String>;
 
-    /// Checks values against each other: `value` gives the one an entry will have, or its default.
+    /// Checks values against each other: `value` returns an entry's new value, or its default.
     ///
     /// # Errors
-    /// Which do not go together, in words.
+    /// The values that contradict each other.
     fn check_together(
         &self,
         resource: &ConfigResource,
         value: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(), String>;
 
-    /// Whether the value is a list of texts separated by commas, which can be appended to.
+    /// Whether the value is a comma-separated list, to which values can be appended.
     fn is_list(&self, resource: &ConfigResource, name: &str) -> bool;
 
-    /// The default as text.
+    /// Returns the default value as text.
     fn default_value(&self, resource: &ConfigResource, name: &str) -> Option<String>;
 }
 
-/// A schema that takes anything; for tests of what has nothing to do with names.
+/// A schema that accepts everything, for tests that do not depend on configuration names.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AnyConfig;
 

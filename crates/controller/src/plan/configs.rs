@@ -20,17 +20,17 @@ use dohle_protocol::messages::{
 
 use super::{Draft, code_and_message, indexes, leaders};
 
-/// The property that decides who is an eligible leader replica.
+/// The property that determines the eligible leader replicas.
 const MIN_ISR: &str = "min.insync.replicas";
 
-/// Checks one entry.
+/// Checks one entry of a resource's configuration.
 pub(super) fn check_value(
     draft: &Draft,
     resource: &ConfigResource,
     name: &str,
     value: &str,
 ) -> Result<(), ApiError> {
-    // Kafka's brokers answer for their own properties, and with another code (KAFKA-13609).
+    // Kafka's brokers check their own properties, and return another code (KAFKA-13609).
     let code = match resource {
         ConfigResource::Broker(_) | ConfigResource::BrokerDefault => ErrorCode::InvalidRequest,
         _ => ErrorCode::InvalidConfig,
@@ -42,7 +42,7 @@ pub(super) fn check_value(
         .map_err(|reason| code.because(reason))
 }
 
-/// Checks the entries that a resource will have against each other.
+/// Checks the new entries of a resource against each other.
 pub(super) fn check_together(
     draft: &Draft,
     resource: &ConfigResource,
@@ -60,7 +60,7 @@ pub(super) fn check_together(
         .map_err(|reason| ErrorCode::InvalidConfig.because(reason))
 }
 
-/// What a request wants of one property.
+/// The requested change of one property.
 struct Op<'a> {
     name: &'a str,
     /// Kafka's `AlterConfigOp.OpType`: 0 set, 1 delete, 2 append, 3 subtract.
@@ -68,17 +68,17 @@ struct Op<'a> {
     value: Option<&'a str>,
 }
 
-/// What a request wants of one resource.
+/// The requested changes of one resource.
 struct ConfigChange<'a> {
     /// Kafka's `ConfigResource.Type`.
     kind: i8,
     name: &'a str,
     ops: Vec<Op<'a>>,
-    /// Whether properties that are not named are removed.
+    /// Whether properties that are not listed are removed.
     replace_all: bool,
 }
 
-/// IncrementalAlterConfigs (KIP-339). Each resource's outcome stands for itself.
+/// Plans IncrementalAlterConfigs (KIP-339). Each resource has its own outcome.
 #[must_use]
 pub fn alter(
     draft: &mut Draft,
@@ -119,8 +119,8 @@ pub fn alter(
     }
 }
 
-/// The old AlterConfigs, which removes the properties that it does not name. Each resource's
-/// outcome stands for itself.
+/// Plans the legacy AlterConfigs, which removes the properties that it does not list. Each resource
+/// has its own outcome.
 #[must_use]
 pub fn replace(draft: &mut Draft, request: &AlterConfigsRequestData) -> AlterConfigsResponseData {
     let wanted = request.resources.iter().map(|resource| {
@@ -183,7 +183,8 @@ fn alter_one(draft: &mut Draft, wanted: &ConfigChange<'_>) -> Result<(), ApiErro
         .unwrap_or_default();
     let after = values_after(draft, &resource, &now, wanted)?;
     check_min_isr(draft, &resource, &after)?;
-    // Entries of a broker are written even when they do not change: files they name may have.
+    // Entries of a broker are written even when their values do not change, because the files to
+    // which they refer may have changed.
     let is_broker = matches!(
         resource,
         ConfigResource::Broker(_) | ConfigResource::BrokerDefault
@@ -223,8 +224,9 @@ fn alter_one(draft: &mut Draft, wanted: &ConfigChange<'_>) -> Result<(), ApiErro
     Ok(())
 }
 
-/// Leaders commit by their own `min.insync.replicas`, the controller keeps eligible leader replicas
-/// by the cluster's: while it does, there is one value for all brokers (KIP-966).
+/// Refuses changes that would give brokers different values of `min.insync.replicas` while eligible
+/// leader replicas are tracked: leaders commit by their own value, but the controller tracks these
+/// replicas by the cluster's (KIP-966).
 fn check_min_isr(
     draft: &Draft,
     resource: &ConfigResource,
@@ -247,8 +249,9 @@ fn check_min_isr(
     }
 }
 
-/// Keeps one value of `min.insync.replicas` for all brokers, whatever their property files say: the
-/// controller's own where the cluster has none yet (Kafka's `maybeGenerateElrSafetyRecords`).
+/// Sets one value of `min.insync.replicas` for all brokers, which overrides their property files:
+/// the controller's own value if the cluster has none yet (Kafka's
+/// `maybeGenerateElrSafetyRecords`).
 pub(super) fn unify_min_isr(draft: &mut Draft) {
     if draft
         .image
@@ -275,7 +278,7 @@ pub(super) fn unify_min_isr(draft: &mut Draft) {
     }
 }
 
-/// Each entry that the request is about, with its value after it.
+/// Returns each entry that the request changes, with its new value.
 fn values_after(
     draft: &Draft,
     resource: &ConfigResource,
@@ -291,7 +294,7 @@ fn values_after(
     for op in &wanted.ops {
         let name = op.name;
         if !seen.insert(name) {
-            return Err(ErrorCode::InvalidRequest.because(format!("{name} is given twice")));
+            return Err(ErrorCode::InvalidRequest.because(format!("{name} is listed twice")));
         }
         let given = || {
             let null = || {
@@ -322,9 +325,8 @@ fn values_after(
                 Some(parts.join(","))
             }
             other => {
-                return Err(ErrorCode::InvalidRequest.because(format!(
-                    "{name} is given with the unknown operation {other}"
-                )));
+                return Err(ErrorCode::InvalidRequest
+                    .because(format!("{name} has the unknown operation {other}")));
             }
         };
         after.insert(name.to_owned(), value);
@@ -369,12 +371,12 @@ fn find(draft: &Draft, kind: i8, name: &str) -> Result<ConfigResource, ApiError>
         32 => Err(ErrorCode::InvalidRequest.because("Default group resources are not allowed.")),
         16 => Err(ErrorCode::InvalidRequest.because("the resource has no name")),
         other => Err(ErrorCode::InvalidRequest.because(format!(
-            "configuration of resource type {other} is kept nowhere"
+            "configuration of resource type {other} is not supported"
         ))),
     }
 }
 
-/// Unclean elections may have become allowed: partitions that have waited for that elect now.
+/// Elects leaders of partitions that waited for an unclean election, if the change allows it now.
 fn elect_uncleanly(draft: &mut Draft, resource: &ConfigResource) {
     let leaderless: Vec<TopicIdPartition> = match resource {
         ConfigResource::Topic(name) => {
@@ -393,8 +395,8 @@ fn elect_uncleanly(draft: &mut Draft, resource: &ConfigResource) {
     }
 }
 
-/// With fewer replicas asked for, leaders may commit what eligible replicas outside the ISR do not
-/// have: those are eligible no more (KIP-966).
+/// Removes eligible replicas outside the ISR after `min.insync.replicas` changed: with a smaller
+/// value, leaders may commit records that these replicas do not have (KIP-966).
 fn forget_eligible(draft: &mut Draft, resource: &ConfigResource) {
     let affected: Vec<TopicIdPartition> = match resource {
         ConfigResource::Topic(name) => draft
@@ -414,10 +416,10 @@ fn forget_eligible(draft: &mut Draft, resource: &ConfigResource) {
     }
 }
 
-/// Ends the tracking of eligible leader replicas, once its feature is at level 0.
+/// Stops tracking eligible leader replicas, once the feature is at level 0.
 ///
-/// The eligible replicas of a partition whose ISR is empty hold all that is committed, so they are
-/// its ISR from now on: as without the feature, a partition without a leader keeps its last ISR.
+/// The eligible replicas of a partition whose ISR is empty hold all committed records, so they
+/// become its ISR: without the feature, a partition without a leader keeps its last ISR.
 pub(super) fn stop_tracking_eligible(draft: &mut Draft) {
     let affected: Vec<_> = draft.image.topics.values().flat_map(with_elr).collect();
     for id in affected {
@@ -433,7 +435,7 @@ pub(super) fn stop_tracking_eligible(draft: &mut Draft) {
     }
 }
 
-/// The partitions of a topic that have eligible leader replicas outside the ISR.
+/// Returns the partitions of a topic that have eligible leader replicas outside the ISR.
 fn with_elr(topic: &TopicImage) -> Vec<TopicIdPartition> {
     let topic_id = topic.id;
     let partitions = topic.partitions.iter().filter(|(_, p)| !p.elr.is_empty());

@@ -1,4 +1,4 @@
-//! A draft: an image that plans change, and the records that change it.
+//! A draft: an image that plans change, and the records of these changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::election::{Election, PartitionTarget, Rules};
 use super::indexes::Indexes;
 use dohle_model::features::ELIGIBLE_LEADER_REPLICAS_VERSION;
 
-/// What plans take from the controller's static configuration.
+/// The settings that plans use, from the controller's static configuration.
 #[derive(Clone)]
 pub struct Settings {
     /// This controller.
@@ -30,11 +30,11 @@ pub struct Settings {
     pub min_insync_replicas: usize,
     /// `unclean.leader.election.enable` of topics that set none.
     pub unclean_leader_election: bool,
-    /// Which configuration names and values are allowed.
+    /// Defines the allowed configuration names and values.
     pub configs: Arc<dyn ConfigSchema>,
 }
 
-/// What a plan decided that a person may want to read. Logged once it is committed.
+/// A decision of a plan that operators may need to see. Logged once the plan is committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
     /// A leader was elected from outside the ISR and the ELR.
@@ -45,10 +45,11 @@ pub enum Note {
         topic: TopicName,
         /// The new leader.
         leader: NodeId,
-        /// Whether it also led last, so that no other replica is known to have more records.
+        /// Whether the leader was also the last leader, so that no other replica is known to have
+        /// more records.
         last_known: bool,
     },
-    /// No replica is left that may be elected: an operator must order an unclean election.
+    /// No replica may be elected any more: an operator must request an unclean election.
     NoEligibleReplica {
         /// The partition.
         id: TopicIdPartition,
@@ -57,18 +58,18 @@ pub enum Note {
         /// The replicas that an unclean election can choose from.
         replicas: Vec<NodeId>,
     },
-    /// A broker left ISRs or ELRs.
+    /// A broker was removed from ISRs or ELRs.
     LeftIsrs {
         /// The broker.
         broker: NodeId,
-        /// Of how many partitions.
+        /// The number of partitions.
         partitions: usize,
         /// Why.
         reason: &'static str,
     },
 }
 
-/// How far a draft had come.
+/// A position in a draft, to which it can be reset.
 struct Mark {
     image: MetadataImage,
     indexes: Indexes,
@@ -77,7 +78,7 @@ struct Mark {
     notes: usize,
 }
 
-/// An image under change. See the module.
+/// An image that plans change; see the module.
 #[derive(Clone)]
 pub struct Draft {
     /// The image with all pushed records replayed.
@@ -86,25 +87,26 @@ pub struct Draft {
     pub indexes: Indexes,
     /// The controller's settings.
     pub settings: Arc<Settings>,
-    /// Brokers whose present session is connected and was heard from lately.
+    /// Brokers whose current session is connected and was heard from recently.
     pub connected: BTreeSet<NodeId>,
-    /// Files and connections that brokers may have open, as far as they reported it.
+    /// The reported limits of brokers' open files and connections.
     pub open_files_max: BTreeMap<NodeId, u64>,
     /// The records pushed so far.
     pub records: Vec<MetadataRecord>,
     /// The lengths of `records` at which they may be divided into several batches: when only the
-    /// first of them are committed, the metadata are sound and the rest is planned again.
+    /// first batches are committed, the metadata are consistent, and the rest is planned again.
     pub splits: Vec<usize>,
-    /// What was decided so far.
+    /// The decisions so far.
     pub notes: Vec<Note>,
-    /// A pushed record did not fit: the plan is wrong, and nothing of this draft may be committed.
+    /// Set when a pushed record did not fit: the plan is wrong, and this draft must not be
+    /// committed.
     pub broken: Option<ReplayError>,
-    /// Why nothing may be created: the metadata log has little space left.
+    /// The reason why nothing may be created: the metadata log has little space left.
     pub shortage: Option<Arc<str>>,
 }
 
 impl Draft {
-    /// A draft on `image`, whose indexes are `indexes`.
+    /// Creates a draft of `image` with its `indexes`.
     #[must_use]
     pub fn new(image: &MetadataImage, indexes: &Indexes, settings: &Arc<Settings>) -> Self {
         Self {
@@ -121,10 +123,10 @@ impl Draft {
         }
     }
 
-    /// Refuses what makes the metadata grow while there is little space for them.
+    /// Refuses requests that make the metadata grow while their disk space is short.
     ///
     /// # Errors
-    /// The reason.
+    /// The reason for the shortage.
     pub fn check_space(&self) -> Result<(), ApiError> {
         match &self.shortage {
             None => Ok(()),
@@ -142,7 +144,7 @@ impl Draft {
         self.records.push(record);
     }
 
-    /// Runs `plan`, and takes back all it did when it fails.
+    /// Runs `plan`, and takes its records back when it fails.
     ///
     /// # Errors
     /// Those of `plan`.
@@ -156,7 +158,7 @@ impl Draft {
         result
     }
 
-    /// Runs `plan`, and takes back all it did when one of its records does not fit the image.
+    /// Runs `plan`, and takes its records back when one of them does not fit the image.
     ///
     /// # Errors
     /// Why the first such record does not fit.
@@ -172,7 +174,7 @@ impl Draft {
         }
     }
 
-    /// The records so far may be committed without those that follow.
+    /// Marks that the records so far may be committed without those that follow.
     pub fn may_split(&mut self) {
         let here = self.records.len();
         if here > 0 && self.splits.last() != Some(&here) {
@@ -198,7 +200,7 @@ impl Draft {
         self.notes.truncate(mark.notes);
     }
 
-    /// Adds the change of a partition, if it is one.
+    /// Adds the record of a partition's change, if there is one.
     pub fn push_change(&mut self, id: TopicIdPartition, change: Option<PartitionChange>) -> bool {
         let Some(change) = change else { return false };
         self.note_unclean_election(id, &change);
@@ -266,13 +268,13 @@ impl Draft {
         });
     }
 
-    /// The registration of a partition.
+    /// Returns the registration of a partition.
     #[must_use]
     pub fn partition(&self, id: TopicIdPartition) -> Option<Arc<PartitionRegistration>> {
         self.image.partition(&id).cloned()
     }
 
-    /// The name of a partition's topic.
+    /// Returns the name of a partition's topic.
     #[must_use]
     pub fn topic_name(&self, id: TopicIdPartition) -> Option<TopicName> {
         self.image
@@ -304,7 +306,8 @@ impl Draft {
                 .is_some_and(|b| b.log_dirs.contains(&directory))
     }
 
-    /// Where a broker puts a new replica: its only log directory, or its own choice among several.
+    /// Returns the directory of a new replica on a broker: its only log directory, or `UNASSIGNED`
+    /// when the broker chooses among several.
     #[must_use]
     pub fn default_directory(&self, broker: NodeId) -> DirectoryId {
         match self
@@ -318,8 +321,8 @@ impl Draft {
         }
     }
 
-    /// A topic's configuration: its own, the cluster's dynamic default, or `None` for the static
-    /// one.
+    /// Returns a topic's configuration value: its own, else the cluster's dynamic default, or
+    /// `None` when the static default applies.
     #[must_use]
     pub fn topic_config(&self, topic: &TopicName, key: &str) -> Option<&str> {
         self.image
@@ -327,7 +330,7 @@ impl Draft {
             .or_else(|| self.image.config(&ConfigResource::BrokerDefault, key))
     }
 
-    /// Whether the topic may elect a leader that can miss committed records.
+    /// Whether the topic allows electing a leader that may lack committed records.
     #[must_use]
     pub fn unclean_election_allowed(&self, topic: &TopicName) -> bool {
         match self.topic_config(topic, "unclean.leader.election.enable") {
@@ -342,7 +345,8 @@ impl Draft {
         self.image.feature_level(ELIGIBLE_LEADER_REPLICAS_VERSION) >= 1
     }
 
-    /// The rules for changing a partition: `min.insync.replicas` is never more than the replicas.
+    /// Returns the rules for changing a partition: its `min.insync.replicas` is at most its number
+    /// of replicas.
     #[must_use]
     pub fn rules(&self, topic: &TopicName, partition: &PartitionRegistration) -> Rules {
         let min_isr = self
@@ -355,7 +359,7 @@ impl Draft {
         }
     }
 
-    /// A target for the partition as it is, with the election its topic allows.
+    /// Returns a target that equals the present partition, with the election that its topic allows.
     #[must_use]
     pub fn target<'a>(
         &self,
@@ -369,14 +373,14 @@ impl Draft {
         target
     }
 
-    /// The record that reaches `target`, choosing leaders among eligible brokers with the replica's
-    /// log directory online.
+    /// Returns the record that reaches `target`. Only eligible brokers with the replica's log
+    /// directory online may lead.
     #[must_use]
     pub fn change(&self, target: PartitionTarget<'_>) -> Option<PartitionChange> {
         self.change_without(target, None)
     }
 
-    /// As [`Draft::change`], but `removed` leads nothing.
+    /// Does the same as [`Draft::change`], but never elects `removed`.
     #[must_use]
     pub fn change_without(
         &self,

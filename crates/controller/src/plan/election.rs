@@ -1,10 +1,10 @@
-//! Elections as a pure target state: what a partition should become, and the smallest record that
-//! takes it there. After `PartitionChangeBuilder.java` of Apache Kafka 4.3.
+//! Elections as a pure target state: the desired state of a partition, and the smallest record that
+//! reaches it. Follows `PartitionChangeBuilder.java` of Apache Kafka 4.3.
 //!
-//! Invariants of the result: the leader, if any, is in the ISR; the ISR is a part of the replicas;
-//! the ELR is disjoint from the ISR. Where eligible leader replicas are tracked (KIP-966) the ISR
-//! may become empty, because its last member moves to the ELR; where they are not, the last member
-//! of the ISR stays in it, and only the loss of that replica's log takes it out.
+//! Invariants of the result: the leader, if any, is in the ISR; the ISR is a subset of the
+//! replicas; the ELR is disjoint from the ISR. Where eligible leader replicas are tracked (KIP-966)
+//! the ISR may become empty, because its last member moves to the ELR; where they are not, the last
+//! member of the ISR stays in it, and is removed only when that replica's log is lost.
 
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
 use dohle_model::record::PartitionChange;
@@ -15,46 +15,46 @@ use dohle_model::{DirectoryId, NodeId};
 pub enum Election {
     /// The preferred replica if it is in sync; otherwise as [`Election::Online`].
     Preferred,
-    /// The present leader if it can stay, else the first replica in sync.
+    /// The current leader if it can stay, else the first replica in sync.
     Online,
-    /// As [`Election::Online`], and when that finds none, any replica that is alive: committed
+    /// Like [`Election::Online`], but when that finds no leader, any live replica: committed
     /// records may be lost.
     Unclean,
 }
 
-/// What holds for a partition's changes.
+/// The rules for a partition's changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// The effective `min.insync.replicas`: not more than there are replicas.
+    /// The effective `min.insync.replicas`: at most the number of replicas.
     pub min_isr: usize,
     /// Whether eligible leader replicas are tracked (KIP-966).
     pub elr: bool,
 }
 
-/// What a partition should become. Starts as the partition is; change the fields, then ask for the
+/// The desired state of a partition. Starts as the current state; change the fields, then call
 /// [`PartitionTarget::change`].
 #[derive(Debug, Clone)]
 pub struct PartitionTarget<'a> {
-    /// The partition as it is.
+    /// The current state.
     pub before: &'a PartitionRegistration,
     /// The ISR.
     pub isr: Vec<NodeId>,
     /// The replicas.
     pub replicas: Vec<NodeId>,
-    /// The replicas a reassignment takes away.
+    /// The replicas that a reassignment removes.
     pub removing: Vec<NodeId>,
-    /// The replicas a reassignment brings in.
+    /// The replicas that a reassignment adds.
     pub adding: Vec<NodeId>,
-    /// Directories that change, by replica.
+    /// New log directories, by replica.
     pub directories: Vec<(NodeId, DirectoryId)>,
     /// The recovery state.
     pub leader_recovery_state: LeaderRecoveryState,
-    /// Replicas whose log is gone: they leave the ISR and the ELR, and are not remembered as the
-    /// last known leader.
+    /// Replicas whose log is lost: they leave the ISR and the ELR, and are not recorded as the last
+    /// known leader.
     pub lost: Vec<NodeId>,
     /// Replicas whose log may lack its end, because their broker stopped without flushing it or
-    /// their log directory failed: they leave the ISR and the ELR, but one that led last is
-    /// remembered as the last known leader (Kafka's `uncleanShutdownReplicas`, KIP-966).
+    /// their log directory failed: they leave the ISR and the ELR, but one that was the last leader
+    /// is recorded as the last known leader (Kafka's `uncleanShutdownReplicas`, KIP-966).
     pub unclean: Vec<NodeId>,
     /// How to choose a leader.
     pub election: Election,
@@ -67,7 +67,7 @@ struct Elected {
 }
 
 impl<'a> PartitionTarget<'a> {
-    /// The partition as it is.
+    /// Creates a target that equals the current state.
     #[must_use]
     pub fn new(before: &'a PartitionRegistration, rules: Rules) -> Self {
         Self {
@@ -85,10 +85,11 @@ impl<'a> PartitionTarget<'a> {
         }
     }
 
-    /// The record that takes the partition to the target; `None` when it is there.
+    /// Returns the record that changes the partition to the target; `None` when nothing changes.
     ///
-    /// `acceptable` tells which replicas may lead: their broker is alive and their log directory is
-    /// online. `default_directory` tells where a broker puts a replica that is new to it.
+    /// `acceptable` returns whether a replica may lead: its broker is alive and its log directory
+    /// is online. `default_directory` returns the log directory of a replica that is new on its
+    /// broker.
     #[must_use]
     pub fn change(
         mut self,
@@ -122,7 +123,7 @@ impl<'a> PartitionTarget<'a> {
             .iter()
             .any(|node| !self.replicas.contains(node))
         {
-            // Replicas went: a new leader epoch makes the leader forget them.
+            // Replicas were removed: with a new leader epoch, the leader stops tracking them.
             change.leader = Some(before.leader);
         }
 
@@ -145,7 +146,7 @@ impl<'a> PartitionTarget<'a> {
         (!change.is_empty()).then_some(change)
     }
 
-    /// A reassignment ends when all its target replicas are in sync.
+    /// Completes a reassignment once all its target replicas are in sync.
     fn complete_reassignment(&mut self) {
         if self.removing.is_empty() && self.adding.is_empty() {
             return;
@@ -168,8 +169,8 @@ impl<'a> PartitionTarget<'a> {
         self.adding = Vec::new();
     }
 
-    /// KIP-966: while fewer than `min_isr` are in sync nothing is committed, so those that leave
-    /// the ISR still hold all that is.
+    /// KIP-966: while fewer than `min_isr` replicas are in sync, nothing is committed, so replicas
+    /// that leave the ISR still hold all committed records.
     fn eligible_leader_replicas(&self, withdrawn: &[NodeId]) -> Vec<NodeId> {
         if !self.rules.elr || self.isr.len() >= self.rules.min_isr {
             return Vec::new();
@@ -214,7 +215,7 @@ impl<'a> PartitionTarget<'a> {
                 unclean: false,
             };
         }
-        // No replica is known to hold all committed records; the last leader comes nearest
+        // No replica is known to hold all committed records; the last leader is the best candidate
         // (KIP-966).
         if self.rules.elr
             && self.isr.is_empty()
@@ -243,7 +244,7 @@ impl<'a> PartitionTarget<'a> {
         }
     }
 
-    /// Remembers the last leader of a partition that has none left to choose from.
+    /// Returns the last leader of a partition that has no eligible replica left.
     fn last_known_leader(&self, leader: Option<NodeId>, lost: &[NodeId]) -> Vec<NodeId> {
         let mut last_known = if leader.is_some() || !self.rules.elr {
             Vec::new()

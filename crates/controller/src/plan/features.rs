@@ -24,8 +24,8 @@ pub fn bootstrap(draft: &mut Draft) {
     }
 }
 
-/// Refuses a broker that does not support a finalized level. A feature that it does not name is one
-/// that it does not have.
+/// Refuses a broker that does not support a finalized level. A feature that the broker does not
+/// list counts as unsupported.
 pub(super) fn check(draft: &Draft, broker: &BrokerRegistration) -> Result<(), ApiError> {
     for (name, level) in &draft.image.features {
         let (min, max) = range_of(broker, name);
@@ -45,7 +45,7 @@ fn range_of(broker: &BrokerRegistration, feature: &str) -> (i16, i16) {
     range.map_or((0, 0), |range| (range.level_min, range.level_max))
 }
 
-/// UpdateFeatures: all of the updates, or none.
+/// Plans UpdateFeatures: applies all of the updates, or none.
 #[must_use]
 pub fn update(
     draft: &mut Draft,
@@ -69,7 +69,7 @@ pub fn update(
     }
 }
 
-/// How a level may change, as the protocol numbers it.
+/// The kinds of level changes, with the protocol's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UpgradeType {
     Upgrade,
@@ -89,7 +89,7 @@ impl UpgradeType {
 }
 
 fn update_all(draft: &mut Draft, request: &UpdateFeaturesRequestData) -> Result<(), ApiError> {
-    // Of a feature that is named twice the last update counts, as in Kafka.
+    // When a feature is listed twice, the last update applies, as in Kafka.
     let updates: BTreeMap<&str, (i16, i8)> = request
         .feature_updates
         .iter()
@@ -121,7 +121,7 @@ fn update_all(draft: &mut Draft, request: &UpdateFeaturesRequestData) -> Result<
     Ok(())
 }
 
-/// Refuses an update as Kafka does, in its words.
+/// Refuses an invalid update with Kafka's messages.
 fn check_update(
     draft: &Draft,
     proposed: &BTreeMap<&str, i16>,
@@ -170,7 +170,7 @@ fn check_update(
     Ok(())
 }
 
-/// Why a node of the cluster cannot work at this level.
+/// Returns why a node of the cluster cannot work at this level.
 fn reason_not_supported(draft: &Draft, name: &str, level: i16) -> Option<String> {
     let controller = draft.settings.controller;
     let local = features::supported_range(name);

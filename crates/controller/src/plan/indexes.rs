@@ -1,15 +1,16 @@
-//! The partitions that may need an election, kept so that no timer walks over all partitions.
+//! Indexes of the partitions that may need an election, so that no timer iterates over all
+//! partitions.
 //!
-//! Invariant: after [`Indexes::replayed`] was called for every record of an image, `leaderless` is
-//! exactly the image's partitions without a leader, and `imbalanced` those led by another than
-//! their preferred replica.
+//! Invariant: after [`Indexes::replayed`] was called for every record of an image, `leaderless`
+//! contains exactly the image's partitions without a leader, and `imbalanced` exactly those whose
+//! leader is not their preferred replica.
 
 use dohle_model::delta::MetadataDelta;
 use dohle_model::image::MetadataImage;
 use dohle_model::{PartitionIndex, TopicId, TopicIdPartition};
 use imbl::OrdSet;
 
-/// See the module. Clones are cheap.
+/// Indexes of partitions by their leadership; see the module. Clones are cheap.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Indexes {
     /// Partitions without a leader.
@@ -19,7 +20,7 @@ pub struct Indexes {
 }
 
 impl Indexes {
-    /// The indexes of a whole image.
+    /// Builds the indexes of a whole image.
     #[must_use]
     pub fn of(image: &MetadataImage) -> Self {
         let mut indexes = Self::default();
@@ -35,7 +36,7 @@ impl Indexes {
         indexes
     }
 
-    /// Follows what `delta` says was replayed into `image`.
+    /// Updates the indexes with the changes of `delta`, which was replayed into `image`.
     pub fn replayed(&mut self, image: &MetadataImage, delta: &MetadataDelta) {
         for topic in &delta.topics_deleted {
             remove_topic(&mut self.leaderless, *topic);
@@ -65,7 +66,7 @@ impl Indexes {
     }
 }
 
-/// The members of `set` that belong to `topic`.
+/// Returns the members of `set` that belong to `topic`.
 pub(super) fn of_topic(
     set: &OrdSet<TopicIdPartition>,
     topic: TopicId,

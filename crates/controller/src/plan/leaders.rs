@@ -1,5 +1,5 @@
-//! Elections that somebody asks for (ElectLeaders, KIP-183 and KIP-460), and those the controller
-//! makes by itself: for partitions without a leader, and back to preferred leaders.
+//! Elections: requested ones (ElectLeaders, KIP-183 and KIP-460), and those that the controller
+//! starts itself, for partitions without a leader and to move leadership back to preferred leaders.
 
 use std::collections::HashMap;
 
@@ -13,12 +13,12 @@ use dohle_protocol::{KafkaString, text};
 use super::election::Election;
 use super::{Draft, code_and_message};
 
-/// The most elections one round of rebalancing makes, so that a batch stays small (Kafka's
+/// The most elections in one round of rebalancing, so that a batch stays small (Kafka's
 /// `MAX_ELECTIONS_PER_IMBALANCE`).
 pub const ELECTIONS_PER_ROUND_MAX: usize = 1000;
 
-/// ElectLeaders. Without partitions every one is looked at, and those that need no election are
-/// left out of the response.
+/// Plans ElectLeaders. A request without partitions applies to all of them, and the response omits
+/// those that need no election.
 ///
 /// # Errors
 /// INVALID_REQUEST for an election type other than 0 (preferred) and 1 (unclean).
@@ -37,7 +37,7 @@ pub fn elect(
     };
     let mut results = Results::default();
     let Some(topics) = &request.topic_partitions else {
-        // Only these can gain by an election.
+        // Only these partitions can change their leader in an election.
         let mut candidates: Vec<TopicIdPartition> =
             draft.indexes.leaderless.iter().copied().collect();
         if election == Election::Preferred {
@@ -76,7 +76,7 @@ pub fn elect(
     Ok(results.response())
 }
 
-/// Returns the response to a request that is refused as a whole, which has no room for words.
+/// Returns the response to a request that is refused as a whole; it has no field for a message.
 #[must_use]
 pub fn refused(error: &ApiError) -> ElectLeadersResponseData {
     ElectLeadersResponseData {
@@ -85,11 +85,11 @@ pub fn refused(error: &ApiError) -> ElectLeadersResponseData {
     }
 }
 
-/// The outcome for each partition, by topic.
+/// The outcome for each partition, grouped by topic.
 #[derive(Default)]
 struct Results {
     topics: Vec<ReplicaElectionResult>,
-    /// Where a topic is.
+    /// The index of each topic in `topics`.
     positions: HashMap<KafkaString, usize>,
 }
 
@@ -139,7 +139,7 @@ fn elect_one(
     };
     if !needed {
         return Err(ErrorCode::ElectionNotNeeded.because(format!(
-            "{topic}-{index} has the leader that the election would give it"
+            "{topic}-{index} already has the leader that the election would choose"
         )));
     }
     let mut target = draft.target(&name, &partition);
@@ -166,7 +166,7 @@ fn elect_one(
     Ok(())
 }
 
-/// Gives a partition without a leader one, if its topic's rules allow.
+/// Elects a leader for a partition without one, if its topic's rules allow it.
 pub fn elect_leaderless(draft: &mut Draft, id: TopicIdPartition) {
     let (Some(topic), Some(partition)) = (draft.topic_name(id), draft.partition(id)) else {
         return;
@@ -177,8 +177,8 @@ pub fn elect_leaderless(draft: &mut Draft, id: TopicIdPartition) {
     }
 }
 
-/// One round of moving leadership back to preferred leaders, of at most
-/// [`ELECTIONS_PER_ROUND_MAX`] elections: whether it ended at that limit.
+/// Runs one round of moving leadership back to preferred leaders, with at most
+/// [`ELECTIONS_PER_ROUND_MAX`] elections. Returns whether it stopped at that limit.
 pub fn rebalance(draft: &mut Draft) -> bool {
     let imbalanced: Vec<TopicIdPartition> = draft.indexes.imbalanced.iter().copied().collect();
     let mut elections = 0;

@@ -1,8 +1,8 @@
-//! Plans: from a request and a draft of the metadata to records and a response.
+//! Plans: functions from a request and a draft of the metadata to records and a response.
 //!
-//! Pure: no clock, no randomness, no I/O. Every function here takes a [`Draft`], pushes the records
-//! it decides on, and returns what to answer once they are committed. The draft replays each record
-//! at once, so plans that share a draft see each other's effects and their records make one batch.
+//! Pure: no clock, no randomness, no I/O. Every function here takes a [`Draft`], pushes its
+//! records, and returns the response to send once they are committed. The draft replays each record
+//! at once, so plans that share a draft see each other's effects, and their records form one batch.
 
 pub mod brokers;
 mod capacity;
@@ -33,7 +33,7 @@ use dohle_protocol::{KafkaString, text};
 /// `MAX_RECORDS_PER_USER_OP`.
 pub const RECORDS_PER_REQUEST_MAX: usize = 10_000;
 
-/// Returns a result as Kafka's responses have it: a code, and with an error a text.
+/// Converts a result to the fields of Kafka's responses: an error code, and a message for an error.
 #[must_use]
 pub fn code_and_message<T>(result: &Result<T, ApiError>) -> (i16, Option<KafkaString>) {
     match result {
@@ -42,13 +42,13 @@ pub fn code_and_message<T>(result: &Result<T, ApiError>) -> (i16, Option<KafkaSt
     }
 }
 
-/// Returns the items of a request, each name once and in order, with how often it is named.
+/// Returns the items of a request, each name once and in order, with its number of occurrences.
 fn distinct<'a, T, K: Eq + Hash>(items: &'a [T], key: impl Fn(&'a T) -> K) -> Vec<(&'a T, usize)> {
     let mut times: HashMap<K, usize> = HashMap::with_capacity(items.len());
     for item in items {
         *times.entry(key(item)).or_default() += 1;
     }
-    // A name that was returned is no longer counted.
+    // The count of a name is removed when it is returned, so that the name is returned only once.
     let once = |item: &'a T| Some((item, times.remove(&key(item))?));
     items.iter().filter_map(once).collect()
 }
@@ -61,7 +61,7 @@ fn node_ids(ids: &[i32]) -> Vec<NodeId> {
     ids.iter().copied().map(NodeId).collect()
 }
 
-/// Broker ids as a person reads them: `1, 2, 3`.
+/// Formats broker ids for messages: `1, 2, 3`.
 pub(crate) fn listed(ids: &[NodeId]) -> String {
     let ids: Vec<String> = ids.iter().map(NodeId::to_string).collect();
     ids.join(", ")

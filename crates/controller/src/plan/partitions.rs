@@ -1,4 +1,4 @@
-//! AlterPartition (KIP-497): a leader proposes the ISR of its partitions.
+//! AlterPartition (KIP-497): a leader proposes the in-sync replicas (ISR) of its partitions.
 
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
 use dohle_model::record::PartitionChange;
@@ -9,10 +9,10 @@ use dohle_rpc::{convert, v1};
 
 use super::{Draft, brokers, topic_id};
 
-/// AlterPartition. Each partition's outcome stands for itself.
+/// Plans AlterPartition. Each partition has its own outcome.
 ///
 /// # Errors
-/// `BROKER_ID_NOT_REGISTERED`, `STALE_BROKER_EPOCH`: nothing was done.
+/// `BROKER_ID_NOT_REGISTERED` or `STALE_BROKER_EPOCH` for the whole request.
 pub fn alter(
     draft: &mut Draft,
     request: &v1::AlterPartitionRequest,
@@ -43,9 +43,9 @@ pub fn alter(
     Ok(results)
 }
 
-/// Raises the partition epoch of a refused proposal. The leader gives a proposal up once it is
-/// refused; an earlier copy of the same request that the network delayed must not be carried out
-/// later, when its members have become eligible.
+/// Raises the partition epoch after a refused proposal. The leader drops a refused proposal, so a
+/// copy of the same request that the network delayed must not be applied later, when its members
+/// have become eligible.
 fn outdate(draft: &mut Draft, id: TopicIdPartition) {
     draft.push_change(id, Some(PartitionChange::default()));
 }
@@ -71,7 +71,7 @@ fn alter_one(
     let Some(change) = draft.change(target) else {
         return Ok(());
     };
-    // A finished reassignment can take the leader's replica away.
+    // A finished reassignment may have removed the leader's replica.
     let deposed = change.leader.is_some_and(|leader| leader != Some(broker));
     draft.push_change(id, Some(change));
     if deposed {
@@ -81,15 +81,15 @@ fn alter_one(
     }
 }
 
-/// Whether the leader may propose this: the recovery state it proposes.
+/// Checks whether the leader may make this proposal. Returns the recovery state that it proposes.
 fn check(
     draft: &Draft,
     broker: NodeId,
     partition: &PartitionRegistration,
     wanted: &v1::AlterPartition,
 ) -> Result<LeaderRecoveryState, ErrorCode> {
-    // Epochs ahead of ours mean that this controller is behind, so perhaps no longer the active
-    // one.
+    // Epochs ahead of the metadata's mean that this controller is behind, and perhaps no longer the
+    // active one.
     if wanted.leader_epoch > partition.leader_epoch.0
         || wanted.partition_epoch > partition.partition_epoch.0
     {
@@ -133,7 +133,7 @@ fn check(
     Ok(recovery)
 }
 
-/// Why a broker may not be in this ISR (KIP-841, KIP-903, KIP-858).
+/// Returns why a broker may not be in this ISR (KIP-841, KIP-903, KIP-858).
 fn check_eligible(
     draft: &Draft,
     partition: &PartitionRegistration,
@@ -150,7 +150,7 @@ fn check_eligible(
         return Err("fenced");
     }
     if member.broker_epoch != -1 && member.broker_epoch != broker.epoch.0 {
-        return Err("its log was seen under another registration");
+        return Err("its registration has changed since the leader saw its log");
     }
     if !draft.has_online_directory(id, partition) {
         return Err("its log directory is offline");

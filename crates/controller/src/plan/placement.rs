@@ -1,9 +1,10 @@
-//! Placement of replicas: striped over racks, then over the brokers of each rack, after Kafka's
+//! Places replicas: striped over racks, then over the brokers of each rack, like Kafka's
 //! `StripedReplicaPlacer`.
 //!
-//! Goals: leaders spread evenly over racks, and inside each rack over its brokers; replicas of a
-//! partition on different racks; replicas spread evenly; fenced brokers only when the others are
-//! used up, and never first. Deterministic: the same brokers and seed give the same placement.
+//! Goals: spread leaders evenly over racks, and inside each rack over its brokers; place the
+//! replicas of a partition on different racks; spread replicas evenly; use fenced brokers only when
+//! the others are used up, and never as the first replica. Deterministic: the same brokers and seed
+//! give the same placement.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,8 @@ pub struct UsableBroker {
     pub fenced: bool,
 }
 
-/// The brokers of an image. One that is shutting down takes no new replicas while others can.
+/// Returns the brokers of an image. Brokers that are shutting down get no new replicas while others
+/// can take them.
 #[must_use]
 pub fn usable_brokers(image: &MetadataImage) -> Vec<UsableBroker> {
     let usable = |b: &std::sync::Arc<dohle_model::record::BrokerRegistration>| UsableBroker {
@@ -35,7 +37,7 @@ pub fn usable_brokers(image: &MetadataImage) -> Vec<UsableBroker> {
 /// Chooses the replicas of `partitions` partitions, the preferred leader first.
 ///
 /// # Errors
-/// Why the replication factor can't be had, with the number of brokers there are.
+/// The reason why the replication factor cannot be met, with the number of available brokers.
 pub fn place(
     brokers: &[UsableBroker],
     partitions: usize,
@@ -65,7 +67,7 @@ pub fn place(
         .collect())
 }
 
-/// SplitMix64: a few well mixed bits from a seed are all that is needed here.
+/// SplitMix64, which is enough here: it derives well mixed bits from a seed.
 struct Mixer(u64);
 
 impl Mixer {
@@ -88,7 +90,7 @@ impl Mixer {
     }
 }
 
-/// A ring of brokers; each round starts one further.
+/// A ring of brokers; each round starts one broker further.
 #[derive(Default)]
 struct Ring {
     brokers: Vec<NodeId>,
@@ -134,9 +136,9 @@ impl Rack {
 }
 
 struct Racks {
-    /// Those with active brokers first.
+    /// The racks; those with active brokers come first.
     racks: Vec<Rack>,
-    /// Racks with active brokers.
+    /// The number of racks with active brokers.
     leading: usize,
     active: usize,
     offset: usize,
@@ -179,11 +181,11 @@ impl Racks {
         }
     }
 
-    /// The caller has checked that there are at least `replication_factor` brokers, one of them
-    /// active.
+    /// Places one partition. The caller has checked that there are at least `replication_factor`
+    /// brokers, one of them active.
     fn place(&mut self, replication_factor: usize) -> Vec<NodeId> {
-        // All leaders were used as often as they can evenly be: mix, so that the pattern of partner
-        // brokers does not repeat.
+        // Every active broker has led once since the last shuffle: shuffle again, so that the
+        // combinations of brokers do not repeat.
         if self.round == self.active && self.active > 1 {
             self.shuffle();
             self.round = 0;
@@ -203,7 +205,7 @@ impl Racks {
         let mut at = start;
         let mut misses = 0;
         while replicas.len() < replication_factor && misses <= count {
-            // The leader's rack has had its turn of the first lap.
+            // The leader's rack already holds a replica of the first lap.
             if leader_rack == Some(at) {
                 leader_rack = None;
             } else if let Some(broker) = self.racks[at].next(self.round) {

@@ -5,13 +5,13 @@ use dohle_model::{ApiError, BrokerEpoch, ErrorCode, NodeId, ProducerId};
 
 use super::{Draft, brokers};
 
-/// How many producer ids a broker gets at a time.
+/// The number of producer ids in a block.
 pub const BLOCK_LEN: i32 = 1000;
 
-/// Allocates a block to a broker: its first id. It has [`BLOCK_LEN`] ids.
+/// Allocates a block of [`BLOCK_LEN`] ids to a broker. Returns the first id.
 ///
 /// # Errors
-/// A stale broker epoch; no ids left.
+/// The broker epoch is stale, or all ids are used up.
 pub fn allocate(
     draft: &mut Draft,
     broker: NodeId,

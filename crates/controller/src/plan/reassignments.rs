@@ -1,5 +1,5 @@
-//! Partition reassignments (KIP-455): start, replace, cancel. Running ones are read from the image;
-//! they complete when AlterPartition brings their target replicas into the ISR.
+//! Partition reassignments (KIP-455): start, replace, cancel. Running reassignments are read from
+//! the image; they complete when AlterPartition brings their target replicas into the ISR.
 //!
 //! ```text
 //! replicas [1,2,3] → target [4,5,1]:  replicas [4,5,1,2,3] adding [4,5] removing [2,3]
@@ -21,7 +21,7 @@ use super::capacity::Capacity;
 use super::topics::check_assignment;
 use super::{Draft, code_and_message, node_ids};
 
-/// AlterPartitionReassignments. Each partition's outcome stands for itself.
+/// Plans AlterPartitionReassignments. Each partition has its own outcome.
 #[must_use]
 pub fn alter(
     draft: &mut Draft,
@@ -125,8 +125,8 @@ fn reassign(
     };
     let mut target = draft.target(topic, partition);
     let mut was_there = original_replicas(partition);
-    // What an unfinished reassignment was adding and this one does not want goes at once, unless
-    // nobody else is in sync.
+    // Replicas that an unfinished reassignment was adding and that this one does not want are
+    // removed at once, unless no other replica is in sync.
     let dropped = outside(&partition.adding_replicas, wanted);
     let isr = outside(&target.isr, &dropped);
     if isr.is_empty() {
@@ -160,7 +160,8 @@ fn cancel(
         &partition.isr
     };
     if !complete.is_empty() && !complete.iter().any(|node| original.contains(node)) {
-        // Only those that go have all records: one of those that stay must be elected uncleanly.
+        // Only the added replicas hold all records: one of the others could only be elected
+        // uncleanly.
         let can_lead = |node: &NodeId| {
             draft.is_eligible(*node) && draft.has_online_directory(*node, partition)
         };
@@ -182,7 +183,7 @@ fn cancel(
     Ok(())
 }
 
-/// The replicas without those that a running reassignment brings in.
+/// Returns the replicas without those that a running reassignment adds.
 fn original_replicas(partition: &PartitionRegistration) -> Vec<NodeId> {
     let is_added = |node: &NodeId| partition.adding_replicas.contains(node);
     partition

@@ -36,9 +36,9 @@ struct Created {
     replication_factor: usize,
 }
 
-/// CreateTopics. Each topic's outcome stands for itself; a topic that is named more than once is
-/// refused, and answered once. The ids of the topics derive from the id of the request: a topic
-/// that exists with its id was created by an earlier attempt of the same request, which is success.
+/// Plans CreateTopics. Each topic has its own outcome; a topic that is listed more than once is
+/// refused, with one result. The ids of the topics derive from the request's id: an existing topic
+/// with the same id was created by an earlier attempt of the same request, which counts as success.
 #[must_use]
 pub fn create(
     draft: &mut Draft,
@@ -82,10 +82,10 @@ pub fn create(
     }
 }
 
-/// Returns the id of a request's topic number `index`: of the first the request's own. Ids of one
-/// request differ, because an odd number times `index` is another value for each index.
+/// Returns the id of the topic number `index` of a request; the first topic has the request's id.
+/// Ids within one request differ, because an odd number times `index` is different for each index.
 fn new_id(request: Uuid, index: usize) -> TopicId {
-    // Below the variant of the UUID, so that it stays a random one.
+    // Only bits below the UUID's variant change, so that the id stays a valid random UUID.
     const COUNTED: u128 = (1 << 62) - 1;
     const STEP: u128 = 0x9e37_79b9_7f4a_7c15;
     let bits = u128::from_be_bytes(request.0);
@@ -106,8 +106,8 @@ fn to_i32(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// The collision keys of existing names, gathered only when a request needs them: the names with
-/// `.` or `_`.
+/// The collision keys of existing names that contain `.` or `_`, computed only when a request needs
+/// them.
 #[derive(Default)]
 struct NameKeys(Option<BTreeMap<String, TopicName>>);
 
@@ -270,7 +270,8 @@ fn place(
     })
 }
 
-/// From the topic's id, so that plans need no randomness and each topic starts elsewhere.
+/// Derives the seed from the topic's id, so that plans need no randomness and each topic starts at
+/// another broker.
 fn seed(id: TopicId, start: usize) -> u64 {
     let bytes = id.to_bytes();
     let fold = |seed: u64, byte: &u8| (seed.rotate_left(7) ^ u64::from(*byte)).wrapping_mul(31);
@@ -332,7 +333,7 @@ fn check_manual(
     Ok(by_partition.into_values().collect())
 }
 
-/// Checks a list of replicas that a person chose.
+/// Checks a list of replicas that the request specifies.
 pub(super) fn check_assignment(
     draft: &Draft,
     replicas: &[NodeId],
@@ -379,7 +380,8 @@ fn check_somebody_runs(draft: &Draft, partition: i32, replicas: &[NodeId]) -> Re
     )))
 }
 
-/// The first state of a partition: led and in sync with the replicas that run.
+/// Returns the initial state of a partition: the active brokers' replicas are in sync, and the
+/// first of them leads.
 fn registration(draft: &Draft, replicas: Vec<NodeId>) -> PartitionRegistration {
     let isr: Vec<NodeId> = replicas
         .iter()
@@ -404,8 +406,8 @@ fn registration(draft: &Draft, replicas: Vec<NodeId>) -> PartitionRegistration {
     }
 }
 
-/// DeleteTopics. Each topic's outcome stands for itself; a topic that is named more than once is
-/// refused, and answered once.
+/// Plans DeleteTopics. Each topic has its own outcome; a topic that is listed more than once is
+/// refused, with one result.
 #[must_use]
 pub fn delete(draft: &mut Draft, request: &DeleteTopicsRequestData) -> DeleteTopicsResponseData {
     let name = |topic: &'_ DeleteTopicState| topic.name.clone().unwrap_or_default();
@@ -445,7 +447,7 @@ fn check_reference(topic: &DeleteTopicState, times: usize) -> Result<(), ApiErro
     }
 }
 
-/// Finds a topic by its name, or by its id where the request has no name.
+/// Finds a topic by its name, or by its id when the request has no name.
 fn find(draft: &Draft, topic: &DeleteTopicState) -> Result<(TopicId, TopicName), ApiError> {
     let name = topic.name.as_ref().map_or("", |name| name.as_str());
     if name.is_empty() {
@@ -463,8 +465,8 @@ fn find(draft: &Draft, topic: &DeleteTopicState) -> Result<(TopicId, TopicName),
     })
 }
 
-/// CreatePartitions. Each topic's outcome stands for itself; a topic that is named more than once
-/// is refused, and answered once.
+/// Plans CreatePartitions. Each topic has its own outcome; a topic that is listed more than once is
+/// refused, with one result.
 #[must_use]
 pub fn create_partitions(
     draft: &mut Draft,

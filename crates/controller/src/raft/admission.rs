@@ -1,7 +1,6 @@
-//! Which voters may take part in Raft, and when a new cluster forms: pure decisions.
+//! Decides which voters may take part in Raft, and when a new cluster forms. Pure.
 //!
-//! A voter without a log cannot remember what it has voted for and acknowledged, so it must not
-//! vote.
+//! A voter without a log does not remember its votes and acknowledgements, so it must not vote.
 //!
 //! ```text
 //!          a new cluster forms                    a leader replicates
@@ -15,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a voter holds.
+/// The condition of a voter's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     /// No log: a new voter, or one whose disk was replaced.
@@ -36,46 +35,47 @@ impl Standing {
     }
 }
 
-/// What a voter reports of itself.
+/// A voter's report of its own condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Report {
     pub standing: Standing,
-    /// An operator formatted its directory: the statement that this voter is new.
+    /// Whether an operator formatted its directory, and thereby stated that this voter is new.
     pub formatted: bool,
-    /// It is the leader, and has committed an entry in its term.
+    /// Whether it is the leader and has committed an entry in its term.
     pub leads: bool,
 }
 
-/// What a voter does next.
+/// The next action of a voter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// It votes and stands for election.
+    /// Vote and stand for election.
     TakePart,
-    /// It forms a new cluster with the others.
+    /// Form a new cluster with the other voters.
     Found,
-    /// It asks this leader for the metadata.
+    /// Ask this leader for the metadata.
     FillFrom(u64),
-    /// It waits for others.
+    /// Wait for other voters.
     Wait(Waiting),
 }
 
-/// Why a voter waits: the others by what they last reported.
+/// Why a voter waits: the other voters, grouped by their last reports.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Waiting {
-    /// They do not answer.
+    /// Voters that do not answer.
     pub silent: BTreeSet<u64>,
-    /// They are empty, or hold a log that may lack entries.
+    /// Voters that are empty, or whose log may lack entries.
     pub empty: BTreeSet<u64>,
-    /// They hold metadata.
+    /// Voters that hold metadata.
     pub holding: BTreeSet<u64>,
-    /// Even with the silent voters no leader can be elected, and some voter holds metadata.
+    /// Whether no leader can be elected even with the silent voters, although some voter holds
+    /// metadata.
     pub majority_lost: bool,
 }
 
-/// Decides from a voter's own report and from what the others answered since it started.
+/// Decides from a voter's own report and from the answers of the others since it started.
 ///
-/// Answers of an earlier run must not be given: a voter whose disk was replaced between two answers
-/// could otherwise found a second cluster beside the one that it had acknowledged entries of.
+/// The caller must not pass answers of an earlier run: a voter whose disk was replaced between two
+/// answers could otherwise found a second cluster beside the one whose entries it had acknowledged.
 pub(super) fn decide(own: Report, others: &BTreeMap<u64, Option<Report>>) -> Decision {
     if own.standing.takes_part() {
         return Decision::TakePart;
@@ -104,7 +104,7 @@ fn may_found(own: Report, others: &BTreeMap<u64, Option<Report>>) -> bool {
     answers.len() == others.len() || majority_formatted
 }
 
-/// What this voter waits for; of a member without a leader too.
+/// Groups the voters that this one waits for; used for a member without a leader, too.
 pub(super) fn waiting(own: Report, others: &BTreeMap<u64, Option<Report>>) -> Waiting {
     let mut waiting = Waiting::default();
     let mut able = usize::from(own.standing.takes_part());

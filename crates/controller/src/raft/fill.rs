@@ -1,4 +1,4 @@
-//! Filling a voter that lost its metadata: the leader's side, and the transfer of the snapshot.
+//! Fills a voter that lost its metadata: the leader's side, and the transfer of the snapshot.
 //!
 //! The leader commits the voter's directory before it takes the snapshot. The voter refuses every
 //! request of Raft meanwhile, so that entry is committed by a majority of the others, all of whom
@@ -24,10 +24,10 @@ use super::types::{LogId, Malformed, Types, Vote, VoterNode};
 
 type RaftSnapshot = openraft::type_config::alias::SnapshotOf<Types, SnapshotFile>;
 
-/// How long the leader waits for a change of its snapshots before it asks for one again.
+/// How long the leader waits for its snapshots to change before it requests one again.
 const SNAPSHOT_STEP: Duration = Duration::from_secs(1);
 
-/// Commits that `voter` has a new directory, and returns a snapshot that contains that.
+/// Commits that `voter` has a new directory, and returns a snapshot that contains this change.
 ///
 /// # Errors
 /// This voter does not lead, or another change of the voters is not committed yet.
@@ -55,7 +55,7 @@ pub(super) async fn prepare(
     Ok((vote, snapshot))
 }
 
-/// A snapshot of everything up to `barrier`, which this leader has applied.
+/// Returns a snapshot that covers everything up to `barrier`, which this leader has applied.
 async fn snapshot_with(raft: &Raft, barrier: LogId) -> Result<RaftSnapshot, Status> {
     let stopped = |error: &dyn std::fmt::Display| Status::unavailable(error.to_string());
     let mut metrics = raft.metrics();
@@ -72,21 +72,21 @@ async fn snapshot_with(raft: &Raft, barrier: LogId) -> Result<RaftSnapshot, Stat
         let before = current.snapshot;
         let asked = raft.trigger().snapshot().await;
         asked.map_err(|error| stopped(&error))?;
-        // One that was being written may end first; then it is asked for again.
+        // An older snapshot that was being written may finish first; then a new one is requested.
         let written = async {
             while metrics.borrow_watched().snapshot == before {
                 metrics.changed().await.map_err(|error| stopped(&error))?;
             }
             Ok::<(), Status>(())
         };
-        // Without a change the snapshot is asked for again.
+        // Without a change, the loop requests the snapshot again.
         if let Ok(Err(status)) = timeout(SNAPSHOT_STEP, written).await {
             return Err(status);
         }
     }
 }
 
-/// Receives the head of a snapshot and its file, which is complete and checked.
+/// Receives the head of a snapshot and its file; returns after the file is complete and verified.
 pub(super) async fn receive(
     dir: &Path,
     parts: &mut Streaming<v1::RaftSnapshotRequest>,
@@ -99,7 +99,7 @@ pub(super) async fn receive(
     Ok((header, file))
 }
 
-/// Writes the chunks to a temporary file and checks it.
+/// Writes the chunks to a temporary file and verifies it.
 pub(super) async fn receive_file(
     dir: &Path,
     size: u64,

@@ -1,4 +1,4 @@
-//! What all parts of a voter call Raft, its members and their addresses.
+//! The types for Raft, its members and their addresses that all parts of a voter share.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use super::types::Types;
 
 /// Raft with this crate's types and state machine.
 pub(super) type Raft = openraft::Raft<Types, Machine>;
-/// host:port by voter.
+/// The host:port of each voter.
 pub(super) type NodeAddress = BTreeMap<u64, String>;
 
-/// The id of a voter as the rest of Dohle has it; `None` for one that no node can have.
+/// Converts a voter's id to a node id; `None` for an id that is out of range.
 pub(super) fn model_id(id: u64) -> Option<NodeId> {
     i32::try_from(id).ok().map(NodeId)
 }

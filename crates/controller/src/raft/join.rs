@@ -1,5 +1,5 @@
-//! How a voter comes to take part: it asks the others, and forms a new cluster with them or is
-//! filled by their leader. Then come the first elections.
+//! How a voter joins the quorum: it asks the other voters for their state, and then either forms a
+//! new cluster with them or is filled with a snapshot by their leader. The first elections follow.
 //!
 //! Invariant: `voter.properties` admits this voter durably before it answers its first vote.
 
@@ -22,29 +22,30 @@ use super::network::Network;
 use super::types::{VoterNode, snapshot_meta_from_proto, vote_from_proto};
 use super::voter::Voter;
 
-/// How often voters are asked again; a voter that starts asks the others at once, and so wakes
-/// them.
+/// The interval at which the other voters are asked again. A voter that starts asks the others at
+/// once, which wakes those that wait.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
-/// How long an answer may take.
+/// The timeout of an answer.
 const ANSWER: Duration = Duration::from_secs(1);
-/// How long a leader may take to commit that this voter is new, and to send its snapshot.
+/// The timeout for a leader to commit this voter's new directory and to send its snapshot.
 const FILL: Duration = Duration::from_secs(60);
 
 /// The time between the first campaigns of two voters that start together.
 const CAMPAIGN_STEP: Duration = Duration::from_millis(50);
 
-/// Campaigns before a voter leaves it to the election timeout: without a quorum they are noise.
+/// The number of campaigns before a voter relies on the election timeout: without a quorum more of
+/// them are useless.
 const CAMPAIGNS: u32 = 20;
 
-/// See the module.
+/// The task that makes this voter join the quorum; see the module.
 pub(super) struct Joining {
     pub raft: Raft,
     pub network: Arc<Network>,
     pub voter: Arc<Voter>,
     pub leadership: watch::Receiver<Leadership>,
-    /// What this voter waits for, as last logged.
+    /// The voters that this one waits for, as last logged.
     pub waiting: watch::Sender<Option<Waiting>>,
-    /// Another voter that is not admitted asks: what it reports may have changed.
+    /// Notified when another voter that is not admitted asks: its report may have changed.
     pub asked: Arc<Notify>,
 }
 
@@ -66,7 +67,7 @@ impl Joining {
                 tracing::debug!(%error, "voter does not take part yet");
             }
             if !self.voter.is_admitted() {
-                // Either way the others are asked again.
+                // Both on a timeout and on a notification the others are asked again.
                 drop(timeout(ASK_AGAIN, self.asked.notified()).await);
             }
         }
@@ -75,7 +76,7 @@ impl Joining {
         self.watch_for_loss().await;
     }
 
-    /// What the other voters report now. Each is asked after this call began.
+    /// Returns the present reports of the other voters. Each one is asked after this call began.
     async fn ask(&self) -> BTreeMap<u64, Option<Report>> {
         let me = *self.raft.node_id();
         let others = self.network.addresses.keys().filter(|id| **id != me);
@@ -91,7 +92,7 @@ impl Joining {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let initialized = self.raft.is_initialized().await;
         if !initialized.map_err(|error| text(&error))? {
-            // The same entry on every voter: their directories are committed by the first leader.
+            // Each voter writes the same entry: the first leader commits the voters' directories.
             let voters: BTreeMap<u64, VoterNode> = self
                 .network
                 .addresses
@@ -101,11 +102,11 @@ impl Joining {
             let initialize = self.raft.initialize(voters).await;
             initialize.map_err(|error| text(&error))?;
         }
-        tracing::info!("all voters are new: a new metadata quorum is formed");
+        tracing::info!("all voters are new: forming a new metadata quorum");
         self.admit().await
     }
 
-    /// Replaces what this voter has by what a leader has committed.
+    /// Replaces this voter's log and state by the metadata that a leader has committed.
     async fn fill_from(&self, leader: u64) -> Result<(), String> {
         timeout(FILL, self.fill(leader))
             .await
@@ -114,7 +115,7 @@ impl Joining {
 
     async fn fill(&self, leader: u64) -> Result<(), String> {
         let mut stream = self.network.fill(leader).await?;
-        let malformed = || "malformed answer of the leader".to_owned();
+        let malformed = || "malformed answer from the leader".to_owned();
         let (header, file) = fill::receive(&self.voter.dir, &mut stream)
             .await
             .map_err(|status| status.message().to_owned())?;
@@ -144,13 +145,13 @@ impl Joining {
         if answer.vote != vote {
             return Err(format!("a newer vote than the leader's: {}", answer.vote));
         }
-        // Applied means installed and durable.
+        // A snapshot is reported as applied once it is installed and durable.
         let mut metrics = self.raft.metrics();
         while metrics.borrow_watched().last_applied < last {
             metrics.changed().await.map_err(|error| error.to_string())?;
         }
         let offset = last.map(|id| id.index);
-        tracing::info!(leader, offset, "metadata was received from the leader");
+        tracing::info!(leader, offset, "received the metadata from the leader");
         self.admit().await
     }
 
@@ -164,7 +165,7 @@ impl Joining {
         Ok(())
     }
 
-    /// Logs what this voter waits for, when that has changed.
+    /// Logs which voters this one waits for, when that has changed.
     fn report(&self, waiting: Waiting) {
         if self.waiting.borrow().as_ref() == Some(&waiting) {
             return;
@@ -199,7 +200,7 @@ impl Joining {
         self.waiting.send_replace(Some(waiting));
     }
 
-    /// While there is no leader, looks whether a majority has lost its metadata.
+    /// While there is no leader, checks whether a majority of the voters has lost its metadata.
     async fn watch_for_loss(&mut self) {
         loop {
             let leaderless = |now: &Leadership| now.leader.is_none();
@@ -209,7 +210,7 @@ impl Joining {
             let others = self.ask().await;
             self.report(waiting(self.voter.report(false), &others));
             let led = self.leadership.wait_for(|now| now.leader.is_some());
-            // Asked again while there is none.
+            // The voters are asked again as long as there is no leader.
             if timeout(ANSWER, led).await.is_ok_and(|led| led.is_err()) {
                 return;
             }
@@ -217,10 +218,11 @@ impl Joining {
     }
 }
 
-/// Starts the first election without waiting for silence.
+/// Starts the first election without waiting for the election timeout.
 ///
-/// Voters take turns, so that those that start together do not split the vote. The campaigns begin
-/// with a pre-vote, which disturbs no leader there may be, and end when a leader is heard.
+/// Voters take turns, so that voters that start together do not split the vote. The campaigns begin
+/// with a pre-vote, which does not disturb an existing leader, and end when this voter hears from a
+/// leader.
 async fn campaign(raft: &Raft, voters: &NodeAddress, leadership: &mut watch::Receiver<Leadership>) {
     let me = *raft.node_id();
     let rank = u32::try_from(voters.keys().take_while(|id| **id < me).count()).unwrap_or(0);
@@ -230,7 +232,7 @@ async fn campaign(raft: &Raft, voters: &NodeAddress, leadership: &mut watch::Rec
     {
         return;
     }
-    // Different periods, so that turns that coincide once drift apart.
+    // Each voter has a different period, so that turns that coincide once drift apart.
     let period = CAMPAIGN_STEP * (count + 1) + Duration::from_millis(7) * rank;
     for _ in 0..CAMPAIGNS {
         if heard_within(leadership, period).await || raft.trigger().elect(true).await.is_err() {
@@ -240,7 +242,7 @@ async fn campaign(raft: &Raft, voters: &NodeAddress, leadership: &mut watch::Rec
 }
 
 async fn heard_within(leadership: &mut watch::Receiver<Leadership>, period: Duration) -> bool {
-    // An error means that the quorum is being closed: nothing is left to do then, either.
+    // An error means that the quorum is being closed: the campaigns end in that case, too.
     timeout(period, leadership.wait_for(|now| now.leader.is_some()))
         .await
         .is_ok()

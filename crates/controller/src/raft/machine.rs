@@ -1,6 +1,7 @@
-//! The replicated state machine as Raft drives it: committed entries in, snapshots in and out.
+//! The replicated state machine behind openraft's traits: applies committed entries, and writes and
+//! installs snapshots.
 //!
-//! Knows nothing of what the payloads mean; that is the [`StateMachine`]'s.
+//! The payloads are opaque here; only the [`StateMachine`] interprets them.
 
 use std::io;
 use std::path::Path;
@@ -23,9 +24,9 @@ use super::{ApplyOutcome, SnapshotWriter, StateMachine};
 
 type RaftSnapshot = openraft::type_config::alias::SnapshotOf<Types, SnapshotFile>;
 
-/// What an entry takes in the journal besides its payload, about.
+/// The approximate size of an entry in the journal besides its payload, in bytes.
 const ENTRY_OVERHEAD: usize = 56;
-/// How long a snapshot waits for space before the next attempt; doubled each time.
+/// The pause before a snapshot that found no space is retried; doubled each time.
 const SPACE_WAIT_FIRST: Duration = Duration::from_millis(250);
 const SPACE_WAIT_LAST: Duration = Duration::from_secs(30);
 
@@ -35,15 +36,15 @@ fn lost() -> io::Error {
 
 /// The application's state machine with its position and its snapshots.
 pub(super) struct Machine {
-    /// The lock is for `Sync` alone, and never contended. `None` only while a restore runs on a
-    /// blocking thread, or after one panicked.
+    /// The lock only provides `Sync` and is never contended. `None` only while a restore runs on a
+    /// blocking thread, or after a restore panicked.
     state: Mutex<Option<Box<dyn StateMachine>>>,
     files: Arc<Files>,
     last_applied: Option<LogId>,
     membership: StoredMembership,
     bytes_since_snapshot: u64,
     snapshot_after_bytes: u64,
-    /// Told when enough bytes were applied to deserve a snapshot.
+    /// Notified when the bytes applied since the last snapshot reach `snapshot_after_bytes`.
     snapshot_due: Arc<Notify>,
 }
 
@@ -148,7 +149,7 @@ impl RaftStateMachine<Types> for Machine {
         let offset = MetadataOffset(meta.last_log_id.map_or(0, |id| id.index));
         let files = Arc::clone(&self.files);
         let (state, result) = spawn_blocking(move || {
-            // The file takes its final name before the log below it is purged.
+            // The file gets its final name before the log entries that it covers are purged.
             let result = snapshot
                 .persist(&files)
                 .and_then(|()| snapshot.read_body(|body| state.restore(offset, body)));
@@ -176,7 +177,7 @@ impl RaftStateMachine<Types> for Machine {
     }
 }
 
-/// Writes one snapshot on a blocking thread, of the state as it was when this was made.
+/// Writes one snapshot on a blocking thread: the state at the time when the builder was created.
 pub(super) struct Builder {
     write: Mutex<Option<SnapshotWriter>>,
     files: Arc<Files>,
@@ -199,9 +200,9 @@ impl RaftSnapshotBuilder<Types> for Builder {
             let created;
             (write, created) = creating.await.map_err(io::Error::other)?;
             match created {
-                // An error would end Raft. The log keeps its entries until there is a snapshot.
+                // An error would stop Raft. The log keeps its entries until there is a snapshot.
                 Err(error) if is_no_space(&error) => {
-                    tracing::info!(%error, ?wait, "no space for a metadata snapshot, try later");
+                    tracing::info!(%error, ?wait, "no space for a metadata snapshot; will retry");
                     sleep(wait).await;
                     wait = (wait * 2).min(SPACE_WAIT_LAST);
                 }
@@ -209,7 +210,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
             }
         };
         let path = file.path.display();
-        tracing::info!(snapshot = %path, bytes = file.len, "metadata snapshot written");
+        tracing::info!(snapshot = %path, bytes = file.len, "wrote a metadata snapshot");
         Ok(Snapshot {
             meta: file.meta.clone(),
             snapshot: file,

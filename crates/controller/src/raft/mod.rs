@@ -1,7 +1,8 @@
-//! The metadata quorum's Raft: proposals in, committed payloads out, on every voter in one order.
+//! The metadata quorum's Raft: takes proposals, and applies committed payloads on every voter in
+//! the same order.
 //!
-//! openraft, sled and the Raft RPCs stay behind this interface; nothing else in the workspace names
-//! them. What the payloads mean is the [`StateMachine`]'s.
+//! openraft, sled and the Raft RPCs stay behind this interface; no other crate refers to them. Only
+//! the [`StateMachine`] interprets the payloads.
 //!
 //! ```text
 //! Quorum::propose → openraft → LogStore → "raft-log" thread → journal + fdatasync
@@ -9,10 +10,11 @@
 //!                      └─ Machine → StateMachine::apply
 //! ```
 //!
-//! Invariant: nothing is acknowledged, to a peer or to a proposer, before it is durable here.
-//! Invariant: a voter that lost its log takes no part until a leader has filled it
-//! (`admission.rs`). Invariant: any failure of storage is fatal; [`Quorum::fatal`] tells, and the
-//! node must stop.
+//! Invariant: this voter acknowledges nothing, to a peer or to a proposer, before it is durable
+//! here.
+//! Invariant: a voter that lost its log does not vote or acknowledge until a leader has filled it
+//! (`admission.rs`). Invariant: any failure of storage is fatal; [`Quorum::fatal`] has the reason,
+//! and the node must stop.
 
 mod admission;
 mod fill;
@@ -52,7 +54,7 @@ pub use service::RaftService;
 /// The largest payload of one proposal, in bytes.
 pub const PAYLOAD_LEN_MAX: usize = 32 * 1024 * 1024;
 
-/// Everything a voter needs to know to take part.
+/// The configuration of a voter.
 #[derive(Debug, Clone)]
 pub struct QuorumConfig {
     /// This node; one of `voters`.
@@ -60,42 +62,43 @@ pub struct QuorumConfig {
     /// All voters with host:port of their CONTROLLER listeners. Host names are resolved anew for
     /// each connection. 1 to 7 voters.
     pub voters: BTreeMap<NodeId, String>,
-    /// The directory of the log and the snapshots; created when absent. Nothing else may be in it.
+    /// The directory of the log and the snapshots; created when absent. It must contain no other
+    /// files.
     pub dir: PathBuf,
-    /// Nodes of another cluster are refused.
+    /// The cluster's id. Requests of nodes of another cluster are rejected.
     pub cluster_id: String,
-    /// The `directory.id` of the directory that `dir` is in; zero when it has none. A log that was
-    /// written in another directory is not trusted.
+    /// The `directory.id` of the directory that contains `dir`; zero when it has none. A log that
+    /// was written in another directory is not trusted.
     pub directory_id: DirectoryId,
-    /// How often the leader tells the others that it lives. At most a third of `election_timeout`
-    /// is used.
+    /// The interval of the leader's heartbeats to the other voters, limited to a third of
+    /// `election_timeout`.
     pub heartbeat_interval: Duration,
-    /// A voter that hears no leader for this long or longer, and for less than twice as long,
-    /// starts an election. At least 10 ms.
+    /// A voter starts an election after it has received nothing from a leader for between one and
+    /// two times this time. At least 10 ms.
     pub election_timeout: Duration,
-    /// A snapshot is written after this many entries; `u64::MAX` for no such limit.
+    /// The number of entries after which a snapshot is written; `u64::MAX` for no such limit.
     pub snapshot_after_entries: u64,
-    /// A snapshot is written after this many bytes of the log.
+    /// The bytes of log after which a snapshot is written.
     pub snapshot_after_bytes: u64,
-    /// A snapshot is written when the last one is older and does not cover everything; `None` for
-    /// no such limit.
+    /// The age of the last snapshot after which another is written, if there are entries that it
+    /// does not cover; `None` for no such limit.
     pub snapshot_interval: Option<Duration>,
-    /// Entries that are kept behind the last snapshot, so that a voter that was away for a moment
-    /// needs no snapshot.
+    /// The number of entries that are kept behind the last snapshot, so that a voter that was
+    /// unreachable for a moment needs no snapshot.
     pub entries_kept_after_snapshot: u64,
-    /// The log's journal is rewritten when it is larger than this, in bytes, and at least half of
-    /// it is obsolete.
+    /// The size in bytes above which the log's journal is rewritten, when at least half of it is
+    /// obsolete.
     pub log_file_bytes_max: u64,
-    /// Payloads of recent entries kept in memory, in bytes.
+    /// Bytes of payloads of recent entries to keep in memory.
     pub log_cache_bytes: usize,
-    /// Bytes that are kept free in the file system of `dir`, at most a twentieth of it: below that
-    /// [`Quorum::shortage`] has a reason. May change at run time.
+    /// Bytes to keep free in the file system of `dir`, limited to a twentieth of its size: while
+    /// less is free, [`Quorum::shortage`] returns a reason. The value may change at run time.
     pub reserve_bytes: tokio::sync::watch::Receiver<u64>,
 }
 
 impl QuorumConfig {
-    /// A configuration with the defaults: heartbeat 200 ms, election timeout 600 ms, a snapshot
-    /// each 20 MiB or hour, a journal that is rewritten from 8 MiB on, a cache of 2 MiB.
+    /// Returns a configuration with the defaults: heartbeat 200 ms, election timeout 600 ms, a
+    /// snapshot each 20 MiB or hour, a journal that is rewritten from 8 MiB on, a cache of 2 MiB.
     #[must_use]
     pub fn new(
         node_id: NodeId,
@@ -122,25 +125,27 @@ impl QuorumConfig {
     }
 }
 
-/// What became of a committed payload.
+/// The outcome of applying a committed payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApplyOutcome {
-    /// It is part of the state.
+    /// The payload changed the state.
     Applied,
-    /// It was planned on a state that is not the present one any more, and was ignored.
+    /// The payload was planned on a state that has changed since, and was ignored.
     Stale,
 }
 
-/// Writes one snapshot's body; again when there was no space.
+/// Writes the body of one snapshot; called again when there was no space.
 pub type SnapshotWriter = Box<dyn Fn(&mut dyn io::Write) -> io::Result<()> + Send>;
 
-/// What committed payloads are replayed into. One on each voter; all see the same sequence.
+/// The state that committed payloads are replayed into. Each voter has one; all receive the same
+/// sequence.
 pub trait StateMachine: Send + 'static {
     /// Replays one committed payload. Infallible and deterministic: the outcome is the same on
-    /// every voter. `offset` is larger than any before; it skips numbers that Raft used itself.
+    /// every voter. `offset` is larger than in any earlier call; the offsets of Raft's own entries
+    /// are skipped.
     fn apply(&mut self, offset: MetadataOffset, payload: &Bytes) -> ApplyOutcome;
 
-    /// The state as it is now, to be written later on a blocking thread. Must be cheap.
+    /// Returns a writer of the present state, to be run later on a blocking thread. Must be cheap.
     fn snapshot(&self) -> SnapshotWriter;
 
     /// Replaces the state by a snapshot that covers everything up to and including `offset`. Runs
@@ -161,29 +166,30 @@ pub enum RestoreError {
     /// Reading it failed.
     #[error("read of the metadata snapshot: {0}")]
     Io(#[from] io::Error),
-    /// Its content is not a snapshot of this state machine, or of a newer version.
+    /// The content is not a snapshot of this state machine, or it is of a newer version.
     #[error("metadata snapshot: {0}")]
     Malformed(String),
 }
 
-/// Who leads.
+/// The leader and the term of the quorum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Leadership {
-    /// The active controller as far as this voter knows; `None` until it heard of one since it
-    /// started.
+    /// The active controller as far as this voter knows; `None` until this voter has received a
+    /// message of one since it started.
     pub leader: Option<NodeId>,
     /// The term, Kafka's leader epoch of the metadata partition.
     pub term: u64,
-    /// This voter leads, and its state machine holds everything that was committed before.
+    /// Whether this voter leads and its state machine has applied everything that was committed
+    /// before.
     pub is_self: bool,
 }
 
-/// A proposal that was committed and applied here.
+/// A proposal that was committed, and applied by this voter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proposed {
     /// Its position in the log.
     pub offset: MetadataOffset,
-    /// What the state machine made of it.
+    /// The state machine's outcome.
     pub outcome: ApplyOutcome,
 }
 
@@ -193,13 +199,13 @@ pub enum ProposeError {
     /// This voter does not lead; the payload is not in the log.
     #[error("not the active controller; that is {}", DisplayLeader(*.leader))]
     NotLeader {
-        /// Who does, if known.
+        /// The leader, if known.
         leader: Option<NodeId>,
     },
-    /// Leadership was lost while the payload was on its way: it may be committed or not.
-    #[error("leadership was lost before the proposal was committed; its fate is unknown")]
+    /// Leadership was lost before the outcome was known: the payload may or may not be committed.
+    #[error("leadership was lost before the proposal was committed; it may still be committed")]
     Unknown {
-        /// Who leads now, if known.
+        /// The present leader, if known.
         leader: Option<NodeId>,
     },
     /// The payload is larger than [`PAYLOAD_LEN_MAX`].
@@ -219,7 +225,7 @@ impl fmt::Display for DisplayLeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(leader) => write!(f, "node {leader}"),
-            None => f.write_str("not known"),
+            None => f.write_str("unknown"),
         }
     }
 }
@@ -243,7 +249,7 @@ pub enum QuorumError {
     Start(String),
 }
 
-/// Why leadership did not move.
+/// Why a transfer of leadership failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
     /// This voter does not lead.
@@ -252,10 +258,10 @@ pub enum TransferError {
     /// There is no other voter.
     #[error("no other voter can take over")]
     NoCandidate,
-    /// Too few of the other voters answer for anyone to lead.
-    #[error("the other voters are gone, or stopping too")]
+    /// Too few of the other voters respond for one of them to be elected.
+    #[error("too few of the other voters respond to elect a leader")]
     NoMajority,
-    /// Nobody took over in time.
+    /// No other voter became the leader in time.
     #[error("no other voter took over within {0:?}")]
     Timeout(Duration),
     /// The quorum has stopped.
@@ -263,16 +269,16 @@ pub enum TransferError {
     Stopped(String),
 }
 
-/// What DescribeQuorum tells (KIP-595, KIP-836).
+/// The state of the quorum for DescribeQuorum (KIP-595, KIP-836).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuorumDescription {
     /// The leader as far as this voter knows.
     pub leader: Option<NodeId>,
     /// The term, Kafka's leader epoch.
     pub term: u64,
-    /// One past the last committed offset that this voter knows of.
+    /// One past the last committed offset that this voter has learned of.
     pub high_watermark: MetadataOffset,
-    /// All voters. Only the leader knows more than its own position.
+    /// All voters. The positions of other voters are known only on the leader.
     pub voters: Vec<ReplicaDescription>,
     /// Replicas without a vote.
     pub observers: Vec<ReplicaDescription>,
@@ -281,16 +287,16 @@ pub struct QuorumDescription {
 /// One replica of the metadata log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaDescription {
-    /// Whose it is.
+    /// The node that holds it.
     pub node_id: NodeId,
     /// host:port of its CONTROLLER listener.
     pub address: String,
-    /// Its directory, as committed; zero when that is not known.
+    /// The id of its directory, as committed; zero when unknown.
     pub directory: DirectoryId,
     /// One past its last offset, if known.
     pub log_end_offset: Option<MetadataOffset>,
-    /// When the leader last had an answer from it (for Kafka, when it last fetched).
+    /// When the leader last received an answer from it (in Kafka, when it last fetched).
     pub last_fetch: Option<Instant>,
-    /// When it last had everything that the leader had.
+    /// When its log was last equal to the leader's.
     pub last_caught_up: Option<Instant>,
 }

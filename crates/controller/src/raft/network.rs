@@ -1,7 +1,8 @@
 //! The client side of the Raft RPCs: one lazily connected channel to each other voter.
 //!
 //! Heartbeats, log entries and snapshots of a peer share its connection: HTTP/2 interleaves them.
-//! Host names are resolved for every connection, so a voter that moved is found again.
+//! Host names are resolved again for every connection, so a voter whose address has changed is
+//! found.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -45,29 +46,29 @@ use super::types::{
     vote_from_proto, vote_to_proto,
 };
 
-/// Of one message: the largest entry, with room for what surrounds it.
+/// The largest message in bytes: the largest entry, with room for the fields around it.
 pub(super) const MESSAGE_LEN_MAX: usize = PAYLOAD_LEN_MAX + 8 * 1024 * 1024;
-/// Of one piece of a snapshot.
+/// The length of one piece of a snapshot, in bytes.
 const CHUNK_LEN: usize = 512 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// A connection on which nothing arrives for this long is probed, and given up when the probe is
-/// not answered either. Heartbeats usually spare the probe.
+/// A connection that receives nothing for this time is probed, and closed when the probe is not
+/// answered either. Regular heartbeats make the probe unnecessary.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 const FRAME_BYTES: u32 = 256 * 1024;
 
 type RaftSnapshot = openraft::type_config::alias::SnapshotOf<Types, SnapshotFile>;
 
-/// Makes clients; all clients of one peer share a channel.
+/// Creates clients; all clients of one peer share a channel.
 pub(super) struct Network {
     pub cluster_id: String,
     pub me: u64,
-    /// Addresses from the configuration win over those that the log remembers.
+    /// The configured addresses of voters. They take precedence over addresses in the log.
     pub addresses: NodeAddress,
     /// This voter's directory; zero when it has no id.
     pub directory: DirectoryId,
     pub peers: Arc<Peers>,
-    /// Index of the newest entry with the voters.
+    /// The index of the newest entry that defines the voters.
     membership_index: Arc<AtomicU64>,
     channels: Mutex<BTreeMap<u64, (String, Channel)>>,
 }
@@ -90,7 +91,7 @@ impl Network {
         }
     }
 
-    /// Takes note of the newest entry with the voters.
+    /// Records the index of the newest entry that defines the voters.
     pub(super) fn set_membership_index(&self, index: u64) {
         self.membership_index.store(index, Ordering::Relaxed);
     }
@@ -112,7 +113,7 @@ impl Network {
             .max_encoding_message_size(MESSAGE_LEN_MAX))
     }
 
-    /// Asks a voter what it holds.
+    /// Asks a voter for its report.
     pub(super) async fn describe(&self, target: u64) -> Result<Report, String> {
         let mut client = self.client(target, &VoterNode::default())?;
         let peer = Some(self.address(target));
@@ -131,7 +132,7 @@ impl Network {
         })
     }
 
-    /// Asks a leader for its metadata.
+    /// Asks a leader to send its metadata.
     pub(super) async fn fill(
         &self,
         leader: u64,
@@ -183,16 +184,16 @@ impl RaftNetworkFactory<Types> for Arc<Network> {
 
 /// A client of one other voter.
 pub(super) struct Peer {
-    /// Or why there can be none.
+    /// The client, or the reason why there is none.
     client: Result<RaftClient<Channel>, String>,
     id: u64,
     network: Arc<Network>,
 }
 
-/// A vote that is not answered for so long counts as silence of the voter.
+/// A voter counts as silent when it does not answer a vote request for this time.
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// Takes note that a voter is silent, unless it answers before this is dropped.
+/// Reports a voter as silent when it is dropped without an answer.
 struct Asked<'a> {
     peers: &'a Peers,
     id: u64,
@@ -208,7 +209,7 @@ impl Drop for Asked<'_> {
     }
 }
 
-/// Takes note whether a voter answers.
+/// Reports to `peers` whether a voter answered.
 fn note<T>(peers: &Peers, id: u64, answer: &Result<T, tonic::Status>) {
     match answer {
         Ok(_) => peers.on_answer(id),
@@ -216,7 +217,7 @@ fn note<T>(peers: &Peers, id: u64, answer: &Result<T, tonic::Status>) {
     }
 }
 
-/// The innermost cause, where tonic reports only "transport error".
+/// Returns the message of the innermost cause, because tonic itself reports only "transport error".
 fn innermost(status: &tonic::Status) -> String {
     let mut text = status.message().to_owned();
     let mut source = std::error::Error::source(status);
@@ -299,7 +300,8 @@ pub(super) fn snapshot_header(
     v1::RaftSnapshotRequest { part: Some(header) }
 }
 
-/// Sends the file in chunks, until all is sent or `send` reports that the other side is gone.
+/// Sends the file in chunks until all of it is sent, or `send` reports that the receiver has
+/// disconnected.
 pub(super) fn read_chunks(
     snapshot: SnapshotFile,
     mut send: impl FnMut(v1::RaftSnapshotRequest) -> bool,
@@ -320,7 +322,8 @@ pub(super) fn read_chunks(
     }
 }
 
-/// Every failure backs off: an immediate retry helps with none of them.
+/// Wraps an error so that openraft backs off: an immediate retry does not help after any of these
+/// failures.
 fn unreachable(error: impl Display) -> RPCError<Types> {
     RPCError::Unreachable(Unreachable::from_string(error))
 }
@@ -338,7 +341,7 @@ fn append_to_proto(
     }
 }
 
-/// Follows the voter's log end, and reports a log that has moved backwards.
+/// Records the end of a voter's log, and reports a log that has moved backwards.
 fn note_log_end(peers: &Peers, voter: u64, term: u64, response: &v1::RaftAppendResponse) {
     use v1::raft_append_response::Result as Proto;
     let end_of = |id: Option<v1::RaftLogId>| id.map_or(0, |id| id.index.saturating_add(1));
@@ -359,7 +362,7 @@ fn note_log_end(peers: &Peers, voter: u64, term: u64, response: &v1::RaftAppendR
 fn append_result(response: v1::RaftAppendResponse) -> Result<StreamAppendResult<Types>, Malformed> {
     use v1::raft_append_response::Result as Proto;
     Ok(
-        match response.result.ok_or(Malformed("answer to an append"))? {
+        match response.result.ok_or(Malformed("response to an append"))? {
             Proto::Matched(matched) => Ok(matched.log_id.map(log_id_from_proto)),
             Proto::Conflict(conflict) => {
                 let missing = conflict.missing.ok_or(Malformed("conflict"))?;
@@ -385,7 +388,7 @@ impl RaftNetworkV2<Types> for Peer {
         let mut results = self.stream_append(stream::iter([rpc]), option).await?;
         match results.next().await {
             Some(result) => result.map(AppendEntriesResponse::from),
-            None => Err(unreachable("the stream ended without an answer")),
+            None => Err(unreachable("the stream ended without a response")),
         }
     }
 
@@ -400,8 +403,8 @@ impl RaftNetworkV2<Types> for Peer {
         let mut peer = Some(self.network.address(self.id));
         let mut input = input;
         Box::pin(async move {
-            // openraft delays the first request after a failure. Waiting for it before the
-            // connection is tried keeps a peer that is down from being called without pause.
+            // openraft delays the first request after a failure. Waiting for that request before
+            // connecting avoids continuous connection attempts to a peer that is down.
             let Some(first) = input.next().await else {
                 return Ok::<AppendResults<'s>, _>(Box::pin(stream::empty()));
             };

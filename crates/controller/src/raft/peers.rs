@@ -1,7 +1,7 @@
-//! What this voter observes of the others: who answers, how far their logs equal its own, and which
-//! directories they have.
+//! This voter's observations of the other voters: which of them answer, up to where their logs
+//! equal its own, and their directories.
 //!
-//! Invariant: a voter that stops answering is logged once, and once when it answers again.
+//! Invariant: the log has one line when a voter stops answering, and one when it answers again.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Since when a voter gives no useful answer, and why.
+/// Since when, and why, a voter has given no usable answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Silence {
     pub since: Instant,
@@ -20,12 +20,13 @@ pub(super) struct Silence {
 /// Voters that do not answer.
 pub(super) type Silent = BTreeMap<u64, Silence>;
 
-/// See the module.
+/// Observations of the other voters; see the module.
 #[derive(Debug)]
 pub(super) struct Peers {
     silent: watch::Sender<Silent>,
     ends: LogEnds,
-    /// Directories of voters whose log equals this one's, by the term in which they said so.
+    /// Directories of voters whose log equals this one's, with the term in which they reported
+    /// them.
     directories: Mutex<BTreeMap<u64, (u64, DirectoryId)>>,
 }
 
@@ -38,12 +39,12 @@ impl Peers {
         }
     }
 
-    /// Follows which voters do not answer.
+    /// Returns a receiver of the voters that do not answer.
     pub(super) fn silent(&self) -> watch::Receiver<Silent> {
         self.silent.subscribe()
     }
 
-    /// A voter answered.
+    /// Records that a voter answered.
     pub(super) fn on_answer(&self, voter: u64) {
         let mut before = None;
         self.silent.send_if_modified(|silent| {
@@ -60,7 +61,7 @@ impl Peers {
         }
     }
 
-    /// A request to a voter failed.
+    /// Records that a request to a voter failed.
     pub(super) fn on_failure(&self, voter: u64, reason: &str) {
         let mut first = false;
         self.silent.send_if_modified(|silent| {
@@ -84,7 +85,7 @@ impl Peers {
         }
     }
 
-    /// A voter has all entries below `end`.
+    /// Records that a voter has all entries below `end`.
     pub(super) fn on_matched(&self, voter: u64, term: u64, end: u64, directory: DirectoryId) {
         self.ends.on_matched(voter, term, end);
         if !directory.is_zero() {
@@ -92,25 +93,26 @@ impl Peers {
         }
     }
 
-    /// A voter's log ends at `end`, before an entry that was expected.
+    /// Records that a voter's log ends at `end`, before an entry that the leader expected it to
+    /// have.
     pub(super) fn on_conflict(&self, voter: u64, term: u64, end: u64) {
         if let Some(from) = self.ends.on_conflict(voter, term, end) {
             tracing::warn!(
                 voter,
                 from,
                 to = end,
-                "log of a voter has moved backwards; it is replicated again from there"
+                "log of a voter has moved backwards; replicating again from there"
             );
         }
     }
 
-    /// A voter lost its log. Returns where its log ended as far as this one observed.
+    /// Records that a voter lost its log. Returns the end of its log as last observed.
     pub(super) fn on_lost(&self, voter: u64) -> Option<u64> {
         self.directories.lock().remove(&voter);
         self.ends.0.lock().remove(&voter).map(|(_, end)| end)
     }
 
-    /// The directory of a voter that has acknowledged entries in `term`.
+    /// Returns the directory of a voter that has acknowledged entries in `term`.
     pub(super) fn directory(&self, voter: u64, term: u64) -> Option<DirectoryId> {
         let directories = self.directories.lock();
         let (seen, directory) = *directories.get(&voter)?;
@@ -118,7 +120,7 @@ impl Peers {
     }
 }
 
-/// How far the log of each other voter is known to equal this one's, with the term.
+/// Up to where the log of each other voter equals this one's, with the term.
 ///
 /// A voter never loses an entry that it acknowledged in the same term. When it does, its disk was
 /// replaced or an older copy was restored, and the leader reports that once.
@@ -126,15 +128,15 @@ impl Peers {
 pub(super) struct LogEnds(Mutex<BTreeMap<u64, (u64, u64)>>);
 
 impl LogEnds {
-    /// The voter has all entries below `end`, as acknowledged to the leader of `term`.
+    /// Records that a voter has all entries below `end`, as acknowledged to the leader of `term`.
     pub(super) fn on_matched(&self, voter: u64, term: u64, end: u64) {
         let mut ends = self.0.lock();
         let known = ends.entry(voter).or_insert((term, end));
         *known = (*known).max((term, end));
     }
 
-    /// The voter has no entry at or after `end`. Returns where its log ended before, when it ended
-    /// later: the log has moved backwards.
+    /// Records that a voter has no entry at or after `end`. Returns the earlier end of its log if
+    /// that was larger: the log has moved backwards.
     pub(super) fn on_conflict(&self, voter: u64, term: u64, end: u64) -> Option<u64> {
         let mut ends = self.0.lock();
         let (known_term, known_end) = *ends.get(&voter)?;

@@ -1,4 +1,4 @@
-//! The handle to a running voter: opens storage, starts Raft, and answers for it.
+//! The handle to a running voter: opens storage, starts Raft, and serves the rest of the node.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,13 +33,13 @@ use super::{
     space,
 };
 
-/// Entries in one AppendEntries; bytes are bounded by the log store.
+/// The most entries in one AppendEntries; the log store limits their bytes.
 const ENTRIES_PER_APPEND: u64 = 256;
-/// Raft's internal queues. Proposals beyond wait.
+/// The capacity of Raft's internal queues. Further proposals wait.
 const QUEUE: u64 = 1024;
 
-/// A running voter. Clones are the same voter; it stops with [`Quorum::shutdown`], or abruptly when
-/// the last clone is dropped.
+/// A running voter. All clones are the same voter; it stops with [`Quorum::shutdown`], or abruptly
+/// when the last clone is dropped.
 #[derive(Clone)]
 pub struct Quorum {
     inner: Arc<Inner>,
@@ -57,12 +57,12 @@ struct Inner {
     voter: Arc<Voter>,
     /// Wakes the task that asks the other voters.
     asked: Arc<Notify>,
-    /// What this voter waits for, as last logged.
+    /// The voters that this one waits for, as last logged.
     #[cfg_attr(not(test), expect(dead_code, reason = "for tests, which wait for it"))]
     waiting: watch::Sender<Option<Waiting>>,
-    /// Other voters that do not answer.
+    /// The other voters that do not answer.
     silent: watch::Receiver<Silent>,
-    /// Why there is little space for the log.
+    /// The reason why the log's disk space is short, if it is.
     shortage: watch::Receiver<Option<Arc<str>>>,
     stopped: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -246,18 +246,18 @@ impl Quorum {
         }
     }
 
-    /// Who leads, now and whenever it changes.
+    /// Returns a receiver of the current leadership.
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.inner.leadership.clone()
     }
 
-    /// Hands leadership to the voter that has the most of the log, and waits until it leads. For a
-    /// clean shutdown: much faster than an election after silence.
+    /// Hands leadership to the voter with the most complete log, and waits until that voter leads.
+    /// Used in a clean shutdown: much faster than an election after a timeout.
     ///
     /// # Errors
-    /// This voter does not lead, is alone, so many others are gone that nobody can lead, or each of
-    /// those that were asked let the election timeout pass.
+    /// This voter does not lead, or is the only one, or too few other voters respond for one to
+    /// lead, or each of those that were asked let the election timeout pass.
     pub async fn transfer_leadership(&self) -> Result<NodeId, TransferError> {
         let inner = &self.inner;
         let (candidates, voters, me) = {
@@ -317,7 +317,8 @@ impl Quorum {
         Err(TransferError::Timeout(patience))
     }
 
-    /// The state of the quorum as this voter knows it; the leader knows most.
+    /// Returns the state of the quorum as this voter observes it; only the leader observes the
+    /// other voters' logs.
     #[must_use]
     pub fn describe(&self) -> QuorumDescription {
         let metrics = self.inner.raft.metrics().borrow_watched().clone();
@@ -363,7 +364,7 @@ impl Quorum {
         };
         let mut voters: Vec<u64> = membership.voter_ids().collect();
         if voters.is_empty() {
-            // Nothing was heard of the quorum yet.
+            // No membership is known yet, so the configured voters are listed.
             voters.extend(self.inner.network.addresses.keys());
         }
         QuorumDescription {
@@ -375,7 +376,8 @@ impl Quorum {
         }
     }
 
-    /// Which voters do not respond, since when and why, in one sentence; `None` when all do.
+    /// Describes in one sentence which voters do not respond, since when and why; `None` when all
+    /// do.
     #[must_use]
     pub fn outage(&self) -> Option<String> {
         let silent = self.inner.silent.borrow();
@@ -394,19 +396,20 @@ impl Quorum {
         Some(format!("{count} of {all} voters do not respond: {listed}"))
     }
 
-    /// Why nothing should be proposed that makes the metadata grow: the log has little space left.
+    /// Why nothing that makes the metadata grow should be proposed, while the log's disk space is
+    /// short.
     #[must_use]
     pub fn shortage(&self) -> Option<Arc<str>> {
         self.inner.shortage.borrow().clone()
     }
 
-    /// Whether a write of this voter's log waits for space: what is proposed now may wait, too.
+    /// Whether a write of this voter's log waits for disk space: new proposals may wait, too.
     #[must_use]
     pub fn waits_for_space(&self) -> bool {
         self.inner.log.waits_for_space()
     }
 
-    /// What this voter waits for, as last logged.
+    /// Returns the voters that this one waits for, as last logged.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> watch::Receiver<Option<Waiting>> {
         self.inner.waiting.subscribe()
@@ -418,8 +421,8 @@ impl Quorum {
         self.inner.voter.is_admitted()
     }
 
-    /// Whether the voters are being changed: until that is committed, an election needs majorities
-    /// of the former voters and of the next ones.
+    /// Whether a change of the voters is in progress: until it is committed, an election needs
+    /// majorities of both the former and the next voters.
     #[cfg(test)]
     pub(super) fn is_changing_voters(&self) -> bool {
         let metrics = self.inner.raft.metrics();
@@ -438,7 +441,8 @@ impl Quorum {
         self.inner.log.file_bytes()
     }
 
-    /// The Raft RPCs, to be mounted on the CONTROLLER listener. Without it this voter hears nobody.
+    /// Returns the Raft RPCs, to be mounted on the CONTROLLER listener. Without them this voter
+    /// receives no request of another voter.
     #[must_use]
     pub fn service(&self) -> RaftServer<RaftService> {
         let service = RaftService {
@@ -458,14 +462,14 @@ impl Quorum {
             .max_encoding_message_size(MESSAGE_LEN_MAX)
     }
 
-    /// Becomes `Some` with the reason when this voter failed. The node must stop then: nothing is
-    /// written or acknowledged any more.
+    /// Becomes `Some` with the reason when this voter failed. The node must stop then: the voter no
+    /// longer writes or acknowledges anything.
     #[must_use]
     pub fn fatal(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.inner.fatal.clone()
     }
 
-    /// Stops taking part and closes the log. Does not transfer leadership by itself.
+    /// Stops Raft and closes the log. Does not transfer leadership.
     pub async fn shutdown(self) {
         self.inner.stopped.send_replace(true);
         self.inner.log.stop_waiting();
@@ -474,24 +478,24 @@ impl Quorum {
             task.abort();
         }
         for task in tasks {
-            // It ends as cancelled; that is what was asked for.
+            // The task ends as cancelled, which is expected.
             drop(task.await);
         }
         if let Err(error) = self.inner.raft.shutdown().await {
-            tracing::warn!(%error, "stop of the metadata quorum");
+            tracing::warn!(%error, "metadata quorum did not stop cleanly");
         }
         self.inner.log.close().await;
     }
 }
 
-/// Creates the directory durably and removes what an interrupted snapshot left.
+/// Creates the directory durably, and removes the files of interrupted snapshots.
 fn prepare(dir: &std::path::Path) -> std::io::Result<()> {
     let files = Files::new(dir);
     files.create_directory()?;
     snapshot::remove_temporary(&files)
 }
 
-/// Node ids are not negative in Kafka; in Raft's metrics they are the same numbers.
+/// Converts a node id to Raft's. Kafka's node ids are not negative, so Raft uses the same numbers.
 fn node_id(id: NodeId) -> Result<u64, QuorumError> {
     u64::try_from(id.0).map_err(|_| QuorumError::Config(format!("node id {id} is negative")))
 }
@@ -509,8 +513,9 @@ fn raft_config(config: &QuorumConfig) -> Result<Config, QuorumError> {
             "an election timeout of {election:?} is less than 10 ms"
         )));
     }
-    // openraft's followers wait for the leader's lease (its maximum) and then for a random time
-    // between its minimum and its maximum: 1.3 to 1.6 times the election timeout in all.
+    // openraft's followers wait for the leader's lease (the maximum of the election timeout's
+    // range) and then for a random time between its minimum and its maximum: 1.3 to 1.6 times the
+    // election timeout in all.
     let lease = millis(election.mul_f64(0.8));
     let random_min = millis(election.mul_f64(0.5));
     Config {
@@ -530,9 +535,9 @@ fn raft_config(config: &QuorumConfig) -> Result<Config, QuorumError> {
         notification_channel_size: Some(QUEUE),
         state_machine_channel_size: Some(QUEUE),
         enable_pre_vote: Some(true),
-        // Leadership always starts with an entry of its own term; `is_self` waits for that.
+        // A new leader always starts with an entry of its own term, and `is_self` waits for that.
         enable_leader_restore: Some(false),
-        // A voter whose log moved backwards is replicated to from its actual end.
+        // The log of a voter whose end moved backwards is replicated again from its actual end.
         allow_log_reversion: Some(true),
         backoff: "50ms 100ms ...300ms".to_owned(),
         ..Config::default()

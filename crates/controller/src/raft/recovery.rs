@@ -1,8 +1,8 @@
-//! Recovery of a quorum whose majority has lost its metadata: an operator's decision, made on the
-//! voter that survived while it is stopped.
+//! Recovery of a quorum whose majority has lost its metadata. An operator requests it on a
+//! surviving voter while that voter is stopped.
 //!
-//! At its next start that voter becomes the only one of the quorum, so it is elected alone. The
-//! other voters of its configuration are filled, and get their votes back.
+//! At its next start that voter becomes the only voter of the quorum, so it is elected alone. It
+//! then fills the other configured voters with a snapshot and restores their votes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -17,7 +17,7 @@ use super::store::{FatalSender, LogLimits, LogStore};
 use super::types::{Entry, EntryPayload, Membership, Types, Vote, VoterNode, log_id};
 use super::voter_file::VoterFile;
 
-/// What a stopped voter holds.
+/// The position of a stopped voter's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VoterInspection {
     /// The term of its last entry, Kafka's leader epoch.
@@ -30,10 +30,10 @@ pub struct VoterInspection {
     pub committed: Option<MetadataOffset>,
 }
 
-/// Reads what a stopped voter holds: `None` when it has no metadata.
+/// Reads the position of a stopped voter's log: `None` when it has no metadata.
 ///
 /// # Errors
-/// The log cannot be read, or the node runs.
+/// The log cannot be read, or the node is running.
 pub async fn inspect(dir: &Path) -> io::Result<Option<VoterInspection>> {
     if !dir.is_dir() {
         return Ok(None);
@@ -56,7 +56,7 @@ pub async fn inspect(dir: &Path) -> io::Result<Option<VoterInspection>> {
     }))
 }
 
-/// Lets the stopped voter in `dir` lead alone when it starts the next time.
+/// Requests that the stopped voter in `dir` leads alone after its next start.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -84,7 +84,7 @@ pub fn mark_formatted(dir: &Path, directory: DirectoryId) -> io::Result<()> {
     file.write(dir)
 }
 
-/// Makes `me` the only voter, when an operator has asked for that.
+/// Makes `me` the only voter, if an operator has requested that.
 pub(super) async fn apply(
     log: &mut LogStore,
     dir: &Path,
@@ -97,7 +97,7 @@ pub(super) async fn apply(
     let directory = node.directory;
     let Some(last) = log.last_log_id() else {
         return Err(io::Error::other(
-            "the recovery of the quorum was asked for, but this voter holds no metadata",
+            "a recovery of the quorum was requested, but this voter has no metadata",
         ));
     };
     let voted = log.read_vote().await?.map_or(0, |vote| vote.leader_id.term);

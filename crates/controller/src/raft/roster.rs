@@ -1,5 +1,5 @@
-//! What a leader keeps in order among the voters: their directories, and voters that came back
-//! after the recovery of a quorum.
+//! Keeps the quorum's membership complete while this voter leads: commits the voters' directories,
+//! and restores the votes of voters that return after a recovery of the quorum.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use super::handle::{NodeAddress, Raft};
 use super::peers::Peers;
 use super::types::{Types, VoterNode};
 
-/// How long to wait after a change that was refused.
+/// The pause after a refused change.
 const RETRY: Duration = Duration::from_millis(200);
-/// Entries that a voter may lack when it is given its vote back.
+/// The most entries that a voter may lack when its vote is restored.
 const LAG_MAX: u64 = 100;
 
 type Change = ChangeMembers<u64, VoterNode>;
@@ -52,7 +52,7 @@ pub(super) async fn keep(
         }
         let changed = metrics.changed();
         if refused {
-            // A refused change is tried again later, whatever happens meanwhile.
+            // A refused change is retried after the pause, even when the metrics change earlier.
             drop(timeout(RETRY, std::future::pending::<()>()).await);
         } else if changed.await.is_err() {
             return;
@@ -60,10 +60,10 @@ pub(super) async fn keep(
     }
 }
 
-/// What the leader's membership lacks, if anything can be done for it now.
+/// Returns the next change that completes the leader's membership, if one is possible now.
 ///
-/// A directory is committed once its voter has acknowledged entries of this leader. A voter of the
-/// configuration that has none, after a recovery, gets its vote when it has caught up.
+/// A directory is committed once its voter has acknowledged entries of this leader. A configured
+/// voter without a vote, after a recovery, gets its vote back when its log has caught up.
 fn missing(
     metrics: &RaftMetrics<Types>,
     voters: &NodeAddress,

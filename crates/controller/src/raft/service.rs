@@ -31,33 +31,34 @@ use super::types::{
 use super::voter::Voter;
 use super::{Leadership, fill};
 
-/// Answers the other voters.
+/// Serves the Raft RPCs of the other voters.
 #[derive(Clone)]
 pub struct RaftService {
     pub(super) raft: openraft::Raft<Types, Machine>,
     pub(super) voter: Arc<Voter>,
     pub(super) peers: Arc<Peers>,
-    /// The voters of the configuration.
+    /// The configured voters and their addresses.
     pub(super) addresses: NodeAddress,
     pub(super) leadership: watch::Receiver<Leadership>,
-    /// Wakes this voter while it is not admitted: another has started.
+    /// Notified when another voter has started, so that this voter asks the others again while it
+    /// is not admitted.
     pub(super) asked: Arc<Notify>,
     pub(super) cluster_id: String,
     pub(super) me: u64,
-    /// When a leader was last heard.
+    /// When this voter last heard from a leader.
     pub(super) leader_heard: watch::Sender<Option<Instant>>,
-    /// Ends the streams that other voters keep open.
+    /// Becomes true when this voter stops, which ends the streams that other voters keep open.
     pub(super) stopped: watch::Receiver<bool>,
 }
 
 impl RaftService {
-    /// Whether the request is meant for this voter, which takes part in the quorum, and comes from
-    /// a voter whose directory is the one that is committed.
+    /// Checks that the request is addressed to this voter, that this voter takes part in the
+    /// quorum, and that the sender has the directory that is committed for it.
     fn check(&self, peer: Option<v1::RaftPeer>) -> Result<(), Status> {
         let peer = self.check_address(peer)?;
         if !self.voter.is_admitted() {
             return Err(Status::failed_precondition(format!(
-                "voter {} holds no metadata yet: it takes part when a leader has replicated to it",
+                "voter {} holds no metadata yet: it takes part once a leader has replicated to it",
                 self.me
             )));
         }
@@ -69,7 +70,8 @@ impl RaftService {
         let index = stored.log_id().map_or(0, |id| id.index);
         let known = stored.membership().get_node(&sender);
         let known = known.map_or(directory, |node| node.directory);
-        // A sender with newer voters may have a directory that is not known here yet.
+        // A sender with a newer membership may have a directory that this voter has not learned of
+        // yet.
         let differs = !known.is_zero() && !directory.is_zero() && known != directory;
         if differs && peer.membership_index <= index {
             return Err(Status::failed_precondition(format!(
@@ -81,9 +83,9 @@ impl RaftService {
         Ok(())
     }
 
-    /// Whether the request is meant for this voter of this cluster.
+    /// Checks that the request is addressed to this voter of this cluster.
     fn check_address(&self, peer: Option<v1::RaftPeer>) -> Result<v1::RaftPeer, Status> {
-        let peer = peer.ok_or(Malformed("request without its peer"))?;
+        let peer = peer.ok_or(Malformed("request without its sender"))?;
         if peer.cluster_id != self.cluster_id {
             let (theirs, ours, from) = (peer.cluster_id, &self.cluster_id, peer.from);
             return Err(Status::failed_precondition(format!(
@@ -94,7 +96,7 @@ impl RaftService {
         }
         if peer.to != node_id_to_proto(self.me) {
             return Err(Status::failed_precondition(format!(
-                "node {} looks for voter {} here, but this is node {}: check \
+                "node {} sent a request for voter {} to this node {}: check \
                  controller.quorum.voters on node {}",
                 peer.from, peer.to, self.me, peer.from
             )));
@@ -147,7 +149,8 @@ fn append_from_proto(
     })
 }
 
-/// What arrives, until the other side ends the stream, it breaks, or a request is malformed.
+/// Returns the requests of an append stream, until the sender ends it, it breaks, or a request is
+/// malformed.
 fn append_requests(
     first: v1::RaftAppendRequest,
     rest: Streaming<v1::RaftAppendRequest>,
@@ -157,7 +160,7 @@ fn append_requests(
         .scan((), |(), request| {
             let request = request
                 .and_then(|request| append_from_proto(request).map_err(Status::from))
-                .inspect_err(|error| tracing::debug!(%error, "append stream of a voter ends"));
+                .inspect_err(|error| tracing::debug!(%error, "append stream of a voter ended"));
             std::future::ready(request.ok())
         })
 }
@@ -238,7 +241,7 @@ impl raft_server::Raft for RaftService {
                 "log of a voter has moved backwards: it is empty, and is filled with a snapshot"
             );
         } else {
-            tracing::info!(voter, %directory, "an empty voter is filled with a snapshot");
+            tracing::info!(voter, %directory, "filling an empty voter with a snapshot");
         }
         let node = VoterNode {
             addr: address.clone(),
@@ -248,7 +251,7 @@ impl raft_server::Raft for RaftService {
         let (parts_tx, parts) = mpsc::channel(2);
         let header = snapshot_header(vote, &snapshot, None);
         spawn_blocking(move || {
-            // The voter that went away asks again.
+            // A voter that has disconnected will ask again.
             if parts_tx.blocking_send(Ok(header)).is_ok()
                 && let Err(error) = read_chunks(snapshot.snapshot, |part| {
                     parts_tx.blocking_send(Ok(part)).is_ok()

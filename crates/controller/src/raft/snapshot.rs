@@ -1,12 +1,13 @@
-//! Snapshot files: `<index>-<term>.checkpoint` in the metadata directory.
+//! Reads and writes snapshot files: `<index>-<term>.checkpoint` in the metadata directory.
 //!
 //! ```text
 //! "DOHLESNP" | version (4) | length of meta (4) | RaftSnapshotMeta | body | CRC32C of all (4)
 //! ```
-//! Integers are big endian; the body is the state machine's own.
+//! Integers are big endian; the state machine defines the body.
 //!
 //! Invariant: a file with its final name is whole and durable: it was written under a temporary
-//! name, `fdatasync`ed, renamed, and the directory was synced. Temporary files are garbage.
+//! name, `fdatasync`ed, renamed, and the directory was synced. Temporary files are removed at
+//! start.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -25,24 +26,24 @@ const MAGIC: &[u8; 8] = b"DOHLESNP";
 const VERSION: u32 = 1;
 const HEAD_LEN: u64 = 16;
 const TRAILER_LEN: u64 = 4;
-/// Bounds what a damaged length can make us allocate.
+/// Limits the memory that a damaged length can make the reader allocate.
 const META_LEN_MAX: u32 = 1024 * 1024;
 const SUFFIX: &str = ".checkpoint";
 const TMP_SUFFIX: &str = ".tmp";
 
-/// An open snapshot. The file stays readable when a newer snapshot removes its name.
+/// An open snapshot. The file stays readable after a newer snapshot has removed its name.
 #[derive(Debug)]
 pub(super) struct SnapshotFile {
     pub path: PathBuf,
     pub file: Arc<dyn File>,
     pub meta: SnapshotMeta,
-    /// Of the whole file, in bytes.
+    /// The length of the whole file in bytes.
     pub len: u64,
     body_start: u64,
 }
 
 impl SnapshotFile {
-    /// Reads the head. The checksum is for [`Self::read_body`] and [`Self::verify`].
+    /// Reads the head. [`Self::read_body`] and [`Self::verify`] check the checksum.
     fn open(files: &Files, name: &str) -> io::Result<Self> {
         let path = &files.path().join(name);
         let file = files.open_to_read(name)?;
@@ -76,7 +77,7 @@ impl SnapshotFile {
         })
     }
 
-    /// Hands the body to `read` and then compares the checksum of the file.
+    /// Passes the body to `read`, and then verifies the file's checksum.
     pub(super) fn read_body<E>(
         &mut self,
         read: impl FnOnce(&mut dyn Read) -> Result<(), E>,
@@ -105,8 +106,8 @@ impl SnapshotFile {
         self.read_body(|_| Ok::<(), io::Error>(()))
     }
 
-    /// Gives the file its final name, durably, and removes older snapshots. The file must be
-    /// synced already. Does nothing when it has its final name.
+    /// Gives the file its final name, durably, and removes older snapshots. The file must already
+    /// be synced. Does nothing when the file already has its final name.
     pub(super) fn persist(&mut self, files: &Files) -> io::Result<()> {
         let name = file_name(self.meta.last_log_id.as_ref());
         let path = files.path().join(&name);
@@ -126,7 +127,7 @@ impl SnapshotFile {
     }
 }
 
-/// Writes a snapshot with `body` and makes it the current one.
+/// Writes a snapshot with `body` and makes it the current snapshot.
 pub(super) fn create(
     files: &Arc<Files>,
     meta: &SnapshotMeta,
@@ -156,7 +157,7 @@ pub(super) fn create(
     Ok(snapshot)
 }
 
-/// The newest snapshot, with its body not yet read.
+/// Opens the newest snapshot; its body has not been read yet.
 pub(super) fn open_latest(files: &Files) -> io::Result<Option<SnapshotFile>> {
     match list(files)?.into_iter().max() {
         Some((_, name)) => SnapshotFile::open(files, &name).map(Some),
@@ -169,7 +170,7 @@ pub(super) fn exists(files: &Files) -> io::Result<bool> {
     Ok(!list(files)?.is_empty())
 }
 
-/// Removes what a crash left half written.
+/// Removes the incomplete files that a crash left.
 pub(super) fn remove_temporary(files: &Files) -> io::Result<()> {
     for name in files.names()? {
         if name.contains(SUFFIX) && name.ends_with(TMP_SUFFIX) {
@@ -198,7 +199,7 @@ impl Incoming {
     fn create_in(files: Arc<Files>) -> io::Result<Self> {
         let mut number = 0_u64;
         loop {
-            // Files of one process that are written at the same time have different numbers.
+            // Files that one process writes at the same time have different numbers.
             let name = format!("incoming-{number}{SUFFIX}{TMP_SUFFIX}");
             match files.create(&name) {
                 Ok(file) => {
@@ -244,7 +245,8 @@ impl Write for Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         if !self.finished {
-            // Garbage either way; what stays is removed at the next start.
+            // An incomplete file is never used; if it cannot be removed now, the next start removes
+            // it.
             drop(self.files.remove(&self.name));
         }
     }
@@ -289,7 +291,7 @@ fn file_name(id: Option<&LogId>) -> String {
     format!("{index:020}-{term:010}{SUFFIX}")
 }
 
-/// What a snapshot's file name says of it.
+/// Parses the index and term of a snapshot's file name.
 fn parse(name: &str) -> Option<Key> {
     let (index, term) = name.strip_suffix(SUFFIX)?.split_once('-')?;
     Some((index.parse().ok()?, term.parse().ok()?))

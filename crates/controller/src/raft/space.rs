@@ -1,4 +1,5 @@
-//! Watches the space of the file system that the metadata log is in. `model/space.rs` decides.
+//! Watches the free space of the metadata log's file system. `model/space.rs` decides what is
+//! short.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio::time::sleep;
 
 use super::store::LogStore;
 
-/// Takes samples for as long as the quorum runs, and when the reserve changes. `shortage` has the
+/// Takes samples until the quorum stops, and whenever the reserve changes. `shortage` has the
 /// reason while space is short.
 pub(super) async fn watch(
     dir: PathBuf,
@@ -47,7 +48,7 @@ pub(super) async fn watch(
     }
 }
 
-/// Waits for another value; forever when there can be none.
+/// Waits until the reserve changes; forever when its sender is gone.
 async fn changed(reserve: &mut watch::Receiver<u64>) {
     if reserve.changed().await.is_err() {
         std::future::pending().await

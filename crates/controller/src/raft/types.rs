@@ -1,7 +1,7 @@
-//! openraft's types as this quorum fixes them, and their conversions from and to `raft.proto`.
+//! Defines openraft's types for this quorum, and their conversions from and to `raft.proto`.
 //!
-//! Invariant: bytes from a peer or from the disk never panic here; what is missing or out of range
-//! becomes a [`Malformed`].
+//! Invariant: bytes from a peer or from the disk never cause a panic here; a value that is missing
+//! or out of range becomes a [`Malformed`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -29,17 +29,17 @@ impl fmt::Display for Payload {
     }
 }
 
-/// A voter as the log and the snapshots remember it.
+/// A voter as recorded in the log and the snapshots.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct VoterNode {
     /// host:port of its CONTROLLER listener.
     pub addr: String,
-    /// Its directory; zero until the leader has committed it.
+    /// The id of its directory; zero until the leader has committed it.
     pub directory: DirectoryId,
 }
 
 impl VoterNode {
-    /// A voter whose directory is not committed yet.
+    /// Returns a voter whose directory is not committed yet.
     pub(super) fn new(addr: String) -> Self {
         Self {
             addr,
@@ -54,7 +54,8 @@ impl fmt::Display for VoterNode {
     }
 }
 
-// Standard Raft's leader ids: one leader a term, as the controller epoch of Kafka demands.
+// Uses the leader ids of standard Raft: at most one leader in a term, as Kafka's controller epoch
+// requires.
 openraft::declare_raft_types!(
     /// The types of the metadata quorum.
     pub(super) Types:
@@ -75,7 +76,7 @@ pub(super) type Membership = openraft::Membership<u64, VoterNode>;
 pub(super) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<Types>;
 pub(super) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<Types>;
 
-/// A message of a peer or a record on disk that does not have the form it must have.
+/// A message of a peer, or a record on disk, that is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("malformed {0}")]
 pub(super) struct Malformed(pub &'static str);
@@ -108,7 +109,8 @@ pub(super) fn node_id_from_proto(id: i32) -> Result<u64, Malformed> {
     u64::try_from(id).map_err(|_| Malformed("node id"))
 }
 
-/// Node ids come from `QuorumConfig` and from [`node_id_from_proto`]: both are within `i32`.
+/// Converts a node id. Node ids come from `QuorumConfig` and from [`node_id_from_proto`], so they
+/// are within `i32`.
 pub(super) fn node_id_to_proto(id: u64) -> i32 {
     i32::try_from(id).unwrap_or(i32::MAX)
 }
@@ -120,7 +122,7 @@ pub(super) fn directory_to_proto(directory: DirectoryId) -> Bytes {
     Bytes::copy_from_slice(&directory.to_bytes())
 }
 
-/// What has another length than an id is none.
+/// Converts the bytes of a directory id; bytes of another length become the zero id.
 pub(super) fn directory_from_proto(bytes: &[u8]) -> DirectoryId {
     <[u8; 16]>::try_from(bytes).map_or(DirectoryId::ZERO, DirectoryId::from_bytes)
 }
@@ -226,7 +228,7 @@ pub(super) fn snapshot_meta_from_proto(
     })
 }
 
-/// The bytes of a payload, the part of an entry's size that counts.
+/// Returns the length of an entry's payload in bytes; size limits count only payloads.
 pub(super) fn payload_len(entry: &Entry) -> usize {
     match &entry.payload {
         EntryPayload::Normal(payload) => payload.0.len(),

@@ -1,4 +1,5 @@
-//! This voter's standing: the log, the file `voter.properties`, and what follows from both.
+//! This voter's own condition: its log, the file `voter.properties`, and its admission, which
+//! follows from both.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,21 +13,21 @@ use super::store::LogStore;
 use super::types::LogId;
 use super::voter_file::VoterFile;
 
-/// See the module.
+/// This voter's log and its admission to the quorum; see the module.
 pub(super) struct Voter {
     pub dir: PathBuf,
     /// The directory's id; zero when it has none.
     pub directory: DirectoryId,
     log: LogStore,
-    /// What was found in the directory may lack entries that this voter acknowledged.
+    /// Whether the log that was found at start may lack entries that this voter acknowledged.
     unproven: bool,
     file: Mutex<VoterFile>,
     admitted: watch::Sender<bool>,
 }
 
 impl Voter {
-    /// Decides from the file and the log whether this voter is admitted, and writes the file anew
-    /// when it is not.
+    /// Decides from the file and the log whether this voter is admitted, and rewrites the file when
+    /// it is not.
     ///
     /// # Errors
     /// The file cannot be read or written.
@@ -58,7 +59,7 @@ impl Voter {
         let file = VoterFile {
             directory,
             admitted,
-            // The statement that this voter is new holds until it is not.
+            // The operator's statement that this voter is new holds until the voter is admitted.
             formatted: found.is_some_and(|file| file.formatted && of_this_directory(&file)),
             recover: false,
         };
@@ -80,7 +81,7 @@ impl Voter {
         *self.admitted.borrow()
     }
 
-    /// Admits this voter, durably. Its log is durable already.
+    /// Admits this voter, durably. Its log must already be durable.
     ///
     /// # Errors
     /// The file cannot be written; the voter is not admitted then.
@@ -99,11 +100,11 @@ impl Voter {
         self.log.last_log_id()
     }
 
-    /// What this voter reports of itself.
+    /// Returns this voter's report of its own condition.
     pub(super) fn report(&self, leads: bool) -> Report {
         let last = self.log.last_log_id().map(|id| id.index);
         let standing = match (self.is_admitted(), last) {
-            // The first entry has the voters, and is the same wherever a new cluster forms.
+            // The first entry defines the voters, and is the same on every voter of a new cluster.
             (true, None | Some(0)) => Standing::Founding,
             (true, Some(_)) => Standing::Member,
             (false, None | Some(0)) if !self.unproven => Standing::Empty,

@@ -1,4 +1,5 @@
-//! `voter.properties` beside the metadata log: whether this voter may take part in the quorum.
+//! Reads and writes `voter.properties` beside the metadata log, which records whether this voter
+//! may take part in the quorum.
 //!
 //! ```text
 //! version=1
@@ -8,8 +9,8 @@
 //! recover=true       an operator lets it lead alone at the next start
 //! ```
 //!
-//! Invariant: `admitted=true` becomes durable after the log that it speaks of. A file that is
-//! absent, damaged or of another directory admits nobody.
+//! Invariant: `admitted=true` becomes durable after the log that it refers to. A file that is
+//! absent, damaged or of another directory admits no voter.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -19,7 +20,7 @@ use dohle_model::DirectoryId;
 
 use super::store::sync_dir;
 
-/// The name in the metadata directory.
+/// The file's name in the metadata directory.
 pub(crate) const VOTER_FILE: &str = "voter.properties";
 const TEMPORARY: &str = "voter.properties.tmp";
 
@@ -28,11 +29,11 @@ const TEMPORARY: &str = "voter.properties.tmp";
 pub(crate) struct VoterFile {
     /// The `directory.id` of the directory that the log belongs to; zero when it has none.
     pub directory: DirectoryId,
-    /// The voter votes and stands for election.
+    /// Whether the voter votes, stands for election and acknowledges entries.
     pub admitted: bool,
-    /// An operator formatted the directory.
+    /// Whether an operator formatted the directory.
     pub formatted: bool,
-    /// An operator asked for the recovery of the quorum from this voter.
+    /// Whether an operator requested the recovery of the quorum from this voter.
     pub recover: bool,
 }
 
@@ -50,7 +51,7 @@ impl VoterFile {
         };
         let parsed = std::str::from_utf8(&text).ok().and_then(Self::parse);
         if parsed.is_none() {
-            tracing::warn!(file = %path.display(), "file is damaged and admits no voter");
+            tracing::warn!(file = %path.display(), "file is damaged: this voter is not admitted");
         }
         Ok(parsed)
     }
@@ -69,15 +70,15 @@ impl VoterFile {
                 _ => return None,
             }
         }
-        // A file that was cut short has no last line.
+        // A truncated file does not have the last line.
         (version == Some("1") && text.ends_with('\n') && text.contains("\nrecover="))
             .then_some(file)
     }
 
-    /// Writes the file durably; the former one stays until the new one is whole.
+    /// Writes the file durably; the previous file stays until the new one is complete.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The file cannot be written.
     pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
         let temporary = dir.join(TEMPORARY);
         let mut file = File::create(&temporary)?;

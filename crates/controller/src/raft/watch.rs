@@ -1,4 +1,5 @@
-//! What runs beside Raft: leadership as the controller needs it, and snapshots by size.
+//! Tasks beside Raft: one publishes leadership to the controller, one triggers snapshots by size
+//! and age.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,18 +18,19 @@ use super::network::Network;
 use super::store::FatalSender;
 use super::types::Types;
 
-/// When each replica last had the leader's whole log.
+/// When the log of each replica was last equal to the leader's.
 pub(super) type CaughtUp = Arc<Mutex<BTreeMap<u64, Instant>>>;
 
-/// What is kept of the metrics, and how they are judged.
+/// State that is derived from Raft's metrics, and the limit for judging them.
 pub(super) struct Observed {
     pub caught_up: CaughtUp,
     pub network: Arc<Network>,
-    /// A leader that was not heard for so long is none any more.
+    /// A leader from which nothing was received for this time no longer counts as the leader.
     pub silence_max: Duration,
 }
 
-/// Publishes leadership until Raft ends; then tells why, unless it was asked to.
+/// Publishes leadership until Raft ends; then reports the reason as fatal, unless Raft was stopped
+/// on request.
 pub(super) async fn watch_metrics(
     raft: Raft,
     leadership: watch::Sender<Leadership>,
@@ -75,7 +77,7 @@ pub(super) async fn watch_metrics(
                 "metadata quorum"
             );
         }
-        // The silence of a leader changes no metric.
+        // Raft's metrics do not change when a leader falls silent, so this wait has a timeout.
         let changed = timeout(observed.silence_max / 3, metrics.changed()).await;
         if changed.is_ok_and(|changed| changed.is_err()) {
             return;
@@ -83,7 +85,8 @@ pub(super) async fn watch_metrics(
     }
 }
 
-/// `leader_heard`, lately: a vote of an earlier run names its leader long after that may have gone.
+/// Derives the leadership from Raft's metrics. `leader_heard` is whether the leader was heard from
+/// recently: a vote of an earlier run can name a leader that has stopped long ago.
 fn leadership_of(metrics: &RaftMetrics<Types>, leader_heard: bool) -> Leadership {
     let leader = metrics
         .current_leader
@@ -114,8 +117,8 @@ fn note_caught_up(metrics: &RaftMetrics<Types>, caught_up: &CaughtUp) {
     }
 }
 
-/// Writes a snapshot whenever the state machine saw enough bytes, and when the last one is older
-/// than `interval` and does not cover everything. openraft itself counts entries.
+/// Writes a snapshot whenever the state machine has applied enough bytes, and when the last
+/// snapshot is older than `interval` and does not cover everything. openraft itself counts entries.
 pub(super) async fn take_snapshots(raft: Raft, due: Arc<Notify>, interval: Option<Duration>) {
     loop {
         match interval {

@@ -1,6 +1,7 @@
-//! Forward: administrative requests as Kafka messages.
+//! Forward: serves administrative requests that brokers forward as Kafka messages.
 //!
-//! The table has a row for each API: the versions that are served, and what plans the request.
+//! The table has a row for each API, with the versions that are served and the function that plans
+//! the request.
 
 use std::future::Future;
 use std::ops::RangeInclusive;
@@ -76,7 +77,7 @@ pub(super) async fn serve(
             Forwarding::Response((row.serve)(Arc::clone(inner), request).await?)
         }
         _ => {
-            // Another controller may serve other versions.
+            // The active controller may serve other versions, so an inactive one refuses first.
             inner.check_active()?;
             Forwarding::Versions(versions(row))
         }
@@ -99,7 +100,7 @@ fn log(request: &v1::ForwardRequest) {
     );
 }
 
-/// The versions that a row serves: of an API without a row, none.
+/// Returns the versions that a row serves: none for an API without a row.
 fn versions(row: Option<&Row>) -> v1::ForwardVersions {
     let (min, max) = row.map_or((0, -1), |row| (*row.versions.start(), *row.versions.end()));
     v1::ForwardVersions {
@@ -123,7 +124,8 @@ where
     let message = decode::<R>(&request)?;
     let id = <[u8; 16]>::try_from(&request.request_id[..]);
     let id = Uuid(id.map_err(|_| Status::invalid_argument("request_id does not have 16 bytes"))?);
-    // A request that waited until its deadline is not begun, as in Kafka: nobody waits for it.
+    // A request that waited past its deadline is not planned, as in Kafka: its client no longer
+    // waits.
     let plan =
         move |draft: &mut Draft| (Instant::now() < deadline).then(|| plan(draft, &message, id));
     let (offset, response) = inner.plan(plan).await?;
@@ -131,7 +133,7 @@ where
     respond(offset, &response.ok_or_else(late)?, version)
 }
 
-/// Answers a request that changes nothing, from what this controller observes.
+/// Answers a request that changes nothing, from this controller's state.
 async fn read<R, F>(
     inner: Arc<Inner>,
     request: v1::ForwardRequest,

@@ -1,7 +1,7 @@
 //! The `Controller` gRPC service, mounted on the CONTROLLER listener.
 //!
-//! Only the active controller answers; the others refuse with FAILED_PRECONDITION and tell who is
-//! active in the trailer `dohle-leader-id`.
+//! Only the active controller answers; the others refuse with FAILED_PRECONDITION and name the
+//! active one in the trailer `dohle-leader-id`.
 
 mod forward;
 mod quorum;
@@ -28,7 +28,7 @@ use crate::plan::{self, Draft};
 use crate::raft::Quorum;
 use crate::state_machine::PublishedImage;
 
-/// See the module.
+/// Implements the `Controller` service; see the module.
 #[derive(Clone)]
 pub(crate) struct ControllerService {
     inner: Arc<Inner>,
@@ -67,7 +67,7 @@ impl ControllerService {
 }
 
 impl Inner {
-    /// The refusal of a controller that is not active.
+    /// Returns the status with which a controller that is not active refuses.
     pub fn not_active(&self) -> Status {
         let leader = self
             .activity
@@ -108,15 +108,17 @@ impl Inner {
         }
     }
 
-    /// Waits until there is an active controller, as long as an election takes.
+    /// Waits until there is an active controller, for at most the duration of two election
+    /// timeouts.
     pub async fn wait_for_controller(&self) {
         let mut activity = self.activity.clone();
         let found = activity.wait_for(|activity| activity.active || activity.leader.is_some());
-        // Both a timeout and a stopped quorum leave the caller with what there is.
+        // After a timeout, or when the quorum has stopped, the caller continues without a
+        // controller.
         drop(tokio::time::timeout(self.config.quorum_election_timeout * 2, found).await);
     }
 
-    /// Refuses a broker of another cluster.
+    /// Refuses a broker that belongs to another cluster.
     pub fn check_cluster(&self, cluster_id: &str) -> Result<(), Status> {
         let own = &self.config.cluster_id;
         if cluster_id == own {
@@ -129,7 +131,8 @@ impl Inner {
         )))
     }
 
-    /// Plans and commits on the actor: the offset at which the response holds, and the response.
+    /// Plans and commits a request on the actor. Returns the response and the offset at which it is
+    /// valid.
     pub async fn plan<R: Send + 'static>(
         &self,
         plan: impl FnMut(&mut Draft) -> R + Send + 'static,

@@ -1,5 +1,5 @@
-//! DescribeQuorum (KIP-595, KIP-836): voters as Raft knows them, observers as their heartbeats
-//! tell.
+//! DescribeQuorum (KIP-595, KIP-836): describes voters from Raft's state, and observers from their
+//! heartbeats.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,7 +22,7 @@ pub(super) async fn describe(
     request: DescribeQuorumRequestData,
 ) -> Result<DescribeQuorumResponseData, Status> {
     inner.wait_for_controller().await;
-    // Without a leader, every voter answers with what it observes.
+    // Without a leader, every voter answers from its own observations.
     if inner.activity.borrow().leader.is_some() {
         inner.check_active()?;
     }
@@ -60,7 +60,7 @@ fn unknown_partition(index: i32) -> PartitionData {
     }
 }
 
-/// Returns where the voters listen.
+/// Returns the addresses of the voters.
 fn nodes(inner: &Inner) -> Vec<Node> {
     let voters = inner.config.voters.iter();
     let node = |(node, voter): (&NodeId, &crate::Voter)| Node {
@@ -119,8 +119,8 @@ async fn partition(inner: &Inner) -> Result<PartitionData, Status> {
             .collect(),
         observers: observers
             .map(|(node, offset, heard)| {
-                // Offsets that Raft uses itself are not told to brokers: one that has the last
-                // batch has all there is.
+                // Brokers never receive offsets that Raft uses itself: a broker that has replayed
+                // the last batch is caught up.
                 let caught_up = offset >= published;
                 let end = if caught_up {
                     quorum.high_watermark
@@ -144,7 +144,7 @@ fn next(offset: MetadataOffset) -> MetadataOffset {
     MetadataOffset(offset.0.saturating_add(1))
 }
 
-/// Relates the monotonic clock to the one that timestamps are told in.
+/// Converts instants of the monotonic clock to wall-clock timestamps.
 struct Clock {
     instant: Instant,
     millis: i64,

@@ -1,4 +1,4 @@
-//! A broker's session: the first message registers, the rest are heartbeats.
+//! A broker's session: the first message registers the broker, the following ones are heartbeats.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::actor::{Attach, Message, Outgoing, SessionHandle};
 use crate::heartbeats::{BrokerReport, SessionId};
 use crate::plan::{self, Draft};
 
-/// Responses that wait for a broker that does not read them.
+/// The most responses that wait for a broker that does not read them.
 const OUTGOING: usize = 16;
 
 /// How long a stream may take to send its registration.
@@ -26,11 +26,11 @@ const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a session ends.
 enum End {
-    /// The broker, or its connection, went away.
+    /// The broker disconnected.
     Gone,
-    /// With this as the stream's status.
+    /// The session ends with this status of the stream.
     Status(Status),
-    /// With this as the last response.
+    /// The session ends with this error in its last response.
     Refused(ApiError),
 }
 
@@ -40,12 +40,12 @@ impl From<Status> for End {
     }
 }
 
-/// What a broker reports of its registrations.
+/// The registrations that a broker reports when it registers.
 #[derive(Debug, Clone, Copy)]
 struct Epochs {
-    /// The registration that this process holds already.
+    /// The epoch of the registration that this process already holds.
     known: Option<BrokerEpoch>,
-    /// The registration under which the broker last stopped cleanly (KIP-966).
+    /// The epoch of the registration under which the broker last stopped cleanly (KIP-966).
     previous: Option<BrokerEpoch>,
 }
 
@@ -59,7 +59,7 @@ pub(super) fn serve(
             End::Gone => return,
             End::Status(status) => Err(status),
             End::Refused(error) => {
-                tracing::warn!(%error, "registration of a broker was refused");
+                tracing::warn!(%error, "broker registration was refused");
                 let outcome = Some(convert::outcome_to_wire(Some(&error)));
                 Ok(v1::SessionResponse {
                     outcome,
@@ -68,7 +68,7 @@ pub(super) fn serve(
                 })
             }
         };
-        // A broker that is gone need not be told.
+        // The broker may have disconnected already.
         drop(outgoing.send(last).await);
     });
     ReceiverStream::new(responses)
@@ -86,8 +86,8 @@ async fn run(
     loop {
         let message = tokio::select! {
             message = requests.message() => message,
-            // The actor let go of the session: not active any more, or another stream took its
-            // place.
+            // The actor dropped the session: this controller is not active any more, or another
+            // stream replaced the session.
             _ = &mut ended => return End::Status(inner.not_active()),
         };
         let sent = match message {
@@ -128,7 +128,7 @@ async fn begin(
     let first = match first {
         Ok(Ok(Some(request))) => request.message,
         Ok(Ok(None) | Err(_)) => return Err(End::Gone),
-        Err(_) => return Err(Status::deadline_exceeded("no registration came").into()),
+        Err(_) => return Err(Status::deadline_exceeded("no registration arrived").into()),
     };
     let Some(Incoming::Register(register)) = first else {
         return Err(Status::invalid_argument("a session begins with a registration").into());
@@ -167,15 +167,16 @@ async fn begin(
     if inner.actor.send(Message::Attach(attach)).await.is_err() {
         return Err(inner.not_active().into());
     }
-    // Refused only when another registration came between: the broker may try again.
+    // The session is refused only when another registration came first: the broker may try again.
     let session = attached.await.map_err(|_| inner.not_active())?;
     let session = session.map_err(|error| Status::aborted(error.message))?;
-    tracing::info!(%broker, epoch = epoch.0, at = %registered_at, "session of a broker");
+    tracing::info!(%broker, epoch = epoch.0, at = %registered_at, "broker session opened");
     Ok((broker, session, ended))
 }
 
-/// Registers. Another incarnation that seems to run may have just died, its machine with it so that
-/// no socket told: it gets as long as its heartbeats need to prove it.
+/// Registers a broker. When another incarnation seems to run, that one may have just died together
+/// with its machine, without closing its sockets: the registration is retried until the missing
+/// heartbeats have proven that.
 async fn register_patiently(
     inner: &Inner,
     registration: BrokerRegistration,
@@ -200,7 +201,7 @@ async fn register_patiently(
     }
 }
 
-/// A broker whose session moves here keeps the registration it has.
+/// Keeps the registration of a broker whose session moves to this controller, or registers it.
 fn keep_or_register(
     draft: &mut Draft,
     registration: &BrokerRegistration,

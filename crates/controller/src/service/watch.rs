@@ -1,5 +1,5 @@
-//! WatchMetadata: committed batches to one broker, as they are committed; a snapshot first when the
-//! feed does not reach back to where the broker is.
+//! WatchMetadata: streams committed batches to one broker. A snapshot comes first when the feed no
+//! longer holds the batches after the broker's offset.
 
 use std::sync::Arc;
 
@@ -15,12 +15,13 @@ use tonic::Status;
 use super::Inner;
 use crate::feed::Next;
 
-/// Messages that wait for a broker that reads slowly; then the feed waits, and the ring moves on.
+/// The most messages that wait for a slow broker. When they are reached, the stream waits while the
+/// feed's ring moves on.
 const OUTGOING: usize = 4;
 
 type Outgoing = mpsc::Sender<Result<v1::MetadataEvent, Status>>;
 
-/// The follower is gone.
+/// The broker has disconnected.
 struct Gone;
 
 pub(super) fn serve(
@@ -30,7 +31,7 @@ pub(super) fn serve(
 ) -> impl Stream<Item = Result<v1::MetadataEvent, Status>> + Send {
     let (outgoing, events) = mpsc::channel(OUTGOING);
     tokio::spawn(async move {
-        // Ends when the broker goes away, or with a last status.
+        // The stream ends when the broker disconnects, or with a final status.
         if let Ok(status) = follow(&inner, after, activation, &outgoing).await {
             drop(outgoing.send(Err(status)).await);
         }
@@ -38,7 +39,7 @@ pub(super) fn serve(
     ReceiverStream::new(events)
 }
 
-/// Sends until this controller is no longer active, or the broker is gone.
+/// Sends batches until this controller is no longer active or the broker has disconnected.
 async fn follow(
     inner: &Inner,
     mut after: MetadataOffset,
@@ -48,7 +49,7 @@ async fn follow(
     let mut published = inner.published.clone();
     let mut activity = inner.activity.clone();
     let mut told = false;
-    // A quorum that lost its data may have other batches at the same offsets.
+    // A quorum that lost its metadata may have committed other batches at the same offsets.
     let mut diverged = activation.is_some_and(|activation| {
         let image = Arc::clone(&published.borrow().image);
         let position = MetadataPosition {

@@ -78,8 +78,8 @@ fn localhost_inside_a_container_is_doubted() {
         true,
         true,
         expect![[r#"
-        PLAINTEXT://localhost:9092 is what the other brokers are
-        told to connect to, and localhost inside a container is the
+        PLAINTEXT://localhost:9092 is the address that the other
+        brokers connect to, and localhost inside a container is the
         container itself: advertise the container's or service's
         name on PLAINTEXT, and keep localhost for a listener of its
         own that clients on the host use"#]],

@@ -1,17 +1,17 @@
-//! What a container image adds to the properties that it is given, so that what people wrote for
-//! the images of Apache, Confluent and Bitnami starts a node here too. Pure.
+//! Completes the properties of a container, so that configuration written for the images of Apache,
+//! Confluent and Bitnami starts a node here, too. Pure.
 //!
-//! Those images have scripts that complete what is missing: a file of their own, listeners made
-//! from what is advertised, the data folder. This is the same as a function of the properties.
-//! Nothing that is set is changed.
+//! The scripts of those images fill in missing properties: from a file of their own, listeners from
+//! the advertised ones, the data folder. This module does the same as a function of the properties.
+//! It changes no property that is set.
 
 use dohle_config::list;
 
 use super::address::parse_address;
 use super::{SINGLE_NODE, Sources};
 
-/// Where property files lie in the three images, the first that exists counts: what is mounted for
-/// the image to read, then the file that its server is started with.
+/// The paths of property files in the three images; the first that exists is used: files mounted
+/// for the image to read come before the file with which its server is started.
 pub const PROPERTY_FILES: &[&str] = &[
     "/mnt/shared/config/server.properties",
     "/bitnami/kafka/config/server.properties",
@@ -21,7 +21,7 @@ pub const PROPERTY_FILES: &[&str] = &[
     "/etc/kafka/kafka.properties",
 ];
 
-/// Where the data of the three images lie, and where volumes for them are mounted.
+/// The data folders of the three images, and the paths at which volumes for them are mounted.
 const DATA_FOLDERS: &[(&str, &[&str])] = &[
     (
         "/bitnami/kafka/data",
@@ -34,16 +34,16 @@ const DATA_FOLDERS: &[(&str, &[&str])] = &[
     ("/tmp/kraft-combined-logs", &["/tmp/kraft-combined-logs"]),
 ];
 
-/// The cluster that nodes of Kafka's image belong to when nothing says otherwise.
+/// The default cluster id of Kafka's image.
 const CLUSTER_ID: &str = "5L6g3nShT-eMCtK--X86sw";
-/// The listener that clients use when nothing says otherwise.
+/// The default listener for clients.
 const CLIENTS: &str = "PLAINTEXT://:9092";
 const CLIENTS_ADVERTISED: &str = "PLAINTEXT://localhost:9092";
-/// The port of the controllers' listener when nothing says otherwise.
+/// The default port of the controllers' listener.
 const CONTROLLER_PORT: &str = "9093";
 
-/// The data folder of a node that names none: one that already has data, else one that lies in a
-/// mounted volume, else that of Kafka's own image.
+/// Returns the data folder of a node that does not configure one: a folder that already contains
+/// data, else one in a mounted volume, else that of Kafka's own image.
 #[must_use]
 pub fn data_folder(mounts: &[String], has_data: impl Fn(&str) -> bool) -> &'static str {
     let is_mounted = |points: &[&str]| points.iter().any(|point| mounts.iter().any(|m| m == point));
@@ -58,7 +58,7 @@ pub fn data_folder(mounts: &[String], has_data: impl Fn(&str) -> bool) -> &'stat
         .map_or("/tmp/kraft-combined-logs", |(folder, _)| folder)
 }
 
-/// The mount points in the text of `/proc/self/mountinfo`.
+/// Parses the mount points in the text of `/proc/self/mountinfo`.
 #[must_use]
 pub fn mount_points(mountinfo: &str) -> Vec<String> {
     let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
@@ -66,12 +66,12 @@ pub fn mount_points(mountinfo: &str) -> Vec<String> {
 }
 
 impl Sources {
-    /// Completes the properties as the scripts of the images do. `variables` are all of the
-    /// environment, `folder` is where data go when nothing says so (see [`data_folder`]).
+    /// Completes the properties like the scripts of the images. `variables` is the whole
+    /// environment, `folder` is the default data folder (see [`data_folder`]).
     pub fn complete_for_image(&mut self, variables: &[(String, String)], folder: &str) {
         let alone = !self.has("process.roles");
         if alone && self.has("zookeeper.connect") {
-            // Refused, in words, with everything else that is wrong.
+            // The configuration check reports this error together with others.
             return;
         }
         self.cluster_id_default = Some(CLUSTER_ID.to_owned());
@@ -102,8 +102,8 @@ impl Sources {
         }
     }
 
-    /// Listeners follow from what is advertised, on all interfaces. A node about which nothing is
-    /// said is reached at localhost, which is the port that `docker run -p 9092:9092` publishes.
+    /// Derives the listeners from the advertised ones, on all interfaces. Without either, the node
+    /// advertises localhost, with the port that `docker run -p 9092:9092` publishes.
     fn complete_listeners(&mut self, at_localhost: bool, broker: bool, controller: bool) {
         if self.has("listeners") {
             return;
@@ -116,7 +116,7 @@ impl Sources {
         if broker {
             for item in self.items("advertised.listeners") {
                 let Ok(address) = parse_address(item) else {
-                    // What is wrong with it is said where it is read.
+                    // The listener check reports what is wrong with it.
                     return;
                 };
                 if !names.contains(&address.name) {
@@ -136,7 +136,7 @@ impl Sources {
         self.add_missing("listeners", &listeners.join(","));
     }
 
-    /// The port that the voters, or else the listeners, give this node's controller.
+    /// Returns the port of this node's controller in the voters, or else in the listeners.
     fn controller_port(&self) -> String {
         let id = self.node_id_or("1");
         let own = self.items("controller.quorum.voters").find_map(|voter| {
@@ -158,8 +158,8 @@ impl Sources {
     }
 }
 
-/// Whether the variables are those of Bitnami's image, which advertises the container's name, not
-/// localhost, when nothing is said.
+/// Whether the variables are those of Bitnami's image, which by default advertises the container's
+/// name instead of localhost.
 fn is_bitnami(variables: &[(String, String)]) -> bool {
     variables.iter().any(|(name, _)| {
         name.starts_with("KAFKA_CFG_")

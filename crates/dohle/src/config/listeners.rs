@@ -1,4 +1,4 @@
-//! Listeners: where a node binds, what it advertises, and what each is for. Pure.
+//! Reads the listeners: the addresses a node binds and advertises, and the purpose of each. Pure.
 
 use std::collections::BTreeMap;
 
@@ -13,33 +13,33 @@ use super::values::Reader;
 /// A node's listeners.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listeners {
-    /// Where brokers' listeners bind; empty on a node that is only a controller.
+    /// The addresses that brokers' listeners bind; empty on a node that is only a controller.
     pub broker: Vec<Address>,
-    /// Where the controller's listener binds; `None` on a node that is only a broker.
+    /// The address that the controller's listener binds; `None` on a node that is only a broker.
     pub controller: Option<Address>,
-    /// What brokers' listeners advertise, in the order of `advertised.listeners`. Port 0 stands for
-    /// the port that the system chooses.
+    /// The addresses that brokers' listeners advertise, in the order of `advertised.listeners`.
+    /// Port 0 is replaced by the port that the system chooses.
     pub advertised: Vec<Address>,
     /// The listener that brokers use among themselves.
     pub inter_broker: String,
-    /// The listener that controllers are reached on.
+    /// The listener on which controllers are reached.
     pub controller_name: String,
     /// Whether `advertised.listeners` was set.
     pub advertised_is_set: bool,
 }
 
-/// Which roles a node has.
+/// The roles of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Roles {
-    /// It keeps partitions and serves clients.
+    /// Whether it hosts partitions and serves clients.
     pub broker: bool,
-    /// It votes in the metadata quorum.
+    /// Whether it votes in the metadata quorum.
     pub controller: bool,
 }
 
 impl Listeners {
-    /// Reads the properties of listeners. `hostname` is the machine's name: advertised where a
-    /// listener binds all interfaces and nothing is advertised.
+    /// Reads the properties of listeners. `hostname` is the machine's name, which is advertised for
+    /// a listener that binds all interfaces when no address is advertised.
     pub(super) fn read(values: &Reader, roles: Roles, hostname: &str) -> Result<Self, ConfigFault> {
         let controller_names: Vec<String> = values
             .list(&keys::CONTROLLER_LISTENER_NAMES)
@@ -107,8 +107,8 @@ impl Listeners {
         })
     }
 
-    /// What the broker registers, once the ports are known: `port` gives the port that a listener
-    /// bound.
+    /// Returns the addresses that the broker registers, once the ports are known: `port` returns
+    /// the port that a listener bound.
     #[must_use]
     pub fn endpoints(&self, port: impl Fn(&str) -> Option<u16>) -> Vec<Endpoint> {
         self.advertised
@@ -126,13 +126,13 @@ impl Listeners {
     }
 }
 
-/// Whether an address stands for all interfaces; nobody can connect to it as such.
+/// Whether an address means all interfaces; clients cannot connect to it.
 #[must_use]
 pub fn is_all_interfaces(host: &str) -> bool {
     host.is_empty() || matches!(host, "0.0.0.0" | "::" | "0:0:0:0:0:0:0:0")
 }
 
-/// Whether an address is reached from its own machine (or container) only.
+/// Whether an address can only be reached from its own machine (or container).
 #[must_use]
 pub fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
@@ -200,7 +200,8 @@ fn check_roles(
     Ok(())
 }
 
-/// Names to protocols. Controllers' names are PLAINTEXT when the map is not set (KIP-903).
+/// Reads the protocol of each listener. Controllers' listeners are PLAINTEXT when the map is not
+/// set (KIP-903).
 fn protocols(
     values: &Reader,
     controller_names: &[String],

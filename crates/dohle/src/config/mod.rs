@@ -1,7 +1,7 @@
-//! A node's configuration: from properties to typed values, checked.
+//! A node's configuration: converts properties to typed values, and checks them.
 //!
-//! Invariant: everything that can be told from the properties alone is checked here, before
-//! anything is opened or bound; a fault names the property, its value and what is allowed.
+//! Invariant: all checks that need only the properties are made here, before any file is opened or
+//! port bound; an error names the property, its value and the allowed values.
 
 mod address;
 pub mod image;
@@ -25,10 +25,10 @@ pub use notices::notices;
 pub use source::{Sources, property_of};
 use values::Reader;
 
-/// What a node cannot start with.
+/// A configuration error that prevents the start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigFault {
-    /// A properties file that is none.
+    /// A properties file that cannot be parsed.
     #[error("{file} is not a properties file: {reason}")]
     File {
         /// The file.
@@ -57,15 +57,15 @@ pub enum ConfigFault {
         /// What it must be.
         wanted: String,
     },
-    /// A protocol that is not there yet.
+    /// A security protocol that is not supported yet.
     #[error(
         "the listener {0} is mapped to TLS or SASL by listener.security.protocol.map; Dohle has \
          neither yet, map it to PLAINTEXT (and keep the port inside a network you trust)"
     )]
     Security(String),
-    /// Nobody can connect to 0.0.0.0.
+    /// An advertised address that means all interfaces, to which clients cannot connect.
     #[error(
-        "{}: {name} would be advertised as {host}, which stands for all interfaces and is no \
+        "{}: {name} would be advertised as {host}, which means all interfaces and is not an \
          address that clients can connect to; set advertised.listeners to {name}://HOST:PORT with \
          the host name or address that clients use",
         if *is_set { "advertised.listeners" } else { "listeners" }
@@ -75,10 +75,10 @@ pub enum ConfigFault {
         name: String,
         /// Its host.
         host: String,
-        /// Whether `advertised.listeners` says so itself.
+        /// Whether `advertised.listeners` contains this address.
         is_set: bool,
     },
-    /// The voters and this node do not fit together.
+    /// The voters and this node contradict each other.
     #[error("{0}")]
     Voters(String),
     /// The node is configured for ZooKeeper.
@@ -120,11 +120,11 @@ pub struct NodeConfig {
     pub roles: Roles,
     /// The cluster's id, if it was given.
     pub cluster_id: Option<String>,
-    /// The id of a new cluster, where none was given and no directory has one.
+    /// The id of a new cluster, if none is given and no directory has one.
     pub cluster_id_default: Option<String>,
     /// `broker.rack`.
     pub rack: Option<String>,
-    /// Listeners and what is advertised.
+    /// The listeners, with their advertised addresses.
     pub listeners: Listeners,
     /// `controller.quorum.voters`, or for a broker `controller.quorum.bootstrap.servers`.
     pub voters: Vec<Voter>,
@@ -134,9 +134,9 @@ pub struct NodeConfig {
     pub metadata_log_dir: PathBuf,
     /// The properties themselves.
     pub values: BrokerValues,
-    /// The names of properties that nobody set, and that this node has nevertheless.
+    /// The names of properties that were not set but completed with defaults.
     pub completed: BTreeSet<String>,
-    /// What of them more than one part of a node reads.
+    /// The properties that several parts of a node read.
     pub broker: BrokerConfig,
 }
 
@@ -144,7 +144,7 @@ impl NodeConfig {
     /// Checks all properties and reads those of the node. `hostname` is the machine's name.
     ///
     /// # Errors
-    /// At the first thing the node cannot start with.
+    /// The first configuration error.
     pub fn new(mut sources: Sources, hostname: &str) -> Result<Self, ConfigFault> {
         if !sources.has_file && !sources.properties.contains_key("process.roles") {
             if sources.properties.contains_key("zookeeper.connect") {
@@ -185,20 +185,20 @@ impl NodeConfig {
         })
     }
 
-    /// Where the metadata log lives.
+    /// Returns the directory of the metadata log.
     #[must_use]
     pub fn metadata_dir(&self) -> PathBuf {
         self.metadata_log_dir.join(METADATA_LOG_DIR)
     }
 
-    /// The properties as given.
+    /// Returns the properties as given.
     #[must_use]
     pub fn properties(&self) -> &Arc<Properties> {
         &self.values.fixed
     }
 }
 
-/// What a node that is alone needs of its internal topics and groups.
+/// Properties of internal topics and groups that a single node needs.
 const SINGLE_NODE: &[(&str, &str)] = &[
     ("offsets.topic.replication.factor", "1"),
     ("transaction.state.log.replication.factor", "1"),
@@ -208,7 +208,8 @@ const SINGLE_NODE: &[(&str, &str)] = &[
     ("group.initial.rebalance.delay.ms", "0"),
 ];
 
-/// What Kafka's image has in its own file: one node with both roles, here on this machine only.
+/// Sets the properties of the file in Kafka's image: one node with both roles, reachable only from
+/// this machine.
 fn set_single_node(sources: &mut Sources) {
     let id = sources.node_id_or("1");
     let voters = format!("{id}@localhost:9093");
@@ -337,8 +338,8 @@ fn read_voters<T>(values: &Reader, property: &BrokerKey<T>) -> Result<Vec<Voter>
     Ok(voters)
 }
 
-/// Voters of which only addresses are known. A controller among several needs to know all voters; a
-/// single one is its own quorum.
+/// Reads voters without ids. A controller of several has to be configured with all voters; a single
+/// controller is its own quorum.
 fn bootstrap_servers(
     values: &Reader,
     roles: Roles,

@@ -1,4 +1,4 @@
-//! What a person should know of properties that do not stop the start. Pure.
+//! Notices about properties that do not prevent the start. Pure.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const OPEN_PREFIXES: &[&str] = &[
     "confluent.",
 ];
 
-/// Properties of older versions of Kafka, and what became of them.
+/// Properties of older versions of Kafka, with the reason why each has no effect.
 const LEGACY: &[(&str, &str)] = &[
     ("zookeeper.", "ZooKeeper is gone"),
     (
@@ -49,7 +49,7 @@ const LEGACY: &[(&str, &str)] = &[
     ("advertised.port", "see advertised.listeners"),
 ];
 
-/// One sentence each: properties that are ignored (all in one), and names nobody knows (one each).
+/// Returns one sentence each: one for all ignored properties, and one for each unknown name.
 #[must_use]
 pub fn notices(config: &NodeConfig) -> Vec<String> {
     let mut ignored: Vec<&str> = Vec::new();

@@ -1,6 +1,6 @@
-//! Where a node's properties come from: a file, the environment, the command line. Pure.
+//! Collects a node's properties from a file, the environment and the command line. Pure.
 //!
-//! Later sources outvote earlier ones: file, `KAFKA_…`, `KAFKA_CFG_…`, `--override`.
+//! Later sources override earlier ones: file, `KAFKA_…`, `KAFKA_CFG_…`, `--override`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,8 @@ use dohle_config::properties;
 
 use super::ConfigFault;
 
-/// Variables that begin with `KAFKA_` in the images of Apache, Confluent and Bitnami and are no
-/// properties: they steer the JVM, the scripts, or the image.
+/// Variables that begin with `KAFKA_` in the images of Apache, Confluent and Bitnami but are not
+/// properties: they configure the JVM, the scripts, or the image.
 const NOT_PROPERTIES: &[&str] = &[
     "KAFKA_BASE_DIR",
     "KAFKA_CERTS_DIR",
@@ -63,17 +63,17 @@ const NOT_PROPERTIES: &[&str] = &[
     "KAFKA_ZOOKEEPER_PROTOCOL",
 ];
 
-/// What begins so is no property either.
+/// Prefixes of further variables that are not properties.
 const NOT_PROPERTY_PREFIXES: &[&str] = &["KAFKA_LOG4J"];
 
-/// Names that Bitnami's images take besides the property's own.
+/// Additional variable names of properties in Bitnami's images.
 const ALIASES: &[(&str, &str)] = &[
     ("KAFKA_LOGS_DIRS", "log.dirs"),
     ("KAFKA_MAX_MESSAGE_BYTES", "message.max.bytes"),
     ("KAFKA_SEGMENT_BYTES", "log.segment.bytes"),
 ];
 
-/// Variables that hold the cluster's id; the first that is set counts.
+/// Variables with the cluster's id; the first one that is set is used.
 const CLUSTER_ID_VARIABLES: &[&str] = &["CLUSTER_ID", "KAFKA_CLUSTER_ID", "KAFKA_KRAFT_CLUSTER_ID"];
 
 /// A node's properties before they are checked.
@@ -81,20 +81,20 @@ const CLUSTER_ID_VARIABLES: &[&str] = &["CLUSTER_ID", "KAFKA_CLUSTER_ID", "KAFKA
 pub struct Sources {
     /// The properties.
     pub properties: Properties,
-    /// Where each was set last, for messages: a file's name or a variable's.
+    /// Where each property was set last, for messages: the name of a file or variable.
     pub origins: BTreeMap<String, String>,
-    /// The names of those that nobody set.
+    /// The names of properties that were completed with defaults.
     pub completed: BTreeSet<String>,
     /// The cluster's id, if it is given.
     pub cluster_id: Option<String>,
-    /// The id of a new cluster, where none is given and no directory has one.
+    /// The id of a new cluster, if none is given and no directory has one.
     pub cluster_id_default: Option<String>,
     /// Whether a file was read.
     pub has_file: bool,
 }
 
 impl Sources {
-    /// Adds what a properties file says. `name` is for messages.
+    /// Adds the properties of a file. `name` is for messages.
     ///
     /// # Errors
     /// When the text is not a properties file.
@@ -110,7 +110,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Adds what the environment says.
+    /// Adds the properties that environment variables set.
     pub fn add_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
         let variables: BTreeMap<String, String> = variables.into_iter().collect();
         for bitnami in [false, true] {
@@ -142,7 +142,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Sets a property that nobody has set, or that was set to nothing.
+    /// Sets a property that is unset or empty.
     pub fn add_missing(&mut self, name: &str, value: &str) {
         if !self.has(name) {
             self.set(name, value, "the default of a node without a file");
@@ -150,7 +150,7 @@ impl Sources {
         }
     }
 
-    /// Whether a property was set, and not to nothing.
+    /// Whether a property is set and not empty.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.properties
@@ -158,7 +158,7 @@ impl Sources {
             .is_some_and(|value| !value.is_empty())
     }
 
-    /// `node.id`, or `broker.id`, or what is given.
+    /// Returns `node.id`, or else `broker.id`, or else the given id.
     #[must_use]
     pub fn node_id_or(&self, given: &str) -> String {
         let set = ["node.id", "broker.id"].into_iter().find(|id| self.has(id));
@@ -176,8 +176,8 @@ impl Sources {
     }
 }
 
-/// The property that a variable sets: `_` is a dot, `__` an underscore, `___` a dash. `None` for
-/// variables that set none.
+/// Returns the property that a variable sets: `_` becomes a dot, `__` an underscore, `___` a dash.
+/// `None` for variables that do not set a property.
 #[must_use]
 pub fn property_of(variable: &str) -> Option<String> {
     let listed = NOT_PROPERTIES.contains(&variable);

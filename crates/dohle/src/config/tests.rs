@@ -254,7 +254,7 @@ fn listeners_that_cannot_be_right_are_refused_in_words() {
         &[("listeners", "PLAINTEXT://0.0.0.0:9092,CONTROLLER://:9093")],
         expect![[r#"
             listeners: PLAINTEXT would be advertised as 0.0.0.0, which
-            stands for all interfaces and is no address that clients can
+            means all interfaces and is not an address that clients can
             connect to; set advertised.listeners to
             PLAINTEXT://HOST:PORT with the host name or address that
             clients use"#]],
@@ -263,7 +263,7 @@ fn listeners_that_cannot_be_right_are_refused_in_words() {
         &[("advertised.listeners", "PLAINTEXT://0.0.0.0:9092")],
         expect![[r#"
             advertised.listeners: PLAINTEXT would be advertised as
-            0.0.0.0, which stands for all interfaces and is no address
+            0.0.0.0, which means all interfaces and is not an address
             that clients can connect to; set advertised.listeners to
             PLAINTEXT://HOST:PORT with the host name or address that
             clients use"#]],

@@ -1,4 +1,4 @@
-//! Reads single properties, with messages that name the property, its value and what is allowed.
+//! Reads single properties; its errors name the property, its value and the allowed values.
 
 use dohle_config::{BrokerKey, BrokerValues};
 
@@ -11,22 +11,22 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The value that was set and is not empty.
+    /// Returns the value if it is set and not empty.
     pub fn get<T>(&self, key: &BrokerKey<T>) -> Option<&str> {
         self.values.text_set(key)
     }
 
-    /// The value that was set, or the default.
+    /// Returns the value if it is set, or else the default.
     pub fn effective<T>(&self, key: &BrokerKey<T>) -> Option<&str> {
         self.values.text(key)
     }
 
-    /// The items of a list that was set, or of its default.
+    /// Returns the items of a list, or of its default.
     pub fn list<T>(&self, key: &BrokerKey<T>) -> impl Iterator<Item = &str> {
         self.values.list(key)
     }
 
-    /// A list of `NAME://host:port`.
+    /// Reads a list of `NAME://host:port`.
     pub fn addresses<T>(&self, key: &BrokerKey<T>) -> Result<Vec<Address>, ConfigFault> {
         self.list(key)
             .map(|item| {
@@ -38,7 +38,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    /// The property has a value that is not allowed.
+    /// Returns the error for a value that is not allowed.
     pub fn invalid<T>(&self, key: &BrokerKey<T>, allowed: &str) -> ConfigFault {
         ConfigFault::Invalid {
             name: key.name().to_owned(),
@@ -51,7 +51,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The property must be set and is not.
+    /// Returns the error for a required property that is not set.
     #[expect(clippy::unused_self, reason = "reads like invalid()")]
     pub fn missing<T>(&self, key: &BrokerKey<T>, wanted: &str) -> ConfigFault {
         ConfigFault::Missing {

@@ -1,14 +1,14 @@
-//! Gives data folders to the user that the server runs as.
+//! Changes the owner of data folders to the user that the server runs as.
 //!
-//! Invariant: symbolic links are never followed below a data folder, and nothing outside of the
-//! data folders changes hands.
+//! Invariant: symbolic links below a data folder are never followed, and nothing outside of the
+//! data folders changes its owner.
 
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, chown, lchown};
 use std::path::Path;
 
-/// Who gets folders that belong to root: the user of Kafka's own image.
+/// The new owner of folders that belong to root: the user of Kafka's own image.
 const USER: Owner = Owner {
     uid: 1000,
     gid: 1000,
@@ -21,7 +21,7 @@ pub struct Owner {
     pub gid: u32,
 }
 
-/// What could not be done with a folder.
+/// An operation on a file or folder that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing} {path}: {error}")]
 pub struct OwnershipError {
@@ -30,23 +30,23 @@ pub struct OwnershipError {
     error: io::Error,
 }
 
-/// Whether this process has root's rights.
+/// Whether this process runs as root.
 #[must_use]
 pub fn is_root() -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| effective_user(&status) == Some(0))
 }
 
-/// The second of the user ids in the text of `/proc/self/status`.
+/// Returns the effective user id in the text of `/proc/self/status`, the second of its user ids.
 fn effective_user(status: &str) -> Option<u32> {
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Makes the folders where they are missing, and gives them and all that is in them to one user:
-/// the one that the first folder belongs to, or the image's where that is root. Returns that user.
+/// Creates missing folders, and changes the owner of the folders and everything in them to one
+/// user: the owner of the first folder, or the image's user if that is root. Returns that user.
 ///
 /// # Errors
-/// At the first file that cannot change hands.
+/// The first file whose owner cannot be changed.
 pub fn take(folders: &[&Path]) -> Result<Owner, OwnershipError> {
     let first = folders.first().and_then(|folder| fs::metadata(folder).ok());
     let owner = first.as_ref().map_or(USER, adopted);
@@ -55,7 +55,7 @@ pub fn take(folders: &[&Path]) -> Result<Owner, OwnershipError> {
         let changed = give(folder, owner)?;
         if changed > 0 {
             tracing::info!(
-                "{} and what is in it belong to user {} now ({changed} changed hands)",
+                "changed the owner of {} and its content to user {} ({changed} files)",
                 folder.display(),
                 owner.uid
             );
@@ -64,7 +64,7 @@ pub fn take(folders: &[&Path]) -> Result<Owner, OwnershipError> {
     Ok(owner)
 }
 
-/// The owner of a folder, with the image's user and group in root's place.
+/// Returns the owner of a folder, with root replaced by the image's user and group.
 fn adopted(folder: &Metadata) -> Owner {
     let or = |id: u32, ours: u32| if id == 0 { ours } else { id };
     Owner {
@@ -73,7 +73,7 @@ fn adopted(folder: &Metadata) -> Owner {
     }
 }
 
-/// Makes a folder and those above it that are missing.
+/// Creates a folder and its missing parents.
 fn make(folder: &Path, owner: Owner) -> Result<(), OwnershipError> {
     if folder.as_os_str().is_empty() || folder.exists() {
         return Ok(());
@@ -85,10 +85,11 @@ fn make(folder: &Path, owner: Owner) -> Result<(), OwnershipError> {
     set(folder, owner, true)
 }
 
-/// Gives a folder and what is in it; returns how many files changed hands.
+/// Changes the owner of a folder and its content; returns the number of changed files.
 fn give(folder: &Path, owner: Owner) -> Result<u64, OwnershipError> {
     let mut changed = 0;
-    let top = fs::metadata(folder).map_err(|error| failed("look at", folder, error))?;
+    let top =
+        fs::metadata(folder).map_err(|error| failed("read the metadata of", folder, error))?;
     if (top.uid(), top.gid()) != (owner.uid, owner.gid) {
         set(folder, owner, true)?;
         changed += 1;
@@ -101,7 +102,7 @@ fn give(folder: &Path, owner: Owner) -> Result<u64, OwnershipError> {
                 .map_err(|error| failed("read", &folder, error))?
                 .path();
             let found = fs::symlink_metadata(&path);
-            let found = found.map_err(|error| failed("look at", &path, error))?;
+            let found = found.map_err(|error| failed("read the metadata of", &path, error))?;
             if (found.uid(), found.gid()) != (owner.uid, owner.gid) {
                 set(&path, owner, false)?;
                 changed += 1;

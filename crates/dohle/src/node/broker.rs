@@ -37,10 +37,10 @@ use crate::config::{Address, NodeConfig, is_loopback};
 use crate::directories::fresh_id;
 use crate::grpc::Replication;
 
-/// How long a broker that stops waits for its leaderships to move away.
+/// How long a stopping broker waits until its leaderships have moved to other brokers.
 const CONTROLLED_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a broker starts with.
+/// The inputs with which a broker starts.
 pub(super) struct Start<'a> {
     pub config: &'a NodeConfig,
     pub cluster_id: &'a str,
@@ -64,7 +64,7 @@ pub(super) struct Broker {
     session_timeout: Duration,
     log_dirs: usize,
     previous_broker_epoch: Option<BrokerEpoch>,
-    /// Tasks that end with the broker.
+    /// Tasks that are stopped together with the broker.
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -77,7 +77,8 @@ impl Drop for Broker {
 }
 
 impl Broker {
-    /// Registers, follows the metadata and serves. Not unfenced yet when this returns.
+    /// Registers the broker, follows the metadata and serves clients. The broker is not yet
+    /// unfenced when this returns.
     pub(super) async fn start(start: Start<'_>) -> anyhow::Result<Self> {
         let config = start.config;
         let incarnation = IncarnationId(fresh_id());
@@ -217,7 +218,7 @@ impl Broker {
         self.advertised.clone()
     }
 
-    /// Waits until the controller has unfenced this broker, and its clients are told so.
+    /// Waits until the controller has unfenced this broker, and its Metadata responses list it.
     pub(super) async fn unfenced(&self) -> Result<(), SessionError> {
         let epoch = self.session.unfenced().await?;
         self.image(|image| {
@@ -228,16 +229,16 @@ impl Broker {
         Ok(())
     }
 
-    /// Waits until clients of this broker are told of all of `brokers`.
+    /// Waits until this broker's Metadata responses list all of `brokers`.
     pub(super) async fn wait_until_advertised(&self, brokers: &[NodeId]) {
         self.image(|image| brokers.iter().all(|id| image.is_active(*id)))
             .await;
     }
 
-    /// Waits for metadata that are as wanted.
+    /// Waits for metadata for which `wanted` returns true.
     async fn image(&self, wanted: impl Fn(&MetadataImage) -> bool) {
         let mut images = self.cache.subscribe();
-        // The cache lives as long as this broker: its images do not end.
+        // The cache lives as long as this broker, so the wait does not fail.
         let _ = images.wait_for(|image| wanted(image)).await;
     }
 
@@ -246,12 +247,12 @@ impl Broker {
         self.session.refused().await
     }
 
-    /// Waits until the metadata cannot be followed.
+    /// Waits until following the metadata fails.
     pub(super) async fn feed_failed(&self) -> FeedError {
         self.feed.failed().await
     }
 
-    /// Waits until no log directory is left.
+    /// Waits until all log directories have failed.
     pub(super) async fn dirs_failed(&self) {
         let mut failed = self.partitions.failed_dirs();
         if failed
@@ -263,7 +264,7 @@ impl Broker {
         }
     }
 
-    /// Leaderships move away, clients are let go, logs are closed.
+    /// Stops the broker: moves its leaderships away, disconnects clients and closes the logs.
     pub(super) async fn shutdown(mut self) {
         let node = self.node;
         if self.controlled_shutdown && self.session.state().refused.is_none() {
@@ -273,14 +274,15 @@ impl Broker {
                 tracing::warn!(%node, "leaderships did not move away in time");
             }
         }
-        // Members that wait learn at once that they have to look for the next coordinator.
+        // Waiting group members are answered at once, and look for the next coordinator.
         for coordinator in &self.coordinators {
             coordinator.resign_all();
         }
         for listener in std::mem::take(&mut self.listeners) {
             listener.shutdown().await;
         }
-        // A broker that was never registered has appended nothing: what held before holds still.
+        // A broker that was never registered has appended nothing, so the previous epoch is still
+        // valid.
         let epoch = self.session.broker_epoch().or(self.previous_broker_epoch);
         if let Err(error) = self.partitions.shutdown(epoch).await {
             tracing::error!(%node, "logs could not be closed: {error}");
@@ -289,13 +291,13 @@ impl Broker {
     }
 }
 
-/// Looks into the log directories on a thread that may block.
+/// Opens the log directories on a thread that may block.
 async fn open_partitions(config: PartitionsConfig) -> anyhow::Result<Arc<Partitions>> {
     let opening = tokio::task::spawn_blocking(move || Partitions::open(config));
     opening.await.context("open the log directories")
 }
 
-/// Waits until the replicas follow the metadata, this broker's registration included.
+/// Waits until the replicas have applied metadata that include this broker's registration.
 async fn first_image(
     node: NodeId,
     cache: &MetadataCache,
@@ -313,7 +315,7 @@ async fn first_image(
     }
 }
 
-/// Serves clients on all listeners, and brokers on the one that is theirs.
+/// Serves clients on all listeners, and other brokers on the inter-broker listener.
 fn serve(
     ports: Vec<Bound>,
     shared: &Arc<Shared>,
@@ -367,7 +369,7 @@ fn endpoint_text(endpoint: &Endpoint) -> String {
     address.to_string()
 }
 
-/// Tells the controller of directories that fail.
+/// Reports failed log directories to the controller.
 async fn report_failed_dirs(partitions: Arc<Partitions>, session: Arc<ControllerSession>) {
     let mut failed = partitions.failed_dirs();
     loop {
@@ -381,13 +383,13 @@ async fn report_failed_dirs(partitions: Arc<Partitions>, session: Arc<Controller
     }
 }
 
-/// Warnings about what the broker advertises.
+/// Warns about problems of the broker's advertised listeners.
 pub(super) struct Warnings {
     node: NodeId,
 }
 
 impl Warnings {
-    /// Tells what can be told from the configuration.
+    /// Logs the problems that the configuration alone shows.
     pub(super) fn new(
         config: &NodeConfig,
         hostname: &str,
@@ -410,7 +412,7 @@ impl Warnings {
         }
     }
 
-    /// Watches for other brokers with the same address, and tells of each once.
+    /// Watches for other brokers with the same address, and warns of each once.
     pub(super) fn watch(self, broker: &mut Broker) {
         let mut images = broker.cache.subscribe();
         let node = self.node;

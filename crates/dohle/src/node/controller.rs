@@ -1,4 +1,4 @@
-//! The controller's role: a voter of the metadata quorum behind its listener.
+//! The controller's role: a voter of the metadata quorum, and its listener.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::config::NodeConfig;
 use crate::grpc::Grpc;
 use crate::schema::Definitions;
 
-/// The most that the active controller's silence may go on between two signs of life.
+/// The longest interval between two heartbeats of the active controller.
 const HEARTBEAT_MAX: Duration = Duration::from_millis(200);
 
 pub(super) struct ControllerRole {
@@ -51,12 +51,12 @@ impl ControllerRole {
         })
     }
 
-    /// Becomes `Some` when the controller failed.
+    /// Becomes `Some` with the reason when the controller failed.
     pub(super) fn fatal(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.controller.fatal()
     }
 
-    /// The node is about to stop.
+    /// Announces that the node is about to stop.
     pub(super) fn prepare_shutdown(&self) {
         self.controller.prepare_shutdown();
     }
@@ -92,7 +92,7 @@ fn controller_config(
     to.snapshot_after_bytes = values.read(&keys::METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS);
     let interval = values.read(&keys::METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS);
     to.snapshot_interval = (!interval.is_zero()).then_some(interval);
-    // Kafka's defaults are for JVMs that pause; ours stand unless somebody asks for others.
+    // Kafka's defaults allow for pauses of JVMs; Dohle's own apply unless the property is set.
     if values.is_set(&keys::CONTROLLER_QUORUM_FETCH_TIMEOUT_MS) {
         to.quorum_election_timeout = broker.controller_quorum_fetch_timeout;
     } else if values.is_set(&keys::CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS) {

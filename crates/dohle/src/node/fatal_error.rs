@@ -1,4 +1,4 @@
-//! What a node must not survive.
+//! Errors that require a node to stop.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use super::controller::ControllerRole;
 /// Why a running node has to stop.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FatalError {
-    /// The metadata quorum failed here: its disk, or its log.
+    /// This node's part of the metadata quorum failed: its disk, or its log.
     #[error("the controller failed: {0}")]
     Controller(Arc<str>),
-    /// The active controller does not want this broker.
+    /// The active controller refused this broker.
     #[error(transparent)]
     Refused(#[from] SessionError),
-    /// The metadata cannot be followed.
+    /// Following the metadata failed.
     #[error(transparent)]
     Feed(#[from] FeedError),
-    /// No log directory is left.
+    /// All log directories have failed.
     #[error("all log directories have failed; see the errors above")]
     LogDirs,
 }
 
-/// Waits for a fault of the broker's role; for ever without one.
+/// Waits for a fatal error of the broker's role; forever if the node has no such role.
 pub(super) async fn of_broker(broker: Option<&Broker>) -> FatalError {
     let Some(broker) = broker else {
         return pending().await;
@@ -37,7 +37,7 @@ pub(super) async fn of_broker(broker: Option<&Broker>) -> FatalError {
     }
 }
 
-/// Waits for a fault of the controller's role; for ever without one.
+/// Waits for a fatal error of the controller's role; forever if the node has no such role.
 pub(super) async fn of_controller(controller: Option<&ControllerRole>) -> FatalError {
     let Some(controller) = controller else {
         return pending().await;
@@ -47,5 +47,5 @@ pub(super) async fn of_controller(controller: Option<&ControllerRole>) -> FatalE
         Ok(reason) => reason.clone(),
         Err(_) => Some("its tasks ended".into()),
     };
-    FatalError::Controller(reason.unwrap_or_else(|| "no reason was given".into()))
+    FatalError::Controller(reason.unwrap_or_else(|| "unknown reason".into()))
 }

@@ -1,12 +1,12 @@
-//! A node: its roles put together, started and stopped.
+//! A node: connects its roles, starts them and stops them.
 //!
 //! ```text
 //! start:    directories → ports → controller → session and feed → first image → clients → unfenced
 //! shutdown: leaderships away → clients → logs closed, marked clean → quorum's leadership → ports
 //! ```
 //!
-//! Invariant: ports are bound before anything is registered, so what is advertised is there;
-//! clients are served only when the replicas follow the metadata.
+//! Invariant: ports are bound before the broker registers, so advertised addresses accept
+//! connections; clients are served only once the replicas follow the metadata.
 
 mod broker;
 mod controller;
@@ -29,21 +29,21 @@ use broker::Broker;
 use controller::ControllerRole;
 pub use fatal_error::FatalError;
 
-/// How long connections may take to get what they were promised when a node stops.
+/// How long connections may take to complete their responses when a node stops.
 const CONNECTION_GRACE: Duration = Duration::from_secs(1);
 
-/// A running node. Stop it with [`Node::shutdown`]; dropping it is a crash.
+/// A running node. [`Node::shutdown`] stops it cleanly; dropping it is like a crash.
 pub struct Node {
     id: NodeId,
     cluster_id: String,
     broker: Option<Broker>,
     controller: Option<ControllerRole>,
     shared: Arc<Shared>,
-    /// Holds the lock of a metadata directory that is no log directory.
+    /// Holds the lock of the metadata directory when that is not a log directory.
     _metadata: Option<dohle_log::directory::LogDirectory>,
 }
 
-/// Ports that are bound and not served yet.
+/// Ports that are bound but not served yet.
 struct Ports {
     broker: Vec<Bound>,
     controller: Option<Bound>,
@@ -51,12 +51,11 @@ struct Ports {
 }
 
 impl Node {
-    /// Starts a node: returns when it serves and tells its clients that it does, or, for a node
-    /// that is only a controller, when it serves. Must be called inside a multi-threaded tokio
-    /// runtime.
+    /// Starts a node. Returns when the node serves requests and, unless it is only a controller,
+    /// its Metadata responses list it. Must be called inside a multi-threaded tokio runtime.
     ///
     /// # Errors
-    /// What the node cannot start with, in words.
+    /// The reason why the node cannot start.
     pub async fn start(config: NodeConfig, hostname: &str) -> anyhow::Result<Self> {
         let mut node = Self::prepare(&config).await?;
         let result = node.run(config, hostname).await;
@@ -109,7 +108,7 @@ impl Node {
         &self.cluster_id
     }
 
-    /// Where the node listens for clients: `NAME://host:port`, as advertised.
+    /// Returns the advertised addresses of the node's listeners: `NAME://host:port`.
     #[must_use]
     pub fn advertised(&self) -> Vec<String> {
         self.broker
@@ -118,11 +117,11 @@ impl Node {
             .unwrap_or_default()
     }
 
-    /// Waits until clients of this node are told of all of `brokers`; a node that is only a
-    /// controller has none to tell.
+    /// Waits until this node's Metadata responses list all of `brokers`; returns at once on a node
+    /// that is only a controller.
     ///
     /// # Errors
-    /// What happened before that the node must not survive.
+    /// An error that occurred before and requires the node to stop.
     pub async fn wait_until_advertised(&self, brokers: &[NodeId]) -> Result<(), FatalError> {
         let Some(broker) = &self.broker else {
             return Ok(());
@@ -133,7 +132,7 @@ impl Node {
         }
     }
 
-    /// Waits until something happens that the node must not survive.
+    /// Waits until an error requires the node to stop.
     pub async fn failed(&self) -> FatalError {
         tokio::select! {
             fault = fatal_error::of_broker(self.broker.as_ref()) => fault,
@@ -141,8 +140,8 @@ impl Node {
         }
     }
 
-    /// Stops the broker's role: leaderships move away first, then clients are let go and logs are
-    /// closed and marked clean.
+    /// Stops the broker's role: leaderships move away first, then clients are disconnected, and
+    /// logs are closed and marked clean.
     pub async fn shutdown_broker(&mut self) {
         if let Some(controller) = &self.controller {
             controller.prepare_shutdown();
@@ -159,7 +158,7 @@ impl Node {
             controller.shutdown().await;
         }
         let shared = self.shared;
-        // Joins the network threads.
+        // Dropping the shared state joins the network threads.
         let dropped = tokio::task::spawn_blocking(move || drop(shared)).await;
         if dropped.is_err() {
             tracing::error!(node = %self.id, "network threads did not end");
@@ -167,7 +166,7 @@ impl Node {
     }
 }
 
-/// A node on its way.
+/// A node that is being started.
 struct Prepared {
     node: Node,
     directories: Option<Directories>,
@@ -202,7 +201,7 @@ impl Prepared {
             let broker = self.node.broker.insert(broker);
             warnings.watch(broker);
             let controller = self.node.controller.as_ref();
-            // Unfenced, or whatever ends the node first.
+            // Wait until the broker is unfenced, or an error stops the node first.
             tokio::select! {
                 unfenced = broker.unfenced() => {
                     unfenced?;
@@ -218,7 +217,8 @@ impl Prepared {
 fn limits(config: &NodeConfig) -> Limits {
     let (values, broker) = (&config.values, &config.broker);
     let defaults = Limits::default();
-    // -1 leaves buffers to the system; so does nothing set: the default would bound throughput.
+    // -1 leaves the buffer size to the system. So does an unset property, because Kafka's default
+    // would limit the throughput.
     let buffer = |key: &BrokerKey<Option<u32>>| values.read(key).filter(|_| values.is_set(key));
     Limits {
         open_files_max: dohle_log::descriptors::limit(),

@@ -1,6 +1,6 @@
-//! What a run of records changed in an image, and what that means for one broker.
+//! The changes that a run of records made to an image, and the actions that follow for one broker.
 //!
-//! Invariant: work on a delta is proportional to what changed, never to what exists.
+//! Invariant: the work on a delta is proportional to the changes, not to the size of the image.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use crate::names::{TopicIdPartition, TopicName};
 use crate::partition::PartitionRegistration;
 use crate::record::ConfigResource;
 
-/// What changed between two images.
+/// The changes between two images.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MetadataDelta {
-    /// Brokers that registered, changed or went.
+    /// Brokers that were registered, changed or removed.
     pub brokers: BTreeSet<NodeId>,
-    /// Topics that are new.
+    /// Created topics.
     pub topics_created: BTreeSet<TopicId>,
-    /// Topics that went.
+    /// Deleted topics.
     pub topics_deleted: BTreeSet<TopicId>,
-    /// Partitions that are new or changed, of topics that did not go.
+    /// Created and changed partitions, except those of deleted topics.
     pub partitions: BTreeSet<TopicIdPartition>,
     /// Resources with a changed configuration.
     pub configs: BTreeSet<ConfigResource>,
@@ -28,7 +28,7 @@ pub struct MetadataDelta {
     pub features: BTreeSet<String>,
 }
 
-/// A partition that this broker hosts, as the newer image has it.
+/// A partition that this broker hosts, as registered in the newer image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalPartition {
     /// The partition.
@@ -39,14 +39,14 @@ pub struct LocalPartition {
     pub registration: Arc<PartitionRegistration>,
 }
 
-/// What one broker has to do to follow a delta. The lists are disjoint.
+/// The actions with which one broker follows a delta. The lists are disjoint.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LocalChanges {
-    /// Replicas to delete: their topic went, or this broker is no replica any more.
+    /// Replicas to delete: their topic was deleted, or this broker no longer has the replica.
     pub deletes: Vec<(TopicIdPartition, TopicName)>,
-    /// Partitions this broker leads (newly or still) whose registration changed.
+    /// Partitions that this broker leads, newly or still, and whose registration changed.
     pub leaders: Vec<LocalPartition>,
-    /// Partitions this broker follows, or hosts while they have no leader.
+    /// Partitions that this broker follows, or hosts while they have no leader.
     pub followers: Vec<LocalPartition>,
 }
 
@@ -57,7 +57,7 @@ impl MetadataDelta {
         *self == Self::default()
     }
 
-    /// The difference of two whole images, for a broker that was given a snapshot.
+    /// Returns the difference between two whole images, for a broker that received a snapshot.
     #[must_use]
     pub fn between(before: &MetadataImage, after: &MetadataImage) -> Self {
         let mut delta = Self::default();
@@ -101,7 +101,7 @@ impl MetadataDelta {
         delta
     }
 
-    /// What `node` has to do so that its replicas follow from `before` to `after`.
+    /// Returns the actions after which `node`'s replicas match `after` instead of `before`.
     #[must_use]
     pub fn local_changes(
         &self,

@@ -1,8 +1,8 @@
-//! The metadata image: the state that all committed records make, and the replay that makes it.
+//! The metadata image: the state that results from all committed records, and the replay of these
+//! records.
 //!
-//! Invariant: two nodes that replayed the same records hold equal images. Clones are cheap (the
-//! maps are persistent), so a plan works on a draft and a reader keeps a consistent view as long as
-//! it likes.
+//! Invariant: two nodes that replayed the same records have equal images. Clones are cheap (the
+//! maps are persistent), so a plan can change a draft while readers keep a consistent view.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use delta::MetadataDelta;
 pub struct TopicImage {
     /// Its name.
     pub name: TopicName,
-    /// Its identity.
+    /// Its id.
     pub id: TopicId,
     /// Its partitions, numbered from 0 without gaps.
     pub partitions: OrdMap<PartitionIndex, Arc<PartitionRegistration>>,
@@ -35,7 +35,7 @@ pub struct TopicImage {
 /// All committed metadata up to [`MetadataImage::offset`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MetadataImage {
-    /// The last batch that was replayed.
+    /// The offset of the last replayed batch.
     pub offset: MetadataOffset,
     /// The registered brokers, fenced ones included.
     pub brokers: OrdMap<NodeId, Arc<BrokerRegistration>>,
@@ -43,26 +43,27 @@ pub struct MetadataImage {
     pub topics: OrdMap<TopicId, TopicImage>,
     /// Topic ids by name.
     pub topic_ids: OrdMap<TopicName, TopicId>,
-    /// For each broker the partitions it is a replica of.
+    /// The partitions of which each broker has a replica.
     pub replicas_of: OrdMap<NodeId, OrdSet<TopicIdPartition>>,
     /// Dynamic configuration: explicitly set entries only.
     pub configs: OrdMap<ConfigResource, Arc<BTreeMap<String, String>>>,
     /// Finalized features.
     pub features: OrdMap<String, i16>,
-    /// The first producer id that was not handed out.
+    /// The first producer id that is not allocated yet.
     pub next_producer_id: ProducerId,
     /// The epoch that the next broker registration gets.
     pub next_broker_epoch: BrokerEpoch,
-    /// The newest activations of controllers, each at the offset that it continued from.
+    /// The newest activations of controllers, by the offset after which each began.
     pub activations: OrdMap<MetadataOffset, Uuid>,
 }
 
-/// Activations that an image keeps. A position older than all of them cannot be checked any more.
+/// The number of activations that an image keeps. A position older than all of them cannot be
+/// checked.
 const ACTIVATIONS_MAX: usize = 1000;
 
-/// An offset of the metadata together with the activation that wrote it: it names one state of one
-/// history. A quorum that lost its data, or was restored from an older copy, may reach the same
-/// offset again, but with another activation.
+/// An offset of the metadata together with the activation that wrote it, which identifies one state
+/// of one history. A quorum that lost its data, or was restored from an older copy, may reach the
+/// same offset again, but with another activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetadataPosition {
     /// The offset.
@@ -75,37 +76,37 @@ pub struct MetadataPosition {
 /// damaged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
-    /// The record names a broker that is not registered.
+    /// The record refers to a broker that is not registered.
     #[error("record for broker {0}, which is not registered")]
     UnknownBroker(NodeId),
-    /// The record names a topic that does not exist.
+    /// The record refers to a topic that does not exist.
     #[error("record for topic {0}, which does not exist")]
     UnknownTopic(TopicId),
-    /// The record names a partition that does not exist.
+    /// The record refers to a partition that does not exist.
     #[error("record for partition {0}, which does not exist")]
     UnknownPartition(TopicIdPartition),
-    /// The record creates what exists.
-    #[error("record creates {0}, which exists")]
+    /// The record creates something that already exists.
+    #[error("record creates {0}, which already exists")]
     Exists(String),
 }
 
-/// What became of a committed batch.
+/// The outcome of replaying a committed batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replayed {
-    /// Its records are in the image.
+    /// The batch's records are in the image.
     Applied,
-    /// It was planned on another image and changed nothing.
+    /// The batch was planned on another image and changed nothing.
     Stale,
 }
 
 impl MetadataImage {
-    /// The topic with this name.
+    /// Returns the topic with this name.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<&TopicImage> {
         self.topics.get(self.topic_ids.get(name)?)
     }
 
-    /// The registration of a partition.
+    /// Returns the registration of a partition.
     #[must_use]
     pub fn partition(&self, id: &TopicIdPartition) -> Option<&Arc<PartitionRegistration>> {
         self.topics.get(&id.topic_id)?.partitions.get(&id.partition)
@@ -119,7 +120,7 @@ impl MetadataImage {
             .is_some_and(|registration| !registration.fenced)
     }
 
-    /// Where this image is; `None` before the first activation of a controller.
+    /// Returns this image's position; `None` before the first activation of a controller.
     #[must_use]
     pub fn position(&self) -> Option<MetadataPosition> {
         let (_, activation) = self.activations.get_max()?;
@@ -129,21 +130,22 @@ impl MetadataImage {
         })
     }
 
-    /// Whether this image continues the history that `position` is part of: what was there and is
-    /// not here was removed by a committed record. `false` also when that cannot be decided.
+    /// Whether this image continues the history of `position`: if so, anything that existed there
+    /// and is missing here was removed by a committed record. Also `false` when that cannot be
+    /// determined.
     #[must_use]
     pub fn continues(&self, position: MetadataPosition) -> bool {
         let wrote = self.activations.range(..position.offset).next_back();
         position.offset <= self.offset && wrote.is_some_and(|(_, id)| *id == position.activation)
     }
 
-    /// The finalized level of a feature: 0 when it is not finalized.
+    /// Returns the finalized level of a feature: 0 when it is not finalized.
     #[must_use]
     pub fn feature_level(&self, name: &str) -> i16 {
         self.features.get(name).copied().unwrap_or(0)
     }
 
-    /// An explicitly set configuration value.
+    /// Returns an explicitly set configuration value.
     #[must_use]
     pub fn config(&self, resource: &ConfigResource, key: &str) -> Option<&str> {
         self.configs.get(resource)?.get(key).map(String::as_str)
@@ -168,7 +170,7 @@ impl MetadataImage {
         Ok(Replayed::Applied)
     }
 
-    /// Replays one record, and notes in `delta` what it touched. Does not move
+    /// Replays one record, and records in `delta` what it changed. Does not advance
     /// [`MetadataImage::offset`].
     ///
     /// # Errors
@@ -382,7 +384,7 @@ impl MetadataImage {
 }
 
 impl PartitionRegistration {
-    /// Applies a change; raises the epochs as [`PartitionChange`] says.
+    /// Applies a change, and raises the epochs as described at [`PartitionChange`].
     pub fn apply(&mut self, change: &PartitionChange) {
         fn set<T: Clone>(field: &mut T, value: Option<&T>) {
             if let Some(value) = value {

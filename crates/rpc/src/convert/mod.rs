@@ -1,6 +1,7 @@
 //! Conversions between the messages of `proto/dohle/v1` and the types of `dohle-model`.
 //!
-//! To the wire is infallible; from the wire names the field that is wrong.
+//! Conversions to messages are infallible; the errors of conversions from messages name the wrong
+//! field.
 
 mod record;
 mod snapshot;
@@ -20,11 +21,11 @@ pub use record::{
 };
 pub use snapshot::{SnapshotBuilder, snapshot_chunks};
 
-/// A message from another node, or from the disk, that is not what this version understands.
+/// A message from another node, or from the disk, that this version cannot decode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConvertError {
-    /// A field that must be there is not; or, for a oneof, holds what this version does not know.
-    #[error("{0} is missing, or of a kind that this version does not know")]
+    /// A required field is missing; or a oneof has a kind that is unknown to this version.
+    #[error("{0} is missing, or of a kind that is unknown to this version")]
     Missing(&'static str),
     /// A field has a value outside its range.
     #[error("{field} is {value}, which is not allowed")]
@@ -34,7 +35,7 @@ pub enum ConvertError {
         /// Its value.
         value: String,
     },
-    /// A snapshot's records do not make an image.
+    /// A snapshot's records do not form an image.
     #[error("snapshot does not replay: {0}")]
     Replay(#[from] dohle_model::image::ReplayError),
 }
@@ -46,7 +47,7 @@ pub(crate) fn invalid(field: &'static str, value: impl ToString) -> ConvertError
     }
 }
 
-/// 16 bytes as an id.
+/// Converts 16 bytes to an id.
 ///
 /// # Errors
 /// When there are not 16 bytes.
@@ -57,7 +58,7 @@ pub fn uuid_from_wire(field: &'static str, bytes: &[u8]) -> Result<Uuid, Convert
         .map_err(|_| invalid(field, format!("{} bytes", bytes.len())))
 }
 
-/// A topic's id.
+/// Converts 16 bytes to a topic's id.
 ///
 /// # Errors
 /// When there are not 16 bytes.
@@ -65,7 +66,7 @@ pub fn topic_id_from_wire(bytes: &[u8]) -> Result<TopicId, ConvertError> {
     uuid_from_wire("topic_id", bytes).map(TopicId)
 }
 
-/// A partition's identity.
+/// Converts a topic's id and a partition's number.
 ///
 /// # Errors
 /// When the id does not have 16 bytes or the number is negative.
@@ -81,7 +82,7 @@ pub fn partition_id_from_wire(
     })
 }
 
-/// An id's bytes.
+/// Returns an id's bytes.
 #[must_use]
 pub fn uuid_to_wire(id: Uuid) -> bytes::Bytes {
     bytes::Bytes::copy_from_slice(&id.0)
@@ -107,7 +108,7 @@ pub(crate) fn directories_from_wire(
         .collect()
 }
 
-/// An outcome; `None` is success.
+/// Converts an outcome; `None` means success.
 #[must_use]
 pub fn outcome_to_wire(error: Option<&ApiError>) -> v1::Outcome {
     error.map_or_else(v1::Outcome::default, |error| v1::Outcome {
@@ -116,11 +117,11 @@ pub fn outcome_to_wire(error: Option<&ApiError>) -> v1::Outcome {
     })
 }
 
-/// An outcome; a missing one is success, an unknown code becomes UNKNOWN_SERVER_ERROR with its
-/// text.
+/// Converts an outcome; a missing one means success, an unknown code becomes UNKNOWN_SERVER_ERROR
+/// with its text.
 ///
 /// # Errors
-/// The outcome's own error.
+/// The error of the outcome.
 pub fn outcome_from_wire(outcome: Option<&v1::Outcome>) -> Result<(), ApiError> {
     match outcome {
         Some(outcome) if outcome.code != 0 => {

@@ -1,4 +1,4 @@
-//! Metadata records and batches.
+//! Converts metadata records and batches.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const RESOURCE_BROKER: u32 = 4;
 const RESOURCE_CLIENT_METRICS: u32 = 16;
 const RESOURCE_GROUP: u32 = 32;
 
-/// A batch.
+/// Converts a batch.
 #[must_use]
 pub fn batch_to_wire(batch: &MetadataBatch) -> v1::MetadataBatch {
     v1::MetadataBatch {
@@ -33,10 +33,10 @@ pub fn batch_to_wire(batch: &MetadataBatch) -> v1::MetadataBatch {
     }
 }
 
-/// A batch.
+/// Converts a batch.
 ///
 /// # Errors
-/// When a record is not understood.
+/// When a record cannot be decoded.
 pub fn batch_from_wire(batch: &v1::MetadataBatch) -> Result<MetadataBatch, ConvertError> {
     let records: Result<Arc<[_]>, _> = batch.records.iter().map(record_from_wire).collect();
     Ok(MetadataBatch {
@@ -45,7 +45,7 @@ pub fn batch_from_wire(batch: &v1::MetadataBatch) -> Result<MetadataBatch, Conve
     })
 }
 
-/// A committed batch.
+/// Converts a committed batch.
 #[must_use]
 pub fn committed_to_wire(committed: &CommittedBatch) -> v1::CommittedBatch {
     v1::CommittedBatch {
@@ -54,10 +54,10 @@ pub fn committed_to_wire(committed: &CommittedBatch) -> v1::CommittedBatch {
     }
 }
 
-/// A committed batch.
+/// Converts a committed batch.
 ///
 /// # Errors
-/// When a record is not understood.
+/// When a record cannot be decoded.
 pub fn committed_from_wire(committed: &v1::CommittedBatch) -> Result<CommittedBatch, ConvertError> {
     let batch = committed
         .batch
@@ -69,7 +69,7 @@ pub fn committed_from_wire(committed: &v1::CommittedBatch) -> Result<CommittedBa
     })
 }
 
-/// A record.
+/// Converts a record.
 #[must_use]
 pub fn record_to_wire(record: &MetadataRecord) -> v1::MetadataRecord {
     let record = match record {
@@ -157,10 +157,10 @@ pub fn record_to_wire(record: &MetadataRecord) -> v1::MetadataRecord {
     }
 }
 
-/// A record.
+/// Converts a record.
 ///
 /// # Errors
-/// When the record, or a value in it, is not understood.
+/// When the record's kind is unknown, or a value in it is invalid.
 pub fn record_from_wire(record: &v1::MetadataRecord) -> Result<MetadataRecord, ConvertError> {
     let record = record
         .record
@@ -260,7 +260,7 @@ fn change_from_wire(record: &v1::PartitionChange) -> Result<PartitionChange, Con
     })
 }
 
-/// A broker's registration.
+/// Converts a broker's registration.
 #[must_use]
 pub fn registration_to_wire(registration: &BrokerRegistration) -> v1::BrokerRegistration {
     v1::BrokerRegistration {
@@ -288,7 +288,7 @@ pub fn registration_to_wire(registration: &BrokerRegistration) -> v1::BrokerRegi
     }
 }
 
-/// A broker's registration.
+/// Converts a broker's registration.
 ///
 /// # Errors
 /// When a value is out of its range.
@@ -324,7 +324,7 @@ pub fn registration_from_wire(
     })
 }
 
-/// A partition's registration.
+/// Converts a partition's registration.
 #[must_use]
 pub fn partition_to_wire(registration: &PartitionRegistration) -> v1::PartitionRegistration {
     v1::PartitionRegistration {
@@ -342,7 +342,7 @@ pub fn partition_to_wire(registration: &PartitionRegistration) -> v1::PartitionR
     }
 }
 
-/// A partition's registration.
+/// Converts a partition's registration.
 ///
 /// # Errors
 /// When a value is out of its range.
@@ -368,7 +368,7 @@ pub fn partition_from_wire(
     })
 }
 
-/// What a configuration belongs to.
+/// Converts the resource that a configuration belongs to.
 #[must_use]
 pub fn resource_to_wire(resource: &ConfigResource) -> v1::ConfigResource {
     let (r#type, name) = match resource {
@@ -381,10 +381,10 @@ pub fn resource_to_wire(resource: &ConfigResource) -> v1::ConfigResource {
     v1::ConfigResource { r#type, name }
 }
 
-/// What a configuration belongs to.
+/// Converts the resource that a configuration belongs to.
 ///
 /// # Errors
-/// When the type is not known or the name does not fit it.
+/// When the type is unknown or the name is not valid for it.
 pub fn resource_from_wire(resource: &v1::ConfigResource) -> Result<ConfigResource, ConvertError> {
     let name = resource.name.as_str();
     Ok(match resource.r#type {

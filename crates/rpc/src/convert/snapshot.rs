@@ -1,4 +1,4 @@
-//! An image as a sequence of records in bounded chunks, and back.
+//! Converts an image to a sequence of records in bounded chunks, and back.
 
 use dohle_model::delta::MetadataDelta;
 use dohle_model::ids::{BrokerEpoch, MetadataOffset, ProducerId, Uuid};
@@ -10,11 +10,11 @@ use super::{
 };
 use crate::v1;
 
-/// Records in one chunk, so that no message grows with the cluster.
+/// The number of records in one chunk, which keeps messages small in large clusters.
 const CHUNK_RECORDS: usize = 1000;
 
-/// The chunks of a snapshot: the header alone first, then records. Lazy: a chunk is made when it is
-/// asked for.
+/// Returns the chunks of a snapshot: first the header alone, then records. Lazy: each chunk is
+/// created when the iterator reaches it.
 pub fn snapshot_chunks(image: &MetadataImage) -> impl Iterator<Item = v1::SnapshotChunk> + '_ {
     let header = v1::SnapshotHeader {
         offset: image.offset.0,
@@ -96,7 +96,7 @@ impl SnapshotBuilder {
     /// Adds the next chunk.
     ///
     /// # Errors
-    /// When a record is not understood or does not replay.
+    /// When a record cannot be decoded or does not fit the image.
     pub fn add(&mut self, chunk: &v1::SnapshotChunk) -> Result<(), ConvertError> {
         if chunk.header.is_some() {
             self.header.clone_from(&chunk.header);
@@ -108,7 +108,7 @@ impl SnapshotBuilder {
         Ok(())
     }
 
-    /// The image, after the last chunk.
+    /// Returns the image, after the last chunk was added.
     ///
     /// # Errors
     /// When no chunk had the header.

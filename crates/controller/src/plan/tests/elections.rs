@@ -231,9 +231,9 @@ fn asked_for_elections_say_why_they_are_not_made() {
               foo-0 replicas 1,2 isr [1,2] leader 1 epochs 0/0
               foo-1 replicas 2,3 isr [2,3] leader 2 epochs 0/0
             > elect preferred foo-0
-              foo-0: ELECTION_NOT_NEEDED: foo-0 has the leader that the election would give it
+              foo-0: ELECTION_NOT_NEEDED: foo-0 already has the leader that the election would choose
             > elect unclean foo-0
-              foo-0: ELECTION_NOT_NEEDED: foo-0 has the leader that the election would give it
+              foo-0: ELECTION_NOT_NEEDED: foo-0 already has the leader that the election would choose
             > fence 1
               foo-0 replicas 1,2 isr [2] leader 2 epochs 1/1
               broker 1 fenced

@@ -614,7 +614,7 @@ fn configs_are_set_deleted_appended_and_replaced() {
         [{"b": "2", "cleanup.policy": "delete"}, {"min.insync.replicas": "1"}] 
         [{"b": "2", "cleanup.policy": "delete"}, {"min.insync.replicas": "1"}] INVALID_CONFIG: Can't append to or subtract from b because its type is not LIST.
         [{"b": "2", "cleanup.policy": "delete"}, {"min.insync.replicas": "1"}] INVALID_REQUEST: b has no value; to remove it use delete
-        [{"b": "2", "cleanup.policy": "delete"}, {"min.insync.replicas": "1"}] INVALID_REQUEST: b is given twice
+        [{"b": "2", "cleanup.policy": "delete"}, {"min.insync.replicas": "1"}] INVALID_REQUEST: b is listed twice
         [{"c": "3"}, {"min.insync.replicas": "1"}] 
     "#]].assert_eq(&output);
 }
@@ -677,6 +677,6 @@ fn producer_ids_come_in_blocks_and_never_twice() {
     assert_eq!(allocate(&mut world, epoch), Ok(ProducerId(0)));
     assert_eq!(allocate(&mut world, epoch), Ok(ProducerId(1000)));
     let stale = allocate(&mut world, BrokerEpoch(77)).unwrap_err();
-    expect!["STALE_BROKER_EPOCH: broker 1 asked with epoch 77, but is registered with epoch 0"]
+    expect!["STALE_BROKER_EPOCH: broker 1 sent epoch 77, but is registered with epoch 0"]
         .assert_eq(&stale);
 }

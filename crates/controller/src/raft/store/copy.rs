@@ -1,9 +1,9 @@
 //! A copy of the log's entries in sled. Cold entries are read from it.
 //!
 //! sled 0.34's recovery can lose what was synced, and panics at some kinds of damage. So nothing
-//! depends on this copy: it is filled from the journal when the writer is idle, it is never synced,
-//! each entry that is read from it is compared with the journal's checksum, and whenever it fails
-//! or does not match it is removed and filled anew. A panic of sled ends here.
+//! depends on this copy: it is filled from the journal while the writer is idle, it is never
+//! synced, each entry that is read from it is compared with the journal's checksum, and whenever it
+//! fails or does not match it is removed and filled again. Panics of sled are caught here.
 //!
 //! ```text
 //! l + index (8, big endian) + chunk (2, big endian)
@@ -11,8 +11,8 @@
 //! m   a CopyMark's five numbers (8 each, big endian) | CRC32C of them (4)
 //! ```
 //!
-//! Invariant: it holds nothing that was not synced in the journal before. So its mark also proves
-//! how far the journal was synced.
+//! Invariant: the copy holds nothing that was not synced in the journal before. So its mark also
+//! proves how far the journal was synced.
 
 use std::fs;
 use std::io;
@@ -33,31 +33,32 @@ pub(super) const NAME: &str = "raft-log";
 /// sled puts a tree node that is larger than a quarter of a segment into a file of its own (a
 /// "blob"). A node has up to 16 or so values, so they must stay well below 1/64 of a segment.
 pub(super) const CHUNK_LEN: usize = 1024;
-/// Entries, and their bytes, that are copied in one atomic sled batch.
+/// The limits of entries, and of their bytes, in one atomic sled batch.
 const BATCH_ENTRIES: u64 = 256;
 const BATCH_BYTES: usize = 1024 * 1024;
-/// Of sled's file. It is also the size of its write buffers.
+/// The segment length of sled's file. It is also the size of sled's write buffers.
 const SEGMENT_LEN: usize = 128 * 1024;
-/// Of sled's page cache. Recent entries are cached as entries; this serves scans only.
+/// The size of sled's page cache. Recent entries are cached by the log store, so this cache serves
+/// scans only.
 const CACHE_BYTES: u64 = 1024 * 1024;
-/// After so many failures the node goes on without a copy.
+/// The number of failures after which the node continues without a copy.
 const FAILURES_MAX: u32 = 3;
 
 const MARK: &[u8] = b"m";
 const MARK_LEN: usize = 44;
 
-/// The copy, open or not.
+/// The copy in sled, opened or not.
 pub(super) struct Copy {
     dir: PathBuf,
     clock: Arc<dyn Clock>,
     db: Option<sled::Db>,
-    /// The indexes of the entries it holds.
+    /// The range of the indexes of the copied entries.
     start: u64,
     end: u64,
-    /// There may be keys at or above this index that are obsolete.
+    /// The index from which on there may be obsolete keys.
     obsolete_from: Option<u64>,
     failures: u32,
-    /// The copy is made anew when its file is larger than this, in bytes.
+    /// The size in bytes above which the file is removed and the copy begun again.
     limit_bytes: u64,
     limit_bytes_configured: u64,
 }
@@ -68,7 +69,7 @@ impl Copy {
         parent.join(NAME).exists()
     }
 
-    /// Opens the copy if there is one, and reads its mark.
+    /// Opens the copy, if there is one, and reads its mark.
     pub(super) fn open(
         parent: &Path,
         limit_bytes: u64,
@@ -105,11 +106,11 @@ impl Copy {
         }
     }
 
-    /// Uses what the copy holds below `agreed_end`, if it is what the journal holds.
+    /// Keeps the entries of the copy below `agreed_end`, if they match the journal.
     pub(super) fn adopt(&mut self, mark: Option<CopyMark>, agreed_end: Option<u64>, log: &State) {
         let (Some(mark), Some(agreed_end), Some(db)) = (mark, agreed_end, &self.db) else {
             if self.db.is_some() {
-                tracing::info!("fill the copy of the metadata log anew: it is of an older journal");
+                tracing::info!("filling the copy of the metadata log again: it is outdated");
                 self.discard();
             }
             return;
@@ -123,7 +124,7 @@ impl Copy {
             let mut next = range.start;
             scan(db, range.start, range.end, |index, payload| {
                 if index != next || !matches(&payload, log.location(index)) {
-                    return Err(format!("entry {next} is not in it as the journal has it").into());
+                    return Err(format!("entry {next} does not match the journal").into());
                 }
                 next += 1;
                 Ok(())
@@ -142,7 +143,7 @@ impl Copy {
         }
     }
 
-    /// Entries from `from` on are gone.
+    /// Marks the entries from `from` on as obsolete.
     pub(super) fn truncate_from(&mut self, from: u64) {
         if from < self.end {
             self.end = from.max(self.start);
@@ -151,16 +152,16 @@ impl Copy {
         }
     }
 
-    /// The indexes of the entries that it holds.
+    /// Returns the range of the indexes of the copied entries.
     #[cfg(test)]
     pub(super) fn range(&self) -> std::ops::Range<u64> {
         self.start..self.end
     }
 
-    /// Copies the next entries, and drops what is obsolete. Returns whether there is more to do.
+    /// Copies the next entries, and removes obsolete ones. Returns whether there is more to do.
     ///
     /// # Errors
-    /// The journal can't be read. Failures of sled are not errors.
+    /// The journal cannot be read. Failures of sled are handled here.
     pub(super) fn step(&mut self, journal: &mut Journal) -> io::Result<bool> {
         if self.failures >= FAILURES_MAX {
             return Ok(false);
@@ -228,7 +229,7 @@ impl Copy {
         if len > self.limit_bytes {
             self.discard();
         } else if !more && self.limit_bytes == u64::MAX {
-            // When most of it is live, it may double before the next attempt.
+            // When most of the file is live, it may double before the next attempt.
             self.limit_bytes = self.limit_bytes_configured.max(len * 2);
         }
     }
@@ -238,8 +239,8 @@ impl Copy {
         fs::metadata(self.dir.join("db")).map_or(0, |file| file.len())
     }
 
-    /// The payloads of the entries from `start` on that it holds as the journal has them, up to
-    /// `end` and `bytes_max` but at least one.
+    /// Reads the payloads of the entries from `start` on that match the journal, up to `end` and
+    /// `bytes_max` but at least one.
     pub(super) fn read(
         &mut self,
         start: u64,
@@ -271,7 +272,7 @@ impl Copy {
             scan(db, start, end, |index, payload| {
                 let next = start + found.len() as u64;
                 if index != next || !matches(&payload, log.location(index)) {
-                    return Err(format!("entry {next} is not in it as the journal has it").into());
+                    return Err(format!("entry {next} does not match the journal").into());
                 }
                 found.push(payload);
                 Ok(())
@@ -283,7 +284,7 @@ impl Copy {
         found
     }
 
-    /// Writes the mark, and lets sled write what it has in memory.
+    /// Writes the mark and closes sled, which flushes its memory.
     pub(super) fn close(&mut self, journal: &Journal) {
         let Some(db) = self.db.take() else { return };
         let mark = journal.copy_mark(self.start, self.end);
@@ -309,7 +310,7 @@ impl Copy {
         );
         self.discard();
         if self.failures == FAILURES_MAX {
-            tracing::warn!("go on without a copy of the metadata log in sled");
+            tracing::warn!("continuing without a copy of the metadata log in sled");
         }
     }
 
@@ -330,7 +331,7 @@ impl Copy {
             self.failures = FAILURES_MAX;
             tracing::warn!(
                 directory = %self.dir.display(), reason,
-                "the copy of the metadata log in sled can't be removed; go on without it"
+                "the copy of the metadata log in sled can't be removed; continuing without it"
             );
         }
     }
@@ -338,7 +339,7 @@ impl Copy {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Runs an operation of sled; a panic is a failure like any other.
+/// Runs an operation of sled, and converts a panic into a failure.
 fn guarded<T>(operation: impl FnOnce() -> Result<T, Failure>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(operation)) {
         Ok(result) => result.map_err(|error| error.to_string()),
@@ -347,7 +348,7 @@ fn guarded<T>(operation: impl FnOnce() -> Result<T, Failure>) -> Result<T, Strin
                 .downcast_ref::<String>()
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(format!("sled panicked: {}", text.unwrap_or("no reason")))
+            Err(format!("sled panicked: {}", text.unwrap_or("no message")))
         }
     }
 }
@@ -363,7 +364,7 @@ fn open_db(dir: &Path, clock: &dyn Clock) -> Result<sled::Db, Failure> {
             .flush_every_ms(None)
             .open();
         match opened {
-            // A predecessor in this process is still ending. sled has no kind of its own for that.
+            // A predecessor in this process has not stopped yet. sled has no error kind for that.
             Err(sled::Error::Io(error))
                 if error.to_string().contains("could not acquire lock")
                     && clock.now() < deadline =>
@@ -423,7 +424,7 @@ fn remove(db: &sled::Db, start: u64, end: u64) -> Result<(), Failure> {
 }
 
 fn insert(batch: &mut sled::Batch, index: u64, payload: &[u8]) {
-    // An empty payload still needs its first chunk.
+    // An empty payload still has a first chunk.
     let chunks = payload
         .chunks(CHUNK_LEN)
         .chain(payload.is_empty().then_some(payload));

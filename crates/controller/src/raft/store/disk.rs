@@ -1,8 +1,9 @@
-//! The Raft log on disk: the journal, which decides, and the copy in sled, which is filled from it.
+//! The Raft log on disk: the journal, which is authoritative, and the copy in sled, which is filled
+//! from the journal.
 //!
-//! Knows nothing of openraft's traits and runs on one thread, the writer's.
+//! Does not use openraft's traits, and runs on the writer's thread only.
 //!
-//! Invariant: [`Disk::sync`] returns only when everything written before it is on the disk.
+//! Invariant: [`Disk::sync`] returns only after everything written before it is on the disk.
 
 use std::io;
 use std::sync::Arc;
@@ -17,13 +18,13 @@ use super::scan::remedy;
 use crate::raft::snapshot;
 use crate::raft::types::{Entry, LogId, Vote};
 
-/// What a node finds in its log when it starts.
+/// The positions and entries that a starting node reads from its log.
 #[derive(Debug, Default)]
 pub(super) struct Recovered {
     pub vote: Option<Vote>,
     pub committed: Option<LogId>,
     pub purged: Option<LogId>,
-    /// The newest entries, as many as fit the cache; contiguous up to the last.
+    /// The newest entries that fit in the cache; contiguous up to the last entry.
     pub tail: Vec<Entry>,
 }
 
@@ -33,18 +34,18 @@ pub(super) struct Disk {
     copy: Copy,
     committed_changed: bool,
     clock: Arc<dyn Clock>,
-    /// Held until the files are closed; so it comes last.
+    /// The lock is released after the files are closed, so it is the last field.
     _lock: Lock,
 }
 
 impl Disk {
     /// Opens or creates the log, and reads it once: the positions, and the last entries of up to
-    /// `tail_bytes`. A torn tail is cut; a copy in sled that does not match is removed. The file is
-    /// rewritten, and the copy made anew, when they are larger than `limit_bytes` and mostly
-    /// obsolete.
+    /// `tail_bytes`. Cuts a torn tail, and removes a copy in sled that does not match. Rewrites the
+    /// journal, and the copy, when they are larger than `limit_bytes` and mostly obsolete.
     ///
     /// # Errors
-    /// Also when the journal is missing or damaged in a way that no crash explains.
+    /// Reading or writing failed, or the journal is missing, or it is damaged in a way that a crash
+    /// cannot cause.
     pub(super) fn open(
         files: Arc<Files>,
         limit_bytes: u64,
@@ -82,7 +83,7 @@ impl Disk {
         }
     }
 
-    /// Writes entries; durable after [`Self::sync`].
+    /// Appends entries, which are durable after [`Self::sync`].
     pub(super) fn append(&mut self, entries: Vec<Entry>) -> io::Result<()> {
         for entry in entries {
             self.journal.append(&Record::Entry(entry))?;
@@ -94,7 +95,7 @@ impl Disk {
         self.journal.append(&Record::Vote(vote))
     }
 
-    /// Only spares work after a restart; a lost one does no harm.
+    /// Saves the last committed entry. This only saves work after a restart; losing it is harmless.
     pub(super) fn save_committed(&mut self, committed: Option<LogId>) {
         self.journal.set_committed(committed);
         self.committed_changed = true;
@@ -109,7 +110,7 @@ impl Disk {
         self.journal.append(&Record::Purge(upto))
     }
 
-    /// The entries of `start..end` that exist, in order.
+    /// Returns the entries of `start..end` that exist, in order.
     pub(super) fn read(
         &mut self,
         start: u64,
@@ -142,18 +143,19 @@ impl Disk {
         Ok(entries)
     }
 
-    /// Hands everything to the file. Without space nothing is lost, and another attempt may follow.
+    /// Writes all buffered bytes to the file. When there is no space, nothing is lost and the write
+    /// can be retried.
     pub(super) fn write_out(&mut self) -> io::Result<()> {
         self.journal.write_out()
     }
 
-    /// Makes everything written so far survive a loss of power.
+    /// Makes everything written so far survive a power loss.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.journal.sync().map(drop)
     }
 
-    /// What can wait until a group was acknowledged: a mark that proves the sync to a later start,
-    /// and the rewrite of a file that has grown too large.
+    /// Does the work that can wait until a group was acknowledged: writes a mark that proves the
+    /// sync to a later start, and rewrites a file that has grown too large.
     pub(super) fn after_group(&mut self, synced: bool) -> io::Result<()> {
         if synced || self.committed_changed {
             self.journal.mark()?;
@@ -162,13 +164,13 @@ impl Disk {
         self.journal.maybe_rewrite().map(drop)
     }
 
-    /// Brings the copy in sled a step nearer to the journal. Returns whether there is more to do.
-    /// Only after a sync.
+    /// Copies the next entries from the journal to sled. Returns whether there is more to copy.
+    /// Must only be called after a sync.
     pub(super) fn copy_some(&mut self) -> io::Result<bool> {
         self.copy.step(&mut self.journal)
     }
 
-    /// Closes the copy properly, which spares work at the next start.
+    /// Closes the copy cleanly, which saves work at the next start.
     pub(super) fn close(&mut self) -> io::Result<()> {
         self.copy.step(&mut self.journal)?;
         self.copy.close(&self.journal);
@@ -187,7 +189,7 @@ impl Disk {
         self.copy.range()
     }
 
-    /// What the thread of the log waits with.
+    /// Returns the clock with which the log's thread waits.
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.clock
     }
@@ -198,7 +200,7 @@ impl Disk {
     }
 }
 
-/// A directory without a journal must be new: a crash removes no file.
+/// Refuses to create a journal in a directory that was used before: a crash does not remove files.
 fn refuse_to_begin_anew(files: &Files, names: &[String]) -> io::Result<()> {
     let found = if Copy::exists(files.path()) {
         copy::NAME
@@ -219,7 +221,7 @@ fn refuse_to_begin_anew(files: &Files, names: &[String]) -> io::Result<()> {
     ))
 }
 
-/// The last entries: up to `bytes_max`, but at least one.
+/// Reads the last entries: up to `bytes_max`, but at least one.
 fn read_tail(journal: &mut Journal, bytes_max: usize) -> io::Result<Vec<Entry>> {
     let live = journal.state().range();
     let mut start = live.end;

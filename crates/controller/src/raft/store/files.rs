@@ -1,7 +1,7 @@
-//! The directory of the metadata log, in whatever file system it is.
+//! The directory of the metadata log, in a real or simulated file system.
 //!
-//! Whatever the Raft journal and the snapshots write, sync, rename or remove goes through here. The
-//! copy in sled does not: nothing depends on it.
+//! The Raft journal and the snapshots write, sync, rename and remove files only through this
+//! module. The copy in sled does not, because nothing depends on it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,12 @@ use std::time::Duration;
 use dohle_storage::{Clock, Environment, File, Lock, OpenMode};
 
 const LOCK: &str = "raft-journal.lock";
-/// How long a predecessor that is still ending may hold the lock. A lock has no event to wait for.
+/// How long to wait for a predecessor that is still stopping to release the lock. A lock has no
+/// event to wait for.
 pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) const LOCK_POLL: Duration = Duration::from_millis(10);
 
-/// One directory.
+/// A directory of the metadata log.
 #[derive(Debug)]
 pub(in crate::raft) struct Files {
     environment: Environment,
@@ -23,7 +24,7 @@ pub(in crate::raft) struct Files {
 }
 
 impl Files {
-    /// A directory of the operating system.
+    /// Opens a directory of the operating system.
     pub(in crate::raft) fn new(path: &Path) -> Self {
         Self::within(Environment::native(), path)
     }
@@ -43,7 +44,7 @@ impl Files {
         &self.environment.clock
     }
 
-    /// A number that nobody can predict.
+    /// Returns an unpredictable number.
     pub(super) fn random(&self) -> u64 {
         self.environment.entropy.next()
     }
@@ -55,7 +56,7 @@ impl Files {
             .create_directories_durably(&self.path)
     }
 
-    /// Excludes others until the returned value is dropped.
+    /// Locks the directory against other processes until the returned value is dropped.
     pub(super) fn lock(&self) -> io::Result<Lock> {
         let path = self.path.join(LOCK);
         let clock = self.clock();
@@ -74,32 +75,32 @@ impl Files {
         }
     }
 
-    /// The names of files and directories inside.
+    /// Returns the names of the files and directories inside.
     pub(in crate::raft) fn names(&self) -> io::Result<Vec<String>> {
         let entries = self.environment.files.list(&self.path)?;
         let name = |entry: dohle_storage::DirectoryEntry| entry.name.to_string_lossy().into_owned();
         Ok(entries.into_iter().map(name).collect())
     }
 
-    /// Opens a file for reads and writes.
+    /// Opens a file for reading and writing.
     pub(super) fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let path = self.path.join(name);
         self.environment.files.open(&path, OpenMode::ReadWrite)
     }
 
-    /// Opens a file for reads.
+    /// Opens a file for reading.
     pub(in crate::raft) fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let path = self.path.join(name);
         self.environment.files.open(&path, OpenMode::Read)
     }
 
-    /// Creates a file that must not exist yet.
+    /// Creates a file, which must not exist yet.
     pub(in crate::raft) fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let path = self.path.join(name);
         self.environment.files.open(&path, OpenMode::CreateNew)
     }
 
-    /// `from` may also be the full path of a file in another directory.
+    /// Renames a file. `from` may also be the full path of a file in another directory.
     pub(in crate::raft) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let (from, to) = (self.path.join(from), self.path.join(to));
         self.environment.files.rename(&from, &to)
@@ -109,13 +110,13 @@ impl Files {
         self.environment.files.remove_file(&self.path.join(name))
     }
 
-    /// Makes creations, renames and removals survive a loss of power.
+    /// Makes creations, renames and removals survive a power loss.
     pub(in crate::raft) fn sync_dir(&self) -> io::Result<()> {
         self.environment.files.sync_directory(&self.path)
     }
 }
 
-/// Whether a file system, or a quota, had no space for a write.
+/// Whether a write failed because the file system, or a quota, had no space.
 pub(in crate::raft) fn is_no_space(error: &io::Error) -> bool {
     matches!(
         error.kind(),

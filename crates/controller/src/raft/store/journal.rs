@@ -1,21 +1,22 @@
-//! The Raft journal: the authority on the vote and the log. Append-only and checksummed; see
-//! `record.rs` for its form and `scan.rs` for how it is read.
+//! The Raft journal: the authoritative store of the vote and the log. Append-only and checksummed;
+//! `record.rs` defines its format and `scan.rs` reads it.
 //!
-//! Records are collected in a buffer, written at the end of the file, and count once
-//! [`Journal::sync`] returned. A small mark follows each sync; it is not synced itself, and proves
-//! to a later start what was. When most of the file is obsolete, what is live is written to a new
-//! file that takes the place of the old one:
+//! Records are collected in a buffer and written at the end of the file; they are durable after
+//! [`Journal::sync`]. A small mark follows each sync. The mark itself is not synced; it proves to a
+//! later start what was synced. When most of the file is obsolete, the live records are written to
+//! a new file that replaces the old one:
 //!
 //! ```text
 //! write raft-journal.new → fdatasync → rename to raft-journal → fsync of the directory
 //! ```
 //!
-//! Without space nothing is lost: what could not be written stays in the buffer. Some space behind
-//! the end of the file is reserved as long as there is any, so that deletions can be committed on a
-//! full disk.
+//! When there is no space, nothing is lost: unwritten records stay in the buffer. Some space behind
+//! the end of the file is reserved while there is any, so that deletions can be committed on a full
+//! disk.
 //!
-//! Invariant: at every step `raft-journal` is whole. The new file is garbage until its rename.
-//! Invariant: nothing is written behind a torn tail: a start cuts it, and syncs, first.
+//! Invariant: at every step `raft-journal` is whole. The new file is ignored until it is renamed.
+//! Invariant: nothing is written behind a torn tail: at start the tail is cut, and the cut synced,
+//! before anything else.
 
 use std::collections::VecDeque;
 use std::io;
@@ -33,9 +34,9 @@ use crate::raft::types::{Entry, LogId};
 
 pub(super) const NAME: &str = "raft-journal";
 const NEW: &str = "raft-journal.new";
-/// The buffer is written, without a sync, when it is larger than this.
+/// The buffer size in bytes above which the buffer is written, without a sync.
 const BUFFER_MAX: usize = 1024 * 1024;
-/// The space that is reserved behind the end: for more than a thousand small changes.
+/// The bytes that are reserved behind the end: enough for more than a thousand small changes.
 const RESERVED: u64 = 256 * 1024;
 
 /// The open journal.
@@ -45,17 +46,17 @@ pub(super) struct Journal {
     file: Arc<dyn File>,
     header: FileHeader,
     state: State,
-    /// Records that are not in the file yet.
+    /// Records that are not yet written to the file.
     buffer: Vec<u8>,
-    /// Where the buffer goes.
+    /// The position in the file at which the buffer will be written.
     written: u64,
-    /// Everything before is on the disk.
+    /// The position up to which everything is on the disk.
     synced: u64,
-    /// There are records behind `synced` that someone waits for.
+    /// Whether there are records behind `synced` whose writers wait for a sync.
     dirty: bool,
-    /// The file is not rewritten while it is smaller than this, in bytes.
+    /// The size in bytes below which the file is not rewritten.
     rewrite_min: u64,
-    /// Up to where space is reserved in the file.
+    /// The position up to which space is reserved in the file.
     reserved_end: u64,
 }
 
@@ -88,8 +89,8 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Opens the journal of the directory, and cuts a torn tail. Returns the indexes below which
-    /// the copy agrees with it, if there are any.
+    /// Opens the journal of the directory, and cuts a torn tail. Returns the index below which the
+    /// copy in sled agrees with the journal, if the copy is usable.
     pub(super) fn open(
         files: Arc<Files>,
         rewrite_min: u64,
@@ -111,7 +112,8 @@ impl Journal {
             );
             file.set_len(end)?;
         }
-        // Also when nothing was cut: a process that was killed leaves bytes that were not synced.
+        // The sync is also needed when nothing was cut: a killed process leaves bytes that were not
+        // synced.
         file.sync_data()?;
         remove_new(&files)?;
         let mut journal = Self {
@@ -134,13 +136,13 @@ impl Journal {
         &self.state
     }
 
-    /// Notes the last committed entry, for the next mark.
+    /// Records the last committed entry for the next mark.
     pub(super) fn set_committed(&mut self, committed: Option<LogId>) {
         self.state.committed = committed;
     }
 
-    /// What a copy of the entries `start..end` notes of the journal. Only while nothing waits for a
-    /// sync.
+    /// Returns the mark for a copy of the entries `start..end`. Must not be called while a sync is
+    /// pending.
     pub(super) fn copy_mark(&self, start: u64, end: u64) -> CopyMark {
         assert!(!self.dirty, "a copy holds only what was synced");
         CopyMark {
@@ -152,7 +154,7 @@ impl Journal {
         }
     }
 
-    /// Adds a record; durable after [`Self::sync`].
+    /// Appends a record, which is durable after [`Self::sync`].
     pub(super) fn append(&mut self, record: &Record) -> io::Result<()> {
         let payload = record.payload();
         let position = self.len();
@@ -175,7 +177,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Reserves space behind the end, if there is any: without it the next attempt follows.
+    /// Reserves space behind the end. Without free space, the next call tries again.
     fn reserve(&mut self) {
         if self.reserved_end < self.written + RESERVED / 2
             && self.file.allocate(self.written, RESERVED).is_ok()
@@ -184,7 +186,7 @@ impl Journal {
         }
     }
 
-    /// Hands the buffer to the file; keeps it while there is no space.
+    /// Writes the buffer to the file; keeps the buffer when there is no space.
     fn try_write_out(&mut self) -> io::Result<()> {
         match self.write_out() {
             Err(error) if is_no_space(&error) => Ok(()),
@@ -192,8 +194,8 @@ impl Journal {
         }
     }
 
-    /// Hands the buffer to the file. Without space the buffer stays, and another attempt may
-    /// follow.
+    /// Writes the buffer to the file. When there is no space the buffer stays, and the write can be
+    /// retried.
     pub(super) fn write_out(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
             self.file.write_all_at(&self.buffer, self.written)?;
@@ -204,8 +206,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes all records so far survive a loss of power. Returns whether there was anything to
-    /// sync.
+    /// Makes all records so far survive a power loss. Returns whether there was anything to sync.
     pub(super) fn sync(&mut self) -> io::Result<bool> {
         if !self.dirty {
             return Ok(false);
@@ -228,7 +229,7 @@ impl Journal {
         Ok(true)
     }
 
-    /// Writes a mark, which proves what was synced, and is not synced itself.
+    /// Writes a mark that proves what was synced. The mark itself is not synced.
     pub(super) fn mark(&mut self) -> io::Result<()> {
         self.append(&Record::Mark(self.state.committed))?;
         self.try_write_out()?;
@@ -236,15 +237,15 @@ impl Journal {
         Ok(())
     }
 
-    /// The length of the file in bytes, with what is still in the buffer.
+    /// Returns the length of the file in bytes, including the buffer.
     pub(super) fn len(&self) -> u64 {
         self.written + self.buffer.len() as u64
     }
 
-    /// The payload of an entry.
+    /// Reads the payload of an entry.
     ///
     /// # Errors
-    /// Reading failed, or the bytes are not those that were written.
+    /// Reading failed, or the payload does not match its checksum.
     pub(super) fn payload(&mut self, location: Location) -> io::Result<Bytes> {
         self.try_write_out()?;
         let mut payload = vec![0; location.len as usize];
@@ -274,7 +275,7 @@ impl Journal {
     }
 
     /// Rewrites the journal when it is large and at least half of it is obsolete. Returns whether
-    /// it did.
+    /// it was rewritten.
     pub(super) fn maybe_rewrite(&mut self) -> io::Result<bool> {
         let len = self.len();
         let due = len > self.rewrite_min && len / 2 > self.state.live_bytes();
@@ -293,7 +294,8 @@ impl Journal {
         }
     }
 
-    /// Replaces the file by one that holds only what is live. Without space the old file stays.
+    /// Replaces the file by one that holds only live records. When there is no space, the old file
+    /// stays.
     pub(super) fn rewrite(&mut self) -> io::Result<()> {
         self.sync()?;
         self.write_out()?;
@@ -351,7 +353,8 @@ impl Journal {
         self.state.relocate(locations);
         (self.written, self.synced) = (base_end, base_end);
         self.reserved_end = 0;
-        // Whatever its reason, a failure now leaves open which of the two files a start finds.
+        // A failure from here on, for any reason, leaves open which of the two files the next start
+        // finds.
         self.files
             .sync_dir()
             .map_err(|error| io::Error::other(error.to_string()))?;
@@ -391,7 +394,7 @@ fn frame(
     Ok((header, location))
 }
 
-/// Begins a file that takes the name of the journal when it is complete.
+/// Writes a new file, which gets the name of the journal when it is complete.
 fn write_new(
     files: &Files,
     generation: u64,
@@ -407,7 +410,7 @@ fn write_new(
     Ok((file, header))
 }
 
-/// Removes what an interrupted rewrite left.
+/// Removes the file of an interrupted rewrite.
 fn remove_new(files: &Files) -> io::Result<()> {
     match files.remove(NEW) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

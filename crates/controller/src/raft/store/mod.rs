@@ -1,8 +1,8 @@
-//! Raft's log store: recent entries in memory, all of them in a journal behind one writer thread,
-//! and a copy of them in sled.
+//! Raft's log store: recent entries in memory, all entries in a journal that one thread writes, and
+//! a copy of them in sled.
 //!
-//! Invariant: an entry that the writer has not written yet is in the cache, so every entry that was
-//! appended can be read at once.
+//! Invariant: the cache holds every entry that the writer has not written yet, so every entry that
+//! was appended can be read at once.
 //! Invariant: cached entries are contiguous and end with the log's last entry.
 
 mod copy;
@@ -44,12 +44,12 @@ use writer::Command;
 use super::snapshot;
 use super::types::{Entry, LogId, Types, Vote, payload_len};
 
-/// What an entry costs in the cache besides its payload.
+/// The memory that a cached entry takes besides its payload, in bytes.
 const ENTRY_OVERHEAD: usize = 128;
-/// Payload bytes that one AppendEntries carries, unless a single entry is larger.
+/// The most payload bytes in one AppendEntries, unless a single entry is larger.
 const REPLICATION_BYTES_MAX: usize = 1024 * 1024;
 
-/// Tells the rest of the node that this one must stop, and why. The first reason stays.
+/// Reports to the rest of the node that it must stop, and why. Only the first reason is kept.
 #[derive(Debug, Clone)]
 pub(super) struct FatalSender(pub watch::Sender<Option<Arc<str>>>);
 
@@ -66,17 +66,17 @@ impl FatalSender {
     }
 }
 
-/// What the writer thread publishes.
+/// The counters and flags that the writer thread and the log store share.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    /// Entries below are in the journal (though not yet durable, perhaps).
+    /// Entries below this index are in the journal, but possibly not yet durable.
     written_end: AtomicU64,
     file_bytes: AtomicU64,
-    /// A write waits for space.
+    /// Whether a write waits for space.
     waits_for_space: AtomicBool,
-    /// Space is short: only what is needed is written.
+    /// Whether space is short, so that only necessary writes are made.
     is_short: AtomicBool,
-    /// The log is about to be closed: nothing waits for space any more.
+    /// Whether the log is about to be closed, so that writes no longer wait for space.
     stopping: AtomicBool,
 }
 
@@ -84,7 +84,8 @@ pub(super) struct Counters {
 #[derive(Debug, Clone)]
 pub(super) struct LogLimits {
     pub cache_bytes: usize,
-    /// The journal is rewritten when it is larger and mostly obsolete, the copy in sled made anew.
+    /// The size above which the journal is rewritten, if it is mostly obsolete, and the copy in
+    /// sled is recreated.
     pub file_bytes: u64,
 }
 
@@ -92,7 +93,7 @@ pub(super) struct LogLimits {
 struct Positions {
     vote: Option<Vote>,
     committed: Option<LogId>,
-    /// What Raft has reported as committed in this run; it never moves back.
+    /// The last entry that Raft reported as committed in this run; it never moves back.
     committed_since_start: Option<LogId>,
     purged: Option<LogId>,
     last: Option<LogId>,
@@ -111,7 +112,7 @@ impl Positions {
         self.assert_cache();
     }
 
-    /// The cached entries end with the log's last one, and follow what was purged.
+    /// Asserts that the cached entries end with the log's last entry, and follow the purged ones.
     fn assert_cache(&self) {
         let (Some(first), Some(last)) = (self.cache.front(), self.cache.back()) else {
             assert_eq!(self.cache_bytes, 0, "bytes of a cache without entries");
@@ -136,12 +137,13 @@ impl Positions {
         );
     }
 
-    /// What was purged is not beyond the last entry. `before` was the last one before the change.
+    /// Asserts that purging did not pass the last entry. `before` was the last entry before the
+    /// change.
     fn assert_order(&self, change: &'static str, before: Option<LogId>) {
         let index = |id: Option<LogId>| id.map(|id| id.index);
         assert!(
             index(self.purged) <= index(self.last),
-            "{change}: purged up to {:?}, beyond the last entry {:?}, which was {before:?}",
+            "{change}: purged up to {:?}, beyond the last entry {:?} (earlier: {before:?})",
             self.purged,
             self.last
         );
@@ -198,7 +200,7 @@ impl Positions {
         self.assert_order("purge", before);
     }
 
-    /// Entries that Raft appends: their terms never fall.
+    /// Asserts that the terms of appended entries never decrease.
     fn assert_follows(&self, entry: &Entry) {
         if let Some(last) = self.last {
             assert!(
@@ -210,7 +212,7 @@ impl Positions {
     }
 }
 
-/// A handle to the log; all clones are one log.
+/// A handle to the log; all clones refer to the same log.
 #[derive(Debug, Clone)]
 pub(super) struct LogStore {
     positions: Arc<Mutex<Positions>>,
@@ -225,7 +227,8 @@ impl LogStore {
     /// Opens or creates the log in `dir` and reads it once.
     ///
     /// # Errors
-    /// Also when the journal is missing or damaged in a way that no crash explains.
+    /// Reading or writing failed, or the journal is missing, or it is damaged in a way that a crash
+    /// cannot cause.
     pub(super) async fn open(
         dir: &Path,
         limits: &LogLimits,
@@ -263,7 +266,7 @@ impl LogStore {
             ..Positions::default()
         };
         positions.last = match tail.first() {
-            // `push` below checks that what follows is contiguous.
+            // `push` below asserts that the entries are contiguous.
             Some(first) if first.log_id.index > 0 => Some(LogId {
                 index: first.log_id.index - 1,
                 ..first.log_id
@@ -286,45 +289,45 @@ impl LogStore {
     }
 
     /// Whether this voter holds nothing: no vote, no entry, and no snapshot. Right after
-    /// [`LogStore::open`] it describes what the directory held.
+    /// [`LogStore::open`] the result describes the directory as it was found.
     pub(super) fn is_empty(&self) -> bool {
         let positions = self.positions.lock();
         positions.vote.is_none() && positions.last.is_none() && !self.had_snapshot
     }
 
-    /// The last log id, durable or about to be.
+    /// Returns the last log id, which may not be durable yet.
     pub(super) fn last_log_id(&self) -> Option<LogId> {
         self.positions.lock().last
     }
 
-    /// The size of the journal in bytes, after the last group of writes.
+    /// Returns the size of the journal in bytes, after the last group of writes.
     pub(super) fn file_bytes(&self) -> u64 {
         self.counters.file_bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether a write waits for space: nothing new is acknowledged.
+    /// Whether a write waits for space, so that nothing new is acknowledged.
     pub(super) fn waits_for_space(&self) -> bool {
         self.counters.waits_for_space.load(Ordering::Acquire)
     }
 
-    /// Whether to write only what is needed.
+    /// Sets whether space is short, so that only necessary writes are made.
     pub(super) fn set_short(&self, is_short: bool) {
         self.counters.is_short.store(is_short, Ordering::Release);
     }
 
-    /// Nothing waits for space any more: the log is about to be closed.
+    /// Stops waiting for space, because the log is about to be closed.
     pub(super) fn stop_waiting(&self) {
         self.counters.stopping.store(true, Ordering::Release);
     }
 
-    /// Writes what waits, closes the files and gives up their lock.
+    /// Writes pending commands, closes the files and releases their lock.
     pub(super) async fn close(&self) {
         self.stop_waiting();
         let (reply, closed) = oneshot::channel();
         if self.commands.send(Command::Close { reply }).await.is_ok() {
             drop(closed.await);
         }
-        // Else it is closed already; wait until the thread has let go of the file.
+        // The log is already closed; wait until the thread has released the file.
         self.commands.closed().await;
     }
 
@@ -354,7 +357,7 @@ impl LogStore {
         answer.await.map_err(|_| closed())?
     }
 
-    /// The entries of `start..end` that exist, up to `bytes_max` of payload but at least one.
+    /// Reads the entries of `start..end` that exist, up to `bytes_max` of payload but at least one.
     async fn read(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
         let (cold_end, start, cached) = {
             let positions = self.positions.lock();
@@ -385,7 +388,7 @@ impl LogStore {
             .iter()
             .map(|entry| payload_len(entry) + ENTRY_OVERHEAD)
             .sum();
-        // Else the limit was reached before the cached part.
+        // Otherwise the limit was reached before the cached entries.
         if entries
             .last()
             .is_none_or(|entry| entry.log_id.index + 1 == cold_end)
@@ -507,7 +510,8 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        // What was saved last may be ahead of what was flushed with it before a loss of power.
+        // The saved committed entry may be beyond the entries that were flushed before a power
+        // loss.
         let positions = self.positions.lock();
         Ok(positions.committed.min(positions.last))
     }

@@ -1,4 +1,4 @@
-//! The form of the Raft journal: a file header, then records.
+//! The format of the Raft journal: a file header, then records.
 //!
 //! ```text
 //! file header   "DOHLEJNL" | version (4) | CRC32C of the rest (4)
@@ -7,10 +7,10 @@
 //!               | length of the payload (4) | kind (4)
 //!               | position in the file (8) | synced end (8) | file id (8) | payload
 //! ```
-//! Integers are big endian. Everything before `base end` was synced before the file got its name.
-//! A record's `synced end` is the end of what was synced when the record was written: damage below
-//! it can't be the work of a crash. The position and the file id, a random number, make sure that
-//! bytes inside a payload are never taken for a record's header.
+//! Integers are big endian. Everything before `base end` was synced before the file got its name. A
+//! record's `synced end` is the end of what had been synced when the record was written: a crash
+//! cannot cause damage below it. The position and the file id, a random number, ensure that bytes
+//! inside a payload are never mistaken for a record's header.
 
 use bytes::Bytes;
 use dohle_rpc::v1;
@@ -28,11 +28,11 @@ pub(super) const HEADER_LEN: usize = 40;
 /// The largest payload: 64 MiB.
 pub(super) const PAYLOAD_MAX: u32 = 64 * 1024 * 1024;
 
-/// The head of a journal file.
+/// The header of a journal file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileHeader {
     pub id: u64,
-    /// Grows with each rewrite of the journal.
+    /// Increases with each rewrite of the journal.
     pub generation: u64,
     pub base_end: u64,
 }
@@ -52,13 +52,13 @@ impl FileHeader {
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
         if bytes.len() < FILE_HEADER_LEN || &bytes[..8] != MAGIC {
-            return Err("the file does not begin like a journal");
+            return Err("the file does not begin with a journal's header");
         }
         if word32(bytes, 8) != VERSION {
-            return Err("the journal has another version, of another release of Dohle");
+            return Err("the journal has the format of another release of Dohle");
         }
         if word32(bytes, 12) != checksum(&bytes[16..FILE_HEADER_LEN]) {
-            return Err("the head of the file does not match its checksum");
+            return Err("the file header does not match its checksum");
         }
         Ok(Self {
             id: word64(bytes, 16),
@@ -68,7 +68,7 @@ impl FileHeader {
     }
 }
 
-/// The head of a record.
+/// The header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub payload_checksum: u32,
@@ -91,7 +91,8 @@ impl Header {
         bytes
     }
 
-    /// The header at `position` of the file `file_id`; `None` when there is none.
+    /// Decodes the header at `position` of the file `file_id`; `None` when the bytes are not such a
+    /// header.
     pub(super) fn decode(bytes: &[u8], position: u64, file_id: u64) -> Option<Self> {
         if bytes.len() < HEADER_LEN
             || word64(bytes, 16) != position
@@ -115,12 +116,12 @@ impl Header {
 pub(super) enum Record {
     Vote(Vote),
     Entry(Entry),
-    /// Entries from this index on are gone.
+    /// Entries from this index on are removed.
     Truncate(u64),
-    /// Entries up to this one are gone: a snapshot covers them.
+    /// Entries up to this one are removed, because a snapshot covers them.
     Purge(LogId),
-    /// What was synced last is durable. With the last known committed entry, which spares work
-    /// after a restart and may be lost.
+    /// Everything before the last sync is durable. Carries the last known committed entry, which
+    /// saves work after a restart and may be lost.
     Mark(Option<LogId>),
 }
 
@@ -172,7 +173,11 @@ impl Record {
             4 => Self::Purge(log_id(payload)?),
             5 if payload.is_empty() => Self::Mark(None),
             5 => Self::Mark(Some(log_id(payload.slice(1..))?)),
-            other => return Err(format!("kind {other} is of another release of Dohle")),
+            other => {
+                return Err(format!(
+                    "kind {other} was written by another release of Dohle"
+                ));
+            }
         })
     }
 }
@@ -183,7 +188,7 @@ pub(super) fn decode_entry(payload: Bytes) -> Result<Entry, String> {
 }
 
 pub(super) fn checksum(bytes: &[u8]) -> u32 {
-    // The low 32 bits carry the whole of a CRC32C.
+    // A CRC32C has 32 bits, so the low 32 bits hold all of it.
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
 

@@ -1,10 +1,11 @@
-//! Reads a journal from its first byte, and tells a torn tail from damage.
+//! Reads a journal from its first byte, and distinguishes a torn tail from damage.
 //!
-//! A crash can tear or lose only what was written after the last `fdatasync`. How far that reached
-//! at least is proven by the head of the file, by the headers of all records (those behind the
-//! damage included), and by the copy in sled, which never holds anything that was not synced in the
-//! journal first. A record that does not match its checksum is a torn tail when nothing proves that
-//! it was synced; otherwise the file was damaged in another way, and the start is refused.
+//! A crash can tear or lose only what was written after the last `fdatasync`. A lower bound for the
+//! synced part is proven by the file's header, by the headers of all records (including those
+//! behind the damage), and by the copy in sled, which never holds anything that was not synced in
+//! the journal first. A record that does not match its checksum is a torn tail when nothing proves
+//! that it was synced; otherwise the file was damaged in another way, and the voter refuses to
+//! start.
 
 use std::io;
 use std::path::Path;
@@ -15,38 +16,38 @@ use dohle_storage::File;
 use super::record::{FILE_HEADER_LEN, FileHeader, HEADER_LEN, Header, Record, checksum};
 use super::state::{Location, State};
 
-/// Bytes that are read at once.
+/// The number of bytes that are read at once.
 const WINDOW: usize = 256 * 1024;
 
-/// How far the copy in sled has come.
+/// The position that the copy in sled has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CopyMark {
     pub file_id: u64,
     pub generation: u64,
-    /// It holds what the journal held up to here.
+    /// The position in the journal up to which entries are copied.
     pub position: u64,
-    /// The indexes of the entries it holds.
+    /// The range of the indexes of the copied entries.
     pub start: u64,
     pub end: u64,
 }
 
-/// What a journal holds.
+/// The content of a journal.
 #[derive(Debug)]
 pub(super) struct Scanned {
     pub header: FileHeader,
     pub state: State,
-    /// One past the last whole record. What follows is a torn tail.
+    /// The position after the last whole record. Anything behind it is a torn tail.
     pub end: u64,
     pub file_len: u64,
-    /// Indexes below which the copy still agrees with the journal; `None` when it is of another
-    /// generation of the journal.
+    /// The index below which the copy still agrees with the journal; `None` when the copy belongs
+    /// to another generation of the journal.
     pub copy_end: Option<u64>,
 }
 
 /// Reads the whole journal.
 ///
 /// # Errors
-/// Reading failed, or the file is damaged in a way that no crash explains.
+/// Reading failed, or the file is damaged in a way that a crash cannot cause.
 pub(super) fn scan(file: &dyn File, path: &Path, copy: Option<CopyMark>) -> io::Result<Scanned> {
     let mut window = Window::new(file)?;
     let damaged = |position: u64, reason: &str| damaged(path, position, reason);
@@ -88,7 +89,7 @@ pub(super) fn scan(file: &dyn File, path: &Path, copy: Option<CopyMark>) -> io::
     Ok(scanned)
 }
 
-/// The copy's mark if it is of this generation of the journal.
+/// Returns the copy's mark if it belongs to this generation of the journal.
 fn relevant(copy: Option<CopyMark>, header: &FileHeader) -> Result<Option<CopyMark>, String> {
     let Some(copy) = copy else { return Ok(None) };
     if copy.generation > header.generation
@@ -103,7 +104,7 @@ fn relevant(copy: Option<CopyMark>, header: &FileHeader) -> Result<Option<CopyMa
     Ok((copy.generation == header.generation).then_some(copy))
 }
 
-/// Damage that no crash explains, with what a person can do.
+/// Returns the error for damage that a crash cannot cause, with the remedy.
 pub(super) fn damaged(path: &Path, position: u64, reason: &str) -> io::Error {
     let dir = path.parent().unwrap_or(path).display();
     io::Error::new(
@@ -123,7 +124,7 @@ pub(super) fn remedy(dir: &dyn std::fmt::Display) -> String {
     )
 }
 
-/// A whole record.
+/// A whole record, found in the file.
 struct Found {
     kind: u32,
     payload: Bytes,
@@ -132,7 +133,7 @@ struct Found {
     end: u64,
 }
 
-/// A part of the file that moves forward.
+/// A section of the file, held in memory, that moves forward.
 struct Window<'a> {
     file: &'a dyn File,
     file_len: u64,
@@ -150,7 +151,7 @@ impl<'a> Window<'a> {
         })
     }
 
-    /// The bytes at `position`, or `None` where the file ends before.
+    /// Returns the bytes at `position`, or `None` where the file ends earlier.
     fn get(&mut self, position: u64, len: usize) -> io::Result<Option<&[u8]>> {
         let end = position + len as u64;
         if end > self.file_len {
@@ -166,7 +167,7 @@ impl<'a> Window<'a> {
         Ok(Some(&self.bytes[at..at + len]))
     }
 
-    /// The record at `position`, if a whole one is there.
+    /// Returns the record at `position`, if a whole one is there.
     fn record(&mut self, position: u64, file_id: u64) -> io::Result<Option<Found>> {
         let Some(bytes) = self.get(position, HEADER_LEN)? else {
             return Ok(None);
@@ -194,7 +195,8 @@ impl<'a> Window<'a> {
         }))
     }
 
-    /// The largest synced end of the record headers at or behind `from`, wherever they begin.
+    /// Returns the largest synced end in the record headers at or behind `from`, at any byte
+    /// offset.
     fn synced_end_after(&mut self, from: u64, file_id: u64) -> io::Result<u64> {
         let mut synced = 0;
         let left = usize::try_from(self.file_len - from).unwrap_or(usize::MAX);

@@ -1,16 +1,17 @@
-//! What the records of a journal amount to: the vote, the marks, and where each entry is. Pure.
+//! The state that a journal's records add up to: the vote, the marks, and the location of each
+//! entry. Pure.
 //!
-//! Invariant: the entries are contiguous, and follow what was purged.
+//! Invariant: the entries are contiguous, and begin right after the purged ones.
 
 use std::collections::VecDeque;
 
 use super::record::{HEADER_LEN, Record};
 use crate::raft::types::{LogId, Vote};
 
-/// Where an entry's payload is in the journal.
+/// The location of an entry's payload in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Location {
-    /// Of the payload, not of the record's header.
+    /// The position of the payload, after the record's header.
     pub position: u64,
     pub len: u32,
     pub checksum: u32,
@@ -22,7 +23,7 @@ impl Location {
     }
 }
 
-/// The log as the journal has it.
+/// The log as recorded in the journal.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub vote: Option<Vote>,
@@ -31,12 +32,12 @@ pub(super) struct State {
     /// The index of the first of `entries`.
     first: u64,
     entries: VecDeque<Location>,
-    /// Bytes of the records of `entries`.
+    /// The bytes of the records of `entries`.
     live_bytes: u64,
 }
 
 impl State {
-    /// The indexes of the entries.
+    /// Returns the range of the entries' indexes.
     pub(super) fn range(&self) -> std::ops::Range<u64> {
         if self.entries.is_empty() {
             let next = self.purged.map_or(0, |id| id.index + 1);
@@ -54,10 +55,10 @@ impl State {
         self.live_bytes
     }
 
-    /// Takes in a record, with its location if it is an entry.
+    /// Applies a record, with its location if it is an entry.
     ///
     /// # Errors
-    /// It does not follow what is there; the reason is returned.
+    /// The record does not follow the ones before; returns the reason.
     pub(super) fn apply(&mut self, record: &Record, location: Location) -> Result<(), String> {
         match record {
             Record::Vote(vote) => self.vote = Some(*vote),
@@ -90,7 +91,8 @@ impl State {
             }
             Record::Entry(entry) => {
                 let index = entry.log_id.index;
-                // Whatever comes first begins the log, unless something was purged.
+                // The first entry of a log may have any index, unless entries were purged before
+                // it.
                 if self.entries.is_empty() && self.purged.is_none() {
                     self.first = index;
                 } else if self.entries.is_empty() {
@@ -118,18 +120,18 @@ impl State {
         Ok(())
     }
 
-    /// An entry is not part of the log any more.
+    /// Subtracts an entry that was removed from the log.
     fn forget(&mut self, location: Location) {
         let len = location.record_len();
         assert!(
             self.live_bytes >= len,
-            "an entry of {len} bytes goes, all entries have {}",
+            "an entry of {len} bytes is removed, all entries have {}",
             self.live_bytes
         );
         self.live_bytes -= len;
     }
 
-    /// The entries moved, as a rewrite of the journal does.
+    /// Sets the new locations of all entries after a rewrite of the journal.
     pub(super) fn relocate(&mut self, mut locations: VecDeque<Location>) {
         assert_eq!(locations.len(), self.entries.len(), "entries in a rewrite");
         for (old, new) in self.entries.iter().zip(&locations) {

@@ -1,12 +1,12 @@
-//! The one thread that touches the log's files: it takes commands in order, groups what waits,
-//! and answers after the group is durable, with one `fdatasync` for all of it. While nothing waits
-//! it brings the copy in sled up to date.
+//! The only thread that accesses the log's files. It takes commands in order, groups those that are
+//! waiting, and answers once the group is durable, with one `fdatasync` for the whole group. While
+//! no command waits, it brings the copy in sled up to date.
 //!
-//! While there is no space for a group, the thread waits, and answers only reads: to Raft the disk
-//! is slow. Nothing of the group is lost, and nothing after it overtakes it.
+//! While there is no space for a group, the thread waits and answers only reads: to Raft the disk
+//! appears slow. No write of the group is lost, and no later write overtakes it.
 //!
-//! Invariant: after the first failed write or sync nothing is written or acknowledged any more. A
-//! lack of space is no failure.
+//! Invariant: after the first failed write or sync, nothing is written or acknowledged any more. A
+//! lack of space is not a failure.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,16 +23,16 @@ use super::files::{Files, is_no_space};
 use super::{Counters, FatalSender};
 use crate::raft::types::{Entry, LogId, Types, Vote};
 
-/// Commands that wait while a group is being written.
+/// The capacity of the command queue.
 const QUEUE: usize = 1024;
-/// Commands in one group.
+/// The most commands in one group.
 const GROUP_MAX: usize = 256;
-/// How often a write is tried again that found no space.
+/// The interval at which a write that found no space is retried.
 const SPACE_POLL: Duration = Duration::from_millis(50);
 
 type Reply<T> = oneshot::Sender<io::Result<T>>;
 
-/// What the log store asks of its thread.
+/// A command of the log store to its thread.
 pub(super) enum Command {
     Append {
         entries: Vec<Entry>,
@@ -70,7 +70,7 @@ pub(super) enum Command {
     },
 }
 
-/// What waits for a group to become durable.
+/// A reply or callback that waits until a group is durable.
 enum Waiter {
     Append(IOFlushed<Types>),
     Reply(Reply<()>),
@@ -81,7 +81,7 @@ impl Waiter {
         let result = result.map_err(io::Error::other);
         match self {
             Self::Append(flushed) => flushed.io_completed(result),
-            // The caller may be gone: its runtime is being shut down.
+            // The receiver may be gone, because its runtime is shutting down.
             Self::Reply(reply) => drop(reply.send(result)),
         }
     }
@@ -94,9 +94,9 @@ pub(super) struct Writer {
     failed: Option<String>,
     waiters: Vec<Waiter>,
     closing: Option<oneshot::Sender<()>>,
-    /// `None` when commands come by [`Writer::on_group`] only.
+    /// `None` when commands are passed only to [`Writer::on_group`].
     commands: Option<mpsc::Receiver<Command>>,
-    /// Commands that came while a write waited for space.
+    /// Commands that arrived while a write waited for space.
     deferred: VecDeque<Command>,
 }
 
@@ -108,8 +108,8 @@ impl Drop for Writer {
     }
 }
 
-/// Opens the log on a thread of its own; that thread ends with the last sender or with
-/// [`Command::Close`], and the files are closed then.
+/// Opens the log on a thread of its own. The thread ends with the last sender or with
+/// [`Command::Close`], and then closes the files.
 pub(super) async fn start(
     files: Arc<Files>,
     limit_bytes: u64,
@@ -173,12 +173,12 @@ impl Writer {
         let closing = self.closing.take();
         drop(self);
         if let Some(reply) = closing {
-            // Nobody waits any more when this fails.
+            // The send fails when nothing waits for the close any more.
             let _ = reply.send(());
         }
     }
 
-    /// Waits for a command; `None` when there will be none.
+    /// Waits for a command; returns `None` when no more can arrive.
     fn next_command(&mut self) -> Option<Command> {
         if let Some(command) = self.deferred.pop_front() {
             return Some(command);
@@ -186,7 +186,7 @@ impl Writer {
         self.commands.as_mut()?.blocking_recv()
     }
 
-    /// A command that is there already.
+    /// Returns the next command that is already waiting.
     fn waiting_command(&mut self) -> Option<Command> {
         if let Some(command) = self.deferred.pop_front() {
             return Some(command);
@@ -199,7 +199,7 @@ impl Writer {
         self.deferred.is_empty() && commands.is_none_or(mpsc::Receiver::is_empty)
     }
 
-    /// Hands the group to the file, and waits as long as there is no space for it.
+    /// Writes the group to the file, and waits as long as there is no space for it.
     fn write_group(&mut self) {
         let mut waited = false;
         while self.failed.is_none() {
@@ -231,7 +231,7 @@ impl Writer {
         }
     }
 
-    /// Answers reads, and keeps what has to wait for the present group.
+    /// Answers reads, and defers commands that have to wait for the current group.
     fn serve_reads(&mut self) {
         while self.deferred.len() < QUEUE
             && let Some(commands) = &mut self.commands
@@ -244,7 +244,7 @@ impl Writer {
         }
     }
 
-    /// Carries commands out, and answers them.
+    /// Executes commands and answers them.
     pub(super) fn on_group(&mut self, commands: impl Iterator<Item = Command>) {
         for command in commands {
             self.on_command(command);
@@ -299,7 +299,7 @@ impl Writer {
         }
     }
 
-    /// Runs a write, unless one failed before. Tells whether it succeeded.
+    /// Runs a write, unless an earlier one failed. Returns whether it succeeded.
     fn attempt(&mut self, write: impl FnOnce(&mut Disk) -> io::Result<()>) -> bool {
         if self.failed.is_some() {
             return false;
@@ -330,7 +330,7 @@ impl Writer {
                 waiter.complete(result);
             }
         }
-        // Waiters whose data is durable were answered, even when one of these fails.
+        // Waiters whose data are durable were answered already, even if one of these writes fails.
         self.attempt(|disk| disk.after_group(sync));
         if self.closing.is_some() && !self.counters.is_short.load(Ordering::Acquire) {
             self.attempt(Disk::close);
@@ -343,10 +343,10 @@ impl Writer {
         self.counters.file_bytes.store(len, Ordering::Relaxed);
     }
 
-    /// Brings the copy a step forward. Returns whether there is more to do.
+    /// Copies the next entries to sled. Returns whether there is more to copy.
     pub(super) fn copy_some(&mut self) -> bool {
         if self.counters.is_short.load(Ordering::Acquire) {
-            // The copy can wait; what is left of the space cannot be spared for it.
+            // The copy can wait: the remaining space is kept for the journal.
             return false;
         }
         let mut more = false;

@@ -310,12 +310,12 @@ fn a_voter_of_another_cluster_is_refused_in_words() {
         check controller.quorum.voters and cluster.id on both"#]]
     .assert_eq(&status.message().replace(", ", "\n").replace(": ", "\n"));
     expect_test::expect![[r#"
-        node 9 looks for voter 2 here
-        but this is node 1: check controller.quorum.voters on node 9"#]]
+        node 9 sent a request for voter 2 to this node 1
+        check controller.quorum.voters on node 9"#]]
     .assert_eq(
         &refused(ask("test-cluster", 2))
             .message()
-            .replace(", ", "\n"),
+            .replace(": ", "\n"),
     );
     assert_eq!(refused(ask("test-cluster", 1)).message(), "malformed vote");
 }
