@@ -131,7 +131,8 @@ async fn verify(
     let outcome = outcomes.first().copied();
     let outcome = outcome.unwrap_or(Err(ErrorCode::UnknownServerError));
     match outcome {
-        Ok(()) => Ok(TxnAppend::Verified(guard)),
+        Ok(()) => verification::confirmed(&partition, &begin, guard)
+            .map_err(|error| for_group(error.code(), call.version)),
         Err(code) => Err(for_group(code, call.version)),
     }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dohle_broker::partition::Partition;
+use dohle_broker::partition::{AppendError, Partition};
 use dohle_broker::partitions::wall_clock;
 use dohle_coordinator::transactions::VerifyRequest;
 use dohle_log::{TxnAppend, TxnBegin, VerificationGuard};
@@ -54,8 +54,30 @@ impl TxnBatches {
 /// What the first batch of a transaction in a partition is appended with, once it is verified.
 struct Unverified {
     place: Place,
-    partition: TopicPartition,
+    name: TopicPartition,
+    partition: Arc<Partition>,
+    begin: TxnBegin,
     guard: VerificationGuard,
+}
+
+/// How a batch is appended once the coordinator has confirmed its transaction.
+///
+/// A coordinator that adds the partition does so when the transaction before has ended. The marker
+/// of that one may have taken the guard away since the verification began, so there is a new guard
+/// then. A marker of the transaction itself has a larger epoch, which refuses the batch.
+///
+/// # Errors
+/// When a newer epoch has written, or this broker does not lead any more.
+pub(super) fn confirmed(
+    partition: &Partition,
+    begin: &TxnBegin,
+    guard: VerificationGuard,
+) -> Result<TxnAppend, AppendError> {
+    if !begin.bumps_epoch {
+        return Ok(TxnAppend::Verified(guard));
+    }
+    let guard = partition.begin_verification(begin, wall_clock())?;
+    Ok(guard.map_or(TxnAppend::Plain, TxnAppend::Verified))
 }
 
 fn is_transactional(records: Option<&Bytes>) -> bool {
@@ -135,7 +157,9 @@ pub(super) async fn verify(
             Ok(None) => {}
             Ok(Some(guard)) => unverified.push(Unverified {
                 place,
-                partition: name,
+                name,
+                partition,
+                begin,
                 guard,
             }),
             Err(error) => drop(found.0.insert(place, Err(error.into()))),
@@ -147,18 +171,18 @@ pub(super) async fn verify(
         let request = VerifyRequest {
             transactional_id: TransactionalId::new(id.as_str()),
             producer,
-            partitions: unverified.iter().map(|it| it.partition.clone()).collect(),
+            partitions: unverified.iter().map(|it| it.name.clone()).collect(),
             add: call.version >= ADDS_PARTITIONS,
         };
         let outcomes = ask(call, request).await;
-        for (index, Unverified { place, guard, .. }) in unverified.into_iter().enumerate() {
+        for (index, it) in unverified.into_iter().enumerate() {
             let missing = Err(ErrorCode::UnknownServerError);
             let outcome = outcomes.get(index).copied().unwrap_or(missing);
             let txn = match outcome {
-                Ok(()) => Ok(TxnAppend::Verified(guard)),
+                Ok(()) => confirmed(&it.partition, &it.begin, it.guard).map_err(ApiError::from),
                 Err(code) => Err(translate(code, call.version)),
             };
-            found.0.insert(place, txn);
+            found.0.insert(it.place, txn);
         }
     }
     Ok(found)

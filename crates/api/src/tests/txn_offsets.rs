@@ -21,6 +21,7 @@ use dohle_protocol::messages::write_txn_markers_request::{
 use dohle_protocol::messages::write_txn_markers_response::WriteTxnMarkersResponseData;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::coordinator::Nothing;
@@ -32,6 +33,8 @@ use crate::VerifyTransactions;
 struct Verifier {
     asked: Mutex<Vec<VerifyRequest>>,
     next: Mutex<Option<ErrorCode>>,
+    /// The next request is answered once this completes.
+    held: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl VerifyTransactions for Verifier {
@@ -43,7 +46,13 @@ impl VerifyTransactions for Verifier {
         let outcome = self.next.lock().take().map_or(Ok(()), Err);
         let outcomes = vec![outcome; request.partitions.len()];
         self.asked.lock().push(request);
-        Box::pin(async move { outcomes })
+        let held = self.held.lock().take();
+        Box::pin(async move {
+            if let Some(held) = held {
+                let _ = held.await;
+            }
+            outcomes
+        })
     }
 }
 
@@ -307,4 +316,39 @@ async fn without_verification_only_version_5_asks_the_coordinator() {
     let asked = groups.verifier.asked.lock();
     let adds: Vec<bool> = asked.iter().map(|request| request.add).collect();
     assert_eq!(adds, [true]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_marker_of_the_transaction_before_may_come_while_the_next_one_is_verified() {
+    let mut groups = Groups::start().await;
+    assert_eq!(groups.commit(5, 0, 1).await, 0);
+    let (release, held) = oneshot::channel();
+    *groups.verifier.held.lock() = Some(held);
+    let mut client = groups.broker.client();
+    let next = tokio::spawn(async move {
+        let request = request(1, &[(0, 2)]);
+        let response = ask!(
+            client,
+            TxnOffsetCommit,
+            5,
+            request,
+            TxnOffsetCommitResponseData
+        );
+        response.topics[0].partitions[0].error_code
+    });
+    let asked = async {
+        while groups.verifier.asked.lock().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), asked).await.unwrap();
+    // Its epoch is above that of its transaction, as with transaction.version 2.
+    assert_eq!(groups.end(1, true).await, 0);
+    release.send(()).unwrap();
+    assert_eq!(next.await.unwrap(), 0);
+    let unstable = ErrorCode::UnstableOffsetCommit.code();
+    assert_eq!(groups.fetch(true).await, Some((-1, unstable)));
+    assert_eq!(groups.fetch(false).await, Some((1, 0)));
+    assert_eq!(groups.end(2, true).await, 0);
+    assert_eq!(groups.fetch(true).await, Some((2, 0)));
 }
