@@ -29,10 +29,10 @@ test-cluster: compat-deps ## real nodes, real clients; DOHLE_CORPUS_LINES=N for 
 	DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/release/dohle} \
 	  $(CARGO_TEST) --test cluster -- --test-threads=$(TEST_THREADS)
 
-test-streams: compat-deps ## Kafka Connect and MirrorMaker, with more kills
+test-streams: compat-deps ## Kafka Streams, Connect, MirrorMaker and transactions, in full
 	$(CARGO) build --release --locked --bin dohle
 	DOHLE_PROGRAMS=full DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/release/dohle} \
-	  $(CARGO_TEST) --test cluster -- --test-threads=1 connect:: mirror::
+	  $(CARGO_TEST) --test cluster -- --test-threads=1 streams:: connect:: mirror:: transactions::
 
 compat-deps: ## install or build the clients that the cluster tests use, under target/compat
 	$(CARGO) fetch --locked

@@ -6,6 +6,7 @@ pub mod kafkajs;
 pub mod kcat;
 pub mod member;
 pub mod producer;
+pub mod transactional;
 
 /// All codecs of Kafka.
 pub const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];

@@ -26,4 +26,6 @@ mod quorum_disks;
 mod reassignment;
 mod start_and_stop;
 mod strays;
+mod streams;
 mod tools;
+mod transactions;

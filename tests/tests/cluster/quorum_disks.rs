@@ -73,6 +73,7 @@ fn a_wiped_majority_elects_nobody_until_an_operator_recovers_the_quorum() -> Res
     allow_lost_connections(&mut cluster);
     for text in [
         "a majority of the voters holds no metadata",
+        "no replica is known to hold all committed records",
         "metadata quorum is recovered from this voter",
         "no active controller to register with",
     ] {

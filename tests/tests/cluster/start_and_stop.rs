@@ -76,7 +76,8 @@ fn a_kafka_client_that_asks_a_controllers_port_is_turned_away_in_words() -> Resu
     if !words_are_known() {
         return Ok(());
     }
-    let words = "which this listener does not serve; connect to a broker's listener";
+    let words =
+        "this listener does not serve Kafka's client protocol; connect to a listener of a broker";
     let mut cluster = Cluster::of(1).allow(words).start()?;
     let node = cluster.broker(1);
     let mut connection = KafkaConnection::open(node.controller)?;

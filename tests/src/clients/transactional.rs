@@ -1,0 +1,140 @@
+//! A loop of consume, process and produce in transactions, in any of the clients' languages: a
+//! program that does one step for each line that it reads.
+//!
+//! | Step | Meaning |
+//! |---|---|
+//! | `init` | creates the producer, which fences others with its transactional id, and the consumer |
+//! | `begin` | begins a transaction |
+//! | `read 5` | takes the next five records of the source, waiting for them |
+//! | `write` | produces a copy of each to the target, and waits for the acknowledgements |
+//! | `offsets` | adds the offsets behind them to the transaction |
+//! | `commit`, `abort` | ends the transaction |
+//!
+//! It answers `ok STEP`, or `failed STEP ERROR TEXT` with the client's own name of the error.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::java;
+use crate::program::{Program, Running};
+
+/// Which client it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// Kafka's Java client.
+    Java,
+    /// confluent-kafka (librdkafka).
+    Confluent,
+    /// aiokafka.
+    Aiokafka,
+    /// kafkajs.
+    Kafkajs,
+}
+
+/// What a program copies from where, and as whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Work<'a> {
+    /// Addresses of brokers.
+    pub bootstrap: &'a str,
+    /// The topic that is read.
+    pub source: &'a str,
+    /// The topic that is written.
+    pub target: &'a str,
+    /// The group whose offsets are committed.
+    pub group: &'a str,
+    /// The `transactional.id`.
+    pub transactional_id: &'a str,
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct Transactional {
+    running: Running,
+}
+
+impl Flavour {
+    fn program(self, work: Work<'_>) -> Program {
+        let places = [
+            work.bootstrap,
+            work.source,
+            work.target,
+            work.group,
+            work.transactional_id,
+        ];
+        let python = |script: &str| {
+            Program::new("python3")
+                .env("PYTHONPATH", crate::compat().join("python"))
+                .arg(crate::root().join("tests/compat/python").join(script))
+                .args(places)
+        };
+        match self {
+            Self::Java => java::class("Transactional").args(places),
+            Self::Confluent => python("transactional_confluent.py"),
+            Self::Aiokafka => python("transactional_aiokafka.py"),
+            Self::Kafkajs => Program::new("node")
+                .arg(crate::compat().join("node/transactional.js"))
+                .args(places),
+        }
+    }
+}
+
+impl Transactional {
+    /// Starts one; it waits for its first step.
+    pub fn start(flavour: Flavour, work: Work<'_>) -> Result<Self> {
+        let running = flavour
+            .program(work)
+            .interactive()
+            .limit(std::time::Duration::from_secs(240))
+            .start()?;
+        Ok(Self { running })
+    }
+
+    /// Lets it begin a step, whose answer is for [`Transactional::answer`].
+    pub fn ask(&mut self, step: &str) -> Result<()> {
+        self.running.send_line(step)
+    }
+
+    /// Waits for the answer to a step: the client's error, if it failed.
+    pub fn answer(&mut self, step: &str) -> Result<Option<String>> {
+        let name = step.split(' ').next().unwrap_or(step);
+        let line = self
+            .running
+            .wait_for_line(|line| line.starts_with("ok ") || line.starts_with("failed "))
+            .with_context(|| format!("the answer to {step}"))?;
+        if line == format!("ok {name}") {
+            return Ok(None);
+        }
+        match line.strip_prefix(&format!("failed {name} ")) {
+            Some(error) => Ok(Some(error.to_owned())),
+            None => bail!("{line:?} does not answer {step}"),
+        }
+    }
+
+    /// Lets it do a step, which must succeed.
+    pub fn step(&mut self, step: &str) -> Result<()> {
+        self.ask(step)?;
+        let failed = self.answer(step)?;
+        ensure!(failed.is_none(), "{step} failed: {failed:?}");
+        Ok(())
+    }
+
+    /// Ends its input, and waits until it has ended.
+    pub fn finish(self) -> Result<()> {
+        self.running.finish()?.ok()?;
+        Ok(())
+    }
+
+    /// SIGSTOP: others take it for dead.
+    pub fn pause(&self) -> Result<()> {
+        crate::node::signal(self.running.pid(), rustix::process::Signal::STOP)
+    }
+
+    /// SIGCONT: it goes on where it was, not knowing that time has passed.
+    pub fn resume(&self) -> Result<()> {
+        crate::node::signal(self.running.pid(), rustix::process::Signal::CONT)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) -> Result<()> {
+        self.running.kill()
+    }
+}
