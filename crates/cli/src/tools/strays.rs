@@ -227,7 +227,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dirs = [directory(folder.path(), &[T, "t-0"])];
         let error = adopt(&dirs, &[]).unwrap_err().to_string();
-        assert!(error.contains("d/t-0 exists"), "{error}");
+        assert!(error.contains("d/t-0 already exists"), "{error}");
         assert!(dirs[0].join(T).is_dir());
     }
 
