@@ -3,7 +3,7 @@
 //!
 //! | Step | Meaning |
 //! |---|---|
-//! | `init` | creates the producer, which fences others with its transactional id, and the consumer |
+//! | `init` | creates the consumer, and the producer, which fences others with its id |
 //! | `begin` | begins a transaction |
 //! | `read 5` | takes the next five records of the source, waiting for them |
 //! | `write` | produces a copy of each to the target, and waits for the acknowledgements |

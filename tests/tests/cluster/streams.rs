@@ -1,6 +1,6 @@
-//! A stateful Kafka Streams application with `exactly_once_v2`: two instances count words, aggregate
-//! windows and join a table, while brokers and instances are killed. Its output is what a batch
-//! computation over the input gives, each update exactly once.
+//! A stateful Kafka Streams application with `exactly_once_v2`: two instances count words,
+//! aggregate windows and join a table, while brokers and instances are killed. Its output is what a
+//! batch computation over the input gives, each update exactly once.
 
 use std::path::Path;
 use std::time::Duration;

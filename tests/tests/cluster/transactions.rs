@@ -1,7 +1,7 @@
-//! Loops of consume, process and produce in transactions, with several client families: transactions are
-//! committed and aborted, and a program that was replaced comes back. With the Java client and
-//! aiokafka, the coordinator is also killed between every two steps, a commit loses its answer, and
-//! the leader of the target moves in the middle.
+//! Loops of consume, process and produce in transactions, with several client families:
+//! transactions are committed and aborted, and a program that was replaced comes back. With the
+//! Java client and aiokafka, the coordinator is also killed between every two steps, a commit loses
+//! its answer, and the leader of the target moves in the middle.
 
 use std::collections::BTreeSet;
 
