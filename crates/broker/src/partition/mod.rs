@@ -192,6 +192,9 @@ impl Partition {
         let result = {
             let mut state = self.state.lock();
             let result = change(&mut state, &mut wakes);
+            // Not in `publish`, which also runs while a panic under the lock takes the partition
+            // offline: a second panic there would end the process.
+            state.positions().check(&self.published.read().positions);
             self.publish(&state, &mut wakes);
             result
         };
@@ -210,7 +213,6 @@ impl Partition {
 
     fn publish(&self, state: &State, wakes: &mut DeferredWakeups) {
         let new = state.published(self.shared.node);
-        new.positions.check(&self.published.read().positions);
         let old = std::mem::replace(&mut *self.published.write(), new);
         if old.positions == new.positions && old.is_leader == new.is_leader {
             return;

@@ -519,6 +519,20 @@ async fn a_partition_whose_change_panics_is_offline_and_the_others_go_on() {
     );
 }
 
+/// The process goes on: the partition is not checked again while it is taken offline.
+#[tokio::test]
+async fn a_leader_epoch_that_falls_takes_the_partition_offline() {
+    let broker = Replicas::start(&[]).await;
+    let topic_id = broker.topic("t", 1).await;
+    let partition = broker.partition(topic_id, 0);
+    let fall = |state: &mut State, _: &mut DeferredWakeups| {
+        let older = LeaderEpoch(state.epoch().0 - 1);
+        state.role = Role::Follower(Follower::new(older, None));
+    };
+    assert!(catch_unwind(AssertUnwindSafe(|| partition.with(fall))).is_err());
+    assert!(partition.offline().is_some());
+}
+
 #[tokio::test]
 async fn a_panic_while_reading_under_the_lock_takes_the_partition_offline_too() {
     let broker = Replicas::start(&[]).await;
