@@ -2,16 +2,19 @@
 
 mod support;
 
-use std::fs::File;
-
 use dohle_broker::partition::Acks;
 use dohle_model::ErrorCode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::*;
 
-/// Takes all descriptors that are left.
-fn exhaust() -> Vec<File> {
-    std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
+/// Sets how many descriptors the process may have. Files that are open stay open, and with a
+/// limit of 0 no file can be opened, also not with a descriptor that another thread gives back.
+fn limit_descriptors(limit: u64) {
+    let limits = Rlimit {
+        current: Some(limit),
+        ..getrlimit(Resource::Nofile)
+    };
+    setrlimit(Resource::Nofile, limits).unwrap();
 }
 
 fn wait_until_led(cluster: &Cluster, node: i32) {
@@ -20,20 +23,14 @@ fn wait_until_led(cluster: &Cluster, node: i32) {
 
 #[test]
 fn logs_that_could_not_be_opened_are_opened_when_there_are_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    let few = Rlimit {
-        current: Some(200),
-        ..limit
-    };
-    setrlimit(Resource::Nofile, few).unwrap();
     let cluster = Cluster::start(2, &[]);
 
     // A new partition.
-    let held = exhaust();
+    limit_descriptors(0);
     cluster.create_topic(&[1, 2], &[]);
     let refused = append(&cluster.replica(1), &["too early"], Acks::Leader).unwrap_err();
     assert_eq!(refused.code(), ErrorCode::KafkaStorageError);
-    drop(held);
+    limit_descriptors(200);
     wait_until_led(&cluster, 1);
     produce(&cluster.replica(1), &["a"]);
     produce(&cluster.replica(1), &["b", "c"]);
@@ -43,11 +40,11 @@ fn logs_that_could_not_be_opened_are_opened_when_there_are_descriptors() {
     cluster.stop(1);
     cluster.start_broker(1);
     wait_until_led(&cluster, 1);
-    let held = exhaust();
+    limit_descriptors(0);
     let refused = append(&cluster.replica(1), &["not now"], Acks::Leader).unwrap_err();
     assert_eq!(refused.code(), ErrorCode::KafkaStorageError);
     assert!(cluster.replica(1).is_leader());
-    drop(held);
+    limit_descriptors(200);
     assert_eq!(produce(&cluster.replica(1), &["d"]).base_offset, offset(3));
     cluster.wait_settled(2, 4);
     assert_eq!(
@@ -56,12 +53,11 @@ fn logs_that_could_not_be_opened_are_opened_when_there_are_descriptors() {
     );
 
     // A deletion writes checkpoints: that they cannot be written takes no directory offline.
-    let held = exhaust();
+    limit_descriptors(0);
     cluster.delete_topic();
-    drop(held);
+    limit_descriptors(200);
     for node in [1, 2] {
         let failed = cluster.partitions(node).failed_dirs();
         assert!(failed.borrow().is_empty());
     }
-    setrlimit(Resource::Nofile, limit).unwrap();
 }
