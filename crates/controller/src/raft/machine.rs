@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::files::{Files, is_no_space};
 use super::snapshot::{self, SnapshotFile};
-use super::store::files::{Files, is_no_space};
 use super::types::{EntryPayload, LogId, SnapshotMeta, StoredMembership, Types};
 use super::{ApplyOutcome, SnapshotWriter, StateMachine};
 

@@ -17,6 +17,7 @@
 //! and the node must stop.
 
 mod admission;
+mod files;
 mod fill;
 mod handle;
 mod join;

@@ -16,13 +16,13 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use super::admission::Waiting;
+use super::files::Files;
 use super::handle::{NodeAddress, Raft, model_id};
 use super::join::Joining;
 use super::machine::Machine;
 use super::network::{MESSAGE_LEN_MAX, Network};
 use super::peers::Silent;
 use super::service::RaftService;
-use super::store::files::Files;
 use super::store::{FatalSender, LogLimits, LogStore};
 use super::types::{Payload, Types, VoterNode};
 use super::voter::Voter;

@@ -19,7 +19,7 @@ use dohle_rpc::v1;
 use dohle_storage::{File, Reader};
 use prost::Message;
 
-use super::store::files::Files;
+use super::files::Files;
 use super::types::{LogId, SnapshotMeta, snapshot_meta_from_proto, snapshot_meta_to_proto};
 
 const MAGIC: &[u8; 8] = b"DOHLESNP";

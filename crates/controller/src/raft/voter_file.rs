@@ -18,7 +18,7 @@ use std::path::Path;
 
 use dohle_model::DirectoryId;
 
-use super::store::sync_dir;
+use super::files::sync_dir;
 
 /// The file's name in the metadata directory.
 pub(crate) const VOTER_FILE: &str = "voter.properties";

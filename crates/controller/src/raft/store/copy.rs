@@ -23,11 +23,11 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use dohle_storage::Clock;
 
-use super::files::{LOCK_PATIENCE, LOCK_POLL};
 use super::journal::Journal;
 use super::record::{checksum, word32, word64};
 use super::scan::CopyMark;
 use super::state::{Location, State};
+use crate::raft::files::{LOCK_PATIENCE, LOCK_POLL};
 
 pub(super) const NAME: &str = "raft-log";
 /// sled puts a tree node that is larger than a quarter of a segment into a file of its own (a

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use dohle_storage::{Clock, Lock};
 
 use super::copy::{self, Copy};
-use super::files::Files;
 use super::journal::{self, Journal};
 use super::record::{Record, decode_entry};
 use super::scan::remedy;
+use crate::raft::files::Files;
 use crate::raft::snapshot;
 use crate::raft::types::{Entry, LogId, Vote};
 

@@ -25,11 +25,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dohle_storage::File;
 
-use super::files::{Files, is_no_space};
 use super::record::{FILE_HEADER_LEN, FileHeader, HEADER_LEN, Header, PAYLOAD_MAX, Record};
 use super::record::{checksum, decode_entry};
 use super::scan::{CopyMark, Scanned, damaged, scan};
 use super::state::{Location, State};
+use crate::raft::files::{Files, is_no_space};
 use crate::raft::types::{Entry, LogId};
 
 pub(super) const NAME: &str = "raft-journal";

@@ -7,7 +7,6 @@
 
 mod copy;
 mod disk;
-pub(super) mod files;
 mod journal;
 mod record;
 mod scan;
@@ -37,10 +36,9 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use disk::Recovered;
-use files::Files;
-pub(super) use files::sync_dir;
 use writer::Command;
 
+use super::files::Files;
 use super::snapshot;
 use super::types::{Entry, LogId, Types, Vote, payload_len};
 

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::copy;
-use super::files::Files;
+use crate::raft::files::Files;
 
 /// sled's files by name; folders end with a slash.
 type SledImage = BTreeMap<String, Vec<u8>>;

@@ -19,8 +19,8 @@ use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk::{Disk, Recovered};
-use super::files::{Files, is_no_space};
 use super::{Counters, FatalSender};
+use crate::raft::files::{Files, is_no_space};
 use crate::raft::types::{Entry, LogId, Types, Vote};
 
 /// The capacity of the command queue.
