@@ -18,25 +18,25 @@ pub(super) const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// A directory of the metadata log.
 #[derive(Debug)]
-pub(in crate::raft) struct Files {
+pub(super) struct Files {
     environment: Environment,
     path: PathBuf,
 }
 
 impl Files {
     /// Opens a directory of the operating system.
-    pub(in crate::raft) fn new(path: &Path) -> Self {
+    pub(super) fn new(path: &Path) -> Self {
         Self::within(Environment::native(), path)
     }
 
-    pub(in crate::raft) fn within(environment: Environment, path: &Path) -> Self {
+    pub(super) fn within(environment: Environment, path: &Path) -> Self {
         Self {
             environment,
             path: path.to_owned(),
         }
     }
 
-    pub(in crate::raft) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -50,7 +50,7 @@ impl Files {
     }
 
     /// Creates the directory, durably.
-    pub(in crate::raft) fn create_directory(&self) -> io::Result<()> {
+    pub(super) fn create_directory(&self) -> io::Result<()> {
         self.environment
             .files
             .create_directories_durably(&self.path)
@@ -76,7 +76,7 @@ impl Files {
     }
 
     /// Returns the names of the files and directories inside.
-    pub(in crate::raft) fn names(&self) -> io::Result<Vec<String>> {
+    pub(super) fn names(&self) -> io::Result<Vec<String>> {
         let entries = self.environment.files.list(&self.path)?;
         let name = |entry: dohle_storage::DirectoryEntry| entry.name.to_string_lossy().into_owned();
         Ok(entries.into_iter().map(name).collect())
@@ -89,35 +89,35 @@ impl Files {
     }
 
     /// Opens a file for reading.
-    pub(in crate::raft) fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn File>> {
+    pub(super) fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let path = self.path.join(name);
         self.environment.files.open(&path, OpenMode::Read)
     }
 
     /// Creates a file, which must not exist yet.
-    pub(in crate::raft) fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+    pub(super) fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let path = self.path.join(name);
         self.environment.files.open(&path, OpenMode::CreateNew)
     }
 
     /// Renames a file. `from` may also be the full path of a file in another directory.
-    pub(in crate::raft) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let (from, to) = (self.path.join(from), self.path.join(to));
         self.environment.files.rename(&from, &to)
     }
 
-    pub(in crate::raft) fn remove(&self, name: &str) -> io::Result<()> {
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         self.environment.files.remove_file(&self.path.join(name))
     }
 
     /// Makes creations, renames and removals survive a power loss.
-    pub(in crate::raft) fn sync_dir(&self) -> io::Result<()> {
+    pub(super) fn sync_dir(&self) -> io::Result<()> {
         self.environment.files.sync_directory(&self.path)
     }
 }
 
 /// Whether a write failed because the file system, or a quota, had no space.
-pub(in crate::raft) fn is_no_space(error: &io::Error) -> bool {
+pub(super) fn is_no_space(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
@@ -125,6 +125,6 @@ pub(in crate::raft) fn is_no_space(error: &io::Error) -> bool {
 }
 
 /// Makes renames, creations and removals inside `dir` durable.
-pub(in crate::raft) fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     Files::new(dir).sync_dir()
 }
