@@ -204,14 +204,23 @@ impl LeaderSession {
         else {
             return;
         };
-        self.unsubscribe(id);
-        let Some(partition) = self.partitions.get(&id) else {
-            self.park(id, subscribe);
-            return;
-        };
+        let partition = self.partitions.get(&id);
         // Held until the subscription is inserted. The partition may queue its token before that,
         // and the stream drops tokens without a subscription.
         let mut inner = self.inner.lock();
+        let current = inner.find(&id).map(|it| it.number);
+        if current > Some(subscribe.subscription) {
+            // This request waited for the metadata while a newer one arrived.
+            return;
+        }
+        if let Some(older) = inner.remove(&id) {
+            older.partition.end_subscription(older.subscription_id);
+        }
+        let Some(partition) = partition else {
+            drop(inner);
+            self.park(id, subscribe);
+            return;
+        };
         let Some((follower, broker_epoch)) = inner.follower else {
             return;
         };
@@ -332,7 +341,8 @@ impl Inner {
     }
 
     fn insert(&mut self, token: u32, subscription: Subscription) {
-        self.by_id.insert(subscription.id, token);
+        let before = self.by_id.insert(subscription.id, token);
+        assert_eq!(before, None, "{} has two subscriptions", subscription.id);
         if let Some(slot) = self.subscriptions.get_mut(token as usize) {
             *slot = Some(subscription);
         }

@@ -28,7 +28,8 @@ struct PendingSubscription {
 }
 
 impl PendingSubscriptions {
-    /// Keeps a subscription until [`PendingSubscriptions::release`].
+    /// Keeps a subscription until [`PendingSubscriptions::release`]. Of two subscriptions of one
+    /// stream the newer is kept.
     pub(super) fn park(
         &self,
         id: TopicIdPartition,
@@ -37,8 +38,14 @@ impl PendingSubscriptions {
     ) {
         let mut waiting = self.waiting.lock();
         let parked = waiting.entry(id).or_default();
-        parked.retain(|it| it.stream.strong_count() > 0 && !it.stream.ptr_eq(&stream));
-        parked.push(PendingSubscription { stream, subscribe });
+        let is_newer =
+            |it: &PendingSubscription| it.subscribe.subscription > subscribe.subscription;
+        parked.retain(|it| {
+            it.stream.strong_count() > 0 && (!it.stream.ptr_eq(&stream) || is_newer(it))
+        });
+        if !parked.iter().any(|it| it.stream.ptr_eq(&stream)) {
+            parked.push(PendingSubscription { stream, subscribe });
+        }
     }
 
     /// Drops a subscription that the follower has given up.

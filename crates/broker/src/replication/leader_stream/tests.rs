@@ -198,6 +198,41 @@ async fn an_end_of_a_subscription_names_its_own_number_and_epoch() {
     );
 }
 
+/// A request that waited for the metadata goes on when a newer one of the same follower has begun,
+/// or waits too.
+#[tokio::test]
+async fn the_newer_of_two_requests_that_overlap_is_served() {
+    let (broker, partition, calls, mut stream) = subscribed(1).await;
+    calls.subscribe(&subscribe(&partition, 6, 3));
+    assert_eq!(sent(&mut stream).await[0].subscription, 6);
+    Arc::clone(&calls).resume(&subscribe(&partition, 5, 3));
+    let appended = partition.append(batch(&["b"]), Acks::Leader, AppendOrigin::Client, NOW);
+    appended.unwrap();
+    let parts: Vec<_> = sent(&mut stream)
+        .await
+        .iter()
+        .map(|part| (part.subscription, part.error, part.length > 0))
+        .collect();
+    assert_eq!(parts, [(6, None, true)]);
+
+    // Both wait for epoch 4. The older one waits anew, after the newer.
+    calls.subscribe(&subscribe(&partition, 8, 4));
+    Arc::clone(&calls).resume(&subscribe(&partition, 7, 4));
+    let change = dohle_model::record::PartitionChange {
+        leader: Some(Some(NODE)),
+        ..dohle_model::record::PartitionChange::default()
+    };
+    let record = dohle_model::record::MetadataRecord::PartitionChange {
+        topic_id: partition.id().topic_id,
+        partition: partition.id().partition,
+        change,
+    };
+    broker.apply(&[record]).await;
+    calls.pending.release(partition.id());
+    let parts = sent(&mut stream).await;
+    assert_eq!(parts[0].subscription, 8);
+}
+
 #[tokio::test]
 async fn a_subscription_that_waits_for_the_metadata_is_forgotten_when_it_is_given_up() {
     let (broker, partition, calls, mut stream) = subscribed(1).await;
