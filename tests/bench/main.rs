@@ -98,10 +98,20 @@ fn measure(target: &Target, options: &Options) -> Result<()> {
         .ok()?;
     let used = Used::since(&before, target)?;
     println!("throughput: {}", output.trim());
-    let each = used.servers.as_secs_f64() / (options.bytes as f64 / 1e9);
-    println!("CPU of the servers: {each:.2} s/GB, {used}");
+    println!("CPU of the servers: {}, {used}", used.per_gigabyte(options));
     println!("resident memory, right after that: {}", resident()?);
-    // Else the kernel, which still writes that to the disk, holds up who appends.
+    // Otherwise the kernel, which is still writing those bytes to the disk, delays the next ones.
+    rustix::fs::sync();
+    let before = Used::until_now(target)?;
+    let output = franz_go("bench", &target.bootstrap)
+        .args(["--topic", &topic, "--bytes", &options.bytes.to_string()])
+        .args(["--transaction", "100ms"])
+        .limit(limit)
+        .run()?
+        .ok()?;
+    let used = Used::since(&before, target)?;
+    println!("throughput in transactions of 100 ms: {}", output.trim());
+    println!("CPU of the servers: {}, {used}", used.per_gigabyte(options));
     rustix::fs::sync();
     let before = Used::until_now(target)?;
     let output = franz_go("paced", &target.bootstrap)
@@ -145,6 +155,11 @@ impl Used {
             servers: now.servers - before.servers,
             stolen: now.stolen - before.stolen,
         })
+    }
+
+    fn per_gigabyte(&self, options: &Options) -> String {
+        let each = self.servers.as_secs_f64() / (options.bytes as f64 / 1e9);
+        format!("{each:.2} s/GB")
     }
 }
 

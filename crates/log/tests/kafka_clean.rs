@@ -270,6 +270,11 @@ fn kafkas_cleaner_leaves_the_same() {
         log.flush(now).unwrap();
         log.set_cleaner_checkpoint(Some(first_dirty));
         let theirs_at = clean_with_kafka(&libs, &theirs, segment_bytes, at, first_dirty);
+        let sizes = theirs.join("closed-segments.deleted");
+        assert!(
+            !sizes.exists(),
+            "Kafka changes segments, so it has to delete their sizes"
+        );
         clean_with(&mut log, limits, at).expect("there is something dirty");
         first_dirty = log.cleaner_checkpoint().unwrap();
         assert_eq!(first_dirty, theirs_at, "round {round}");

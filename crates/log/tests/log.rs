@@ -286,7 +286,7 @@ fn retention_takes_old_segments_below_the_high_watermark() {
     assert!(
         files(dir.path())
             .iter()
-            .any(|file| file.0.ends_with(".deleted"))
+            .any(|file| file.0.ends_with(".log.deleted"))
     );
     deleted
         .into_iter()
@@ -294,7 +294,7 @@ fn retention_takes_old_segments_below_the_high_watermark() {
     assert!(
         !files(dir.path())
             .iter()
-            .any(|file| file.0.ends_with(".deleted"))
+            .any(|file| file.0.ends_with(".log.deleted"))
     );
 
     let deleted = log

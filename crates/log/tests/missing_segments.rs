@@ -1,6 +1,6 @@
 //! Segments that are shorter than they were, or gone, with no index entry that proves it: found by
-//! the file `closed-segments` when the log is opened. See `missing_tail.rs` for what index entries
-//! prove.
+//! the file `closed-segments.deleted` when the log is opened. See `missing_tail.rs` for what index
+//! entries prove.
 
 mod common;
 
@@ -204,7 +204,7 @@ fn a_log_file_that_is_missing_is_found() {
                 if at == 0 {
                     continue;
                 }
-                fs::remove_file(log.dir.path().join("closed-segments")).unwrap();
+                fs::remove_file(log.dir.path().join("closed-segments.deleted")).unwrap();
             }
             log.check_missing(log.recovery_point, &[(base, next)]);
         }
@@ -267,7 +267,7 @@ fn a_segment_that_was_flushed_in_part_keeps_what_follows_its_missing_end() {
 fn a_segment_that_kafka_closed_and_that_was_cut_after_its_last_index_entry_is_found() {
     let log = stopped(30, 0);
     let (first, next) = (log.segments[0], log.segments[1]);
-    fs::remove_file(log.dir.path().join("closed-segments")).unwrap();
+    fs::remove_file(log.dir.path().join("closed-segments.deleted")).unwrap();
     // Kafka enters no last batch into the offset index.
     let index = log.file(first, ".index");
     let size = fs::metadata(&index).unwrap().len() as usize;
@@ -286,7 +286,7 @@ fn a_segment_that_kafka_closed_and_that_was_cut_after_its_last_index_entry_is_fo
 fn segments_of_kafka_are_entered_in_the_list_at_the_first_start() {
     let log = stopped(30, 0);
     let (first, next) = (log.segments[0], log.segments[1]);
-    let list = log.dir.path().join("closed-segments");
+    let list = log.dir.path().join("closed-segments.deleted");
     let written = fs::read(&list).unwrap();
     fs::remove_file(&list).unwrap();
     assert_eq!(log.open().damage(), []);
@@ -299,7 +299,7 @@ fn segments_of_kafka_are_entered_in_the_list_at_the_first_start() {
 #[test]
 fn a_list_that_cannot_be_read_proves_nothing_and_is_written_again() {
     let log = stopped(30, 0);
-    let list = log.dir.path().join("closed-segments");
+    let list = log.dir.path().join("closed-segments.deleted");
     let written = fs::read(&list).unwrap();
     truncate(&list, written.len() - 1);
     let opened = log.open();

@@ -82,7 +82,7 @@ impl Replica {
             drop(log);
         }
         if random.below(8) == 0 {
-            let _ = std::fs::remove_file(self.dir.path().join("closed-segments"));
+            let _ = std::fs::remove_file(self.dir.path().join("closed-segments.deleted"));
         }
         let options = OpenOptions {
             recovery_point: self.recovery_point,

@@ -339,9 +339,9 @@ impl Closed {
         bases
     }
 
-    /// Removes from `closed-segments` what it has of these segments, as a swap does first.
+    /// Removes from `closed-segments.deleted` what it has of these segments, as a swap does first.
     fn forget_sizes(&self, segments: &[i64]) {
-        change(&self.file("closed-segments"), |bytes| {
+        change(&self.file("closed-segments.deleted"), |bytes| {
             let text = std::str::from_utf8(bytes).unwrap();
             let mut text: String = text.lines().filter(|line| !line.starts_with("crc")).fold(
                 String::new(),

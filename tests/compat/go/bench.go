@@ -66,13 +66,18 @@ func bench(args []string) error {
 	b := newBenchFlags("bench")
 	total := b.Int64("bytes", 2_000_000_000, "bytes of values to produce")
 	size := b.Int("value", 1024, "bytes of a value")
+	transaction := b.Duration("transaction", 0, "commit a transaction each time that this long has passed; 0 for none")
 	b.Parse(args)
-	client, err := kgo.NewClient(append(clientOptions(*b.bootstrap),
+	options := append(clientOptions(*b.bootstrap),
 		kgo.DefaultProduceTopic(*b.topic),
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.MaxBufferedRecords(65_536),
 		kgo.RecordPartitioner(kgo.UniformBytesPartitioner(512<<10, true, true, nil)),
-	)...)
+	)
+	if *transaction > 0 {
+		options = append(options, kgo.TransactionalID(*b.topic))
+	}
+	client, err := kgo.NewClient(options...)
 	if err != nil {
 		return err
 	}
@@ -89,11 +94,29 @@ func bench(args []string) error {
 		}
 	}
 	records := *total / int64(*size)
+	var commits []time.Duration
 	started := time.Now()
+	begun := started
+	if *transaction > 0 {
+		if err := client.BeginTransaction(); err != nil {
+			return err
+		}
+	}
 	for range records {
 		client.Produce(ctx, &kgo.Record{Value: value()}, done)
 		if failed.Load() != nil {
 			break
+		}
+		if *transaction > 0 && time.Since(begun) >= *transaction {
+			took, err := commit(ctx, client)
+			if err != nil {
+				return err
+			}
+			commits = append(commits, took)
+			begun = time.Now()
+			if err := client.BeginTransaction(); err != nil {
+				return err
+			}
 		}
 	}
 	if err := client.Flush(ctx); err != nil {
@@ -102,11 +125,40 @@ func bench(args []string) error {
 	if err := failed.Load(); err != nil {
 		return *err
 	}
+	if *transaction > 0 {
+		if _, err := commit(ctx, client); err != nil {
+			return err
+		}
+	}
 	elapsed := time.Since(started).Seconds()
 	bytes := records * int64(*size)
-	fmt.Printf("records=%d bytes=%d seconds=%.3f mb_per_s=%.1f\n", records, bytes, elapsed,
+	fmt.Printf("records=%d bytes=%d seconds=%.3f mb_per_s=%.1f", records, bytes, elapsed,
 		float64(bytes)/1e6/elapsed)
+	if len(commits) > 0 {
+		at := percentiles(commits)
+		fmt.Printf(" commits=%d commit_p50_ms=%.2f commit_p99_ms=%.2f", len(commits), at(0.5), at(0.99))
+	}
+	fmt.Println()
 	return nil
+}
+
+// commit flushes what was produced, then commits the transaction, and returns how long the commit alone took.
+func commit(ctx context.Context, client *kgo.Client) (time.Duration, error) {
+	if err := client.Flush(ctx); err != nil {
+		return 0, err
+	}
+	started := time.Now()
+	err := client.EndTransaction(ctx, kgo.TryCommit)
+	return time.Since(started), err
+}
+
+// percentiles sorts the latencies, and returns a function from a quantile to milliseconds.
+func percentiles(latencies []time.Duration) func(q float64) float64 {
+	slices.Sort(latencies)
+	return func(q float64) float64 {
+		index := min(int(q*float64(len(latencies))), len(latencies)-1)
+		return float64(latencies[index].Microseconds()) / 1000
+	}
 }
 
 func paced(args []string) error {
@@ -161,11 +213,7 @@ func paced(args []string) error {
 	if firstErr != nil {
 		return firstErr
 	}
-	slices.Sort(latencies)
-	at := func(q float64) float64 {
-		index := min(int(q*float64(len(latencies))), len(latencies)-1)
-		return float64(latencies[index].Microseconds()) / 1000
-	}
+	at := percentiles(latencies)
 	fmt.Printf("records=%d p50_ms=%.2f p99_ms=%.2f p999_ms=%.2f max_ms=%.2f\n", len(latencies), at(0.5),
 		at(0.99), at(0.999), at(1))
 	return nil

@@ -1,5 +1,8 @@
-//! The file `closed-segments`: the size of each closed segment of a log and the segment that
-//! follows it, so that a start detects segments that have become shorter or are missing.
+//! The file `closed-segments.deleted`: the size of each closed segment of a log and the segment
+//! that follows it, so that a start detects segments that have become shorter or are missing.
+//!
+//! Apache Kafka deletes files with the suffix `.deleted` when it opens a log (`LogLoader`). So
+//! where the file exists, Kafka has not cleaned, removed or added segments since it was written.
 //!
 //! The file has a version, a count, one line per closed segment with its base offset, its size in
 //! bytes and the base offset of the next segment, and at its end the CRC32C of all that. A segment
@@ -28,8 +31,8 @@ use crate::checkpoint::{
 use crate::error::{Context, StorageError, StorageErrorKind};
 use crate::segment::files::{LOG_SUFFIX, file_name};
 
-/// The name of the file.
-const FILE: &str = "closed-segments";
+/// The name of the file. Apache Kafka must delete it, hence the suffix.
+pub(super) const FILE: &str = "closed-segments.deleted";
 /// The text for an unknown size or next segment.
 const UNKNOWN: &str = "-";
 

@@ -98,7 +98,7 @@ pub struct Log {
     /// The known damaged ranges, in the order of their offsets; the same as in the file
     /// `damaged-ranges`.
     damage: Vec<Damage>,
-    /// The content of the file `closed-segments`; `None` when the file does not exist.
+    /// The content of the file `closed-segments.deleted`; `None` when the file does not exist.
     closed_segments: Option<closed_segments::ClosedSegments>,
     /// Whether the size of a closed segment may be missing in that file.
     closed_segments_changed: bool,

@@ -188,6 +188,9 @@ impl Log {
             let Some(name) = entry.name.to_str() else {
                 continue;
             };
+            if name == closed_segments::FILE {
+                continue;
+            }
             let path = self.dir.join(name);
             if let Some(offset) = offset_of_name(name, LOG_SUFFIX) {
                 base_offsets.push(offset);
