@@ -8,6 +8,7 @@ pub mod brokers;
 mod capacity;
 mod config_schema;
 pub mod configs;
+pub mod create_topics;
 pub mod draft;
 pub mod election;
 pub mod features;
@@ -17,7 +18,6 @@ pub mod partitions;
 pub mod placement;
 pub mod producer_ids;
 pub mod reassignments;
-pub mod topics;
 
 pub use config_schema::{AnyConfig, ConfigSchema};
 pub use draft::{Draft, Note, Settings};

@@ -43,10 +43,11 @@ macro_rules! table {
 
 /// The administrative APIs. `id` is the id of the request, from which ids of new topics derive.
 static TABLE: &[Row] = table! {
-    CreateTopicsRequestData: planned(plan::topics::create);
-    DeleteTopicsRequestData: planned(|draft, request, _id| plan::topics::delete(draft, request));
+    CreateTopicsRequestData: planned(plan::create_topics::create);
+    DeleteTopicsRequestData:
+        planned(|draft, request, _id| plan::create_topics::delete(draft, request));
     CreatePartitionsRequestData:
-        planned(|draft, request, _id| plan::topics::create_partitions(draft, request));
+        planned(|draft, request, _id| plan::create_topics::create_partitions(draft, request));
     AlterConfigsRequestData: planned(|draft, request, _id| plan::configs::replace(draft, request));
     IncrementalAlterConfigsRequestData:
         planned(|draft, request, _id| plan::configs::alter(draft, request));

@@ -289,7 +289,8 @@ impl Harness {
             topics: vec![topic],
             ..CreateTopicsRequestData::default()
         };
-        let response = super::topics::create(&mut self.draft, &request, topic_uuid(self.topics));
+        let response =
+            super::create_topics::create(&mut self.draft, &request, topic_uuid(self.topics));
         let result = &response.topics[0];
         shown(result.error_code, result.error_message.as_ref())
     }
