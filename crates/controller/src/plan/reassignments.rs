@@ -18,7 +18,7 @@ use dohle_protocol::messages::alter_partition_reassignments_response::{
 };
 
 use super::capacity::Capacity;
-use super::create_topics::check_assignment;
+use super::new_partitions::check_assignment;
 use super::{Draft, code_and_message, node_ids};
 
 /// Plans AlterPartitionReassignments. Each partition has its own outcome.

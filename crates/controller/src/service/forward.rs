@@ -45,9 +45,9 @@ macro_rules! table {
 static TABLE: &[Row] = table! {
     CreateTopicsRequestData: planned(plan::create_topics::create);
     DeleteTopicsRequestData:
-        planned(|draft, request, _id| plan::create_topics::delete(draft, request));
+        planned(|draft, request, _id| plan::delete_topics::delete(draft, request));
     CreatePartitionsRequestData:
-        planned(|draft, request, _id| plan::create_topics::create_partitions(draft, request));
+        planned(|draft, request, _id| plan::create_partitions::create(draft, request));
     AlterConfigsRequestData: planned(|draft, request, _id| plan::configs::replace(draft, request));
     IncrementalAlterConfigsRequestData:
         planned(|draft, request, _id| plan::configs::alter(draft, request));

@@ -21,7 +21,10 @@ use dohle_protocol::uuid;
 use expect_test::expect;
 
 use super::{Harness, alter_configs, check, kafka_string, settings, shown, topic_id, topic_uuid};
-use crate::plan::{ConfigSchema, configs, create_topics, producer_ids, reassignments};
+use crate::plan::{
+    ConfigSchema, configs, create_partitions, create_topics, delete_topics, producer_ids,
+    reassignments,
+};
 
 #[test]
 fn alter_partition_refuses_what_a_leader_may_not_propose() {
@@ -109,7 +112,7 @@ fn nothing_is_created_while_the_metadata_log_has_little_space_and_all_else_goes_
         }],
         ..CreatePartitionsRequestData::default()
     };
-    let refused = create_topics::create_partitions(&mut world.draft, &request);
+    let refused = create_partitions::create(&mut world.draft, &request);
     let refused = &refused.results[0];
     let refused = shown(refused.error_code, refused.error_message.as_ref());
     assert_eq!(refused, "KAFKA_STORAGE_ERROR: 3 bytes are free");
@@ -122,7 +125,7 @@ fn nothing_is_created_while_the_metadata_log_has_little_space_and_all_else_goes_
         }],
         ..DeleteTopicsRequestData::default()
     };
-    let deleted = create_topics::delete(&mut world.draft, &request);
+    let deleted = delete_topics::delete(&mut world.draft, &request);
     assert_eq!(deleted.responses[0].error_code, 0);
     assert!(world.draft.image.topic("foo").is_none());
     assert!(world.draft.records.len() > before + 1);
@@ -301,13 +304,13 @@ fn partitions_are_refused_when_any_broker_that_would_get_one_has_no_room() {
         topics: vec![topic],
         ..CreatePartitionsRequestData::default()
     };
-    let response = create_topics::create_partitions(&mut world.draft, &more);
+    let response = create_partitions::create(&mut world.draft, &more);
     let refused = &response.results[0];
     output += &shown(refused.error_code, refused.error_message.as_ref());
     output.push('\n');
     // A broker with another limit, and one that reported none.
     world.draft.open_files_max.remove(&NodeId(2));
-    let response = create_topics::create_partitions(&mut world.draft, &more);
+    let response = create_partitions::create(&mut world.draft, &more);
     let added = &response.results[0];
     output += &shown(added.error_code, added.error_message.as_ref());
     expect![[r#"
@@ -470,7 +473,7 @@ fn partitions_are_added_to_what_is_there() {
             topics: vec![topic],
             ..CreatePartitionsRequestData::default()
         };
-        let response = create_topics::create_partitions(&mut world.draft, &request);
+        let response = create_partitions::create(&mut world.draft, &request);
         let result = &response.results[0];
         let partitions = world.draft.image.topic("foo").unwrap().partitions.len();
         let outcome = shown(result.error_code, result.error_message.as_ref());
@@ -501,7 +504,7 @@ fn a_topic_that_is_named_twice_gets_no_partitions_and_one_answer() {
         topics: vec![topic("foo", 3), topic("bar", 3), topic("foo", 4)],
         ..CreatePartitionsRequestData::default()
     };
-    let response = create_topics::create_partitions(&mut world.draft, &request);
+    let response = create_partitions::create(&mut world.draft, &request);
     let mut output = String::new();
     for result in response.results {
         let partitions = world
@@ -542,7 +545,7 @@ fn topics_are_deleted_by_name_or_id() {
             topics: vec![topic],
             ..DeleteTopicsRequestData::default()
         };
-        let result = create_topics::delete(&mut world.draft, &request)
+        let result = delete_topics::delete(&mut world.draft, &request)
             .responses
             .remove(0);
         let outcome = shown(result.error_code, result.error_message.as_ref());
