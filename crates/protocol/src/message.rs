@@ -114,7 +114,7 @@ macro_rules! apis {
         /// Decodes the body of any request and drops it: what fuzzing does.
         ///
         /// # Errors
-        /// When the body is malformed, or the API is none of ours (`Ok(false)`).
+        /// When the body is malformed, or the API is not one that clients send (`Ok(false)`).
         pub fn probe(key: ApiKey, version: i16, body: Bytes) -> Result<bool, DecodeError> {
             match key {
                 $(ApiKey::$api => wire::$request::decode(body, version).map(|_| true),)*
@@ -127,6 +127,7 @@ macro_rules! apis {
     };
 }
 
+// Every API that clients send to brokers in Kafka 4.3, whether this server has it or not.
 apis! {
     Produce: ProduceRequestData -> ProduceResponseData;
     Fetch: FetchRequestData -> FetchResponseData;
@@ -141,23 +142,32 @@ apis! {
     SyncGroup: SyncGroupRequestData -> SyncGroupResponseData;
     DescribeGroups: DescribeGroupsRequestData -> DescribeGroupsResponseData;
     ListGroups: ListGroupsRequestData -> ListGroupsResponseData;
+    SaslHandshake: SaslHandshakeRequestData -> SaslHandshakeResponseData;
     ApiVersions: ApiVersionsRequestData -> ApiVersionsResponseData;
     CreateTopics: CreateTopicsRequestData -> CreateTopicsResponseData;
     DeleteTopics: DeleteTopicsRequestData -> DeleteTopicsResponseData;
     DeleteRecords: DeleteRecordsRequestData -> DeleteRecordsResponseData;
     InitProducerId: InitProducerIdRequestData -> InitProducerIdResponseData;
+    OffsetForLeaderEpoch: OffsetForLeaderEpochRequestData -> OffsetForLeaderEpochResponseData;
     AddPartitionsToTxn: AddPartitionsToTxnRequestData -> AddPartitionsToTxnResponseData;
     AddOffsetsToTxn: AddOffsetsToTxnRequestData -> AddOffsetsToTxnResponseData;
     EndTxn: EndTxnRequestData -> EndTxnResponseData;
     WriteTxnMarkers: WriteTxnMarkersRequestData -> WriteTxnMarkersResponseData;
     TxnOffsetCommit: TxnOffsetCommitRequestData -> TxnOffsetCommitResponseData;
-    DescribeTransactions: DescribeTransactionsRequestData -> DescribeTransactionsResponseData;
-    ListTransactions: ListTransactionsRequestData -> ListTransactionsResponseData;
-    OffsetForLeaderEpoch: OffsetForLeaderEpochRequestData -> OffsetForLeaderEpochResponseData;
+    DescribeAcls: DescribeAclsRequestData -> DescribeAclsResponseData;
+    CreateAcls: CreateAclsRequestData -> CreateAclsResponseData;
+    DeleteAcls: DeleteAclsRequestData -> DeleteAclsResponseData;
     DescribeConfigs: DescribeConfigsRequestData -> DescribeConfigsResponseData;
     AlterConfigs: AlterConfigsRequestData -> AlterConfigsResponseData;
+    AlterReplicaLogDirs: AlterReplicaLogDirsRequestData -> AlterReplicaLogDirsResponseData;
     DescribeLogDirs: DescribeLogDirsRequestData -> DescribeLogDirsResponseData;
+    SaslAuthenticate: SaslAuthenticateRequestData -> SaslAuthenticateResponseData;
     CreatePartitions: CreatePartitionsRequestData -> CreatePartitionsResponseData;
+    CreateDelegationToken: CreateDelegationTokenRequestData -> CreateDelegationTokenResponseData;
+    RenewDelegationToken: RenewDelegationTokenRequestData -> RenewDelegationTokenResponseData;
+    ExpireDelegationToken: ExpireDelegationTokenRequestData -> ExpireDelegationTokenResponseData;
+    DescribeDelegationToken:
+        DescribeDelegationTokenRequestData -> DescribeDelegationTokenResponseData;
     DeleteGroups: DeleteGroupsRequestData -> DeleteGroupsResponseData;
     ElectLeaders: ElectLeadersRequestData -> ElectLeadersResponseData;
     IncrementalAlterConfigs:
@@ -167,17 +177,47 @@ apis! {
     ListPartitionReassignments:
         ListPartitionReassignmentsRequestData -> ListPartitionReassignmentsResponseData;
     OffsetDelete: OffsetDeleteRequestData -> OffsetDeleteResponseData;
+    DescribeClientQuotas: DescribeClientQuotasRequestData -> DescribeClientQuotasResponseData;
+    AlterClientQuotas: AlterClientQuotasRequestData -> AlterClientQuotasResponseData;
+    DescribeUserScramCredentials:
+        DescribeUserScramCredentialsRequestData -> DescribeUserScramCredentialsResponseData;
+    AlterUserScramCredentials:
+        AlterUserScramCredentialsRequestData -> AlterUserScramCredentialsResponseData;
     DescribeQuorum: DescribeQuorumRequestData -> DescribeQuorumResponseData;
+    UpdateFeatures: UpdateFeaturesRequestData -> UpdateFeaturesResponseData;
     DescribeCluster: DescribeClusterRequestData -> DescribeClusterResponseData;
     DescribeProducers: DescribeProducersRequestData -> DescribeProducersResponseData;
-    ConsumerGroupHeartbeat:
-        ConsumerGroupHeartbeatRequestData -> ConsumerGroupHeartbeatResponseData;
-    ConsumerGroupDescribe: ConsumerGroupDescribeRequestData -> ConsumerGroupDescribeResponseData;
     UnregisterBroker: UnregisterBrokerRequestData -> UnregisterBrokerResponseData;
-    UpdateFeatures: UpdateFeaturesRequestData -> UpdateFeaturesResponseData;
+    DescribeTransactions: DescribeTransactionsRequestData -> DescribeTransactionsResponseData;
+    ListTransactions: ListTransactionsRequestData -> ListTransactionsResponseData;
+    ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequestData -> ConsumerGroupHeartbeatResponseData;
+    ConsumerGroupDescribe: ConsumerGroupDescribeRequestData -> ConsumerGroupDescribeResponseData;
+    GetTelemetrySubscriptions:
+        GetTelemetrySubscriptionsRequestData -> GetTelemetrySubscriptionsResponseData;
+    PushTelemetry: PushTelemetryRequestData -> PushTelemetryResponseData;
     ListConfigResources: ListConfigResourcesRequestData -> ListConfigResourcesResponseData;
     DescribeTopicPartitions:
         DescribeTopicPartitionsRequestData -> DescribeTopicPartitionsResponseData;
+    ShareGroupHeartbeat: ShareGroupHeartbeatRequestData -> ShareGroupHeartbeatResponseData;
+    ShareGroupDescribe: ShareGroupDescribeRequestData -> ShareGroupDescribeResponseData;
+    ShareFetch: ShareFetchRequestData -> ShareFetchResponseData;
+    ShareAcknowledge: ShareAcknowledgeRequestData -> ShareAcknowledgeResponseData;
+    AddRaftVoter: AddRaftVoterRequestData -> AddRaftVoterResponseData;
+    RemoveRaftVoter: RemoveRaftVoterRequestData -> RemoveRaftVoterResponseData;
+    InitializeShareGroupState:
+        InitializeShareGroupStateRequestData -> InitializeShareGroupStateResponseData;
+    ReadShareGroupState: ReadShareGroupStateRequestData -> ReadShareGroupStateResponseData;
+    WriteShareGroupState: WriteShareGroupStateRequestData -> WriteShareGroupStateResponseData;
+    DeleteShareGroupState: DeleteShareGroupStateRequestData -> DeleteShareGroupStateResponseData;
+    ReadShareGroupStateSummary:
+        ReadShareGroupStateSummaryRequestData -> ReadShareGroupStateSummaryResponseData;
+    StreamsGroupHeartbeat: StreamsGroupHeartbeatRequestData -> StreamsGroupHeartbeatResponseData;
+    StreamsGroupDescribe: StreamsGroupDescribeRequestData -> StreamsGroupDescribeResponseData;
+    DescribeShareGroupOffsets:
+        DescribeShareGroupOffsetsRequestData -> DescribeShareGroupOffsetsResponseData;
+    AlterShareGroupOffsets: AlterShareGroupOffsetsRequestData -> AlterShareGroupOffsetsResponseData;
+    DeleteShareGroupOffsets:
+        DeleteShareGroupOffsetsRequestData -> DeleteShareGroupOffsetsResponseData;
 }
 
 /// A whole response frame: length, header and body.
