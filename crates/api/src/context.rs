@@ -5,8 +5,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use dohle_config::keys::broker as keys;
-use dohle_config::{BrokerConfig, BrokerValues, Properties};
+use dohle_config::{BrokerConfig, BrokerValues, ConfigSnapshot, Properties};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ApiError, MetadataOffset, NodeId};
 use tokio::time::Instant;
@@ -33,8 +32,6 @@ pub struct Context {
     pub properties: Arc<Properties>,
     /// What they make, as the node began.
     pub config: BrokerConfig,
-    /// `unstable.api.versions.enable`.
-    pub(crate) unstable_versions: bool,
     /// What this broker knows of the cluster.
     pub metadata: Arc<MetadataCache>,
     /// Whom it asks for changes.
@@ -90,15 +87,12 @@ impl Context {
             transactions,
             producer_ids,
         } = coordinators;
-        let unstable_versions =
-            BrokerValues::fixed(Arc::clone(&properties)).read(&keys::UNSTABLE_API_VERSIONS_ENABLE);
         let slots = config.max_incremental_fetch_session_cache_slots;
         Arc::new(Self {
             node_id,
             cluster_id,
             properties,
             config,
-            unstable_versions,
             metadata,
             controller,
             partitions,
@@ -147,9 +141,8 @@ impl Context {
             .await?)
     }
 
-    /// The values of this broker's properties, with what metadata sets for it.
-    #[must_use]
-    pub fn values(&self, image: &MetadataImage) -> BrokerValues {
-        BrokerValues::new(Arc::clone(&self.properties), image, self.node_id)
+    /// All properties at the offset of an image.
+    pub(crate) fn configs<'a>(&self, image: &'a MetadataImage) -> ConfigSnapshot<'a> {
+        ConfigSnapshot::new(Arc::clone(&self.properties), image, self.node_id)
     }
 }

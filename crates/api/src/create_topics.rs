@@ -4,10 +4,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use dohle_config::describe_topic;
+use dohle_config::{ConfigSnapshot, DescribedConfig, Properties};
 use dohle_model::image::MetadataImage;
-use dohle_model::record::ConfigResource;
-use dohle_model::{ApiError, ErrorCode, TopicName};
+use dohle_model::{ApiError, ErrorCode};
 use dohle_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequestData};
 use dohle_protocol::messages::create_topics_response::{
     CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponseData,
@@ -38,7 +37,7 @@ fn has_room(call: &Call, request: &CreateTopicsRequestData) -> Result<(), ApiErr
     let default = call.context.config.num_partitions;
     let partitions = |topic: &CreatableTopic| match topic.num_partitions {
         count if count > 0 => count as usize,
-        _ if topic.assignments.is_empty() => usize::try_from(default).unwrap_or(1),
+        _ if topic.assignments.is_empty() => usize::try_from(default).unwrap_or_default(),
         _ => topic.assignments.len(),
     };
     let new = request.topics.iter().map(partitions).sum::<usize>();
@@ -81,6 +80,7 @@ fn with_configs(
     if call.version < 5 {
         return response;
     }
+    let snapshot = call.context.configs(image);
     let topics = request.topics.iter();
     let topics: HashMap<&str, &CreatableTopic> =
         topics.map(|topic| (topic.name.as_str(), topic)).collect();
@@ -88,29 +88,19 @@ fn with_configs(
         if result.error_code == wire::NONE
             && let Some(topic) = topics.get(result.name.as_str())
         {
-            result.configs = Some(configs(call, image, topic));
+            result.configs = Some(configs(&snapshot, topic));
         }
     }
     response
 }
 
 /// The effective configuration: as it was committed, or as it would be (validate only).
-fn configs(
-    call: &Call,
-    image: &MetadataImage,
-    topic: &CreatableTopic,
-) -> Vec<CreatableTopicConfigs> {
-    let committed = TopicName::new(topic.name.as_str())
-        .ok()
-        .and_then(|name| image.configs.get(&ConfigResource::Topic(name)).cloned());
-    let own = committed.unwrap_or_else(|| {
-        let given = topic.configs.iter().filter_map(|config| {
-            Some((config.name.to_string(), config.value.as_ref()?.to_string()))
-        });
-        std::sync::Arc::new(given.collect())
-    });
-    let described = describe_topic(Some(&own), &call.context.values(image));
-    let entry = |config: dohle_config::DescribedConfig| CreatableTopicConfigs {
+fn configs(snapshot: &ConfigSnapshot<'_>, topic: &CreatableTopic) -> Vec<CreatableTopicConfigs> {
+    let given = topic.configs.iter();
+    let given = given.filter_map(|it| Some((it.name.to_string(), it.value.as_ref()?.to_string())));
+    let given: Properties = given.collect();
+    let described = snapshot.describe_new_topic(topic.name.as_str(), &given);
+    let entry = |config: DescribedConfig| CreatableTopicConfigs {
         name: wire::text(&config.name),
         value: config.value.as_deref().map(wire::text),
         read_only: config.is_read_only,

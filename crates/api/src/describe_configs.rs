@@ -7,12 +7,8 @@
 
 use std::collections::HashSet;
 
-use dohle_config::{
-    ConfigType, DescribedConfig, Synonym, describe_broker, describe_broker_default, describe_group,
-    describe_topic,
-};
+use dohle_config::{ConfigSnapshot, ConfigType, DescribedConfig, Synonym};
 use dohle_model::image::MetadataImage;
-use dohle_model::record::ConfigResource;
 use dohle_model::{ApiError, ErrorCode, TopicName};
 use dohle_protocol::messages::describe_configs_request::{
     DescribeConfigsRequestData, DescribeConfigsResource,
@@ -34,19 +30,20 @@ pub(super) async fn handle(
     request: DescribeConfigsRequestData,
 ) -> DescribeConfigsResponseData {
     let image = call.context.image();
+    let configs = call.context.configs(&image);
     let mut results = Vec::with_capacity(request.resources.len());
     for resource in &request.resources {
-        let described = describe(&call.context, &image, resource);
+        let described = describe(&call.context, &image, &configs, resource);
         let (error_code, error_message) = errors::to_wire(&described);
         let wanted = wanted(resource);
-        let configs = described.unwrap_or_default().into_iter();
-        let configs = configs.filter(|config| is_wanted(config, wanted.as_ref()));
+        let described = described.unwrap_or_default().into_iter();
+        let described = described.filter(|config| is_wanted(config, wanted.as_ref()));
         results.push(DescribeConfigsResult {
             error_code,
             error_message,
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
-            configs: configs
+            configs: described
                 .map(|config| to_wire(config, &request, call.version))
                 .collect(),
             ..DescribeConfigsResult::default()
@@ -78,10 +75,10 @@ fn is_wanted(config: &DescribedConfig, wanted: Option<&HashSet<&str>>) -> bool {
 fn describe(
     context: &Context,
     image: &MetadataImage,
+    configs: &ConfigSnapshot<'_>,
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<DescribedConfig>, ApiError> {
     let name = resource.resource_name.as_str();
-    let values = context.values(image);
     match resource.resource_type {
         TOPIC => {
             let name = TopicName::new(name)
@@ -89,11 +86,10 @@ fn describe(
             if image.topic(name.as_str()).is_none() {
                 return Err(errors::unknown_topic(name.as_str()));
             }
-            let own = image.configs.get(&ConfigResource::Topic(name));
-            Ok(describe_topic(own.map(|own| &**own), &values))
+            Ok(configs.describe_topic(name.as_str()))
         }
-        BROKER if name.is_empty() => Ok(describe_broker_default(&values)),
-        BROKER if name == context.node_id.to_string() => Ok(describe_broker(&values)),
+        BROKER if name.is_empty() => Ok(configs.describe_broker_default()),
+        BROKER if name == context.node_id.to_string() => Ok(configs.describe_broker()),
         BROKER => Err(ErrorCode::InvalidRequest.because(format!(
             "this is broker {}: ask broker {name:?} for its own properties, or leave the name \
              empty for those of all brokers",
@@ -102,10 +98,7 @@ fn describe(
         GROUP if name.is_empty() => {
             Err(ErrorCode::InvalidRequest.because("Group name must not be empty"))
         }
-        GROUP => {
-            let own = image.configs.get(&ConfigResource::Group(name.into()));
-            Ok(describe_group(own.map(|own| &**own), &values))
-        }
+        GROUP => Ok(configs.describe_group(name)),
         other => Err(ErrorCode::InvalidRequest
             .because(format!("resources of type {other} have no properties here"))),
     }

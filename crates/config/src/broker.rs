@@ -59,6 +59,8 @@ pub struct BrokerConfig {
     pub max_request_partition_size_limit: usize,
     /// `max.incremental.fetch.session.cache.slots`.
     pub max_incremental_fetch_session_cache_slots: usize,
+    /// `unstable.api.versions.enable`.
+    pub unstable_api_versions_enable: bool,
     /// Whether `group.coordinator.rebalance.protocols` has the consumer protocol (KIP-848).
     pub serves_consumer_groups: bool,
     /// `controller.quorum.election.timeout.ms`.
@@ -123,6 +125,7 @@ impl BrokerConfig {
                 values,
                 &keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS,
             ),
+            unstable_api_versions_enable: fixed(values, &keys::UNSTABLE_API_VERSIONS_ENABLE),
             controller_quorum_election_timeout: fixed(
                 values,
                 &keys::CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS,

@@ -58,7 +58,10 @@ pub struct DescribedConfig {
 
 /// All properties of a topic that sets `own` values. Internal ones only if it sets them.
 #[must_use]
-pub fn describe_topic(own: Option<&Properties>, broker: &BrokerValues) -> Vec<DescribedConfig> {
+pub(crate) fn describe_topic(
+    own: Option<&Properties>,
+    broker: &BrokerValues,
+) -> Vec<DescribedConfig> {
     let is_set = |name: &str| own.is_some_and(|own| own.contains_key(name));
     let mut described: Vec<_> = definitions(Scope::Topic)
         .filter(|def| !def.is_internal || is_set(def.name))
@@ -70,7 +73,10 @@ pub fn describe_topic(own: Option<&Properties>, broker: &BrokerValues) -> Vec<De
 
 /// All properties of a group that sets `own` values.
 #[must_use]
-pub fn describe_group(own: Option<&Properties>, broker: &BrokerValues) -> Vec<DescribedConfig> {
+pub(crate) fn describe_group(
+    own: Option<&Properties>,
+    broker: &BrokerValues,
+) -> Vec<DescribedConfig> {
     let describe = |def: &'static ConfigDef| {
         let mut described = entry(def, own, ConfigSource::Group, broker);
         // Unlike a topic's, a group's property tells its own default where brokers have none.
@@ -123,7 +129,7 @@ fn entry(
 /// All properties of a broker: those Kafka defines, and any other in its file (which are not shown:
 /// they might be secrets).
 #[must_use]
-pub fn describe_broker(broker: &BrokerValues) -> Vec<DescribedConfig> {
+pub(crate) fn describe_broker(broker: &BrokerValues) -> Vec<DescribedConfig> {
     let mut described: Vec<_> = definitions(Scope::Broker)
         .filter(|def| !def.is_internal || broker.set(def.name).is_some())
         .map(|def| {
@@ -157,7 +163,7 @@ pub fn describe_broker(broker: &BrokerValues) -> Vec<DescribedConfig> {
 
 /// The properties that are set at run time for all brokers.
 #[must_use]
-pub fn describe_broker_default(broker: &BrokerValues) -> Vec<DescribedConfig> {
+pub(crate) fn describe_broker_default(broker: &BrokerValues) -> Vec<DescribedConfig> {
     let entries = broker.dynamic_default.iter();
     entries
         .filter_map(|(name, value)| {

@@ -19,6 +19,7 @@ mod group;
 mod key;
 pub mod keys;
 pub mod properties;
+mod snapshot;
 mod table;
 pub mod topic;
 mod value;
@@ -29,13 +30,11 @@ pub use cleaner::{CleanerConfig, ScrubConfig};
 pub use definition::{
     ConfigDef, ConfigType, Default as ConfigDefault, Importance, Status, UpdateMode, Validator,
 };
-pub use describe::{
-    ConfigSource, DescribedConfig, Synonym, describe_broker, describe_broker_default,
-    describe_group, describe_topic,
-};
+pub use describe::{ConfigSource, DescribedConfig, Synonym};
 pub use effective::BrokerValues;
 pub use group::MigrationPolicy;
 pub use key::{BrokerKey, ConfigValue, GroupKey, TopicKey};
+pub use snapshot::ConfigSnapshot;
 pub use topic::TopicConfig;
 pub use value::{ConfigError, list, parse_boolean};
 

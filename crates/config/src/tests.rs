@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dohle_model::image::MetadataImage;
+use dohle_model::record::ConfigResource;
+use dohle_model::{NodeId, TopicName};
 use expect_test::{expect, expect_file};
 
 use super::*;
@@ -127,7 +130,7 @@ fn a_topic_is_described_as_kafka_describes_it() {
         ]),
         ..BrokerValues::default()
     };
-    let text: String = describe_topic(Some(&own), &broker)
+    let text: String = describe::describe_topic(Some(&own), &broker)
         .iter()
         .map(line)
         .collect();
@@ -151,7 +154,7 @@ fn a_broker_is_described_with_what_it_does_not_know_hidden() {
         "some.unknown",
         "ssl.keystore.password",
     ];
-    let text: String = describe_broker(&broker)
+    let text: String = describe::describe_broker(&broker)
         .iter()
         .filter(|config| wanted.iter().any(|prefix| config.name.starts_with(prefix)))
         .map(|config| folded(&line(config)))
@@ -414,7 +417,7 @@ fn a_groups_properties_come_from_the_broker_where_the_group_sets_none() {
         "6000",
     )]));
     let own = properties(&[("consumer.session.timeout.ms", "46000")]);
-    let described = describe_group(Some(&own), &broker);
+    let described = describe::describe_group(Some(&own), &broker);
     let lines: String = described
         .iter()
         .take(5)
@@ -469,4 +472,39 @@ fn every_property_that_is_acted_on_has_a_key() {
             assert!(is_read, "{name} is marked as honoured and has no key");
         }
     }
+}
+
+#[test]
+fn a_snapshot_reads_and_describes_a_topic_under_what_the_metadata_sets() {
+    let mut image = MetadataImage::default();
+    let topic = ConfigResource::Topic(TopicName::new("t").unwrap());
+    let set = [
+        (topic, properties(&[("segment.bytes", "2000000")])),
+        (
+            ConfigResource::BrokerDefault,
+            properties(&[("log.retention.bytes", "7")]),
+        ),
+    ];
+    image.configs.extend(set);
+    let configs = ConfigSnapshot::new(properties(&[]), &image, NodeId(1));
+    let read = |name: &str| {
+        let config = configs.topic(name);
+        (config.segment_bytes, config.retention_bytes)
+    };
+    assert_eq!(read("t"), (2_000_000, Some(7)));
+    assert_eq!(read("u"), (1 << 30, Some(7)));
+    let segment_bytes = |described: Vec<DescribedConfig>| {
+        let found = described.into_iter().find(|it| it.name == "segment.bytes");
+        found.and_then(|found| found.value)
+    };
+    let text = |value: &str| Some(value.to_owned());
+    let new = properties(&[("segment.bytes", "3000000")]);
+    assert_eq!(segment_bytes(configs.describe_topic("t")), text("2000000"));
+    // A topic that exists is described as it is.
+    let described = [
+        configs.describe_new_topic("t", &new),
+        configs.describe_new_topic("u", &new),
+    ];
+    let described = described.map(segment_bytes);
+    assert_eq!(described, [text("2000000"), text("3000000")]);
 }

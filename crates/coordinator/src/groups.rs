@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dohle_config::keys::broker as keys;
-use dohle_config::{BrokerValues, Properties, TopicConfig};
+use dohle_config::{BrokerValues, ConfigSnapshot, Properties};
 use dohle_groups::{GroupConfig, Shard};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
@@ -61,16 +61,15 @@ fn topic_settings(values: &BrokerValues) -> TopicSettings {
 }
 
 fn settings(properties: &Arc<Properties>, image: &MetadataImage, node: NodeId) -> Settings<Shard> {
-    let values = BrokerValues::new(Arc::clone(properties), image, node);
-    let topic = TopicName::new(OFFSETS_TOPIC.name).ok();
-    let topic = topic.map(|topic| TopicConfig::of(&topic, image, &values));
+    let configs = ConfigSnapshot::new(Arc::clone(properties), image, node);
+    let values = configs.broker();
     Settings {
-        machine: Arc::new(group_config(&values, image)),
+        machine: Arc::new(group_config(values, image)),
         commit_timeout: values.read(&keys::OFFSETS_COMMIT_TIMEOUT_MS),
         load_buffer: values.read(&keys::OFFSETS_LOAD_BUFFER_SIZE),
         codec: values.read(&keys::OFFSETS_TOPIC_COMPRESSION_CODEC),
         upkeep_interval: values.read(&keys::OFFSETS_RETENTION_CHECK_INTERVAL_MS),
-        batch_bytes_max: topic.map_or(1 << 20, |topic| topic.max_message_bytes as usize),
+        batch_bytes_max: configs.topic(OFFSETS_TOPIC.name).max_message_bytes as usize,
     }
 }
 

@@ -65,7 +65,7 @@ impl KafkaService {
             node: Arc::new(Node {
                 table,
                 advertised: {
-                    let unstable = context.unstable_versions;
+                    let unstable = context.config.unstable_api_versions_enable;
                     table.iter().map(|api| api.advertised(unstable)).collect()
                 },
                 context,
@@ -144,7 +144,7 @@ impl Session {
         let Some((row, api)) = rows.find(|(_, api)| api.key == header.key) else {
             return Err("the API is not served here".into());
         };
-        let newest = api.newest(self.node.context.unstable_versions);
+        let newest = api.newest(self.node.context.config.unstable_api_versions_enable);
         if !(api.version_min..=newest).contains(&header.version) {
             return unsupported(api, newest, &header);
         }

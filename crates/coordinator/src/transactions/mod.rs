@@ -8,10 +8,10 @@ use dohle_broker::metadata::MetadataCache;
 use dohle_broker::partitions::Partitions;
 use dohle_broker::replication::BrokerClient;
 use dohle_config::keys::broker as keys;
-use dohle_config::{BrokerValues, Properties, TopicConfig};
+use dohle_config::{BrokerValues, ConfigSnapshot, Properties};
 use dohle_log::CompressionType;
 use dohle_model::image::MetadataImage;
-use dohle_model::{ErrorCode, NodeId, ProducerId, TopicName};
+use dohle_model::{ErrorCode, NodeId, ProducerId};
 use dohle_transactions::{
     AbortTimedOut, AddPartitions, Describe, DescribedTransaction, EndTxn, InitProducerId, List,
     ListedTransaction, PlannedReply, ProducerIdAndEpoch, TransactionConfig, TransactionFilter,
@@ -252,17 +252,16 @@ fn settings(
     image: &MetadataImage,
     node: NodeId,
 ) -> Settings<TransactionMachine> {
-    let values = BrokerValues::new(Arc::clone(properties), image, node);
-    let topic = TopicName::new(TRANSACTION_TOPIC.name).ok();
-    let topic = topic.map(|topic| TopicConfig::of(&topic, image, &values));
+    let configs = ConfigSnapshot::new(Arc::clone(properties), image, node);
+    let values = configs.broker();
     Settings {
-        machine: Arc::new(TransactionConfig::resolve(&values)),
+        machine: Arc::new(TransactionConfig::resolve(values)),
         commit_timeout: COMMIT_TIMEOUT,
         load_buffer: values.read(&keys::TRANSACTION_STATE_LOG_LOAD_BUFFER_SIZE),
         codec: CompressionType::None,
         upkeep_interval: values
             .read(&keys::TRANSACTION_REMOVE_EXPIRED_TRANSACTION_CLEANUP_INTERVAL_MS),
-        batch_bytes_max: topic.map_or(1 << 20, |topic| topic.max_message_bytes as usize),
+        batch_bytes_max: configs.topic(TRANSACTION_TOPIC.name).max_message_bytes as usize,
     }
 }
 

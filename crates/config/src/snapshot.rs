@@ -1,0 +1,84 @@
+//! All properties at one offset of the metadata.
+
+use std::sync::Arc;
+
+use dohle_model::image::MetadataImage;
+use dohle_model::record::ConfigResource;
+use dohle_model::{NodeId, TopicName};
+
+use super::Properties;
+use super::describe::{
+    DescribedConfig, describe_broker, describe_broker_default, describe_group, describe_topic,
+};
+use super::effective::BrokerValues;
+use super::topic::TopicConfig;
+
+/// The properties of a node and an image of the metadata, resolved once: what a request or a
+/// coordinator reads and describes.
+#[derive(Debug, Clone)]
+pub struct ConfigSnapshot<'a> {
+    image: &'a MetadataImage,
+    values: BrokerValues,
+}
+
+impl<'a> ConfigSnapshot<'a> {
+    /// Resolves the properties of a node under what the image sets for it.
+    #[must_use]
+    pub fn new(fixed: Arc<Properties>, image: &'a MetadataImage, node: NodeId) -> Self {
+        Self {
+            image,
+            values: BrokerValues::new(fixed, image, node),
+        }
+    }
+
+    /// Returns the values of the broker's properties.
+    #[must_use]
+    pub fn broker(&self) -> &BrokerValues {
+        &self.values
+    }
+
+    /// Returns the configuration of a topic: that of the broker where the topic sets none.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> TopicConfig {
+        TopicConfig::resolve(self.own_of_topic(name), &self.values)
+    }
+
+    /// Describes all properties of a topic.
+    #[must_use]
+    pub fn describe_topic(&self, name: &str) -> Vec<DescribedConfig> {
+        describe_topic(self.own_of_topic(name), &self.values)
+    }
+
+    /// Describes all properties of a topic that would set these values, if it does not exist.
+    #[must_use]
+    pub fn describe_new_topic(&self, name: &str, own: &Properties) -> Vec<DescribedConfig> {
+        describe_topic(self.own_of_topic(name).or(Some(own)), &self.values)
+    }
+
+    /// Describes all properties of a group.
+    #[must_use]
+    pub fn describe_group(&self, id: &str) -> Vec<DescribedConfig> {
+        describe_group(self.own(&ConfigResource::Group(id.into())), &self.values)
+    }
+
+    /// Describes all properties of the broker.
+    #[must_use]
+    pub fn describe_broker(&self) -> Vec<DescribedConfig> {
+        describe_broker(&self.values)
+    }
+
+    /// Describes the properties that are set at run time for all brokers.
+    #[must_use]
+    pub fn describe_broker_default(&self) -> Vec<DescribedConfig> {
+        describe_broker_default(&self.values)
+    }
+
+    fn own_of_topic(&self, name: &str) -> Option<&'a Properties> {
+        let name = TopicName::new(name).ok()?;
+        self.own(&ConfigResource::Topic(name))
+    }
+
+    fn own(&self, resource: &ConfigResource) -> Option<&'a Properties> {
+        self.image.configs.get(resource).map(|own| &**own)
+    }
+}
