@@ -103,18 +103,21 @@ fn delete_topic(cluster: &Cluster, topic: &str) -> Result<()> {
 
 /// A topic is not created while the disk of the active controller is short of space.
 fn check_no_topic_is_created(cluster: &Cluster) -> Result<()> {
-    let topic = kafka::CreatableTopic {
-        name: text("new"),
-        num_partitions: 1,
-        replication_factor: 3,
-        ..Default::default()
-    };
-    let request = kafka::CreateTopicsRequestData {
-        topics: vec![topic],
-        timeout_ms: 30_000,
-        ..Default::default()
-    };
+    let mut attempts = 0;
     until(DEADLINE, "topics are refused", || {
+        // The controller may not have heard of the full disks yet and create the first ones.
+        attempts += 1;
+        let topic = kafka::CreatableTopic {
+            name: text(&format!("new-{attempts}")),
+            num_partitions: 1,
+            replication_factor: 3,
+            ..Default::default()
+        };
+        let request = kafka::CreateTopicsRequestData {
+            topics: vec![topic],
+            timeout_ms: 30_000,
+            ..Default::default()
+        };
         let response = cluster.connect()?.call(&request, 7)?;
         let result = response.topics.first().context("no topic")?;
         let message = result.error_message.as_ref().map_or("", |it| it.as_str());
