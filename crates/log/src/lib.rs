@@ -59,6 +59,7 @@
 
 #![warn(unreachable_pub)]
 
+mod aborted;
 pub mod batch;
 mod checkpoint;
 mod clean;
@@ -76,6 +77,7 @@ pub mod producer_state;
 mod segment;
 pub mod validate;
 
+pub use aborted::AbortedSearch;
 pub use batch::{Batch, BatchBuilder, BatchError, BatchHeader, BatchOptions, Batches};
 pub use clean::{
     CleanError, CleanStats, CleanedSegment, Cleaner, CleanerLimits, Cleaning, CleaningId, Throttle,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dohle_model::{ErrorCode, Offset, Timestamp};
 
 use super::Log;
+use crate::aborted::AbortedSearch;
 use crate::compression::DecompressionMemory;
 use crate::damage::Damage;
 use crate::error::StorageError;
@@ -214,21 +215,22 @@ impl Log {
         fetch_offset: Offset,
         upper_bound: Offset,
     ) -> Vec<AbortedTxn> {
-        let mut found = Vec::new();
+        self.search_aborted(fetch_offset, upper_bound).found
+    }
+
+    /// As [`Log::aborted_transactions`], with what it has cost: what is found, and a little for
+    /// each segment from `fetch_offset` on.
+    #[must_use]
+    pub fn search_aborted(&self, fetch_offset: Offset, upper_bound: Offset) -> AbortedSearch {
+        let mut search = AbortedSearch::default();
         for segment in &self.segments[self.floor_segment(fetch_offset)..] {
-            // The entries are in the order of their markers.
-            let ended = |aborted: &AbortedTxn| aborted.last_offset < fetch_offset;
-            let first = segment.aborted.partition_point(ended);
-            for aborted in &segment.aborted[first..] {
-                if aborted.first_offset < upper_bound {
-                    found.push(*aborted);
-                }
-                // The transactions of all later entries began at or after the bound.
-                if aborted.last_stable_offset >= upper_bound {
-                    return found;
-                }
+            if segment
+                .aborted
+                .search(fetch_offset, upper_bound, &mut search)
+            {
+                break;
             }
         }
-        found
+        search
     }
 }

@@ -158,7 +158,7 @@ impl Segment {
             doubt!("the transaction index has {size} bytes, which are not whole entries");
         }
         let mut after = self.base_offset;
-        for aborted in &self.aborted {
+        for aborted in self.aborted.iter() {
             let last = aborted.last_offset;
             let is_possible = aborted.first_offset <= last
                 && (after..end).contains(&last)

@@ -18,11 +18,12 @@ use std::sync::{Arc, OnceLock};
 use dohle_model::{Offset, Timestamp};
 use dohle_storage::{Environment, File};
 
+use crate::aborted::AbortedTxns;
 use crate::batch::BatchHeader;
 use crate::checkpoint::Sync;
 use crate::config::LogConfig;
 use crate::error::StorageError;
-use crate::index::{self, AbortedTxn, OffsetEntry, TimeEntry};
+use crate::index::{self, OffsetEntry, TimeEntry};
 use crate::open_files::OpenFiles;
 use files::{INDEX_SUFFIX, LOG_SUFFIX, SegmentFiles, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX};
 use read::{Anchor, Start};
@@ -60,7 +61,7 @@ pub(crate) struct Segment {
     pub(crate) size: u32,
     pub(crate) created: Timestamp,
     indexes: Indexes,
-    pub(crate) aborted: Vec<AbortedTxn>,
+    pub(crate) aborted: AbortedTxns,
     max_timestamp: OnceLock<Option<MaxTimestamp>>,
     /// The largest timestamp of the first batch, from which time-based rolling counts.
     first_timestamp: Option<Timestamp>,
@@ -144,7 +145,7 @@ impl Segment {
             size,
             created,
             indexes,
-            aborted: Vec::new(),
+            aborted: AbortedTxns::default(),
             max_timestamp,
             first_timestamp: None,
             bytes_since_index: 0,
@@ -169,7 +170,7 @@ impl Segment {
             size.ok_or_else(|| StorageError::invalid("open", &path, "the file has 2 GiB or more"))?;
         let mut segment = Self::new(files, size, now, Indexes::OnDisk);
         if let Some(bytes) = segment.files.read_index(TXN_INDEX_SUFFIX)? {
-            segment.aborted = index::decode(&bytes);
+            segment.aborted = index::decode(&bytes).into_iter().collect();
         }
         Ok(segment)
     }
@@ -602,7 +603,7 @@ impl Segment {
             });
             times.retain(|entry| i64::from(entry.relative_offset) < relative);
         }
-        self.aborted.retain(|aborted| aborted.last_offset < offset);
+        self.aborted.truncate_to(offset);
         self.cut(cut_at)?;
         // Without the index files the next start rebuilds them from the records.
         for suffix in [INDEX_SUFFIX, TIME_INDEX_SUFFIX] {
