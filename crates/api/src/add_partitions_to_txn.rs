@@ -5,7 +5,8 @@
 //! (KIP-890): a leader asks whether its partition is in the transaction, or has it added.
 //!
 //! The partitions of a transaction are added together: when one does not exist, those that do get
-//! OPERATION_NOT_ATTEMPTED.
+//! OPERATION_NOT_ATTEMPTED. Clients may not add partitions of internal topics, which get
+//! TOPIC_AUTHORIZATION_FAILED: the offsets of groups are added with AddOffsetsToTxn.
 
 use std::sync::Arc;
 
@@ -40,10 +41,10 @@ pub(super) async fn handle(
         topics: request.v3_and_below_topics,
         ..AddPartitionsToTxnTransaction::default()
     };
-    let (context, version) = (&call.context, TransactionVersion::V0);
-    let outcomes = outcomes(context, &transaction, version).await.into_iter();
+    let outcomes = outcomes(&call.context, &transaction, Sender::Client).await;
     let old_client = call.version < 2;
     let outcomes = outcomes
+        .into_iter()
         .map(|outcome| outcome.map_err(|code| wire::fenced(code, old_client)))
         .collect();
     AddPartitionsToTxnResponseData {
@@ -58,7 +59,7 @@ pub async fn for_broker(
     request: AddPartitionsToTxnRequestData,
 ) -> AddPartitionsToTxnResponseData {
     let results = request.transactions.iter().map(|transaction| async {
-        let outcomes = outcomes(&context, transaction, TransactionVersion::V2).await;
+        let outcomes = outcomes(&context, transaction, Sender::Broker).await;
         AddPartitionsToTxnResult {
             transactional_id: transaction.transactional_id.clone(),
             topic_results: by_topic(&transaction.topics, outcomes),
@@ -73,13 +74,20 @@ pub async fn for_broker(
 
 type Outcome = Result<(), ErrorCode>;
 
+/// Who sends a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    Client,
+    Broker,
+}
+
 /// The outcome for each partition, in the order of the request.
 async fn outcomes(
     context: &Context,
     transaction: &AddPartitionsToTxnTransaction,
-    client_version: TransactionVersion,
+    sender: Sender,
 ) -> Vec<Outcome> {
-    let partitions = match existing(&context.image(), &transaction.topics) {
+    let partitions = match existing(&context.image(), &transaction.topics, sender) {
         Ok(partitions) => partitions,
         Err(outcomes) => return outcomes,
     };
@@ -102,35 +110,51 @@ async fn outcomes(
         transactional_id,
         producer,
         partitions: &partitions,
-        client_version,
+        client_version: match sender {
+            Sender::Client => TransactionVersion::V0,
+            Sender::Broker => TransactionVersion::V2,
+        },
     };
     all(context.transactions.add_partitions(&request).await)
 }
 
-/// The partitions of a request in its order, or the outcomes when one of them does not exist.
+/// The partitions of a request in its order, or the outcomes when one of them does not exist or
+/// may not be added.
 fn existing(
     image: &MetadataImage,
     topics: &[AddPartitionsToTxnTopic],
+    sender: Sender,
 ) -> Result<Vec<TopicPartition>, Vec<Outcome>> {
     let found = topics.iter().flat_map(|topic| {
-        let name = topic.name.as_str();
-        let known = image.topic(name);
+        let known = image.topic(topic.name.as_str());
+        let is_refused = sender == Sender::Client && is_internal(topic.name.as_str());
         topic.partitions.iter().map(move |index| {
             let partition = PartitionIndex(*index);
-            let exists = known.is_some_and(|it| it.partitions.contains_key(&partition));
-            let topic = TopicName::new(name).ok().filter(|_| exists)?;
-            Some(TopicPartition { topic, partition })
+            if is_refused {
+                return Err(ErrorCode::TopicAuthorizationFailed);
+            }
+            match known.filter(|topic| topic.partitions.contains_key(&partition)) {
+                Some(topic) => Ok(TopicPartition {
+                    topic: topic.name.clone(),
+                    partition,
+                }),
+                None => Err(ErrorCode::UnknownTopicOrPartition),
+            }
         })
     });
-    let found: Vec<Option<TopicPartition>> = found.collect();
-    if found.iter().all(Option::is_some) {
+    let found: Vec<Result<TopicPartition, ErrorCode>> = found.collect();
+    if found.iter().all(Result::is_ok) {
         return Ok(found.into_iter().flatten().collect());
     }
-    let refused = |partition: Option<TopicPartition>| match partition {
-        Some(_) => Err(ErrorCode::OperationNotAttempted),
-        None => Err(ErrorCode::UnknownTopicOrPartition),
+    let refused = |partition: Result<TopicPartition, ErrorCode>| match partition {
+        Ok(_) => Err(ErrorCode::OperationNotAttempted),
+        Err(code) => Err(code),
     };
     Err(found.into_iter().map(refused).collect())
+}
+
+fn is_internal(name: &str) -> bool {
+    TopicName::new(name).is_ok_and(|name| name.is_internal())
 }
 
 /// The outcomes as the response has them.

@@ -299,6 +299,17 @@ async fn partitions_are_added_together_or_not_at_all() {
                 ("none".to_owned(), 0, unknown)
             ]
         );
+        // Coordinators alone write to these.
+        let internal = [(OFFSETS_TOPIC.name, &[0, 9][..]), ("t", &[0])];
+        let forbidden = Code::TopicAuthorizationFailed.code();
+        assert_eq!(
+            add(&mut client, version, producer, &internal).await,
+            [
+                (OFFSETS_TOPIC.name.to_owned(), 0, forbidden),
+                (OFFSETS_TOPIC.name.to_owned(), 9, forbidden),
+                ("t".to_owned(), 0, not_attempted)
+            ]
+        );
         let added = add(&mut client, version, producer, &[("t", &[0, 1])]).await;
         assert_eq!(added, ok(&[0, 1]), "version {version}, also again");
     }
