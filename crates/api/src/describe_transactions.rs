@@ -34,7 +34,7 @@ async fn describe(call: &Call, id: &KafkaString) -> TransactionState {
             };
         }
     };
-    let topics = described.partitions.0.iter();
+    let topics = described.partitions.topics().into_iter();
     let topics = topics.map(|(topic, partitions)| TopicData {
         topic: wire::text(topic.as_str()),
         partitions: partitions.iter().map(|partition| partition.0).collect(),

@@ -37,14 +37,13 @@ fn metadata(metadata: &TransactionMetadata) -> Json {
             fields.push((name, ProducerId::to_wire(id).into()));
         }
     }
-    let topics: Vec<_> = metadata.partitions.0.iter().collect();
+    let topics: Vec<_> = metadata.partitions.topics();
     let partitions = match metadata.state {
         TransactionState::Empty => Json::Null,
         _ => Json::list(&topics, |(topic, partitions)| {
-            let partitions: Vec<_> = partitions.iter().collect();
             object! {
                 "topic": topic.as_str(),
-                "partitionIds": Json::list(&partitions, |partition| partition.0.into()),
+                "partitionIds": Json::list(partitions, |partition| partition.0.into()),
             }
         }),
     };

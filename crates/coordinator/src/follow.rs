@@ -1,6 +1,7 @@
 //! Following the metadata: shards come and go with the leadership of their partitions.
 
 use std::fmt::Debug;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use dohle_machine::Machine;
@@ -78,6 +79,10 @@ impl<M: Machine> Coordinator<M> {
             let this = Arc::clone(self);
             self.runtime.spawn(this.upkeep(move |machine, step| {
                 machine.on_topics_deleted(&deleted, step);
+                match step.effects.records.is_empty() {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
             }));
         }
     }

@@ -78,11 +78,6 @@ pub(super) struct CommitWait {
 }
 
 impl CommitWait {
-    /// Whether the step appended records.
-    pub(super) fn has_written(&self) -> bool {
-        self.written.is_some()
-    }
-
     /// Waits until the reply may be sent, until `deadline` at most.
     pub(super) async fn done(self, deadline: Instant) -> Result<(), ErrorCode> {
         if let Some(commit) = self.written {

@@ -3,6 +3,7 @@
 //! The task is notified when an earlier timer is set, and looks at the shards only when a timer may
 //! have expired.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -139,16 +140,16 @@ impl<M: Machine> Coordinator<M> {
         });
     }
 
-    /// Repeats a step in every shard until it appends no records, on a blocking thread.
+    /// Repeats a step in every shard until it breaks or cannot append, on a blocking thread.
     pub(super) async fn upkeep(
         self: Arc<Self>,
-        mut plan: impl FnMut(&mut M, &mut Step<'_, M>) + Send + 'static,
+        mut plan: impl FnMut(&mut M, &mut Step<'_, M>) -> ControlFlow<()> + Send + 'static,
     ) {
         let work = move || {
             for shard in self.shards() {
                 // A shard that is loading, or that cannot append, is skipped until the next time.
-                while let Ok((_, commit)) = self.step(&shard, WriteMode::PerRecord, &mut plan) {
-                    if !commit.has_written() {
+                while let Ok((flow, _)) = self.step(&shard, WriteMode::PerRecord, &mut plan) {
+                    if flow.is_break() {
                         break;
                     }
                 }

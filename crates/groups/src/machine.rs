@@ -1,6 +1,7 @@
 //! The groups of a partition as a machine for the runtime of coordinators.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use dohle_machine::{LogRecord, Lookups, Machine};
@@ -102,8 +103,8 @@ impl Machine for Shard {
         }
     }
 
-    fn on_interval(&mut self, step: &mut Step<'_>) {
-        self.expire_offsets(step);
+    fn on_interval(&mut self, step: &mut Step<'_>) -> ControlFlow<()> {
+        self.expire_offsets(step)
     }
 
     fn on_topics_deleted(&mut self, topics: &[(TopicId, TopicName)], step: &mut Step<'_>) {

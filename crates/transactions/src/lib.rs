@@ -25,6 +25,7 @@ mod ids;
 mod machine;
 mod markers;
 mod metadata;
+mod partition_set;
 mod records;
 mod requests;
 mod shard;
@@ -36,7 +37,8 @@ mod timer;
 pub use config::TransactionConfig;
 pub use ids::{ProducerIdAndEpoch, TransactionalId};
 pub use markers::{BrokerMarkers, Marker, MarkerOutcome};
-pub use metadata::{PartitionSet, TransactionMetadata};
+pub use metadata::TransactionMetadata;
+pub use partition_set::PartitionSet;
 pub use records::{RecordError, TransactionRecord, ValueVersion, decode as decode_record};
 pub use requests::{
     AbortTimedOut, AddPartitions, CompleteEnded, Describe, DescribedTransaction, EndTxn,

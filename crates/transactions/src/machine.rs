@@ -1,6 +1,7 @@
 //! The transactions of a partition as a machine for the runtime of coordinators.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use dohle_machine::{LogRecord, Machine, Request, Timers};
@@ -53,8 +54,8 @@ impl Machine for TransactionMachine {
 
     fn on_commit(&mut self, (): (), _: Result<(), ErrorCode>, _: &mut Step<'_>) {}
 
-    fn on_interval(&mut self, step: &mut Step<'_>) {
-        self.expire_ids(step);
+    fn on_interval(&mut self, step: &mut Step<'_>) -> ControlFlow<()> {
+        self.expire_ids(step)
     }
 }
 

@@ -13,7 +13,8 @@ use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, NodeId, TopicPartition};
 
 use crate::ids::{ProducerIdAndEpoch, TransactionalId};
-use crate::metadata::{PartitionSet, TransactionMetadata};
+use crate::metadata::TransactionMetadata;
+use crate::partition_set::PartitionSet;
 use crate::state::{TransactionState, TransactionVersion};
 
 /// The marker of one transaction, for partitions that one broker leads.
@@ -84,14 +85,15 @@ impl Ending {
 
     /// The partitions without a marker.
     pub(crate) fn remaining(&self) -> PartitionSet {
-        self.due.iter().chain(self.sent.iter()).collect()
+        self.due.iter().chain(self.sent.iter()).cloned().collect()
     }
 
     /// Forgets partitions that the metadata does not have: they were deleted, and need no marker.
     pub(crate) fn drop_deleted(&mut self, image: &MetadataImage) {
-        let deleted: Vec<_> = self.due.iter().filter(|it| is_deleted(image, it)).collect();
-        for partition in deleted {
-            self.due.remove(&partition);
+        let deleted = self.due.iter().filter(|it| is_deleted(image, it));
+        let deleted: Vec<_> = deleted.cloned().collect();
+        for partition in &deleted {
+            self.due.remove(partition);
         }
     }
 
@@ -102,25 +104,26 @@ impl Ending {
         image: &MetadataImage,
         mut count: usize,
     ) -> BTreeMap<NodeId, PartitionSet> {
-        let mut taken: BTreeMap<NodeId, PartitionSet> = BTreeMap::new();
         if self.fenced {
-            return taken;
+            return BTreeMap::new();
         }
-        let mut due = PartitionSet::default();
-        for partition in std::mem::take(&mut self.due).iter() {
-            match leader(image, &partition) {
-                Some(broker) if count > 0 => {
-                    count -= 1;
-                    self.sent.insert(partition.clone());
-                    taken.entry(broker).or_default().insert(partition);
-                }
-                Some(_) | None => {
-                    due.insert(partition);
-                }
+        let mut brokers: BTreeMap<NodeId, Vec<TopicPartition>> = BTreeMap::new();
+        for partition in self.due.clone().iter() {
+            if count == 0 {
+                break;
             }
+            let Some(broker) = leader(image, partition) else {
+                continue;
+            };
+            count -= 1;
+            self.due.remove(partition);
+            self.sent.insert(partition.clone());
+            brokers.entry(broker).or_default().push(partition.clone());
         }
-        self.due = due;
-        taken
+        let brokers = brokers.into_iter();
+        brokers
+            .map(|(broker, partitions)| (broker, partitions.into_iter().collect()))
+            .collect()
     }
 
     /// Handles the answer for a partition that a marker was sent to. Other answers are late ones,

@@ -1,79 +1,13 @@
 //! What is kept for a transactional id.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use dohle_model::{
-    PartitionIndex, ProducerEpoch, ProducerId, Timestamp, TopicName, TopicPartition,
-};
+use dohle_model::{ProducerEpoch, ProducerId, Timestamp};
 
 use crate::ids::ProducerIdAndEpoch;
+use crate::partition_set::PartitionSet;
 use crate::state::{TransactionState, TransactionVersion};
 
 /// The highest epoch, which is never returned to a producer: so the coordinator can always fence.
 pub(crate) const EPOCH_MAX: ProducerEpoch = ProducerEpoch(i16::MAX);
-
-/// Partitions by their topic.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct PartitionSet(pub BTreeMap<TopicName, BTreeSet<PartitionIndex>>);
-
-impl PartitionSet {
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.values().map(BTreeSet::len).sum()
-    }
-
-    /// Whether a partition is one of them.
-    #[must_use]
-    pub fn contains(&self, partition: &TopicPartition) -> bool {
-        let topic = self.0.get(&partition.topic);
-        topic.is_some_and(|indexes| indexes.contains(&partition.partition))
-    }
-
-    /// Adds one. Returns whether it is new.
-    pub fn insert(&mut self, partition: TopicPartition) -> bool {
-        let topic = self.0.entry(partition.topic).or_default();
-        topic.insert(partition.partition)
-    }
-
-    /// Removes one. Returns whether it was there.
-    pub fn remove(&mut self, partition: &TopicPartition) -> bool {
-        let Some(indexes) = self.0.get_mut(&partition.topic) else {
-            return false;
-        };
-        let removed = indexes.remove(&partition.partition);
-        if indexes.is_empty() {
-            self.0.remove(&partition.topic);
-        }
-        removed
-    }
-
-    /// All of them, by topic and index.
-    pub fn iter(&self) -> impl Iterator<Item = TopicPartition> + '_ {
-        self.0.iter().flat_map(|(topic, indexes)| {
-            indexes.iter().map(|partition| TopicPartition {
-                topic: topic.clone(),
-                partition: *partition,
-            })
-        })
-    }
-}
-
-impl FromIterator<TopicPartition> for PartitionSet {
-    fn from_iter<I: IntoIterator<Item = TopicPartition>>(partitions: I) -> Self {
-        let mut set = Self::default();
-        for partition in partitions {
-            set.insert(partition);
-        }
-        set
-    }
-}
 
 /// The state of a transactional id.
 #[derive(Debug, Clone, PartialEq, Eq)]

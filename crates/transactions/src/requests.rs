@@ -5,7 +5,7 @@ use regex::Regex;
 
 use crate::ids::{ProducerIdAndEpoch, TransactionalId};
 use crate::markers::{BrokerMarkers, MarkerOutcome};
-use crate::metadata::PartitionSet;
+use crate::partition_set::PartitionSet;
 use crate::state::{TransactionState, TransactionVersion};
 
 /// The reply to a request that may need an id for a producer, which only I/O can get.

@@ -36,11 +36,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::DEADLINE;
-use crate::ProducerIdSource;
 use crate::transactions::{
     PartitionMarkers, TRANSACTION_TOPIC, TransactionCoordinator, TransactionServices,
     TransactionVerifier, VerifyRequest, start,
 };
+use crate::{ProducerIdSource, partition_of};
 
 #[derive(Debug, Default)]
 struct Ids(AtomicI64);
@@ -451,6 +451,101 @@ async fn a_new_coordinator_sends_the_markers_of_what_it_finds_prepared() {
     let received = cluster.other.received(2).await;
     let last = received.last().unwrap();
     assert_eq!(last.markers[0].coordinator_epoch, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_committed_is_not_answered_nor_carried_out() {
+    let cluster = Cluster::start(&[]).await;
+    let (name, replicas) = (TRANSACTION_TOPIC.name, vec![NODE, OTHER]);
+    let topic = cluster.replicas.topic_led_by(name, 2, NODE, replicas).await;
+    let in_sync = async |index: i32, isr: &[NodeId]| {
+        let change = MetadataRecord::PartitionChange {
+            topic_id: topic,
+            partition: PartitionIndex(index),
+            change: PartitionChange {
+                isr: Some(isr.to_vec()),
+                ..PartitionChange::default()
+            },
+        };
+        cluster.replicas.apply(&[change]).await;
+    };
+    in_sync(0, &[NODE]).await;
+    in_sync(1, &[NODE]).await;
+    cluster
+        .replicas
+        .topic_led_by("far", 1, OTHER, vec![OTHER])
+        .await;
+    let far = [partition("far", 0)];
+    let image = cluster.replicas.metadata.image();
+    let id_in = |index: i32| {
+        let mut ids = (0..).map(|number| format!("t{number}"));
+        let is_in = |id: &String| partition_of(&image, name, id) == Some(PartitionIndex(index));
+        ids.find(is_in).unwrap()
+    };
+    let (stuck, other) = (id_in(0), id_in(1));
+    let producer = cluster.init(&stuck).await.unwrap();
+    cluster.add(&stuck, producer, &far).await.unwrap();
+    // Broker 2 is in sync, and has nothing of what follows.
+    in_sync(0, &[NODE, OTHER]).await;
+    let log = cluster.replicas.partition(topic, 0);
+    let before = log.positions().log_end_offset;
+    let mut end = Box::pin(cluster.end(&stuck, producer));
+    assert!(futures::poll!(&mut end).is_pending());
+    assert_eq!(log.positions().log_end_offset, before.plus(1), "decided");
+    let mut describe = Box::pin(cluster.transactions.describe(&stuck));
+    assert!(futures::poll!(&mut describe).is_pending());
+    // The markers of later transactions pass meanwhile, by the same way.
+    for _ in 0..20 {
+        cluster.commit(&other, &far).await;
+        cluster
+            .until(&other, TransactionState::CompleteCommit)
+            .await;
+    }
+    assert!(futures::poll!(&mut end).is_pending());
+    assert!(futures::poll!(&mut describe).is_pending());
+    let producers = |received: &[WriteTxnMarkersRequestData]| -> Vec<i64> {
+        let markers = received.iter().flat_map(|request| &request.markers);
+        markers.map(|marker| marker.producer_id).collect()
+    };
+    let received = cluster.other.received.lock().clone();
+    assert_eq!(received.len(), 20);
+    assert!(!producers(&received).contains(&producer.id.0));
+    // The decision is committed.
+    in_sync(0, &[NODE]).await;
+    timeout(DEADLINE, end).await.unwrap().unwrap();
+    assert!(timeout(DEADLINE, describe).await.unwrap().is_ok());
+    cluster
+        .until(&stuck, TransactionState::CompleteCommit)
+        .await;
+    let received = cluster.other.received.lock().clone();
+    let sent = producers(&received[20..]);
+    assert_eq!(sent, [producer.id.0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_accepts_no_more_partitions_can_be_committed() {
+    let (cluster, _) = Cluster::with_topic(&[], &[NODE]).await;
+    let topic = TopicName::new(TRANSACTION_TOPIC.name).unwrap();
+    let max = MetadataRecord::Config {
+        resource: ConfigResource::Topic(topic),
+        key: "max.message.bytes".into(),
+        value: Some("1000".into()),
+    };
+    cluster.replicas.apply(&[max]).await;
+    cluster.replicas.topic("near", 1).await;
+    let producer = cluster.init("t").await.unwrap();
+    let mut added = 0;
+    let refused = loop {
+        let partition = [partition("near", added)];
+        match cluster.add("t", producer, &partition).await {
+            Ok(()) => added += 1,
+            Err(code) => break code,
+        }
+    };
+    assert_eq!(refused, ErrorCode::UnknownServerError);
+    assert!(added > 150, "{added} partitions in 1000 bytes");
+    cluster.end("t", producer).await.unwrap();
+    cluster.until("t", TransactionState::CompleteCommit).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,16 +1,27 @@
 //! What waits to be sent to each broker. One request is on its way to a broker at a time; what
 //! comes meanwhile is sent with the next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use dohle_model::NodeId;
 use parking_lot::Mutex;
+
+/// Whether an item goes with the next request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It does.
+    Taken,
+    /// It goes with a later one.
+    Later,
+    /// The request is full: no further item is looked at.
+    Full,
+}
 
 /// Items by the broker that they go to.
 #[derive(Debug)]
 pub(super) struct BrokerQueues<T> {
     /// A broker has a queue while a task sends to it.
-    queues: Mutex<HashMap<NodeId, Vec<T>>>,
+    queues: Mutex<HashMap<NodeId, VecDeque<T>>>,
 }
 
 impl<T> Default for BrokerQueues<T> {
@@ -32,20 +43,30 @@ impl<T> BrokerQueues<T> {
         is_idle
     }
 
-    /// Takes the items that `fits` accepts, asked in the order in which they were added, for the
-    /// next request. `None` when there are no items: the task that sends to this broker ends.
-    /// `fits` accepts the first item at least.
-    pub(super) fn take(&self, broker: NodeId, mut fits: impl FnMut(&T) -> bool) -> Option<Vec<T>> {
+    /// Takes the items for the next request, as `fit` says of each in the order in which they were
+    /// added. `None` when there are no items: the task that sends to this broker ends. `fit` takes
+    /// the first item at least. The cost does not depend on how many items are left.
+    pub(super) fn take(&self, broker: NodeId, mut fit: impl FnMut(&T) -> Fit) -> Option<Vec<T>> {
         let mut queues = self.queues.lock();
         let queue = queues.get_mut(&broker)?;
         if queue.is_empty() {
             queues.remove(&broker);
             return None;
         }
-        let (taken, left) = std::mem::take(queue)
-            .into_iter()
-            .partition(|item| fits(item));
-        *queue = left;
+        let (mut taken, mut later) = (Vec::new(), Vec::new());
+        while let Some(item) = queue.pop_front() {
+            match fit(&item) {
+                Fit::Taken => taken.push(item),
+                Fit::Later => later.push(item),
+                Fit::Full => {
+                    queue.push_front(item);
+                    break;
+                }
+            }
+        }
+        for item in later.into_iter().rev() {
+            queue.push_front(item);
+        }
         Some(taken)
     }
 }
@@ -58,13 +79,51 @@ mod tests {
     fn what_comes_while_a_request_is_on_its_way_is_sent_with_the_next() {
         let queues = BrokerQueues::default();
         let broker = NodeId(1);
+        let all = |_: &_| Fit::Taken;
         assert!(queues.push(broker, [1]));
-        assert_eq!(queues.take(broker, |_| true), Some(vec![1]));
+        assert_eq!(queues.take(broker, all), Some(vec![1]));
         assert!(!queues.push(broker, [2, 3, 4]));
         assert!(queues.push(NodeId(2), [5]));
-        assert_eq!(queues.take(broker, |item| item % 2 == 0), Some(vec![2, 4]));
-        assert_eq!(queues.take(broker, |_| true), Some(vec![3]));
-        assert_eq!(queues.take(broker, |_| true), None);
+        let even = |item: &i32| match item % 2 {
+            0 => Fit::Taken,
+            _ => Fit::Later,
+        };
+        assert_eq!(queues.take(broker, even), Some(vec![2, 4]));
+        assert_eq!(queues.take(broker, all), Some(vec![3]));
+        assert_eq!(queues.take(broker, all), None);
         assert!(queues.push(broker, [6]));
+    }
+
+    #[test]
+    fn a_request_looks_at_no_more_of_a_long_queue_than_it_takes() {
+        let queues = BrokerQueues::default();
+        let broker = NodeId(1);
+        assert!(queues.push(broker, 0..10_000));
+        let (mut seen, mut taken) = (0, Vec::new());
+        let mut requests = 0;
+        loop {
+            let mut count = 0;
+            let batch = queues.take(broker, |_| {
+                seen += 1;
+                count += 1;
+                match count {
+                    // The second of a request goes with the next one.
+                    2 => Fit::Later,
+                    ..=100 => Fit::Taken,
+                    _ => Fit::Full,
+                }
+            });
+            let Some(batch) = batch else {
+                break;
+            };
+            requests += 1;
+            taken.extend(batch);
+        }
+        assert_eq!(requests, 102);
+        // Each request has looked at what it took, at one item that goes later, and at one too
+        // many.
+        assert!(seen <= 10_000 + 2 * requests, "{seen} in {requests}");
+        taken.sort_unstable();
+        assert!(taken.iter().copied().eq(0..10_000));
     }
 }

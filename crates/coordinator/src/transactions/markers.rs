@@ -27,7 +27,7 @@ use dohle_transactions::{
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::broker_queues::BrokerQueues;
+use super::broker_queues::{BrokerQueues, Fit};
 use super::{TransactionServices, abort_timed_out};
 use crate::Coordinator;
 
@@ -129,16 +129,14 @@ impl Delivery {
             let mut producers = HashSet::new();
             let mut partitions = 0;
             let batch = self.queues.take(broker, |queued| {
-                let is_first = producers.is_empty();
-                let id = queued.marker.producer.id;
-                let fits = is_first || partitions < PARTITIONS_MAX;
-                let fits = fits && producers.insert(id);
-                partitions += if fits {
-                    queued.marker.partitions.len()
-                } else {
-                    0
-                };
-                fits
+                if partitions >= PARTITIONS_MAX {
+                    return Fit::Full;
+                }
+                if !producers.insert(queued.marker.producer.id) {
+                    return Fit::Later;
+                }
+                partitions += queued.marker.partitions.len();
+                Fit::Taken
             });
             let Some(batch) = batch else {
                 return;
@@ -198,22 +196,23 @@ impl Delivery {
 }
 
 /// What a broker answered, by producer, topic and partition.
-type Answers = HashMap<(ProducerId, String, PartitionIndex), Result<(), ErrorCode>>;
+type Answers = HashMap<ProducerId, HashMap<String, OfTopic>>;
+type OfTopic = HashMap<PartitionIndex, Result<(), ErrorCode>>;
 
 fn answers(response: &WriteTxnMarkersResponseData) -> Answers {
     let mut answers = Answers::new();
     for marker in &response.markers {
+        let of_producer = answers.entry(ProducerId(marker.producer_id)).or_default();
         for topic in &marker.topics {
+            let of_topic = of_producer.entry(topic.name.as_str().to_owned());
+            let of_topic = of_topic.or_default();
             for partition in &topic.partitions {
                 let code = partition.error_code;
                 let outcome = match code {
                     0 => Ok(()),
                     _ => Err(ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError)),
                 };
-                let producer = ProducerId(marker.producer_id);
-                let index = PartitionIndex(partition.partition_index);
-                let topic = topic.name.as_str().to_owned();
-                answers.insert((producer, topic, index), outcome);
+                of_topic.insert(PartitionIndex(partition.partition_index), outcome);
             }
         }
     }
@@ -221,17 +220,17 @@ fn answers(response: &WriteTxnMarkersResponseData) -> Answers {
 }
 
 fn outcome(marker: Marker, answers: Result<&Answers, &ErrorCode>) -> MarkerOutcome {
-    let answer = |partition: TopicPartition| {
+    let answers = answers.map(|answers| answers.get(&marker.producer.id));
+    let answer = |partition: &TopicPartition| {
         let outcome = match answers {
             Err(code) => Err(*code),
             Ok(answers) => {
-                let topic = partition.topic.as_str().to_owned();
-                let key = (marker.producer.id, topic, partition.partition);
-                let answer = answers.get(&key).copied();
-                answer.unwrap_or(Err(ErrorCode::RequestTimedOut))
+                let of_topic = answers.and_then(|it| it.get(partition.topic.as_str()));
+                let answer = of_topic.and_then(|it| it.get(&partition.partition));
+                answer.copied().unwrap_or(Err(ErrorCode::RequestTimedOut))
             }
         };
-        (partition, outcome)
+        (partition.clone(), outcome)
     };
     MarkerOutcome {
         partitions: marker.partitions.iter().map(answer).collect(),
@@ -242,7 +241,7 @@ fn outcome(marker: Marker, answers: Result<&Answers, &ErrorCode>) -> MarkerOutco
 
 fn writable(queued: &Queued) -> WritableTxnMarker {
     let Queued { shard, marker } = queued;
-    let topics = marker.partitions.0.iter();
+    let topics = marker.partitions.topics().into_iter();
     let topics = topics.map(|(topic, partitions)| WritableTxnMarkerTopic {
         name: text(topic.as_str()),
         partition_indexes: partitions.iter().map(|index| index.0).collect(),

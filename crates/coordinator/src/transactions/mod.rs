@@ -254,14 +254,16 @@ fn settings(
 ) -> Settings<TransactionMachine> {
     let configs = ConfigSnapshot::new(Arc::clone(properties), image, node);
     let values = configs.broker();
+    let topic = configs.topic(TRANSACTION_TOPIC.name);
+    let record_bytes_max = topic.max_message_bytes.min(topic.segment_bytes) as usize;
     Settings {
-        machine: Arc::new(TransactionConfig::resolve(values)),
+        machine: Arc::new(TransactionConfig::resolve(values, record_bytes_max)),
         commit_timeout: COMMIT_TIMEOUT,
         load_buffer: values.read(&keys::TRANSACTION_STATE_LOG_LOAD_BUFFER_SIZE),
         codec: CompressionType::None,
         upkeep_interval: values
             .read(&keys::TRANSACTION_REMOVE_EXPIRED_TRANSACTION_CLEANUP_INTERVAL_MS),
-        batch_bytes_max: configs.topic(TRANSACTION_TOPIC.name).max_message_bytes as usize,
+        batch_bytes_max: topic.max_message_bytes as usize,
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use dohle_broker::metadata::MetadataCache;
 use dohle_broker::replication::{BrokerClient, CallError};
-use dohle_model::{ErrorCode, NodeId, PartitionIndex, TopicName, TopicPartition};
+use dohle_model::{ErrorCode, NodeId, PartitionIndex, TopicPartition};
 use dohle_protocol::messages::add_partitions_to_txn_request::{
     AddPartitionsToTxnRequestData, AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
@@ -22,7 +22,7 @@ use dohle_transactions::{
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::broker_queues::BrokerQueues;
+use super::broker_queues::{BrokerQueues, Fit};
 use super::{TRANSACTION_TOPIC, TransactionCoordinator};
 use crate::partition_of;
 
@@ -137,7 +137,13 @@ impl TransactionVerifier {
             // The response names transactions by their ids: each is there once.
             let mut ids = HashSet::new();
             let batch = self.queues.take(broker, |waiting| {
-                ids.len() < TRANSACTIONS_MAX && ids.insert(waiting.request.transactional_id.clone())
+                if ids.len() == TRANSACTIONS_MAX {
+                    return Fit::Full;
+                }
+                match ids.insert(waiting.request.transactional_id.clone()) {
+                    true => Fit::Taken,
+                    false => Fit::Later,
+                }
             });
             let Some(mut batch) = batch else {
                 return;
@@ -233,14 +239,12 @@ fn code(code: i16) -> ErrorCode {
 
 fn transaction(request: &VerifyRequest) -> AddPartitionsToTxnTransaction {
     let topics: PartitionSet = request.partitions.iter().cloned().collect();
-    let topics = topics.0.into_iter();
-    let topics = topics.map(
-        |(topic, partitions): (TopicName, _)| AddPartitionsToTxnTopic {
-            name: text(topic.as_str()),
-            partitions: partitions.into_iter().map(|index| index.0).collect(),
-            ..AddPartitionsToTxnTopic::default()
-        },
-    );
+    let topics = topics.topics().into_iter();
+    let topics = topics.map(|(topic, partitions)| AddPartitionsToTxnTopic {
+        name: text(topic.as_str()),
+        partitions: partitions.into_iter().map(|index| index.0).collect(),
+        ..AddPartitionsToTxnTopic::default()
+    });
     AddPartitionsToTxnTransaction {
         transactional_id: text(request.transactional_id.as_str()),
         producer_id: request.producer.id.0,

@@ -42,6 +42,8 @@ pub struct Shard {
     pub(crate) deleted: Offset,
     /// The producers with open transactions, and the groups that they commit offsets to.
     pub(crate) transactions: BTreeMap<ProducerId, BTreeSet<GroupId>>,
+    /// The groups whose offsets the present round of expiry has still to look at.
+    pub(crate) to_expire: Vec<GroupId>,
 }
 
 /// A group: its members, and its offsets.

@@ -1,5 +1,7 @@
 //! Requests about offsets, and the deletion of groups: finds the group, and plans on its offsets.
 
+use std::ops::ControlFlow;
+
 use dohle_model::{ErrorCode, TopicId, TopicName};
 use dohle_protocol::messages::offset_commit_request::OffsetCommitRequestData;
 use dohle_protocol::messages::offset_commit_response::OffsetCommitResponseData;
@@ -19,6 +21,8 @@ use crate::step::{Caller, Failed};
 
 /// The most tombstones of one step that need not be written together.
 const TOMBSTONES_MAX: usize = 1_000;
+/// Offsets and groups that one step of their expiry looks at, unless a single group has more.
+const EXAMINED_MAX: usize = 10_000;
 
 impl Shard {
     /// Plans OffsetCommit. The caller has looked up the topics: each has its name and its id, and
@@ -113,20 +117,30 @@ impl Shard {
     }
 
     /// Deletes offsets that have expired, and groups that are left with neither offsets nor
-    /// members. The caller repeats this, with a fresh step each, until a step writes no records.
-    pub fn expire_offsets(&self, step: &mut Step<'_>) {
-        for (group_id, group) in &self.groups {
-            expire(
-                group_id,
-                group.any_kind(),
-                &group.offsets,
-                TOMBSTONES_MAX,
-                step,
-            );
+    /// members. The caller repeats this, with a fresh step each, until it breaks: each step looks
+    /// at groups that the steps before have not finished.
+    pub fn expire_offsets(&mut self, step: &mut Step<'_>) -> ControlFlow<()> {
+        if self.to_expire.is_empty() {
+            self.to_expire.extend(self.groups.keys().cloned());
+        }
+        let mut offsets = 0;
+        while let Some(group_id) = self.to_expire.last() {
+            if let Some(group) = self.groups.get(group_id) {
+                let kind = group.any_kind();
+                expire(group_id, kind, &group.offsets, TOMBSTONES_MAX, step);
+                offsets += 1 + group.offsets.len();
+            }
             if step.effects.records.len() >= TOMBSTONES_MAX {
-                return;
+                // The group may have more.
+                return ControlFlow::Continue(());
+            }
+            self.to_expire.pop();
+            if offsets >= EXAMINED_MAX && !self.to_expire.is_empty() {
+                return ControlFlow::Continue(());
             }
         }
+        self.to_expire = Vec::new();
+        ControlFlow::Break(())
     }
 
     /// Deletes the offsets of topics that were deleted. The caller repeats this, with a fresh step

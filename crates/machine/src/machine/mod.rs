@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt::Debug;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use dohle_model::image::MetadataImage;
@@ -84,11 +85,13 @@ pub trait Machine: Default + Debug + Send + 'static {
         step: &mut Step<'_, Self>,
     );
 
-    /// Periodic upkeep, such as expiry. The runtime repeats it with a fresh step each until a step
-    /// returns no records, so that one step may stay small.
-    fn on_interval(&mut self, _step: &mut Step<'_, Self>) {}
+    /// Periodic upkeep, such as expiry. The runtime repeats it with a fresh step each until it
+    /// breaks, so that one step may stay small.
+    fn on_interval(&mut self, _step: &mut Step<'_, Self>) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
 
-    /// Topics were deleted. Repeated like [`Machine::on_interval`].
+    /// Topics were deleted. Repeated until a step returns no records.
     fn on_topics_deleted(&mut self, _topics: &[(TopicId, TopicName)], _step: &mut Step<'_, Self>) {}
 }
 

@@ -13,7 +13,8 @@ use dohle_model::{
 };
 
 use crate::ids::TransactionalId;
-use crate::metadata::{PartitionSet, TransactionMetadata};
+use crate::metadata::TransactionMetadata;
+use crate::partition_set::PartitionSet;
 use crate::state::{TransactionState, TransactionVersion};
 
 #[cfg(test)]
@@ -89,11 +90,10 @@ fn encode_value(
     if metadata.state == TransactionState::Empty {
         value.null_items();
     } else {
-        let topics: Vec<_> = metadata.partitions.0.iter().collect();
+        let topics = metadata.partitions.topics();
         value.items(&topics, |value, (topic, partitions)| {
             value.text(topic.as_str())?;
-            let partitions: Vec<_> = partitions.iter().collect();
-            value.items(&partitions, |value, partition| {
+            value.items(partitions, |value, partition| {
                 value.i32(partition.0);
                 Ok(())
             })?;
@@ -135,6 +135,31 @@ fn encode_tags(metadata: &TransactionMetadata, value: &mut Writer) -> Result<(),
         })?;
     }
     Ok(())
+}
+
+/// The most bytes that a record with these partitions takes as a batch of its own, whatever its
+/// state is: some 100 bytes, and 3 for each topic, more than most take. A transaction whose
+/// partitions fit can be ended, by a client of any version and after any change of
+/// `transaction.version`.
+pub(crate) fn batch_bytes_max(id: &TransactionalId, partitions: &PartitionSet) -> usize {
+    /// The header of the batch, and the record's fields besides key and value.
+    const BATCH: usize = 61 + 25;
+    const KEY: usize = 2 + 2;
+    /// Version 1 with all tagged fields; the lengths are those of version 0.
+    const VALUE: usize = 2 + 8 + 2 + 4 + 1 + 4 + 8 + 8 + TAGGED;
+    const TAGGED: usize = 1 + 10 + 10 + 4;
+    /// The lengths of a topic's name and partitions, which take more in version 0.
+    const TOPIC: usize = 2 + 4;
+    const INDEX: usize = 4;
+    let mut bytes = BATCH + KEY + id.as_str().len() + VALUE + INDEX * partitions.len();
+    let mut last = None;
+    for TopicPartition { topic, .. } in partitions.iter() {
+        if last != Some(topic) {
+            bytes += TOPIC + topic.as_str().len();
+            last = Some(topic);
+        }
+    }
+    bytes
 }
 
 /// Reads a record; `None` when its type is unknown.
@@ -186,13 +211,16 @@ fn decode_value(value: &mut Reader<'_>) -> Result<TransactionMetadata, RecordErr
         value.no_tagged()?;
         Ok((topic, partitions))
     })?;
-    let mut partitions = PartitionSet::default();
-    for (topic, indexes) in topics.unwrap_or_default() {
-        for partition in indexes {
-            let topic = topic.clone();
-            partitions.insert(TopicPartition { topic, partition });
-        }
-    }
+    let topics = topics.unwrap_or_default().into_iter();
+    let partitions: PartitionSet = topics
+        .flat_map(|(topic, indexes)| {
+            let indexes = indexes.into_iter();
+            indexes.map(move |partition| TopicPartition {
+                topic: topic.clone(),
+                partition,
+            })
+        })
+        .collect();
     let updated = Timestamp(value.i64()?);
     let started = Timestamp::from_wire(value.i64()?);
     let mut metadata = TransactionMetadata {

@@ -7,7 +7,8 @@ use dohle_model::{NodeId, Timestamp};
 
 use super::{Step, TransactionMachine, next, write};
 use crate::markers::{BrokerMarkers, Marker, MarkerOutcome, marker};
-use crate::metadata::{PartitionSet, TransactionMetadata};
+use crate::metadata::TransactionMetadata;
+use crate::partition_set::PartitionSet;
 use crate::requests::Outgoing;
 use crate::state::TransactionState;
 use crate::timer::Timer;

@@ -5,7 +5,8 @@ use dohle_model::{ErrorCode, ProducerEpoch, ProducerId};
 use super::end::{Abort, Fenced};
 use super::{Step, TransactionMachine, check_id, next, write};
 use crate::ids::{ProducerIdAndEpoch, TransactionalId};
-use crate::metadata::{EPOCH_MAX, PartitionSet, TransactionMetadata, is_exhausted};
+use crate::metadata::{EPOCH_MAX, TransactionMetadata, is_exhausted};
+use crate::partition_set::PartitionSet;
 use crate::requests::{InitProducerId, PlannedReply};
 use crate::state::{TransactionState, TransactionVersion};
 

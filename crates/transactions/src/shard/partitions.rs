@@ -5,6 +5,7 @@ use dohle_model::ErrorCode;
 use super::{Step, TransactionMachine, check_id, next, time_left, write};
 use crate::ids::ProducerIdAndEpoch;
 use crate::metadata::TransactionMetadata;
+use crate::records::batch_bytes_max;
 use crate::requests::{AddPartitions, VerifyPartitions};
 use crate::state::TransactionState;
 use crate::timer::Timer;
@@ -12,6 +13,10 @@ use crate::timer::Timer;
 impl TransactionMachine {
     /// Adds partitions; the first ones begin a transaction. Adding those that are in the
     /// transaction changes nothing and succeeds.
+    ///
+    /// As in Kafka, UNKNOWN_SERVER_ERROR when the record would be too large. That is the case here
+    /// also when only the record that ends the transaction would be, so that every transaction can
+    /// be ended.
     pub(crate) fn add_partitions(
         &mut self,
         request: &AddPartitions<'_>,
@@ -35,6 +40,17 @@ impl TransactionMachine {
             changed.partitions.insert(partition.clone());
         }
         let id = id.clone();
+        let bytes = batch_bytes_max(&id, &changed.partitions);
+        let bytes_max = step.config.record_bytes_max;
+        if bytes > bytes_max {
+            let partitions = changed.partitions.len();
+            tracing::info!(
+                transactional_id = %id, partitions, bytes, bytes_max,
+                "refused to add partitions to a transaction: its record would be too large for \
+                 max.message.bytes of __transaction_state"
+            );
+            return Err(ErrorCode::UnknownServerError);
+        }
         if !is_ongoing && let Some(left) = time_left(&changed, step.wall) {
             // When the record is not appended, the timer finds no open transaction.
             self.timers.set(Timer::Timeout(id.clone()), step.now + left);

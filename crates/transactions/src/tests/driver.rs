@@ -70,6 +70,7 @@ impl Driver {
                 transaction_max_timeout: Duration::from_secs(900),
                 transactional_id_expiration: Duration::from_secs(7 * 24 * 3600),
                 two_phase_commit_enable: false,
+                record_bytes_max: 1 << 20,
             },
             image: MetadataImage::default(),
             now: Duration::from_secs(5),
@@ -338,7 +339,9 @@ pub fn answered(marker: &Marker, outcome: Result<(), ErrorCode>) -> MarkerOutcom
     MarkerOutcome {
         transactional_id: marker.transactional_id.clone(),
         producer: marker.producer,
-        partitions: partitions.map(|partition| (partition, outcome)).collect(),
+        partitions: partitions
+            .map(|partition| (partition.clone(), outcome))
+            .collect(),
     }
 }
 

@@ -273,7 +273,7 @@ impl Run {
         let key = (marker.transactional_id.to_string(), marker.producer);
         let written = self.written.entry(key).or_default();
         for partition in marker.partitions.iter() {
-            let before = written.insert(partition, marker.commit);
+            let before = written.insert(partition.clone(), marker.commit);
             assert!(
                 before.is_none_or(|commit| commit == marker.commit),
                 "{marker:?}"

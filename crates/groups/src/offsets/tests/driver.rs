@@ -22,6 +22,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -176,7 +177,15 @@ impl Driver {
                 let deleted = [(id, TopicName::new(name).unwrap())];
                 self.until_done(|shard, step| shard.on_topics_deleted(&deleted, step));
             }
-            "expire" => self.until_done(|shard, step| shard.expire_offsets(step)),
+            "expire" => {
+                let mut flow = ControlFlow::Continue(());
+                while flow.is_continue() {
+                    self.step(|shard, step| {
+                        flow = shard.expire_offsets(step);
+                        String::new()
+                    });
+                }
+            }
             "tick" => self.wall.0 += ms(duration(name)),
             "classic" => self.classic(name, &words),
             "consumer" => self.consumer(name, &words),
