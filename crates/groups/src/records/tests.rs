@@ -12,6 +12,17 @@ use super::*;
 /// What Apache Kafka 4.3.1 wrote.
 const GOLDEN: &str = include_str!("testdata/kafka-4.3.1.txt");
 
+/// What Apache Kafka 4.3.1 wrote in transactions.
+const GOLDEN_TRANSACTIONS: &str = include_str!("testdata/kafka-4.3.1-transactions.txt");
+
+/// An entry of the log of a transaction.
+pub(crate) enum InTransaction {
+    /// A record, its key and value, of this producer id.
+    Record(i64, Vec<u8>, Vec<u8>),
+    /// The marker of the transaction of this producer id; whether it commits.
+    Marker(i64, bool),
+}
+
 fn hex(text: &str) -> Vec<u8> {
     let digits = text.as_bytes().chunks(2);
     digits
@@ -27,6 +38,44 @@ pub(crate) fn golden() -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
             (hex(key), (value != "null").then(|| hex(value)))
         })
         .collect()
+}
+
+pub(crate) fn golden_transactions() -> Vec<InTransaction> {
+    let lines = GOLDEN_TRANSACTIONS.lines();
+    let lines = lines.filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let producer = words[0].parse().unwrap();
+            match words[1..] {
+                [key, value] => InTransaction::Record(producer, hex(key), hex(value)),
+                [end] => InTransaction::Marker(producer, end == "committed"),
+                _ => panic!("{line:?}"),
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn what_kafka_wrote_in_transactions_is_written_the_same_here() {
+    let mut offsets = Vec::new();
+    for entry in golden_transactions() {
+        let InTransaction::Record(_, key, value) = entry else {
+            continue;
+        };
+        let record = decode(&key, Some(&value)).unwrap().unwrap();
+        let (key_again, value_again) = record.encode().unwrap();
+        assert_eq!(key_again, key, "{record:?}");
+        assert_eq!(value_again, Some(value.into()), "{record:?}");
+        let Record::Offset(_, Some(value)) = record else {
+            panic!("{record:?} is no offset");
+        };
+        offsets.push((value.offset.0, value.leader_epoch.map(|epoch| epoch.0)));
+    }
+    let of_java_and_librdkafka = [(5, None), (10, None), (15, None)];
+    assert_eq!(offsets[..3], of_java_and_librdkafka);
+    assert_eq!(offsets[3..5], [(5, Some(0)), (10, Some(0))]);
+    assert_eq!(offsets[5..], of_java_and_librdkafka);
 }
 
 #[test]

@@ -16,6 +16,7 @@
 //! list [states=empty] [types=classic]
 //! describe g [v5]
 //! kafka                                        the log has what Apache Kafka wrote
+//! kafka-transactions 2                         the next two entries of what it wrote in transactions
 //! recreated                                    topics have new ids from now on
 //! reload                                       another broker becomes coordinator
 //! ```
@@ -45,6 +46,7 @@ use expect_test::Expect;
 use crate::Step;
 use crate::config::GroupConfig;
 use crate::ids::{GroupId, MemberId};
+use crate::records::tests::{InTransaction, golden_transactions};
 use crate::records::{
     ClassicGroupValue, ClassicMemberValue, ConsumerCurrentValue, ConsumerGroupValue,
     ConsumerMemberValue, OffsetKey, OffsetValue, Record, decode,
@@ -84,6 +86,8 @@ pub(super) struct Driver {
     /// The producer of the transaction that steps write in.
     producer: Option<ProducerId>,
     generation_of_topics: u8,
+    /// Entries of Kafka's transactions that the log has.
+    from_kafka: usize,
     pub(super) out: String,
 }
 
@@ -96,6 +100,7 @@ impl Default for Driver {
             log: Vec::new(),
             producer: None,
             generation_of_topics: 1,
+            from_kafka: 0,
             out: String::new(),
         }
     }
@@ -196,18 +201,44 @@ impl Driver {
                 let records = written.map(|(key, value)| decode(&key, value.as_deref()));
                 self.write(records.map(|it| it.unwrap().unwrap()).collect());
             }
+            "kafka-transactions" => {
+                let written = golden_transactions().into_iter().skip(self.from_kafka);
+                let count = name.parse().unwrap();
+                self.from_kafka += count;
+                written.take(count).for_each(|entry| self.from_kafka(entry));
+            }
             "committed" | "aborted" => {
                 let producer = ProducerId(name.parse().unwrap());
-                let committed = verb == "committed";
-                self.log.push(Logged::Marker(producer, committed));
-                let group_ids = self.shard.end_transaction(producer, committed);
-                self.shard.on_appended(group_ids, self.end());
+                self.end_transaction(producer, verb == "committed");
             }
             "recreated" => self.generation_of_topics += 1,
             "reload" => {
                 self.shard = self.loaded();
             }
             other => panic!("{other:?} is no verb"),
+        }
+    }
+
+    fn end_transaction(&mut self, producer: ProducerId, committed: bool) {
+        self.log.push(Logged::Marker(producer, committed));
+        let group_ids = self.shard.end_transaction(producer, committed);
+        self.shard.on_appended(group_ids, self.end());
+    }
+
+    fn from_kafka(&mut self, entry: InTransaction) {
+        match entry {
+            InTransaction::Record(producer, key, value) => {
+                self.producer = Some(ProducerId(producer));
+                let record = decode(&key, Some(&value)).unwrap().unwrap();
+                writeln!(self.out, "  producer {producer}: {}", show(&record)).unwrap();
+                self.write(vec![record]);
+                self.producer = None;
+            }
+            InTransaction::Marker(producer, committed) => {
+                let end = if committed { "committed" } else { "aborted" };
+                writeln!(self.out, "  producer {producer}: {end}").unwrap();
+                self.end_transaction(ProducerId(producer), committed);
+            }
         }
     }
 

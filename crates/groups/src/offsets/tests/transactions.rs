@@ -72,6 +72,93 @@ fn offsets_take_effect_with_the_commit_of_their_transaction() {
 }
 
 #[test]
+fn offsets_that_kafka_wrote_in_transactions_take_effect_with_their_markers() {
+    check(
+        "
+        kafka-transactions 1
+        fetch billing stable=
+        kafka-transactions 1
+        fetch billing stable=
+        kafka-transactions 1
+        fetch billing
+        kafka-transactions 2
+        fetch billing
+        fetch billing stable=
+        kafka-transactions 3
+        fetch g-franz stable=
+        kafka-transactions 1
+        fetch billing stable=
+        kafka-transactions 6
+        fetch g-py stable=
+        kafka-transactions 1
+        reload
+        fetch billing stable=
+        fetch g-franz stable=
+        fetch g-py stable=
+        ",
+        expect![[r#"
+            > kafka-transactions 1
+              producer 0: billing orders-0 = 5 at 1795936949274
+            > fetch billing stable=
+              -> when committed up to 1
+            > kafka-transactions 1
+              producer 0: committed
+            > fetch billing stable=
+              -> when committed up to 2
+              -> orders-0 5@-1
+            > kafka-transactions 1
+              producer 0: billing orders-0 = 10 at 1795936949328
+            > fetch billing
+              -> when committed up to 3
+              -> orders-0 5@-1
+            > kafka-transactions 2
+              producer 0: aborted
+              producer 0: billing orders-0 = 15 at 1795936949346
+            > fetch billing
+              -> when committed up to 5
+              -> orders-0 5@-1
+            > fetch billing stable=
+              -> when committed up to 5
+              -> orders-0 -1@-1 UNSTABLE_OFFSET_COMMIT
+            > kafka-transactions 3
+              producer 1: g-franz orders-0 = 5 at 1795936972951 epoch 0 "dohle-compat-franz-go-0a0277cd-86b9-487f-b003-a95acab035f0"
+              producer 1: committed
+              producer 1: g-franz orders-0 = 10 at 1795936972985 epoch 0 "dohle-compat-franz-go-0a0277cd-86b9-487f-b003-a95acab035f0"
+            > fetch g-franz stable=
+              -> when committed up to 8
+              -> orders-0 -1@-1 UNSTABLE_OFFSET_COMMIT
+            > kafka-transactions 1
+              producer 0: aborted
+            > fetch billing stable=
+              -> when committed up to 9
+              -> orders-0 5@-1
+            > kafka-transactions 6
+              producer 2: g-py orders-0 = 5 at 1795937034308
+              producer 2: committed
+              producer 2: g-py orders-0 = 10 at 1795937034395
+              producer 2: aborted
+              producer 2: g-py orders-0 = 15 at 1795937034441
+              producer 2: committed
+            > fetch g-py stable=
+              -> when committed up to 15
+              -> orders-0 15@-1
+            > kafka-transactions 1
+              producer 1: aborted
+            > reload
+            > fetch billing stable=
+              -> when committed up to 0
+              -> orders-0 5@-1
+            > fetch g-franz stable=
+              -> when committed up to 0
+              -> orders-0 5@0 dohle-compat-franz-go-0a0277cd-86b9-487f-b003-a95acab035f0
+            > fetch g-py stable=
+              -> when committed up to 0
+              -> orders-0 15@-1
+        "#]],
+    );
+}
+
+#[test]
 fn of_two_commits_the_later_one_in_the_log_counts() {
     check(
         "
