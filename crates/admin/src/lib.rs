@@ -1,11 +1,11 @@
 //! A client of a Kafka-compatible cluster, for programs that administer one.
 //!
 //! [`Cluster`] connects and sends a request to the bootstrap address, to one broker or to a group's
-//! coordinator. The functions of [`fetch`] collect what several answers hold into plain values:
-//! topics, partitions, offsets, groups, configurations. [`client`] makes producers and consumers.
+//! coordinator. The functions of [`fetch`] combine several responses into plain values: topics,
+//! partitions, offsets, groups, configurations. [`client`] makes producers and consumers.
 //!
-//! It must not depend on command lines or on how results are printed: [`ProgressReporter`] is how a
-//! caller learns how far a long call is.
+//! Invariant: the crate does not depend on command lines or on how results are printed.
+//! [`ProgressReporter`] reports the progress of a long call to its caller.
 
 pub mod client;
 mod cluster;

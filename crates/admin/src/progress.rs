@@ -1,13 +1,13 @@
-//! How a caller learns how far a long call is.
+//! Reports the progress of a long call to its caller.
 
 /// Shows how many items of a long call are done.
 pub trait ProgressReporter {
-    /// Begins to count items until the count is dropped. `what` has been done with the items, as
-    /// in "groups deleted"; `total` is absent when the number of items is unknown.
+    /// Begins to count items until the count is dropped. `what` names the count, such as "groups
+    /// deleted"; `total` is absent when the number of items is unknown.
     fn begin(&self, what: &'static str, total: Option<usize>) -> Box<dyn ItemCount>;
 }
 
-/// The number of items that are done.
+/// The count of items that are done.
 pub trait ItemCount {
     /// Sets the number.
     fn set(&self, done: u64);

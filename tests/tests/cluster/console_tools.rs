@@ -265,7 +265,7 @@ fn what_cannot_be_delivered_or_found_is_told_and_fails() -> Result<()> {
     let nobody = nobody.run()?;
     assert_eq!(nobody.code, 1, "{nobody}");
     assert!(
-        nobody.stderr.contains("Nobody answers at 127.0.0.1:1"),
+        nobody.stderr.contains("No broker answers at 127.0.0.1:1"),
         "{nobody}"
     );
     Ok(())

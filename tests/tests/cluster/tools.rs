@@ -515,8 +515,9 @@ fn addresses_that_do_not_work_are_told_with_what_to_do() -> Result<()> {
     let port = dohle_tests::ports::free_port()?;
     let nobody = ours("topics", &format!("127.0.0.1:{port}"), &["--list"])?.run()?;
     ensure!(nobody.code == 1, "{nobody}");
-    let told =
-        format!("Nobody answers at 127.0.0.1:{port} (Connection refused). Is a broker listening");
+    let told = format!(
+        "No broker answers at 127.0.0.1:{port} (Connection refused). Is a broker listening"
+    );
     ensure!(nobody.stdout.contains(&told), "{nobody}");
 
     let advertised = "PLAINTEXT://no-such-host.invalid:9092";

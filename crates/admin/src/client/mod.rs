@@ -1,4 +1,5 @@
-//! Producers and consumers: their properties, the topic that is named, and messages about failures.
+//! Producers and consumers: their properties, the topic that a tool names, and messages about
+//! failures.
 
 mod properties;
 mod topic;
@@ -32,7 +33,7 @@ pub async fn connect(properties: &Properties) -> anyhow::Result<Cluster> {
     Ok(Cluster::connect(&connection).await?)
 }
 
-/// A producer with these properties.
+/// Creates a producer with these properties.
 ///
 /// # Errors
 /// When a property is invalid.
@@ -45,15 +46,15 @@ pub async fn producer(properties: &Properties) -> anyhow::Result<Producer> {
     let runtime = config.to_producer_runtime_config();
     let runtime = runtime.context("create the producer")?;
     let mut connection = config.to_connection_config()?;
-    // The producer keeps to its number of requests in flight by itself. Beyond the connection's it
-    // would fail records instead of waiting, and requests for metadata count there too.
+    // The producer itself limits its requests in flight. A limit of the connection would make
+    // records fail instead of wait, and requests for metadata count towards it too.
     connection.max_in_flight_requests_per_connection = REQUESTS_MAX;
     connection.broker_queue_capacity = REQUESTS_MAX;
     let bootstrap = properties.get("bootstrap.servers").unwrap_or_default();
     let mut endpoints = Vec::new();
     for (address, id) in Address::list(bootstrap)?.into_iter().zip(0..) {
         let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
-        // A name that cannot be resolved does no harm: another one has answered before.
+        // A name that cannot be resolved is not an error here: another address has answered before.
         if let Some(resolved) = found.ok().and_then(|mut found| found.next()) {
             let Address { host, port } = address;
             endpoints.push(BrokerEndpoint::from_resolved(id, host, port, resolved));
@@ -66,7 +67,7 @@ pub async fn producer(properties: &Properties) -> anyhow::Result<Producer> {
 /// How many requests may wait on one connection of a producer.
 const REQUESTS_MAX: usize = 4096;
 
-/// A consumer with these properties.
+/// Creates a consumer with these properties.
 ///
 /// # Errors
 /// When a property is invalid.
@@ -88,8 +89,8 @@ fn tell_ignored(report: &WarningReport) {
     }
 }
 
-/// Whether a consumer may succeed a moment later: elections, coordinators that load, broken
-/// connections.
+/// Returns whether a consumer may succeed a moment later: after elections, while coordinators load,
+/// after broken connections.
 #[must_use]
 pub fn is_retriable(error: &ConsumerError) -> bool {
     match error {

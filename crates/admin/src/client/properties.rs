@@ -19,7 +19,7 @@ const CLASSES: [&str; 6] = [
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Properties(BTreeMap<String, String>);
 
-/// Reads `key=value`; without a value it is empty.
+/// Reads `key=value`; a key without a value gets an empty one.
 #[must_use]
 pub fn key_values<'a>(texts: impl IntoIterator<Item = &'a str>) -> Properties {
     let pairs = texts
@@ -39,44 +39,44 @@ impl From<HashMap<String, String>> for Properties {
 }
 
 impl Properties {
-    /// The value of a property.
+    /// Returns the value of a property.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Whether it is set, to any value.
+    /// Returns whether a property is set, to any value.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// Whether it is set to `true`.
+    /// Returns whether a property is set to `true`.
     #[must_use]
     pub fn is_true(&self, name: &str) -> bool {
         self.get(name)
             .is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
     }
 
-    /// Sets one.
+    /// Sets a property.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.0.insert(name.to_owned(), value.into());
     }
 
-    /// Sets one that is not set yet.
+    /// Sets a property that is not set yet.
     pub fn set_default(&mut self, name: &str, value: impl Into<String>) {
         self.0
             .entry(name.to_owned())
             .or_insert_with(|| value.into());
     }
 
-    /// Adds others, which take precedence.
+    /// Adds other properties, which take precedence.
     pub fn extend(&mut self, over: Self) {
         self.0.extend(over.0);
     }
 
-    /// Kafka's rule: properties that exclude idempotence disable it, unless it is explicitly
-    /// enabled.
+    /// Disables idempotence when other properties exclude it, unless it is explicitly enabled.
+    /// Source: Kafka's `ProducerConfig`.
     pub(super) fn settle_idempotence(&mut self) {
         let number = |name: &str| {
             self.get(name)
@@ -94,7 +94,7 @@ impl Properties {
         }
     }
 
-    /// The properties of a connection, without those of producers and consumers.
+    /// Returns the properties of a connection, without those of producers and consumers.
     pub(super) fn connection(&self) -> HashMap<String, String> {
         const PREFIXES: [&str; 5] = ["security.", "sasl.", "ssl.", "socket.", "reconnect."];
         const NAMES: [&str; 4] = [
@@ -111,7 +111,7 @@ impl Properties {
             .collect()
     }
 
-    /// The properties that the client accepts: without those whose values are Java classes.
+    /// Returns the properties that the client accepts: all but those whose values are Java classes.
     pub(super) fn without_classes(&self) -> ClientProperties {
         let plain = self
             .0

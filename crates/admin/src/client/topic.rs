@@ -8,7 +8,7 @@ use crate::fetch::{Resource, describe_configs};
 /// A topic that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Existing {
-    /// How many partitions it has.
+    /// The number of its partitions.
     pub partitions: i32,
     /// The partitions that have a leader.
     pub led: Vec<i32>,
@@ -52,7 +52,7 @@ pub async fn find(
     }
 }
 
-/// `max.message.bytes` of a topic, where the cluster reports it.
+/// Returns `max.message.bytes` of a topic, if the cluster reports it.
 pub async fn message_bytes_max(cluster: &Cluster, topic: &str) -> Option<usize> {
     let resource = Resource::topic(topic);
     let resources = std::slice::from_ref(&resource);

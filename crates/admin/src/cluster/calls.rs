@@ -1,4 +1,4 @@
-//! Which answer belongs to which request.
+//! The requests that the tools send, each with the type of its response.
 
 use bytes::{Bytes, BytesMut};
 use kacrab::wire::{RequestMessage, ResponseMessage};
@@ -6,17 +6,17 @@ use kacrab_protocol::generated::*;
 
 use super::{ClusterError, check};
 
-/// A request that a broker answers.
+/// A request, with the type of its response.
 pub trait Call: RequestMessage + Clone + Send + Sync + 'static {
     /// The API.
     const KEY: ApiKey;
     /// The answer.
     type Response: ResponseMessage;
-    /// The newest version to use.
+    /// The newest version that is used.
     const VERSION_MAX: i16 = i16::MAX;
 
-    /// Fails when the answer as a whole is an error. Errors of single topics, partitions and so on
-    /// are left to the caller, unless every caller treats them as errors of the whole.
+    /// Fails when the response as a whole is an error. Errors of single topics, partitions and so
+    /// on are left to the caller, unless every caller treats them as errors of the whole response.
     ///
     /// # Errors
     /// [`ClusterError::Refused`].
@@ -41,21 +41,21 @@ macro_rules! calls {
     };
 }
 
-/// The error of an answer that has a code and a message.
+/// Returns the error of a response that has a code and a message.
 macro_rules! code_and_message {
     () => {
         |answer| check(answer.error_code, answer.error_message.as_ref())
     };
 }
 
-/// The error of an answer that has a code alone.
+/// Returns the error of a response that has only a code.
 macro_rules! code {
     () => {
         |answer| check(answer.error_code, None)
     };
 }
 
-/// The first error among the results that an answer consists of.
+/// Returns the first error among the results in a response.
 macro_rules! first_error_of {
     ($results:ident) => {
         |answer| {
@@ -65,8 +65,7 @@ macro_rules! first_error_of {
     };
 }
 
-// Newer versions of OffsetCommit and OffsetFetch name topics by their ids alone; the tools have
-// names.
+// Newer versions of OffsetCommit and OffsetFetch identify topics by id only; the tools have names.
 calls! {
     AddRaftVoterRequestData => AddRaftVoterResponseData: AddRaftVoter;
     AlterPartitionReassignmentsRequestData => AlterPartitionReassignmentsResponseData:

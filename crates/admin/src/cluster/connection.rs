@@ -1,4 +1,4 @@
-//! Where to connect and how.
+//! Parameters of a connection to a cluster.
 
 use std::collections::HashMap;
 
@@ -7,19 +7,19 @@ use kacrab::config::{AdminConfig, ClientConfig, UnknownKeyPolicy};
 
 use super::ClusterError;
 
-/// Where to connect and how.
+/// The addresses of a cluster, and the properties of a client that connects to it.
 #[derive(Debug, Clone, Default)]
 pub struct Connection {
     /// `host:port,...`.
     pub bootstrap: String,
-    /// Whether these are controllers.
+    /// Whether the addresses are those of controllers.
     pub controllers: bool,
     /// The client's properties.
     pub properties: HashMap<String, String>,
 }
 
 impl Connection {
-    /// The properties as a client's configuration; unknown ones are ignored, as in Kafka.
+    /// Returns the properties as a client's configuration; unknown ones are ignored, as in Kafka.
     ///
     /// # Errors
     /// When a value is invalid.

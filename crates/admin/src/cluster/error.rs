@@ -27,7 +27,7 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// Reads `host1:port1,host2:port2`; a listener's name before a host is passed over.
+    /// Reads `host1:port1,host2:port2`; a listener's name before a host is ignored.
     ///
     /// # Errors
     /// When the text has no address, or one has no port.
@@ -55,12 +55,12 @@ impl Address {
             });
         }
         if list.is_empty() {
-            return Err(bad(text, "no address is in it"));
+            return Err(bad(text, "it contains no address"));
         }
         Ok(list)
     }
 
-    /// Resolves the name.
+    /// Resolves the host.
     pub(super) async fn endpoint(&self, id: i32) -> std::io::Result<BrokerEndpoint> {
         let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await?;
         let mut found: Vec<_> = found.collect();
@@ -76,7 +76,7 @@ impl Address {
         }
     }
 
-    /// Checks that a connection is accepted.
+    /// Checks that the address accepts a connection.
     pub(super) async fn probe(&self, timeout: Duration) -> std::io::Result<()> {
         let connect = tokio::net::TcpStream::connect((self.host.as_str(), self.port));
         match tokio::time::timeout(timeout, connect).await {
@@ -89,14 +89,15 @@ impl Address {
     }
 }
 
-/// Whether a listener that is advertised as `host` works only on the broker's own machine.
+/// Returns whether a listener that is advertised as `host` can be reached only from the broker's
+/// own machine.
 pub(super) fn is_local(host: &str) -> bool {
     let ip = host.parse::<std::net::IpAddr>();
     host.eq_ignore_ascii_case("localhost")
         || ip.is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
 }
 
-/// An error without the system's number.
+/// Returns an error's text without the system's error number.
 pub(super) fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
@@ -115,8 +116,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The error as Java prints an exception: its class, and the message. Kafka's tools show it so
-    /// in some places, and scripts look for the class.
+    /// Returns the error as Java prints an exception: its class and the message. Kafka's tools
+    /// print it like this in some places, and scripts search for the class.
     #[must_use]
     pub fn java(&self) -> String {
         let name = match self.code {
@@ -184,21 +185,21 @@ pub enum ClusterError {
         /// What is wrong.
         why: &'static str,
     },
-    /// No bootstrap address answers.
+    /// No bootstrap address accepts a connection.
     #[error("{}", nobody(tried))]
     Nobody {
-        /// All of them, and why not.
+        /// All the addresses, each with the reason.
         tried: Vec<(Address, String)>,
     },
     /// A broker cannot be reached at the address that it advertises.
     #[error(
-        "The cluster behind {bootstrap} says that broker {id} is at {advertised}, and that address \
+        "The cluster behind {bootstrap} reports broker {id} at {advertised}, and that address \
          cannot be reached from here ({why}). Clients must reach a broker at the address it \
          advertises: set advertised.listeners of broker {id} (KAFKA_ADVERTISED_LISTENERS in a \
          container) to a name and a port that work from this machine"
     )]
     Advertised {
-        /// The broker.
+        /// The id of the broker.
         id: i32,
         /// The address that it advertises.
         advertised: Address,
@@ -214,11 +215,11 @@ pub enum ClusterError {
          replaced it"
     )]
     Unreachable {
-        /// The broker.
+        /// The id of the broker.
         id: i32,
         /// Its address.
         advertised: Address,
-        /// Who listed it.
+        /// The address of the cluster that listed it.
         bootstrap: Address,
         /// What went wrong.
         why: String,
@@ -226,15 +227,15 @@ pub enum ClusterError {
     /// There is no such broker.
     #[error("There is no broker {id} in service; there are: {}", join(known))]
     NoSuchBroker {
-        /// The id.
+        /// The requested id.
         id: i32,
-        /// Those that are.
+        /// The ids of the brokers in service.
         known: Vec<i32>,
     },
-    /// A broker took too long.
+    /// A broker did not answer in time.
     #[error(
-        "{address} did not answer {api:?} within {} s. If it is a broker, is its listener of the \
-         kind that security.protocol says (in --command-config)? It may also be overloaded, or \
+        "{address} did not answer {api:?} within {} s. If it is a broker, does its listener use \
+         the security.protocol that is set in --command-config? It may also be overloaded, or \
          still starting", .after.as_secs_f32()
     )]
     Timeout {
@@ -254,7 +255,7 @@ pub enum ClusterError {
     /// A broker closed the connection.
     #[error(
         "{address} closed the connection instead of answering {api:?} ({why}). Is it the listener \
-         of a Kafka broker, of the kind that security.protocol says?"
+         of a Kafka broker, and does it use the configured security.protocol?"
     )]
     Closed {
         /// The broker.
@@ -283,7 +284,7 @@ pub enum ClusterError {
         /// What is wrong.
         why: String,
     },
-    /// Anything else that happens on a connection.
+    /// Any other failure of a connection.
     #[error("{address}: {why}")]
     Wire {
         /// The broker.
@@ -299,7 +300,7 @@ fn nobody(tried: &[(Address, String)]) -> String {
         .map(|(address, why)| format!("{address} ({why})"))
         .collect();
     format!(
-        "Nobody answers at {}. Is a broker listening there? Check --bootstrap-server",
+        "No broker answers at {}. Is a broker listening there? Check --bootstrap-server",
         all.join(", ")
     )
 }
@@ -310,9 +311,9 @@ fn join(ids: &[i32]) -> String {
 }
 
 impl ClusterError {
-    /// The error of a broker that accepts no connection at the address that it advertises, which
-    /// was resolved. The address is at fault when it is local to the broker's machine, and this is
-    /// another machine.
+    /// Returns the error for a broker that accepts no connection at the address that it advertises,
+    /// which was resolved. The address is wrong when it is local to the broker's machine and this
+    /// is another machine.
     pub(super) fn unreached(
         id: i32,
         advertised: Address,
@@ -336,7 +337,7 @@ impl ClusterError {
         }
     }
 
-    /// The refusal, where it is one.
+    /// Returns the refusal, if the cluster refused the request.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
@@ -345,7 +346,8 @@ impl ClusterError {
         }
     }
 
-    /// The message of Java's `ExecutionException`: refusals have the class of their exception.
+    /// Returns the message of Java's `ExecutionException`: refusals begin with the class of their
+    /// exception.
     #[must_use]
     pub fn java(&self) -> String {
         match self {
@@ -463,7 +465,7 @@ mod tests {
             why: "failed to lookup address information: Name or service not known".to_owned(),
         };
         expect_test::expect![[r#"
-            The cluster behind localhost:9092 says that broker 2 is at kafka-2:9092, and that address cannot be reached from here (failed to lookup address information: Name or service not known). Clients must reach a broker at the address it advertises: set advertised.listeners of broker 2 (KAFKA_ADVERTISED_LISTENERS in a container) to a name and a port that work from this machine
+            The cluster behind localhost:9092 reports broker 2 at kafka-2:9092, and that address cannot be reached from here (failed to lookup address information: Name or service not known). Clients must reach a broker at the address it advertises: set advertised.listeners of broker 2 (KAFKA_ADVERTISED_LISTENERS in a container) to a name and a port that work from this machine
         "#]]
         .assert_eq(&format!("{error}\n"));
     }

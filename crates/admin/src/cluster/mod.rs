@@ -1,8 +1,8 @@
-//! A connection to a cluster: requests to the broker that was named, to a broker by its id, to
-//! a group's coordinator.
+//! A connection to a cluster: sends requests to the bootstrap broker, to a broker by its id, or to
+//! a coordinator.
 //!
-//! Built on kacrab's `wire` layer, which brings connections, TLS, SASL and version negotiation. The
-//! messages are Kafka's own, so that a caller sees all that the answer holds.
+//! Built on kacrab's `wire` layer, which provides connections, TLS, SASL and version negotiation.
+//! The messages are Kafka's own, so that a caller sees every field of the response.
 //!
 //! Invariant: a request that any broker can answer goes to the bootstrap address. Advertised names
 //! matter only for requests that one broker alone can answer.
@@ -26,14 +26,14 @@ pub use self::calls::{Call, DescribeTopicPartitions, TopicPartitions};
 pub use self::connection::{Connection, load_properties};
 pub use self::error::{Address, ClusterError, Refusal, check};
 
-/// How long a tool waits for the first broker that answers at all.
+/// How long a tool waits for the first broker that accepts a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a controller may take before it is assumed not to support the protocol.
 const CONTROLLER_PATIENCE: Duration = Duration::from_secs(5);
-/// Types of keys in FindCoordinator.
+/// The key type of groups in FindCoordinator.
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
-/// Between two attempts.
+/// The time between two attempts.
 const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
 /// A broker, as the cluster describes it.
@@ -51,10 +51,10 @@ pub struct Node {
     pub fenced: bool,
 }
 
-/// Who answers a request.
+/// The recipient of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target<'a> {
-    /// Any broker, which passes it on to the controller where that is needed.
+    /// Any broker; it forwards the request to the controller if necessary.
     Any,
     /// The broker of this id.
     Broker(i32),
@@ -67,10 +67,10 @@ pub enum Target<'a> {
 pub struct Cluster {
     wire: WireClient,
     bootstrap: Vec<Address>,
-    /// Which of `bootstrap` answered.
+    /// The index in `bootstrap` of the address that answered.
     answering: usize,
     controllers: bool,
-    /// `default.api.timeout.ms`: how long a tool tries.
+    /// `default.api.timeout.ms`: how long a tool retries.
     pub timeout: Duration,
     /// `request.timeout.ms`: how long a broker may take over one request.
     pub request_timeout: Duration,
@@ -92,7 +92,7 @@ impl Cluster {
         let bootstrap = Address::list(&connection.bootstrap)?;
         let mut endpoints = Vec::new();
         for (address, id) in bootstrap.iter().zip(bootstrap_ids()) {
-            // An address that cannot be resolved is reported below, if no other one answers.
+            // An address that cannot be resolved is reported later, if no other address answers.
             if let Ok(endpoint) = address.endpoint(id).await {
                 endpoints.push(endpoint);
             }
@@ -114,19 +114,19 @@ impl Cluster {
         })
     }
 
-    /// The bootstrap address that answered.
+    /// Returns the bootstrap address that answered.
     #[must_use]
     pub fn bootstrap(&self) -> &Address {
         &self.bootstrap[self.answering]
     }
 
-    /// `request.timeout.ms` as the messages have it.
+    /// Returns `request.timeout.ms` in the type that the messages use.
     #[must_use]
     pub fn request_timeout_ms(&self) -> i32 {
         i32::try_from(self.request_timeout.as_millis()).unwrap_or(i32::MAX)
     }
 
-    /// Asks the broker at the bootstrap address.
+    /// Sends a request to the broker at the bootstrap address.
     ///
     /// # Errors
     /// When it does not answer, or does not support the request.
@@ -138,7 +138,7 @@ impl Cluster {
         self.send(id, self.bootstrap(), request).await
     }
 
-    /// Asks one broker at its advertised address.
+    /// Sends a request to one broker at its advertised address.
     ///
     /// # Errors
     /// When the cluster has no such broker, when its advertised address cannot be resolved or
@@ -152,7 +152,7 @@ impl Cluster {
         self.send(id, &address, request).await
     }
 
-    /// Sends a request to where it belongs, and fails when the answer as a whole is an error.
+    /// Sends a request to its recipient, and fails when the response as a whole is an error.
     ///
     /// # Errors
     /// When no broker answers, or the cluster refuses.
@@ -173,8 +173,8 @@ impl Cluster {
         Ok(answer)
     }
 
-    /// Sends a request as [`Cluster::call_once`] does, again while the error is retriable, up to
-    /// [`Cluster::timeout`].
+    /// Sends a request as [`Cluster::call_once`] does, and repeats it while the error is retriable,
+    /// up to [`Cluster::timeout`].
     ///
     /// # Errors
     /// The last error.
@@ -209,7 +209,7 @@ impl Cluster {
                 answer.await
             };
             match answer {
-                // An established connection broke: a broker that restarts is back in a moment.
+                // An established connection broke: a broker that restarts comes back soon.
                 Err(WireError::ConnectionClosed | WireError::Io(_)) if attempts < 3 => {
                     tokio::time::sleep(RETRY_BACKOFF).await;
                 }
@@ -221,7 +221,7 @@ impl Cluster {
         }
     }
 
-    /// Makes sure that a broker can be reached at its advertised address.
+    /// Checks that a broker can be reached at its advertised address.
     async fn reach(&self, id: i32) -> Result<Address, ClusterError> {
         let node = self.node(id).await?;
         let address = Address {
@@ -280,7 +280,7 @@ impl Cluster {
         Ok(answer)
     }
 
-    /// The brokers in service, by id.
+    /// Returns the brokers in service, by id.
     ///
     /// # Errors
     /// When the broker does not answer, or refuses.
@@ -291,7 +291,7 @@ impl Cluster {
         Ok(nodes)
     }
 
-    /// The ids of the brokers in service.
+    /// Returns the ids of the brokers in service.
     ///
     /// # Errors
     /// When the broker does not answer, or refuses.
@@ -299,7 +299,7 @@ impl Cluster {
         Ok(self.nodes().await?.iter().map(|node| node.id).collect())
     }
 
-    /// The coordinator of a group.
+    /// Returns the coordinator of a group.
     ///
     /// # Errors
     /// When none is found within [`Cluster::timeout`], or the cluster refuses.
@@ -307,7 +307,7 @@ impl Cluster {
         self.coordinator_of(GROUP, group).await
     }
 
-    /// The coordinator of a transactional id.
+    /// Returns the coordinator of a transactional id.
     ///
     /// # Errors
     /// As [`Cluster::coordinator`].
@@ -356,7 +356,7 @@ impl Cluster {
         .await
     }
 
-    /// Tries again while the error is retriable, up to [`Cluster::timeout`].
+    /// Repeats `work` while its error is retriable, up to [`Cluster::timeout`].
     ///
     /// # Errors
     /// The last refusal, or whatever else went wrong.
@@ -379,8 +379,8 @@ impl Cluster {
     }
 }
 
-/// Whether a request may succeed a moment later: elections, loading coordinators, answers from
-/// stale metadata.
+/// Returns whether a request may succeed a moment later: after elections, while coordinators load,
+/// after a response from stale metadata.
 pub fn is_retriable(code: ErrorCode) -> bool {
     use ErrorCode as Code;
     matches!(
@@ -408,12 +408,12 @@ impl From<&DescribeClusterBroker> for Node {
     }
 }
 
-/// Ids of bootstrap addresses: below those that brokers have.
+/// Returns ids for bootstrap addresses, below those of brokers.
 fn bootstrap_ids() -> impl Iterator<Item = i32> {
     (1..).map(|number: i32| -number)
 }
 
-/// Finds the first address that accepts connections; waits for one to start to listen.
+/// Finds the first address that accepts connections; waits for a broker that is starting.
 async fn find_answering(
     bootstrap: &[Address],
     setup_timeout: Duration,
@@ -432,7 +432,8 @@ async fn find_answering(
                 }
             }
         }
-        // An unknown name stays unknown; a broker that is starting will listen soon.
+        // A name that cannot be resolved fails at once; a refused connection is tried again, as the
+        // broker may be starting.
         if !refused || began.elapsed() >= PATIENCE {
             return Err(ClusterError::Nobody { tried });
         }
@@ -440,7 +441,9 @@ async fn find_answering(
             told = true;
             let (address, why) = &tried[0];
             let seconds = PATIENCE.as_secs();
-            eprintln!("Nobody answers at {address} ({why}); trying for {seconds} s.");
+            eprintln!(
+                "No broker answers at {address} ({why}); trying again for up to {seconds} s."
+            );
         }
         tokio::time::sleep(RETRY_BACKOFF).await;
     }

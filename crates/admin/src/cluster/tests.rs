@@ -71,7 +71,7 @@ fn the_first_address_that_answers_is_asked() {
 fn names_that_are_not_known_are_told_at_once() {
     let error = ask("no-such-host.invalid:9092", false).to_string();
     assert!(
-        error.starts_with("Nobody answers at no-such-host.invalid:9092 ("),
+        error.starts_with("No broker answers at no-such-host.invalid:9092 ("),
         "{error}"
     );
 }

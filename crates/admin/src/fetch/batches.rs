@@ -1,4 +1,4 @@
-//! Requests for many partitions: one entry for each topic, one request for each leader.
+//! Batches requests for many partitions: one entry for each topic, one request for each leader.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -14,8 +14,8 @@ use crate::progress::ItemCount;
 const WITHOUT_LEADER: Duration = Duration::from_secs(10);
 const BACKOFF: Duration = Duration::from_millis(100);
 
-/// Makes one entry of a request for each topic, in the order of their names, from what is requested
-/// for the topic's partitions.
+/// Creates one entry of a request for each topic, in the order of their names, from the items of
+/// the topic's partitions.
 pub fn by_topic<'a, Item, Entry>(
     items: impl IntoIterator<Item = (&'a str, Item)>,
     entry: impl Fn(KafkaString, Vec<Item>) -> Entry,
@@ -30,7 +30,7 @@ pub fn by_topic<'a, Item, Entry>(
         .collect()
 }
 
-/// A request for the metadata of these topics, which creates none of them.
+/// Returns a request for the metadata of these topics that does not create them.
 pub(super) fn metadata_of<'a>(names: impl Iterator<Item = &'a str>) -> MetadataRequestData {
     let topics = names.map(|name| MetadataRequestTopic {
         name: Some(name.to_owned().into()),
@@ -43,7 +43,8 @@ pub(super) fn metadata_of<'a>(names: impl Iterator<Item = &'a str>) -> MetadataR
     }
 }
 
-/// Finds the leaders of partitions; a partition without a leader, or unknown, has that error.
+/// Finds the leaders of partitions. The result of a partition without a leader, or of an unknown
+/// one, is the error code.
 ///
 /// # Errors
 /// When the cluster does not answer.
@@ -76,12 +77,12 @@ pub async fn leaders(
     Ok(found)
 }
 
-/// What each leader answered for its partitions: a value, or the error code of the partition.
+/// The result of each partition, from its leader: a value or an error code.
 pub type ByPartition<T> = BTreeMap<PartitionId, Result<T, ErrorCode>>;
 
-/// Sends one request to each leader of the partitions, and again to new leaders where they have
-/// changed. A partition that has no leader for ten seconds, or for [`Cluster::timeout`], has that
-/// error.
+/// Sends one request to each leader of the partitions, and repeats it at new leaders where
+/// leadership has changed. The result of a partition that has no leader for ten seconds, or for
+/// [`Cluster::timeout`], is that error.
 ///
 /// # Errors
 /// When a broker does not answer. An error of one partition is its result.
@@ -133,7 +134,7 @@ pub async fn ask_leaders<Request: Call, T>(
     }
 }
 
-/// Whether a broker refuses because it does not lead the partition, or not yet.
+/// Returns whether a broker refused because it does not lead the partition, or not yet.
 fn has_another_leader(code: ErrorCode) -> bool {
     matches!(
         code,

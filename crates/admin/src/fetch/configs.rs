@@ -23,18 +23,19 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// The number of topics.
+    /// The type of topics.
     pub const TOPIC: i8 = 2;
-    /// The number of brokers.
+    /// The type of brokers.
     pub const BROKER: i8 = 4;
-    /// The number of brokers' loggers.
+    /// The type of brokers' loggers.
     pub const BROKER_LOGGER: i8 = 8;
-    /// The number of client metrics.
+    /// The type of client metrics.
     pub const CLIENT_METRICS: i8 = 16;
-    /// The number of groups.
+    /// The type of groups.
     pub const GROUP: i8 = 32;
 
-    /// Who answers for it: a broker's own properties are known to that broker alone.
+    /// Returns the recipient of a request about the resource: only the broker itself knows its own
+    /// properties.
     #[must_use]
     pub fn target(&self) -> Target<'static> {
         match (self.kind, self.name.parse()) {
@@ -43,7 +44,7 @@ impl Resource {
         }
     }
 
-    /// A broker.
+    /// Returns the resource of a broker.
     #[must_use]
     pub fn broker(id: i32) -> Self {
         Self {
@@ -52,7 +53,7 @@ impl Resource {
         }
     }
 
-    /// A topic.
+    /// Returns the resource of a topic.
     #[must_use]
     pub fn topic(name: &str) -> Self {
         Self {
@@ -101,7 +102,7 @@ impl ConfigSource {
         }
     }
 
-    /// Kafka's name for it.
+    /// Returns Kafka's name of the source.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -132,12 +133,12 @@ pub struct ConfigEntry {
     pub sensitive: bool,
     /// Whether it can be changed at run time.
     pub read_only: bool,
-    /// Where else it is set, the one that counts first: (source, name, value).
+    /// All places where the property is set, in order of precedence: (source, name, value).
     pub synonyms: Vec<(ConfigSource, String, Option<String>)>,
 }
 
-/// Describes the configuration of resources that have one target. Resources that the cluster
-/// refuses to describe have their error.
+/// Describes the configuration of resources that have one recipient. The result of a resource that
+/// the cluster refuses to describe is its error.
 ///
 /// # Errors
 /// When the cluster does not answer.
@@ -196,7 +197,7 @@ fn entry(config: &DescribeConfigsResourceResult) -> ConfigEntry {
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 
-/// Sets properties of a resource; those without a value return to their defaults.
+/// Sets properties of a resource; a property without a value is reset to its default.
 ///
 /// # Errors
 /// When the cluster does not answer or refuses.

@@ -1,4 +1,4 @@
-//! Changes of groups: deletion, committed offsets.
+//! Deletes groups, and changes their committed offsets.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Groups, their members, their committed offsets.
+//! Lists and describes groups, their members and their committed offsets.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ pub struct Member {
     pub target: Vec<PartitionId>,
     /// Its epoch.
     pub epoch: Option<i32>,
-    /// Whether it uses the consumer protocol, in a group in which other members do not.
+    /// Whether the member uses the consumer protocol while other members of the group do not.
     pub upgraded: Option<bool>,
 }
 
@@ -107,7 +107,7 @@ pub async fn list_groups(
     Ok(found.into_values().collect())
 }
 
-/// Kafka writes types with a capital; brokers send them without.
+/// Kafka's tools print types with an initial capital; brokers send them in lower case.
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
     match letters.next() {
@@ -145,7 +145,7 @@ async fn describe_group(cluster: &Cluster, id: &str) -> Result<Group, ClusterErr
         Err(ClusterError::Unsupported { .. }) => None,
         answer => answer?.groups.into_iter().next(),
     };
-    // A classic group is not found by this request, and is described by the other one.
+    // This request does not find classic groups, which DescribeGroups describes.
     let classic = |group: &consumer::DescribedGroup| {
         let code = ErrorCode::from(group.error_code);
         matches!(
@@ -223,15 +223,15 @@ fn of_classic_protocol(group: &classic::DescribedGroup, coordinator: Node) -> Gr
     }
 }
 
-/// The assignment of a member of a classic group, in the consumers' own encoding; empty for any
-/// other encoding.
+/// Decodes the assignment of a member of a classic group, in the consumers' own format; empty for
+/// any other format.
 fn classic_assignment(bytes: &bytes::Bytes) -> Vec<PartitionId> {
     use bytes::Buf;
     let mut bytes = bytes.clone();
     if bytes.len() < 2 {
         return Vec::new();
     }
-    // Newer versions only add to the end.
+    // Newer versions only append fields.
     let version = bytes.get_i16().clamp(0, 3);
     let Ok(assignment) = ConsumerProtocolAssignmentData::read(&mut bytes, version) else {
         return Vec::new();
@@ -244,7 +244,7 @@ fn classic_assignment(bytes: &bytes::Bytes) -> Vec<PartitionId> {
     ids.collect()
 }
 
-/// All committed offsets of a group.
+/// Returns all committed offsets of a group.
 ///
 /// # Errors
 /// When the coordinator does not answer or refuses.

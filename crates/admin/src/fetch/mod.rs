@@ -1,4 +1,4 @@
-//! State of a cluster as plain values, for any caller.
+//! Reads and changes the state of a cluster; results are plain values.
 
 mod batches;
 mod configs;

@@ -1,4 +1,4 @@
-//! Offsets of partitions' logs, by time or by name.
+//! Finds offsets of partitions by timestamp or by a special timestamp such as "latest".
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use super::{ByPartition, PartitionId, ask_leaders, by_topic};
 use crate::cluster::{Cluster, ClusterError};
 use crate::progress::ProgressReporter;
 
-/// The end of the log.
+/// The special timestamp of the log's end.
 pub const LATEST: i64 = -1;
-/// Its start.
+/// The special timestamp of the log's start.
 pub const EARLIEST: i64 = -2;
 
-/// Finds the offset of each partition's timestamp, or of a name below zero as [`LATEST`]; there is
-/// none where no record is as new.
+/// Finds the offset for each partition's timestamp, or for a special one such as [`LATEST`]; `None`
+/// where no record is as new as the timestamp.
 ///
 /// # Errors
 /// When a broker does not answer. An error of one partition is its result.

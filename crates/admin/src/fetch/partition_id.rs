@@ -12,7 +12,7 @@ pub struct PartitionId {
 }
 
 impl PartitionId {
-    /// The partition of this number.
+    /// Returns the id of a partition.
     pub fn new(topic: impl Into<String>, partition: i32) -> Self {
         let topic = topic.into();
         Self { topic, partition }

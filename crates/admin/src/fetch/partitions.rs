@@ -1,4 +1,4 @@
-//! Changes of partitions: their leaders, replicas, directories and records.
+//! Changes leaders, replicas, log directories and records of partitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,9 @@ use super::{ByPartition, PartitionId, ask_leaders, by_topic};
 use crate::cluster::{Cluster, ClusterError, Refusal, Target, check};
 use crate::progress::{ItemCount, ProgressReporter};
 
-/// Elects leaders of partitions, or of all where none are given; `election` is 0 for preferred
-/// leaders, 1 for leaders that are not in sync. A partition without a refusal has a new leader.
+/// Elects leaders of the given partitions, or of all partitions when `None` is given; `election` is
+/// 0 for preferred leaders, 1 for leaders that are not in sync. Returns the errors; a partition
+/// without one has a new leader.
 ///
 /// # Errors
 /// When the cluster does not answer, or refuses as a whole.
@@ -51,8 +52,8 @@ pub async fn elect_leaders(
     Ok(results)
 }
 
-/// Deletes the records of partitions before an offset, or before the high watermark for -1. Returns
-/// the low watermark of each partition.
+/// Deletes the records of partitions before an offset, or before the high watermark for offset -1.
+/// Returns the low watermark of each partition.
 ///
 /// # Errors
 /// When a broker does not answer. An error of one partition is its result.
@@ -98,8 +99,8 @@ pub async fn delete_records(
     .await
 }
 
-/// Begins reassignments, or cancels those without replicas. Returns what was refused, a line for
-/// each partition.
+/// Begins reassignments; cancels those without replicas. Returns one line for each partition that
+/// was refused.
 ///
 /// # Errors
 /// When the cluster does not answer, or refuses as a whole.
@@ -158,7 +159,7 @@ impl std::fmt::Display for Replica {
     }
 }
 
-/// Where a replica is.
+/// The log directory of a replica.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReplicaLogDir {
     /// Its directory.
@@ -167,8 +168,8 @@ pub struct ReplicaLogDir {
     pub future: Option<String>,
 }
 
-/// Asks each broker for the directories of its replicas. Brokers that are not in service are passed
-/// over.
+/// Requests from each broker the directories of its replicas. Brokers that are not in service are
+/// skipped.
 ///
 /// # Errors
 /// When a broker in service does not answer.
@@ -219,7 +220,7 @@ pub async fn replica_log_dirs(
     Ok(found)
 }
 
-/// Moves replicas to directories of their brokers. Returns, and counts, those whose moves have
+/// Moves replicas to other directories of their brokers. Returns the replicas whose moves have
 /// begun; a replica that is not on its broker yet may be moved later.
 ///
 /// # Errors

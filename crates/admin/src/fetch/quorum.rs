@@ -16,7 +16,7 @@ pub struct Quorum {
     pub cluster_id: String,
     /// The id of the leader.
     pub leader_id: i32,
-    /// Its epoch.
+    /// The leader's epoch.
     pub leader_epoch: i32,
     /// The offset up to which the log is committed.
     pub high_watermark: i64,
@@ -36,7 +36,7 @@ pub struct QuorumReplica {
     pub directory_id: String,
     /// Where it listens.
     pub endpoints: Vec<String>,
-    /// Where its log ends.
+    /// The end of its log.
     pub log_end_offset: i64,
     /// When it last asked the leader for records, in milliseconds since 1970.
     pub last_fetch_timestamp: Option<i64>,
@@ -98,7 +98,7 @@ fn replica(state: &response::ReplicaState, nodes: &[response::Node]) -> QuorumRe
 }
 
 impl Quorum {
-    /// The leader, where there is one.
+    /// Returns the leader, if there is one.
     #[must_use]
     pub fn leader(&self) -> Option<&QuorumReplica> {
         self.voters.iter().find(|voter| voter.id == self.leader_id)

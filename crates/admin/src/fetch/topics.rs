@@ -1,4 +1,4 @@
-//! Topics: their names, their partitions, and which partitions move.
+//! Lists and describes topics, their partitions and their reassignments.
 
 use std::collections::BTreeMap;
 
@@ -46,15 +46,15 @@ pub struct Partition {
     pub leader: Option<i32>,
     /// Its replicas, the preferred leader first.
     pub replicas: Vec<i32>,
-    /// Those in sync.
+    /// The replicas in sync.
     pub isr: Vec<i32>,
     /// Eligible leader replicas (KIP-966), where the cluster reports them.
     pub elr: Option<Vec<i32>>,
-    /// The last known of them.
+    /// The last known eligible leader replicas.
     pub last_known_elr: Option<Vec<i32>>,
 }
 
-/// A partition's move to other replicas.
+/// A reassignment of a partition to other replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reassignment {
     /// All replicas, old and new.
@@ -70,7 +70,7 @@ pub struct Reassignment {
 pub struct Names(Regex);
 
 impl Names {
-    /// Reads the text as Kafka's tools do.
+    /// Parses the text as Kafka's tools do.
     ///
     /// # Errors
     /// When it is no regular expression.
@@ -84,14 +84,14 @@ impl Names {
         }
     }
 
-    /// Whether the whole name matches.
+    /// Returns whether the whole name matches.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         self.0.is_match(name)
     }
 }
 
-/// All topics of the cluster, by name.
+/// Returns all topics of the cluster, by name.
 ///
 /// # Errors
 /// When the cluster does not answer.
@@ -116,11 +116,11 @@ pub async fn list_topics(cluster: &Cluster) -> Result<Vec<TopicName>, ClusterErr
     Ok(topics)
 }
 
-/// How many partitions one answer may hold.
+/// The largest number of partitions in one response.
 const PARTITIONS_IN_ANSWER: i32 = 2000;
 
-/// Describes topics, in the order of their names; `limit` is how many partitions one answer may
-/// hold, where 2000 are too many or too few.
+/// Describes topics, in the order of their names. `limit` is the largest number of partitions in
+/// one response, instead of 2000.
 ///
 /// # Errors
 /// When the cluster does not answer, or one of them does not exist.
@@ -261,7 +261,7 @@ fn from_metadata(topic: &MetadataResponseTopic) -> Topic {
     }
 }
 
-/// Partitions that are moving: of these topics' partitions, or all.
+/// Returns the reassignments of these topics' partitions, or all of them.
 ///
 /// # Errors
 /// When the cluster does not answer, or refuses.

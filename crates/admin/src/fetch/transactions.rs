@@ -1,4 +1,4 @@
-//! Transactions, and the producers of partitions.
+//! Lists, describes and ends transactions; describes the producers of partitions.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,15 @@ use super::{ByPartition, PartitionId, ask_leaders, by_topic, leaders};
 use crate::cluster::{Cluster, ClusterError, Target, check};
 use crate::progress::ProgressReporter;
 
-/// Which transactions are listed.
+/// Selects the transactions of a list.
 #[derive(Debug, Clone, Default)]
 pub struct TransactionFilter {
-    /// Of these producers; empty for all.
+    /// Selects transactions of these producers; empty for all.
     pub producer_ids: Vec<i64>,
-    /// Only those that began longer ago than this, in milliseconds; negative or `None` for all.
+    /// Selects transactions that began longer ago than this, in milliseconds; negative or `None`
+    /// for all.
     pub duration_ms: Option<i64>,
-    /// Only those whose id matches this regular expression.
+    /// Selects transactional ids that match this regular expression.
     pub pattern: Option<String>,
 }
 
@@ -60,7 +61,7 @@ pub struct Transaction {
     pub partitions: Vec<PartitionId>,
 }
 
-/// A producer that a partition has the state of.
+/// A producer, from the state that a partition keeps of it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Producer {
@@ -74,7 +75,7 @@ pub struct Producer {
     pub last_sequence: i32,
     /// When it wrote last, in milliseconds since 1970.
     pub last_timestamp: i64,
-    /// Where its open transaction begins.
+    /// The first offset of its open transaction.
     pub transaction_start_offset: Option<i64>,
 }
 
@@ -91,7 +92,7 @@ pub struct AbortMarker {
     pub coordinator_epoch: i32,
 }
 
-/// Asks all brokers for the transactions that they coordinate, by broker and id.
+/// Requests from all brokers the transactions that they coordinate, sorted by broker and id.
 ///
 /// # Errors
 /// When a broker does not answer or refuses.
@@ -167,7 +168,7 @@ pub async fn describe_transaction(
         .await
 }
 
-/// The producers that partitions have the state of, as their leaders or one broker report them.
+/// Returns the producers of partitions, as their leaders or one broker report them.
 ///
 /// # Errors
 /// When a broker does not answer. An error of one partition is its result.
