@@ -118,8 +118,8 @@ async fn outcomes(
     all(context.transactions.add_partitions(&request).await)
 }
 
-/// The partitions of a request in its order, or the outcomes when one of them does not exist or
-/// may not be added.
+/// Returns the partitions of a request in its order, or the outcomes when one of them does not
+/// exist.
 fn existing(
     image: &MetadataImage,
     topics: &[AddPartitionsToTxnTopic],

@@ -1,6 +1,7 @@
 //! IncrementalAlterConfigs, versions 0–1 (KIP-339), and the older AlterConfigs, versions 0–2, which
-//! replaces all entries of a resource. Topics, groups and brokers; forwarded to the active
-//! controller, which validates, and answered once this broker has the values.
+//! replaces all entries of a resource. Serves topics, groups and brokers. The request is forwarded
+//! to the active controller, which validates it, and is answered once this broker has the new
+//! values.
 
 use std::collections::{HashMap, HashSet};
 
@@ -83,7 +84,8 @@ pub(super) async fn handle_incremental(
 
 type Checked = Result<(), ApiError>;
 
-/// Forwards the resources that passed the checks of this broker; `None` when none did.
+/// Forwards the resources that passed the checks of this broker. Returns `None` when no resource
+/// passed.
 async fn forward<R: Forwarded>(
     call: &Call,
     request: &R,
@@ -104,8 +106,8 @@ fn accepted<T: Clone>(resources: &[T], checked: &[Checked]) -> Vec<T> {
     accepted.map(|(resource, _)| resource.clone()).collect()
 }
 
-/// Returns the controller's answer for each resource that it was asked for, and the refusal of the
-/// others.
+/// Returns the controller's answer for each resource that was forwarded, and the refusal of each
+/// other one.
 fn merge<T, A>(
     resources: &[T],
     checked: Vec<Checked>,
@@ -139,7 +141,10 @@ fn change(resource: &AlterConfigsResource) -> Checked {
     check(resource.resource_type, names)?;
     for config in &resource.configs {
         if !(0..=OPERATION_LAST).contains(&config.config_operation) {
-            let message = format!("{} is no operation on a property", config.config_operation);
+            let message = format!(
+                "{} is not an operation on a property",
+                config.config_operation
+            );
             return Err(ErrorCode::InvalidRequest.because(message));
         }
         if config.config_operation != 1 && config.value.is_none() {
@@ -168,7 +173,7 @@ fn check<'a>(kind: i8, names: impl Iterator<Item = &'a str>) -> Result<(), ApiEr
     Ok(())
 }
 
-/// Clients send a broker's properties to that broker; those of all brokers have no name.
+/// Clients send the properties of one broker to that broker. An empty name means all brokers.
 fn is_this_broker(node: NodeId, name: &str) -> Result<(), ApiError> {
     let message = match name.parse() {
         Ok(id) if NodeId(id) == node => return Ok(()),
@@ -179,7 +184,7 @@ fn is_this_broker(node: NodeId, name: &str) -> Result<(), ApiError> {
     Err(ErrorCode::InvalidRequest.because(message))
 }
 
-/// Checks what this broker has to: which resources may be changed, and how each is named.
+/// Makes the checks that are this broker's: which resources may be changed, and how each is named.
 fn check_all(call: &Call, resources: Vec<(i8, &KafkaString, Checked)>) -> Vec<Checked> {
     let mut counts: HashMap<(i8, &KafkaString), usize> = HashMap::new();
     for (kind, name, _) in &resources {

@@ -1,11 +1,10 @@
 //! ApiVersions, versions 0–4: which APIs and versions this broker serves, and which features the
 //! cluster supports and has finalized.
 //!
-//! Answered from the table of APIs, before authentication too. A version that is not known is
-//! answered by the pipeline: in version 0, with UNSUPPORTED_VERSION and the versions of ApiVersions
-//! itself (KIP-511).
-//! Features are told from version 3 (KIP-584); those with a lowest level of 0 only from version 4,
-//! as older Java clients fail on them (KAFKA-17492).
+//! Answered from the table of APIs, before authentication too. The pipeline answers a request of an
+//! unknown version: in version 0, with UNSUPPORTED_VERSION and the versions of ApiVersions itself
+//! (KIP-511). Features are returned from version 3 (KIP-584); those with a lowest level of 0 only
+//! from version 4, as older Java clients fail on them (KAFKA-17492).
 
 use std::sync::Arc;
 
@@ -29,7 +28,7 @@ pub(super) async fn handle(call: Call, request: ApiVersionsRequestData) -> ApiVe
             name: request.client_software_name.to_string(),
             version: request.client_software_version.to_string(),
         };
-        // The first request of a connection counts, as Kafka has it.
+        // The first ApiVersions request of a connection counts, as in Kafka.
         let _ = call.connection.software.set(Arc::new(software));
     }
     let image = call.context.image();

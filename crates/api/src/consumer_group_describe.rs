@@ -1,5 +1,5 @@
-//! ConsumerGroupDescribe, versions 0–1: groups of the consumer protocol, with what each member has
-//! and is to have (KIP-848); from version 1 with the members' types (KIP-1099).
+//! ConsumerGroupDescribe, versions 0–1: groups of the consumer protocol, with the current and the
+//! target assignment of each member (KIP-848); from version 1 with the members' types (KIP-1099).
 
 use dohle_auth::ResourceType;
 use dohle_groups::requests::DescribeConsumerGroup;

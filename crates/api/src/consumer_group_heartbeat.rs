@@ -2,8 +2,8 @@
 //!
 //! Everything about a member travels in its heartbeats: joining, its subscription, what it owns,
 //! leaving. The answer has the member's epoch and, when it changed, its assignment. From version 1
-//! the member makes its own id (KIP-1082) and may subscribe to a regular expression, which is
-//! looked up on a thread that computes.
+//! the member makes its own id (KIP-1082) and may subscribe to a regular expression, which a thread
+//! for computations matches against the topics.
 
 use dohle_groups::requests::ConsumerGroupHeartbeat;
 use dohle_model::ErrorCode;
@@ -33,7 +33,8 @@ pub(super) async fn handle(
     reply.unwrap_or_else(refused)
 }
 
-/// Whether the cluster and this broker's configuration have the consumer protocol.
+/// Returns whether the consumer protocol is enabled in the cluster and in this broker's
+/// configuration.
 pub(super) fn is_enabled(context: &Context, image: &MetadataImage) -> bool {
     let level = image.feature_level(GROUP_VERSION);
     level >= 1 && context.config.serves_consumer_groups

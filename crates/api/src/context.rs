@@ -1,6 +1,6 @@
-//! What the handlers of the Kafka API share.
+//! The state that all handlers of the Kafka API share.
 //!
-//! Invariant: a value a node; nothing in it is global to the process.
+//! Invariant: each node has its own `Context`; nothing in it is global to the process.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use dohle_coordinator::{InternalTopics, ProducerIdSource};
 /// How long requests may take that have no timeout of their own (`request.timeout.ms` of clients).
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the handlers share.
+/// The state that all handlers of a node share.
 #[derive(Debug)]
 pub struct Context {
     /// `node.id`.
@@ -30,29 +30,29 @@ pub struct Context {
     pub cluster_id: String,
     /// The properties that were set for this node: file, environment and command line.
     pub properties: Arc<Properties>,
-    /// What they make, as the node began.
+    /// The typed values of `properties`, as of the start of the node.
     pub config: BrokerConfig,
     /// What this broker knows of the cluster.
     pub metadata: Arc<MetadataCache>,
-    /// Whom it asks for changes.
+    /// The client of the active controller.
     pub controller: Arc<ControllerClient>,
-    /// The replicas it hosts.
+    /// The replicas that this broker hosts.
     pub partitions: Arc<Partitions>,
-    /// The groups it coordinates.
+    /// The groups that this broker coordinates.
     pub groups: Arc<GroupCoordinator>,
-    /// The transactions it coordinates.
+    /// The transactions that this broker coordinates.
     pub transactions: Arc<TransactionCoordinator>,
-    /// Topics that are made when they are first needed.
+    /// Creates internal topics when they are first needed.
     pub(crate) internal_topics: InternalTopics,
-    /// The fetch sessions of its consumers (KIP-227).
+    /// The fetch sessions of this broker's consumers (KIP-227).
     pub(crate) fetch_sessions: FetchSessions,
     /// Asks the coordinators of transactions on behalf of producers.
     transaction_verifier: OnceLock<Arc<dyn VerifyTransactions>>,
-    /// The producer ids it may hand out (KIP-730).
+    /// The source of the producer ids that this broker hands out (KIP-730).
     pub(crate) producer_ids: Arc<dyn ProducerIdSource>,
 }
 
-/// What a broker coordinates, and the ids that its coordinators hand out.
+/// The coordinators of a broker, and the source of their producer ids.
 #[derive(Debug)]
 pub struct Coordinators {
     /// The groups.
@@ -64,7 +64,7 @@ pub struct Coordinators {
 }
 
 impl Context {
-    /// For one node.
+    /// Creates the context of one node.
     #[must_use]
     pub fn new(
         node_id: NodeId,
@@ -105,7 +105,7 @@ impl Context {
         })
     }
 
-    /// Asks the coordinators of transactions through `verifier` from now on.
+    /// Sets the verifier that asks the coordinators of transactions.
     ///
     /// # Panics
     /// When there is a verifier already.
@@ -114,19 +114,19 @@ impl Context {
         assert!(set.is_ok(), "a node has one verifier");
     }
 
-    /// Asks the coordinators of transactions; `None` before it was set.
+    /// Returns the verifier that asks the coordinators of transactions; `None` before it is set.
     pub(crate) fn transaction_verifier(&self) -> Option<&Arc<dyn VerifyTransactions>> {
         self.transaction_verifier.get()
     }
 
-    /// The newest metadata.
+    /// Returns the newest metadata.
     #[must_use]
     pub fn image(&self) -> Arc<MetadataImage> {
         self.metadata.image()
     }
 
-    /// The newest metadata once it holds what the controller committed at `offset`, so that a
-    /// client reads what it wrote.
+    /// Waits for, and returns, the metadata that hold what the controller committed at `offset`, so
+    /// that a client reads what it wrote.
     ///
     /// # Errors
     /// REQUEST_TIMED_OUT at the deadline; the change is made nevertheless.

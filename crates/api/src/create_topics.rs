@@ -31,8 +31,9 @@ pub(super) async fn handle(
     }
 }
 
-/// Refuses what this broker could not open. The controller may place the partitions elsewhere, but
-/// brokers of a cluster have about as many, and what is refused can be asked for again.
+/// Refuses a request whose partitions this broker could not open. The controller may place them on
+/// other brokers, but all brokers of a cluster host about as many partitions, and a client can send
+/// a refused request again.
 fn has_room(call: &Call, request: &CreateTopicsRequestData) -> Result<(), ApiError> {
     let default = call.context.config.num_partitions;
     let partitions = |topic: &CreatableTopic| match topic.num_partitions {
@@ -41,7 +42,7 @@ fn has_room(call: &Call, request: &CreateTopicsRequestData) -> Result<(), ApiErr
         _ => topic.assignments.len(),
     };
     let new = request.topics.iter().map(partitions).sum::<usize>();
-    // Its part of them, if the others take theirs; each has at least one replica.
+    // This broker's share of the new partitions; each broker has at least one replica.
     let brokers = call.context.image().brokers.len().max(1);
     let open = call.context.partitions.all().len();
     dohle_log::descriptors::check_room(open, new.div_ceil(brokers)).map_err(|reason| {
@@ -69,8 +70,8 @@ fn refused(request: &CreateTopicsRequestData, error: &ApiError) -> CreateTopicsR
     }
 }
 
-/// Adds the configuration of the topics that were created, from version 5 (KIP-525): that of
-/// topics depends on properties of this broker.
+/// Adds the configuration of the topics that were created, from version 5 (KIP-525). The controller
+/// does not return it, since it depends on properties of this broker.
 fn with_configs(
     call: &Call,
     image: &MetadataImage,

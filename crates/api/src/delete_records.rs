@@ -1,6 +1,6 @@
 //! DeleteRecords, versions 0–2: moves the start of logs forward (KIP-107), and answers with the low
-//! watermark once all live replicas have followed, or REQUEST_TIMED_OUT. Offset -1 stands for the
-//! high watermark. Internal topics are refused.
+//! watermark once all live replicas have followed, or REQUEST_TIMED_OUT. Offset -1 means the high
+//! watermark. Internal topics are refused.
 
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, Offset};
@@ -42,7 +42,7 @@ pub(super) async fn handle(
     }
 }
 
-/// Deletes on this leader; what is returned completes when the replicas have followed.
+/// Deletes on this leader. The returned future completes when the replicas have followed.
 fn begin(
     context: &Context,
     image: &MetadataImage,

@@ -1,8 +1,8 @@
 //! DescribeCluster, versions 0–2: the brokers and the cluster's id (KIP-700).
 //!
 //! From version 1 a client may ask for controllers; a broker answers MISMATCHED_ENDPOINT_TYPE, as
-//! Kafka's do (KIP-919). From version 2 fenced brokers are told apart, and listed when asked for
-//! (KIP-1073).
+//! Kafka's do (KIP-919). From version 2 each broker has a `fenced` flag, and fenced brokers are
+//! listed on request (KIP-1073).
 
 use dohle_auth::ResourceType;
 use dohle_model::ErrorCode;
@@ -31,7 +31,7 @@ pub(super) async fn handle(
                 .because("this is a broker's listener; controllers are described on their own")
         } else {
             ErrorCode::UnsupportedEndpointType.because(format!(
-                "endpoint type {} is not known",
+                "endpoint type {} is unknown",
                 request.endpoint_type
             ))
         };

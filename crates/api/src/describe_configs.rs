@@ -1,6 +1,6 @@
-//! DescribeConfigs, versions 1–4: properties of topics, groups and brokers with their values, where
-//! these come from and what they outvoted (KIP-226), types and documentation from version 3
-//! (KIP-569).
+//! DescribeConfigs, versions 1–4: properties of topics, groups and brokers with their values, the
+//! sources of the values, and the values that these take precedence over (KIP-226); types and
+//! documentation from version 3 (KIP-569).
 //!
 //! A broker answers for itself, for the default of all brokers (an empty name), and for topics and
 //! groups. Broker loggers and client metrics have nothing to describe yet and are refused.
@@ -56,7 +56,7 @@ pub(super) async fn handle(
 }
 
 fn wanted(resource: &DescribeConfigsResource) -> Option<HashSet<&str>> {
-    // An empty list asks for all, as a null one does.
+    // An empty list asks for all properties, as a null one does.
     let keys = resource
         .configuration_keys
         .as_ref()

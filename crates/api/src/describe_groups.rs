@@ -1,6 +1,7 @@
-//! DescribeGroups, versions 0–6: classic groups, their states, members and assignments; what the
-//! client may do from version 3 on (KIP-430). A group that does not exist is `Dead`, and from
-//! version 6 on GROUP_ID_NOT_FOUND (KIP-1043), as is one of another protocol.
+//! DescribeGroups, versions 0–6: classic groups with their states, members and assignments; from
+//! version 3 on with the operations that the client is allowed. A group that does not exist is
+//! answered as `Dead`, from version 6 on with GROUP_ID_NOT_FOUND (KIP-1043), and so is a group of
+//! another protocol.
 
 use dohle_auth::ResourceType;
 use dohle_groups::requests::DescribeGroup;

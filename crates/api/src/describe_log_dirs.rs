@@ -20,7 +20,7 @@ pub(super) async fn handle(
     request: DescribeLogDirsRequestData,
 ) -> DescribeLogDirsResponseData {
     let partitions = Arc::clone(&call.context.partitions);
-    // Asks the file systems.
+    // Queries the file systems, on the blocking pool.
     let blocking = call.context.partitions.blocking();
     let dirs = blocking
         .disk(call.owner(), move || partitions.log_dirs())

@@ -24,7 +24,7 @@ pub(super) async fn handle(
     in_version(response, call.version)
 }
 
-/// Takes out what older versions have no fields for.
+/// Removes the fields that older versions do not have.
 fn in_version(
     mut response: DescribeQuorumResponseData,
     version: i16,

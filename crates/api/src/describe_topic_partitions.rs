@@ -68,7 +68,7 @@ pub(super) async fn handle(
         };
         match image.topic(name) {
             Some(topic) => page.add(topic, start.max(0)),
-            // A topic that went away just now is no error.
+            // A topic that was deleted meanwhile is not an error.
             None if all => {}
             None => page.add_unknown(name),
         }
@@ -79,7 +79,7 @@ pub(super) async fn handle(
     page.response
 }
 
-/// The cursor's partition is none, or its topic is not among those that are asked for.
+/// Refuses a cursor with an invalid partition, or with a topic that the request does not list.
 fn invalid_cursor(
     request: &DescribeTopicPartitionsRequestData,
 ) -> DescribeTopicPartitionsResponseData {

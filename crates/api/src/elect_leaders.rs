@@ -1,6 +1,7 @@
-//! ElectLeaders, versions 0–2: elects preferred leaders (KIP-183), or from version 1 any live
-//! replica where there is no other way (KIP-460). Without partitions every one is looked at, and
-//! only those that had something to elect are answered. Forwarded to the active controller.
+//! ElectLeaders, versions 0–2: elects preferred leaders (KIP-183) or, from version 1, any live
+//! replica where no replica is eligible (KIP-460). A request without partitions applies to all of
+//! them; the response then lists only the partitions that needed an election. Forwarded to the
+//! active controller.
 
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::elect_leaders_request::ElectLeadersRequestData;

@@ -1,5 +1,5 @@
-//! EndTxn, versions 0–5: commits or aborts a transaction (KIP-98). The answer comes once that is
-//! decided; the markers follow.
+//! EndTxn, versions 0–5: commits or aborts a transaction (KIP-98). The response is sent once the
+//! decision is committed; the markers are written afterwards.
 //!
 //! From version 5 on each transaction raises the producer's epoch, and the answer has the id and
 //! epoch for the next one (KIP-890). PRODUCER_FENCED is INVALID_PRODUCER_EPOCH before version 2
@@ -30,7 +30,7 @@ pub(super) async fn handle(call: Call, request: EndTxnRequestData) -> EndTxnResp
     let deadline = call.request.received + REQUEST_TIMEOUT;
     let outcome = call.context.transactions.end_txn(end, deadline).await;
     let outcome = outcome.map_err(|code| wire::fenced(code, call.version < 2));
-    // Versions without these fields need their defaults.
+    // Versions without these fields encode only their default values.
     let next = outcome.ok().flatten().filter(|_| call.version >= 5);
     EndTxnResponseData {
         error_code: wire::code(&outcome),

@@ -1,11 +1,11 @@
-//! Errors of the broker's parts as Kafka's codes, in one place, and the words that go with them.
+//! Maps the errors of the broker's parts to Kafka's codes and messages, in one place.
 
 use dohle_model::{ApiError, ErrorCode};
 use dohle_protocol::KafkaString;
 
 use super::wire;
 
-/// An outcome as the wire has it: code and text. A text goes only with an error.
+/// Returns the code and the message of an outcome. Only an error has a message.
 pub(crate) fn to_wire<T>(outcome: &Result<T, ApiError>) -> (i16, Option<KafkaString>) {
     match outcome {
         Ok(_) => (wire::NONE, None),
@@ -13,7 +13,7 @@ pub(crate) fn to_wire<T>(outcome: &Result<T, ApiError>) -> (i16, Option<KafkaStr
     }
 }
 
-/// The topic is not known by this name.
+/// Returns the error for a topic name that does not exist.
 pub(crate) fn unknown_topic(name: &str) -> ApiError {
     ErrorCode::UnknownTopicOrPartition.because(format!("topic {name:?} does not exist"))
 }

@@ -1,9 +1,9 @@
-//! FindCoordinator, versions 0–6: who serves a group or a transactional id; several keys at once
-//! from version 4 (KIP-699).
+//! FindCoordinator, versions 0–6: the coordinator of a group or of a transactional id; several keys
+//! in one request from version 4 (KIP-699).
 //!
 //! A group's coordinator is the leader of its partition of `__consumer_offsets`, that of a
 //! transactional id (type 1) the leader of its partition of `__transaction_state`. The topic is
-//! created when it is first needed: the answer waits a moment for that. Keys of share groups (type
+//! created when it is first needed; the response waits a moment for it. Keys of share groups (type
 //! 2) are refused with INVALID_REQUEST, as in Kafka without a share coordinator.
 
 use std::sync::Arc;
@@ -30,7 +30,7 @@ const CREATE_TIMEOUT: Duration = Duration::from_secs(3);
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 
-/// Where a coordinator is.
+/// The address of a coordinator.
 struct Place {
     id: NodeId,
     host: String,
@@ -82,7 +82,7 @@ pub(super) async fn handle(
     }
 }
 
-/// Metadata that has the topic.
+/// Returns metadata that contain the topic.
 async fn ensured(
     call: &Call,
     topic: &'static InternalTopic,
@@ -90,7 +90,7 @@ async fn ensured(
     let (context, deadline) = (&call.context, call.request.received + CREATE_TIMEOUT);
     let image = context.internal_topics.ensure(topic, deadline);
     image.await.map_err(|error| {
-        let message = format!("{} is not there yet: {}", topic.name, error.message);
+        let message = format!("{} does not exist yet: {}", topic.name, error.message);
         ErrorCode::CoordinatorNotAvailable.because(message)
     })
 }
@@ -105,7 +105,8 @@ async fn place(
     if let Some(place) = place_in(image, topic, key, listener) {
         return Ok(place);
     }
-    // A topic that was just made has its leaders in the same step; another may elect one at once.
+    // The batch that creates a topic has its leaders too, unless an election is needed, which may
+    // happen soon.
     let metadata = &call.context.metadata;
     let led = |image: &MetadataImage| place_in(image, topic, key, listener).is_some();
     let deadline = (call.request.received + LEADER_TIMEOUT).max(Instant::now());
@@ -113,7 +114,7 @@ async fn place(
     let place = image.and_then(|image| place_in(&image, topic, key, listener));
     place.ok_or_else(|| {
         ErrorCode::CoordinatorNotAvailable.because(format!(
-            "the partition of {} for this key has no leader that is reached on listener {listener}",
+            "the partition of {} for this key has no leader with an address on listener {listener}",
             topic.name
         ))
     })

@@ -11,9 +11,8 @@ use tokio::time::Instant;
 use super::Call;
 
 impl Call {
-    /// Forwards a request to the active controller. Returns the controller's response once this
-    /// broker's metadata have what the request changed, and these metadata, so that a client reads
-    /// what it wrote.
+    /// Forwards a request to the active controller. Returns the controller's response together with
+    /// this broker's metadata, once these include the change, so that a client reads what it wrote.
     ///
     /// # Errors
     /// REQUEST_TIMED_OUT at the deadline: the change may have been made nevertheless.

@@ -1,7 +1,7 @@
-//! Heartbeat, versions 0–4: a member of a classic group is alive, and learns of a rebalance.
+//! Heartbeat, versions 0–4: keeps a member of a classic group alive, and informs it of a rebalance.
 //!
-//! While the coordinator loads, a heartbeat is answered as if all were well, as Kafka does: the
-//! member goes on, and its session begins when the group is there.
+//! While the coordinator loads, a heartbeat is answered without an error, as in Kafka: the member
+//! continues, and its session begins when the group is loaded.
 
 use dohle_groups::requests::Heartbeat;
 use dohle_model::ErrorCode;

@@ -1,6 +1,7 @@
 //! InitProducerId, versions 0–6: an id and an epoch for a producer (KIP-98). A producer with a
-//! transactional id gets the same id with the next epoch, which fences those before it; from
-//! version 3 on it may name what it has, to continue after an error (KIP-360).
+//! transactional id gets the same id with the next epoch, which fences producers with earlier
+//! epochs; from version 3 on it may send its present id and epoch, to continue after an error
+//! (KIP-360).
 //!
 //! Ids come from blocks that the controller hands out (KIP-730). PRODUCER_FENCED is
 //! INVALID_PRODUCER_EPOCH before version 4 (KIP-588). Version 6 has two-phase commit (KIP-939) and
@@ -46,7 +47,7 @@ async fn initialize(
         let id = call.context.producer_ids.next(deadline).await;
         let id = id.map_err(|error| {
             tracing::info!("no producer id can be handed out: {error}");
-            // Every client tries again on this one, as with Kafka.
+            // All clients retry this error, as they do with Kafka.
             ErrorCode::CoordinatorLoadInProgress
         })?;
         let epoch = ProducerEpoch(0);

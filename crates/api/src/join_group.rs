@@ -1,5 +1,5 @@
-//! JoinGroup, versions 0–9: a member of the classic protocol joins its group, again with each
-//! rebalance. Answered when the rebalance is: the request is parked until then.
+//! JoinGroup, versions 0–9: a member of the classic protocol joins its group, and joins again at
+//! each rebalance. The request is parked until the rebalance is complete.
 //!
 //! From version 4 a member without an id is given one and asked to join with it (KIP-394), static
 //! members from 5 (KIP-345), `skip_assignment` in 9 (KIP-814).
@@ -26,7 +26,7 @@ pub(super) async fn handle(call: Call, request: JoinGroupRequestData) -> JoinGro
             .as_ref()
             .is_some_and(|name| name.is_empty())
     {
-        // Before version 7 the codec makes null an empty text.
+        // In versions before 7 the codec encodes null as an empty string.
         response.protocol_name = None;
     }
     response

@@ -4,8 +4,8 @@
 //! connection ─▶ authenticate ─▶ authorize ─▶ throttle ─▶ measure ─▶ serve ─▶ the API's handler
 //! ```
 //!
-//! Invariant: the table of APIs (`table.rs`) is what `ApiVersions` answers and what
-//! decides whether a request is served; what it lists is implemented.
+//! Invariant: the table of APIs (`table.rs`) is the source of the `ApiVersions` response, and
+//! decides whether a request is served. Every API that it lists is implemented.
 
 mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
@@ -77,7 +77,7 @@ use pipeline::Unlimited;
 use table::TABLE;
 
 impl KafkaService {
-    /// For one node, which serves all APIs, allows everything and has no quotas.
+    /// Creates the service of one node, which serves all APIs, allows everything and has no quotas.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Arc<Self> {
         Self::with(TABLE, context, Arc::new(AllowAll), Arc::new(Unlimited))

@@ -1,7 +1,8 @@
-//! ListConfigResources, versions 0–1: what has, or can have, a configuration (KIP-1142).
+//! ListConfigResources, versions 0–1: the resources that have, or can have, a configuration
+//! (KIP-1142).
 //!
-//! Version 0 lists client metrics subscriptions, of which there are none yet. Version 1 lists
-//! what is asked for, or all kinds: topics, brokers, broker loggers, client metrics and groups.
+//! Version 0 lists client metrics subscriptions, of which there are none yet. Version 1 lists the
+//! requested types, or all types: topics, brokers, broker loggers, client metrics and groups.
 
 use std::collections::BTreeSet;
 

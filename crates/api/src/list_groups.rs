@@ -21,7 +21,7 @@ pub(super) async fn handle(call: Call, request: ListGroupsRequestData) -> ListGr
     for groups in shards {
         match groups {
             Ok(groups) => response.groups.extend(groups),
-            // Another broker lists them by now.
+            // The partition has moved: its new leader lists these groups.
             Err(ErrorCode::NotCoordinator) => {}
             Err(code) => {
                 return ListGroupsResponseData {

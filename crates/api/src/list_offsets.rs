@@ -1,10 +1,10 @@
 //! ListOffsets, versions 1–11: the first offset, the end, or the first record at or after a time.
 //!
 //! Special times: -2 earliest, -1 latest, from version 7 -3 the record with the largest timestamp
-//! (KIP-734), from 8 -4 the first offset on local disk (KIP-405), from 9 -5 and from 11 -6 ends of
-//! tiered storage, of which there is none. With `read_committed` (from 2) the latest is the last
-//! stable offset. Searches by time (and -3) read from disk and decompress, on a thread that may
-//! block; one request has one of them at a time.
+//! (KIP-734), from 8 -4 the first offset on local disk (KIP-405), from 9 -5 and from 11 -6 the ends
+//! of tiered storage, which does not exist yet. With `read_committed` (from 2) the latest is the
+//! last stable offset. Searches by time (and -3) read from disk and decompress, on the blocking
+//! pool; a request makes one search at a time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use dohle_protocol::messages::list_offsets_response::{
 use super::{Call, resolve};
 use dohle_broker::partition::{Isolation, ListedOffset, OffsetSpec, ReadError};
 
-/// `isolation_level` of consumers that skip what is not committed.
+/// `isolation_level` of consumers that read committed records only.
 const READ_COMMITTED: i8 = 1;
 
 pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListOffsetsResponseData {
@@ -32,7 +32,7 @@ pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListO
     })
     .await;
     let image = context.image();
-    // Only Kafka's debugging consumer (-2) sees what is not committed.
+    // Only Kafka's debugging consumer (-2) reads beyond the high watermark.
     let isolation = match (request.replica_id, request.isolation_level) {
         (-2, _) => Isolation::LogEnd,
         (_, READ_COMMITTED) => Isolation::LastStable,
@@ -53,7 +53,7 @@ pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListO
             let index = partition.partition_index;
             let outcome = match counts.get_mut(&(topic.name.as_str(), index)) {
                 Some(1) => list(&call, &image, topic, partition, isolation).await,
-                // Named more than once, answered once.
+                // A partition that the request names more than once is answered once.
                 Some(0) | None => continue,
                 Some(count) => {
                     *count = 0;
@@ -99,7 +99,7 @@ async fn list(
         .list_offset(spec, epoch, isolation, call.owner())
         .await
         .map_err(|error| match error {
-            // Clients before version 5 do not know that one.
+            // Clients before version 5 do not know OFFSET_NOT_AVAILABLE.
             ReadError::OffsetNotAvailable if version < 5 => ErrorCode::LeaderNotAvailable,
             error => error.code(),
         })

@@ -1,5 +1,5 @@
-//! ListPartitionReassignments, version 0: the moves that are under way (KIP-455), from this
-//! broker's metadata. Partitions that are named and not moving are left out.
+//! ListPartitionReassignments, version 0: the reassignments in progress (KIP-455), from this
+//! broker's metadata. Requested partitions without a reassignment are left out.
 
 use dohle_model::image::TopicImage;
 use dohle_model::partition::PartitionRegistration;

@@ -1,10 +1,10 @@
 //! Metadata, versions 0–13: brokers, topics and partitions as clients of one listener see them.
 //!
 //! Topics by name or (from version 10) by id; topics that do not exist are created when both the
-//! request and `auto.create.topics.enable` allow it, and are answered complete once this broker has
-//! them. Leader epochs from 7 (KIP-320), offline replicas from 5 (KIP-112), topic ids from 10
-//! (KIP-516), a top-level error from 13 (KIP-1102). The controller that is told is a live broker,
-//! as in every KRaft cluster: brokers forward.
+//! request and `auto.create.topics.enable` allow it, and the response lists them once this broker
+//! has them. Leader epochs from 7 (KIP-320), offline replicas from 5 (KIP-112), topic ids from 10
+//! (KIP-516), a top-level error from 13 (KIP-1102). `controller_id` is any live broker, as in every
+//! KRaft cluster, since brokers forward to the controller.
 
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ fn ids_too_early(topics: &[MetadataRequestTopic]) -> MetadataResponseData {
 /// A topic that could not be created, and why.
 type Refused = (String, ErrorCode);
 
-/// Creates the topics that do not exist, and waits until this broker knows them.
+/// Creates the topics that do not exist, and waits until this broker's metadata contain them.
 async fn create_missing(call: &Call, topics: &[MetadataRequestTopic]) -> Vec<Refused> {
     let context = &call.context;
     if !context.config.auto_create_topics_enable {
@@ -115,7 +115,7 @@ async fn create_missing(call: &Call, topics: &[MetadataRequestTopic]) -> Vec<Ref
         name == Some(OFFSETS_TOPIC.name) && topic.topic_id == KafkaUuid::ZERO
     };
     if topics.iter().any(asks_for) && image.topic(OFFSETS_TOPIC.name).is_none() {
-        // As the topic of groups is made, whoever asks first.
+        // With the deadline that also applies to the creation of internal topics.
         let deadline = Instant::now() + AUTO_CREATE_TIMEOUT;
         let _ = context
             .internal_topics
@@ -156,7 +156,7 @@ async fn create_missing(call: &Call, topics: &[MetadataRequestTopic]) -> Vec<Ref
     match controller.forward(&request, &call.sender(), deadline).await {
         Ok(answer) => {
             let refused = answer.response.topics.iter().filter_map(refusal).collect();
-            // An answer from older metadata is as good as Kafka's: the client asks again.
+            // A response from older metadata is acceptable, as in Kafka: the client asks again.
             let _ = context.reached(answer.offset.0, deadline).await;
             refused
         }
@@ -178,7 +178,7 @@ fn refusal(result: &CreatableTopicResult) -> Option<Refused> {
     );
     let code = match error.code {
         ErrorCode::InvalidTopicException | ErrorCode::PolicyViolation => error.code,
-        // What is refused now (too few brokers) may be allowed soon.
+        // A creation that is refused now (too few brokers) may be allowed soon.
         _ => ErrorCode::UnknownTopicOrPartition,
     };
     Some((result.name.to_string(), code))
@@ -292,7 +292,7 @@ impl View<'_> {
         }
     }
 
-    /// Version 0 knows no brokers that it is not told the address of.
+    /// Version 0 clients must not get the id of a broker whose address the response does not list.
     fn nodes(&self, nodes: &[NodeId]) -> Vec<i32> {
         let told = nodes
             .iter()
@@ -305,7 +305,8 @@ impl View<'_> {
     }
 }
 
-/// Replicas on brokers that are gone, fenced or not on this listener, or in failed directories.
+/// Returns the replicas on brokers that are gone, fenced or not on this listener, or in failed
+/// directories.
 pub(super) fn offline_replicas(
     image: &MetadataImage,
     registration: &PartitionRegistration,

@@ -1,8 +1,9 @@
-//! OffsetCommit, versions 2–10: keeps offsets for a group, and answers when they are committed.
+//! OffsetCommit, versions 2–10: stores offsets of a group, and answers when their records are
+//! committed.
 //!
-//! Members name their generation or, from version 9, their member epoch (KIP-848); without
-//! membership offsets are taken while the group is empty. Version 10 names topics by id. Partitions
-//! that do not exist are refused one by one: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID.
+//! Members send their generation or, from version 9, their member epoch (KIP-848). A client that is
+//! not a member may commit while the group is empty. Version 10 names topics by id. Partitions that
+//! do not exist are refused one by one: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID.
 
 use dohle_groups::Failed;
 use dohle_groups::requests::OffsetCommit;
@@ -54,7 +55,8 @@ pub(super) async fn handle(
     response
 }
 
-/// The topics and partitions that exist, with name and id, and the answers for those that do not.
+/// Returns the topics and partitions that exist, with name and id, and the results for those that
+/// do not exist.
 pub(super) fn sort_out(
     image: &MetadataImage,
     topics: Vec<OffsetCommitRequestTopic>,
@@ -120,7 +122,7 @@ pub(super) fn refuse(
     }
 }
 
-/// Adds answers; a topic is in the response once.
+/// Adds results, so that each topic is in the response once.
 pub(super) fn merge(
     into: &mut Vec<OffsetCommitResponseTopic>,
     topics: Vec<OffsetCommitResponseTopic>,

@@ -48,7 +48,7 @@ async fn delete(
     Ok(response)
 }
 
-/// Takes the partitions out that do not exist, and returns their answers.
+/// Removes the partitions that do not exist from the request, and returns their results.
 fn take_unknown(
     image: &MetadataImage,
     topics: &mut Vec<OffsetDeleteRequestTopic>,

@@ -1,9 +1,9 @@
-//! OffsetFetch, versions 1–10: what groups have committed; -1 for a partition without an offset.
+//! OffsetFetch, versions 1–10: the committed offsets of groups; -1 for a partition without one.
 //!
 //! Several groups in one request from version 8 on (KIP-709), each with an outcome of its own; all
 //! topics of a group when none are named (version 2). From version 9 members of a consumer group
-//! say their epoch (KIP-848); version 10 names topics by id. While a group's coordinator loads, the
-//! answer is COORDINATOR_LOAD_IN_PROGRESS, never -1.
+//! send their epoch (KIP-848); version 10 names topics by id. While a group's coordinator loads,
+//! the answer is COORDINATOR_LOAD_IN_PROGRESS, never -1.
 //!
 //! From version 7 on a request for stable offsets is answered with UNSTABLE_OFFSET_COMMIT for
 //! partitions with an offset of an open transaction (KIP-447).
@@ -50,7 +50,7 @@ pub(super) async fn handle(call: Call, request: OffsetFetchRequestData) -> Offse
     }
 }
 
-/// The one group of an old request.
+/// Returns the one group of a request before version 8.
 fn the_group(request: OffsetFetchRequestData) -> OffsetFetchRequestGroup {
     let topics = request.topics.map(|topics| {
         topics
@@ -116,7 +116,7 @@ async fn fetch(
     }
 }
 
-/// Gives the topics their names. Takes those out that do not exist, and returns their answers.
+/// Sets the topics' names. Removes topics that do not exist, and returns their results.
 fn name(
     image: &MetadataImage,
     topics: &mut Vec<OffsetFetchRequestTopics>,
@@ -137,7 +137,7 @@ fn name(
     unknown
 }
 
-/// Gives all topics of a group their ids; those that do not exist any more can't be told.
+/// Sets the topics' ids. Topics that do not exist any more have no id and are removed.
 fn identify(image: &MetadataImage, topics: &mut Vec<OffsetFetchResponseTopics>) {
     topics.retain_mut(|topic| {
         let found = image.topic(topic.name.as_str());
@@ -167,7 +167,7 @@ fn refuse(topic: &OffsetFetchRequestTopics, code: ErrorCode) -> OffsetFetchRespo
     }
 }
 
-/// The failure of a group. Version 1 has room for it at partitions only.
+/// Returns the failure of a group. Version 1 has no field for it but those of the partitions.
 fn failed(
     request: &OffsetFetchRequestGroup,
     code: ErrorCode,

@@ -1,5 +1,5 @@
-//! OffsetForLeaderEpoch, versions 2–4: where an epoch ends in the leader's log, with which
-//! consumers find out that their log was truncated (KIP-320).
+//! OffsetForLeaderEpoch, versions 2–4: the end of an epoch in the leader's log, from which
+//! consumers detect that the log was truncated (KIP-320).
 
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, LeaderEpoch, Offset};

@@ -1,4 +1,4 @@
-//! Who sent a request, as groups keep it.
+//! The sender of a request, in the form that groups keep of it.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -6,7 +6,7 @@ use dohle_groups::Caller;
 
 use super::Call;
 
-/// Who sent a request.
+/// The sender of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     client_id: String,
@@ -15,7 +15,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The sender of a request.
+    /// Returns the sender of a request.
     pub(crate) fn of(call: &Call) -> Self {
         let client_id = call.request.client_id.as_ref();
         Self {
@@ -25,7 +25,7 @@ impl Origin {
         }
     }
 
-    /// As the shards want it.
+    /// Returns the sender in the form that the shards use.
     pub(crate) fn caller(&self) -> Caller<'_> {
         Caller {
             client_id: &self.client_id,

@@ -1,12 +1,12 @@
 //! Produce, versions 3–13: appends record batches to partitions that this broker leads.
 //!
-//! With acks=0 nothing is answered, and an error closes the connection so that the producer looks
-//! for the leader anew; with acks=1 the answer follows the append, with acks=all it waits until the
-//! in-sync replicas have the records, or REQUEST_TIMED_OUT. Records that make a batch unacceptable
-//! are named from version 8 (KIP-467); from version 10 NOT_LEADER_OR_FOLLOWER carries the new
-//! leader and its address (KIP-951); version 13 names topics by id (KIP-516). The first batch of a
-//! transaction in a partition is verified with the coordinator, and from version 12 on adds the
-//! partition to the transaction (KIP-890, `verification.rs`).
+//! With acks=0 no response is sent, and an error closes the connection, so that the producer looks
+//! for the leader again; with acks=1 the answer follows the append, with acks=all it waits until
+//! the in-sync replicas have the records, or REQUEST_TIMED_OUT. From version 8 the response names
+//! the records that make a batch invalid (KIP-467); from version 10 NOT_LEADER_OR_FOLLOWER carries
+//! the new leader and its address (KIP-951); version 13 names topics by id (KIP-516). The first
+//! batch of a transaction in a partition is verified with the coordinator, and from version 12 on
+//! adds the partition to the transaction (KIP-890, `verification.rs`).
 //!
 //! Small batches are checked and appended by the first poll. Batches that take longer to decompress
 //! are checked on other threads, and transactions are verified by their coordinators; the later
@@ -41,10 +41,10 @@ use dohle_network::connection::ResponseAction;
 /// The client id with which Kafka's own tools write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
 
-/// The response, or what takes its place with acks=0.
+/// The response, or with acks=0 the outcome without one.
 pub(super) enum Produced {
     Response(ProduceResponseData),
-    /// acks=0, and the first error if there was one.
+    /// The outcome with acks=0: the first error, if any.
     Silent(Option<String>),
 }
 
@@ -64,7 +64,7 @@ impl Respond for Produced {
 struct Failure {
     error: ApiError,
     records: Vec<RecordError>,
-    /// Told where the partition has looked at the records.
+    /// Set when the partition has validated the records.
     log_start_offset: Option<Offset>,
 }
 
@@ -89,7 +89,8 @@ impl From<ApiError> for Failure {
 }
 
 impl Failure {
-    /// Of an append. As in Kafka's `ReplicaManager` broken and large batches are told least of.
+    /// Converts the error of an append. As in Kafka's `ReplicaManager`, corrupt and too large
+    /// batches get the fewest details.
     fn of_append(error: AppendError, partition: &Partition) -> Self {
         let untold = matches!(
             error.code(),
@@ -108,9 +109,9 @@ impl Failure {
     }
 }
 
-/// What an append left to be waited for.
+/// The future that completes when an append is committed.
 type Committed = Pin<Box<dyn Future<Output = Result<(), CommitError>> + Send>>;
-/// The flush that `flush.messages` asks for.
+/// The future of the flush that `flush.messages` requires.
 type Flushed = Pin<Box<dyn Future<Output = Result<(), RoleError>> + Send>>;
 
 /// One partition of the request, after its append.
@@ -136,7 +137,7 @@ pub(super) fn handle(
     };
     Ordered {
         response,
-        // Requests that come after this one must not append before it.
+        // Later requests must not append before this one.
         blocks_pipeline: !is_known,
     }
 }
@@ -162,7 +163,8 @@ async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
             .because(format!("acks={other} is not one of 0, 1 and -1 (all)"))),
     };
     let image = call.context.image();
-    // Records of one connection are appended in the order of its requests: taken by the first poll.
+    // Taken by the first poll, so that records of one connection are appended in the order of its
+    // requests.
     let turn = Arc::clone(&call.connection.appends).lock_owned().await;
     let verified = match &acks {
         Ok(_) => verification::verify(&call, &image, &request).await,
@@ -195,7 +197,7 @@ async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
     }
     drop(image);
     drop(turn);
-    // The records are in the log: their bytes are not held while replicas are waited for.
+    // The records are in the log, so their bytes are released before the wait for replicas.
     drop(call.permit.take());
     for part in topics.iter_mut().flat_map(|(_, _, parts)| parts) {
         part.flush().await;
@@ -293,16 +295,16 @@ impl Append<'_> {
     }
 }
 
-/// A batch's length, of what follows it.
+/// The field with the length of the batch after this field.
 const LENGTH_AT: std::ops::Range<usize> = 8..12;
 const MAGIC_AT: usize = 16;
-/// Byte of a batch's attributes that has the codec.
+/// The byte of a batch's attributes that contains the codec.
 const ATTRIBUTES_AT: usize = 22;
 const CODEC_MASK: u8 = 0b111;
 const CODEC_ZSTD: u8 = 4;
 
-/// Checks what is a rule of produce requests (`ProduceRequest.validateRecords` of Kafka): one batch
-/// of the present format, a codec that the version knows. The batch itself is checked by the log.
+/// Checks the rules of produce requests (`ProduceRequest.validateRecords` of Kafka): one batch of
+/// the current format, with a codec that the version supports. The log checks the batch itself.
 fn acceptable(records: Option<Bytes>, version: i16) -> Result<Bytes, ApiError> {
     let records = records.unwrap_or_default();
     let (Some(length), Some(attributes)) = (records.get(LENGTH_AT), records.get(ATTRIBUTES_AT))
@@ -342,7 +344,7 @@ fn acceptable(records: Option<Bytes>, version: i16) -> Result<Bytes, ApiError> {
 }
 
 impl Part {
-    /// Forces what was appended to the disk, where that was asked for.
+    /// Waits for the flush of what was appended, if one is required.
     async fn flush(&mut self) {
         if let Some(flushed) = self.flushed.take()
             && let Err(error) = flushed.await
@@ -352,7 +354,7 @@ impl Part {
         }
     }
 
-    /// Waits until what was appended is committed, where that was asked for.
+    /// Waits until what was appended is committed, if the request asks for that.
     async fn committed(mut self, deadline: Instant) -> Self {
         let Some(committed) = self.committed.take() else {
             return self;

@@ -1,4 +1,4 @@
-//! From a topic and partition as a client names them to the partition of this broker.
+//! Resolves a topic and partition, as a client names them, to the partition on this broker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,23 +12,23 @@ use dohle_broker::metadata::MetadataCache;
 use dohle_broker::partition::Partition;
 use dohle_broker::partitions::Partitions;
 
-/// How long a request waits for metadata that another broker has told the client of already.
+/// How long a request waits for metadata that another broker has already sent to the client.
 const KNOWN_WITHIN: Duration = Duration::from_millis(500);
 
-/// Waits a moment for topics that this broker does not know yet: the client may have been told of a
-/// new one by a broker whose metadata is a few milliseconds ahead. Without that, it would be told
-/// that a topic which it has just created does not exist.
+/// Waits a moment for topics that this broker does not know yet: the client may have learnt of a
+/// new topic from a broker whose metadata is a few milliseconds ahead. Without this wait, a client
+/// that has just created a topic would get UNKNOWN_TOPIC_OR_PARTITION.
 pub(super) async fn until_known(
     metadata: &MetadataCache,
     received: Instant,
     known: impl FnMut(&MetadataImage) -> bool,
 ) {
     let deadline = received + KNOWN_WITHIN;
-    // Whether they came or not, the handler looks for itself.
+    // Not an error: the handler looks the topics up again in any case.
     let _ = metadata.wait_until(known, deadline).await;
 }
 
-/// The topic of this name.
+/// Returns the topic of this name.
 pub(super) fn topic_by_name<'a>(
     image: &'a MetadataImage,
     name: &str,
@@ -36,7 +36,7 @@ pub(super) fn topic_by_name<'a>(
     image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
-/// The topic with this id.
+/// Returns the topic with this id.
 pub(super) fn topic_by_id(
     image: &MetadataImage,
     id: Option<TopicId>,
@@ -50,7 +50,8 @@ pub(super) fn has_partition(topic: &TopicImage, index: i32) -> bool {
     PartitionIndex::from_wire(index).is_some_and(|index| topic.partitions.contains_key(&index))
 }
 
-/// The partition, if this broker hosts it: NOT_LEADER_OR_FOLLOWER when only others do.
+/// Returns the partition, if this broker hosts it. Returns NOT_LEADER_OR_FOLLOWER when only other
+/// brokers host it.
 pub(super) fn partition(
     partitions: &Partitions,
     topic: &TopicImage,
@@ -67,7 +68,7 @@ pub(super) fn partition(
     partitions.get(&id).ok_or(ErrorCode::NotLeaderOrFollower)
 }
 
-/// The partition of the topic of this name, if this broker hosts it.
+/// Returns the partition of the topic of this name, if this broker hosts it.
 pub(super) fn partition_by_name(
     partitions: &Partitions,
     image: &MetadataImage,
@@ -77,21 +78,22 @@ pub(super) fn partition_by_name(
     partition(partitions, topic_by_name(image, name)?, index)
 }
 
-/// The leader that a client should go to, as the newest metadata has it (KIP-951).
+/// The current leader of a partition, as sent to clients in version 10 of Produce and later
+/// (KIP-951).
 pub(super) struct CurrentLeader {
     pub id: i32,
     pub epoch: i32,
     pub endpoint: Option<LeaderEndpoint>,
 }
 
-/// Where a leader is reached on the client's listener.
+/// The address of a leader on the client's listener.
 pub(super) struct LeaderEndpoint {
     pub host: String,
     pub port: i32,
     pub rack: Option<String>,
 }
 
-/// Who leads a partition, and where clients of `listener` reach it.
+/// Returns the leader of a partition, and its address on `listener`.
 pub(super) fn current_leader(
     image: &MetadataImage,
     id: &TopicIdPartition,
@@ -114,8 +116,8 @@ pub(super) fn current_leader(
     })
 }
 
-/// Where a live broker is reached by clients of `listener`; `None` when it is fenced, gone, or has
-/// no such listener.
+/// Returns the address of a live broker on `listener`; `None` when the broker is fenced, gone, or
+/// has no such listener.
 #[must_use]
 pub(crate) fn live_endpoint<'a>(
     image: &'a MetadataImage,

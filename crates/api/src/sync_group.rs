@@ -1,5 +1,6 @@
-//! SyncGroup, versions 0–5: a member of a classic group gets its assignment, and the leader hands
-//! in everybody's. Answered when the leader has, and what it handed in is committed.
+//! SyncGroup, versions 0–5: distributes the assignment of a classic group. The leader sends the
+//! assignments of all members; every other member waits for its own. Responses are sent once the
+//! assignments are committed.
 //!
 //! Static members from version 3 (KIP-345); from 5 the protocol must be named (KIP-559).
 

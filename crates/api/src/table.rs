@@ -46,7 +46,7 @@ const NO_FLAGS: Api = Api {
 
 /// The APIs that a broker serves: versions as in Apache Kafka 4.3, handler, quota, operations that
 /// it depends on, and flags. Produce is advertised from 0 and served from 3, as Kafka does
-/// (KAFKA-18659): old librdkafka looks at the lowest version only.
+/// (KAFKA-18659): old versions of librdkafka check the lowest version only.
 pub(crate) static TABLE: &[Api] = table! {
     Produce 0..=13 produce::handle, Produce [Topic Write, TransactionalId Write], pipelined;
     Fetch 4..=18 fetch::handle, Fetch [Topic Read];

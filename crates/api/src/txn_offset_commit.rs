@@ -1,9 +1,9 @@
-//! TxnOffsetCommit, versions 0–5: keeps offsets for a group that take effect when the producer's
-//! transaction is committed, and answers when they are in the log (KIP-98, KIP-447).
+//! TxnOffsetCommit, versions 0–5: stores offsets of a group that take effect when the producer's
+//! transaction is committed, and answers when their records are committed (KIP-98, KIP-447).
 //!
 //! The first offsets of a transaction in a partition of `__consumer_offsets` are verified with the
 //! transaction's coordinator; version 5 adds the partition to the transaction instead (KIP-890).
-//! From version 3 on members name themselves and their generation, and are fenced by it.
+//! From version 3 on members send their id and generation, and are fenced when these are outdated.
 //!
 //! Source: `handleTxnOffsetCommitRequest` of Kafka's `KafkaApis.scala`,
 //! `commitTransactionalOffsets` of `GroupCoordinatorService.java`.
@@ -100,7 +100,8 @@ async fn commit(
     }
 }
 
-/// Verifies that the partition of the group belongs to the transaction, or adds it there.
+/// Verifies that the partition of the group belongs to the transaction, or adds it to the
+/// transaction.
 async fn verify(
     call: &Call,
     request: &TxnOffsetCommitRequestData,
@@ -112,7 +113,7 @@ async fn verify(
     let begin = TxnBegin {
         producer_id: producer.id,
         epoch: producer.epoch,
-        // The batches of coordinators have no sequences.
+        // The batches that coordinators write have no sequences.
         sequence: Sequence(0),
         bumps_epoch: add,
     };
@@ -143,7 +144,7 @@ fn for_group(code: ErrorCode, version: i16) -> ErrorCode {
     match code {
         ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
         ErrorCode::TransactionAbortable if version < KNOWS_ABORTABLE => ErrorCode::InvalidTxnState,
-        // Makes old clients try again without looking for the coordinator of the group.
+        // Old clients retry this error without looking for the coordinator of the group again.
         ErrorCode::NetworkException => ErrorCode::CoordinatorLoadInProgress,
         ErrorCode::UnknownTopicOrPartition
         | ErrorCode::NotEnoughReplicas
@@ -155,7 +156,7 @@ fn for_group(code: ErrorCode, version: i16) -> ErrorCode {
 
 fn for_client(code: ErrorCode, version: i16) -> ErrorCode {
     match code {
-        // Producers before Kafka 2.0 end with this error.
+        // Producers before Kafka 2.0 fail on COORDINATOR_LOAD_IN_PROGRESS.
         ErrorCode::CoordinatorLoadInProgress if version < KNOWS_LOADING => {
             ErrorCode::CoordinatorNotAvailable
         }
@@ -163,7 +164,7 @@ fn for_client(code: ErrorCode, version: i16) -> ErrorCode {
     }
 }
 
-/// The topic in a request to commit outside of a transaction.
+/// Converts a topic to its form in a request that commits outside a transaction.
 fn topic_of(topic: TxnOffsetCommitRequestTopic) -> OffsetCommitRequestTopic {
     let partitions = topic.partitions.into_iter();
     let partitions = partitions.map(|partition| OffsetCommitRequestPartition {

@@ -2,7 +2,7 @@
 //! (KIP-584, KIP-778, KIP-1022). Forwarded to the active controller.
 //!
 //! Version 0 can only upgrade: Kafka ignores its `AllowDowngrade` since it has no ZooKeeper.
-//! Versions 0 and 1 have a result for each feature, which is filled when all of them were changed.
+//! Versions 0 and 1 have a result for each feature, which is filled once all of them are changed.
 
 use dohle_protocol::messages::update_features_request::UpdateFeaturesRequestData;
 use dohle_protocol::messages::update_features_response::{
@@ -32,7 +32,7 @@ pub(super) async fn handle(
         response.results = updates
             .map(|update| UpdatableFeatureResult {
                 feature: update.feature,
-                // As Kafka words a success.
+                // Kafka's message for success.
                 error_message: Some(wire::text("NONE")),
                 ..UpdatableFeatureResult::default()
             })

@@ -34,15 +34,15 @@ const PRODUCER_EPOCH_AT: usize = 51;
 const BASE_SEQUENCE_AT: usize = 53;
 const TRANSACTIONAL: u8 = 0b1_0000;
 
-/// The place of a partition in a request: of its topic, and in its topic.
+/// The position of a partition in a request: the index of its topic, and its index in the topic.
 type Place = (usize, usize);
 
-/// How the transactional batches of a request are to be appended.
+/// How each transactional batch of a request is to be appended.
 #[derive(Debug, Default)]
 pub(super) struct TxnBatches(HashMap<Place, Result<TxnAppend, ApiError>>);
 
 impl TxnBatches {
-    /// How the batch at a place is to be appended.
+    /// Returns how the batch at a place is to be appended.
     ///
     /// # Errors
     /// When its transaction was not verified.
@@ -51,7 +51,8 @@ impl TxnBatches {
     }
 }
 
-/// What the first batch of a transaction in a partition is appended with, once it is verified.
+/// The state of a verification: what the first batch of a transaction in a partition needs for its
+/// append.
 struct Unverified {
     place: Place,
     name: TopicPartition,
@@ -60,11 +61,12 @@ struct Unverified {
     guard: VerificationGuard,
 }
 
-/// How a batch is appended once the coordinator has confirmed its transaction.
+/// Returns how a batch is appended once the coordinator has confirmed its transaction.
 ///
-/// A coordinator that adds the partition does so when the transaction before has ended. The marker
-/// of that one may have taken the guard away since the verification began, so there is a new guard
-/// then. A marker of the transaction itself has a larger epoch, which refuses the batch.
+/// A coordinator that adds the partition does so when the previous transaction has ended. The
+/// marker of the previous transaction may have removed the guard since the verification began, so a
+/// new guard is made in this case. A marker of the transaction itself has a larger epoch, with
+/// which the batch is refused.
 ///
 /// # Errors
 /// When a newer epoch has written, or this broker does not lead any more.
@@ -87,7 +89,7 @@ fn is_transactional(records: Option<&Bytes>) -> bool {
     })
 }
 
-/// The producer and the first sequence of a batch, if its header has them.
+/// Returns the producer and the first sequence of a batch, if its header has them.
 fn producer_of(records: &[u8]) -> Option<(ProducerIdAndEpoch, Sequence)> {
     let id = records.get(PRODUCER_ID_AT..PRODUCER_EPOCH_AT)?;
     let epoch = records.get(PRODUCER_EPOCH_AT..BASE_SEQUENCE_AT)?;
@@ -133,7 +135,7 @@ pub(super) async fn verify(
             let message = "a batch is transactional, and the request has no transactional id";
             return Err(ErrorCode::TransactionalIdAuthorizationFailed.because(message));
         }
-        // A batch without a producer is refused when it is checked.
+        // The append refuses a batch without a producer.
         let records = data.records.as_deref().unwrap_or_default();
         let Some((producer, sequence)) = producer_of(records) else {
             continue;
@@ -144,7 +146,7 @@ pub(super) async fn verify(
         }
         of_request = Some(producer);
         let Some((name, partition)) = partition_of(call, image, topic, data.index) else {
-            // The append finds out why.
+            // The append reports the error.
             continue;
         };
         let begin = TxnBegin {
@@ -203,8 +205,8 @@ fn partition_of(
     Some((partition.name().clone(), partition))
 }
 
-/// Asks the coordinator. A transaction that is about to end is asked about again for a moment when
-/// the partition is to be added: the producer begins the next one while markers are written.
+/// Asks the coordinator. While an earlier transaction still ends and the partition is to be added,
+/// asks again for a moment: the producer begins its next transaction while markers are written.
 pub(super) async fn ask(call: &Call, request: VerifyRequest) -> Vec<Result<(), ErrorCode>> {
     let Some(verifier) = call.context.transaction_verifier() else {
         return vec![Err(ErrorCode::CoordinatorNotAvailable); request.partitions.len()];
@@ -225,12 +227,12 @@ pub(super) async fn ask(call: &Call, request: VerifyRequest) -> Vec<Result<(), E
     }
 }
 
-/// The error of a producer whose transaction was not verified.
+/// Returns the error for a producer whose transaction was not verified.
 fn translate(code: ErrorCode, version: i16) -> ApiError {
     match code {
-        // Frequent while the transaction before ends, and retried soon.
+        // Frequent while the previous transaction ends, and retried soon.
         ErrorCode::ConcurrentTransactions if version >= ADDS_PARTITIONS => code.into(),
-        // Producers retry this one, and ask for no metadata before.
+        // Producers retry this error without asking for metadata first.
         ErrorCode::ConcurrentTransactions
         | ErrorCode::NetworkException
         | ErrorCode::RequestTimedOut

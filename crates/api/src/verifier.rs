@@ -1,4 +1,4 @@
-//! The way to the coordinators of transactions, as a trait that tests replace.
+//! The client of the transactions' coordinators, as a trait that tests replace.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// Asks the coordinators of transactions.
 pub trait VerifyTransactions: Debug + Send + Sync {
-    /// The outcome for each partition, in the order of the request.
+    /// Returns the outcome for each partition, in the order of the request.
     fn verify(
         &self,
         request: VerifyRequest,

@@ -1,4 +1,4 @@
-//! The edge between the wire's types and ours.
+//! Conversions between the types of Kafka's messages and ours.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use tokio::time::Instant;
 
 pub(crate) use dohle_protocol::text;
 
-/// A topic's id; `None` for the wire's zero.
+/// Converts a topic's id; zero becomes `None`.
 pub(crate) fn topic_id(id: KafkaUuid) -> Option<TopicId> {
     let id = TopicId::from_bytes(dohle_protocol::uuid_bytes(id));
     (!id.is_zero()).then_some(id)
 }
 
-/// A topic's id for the wire.
+/// Converts a topic's id to its type in messages.
 pub(crate) fn wire_id(id: TopicId) -> KafkaUuid {
     dohle_protocol::uuid(id.to_bytes())
 }
 
-/// The wire's 0 for success.
+/// The error code of success.
 pub(crate) const NONE: i16 = 0;
 
-/// The wire's form of an outcome.
+/// Returns the error code of an outcome.
 pub(crate) fn code<T>(outcome: &Result<T, ErrorCode>) -> i16 {
     match outcome {
         Ok(_) => NONE,
@@ -39,17 +39,19 @@ pub(crate) fn fenced(code: ErrorCode, old_client: bool) -> ErrorCode {
     }
 }
 
-/// When a request with this timeout is to be answered at the latest. A negative timeout is none.
+/// Returns the latest time at which a request with this timeout is answered. A negative timeout
+/// counts as zero.
 pub(crate) fn deadline(received: Instant, timeout_ms: i32) -> Instant {
     received + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0))
 }
 
-/// The same for a request that the controller carries out, which takes a moment: at least a second.
+/// Like [`deadline`], for a request that the controller serves, which takes longer: at least a
+/// second.
 pub(crate) fn admin_deadline(received: Instant, timeout_ms: i32) -> Instant {
     deadline(received, timeout_ms.max(1000))
 }
 
-/// The wire's "not asked for".
+/// The value of `authorizedOperations` when the client did not ask for it.
 pub(crate) const OPERATIONS_OMITTED: i32 = i32::MIN;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! WriteTxnMarkers, versions 1 and 2: ends transactions in partitions that this broker leads, as
-//! with acks=all. A partition where the transaction has ended before is answered like the others
-//! and not written to. Version 2 says whether the marker's epoch is above that of the records
-//! (KIP-1228). Brokers send this request over their own service; here it is for tools, which abort
-//! hanging transactions with it (KIP-664).
+//! with acks=all. A partition where the transaction has ended before gets no second marker and no
+//! error. Version 2 states whether the marker's epoch is above that of the records (KIP-1228).
+//! Brokers write markers over a gRPC service of their own; this API is for tools that abort hanging
+//! transactions (KIP-664).
 
 use dohle_protocol::messages::write_txn_markers_request::WriteTxnMarkersRequestData;
 use dohle_protocol::messages::write_txn_markers_response::WriteTxnMarkersResponseData;

@@ -1,18 +1,19 @@
 //! Fetch, versions 4–18: reads record batches from leaders, and (from version 11, KIP-392) from
 //! followers.
 //!
-//! A request is answered when `min_bytes` are there, when there is an error or a divergence to
-//! tell, or after `max_wait_ms`. The first batch of a response is sent whole even when it is larger
-//! than all limits (KIP-74). Incremental sessions from version 7 (KIP-227); diverging epochs from
-//! 12 (KIP-595); topic ids from 13 (KIP-516); the new leader and its address from 16 (KIP-951).
-//! `read_committed` sees up to the last stable offset. Replicas do not fetch here: brokers
-//! replicate among themselves by their own protocol.
+//! A request is answered when `min_bytes` are available, when a partition has an error or a
+//! divergence, or after `max_wait_ms`. The first batch of a response is sent whole even when it is
+//! larger than all limits (KIP-74). Incremental sessions from version 7 (KIP-227); diverging epochs
+//! from 12 (KIP-595); topic ids from 13 (KIP-516); the new leader and its address from 16
+//! (KIP-951). `read_committed` sees up to the last stable offset. Replicas do not use Fetch:
+//! brokers replicate over a gRPC protocol of their own.
 //!
 //! Records are located, not read: a response refers to their files, and the connection reads them
-//! as the client accepts them (`fetch_session/source.rs`). What is not in the page cache is read on
-//! other threads.
+//! as the client accepts them (`fetch_session/source.rs`). Records that are not in the page cache
+//! are read on other threads.
 //!
-//! Invariant: while a request waits, a wake-up costs as much as what moved.
+//! Invariant: while a request waits, the cost of a wake-up is proportional to the partitions that
+//! moved.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,18 +31,18 @@ mod respond;
 
 use respond::{Builder, Fetched};
 
-/// The longest that a request waits, whatever it asks for: an early answer is always right, and
-/// what the request holds is given back.
+/// The longest that a request waits, whatever its `max_wait_ms`: a response may always be sent
+/// early, and the memory that the request holds is then released.
 const WAIT_MAX: Duration = Duration::from_mins(5);
 
-/// What a request asks for, apart from its partitions.
+/// The options of a request, apart from its partitions.
 struct FetchOptions {
     isolation: Isolation,
     min_bytes: usize,
     max_bytes: usize,
     deadline: Instant,
     rack: Option<String>,
-    /// All partitions are answered, not only those with news.
+    /// Whether the response lists all partitions, not only those with news.
     is_full: bool,
 }
 
@@ -74,7 +75,7 @@ fn options(call: &Call, request: &FetchRequestData) -> FetchOptions {
             1 => Isolation::LastStable,
             _ => Isolation::HighWatermark,
         },
-        // More than fits would never be there.
+        // A `min_bytes` above `max_bytes` could never be reached.
         min_bytes: size(request.min_bytes).min(max_bytes),
         max_bytes,
         deadline: call.request.received
@@ -84,7 +85,7 @@ fn options(call: &Call, request: &FetchRequestData) -> FetchOptions {
     }
 }
 
-/// A request that names all its partitions: without a session, or the first of one.
+/// Serves a request that names all its partitions: without a session, or the first of a session.
 async fn fetch_all(call: &Call, request: FetchRequestData, options: &FetchOptions) -> Fetched {
     let wants_session = request.session_epoch == EPOCH_INITIAL && call.version >= 7;
     let slots = &call.context.fetch_sessions.slots;
@@ -108,7 +109,7 @@ async fn fetch_all(call: &Call, request: FetchRequestData, options: &FetchOption
     respond(call, told, session_id)
 }
 
-/// A request that says only what has changed.
+/// Serves a request of a session, which names only what has changed since the request before.
 async fn fetch_incremental(
     call: &Call,
     request: FetchRequestData,
@@ -129,7 +130,7 @@ async fn fetch_incremental(
         session.len()
     };
     if partitions == 0 {
-        // A session of nothing ends.
+        // A session without partitions ends.
         slots.lock().remove(id);
     } else {
         slots.lock().resize(id, partitions);
@@ -138,7 +139,7 @@ async fn fetch_incremental(
     respond(call, told, if partitions == 0 { 0 } else { id })
 }
 
-/// Reads, and waits until there is enough to tell.
+/// Reads, and waits until the response may be sent.
 async fn run(
     call: &Call,
     session: &Arc<Mutex<Session>>,
@@ -173,7 +174,8 @@ async fn run(
                 continue;
             }
         }
-        // At the deadline there is one more look at what moved, and then an answer.
+        // At the deadline, the partitions that moved are read once more before the response is
+        // sent.
         let _ = timeout_at(options.deadline, ready_set.ready()).await;
         tokens = session.lock().take_moved();
     }

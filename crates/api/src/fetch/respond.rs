@@ -33,7 +33,7 @@ impl Respond for Fetched {
 }
 
 impl Fetched {
-    /// The request as a whole failed.
+    /// Returns the response to a request that failed as a whole.
     pub fn failed(code: ErrorCode) -> Self {
         Self(FetchResponse {
             error_code: code.code(),
@@ -42,7 +42,7 @@ impl Fetched {
     }
 }
 
-/// Puts the partitions under their topics.
+/// Groups the partitions by topic.
 pub(super) struct Builder<'a> {
     image: &'a MetadataImage,
     listener: &'a str,

@@ -1,4 +1,4 @@
-//! What a fetch session remembers of its partitions, and how they are read.
+//! The state that a fetch session keeps of its partitions, and how it reads them.
 //!
 //! Does not depend on the pipeline: the sessions of a node outlive the requests.
 
@@ -24,9 +24,10 @@ pub(crate) struct FetchSessions {
 }
 
 impl FetchSessions {
-    /// At most `max` sessions.
+    /// Creates a cache of at most `max` sessions.
     pub fn new(max: usize) -> Self {
-        // Ids differ from run to run, so that a client of an earlier one is found out.
+        // Ids differ from run to run, so that a client with a session of an earlier run is
+        // recognised.
         let first_id = (RandomState::new().hash_one(max) & 0x7fff_ffff) as i32;
         Self {
             slots: Mutex::new(Slots::new(max, first_id)),
@@ -34,5 +35,5 @@ impl FetchSessions {
     }
 }
 
-/// What the client is told of one partition.
+/// The outcome for one partition, as it is sent to the client.
 pub(crate) type PartitionResult = (TopicKey, i32, PartitionRead);

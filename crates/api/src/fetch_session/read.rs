@@ -16,10 +16,10 @@ use dohle_broker::partitions::Partitions;
 use dohle_protocol::fetch::RecordChunk;
 use dohle_protocol::messages::fetch_request::FetchPartition;
 
-/// What is wanted of a partition.
+/// The parameters of a fetch from one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PartitionFetch {
-    /// `None` for an offset that is none.
+    /// The offset to read from; `None` when the client sent a negative one.
     pub fetch_offset: Option<Offset>,
     pub max_bytes: usize,
     pub current_leader_epoch: Option<LeaderEpoch>,
@@ -37,33 +37,33 @@ impl From<&FetchPartition> for PartitionFetch {
     }
 }
 
-/// How a request reads.
+/// The parameters of a fetch that all its partitions share.
 pub(crate) struct Reader<'a> {
-    /// This broker.
+    /// The id of this broker.
     pub node: NodeId,
     pub metadata: &'a MetadataCache,
     pub partitions: &'a Partitions,
     pub isolation: Isolation,
-    /// Of the whole response.
+    /// The limit of the whole response.
     pub max_bytes: usize,
-    /// Every partition is answered, even those there is no room for.
+    /// Whether the response lists every partition, even when no room is left for its records.
     pub is_full: bool,
-    /// The client does not know of reading from followers.
+    /// Whether the client's version does not support reading from followers.
     pub leader_only: bool,
     /// The client's rack, when replicas are chosen by rack.
     pub rack: Option<&'a str>,
-    /// The client, for reads that wait for the disk.
+    /// The client, as the owner of its reads on the blocking pool.
     pub owner: WorkOwner,
 }
 
-/// What was found.
+/// The outcome of a read.
 #[derive(Debug)]
 pub(crate) enum PartitionRead {
     Read {
         records: SentRecords,
         positions: Positions,
         diverging: Option<EpochEnd>,
-        /// `Some` for `read_committed`.
+        /// The aborted transactions; `Some` for `read_committed`.
         aborted: Option<Vec<AbortedTransaction>>,
     },
     /// Another replica is nearer to the client.
@@ -79,7 +79,7 @@ impl PartitionRead {
         Self::Failed(code)
     }
 
-    /// Bytes of records that it holds in memory.
+    /// Returns the bytes of records that this outcome holds in memory.
     pub fn memory(&self) -> usize {
         match self {
             Self::Read { records, .. } => records.memory(),
@@ -94,7 +94,7 @@ impl PartitionRead {
         }
     }
 
-    /// Whether the client is to be told at once.
+    /// Returns whether the response is sent at once, without waiting for `min_bytes`.
     pub fn is_urgent(&self) -> bool {
         match self {
             Self::Read { diverging, .. } => diverging.is_some(),
@@ -102,12 +102,13 @@ impl PartitionRead {
         }
     }
 
-    /// Whether the same question would have an answer again.
+    /// Returns whether the next request for the same position would also have records or an error
+    /// to return.
     pub fn has_more(&self) -> bool {
         self.is_urgent() || self.bytes() > 0
     }
 
-    /// High watermark and log start, which are news by themselves.
+    /// Returns high watermark and log start; a change of either is sent even without records.
     pub fn positions(&self) -> Option<(i64, i64)> {
         match self {
             Self::Read { positions, .. } | Self::PreferredReadReplica { positions, .. } => {
@@ -118,11 +119,11 @@ impl PartitionRead {
     }
 }
 
-/// What comes of looking at a partition.
+/// The outcome of a read that does not wait for the disk.
 #[derive(Debug)]
 pub(crate) enum Looked {
     Found(PartitionRead),
-    /// The disk has to be waited for.
+    /// The records are not in the page cache.
     Cold(ColdRead),
 }
 
@@ -134,8 +135,8 @@ pub(crate) struct ColdRead {
 }
 
 impl Reader<'_> {
-    /// Looks at a partition without waiting for the disk. Up to `memory` bytes of records are read
-    /// at once, more stay in their file.
+    /// Reads a partition without waiting for the disk. Reads up to `memory` bytes of records at
+    /// once; more of them stay in their file.
     pub fn read(
         &self,
         partition: &Arc<Partition>,
@@ -172,7 +173,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Looks at a partition and waits for the disk, which happens on another thread.
+    /// Reads a partition from the disk, on the blocking pool.
     pub async fn read_cold(&self, read: ColdRead) -> PartitionRead {
         let ColdRead { partition, params } = read;
         let reading = Arc::clone(&partition);
@@ -202,7 +203,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The replica in the client's rack, when this leader is not (KIP-392).
+    /// Returns the replica in the client's rack, when this leader is in another one (KIP-392).
     fn closest(&self, partition: &Partition, fetch_offset: Offset) -> Option<NodeId> {
         let rack = self.rack?;
         if !partition.is_leader() {

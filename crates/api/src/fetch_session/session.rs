@@ -1,9 +1,9 @@
-//! The partitions of one fetch, or of a session of fetches: what is wanted of each, what was last
-//! said of it, and which are to be looked at.
+//! The partitions of one fetch, or of a session of fetches: the position of each, what was last
+//! sent of it, and which are to be read.
 //!
-//! Invariant: `pending` holds each partition that may have something to say, once: new ones, those
-//! whose position the client moved, those that had records or an error the last time, and those
-//! that moved since. The others are not looked at, however many there are. A partition leaves
+//! Invariant: `pending` holds, once, each partition that may have something to send: new ones,
+//! those whose position the client moved, those that had records or an error the last time, and
+//! those that moved since. The others are not read, however many there are. A partition leaves
 //! `pending` only with an answer, so a request that is dropped halfway loses nothing.
 
 use std::collections::{HashMap, VecDeque};
@@ -19,8 +19,8 @@ use crate::{resolve, wire};
 use dohle_broker::partition::{Isolation, Partition, ReadyOn, ReadySet, ReadyToken};
 use dohle_broker::partitions::Partitions;
 
-/// Bytes of records that a response holds in memory: what is fetched at the end of a log as it
-/// grows. More stays in the files.
+/// Bytes of records that a response holds in memory: enough for records that arrive at the end of a
+/// growing log. Larger reads stay in the files.
 const MEMORY_MAX: usize = 16 << 10;
 
 /// How requests name a topic.
@@ -37,7 +37,8 @@ pub(crate) struct Entry {
     pub topic: TopicKey,
     pub index: i32,
     pub wanted: PartitionFetch,
-    /// High watermark and log start as the client was last told; `None` forces an answer.
+    /// High watermark and log start as they were last sent to the client; `None` forces the next
+    /// response to list the partition.
     told: Option<(i64, i64)>,
     queued: bool,
     partition: Option<Arc<Partition>>,
@@ -58,13 +59,13 @@ pub(crate) struct Session {
 /// The partitions that one request has read, by their number in the session.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    /// `None` while it is read again.
+    /// The outcome of each partition; `None` while the partition is read again.
     outcomes: HashMap<u32, Option<PartitionRead>>,
     order: Vec<u32>,
     pub bytes: usize,
     /// Bytes of records in memory.
     memory: usize,
-    /// Something is to be said at once.
+    /// Whether the response is sent at once.
     pub is_urgent: bool,
 }
 
@@ -89,7 +90,8 @@ impl Session {
         self.is_watching
     }
 
-    /// Takes over what a request says: partitions that are new or have moved, and forgotten ones.
+    /// Applies the changes that a request names: new partitions, moved positions, forgotten
+    /// partitions.
     pub fn update(&mut self, request: FetchRequestData, version: i16, isolation: Isolation) {
         for topic in &request.forgotten_topics_data {
             let Some(key) = topic_key(version, &topic.topic, topic.topic_id) else {
@@ -114,7 +116,7 @@ impl Session {
     }
 
     fn update_topic(&mut self, topic: FetchTopic, version: i16) {
-        // A zero id is a topic that does not exist; it is answered as one.
+        // A zero id names no topic; the partition gets the error of an unknown topic.
         let key =
             topic_key(version, &topic.topic, topic.topic_id).unwrap_or(TopicKey::Id(TopicId::ZERO));
         for partition in topic.partitions {
@@ -195,13 +197,13 @@ impl Session {
         }
     }
 
-    /// Everything that is to be looked at when a request begins.
+    /// Returns all partitions to read when a request begins.
     pub fn begin(&mut self) -> Vec<u32> {
         self.take_moved();
         self.pending.iter().copied().collect()
     }
 
-    /// The partitions that moved since the last time.
+    /// Returns the partitions that moved since the last call.
     pub fn take_moved(&mut self) -> Vec<u32> {
         let mut moved = Vec::new();
         self.ready_set.take(&mut moved);
@@ -210,7 +212,7 @@ impl Session {
                 watch: Some(watch), ..
             })) = self.entries.get(*token as usize)
             {
-                // Before it is looked at, so that no later move is missed.
+                // Armed before the partition is read, so that no later move is missed.
                 watch.rearm();
             }
             self.queue(*token);
@@ -218,8 +220,8 @@ impl Session {
         moved
     }
 
-    /// From now on moves are noticed. Everything is to be looked at once more, as it may have moved
-    /// before.
+    /// Watches all partitions from now on. Returns all of them to be read once more, as they may
+    /// have moved before.
     pub fn watch_all(&mut self) -> Vec<u32> {
         self.is_watching = true;
         self.queue_all();
@@ -227,8 +229,8 @@ impl Session {
     }
 
     /// Reads the partitions of `tokens` (again) from number `next` on, as far as there is room.
-    /// Ends early at a partition for which the disk has to be waited for; `next` is then the one
-    /// after it.
+    /// Stops early at a partition that must be read from the disk; `next` is then the one after
+    /// that partition.
     pub fn read(
         &mut self,
         tokens: &[u32],
@@ -245,7 +247,7 @@ impl Session {
             reads.forget(*token);
             let room = reader.max_bytes.saturating_sub(reads.bytes);
             if room == 0 && !reader.is_full {
-                // It stays pending for the next request.
+                // The partition stays pending for the next request.
                 continue;
             }
             let found = entry.find(reader.partitions, image);
@@ -266,8 +268,8 @@ impl Session {
         None
     }
 
-    /// Takes the answers out of `reads` that the client is to be told, in order, and takes note of
-    /// what it was told. `is_full` tells all.
+    /// Takes from `reads` the outcomes that the response lists, in order, and remembers what was
+    /// sent. With `is_full` the response lists all partitions.
     pub fn finish(&mut self, reads: Reads, is_full: bool) -> Vec<(TopicKey, i32, PartitionRead)> {
         let Reads {
             mut outcomes,
@@ -284,7 +286,8 @@ impl Session {
                 continue;
             };
             entry.queued = false;
-            // Records are sent until the client has moved on, errors until they are gone.
+            // A partition with records stays pending until the client has moved on, one with an
+            // error until the error is gone.
             if outcome.has_more() {
                 again.push(token);
             }
@@ -302,7 +305,7 @@ impl Session {
                 .and_then(Option::as_ref)
                 .is_some_and(|entry| entry.queued)
         });
-        // Those that had their turn go to the back, so that all are served.
+        // Partitions that were served go to the end of the queue, so that all of them are served.
         for token in again {
             self.queue(token);
         }
@@ -341,7 +344,7 @@ impl Entry {
         resolve::partition(partitions, topic, self.index)
     }
 
-    /// Ties the entry to the partition, unless it is already.
+    /// Connects the entry to the partition, unless it is connected already.
     fn watch(&mut self, found: Option<&Arc<Partition>>, ready_set: &Arc<ReadySet>, token: u32) {
         let same = match (&self.partition, found) {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),
@@ -354,7 +357,7 @@ impl Entry {
         }
     }
 
-    /// The partition's identity, if its topic exists.
+    /// Returns the partition's identity, if its topic exists.
     pub fn id(topic: &TopicKey, index: i32, image: &MetadataImage) -> Option<TopicIdPartition> {
         let topic_id = match topic {
             TopicKey::Name(name) => image.topic(name.as_str())?.id,
@@ -371,7 +374,7 @@ fn topic_key(version: i16, name: &KafkaString, id: KafkaUuid) -> Option<TopicKey
     if version >= 13 {
         wire::topic_id(id).map(TopicKey::Id)
     } else {
-        // A copy: the name in the request is a slice of its frame.
+        // Copied, because the name in the request is a slice of the request's frame.
         Some(TopicKey::Name(wire::text(name.as_str())))
     }
 }

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use dohle_model::ErrorCode;
 
-/// How long a session's slot is its own.
+/// How long a session keeps its slot before another one may take it.
 const EVICTION_AGE: Duration = Duration::from_mins(2);
 /// Epoch of a request that begins a session.
 pub(crate) const EPOCH_INITIAL: i32 = 0;
-/// Epoch of a request that ends one, or wants none.
+/// Epoch of a request that ends a session, or that uses none.
 pub(crate) const EPOCH_FINAL: i32 = -1;
 
 /// Sessions by id.
@@ -47,7 +47,8 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Takes a slot for a session of `partitions`; `None` when there is none to be had.
+    /// Takes a slot for a session of `partitions` partitions. Returns `None` when no slot can be
+    /// taken.
     pub fn insert(
         &mut self,
         session: Arc<T>,
@@ -73,7 +74,7 @@ impl<T> Slots<T> {
         Some(id)
     }
 
-    /// The session that a request goes on with.
+    /// Returns the session that a request continues.
     pub fn resume(
         &mut self,
         id: i32,
@@ -96,7 +97,7 @@ impl<T> Slots<T> {
         Ok(Arc::clone(&slot.session))
     }
 
-    /// Takes note of how many partitions a session has now.
+    /// Updates the number of partitions of a session.
     pub fn resize(&mut self, id: i32, partitions: usize) {
         if let Some(slot) = self.sessions.get_mut(&id) {
             slot.partitions = partitions;

@@ -14,9 +14,9 @@ use dohle_network::connection::{Chunk, Load, Source, SourceError};
 /// Records of one partition, as a response holds them.
 #[derive(Debug)]
 pub(crate) enum SentRecords {
-    /// In memory: few, or none.
+    /// Records in memory: few, or none.
     Memory(Bytes),
-    /// In their file.
+    /// Records in their file.
     Stored(StoredRecords),
 }
 
@@ -24,10 +24,10 @@ pub(crate) enum SentRecords {
 #[derive(Debug)]
 pub(crate) struct StoredRecords {
     partition: Arc<Partition>,
-    /// Shared with the thread that loads what is not in the page cache.
+    /// The range of the file, shared with the thread that loads what is not in the page cache.
     range: Arc<Mutex<FileRange>>,
     length: usize,
-    /// The client that it is sent to.
+    /// The client that the records are sent to.
     owner: WorkOwner,
 }
 
@@ -44,7 +44,7 @@ impl SentRecords {
         }
     }
 
-    /// Bytes that are held in memory.
+    /// Returns the bytes of records that are held in memory.
     pub fn memory(&self) -> usize {
         match self {
             Self::Memory(bytes) => bytes.len(),
@@ -78,12 +78,13 @@ impl From<SentRecords> for Chunk {
     }
 }
 
-/// The reason why a range cannot be sent to its end; an error of the storage has its effect.
+/// Returns why a range cannot be sent to its end, and applies an error of the storage to its
+/// partition.
 fn lost(error: RangeError, partition: &Partition) -> String {
     match error {
         RangeError::Storage(error) => partition.read_failed(&error).to_string(),
         RangeError::Truncated | RangeError::NotCached => format!(
-            "partition {}: {error}, and a part of its records was not sent yet",
+            "partition {}: {error}, and some of its records have not been sent",
             partition.name()
         ),
     }
@@ -95,7 +96,7 @@ impl Source for StoredRecords {
     }
 
     fn read(&mut self, at: usize, window: &mut [u8]) -> Result<usize, SourceError> {
-        // Not locked for long: the connection does not read while it loads.
+        // Held for a short time only: the connection does not read while another thread loads.
         let read = self.range.lock().read(at, window, Access::Cached);
         read.map_err(|error| match error {
             RangeError::NotCached => SourceError::NotCached,

@@ -1,4 +1,4 @@
-//! One API as the pipeline sees it: a row of the table.
+//! A row of the table of APIs: what the pipeline needs to serve one API.
 
 use std::pin::Pin;
 
@@ -24,7 +24,7 @@ pub(crate) struct Api {
     /// Whether the version after `version_max` is served where `unstable.api.versions.enable` is
     /// set.
     pub has_unstable_version: bool,
-    /// Whether it may run before the client is authenticated.
+    /// Whether the API may be used before the client is authenticated.
     pub before_authentication: bool,
     /// Whether the client's further requests may begin while this one waits.
     pub pipelined: bool,
@@ -34,25 +34,25 @@ pub(crate) struct Api {
     ///
     /// Source: "Operations and resources on protocols" in Kafka's documentation.
     pub access: &'static [(ResourceType, Operation)],
-    /// The quota that it counts towards.
+    /// The quota that the API's requests count towards.
     pub throttle: ThrottleClass,
     /// Decodes a request and begins to serve it.
     pub handler: Handler,
 }
 
-/// A handler, after the table: decodes, and begins to serve.
+/// The handler in a row of the table: decodes a request, and begins to serve it.
 pub(crate) type Handler = fn(Call, Bytes) -> Result<Serving, DecodeError>;
 
 /// A request that is being served.
 pub(crate) struct Serving {
     /// The response to come.
     pub answer: Pin<Box<dyn Future<Output = ResponseAction> + Send>>,
-    /// Whether the client's further requests wait for it.
+    /// Whether the client's further requests wait for this response.
     pub blocks_pipeline: bool,
 }
 
 impl Api {
-    /// The highest version that a broker advertises and serves; `unstable` is
+    /// Returns the highest version that a broker advertises and serves; `unstable` is
     /// `unstable.api.versions.enable`.
     #[must_use]
     pub fn newest(&self, unstable: bool) -> i16 {

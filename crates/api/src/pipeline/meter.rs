@@ -12,7 +12,7 @@ pub(crate) struct RequestMeter {
 }
 
 impl RequestMeter {
-    /// Without requests yet, for the APIs of `table`.
+    /// Creates a meter for the APIs of `table`, with all counts zero.
     pub fn new(table: &'static [Api]) -> Self {
         Self {
             table,
@@ -27,7 +27,7 @@ impl RequestMeter {
         }
     }
 
-    /// Returns the APIs of which there were requests, with their number.
+    /// Returns the number of requests of each API that has had any.
     pub fn counts(&self) -> impl Iterator<Item = (&'static Api, u64)> {
         let counted = self.table.iter().zip(&self.requests);
         counted.filter_map(|(api, requests)| match requests.load(Ordering::Relaxed) {

@@ -41,11 +41,11 @@ pub struct KafkaService {
     node: Arc<Node>,
 }
 
-/// What the sessions of a node share.
+/// The state that all sessions of a node share.
 #[derive(Debug)]
 struct Node {
     table: &'static [Api],
-    /// The table as ApiVersions lists it.
+    /// The APIs of the table, as ApiVersions lists them.
     advertised: Arc<[ApiVersion]>,
     context: Arc<Context>,
     authorizer: Arc<dyn Authorizer>,
@@ -54,7 +54,7 @@ struct Node {
 }
 
 impl KafkaService {
-    /// Serves the APIs of `table`.
+    /// Creates a service for the APIs of `table`.
     pub(crate) fn with(
         table: &'static [Api],
         context: Arc<Context>,
@@ -90,7 +90,7 @@ impl connection::Service for KafkaService {
         Box::new(Session {
             node: Arc::clone(&self.node),
             client: client.clone(),
-            // Listeners that authenticate do not exist yet.
+            // All listeners accept anonymous clients: none authenticates yet.
             principal: Some(Principal::anonymous()),
             connection: Arc::default(),
         })
@@ -133,7 +133,7 @@ impl Session {
     /// Takes a request through the pipeline.
     ///
     /// # Errors
-    /// Why the connection is closed instead.
+    /// The reason for which the connection is closed instead.
     fn serve(
         &self,
         header: RequestHeader,
@@ -172,7 +172,7 @@ impl Session {
         })
     }
 
-    /// Names the sender of a request.
+    /// Returns the sender of a request.
     fn authenticate(&self, api: &Api, header: &RequestHeader) -> Result<RequestContext, String> {
         let principal = match &self.principal {
             Some(principal) => principal.clone(),
@@ -212,7 +212,7 @@ impl Session {
         Ok(())
     }
 
-    /// Serves a request after the appends of the produce requests before it on its connection.
+    /// Serves a request after the appends of the earlier produce requests of its connection.
     fn after_appends(&self, api: &Api, answer: PendingAnswer) -> PendingAnswer {
         if api.key == ApiKey::Produce || self.connection.appends.try_lock().is_ok() {
             return answer;
@@ -227,7 +227,7 @@ impl Session {
 
 type PendingAnswer = Pin<Box<dyn Future<Output = ResponseAction> + Send>>;
 
-/// Serves a request after `throttle_time`.
+/// Serves a request after a delay of `throttle_time`.
 fn held_back(answer: PendingAnswer, throttle_time: Duration) -> PendingAnswer {
     if throttle_time.is_zero() {
         return answer;
@@ -238,8 +238,8 @@ fn held_back(answer: PendingAnswer, throttle_time: Duration) -> PendingAnswer {
     })
 }
 
-/// Answers a version that is not served. Clients that are newer than the broker learn its versions
-/// from an ApiVersions response of version 0 (KIP-511).
+/// Answers a request of a version that is not served. Clients that are newer than the broker learn
+/// its versions from an ApiVersions response of version 0 (KIP-511).
 fn unsupported(api: &Api, newest: i16, header: &RequestHeader) -> Result<Pending, String> {
     if api.key != ApiKey::ApiVersions {
         let min = api.version_min;

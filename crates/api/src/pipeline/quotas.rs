@@ -1,4 +1,4 @@
-//! How long a request is held back because its sender is over a quota.
+//! Quotas: how long a request is held back because its sender exceeds one.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use super::request::RequestContext;
 /// The quota that an API's requests count towards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ThrottleClass {
-    /// `producer_byte_rate`, besides [`Self::Request`].
+    /// Counts towards `producer_byte_rate`, besides [`Self::Request`].
     Produce,
-    /// `consumer_byte_rate`, besides [`Self::Request`].
+    /// Counts towards `consumer_byte_rate`, besides [`Self::Request`].
     Fetch,
-    /// `controller_mutation_rate`, besides [`Self::Request`].
+    /// Counts towards `controller_mutation_rate`, besides [`Self::Request`].
     ControllerMutation,
-    /// `request_percentage`.
+    /// Counts towards `request_percentage`.
     Request,
 }
 
-/// Knows the quotas and what was used of them.
+/// Keeps the quotas and what was used of them.
 pub(crate) trait Quotas: Debug + Send + Sync {
     /// Records a request of `bytes` bytes and returns how long it is held back.
     fn throttle_time(
@@ -29,7 +29,7 @@ pub(crate) trait Quotas: Debug + Send + Sync {
     ) -> Duration;
 }
 
-/// No quotas.
+/// Holds no request back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unlimited;
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::context::Context;
 
-/// Who sent a request, over what, and when.
+/// The context of a request: its sender, its connection, and when it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestContext {
     /// The authenticated sender.
@@ -25,7 +25,7 @@ pub(crate) struct RequestContext {
     pub client_address: SocketAddr,
     /// `client.id`.
     pub client_id: Option<KafkaString>,
-    /// What the client named in ApiVersions (KIP-511).
+    /// The client's library, as named in ApiVersions (KIP-511).
     pub software: Option<Arc<ClientSoftware>>,
     /// The number that the response repeats.
     pub correlation_id: i32,
@@ -57,36 +57,37 @@ impl fmt::Display for ClientSoftware {
     }
 }
 
-/// What the requests of one connection share.
+/// The state that the requests of one connection share.
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
-    /// Held by the produce request that appends: those behind it on the connection wait in the
-    /// order they came, so that records are appended in that order while batches are checked on
-    /// other threads.
+    /// Held by the produce request that is appending. The later produce requests of the connection
+    /// wait for it in the order of their arrival, so that records are appended in that order while
+    /// batches are checked on other threads.
     pub appends: Arc<Mutex<()>>,
     /// The client library, once an ApiVersions request has named it.
     pub software: OnceLock<Arc<ClientSoftware>>,
 }
 
-/// A request with what its handler needs.
+/// A request, with everything that its handler needs.
 pub(crate) struct Call {
     /// The APIs that are served, as ApiVersions lists them.
     pub advertised: Arc<[ApiVersion]>,
-    /// What all handlers share.
+    /// The state that all handlers share.
     pub context: Arc<Context>,
-    /// What the requests of the connection share.
+    /// The state that the requests of the connection share.
     pub connection: Arc<Connection>,
-    /// Who sent it.
+    /// The context of the request.
     pub request: RequestContext,
     /// The request's version, which the table allows.
     pub version: i16,
-    /// The memory of the request's bytes. Handlers that wait without the bytes drop it first.
+    /// The permit for the memory of the request's bytes. Handlers that wait without the bytes drop
+    /// it first.
     pub permit: Option<MemoryPermit>,
     pub(super) authorizer: Arc<dyn Authorizer>,
 }
 
 impl Call {
-    /// Returns on whose behalf the request's work on the blocking pool is done.
+    /// Returns the owner of the request's work on the blocking pool.
     pub fn owner(&self) -> WorkOwner {
         WorkOwner::client(self.request.client_address.ip())
     }

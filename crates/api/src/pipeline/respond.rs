@@ -1,14 +1,14 @@
-//! What handlers return, and how it becomes a response.
+//! The return types of handlers, and their conversion to responses.
 
 use dohle_network::connection::{Frame, ResponseAction};
 use dohle_protocol::{EncodeError, encode_response};
 
-/// What answers a request: a message, or something that encodes itself.
+/// A response that can be encoded: a message, or a type with an encoding of its own.
 pub(crate) trait Respond {
     /// Encodes the response.
     ///
     /// # Errors
-    /// When a field does not exist in this version: a fault of the broker.
+    /// When a field does not exist in this version, which is a bug of the broker.
     fn answer(self, version: i16, correlation_id: i32) -> Result<ResponseAction, EncodeError>;
 }
 
@@ -22,10 +22,10 @@ impl<R: dohle_protocol::Response> Respond for R {
     }
 }
 
-/// What a handler returns: the response to come.
+/// The return type of a handler: a future response.
 pub(crate) trait IntoResponse {
-    /// Returns the response to come, and whether the client's further requests wait for it even
-    /// where the table lets them begin before.
+    /// Returns the future response, and whether the client's further requests wait for it even if
+    /// the table allows them to begin earlier.
     fn into_response(self) -> (impl Future<Output: Respond> + Send + 'static, bool);
 }
 
@@ -35,11 +35,11 @@ impl<F: Future<Output: Respond> + Send + 'static> IntoResponse for F {
     }
 }
 
-/// A response to come that further requests may have to wait for.
+/// A future response that may make the connection's further requests wait.
 pub(crate) struct Ordered<F> {
     /// The response.
     pub response: F,
-    /// Whether they have to.
+    /// Whether further requests wait for it.
     pub blocks_pipeline: bool,
 }
 
