@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Waits that double with each failure, from a first to a last one.
+/// Waits that double with each failure, from a first one up to a longest one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backoff {
     first: Duration,

@@ -1,4 +1,4 @@
-//! The broker: partitions, replication, its end of the metadata quorum.
+//! The broker: partitions, replication, and the broker's side of the metadata quorum.
 
 mod backoff;
 pub mod blocking;

@@ -1,5 +1,5 @@
-//! A broker's partitions in the process of a test: with logs on disk and metadata from the test,
-//! but without a controller.
+//! A broker's partitions in the process of a test: logs on disk, metadata from the test, and no
+//! controller.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use crate::replication::{ReplicatorConfig, StreamReplicator};
 pub const NODE: NodeId = NodeId(1);
 /// The other broker of its cluster, which is not running.
 pub const OTHER: NodeId = NodeId(2);
-/// The log directory of a broker that has one, and a second.
+/// The directory of a broker that has one log directory, and that of a second one.
 pub const DIRS: [DirectoryId; 2] = [DirectoryId(Uuid([5; 16])), DirectoryId(Uuid([6; 16]))];
 
 /// A controller that never responds.
@@ -69,14 +69,14 @@ pub struct Replicas {
 type Observer = Box<dyn Fn(&MetadataChange) + Send + Sync>;
 
 impl Replicas {
-    /// Without topics, with one log directory.
+    /// Starts without topics, with one log directory.
     pub async fn start(properties: &[(&str, &str)]) -> Self {
         let replicas = Self::open(properties, &DIRS[..1]);
         replicas.register().await;
         replicas
     }
 
-    /// Without topics, with these log directories; no broker is registered yet.
+    /// Opens these log directories, without topics; no broker is registered yet.
     #[must_use]
     pub fn open(properties: &[(&str, &str)], ids: &[DirectoryId]) -> Self {
         let dirs: Vec<_> = ids.iter().map(|_| tempfile::tempdir().unwrap()).collect();
@@ -156,17 +156,17 @@ impl Replicas {
         self.metadata.publish(after);
     }
 
-    /// A topic of `partitions` that this broker leads and has the only replica of.
+    /// Creates a topic of `partitions` partitions that this broker leads, as their only replica.
     pub async fn topic(&self, name: &str, partitions: i32) -> TopicId {
         self.topic_led_by(name, partitions, NODE, vec![NODE]).await
     }
 
-    /// The same with one partition, in this log directory.
+    /// Creates such a topic with one partition, in this log directory.
     pub async fn topic_in(&self, name: &str, directory: DirectoryId) -> TopicId {
         self.make(name, 1, NODE, vec![NODE], directory).await
     }
 
-    /// A topic whose partitions this broker leads or follows.
+    /// Creates a topic whose partitions this broker leads or follows.
     pub async fn topic_led_by(
         &self,
         name: &str,
@@ -214,7 +214,7 @@ impl Replicas {
         id
     }
 
-    /// A partition that this broker hosts.
+    /// Returns a partition that this broker hosts.
     ///
     /// # Panics
     /// When it does not.
@@ -280,7 +280,7 @@ pub fn follow(partition: &Partition) -> u64 {
     }
 }
 
-/// A batch of records with these values.
+/// Encodes a batch of records with these values.
 ///
 /// # Panics
 /// When there are none.

@@ -74,7 +74,7 @@ fn produce_until_refused(leader: &Partition, from: usize) -> usize {
 
 /// Produces one record once it is taken again.
 fn produce_again(leader: &Partition, number: usize) {
-    eventually("records are taken again", || {
+    eventually("records are accepted again", || {
         match append(leader, &[&value(number)], Acks::All) {
             Ok(appended) => {
                 let committed = leader.wait_committed(appended.leader_epoch, appended.end());

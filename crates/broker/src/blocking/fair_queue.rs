@@ -53,7 +53,7 @@ impl<K: Copy + Eq + Hash, T> FairQueue<K, T> {
         }
     }
 
-    /// Adds a job after the owner's others.
+    /// Adds a job after the other jobs of its owner.
     pub(super) fn push(&mut self, key: K, value: T) -> Ticket {
         let owner = match self.by_key.get(&key) {
             Some(owner) => *owner,
@@ -87,7 +87,7 @@ impl<K: Copy + Eq + Hash, T> FairQueue<K, T> {
         Some(job)
     }
 
-    /// Takes a job out of the queue; `None` when it is not in it any more.
+    /// Takes a job out of the queue. Returns `None` when the job is not in the queue any more.
     pub(super) fn cancel(&mut self, ticket: Ticket) -> Option<T> {
         let job = self.jobs.find(ticket.at)?;
         (job.number == ticket.number).then(|| self.take(ticket.at))
@@ -119,7 +119,7 @@ impl<K: Copy + Eq + Hash, T> FairQueue<K, T> {
         }
         self.check();
         if self.jobs.len == 0 {
-            // What a burst needed is given back.
+            // Releases the memory that a burst needed.
             self.by_key.shrink_to(SPARE);
         }
         job.value

@@ -66,7 +66,7 @@ impl Lane {
             }
         };
         let place = (&mut wait.place).await;
-        // Only the end of the wait takes its sender out of the queue unused.
+        // The sender is dropped unused only when the wait itself ends.
         place.map_err(|_| BlockingError::Stopped)
     }
 
@@ -93,8 +93,8 @@ impl Drop for Place {
         };
         if let Some(next) = next {
             let lane = Arc::clone(&self.lane);
-            // A wait that was dropped at this moment returns the place, which is dropped here and
-            // goes to the next.
+            // A wait that was dropped at this moment returns the place. The place is dropped here,
+            // and goes to the next wait.
             drop(next.send(Place { lane }));
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! One [`BlockingPool`] serves a node. It has three lanes, each with a fixed number of places, so
 //! that one kind of work neither delays the others nor occupies more threads than its lane has
-//! places. Work beyond that waits without a thread. Its owners take turns: a client that asks for
-//! much waits for itself, not the others for it.
+//! places. Work beyond that waits without a thread. The owners of waiting work take turns: a client
+//! that requests much waits for its own work, and delays no other client.
 //!
 //! Invariant: a place is held until the work has ended, even when the future that waits for it is
 //! dropped. Work that has not begun is taken out of its queue then.
@@ -45,10 +45,11 @@ pub enum WorkOwner {
 }
 
 impl WorkOwner {
-    /// The owner of the work that a client at this address asks for. Clients are distinguished by
-    /// their address, since one that opens many connections is still one. A connection asks for
-    /// one thing after the other, so that the connections of an address take turns, too. Of an
-    /// IPv6 address the network counts (64 bits), in which one machine may have any.
+    /// Returns the owner of the work that a client at this address requests. Clients are
+    /// distinguished by their address, since a client that opens many connections is still one
+    /// client. Each connection requests one thing at a time, so the connections of one address take
+    /// turns too. Of an IPv6 address only the network (64 bits) counts, since one machine may use
+    /// any address in its network.
     #[must_use]
     pub fn client(address: IpAddr) -> Self {
         match address.to_canonical() {
@@ -70,16 +71,16 @@ pub struct BlockingPool {
 }
 
 impl BlockingPool {
-    /// A pool with places for this machine: half the processors compute, and as many search, two at
-    /// least of each.
+    /// Creates a pool for this machine: as many places for computations as half the number of
+    /// processors, and as many for searches, but at least two of each.
     #[must_use]
     pub fn for_machine() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self::new(DISK_PLACES, (processors / 2).max(2))
     }
 
-    /// A pool that runs `disk_places` disk operations, `compute_places` computations and as many
-    /// searches at a time.
+    /// Creates a pool that runs `disk_places` disk operations, `compute_places` computations and as
+    /// many searches at a time.
     ///
     /// # Panics
     /// When a lane would have no place.
@@ -231,7 +232,7 @@ mod tests {
         assert_eq!(pool.disk(A, || 3).await, Ok(3));
     }
 
-    /// Has a lane of one place do what `queue` asks for, once everything waits. Returns the order.
+    /// Lets a lane of one place run what `queue` adds, once everything waits. Returns the order.
     async fn order(queue: impl AsyncFnOnce(&BlockingPool, &dyn Fn(WorkOwner, u32))) -> Vec<u32> {
         let pool = Arc::new(BlockingPool::new(1, 1));
         let (release, released) = mpsc::channel::<()>();

@@ -19,9 +19,9 @@ pub struct MetadataCache {
 
 /// This broker's metadata did not reach an offset in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("metadata of this broker reached offset {reached} in time, not {wanted}")]
+#[error("metadata of this broker reached offset {reached} before the deadline, not {wanted}")]
 pub struct NotReached {
-    /// The offset that was waited for.
+    /// The offset that the caller waited for.
     pub wanted: MetadataOffset,
     /// The offset of the image at the deadline.
     pub reached: MetadataOffset,
@@ -72,7 +72,8 @@ impl MetadataCache {
             })
     }
 
-    /// Returns the first image that `accepts`, from the present one on; `None` at the deadline.
+    /// Returns the first image that `accepts`, beginning with the current one; `None` at the
+    /// deadline.
     pub async fn wait_until(
         &self,
         mut accepts: impl FnMut(&MetadataImage) -> bool,
@@ -82,7 +83,7 @@ impl MetadataCache {
         let waiting = receiver.wait_for(|image| accepts(image));
         match timeout_at(deadline, waiting).await {
             Ok(Ok(image)) => Some(Arc::clone(&image)),
-            // The sender lives as long as `self`.
+            // Only the deadline is possible: the sender lives as long as `self`.
             Ok(Err(_)) | Err(_) => None,
         }
     }

@@ -60,10 +60,10 @@ impl fmt::Display for ControllerEndpoint {
     }
 }
 
-/// The voters, as configured.
+/// The configured voters.
 pub type Quorum = Vec<ControllerEndpoint>;
 
-/// Why there is no response of the active controller.
+/// Why the active controller gave no response.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ControllerError {
     /// No response arrived before the deadline.
@@ -344,7 +344,7 @@ impl ControllerClient {
     }
 }
 
-/// The outcomes of a call's attempts at the voters.
+/// The outcomes of the attempts of one call, by voter.
 #[derive(Debug)]
 struct Met {
     /// The last refusal or failure of each voter, in the order in which they came.

@@ -45,7 +45,7 @@ pub struct MetadataChange {
 /// Applies changes of the metadata to the replicas of this broker.
 pub trait LocalReplicas: Send + Sync + 'static {
     /// Applies a change. Changes arrive one at a time and in order. The next change, and every wait
-    /// for the image, waits until this one was applied. Disk access belongs on a thread that may
+    /// for the image, waits until this change is applied. Disk access belongs on a thread that may
     /// block. A replica that fails takes its directory offline; it does not fail the change.
     fn apply(&self, change: &MetadataChange) -> impl Future<Output = ()> + Send;
 }
@@ -68,7 +68,7 @@ pub enum FeedError {
     #[error("metadata cannot be replayed: {0}")]
     Replay(#[from] ReplayError),
     /// A newer version committed a record that this version does not support.
-    #[error("metadata is not understood: {0}; run the version of the active controller")]
+    #[error("metadata cannot be decoded: {0}; run the version of the active controller")]
     Convert(#[from] ConvertError),
     /// The controller refused the broker, for example because it belongs to another cluster.
     #[error("{0}")]

@@ -1,4 +1,4 @@
-//! Administrative requests, which go to the active controller as Kafka messages.
+//! Sends administrative requests to the active controller as Kafka messages.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use super::client::{ControllerClient, ControllerError};
 pub struct Sender {
     /// The authenticated principal, such as `User:ANONYMOUS`.
     pub principal: String,
-    /// The name of the listener that it came in on; empty for the broker itself.
+    /// The name of the listener on which the request came in; empty for the broker itself.
     pub listener: String,
     /// Host and port of the client; empty for the broker itself.
     pub client_address: String,
@@ -31,7 +31,7 @@ pub struct Sender {
 /// The response of the active controller.
 #[derive(Debug)]
 pub struct ForwardedResponse<R> {
-    /// A broker whose metadata have reached this offset sees what the request changed.
+    /// The offset of the change: a broker whose metadata have reached it sees the change.
     pub offset: MetadataOffset,
     /// Kafka's response.
     pub response: R,

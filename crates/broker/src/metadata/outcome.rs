@@ -1,10 +1,9 @@
-//! The controller's outcome for one item of a request.
+//! The controller's outcome for one item of a forwarded request.
 
 use dohle_model::{ApiError, ErrorCode};
 use dohle_protocol::KafkaString;
 
-/// Returns the error that Kafka's response of the controller reports for an item, if it reports
-/// one.
+/// Returns the error that Kafka's response of the controller reports for an item, if any.
 ///
 /// # Errors
 /// The controller's; UNKNOWN_SERVER_ERROR for a code that this version does not have.

@@ -40,12 +40,12 @@ pub struct SessionConfig {
     /// `None` when it did not. On any other than its registered epoch the controller removes it
     /// from the ISRs and ELRs of its partitions (KIP-966).
     pub previous_broker_epoch: Option<BrokerEpoch>,
-    /// Files and connections that the process may have open. It bounds the partitions that the
-    /// controller creates on this broker.
+    /// Files and connections that the process may have open. The number limits the partitions that
+    /// the controller creates on this broker.
     pub open_files_max: usize,
 }
 
-/// The state in the controller's last response.
+/// The state of the broker, from the controller's last response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionState {
     /// The epoch of the registration; `None` until the broker is registered.
@@ -81,7 +81,7 @@ impl Default for SessionState {
     }
 }
 
-/// Requests of the broker to its session.
+/// What the broker requests from its session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Wishes {
     shutdown: bool,
@@ -219,7 +219,7 @@ impl ControllerSession {
         }
     }
 
-    /// From now on.
+    /// Waits from now on until the controller has been silent for `session_timeout`.
     async fn silent_for(&self, session_timeout: Duration) {
         let mut since = Instant::now();
         while since + session_timeout > Instant::now() {

@@ -38,7 +38,7 @@ impl Partition {
             .await
     }
 
-    /// [`Partition::produce`] for the first batch of a transaction, after
+    /// Like [`Partition::produce`], for the first batch of a transaction, after
     /// [`Partition::begin_verification`].
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl Partition {
         now: Timestamp,
         owner: WorkOwner,
     ) -> Result<Appended, AppendError> {
-        // Expensive checks run before the lock is taken.
+        // The log's expensive checks run before the lock is taken.
         let config = self.config_for_append(acks)?;
         let origin = validate::AppendOrigin::Client;
         let memory = &self.shared.decompression;
@@ -69,8 +69,8 @@ impl Partition {
         self.with(|state, wakes| self.append_validated(state, wakes, validated, txn, acks, now))
     }
 
-    /// Appends a batch that a coordinator of this node made. As [`Partition::produce`], but checks
-    /// the batch on the caller's thread.
+    /// Appends a batch that a coordinator of this node made. Like [`Partition::produce`], but
+    /// checks the batch on the caller's thread.
     ///
     /// # Errors
     /// As [`Partition::produce`].
@@ -84,11 +84,11 @@ impl Partition {
         self.append_in_txn(records, &TxnAppend::Plain, acks, origin, now)
     }
 
-    /// [`Partition::append`] for the first batch of a transaction, after
+    /// Like [`Partition::append`], for the first batch of a transaction, after
     /// [`Partition::begin_verification`], and for markers.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Partition::append`].
     pub fn append_in_txn(
         &self,
         records: Bytes,
@@ -148,7 +148,7 @@ impl Partition {
         let partition = Arc::clone(&self);
         let flush = move || match partition.should_flush(now) {
             true => partition.flush(now),
-            // Another flush has covered the records while this one waited for a place.
+            // Another flush covered the records while this one waited for its place.
             false => Ok(()),
         };
         let flushed = self.shared.blocking.disk(owner, flush).await;
@@ -179,7 +179,8 @@ impl Partition {
         let info = match outcome {
             LeaderAppend::Appended(info) => info,
             LeaderAppend::AlreadyEnded => {
-                // Where the marker is, is not known: it is committed when all of the log is.
+                // The position of the earlier marker is unknown: it is committed when the whole log
+                // is.
                 let last_offset = log.log_end_offset().previous().unwrap_or(Offset::ZERO);
                 return Ok(Appended {
                     base_offset: last_offset,
@@ -283,7 +284,8 @@ impl Partition {
         let mut state = self.state.lock();
         let (_, leader) = state.leading().map_err(|error| Err(error.into()))?;
         if leader.epoch() != leader_epoch {
-            // This broker was elected again meanwhile, and may have lost the records in between.
+            // This broker was elected again in the meantime, and may have lost the records before
+            // that.
             return Err(Err(RoleError::NotLeader {
                 leader: Some(self.shared.node),
             }

@@ -25,8 +25,8 @@ pub(crate) enum CleanOutcome {
 }
 
 impl Partition {
-    /// Has compaction examine the log if the topic is compacted. The partition must be in the
-    /// registry, or compaction does not find it.
+    /// Has compaction examine the log if the topic is compacted. Compaction finds only partitions
+    /// that are in the registry.
     pub(crate) fn ask_for_cleaning(&self) {
         if self.state.lock().config.log.cleanup_policy.compact {
             self.shared.cleanings.add(self.id);
@@ -67,7 +67,7 @@ impl Partition {
             let mut state = self.state.lock();
             let high_watermark = state.high_watermark;
             if self.lacks_space(&state) {
-                // The new segments are written beside the old ones.
+                // Nothing was replaced: the new segments are separate files.
                 return CleanOutcome::NotNow;
             }
             let Ok(log) = state.log_mut() else {

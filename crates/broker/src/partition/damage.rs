@@ -21,7 +21,7 @@ use super::upkeep::Deleted;
 type Throttle<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 impl Partition {
-    /// Has a segment checked whose content made a read fail.
+    /// Requests a check of the segment whose content made a read fail.
     pub(super) fn suspect(&self, error: &StorageError) {
         let segment = dohle_log::damage::segment_of(&error.path);
         self.shared
@@ -29,7 +29,7 @@ impl Partition {
             .add(self.id, segment.unwrap_or(Offset::ZERO));
     }
 
-    /// Checks the segment that holds `offset` and logs damage that was not known. Returns
+    /// Checks the segment that holds `offset` and logs damage that was not known before. Returns
     /// whether the segment is damaged. Blocks on the disk.
     pub(crate) fn check_segment(
         &self,

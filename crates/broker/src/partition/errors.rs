@@ -16,17 +16,17 @@ pub enum RoleError {
     /// The caller's leader epoch is older than the partition's.
     #[error("leader epoch {given} is fenced by {current}")]
     FencedLeaderEpoch {
-        /// The caller's.
+        /// The caller's epoch.
         given: LeaderEpoch,
-        /// The partition's.
+        /// The partition's epoch.
         current: LeaderEpoch,
     },
     /// The caller's leader epoch is newer than this broker's metadata.
-    #[error("leader epoch {given} is newer than {current}, the last in this broker's metadata")]
+    #[error("leader epoch {given} is newer than {current}, the newest in this broker's metadata")]
     UnknownLeaderEpoch {
-        /// The caller's.
+        /// The caller's epoch.
         given: LeaderEpoch,
-        /// The partition's.
+        /// The partition's epoch.
         current: LeaderEpoch,
     },
     /// The log directory failed, or the log is damaged.
@@ -64,7 +64,7 @@ impl RoleError {
 /// A record that makes its batch unacceptable (KIP-467).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordError {
-    /// The record's place in its batch, from 0.
+    /// The record's index in its batch, from 0.
     pub index: u32,
     /// What is wrong with it.
     pub message: String,
@@ -81,7 +81,7 @@ pub enum AppendError {
     NotEnoughReplicas {
         /// Replicas in sync.
         isr: usize,
-        /// Replicas asked for.
+        /// The required number of replicas.
         min: usize,
     },
     /// The records, or their producer's sequence, are not acceptable.
@@ -128,7 +128,7 @@ pub enum CommitError {
     NotEnoughReplicasAfterAppend {
         /// Replicas in sync.
         isr: usize,
-        /// Replicas asked for.
+        /// The required number of replicas.
         min: usize,
     },
 }
@@ -152,12 +152,12 @@ pub enum ReadError {
     Role(#[from] RoleError),
     /// The offset is outside the log (or above what the reader may see).
     #[error(
-        "offset {offset} is not in the log, which has {} to {}",
+        "offset {offset} is not in the log, which has the offsets {} to {}",
         positions.log_start_offset,
         positions.log_end_offset
     )]
     OffsetOutOfRange {
-        /// The offset asked for.
+        /// The requested offset.
         offset: Offset,
         /// The positions, which are returned to the client.
         positions: Positions,

@@ -1,4 +1,5 @@
-//! The leader's side of replication: the records that each follower is sent, and its acks.
+//! The leader's side of replication: the records that each follower is sent, and the acks of the
+//! followers.
 
 use std::sync::Arc;
 #[cfg(test)]
@@ -75,7 +76,7 @@ impl Partition {
             let positions = state.positions();
             let (log, leader) = state.leading()?;
             if !leader.is_follower(request.follower) {
-                // In this broker's metadata, which is newer, the follower is no replica.
+                // This broker's metadata are newer, and do not list the follower as a replica.
                 return Err(RoleError::NotLeader {
                     leader: Some(self.shared.node),
                 });
@@ -199,7 +200,7 @@ impl Partition {
                 records: Records::Memory(read),
                 next_offset,
             }) => (read, next_offset),
-            // Not reached, since ranges of any size are read into memory.
+            // Not reached, since records are read into memory whatever their size.
             Ok(Located {
                 records: Records::File(_),
                 ..
@@ -336,7 +337,7 @@ fn diverging(log: &dohle_log::Log, request: &SubscriptionRequest) -> Option<Epoc
         return (request.fetch_offset > end).then(past_end);
     };
     let Some(found) = log.leader_epochs().end_offset_for(last, end) else {
-        // The epoch of the follower's last record is older than all epochs of this log.
+        // The epoch of the follower's last record is older than every epoch of this log.
         return Some(past_end());
     };
     diverges(last, request.fetch_offset, (found.epoch, found.end_offset)).then_some(EpochEnd {

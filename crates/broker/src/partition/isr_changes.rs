@@ -7,7 +7,7 @@ use dohle_model::{DirectoryId, NodeId, TopicPartition};
 
 use crate::replica::Lag;
 
-/// What this leader contributes to the reasons.
+/// The leader's part of the reasons.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Proposals<'a> {
     /// The removals that it proposed.

@@ -1,4 +1,4 @@
-//! A leader's message about one partition, and what follows from it.
+//! A leader's message about one partition, and what the follower does after it.
 
 use dohle_model::{LeaderEpoch, Offset};
 

@@ -227,7 +227,8 @@ impl Partition {
         leader.followers().iter().map(follower).collect()
     }
 
-    /// Returns the bytes of the log and by how many records it is behind the high watermark.
+    /// Returns the bytes of the log, and the number of records by which the log is behind the high
+    /// watermark.
     #[must_use]
     pub fn size_and_lag(&self) -> (u64, i64) {
         let state = self.state.lock();

@@ -10,7 +10,8 @@ use super::types::{AbortedTransaction, EpochEnd, FetchParams, FetchRead, Isolati
 use bytes::Bytes;
 use dohle_model::Offset;
 
-/// Reads for one answer, where compaction or retention replace segments meanwhile.
+/// Attempts to read for one answer: each fails when compaction or retention replaces segments
+/// meanwhile.
 const READS_MAX: usize = 8;
 
 impl Partition {
@@ -89,8 +90,9 @@ impl Partition {
     }
 
     /// The transactions that were aborted among the records of `[from, to)`, which were read.
-    /// `None` when segments were replaced or removed since the read was planned: what was read may
-    /// contain aborted records that the log does not have any more.
+    /// Returns the transactions that were aborted among the records of `[from, to)`, which have
+    /// been read. Returns `None` when segments were replaced or removed since the read was planned:
+    /// the records may then contain aborted ones whose transactions the log does not list any more.
     fn aborted(
         &self,
         from: Offset,
@@ -163,7 +165,7 @@ struct Planned {
     diverging: Option<EpochEnd>,
     /// `None` when there is nothing to read.
     plan: Option<ReadPlan>,
-    /// Of the log, when the read was planned.
+    /// The log's `segment_changes` when the read was planned.
     segment_changes: u64,
 }
 
@@ -193,7 +195,7 @@ impl State {
         match &self.role {
             Role::Follower(follower) if params.leader_only => {
                 let leader = follower.leader();
-                // An error of the epoch is more precise, and comes first as in Kafka.
+                // An error of the epoch is more precise, and takes precedence, as in Kafka.
                 self.check_epoch(params.current_leader_epoch)?;
                 Err(RoleError::NotLeader { leader })
             }

@@ -82,8 +82,8 @@ impl Partition {
                 %high_watermark,
                 "became leader"
             );
-            // Not a loss when the last known leader leads again, as after each unclean stop of a
-            // sole replica.
+            // Nothing is lost when the last known leader leads again, as after each unclean stop of
+            // a sole replica.
             if registration.leader_recovery_state == LeaderRecoveryState::Recovering
                 && !was_last_known
             {
@@ -217,7 +217,7 @@ impl Partition {
 }
 
 impl State {
-    /// Whether the registration is older than the last one that was applied.
+    /// Returns whether the registration is older than the last one that was applied.
     fn is_older(&self, registration: &PartitionRegistration) -> bool {
         self.partition_epoch
             .is_some_and(|known| registration.partition_epoch < known)

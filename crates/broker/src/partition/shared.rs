@@ -1,5 +1,5 @@
-//! What all partitions of one broker share: the broker's id, its clock, and lists of partitions
-//! that background tasks have to process. A partition is on a list at most once.
+//! The state that all partitions of one broker share: the broker's id, its clock, and lists of
+//! partitions that background tasks have to process. A partition is on a list at most once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,12 +37,12 @@ impl WorkSet {
         }
     }
 
-    /// Takes all.
+    /// Takes all partitions of the set.
     pub(crate) fn take(&self) -> BTreeSet<TopicIdPartition> {
         std::mem::take(&mut *self.ids.lock())
     }
 
-    /// Completes when there is something to take.
+    /// Completes when the set is not empty.
     pub(crate) async fn ready(&self) {
         while self.ids.lock().is_empty() {
             self.bell.notified().await;
@@ -234,7 +234,7 @@ impl Shared {
         self.failed_dirs.subscribe()
     }
 
-    /// Queues the directory of a replica that the controller's metadata have in another.
+    /// Queues a report of a replica's directory where the controller's metadata have another one.
     pub(crate) fn assign_dir(&self, id: TopicIdPartition, dir: DirectoryId) {
         self.assignments.lock().insert(id, dir);
         self.assignments_bell.notify_one();

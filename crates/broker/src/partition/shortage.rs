@@ -1,7 +1,7 @@
 //! Partitions whose logs were closed, or never opened, because descriptors, memory or space were
 //! short.
 //!
-//! Such a log is as good as before: it is opened again when there are any.
+//! Such a log is intact, and is opened again when the resource is available.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use dohle_model::{Offset, TopicIdPartition};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// What is known of a log that is to be opened again, as the log directory's checkpoints have it.
+/// The state of a log that is to be opened again, as the log directory's checkpoints record it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClosedLog {
     pub(crate) high_watermark: Offset,
     pub(crate) recovery_point: Offset,
     pub(crate) log_start_offset: Offset,
-    /// Where the part begins that compaction has not seen.
+    /// The end of the part that compaction has processed.
     pub(crate) cleaner_offset: Option<Offset>,
-    /// Whether its files are as a clean shutdown left them.
+    /// Whether the log's files are in the state of a clean shutdown.
     pub(crate) is_clean: bool,
 }
 
@@ -46,7 +46,7 @@ impl ClosedLogs {
         self.logs.lock().clone()
     }
 
-    /// Completes when there is one.
+    /// Completes when there is a log to open.
     pub(crate) async fn ready(&self) {
         while self.logs.lock().is_empty() {
             self.added.notified().await;

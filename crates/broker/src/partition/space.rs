@@ -139,7 +139,7 @@ impl SpaceTable {
         self.refused.notified().await;
     }
 
-    /// Completes while a directory is short of space.
+    /// Completes when a directory is short of space, at once if one is.
     pub(crate) async fn until_short(&self) {
         let mut shortage = self.shortage.subscribe();
         // The sender lives as long as this table.

@@ -1,4 +1,4 @@
-//! What is behind a partition's lock, and how changes are published.
+//! The state behind a partition's lock, and how changes of it are published.
 
 use std::sync::{Arc, Weak};
 
@@ -24,7 +24,7 @@ pub(super) enum Role {
     Follower(Follower),
 }
 
-/// The log, or why there is none.
+/// The log, or the reason why there is none.
 #[derive(Debug)]
 pub(super) enum LogState {
     Online(Box<Log>),
@@ -373,7 +373,7 @@ impl State {
         self.go_offline(error.to_string(), wakes)
     }
 
-    /// Has a log opened again that goes offline for a lack of descriptors or space.
+    /// Requests that a log is opened again which goes offline for a lack of descriptors or space.
     fn close_for_now(&self, error: &StorageError, shared: &Shared) {
         let Ok(log) = self.log() else { return };
         tracing::warn!(

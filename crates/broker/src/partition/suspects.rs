@@ -1,4 +1,4 @@
-//! Where damage is suspected, until the repair task has checked it.
+//! Offsets near which damage is suspected, until the repair task has checked them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

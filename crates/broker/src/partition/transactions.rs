@@ -17,7 +17,7 @@ use super::Partition;
 use super::errors::AppendError;
 use super::types::{Acks, AppendOrigin, Appended};
 
-/// What ends a transaction in one partition.
+/// The marker that ends a transaction in one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TxnMarker {
     /// The producer.
@@ -60,10 +60,10 @@ impl Partition {
             })
     }
 
-    /// Appends the marker that ends a transaction. As with [`Acks::All`] enough replicas must be in
-    /// sync, and the caller goes on to [`Partition::wait_committed`]. When the transaction has
-    /// ended here before, nothing is appended, and what is returned ends where all that the log has
-    /// is committed, the earlier marker included.
+    /// Appends the marker that ends a transaction. As with [`Acks::All`], enough replicas must be
+    /// in sync, and the caller goes on with [`Partition::wait_committed`]. When the transaction has
+    /// already ended here, nothing is appended, and the end of the result is the end of the log:
+    /// once it is committed, so is the earlier marker.
     ///
     /// # Errors
     /// As [`Partition::append`]; INVALID_PRODUCER_EPOCH when a newer epoch has written, or the

@@ -36,7 +36,7 @@ impl Partition {
         })
     }
 
-    /// Removes all records when the leader's log begins, at `start`, after the end of this one.
+    /// Removes all records, because the leader's log begins, at `start`, after the end of this one.
     fn begin_anew(
         &self,
         state: &mut State,
@@ -49,7 +49,7 @@ impl Partition {
         };
         if start <= log.log_end_offset() {
             state.report(&self.name, || {
-                format!("leader reports that this log ends before its own begins, at {start}")
+                format!("the leader's log begins at {start}, after the end of this log")
             });
             return PartOutcome::Retry { damaged_at: None };
         }
@@ -79,7 +79,7 @@ impl Partition {
         if (log_start_offset, end) == (start, start) {
             state.report(&self.name, || {
                 format!(
-                    "leader does not take an empty log that begins where its own does, at {start}"
+                    "the leader refuses an empty log that begins at the start of its own, {start}"
                 )
             });
             return PartOutcome::Retry { damaged_at: None };
@@ -120,7 +120,7 @@ impl Partition {
         let local = local.map(|end| (end.epoch, end.end_offset));
         let to = truncation_offset(epoch, end_offset, local, before);
         if to <= log.log_start_offset() {
-            // The two have nothing in common. The leader's log may begin before this one does.
+            // The logs have no records in common. The leader's log may begin before this one does.
             let reason = "log has no records in common with the leader's";
             return self.truncate_fully(state, wakes, leader_start, now, reason);
         }
@@ -131,14 +131,14 @@ impl Partition {
         if end == before {
             state.report(&self.name, || {
                 format!(
-                    "leader's log parts from this one at its end, {end_offset} of epoch {epoch}"
+                    "the leader's log diverges at this log's end, {end_offset} of epoch {epoch}"
                 )
             });
             return PartOutcome::Retry { damaged_at: None };
         }
         tracing::info!(
             partition = %self.name, from = %before, to = %end, records = before.since(end),
-            %high_watermark, "log truncated to where it parts from the leader's"
+            %high_watermark, "log truncated to where it diverges from the leader's"
         );
         if end < high_watermark {
             tracing::warn!(

@@ -10,7 +10,7 @@ pub use crate::replica::Positions;
 pub enum Acks {
     /// Never (0).
     None,
-    /// After the leader's append (1).
+    /// After the append to the leader's log (1).
     Leader,
     /// When all in-sync replicas have the records (-1).
     All,
@@ -86,12 +86,12 @@ pub struct FetchParams {
     pub leader_only: bool,
 }
 
-/// An epoch, and where it ends in the log.
+/// An epoch, and its end in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochEnd {
     /// The largest epoch in the log that is not above the one requested; `None` when there is none.
     pub epoch: Option<LeaderEpoch>,
-    /// The offset after its last record; `None` when there is no such epoch.
+    /// The offset after the epoch's last record; `None` when there is no such epoch.
     pub end_offset: Option<Offset>,
 }
 

@@ -9,7 +9,8 @@ use super::Partition;
 use super::errors::RoleError;
 use super::state::State;
 
-/// Segments that retention took out, to be unlinked after `file.delete.delay.ms`.
+/// Segments that retention removed from the log, whose files are deleted after
+/// `file.delete.delay.ms`.
 #[derive(Debug)]
 pub(crate) struct Deleted {
     pub(crate) segments: Vec<DeletedSegment>,
@@ -74,7 +75,7 @@ impl Partition {
         }
     }
 
-    /// Takes out the segments that retention deletes.
+    /// Removes the segments that retention deletes from the log.
     pub(crate) fn apply_retention(&self, now: Timestamp) -> Deleted {
         self.with(|state, wakes| {
             let high_watermark = state.high_watermark;
@@ -90,7 +91,7 @@ impl Partition {
             if is_short && log.log_start_offset() == log.log_end_offset() {
                 // All records were deleted, so the active segment is closed and deleted as well.
                 if let Err(error) = log.roll(now) {
-                    tracing::debug!(partition = %self.name, %error, "no new segment");
+                    tracing::debug!(partition = %self.name, %error, "cannot create a new segment");
                 }
             }
             match log.delete_old_segments(high_watermark, now) {
@@ -128,11 +129,11 @@ impl Partition {
         if let Ok(log) = self.state.lock().log()
             && let Err(error) = log.ensure_partition_metadata(self.id.topic_id)
         {
-            tracing::warn!(partition = %self.name, %error, "partition.metadata is missing");
+            tracing::warn!(partition = %self.name, %error, "cannot write partition.metadata");
         }
     }
 
-    /// Has the segments below the log start deleted soon if space is short.
+    /// Requests the deletion of the segments below the log start if space is short.
     pub(super) fn reclaim_soon(&self, state: &State) {
         if self.shared.space.state(state.dir) != SpaceState::Open {
             self.shared.reclaims.add(self.id);
@@ -140,7 +141,7 @@ impl Partition {
     }
 
     /// Returns the offsets for the log directory's checkpoints: high watermark, recovery point, log
-    /// start. `None` while the log is offline, unless it is only closed for a shortage.
+    /// start. `None` while the log is offline, but not for a log that a shortage closed.
     pub(crate) fn checkpoints(&self) -> Option<(Offset, Offset, Offset)> {
         let state = self.state.lock();
         let Ok(log) = state.log() else {

@@ -36,7 +36,7 @@ impl LocalReplicas for LocalPartitions {
         });
         match applying.await {
             Ok(false) => {}
-            // The image is never published, so the broker is never unfenced.
+            // The broker stays fenced, because the image is never published.
             Ok(true) => std::future::pending().await,
             // A panic must not count as an applied change.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -83,7 +83,7 @@ impl Partitions {
         }
         self.replicator.flush();
         if !change.delta.brokers.is_empty() {
-            // A broker that was unfenced may join the ISRs that it was waiting for.
+            // A broker that is unfenced now may join the ISRs that wait for it.
             self.on_brokers_changed();
         }
         if change.is_first {
@@ -399,8 +399,8 @@ impl Partitions {
         Ok(log)
     }
 
-    /// Renames an old directory at the path of a new log. It belonged to another topic of the same
-    /// name.
+    /// Renames an existing directory at the path of a new log: it belonged to an earlier topic of
+    /// the same name.
     pub(super) fn clear_path(
         &self,
         dir: &Dir,

@@ -27,8 +27,8 @@ pub struct AlterAnswer {
 
 /// Requests of partitions to the active controller. A trait, so that tests need no controller.
 pub trait ControllerLink: Send + Sync + 'static {
-    /// Proposes ISRs (KIP-497). An error means that there was no response. The controller may have
-    /// carried out the request, which is sent again.
+    /// Proposes ISRs (KIP-497). An error is returned when there was no response. The controller may
+    /// have carried out the request, which is sent again.
     fn alter_partition<'a>(
         &'a self,
         proposals: &'a [(TopicIdPartition, IsrProposal)],

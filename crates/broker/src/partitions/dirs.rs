@@ -37,14 +37,14 @@ pub(super) struct Found {
     pub(super) high_watermark: Offset,
     pub(super) recovery_point: Offset,
     pub(super) log_start_offset: Offset,
-    /// Whether the checkpoint that had the log start is damaged.
+    /// Whether the checkpoint that contains the log start is damaged.
     pub(super) log_start_lost: bool,
     /// The offset of the first record that compaction has not processed.
     pub(super) cleaner_offset: Option<Offset>,
 }
 
 impl Found {
-    /// A directory at the path of a new log that did not exist at the start.
+    /// Describes a directory at the path of a new log that did not exist at the start.
     pub(super) fn left(path: &Path) -> Result<Self, StorageError> {
         Ok(Self {
             identity: identity(path, None)?,
@@ -88,7 +88,7 @@ struct Applied {
 #[derive(Debug, Default)]
 pub(super) struct CleanerOffsets {
     pub(super) offsets: BTreeMap<TopicPartition, Offset>,
-    /// Whether the file has other offsets.
+    /// Whether the offsets differ from those in the file.
     changed: bool,
 }
 
@@ -106,11 +106,11 @@ impl CleanerOffsets {
     }
 }
 
-/// The partitions whose log start is lost; the file `unknown-log-starts` follows.
+/// The partitions whose log start is lost, as they are to be written to `unknown-log-starts`.
 #[derive(Debug, Default)]
 struct UnknownStarts {
     partitions: BTreeSet<TopicPartition>,
-    /// Whether the file differs.
+    /// Whether the partitions differ from those in the file.
     changed: bool,
 }
 
@@ -135,7 +135,7 @@ pub(super) struct Dir {
 struct Offline {
     /// Why it is offline; `None` while it is online.
     reason: Option<String>,
-    /// Whether its partitions were taken offline.
+    /// Whether the directory's partitions were taken offline.
     followed: bool,
 }
 
@@ -274,14 +274,14 @@ impl Dir {
         applied.partitions_changed |= applied.partitions.remove(name).is_some();
     }
 
-    /// The log start of a partition is known again, or the partition is gone.
+    /// Notes that the log start of a partition is known again, or that the partition is gone.
     pub(super) fn note_known_start(&self, name: &TopicPartition) {
         let mut unknown = self.unknown_starts.lock();
         unknown.changed |= unknown.partitions.remove(name);
     }
 
-    /// Writes which log starts are unknown, if that has changed. To be called when the log starts
-    /// that are known are in their checkpoint. Blocks on the disk.
+    /// Writes which log starts are unknown, if that has changed. Must be called after the known log
+    /// starts were written to their checkpoint. Blocks on the disk.
     pub(super) fn write_unknown_starts(&self) -> Result<(), StorageError> {
         let partitions = {
             let mut unknown = self.unknown_starts.lock();
@@ -354,7 +354,10 @@ fn read_cleaner_offsets(directory: &LogDirectory) -> BTreeMap<TopicPartition, Of
     match directory.read_checkpoint(Checkpoint::CleanerOffset) {
         Ok(offsets) => offsets,
         Err(error) => {
-            tracing::warn!(%error, "compaction begins again, its checkpoint cannot be read");
+            tracing::warn!(
+                %error,
+                "cannot read the checkpoint of compaction: it begins again at the log starts"
+            );
             BTreeMap::new()
         }
     }
@@ -380,7 +383,11 @@ fn read_derived(
 fn read_applied(directory: &LogDirectory) -> Result<Option<AppliedMetadata>, StorageError> {
     match directory.read_applied_metadata() {
         Err(error) if error.kind() == StorageErrorKind::Damage => {
-            tracing::warn!(%error, "metadata position of the log directory is unknown");
+            tracing::warn!(
+                %error,
+                "cannot read the metadata position of the log directory: no partition in it counts \
+                 as deleted"
+            );
             Ok(None)
         }
         read => read,
@@ -411,7 +418,10 @@ fn scan(
     )?;
     let unknown = match directory.read_unknown_log_starts() {
         Err(error) if error.kind() == StorageErrorKind::Damage => {
-            tracing::warn!(%error, "cannot read which log starts are unknown: all of them count");
+            tracing::warn!(
+                %error,
+                "cannot read which log starts are unknown: all of them count as unknown"
+            );
             None
         }
         read => Some(read?),
@@ -420,7 +430,7 @@ fn scan(
     for dir in directory.partition_dirs()? {
         match dir.kind {
             PartitionDirKind::Current => {}
-            // Renamed after a committed record had removed the replica.
+            // The directory was renamed after a committed record had removed the replica.
             PartitionDirKind::Delete => {
                 directory.delete(&dir.path)?;
                 continue;
@@ -450,7 +460,8 @@ fn scan(
     let lost = found.iter().filter(|(_, found)| found.log_start_lost);
     let lost: BTreeSet<_> = lost.map(|(name, _)| name.clone()).collect();
     if unknown.as_ref() != Some(&lost) {
-        // Before the checkpoint is written again: a second restart must not take it as it is then.
+        // Written before the log starts' checkpoint, so that a second restart does not trust that
+        // checkpoint.
         match directory.write_unknown_log_starts(&lost) {
             Err(error) if error.kind() == StorageErrorKind::Full => {
                 tracing::warn!(%error, "no space for the list of unknown log starts");
@@ -474,7 +485,7 @@ fn identity(path: &Path, known: Option<TopicId>) -> Result<Identity, StorageErro
         (Some(id), damage) => {
             tracing::warn!(
                 path = %path.display(), topic_id = %id,
-                "partition.metadata is missing or damaged ({}), it is written again",
+                "partition.metadata is missing or damaged ({}) and is written again",
                 damage.as_deref().unwrap_or("empty")
             );
             match partition_metadata::write(path, id) {

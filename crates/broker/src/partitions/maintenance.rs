@@ -90,7 +90,7 @@ async fn flush(weak: Weak<Partitions>) {
         let ids = shared.flushes.take();
         run_blocking(move || {
             for partition in partitions.find(ids) {
-                // A failure has taken the directory offline and was logged there.
+                // A failed flush has taken the directory offline, and was logged there.
                 let _ = partition.flush(wall_clock());
             }
         })
@@ -214,7 +214,7 @@ impl Partitions {
         }
     }
 
-    /// Completes waits that brokers which were fenced have delayed.
+    /// Completes waits that a fenced broker has delayed.
     pub(super) fn on_brokers_changed(&self) {
         self.tick_lagging();
         for partition in self.find(self.shared.low_watermark_waits.take()) {
@@ -330,7 +330,7 @@ impl Partitions {
         }
     }
 
-    /// To be called before the log start is read for its checkpoint.
+    /// Must be called before the log start is read for its checkpoint.
     fn note_known_start(&self, partition: &Partition) {
         if partition.is_log_start_lost() {
             return;
@@ -434,7 +434,7 @@ fn not_clean(error: &StorageError) {
 /// A partition with its high watermark, recovery point and log start.
 type NamedOffsets = (TopicPartition, [Offset; 3]);
 
-/// The same for the partitions of each log directory.
+/// [`NamedOffsets`] by log directory.
 type DirOffsets = BTreeMap<DirectoryId, Vec<NamedOffsets>>;
 
 fn write_offsets(

@@ -37,7 +37,7 @@ pub type MarkerCommit = BoxFuture<'static, Result<(), ErrorCode>>;
 
 /// A coordinator that keeps its state in partitions of one topic, and has to replay markers there.
 pub trait MarkerReplay: Debug + Send + Sync {
-    /// Appends the marker with [`Partition::write_marker`] and replays it. What is returned
+    /// Appends the marker with [`Partition::write_marker`] and replays it. The returned future
     /// completes when the marker is committed.
     ///
     /// # Errors
@@ -50,8 +50,8 @@ pub trait MarkerReplay: Debug + Send + Sync {
     ) -> Result<MarkerCommit, ErrorCode>;
 }
 
-/// The coordinators that replay markers, with their topics. They own the partitions, so they are
-/// not owned here.
+/// The coordinators that replay markers, with their topics. Weak, because the coordinators own the
+/// partitions.
 pub(super) type MarkerReplays = Vec<(TopicName, Weak<dyn MarkerReplay>)>;
 
 type Begun = Result<MarkerCommit, ErrorCode>;
@@ -118,7 +118,7 @@ impl Partitions {
         let topic = TopicName::new(topic).map_err(|_| unknown)?;
         let partition = PartitionIndex::from_wire(index).ok_or(unknown)?;
         let name = TopicPartition { topic, partition };
-        // As in Kafka: the coordinator sends the marker again, to where the leader is then.
+        // As in Kafka: the coordinator sends the marker again, to the new leader.
         let partition = self.get_by_name(&name).ok_or(unknown)?;
         if partition.offline().is_some() {
             return Err(unknown);

@@ -45,19 +45,19 @@ use crate::partition::Partition;
 use crate::partition::shared::Shared;
 use dirs::Dir;
 
-/// What the registry needs to begin.
+/// The parameters of the registry.
 pub struct PartitionsConfig {
-    /// This broker.
+    /// The id of this broker.
     pub node: NodeId,
     /// The cluster's id.
     pub cluster_id: String,
     /// Its log directories, locked and formatted; at least one.
     pub log_dirs: Vec<LogDir>,
-    /// Those that could not be opened: offline for as long as the process runs.
+    /// The log directories that could not be opened: they stay offline while the process runs.
     pub offline_dirs: Vec<OfflineDir>,
-    /// The node's own properties, under what the metadata sets.
+    /// The node's own properties; dynamic ones from the metadata take precedence.
     pub properties: Arc<Properties>,
-    /// The way to the active controller.
+    /// Sends requests to the active controller.
     pub controller: Arc<dyn ControllerLink>,
     /// Replicates the partitions that this broker follows.
     pub replicator: Arc<dyn Replicator>,
@@ -78,8 +78,8 @@ pub struct ReplicaInfo {
     pub partition: TopicPartition,
     /// Bytes of its log.
     pub size: u64,
-    /// Records it is behind the high watermark (of a leader's or follower's own replica: 0 when up
-    /// to date).
+    /// The number of records by which the replica is behind the high watermark; 0 when it is up to
+    /// date.
     pub offset_lag: i64,
 }
 
@@ -123,7 +123,7 @@ pub struct Partitions {
     dirs: Vec<Dir>,
     offline_dirs: Vec<OfflineDir>,
     registry: RwLock<Registry>,
-    /// What does not change while the broker runs.
+    /// The part of the configuration that does not change while the broker runs.
     config: BrokerConfig,
     settings: RwLock<Settings>,
     /// Coordinators that write the markers of their topics themselves.
@@ -212,13 +212,13 @@ impl Partitions {
         &self.shared.decompression
     }
 
-    /// The open files of all logs.
+    /// Returns the open files of all logs.
     #[must_use]
     pub fn open_files(&self) -> &Arc<OpenFiles> {
         &self.shared.open_files
     }
 
-    /// The cluster's id.
+    /// Returns the cluster's id.
     #[must_use]
     pub fn cluster_id(&self) -> &str {
         &self.cluster_id
@@ -284,7 +284,7 @@ impl Dir {
     }
 }
 
-/// The wall clock.
+/// Returns the time of the wall clock.
 #[must_use]
 pub fn wall_clock() -> Timestamp {
     let since = SystemTime::now()

@@ -32,7 +32,7 @@ mod tests {
 
     use super::*;
 
-    /// The result for directories with these epochs in their files; `None` leaves no file.
+    /// Checks the result for directories with these epochs in their files; `None` means no file.
     #[track_caller]
     fn check(epochs: &[Option<i64>], configured: usize, expected: Option<i64>) {
         let folder = tempfile::tempdir().unwrap();

@@ -91,7 +91,7 @@ impl Partitions {
     ) -> Result<Log, StorageError> {
         let (name, id, image) = (partition.name(), partition.id(), self.shared.image());
         let path = dir.directory.partition_path(name);
-        // The first attempt may have ended before it renamed the directory of another topic.
+        // The first attempt may have failed before it renamed the directory of another topic.
         let is_other = path.exists()
             && partition_metadata::read(&path)?.is_some_and(|found| found != id.topic_id);
         if is_other {

@@ -19,10 +19,10 @@ use super::{Partitions, wall_clock};
 use crate::backoff::Backoff;
 use crate::partition::Partition;
 
-/// A segment that a check found intact is not checked again before this has passed: each report of
-/// a follower would otherwise read the whole segment.
+/// A segment that was found intact is not checked again before this time has passed, because
+/// otherwise each report of a follower would read the whole segment.
 const RECHECK_AFTER: Duration = Duration::from_secs(30);
-/// When a repair that failed is tried again.
+/// The wait before a repair that failed is tried again.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// A segment of a partition, by its base offset.
@@ -73,7 +73,7 @@ impl Schedule {
         self.damaged.remove(key);
     }
 
-    /// Returns whether it is the first failure.
+    /// Notes a failed repair. Returns whether it is the segment's first failure.
     fn on_failed(&mut self, key: &SegmentKey, now: Instant) -> bool {
         let Some(attempt) = self.damaged.get_mut(key) else {
             return false;
@@ -121,7 +121,8 @@ pub(super) async fn run(weak: Weak<Partitions>) {
     }
 }
 
-/// The first failure is a warning; the attempts that follow would repeat it.
+/// Logs a failed repair. Only the first failure is a warning, since later attempts fail for the
+/// same reason.
 fn log_failure(id: TopicIdPartition, segment: Offset, error: &str, is_first: bool) {
     let text = "damaged segment is not repaired yet";
     if is_first {
@@ -203,7 +204,7 @@ impl Partitions {
     }
 }
 
-/// One repair at work.
+/// One repair in progress.
 struct Work<'a> {
     partitions: &'a Partitions,
     partition: &'a Arc<Partition>,
@@ -212,7 +213,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Fills each missing range from the first source that has it.
+    /// Fetches each missing range from the first source that has it.
     async fn fetch(&self, mut repair: Repair, sources: &[NodeId]) -> Result<Repair, String> {
         loop {
             let (back, missing) = self
@@ -264,7 +265,7 @@ impl Work<'_> {
         }
     }
 
-    /// Runs a step of the repair where it may block.
+    /// Runs a step of the repair on the blocking pool.
     async fn step<T: Send + 'static>(
         &self,
         mut repair: Repair,

@@ -1,5 +1,5 @@
-//! The registry's interface to replication. A trait, because replication is built on the registry:
-//! the node creates both and passes one to the other.
+//! The registry's interface to replication. It is a trait because replication is built on the
+//! registry: the node creates both, and passes one to the other.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -34,7 +34,7 @@ pub trait Replicator: Debug + Send + Sync + 'static {
     /// Answers followers that subscribed before this broker led the partition.
     fn on_became_leader(&self, id: TopicIdPartition);
 
-    /// Asks a broker for the committed records of a range, for a repair.
+    /// Requests the committed records of a range from a broker, for a repair.
     ///
     /// # Errors
     /// When the broker has no address, cannot be reached, or refuses the request.

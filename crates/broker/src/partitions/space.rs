@@ -79,7 +79,7 @@ impl Partitions {
         for partition in &here {
             let leader = partition.leader().filter(|leader| *leader != self.node);
             if let Some(leader) = leader {
-                // The new subscription is paused, or resumes.
+                // The new subscription is a paused one while space is short, else a normal one.
                 self.replicator.follow(partition, leader);
             }
         }
@@ -114,18 +114,18 @@ fn log_change(change: &SpaceChange) {
     match to {
         SpaceState::Open => tracing::info!(
             %dir, free, total, reserve,
-            "log directory has space again: records are taken"
+            "log directory has space again: records are accepted"
         ),
         SpaceState::Low => tracing::warn!(
             %dir, free, total, reserve,
             "log directory has less free bytes than log.dir.reserve.bytes: producers are refused \
-             and followers pause; reads, the offsets of groups and deletions go on. Delete topics \
+             and followers pause; reads, offset commits and deletions continue. Delete topics \
              or records, or enlarge the disk"
         ),
         SpaceState::Full => tracing::warn!(
             %dir, free, total, reserve, has_inodes = space.has_files,
-            "log directory is full: only reads and deletions go on. Delete topics or records, or \
-             enlarge the disk"
+            "log directory is full: only reads and deletions continue. Delete topics or records, \
+             or enlarge the disk"
         ),
     }
 }

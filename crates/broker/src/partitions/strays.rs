@@ -79,7 +79,8 @@ impl Partitions {
     /// Marks the log directories as in use. Blocks on the disk.
     pub(super) fn begin_use(&self) {
         for dir in self.dirs.iter().filter(|dir| dir.offline().is_none()) {
-            // A directory that is used without this would count as cleanly shut down after a crash.
+            // Without this a directory that is in use would count as cleanly shut down after a
+            // crash.
             while let Err(error) = dir.begin_use() {
                 self.fail_dir(dir, &error);
                 if error.kind() != StorageErrorKind::Shortage {
@@ -90,7 +91,7 @@ impl Partitions {
         }
     }
 
-    /// Renames the partitions' directories that are no replicas of this broker, and reports the
+    /// Renames the directories of partitions that are not replicas of this broker, and reports the
     /// strays. Blocks on the disk.
     pub(super) fn put_strays_away(&self, image: &MetadataImage) {
         for dir in self.dirs.iter().filter(|dir| dir.offline().is_none()) {
@@ -107,8 +108,8 @@ impl Partitions {
         }
     }
 
-    /// Renames a partition's directory that is not used: to be deleted if a committed record
-    /// removed the replica, else to be kept.
+    /// Renames the directory of a partition that is not used: for deletion if a committed record
+    /// removed the replica, otherwise as a stray.
     pub(super) fn put_away(
         &self,
         dir: &Dir,
@@ -151,7 +152,7 @@ impl Partitions {
             PutAway::Stray(path) => {
                 let why = match id.and_then(|id| self.get(&id)) {
                     Some(used) => format!(
-                        "the replica is in the directory with id {}, this is a second copy",
+                        "the replica is in the directory with id {}; this is a second copy",
                         used.directory()
                     ),
                     None => "no partition of this broker has its topic id".to_owned(),
@@ -192,8 +193,8 @@ impl Partitions {
         }
     }
 
-    /// Takes a log directory offline because a file operation in it failed. A lack of space,
-    /// descriptors or memory is no such failure; the operation is repeated later.
+    /// Takes a log directory offline because a file operation in it failed. After a lack of space,
+    /// descriptors or memory the directory stays online, and the operation is repeated later.
     pub(super) fn fail_dir(&self, dir: &Dir, error: &StorageError) {
         match error.kind() {
             StorageErrorKind::Full => {
@@ -213,7 +214,7 @@ impl Partitions {
     }
 }
 
-/// Returns a name that no other directory has.
+/// Returns a name that no other directory uses.
 pub(super) fn fresh_id() -> Uuid {
     Uuid(uuid::Uuid::new_v4().into_bytes())
 }

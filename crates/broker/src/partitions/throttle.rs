@@ -1,4 +1,5 @@
-//! Keeps background work on the logs within a rate, and ends it with the task that waits for it.
+//! Limits the rate of background work on the logs, and stops the work when the task that waits for
+//! it ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,7 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Keeps work within a number of bytes per second.
+/// Limits work to a number of bytes per second.
 pub(super) struct Rate {
     bytes_per_second: f64,
     started: Instant,
@@ -33,7 +34,7 @@ impl Rate {
         }
     }
 
-    /// Waits until so many bytes more are within the rate. Returns whether to go on.
+    /// Waits until `bytes` more bytes are within the rate. Returns whether to continue.
     pub(super) fn spend(&mut self, bytes: u64, stop: &AtomicBool) -> bool {
         if self.bytes_per_second > 1e15 {
             // Without a limit the clock is not read for each batch.

@@ -77,7 +77,7 @@ pub struct Lag {
     pub id: NodeId,
     /// Whether it was connected.
     pub streaming: bool,
-    /// The end of its log, if it has subscribed in this leader epoch.
+    /// The end of the member's log, if it has subscribed in this leader epoch.
     pub acked: Option<Offset>,
     /// The end of the leader's log.
     pub log_end: Offset,

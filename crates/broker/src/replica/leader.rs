@@ -50,11 +50,11 @@ pub struct Effects {
 pub struct NotEnoughReplicas {
     /// Replicas in sync.
     pub isr: usize,
-    /// Replicas required.
+    /// The required number of replicas.
     pub min: usize,
 }
 
-/// How the controller refused a proposal.
+/// The way in which the controller refused a proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlterFailure {
     /// The committed ISR stays as it is (`INELIGIBLE_REPLICA`, `OPERATION_NOT_ATTEMPTED`).
@@ -133,7 +133,7 @@ impl Leader {
         (leader, effects)
     }
 
-    /// The leader epoch.
+    /// Returns the leader epoch.
     #[must_use]
     pub fn epoch(&self) -> LeaderEpoch {
         self.epoch
@@ -145,31 +145,31 @@ impl Leader {
         self.partition_epoch
     }
 
-    /// The log end when the epoch began.
+    /// Returns the log end at the beginning of the epoch.
     #[must_use]
     pub fn epoch_start(&self) -> Offset {
         self.epoch_start
     }
 
-    /// The log end.
+    /// Returns the log end.
     #[must_use]
     pub fn log_end(&self) -> Offset {
         self.log_end
     }
 
-    /// The high watermark.
+    /// Returns the high watermark.
     #[must_use]
     pub fn high_watermark(&self) -> Offset {
         self.high_watermark
     }
 
-    /// The ISR.
+    /// Returns the ISR.
     #[must_use]
     pub fn isr(&self) -> &Isr {
         &self.isr
     }
 
-    /// The followers' progress.
+    /// Returns the progress of the followers.
     #[must_use]
     pub fn followers(&self) -> &[(NodeId, Progress)] {
         &self.followers
@@ -187,7 +187,7 @@ impl Leader {
         self.followers.iter().any(|(follower, _)| *follower == id)
     }
 
-    /// The replicas that a write with acks=all needs.
+    /// Returns the number of replicas that a write with acks=all needs.
     #[must_use]
     pub fn min_isr(&self) -> usize {
         self.config.min_insync_replicas.min(self.replicas.len())
@@ -231,7 +231,7 @@ impl Leader {
         self.effects(now)
     }
 
-    /// The leader's log has grown to `log_end`.
+    /// Notes that the leader's log has grown to `log_end`.
     pub fn on_append(&mut self, log_end: Offset, now: Duration) -> Effects {
         assert!(
             log_end >= self.log_end,
@@ -262,8 +262,8 @@ impl Leader {
         })
     }
 
-    /// A follower has subscribed; its log ends at `end` and is a prefix of the leader's. The
-    /// subscription must not be superseded ([`Leader::is_superseded`]).
+    /// Notes that a follower has subscribed; its log ends at `end` and is a prefix of the leader's.
+    /// The subscription must not be superseded ([`Leader::is_superseded`]).
     pub fn on_subscribe(
         &mut self,
         follower: NodeId,
@@ -363,9 +363,9 @@ impl Leader {
         effects
     }
 
-    /// Applies a registration from the metadata feed or from a response of the controller. Older
-    /// ones and those of another leader epoch change nothing. It ends the pending change, and a
-    /// follower that has caught up meanwhile is proposed next.
+    /// Applies a registration from the metadata feed or from a response of the controller. A
+    /// registration that is older, or of another leader epoch, changes nothing. Otherwise it ends
+    /// the pending change, and a follower that has caught up meanwhile is proposed next.
     pub fn on_registration(
         &mut self,
         registration: &LeaderRegistration,
@@ -420,7 +420,7 @@ impl Leader {
             && proposal.partition_epoch == self.partition_epoch
     }
 
-    /// The smallest log start of all assigned replicas whose brokers are alive, the leader's
+    /// Returns the smallest log start of all assigned replicas whose brokers are alive, the leader
     /// included (Kafka's `lowWatermarkIfLeader`). A replica that has not subscribed yet counts as
     /// 0.
     #[must_use]
@@ -450,7 +450,7 @@ impl Leader {
         self.replicas = replicas.to_vec();
     }
 
-    /// Checks what this core computed, after each event.
+    /// Checks the invariants of this core after each event.
     fn check(&self) {
         assert!(
             self.high_watermark <= self.log_end,

@@ -9,11 +9,11 @@ use dohle_model::{LeaderEpoch, Offset};
 pub struct Positions {
     /// The current leader epoch.
     pub leader_epoch: LeaderEpoch,
-    /// The first offset in the log.
+    /// The first offset of the log.
     pub log_start_offset: Offset,
     /// The end of the committed records, which consumers may see.
     pub high_watermark: Offset,
-    /// The end of the committed records below the first open transaction.
+    /// The end of the part of the committed records in which all transactions have ended.
     pub last_stable_offset: Offset,
     /// The offset of the next record.
     pub log_end_offset: Offset,

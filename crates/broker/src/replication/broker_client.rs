@@ -1,8 +1,8 @@
 //! Kafka requests to other brokers (`Replication.Call`).
 //!
-//! One HTTP/2 connection for each broker carries all calls to it at a time. A connection that
-//! breaks fails the calls on it; the next call connects again. Whether a call is made again is the
-//! caller's decision: the broker may have carried it out.
+//! All calls to a broker share one HTTP/2 connection. When a connection breaks, the calls on it
+//! fail, and the next call connects again. The caller decides whether to repeat a call, which the
+//! broker may have carried out.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -33,12 +33,12 @@ pub enum CallError {
     /// No response came in time; the request may have been carried out.
     #[error("no response in time")]
     TimedOut,
-    /// The broker serves other versions.
+    /// The broker serves other versions of the request.
     #[error("broker {broker} serves versions {} to {}", .served.start(), .served.end())]
     Version {
         /// The broker.
         broker: NodeId,
-        /// What it serves.
+        /// The versions that it serves.
         served: RangeInclusive<i32>,
     },
     /// The request or the response cannot be encoded or decoded.
@@ -60,7 +60,7 @@ impl CallError {
     }
 }
 
-/// A call has one request.
+/// The requests of a call, of which there is one.
 type Requests = stream::Iter<std::array::IntoIter<Result<Framed, EndStatus>, 1>>;
 
 /// A connection to a broker.
@@ -74,7 +74,7 @@ struct Live {
 struct Address {
     host: String,
     port: u16,
-    /// A broker that was started again is another one, at the same address.
+    /// The epoch of the broker: a broker that was restarted has another one at the same address.
     epoch: BrokerEpoch,
 }
 
@@ -99,7 +99,7 @@ impl std::fmt::Debug for BrokerClient {
 }
 
 impl BrokerClient {
-    /// For this broker, which reaches others at their endpoint of `listener`.
+    /// Creates the client of this broker, which connects to others at their endpoint of `listener`.
     #[must_use]
     pub fn new(
         node: NodeId,
@@ -169,7 +169,8 @@ impl BrokerClient {
         let authority = HostPort(&address.host, address.port);
         let mut messages = connection::begin(&mut sender, &authority, CALL_PATH, requests).await?;
         let message = messages.message().await?;
-        let message = message.ok_or_else(|| CallError::Codec("an empty answer".to_owned()))?;
+        let message =
+            message.ok_or_else(|| CallError::Codec("the response is empty".to_owned()))?;
         let response = v1::CallResponse::decode(message).map_err(|error| codec(&error))?;
         match response.result {
             Some(v1::call_response::Result::Body(body)) => {
@@ -179,11 +180,12 @@ impl BrokerClient {
             Some(v1::call_response::Result::Versions(v1::CallVersions { min, max })) => {
                 Ok(Answer::Versions(min..=max))
             }
-            None => Err(CallError::Codec("an answer without a result".to_owned())),
+            None => Err(CallError::Codec("the response has no result".to_owned())),
         }
     }
 
-    /// The connection to a broker, which is made when there is none or the broker has moved.
+    /// Returns the connection to a broker. Connects if there is no connection, or if the broker has
+    /// another address now.
     async fn sender(
         &self,
         to: NodeId,
@@ -207,7 +209,7 @@ impl BrokerClient {
         Ok(sender)
     }
 
-    /// Where a broker is reached, and as whom.
+    /// Returns the address of a broker, and the hello to send to it.
     fn address(&self, to: NodeId) -> Option<(Address, v1::FollowerHello)> {
         let image = self.metadata.image();
         let broker = image.brokers.get(&to)?;

@@ -1,5 +1,5 @@
-//! Serving Kafka requests of other brokers (`Replication.Call`): the handlers are given by the
-//! crates above, which have the state that a request is about.
+//! Serves Kafka requests of other brokers (`Replication.Call`). The crates above provide the
+//! handlers, since they have the state that the requests are about.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -98,9 +98,9 @@ pub(super) async fn serve(
     let invalid = |text: String| status(code::INVALID_ARGUMENT, text);
     let mut messages = Messages::new(body, REQUEST_BYTES_MAX);
     let message = timeout(REQUEST_TIMEOUT, messages.message()).await;
-    let message = message.map_err(|_| invalid("no request came".to_owned()))?;
+    let message = message.map_err(|_| invalid("no request arrived".to_owned()))?;
     let message = message.map_err(|error| invalid(error.to_string()))?;
-    let message = message.ok_or_else(|| invalid("no request came".to_owned()))?;
+    let message = message.ok_or_else(|| invalid("no request arrived".to_owned()))?;
     let request = v1::CallRequest::decode(message).map_err(|error| invalid(error.to_string()))?;
     let hello = request.hello.unwrap_or_default();
     let from = NodeId(hello.broker_id);
@@ -111,7 +111,7 @@ pub(super) async fn serve(
         .ok()
         .and_then(|key| handlers.by_key.get(&key));
     let handler = handler.ok_or_else(|| {
-        let message = format!("requests of API {key} between brokers are not served here");
+        let message = format!("requests of API {key} are not served between brokers");
         status(code::UNIMPLEMENTED, message)
     })?;
     let result = match i16::try_from(version) {

@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-/// HTTP/2's window of a stream and of a connection. Larger than the credits, so that only the
+/// The HTTP/2 window of a stream and of a connection. Larger than the credits, so that only the
 /// credits limit what is in flight.
 const WINDOW_BYTES: u32 = 16 << 20;
 /// The largest HTTP/2 frame. A message of records takes a few frames.

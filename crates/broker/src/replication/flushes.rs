@@ -87,7 +87,7 @@ mod tests {
         let mut flushes = Flushes::default();
         assert!(flushes.add(id, acked(3)));
         assert_eq!(flushes.next(&id), Some(acked(3)));
-        // All of these, added during the flush, share one more flush.
+        // All acks that were added during the flush share one more flush.
         assert!(!flushes.add(id, acked(5)));
         assert!(!flushes.add(id, acked(7)));
         let subscribe = AfterFlush {

@@ -36,10 +36,10 @@ use crate::partitions::wall_clock;
 use crate::replica::LeaderAnswer;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long to wait before the next attempt at a stream, at least and at most.
+/// The shortest and the longest wait before the next attempt to connect a stream.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_LAST: Duration = Duration::from_secs(1);
-/// The end of a stream that lasted this long is logged again.
+/// When a stream lasted this long, its end is logged again.
 const SETTLED: Duration = Duration::from_secs(10);
 /// A replica that lacks more committed records than this moves to the stream for catching up.
 const BEHIND_RECORDS: i64 = 20_000;

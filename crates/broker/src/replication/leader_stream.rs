@@ -32,7 +32,7 @@ mod cold_reads;
 
 use cold_reads::{ColdRead, ColdReads};
 
-/// How long a change of positions waits for records that it can be sent with.
+/// How long a change of positions waits for records, to be sent together with them.
 const POSITIONS_LINGER: Duration = Duration::from_millis(5);
 
 /// One subscription of the follower.
@@ -515,7 +515,7 @@ impl LeaderStream {
         };
         subscription.watch.rearm();
         if subscription.cold {
-            // It gets its turn when the read has ended.
+            // The subscription gets its turn when the read has ended.
             return;
         }
         let (partition, subscription_id) = (&subscription.partition, subscription.subscription_id);

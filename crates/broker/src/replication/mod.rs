@@ -11,7 +11,7 @@
 //! Invariant: there is no task and no channel for a single partition. A wake-up costs time in
 //! proportion to the partitions that changed.
 //!
-//! Elections are no concern of this module: partitions take their roles from the metadata.
+//! This module does not elect leaders: partitions take their roles from the metadata.
 
 mod broker_client;
 mod calls;

@@ -18,7 +18,7 @@ use super::records;
 use crate::partition::Partition;
 use crate::partitions::RecordStream;
 
-/// What replication begins with.
+/// The parameters of replication.
 #[derive(Debug)]
 pub struct ReplicatorConfig {
     /// This broker.
@@ -27,7 +27,7 @@ pub struct ReplicatorConfig {
     pub cluster_id: String,
     /// This run of the process.
     pub incarnation: IncarnationId,
-    /// `inter.broker.listener.name`: where other brokers are reached.
+    /// `inter.broker.listener.name`: the listener at which other brokers are reached.
     pub listener: String,
     /// The runtimes that replication streams run on, handed out round robin; at least one.
     pub runtimes: Vec<Handle>,

@@ -1,4 +1,4 @@
-//! Replication of one broker, as the registry of partitions and the server of its followers see it.
+//! Replication of one broker, for the registry of partitions and for the server of its followers.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct StreamReplicator {
 }
 
 impl StreamReplicator {
-    /// Without partitions.
+    /// Creates the replication of a broker, without partitions.
     ///
     /// # Panics
     /// Without a runtime.

@@ -1,4 +1,4 @@
-//! When to subscribe again after a subscription has ended. The intervals grow until the partition
+//! Schedules the next subscription after one has ended. The intervals grow until the partition
 //! receives records, so that a leader that cannot serve it does not get requests in a loop.
 
 use std::collections::{BTreeSet, HashMap};
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 
-/// How long a partition waits after its first failure, and at most.
+/// The shortest and the longest interval between two subscriptions of a partition that fails.
 const FIRST: Duration = Duration::from_millis(100);
 const LAST: Duration = Duration::from_secs(2);
 

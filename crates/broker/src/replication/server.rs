@@ -33,10 +33,10 @@ pub struct ReplicationServer {
     handlers: Arc<BrokerRequestHandlers>,
 }
 
-/// The messages of either kind of call.
+/// The messages of any kind of call.
 enum Outgoing {
     Replication(Box<LeaderStream>),
-    /// The messages of a call that is answered as a whole, or part by part.
+    /// The messages of a call that has one response, or several.
     Messages(RecordsStream),
 }
 
@@ -65,7 +65,8 @@ enum Call {
 }
 
 impl ReplicationServer {
-    /// For these partitions, which the replicator replicates, with these handlers of requests.
+    /// Creates the server for these partitions, which the replicator replicates, with these
+    /// handlers of requests.
     #[must_use]
     pub fn new(
         partitions: Arc<Partitions>,

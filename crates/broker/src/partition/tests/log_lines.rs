@@ -58,7 +58,7 @@ async fn a_truncation_logs_how_many_records_it_removed() {
     let (lines, _guard) = capture();
     let outcome = answer(&partition, &diverging(&partition, 1, 0));
     assert_eq!(outcome, PartOutcome::Resubscribe);
-    let truncated = "log truncated to where it parts from the leader's";
+    let truncated = "log truncated to where it diverges from the leader's";
     let numbers = ["from=3", "to=1", "records=2"];
     lines.assert_one(&[&["INFO", truncated, "partition=t-0"][..], &numbers].concat());
     // Three records were committed here: the leader was elected without them.

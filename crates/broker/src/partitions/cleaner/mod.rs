@@ -33,11 +33,11 @@ enum Event {
     Work,
     /// A cleaning has ended.
     Done(Done),
-    /// A log that waits is due.
+    /// The time has come to examine a log that waits.
     Due,
 }
 
-/// Examines logs and has the dirtiest cleaned. Ends with the registry.
+/// Examines logs, and starts to clean the dirtiest. Ends with the registry.
 pub(super) async fn run(weak: Weak<Partitions>) {
     let Some(shared) = weak.upgrade().map(|it| Arc::clone(&it.shared)) else {
         return;
@@ -81,7 +81,7 @@ pub(super) async fn run(weak: Weak<Partitions>) {
     }
 }
 
-/// Examines logs, and notes how far compaction has processed them.
+/// Examines logs, and records how far compaction has processed them.
 async fn look(
     partitions: &Arc<Partitions>,
     queue: &mut Queue,
@@ -95,7 +95,7 @@ async fn look(
     let looking = Arc::clone(partitions);
     run_blocking(move || {
         let found = looking.look_at(ids, backoff);
-        // The receiver was dropped only if the whole task was.
+        // The receiver is dropped only with the whole task.
         let _ = sender.send(found);
     })
     .await;
@@ -122,7 +122,7 @@ impl Partitions {
                 self.note_checkpoint(&partition);
                 let found = partition.cleanable(wall)?;
                 if found.needs_flush {
-                    // The log is examined again when the cleaning ends.
+                    // The log is examined again when the flush ends.
                     self.shared.flushes.add(id);
                 }
                 Some(finding(&found, now, wall, backoff))
@@ -181,7 +181,7 @@ impl Partitions {
             let outcome = partition.clean(limits, wall_clock(), &mut throttle, &mut replaced);
             report.end(outcome);
         };
-        // With the registry's tasks, so that a shutdown waits for it.
+        // One of the registry's tasks, so that a shutdown waits for it.
         let mut tasks = self.tasks.lock();
         while tasks.try_join_next().is_some() {}
         tasks.spawn_blocking_on(work, &self.runtime);
@@ -200,7 +200,7 @@ fn finding(found: &Cleanable, now: Duration, wall: Timestamp, backoff: Duration)
     }
 }
 
-/// Sends how a cleaning ended, even when it panics.
+/// Sends the outcome of a cleaning, even when the cleaning panics.
 struct Report {
     id: TopicIdPartition,
     outcome: Option<CleanOutcome>,
@@ -216,7 +216,7 @@ impl Report {
 impl Drop for Report {
     fn drop(&mut self) {
         if let Some(outcome) = self.outcome.take() {
-            // There is a place for each running cleaning.
+            // The queue has room for each running cleaning.
             let _ = self.done.try_send((self.id, outcome));
         }
     }

@@ -18,7 +18,7 @@ use crate::partition::CleanOutcome;
 /// The result of examining a log.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Finding {
-    /// The share of it that is dirty, when it is to be cleaned.
+    /// The dirty share of the log, if the log is to be cleaned.
     pub(super) ratio: Option<f64>,
     /// When to examine it again, on the monotonic clock, without a request.
     pub(super) look_again: Option<Duration>,

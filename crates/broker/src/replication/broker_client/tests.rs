@@ -172,7 +172,7 @@ async fn a_call_that_cannot_be_served_reports_why() {
     let unserved = unserved.unwrap_err();
     assert!(
         matches!(&unserved, CallError::Transport(TransportError::Status { message, .. })
-            if message == "requests of API 27 between brokers are not served here"),
+            if message == "requests of API 27 are not served between brokers"),
         "{unserved}"
     );
     let unknown = client_of_cluster.call(NodeId(7), &request(1), soon()).await;

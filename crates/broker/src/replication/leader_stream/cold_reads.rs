@@ -1,9 +1,9 @@
-//! Reads for followers that have to wait for the disk: threads that may block make them, while the
-//! stream sends the records of its other partitions.
+//! Reads for followers that must wait for the disk. They run on the blocking pool, while the stream
+//! sends the records of its other partitions.
 //!
-//! A stream has few of them at a time, and what they may read at most is half of a follower's
-//! credits: partitions that are read from the disk do not keep the others from sending. Further
-//! partitions wait for their turn in the order in which they came.
+//! A stream has few such reads at a time, and together they use at most half of the follower's
+//! credits, so that partitions that are read from the disk do not block the others. Further
+//! partitions wait for their turn in the order of their arrival.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -17,19 +17,19 @@ use futures::stream::{FuturesUnordered, Stream};
 use crate::blocking::WorkOwner;
 use crate::partition::{FollowerData, LocateError, Partition, ReadError};
 
-/// Reads of one stream at a time. Each is of one message at most, which is an eighth of the
-/// credits, unless a single batch is larger.
+/// The number of reads of one stream at a time. Each is of one message at most, which is an eighth
+/// of the credits, unless a single batch is larger.
 const READS_MAX: usize = 4;
 
 /// A read that has ended.
 #[derive(Debug)]
 pub(super) struct ColdRead {
-    /// The subscription's token and subscription_id.
+    /// The token and the id of the subscription.
     pub(super) token: u32,
     pub(super) subscription_id: u64,
     /// The credits that were reserved for it.
     pub(super) reserved: usize,
-    /// What was read; `None` when the subscription has ended.
+    /// The result of the read; `None` when the subscription has ended.
     pub(super) outcome: Result<Option<FollowerData>, ReadError>,
 }
 
@@ -38,8 +38,8 @@ pub(super) struct ColdRead {
 pub(super) struct ColdReads {
     running: FuturesUnordered<BoxFuture<'static, ColdRead>>,
     ended: VecDeque<ColdRead>,
-    /// Token and subscription_id of the subscriptions that wait until a read ends. Those that ended
-    /// meanwhile may still be in it.
+    /// Token and id of the subscriptions that wait until a read ends. Subscriptions that have ended
+    /// meanwhile may still be in the queue.
     waiting: VecDeque<(u32, u64)>,
 }
 
@@ -54,7 +54,7 @@ impl std::fmt::Debug for ColdReads {
 }
 
 impl ColdReads {
-    /// Whether one more read may begin.
+    /// Returns whether one more read may begin.
     pub(super) fn has_place(&self) -> bool {
         self.running.len() + self.ended.len() < READS_MAX
     }
@@ -99,13 +99,13 @@ impl ColdReads {
         !self.ended.is_empty()
     }
 
-    /// A read that has ended, whose place is free from now on.
+    /// Returns a read that has ended, and frees its place.
     pub(super) fn next_ended(&mut self) -> Option<ColdRead> {
         self.ended.pop_front()
     }
 
-    /// Has a subscription wait until a read ends. The stream has `subscriptions` of them;
-    /// `is_waiting` is whether one still waits.
+    /// Makes a subscription wait until a read ends. The stream has `subscriptions` of them;
+    /// `is_waiting` returns whether a subscription still waits.
     pub(super) fn wait(
         &mut self,
         subscription: (u32, u64),
@@ -118,12 +118,12 @@ impl ColdReads {
         self.waiting.push_back(subscription);
     }
 
-    /// The subscription that has waited longest.
+    /// Returns the subscription that has waited longest.
     pub(super) fn next_waiting(&mut self) -> Option<(u32, u64)> {
         self.waiting.pop_front()
     }
 
-    /// Reads that run, or whose outcome was not taken yet.
+    /// Returns the number of reads that run, or whose outcome was not taken yet.
     #[cfg(test)]
     pub(super) fn running(&self) -> usize {
         self.running.len() + self.ended.len()
