@@ -1,4 +1,4 @@
-//! The client that commits offsets, as its request describes it.
+//! The client that commits offsets, as described by its request.
 
 use dohle_model::{PartitionIndex, TopicId};
 use dohle_protocol::messages::offset_commit_request::{
@@ -7,7 +7,7 @@ use dohle_protocol::messages::offset_commit_request::{
 
 use crate::wire::topic_id_of_wire;
 
-/// The client that commits offsets, as it describes itself.
+/// The client that commits offsets, as described by its request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Committer<'a> {
     /// Its member id; empty without membership.
@@ -47,7 +47,7 @@ impl<'a> Committer<'a> {
         }
     }
 
-    /// The same for offsets that are committed in a transaction.
+    /// Returns the client that commits offsets in a transaction.
     pub fn in_transaction(request: &'a OffsetCommitRequestData, version: i16) -> Self {
         Self {
             in_transaction: true,
@@ -55,7 +55,7 @@ impl<'a> Committer<'a> {
         }
     }
 
-    /// Whether it names itself or its generation.
+    /// Returns whether the request names a member or a generation.
     pub fn names_member(&self) -> bool {
         self.epoch >= 0 || !self.member_id.is_empty() || self.instance_id.is_some()
     }

@@ -46,7 +46,7 @@ pub struct GroupConfig {
     pub group_consumer_max_assignment_interval: Duration,
     /// `offsets.retention.minutes`.
     pub offsets_retention: Duration,
-    /// `offset.metadata.max.bytes`: of the text that a client keeps with an offset.
+    /// `offset.metadata.max.bytes`: the limit for the text that a client stores with an offset.
     pub offset_metadata_max_bytes: usize,
     /// Properties that are set for single groups (`ConfigResource::Group`).
     pub groups: BTreeMap<String, Properties>,

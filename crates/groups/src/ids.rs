@@ -11,13 +11,13 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// From the text of the wire.
+            /// Creates the id from its text in a message.
             #[must_use]
             pub fn new(text: &str) -> Self {
                 Self(Arc::from(text))
             }
 
-            /// The text of the wire.
+            /// Returns the text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0

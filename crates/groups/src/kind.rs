@@ -1,4 +1,4 @@
-//! What a shard asks of a group without regard to its kind (Kafka's `Group`).
+//! The questions that a shard asks of a group of any kind (Kafka's `Group`).
 
 use dohle_model::Timestamp;
 
@@ -7,7 +7,7 @@ use crate::ids::GroupId;
 use crate::records::Record;
 use crate::step::Failed;
 
-/// A kind of group: classic, consumer. Share and streams groups would be two more.
+/// A kind of group: classic or consumer. Share and streams groups would be two more.
 pub(crate) trait GroupKind {
     /// Kafka's name of the kind: `classic`, `consumer`.
     fn type_name(&self) -> &'static str;

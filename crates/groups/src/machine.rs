@@ -43,7 +43,7 @@ impl Machine for Shard {
     fn replay_in_transaction(&mut self, producer: ProducerId, record: Record) {
         match record {
             Record::Offset(key, value) => self.replay_offset_in_transaction(producer, key, value),
-            // Members of groups are not written in transactions.
+            // Other records are not written in transactions.
             record => self.replay(record),
         }
     }

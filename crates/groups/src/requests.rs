@@ -202,7 +202,7 @@ impl Request for OffsetCommit<'_> {
 /// TxnOffsetCommit: see [`Shard::txn_offset_commit`].
 #[derive(Debug, Clone, Copy)]
 pub struct TxnOffsetCommit<'a> {
-    /// What is committed, as a request to commit it outside of a transaction. Its topics exist.
+    /// The offsets, as a request to commit them outside of a transaction. Its topics exist.
     pub request: &'a OffsetCommitRequestData,
     /// The version of TxnOffsetCommit.
     pub version: i16,
@@ -220,9 +220,9 @@ impl Request for TxnOffsetCommit<'_> {
 /// One group of OffsetFetch: see [`Shard::offset_fetch`].
 #[derive(Debug, Clone, Copy)]
 pub struct OffsetFetch<'a> {
-    /// The group, and what is fetched of it.
+    /// The group, and the topics whose offsets are fetched.
     pub request: &'a OffsetFetchRequestGroup,
-    /// Whether offsets of open transactions are waited for.
+    /// Whether the reply waits for offsets of open transactions.
     pub require_stable: bool,
 }
 

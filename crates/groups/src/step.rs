@@ -1,5 +1,5 @@
-//! The parts of a step: who asks, the replies to parked requests, what continues after a commit,
-//! and why a request fails.
+//! The parts of a step: the sender of a request, the replies to parked requests, what continues
+//! after a commit, and why a request fails.
 
 use dohle_machine::{Reply, ReplyToken};
 use dohle_model::ErrorCode;
@@ -8,12 +8,12 @@ use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 
 use crate::ids::{GroupId, MemberId};
 
-/// Names a parked JoinGroup.
+/// The token of a parked JoinGroup.
 pub type JoinToken = ReplyToken<JoinReply>;
-/// Names a parked SyncGroup.
+/// The token of a parked SyncGroup.
 pub type SyncToken = ReplyToken<SyncReply>;
 
-/// Who sent a request.
+/// The sender of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller<'a> {
     /// `client.id`; empty when there is none.
@@ -94,14 +94,14 @@ pub enum OnCommit {
     },
 }
 
-/// Why a request fails as a whole: an error code, and a message for responses that have a field
-/// for one.
+/// The reason for which a request fails as a whole: an error code, and a message for responses that
+/// have a field for one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Failed {
     /// Kafka's code.
     pub code: ErrorCode,
-    /// What failed, where, and what to do. Empty when the code is enough.
+    /// The message; empty when the code is enough.
     pub message: String,
 }
 
@@ -115,7 +115,7 @@ impl From<ErrorCode> for Failed {
 }
 
 impl Failed {
-    /// A failure with a message.
+    /// Creates a failure with a message.
     pub fn because(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,

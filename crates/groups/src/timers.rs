@@ -2,7 +2,7 @@
 
 use crate::ids::{GroupId, MemberId};
 
-/// What a timer is for. There is at most one of each.
+/// The purpose of a timer. There is at most one timer for each value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
     /// A classic group waits for its members to join; also `group.initial.rebalance.delay.ms`.
@@ -16,9 +16,9 @@ pub enum Timer {
     ConsumerSession(GroupId, MemberId),
     /// A member of a consumer group has to give back what was revoked.
     ConsumerRebalance(GroupId, MemberId),
-    /// A member of a consumer group that speaks the classic protocol has to join again.
+    /// A member of a consumer group that uses the classic protocol has to join again.
     ConsumerJoin(GroupId, MemberId),
-    /// A member of a consumer group that speaks the classic protocol has to sync.
+    /// A member of a consumer group that uses the classic protocol has to sync.
     ConsumerSync(GroupId, MemberId),
 }
 

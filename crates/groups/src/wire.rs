@@ -5,7 +5,7 @@ use std::time::Duration;
 use dohle_model::TopicId;
 use dohle_protocol::{KafkaString, KafkaUuid};
 
-/// A copy of a text for a message.
+/// Copies a text for a message.
 pub(crate) fn text(text: &str) -> KafkaString {
     KafkaString::from(text.to_owned())
 }

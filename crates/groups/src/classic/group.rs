@@ -92,7 +92,7 @@ impl State {
 }
 
 impl State {
-    /// Whether a group in this state may change to another one.
+    /// Returns whether a group in this state may change to `next`.
     fn may_become(&self, next: &Self) -> bool {
         match next {
             Self::Empty => matches!(self, Self::PreparingRebalance { .. }),
@@ -483,7 +483,7 @@ impl ClassicGroup {
             .iter()
             .any(|id| !self.members.contains_key(id))
         {
-            return Err("who is not a member has yet to sync".to_owned());
+            return Err("a client that is not a member has yet to sync".to_owned());
         }
         let leads = |leader: &MemberId| self.members.contains_key(leader);
         match &self.leader {

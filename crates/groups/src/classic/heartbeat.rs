@@ -29,7 +29,7 @@ impl ClassicGroupStep<'_, '_> {
         }
     }
 
-    /// The session of a member, or of a pending member, expired.
+    /// Handles the expired session of a member, or of a pending member.
     pub(crate) fn on_session_timeout(&mut self, member_id: &MemberId) {
         if self.group.is_pending(member_id.as_str()) {
             tracing::info!(

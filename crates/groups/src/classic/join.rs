@@ -108,7 +108,8 @@ impl ClassicGroupStep<'_, '_> {
     }
 
     /// Whether the group has room (`group.max.size`). During a rebalance only members whose
-    /// JoinGroup is parked count, so of too many members the last to join again are refused.
+    /// JoinGroup is parked count, so when there are too many members, the last ones to join again
+    /// are refused.
     fn accepts(&self, member_id: &str) -> bool {
         let max = self.step.config.group_max_size;
         let member = self.group.member(member_id);
@@ -169,7 +170,9 @@ impl ClassicGroupStep<'_, '_> {
             }
             // The leader may have noticed a change that requires a new assignment although no
             // member's metadata changed, such as new partitions of a topic.
-            State::Stable if is_leader => self.join_again(join, &member_id, "leads and joins"),
+            State::Stable if is_leader => {
+                self.join_again(join, &member_id, "is the leader and joins again")
+            }
             State::Stable if is_unchanged => self.answer_with_generation(join, &member_id),
             State::CompletingRebalance { .. } | State::Stable => {
                 self.join_again(join, &member_id, "joins with other metadata");

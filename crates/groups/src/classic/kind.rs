@@ -1,4 +1,4 @@
-//! What a shard asks of a classic group without regard to its kind.
+//! The answers of a classic group to the questions that a shard asks of every kind of group.
 
 use dohle_model::{ErrorCode, Timestamp};
 
@@ -122,7 +122,7 @@ impl ClassicGroup {
 }
 
 impl ClassicGroupStep<'_, '_> {
-    /// A member committed offsets, which restarts its session.
+    /// Notes that a member committed offsets, which restarts its session.
     pub(crate) fn on_offset_commit(&mut self, member_id: &MemberId) {
         if let State::PreparingRebalance { .. } | State::Stable = self.group.state {
             self.restart_session(member_id);

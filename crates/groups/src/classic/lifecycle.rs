@@ -1,4 +1,4 @@
-//! What happens to a classic group without a request: it is loaded, it is deleted, its first record
+//! Events of a classic group without a request: it is loaded, it is deleted, or its first record
 //! fails.
 
 use dohle_model::ErrorCode;
@@ -35,7 +35,7 @@ impl ClassicGroupStep<'_, '_> {
         }
     }
 
-    /// The record that the group is empty could not be written.
+    /// Handles a failure to write the record that the group is empty.
     ///
     /// A new group (generation 0) is removed, and its parked JoinGroups are refused. For any other
     /// group the log still has the generation before, with members that are gone: a coordinator

@@ -62,7 +62,7 @@ impl ClassicGroupStep<'_, '_> {
         }
     }
 
-    /// The time to join is over, or the initial delay of a group that was empty.
+    /// Handles the end of the time to join, or of the initial delay of a group that was empty.
     pub(crate) fn on_join_timeout(&mut self) {
         let State::PreparingRebalance { initial } = &mut self.group.state else {
             return;
@@ -103,7 +103,7 @@ impl ClassicGroupStep<'_, '_> {
             tracing::info!(
                 group = %self.group_id,
                 members = self.group.members().len(),
-                "rebalance continues because no member has joined"
+                "rebalance continues: no member has joined in time"
             );
             self.set_join_timer(self.group.rebalance_timeout());
             return;

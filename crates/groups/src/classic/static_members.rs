@@ -1,7 +1,7 @@
 //! Static members (KIP-345): a client that joins with the `group.instance.id` of a member replaces
 //! that member and takes over its assignment. A stable group needs no rebalance for this, unless
-//! another protocol wins by it; the client is answered once its new id is committed
-//! (`OnCommit::StaticMember`).
+//! the replacement changes the selected protocol; the client is answered once its new id is
+//! committed (`OnCommit::StaticMember`).
 //!
 //! From JoinGroup version 9 on a leader that returns this way is asked to skip the assignment
 //! (KIP-814).
@@ -21,7 +21,8 @@ use crate::wire::text;
 const SKIP_ASSIGNMENT: i16 = 9;
 
 impl ClassicGroupStep<'_, '_> {
-    /// A static member joins without a member id, and a member has its instance id.
+    /// Plans the JoinGroup of a static member that names no member id, while a member has its
+    /// instance id.
     pub(super) fn replace_static_member(
         &mut self,
         join: &Join<'_>,
@@ -99,8 +100,8 @@ impl ClassicGroupStep<'_, '_> {
         self.write(self.group.record(self.group_id), on_commit);
     }
 
-    /// The new id is committed, or has failed. Ignored when a rebalance has begun since: then the
-    /// parked JoinGroup takes part in it.
+    /// Continues once the new id is committed, or has failed. Does nothing when a rebalance has
+    /// begun since: the parked JoinGroup then takes part in it.
     pub(crate) fn on_static_member_written(
         &mut self,
         member_id: &MemberId,

@@ -133,8 +133,8 @@ impl ClassicGroupStep<'_, '_> {
         self.write(record, on_commit);
     }
 
-    /// The assignment is committed, or has failed. Ignored when the group has begun another
-    /// rebalance since.
+    /// Continues once the assignment is committed, or has failed. Does nothing when the group has
+    /// begun another rebalance since.
     pub(crate) fn on_assignment_written(
         &mut self,
         generation: i32,
@@ -178,7 +178,7 @@ impl ClassicGroupStep<'_, '_> {
         }
     }
 
-    /// The time to sync is over: removes the members that have not synced.
+    /// Handles the end of the time to sync: removes the members that have not synced.
     pub(crate) fn on_sync_timeout(&mut self) {
         let syncs = matches!(
             self.group.state,

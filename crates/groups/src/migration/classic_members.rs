@@ -111,7 +111,7 @@ impl ConsumerGroupStep<'_, '_> {
         Ok(member)
     }
 
-    /// Refuses a member of the classic protocol that cannot join.
+    /// Checks that a member of the classic protocol may join.
     ///
     /// # Errors
     /// INCONSISTENT_GROUP_PROTOCOL, GROUP_MAX_SIZE_REACHED.

@@ -1,4 +1,4 @@
-//! How many members name each of several texts.
+//! Counts how many members name each of several texts.
 
 use std::collections::BTreeMap;
 

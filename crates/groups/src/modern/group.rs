@@ -1,5 +1,5 @@
-//! What every modern group has beside its members: epochs, the target assignment, and indexes over
-//! the members.
+//! The part of a group that all modern protocols share, except for members: epochs, the target
+//! assignment, and indexes over the members.
 //!
 //! The members themselves belong to the group of a protocol, because each protocol adds fields to
 //! them. That group reports every change of a member through [`ModernGroup::replace_member`].
@@ -30,7 +30,7 @@ pub struct ModernGroup {
     subscribed: Counts,
 }
 
-/// What a modern group is doing, in Kafka's words.
+/// The state of a modern group, in Kafka's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupState {
     /// It has no members.

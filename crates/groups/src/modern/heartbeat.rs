@@ -1,5 +1,5 @@
-//! What heartbeats of all modern protocols have in common: epochs with a meaning, and the check of
-//! the epoch that a member names.
+//! The common part of the heartbeats of all modern protocols: epochs with a special meaning, and
+//! the check of a member's epoch.
 
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ pub(crate) const JOIN: i32 = 0;
 /// The epoch in the heartbeat of a member that leaves.
 pub(crate) const LEAVE: i32 = -1;
 
-/// The epoch that a heartbeat names is not the member's.
+/// How the epoch in a heartbeat differs from the member's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WrongEpoch {
     /// It is below the member's epoch.
@@ -19,8 +19,8 @@ pub(crate) enum WrongEpoch {
     Greater,
 }
 
-/// Checks the epoch that a heartbeat names. The epoch before the present one is accepted from a
-/// member that reports no partition but those assigned to it: it did not receive the last response.
+/// Checks the epoch in a heartbeat. The previous epoch is accepted from a member that reports no
+/// partition but those assigned to it, because that member did not receive the last response.
 ///
 /// # Errors
 /// When the epoch is any other.

@@ -1,4 +1,5 @@
-//! What members of all modern groups have: ids, subscribed topics, epochs and partitions.
+//! The part of a member that all modern protocols share: ids, subscribed topics, epochs and
+//! partitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,7 @@ pub type Owned = BTreeMap<TopicId, BTreeMap<PartitionIndex, i32>>;
 /// The partitions that a member reports to have.
 pub(crate) type Reported = BTreeSet<(TopicId, PartitionIndex)>;
 
-/// How far a member is on the way to its target assignment.
+/// The progress of a member towards its target assignment.
 ///
 /// ```text
 ///              a newer target takes something away
@@ -31,7 +32,7 @@ pub(crate) type Reported = BTreeSet<(TopicId, PartitionIndex)>;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MemberState {
-    /// It has what the target assignment of its epoch gives it.
+    /// It has the target assignment of its epoch.
     #[default]
     Stable,
     /// It has to give something back before its epoch rises.
@@ -85,9 +86,9 @@ pub struct ModernMember {
     /// Its epoch: 0 while it joins, -1 when only its description is known, -2 when it is a static
     /// member that left temporarily.
     pub member_epoch: i32,
-    /// Its epoch before, which its requests name when it did not receive the last response.
+    /// Its previous epoch, which its requests contain when it did not receive the last response.
     pub previous_member_epoch: i32,
-    /// How far it is on the way to its target.
+    /// The progress towards its target.
     pub state: MemberState,
     /// The partitions that it may consume.
     pub assigned_partitions: Owned,
@@ -114,13 +115,13 @@ impl ModernMember {
         }
     }
 
-    /// Whether it has what the target assignment of this epoch gives it.
+    /// Returns whether the member has the target assignment of this epoch.
     #[must_use]
     pub fn is_reconciled_to(&self, assignment_epoch: i32) -> bool {
         self.state == MemberState::Stable && self.member_epoch == assignment_epoch
     }
 
-    /// Sets its epoch, and keeps the present one as the epoch before.
+    /// Sets the member's epoch, and keeps the present one as the previous epoch.
     pub(crate) fn update_epoch(&mut self, epoch: i32) {
         self.previous_member_epoch = self.member_epoch;
         self.member_epoch = epoch;
@@ -188,8 +189,8 @@ pub(crate) fn owned_to_record(owned: &Owned) -> Vec<TopicPartitions> {
         .collect()
 }
 
-/// The partitions in a record, with the epochs at which they were assigned. A record of before
-/// KIP-1251 has no epochs: then each partition gets the member's epoch.
+/// The partitions in a record, with the epochs at which they were assigned. In records from before
+/// KIP-1251, which have no epochs, each partition gets the member's epoch.
 pub(crate) fn owned_of_record(topics: Vec<TopicPartitions>, member_epoch: i32) -> Owned {
     let mut owned = Owned::new();
     for topic in topics {

@@ -7,13 +7,13 @@
 //! ```
 //!
 //! This folder has everything that does not depend on one protocol's requests and records:
-//! - `member`: what every member has: ids, subscribed topics, epochs, partitions;
+//! - `member`: the common part of members: ids, subscribed topics, epochs, partitions;
 //! - `group`: the epochs of a group and the indexes over its members;
 //! - `target`: the target assignment, when to compute a new one, and what it changes;
 //! - `assignor`: the functions that compute it;
 //! - `owners`, `reconcile`: who has which partition, and one step of a member towards its target;
 //! - `heartbeat`: the check of the epoch that a heartbeat names;
-//! - `topics`: what changed in the cluster's metadata since a group last looked.
+//! - `topics`: what changed in the cluster's metadata since a group last compared its topics.
 //!
 //! Each protocol is a folder with its own member (a [`member::ModernMember`] and what that protocol
 //! adds), its own group (a [`group::ModernGroup`] and its members), its requests, records and

@@ -1,4 +1,4 @@
-//! Which member has which partition.
+//! The owner of each partition.
 
 use std::collections::HashMap;
 

@@ -12,7 +12,7 @@ use dohle_model::{PartitionIndex, TopicId};
 use crate::modern::member::{Assignment, MemberState, ModernMember, Owned, Reported};
 use crate::modern::owners::Owners;
 
-/// What a member is reconciled with.
+/// The target of a reconciliation, and what the member reports.
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
     /// The epoch of the target assignment.
@@ -32,7 +32,7 @@ pub(crate) struct Target<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UnknownState;
 
-/// The member after one step; unchanged when it has to wait or has arrived.
+/// Returns the member after one step; unchanged when it has to wait or has reached its target.
 ///
 /// # Errors
 /// When the state of the member is unknown, unless it reports to have no partitions.
@@ -64,8 +64,8 @@ pub(crate) fn reconcile(
 }
 
 impl Target<'_> {
-    /// Whether the member may still have one of these partitions: it reports one, or it reports
-    /// nothing.
+    /// Returns whether the member may still have one of these partitions: it reports one of them,
+    /// or its request reports no partitions at all.
     fn may_have_any_of(&self, revoked: &Owned) -> bool {
         let Some(reported) = self.reported else {
             return true;
@@ -186,8 +186,8 @@ fn assert_disjoint(member: &ModernMember) {
     }
 }
 
-/// Whether a partition can be assigned to a member: nobody has it, or the member itself had to give
-/// it back.
+/// Returns whether a partition can be assigned to a member: no member has it, or the member itself
+/// had to give it back.
 fn is_free(
     owners: &Owners,
     member: &ModernMember,

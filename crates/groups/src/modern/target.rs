@@ -70,7 +70,7 @@ impl TargetAssignment {
     }
 }
 
-/// What an assignor gets to see: the members, and the partitions of their topics. `subscriptions`
+/// Returns the assignor's input: the members, and the partitions of their topics. `subscriptions`
 /// has each set of topics that members subscribe to, once.
 pub(crate) fn group_spec<'a>(
     members: impl IntoIterator<Item = (MemberId, MemberSpec)>,
@@ -109,7 +109,7 @@ fn keep_distinct(assignment: &mut Arc<Assignment>, taken: &mut HashSet<(TopicId,
             }
         }
     }
-    // An assignment that is right keeps its address: assignors compare by it first.
+    // A valid assignment keeps its address, because assignors compare addresses first.
     for (topic_id, partition) in surplus {
         let assignment = Arc::make_mut(assignment);
         if let Some(partitions) = assignment.get_mut(&topic_id) {

@@ -14,10 +14,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ids::GroupId;
 
-/// How a change of a group changed its subscription.
+/// How a group's subscription changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct TopicChanges {
-    /// The topics that the group subscribes to since.
+    /// The topics that the group newly subscribes to.
     pub added: Vec<String>,
     /// The topics that it does not subscribe to any more.
     pub removed: Vec<String>,
@@ -88,7 +88,7 @@ impl Topics {
         }
     }
 
-    /// Whether topics were added after a version of the metadata.
+    /// Returns whether topics were added after this version of the metadata.
     pub(crate) fn came_after(&self, version: i64) -> bool {
         self.new_topics_at.is_some_and(|at| version < at)
     }
@@ -126,7 +126,7 @@ pub(crate) fn version(image: &MetadataImage) -> i64 {
     i64::try_from(image.offset.0).unwrap_or(i64::MAX)
 }
 
-/// Whether two versions of a topic differ in what an assignor sees or the hash covers.
+/// Returns whether two versions of a topic differ in the assignor's input or in the hash.
 fn is_assigned_otherwise(old: &TopicImage, new: &TopicImage) -> bool {
     old.name != new.name
         || old.partitions.len() != new.partitions.len()

@@ -21,7 +21,8 @@ use crate::wire::topic_id_of_wire;
 const GROUP_ID_NOT_FOUND: i16 = 9;
 
 impl Committer<'_> {
-    /// Checks that it may commit to a group that does not exist: only without membership.
+    /// Checks that a client may commit to a group that does not exist. Only clients without
+    /// membership may.
     ///
     /// # Errors
     /// GROUP_ID_NOT_FOUND; ILLEGAL_GENERATION before version 9 and in transactions.
@@ -80,7 +81,7 @@ pub(crate) fn commit(
     }
 }
 
-/// GROUP_ID_NOT_FOUND for a group that does not exist.
+/// Returns GROUP_ID_NOT_FOUND for a group that does not exist.
 pub(crate) fn group_not_found(group_id: &str) -> Failed {
     let message = format!("Group {group_id} not found.");
     Failed::because(ErrorCode::GroupIdNotFound, message)
@@ -103,12 +104,12 @@ fn value(
     let metadata = partition.committed_metadata.as_ref();
     let metadata = metadata.map_or("", |text| text.as_str());
     let max = step.config.offset_metadata_max_bytes;
-    // Kafka counts UTF-16 units, although the property's name says bytes.
+    // Kafka counts UTF-16 units, although the property is named after bytes.
     if metadata.len() > max && metadata.encode_utf16().count() > max {
         return Err(ErrorCode::OffsetMetadataTooLarge);
     }
     Ok(OffsetValue {
-        // Not checked, as in Kafka.
+        // Not validated, as in Kafka.
         offset: Offset(partition.committed_offset),
         leader_epoch: LeaderEpoch::from_wire(partition.committed_leader_epoch),
         metadata: Arc::from(metadata),

@@ -98,8 +98,7 @@ impl GroupOffsets {
         self.put(topic, partition, value);
     }
 
-    /// The transaction of a producer was committed or aborted: its offsets take effect or are
-    /// dropped.
+    /// Handles the end of a producer's transaction: its offsets take effect or are dropped.
     pub(crate) fn end_transaction(&mut self, producer: ProducerId, committed: bool) {
         for (topic, partition, value) in self.pending.end(producer, committed) {
             self.put(topic, partition, value);

@@ -13,8 +13,8 @@ use crate::offsets::GroupOffsets;
 use crate::records::OffsetValue;
 use crate::wire::topic_id_of_wire;
 
-/// The response to a request for offsets of a group, which has none when it does not exist. With
-/// `require_stable` a partition with an offset of an open transaction has an error.
+/// Returns the response to a request for offsets of a group. A group that does not exist has no
+/// offsets. With `require_stable` a partition with an offset of an open transaction has an error.
 pub(crate) fn fetch(
     request: &OffsetFetchRequestGroup,
     require_stable: bool,

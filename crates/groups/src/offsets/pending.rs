@@ -1,10 +1,10 @@
-//! Offsets that transactions have committed, and whose transactions are open.
+//! Offsets that were committed in transactions that are still open.
 //!
 //! An offset of a transaction becomes the committed one with the transaction's marker, unless a
-//! later record for the same partition took effect before: of two commits the one that is later in
-//! the log counts, also when its transaction ends first. An offset that is superseded like that
-//! stays here without its value until its own marker, because the partition has an open transaction
-//! until then.
+//! later record for the same partition took effect first: of two commits the one that is later in
+//! the log counts, even when its transaction ends first. A superseded offset stays here, without
+//! its value, until its own marker arrives, because the partition has an open transaction until
+//! then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::records::OffsetValue;
 /// The offset of one transaction for one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pending {
-    /// Its place in the order of the log, among all of the group's offsets of transactions.
+    /// Its position in the order of the log, among all offsets of the group that were committed in
+    /// transactions.
     at: u64,
     /// `None` when a later offset took effect.
     value: Option<OffsetValue>,
@@ -72,7 +73,8 @@ impl PendingOffsets {
         producers.insert(producer, Pending { at, value });
     }
 
-    /// An offset of a partition was committed outside of transactions, later than all that wait.
+    /// Notes that an offset of a partition was committed outside of transactions, later than all
+    /// offsets that wait.
     pub fn supersede(&mut self, topic: &str, partition: PartitionIndex) {
         let partitions = self.topics.get_mut(topic);
         let producers = partitions.and_then(|partitions| partitions.get_mut(&partition));
@@ -81,7 +83,7 @@ impl PendingOffsets {
         }
     }
 
-    /// Removes all that waits for a partition.
+    /// Removes all offsets that wait for a partition.
     pub fn remove(&mut self, topic: &str, partition: PartitionIndex) {
         let Some(partitions) = self.topics.get_mut(topic) else {
             return;
@@ -92,8 +94,7 @@ impl PendingOffsets {
         }
     }
 
-    /// The transaction of a producer was committed or aborted. Returns the offsets that take
-    /// effect.
+    /// Handles the end of a producer's transaction. Returns the offsets that take effect.
     pub fn end(
         &mut self,
         producer: ProducerId,

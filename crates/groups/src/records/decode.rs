@@ -55,7 +55,8 @@ pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Record>, Record
     Ok(Some(record))
 }
 
-/// Reads a value, unless it is a tombstone, of versions up to `last`, flexible from `flexible` on.
+/// Decodes a value, unless it is a tombstone. `last` is the newest version, `flexible` the first
+/// flexible one.
 fn at<T>(
     value: Option<&[u8]>,
     last: i16,

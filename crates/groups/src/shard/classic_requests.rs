@@ -324,7 +324,7 @@ impl Shard {
         })
     }
 
-    /// A member of a classic group committed offsets, which counts as a heartbeat.
+    /// Notes that a member of a classic group committed offsets, which counts as a heartbeat.
     pub(crate) fn on_classic_commit(
         &mut self,
         group_id: &str,

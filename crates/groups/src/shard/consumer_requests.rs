@@ -69,8 +69,8 @@ impl Shard {
         }
     }
 
-    /// Compares the topics of the cluster with those that were last seen. Groups that subscribe to
-    /// a changed topic compute the hash of their topics with the next heartbeat.
+    /// Compares the topics of the cluster with those of the last call. Groups that subscribe to a
+    /// changed topic compute the hash of their topics with the next heartbeat.
     pub(super) fn observe(&mut self, step: &Step<'_>) {
         for group_id in self.topics.observe(step.image) {
             let group = self.groups.get_mut(&group_id);
@@ -140,9 +140,9 @@ impl Shard {
         Ok(result)
     }
 
-    /// The classic group with this id is about to be replaced by the consumer group `group`. Its
-    /// parked requests are answered, so that its members join again, and their sessions continue in
-    /// the consumer group.
+    /// Prepares a classic group to be replaced by the consumer group `group`: answers its parked
+    /// requests, so that its members join again, and continues their sessions in the consumer
+    /// group.
     fn release_classic(&mut self, group_id: &GroupId, group: &ConsumerGroup, step: &mut Step<'_>) {
         let Some(mut classic) = self.classic_step(group_id, step) else {
             return;
@@ -158,7 +158,7 @@ impl Shard {
     }
 }
 
-/// GROUP_ID_NOT_FOUND for a request of the consumer protocol to another kind of group.
+/// Returns GROUP_ID_NOT_FOUND for a request of the consumer protocol to another kind of group.
 pub(super) fn not_a_consumer_group(group_id: &str) -> Failed {
     Failed::because(
         ErrorCode::GroupIdNotFound,

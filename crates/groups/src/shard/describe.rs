@@ -14,8 +14,8 @@ use crate::shard::{Group, Shard};
 use crate::step::Failed;
 use crate::wire::text;
 
-/// Which groups to list: groups with one of these states and one of these types, compared without
-/// case. An empty list accepts all.
+/// Selects the groups of a list: groups with one of these states and one of these types, compared
+/// without case. An empty list accepts all.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GroupFilter<'a> {
     /// `Stable`, `Empty`, … (KIP-518).
@@ -86,7 +86,8 @@ impl Shard {
         )
     }
 
-    /// Describes a consumer group: with GROUP_ID_NOT_FOUND when there is none with this id.
+    /// Describes a consumer group. Describes it with GROUP_ID_NOT_FOUND when no consumer group has
+    /// this id.
     #[must_use]
     pub fn describe_consumer_group(
         &self,

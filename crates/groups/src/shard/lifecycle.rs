@@ -1,4 +1,4 @@
-//! What happens to groups without a request: the shard was loaded, a timer expired, records were
+//! Events of groups without a request: the shard was loaded, a timer expired, records were
 //! committed.
 
 use dohle_model::ErrorCode;
@@ -50,7 +50,7 @@ impl Shard {
 
 /// A timer expired.
 impl Shard {
-    /// A timer of a classic group expired.
+    /// Handles an expired timer of a classic group.
     pub(crate) fn on_classic_timeout(&mut self, timer: &Timer, step: &mut Step<'_>) {
         let (Timer::ClassicJoin(group_id)
         | Timer::ClassicSync(group_id)
@@ -69,7 +69,7 @@ impl Shard {
         }
     }
 
-    /// A timer of a member of a consumer group expired.
+    /// Handles an expired timer of a member of a consumer group.
     pub(crate) fn on_consumer_timeout(&mut self, timer: &Timer, step: &mut Step<'_>) {
         let (Timer::ConsumerSession(group_id, member_id)
         | Timer::ConsumerRebalance(group_id, member_id)
@@ -88,7 +88,7 @@ impl Shard {
 
 /// Records were committed, or have failed.
 impl Shard {
-    /// Records of a classic group were committed, or have failed.
+    /// Continues once records of a classic group are committed, or have failed.
     pub(crate) fn on_classic_written(
         &mut self,
         on_commit: &OnCommit,
@@ -139,8 +139,8 @@ impl Shard {
         }
     }
 
-    /// The records that made a consumer group a classic group are committed: the sessions of its
-    /// members start, and when `rebalance` is set, it rebalances.
+    /// Continues once the records that made a consumer group a classic group are committed: starts
+    /// the sessions of its members, and begins a rebalance when `rebalance` is set.
     pub(crate) fn on_downgraded(
         &mut self,
         group_id: &GroupId,

@@ -25,7 +25,7 @@ use crate::modern::topics::Topics;
 use crate::offsets::GroupOffsets;
 use crate::timers::Timers;
 
-/// The groups of one coordinator partition.
+/// The groups of one partition of `__consumer_offsets`.
 ///
 /// Invariant: replaying the partition from its start makes the state that planning made, except for
 /// what lives in memory only: timers, parked requests, members that were not written yet.

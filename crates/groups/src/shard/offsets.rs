@@ -111,7 +111,7 @@ impl Shard {
         let group = group.ok_or_else(|| group_not_found(group_id.as_str()))?;
         group.any_kind().validate_offset_delete()?;
         let response = delete(&group_id, group.any_kind(), &group.offsets, request, step);
-        // A response that nothing was deleted shows state of the group, too.
+        // A response that nothing was deleted depends on the group's state too.
         step.read_up_to(self.written(group_id.as_str()));
         Ok(response)
     }

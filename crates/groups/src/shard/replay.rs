@@ -54,8 +54,8 @@ impl Shard {
         pending.put(producer, key.topic, key.partition, value);
     }
 
-    /// The transaction of a producer was committed or aborted. Returns the groups that it had
-    /// offsets of.
+    /// Handles the end of a producer's transaction. Returns the groups that had offsets of this
+    /// transaction.
     pub(crate) fn replay_end_of_transaction(
         &mut self,
         producer: ProducerId,
@@ -124,7 +124,7 @@ impl Shard {
         self.remove_members(group_id);
     }
 
-    /// Leaves nothing of a group but its offsets, and removes it when it has none.
+    /// Removes the members of a group, and the group itself when it has no offsets.
     pub(super) fn remove_members(&mut self, group_id: &GroupId) {
         if let Some(group) = self.groups.get_mut(group_id) {
             group.kind = Group::empty().kind;

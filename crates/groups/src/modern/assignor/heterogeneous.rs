@@ -13,8 +13,8 @@ use super::{GroupAssignment, GroupSpec};
 use crate::ids::MemberId;
 use crate::modern::member::Assignment;
 
-/// How often all topics are balanced. One iteration suffices for members with the same topics;
-/// where subscriptions overlap, each iteration about halves the imbalance.
+/// The largest number of rounds in which all topics are balanced. One round suffices for members
+/// with the same topics; where subscriptions overlap, each round about halves the imbalance.
 const ITERATIONS_MAX: usize = 16;
 
 /// A member's place in the order of their ids.
@@ -85,7 +85,8 @@ fn keep(
     }
 }
 
-/// Topics with most partitions per subscriber first, then fewer subscribers, then the id.
+/// Orders topics: those with most partitions per subscriber first, then those with fewer
+/// subscribers, then by id.
 fn order(a: &Topic, b: &Topic) -> std::cmp::Ordering {
     let density = |topic: &Topic| topic.owners.len() as f64 / topic.subscribers.len() as f64;
     density(b)
@@ -120,7 +121,8 @@ fn balance(topics: &mut [Topic], loads: &mut [usize]) {
     }
 }
 
-/// Moves partitions of a topic from its most to its least loaded subscribers. Returns how many.
+/// Moves partitions of a topic from its most to its least loaded subscribers. Returns the number of
+/// moved partitions.
 fn balance_topic(topic: &mut Topic, loads: &mut [usize]) -> usize {
     let mut balancer = Balancer::new(&topic.subscribers, loads);
     if balancer.imbalance(loads) <= 1 {

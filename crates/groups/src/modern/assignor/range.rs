@@ -1,7 +1,7 @@
 //! `range`: each member, in order, gets a run of neighbouring partitions of each topic. Topics with
 //! equally many partitions and the same members are divided at the same places, so that records
 //! with the same key are consumed by the same member. Static members come first, in the order of
-//! their instance ids, so that their runs stay when dynamic members join.
+//! their instance ids, so that their runs do not change when dynamic members join.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use super::{GroupAssignment, GroupSpec, MemberSpec};
 use crate::ids::MemberId;
 use crate::modern::member::Assignment;
 
-/// How a topic is divided.
+/// The division of a topic among its subscribers.
 struct Cut {
     partitions: i32,
     members: i32,
@@ -58,7 +58,7 @@ pub(super) fn assign(spec: &GroupSpec) -> GroupAssignment {
 }
 
 impl Cut {
-    /// The next member's run.
+    /// Returns the next member's run.
     fn take(&mut self) -> std::ops::Range<i32> {
         let mut quota = self.partitions / self.members;
         if self.extra_left > 0 {

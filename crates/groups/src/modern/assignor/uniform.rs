@@ -58,8 +58,8 @@ pub(super) fn assign(spec: &GroupSpec) -> GroupAssignment {
     assigned
 }
 
-/// How many members get one partition more than the others. Members that have more than the share
-/// come first, so that fewer partitions move.
+/// The number of members that get one partition more than the others. Members that have more than
+/// the share come first, so that fewer partitions move.
 struct Extra {
     for_holders: usize,
     for_others: usize,

@@ -20,7 +20,7 @@ use crate::records::ConsumerRegexValue;
 /// A group of the consumer protocol (KIP-848).
 #[derive(Debug, Default)]
 pub struct ConsumerGroup {
-    /// What all modern groups have.
+    /// The part that all modern groups share.
     pub(crate) common: ModernGroup,
     members: BTreeMap<MemberId, ConsumerMember>,
     owners: Owners,
@@ -33,7 +33,7 @@ pub struct ConsumerGroup {
     /// The protocols that members of the classic protocol support.
     classic_protocols: Counts,
     classic_members: usize,
-    /// Whether the log has a record of the topics' partitions, which Kafka wrote before 4.1.
+    /// Whether the log has a record of the topics' partitions, such as Kafka wrote before 4.1.
     pub(crate) has_partition_metadata: bool,
 }
 
@@ -108,7 +108,7 @@ impl ConsumerGroup {
         self.members.get(self.common.static_member(instance_id)?)
     }
 
-    /// What it is doing.
+    /// Returns the state.
     #[must_use]
     pub fn state(&self) -> GroupState {
         let members = self.members.values();
@@ -229,7 +229,8 @@ impl ConsumerGroup {
             old.as_ref().map(|member| &member.common),
             new.as_ref().map(|member| &member.common),
         );
-        // Topics that a regular expression matches were subscribed before, and still are.
+        // Topics that a regular expression matches were already subscribed before this change, and
+        // still are.
         changes.added.retain(|topic| !self.is_matched(topic));
         changes.removed.retain(|topic| !self.is_matched(topic));
         if let Some(old) = old {

@@ -55,7 +55,7 @@ impl ConsumerGroupStep<'_, '_> {
         }
         self.set_session(&member);
         let interval = i32::try_from(self.heartbeat_interval().as_millis()).unwrap_or(i32::MAX);
-        // A member that names the epoch before did not receive the last response.
+        // A member that sends its previous epoch did not receive the last response.
         let tell = is_full(request)
             || request.member_epoch != old.common.member_epoch
             || old.common.assigned_partitions != member.common.assigned_partitions;

@@ -1,5 +1,5 @@
-//! What a shard asks of a consumer group without regard to its kind, and which members may commit
-//! and fetch offsets.
+//! The answers of a consumer group to the questions that a shard asks of every kind of group: which
+//! members may commit and fetch offsets, and so on.
 
 use dohle_model::{ErrorCode, Timestamp};
 
@@ -52,7 +52,7 @@ impl GroupKind for ConsumerGroup {
         }
         let outcome = self.validate_offset_commit(member_id, epoch, MEMBER_EPOCHS, &partitions);
         outcome.map_err(|failed| match failed.code {
-            // Clients do not expect this code here.
+            // Clients do not expect STALE_MEMBER_EPOCH in this response.
             ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration.into(),
             _ => failed,
         })
@@ -80,8 +80,9 @@ impl GroupKind for ConsumerGroup {
 }
 
 impl ConsumerGroup {
-    /// Checks that a member may commit offsets of these partitions. It may name an epoch before its
-    /// own for partitions that were assigned to it at that epoch or before (KIP-1251).
+    /// Checks that a member may commit offsets of these partitions. The member may send an epoch
+    /// older than its own for partitions that were assigned to it at that epoch or earlier
+    /// (KIP-1251).
     ///
     /// # Errors
     /// UNKNOWN_MEMBER_ID, UNSUPPORTED_VERSION; STALE_MEMBER_EPOCH, which is ILLEGAL_GENERATION for
@@ -158,8 +159,8 @@ impl ConsumerGroup {
     }
 }
 
-/// Checks that a partition was assigned to a member at an epoch or before, and that the member has
-/// it or has yet to give it back.
+/// Checks that a partition was assigned to a member at an epoch or earlier, and that the member
+/// still has the partition or has yet to give it back.
 fn had(member: &ConsumerMember, epoch: i32, partition: &CommitPartition<'_>) -> Result<(), Failed> {
     let CommitPartition {
         topic,

@@ -11,7 +11,7 @@ pub(crate) const LEFT_TEMPORARILY: i32 = -2;
 /// partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerMember {
-    /// What members of all modern groups have.
+    /// The part that members of all modern groups share.
     pub common: ModernMember,
     /// How long it may take to give partitions back. Milliseconds; -1 before its first request.
     pub rebalance_timeout_ms: i32,

@@ -1,5 +1,5 @@
-//! The member that sent a request: a known member, a new one, or a static member that replaces an
-//! earlier one (KIP-345). And the removal of members.
+//! Finds the member that sent a request: a known member, a new one, or a static member that
+//! replaces an earlier one (KIP-345). Removes members.
 
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequestData;
@@ -17,8 +17,8 @@ use crate::wire::millis;
 
 /// The member that sent a request.
 pub(crate) struct Arrival {
-    /// The member before the request. When it replaces another, this is the other member under the
-    /// new id.
+    /// The member before the request. When the member replaces another one, this is the replaced
+    /// member under the new id.
     pub member: ConsumerMember,
 }
 
@@ -268,8 +268,8 @@ impl ConsumerGroupStep<'_, '_> {
 }
 
 impl ConsumerGroupStep<'_, '_> {
-    /// A timer of a member expired: removes the member, unless it has done what the timer waited
-    /// for.
+    /// Handles an expired timer of a member: removes the member, unless it has done what the timer
+    /// waited for.
     pub(crate) fn on_timeout(&mut self, timer: &Timer, member_id: &MemberId) {
         let Some(member) = self.group.member(member_id.as_str()) else {
             return;
@@ -321,7 +321,7 @@ impl Protocol {
     }
 }
 
-/// FENCED_INSTANCE_ID when the static member has another member id than the request.
+/// Returns FENCED_INSTANCE_ID when the static member has another member id than the request.
 pub(crate) fn refuse_if_fenced(
     member: &ConsumerMember,
     instance_id: &str,
@@ -339,7 +339,7 @@ pub(crate) fn refuse_if_fenced(
     ))
 }
 
-/// FENCED_MEMBER_EPOCH when a heartbeat names another epoch than the member's.
+/// Returns FENCED_MEMBER_EPOCH when a heartbeat has another epoch than the member.
 fn refuse_wrong_epoch(
     member: &ConsumerMember,
     named: i32,

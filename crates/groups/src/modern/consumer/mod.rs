@@ -6,17 +6,17 @@
 //!   subscription.rs                  assignor/                               reconcile.rs
 //! ```
 //!
-//! A plan does not change the group: its records do when they are replayed, and the response shows
-//! the member as the replay is going to make it. Only timers, and when a group last compared its
-//! topics, live in memory alone. Members of the classic protocol in a consumer group are in
-//! `migration/`.
+//! A plan does not change the group. The replay of its records does, and the response already shows
+//! the member as it will be after the replay. Only timers, and the time at which a group last
+//! compared its topics, are kept in memory alone. Members of the classic protocol in a consumer
+//! group are in `migration/`.
 //!
 //! Source: KIP-848, 1101 (a hash of the topics), 1251 (assignment epochs), 1263 (batched
 //! assignments); `GroupMetadataManager` and `modern/consumer` of Apache Kafka 4.3.
 //!
 //! Differences from Kafka:
 //! - A regular expression is resolved with the request that brings it, not later.
-//! - A member that names the epoch before receives its assignment again.
+//! - A member that sends its previous epoch receives its assignment again.
 //! - A member that joins without a subscription is in epoch 1, not 0.
 //! - A subscription of the classic protocol that cannot be read is refused with
 //!   INCONSISTENT_GROUP_PROTOCOL, not UNKNOWN_SERVER_ERROR.

@@ -133,7 +133,7 @@ fn is_due(
     may && (topics.came_after(oldest.version) || age > interval)
 }
 
-/// The topics that expressions match, which are searched between steps because that takes long.
+/// The topics that expressions match. They are searched between steps, because a search takes long.
 #[derive(Debug, Default)]
 pub struct Matches {
     found: BTreeMap<String, Result<Resolution, Failed>>,
@@ -186,7 +186,8 @@ fn compile(regex: &str) -> Result<regex::Regex, Failed> {
         let mut builder = RegexBuilder::new(regex);
         builder.size_limit(COMPILED_BYTES_MAX).build()
     };
-    // Compiled alone first, so that an expression cannot close the group around it.
+    // Compiled alone first, so that a `)` in the expression cannot end the group that is put around
+    // it.
     let regex_alone = unquote(regex);
     let compiled = build(&regex_alone).and_then(|_| build(&format!(r"\A(?:{regex_alone})\z")));
     compiled.map_err(|error| {

@@ -14,8 +14,9 @@ use crate::records::Record;
 const UNKNOWN_EPOCH: i32 = -1;
 
 impl ConsumerGroup {
-    /// Applies a record of the group. Returns the topics that it subscribes to since, or no longer.
-    /// The deletion of the whole group is up to the caller.
+    /// Applies a record of the group. Returns the topics that the group newly subscribes to, and
+    /// those that it no longer subscribes to. The caller deletes the whole group where a record
+    /// requires it.
     pub(crate) fn replay(&mut self, record: Record) -> TopicChanges {
         match record {
             Record::ConsumerMember(_, member_id, Some(value)) => {

@@ -116,7 +116,7 @@ pub(crate) fn cancel_timers(timers: &mut Timers, group_id: &GroupId, member_id: 
     }
 }
 
-/// UNKNOWN_MEMBER_ID for an id that no member has.
+/// Returns UNKNOWN_MEMBER_ID for an id that no member has.
 pub(crate) fn unknown_member(group_id: &GroupId, member_id: &str) -> Failed {
     Failed::because(
         ErrorCode::UnknownMemberId,
@@ -142,8 +142,8 @@ fn session_timeout(config: &GroupConfig, group_id: &GroupId, member: &ConsumerMe
     }
 }
 
-/// The value that is configured for the group, kept within the broker's bounds; the broker's
-/// default when there is none.
+/// Returns the value that is configured for the group, within the broker's bounds; the broker's
+/// default when the group has none.
 fn of_group(
     config: &GroupConfig,
     group_id: &GroupId,

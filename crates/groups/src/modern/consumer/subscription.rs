@@ -1,4 +1,4 @@
-//! What a request of a member changes: the subscription, the group epoch, the target assignment,
+//! The effects of a member's request: on the subscription, the group epoch, the target assignment,
 //! and the member's own assignment, in this order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -32,7 +32,7 @@ pub(crate) struct Change<'a> {
     pub reported: Option<&'a Reported>,
 }
 
-/// What a group subscribes to after a change.
+/// The subscription of a group after a change.
 #[derive(Debug)]
 pub(crate) struct Subscription {
     /// The group epoch.
@@ -221,8 +221,8 @@ impl ConsumerGroupStep<'_, '_> {
     }
 }
 
-/// The configured assignor that most members ask for: the first of several, and the first of all
-/// when no member asks for one.
+/// Returns the configured assignor that most members ask for: the first of several, and the first
+/// of all when no member asks for any.
 pub(crate) fn preferred(configured: &[String], asked: &Counts) -> Assignor {
     let mut best = (Assignor::Uniform, None);
     for name in configured {
@@ -271,7 +271,7 @@ pub(crate) fn topics_of(
 /// A member's subscription: topics by name, and a regular expression.
 type NamesAndRegex<'a> = (&'a BTreeSet<String>, Option<&'a str>);
 
-/// What the assignor gets to see of the group after a change.
+/// Returns the assignor's input after a change.
 fn spec(
     group: &ConsumerGroup,
     image: &MetadataImage,
