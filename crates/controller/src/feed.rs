@@ -65,7 +65,7 @@ impl Feed {
         );
         assert!(
             batch.offset > base.0,
-            "a batch at {} on the base {base}",
+            "a batch at offset {} does not follow its base {base}",
             batch.offset
         );
         self.end = MetadataOffset(batch.offset);

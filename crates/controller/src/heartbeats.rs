@@ -363,7 +363,7 @@ mod tests {
         assert_eq!(heartbeats.next_deadline(), Some(start + 3000 * MS));
         heartbeats.on_refused(NodeId(1), BrokerEpoch(7), start);
         assert_eq!(heartbeats.expired(start), [NodeId(1)]);
-        // A session that comes all the same proves it alive.
+        // A session that opens after all proves that the broker is alive.
         open(&mut heartbeats, 1, start);
         heartbeats.on_refused(NodeId(1), BrokerEpoch(7), start);
         assert_eq!(heartbeats.next_deadline(), Some(start + 9000 * MS));

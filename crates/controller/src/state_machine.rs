@@ -257,8 +257,8 @@ mod tests {
         let before = published.borrow().image.clone();
         assert_eq!(before.offset, MetadataOffset(5));
 
-        // Planned before the first one, on a later image that was never reached, and on a number
-        // between two batches.
+        // Bases of batches that must be ignored: one from before the first batch, one from a later
+        // image that was never reached, and one between two batches.
         for base in [0, 9, 4] {
             let outcome = machine.apply(MetadataOffset(6), &payload(base, 2));
             assert_eq!(outcome, ApplyOutcome::Stale, "base {base}");

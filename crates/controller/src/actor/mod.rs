@@ -286,9 +286,9 @@ impl Actor {
             let holds = self.holds_quorum(now);
             if holds != self.is_active() {
                 if !holds && self.config.stopping.load(Ordering::Relaxed) {
-                    tracing::info!("no answer from a majority of the voters while stopping");
+                    tracing::info!("stopping: no answer from a majority of the voters");
                 } else if !holds {
-                    tracing::warn!("no answer from a majority of the voters: not active");
+                    tracing::warn!("no answer from a majority of the voters: not active any more");
                 }
                 self.on_leadership();
             }
@@ -446,7 +446,10 @@ impl Actor {
             if batches.is_empty() {
                 self.settle(round, base);
             } else if let Err(error) = batch::check(&planned_on, &batches) {
-                tracing::error!(error, "metadata records that do not fit are not proposed");
+                tracing::error!(
+                    error,
+                    "planned metadata records do not fit the image and are not proposed"
+                );
                 self.give_up(
                     round,
                     base,

@@ -64,7 +64,7 @@ pub enum Note {
         broker: NodeId,
         /// The number of partitions.
         partitions: usize,
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
 }
@@ -147,7 +147,7 @@ impl Draft {
     /// Runs `plan`, and takes its records back when it fails.
     ///
     /// # Errors
-    /// Those of `plan`.
+    /// The errors of `plan`.
     pub fn attempt<T, E>(&mut self, plan: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
         let mark = self.mark();
         let result = plan(self);

@@ -13,7 +13,7 @@ use dohle_model::{DirectoryId, NodeId};
 /// How a leader is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Election {
-    /// The preferred replica if it is in sync; otherwise as [`Election::Online`].
+    /// The preferred replica if it is in sync; otherwise the leader of [`Election::Online`].
     Preferred,
     /// The current leader if it can stay, else the first replica in sync.
     Online,

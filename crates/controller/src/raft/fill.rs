@@ -67,7 +67,7 @@ async fn snapshot_with(raft: &Raft, barrier: LogId) -> Result<RaftSnapshot, Stat
         if current.snapshot >= Some(barrier) {
             let snapshot = raft.get_snapshot().await;
             let snapshot = snapshot.map_err(|error| stopped(&error))?;
-            return snapshot.ok_or_else(|| Status::internal("the snapshot is gone"));
+            return snapshot.ok_or_else(|| Status::internal("the snapshot was removed"));
         }
         let before = current.snapshot;
         let asked = raft.trigger().snapshot().await;

@@ -67,7 +67,7 @@ impl Joining {
                 tracing::debug!(%error, "voter does not take part yet");
             }
             if !self.voter.is_admitted() {
-                // Both on a timeout and on a notification the others are asked again.
+                // The others are asked again after a timeout and after a notification.
                 drop(timeout(ASK_AGAIN, self.asked.notified()).await);
             }
         }

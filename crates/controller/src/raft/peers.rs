@@ -120,7 +120,7 @@ impl Peers {
     }
 }
 
-/// Up to where the log of each other voter equals this one's, with the term.
+/// The end up to which the log of each other voter equals this one's, with the term.
 ///
 /// A voter never loses an entry that it acknowledged in the same term. When it does, its disk was
 /// replaced or an older copy was restored, and the leader reports that once.

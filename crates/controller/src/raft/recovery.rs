@@ -121,7 +121,7 @@ pub(super) async fn apply(
     tracing::warn!(
         term,
         offset = last.index,
-        "metadata quorum is recovered from this voter, as an operator asked: entries that only \
+        "metadata quorum is recovered from this voter, as an operator requested: entries that only \
          other voters held are lost"
     );
     Ok(())

@@ -251,7 +251,7 @@ impl raft_server::Raft for RaftService {
         let (parts_tx, parts) = mpsc::channel(2);
         let header = snapshot_header(vote, &snapshot, None);
         spawn_blocking(move || {
-            // A voter that has disconnected will ask again.
+            // A voter that has disconnected asks again.
             if parts_tx.blocking_send(Ok(header)).is_ok()
                 && let Err(error) = read_chunks(snapshot.snapshot, |part| {
                     parts_tx.blocking_send(Ok(part)).is_ok()

@@ -42,16 +42,16 @@ impl Voter {
         match &found {
             Some(file) if file.admitted && !of_this_directory(file) => tracing::warn!(
                 dir = %shown, expected = %file.directory, found = %directory,
-                "metadata log belongs to another directory: this voter takes part when a leader \
+                "metadata log belongs to another directory: this voter takes part once a leader \
                  has replicated to it"
             ),
             Some(file) if file.admitted && !has_log => tracing::warn!(
                 dir = %shown,
-                "metadata log is gone: this voter takes part when a leader has replicated to it"
+                "metadata log is gone: this voter takes part once a leader has replicated to it"
             ),
             None if has_log => tracing::warn!(
                 dir = %shown,
-                "metadata log has no voter.properties: this voter takes part when a leader has \
+                "metadata log has no voter.properties: this voter takes part once a leader has \
                  replicated to it"
             ),
             _ => {}

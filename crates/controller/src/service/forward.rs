@@ -151,7 +151,7 @@ where
 
 fn decode<R: Request>(request: &v1::ForwardRequest) -> Result<R, Status> {
     R::read(&mut request.body.clone(), request.api_version as i16).map_err(|error| {
-        Status::invalid_argument(format!("the body is no {:?} request: {error}", R::KEY))
+        Status::invalid_argument(format!("the body is not a {:?} request: {error}", R::KEY))
     })
 }
 

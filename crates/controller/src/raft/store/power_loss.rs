@@ -1,8 +1,8 @@
-//! Losses of power, simulated under the shipped writer: at a random operation on a file, anything
-//! of what was not synced by then may be on the disk.
+//! Simulates losses of power under the real writer: at a random operation on a file the power
+//! fails, and any part of what was not synced by then may be on the disk.
 //!
-//! Every start then succeeds, and finds what was acknowledged and perhaps a part of what was not,
-//! in its order. A power loss during a start is simulated as well.
+//! Every start then succeeds. It finds everything that was acknowledged and, of the rest, a first
+//! part in order. A power loss during a start is simulated as well.
 //!
 //! `DOHLE_TORN_STATES=20000 DOHLE_SEED=1` runs more of them, from a seed.
 
@@ -29,7 +29,7 @@ use crate::raft::types::{Entry, EntryPayload, LogId, Payload, SnapshotMeta, Type
 const LIMIT: u64 = 20_000;
 const STATES: u64 = 120;
 
-/// A voter's log as someone remembers it.
+/// The content of a voter's log.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Log {
     vote: Option<Vote>,
@@ -79,7 +79,7 @@ enum Op {
 
 type Ack = Box<dyn FnMut() -> bool + Send>;
 
-/// What a voter acknowledged, and what it was asked since.
+/// What a voter acknowledged, and the commands that it received since.
 #[derive(Default)]
 struct Memory {
     acknowledged: Log,
@@ -89,7 +89,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// Takes in what was acknowledged by now.
+    /// Adds the commands that have been acknowledged by now.
     fn settle(&mut self) {
         while let Some((ack, _)) = self.asked.first_mut() {
             if !ack() {
@@ -101,8 +101,8 @@ impl Memory {
         }
     }
 
-    /// Takes in what was acknowledged before the power failed; what a dead process says later does
-    /// not count.
+    /// Adds the commands that were acknowledged before the power failed; later acknowledgements of
+    /// the dead process do not count.
     fn lose_power(&mut self) {
         self.settle();
         for (ack, _) in &mut self.asked {
@@ -110,7 +110,8 @@ impl Memory {
         }
     }
 
-    /// Whether a start may find this: what was acknowledged, and any first part of the rest.
+    /// Returns whether a start may find this log: what was acknowledged, and any first part of the
+    /// rest.
     fn allows(&self, found: &Log) -> bool {
         let mut log = self.acknowledged.clone();
         let mut allowed = log == *found;
@@ -130,7 +131,7 @@ struct Voter {
 }
 
 impl Voter {
-    /// Starts on what a loss of power left, and checks what is found.
+    /// Starts a voter on what a loss of power left, and checks what it finds.
     fn start(power: &Disks, number: usize, memory: &Arc<Mutex<Memory>>, what: &str) -> Self {
         let files = power.files(number);
         snapshot::remove_temporary(&files).unwrap();
@@ -157,7 +158,7 @@ impl Voter {
                 "{what}: purged more than the snapshot covers"
             );
             if !power.is_cut() {
-                // What it found it also synced.
+                // The start has also synced what it found.
                 memory.acknowledged = found;
                 memory.asked.clear();
                 memory.snapshot = snapshot;
@@ -176,7 +177,7 @@ impl Voter {
         self.memory.lock().acknowledged.clone()
     }
 
-    /// Carries out one group of commands, all of it acknowledged at its end.
+    /// Carries out groups of commands; each is acknowledged at its end.
     fn ask(&mut self, groups: Vec<Vec<Op>>) {
         let mut commands = Vec::new();
         for ops in groups.into_iter().filter(|ops| !ops.is_empty()) {
@@ -189,7 +190,10 @@ impl Voter {
         let mut memory = self.memory.lock();
         if !cut {
             memory.settle();
-            assert!(memory.asked.is_empty(), "a group ends with its answers");
+            assert!(
+                memory.asked.is_empty(),
+                "commands of an earlier group are not acknowledged"
+            );
         }
     }
 
@@ -299,7 +303,8 @@ impl Simulation {
         }
     }
 
-    /// Starts all voters, lets `work` use them until the power fails, and keeps what is left.
+    /// Starts all voters, runs `work` on them until the power fails, and keeps what is left of
+    /// their disks.
     fn round(&mut self, seed: u64, work: impl FnOnce(&mut Self, &mut [Voter])) {
         self.what = format!("seed {seed}, start {}", self.starts);
         let memories = self.memories.clone();
@@ -327,7 +332,7 @@ impl Simulation {
     }
 }
 
-/// Whatever a single voter may be asked.
+/// Sends one voter any commands in random order.
 fn work_of_one(simulation: &mut Simulation, voters: &mut [Voter]) {
     let term = simulation.term;
     let random = &mut simulation.random;
@@ -365,7 +370,7 @@ fn work_of_one(simulation: &mut Simulation, voters: &mut [Voter]) {
 /// Entries that a majority acknowledged.
 type Committed = Arc<Mutex<BTreeMap<u64, Entry>>>;
 
-/// A leader that two others follow, with Raft's rules about who may lead and what is committed.
+/// Lets one voter lead two others, with Raft's rules about who may lead and what is committed.
 fn work_of_three(simulation: &mut Simulation, voters: &mut [Voter], committed: &Committed) {
     let term = simulation.term;
     check_majorities(&simulation.what, voters, committed);
@@ -406,7 +411,7 @@ fn work_of_three(simulation: &mut Simulation, voters: &mut [Voter], committed: &
     }
 }
 
-/// What a follower is asked to make its log that of the leader.
+/// Returns the commands that make the log of a follower equal to the leader's.
 fn catch_up(log: &Log, leads: &Log) -> Vec<Vec<Op>> {
     let same = |index: &u64| log.entries.get(index) == leads.entries.get(index);
     let from = (0..leads.end()).find(|index| !same(index));
@@ -420,7 +425,7 @@ fn catch_up(log: &Log, leads: &Log) -> Vec<Vec<Op>> {
     groups
 }
 
-/// Whichever two voters elect a leader, it has what was committed.
+/// Checks that whichever two voters elect a leader, it has every committed entry.
 fn check_majorities(what: &str, voters: &[Voter], committed: &Committed) {
     let logs: Vec<Log> = voters.iter().map(Voter::log).collect();
     for (one, other) in [(0, 1), (0, 2), (1, 2)] {

@@ -35,8 +35,8 @@ pub(super) struct Disks {
 }
 
 impl Disks {
-    /// Disks with this content; the power fails before operation number `cut_at`, and `on_cut` is
-    /// called in that moment.
+    /// Creates disks with this content; the power fails before operation number `cut_at`, and
+    /// `on_cut` is called in that moment.
     pub(super) fn new(
         seed: u64,
         images: Vec<Image>,
@@ -49,7 +49,7 @@ impl Disks {
             write_sled(path, &image.sled);
         }
         let read = move || paths.iter().map(|path| read_sled(path)).collect::<Vec<_>>();
-        // As they were at some earlier moment.
+        // sled's files at some earlier moment.
         let mut before = read();
         let mut random = Random(!seed);
         let sled = Arc::new(Mutex::new(Vec::new()));
@@ -112,7 +112,7 @@ impl Disks {
     }
 }
 
-/// One of many states of sled's files, none of whose writes counts as synced.
+/// Returns one of the many possible states of sled's files, none of whose writes counts as synced.
 fn torn_sled(before: &SledImage, now: SledImage, random: &mut Random) -> SledImage {
     match random.below(10) {
         0 => SledImage::new(),
