@@ -1,4 +1,4 @@
-//! Records as batches of the log.
+//! Encodes a coordinator's records as batches of the log.
 
 use bytes::Bytes;
 use dohle_log::{BatchBuilder, BatchOptions, CompressionType};
@@ -15,8 +15,8 @@ pub(super) struct RecordBatch<R> {
     pub(super) records: Vec<R>,
 }
 
-/// The records as batches of at most `bytes_max` before compression, except where one record is
-/// larger. With `producer` they belong to a transaction of that producer.
+/// Encodes the records as batches of at most `bytes_max` before compression. A batch is larger only
+/// when a single record is. With `producer` the batches belong to a transaction of that producer.
 ///
 /// # Errors
 /// INVALID_REQUEST when a record cannot be encoded, UNKNOWN_SERVER_ERROR when a batch cannot be
@@ -39,7 +39,7 @@ pub(super) fn batches<R: LogRecord>(
     let mut inside = Vec::new();
     for record in records {
         let (key, value) = record.encode().map_err(|error| {
-            tracing::info!(subject = ?record.subject(), "a record is not appended: {error}");
+            tracing::info!(subject = ?record.subject(), "refused to append a record: {error}");
             ErrorCode::InvalidRequest
         })?;
         let bytes = key.len() + value.as_ref().map_or(0, Bytes::len) + RECORD_OVERHEAD;

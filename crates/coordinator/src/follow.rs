@@ -1,4 +1,4 @@
-//! Following the metadata: shards come and go with the leadership of their partitions.
+//! Follows the metadata: shards are created and dropped with the leadership of their partitions.
 
 use std::fmt::Debug;
 use std::ops::ControlFlow;
@@ -13,12 +13,12 @@ use super::shard::ShardRuntime;
 use dohle_broker::metadata::{LocalReplicas, MetadataChange};
 use dohle_broker::partitions::LocalPartitions;
 
-/// A coordinator of any machine, as the node drives it.
+/// A coordinator of any machine, as the node uses it.
 pub trait AnyCoordinator: Debug + Send + Sync {
-    /// Follows a change of the metadata. The partitions have followed it before.
+    /// Follows a change of the metadata. The partitions have already followed it.
     fn on_metadata(self: Arc<Self>, change: &MetadataChange);
 
-    /// Gives up all shards: parked requests get NOT_COORDINATOR.
+    /// Drops all shards. Parked requests get NOT_COORDINATOR.
     fn resign_all(&self);
 }
 
@@ -32,8 +32,8 @@ impl<M: Machine> AnyCoordinator for Coordinator<M> {
     }
 }
 
-/// The partitions and then the coordinators, in the order in which they follow the metadata: a
-/// shard is loaded from a partition that leads already.
+/// The partitions and the coordinators, in the order in which they follow the metadata: a shard is
+/// loaded from a partition that already leads.
 #[derive(Debug)]
 pub struct CoordinatedPartitions {
     /// The partitions of this broker.
@@ -52,7 +52,7 @@ impl LocalReplicas for CoordinatedPartitions {
 }
 
 impl<M: Machine> Coordinator<M> {
-    /// Follows a change of the metadata. The partitions have followed it before.
+    /// Follows a change of the metadata. The partitions have already followed it.
     pub fn on_metadata(self: &Arc<Self>, change: &MetadataChange) {
         self.apply_configs(change);
         let is_ours = |topic: &TopicName| topic.as_str() == self.config.topic.name;
@@ -101,7 +101,7 @@ impl<M: Machine> Coordinator<M> {
         if current.is_some_and(|shard| {
             shard.leader_epoch == leader_epoch && shard.partition.id() == local.id
         }) {
-            // Only the ISR or the replicas changed.
+            // Only the ISR or the replicas have changed.
             return;
         }
         let Some(partition) = self.partitions.get(&local.id) else {

@@ -1,4 +1,4 @@
-//! The group coordinator: the assembly of groups on the runtime, and their topic.
+//! The group coordinator: runs the machine of groups, and defines their topic.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub static OFFSETS_TOPIC: InternalTopic = InternalTopic {
     settings: topic_settings,
 };
 
-/// Starts the coordinator of groups on a node that was configured with these properties.
+/// Starts the coordinator of groups on a node with these properties.
 ///
 /// # Panics
 /// Outside a tokio runtime.

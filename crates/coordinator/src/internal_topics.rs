@@ -1,8 +1,8 @@
 //! Internal topics, which are created when they are first needed.
 //!
 //! One request at a time asks the controller for a topic, the others wait for the outcome. After a
-//! refusal the next attempt waits a moment, so that clients which try again do not overload the
-//! controller. Of refusals that repeat, only the first is logged.
+//! refusal the next attempt is delayed, so that clients that retry do not overload the controller.
+//! Of repeated refusals only the first is logged.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ const CLUSTER_STARTS: Duration = Duration::from_secs(10);
 pub struct InternalTopic {
     /// The name.
     pub name: &'static str,
-    /// The property that sets the replication factor, for messages.
+    /// The property that sets the replication factor, for use in messages.
     pub replication_factor_property: &'static str,
     /// Reads the settings for a new topic from the properties of a broker.
     pub settings: fn(&BrokerValues) -> TopicSettings,
@@ -42,9 +42,9 @@ pub struct InternalTopic {
 pub struct TopicSettings {
     /// The number of partitions.
     pub partitions: i32,
-    /// The number of replicas, of which there are never more than brokers.
+    /// The number of replicas, which is limited to the number of brokers.
     pub replication_factor: usize,
-    /// The topic's own `min.insync.replicas`, of which there are never more than replicas; `None`
+    /// The topic's own `min.insync.replicas`, which is limited to the number of replicas; `None`
     /// for the broker's default.
     pub min_insync_replicas: Option<usize>,
     /// The rest of the topic's own configuration, such as `cleanup.policy`.
@@ -60,14 +60,14 @@ pub struct InternalTopics {
     controller: Arc<ControllerClient>,
     begun: Instant,
     ask_again: Duration,
-    /// By topic: when the controller refused it last, and why.
+    /// For each topic the controller's last refusal and its time.
     refused: parking_lot::Mutex<HashMap<&'static str, Arc<Mutex<Option<Refusal>>>>>,
 }
 
 type Refusal = (Instant, ApiError);
 
 impl InternalTopics {
-    /// For one node, whose properties give the topics' settings.
+    /// Creates the value of one node, whose properties determine the topics' settings.
     pub fn new(
         node: NodeId,
         properties: Arc<Properties>,
@@ -100,7 +100,7 @@ impl InternalTopics {
             return Ok(image);
         }
         let refused = Arc::clone(self.refused.lock().entry(name).or_default());
-        // Held while the controller answers: the other requests wait for the same answer.
+        // Held while the controller answers, so that other requests wait for the same answer.
         let locked = timeout_at(deadline, refused.lock()).await;
         let mut refused = locked
             .map_err(|_| ErrorCode::RequestTimedOut.because(format!("{name} is being created")))?;
@@ -145,25 +145,25 @@ impl InternalTopics {
         })?;
         match forwarded_outcome(result.error_code, result.error_message.as_ref()) {
             Ok(()) if replicas < wanted => tracing::info!(
-                "{name} was created with {replicas} of {wanted} replicas ({}), as many as there \
-                 are brokers; when there are more, kafka-reassign-partitions gives it more \
-                 replicas",
+                "{name} was created with {replicas} of {wanted} replicas ({}), because there are \
+                 no more brokers; add replicas with kafka-reassign-partitions once there are",
                 topic.replication_factor_property
             ),
             Ok(()) => {}
-            // Another broker was quicker.
+            // Another broker has created the topic meanwhile.
             Err(error) if error.code == ErrorCode::TopicAlreadyExists => {}
             Err(error) => return Err(error),
         }
         let exists = |image: &MetadataImage| image.topic(name).is_some();
         let image = self.metadata.wait_until(exists, deadline).await;
         image.ok_or_else(|| {
-            ErrorCode::RequestTimedOut
-                .because(format!("the metadata of this broker lacks {name} still"))
+            ErrorCode::RequestTimedOut.because(format!(
+                "the metadata of this broker do not contain {name} yet"
+            ))
         })
     }
 
-    /// Metadata that has all brokers of a cluster which is just starting.
+    /// Returns metadata that contain all brokers of a cluster that is just starting.
     async fn all_registered(&self, deadline: Instant) -> Result<Arc<MetadataImage>, ApiError> {
         let settled = self.begun + CLUSTER_STARTS;
         let expected = self.controller.voters().count();
@@ -180,8 +180,8 @@ impl InternalTopics {
     }
 }
 
-/// Logs the outcome of an attempt to create a topic where it differs from that of the attempt
-/// before. Messages are not compared: their figures change from attempt to attempt.
+/// Logs the outcome of an attempt to create a topic if it differs from the previous outcome.
+/// Messages are not compared, because their figures change from attempt to attempt.
 fn log_change(topic: &str, before: Option<&Refusal>, now: Option<&ApiError>) {
     match (before, now) {
         (None, None) => {}

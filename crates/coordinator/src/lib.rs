@@ -1,7 +1,7 @@
 //! The runtime of machines that live in the partitions of an internal topic, such as groups in
 //! `__consumer_offsets`: a [`Coordinator`] keeps one [`Machine`] for each partition of its topic
-//! that this broker leads. It appends the records that a step of a machine asks for to the
-//! partition and replays them, parks requests and sends their replies, and runs timers.
+//! that this broker leads. It appends the records of each step of a machine to the partition and
+//! replays them, parks requests and sends their replies, and runs timers.
 //!
 //! ```text
 //!               leads, epoch e            read to its end, committed
@@ -15,8 +15,8 @@
 //!
 //! Invariant: records are appended and replayed under the lock of their shard, so the order of the
 //! log is the order of the replays; nothing is awaited under it. A reply is sent after the commit
-//! of the records that it rests on. A shard lives in one leader epoch; when that ends, everything
-//! that the shard has not committed is dropped with it.
+//! of the records that it depends on. A shard exists in one leader epoch; when that epoch ends,
+//! everything that the shard has not committed is dropped with it.
 //!
 //! Only [`groups`] and [`transactions`], the assemblies of coordinators, depend on a particular
 //! machine.
@@ -71,11 +71,11 @@ use timers::TimerWakeup;
 
 /// How long a request waits for a shard that is about to be led or loaded.
 const SETTLED_WITHIN: Duration = Duration::from_millis(500);
-/// How often one request is planned again with more results of computations.
+/// How often one request is planned again with further results of computations.
 const LOOKUPS_MAX: usize = 4;
-/// Longer than any broker leads a partition.
+/// A time that is longer than any broker leads a partition.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-/// Shards that are read at a time.
+/// The number of shards that are read at the same time.
 const LOADS_MAX: usize = 4;
 
 /// The coordinator of one internal topic on this node.
@@ -84,7 +84,7 @@ pub struct Coordinator<M: Machine> {
     config: CoordinatorConfig<M>,
     partitions: Arc<Partitions>,
     metadata: Arc<MetadataCache>,
-    /// Runs loads, timers and what follows a commit, apart from the threads of connections.
+    /// Runs loads, timers and continuations after commits, apart from the threads of connections.
     runtime: Handle,
     started: Instant,
     settings: RwLock<Arc<Settings<M>>>,
@@ -130,9 +130,9 @@ impl<M: Machine> Coordinator<M> {
         coordinator
     }
 
-    /// Runs a request in the shard that `key` belongs to, and returns its reply once that may be
-    /// sent. The first poll plans the request and appends its records. Results of computations that
-    /// the request lacks are computed on a blocking thread, without the lock of the shard.
+    /// Runs a request in the shard that `key` belongs to, and returns its reply once the reply may
+    /// be sent. The first poll plans the request and appends its records. If the request lacks
+    /// results of computations, these run on a blocking thread, without the lock of the shard.
     ///
     /// # Errors
     /// Kafka's codes for requests to coordinators: NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS,
@@ -149,8 +149,8 @@ impl<M: Machine> Coordinator<M> {
         }
     }
 
-    /// Runs a request in every shard of this broker, one after the other. A shard that cannot serve
-    /// it has an error in its place, as [`Coordinator::run`] returns it.
+    /// Runs a request in every shard of this broker, one after the other. The result of a shard
+    /// that cannot serve the request is an error, as [`Coordinator::run`] returns it.
     pub async fn run_in_all<Q>(self: &Arc<Self>, request: &Q) -> Vec<Result<Q::Reply, ErrorCode>>
     where
         Q: Request<Machine = M>,
@@ -186,13 +186,13 @@ impl<M: Machine> Coordinator<M> {
         Ok((shard.leader_epoch, reply))
     }
 
-    /// Takes work from the shard of a partition with a request that appends no records, and waits
-    /// for the commit that the work rests on for as long as this broker leads the partition.
-    /// Nothing that was taken is lost while the shard lives.
+    /// Takes work from the shard of a partition with a request that appends no records. Waits for
+    /// the commit that the work depends on for as long as this broker leads the partition. No work
+    /// that was taken is lost while the shard exists.
     ///
     /// # Errors
-    /// NOT_COORDINATOR or COORDINATOR_LOAD_IN_PROGRESS when there is no shard to take it from, or
-    /// not any more.
+    /// NOT_COORDINATOR or COORDINATOR_LOAD_IN_PROGRESS when the broker has no loaded shard of the
+    /// partition, or drops it.
     pub(crate) async fn take_from<Q>(
         self: &Arc<Self>,
         index: PartitionIndex,
@@ -211,7 +211,7 @@ impl<M: Machine> Coordinator<M> {
         }
     }
 
-    /// The signals that machines raise with [`Step::signal`].
+    /// Returns the signals that machines raise with [`Step::signal`].
     pub(crate) fn signals(&self) -> &Arc<Signals> {
         &self.signals
     }
@@ -239,7 +239,7 @@ impl<M: Machine> Coordinator<M> {
         Ok(reply)
     }
 
-    /// The partition that `key` belongs to.
+    /// Returns the partition that `key` belongs to.
     ///
     /// # Errors
     /// NOT_COORDINATOR when this broker does not lead it.
@@ -293,7 +293,7 @@ impl<M: Machine> Coordinator<M> {
             let computed = self.partitions.blocking().compute(owner, compute).await;
             lookups = computed.map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
         }
-        // Other requests changed what this one needs each time; the client tries again.
+        // Other requests changed what this request needs each time. The client retries.
         Err(ErrorCode::CoordinatorLoadInProgress)
     }
 
@@ -317,7 +317,7 @@ impl<M: Machine> Coordinator<M> {
         Ok(pending)
     }
 
-    /// Makes a step of a shard on the newest metadata, and carries out what follows.
+    /// Makes a step of a shard on the newest metadata, and carries out its effects.
     fn step<R>(
         self: &Arc<Self>,
         shard: &Arc<ShardRuntime<M>>,
@@ -356,8 +356,8 @@ impl<M: Machine> Coordinator<M> {
         outcome
     }
 
-    /// Records are committed or have failed: sends the replies that waited for them, and continues
-    /// the machine.
+    /// Continues after a commit, or its failure: sends the replies that waited for it, and
+    /// continues the machine.
     fn on_commit(
         self: &Arc<Self>,
         shard: &Arc<ShardRuntime<M>>,
@@ -372,7 +372,7 @@ impl<M: Machine> Coordinator<M> {
             });
         }
         if let Some(on_commit) = on_commit {
-            // Fails only when the machine is gone, and its parked requests with it.
+            // Fails only when the machine was dropped, together with its parked requests.
             let _ = self.step(shard, WriteMode::Atomic, |machine, step| {
                 machine.on_commit(on_commit, outcome, step);
             });
@@ -401,9 +401,9 @@ impl<M: Machine> Coordinator<M> {
         self.shards.read().values().cloned().collect()
     }
 
-    /// The shard that `key` belongs to, if this broker leads it. Waits a moment for metadata that
-    /// the broker which the client asked may have a few milliseconds earlier, and for a load that
-    /// ends soon.
+    /// Returns the shard that `key` belongs to, if this broker leads it. Waits a moment for a load
+    /// that ends soon, and for metadata that another broker, which the client has asked, may have
+    /// received a few milliseconds earlier.
     async fn shard_of(self: &Arc<Self>, key: &str) -> Result<Arc<ShardRuntime<M>>, ErrorCode> {
         let deadline = Instant::now() + SETTLED_WITHIN;
         let topic = self.config.topic.name;
@@ -423,14 +423,14 @@ impl<M: Machine> Coordinator<M> {
         Ok(shard)
     }
 
-    /// The number of requests that are parked.
+    /// Returns the number of parked requests.
     #[cfg(any(test, feature = "testing"))]
     pub fn parked(&self) -> usize {
         let shards = self.shards();
         shards.iter().map(|shard| shard.replies.len()).sum()
     }
 
-    /// Gives up all shards: parked requests get NOT_COORDINATOR.
+    /// Drops all shards. Parked requests get NOT_COORDINATOR.
     pub fn resign_all(&self) {
         let shards = std::mem::take(&mut *self.shards.write());
         for shard in shards.into_values() {
@@ -439,7 +439,7 @@ impl<M: Machine> Coordinator<M> {
     }
 }
 
-/// Markers are appended and replayed under the lock of their shard, as records are.
+/// Markers are appended and replayed under the lock of their shard, like records.
 impl<M: Machine> MarkerReplay for Coordinator<M> {
     fn write_marker(
         self: Arc<Self>,
@@ -454,7 +454,8 @@ impl<M: Machine> MarkerReplay for Coordinator<M> {
     }
 }
 
-/// Waits for `future` until `deadline` at most; COORDINATOR_NOT_AVAILABLE when it takes longer.
+/// Waits for `future` until `deadline`. Returns COORDINATOR_NOT_AVAILABLE when the deadline
+/// expires.
 async fn within<T>(
     deadline: Instant,
     future: impl Future<Output = Result<T, ErrorCode>>,

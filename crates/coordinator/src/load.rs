@@ -1,4 +1,4 @@
-//! Loading a machine: the partition is read from its start to its end and replayed.
+//! Loads a machine: reads its partition from start to end, and replays the records.
 //!
 //! Records of transactions and the markers that end them are replayed as such. Records of types
 //! that this version does not know are skipped.
@@ -16,20 +16,20 @@ use super::shard::ShardRuntime;
 use super::step::WriteMode;
 use dohle_broker::partition::{CommitError, FetchParams, Isolation, ReadError};
 
-/// Why a partition cannot be loaded.
+/// The reason why a partition cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 enum LoadError {
     #[error("{0}")]
     Read(#[from] ReadError),
     #[error("the batch at offset {at} is damaged: {error}")]
     Batch { at: Offset, error: BatchError },
-    #[error("the record at offset {at} is not understood: {reason}")]
+    #[error("the record at offset {at} cannot be decoded: {reason}")]
     Record { at: Offset, reason: String },
-    #[error("there is nothing at offset {at}, where the log does not end")]
+    #[error("the log has no records at offset {at}, and does not end there")]
     Gap { at: Offset },
 }
 
-/// A machine, and what it was replayed from.
+/// A machine, and the offset up to which it was replayed.
 struct Loaded<M> {
     machine: M,
     end: Offset,
@@ -37,8 +37,9 @@ struct Loaded<M> {
 }
 
 impl<M: Machine> Coordinator<M> {
-    /// Loads the machine of a shard in the background. The shard is `Loading`. It serves requests
-    /// once this broker's metadata is at `offset`, because machines look up topics there.
+    /// Loads the machine of a shard, whose state is `Loading`, in the background. The shard serves
+    /// requests once this broker's metadata are at `offset`, because machines look up topics in
+    /// them.
     pub(super) fn load(self: &Arc<Self>, shard: &Arc<ShardRuntime<M>>, offset: MetadataOffset) {
         let (this, shard) = (Arc::clone(self), Arc::clone(shard));
         self.runtime.spawn(async move {
@@ -55,15 +56,15 @@ impl<M: Machine> Coordinator<M> {
                 Ok(Err(error)) => return this.load_failed(&shard, &error.to_string()),
                 Err(error) => return this.load_failed(&shard, &error.to_string()),
             };
-            // Permits limit how many shards are read at a time. A commit may take long, and must
-            // not keep other shards from being read.
+            // Permits limit the number of shards that are read at the same time. The commit may
+            // take long, and must not delay the reads of other shards.
             drop(permit);
             let Loaded {
                 machine,
                 end,
                 records,
             } = loaded;
-            // Records of an earlier leader may not be committed yet, or never.
+            // Records of an earlier leader may still be uncommitted.
             match shard
                 .partition
                 .wait_committed(shard.leader_epoch, end)
@@ -80,7 +81,7 @@ impl<M: Machine> Coordinator<M> {
             if !shard.activate(machine) {
                 return;
             }
-            // Fails only when the machine is gone again.
+            // Fails only when the machine was dropped meanwhile.
             let _ = this.step(&shard, WriteMode::PerRecord, |machine, step| {
                 machine.on_loaded(step);
             });
@@ -109,7 +110,7 @@ impl<M: Machine> Coordinator<M> {
     }
 }
 
-/// Reads the partition. Blocks on the disk.
+/// Reads the partition, and replays it. Blocks on the disk.
 fn read<M: Machine>(shard: &ShardRuntime<M>, chunk: usize) -> Result<Loaded<M>, LoadError> {
     let positions = shard.partition.positions();
     let end = positions.log_end_offset;
@@ -143,7 +144,7 @@ fn read<M: Machine>(shard: &ShardRuntime<M>, chunk: usize) -> Result<Loaded<M>, 
             at = at.max(batch.header.next_offset());
         }
         if at == before {
-            // Compaction may have emptied the end of the log.
+            // Compaction may have removed all records at the end of the log.
             if read.records.is_empty() && read.positions.log_end_offset <= at {
                 break;
             }

@@ -1,4 +1,4 @@
-//! Parked requests: each waits for a reply from a timer, from another request, or from a commit.
+//! Parked requests. Each waits for a reply from a timer, another request or a commit.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -9,7 +9,7 @@ use dohle_model::ErrorCode;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-/// The parked requests of one shard, by the number of their tokens.
+/// The parked requests of one shard, by the ids of their tokens.
 #[derive(Debug, Default)]
 pub(super) struct PendingReplies {
     senders: Mutex<HashMap<u64, oneshot::Sender<DueReply>>>,
@@ -37,7 +37,7 @@ impl PendingReplies {
     pub(super) fn send(&self, reply: DueReply) {
         let sender = self.senders.lock().remove(&reply.id());
         if let Some(sender) = sender {
-            // The receiver may have been dropped since.
+            // The request may have been dropped meanwhile.
             let _ = sender.send(reply);
         }
     }
@@ -47,14 +47,14 @@ impl PendingReplies {
         self.senders.lock().clear();
     }
 
-    /// How many requests are parked.
+    /// Returns the number of parked requests.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn len(&self) -> usize {
         self.senders.lock().len()
     }
 }
 
-/// A parked request. Dropping it, as happens when its connection closes, forgets the request: a
+/// A parked request. Dropping it, as happens when its connection closes, removes the request, and a
 /// later reply is discarded.
 #[derive(Debug)]
 pub struct PendingReply<R> {
@@ -72,7 +72,7 @@ impl<R: Reply> PendingReply<R> {
     pub async fn reply(mut self) -> Result<R, ErrorCode> {
         let reply = (&mut self.receiver).await;
         let reply = reply.map_err(|_| ErrorCode::NotCoordinator)?;
-        // The token fixes the type of the reply.
+        // The token determines the type of the reply.
         reply.downcast().map_err(|_| ErrorCode::UnknownServerError)
     }
 }

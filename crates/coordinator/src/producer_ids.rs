@@ -1,5 +1,5 @@
-//! Ids of producers, from blocks that the controller hands out (KIP-730). What is left of a block
-//! when the broker stops is never used.
+//! Producer ids, from blocks that the controller allocates to brokers (KIP-730). The rest of a
+//! block is never used when the broker stops.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// Where ids of producers come from. A trait, so that coordinators run without a controller.
+/// A source of producer ids. A trait, so that coordinators can run without a controller.
 pub trait ProducerIdSource: Debug + Send + Sync {
-    /// An id that no other producer of the cluster has.
+    /// Returns an id that no other producer of the cluster has.
     ///
     /// # Errors
-    /// Why there is none by the deadline.
+    /// The reason why no id is available by the deadline.
     fn next(&self, deadline: Instant) -> BoxFuture<'_, Result<ProducerId, ApiError>>;
 }
 
-/// The block of producer ids that this broker hands out from.
+/// The block of producer ids from which this broker hands out ids.
 #[derive(Debug)]
 pub struct ProducerIds {
     node: NodeId,
@@ -37,7 +37,7 @@ struct Block {
 }
 
 impl ProducerIds {
-    /// For one node.
+    /// Creates the source of one node.
     #[must_use]
     pub fn new(
         node: NodeId,
@@ -77,7 +77,7 @@ impl ProducerIds {
 impl ProducerIdSource for ProducerIds {
     fn next(&self, deadline: Instant) -> BoxFuture<'_, Result<ProducerId, ApiError>> {
         Box::pin(async move {
-            // Held across the request: those who wait need the same block.
+            // Held across the request to the controller: other callers need the same block.
             let mut block = self.block.lock().await;
             if block.next == block.end {
                 *block = self.allocate(deadline).await?;

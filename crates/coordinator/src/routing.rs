@@ -1,23 +1,23 @@
-//! Which partition of an internal topic a key belongs to: Java's `String.hashCode` modulo the
-//! number of partitions, as in every Kafka broker and tool.
+//! Maps keys to partitions of an internal topic: Java's `String.hashCode` modulo the number of
+//! partitions, as in every Kafka broker and tool.
 
 use dohle_model::PartitionIndex;
 use dohle_model::image::MetadataImage;
 
-/// The partition of `topic` that `key` belongs to, such as a group's id; `None` while the topic
-/// does not exist.
+/// Returns the partition of `topic` for a `key` such as a group's id; `None` while the topic does
+/// not exist.
 #[must_use]
 pub fn partition_of(image: &MetadataImage, topic: &str, key: &str) -> Option<PartitionIndex> {
     let topic = image.topic(topic)?;
     Some(partition_for(key, topic.partitions.len()))
 }
 
-/// The partition for a key. `partitions` of 0 counts as 1.
+/// Returns the partition for a key. `partitions` of 0 counts as 1.
 fn partition_for(key: &str, partitions: usize) -> PartitionIndex {
     let hash = key.encode_utf16().fold(0_i32, |hash, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
     });
-    // Kafka's Utils.abs: the smallest number, which has no opposite, becomes 0.
+    // As in Kafka's Utils.abs, the smallest number, which has no opposite, becomes 0.
     let hash = hash.checked_abs().unwrap_or(0);
     let partitions = i32::try_from(partitions.max(1)).unwrap_or(i32::MAX);
     PartitionIndex(hash % partitions)

@@ -1,4 +1,4 @@
-//! What a coordinator is started with, and the snapshot of the configuration that it runs on.
+//! The parameters of a coordinator, and the snapshot of its configuration.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use dohle_model::record::ConfigResource;
 
 use super::internal_topics::InternalTopic;
 
-/// Resolves the settings on a state of the metadata.
+/// Resolves the settings from the metadata.
 type Resolve<M> = Box<dyn Fn(&MetadataImage) -> Settings<M> + Send + Sync>;
 
-/// What a coordinator is started with.
+/// The parameters of a coordinator.
 pub struct CoordinatorConfig<M: Machine> {
-    /// This node.
+    /// The id of this node.
     pub(super) node: NodeId,
     /// The topic that stores the machine's records.
     pub(super) topic: &'static InternalTopic,
@@ -25,8 +25,9 @@ pub struct CoordinatorConfig<M: Machine> {
 }
 
 impl<M: Machine> CoordinatorConfig<M> {
-    /// A machine on `node`, whose records are stored in `topic`. `resolve` reads the settings from
-    /// the metadata; it is called when the metadata changes a configuration, not for each request.
+    /// Creates the parameters for a machine on `node` whose records are stored in `topic`.
+    /// `resolve` reads the settings from the metadata; it is called when a configuration in the
+    /// metadata changes, not for each request.
     pub fn new(
         node: NodeId,
         topic: &'static InternalTopic,
@@ -39,12 +40,12 @@ impl<M: Machine> CoordinatorConfig<M> {
         }
     }
 
-    /// The settings as the metadata has them.
+    /// Resolves the settings from these metadata.
     pub(super) fn resolve(&self, image: &MetadataImage) -> Settings<M> {
         (self.resolve)(image)
     }
 
-    /// Whether the settings may depend on the configuration of a resource.
+    /// Returns whether the settings may depend on the configuration of a resource.
     pub(super) fn depends_on(&self, resource: &ConfigResource) -> bool {
         match resource {
             ConfigResource::Broker(id) => *id == self.node,
@@ -71,9 +72,9 @@ pub struct Settings<M: Machine> {
     pub machine: Arc<M::Config>,
     /// How long a request waits for the commit of its records.
     pub commit_timeout: Duration,
-    /// How many bytes are read at a time while a partition is loaded.
+    /// The number of bytes that are read at a time while a partition is loaded.
     pub load_buffer: usize,
-    /// The compression of the records that are appended.
+    /// The codec of the records that are appended.
     pub codec: CompressionType,
     /// The time between two calls of [`Machine::on_interval`]. Not zero.
     pub upkeep_interval: Duration,

@@ -13,10 +13,10 @@ use tokio::time::{Instant, timeout_at};
 use super::pending::PendingReplies;
 use dohle_broker::partition::Partition;
 
-/// After a failed load, requests may start another one this much later.
+/// The pause after a failed load before requests may start another one.
 const LOAD_AGAIN: Duration = Duration::from_secs(5);
 
-/// See the module.
+/// A partition that this broker leads; see the module.
 #[derive(Debug)]
 pub(super) struct ShardRuntime<M> {
     pub(super) partition: Arc<Partition>,
@@ -32,7 +32,7 @@ pub(super) struct ShardRuntime<M> {
 pub(super) enum State<M> {
     Loading,
     Active(Box<M>),
-    /// The load failed, at this time.
+    /// The load failed at this time.
     Failed(Duration),
     Resigned,
 }
@@ -48,12 +48,12 @@ impl<M: Machine> ShardRuntime<M> {
         })
     }
 
-    /// The machine is loaded. Returns whether the shard still waited for it.
+    /// Sets the loaded machine. Returns `false` when the shard no longer waited for it.
     pub(super) fn activate(&self, machine: M) -> bool {
         self.end_load(State::Active(Box::new(machine)))
     }
 
-    /// The load failed. Returns whether the shard still waited for it.
+    /// Records that the load failed. Returns `false` when the shard no longer waited for the load.
     pub(super) fn fail(&self, now: Duration) -> bool {
         self.end_load(State::Failed(now))
     }
@@ -69,7 +69,7 @@ impl<M: Machine> ShardRuntime<M> {
         waits
     }
 
-    /// Whether a failed load is to be tried again; the state is then `Loading`.
+    /// Returns whether to try a failed load again; if so, the state is `Loading` from now on.
     pub(super) fn may_load_again(&self, now: Duration) -> bool {
         let mut state = self.state.lock();
         match *state {
@@ -88,7 +88,7 @@ impl<M: Machine> ShardRuntime<M> {
             return;
         }
         let mut loaded = self.loaded.subscribe();
-        // The next step reads the outcome from the state.
+        // The caller's next step reads the outcome from the state.
         let _ = timeout_at(deadline, loaded.wait_for(|loaded| *loaded)).await;
     }
 
@@ -100,7 +100,7 @@ impl<M: Machine> ShardRuntime<M> {
         drop(state);
     }
 
-    /// When the machine's first timer expires.
+    /// Returns the time at which the machine's first timer expires.
     pub(super) fn next_deadline(&self) -> Option<Duration> {
         match &mut *self.state.lock() {
             State::Active(machine) => machine.timers().next(),

@@ -1,4 +1,4 @@
-//! Signals of machines to the task that works outside them: which partitions have work.
+//! Signals from machines to the task that works for them outside: the partitions that have work.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,8 @@ use dohle_model::PartitionIndex;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// The partitions whose machines have raised a signal since the last look. Bounded by the number of
-/// partitions.
+/// The partitions whose machines have raised a signal since the last [`Signals::take`]. Bounded by
+/// the number of partitions.
 #[derive(Debug, Default)]
 pub(super) struct Signals {
     raised: Mutex<BTreeSet<PartitionIndex>>,
@@ -21,7 +21,7 @@ impl Signals {
         self.changed.notify_one();
     }
 
-    /// Waits until there is one, and takes all.
+    /// Waits until there is a signal, and takes all of them.
     pub(super) async fn take(&self) -> BTreeSet<PartitionIndex> {
         loop {
             let raised = std::mem::take(&mut *self.raised.lock());

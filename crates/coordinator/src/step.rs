@@ -1,6 +1,6 @@
-//! One step of a shard: the machine plans it, and what it asks for is appended, replayed and handed
-//! to the coordinator. The only place that appends records of machines, and the markers that end
-//! transactions among them.
+//! One step of a shard: the machine plans it; its records are appended and replayed, and its other
+//! effects are handed to the coordinator. No other code appends records of machines, or the markers
+//! that end transactions among them.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,13 +21,13 @@ use super::within;
 use dohle_broker::partition::{Acks, AppendError, AppendOrigin, CommitError, TxnMarker};
 use dohle_broker::partitions::{MarkerCommit, wall_clock};
 
-/// What a step sees besides the machine.
+/// The inputs of a step besides the machine.
 pub(super) struct StepContext<M: Machine> {
     pub(super) now: Duration,
     pub(super) wall: Timestamp,
     pub(super) image: Arc<MetadataImage>,
     pub(super) settings: Arc<Settings<M>>,
-    /// Results of computations, for a request that is planned again with more of them.
+    /// Results of computations, for a request that is planned again with further results.
     pub(super) lookups: Option<M::Lookups>,
 }
 
@@ -49,11 +49,12 @@ impl<M: Machine> StepContext<M> {
 /// How the records of a step are appended.
 #[derive(Debug, Clone)]
 pub(super) enum WriteMode {
-    /// One batch, all or nothing: requests.
+    /// All in one batch, or none: for requests.
     Atomic,
-    /// The same, as a part of a transaction.
+    /// All in one batch, or none, as a part of a transaction.
     InTransaction(TransactionWrite),
-    /// Each record is complete without the others: expiry and other upkeep.
+    /// In as many batches as needed, because each record is complete without the others: for expiry
+    /// and other upkeep.
     PerRecord,
 }
 
@@ -68,12 +69,12 @@ pub struct TransactionWrite {
 
 type Commit = Pin<Box<dyn Future<Output = Result<(), CommitError>> + Send>>;
 
-/// What a reply waits for.
+/// The commits that a reply waits for.
 #[derive(Default)]
 pub(super) struct CommitWait {
     /// The commit of the records that the step appended.
     written: Option<Commit>,
-    /// The commit of earlier records that the reply shows.
+    /// The commit of earlier records that the reply depends on.
     read: Option<Commit>,
 }
 
@@ -87,7 +88,7 @@ impl CommitWait {
         if let Some(commit) = self.read {
             let outcome = async {
                 match commit.await {
-                    // The records are committed. Too few replicas in sync stop writers only.
+                    // The records are committed. Too few in-sync replicas fail writers only.
                     Ok(()) | Err(CommitError::NotEnoughReplicasAfterAppend { .. }) => Ok(()),
                     Err(CommitError::Role(_)) => Err(ErrorCode::NotCoordinator),
                 }
@@ -98,21 +99,21 @@ impl CommitWait {
     }
 }
 
-/// Replies and the continuation of the machine, which wait for a commit.
+/// Replies, and the continuation of the machine, that wait for a commit.
 pub(super) struct AfterCommit<M: Machine> {
     pub(super) commit: CommitWait,
     pub(super) replies: Vec<DueReply>,
     pub(super) on_commit: Option<M::OnCommit>,
 }
 
-/// What the coordinator does after a step, once the lock of the shard is released.
+/// The work of the coordinator after a step, once the lock of the shard is released.
 pub(super) struct DeferredActions<M: Machine> {
     /// Replies to send now.
     pub(super) replies: Vec<DueReply>,
     pub(super) after_commit: Vec<AfterCommit<M>>,
-    /// When the first timer of the machine expires.
+    /// The time at which the first timer of the machine expires.
     pub(super) next_deadline: Option<Duration>,
-    /// Whether the machine has work for the task outside: see [`Step::signal`].
+    /// Whether the machine has work for the task outside; see [`Step::signal`].
     pub(super) signal: bool,
 }
 
@@ -202,7 +203,8 @@ impl<M: Machine> ShardRuntime<M> {
         }
     }
 
-    /// Sends replies of a step without records, once the records that they show are committed.
+    /// Sends replies of a step without records, once the earlier records that they depend on are
+    /// committed.
     fn reply_after_read(
         &self,
         replies: Vec<DueReply>,
@@ -240,8 +242,8 @@ impl<M: Machine> ShardRuntime<M> {
         let _ = self.carry_out(machine, context, WriteMode::Atomic, effects, actions);
     }
 
-    /// Appends the marker that ends a transaction, and replays it. A transaction that has ended
-    /// here before is not ended again.
+    /// Appends the marker that ends a transaction, and replays it. Appends nothing when the
+    /// transaction has already ended here.
     pub(super) fn write_marker(&self, marker: &TxnMarker) -> Result<MarkerCommit, ErrorCode> {
         let mut state = self.state.lock();
         let State::Active(machine) = &mut *state else {
@@ -253,7 +255,7 @@ impl<M: Machine> ShardRuntime<M> {
         let written = self.partition.write_marker(marker, wall_clock());
         let written = written.map_err(|error| error.code())?;
         if written.leader_epoch != self.leader_epoch {
-            // The partition was won again in between, and another shard is being loaded.
+            // This broker has become the leader again meanwhile, and another shard is being loaded.
             return Err(ErrorCode::NotLeaderOrFollower);
         }
         if !written.duplicate {
@@ -269,8 +271,8 @@ impl<M: Machine> ShardRuntime<M> {
         }))
     }
 
-    /// Waits until everything below `end` is committed, and on the disk where `flush.messages` asks
-    /// for that.
+    /// Waits until everything below `end` is committed, and on the disk where `flush.messages`
+    /// requires that.
     fn commit(&self, end: Offset) -> Commit {
         let committed = self.partition.wait_committed(self.leader_epoch, end);
         if !self.partition.flushes_before_answer() {
@@ -312,7 +314,8 @@ impl<M: Machine> ShardRuntime<M> {
                 .append_in_txn(batch.bytes, &txn, Acks::All, origin, context.wall)
                 .map_err(|error| self.append_failed(&error))?;
             if appended.leader_epoch != self.leader_epoch {
-                // The partition was won again in between, and another shard is being loaded.
+                // This broker has become the leader again meanwhile, and another shard is being
+                // loaded.
                 return Err(ErrorCode::NotCoordinator);
             }
             assert!(
@@ -350,20 +353,20 @@ impl<M: Machine> ShardRuntime<M> {
     }
 }
 
-/// The code that a request gets for a failed append (`CoordinatorOperationExceptionHelper`).
+/// Returns the code for a request whose append failed (`CoordinatorOperationExceptionHelper`).
 fn code_of_append(error: &AppendError) -> ErrorCode {
     match error.code() {
         ErrorCode::UnknownTopicOrPartition | ErrorCode::NotEnoughReplicas => {
             ErrorCode::CoordinatorNotAvailable
         }
         ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
-        // About the transaction that the records belong to.
+        // These codes concern the transaction that the records belong to.
         code @ (ErrorCode::InvalidProducerEpoch | ErrorCode::InvalidTxnState) => code,
         _ => ErrorCode::UnknownServerError,
     }
 }
 
-/// The code that a request gets for a failed commit.
+/// Returns the code for a request whose commit failed.
 fn code_of_commit(error: &CommitError) -> ErrorCode {
     match error {
         CommitError::Role(_) => ErrorCode::NotCoordinator,

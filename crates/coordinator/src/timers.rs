@@ -1,6 +1,6 @@
 //! The timers of all shards of a coordinator: one task that sleeps until the first of them expires.
 //!
-//! The task is notified when an earlier timer is set, and looks at the shards only when a timer may
+//! The task is notified when an earlier timer is set, and visits the shards only when a timer may
 //! have expired.
 
 use std::ops::ControlFlow;
@@ -17,10 +17,10 @@ use super::Coordinator;
 use super::shard::ShardRuntime;
 use super::step::WriteMode;
 
-/// After how long a timer whose records could not be appended expires again.
+/// The time after which a timer expires again whose records could not be appended.
 const RUN_AGAIN: Duration = Duration::from_millis(500);
 
-/// When the task of the timers wakes up.
+/// The time at which the task of the timers wakes up.
 #[derive(Debug, Default)]
 pub(super) struct TimerWakeup {
     deadline: Mutex<Option<Duration>>,
@@ -28,7 +28,7 @@ pub(super) struct TimerWakeup {
 }
 
 impl TimerWakeup {
-    /// Wakes the task at `deadline` at the latest.
+    /// Sets the wake-up of the task to `deadline`, unless it is earlier already.
     pub(super) fn set(&self, deadline: Duration) {
         let mut first = self.deadline.lock();
         if first.is_none_or(|first| deadline < first) {
@@ -83,7 +83,7 @@ pub(super) fn spawn<M: Machine>(coordinator: &Arc<Coordinator<M>>) {
     });
 }
 
-/// Waits until a timer may have expired; `false` once the coordinator is dropped.
+/// Waits until a timer may have expired. Returns `false` once the coordinator is dropped.
 async fn wait<M: Machine>(
     wakeup: &TimerWakeup,
     started: Instant,
@@ -112,7 +112,7 @@ impl<M: Machine> Coordinator<M> {
     /// Handles the timers that have expired, and sets the wake-up for the next.
     fn run_timers(self: &Arc<Self>) {
         for shard in self.shards() {
-            // Each step sets the wake-up for the timers that it leaves.
+            // Each step sets the wake-up for the machine's remaining timers.
             while let Some(deadline) = shard.next_deadline() {
                 if deadline > self.started.elapsed() {
                     self.wakeup.set(deadline);
@@ -129,12 +129,13 @@ impl<M: Machine> Coordinator<M> {
         }
     }
 
-    /// A timer's records could not be appended: too few replicas are in sync, for example.
+    /// Sets a timer again whose records could not be appended, for example because too few replicas
+    /// are in sync.
     fn run_again(self: &Arc<Self>, shard: &Arc<ShardRuntime<M>>, timer: M::Timer, code: ErrorCode) {
         let partition = shard.partition.name();
-        tracing::info!(%partition, ?timer, %code, "the records of a timer were not appended");
+        tracing::info!(%partition, ?timer, %code, "cannot append the records of an expired timer; it expires again soon");
         let deadline = self.started.elapsed() + RUN_AGAIN;
-        // Fails only when the machine is gone.
+        // Fails only when the machine was dropped.
         let _ = self.step(shard, WriteMode::Atomic, |machine, _| {
             machine.timers().set_if_absent(timer, deadline);
         });

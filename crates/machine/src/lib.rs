@@ -1,12 +1,12 @@
-//! What a state machine that lives in a partition looks like: the trait that a machine implements
-//! ([`Machine`]), the requests it plans ([`Request`], [`ParkedRequest`]), and what one step of it
-//! sees and asks for ([`Step`], [`Effects`]).
+//! State machines that live in a partition: the trait that a machine implements ([`Machine`]), the
+//! requests that it plans ([`Request`], [`ParkedRequest`]), and the inputs and effects of one step
+//! ([`Step`], [`Effects`]).
 //!
 //! ```text
 //!   request, timer, commit ─▶ plan ─▶ records ─▶ append ─▶ replay ─▶ commit ─▶ reply
 //! ```
 //!
-//! A machine **plans** on its state, and asks through [`Step`] for records, replies and timers. The
+//! A machine **plans** on its state, and adds records, replies and timers to the [`Step`]. The
 //! runtime **appends** the records to the partition as one batch, **replays** them
 //! ([`Machine::replay`]), and sends the **replies** once the batch is committed. A broker that
 //! becomes the leader of the partition replays all of it before it serves requests.

@@ -1,4 +1,4 @@
-//! Replies to requests that were parked, each of its own type.
+//! Replies to parked requests, each with a type of its own.
 
 use std::any::Any;
 use std::fmt::{self, Debug};
@@ -8,21 +8,22 @@ use dohle_model::ErrorCode;
 
 /// The reply to a parked request.
 pub trait Reply: Debug + Send + 'static {
-    /// The reply to send instead of this one when the records that it waited for have failed with
-    /// `code`. A reply that refuses the request needs no records, and is returned as it is.
+    /// Returns the reply to send instead of this one when the records that it waited for have
+    /// failed with `code`. A reply that refuses the request needs no records, and is returned
+    /// unchanged.
     #[must_use]
     fn failed(self, code: ErrorCode) -> Self;
 }
 
-/// Names a parked request until its reply, of type `R`, is sent. The runtime makes them; no two are
-/// equal in the life of a machine.
+/// Identifies a parked request until its reply, of type `R`, is sent. The runtime creates tokens;
+/// no two tokens of a machine are equal.
 pub struct ReplyToken<R> {
     id: u64,
     reply: PhantomData<fn() -> R>,
 }
 
 impl<R> ReplyToken<R> {
-    /// The token with this number.
+    /// Creates the token with this id.
     #[must_use]
     pub const fn new(id: u64) -> Self {
         Self {
@@ -31,7 +32,7 @@ impl<R> ReplyToken<R> {
         }
     }
 
-    /// Its number.
+    /// Returns the token's id.
     #[must_use]
     pub const fn id(self) -> u64 {
         self.id
@@ -60,8 +61,7 @@ impl<R> Debug for ReplyToken<R> {
     }
 }
 
-/// A reply that a step returns for a parked request. The type of the reply is the type of the token
-/// that it was made with.
+/// A reply that a step returns for a parked request. Its type is the reply type of the token.
 #[derive(Debug)]
 pub struct DueReply {
     id: u64,
@@ -69,7 +69,7 @@ pub struct DueReply {
 }
 
 impl DueReply {
-    /// A reply to the request with this token.
+    /// Creates a reply to the request with this token.
     pub fn new<R: Reply>(token: ReplyToken<R>, reply: R) -> Self {
         Self {
             id: token.id,
@@ -77,13 +77,13 @@ impl DueReply {
         }
     }
 
-    /// The number of the request's token.
+    /// Returns the id of the request's token.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// The reply to send instead when the records that this one waited for have failed: see
+    /// Returns the reply to send instead when the records that this one waited for have failed; see
     /// [`Reply::failed`].
     #[must_use]
     pub fn failed(self, code: ErrorCode) -> Self {
@@ -93,10 +93,10 @@ impl DueReply {
         }
     }
 
-    /// The reply.
+    /// Returns the reply as its own type.
     ///
     /// # Errors
-    /// Returns itself when the reply has another type.
+    /// Returns `self` when the reply has another type.
     pub fn downcast<R: Reply>(self) -> Result<R, Self> {
         let any: &dyn Any = &*self.reply;
         if !any.is::<R>() {

@@ -3,12 +3,12 @@
 use crate::machine::{Machine, Step};
 use crate::reply::{Reply, ReplyToken};
 
-/// A request whose reply is planned in one step. The reply is sent once the records of the step are
-/// committed, and everything below the offset that the step reads up to ([`Step::read_up_to`]).
+/// A request whose reply is planned in one step. The reply is sent once the records of the step,
+/// and all records below the offset given to [`Step::read_up_to`], are committed.
 pub trait Request {
-    /// The machine that it is addressed to.
+    /// The machine that the request is addressed to.
     type Machine: Machine;
-    /// Its reply.
+    /// The type of its reply.
     type Reply;
 
     /// Whether the request is planned again when it lacks results of computations
@@ -19,11 +19,12 @@ pub trait Request {
     fn plan(&self, machine: &mut Self::Machine, step: &mut Step<'_, Self::Machine>) -> Self::Reply;
 }
 
-/// A request whose reply may be planned in a later step: of another request, a timer or a commit.
+/// A request whose reply may be planned in a later step: that of another request, a timer or a
+/// commit.
 pub trait ParkedRequest {
-    /// The machine that it is addressed to.
+    /// The machine that the request is addressed to.
     type Machine: Machine;
-    /// Its reply.
+    /// The type of its reply.
     type Reply: Reply;
 
     /// Plans the request. This step or a later one calls [`Step::reply`] with `token`.

@@ -1,4 +1,4 @@
-//! All timers of a machine, in one table.
+//! The table of all timers of a machine.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
@@ -10,7 +10,7 @@ pub trait Timer: Debug + Clone + Ord + Hash + Send + 'static {}
 
 impl<T: Debug + Clone + Ord + Hash + Send + 'static> Timer for T {}
 
-/// The timers that run, by name. Setting, cancelling and taking one cost O(log n).
+/// The running timers, by name. Setting, cancelling and taking a timer cost O(log n).
 #[derive(Debug)]
 pub struct Timers<T> {
     deadlines: HashMap<T, Duration>,
@@ -27,7 +27,7 @@ impl<T> Default for Timers<T> {
 }
 
 impl<T: Timer> Timers<T> {
-    /// Sets a timer, or moves it.
+    /// Sets a timer; replaces its deadline when it runs already.
     pub fn set(&mut self, timer: T, deadline: Duration) {
         if let Some(old) = self.deadlines.insert(timer.clone(), deadline) {
             self.order.remove(&(old, timer.clone()));
@@ -45,14 +45,14 @@ impl<T: Timer> Timers<T> {
         );
     }
 
-    /// Sets a timer unless it runs.
+    /// Sets a timer unless it runs already.
     pub fn set_if_absent(&mut self, timer: T, deadline: Duration) {
         if self.deadline(&timer).is_none() {
             self.set(timer, deadline);
         }
     }
 
-    /// Ends a timer, if it runs.
+    /// Cancels a timer, if it runs.
     pub fn cancel(&mut self, timer: &T) {
         if let Some(deadline) = self.deadlines.remove(timer) {
             self.order.remove(&(deadline, timer.clone()));
@@ -60,19 +60,19 @@ impl<T: Timer> Timers<T> {
         self.check();
     }
 
-    /// When a timer expires, if it runs.
+    /// Returns the time at which a timer expires, if it runs.
     #[must_use]
     pub fn deadline(&self, timer: &T) -> Option<Duration> {
         self.deadlines.get(timer).copied()
     }
 
-    /// When the first of all expires.
+    /// Returns the time at which the first timer expires.
     #[must_use]
     pub fn next(&self) -> Option<Duration> {
         self.order.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Takes one that has expired by `now`, the earliest first.
+    /// Takes a timer that has expired by `now`, the earliest first.
     pub fn take_expired(&mut self, now: Duration) -> Option<T> {
         if self.next()? > now {
             return None;
@@ -86,20 +86,20 @@ impl<T: Timer> Timers<T> {
         Some(timer)
     }
 
-    /// Those that run with their deadlines, the earliest first.
+    /// Returns the running timers with their deadlines, the earliest first.
     pub fn iter(&self) -> impl Iterator<Item = (Duration, &T)> {
         self.order
             .iter()
             .map(|(deadline, timer)| (*deadline, timer))
     }
 
-    /// How many run.
+    /// Returns the number of running timers.
     #[must_use]
     pub fn len(&self) -> usize {
         self.deadlines.len()
     }
 
-    /// Whether none runs.
+    /// Returns whether no timer runs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.deadlines.is_empty()

@@ -3,38 +3,38 @@
 //!
 //! Machines encode their records with these.
 //!
-//! Invariant: reading allocates memory in proportion to the bytes at most, and never panics.
+//! Invariant: reading allocates at most memory in proportion to the bytes, and never panics.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use dohle_model::TopicId;
 
-/// Why a record could not be encoded or decoded.
+/// The reason why a record could not be encoded or decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// The bytes end before the last field.
     #[error("ends before its last field")]
     Truncated,
-    /// A number of variable length has more than five bytes.
+    /// A variable-length number has more than five bytes.
     #[error("a variable-length number is longer than five bytes")]
     Varint,
-    /// A length below -1, which means null.
-    #[error("{0} is no length")]
+    /// A length below -1.
+    #[error("{0} is not a valid length")]
     Length(i64),
     /// Null where the schema requires a value.
-    #[error("null where a value has to be")]
+    #[error("null where a value is required")]
     Null,
     /// A text that is not UTF-8.
     #[error("a text is not UTF-8")]
     Utf8,
-    /// A value of a version that is not known, newer or negative.
-    #[error("version {version} of the value is unknown: 0 to {last} are known")]
+    /// The version of a value is unknown: newer than the known ones, or negative.
+    #[error("version {version} of the value is unknown; versions 0 to {last} are supported")]
     Version {
         /// The version of the value.
         version: i16,
         /// The newest known version.
         last: i16,
     },
-    /// A field has a value that it cannot have.
+    /// A field has an invalid value.
     #[error("{0}")]
     Invalid(String),
     /// A text or an array is too long for its length field.
@@ -45,7 +45,7 @@ pub enum RecordError {
     },
 }
 
-/// Reads the fields of one version, in their order.
+/// Reads the fields of one version of a record, in their order.
 #[derive(Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -54,7 +54,8 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads a key or a value from its type or version on. The version is not flexible.
+    /// Creates a reader of a key or a value that begins with its type or version. The encoding is
+    /// not flexible at first.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self {
@@ -63,7 +64,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Switches to the encoding of flexible versions.
+    /// Sets whether the encoding is that of flexible versions.
     pub fn flexible(&mut self, flexible: bool) {
         self.flexible = flexible;
     }
@@ -134,8 +135,8 @@ impl<'a> Reader<'a> {
         Err(RecordError::Varint)
     }
 
-    /// A length or count; `None` is null. `wide` is the width outside flexible versions: 4 bytes,
-    /// or 2.
+    /// Reads a length or count; `None` is null. `wide` selects the width outside flexible versions:
+    /// 4 bytes, or 2.
     fn length(&mut self, wide: bool) -> Result<Option<usize>, RecordError> {
         let length = if self.flexible {
             i64::from(self.unsigned_varint()?) - 1
@@ -182,7 +183,7 @@ impl<'a> Reader<'a> {
         self.take(length).map(Bytes::copy_from_slice)
     }
 
-    /// An array whose items take at least `item_min` bytes; `None` is null.
+    /// Reads an array whose items take at least `item_min` bytes; `None` is null.
     ///
     /// # Errors
     /// When the bytes are not such a field.
@@ -217,7 +218,8 @@ impl<'a> Reader<'a> {
             .ok_or(RecordError::Null)
     }
 
-    /// The tagged fields at the end of a struct; those that `field` does not know are skipped.
+    /// Reads the tagged fields at the end of a struct. Skips those for which `field` returns
+    /// `false`.
     ///
     /// # Errors
     /// When the bytes are not such a field.
@@ -250,7 +252,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Writes the fields of one version, in their order.
+/// Writes the fields of one version of a record, in their order.
 #[derive(Debug)]
 pub struct Writer {
     buffer: BytesMut,
@@ -258,13 +260,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts a key of a type.
+    /// Starts a key of this type.
     #[must_use]
     pub fn key(key_type: i16) -> Self {
         Self::new(key_type, false)
     }
 
-    /// Starts a value of a version.
+    /// Starts a value of this version.
     #[must_use]
     pub fn value(version: i16, flexible: bool) -> Self {
         Self::new(version, flexible)
@@ -276,7 +278,7 @@ impl Writer {
         Self { buffer, flexible }
     }
 
-    /// The encoded bytes.
+    /// Returns the encoded bytes.
     #[must_use]
     pub fn finish(self) -> Bytes {
         self.buffer.freeze()
@@ -385,7 +387,8 @@ impl Writer {
         }
     }
 
-    /// Ends a struct that has one tagged field, tag 0, where `field` writes it; for `None`, none.
+    /// Ends a struct that may have one tagged field, tag 0, which `field` writes; with `None` it
+    /// has none.
     ///
     /// # Errors
     /// When the field cannot be written.
@@ -401,7 +404,7 @@ impl Writer {
         self.tagged_field(0, field)
     }
 
-    /// Begins the tagged fields of a struct, of which there are `count`.
+    /// Begins the `count` tagged fields of a struct.
     pub fn tagged_count(&mut self, count: u32) {
         self.unsigned_varint(count);
     }

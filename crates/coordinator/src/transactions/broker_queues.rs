@@ -1,5 +1,5 @@
-//! What waits to be sent to each broker. One request is on its way to a broker at a time; what
-//! comes meanwhile is sent with the next.
+//! Queues of items for each broker. One request to a broker is in flight at a time; items that are
+//! added meanwhile are sent with the next request.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -33,8 +33,8 @@ impl<T> Default for BrokerQueues<T> {
 }
 
 impl<T> BrokerQueues<T> {
-    /// Adds items for a broker. Returns whether the caller has to start the task that sends them:
-    /// no other one sends to the broker.
+    /// Adds items for a broker. Returns whether the caller must start the task that sends them,
+    /// because no task sends to the broker yet.
     #[must_use]
     pub(super) fn push(&self, broker: NodeId, items: impl IntoIterator<Item = T>) -> bool {
         let mut queues = self.queues.lock();

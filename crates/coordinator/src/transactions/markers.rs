@@ -1,4 +1,4 @@
-//! The way of markers from the shards of the coordinator to the leaders of the partitions.
+//! Delivers markers from the shards of the coordinator to the leaders of the partitions.
 //!
 //! ```text
 //!   machine ──signal──▶ take markers, once the decision is committed ──▶ a queue a broker
@@ -6,8 +6,9 @@
 //!      └────────────────── MarkersAnswered ◀── WriteTxnMarkers ◀────────────────┘ a time
 //! ```
 //!
-//! Nothing is decided here. Every marker that was taken is answered to its shard, in the leader
-//! epoch in which it was taken; the machine decides what is sent again, and when.
+//! This module makes no decisions. It reports the outcome of every marker to the shard that the
+//! marker was taken from, in the same leader epoch; the machine decides which markers are sent
+//! again, and when.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
@@ -33,12 +34,12 @@ use crate::Coordinator;
 
 /// How long a broker may take to write markers.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Partitions in one request at most, unless a single marker has more.
+/// The most partitions in one request, unless a single marker has more.
 const PARTITIONS_MAX: usize = 20_000;
 
 /// Writes markers to the partitions that this broker leads.
 pub trait MarkerWriter: Debug + Send + Sync {
-    /// Writes the markers, and returns the outcome for each partition once it is committed.
+    /// Writes the markers. Returns the outcome for each partition, once the marker is committed.
     fn write_txn_markers(
         &self,
         request: WriteTxnMarkersRequestData,
@@ -86,17 +87,18 @@ pub(super) async fn run(node: NodeId, shards: Shards, services: TransactionServi
     };
     loop {
         for shard in signals.take().await {
-            // A shard whose records are not committed yet keeps no other from being served.
+            // In a task of its own: a shard whose records are not committed yet must not delay the
+            // others.
             tokio::spawn(delivery.clone().take(shard));
         }
     }
 }
 
 impl Delivery {
-    /// Takes the work of a shard. An error means that the shard is gone; the next one begins with
-    /// a signal.
+    /// Takes the work of a shard and queues it. After an error, which means that the shard was
+    /// dropped, a new shard of the partition signals its work itself.
     async fn take(self, shard: PartitionIndex) {
-        // When its records cannot be appended, the machine signals again after a moment.
+        // When the records cannot be appended, the machine raises its signal again later.
         let _ = self.shards.run_in_shard(shard, None, &CompleteEnded).await;
         loop {
             let taken = self.shards.take_from(shard, &MarkersToSend).await;
@@ -122,10 +124,10 @@ impl Delivery {
         }
     }
 
-    /// Sends what is queued for a broker, one request after the other.
+    /// Sends the queued markers of a broker, one request after the other.
     async fn send(self, broker: NodeId) {
         loop {
-            // The response names markers by the producer's id: each is there once.
+            // The response identifies markers by producer id, so a request has each producer once.
             let mut producers = HashSet::new();
             let mut partitions = 0;
             let batch = self.queues.take(broker, |queued| {
@@ -147,7 +149,8 @@ impl Delivery {
         }
     }
 
-    /// Has a broker write markers: the outcomes by producer and partition, or one for all of them.
+    /// Sends markers to a broker. Returns the outcomes by producer and partition, or one error for
+    /// all of them.
     async fn write(&self, broker: NodeId, batch: &[Queued]) -> Result<Answers, ErrorCode> {
         let markers = batch.iter().map(writable).collect();
         let request = WriteTxnMarkersRequestData {
@@ -166,7 +169,7 @@ impl Delivery {
                 Err(error) => {
                     let markers = batch.len();
                     tracing::info!(%broker, markers, "markers are sent again: {error}");
-                    // Whatever it was, the markers are sent again.
+                    // Whatever the error was, the markers are sent again.
                     return Err(ErrorCode::RequestTimedOut);
                 }
             }

@@ -1,5 +1,5 @@
-//! The transaction coordinator: the assembly of transactions on the runtime, their topic, and the
-//! requests that need more than the machine: ids for producers, markers on other brokers.
+//! The transaction coordinator: runs the machine of transactions, defines their topic, and serves
+//! the requests that need more than the machine: new producer ids, markers on other brokers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,10 +39,10 @@ pub static TRANSACTION_TOPIC: InternalTopic = InternalTopic {
     settings: topic_settings,
 };
 
-/// How long the abort of a timed out transaction waits for an id for its producer.
+/// How long the abort of a timed-out transaction waits for a new producer id.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the coordinator works with, besides its partitions.
+/// The services that the coordinator uses, besides its partitions.
 #[derive(Debug, Clone)]
 pub struct TransactionServices {
     /// Ids for producers.
@@ -58,7 +58,7 @@ pub struct TransactionServices {
 pub struct TransactionCoordinator {
     shards: Arc<Coordinator<TransactionMachine>>,
     services: TransactionServices,
-    /// Sends the markers; ends with the coordinator.
+    /// The task that sends the markers; it ends with the coordinator.
     markers: JoinHandle<()>,
 }
 
@@ -68,7 +68,7 @@ impl Drop for TransactionCoordinator {
     }
 }
 
-/// Starts the coordinator of transactions on a node that was configured with these properties.
+/// Starts the coordinator of transactions on a node with these properties.
 ///
 /// # Panics
 /// Outside a tokio runtime.
@@ -92,17 +92,17 @@ pub fn start(
 }
 
 impl TransactionCoordinator {
-    /// The part that follows the metadata.
+    /// Returns the part that follows the metadata.
     #[must_use]
     pub fn coordinator(&self) -> Arc<dyn AnyCoordinator> {
         Arc::clone(&self.shards) as _
     }
 
-    /// InitProducerId with a transactional id. `fresh` of the request may be `None`.
+    /// Serves InitProducerId with a transactional id. `fresh` of the request may be `None`.
     ///
     /// # Errors
-    /// Kafka's codes. COORDINATOR_LOAD_IN_PROGRESS when a new id is needed and there is none by the
-    /// deadline; clients try again.
+    /// Kafka's codes. COORDINATOR_LOAD_IN_PROGRESS when a new id is needed and none is available by
+    /// the deadline; clients retry.
     pub async fn init_producer_id(
         &self,
         request: InitProducerId<'_>,
@@ -117,7 +117,7 @@ impl TransactionCoordinator {
         reply(self.shards.run(request.transactional_id, &request).await?)
     }
 
-    /// AddPartitionsToTxn for one transaction, and AddOffsetsToTxn.
+    /// Serves AddPartitionsToTxn for one transaction, and AddOffsetsToTxn.
     ///
     /// # Errors
     /// Kafka's codes.
@@ -125,8 +125,8 @@ impl TransactionCoordinator {
         self.shards.run(request.transactional_id, request).await?
     }
 
-    /// Verify-only AddPartitionsToTxn for one transaction: the outcome for each partition, in the
-    /// order of the request.
+    /// Serves verify-only AddPartitionsToTxn for one transaction. Returns the outcome for each
+    /// partition, in the order of the request.
     ///
     /// # Errors
     /// Kafka's codes for the transaction.
@@ -137,8 +137,8 @@ impl TransactionCoordinator {
         self.shards.run(request.transactional_id, request).await?
     }
 
-    /// EndTxn. Returns the id and epoch for the next transaction in version 2. `fresh` of the
-    /// request may be `None`.
+    /// Serves EndTxn. In version 2 of the protocol, returns the id and epoch for the next
+    /// transaction. `fresh` of the request may be `None`.
     ///
     /// # Errors
     /// As [`TransactionCoordinator::init_producer_id`].
@@ -156,7 +156,7 @@ impl TransactionCoordinator {
         reply(self.shards.run(request.transactional_id, &request).await?)
     }
 
-    /// One id of DescribeTransactions.
+    /// Serves DescribeTransactions for one transactional id.
     ///
     /// # Errors
     /// Kafka's codes.
@@ -168,7 +168,7 @@ impl TransactionCoordinator {
         self.shards.run(transactional_id, &request).await?
     }
 
-    /// ListTransactions: the transactions of all shards of this broker.
+    /// Serves ListTransactions: returns the transactions of all shards of this broker.
     ///
     /// # Errors
     /// COORDINATOR_LOAD_IN_PROGRESS when a shard is being loaded.
@@ -180,7 +180,7 @@ impl TransactionCoordinator {
         for shard in self.shards.run_in_all(&List { filter }).await {
             match shard {
                 Ok(transactions) => listed.extend(transactions),
-                // Another broker leads the partition by now, and lists it.
+                // The partition has moved: its new leader lists these transactions.
                 Err(ErrorCode::NotCoordinator) => {}
                 Err(code) => return Err(code),
             }
@@ -193,12 +193,12 @@ impl TransactionCoordinator {
     }
 }
 
-/// An id for a producer.
+/// Returns a new producer id.
 async fn fresh(services: &TransactionServices, deadline: Instant) -> Result<ProducerId, ErrorCode> {
     let id = services.producer_ids.next(deadline).await;
     id.map_err(|error| {
         tracing::info!("no producer id can be handed out: {error}");
-        // Every client tries again on this one, as with Kafka.
+        // All clients retry this error, as they do with Kafka.
         ErrorCode::CoordinatorLoadInProgress
     })
 }
@@ -211,8 +211,8 @@ fn reply<T>(planned: PlannedReply<T>) -> Result<T, ErrorCode> {
     }
 }
 
-/// Aborts a transaction that has timed out, and whose producer needs a new id. Its timer tries
-/// again after a failure.
+/// Aborts a transaction that has timed out and whose producer needs a new id. After a failure, the
+/// transaction's timer triggers another attempt.
 async fn abort_timed_out(
     shards: Arc<Coordinator<TransactionMachine>>,
     services: TransactionServices,
@@ -228,7 +228,7 @@ async fn abort_timed_out(
     };
     if let Err(code) = shards.run(key.as_str(), &request).await {
         let transactional_id = key;
-        tracing::info!(%transactional_id, %code, "a timed out transaction is not aborted yet");
+        tracing::info!(%transactional_id, %code, "cannot abort a timed-out transaction yet");
     }
 }
 
@@ -268,5 +268,6 @@ fn settings(
 }
 
 /// How long a request waits for the commit of its records. Kafka waits for the timeout of the
-/// transaction, which may be hours; clients wait for `request.timeout.ms`, 30 seconds.
+/// transaction, which may be hours; but clients wait only for their `request.timeout.ms`, 30
+/// seconds.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,8 +1,9 @@
-//! Verification by partition leaders: before a leader appends transactional records it asks the
-//! coordinator whether the partition is in the transaction (KIP-890), or adds it in version 2.
+//! Verifies transactions for partition leaders: before a leader appends transactional records, it
+//! asks the coordinator whether the partition is in the transaction (KIP-890) or, in version 2 of
+//! the protocol, adds the partition to it.
 //!
-//! Requests to a coordinator on another broker are batched: one AddPartitionsToTxn is on its way to
-//! a broker at a time, and the next has all that came meanwhile.
+//! Requests to a coordinator on another broker are batched: one AddPartitionsToTxn to a broker is
+//! in flight at a time, and the next one contains all requests that arrived meanwhile.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use super::broker_queues::{BrokerQueues, Fit};
 use super::{TRANSACTION_TOPIC, TransactionCoordinator};
 use crate::partition_of;
 
-/// Transactions in one request at most.
+/// The most transactions in one request.
 const TRANSACTIONS_MAX: usize = 1_000;
 
 /// The partitions of a transaction that a leader is about to append to.
@@ -64,7 +65,7 @@ pub struct TransactionVerifier {
 }
 
 impl TransactionVerifier {
-    /// For one node and its own coordinator.
+    /// Creates the verifier of one node, which uses the node's own coordinator directly.
     #[must_use]
     pub fn new(
         node: NodeId,
@@ -82,8 +83,9 @@ impl TransactionVerifier {
     }
 
     /// Verifies partitions, or adds them, and returns the outcome for each of them in the order of
-    /// the request. As in Kafka, PRODUCER_FENCED becomes INVALID_PRODUCER_EPOCH, which producers
-    /// get for their records. A partition that is not in the transaction has TRANSACTION_ABORTABLE.
+    /// the request. As in Kafka, PRODUCER_FENCED becomes INVALID_PRODUCER_EPOCH, the code that
+    /// producers expect. The outcome for a partition that is not in the transaction is
+    /// TRANSACTION_ABORTABLE.
     pub async fn verify(self: &Arc<Self>, request: VerifyRequest, deadline: Instant) -> Verified {
         let count = request.partitions.len();
         let outcomes = match self.ask(request, deadline).await {
@@ -123,7 +125,7 @@ impl TransactionVerifier {
         reply.map_err(|_| ErrorCode::CoordinatorNotAvailable)?
     }
 
-    /// The broker that coordinates a transactional id.
+    /// Returns the broker that coordinates a transactional id.
     fn coordinator_of(&self, transactional_id: &TransactionalId) -> Option<NodeId> {
         let image = self.metadata.image();
         let name = TRANSACTION_TOPIC.name;
@@ -131,10 +133,10 @@ impl TransactionVerifier {
         image.topic(name)?.partitions.get(&index)?.leader
     }
 
-    /// Sends what is queued for a broker, one request after the other.
+    /// Sends the queued requests of a broker, one after the other.
     async fn send(self: Arc<Self>, broker: NodeId) {
         loop {
-            // The response names transactions by their ids: each is there once.
+            // The response identifies transactions by their ids, so a request has each id once.
             let mut ids = HashSet::new();
             let batch = self.queues.take(broker, |waiting| {
                 if ids.len() == TRANSACTIONS_MAX {
@@ -148,7 +150,7 @@ impl TransactionVerifier {
             let Some(mut batch) = batch else {
                 return;
             };
-            // Nobody waits for these any more.
+            // The requesters of these have stopped waiting.
             batch.retain(|waiting| !waiting.reply.is_closed());
             let Some(deadline) = batch.iter().map(|waiting| waiting.deadline).max() else {
                 continue;
@@ -204,7 +206,7 @@ fn reply_to_all(batch: Vec<Waiting>, answer: &Result<AddPartitionsToTxnResponseD
             };
             waiting.request.partitions.iter().map(outcome).collect()
         });
-        // The leader may have given up.
+        // The requester may have stopped waiting.
         let _ = waiting.reply.send(outcomes);
     }
 }

@@ -1,4 +1,4 @@
-//! The trait of machines, and the traits of their parts.
+//! The trait of machines, and the traits of its associated types.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -16,11 +16,11 @@ mod step;
 
 pub use step::{Effects, Step};
 
-/// The state of one partition, and how it changes.
+/// The state of one partition, and its changes.
 ///
-/// Invariant: replaying the partition's log from its start makes the state that planning made,
-/// except for what lives in memory only: timers, parked requests, and what [`Effects::skip_replay`]
-/// exempts.
+/// Invariant: a replay of the partition's log from its start results in the same state, except for
+/// the state that is kept in memory only: timers, parked requests, and changes under
+/// [`Effects::skip_replay`].
 ///
 /// [`Effects::skip_replay`]: crate::Effects::skip_replay
 pub trait Machine: Default + Debug + Send + 'static {
@@ -28,23 +28,23 @@ pub trait Machine: Default + Debug + Send + 'static {
     type Record: LogRecord;
     /// A snapshot of the configuration. The runtime replaces it when the metadata changes it.
     type Config: Debug + Send + Sync + 'static;
-    /// Names a timer. There is at most one timer of each name.
+    /// The name of a timer. There is at most one timer of each name.
     type Timer: Timer;
-    /// Continues once the records of a step are committed or have failed.
+    /// What continues once the records of a step are committed or have failed.
     type OnCommit: Debug + Send + 'static;
     /// Results of long computations that requests need; `()` when no request needs any.
     type Lookups: Lookups;
 
-    /// The plural noun for what the machine keeps, for log lines and errors: `groups`.
+    /// The plural noun for the machine's objects in log lines and errors, such as `groups`.
     const NAME: &'static str;
 
-    /// Makes a record part of the state: one that was just appended, or one of the partition's log
+    /// Applies a record to the state: one that was just appended, or one of the partition's log
     /// while it is loaded. Sets no timers and sends no replies.
     fn replay(&mut self, record: Self::Record);
 
-    /// As [`Machine::replay`], for a record of an open transaction of `producer`. The record takes
-    /// effect when the transaction is committed. Machines without transactional records treat it
-    /// as any other.
+    /// Like [`Machine::replay`], for a record of an open transaction of `producer`. The record
+    /// takes effect when the transaction is committed. Machines without transactional records treat
+    /// it as any other.
     fn replay_in_transaction(&mut self, _producer: ProducerId, record: Self::Record) {
         self.replay(record);
     }
@@ -59,25 +59,29 @@ pub trait Machine: Default + Debug + Send + 'static {
         BTreeSet::new()
     }
 
-    /// Records about `subjects` were appended, and replayed unless that was skipped. They end at
-    /// `end`: a reply that shows the state of a subject names it in [`Step::read_up_to`].
+    /// Notes that records about `subjects` were appended, and replayed unless that was skipped.
+    /// They end at `end`: a reply that depends on the state of a subject passes that offset to
+    /// [`Step::read_up_to`].
     fn on_appended(
         &mut self,
         subjects: BTreeSet<<Self::Record as LogRecord>::Subject>,
         end: Offset,
     );
 
-    /// The whole log was replayed, and this broker serves the machine from now on: timers start.
+    /// Starts the timers, after the whole log was replayed. The broker serves the machine from now
+    /// on.
     fn on_loaded(&mut self, step: &mut Step<'_, Self>);
 
-    /// The timers that run.
+    /// Returns the running timers.
     fn timers(&mut self) -> &mut Timers<Self::Timer>;
 
-    /// A timer expired, and was removed from the table. When the records of this step cannot be
-    /// appended, the runtime sets the timer again unless the step or a later one has set it.
+    /// Handles a timer that expired and was removed from the table. When the records of this step
+    /// cannot be appended, the runtime sets the timer again, unless the step or a later one has set
+    /// it.
     fn on_timer(&mut self, timer: &Self::Timer, step: &mut Step<'_, Self>);
 
-    /// The records that `on_commit` was returned with are committed, or have failed.
+    /// Continues once the records with which `on_commit` was returned are committed, or have
+    /// failed.
     fn on_commit(
         &mut self,
         on_commit: Self::OnCommit,
@@ -97,35 +101,35 @@ pub trait Machine: Default + Debug + Send + 'static {
 
 /// A record as the log stores it.
 pub trait LogRecord: Debug + Sized + Send + 'static {
-    /// What a record is about, such as a group or a transactional id.
+    /// The object that a record is about, such as a group or a transactional id.
     type Subject: Debug + Clone + Ord + Send;
-    /// Why a record cannot be encoded or decoded.
+    /// The reason why a record cannot be encoded or decoded.
     type Error: Error + Send + Sync + 'static;
 
-    /// What the record is about.
+    /// Returns the object that the record is about.
     fn subject(&self) -> &Self::Subject;
 
-    /// The record's key, and its value; `None` is a tombstone.
+    /// Returns the record's key, and its value; `None` is a tombstone.
     ///
     /// # Errors
     /// When a field is too long for the format.
     fn encode(&self) -> Result<(Bytes, Option<Bytes>), Self::Error>;
 
-    /// Reads a record; `None` when this version does not know its type.
+    /// Decodes a record; `None` when this version does not know its type.
     ///
     /// # Errors
     /// When the bytes are not a record of the type that the key names.
     fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, Self::Error>;
 }
 
-/// Results of computations that take too long for the lock of a machine. A request that lacks some
-/// names them in [`Step::unresolved`]; they are computed without the lock, and the request is
-/// planned again.
+/// Results of computations that take too long for the lock of a machine. A request that lacks
+/// results lists them in [`Step::unresolved`]; they are computed without the lock, and the request
+/// is planned again.
 pub trait Lookups: Debug + Default + Send + 'static {
-    /// Names a computation.
+    /// Identifies a computation.
     type Key: Debug + Send + 'static;
 
-    /// Computes results on this metadata, and keeps them. Pure.
+    /// Computes results on these metadata, and keeps them. Pure.
     fn resolve(&mut self, keys: Vec<Self::Key>, image: &MetadataImage);
 }
 
@@ -135,7 +139,8 @@ impl Lookups for () {
     fn resolve(&mut self, _: Vec<Infallible>, _: &MetadataImage) {}
 }
 
-/// Handles one timer that has expired by the time of the step, the earliest first, and returns it.
+/// Handles one timer that has expired by the time of the step, the earliest first. Returns its
+/// name.
 pub fn run_expired_timer<M: Machine>(machine: &mut M, step: &mut Step<'_, M>) -> Option<M::Timer> {
     let timer = machine.timers().take_expired(step.now)?;
     machine.on_timer(&timer, step);

@@ -1,4 +1,4 @@
-//! One step of a machine: what it sees, and what it asks the runtime to do.
+//! One step of a machine: its inputs, and its effects.
 
 use std::time::Duration;
 
@@ -8,49 +8,51 @@ use dohle_model::{Offset, Timestamp, Uuid};
 use super::{Lookups, Machine};
 use crate::reply::{DueReply, Reply, ReplyToken};
 
-/// One step: a request, a timer, upkeep, or the outcome of a commit.
+/// One step, for a request, a timer, upkeep or the outcome of a commit.
 #[derive(Debug)]
 pub struct Step<'a, M: Machine> {
-    /// The monotonic time since an epoch of the node's own. Drives sessions and all other timers.
+    /// The monotonic time since a fixed moment of the node's own. Used for sessions and all other
+    /// timers.
     pub now: Duration,
-    /// The wall clock, for timestamps of records and what expires by them. Never for sessions.
+    /// The time of the wall clock, for timestamps of records and for expiry by them. Never used for
+    /// sessions.
     pub wall: Timestamp,
     /// The newest metadata.
     pub image: &'a MetadataImage,
     /// The configuration.
     pub config: &'a M::Config,
-    /// An id that nothing else has, for one new object.
+    /// A new unique id, for one new object.
     pub fresh: Uuid,
-    /// Results of computations, as far as they were asked for; `None` when the request is not
-    /// planned again with more of them.
+    /// Results of computations, as far as the request has listed them; `None` when the request is
+    /// not planned again with further results.
     pub lookups: Option<&'a M::Lookups>,
-    /// Computations whose results the request lacks. It changed nothing and asks for nothing; it is
-    /// planned again with their results in `lookups`.
+    /// Computations whose results the request lacks. Such a plan changes nothing and has no
+    /// effects; the request is planned again with the results in `lookups`.
     pub unresolved: Vec<<M::Lookups as Lookups>::Key>,
-    /// What the step asks for.
+    /// The effects of the step.
     pub effects: Effects<M>,
 }
 
-/// What a step asks of the runtime, which carries it out in this order: append and replay
-/// `records`; send `replies`, at once when `records` is empty, otherwise when they are committed.
+/// The effects of a step, which the runtime carries out in this order: it appends and replays
+/// `records`, and sends `replies`: at once when `records` is empty, otherwise once they are
+/// committed.
 #[derive(Debug)]
 pub struct Effects<M: Machine> {
-    /// Appended to the partition as one batch. When it cannot be appended, no record is replayed
-    /// and the request fails with the error; see also `on_commit`.
+    /// Records that are appended to the partition as one batch. When they cannot be appended, none
+    /// is replayed, and the request fails with the error; see also `on_commit`.
     pub records: Vec<M::Record>,
     /// Whether `records` are not replayed after they were appended, because the state in memory has
-    /// changed already and the records log the result.
+    /// already changed and the records log the result.
     pub skip_replay: bool,
     /// Passed to [`Machine::on_commit`] once `records` are committed or have failed.
     pub on_commit: Option<M::OnCommit>,
-    /// Replies to parked requests, perhaps to the one of this step. When `records` fail,
-    /// [`Reply::failed`] makes what is sent instead.
+    /// Replies to parked requests, which may include the request of this step. When `records` fail,
+    /// the result of [`Reply::failed`] is sent instead.
     pub replies: Vec<DueReply>,
-    /// The replies of this step show state that rests on records below this offset. They are sent
-    /// once those records are committed.
+    /// The offset below which all records must be committed before the replies of this step are
+    /// sent, because the replies depend on them.
     pub reads: Option<Offset>,
-    /// Whether the machine has something to be taken by the task that works outside the machine for
-    /// it. See [`Step::signal`].
+    /// Whether the machine has work for the task that works for it outside. See [`Step::signal`].
     pub signal: bool,
 }
 
@@ -68,19 +70,19 @@ impl<M: Machine> Default for Effects<M> {
 }
 
 impl<M: Machine> Step<'_, M> {
-    /// Asks for a record to be appended.
+    /// Adds a record to be appended.
     pub fn write(&mut self, record: M::Record) {
         self.effects.records.push(record);
     }
 
-    /// Sends the reply to a parked request.
+    /// Adds the reply to a parked request.
     pub fn reply<R: Reply>(&mut self, token: ReplyToken<R>, reply: R) {
         self.effects.replies.push(DueReply::new(token, reply));
     }
 
-    /// Wakes the task that works outside the machine for it, such as the one that sends markers of
+    /// Wakes the task that works for the machine outside, such as the one that sends markers of
     /// transactions. The task takes its work with a request, whose reply waits for the commit of
-    /// the records that the work rests on.
+    /// the records that the work depends on.
     pub fn signal(&mut self) {
         self.effects.signal = true;
     }
