@@ -9,7 +9,7 @@ use dohle_config::keys::broker as keys;
 /// of dots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionConfig {
-    /// `transaction.max.timeout.ms`: the longest timeout that a producer may ask for.
+    /// `transaction.max.timeout.ms`: the longest timeout that a producer may request.
     pub transaction_max_timeout: Duration,
     /// `transactional.id.expiration.ms`: how long an id is kept after its last change.
     pub transactional_id_expiration: Duration,

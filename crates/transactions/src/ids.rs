@@ -1,4 +1,4 @@
-//! Transactional ids, and the pair that names one incarnation of a producer.
+//! Transactional ids, and the id and epoch that identify one incarnation of a producer.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -11,13 +11,13 @@ use dohle_model::{ProducerEpoch, ProducerId};
 pub struct TransactionalId(Arc<str>);
 
 impl TransactionalId {
-    /// From the text of the wire.
+    /// Creates the id from its text in a message.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(Arc::from(text))
     }
 
-    /// The text of the wire.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -9,16 +9,16 @@
 //!     └──────────────────────── InitProducerId, from a complete transaction ───────┘
 //! ```
 //!
-//! `state.rs` and `metadata.rs` are the nouns; `requests.rs` lists the requests with their replies;
-//! `shard/` plans them; `markers.rs` tracks which partitions still need the marker of an ended
-//! transaction; `records/` has Kafka's formats.
+//! `state.rs` and `metadata.rs` define the data; `requests.rs` lists the requests with their
+//! replies; `shard/` plans them; `markers.rs` tracks which partitions still need the marker of an
+//! ended transaction; `records/` has Kafka's formats.
 //!
 //! Pure: no tokio, no files, no clock, no randomness. This crate must not depend on partitions,
 //! connections or the runtime.
 //!
-//! Invariant: a plan changes nothing but through records. The state is what replaying the log
-//! makes, but for the markers that are on their way and the last epoch of a producer, which
-//! Kafka's format does not store.
+//! Invariant: a plan changes the state only through records. A replay of the log results in the
+//! same state, except for the markers in flight and the last epoch of a producer, which Kafka's
+//! format does not store.
 
 mod config;
 mod ids;

@@ -106,7 +106,8 @@ impl Request for VerifyPartitions<'_> {
 
 impl Request for EndTxn<'_> {
     type Machine = TransactionMachine;
-    /// The id and epoch for the next transaction; `None` before version 2, where they stay.
+    /// The id and epoch for the next transaction; `None` before version 2 of the protocol, where
+    /// they do not change.
     type Reply = PlannedReply<Option<ProducerIdAndEpoch>>;
 
     fn plan(&self, machine: &mut TransactionMachine, step: &mut Step<'_>) -> Self::Reply {

@@ -1,5 +1,5 @@
-//! The markers that end a transaction on its partitions: which are due, which are on their way, and
-//! what an answer means.
+//! Tracks the markers that end a transaction on its partitions: which are due, which are in flight,
+//! and how each answer changes that.
 //!
 //! ```text
 //!   due ──taken──▶ sent ──written, or the partition is gone──▶ (removed)
@@ -22,7 +22,7 @@ use crate::state::{TransactionState, TransactionVersion};
 pub struct Marker {
     /// The transactional id.
     pub transactional_id: TransactionalId,
-    /// The producer, with the epoch that the marker has.
+    /// The producer, with the marker's epoch.
     pub producer: ProducerIdAndEpoch,
     /// Whether the transaction is committed; otherwise it is aborted.
     pub commit: bool,
@@ -42,15 +42,15 @@ pub struct BrokerMarkers {
     pub markers: Vec<Marker>,
 }
 
-/// What became of a [`Marker`].
+/// The outcome of a [`Marker`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MarkerOutcome {
     /// The transactional id of the marker.
     pub transactional_id: TransactionalId,
     /// The producer of the marker.
     pub producer: ProducerIdAndEpoch,
-    /// The partitions of the marker, each with the answer of its leader. When there is no answer,
-    /// the code is REQUEST_TIMED_OUT.
+    /// The partitions of the marker, each with the outcome from its leader: REQUEST_TIMED_OUT when
+    /// the leader did not answer.
     pub partitions: Vec<(TopicPartition, Result<(), ErrorCode>)>,
 }
 
@@ -59,13 +59,13 @@ pub struct MarkerOutcome {
 pub(crate) struct Ending {
     pub(crate) due: PartitionSet,
     pub(crate) sent: PartitionSet,
-    /// A partition has a newer producer or a newer coordinator: this coordinator sends no more
-    /// markers of the transaction.
+    /// Whether a partition has a newer producer or a newer coordinator, so that this coordinator
+    /// sends no more markers of the transaction.
     pub(crate) fenced: bool,
 }
 
 impl Ending {
-    /// All partitions are due.
+    /// Creates the state in which all partitions are due.
     pub(crate) fn of(partitions: &PartitionSet) -> Self {
         Self {
             due: partitions.clone(),
@@ -73,22 +73,22 @@ impl Ending {
         }
     }
 
-    /// Whether all partitions have their marker.
+    /// Returns whether all partitions have their marker.
     pub(crate) fn is_done(&self) -> bool {
         self.due.is_empty() && self.sent.is_empty() && !self.fenced
     }
 
-    /// Whether a partition has to get its marker still, and none is on its way.
+    /// Returns whether a partition still needs its marker and none is in flight.
     pub(crate) fn is_due(&self) -> bool {
         !self.due.is_empty() && !self.fenced
     }
 
-    /// The partitions without a marker.
+    /// Returns the partitions without a marker.
     pub(crate) fn remaining(&self) -> PartitionSet {
         self.due.iter().chain(self.sent.iter()).cloned().collect()
     }
 
-    /// Forgets partitions that the metadata does not have: they were deleted, and need no marker.
+    /// Removes partitions that the metadata do not contain: they were deleted, and need no marker.
     pub(crate) fn drop_deleted(&mut self, image: &MetadataImage) {
         let deleted = self.due.iter().filter(|it| is_deleted(image, it));
         let deleted: Vec<_> = deleted.cloned().collect();
@@ -97,8 +97,8 @@ impl Ending {
         }
     }
 
-    /// Takes up to `count` markers that are due, by the leaders of their partitions. Those of
-    /// partitions without a leader stay due.
+    /// Takes up to `count` markers that are due, grouped by the leaders of their partitions.
+    /// Markers for partitions without a leader stay due.
     pub(crate) fn take(
         &mut self,
         image: &MetadataImage,
@@ -126,14 +126,14 @@ impl Ending {
             .collect()
     }
 
-    /// Handles the answer for a partition that a marker was sent to. Other answers are late ones,
-    /// and change nothing.
+    /// Handles the answer for a partition that a marker was sent to. Ignores answers for other
+    /// partitions, which are late.
     pub(crate) fn answered(&mut self, partition: &TopicPartition, outcome: Result<(), ErrorCode>) {
         if !self.sent.remove(partition) {
             return;
         }
         match outcome {
-            // A log of an older format has no records of the transaction.
+            // A log of an older format contains no records of the transaction.
             Ok(())
             | Err(ErrorCode::UnsupportedForMessageFormat | ErrorCode::UnsupportedVersion) => {}
             Err(ErrorCode::InvalidProducerEpoch | ErrorCode::TransactionCoordinatorFenced) => {
@@ -156,7 +156,7 @@ fn is_deleted(image: &MetadataImage, partition: &TopicPartition) -> bool {
     topic.is_none_or(|topic| !topic.partitions.contains_key(&partition.partition))
 }
 
-/// The marker of an ended transaction for some of its partitions.
+/// Returns the marker of an ended transaction for some of its partitions.
 pub(crate) fn marker(
     transactional_id: &TransactionalId,
     metadata: &TransactionMetadata,

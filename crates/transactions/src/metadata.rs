@@ -1,4 +1,4 @@
-//! What is kept for a transactional id.
+//! The state that is kept for a transactional id.
 
 use dohle_model::{ProducerEpoch, ProducerId, Timestamp};
 
@@ -6,7 +6,7 @@ use crate::ids::ProducerIdAndEpoch;
 use crate::partition_set::PartitionSet;
 use crate::state::{TransactionState, TransactionVersion};
 
-/// The highest epoch, which is never returned to a producer: so the coordinator can always fence.
+/// The highest epoch. It is never given to a producer, so that the coordinator can always fence.
 pub(crate) const EPOCH_MAX: ProducerEpoch = ProducerEpoch(i16::MAX);
 
 /// The state of a transactional id.
@@ -14,16 +14,16 @@ pub(crate) const EPOCH_MAX: ProducerEpoch = ProducerEpoch(i16::MAX);
 pub struct TransactionMetadata {
     /// The producer's id.
     pub producer_id: ProducerId,
-    /// The id before the last change of the state; equal to `producer_id` unless that change
-    /// replaced the id.
+    /// The producer's id before the last change of the state; equal to `producer_id` unless that
+    /// change replaced the id.
     pub previous_producer_id: Option<ProducerId>,
     /// The id that the producer gets when the transaction is complete, because the epochs of
     /// `producer_id` are exhausted. Only while the transaction is prepared.
     pub next_producer_id: Option<ProducerId>,
     /// The producer's epoch.
     pub producer_epoch: ProducerEpoch,
-    /// The epoch before the last raise, as far as the producer that has it may continue (KIP-360).
-    /// Not stored in records: `None` after a load.
+    /// The epoch before the last raise, if the producer that has it may continue (KIP-360). Not
+    /// stored in records, so `None` after a load.
     pub last_producer_epoch: Option<ProducerEpoch>,
     /// `transaction.timeout.ms` of the producer; `None` for two-phase commit, which has no timeout
     /// (KIP-939).
@@ -41,7 +41,7 @@ pub struct TransactionMetadata {
 }
 
 impl TransactionMetadata {
-    /// The producer's id and epoch.
+    /// Returns the producer's id and epoch.
     #[must_use]
     pub fn producer(&self) -> ProducerIdAndEpoch {
         ProducerIdAndEpoch {
@@ -50,14 +50,14 @@ impl TransactionMetadata {
         }
     }
 
-    /// Whether a producer's next epoch would be one that is never returned to a producer.
+    /// Returns whether the producer's next epoch may not be given to a producer.
     #[must_use]
     pub fn is_epoch_exhausted(&self) -> bool {
         is_exhausted(self.producer_epoch)
     }
 }
 
-/// Whether no further epoch may be returned to a producer after this one.
+/// Returns whether no further epoch may be given to a producer after this one.
 pub(crate) fn is_exhausted(epoch: ProducerEpoch) -> bool {
     epoch.0 >= EPOCH_MAX.0 - 1
 }

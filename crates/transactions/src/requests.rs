@@ -1,4 +1,4 @@
-//! The requests to a machine of transactions, and what they return. `machine.rs` plans them.
+//! The requests to a machine of transactions, and their replies. `machine.rs` plans them.
 
 use dohle_model::{ErrorCode, ProducerId, Timestamp, TopicPartition};
 use regex::Regex;
@@ -8,18 +8,18 @@ use crate::markers::{BrokerMarkers, MarkerOutcome};
 use crate::partition_set::PartitionSet;
 use crate::state::{TransactionState, TransactionVersion};
 
-/// The reply to a request that may need an id for a producer, which only I/O can get.
+/// The reply to a request that may need a new producer id, which only I/O can provide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlannedReply<T> {
     /// The reply.
     Reply(Result<T, ErrorCode>),
-    /// The request changed nothing. It is to be planned again with `fresh`, an id that no other
+    /// The request changed nothing. It must be planned again with `fresh`, an id that no other
     /// producer has.
     NeedsProducerId,
 }
 
 impl<T> PlannedReply<T> {
-    /// A refusal.
+    /// Returns a refusal with this code.
     pub(crate) const fn refuse(code: ErrorCode) -> Self {
         Self::Reply(Err(code))
     }
@@ -94,38 +94,38 @@ pub struct AbortTimedOut {
     pub fresh: ProducerId,
 }
 
-/// One id of DescribeTransactions. See `TransactionMachine::describe`.
+/// DescribeTransactions for one id. See `TransactionMachine::describe`.
 #[derive(Debug, Clone, Copy)]
 pub struct Describe<'a> {
     /// The transactional id.
     pub transactional_id: &'a str,
 }
 
-/// What DescribeTransactions returns.
+/// The description of a transactional id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DescribedTransaction {
     /// The state.
     pub state: TransactionState,
     /// The producer.
     pub producer: ProducerIdAndEpoch,
-    /// The timeout as the wire has it: the largest number for two-phase commit.
+    /// The timeout as clients see it: the largest number for two-phase commit.
     pub timeout_ms: i32,
     /// When the transaction began; `None` before the first one.
     pub started: Option<Timestamp>,
-    /// Its partitions; of an ended transaction those that still need their marker.
+    /// The partitions; of an ended transaction only those that still need their marker.
     pub partitions: PartitionSet,
 }
 
-/// Which transactions ListTransactions returns.
+/// Selects the transactions that ListTransactions returns.
 #[derive(Debug, Clone, Default)]
 pub struct TransactionFilter {
     /// Ids of producers; empty for all.
     pub producer_ids: Vec<ProducerId>,
     /// States; `None` for all. A filter that names only unknown states is empty and matches none.
     pub states: Option<Vec<TransactionState>>,
-    /// Only transactions that began longer ago than this, in milliseconds; `None` for all.
+    /// Selects transactions that began longer ago than this, in milliseconds; `None` for all.
     pub duration_ms: Option<i64>,
-    /// Only transactional ids that match as a whole; `None` for all.
+    /// Selects transactional ids that match this expression as a whole; `None` for all.
     pub pattern: Option<Regex>,
 }
 
@@ -147,11 +147,11 @@ impl TransactionFilter {
 /// ListTransactions in one shard. See `TransactionMachine::list`.
 #[derive(Debug, Clone, Copy)]
 pub struct List<'a> {
-    /// Which transactions to list.
+    /// Selects the transactions.
     pub filter: &'a TransactionFilter,
 }
 
-/// What ListTransactions returns for a transactional id.
+/// The entry of a transactional id in ListTransactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedTransaction {
     /// The transactional id.
@@ -162,15 +162,15 @@ pub struct ListedTransaction {
     pub state: TransactionState,
 }
 
-/// What is to be done outside the machine once the records before are committed.
+/// The work outside the machine, to be done once the records before it are committed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outgoing {
-    /// Markers to send, by the broker that leads the partitions. Each is to be answered with
-    /// [`MarkersAnswered`], whatever happens to it.
+    /// Markers to send, by the broker that leads the partitions. The outcome of each must be
+    /// reported with [`MarkersAnswered`].
     pub markers: Vec<BrokerMarkers>,
-    /// Transactions that are to be aborted with [`AbortTimedOut`].
+    /// Transactions that must be aborted with [`AbortTimedOut`].
     pub timed_out: Vec<TransactionalId>,
-    /// Whether there is more to take.
+    /// Whether more work can be taken.
     pub is_partial: bool,
 }
 
@@ -183,8 +183,8 @@ pub struct MarkersToSend;
 #[derive(Debug, Clone, Copy)]
 pub struct CompleteEnded;
 
-/// Reports what became of markers. When the last one of a transaction is written, the transaction
-/// is complete.
+/// Reports the outcomes of markers. When the last marker of a transaction is written, the
+/// transaction is complete.
 #[derive(Debug, Clone, Copy)]
 pub struct MarkersAnswered<'a> {
     /// The outcomes.

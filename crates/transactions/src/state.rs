@@ -40,19 +40,19 @@ impl TransactionState {
         Self::PrepareEpochFence,
     ];
 
-    /// Kafka's number, as records have it.
+    /// Returns Kafka's number, as records contain it.
     #[must_use]
     pub const fn id(self) -> i8 {
         self as i8
     }
 
-    /// The state with this number.
+    /// Returns the state with this number.
     #[must_use]
     pub fn from_id(id: i8) -> Option<Self> {
         Self::ALL.get(usize::try_from(id).ok()?).copied()
     }
 
-    /// Kafka's name, as DescribeTransactions and ListTransactions have it.
+    /// Returns Kafka's name, as DescribeTransactions and ListTransactions return it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -67,19 +67,19 @@ impl TransactionState {
         }
     }
 
-    /// The state with this name.
+    /// Returns the state with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
-    /// Whether markers are being written: the transaction has ended, and is not complete.
+    /// Returns whether markers are being written: the transaction has ended, and is not complete.
     #[must_use]
     pub const fn is_prepared(self) -> bool {
         matches!(self, Self::PrepareCommit | Self::PrepareAbort)
     }
 
-    /// Whether `transactional.id.expiration.ms` applies.
+    /// Returns whether `transactional.id.expiration.ms` applies.
     #[must_use]
     pub const fn may_expire(self) -> bool {
         matches!(
@@ -112,7 +112,7 @@ impl TransactionVersion {
     /// The name of the feature.
     pub const FEATURE: &'static str = dohle_model::features::TRANSACTION_VERSION;
 
-    /// The version of a feature level; a level above the known ones counts as the newest.
+    /// Returns the version for a feature level; a level above the known ones counts as the newest.
     #[must_use]
     pub const fn from_level(level: i16) -> Self {
         match level {
@@ -122,19 +122,19 @@ impl TransactionVersion {
         }
     }
 
-    /// The feature level.
+    /// Returns the feature level.
     #[must_use]
     pub const fn level(self) -> i8 {
         self as i8
     }
 
-    /// The version that the cluster has finalized; 0 when the feature is not finalized.
+    /// Returns the version that the cluster has finalized; 0 when the feature is not finalized.
     #[must_use]
     pub fn of(image: &MetadataImage) -> Self {
         Self::from_level(image.features.get(Self::FEATURE).copied().unwrap_or(0))
     }
 
-    /// Whether each transaction raises the producer's epoch.
+    /// Returns whether each transaction raises the producer's epoch.
     #[must_use]
     pub const fn bumps_epochs(self) -> bool {
         matches!(self, Self::V2)

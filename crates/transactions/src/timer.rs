@@ -2,11 +2,11 @@
 
 use crate::ids::TransactionalId;
 
-/// What a timer is for.
+/// The purpose of a timer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
     /// The timeout of the open transaction of an id.
     Timeout(TransactionalId),
-    /// Markers that could not be written are due again.
+    /// The time at which markers that could not be written are due again.
     Markers,
 }

@@ -34,15 +34,15 @@ mod tag {
 /// The version of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValueVersion {
-    /// Without tagged fields, for `transaction.version` 0: the previous and the next id of a
-    /// producer are not stored, nor is the version of the client.
+    /// Not flexible, for `transaction.version` 0: without the previous and the next id of a
+    /// producer, and without the version of the client.
     V0,
-    /// Flexible.
+    /// Flexible, with these fields.
     V1,
 }
 
 impl ValueVersion {
-    /// The version to write in a cluster with this `transaction.version`.
+    /// Returns the version to write in a cluster with this `transaction.version`.
     #[must_use]
     pub const fn of(version: TransactionVersion) -> Self {
         match version {
@@ -59,11 +59,11 @@ pub struct TransactionRecord {
     pub transactional_id: TransactionalId,
     /// The state; `None` is a tombstone.
     pub metadata: Option<TransactionMetadata>,
-    /// The version of the value. Of a tombstone it is not stored.
+    /// The version of the value. A tombstone does not store it.
     pub version: ValueVersion,
 }
 
-/// The record's key and value.
+/// Encodes the record's key and value.
 ///
 /// # Errors
 /// [`RecordError::TooLong`] when the transactional id is too long for its length field.
@@ -201,8 +201,9 @@ fn decode_value(value: &mut Reader<'_>) -> Result<TransactionMetadata, RecordErr
     let producer_epoch = ProducerEpoch(value.i16()?);
     let timeout_ms = value.i32()?;
     let state = value.i8()?;
-    let state = TransactionState::from_id(state)
-        .ok_or_else(|| RecordError::Invalid(format!("{state} is no state of a transaction")))?;
+    let state = TransactionState::from_id(state).ok_or_else(|| {
+        RecordError::Invalid(format!("{state} is not the state of a transaction"))
+    })?;
     let topics = value.nullable_items(5, |value| {
         let topic = value.text()?;
         let topic = TopicName::new(topic)

@@ -107,7 +107,7 @@ fn bytes_that_are_no_record_are_errors_and_unknown_types_are_skipped() {
     let mut unknown_state = value.to_vec();
     unknown_state[16] = 8;
     let invalid = decode(&key, Some(&unknown_state)).unwrap_err();
-    assert_eq!(invalid.to_string(), "8 is no state of a transaction");
+    assert_eq!(invalid.to_string(), "8 is not the state of a transaction");
 }
 
 #[test]

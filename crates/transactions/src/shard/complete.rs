@@ -1,4 +1,4 @@
-//! Completing ended transactions: their markers, and the record that follows the last of them.
+//! Completes ended transactions: their markers, and the record that follows the last marker.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use crate::requests::Outgoing;
 use crate::state::TransactionState;
 use crate::timer::Timer;
 
-/// Partitions whose markers are taken in one step.
+/// The number of partitions whose markers are taken in one step.
 const TAKEN_MAX: usize = 20_000;
-/// Transactions that one step completes at most.
+/// The most transactions that one step completes.
 const COMPLETED_MAX: usize = 500;
-/// After how long markers that could not be written are due again.
+/// The time after which markers that could not be written are due again.
 const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
 impl TransactionMachine {
-    /// Takes the markers that are due, each step a number of them. The others are taken later.
+    /// Takes markers that are due, a limited number in each step. The others are taken later.
     pub(crate) fn take_outgoing(&mut self, step: &mut Step<'_>) -> Outgoing {
         // Markers are sent once the decisions are committed.
         step.read_up_to(self.end);
@@ -73,15 +73,16 @@ impl TransactionMachine {
             }
         }
         for id in done {
-            // In case that the records are not appended.
+            // The completion is not due any more. If its records are not appended, it becomes due
+            // again.
             self.due.remove(&id);
             self.due_later.insert(id);
         }
         self.set_retry_timer(step);
     }
 
-    /// Handles the answers to markers. Answers for a transaction that is complete, or for another
-    /// one of the same id, change nothing.
+    /// Handles the outcomes of markers. Ignores outcomes for a transaction that is complete, or
+    /// that belong to another transaction of the same id.
     pub(crate) fn markers_answered(&mut self, outcomes: &[MarkerOutcome], step: &mut Step<'_>) {
         for outcome in outcomes {
             let id = &outcome.transactional_id;
@@ -110,14 +111,15 @@ impl TransactionMachine {
                 write(id, completed(&transaction.metadata, step.wall), step);
             }
             if ending.is_due() || ending.is_done() {
-                // Where it is done, in case that the record is not appended.
+                // If the record is not appended, the completion is due again when the timer
+                // expires.
                 self.due_later.insert(id.clone());
             }
         }
         self.set_retry_timer(step);
     }
 
-    /// The timer of the markers expired.
+    /// Handles the expired timer of the markers.
     pub(crate) fn retry_markers(&mut self, step: &mut Step<'_>) {
         self.due.append(&mut self.due_later);
         self.due.retain(|id| self.ending.contains_key(id));
@@ -134,7 +136,7 @@ impl TransactionMachine {
     }
 }
 
-/// The complete transaction that follows a prepared one.
+/// Returns the complete state that follows a prepared one.
 pub(super) fn completed(prepared: &TransactionMetadata, wall: Timestamp) -> TransactionMetadata {
     let state = match prepared.state {
         TransactionState::PrepareCommit => TransactionState::CompleteCommit,

@@ -8,7 +8,7 @@ use crate::metadata::TransactionMetadata;
 use crate::requests::{DescribedTransaction, ListedTransaction, TransactionFilter};
 
 impl TransactionMachine {
-    /// The state of a transactional id.
+    /// Describes a transactional id.
     pub(crate) fn describe(
         &mut self,
         transactional_id: &str,
@@ -27,7 +27,7 @@ impl TransactionMachine {
         })
     }
 
-    /// The transactional ids that a filter matches, in the order of their ids.
+    /// Lists the transactional ids that a filter matches, in the order of their ids.
     pub(crate) fn list(
         &mut self,
         filter: &TransactionFilter,
@@ -59,7 +59,7 @@ fn matches(filter: &TransactionFilter, metadata: &TransactionMetadata, wall: Tim
     if states.is_some_and(|states| !states.contains(&metadata.state)) {
         return false;
     }
-    // As in Kafka, an id without a transaction counts as one that began at -1.
+    // As in Kafka, an id without a transaction counts as if its transaction began at -1.
     let lasted = wall.0.saturating_sub(Timestamp::to_wire(metadata.started));
     filter.duration_ms.is_none_or(|duration| lasted > duration)
 }

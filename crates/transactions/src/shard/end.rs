@@ -1,4 +1,4 @@
-//! Ending transactions: EndTxn, and aborts by the coordinator, which fence the producer.
+//! Ends transactions: EndTxn, and aborts by the coordinator, which fence the producer.
 //!
 //! Version 2 of the protocol (KIP-890) raises the epoch with each end, so a request that repeats an
 //! earlier one has the epoch below the present one:
@@ -25,20 +25,21 @@ use crate::timer::Timer;
 
 type Reply = PlannedReply<Option<ProducerIdAndEpoch>>;
 
-/// What EndTxn does to a transaction.
+/// The effect of EndTxn on a transaction.
 #[derive(Debug, PartialEq, Eq)]
 enum Ended {
-    /// It ends.
+    /// The transaction ends.
     Now,
-    /// There is none, and the epoch is raised as if an empty one were aborted (version 2).
+    /// There is no transaction, and the epoch is raised as if an empty one were aborted (version
+    /// 2).
     Empty,
-    /// An earlier request ended it in the same way.
+    /// An earlier request has ended the transaction in the same way.
     Before,
 }
 
 impl TransactionMachine {
     /// Commits or aborts the transaction of a producer. The reply is sent once the decision is
-    /// committed; the markers follow.
+    /// committed; the markers are written afterwards.
     pub(crate) fn end_txn(&mut self, request: &EndTxn<'_>, step: &mut Step<'_>) -> Reply {
         if let Err(code) = check_id(request.transactional_id) {
             return PlannedReply::refuse(code);
@@ -86,8 +87,8 @@ impl TransactionMachine {
         }
     }
 
-    /// Aborts a transaction whose timeout has passed. A transaction that ended meanwhile is left
-    /// alone, and for one that is younger the timer is set again.
+    /// Aborts a transaction whose timeout has passed. Does nothing when the transaction has ended
+    /// meanwhile, and sets the timer again when a newer one is open.
     pub(crate) fn abort_timed_out(
         &mut self,
         transactional_id: &TransactionalId,
@@ -119,7 +120,7 @@ impl TransactionMachine {
             }
             Fenced::NeedsProducerId => {
                 self.timed_out.insert(transactional_id.clone());
-                // In case that no id can be had.
+                // Set in case no id is available.
                 self.timers.set(timer, step.now + ABORT_AGAIN);
             }
         }
@@ -127,7 +128,7 @@ impl TransactionMachine {
     }
 }
 
-/// After how long an abort that needs an id for its producer is tried again.
+/// The time after which an abort that needs a new producer id is tried again.
 const ABORT_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 fn ended_v1(metadata: &TransactionMetadata, request: &EndTxn<'_>) -> Result<Ended, ErrorCode> {
@@ -148,7 +149,7 @@ fn ended_v1(metadata: &TransactionMetadata, request: &EndTxn<'_>) -> Result<Ende
 fn ended_v2(metadata: &TransactionMetadata, request: &EndTxn<'_>) -> Result<Ended, ErrorCode> {
     let (current, producer) = (metadata.producer_epoch, request.producer);
     let is_current = producer.epoch == current;
-    // The epochs of the id before were exhausted with the repeated request.
+    // The repeated request exhausted the epochs of the previous id.
     let after_rotation = metadata.previous_producer_id == Some(producer.id)
         && producer.epoch == ProducerEpoch(EPOCH_MAX.0 - 1)
         && current == ProducerEpoch(0);
@@ -186,8 +187,8 @@ fn ended_v2(metadata: &TransactionMetadata, request: &EndTxn<'_>) -> Result<Ende
     }
 }
 
-/// Refuses an end that does not fit the state; the same decision is being completed in a prepared
-/// transaction.
+/// Returns the error for an end that does not fit the state. In a prepared transaction the same
+/// decision is already being completed.
 fn refuse(state: TransactionState, request: &EndTxn<'_>) -> Result<Ended, ErrorCode> {
     match (state, request.commit) {
         (TransactionState::PrepareCommit, true) | (TransactionState::PrepareAbort, false) => {
@@ -196,13 +197,13 @@ fn refuse(state: TransactionState, request: &EndTxn<'_>) -> Result<Ended, ErrorC
         _ => {
             let transactional_id = request.transactional_id;
             let commit = request.commit;
-            tracing::debug!(%transactional_id, %state, commit, "no such end in this state");
+            tracing::debug!(%transactional_id, %state, commit, "refused to end a transaction in this state");
             Err(ErrorCode::InvalidTxnState)
         }
     }
 }
 
-/// A decision about a transaction.
+/// The end of a transaction: how, and for whom.
 struct End {
     commit: bool,
     version: TransactionVersion,
@@ -210,7 +211,7 @@ struct End {
 }
 
 impl End {
-    /// The prepared transaction; `None` when that needs a fresh id.
+    /// Returns the prepared transaction; `None` when it needs a fresh id.
     fn prepared(
         &self,
         metadata: &TransactionMetadata,
@@ -235,7 +236,7 @@ impl End {
         prepared.last_producer_epoch = Some(metadata.producer_epoch);
         match metadata.producer_epoch.0.checked_add(1) {
             Some(epoch) => prepared.producer_epoch = ProducerEpoch(epoch),
-            // No producer has this epoch: only an abort by the coordinator gets here.
+            // No producer has this epoch, so this is an abort by the coordinator.
             None if !self.commit => {}
             None => return Err(ErrorCode::ProducerFenced),
         }
@@ -246,11 +247,11 @@ impl End {
 /// An abort by the coordinator.
 pub(super) struct Abort;
 
-/// The outcome of [`Abort::fence`].
+/// The result of [`Abort::fence`].
 pub(super) enum Fenced {
     /// The prepared transaction.
     Prepared(TransactionMetadata),
-    /// The epochs are exhausted.
+    /// The epochs are exhausted, so a new producer id is needed.
     NeedsProducerId,
 }
 

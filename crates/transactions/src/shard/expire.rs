@@ -1,4 +1,4 @@
-//! Expiry of transactional ids that nothing has changed for `transactional.id.expiration.ms`.
+//! Removes transactional ids that have not changed for `transactional.id.expiration.ms`.
 
 use std::ops::{Bound, ControlFlow};
 

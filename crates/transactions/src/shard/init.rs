@@ -14,9 +14,9 @@ type Reply = PlannedReply<ProducerIdAndEpoch>;
 
 impl TransactionMachine {
     /// Gives a producer its id and the next epoch, which fences the producers before it. An open
-    /// transaction is aborted first: the client gets CONCURRENT_TRANSACTIONS and tries again.
+    /// transaction is aborted first: the client gets CONCURRENT_TRANSACTIONS and retries.
     ///
-    /// A producer that names its present epoch continues after an error (KIP-360). When the epochs
+    /// A producer that sends its present epoch continues after an error (KIP-360). When the epochs
     /// are exhausted it gets a new id.
     pub(crate) fn init_producer_id(
         &mut self,
@@ -75,8 +75,8 @@ impl TransactionMachine {
                 }
                 Fenced::NeedsProducerId => PlannedReply::NeedsProducerId,
             },
-            // Those in `Dead` and `PrepareEpochFence` are never stored; a log that has one is
-            // damaged, and the id waits for an operator as one that is being completed.
+            // `Dead` and `PrepareEpochFence` are never stored. A log with one of them is damaged,
+            // and the id is treated like one that is being completed until an operator intervenes.
             TransactionState::PrepareCommit
             | TransactionState::PrepareAbort
             | TransactionState::Dead
@@ -87,8 +87,8 @@ impl TransactionMachine {
     }
 }
 
-/// The timeout for the transactions of a producer; `None` for two-phase commit. The checks are in
-/// Kafka's order.
+/// Returns the timeout for a producer's transactions; `None` for two-phase commit. The checks are
+/// in Kafka's order.
 fn timeout(request: &InitProducerId<'_>, step: &Step<'_>) -> Result<Option<i32>, ErrorCode> {
     check_id(request.transactional_id)?;
     if request.two_phase_commit && !step.config.two_phase_commit_enable {
@@ -108,7 +108,7 @@ fn timeout(request: &InitProducerId<'_>, step: &Step<'_>) -> Result<Option<i32>,
     Ok(Some(request.timeout_ms))
 }
 
-/// The state of an id that is new.
+/// Returns the state of a new id.
 fn created(fresh: ProducerId, timeout_ms: Option<i32>, step: &Step<'_>) -> TransactionMetadata {
     TransactionMetadata {
         producer_id: fresh,
@@ -125,15 +125,16 @@ fn created(fresh: ProducerId, timeout_ms: Option<i32>, step: &Step<'_>) -> Trans
     }
 }
 
-/// Whether a producer that names its id and epoch is not fenced by its id. A producer whose last
-/// epoch was replaced with a new id, and which has not received the response, names the id before.
+/// Returns whether the id of a producer that sends its id and epoch is not fenced. A producer whose
+/// last epoch was exhausted, and which has not received the response with the new id, sends the
+/// previous id.
 fn may_continue(metadata: &TransactionMetadata, expected: ProducerIdAndEpoch) -> bool {
     expected.id == metadata.producer_id
         || (Some(expected.id) == metadata.previous_producer_id && is_exhausted(expected.epoch))
 }
 
 enum Initialized {
-    /// The producer, and the epoch before it that may continue.
+    /// The producer, and the previous epoch that may continue.
     Next(ProducerIdAndEpoch, Option<ProducerEpoch>),
     NeedsProducerId,
     Fenced,
@@ -159,7 +160,7 @@ fn initialized(
             Initialized::Next(ProducerIdAndEpoch { id, epoch }, last)
         });
     }
-    // The response to the request that raised the epoch was lost.
+    // The producer did not receive the response to the request that raised the epoch.
     if expected == metadata.last_producer_epoch && current < EPOCH_MAX {
         return Initialized::Next(metadata.producer(), metadata.last_producer_epoch);
     }

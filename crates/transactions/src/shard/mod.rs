@@ -1,7 +1,8 @@
 //! The transactions of one partition of `__transaction_state`.
 //!
-//! One file for each concern: `init` (InitProducerId), `partitions` (adding and verifying them),
-//! `end` (EndTxn, fencing, timeouts), `complete` (markers), `describe`, `expire`.
+//! The requests are in one file for each concern: `init` (InitProducerId), `partitions` (adding and
+//! verifying partitions), `end` (EndTxn, fencing, timeouts), `complete` (markers), `describe`,
+//! `expire`.
 
 mod complete;
 mod describe;
@@ -25,57 +26,57 @@ use crate::timer::Timer;
 
 /// One step of the machine.
 pub type Step<'a> = dohle_machine::Step<'a, TransactionMachine>;
-/// What a step asks of the runtime.
+/// The effects of a step.
 pub type Effects = dohle_machine::Effects<TransactionMachine>;
 
-/// The machine: see the crate.
+/// The machine of transactions; see the crate.
 #[derive(Debug, Default)]
 pub struct TransactionMachine {
     transactions: BTreeMap<TransactionalId, Transaction>,
     /// The prepared transactions of `transactions`, with their partitions that have no marker yet.
     ending: BTreeMap<TransactionalId, Ending>,
-    /// Those of `ending` with markers to be taken, or with none left.
+    /// The ids in `ending` with markers to take, or with no markers left.
     due: BTreeSet<TransactionalId>,
-    /// Those of `ending` that are due when the timer of the markers expires.
+    /// The ids in `ending` that become due when the timer of the markers expires.
     due_later: BTreeSet<TransactionalId>,
     /// Transactions whose timeout has passed, and whose abort needs a fresh id for the producer.
     timed_out: BTreeSet<TransactionalId>,
     pub(crate) timers: Timers<Timer>,
-    /// The end of the records that were appended.
+    /// The log end after the records that were appended.
     end: Offset,
-    /// Where the search for expired ids continues.
+    /// The id at which the search for expired ids continues.
     expiry: Option<TransactionalId>,
 }
 
-/// A transactional id.
+/// The entry of a transactional id.
 #[derive(Debug)]
 struct Transaction {
     metadata: TransactionMetadata,
-    /// The end of its newest record, for replies that show it; zero after a load.
+    /// The log end after its newest record, which replies about it wait for; zero after a load.
     written: Offset,
 }
 
 impl TransactionMachine {
-    /// The state of a transactional id.
+    /// Returns the entry of a transactional id.
     #[must_use]
     pub fn get(&self, transactional_id: &str) -> Option<&TransactionMetadata> {
         let transaction = self.transactions.get(transactional_id)?;
         Some(&transaction.metadata)
     }
 
-    /// How many transactional ids there are.
+    /// Returns the number of transactional ids.
     #[must_use]
     pub fn len(&self) -> usize {
         self.transactions.len()
     }
 
-    /// Whether there is no transactional id.
+    /// Returns whether there are no transactional ids.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.transactions.is_empty()
     }
 
-    /// All transactional ids with their states.
+    /// Returns all transactional ids with their states.
     pub fn iter(&self) -> impl Iterator<Item = (&TransactionalId, &TransactionMetadata)> {
         let transactions = self.transactions.iter();
         transactions.map(|(id, transaction)| (id, &transaction.metadata))
@@ -113,7 +114,8 @@ impl TransactionMachine {
         }
     }
 
-    /// Sets the timers of open transactions, and signals that ended ones need their markers.
+    /// Sets the timers of open transactions, and raises the signal for ended ones, which need their
+    /// markers.
     pub(crate) fn start_timers(&mut self, step: &mut Step<'_>) {
         for (id, transaction) in &self.transactions {
             if let Some(left) = time_left(&transaction.metadata, step.wall) {
@@ -125,8 +127,8 @@ impl TransactionMachine {
         }
     }
 
-    /// The state of an id for a plan, which holds back the replies of its step until the state is
-    /// committed.
+    /// Returns the state of an id for a plan, and holds back the replies of its step until the
+    /// state is committed.
     fn read(
         &self,
         transactional_id: &str,
@@ -139,8 +141,8 @@ impl TransactionMachine {
     }
 }
 
-/// How long the open transaction of an id may last still; `None` when it is not open or has no
-/// timeout. A transaction times out once more time than its timeout has passed.
+/// Returns how much time is left until an open transaction times out; `None` when it is not open or
+/// has no timeout. A transaction times out once more time than its timeout has passed.
 fn time_left(metadata: &TransactionMetadata, wall: Timestamp) -> Option<Duration> {
     if metadata.state != TransactionState::Ongoing {
         return None;
@@ -153,7 +155,7 @@ fn time_left(metadata: &TransactionMetadata, wall: Timestamp) -> Option<Duration
     ))
 }
 
-/// Asks for a record with the new state of an id.
+/// Adds a record with the new state of an id.
 fn write(id: &TransactionalId, metadata: TransactionMetadata, step: &mut Step<'_>) {
     check(id, &metadata);
     let version = ValueVersion::of(TransactionVersion::of(step.image));
@@ -164,7 +166,7 @@ fn write(id: &TransactionalId, metadata: TransactionMetadata, step: &mut Step<'_
     });
 }
 
-/// Checks a state that this machine has planned, before it is written.
+/// Checks a planned state before it is written.
 fn check(id: &TransactionalId, metadata: &TransactionMetadata) {
     use TransactionState::{Dead, Ongoing, PrepareAbort, PrepareCommit, PrepareEpochFence};
     let state = metadata.state;
@@ -195,7 +197,7 @@ fn check(id: &TransactionalId, metadata: &TransactionMetadata) {
     );
 }
 
-/// A copy of the state, as the next record begins with it.
+/// Returns a copy of the state, from which the next state is made.
 fn next(
     metadata: &TransactionMetadata,
     state: TransactionState,
@@ -209,7 +211,7 @@ fn next(
     }
 }
 
-/// Refuses the empty transactional id.
+/// Refuses an empty transactional id.
 fn check_id(transactional_id: &str) -> Result<(), ErrorCode> {
     match transactional_id {
         "" => Err(ErrorCode::InvalidRequest),

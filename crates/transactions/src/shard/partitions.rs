@@ -1,4 +1,4 @@
-//! Adding partitions to a transaction, and verifying that they are in it.
+//! Adds partitions to a transaction, and verifies that partitions are in it.
 
 use dohle_model::ErrorCode;
 
@@ -11,12 +11,8 @@ use crate::state::TransactionState;
 use crate::timer::Timer;
 
 impl TransactionMachine {
-    /// Adds partitions; the first ones begin a transaction. Adding those that are in the
-    /// transaction changes nothing and succeeds.
-    ///
-    /// As in Kafka, UNKNOWN_SERVER_ERROR when the record would be too large. That is the case here
-    /// also when only the record that ends the transaction would be, so that every transaction can
-    /// be ended.
+    /// Adds partitions; the first ones begin a transaction. Does nothing and succeeds when all of
+    /// them are in the transaction.
     pub(crate) fn add_partitions(
         &mut self,
         request: &AddPartitions<'_>,
@@ -52,14 +48,15 @@ impl TransactionMachine {
             return Err(ErrorCode::UnknownServerError);
         }
         if !is_ongoing && let Some(left) = time_left(&changed, step.wall) {
-            // When the record is not appended, the timer finds no open transaction.
+            // If the record is not appended, the timer finds no open transaction.
             self.timers.set(Timer::Timeout(id.clone()), step.now + left);
         }
         write(&id, changed, step);
         Ok(())
     }
 
-    /// Which partitions are in the transaction: TRANSACTION_ABORTABLE for those that are not.
+    /// Returns which partitions are in the transaction: TRANSACTION_ABORTABLE for those that are
+    /// not.
     pub(crate) fn verify_partitions(
         &mut self,
         request: &VerifyPartitions<'_>,
@@ -77,7 +74,7 @@ impl TransactionMachine {
     }
 }
 
-/// Whether a producer may work on the transaction now.
+/// Checks that a producer may use the transaction now.
 fn check_producer(
     metadata: &TransactionMetadata,
     producer: ProducerIdAndEpoch,
