@@ -1,9 +1,9 @@
-//! Encoding of a fetch response as a list of chunks: what surrounds the records is written to small
-//! buffers, the records are spliced in as they are: in memory, or as whatever the caller reads when
-//! the connection writes them. Only their size is needed here.
+//! Encodes a fetch response as a list of chunks. Everything but the records is written to small
+//! buffers. Records are inserted as they are: in memory, or as a value that the connection reads
+//! when it writes the response. Encoding needs only their size.
 //!
-//! Invariant: the chunks together are byte for byte what the codec itself writes for the same
-//! response (a test compares them).
+//! Invariant: together the chunks are byte for byte the codec's own encoding of the same response
+//! (a test compares them).
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kacrab_protocol::generated::ApiKey;
@@ -19,13 +19,13 @@ use crate::message::{EncodeError, begin_frame, set_length};
 
 /// Records of one partition, or a part of them.
 pub trait RecordChunk {
-    /// Their size in bytes.
+    /// Returns their size in bytes.
     fn len(&self) -> usize;
 
-    /// The bytes, if they are in memory. Few of them are copied into what surrounds them.
+    /// Returns the bytes, if they are in memory. Small ones are copied into the buffer around them.
     fn bytes(&self) -> Option<&Bytes>;
 
-    /// Whether there are none.
+    /// Returns whether there are no records.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -44,7 +44,7 @@ impl RecordChunk for Bytes {
 /// A part of an encoded response.
 #[derive(Debug)]
 pub enum FetchChunk<R> {
-    /// What surrounds the records, and few of them.
+    /// Everything but records, and small records.
     Encoded(Bytes),
     /// Records.
     Records(R),
@@ -53,13 +53,13 @@ pub enum FetchChunk<R> {
 /// A fetch response whose records are lists of chunks.
 #[derive(Debug, Clone)]
 pub struct FetchResponse<R = Bytes> {
-    /// 0 for success; of the request as a whole, from version 7.
+    /// The error of the request as a whole, 0 for success; from version 7.
     pub error_code: i16,
-    /// 0 for none; from version 7.
+    /// The id of the session, 0 for none; from version 7.
     pub session_id: i32,
     /// The topics.
     pub topics: Vec<FetchTopicResponse<R>>,
-    /// Addresses of the leaders that partitions name; from version 16.
+    /// The addresses of leaders that partitions refer to; from version 16.
     pub node_endpoints: Vec<NodeEndpoint>,
 }
 
@@ -77,9 +77,9 @@ pub struct FetchTopicResponse<R = Bytes> {
 /// A partition of a [`FetchResponse`].
 #[derive(Debug, Clone)]
 pub struct FetchPartitionResponse<R = Bytes> {
-    /// Everything but the records; its own `records` are not looked at.
+    /// Everything but the records; its own `records` field is ignored.
     pub data: PartitionData,
-    /// Record batches, in order. Never null on the wire, as Kafka answers.
+    /// Record batches, in order. Never encoded as null, as in Kafka.
     pub records: Vec<R>,
 }
 
@@ -103,11 +103,11 @@ impl<R> Default for FetchPartitionResponse<R> {
     }
 }
 
-/// A compact array that is null, the null records before the tags, and the fixed fields of a
-/// flexible partition, which [`write_tags`] cuts off.
+/// The bytes around the fields of a flexible partition: a compact array that is null, the null
+/// records before the tags, and the fixed fields. [`write_tags`] cuts them off.
 const FLEXIBLE_FIXED_BYTES: usize = 4 + 2 + 8 + 8 + 8 + 1 + 4 + 1;
 
-/// The frame, length and header included, as chunks to be written one after the other.
+/// Encodes the frame, length and header included, as chunks to be written one after the other.
 ///
 /// # Errors
 /// When a field does not exist in this version.
@@ -124,7 +124,7 @@ pub fn encode_fetch_response<R: RecordChunk>(
     };
     begin_frame(&mut out.current, ApiKey::Fetch, version, correlation_id);
 
-    // The codec writes what comes before the topics, and what comes after them.
+    // The codec writes everything before the topics and after them.
     let empty_topics = if flexible { 1 } else { 4 };
     let mut head = BytesMut::new();
     FetchResponseData {
@@ -167,7 +167,7 @@ fn write_topic<R: RecordChunk>(
         ..FetchableTopicResponse::default()
     }
     .write(&mut out.current, version)?;
-    // Without its empty partitions and tags.
+    // The empty partitions and the tags are cut off.
     let cut = if flexible { 2 } else { 4 };
     let after = out.current.len();
     assert!(after >= before + cut, "a topic of {} bytes", after - before);
@@ -201,12 +201,12 @@ fn write_partition<R: RecordChunk>(
         ..PartitionData::default()
     }
     .write(&mut out.current, version)?;
-    // Without its null records and tags.
+    // The null records and the tags are cut off.
     let cut = if flexible { 2 } else { 4 };
     out.current.truncate(out.current.len() - cut);
 
     let bytes: usize = partition.records.iter().map(R::len).sum();
-    // Limited by the fetch's max bytes, far below 2 GiB.
+    // The fetch's `max_bytes`, far below 2 GiB, limits the size.
     if flexible {
         write_unsigned_varint(
             &mut out.current,
@@ -250,7 +250,7 @@ fn write_count(out: &mut BytesMut, flexible: bool, count: usize) {
     }
 }
 
-/// Chunks of under this size are copied: cheaper than another entry of the vectored write.
+/// Chunks below this size are copied, which is cheaper than another entry of the vectored write.
 const SPLICE_BYTES_MIN: usize = 256;
 
 struct Chunks<R> {
@@ -272,11 +272,11 @@ impl<R: RecordChunk> Chunks<R> {
         self.done.push(FetchChunk::Records(chunk));
     }
 
-    /// Moves what was written to `done`; the first chunk stays open for the frame's length.
+    /// Moves the current buffer to `done`; the first chunk stays open for the frame's length.
     fn push_current(&mut self) {
         if !self.current.is_empty() {
             self.bytes += self.current.len();
-            // One allocation serves them all: `split` leaves the spare capacity behind.
+            // One allocation serves all buffers, because `split` leaves the spare capacity behind.
             let encoded = self.current.split().freeze();
             self.done.push(FetchChunk::Encoded(encoded));
         }

@@ -1,13 +1,13 @@
-//! Recognises, by the first bytes of a connection, peers that do not speak Kafka's protocol, so
-//! that the log can say in words what was sent to the wrong port.
+//! Recognises peers that do not speak Kafka's protocol by the first bytes of a connection, so that
+//! the log can explain what was sent to the wrong port.
 //!
-//! Invariant: no legal Kafka frame is mistaken. Each mark read as a length is over 300 MiB, far
-//! beyond `socket.request.max.bytes`.
+//! Invariant: no legal Kafka frame is taken for another protocol. Read as a frame's length, each of
+//! these beginnings is over 300 MiB, far beyond `socket.request.max.bytes`.
 
 /// The first bytes of an HTTP/2 connection with prior knowledge, as gRPC begins.
 pub const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How many first bytes [`Foreign::recognise`] wants to see.
+/// The number of first bytes that [`Foreign::recognise`] needs.
 pub const SNIFF_BYTES: usize = 4;
 
 /// A protocol that is not Kafka's.
@@ -24,7 +24,7 @@ pub enum Foreign {
 }
 
 impl Foreign {
-    /// Looks at the first [`SNIFF_BYTES`] of a connection.
+    /// Recognises a protocol by the first [`SNIFF_BYTES`] of a connection.
     #[must_use]
     pub fn recognise(first: [u8; SNIFF_BYTES]) -> Option<Self> {
         match &first {
@@ -32,13 +32,13 @@ impl Foreign {
             b"GET " | b"POST" | b"PUT " | b"HEAD" | b"DELE" | b"OPTI" | b"CONN" | b"PATC"
             | b"TRAC" => Some(Self::Http1),
             b"SSH-" => Some(Self::Ssh),
-            // A handshake record (22) of TLS 1.0 to 1.3, whose record version is 3.x.
+            // A handshake record (22) of TLS 1.0 to 1.3, all of which have a record version 3.x.
             [22, 3, 0..=4, _] => Some(Self::Tls),
             _ => None,
         }
     }
 
-    /// What the peer seems to be, and what its owner may want to do.
+    /// Describes what the peer seems to be, and what its owner should do.
     #[must_use]
     pub const fn advice(self) -> &'static str {
         match self {
@@ -54,7 +54,7 @@ impl Foreign {
                 "it sent a TLS hello to a listener without TLS: set security.protocol=PLAINTEXT \
                  in the client, or use the port of a TLS listener"
             }
-            Self::Ssh => "it speaks SSH, so something has the wrong port",
+            Self::Ssh => "it speaks SSH: a client is configured with the wrong port",
         }
     }
 }

@@ -3,7 +3,8 @@
 //! A broker decodes the version that its client sent and encodes the request again in one version,
 //! the newest that its release has, so that the controller plans one version. Releases that run
 //! side by side agree on the newest version that both have: a controller that does not serve a
-//! version reports those it does, and the broker encodes the request in the newest of them.
+//! version reports the versions that it serves, and the broker encodes the request in the newest of
+//! them.
 
 use std::ops::RangeInclusive;
 
@@ -15,8 +16,8 @@ use crate::message::{EncodeError, Request, Response};
 
 /// A request that brokers forward to the active controller.
 pub trait Forwarded: Request {
-    /// The versions in which this release forwards and serves it: from the newest of the release
-    /// before, to its own newest.
+    /// The versions in which this release forwards and serves the request: from the newest version
+    /// of the previous release to the newest of this one.
     const VERSIONS: RangeInclusive<i16>;
 }
 

@@ -1,15 +1,14 @@
-//! The frame around every request and response: a signed 32-bit length, big endian, then as many
-//! bytes.
+//! The frame around every request and response: a signed 32-bit length, big endian, and the bytes.
 //!
-//! Invariant: nothing is allocated because of a length; that is the reader's to remember.
+//! Invariant: this module allocates nothing for an announced length; neither may its callers.
 
 /// Bytes of the length before each frame.
 pub const LENGTH_BYTES: usize = 4;
 
-/// The smallest request: key, version, correlation id and a null client id.
+/// The size of the smallest request: key, version, correlation id and a null client id.
 pub const REQUEST_BYTES_MIN: usize = 10;
 
-/// A length that no request of ours has.
+/// An invalid length of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// Below zero.
@@ -23,12 +22,12 @@ pub enum FrameError {
     TooLong {
         /// The length as sent.
         length: usize,
-        /// What is allowed.
+        /// The allowed length.
         max: usize,
     },
 }
 
-/// The length of a request's frame, without the prefix itself.
+/// Returns the length of a request's frame, without the prefix itself.
 ///
 /// # Errors
 /// When the length is negative, too short for a header, or over `max` bytes.

@@ -10,11 +10,11 @@ use kacrab_protocol::{KafkaString, ProtocolError};
 pub struct RequestHeader {
     /// The API.
     pub key: ApiKey,
-    /// Its version, as sent: it may be one that no broker supports.
+    /// The version, as sent; brokers may not support it.
     pub version: i16,
-    /// What the response carries back.
+    /// The number that the response repeats.
     pub correlation_id: i32,
-    /// `client.id`; for logs and quotas, not for trust.
+    /// `client.id`; for logs and quotas, never for authorization.
     pub client_id: Option<KafkaString>,
 }
 
@@ -22,7 +22,7 @@ pub struct RequestHeader {
 #[derive(Debug, thiserror::Error)]
 pub enum HeaderError {
     /// The API does not exist.
-    #[error("API key {key} (version {version}) is not known")]
+    #[error("API key {key} (version {version}) is unknown")]
     UnknownApi {
         /// The key as sent.
         key: i16,
@@ -45,7 +45,7 @@ impl RequestHeader {
                 i16::from_be_bytes([start[0], start[1]]),
                 i16::from_be_bytes([start[2], start[3]]),
             ),
-            // Too short: let the codec say so.
+            // Too short for a header: the codec returns the error.
             None => (0, 0),
         };
         let Some(api) = ApiKey::from_i16(key) else {
@@ -82,6 +82,6 @@ mod tests {
     fn an_unknown_api_is_named() {
         let mut frame = Bytes::from_static(&[0x03, 0xe7, 0, 1, 0, 0, 0, 7, 0xff, 0xff]);
         let error = RequestHeader::decode(&mut frame).unwrap_err();
-        assert_eq!(error.to_string(), "API key 999 (version 1) is not known");
+        assert_eq!(error.to_string(), "API key 999 (version 1) is unknown");
     }
 }

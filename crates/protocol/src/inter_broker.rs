@@ -12,8 +12,8 @@ use crate::message::Request;
 
 /// A request that one broker sends to another.
 pub trait InterBroker: Request {
-    /// The versions in which this release sends and serves it: from the newest of the release
-    /// before, to its own newest.
+    /// The versions in which this release sends and serves the request: from the newest version of
+    /// the previous release to the newest of this one.
     const VERSIONS: RangeInclusive<i16>;
 }
 

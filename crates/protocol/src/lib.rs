@@ -1,12 +1,13 @@
-//! Kafka's wire protocol, as far as it can be had without I/O: frames, headers, the messages of
-//! each API and version, and the encoding of answers.
+//! Kafka's wire protocol without I/O: frames, headers, the messages of each API and version, and
+//! the encoding of responses.
 //!
 //! A thin facade over the `kacrab-protocol` codec, whose message structs are used as they are
 //! ([`messages`]). What is added here: checks of frame lengths, recognition of peers that do not
 //! speak Kafka, one trait that ties a request to its response, decoding whose memory is bounded by
 //! the frame, and an encoding of fetch responses that does not copy records.
 //!
-//! Pure: no tokio, no files, no clock. It must not know brokers, partitions or metadata.
+//! Pure: no tokio, no files, no clock. The crate must not depend on brokers, partitions or
+//! metadata.
 
 pub mod fetch;
 pub mod foreign;

@@ -1,4 +1,4 @@
-//! Requests and responses: which belongs to which, decoding within bounds, encoding with a header.
+//! Requests and responses: pairs them, decodes within bounds, and encodes with a header.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kacrab_protocol::ProtocolError;
@@ -9,7 +9,7 @@ use kacrab_protocol::version::response_header_version;
 use crate::produce;
 
 /// The most bytes that a request may have besides its records. Small elements grow about fortyfold
-/// when decoded, so this bounds what one hostile frame costs; 100,000 partitions fit.
+/// when decoded, so this limits the memory that one hostile frame can use. 100,000 partitions fit.
 pub const STRUCTURE_BYTES_MAX: usize = 8 << 20;
 
 /// A request body that cannot be read.
@@ -18,40 +18,40 @@ pub enum DecodeError {
     /// The bytes are not such a request.
     #[error("its body is malformed: {0}")]
     Malformed(#[from] ProtocolError),
-    /// More than [`STRUCTURE_BYTES_MAX`] bytes besides records.
+    /// The body has more than [`STRUCTURE_BYTES_MAX`] bytes besides records.
     #[error("it has {0} bytes besides records; at most {STRUCTURE_BYTES_MAX} are accepted")]
     TooLarge(usize),
 }
 
-/// A response that cannot be written: a field that its version does not have, or a text over 32
-/// KiB. An error of the broker, never of the client.
+/// A response that cannot be encoded: a field does not exist in its version, or a text is longer
+/// than 32 KiB. Always a bug of the broker, never the client's fault.
 #[derive(Debug, thiserror::Error)]
 #[error("encode a response: {0}")]
 pub struct EncodeError(#[from] pub(crate) ProtocolError);
 
-/// What a client sends for one API.
+/// A request of one API.
 pub trait Request: Sized + Send + Sync + 'static {
     /// The API.
     const KEY: ApiKey;
-    /// What answers it.
+    /// The type of the response.
     type Response: Response;
 
-    /// Reads the body. Strings and records are slices of it, not copies.
+    /// Decodes the body. Strings and records are slices of it, not copies.
     ///
     /// # Errors
     /// When the bytes are not such a request in this version.
     fn read(body: &mut Bytes, version: i16) -> Result<Self, ProtocolError>;
 
-    /// Writes the body.
+    /// Encodes the body.
     ///
     /// # Errors
     /// When a field does not exist in this version.
     fn write(&self, out: &mut BytesMut, version: i16) -> Result<(), ProtocolError>;
 
-    /// Reads a whole body within bounds. Bytes after it are ignored, as Kafka does.
+    /// Decodes a whole body within bounds. Bytes after it are ignored, as in Kafka.
     ///
     /// # Errors
-    /// When it is malformed, or larger than it can honestly be.
+    /// When it is malformed, or larger than [`STRUCTURE_BYTES_MAX`] besides records.
     fn decode(mut body: Bytes, version: i16) -> Result<Self, DecodeError> {
         let structure = match Self::KEY {
             ApiKey::Produce => produce::structure_bytes(&body, version, STRUCTURE_BYTES_MAX),
@@ -64,18 +64,18 @@ pub trait Request: Sized + Send + Sync + 'static {
     }
 }
 
-/// What the broker answers for one API.
+/// A response of one API.
 pub trait Response: Sized + Send + 'static {
     /// The API.
     const KEY: ApiKey;
 
-    /// Reads the body.
+    /// Decodes the body.
     ///
     /// # Errors
     /// When the bytes are not such a response in this version.
     fn read(body: &mut Bytes, version: i16) -> Result<Self, ProtocolError>;
 
-    /// Writes the body.
+    /// Encodes the body.
     ///
     /// # Errors
     /// When a field does not exist in this version.
@@ -111,10 +111,11 @@ macro_rules! apis {
             }
         )*
 
-        /// Decodes the body of any request and drops it: what fuzzing does.
+        /// Decodes the body of any request and drops it, for fuzzing. Returns `Ok(false)` for an
+        /// API that has no [`Request`].
         ///
         /// # Errors
-        /// When the body is malformed, or the API is not one that clients send (`Ok(false)`).
+        /// When the body is malformed.
         pub fn probe(key: ApiKey, version: i16, body: Bytes) -> Result<bool, DecodeError> {
             match key {
                 $(ApiKey::$api => wire::$request::decode(body, version).map(|_| true),)*
@@ -220,7 +221,7 @@ apis! {
         DeleteShareGroupOffsetsRequestData -> DeleteShareGroupOffsetsResponseData;
 }
 
-/// A whole response frame: length, header and body.
+/// Encodes a whole response frame: length, header and body.
 ///
 /// # Errors
 /// When a field of the response does not exist in this version.

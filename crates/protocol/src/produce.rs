@@ -1,13 +1,13 @@
-//! A walk over a produce request that counts what is not records, before anything is decoded.
+//! Counts the bytes of a produce request that are not records, before anything is decoded.
 //!
-//! Decoded, a topic or partition of a few bytes becomes a struct of a hundred; a frame of
-//! `socket.request.max.bytes` that consists of such elements would cost gigabytes.
+//! Decoding turns a topic or partition of a few bytes into a struct of a hundred, so a frame of
+//! `socket.request.max.bytes` that consists of such elements would take gigabytes.
 
 use bytes::Buf;
 
-/// How many bytes of a produce request's body are not records. Malformed bodies are counted as far
-/// as they can be walked (their decoding fails at the same place), and the walk ends when the
-/// count is over `enough`.
+/// Returns the number of bytes of a produce request's body that are not records. A malformed body
+/// is counted up to the malformed place, at which decoding fails too. Counting stops once the
+/// number is above `enough`.
 #[must_use]
 pub fn structure_bytes(body: &[u8], version: i16, enough: usize) -> usize {
     if body.len() <= enough {

@@ -1,11 +1,11 @@
-//! Texts and uuids of messages.
+//! Conversions of texts and UUIDs for messages.
 
 use kacrab_protocol::{KafkaString, KafkaUuid};
 
-/// The most bytes that a text on the wire has.
+/// The longest text in a message, in bytes.
 pub const TEXT_BYTES_MAX: usize = 32_000;
 
-/// Returns a text, cut where the wire could not carry it.
+/// Converts a text, truncated to the longest text that a message can contain.
 #[must_use]
 pub fn text(value: &str) -> KafkaString {
     let mut end = value.len().min(TEXT_BYTES_MAX);

@@ -1,4 +1,4 @@
-//! File descriptors: how many the process may have, and how many it has.
+//! File descriptors: the number that the process may have open, and the number that it has open.
 //!
 //! Nothing is counted here. The system gives each new descriptor the lowest free number, so a
 //! descriptor with the number `n` proves that at least `n` others are open.
@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that the process may have open: the soft limit.
+/// Returns the number of descriptors that the process may have open: the soft limit.
 #[must_use]
 pub fn limit() -> usize {
     soft(&getrlimit(Resource::Nofile))
@@ -16,14 +16,14 @@ pub fn limit() -> usize {
 
 fn soft(limit: &Rlimit) -> usize {
     let soft = limit.current.unwrap_or(u64::MAX);
-    // More than there are memory and ports for.
+    // The upper bound is larger than memory and ports allow.
     usize::try_from(soft).unwrap_or(usize::MAX).min(1 << 30)
 }
 
-/// Raises the soft limit to the hard one. Answers both: the old limit, and the one that holds now.
+/// Raises the soft limit to the hard one. Returns the old soft limit and the new one.
 ///
 /// # Errors
-/// When the system refuses; the limit stays as it was.
+/// When the system refuses. The limit does not change in this case.
 pub fn raise_limit() -> std::io::Result<(usize, usize)> {
     let before = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -36,12 +36,12 @@ pub fn raise_limit() -> std::io::Result<(usize, usize)> {
     Ok((soft(&before), limit()))
 }
 
-/// The number of a descriptor.
+/// Returns the number of a descriptor.
 fn number(file: &impl AsFd) -> usize {
     usize::try_from(file.as_fd().as_raw_fd()).unwrap_or(0)
 }
 
-/// How many descriptors are in use, at least; all of them if no more can be had.
+/// Returns a lower bound for the number of descriptors in use; the limit if no more can be opened.
 #[must_use]
 pub fn in_use() -> usize {
     match File::open("/dev/null") {
@@ -50,11 +50,11 @@ pub fn in_use() -> usize {
     }
 }
 
-/// Why a node opens no more partitions, if that is so: each may need a descriptor for good. `open`
-/// partitions are there, `new` ones are to come.
+/// Checks whether a node may open more partitions, since each may permanently need a descriptor.
+/// `open` partitions exist, `new` ones are to be opened.
 ///
 /// # Errors
-/// The reason, with what to do.
+/// The reason, and what to do.
 pub fn check_room(open: usize, new: usize) -> Result<(), String> {
     check(open, new, in_use(), limit())
 }

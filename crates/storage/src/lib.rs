@@ -1,8 +1,9 @@
-//! Files, the clock and randomness as the log and the Raft journal reach them: one trait each, with
-//! the operating system behind it or, in tests, a simulation that can lose power.
+//! The traits through which the log and the Raft journal reach files, the clock and randomness: one
+//! trait each, implemented by the operating system or, in tests, by a simulation that can lose
+//! power.
 //!
-//! Errors are those of the system, unchanged: `std::io::Error` with its number. Whoever calls adds
-//! what was being done and decides what the error affects.
+//! Errors are returned as the system reports them: `std::io::Error` with its number. The caller
+//! adds the operation, and decides what the error affects.
 //!
 //! Invariant: outside of `native.rs` and `descriptors.rs`, neither the log nor the Raft store calls
 //! the system for a file. The tidy test holds that.
@@ -33,7 +34,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The operating system.
+    /// Returns the operating system's environment.
     #[must_use]
     pub fn native() -> Self {
         Self {
@@ -50,23 +51,23 @@ impl Default for Environment {
     }
 }
 
-/// How a file is opened.
+/// The mode in which a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
-    /// For reads alone; it must exist.
+    /// For reading; the file must exist.
     Read,
-    /// For reads and writes; it must exist.
+    /// For reading and writing; the file must exist.
     ReadWrite,
-    /// For reads and writes; an old file of this name loses its content.
+    /// For reading and writing; an existing file of this name loses its content.
     CreateOrTruncate,
-    /// For reads and writes; it must not exist.
+    /// For reading and writing; the file must not exist.
     CreateNew,
 }
 
-/// What is known of a file or directory without opening it.
+/// The metadata of a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metadata {
-    /// Bytes.
+    /// The length in bytes.
     pub len: u64,
     /// When the content was last changed.
     pub modified: SystemTime,
@@ -74,10 +75,10 @@ pub struct Metadata {
     pub is_directory: bool,
 }
 
-/// A name in a directory.
+/// An entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectoryEntry {
-    /// Without the directory's path.
+    /// The name, without the directory's path.
     pub name: OsString,
     /// Whether it is a directory.
     pub is_directory: bool,
@@ -88,13 +89,13 @@ pub struct DirectoryEntry {
 pub struct Space {
     /// Bytes that this process may still write.
     pub free: u64,
-    /// Bytes in all.
+    /// The size in bytes.
     pub total: u64,
     /// Whether a file can be created. Some file systems create inodes as needed and report none.
     pub has_files: bool,
 }
 
-/// Excludes other processes until it is dropped.
+/// A lock that excludes other processes until it is dropped.
 pub type Lock = Box<dyn Send + Sync>;
 
 /// A file system. Paths are absolute, or relative to the working directory.
@@ -102,7 +103,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     /// Opens or creates a file.
     ///
     /// # Errors
-    /// Those of the system; `NotFound` and `AlreadyExists` as [`OpenMode`] has it.
+    /// The system's errors; `NotFound` and `AlreadyExists` according to [`OpenMode`].
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
 
     /// Opens a directory.
@@ -111,13 +112,13 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     /// Those of the system.
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>>;
 
-    /// Size, time and kind of a file or directory.
+    /// Returns length, time and kind of a file or directory.
     ///
     /// # Errors
     /// Those of the system.
     fn metadata(&self, path: &Path) -> io::Result<Metadata>;
 
-    /// Whether there is a file or directory of this name.
+    /// Returns whether a file or directory of this name exists.
     ///
     /// # Errors
     /// Those of the system.
@@ -128,19 +129,20 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
         }
     }
 
-    /// The names in a directory, in no particular order.
+    /// Returns the entries of a directory, in no particular order.
     ///
     /// # Errors
     /// Those of the system.
     fn list(&self, path: &Path) -> io::Result<Vec<DirectoryEntry>>;
 
-    /// Creates a directory, and those above it that are missing.
+    /// Creates a directory and its missing parents.
     ///
     /// # Errors
     /// Those of the system.
     fn create_directories(&self, path: &Path) -> io::Result<()>;
 
-    /// [`FileSystem::create_directories`], and makes what was missing survive a loss of power.
+    /// Like [`FileSystem::create_directories`], and makes the new directories survive a loss of
+    /// power.
     ///
     /// # Errors
     /// Those of the system.
@@ -165,7 +167,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Renames a file or directory. A file that has the new name is replaced.
+    /// Renames a file or directory. An existing file with the new name is replaced.
     ///
     /// # Errors
     /// Those of the system.
@@ -177,19 +179,20 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     /// Those of the system.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
-    /// Removes a directory with all that it holds.
+    /// Removes a directory and its content.
     ///
     /// # Errors
     /// Those of the system.
     fn remove_directory(&self, path: &Path) -> io::Result<()>;
 
-    /// Locks a file, which is created if needed; `None` when another process holds the lock.
+    /// Locks a file, which is created if needed. Returns `None` when another process holds the
+    /// lock.
     ///
     /// # Errors
     /// Those of the system.
     fn try_lock(&self, path: &Path) -> io::Result<Option<Lock>>;
 
-    /// The space of the file system that holds `path`.
+    /// Returns the space of the file system that contains `path`.
     ///
     /// # Errors
     /// Those of the system.
@@ -203,7 +206,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
         self.open_directory(path)?.sync()
     }
 
-    /// The content of a file.
+    /// Returns the content of a file.
     ///
     /// # Errors
     /// Those of the system.
@@ -222,16 +225,16 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     }
 }
 
-/// An open file. Stays usable when its name changes or goes. All methods are positioned: threads
-/// may share it.
+/// An open file, which stays usable when it is renamed or removed. All methods take a position, so
+/// threads may share it.
 pub trait File: fmt::Debug + Send + Sync {
-    /// The length in bytes.
+    /// Returns the length in bytes.
     ///
     /// # Errors
     /// Those of the system.
     fn len(&self) -> io::Result<u64>;
 
-    /// Whether it has no bytes.
+    /// Returns whether the file is empty.
     ///
     /// # Errors
     /// Those of the system.
@@ -239,21 +242,21 @@ pub trait File: fmt::Debug + Send + Sync {
         Ok(self.len()? == 0)
     }
 
-    /// Reads into `buffer`. Returns how many bytes; fewer than asked for are no error, 0 is the end
-    /// of the file.
+    /// Reads into `buffer`. Returns the number of bytes: it may be less than requested, and is 0 at
+    /// the end of the file.
     ///
     /// # Errors
-    /// Those of the system, but for interruptions.
+    /// The system's errors, except for interruptions.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
 
-    /// [`File::read_at`] without waiting for the disk; `None` when it would have to wait, or the
-    /// file system cannot tell.
+    /// Like [`File::read_at`], without waiting for the disk. Returns `None` when the read would
+    /// have to wait, or when the file system cannot determine that.
     ///
     /// # Errors
     /// As for [`File::read_at`].
     fn read_cached_at(&self, buffer: &mut [u8], position: u64) -> io::Result<Option<usize>>;
 
-    /// [`File::read_at`] into the spare capacity of `buffer`, which need not be zeroed first.
+    /// Like [`File::read_at`], into the spare capacity of `buffer`, which need not be zeroed first.
     ///
     /// # Errors
     /// As for [`File::read_at`].
@@ -262,7 +265,7 @@ pub trait File: fmt::Debug + Send + Sync {
     /// Fills `buffer`.
     ///
     /// # Errors
-    /// As for [`File::read_at`]; `UnexpectedEof` when the file ends before.
+    /// As for [`File::read_at`]; `UnexpectedEof` when the file ends too early.
     fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -274,26 +277,26 @@ pub trait File: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Writes all of `bytes`: one system call, unless the system takes less. After an error any
-    /// part of them may have been written.
+    /// Writes all of `bytes`, with one system call unless the system accepts fewer. After an error
+    /// any part of them may have been written.
     ///
     /// # Errors
-    /// Those of the system, but for interruptions.
+    /// The system's errors, except for interruptions.
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
 
-    /// Cuts the file, or extends it with zeroes.
+    /// Truncates the file, or extends it with zeroes.
     ///
     /// # Errors
     /// Those of the system.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
-    /// Reserves space for `len` bytes from `position` on. The file's length stays.
+    /// Reserves space for `len` bytes from `position` on. The file's length does not change.
     ///
     /// # Errors
     /// Those of the system.
     fn allocate(&self, position: u64, len: u64) -> io::Result<()>;
 
-    /// Sets when the content was last changed.
+    /// Sets the time of the last change of the content.
     ///
     /// # Errors
     /// Those of the system.
@@ -302,13 +305,13 @@ pub trait File: fmt::Debug + Send + Sync {
     /// Makes the content and the length survive a loss of power: `fdatasync`.
     ///
     /// # Errors
-    /// Those of the system. The system may then have dropped what was written.
+    /// The system's errors. After an error the system may have dropped written data.
     fn sync_data(&self) -> io::Result<()>;
 }
 
-/// An open directory. Reaches the same directory when its name changes.
+/// An open directory. It stays the same directory when it is renamed.
 pub trait Directory: fmt::Debug + Send + Sync {
-    /// Creates a file; an old one of this name loses its content.
+    /// Creates a file; an existing file of this name loses its content.
     ///
     /// # Errors
     /// Those of the system.
@@ -320,35 +323,35 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// Those of the system.
     fn remove_file(&self, name: &str) -> io::Result<()>;
 
-    /// Makes creations, renames and removals in it survive a loss of power.
+    /// Makes creations, renames and removals in the directory survive a loss of power.
     ///
     /// # Errors
     /// Those of the system.
     fn sync(&self) -> io::Result<()>;
 
-    /// Forces everything in its file system to the disk.
+    /// Forces all data of the directory's file system to the disk.
     ///
     /// # Errors
-    /// When the system could not write all of it.
+    /// When the system could not write all data.
     fn sync_file_system(&self) -> io::Result<()>;
 }
 
 /// A clock for waits: monotonic, unrelated to the wall clock.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The time.
+    /// Returns the current time.
     fn now(&self) -> Instant;
 
-    /// Blocks the thread.
+    /// Blocks the thread for this time.
     fn sleep(&self, duration: Duration);
 }
 
-/// A source of random numbers that no client can predict.
+/// A source of random numbers that clients cannot predict.
 pub trait Entropy: fmt::Debug + Send + Sync {
-    /// Any number.
+    /// Returns a random number.
     fn next(&self) -> u64;
 }
 
-/// Reads a file with `std::io::Read`, from a position on.
+/// Reads a file, from a position on, through `std::io::Read`.
 #[derive(Debug)]
 pub struct Reader<'a> {
     file: &'a dyn File,
@@ -356,7 +359,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// The first byte is the one at `position`.
+    /// Creates a reader whose first byte is the one at `position`.
     #[must_use]
     pub fn new(file: &'a dyn File, position: u64) -> Self {
         Self { file, position }

@@ -1,4 +1,4 @@
-//! The operating system behind the traits.
+//! Implements the traits with the operating system.
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
@@ -56,7 +56,7 @@ impl FileSystem for Native {
             .map(|entry| {
                 let entry = entry?;
                 let kind = entry.file_type()?;
-                // A link counts as what it leads to.
+                // A symbolic link counts as the file or directory that it leads to.
                 let is_directory = kind.is_dir() || (kind.is_symlink() && entry.path().is_dir());
                 Ok(DirectoryEntry {
                     name: entry.file_name(),
@@ -199,7 +199,7 @@ impl Clock for Native {
 
 impl Entropy for Native {
     fn next(&self) -> u64 {
-        // Each has keys of its own, which derive from the system's random numbers.
+        // Each `RandomState` has keys of its own, which derive from the system's random numbers.
         RandomState::new().hash_one(0)
     }
 }
@@ -208,7 +208,7 @@ impl Entropy for Native {
 mod tests {
     use super::*;
 
-    /// These files can't be synced, so only a real system call notices.
+    /// These files cannot be synced, so a sync that reaches the system fails.
     #[test]
     fn syncs_reach_the_operating_system() {
         let null = Native

@@ -1,10 +1,10 @@
 //! A file system in memory that can lose power, for tests.
 //!
-//! What was written to a file since its last sync reaches the disk in any pattern of sectors, and
-//! the changes of a directory since its last sync in part: a first part of them, in their order.
-//! [`Power`] counts the operations of all its disks and fails before the one with a given number.
-//! From then on the disks go on working, like a process that does not know yet that it is dead;
-//! what a restart finds was decided in the moment of the failure.
+//! Data that was written to a file since its last sync reaches the disk in any pattern of sectors.
+//! Of the changes of a directory since its last sync, a first part reaches the disk, in order.
+//! [`Power`] counts the operations of all its disks and fails before the operation with a given
+//! number. The disks continue to work after that, because the process does not notice that it is
+//! dead, but the content that a restart finds was fixed at the moment of the failure.
 //!
 //! The seed alone determines what happens, as long as one thread at a time uses the disks.
 
@@ -28,7 +28,7 @@ use crate::{
 pub struct Random(pub u64);
 
 impl Random {
-    /// Any number.
+    /// Returns the next number.
     pub fn next_number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -37,21 +37,21 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, which counts as at least 1.
+    /// Returns a number below `bound`, which counts as at least 1.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.next_number() % bound.max(1)
     }
 
-    /// `true` once in so many times.
+    /// Returns `true` with a probability of 1 in `count`.
     pub fn one_in(&mut self, count: u64) -> bool {
         self.below(count) == 0
     }
 }
 
-/// What a disk holds, by absolute path: the content of a file, `None` for a directory.
+/// The content of a disk, by absolute path: the content of a file, `None` for a directory.
 pub type Image = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
-/// What the hook of [`Power::new`] hears of.
+/// The events that are passed to the hook of [`Power::new`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// An operation is about to run.
@@ -70,7 +70,7 @@ struct Room {
     disks: Vec<Arc<Mutex<Nodes>>>,
 }
 
-/// The power supply of some disks.
+/// The power supply of several disks.
 #[derive(Clone)]
 pub struct Power {
     room: Arc<Mutex<Room>>,
@@ -84,8 +84,8 @@ impl fmt::Debug for Power {
 }
 
 impl Power {
-    /// Fails before operation number `cut_at`, the first being 1. `hook` is called before each
-    /// operation, and once in the moment of the failure.
+    /// Creates a supply that fails before operation number `cut_at`; the first operation has number
+    /// 1. `hook` is called before each operation, and once at the moment of the failure.
     #[must_use]
     pub fn new(seed: u64, cut_at: u64, hook: impl FnMut(Event) + Send + 'static) -> Self {
         let room = Room {
@@ -112,19 +112,19 @@ impl Power {
         }
     }
 
-    /// Whether the power has failed.
+    /// Returns whether the power has failed.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.room.lock().is_cut
     }
 
-    /// Operations so far.
+    /// Returns the number of operations so far.
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.room.lock().operations
     }
 
-    /// Fails now, unless the power has failed before.
+    /// Fails now, unless the power has already failed.
     pub fn cut(&self) {
         self.room.lock().cut_at = 0;
         self.tick();
@@ -151,17 +151,17 @@ impl Power {
     }
 }
 
-/// A directory's names and what they lead to.
+/// The names in a directory, and the node that each refers to.
 type Names = BTreeMap<OsString, usize>;
 
 #[derive(Debug)]
 enum Node {
-    /// The content that is on the disk for certain, and then after each later change.
+    /// The content that is certainly on the disk, and the content after each later change.
     File {
         versions: Vec<Vec<u8>>,
         modified: SystemTime,
     },
-    /// The names that are on the disk for certain, and then after each later change.
+    /// The names that are certainly on the disk, and the names after each later change.
     Directory { versions: Vec<Names> },
 }
 
@@ -178,7 +178,7 @@ fn sync<T>(versions: &mut Vec<T>) {
 struct Nodes {
     nodes: Vec<Node>,
     locked: BTreeSet<PathBuf>,
-    /// What the loss of power left.
+    /// The content of the disk after the loss of power.
     image: Option<Image>,
 }
 
@@ -259,7 +259,7 @@ impl Nodes {
         Ok(node)
     }
 
-    /// The directory that a path is in, and its name there.
+    /// Returns the directory of a path, and the last name of the path.
     fn place(&self, path: &Path) -> io::Result<(usize, OsString)> {
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let parent = self.find(path.parent().unwrap_or(Path::new("/")))?;
@@ -359,7 +359,8 @@ impl Nodes {
     }
 }
 
-/// One of many contents that a file may have when these are its versions since the last sync.
+/// Returns one of the many contents that a file may have after a loss of power, given its versions
+/// since the last sync.
 #[must_use]
 pub fn torn(versions: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     let newest = versions.len() as u64 - 1;
@@ -397,7 +398,8 @@ pub struct SimulatedDisk {
 }
 
 impl SimulatedDisk {
-    /// This disk, a clock that waits for nothing, and numbers that derive from the power's seed.
+    /// Returns an environment of this disk, a clock that does not wait, and numbers that derive
+    /// from the power's seed.
     #[must_use]
     pub fn environment(&self) -> Environment {
         Environment {
@@ -407,7 +409,8 @@ impl SimulatedDisk {
         }
     }
 
-    /// What a restart finds on the disk. The power fails now if it has not yet.
+    /// Returns the content that a restart finds on the disk. The power fails now if it has not
+    /// failed yet.
     #[must_use]
     pub fn after_power_loss(&self) -> Image {
         if !self.power.is_cut() {
