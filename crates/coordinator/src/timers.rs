@@ -133,7 +133,12 @@ impl<M: Machine> Coordinator<M> {
     /// are in sync.
     fn run_again(self: &Arc<Self>, shard: &Arc<ShardRuntime<M>>, timer: M::Timer, code: ErrorCode) {
         let partition = shard.partition.name();
-        tracing::info!(%partition, ?timer, %code, "cannot append the records of an expired timer; it expires again soon");
+        tracing::info!(
+            %partition,
+            ?timer,
+            %code,
+            "cannot append the records of an expired timer; it expires again soon"
+        );
         let deadline = self.started.elapsed() + RUN_AGAIN;
         // Fails only when the machine was dropped.
         let _ = self.step(shard, WriteMode::Atomic, |machine, _| {

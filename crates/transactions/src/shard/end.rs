@@ -197,7 +197,12 @@ fn refuse(state: TransactionState, request: &EndTxn<'_>) -> Result<Ended, ErrorC
         _ => {
             let transactional_id = request.transactional_id;
             let commit = request.commit;
-            tracing::debug!(%transactional_id, %state, commit, "refused to end a transaction in this state");
+            tracing::debug!(
+                %transactional_id,
+                %state,
+                commit,
+                "refused to end a transaction in this state"
+            );
             Err(ErrorCode::InvalidTxnState)
         }
     }
