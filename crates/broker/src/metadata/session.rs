@@ -412,7 +412,12 @@ impl Runner {
                 tracing::info!(%broker, epoch = response.broker_epoch, "registered");
             }
             if before.fenced != state.fenced {
-                tracing::info!(%broker, fenced = state.fenced, "fenced state changed");
+                let event = if state.fenced {
+                    "broker fenced"
+                } else {
+                    "broker unfenced"
+                };
+                tracing::info!(%broker, "{event}");
             }
             before != *state
         });

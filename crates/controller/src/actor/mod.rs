@@ -348,7 +348,8 @@ impl Actor {
     }
 
     fn become_active(&mut self, now: Instant, term: u64) {
-        tracing::info!(term, "became the active controller");
+        let node = self.config.settings.controller;
+        tracing::info!(%node, term, "became the active controller");
         let image = Arc::clone(&self.published.borrow().image);
         let mut probes = Vec::new();
         for broker in image.brokers.values().filter(|broker| !broker.fenced) {

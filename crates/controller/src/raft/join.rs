@@ -102,7 +102,10 @@ impl Joining {
             let initialize = self.raft.initialize(voters).await;
             initialize.map_err(|error| text(&error))?;
         }
-        tracing::info!("all voters are new: forming a new metadata quorum");
+        tracing::info!(
+            dir = %self.voter.dir.display(),
+            "all voters are new: forming a new metadata quorum"
+        );
         self.admit().await
     }
 

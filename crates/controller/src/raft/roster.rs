@@ -41,11 +41,11 @@ pub(super) async fn keep(
         let change = missing(&current, &voters, directory_of);
         let mut refused = false;
         if let Some(change) = change {
-            let shown = change.to_string();
+            let shown = describe(&change);
             match raft.change_membership(change, true).await {
-                Ok(_) => tracing::info!(change = shown, "voters of the metadata quorum changed"),
+                Ok(_) => tracing::info!("metadata quorum committed {shown}"),
                 Err(error) => {
-                    tracing::debug!(%error, change = shown, "change of the voters was refused");
+                    tracing::debug!(%error, "metadata quorum refused to commit {shown}");
                     refused = true;
                 }
             }
@@ -96,4 +96,21 @@ fn missing(
         .learner_ids()
         .find(|id| voters.contains_key(id) && caught_up(id))?;
     Some(Change::AddVoterIds([back].into()))
+}
+
+/// Describes a change for log lines.
+fn describe(change: &Change) -> String {
+    match change {
+        Change::SetNodes(nodes) => {
+            let directories = nodes
+                .iter()
+                .map(|(id, node)| format!("{} of voter {id}", node.directory));
+            format!(
+                "the directories {}",
+                directories.collect::<Vec<_>>().join(", ")
+            )
+        }
+        Change::AddVoterIds(ids) => format!("the votes of voters {ids:?}"),
+        other => other.to_string(),
+    }
 }

@@ -71,10 +71,11 @@ pub(super) async fn watch_metrics(
         if changed {
             let leader = next.leader.map(|leader| leader.0);
             tracing::info!(
+                node = current.id,
                 leader,
                 term = next.term,
                 is_self = next.is_self,
-                "metadata quorum"
+                "leadership of the metadata quorum changed"
             );
         }
         // Raft's metrics do not change when a leader falls silent, so this wait has a timeout.
