@@ -1,4 +1,5 @@
-//! Damaged records on a broker's disk: only their range fails, and another replica repairs it.
+//! Tests of damaged records on a broker's disk: only their range fails, and another replica repairs
+//! it.
 
 mod support;
 
@@ -63,12 +64,12 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     use std::os::unix::fs::FileExt;
     let mut bytes = fs::read(path).unwrap();
     change(&mut bytes);
-    // The broker has the file open: it stays the same file.
+    // The file is changed in place, because the broker has it open.
     let file = fs::OpenOptions::new().write(true).open(path).unwrap();
     file.write_all_at(&bytes, 0).unwrap();
 }
 
-/// Where the third batch of a segment begins.
+/// Returns the position of the third batch of a segment.
 fn third_batch(path: &Path) -> usize {
     let bytes = fs::read(path).unwrap();
     Batches::new(&bytes).nth(2).unwrap().unwrap().position
@@ -103,9 +104,9 @@ fn a_leader_repairs_a_damaged_header_that_a_reader_met() {
     let leader = cluster.replica(1);
     let file = cluster.segment_file(1, 0);
     let position = third_batch(&file);
-    // A length of 0.
+    // Sets the length to 0.
     change(&file, |bytes| bytes[position + 8..position + 12].fill(0));
-    // Broker 2 and 3 cannot be asked yet: the damage stays for as long as they are away.
+    // Brokers 2 and 3 are stopped, so the damage cannot be repaired yet.
     cluster.stop(2);
     cluster.stop(3);
     assert!(matches!(read(&leader, 2), Err(ReadError::Corrupt(_))));
@@ -144,7 +145,7 @@ fn a_follower_that_refuses_damaged_records_has_the_leader_repair_them() {
     fs::remove_dir_all(cluster.segment_file(3, 0).parent().unwrap()).unwrap();
     let file = cluster.segment_file(1, 0);
     let position = third_batch(&file);
-    // Inside the records: no reader of headers notices.
+    // Inside the records, where no reader of headers notices the change.
     change(&file, |bytes| bytes[position + 100] ^= 1);
     cluster.start_broker(3);
     cluster.change_partition(PartitionChange::default());
@@ -211,8 +212,8 @@ fn damage_that_a_start_finds_is_repaired_though_nobody_reads_there() {
     let (cluster, all) = filled(&PROPERTIES);
     let intact = fs::read(cluster.segment_file(1, 0)).unwrap();
     let last_batch = Batches::new(&intact).last().unwrap().unwrap().position;
-    // Broker 1 leads before and after, 2 follows. A file that ends between two batches looks intact
-    // but for the index.
+    // Broker 1 leads before and after, and broker 2 follows. A file that ends between two batches
+    // looks intact, except for its index.
     for (node, end) in [
         (1, intact.len() - 7),
         (2, intact.len() - 7),
@@ -238,10 +239,11 @@ fn damage_that_a_start_finds_is_repaired_though_nobody_reads_there() {
 
 #[test]
 fn a_log_start_that_is_lost_is_taken_from_another_replica() {
-    // Broker 1 leads before and after, 2 follows.
+    // Broker 1 leads before and after, and broker 2 follows.
     for node in [1, 2] {
         let (cluster, _) = filled(&PROPERTIES);
-        // In the middle of a segment: the segments that stay do not show it.
+        // The log starts in the middle of a segment, so the remaining segments do not show the
+        // start.
         let start = cluster.replica(1).delete_records(Some(offset(3))).unwrap();
         for node in 1..=3 {
             support::wait_for(&cluster.replica(node), |replica| {
@@ -275,7 +277,7 @@ fn a_log_start_that_is_lost_is_taken_from_another_replica_after_further_restarts
             replica.positions().log_start_offset == start
         });
     }
-    // No follower reports its log start while the leader starts again and again.
+    // No follower reports its log start while the leader restarts several times.
     for node in [2, 3, 1] {
         cluster.stop(node);
     }

@@ -1,4 +1,5 @@
-//! Partitions while descriptors are short. One test: the limit is the process's.
+//! Tests of partitions while descriptors are short. One test, because the limit applies to the
+//! process.
 
 mod support;
 
@@ -7,8 +8,8 @@ use dohle_model::ErrorCode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::*;
 
-/// Sets how many descriptors the process may have. Files that are open stay open, and with a
-/// limit of 0 no file can be opened, also not with a descriptor that another thread gives back.
+/// Sets the limit of open descriptors. Open files stay open. With a limit of 0 no file can be
+/// opened, even with a descriptor that another thread releases.
 fn limit_descriptors(limit: u64) {
     let limits = Rlimit {
         current: Some(limit),
@@ -36,7 +37,7 @@ fn logs_that_could_not_be_opened_are_opened_when_there_are_descriptors() {
     produce(&cluster.replica(1), &["b", "c"]);
     cluster.wait_settled(2, 3);
 
-    // An append that has to open its file fails, and nothing else.
+    // An append that has to open its file fails, without other effects.
     cluster.stop(1);
     cluster.start_broker(1);
     wait_until_led(&cluster, 1);
@@ -52,7 +53,7 @@ fn logs_that_could_not_be_opened_are_opened_when_there_are_descriptors() {
         all_bytes(&cluster.replica(1))
     );
 
-    // A deletion writes checkpoints: that they cannot be written takes no directory offline.
+    // A deletion writes checkpoints; their failure takes no directory offline.
     limit_descriptors(0);
     cluster.delete_topic();
     limit_descriptors(200);

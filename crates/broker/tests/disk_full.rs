@@ -1,5 +1,6 @@
-//! Brokers whose log directories have no space left: producers are refused, followers pause, reads
-//! and deletions go on, and everything resumes by itself. Nothing that was acknowledged is lost.
+//! Tests of brokers whose log directories have no space left: producers are refused, followers
+//! pause, reads and deletions continue, and everything resumes by itself. Nothing that was
+//! acknowledged is lost.
 
 #[path = "../../log/tests/common/small_fs.rs"]
 mod small_fs;
@@ -20,11 +21,11 @@ use support::{Cluster, DEADLINE, append, offset, produce, wait_for, within};
 const PROPERTIES: [(&str, &str); 3] = [
     ("replica.lag.time.max.ms", "1000"),
     ("log.scrub.enable", "false"),
-    // At most a twentieth: 400 KiB.
+    // The effective reserve is at most a twentieth of the file system: 400 KiB.
     ("log.dir.reserve.bytes", "1048576"),
 ];
 const SIZE: &str = "size=8m";
-/// More than the reserve, and less than what ends the refusals.
+/// More than what ends service, and less than what resumes it.
 const LOW: u64 = 200 * 1024;
 
 #[track_caller]
@@ -43,7 +44,7 @@ fn value(number: usize) -> String {
     format!("{number:08}").repeat(2_000)
 }
 
-/// The number of a value; checks all of it.
+/// Returns the number in a value, after checking the whole value.
 fn number(text: &[u8]) -> usize {
     let text = std::str::from_utf8(text).unwrap();
     let number = text[..8].parse().unwrap();
@@ -54,8 +55,8 @@ fn number(text: &[u8]) -> usize {
     number
 }
 
-/// Produces with acks=all until it is refused for lack of space. Returns how many were
-/// acknowledged.
+/// Produces with acks=all until the leader refuses for lack of space. Returns the number of
+/// acknowledged records.
 fn produce_until_refused(leader: &Partition, from: usize) -> usize {
     for number in from.. {
         let appended = match append(leader, &[&value(number)], Acks::All) {
@@ -72,7 +73,7 @@ fn produce_until_refused(leader: &Partition, from: usize) -> usize {
     unreachable!()
 }
 
-/// Produces one record once it is taken again.
+/// Produces one record once the leader accepts it again.
 fn produce_again(leader: &Partition, number: usize) {
     eventually("records are accepted again", || {
         match append(leader, &[&value(number)], Acks::All) {
@@ -102,7 +103,7 @@ fn read(replica: &Partition, from: Offset) -> Result<Bytes, ReadError> {
     Ok(replica.read(&params)?.records)
 }
 
-/// The numbers of the records of a replica from its log start on.
+/// Returns the numbers of a replica's records from its log start on.
 fn values(replica: &Partition) -> Vec<usize> {
     let mut bytes = Vec::new();
     let mut from = replica.positions().log_start_offset;
@@ -145,7 +146,7 @@ fn start(count: i32) -> Arc<Cluster> {
     let configs = [
         ("segment.bytes", "1048576"),
         ("min.insync.replicas", "2"),
-        // The records are of 1970.
+        // The records have timestamps of 1970.
         ("retention.ms", "-1"),
         ("file.delete.delay.ms", "600000"),
     ];
@@ -167,7 +168,7 @@ fn producers_are_refused_on_full_disks_until_records_are_deleted_and_nothing_is_
         assert_eq!(held.len(), acknowledged);
         assert!(held.iter().copied().eq(0..acknowledged));
 
-        // The deletion reaches the followers, though they may have paused.
+        // The deletion reaches the followers, although they may have paused.
         let before = leader
             .delete_records(Some(offset(acknowledged as i64)))
             .unwrap();
@@ -177,7 +178,7 @@ fn producers_are_refused_on_full_disks_until_records_are_deleted_and_nothing_is_
         let acknowledged = produce_until_refused(&leader, acknowledged + 1);
         check_online(&cluster, &nodes);
         assert!(values(&leader).ends_with(&(acknowledged - 60..acknowledged).collect::<Vec<_>>()));
-        // A follower may have paused with less than its leader has.
+        // A follower may have paused with fewer records than its leader.
         let before = offset(acknowledged as i64 - 60);
         leader.delete_records(Some(before)).unwrap();
         cluster.wait_isr(&nodes);
@@ -207,14 +208,14 @@ fn a_follower_without_space_pauses_and_catches_up_when_there_is_space() {
         produce(&leader, &[&value(0)]);
         cluster.wait_settled(3, 1);
         let ballast = Ballast::leave(cluster.dir(3), LOW);
-        // The others go on without it.
+        // The other replicas continue without it.
         for number in 1..60 {
             produce(&leader, &[&value(number)]);
         }
         cluster.wait_isr(&[1, 2]);
         check_online(&cluster, &[1, 2, 3]);
         assert!(cluster.replica(3).positions().log_end_offset.0 < 60);
-        // It takes part in what needs no space: it learns of deleted records.
+        // The follower takes part in what needs no space, such as deleting records.
         let before = leader.delete_records(Some(offset(1))).unwrap();
         let low = within(DEADLINE, leader.wait_low_watermark(before));
         assert_eq!(low.expect("in time").unwrap(), before);
@@ -268,19 +269,19 @@ fn a_broker_starts_on_a_full_disk_serves_reads_and_deletions_and_goes_on() {
         check_online(&cluster, &[1, 2]);
         assert!(values(&leader).iter().copied().eq(0..100));
         assert!(append(&leader, &["x"], Acks::Leader).is_err());
-        // The follower shows the leader what is committed.
+        // The follower's acks determine what is committed.
         wait_for(&leader, |it| it.positions().high_watermark.0 == 100);
         let before = leader.delete_records(Some(offset(100))).unwrap();
         let low = within(DEADLINE, leader.wait_low_watermark(before));
         assert_eq!(low.expect("in time").unwrap(), before);
-        // The ballast is still there: what was deleted is the space that is taken.
+        // The ballast still exists: producing uses the space of the deleted records.
         produce_again(&leader, 100);
         check_online(&cluster, &[1, 2]);
         drop(ballast);
         wait_for(&cluster.replica(2), |it| {
             it.positions().log_end_offset.0 == 101
         });
-        // Nothing that was postponed at the start is missing in the end.
+        // Everything that was postponed at the start has been written in the end.
         drop(leader);
         cluster.stop(1);
         cluster.start_broker(1);
@@ -297,7 +298,7 @@ fn a_log_that_could_not_be_made_for_lack_of_space_is_made_when_there_is_space() 
         let cluster = Cluster::start_in(2, &PROPERTIES, |dir| mount(dir, "size=8m,nr_inodes=60"));
         let mut fillers = Vec::new();
         let dir = cluster.dir(2).to_owned();
-        // No directory can be made any more.
+        // Until no directory can be created any more.
         while std::fs::write(dir.join(format!("filler-{}", fillers.len())), "").is_ok() {
             fillers.push(dir.join(format!("filler-{}", fillers.len())));
         }

@@ -1,5 +1,5 @@
-//! Replication among brokers in one process: real streams, real logs, a controller that is only an
-//! image.
+//! Tests of replication among brokers in one process: real streams, real logs, and a controller
+//! that is only an image.
 
 mod support;
 
@@ -63,8 +63,8 @@ fn a_follower_acks_after_its_flush_and_takes_in_records_meanwhile() {
     cluster.create_topic(&[1, 2], &flush);
     produce(&cluster.replica(1), &["a"]);
 
-    // Every thread that may write to the follower's disk waits.
-    // Dropped after the sender, so that a failure does not wait for these threads.
+    // Occupies every thread that may write to the follower's disk. Dropped after the sender, so
+    // that a failed test does not wait for these threads.
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (release, released) = std::sync::mpsc::channel::<()>();
     let released = std::sync::Arc::new(parking_lot::Mutex::new(released));
@@ -150,7 +150,7 @@ fn too_few_replicas_in_sync_refuse_acks_all() {
     let appended = append(&leader, &["b"], Acks::All).unwrap();
     let committed = leader.wait_committed(appended.leader_epoch, appended.end());
     cluster.wait_isr(&[1]);
-    // The registration reaches the leader with the answer.
+    // The registration reaches the leader with the controller's answer.
     wait_until_isr(&leader, 1);
     let refused = append(&leader, &["c"], Acks::All).unwrap_err();
     assert_eq!(refused, AppendError::NotEnoughReplicas { isr: 1, min: 2 });
@@ -299,7 +299,7 @@ fn a_replica_whose_log_begins_after_the_leaders_end_begins_anew() {
     let low = cluster.replica(1).wait_low_watermark(target);
     within(support::DEADLINE, low).unwrap().unwrap();
     cluster.kill(1);
-    // In order, so that the start of its log is on its disk.
+    // Stopped cleanly, so that the start of its log is on its disk.
     cluster.stop(2);
     cluster.wipe(1);
     cluster.elect(1, &[1]);

@@ -1,4 +1,4 @@
-//! Tests of the definitions and of what is made of them.
+//! Tests of the definitions, and of the documents that are generated from them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn properties(pairs: &[(&str, &str)]) -> Arc<Properties> {
     )
 }
 
-/// Breaks a long text into lines, so that it can be read here.
+/// Breaks a long text into lines, so that a test is readable.
 fn folded(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
@@ -34,7 +34,7 @@ fn folded(text: &str) -> String {
     lines.join("\n")
 }
 
-/// A line as Kafka's `kafka-configs --describe --all` prints it.
+/// Formats a property like Kafka's `kafka-configs --describe --all`.
 fn line(config: &DescribedConfig) -> String {
     let null = || "null".to_owned();
     let synonym = |synonym: &Synonym| {
@@ -338,7 +338,7 @@ fn a_damaged_value_reads_as_the_default() {
     assert_eq!(BrokerConfig::resolve(&broker).num_partitions, 1);
 }
 
-/// The reference for users, made of the definitions so that it cannot drift from them.
+/// Generates the reference for users from the definitions, so that both always agree.
 fn reference() -> String {
     let mut text = String::from(
         "# Properties that Dohle acts on\n\n\
@@ -455,7 +455,8 @@ fn every_property_that_is_acted_on_has_a_key() {
         );
     }
     let has_key = |name| keys.iter().any(|(_, key, _)| *key == name);
-    // A broker's property that gives a topic's default is read with the topic's.
+    // A broker's property that is the default of a topic's property is read together with the
+    // topic's.
     let mut through_topics = Vec::new();
     for def in definitions(Scope::Topic).filter(|def| def.status == Status::Honoured) {
         let broker = def.broker_name.and_then(|name| find(Scope::Broker, name));

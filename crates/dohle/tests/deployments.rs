@@ -1,5 +1,5 @@
-//! What `deploy/` holds starts nodes: its variables are read as the image reads them, and make the
-//! clusters that the files promise.
+//! Tests of the files in `deploy/`: the image reads their variables, and the resulting nodes form
+//! the clusters that the files describe.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn documents(name: &str) -> Vec<Yaml> {
     YamlLoader::load_from_str(&read(name)).unwrap()
 }
 
-/// A value as text, whatever it looks like.
+/// Returns a plain value as text.
 fn text(value: &Yaml) -> String {
     match value {
         Yaml::String(text) | Yaml::Real(text) => text.clone(),
@@ -47,7 +47,7 @@ fn variables(service: &Yaml) -> Vec<(String, String)> {
     }
 }
 
-/// What a container with these variables and mounts becomes.
+/// Returns the configuration of a container with these variables and mounts.
 fn node(variables: &[(String, String)], mounts: &[String], hostname: &str) -> NodeConfig {
     let mut sources = Sources::default();
     sources.add_environment(variables.iter().cloned());
@@ -87,7 +87,7 @@ fn told(config: &NodeConfig, mounts: &[String]) -> String {
     )
 }
 
-/// Checks all services of a compose file: their nodes, and that each advertised port on localhost
+/// Checks all services of a compose file: their nodes, and that each port advertised on localhost
 /// is one that the container publishes under the same number.
 #[track_caller]
 fn check_compose(name: &str, expected: Expect) {
@@ -171,7 +171,7 @@ fn a_file_in_apaches_style_comes_up() {
     );
 }
 
-/// The variables of a pod: those of the config map, then its own, with `$(NAME)` filled in.
+/// Returns the variables of a pod: those of the config map, then its own, with `$(NAME)` replaced.
 fn pod_variables(documents: &[Yaml], ordinal: usize) -> Vec<(String, String)> {
     let of_kind = |kind: &str| {
         let found = documents

@@ -1,4 +1,4 @@
-//! What a leader admits, and Kafka's codes for what it does not.
+//! Tests of the batches that a leader accepts, and of Kafka's codes for the others.
 
 mod common;
 
@@ -32,7 +32,7 @@ fn code(records: Bytes, config: &LogConfig) -> ErrorCode {
     check(records, config).unwrap_err().code()
 }
 
-/// Changes bytes and mends the checksum.
+/// Changes bytes and recomputes the checksum.
 fn patched(records: &Bytes, at: usize, bytes: &[u8]) -> Bytes {
     let mut records = BytesMut::from(&records[..]);
     records[at..at + bytes.len()].copy_from_slice(bytes);
@@ -41,7 +41,7 @@ fn patched(records: &Bytes, at: usize, bytes: &[u8]) -> Bytes {
     records.freeze()
 }
 
-/// Values of the records, after decompression.
+/// Returns offset, timestamp and value of the records, after decompression.
 fn values(records: &[u8]) -> Vec<(i64, i64, Vec<u8>)> {
     let batch = Batches::new(records).next().unwrap().unwrap();
     batch.header.check_crc(batch.bytes).unwrap();

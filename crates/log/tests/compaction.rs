@@ -1,4 +1,5 @@
-//! Compaction: what stays, what goes, and that nothing else changes.
+//! Tests of compaction: the records that it keeps, those that it removes, and that nothing else
+//! changes.
 
 mod common;
 
@@ -263,7 +264,7 @@ fn the_last_batch_of_a_producer_stays_without_its_records() {
         (Offset(3), 0, 61)
     );
     assert_eq!(kept.last_sequence(), Some(Sequence(3)));
-    // Even when nothing else tells of the producer.
+    // Also when no other file contains the state of the producer.
     for name in files(dir.path()).into_iter().map(|file| file.0) {
         if name.ends_with(".snapshot") {
             std::fs::remove_file(dir.path().join(name)).unwrap();
@@ -304,7 +305,7 @@ fn records_of_aborted_transactions_go_and_markers_follow_after_their_horizon() {
     transactional(&mut log, 2, 0, &[("b", Some("1"))]);
     end_txn(&mut log, 1, false); // 4
     end_txn(&mut log, 2, true); // 5
-    // Newer batches tell of the producers.
+    // Newer batches contain the state of the producers.
     transactional(&mut log, 1, 2, &[("c", Some("1"))]);
     transactional(&mut log, 2, 1, &[("d", Some("1"))]);
     settle(&mut log);
@@ -343,7 +344,7 @@ fn records_of_aborted_transactions_go_and_markers_follow_after_their_horizon() {
     put(&mut log, &[("b", Some("2"))]);
     settle(&mut log);
     clean(&mut log, later(10));
-    // No batch of the aborted one is left: its horizon begins. That of the committed one too.
+    // No batch of either transaction is left, so the delete horizons of both markers begin.
     assert_eq!(log.aborted_transactions(Offset(0), Offset(10)), []);
     assert_eq!(
         headers(&log)[1].delete_horizon(),
@@ -512,7 +513,7 @@ fn followers_take_the_gaps_of_a_compacted_leader_and_compact_on_their_own() {
     assert_eq!(log.log_end_offset(), leader.log_end_offset());
     assert_eq!(content(&log), content(&leader));
     assert_eq!(log.latest_epoch(), leader.latest_epoch());
-    // A follower that is cut to where an epoch ends in the leader's log goes on from there.
+    // A follower that is truncated to the end of an epoch in the leader's log continues from there.
     let end = leader
         .leader_epochs()
         .end_offset_for(LeaderEpoch(2), leader.log_end_offset());
@@ -531,7 +532,8 @@ fn followers_take_the_gaps_of_a_compacted_leader_and_compact_on_their_own() {
     };
     assert_eq!(newest(&log), newest(&leader));
 
-    // The policy changed since: gaps among what was committed are compaction's, others are not.
+    // The policy was changed: gaps among committed records are accepted as compaction's, others are
+    // not.
     let dir = tempfile::tempdir().unwrap();
     let mut plain = open(dir.path(), LogConfig::default());
     let refused = plain.append_as_follower(records.clone(), NOW);

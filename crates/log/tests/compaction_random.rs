@@ -1,4 +1,4 @@
-//! Random lives of a compacted log: no key loses its newest value.
+//! Random operations on a compacted log: no key loses its newest value.
 //!
 //! `DOHLE_FUZZ_CASES` sets the number of lives; proptest prints the steps of a failing one,
 //! shortened.
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Producer, or none; entries of (key, value or tombstone); codec.
+    /// Appends: producer, or none; entries of (key, value or tombstone); codec.
     Append(Option<i64>, Vec<(u8, Option<u8>)>, u8),
     Transaction {
         commit: bool,
@@ -47,14 +47,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A log, and what each key must say.
+/// A log, and the expected value of each key.
 struct Life {
     dir: tempfile::TempDir,
     log: Option<Log>,
-    /// Every record that counts: offset, key, value.
+    /// Every record that was appended: offset, key, value.
     all: Vec<(i64, u8, Option<u8>)>,
     now: Timestamp,
-    /// Below this compaction has been: no truncation goes there.
+    /// The end of what was compacted; no truncation goes below it.
     cleaned: Offset,
 }
 
@@ -152,7 +152,7 @@ impl Life {
                 self.log().truncate_to(to, NOW).unwrap();
                 let end = self.log().log_end_offset();
                 self.all.retain(|record| record.0 < end.0);
-                // What the truncation left open is ended, as a coordinator would.
+                // A transaction that the truncation left open is ended, as a coordinator would do.
                 if self
                     .log()
                     .producer_state()
@@ -173,7 +173,7 @@ impl Life {
         }
     }
 
-    /// Whether the record is of the transaction that is open.
+    /// Returns whether the record belongs to the open transaction.
     fn in_open(&self, offset: i64) -> bool {
         let log = self.log.as_ref().expect("the log is open");
         let records = read_all(log, Offset(offset));
@@ -222,7 +222,7 @@ impl Life {
         for (key, (offset, value)) in &newest {
             match seen.get(key) {
                 Some(found) => assert_eq!(found, &(*offset, *value), "key {key}"),
-                // Only a tombstone may go, and only in time.
+                // Only a tombstone may be removed, and only after its retention.
                 None => assert!(
                     value.is_none() && now.0 >= NOW.0 + 100_000,
                     "key {key} at {offset} is lost"

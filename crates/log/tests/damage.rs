@@ -1,4 +1,5 @@
-//! Damaged ranges: a check finds them, reads of them alone fail, a repair makes the segment whole.
+//! Tests of damaged ranges: a check finds them, only reads of them fail, and a repair restores the
+//! segment.
 
 mod common;
 
@@ -22,7 +23,7 @@ fn small_segments() -> LogConfig {
     }
 }
 
-/// Two leaders' records in several segments, flushed.
+/// Returns a flushed log with the records of two leaders in several segments.
 fn filled(dir: &Path) -> Log {
     let mut log = open(dir, small_segments());
     for at in 0..40 {
@@ -35,7 +36,7 @@ fn filled(dir: &Path) -> Log {
     log
 }
 
-/// `(position, size)` of each batch of a segment's file.
+/// Returns `(position, size)` of each batch of a segment's file.
 fn batches(path: &Path) -> Vec<(usize, usize)> {
     let bytes = fs::read(path).unwrap();
     dohle_log::Batches::new(&bytes)
@@ -58,13 +59,13 @@ fn check(log: &Log, offset: Offset) -> (dohle_log::SegmentCheck, Vec<Damage>) {
     (check, found)
 }
 
-/// Checks the first segment and takes in what is found.
+/// Checks the first segment and notes the damage that is found.
 fn note(log: &mut Log) -> Vec<Damage> {
     let (check, found) = check(log, Offset(0));
     log.note_damage(&check, found).unwrap()
 }
 
-/// Repairs the first segment from the good bytes of all batches.
+/// Repairs the first segment from the intact bytes of all batches.
 fn repair(log: &mut Log, good: &[u8]) -> Result<(), RepairError> {
     let end = log.log_end_offset();
     let started = log.begin_repair(Offset(0), end, NOW).unwrap();
@@ -167,7 +168,7 @@ fn a_destroyed_length_damages_its_batch_alone() {
 
 #[test]
 fn what_the_checksum_does_not_cover_is_checked_too() {
-    // Byte 7 ends the base offset, byte 15 the leader epoch.
+    // Byte 7 is the last of the base offset, byte 15 the last of the leader epoch.
     for (at, value) in [(7, 0x20), (7, 0x01), (6, 0x01), (15, 0x02)] {
         let dir = tempfile::tempdir().unwrap();
         let mut log = filled(dir.path());
@@ -304,8 +305,8 @@ fn what_a_check_found_is_known_after_a_restart() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// Whatever bytes change: readers get the original records or an error, and a repair brings
-    /// all of them back.
+    /// Whatever bytes change, readers get the original records or an error, and a repair restores
+    /// all of them.
     #[test]
     fn any_damage_is_found_and_repaired(
         changes in prop::collection::vec((any::<prop::sample::Index>(), 1..=255u8), 1..6),

@@ -1,4 +1,4 @@
-//! Logs while descriptors are short. One test: the limit is the process's.
+//! Tests of logs while descriptors are short. One test, because the limit applies to the process.
 
 mod common;
 
@@ -11,7 +11,7 @@ use dohle_log::{AppendError, AppendOrigin, Log, LogConfig, OpenFiles, StorageErr
 use dohle_model::{LeaderEpoch, Offset};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Open files of the process that lie in this directory.
+/// Returns the number of the process's open files in this directory.
 fn open_in(dir: &Path) -> usize {
     let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
     let path = |entry: std::io::Result<std::fs::DirEntry>| std::fs::read_link(entry?.path());
@@ -19,7 +19,7 @@ fn open_in(dir: &Path) -> usize {
     paths.filter(|path| path.starts_with(dir)).count()
 }
 
-/// Takes all descriptors that are left.
+/// Opens files until no descriptor is left.
 fn exhaust() -> Vec<File> {
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
@@ -61,7 +61,7 @@ fn logs_run_within_few_descriptors_and_outlive_a_shortage() {
         opened.unwrap().0
     };
 
-    // Many more segments than descriptors, all of them read.
+    // The logs have many more segments than there are descriptors, and all of them are read.
     let mut logs = [open("a-0"), open("b-0")];
     for log in &mut logs {
         for at in 0..50 {
@@ -76,7 +76,8 @@ fn logs_run_within_few_descriptors_and_outlive_a_shortage() {
     assert!(open_files.reading() <= 8);
     assert!(open_in(dir.path()) <= 8 + 2, "{}", open_in(dir.path()));
 
-    // Nothing is left: what is open goes on, what has to be opened fails and is unharmed.
+    // No descriptor is left: open files can be used, and operations that must open a file fail
+    // without damage.
     let reopened = open("c-0");
     assert_eq!(open_files.promised(), 1);
     let mut logs = Vec::from(logs);
@@ -102,7 +103,7 @@ fn logs_run_within_few_descriptors_and_outlive_a_shortage() {
         "{failed:?}"
     );
 
-    // With descriptors all goes on, and every offset is there once.
+    // With free descriptors everything works again, and every offset exists once.
     drop(held);
     for log in &mut logs {
         for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! Log directories: lock, identity, checkpoints, partitions.
+//! Tests of log directories: lock, identity, checkpoints, partitions.
 
 mod common;
 

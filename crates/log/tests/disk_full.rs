@@ -1,5 +1,5 @@
-//! A log on a file system without space: what cannot be written is refused, what was appended stays
-//! readable, and everything goes on when there is space again.
+//! Tests of a log on a file system without space: writes that do not fit are refused, appended
+//! records stay readable, and the log works again when there is space.
 
 mod common;
 
@@ -15,7 +15,7 @@ use dohle_model::{LeaderEpoch, Offset};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// Enough for a few segments.
+/// Room for a few segments.
 const SIZE: &str = "size=1m";
 
 fn config() -> LogConfig {
@@ -48,7 +48,7 @@ fn fill(log: &mut Log, size: usize) {
     panic!("the file system was never full");
 }
 
-/// The files of the log hold what the log says, and nothing else.
+/// Checks that the files of the log contain what the log lists, and nothing else.
 #[track_caller]
 fn check_consistent(log: &Log) {
     assert!(!log.is_failed());
@@ -74,7 +74,7 @@ fn an_append_without_space_leaves_a_log_that_goes_on_when_there_is_space() {
         let end = log.log_end_offset();
         let before = read_all(&log, Offset::ZERO);
         for _ in 0..3 {
-            // A batch larger than what a page may have left.
+            // A batch larger than the space that a page may have left.
             let error = try_append(&mut log, 5_000).unwrap_err();
             assert!(matches!(error, AppendError::Storage(_)), "{error}");
             check_consistent(&log);
@@ -145,7 +145,7 @@ fn a_segment_that_cannot_be_made_leaves_the_log_as_it_was() {
         assert_eq!(log.roll(NOW).unwrap_err().kind(), StorageErrorKind::Full);
         check_consistent(&log);
         assert_eq!(log.segment_base_offsets().collect::<Vec<_>>(), before);
-        // The segment that is there still takes records, until it is full.
+        // The existing segment accepts records until it is full.
         append(&mut log, batch(3, 3_000, NOW.0), 0);
         fill(&mut log, 3_000);
         check_consistent(&log);
@@ -206,7 +206,7 @@ fn a_log_is_opened_and_read_on_a_full_disk() {
         let end = log.log_end_offset();
         drop(log);
         let ballast = Ballast::fill(root);
-        // After a crash no file but the records is there.
+        // After a crash only the records' file exists.
         let (log, report) = open_with(&dir, config(), unclean());
         assert_eq!(report.bytes_truncated, 0);
         assert!(report.segments_recovered > 1);
@@ -274,7 +274,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A random life: after each step the log reads as the model says.
+/// Runs random steps; after each of them the log reads as the model predicts.
 fn live(root: &Path, steps: Vec<Step>) {
     let dir = root.join("t-0");
     let config = LogConfig {
@@ -364,14 +364,14 @@ fn live(root: &Path, steps: Vec<Step>) {
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
-/// The batches below `end`.
+/// Returns the batches below `end`.
 fn cut(records: &[u8], end: Offset) -> Vec<u8> {
     let batches = dohle_log::Batches::new(records).map(Result::unwrap);
     let kept = batches.filter(|batch| batch.header.next_offset() <= end);
     kept.flat_map(|batch| batch.bytes.to_vec()).collect()
 }
 
-/// The batches that end at `start` or later.
+/// Returns the batches that end at `start` or later.
 fn after(records: &[u8], start: Offset) -> Vec<u8> {
     let batches = dohle_log::Batches::new(records).map(Result::unwrap);
     let kept = batches.filter(|batch| batch.header.last_offset() >= start);

@@ -1,4 +1,4 @@
-//! Bytes that no well-meaning peer or disk gives: nothing panics, nothing grows without bound.
+//! Tests of bytes that no honest peer or disk produces: nothing panics, and memory stays bounded.
 //!
 //! `DOHLE_FUZZ_CASES` sets the number of cases of each test; proptest prints what it needs to
 //! repeat a failure, and `PROPTEST_RNG_SEED` repeats a whole run.
@@ -32,7 +32,7 @@ fn codec() -> impl Strategy<Value = CompressionType> {
     (0u8..5).prop_map(|id| CompressionType::from_id(id).unwrap())
 }
 
-/// A good batch with some bytes changed, its checksum mended or not.
+/// Generates a valid batch with some bytes changed, with a recomputed checksum or not.
 fn mutated() -> impl Strategy<Value = Bytes> {
     let change = (any::<prop::sample::Index>(), any::<u8>());
     (

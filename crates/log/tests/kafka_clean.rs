@@ -1,10 +1,11 @@
-//! Apache Kafka's own cleaner and this one clean the same logs, and leave the same.
+//! Compares compaction with Apache Kafka's own cleaner: both clean the same logs and leave the same
+//! records.
 //!
 //! Runs when `DOHLE_KAFKA_LIBS` is a folder with the jars of Apache Kafka 4.3; does nothing
 //! otherwise, as most machines have no JVM. The logs are random: `DOHLE_SEED` repeats a run.
 //!
-//! The two compress alike but not to the same number of bytes, and segments are grouped by their
-//! bytes. So both begin each round with the files that one of them left, in turns.
+//! The two compress similarly but not to the same number of bytes, and segments are grouped by
+//! their size. So both begin each round with the files of one of them, in turns.
 
 mod common;
 
@@ -24,8 +25,8 @@ use dohle_log::{
 use dohle_model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 const RETENTION: Duration = Duration::from_secs(100);
-/// Room for all keys: Kafka's cleaner ends at the first key when its map is full, ours at the first
-/// new one.
+/// Room for all keys: when the map is full, Kafka's cleaner stops at the next key, this one at the
+/// next new key.
 const MAP_BYTES: usize = 24 * 1000;
 
 fn config(segment_bytes: u32) -> LogConfig {
@@ -47,7 +48,7 @@ impl Random {
     }
 }
 
-/// What is appended, the same to both logs.
+/// The source of the batches that are appended to both logs.
 struct Writer {
     random: Random,
     sequences: [i32; 4],
@@ -85,7 +86,7 @@ impl Writer {
         }
     }
 
-    /// One batch: plain, of an idempotent producer, of a transaction, or a marker.
+    /// Returns one batch: plain, of an idempotent producer, of a transaction, or a marker.
     fn next(&mut self) -> (bytes::Bytes, AppendOrigin) {
         let at = self.random.below(6) as usize;
         if at >= 4 {
@@ -141,8 +142,8 @@ impl Writer {
     }
 }
 
-/// Opens a log that was closed well and ends at `end`: its indexes and snapshots are read, not
-/// made again.
+/// Opens a log that was closed cleanly and ends at `end`, so that its indexes and snapshots are
+/// read, not rebuilt.
 fn open_flushed(dir: &Path, segment_bytes: u32, end: Offset) -> Log {
     let options = OpenOptions {
         recovery_point: end,
@@ -151,7 +152,7 @@ fn open_flushed(dir: &Path, segment_bytes: u32, end: Offset) -> Log {
     open_with(dir, config(segment_bytes), options).0
 }
 
-/// Everything that a reader can tell of a log, batch by batch.
+/// Describes everything that a reader sees of a log, batch by batch.
 fn described(log: &Log) -> Vec<String> {
     let mut lines: Vec<_> = log
         .segment_base_offsets()
@@ -259,7 +260,7 @@ fn kafkas_cleaner_leaves_the_same() {
     let mut records_left = 0;
     let mut end = Offset(0);
     for round in 0..6 {
-        // Larger segments later: old ones are merged.
+        // Larger segments from now on: old ones are merged.
         let segment_bytes = if round < 3 { 1500 } else { 6000 };
         let mut logs = [&ours, &theirs].map(|dir| open_flushed(dir, segment_bytes, end));
         writer.write(&mut logs, 60);

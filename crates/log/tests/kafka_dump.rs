@@ -1,4 +1,4 @@
-//! Kafka's own DumpLogSegments reads every file of a log.
+//! Tests that Kafka's own DumpLogSegments can read every file of a log.
 //!
 //! Runs when `DOHLE_KAFKA_DUMP_LOG` has a command, split at spaces, that is Kafka's
 //! `kafka-dump-log` (`kafka-dump-log.sh`, or any wrapper of

@@ -1,4 +1,4 @@
-//! A log over its life: append, read, roll, recover, truncate, delete.
+//! Tests of the life of a log: append, read, roll, recover, truncate, delete.
 
 mod common;
 
@@ -582,8 +582,8 @@ fn a_flush_that_a_truncation_or_deletion_overtakes_leaves_nothing_wrong_behind()
 
 #[test]
 fn a_flush_that_fails_is_reported_though_the_directory_cannot_be_seen() {
-    // With the parent replaced by a file, nothing in the directory can be opened or looked at, as
-    // on a device that answers every call with an error.
+    // The parent is replaced by a file, so nothing in the directory can be opened, as on a device
+    // that returns an error for every call.
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("d/t-0");
     let mut log = open(&path, small_segments());
@@ -596,7 +596,7 @@ fn a_flush_that_fails_is_reported_though_the_directory_cannot_be_seen() {
     assert!(!path.exists());
     let error = task.run().unwrap_err();
     assert_eq!(error.error.kind(), StorageErrorKind::Device, "{error:?}");
-    // Also when the system answers that there is no such directory.
+    // The same when the system reports that the directory does not exist.
     std::fs::remove_file(dir.path().join("d")).unwrap();
     assert!(log.flush(NOW).is_err());
     assert!(log.is_failed());
@@ -605,7 +605,7 @@ fn a_flush_that_fails_is_reported_though_the_directory_cannot_be_seen() {
 
 #[test]
 fn followers_refuse_batches_of_an_older_leader_epoch() {
-    // Batches of a leader, one of each epoch, from `first` on. No checksum covers the epoch.
+    // Batches of a leader, one for each epoch, from `first` on. No checksum covers the epoch.
     let of_epochs = |first: usize, epochs: &[i32]| {
         let dir = tempfile::tempdir().unwrap();
         let mut leader = open(dir.path(), LogConfig::default());
@@ -624,14 +624,14 @@ fn followers_refuse_batches_of_an_older_leader_epoch() {
     log.append_as_follower(of_epochs(0, &[2, 3]), NOW).unwrap();
     let before = (log.log_end_offset(), log.leader_epochs().clone());
 
-    // After the log's last record.
+    // An epoch that is older than that of the log's last record.
     let refused = log.append_as_follower(of_epochs(2, &[2]), NOW);
     let regression = |result| match result {
         Err(AppendError::EpochRegression { epoch, latest }) => (epoch.0, latest.0),
         other => panic!("{other:?}"),
     };
     assert_eq!(regression(refused), (2, 3));
-    // After a batch of the same message.
+    // An epoch that is older than that of the previous batch in the same message.
     let refused = log.append_as_follower(of_epochs(2, &[5, 4]), NOW);
     assert_eq!(regression(refused), (4, 5));
     assert_eq!((log.log_end_offset(), log.leader_epochs().clone()), before);

@@ -1,6 +1,6 @@
-//! Segments that are shorter than they were, or gone, with no index entry that proves it: found by
-//! the file `closed-segments.deleted` when the log is opened. See `missing_tail.rs` for what index
-//! entries prove.
+//! Tests of segments that are shorter than they were, or missing, when no index entry proves it:
+//! the file `closed-segments` reveals the loss when the log is opened. See `missing_tail.rs` for
+//! what index entries prove.
 
 mod common;
 
@@ -30,7 +30,8 @@ struct Stopped {
     segments: Vec<Offset>,
 }
 
-/// Batches of two records: `flushed` of them are flushed, `unflushed` are appended after that.
+/// Creates batches of two records: `flushed` of them are flushed, `unflushed` are appended after
+/// that.
 fn stopped(flushed: i64, unflushed: i64) -> Stopped {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path(), config());
@@ -57,7 +58,7 @@ impl Stopped {
         self.dir.path().join(format!("{segment:020}{suffix}"))
     }
 
-    /// Removes the index files of a segment, so that nothing in them proves what was in it.
+    /// Removes the index files of a segment, so that they prove nothing about its content.
     fn remove_indexes(&self, segment: Offset) {
         for suffix in [".index", ".timeindex"] {
             remove_if_exists(&self.file(segment, suffix));
@@ -70,7 +71,7 @@ impl Stopped {
         }
     }
 
-    /// The position and the base offset of each batch of a segment.
+    /// Returns the position and the base offset of each batch of a segment.
     fn batches(&self, segment: Offset) -> Vec<(usize, Offset)> {
         let bytes = fs::read(self.file(segment, ".log")).unwrap();
         let batches = Batches::new(&bytes).map(Result::unwrap);
@@ -79,7 +80,7 @@ impl Stopped {
             .collect()
     }
 
-    /// Cuts a segment before one of its batches. Returns the first offset that is missing.
+    /// Truncates a segment before one of its batches. Returns the first missing offset.
     fn cut(&self, segment: Offset, batch: usize) -> Offset {
         let (position, first) = self.batches(segment)[batch];
         truncate(&self.file(segment, ".log"), position);
@@ -98,8 +99,8 @@ impl Stopped {
         self.open_at(self.recovery_point)
     }
 
-    /// The log reports exactly `missing`, again after another start, and is repaired from good
-    /// batches.
+    /// Checks that the log reports exactly `missing`, also after another start, and can be repaired
+    /// from intact batches.
     #[track_caller]
     fn check_missing(&self, recovery_point: Offset, missing: &[(Offset, Offset)]) {
         let end = Offset(ranges(&self.good).last().unwrap().1 + 1);
@@ -130,7 +131,7 @@ impl Stopped {
     }
 }
 
-/// The bytes from `from` to the log's end; nothing when more is missing on the way.
+/// Returns the bytes from `from` to the log's end; nothing when more is missing on the way.
 fn read_until_damage(log: &Log, from: Offset, missing: &[(Offset, Offset)]) -> Vec<u8> {
     if missing.iter().any(|(first, _)| *first >= from) {
         return Vec::new();
@@ -200,7 +201,7 @@ fn a_log_file_that_is_missing_is_found() {
                 fs::remove_file(log.file(base, ".log")).unwrap();
             }
             if without_list {
-                // The index alone proves it, but not at the log's start.
+                // The index alone proves the loss, but not at the log's start.
                 if at == 0 {
                     continue;
                 }

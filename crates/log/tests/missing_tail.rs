@@ -1,5 +1,6 @@
-//! Records that are missing at the end of a closed segment's file: found when the log is opened,
-//! kept until they are repaired, and never confused with the gaps that compaction leaves.
+//! Tests of records that are missing at the end of a closed segment's file: the loss is detected
+//! when the log is opened, kept until it is repaired, and never confused with the gaps that
+//! compaction leaves.
 
 mod common;
 
@@ -15,7 +16,7 @@ use dohle_model::Offset;
 
 const FIRST: &str = "00000000000000000000.log";
 
-/// An index entry every few batches.
+/// Returns a configuration with an index entry every few batches.
 fn config() -> LogConfig {
     LogConfig {
         segment_bytes: 2000,
@@ -28,11 +29,11 @@ struct Closed {
     dir: tempfile::TempDir,
     recovery_point: Offset,
     good: Vec<u8>,
-    /// Where the second segment begins.
+    /// The base offset of the second segment.
     second: Offset,
 }
 
-/// Several segments of batches of two records, closed in order.
+/// Returns several segments of batches of two records, closed cleanly.
 fn closed() -> Closed {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path(), config());
@@ -72,7 +73,7 @@ impl Closed {
     }
 }
 
-/// The position of each batch of the first segment, and its base offset.
+/// Returns the position of each batch of the first segment, and its base offset.
 fn batches(dir: &Path) -> Vec<(usize, Offset)> {
     let bytes = fs::read(dir.join(FIRST)).unwrap();
     let batches = Batches::new(&bytes).map(Result::unwrap);
@@ -91,7 +92,7 @@ fn check_first(log: &mut Log) {
     log.note_damage(&check, found).unwrap();
 }
 
-/// Repairs the first segment from good batches; `meanwhile` runs before it is swapped in.
+/// Repairs the first segment from intact batches; `meanwhile` runs before the swap.
 fn repair(log: &mut Log, good: &[u8], meanwhile: impl FnOnce(&mut Log)) -> Replaced {
     let end = log.log_end_offset();
     let RepairStart::Started(mut repair) = log.begin_repair(Offset(0), end, NOW).unwrap() else {
@@ -129,7 +130,7 @@ fn a_closed_segment_that_lost_its_end_reports_what_is_missing() {
             check_first_unless_empty(&mut opened);
             assert_eq!(offsets(opened.damage()), missing, "{what}, after a check");
             drop(opened);
-            // The list keeps it; without the list the files prove it.
+            // The list of damaged ranges keeps the damage; without the list, the files prove it.
             let opened = log.open(clean);
             assert_eq!(offsets(opened.damage()), missing, "{what}, second start");
             drop(opened);
@@ -207,7 +208,7 @@ fn a_repair_does_not_drop_damage_that_was_found_while_it_ran() {
 fn gaps_that_compaction_left_are_no_missing_end() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path(), compacted());
-    // The last records of the first segments are overwritten later, the first one stays.
+    // The last records of the first segments are overwritten later; the first record is kept.
     put(&mut log, &[("first", Some("stays"))]);
     for round in 0..60 {
         let key = format!("{}", round % 4);

@@ -1,4 +1,4 @@
-//! Random lives of a log, compared step by step with a list of batches.
+//! Random operations on a log, compared step by step with a list of batches.
 //!
 //! `DOHLE_FUZZ_CASES` sets the number of lives; proptest prints the steps of a failing one,
 //! shortened.
@@ -18,14 +18,14 @@ enum Step {
         producer: bool,
         new_leader: bool,
     },
-    /// To a place in the log, in per mille of its length.
+    /// Truncates to a position, in per mille of the log's length.
     Truncate(u16),
     AdvanceStart(u16),
     Retention,
     Flush,
     Roll,
     CloseIdleFiles,
-    /// The process dies; what it wrote stays.
+    /// The process dies; written data are kept.
     Crash,
     /// A clean shutdown.
     Restart,
@@ -105,7 +105,7 @@ impl Life {
                 let to = self.place(place);
                 self.log().truncate_to(to, NOW).unwrap();
                 self.batches.retain(|batch| batch.1 < to.0);
-                // What the producer wrote may be gone: it begins anew.
+                // The producer's records may be gone, so it begins a new epoch.
                 self.epoch += 1;
                 let state = self.log().producer_state().producer(ProducerId(9));
                 self.sequence = state
@@ -172,7 +172,7 @@ impl Life {
         report
     }
 
-    /// As long as the producer's last batch is in the log, its sequence is known.
+    /// Checks that the producer's sequence is known as long as its last batch is in the log.
     fn check_producer(&mut self) {
         let of_producer = |records: &[u8]| {
             let header = dohle_log::BatchHeader::parse(records).unwrap();

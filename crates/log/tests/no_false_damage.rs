@@ -1,6 +1,6 @@
-//! Random lives of a compacted log and of a follower's copy of it: compaction, retention, deleted
-//! records, truncations, crashes and restarts in any order never make a start report damage, and
-//! a crash of the process loses no record.
+//! Random operations on a compacted log and of a follower's copy of it: compaction, retention,
+//! deleted records, truncations, crashes and restarts in any order never make a start report
+//! damage, and a crash of the process loses no record.
 //!
 //! `DOHLE_SEED` repeats a run, `DOHLE_FUZZ_CASES` sets the number of lives.
 
@@ -47,7 +47,7 @@ fn config(random: &mut Random) -> LogConfig {
 struct Replica {
     dir: tempfile::TempDir,
     log: Option<Log>,
-    /// As the checkpoints of the log directory have them.
+    /// The recovery point in the log directory's checkpoint.
     recovery_point: Offset,
     log_start_offset: Offset,
 }
@@ -68,7 +68,7 @@ impl Replica {
         self.log.as_mut().expect("the log is open")
     }
 
-    /// Stops and starts, and compares what the log has before and after.
+    /// Stops and starts the log, and compares its content before and after.
     fn restart(&mut self, random: &mut Random, what: &str) {
         let log = self.log.take().unwrap();
         let before = (log.log_end_offset(), read_all(&log, log.log_start_offset()));
@@ -104,7 +104,7 @@ impl Replica {
         self.log_start_offset = log.log_start_offset();
     }
 
-    /// One step that leader and follower both take.
+    /// Makes one step with both leader and follower.
     fn step(&mut self, random: &mut Random, now: Timestamp, what: &str) {
         match random.below(9) {
             0 => drop(self.log().roll(now).unwrap()),

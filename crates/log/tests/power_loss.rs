@@ -1,5 +1,5 @@
-//! Losses of power under a log: at a random operation on a file, anything of what was not synced by
-//! then may be on the disk.
+//! Losses of power under a log: at a random operation on a file, any part of the data that were not
+//! synced by then may be on the disk.
 //!
 //! Every start then succeeds, finds what was flushed, and beyond that only batches that were
 //! appended at their offsets.
@@ -47,14 +47,14 @@ fn stored(log: &Log) -> Vec<Stored> {
         .collect()
 }
 
-/// What a log acknowledged, and what it held at any time.
+/// What a log has acknowledged, and what it has contained at any time.
 struct Memory {
     batches: Vec<Stored>,
     /// Every batch that was ever appended.
     appended: BTreeSet<Stored>,
-    /// What is in `batches` below this offset survives.
+    /// The batches below this offset survive.
     flushed: i64,
-    /// The largest log start that anyone was told.
+    /// The largest log start that was returned to a caller.
     start: i64,
     /// The largest log end. Records that were cut off may return until the next flush.
     end: i64,
@@ -91,7 +91,7 @@ impl Simulation {
         format!("seed {}, start {}", self.seed, self.starts)
     }
 
-    /// Starts on what the last loss of power left, works until the next one.
+    /// Starts on the state after the last loss of power, and works until the next one.
     fn round(&mut self) {
         let cut_at = self.random.below(150) + 1;
         let power = Power::new(self.random.next_number(), cut_at, |_| {});
@@ -135,7 +135,7 @@ impl Simulation {
         self.starts += 1;
     }
 
-    /// Compares what a start found with what was promised before.
+    /// Compares the content that a start found with what was acknowledged before.
     fn check(&mut self, log: &Log, options: OpenOptions) {
         let what = self.what();
         let memory = &mut self.memory;
@@ -176,7 +176,7 @@ impl Simulation {
                 memory.flushed
             );
         }
-        // What is on the disk now stays there.
+        // Everything that is on the disk now stays there.
         memory.batches = found;
         (memory.flushed, memory.start) = (end, start);
     }
@@ -200,7 +200,7 @@ impl Simulation {
             16..18 => {
                 self.memory.flushed = self.memory.flushed.min(somewhere.0);
                 log.truncate_to(somewhere, NOW).unwrap();
-                // A batch goes as a whole.
+                // A batch is lost as a whole.
                 self.memory.flushed = self.memory.flushed.min(log.log_end_offset().0);
                 self.memory.epoch += 1;
             }
@@ -226,7 +226,7 @@ impl Simulation {
         self.remember(log);
     }
 
-    /// The log holds these batches, whether the power has failed meanwhile or not.
+    /// Records the batches that the log contains, whether or not the power has failed meanwhile.
     fn remember(&mut self, log: &Log) {
         let memory = &mut self.memory;
         memory.batches = stored(log);
@@ -246,7 +246,7 @@ impl Simulation {
         }
     }
 
-    /// A clean shutdown.
+    /// Performs a clean shutdown.
     fn close(&mut self, directory: &LogDirectory, log: Log, power: &Power) {
         let start = log.log_start_offset();
         let end = log.close(NOW).unwrap();

@@ -1,4 +1,4 @@
-//! Idempotent and transactional producers, in memory and over restarts.
+//! Tests of idempotent and transactional producers, in memory and across restarts.
 
 mod common;
 
@@ -28,7 +28,8 @@ fn try_append(log: &mut Log, records: bytes::Bytes) -> Result<String, ErrorCode>
     }
 }
 
-/// Appends batches given as (producer epoch, first sequence, records) and tells how each ends.
+/// Appends batches given as (producer epoch, first sequence, records), and checks the result of
+/// each.
 #[track_caller]
 fn check(batches: &[(i16, i32, i32)], expected: Expect) {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Records that stay in their file: a range has exactly what a read has, and never sends anything
-//! else, whatever happens to the log meanwhile.
+//! Tests of records that stay in their file: a range contains exactly what a read returns, and
+//! never sends anything else, whatever happens to the log meanwhile.
 
 mod common;
 
@@ -10,13 +10,13 @@ use dohle_log::{Access, FileRange, Log, LogConfig, RangeError, ReadLimits, ReadP
 use dohle_model::Offset;
 use proptest::prelude::*;
 
-/// All bytes of a range, read window by window.
+/// Returns all bytes of a range, read window by window.
 fn sent(range: &mut FileRange, window: usize, access: Access) -> Result<Vec<u8>, RangeError> {
     let mut all = Vec::new();
     let mut buffer = vec![0; window];
     while all.len() < range.len() {
         let read = range.read(all.len(), &mut buffer, access)?;
-        // The socket takes a part; the rest is read again.
+        // The socket accepts a part; the rest is read again.
         let accepted = (read * 3 / 4).max(1);
         all.extend_from_slice(&buffer[..accepted]);
     }
@@ -47,7 +47,8 @@ fn limits(max_bytes: usize, upper_bound: i64) -> ReadLimits {
     }
 }
 
-/// Two closed segments and an active one, of batches of 10 records and about 2 KB.
+/// Returns a log of two closed segments and an active one, with batches of 10 records and about 2
+/// KB.
 fn log_of_three(dir: &std::path::Path) -> Log {
     let config = LogConfig {
         segment_bytes: 400_000,
@@ -97,7 +98,7 @@ proptest! {
             let read = plan.read().unwrap();
             let (bytes, next_offset) = located(&plan, window, Access::Disk);
             prop_assert!(bytes == read.records, "{} {} bytes", bytes.len(), read.records.len());
-            // The next read of this reader begins where the range told it to.
+            // This reader's next read begins at the offset that the range returned.
             prop_assert!(next_offset >= read.next_offset);
             let next = log.plan_read(next_offset, limits).unwrap();
             let same = log.plan_read(read.next_offset, limits).unwrap();
@@ -120,7 +121,8 @@ fn what_was_just_written_is_read_without_waiting_for_the_disk() {
             let sent = sent(&mut range, 64 << 10, Access::Cached).unwrap();
             assert!(sent == read.records);
         }
-        // A file system that cannot tell (tmpfs): the caller reads on another thread.
+        // The file system cannot determine what is cached (tmpfs): the caller reads on another
+        // thread.
         Err(RangeError::NotCached) => {}
         Err(error) => panic!("{error}"),
     }
@@ -154,7 +156,7 @@ fn a_truncation_ends_a_range_and_never_changes_what_it_sends() {
     let mut window = vec![0; 8 << 10];
     let first = range.read(0, &mut window, Access::Disk).unwrap();
     assert!(window[..first] == whole[..first]);
-    // Another leader's records take the place of those that were not sent yet.
+    // Records of another leader replace those that have not been sent yet.
     log.truncate_to(Offset(end - 300), NOW).unwrap();
     for _ in 0..30 {
         append(&mut log, batch(10, 300, NOW.0), 1);

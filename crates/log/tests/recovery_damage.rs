@@ -1,7 +1,7 @@
-//! Damage to every kind of file of a partition, at random and in the cases that once failed.
+//! Damages every kind of file of a partition, at random and in cases that failed once.
 //!
-//! Invariant: the log starts with what it held up to the recovery point, reports exactly what it
-//! lost of it, or does not open with an error about this partition's content. No offset is given
+//! Invariant: the log either opens with everything below the recovery point, reporting exactly what
+//! is lost of it, or fails to open with an error about this partition's content. No offset is given
 //! twice and nothing panics.
 //!
 //! `DOHLE_SEED` repeats a run, `DOHLE_FUZZ_CASES` sets its length.
@@ -26,7 +26,7 @@ fn config() -> LogConfig {
     }
 }
 
-/// A small generator, so that a seed is all that repeats a run.
+/// A small generator, so that a seed alone repeats a run.
 struct Random(u64);
 
 impl Random {
@@ -43,7 +43,7 @@ impl Random {
     }
 }
 
-/// A log that is closed: its folder, and what it holds.
+/// A closed log: its folder and its content.
 struct Closed {
     dir: tempfile::TempDir,
     /// The bytes of each batch by its first offset.
@@ -54,7 +54,8 @@ struct Closed {
     epochs: dohle_log::LeaderEpochCache,
 }
 
-/// Several segments, three leader epochs, idempotent and aborted transactional records.
+/// Returns a log of several segments, with three leader epochs, and idempotent and aborted
+/// transactional records.
 fn closed(clean: bool, unflushed: usize) -> Closed {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path(), config());
@@ -156,7 +157,7 @@ impl Closed {
         if damage.is_empty() && end == self.end {
             assert_eq!(log.leader_epochs(), &self.epochs, "{what}");
         }
-        // The log goes on after all that it has, also after another start.
+        // The log can be appended to after everything that it has, also after another start.
         let next = append(&mut log, batch(3, 30, NOW.0 + 9000), 9);
         assert_eq!(next.first_offset, end, "{what}");
         let list = log.damage().to_vec();
@@ -181,7 +182,8 @@ impl Closed {
         open_with(self.dir.path(), config(), options).0
     }
 
-    /// Every batch is either there as it was, or reported as damaged; reads fail for no others.
+    /// Checks that every batch is either intact or reported as damaged, and that no other reads
+    /// fail.
     #[track_caller]
     fn check_content(&self, log: &Log, damage: &[Damage], what: &str) {
         let files = segments_of(self.dir.path());
@@ -238,7 +240,7 @@ fn contains(file: &[u8], batch: &[u8]) -> bool {
     file.windows(batch.len()).any(|window| window == batch)
 }
 
-/// What the log lists, and what a check of every segment finds.
+/// Returns the damage that the log lists, after comparing it with a check of every segment.
 fn damage_of(log: &Log) -> Vec<Damage> {
     let mut found = log.damage().to_vec();
     for segment in log.segment_base_offsets() {
@@ -249,7 +251,7 @@ fn damage_of(log: &Log) -> Vec<Damage> {
     found
 }
 
-/// Removes a file, or harms its bytes.
+/// Removes a file, or damages its bytes.
 fn remove_or_harm(random: &mut Random, path: &Path) -> String {
     if random.below(5) > 0 {
         return harm(random, path);
@@ -275,7 +277,7 @@ fn remove_segment(random: &mut Random, log: &Closed) -> String {
     format!("segment {base} removed")
 }
 
-/// Flips bits, zeroes, cuts, or doubles bytes of a file.
+/// Damages a file: flips bits, writes zeroes, truncates, or duplicates bytes.
 fn harm(random: &mut Random, path: &Path) -> String {
     let mut bytes = std::fs::read(path).unwrap();
     let size = bytes.len();
@@ -293,7 +295,7 @@ fn harm(random: &mut Random, path: &Path) -> String {
             format!("zeros from {at} to {end}")
         }
         3 => {
-            // Often between two batches, where the bytes before are good.
+            // Often between two batches, where the bytes before are valid.
             let starts = Batches::new(&bytes)
                 .map_while(Result::ok)
                 .map(|it| it.position);
@@ -319,11 +321,11 @@ fn harm(random: &mut Random, path: &Path) -> String {
     format!("{name} of {size} bytes: {how}")
 }
 
-/// What a crash, or damage that was found, has left beside the files of a closed log.
+/// Files that a crash, or found damage, leaves beside the files of a closed log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leftover {
     Nothing,
-    /// A repair or a compaction was interrupted.
+    /// An interrupted repair or compaction.
     Swap,
     /// The list of damaged ranges.
     Damage,
@@ -339,7 +341,7 @@ impl Closed {
         bases
     }
 
-    /// Removes from `closed-segments.deleted` what it has of these segments, as a swap does first.
+    /// Removes the sizes of these segments from `closed-segments`, as a swap does first.
     fn forget_sizes(&self, segments: &[i64]) {
         change(&self.file("closed-segments.deleted"), |bytes| {
             let text = std::str::from_utf8(bytes).unwrap();
@@ -358,11 +360,11 @@ impl Closed {
         });
     }
 
-    /// Leaves a swap at a random step, of one or two closed segments by one with all their batches.
-    /// Returns the files that the swap has made, and what it is.
+    /// Leaves a swap at a random step: one or two closed segments are replaced by one with all
+    /// their batches. Returns the files that the swap has created, and a description.
     fn leave_swap(&self, random: &mut Random) -> (Vec<PathBuf>, String) {
         let bases = self.segments();
-        // Only what is on the disk is replaced.
+        // Only flushed segments are replaced.
         let flushed = bases.partition_point(|base| *base <= self.recovery_point.0) - 1;
         let at = random.below(flushed - 1);
         let old = &bases[at..at + 1 + random.below(2)];
@@ -392,7 +394,7 @@ impl Closed {
         let mut made = Vec::new();
         for (suffix, bytes) in new {
             let end = match step {
-                // Undecided as long as one file has the first name.
+                // The swap is undecided as long as one file has its first name.
                 0 if [".txnindex", ".timeindex"].contains(&suffix) => ".swap",
                 0 => ".cleaned",
                 3 if suffix == ".log" => "",
@@ -413,7 +415,8 @@ impl Closed {
         (made, format!("swap of {old:?} at step {step}"))
     }
 
-    /// Damages a segment, and has the damage found. Returns the list of it, if there is any.
+    /// Damages a segment, and lets a check find the damage. Returns the file with the list, if
+    /// there is one.
     fn leave_damage(&self, random: &mut Random) -> (Vec<PathBuf>, String) {
         let bases = self.segments();
         let base = bases[random.below(bases.len() - 1)];
@@ -484,7 +487,7 @@ fn random_damage(cases: u64, leftover: impl Fn(u64) -> Leftover) {
     }
 }
 
-/// Changes a file of a log.
+/// Changes the bytes of a file of a log.
 fn change(path: &Path, how: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = std::fs::read(path).unwrap();
     how(&mut bytes);
@@ -516,7 +519,7 @@ fn a_log_that_lost_its_end_reports_what_is_missing_and_gives_no_offset_twice() {
     for clean in [true, false] {
         let log = closed(clean, 0);
         let path = log.file(&format!("{}.log", last_segment(&log)));
-        // The first index entry is behind the new end of the file.
+        // The first index entry points behind the new end of the file.
         change(&path, |bytes| bytes.truncate(150));
         let opened = log.open().unwrap();
         assert_eq!(opened.log_end_offset(), log.recovery_point);
@@ -540,7 +543,8 @@ fn damage_below_the_recovery_point_is_kept_and_above_it_the_log_is_cut() {
     let log = closed(false, 3);
     let path = log.file(&format!("{}.log", last_segment(&log)));
     let size = std::fs::metadata(&path).unwrap().len();
-    // A bit of the first batch, below the recovery point, and one of the last batch, above it.
+    // Flips a bit of the first batch, below the recovery point, and one of the last batch, above
+    // it.
     change(&path, |bytes| {
         bytes[100] ^= 1;
         let last = bytes.len() - 1;
@@ -554,7 +558,7 @@ fn damage_below_the_recovery_point_is_kept_and_above_it_the_log_is_cut() {
     };
     assert_eq!((damage.position, damage.start), (0, damage.segment));
     assert!(damage.end <= log.recovery_point);
-    // What comes after the damage is read.
+    // The records after the damage can be read.
     let rest = opened.read(damage.end, ALL).unwrap();
     let first = ranges(&rest.records)[0].0;
     assert_eq!(first, damage.end.0);
@@ -574,7 +578,7 @@ fn recovery_takes_no_batch_of_an_older_leader_than_the_one_before() {
     assert_eq!(opened.log_end_offset().0, *last.0);
     assert_eq!(opened.latest_epoch(), Some(LeaderEpoch(5)));
     drop(opened);
-    // A single batch of a newer leader than those around it is the one that is wrong.
+    // A single batch with a newer leader epoch than the batches around it is the wrong one.
     let log = closed(false, 3);
     let path = log.file(&format!("{}.log", last_segment(&log)));
     let position = std::fs::metadata(&path).unwrap().len() as usize - 2 * last.1.len();
@@ -615,7 +619,7 @@ fn a_length_that_reaches_beyond_the_file_fails_the_read_and_does_not_hang() {
     for _ in 0..5 {
         append(&mut log, batch(2, 30, NOW.0), 0);
     }
-    // A reader that has read up to offset 4 goes on at the damaged batch.
+    // A reader that has read up to offset 4 continues at the damaged batch.
     let limits = dohle_log::ReadLimits {
         upper_bound: Offset(4),
         ..ALL
@@ -638,8 +642,8 @@ fn a_length_that_reaches_beyond_the_file_fails_the_read_and_does_not_hang() {
 
 #[test]
 fn a_truncation_counts_for_recovery_before_the_checkpoint_is_written_again() {
-    // The checkpoint has the recovery point from before the truncation, the machine then tears the
-    // batches that were appended after it.
+    // The checkpoint contains the recovery point from before the truncation. The crash then tears
+    // the batches that were appended after it.
     let log = closed(false, 0);
     let mut opened = log.open().unwrap();
     opened.truncate_to(Offset(50), NOW).unwrap();
@@ -653,7 +657,7 @@ fn a_truncation_counts_for_recovery_before_the_checkpoint_is_written_again() {
     assert_eq!(opened.damage(), [], "a torn tail is no damage");
     assert_eq!(opened.log_end_offset(), end);
     assert_eq!(read_all(&opened, Offset(0)), kept);
-    // Once a flush has passed the old recovery point, it counts again.
+    // Once a flush has passed the old recovery point, that point is valid again.
     while opened.log_end_offset() <= log.recovery_point {
         append(&mut opened, batch(5, 30, NOW.0), 7);
     }

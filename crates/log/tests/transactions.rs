@@ -1,5 +1,5 @@
-//! Transactions at one leader: verification before their first batch, markers that come late or
-//! twice, and the last stable offset.
+//! Tests of transactions at one leader: verification before their first batch, markers that are
+//! late or repeated, and the last stable offset.
 
 mod common;
 
@@ -16,7 +16,7 @@ use expect_test::{Expect, expect};
 
 const ID: i64 = 7;
 
-/// A log and what happened to it.
+/// A log, and a trace of its operations.
 struct Trace {
     _dir: tempfile::TempDir,
     log: Log,
@@ -138,11 +138,11 @@ fn a_marker_that_overtakes_the_response_of_the_coordinator_takes_the_guard_away(
     let guard = trace.begin(0, 0, false);
     trace.marker(1, 0, 3);
     trace.data(0, 0, guard.as_ref());
-    // The same with a marker that changes nothing, as the partition had no record.
+    // The same with a marker that changes nothing, because the partition had no record.
     let guard = trace.begin(0, 0, false);
     trace.marker(1, 0, 3);
     trace.data(0, 0, guard.as_ref());
-    // A guard of an earlier transaction is not that of a later one.
+    // A guard of an earlier transaction is not valid for a later one.
     let later = trace.begin(0, 0, false);
     trace.data(0, 0, guard.as_ref());
     trace.data(0, 0, later.as_ref());
@@ -162,14 +162,14 @@ fn a_marker_that_overtakes_the_response_of_the_coordinator_takes_the_guard_away(
 #[test]
 fn a_larger_sequence_waits_for_the_smallest_that_is_verified() {
     let mut trace = Trace::new();
-    // The batch with sequence 1 is verified first, that with sequence 0 is tried again.
+    // The batch with sequence 1 is verified first; the batch with sequence 0 is retried.
     trace.begin(0, 1, false);
     let guard = trace.begin(0, 0, false);
     trace.data(0, 1, guard.as_ref());
     trace.data(0, 0, guard.as_ref());
     trace.data(0, 1, None);
     trace.marker(2, 1, 3);
-    // A newer epoch begins anew.
+    // A newer epoch begins with a new sequence.
     trace.begin(1, 5, true);
     let guard = trace.begin(2, 1, true);
     trace.data(2, 1, guard.as_ref());
@@ -212,10 +212,11 @@ fn with_version_two_markers_have_a_larger_epoch_and_fence_what_is_late() {
     let mut trace = Trace::new();
     let guard = trace.begin(4, 0, true);
     trace.data(4, 0, guard.as_ref());
-    // An epoch that is not above that of the records is that of an earlier transaction.
+    // An epoch that is not above that of the records belongs to an earlier transaction.
     trace.marker(2, 4, 3);
     trace.marker(2, 5, 3);
-    // Retries change nothing, of a newer coordinator neither; an older one is refused.
+    // Repeated markers change nothing, even of a newer coordinator; an older coordinator is
+    // refused.
     trace.marker(2, 5, 3);
     trace.marker(2, 5, 4);
     trace.marker(2, 5, 2);
@@ -225,7 +226,7 @@ fn with_version_two_markers_have_a_larger_epoch_and_fence_what_is_late() {
     trace.data(4, 1, guard.as_ref());
     let guard = trace.begin(5, 0, true);
     trace.data(5, 0, guard.as_ref());
-    // The marker of the transaction before comes once more.
+    // The marker of the previous transaction arrives again.
     trace.marker(2, 5, 3);
     trace.marker(2, 6, 3);
     trace.check(expect![[r#"
@@ -363,7 +364,7 @@ fn a_truncation_keeps_transactions_stable_whose_markers_are_committed() {
     assert_eq!(trace.log.last_stable_offset(Offset(3)), Offset(3));
     trace.log.truncate_to(Offset(3), NOW).unwrap();
     assert_eq!(trace.log.last_stable_offset(Offset(3)), Offset(3));
-    // A marker that is cut off leaves its transaction open.
+    // A truncated marker leaves its transaction open.
     trace.log.truncate_to(Offset(1), NOW).unwrap();
     assert_eq!(trace.log.last_stable_offset(Offset(1)), Offset(0));
 }

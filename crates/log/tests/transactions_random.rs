@@ -1,5 +1,6 @@
-//! Random lives of a leader's log and a follower's with several transactions at a time: what a
-//! reader of committed records sees, and the last stable offset, compared with a list of batches.
+//! Random operations on a leader's log and a follower's, with several transactions at a time: the
+//! view of a reader of committed records, and the last stable offset, are compared with a list of
+//! batches.
 //!
 //! `DOHLE_FUZZ_CASES` sets the number of lives; proptest prints the steps of a failing one,
 //! shortened.
@@ -28,28 +29,28 @@ enum Step {
         producer: i64,
         count: i32,
     },
-    /// Records of no transaction.
+    /// Records without a transaction.
     Plain(i32),
     End {
         producer: i64,
         commit: bool,
-        /// `transaction.version` 2.
+        /// Whether the marker raises the epoch (`transaction.version` 2).
         bump: bool,
     },
-    /// The follower receives a part of what it lacks, in per mille.
+    /// The follower receives a part of the records that it lacks, in per mille.
     Follow(u16),
     /// The high watermark moves towards the smaller of the two ends, in per mille.
     Commit(u16),
-    /// The follower leads from now on, if it has all that is committed.
+    /// The follower becomes the leader, if it has all committed records.
     Elect,
-    /// An unclean election: records that may be committed are cut off.
+    /// An unclean election: records that may be committed are lost.
     Lose(u16),
     AdvanceStart(u16),
     Retention,
     Roll,
     Flush,
     Clean,
-    /// The process dies; what it wrote stays.
+    /// The process dies; written data are kept.
     Crash,
     Restart,
 }
@@ -90,14 +91,14 @@ struct Entry {
     kind: Kind,
 }
 
-/// What the log of the leader contains.
+/// The content of the leader's log.
 #[derive(Debug, Default)]
 struct Model {
     entries: Vec<Entry>,
 }
 
 impl Model {
-    /// The entries below `end`, and the transactions that they begin and end: first offset, and
+    /// Returns the transactions that the entries below `end` begin and end: first offset, and
     /// marker with the outcome.
     fn transactions(&self, end: i64) -> Vec<(i64, Option<(i64, bool)>)> {
         let mut open = BTreeMap::new();
@@ -117,8 +118,8 @@ impl Model {
         found
     }
 
-    /// The last stable offset of a log that has all entries below `end`. Markers at `replicated`
-    /// and above hold it back.
+    /// Returns the last stable offset of a log that has all entries below `end`. Markers at
+    /// `replicated` and above hold it back.
     fn stable(&self, end: i64, start: i64, high_watermark: i64, replicated: i64) -> i64 {
         let unstable = self
             .transactions(end)
@@ -128,7 +129,7 @@ impl Model {
         first.map_or(high_watermark, |first| first.max(start).min(high_watermark))
     }
 
-    /// The offsets of the committed records in `[from, to)`.
+    /// Returns the offsets of the committed records in `[from, to)`.
     fn committed(&self, from: i64, to: i64) -> BTreeSet<i64> {
         let mut open: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
         let mut found = BTreeSet::new();
@@ -148,8 +149,9 @@ impl Model {
     }
 }
 
-/// What a consumer with `isolation.level=read_committed` returns from `[from, to)`, as Kafka's
-/// `CompletedFetch` finds it: each read with the aborted transactions that the log names for it.
+/// Returns what a consumer with `isolation.level=read_committed` receives from `[from, to)`, by the
+/// rules of Kafka's `CompletedFetch`: each read is combined with the aborted transactions that the
+/// log returns for it.
 fn read_committed(log: &Log, from: Offset, to: Offset, max_bytes: usize) -> BTreeSet<i64> {
     let mut seen = BTreeSet::new();
     let mut at = from;
@@ -195,8 +197,9 @@ struct Replica {
     dir: tempfile::TempDir,
     log: Option<Log>,
     config: LogConfig,
-    /// Markers below may count as replicated though the high watermark is smaller: the log took its
-    /// producers from a snapshot, which contains open transactions only, as in Kafka.
+    /// Markers below this offset may count as replicated although the high watermark is smaller,
+    /// because the log loaded its producers from a snapshot, which contains only open transactions,
+    /// as in Kafka.
     from_snapshot: i64,
 }
 
@@ -278,7 +281,7 @@ impl Replica {
         assert!(log.complete_cleaning(&cleaner));
     }
 
-    /// Epoch and next sequence of a producer.
+    /// Returns epoch and next sequence of a producer.
     fn producer(&mut self, id: i64) -> (i16, i32) {
         let entry = self.log().producer_state().producer(ProducerId(id));
         let Some(entry) = entry else { return (0, 0) };
@@ -318,7 +321,7 @@ struct Life {
     model: Model,
     high_watermark: i64,
     epoch: i32,
-    /// Below this compaction has been: no truncation goes there.
+    /// The end of what was compacted; no truncation goes below it.
     cleaned: i64,
     now: Timestamp,
     next_key: u32,
@@ -351,7 +354,7 @@ impl Life {
             ..BatchOptions::default()
         });
         for _ in 0..count {
-            // No key comes twice, so that compaction removes nothing but aborted records.
+            // Every key is unique, so that compaction removes only aborted records.
             self.next_key += 1;
             let key = self.next_key.to_be_bytes();
             builder.append(Some(NOW), Some(&key), Some(b"value"), &[]);
@@ -386,11 +389,12 @@ impl Life {
             commit,
         };
         self.append(marker(id, epoch, commit, 1), &txn, kind);
-        // A retry changes nothing.
+        // A repeated marker changes nothing.
         assert!(!self.append(marker(id, epoch, commit, 1), &txn, kind));
     }
 
-    /// The leader's log was cut at `to` or below, or the follower's takes its place.
+    /// Updates the model after the leader's log was truncated to `to` or below, or the follower's
+    /// log has replaced it.
     fn cut(&mut self, to: i64) {
         self.leader.truncate(to);
         let end = self.leader.end();
@@ -448,12 +452,12 @@ impl Life {
                 let end = self.follower.end().min(self.leader.end());
                 let gap = (end - high_watermark).max(0);
                 let to = high_watermark + gap * i64::from(per_mille) / 1000;
-                // The high watermark is where a batch ends.
+                // The high watermark is at the end of a batch.
                 let ends = self.model.entries.iter().map(|entry| entry.last + 1);
                 let to = ends.filter(|end| *end <= to).max();
                 self.high_watermark = to.unwrap_or(0).max(high_watermark);
                 self.leader.set_high_watermark(self.high_watermark);
-                // The follower hears of it later.
+                // The follower receives the high watermark later.
             }
             Step::Elect => {
                 let end = self.follower.end();
@@ -483,7 +487,7 @@ impl Life {
             }
             Step::Retention => {
                 for replica in [&mut self.leader, &mut self.follower] {
-                    // What transactions are open is in the snapshots of the segments that stay.
+                    // Open transactions are in the snapshots of the remaining segments.
                     replica.log().flush(NOW).unwrap();
                     let high_watermark = Offset(high_watermark.min(replica.end()));
                     let log = replica.log();
@@ -514,7 +518,8 @@ impl Life {
     fn check(&mut self) {
         self.leader
             .check(&self.model, self.high_watermark, "leader");
-        // Until it follows, the follower's log may not have the leader's high watermark.
+        // Until it follows, the follower's log may lack the records below the leader's high
+        // watermark.
         self.follower.set_high_watermark(self.high_watermark);
         self.follower
             .check(&self.model, self.high_watermark, "follower");

@@ -1,5 +1,5 @@
-//! Compressed batches whose content is not what their headers claim, and batches that unpack to far
-//! more than their size: on admission, and when something reads them later.
+//! Tests of compressed batches whose content contradicts their headers, and of batches that unpack
+//! to far more than their size: when they are appended, and when they are read later.
 
 mod common;
 
@@ -18,10 +18,10 @@ const COMPRESSED: [CompressionType; 4] = [
     CompressionType::Lz4,
     CompressionType::Zstd,
 ];
-/// More than any window of the batches here, and far less than what the bombs unpack to.
+/// More than the window of any batch here, and far less than what the largest batches unpack to.
 const WINDOW_MAX: u64 = 2 << 20;
 
-/// Mends length and checksum.
+/// Recomputes length and checksum.
 fn mended(mut batch: BytesMut) -> Bytes {
     let length = (batch.len() - 12) as u32;
     batch[8..12].copy_from_slice(&length.to_be_bytes());
@@ -30,7 +30,7 @@ fn mended(mut batch: BytesMut) -> Bytes {
     batch.freeze()
 }
 
-/// A batch with the header of `count` records in this codec, and another payload.
+/// Returns a batch with the header of `count` records in this codec, and another payload.
 fn with_payload(codec: CompressionType, count: i32, payload: &[u8]) -> Bytes {
     let good = compressed(codec, count, 10, NOW.0);
     let mut batch = BytesMut::from(&good[..BATCH_HEADER_SIZE]);
@@ -54,8 +54,8 @@ fn varint(out: &mut Vec<u8>, value: i64) {
     out.push(value as u8);
 }
 
-/// A zstd frame with a window of `1 << window_log` bytes: `records` records, each with a value of
-/// `size` zeros, in a few bytes for each 128 KiB.
+/// Returns a zstd frame with a window of `1 << window_log` bytes: `records` records, each with a
+/// value of `size` zeros, in a few bytes for each 128 KiB.
 fn zeros(window_log: u8, records: i32, size: u64) -> Vec<u8> {
     const BLOCK_MAX: u64 = 128 << 10;
     let mut out = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (window_log - 10) << 3];
@@ -84,7 +84,7 @@ fn zeros(window_log: u8, records: i32, size: u64) -> Vec<u8> {
     out
 }
 
-/// A batch that unpacks to `records` records of `size` bytes.
+/// Returns a batch that unpacks to `records` records of `size` bytes.
 fn bomb(window_log: u8, records: i32, size: u64) -> Bytes {
     with_payload(
         CompressionType::Zstd,
@@ -152,7 +152,7 @@ fn records_inside_a_compressed_batch_are_checked_one_by_one() {
         assert_eq!(error.code(), ErrorCode::InvalidTimestamp, "{codec}");
         assert_eq!(error.record_errors()[0].batch_index, 1);
 
-        // Offsets 0 and 2 in a batch of two.
+        // A batch with the offsets 0 and 2, with a count of two.
         let mut builder = dohle_log::BatchBuilder::new(options);
         builder.append_at(0, Some(NOW), None, Some(b"a"), &[]);
         builder.append_at(2, Some(NOW), None, Some(b"b"), &[]);
@@ -226,7 +226,8 @@ fn coordinators_batches_are_not_decompressed() {
     assert!(validate(garbage, &config, AppendOrigin::Coordinator, NOW).is_ok());
 }
 
-/// A log that a leader without these checks has filled: a good batch, then `bad`, then a good one.
+/// Returns a log that a leader without these checks has filled: a valid batch, then `bad`, then a
+/// valid one.
 fn replicated(bad: &Bytes) -> (tempfile::TempDir, dohle_log::Log) {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path(), LogConfig::default());
@@ -264,7 +265,7 @@ fn a_search_that_meets_a_bad_batch_fails_alone() {
 
 #[test]
 fn searches_at_once_hold_no_more_than_the_nodes_memory() {
-    // A window of 8 MiB, of which 12 MiB come out.
+    // A window of 8 MiB, from which 12 MiB are unpacked.
     let large = bomb(23, 1, 12 << 20);
     let (_dir, log) = replicated(&large);
     let memory = DecompressionMemory::new(20 << 20);

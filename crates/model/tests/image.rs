@@ -1,4 +1,4 @@
-//! Replaying records into an image, and what a delta tells one broker to do.
+//! Tests of replaying records into an image, and of the resulting changes for one broker.
 
 use std::sync::Arc;
 
@@ -177,7 +177,7 @@ fn a_record_that_does_not_fit_is_an_error() {
     assert_eq!(result, Err(ReplayError::UnknownTopic(TOPIC)));
 }
 
-/// An image after these activations, each followed by one batch.
+/// Returns an image after these activations, each followed by one batch.
 fn history(activations: &[u8]) -> MetadataImage {
     let mut image = MetadataImage::default();
     for activation in activations {
@@ -203,9 +203,9 @@ fn an_image_continues_only_the_history_that_it_is_part_of() {
     assert_eq!(position.offset, MetadataOffset(4));
     assert!(history(&[1, 2]).continues(position));
     assert!(history(&[1, 2, 3]).continues(position));
-    // The quorum lost its newest batches, and has not come as far again.
+    // The quorum lost its newest batches, and has not reached that offset again.
     assert!(!history(&[1]).continues(position));
-    // It has, under another activation; or it began anew.
+    // The quorum has reached it under another activation, or began anew.
     assert!(!history(&[1, 3, 4]).continues(position));
     assert!(!history(&[7, 8, 9]).continues(position));
     // A position between two batches of one activation.

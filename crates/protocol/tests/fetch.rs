@@ -1,4 +1,4 @@
-//! The chunked fetch encoding against the codec's own.
+//! Compares the chunked encoding of fetch responses with the codec's own.
 
 use bytes::{Bytes, BytesMut};
 use dohle_protocol::encode_response;
@@ -91,7 +91,7 @@ fn response() -> impl Strategy<Value = FetchResponse> {
         })
 }
 
-/// The encoded response, as chunks in memory.
+/// Returns the encoded response, as chunks in memory.
 fn encoded(response: FetchResponse, version: i16, correlation_id: i32) -> Vec<Bytes> {
     let chunks = encode_fetch_response(response, version, correlation_id).unwrap();
     let bytes = |chunk| match chunk {

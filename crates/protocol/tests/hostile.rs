@@ -1,4 +1,5 @@
-//! Bytes that no honest client sends never panic and never cost more than they are.
+//! Tests that bytes of no honest client never panic, and never use more memory than their size
+//! justifies.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use dohle_protocol::message::{APIS, probe};
@@ -9,7 +10,7 @@ use dohle_protocol::messages::{
 use dohle_protocol::{ApiKey, KafkaString, Request, RequestHeader};
 use proptest::prelude::*;
 
-/// `DOHLE_FUZZ_CASES` cases for each test, or a quick few.
+/// Runs `DOHLE_FUZZ_CASES` cases of each test, or a few.
 fn config() -> ProptestConfig {
     let cases = std::env::var("DOHLE_FUZZ_CASES")
         .ok()
@@ -98,7 +99,7 @@ fn produce(records: usize, partitions: i32) -> ProduceRequestData {
 
 #[test]
 fn an_array_count_larger_than_the_frame_is_refused_at_once() {
-    // Metadata v1 with 2^31-1 topics and none of them there.
+    // Metadata v1 with a count of 2^31-1 topics and none of them.
     let mut body = BytesMut::new();
     body.put_i32(i32::MAX);
     assert!(MetadataRequestData::decode(body.freeze(), 1).is_err());

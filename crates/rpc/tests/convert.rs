@@ -1,4 +1,4 @@
-//! Records and images survive the way to the wire and back.
+//! Tests that records and images survive their conversion to messages and back.
 
 use std::sync::Arc;
 

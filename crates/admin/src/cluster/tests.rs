@@ -1,4 +1,4 @@
-//! Addresses behind which nobody speaks Kafka's protocol.
+//! Connects to addresses that do not speak Kafka's protocol.
 
 use std::net::TcpListener;
 
@@ -13,7 +13,7 @@ fn connection(bootstrap: &str, controllers: bool) -> Connection {
     }
 }
 
-/// What a request to this address ends with.
+/// Sends a request to this address, and returns the error.
 fn ask(bootstrap: &str, controllers: bool) -> ClusterError {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -27,7 +27,7 @@ fn ask(bootstrap: &str, controllers: bool) -> ClusterError {
     })
 }
 
-/// Somebody who accepts connections and says nothing: the system does so for a listener.
+/// Returns a listener that never answers: the system accepts the connections.
 fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

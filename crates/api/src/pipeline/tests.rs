@@ -1,4 +1,4 @@
-//! The stages of the pipeline, one after the other, and the table that they read.
+//! Tests of the stages of the pipeline, one after the other, and of the table that they read.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -16,7 +16,7 @@ use super::*;
 use crate::table::TABLE;
 use crate::tests::harness::Broker;
 
-/// Denies this operation, and keeps what it was asked.
+/// An authorizer that denies one operation, and records what it was asked.
 #[derive(Debug)]
 struct Deny(Operation, Mutex<Vec<(String, Operation)>>);
 
@@ -35,7 +35,7 @@ impl Authorizer for Deny {
     }
 }
 
-/// Holds every request of this class back.
+/// Quotas that delay every request of one class.
 #[derive(Debug)]
 struct Slow(ThrottleClass, Duration);
 
@@ -63,7 +63,7 @@ fn session(service: &KafkaService) -> Session {
     }
 }
 
-/// A request frame without its length.
+/// Returns a request frame without its length.
 fn frame(key: ApiKey, version: i16, body: &[u8]) -> Bytes {
     let header = RequestHeaderData {
         request_api_key: key as i16,
@@ -135,7 +135,7 @@ async fn an_operation_on_the_cluster_that_is_not_allowed_is_refused() {
         Operation::Describe,
     );
     assert_eq!(*asked.1.lock(), [of_cluster]);
-    // A request that names resources is for its handler to decide.
+    // A request that names resources is authorized by its handler.
     let listed = session.call(frame(ApiKey::ListGroups, 0, &[]), permit());
     assert!(answer(listed).await > 0);
 }
@@ -143,7 +143,7 @@ async fn an_operation_on_the_cluster_that_is_not_allowed_is_refused() {
 #[tokio::test]
 async fn a_request_over_its_quota_is_held_back() {
     let broker = Broker::start(&[]).await;
-    // ApiVersions waits for nothing, so that its first poll answers it.
+    // ApiVersions never waits, so its first poll returns the response.
     let answered = |class| {
         let quotas = Arc::new(Slow(class, Duration::from_hours(1)));
         let context = Arc::clone(&broker.context);

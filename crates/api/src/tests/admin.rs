@@ -1,5 +1,5 @@
-//! ApiVersions, Metadata, DescribeTopicPartitions, DescribeCluster, DescribeConfigs and what else
-//! is answered from metadata.
+//! Tests of ApiVersions, Metadata, DescribeTopicPartitions, DescribeCluster, DescribeConfigs and
+//! other APIs that are answered from metadata.
 
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
@@ -138,7 +138,7 @@ async fn metadata_tells_brokers_topics_and_leaders_in_every_version() {
             assert_eq!(topic.topic_id, wire::wire_id(id));
         }
     }
-    // All topics: an empty list in version 0, null later.
+    // All topics: an empty list in version 0, null in later versions.
     let request = metadata(Some(vec![]));
     let request = MetadataRequestData {
         allow_auto_topic_creation: true,

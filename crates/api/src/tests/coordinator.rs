@@ -1,4 +1,5 @@
-//! The runtime of groups: loading, leadership, parked requests, timers, refused appends.
+//! Tests of the coordinator's runtime with groups: loading, leadership, parked requests, timers,
+//! failed appends.
 
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ use dohle_coordinator::partition_of;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A broker that coordinates all groups, with one topic `t`.
+/// Starts a broker that coordinates all groups, with one topic `t`.
 async fn coordinator(properties: &[(&str, &str)]) -> (Broker, TopicId) {
     let broker = Broker::start(properties).await;
     broker.topic("t", 1).await;
@@ -47,7 +48,7 @@ async fn coordinator(properties: &[(&str, &str)]) -> (Broker, TopicId) {
     (broker, id)
 }
 
-/// A request that does nothing: it succeeds in each shard that serves requests.
+/// A request without effects, which succeeds in each shard that serves requests.
 pub(super) struct Nothing;
 
 impl Request for Nothing {
@@ -102,7 +103,7 @@ async fn commit(client: &mut TestClient, offset: i64) -> i16 {
     response.topics[0].partitions[0].error_code
 }
 
-/// The committed offset of `t-0`, or the error of the group.
+/// Returns the committed offset of `t-0`, or the error of the group.
 async fn committed(client: &mut TestClient) -> Result<i64, i16> {
     let request = OffsetFetchRequestData {
         groups: vec![OffsetFetchRequestGroup {
@@ -139,7 +140,7 @@ fn join(member_id: &str) -> JoinGroupRequestData {
     }
 }
 
-/// Joins as a new member; answers the id that it was given.
+/// Joins as a new member. Returns the id that the coordinator has assigned.
 async fn member_id(client: &mut TestClient) -> String {
     let response = ask!(client, JoinGroup, 9, join(""), JoinGroupResponseData);
     assert_eq!(response.error_code, ErrorCode::MemberIdRequired.code());
@@ -233,7 +234,7 @@ async fn a_join_is_parked_and_answered_by_its_timer_and_the_group_survives_a_rel
         heartbeat(&mut client, "nobody").await,
         ErrorCode::UnknownMemberId.code()
     );
-    // The next coordinator knows the members and their assignment.
+    // The next coordinator has loaded the members and their assignment.
     lead(&broker, topic, NODE).await;
     loaded(&broker).await;
     assert_eq!(heartbeat(&mut client, &id).await, 0);
@@ -254,7 +255,7 @@ async fn parked_requests_are_sent_away_when_leadership_ends() {
     client
         .send(dohle_protocol::ApiKey::JoinGroup, 9, &body)
         .await;
-    // Until it is parked.
+    // Waits until the request is parked.
     let parked = async {
         while broker.context.groups.parked() == 0 {
             tokio::task::yield_now().await;
@@ -317,7 +318,7 @@ async fn what_cannot_be_appended_leaves_no_trace() {
         commit(&mut client, 2).await,
         ErrorCode::CoordinatorNotAvailable.code()
     );
-    // What is committed may be told.
+    // A committed offset may be returned.
     assert_eq!(committed(&mut client).await, Ok(1));
     broker.apply(&[min_isr("1")]).await;
     assert_eq!(committed(&mut client).await, Ok(1));
@@ -334,7 +335,7 @@ async fn nothing_is_told_before_it_is_committed() {
     loaded(&broker).await;
     let mut client = broker.client();
     let unavailable = ErrorCode::CoordinatorNotAvailable.code();
-    // The other replica is silent.
+    // The other replica does not acknowledge.
     assert_eq!(commit(&mut client, 5).await, unavailable);
     assert_eq!(committed(&mut client).await, Err(unavailable));
     let registration: std::sync::Arc<PartitionRegistration> = {
@@ -407,7 +408,7 @@ async fn groups_that_cannot_be_read_are_not_served_and_not_made_up() {
     let (broker, topic) = coordinator(&[]).await;
     let mut client = broker.client();
     assert_eq!(commit(&mut client, 5).await, 0);
-    // A record that claims to be an offset and is none.
+    // A record with the key of an offset and an invalid value.
     let mut batch = BatchBuilder::new(BatchOptions::default());
     batch.append(None, Some(&[0, 1, 0, 1, b'g']), Some(b"?"), &[]);
     let (batch, now) = (batch.build().unwrap(), wall_clock());
@@ -441,7 +442,7 @@ async fn records_of_types_that_are_unknown_here_are_left_alone() {
     assert_eq!(committed(&mut client).await, Ok(5));
 }
 
-/// A group of this partition.
+/// Returns the id of a group that belongs to this partition.
 fn group_in(broker: &Broker, partition: i32) -> String {
     let image = broker.context.image();
     let found = (0..).map(|number| format!("group{number}")).find(|group| {
@@ -458,7 +459,7 @@ async fn loads_that_wait_for_a_commit_hold_up_no_others() {
     let topic = broker
         .topic_led_by(OFFSETS_TOPIC.name, STUCK + 1, NODE, both)
         .await;
-    // Nobody acks these, so they are not committed.
+    // No replica acknowledges these records, so they are not committed.
     for index in 0..STUCK {
         let mut batch = BatchBuilder::new(BatchOptions::default());
         batch.append(None, Some(&[0x7f, 0xff, 1, 2]), Some(b"?"), &[]);
@@ -494,7 +495,7 @@ async fn loads_that_wait_for_a_commit_hold_up_no_others() {
     assert_eq!(refused, Err(ErrorCode::CoordinatorLoadInProgress));
 }
 
-/// The answer to a request in flight that has not come by the time all other work is done.
+/// Returns whether a request in flight has no response when all other work is done.
 async fn nothing_yet(client: &mut TestClient) -> bool {
     for _ in 0..200 {
         tokio::task::yield_now().await;
@@ -510,7 +511,7 @@ async fn joins_and_syncs_are_answered_only_after_their_commit() {
     broker.topic("t", 1).await;
     let topic = broker.topic(OFFSETS_TOPIC.name, 1).await;
     loaded(&broker).await;
-    // While the other replica is in sync, which is silent, nothing is committed.
+    // Nothing is committed while the other replica, which does not acknowledge, is in sync.
     let in_sync = |isr: &[NodeId]| MetadataRecord::PartitionChange {
         topic_id: topic,
         partition: PartitionIndex(0),
@@ -548,7 +549,7 @@ async fn joins_and_syncs_are_answered_only_after_their_commit() {
         (0, &b"mine"[..])
     );
 
-    // The instance starts again, and gets a new id, which is written.
+    // The instance restarts and gets a new id, which is written.
     broker.apply(&[in_sync(&[NODE, OTHER])]).await;
     let mut body = bytes::BytesMut::new();
     fixed.write(&mut body, 9).unwrap();
@@ -598,7 +599,7 @@ async fn a_reply_leaves_when_the_records_of_its_step_are_committed() {
     }
     lead(&broker, topic, OTHER).await;
     let reply = timeout(DEADLINE, reply).await.expect("an answer");
-    // What was never committed is not answered as done.
+    // A reply that depends on uncommitted records is not sent as a success.
     let done = matches!(&reply, Ok(SyncReply(sync)) if sync.error_code == 0);
     assert!(!done, "{reply:?}");
 }

@@ -1,4 +1,5 @@
-//! Produce, ListOffsets, OffsetForLeaderEpoch, DeleteRecords, DescribeProducers, DescribeLogDirs.
+//! Tests of Produce, ListOffsets, OffsetForLeaderEpoch, DeleteRecords, DescribeProducers and
+//! DescribeLogDirs.
 
 use bytes::Bytes;
 use dohle_log::{BatchBuilder, BatchOptions};
@@ -112,7 +113,7 @@ async fn acks_0_is_not_answered_and_an_error_closes_the_connection() {
         .write(&mut body, 9)
         .unwrap();
     client.send(dohle_protocol::ApiKey::Produce, 9, &body).await;
-    // The next answer is of the next request.
+    // The next response on the connection is that of the next request.
     assert_eq!(list(&mut client, "t", -1).await, (0, 1, -1));
     assert_eq!(broker.partition(id, 0).positions().log_end_offset.0, 1);
 

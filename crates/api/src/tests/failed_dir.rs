@@ -1,4 +1,4 @@
-//! A log directory fails while the broker has another.
+//! Tests of a broker with two log directories, one of which fails.
 
 use dohle_model::{DirectoryId, ErrorCode};
 use dohle_protocol::ApiKey;
@@ -31,7 +31,7 @@ async fn a_failed_log_directory_goes_offline_and_the_others_serve_on() {
     assert_eq!(append(&mut client, "failing", &half).await, 0);
     assert_eq!(append(&mut client, "healthy", "a").await, 0);
 
-    // Somebody waits for a partition in the same directory.
+    // A consumer waits for a partition in the same directory.
     let mut waiting = broker.client();
     let wanted = FetchRequestData {
         max_wait_ms: 60_000,
@@ -41,7 +41,7 @@ async fn a_failed_log_directory_goes_offline_and_the_others_serve_on() {
     for_version(wanted, 12).write(&mut body, 12).unwrap();
     waiting.send(ApiKey::Fetch, 12, &body).await;
 
-    // The next segment cannot be made: something is in the way.
+    // A folder at the path of the next segment prevents its creation.
     let next = "failing-0/00000000000000000001.log";
     std::fs::create_dir(broker.replicas.dirs[0].path().join(next)).unwrap();
     assert_eq!(append(&mut client, "failing", &half).await, FAILED);
@@ -66,7 +66,7 @@ async fn a_failed_log_directory_goes_offline_and_the_others_serve_on() {
     let found = partitions(&response)[0];
     assert_eq!((found.error_code, found.high_watermark), (0, 2));
     assert!(!records(found).is_empty());
-    // A new replica goes where it can live.
+    // A new replica is created in the directory that is online.
     let fresh = broker.topic_in("fresh", DirectoryId::UNASSIGNED).await;
     let lives_in = broker.partition(fresh, 0).directory();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Fetch: limits, waiting, sessions, errors.
+//! Tests of Fetch: limits, waiting, sessions, errors.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ pub(super) fn request(topics: Vec<FetchTopic>) -> FetchRequestData {
     }
 }
 
-/// Names or ids, as the version has them.
+/// Identifies topics by name or by id, as the version requires.
 pub(super) fn for_version(mut request: FetchRequestData, version: i16) -> FetchRequestData {
     for topic in &mut request.topics {
         if version >= 13 {
@@ -101,7 +101,7 @@ async fn every_version_of_fetch_reads_what_was_produced() {
         let found = partitions(&response);
         assert_eq!(found.len(), 1, "version {version}");
         assert_eq!((found[0].error_code, found[0].high_watermark), (0, 2));
-        // All but base offset and leader epoch is as it was sent.
+        // Everything but base offset and leader epoch is unchanged.
         assert_eq!(
             records(found[0])[21..],
             batch(&["a", "b"])[21..],
@@ -165,7 +165,8 @@ async fn a_fetch_waits_for_records_and_no_longer_than_asked() {
     assert!(!records(partitions(&response)[0]).is_empty());
     assert!(begun.elapsed() < Duration::from_secs(10));
 
-    // More bytes than there are: the wait ends, and what is there is sent.
+    // `min_bytes` is larger than the log: the wait ends at its limit, and the response has what
+    // exists.
     let more = FetchRequestData {
         max_wait_ms: 50,
         min_bytes: 100_000,
@@ -213,7 +214,7 @@ async fn a_session_tells_only_what_is_new() {
     assert_eq!((found[0].partition_index, found[0].high_watermark), (1, 1));
     assert!(!records(found[0]).is_empty());
 
-    // Until the consumer says that it has moved on, the records are sent again.
+    // The records are sent again until the consumer moves its position.
     let response = fetch(&mut client, 13, next(3, vec![])).await;
     assert_eq!(partitions(&response).len(), 1);
     let moved = vec![topic("t", id, vec![partition(1, 1)])];

@@ -31,7 +31,7 @@ use dohle_coordinator::transactions::{self, MarkerWriter, TransactionServices};
 use dohle_coordinator::{ProducerIdSource, groups};
 use dohle_network::connection::{self, Client, ConnectionLimits, RequestMemoryPool, Service as _};
 
-/// Ids for producers without a controller: 1000 and up.
+/// Producer ids without a controller: 1000 and up.
 #[derive(Debug, Default)]
 struct TestIds(AtomicI64);
 
@@ -42,7 +42,7 @@ impl ProducerIdSource for TestIds {
     }
 }
 
-/// Partitions that write every marker at once.
+/// A writer of markers that completes each of them at once.
 #[derive(Debug)]
 struct MarkersAreWritten;
 
@@ -79,7 +79,7 @@ impl MarkerWriter for MarkersAreWritten {
     }
 }
 
-/// The broker.
+/// A broker without a network.
 pub(crate) struct Broker {
     pub context: Arc<Context>,
     service: Arc<KafkaService>,
@@ -89,12 +89,12 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Broker 1 of a cluster of brokers 1 and 2, without topics.
+    /// Starts broker 1 of a cluster of brokers 1 and 2, without topics.
     pub async fn start(properties: &[(&str, &str)]) -> Self {
         Self::start_with(properties, &DIRS[..1]).await
     }
 
-    /// The same with these log directories.
+    /// Starts the broker with these log directories.
     pub async fn start_with(properties: &[(&str, &str)], ids: &[DirectoryId]) -> Self {
         let mut replicas = Replicas::open(properties, ids);
         let metadata = Arc::clone(&replicas.metadata);
@@ -188,12 +188,12 @@ impl Broker {
         self.replicas.partition(topic_id, index)
     }
 
-    /// A client on a connection of its own.
+    /// Returns a client on a new connection.
     pub fn client(&self) -> TestClient {
         self.client_at(Ipv4Addr::LOCALHOST)
     }
 
-    /// A client that has this address.
+    /// Returns a client with this address.
     pub fn client_at(&self, address: Ipv4Addr) -> TestClient {
         let (client, server) = tokio::io::duplex(1 << 20);
         let peer = Client {
@@ -231,7 +231,7 @@ pub(crate) struct TestClient {
     correlation_id: i32,
 }
 
-/// A request, its response, and how both are coded.
+/// Sends a request and returns its response, by their types.
 macro_rules! ask {
     ($client:expr, $key:ident, $version:expr, $request:expr, $response:ty) => {{
         let (version, request) = ($version, &$request);

@@ -1,5 +1,5 @@
 //! Requests that no honest client sends: each is answered with an error or ends its connection, and
-//! the broker goes on serving the others.
+//! the broker continues to serve others.
 
 use dohle_protocol::ApiKey;
 use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::harness::{Broker, ask, frame};
 use crate::table::TABLE;
 
-/// Sends bytes on a connection of their own, and reads until it ends or something is answered.
+/// Sends bytes on a new connection, and reads until the connection ends or a response arrives.
 async fn throw(broker: &Broker, bytes: &[u8]) -> usize {
     let mut client = broker.client();
     client.stream.write_all(bytes).await.unwrap();
@@ -35,7 +35,7 @@ async fn unknown_apis_and_versions_end_the_connection() {
         throw(&broker, &frame(ApiKey::Metadata, -1, 1, &[0; 8])).await,
         0
     );
-    // An API among controllers, which brokers do not serve.
+    // An API of controllers, which brokers do not serve.
     assert_eq!(throw(&broker, &frame(ApiKey::Vote, 0, 1, &[0; 8])).await, 0);
     // Produce is advertised from 0 and served from 3.
     assert_eq!(
@@ -63,7 +63,7 @@ fn random_bodies_of_every_api_leave_the_broker_alive() {
         broker.topic("t", 2).await;
         broker
     });
-    // Those that are answered by the controller, of which there is none here, only wait.
+    // APIs that the controller answers only wait, because there is no controller here.
     let local = |api: &&crate::pipeline::Api| {
         !matches!(
             api.key,

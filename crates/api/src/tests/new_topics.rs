@@ -1,4 +1,4 @@
-//! Topics that a client was told of before this broker knows them.
+//! Tests of requests for topics that a client knows before this broker does.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn send(client: &mut TestClient, topic: &str, value: &str) {
     client.send(ApiKey::Produce, 9, &body).await;
 }
 
-/// The code and the offset of the last request that was sent.
+/// Receives the code and the offset of the last request.
 async fn receive(client: &mut TestClient) -> (i16, i64) {
     let answer = client.receive(ApiKey::Produce, 9);
     let mut answer = timeout(DEADLINE, answer).await.expect("an answer");
@@ -34,7 +34,7 @@ async fn a_produce_waits_for_a_topic_that_is_about_to_be_known() {
     let broker = Broker::start(&[]).await;
     let mut client = broker.client();
     send(&mut client, "new", "a").await;
-    // The request is there, and waits.
+    // The request has arrived and waits.
     tokio::task::yield_now().await;
     broker.topic("new", 1).await;
     assert_eq!(receive(&mut client).await, (0, 0));

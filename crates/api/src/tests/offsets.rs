@@ -1,4 +1,4 @@
-//! Offsets and the administration of groups, in every version.
+//! Tests of offsets and of the administration of groups, in every version.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ use crate::wire;
 
 const LOADING: Result<(), ErrorCode> = Err(ErrorCode::CoordinatorLoadInProgress);
 
-/// A broker with topic `t` of two partitions, which coordinates all groups in three shards.
+/// Starts a broker with topic `t` of two partitions, which coordinates all groups in three shards.
 async fn coordinating() -> (Broker, KafkaUuid) {
     let broker = Broker::start(&[]).await;
     let id = broker.topic("t", 2).await;
@@ -55,7 +55,7 @@ async fn loaded(broker: &Broker) {
     timeout(Duration::from_secs(10), loaded).await.unwrap();
 }
 
-/// Topics are named by id from version 10 on.
+/// Returns the id where the version names topics by id (from 10 on).
 fn id_for(version: i16, id: KafkaUuid) -> KafkaUuid {
     match version {
         10.. => id,
@@ -67,7 +67,7 @@ fn text(text: &str) -> KafkaString {
     KafkaString::from(text.to_owned())
 }
 
-/// A commit without membership: of topic `t`, or of this id.
+/// Returns a commit without membership for topic `t`, or for the topic with this id.
 fn commit(group: &str, id: KafkaUuid, offsets: &[(i32, i64)]) -> OffsetCommitRequestData {
     let partition = |(index, offset): &(i32, i64)| OffsetCommitRequestPartition {
         partition_index: *index,
@@ -88,7 +88,7 @@ fn commit(group: &str, id: KafkaUuid, offsets: &[(i32, i64)]) -> OffsetCommitReq
     }
 }
 
-/// Partition and code of each answer.
+/// Returns partition and code of each result.
 fn codes(response: &OffsetCommitResponseData) -> Vec<(i32, i16)> {
     let topics = response.topics.iter();
     topics
@@ -97,7 +97,8 @@ fn codes(response: &OffsetCommitResponseData) -> Vec<(i32, i16)> {
         .collect()
 }
 
-/// The group's offsets of `t`: partition, offset, code; and the code of the whole.
+/// Fetches the group's offsets of `t`. Returns partition, offset and code of each, and the code of
+/// the group.
 async fn fetch(
     client: &mut TestClient,
     version: i16,
@@ -361,7 +362,7 @@ async fn a_broker_that_does_not_coordinate_a_group_says_so() {
     let answer = ask!(client, OffsetCommit, 10, request, OffsetCommitResponseData);
     let unknown = ErrorCode::UnknownTopicOrPartition.code();
     assert_eq!(codes(&answer), [(9, unknown), (0, elsewhere)]);
-    // Version 1 has no field for it but at the partitions.
+    // Version 1 has an error field only for partitions.
     let fetched = fetch(&mut client, 1, "g", id, Some(&[0])).await;
     assert_eq!(fetched, (vec![(0, -1, elsewhere)], 0));
     for version in 2..=10 {
@@ -388,7 +389,8 @@ async fn offsets_go_with_their_topic() {
         .await;
     for group in ["a", "b", "c"] {
         let gone = async {
-            // Version 9 names topics, so it shows what is left of one that is gone.
+            // Version 9 identifies topics by name, so it returns remaining offsets of a deleted
+            // topic.
             while fetch(&mut client, 9, group, KafkaUuid::ZERO, None).await != (vec![], 0) {
                 tokio::task::yield_now().await;
             }
@@ -397,7 +399,7 @@ async fn offsets_go_with_their_topic() {
     }
 }
 
-/// Requests in every version, and what Apache Kafka 4.3.1 answered.
+/// Requests in every version, and the responses of Apache Kafka 4.3.1.
 const OF_KAFKA: &str = include_str!("testdata/groups-kafka-4.3.1.txt");
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,4 +1,4 @@
-//! Who reads what, and where: replicas chosen by rack (KIP-392), and `read_committed`.
+//! Tests of which replica a client reads from (KIP-392), and of `read_committed`.
 
 use dohle_log::batch::ControlRecord;
 use dohle_log::{BatchBuilder, BatchOptions, TxnAppend, TxnBegin};
@@ -17,7 +17,8 @@ use dohle_broker::partition::{Acks, AppendOrigin, Partition};
 const SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-/// Where a client in this rack is sent, and how many bytes it is given.
+/// Returns the replica to which a client in this rack is sent, and the number of bytes that it
+/// receives.
 async fn sent(
     client: &mut TestClient,
     version: i16,
@@ -41,7 +42,7 @@ async fn a_consumer_is_sent_to_the_replica_in_its_rack() {
     let id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let mut client = broker.client();
     append(&mut client, "t", 0, &["a", "b"]).await;
-    // A follower that has not been heard of is no place to read.
+    // A follower that has not acknowledged anything is not a preferred replica.
     assert_eq!(sent(&mut client, 16, id, "far", 0).await, (-1, 0));
     follow(&broker.partition(id, 0));
     assert_eq!(sent(&mut client, 16, id, "far", 0).await, (OTHER.0, 0));
@@ -52,7 +53,7 @@ async fn a_consumer_is_sent_to_the_replica_in_its_rack() {
     let (replica, bytes) = sent(&mut client, 10, id, "", 0).await;
     assert!(replica == -1 && bytes > 0);
 
-    // It has what is below 2, and may be asked for 2, not for 3.
+    // The follower has the records below 2, so it can be preferred for offset 2, not for 3.
     append(&mut client, "t", 0, &["c"]).await;
     assert_eq!(sent(&mut client, 16, id, "far", 2).await, (OTHER.0, 0));
 
@@ -75,7 +76,7 @@ async fn racks_count_only_with_the_selector() {
     assert!(replica == -1 && bytes > 0);
 }
 
-/// Appends as a coordinator does.
+/// Appends like a coordinator.
 fn append_transactional(partition: &Partition, sequence: Option<i32>, end: Option<bool>) {
     let mut builder = BatchBuilder::new(BatchOptions {
         producer: Some((ProducerId(7), ProducerEpoch(0), sequence.map(Sequence))),
@@ -104,7 +105,7 @@ fn append_transactional(partition: &Partition, sequence: Option<i32>, end: Optio
         .unwrap();
 }
 
-/// What a reader sees: bytes, last stable offset, aborted transactions, latest offset.
+/// Returns a reader's view: bytes, last stable offset, aborted transactions, latest offset.
 async fn seen(
     client: &mut TestClient,
     id: TopicId,

@@ -1,4 +1,4 @@
-//! Clients that ask for much and read nothing, or read slowly.
+//! Tests of clients that request much and read nothing, or read slowly.
 
 use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_model::Timestamp;
@@ -12,7 +12,7 @@ use super::fetch::{fetch, for_version, partition, partitions, request, topic};
 use super::harness::{Broker, TestClient, ask};
 
 const VERSION: i16 = 12;
-/// Records of the topic, and more than a response has room for.
+/// Bytes of the topic's records: more than a response can hold.
 const MUCH: i32 = 20 << 20;
 
 fn large_batch(number: usize) -> bytes::Bytes {
@@ -33,7 +33,7 @@ async fn fill(broker: &Broker, name: &str, batches: usize) {
     }
 }
 
-/// A client that asks for all and reads the length of the response.
+/// Requests all records, and reads only the length of the response.
 async fn ask_for_all(broker: &Broker, name: &str, id: dohle_model::TopicId) -> (TestClient, u32) {
     let mut client = broker.client();
     let mut all = partition(0, 0);

@@ -1,5 +1,5 @@
-//! The requests of transactional producers, and those that look at transactions. Markers are
-//! written at once: see the harness.
+//! Tests of the requests of transactional producers, and of those that describe transactions.
+//! Markers are written at once; see the harness.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ use super::harness::{Broker, TestClient, ask};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A broker that coordinates all transactions, with a topic `t` of two partitions.
+/// Starts a broker that coordinates all transactions, with a topic `t` of two partitions.
 async fn coordinator(properties: &[(&str, &str)]) -> (Broker, TestClient) {
     let broker = Broker::start(properties).await;
     broker.topic("t", 2).await;

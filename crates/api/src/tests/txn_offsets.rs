@@ -1,4 +1,4 @@
-//! TxnOffsetCommit, its verification, and what OffsetFetch shows of it, in every version.
+//! Tests of TxnOffsetCommit and its verification, and of OffsetFetch after it, in every version.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,12 +28,12 @@ use super::coordinator::Nothing;
 use super::harness::{Broker, NODE, TestClient, ask};
 use crate::VerifyTransactions;
 
-/// A coordinator of transactions that answers as the test says, and with success afterwards.
+/// A transaction coordinator that returns the outcomes that the test has queued, and then success.
 #[derive(Debug, Default)]
 struct Verifier {
     asked: Mutex<Vec<VerifyRequest>>,
     next: Mutex<Option<ErrorCode>>,
-    /// The next request is answered once this completes.
+    /// When set, the next request is answered once this completes.
     held: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
@@ -64,7 +64,7 @@ struct Groups {
 }
 
 impl Groups {
-    /// A broker with topic `t` of two partitions that coordinates all groups in one shard.
+    /// Starts a broker with topic `t` of two partitions that coordinates all groups in one shard.
     async fn start() -> Self {
         Self::start_with(&[]).await
     }
@@ -168,7 +168,7 @@ impl Groups {
         response.markers[0].topics[0].partitions[0].error_code
     }
 
-    /// Offset and code of `t-0`; `None` when the group has none.
+    /// Fetches offset and code of `t-0`; `None` when the group has none.
     async fn fetch(&mut self, require_stable: bool) -> Option<(i64, i16)> {
         let group = OffsetFetchRequestGroup {
             group_id: text("g"),
@@ -248,7 +248,7 @@ async fn offsets_of_a_transaction_are_committed_aborted_and_loaded() {
     }
     groups.reload().await;
     assert_eq!(groups.fetch(true).await, Some((5, 0)));
-    // Each transaction asked once: two of each version.
+    // Each transaction was verified once: two of each version.
     let asked = groups.verifier.asked.lock();
     let adds: Vec<bool> = asked.iter().map(|request| request.add).collect();
     assert_eq!(adds, [[false; 10].as_slice(), &[true; 2]].concat());
@@ -285,7 +285,7 @@ async fn producers_and_members_are_fenced() {
         let code = groups.commit(version, 5, 2).await;
         assert_eq!(code, expected.code(), "version {version}");
     }
-    // A generation of a group that has no members.
+    // The generation of a group that has no members.
     let mut of_member = request(5, &[(0, 2)]);
     of_member.member_id = text("a");
     of_member.generation_id = 3;
@@ -342,7 +342,7 @@ async fn the_marker_of_the_transaction_before_may_come_while_the_next_one_is_ver
         }
     };
     timeout(Duration::from_secs(10), asked).await.unwrap();
-    // Its epoch is above that of its transaction, as with transaction.version 2.
+    // The marker's epoch is above that of its transaction, as with transaction.version 2.
     assert_eq!(groups.end(1, true).await, 0);
     release.send(()).unwrap();
     assert_eq!(next.await.unwrap(), 0);

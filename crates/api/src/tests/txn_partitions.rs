@@ -1,4 +1,5 @@
-//! Transactional Produce, WriteTxnMarkers, and what readers and DescribeProducers see of them.
+//! Tests of transactional Produce and WriteTxnMarkers, and of Fetch and DescribeProducers after
+//! them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,13 +33,13 @@ use crate::VerifyTransactions;
 
 type Outcomes = Vec<Result<(), ErrorCode>>;
 
-/// A coordinator whose answers the test decides.
+/// A transaction coordinator whose outcomes the test decides.
 #[derive(Debug, Default)]
 struct Coordinator {
     asked: Mutex<Vec<VerifyRequest>>,
-    /// The outcome for all partitions, one for each request; afterwards success.
+    /// The outcome for all partitions of each request, in order; success afterwards.
     outcomes: Mutex<Vec<Result<(), ErrorCode>>>,
-    /// Requests are answered once this completes.
+    /// When set, requests are answered once this completes.
     held: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
@@ -57,7 +58,7 @@ impl VerifyTransactions for Coordinator {
     }
 }
 
-/// A broker with a topic `t` and a client.
+/// Starts a broker with a topic `t`, and a client.
 async fn start() -> (Broker, Arc<Coordinator>, TestClient) {
     let broker = Broker::start(&[]).await;
     broker.topic("t", 2).await;
@@ -93,7 +94,7 @@ fn request(index: i32, records: Bytes) -> ProduceRequestData {
     }
 }
 
-/// The code and base offset of the first partition.
+/// Sends a request. Returns the code and the base offset of the first partition.
 async fn sent(client: &mut TestClient, version: i16, request: &ProduceRequestData) -> (i16, i64) {
     let response = ask!(client, Produce, version, request, ProduceResponseData);
     let partition = &response.responses[0].partition_responses[0];
@@ -123,7 +124,7 @@ fn marker(id: i64, epoch: i16, partitions: &[(&str, i32)]) -> WritableTxnMarker 
     }
 }
 
-/// The codes for each partition, in the order of the request.
+/// Writes markers. Returns the code for each partition, in the order of the request.
 async fn ended(client: &mut TestClient, version: i16, markers: Vec<WritableTxnMarker>) -> Vec<i16> {
     let request = WriteTxnMarkersRequestData {
         markers,
@@ -170,7 +171,7 @@ async fn the_first_batch_in_a_partition_is_verified_and_no_other() {
             coordinator.asked.lock().is_empty(),
             "the transaction is open"
         );
-        // A batch of no transaction has nothing to verify, with a transactional id or without.
+        // A batch without a transaction needs no verification, with a transactional id or without.
         let plain = request(1, super::harness::batch(&["a"]));
         assert_eq!(sent(&mut client, version, &plain).await.0, 0);
         assert!(coordinator.asked.lock().is_empty());
@@ -221,7 +222,7 @@ async fn what_the_coordinator_refuses_is_not_appended() {
         sent(&mut client, 12, &request(0, data(7, 4, 0))).await,
         (0, 0)
     );
-    // Adding a partition is tried again while the transaction before is about to end.
+    // Adding a partition is retried while the previous transaction is about to end.
     coordinator.asked.lock().clear();
     coordinator
         .outcomes
@@ -246,7 +247,7 @@ async fn a_request_needs_a_transactional_id_and_one_producer() {
     let refused = ErrorCode::InvalidProducerIdMapping.code();
     assert_eq!(sent(&mut client, 9, &two).await, (refused, -1));
     assert!(coordinator.asked.lock().is_empty());
-    // Without a coordinator the producer tries again.
+    // Without a coordinator the producer gets a retriable error.
     let broker = Broker::start(&[]).await;
     broker.topic("t", 1).await;
     let again = ErrorCode::NotEnoughReplicas.code();
@@ -410,7 +411,7 @@ async fn markers_in_the_topic_of_a_coordinator_are_left_to_it() {
     assert_eq!(ended(&mut client, 2, markers()).await, [busy, 0]);
     assert_eq!(ended(&mut client, 2, markers()).await, [0, 0]);
     assert_eq!(offsets.0.load(Ordering::Relaxed), 2);
-    // Its coordinator is gone, and another one takes over soon.
+    // The shard was dropped, and another one takes over soon.
     drop(replay);
     drop(offsets);
     assert_eq!(ended(&mut client, 2, markers()).await, [busy, 0]);

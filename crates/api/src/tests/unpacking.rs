@@ -1,7 +1,7 @@
-//! Compressed batches of clients, and searches by time: what is decompressed, flushed and looked
-//! through holds up neither a thread of the network nor a lock.
+//! Tests that work on compressed batches, searches by time and flushes block neither a network
+//! thread nor a lock.
 //!
-//! All runs on one thread here: a handler that blocked it would stop the test.
+//! Everything runs on one thread here: a handler that blocked it would stop the test.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ macro_rules! body {
     }};
 }
 
-/// The next response on a connection with several requests, after its correlation id.
+/// Receives the next response on a connection with several requests, after its correlation id.
 async fn next_response(client: &mut TestClient, expected: i32) -> Bytes {
     let response = async {
         let length = client.stream.read_u32().await.unwrap();
@@ -151,7 +151,7 @@ async fn occupy(broker: &Broker, lane: Lane) -> Sender<()> {
             }
         });
     }
-    // Each has its place, or waits for one, once it was polled.
+    // Once polled, each future has its place or waits for one.
     for _ in 0..64 {
         tokio::task::yield_now().await;
     }
@@ -185,7 +185,7 @@ async fn a_bad_batch_in_the_log_fails_the_search_that_meets_it_and_nothing_else(
     let id = broker.topic("t", 1).await;
     let mut client = broker.client();
     let partition = broker.partition(id, 0);
-    // As a leader without the check would have stored it.
+    // The batch is stored as a leader without the check would store it.
     let stored = partition.append(not_gzip(), Acks::Leader, AppendOrigin::Coordinator, NOW);
     stored.unwrap();
     let corrupt = (ErrorCode::CorruptMessage.code(), -1);
@@ -208,7 +208,7 @@ async fn a_search_by_time_holds_neither_the_network_thread_nor_the_partitions_lo
         assert_eq!(produced(&mut other, gzip(&["a", "b"])).await.base_offset, 0);
         let memory = decompression(&broker);
         {
-            // The search stops in its middle, where it needs memory to decompress in.
+            // The search stops in the middle, where it needs memory to decompress.
             let _all = memory.acquire(u64::MAX);
             let body = body!(list(timestamp), LIST);
             searching.send(ApiKey::ListOffsets, LIST, &body).await;
@@ -239,7 +239,8 @@ async fn connections_with_many_searches_hold_up_another_client_for_one_of_them()
 
     let pool = broker.context.partitions.blocking();
     let memory = decompression(&broker);
-    // The searches of the many connections stop in their middle. That of the other needs no memory.
+    // The searches of the many connections stop in the middle. The search of the other needs no
+    // memory.
     let all = memory.acquire(u64::MAX);
     let release = occupy(&broker, Lane::Search).await;
     let occupied = pool.waiting();
@@ -254,7 +255,7 @@ async fn connections_with_many_searches_hold_up_another_client_for_one_of_them()
     other.send(ApiKey::ListOffsets, LIST, &body).await;
     until(|| pool.waiting() == occupied + MANY + 1).await;
     drop(release);
-    // Its turn comes after one of theirs, which takes one of several places.
+    // The turn of this client comes after one of theirs, which takes one of several places.
     let mut response = other.receive(ApiKey::ListOffsets, LIST).await;
     let response = ListOffsetsResponseData::read(&mut response, LIST).unwrap();
     assert_eq!(response.topics[0].partitions[0].offset, 0);
@@ -281,7 +282,7 @@ async fn records_of_a_connection_are_appended_in_order_while_a_batch_is_checked_
         let body = body!(list(-1), LIST);
         client.send(ApiKey::ListOffsets, LIST, &body).await;
         until(|| memory.waiting() == 1).await;
-        // A full round of another connection, which shares the thread.
+        // Requests of another connection that shares the thread are answered.
         assert_eq!(listed(&mut other, -1).await, (0, 0));
         let end = broker.partition(id, 0).positions().log_end_offset;
         assert_eq!(end, Offset(0), "the second batch waits for the first");
@@ -333,7 +334,7 @@ fn heartbeat(group: &'static str) -> ConsumerGroupHeartbeatRequestData {
     }
 }
 
-/// Joins a group that subscribes to topic `t` by its name: the error code.
+/// Joins a group that subscribes to topic `t` by name. Returns the error code.
 async fn joins(client: &mut TestClient, group: &'static str) -> i16 {
     let request = ConsumerGroupHeartbeatRequestData {
         subscribed_topic_names: Some(vec![KafkaString::from_static("t")]),

@@ -203,7 +203,7 @@ answers! {
     allocate_producer_ids(AllocateProducerIdsRequest) -> AllocateProducerIdsResponse;
 }
 
-/// A client of these voters, numbered from 1.
+/// Returns a client of these voters, numbered from 1.
 fn client_of(voters: &[&Running]) -> Arc<ControllerClient> {
     let voter = |(index, running): (usize, &&Running)| ControllerEndpoint {
         id: Some(NodeId(index as i32 + 1)),
@@ -275,7 +275,7 @@ async fn at_its_deadline_a_call_reports_the_outcome_of_its_attempts() {
         if text.contains("not the active controller") {
             break error;
         }
-        // A machine that is busy with other things may not have got so far.
+        // A busy machine may not have reached this step within the limit, so the limit grows.
         assert!(limit < Duration::from_secs(20), "{text}");
         limit *= 4;
     };
@@ -324,7 +324,7 @@ impl FakeSession {
         }
     }
 
-    /// The first heartbeat that is as wanted.
+    /// Waits for the first heartbeat that `wanted` accepts.
     async fn heartbeat(&mut self, wanted: impl Fn(&v1::SessionHeartbeat) -> bool) {
         loop {
             match self.message().await {
@@ -493,7 +493,7 @@ async fn a_broker_of_another_cluster_is_refused_in_words() {
     assert_eq!(refused.message, "this controller is of cluster x");
 }
 
-/// Notes changes, and what was published when they came.
+/// Records changes, and the published image at the time of each.
 struct Recorder {
     cache: Arc<MetadataCache>,
     changes: mpsc::UnboundedSender<(MetadataChange, MetadataOffset)>,
@@ -629,7 +629,7 @@ async fn a_feed_withholds_the_past_until_its_own_registration_and_publishes_afte
         .await
         .unwrap();
 
-    // A stale batch changes nothing; the one after it counts.
+    // A stale batch changes nothing; the next one is applied.
     stream
         .batches(&[batch(2, 5, topic(3)), batch(4, 6, topic(4))])
         .await;
@@ -667,7 +667,7 @@ async fn a_feed_goes_on_where_it_was_and_takes_a_snapshot_as_a_difference() {
         .map(|(_, name)| name.as_str())
         .collect();
     assert_eq!(deleted, ["topic1"]);
-    // A batch that the snapshot already holds is passed over.
+    // A batch that the snapshot already contains is ignored.
     stream
         .batches(&[batch(2, 3, topic(2)), batch(9, 10, topic(5))])
         .await;
@@ -703,7 +703,7 @@ async fn a_feed_that_misses_records_subscribes_again_and_loses_none() {
     let stream = next(&mut test.voter.feeds).await;
     stream.batches(&[batch(0, 2, vec![registered()])]).await;
     next(&mut test.changes).await;
-    // What lies between offsets 2 and 3 is missing.
+    // The batches between offsets 2 and 3 are missing.
     stream
         .batches(&[batch(3, 4, topic(2)), batch(4, 5, topic(3))])
         .await;
@@ -714,7 +714,7 @@ async fn a_feed_that_misses_records_subscribes_again_and_loses_none() {
         .await;
     let (change, _) = next(&mut test.changes).await;
     assert_eq!(leads(&change.local), ["topic1", "topic2"]);
-    // A gap after the first batch of a message: what precedes it is kept.
+    // A gap after the first batch of a message: the batch before the gap is kept.
     stream
         .batches(&[batch(4, 5, topic(3)), batch(9, 10, topic(4))])
         .await;
@@ -724,7 +724,7 @@ async fn a_feed_that_misses_records_subscribes_again_and_loses_none() {
     assert_eq!(stream.request.after_offset, 5);
 }
 
-/// Replicas that cannot follow anything.
+/// Replicas that panic on every change.
 struct Panicking;
 
 impl LocalReplicas for Panicking {

@@ -1,5 +1,6 @@
-//! Replication as one partition sees it: what a leader takes from its followers, and a follower
-//! from its leader, whatever arrives late, twice, or from a broker that has no part in it.
+//! Tests of the replication of one partition: which messages a leader accepts from its followers,
+//! and a follower from its leader, when messages are late, repeated, or from a broker without a
+//! role in it.
 
 mod log_lines;
 mod transactions;
@@ -46,7 +47,8 @@ fn append(partition: &Partition, count: usize) {
     }
 }
 
-/// The subscription of a follower whose log ends at `end`, with a last record of epoch `last`.
+/// Returns the subscription of a follower whose log ends at `end` and whose last record has epoch
+/// `last`.
 fn request(
     subscription: u64,
     leader_epoch: LeaderEpoch,
@@ -74,7 +76,7 @@ fn start(partition: &Partition, request: &SubscriptionRequest) -> u64 {
     }
 }
 
-/// How far the leader takes the other broker's log to reach.
+/// Returns the log end that the leader has recorded for the other broker.
 fn acked(partition: &Partition) -> Option<Offset> {
     partition.followers()[0].log_end_offset
 }
@@ -87,7 +89,7 @@ async fn an_ack_counts_only_for_its_own_subscription_epoch_and_what_was_sent() {
     append(&partition, 10);
     let before = start(&partition, &request(1, EPOCH, 0, 0));
     let subscription = start(&partition, &request(2, EPOCH, 0, 0));
-    // Sends a part of the log: a batch at least.
+    // Reads a part of the log: at least one batch.
     assert!(
         partition
             .read_for_follower(subscription, 1, Access::Disk)
@@ -113,7 +115,7 @@ async fn an_ack_counts_only_for_its_own_subscription_epoch_and_what_was_sent() {
     ack(subscription, EPOCH, 1);
     assert_eq!(acked(&partition), Some(Offset(1)));
     assert_eq!(partition.positions().high_watermark, Offset(1));
-    // More than was sent, though the leader has it: the follower is not to be trusted.
+    // An ack beyond what was sent is not trusted, although the leader has the records.
     ack(subscription, EPOCH, 10);
     assert_eq!(acked(&partition), Some(Offset(1)));
     assert_eq!(partition.positions().high_watermark, Offset(1));
@@ -142,7 +144,7 @@ async fn a_subscription_that_a_newer_one_overtook_is_refused() {
     let partition = broker.partition(topic_id, 0);
     append(&partition, 10);
     let subscription = start(&partition, &request(7, EPOCH, 4, 3));
-    // Another stream's, which claims more than the follower has by now.
+    // A subscription on another stream claims more records than the follower has.
     let late = partition.subscribe_follower(&request(6, EPOCH, 9, 3), &ReadySet::new(), 0);
     assert!(
         matches!(late, Ok(SubscriptionStart::Superseded)),
@@ -156,7 +158,7 @@ async fn a_subscription_that_a_newer_one_overtook_is_refused() {
             .is_some(),
         "the newer one goes on"
     );
-    // A process counts from the beginning; the registration shows that it is newer.
+    // A restarted process counts from the beginning again; its registration shows that it is newer.
     let restarted = SubscriptionRequest {
         broker_epoch: BrokerEpoch(9),
         ..request(1, EPOCH, 3, 3)
@@ -191,7 +193,7 @@ async fn a_leader_refuses_subscriptions_of_other_epochs_and_brokers() {
     assert_eq!(acked(&partition), None);
 }
 
-/// The epochs of the leader's log are 3 (offsets 0 to 9) and 5.
+/// Returns a leader whose log has the epochs 3 (offsets 0 to 9) and 5.
 async fn leader_of_two_epochs() -> (Replicas, std::sync::Arc<Partition>) {
     let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
@@ -207,14 +209,14 @@ async fn leader_of_two_epochs() -> (Replicas, std::sync::Arc<Partition>) {
 #[tokio::test]
 async fn a_log_that_ends_in_an_epoch_unknown_to_the_leader_diverges_wherever_it_ends() {
     let (_broker, partition) = leader_of_two_epochs().await;
-    // (the follower's log end, the epoch of its last record, where the leader reports the
-    // divergence)
+    // The follower's log end, the epoch of its last record, and where the leader reports the
+    // divergence.
     let cases = [
         (8, 3, None),
         (10, 3, None),
         (14, 5, None),
         (12, 3, Some((Some(3), Some(10)))),
-        // Below the end of epoch 3 in the leader's log, but of an epoch that is not in it.
+        // Below the end of epoch 3 in the leader's log, but with an epoch that is not in it.
         (8, 4, Some((Some(3), Some(10)))),
         (8, 2, Some((Some(2), Some(0)))),
         (8, 6, Some((Some(5), Some(20)))),
@@ -236,7 +238,7 @@ async fn a_log_that_ends_in_an_epoch_unknown_to_the_leader_diverges_wherever_it_
     }
 }
 
-/// A part of a leader's message that has no records and claims high watermark 0.
+/// Returns a part of a leader's message without records that claims high watermark 0.
 fn part(subscription: u64, leader_epoch: LeaderEpoch) -> LeaderPart {
     LeaderPart {
         answer: LeaderAnswer {
@@ -250,7 +252,7 @@ fn part(subscription: u64, leader_epoch: LeaderEpoch) -> LeaderPart {
     }
 }
 
-/// Records as they lie in a leader's log, with its high watermark.
+/// Returns records as a leader's log contains them, with its high watermark.
 async fn leaders_records(count: usize) -> Bytes {
     let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic("source", 1).await;
@@ -278,7 +280,7 @@ async fn leaders_records(count: usize) -> Bytes {
     partition.read(&params).unwrap().records
 }
 
-/// Everything that a leader may answer to a subscription.
+/// Returns every kind of answer of a leader to a subscription.
 fn answers(subscription: u64, leader_epoch: LeaderEpoch) -> Vec<LeaderPart> {
     let error = |code| LeaderPart {
         answer: LeaderAnswer {
@@ -335,7 +337,7 @@ async fn late_answers_of_a_former_leader_change_nothing() {
         }
         assert_eq!(partition.positions(), before, "{late:?}");
     }
-    // The subscription at the new leader still counts.
+    // The subscription at the new leader is still valid.
     let mut current = part(new, epoch);
     current.high_watermark = Offset(2);
     partition.on_leader_part(&current, Bytes::new(), NOW);
@@ -363,7 +365,7 @@ async fn subscriptions_at_different_leaders_never_share_a_number() {
     }
 }
 
-/// A follower whose log holds offsets 0 to 2 and then only what DeleteRecords left of it.
+/// Returns a follower whose log has the offsets 0 to 2, or what DeleteRecords has left of them.
 async fn follower(log_start_offset: i64) -> (Replicas, std::sync::Arc<Partition>) {
     let broker = Replicas::start(&[]).await;
     let records = leaders_records(3).await;
@@ -380,7 +382,7 @@ async fn follower(log_start_offset: i64) -> (Replicas, std::sync::Arc<Partition>
     (broker, partition)
 }
 
-/// Takes in an answer without records, and truncates if it asks for that.
+/// Processes an answer without records, and truncates if the answer requires that.
 fn answer(partition: &Partition, part: &LeaderPart) -> PartOutcome {
     match partition.on_leader_part(part, Bytes::new(), NOW) {
         PartOutcome::Truncate(truncation) => partition.truncate_to_leader(&truncation, NOW),
@@ -388,8 +390,7 @@ fn answer(partition: &Partition, part: &LeaderPart) -> PartOutcome {
     }
 }
 
-/// Records are read and files are written for a truncation, which the thread of the stream does
-/// not do.
+/// A truncation reads records and writes files, which the thread of the stream must not do.
 #[tokio::test]
 async fn an_answer_leaves_the_truncation_to_another_thread() {
     let (broker, partition) = follower(0).await;
@@ -415,7 +416,7 @@ async fn an_answer_leaves_the_truncation_to_another_thread() {
         assert_eq!(outcome, PartOutcome::Nothing);
         assert_eq!(partition.positions(), before);
     }
-    // It has another leader by then.
+    // The partition has another leader by then.
     let late = truncation(Some(1), 0);
     let topic_id = partition.id().topic_id;
     elect(&broker, topic_id, OTHER, &[NODE, OTHER]).await;
@@ -426,7 +427,7 @@ async fn an_answer_leaves_the_truncation_to_another_thread() {
 
 #[tokio::test]
 async fn a_log_that_has_nothing_in_common_with_the_leaders_begins_where_the_leaders_begins() {
-    // (where the follower's log begins, where the leader's does, where the two part)
+    // The start of the follower's log, the start of the leader's, and the divergence point.
     for (follower_start, leader_start, parts_at) in [(3, 0, 1), (2, 1, 1), (2, 0, 2), (0, 0, 0)] {
         let (_broker, partition) = follower(follower_start).await;
         let subscription = partition.begin_subscription(OTHER).unwrap().subscription;
@@ -461,7 +462,7 @@ async fn an_answer_that_removes_nothing_is_followed_by_a_wait() {
     let outcome = answer(&partition, &out_of_range);
     assert_eq!(outcome, RETRY);
     assert_eq!(partition.positions(), before, "no record is lost");
-    // An empty log that begins where the leader's does cannot be shortened any further.
+    // An empty log that begins where the leader's does cannot be truncated any further.
     let (_broker, partition) = follower(3).await;
     for expected in [PartOutcome::Resubscribe, RETRY] {
         let subscription = partition.begin_subscription(OTHER).unwrap().subscription;
@@ -472,7 +473,7 @@ async fn an_answer_that_removes_nothing_is_followed_by_a_wait() {
     }
 }
 
-/// Runs a change of the partition that panics halfway.
+/// Runs a change of the partition that panics before it is complete.
 fn panic_in(partition: &Partition) {
     let change = || partition.with(|_, _| panic!("planted"));
     assert!(catch_unwind(AssertUnwindSafe(change)).is_err());
@@ -490,7 +491,7 @@ async fn a_partition_whose_change_panics_is_offline_and_the_others_go_on() {
     let ready_set = ReadySet::new();
     let _watch = partition.watch(&ready_set, 5, ReadyOn::Any);
     panic_in(&partition);
-    // Whoever waits is answered; nothing is served from what may be half a change.
+    // The wait fails, and nothing is served from a change that may be incomplete.
     let failed = waiting.await.unwrap_err();
     assert_eq!(failed.code(), ErrorCode::KafkaStorageError);
     let mut moved = Vec::new();
@@ -519,7 +520,7 @@ async fn a_partition_whose_change_panics_is_offline_and_the_others_go_on() {
     );
 }
 
-/// The process goes on: the partition is not checked again while it is taken offline.
+/// The process continues: the partition is not checked again while it is taken offline.
 #[tokio::test]
 async fn a_leader_epoch_that_falls_takes_the_partition_offline() {
     let broker = Replicas::start(&[]).await;

@@ -1,4 +1,4 @@
-//! A broker's log directories across restarts, driven by images of the metadata.
+//! Tests of a broker's log directories across restarts, driven by images of the metadata.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,14 +44,14 @@ impl ControllerLink for Link {
     }
 }
 
-/// The metadata, as a quorum commits them.
+/// The metadata that a quorum commits.
 #[derive(Clone)]
 pub(super) struct Quorum {
     pub(super) image: Arc<MetadataImage>,
 }
 
 impl Quorum {
-    /// One that begins with this activation of a controller.
+    /// Creates a quorum that begins with this activation of a controller.
     pub(super) fn new(activation: u8) -> Self {
         let mut quorum = Self {
             image: Arc::default(),
@@ -98,7 +98,7 @@ impl Quorum {
         }])
     }
 
-    /// The replica is in this directory now.
+    /// Moves the replica to this directory.
     pub(super) fn assign(&mut self, id: u8, dir: u8) -> MetadataDelta {
         self.change(
             id,
@@ -161,7 +161,8 @@ impl Disks {
         self.folder.path().join(format!("d{dir}"))
     }
 
-    /// The partitions' directories in a log directory, with the random part of the names cut out.
+    /// Returns the partitions' directories in a log directory, with the random part of the names
+    /// removed.
     pub(super) fn partitions(&self, dir: u8) -> Vec<String> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(self.path(dir)).unwrap() {
@@ -180,8 +181,8 @@ impl Disks {
         names
     }
 
-    /// Starts a broker with these directories. It has followed the metadata, unless it waits for a
-    /// decision.
+    /// Starts a broker with these directories. It has followed the metadata when this returns,
+    /// unless it waits for a decision.
     pub(super) fn start(&self, dirs: &[u8], quorum: &Quorum) -> Broker {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -223,7 +224,7 @@ impl Disks {
     }
 }
 
-/// A broker that runs.
+/// A running broker.
 pub(super) struct Broker {
     runtime: Runtime,
     pub(super) partitions: Arc<Partitions>,
@@ -283,7 +284,7 @@ impl Broker {
         }
     }
 
-    /// Stops in order.
+    /// Stops the broker cleanly.
     pub(super) fn stop(self) {
         self.runtime
             .block_on(self.partitions.shutdown(None))
@@ -291,7 +292,7 @@ impl Broker {
         self.kill();
     }
 
-    /// Ends without closing anything.
+    /// Stops the broker without closing anything.
     pub(super) fn kill(self) {
         drop(self.partitions);
         self.runtime.shutdown_timeout(Duration::from_secs(20));
@@ -302,7 +303,8 @@ fn size_of(dir: &Path) -> u64 {
     strays(dir).unwrap().iter().map(|stray| stray.size).sum()
 }
 
-/// A broker's disk with topics `t` (id 1) and `u` (id 2) of three records each, and their quorum.
+/// Returns a broker's disk with topics `t` (id 1) and `u` (id 2) of three records each, and their
+/// quorum.
 fn two_topics() -> (Disks, Quorum) {
     let disks = Disks::new();
     let mut quorum = Quorum::new(101);
@@ -355,7 +357,7 @@ fn a_replica_moved_away_while_the_broker_was_down_is_deleted() {
 #[test]
 fn a_partition_that_metadata_never_deleted_is_kept_as_a_stray() {
     let (disks, _) = two_topics();
-    // Another history that has one of the topics: the quorum was restored from a backup.
+    // Another history contains one of the topics: the quorum was restored from a backup.
     let mut restored = Quorum::new(109);
     for _ in 0..10 {
         restored.activate(110);
@@ -394,14 +396,14 @@ fn a_quorum_that_lost_its_newest_records_has_deleted_nothing() {
     let broker = disks.start(&[1], &quorum);
     broker.produce("t", 3);
     broker.stop();
-    // The survivor never had the newest record, and comes further than the others were.
+    // The surviving voter lacked the newest record, but its metadata have a higher offset now.
     for activation in 120..130 {
         behind.activate(activation);
     }
     let broker = disks.start(&[1], &behind);
     assert_eq!(disks.partitions(1), ["t-0-stray", "u-0"]);
     broker.stop();
-    // It has not come as far.
+    // The quorum's metadata have not reached that offset.
     let disks = Disks::new();
     let mut quorum = Quorum::new(101);
     quorum.create("u", 2);
@@ -464,7 +466,7 @@ fn a_broker_whose_partitions_are_all_foreign_waits_for_a_decision() {
     assert_eq!((broker.log_end("t"), broker.log_end("u")), (3, 3));
     broker.stop();
     assert_eq!(strays(&disks.path(1)).unwrap(), []);
-    // An operator decides for the other quorum: the partitions are kept.
+    // An operator decides to use the other quorum: the partitions are kept.
     disks.start(&[1], &foreign).kill();
     let directory = LogDirectory::open(&disks.path(1)).unwrap();
     directory
@@ -475,13 +477,13 @@ fn a_broker_whose_partitions_are_all_foreign_waits_for_a_decision() {
     assert!(!broker.waits);
     assert_eq!(disks.partitions(1), ["t-0-stray", "u-0-stray", "v-0"]);
     broker.stop();
-    // From now on the directory belongs to that history.
+    // From now on the directory belongs to the other quorum's history.
     assert!(!disks.start(&[1], &foreign).waits);
 }
 
 #[test]
 fn a_topic_of_the_same_name_does_not_get_the_records_of_an_older_one() {
-    // Deleted and created again while the broker was down.
+    // The topic was deleted and created again while the broker was down.
     let (disks, mut quorum) = two_topics();
     quorum.delete(1);
     quorum.create("t", 11);
@@ -489,7 +491,7 @@ fn a_topic_of_the_same_name_does_not_get_the_records_of_an_older_one() {
     assert_eq!(broker.log_end("t"), 0);
     assert_eq!(disks.partitions(1), ["t-0", "t-0-delete", "u-0"]);
     broker.stop();
-    // Of another history: what had the name is kept.
+    // In another history, the directory with this name is kept.
     let (disks, _) = two_topics();
     let mut other = Quorum::new(109);
     other.create("u", 2);
@@ -511,7 +513,7 @@ fn a_snapshot_of_another_history_deletes_nothing_while_the_broker_runs() {
     broker.apply_snapshot(&other);
     assert_eq!(disks.partitions(1), ["t-0-stray", "u-0"]);
     broker.kill();
-    // A snapshot of the same history does.
+    // A snapshot of the same history causes the deletion.
     let (disks, _) = two_topics();
     let mut broker = disks.start(&[1], &quorum);
     quorum.delete(1);
@@ -523,7 +525,7 @@ fn a_snapshot_of_another_history_deletes_nothing_while_the_broker_runs() {
 fn a_deletion_that_fails_leaves_nothing_to_a_new_topic_of_the_same_name() {
     let (disks, mut quorum) = two_topics();
     let mut broker = disks.start(&[1], &quorum);
-    // The rename fails: the directory is not where it should be.
+    // The rename fails, because the directory was moved away.
     std::fs::rename(disks.path(1).join("t-0"), disks.path(1).join("away")).unwrap();
     let mut records = vec![MetadataRecord::RemoveTopic { id: topic_id(1) }];
     records.extend(created("t", 11, DirectoryId::UNASSIGNED));
@@ -532,7 +534,7 @@ fn a_deletion_that_fails_leaves_nothing_to_a_new_topic_of_the_same_name() {
     assert!(broker.partitions.dirs[0].offline().is_some());
     assert_eq!(disks.partitions(1), ["away", "u-0"]);
     broker.kill();
-    // An older topic's directory is still there when a new topic takes the name.
+    // The directory of an older topic still exists when a new topic uses its name.
     let (disks, mut quorum) = two_topics();
     let mut broker = disks.start(&[1], &quorum);
     std::fs::create_dir(disks.path(1).join("w-0")).unwrap();
@@ -554,7 +556,7 @@ fn the_directory_in_the_metadata_decides_between_two_copies() {
     let broker = disks.start(&[1], &quorum);
     broker.produce("t", 2);
     broker.stop();
-    // The disk is away, the replica is built again on another.
+    // The disk is away, and the replica is built again on another disk.
     let broker = disks.start(&[2], &quorum);
     broker.produce("t", 5);
     quorum.assign(1, 2);
@@ -565,7 +567,7 @@ fn the_directory_in_the_metadata_decides_between_two_copies() {
     assert_eq!(disks.partitions(1), ["t-0-stray"]);
     assert_eq!(disks.partitions(2), ["t-0"]);
     broker.stop();
-    // And again: the other copy is kept.
+    // With both disks, the other copy is kept.
     let broker = disks.start(&[1, 2], &quorum);
     assert_eq!(broker.log_end("t"), 5);
     assert_eq!(disks.partitions(1), ["t-0-stray"]);
@@ -576,7 +578,7 @@ fn a_log_of_unknown_identity_is_offline_alone() {
     let (disks, quorum) = two_topics();
     let id = disks.path(1).join("t-0").join("partition.metadata");
     std::fs::write(&id, "garbage").unwrap();
-    // The directory's own record has the id.
+    // The directory's own record contains the id.
     let broker = disks.start(&[1], &quorum);
     assert_eq!((broker.log_end("t"), broker.log_end("u")), (3, 3));
     broker.stop();
@@ -609,15 +611,15 @@ fn damaged_checkpoints_are_built_again() {
         assert!(broker.partitions.dirs[0].offline().is_none(), "{damaged:?}");
         assert_eq!((broker.log_end("t"), broker.log_end("u")), (3, 3));
         broker.stop();
-        // They are whole again.
+        // Both files are intact again.
         let broker = disks.start(&[1], &quorum);
         assert!(broker.partitions.dirs[0].clean);
         assert!(broker.partitions.dirs[0].knows_history(&quorum.image));
     }
 }
 
-/// When the partitions' directories were last changed: whatever makes, renames or deletes a file in
-/// one changes that.
+/// Returns when the partitions' directories were last changed: the time changes when a file in a
+/// directory is created, renamed or deleted.
 fn changes(disks: &Disks) -> Vec<std::time::SystemTime> {
     let names = disks.partitions(1);
     let modified = |name: String| {
@@ -627,8 +629,9 @@ fn changes(disks: &Disks) -> Vec<std::time::SystemTime> {
     names.into_iter().map(modified).collect()
 }
 
-/// Idle partitions cost nothing at a clean stop, however many there are. The figure for 10,000 is
-/// taken with `DOHLE_IDLE_PARTITIONS=10000`, in a release build with `--nocapture`.
+/// Idle partitions cost nothing at a clean stop, however many there are. The figure for 10,000
+/// partitions is measured with `DOHLE_IDLE_PARTITIONS=10000`, in a release build with
+/// `--nocapture`.
 #[test]
 fn a_clean_stop_touches_no_file_of_an_idle_partition() {
     let count = std::env::var("DOHLE_IDLE_PARTITIONS").ok();
@@ -649,8 +652,8 @@ fn a_clean_stop_touches_no_file_of_an_idle_partition() {
         records.extend(created);
     }
     quorum.commit(records);
-    // New partitions; those of an earlier run that nothing was written to since, under a new
-    // leader epoch; half of them have records.
+    // New partitions, then the same ones without new records under a new leader epoch. Half of the
+    // partitions have records.
     for run in 0..3 {
         for topic in quorum.image.topics.keys().copied().collect::<Vec<_>>() {
             let partition = PartitionIndex(0);

@@ -1,4 +1,4 @@
-//! Traces of the leader core: what happens, and what it makes of it.
+//! Traces of the leader core: events and their effects.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -308,7 +308,7 @@ fn a_follower_that_has_caught_up_is_proposed_and_counts_at_once() {
 
 #[test]
 fn a_follower_that_is_about_to_join_counts_even_when_it_goes_away() {
-    // The controller may have taken it in already.
+    // The controller may have added the replica already.
     check(
         Script::start(&[1], 1, 5, 5),
         "subscribe 2 5
@@ -559,7 +559,7 @@ fn a_replica_counts_while_a_late_copy_of_its_refused_expansion_may_be_accepted()
             isr 2 1: hw=6
         "#]],
     );
-    // Nothing can be on its way for so long.
+    // No copy of a proposal can be in flight for so long.
     check(
         Script::start(&[1], 1, 5, 5),
         "subscribe 2 5

@@ -1,5 +1,5 @@
-//! Brokers that replicate for real (streams over loopback, logs in temporary directories), driven
-//! by a controller that is only a metadata image.
+//! Brokers that really replicate (streams over loopback, logs in temporary directories), driven by
+//! a controller that is only a metadata image.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ use tokio::time::timeout;
 pub const DEADLINE: Duration = Duration::from_secs(20);
 const LISTENER: &str = "PLAINTEXT";
 
-/// A broker that runs.
+/// A running broker.
 struct Broker {
     runtime: Runtime,
     partitions: Arc<Partitions>,
@@ -64,12 +64,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Brokers 1 to `count`, running.
+    /// Starts brokers 1 to `count`.
     pub fn start(count: i32, properties: &[(&str, &str)]) -> Arc<Self> {
         Self::start_in(count, properties, |_| {})
     }
 
-    /// Brokers 1 to `count`, running, after `prepare` was called with the directory of each.
+    /// Starts brokers 1 to `count`, after calling `prepare` with the directory of each.
     pub fn start_in(count: i32, properties: &[(&str, &str)], prepare: impl Fn(&Path)) -> Arc<Self> {
         let nodes = (1..=count).map(NodeId);
         let cluster = Arc::new(Self {
@@ -95,12 +95,12 @@ impl Cluster {
         cluster
     }
 
-    /// The log directory of a broker.
+    /// Returns the log directory of a broker.
     pub fn dir(&self, node: i32) -> &Path {
         self.dirs[&NodeId(node)].path()
     }
 
-    /// Starts a broker on what is in its directory.
+    /// Starts a broker on the content of its directory.
     pub fn start_broker(self: &Arc<Self>, node: i32) {
         let node = NodeId(node);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -179,14 +179,15 @@ impl Cluster {
         );
     }
 
-    /// Takes a broker off its threads: what it wrote is in its files, nothing is closed in order.
+    /// Stops a broker's threads at once: its files keep what it has written, and nothing is closed
+    /// cleanly.
     pub fn kill(&self, node: i32) {
         let broker = self.inner.lock().brokers.remove(&NodeId(node)).unwrap();
         drop(broker.partitions);
         broker.runtime.shutdown_timeout(DEADLINE);
     }
 
-    /// Empties the directory of a broker that does not run.
+    /// Empties the directory of a stopped broker.
     pub fn wipe(&self, node: i32) {
         let dir = self.dirs[&NodeId(node)].path();
         for entry in std::fs::read_dir(dir).unwrap() {
@@ -199,7 +200,7 @@ impl Cluster {
         }
     }
 
-    /// Stops a broker in order.
+    /// Stops a broker cleanly.
     pub fn stop(&self, node: i32) {
         let broker = self.inner.lock().brokers.remove(&NodeId(node)).unwrap();
         broker
@@ -210,7 +211,7 @@ impl Cluster {
         broker.runtime.shutdown_timeout(DEADLINE);
     }
 
-    /// A broker's partition 0 of the topic.
+    /// Returns a broker's replica of partition 0 of the topic.
     pub fn replica(&self, node: i32) -> Arc<Partition> {
         let inner = self.inner.lock();
         inner.brokers[&NodeId(node)]
@@ -219,23 +220,23 @@ impl Cluster {
             .expect("hosts the partition")
     }
 
-    /// The `.log` file of a segment of the partition.
+    /// Returns the path of the `.log` file of a segment of the partition.
     pub fn segment_file(&self, node: i32, base_offset: i64) -> std::path::PathBuf {
         let dir = self.dirs[&NodeId(node)].path();
         dir.join("t-0").join(format!("{base_offset:020}.log"))
     }
 
-    /// A broker's partitions.
+    /// Returns a broker's partitions.
     pub fn partitions(&self, node: i32) -> Arc<Partitions> {
         Arc::clone(&self.inner.lock().brokers[&NodeId(node)].partitions)
     }
 
-    /// The newest metadata.
+    /// Returns the newest metadata.
     pub fn image(&self) -> Arc<MetadataImage> {
         Arc::clone(&self.inner.lock().image)
     }
 
-    /// The registration of the topic's partition 0.
+    /// Returns the registration of partition 0 of the topic.
     pub fn registration(&self) -> PartitionRegistration {
         self.image()
             .partition(&partition_id())
@@ -244,12 +245,12 @@ impl Cluster {
             .clone()
     }
 
-    /// Whether proposals of ISRs are answered from now on.
+    /// Sets whether proposals of ISRs are answered from now on.
     pub fn answer_proposals(&self, answers: bool) {
         self.inner.lock().answers = answers;
     }
 
-    /// Makes the topic, with one partition; the first replica leads.
+    /// Creates the topic with one partition; the first replica leads.
     pub fn create_topic(&self, replicas: &[i32], configs: &[(&str, &str)]) {
         let replicas: Vec<NodeId> = replicas.iter().copied().map(NodeId).collect();
         let registration = PartitionRegistration {
@@ -294,7 +295,7 @@ impl Cluster {
         }]);
     }
 
-    /// Makes `leader` the leader, with this ISR.
+    /// Elects `leader`, with this ISR.
     pub fn elect(&self, leader: i32, isr: &[i32]) {
         self.change_partition(PartitionChange {
             leader: Some(Some(NodeId(leader))),
@@ -320,7 +321,8 @@ impl Cluster {
         self.change_locked(&mut self.inner.lock(), records, None);
     }
 
-    /// Commits records; every broker follows. `fresh` is a broker that comes from another image.
+    /// Commits records, and lets every broker follow. `fresh` is a broker that comes from another
+    /// image.
     fn change_locked(
         &self,
         inner: &mut Inner,
@@ -392,7 +394,7 @@ impl Cluster {
     }
 }
 
-/// Waits until a partition is as wanted.
+/// Waits until `wanted` accepts the partition.
 pub fn wait_for(partition: &Partition, wanted: impl Fn(&Partition) -> bool) {
     let watcher = ReadySet::new();
     let watch = partition.watch(&watcher, 0, ReadyOn::Any);
@@ -418,7 +420,7 @@ pub fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> 
     runtime.block_on(async { timeout(limit, future).await.ok() })
 }
 
-/// The partition all of this is about.
+/// Returns the partition that these tests use.
 pub fn partition_id() -> TopicIdPartition {
     TopicIdPartition {
         topic_id: TopicId::from_bytes([9; 16]),
@@ -426,7 +428,7 @@ pub fn partition_id() -> TopicIdPartition {
     }
 }
 
-/// A batch with one record a value.
+/// Encodes a batch with one record for each value.
 pub fn batch(values: &[&str]) -> Bytes {
     let mut builder = BatchBuilder::new(BatchOptions::default());
     for value in values {
@@ -451,7 +453,7 @@ pub fn produce(partition: &Partition, values: &[&str]) -> Appended {
     appended
 }
 
-/// All batches of a replica, as bytes.
+/// Returns all batches of a replica, as bytes.
 pub fn all_bytes(partition: &Partition) -> Bytes {
     use dohle_broker::partition::{FetchParams, Isolation};
     let params = FetchParams {
@@ -538,7 +540,7 @@ impl Cluster {
     }
 }
 
-/// An offset, for short.
+/// Creates an offset.
 pub fn offset(value: i64) -> Offset {
     Offset(value)
 }

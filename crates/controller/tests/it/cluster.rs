@@ -1,4 +1,4 @@
-//! Controllers in one process, each on a runtime of its own, and brokers that speak to them.
+//! Controllers in one process, each on a runtime of its own, and brokers that connect to them.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -33,7 +33,7 @@ use tonic::{Code, Status, Streaming};
 
 pub const CLUSTER: &str = "test-cluster";
 
-/// Nothing takes this long unless it is broken.
+/// A deadline that is exceeded only on a failure.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 pub type Client = ControllerClient<Channel>;
@@ -128,7 +128,7 @@ impl Cluster {
             tokio::spawn(server.serve_with_incoming(incoming));
             controller
         };
-        // The test's own thread may be inside a runtime.
+        // The test's own thread may run inside a runtime.
         let controller =
             std::thread::scope(|scope| scope.spawn(|| runtime.block_on(start)).join()).unwrap();
         self.nodes.insert(
@@ -146,7 +146,7 @@ impl Cluster {
         self.start_node(id, listener);
     }
 
-    /// The end of the process, as with SIGKILL.
+    /// Ends the process, as SIGKILL does.
     pub fn kill(&mut self, id: i32) {
         let Node {
             controller,
@@ -156,7 +156,7 @@ impl Cluster {
         drop(controller);
     }
 
-    /// A clean end.
+    /// Stops a voter cleanly.
     pub async fn stop(&mut self, id: i32) {
         let Node {
             controller,
@@ -171,7 +171,7 @@ impl Cluster {
         &self.nodes[&id].controller
     }
 
-    /// The active controller, once there is one that answers.
+    /// Waits for an active controller that answers, and returns its id.
     pub async fn active(&self) -> i32 {
         let active = self.nodes.iter().map(|(id, node)| {
             Box::pin(async move {
@@ -194,7 +194,7 @@ impl Cluster {
         .await
     }
 
-    /// A client of the active controller.
+    /// Returns a client of the active controller.
     pub async fn client(&self) -> Client {
         self.client_of(self.active().await).await
     }
@@ -216,7 +216,7 @@ pub struct Broker {
     pub epoch: i64,
     /// The limit of open files that its heartbeats report, 0 for none.
     pub open_files_max: u64,
-    /// Where it says that it listens.
+    /// The address at which the broker claims to listen.
     _listener: std::net::TcpListener,
     requests: mpsc::Sender<v1::SessionRequest>,
     responses: Streaming<v1::SessionResponse>,
@@ -246,7 +246,7 @@ pub fn registration(id: i32, incarnation: u8, port: u16) -> BrokerRegistration {
 }
 
 impl Broker {
-    /// Registers; the first response is still to be read.
+    /// Opens a session and registers; the first response is still to be read.
     pub async fn open(
         client: &mut Client,
         id: i32,
@@ -276,7 +276,7 @@ impl Broker {
         })
     }
 
-    /// A broker that is registered and unfenced.
+    /// Registers a broker, and waits until it is unfenced.
     pub async fn join(client: &mut Client, id: i32, incarnation: u8) -> Self {
         let mut broker = Self::open(client, id, incarnation, -1).await.unwrap();
         let response = broker.response().await;
@@ -360,7 +360,7 @@ pub fn create_request(name: &str, replicas: &[&[i32]]) -> CreateTopicsRequestDat
     }
 }
 
-/// Creates a topic: the offset at which it is there.
+/// Creates a topic. Returns the offset at which it exists.
 pub async fn create(client: &mut Client, name: &str, number: u8, replicas: &[&[i32]]) -> u64 {
     let request = create_request(name, replicas);
     let (offset, response) = forward(client, &request, number).await.unwrap();
@@ -369,7 +369,7 @@ pub async fn create(client: &mut Client, name: &str, number: u8, replicas: &[&[i
     offset
 }
 
-/// The quorum as a voter describes it: its partition and its nodes.
+/// Describes the quorum as a voter reports it. Returns its partition and its nodes.
 pub async fn describe(client: &mut Client) -> Result<(PartitionData, Vec<QuorumNode>), Status> {
     let request = DescribeQuorumRequestData {
         topics: vec![TopicData {
@@ -386,7 +386,7 @@ pub async fn describe(client: &mut Client) -> Result<(PartitionData, Vec<QuorumN
     ))
 }
 
-/// A request as a broker forwards it, in the newest version.
+/// Returns a request as a broker forwards it, in the newest version.
 pub fn forward_request<R: Forwarded>(request: &R, number: u8) -> v1::ForwardRequest {
     let version = *R::VERSIONS.end();
     v1::ForwardRequest {
@@ -399,7 +399,7 @@ pub fn forward_request<R: Forwarded>(request: &R, number: u8) -> v1::ForwardRequ
     }
 }
 
-/// Forwards a request: the response, and the offset at which it holds.
+/// Forwards a request. Returns the response, and the offset at which it is valid.
 pub async fn forward<R: Forwarded>(
     client: &mut Client,
     request: &R,
@@ -430,7 +430,7 @@ pub fn leader_id(status: &Status) -> Option<i32> {
         .ok()
 }
 
-/// A partition's leader and ISR.
+/// Returns a partition's leader and ISR.
 pub fn leader_and_isr(image: &MetadataImage, topic: &str) -> (Option<i32>, Vec<i32>) {
     let topic = image.topic(topic).expect("the topic is there");
     let partition = &topic.partitions[&dohle_model::PartitionIndex(0)];

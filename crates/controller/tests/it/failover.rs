@@ -1,4 +1,4 @@
-//! The active controller goes away: another one takes over with the same metadata.
+//! Tests of failover: another controller takes over with the same metadata.
 
 use dohle_model::{MetadataOffset, NodeId};
 
@@ -158,7 +158,7 @@ fn an_idle_quorum_keeps_its_controller() {
     runtime().block_on(async {
         let active = cluster.active().await;
         let changed = cluster.controller(active).wait_for_active(false);
-        // Several leases without a request.
+        // The pause is several leases long, without a request.
         let idle = std::time::Duration::from_secs(2);
         assert!(
             tokio::time::timeout(idle, changed).await.is_err(),

@@ -1,5 +1,5 @@
-//! WatchMetadata: resumed where a broker is, and begun with a snapshot where the feed does not
-//! reach.
+//! Tests of WatchMetadata: resumed at the broker's offset, or begun with a snapshot when the feed
+//! no longer has that offset.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ async fn watch_after(
         .into_inner())
 }
 
-/// Follows into `image` until it is at `offset`: how many snapshots came.
+/// Follows into `image` until it is at `offset`. Returns the number of snapshots that arrived.
 async fn follow(
     events: &mut Streaming<v1::MetadataEvent>,
     image: &mut MetadataImage,
@@ -121,7 +121,7 @@ fn a_follower_that_is_far_behind_gets_a_snapshot() {
         assert_eq!(image, *cluster.controller(1).image());
         let before: Arc<MetadataImage> = cluster.controller(1).image();
 
-        // The log on disk makes the same image.
+        // A replay of the log on disk results in the same image.
         cluster.stop(1).await;
         cluster.restart(1);
         let after = cluster
@@ -135,7 +135,7 @@ fn a_follower_that_is_far_behind_gets_a_snapshot() {
 
 #[test]
 fn a_fence_of_every_partition_costs_no_follower_a_snapshot() {
-    // Larger than the minimum, as a fence of ten thousand partitions is than the default's.
+    // Larger than the minimum, like a fence of ten thousand partitions compared with the default's.
     let cluster = Cluster::start_with(1, |config| config.feed_bytes_min = 300);
     runtime().block_on(async {
         let mut client = cluster.client().await;
@@ -178,7 +178,7 @@ fn a_follower_of_another_history_gets_a_snapshot() {
         let last = MetadataOffset(create(&mut client, "foo", 1, &[&[1]]).await);
         let own = cluster.controller(1).image().position().unwrap().activation;
         for (activation, snapshots) in [(own, 0), (Uuid([77; 16]), 1)] {
-            // It was at this offset, of whichever history.
+            // The broker was at this offset, in the same or in another history.
             let mut events = watch_after(&mut client, last, Some(activation))
                 .await
                 .unwrap();

@@ -1,4 +1,4 @@
-//! Administrative requests that brokers forward.
+//! Tests of administrative requests that brokers forward.
 
 use dohle_model::NodeId;
 use dohle_protocol::ApiKey;
@@ -85,7 +85,7 @@ fn a_version_that_the_controller_does_not_serve_is_answered_with_those_it_serves
             assert_eq!((versions.min, versions.max), (min, max));
         }
 
-        // A voter that is not active may be of another release than the one that is.
+        // A voter that is not active may be of another release than the active one.
         let other = (1..=3).find(|id| *id != active).unwrap();
         let leader = cluster.controller(other).wait_for_leader().await;
         assert_eq!(leader, Some(NodeId(active)));

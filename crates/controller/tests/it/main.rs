@@ -1,4 +1,4 @@
-//! The controller as brokers meet it: over gRPC on loopback, with its log on disk.
+//! Tests of the controller over gRPC on loopback, with its log on disk.
 
 mod cluster;
 mod failover;

@@ -1,4 +1,5 @@
-//! The majority of the voters is gone: the rest answers with what it observes.
+//! Tests of a quorum that has lost its majority: the remaining voter answers from its own
+//! observations.
 
 use super::cluster::{Cluster, create_request, describe, forward, within};
 
@@ -9,11 +10,12 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Kills two of three controllers, the active one among them when `with_active`.
+/// Kills two of three controllers, including the active one if `with_active`. Returns the remaining
+/// one.
 async fn survivor(cluster: &mut Cluster, with_active: bool) -> i32 {
     let active = cluster.active().await;
     let survivor = if with_active { active % 3 + 1 } else { active };
-    // A leader needs only one of the others for its first commits: the survivor may not be it.
+    // A leader needs only one other voter for its first commits, which may not be the survivor.
     let mut client = cluster.client_of(active).await;
     within("metadata at the survivor", async {
         loop {
@@ -36,7 +38,7 @@ async fn survivor(cluster: &mut Cluster, with_active: bool) -> i32 {
 async fn the_survivor_reports_the_outage(cluster: &mut Cluster, with_active: bool) {
     let survivor = survivor(cluster, with_active).await;
     let mut client = cluster.client_of(survivor).await;
-    // The wait ends when the voter has noticed both deaths.
+    // Waits until the voter has noticed both failures.
     let described = within("a description without a leader", async {
         loop {
             match describe(&mut client).await {

@@ -1,4 +1,4 @@
-//! Sessions of brokers, and the requests of one who is registered.
+//! Tests of brokers' sessions, and of the requests of a registered broker.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ fn requests_that_come_together_are_each_answered_where_they_hold() {
             assert!(image.offset.0 >= offset);
             assert_eq!(image.topic(&name).unwrap().partitions.len(), 2);
         }
-        // The same request again is answered as before, another of the name is refused.
+        // The repeated request gets the same response; another request for the name is refused.
         create(&mut client, "topic-1", 1, &[&[1], &[1]]).await;
         let again = create_request("topic-1", &[&[1]]);
         let (_, again) = forward(&mut client, &again, 99).await.unwrap();
@@ -185,7 +185,7 @@ fn a_controlled_shutdown_waits_until_the_others_know() {
             .await;
         assert_eq!(leader_and_isr(&image, "foo").1, [2]);
         assert!(image.is_active(NodeId(1)), "it is not fenced yet");
-        // All are asked to hurry with their heartbeats.
+        // All brokers are asked to send heartbeats more often.
         two.response_where("hurry", |response| response.heartbeat_interval_ms < 1000)
             .await;
         two.beat(image.offset.0, false).await;
@@ -329,7 +329,7 @@ fn a_fence_larger_than_a_batch_is_committed_in_parts() {
             assert_eq!(registration.leader, Some(NodeId(2)), "foo-{partition}");
             assert_eq!(registration.isr, [NodeId(2)], "foo-{partition}");
         }
-        // What is asked next is planned on the last of them.
+        // The next request is planned on the last of these batches.
         create(&mut client, "bar", 2, &[&[2]]).await;
     });
 }

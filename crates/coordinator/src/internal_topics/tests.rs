@@ -1,4 +1,4 @@
-//! What is asked of the controller for an internal topic, and what happens when it refuses.
+//! Tests of the creation of internal topics, and of the controller's refusals.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -35,13 +35,13 @@ static STATE: InternalTopic = InternalTopic {
     },
 };
 
-/// A controller that answers CreateTopics with one error after the other, then with success.
+/// A controller that answers CreateTopics with one error after the other, and then with success.
 #[derive(Clone, Default)]
 struct Refusing(Arc<StdMutex<VecDeque<ApiError>>>);
 
 type Answer<T> = Result<Response<T>, Status>;
 
-/// An answer to the calls that these tests do not make.
+/// The answer to calls that these tests do not make.
 fn no_answer<T>() -> Answer<T> {
     Err(Status::unimplemented("not part of this test"))
 }
@@ -109,7 +109,7 @@ impl Controller for Refusing {
     }
 }
 
-/// What is logged on this thread.
+/// The lines that are logged on this thread.
 #[derive(Clone, Default)]
 struct Lines(Arc<StdMutex<Vec<u8>>>);
 
@@ -125,7 +125,7 @@ impl Write for Lines {
 }
 
 impl Lines {
-    /// The lines about internal topics.
+    /// Returns the lines about internal topics.
     fn about_topics(&self) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         let lines = text.lines().filter(|line| line.contains("internal topic"));

@@ -1,5 +1,5 @@
-//! Offsets of transactions in the coordinator of groups, on real partitions: markers in the order
-//! of the log, their commits, and loads.
+//! Tests of offsets of transactions in the coordinator of groups, on real partitions: markers in
+//! the order of the log, their commits, and loads.
 
 use std::sync::Arc;
 
@@ -177,7 +177,7 @@ impl Node {
         response.markers[0].topics[0].partitions[0].error_code
     }
 
-    /// Offset and code of partitions 0 and 1 of `t`, as far as they are stable.
+    /// Fetches offset and code of partitions 0 and 1 of `t`, as far as they are stable.
     async fn fetch(&self) -> Result<Vec<(i64, i16)>, ErrorCode> {
         let topic = OffsetFetchRequestTopics {
             name: text("t"),
@@ -201,7 +201,7 @@ impl Node {
         Ok(partitions.collect())
     }
 
-    /// Appends the record of an offset without the coordinator, as an earlier leader did.
+    /// Appends the record of an offset without the coordinator, as an earlier leader would.
     fn append(&self, id: i64, index: i32, offset: i64) {
         let key = OffsetKey {
             group_id: GroupId::new("g"),
@@ -261,7 +261,7 @@ async fn a_marker_takes_effect_for_readers_when_it_is_committed() {
     let node = Node::start().await;
     assert_eq!(node.commit(7, node.verified(7), 0, 5).await, Ok(()));
     assert_eq!(node.fetch().await, Ok(vec![(-1, UNSTABLE), (-1, 0)]));
-    // While the other replica is in sync, which is silent, nothing is committed.
+    // Nothing is committed while the other replica, which does not acknowledge, is in sync.
     node.in_sync(&[NODE, OTHER]).await;
     let mut ended = std::pin::pin!(node.end(7, true));
     assert!(nothing_yet(ended.as_mut()).await, "not committed");
@@ -271,7 +271,7 @@ async fn a_marker_takes_effect_for_readers_when_it_is_committed() {
     assert_eq!(timeout(DEADLINE, ended).await.unwrap(), 0);
     let committed = Ok(vec![(5, 0), (-1, 0)]);
     assert_eq!(timeout(DEADLINE, fetched).await.unwrap(), committed);
-    // The marker is sent again: it is answered, and nothing changes.
+    // The repeated marker is answered, and changes nothing.
     let end = node.partition().positions().log_end_offset;
     assert_eq!(node.end(7, false).await, 0);
     assert_eq!(node.partition().positions().log_end_offset, end);
@@ -284,7 +284,7 @@ async fn what_is_not_verified_or_of_an_older_epoch_changes_nothing() {
     let refused = node.commit(7, TxnAppend::Plain, 0, 5).await;
     assert_eq!(refused, Err(ErrorCode::InvalidTxnState));
     assert_eq!(node.fetch().await, Ok(vec![(-1, 0), (-1, 0)]));
-    // A marker of a newer epoch comes first.
+    // A marker of a newer epoch arrives first.
     let marker = TxnMarker {
         producer_id: ProducerId(7),
         producer_epoch: ProducerEpoch(3),
@@ -313,7 +313,7 @@ async fn open_and_ended_transactions_are_loaded() {
     node.lead(NODE).await;
     node.loaded().await;
     assert_eq!(node.fetch().await, Ok(vec![(5, 0), (-1, UNSTABLE)]));
-    // The transaction goes on with the coordinator that has loaded it.
+    // The transaction continues at the coordinator that has loaded it.
     assert_eq!(node.commit(9, node.verified(9), 0, 8).await, Ok(()));
     node.lead(OTHER).await;
     assert_ne!(node.end(9, true).await, 0, "not the leader");

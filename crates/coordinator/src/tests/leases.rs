@@ -1,5 +1,5 @@
 //! A small machine: leases. A lease has one owner until the owner releases it or its time is over;
-//! others who want it wait in line.
+//! other requesters wait in line.
 //!
 //! It uses each part of the runtime: records, parked requests, timers, continuations after a
 //! commit, computations, configuration, and deleted topics.
@@ -30,7 +30,7 @@ pub(super) struct Leases {
 struct Lease {
     owner: String,
     time: Duration,
-    /// The log end after its last record.
+    /// The log end after the lease's last record.
     written: Offset,
     waiting: VecDeque<Waiting>,
 }
@@ -43,11 +43,11 @@ struct Waiting {
     token: ReplyToken<Grant>,
 }
 
-/// The time of a lease is over.
+/// The timer for the end of a lease.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Expiry(String);
 
-/// A lease was granted: its time begins with the commit.
+/// What continues when a lease was granted: its time begins with the commit.
 #[derive(Debug)]
 pub(super) struct Granted(String);
 
@@ -58,7 +58,7 @@ pub(super) struct LeaseConfig {
     pub time_max: Duration,
 }
 
-/// Who holds a lease, and for how long; `None` when the lease has ended.
+/// The owner of a lease, and for how long; `None` when the lease has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LeaseRecord {
     name: String,
@@ -104,7 +104,7 @@ impl LogRecord for LeaseRecord {
     }
 }
 
-/// How many topics have a name with a certain prefix, by prefix.
+/// The number of topics whose names begin with a prefix, by prefix.
 #[derive(Debug, Default)]
 pub(super) struct TopicCounts(BTreeMap<String, usize>);
 
@@ -202,7 +202,7 @@ impl Leases {
         step.reply(to.token, Grant(Ok(time)));
     }
 
-    /// Ends a lease: who waits first gets it.
+    /// Ends a lease, and grants it to the first waiting request.
     fn pass_on(&mut self, name: &str, step: &mut Step<'_, Self>) {
         let lease = self.leases.get_mut(name);
         match lease.and_then(|lease| lease.waiting.pop_front()) {
@@ -225,7 +225,7 @@ impl Reply for Grant {
     }
 }
 
-/// Acquires a lease, or waits for it in line. The owner gets its lease again.
+/// Acquires a lease, or waits for it in line. The present owner gets its lease again.
 pub(super) struct Acquire {
     pub name: &'static str,
     pub owner: &'static str,
@@ -275,7 +275,7 @@ impl Request for Release {
     }
 }
 
-/// Reads who holds a lease.
+/// Reads the owner of a lease.
 pub(super) struct Holder {
     pub name: &'static str,
 }

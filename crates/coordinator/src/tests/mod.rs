@@ -1,4 +1,4 @@
-//! The runtime with a machine that has nothing to do with groups, on real partitions: loads,
+//! Tests of the runtime with a machine that is independent of groups, on real partitions: loads,
 //! failover, timers, parked requests, commits, failed appends.
 
 mod group_transactions;
@@ -72,7 +72,7 @@ impl Node {
         Self { replicas, leases }
     }
 
-    /// The same with one partition of leases, whose replicas are in sync.
+    /// Starts the node with one partition of leases, whose replicas are in sync.
     async fn with_replicas(replicas: &[NodeId]) -> (Self, TopicId) {
         let node = Self::start().await;
         let made = node
@@ -151,7 +151,7 @@ impl Node {
     }
 }
 
-/// Whether a future has not completed by the time all other work is done.
+/// Returns whether a future has not completed when all other work is done.
 async fn nothing_yet(mut future: std::pin::Pin<&mut impl Future>) -> bool {
     for _ in 0..200 {
         if future.as_mut().now_or_never().is_some() {
@@ -179,7 +179,7 @@ async fn a_lease_outlives_the_leadership_that_granted_it() {
     node.lead(topic, NODE).await;
     node.loaded().await;
     assert_eq!(node.holder("a").await, owner("first"));
-    // An election of the same leader makes a new shard too.
+    // An election of the same leader creates a new shard too.
     node.lead(topic, NODE).await;
     node.loaded().await;
     assert_eq!(node.holder("a").await, owner("first"));
@@ -201,7 +201,7 @@ async fn each_key_belongs_to_one_partition_and_each_partition_has_a_machine() {
         }
         assert_eq!(node.acquire(name, "me", HOUR).await, Ok(HOUR));
     }
-    // Every machine has its own lease only.
+    // Every machine has only its own leases.
     let holders = node.leases.run_in_all(&Holder { name: "a" }).await;
     let found = [Ok(None), owner("me"), Ok(None), Ok(None)];
     assert_eq!(holders, found);
@@ -215,7 +215,7 @@ async fn a_parked_request_is_answered_by_another_request_after_its_commit() {
     let mut second = std::pin::pin!(node.acquire("a", "second", HOUR));
     assert!(nothing_yet(second.as_mut()).await, "the lease is taken");
     assert_eq!(node.leases.parked(), 1);
-    // While the other replica is in sync, which is silent, nothing is committed.
+    // Nothing is committed while the other replica, which does not acknowledge, is in sync.
     node.in_sync(topic, &[NODE, OTHER]).await;
     let mut released = std::pin::pin!(node.release("a", "first"));
     assert!(nothing_yet(released.as_mut()).await, "not committed");
@@ -237,7 +237,8 @@ async fn a_parked_request_shows_nothing_that_is_not_committed() {
     let (node, topic) = Node::with_replicas(&[NODE, OTHER]).await;
     let mut granted = std::pin::pin!(node.acquire("a", "first", HOUR));
     assert!(nothing_yet(granted.as_mut()).await, "not committed");
-    // The owner asks again. This request appends no record, and its reply shows the first one.
+    // The owner requests the lease again. This request appends no record, and its reply depends on
+    // the first one.
     let mut again = std::pin::pin!(node.acquire("a", "first", HOUR));
     assert!(
         nothing_yet(again.as_mut()).await,
@@ -281,7 +282,7 @@ async fn a_request_that_is_dropped_is_forgotten() {
         assert_eq!(node.leases.parked(), 1);
     }
     assert_eq!(node.leases.parked(), 0);
-    // The machine replies to a token that nobody waits for.
+    // The machine replies to a token without a waiting request.
     assert_eq!(node.release("a", "first").await, Ok(()));
     assert_eq!(node.holder("a").await, owner("second"));
 }
@@ -324,12 +325,12 @@ async fn a_timer_whose_records_cannot_be_appended_expires_again() {
     let (node, topic) = Node::with_replicas(&[NODE, OTHER]).await;
     node.in_sync(topic, &[NODE]).await;
     assert_eq!(node.acquire("a", "first", HOUR).await, Ok(HOUR));
-    // When the lease is loaded its time is nearly over, and too few replicas are in sync.
+    // When the lease is loaded, its time is nearly over, and too few replicas are in sync.
     node.configure(TIME_MAX, "20").await;
     node.configure("min.insync.replicas", "2").await;
     node.lead(topic, NODE).await;
     node.loaded().await;
-    // The timer passes the lease on to this request, whose record is refused.
+    // The timer grants the lease to this request, but the append of the record fails.
     let second = timeout(DEADLINE, node.acquire("a", "second", HOUR)).await;
     let unavailable = Err(ErrorCode::CoordinatorNotAvailable);
     assert_eq!(second.expect("a timer expires"), unavailable);

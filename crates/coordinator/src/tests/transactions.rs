@@ -1,5 +1,5 @@
-//! The coordinator of transactions on real partitions, with another broker that answers over a
-//! real connection as the test says.
+//! Tests of the coordinator of transactions on real partitions, with another broker that answers
+//! over a real connection as the test directs.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -52,22 +52,22 @@ impl ProducerIdSource for Ids {
     }
 }
 
-/// What the other broker answers to a marker: a code for all partitions, or nothing ever.
+/// The answer of the other broker to a marker: a code for all partitions, or no answer at all.
 #[derive(Debug, Clone, Copy)]
 enum Answer {
     Code(i16),
     Never,
 }
 
-/// Broker 2.
+/// The state of broker 2.
 #[derive(Debug, Default)]
 struct Other {
-    /// The answers to the next requests; after them every marker is written.
+    /// The answers to the next requests; after these every marker is written.
     answers: Mutex<VecDeque<Answer>>,
     received: Mutex<Vec<WriteTxnMarkersRequestData>>,
     verified: Mutex<Vec<AddPartitionsToTxnRequestData>>,
     changed: Notify,
-    /// Released for each verification that may be answered.
+    /// Gives a permit for each verification that may be answered.
     gate: Notify,
 }
 
@@ -143,7 +143,7 @@ impl Other {
         }
     }
 
-    /// Waits until there are `count` requests for markers.
+    /// Waits until `count` requests for markers have arrived.
     async fn received(&self, count: usize) -> Vec<WriteTxnMarkersRequestData> {
         let waiting = async {
             loop {
@@ -224,7 +224,7 @@ impl Cluster {
         }
     }
 
-    /// With one partition of `__transaction_state`.
+    /// Starts the cluster with one partition of `__transaction_state`.
     async fn with_topic(properties: &[(&str, &str)], replicas: &[NodeId]) -> (Self, TopicId) {
         let cluster = Self::start(properties).await;
         let name = TRANSACTION_TOPIC.name;
@@ -302,7 +302,7 @@ impl Cluster {
         self.end(id, producer).await.unwrap().unwrap()
     }
 
-    /// Waits until a transaction is in a state.
+    /// Waits until a transaction is in this state.
     async fn until(&self, id: &str, state: TransactionState) {
         let waiting = async {
             loop {
@@ -568,7 +568,7 @@ async fn below_the_min_isr_transactions_wait_and_go_on_by_themselves() {
     cluster.replicas.apply(&[min_isr("2")]).await;
     let not_available = Err(ErrorCode::CoordinatorNotAvailable);
     assert_eq!(cluster.init("u").await, not_available);
-    // All markers are written, and the completion cannot be.
+    // All markers are written, but the record of the completion cannot be.
     let received = cluster.other.received.lock().len();
     cluster.other.answers.lock().clear();
     cluster.other.received(received + 1).await;
@@ -608,7 +608,8 @@ async fn leaders_verify_with_the_coordinator_here_or_on_another_broker_in_batche
         .collect();
     for asked in asked {
         let waiting = async {
-            // A permit for each request on its way; two at most have all five.
+            // Each request in flight needs a permit; at most two requests contain all five
+            // verifications.
             loop {
                 cluster.other.gate.notify_one();
                 if asked.is_finished() {
@@ -630,7 +631,7 @@ async fn leaders_verify_with_the_coordinator_here_or_on_another_broker_in_batche
             .all(|it| it.transactions.iter().all(|one| one.verify_only))
     );
 
-    // No leader: nobody to ask.
+    // The partition has no leader, so no broker can be asked.
     let change = PartitionChange {
         leader: Some(None),
         ..PartitionChange::default()

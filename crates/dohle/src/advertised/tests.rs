@@ -1,4 +1,4 @@
-//! Tests of the doubts about advertised listeners.
+//! Tests of the warnings about advertised listeners.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn address(name: &str, host: &str, port: u16) -> Address {
     }
 }
 
-/// One listener bound to all interfaces on 9092, advertised as `host`:`port`.
+/// Returns one listener that is bound to all interfaces on 9092 and advertised as `host`:`port`.
 fn listeners(host: &str, port: u16) -> Listeners {
     Listeners {
         broker: vec![address("PLAINTEXT", "", 9092)],

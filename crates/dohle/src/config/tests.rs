@@ -1,4 +1,4 @@
-//! Tests of a node's configuration, from variables to faults in words.
+//! Tests of a node's configuration: from variables to values or errors.
 
 use std::path::PathBuf;
 
@@ -170,7 +170,8 @@ fn what_is_advertised_follows_from_what_is_bound() {
         ],
         expect!["EXTERNAL://localhost:9092,INTERNAL://broker1:29092 (brokers: INTERNAL)"],
     );
-    // As Confluent's images have it: the controller's listener may be advertised, brokers skip it.
+    // As in Confluent's images, the controller's listener may be among the advertised ones; brokers
+    // skip it.
     check_advertised(
         &[(
             "advertised.listeners",

@@ -1,4 +1,4 @@
-//! Tests of what a container runs, told from its command line.
+//! Tests of the command that a container runs, given its command line.
 
 use expect_test::{Expect, expect};
 

@@ -1,4 +1,4 @@
-//! Tests of formatting and of what contradicts it.
+//! Tests of the formatting of directories, and of contradictions between them.
 
 use expect_test::{Expect, expect};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::config::Sources;
 use crate::test_support::folded;
 
-/// Ids that tell themselves apart: 1, 2, 3, …
+/// Returns a source of the ids 1, 2, 3, …
 fn numbered() -> impl FnMut() -> Uuid {
     let mut last = 0;
     move || {
@@ -15,7 +15,7 @@ fn numbered() -> impl FnMut() -> Uuid {
     }
 }
 
-/// A combined node with one voter, or three.
+/// Returns the configuration of a combined node with one voter, or three.
 fn config(root: &Path, voters: &str, changes: &[(&str, &str)]) -> NodeConfig {
     let mut sources = Sources {
         has_file: true,
@@ -210,7 +210,7 @@ fn a_default_cluster_id_is_for_new_directories_only() {
     assert_eq!(opened.cluster_id, "first");
 }
 
-/// What is in a directory, with the content of its files.
+/// Returns the content of a directory: its files with their content.
 fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -270,10 +270,10 @@ fn a_directory_that_cannot_be_opened_is_offline_and_the_node_goes_on() {
         assert_eq!(opened.offline.len(), 1);
         assert_eq!(opened.offline[0].path, root.path().join("b"));
         assert!(opened.offline[0].reason.contains("b/meta.properties"));
-        // Nothing in it was changed.
+        // No file in it has changed.
         assert_eq!(std::fs::read_to_string(&meta).unwrap(), damage);
     }
-    // The system returns an error: its place is taken by a file.
+    // The system returns an error, because a file is in the directory's place.
     std::fs::rename(root.path().join("b"), root.path().join("away")).unwrap();
     std::fs::write(root.path().join("b"), "no directory").unwrap();
     let opened = Directories::open(&config, || panic!("nothing is new")).unwrap();

@@ -1,4 +1,4 @@
-//! Tests of what is told of a node's health.
+//! Tests of the checks of a node's health.
 
 use std::net::TcpListener;
 use std::thread;
@@ -69,7 +69,7 @@ fn a_broker_is_ready_when_it_is_alive_and_in_all_its_isrs() {
     );
 }
 
-/// A node whose broker is said to be at a port.
+/// Returns the configuration of a node whose broker is expected at a port.
 fn node_at(port: u16) -> NodeConfig {
     let mut sources = Sources::default();
     let listeners = format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:1");

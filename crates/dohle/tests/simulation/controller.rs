@@ -1,4 +1,4 @@
-//! The controller: the plans of the real one, on metadata that hold one partition.
+//! The simulated controller: the real controller's plans, on metadata that contain one partition.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const PARTITION: TopicIdPartition = TopicIdPartition {
     partition: PartitionIndex(0),
 };
 
-/// What the brokers learn from the metadata.
+/// The part of the metadata that brokers receive.
 #[derive(Debug, Clone)]
 pub struct Registration {
     pub leader: Option<NodeId>,
@@ -105,7 +105,7 @@ impl Controller {
         }
     }
 
-    /// The replicas that the metadata take for complete: the ISR and the ELR.
+    /// Returns the replicas that the metadata consider complete: the ISR and the ELR.
     pub fn complete(&self) -> impl Iterator<Item = NodeId> {
         self.partition
             .isr
@@ -114,7 +114,7 @@ impl Controller {
             .copied()
     }
 
-    /// A new process registers, with its replica on its disk `disk`. `previous` is the epoch in its
+    /// Registers a new process, with its replica on its disk `disk`. `previous` is the epoch in its
     /// clean-shutdown file.
     pub fn register(
         &mut self,
@@ -153,19 +153,19 @@ impl Controller {
         self.commit();
     }
 
-    /// A heartbeat reports that the disk of the broker's replica failed.
+    /// Handles a heartbeat that reports that the disk of the broker's replica failed.
     pub fn on_failed_disk(&mut self, id: NodeId, disk: u32) {
         brokers::take_directories_offline(&mut self.draft, id, &[directory(id, disk)]);
         self.commit();
     }
 
-    /// Gives the preferred replica the leadership back.
+    /// Moves leadership back to the preferred replica.
     pub fn rebalance(&mut self) {
         leaders::rebalance(&mut self.draft);
         self.commit();
     }
 
-    /// AlterPartition.
+    /// Handles AlterPartition.
     pub fn alter(
         &mut self,
         leader: NodeId,

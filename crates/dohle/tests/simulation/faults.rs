@@ -18,9 +18,9 @@ use super::world::{Broker, Harness, NODES};
 enum Stop {
     /// It flushes its log and leaves its epoch in the clean-shutdown file.
     Clean,
-    /// Its process dies; what it wrote stays.
+    /// Its process dies; written data are kept.
     Killed,
-    /// Its page cache is lost: what was not flushed is gone.
+    /// Its page cache is lost, with everything that was not flushed.
     PageCacheLost,
     /// The disk of its replica fails while it runs, and is mounted again at the next start, without
     /// what was not flushed.
@@ -45,7 +45,7 @@ impl Stop {
     }
 }
 
-/// The high watermark's checkpoint lags behind by less than this.
+/// The number of records by which the checkpoint of the high watermark may lag behind.
 const CHECKPOINT_EVERY: u64 = 8;
 
 impl Harness {
@@ -88,7 +88,7 @@ impl Harness {
             _ => {}
         }
         self.note(how.kind(), || id.to_string());
-        // Often the broker is back before anybody notices.
+        // The broker is often back before its failure is noticed.
         if self.random.one_in(3) {
             self.start(id);
             self.unfence(id);
@@ -127,8 +127,8 @@ impl Harness {
         }
     }
 
-    /// Whether the promise covers the loss of this broker's records now: another replica is
-    /// complete, no earlier loss is unknown to the controller, and nobody else died.
+    /// Returns whether the guarantee covers the loss of this broker's records now: another replica
+    /// is complete, the controller knows of every earlier loss, and no other broker is dead.
     fn may_lose_records(&self, id: NodeId) -> bool {
         let died = |broker: &Broker| matches!(broker, Broker::Down { previous: None, .. });
         self.losses.is_empty()
@@ -136,7 +136,7 @@ impl Harness {
             && self.controller.complete().any(|other| other != id)
     }
 
-    /// See the module.
+    /// Removes losses that can no longer do harm; see the module.
     pub(super) fn forget_harmless_losses(&mut self) {
         let partition = &self.controller.partition;
         let waits_for = &partition.last_known_elr;
@@ -163,7 +163,7 @@ impl Harness {
         }
         let node = Node::new(id, log, high_watermark, epoch);
         self.brokers.insert(id, Broker::Up(Box::new(node)));
-        // The first thing it learns is everything.
+        // The broker first receives the complete registration.
         let registration = self.controller.registration();
         self.feed.insert(id, VecDeque::from([registration]));
         self.note("start", || {
@@ -172,7 +172,7 @@ impl Harness {
         });
     }
 
-    /// The controller loses sight of a broker, dead or alive.
+    /// Fences a broker, whether it is dead or alive.
     pub(super) fn fence(&mut self, id: NodeId) {
         self.controller.fence(id);
         self.note("fence", || id.to_string());

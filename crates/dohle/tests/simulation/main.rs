@@ -1,8 +1,8 @@
 //! A deterministic simulation of one partition: the replica cores of three brokers and the plans of
-//! the controller, with a network that delays, breaks, and delivers messages of streams that are
-//! gone. Brokers stop cleanly, die, and lose their page cache or their disk.
+//! the controller, with a network that delays messages, breaks streams, and delivers messages of
+//! broken streams late. Brokers stop cleanly, die, and lose their page cache or their disk.
 //!
-//! What must survive: records acknowledged with acks=all, when the brokers that lose records do so
+//! Records that were acknowledged with acks=all must survive if the brokers that lose records do so
 //! one after the other (see `faults.rs`). A failure prints its seed and its last events;
 //! `SIMULATION_SEED` runs one seed, `SIMULATION_RUNS` more of them.
 
@@ -54,7 +54,7 @@ fn acknowledged_records_survive_crashes_elections_and_lost_messages() {
             *total.entry(kind).or_default() += count;
         }
     }
-    // A simulation in which nothing happens proves nothing.
+    // Every kind of event must have happened, because otherwise the simulation proves nothing.
     for kind in [
         "acked",
         "alter",

@@ -1,4 +1,4 @@
-//! A broker with one replica: the cores under test on a log that is a vector.
+//! A broker with one replica: the cores under test, on a log that is a vector.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use dohle_model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset};
 
 use super::controller::Registration;
 
-/// A record, with the epoch of the leader that took it.
+/// A record, with the epoch of the leader that appended it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {
     pub epoch: LeaderEpoch,
@@ -23,7 +23,7 @@ pub struct Record {
 pub struct ModelLog {
     pub records: Vec<Record>,
     pub epochs: LeaderEpochCache,
-    /// Records that survive a loss of power.
+    /// The number of records that survive a loss of power.
     pub flushed: usize,
 }
 
@@ -59,14 +59,15 @@ pub struct Feed {
     pub subscription: Subscription,
     pub leader_epoch: LeaderEpoch,
     pub sent: Offset,
-    /// Its stream broke before it began: nothing that is sent arrives.
+    /// Whether the stream broke before the subscription began, so that nothing that is sent
+    /// arrives.
     pub gone: bool,
 }
 
 /// The number of a subscription, in one run of the follower's process.
 pub type Subscription = (BrokerEpoch, u64);
 
-/// From a follower to its leader.
+/// A message from a follower to its leader.
 #[derive(Debug, Clone)]
 pub enum ToLeader {
     Subscribe {
@@ -82,7 +83,7 @@ pub enum ToLeader {
     },
 }
 
-/// From a leader to a follower.
+/// A message from a leader to a follower.
 #[derive(Debug, Clone)]
 pub struct ToFollower {
     pub answer: LeaderAnswer,
@@ -99,18 +100,19 @@ pub struct Node {
     pub feeds: BTreeMap<NodeId, Feed>,
     pub broker_epoch: BrokerEpoch,
     pub partition_epoch: Option<dohle_model::PartitionEpoch>,
-    /// Appended with acks=all and not answered: (end, value).
+    /// Records that were appended with acks=all and are not answered: (end, value).
     pub waiting: Vec<(Offset, Record)>,
     pub proposal: Option<IsrProposal>,
-    /// Subscriptions that ended with a leadership, to be told.
+    /// Subscriptions that ended with a leadership, and must be reported.
     pub ended: Vec<(NodeId, Feed)>,
     next_subscription: u64,
-    /// The leader at which the next subscription is to be made: each has a stream of its own, which
-    /// makes a subscription when the metadata assign it the partition, and again when one ended.
+    /// The leader at which the next subscription is made. Each leader has a stream of its own,
+    /// which makes a subscription when the metadata assign the partition to the leader, and again
+    /// when one has ended.
     subscribe_at: Option<NodeId>,
 }
 
-/// The rules that all nodes share.
+/// The configuration of all nodes.
 pub const CONFIG: LeaderConfig = LeaderConfig {
     min_insync_replicas: 2,
     lag_max: Duration::from_millis(300),
@@ -153,7 +155,7 @@ impl Node {
         }
     }
 
-    /// Takes effects over. Answers the records that are acknowledged by them.
+    /// Applies effects. Returns the records that are acknowledged as a result.
     #[must_use]
     pub fn apply(&mut self, effects: Effects) -> Vec<(Offset, Record)> {
         if let Some(proposal) = effects.alter_isr {
@@ -175,7 +177,7 @@ impl Node {
         if enough { done } else { Vec::new() }
     }
 
-    /// The controller's registration. Answers whether this node begins to lead.
+    /// Handles the controller's registration. Returns whether this node begins to lead.
     pub fn on_registration(
         &mut self,
         registration: &Registration,
@@ -225,7 +227,7 @@ impl Node {
         self.proposal = None;
     }
 
-    /// The stream to `leader` broke.
+    /// Handles a break of the stream to `leader`.
     pub fn on_break(&mut self, leader: NodeId) {
         if let Role::Follower(follower) = &mut self.role
             && follower.leader() == Some(leader)
@@ -235,7 +237,7 @@ impl Node {
         }
     }
 
-    /// The follower's next subscription, if it is to be made at `leader`.
+    /// Returns the follower's next subscription, if it is due at `leader`.
     pub fn subscribe(&mut self, leader: NodeId) -> Option<ToLeader> {
         let (end, last_epoch) = (self.log.end(), self.log.last_epoch());
         let Role::Follower(follower) = &mut self.role else {
@@ -256,7 +258,7 @@ impl Node {
         })
     }
 
-    /// What a follower does with what came on its stream from `from`.
+    /// Handles a message that a follower received on its stream from `from`.
     pub fn on_leader(&mut self, from: NodeId, message: &ToFollower) -> Option<ToLeader> {
         let Role::Follower(follower) = &mut self.role else {
             return None;
@@ -298,7 +300,7 @@ impl Node {
         }
     }
 
-    /// What a leader does with what a follower sent.
+    /// Handles a message that a leader received from a follower.
     pub fn on_follower(
         &mut self,
         from: NodeId,
@@ -379,7 +381,7 @@ impl Node {
         }
     }
 
-    /// Reports to a follower that its subscription is over.
+    /// Returns the message to a follower that its subscription has ended.
     pub fn ended(&self, subscription: Subscription, leader_epoch: LeaderEpoch) -> ToFollower {
         let mut message = self.to_follower(subscription, Offset::ZERO, Vec::new());
         message.answer.leader_epoch = leader_epoch;
@@ -406,7 +408,7 @@ impl Node {
         }
     }
 
-    /// Up to `count` records for a follower that is subscribed; none tells the positions alone.
+    /// Returns up to `count` records for a follower that is subscribed; with 0, only the positions.
     pub fn send(&mut self, to: NodeId, count: usize) -> Option<ToFollower> {
         let feed = *self.feeds.get(&to)?;
         let from = feed.sent.0 as usize;

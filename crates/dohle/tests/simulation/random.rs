@@ -1,4 +1,4 @@
-//! A small generator of random numbers that gives the same numbers everywhere (SplitMix64).
+//! A small generator of random numbers that gives the same numbers on every machine (SplitMix64).
 
 pub struct Random(u64);
 
@@ -15,12 +15,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Less than `bound`.
+    /// Returns a number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    /// True once in `times`.
+    /// Returns true with a probability of 1 in `times`.
     pub fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }

@@ -1,5 +1,5 @@
-//! Three brokers, a controller and a network that is slow and breaks, run by a seed; and what must
-//! hold after every step.
+//! Three brokers, a controller and a slow, unreliable network, driven by a seed, and the invariants
+//! that are checked after every step.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -21,24 +21,24 @@ pub enum Broker {
     Down {
         log: ModelLog,
         high_watermark: Offset,
-        /// The broker epoch in its clean-shutdown file; `None` after any other end.
+        /// The broker epoch in its clean-shutdown file; `None` after any other stop.
         previous: Option<BrokerEpoch>,
     },
 }
 
-/// A proposal on its way to the controller.
+/// A proposal in flight to the controller.
 #[derive(Clone)]
 struct Proposed {
     leader: NodeId,
     /// The registration of the leader's process.
     broker_epoch: BrokerEpoch,
     proposal: IsrProposal,
-    /// Whether an earlier copy got no answer.
+    /// Whether an earlier copy got no response.
     in_doubt: bool,
 }
 
-/// A message of a stream that broke, or that the follower left, and that is still on its way. It
-/// reaches only the process it was sent to.
+/// A message in flight of a stream that broke or that the follower left. It reaches only the
+/// process to which it was sent.
 struct Late {
     from: NodeId,
     to: NodeId,
@@ -52,7 +52,7 @@ enum LateMessage {
     ToFollower(ToFollower),
 }
 
-/// One stream, from `follower` to `leader`: ordered, until it breaks.
+/// A stream from `follower` to `leader`, ordered until it breaks.
 #[derive(Default)]
 struct Stream {
     to_leader: VecDeque<ToLeader>,
@@ -66,29 +66,29 @@ pub struct Harness {
     pub(super) brokers: BTreeMap<NodeId, Broker>,
     /// The number of the disk that holds each broker's replica.
     pub(super) disks: BTreeMap<NodeId, u32>,
-    /// Brokers that lost records, and whether the controller has learnt of it; until their loss
-    /// can harm nobody any more.
+    /// Brokers that lost records, and whether the controller knows; until the loss can no longer do
+    /// harm.
     pub(super) losses: BTreeMap<NodeId, bool>,
     streams: BTreeMap<(NodeId, NodeId), Stream>,
     late: Vec<Late>,
-    /// Registrations on their way to each broker.
+    /// Registrations in flight to each broker.
     pub(super) feed: BTreeMap<NodeId, VecDeque<Registration>>,
     proposals: Vec<Proposed>,
-    /// Copies of proposals that got no answer, and may still reach the controller, until a time.
+    /// Copies of proposals that got no response and may still reach the controller, until a time.
     copies: Vec<(Proposed, Duration)>,
     last_told: Option<dohle_model::PartitionEpoch>,
     next_value: u64,
-    /// Who led in each epoch.
+    /// The leader of each epoch.
     leaders: BTreeMap<LeaderEpoch, NodeId>,
-    /// What has been below some leader's high watermark.
+    /// The records that have been below a leader's high watermark.
     committed: Vec<Record>,
-    /// What producers were told is safe.
+    /// The records that were acknowledged to producers.
     acked: BTreeMap<Offset, Record>,
     pub trace: VecDeque<String>,
     pub counts: BTreeMap<&'static str, u64>,
 }
 
-/// No copy of a proposal is on its way longer than this.
+/// The longest time that a copy of a proposal is in flight.
 const COPY_LIFE: Duration = Duration::from_secs(10);
 
 impl Harness {
@@ -124,7 +124,7 @@ impl Harness {
         world
     }
 
-    /// One random event, then the checks.
+    /// Makes one random event, and then checks the invariants.
     pub fn step(&mut self, faults: bool) {
         let node = *self.random.pick(&NODES).unwrap();
         let other = *self.random.pick(&NODES).unwrap();
@@ -203,7 +203,7 @@ impl Harness {
         self.collect(id);
     }
 
-    /// Proposals go out; what is committed is noted.
+    /// Sends the node's proposals, and records what is committed.
     fn collect(&mut self, id: NodeId) {
         let Some(node) = self.node(id) else { return };
         let (proposal, broker_epoch) = (node.proposal.take(), node.broker_epoch);
@@ -277,7 +277,7 @@ impl Harness {
         self.note("to follower", || format!("{leader}→{follower} {message:?}"));
     }
 
-    /// A late message arrives, in any order. The stream that an answer would go to is gone.
+    /// Delivers a late message, in any order. The answer is lost, because its stream is gone.
     fn deliver_late(&mut self) {
         if self.late.is_empty() {
             return;
@@ -314,7 +314,7 @@ impl Harness {
         self.acknowledge(late.to, acked);
     }
 
-    /// What was on its way on a stream comes late, or never.
+    /// Keeps the messages in flight on a stream for late delivery, or drops them.
     fn keep_late(&mut self, follower: NodeId, leader: NodeId, stream: Stream) {
         let to_leader = stream.to_leader.into_iter().map(LateMessage::ToLeader);
         let to_follower = stream.to_follower.into_iter().map(LateMessage::ToFollower);
@@ -405,7 +405,7 @@ impl Harness {
         }
     }
 
-    /// A copy of a proposal that was made again since reaches the controller. Its answer is lost.
+    /// Delivers a copy of a proposal that has been repeated since. The response is lost.
     fn deliver_copy(&mut self) {
         let now = self.now;
         self.copies.retain(|(_, until)| now <= *until);
@@ -422,8 +422,8 @@ impl Harness {
         });
     }
 
-    /// The controller answers a proposal, or the answer, or the question, is lost. A question may
-    /// also come late, when it was asked again.
+    /// Lets the controller answer a proposal. The request or the response may be lost. A request
+    /// that was repeated may also arrive late.
     fn alter(&mut self) {
         if self.proposals.is_empty() {
             return;
@@ -516,7 +516,7 @@ impl Harness {
         self.note("break", || format!("{follower}→{leader}"));
     }
 
-    /// A change of the registration goes to every broker.
+    /// Sends a change of the registration to every broker.
     fn tell(&mut self) {
         let epoch = self.controller.partition.partition_epoch;
         if self.last_told == Some(epoch) {
@@ -542,8 +542,8 @@ impl Harness {
         }
     }
 
-    /// Members of the ISR and the ELR have all that was acknowledged, unless they lost records and
-    /// the controller cannot have learnt of it.
+    /// Checks that members of the ISR and the ELR have all acknowledged records, unless they lost
+    /// records and the controller cannot know of it.
     fn check_complete_replicas(&self) {
         for id in self.controller.complete() {
             if self.losses.get(&id) == Some(&false) {
@@ -564,7 +564,7 @@ impl Harness {
         }
     }
 
-    /// What must hold at all times.
+    /// Checks the invariants.
     fn check(&self) {
         for (offset, record) in &self.acked {
             let committed = self.committed.get(offset.0 as usize);
@@ -582,7 +582,7 @@ impl Harness {
         }
     }
 
-    /// Lets everything recover; then all replicas are in sync and equal.
+    /// Lets the cluster recover, after which all replicas must be in sync and equal.
     pub fn settle(&mut self) {
         for id in NODES {
             self.start(id);
@@ -598,7 +598,7 @@ impl Harness {
         panic!("the replicas do not come together");
     }
 
-    /// What was acknowledged is below the high watermark of every replica.
+    /// Checks that acknowledged records are below the high watermark of every replica.
     fn check_all_is_readable(&self) {
         for (offset, record) in &self.acked {
             for (id, broker) in &self.brokers {

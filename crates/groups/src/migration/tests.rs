@@ -1,4 +1,4 @@
-//! Live groups go over from one protocol to the other.
+//! Tests of live groups that change from one protocol to the other.
 
 use expect_test::expect;
 

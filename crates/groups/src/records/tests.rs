@@ -1,4 +1,5 @@
-//! Records there and back, those that Apache Kafka wrote, and bytes that are none.
+//! Tests of encoding and decoding records, of records that Apache Kafka wrote, and of invalid
+//! bytes.
 
 use std::fmt::Write as _;
 
@@ -9,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What Apache Kafka 4.3.1 wrote.
+/// Records that Apache Kafka 4.3.1 wrote.
 const GOLDEN: &str = include_str!("testdata/kafka-4.3.1.txt");
 
 /// What Apache Kafka 4.3.1 wrote in transactions.
@@ -124,7 +125,7 @@ fn offsets_of_all_versions_are_read() {
     let epoch = Some(LeaderEpoch(3));
     let value = "0003 0000000000000007 00000003 00016d 0000000000000009";
     assert_eq!(read(&key, value), (epoch, None));
-    // With a tagged field that nobody knows.
+    // The value has an unknown tagged field.
     let value = "0004 0000000000000007 00000003 026d 0000000000000009 01 05 02 abcd";
     assert_eq!(read(&key, value), (epoch, None));
 }
@@ -174,7 +175,7 @@ fn classic_groups_of_all_versions_are_read() {
 
 #[test]
 fn types_of_the_future_are_left_alone_and_versions_of_the_future_are_refused() {
-    // A share group's.
+    // The key of a share group.
     assert_eq!(decode(&hex("000b000167"), Some(&hex("000000"))), Ok(None));
     assert_eq!(decode(&hex("7fff"), None), Ok(None));
     let key = hex("0002000167");
@@ -190,7 +191,7 @@ fn types_of_the_future_are_left_alone_and_versions_of_the_future_are_refused() {
 #[test]
 fn a_count_that_the_bytes_cannot_hold_is_refused_before_memory_is_taken() {
     let key = hex("00080001670001 6d".replace(' ', "").as_str());
-    // 2^31 - 2 topics.
+    // A count of 2^31 - 2 topics.
     let value = hex("0000 00000001 00000001 00 ffffffff07"
         .replace(' ', "")
         .as_str());
@@ -251,7 +252,7 @@ fn offset() -> impl Strategy<Value = OffsetValue> {
                 metadata: Arc::from(metadata),
                 commit_timestamp,
                 expire_timestamp,
-                // Version 1, which has an expiry, has neither of these.
+                // Version 1, which has an expiry, has neither of these fields.
                 leader_epoch: leader_epoch.filter(|_| !expires),
                 topic_id: topic_id.filter(|_| !expires),
             }
@@ -427,7 +428,8 @@ const KNOWN_TYPES: [i16; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 /// The type of regular expressions.
 const REGEX_TYPE: i16 = 16;
 
-/// Bytes are an error, or a record that survives encoding and decoding, or of an unknown type.
+/// Checks that bytes are an error, a record of unknown type, or a record that survives encoding and
+/// decoding.
 fn check_decoded(key: &[u8], value: &[u8]) -> Result<(), TestCaseError> {
     match decode(key, Some(value)) {
         Err(_) => {}

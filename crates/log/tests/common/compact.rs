@@ -1,4 +1,4 @@
-//! What the tests of compaction share.
+//! Shared parts of the tests of compaction.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub fn put(log: &mut Log, entries: &[Entry<'_>]) {
     append(log, keyed(BatchOptions::default(), NOW, entries), 0);
 }
 
-/// Closes the active segment and brings all to the disk.
+/// Closes the active segment and flushes everything to the disk.
 pub fn settle(log: &mut Log) {
     log.roll(NOW).unwrap();
     log.flush(NOW).unwrap();
@@ -83,7 +83,8 @@ pub fn clean(log: &mut Log, now: Timestamp) -> CleanStats {
     clean_with(log, LIMITS, now).expect("there is something to clean")
 }
 
-/// Offset, key and value of every record, control records included as `!commit` and `!abort`.
+/// Returns offset, key and value of every record, including control records as `!commit` and
+/// `!abort`.
 pub fn content(log: &Log) -> Vec<(i64, String, Option<String>)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let records = read_all(log, log.log_start_offset());

@@ -1,4 +1,4 @@
-//! What the tests of the log share.
+//! Shared parts of the tests of the log.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod compact;
@@ -45,7 +45,8 @@ pub fn open(dir: &Path, config: LogConfig) -> Log {
     open_with(dir, config, unclean()).0
 }
 
-/// A batch as a producer sends it: `count` records of `size` bytes, timestamps from `at` on.
+/// Returns a batch as a producer sends it: `count` records of `size` bytes, timestamps from `at`
+/// on.
 pub fn batch(count: i32, size: usize, at: i64) -> Bytes {
     build(BatchOptions::default(), count, size, at)
 }
@@ -105,7 +106,7 @@ pub fn append(log: &mut Log, records: Bytes, epoch: i32) -> AppendInfo {
     }
 }
 
-/// The marker that ends a transaction.
+/// Returns the marker that ends a transaction.
 pub fn marker(id: i64, epoch: i16, committed: bool, coordinator_epoch: i32) -> Bytes {
     let marker = EndTxnMarker {
         committed,
@@ -115,7 +116,7 @@ pub fn marker(id: i64, epoch: i16, committed: bool, coordinator_epoch: i32) -> B
     marker.batch(ProducerId(id), ProducerEpoch(epoch))
 }
 
-/// A batch of a transaction and the marker that aborts it.
+/// Appends a batch of a transaction, and the marker that aborts it.
 pub fn aborted_transaction(log: &mut Log, producer: i64, epoch: i32) -> [AppendInfo; 2] {
     let options = BatchOptions {
         transactional: true,
@@ -139,7 +140,7 @@ pub const ALL: ReadLimits = ReadLimits {
     min_one: true,
 };
 
-/// All records from `offset` on, over all segments.
+/// Returns all records from `offset` on, of all segments.
 pub fn read_all(log: &Log, offset: Offset) -> Vec<u8> {
     let mut out = Vec::new();
     let mut at = offset;
@@ -155,7 +156,7 @@ pub fn read_all(log: &Log, offset: Offset) -> Vec<u8> {
     out
 }
 
-/// The offset ranges of the batches in a buffer.
+/// Returns the offset ranges of the batches in a buffer.
 pub fn ranges(records: &[u8]) -> Vec<(i64, i64)> {
     let range = |batch: dohle_log::Batch<'_>| {
         batch.header.check_crc(batch.bytes).unwrap();

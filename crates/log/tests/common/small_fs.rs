@@ -1,8 +1,8 @@
-//! A small file system of its own for a test: a tmpfs that only the test's process sees.
+//! Runs a test in a small file system of its own: a tmpfs that only the test's process sees.
 //!
 //! The test runs itself again in a mount namespace of its own, as root, or in a user namespace
-//! where that is allowed. Where neither is possible the test fails and says so: it must not pass
-//! without having run.
+//! where that is allowed. Where neither is possible the test fails with that message: it must not
+//! pass without having run.
 //!
 //! `DOHLE_SMALL_FS_TYPE=ext4` mounts ext4 images through loop devices instead, for a run by hand as
 //! root: ext4 allocates blocks long after a write and keeps some for root.
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const ROOT: &str = "DOHLE_SMALL_FS";
-/// How the script says that a file system cannot be mounted here.
+/// The exit code of the script when a file system cannot be mounted here.
 const CANNOT_MOUNT: i32 = 77;
 
 /// Runs `test` in a tmpfs with these mount options, such as `size=1m`. `name` is the test's full
@@ -86,7 +86,7 @@ fn is_ext4() -> bool {
     }
 }
 
-/// An ext4 file system of the `size` and with the `nr_inodes` that the options for a tmpfs have.
+/// Creates an ext4 image with the `size` and `nr_inodes` that the options for a tmpfs name.
 fn ext4_image(options: &str) -> tempfile::NamedTempFile {
     let option = |name: &str| {
         let mut pairs = options.split(',').filter_map(|it| it.split_once('='));
@@ -114,13 +114,13 @@ fn check(command: &mut Command) {
     );
 }
 
-/// A file that takes all the space that is left; dropping it gives the space back.
+/// A file that occupies free space; dropping it releases the space.
 pub struct Ballast {
     path: PathBuf,
 }
 
 impl Ballast {
-    /// Fills the file system that `dir` is in but for `free` bytes.
+    /// Fills the file system of `dir` except for `free` bytes.
     pub fn leave(dir: &Path, free: u64) -> Self {
         let path = dir.join("ballast");
         let space = rustix::fs::statvfs(dir).unwrap();
@@ -129,7 +129,7 @@ impl Ballast {
         Self { path }
     }
 
-    /// Fills the file system that `dir` is in.
+    /// Fills the file system of `dir`.
     pub fn fill(dir: &Path) -> Self {
         use std::io::Write;
         let path = dir.join("ballast");

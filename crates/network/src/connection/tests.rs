@@ -1,4 +1,4 @@
-//! Ordering, backpressure and bad input, over streams in memory.
+//! Tests of ordering, backpressure and invalid input, over streams in memory.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
-/// Answers a request with its own bytes: at once, when the test says, or never.
+/// A service that answers a request with its own bytes: at once, when the test permits it, or
+/// never.
 #[derive(Default)]
 struct Echo {
-    /// Requests that were begun, in order.
+    /// The requests that were begun, in order.
     begun: Mutex<Vec<Bytes>>,
     gates: Mutex<Vec<oneshot::Sender<()>>>,
     charges: Mutex<Vec<MemoryPermit>>,
@@ -25,7 +26,7 @@ struct Echo {
     stored_read: Arc<AtomicUsize>,
 }
 
-/// First byte of a request: what is to become of it.
+/// First bytes of requests, which select the response.
 const AT_ONCE: u8 = 0;
 const GATED: u8 = 1;
 const GATED_EXCLUSIVE: u8 = 2;
@@ -33,7 +34,7 @@ const SILENT: u8 = 3;
 const MALFORMED: u8 = 4;
 const HOLD_CHARGE: u8 = 5;
 const STALLED_MAX: Duration = Duration::from_secs(1);
-/// Answered with records that are in the page cache, that are not, or that are lost halfway.
+/// Responses with records that are in the page cache, that are not, or that are lost halfway.
 const STORED: u8 = 6;
 const STORED_COLD: u8 = 7;
 const STORED_LOST: u8 = 8;
@@ -47,7 +48,7 @@ struct Stored {
     read: Arc<AtomicUsize>,
 }
 
-/// What is stored at a position.
+/// Returns the stored byte at a position.
 fn stored(at: usize) -> u8 {
     (at % 251) as u8
 }
@@ -204,7 +205,7 @@ impl Fixture {
         }
     }
 
-    /// Sends the length and the first bytes of a frame, as a client does that then stops.
+    /// Sends the length and the first bytes of a frame, like a client that then stops.
     async fn send_part(&mut self, length: usize, arrived: usize) {
         let length = i32::try_from(length).unwrap();
         self.client.write_all(&length.to_be_bytes()).await.unwrap();
@@ -223,7 +224,7 @@ impl Fixture {
         assert_eq!(read, wanted);
     }
 
-    /// Lets the connection do all that it can.
+    /// Lets the connection run until it waits.
     async fn settle(&self) {
         for _ in 0..100 {
             tokio::task::yield_now().await;
@@ -240,7 +241,7 @@ impl Fixture {
     }
 }
 
-/// At least as long as a request header.
+/// Returns a body that is at least as long as a request header.
 fn body(kind: u8, text: &str) -> Vec<u8> {
     let mut body = vec![kind];
     body.extend_from_slice(format!("{text:<12}").as_bytes());
@@ -434,7 +435,7 @@ async fn no_byte_beyond_the_length_is_taken_from_the_socket_while_a_request_wait
     fixture.send(GATED_EXCLUSIVE, "first").await;
     fixture.settle().await;
     let frame = request(AT_ONCE, &"x".repeat(900_000));
-    // What the stream itself holds, and the length.
+    // The capacity of the stream itself, and the length.
     let expected = (1 << 16) + 4;
     let mut taken = 0;
     while taken < expected {
@@ -461,7 +462,8 @@ async fn nothing_beyond_the_length_is_read_while_the_pipeline_is_full() {
     assert_eq!(fixture.begun(), 64);
 }
 
-/// Three frames of 99 MB that stop 100 bytes short of their end, as far as the node reads them.
+/// Returns three frames of 99 MB that stop 100 bytes before their end, as far as the node reads
+/// them.
 async fn three_stalled_frames(
     memory_pool: &Arc<RequestMemoryPool>,
     times: FrameTimes,
@@ -505,7 +507,7 @@ async fn a_frame_that_does_not_arrive_in_time_is_given_up() {
         fixture.task.await.unwrap();
     }
     assert_eq!(memory_pool.used(), 0, "the memory was given back");
-    // One byte after the other does not extend the time.
+    // Single bytes do not extend the time.
     let mut slow = Fixture::with_limits(Arc::clone(&memory_pool), Duration::from_mins(10), times);
     slow.send_part(99_000_000, 10).await;
     while slow.client.write_all(&[0]).await.is_ok() {
@@ -522,7 +524,7 @@ async fn a_frame_that_stalls_is_given_up_when_another_waits_for_memory() {
     };
     let memory_pool = RequestMemoryPool::new(256 << 20);
     let mut stalled = three_stalled_frames(&memory_pool, times).await;
-    // The third waits; the first two, which do not get on, make room for it.
+    // The third frame waits; the first two, which make no progress, make room for it.
     let third = stalled.pop().unwrap();
     for fixture in stalled {
         fixture.task.await.unwrap();
@@ -553,7 +555,7 @@ async fn a_reader_that_stops_is_idle_and_one_that_goes_on_is_not() {
             .unwrap_err();
     }
     assert!(!fixture.task.is_finished());
-    // Now it stops: its responses are not accepted, and that is no reason to wait.
+    // The client stops reading: responses that are not accepted do not keep the connection open.
     fixture.task.await.unwrap();
 }
 
@@ -572,7 +574,7 @@ async fn a_reader_that_was_slow_is_served_on() {
         let passed = tokio::time::timeout(Duration::from_millis(30), pause).await;
         passed.unwrap_err();
     }
-    // A connection that is about to be closed would not read this.
+    // A connection that is being closed would not read this.
     fixture.send(AT_ONCE, "next").await;
     fixture.client.read_exact(&mut vec![0; rest]).await.unwrap();
     fixture.receive(AT_ONCE, "next").await;
@@ -653,7 +655,7 @@ async fn readers_that_stop_hold_no_records_in_memory() {
         );
         stopped.push(fixture);
     }
-    // Heads and tails of the responses: not a single window.
+    // The heads and tails of the responses: no whole window of records.
     assert!(
         memory_pool.responses().used() <= 100 * 13,
         "{}",
@@ -662,7 +664,7 @@ async fn readers_that_stop_hold_no_records_in_memory() {
     let mut other = connect();
     other.send(STORED, "").await;
     receive_stored(&mut other.client, STORED).await;
-    // Whenever they go on, they get what they asked for.
+    // Clients that continue to read receive everything that they requested.
     for fixture in &mut stopped[..3] {
         receive_stored(&mut fixture.client, STORED).await;
         receive_stored(&mut fixture.client, STORED_COLD).await;
@@ -718,7 +720,7 @@ async fn responses_that_nobody_reads_stay_within_the_memory_of_the_node() {
         fixture.settle().await;
         stopped.push(fixture);
     }
-    // The duplex streams take 64 KiB, as sockets would; nobody gets a large part of the rest.
+    // The duplex streams hold 64 KiB, like sockets; no connection gets a large part of the rest.
     let used = memory_pool.responses().used();
     assert!(used <= (1 << 20) + 60 * 10_001, "{used}");
 }

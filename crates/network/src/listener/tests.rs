@@ -1,4 +1,4 @@
-//! Listeners over loopback: who is served, who is told what, and what happens at the limits.
+//! Tests of listeners over loopback: which connections are served, what is logged, and the limits.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::connection::{Frame, Malformed, MemoryPermit, Pending, ResponseAction, Session};
 
-/// Answers each request with itself.
+/// A service that answers each request with its own bytes.
 struct Echo;
 
 impl Service for Echo {
@@ -33,7 +33,7 @@ impl Session for Echo {
     }
 }
 
-/// Reads the preface and answers "h2".
+/// A service that reads the preface and answers "h2".
 struct Http2;
 
 impl Http2Service for Http2 {
@@ -89,7 +89,7 @@ async fn answer_to(listener: &Listener, first: &[u8]) -> Vec<u8> {
     let mut stream = connect(listener).await;
     stream.write_all(first).await.unwrap();
     let mut answer = Vec::new();
-    // A close with unread bytes is a reset.
+    // A close with unread bytes causes a reset.
     let _ = stream.read_to_end(&mut answer).await;
     answer
 }
@@ -127,7 +127,7 @@ async fn an_address_has_no_more_connections_than_allowed() {
     let mut third = connect(&listener).await;
     assert!(echo(&mut third).await.is_err(), "closed");
     drop(first);
-    // Its place is free once the broker has seen its end.
+    // The place of a client is free once the broker has noticed the end of its connection.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     while echo(&mut connect(&listener).await).await.is_err() {
         assert!(tokio::time::Instant::now() < deadline);
@@ -171,7 +171,7 @@ async fn other_nodes_connect_while_clients_hold_every_place() {
     let mut third = connect(&listener).await;
     let waited = timeout(Duration::from_millis(50), echo(&mut third)).await;
     assert!(waited.is_err(), "a third client waits");
-    // Sockets that send nothing do not keep other nodes out either.
+    // Sockets that send nothing do not prevent connections of other nodes either.
     let mut silent = Vec::new();
     for _ in 0..100 {
         silent.push(connect(&listener).await);
@@ -207,7 +207,7 @@ async fn a_connection_of_another_node_takes_no_place_of_a_client() {
 
 #[tokio::test]
 async fn clients_are_refused_while_descriptors_are_short_and_other_nodes_are_not() {
-    // More files are open than that, so that every new descriptor is one of the rest that is kept.
+    // More files are open than that, so every new descriptor is one of the reserved ones.
     let open: Vec<_> = (0..16).map(|_| std::fs::File::open("/dev/null")).collect();
     assert!(open.iter().all(Result::is_ok));
     let limits = Limits {

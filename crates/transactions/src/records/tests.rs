@@ -1,4 +1,5 @@
-//! Records there and back, those that Apache Kafka wrote, and bytes that are none.
+//! Tests of encoding and decoding records, of records that Apache Kafka wrote, and of invalid
+//! bytes.
 
 use std::fmt::Write as _;
 
@@ -6,7 +7,7 @@ use expect_test::expect_file;
 
 use super::*;
 
-/// What Apache Kafka 4.3.1 wrote.
+/// Records that Apache Kafka 4.3.1 wrote.
 const GOLDEN: &str = include_str!("testdata/kafka-4.3.1.txt");
 
 fn hex(text: &str) -> Vec<u8> {
@@ -49,7 +50,7 @@ fn what_kafka_wrote_is_written_the_same_here() {
     assert!(versions.contains(&ValueVersion::V0) && versions.contains(&ValueVersion::V1));
 }
 
-/// A record with all fields.
+/// Returns a record with all fields.
 fn full(version: ValueVersion) -> TransactionRecord {
     let partition = |topic: &str, index| TopicPartition {
         topic: TopicName::new(topic).unwrap(),
@@ -119,7 +120,7 @@ fn unknown_tagged_fields_are_skipped() {
     metadata.client_version = TransactionVersion::V0;
     let (key, value) = encode(&record).unwrap();
     let mut newer = value.unwrap().to_vec();
-    // One field in place of none: tag 9, two bytes.
+    // One field instead of none: tag 9, two bytes.
     assert_eq!(newer.pop(), Some(0));
     newer.extend([1, 9, 2, 0xab, 0xcd]);
     assert_eq!(decode(&key, Some(&newer)).unwrap().unwrap(), record);

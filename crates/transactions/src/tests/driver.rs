@@ -1,7 +1,6 @@
-//! A machine with a log, a clock and metadata, as the runtime would drive it.
+//! A machine with a log, a clock and metadata, driven like by the runtime.
 //!
-//! After each step the log is replayed from its start by another machine, which has to have the
-//! same state.
+//! After each step another machine replays the log from its start, and must have the same state.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -55,7 +54,7 @@ pub struct Driver {
     pub log: Vec<(Bytes, Option<Bytes>)>,
     /// The next append fails with this code.
     pub fail_next: Option<ErrorCode>,
-    /// Whether the last steps have raised the signal.
+    /// Whether recent steps have raised the signal.
     pub signalled: bool,
     /// Whether every step compares the state with the log.
     pub checks: bool,
@@ -90,7 +89,7 @@ impl Driver {
         driver
     }
 
-    /// A topic whose partitions these brokers lead; 0 is none.
+    /// Adds a topic whose partitions these brokers lead; 0 means no leader.
     pub fn topic(&mut self, name: &str, leaders: &[i32]) {
         let name = TopicName::new(name).unwrap();
         let mut bytes = [0; 16];
@@ -131,7 +130,7 @@ impl Driver {
         self.wall.0 += i64::try_from(millis).unwrap();
     }
 
-    /// Plans a request; its records are appended and replayed.
+    /// Plans a request, appends its records and replays them.
     pub fn run<Q: Request<Machine = TransactionMachine>>(
         &mut self,
         request: &Q,
@@ -179,7 +178,7 @@ impl Driver {
         Ok(reply)
     }
 
-    /// A machine that has replayed the log.
+    /// Returns a machine that has replayed the log.
     pub fn replayed(&self) -> TransactionMachine {
         let mut machine = TransactionMachine::default();
         for (key, value) in &self.log {
@@ -189,7 +188,7 @@ impl Driver {
         machine
     }
 
-    /// The state is what the log makes.
+    /// Checks that a replay of the log results in the same state.
     #[track_caller]
     pub fn check(&self) {
         let version = ValueVersion::of(TransactionVersion::of(&self.image));
@@ -202,7 +201,7 @@ impl Driver {
         assert_eq!(states(&self.machine), states(&self.replayed()));
     }
 
-    /// Another broker becomes the coordinator: it loads the log.
+    /// Lets another broker become the coordinator, which loads the log.
     pub fn reload(&mut self) {
         self.machine = self.replayed();
         self.step(|machine, step| machine.on_loaded(step)).unwrap();
@@ -307,14 +306,14 @@ impl Driver {
         }
     }
 
-    /// What the task outside takes.
+    /// Takes the work for the task outside.
     pub fn take(&mut self) -> Outgoing {
         self.signalled = false;
         let _ = self.run(&CompleteEnded);
         self.run(&MarkersToSend).unwrap()
     }
 
-    /// Answers all markers with one outcome.
+    /// Reports one outcome for all markers.
     pub fn answer(&mut self, markers: &[BrokerMarkers], outcome: Result<(), ErrorCode>) {
         let outcomes: Vec<_> = markers
             .iter()
@@ -326,7 +325,7 @@ impl Driver {
         });
     }
 
-    /// Sends all markers that are due; they are written.
+    /// Sends all markers that are due, and reports them as written.
     pub fn complete(&mut self) -> Vec<BrokerMarkers> {
         let markers = self.take().markers;
         self.answer(&markers, Ok(()));
@@ -345,7 +344,7 @@ pub fn answered(marker: &Marker, outcome: Result<(), ErrorCode>) -> MarkerOutcom
     }
 }
 
-/// The state as far as records of this version store it.
+/// Returns the state as records of this version store it.
 fn stored(metadata: &TransactionMetadata, version: ValueVersion) -> TransactionMetadata {
     let mut stored = TransactionMetadata {
         last_producer_epoch: None,

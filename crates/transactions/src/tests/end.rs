@@ -1,4 +1,4 @@
-//! EndTxn in both protocols.
+//! Tests of EndTxn in both versions of the protocol.
 
 use dohle_model::{ErrorCode, ProducerEpoch, ProducerId};
 
@@ -10,7 +10,7 @@ use TransactionState::{
     CompleteAbort, CompleteCommit, Empty, Ongoing, PrepareAbort, PrepareCommit,
 };
 
-/// A transactional id in a state, and its producer.
+/// Returns a driver with a transactional id in this state, and its producer.
 fn driver_in(version: TransactionVersion, state: TransactionState) -> Driver {
     let mut driver = Driver::new(version);
     let first = driver.init("t", None).unwrap();
@@ -81,7 +81,8 @@ fn in_version_2_requests_are_answered_by_state_epoch_and_decision() {
     let fenced = Err(ErrorCode::ProducerFenced);
     let concurrent = Err(ErrorCode::ConcurrentTransactions);
     let invalid = Err(ErrorCode::InvalidTxnState);
-    // State; abort repeated, abort; commit repeated, commit. `None` for a raised epoch.
+    // A state, and the results of: repeated abort, abort, repeated commit, commit. `None` means a
+    // raised epoch.
     type Row = (TransactionState, [Option<Result<(), ErrorCode>>; 4]);
     let table: [Row; 6] = [
         (Empty, [Some(fenced), None, Some(fenced), Some(invalid)]),
@@ -186,7 +187,7 @@ fn the_last_epoch_ends_with_a_new_id_and_the_request_may_be_repeated() {
     assert_eq!(driver.state("t"), PrepareCommit);
     let concurrent = Err(ErrorCode::ConcurrentTransactions);
     assert_eq!(driver.end("t", current, true), concurrent);
-    // The marker has the highest epoch of the old id, above that of the records.
+    // The marker has the highest epoch of the old id, which is above that of the records.
     let markers = driver.complete();
     assert_eq!(markers[0].markers[0].producer, producer(1_001, i16::MAX));
     assert_eq!(driver.get("t").producer(), next);

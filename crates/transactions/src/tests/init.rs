@@ -1,4 +1,4 @@
-//! InitProducerId.
+//! Tests of InitProducerId.
 
 use dohle_model::{ErrorCode, ProducerEpoch};
 
@@ -68,14 +68,14 @@ fn a_producer_that_names_its_epoch_continues_and_may_repeat_the_request() {
     let first = driver.init("t", None).unwrap();
     let second = driver.init("t", Some(first)).unwrap();
     assert_eq!(second.epoch, ProducerEpoch(1));
-    // The response was lost.
+    // The producer did not receive the response.
     assert_eq!(driver.init("t", Some(first)), Ok(second));
     let third = driver.init("t", Some(second)).unwrap();
     assert_eq!(third.epoch, ProducerEpoch(2));
     let fenced = Err(ErrorCode::ProducerFenced);
     assert_eq!(driver.init("t", Some(first)), fenced);
     assert_eq!(driver.init("t", Some(producer(5, 2))), fenced);
-    // A new producer ends the right to repeat.
+    // A new producer ends the right of the old one to repeat its request.
     let new = driver.init("t", None).unwrap();
     assert_eq!(driver.init("t", Some(second)), fenced);
     assert_eq!(driver.init("t", Some(third)), fenced);
@@ -113,7 +113,7 @@ fn a_producer_whose_epochs_are_exhausted_gets_a_new_id() {
     let last = driver.get("t").producer();
     let rotated = driver.init("t", Some(last)).unwrap();
     assert_eq!(rotated, producer(1_002, 0));
-    // The response was lost, also across a change of coordinator.
+    // The producer did not receive the response; the coordinator has changed meanwhile.
     assert_eq!(driver.init("t", Some(last)), Ok(rotated));
     driver.check();
     let stale = producer(last.id.0, 3);

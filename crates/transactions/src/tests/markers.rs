@@ -1,4 +1,5 @@
-//! Markers: to whom they go, what their answers mean, and what a new coordinator sends.
+//! Tests of markers: their recipients, the effects of outcomes, and the markers of a new
+//! coordinator.
 
 use dohle_model::{ErrorCode, NodeId};
 
@@ -7,7 +8,7 @@ use crate::markers::BrokerMarkers;
 use crate::requests::{Describe, MarkersAnswered};
 use crate::state::{TransactionState, TransactionVersion};
 
-/// A transaction of all partitions of `orders` that has just been committed.
+/// Returns a driver with a transaction of all partitions of `orders` that has just been committed.
 fn committed() -> Driver {
     let mut driver = Driver::new(TransactionVersion::V2);
     let first = driver.init("t", None).unwrap();
@@ -121,7 +122,7 @@ fn answers_that_are_late_change_nothing() {
     driver.add("t", next, &[partition("orders", 0)]).unwrap();
     driver.end("t", next, false).unwrap();
     driver.take();
-    // Of the transaction before, and of a partition to which no marker was sent.
+    // Outcomes of the previous transaction, and of a partition to which no marker was sent.
     driver.answer(&old, Ok(()));
     assert_eq!(driver.state("t"), TransactionState::PrepareAbort);
 }

@@ -1,4 +1,4 @@
-//! Partitions of a transaction.
+//! Tests of the partitions of a transaction.
 
 use dohle_machine::{LogRecord as _, Machine as _};
 use dohle_model::{ErrorCode, ProducerEpoch};

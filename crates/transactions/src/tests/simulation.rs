@@ -1,5 +1,5 @@
 //! Random runs: producers, zombies, partitions that lose their leaders, lost responses, failed
-//! appends and changes of coordinator, against a model of what producers were promised.
+//! appends and changes of coordinator, compared with a model of what producers were promised.
 //!
 //! A seed is printed with each failure; `DOHLE_SEED` runs one alone, `DOHLE_SEEDS` many.
 
@@ -13,7 +13,7 @@ use crate::markers::Marker;
 use crate::requests::{AbortTimedOut, MarkersAnswered};
 use crate::state::{TransactionState, TransactionVersion};
 
-/// A generator of numbers (SplitMix64): tests need no better one.
+/// A generator of random numbers (SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -34,17 +34,17 @@ impl Random {
     }
 }
 
-/// What one producer did since it was initialized.
+/// The actions of one producer since it was initialized.
 #[derive(Debug, Clone)]
 struct Client {
     id: String,
     producer: ProducerIdAndEpoch,
     added: BTreeSet<TopicPartition>,
-    /// A decision whose response was lost, or that is being completed.
+    /// A decision whose response was lost, or that is not complete yet.
     repeats: Option<bool>,
 }
 
-/// A transaction that was decided.
+/// The decision about a transaction.
 #[derive(Debug, Clone)]
 struct Decided {
     commit: bool,
@@ -54,12 +54,13 @@ struct Decided {
 struct Run {
     random: Random,
     driver: Driver,
-    /// The newest client of each id is the last; the others are zombies.
+    /// The newest client of each id is the last one; the others are zombies.
     clients: Vec<Client>,
     sent: VecDeque<Marker>,
-    /// By transactional id and the epoch of the marker: what each partition has.
+    /// The markers that each partition has, by transactional id and the epoch of the marker.
     written: HashMap<(String, ProducerIdAndEpoch), BTreeMap<TopicPartition, bool>>,
-    /// What was promised with a success to EndTxn, by transactional id and epoch of the marker.
+    /// The decisions that a successful EndTxn has promised, by transactional id and epoch of the
+    /// marker.
     promised: HashMap<(String, ProducerIdAndEpoch), Decided>,
     handed_out: BTreeSet<ProducerIdAndEpoch>,
     version: TransactionVersion,
@@ -105,7 +106,7 @@ impl Run {
                 self.driver.timers();
             }
             _ => {
-                // The markers on their way are answered to nobody, or late.
+                // The outcomes of the markers in flight are lost, or late.
                 self.driver.reload();
             }
         }
@@ -127,7 +128,7 @@ impl Run {
         );
         let is_lost = self.random.chance(10);
         if is_lost && expected.is_some() {
-            // It repeats the request, and gets the same.
+            // The producer repeats the request, and gets the same response.
             assert_eq!(self.driver.init(id, expected), Ok(producer));
         }
         if !is_lost || expected.is_some() {
@@ -143,7 +144,7 @@ impl Run {
         }
     }
 
-    /// A client, more often a newer one.
+    /// Returns a client, more often a newer one.
     fn client(&mut self) -> Option<usize> {
         let count = self.clients.len();
         let at = self
@@ -215,15 +216,16 @@ impl Run {
                 | ErrorCode::InvalidProducerIdMapping
                 | ErrorCode::InvalidTxnState,
             ) => {
-                // A new producer, or an abort by the coordinator.
+                // A new producer has fenced the client, or the coordinator has aborted its
+                // transaction.
                 self.clients.remove(at);
             }
             Err(code) => assert_eq!(code, ErrorCode::CoordinatorNotAvailable),
         }
     }
 
-    /// The producer that markers of the newest decision have; `None` once they are all written and
-    /// the id was rotated.
+    /// Returns the producer in the markers of the newest decision; `None` once all of them are
+    /// written and the id was rotated.
     fn marker_epoch(&self, id: &str, next: ProducerIdAndEpoch) -> Option<ProducerIdAndEpoch> {
         let metadata = self.driver.get(id);
         (metadata.producer() == next).then_some(next)
@@ -265,7 +267,7 @@ impl Run {
         });
     }
 
-    /// A partition gets a marker. All markers of a transaction have one decision.
+    /// Writes a marker to a partition. All markers of a transaction have the same decision.
     fn write(&mut self, marker: &Marker) {
         if !self.version.bumps_epochs() {
             return;
@@ -283,7 +285,7 @@ impl Run {
         assert_eq!(decisions.len(), 1, "a torn transaction: {marker:?}");
     }
 
-    /// Everything that was decided completes when nothing fails any more, on each partition.
+    /// Lets everything complete without failures: each decision must be on each of its partitions.
     fn settle(&mut self) {
         self.driver.topic("orders", &[1, 2, 3]);
         self.driver.reload();

@@ -1,4 +1,4 @@
-//! Timeouts, expiry, and what is listed.
+//! Tests of timeouts, expiry, and lists of transactions.
 
 use std::time::Duration;
 
@@ -119,7 +119,7 @@ fn two_phase_commit_has_no_timeout() {
     assert_eq!(described.timeout_ms, i32::MAX);
 }
 
-/// Runs the upkeep as the runtime does, and returns the number of its steps.
+/// Runs the upkeep like the runtime. Returns the number of its steps.
 fn upkeep(driver: &mut Driver) -> usize {
     let mut steps = 0;
     loop {
@@ -154,7 +154,7 @@ fn ids_that_nothing_has_changed_expire_unless_their_transaction_is_open() {
         })
         .unwrap();
     assert_eq!(gone, Err(ErrorCode::TransactionalIdNotFound));
-    // The id is new again.
+    // The id was removed, so it is new again.
     assert_eq!(driver.init("done", None).unwrap().id.0, 1_004);
 }
 
@@ -209,7 +209,7 @@ fn lists_are_filtered_by_state_producer_duration_and_pattern() {
         duration_ms: Some(ms),
         ..all()
     };
-    // As in Kafka, an id without a transaction has lasted since the epoch.
+    // As in Kafka, an id without a transaction counts as open since 1970.
     assert_eq!(listed(duration_ms(4_999)), ["app-a", "sink"]);
     assert_eq!(listed(duration_ms(5_000)), ["sink"]);
     let pattern = |text| TransactionFilter {

@@ -1,4 +1,4 @@
-//! The queue's turns, cancellations and memory, and random uses against a model.
+//! Tests of the queue's turns, cancellations and memory, and random uses compared with a model.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -33,7 +33,7 @@ fn a_job_that_is_cancelled_is_not_done_and_takes_no_turn() {
     assert_eq!(queue.cancel(only), Some("b1"));
     assert_eq!(queue.cancel(only), None);
     assert_eq!(pops(&mut queue, 9), ["a2", "c1"]);
-    // The place is another job's by now.
+    // Another job uses the ticket's node now.
     queue.push(4, "d1");
     assert_eq!((queue.cancel(first), queue.cancel(only)), (None, None));
     assert_eq!(pops(&mut queue, 9), ["d1"]);
@@ -52,7 +52,7 @@ fn a_burst_leaves_no_memory_behind() {
     assert_eq!(queue.cancel(tickets[1]), None);
 }
 
-/// A queue of few lines: the jobs of each owner, and the owners in the order of their turns.
+/// A simple model of the queue: the jobs of each owner, and the owners in the order of their turns.
 #[derive(Default)]
 struct Model {
     jobs: BTreeMap<u32, VecDeque<u64>>,
@@ -112,10 +112,10 @@ fn random_uses_are_fair_within_one_job() {
     let mut random = Random(seed.max(1));
     let (mut queue, mut model) = (FairQueue::new(), Model::default());
     let mut tickets: Vec<(u32, Ticket)> = Vec::new();
-    // Turns that each owner had since another has waited.
+    // The number of turns that each owner had since another one began to wait.
     let mut turns: BTreeMap<(u32, u32), u32> = BTreeMap::new();
     for job in 0..20_000 {
-        // Few owners with much, many with little.
+        // Few owners have many jobs, and many have few.
         let owner = (random.below(5) * random.below(5)) as u32;
         match random.below(5) {
             0..2 => {

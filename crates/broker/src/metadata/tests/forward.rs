@@ -132,7 +132,7 @@ async fn a_controller_that_serves_none_of_the_versions_is_an_error_that_names_th
         assert_eq!(error.code, ErrorCode::UnsupportedVersion);
         assert!(error.message.contains(reason), "{}", error.message);
     }
-    // A controller that contradicts itself does not keep the broker busy.
+    // The broker gives up on a controller that contradicts itself.
     let contradictions = [versions(2, 3), versions(2, 3)];
     one.fake.to_forward.lock().extend(contradictions);
     let error = dohle_model::ApiError::from(forward(&client).await.unwrap_err());

@@ -1,4 +1,4 @@
-//! The log lines from which an operator learns what happened to a partition.
+//! Tests of the log lines with which a partition reports its changes to operators.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,7 @@ use tracing::subscriber::{DefaultGuard, set_default};
 
 use super::*;
 
-/// The lines that this thread logs until the guard is dropped.
+/// Captures the lines that this thread logs until the guard is dropped.
 fn capture() -> (Lines, DefaultGuard) {
     let lines = Lines::default();
     let writer = lines.clone();
@@ -34,7 +34,7 @@ impl std::io::Write for Lines {
 }
 
 impl Lines {
-    /// Asserts that one line has all these texts.
+    /// Asserts that exactly one line contains all these texts.
     #[track_caller]
     fn assert_one(&self, texts: &[&str]) {
         let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
@@ -43,7 +43,7 @@ impl Lines {
     }
 }
 
-/// How far the leader's log and this one agree.
+/// Returns a leader's answer that reports a divergence at this offset.
 fn diverging(partition: &Partition, parts_at: i64, leader_start: i64) -> LeaderPart {
     let subscription = partition.begin_subscription(OTHER).unwrap().subscription;
     let mut diverging = part(subscription, EPOCH);

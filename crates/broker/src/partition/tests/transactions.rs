@@ -1,5 +1,5 @@
-//! Transactions at their leader: verification, markers that are retried, and readers of committed
-//! records beside retention.
+//! Tests of transactions at their leader: verification, markers that are retried, and readers of
+//! committed records while retention runs.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -195,7 +195,8 @@ async fn a_reader_beside_retention_gets_no_aborted_record_as_committed() {
     let reads = Cell::new(0);
     let outcome = partition.read_with(&params, |plan| {
         reads.set(reads.get() + 1);
-        // Between plan and read retention removes the segment, and with it the list.
+        // Between plan and read, retention removes the segment and its list of aborted
+        // transactions.
         partition.state.lock().log_mut().unwrap().roll(NOW).unwrap();
         partition.delete_records(Some(Offset(3))).unwrap();
         assert_eq!(partition.apply_retention(NOW).segments.len(), 1);

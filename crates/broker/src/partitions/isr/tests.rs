@@ -1,4 +1,4 @@
-//! Who joins the ISR, and when.
+//! Tests of when replicas join the ISR.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::partitions::{AlterAnswer, ControllerLink};
 use crate::replica::IsrProposal;
 use crate::testing::{NODE, OTHER, Replicas, batch, fence_other, follow};
 
-// One thread: nothing else runs between what the test does, the clock's work least of all.
+// One thread, so that nothing, and no timer in particular, runs between the steps of the test.
 #[tokio::test]
 async fn a_follower_is_proposed_with_the_news_that_its_broker_is_live() {
     let broker = Replicas::start(&[]).await;
@@ -73,9 +73,9 @@ impl ControllerLink for Scripted {
     }
 }
 
-/// The high watermark of a leader that is alone in its ISR and appended a record after the
+/// Returns the high watermark of a leader that is alone in its ISR and appended a record after the
 /// controller refused the other replica, which is not connected and lacks that record. `answers`
-/// precede the refusal, in which `repeated` is whether the request was sent more than once.
+/// precede the refusal, in which `repeated` states whether the request was sent more than once.
 async fn watermark_after_refusal(answers: Vec<String>, repeated: bool) -> Offset {
     let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;

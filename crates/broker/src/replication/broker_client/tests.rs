@@ -1,4 +1,4 @@
-//! Calls over real connections.
+//! Tests of calls over real connections.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -71,7 +71,7 @@ async fn listen() -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()
 }
 
-/// The client of broker 2, which reaches broker 1 at a port.
+/// Returns the client of broker 2, which connects to broker 1 at a port.
 fn client(served: &Served, cluster_id: &str) -> BrokerClient {
     let mut image = MetadataImage::clone(&served.replicas.metadata.image());
     let mut broker = (*image.brokers[&NODE]).clone();
@@ -104,7 +104,7 @@ fn request(producer_id: i64) -> WriteTxnMarkersRequestData {
     }
 }
 
-/// Answers with the ids of the producers of the request.
+/// Returns handlers that answer with the producer ids of the request.
 fn echo() -> BrokerRequestHandlers {
     BrokerRequestHandlers::default().on(|from, request: WriteTxnMarkersRequestData| async move {
         assert_eq!(from, OTHER);
@@ -147,7 +147,7 @@ async fn a_call_after_a_broken_connection_connects_again() {
     let client = client(&served, "cluster");
     client.call(NODE, &request(1), soon()).await.unwrap();
     drop(served);
-    // Fails with the connection, or because nobody listens: the listener may close a moment later.
+    // The call fails with the connection or, once the listener is closed, because nothing listens.
     while client.call(NODE, &request(2), soon()).await.is_ok() {}
     let listener = loop {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {

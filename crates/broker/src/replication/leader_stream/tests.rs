@@ -1,5 +1,5 @@
-//! The leader's stream: subscriptions that begin on another thread, late acks, and reads that wait
-//! for the disk.
+//! Tests of the leader's stream: subscriptions that begin on another thread, late acks, and reads
+//! that wait for the disk.
 
 mod cold_reads;
 
@@ -41,7 +41,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Whether the stream has served this subscription.
+/// Returns whether the stream has served this subscription.
 fn is_served(calls: &LeaderSession, id: &TopicIdPartition, number: u64) -> bool {
     let inner = calls.inner.lock();
     inner
@@ -50,7 +50,8 @@ fn is_served(calls: &LeaderSession, id: &TopicIdPartition, number: u64) -> bool 
 }
 
 /// A subscription raises the high watermark, so its token is queued before `subscribe` returns,
-/// while the stream runs on another thread. The same happens to one that waited for the metadata.
+/// while the stream runs on another thread. The same applies to a subscription that waited for the
+/// metadata.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_whose_partition_changes_as_it_begins_is_served() {
     let broker = Replicas::start(&[]).await;
@@ -97,7 +98,8 @@ async fn a_subscription_whose_partition_changes_as_it_begins_is_served() {
     });
 }
 
-/// A broker that leads `t-0`, with records in it, and a stream on which the other subscribes.
+/// Starts a broker that leads `t-0`, with records in it, and a stream on which the other broker
+/// subscribes.
 async fn subscribed(
     records: usize,
 ) -> (Replicas, Arc<Partition>, Arc<LeaderSession>, LeaderStream) {
@@ -138,7 +140,7 @@ fn ack(partition: &Partition, subscription: u64, leader_epoch: i32, end: i64) ->
     }
 }
 
-/// What the stream sends next; nothing when no read is under way.
+/// Returns what the stream sends next; nothing when no read is in progress.
 async fn sent(stream: &mut LeaderStream) -> Vec<v1::PartitionData> {
     let next = poll_fn(|cx| {
         let out = stream.poll_message(true, cx);
@@ -171,7 +173,7 @@ async fn an_end_of_a_subscription_names_its_own_number_and_epoch() {
     let (broker, partition, calls, mut stream) = subscribed(1).await;
     calls.subscribe(&subscribe(&partition, 5, 3));
     assert_eq!(sent(&mut stream).await[0].error, None);
-    // This broker becomes a follower in epoch 4: the end is still one of epoch 3.
+    // This broker becomes a follower in epoch 4: the end that it sends is still that of epoch 3.
     let change = dohle_model::record::PartitionChange {
         leader: Some(Some(OTHER)),
         ..dohle_model::record::PartitionChange::default()
@@ -188,7 +190,7 @@ async fn an_end_of_a_subscription_names_its_own_number_and_epoch() {
         ends[0].error,
         Some(i32::from(ErrorCode::NotLeaderOrFollower.code()))
     );
-    // So is a refusal.
+    // A refusal has the epoch of the subscription too.
     calls.subscribe(&subscribe(&partition, 6, 3));
     let refused = sent(&mut stream).await;
     assert_eq!((refused[0].subscription, refused[0].leader_epoch), (6, 3));

@@ -1,4 +1,4 @@
-//! Who leads: preferred, in sync, eligible, unclean.
+//! Tests of elections: preferred, in sync, eligible, unclean.
 
 use expect_test::expect;
 

@@ -1,4 +1,4 @@
-//! UpdateFeatures: what is refused, in Kafka's words, and what a change of a level does.
+//! Tests of UpdateFeatures: the refusals, with Kafka's messages, and the effects of a change.
 
 use dohle_protocol::messages::update_features_request::{
     FeatureUpdateKey, UpdateFeaturesRequestData,
@@ -8,8 +8,8 @@ use expect_test::expect;
 use super::{Harness, check, kafka_string, shown};
 use crate::plan::Draft;
 
-/// `NAME=LEVEL` upgrades, `NAME=LEVEL:TYPE` has the type that the protocol numbers so, and
-/// `validate` changes nothing.
+/// Updates features. `NAME=LEVEL` upgrades, `NAME=LEVEL:TYPE` has the upgrade type with this
+/// number, and `validate` changes nothing.
 pub(super) fn update(draft: &mut Draft, updates: &[&str]) -> String {
     let keys = updates.iter().filter_map(|update| {
         let (name, level) = update.split_once('=')?;
@@ -189,8 +189,8 @@ fn a_feature_needs_the_level_that_it_depends_on() {
     "#]].assert_eq(&outputs);
 }
 
-/// Were the ELR kept, a member of it could be elected much later, after the feature was enabled
-/// again, without what was committed in between.
+/// If the ELR were kept, a member of it could be elected much later, after the feature was enabled
+/// again, although it lacks what was committed in between.
 #[test]
 fn without_the_feature_no_replica_stays_eligible() {
     check(

@@ -1,5 +1,5 @@
-//! Random histories: whatever is asked, the metadata stays sound, and replaying the records makes
-//! the image that they were planned on.
+//! Random histories: whatever is requested, the metadata stay consistent, and replaying the records
+//! results in the image that they were planned on.
 
 use std::collections::BTreeMap;
 
@@ -90,7 +90,7 @@ fn check_sound(world: &Harness, elr: bool, disks_lost: bool) -> Result<(), TestC
         }
         if elr {
             // Members of the ISR are alive. Unless a disk was lost, there is a replica that holds
-            // all committed records, or that led last.
+            // all committed records, or that was the last leader.
             prop_assert!(
                 p.isr.iter().all(|node| world.draft.is_eligible(*node)),
                 "{id} {p:?}"

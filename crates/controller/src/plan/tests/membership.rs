@@ -1,4 +1,4 @@
-//! Brokers come, go and come back.
+//! Tests of brokers that register, stop and return.
 
 use dohle_model::record::MetadataRecord;
 use dohle_model::{BrokerEpoch, NodeId};

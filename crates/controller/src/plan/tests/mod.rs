@@ -1,5 +1,5 @@
-//! Tests of the plans, as scripts: each line is a request, what follows it in the expectation is
-//! what it changed.
+//! Tests of the plans, as scripts: each line is a request, and the lines after it in the
+//! expectation are its changes.
 
 mod elections;
 mod features;
@@ -71,7 +71,7 @@ fn settings() -> Settings {
     }
 }
 
-/// A draft and the names of what is in it.
+/// A draft, and the names of the objects in it.
 struct Harness {
     draft: Draft,
     topics: u8,
@@ -97,7 +97,7 @@ impl Harness {
         }
     }
 
-    /// Runs a line: its outcome and what it changed.
+    /// Runs a line. Returns its outcome and its changes.
     fn run(&mut self, line: &str) -> String {
         let before = self.draft.records.len();
         let outcome = self.request(line);
@@ -309,7 +309,7 @@ impl Harness {
         }
     }
 
-    /// `ahead` is added to the present leader epoch and partition epoch. A member may be
+    /// `ahead` is added to the current leader epoch and partition epoch. A member may be
     /// `ID@EPOCH`.
     fn alter_partition(
         &mut self,
@@ -421,7 +421,8 @@ impl Harness {
         output
     }
 
-    /// A record in a line; of partitions the state after it, without what is as usual.
+    /// Formats a record as a line; for partitions, the state after the record without its usual
+    /// values.
     fn show(&self, record: &MetadataRecord) -> String {
         match record {
             MetadataRecord::RegisterBroker(broker) => {
@@ -506,7 +507,7 @@ fn list(nodes: &[NodeId]) -> String {
     super::listed(nodes).replace(", ", ",")
 }
 
-/// An error as a person reads it; nothing for success.
+/// Formats an error; returns nothing for success.
 fn shown(code: i16, message: Option<&KafkaString>) -> String {
     if code == 0 {
         return String::new();
@@ -515,7 +516,7 @@ fn shown(code: i16, message: Option<&KafkaString>) -> String {
     format!("{code}: {}", message.unwrap())
 }
 
-/// IncrementalAlterConfigs of one resource, by type and name: its outcome.
+/// Plans IncrementalAlterConfigs of one resource, by type and name. Returns its outcome.
 fn alter_configs(
     draft: &mut Draft,
     (kind, name): (i8, &str),
@@ -549,7 +550,8 @@ fn topic_uuid(number: u8) -> Uuid {
     Uuid(id16(50, number))
 }
 
-/// A member of a proposed ISR: `ID`, or `ID@EPOCH` with the broker epoch that the leader saw.
+/// Parses a member of a proposed ISR: `ID`, or `ID@EPOCH` with the broker epoch that the leader
+/// saw.
 fn isr_member(text: &str) -> v1::IsrMember {
     let (id, epoch) = text.split_once('@').unwrap_or((text, "-1"));
     v1::IsrMember {

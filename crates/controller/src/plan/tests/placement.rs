@@ -1,4 +1,4 @@
-//! Where replicas go.
+//! Tests of the placement of replicas.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::list;
 use crate::plan::placement::{UsableBroker, place};
 
-/// `id`, `id@rack`, `!id` when fenced.
+/// Parses brokers: `id`, `id@rack`, or `!id` for a fenced one.
 fn brokers(text: &str) -> Vec<UsableBroker> {
     text.split_whitespace()
         .map(|word| {

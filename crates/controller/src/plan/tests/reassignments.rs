@@ -1,4 +1,4 @@
-//! Reassignments: start, complete, replace, cancel.
+//! Tests of reassignments: start, complete, replace, cancel.
 
 use expect_test::expect;
 

@@ -1,4 +1,4 @@
-//! Requests: what is refused, and in which words.
+//! Tests of requests that are refused, and of the messages.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -246,7 +246,7 @@ fn create(world: &mut Harness, topic: CreatableTopic, validate_only: bool) -> St
     create_by(world, 77, topic, validate_only)
 }
 
-/// Creates a topic with the request of this number, whose id the topic gets.
+/// Creates a topic with the request of this number, from which the topic's id derives.
 fn create_by(
     world: &mut Harness,
     number: u8,
@@ -308,7 +308,7 @@ fn partitions_are_refused_when_any_broker_that_would_get_one_has_no_room() {
     let refused = &response.results[0];
     output += &shown(refused.error_code, refused.error_message.as_ref());
     output.push('\n');
-    // A broker with another limit, and one that reported none.
+    // One broker has another limit, and one reported none.
     world.draft.open_files_max.remove(&NodeId(2));
     let response = create_partitions::create(&mut world.draft, &more);
     let added = &response.results[0];
@@ -355,12 +355,12 @@ fn reassignments_are_refused_when_a_broker_that_would_get_a_replica_has_no_room(
     let to_2: Option<&[i32]> = Some(&[2]);
     let all = ["a", "b", "c", "d"].map(|name| (name, to_2));
     reassign(&mut world, &all);
-    // A replica that is there already needs no more room; one that is given up makes room.
+    // An existing replica needs no more room, and one that is removed makes room.
     reassign(
         &mut world,
         &[("a", Some(&[2, 1])), ("b", None), ("c", to_2)],
     );
-    // Without a limit that was reported there is room.
+    // A broker without a reported limit has room.
     reassign(&mut world, &[("d", Some(&[3]))]);
     expect![[r#"
         a: 
@@ -417,7 +417,7 @@ fn topics_of_one_request_have_different_ids_that_every_attempt_derives() {
     assert!(first.topics.iter().all(|topic| topic.error_code == 0));
     let ids: HashSet<_> = first.topics.iter().map(|topic| topic.topic_id).collect();
     assert_eq!(ids.len(), 40);
-    // A response may have been lost: the next attempt is answered in the same way.
+    // A response may have been lost, so the next attempt gets the same response.
     let records = world.draft.records.len();
     let second = create_topics::create(&mut world.draft, &request, topic_uuid(77));
     assert_eq!(first, second);
@@ -562,7 +562,7 @@ fn topics_are_deleted_by_name_or_id() {
     assert!(world.draft.image.replicas_of.is_empty());
 }
 
-/// AlterConfigs of a topic: its outcome.
+/// Plans AlterConfigs of a topic. Returns its outcome.
 fn replace_configs(world: &mut Harness, topic: &str, ops: &[(&str, i8, Option<&str>)]) -> String {
     let configs = ops.iter().map(|(name, _, value)| AlterableConfig {
         name: kafka_string(name),
@@ -622,7 +622,7 @@ fn configs_are_set_deleted_appended_and_replaced() {
     "#]].assert_eq(&output);
 }
 
-/// Takes nothing.
+/// A schema that accepts nothing.
 #[derive(Debug)]
 struct NoConfig;
 

@@ -1,5 +1,5 @@
-//! Logs that may lack their end (KIP-966): brokers that did not stop cleanly, directories that
-//! failed, and the one `min.insync.replicas` that makes the ELR safe.
+//! Tests of logs that may lack their end (KIP-966): brokers that did not stop cleanly, failed
+//! directories, and the single value of `min.insync.replicas` that makes the ELR safe.
 
 use dohle_model::NodeId;
 use dohle_model::record::{ConfigResource, MetadataRecord};
@@ -153,7 +153,7 @@ fn without_any_replica_that_was_eligible_the_partition_waits_for_an_operator() {
         world.run("fence 1");
         world.run("register-unclean 2");
         assert_eq!(no_eligible_replica(&world), 0);
-        // Broker 1 led last, and its disk is a new one.
+        // Broker 1 was the last leader, and its disk is a new one.
         world.run("register 1 21");
         world.run("unfence 1");
         world.run(last_step);

@@ -1,4 +1,4 @@
-//! The decisions one by one, and random wipes and restarts of a whole quorum on them.
+//! Tests of each decision, and random wipes and restarts of a whole quorum that follows them.
 
 use std::collections::BTreeMap;
 
@@ -64,10 +64,10 @@ fn a_new_cluster_forms_when_an_operator_formatted_a_majority() {
     let one = Some(formatted());
     assert_eq!(decide(formatted(), &others([one, None])), Decision::Found);
     waits(formatted(), &others([None, None]));
-    // Formatting at start says nothing: such a voter may have had metadata.
+    // Automatic formatting at start proves nothing: such a voter may have had metadata.
     waits(formatted(), &others([Some(report(EMPTY)), None]));
     waits(report(EMPTY), &others([one, None]));
-    // Somebody has metadata after all.
+    // One voter has metadata after all.
     waits(formatted(), &others([one, Some(report(MEMBER))]));
     waits(
         formatted(),
@@ -111,7 +111,7 @@ fn the_loss_of_a_majority_is_reported_by_all_that_observe_it() {
     assert!(!waits(report(EMPTY), &others([empty, None])).majority_lost);
 }
 
-/// xorshift64*: enough for a choice of steps.
+/// A generator of random numbers (xorshift64*).
 struct Random(u64);
 
 impl Random {
@@ -171,7 +171,7 @@ impl Quorum {
         }
     }
 
-    /// The voters that run and take part.
+    /// Returns the voters that run and take part.
     fn able(&self) -> Vec<usize> {
         let all = 0..self.disks.len();
         all.filter(|id| self.runs[*id] && self.report(*id).standing.takes_part())
@@ -236,7 +236,7 @@ impl Quorum {
         }
     }
 
-    /// The leader appends an entry; returns whether it is committed.
+    /// Appends an entry as the leader. Returns whether it is committed.
     fn append(&mut self, leader: usize) -> bool {
         let term = self.disks[leader].voted;
         self.entries += 1;
@@ -263,8 +263,8 @@ impl Quorum {
     }
 }
 
-/// What was committed is never without a holder among those that may lead, whichever voters are
-/// stopped, wiped and started; and no cluster is founded beside one that exists.
+/// A committed entry always has a holder among the voters that may lead, whichever voters are
+/// stopped, wiped and started, and no cluster is founded beside an existing one.
 #[test]
 fn random_wipes_and_restarts_lose_nothing_that_a_disk_still_holds() {
     let seed = std::env::var("DOHLE_SEED").ok();
@@ -279,7 +279,7 @@ fn random_wipes_and_restarts_lose_nothing_that_a_disk_still_holds() {
             let id = random.below(voters);
             match random.below(12) {
                 0 => quorum.stop(id),
-                // A wipe is seen by a voter that starts, and loses what was stored.
+                // A voter notices a wipe at its start, having lost what it stored.
                 1 if !quorum.runs[id] => quorum.disks[id] = Disk::default(),
                 2 | 3 => quorum.runs[id] = true,
                 4..=7 if quorum.runs[id] => {

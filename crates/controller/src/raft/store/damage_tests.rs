@@ -15,7 +15,7 @@ use crate::raft::types::log_id;
 const JOURNAL: &str = "raft-journal";
 const SLED: &str = "raft-log/db";
 
-/// A directory that was used and closed, and its entries.
+/// Returns a directory that was used and closed, and its entries.
 async fn used() -> (TempDir, Vec<Entry>) {
     let dir = TempDir::new().unwrap();
     let mut store = open(dir.path(), &LIMITS).await;
@@ -151,7 +151,7 @@ async fn a_copy_that_is_missing_is_made_anew() {
     assert_eq!(all(&mut store).await, entries);
 }
 
-/// What happens to bytes of a file.
+/// A kind of damage to the bytes of a file.
 #[derive(Debug, Clone)]
 enum Harm {
     Flip(usize, u8),
@@ -197,7 +197,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// sled panics at some of it.
+    /// sled panics at some of the damage.
     #[test]
     fn whatever_happens_to_the_copy_the_log_is_complete(harm in harm()) {
         block_on(async {
@@ -226,7 +226,7 @@ proptest! {
             let mut bytes = fs::read(&path).unwrap();
             harm.apply(&mut bytes);
             fs::write(&path, &bytes).unwrap();
-            // Only the last mark, which nobody waited for, may be gone.
+            // At most the last mark, which was not synced, may be lost.
             if let Ok(mut store) = LogStore::open(dir.path(), &LIMITS, fatal()).await {
                 assert_eq!(all(&mut store).await, entries);
                 assert_eq!(store.read_vote().await.unwrap(), Some(Vote::new(1, 1)));

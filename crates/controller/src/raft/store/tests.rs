@@ -62,7 +62,7 @@ struct Builder;
 impl StoreBuilder<Types, LogStore, Machine, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, Machine), StorageError<Types>> {
         let dir = TempDir::new().unwrap();
-        // A cache of nothing: what is not being written is read from disk.
+        // Without a cache, everything that is not being written is read from disk.
         let limits = LogLimits {
             cache_bytes: 0,
             ..LIMITS
@@ -158,7 +158,7 @@ async fn a_large_entry_is_cut_into_chunks_and_read_back_whole() {
         .collect();
     append(&mut store, entries.clone()).await;
     store.close().await;
-    // With this cache most of it comes from the disk.
+    // With this cache most entries come from the disk.
     let mut store = open(
         dir.path(),
         &LogLimits {
@@ -299,7 +299,7 @@ async fn a_snapshot_survives_its_builder_and_replaces_the_older_one() {
     );
 }
 
-/// What the model of the log test below can do.
+/// A step of the random test.
 #[derive(Debug, Clone)]
 enum Step {
     Append(Vec<usize>),

@@ -20,7 +20,7 @@ use super::{State, TestMachine};
 use crate::raft::admission::Waiting;
 use crate::raft::{Leadership, ProposeError, Proposed, Quorum, QuorumConfig};
 
-/// Nothing takes this long unless it is broken.
+/// A deadline that is exceeded only on a failure.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(super) struct Node {
@@ -48,7 +48,7 @@ fn runtime() -> Runtime {
 }
 
 impl Cluster {
-    /// Voters 1 to `count`, started together, with a configuration that `change` adapts.
+    /// Starts voters 1 to `count` together, with a configuration that `change` adapts.
     pub(super) fn start_with(count: i32, change: fn(&mut QuorumConfig)) -> Self {
         let mut cluster = Self::stopped(count, change);
         for id in 1..=count {
@@ -57,10 +57,10 @@ impl Cluster {
         cluster
     }
 
-    /// Voters 1 to `count`, none of which is started yet.
+    /// Prepares voters 1 to `count` without starting them.
     pub(super) fn stopped(count: i32, change: fn(&mut QuorumConfig)) -> Self {
         let waiter = runtime();
-        // Ports are found by binding; they are bound again when the voters start.
+        // The ports are found by binding them; the voters bind them again when they start.
         let listeners: Vec<_> = (1..=count)
             .map(|id| (id, std::net::TcpListener::bind("127.0.0.1:0").unwrap()))
             .collect();
@@ -79,14 +79,14 @@ impl Cluster {
         }
     }
 
-    /// A voter's directory id: another one for each disk.
+    /// Returns a voter's directory id, which differs for each disk.
     pub(super) fn directory(&self, id: i32) -> DirectoryId {
         let mut bytes = [id as u8; 16];
         bytes[15] = self.disks.get(&id).copied().unwrap_or(0);
         DirectoryId::from_bytes(bytes)
     }
 
-    /// Gives a stopped voter another directory id, and leaves what is in the directory.
+    /// Gives a stopped voter another directory id. The content of the directory does not change.
     pub(super) fn rename_directory(&mut self, id: i32) {
         *self.disks.entry(id).or_default() += 1;
     }
@@ -101,7 +101,8 @@ impl Cluster {
         self.nodes.contains_key(&id)
     }
 
-    /// Waits until a voter has reported that it waits for others, and how.
+    /// Waits until a voter has reported that it waits for others, with a report that `wanted`
+    /// accepts.
     pub(super) fn wait_waiting(&self, id: i32, wanted: impl Fn(&Waiting) -> bool) {
         let waiting = self.node(id).quorum.waiting();
         let wanted = |waiting: &Option<Waiting>| waiting.as_ref().is_some_and(&wanted);
@@ -124,7 +125,7 @@ impl Cluster {
             "test-cluster".to_owned(),
         );
         config.directory_id = self.directory(id);
-        // For machines that are busy with something else.
+        // Long enough for machines that are busy.
         config.heartbeat_interval = Duration::from_millis(250);
         config.election_timeout = Duration::from_millis(1_500);
         (self.change)(&mut config);
@@ -165,15 +166,15 @@ impl Cluster {
         &self.addresses[&NodeId(id)]
     }
 
-    /// Drops everything of a voter at once, without a word to the others.
+    /// Drops everything of a voter at once, without notifying the others.
     pub(super) fn kill(&mut self, id: i32) {
         let node = self.nodes.remove(&id).unwrap();
-        // Returns when every task is gone, and the port with them.
+        // Returns when every task has ended and the port is free.
         node.runtime.shutdown_timeout(DEADLINE);
         drop(node.quorum);
     }
 
-    /// Stops a voter as a server does when it is asked to.
+    /// Stops a voter as a server does on request.
     pub(super) fn stop(&mut self, id: i32) {
         let node = self.nodes.remove(&id).unwrap();
         self.waiter.block_on(node.quorum.shutdown());
@@ -185,7 +186,7 @@ impl Cluster {
         self.config(id).dir
     }
 
-    /// Waits until some running voter leads and all running ones know it.
+    /// Waits until a running voter leads and all running voters know it. Returns its id.
     pub(super) fn leader(&self) -> i32 {
         self.leader_other_than(None)
     }
@@ -213,7 +214,7 @@ impl Cluster {
         })
     }
 
-    /// Proposes to whoever leads, and again when that one has just lost leadership.
+    /// Proposes to the leader; repeats that when the leader has just lost leadership.
     pub(super) fn commit(&self, payload: &[u8]) -> Proposed {
         loop {
             match self.propose(self.leader(), payload) {
@@ -231,13 +232,13 @@ impl Cluster {
             .expect("proposal is answered in time")
     }
 
-    /// Waits until a voter's state is as wanted.
+    /// Waits until `wanted` accepts a voter's state.
     pub(super) fn wait_state(&self, id: i32, wanted: impl FnMut(&State) -> bool) -> State {
         self.waiter
             .block_on(wait(self.node(id).machine.state.subscribe(), wanted))
     }
 
-    /// Looks again whenever something else may run, until it holds.
+    /// Waits until `holds` returns true; checks it whenever another task may have run.
     pub(super) fn until(&self, holds: impl Fn() -> bool) {
         let deadline = std::time::Instant::now() + DEADLINE;
         while !holds() {
@@ -249,7 +250,7 @@ impl Cluster {
         }
     }
 
-    /// Runs a future beside the test.
+    /// Runs a future concurrently with the test.
     pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         self.waiter.spawn(future);
     }

@@ -1,5 +1,5 @@
-//! Voters whose disk has no space left: nothing stops, what was begun is completed when there is
-//! space, and small changes are committed all the same.
+//! Tests of voters whose disk has no space left: none of them stops, writes that have begun are
+//! completed when there is space, and small changes are still committed.
 
 use std::fs;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ fn a_write_without_space_waits_and_loses_nothing() {
             while !store.waits_for_space() {
                 tokio::task::yield_now().await;
             }
-            // Reads go on, and so do commands that follow, without overtaking.
+            // Reads continue, also those after writes that wait.
             assert_eq!(all(&mut store).await, expected);
             let voting = tokio::spawn({
                 let mut store = store.clone();
@@ -190,11 +190,11 @@ fn a_quorum_on_full_disks_stays_and_goes_on() {
         cluster.commit(b"before");
         let ballasts: Vec<_> = (1..=3).map(|id| Ballast::fill(&cluster.dir(id))).collect();
         cluster.until(|| (1..=3).all(|id| cluster.node(id).quorum.shortage().is_some()));
-        // What is small fits in what is reserved.
+        // Small entries fit in the reserved space.
         for number in 0..50_u32 {
             cluster.commit(&number.to_be_bytes());
         }
-        // A voter starts on a full disk and takes part.
+        // A voter can start on a full disk and take part.
         let follower = cluster.leader() % 3 + 1;
         cluster.stop(follower);
         cluster.restart(follower);
@@ -239,7 +239,7 @@ fn a_reserve_that_changes_at_run_time_is_followed() {
             let dir = root.join("log");
             fs::create_dir(&dir).unwrap();
             let store = open(&dir, &LIMITS).await;
-            // Less than a twentieth, which is the largest reserve.
+            // Less than the largest reserve, a twentieth of the file system.
             let _ballast = Ballast::leave(root, 300_000);
             let (reserve, changes) = watch::channel(0);
             let (shortage_tx, mut shortage) = watch::channel(None);

@@ -1,4 +1,4 @@
-//! Voters whose disks were replaced or hold an older copy.
+//! Tests of voters whose disks were replaced or contain an older copy.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::raft::peers::LogEnds;
 use crate::raft::recovery;
 use crate::raft::voter_file::VoterFile;
 
-/// Copies a directory with what is in it.
+/// Copies a directory with its content.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -133,14 +133,14 @@ fn a_log_that_moved_backwards_is_reported_once() {
     assert_eq!(ends.on_conflict(3, 1, 4), None, "another voter");
     ends.on_matched(2, 1, 12);
     assert_eq!(ends.on_conflict(2, 1, 0), Some(12), "once more");
-    // An uncommitted end of an earlier term is truncated as Raft demands: nothing to report.
+    // Raft truncates an uncommitted end of an earlier term; nothing is reported.
     ends.on_matched(3, 1, 20);
     assert_eq!(ends.on_conflict(3, 2, 18), None);
     ends.on_matched(3, 2, 5);
     assert_eq!(ends.on_conflict(3, 2, 3), Some(5));
 }
 
-/// Three voters, of which 1 was stopped before the last records were committed; all are stopped.
+/// Returns three stopped voters. Voter 1 was stopped before the last records were committed.
 fn one_is_behind() -> Cluster {
     let mut cluster = Cluster::start(3);
     commit_numbered(&cluster, 3);
@@ -156,12 +156,12 @@ fn one_is_behind() -> Cluster {
     cluster
 }
 
-/// Starts voters 1 and 2, of which 2 must not take part; then 3, and nothing is lost.
+/// Starts voters 1 and 2, of which 2 must not take part, and then 3, after which nothing is lost.
 fn nothing_is_lost_without_voter_2(mut cluster: Cluster) {
     cluster.restart(2);
     cluster.restart(1);
     cluster.wait_waiting(2, |waiting| waiting.holding == [1].into());
-    // The campaigns of 1 have been refused by 2 when it has looked why there is no leader.
+    // Voter 2 has refused the campaigns of voter 1 once it has logged why there is no leader.
     cluster.wait_waiting(1, |waiting| waiting.empty == [2].into());
     for id in 1..=2 {
         let leadership = *cluster.node(id).quorum.leadership().borrow();
@@ -187,7 +187,7 @@ fn a_wiped_voter_and_one_that_is_behind_elect_nobody() {
 #[test]
 fn a_voter_that_stopped_while_it_was_filled_is_still_empty() {
     let mut cluster = one_is_behind();
-    // As much as voter 1 has: a part of what voter 2 had acknowledged.
+    // The disk has as much as voter 1: a part of what voter 2 had acknowledged.
     cluster.replace_disk(2);
     let dir = cluster.dir(2);
     copy(&cluster.dir(1), &dir);
@@ -270,8 +270,8 @@ fn after_the_loss_of_a_majority_nobody_leads_until_an_operator_decides() {
     }
     cluster.until(|| cluster.node(3).quorum.describe().voters.len() == 3);
     cluster.commit(b"after");
-    // The voters that were filled lead and vote as before. A commit needs only one of them, so
-    // both have to be admitted, and the change that makes them voters has to be complete.
+    // The voters that were filled lead and vote again. A commit needs only one of them, so the test
+    // waits until both are admitted and the change that makes them voters is complete.
     cluster.until(|| {
         (1..=2).all(|id| {
             let quorum = &cluster.node(id).quorum;
@@ -349,7 +349,7 @@ fn random_disks_are_replaced_and_nothing_is_lost() {
             }
         }
         if below(2) == 0 {
-            // The others go on without it.
+            // The others continue without it.
             cluster.leader_other_than(Some(id));
             cluster.commit(&[count as u8]);
             count += 1;

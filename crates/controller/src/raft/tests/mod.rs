@@ -17,16 +17,16 @@ use tokio::sync::watch;
 
 use super::{ApplyOutcome, RestoreError, SnapshotWriter, StateMachine};
 
-/// What a [`TestMachine`] holds; compare those of two voters to see whether they agree.
+/// The content of a [`TestMachine`]; two voters agree if theirs is equal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct State {
     pub payloads: Vec<(MetadataOffset, Bytes)>,
-    /// How often it was replaced by a snapshot.
+    /// The number of restores from a snapshot.
     pub restores: usize,
 }
 
-/// Collects payloads. One that begins with `?` is stale unless as many payloads as its second byte
-/// says are there already.
+/// A state machine that collects payloads. A payload that begins with `?` is stale unless the
+/// number of earlier payloads is its second byte.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TestMachine {
     pub state: Arc<watch::Sender<State>>,

@@ -1,4 +1,4 @@
-//! What the quorum promises to the controller.
+//! Tests of the guarantees of the quorum to the controller.
 
 use std::time::{Duration, Instant};
 
@@ -128,7 +128,7 @@ fn everything_is_found_again_after_all_voters_died() {
     );
 }
 
-/// Long timeouts: what happens faster does not wait for them.
+/// Sets timeouts so long that anything faster does not depend on them.
 fn slow(config: &mut crate::raft::QuorumConfig) {
     config.heartbeat_interval = Duration::from_secs(10);
     config.election_timeout = Duration::from_secs(60);
@@ -211,7 +211,7 @@ fn a_voter_that_is_far_behind_gets_a_snapshot() {
     cluster.commit(b"first");
     cluster.wait_state(behind, |state| state.payloads.len() == 1);
     cluster.kill(behind);
-    // 3 MB: several chunks on the way.
+    // 3 MB, so that the snapshot is sent in several chunks.
     for i in 0..300_u32 {
         cluster.commit(&i.to_be_bytes().repeat(2_500));
     }
@@ -220,7 +220,7 @@ fn a_voter_that_is_far_behind_gets_a_snapshot() {
     assert_eq!(state.restores, 1);
     let expected = cluster.wait_state(leader, |state| state.payloads.len() == 301);
     assert_eq!(state.payloads, expected.payloads);
-    // And again from its own snapshot and log.
+    // The voter starts again from its own snapshot and log.
     cluster.stop(behind);
     cluster.restart(behind);
     let again = cluster.wait_state(behind, |state| state.payloads.len() == 301);
@@ -256,7 +256,7 @@ fn snapshots_are_taken_by_time_when_there_is_something_new() {
         config.snapshot_interval = Some(Duration::from_millis(20));
     });
     cluster.leader();
-    // The offset that begins the name of the newest snapshot.
+    // Returns the offset at the beginning of the newest snapshot's name.
     let last = || -> Option<u64> {
         let names = std::fs::read_dir(cluster.config(1).dir).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -333,7 +333,7 @@ fn the_leader_describes_all_voters() {
         let described = cluster.node(leader).quorum.describe();
         // The directories of the voters may be committed after the proposal.
         let end = described.high_watermark;
-        // When a voter caught up is noted a moment after its acknowledgement.
+        // The time at which a voter caught up is recorded a moment after its acknowledgement.
         let all_have = |voter: &ReplicaDescription| {
             voter.log_end_offset == Some(end) && voter.last_caught_up.is_some()
         };

@@ -1,4 +1,4 @@
-//! Tests of what the image adds: from variables, as users of other images have them, to a node.
+//! Tests of the properties that the image completes, with variables that users of other images set.
 
 use expect_test::{Expect, expect};
 
@@ -167,7 +167,7 @@ fn listeners_follow_from_what_is_advertised_and_from_the_voters() {
 
 #[test]
 fn a_controller_without_voters_is_alone() {
-    // As Testcontainers starts Kafka's own image.
+    // These variables are set by Testcontainers for Kafka's own image.
     check(
         "CLUSTER_ID=4L6g3nShT-eMCtK--X86sw
          KAFKA_LISTENERS=PLAINTEXT://:9092,BROKER://:9093,CONTROLLER://:9094
@@ -232,7 +232,7 @@ fn data_lie_where_a_volume_is_mounted() {
         folder(&["/tmp/kraft-combined-logs"], &[]),
         "/tmp/kraft-combined-logs"
     );
-    // A second volume does not hide the data that are there.
+    // A second volume does not hide existing data.
     assert_eq!(
         folder(
             &["/bitnami/kafka", "/var/lib/kafka/data"],
@@ -240,7 +240,7 @@ fn data_lie_where_a_volume_is_mounted() {
         ),
         "/var/lib/kafka/data"
     );
-    // A container that is started again with its own layer.
+    // A container is started again with its own file system.
     assert_eq!(
         folder(&["/"], &["/bitnami/kafka/data"]),
         "/bitnami/kafka/data"

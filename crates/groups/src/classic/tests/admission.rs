@@ -1,4 +1,4 @@
-//! JoinGroup: who is let in, and what one that is not is told.
+//! Tests of JoinGroup: which clients are admitted, and the responses to the others.
 
 use expect_test::expect;
 

@@ -80,10 +80,10 @@ pub(super) struct Driver {
     tokens: u64,
     /// The client that sent each parked request.
     pub(super) parked: BTreeMap<u64, String>,
-    /// The last id and generation of each client.
+    /// The last member id and generation of each client.
     known: HashMap<String, (String, i32)>,
     pub(super) holds: bool,
-    /// Writes whose outcome is open.
+    /// Writes whose outcome is not known yet.
     pub(super) writes: VecDeque<Open>,
     pub(super) log: Vec<Record>,
     /// Whether the last line wrote to the log.
@@ -92,7 +92,7 @@ pub(super) struct Driver {
     pub(super) out: String,
 }
 
-/// A write whose outcome is open.
+/// A write whose outcome is not known yet.
 pub(super) struct Open {
     records: Vec<Record>,
     on_commit: Option<OnCommit>,
@@ -290,7 +290,7 @@ impl Driver {
         ReplyToken::new(self.tokens)
     }
 
-    /// The member id for a word of the script.
+    /// Returns the member id for a word of the script.
     fn id(&self, word: &str) -> String {
         if word == "none" {
             return String::new();
@@ -425,7 +425,7 @@ impl Driver {
         self.line(&format!("{}: {text}", words.name()));
     }
 
-    /// Lets time pass.
+    /// Advances the time.
     pub(super) fn tick(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(next) = self.shard.timers.next()

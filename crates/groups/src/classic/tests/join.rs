@@ -1,4 +1,4 @@
-//! JoinGroup: when it is answered, and with what.
+//! Tests of JoinGroup: when it is answered, and with which response.
 
 use expect_test::expect;
 

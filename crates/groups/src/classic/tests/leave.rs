@@ -1,4 +1,4 @@
-//! LeaveGroup, and groups that become empty.
+//! Tests of LeaveGroup, and of groups that become empty.
 
 use expect_test::expect;
 

@@ -1,4 +1,4 @@
-//! Sessions: heartbeats, and members that fail.
+//! Tests of sessions: heartbeats, and members that fail.
 
 use expect_test::expect;
 

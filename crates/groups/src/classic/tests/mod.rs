@@ -1,5 +1,4 @@
-//! Tests of classic groups: scripts, whose traces say what is answered and written, and random
-//! runs.
+//! Tests of classic groups: scripts, whose traces show responses and records, and random runs.
 
 mod admission;
 mod driver;

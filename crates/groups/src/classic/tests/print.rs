@@ -1,4 +1,4 @@
-//! Replies, records and states in the words of a trace.
+//! Prints replies, records and states for traces.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use dohle_machine::DueReply;
@@ -11,12 +11,12 @@ use crate::records::Record;
 use crate::step::{JoinReply, SyncReply};
 use crate::timers::Timer;
 
-/// A member id in short: `a-01`.
+/// Abbreviates a member id: `a-01`.
 fn short(id: &str) -> String {
     id.replace("-00000000-0000-0000-0000-0000000000", "-")
 }
 
-/// The subscription to the topics that a word names, as `t+u`.
+/// Encodes the subscription to the topics in a word such as `t+u`.
 pub(super) fn subscription(word: &str) -> Bytes {
     let topics: Vec<&str> = word.split('+').filter(|topic| !topic.is_empty()).collect();
     let mut bytes = BytesMut::new();
@@ -45,7 +45,7 @@ pub(super) fn code(code: i16) -> String {
     ErrorCode::from_code(code).map_or_else(|| "ok".to_owned(), |code| code.to_string())
 }
 
-/// The code that a word of a script names.
+/// Returns the code that a word of a script names.
 pub(super) fn code_of(name: &str) -> ErrorCode {
     (-1..=133)
         .filter_map(ErrorCode::from_code)

@@ -1,4 +1,4 @@
-//! The rebalance: how long it waits, and for whom.
+//! Tests of the rebalance: how long it waits, and for which members.
 
 use expect_test::expect;
 

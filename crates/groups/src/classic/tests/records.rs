@@ -1,4 +1,4 @@
-//! What is written, and what another broker makes of it.
+//! Tests of the written records, and of the state that another broker loads from them.
 
 use expect_test::expect;
 

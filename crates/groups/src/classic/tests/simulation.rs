@@ -1,5 +1,5 @@
-//! Random clients, times and failures: whatever they do, the invariants of the group hold, and in
-//! the end nobody waits.
+//! Random clients, times and failures: the invariants of the group always hold, and in the end no
+//! request is left waiting.
 //!
 //! `DOHLE_FUZZ_CASES` sets the number of cases; proptest prints the script that fails, and
 //! `PROPTEST_RNG_SEED` repeats a whole run.
@@ -89,7 +89,7 @@ fn group(shard: &Shard) -> Option<&ClassicGroup> {
     shard.classic_group("g")
 }
 
-/// What must hold between any two steps.
+/// Checks the invariants that hold between any two steps.
 fn check(driver: &Driver) -> Result<(), String> {
     let empty = ClassicGroup::default();
     let group = group(&driver.shard).unwrap_or(&empty);
@@ -98,7 +98,7 @@ fn check(driver: &Driver) -> Result<(), String> {
     check_timers(driver, group)
 }
 
-/// Every request that is not answered waits in exactly one place.
+/// Checks that every unanswered request waits in exactly one place.
 fn check_tokens(driver: &Driver, group: &ClassicGroup) -> Result<(), String> {
     let members = group.members().values();
     let in_members = members
@@ -116,7 +116,7 @@ fn check_tokens(driver: &Driver, group: &ClassicGroup) -> Result<(), String> {
     }
 }
 
-/// Timers run for what is there, and for nothing else.
+/// Checks that the timers that run are exactly those that are needed.
 fn check_timers(driver: &Driver, group: &ClassicGroup) -> Result<(), String> {
     let is_preparing = matches!(group.state(), State::PreparingRebalance { .. });
     let mut sessions = BTreeSet::new();
@@ -157,7 +157,7 @@ fn check_timers(driver: &Driver, group: &ClassicGroup) -> Result<(), String> {
     Ok(())
 }
 
-/// What another broker would make of the log, in the words that records say.
+/// Checks that another broker would load the same state from the log.
 fn check_replay(driver: &Driver) -> Result<(), String> {
     let mut replayed = Shard::default();
     for record in &driver.log {
@@ -169,7 +169,7 @@ fn check_replay(driver: &Driver) -> Result<(), String> {
             return None;
         };
         if *group.state() == State::Stable {
-            // It became so once its record was there.
+            // The state began once its record was written.
             value.current_state_timestamp = None;
         }
         Some(Record::Classic(group_id, Some(value)))
@@ -181,11 +181,11 @@ fn check_replay(driver: &Driver) -> Result<(), String> {
     }
 }
 
-/// Runs a script, looking at everything after each line.
+/// Runs a script, with all checks after each line.
 fn run(script: &[String]) -> Result<(), String> {
     let mut driver = Driver::default();
     let mut generation = 0;
-    // Whether the log says all there is to say: not after a write that failed.
+    // Whether the log contains the whole state, which is not so after a failed write.
     let mut is_logged = true;
     for line in script {
         let needs_write = line == "written" || line.starts_with("failed");
@@ -218,7 +218,8 @@ fn run(script: &[String]) -> Result<(), String> {
     end(driver)
 }
 
-/// Writes succeed again, time passes and nobody comes: nobody waits, and nobody is left.
+/// Lets writes succeed again and time pass without clients: no request waits, and no member is
+/// left.
 fn end(mut driver: Driver) -> Result<(), String> {
     driver.holds = false;
     while !driver.writes.is_empty() {

@@ -1,4 +1,4 @@
-//! Static members: they come back under another id.
+//! Tests of static members, which return under another id.
 
 use expect_test::expect;
 

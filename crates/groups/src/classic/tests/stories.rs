@@ -1,4 +1,4 @@
-//! Whole rebalances, as clients go through them.
+//! Tests of whole rebalances, as clients experience them.
 
 use expect_test::expect;
 

@@ -1,4 +1,4 @@
-//! SyncGroup: who waits for what.
+//! Tests of SyncGroup: which members wait, and for what.
 
 use expect_test::expect;
 

@@ -1,4 +1,4 @@
-//! Assignors: their promises for random groups, and Kafka's own results.
+//! Tests of assignors: their guarantees for random groups, and Kafka's own results.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -85,7 +85,7 @@ fn size(assignment: &Assignment) -> usize {
     assignment.values().map(BTreeSet::len).sum()
 }
 
-/// How many partitions are given to a member that did not have them, though another had.
+/// Returns the number of partitions that were given to a new member although another one had them.
 fn moved(spec: &GroupSpec, result: &GroupAssignment) -> usize {
     let owners = spec.owners();
     let mut moved = 0;
@@ -159,7 +159,7 @@ fn uniform_balances_as_kafka_does_and_moves_no_more() {
     }
 }
 
-/// Random groups: topics, members with their subscriptions, and who had what.
+/// Generates random groups: topics, members with their subscriptions, and present targets.
 fn specs(homogeneous: bool) -> impl Strategy<Value = GroupSpec> {
     let topics = prop::collection::vec(0..12_i32, 1..6);
     let members = prop::collection::vec((any::<u8>(), any::<bool>()), 1..8);
@@ -190,7 +190,7 @@ fn specs(homogeneous: bool) -> impl Strategy<Value = GroupSpec> {
     })
 }
 
-/// Gives partitions to members at random, some to nobody.
+/// Gives partitions to members at random; some stay unassigned.
 fn give(spec: &mut GroupSpec, had: &[u8]) {
     let mut had = had.iter();
     let mut assignments: BTreeMap<MemberId, Assignment> = BTreeMap::new();
@@ -211,7 +211,7 @@ fn give(spec: &mut GroupSpec, had: &[u8]) {
     }
 }
 
-/// Every partition that anybody subscribes to has one owner, which subscribes to it.
+/// Checks that every partition of a subscribed topic has one owner, which subscribes to the topic.
 fn check_complete(spec: &GroupSpec, result: &GroupAssignment) {
     let mut given = BTreeSet::new();
     for (member_id, assignment) in result {
@@ -240,7 +240,7 @@ fn check_complete(spec: &GroupSpec, result: &GroupAssignment) {
     assert_eq!(given, expected.collect());
 }
 
-/// The result, as the assignment of the next time.
+/// Returns the group with the result as its present target.
 fn next(spec: &GroupSpec, result: &GroupAssignment) -> GroupSpec {
     let mut spec = spec.clone();
     for (member_id, member) in &mut spec.members {
@@ -259,7 +259,8 @@ proptest! {
         let loads = loads(&result);
         let (least, most) = (loads[0], loads[loads.len() - 1]);
         prop_assert!(most - least <= 1, "{loads:?}");
-        // What has to move is what members have above their share; who had more keep one more.
+        // The partitions that must move are those above the members' shares; members that had more
+        // keep one more.
         let topics = spec.members.values().next().map(|m| m.topics.clone()).unwrap_or_default();
         let had = |member: &MemberSpec| {
             let kept = member.assignment.iter().filter(|(id, _)| topics.contains(*id));
@@ -283,7 +284,8 @@ proptest! {
     fn uniform_gives_everything_to_subscribers(spec in specs(false)) {
         let result = assigned(&spec, Assignor::Uniform);
         check_complete(&spec, &result);
-        // It settles: what it made itself it leaves alone sooner or later.
+        // The result is stable: after some repetitions, the assignor does not change its own
+        // result.
         let mut spec = next(&spec, &result);
         for _ in 0..8 {
             let result = assigned(&spec, Assignor::Uniform);

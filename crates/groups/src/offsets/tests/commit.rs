@@ -1,4 +1,4 @@
-//! OffsetCommit.
+//! Tests of OffsetCommit.
 
 use expect_test::expect;
 

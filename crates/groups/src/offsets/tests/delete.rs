@@ -1,4 +1,4 @@
-//! OffsetDelete, DeleteGroups, and topics that go.
+//! Tests of OffsetDelete, DeleteGroups, and deleted topics.
 
 use expect_test::expect;
 

@@ -71,7 +71,7 @@ pub(super) fn check(script: &str, expected: Expect) {
     expected.assert_eq(&driver.out);
 }
 
-/// What the log has.
+/// A group that the log contains.
 #[derive(Clone)]
 enum Logged {
     Record(Option<ProducerId>, Box<Record>),
@@ -259,7 +259,7 @@ impl Driver {
         let records = step.effects.records;
         let mut written: Vec<String> = records.iter().map(show).collect();
         if answer.is_empty() {
-            // Upkeep goes through the groups in any order.
+            // Upkeep visits the groups in any order.
             written.sort();
         }
         for record in written {
@@ -294,7 +294,7 @@ impl Driver {
         Offset(i64::try_from(self.log.len()).unwrap())
     }
 
-    /// The shard that another broker loads from the log.
+    /// Returns the shard that another broker loads from the log.
     pub(super) fn loaded(&self) -> Shard {
         let mut shard = Shard::default();
         for logged in self.log.clone() {
@@ -576,7 +576,7 @@ fn outcome_topics(
     outcome.map(|group| group.topics).unwrap_or_default()
 }
 
-/// What a consumer says that it subscribes to (`ConsumerProtocolSubscription`, version 0).
+/// Encodes a consumer's subscription (`ConsumerProtocolSubscription`, version 0).
 fn subscription(topics: &str) -> Bytes {
     let topics: Vec<&str> = topics.split(',').collect();
     let mut bytes = BytesMut::new();

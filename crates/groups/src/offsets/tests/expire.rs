@@ -1,4 +1,4 @@
-//! Offsets that outlive their use (KIP-211).
+//! Tests of the expiry of offsets (KIP-211).
 
 use expect_test::expect;
 

@@ -1,4 +1,4 @@
-//! OffsetFetch.
+//! Tests of OffsetFetch.
 
 use expect_test::expect;
 

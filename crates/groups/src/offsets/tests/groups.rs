@@ -1,4 +1,4 @@
-//! ListGroups and DescribeGroups.
+//! Tests of ListGroups and DescribeGroups.
 
 use expect_test::expect;
 

@@ -1,4 +1,4 @@
-//! Offsets from commit to expiry: scripts, whose traces say what is answered and written.
+//! Tests of offsets from commit to expiry: scripts, whose traces show responses and records.
 
 mod commit;
 mod delete;

@@ -1,4 +1,4 @@
-//! Offsets that are committed in transactions (KIP-98, KIP-447).
+//! Tests of offsets that are committed in transactions (KIP-98, KIP-447).
 //!
 //! `DOHLE_FUZZ_CASES` sets the number of random cases; proptest prints the script that fails, and
 //! `PROPTEST_RNG_SEED` repeats a whole run.
@@ -372,7 +372,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What Kafka keeps: each offset with the offset of its record, which decides between two.
+/// Kafka's rules as a model: each offset with the offset of its record, which decides between two.
 #[derive(Debug, Default)]
 struct Model {
     records: usize,
@@ -408,7 +408,7 @@ impl Model {
         }
     }
 
-    /// Each partition's offset, and whether it is stable.
+    /// Returns each partition's offset, and whether it is stable.
     fn offsets(&self) -> Vec<(Option<i64>, bool)> {
         let of = |partition: &Partition| {
             let mut pending = self.pending.values();

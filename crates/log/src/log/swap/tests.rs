@@ -1,4 +1,4 @@
-//! Crashes at every step of a swap, and at every step of the start after it.
+//! Tests of crashes at every step of a swap, and at every step of the start after it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -58,7 +58,7 @@ fn append(log: &mut Log, key: u32, value: u32) {
     assert!(matches!(appended, Ok(LeaderAppend::Appended(_))));
 }
 
-/// Offset, key and value of every record.
+/// Returns offset, key and value of every record.
 fn records(log: &Log) -> Vec<(i64, Vec<u8>, Vec<u8>)> {
     let limits = ReadLimits {
         max_bytes: 1 << 20,
@@ -112,7 +112,7 @@ fn begin(log: &mut Log) -> Cleaner {
     cleaning.unwrap().index(limits, &mut |_| true).unwrap()
 }
 
-/// What a log must still have, whatever happened.
+/// The content that a log must still have after a crash.
 struct Before {
     recovery_point: Offset,
     end: Offset,
@@ -128,7 +128,7 @@ impl Before {
         }
     }
 
-    /// Opens the log and looks whether it lost anything.
+    /// Opens the log and checks that it has lost nothing.
     #[track_caller]
     fn check(&self, dir: &Path, what: &str) {
         let log = open(dir, self.recovery_point);
@@ -150,7 +150,7 @@ impl Before {
         assert_eq!(left, Vec::<String>::new(), "{what}");
     }
 
-    /// The log goes on as if nothing had happened.
+    /// Checks that the log can be used as before.
     #[track_caller]
     fn goes_on(&self, dir: &Path, what: &str) {
         let mut log = open(dir, self.recovery_point);
@@ -168,15 +168,15 @@ impl Before {
     }
 }
 
-/// A log whose next cleaning merges segments into several new ones.
+/// Returns a log whose next cleaning merges segments into several new ones.
 fn dirty_log(dir: &Path) -> Log {
     let mut log = open(dir, Offset::ZERO);
     for i in 0..60 {
-        // Some keys never come again, so that something of every segment stays.
+        // Some keys are unique, so that some records of every segment are kept.
         append(&mut log, if i % 7 == 0 { 1000 + i } else { i % 3 }, i);
     }
     log.flush(NOW).unwrap();
-    // From now on several of its segments have room in one.
+    // From now on several of its segments fit into one.
     let config = LogConfig {
         segment_bytes: 1700,
         ..(*config()).clone()
@@ -217,13 +217,13 @@ fn a_crash_at_any_step_of_a_swap_loses_nothing() {
     before.check(dir.path(), "no crash");
 }
 
-/// What [`Log::replace_segments`] does before the first of the steps.
+/// Does what [`Log::replace_segments`] does before the first of the steps.
 fn forget(log: &mut Log, cleaned: &CleanedSegment) {
     let replaces = |base_offset| cleaned.replaces.contains(&base_offset);
     log.forget_sizes(replaces).unwrap();
 }
 
-/// The start after the crash is interrupted too, after each of its steps.
+/// Interrupts the start after the crash too, after each of its steps.
 fn crash_while_starting(before: &Before, crashed: &Arc<Path>, what: &str) {
     let count = recovery_steps(&Environment::native(), crashed)
         .unwrap()

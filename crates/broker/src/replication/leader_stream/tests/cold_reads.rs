@@ -1,4 +1,4 @@
-//! Partitions whose records are not in the page cache, on a stream with others.
+//! Tests of partitions whose records are not in the page cache, on a stream with others.
 
 use std::sync::mpsc;
 
@@ -8,7 +8,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::*;
 
 const CREDITS: i64 = 8 << 20;
-/// Disk operations at a time.
+/// The number of disk operations at a time.
 const DISK_PLACES: usize = 8;
 
 /// A broker that leads all partitions of a topic, and a stream of the other broker.
@@ -17,7 +17,7 @@ struct Leader {
     topic_id: dohle_model::TopicId,
     session: Arc<LeaderSession>,
     stream: LeaderStream,
-    /// Records sent, by partition.
+    /// The received records, by partition.
     received: HashMap<i32, Vec<u8>>,
 }
 
@@ -51,7 +51,7 @@ impl Leader {
         appended.unwrap();
     }
 
-    /// Has the partition's file behave as if nothing of it were in the page cache.
+    /// Makes reads of the partition behave as if nothing of its file were in the page cache.
     fn make_cold(&self, partition: i32) {
         let partition = self.broker.partition(self.topic_id, partition);
         partition.is_uncached.store(true, Ordering::Relaxed);
@@ -97,7 +97,7 @@ impl Leader {
         out.parts
     }
 
-    /// What is sent without waiting for anything: partitions with records.
+    /// Returns what the stream sends without waiting: the partitions with records.
     fn sent_now(&mut self) -> Vec<i32> {
         let waker = noop_waker();
         let out = self
@@ -108,7 +108,7 @@ impl Leader {
         with_records.map(|part| part.partition).collect()
     }
 
-    /// Receives until no read is under way and nothing is left to be sent.
+    /// Receives until no read is in progress and nothing is left to send.
     async fn receive_all(&mut self) {
         loop {
             let next = poll_fn(|cx| {
@@ -126,7 +126,7 @@ impl Leader {
         }
     }
 
-    /// The offsets of the records received of a partition.
+    /// Returns the offsets of the records received of a partition.
     fn offsets(&self, partition: i32) -> Vec<i64> {
         let records = Bytes::from(self.received.get(&partition).cloned().unwrap_or_default());
         Batches::new(&records)
@@ -134,7 +134,7 @@ impl Leader {
             .collect()
     }
 
-    /// Occupies all threads that may wait for the disk, until the sender is dropped.
+    /// Occupies all threads that may wait for the disk, until the returned sender is dropped.
     async fn block_the_disk(&self) -> mpsc::Sender<()> {
         let (release, released) = mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
@@ -172,7 +172,7 @@ async fn a_partition_that_waits_for_the_disk_holds_up_no_other() {
     leader.subscribe(1, 2);
     for round in 0..3 {
         leader.append(1);
-        // The cold one grows, too; its new records wait for the old ones.
+        // The cold partition grows too; its new records wait for the old ones.
         leader.append(0);
         assert_eq!(leader.sent_now(), [1], "round {round}");
         assert_eq!(
@@ -202,7 +202,7 @@ async fn a_subscription_that_ends_while_its_records_are_read_gets_none_of_them()
     leader.unsubscribe(0);
     assert_eq!(leader.sent_now(), []);
     assert_eq!(leader.stream.cold.running(), 1);
-    // The next one has the same token, and a read of its own.
+    // The next subscription has the same token, and a read of its own.
     leader.subscribe(0, 2);
     assert_eq!(leader.sent_now(), []);
     assert_eq!(leader.stream.cold.running(), 2);
@@ -238,7 +238,7 @@ async fn a_stream_waits_for_few_reads_at_a_time_and_makes_all_of_them() {
         assert!(leader.stream.cold.running() <= 4);
         assert!(leader.credits() >= CREDITS / 2);
     }
-    // One of those that wait for their turn leaves.
+    // One of the waiting subscriptions ends.
     leader.unsubscribe(9);
     drop(release);
     leader.receive_all().await;

@@ -99,7 +99,7 @@ impl Harness {
         self.step(|shard, step| shard.sync_group(&request, caller, token, step));
     }
 
-    /// What a leader assigns: all partitions of all topics, round robin.
+    /// Returns a leader's assignment: all partitions of all topics, round robin.
     fn led_assignments(&self, client: &Client) -> Vec<SyncGroupRequestAssignment> {
         let Some(members) = &client.led else {
             return Vec::new();
@@ -233,7 +233,7 @@ impl Harness {
     }
 }
 
-/// A client that is told that it is no member has nothing any more.
+/// Clears the state of a client that is refused as an unknown member.
 fn lose(client: &mut Client, code: &str) {
     if matches!(
         code,

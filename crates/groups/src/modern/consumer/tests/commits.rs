@@ -1,4 +1,4 @@
-//! Who may commit and fetch offsets.
+//! Tests of which members may commit and fetch offsets.
 
 use dohle_model::{ErrorCode, PartitionIndex};
 
@@ -22,7 +22,7 @@ fn commits_are_accepted_from_members_in_their_epoch_or_since_they_have_the_parti
     let unknown = Err(ErrorCode::UnknownMemberId);
     let stale = Err(ErrorCode::StaleMemberEpoch);
     harness.commands("topic foo 2\n join A foo\n join B foo\n ack A\n ack A\n ack B");
-    // A has foo:0 since epoch 1 and is in epoch 2; B has foo:1 since epoch 2.
+    // A has foo:0 since epoch 1 and is at epoch 2; B has foo:1 since epoch 2.
     assert_eq!(commit(&harness, "A", 2, 9, 0), Ok(()));
     assert_eq!(commit(&harness, "A", 1, 9, 0), Ok(()));
     assert_eq!(commit(&harness, "A", 0, 9, 0), stale);

@@ -1,4 +1,4 @@
-//! ConsumerGroupDescribe, and a log that Kafka wrote.
+//! Tests of ConsumerGroupDescribe, and of a log that Kafka wrote.
 
 use std::fmt::Write as _;
 

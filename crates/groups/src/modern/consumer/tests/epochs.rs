@@ -1,4 +1,4 @@
-//! Requests that can't be, and epochs that are not the member's.
+//! Tests of invalid requests, and of epochs other than the member's.
 
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequestData;
@@ -136,7 +136,7 @@ fn refused(
 fn requests_that_make_no_sense_are_refused_with_kafkas_words() {
     let invalid = |message: &str| (Some(ErrorCode::InvalidRequest), message.to_owned());
     assert_eq!(refused(1, |_| {}), (None, String::new()));
-    // Before version 1 the coordinator makes the id.
+    // Before version 1 the coordinator creates the id.
     assert_eq!(
         refused(0, |r| r.member_id = text("")),
         (None, String::new())

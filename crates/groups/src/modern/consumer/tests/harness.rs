@@ -58,7 +58,7 @@ pub(super) struct Harness {
     pub clients: BTreeMap<String, Client>,
     trace: String,
     fresh: u8,
-    /// The resolved expressions of a request that is planned again.
+    /// The matches for a request that is planned again.
     pub matches: Option<Matches>,
     pub token: u64,
     pub waiting: BTreeMap<u64, String>,
@@ -79,7 +79,7 @@ pub(super) struct Client {
     pub classic: bool,
     /// Whether it has received its assignment since it joined last in the classic protocol.
     pub synced: bool,
-    /// Whether a response was lost. Then the next request has all fields.
+    /// Whether a response was lost, so that the next request has all fields.
     pub says_all: bool,
     /// The members of the generation that it leads in the classic protocol.
     pub led: Option<Vec<(String, Bytes)>>,
@@ -426,7 +426,7 @@ impl Harness {
         self.join_again(name, &client, &Options::of(&[]));
     }
 
-    /// A client. Its member id is its name until the coordinator sends another.
+    /// Returns a client. Its member id is its name until the coordinator sends another id.
     fn client(&self, name: &str) -> Client {
         let known = self.clients.get(name).cloned();
         known.unwrap_or_else(|| Client {
@@ -492,7 +492,7 @@ impl Harness {
         self.heartbeat(name, request);
     }
 
-    /// `foo:0,1;bar:2`
+    /// Parses partitions such as `foo:0,1;bar:2`.
     fn partitions(&self, words: &str) -> Vec<TopicPartitions> {
         let topics = words.split(';').filter(|topic| *topic != "-");
         topics
@@ -509,7 +509,7 @@ impl Harness {
 
 /// Queries.
 impl Harness {
-    /// The last record of each key, as compaction leaves them, tombstones included.
+    /// Returns the last record of each key, tombstones included, as compaction would leave them.
     pub fn compacted(&self) -> Vec<Record> {
         let key = |record: &Record| match record {
             Record::Offset(key, _) => format!("{key:?}"),
@@ -547,7 +547,7 @@ impl Harness {
         self.step(|shard, step| shard.on_loaded(step));
     }
 
-    /// The group's state in words.
+    /// Describes the group's state.
     pub fn state(&self) -> String {
         let names = self.names();
         let Some(group) = self.group() else {
@@ -588,7 +588,7 @@ impl Harness {
     }
 }
 
-/// A partition with these replicas.
+/// Returns a partition with these replicas.
 pub(super) fn registration(replicas: &[i32]) -> PartitionRegistration {
     let replicas: Vec<NodeId> = replicas.iter().copied().map(NodeId).collect();
     PartitionRegistration {

@@ -1,4 +1,4 @@
-//! The hash of topics is Kafka's.
+//! Tests that the hash of topics equals Kafka's.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ fn image() -> MetadataImage {
 
 #[test]
 fn a_group_has_the_hash_that_kafka_gives_it() {
-    // What `Utils.computeGroupHash` of Apache Kafka 4.3.1 makes of these topics.
+    // The result of `Utils.computeGroupHash` of Apache Kafka 4.3.1 for these topics.
     let image = image();
     let mut topics = Topics::default();
     let mut hash = |names: &[&str]| topics.hash(&image, names.iter().copied());

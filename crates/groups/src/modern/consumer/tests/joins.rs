@@ -1,4 +1,4 @@
-//! Members join, share, give back and leave.
+//! Tests of members that join, share partitions, give them back and leave.
 
 use expect_test::expect;
 

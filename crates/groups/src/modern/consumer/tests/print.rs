@@ -1,4 +1,4 @@
-//! Records, members and assignments in words.
+//! Prints records, members and assignments for traces.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
-//! Random groups: members join, heartbeat, lose answers, fall silent, leave and come back, in both
-//! protocols; topics grow, go and come; writes fail; brokers fail over. At each step no partition
-//! has two owners, and no member holds what the coordinator does not know it to hold; when all
-//! heartbeat, everybody reaches the target.
+//! Random groups: members join, heartbeat, lose responses, become silent, leave and return, in both
+//! protocols; topics grow, and are deleted and created; writes fail; brokers fail over. At each
+//! step no partition has two owners, and the coordinator knows every partition that a member holds;
+//! when all members heartbeat, all reach their targets.
 //!
 //! `DOHLE_FUZZ_CASES` sets the number of cases; proptest prints the script that fails, and
 //! `PROPTEST_RNG_SEED` repeats a whole run.
@@ -14,8 +14,8 @@ use proptest::prelude::*;
 use super::harness::Harness;
 use crate::modern::group::GroupState;
 
-/// How many heartbeats of everybody it takes at most until all have what they should have: sessions
-/// of those who are gone end in nine.
+/// The most heartbeats of all members until each has its target: sessions of members that are gone
+/// end after nine.
 const ROUNDS_MAX: usize = 40;
 
 fn cases(default: u32) -> ProptestConfig {
@@ -51,7 +51,7 @@ fn join() -> impl Strategy<Value = String> {
         "timeout=4000",
     ]);
     (one_of(CLIENTS), one_of(SUBSCRIPTIONS), options).prop_map(|(client, topics, options)| {
-        // Another instance is another process, which makes itself another id.
+        // Another instance is another process, which creates another id for itself.
         let id = options.strip_prefix("i=").unwrap_or_default();
         format!("join {client} {topics} {options} id={client}{id}")
     })
@@ -107,7 +107,7 @@ impl Harness {
                 name,
                 ..,
             ] if !self.clients.contains_key(*name) => {}
-            // The coordinator handles it, and the answer is lost.
+            // The coordinator handles the request, and its response is lost.
             ["lose", name] => {
                 let before = self.clients.get(*name).cloned();
                 self.ack(name);
@@ -116,9 +116,9 @@ impl Harness {
                     self.clients.insert((*name).to_owned(), before);
                 }
             }
-            // A failover in a classic group forgets who waits.
+            // After a failover, a classic group has lost its parked requests.
             ["reload"] if self.group().is_none() => {}
-            // Who begins to speak the classic protocol is another process too.
+            // A client that changes to the classic protocol is another process too.
             ["cjoin", name, ..] => {
                 if self
                     .clients
@@ -129,7 +129,7 @@ impl Harness {
                 }
                 self.command(&words(command));
             }
-            // Who leaves for good does not come back as the one it was.
+            // A client that leaves for good does not return with its old state.
             ["leave" | "cleave", name] => {
                 self.command(&words(command));
                 self.clients.remove(*name);
@@ -139,7 +139,7 @@ impl Harness {
         self.check_clients();
     }
 
-    /// A member holds nothing that the coordinator does not know it to hold.
+    /// Checks that the coordinator knows every partition that a member holds.
     fn check_clients(&self) {
         let Some(group) = self.group() else {
             return;
@@ -162,7 +162,7 @@ impl Harness {
         }
     }
 
-    /// Everybody heartbeats until nothing changes any more.
+    /// Lets all members heartbeat until nothing changes any more.
     fn settle(&mut self) {
         for name in ["t1", "t2", "u1"] {
             self.simulate(&format!("grow {name} 1"));
@@ -192,7 +192,8 @@ impl Harness {
         panic!("nothing settled:\n{}\n{:?}", self.state(), self.clients);
     }
 
-    /// Of several clients with one instance id one goes on: who is the member, if anybody is.
+    /// Of several clients with one instance id, one continues: the one that is the member, if any
+    /// is.
     fn give_up_instances(&mut self) {
         let mut chosen: BTreeMap<String, String> = BTreeMap::new();
         for (name, client) in &self.clients {
@@ -227,7 +228,7 @@ impl Harness {
         }
     }
 
-    /// Whether those partitions have an owner that somebody subscribes to, and no others.
+    /// Returns whether exactly the partitions of subscribed topics have an owner.
     fn is_complete(&self) -> bool {
         let Some(group) = self.group() else {
             return true;

@@ -1,4 +1,4 @@
-//! Static members (KIP-345): they come back under another id and find what they had.
+//! Tests of static members (KIP-345), which return under another id and keep their partitions.
 
 use expect_test::expect;
 

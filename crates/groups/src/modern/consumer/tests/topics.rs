@@ -1,4 +1,5 @@
-//! Topics come, grow and go; regular expressions follow them.
+//! Tests of topics that are created, grow and are deleted, and of regular expressions that follow
+//! them.
 
 use expect_test::expect;
 
