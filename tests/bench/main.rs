@@ -1,4 +1,4 @@
-//! `make bench`: what three nodes on this machine do with franz-go as the client.
+//! `make bench`: measures three nodes on this machine with franz-go as the client.
 //!
 //! Three nodes, replication factor 3, 6 partitions, acks=all, min.insync.replicas=2, values of
 //! 1 KiB. It starts a cluster of its own, or, with `--bootstrap HOST:PORT,… --pids PID,…`, measures
@@ -17,7 +17,7 @@ struct Options {
     other: Option<Target>,
 }
 
-/// What is measured: where clients connect, and the servers' processes.
+/// The target of the measurement: the addresses for clients, and the servers' processes.
 struct Target {
     bootstrap: String,
     pids: Vec<u32>,
@@ -134,7 +134,7 @@ fn memory(target: &Target, bytes: fn(u32) -> Result<u64>) -> Result<String> {
     Ok(nodes.collect::<Result<Vec<_>>>()?.join(", "))
 }
 
-/// CPU time of the servers, and what this machine's host kept from the machine meanwhile.
+/// The CPU time of the servers, and the time that the host of this virtual machine withheld.
 struct Used {
     servers: Duration,
     stolen: Duration,

@@ -1,4 +1,4 @@
-//! A cluster of real processes on this machine, and what a test asks of it.
+//! A cluster of real processes on this machine.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,8 +19,8 @@ use crate::wait::{DEADLINE, eventually, until};
 /// The id of every test cluster.
 const CLUSTER_ID: &str = "ZG9obGUtdGVzdHMtMDAwMQ";
 
-/// What every test allows: advice that depends on where the tests run, and the Raft library's own
-/// remarks when a peer is slow or not there yet.
+/// Texts of log lines that every test allows: advice that depends on the machine, and the Raft
+/// library's own warnings about slow or missing peers.
 const ALWAYS_ALLOWED: [&str; 4] = [
     "inside a container",
     "runs in a container",
@@ -28,7 +28,7 @@ const ALWAYS_ALLOWED: [&str; 4] = [
     "HeartbeatWorker",
 ];
 
-/// A cluster; its processes end and its files go when it is dropped.
+/// A cluster. When it is dropped, its processes are ended and its files removed.
 ///
 /// Dropping it fails the test when a node logged a warning or an error that was not allowed.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub struct Cluster {
     directory: TempDir,
 }
 
-/// A cluster that is about to be started.
+/// The configuration of a cluster to be started.
 #[derive(Debug)]
 pub struct Builder {
     count: usize,
@@ -57,12 +57,12 @@ pub struct PartitionState {
     pub leader_epoch: i32,
     /// The replicas, in their order.
     pub replicas: Vec<i32>,
-    /// Those in sync, sorted.
+    /// The replicas in sync, sorted.
     pub isr: Vec<i32>,
 }
 
 impl Cluster {
-    /// A cluster of `count` nodes, each broker and controller.
+    /// Creates a builder for `count` nodes, each broker and controller.
     pub fn of(count: usize) -> Builder {
         let allowed = ALWAYS_ALLOWED.map(str::to_owned).to_vec();
         Builder {
@@ -74,7 +74,7 @@ impl Cluster {
         }
     }
 
-    /// The node with this id; ids count from 1.
+    /// Returns the node with this id; ids count from 1.
     pub fn broker(&mut self, id: i32) -> &mut Node {
         self.nodes
             .iter_mut()
@@ -82,34 +82,34 @@ impl Cluster {
             .expect("no node has this id")
     }
 
-    /// All nodes.
+    /// Returns all nodes.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// All nodes, to start or stop them.
+    /// Returns all nodes, to start or stop them.
     pub fn nodes_mut(&mut self) -> &mut [Node] {
         &mut self.nodes
     }
 
-    /// The addresses of the nodes that are up, for a client.
+    /// Returns the addresses of the running nodes, for a client.
     pub fn bootstrap(&self) -> String {
         let up = self.nodes.iter().filter(|node| node.is_up());
         let addresses: Vec<String> = up.map(|node| node.address.to_string()).collect();
         addresses.join(",")
     }
 
-    /// A folder for files of the test.
+    /// Returns a folder for files of the test.
     pub fn scratch(&self) -> &Path {
         self.directory.path()
     }
 
-    /// From now on, log lines with this text are no failure.
+    /// Allows log lines with this text from now on.
     pub fn allow(&mut self, text: &str) {
         self.allowed.push(text.to_owned());
     }
 
-    /// A connection to any node that is up.
+    /// Connects to any running node.
     pub fn connect(&self) -> Result<KafkaConnection> {
         let up = self
             .nodes
@@ -119,9 +119,10 @@ impl Cluster {
         up.connect()
     }
 
-    /// Stops all nodes at once, in good order.
+    /// Stops all nodes at the same time, cleanly.
     ///
-    /// No voter is left then that leadership of the quorum could go to, which nodes may say.
+    /// The last nodes cannot hand over the leadership of the quorum, so warnings about that are
+    /// allowed.
     pub fn stop(&mut self) -> Result<()> {
         self.allow("no answer from a majority");
         self.allow("leadership of the quorum was not handed over");
@@ -141,7 +142,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts all nodes that are down, and waits until every one knows all the others.
+    /// Starts all stopped nodes, and waits until each of them lists all nodes.
     pub fn start(&mut self) -> Result<()> {
         for node in self.nodes.iter_mut().filter(|node| node.child.is_none()) {
             node.launch()?;
@@ -152,7 +153,7 @@ impl Cluster {
         self.wait_for_brokers(self.nodes.len())
     }
 
-    /// Waits until every node that is up counts this many live brokers.
+    /// Waits until every running node lists this number of live brokers.
     pub fn wait_for_brokers(&self, count: usize) -> Result<()> {
         for node in self.nodes.iter().filter(|node| node.is_up()) {
             let what = format!("node {} sees {count} brokers", node.id);
@@ -165,8 +166,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Creates a topic with the given configs, and waits until every node that is up shows a leader
-    /// of each of its partitions.
+    /// Creates a topic with the given configs, and waits until every running node lists a leader of
+    /// each of its partitions.
     pub fn create_topic(
         &self,
         name: &str,
@@ -212,12 +213,12 @@ impl Cluster {
         Ok(())
     }
 
-    /// The topic's partitions, in their order, as the first node that is up shows them.
+    /// Returns the topic's partitions, in order, as the first running node lists them.
     pub fn describe(&self, topic: &str) -> Result<Vec<PartitionState>> {
         describe(&mut self.connect()?, topic)
     }
 
-    /// The leader of a partition, waiting for one when there is none.
+    /// Waits until a partition has a leader, and returns it.
     pub fn leader(&self, topic: &str, partition: usize) -> Result<i32> {
         eventually(
             DEADLINE,
@@ -229,7 +230,7 @@ impl Cluster {
         )
     }
 
-    /// Waits until a partition is as wanted, and returns how it is then.
+    /// Waits until `wanted` accepts a partition, and returns its state.
     pub fn wait_for_partition(
         &self,
         topic: &str,
@@ -259,7 +260,7 @@ impl Cluster {
         )
     }
 
-    /// The active controller.
+    /// Returns the active controller.
     pub fn controller(&self) -> Result<i32> {
         let partition = describe_quorum_request::PartitionData::default();
         let topic = describe_quorum_request::TopicData {
@@ -306,32 +307,33 @@ impl Builder {
         self
     }
 
-    /// Each node may have this many open files: its soft and its hard limit.
+    /// Sets the limit of open files of each node, both soft and hard.
     pub fn open_files(mut self, limit: u32) -> Self {
         self.open_files = Some(limit);
         self
     }
 
-    /// Log lines with this text are no failure.
+    /// Allows log lines with this text.
     pub fn allow(mut self, text: &str) -> Self {
         self.allowed.push(text.to_owned());
         self
     }
 
-    /// The folder in which the cluster makes its own; otherwise the system's for temporary files.
+    /// Sets the folder in which the cluster creates its own; otherwise that is the system's for
+    /// temporary files.
     pub fn directory(mut self, parent: &Path) -> Self {
         self.parent = parent.to_owned();
         self
     }
 
-    /// Starts the cluster, and waits until all nodes know each other.
+    /// Starts the cluster, and waits until each node lists all nodes.
     pub fn start(self) -> Result<Cluster> {
         let mut cluster = self.prepare()?;
         cluster.start()?;
         Ok(cluster)
     }
 
-    /// Writes the files of the cluster, and starts nothing.
+    /// Writes the files of the cluster without starting it.
     pub fn prepare(self) -> Result<Cluster> {
         let directory = TempDir::with_prefix_in("dohle-cluster-", &self.parent)?;
         let ids: Vec<i32> = (1..=i32::try_from(self.count)?).collect();
@@ -410,7 +412,8 @@ impl Drop for Cluster {
     }
 }
 
-/// A topic's partitions as one node shows them; an error when it doesn't know the topic.
+/// Returns a topic's partitions as one node lists them; fails when the node does not know the
+/// topic.
 pub fn describe(connection: &mut KafkaConnection, topic: &str) -> Result<Vec<PartitionState>> {
     let wanted = kafka::MetadataRequestTopic {
         name: Some(text(topic)),
@@ -445,7 +448,7 @@ pub fn describe(connection: &mut KafkaConnection, topic: &str) -> Result<Vec<Par
     Ok(state.collect())
 }
 
-/// A string of the protocol.
+/// Converts a text for a message.
 pub fn text(value: &str) -> KafkaString {
     KafkaString::from(value.to_owned())
 }

@@ -1,7 +1,7 @@
 //! A small blocking Kafka connection: one request, one answer.
 //!
-//! It is for what real clients don't do: asking for one thing at one moment, and sending what no
-//! client would send. It knows nothing of leaders, retries or batching.
+//! For requests that real clients do not make: single requests at a certain moment, and invalid
+//! ones. It does not handle leaders, retries or batching.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,21 +13,21 @@ use kacrab_protocol::KafkaString;
 use kacrab_protocol::generated as kafka;
 use kacrab_protocol::version::{request_header_version, response_header_version};
 
-/// How long an answer may take.
+/// How long a response may take to arrive.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// The most bytes an answer may have.
+/// The largest response, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
-/// A request, its key, and its response.
+/// A request, with its key and the type of its response.
 pub trait Request {
     /// The API's key.
     const KEY: i16;
-    /// What it is answered with.
+    /// The type of the response.
     type Response;
-    /// Appends the request's body.
+    /// Encodes the request's body.
     fn encode(&self, buffer: &mut BytesMut, version: i16) -> Result<()>;
-    /// Reads the response's body, to its last byte.
+    /// Decodes the response's body, to its last byte.
     fn decode(body: Bytes, version: i16) -> Result<Self::Response>;
 }
 
@@ -79,7 +79,7 @@ pub struct KafkaConnection {
 }
 
 impl KafkaConnection {
-    /// Connects.
+    /// Connects to a node.
     pub fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))
             .with_context(|| format!("connect to {address}"))?;
@@ -92,12 +92,12 @@ impl KafkaConnection {
         })
     }
 
-    /// Changes how long an answer may take.
+    /// Changes how long a response may take to arrive.
     pub fn limit(&mut self, limit: Duration) -> Result<()> {
         Ok(self.stream.set_read_timeout(Some(limit))?)
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request and waits for its response.
     pub fn call<R: Request>(&mut self, request: &R, version: i16) -> Result<R::Response> {
         let mut body = BytesMut::new();
         request.encode(&mut body, version)?;
@@ -105,7 +105,7 @@ impl KafkaConnection {
         R::decode(answer, version).with_context(|| format!("decode API {} v{version}", R::KEY))
     }
 
-    /// Sends a request whose body is any bytes, and waits for the body of its answer.
+    /// Sends a request with an arbitrary body, and waits for the body of its response.
     pub fn call_raw(&mut self, key: i16, version: i16, body: &[u8]) -> Result<Bytes> {
         self.correlation_id += 1;
         let frame = request_frame(key, version, self.correlation_id, body)?;
@@ -120,7 +120,7 @@ impl KafkaConnection {
         Ok(answer)
     }
 
-    /// Sends a request that is not answered: produce with acks=0.
+    /// Sends a request that has no response: produce with acks=0.
     pub fn send_unanswered<R: Request>(&mut self, request: &R, version: i16) -> Result<()> {
         let mut body = BytesMut::new();
         request.encode(&mut body, version)?;
@@ -129,17 +129,17 @@ impl KafkaConnection {
         self.send(&frame)
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         self.stream.write_all(bytes).context("send")
     }
 
-    /// Tells the other side that nothing more will be sent.
+    /// Closes the sending side of the connection.
     pub fn finish_sending(&mut self) -> Result<()> {
         Ok(self.stream.shutdown(std::net::Shutdown::Write)?)
     }
 
-    /// Receives a frame, or `None` when the other side has closed the connection.
+    /// Receives a frame; `None` when the other side has closed the connection.
     pub fn receive(&mut self) -> Result<Option<Bytes>> {
         let mut length = [0; 4];
         if !self.fill(&mut length)? {
@@ -154,7 +154,7 @@ impl KafkaConnection {
         Ok(Some(frame.into()))
     }
 
-    /// Asks which APIs there are.
+    /// Requests the versions of all APIs.
     pub fn api_versions(&mut self) -> Result<kafka::ApiVersionsResponseData> {
         let request = kafka::ApiVersionsRequestData {
             client_software_name: KafkaString::from("dohle-tests".to_owned()),
@@ -170,7 +170,7 @@ impl KafkaConnection {
         Ok(response)
     }
 
-    /// Asks which brokers there are.
+    /// Requests the list of live brokers.
     pub fn live_brokers(&mut self) -> Result<Vec<i32>> {
         let request = kafka::MetadataRequestData::default().with_topics(Some(Vec::new()));
         let metadata = self.call(&request, 12)?;
@@ -181,7 +181,8 @@ impl KafkaConnection {
             .collect())
     }
 
-    /// False when the other side closed the connection before the first byte.
+    /// Reads until `buffer` is full. Returns false when the other side closed the connection before
+    /// the first byte.
     fn fill(&mut self, buffer: &mut [u8]) -> Result<bool> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -204,7 +205,7 @@ impl KafkaConnection {
     }
 }
 
-/// A whole frame: length, header, body.
+/// Returns a whole frame: length, header, body.
 pub fn request_frame(key: i16, version: i16, correlation_id: i32, body: &[u8]) -> Result<Vec<u8>> {
     let header = kafka::RequestHeaderData {
         request_api_key: key,

@@ -1,10 +1,10 @@
 //! The corpus: real text that any machine with the Rust toolchain has.
 //!
-//! It is made of the sources of this workspace's own dependencies, as `cargo fetch` unpacks them:
-//! the `.rs` files of the packages in `Cargo.lock`, in the order of their paths, without the lines
-//! that are not UTF-8 or shorter than [`SHORTEST`] bytes (mostly brackets), until there are a
-//! million lines and 100 MB. Should the sources be too few, they are gone through again, the lines
-//! prefixed with the number of the pass.
+//! It is built from the sources of this workspace's own dependencies, as `cargo fetch` unpacks
+//! them: the `.rs` files of the packages in `Cargo.lock`, in the order of their paths, without the
+//! lines that are not UTF-8 or shorter than [`SHORTEST`] bytes (mostly brackets), until there are a
+//! million lines and 100 MB. If the sources are too small, they are read again, with the number of
+//! the pass as a prefix of each line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -15,16 +15,16 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::digest::Digest;
 
-/// Lines of the full corpus, at least.
+/// The smallest number of lines of the full corpus.
 pub const LINES_MIN: u64 = 1_000_000;
-/// Bytes of the full corpus, at least.
+/// The smallest size of the full corpus in bytes.
 pub const BYTES_MIN: u64 = 100_000_000;
-/// Bytes of the shortest line that is taken.
+/// The length of the shortest line that is included, in bytes.
 pub const SHORTEST: usize = 24;
-/// The number of keys: a line's key is its number modulo this.
+/// The number of keys: the key of a line is its number modulo this value.
 pub const KEYS: u64 = 10_007;
 
-/// A corpus on disk, one record a line, with the digest it must have once consumed.
+/// A corpus on disk, one record a line, with the digest that its consumers must compute.
 #[derive(Debug, Clone)]
 pub struct Corpus {
     /// The file.
@@ -39,7 +39,7 @@ pub fn key(line_number: u64) -> String {
 }
 
 impl Corpus {
-    /// The full corpus, or its first `DOHLE_CORPUS_LINES` lines.
+    /// Returns the full corpus, or its first `DOHLE_CORPUS_LINES` lines.
     pub fn full() -> Result<Self> {
         let lines = match std::env::var("DOHLE_CORPUS_LINES") {
             Ok(lines) => Some(lines.parse().context("DOHLE_CORPUS_LINES")?),
@@ -48,7 +48,7 @@ impl Corpus {
         Self::made(lines)
     }
 
-    /// The first `lines` lines of it, or fewer when `DOHLE_CORPUS_LINES` says so.
+    /// Returns the first `lines` lines of the corpus, or `DOHLE_CORPUS_LINES` if that is fewer.
     pub fn slice(lines: u64) -> Result<Self> {
         let limit = std::env::var("DOHLE_CORPUS_LINES")
             .ok()
@@ -85,7 +85,7 @@ impl Corpus {
         Ok(Self { path, digest })
     }
 
-    /// Writes it as `KEY TAB LINE`, which is what kcat reads, and returns that file.
+    /// Writes the corpus as `KEY TAB LINE`, which kcat reads, and returns that file.
     pub fn keyed(&self, directory: &Path) -> Result<PathBuf> {
         let path = directory.join("keyed.txt");
         let mut out = BufWriter::new(File::create(&path)?);
@@ -159,7 +159,7 @@ fn build(path: &Path, lines: Option<u64>) -> Result<()> {
     bail!("unreachable: passes do not end")
 }
 
-/// The `.rs` files of the packages in Cargo.lock, in the order of their paths.
+/// Returns the `.rs` files of the packages in Cargo.lock, in the order of their paths.
 fn sources() -> Result<Vec<PathBuf>> {
     let lock = std::fs::read_to_string(crate::root().join("Cargo.lock")).context("Cargo.lock")?;
     let mut packages = Vec::new();

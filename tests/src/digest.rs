@@ -1,7 +1,8 @@
 //! The digest by which sets of records are compared across clients.
 //!
-//! It tells the number of records, which ones they are whatever their order (`sum`), and the order
-//! of the records of each key (`order`). `compat/go` and `compat/java` compute the same.
+//! It contains the number of records, a hash that does not depend on their order (`sum`), and a
+//! hash of the order of the records of each key (`order`). `compat/go` and `compat/java` compute
+//! the same.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,7 +10,7 @@ use std::fmt;
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0100_0000_01b3;
 
-/// A digest under construction; records of one key are added in their order.
+/// A digest being computed; records of one key are added in their order.
 #[derive(Debug, Default, Clone)]
 pub struct Digest {
     count: u64,
@@ -52,7 +53,7 @@ impl Digest {
         }
     }
 
-    /// The number of records added.
+    /// Returns the number of records added.
     pub fn count(&self) -> u64 {
         self.count
     }

@@ -1,4 +1,4 @@
-//! Single HTTP requests, for the REST API of Kafka Connect.
+//! Sends single HTTP requests to the REST API of Kafka Connect.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

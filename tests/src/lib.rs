@@ -1,12 +1,12 @@
-//! The harness of the cluster tests: it starts real nodes, drives them with clients that nobody
-//! here wrote, and looks at what they leave on disk.
+//! The harness of the cluster tests: it starts real nodes, drives them with real clients, and
+//! checks the files that they leave on disk.
 //!
-//! It knows Dohle only from outside: a program started as `dohle server FILE.properties`, a Kafka
-//! address, files. So the same tests run against any program with that command line, which is how
-//! they are checked against Apache Kafka itself. `tests/README.md` says how to run them.
+//! It uses only Dohle's external interfaces: a program started as `dohle server FILE.properties`, a
+//! Kafka address, files. So the same tests run against any program with that command line, and are
+//! checked against Apache Kafka in this way. `tests/README.md` explains how to run them.
 //!
-//! Invariant: nothing here pauses for a guessed time. [`wait::eventually`] is the only place that
-//! waits, and what it waits for is something seen from outside, with a deadline.
+//! Invariant: nothing here pauses for a guessed time. Only [`wait::eventually`] waits, for
+//! something that can be observed, and with a deadline.
 
 pub mod clients;
 pub mod cluster;
@@ -29,7 +29,7 @@ pub use wait::{eventually, until};
 
 use std::path::{Path, PathBuf};
 
-/// The checkout's root.
+/// Returns the checkout's root.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -37,7 +37,7 @@ pub fn root() -> PathBuf {
         .to_owned()
 }
 
-/// The folder that holds what was built or fetched for the tests: `target/compat`.
+/// Returns the folder with everything that was built or fetched for the tests: `target/compat`.
 pub fn compat() -> PathBuf {
     root().join("target/compat")
 }

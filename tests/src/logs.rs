@@ -1,9 +1,9 @@
-//! Reading the log of a node: warnings and errors that nobody expected fail a test.
+//! Checks the log of a node: warnings and errors that a test does not allow fail the test.
 
 use std::path::Path;
 
-/// Lines of a log that a test must not have: WARN and ERROR lines, and panics, unless one of the
-/// `allowed` texts is in them.
+/// Returns the lines of a log that fail a test: WARN and ERROR lines, and panics, unless they
+/// contain one of the `allowed` texts.
 pub fn unexpected(log: &str, allowed: &[String]) -> Vec<String> {
     log.lines()
         .map(plain)
@@ -12,7 +12,7 @@ pub fn unexpected(log: &str, allowed: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// The last `count` lines of a log file, or why it can't be read.
+/// Returns the last `count` lines of a log file, or why it cannot be read.
 pub fn tail(path: &Path, count: usize) -> String {
     match std::fs::read(path) {
         Ok(bytes) => {
@@ -24,13 +24,13 @@ pub fn tail(path: &Path, count: usize) -> String {
     }
 }
 
-/// Whether the checks are on: `DOHLE_LOG_CHECK=off` is for programs that log otherwise.
+/// Returns whether logs are checked: `DOHLE_LOG_CHECK=off` is for programs with other log formats.
 pub fn checked() -> bool {
     std::env::var("DOHLE_LOG_CHECK").as_deref() != Ok("off")
 }
 
 fn is_complaint(line: &str) -> bool {
-    // A timestamp and perhaps a thread come before the level.
+    // A timestamp, and possibly a thread, come before the level.
     let level = line
         .split_whitespace()
         .take(4)
@@ -38,7 +38,7 @@ fn is_complaint(line: &str) -> bool {
     level || line.contains("panicked at")
 }
 
-/// The line without the escape sequences that colour it.
+/// Returns the line without the escape sequences for colours.
 fn plain(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let mut characters = line.chars();

@@ -1,4 +1,4 @@
-//! One node: a process, its properties file, its data and its log.
+//! A node: a process with its properties file, its data and its log.
 
 use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
@@ -15,31 +15,31 @@ use crate::logs;
 use crate::proc;
 use crate::wait::{DEADLINE, until};
 
-/// How long a node may take to stop when asked to.
+/// How long a node may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
-/// A node of a cluster; it may run or not.
+/// A node of a cluster, running or not.
 #[derive(Debug)]
 pub struct Node {
     /// `node.id`.
     pub id: i32,
-    /// Where clients reach it.
+    /// The address for clients.
     pub address: SocketAddr,
-    /// Where the other controllers reach it.
+    /// The address for the other controllers.
     pub controller: SocketAddr,
     /// Its one `log.dirs` entry.
     pub data: PathBuf,
-    /// Its configuration.
+    /// The path of its properties file.
     pub properties: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) environment: Vec<(String, String)>,
-    /// The limit of open files, if not that of the tests.
+    /// The limit of open files; `None` for that of the tests.
     pub(crate) open_files: Option<u32>,
     pub(crate) child: Option<Child>,
     paused: bool,
 }
 
-/// The program under test: `DOHLE_BIN`, or the newest `dohle` in `target/`.
+/// Returns the program under test: `DOHLE_BIN`, or the newest `dohle` in `target/`.
 pub fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("DOHLE_BIN") {
         return Ok(path.into());
@@ -81,7 +81,7 @@ impl Node {
         }
     }
 
-    /// Starts the process; it may not be ready yet when this returns.
+    /// Starts the process without waiting until the node is ready.
     pub fn launch(&mut self) -> Result<()> {
         ensure!(self.child.is_none(), "node {} runs already", self.id);
         let log = OpenOptions::new()
@@ -111,13 +111,13 @@ impl Node {
         Ok(())
     }
 
-    /// Starts the process and waits until it tells clients of itself.
+    /// Starts the process and waits until the node lists itself in Metadata responses.
     pub fn start(&mut self) -> Result<()> {
         self.launch()?;
         self.wait_until_ready()
     }
 
-    /// Waits until the node tells clients of itself; an error when its process ends first.
+    /// Waits until the node lists itself in Metadata responses; fails when its process ends first.
     pub fn wait_until_ready(&mut self) -> Result<()> {
         let address = self.address;
         let id = self.id;
@@ -146,7 +146,7 @@ impl Node {
         Ok(())
     }
 
-    /// SIGKILL: the process is gone when this returns.
+    /// Kills the process with SIGKILL; it is gone when this returns.
     pub fn kill(&mut self) -> Result<()> {
         let mut child = self.running()?;
         child.kill()?;
@@ -155,18 +155,18 @@ impl Node {
         Ok(())
     }
 
-    /// SIGTERM, and waits until the process has ended; an error unless it ended well.
+    /// Sends SIGTERM, and waits until the process has ended; fails unless it ended successfully.
     pub fn stop(&mut self) -> Result<()> {
         self.ask_to_stop()?;
         self.wait_until_stopped()
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     pub fn ask_to_stop(&self) -> Result<()> {
         signal(self.pid()?, Signal::TERM)
     }
 
-    /// Waits until the process has ended by itself; an error unless it ended well.
+    /// Waits until the process has ended by itself; fails unless it ended successfully.
     pub fn wait_until_stopped(&mut self) -> Result<()> {
         let status = self.wait_until_ended()?;
         // A JVM ends with 143 after SIGTERM.
@@ -175,7 +175,7 @@ impl Node {
         Ok(())
     }
 
-    /// Waits until the process has ended by itself, and tells how.
+    /// Waits until the process has ended by itself, and returns its status.
     pub fn wait_until_ended(&mut self) -> Result<ExitStatus> {
         let mut child = self.running()?;
         let ended = until(STOP_LIMIT, format!("node {} stops", self.id), || {
@@ -189,29 +189,29 @@ impl Node {
         Ok(status)
     }
 
-    /// SIGSTOP: the process keeps its sockets and does nothing.
+    /// Pauses the process with SIGSTOP: it keeps its sockets and does nothing.
     pub fn pause(&mut self) -> Result<()> {
         self.paused = true;
         let pid = self.pid()?;
         signal(pid, Signal::STOP)?;
-        // On a busy machine, the other threads run on until the one that takes the signal does.
+        // On a busy machine the other threads run until one of them has received the signal.
         until(DEADLINE, format!("node {} is paused", self.id), || {
             proc::is_stopped(pid)
         })
     }
 
-    /// SIGCONT, after [`Node::pause`].
+    /// Resumes the process with SIGCONT, after [`Node::pause`].
     pub fn resume(&mut self) -> Result<()> {
         self.paused = false;
         signal(self.pid()?, Signal::CONT)
     }
 
-    /// Whether its process runs and is not paused.
+    /// Returns whether the process runs and is not paused.
     pub fn is_up(&self) -> bool {
         self.child.is_some() && !self.paused
     }
 
-    /// The process id.
+    /// Returns the process id.
     pub fn pid(&self) -> Result<u32> {
         let child = self
             .child
@@ -220,12 +220,12 @@ impl Node {
         Ok(child.id())
     }
 
-    /// A connection to it.
+    /// Connects to the node.
     pub fn connect(&self) -> Result<KafkaConnection> {
         KafkaConnection::open(self.address)
     }
 
-    /// Its log so far.
+    /// Returns the log so far.
     pub fn log(&self) -> Result<String> {
         Ok(String::from_utf8_lossy(&std::fs::read(&self.log)?).into_owned())
     }
@@ -242,7 +242,7 @@ impl Node {
     }
 }
 
-/// Takes away the variables that would configure a node.
+/// Removes the variables that would configure a node.
 pub fn clear_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -255,7 +255,7 @@ pub fn clear_environment(command: &mut Command) {
 impl Drop for Node {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // SIGKILL ends a paused process too.
+            // SIGKILL also ends a paused process.
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -1,8 +1,8 @@
 //! Free TCP ports for the nodes of a cluster.
 //!
-//! Ports that the system hands out itself (by binding port 0) are also used for the near ends of
-//! outgoing connections: while a node is down, its port could be taken so. Ports are therefore
-//! taken from below that range, each checked by binding it once.
+//! The system uses the ports that it assigns itself (by binding port 0) for outgoing connections
+//! too, so the port of a node that is down could be taken. Ports are therefore chosen below that
+//! range, and each is checked by binding it once.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
@@ -15,7 +15,7 @@ static NEXT: AtomicU32 = AtomicU32::new(u32::MAX);
 
 /// Returns a port that nothing listens on, and that no other call in this process returns.
 ///
-/// The range is 20000 to 31999, or what `DOHLE_TEST_PORTS=FIRST-LAST` says.
+/// The range is 20000 to 31999, or the one in `DOHLE_TEST_PORTS=FIRST-LAST`.
 pub fn free_port() -> Result<u16> {
     free_ports(1)
 }
@@ -24,7 +24,8 @@ pub fn free_port() -> Result<u16> {
 pub fn free_ports(count: u16) -> Result<u16> {
     let range = range()?;
     let length = u32::from(range.end - range.start);
-    // Several test programs may run at once: each starts at a place of its own.
+    // Several test programs may run at the same time, so each starts at another position of the
+    // range.
     let start = std::process::id().wrapping_mul(97) % length;
     let _ = NEXT.compare_exchange(u32::MAX, start, Ordering::Relaxed, Ordering::Relaxed);
     for _ in 0..length {

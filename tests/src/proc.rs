@@ -1,15 +1,16 @@
-//! What Linux tells of a process, memory and CPU time, and of the machine: CPU time it did not get.
+//! Reads the memory and CPU time of a process from Linux, and the CPU time that was withheld from
+//! the machine.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// The resident memory of a process, in bytes.
+/// Returns the resident memory of a process, in bytes.
 pub fn resident_bytes(pid: u32) -> Result<u64> {
     status_bytes(pid, "VmRSS")
 }
 
-/// The most that its resident memory ever was.
+/// Returns the largest resident memory that a process has had, in bytes.
 pub fn peak_resident_bytes(pid: u32) -> Result<u64> {
     status_bytes(pid, "VmHWM")
 }
@@ -25,11 +26,12 @@ fn status_bytes(pid: u32, name: &str) -> Result<u64> {
     Ok(kib * 1024)
 }
 
-/// The CPU time a process has used since its start, its own and the kernel's for it.
+/// Returns the CPU time that a process has used since its start, including the kernel's on its
+/// behalf.
 pub fn cpu_time(pid: u32) -> Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let stat = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-    // The second field is the program's name in brackets, which may hold spaces.
+    // The second field is the program's name in brackets, which may contain spaces.
     let (_, fields) = stat.rsplit_once(')').context("no program name")?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
     Ok(of_ticks(
@@ -37,8 +39,8 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     ))
 }
 
-/// The CPU time that this virtual machine was ready to use since its start, and that its host gave
-/// to others: `steal` in proc_stat(5), of all CPUs.
+/// Returns the CPU time that this virtual machine was ready to use since its start, and that its
+/// host gave to others: `steal` in proc_stat(5), of all CPUs.
 pub fn stolen_time() -> Result<Duration> {
     let stat = std::fs::read_to_string("/proc/stat").context("read /proc/stat")?;
     let stolen = stat
@@ -54,7 +56,7 @@ fn of_ticks(ticks: u64) -> Duration {
     Duration::from_secs_f64(ticks as f64 / per_second as f64)
 }
 
-/// Whether every thread of a process is stopped.
+/// Returns whether every thread of a process is stopped.
 pub fn is_stopped(pid: u32) -> Result<bool> {
     let tasks = format!("/proc/{pid}/task");
     for task in std::fs::read_dir(&tasks).with_context(|| format!("list {tasks}"))? {
@@ -68,7 +70,7 @@ pub fn is_stopped(pid: u32) -> Result<bool> {
     Ok(true)
 }
 
-/// Whether a process exists and is not a zombie.
+/// Returns whether a process exists and is not a zombie.
 pub fn alive(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .ok()

@@ -1,4 +1,4 @@
-//! Running other programs with a deadline, their output captured.
+//! Runs other programs with a deadline, and captures their output.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -21,7 +21,7 @@ pub struct Program {
     limit: Duration,
 }
 
-/// What a program printed, and how it ended.
+/// The output of a program, and its exit code.
 #[derive(Debug, Clone)]
 pub struct Output {
     /// The command line.
@@ -34,7 +34,7 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// A program that runs.
+/// A running program.
 #[derive(Debug)]
 pub struct Running {
     command: String,
@@ -43,15 +43,16 @@ pub struct Running {
     deadline: Instant,
     lines: Receiver<String>,
     seen: Vec<String>,
-    /// What follows the last line's end.
+    /// The rest of the output after the last complete line.
     torn: Option<JoinHandle<String>>,
     stderr: Option<JoinHandle<String>>,
 }
 
 impl Program {
-    /// A program of this name, on the PATH or as a path.
+    /// Creates a program of this name, on the PATH or as a path.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        // A shell that runs the tests in the background ignores SIGINT; children inherit that.
+        // Children inherit that SIGINT is ignored from a shell that runs the tests in the
+        // background.
         let mut command = Command::new("env");
         command.arg("--default-signal=INT").arg(program);
         Self {
@@ -80,13 +81,13 @@ impl Program {
         self
     }
 
-    /// Takes an environment variable away.
+    /// Removes an environment variable.
     pub fn without_env(mut self, name: impl AsRef<OsStr>) -> Self {
         self.command.env_remove(name);
         self
     }
 
-    /// What the program reads from its standard input.
+    /// Sets the program's standard input.
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.input = input.into();
         self
@@ -98,13 +99,13 @@ impl Program {
         self
     }
 
-    /// How long the program may run: it is killed then, and the run is an error.
+    /// Sets how long the program may run. After that it is killed, and the run fails.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Starts it.
+    /// Starts the program.
     pub fn start(mut self) -> Result<Running> {
         let command = format!("{:?}", self.command);
         let mut child = self
@@ -119,7 +120,7 @@ impl Program {
             Some(stdin)
         } else {
             let input = self.input;
-            // A program that does not read its input to the end is no error.
+            // It is not an error when a program does not read its whole input.
             std::thread::spawn(move || stdin.write_all(&input).ok());
             None
         };
@@ -128,7 +129,7 @@ impl Program {
         let torn = std::thread::spawn(move || {
             loop {
                 let mut line = Vec::new();
-                // A pipe that breaks ends like one that is closed.
+                // A broken pipe counts as a closed one.
                 let _ = stdout.read_until(b'\n', &mut line);
                 let text = String::from_utf8_lossy(&line).into_owned();
                 match text.strip_suffix('\n') {
@@ -157,19 +158,19 @@ impl Program {
         })
     }
 
-    /// Runs it to its end.
+    /// Runs the program to its end.
     pub fn run(self) -> Result<Output> {
         self.start()?.finish()
     }
 }
 
 impl Running {
-    /// The process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Writes a line to the standard input of a program that is interactive.
+    /// Writes a line to the standard input of an interactive program.
     pub fn send_line(&mut self, line: &str) -> Result<()> {
         let stdin = self.stdin.as_mut().context("not an interactive program")?;
         writeln!(stdin, "{line}").with_context(|| format!("{} reads no more", self.command))
@@ -177,7 +178,7 @@ impl Running {
 
     /// Waits until the program prints a line that `wanted` accepts, and returns it.
     ///
-    /// An error when the program closes its output or its time is up first.
+    /// Fails when the program closes its output, or its time is over first.
     pub fn wait_for_line(&mut self, wanted: impl Fn(&str) -> bool) -> Result<String> {
         loop {
             match self.next_line()? {
@@ -192,13 +193,13 @@ impl Running {
         }
     }
 
-    /// The whole lines that it has printed so far. Does not wait.
+    /// Returns the complete lines that the program has printed so far. Does not wait.
     pub fn lines_so_far(&mut self) -> &[String] {
         self.seen.extend(self.lines.try_iter());
         &self.seen
     }
 
-    /// SIGKILL, and waits until it is gone and all whole lines that it printed are there.
+    /// Kills the program with SIGKILL, and waits until it is gone and its complete lines are read.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -254,12 +255,12 @@ impl Running {
         })
     }
 
-    /// Asks the program to end, as service managers do (SIGTERM).
+    /// Sends SIGTERM, like service managers.
     pub fn terminate(&self) -> Result<()> {
         crate::node::signal(self.child.id(), rustix::process::Signal::TERM)
     }
 
-    /// Asks the program to end, as Ctrl-C does.
+    /// Sends SIGINT, like Ctrl-C.
     pub fn interrupt(&self) -> Result<()> {
         crate::node::signal(self.child.id(), rustix::process::Signal::INT)
     }
@@ -273,7 +274,7 @@ impl Drop for Running {
 }
 
 impl Output {
-    /// Checks that it ended well, and with nothing on standard error.
+    /// Checks that the program succeeded, and printed nothing on standard error.
     pub fn clean(self) -> Result<String> {
         let stderr = self.stderr.trim();
         ensure!(
@@ -283,7 +284,7 @@ impl Output {
         Ok(self.stdout)
     }
 
-    /// Checks that it ended well, whatever it said on standard error.
+    /// Checks that the program succeeded, whatever it printed on standard error.
     pub fn ok(self) -> Result<String> {
         ensure!(self.code == 0, "failed: {self}");
         Ok(self.stdout)

@@ -1,4 +1,4 @@
-//! Record batches made by hand, and single produce and fetch requests.
+//! Hand-made record batches, and single produce and fetch requests.
 
 use anyhow::{Context, Result, ensure};
 use bytes::{Bytes, BytesMut};
@@ -8,23 +8,23 @@ use kacrab_protocol::record::{Record, RecordBatch, decode_batches};
 use crate::cluster::text;
 use crate::connection::KafkaConnection;
 
-/// The version of Produce that is used: the last but one that names topics rather than giving ids.
+/// The version of Produce that is used: the last but one that identifies topics by name.
 pub const PRODUCE_VERSION: i16 = 11;
-/// The version of Fetch that is used: the last that names topics.
+/// The version of Fetch that is used: the last that identifies topics by name.
 pub const FETCH_VERSION: i16 = 12;
 
-/// How a partition answered a produce request.
+/// The result of a produce request for a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Produced {
-    /// Kafka's error code, 0 when there is none.
+    /// Kafka's error code, 0 for success.
     pub error_code: i16,
     /// The offset of the first record.
     pub base_offset: i64,
-    /// What was wrong, in words.
+    /// The error message, if any.
     pub error_message: Option<String>,
 }
 
-/// An uncompressed batch with these values, of no producer id.
+/// Returns an uncompressed batch with these values, without a producer id.
 pub fn batch(values: &[&[u8]]) -> Result<BytesMut> {
     let record = |(index, value): (usize, &&[u8])| -> Result<Record> {
         Ok(Record {
@@ -61,7 +61,7 @@ pub fn batch(values: &[&[u8]]) -> Result<BytesMut> {
     Ok(bytes)
 }
 
-/// A produce request for one partition.
+/// Returns a produce request for one partition.
 pub fn produce_request(
     topic: &str,
     partition: i32,
@@ -114,7 +114,7 @@ pub fn produce(
     })
 }
 
-/// Fetches the values of a partition from an offset on; the high watermark comes with them.
+/// Fetches the values of a partition from an offset on. Returns them with the high watermark.
 pub fn fetch(
     connection: &mut KafkaConnection,
     topic: &str,

@@ -1,4 +1,4 @@
-//! What replicas leave on disk: compared with each other, and read by Kafka's own dump tool.
+//! Compares the files of replicas on disk, and reads them with Kafka's own dump tool.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::clients::java;
 use crate::cluster::Cluster;
 
-/// The files with this extension in a partition's folder, in the order of their names.
+/// Returns the files with this extension in a partition's folder, in the order of their names.
 pub fn files(partition: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(partition).with_context(|| partition.display().to_string())? {
@@ -24,7 +24,7 @@ pub fn files(partition: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The partitions' folders of a topic on one node.
+/// Returns the folders of a topic's partitions on one node.
 pub fn partitions(data: &Path, topic: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(data)? {
@@ -41,10 +41,10 @@ pub fn partitions(data: &Path, topic: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Compares the replicas of a topic byte for byte, and returns the bytes of one replica of it all.
+/// Compares the replicas of a topic byte by byte. Returns the bytes of one replica of each
+/// partition.
 ///
-/// Where one replica starts a new segment another need not, so it is the segments in their order,
-/// one after the other, that must be the same.
+/// Replicas may begin segments at different offsets, so the concatenated segments are compared.
 pub fn assert_identical(cluster: &Cluster, topic: &str) -> Result<u64> {
     let mut replicas: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for node in cluster.nodes() {
@@ -120,8 +120,8 @@ fn fill(reader: &mut impl Read, block: &mut [u8]) -> Result<usize> {
     Ok(filled)
 }
 
-/// Lets Kafka's DumpLogSegments read every segment and every index of every replica of a topic, and
-/// returns the number of records that it saw, over all replicas.
+/// Reads every segment and every index of every replica of a topic with Kafka's DumpLogSegments,
+/// and returns the number of records over all replicas.
 ///
 /// The cluster must be stopped: the indexes of a segment that is written to are not complete.
 pub fn assert_dumpable(cluster: &Cluster, topic: &str) -> Result<u64> {
@@ -175,10 +175,10 @@ fn dump_logs(logs: &[PathBuf]) -> Result<u64> {
     Ok(records)
 }
 
-/// Checks what the tool said of gaps between offsets.
+/// Checks the tool's output about gaps between offsets.
 ///
-/// Kafka 4.3 takes a segment that does not begin at offset 0 for a gap between -1 and its first
-/// offset, which is in its name; anything else is a real one.
+/// Kafka 4.3 reports a segment that does not begin at offset 0 as a gap between -1 and its first
+/// offset, which is in its name. Any other gap is a real one.
 fn check_gaps(stderr: &str) -> Result<()> {
     let mut lines = stderr.lines();
     while let Some(line) = lines.next() {
@@ -222,7 +222,7 @@ fn dump_indexes(indexes: &[PathBuf]) -> Result<()> {
             "DumpLogSegments: {line}"
         );
     }
-    // An index may be empty: its segment has too few bytes for an entry.
+    // An index may be empty, because its segment has too few bytes for an entry.
     let passed =
         output.matches(" passed sanity check.").count() + output.matches(" is empty.").count();
     ensure!(

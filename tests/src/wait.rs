@@ -1,4 +1,4 @@
-//! Waiting for something that can be observed, until a deadline.
+//! Waits for something that can be observed, until a deadline.
 
 use std::fmt::Display;
 use std::thread::park_timeout;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// How long most things may take: generous, since two cores may be shared with a build.
+/// How long most events may take: generous, since two cores may be shared with a build.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The pause between two observations.
@@ -14,7 +14,7 @@ const PACE: Duration = Duration::from_millis(20);
 
 /// Observes until `observe` returns a value, and returns it.
 ///
-/// An error counts as "not yet"; the last one is told when `limit` has passed.
+/// An error counts as "not yet"; the last one is reported when `limit` has passed.
 pub fn eventually<T>(
     limit: Duration,
     what: impl Display,
@@ -28,7 +28,7 @@ pub fn eventually<T>(
             Err(error) => format!("{error:#}"),
         };
         if Instant::now() > deadline {
-            // Said at once, since a node's warnings may then fail the test in another way.
+            // Printed at once, because a node's warnings may make the test fail in another way.
             eprintln!("{what}: not within {limit:?}; last seen: {last}");
             bail!("{what}: not within {limit:?}; last seen: {last}");
         }
@@ -36,7 +36,7 @@ pub fn eventually<T>(
     }
 }
 
-/// Like [`eventually`], for a fact: waits until `holds` says true.
+/// Waits, like [`eventually`], until `holds` returns true.
 pub fn until(
     limit: Duration,
     what: impl Display,

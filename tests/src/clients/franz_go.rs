@@ -1,10 +1,10 @@
-//! franz-go, by way of the program in `tests/compat/go`.
+//! franz-go, through the program in `tests/compat/go`.
 
 use std::path::Path;
 
 use crate::program::Program;
 
-/// A subcommand of the program.
+/// Returns a subcommand of the program.
 pub fn franz_go(command: &str, bootstrap: &str) -> Program {
     let program = crate::compat().join("go/franz-go");
     Program::new(program)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::program::Program;
 
-/// A class on the class path of the client and the tools; warnings go to standard error.
+/// Returns a class on the class path of the client and the tools; warnings go to standard error.
 pub fn class(name: &str) -> Program {
     let compat = crate::compat().join("java");
     let class_path = format!("{0}/classes:{0}/libs/*", compat.display());
@@ -15,7 +15,7 @@ pub fn class(name: &str) -> Program {
         .args(["-cp", &class_path, name])
 }
 
-/// A tool of Kafka: `TopicCommand`, `GetOffsetShell` and so on.
+/// Returns a tool of Kafka: `TopicCommand`, `GetOffsetShell` and so on.
 pub fn tool(name: &str) -> Program {
     match name {
         "ConfigCommand" => class("kafka.admin.ConfigCommand"),

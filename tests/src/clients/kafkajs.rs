@@ -1,4 +1,4 @@
-//! kafkajs, by way of the script in `tests/compat/node`.
+//! kafkajs, through the script in `tests/compat/node`.
 
 use crate::program::Program;
 

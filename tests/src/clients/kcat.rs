@@ -1,4 +1,4 @@
-//! kcat, and with it librdkafka.
+//! kcat, which tests librdkafka.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use crate::digest::Digest;
 use crate::program::Program;
 
-/// kcat with these arguments.
+/// Returns kcat with these arguments.
 pub fn kcat(bootstrap: &str, args: &[&str]) -> Program {
     Program::new("kcat").args(["-b", bootstrap]).args(args)
 }

@@ -1,4 +1,4 @@
-//! A member of a group, in any of the clients' languages: a program that prints what happens to it.
+//! A member of a group, in the language of any client: a program that prints what happens to it.
 //!
 //! | Line | Meaning |
 //! |---|---|
@@ -15,7 +15,7 @@ use anyhow::{Result, ensure};
 use super::{franz_go, java};
 use crate::program::{Output, Program, Running};
 
-/// How a member is built, and which protocol and assignor it uses.
+/// The client of a member, and the protocol and assignor that it uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flavour {
     /// kafkajs: eager, round robin.
@@ -51,7 +51,7 @@ pub struct Read {
     pub value: String,
 }
 
-/// A member that runs.
+/// A running member.
 #[derive(Debug)]
 pub struct Member {
     running: Running,
@@ -109,7 +109,7 @@ impl Flavour {
 }
 
 impl Member {
-    /// Starts one.
+    /// Starts a member.
     pub fn start(flavour: Flavour, bootstrap: &str, topic: &str, group: &str) -> Result<Self> {
         Ok(Self {
             running: flavour.program(bootstrap, topic, group).start()?,
@@ -120,25 +120,25 @@ impl Member {
         })
     }
 
-    /// What it owns, as far as it has said so.
+    /// Returns the partitions that the member owns, according to its output so far.
     pub fn assigned(&mut self) -> Result<&BTreeSet<i32>> {
         self.listen()?;
         Ok(&self.assigned)
     }
 
-    /// What it has read, in its order.
+    /// Returns the records that the member has read, in its order.
     pub fn reads(&mut self) -> Result<&[Read]> {
         self.listen()?;
         Ok(&self.reads)
     }
 
-    /// The offsets it has committed.
+    /// Returns the offsets that the member has committed.
     pub fn committed(&mut self) -> Result<&BTreeMap<i32, i64>> {
         self.listen()?;
         Ok(&self.committed)
     }
 
-    /// SIGKILL; what it said until then can still be asked for.
+    /// Kills the member with SIGKILL; its output so far can still be read.
     pub fn kill(&mut self) -> Result<()> {
         self.running.kill()?;
         self.listen()

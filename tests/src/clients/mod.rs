@@ -1,4 +1,4 @@
-//! The clients that nobody here wrote, as programs: each module makes their command lines.
+//! The command lines of the clients, none of which are part of this project.
 
 pub mod franz_go;
 pub mod java;
@@ -11,7 +11,7 @@ pub mod transactional;
 /// All codecs of Kafka.
 pub const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 
-/// The digest in what a consumer printed: the line that starts with `count=`.
+/// Returns the digest in a consumer's output: the line that starts with `count=`.
 pub fn digest_in(stdout: &str) -> &str {
     stdout
         .lines()

@@ -1,4 +1,4 @@
-//! An idempotent producer of numbered records, by way of the script in `tests/compat/python`.
+//! An idempotent producer of numbered records, through the script in `tests/compat/python`.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::program::{Program, Running};
 
-/// An idempotent producer that runs.
+/// A running idempotent producer.
 #[derive(Debug)]
 pub struct Producer {
     running: Running,
@@ -32,8 +32,8 @@ impl Producer {
         })
     }
 
-    /// The number of each record that was acknowledged so far, by its partition and offset. An
-    /// error when the producer gave up a record.
+    /// Returns the number of each record that was acknowledged so far, by its partition and offset.
+    /// Fails when the producer has given up a record.
     pub fn acknowledged(&mut self) -> Result<&BTreeMap<(i32, i64), u64>> {
         let lines = self.running.lines_so_far();
         for line in &lines[self.lines..] {
@@ -50,8 +50,8 @@ impl Producer {
         Ok(&self.acknowledged)
     }
 
-    /// Lets the producer flush and end. Returns the acknowledged records, which are all that it
-    /// has sent.
+    /// Lets the producer flush and end. Returns the acknowledged records, which are all the records
+    /// that it has sent.
     pub fn stop(mut self) -> Result<BTreeMap<(i32, i64), u64>> {
         self.running.interrupt()?;
         let last = self

@@ -1,5 +1,5 @@
-//! A loop of consume, process and produce in transactions, in any of the clients' languages: a
-//! program that does one step for each line that it reads.
+//! A loop of consume, process and produce in transactions, in the language of any client: a program
+//! that does one step for each line that it reads.
 //!
 //! | Step | Meaning |
 //! |---|---|
@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::java;
 use crate::program::{Program, Running};
 
-/// Which client it is.
+/// The client of the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flavour {
     /// Kafka's Java client.
@@ -30,7 +30,7 @@ pub enum Flavour {
     Kafkajs,
 }
 
-/// What a program copies from where, and as whom.
+/// The parameters of the loop: topics, group and transactional id.
 #[derive(Debug, Clone, Copy)]
 pub struct Work<'a> {
     /// Addresses of brokers.
@@ -45,7 +45,7 @@ pub struct Work<'a> {
     pub transactional_id: &'a str,
 }
 
-/// A program that runs.
+/// A running loop.
 #[derive(Debug)]
 pub struct Transactional {
     running: Running,
@@ -78,7 +78,7 @@ impl Flavour {
 }
 
 impl Transactional {
-    /// Starts one; it waits for its first step.
+    /// Starts a loop, which waits for its first step.
     pub fn start(flavour: Flavour, work: Work<'_>) -> Result<Self> {
         let running = flavour
             .program(work)
@@ -88,12 +88,12 @@ impl Transactional {
         Ok(Self { running })
     }
 
-    /// Lets it begin a step, whose answer is for [`Transactional::answer`].
+    /// Starts a step, whose answer [`Transactional::answer`] returns.
     pub fn ask(&mut self, step: &str) -> Result<()> {
         self.running.send_line(step)
     }
 
-    /// Waits for the answer to a step: the client's error, if it failed.
+    /// Waits for the answer to a step. Returns the client's error if the step failed.
     pub fn answer(&mut self, step: &str) -> Result<Option<String>> {
         let name = step.split(' ').next().unwrap_or(step);
         let line = self
@@ -109,7 +109,7 @@ impl Transactional {
         }
     }
 
-    /// Lets it do a step, which must succeed.
+    /// Makes a step, which must succeed.
     pub fn step(&mut self, step: &str) -> Result<()> {
         self.ask(step)?;
         let failed = self.answer(step)?;
@@ -117,23 +117,23 @@ impl Transactional {
         Ok(())
     }
 
-    /// Ends its input, and waits until it has ended.
+    /// Ends the program's input, and waits until the program has ended.
     pub fn finish(self) -> Result<()> {
         self.running.finish()?.ok()?;
         Ok(())
     }
 
-    /// SIGSTOP: others take it for dead.
+    /// Pauses the program with SIGSTOP, so that others consider it dead.
     pub fn pause(&self) -> Result<()> {
         crate::node::signal(self.running.pid(), rustix::process::Signal::STOP)
     }
 
-    /// SIGCONT: it goes on where it was, not knowing that time has passed.
+    /// Resumes the program with SIGCONT; it does not notice that time has passed.
     pub fn resume(&self) -> Result<()> {
         crate::node::signal(self.running.pid(), rustix::process::Signal::CONT)
     }
 
-    /// SIGKILL.
+    /// Kills the program with SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         self.running.kill()
     }

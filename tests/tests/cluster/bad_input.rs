@@ -1,5 +1,5 @@
-//! What no client sends: each is answered with Kafka's error code, or costs its own connection and
-//! one line in the log; the others are served on, and memory stays where it was.
+//! Input that no client sends: each one gets Kafka's error code, or closes its own connection with
+//! one line in the log. Other clients are still served, and memory does not grow.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use kacrab_protocol::generated as kafka;
 const METADATA: i16 = 3;
 const API_VERSIONS: i16 = 18;
 
-/// The memory that bad input may cost a node, in bytes.
+/// The memory that invalid input may cost a node, in bytes.
 const MEMORY_MAX: u64 = 64 << 20;
 
-/// A node with a topic `t`, and a connection opened before anything bad was sent.
+/// A node with a topic `t`, and a connection opened before any invalid input was sent.
 struct Served {
     cluster: Cluster,
     address: SocketAddr,
@@ -31,7 +31,7 @@ impl Served {
     fn start() -> Result<Self> {
         let cluster = Cluster::of(1)
             .property("auto.create.topics.enable", "false")
-            // These lines are what is wanted here.
+            // The test expects these lines.
             .allow("127.0.0.1:")
             .start()?;
         cluster.create_topic("t", 1, 1, &[])?;
@@ -51,7 +51,7 @@ impl Served {
         Ok(connection)
     }
 
-    /// The old connection and a new one are served, and all records are there.
+    /// Checks that the old connection and a new one are served, and that all records are there.
     fn check(&mut self, after: &str) -> Result<()> {
         let value = after.as_bytes();
         let mut fresh = self.connect().context("a new connection")?;
@@ -73,11 +73,11 @@ impl Served {
         Ok(())
     }
 
-    /// Sends bytes, and expects that the node closes the connection and logs one line about it.
+    /// Sends bytes, and checks that the node closes the connection and logs one line about it.
     fn expect_closed(&mut self, what: &str, bytes: &[u8], end: bool) -> Result<()> {
         let before = self.cluster.nodes()[0].log()?.lines().count();
         let mut connection = self.connect()?;
-        // The node may close before all is sent.
+        // The node may close the connection before everything is sent.
         let _ = connection.send(bytes);
         if end {
             let _ = connection.finish_sending();
@@ -208,7 +208,7 @@ fn frames_that_never_come_cost_no_memory() -> Result<()> {
 fn api_versions_of_an_unknown_version_is_answered_in_version_0() -> Result<()> {
     let mut served = Served::start()?;
     let mut connection = served.connect()?;
-    // The header of a version this new has tagged fields, of which there are none.
+    // The header of such a new version has an empty list of tagged fields.
     let body = [0, 1, 2, 3];
     connection.send(&request_frame(API_VERSIONS, 99, 42, &body)?)?;
     let mut answer = connection.receive()?.context("closed")?;
@@ -220,12 +220,13 @@ fn api_versions_of_an_unknown_version_is_answered_in_version_0() -> Result<()> {
         .iter()
         .find(|api| api.api_key == API_VERSIONS);
     assert!(own.is_some_and(|api| api.max_version >= 4), "{response:?}");
-    // The client goes on, on the same connection.
+    // The client can continue on the same connection.
     assert!(!connection.api_versions()?.api_keys.is_empty());
     served.check("ApiVersions v99")
 }
 
-/// A batch of three records, changed, its CRC made right again unless that is the change.
+/// Returns a batch of three records after a change, with a recomputed CRC unless the CRC is the
+/// change.
 fn changed(right_crc: bool, change: impl Fn(&mut BytesMut)) -> Result<BytesMut> {
     let mut bytes = batch(&[b"one", b"two", b"three"])?;
     change(&mut bytes);
@@ -318,7 +319,7 @@ fn batches_that_are_cut_or_of_unknown_magic_are_refused() -> Result<()> {
     ];
     for (what, bytes) in cases {
         let mut connection = served.connect()?;
-        // Kafka closes the connection on some of these; an error code is as good.
+        // Kafka closes the connection on some of these batches; an error code is acceptable too.
         if let Ok(produced) = produce(&mut connection, "t", 0, -1, bytes.freeze()) {
             assert_ne!(produced.error_code, 0, "{what}: {produced:?}");
         }
@@ -402,7 +403,7 @@ fn two_thousand_random_frames_leave_the_node_as_it_was() -> Result<()> {
         let body: Vec<u8> = (0..length).map(|_| random.byte()).collect();
         let mut connection = served.connect()?;
         let _ = connection.send(&request_frame(api.api_key, version, 1, &body)?);
-        // Whatever it answers, or whether it closes, it must not wait for more.
+        // Whatever the node answers, and if it closes the connection, it must not wait for more.
         let _ = connection.finish_sending();
         let _ = connection.receive();
     }
@@ -412,7 +413,7 @@ fn two_thousand_random_frames_leave_the_node_as_it_was() -> Result<()> {
     Ok(())
 }
 
-/// xorshift64: random frames from a seed.
+/// Generates random frames from a seed (xorshift64).
 struct Random(u64);
 
 impl Random {
@@ -428,7 +429,7 @@ impl Random {
         (self.next() % end.max(1) as u64) as usize
     }
 
-    /// Small numbers often, so that lengths and counts get further.
+    /// Small numbers are frequent, so that lengths and counts are often plausible.
     fn byte(&mut self) -> u8 {
         let value = self.next().to_le_bytes();
         if value[1] < 160 {

@@ -1,4 +1,4 @@
-//! Compacted topics: of each key the newest value stays, on every replica, whatever happens.
+//! Compacted topics: the newest value of each key is kept on every replica, whatever happens.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,13 +16,13 @@ use super::faults::allow_lost_connections;
 
 const TOPIC: &str = "c";
 
-/// What each key says; `None` is deleted.
+/// The value of each key; `None` is deleted.
 type State = BTreeMap<String, Option<String>>;
 
 /// Offset, key and value; `None` is a tombstone.
 type Record = (i64, String, Option<String>);
 
-/// Updates of a few keys, made of the same numbers each time.
+/// Updates of a few keys, which are the same in each run.
 #[derive(Default)]
 struct Updates {
     state: State,
@@ -42,7 +42,7 @@ impl Updates {
         text
     }
 
-    /// Lines of `KEY TAB VALUE`: so many for each key in turn.
+    /// Returns lines of `KEY TAB VALUE`: a number of updates for each key in turn.
     fn rounds(&mut self, prefix: &str, keys: usize, rounds: usize) -> String {
         let mut lines = String::new();
         for _ in 0..rounds {
@@ -92,7 +92,7 @@ fn produce(cluster: &Cluster, lines: &str, codec: &str) -> Result<()> {
     Ok(())
 }
 
-/// What kcat reads: each record's offset, key and value, whose offsets must grow.
+/// Returns the records that kcat reads: offset, key and value. The offsets must increase.
 fn consume(cluster: &Cluster) -> Result<Vec<Record>> {
     let arguments = ["-C", "-t", TOPIC, "-o", "beginning", "-e", "-q"];
     let output = kcat::kcat(&cluster.bootstrap(), &arguments)
@@ -133,7 +133,7 @@ fn names(node: &Node) -> Result<Vec<String>> {
     entries.map(name).collect()
 }
 
-/// How far compaction has come on a node, as Kafka's checkpoint file has it.
+/// Returns the progress of compaction on a node, from Kafka's checkpoint file.
 fn cleaned_to(node: &Node) -> Result<i64> {
     let text = std::fs::read_to_string(node.data.join("cleaner-offset-checkpoint"))?;
     let mut lines = text.lines();
@@ -143,7 +143,7 @@ fn cleaned_to(node: &Node) -> Result<i64> {
     entry.context("no entry")?.parse().context("offset")
 }
 
-/// The base offset of the segment that is written to.
+/// Returns the base offset of the active segment.
 fn active_base(node: &Node) -> Result<i64> {
     let logs = replicas::files(&folder(node), "log")?;
     let last = logs.last().context("no segment")?;
@@ -151,7 +151,7 @@ fn active_base(node: &Node) -> Result<i64> {
     Ok(stem.parse()?)
 }
 
-/// Waits until nothing is left to clean on any node.
+/// Waits until nothing is left to compact on any node.
 fn wait_compacted(cluster: &Cluster) -> Result<()> {
     for node in cluster.nodes() {
         until(
@@ -170,7 +170,7 @@ fn wait_compacted(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Lets Kafka's tool read every file of a node's replica, and returns the records in it.
+/// Reads every file of a node's replica with Kafka's tool, and returns the records.
 fn dump(node: &Node) -> Result<Vec<Record>> {
     let folder = folder(node);
     let joined = |extensions: &[&str]| -> Result<String> {
@@ -186,7 +186,7 @@ fn dump(node: &Node) -> Result<Vec<Record>> {
     };
     let run = |arguments: &[&str], files: &str| {
         let tool = java::tool("DumpLogSegments").args(arguments);
-        // What compaction leaves out is a gap that the tool tells of on its standard error.
+        // The tool reports the gaps that compaction leaves on its standard error.
         tool.args(["--files", files])
             .limit(Duration::from_secs(120))
             .run()?
@@ -244,7 +244,7 @@ fn every_replica_keeps_the_newest_value_of_each_key_and_forgets_deleted_ones() -
     );
     assert_eq!(newest(&first), updates.state, "tombstones are still told");
 
-    // The tombstones' time is over by now: the next cleaning drops them.
+    // The tombstones' retention is over by now: the next cleaning removes them.
     until(DEADLINE, "tombstones are gone", || {
         let lines = updates.rounds("m", 10, 120);
         produce(&cluster, &lines, "zstd")?;
@@ -292,7 +292,7 @@ fn every_replica_keeps_the_newest_value_of_each_key_and_forgets_deleted_ones() -
 
 #[test]
 fn a_node_that_is_killed_while_it_compacts_comes_back_whole() -> Result<()> {
-    // So slow that a cleaning takes seconds, and can be met at work.
+    // Slow enough that a cleaning takes seconds, so that the node is killed during one.
     let mut cluster = start(&[("log.cleaner.io.max.bytes.per.second", "4000000")])?;
     allow_lost_connections(&mut cluster);
     let mut updates = Updates::default();
@@ -352,7 +352,7 @@ fn a_node_that_is_killed_while_it_compacts_comes_back_whole() -> Result<()> {
 fn a_replica_that_is_made_anew_catches_up_with_a_compacted_log() -> Result<()> {
     let mut cluster = start(&[])?;
     allow_lost_connections(&mut cluster);
-    // A directory that is empty again is no fault here.
+    // The warning about an empty directory is expected here.
     let mut updates = Updates::default();
     let lines = updates.rounds("k", 30, 100);
     produce(&cluster, &lines, "lz4")?;

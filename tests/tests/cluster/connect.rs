@@ -1,5 +1,5 @@
-//! Kafka Connect's distributed worker with exactly-once sources: a file goes to a topic and from
-//! there to a file, while its two workers are killed.
+//! Kafka Connect's distributed worker with exactly-once sources: a file is copied to a topic and
+//! from there to another file, while the two workers are killed.
 
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
@@ -22,7 +22,7 @@ const LINES_PER_KILL: usize = 200;
 /// A worker's start, a rebalance and the restart of its tasks included.
 const SETTLED: Duration = Duration::from_secs(120);
 
-/// How often a worker is killed: in the short form that `make test` runs, and in the long one.
+/// How often a worker is killed: in the short form, for `make test`, and in the long one.
 fn kills() -> usize {
     match std::env::var("DOHLE_PROGRAMS").as_deref() {
         Ok("full") => 6,
@@ -66,7 +66,7 @@ impl Worker {
         http::request(method, self.port, path, body)
     }
 
-    /// Creates a connector, as soon as the worker has joined its group.
+    /// Creates a connector once the worker has joined its group.
     fn create(&self, name: &str, config: &str) -> Result<()> {
         let path = format!("/connectors/{name}/config");
         until(SETTLED, format!("the connector {name} is created"), || {
@@ -140,7 +140,7 @@ fn a_file_goes_through_connect_exactly_once() -> Result<()> {
     })?;
     let mut count = LINES_PER_KILL;
     for kill in 0..kills() {
-        // The source is in the middle of these lines when its worker dies, or the other's.
+        // The source is reading these lines when one of the workers is killed.
         append(&from, count..count + LINES_PER_KILL)?;
         count += LINES_PER_KILL;
         let which = kill % 2;

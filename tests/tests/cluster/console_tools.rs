@@ -1,6 +1,6 @@
-//! The tools that move records and show files: `console-producer`, `console-consumer`, the two
-//! performance tests and `dump-log`, against Dohle and against Apache Kafka, and beside Kafka's
-//! own: the same command line prints the same.
+//! The tools that produce, consume and dump records: `console-producer`, `console-consumer`, the
+//! two performance tests and `dump-log`, compared with Kafka's own: the same command line prints
+//! the same, against Dohle and against Apache Kafka.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use dohle_tests::program::{Output, Program, Running};
 use dohle_tests::replicas::{files, partitions};
 use dohle_tests::wait::{DEADLINE, until};
 
-/// A tool of ours.
+/// Returns a tool of Dohle.
 pub(super) fn ours(name: &str, bootstrap: &str, args: &[&str]) -> Result<Program> {
     let program = Program::new(binary()?).arg(name);
     let program = match bootstrap {
@@ -24,14 +24,14 @@ pub(super) fn ours(name: &str, bootstrap: &str, args: &[&str]) -> Result<Program
     Ok(program.args(args))
 }
 
-/// Kafka's.
+/// Returns a tool of Kafka.
 pub(super) fn theirs(name: &str, bootstrap: &str, args: &[&str]) -> Program {
     java::tool(name)
         .args(["--bootstrap-server", bootstrap])
         .args(args)
 }
 
-/// Apache Kafka, one node of it, in a folder of its own.
+/// A single node of Apache Kafka, in a folder of its own.
 pub(super) struct Kafka {
     folder: PathBuf,
     pub(super) bootstrap: String,
@@ -76,7 +76,7 @@ impl Kafka {
         })
     }
 
-    /// SIGINT, as a person in front of it would end it.
+    /// Stops the node with SIGINT, like Ctrl-C.
     fn stop(&mut self) -> Result<()> {
         let running = self.running.take().context("Kafka is not running")?;
         running.interrupt()?;
@@ -101,7 +101,7 @@ const READER: [&str; 6] = [
     "--reader-property",
     "null.marker=NUL",
 ];
-/// All columns that do not tell when something happened.
+/// All columns that contain no time.
 const COLUMNS: [&str; 8] = [
     "--formatter-property",
     "print.key=true",
@@ -119,7 +119,7 @@ fn produce(program: Program, topic: &str, input: &str, args: &[&str]) -> Result<
     Ok(())
 }
 
-/// The first partition of a topic, as a console consumer shows it.
+/// Reads the first partition of a topic with a console consumer.
 fn read(program: Program, topic: &str, count: &str, args: &[&str]) -> Result<String> {
     let from = ["--topic", topic, "--partition", "0", "--from-beginning"];
     let program = program
@@ -134,7 +134,7 @@ fn read(program: Program, topic: &str, count: &str, args: &[&str]) -> Result<Str
     output.ok()
 }
 
-/// What ours and Kafka's producers write, both consumers show alike.
+/// Both consumers print the same for the records of both producers.
 fn both_ways(bootstrap: &str) -> Result<()> {
     let producers = [
         ("one", ours("console-producer", bootstrap, &[])?),
@@ -232,7 +232,7 @@ fn a_consumer_that_is_interrupted_commits_and_leaves() -> Result<()> {
     let output = running.finish()?;
     assert_eq!(output.stderr, "Processed a total of 2 messages\n");
     output.ok()?;
-    // Its place is free at once, long before the session would have ended.
+    // The member's partitions are free at once, long before its session would have expired.
     produce(ours("console-producer", &bootstrap, &[])?, "t", "3\n", &[])?;
     let next = consumer()?
         .args(["--max-messages", "1", "--timeout-ms", "20000"])
@@ -319,7 +319,7 @@ fn the_performance_tests_move_all_records_and_print_kafkas_lines() -> Result<()>
     Ok(())
 }
 
-/// Both tools over the same files.
+/// Runs both tools on the same files, and compares their output.
 fn dump(files: &[PathBuf], options: &[&str]) -> Result<()> {
     let names: Vec<String> = files
         .iter()
@@ -342,7 +342,7 @@ fn dump(files: &[PathBuf], options: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// All files of a topic that the tools read.
+/// Returns all files of a topic that the tools read.
 fn of_topic(data: &Path, topic: &str, extensions: &[&str]) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for partition in partitions(data, topic)? {
@@ -358,7 +358,7 @@ fn of_topic(data: &Path, topic: &str, extensions: &[&str]) -> Result<Vec<PathBuf
     Ok(all)
 }
 
-/// Writes a topic of several segments, and a group's offsets.
+/// Writes a topic of several segments, and the offsets of a group.
 fn fill(bootstrap: &str) -> Result<()> {
     let lines: Vec<String> = (0..3000)
         .map(|n| format!("key-{n}\tvalue of {n}\n"))

@@ -1,6 +1,6 @@
-//! The coordinator of groups dies, loses replicas, and is restarted, under a client that commits
-//! offsets: what was acknowledged is there again, what was not is refused in a way that clients try
-//! again on.
+//! The coordinator of groups dies, loses replicas, and is restarted, while a client commits
+//! offsets: acknowledged offsets are found again, and others are refused with errors that clients
+//! retry.
 
 use std::thread;
 use std::time::Duration;
@@ -19,10 +19,10 @@ const TOPIC: &str = "t";
 const OFFSETS: &str = "__consumer_offsets";
 const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 
-/// The codes that clients try again on, looking for the coordinator anew or not.
+/// The codes that clients retry, some of them after looking for the coordinator again.
 const TRANSIENT: [i16; 3] = [14, COORDINATOR_NOT_AVAILABLE, 16];
 
-/// The broker that coordinates the group, as any broker says.
+/// Returns the broker that coordinates the group, as any broker reports it.
 fn coordinator(cluster: &Cluster) -> Result<Option<i32>> {
     let request = kafka::FindCoordinatorRequestData {
         coordinator_keys: vec![text(GROUP)],
@@ -51,7 +51,7 @@ fn commit_request(offset: i64) -> kafka::OffsetCommitRequestData {
     }
 }
 
-/// Commits once; the code that came back.
+/// Commits once. Returns the code.
 fn try_commit(cluster: &Cluster, offset: i64) -> Result<i16> {
     let id = coordinator(cluster)?.context("no coordinator")?;
     let node = cluster.nodes().iter().find(|node| node.id == id);
@@ -61,7 +61,7 @@ fn try_commit(cluster: &Cluster, offset: i64) -> Result<i16> {
     Ok(answer.topics[0].partitions[0].error_code)
 }
 
-/// Commits until it is acknowledged, as clients do; other errors than transient ones fail.
+/// Commits until it is acknowledged, as clients do; fails on other errors than transient ones.
 fn commit(cluster: &Cluster, offset: i64) -> Result<()> {
     let mut refused = None;
     until(DEADLINE, format!("offset {offset} is committed"), || {
@@ -75,7 +75,7 @@ fn commit(cluster: &Cluster, offset: i64) -> Result<()> {
     Ok(())
 }
 
-/// The committed offset, once the coordinator says; never -1 while it does not know.
+/// Returns the committed offset, once the coordinator has loaded it; never -1 before that.
 fn committed(cluster: &Cluster) -> Result<i64> {
     let request = kafka::OffsetFetchRequestData {
         groups: vec![kafka::OffsetFetchRequestGroup {
@@ -119,7 +119,7 @@ fn no_acknowledged_offset_is_lost_when_coordinators_are_killed() -> Result<()> {
         }
         let killed = coordinator(&cluster)?.context("no coordinator")?;
         cluster.broker(killed).kill()?;
-        // What was acknowledged last is what the next coordinator knows.
+        // The next coordinator has the offset that was acknowledged last.
         assert_eq!(committed(&cluster)?, offset);
         offset += 1;
         commit(&cluster, offset)?;
@@ -169,7 +169,7 @@ fn commits_are_refused_while_replicas_lack_and_accepted_when_they_are_back() -> 
     cluster.broker(other).kill()?;
     cluster.wait_for_partition(OFFSETS, 0, DEADLINE, |partition| partition.isr == [leader])?;
     assert_eq!(try_commit(&cluster, 2)?, COORDINATOR_NOT_AVAILABLE);
-    // What is committed can be read all the time, and what was refused left no trace.
+    // The committed offset can be read all the time, and the refused one left no trace.
     assert_eq!(committed(&cluster)?, 1);
     cluster.broker(other).start()?;
     commit(&cluster, 3)?;

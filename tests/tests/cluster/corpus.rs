@@ -1,4 +1,4 @@
-//! A million lines of real text go in and come out again, with every codec and several clients.
+//! A million lines of real text are produced and consumed, with every codec and several clients.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The corpus again, while a leader is killed and started: nothing is lost, nothing comes twice,
-//! the order is kept, and the replicas agree to the last byte.
+//! The corpus again, while a leader is killed and started: no record is lost or duplicated, the
+//! order is kept, and the replicas are identical to the last byte.
 
 use std::time::Duration;
 

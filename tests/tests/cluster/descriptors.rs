@@ -1,5 +1,6 @@
-//! Nodes whose descriptors run out, through connections and through partitions: what is open goes
-//! on, what is new is refused with a reason, and afterwards all is as before.
+//! Nodes whose descriptors run out, through connections and through partitions: existing
+//! connections and partitions can be used, new ones are refused with a reason, and everything works
+//! again afterwards.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,13 +14,13 @@ use dohle_tests::wait::DEADLINE;
 use dohle_tests::{Cluster, KafkaConnection, proc, until};
 use kacrab_protocol::generated as kafka;
 
-/// What each node may have open.
+/// The limit of open files of each node.
 const OPEN_FILES: u32 = 256;
 /// Connections that are opened to each node.
 const CONNECTIONS: usize = 300;
 const POLICY_VIOLATION: i16 = 44;
 
-/// A producer and a consumer of one partition, each on the connection that it began with.
+/// A producer and a consumer of one partition, each on the connection with which it began.
 struct Traffic {
     leader: SocketAddr,
     rounds: AtomicU64,
@@ -27,7 +28,7 @@ struct Traffic {
 }
 
 impl Traffic {
-    /// Produces with acks=all and reads back, until it is told to end. Any error is a failure.
+    /// Produces with acks=all and reads back, until it is asked to end. Fails on any error.
     fn run(&self) -> Result<u64> {
         let mut producer = KafkaConnection::open(self.leader)?;
         let mut consumer = KafkaConnection::open(self.leader)?;
@@ -50,7 +51,7 @@ impl Traffic {
         Ok(rounds)
     }
 
-    /// Waits until some more records went through.
+    /// Waits until some more records were produced and read.
     fn goes_on(&self, when: &str) -> Result<()> {
         let before = self.rounds.load(Ordering::Relaxed);
         until(DEADLINE, format!("traffic goes on {when}"), || {
@@ -59,7 +60,7 @@ impl Traffic {
     }
 }
 
-/// Creates a topic; the error message when the nodes refuse it for lack of room.
+/// Creates a topic. Returns the error message when the nodes refuse it for lack of room.
 fn create(cluster: &Cluster, name: &str, partitions: i32) -> Result<Option<String>> {
     let topic = kafka::CreatableTopic {
         name: text(name),
@@ -84,7 +85,7 @@ fn create(cluster: &Cluster, name: &str, partitions: i32) -> Result<Option<Strin
     }
 }
 
-/// Writes a record to every partition of a topic, most of them the first that they get.
+/// Writes a record to every partition of a topic, the first one of most of them.
 fn write_to_all(cluster: &Cluster, open: &mut [KafkaConnection], topic: &str) -> Result<()> {
     for (at, state) in describe(&mut open[0], topic)?.iter().enumerate() {
         let leader = state.leader.context("no leader")?;
@@ -116,7 +117,7 @@ fn all_run(cluster: &Cluster) -> Result<()> {
 fn exhaust(cluster: &Cluster, traffic: &Traffic) -> Result<()> {
     let connections = cluster.nodes().iter().map(Node::connect);
     let mut writers = connections.collect::<Result<Vec<_>>>()?;
-    // Partitions: until there is no room for more.
+    // Creates partitions until there is no room for more.
     let mut refused = None;
     let mut topics = Vec::new();
     for round in 0..20 {
@@ -134,7 +135,7 @@ fn exhaust(cluster: &Cluster, traffic: &Traffic) -> Result<()> {
     traffic.goes_on("with many partitions")?;
     all_run(cluster)?;
 
-    // Connections: half of them silent, the others ask for something.
+    // Opens connections: half of them silent, the others with a request.
     let mut open = Vec::new();
     let mut served = 0;
     for node in cluster.nodes() {
@@ -160,7 +161,7 @@ fn exhaust(cluster: &Cluster, traffic: &Traffic) -> Result<()> {
         refusing.contains("refusing clients"),
         "no connection was refused"
     );
-    // The partitions find the descriptors that they were promised.
+    // The partitions use the descriptors that were reserved for them.
     for topic in &topics {
         write_to_all(cluster, &mut writers, topic)?;
     }

@@ -1,5 +1,5 @@
-//! One of two log directories of a broker fails: producers with acks=all go on, first when the
-//! broker is a follower there, then when it leads.
+//! One of two log directories of a broker fails, first when the broker is a follower there, then
+//! when it leads: producers with acks=all continue.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -23,7 +23,7 @@ fn second_directory(cluster: &mut Cluster, id: i32) -> PathBuf {
     cluster.broker(id).data.with_file_name("data2")
 }
 
-/// A partition that a broker has in its second directory, as its leader or as a follower.
+/// Finds a partition that a broker has in its second directory, as its leader or as a follower.
 fn find(cluster: &mut Cluster, leads: bool) -> Result<(i32, usize)> {
     let states = cluster.describe("t")?;
     for id in 1..=3 {
@@ -38,7 +38,7 @@ fn find(cluster: &mut Cluster, leads: bool) -> Result<(i32, usize)> {
     anyhow::bail!("no such replica: {states:?}")
 }
 
-/// Appends a batch, and waits until it is acknowledged by all in sync.
+/// Appends a batch, and waits until it is acknowledged by all replicas in sync.
 fn produce_acknowledged(cluster: &Cluster, partition: usize) -> Result<()> {
     let index = i32::try_from(partition)?;
     let mut timed_out = false;
@@ -59,11 +59,12 @@ fn produce_acknowledged(cluster: &Cluster, partition: usize) -> Result<()> {
     Ok(())
 }
 
-/// Lets the second directory of a broker fail: the longest time without an acknowledgement.
+/// Makes the second directory of a broker fail. Returns the longest time without an
+/// acknowledgement.
 fn fail(cluster: &mut Cluster, id: i32, partition: usize) -> Result<Duration> {
     let directory = second_directory(cluster, id);
     let before = cluster.broker(id).log()?.len();
-    // A new segment cannot be created where the directory is a file.
+    // A new segment cannot be created, because a file is in the directory's place.
     std::fs::rename(&directory, directory.with_file_name("unmounted"))?;
     std::fs::write(&directory, "")?;
     let mut longest = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! Nodes die, hang, and stop in good order, while clients go on.
+//! Nodes die, hang, and stop cleanly, while clients continue.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use dohle_tests::{Cluster, replicas, until};
 const NOT_ENOUGH_REPLICAS: i16 = 19;
 const LINES: u64 = 200_000;
 
-/// What a node may say when others are killed or hang.
+/// Allows the warnings that nodes log when others are killed or hang.
 pub fn allow_lost_connections(cluster: &mut Cluster) {
     let texts = [
         "connection",
@@ -28,7 +28,7 @@ pub fn allow_lost_connections(cluster: &mut Cluster) {
     }
 }
 
-/// Produces one record, to whatever leader there is, until it is acknowledged by all in sync.
+/// Produces one record to the current leader, until it is acknowledged by all replicas in sync.
 pub fn produce_until_acknowledged(cluster: &Cluster, topic: &str, value: &str) -> Result<i64> {
     let mut offset = -1;
     until(DEADLINE, format!("{value} is acknowledged"), || {
@@ -137,7 +137,8 @@ fn a_producer_sees_no_error_while_every_node_is_stopped_and_started_in_turn() ->
 fn a_leader_that_is_cut_off_acknowledges_nothing() -> Result<()> {
     let mut cluster = Cluster::of(3).start()?;
     allow_lost_connections(&mut cluster);
-    // At the end all nodes stop while their sessions come back: the last one asks nobody.
+    // At the end all nodes stop while their sessions are still being restored: the last one cannot
+    // ask for a controlled shutdown.
     cluster.allow("leaderships did not move away in time");
     cluster.create_topic("t", 1, 3, &[("min.insync.replicas", "2")])?;
     produce_until_acknowledged(&cluster, "t", "before")?;
@@ -149,7 +150,7 @@ fn a_leader_that_is_cut_off_acknowledges_nothing() -> Result<()> {
     let mut connection = cluster.broker(leader).connect()?;
     connection.limit(Duration::from_secs(20))?;
     let records = batch(&[b"cut off"])?.freeze();
-    // No answer at all within the limit is right too.
+    // No response within the limit is correct too.
     if let Ok(produced) = produce(&mut connection, "t", 0, -1, records) {
         assert_ne!(produced.error_code, 0, "acknowledged: {produced:?}");
     }
@@ -214,7 +215,7 @@ fn the_isr_shrinks_when_a_follower_hangs_and_expands_when_it_wakes() -> Result<(
         .context("no follower")?;
     produce_until_acknowledged(&cluster, "t", "before")?;
     cluster.broker(follower).pause()?;
-    // Waits for the shrink: until then the hung follower counts.
+    // Waits until the ISR has shrunk, because the hung follower counts until then.
     produce_until_acknowledged(&cluster, "t", "meanwhile")?;
     cluster.wait_for_partition("t", 0, DEADLINE, |partition| {
         partition.isr.len() == 2 && !partition.isr.contains(&follower)
@@ -319,7 +320,7 @@ fn every_kind_of_acknowledgement_delivers_while_nothing_fails() -> Result<()> {
             .args(["--acks", acks, &format!("--idempotent={idempotent}")])
             .run()?
             .clean()?;
-        // With acks=0 or 1 the followers may be a moment behind: consume until all is there.
+        // With acks=0 or 1 the followers may lag a moment: consume until all records are there.
         until(DEADLINE, format!("{topic} holds all records"), || {
             let consumed = franz_go::consume(&bootstrap, &topic).run()?.clean()?;
             ensure!(

@@ -1,4 +1,4 @@
-//! franz-go walks through the life of a topic.
+//! franz-go creates, uses and deletes a topic.
 
 use anyhow::Result;
 use dohle_tests::Cluster;

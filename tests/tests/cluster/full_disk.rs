@@ -1,7 +1,7 @@
-//! The disks of all three nodes fill up: producers are refused early and with a reason, a node
-//! starts on its full disk and serves reads, and once other records or topics are deleted
-//! everything goes on by itself, also the first consumer group. Each acknowledged record is there
-//! once and in order.
+//! The disks of all three nodes become full: producers are refused early and with a reason, a node
+//! starts on its full disk and serves reads, and once records or topics are deleted everything
+//! resumes by itself, including the first consumer group. Each acknowledged record is there once
+//! and in order.
 
 #[path = "../../../crates/log/tests/common/small_fs.rs"]
 mod small_fs;
@@ -36,7 +36,7 @@ struct Story {
     producer: Producer,
 }
 
-/// The partitions of a topic with the connections to their leaders.
+/// Returns the partitions of a topic with connections to their leaders.
 fn leaders(cluster: &Cluster, topic: &str) -> Result<Vec<(i32, dohle_tests::KafkaConnection)>> {
     let states = cluster.describe(topic)?;
     let open = (0..).zip(states).map(|(partition, state)| {
@@ -62,7 +62,7 @@ fn create_old(cluster: &Cluster, topic: &str) -> Result<()> {
     Ok(())
 }
 
-/// DeleteRecords of all records of a topic.
+/// Deletes all records of a topic with DeleteRecords.
 fn delete_records(cluster: &Cluster, topic: &str) -> Result<()> {
     for (partition, mut leader) in leaders(cluster, topic)? {
         let request = kafka::DeleteRecordsRequestData {
@@ -101,7 +101,7 @@ fn delete_topic(cluster: &Cluster, topic: &str) -> Result<()> {
     Ok(())
 }
 
-/// A topic is not created while the disk of the active controller is short of space.
+/// Checks that no topic is created while the disk of the active controller is short of space.
 fn check_no_topic_is_created(cluster: &Cluster) -> Result<()> {
     let mut attempts = 0;
     until(DEADLINE, "topics are refused", || {
@@ -127,7 +127,7 @@ fn check_no_topic_is_created(cluster: &Cluster) -> Result<()> {
     })
 }
 
-/// The topic of groups is not created either, and the answer has the reason.
+/// Checks that the topic of groups is not created either, and that the response has the reason.
 fn check_no_group_has_a_coordinator(cluster: &Cluster) -> Result<()> {
     let request = kafka::FindCoordinatorRequestData {
         coordinator_keys: vec![text("readers")],
@@ -142,7 +142,7 @@ fn check_no_group_has_a_coordinator(cluster: &Cluster) -> Result<()> {
 }
 
 impl Story {
-    /// Waits until every leader refuses records, and checks the reason that it gives.
+    /// Waits until every leader refuses records, and checks the reason in the response.
     fn wait_until_refused(&self, topic: &str) -> Result<()> {
         for (partition, mut leader) in leaders(&self.cluster, topic)? {
             let what = format!("the leader of {topic}-{partition} refuses records");
@@ -178,7 +178,8 @@ impl Story {
         })
     }
 
-    /// Kills a node whose disk has no byte left and starts it again: it serves reads.
+    /// Kills a node whose disk has no byte left and starts it again, and checks that it serves
+    /// reads.
     fn restart_on_full_disk(&mut self, id: i32) -> Result<()> {
         let before = self.producer.acknowledged()?.clone();
         self.cluster.broker(id).kill()?;
@@ -204,14 +205,14 @@ impl Story {
     }
 }
 
-/// The number of a record of the producer.
+/// Returns the number of a record of the producer.
 fn number(value: &Bytes) -> Result<u64> {
     ensure!(value.len() == VALUE, "{} bytes", value.len());
     Ok(std::str::from_utf8(&value[..10])?.parse()?)
 }
 
-/// Each record that was sent is in its partition once, in the order of the numbers, and at the
-/// offset that was acknowledged.
+/// Checks that each record that was sent is in its partition once, in the order of the numbers, and
+/// at the offset that was acknowledged.
 fn check_records(cluster: &Cluster, acknowledged: &BTreeMap<(i32, i64), u64>) -> Result<()> {
     let mut found = 0;
     for (partition, mut leader) in leaders(cluster, "t")? {
@@ -276,7 +277,7 @@ fn story(root: &Path) -> Result<()> {
     check_no_group_has_a_coordinator(&story.cluster)?;
     let bootstrap = story.cluster.bootstrap();
     let mut reader = Member::start(Flavour::ConfluentRange, &bootstrap, "read", "readers")?;
-    // Other programs take what was kept: not one byte is left.
+    // Fills the space that the reserve has kept: not one byte is left.
     let nodes = story.cluster.nodes().iter();
     let ballast: Vec<Ballast> = nodes.map(|node| Ballast::fill(&node.data)).collect();
     story.wait_until_refused("old-topic")?;
@@ -310,6 +311,6 @@ fn story(root: &Path) -> Result<()> {
 #[test]
 fn three_full_disks_lose_nothing_and_service_resumes_by_itself() {
     let name = "full_disk::three_full_disks_lose_nothing_and_service_resumes_by_itself";
-    // Outside the nodes' disks: their properties and their logs.
+    // The properties and logs of the nodes are outside of the nodes' disks.
     in_small_fs(name, "size=64m", |root| story(root).unwrap());
 }

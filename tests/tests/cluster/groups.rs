@@ -1,5 +1,5 @@
-//! Consumer groups, told once and lived through by members of every client family: two members
-//! share six partitions, one is killed, the coordinator is killed, everything is restarted.
+//! One story of a consumer group, with members of every client family: two members share six
+//! partitions, one is killed, the coordinator is killed, everything is restarted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -19,7 +19,7 @@ const TOPIC: &str = "orders";
 const GROUP: &str = "billing";
 const PARTITIONS: i32 = 6;
 
-/// How long a group may take to settle, a member's session and a failover included.
+/// How long a group may take to settle, including a member's session timeout and a failover.
 const SETTLED: Duration = Duration::from_secs(90);
 
 fn cluster() -> Result<Cluster> {
@@ -51,7 +51,7 @@ fn all_partitions() -> BTreeSet<i32> {
     (0..PARTITIONS).collect()
 }
 
-/// Both own something, together everything, and nothing twice.
+/// Checks that both own partitions, together all of them, and no partition twice.
 fn share(a: &mut Member, b: &mut Member, each: usize) -> Result<bool> {
     let (a, b) = (a.assigned()?, b.assigned()?);
     let all: BTreeSet<i32> = a.union(b).copied().collect();
@@ -65,7 +65,8 @@ fn values(reads: &[Read]) -> BTreeSet<u32> {
         .collect()
 }
 
-/// The ends of the partitions, from what was read: an error when an offset was skipped.
+/// Returns the ends of the partitions, from the records that were read; fails when an offset was
+/// skipped.
 fn ends(reads: &[Read]) -> Result<BTreeMap<i32, i64>> {
     let mut offsets: BTreeMap<i32, BTreeSet<i64>> = BTreeMap::new();
     for read in reads {
@@ -88,7 +89,7 @@ fn ends(reads: &[Read]) -> Result<BTreeMap<i32, i64>> {
         .collect()
 }
 
-/// The first offset of each partition that a member read.
+/// Returns the first offset of each partition that a member read.
 fn firsts(reads: &[Read]) -> BTreeMap<i32, i64> {
     let mut firsts = BTreeMap::new();
     for read in reads {
@@ -97,7 +98,7 @@ fn firsts(reads: &[Read]) -> BTreeMap<i32, i64> {
     firsts
 }
 
-/// The broker that coordinates the group.
+/// Returns the broker that coordinates the group.
 fn coordinator(cluster: &Cluster) -> Result<i32> {
     let request = kafka::FindCoordinatorRequestData {
         key: text(GROUP),
@@ -130,7 +131,7 @@ fn story(flavour: Flavour) -> Result<()> {
         Ok(values(&both).len() == 600)
     })?;
 
-    // A member is killed: the other takes over where it had committed.
+    // A member is killed: the other continues from its committed offsets.
     let of_a = a.assigned()?.clone();
     produce(&bootstrap, 600..900)?;
     a.kill()?;
@@ -155,7 +156,7 @@ fn story(flavour: Flavour) -> Result<()> {
     }
     let end = ends(&[&read_by_a, b.reads()?].concat())?;
 
-    // The coordinator is killed: no committed offset is lost, the group goes on.
+    // The coordinator is killed: no committed offset is lost, and the group continues.
     until(SETTLED, "everything is committed", || {
         Ok(*b.committed()? == end)
     })?;
@@ -174,7 +175,7 @@ fn story(flavour: Flavour) -> Result<()> {
     cluster.wait_in_sync(TOPIC)?;
     b.leave()?;
 
-    // Everything is restarted: the group's next member begins where it ended.
+    // Everything is restarted: the group's next member continues from the committed offsets.
     cluster.wait_in_sync("__consumer_offsets")?;
     cluster.stop()?;
     cluster.start()?;
@@ -190,7 +191,7 @@ fn story(flavour: Flavour) -> Result<()> {
             "partition {partition}: began at {first}"
         );
     }
-    // Publish and subscribe: another group sees everything.
+    // Publish and subscribe: another group reads everything.
     let mut d = start(&cluster, flavour, "audit")?;
     until(SETTLED, "another group reads everything", || {
         Ok(values(d.reads()?).len() == 1560)
@@ -198,7 +199,8 @@ fn story(flavour: Flavour) -> Result<()> {
     ends(d.reads()?)?;
     for member in [c, d] {
         let output = member.leave()?;
-        // An offsets topic that is being loaded, and commits that a member's own end overtakes.
+        // Warnings about an offsets topic that is being loaded, and about commits during a member's
+        // own end.
         ensure!(output.stderr.trim().is_empty(), "not a clean run: {output}");
     }
     Ok(())

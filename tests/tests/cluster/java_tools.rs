@@ -7,7 +7,7 @@ use dohle_tests::Cluster;
 use dohle_tests::clients::java::tool;
 use dohle_tests::wait::{DEADLINE, until};
 
-/// A cluster, and its tools.
+/// A cluster, and Kafka's tools for it.
 struct Tools {
     cluster: Cluster,
     bootstrap: String,
@@ -21,13 +21,13 @@ impl Tools {
         }
     }
 
-    /// Runs a tool that must end well, with no warning.
+    /// Runs a tool that must succeed without a warning.
     fn run(&self, name: &str, args: &[&str]) -> Result<String> {
         let bootstrap = ["--bootstrap-server", self.bootstrap.as_str()];
         tool(name).args(bootstrap).args(args).run()?.clean()
     }
 
-    /// Runs a tool that must fail, and returns all that it says.
+    /// Runs a tool that must fail, and returns its whole output.
     fn fail(&self, name: &str, args: &[&str]) -> Result<String> {
         let bootstrap = ["--bootstrap-server", self.bootstrap.as_str()];
         let output = tool(name).args(bootstrap).args(args).run()?;
@@ -42,7 +42,7 @@ impl Tools {
     }
 }
 
-/// The value of `NAME: VALUE` among columns that tabs separate.
+/// Returns the value of `NAME: VALUE` among columns that are separated by tabs.
 fn column<'a>(line: &'a str, name: &str) -> &'a str {
     let prefix = format!("{name}: ");
     line.split('\t')
@@ -328,7 +328,7 @@ fn partitions_are_moved_and_leaders_elected() -> Result<()> {
     let ends = tools.run("GetOffsetShell", &["--topic", "t", "--time", "latest"])?;
     assert_eq!(ends, "t:0:5000\n");
 
-    // The leader stops, the other one leads; once it is back, it is elected again.
+    // The leader stops, and the other replica leads; once the first is back, it is elected again.
     tools.cluster.broker(target[0]).stop()?;
     tools
         .cluster

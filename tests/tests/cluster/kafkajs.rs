@@ -1,4 +1,4 @@
-//! kafkajs walks through the life of a topic, producing with the codecs that it has.
+//! kafkajs creates, uses and deletes a topic, producing with the codecs that it supports.
 
 use anyhow::Result;
 use dohle_tests::Cluster;
@@ -8,7 +8,7 @@ use dohle_tests::clients::kafkajs;
 fn kafkajs_administers_produces_and_fetches() -> Result<()> {
     let cluster = Cluster::of(3).start()?;
     let output = kafkajs::walk_through(&cluster.bootstrap(), "walk").run()?;
-    // The refused second creation of the topic; a first producer id may take a retry.
+    // The second creation of the topic is refused; the first producer id may need a retry.
     let expected = ["Topic creation errors", "The coordinator is loading"];
     for line in output.stderr.lines() {
         assert!(expected.iter().any(|text| line.contains(text)), "{output}");

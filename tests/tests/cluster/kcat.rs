@@ -1,4 +1,4 @@
-//! kcat, and with it librdkafka: metadata, offsets, every codec, errors.
+//! kcat, which tests librdkafka: metadata, offsets, every codec, errors.
 
 use anyhow::Result;
 use dohle_tests::Cluster;
@@ -81,7 +81,7 @@ fn kcat_finds_offsets_by_time() -> Result<()> {
         .input("a\nb\nc\n")
         .run()?
         .clean()?;
-    // -1 is the end, -2 the start; a moment in 2001 comes before all records.
+    // -1 is the end, -2 the start; a time in 2001 is before all records.
     for (time, offset) in [("-1", 3), ("-2", 0), ("1000000000000", 0)] {
         let query = format!("timed:0:{time}");
         let found = kcat(&bootstrap, &["-Q", "-t", &query]).run()?.clean()?;

@@ -1,4 +1,5 @@
-//! The cluster tests: real nodes, real clients. One program, since linking each costs time.
+//! The cluster tests: real nodes, real clients. One program, because linking each file would take
+//! long.
 
 mod bad_input;
 mod compaction;

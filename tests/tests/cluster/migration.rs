@@ -1,5 +1,5 @@
 //! A live group moves from the classic to the consumer protocol (KIP-848) and back, with members of
-//! several client families: nothing is skipped, and nobody stops.
+//! several client families: no record is skipped, and no member stops.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -71,7 +71,8 @@ fn a_live_group_moves_to_the_consumer_protocol_and_back() -> Result<()> {
         Ok(owns_all(&mut classic)? && read_by(&mut [&mut classic])?.len() == 300)
     })?;
 
-    // The first member of the consumer protocol makes it a consumer group; the other goes on in it.
+    // The first member of the consumer protocol makes the group a consumer group; the other member
+    // continues in it.
     let mut new = start(&cluster, Flavour::JavaConsumer)?;
     until(SETTLED, "members of both protocols share", || {
         shares(&mut classic, &mut new)
@@ -86,8 +87,8 @@ fn a_live_group_moves_to_the_consumer_protocol_and_back() -> Result<()> {
     classic.leave()?;
     until(SETTLED, "the other has everything", || owns_all(&mut new))?;
 
-    // One of another family joins in the classic protocol, and is left alone: a classic group
-    // again.
+    // A member of another family joins with the classic protocol, and then remains alone: the group
+    // is a classic group again.
     let mut last = start(&cluster, Flavour::ConfluentCooperative)?;
     until(SETTLED, "members of both protocols share again", || {
         shares(&mut last, &mut new)

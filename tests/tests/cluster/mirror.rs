@@ -14,7 +14,7 @@ use crate::console_tools::{Kafka, ours};
 
 const SETTLED: Duration = Duration::from_secs(150);
 
-/// The committed values of a topic, in their order.
+/// Returns the committed values of a topic, in order.
 fn values(bootstrap: &str, topic: &str) -> Result<Vec<String>> {
     let isolation = "isolation.level=read_committed";
     let arguments = ["-C", "-t", topic, "-e", "-q", "-X", isolation];
@@ -50,7 +50,7 @@ fn mirror_maker_copies_from_kafka_and_back() -> Result<()> {
     ours("topics", &dohle, &topic)?.run()?.ok()?;
     produce(&kafka.bootstrap, "orders", 0..500)?;
     produce(&dohle, "invoices", 0..300)?;
-    // A group of the source has read a part.
+    // A group at the source has read a part.
     let reset = [
         "--group",
         "billing",
@@ -96,7 +96,7 @@ fn mirror_maker_copies_from_kafka_and_back() -> Result<()> {
     until(SETTLED, "the records of Dohle are at Kafka", || {
         Ok(values(&kafka.bootstrap, "dohle.invoices")?.len() >= 300)
     })?;
-    // MirrorMaker dies in the middle of more records, and starts again.
+    // MirrorMaker is killed while it copies more records, and starts again.
     produce(&kafka.bootstrap, "orders", 500..2000)?;
     mirror.kill()?;
     let mirror = java::class("org.apache.kafka.connect.mirror.MirrorMaker")
@@ -111,7 +111,7 @@ fn mirror_maker_copies_from_kafka_and_back() -> Result<()> {
         let output = ours("consumer-groups", &dohle, &arguments)?.run()?.ok()?;
         let line = output.lines().find(|line| line.contains("kafka.orders"));
         let offset = line.and_then(|line| line.split_whitespace().nth(3)?.parse::<u32>().ok());
-        // A translated offset is never beyond the original.
+        // A translated offset is never larger than the original.
         Ok(offset.is_some_and(|offset| offset > 0 && offset <= 200))
     })?;
     mirror.interrupt()?;

@@ -1,4 +1,4 @@
-//! Committed offsets: as Kafka's own tools see them, over the network and in the log's files; while
+//! Committed offsets: read by Kafka's own tools, over the network and from the log's files; while
 //! coordinators die; and when they expire.
 
 use std::collections::BTreeSet;
@@ -41,7 +41,7 @@ fn start() -> Result<Cluster> {
     Ok(cluster)
 }
 
-/// Kafka's `kafka-consumer-groups.sh`.
+/// Runs Kafka's `kafka-consumer-groups.sh`.
 fn groups(cluster: &Cluster, args: &[&str]) -> Result<String> {
     tool("consumer.group.ConsumerGroupCommand")
         .args(["--bootstrap-server", &cluster.bootstrap()])
@@ -50,7 +50,7 @@ fn groups(cluster: &Cluster, args: &[&str]) -> Result<String> {
         .clean()
 }
 
-/// The words of the line of a table that begins with these.
+/// Returns the words of the line of a table that begins with these.
 fn row<'a>(table: &'a str, begin: &[&str]) -> Result<Vec<&'a str>> {
     let rows = table
         .lines()
@@ -79,7 +79,7 @@ fn kafkas_tool_sets_shows_and_deletes_offsets_and_groups() -> Result<()> {
     assert_eq!(row(&reset, &["billing", TOPIC, "1"])?[3], "4", "{reset}");
 
     let of_group = ["--describe", "--group", "billing"];
-    // Without members the tool says so on its standard error.
+    // Without members the tool prints a notice on its standard error.
     let described = tool("consumer.group.ConsumerGroupCommand")
         .args(["--bootstrap-server", &cluster.bootstrap()])
         .args(of_group)
@@ -103,7 +103,7 @@ fn kafkas_tool_sets_shows_and_deletes_offsets_and_groups() -> Result<()> {
     Ok(())
 }
 
-/// Lets a member read everything and commit, and leave.
+/// Lets a member read everything, commit, and leave.
 fn commit(cluster: &Cluster, flavour: Flavour, group: &str) -> Result<()> {
     let mut member = Member::start(flavour, &cluster.bootstrap(), TOPIC, group)?;
     until(SETTLED, format!("{group} has committed"), || {
@@ -169,7 +169,7 @@ fn what_groups_write_is_understood_by_kafkas_own_tool() -> Result<()> {
         let expected = "{\"version\":\"4\",\"data\":{\"offset\":10,";
         ensure!(offset.contains(expected), "{offset}");
     }
-    // The classic group when it had a member, and when it was empty again.
+    // The records of the classic group with a member, and after it has become empty.
     let stable = records.iter().filter(|line| key(line, "classic", 2));
     let stable =
         stable.filter(|line| line.contains("\"assignedPartitions\":[{\"topic\":\"orders\""));
@@ -179,7 +179,8 @@ fn what_groups_write_is_understood_by_kafkas_own_tool() -> Result<()> {
         empty.contains("\"generation\":2,\"protocol\":null"),
         "{empty}"
     );
-    // The consumer group: its epoch, its member and what that was assigned, until it left.
+    // The records of the consumer group: its epoch, its member and the member's assignment, until
+    // it left.
     last("modern", 3)?;
     for kind in [5, 7, 8] {
         let gone = last("modern", kind)?;
@@ -202,7 +203,7 @@ fn what_groups_write_is_understood_by_kafkas_own_tool() -> Result<()> {
 
 /// COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR.
 const TRY_AGAIN: [i16; 3] = [14, 15, 16];
-/// How many groups commit.
+/// The number of groups that commit.
 const GROUPS: usize = 60;
 
 fn name(group: usize) -> String {
@@ -227,7 +228,7 @@ fn commit_request(group: &str, offset: i64) -> kafka::OffsetCommitRequestData {
     }
 }
 
-/// Commits this offset for every group, wherever its coordinator is, until all have it.
+/// Commits this offset for every group at its coordinator, until all groups have it.
 fn commit_all(cluster: &Cluster, offset: i64) -> Result<()> {
     let mut left: BTreeSet<usize> = (0..GROUPS).collect();
     until(
@@ -251,7 +252,7 @@ fn commit_all(cluster: &Cluster, offset: i64) -> Result<()> {
     )
 }
 
-/// What a node says of all groups: each has this offset, or is to be asked for again.
+/// Fetches all groups from a node. Each group has this offset, or must be asked for again.
 fn fetch(connection: &mut KafkaConnection, offset: i64) -> Result<BTreeSet<String>> {
     let groups = (0..GROUPS).map(|group| kafka::OffsetFetchRequestGroup {
         group_id: text(&name(group)),
@@ -281,7 +282,7 @@ fn fetch(connection: &mut KafkaConnection, offset: i64) -> Result<BTreeSet<Strin
     Ok(known)
 }
 
-/// Asks all nodes for all groups, over and over, until some node has told of each.
+/// Asks all nodes for all groups, until each group was returned by some node.
 fn fetch_all(cluster: &Cluster, offset: i64) -> Result<()> {
     let mut known = BTreeSet::new();
     until(DEADLINE, "all groups are served", || {
@@ -329,7 +330,7 @@ fn offsets_expire_and_groups_with_their_last_one() -> Result<()> {
         .start()?;
     cluster.create_topic(TOPIC, 1, 1, &[])?;
     let mut connection = cluster.connect()?;
-    // Clients of old say for how long.
+    // Old clients send a retention time.
     for (group, retention_time_ms) in [("soon", 1), ("later", 3_600_000), ("default", -1)] {
         let request = kafka::OffsetCommitRequestData {
             retention_time_ms,

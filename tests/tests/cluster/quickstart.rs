@@ -1,4 +1,4 @@
-//! The first things that a newcomer does: `dohle dev`, and a single node without a file.
+//! The first steps of a newcomer: `dohle dev`, and a single node without a file.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-/// `dohle dev`, its first broker on this port, when it has said that it is up.
+/// Starts `dohle dev` with its first broker on this port, and waits until it prints that it is up.
 fn dev(data: &Path, port: u16) -> Result<Running> {
     let mut cluster = clean(Program::new(binary()?).arg("dev").arg("--data").arg(data))
         .args(["--port", &port.to_string()])
@@ -38,7 +38,7 @@ fn dev(data: &Path, port: u16) -> Result<Running> {
     Ok(cluster)
 }
 
-/// Without the variables of this process that would configure a node.
+/// Removes the variables of this process that would configure a node.
 fn clean(program: Program) -> Program {
     let mut without = Command::new("none");
     clear_environment(&mut without);

@@ -1,12 +1,11 @@
-//! The README's first programs, each as it stands there, on a cluster that has no topic yet.
+//! The README's first programs, unchanged, on a cluster without topics.
 
 use anyhow::{Result, ensure};
 use dohle_tests::Cluster;
 use dohle_tests::clients::java;
 use dohle_tests::program::Program;
 
-/// Runs one; it has to print what it sent and what it read, and no client may have warned of
-/// anything.
+/// Runs a program, which must print the record that it read, without warnings of the client.
 fn check(snippet: Program, language: &str, line: &str) -> Result<()> {
     let cluster = Cluster::of(3).start()?;
     let printed = snippet

@@ -14,7 +14,7 @@ use kafka::describe_quorum_request;
 
 use super::faults::{allow_lost_connections, produce_until_acknowledged, values};
 
-/// Waits until each controller has all of the metadata, as `metadata-quorum describe` shows it.
+/// Waits until each controller has all of the metadata, according to `metadata-quorum describe`.
 fn wait_for_quorum(cluster: &Cluster) -> Result<()> {
     let topic = describe_quorum_request::TopicData {
         topic_name: text("__cluster_metadata"),
@@ -107,7 +107,8 @@ fn a_wiped_majority_elects_nobody_until_an_operator_recovers_the_quorum() -> Res
         cluster.broker(id).wait_until_ready()?;
     }
     wait_for_quorum(&cluster)?;
-    // What this controller held is there, and changes are committed by all three again.
+    // The metadata that this controller held are there, and changes are committed by all three
+    // again.
     assert_eq!(cluster.describe("before")?[0].replicas.len(), 3);
     cluster.create_topic("after", 1, 3, &[])?;
     cluster.wait_in_sync("after")?;

@@ -50,7 +50,7 @@ fn a_cancelled_reassignment_is_reported_while_a_broker_is_paused() -> Result<()>
         .property("broker.session.timeout.ms", "60000")
         .start()?;
     allow_lost_connections(&mut cluster);
-    // The active controller goes on, so that the tool waits for nothing but the paused broker.
+    // The active controller is not paused, so that the tool waits only for the paused broker.
     let controller = cluster.controller()?;
     let paused = controller % 3 + 1;
     let leader = paused % 3 + 1;

@@ -1,4 +1,4 @@
-//! How a node refuses to start, and how it ends when it is told to a second time.
+//! A node that refuses to start, and a node that receives a second stop signal.
 
 use std::net::TcpListener;
 
@@ -12,7 +12,7 @@ use dohle_tests::{Cluster, KafkaConnection, logs, until};
 
 const API_VERSIONS: i16 = 18;
 
-/// Whether the program under test is one whose words are known here.
+/// Returns whether the messages of the program under test are known here.
 fn words_are_known() -> bool {
     if !logs::checked() {
         println!("the logs of the program under test are not read");
@@ -56,7 +56,7 @@ fn a_second_signal_ends_a_node_that_waits_for_others_to_stop_in_order() -> Resul
     let mut cluster = Cluster::of(3)
         .allow("received a second stop signal")
         .start()?;
-    // Nobody is left who could take over the leaderships, so that it waits.
+    // No other node can take over the leaderships, so the node waits.
     cluster.broker(2).pause()?;
     cluster.broker(3).pause()?;
     let node = cluster.broker(1);

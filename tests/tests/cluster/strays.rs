@@ -23,7 +23,7 @@ fn strays(cluster: &mut Cluster, words: &[&str]) -> Result<Output> {
     Ok(output)
 }
 
-/// The directories of the topic `kept`, whose names end so.
+/// Counts the directories of the topic `kept` whose names end like this.
 fn kept(cluster: &mut Cluster, end: &str) -> Result<usize> {
     let mut count = 0;
     for entry in std::fs::read_dir(&cluster.broker(1).data)? {
@@ -57,7 +57,7 @@ fn a_broker_whose_controller_lost_its_directory_keeps_its_partitions() -> Result
     cluster.broker(1).start()?;
     ensure!(cluster.broker(1).log()?.contains(reported));
     ensure!(kept(&mut cluster, "-stray")? == 3);
-    // A topic of the same name is another topic.
+    // A topic with the same name is a different topic.
     cluster.create_topic("kept", 3, 1, &[])?;
     cluster.broker(1).stop()?;
     strays(&mut cluster, &["delete", "--yes"])?;

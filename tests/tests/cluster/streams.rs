@@ -12,12 +12,13 @@ use dohle_tests::program::{Program, Running};
 
 use crate::faults::allow_lost_connections;
 
-/// Records of each input topic for each kill, and how many are written a second.
+/// The number of records of each input topic for each kill, and the number that is written each
+/// second.
 const RECORDS_PER_KILL: usize = 500;
 const RATE: usize = 100;
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// How often something is killed: in the short form that `make test` runs, and in the long one.
+/// How often a process is killed: in the short form, for `make test`, and in the long one.
 fn kills() -> usize {
     match std::env::var("DOHLE_PROGRAMS").as_deref() {
         Ok("full") => 10,
@@ -158,7 +159,7 @@ fn a_streams_application_processes_each_record_exactly_once() -> Result<()> {
 
     let mut random = seed;
     for kill in 0..kills() {
-        // The application has worked since the last kill: its output has grown.
+        // The output has grown since the last kill, so the application has processed records.
         input.wait_for_line(|line| {
             line == format!("written {}", kill * RECORDS_PER_KILL + RECORDS_PER_KILL / 2)
         })?;
@@ -181,7 +182,7 @@ fn a_streams_application_processes_each_record_exactly_once() -> Result<()> {
     input.finish()?.ok()?;
     let complete = streams(&["check", &bootstrap, "120"]).run()?.ok()?;
     println!("{complete}");
-    // Whatever the instances still do as they end must not write anything twice.
+    // The instances must not write anything twice while they end.
     for instance in instances {
         instance.terminate()?;
         instance.finish()?;

@@ -1,5 +1,5 @@
-//! The tools that administer, beside Kafka's own: for the same state of the same cluster both print
-//! the same and end with the same code; against Apache Kafka, and against Dohle.
+//! The administrative tools, compared with Kafka's own: for the same state of the same cluster both
+//! print the same and end with the same code, against Apache Kafka and against Dohle.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use dohle_tests::wait::{DEADLINE, until};
 
 use super::console_tools::{Kafka, ours, theirs};
 
-/// Our name of a tool, and Kafka's.
+/// The names of a tool: Dohle's, and Kafka's.
 const TOPICS: (&str, &str) = ("topics", "TopicCommand");
 const CONFIGS: (&str, &str) = ("configs", "ConfigCommand");
 const CONSUMER_GROUPS: (&str, &str) = ("consumer-groups", "consumer.group.ConsumerGroupCommand");
@@ -28,14 +28,14 @@ const CLUSTER: (&str, &str) = ("cluster", "ClusterTool");
 const VERSIONS: (&str, &str) = ("broker-api-versions", "BrokerApiVersionsCommand");
 const FEATURES: (&str, &str) = ("features", "FeatureCommand");
 
-/// A cluster that both kinds of tools look at.
+/// A cluster on which both kinds of tools are run.
 struct Both<'a> {
     bootstrap: &'a str,
     /// A folder for files that the tools read.
     folder: &'a Path,
 }
 
-/// Kafka keeps much in hash maps: lines come in any order, and so do lists in a line.
+/// Kafka iterates over hash maps, so lines, and lists in a line, may have any order.
 fn normal(text: &str) -> Vec<String> {
     let sort = |line: &str| {
         let mut words: Vec<&str> = line.split([',', ' ', '[', ']', '{', '}']).collect();
@@ -47,7 +47,7 @@ fn normal(text: &str) -> Vec<String> {
     lines
 }
 
-/// Numbers that change from one look to the next are all alike.
+/// Replaces numbers that change between two runs.
 fn without_numbers(text: &str) -> String {
     let mut shown = String::new();
     for letter in text.replace(" -1", " 1").chars() {
@@ -57,7 +57,7 @@ fn without_numbers(text: &str) -> String {
             false => shown.push(letter),
         }
     }
-    // Columns are as wide as their numbers.
+    // The width of columns depends on their numbers.
     shown.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -67,7 +67,7 @@ impl Both<'_> {
     }
 
     fn theirs(&self, tool: (&str, &str), args: &[&str]) -> Result<Output> {
-        // The subcommand of this one comes first.
+        // The subcommand of this tool comes first.
         if tool == CLUSTER {
             let bootstrap = ["--bootstrap-server", self.bootstrap];
             return java::tool(tool.1).args(args).args(bootstrap).run();
@@ -75,7 +75,7 @@ impl Both<'_> {
         theirs(tool.1, self.bootstrap, args).run()
     }
 
-    /// Both print the same and end with the same code.
+    /// Checks that both tools print the same and end with the same code.
     #[track_caller]
     fn same(&self, tool: (&str, &str), args: &[&str]) -> Result<String> {
         let (ours, theirs) = (self.ours(tool, args)?, self.theirs(tool, args)?);
@@ -87,7 +87,7 @@ impl Both<'_> {
         Ok(ours.stdout)
     }
 
-    /// The same but for numbers.
+    /// Checks that both tools print the same except for numbers.
     #[track_caller]
     fn alike(&self, tool: (&str, &str), args: &[&str]) -> Result<String> {
         let (ours, theirs) = (self.ours(tool, args)?, self.theirs(tool, args)?);
@@ -99,7 +99,8 @@ impl Both<'_> {
         Ok(ours.stdout)
     }
 
-    /// Both say the same of a failure. Kafka's tool of consumer groups ends with 0 even so.
+    /// Checks that both tools report a failure with the same text. Kafka's tool of consumer groups
+    /// ends with 0 nevertheless.
     #[track_caller]
     fn same_failure(&self, tool: (&str, &str), args: &[&str]) -> Result<Output> {
         let (ours, theirs) = (self.ours(tool, args)?, self.theirs(tool, args)?);
@@ -113,7 +114,7 @@ impl Both<'_> {
         Ok(ours)
     }
 
-    /// A step towards a state: ours does it.
+    /// Changes the state, with Dohle's tool.
     fn step(&self, tool: (&str, &str), args: &[&str]) -> Result<String> {
         self.ours(tool, args)?.ok()
     }
@@ -124,7 +125,7 @@ impl Both<'_> {
         Ok(path)
     }
 
-    /// Two topics with records, a group that is away, and one that is there.
+    /// Creates two topics with records, a group without members, and a group with a member.
     fn prepare(&self) -> Result<Running> {
         let orders = ["--create", "--topic", "orders", "--partitions", "3"];
         self.step(TOPICS, &orders)?;
@@ -309,7 +310,7 @@ fn look_at_the_cluster(both: &Both<'_>) -> Result<()> {
     both.alike(QUORUM, &["describe", "--replication"])?;
     both.same(VERSIONS, &[])?;
     both.alike(FEATURES, &["describe"])?;
-    // Each of these may be done twice.
+    // Each of these commands may run twice.
     for args in [
         &["downgrade", "--feature", "transaction.version=1"][..],
         &["upgrade", "--feature", "transaction.version=2"],
@@ -355,7 +356,7 @@ fn cut_and_move(both: &Both<'_>) -> Result<()> {
     ensure!(from == "orders:0:4\norders:1:0\norders:2:0\n", "{from}");
 
     both.same(REASSIGN, &["--list"])?;
-    // Where they are already: the second tool finds what the first one found.
+    // The partitions are there already, so the second tool finds what the first one found.
     let described = both.step(TOPICS, &["--describe", "--topic", "orders"])?;
     let line = described
         .lines()
@@ -376,7 +377,7 @@ fn cut_and_move(both: &Both<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What is told as JSON can be read as such, and tells as much.
+/// Checks that output in JSON can be parsed and has the same content as the text.
 fn look_at_json(both: &Both<'_>) -> Result<()> {
     for (tool, args, fields) in [
         (TOPICS, &["--list"][..], &[][..]),
@@ -441,7 +442,7 @@ fn look_at_json(both: &Both<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Each line of these is a command of both, so the stories are long: most of their time is Java's.
+/// Each command runs as both tools, so the stories take long; Java needs most of the time.
 fn tell(bootstrap: &str, folder: &Path) -> Result<()> {
     let both = Both { bootstrap, folder };
     let member = both.prepare()?;

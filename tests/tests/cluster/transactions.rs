@@ -1,7 +1,7 @@
 //! Loops of consume, process and produce in transactions, with several client families:
-//! transactions are committed and aborted, and a program that was replaced comes back. With the
-//! Java client and aiokafka, the coordinator is also killed between every two steps, a commit loses
-//! its answer, and the leader of the target moves in the middle.
+//! transactions are committed and aborted, and a program that was replaced returns. With the Java
+//! client and aiokafka, the coordinator is also killed between every two steps, a commit loses its
+//! response, and the leader of the target moves during a transaction.
 
 use std::collections::BTreeSet;
 
@@ -19,12 +19,12 @@ const SOURCE: &str = "orders";
 const TARGET: &str = "invoices";
 const GROUP: &str = "billing";
 const ID: &str = "biller";
-/// Of FindCoordinator.
+/// The type of keys in FindCoordinator.
 const TRANSACTION: i8 = 1;
-/// One transaction.
+/// The steps of one transaction.
 const STEPS: [&str; 5] = ["begin", "read 5", "write", "offsets", "commit"];
 
-/// What happens while a program works.
+/// The faults during the work of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Faults {
     None,
@@ -44,7 +44,7 @@ fn cluster() -> Result<Cluster> {
     Ok(cluster)
 }
 
-/// The broker that coordinates the transactions of [`ID`].
+/// Returns the broker that coordinates the transactions of [`ID`].
 fn coordinator(cluster: &Cluster) -> Result<i32> {
     let request = kafka::FindCoordinatorRequestData {
         key_type: TRANSACTION,
@@ -77,7 +77,7 @@ fn while_killed(
     Ok(())
 }
 
-/// The values of the target that a reader of committed records sees.
+/// Returns the values of the target that a reader of committed records receives.
 fn committed(cluster: &Cluster) -> Result<Vec<String>> {
     let arguments = [
         "-C",
@@ -92,7 +92,7 @@ fn committed(cluster: &Cluster) -> Result<Vec<String>> {
     Ok(output.lines().map(str::to_owned).collect())
 }
 
-/// Three transactions, in the middle of which brokers die.
+/// Makes three transactions, during which brokers are killed.
 fn three_with_kills(cluster: &mut Cluster, copy: &mut Transactional) -> Result<()> {
     // Before every step of one transaction the coordinator is killed.
     for step in STEPS {
@@ -102,7 +102,7 @@ fn three_with_kills(cluster: &mut Cluster, copy: &mut Transactional) -> Result<(
                 .with_context(|| format!("{step}, its coordinator killed"))
         })?;
     }
-    // The commit is under way when the coordinator is killed: it may have happened or not.
+    // The coordinator is killed while the commit is in progress: it may have happened or not.
     for step in &STEPS[..4] {
         copy.step(step)?;
     }
@@ -154,7 +154,7 @@ fn story(flavour: Flavour, faults: Faults) -> Result<()> {
             }
         }
     }
-    // What is aborted is not seen, and its offsets are not committed.
+    // An aborted transaction's records are not visible, and its offsets are not committed.
     for step in &STEPS[..4] {
         copy.step(step)?;
     }
@@ -163,7 +163,7 @@ fn story(flavour: Flavour, faults: Faults) -> Result<()> {
     let seen: BTreeSet<String> = committed(&cluster)?.into_iter().collect();
     ensure!(seen.len() == 20, "{seen:?}");
 
-    // A program that is taken for dead in the middle of a transaction is replaced, and comes back.
+    // A program that is considered dead during a transaction is replaced, and returns.
     let mut zombie = Transactional::start(flavour, work)?;
     zombie.step("init")?;
     for step in &STEPS[..3] {

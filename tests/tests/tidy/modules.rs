@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::tokens::Token::{self, Mark, Name};
 use crate::tokens::tokens;
 
-/// A module, by the names that lead to it from the crate's root.
+/// A module, by the names on the path from the crate's root.
 pub type Path = Vec<String>;
 
-/// What one file has.
+/// The content of one file.
 #[derive(Debug, Default)]
 struct Module {
     /// Its items.
     items: BTreeSet<String>,
-    /// What its `use` lines bring in, with the full paths.
+    /// The names that its `use` lines import, with the full paths.
     imports: BTreeMap<String, Path>,
-    /// The modules of which `use` brings in everything.
+    /// The modules from which a `use` line imports everything.
     globs: BTreeSet<Path>,
-    /// All paths within the crate that it mentions.
+    /// All paths within the crate that the file contains.
     mentions: BTreeSet<Path>,
 }
 
@@ -28,19 +28,20 @@ pub struct Modules(BTreeMap<Path, Module>);
 /// Siblings that use each other.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cycle {
-    /// Their parent.
+    /// The parent of the siblings.
     pub parent: Path,
-    /// Their names, in order.
+    /// The names of the siblings, in order.
     pub members: BTreeSet<String>,
-    /// The uses that close the circle: the module, and what it mentions.
+    /// The uses that close the circle: the module, and the path that it uses.
     pub uses: BTreeSet<(String, String)>,
 }
 
-/// Which child of a module uses which, and where: the module, and what it mentions.
+/// The uses between the children of a module: which child uses which, with the module and the path
+/// that it uses.
 type Graph = BTreeMap<(String, String), BTreeSet<(String, String)>>;
 
 impl Modules {
-    /// Of files by their path below the crate's `src`. Test files are not among them.
+    /// Reads files, given by their path below the crate's `src`. Test files are not among them.
     pub fn of<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut modules = BTreeMap::new();
         for (file, text) in files {
@@ -55,13 +56,13 @@ impl Modules {
         Self(modules)
     }
 
-    /// The module in which the item of a path is defined.
+    /// Returns the module that defines the item of a path.
     fn owner(&self, path: &[String]) -> Path {
         let owner = self.resolve(path, &mut BTreeSet::new());
         owner.unwrap_or_default()
     }
 
-    /// `None` for names that only import each other.
+    /// Returns `None` for names that only import each other.
     fn resolve(&self, path: &[String], seen: &mut BTreeSet<Path>) -> Option<Path> {
         if !seen.insert(path.to_vec()) {
             return None;
@@ -100,14 +101,14 @@ impl Modules {
         Some(at)
     }
 
-    /// All cycles between the children of one module.
+    /// Returns all cycles between the children of one module.
     pub fn cycles(&self) -> BTreeSet<Cycle> {
         let mut graphs: BTreeMap<Path, Graph> = BTreeMap::new();
         for (path, module) in &self.0 {
             for mention in &module.mentions {
                 let owner = self.owner(mention);
                 let shared = path.iter().zip(&owner).take_while(|(a, b)| a == b).count();
-                // An ancestor is no sibling.
+                // An ancestor is not a sibling.
                 if let (Some(from), Some(to)) = (path.get(shared), owner.get(shared)) {
                     let graph = graphs.entry(path[..shared].to_vec()).or_default();
                     let uses = graph.entry((from.clone(), to.clone())).or_default();
@@ -131,7 +132,7 @@ impl Modules {
     }
 }
 
-/// The sets of nodes that reach each other.
+/// Returns the sets of nodes that reach each other.
 fn circles(edges: &BTreeSet<&(String, String)>) -> BTreeSet<BTreeSet<String>> {
     let reach = |from: &str| {
         let mut reached = BTreeSet::new();
@@ -198,7 +199,7 @@ impl<'a> Reader<'a> {
     }
 
     fn walk(&mut self) {
-        // The blocks that are open: whether each is a module of its own within the file.
+        // The open blocks: whether each is a module of its own within the file.
         let mut blocks = Vec::new();
         let mut module_begins = false;
         let mut at = 0;
@@ -236,7 +237,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An item is defined here.
+    /// Records the item that is defined here.
     fn item(&mut self, at: usize) {
         let after = if self.is_mark(at + 1, '!') {
             at + 2
@@ -248,8 +249,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The full path that begins with a keyword, and how many names of it that took. `inner` is the
-    /// number of modules within the file around it.
+    /// Returns the full path that begins with a keyword, and the number of names that it took.
+    /// `inner` is the number of modules within the file around it.
     fn begin(&self, mut at: usize, inner: usize) -> Option<(Path, usize)> {
         let mut up: usize = match self.name(at)? {
             "crate" => return Some((Path::new(), at + 1)),
@@ -262,12 +263,12 @@ impl<'a> Reader<'a> {
             up += 1;
             at += 3;
         }
-        // What a module within the file calls `super` is the file.
+        // In a module within the file, `super` is the file.
         let up = up.saturating_sub(inner).min(self.path.len());
         Some((self.path[..self.path.len() - up].to_vec(), at))
     }
 
-    /// A path in the code.
+    /// Records a path in the code.
     fn mention(&mut self, at: usize, inner: usize) -> usize {
         let Some((mut path, mut at)) = self.begin(at, inner) else {
             return at + 1;
@@ -282,16 +283,17 @@ impl<'a> Reader<'a> {
         at
     }
 
-    /// A `use` line.
+    /// Records a `use` line.
     fn import(&mut self, at: usize, inner: usize) -> usize {
         if let Some((path, at)) = self.begin(at, inner) {
             return self.tree(path, at, inner == 0);
         }
-        // A path from here, or into another crate.
+        // A path relative to this module, or into another crate.
         self.tree(self.path.clone(), at, inner == 0)
     }
 
-    /// The rest of a `use` line after `path`. `outside` when it stands in no module of the file.
+    /// Records the rest of a `use` line after `path`. `outside` means that the line is not inside a
+    /// module of the file.
     fn tree(&mut self, mut path: Path, mut at: usize, outside: bool) -> usize {
         loop {
             if self.is_separator(at) {

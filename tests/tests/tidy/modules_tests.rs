@@ -1,8 +1,8 @@
-//! Cycles between modules, found in small crates.
+//! Tests that find cycles between modules of small crates.
 
 use super::*;
 
-/// The cycles of a crate with these files, each as `parent: members`.
+/// Checks the cycles of a crate with these files, each as `parent: members`.
 #[track_caller]
 fn check(files: &[(&str, &str)], expected: &[&str]) {
     let cycles = Modules::of(files.iter().copied()).cycles();

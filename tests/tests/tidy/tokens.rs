@@ -10,7 +10,7 @@ pub enum Token<'a> {
 
 use Token::{Mark, Name};
 
-/// The tokens of a file, without items marked `#[cfg(test)]`.
+/// Returns the tokens of a file, without items marked `#[cfg(test)]`.
 pub fn tokens(text: &str) -> Vec<Token<'_>> {
     without_tests(&all(text))
 }
@@ -47,7 +47,7 @@ fn all(text: &str) -> Vec<Token<'_>> {
     found
 }
 
-/// The length of a raw text that begins here.
+/// Returns the length of a raw string that begins here.
 fn raw_string(rest: &str) -> Option<usize> {
     let inner = rest.strip_prefix("br").or_else(|| rest.strip_prefix('r'))?;
     let opened = inner.trim_start_matches('#');
@@ -61,14 +61,14 @@ fn raw_string(rest: &str) -> Option<usize> {
     )
 }
 
-/// Whether a quote begins a character rather than a lifetime.
+/// Returns whether a quote begins a character rather than a lifetime.
 fn is_character(rest: &str) -> bool {
     let mut characters = rest.chars().skip(1);
     let first = characters.next();
     first == Some('\\') || characters.next() == Some('\'')
 }
 
-/// The length of a text with escapes that begins here.
+/// Returns the length of a quoted text with escapes that begins here.
 fn quoted(rest: &str, quote: u8) -> usize {
     let bytes = rest.as_bytes();
     let mut at = 1;
@@ -105,7 +105,7 @@ fn without_tests<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
     kept
 }
 
-/// The length of the item, field or statement that begins here.
+/// Returns the length of the item, field or statement that begins here.
 fn item(tokens: &[Token<'_>]) -> usize {
     let before_block = tokens.iter().take_while(|it| **it != Mark('{'));
     let is_use = before_block.take(6).any(|it| *it == Name("use"));
