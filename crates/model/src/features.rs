@@ -37,6 +37,57 @@ pub const LEVEL_ZERO_ONLY: [&str; 3] = [KRAFT_VERSION, "share.version", "streams
 /// them is refused.
 const METADATA_CHANGES: [i16; 9] = [7, 8, 11, 13, 14, 15, 17, 23, 30];
 
+/// The releases of Apache Kafka that `metadata.version` 7 and the levels after it are named after.
+pub const RELEASES: [&str; 25] = [
+    "3.3-IV3", "3.4-IV0", "3.5-IV0", "3.5-IV1", "3.5-IV2", "3.6-IV0", "3.6-IV1", "3.6-IV2",
+    "3.7-IV0", "3.7-IV1", "3.7-IV2", "3.7-IV3", "3.7-IV4", "3.8-IV0", "3.9-IV0", "4.0-IV0",
+    "4.0-IV1", "4.0-IV2", "4.0-IV3", "4.1-IV0", "4.1-IV1", "4.2-IV0", "4.2-IV1", "4.3-IV0",
+    "4.4-IV0",
+];
+
+/// The newest release that is no preview.
+pub const LATEST_RELEASE: &str = "4.3-IV0";
+
+/// Apache Kafka's features but `metadata.version`, with each level and the `metadata.version` from
+/// which on it is the default.
+pub const KAFKA_LEVELS: [(&str, &[(i16, i16)]); 6] = [
+    (KRAFT_VERSION, &[(0, 7), (1, 21)]),
+    (TRANSACTION_VERSION, &[(0, 7), (1, 24), (2, 24)]),
+    (GROUP_VERSION, &[(0, 7), (1, 22)]),
+    (ELIGIBLE_LEADER_REPLICAS_VERSION, &[(0, 7), (1, 26)]),
+    ("share.version", &[(0, 7), (1, 28)]),
+    ("streams.version", &[(0, 7), (1, 29)]),
+];
+
+/// Returns the release that a `metadata.version` is named after.
+#[must_use]
+pub fn release(level: i16) -> Option<&'static str> {
+    let index = usize::try_from(level - SUPPORTED[0].1).ok()?;
+    RELEASES.get(index).copied()
+}
+
+/// Returns the `metadata.version` of a release: `3.9-IV0`, or `3.9` for the last one of it.
+#[must_use]
+pub fn metadata_version(release: &str) -> Option<i16> {
+    let mut parts = release.splitn(3, '.');
+    let key = match (parts.next(), parts.next()) {
+        (Some(major), Some(minor)) => format!("{major}.{minor}"),
+        _ => release.to_owned(),
+    };
+    let of_release = |known: &&str| **known == key || known.split('-').next() == Some(&key);
+    let index = RELEASES.iter().rposition(of_release)?;
+    Some(SUPPORTED[0].1 + i16::try_from(index).ok()?)
+}
+
+/// Returns the levels that Apache Kafka's features, `metadata.version` not among them, have by
+/// default with a `metadata.version`.
+pub fn defaults_of(metadata_version: i16) -> impl Iterator<Item = (&'static str, i16)> {
+    KAFKA_LEVELS.iter().map(move |(name, levels)| {
+        let fits = levels.iter().filter(|(_, from)| *from <= metadata_version);
+        (*name, fits.map(|(level, _)| *level).max().unwrap_or(0))
+    })
+}
+
 /// Returns the features that a broker of this release registers.
 #[must_use]
 pub fn supported() -> Vec<SupportedFeature> {
