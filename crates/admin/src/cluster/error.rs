@@ -346,6 +346,12 @@ impl ClusterError {
         }
     }
 
+    /// Returns whether it is a refusal with this code.
+    #[must_use]
+    pub fn is(&self, code: ErrorCode) -> bool {
+        self.refusal().is_some_and(|refusal| refusal.code == code)
+    }
+
     /// Returns the message of Java's `ExecutionException`: refusals begin with the class of their
     /// exception.
     #[must_use]

@@ -47,21 +47,27 @@ pub struct Group {
 }
 
 /// A member of a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Member {
     /// Its id.
+    #[serde(rename = "consumerId")]
     pub id: String,
     /// Its static id.
+    #[serde(rename = "groupInstanceId")]
     pub instance: Option<String>,
     /// The client's id.
     pub client_id: String,
     /// The client's host.
     pub host: String,
     /// Its assignment.
+    #[serde(rename = "currentAssignment")]
     pub assignment: Vec<PartitionId>,
     /// Its target assignment.
+    #[serde(rename = "targetAssignment")]
     pub target: Vec<PartitionId>,
     /// Its epoch.
+    #[serde(rename = "currentEpoch")]
     pub epoch: Option<i32>,
     /// Whether the member uses the consumer protocol while other members of the group do not.
     pub upgraded: Option<bool>,

@@ -8,6 +8,7 @@ mod offsets;
 mod partition_id;
 mod partitions;
 mod quorum;
+mod quotas;
 mod topics;
 mod transactions;
 mod versions;
@@ -18,15 +19,20 @@ pub use self::group_changes::{commit_offsets, delete_group, delete_offsets};
 pub use self::groups::{
     Committed, Group, ListedGroup, Member, committed, describe_groups, list_groups,
 };
-pub use self::offsets::{EARLIEST, LATEST, list_offsets};
+pub use self::offsets::{EARLIEST, LATEST, list_offsets, log_ends, offsets_at};
 pub use self::partition_id::PartitionId;
 pub use self::partitions::{
     Replica, ReplicaLogDir, alter_reassignments, delete_records, elect_leaders, move_replicas,
     replica_log_dirs,
 };
 pub use self::quorum::{Quorum, QuorumReplica, describe_quorum};
+pub use self::quotas::{
+    ClientQuotas, ScramCredential, alter_quotas, delete_scram_credentials, describe_quotas,
+    scram_credentials,
+};
 pub use self::topics::{
-    Names, Partition, Reassignment, Topic, TopicName, describe_topics, list_topics, reassignments,
+    Names, Partition, Reassignment, Topic, TopicName, add_partitions, delete_topics,
+    describe_topics, list_topics, partitions_of, reassignments,
 };
 pub use self::transactions::{
     AbortMarker, ListedTransaction, Producer, Transaction, TransactionFilter, abort_transaction,

@@ -1,12 +1,12 @@
 //! Finds offsets of partitions by timestamp or by a special timestamp such as "latest".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kacrab_protocol::generated::{
     ErrorCode, ListOffsetsPartition, ListOffsetsRequestData, ListOffsetsTopic,
 };
 
-use super::{ByPartition, PartitionId, ask_leaders, by_topic};
+use super::{ByPartition, PartitionId, ask_leaders, by_topic, leaders};
 use crate::cluster::{Cluster, ClusterError};
 use crate::progress::ProgressReporter;
 
@@ -62,4 +62,38 @@ pub async fn list_offsets(
         results
     })
     .await
+}
+
+/// Finds the offset of one timestamp, or of a name below zero, in each partition; there is none
+/// where no record is as new.
+///
+/// # Errors
+/// When a broker does not answer, or refuses one of the partitions.
+pub async fn offsets_at(
+    cluster: &Cluster,
+    ids: &BTreeSet<PartitionId>,
+    timestamp: i64,
+    progress: &dyn ProgressReporter,
+) -> Result<BTreeMap<PartitionId, Option<i64>>, ClusterError> {
+    let wanted = ids.iter().map(|id| (id.clone(), timestamp)).collect();
+    let found = list_offsets(cluster, &wanted, progress).await?.into_iter();
+    found.map(|(id, offset)| Ok((id, offset?))).collect()
+}
+
+/// Finds where logs end; there is no end for a partition without a leader.
+///
+/// # Errors
+/// As [`offsets_at`].
+pub async fn log_ends(
+    cluster: &Cluster,
+    ids: &BTreeSet<PartitionId>,
+    progress: &dyn ProgressReporter,
+) -> Result<BTreeMap<PartitionId, Option<i64>>, ClusterError> {
+    let leaders = leaders(cluster, ids.iter()).await?.into_iter();
+    let (without, led): (Vec<_>, Vec<_>) =
+        leaders.partition(|(_, leader)| *leader == Err(ErrorCode::LeaderNotAvailable));
+    let led = led.into_iter().map(|(id, _)| id).collect();
+    let mut ends = offsets_at(cluster, &led, LATEST, progress).await?;
+    ends.extend(without.into_iter().map(|(id, _)| (id, None)));
+    Ok(ends)
 }

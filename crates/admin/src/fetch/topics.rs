@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use kacrab_protocol::KafkaUuid;
 use kacrab_protocol::generated::{
-    DescribeTopicPartitionsRequestData, DescribeTopicPartitionsResponseTopic,
-    ListPartitionReassignmentsRequestData, ListPartitionReassignmentsTopics, MetadataRequestData,
-    MetadataResponseTopic, describe_topic_partitions_request as request,
+    CreatePartitionsAssignment, CreatePartitionsRequestData, CreatePartitionsTopic,
+    DeleteTopicState, DeleteTopicsRequestData, DescribeTopicPartitionsRequestData,
+    DescribeTopicPartitionsResponseTopic, ListPartitionReassignmentsRequestData,
+    ListPartitionReassignmentsTopics, MetadataRequestData, MetadataResponseTopic,
+    describe_topic_partitions_request as request,
 };
 use regex::Regex;
 
@@ -38,7 +40,8 @@ pub struct Topic {
 }
 
 /// A partition, as the cluster describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Partition {
     /// Its number.
     pub partition: i32,
@@ -212,8 +215,7 @@ fn described(topic: &DescribeTopicPartitionsResponseTopic) -> Topic {
         name: topic
             .name
             .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+            .map_or_else(String::new, ToString::to_string),
         id: topic.topic_id,
         partitions: partitions.collect(),
     }
@@ -254,11 +256,80 @@ fn from_metadata(topic: &MetadataResponseTopic) -> Topic {
         name: topic
             .name
             .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+            .map_or_else(String::new, ToString::to_string),
         id: topic.topic_id,
         partitions,
     }
+}
+
+/// Raises the number of partitions of topics to `count`; each topic comes with the replicas of its
+/// new partitions, where the cluster is not to choose them.
+///
+/// # Errors
+/// When the cluster does not answer, or refuses one of them.
+pub async fn add_partitions(
+    cluster: &Cluster,
+    topics: Vec<(String, Option<Vec<Vec<i32>>>)>,
+    count: i32,
+) -> Result<(), ClusterError> {
+    let assignment = |broker_ids| CreatePartitionsAssignment {
+        broker_ids,
+        ..CreatePartitionsAssignment::default()
+    };
+    let topics = topics
+        .into_iter()
+        .map(|(name, replicas)| CreatePartitionsTopic {
+            name: name.into(),
+            count,
+            assignments: replicas.map(|all| all.into_iter().map(assignment).collect()),
+            ..CreatePartitionsTopic::default()
+        });
+    let request = CreatePartitionsRequestData {
+        topics: topics.collect(),
+        timeout_ms: cluster.request_timeout_ms(),
+        ..CreatePartitionsRequestData::default()
+    };
+    cluster.call_once(Target::Any, &request).await?;
+    Ok(())
+}
+
+/// Deletes topics.
+///
+/// # Errors
+/// When the cluster does not answer, or refuses one of them.
+pub async fn delete_topics(
+    cluster: &Cluster,
+    names: impl Iterator<Item = &str>,
+) -> Result<(), ClusterError> {
+    let topics = names.map(|name| DeleteTopicState {
+        name: Some(name.to_owned().into()),
+        ..DeleteTopicState::default()
+    });
+    let request = DeleteTopicsRequestData {
+        topics: topics.collect(),
+        timeout_ms: cluster.request_timeout_ms(),
+        ..DeleteTopicsRequestData::default()
+    };
+    cluster.call_once(Target::Any, &request).await?;
+    Ok(())
+}
+
+/// Returns all partitions of topics, in order, with their topics' names.
+///
+/// # Errors
+/// As [`describe_topics`].
+pub async fn partitions_of(
+    cluster: &Cluster,
+    topics: &[String],
+    progress: &dyn ProgressReporter,
+) -> Result<Vec<(PartitionId, Partition)>, ClusterError> {
+    let topics = describe_topics(cluster, topics, None, progress).await?;
+    let partitions = topics.into_iter().flat_map(|topic| {
+        let name = topic.name;
+        let partitions = topic.partitions.into_iter();
+        partitions.map(move |one| (PartitionId::new(name.as_str(), one.partition), one))
+    });
+    Ok(partitions.collect())
 }
 
 /// Returns the reassignments of these topics' partitions, or all of them.
