@@ -5,14 +5,14 @@
 
 use bytes::{Buf, Bytes};
 use dohle_groups::records::{
-    ClassicGroupValue, ConsumerCurrentValue, ConsumerMemberValue, OffsetValue, Record, RecordError,
-    TopicPartitions, decode,
+    ClassicGroupValue, ClassicMemberValue, ConsumerCurrentValue, ConsumerMemberValue, OffsetValue,
+    Record, RecordError, TopicPartitions, decode,
 };
 use kacrab_protocol::generated::{
     ConsumerProtocolAssignmentData, ConsumerProtocolSubscriptionData,
 };
 
-use crate::ordered_json::{Json, fields, object};
+use crate::ordered_json::{Json, object};
 
 /// A record as JSON.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,20 +45,19 @@ pub(crate) fn show(
         Record::Offset(_, value) => value.as_ref().map(|value| offset(value, version)),
         Record::Classic(_, value) => value.as_ref().map(|v| classic(v, version, embedded)),
         Record::ConsumerGroup(_, value) => value.map(|value| {
-            let mut fields = fields! { "epoch": value.epoch };
-            if value.metadata_hash != 0 {
-                fields.push(("metadataHash", value.metadata_hash.into()));
+            object! {
+                "epoch": value.epoch,
+                "metadataHash" [value.metadata_hash != 0]: value.metadata_hash,
             }
-            Json::Object(fields)
         }),
         Record::ConsumerPartitionMetadata(_, value) => value.map(|()| Json::Null),
         Record::ConsumerMember(_, _, value) => value.as_ref().map(member),
         Record::ConsumerTarget(_, value) => value.map(|value| {
-            let mut fields = fields! { "assignmentEpoch": value.assignment_epoch };
-            if let Some(timestamp) = value.assignment_timestamp {
-                fields.push(("assignmentTimestamp", timestamp.0.into()));
+            let timestamp = value.assignment_timestamp.map(|timestamp| timestamp.0);
+            object! {
+                "assignmentEpoch": value.assignment_epoch,
+                "assignmentTimestamp" [timestamp.is_some()]: timestamp,
             }
-            Json::Object(fields)
         }),
         Record::ConsumerTargetMember(_, _, value) => value
             .as_ref()
@@ -113,63 +112,55 @@ fn key_of(record: &Record) -> Json {
 }
 
 fn offset(value: &OffsetValue, version: i16) -> Json {
-    let mut fields = fields! { "offset": value.offset.0 };
-    if version >= 3 {
-        let epoch = value.leader_epoch.map_or(-1, |epoch| i64::from(epoch.0));
-        fields.push(("leaderEpoch", epoch.into()));
+    let expire = value.expire_timestamp.map_or(-1, |timestamp| timestamp.0);
+    object! {
+        "offset": value.offset.0,
+        "leaderEpoch" [version >= 3]: value.leader_epoch.map_or(-1, |epoch| i64::from(epoch.0)),
+        "metadata": &*value.metadata,
+        "commitTimestamp": value.commit_timestamp.0,
+        "expireTimestamp" [version == 1]: expire,
+        "topicId" [value.topic_id.is_some()]: value.topic_id.map(|id| id.to_string()),
     }
-    fields.push(("metadata", Json::from(&*value.metadata)));
-    fields.push(("commitTimestamp", value.commit_timestamp.0.into()));
-    if version == 1 {
-        let expire = value.expire_timestamp.map_or(-1, |timestamp| timestamp.0);
-        fields.push(("expireTimestamp", expire.into()));
-    }
-    if let Some(id) = value.topic_id {
-        fields.push(("topicId", Json::Text(id.to_string())));
-    }
-    Json::Object(fields)
 }
 
 fn classic(value: &ClassicGroupValue, version: i16, embedded: Embedded) -> Json {
-    let mut fields = fields! {
+    let since = value
+        .current_state_timestamp
+        .map_or(-1, |timestamp| timestamp.0);
+    let decoded = embedded == Embedded::Decoded && value.protocol_type == "consumer";
+    let shown = |bytes: &Bytes, decode: fn(Bytes) -> Option<Json>| {
+        let decoded = decoded.then(|| decode(bytes.clone())).flatten();
+        decoded.unwrap_or_else(|| Json::base64(bytes))
+    };
+    let member = |member: &ClassicMemberValue| {
+        object! {
+            "memberId": member.member_id.as_str(),
+            "groupInstanceId" [version >= 3]: text(member.group_instance_id.as_ref()),
+            "clientId": member.client_id.as_str(),
+            "clientHost": member.client_host.as_str(),
+            "rebalanceTimeout" [version >= 1]: member.rebalance_timeout,
+            "sessionTimeout": member.session_timeout,
+            "subscription": shown(&member.subscription, subscription),
+            "assignment": shown(&member.assignment, assignment),
+        }
+    };
+    object! {
         "protocolType": value.protocol_type.as_str(),
         "generation": value.generation,
-        "protocol": Json::text_or_null(value.protocol.as_ref()),
-        "leader": Json::text_or_null(value.leader.as_ref()),
-    };
-    if version >= 2 {
-        let since = value
-            .current_state_timestamp
-            .map_or(-1, |timestamp| timestamp.0);
-        fields.push(("currentStateTimestamp", since.into()));
+        "protocol": text(value.protocol.as_ref()),
+        "leader": text(value.leader.as_ref()),
+        "currentStateTimestamp" [version >= 2]: since,
+        "members": Json::list(&value.members, member),
     }
-    let decoded = embedded == Embedded::Decoded && value.protocol_type == "consumer";
-    let members = Json::list(&value.members, |member| {
-        let mut fields = fields! { "memberId": member.member_id.as_str() };
-        if version >= 3 {
-            let instance = member.group_instance_id.as_ref();
-            fields.push(("groupInstanceId", Json::text_or_null(instance)));
-        }
-        fields.push(("clientId", Json::from(member.client_id.as_str())));
-        fields.push(("clientHost", Json::from(member.client_host.as_str())));
-        if version >= 1 {
-            fields.push(("rebalanceTimeout", member.rebalance_timeout.into()));
-        }
-        fields.push(("sessionTimeout", member.session_timeout.into()));
-        let shown = |bytes: &Bytes, decode: fn(Bytes) -> Option<Json>| {
-            let decoded = decoded.then(|| decode(bytes.clone())).flatten();
-            decoded.unwrap_or_else(|| Json::base64(bytes))
-        };
-        fields.push(("subscription", shown(&member.subscription, subscription)));
-        fields.push(("assignment", shown(&member.assignment, assignment)));
-        Json::Object(fields)
-    });
-    fields.push(("members", members));
-    Json::Object(fields)
+}
+
+/// A text or null.
+fn text(text: Option<&impl ToString>) -> Json {
+    text.map(ToString::to_string).into()
 }
 
 fn bytes_or_null(bytes: Option<&Bytes>) -> Json {
-    bytes.map_or(Json::Null, |bytes| Json::base64(bytes))
+    bytes.map(|bytes| Json::base64(bytes)).into()
 }
 
 /// The version before such bytes; one from the future is read as the newest that is known.
@@ -182,41 +173,31 @@ fn embedded_version(bytes: &mut Bytes, last: i16) -> Option<i16> {
 fn subscription(mut bytes: Bytes) -> Option<Json> {
     let version = embedded_version(&mut bytes, 3)?;
     let data = ConsumerProtocolSubscriptionData::read(&mut bytes, version).ok()?;
-    let mut fields = fields! {
+    let owned = data.owned_partitions.iter();
+    let owned = owned.map(|topic| of_topic(topic.topic.as_str(), &topic.partitions));
+    Some(object! {
         "topics": Json::list(&data.topics, |topic| topic.as_str().into()),
         "userData": bytes_or_null(data.user_data.as_ref()),
-    };
-    if version >= 1 {
-        let owned = Json::list(&data.owned_partitions, |topic| {
-            object! {
-                "topic": topic.topic.as_str(),
-                "partitions": Json::list(&topic.partitions, |number| (*number).into()),
-            }
-        });
-        fields.push(("ownedPartitions", owned));
-    }
-    if version >= 2 {
-        fields.push(("generationId", data.generation_id.into()));
-    }
-    if version >= 3 {
-        fields.push(("rackId", Json::text_or_null(data.rack_id.as_ref())));
-    }
-    Some(Json::Object(fields))
+        "ownedPartitions" [version >= 1]: owned.collect::<Vec<_>>(),
+        "generationId" [version >= 2]: data.generation_id,
+        "rackId" [version >= 3]: text(data.rack_id.as_ref()),
+    })
 }
 
 fn assignment(mut bytes: Bytes) -> Option<Json> {
     let version = embedded_version(&mut bytes, 3)?;
     let data = ConsumerProtocolAssignmentData::read(&mut bytes, version).ok()?;
-    let assigned = Json::list(&data.assigned_partitions, |topic| {
-        object! {
-            "topic": topic.topic.as_str(),
-            "partitions": Json::list(&topic.partitions, |number| (*number).into()),
-        }
-    });
+    let assigned = data.assigned_partitions.iter();
+    let assigned = assigned.map(|topic| of_topic(topic.topic.as_str(), &topic.partitions));
     Some(object! {
-        "assignedPartitions": assigned,
+        "assignedPartitions": assigned.collect::<Vec<_>>(),
         "userData": bytes_or_null(data.user_data.as_ref()),
     })
+}
+
+fn of_topic(topic: &str, partitions: &[i32]) -> Json {
+    let partitions = Json::list(partitions, |number| (*number).into());
+    object! { "topic": topic, "partitions": partitions }
 }
 
 fn member(value: &ConsumerMemberValue) -> Json {
@@ -231,14 +212,14 @@ fn member(value: &ConsumerMemberValue) -> Json {
     });
     let names = &value.subscribed_topic_names;
     object! {
-        "instanceId": Json::text_or_null(value.instance_id.as_ref()),
-        "rackId": Json::text_or_null(value.rack_id.as_ref()),
+        "instanceId": text(value.instance_id.as_ref()),
+        "rackId": text(value.rack_id.as_ref()),
         "clientId": value.client_id.as_str(),
         "clientHost": value.client_host.as_str(),
         "subscribedTopicNames": Json::list(names, |name| name.as_str().into()),
-        "subscribedTopicRegex": Json::text_or_null(value.subscribed_topic_regex.as_ref()),
+        "subscribedTopicRegex": text(value.subscribed_topic_regex.as_ref()),
         "rebalanceTimeoutMs": value.rebalance_timeout_ms,
-        "serverAssignor": Json::text_or_null(value.server_assignor.as_ref()),
+        "serverAssignor": text(value.server_assignor.as_ref()),
         "classicMemberMetadata": classic,
     }
 }
@@ -247,7 +228,7 @@ fn current(value: &ConsumerCurrentValue) -> Json {
     object! {
         "memberEpoch": value.member_epoch,
         "previousMemberEpoch": value.previous_member_epoch,
-        "state": i32::from(value.state),
+        "state": value.state,
         "assignedPartitions": partitions(&value.assigned_partitions),
         "partitionsPendingRevocation": partitions(&value.partitions_pending_revocation),
     }
@@ -255,14 +236,11 @@ fn current(value: &ConsumerCurrentValue) -> Json {
 
 fn partitions(topics: &[TopicPartitions]) -> Json {
     Json::list(topics, |topic| {
-        let mut fields = fields! {
+        let epochs = &topic.assignment_epochs;
+        object! {
             "topicId": topic.topic_id.to_string(),
             "partitions": Json::list(&topic.partitions, |partition| partition.0.into()),
-        };
-        if !topic.assignment_epochs.is_empty() {
-            let epochs = Json::list(&topic.assignment_epochs, |epoch| (*epoch).into());
-            fields.push(("assignmentEpochs", epochs));
+            "assignmentEpochs" [!epochs.is_empty()]: Json::list(epochs, |epoch| (*epoch).into()),
         }
-        Json::Object(fields)
     })
 }

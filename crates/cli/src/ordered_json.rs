@@ -26,10 +26,18 @@ pub(crate) enum Json {
 }
 
 /// The fields of an object, as `fields! { "name": value, … }`; values are converted into [`Json`].
+/// A field `"name" [condition]: value` is left out unless the condition holds.
 macro_rules! fields {
-    ($($name:literal: $value:expr),* $(,)?) => {
-        vec![$(($name, $crate::ordered_json::Json::from($value))),*]
-    };
+    ($($name:literal $([$condition:expr])?: $value:expr),* $(,)?) => {{
+        let mut fields: Vec<(&'static str, $crate::ordered_json::Json)> = Vec::new();
+        $(
+            let conditions: &[bool] = &[$($condition)?];
+            if !conditions.contains(&false) {
+                fields.push(($name, $crate::ordered_json::Json::from($value)));
+            }
+        )*
+        fields
+    }};
 }
 
 /// An object, as `object! { "name": value, … }`.
@@ -47,11 +55,6 @@ impl Json {
         Self::Text(STANDARD.encode(bytes))
     }
 
-    /// A text or null.
-    pub(crate) fn text_or_null(text: Option<impl ToString>) -> Self {
-        text.map_or(Self::Null, |text| Self::Text(text.to_string()))
-    }
-
     /// A list.
     pub(crate) fn list<T>(items: &[T], item: impl Fn(&T) -> Self) -> Self {
         Self::List(items.iter().map(item).collect())
@@ -64,39 +67,23 @@ impl Json {
     }
 }
 
-impl From<&str> for Json {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
+macro_rules! from {
+    ($($type:ty => $variant:ident),* $(,)?) => {
+        $(impl From<$type> for Json {
+            fn from(value: $type) -> Self {
+                Self::$variant(value.into())
+            }
+        })*
+    };
 }
 
-impl From<String> for Json {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
+from! { &str => Text, String => Text, bool => Bool, i64 => Int, i32 => Int, i16 => Int, i8 => Int }
+from! { Vec<Json> => List, Vec<(&'static str, Json)> => Object }
 
-impl From<bool> for Json {
-    fn from(value: bool) -> Self {
-        Self::Bool(value)
-    }
-}
-
-impl From<Vec<Json>> for Json {
-    fn from(items: Vec<Json>) -> Self {
-        Self::List(items)
-    }
-}
-
-impl From<i64> for Json {
-    fn from(number: i64) -> Self {
-        Self::Int(number)
-    }
-}
-
-impl From<i32> for Json {
-    fn from(number: i32) -> Self {
-        Self::Int(i64::from(number))
+/// `None` is null.
+impl<T: Into<Json>> From<Option<T>> for Json {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
     }
 }
 

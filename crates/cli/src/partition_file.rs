@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, bail};
 use dohle_admin::PartitionId;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// One entry of such a file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -19,7 +20,6 @@ pub struct Entry {
 
 #[derive(Debug, Deserialize)]
 struct Document {
-    version: Option<i32>,
     partitions: Option<Vec<Entry>>,
 }
 
@@ -34,36 +34,55 @@ impl Entry {
     }
 }
 
-/// Reads such a file.
+/// Reads a JSON file, whose version is 1 where it has one.
 ///
 /// # Errors
-/// When it cannot be read, has another form, or lists a partition twice; `what` names the file.
-pub fn read(path: &str, what: &str) -> anyhow::Result<Vec<Entry>> {
+/// When it cannot be read, or has another form.
+pub fn read_json<T: DeserializeOwned>(path: &str) -> anyhow::Result<T> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {path}"))?;
-    parse(&text, what).with_context(|| path.to_owned())
+    parse_json(&text).with_context(|| path.to_owned())
 }
 
-fn parse(text: &str, what: &str) -> anyhow::Result<Vec<Entry>> {
-    let document: Document =
-        serde_json::from_str(text).context("The input string is not a valid JSON")?;
-    if let Some(version) = document.version.filter(|version| *version != 1) {
+/// Reads the text of such a file.
+///
+/// # Errors
+/// When it has another form.
+pub fn parse_json<T: DeserializeOwned>(text: &str) -> anyhow::Result<T> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: Option<i32>,
+    }
+    let invalid = "The input string is not a valid JSON";
+    let Versioned { version } = serde_json::from_str(text).context(invalid)?;
+    if let Some(version) = version.filter(|version| *version != 1) {
         bail!("Not supported version field value {version}");
     }
-    let Some(partitions) = document.partitions else {
-        bail!("{what} is missing \"partitions\" field");
-    };
+    serde_json::from_str(text).context(invalid)
+}
+
+/// What is there more than once.
+pub fn duplicates<T: Clone + Ord + ToString>(all: impl IntoIterator<Item = T>) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    let twice = partitions
-        .iter()
-        .map(Entry::id)
-        .filter(|id| !seen.insert(id.clone()));
-    let twice: BTreeSet<String> = twice.map(|id| id.to_string()).collect();
+    let twice = all.into_iter().filter(|one| !seen.insert(one.clone()));
+    let twice: BTreeSet<T> = twice.collect();
+    twice.iter().map(ToString::to_string).collect()
+}
+
+/// Reads a list of partitions.
+///
+/// # Errors
+/// When the file cannot be read, has another form, or lists a partition twice; `what` names it.
+pub fn read(path: &str, what: &str) -> anyhow::Result<Vec<Entry>> {
+    check(read_json(path)?, what).with_context(|| path.to_owned())
+}
+
+fn check(document: Document, what: &str) -> anyhow::Result<Vec<Entry>> {
+    let partitions = document.partitions;
+    let partitions =
+        partitions.with_context(|| format!("{what} is missing \"partitions\" field"))?;
+    let twice = duplicates(partitions.iter().map(Entry::id)).join(",");
     if !twice.is_empty() {
-        let twice: Vec<String> = twice.into_iter().collect();
-        bail!(
-            "{what} contains duplicate topic partitions: {}",
-            twice.join(",")
-        );
+        bail!("{what} contains duplicate topic partitions: {twice}");
     }
     Ok(partitions)
 }
@@ -71,6 +90,10 @@ fn parse(text: &str, what: &str) -> anyhow::Result<Vec<Entry>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str, what: &str) -> anyhow::Result<Vec<Entry>> {
+        check(parse_json(text)?, what)
+    }
 
     #[test]
     fn entries_are_read_and_mistakes_are_told() {

@@ -4,7 +4,7 @@
 
 /// How wide a column is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Width {
+enum Width {
     /// This wide; longer cells push what follows to the right.
     Exactly(usize),
     /// As wide as its longest cell, and at least this wide. Its title does not count.
@@ -15,95 +15,103 @@ pub(crate) enum Width {
     Unpadded,
 }
 
-/// Makes the text of one cell of a row.
-type Cell<'a, Row> = Box<dyn Fn(&Row) -> String + 'a>;
-
-struct Column<'a, Row> {
-    title: &'static str,
-    width: Width,
-    cell: Cell<'a, Row>,
-}
+/// A column: its title, its width, and whether it is printed.
+type Column = (&'static str, Width, bool);
 
 /// The columns in which rows are printed.
-pub(crate) struct Table<'a, Row> {
-    columns: Vec<Column<'a, Row>>,
+#[derive(Debug)]
+pub(crate) struct Table {
+    columns: Vec<Column>,
     separator: &'static str,
+    end: &'static str,
 }
 
-impl<'a, Row> Table<'a, Row> {
-    /// Without columns; those that are added are separated by a space.
-    pub(crate) fn new() -> Self {
+/// The cells of a row.
+macro_rules! cells {
+    ($($cell:expr),* $(,)?) => {
+        vec![$(($cell).to_string()),*]
+    };
+}
+pub(crate) use cells;
+
+impl Table {
+    /// Columns that are separated by a space, written as `TITLE=10 | TITLE>=15 | TITLE`: exactly 10
+    /// wide, as wide as the longest cell and at least 15, not filled up.
+    pub(crate) fn new(columns: &'static str) -> Self {
+        let column = |text: &'static str| {
+            let text = text.trim();
+            let (title, width) = text.split_once('=').unwrap_or((text, ""));
+            let number = width.parse();
+            match (title.strip_suffix('>'), number) {
+                (Some(title), Ok(least)) => (title, Width::AtLeast(least), true),
+                (None, Ok(width)) => (title, Width::Exactly(width), true),
+                (_, Err(_)) => (title, Width::Unpadded, true),
+            }
+        };
         Self {
-            columns: Vec::new(),
+            columns: columns.split('|').map(column).collect(),
             separator: " ",
+            end: "\n",
         }
     }
 
-    /// The same with another separator.
-    pub(crate) fn separated_by(mut self, separator: &'static str) -> Self {
-        self.separator = separator;
+    /// Columns, written as `Title | Title`, with a tab after each. They are as wide as their
+    /// longest cell or their title.
+    pub(crate) fn with_tabs(columns: &'static str) -> Self {
+        let titles = columns.split('|').map(str::trim);
+        Self {
+            columns: titles.map(|title| (title, Width::Widest, true)).collect(),
+            separator: "\t",
+            end: "\t\n",
+        }
+    }
+
+    /// Leaves out the columns of these titles, unless the condition holds.
+    pub(crate) fn only_if(mut self, condition: bool, titles: &[&str]) -> Self {
+        let named = |column: &&mut Column| titles.contains(&column.0);
+        for (_, _, printed) in self.columns.iter_mut().filter(named) {
+            *printed &= condition;
+        }
         self
     }
 
-    /// Adds a column.
-    pub(crate) fn column(
-        mut self,
-        title: &'static str,
-        width: Width,
-        cell: impl Fn(&Row) -> String + 'a,
-    ) -> Self {
-        let cell = Box::new(cell);
-        self.columns.push(Column { title, width, cell });
+    /// Sets the width of the columns of these titles.
+    pub(crate) fn wide(mut self, width: usize, titles: &[&str]) -> Self {
+        let named = |column: &&mut Column| titles.contains(&column.0);
+        for column in self.columns.iter_mut().filter(named) {
+            column.1 = Width::Exactly(width);
+        }
         self
     }
 
-    /// Adds columns where the condition holds.
-    pub(crate) fn when(self, condition: bool, add: impl FnOnce(Self) -> Self) -> Self {
-        if condition { add(self) } else { self }
-    }
-
-    /// The titles and the rows, one line each, without line ends.
-    pub(crate) fn lines<'r>(&self, rows: impl IntoIterator<Item = &'r Row>) -> Vec<String>
-    where
-        Row: 'r,
-    {
-        let cells = |row: &Row| {
-            self.columns
-                .iter()
-                .map(|column| (column.cell)(row))
-                .collect()
-        };
-        let mut lines: Vec<Vec<String>> = vec![self.titles()];
+    /// The titles, and a line for each row.
+    pub(crate) fn text<Row>(
+        &self,
+        rows: impl IntoIterator<Item = Row>,
+        cells: impl Fn(Row) -> Vec<String>,
+    ) -> String {
+        let titles = self.columns.iter().map(|(title, ..)| (*title).to_owned());
+        let mut lines: Vec<Vec<String>> = vec![titles.collect()];
         lines.extend(rows.into_iter().map(cells));
-        let widths: Vec<usize> = (0..self.columns.len())
-            .map(|number| {
-                let longest = |skipped: usize| {
-                    let cells = lines.iter().skip(skipped).map(|cells| cells[number].len());
-                    cells.max().unwrap_or(0)
-                };
-                match self.columns[number].width {
-                    Width::Exactly(width) => width,
-                    Width::AtLeast(least) => longest(1).max(least),
-                    Width::Widest => longest(0),
-                    Width::Unpadded => 0,
-                }
-            })
-            .collect();
-        let padded = |cells: &Vec<String>| -> Vec<String> {
-            let cells = cells.iter().zip(&widths);
-            cells
-                .map(|(cell, width)| format!("{cell:<width$}"))
-                .collect()
+        let longest = |number: usize, skipped: usize| {
+            let cells = lines.iter().skip(skipped).map(|cells| cells[number].len());
+            cells.max().unwrap_or(0)
         };
-        lines
-            .iter()
-            .map(|cells| padded(cells).join(self.separator))
-            .collect()
-    }
-
-    fn titles(&self) -> Vec<String> {
-        let titles = self.columns.iter().map(|column| column.title.to_owned());
-        titles.collect()
+        let numbered = self.columns.iter().enumerate();
+        let widths = numbered.map(|(number, (_, width, _))| match width {
+            Width::Exactly(width) => *width,
+            Width::AtLeast(least) => longest(number, 1).max(*least),
+            Width::Widest => longest(number, 0),
+            Width::Unpadded => 0,
+        });
+        let widths: Vec<usize> = widths.collect();
+        let line = |cells: &Vec<String>| {
+            let printed = cells.iter().zip(&widths).zip(&self.columns);
+            let printed = printed.filter(|(_, (.., printed))| *printed);
+            let padded = printed.map(|((cell, width), _)| format!("{cell:<width$}"));
+            padded.collect::<Vec<_>>().join(self.separator) + self.end
+        };
+        lines.iter().map(line).collect()
     }
 }
 
@@ -113,26 +121,21 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_they_say() {
-        let table = |wide: bool| {
-            Table::new()
-                .column("EXACT", Width::Exactly(3), |row: &(&str, i32)| {
-                    row.0.to_owned()
-                })
-                .column("LEAST", Width::AtLeast(2), |row| row.0.to_owned())
-                .when(wide, |table| {
-                    table.column("WIDE", Width::Widest, |row| row.1.to_string())
-                })
-                .column("LAST", Width::Unpadded, |row| row.1.to_string())
+        let text = |table: &Table, rows: &[(&str, i32)]| {
+            table.text(rows, |row| cells![row.0, row.0, row.1, row.1])
         };
         let rows = [("a", 1), ("abcd", 22)];
-        let expected = [
-            "EXACT LEAST WIDE LAST",
-            "a   a    1    1",
-            "abcd abcd 22   22",
-        ];
-        assert_eq!(table(true).lines(&rows), expected);
-        let expected = ["EXACT|LEAST|LAST", "a  |a   |1"];
-        let table = table(false).separated_by("|");
-        assert_eq!(table.lines(&rows)[..2], expected);
+        let table =
+            |wide: bool| Table::new("EXACT=3 | LEAST>=2 | WIDE=4 | LAST").only_if(wide, &["WIDE"]);
+        let expected = "EXACT LEAST WIDE LAST\na   a    1    1\nabcd abcd 22   22\n";
+        assert_eq!(text(&table(true), &rows), expected);
+        let expected = "EXACT LEAST LAST\na   a    1\nabcd abcd 22\n";
+        assert_eq!(text(&table(false), &rows), expected);
+        let expected = "EXACT LEAST WIDE   LAST\na   a  1      1\n";
+        assert_eq!(text(&table(true).wide(6, &["WIDE"]), &rows[..1]), expected);
+        let table = Table::with_tabs("First | Second | Third | Fourth");
+        let expected = "First\tSecond\tThird\tFourth\t\na    \ta     \t1    \t1     \t\n\
+                        abcd \tabcd  \t22   \t22    \t\n";
+        assert_eq!(text(&table, &rows), expected);
     }
 }

@@ -11,7 +11,7 @@ use futures::future::{Either, LocalBoxFuture, select};
 
 use crate::connect::connection;
 use crate::host::Host;
-use crate::options::{Parsed, ParsedCommand, Syntax, UsageError, usage};
+use crate::options::{Parsed, ParsedCommand, Rule, Syntax, UsageError, usage};
 use crate::progress::Progress;
 
 /// A tool: one row of the table.
@@ -30,6 +30,56 @@ pub struct Tool {
 }
 
 impl Tool {
+    /// A tool that Kafka has a script for, named `kafka-…`, without rules and subcommands. Its
+    /// errors go to standard error.
+    pub(crate) const fn kafka(
+        script: &'static str,
+        about: &'static str,
+        options: &'static [&'static str],
+        work: Work,
+    ) -> Self {
+        Self {
+            name: script.split_at("kafka-".len()).1,
+            linked: true,
+            syntax: Syntax {
+                tool: script,
+                about,
+                options,
+                ..Syntax::EMPTY
+            },
+            work,
+            failure: Failure::Stderr(""),
+        }
+    }
+
+    /// Sets which options go together.
+    pub(crate) const fn rules(mut self, rules: &'static [Rule]) -> Self {
+        self.syntax.rules = rules;
+        self
+    }
+
+    /// Sets the subcommands.
+    pub(crate) const fn commands(mut self, commands: &'static str) -> Self {
+        self.syntax.commands = commands;
+        self
+    }
+
+    /// Sets how errors are reported.
+    pub(crate) const fn failure(mut self, failure: Failure) -> Self {
+        self.failure = failure;
+        self
+    }
+
+    /// Reads a command line, and checks its rules.
+    #[cfg(test)]
+    pub(crate) fn read(&self, line: &str) -> Result<Parsed, UsageError> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        match self.syntax.parse(&words)? {
+            ParsedCommand::Work(parsed) => self.syntax.check(&parsed).map(|()| parsed),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// What it is for, in the first sentence of its help.
     #[must_use]
     pub fn summary(&self) -> &'static str {
@@ -58,7 +108,8 @@ pub enum Failure {
     Stderr(&'static str),
 }
 
-/// One run of a tool.
+/// One run of a tool. What prints fails when the reader has closed standard output; [`run`] then
+/// ends the tool without a message.
 #[derive(Debug)]
 pub struct ToolRun<'a> {
     /// The command line.
@@ -103,12 +154,13 @@ pub fn unknown_name<'a>(
     existing: impl IntoIterator<Item = &'a str>,
 ) -> anyhow::Error {
     let message = message.into();
-    let near = nearest_few(name, existing);
-    if near.is_empty() {
-        return anyhow::Error::msg(message);
+    match nearest_few(name, existing).join(" or ") {
+        near if near.is_empty() => anyhow::Error::msg(message),
+        near => {
+            let hint = format!("Did you mean {near}?");
+            ErrorWithHint { message, hint }.into()
+        }
     }
-    let hint = format!("Did you mean {}?", near.join(" or "));
-    ErrorWithHint { message, hint }.into()
 }
 
 /// The error of a tool that has already reported what went wrong: only the exit code remains to be
@@ -118,14 +170,12 @@ pub fn unknown_name<'a>(
 pub struct AlreadyReported;
 
 /// Fails with [`AlreadyReported`] where something failed.
-///
-/// # Errors
-/// Where something failed.
 pub fn fail_if(failed: bool) -> anyhow::Result<()> {
     if failed {
-        return Err(AlreadyReported.into());
+        Err(AlreadyReported.into())
+    } else {
+        Ok(())
     }
-    Ok(())
 }
 
 impl ToolRun<'_> {
@@ -134,7 +184,7 @@ impl ToolRun<'_> {
     /// # Errors
     /// When it names none, or no broker answers.
     pub async fn connect(&self) -> anyhow::Result<Cluster> {
-        Ok(Cluster::connect(&connection(&self.parsed)?).await?)
+        Ok(Cluster::connect(&connection(&self.parsed, None)?).await?)
     }
 
     /// How to print.
@@ -150,18 +200,12 @@ impl ToolRun<'_> {
     }
 
     /// Prints to standard output.
-    ///
-    /// # Errors
-    /// When the reader has closed standard output; [`run`] then ends the tool without a message.
     pub fn print(&self, text: impl AsRef<str>) -> std::io::Result<()> {
         self.progress.before_output(text.as_ref());
         print(text.as_ref())
     }
 
     /// Prints a value as JSON, on lines of its own.
-    ///
-    /// # Errors
-    /// When the reader has closed standard output.
     pub fn print_json(&self, value: &impl serde::Serialize) -> anyhow::Result<()> {
         let mut text = serde_json::to_string_pretty(value)?;
         text.push('\n');
@@ -169,9 +213,6 @@ impl ToolRun<'_> {
     }
 
     /// Prints a value in the form that `--output` asks for: as JSON, or the text made of it.
-    ///
-    /// # Errors
-    /// When the reader has closed standard output.
     pub fn show<T: serde::Serialize + ?Sized>(
         &self,
         value: &T,
@@ -186,9 +227,6 @@ impl ToolRun<'_> {
     /// Prints a warning, on standard output as Kafka's tools do, for each of these deprecated
     /// options that was given; in the message `{option}` is its name, `{instead}` that of the new
     /// option.
-    ///
-    /// # Errors
-    /// When the reader has closed standard output.
     pub fn warn_of_deprecated(
         &self,
         options: &[(&str, &str)],
@@ -271,11 +309,9 @@ const KAFKA_VERSION: &str = "4.3.1";
 fn work(tool: &Tool, run: &ToolRun<'_>) -> anyhow::Result<()> {
     // Kafka's tools pass over words that belong to no option; what is not Kafka's may take some.
     let passes_over = tool.linked && run.parsed.command != Some(STRAYS);
+    let name = tool.syntax.tool;
     for word in run.parsed.words.iter().filter(|_| passes_over) {
-        note(&format!(
-            "{word:?} is no option of {}; it is ignored",
-            tool.syntax.tool
-        ));
+        note(&format!("{word:?} is no option of {name}; it is ignored"));
     }
     tool.syntax.check(&run.parsed)?;
     match tool.work {

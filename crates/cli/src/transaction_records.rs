@@ -9,7 +9,7 @@ use dohle_transactions::{
 };
 
 use crate::group_records::{Shown, first};
-use crate::ordered_json::{Json, fields, object};
+use crate::ordered_json::{Json, object};
 
 /// Converts a record; `None` when its type is unknown.
 ///
@@ -28,15 +28,7 @@ pub(crate) fn show(key: &[u8], value: Option<&[u8]>) -> Result<Option<Shown>, Re
 
 /// Tagged fields are left out where they have their default value.
 fn metadata(metadata: &TransactionMetadata) -> Json {
-    let mut fields = fields! { "producerId": metadata.producer_id.0 };
-    for (name, id) in [
-        ("previousProducerId", metadata.previous_producer_id),
-        ("nextProducerId", metadata.next_producer_id),
-    ] {
-        if id.is_some() {
-            fields.push((name, ProducerId::to_wire(id).into()));
-        }
-    }
+    let (previous, next) = (metadata.previous_producer_id, metadata.next_producer_id);
     let topics: Vec<_> = metadata.partitions.topics();
     let partitions = match metadata.state {
         TransactionState::Empty => Json::Null,
@@ -47,19 +39,19 @@ fn metadata(metadata: &TransactionMetadata) -> Json {
             }
         }),
     };
-    fields.extend(fields! {
-        "producerEpoch": i32::from(metadata.producer_epoch.0),
+    let version = metadata.client_version;
+    object! {
+        "producerId": metadata.producer_id.0,
+        "previousProducerId" [previous.is_some()]: ProducerId::to_wire(previous),
+        "nextProducerId" [next.is_some()]: ProducerId::to_wire(next),
+        "producerEpoch": metadata.producer_epoch.0,
         "transactionTimeoutMs": metadata.timeout_ms.unwrap_or(i32::MAX),
         "transactionStatus": i32::from(metadata.state.id()),
         "transactionPartitions": partitions,
         "transactionLastUpdateTimestampMs": metadata.updated.0,
         "transactionStartTimestampMs": Timestamp::to_wire(metadata.started),
-    });
-    if metadata.client_version != TransactionVersion::V0 {
-        let version = i32::from(metadata.client_version.level());
-        fields.push(("clientTransactionVersion", version.into()));
+        "clientTransactionVersion" [version != TransactionVersion::V0]: i32::from(version.level()),
     }
-    Json::Object(fields)
 }
 
 #[cfg(test)]

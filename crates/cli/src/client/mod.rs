@@ -1,81 +1,43 @@
 //! What the tools that move records have in common: where a client's properties come from, waiting
 //! for the topic that is named, interrupts, and the table of metrics.
 
+mod delivery;
 mod interrupts;
 
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use dohle_admin::client::{Existing, Properties, find};
+use dohle_admin::client::{Existing, Properties, find, key_values};
 use dohle_admin::{Cluster, ClusterError, list_topics, load_properties};
 use dohle_model::suggest::nearest_few;
 use kacrab_protocol::generated::ErrorCode;
 
+pub use self::delivery::{Failures, OVERHEAD, Room};
 pub use self::interrupts::Interrupts;
-use crate::options::{Parsed, UsageError, usage};
+use crate::options::{Parsed, Rule, UsageError, at_most_one_of};
 use crate::tool_run::ErrorWithHint;
 
-/// The options that name a source of properties: the current one, and the deprecated one.
-#[derive(Debug, Clone, Copy)]
-pub struct Source {
-    /// The current option.
-    pub now: &'static str,
-    /// The deprecated one.
-    pub before: &'static str,
+/// Of an option and its old name, only one may be given.
+pub const fn renamed(both: &'static str) -> Rule {
+    at_most_one_of(both).message("Options --{first} and --{second} cannot be specified together.")
 }
 
-/// The file of a producer's properties.
-pub const PRODUCER_CONFIG: Source = Source {
-    now: "command-config",
-    before: "producer.config",
-};
-
-/// The file of a consumer's properties.
-pub const CONSUMER_CONFIG: Source = Source {
-    now: "command-config",
-    before: "consumer.config",
-};
-
-impl Source {
-    /// Which of both was given.
-    ///
-    /// # Errors
-    /// When both were.
-    pub fn chosen(self, parsed: &Parsed) -> Result<Option<&'static str>, UsageError> {
-        match (parsed.has(self.now), parsed.has(self.before)) {
-            (true, true) => usage(format!(
-                "Options --{} and --{} cannot be specified together.",
-                self.now, self.before
-            )),
-            (true, false) => Ok(Some(self.now)),
-            (false, true) => Ok(Some(self.before)),
-            (false, false) => Ok(None),
+/// Reads the file of properties that one of these options names.
+///
+/// # Errors
+/// When an option was given twice, or the file cannot be read.
+pub fn config_file(parsed: &Parsed, options: &[&str]) -> anyhow::Result<Properties> {
+    for option in options {
+        if let Some(path) = parsed.value(option)? {
+            return Ok(Properties::from(load_properties(path)?));
         }
     }
+    Ok(Properties::default())
+}
 
-    /// The values of the option that was given.
-    ///
-    /// # Errors
-    /// When both were.
-    pub fn values(self, parsed: &Parsed) -> Result<Vec<&str>, UsageError> {
-        Ok(self
-            .chosen(parsed)?
-            .map_or_else(Vec::new, |name| parsed.values(name).collect()))
-    }
-
-    /// The file that was given, read.
-    ///
-    /// # Errors
-    /// When both options were given, or one twice, or the file cannot be read.
-    pub fn file(self, parsed: &Parsed) -> anyhow::Result<Properties> {
-        let Some(name) = self.chosen(parsed)? else {
-            return Ok(Properties::default());
-        };
-        match parsed.value(name)? {
-            Some(path) => Ok(Properties::from(load_properties(path)?)),
-            None => Ok(Properties::default()),
-        }
-    }
+/// Reads the properties that these options give as `key=value`.
+pub fn given_properties(parsed: &Parsed, options: &[&str]) -> Properties {
+    key_values(options.iter().flat_map(|option| parsed.values(option)))
 }
 
 /// Kafka's rule for an option that sets a property: the option takes precedence; its default
@@ -85,10 +47,8 @@ impl Source {
 /// When the option was given more than once.
 pub fn merge(
     properties: &mut Properties,
-    name: &str,
     parsed: &Parsed,
-    option: &str,
-    default: &str,
+    (name, option, default): (&str, &str, &str),
 ) -> Result<(), UsageError> {
     match parsed.value(option)? {
         Some(value) => properties.set(name, value),
@@ -157,14 +117,11 @@ pub(crate) async fn near(cluster: &Cluster, name: &str) -> Option<String> {
 #[must_use]
 pub fn metrics_table<'a>(metrics: impl Iterator<Item = (&'a str, f64)>) -> String {
     let metrics: Vec<(&str, f64)> = metrics.collect();
-    let width = metrics
-        .iter()
-        .map(|(name, _)| name.len())
-        .max()
-        .unwrap_or(0);
-    let mut text = format!("\n{:<width$}   Value\n", "Metric Name");
-    for (name, value) in metrics {
-        text += &format!("{name:<width$} : {}\n", crate::numbers::fixed(value, 3));
-    }
-    text
+    let width = metrics.iter().map(|(name, _)| name.len()).max();
+    let width = width.unwrap_or(0);
+    let rows = metrics.iter().map(|(name, value)| {
+        let value = crate::numbers::fixed(*value, 3);
+        format!("{name:<width$} : {value}\n")
+    });
+    format!("\n{:<width$}   Value\n", "Metric Name") + &rows.collect::<String>()
 }

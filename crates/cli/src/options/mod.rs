@@ -13,9 +13,9 @@ mod rules;
 mod syntax;
 
 pub use self::rules::{
-    Rule, all_of, any_of, at_most_one_of, conflicts, no_value_of, none_of, one_of, only,
+    Rule, all_of, any_of, arguments, at_most_one_of, conflicts, no_value_of, none_of, one_of, only,
 };
-pub use self::syntax::{Arity, Opt, Subcommand, Syntax, read_options};
+pub use self::syntax::{Arity, Opt, Subcommand, Syntax, read_commands, read_options};
 
 /// Options of every tool.
 const EVERYWHERE: &str = "
@@ -27,6 +27,12 @@ const EVERYWHERE: &str = "
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);
+
+impl From<&str> for UsageError {
+    fn from(message: &str) -> Self {
+        Self(message.to_owned())
+    }
+}
 
 /// Fails with a [`UsageError`].
 ///
@@ -125,6 +131,7 @@ impl Syntax {
     /// An unknown option (with the nearest one), a missing value, an unknown subcommand.
     pub fn parse(&self, args: &[String]) -> Result<ParsedCommand, UsageError> {
         let mut parsed = Parsed::default();
+        let commands = read_commands(self.commands);
         let mut command: Option<&Subcommand> = None;
         let mut rest = args.iter().map(String::as_str).peekable();
         while let Some(word) = rest.next() {
@@ -133,10 +140,10 @@ impl Syntax {
                 break;
             }
             if !looks_like_an_option(word) {
-                match self.commands.iter().find(|known| known.name == word) {
+                match commands.iter().find(|known| known.name == word) {
                     Some(known) if command.is_none() => command = Some(known),
-                    None if command.is_none() && !self.commands.is_empty() => {
-                        return usage(self.unknown_command(word));
+                    None if command.is_none() && !commands.is_empty() => {
+                        return usage(unknown_command(&commands, word));
                     }
                     _ => parsed.words.push(word.to_owned()),
                 }
@@ -147,33 +154,26 @@ impl Syntax {
                 None => (word, None),
             };
             let option = self.find(name, command)?;
-            if attached.is_some() && option.arity == Arity::Flag {
-                return usage(format!("Option {} takes no value", option.name));
-            }
-            let mut values = vec![attached];
-            if values[0].is_none() {
-                match option.arity {
-                    Arity::Flag => {}
-                    Arity::Value(_) => match rest.next() {
-                        Some(value) => values[0] = Some(value.to_owned()),
-                        None => {
-                            return usage(format!("Option {} requires an argument", option.name));
-                        }
-                    },
-                    Arity::Optional(_) => {
-                        let value = rest.next_if(|next| !looks_like_an_option(next));
-                        values[0] = value.map(str::to_owned);
-                    }
-                    Arity::Many(_) => {
-                        values.clear();
-                        while let Some(value) = rest.next_if(|next| !looks_like_an_option(next)) {
-                            values.push(Some(value.to_owned()));
-                        }
-                        if values.is_empty() {
-                            return usage(format!("Option {} requires an argument", option.name));
-                        }
-                    }
+            let mut word = || {
+                let word = rest.next_if(|next| !looks_like_an_option(next));
+                word.map(str::to_owned)
+            };
+            let values: Vec<Option<String>> = match (attached, option.arity) {
+                (Some(_), Arity::Flag) => {
+                    return usage(format!("Option {} takes no value", option.name));
                 }
+                (Some(value), _) => vec![Some(value)],
+                (None, Arity::Flag) => vec![None],
+                (None, Arity::Value(_)) => rest
+                    .next()
+                    .map(|value| Some(value.to_owned()))
+                    .into_iter()
+                    .collect(),
+                (None, Arity::Optional(_)) => vec![word()],
+                (None, Arity::Many(_)) => std::iter::from_fn(word).map(Some).collect(),
+            };
+            if values.is_empty() {
+                return usage(format!("Option {} requires an argument", option.name));
             }
             let name = option.name;
             parsed.found.extend(values.into_iter().map(|v| (name, v)));
@@ -184,8 +184,8 @@ impl Syntax {
         if parsed.has("version") {
             return Ok(ParsedCommand::Version);
         }
-        if command.is_none() && !self.commands.is_empty() {
-            return usage(format!("Which one? {}", self.command_names().join(", ")));
+        if command.is_none() && !commands.is_empty() {
+            return usage(format!("Which one? {}", names(&commands)));
         }
         parsed.command = command.map(|command| command.name);
         Ok(ParsedCommand::Work(parsed))
@@ -200,9 +200,10 @@ impl Syntax {
     }
 
     fn known(&self, command: Option<&Subcommand>) -> Vec<Opt> {
-        let own = command.map_or(&[][..], |command| command.options);
-        let texts = own.iter().chain(self.options).chain([&EVERYWHERE]);
-        texts.flat_map(|text| read_options(text)).collect()
+        let own = command.map_or(&[][..], |command| &command.options);
+        let texts = self.options.iter().chain([&EVERYWHERE]);
+        let shared = texts.flat_map(|text| read_options(text));
+        own.iter().cloned().chain(shared).collect()
     }
 
     /// The option of this name, or the only one that begins with it.
@@ -226,42 +227,33 @@ impl Syntax {
         let mut message = format!("{name} is not a recognized option");
         if let Some(meant) = nearest(name, known.iter().map(|option| option.name)) {
             message += &format!("; did you mean --{meant}?");
-        } else if let Some(of) = self.commands.iter().find(|other| {
-            let mut options = other.options.iter().flat_map(|text| read_options(text));
-            options.any(|option| option.name == name)
-        }) {
-            message += &format!(" here; it belongs to the command {}", of.name);
+        } else {
+            let mut commands = read_commands(self.commands).into_iter();
+            let of = commands.find(|other| other.options.iter().any(|option| option.name == name));
+            if let Some(of) = of {
+                message += &format!(" here; it belongs to the command {}", of.name);
+            }
         }
         usage(message)
-    }
-
-    fn command_names(&self) -> Vec<&'static str> {
-        self.commands.iter().map(|command| command.name).collect()
-    }
-
-    fn unknown_command(&self, word: &str) -> String {
-        let names = self.command_names();
-        match nearest(word, names.iter().copied()) {
-            Some(meant) => format!("{word} is not a command; did you mean {meant}?"),
-            None => format!("{word} is not a command; there are: {}", names.join(", ")),
-        }
     }
 
     /// The help text.
     #[must_use]
     pub fn help(&self, command: Option<&Subcommand>) -> String {
+        let commands = read_commands(self.commands);
         let mut text = format!("{}\n\nUsage: {}", self.about, self.tool);
         if let Some(command) = command {
             text = format!("{}\n\nUsage: {} {}", command.help, self.tool, command.name);
-        } else if !self.commands.is_empty() {
+        } else if !commands.is_empty() {
             text += " COMMAND";
         }
         text += " [OPTIONS]\n";
-        if command.is_none() && !self.commands.is_empty() {
+        if command.is_none() && !commands.is_empty() {
             text += "\nCommands:\n";
-            for command in self.commands {
-                text += &row(command.name, command.help);
-            }
+            let rows = commands
+                .iter()
+                .map(|command| row(command.name, &command.help));
+            text.extend(rows);
         }
         text += "\nOptions:\n";
         for option in self.known(command) {
@@ -279,6 +271,18 @@ impl Syntax {
             text += &row(&left, &option.help);
         }
         text
+    }
+}
+
+fn names(commands: &[Subcommand]) -> String {
+    let names: Vec<&str> = commands.iter().map(|command| command.name).collect();
+    names.join(", ")
+}
+
+fn unknown_command(commands: &[Subcommand], word: &str) -> String {
+    match nearest(word, commands.iter().map(|command| command.name)) {
+        Some(meant) => format!("{word} is not a command; did you mean {meant}?"),
+        None => format!("{word} is not a command; there are: {}", names(commands)),
     }
 }
 

@@ -3,8 +3,12 @@
 
 use super::{Parsed, UsageError, usage};
 
-/// A set of names of options. In [`Rule::when`] it may hold names of subcommands too.
-type Names = &'static [&'static str];
+/// Names of options, separated by spaces. [`Rule::when`] takes names of subcommands too.
+type Names = &'static str;
+
+fn each(names: Names) -> impl Iterator<Item = &'static str> {
+    names.split_whitespace()
+}
 
 /// A rule for which options go together.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +33,11 @@ enum Need {
 /// All of these options are needed.
 pub const fn all_of(options: Names) -> Rule {
     Rule::new(Need::All(options))
+}
+
+/// All of these options are needed, in the words of the library that Kafka's newer tools use.
+pub const fn arguments(options: Names) -> Rule {
+    all_of(options).message("argument --{first} is required")
 }
 
 /// At least one of these options is needed.
@@ -70,8 +79,8 @@ impl Rule {
     const fn new(need: Need) -> Self {
         Self {
             need,
-            when: &[],
-            unless: &[],
+            when: "",
+            unless: "",
             message: None,
         }
     }
@@ -89,7 +98,7 @@ impl Rule {
     }
 
     /// What is reported. `{when}` becomes the name because of which the rule applies, `{options}`
-    /// the options that are missing or must not be there.
+    /// the options that are missing or must not be there, `{first}` and `{second}` those of them.
     pub const fn message(mut self, message: &'static str) -> Self {
         self.message = Some(message);
         self
@@ -100,58 +109,52 @@ impl Rule {
     /// # Errors
     /// In the rule's own words, or else in those of Kafka's `CommandLineUtils`.
     pub(super) fn check(&self, parsed: &Parsed) -> Result<(), UsageError> {
-        let given = |name: &&&str| parsed.has(name) || parsed.command == Some(**name);
-        let when = self.when.iter().find(given).copied();
-        if (when.is_none() && !self.when.is_empty()) || self.unless.iter().any(|n| given(&n)) {
+        let given = |name: &&str| parsed.has(name) || parsed.command == Some(*name);
+        let when = each(self.when).find(given);
+        if (when.is_none() && !self.when.is_empty()) || each(self.unless).any(|name| given(&name)) {
             return Ok(());
         }
         let Some(options) = self.need.broken_by(parsed) else {
             return Ok(());
         };
         let when = when.unwrap_or_default();
-        if let Some(message) = self.message {
-            let message = message.replace("{when}", when);
-            return usage(message.replace("{options}", &options.join(", ")));
-        }
-        let first = options.first().copied().unwrap_or_default();
-        match self.need {
-            Need::All(_) => usage(format!("Missing required argument \"[{first}]\"")),
-            Need::AtMostOne(_) => usage(format!(
-                "Option \"[{first}]\" can't be used with option \"[{}]\"",
-                options[1]
-            )),
-            _ => usage(format!(
-                "Option \"[{when}]\" can't be used with option \"[{first}]\""
-            )),
-        }
+        let message = self.message.unwrap_or(match self.need {
+            Need::All(_) => "Missing required argument \"[{first}]\"",
+            Need::AtMostOne(_) => "Option \"[{first}]\" can't be used with option \"[{second}]\"",
+            _ => "Option \"[{when}]\" can't be used with option \"[{first}]\"",
+        });
+        let nth = |number: usize| options.get(number).copied().unwrap_or_default();
+        let message = message.replace("{when}", when);
+        let message = message
+            .replace("{first}", nth(0))
+            .replace("{second}", nth(1));
+        usage(message.replace("{options}", &options.join(", ")))
     }
 }
 
 impl Need {
     /// The options that are missing or must not be there; `None` when all is well.
-    fn broken_by<'a>(&self, parsed: &'a Parsed) -> Option<Vec<&'a str>> {
-        let with = |options: Names, has: bool| -> Vec<&'a str> {
-            let options = options.iter().copied();
-            options.filter(|name| parsed.has(name) == has).collect()
+    fn broken_by(self, parsed: &Parsed) -> Option<Vec<&'static str>> {
+        let with = |options: Names, has: bool| -> Vec<&'static str> {
+            each(options)
+                .filter(|name| parsed.has(name) == has)
+                .collect()
         };
-        let some = |options: Vec<&'a str>| (!options.is_empty()).then_some(options);
+        let all = |options: Names| each(options).collect();
+        let some = |options: Vec<&'static str>| (!options.is_empty()).then_some(options);
         match self {
             Self::All(options) => some(with(options, false)),
             Self::None(options) => some(with(options, true)),
-            Self::Any(options) => with(options, true).is_empty().then(|| options.to_vec()),
-            Self::One(options) => (with(options, true).len() != 1).then(|| options.to_vec()),
+            Self::Any(options) => with(options, true).is_empty().then(|| all(options)),
+            Self::One(options) => (with(options, true).len() != 1).then(|| all(options)),
             Self::AtMostOne(options) => Some(with(options, true)).filter(|both| both.len() > 1),
             Self::NoValue(options) => {
-                let options = options.iter().copied();
-                some(
-                    options
-                        .filter(|name| parsed.values(name).next().is_some())
-                        .collect(),
-                )
+                let has_value = |name: &&str| parsed.values(name).next().is_some();
+                some(each(options).filter(has_value).collect())
             }
             Self::Only(options) => {
                 let mut given = parsed.all().map(|(name, _)| name);
-                let other = given.find(|name| !options.contains(name));
+                let other = given.find(|name| each(options).all(|allowed| allowed != *name));
                 other.map(|other| vec![other])
             }
         }
@@ -184,16 +187,12 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let missing = Some("Missing required argument \"[topic]\"");
-        check(all_of(&["topic"]), "--list", missing);
-        check(all_of(&["topic"]), "--topic t", None);
-        check(all_of(&["topic"]).when(&["describe"]), "--list", None);
-        check(
-            all_of(&["topic"]).when(&["describe"]),
-            "--describe",
-            missing,
-        );
-        check(all_of(&["topic"]).unless(&["list"]), "--list", None);
-        let any = any_of(&["topic", "all"]).when(&["describe"]);
+        check(all_of("topic"), "--list", missing);
+        check(all_of("topic"), "--topic t", None);
+        check(all_of("topic").when("describe"), "--list", None);
+        check(all_of("topic").when("describe"), "--describe", missing);
+        check(all_of("topic").unless("list"), "--list", None);
+        let any = any_of("topic all").when("describe");
         let any = any.message("[{when}] takes one of: {options}");
         let expected = Some("[describe] takes one of: topic, all");
         check(any, "--describe", expected);
@@ -204,22 +203,18 @@ mod tests {
     #[test]
     fn what_does_not_go_together_is_named() {
         let conflict = Some("Option \"[topic]\" can't be used with option \"[list]\"");
-        check(
-            conflicts(&["topic"], &["list", "all"]),
-            "--list --topic t",
-            conflict,
-        );
-        check(conflicts(&["topic"], &["list"]), "--list --all", None);
+        check(conflicts("topic", "list all"), "--list --topic t", conflict);
+        check(conflicts("topic", "list"), "--list --all", None);
         let pair = Some("Option \"[list]\" can't be used with option \"[describe]\"");
-        let most = at_most_one_of(&["list", "describe"]);
+        let most = at_most_one_of("list describe");
         check(most, "--describe --list", pair);
         check(most, "--all", None);
-        let one = one_of(&["list", "describe"]).message("one of {options}");
+        let one = one_of("list describe").message("one of {options}");
         check(one, "--all", Some("one of list, describe"));
         check(one, "--list --describe", Some("one of list, describe"));
         check(one, "--list", None);
-        let only = only(&["list", "all"])
-            .when(&["list"])
+        let only = only("list all")
+            .when("list")
             .message("{options} with {when}");
         check(only, "--all --list --topic t", Some("topic with list"));
         check(only, "--all --list", None);

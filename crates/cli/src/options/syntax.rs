@@ -29,14 +29,14 @@ pub struct Opt {
 }
 
 /// A subcommand of a tool, as `describe` of `metadata-quorum`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subcommand {
     /// Its name.
     pub name: &'static str,
     /// What it does.
-    pub help: &'static str,
+    pub help: String,
     /// Options that it has beside the tool's.
-    pub options: &'static [&'static str],
+    pub options: Vec<Opt>,
 }
 
 /// All that a tool's command line may hold.
@@ -50,8 +50,8 @@ pub struct Syntax {
     pub options: &'static [&'static str],
     /// Which options go together, in the order in which the rules are checked.
     pub rules: &'static [Rule],
-    /// Its subcommands; where there are some, one must be given.
-    pub commands: &'static [Subcommand],
+    /// Its subcommands, as [`read_commands`] describes; where there are some, one must be given.
+    pub commands: &'static str,
 }
 
 impl Syntax {
@@ -61,7 +61,7 @@ impl Syntax {
         about: "",
         options: &[],
         rules: &[],
-        commands: &[],
+        commands: "",
     };
 }
 
@@ -91,6 +91,43 @@ pub fn read_options(text: &'static str) -> Vec<Opt> {
         }
     }
     options
+}
+
+/// Reads subcommands from a text in which each begins a line, and the lines of its options are
+/// indented further:
+///
+/// ```text
+/// list: List transactions.
+///     --duration-filter <ms>: The least duration.
+/// describe: Describe a transaction.
+/// ```
+pub fn read_commands(text: &'static str) -> Vec<Subcommand> {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let mut commands: Vec<Subcommand> = Vec::new();
+    let mut rest = text.trim_start_matches('\n');
+    let indent = depth(rest);
+    while let Some((name, after)) = rest.split_once(": ") {
+        let begins = |line: &str| !line.trim().is_empty() && depth(line) == indent;
+        let mut end = 0;
+        let mut options = None;
+        for line in after.split_inclusive('\n') {
+            if end > 0 && begins(line) {
+                break;
+            }
+            if options.is_none() && line.trim_start().starts_with("--") {
+                options = Some(end);
+            }
+            end += line.len();
+        }
+        let (help, options) = after[..end].split_at(options.unwrap_or(end));
+        commands.push(Subcommand {
+            name: name.trim(),
+            help: help.split_whitespace().collect::<Vec<_>>().join(" "),
+            options: read_options(options),
+        });
+        rest = &after[end..];
+    }
+    commands
 }
 
 /// Reads the first line of an option; `None` where it has another form.
@@ -149,21 +186,66 @@ mod tests {
     }
 
     #[test]
+    fn commands_are_read_as_they_are_written() {
+        let commands = read_commands(
+            "
+            list: List: all,
+                or some.
+            describe: Describe.
+                --topic, -t <topic>: The topic: one,
+                    or --all.
+                --all: All.
+            add: Add.
+            ",
+        );
+        let texts = commands.iter().map(|command| {
+            let options: Vec<String> = command
+                .options
+                .iter()
+                .map(|option| option.name.to_owned() + ": " + &option.help)
+                .collect();
+            (command.name, command.help.as_str(), options.join(" | "))
+        });
+        let texts: Vec<_> = texts.collect();
+        let options = "topic: The topic: one, or --all. | all: All.".to_owned();
+        assert_eq!(
+            texts,
+            [
+                ("list", "List: all, or some.", String::new()),
+                ("describe", "Describe.", options),
+                ("add", "Add.", String::new()),
+            ]
+        );
+    }
+
+    #[test]
     fn every_tool_declares_options_of_this_form_once() {
         for tool in crate::tools::TOOLS {
-            let commands = tool.syntax.commands.iter().map(|command| command.options);
-            for texts in std::iter::once(tool.syntax.options).chain(commands) {
-                let lines = texts.iter().flat_map(|text| text.lines());
-                let begun = lines.filter(|line| line.trim_start().starts_with("--"));
-                let options: Vec<Opt> = texts.iter().flat_map(|text| read_options(text)).collect();
-                assert!(options.len() <= begun.count(), "{}", tool.name);
+            let commands = read_commands(tool.syntax.commands);
+            let mut own: Vec<Vec<Opt>> = commands
+                .into_iter()
+                .map(|command| command.options)
+                .collect();
+            own.push(
+                tool.syntax
+                    .options
+                    .iter()
+                    .flat_map(|text| read_options(text))
+                    .collect(),
+            );
+            let texts = tool.syntax.options.iter().chain([&tool.syntax.commands]);
+            let lines = texts.flat_map(|text| text.lines());
+            let begun = lines.filter(|line| line.trim_start().starts_with("--"));
+            let read: usize = own.iter().map(Vec::len).sum();
+            assert!(read <= begun.count(), "{}", tool.name);
+            for options in own {
                 let mut names: Vec<&str> = options.iter().map(|option| option.name).collect();
                 names.sort_unstable();
                 names.dedup();
                 assert_eq!(names.len(), options.len(), "{}: {names:?}", tool.name);
-                for text in texts.iter().copied() {
-                    assert!(!read_options(text).is_empty(), "{}: {text}", tool.name);
-                }
+            }
+            for text in tool.syntax.options.iter().copied() {
+                assert!(!read_options(text).is_empty(), "{}: {text}", tool.name);
             }
         }
     }

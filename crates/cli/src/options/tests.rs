@@ -22,21 +22,13 @@ const WITH_COMMANDS: Syntax = Syntax {
     tool: "kafka-quorum",
     about: "Shows how subcommands are read.",
     options: &["--bootstrap-server <host:port>: Where."],
-    commands: &[
-        Subcommand {
-            name: "describe",
-            help: "Describe it.",
-            options: &["
-                --status: The status.
-                --replication: Who lags.
-                "],
-        },
-        Subcommand {
-            name: "add-voter",
-            help: "Add one.",
-            options: &["--dry-run: Only say what would be done."],
-        },
-    ],
+    commands: "
+        describe: Describe it.
+            --status: The status.
+            --replication: Who lags.
+        add-voter: Add one.
+            --dry-run: Only say what would be done.
+        ",
     ..Syntax::EMPTY
 };
 

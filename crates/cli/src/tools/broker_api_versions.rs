@@ -9,23 +9,17 @@ use kacrab_protocol::generated::{ApiKey, client_api_info};
 use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
-use crate::options::{Syntax, all_of};
-use crate::tool_run::{Failure, OUTPUT, Output, Tool, ToolRun, Work};
+use crate::options::all_of;
+use crate::tool_run::{OUTPUT, Tool, ToolRun, Work};
 
 /// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "broker-api-versions",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-broker-api-versions",
-        about: "This tool helps to retrieve broker version information.",
-        options: &[BOOTSTRAP_SERVER, COMMAND_CONFIG, OUTPUT],
-        rules: &[all_of(&["bootstrap-server"])],
-        ..Syntax::EMPTY
-    },
-    work: Work::Async(|run| Box::pin(work(run))),
-    failure: Failure::Stderr(""),
-};
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-broker-api-versions",
+    "This tool helps to retrieve broker version information.",
+    &[BOOTSTRAP_SERVER, COMMAND_CONFIG, OUTPUT],
+    Work::Async(|run| Box::pin(work(run))),
+)
+.rules(&[all_of("bootstrap-server")]);
 
 /// Versions of one API: the first and the last one.
 type Versions = BTreeMap<i16, (i16, i16)>;
@@ -55,18 +49,13 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
         let versions = fetch(&cluster, node.id).await;
         brokers.push((node, versions));
     }
-    match run.output()? {
-        Output::Text => {
-            let texts = brokers
-                .iter()
-                .map(|(node, versions)| render(node, versions.as_ref()));
-            Ok(run.print(texts.collect::<String>())?)
-        }
-        Output::Json => {
-            let all: Vec<BrokerJson> = brokers.iter().map(|(node, v)| json(node, v)).collect();
-            run.print_json(&all)
-        }
-    }
+    let rows: Vec<BrokerJson> = brokers.iter().map(|(node, v)| json(node, v)).collect();
+    run.show(rows.as_slice(), |_| {
+        let texts = brokers
+            .iter()
+            .map(|(node, versions)| render(node, versions.as_ref()));
+        texts.collect()
+    })
 }
 
 async fn fetch(cluster: &Cluster, id: i32) -> Result<Versions, ClusterError> {

@@ -2,86 +2,65 @@
 //!
 //! Kafka's `ClusterTool`.
 
-use dohle_admin::{Cluster, ClusterError, Node, Target, load_properties};
+use dohle_admin::{Cluster, ClusterError, Node, Target};
 use kacrab_protocol::generated::UnregisterBrokerRequestData;
 use serde::Serialize;
 
 use crate::connect::connection;
-use crate::options::{Subcommand, Syntax, all_of, at_most_one_of};
-use crate::table::{Table, Width};
-use crate::tool_run::{Failure, OUTPUT, Tool, ToolRun, Work};
+use crate::options::{all_of, at_most_one_of, none_of};
+use crate::table::{Table, cells};
+use crate::tool_run::{OUTPUT, Tool, ToolRun, Work};
+
+const OPTIONS: &str = "
+    --bootstrap-server, -b <host:port,...>: REQUIRED: the brokers to connect to; one that answers is
+        enough.
+    --bootstrap-controller, -C <host:port,...>: The controllers to connect to, instead of
+        --bootstrap-server. Apache Kafka's answer; Dohle's controllers do not speak Kafka's
+        protocol.
+    --command-config, -c <file>: A property file with the client's configuration (security.protocol,
+        sasl.*, ssl.*, timeouts).
+    --config <file>: (DEPRECATED) The same as --command-config; it will be removed in a future
+        version.
+    ";
+
+const COMMANDS: &str = "
+    cluster-id: Get information about the ID of a cluster.
+    unregister: Unregister a broker.
+        --id, -i <id>: The ID of the broker to unregister.
+    list-endpoints: List endpoints.
+        --include-fenced-brokers: Whether to include fenced brokers when listing broker endpoints.
+    ";
 
 /// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "cluster",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-cluster",
-        about: "The Kafka cluster tool.",
-        options: &[
-            "
-            --bootstrap-server, -b <host:port,...>: REQUIRED: the brokers to connect to; one that
-                answers is enough.
-            --bootstrap-controller, -C <host:port,...>: The controllers to connect to, instead of
-                --bootstrap-server. Apache Kafka's answer; Dohle's controllers do not speak Kafka's
-                protocol.
-            --command-config, -c <file>: A property file with the client's configuration
-                (security.protocol, sasl.*, ssl.*, timeouts).
-            --config <file>: (DEPRECATED) The same as --command-config; it will be removed in a
-                future version.
-            ",
-            OUTPUT,
-        ],
-        rules: &[
-            at_most_one_of(&["config", "command-config"])
-                .message("--config and --command-config cannot be specified together."),
-            all_of(&["id"])
-                .when(&["unregister"])
-                .message("argument --id/-i is required"),
-        ],
-        commands: &[
-            Subcommand {
-                name: "cluster-id",
-                help: "Get information about the ID of a cluster.",
-                options: &[],
-            },
-            Subcommand {
-                name: "unregister",
-                help: "Unregister a broker.",
-                options: &["--id, -i <id>: The ID of the broker to unregister."],
-            },
-            Subcommand {
-                name: "list-endpoints",
-                help: "List endpoints.",
-                options: &["
-                    --include-fenced-brokers: Whether to include fenced brokers when listing broker
-                        endpoints.
-                    "],
-            },
-        ],
-    },
-    work: Work::Async(|run| Box::pin(work(run))),
-    failure: Failure::Stderr(""),
-};
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-cluster",
+    "The Kafka cluster tool.",
+    &[OPTIONS, OUTPUT],
+    Work::Async(|run| Box::pin(work(run))),
+)
+.rules(&[
+    at_most_one_of("config command-config")
+        .message("--config and --command-config cannot be specified together."),
+    all_of("id")
+        .when("unregister")
+        .message("argument --id/-i is required"),
+    none_of("bootstrap-controller")
+        .when("include-fenced-brokers")
+        .message(
+            "The option --include-fenced-brokers is only supported with --bootstrap-server option",
+        ),
+])
+.commands(COMMANDS);
 
 async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let parsed = &run.parsed;
-    let old = parsed.value("config")?;
-    let mut connection = connection(parsed)?;
+    let connection = connection(parsed, Some("config"))?;
     run.warn_of_deprecated(
         &[("config", "command-config")],
         "Option --{option} has been deprecated and will be removed in a future version. Use \
          --{instead} instead.",
     )?;
-    if let Some(path) = old {
-        connection.properties = load_properties(path)?;
-    }
     let id: Option<i32> = parsed.parsed("id")?;
-    if parsed.has("include-fenced-brokers") && connection.controllers {
-        anyhow::bail!(
-            "The option --include-fenced-brokers is only supported with --bootstrap-server option"
-        );
-    }
     let cluster = Cluster::connect(&connection).await?;
     match (parsed.command, id) {
         (Some("unregister"), Some(id)) => unregister(run, &cluster, id).await,
@@ -129,23 +108,17 @@ async fn endpoints(run: &ToolRun<'_>, cluster: &Cluster, controllers: bool) -> a
 /// As Kafka's tool prints it.
 fn render(nodes: &[Node], controllers: bool) -> String {
     let kind = if controllers { "controller" } else { "broker" };
-    let rack = |node: &Node| node.rack.clone().unwrap_or("null".to_owned());
     let hosts = nodes.iter().map(|node| node.host.len());
     let racks = nodes.iter().filter_map(|node| node.rack.as_ref());
-    let host_width = Width::Exactly(hosts.max().unwrap_or(100));
-    let rack_width = Width::Exactly(racks.map(String::len).max().unwrap_or(10));
-    let table = Table::new()
-        .column("ID", Width::Exactly(10), |node: &Node| node.id.to_string())
-        .column("HOST", host_width, |node| node.host.clone())
-        .column("PORT", Width::Exactly(10), |node| node.port.to_string())
-        .column("RACK", rack_width, rack)
-        .when(!controllers, |table| {
-            table.column("STATE", Width::Exactly(10), |node| {
-                if node.fenced { "fenced" } else { "unfenced" }.to_owned()
-            })
+    Table::new("ID=10 | HOST=100 | PORT=10 | RACK=10 | STATE=10 | ENDPOINT_TYPE=15")
+        .wide(hosts.max().unwrap_or(100), &["HOST"])
+        .wide(racks.map(String::len).max().unwrap_or(10), &["RACK"])
+        .only_if(!controllers, &["STATE"])
+        .text(nodes, |node| {
+            let rack = node.rack.as_deref().unwrap_or("null");
+            let state = if node.fenced { "fenced" } else { "unfenced" };
+            cells![node.id, node.host, node.port, rack, state, kind]
         })
-        .column("ENDPOINT_TYPE", Width::Exactly(15), |_| kind.to_owned());
-    table.lines(nodes).join("\n") + "\n"
 }
 
 #[cfg(test)]

@@ -8,34 +8,24 @@ use dohle_admin::{ByPartition, PartitionId, Refusal, delete_records};
 use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
-use crate::options::{Syntax, all_of, usage};
+use crate::options::{UsageError, all_of};
 use crate::partition_file;
-use crate::tool_run::{Failure, OUTPUT, Output, Tool, ToolRun, Work, fail_if};
+use crate::tool_run::{OUTPUT, Output, Tool, ToolRun, Work, fail_if};
+
+const OPTIONS: &str = r#"
+    --offset-json-file <Offset json file path>: REQUIRED: The JSON file with offset per partition:
+        {"partitions": [{"topic": "foo", "partition": 1, "offset": 1}], "version": 1}. The offset -1
+        stands for the high watermark.
+    "#;
 
 /// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "delete-records",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-delete-records",
-        about: "This tool helps to delete records of the given partitions down to the specified \
-                offset.",
-        options: &[
-            BOOTSTRAP_SERVER,
-            COMMAND_CONFIG,
-            r#"
-            --offset-json-file <Offset json file path>: REQUIRED: The JSON file with offset per
-                partition: {"partitions": [{"topic": "foo", "partition": 1, "offset": 1}],
-                "version": 1}. The offset -1 stands for the high watermark.
-            "#,
-            OUTPUT,
-        ],
-        rules: &[all_of(&["bootstrap-server"]), all_of(&["offset-json-file"])],
-        ..Syntax::EMPTY
-    },
-    work: Work::Async(|run| Box::pin(work(run))),
-    failure: Failure::Stderr(""),
-};
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-delete-records",
+    "This tool helps to delete records of the given partitions down to the specified offset.",
+    &[BOOTSTRAP_SERVER, COMMAND_CONFIG, OPTIONS, OUTPUT],
+    Work::Async(|run| Box::pin(work(run))),
+)
+.rules(&[all_of("bootstrap-server"), all_of("offset-json-file")]);
 
 type Results = ByPartition<i64>;
 
@@ -52,13 +42,8 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let path = run.parsed.required("offset-json-file")?;
     let mut wanted = BTreeMap::new();
     for entry in partition_file::read(path, "Offset json file")? {
-        let Some(offset) = entry.offset else {
-            return Ok(usage(format!(
-                "{path} has no \"offset\" for {}",
-                entry.id()
-            ))?);
-        };
-        wanted.insert(entry.id(), offset);
+        let missing = || UsageError(format!("{path} has no \"offset\" for {}", entry.id()));
+        wanted.insert(entry.id(), entry.offset.ok_or_else(missing)?);
     }
     let output = run.output()?;
     if output == Output::Text {
@@ -66,20 +51,12 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     }
     let cluster = run.connect().await?;
     let results = delete_records(&cluster, &wanted, &run.progress).await?;
-    match output {
-        Output::Text => run.print(render(&results))?,
-        Output::Json => {
-            let rows: Vec<Row> = results
-                .iter()
-                .map(|(id, result)| Row {
-                    id,
-                    low_watermark: result.ok(),
-                    error: result.err().map(|code| code.to_string()),
-                })
-                .collect();
-            run.print_json(&rows)?;
-        }
-    }
+    let rows = results.iter().map(|(id, result)| Row {
+        id,
+        low_watermark: result.ok(),
+        error: result.err().map(|code| code.to_string()),
+    });
+    run.show(&rows.collect::<Vec<_>>(), |_| render(&results))?;
     fail_if(results.values().any(Result::is_err))
 }
 
@@ -89,9 +66,7 @@ fn render(results: &Results) -> String {
     for (id, result) in results {
         text += &match result {
             Ok(low_watermark) => format!("partition: {id}\tlow_watermark: {low_watermark}\n"),
-            Err(code) => {
-                format!("partition: {id}\terror: {}\n", Refusal::from(*code).java())
-            }
+            Err(code) => format!("partition: {id}\terror: {}\n", Refusal::from(*code).java()),
         };
     }
     text

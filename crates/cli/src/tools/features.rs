@@ -5,83 +5,65 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use dohle_admin::{Cluster, api_versions, check};
+use dohle_admin::{api_versions, check};
+use dohle_model::features::defaults_of;
 use kacrab_protocol::generated::{
     ApiVersionsResponseData, FeatureUpdateKey, UpdateFeaturesRequestData,
 };
 use serde::Serialize;
 
-use crate::connect::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG};
+use crate::connect::{BOOTSTRAP, COMMAND_CONFIG};
 use crate::feature_levels::{
-    METADATA_VERSION, defaults, display, metadata_version, parse, render_dependencies,
-    render_mapping,
+    METADATA_VERSION, display, metadata_version, parse, render_dependencies, render_mapping,
 };
-use crate::options::{Parsed, Subcommand, Syntax, all_of};
-use crate::tool_run::{Failure, OUTPUT, Tool, ToolRun, Work};
+use crate::options::{arguments, none_of};
+use crate::tool_run::{OUTPUT, Tool, ToolRun, Work};
 
-const METADATA: &str = "--metadata <release>: DEPRECATED: the level of the metadata.";
-const RELEASE_VERSION: &str = "
-    --release-version <release>: The release version whose features are meant; version-mapping tells
-        them.
+const COMMANDS: &str = "
+    describe: Describes the current active feature flags.
+        --node-id <id>: The node that is asked.
+    upgrade: Upgrade one or more feature flags.
+        --metadata <release>: DEPRECATED: the level of the metadata.
+        --release-version <release>: The release version whose features are meant; version-mapping
+            tells them.
+        --feature <feature=level>: A feature and its level, as in metadata.version=5; may be
+            repeated.
+        --dry-run: Validate the change, but do not perform it.
+    downgrade: Downgrade one or more feature flags.
+        --metadata <release>: DEPRECATED: the level of the metadata.
+        --release-version <release>: The release version whose features are meant; version-mapping
+            tells them.
+        --feature <feature=level>: A feature and its level, as in metadata.version=5; may be
+            repeated.
+        --unsafe: Do it even if it may irreversibly destroy metadata.
+        --dry-run: Validate the change, but do not perform it.
+    disable: Disable one or more feature flags: downgrade them to zero.
+        --feature <feature=level>: A feature and its level, as in metadata.version=5; may be
+            repeated.
+        --unsafe: Do it even if it may irreversibly destroy metadata.
+        --dry-run: Validate the change, but do not perform it.
+    version-mapping: Look up the corresponding features for a given metadata version.
+        --release-version <release>: The release version whose features are meant; version-mapping
+            tells them.
+    feature-dependencies: Look up dependencies for a given feature version.
+        --feature <feature=level>: A feature and its level, as in metadata.version=5; may be
+            repeated.
     ";
-const FEATURE: &str = "
-    --feature <feature=level>: A feature and its level, as in metadata.version=5; may be repeated.
-    ";
-const UNSAFE: &str = "--unsafe: Do it even if it may irreversibly destroy metadata.";
-const DRY_RUN: &str = "--dry-run: Validate the change, but do not perform it.";
 
 /// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "features",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-features",
-        about: "This tool manages feature flags in Kafka.",
-        options: &[
-            BOOTSTRAP_SERVER,
-            BOOTSTRAP_CONTROLLER,
-            COMMAND_CONFIG,
-            OUTPUT,
-        ],
-        commands: &[
-            Subcommand {
-                name: "describe",
-                help: "Describes the current active feature flags.",
-                options: &["--node-id <id>: The node that is asked."],
-            },
-            Subcommand {
-                name: "upgrade",
-                help: "Upgrade one or more feature flags.",
-                options: &[METADATA, RELEASE_VERSION, FEATURE, DRY_RUN],
-            },
-            Subcommand {
-                name: "downgrade",
-                help: "Downgrade one or more feature flags.",
-                options: &[METADATA, RELEASE_VERSION, FEATURE, UNSAFE, DRY_RUN],
-            },
-            Subcommand {
-                name: "disable",
-                help: "Disable one or more feature flags: downgrade them to zero.",
-                options: &[FEATURE, UNSAFE, DRY_RUN],
-            },
-            Subcommand {
-                name: "version-mapping",
-                help: "Look up the corresponding features for a given metadata version.",
-                options: &[RELEASE_VERSION],
-            },
-            Subcommand {
-                name: "feature-dependencies",
-                help: "Look up dependencies for a given feature version.",
-                options: &[FEATURE],
-            },
-        ],
-        rules: &[all_of(&["feature"])
-            .when(&["feature-dependencies"])
-            .message("argument --feature is required")],
-    },
-    work: Work::Async(|run| Box::pin(work(run))),
-    failure: Failure::Stderr(""),
-};
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-features",
+    "This tool manages feature flags in Kafka.",
+    &[BOOTSTRAP, COMMAND_CONFIG, OUTPUT],
+    Work::Async(|run| Box::pin(work(run))),
+)
+.rules(&[
+    arguments("feature").when("feature-dependencies"),
+    none_of("metadata feature")
+        .when("release-version")
+        .message("Can not specify `release-version` with other feature flags."),
+])
+.commands(COMMANDS);
 
 async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let parsed = &run.parsed;
@@ -94,9 +76,8 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
         }
         Some("describe") => describe(run).await,
         Some(operation) => {
-            let updates = updates(run, operation)?;
-            let cluster = run.connect().await?;
-            update(run, &cluster, operation, &updates).await
+            let levels = levels(run, operation)?;
+            update(run, operation, &levels).await
         }
         None => Ok(()),
     }
@@ -159,37 +140,27 @@ fn render(features: &[Feature]) -> String {
     features.iter().map(line).collect()
 }
 
-/// Levels that are asked for, and how they may be reached.
-struct Updates {
-    levels: BTreeMap<String, i16>,
-    /// Upgrade, safe downgrade, unsafe downgrade, as the protocol numbers them.
-    kind: i8,
-}
-
-fn updates(run: &ToolRun<'_>, operation: &str) -> anyhow::Result<Updates> {
+/// The levels that the command line asks for.
+fn levels(run: &ToolRun<'_>, operation: &str) -> anyhow::Result<BTreeMap<String, i16>> {
     let parsed = &run.parsed;
-    let kind = match operation {
-        "upgrade" => 1,
-        _ if parsed.has("unsafe") => 3,
-        _ => 2,
-    };
     let mut levels = BTreeMap::new();
     let (metadata, release) = (parsed.value("metadata")?, parsed.value("release-version")?);
-    if release.is_some() && (metadata.is_some() || parsed.has("feature")) {
-        bail!("Can not specify `release-version` with other feature flags.");
-    }
     if let Some(release) = release {
         let version = metadata_version(release)?;
         levels.insert(METADATA_VERSION.to_owned(), version);
         // An upgrade to nothing is none.
-        let known = defaults(version).filter(|(_, level)| kind != 1 || *level > 0);
+        let known = defaults_of(version).filter(|(_, level)| operation != "upgrade" || *level > 0);
         levels.extend(known.map(|(name, level)| (name.to_owned(), level)));
     }
     if let Some(release) = metadata {
         run.print(" `metadata` flag is deprecated and may be removed in a future release.\n")?;
         levels.insert(METADATA_VERSION.to_owned(), metadata_version(release)?);
     }
-    for (name, level) in given(parsed, operation)? {
+    for feature in parsed.values("feature") {
+        let (name, level) = match operation {
+            "disable" => (feature.to_owned(), 0),
+            _ => parse(feature)?,
+        };
         if levels.insert(name.clone(), level).is_some() {
             bail!("Feature {name} was specified more than once.");
         }
@@ -200,29 +171,27 @@ fn updates(run: &ToolRun<'_>, operation: &str) -> anyhow::Result<Updates> {
     if levels.is_empty() {
         bail!("You must specify at least one feature to {operation}");
     }
-    Ok(Updates { levels, kind })
-}
-
-/// `--feature`, whose level is zero where it is to be disabled.
-fn given(parsed: &Parsed, operation: &str) -> anyhow::Result<Vec<(String, i16)>> {
-    let features = parsed.values("feature");
-    match operation {
-        "disable" => Ok(features.map(|name| (name.to_owned(), 0)).collect()),
-        _ => features.map(parse).collect(),
-    }
+    Ok(levels)
 }
 
 async fn update(
     run: &ToolRun<'_>,
-    cluster: &Cluster,
     operation: &str,
-    updates: &Updates,
+    levels: &BTreeMap<String, i16>,
 ) -> anyhow::Result<()> {
+    let cluster = run.connect().await?;
+    // Upgrade, safe downgrade, unsafe downgrade, as the protocol numbers them.
+    let upgrade_type = match operation {
+        "upgrade" => 1,
+        _ if run.parsed.has("unsafe") => 3,
+        _ => 2,
+    };
     let dry_run = run.parsed.has("dry-run");
-    let keys = updates.levels.iter().map(|(name, level)| FeatureUpdateKey {
+    let could_not = if dry_run { "Can not" } else { "Could not" };
+    let keys = levels.iter().map(|(name, level)| FeatureUpdateKey {
         feature: name.clone().into(),
         max_version_level: *level,
-        upgrade_type: updates.kind,
+        upgrade_type,
         ..FeatureUpdateKey::default()
     });
     let request = UpdateFeaturesRequestData {
@@ -236,13 +205,12 @@ async fn update(
     let error_of = |name: &str| {
         let mut results = answer.results.iter();
         let result = results.find(|result| result.feature.as_str() == name);
-        let own =
-            result.and_then(|result| check(result.error_code, result.error_message.as_ref()).err());
-        own.map(|error| error.to_string())
-            .or_else(|| whole.as_ref().map(ToString::to_string))
+        let own = result.map(|one| check(one.error_code, one.error_message.as_ref()));
+        let own = own.and_then(Result::err);
+        own.as_ref().or(whole.as_ref()).map(ToString::to_string)
     };
     let mut failed = 0;
-    for (name, level) in &updates.levels {
+    for (name, level) in levels {
         let (what, done) = match operation {
             "disable" => (format!("disable {name}"), "disabled".to_owned()),
             _ => (
@@ -253,7 +221,6 @@ async fn update(
         run.print(match error_of(name) {
             Some(error) => {
                 failed += 1;
-                let could_not = if dry_run { "Can not" } else { "Could not" };
                 format!("{could_not} {what}. {error}\n")
             }
             None if dry_run => format!("{name} can be {done}.\n"),
@@ -261,10 +228,7 @@ async fn update(
         })?;
     }
     if failed > 0 {
-        bail!(
-            "{failed} out of {} operation(s) failed.",
-            updates.levels.len()
-        );
+        bail!("{failed} out of {} operation(s) failed.", levels.len());
     }
     Ok(())
 }

@@ -5,47 +5,39 @@
 use std::collections::BTreeSet;
 
 use dohle_admin::{
-    ByPartition, Cluster, EARLIEST, LATEST, Names, PartitionId, Refusal, describe_topics,
-    list_offsets, list_topics,
+    ByPartition, Cluster, Names, PartitionId, Refusal, list_offsets, list_topics, partitions_of,
 };
 use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
-use crate::options::{Parsed, Syntax, all_of};
+use crate::options::{Parsed, all_of};
+use crate::text::join_with;
 use crate::tool_run::{Failure, OUTPUT, Tool, ToolRun, Work, unknown_name};
 
+const OPTIONS: &str = "
+    --topic-partitions <topic1:1,topic2:0-3,topic3,topic4:5-,topic5:-3>: Comma separated list of
+        patterns: a regular expression for the topic, which may be left out, and after a colon a
+        partition, or a range whose end is exclusive.
+    --topic <topic>: The topic, or a regular expression; without it, all topics. Not together with
+        --topic-partitions.
+    --partitions <partition ids>: Comma separated list of partition ids; without it, all. Not
+        together with --topic-partitions.
+    --time <timestamp>: A timestamp in milliseconds, or latest (-1, the default), earliest (-2),
+        max-timestamp (-3), earliest-local (-4), latest-tiered (-5), earliest-pending-upload (-6).
+        [Note: No offset is returned, if the timestamp greater than recently committed record
+        timestamp is given.]
+    --exclude-internal-topics: Leave out internal topics.
+    ";
+
 /// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "get-offsets",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-get-offsets",
-        about: "An interactive shell for getting topic-partition offsets.",
-        options: &[
-            BOOTSTRAP_SERVER,
-            COMMAND_CONFIG,
-            "
-            --topic-partitions <topic1:1,topic2:0-3,topic3,topic4:5-,topic5:-3>: Comma separated
-                list of patterns: a regular expression for the topic, which may be left out, and
-                after a colon a partition, or a range whose end is exclusive.
-            --topic <topic>: The topic, or a regular expression; without it, all topics. Not
-                together with --topic-partitions.
-            --partitions <partition ids>: Comma separated list of partition ids; without it, all.
-                Not together with --topic-partitions.
-            --time <timestamp>: A timestamp in milliseconds, or latest (-1, the default), earliest
-                (-2), max-timestamp (-3), earliest-local (-4), latest-tiered (-5),
-                earliest-pending-upload (-6). [Note: No offset is returned, if the timestamp greater
-                than recently committed record timestamp is given.]
-            --exclude-internal-topics: Leave out internal topics.
-            ",
-            OUTPUT,
-        ],
-        rules: &[all_of(&["bootstrap-server"])],
-        ..Syntax::EMPTY
-    },
-    work: Work::Async(|run| Box::pin(work(run))),
-    failure: Failure::Stderr("Error occurred: "),
-};
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-get-offsets",
+    "An interactive shell for getting topic-partition offsets.",
+    &[BOOTSTRAP_SERVER, COMMAND_CONFIG, OPTIONS, OUTPUT],
+    Work::Async(|run| Box::pin(work(run))),
+)
+.rules(&[all_of("bootstrap-server")])
+.failure(Failure::Stderr("Error occurred: "));
 
 #[derive(Serialize)]
 struct Row {
@@ -152,22 +144,30 @@ fn rule(text: &str) -> anyhow::Result<Rule> {
     Ok(Rule { topics, partitions })
 }
 
+/// The names of offsets, from -1 downwards.
+const NAMES: [&str; 6] = [
+    "latest",
+    "earliest",
+    "max-timestamp",
+    "earliest-local",
+    "latest-tiered",
+    "earliest-pending-upload",
+];
+
 fn timestamp(text: &str) -> anyhow::Result<i64> {
-    Ok(match text {
-        "latest" => LATEST,
-        "earliest" => EARLIEST,
-        "max-timestamp" => -3,
-        "earliest-local" => -4,
-        "latest-tiered" => -5,
-        "earliest-pending-upload" => -6,
-        text => match text.parse() {
-            Ok(timestamp) => timestamp,
-            Err(_) => anyhow::bail!(
-                "Malformed time argument {text}. Please use -1 or latest / -2 or earliest / -3 or \
-                 max-timestamp / -4 or earliest-local / -5 or latest-tiered / -6 or \
-                 earliest-pending-upload, or a specified long format timestamp"
-            ),
-        },
+    if let Some((_, number)) = NAMES.iter().zip(1..).find(|(name, _)| **name == text) {
+        return Ok(-number);
+    }
+    text.parse().map_err(|_| {
+        let names = NAMES
+            .iter()
+            .zip(1..)
+            .map(|(name, number)| format!("-{number} or {name}"));
+        let names = join_with(" / ", names);
+        anyhow::anyhow!(
+            "Malformed time argument {text}. Please use {names}, or a specified long format \
+             timestamp"
+        )
     })
 }
 
@@ -178,24 +178,19 @@ async fn matching(
 ) -> anyhow::Result<BTreeSet<PartitionId>> {
     let exclude_internal = run.parsed.has("exclude-internal-topics");
     let all = list_topics(cluster).await?;
-    let names: Vec<String> = all
+    let named = all
         .iter()
-        .filter(|topic| !(exclude_internal && topic.internal))
-        .filter(|topic| rules.iter().any(|rule| rule.topics.matches(&topic.name)))
-        .map(|topic| topic.name.clone())
-        .collect();
-    let mut found = BTreeSet::new();
-    for topic in describe_topics(cluster, &names, None, &run.progress).await? {
-        for partition in &topic.partitions {
-            let partition = partition.partition;
-            if rules
-                .iter()
-                .any(|rule| rule.matches(&topic.name, partition))
-            {
-                found.insert(PartitionId::new(topic.name.as_str(), partition));
-            }
-        }
-    }
+        .filter(|topic| !(exclude_internal && topic.internal));
+    let named = named.filter(|topic| rules.iter().any(|rule| rule.topics.matches(&topic.name)));
+    let names: Vec<String> = named.map(|topic| topic.name.clone()).collect();
+    let found = partitions_of(cluster, &names, &run.progress).await?;
+    let found = found.into_iter().map(|(id, _)| id);
+    let matches = |id: &PartitionId| {
+        rules
+            .iter()
+            .any(|rule| rule.matches(&id.topic, id.partition))
+    };
+    let found: BTreeSet<PartitionId> = found.filter(matches).collect();
     if !found.is_empty() {
         return Ok(found);
     }

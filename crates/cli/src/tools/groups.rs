@@ -5,53 +5,36 @@
 use dohle_admin::{ListedGroup, list_groups};
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
-use crate::options::{Parsed, Syntax, all_of, conflicts, usage};
-use crate::table::{Table, Width};
+use crate::options::{Parsed, all_of, conflicts, usage};
+use crate::table::{Table, cells};
 use crate::tool_run::{Failure, OUTPUT, Tool, ToolRun, Work};
 
+const OPTIONS: &str = "
+    --list: List the groups.
+    --group-type <type>: Filter the groups based on group type. Valid types are: 'classic',
+        'consumer', 'share' and 'streams'.
+    --protocol <protocol>: Filter the groups based on protocol type.
+    --consumer: Filter the groups to show all kinds of consumer groups, including classic and simple
+        consumer groups. This matches group type 'consumer', and group type 'classic' where the
+        protocol type is 'consumer' or empty.
+    --share: Filter the groups to show share groups.
+    --streams: Filter the groups to show streams groups.
+    ";
+
 /// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "groups",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-groups",
-        about: "This tool helps to list groups of all types.",
-        options: &[
-            BOOTSTRAP_SERVER,
-            COMMAND_CONFIG,
-            "
-            --list: List the groups.
-            --group-type <type>: Filter the groups based on group type. Valid types are: 'classic',
-                'consumer', 'share' and 'streams'.
-            --protocol <protocol>: Filter the groups based on protocol type.
-            --consumer: Filter the groups to show all kinds of consumer groups, including classic
-                and simple consumer groups. This matches group type 'consumer', and group type
-                'classic' where the protocol type is 'consumer' or empty.
-            --share: Filter the groups to show share groups.
-            --streams: Filter the groups to show streams groups.
-            ",
-            OUTPUT,
-        ],
-        rules: &[
-            all_of(&["list"]).message("Command must include exactly one action: --list."),
-            conflicts(
-                &["consumer"],
-                &["group-type", "protocol", "share", "streams"],
-            ),
-            conflicts(
-                &["share"],
-                &["consumer", "group-type", "protocol", "streams"],
-            ),
-            conflicts(
-                &["streams"],
-                &["consumer", "group-type", "protocol", "share"],
-            ),
-        ],
-        ..Syntax::EMPTY
-    },
-    work: Work::Async(|run| Box::pin(work(run))),
-    failure: Failure::Stdout("Error while executing groups command : "),
-};
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-groups",
+    "This tool helps to list groups of all types.",
+    &[BOOTSTRAP_SERVER, COMMAND_CONFIG, OPTIONS, OUTPUT],
+    Work::Async(|run| Box::pin(work(run))),
+)
+.rules(&[
+    all_of("list").message("Command must include exactly one action: --list."),
+    conflicts("consumer", "group-type protocol share streams"),
+    conflicts("share", "consumer group-type protocol streams"),
+    conflicts("streams", "consumer group-type protocol share"),
+])
+.failure(Failure::Stdout("Error while executing groups command : "));
 
 const TYPES: [&str; 4] = ["Classic", "Consumer", "Share", "Streams"];
 
@@ -91,13 +74,12 @@ fn render(groups: &[ListedGroup]) -> String {
         .iter()
         .flat_map(|group| [group.group.len(), group.kind.len(), group.protocol.len()]);
     let width = cells.max().unwrap_or(0).max(20);
-    let width = Width::Exactly(width);
-    let table = Table::new()
-        .column("GROUP", width, |group: &ListedGroup| group.group.clone())
-        .column("TYPE", width, |group| group.kind.clone())
-        .column("PROTOCOL", width, |group| group.protocol.clone());
-    // Kafka's tool prints one more space after each group than after the titles.
-    table.lines(groups).join(" \n").replacen(" \n", "\n", 1) + " \n"
+    let table = Table::new("GROUP | TYPE | PROTOCOL").wide(width, &["GROUP", "TYPE", "PROTOCOL"]);
+    table.text(groups, |group| {
+        // Kafka's tool prints one more space after each group than after the titles.
+        let protocol = format!("{:<width$} ", group.protocol);
+        cells![group.group, group.kind, protocol]
+    })
 }
 
 #[cfg(test)]

@@ -5,74 +5,50 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use dohle_admin::{Cluster, PartitionId, Refusal, elect_leaders, load_properties};
+use dohle_admin::{Cluster, PartitionId, Refusal, elect_leaders};
 use kacrab_protocol::generated::ErrorCode;
 use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG, connection};
-use crate::options::{Parsed, Syntax, UsageError, all_of, conflicts, none_of, one_of, usage};
+use crate::options::{Parsed, UsageError, all_of, conflicts, none_of, one_of, usage};
 use crate::partition_file;
-use crate::tool_run::{Failure, OUTPUT, Tool, ToolRun, Work};
+use crate::tool_run::{OUTPUT, Tool, ToolRun, Work};
+
+const OPTIONS: &str = r#"
+    --admin.config <config file>: (DEPRECATED) Use --command-config instead.
+    --election-type <election type>: REQUIRED. "preferred": only where the leader is not the
+        preferred one. "unclean": only where there is no leader; records may be lost.
+    --topic <topic name>: Name of topic for which to perform an election.
+    --partition <partition id>: Partition id for which to perform an election. REQUIRED with
+        --topic.
+    --all-topic-partitions: Perform election on all of the eligible topic partitions.
+    --path-to-json-file <Path to JSON file>: The JSON file with the list of partitions:
+        {"partitions": [{"topic": "foo", "partition": 1}, {"topic": "foobar", "partition": 2}]}
+    "#;
 
 /// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "leader-election",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-leader-election",
-        about: "This tool attempts to elect a new leader for a set of topic partitions. The type \
-                of elections supported are preferred replicas and unclean replicas.",
-        options: &[
-            BOOTSTRAP_SERVER,
-            COMMAND_CONFIG,
-            r#"
-            --admin.config <config file>: (DEPRECATED) Use --command-config instead.
-            --election-type <election type>: REQUIRED. "preferred": only where the leader is not the
-                preferred one. "unclean": only where there is no leader; records may be lost.
-            --topic <topic name>: Name of topic for which to perform an election.
-            --partition <partition id>: Partition id for which to perform an election. REQUIRED with
-                --topic.
-            --all-topic-partitions: Perform election on all of the eligible topic partitions.
-            --path-to-json-file <Path to JSON file>: The JSON file with the list of partitions:
-                {"partitions": [{"topic": "foo", "partition": 1}, {"topic": "foobar", "partition":
-                2}]}
-            "#,
-            OUTPUT,
-        ],
-        rules: &[
-            all_of(&["bootstrap-server", "election-type"])
-                .message("Missing required option(s): {options}"),
-            conflicts(&["admin.config"], &["command-config"]),
-            one_of(&["topic", "all-topic-partitions", "path-to-json-file"])
-                .message("One and only one of the following options is required: {options}"),
-            all_of(&["partition"])
-                .when(&["topic"])
-                .message("Missing required option(s): partition"),
-            none_of(&["partition"])
-                .unless(&["topic"])
-                .message("Option partition is only allowed if topic is used"),
-        ],
-        ..Syntax::EMPTY
-    },
-    work: Work::Async(|run| Box::pin(work(run))),
-    failure: Failure::Stderr(""),
-};
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-leader-election",
+    "This tool attempts to elect a new leader for a set of topic partitions. The type of \
+     elections supported are preferred replicas and unclean replicas.",
+    &[BOOTSTRAP_SERVER, COMMAND_CONFIG, OPTIONS, OUTPUT],
+    Work::Async(|run| Box::pin(work(run))),
+)
+.rules(&[
+    all_of("bootstrap-server election-type").message("Missing required option(s): {options}"),
+    conflicts("admin.config", "command-config"),
+    one_of("topic all-topic-partitions path-to-json-file")
+        .message("One and only one of the following options is required: {options}"),
+    all_of("partition")
+        .when("topic")
+        .message("Missing required option(s): partition"),
+    none_of("partition")
+        .unless("topic")
+        .message("Option partition is only allowed if topic is used"),
+]);
 
-/// Kinds of election, as the protocol numbers them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Election {
-    Preferred = 0,
-    Unclean = 1,
-}
-
-impl Election {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Preferred => "PREFERRED",
-            Self::Unclean => "UNCLEAN",
-        }
-    }
-}
+/// Kinds of election, by Kafka's names, in the order in which the protocol numbers them.
+const ELECTIONS: [&str; 2] = ["PREFERRED", "UNCLEAN"];
 
 type Results = BTreeMap<PartitionId, Option<Refusal>>;
 
@@ -80,8 +56,17 @@ type Results = BTreeMap<PartitionId, Option<Refusal>>;
 struct Row<'a> {
     #[serde(flatten)]
     id: &'a PartitionId,
-    result: &'static str,
+    result: Outcome,
     error: Option<&'a str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Elected,
+    #[serde(rename = "not needed")]
+    NotNeeded,
+    Failed,
 }
 
 async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
@@ -102,42 +87,34 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
         "Option --{option} has been deprecated and will be removed in a future version. Use \
          --{instead} instead.",
     )?;
-    let mut connection = connection(parsed)?;
-    if let Some(path) = parsed.value("admin.config")? {
-        connection.properties = load_properties(path)?;
-    }
-    let cluster = Cluster::connect(&connection).await?;
-    let results = elect_leaders(&cluster, election as i8, wanted).await?;
+    let cluster = Cluster::connect(&connection(parsed, Some("admin.config"))?).await?;
+    let results = elect_leaders(&cluster, i8::try_from(election)?, wanted).await?;
     let rows: Vec<Row> = results
         .iter()
-        .map(|(id, error)| row(id, error.as_ref()))
+        .map(|(id, error)| Row {
+            id,
+            result: outcome(error.as_ref()),
+            error: error.as_ref().map(|error| error.message.as_str()),
+        })
         .collect();
-    run.show(rows.as_slice(), |_| render(election, &results))?;
-    let failed = results
-        .values()
-        .filter(|error| outcome(error.as_ref()) == Outcome::Failed);
+    run.show(rows.as_slice(), |_| render(ELECTIONS[election], &results))?;
+    let failed = rows.iter().filter(|row| row.result == Outcome::Failed);
     match failed.count() {
         0 => Ok(()),
         failed => bail!("{failed} replica(s) could not be elected"),
     }
 }
 
-fn election(parsed: &Parsed) -> Result<Election, UsageError> {
+/// The number of the kind of election that the command line names.
+fn election(parsed: &Parsed) -> Result<usize, UsageError> {
     let given = parsed.value("election-type")?.unwrap_or_default();
-    match given.to_ascii_lowercase().as_str() {
-        "preferred" => Ok(Election::Preferred),
-        "unclean" => Ok(Election::Unclean),
-        _ => usage(format!(
+    let mut names = ELECTIONS.iter();
+    match names.position(|name| name.eq_ignore_ascii_case(given)) {
+        Some(number) => Ok(number),
+        None => usage(format!(
             "Cannot parse argument '{given}' of option election-type"
         )),
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Elected,
-    NotNeeded,
-    Failed,
 }
 
 fn outcome(error: Option<&Refusal>) -> Outcome {
@@ -148,50 +125,34 @@ fn outcome(error: Option<&Refusal>) -> Outcome {
     }
 }
 
-fn row<'a>(id: &'a PartitionId, error: Option<&'a Refusal>) -> Row<'a> {
-    Row {
-        id,
-        result: match outcome(error) {
-            Outcome::Elected => "elected",
-            Outcome::NotNeeded => "not needed",
-            Outcome::Failed => "failed",
-        },
-        error: error.map(|error| error.message.as_str()),
-    }
-}
-
 /// As Kafka's tool prints it.
-fn render(election: Election, results: &Results) -> String {
-    let with = |wanted: Outcome| -> Vec<String> {
+fn render(name: &str, results: &Results) -> String {
+    let mut text = String::new();
+    for (wanted, what) in [
+        (
+            Outcome::Elected,
+            format!("Successfully completed leader election ({name})"),
+        ),
+        (
+            Outcome::NotNeeded,
+            "Valid replica already elected".to_owned(),
+        ),
+    ] {
         let found = results
             .iter()
             .filter(|(_, error)| outcome(error.as_ref()) == wanted);
-        found.map(|(id, _)| id.to_string()).collect()
-    };
-    let name = election.name();
-    let mut text = String::new();
-    let elected = with(Outcome::Elected);
-    if !elected.is_empty() {
-        text += &format!(
-            "Successfully completed leader election ({name}) for partitions {}\n",
-            elected.join(", ")
-        );
-    }
-    let idle = with(Outcome::NotNeeded);
-    if !idle.is_empty() {
-        text += &format!(
-            "Valid replica already elected for partitions {}\n",
-            idle.join(", ")
-        );
+        let ids: Vec<String> = found.map(|(id, _)| id.to_string()).collect();
+        if !ids.is_empty() {
+            text += &format!("{what} for partitions {}\n", ids.join(", "));
+        }
     }
     for (id, error) in results {
         if let Some(error) = error
-            .as_ref()
-            .filter(|e| outcome(Some(e)) == Outcome::Failed)
+            && outcome(Some(error)) == Outcome::Failed
         {
+            let error = error.java();
             text += &format!(
-                "Error completing leader election ({name}) for partition: {id}: {}\n",
-                error.java()
+                "Error completing leader election ({name}) for partition: {id}: {error}\n"
             );
         }
     }
@@ -224,6 +185,6 @@ mod tests {
             Valid replica already elected for partitions orders-1
             Error completing leader election (PREFERRED) for partition: orders-9: org.apache.kafka.common.errors.UnknownTopicOrPartitionException: No such partition as orders-9
         "#]]
-        .assert_eq(&render(Election::Preferred, &results));
+        .assert_eq(&render("PREFERRED", &results));
     }
 }

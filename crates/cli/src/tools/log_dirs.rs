@@ -3,6 +3,7 @@
 //! Kafka's `LogDirsCommand`.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
 use anyhow::bail;
 use dohle_admin::{Refusal, Target};
@@ -12,35 +13,26 @@ use kacrab_protocol::generated::{
 use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
-use crate::options::{Parsed, Syntax, all_of, usage};
+use crate::options::{Parsed, UsageError, all_of};
 use crate::text::join;
-use crate::tool_run::{Failure, OUTPUT, Output, Tool, ToolRun, Work};
+use crate::tool_run::{OUTPUT, Output, Tool, ToolRun, Work};
+
+const OPTIONS: &str = r#"
+    --describe: Describe the specified log directories on the specified brokers.
+    --topic-list <Topic list>: The list of topics to be queried in the form "topic1,topic2,topic3".
+        All topics will be queried if no topic list is specified.
+    --broker-list <Broker list>: The list of brokers to be queried in the form "0,1,2". All brokers
+        in the cluster will be queried if no broker list is specified.
+    "#;
 
 /// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "log-dirs",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-log-dirs",
-        about: "This tool helps to query log directory usage on the specified brokers.",
-        options: &[
-            BOOTSTRAP_SERVER,
-            COMMAND_CONFIG,
-            r#"
-            --describe: Describe the specified log directories on the specified brokers.
-            --topic-list <Topic list>: The list of topics to be queried in the form
-                "topic1,topic2,topic3". All topics will be queried if no topic list is specified.
-            --broker-list <Broker list>: The list of brokers to be queried in the form "0,1,2". All
-                brokers in the cluster will be queried if no broker list is specified.
-            "#,
-            OUTPUT,
-        ],
-        rules: &[all_of(&["bootstrap-server"]), all_of(&["describe"])],
-        ..Syntax::EMPTY
-    },
-    work: Work::Async(|run| Box::pin(work(run))),
-    failure: Failure::Stderr(""),
-};
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-log-dirs",
+    "This tool helps to query log directory usage on the specified brokers.",
+    &[BOOTSTRAP_SERVER, COMMAND_CONFIG, OPTIONS, OUTPUT],
+    Work::Async(|run| Box::pin(work(run))),
+)
+.rules(&[all_of("bootstrap-server"), all_of("describe")]);
 
 // The order of the fields is the order in which Kafka's tool prints them.
 
@@ -119,19 +111,14 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     }
 }
 
-fn list<T: std::str::FromStr + Ord>(parsed: &Parsed, name: &str) -> anyhow::Result<BTreeSet<T>> {
+fn list<T: FromStr + Ord>(parsed: &Parsed, name: &str) -> Result<BTreeSet<T>, UsageError> {
     let text = parsed.value(name)?.unwrap_or_default();
     let items = text
         .split(',')
         .map(str::trim)
         .filter(|item| !item.is_empty());
     let items: Result<BTreeSet<T>, _> = items.map(str::parse).collect();
-    match items {
-        Ok(items) => Ok(items),
-        Err(_) => Ok(usage(format!(
-            "Cannot parse argument '{text}' of option {name}"
-        ))?),
-    }
+    items.map_err(|_| UsageError(format!("Cannot parse argument '{text}' of option {name}")))
 }
 
 /// A broker's directories with the partitions of these topics, or of all topics when the set is
@@ -139,20 +126,20 @@ fn list<T: std::str::FromStr + Ord>(parsed: &Parsed, name: &str) -> anyhow::Resu
 fn log_dirs(answer: &DescribeLogDirsResponseData, topics: &BTreeSet<String>) -> Vec<LogDir> {
     let dirs = answer.results.iter().map(|result| {
         let code = ErrorCode::from(result.error_code);
+        let shown = |name: &str| topics.is_empty() || topics.contains(name);
         let shown = result
             .topics
             .iter()
-            .filter(|topic| topics.is_empty() || topics.contains(topic.name.as_str()));
-        let mut partitions: Vec<Replica> = shown
-            .flat_map(|topic| {
-                topic.partitions.iter().map(|partition| Replica {
-                    partition: format!("{}-{}", topic.name, partition.partition_index),
-                    size: partition.partition_size,
-                    offset_lag: partition.offset_lag,
-                    is_future: partition.is_future_key,
-                })
+            .filter(|topic| shown(topic.name.as_str()));
+        let partitions = shown.flat_map(|topic| {
+            topic.partitions.iter().map(|partition| Replica {
+                partition: format!("{}-{}", topic.name, partition.partition_index),
+                size: partition.partition_size,
+                offset_lag: partition.offset_lag,
+                is_future: partition.is_future_key,
             })
-            .collect();
+        });
+        let mut partitions: Vec<Replica> = partitions.collect();
         partitions.sort_by(|a, b| a.partition.cmp(&b.partition));
         // Kafka's tool prints the exception's class alone.
         let class = || {

@@ -9,22 +9,15 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::Context;
 
 use crate::host::Host;
-use crate::options::Syntax;
-use crate::tool_run::{Failure, Tool, Work};
+use crate::tool_run::{Tool, Work};
 
 /// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "server-start",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-server-start",
-        about: "Runs a node, as `dohle server` does.",
-        options: &[],
-        ..Syntax::EMPTY
-    },
-    work: Work::Raw(work),
-    failure: Failure::Stderr(""),
-};
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-server-start",
+    "Runs a node, as `dohle server` does.",
+    &[],
+    Work::Raw(work),
+);
 
 const USAGE: &str = "USAGE: kafka-server-start [-daemon] server.properties \
                      [--override property=value]*";

@@ -8,26 +8,22 @@ use anyhow::{Context, bail};
 use dohle_admin::load_properties;
 use rustix::process::{Pid, Signal, getuid, kill_process};
 
-use crate::options::Syntax;
 use crate::tool_run::{Failure, Tool, ToolRun, Work};
 
+const OPTIONS: &str = "
+    --process-role <role>: Only nodes whose file says process.roles=ROLE.
+    --node-id <id>: Only nodes whose file says node.id=ID.
+    ";
+
 /// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "server-stop",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-server-stop",
-        about: "Tells the nodes of this user on this machine to stop (SIGTERM), and does not wait \
-                for them. SIGNAL in the environment says another signal: TERM, INT or KILL.",
-        options: &["
-            --process-role <role>: Only nodes whose file says process.roles=ROLE.
-            --node-id <id>: Only nodes whose file says node.id=ID.
-            "],
-        ..Syntax::EMPTY
-    },
-    work: Work::Plain(work),
-    failure: Failure::Stdout(""),
-};
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-server-stop",
+    "Tells the nodes of this user on this machine to stop (SIGTERM), and does not wait for them. \
+     SIGNAL in the environment says another signal: TERM, INT or KILL.",
+    &[OPTIONS],
+    Work::Plain(work),
+)
+.failure(Failure::Stdout(""));
 
 /// A node that runs.
 struct Running {

@@ -8,28 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use dohle_log::directory::{LogDirectory, Stray, StrayDecision, strays};
 
-use crate::options::{Subcommand, usage};
+use crate::options::usage;
 use crate::tool_run::ToolRun;
 
 /// Its name.
 pub(crate) use crate::tool_run::STRAYS as NAME;
-
-/// Deletes without asking.
-pub(crate) const YES: &str = "--yes, -y: Delete without asking.";
-
-/// The subcommand, with these options.
-pub(crate) const fn command(options: &'static [&'static str]) -> Subcommand {
-    Subcommand {
-        name: NAME,
-        help: "Handle partitions on disk that are in no metadata of the cluster, which the broker \
-               keeps and reports: `strays list`, `strays adopt [PARTITION...]` or `strays delete \
-               [PARTITION...]`. Without partitions (as in my-topic-0) it is all of them. An \
-               adopted partition gets its name back, so that the broker uses it when the cluster \
-               has a topic with the same id; a broker that waits for a decision joins the cluster. \
-               adopt and delete need the broker to be stopped.",
-        options,
-    }
-}
 
 /// Runs the subcommand on a node's directories.
 pub(crate) fn handle(run: &ToolRun<'_>, dirs: &[PathBuf]) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 use dohle_admin::Resource;
 
 use crate::options::{Parsed, UsageError, usage};
+use crate::text::{join, join_with};
 
 /// A type of entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,14 +29,6 @@ impl Entity {
         (Entity::Ip, "ips", "ip"),
         (Entity::ClientMetrics, "client-metrics", "client-metrics"),
         (Entity::Group, "groups", "group"),
-    ];
-
-    /// Options that select the default of a type.
-    const DEFAULTS: [(&'static str, Entity); 4] = [
-        ("client-defaults", Entity::Client),
-        ("user-defaults", Entity::User),
-        ("broker-defaults", Entity::Broker),
-        ("ip-defaults", Entity::Ip),
     ];
 
     /// Kafka's name for the type.
@@ -90,44 +83,27 @@ impl Entities {
     /// Reads `--entity-type` and `--entity-name`, or the options that give both at once.
     pub fn new(parsed: &Parsed) -> Result<Self, UsageError> {
         let (mut types, mut names) = (Vec::new(), Vec::new());
-        let mut general = false;
         for (option, value) in parsed.all() {
+            let value = value.unwrap_or_default();
             match option {
-                "entity-type" => {
-                    general = true;
-                    types.push(entity(value.unwrap_or_default())?);
-                }
-                "entity-name" => {
-                    general = true;
-                    names.push(value.unwrap_or_default().to_owned());
-                }
-                "entity-default" => {
-                    general = true;
-                    names.push(String::new());
-                }
+                "entity-type" => types.push(entity(value)?),
+                "entity-name" => names.push(value.to_owned()),
+                "entity-default" => names.push(String::new()),
                 _ => {}
             }
         }
-        let mut specific = false;
+        let mut found = Vec::new();
         for (entity, _, option) in Entity::ALL {
-            if let Some(name) = parsed.value(option)? {
-                specific = true;
-                types.push(entity);
-                names.push(name.to_owned());
-            }
+            found.extend(parsed.value(option)?.map(|name| (entity, name)));
         }
-        for (option, entity) in Entity::DEFAULTS {
-            if parsed.has(option) {
-                specific = true;
-                types.push(entity);
-                names.push(String::new());
-            }
-        }
-        if general && specific {
-            return usage(
-                "--entity-{type,name,default} should not be used in conjunction with specific \
-                 entity flags",
-            );
+        let default = |option: &str| parsed.has(&format!("{option}-defaults"));
+        let defaults = Entity::ALL.iter().filter(|(_, _, option)| default(option));
+        for (entity, name) in found
+            .into_iter()
+            .chain(defaults.map(|(entity, ..)| (*entity, "")))
+        {
+            types.push(entity);
+            names.push(name.to_owned());
         }
         let entities = Self { types, names };
         entities.check()?;
@@ -139,11 +115,8 @@ impl Entities {
         distinct.sort();
         distinct.dedup();
         if distinct.len() != self.types.len() {
-            let names = self.type_names();
-            return usage(format!(
-                "Duplicate entity type(s) specified: {}",
-                names.join(",")
-            ));
+            let types = self.type_names();
+            return usage(format!("Duplicate entity type(s) specified: {types}"));
         }
         if distinct.is_empty() {
             return usage("At least one entity type must be specified");
@@ -158,8 +131,8 @@ impl Entities {
     }
 
     /// The names of the types.
-    pub fn type_names(&self) -> Vec<&'static str> {
-        self.types.iter().map(|entity| entity.name()).collect()
+    pub fn type_names(&self) -> String {
+        join(self.types.iter().map(|entity| entity.name()))
     }
 }
 
@@ -168,10 +141,9 @@ fn entity(name: &str) -> Result<Entity, UsageError> {
     if let Some((entity, _, _)) = found {
         return Ok(*entity);
     }
-    let names: Vec<&str> = Entity::ALL.iter().map(|(_, name, _)| *name).collect();
+    let names = join_with(", ", Entity::ALL.map(|(_, name, _)| name));
     usage(format!(
-        "Invalid entity type {name}, the entity type must be one of {} with a --bootstrap-server \
-         or --bootstrap-controller argument",
-        names.join(", ")
+        "Invalid entity type {name}, the entity type must be one of {names} with a \
+         --bootstrap-server or --bootstrap-controller argument"
     ))
 }

@@ -3,14 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use dohle_admin::{Cluster, ClusterError, Target, check};
-use kacrab_protocol::generated::{
-    AlterClientQuotasRequestData, AlterUserScramCredentialsRequestData,
-    DescribeClientQuotasRequestData, DescribeUserScramCredentialsRequestData, ErrorCode,
-    alter_client_quotas_request as alter_request,
-    alter_user_scram_credentials_request as scram_request,
-    describe_client_quotas_request as describe_request,
-    describe_user_scram_credentials_request as users_request,
+use dohle_admin::{
+    ClientQuotas, Cluster, alter_quotas, delete_scram_credentials, describe_quotas,
+    scram_credentials,
 };
 use serde::Serialize;
 
@@ -19,7 +14,7 @@ use super::resources::print_done;
 use super::values::Change;
 use crate::numbers::java_double;
 use crate::options::usage;
-use crate::text::join_with;
+use crate::text::{join, join_with};
 use crate::tool_run::ToolRun;
 
 const OF_CLIENTS: [&str; 4] = [
@@ -67,49 +62,23 @@ pub async fn describe(
     })
 }
 
-async fn fetch(cluster: &Cluster, entities: &Entities) -> Result<Vec<Quotas>, ClusterError> {
-    let mut names = entities.names.iter();
-    let components = entities.types.iter().map(|entity| {
-        let (match_type, name) = match names.next().map(String::as_str) {
-            Some("") => (1, None),
-            Some(name) => (0, Some(name.to_owned().into())),
-            None => (2, None),
-        };
-        describe_request::ComponentData {
-            entity_type: wire_name(*entity).to_owned().into(),
-            match_type,
-            r#match: name,
-            ..describe_request::ComponentData::default()
-        }
-    });
-    let request = DescribeClientQuotasRequestData {
-        components: components.collect(),
-        strict: true,
-        ..DescribeClientQuotasRequestData::default()
-    };
-    let answer = cluster.call_once(Target::Any, &request).await?;
-    let mut found: Vec<Quotas> = answer
-        .entries
-        .unwrap_or_default()
-        .iter()
-        .map(|entry| Quotas {
-            entity: entry
-                .entity
-                .iter()
-                .map(|one| {
-                    let name = one.entity_name.as_ref().map(ToString::to_string);
-                    (one.entity_type.to_string(), name)
-                })
-                .collect(),
-            quotas: entry
-                .values
-                .iter()
-                .map(|quota| (quota.key.to_string(), java_double(quota.value)))
-                .collect(),
-        })
+async fn fetch(cluster: &Cluster, entities: &Entities) -> anyhow::Result<Vec<Quotas>> {
+    let mut names = entities.names.iter().map(String::as_str);
+    let types = entities.types.iter();
+    let filters: Vec<_> = types
+        .map(|entity| (wire_name(*entity), names.next()))
         .collect();
-    found.sort();
-    Ok(found)
+    let found = describe_quotas(cluster, filters).await?;
+    let printed = found.into_iter().map(|ClientQuotas { entity, values }| {
+        let values = values.into_iter();
+        let quotas = values
+            .map(|(name, value)| (name, java_double(value)))
+            .collect();
+        Quotas { entity, quotas }
+    });
+    let mut printed: Vec<Quotas> = printed.collect();
+    printed.sort();
+    Ok(printed)
 }
 
 /// As Kafka's tool prints it.
@@ -135,37 +104,17 @@ pub fn render(quotas: &Quotas) -> String {
 }
 
 async fn credentials(cluster: &Cluster, names: &[String]) -> anyhow::Result<Vec<String>> {
-    let users = names.iter().map(|name| users_request::UserName {
-        name: name.clone().into(),
-        ..users_request::UserName::default()
-    });
-    let request = DescribeUserScramCredentialsRequestData {
-        users: (!names.is_empty()).then(|| users.collect()),
-        ..DescribeUserScramCredentialsRequestData::default()
-    };
-    let answer = match cluster.call_once(Target::Any, &request).await {
-        // A cluster without this request has no such credentials.
-        Err(ClusterError::Unsupported { .. }) => return Ok(Vec::new()),
-        answer => answer?,
-    };
-    let mut lines = Vec::new();
-    for result in &answer.results {
-        if ErrorCode::from(result.error_code) == ErrorCode::ResourceNotFound {
-            continue;
-        }
-        check(result.error_code, result.error_message.as_ref())?;
-        let infos = result.credential_infos.iter().map(|info| {
-            let known = SCRAM.iter().find(|(_, number)| *number == info.mechanism);
+    let users = scram_credentials(cluster, names).await?;
+    let lines = users.iter().map(|(user, credentials)| {
+        let infos = credentials.iter().map(|(mechanism, iterations)| {
+            let known = SCRAM.iter().find(|(_, number)| number == mechanism);
             let name = known.map_or("UNKNOWN", |(name, _)| name);
-            format!("{name}=iterations={}", info.iterations)
+            format!("{name}=iterations={iterations}")
         });
-        lines.push(format!(
-            "SCRAM credential configs for user-principal '{}' are {}\n",
-            result.user,
-            join_with(", ", infos)
-        ));
-    }
-    Ok(lines)
+        let infos = join_with(", ", infos);
+        format!("SCRAM credential configs for user-principal '{user}' are {infos}\n")
+    });
+    Ok(lines.collect())
 }
 
 pub async fn alter(
@@ -186,72 +135,44 @@ pub async fn alter(
         } else {
             &OF_CLIENTS
         };
-        let unknown: Vec<&str> = names()
-            .map(String::as_str)
-            .filter(|name| !known.contains(name))
-            .collect();
+        let unknown = join(names().filter(|name| !known.contains(&name.as_str())));
         if !unknown.is_empty() {
             return Ok(usage(format!(
                 "Only quota configs can be added or deleted for '{}' using --bootstrap-server. \
-                 Unexpected config names: {}; there are: {}",
+                 Unexpected config names: {unknown}; there are: {}",
                 first.name(),
-                unknown.join(","),
                 known.join(", ")
             ))?);
         }
-        alter_quotas(cluster, entities, change).await?;
+        alter_values(cluster, entities, change).await?;
     }
     print_done(run, first, name)
 }
 
-async fn alter_quotas(
+async fn alter_values(
     cluster: &Cluster,
     entities: &Entities,
     change: &Change,
 ) -> anyhow::Result<()> {
     let old = fetch(cluster, entities).await?;
     let has = |name: &&String| old.iter().any(|one| one.quotas.contains_key(*name));
-    let unknown: Vec<&str> = change
-        .delete
-        .iter()
-        .filter(|name| !has(name))
-        .map(String::as_str)
-        .collect();
+    let unknown = join(change.delete.iter().filter(|name| !has(name)));
     if !unknown.is_empty() {
-        bail!("Invalid config(s): {}", unknown.join(","));
+        bail!("Invalid config(s): {unknown}");
     }
-    let mut ops = Vec::new();
+    let mut changes = Vec::new();
     for (name, text) in &change.add {
-        let Ok(value) = text.parse::<f64>() else {
+        let Ok(value) = text.parse() else {
             bail!("Cannot parse quota configuration value for {name}: {text}");
         };
-        ops.push((name, value, false));
+        changes.push((name.as_str(), Some(value)));
     }
-    ops.extend(change.delete.iter().map(|name| (name, 0.0, true)));
-    let ops = ops
-        .into_iter()
-        .map(|(key, value, remove)| alter_request::OpData {
-            key: key.clone().into(),
-            value,
-            remove,
-            ..alter_request::OpData::default()
-        });
-    let of_entity = entities.types.iter().zip(&entities.names);
-    let of_entity = of_entity.map(|(entity, name)| alter_request::EntityData {
-        entity_type: wire_name(*entity).to_owned().into(),
-        entity_name: (!name.is_empty()).then(|| name.clone().into()),
-        ..alter_request::EntityData::default()
-    });
-    let request = AlterClientQuotasRequestData {
-        entries: vec![alter_request::EntryData {
-            entity: of_entity.collect(),
-            ops: ops.collect(),
-            ..alter_request::EntryData::default()
-        }],
-        ..AlterClientQuotasRequestData::default()
-    };
-    cluster.call_once(Target::Any, &request).await?;
-    Ok(())
+    changes.extend(change.delete.iter().map(|name| (name.as_str(), None)));
+    let types = entities.types.iter().map(|entity| wire_name(*entity));
+    let entity: Vec<_> = types
+        .zip(entities.names.iter().map(String::as_str))
+        .collect();
+    Ok(alter_quotas(cluster, entity, &changes).await?)
 }
 
 /// Only deletions: a new password would have to be salted and hashed here.
@@ -265,7 +186,7 @@ async fn alter_credentials(cluster: &Cluster, user: &str, change: &Change) -> an
     if !change.add.is_empty() {
         bail!("SCRAM credentials can be described and deleted with this tool, but not added");
     }
-    let mut deletions = Vec::new();
+    let mut mechanisms = Vec::new();
     for name in &change.delete {
         let Some((_, mechanism)) = SCRAM.iter().find(|(known, _)| known == name) else {
             bail!(
@@ -273,16 +194,7 @@ async fn alter_credentials(cluster: &Cluster, user: &str, change: &Change) -> an
                  using --bootstrap-server."
             );
         };
-        deletions.push(scram_request::ScramCredentialDeletion {
-            name: user.to_owned().into(),
-            mechanism: *mechanism,
-            ..scram_request::ScramCredentialDeletion::default()
-        });
+        mechanisms.push(*mechanism);
     }
-    let request = AlterUserScramCredentialsRequestData {
-        deletions,
-        ..AlterUserScramCredentialsRequestData::default()
-    };
-    cluster.call_once(Target::Any, &request).await?;
-    Ok(())
+    Ok(delete_scram_credentials(cluster, user, &mechanisms).await?)
 }

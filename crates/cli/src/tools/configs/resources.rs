@@ -56,11 +56,7 @@ async fn explain(
     name: &str,
     error: ClusterError,
 ) -> anyhow::Error {
-    let unknown = |error: &ClusterError| {
-        let code = error.refusal().map(|refusal| refusal.code);
-        code == Some(ErrorCode::UnknownTopicOrPartition)
-    };
-    if entity != Entity::Topic || !unknown(&error) {
+    if entity != Entity::Topic || !error.is(ErrorCode::UnknownTopicOrPartition) {
         return error.into();
     }
     let topics = list_topics(cluster).await.unwrap_or_default();
@@ -204,9 +200,9 @@ async fn all_names(
             match resources(cluster, Resource::GROUP).await {
                 Ok(found) => names.extend(found),
                 Err(ClusterError::Unsupported { .. }) => {}
-                Err(ClusterError::Refused(refusal))
-                    if refusal.code == ErrorCode::ClusterAuthorizationFailed
-                        || refusal.code == ErrorCode::UnsupportedVersion => {}
+                Err(error)
+                    if error.is(ErrorCode::ClusterAuthorizationFailed)
+                        || error.is(ErrorCode::UnsupportedVersion) => {}
                 Err(error) => return Err(error),
             }
             Ok(names.into_iter().collect())

@@ -10,21 +10,9 @@ use super::quotas::{Quotas, render as render_quotas};
 use super::resources::{Described, render};
 use super::*;
 use crate::numbers::java_double;
-use crate::options::ParsedCommand;
 
 fn read(line: &str) -> Result<Entities, UsageError> {
-    let parsed = parse(line);
-    TOOL.syntax.check(&parsed)?;
-    entities(&parsed)
-}
-
-fn parse(line: &str) -> Parsed {
-    let line = format!("--bootstrap-server h:1 {line}");
-    let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    match TOOL.syntax.parse(&args).unwrap() {
-        ParsedCommand::Work(parsed) => parsed,
-        other => panic!("{other:?}"),
-    }
+    entities(&TOOL.read(&format!("--bootstrap-server h:1 {line}"))?)
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Pure.
 
 use anyhow::bail;
+use bytes::Bytes;
 use dohle_admin::client::Properties;
 
 use super::deserializer::Deserializer;
@@ -80,15 +81,12 @@ impl Formatter {
         let Self::Logging(_) = self else {
             return None;
         };
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
         let key = record
             .key
             .as_ref()
             .map_or("null ".to_owned(), |key| text(key) + ", ");
-        let value = record
-            .value
-            .as_ref()
-            .map_or("null".to_owned(), |value| text(value));
+        let value = record.value.as_ref().map_or("null".to_owned(), text);
         let kind = timestamp_type(record.timestamp_type);
         Some(format!(
             "{kind}:{}, key:{key}value:{value}",
@@ -109,14 +107,8 @@ fn refuse<T>(class: &str) -> Result<T, UsageError> {
 /// What the default formatter prints.
 #[derive(Debug)]
 pub(super) struct Columns {
-    timestamp: bool,
-    partition: bool,
-    offset: bool,
-    delivery: bool,
-    epoch: bool,
-    headers: bool,
-    key: bool,
-    value: bool,
+    /// The names of the columns that are printed, as in `print.key`.
+    printed: Vec<&'static str>,
     key_separator: Vec<u8>,
     line_separator: Vec<u8>,
     headers_separator: Vec<u8>,
@@ -125,6 +117,18 @@ pub(super) struct Columns {
     value_deserializer: Deserializer,
     headers_deserializer: Deserializer,
 }
+
+/// The columns, in their order; by default only the value is printed.
+const COLUMNS: [&str; 8] = [
+    "timestamp",
+    "partition",
+    "offset",
+    "delivery",
+    "epoch",
+    "headers",
+    "key",
+    "value",
+];
 
 impl Columns {
     /// Reads the formatter's properties.
@@ -136,20 +140,17 @@ impl Columns {
             let text = properties.get(name).unwrap_or(default);
             text.as_bytes().to_vec()
         };
-        let deserializer = |name: &str| {
-            properties
-                .get(name)
-                .map_or(Ok(Deserializer::Bytes), Deserializer::of_class)
+        let deserializer = |name: &str| match properties.get(name) {
+            Some(class) => Deserializer::of_class(class),
+            None => Ok(Deserializer::BYTES),
+        };
+        let printed = |name: &&str| {
+            let property = format!("print.{name}");
+            let default = *name == "value" && !properties.has(&property);
+            default || properties.is_true(&property)
         };
         Ok(Self {
-            timestamp: properties.is_true("print.timestamp"),
-            partition: properties.is_true("print.partition"),
-            offset: properties.is_true("print.offset"),
-            delivery: properties.is_true("print.delivery"),
-            epoch: properties.is_true("print.epoch"),
-            headers: properties.is_true("print.headers"),
-            key: properties.is_true("print.key"),
-            value: !properties.has("print.value") || properties.is_true("print.value"),
+            printed: COLUMNS.into_iter().filter(printed).collect(),
             key_separator: bytes("key.separator", "\t"),
             line_separator: bytes("line.separator", "\n"),
             headers_separator: bytes("headers.separator", ","),
@@ -171,38 +172,40 @@ impl Columns {
     }
 
     fn append(&self, record: &ConsumerRecord, out: &mut Vec<u8>) -> anyhow::Result<()> {
-        let kind = timestamp_type(record.timestamp_type);
-        let epoch = record.leader_epoch;
-        let epoch = epoch.map_or("NOT_PRESENT".to_owned(), |epoch| epoch.to_string());
-        let columns = [
-            (self.timestamp, format!("{kind}:{}", record.timestamp)),
-            (self.partition, format!("Partition:{}", record.partition)),
-            (self.offset, format!("Offset:{}", record.offset)),
-            (self.delivery, "Delivery:NOT_PRESENT".to_owned()),
-            (self.epoch, format!("Epoch:{epoch}")),
-        ];
-        let begin = out.len();
-        for (_, text) in columns.iter().filter(|(printed, _)| *printed) {
+        for (number, column) in self.printed.iter().enumerate() {
+            if number > 0 {
+                out.extend_from_slice(&self.key_separator);
+            }
+            let text = match *column {
+                "timestamp" => {
+                    let kind = timestamp_type(record.timestamp_type);
+                    format!("{kind}:{}", record.timestamp)
+                }
+                "partition" => format!("Partition:{}", record.partition),
+                "offset" => format!("Offset:{}", record.offset),
+                "delivery" => "Delivery:NOT_PRESENT".to_owned(),
+                "epoch" => match record.leader_epoch {
+                    Some(epoch) => format!("Epoch:{epoch}"),
+                    None => "Epoch:NOT_PRESENT".to_owned(),
+                },
+                "headers" => {
+                    self.append_headers(record, out)?;
+                    continue;
+                }
+                column => {
+                    let (deserializer, field) = match column {
+                        "key" => (self.key_deserializer, &record.key),
+                        _ => (self.value_deserializer, &record.value),
+                    };
+                    self.append_field(deserializer, field.as_deref(), out)?;
+                    continue;
+                }
+            };
             out.extend_from_slice(text.as_bytes());
-            out.extend_from_slice(&self.key_separator);
         }
-        if self.headers {
-            self.append_headers(record, out)?;
-            out.extend_from_slice(&self.key_separator);
+        if !self.printed.is_empty() {
+            out.extend_from_slice(&self.line_separator);
         }
-        if self.key {
-            self.append_field(self.key_deserializer, record.key.as_deref(), out)?;
-            out.extend_from_slice(&self.key_separator);
-        }
-        if self.value {
-            self.append_field(self.value_deserializer, record.value.as_deref(), out)?;
-        } else if out.len() > begin {
-            // The last column ends the line instead of being separated from another.
-            out.truncate(out.len() - self.key_separator.len());
-        } else {
-            return Ok(());
-        }
-        out.extend_from_slice(&self.line_separator);
         Ok(())
     }
 
@@ -273,10 +276,10 @@ fn internal_record(
             record.partition
         ),
     };
-    let value = shown.value.map_or(Json::Null, |(version, data)| {
-        object! { "version": i32::from(version), "data": data }
-    });
-    let key = object! { "type": i32::from(kind), "data": shown.key };
+    let value = shown
+        .value
+        .map(|(version, data)| object! { "version": version, "data": data });
+    let key = object! { "type": kind, "data": shown.key };
     let text = object! { "key": key, "value": value }.compact();
     out.extend_from_slice(text.as_bytes());
     Ok(())
@@ -284,34 +287,26 @@ fn internal_record(
 
 /// All fields of a record. Bytes that are not UTF-8 are shown as `keyBase64`, `valueBase64`.
 pub(super) fn json(record: &ConsumerRecord) -> Json {
+    let headers = Json::list(&record.headers, |header| {
+        let mut fields = Vec::new();
+        field(&mut fields, ["key", "keyBase64"], Some(&header.key));
+        let value = header.value.as_deref();
+        field(&mut fields, ["value", "valueBase64"], value);
+        fields.into()
+    });
     let mut fields = fields! {
         "topic": &*record.topic,
         "partition": record.partition,
         "offset": record.offset,
         "timestamp": record.timestamp,
         "timestampType": timestamp_type(record.timestamp_type),
+        "leaderEpoch" [record.leader_epoch.is_some()]: record.leader_epoch,
+        "headers": headers,
     };
-    if let Some(epoch) = record.leader_epoch {
-        fields.push(("leaderEpoch", epoch.into()));
-    }
-    let headers = Json::list(&record.headers, |header| {
-        let mut fields = Vec::new();
-        field(&mut fields, ["key", "keyBase64"], Some(&header.key));
-        field(
-            &mut fields,
-            ["value", "valueBase64"],
-            header.value.as_deref(),
-        );
-        Json::Object(fields)
-    });
-    fields.push(("headers", headers));
     field(&mut fields, ["key", "keyBase64"], record.key.as_deref());
-    field(
-        &mut fields,
-        ["value", "valueBase64"],
-        record.value.as_deref(),
-    );
-    Json::Object(fields)
+    let value = record.value.as_deref();
+    field(&mut fields, ["value", "valueBase64"], value);
+    fields.into()
 }
 
 fn field(fields: &mut Vec<(&'static str, Json)>, names: [&'static str; 2], bytes: Option<&[u8]>) {

@@ -5,22 +5,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::bail;
-use dohle_admin::client::{Properties, key_values};
-use dohle_admin::load_properties;
+use dohle_admin::client::Properties;
 
 use super::formatter::Formatter;
-use crate::client::{CONSUMER_CONFIG, Source, merge};
+use crate::client::{config_file, given_properties, merge};
 use crate::options::{Parsed, UsageError, usage};
+use crate::text::join_with;
 use crate::tool_run::Output;
-
-const CONSUMER_PROPERTY: Source = Source {
-    now: "command-property",
-    before: "consumer-property",
-};
-const FORMATTER_PROPERTY: Source = Source {
-    now: "formatter-property",
-    before: "property",
-};
 
 /// Which records are read.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,38 +52,30 @@ impl Settings {
     /// Reads the command line; `number` makes the name of a group where none is given.
     pub(super) fn read(parsed: &Parsed, output: Output, number: &str) -> anyhow::Result<Self> {
         let what = what(parsed)?;
-        let bootstrap = parsed.required("bootstrap-server")?.to_owned();
-        let mut formatting = match parsed.value("formatter-config")? {
-            Some(path) => Properties::from(load_properties(path)?),
-            None => Properties::default(),
-        };
+        let mut formatting = config_file(parsed, &["formatter-config"])?;
         for option in ["key-deserializer", "value-deserializer"] {
             if let Some(class) = parsed.value(option)?.filter(|class| !class.is_empty()) {
                 formatting.set(&option.replace('-', "."), class);
             }
         }
-        formatting.extend(key_values(FORMATTER_PROPERTY.values(parsed)?));
-        let class = parsed
-            .value("formatter")?
-            .unwrap_or("DefaultMessageFormatter");
+        let options = ["formatter-property", "property"];
+        formatting.extend(given_properties(parsed, &options));
+        let class = parsed.value("formatter")?;
         let formatter = match output {
-            Output::Text => Formatter::of_class(class, &formatting)?,
+            Output::Text => {
+                Formatter::of_class(class.unwrap_or("DefaultMessageFormatter"), &formatting)?
+            }
             Output::Json => Formatter::Json,
         };
-        let mut consumer = CONSUMER_CONFIG.file(parsed)?;
-        let extra = key_values(CONSUMER_PROPERTY.values(parsed)?);
+        let mut consumer = config_file(parsed, &["command-config", "consumer.config"])?;
+        let extra = given_properties(parsed, &["command-property", "consumer-property"]);
         let group = group(parsed, &consumer, &extra, &what)?;
         consumer.extend(extra);
         reset_policy(parsed, &mut consumer)?;
-        consumer.set("bootstrap.servers", bootstrap);
+        consumer.set("bootstrap.servers", parsed.required("bootstrap-server")?);
         consumer.set_default("client.id", "console-consumer");
-        merge(
-            &mut consumer,
-            "isolation.level",
-            parsed,
-            "isolation-level",
-            "read_uncommitted",
-        )?;
+        let level = ("isolation.level", "isolation-level", "read_uncommitted");
+        merge(&mut consumer, parsed, level)?;
         match group {
             Some(group) => consumer.set("group.id", group),
             None => {
@@ -101,16 +84,17 @@ impl Settings {
                 consumer.set_default("enable.auto.commit", "false");
             }
         }
-        let messages_max: Option<i64> = parsed.parsed("max-messages")?;
-        let timeout: Option<i64> = parsed.parsed("timeout-ms")?;
+        // A number below zero is no limit.
+        let limit = |option: &str| -> Result<Option<u64>, UsageError> {
+            let number: Option<i64> = parsed.parsed(option)?;
+            Ok(number.and_then(|number| u64::try_from(number).ok()))
+        };
         Ok(Self {
             what,
             consumer,
             formatter,
-            messages_max: messages_max.and_then(|max| u64::try_from(max).ok()),
-            timeout: timeout
-                .and_then(|timeout| u64::try_from(timeout).ok())
-                .map(Duration::from_millis),
+            messages_max: limit("max-messages")?,
+            timeout: limit("timeout-ms")?.map(Duration::from_millis),
             skip_message_on_error: parsed.has("skip-message-on-error"),
             systest_events: parsed.has("enable-systest-events"),
         })
@@ -123,35 +107,16 @@ impl Settings {
     }
 }
 
-/// The rules for which options go together.
-fn what(parsed: &Parsed) -> anyhow::Result<What> {
-    let topic = parsed.value("topic")?.map(str::to_owned);
-    let include = parsed.value("include")?.map(str::to_owned);
-    let partition: Option<i32> = parsed.parsed("partition")?;
-    let (topic, include) = match (topic, include) {
-        (None, None) | (Some(_), Some(_)) => {
-            return Ok(usage(
-                "Exactly one of the following arguments is required: [topic], [include]",
-            )?);
-        }
-        either => either,
-    };
-    let Some(partition) = partition else {
-        if parsed.has("offset") {
-            usage("The partition is required when offset is specified.")?;
-        }
-        return Ok(match (topic, include) {
-            (Some(topic), _) => What::Topic(topic),
-            (None, include) => What::Include(include.unwrap_or_default()),
-        });
-    };
-    let Some(topic) = topic else {
-        return Ok(usage("The topic is required when partition is specified.")?);
-    };
-    if parsed.has("from-beginning") && parsed.has("offset") {
-        usage("Options from-beginning and offset cannot be specified together.")?;
-    }
-    Ok(What::Partition(topic, partition, from(parsed)?))
+/// Which records the command line names.
+fn what(parsed: &Parsed) -> Result<What, UsageError> {
+    let topic = parsed.value("topic")?.unwrap_or_default().to_owned();
+    Ok(
+        match (parsed.parsed("partition")?, parsed.value("include")?) {
+            (Some(partition), _) => What::Partition(topic, partition, from(parsed)?),
+            (None, Some(include)) => What::Include(include.to_owned()),
+            (None, None) => What::Topic(topic),
+        },
+    )
 }
 
 fn from(parsed: &Parsed) -> Result<From, UsageError> {
@@ -181,7 +146,7 @@ fn group(
     file: &Properties,
     extra: &Properties,
     what: &What,
-) -> anyhow::Result<Option<String>> {
+) -> Result<Option<String>, UsageError> {
     let given = [
         parsed.value("group")?,
         file.get("group.id"),
@@ -189,33 +154,29 @@ fn group(
     ];
     let groups: BTreeSet<&str> = given.into_iter().flatten().collect();
     if groups.len() > 1 {
-        let groups: Vec<String> = groups.iter().map(|group| format!("'{group}'")).collect();
-        usage(format!(
+        return usage(format!(
             "The group ids provided in different places (directly using '--group', via \
              '--consumer-property', or via '--consumer.config') do not match. Detected group ids: \
-             {}",
-            groups.join(", ")
-        ))?;
+             '{}'",
+            join_with("', '", groups)
+        ));
     }
     let group = groups.into_iter().next().map(str::to_owned);
     if group.is_some() && matches!(what, What::Partition(..)) {
-        usage("Options group and partition cannot be specified together.")?;
+        return usage("Options group and partition cannot be specified together.");
     }
     Ok(group)
 }
 
 fn reset_policy(parsed: &Parsed, consumer: &mut Properties) -> anyhow::Result<()> {
     let from_beginning = parsed.has("from-beginning");
+    let policy = if from_beginning { "earliest" } else { "latest" };
+    consumer.set_default("auto.offset.reset", policy);
     match consumer.get("auto.offset.reset") {
         Some(policy) if from_beginning && policy != "earliest" => bail!(
             "Can't simultaneously specify --from-beginning and 'auto.offset.reset={policy}', \
              please remove one option"
         ),
-        Some(_) => {}
-        None => {
-            let policy = if from_beginning { "earliest" } else { "latest" };
-            consumer.set("auto.offset.reset", policy);
-        }
+        _ => Ok(()),
     }
-    Ok(())
 }

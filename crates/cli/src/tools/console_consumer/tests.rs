@@ -10,16 +10,11 @@ use kacrab::consumer::{ConsumerRecord, RecordHeader, TimestampType};
 use super::formatter::Formatter;
 use super::settings::{From, Settings, What};
 use super::*;
-use crate::options::ParsedCommand;
 use crate::tool_run::Output;
 
 fn settings(line: &str) -> anyhow::Result<Settings> {
-    let line = format!("--bootstrap-server b:1 {line}");
-    let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    match TOOL.syntax.parse(&words)? {
-        ParsedCommand::Work(parsed) => Settings::read(&parsed, Output::Text, "12345"),
-        other => panic!("{other:?}"),
-    }
+    let parsed = TOOL.read(&format!("--bootstrap-server b:1 {line}"))?;
+    Settings::read(&parsed, Output::Text, "12345")
 }
 
 fn record(

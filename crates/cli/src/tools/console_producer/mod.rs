@@ -6,12 +6,12 @@
 mod lines;
 mod send;
 
-use dohle_admin::client::{self, Properties, key_values};
+use dohle_admin::client::{self, Properties};
 
-use crate::client::{PRODUCER_CONFIG, Source, merge, wait_for};
+use crate::client::{config_file, given_properties, merge, renamed, wait_for};
 use crate::connect::BOOTSTRAP_SERVER;
-use crate::options::{Parsed, Syntax, usage};
-use crate::tool_run::{Failure, Tool, ToolRun, Work};
+use crate::options::{Parsed, all_of, usage};
+use crate::tool_run::{Tool, ToolRun, Work};
 
 use self::lines::LineParser;
 use self::send::Beginning;
@@ -22,74 +22,65 @@ const LINE_READERS: [&str; 3] = [
     "LineMessageReader",
 ];
 
-/// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "console-producer",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-console-producer",
-        about: "This tool helps to read data from standard input and publish it to Kafka.",
-        options: &[
-            BOOTSTRAP_SERVER,
-            r#"
-            --topic <topic>: REQUIRED: The topic name to produce messages to.
-            --sync: If set message send requests to the brokers are synchronously, one at a time as
-                they arrive.
-            --compression-codec [compression-codec]: The compression codec: either 'none', 'gzip',
-                'snappy', 'lz4', or 'zstd'. If specified without value, then it defaults to 'gzip'
-            --batch-size <size>: The buffer size in bytes allocated for a partition: batch.size in
-                producer configs. (default: 16384)
-            --message-send-max-retries <retries>: How often the producer tries again before it drops
-                a message: retries in producer configs. (default: 3)
-            --retry-backoff-ms <ms>: How long the producer waits before each retry: retry.backoff.ms
-                in producer configs. (default: 100)
-            --timeout <timeout_ms>: How long a message may wait for others to be sent with:
-                linger.ms in producer configs. (default: 1000)
-            --request-required-acks <request required acks>: The required `acks` of the producer
-                requests (default: -1)
-            --request-timeout-ms <request timeout ms>: The ack timeout of the producer requests.
-                (default: 1500)
-            --metadata-expiry-ms <metadata expiration interval>: How long metadata are used before
-                they are asked for again: metadata.max.age.ms in producer configs. (default: 300000)
-            --max-block-ms <max block on send>: The max time that the producer will block for during
-                a send request. (default: 60000)
-            --max-memory-bytes <total memory in bytes>: The total memory for messages waiting to be
-                sent: buffer.memory in producer configs. (default: 33554432)
-            --max-partition-memory-bytes <memory in bytes per partition>: (DEPRECATED) Use
-                --batch-size instead. (default: 16384)
-            --line-reader <reader_class>: What reads lines; there is only Kafka's own,
-                org.apache.kafka.tools.LineMessageReader (the default): each line is a message.
-            --socket-buffer-size <size>: The size of the socket's buffer: send.buffer.bytes in
-                producer configs. (default: 102400)
-            --reader-property <prop>: A property of the line reader, key=value: parse.key=false,
-                parse.headers=false, ignore.error=false, key.separator=\t, headers.delimiter=\t,
-                headers.separator=,, headers.key.separator=:, null.marker= (fields equal to it
-                become null). A line is "h1:v1,h2:v2...\tkey\tvalue", of which the headers and the
-                key are there as parse.headers and parse.key say.
-            --property <prop>: (DEPRECATED) Use --reader-property instead.
-            --reader-config <config file>: Config properties file for the message reader. Note that
-                [reader-property] takes precedence over this config.
-            --command-property <producer_prop>: Producer config properties in the form key=value.
-            --producer-property <producer_prop>: (DEPRECATED) Use --command-property instead.
-            --command-config <config file>: Producer config properties file. Note that
-                [command-property] takes precedence over this config.
-            --producer.config <config file>: (DEPRECATED) Use --command-config instead.
-            "#,
-        ],
-        ..Syntax::EMPTY
-    },
-    work: Work::Async(|run| Box::pin(work(run))),
-    failure: Failure::Stderr(""),
-};
+const OPTIONS: &str = r#"
+    --topic <topic>: REQUIRED: The topic name to produce messages to.
+    --sync: If set message send requests to the brokers are synchronously, one at a time as they
+        arrive.
+    --compression-codec [compression-codec]: The compression codec: either 'none', 'gzip', 'snappy',
+        'lz4', or 'zstd'. If specified without value, then it defaults to 'gzip'
+    --batch-size <size>: The buffer size in bytes allocated for a partition: batch.size in producer
+        configs. (default: 16384)
+    --message-send-max-retries <retries>: How often the producer tries again before it drops a
+        message: retries in producer configs. (default: 3)
+    --retry-backoff-ms <ms>: How long the producer waits before each retry: retry.backoff.ms in
+        producer configs. (default: 100)
+    --timeout <timeout_ms>: How long a message may wait for others to be sent with: linger.ms in
+        producer configs. (default: 1000)
+    --request-required-acks <request required acks>: The required `acks` of the producer requests
+        (default: -1)
+    --request-timeout-ms <request timeout ms>: The ack timeout of the producer requests. (default:
+        1500)
+    --metadata-expiry-ms <metadata expiration interval>: How long metadata are used before they are
+        asked for again: metadata.max.age.ms in producer configs. (default: 300000)
+    --max-block-ms <max block on send>: The max time that the producer will block for during a send
+        request. (default: 60000)
+    --max-memory-bytes <total memory in bytes>: The total memory for messages waiting to be sent:
+        buffer.memory in producer configs. (default: 33554432)
+    --max-partition-memory-bytes <memory in bytes per partition>: (DEPRECATED) Use --batch-size
+        instead. (default: 16384)
+    --line-reader <reader_class>: What reads lines; there is only Kafka's own,
+        org.apache.kafka.tools.LineMessageReader (the default): each line is a message.
+    --socket-buffer-size <size>: The size of the socket's buffer: send.buffer.bytes in producer
+        configs. (default: 102400)
+    --reader-property <prop>: A property of the line reader, key=value: parse.key=false,
+        parse.headers=false, ignore.error=false, key.separator=\t, headers.delimiter=\t,
+        headers.separator=,, headers.key.separator=:, null.marker= (fields equal to it become null).
+        A line is "h1:v1,h2:v2...\tkey\tvalue", of which the headers and the key are there as
+        parse.headers and parse.key say.
+    --property <prop>: (DEPRECATED) Use --reader-property instead.
+    --reader-config <config file>: Config properties file for the message reader. Note that
+        [reader-property] takes precedence over this config.
+    --command-property <producer_prop>: Producer config properties in the form key=value.
+    --producer-property <producer_prop>: (DEPRECATED) Use --command-property instead.
+    --command-config <config file>: Producer config properties file. Note that [command-property]
+        takes precedence over this config.
+    --producer.config <config file>: (DEPRECATED) Use --command-config instead.
+    "#;
 
-const PRODUCER_PROPERTY: Source = Source {
-    now: "command-property",
-    before: "producer-property",
-};
-const READER_PROPERTY: Source = Source {
-    now: "reader-property",
-    before: "property",
-};
+/// The row of the table.
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-console-producer",
+    "This tool helps to read data from standard input and publish it to Kafka.",
+    &[BOOTSTRAP_SERVER, OPTIONS],
+    Work::Async(|run| Box::pin(work(run))),
+)
+.rules(&[
+    all_of("topic"),
+    all_of("bootstrap-server"),
+    renamed("reader-property property"),
+    renamed("command-config producer.config"),
+    renamed("command-property producer-property"),
+]);
 
 /// All settings of the command line.
 #[derive(Debug)]
@@ -103,32 +94,26 @@ struct Settings {
 impl Settings {
     fn read(parsed: &Parsed) -> anyhow::Result<Self> {
         let topic = parsed.required("topic")?.to_owned();
-        let bootstrap = parsed.required("bootstrap-server")?.to_owned();
-        if let Some(class) = parsed
-            .value("line-reader")?
-            .filter(|c| !LINE_READERS.contains(c))
-        {
+        let class = parsed.value("line-reader")?;
+        if let Some(class) = class.filter(|class| !LINE_READERS.contains(class)) {
             usage(format!(
                 "{class} is a Java class, and this tool runs none: leave out --line-reader to read \
                  each line as a message, and shape the lines before they come here"
             ))?;
         }
-        let mut reader = match parsed.value("reader-config")? {
-            Some(path) => Properties::from(dohle_admin::load_properties(path)?),
-            None => Properties::default(),
-        };
-        reader.extend(key_values(READER_PROPERTY.values(parsed)?));
-        let mut producer = PRODUCER_CONFIG.file(parsed)?;
-        producer.extend(key_values(PRODUCER_PROPERTY.values(parsed)?));
-        producer.set("bootstrap.servers", bootstrap);
+        let mut reader = config_file(parsed, &["reader-config"])?;
+        reader.extend(given_properties(parsed, &["reader-property", "property"]));
+        let mut producer = config_file(parsed, &["command-config", "producer.config"])?;
+        let options = ["command-property", "producer-property"];
+        producer.extend(given_properties(parsed, &options));
+        producer.set("bootstrap.servers", parsed.required("bootstrap-server")?);
         producer.set_default("client.id", "console-producer");
         if parsed.has("compression-codec") {
-            let codec = parsed
-                .value("compression-codec")?
-                .filter(|codec| !codec.is_empty());
+            let codec = parsed.value("compression-codec")?;
+            let codec = codec.filter(|codec| !codec.is_empty());
             producer.set("compression.type", codec.unwrap_or("gzip"));
         }
-        for (name, option, default) in [
+        for property in [
             ("linger.ms", "timeout", "1000"),
             ("acks", "request-required-acks", "-1"),
             ("request.timeout.ms", "request-timeout-ms", "1500"),
@@ -141,7 +126,7 @@ impl Settings {
             ("metadata.max.age.ms", "metadata-expiry-ms", "300000"),
             ("max.block.ms", "max-block-ms", "60000"),
         ] {
-            merge(&mut producer, name, parsed, option, default)?;
+            merge(&mut producer, parsed, property)?;
         }
         Ok(Self {
             parser: LineParser::new(&topic, &reader)?,
@@ -150,16 +135,15 @@ impl Settings {
             producer,
         })
     }
-}
 
-impl Settings {
+    /// The value of a property, where it is a number.
+    fn number(&self, name: &str) -> Option<usize> {
+        self.producer.get(name)?.parse().ok()
+    }
+
     /// Limits batches to what the topic accepts, because the client splits batches badly.
     fn limit_batches(&mut self, limit: usize) {
-        let size = self
-            .producer
-            .get("batch.size")
-            .and_then(|text| text.parse().ok());
-        if size.is_some_and(|size: usize| size > limit) {
+        if self.number("batch.size").is_some_and(|size| size > limit) {
             self.producer.set("batch.size", limit.to_string());
         }
     }
@@ -173,11 +157,8 @@ impl Settings {
             .map_or(0, |since| since.subsec_nanos());
         // The clock may be coarse, the process id is not.
         let random = (nanos / 1000).wrapping_add(std::process::id().wrapping_mul(2_654_435_769));
-        let size = self
-            .producer
-            .get("batch.size")
-            .and_then(|text| text.parse().ok());
-        Beginning::new(partitions, (random >> 7) as usize, size.unwrap_or(16 << 10))
+        let size = self.number("batch.size").unwrap_or(16 << 10);
+        Beginning::new(partitions, (random >> 7) as usize, size)
     }
 }
 
@@ -204,29 +185,15 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
         settings.limit_batches(limit);
     }
     // A record that is too large may become small enough by compression.
-    let compressed = settings
-        .producer
-        .get("compression.type")
-        .is_some_and(|codec| codec != "none");
-    let limit = limit.filter(|_| !compressed);
+    let codec = settings.producer.get("compression.type");
+    let limit = limit.filter(|_| codec.is_none_or(|codec| codec == "none"));
     let producer = client::producer(&settings.producer).await?;
     let beginning = settings.beginning(&topic.led);
+    let memory = settings.number("buffer.memory").unwrap_or(32 << 20);
     let records = lines::read_stdin(settings.parser)?;
-    if settings.sync {
-        send::one_by_one(producer, records, beginning, limit).await
-    } else {
-        let memory = settings
-            .producer
-            .get("buffer.memory")
-            .and_then(|text| text.parse().ok());
-        send::in_batches(
-            producer,
-            records,
-            memory.unwrap_or(32 << 20),
-            beginning,
-            limit,
-        )
-        .await
+    match settings.sync {
+        true => send::one_by_one(producer, records, beginning, limit).await,
+        false => send::in_batches(producer, records, memory, beginning, limit).await,
     }
 }
 

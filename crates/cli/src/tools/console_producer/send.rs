@@ -1,19 +1,16 @@
 //! Sends records and keeps count of those that were not delivered.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dohle_admin::client::why_not_delivered;
 use kacrab::producer::{Producer, ProducerError, ProducerRecord, SendFuture};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::lines::Chunk;
-use crate::client::Interrupts;
-use crate::tool_run::AlreadyReported;
+use crate::client::{Failures, Interrupts, OVERHEAD, Room};
+use crate::tool_run::fail_if;
 
-/// The memory that a record takes beside its bytes.
-const OVERHEAD: usize = 128;
 /// The memory that a header takes beside its bytes.
 const HEADER: usize = 16;
 /// How many records may be in flight.
@@ -27,32 +24,22 @@ const FLUSH_AGAIN: Duration = Duration::from_millis(50);
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     sent: u64,
-    reasons: BTreeMap<String, u64>,
+    failures: Failures,
 }
 
 impl Tally {
     pub(super) fn count(&mut self, result: Result<(), String>) {
         self.sent += 1;
-        if let Err(why) = result {
-            let times = self.reasons.entry(why.clone()).or_default();
-            *times += 1;
-            if *times == 1 {
-                eprintln!("Record {} was not delivered: {why}", self.sent);
-            }
+        if let Err(why) = result
+            && self.failures.count(&why)
+        {
+            eprintln!("Record {} was not delivered: {why}", self.sent);
         }
     }
 
     /// The summary of failures; `None` when all records were delivered.
     pub(super) fn failures(&self) -> Option<String> {
-        let failed: u64 = self.reasons.values().sum();
-        if failed == 0 {
-            return None;
-        }
-        let mut text = format!("{failed} of {} records were not delivered:", self.sent);
-        for (why, times) in &self.reasons {
-            text += &format!("\n  {times}: {why}");
-        }
-        Some(text)
+        self.failures.summary(self.sent)
     }
 
     fn finish(&self, error: Option<anyhow::Error>) -> anyhow::Result<()> {
@@ -60,10 +47,9 @@ impl Tally {
         if let Some(text) = &failures {
             eprintln!("{text}");
         }
-        match (error, failures) {
-            (Some(error), _) => Err(error),
-            (None, Some(_)) => Err(AlreadyReported.into()),
-            (None, None) => Ok(()),
+        match error {
+            Some(error) => Err(error),
+            None => fail_if(failures.is_some()),
         }
     }
 }
@@ -115,15 +101,7 @@ pub(super) async fn one_by_one(
                 for mut record in chunk {
                     beginning.place(&mut record);
                     let result = match check_size(&record, limit) {
-                        Ok(()) => match producer.send(record) {
-                            Ok(delivery) => {
-                                // The record does not wait for others to fill a batch.
-                                let (delivered, flushed) = tokio::join!(delivery, producer.flush());
-                                let delivered = delivered.map(drop).and(flushed);
-                                delivered.map_err(|error| why_not_delivered(&error))
-                            }
-                            Err(error) => Err(why_not_delivered(&error)),
-                        },
+                        Ok(()) => send_alone(&producer, record).await,
                         too_large => too_large,
                     };
                     let failed = result.is_err();
@@ -143,6 +121,15 @@ pub(super) async fn one_by_one(
     tally.finish(wrong)
 }
 
+async fn send_alone(producer: &Producer, record: ProducerRecord) -> Result<(), String> {
+    let sent = async {
+        // The record does not wait for others to fill a batch.
+        let (delivered, flushed) = tokio::join!(producer.send(record)?, producer.flush());
+        delivered.map(drop).and(flushed)
+    };
+    sent.await.map_err(|error| why_not_delivered(&error))
+}
+
 /// Sends records as they arrive, as many at once as fit into half of the producer's memory.
 pub(super) async fn in_batches(
     producer: Producer,
@@ -151,8 +138,7 @@ pub(super) async fn in_batches(
     mut beginning: Beginning,
     limit: Option<usize>,
 ) -> anyhow::Result<()> {
-    let budget = (memory / 2).clamp(64 << 10, 1 << 30);
-    let room = Arc::new(Semaphore::new(budget));
+    let room = Room::new(memory);
     let (deliveries, delivered) = mpsc::channel(IN_FLIGHT);
     let mut counting = tokio::spawn(count(delivered));
     let mut interrupts = Interrupts::new()?;
@@ -166,8 +152,7 @@ pub(super) async fn in_batches(
             Some(Ok(chunk)) => {
                 for mut record in chunk {
                     beginning.place(&mut record);
-                    let cost = u32::try_from(size(&record).min(budget)).unwrap_or(u32::MAX);
-                    let permit = Arc::clone(&room).acquire_many_owned(cost).await?;
+                    let permit = room.take(size(&record)).await?;
                     let sent = match check_size(&record, limit) {
                         Ok(()) => send(&producer, record).await,
                         Err(too_large) => Err(too_large),
@@ -207,12 +192,10 @@ pub(super) async fn in_batches(
 }
 
 fn size(record: &ProducerRecord) -> usize {
-    let key = record.key.as_ref().map_or(0, bytes::Bytes::len);
-    let value = record.value.as_ref().map_or(0, bytes::Bytes::len);
-    let headers = record.headers.iter().map(|header| {
-        header.key.len() + header.value.as_ref().map_or(0, bytes::Bytes::len) + HEADER
-    });
-    OVERHEAD + key + value + headers.sum::<usize>()
+    let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+    let headers = record.headers.iter();
+    let headers = headers.map(|header| header.key.len() + len(&header.value) + HEADER);
+    OVERHEAD + len(&record.key) + len(&record.value) + headers.sum::<usize>()
 }
 
 /// Rejects a record that the topic would reject (`max.message.bytes`): the broker would reject its
@@ -247,14 +230,13 @@ type Delivery = (Result<SendFuture, String>, OwnedSemaphorePermit);
 async fn count(mut deliveries: mpsc::Receiver<Delivery>) -> Tally {
     let mut tally = Tally::default();
     while let Some((sent, permit)) = deliveries.recv().await {
-        let result = match sent {
-            Ok(delivery) => delivery
-                .await
-                .map(drop)
-                .map_err(|error| why_not_delivered(&error)),
+        tally.count(match sent {
+            Ok(delivery) => match delivery.await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(why_not_delivered(&error)),
+            },
             Err(why) => Err(why),
-        };
-        tally.count(result);
+        });
         drop(permit);
     }
     tally

@@ -1,22 +1,13 @@
 //! What the options mean, and what lines become.
 
-use dohle_admin::client::why_not_delivered;
+use dohle_admin::client::{key_values, why_not_delivered};
 use expect_test::{Expect, expect};
 use kacrab::producer::ProducerError;
 
 use super::*;
-use crate::options::ParsedCommand;
-
-fn parsed(line: &str) -> Parsed {
-    let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    match TOOL.syntax.parse(&words).unwrap() {
-        ParsedCommand::Work(parsed) => parsed,
-        other => panic!("{other:?}"),
-    }
-}
 
 fn settings(line: &str) -> anyhow::Result<Settings> {
-    Settings::read(&parsed(&format!("--bootstrap-server b:1 --topic t {line}")))
+    Settings::read(&TOOL.read(&format!("--bootstrap-server b:1 --topic t {line}"))?)
 }
 
 /// The records of `lines` as text, or what is wrong with them.

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dohle_admin::{Cluster, ClusterError, PartitionId, Refusal, delete_group, delete_offsets};
+use dohle_admin::{
+    Cluster, ClusterError, PartitionId, Refusal, delete_group, delete_offsets, partitions_of,
+};
 use kacrab_protocol::generated::ErrorCode;
 use serde::Serialize;
 
 use super::describe::or_missing;
-use super::offsets::{parse_topic, partitions_of};
+use super::offsets::parse_topic;
 use super::select_groups;
-use crate::table::{Table, Width};
+use crate::table::{Table, cells};
 use crate::tool_run::{ToolRun, fail_if};
 
 #[derive(Serialize)]
@@ -78,7 +80,7 @@ pub async fn offsets(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()>
             None => {
                 let topics = std::slice::from_ref(&topic);
                 match partitions_of(cluster, topics, &run.progress).await {
-                    Ok(found) => ids.extend(found),
+                    Ok(found) => ids.extend(found.into_iter().map(|(id, _)| id)),
                     Err(ClusterError::Refused(refusal)) => {
                         results.insert(id(-1), Some(refusal.code));
                     }
@@ -134,13 +136,9 @@ fn render_offsets(group: &str, top: ErrorCode, rows: &[OffsetRow]) -> String {
         Some(code) => format!("Error: {}", Refusal::from(code).java()),
         None => "Successful".to_owned(),
     };
-    let table = Table::new()
-        .column("TOPIC", Width::AtLeast(15), |row: &OffsetRow| {
-            row.topic.to_owned()
-        })
-        .column("PARTITION", Width::Exactly(10), |row| {
-            or_missing(row.partition)
-        })
-        .column("STATUS", Width::Exactly(15), status);
-    format!("{head}\n{}\n", table.lines(rows).join("\n"))
+    let table = Table::new("TOPIC>=15 | PARTITION=10 | STATUS=15");
+    let table = table.text(rows, |row| {
+        cells![row.topic, or_missing(row.partition), status(row)]
+    });
+    format!("{head}\n{table}")
 }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dohle_admin::{
     Cluster, Committed, Group, Member, Node, PartitionId, by_topic, committed, describe_groups,
+    log_ends,
 };
 use serde::Serialize;
 
-use super::offsets::ends;
 use super::select_groups;
-use crate::table::{Table, Width};
+use crate::table::{Table, cells};
 use crate::text::join;
 use crate::tool_run::ToolRun;
 
@@ -59,7 +59,7 @@ pub async fn describe(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()
         for member in &group.members {
             ids.extend(member.assignment.iter().cloned());
         }
-        let ends = ends(cluster, &ids, &run.progress).await?;
+        let ends = log_ends(cluster, &ids, &run.progress).await?;
         let rows = rows(group, &committed, &ends);
         texts += &render_offsets(group, &rows, verbose);
         all.extend(rows);
@@ -133,11 +133,6 @@ pub fn or_missing<T: ToString>(value: Option<T>) -> String {
     value.map_or(MISSING.to_owned(), |value| value.to_string())
 }
 
-/// The lines of a table, each after a line end, as Kafka's tool prints them.
-fn after_line_end(lines: &[String]) -> String {
-    format!("\n{}\n", lines.join("\n"))
-}
-
 /// As Kafka's tool prints it.
 pub fn render_offsets(group: &Group, rows: &[Row], verbose: bool) -> String {
     if is_dead(group) {
@@ -146,33 +141,26 @@ pub fn render_offsets(group: &Group, rows: &[Row], verbose: bool) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let fixed = Width::Exactly(15);
-    let table = Table::new()
-        .column("GROUP", Width::AtLeast(15), |row: &Row| row.group.clone())
-        .column("TOPIC", Width::AtLeast(15), |row| row.topic.clone())
-        .column("PARTITION", Width::Exactly(10), |row| {
-            row.partition.to_string()
-        })
-        .when(verbose, |table| {
-            table.column("LEADER-EPOCH", fixed, |row| or_missing(row.leader_epoch))
-        })
-        .column("CURRENT-OFFSET", fixed, |row| {
-            or_missing(row.current_offset)
-        })
-        .column("LOG-END-OFFSET", fixed, |row| {
-            or_missing(row.log_end_offset)
-        })
-        .column("LAG", fixed, |row| or_missing(row.lag))
-        .column("CONSUMER-ID", Width::AtLeast(15), |row| {
-            or_missing(row.consumer_id.as_ref())
-        })
-        .column("HOST", Width::AtLeast(15), |row| {
-            or_missing(row.host.as_ref())
-        })
-        .column("CLIENT-ID", Width::Unpadded, |row| {
-            or_missing(row.client_id.as_ref())
-        });
-    after_line_end(&table.lines(rows))
+    let table = Table::new(
+        "GROUP>=15 | TOPIC>=15 | PARTITION=10 | LEADER-EPOCH=15 | CURRENT-OFFSET=15 | \
+         LOG-END-OFFSET=15 | LAG=15 | CONSUMER-ID>=15 | HOST>=15 | CLIENT-ID",
+    )
+    .only_if(verbose, &["LEADER-EPOCH"])
+    .text(rows, |row| {
+        cells![
+            row.group,
+            row.topic,
+            row.partition,
+            or_missing(row.leader_epoch),
+            or_missing(row.current_offset),
+            or_missing(row.log_end_offset),
+            or_missing(row.lag),
+            or_missing(row.consumer_id.as_ref()),
+            or_missing(row.host.as_ref()),
+            or_missing(row.client_id.as_ref()),
+        ]
+    });
+    format!("\n{table}")
 }
 
 /// A member of a group, as it is printed.
@@ -180,29 +168,16 @@ pub fn render_offsets(group: &Group, rows: &[Row], verbose: bool) -> String {
 #[serde(rename_all = "camelCase")]
 struct MemberRow<'a> {
     group: &'a str,
-    consumer_id: &'a str,
-    group_instance_id: Option<&'a str>,
-    host: &'a str,
-    client_id: &'a str,
-    current_epoch: Option<i32>,
-    current_assignment: &'a [PartitionId],
+    #[serde(flatten)]
+    member: &'a Member,
     target_epoch: Option<i32>,
-    target_assignment: &'a [PartitionId],
-    upgraded: Option<bool>,
 }
 
 fn member_rows(group: &Group) -> Vec<MemberRow<'_>> {
     let rows = group.members.iter().map(|member| MemberRow {
         group: &group.id,
-        consumer_id: &member.id,
-        group_instance_id: member.instance.as_deref(),
-        host: &member.host,
-        client_id: &member.client_id,
-        current_epoch: member.epoch,
-        current_assignment: &member.assignment,
+        member,
         target_epoch: group.target_epoch,
-        target_assignment: &member.target,
-        upgraded: member.upgraded,
     });
     rows.collect()
 }
@@ -221,51 +196,46 @@ pub fn render_members(group: &Group, verbose: bool) -> String {
     if is_dead(group) {
         return dead(group);
     }
-    let rows = member_rows(group);
-    let with_instance = rows
+    let instance = |member: &Member| member.instance.clone().unwrap_or_default();
+    let with_instance = group
+        .members
         .iter()
-        .any(|row| row.group_instance_id.is_some_and(|i| !i.is_empty()));
-    let has = |upgraded| rows.iter().any(|row| row.upgraded == Some(upgraded));
+        .any(|member| !instance(member).is_empty());
+    let has = |upgraded| {
+        group
+            .members
+            .iter()
+            .any(|member| member.upgraded == Some(upgraded))
+    };
     let migrating = has(true) && has(false);
-    let fixed = Width::Exactly(15);
-    let table = Table::new()
-        .column("GROUP", Width::AtLeast(15), |row: &MemberRow| {
-            row.group.to_owned()
-        })
-        .column("CONSUMER-ID", Width::AtLeast(15), |row| {
-            row.consumer_id.to_owned()
-        })
-        .when(with_instance, |table| {
-            table.column("GROUP-INSTANCE-ID", Width::AtLeast(17), |row| {
-                row.group_instance_id.unwrap_or_default().to_owned()
-            })
-        })
-        .column("HOST", Width::AtLeast(15), |row| row.host.to_owned())
-        .column("CLIENT-ID", Width::AtLeast(15), |row| {
-            row.client_id.to_owned()
-        })
-        .column("#PARTITIONS", fixed, |row| {
-            row.current_assignment.len().to_string()
-        })
-        .when(verbose, |table| {
-            table
-                .column("CURRENT-EPOCH", fixed, |row| or_missing(row.current_epoch))
-                .column("CURRENT-ASSIGNMENT", Width::AtLeast(20), |row| {
-                    assignment_text(row.current_assignment)
-                })
-                .column("TARGET-EPOCH", fixed, |row| or_missing(row.target_epoch))
-                .column("TARGET-ASSIGNMENT", Width::AtLeast(20), |row| {
-                    assignment_text(row.target_assignment)
-                })
-        })
-        .when(verbose && migrating, |table| {
-            table.column("UPGRADED", Width::Unpadded, |row| or_missing(row.upgraded))
-        })
-        // Kafka's tool ends the short lines with a space.
-        .when(!verbose, |table| {
-            table.column("", Width::Unpadded, |_| String::new())
-        });
-    after_line_end(&table.lines(&rows))
+    // Kafka's tool ends the short lines with a space: the last column has neither title nor cells.
+    let table = Table::new(
+        "GROUP>=15 | CONSUMER-ID>=15 | GROUP-INSTANCE-ID>=17 | HOST>=15 | CLIENT-ID>=15 | \
+         #PARTITIONS=15 | CURRENT-EPOCH=15 | CURRENT-ASSIGNMENT>=20 | TARGET-EPOCH=15 | \
+         TARGET-ASSIGNMENT>=20 | UPGRADED | ",
+    )
+    .only_if(with_instance, &["GROUP-INSTANCE-ID"])
+    .only_if(verbose, &["CURRENT-EPOCH", "CURRENT-ASSIGNMENT"])
+    .only_if(verbose, &["TARGET-EPOCH", "TARGET-ASSIGNMENT"])
+    .only_if(verbose && migrating, &["UPGRADED"])
+    .only_if(!verbose, &[""])
+    .text(&group.members, |member| {
+        cells![
+            group.id,
+            member.id,
+            instance(member),
+            member.host,
+            member.client_id,
+            member.assignment.len(),
+            or_missing(member.epoch),
+            assignment_text(&member.assignment),
+            or_missing(group.target_epoch),
+            assignment_text(&member.target),
+            or_missing(member.upgraded),
+            "",
+        ]
+    });
+    format!("\n{table}")
 }
 
 /// A group, as its state is printed.
@@ -298,28 +268,24 @@ pub fn render_state(group: &Group, verbose: bool) -> String {
     if is_dead(group) {
         return dead(group);
     }
-    let coordinator = |row: &StateRow| {
-        let Node { id, host, port, .. } = row.coordinator;
-        format!("{host}:{port}  ({id})")
-    };
-    let table = Table::new()
-        .column("GROUP", Width::AtLeast(15), |row: &StateRow| {
-            row.group.to_owned()
-        })
-        .column("COORDINATOR (ID)", Width::AtLeast(25), coordinator)
-        .column("ASSIGNMENT-STRATEGY", Width::Exactly(20), |row| {
-            or_missing(Some(row.assignment_strategy).filter(|name| !name.is_empty()))
-        })
-        .column("STATE", Width::Exactly(20), |row| row.state.to_owned())
-        .when(verbose, |table| {
-            table
-                .column("GROUP-EPOCH", Width::Exactly(15), |row| {
-                    or_missing(row.group_epoch)
-                })
-                .column("TARGET-ASSIGNMENT-EPOCH", Width::Exactly(25), |row| {
-                    or_missing(row.target_assignment_epoch)
-                })
-        })
-        .column("#MEMBERS", Width::Unpadded, |row| row.members.to_string());
-    after_line_end(&table.lines([&state_row(group)]))
+    let row = state_row(group);
+    let Node { id, host, port, .. } = row.coordinator;
+    let assignor = Some(row.assignment_strategy).filter(|name| !name.is_empty());
+    let table = Table::new(
+        "GROUP>=15 | COORDINATOR (ID)>=25 | ASSIGNMENT-STRATEGY=20 | STATE=20 | GROUP-EPOCH=15 | \
+         TARGET-ASSIGNMENT-EPOCH=25 | #MEMBERS",
+    )
+    .only_if(verbose, &["GROUP-EPOCH", "TARGET-ASSIGNMENT-EPOCH"])
+    .text([row], |row| {
+        cells![
+            row.group,
+            format!("{host}:{port}  ({id})"),
+            or_missing(assignor),
+            row.state,
+            or_missing(row.group_epoch),
+            or_missing(row.target_assignment_epoch),
+            row.members,
+        ]
+    });
+    format!("\n{table}")
 }

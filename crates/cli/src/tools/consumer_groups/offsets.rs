@@ -4,61 +4,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
-use dohle_admin::{
-    Cluster, ClusterError, EARLIEST, LATEST, PartitionId, describe_topics, leaders, list_offsets,
-};
+use dohle_admin::{Cluster, ClusterError, EARLIEST, LATEST, PartitionId, leaders, offsets_at};
 use kacrab_protocol::generated::ErrorCode;
 
 use crate::options::{UsageError, usage};
 use crate::progress::Progress;
+use crate::text::join;
 
-/// Where logs end; `None` for partitions without a leader.
-pub async fn ends(
-    cluster: &Cluster,
-    ids: &BTreeSet<PartitionId>,
-    progress: &Progress,
-) -> Result<BTreeMap<PartitionId, Option<i64>>, ClusterError> {
-    let mut found = BTreeMap::new();
-    let mut led = BTreeSet::new();
-    for (id, leader) in leaders(cluster, ids.iter()).await? {
-        if leader == Err(ErrorCode::LeaderNotAvailable) {
-            found.insert(id, None);
-        } else {
-            led.insert(id);
-        }
-    }
-    let ends = at(cluster, &led, LATEST, progress).await?;
-    found.extend(ends.into_iter().map(|(id, end)| (id, Some(end))));
-    Ok(found)
-}
-
-/// The offsets of one timestamp; a refusal of one partition fails all, as in Kafka's tool.
+/// The offsets of one timestamp, -1 where no record is as new; a refusal of one partition fails
+/// all, as in Kafka's tool.
 pub async fn at(
     cluster: &Cluster,
     ids: &BTreeSet<PartitionId>,
     timestamp: i64,
     progress: &Progress,
 ) -> Result<BTreeMap<PartitionId, i64>, ClusterError> {
-    let found = at_or_none(cluster, ids, timestamp, progress).await?;
+    let found = offsets_at(cluster, ids, timestamp, progress).await?;
+    let found = found.into_iter();
     Ok(found
-        .into_iter()
         .map(|(id, offset)| (id, offset.unwrap_or(-1)))
         .collect())
-}
-
-/// The same, where there may be no record of that time.
-pub async fn at_or_none(
-    cluster: &Cluster,
-    ids: &BTreeSet<PartitionId>,
-    timestamp: i64,
-    progress: &Progress,
-) -> Result<BTreeMap<PartitionId, Option<i64>>, ClusterError> {
-    let wanted = ids.iter().map(|id| (id.clone(), timestamp)).collect();
-    let mut found = BTreeMap::new();
-    for (id, offset) in list_offsets(cluster, &wanted, progress).await? {
-        found.insert(id, offset?);
-    }
-    Ok(found)
 }
 
 /// Limits offsets to what their logs hold. Returns a line for each that had to be moved.
@@ -111,32 +76,15 @@ pub fn parse_topic(text: &str) -> Result<(String, Option<Vec<i32>>), UsageError>
             "Invalid topic arg '{text}', expected topic name and partitions"
         ));
     }
-    let mut numbers = Vec::new();
-    for partition in partitions.split(',') {
-        match partition.parse::<i32>() {
-            Ok(number) => numbers.push(number),
-            Err(_) => {
-                return usage(format!(
-                    "Invalid partition '{partition}' specified in topic arg '{text}''"
-                ));
-            }
-        }
-    }
-    Ok((topic.to_owned(), Some(numbers)))
-}
-
-/// All partitions of topics.
-pub async fn partitions_of(
-    cluster: &Cluster,
-    topics: &[String],
-    progress: &Progress,
-) -> Result<BTreeSet<PartitionId>, ClusterError> {
-    let mut found = BTreeSet::new();
-    for topic in describe_topics(cluster, topics, None, progress).await? {
-        let partitions = topic.partitions.iter();
-        found.extend(partitions.map(|one| PartitionId::new(topic.name.as_str(), one.partition)));
-    }
-    Ok(found)
+    let number = |partition: &str| {
+        partition.parse::<i32>().map_err(|_| {
+            UsageError(format!(
+                "Invalid partition '{partition}' specified in topic arg '{text}''"
+            ))
+        })
+    };
+    let numbers: Result<Vec<i32>, _> = partitions.split(',').map(number).collect();
+    Ok((topic.to_owned(), Some(numbers?)))
 }
 
 /// Fails unless all partitions exist and have a leader.
@@ -145,22 +93,18 @@ pub async fn check_partitions(
     ids: &BTreeSet<PartitionId>,
 ) -> anyhow::Result<()> {
     let led = leaders(cluster, ids.iter()).await?;
-    let unknown: Vec<String> = ids
-        .iter()
-        .filter(|id| match led.get(id) {
-            Some(Err(code)) => *code != ErrorCode::LeaderNotAvailable,
-            Some(Ok(_)) => false,
-            None => true,
-        })
-        .map(ToString::to_string)
-        .collect();
+    let exists = |id: &&PartitionId| {
+        let leader = led.get(id);
+        leader.is_some_and(|leader| leader.is_ok() || *leader == Err(ErrorCode::LeaderNotAvailable))
+    };
+    let unknown = join(ids.iter().filter(|id| !exists(id)));
     if !unknown.is_empty() {
-        bail!("The partitions \"{}\" do not exist", unknown.join(","));
+        bail!("The partitions \"{unknown}\" do not exist");
     }
     let without = led.iter().filter(|(_, leader)| leader.is_err());
-    let without: Vec<String> = without.map(|(id, _)| id.to_string()).collect();
+    let without = join(without.map(|(id, _)| id));
     if !without.is_empty() {
-        bail!("The partitions \"{}\" have no leader", without.join(","));
+        bail!("The partitions \"{without}\" have no leader");
     }
     Ok(())
 }

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dohle_admin::{
-    Cluster, ClusterError, EARLIEST, LATEST, PartitionId, commit_offsets, committed,
-    describe_groups,
+    Cluster, EARLIEST, LATEST, PartitionId, commit_offsets, committed, describe_groups, offsets_at,
+    partitions_of,
 };
 use kacrab_protocol::generated::ErrorCode;
 use serde::Serialize;
 
-use super::offsets::{at, at_or_none, check_partitions, parse_topic, partitions_of, within_logs};
-use super::{SCENARIOS, select_groups, time};
+use super::offsets::{at, check_partitions, parse_topic, within_logs};
+use super::{select_groups, time};
 use crate::clock::now_ms;
 use crate::options::{Parsed, UsageError, usage};
-use crate::table::{Table, Width};
+use crate::table::{Table, cells};
 use crate::tool_run::{ToolRun, fail_if};
 
 /// New offsets of each group.
@@ -54,9 +54,7 @@ pub async fn reset(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         let ids = std::slice::from_ref(&group);
         let state = match describe_groups(cluster, ids, &run.progress).await {
             Ok(described) => described.into_values().next().map(|group| group.state),
-            Err(ClusterError::Refused(refusal)) if refusal.code == ErrorCode::GroupIdNotFound => {
-                None
-            }
+            Err(error) if error.is(ErrorCode::GroupIdNotFound) => None,
             Err(error) => return Err(error.into()),
         };
         if let Some(state) = state.filter(|state| state != "Empty" && state != "Dead") {
@@ -90,10 +88,6 @@ pub async fn reset(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()> {
 
 /// Reads the command line.
 pub fn scenario(parsed: &Parsed) -> Result<Scenario, UsageError> {
-    let scoped = parsed.has("all-topics") || parsed.has("topic");
-    if !scoped && !parsed.has("from-file") {
-        return usage("One of the reset scopes should be defined: --all-topics, --topic.");
-    }
     if let Some(offset) = parsed.parsed("to-offset")? {
         return Ok(Scenario::Offset(offset));
     }
@@ -110,27 +104,17 @@ pub fn scenario(parsed: &Parsed) -> Result<Scenario, UsageError> {
         let Ok(text) = std::fs::read_to_string(path) else {
             return usage(format!("{path} cannot be read"));
         };
-        let groups: Vec<&str> = parsed.values("group").collect();
-        let single = match groups.as_slice() {
-            [group] => Some(*group),
-            _ => None,
-        };
+        let single = parsed.values("group").count() == 1;
+        let single = parsed.values("group").next().filter(|_| single);
         return read_plan(&text, single).map(Scenario::File);
     }
-    for (name, scenario) in [
-        ("to-earliest", Scenario::Earliest),
-        ("to-latest", Scenario::Latest),
-        ("to-current", Scenario::Current),
-    ] {
-        if parsed.has(name) {
-            return Ok(scenario);
-        }
-    }
-    let all: Vec<String> = SCENARIOS.iter().map(|name| format!("[{name}]")).collect();
-    usage(format!(
-        "Option '[reset-offsets]' requires one of the following scenarios: [{}]",
-        all.join(", ")
-    ))
+    Ok(if parsed.has("to-earliest") {
+        Scenario::Earliest
+    } else if parsed.has("to-latest") {
+        Scenario::Latest
+    } else {
+        Scenario::Current
+    })
 }
 
 /// A plan as `--export` prints it: `topic,partition,offset`, or with the group before, which is
@@ -139,10 +123,8 @@ pub fn read_plan(text: &str, single: Option<&str>) -> Result<Plan, UsageError> {
     let mut plan = Plan::new();
     let lines = text.lines().enumerate();
     for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
-        let fields: Vec<&str> = line
-            .split(',')
-            .map(|field| field.trim().trim_matches('"'))
-            .collect();
+        let fields = line.split(',').map(|field| field.trim().trim_matches('"'));
+        let fields: Vec<&str> = fields.collect();
         let (group, rest) = match (fields.as_slice(), single) {
             ([topic, partition, offset], Some(group)) => (group, [topic, partition, offset]),
             ([group, topic, partition, offset], _) => (*group, [topic, partition, offset]),
@@ -186,7 +168,8 @@ async fn scope(
             }
         }
     }
-    found.extend(partitions_of(cluster, &whole, &run.progress).await?);
+    let whole = partitions_of(cluster, &whole, &run.progress).await?;
+    found.extend(whole.into_iter().map(|(id, _)| id));
     Ok(found)
 }
 
@@ -208,10 +191,7 @@ async fn offsets_of(
             let (with, without): (BTreeSet<_>, _) =
                 ids.into_iter().partition(|id| current.contains_key(id));
             let mut found = at(cluster, &without, LATEST, progress).await?;
-            found.extend(with.into_iter().map(|id| {
-                let offset = current[&id].offset;
-                (id, offset)
-            }));
+            found.extend(with.into_iter().map(|id| (id.clone(), current[&id].offset)));
             return Ok(found);
         }
         Scenario::Offset(offset) => ids.into_iter().map(|id| (id, *offset)).collect(),
@@ -255,7 +235,7 @@ async fn at_time(
 ) -> anyhow::Result<BTreeMap<PartitionId, i64>> {
     let mut found = BTreeMap::new();
     let mut without = BTreeSet::new();
-    for (id, offset) in at_or_none(cluster, ids, timestamp, &run.progress).await? {
+    for (id, offset) in offsets_at(cluster, ids, timestamp, &run.progress).await? {
         match offset {
             Some(offset) => {
                 found.insert(id, offset);
@@ -298,32 +278,26 @@ pub fn new_offsets(plan: &Plan) -> Vec<NewOffset<'_>> {
 
 /// As Kafka's tool prints it.
 pub fn render(rows: &[NewOffset]) -> String {
-    let table = Table::new()
-        .column("GROUP", Width::AtLeast(15), |row: &NewOffset| {
-            row.group.to_owned()
-        })
-        .column("TOPIC", Width::AtLeast(15), |row| row.id.topic.clone())
-        .column("PARTITION", Width::Exactly(10), |row| {
-            row.id.partition.to_string()
-        })
-        .column("NEW-OFFSET", Width::Unpadded, |row| {
-            row.new_offset.to_string()
-        });
-    format!("\n{}\n", table.lines(rows).join("\n"))
+    let table = Table::new("GROUP>=15 | TOPIC>=15 | PARTITION=10 | NEW-OFFSET");
+    let cells = |row: &NewOffset| cells![row.group, row.id.topic, row.id.partition, row.new_offset];
+    format!("\n{}", table.text(rows, cells))
 }
 
 /// As Kafka's tool exports it.
 pub fn export(plan: &Plan, single: bool) -> String {
     let mut text = String::new();
-    for (group, offsets) in plan {
-        for (id, offset) in offsets {
-            let group = if single {
-                String::new()
-            } else {
-                format!("{group},")
-            };
-            text += &format!("{group}{},{},{offset}\n", id.topic, id.partition);
-        }
+    for NewOffset {
+        group,
+        id,
+        new_offset,
+    } in new_offsets(plan)
+    {
+        let group = if single {
+            String::new()
+        } else {
+            format!("{group},")
+        };
+        text += &format!("{group}{},{},{new_offset}\n", id.topic, id.partition);
     }
     text + "\n"
 }

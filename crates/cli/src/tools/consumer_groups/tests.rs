@@ -9,20 +9,11 @@ use super::describe::{render_members, render_offsets, render_state, rows};
 use super::offsets::clamp;
 use super::reset::{Plan, Scenario, export, new_offsets, read_plan, render, scenario};
 use super::*;
-use crate::options::{Parsed, ParsedCommand};
 
 fn id(topic: &str, partition: i32) -> PartitionId {
     PartitionId {
         topic: topic.to_owned(),
         partition,
-    }
-}
-
-fn parse(line: &str) -> Parsed {
-    let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    match TOOL.syntax.parse(&args).unwrap() {
-        ParsedCommand::Work(parsed) => parsed,
-        other => panic!("{other:?}"),
     }
 }
 
@@ -198,7 +189,7 @@ fn offsets_are_kept_within_the_log() {
 
 #[test]
 fn every_scenario_is_read() {
-    let of = |text: &str| scenario(&parse(&format!("--reset-offsets --group g {text}")));
+    let of = |text: &str| scenario(&TOOL.read(&format!("--reset-offsets --group g {text}"))?);
     let offset = of("--topic t --to-offset 7");
     assert_eq!(offset, Ok(Scenario::Offset(7)));
     assert_eq!(of("--topic t --shift-by -2"), Ok(Scenario::Shift(-2)));
@@ -263,8 +254,8 @@ fn options_that_do_not_go_together_are_refused_in_kafkas_words() {
             "Option \"[group]\" can't be used with option \"[list]\"",
         ),
     ] {
-        let error = TOOL.syntax.check(&parse(line)).unwrap_err().to_string();
+        let error = TOOL.read(line).unwrap_err().to_string();
         assert!(error.contains(part), "{line}: {error}");
     }
-    assert_eq!(TOOL.syntax.check(&parse("--list --state")), Ok(()));
+    assert!(TOOL.read("--list --state").is_ok());
 }

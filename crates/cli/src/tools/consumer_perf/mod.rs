@@ -7,62 +7,61 @@ mod report;
 use std::io::Write;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use dohle_admin::client::{self, Properties, is_retriable, key_values};
+use dohle_admin::client::{self, Properties, is_retriable};
 use dohle_admin::{Cluster, list_topics};
 use kacrab::consumer::Consumer;
 
-use crate::client::{CONSUMER_CONFIG, Interrupts, metrics_table};
+use crate::client::{Interrupts, config_file, given_properties, metrics_table, renamed};
 use crate::clock::now_ms;
 use crate::connect::BOOTSTRAP_SERVER;
-use crate::options::{Parsed, Syntax, usage};
-use crate::tool_run::{Failure, Tool, ToolRun, Work, unknown_name};
+use crate::options::{Parsed, all_of, one_of, usage};
+use crate::tool_run::{Tool, ToolRun, Work, unknown_name};
 
 use self::report::Report;
 
+const OPTIONS: &str = "
+    --topic <topic>: The topic to consume from.
+    --include <regular expression>: Regular expression specifying list of topics to include for
+        consumption.
+    --group <gid>: The group id to consume on. (default: perf-consumer- and a number)
+    --fetch-size <size>: The maximum amount of data to fetch from a single partition per request.
+        (default: 1048576)
+    --command-property <prop1=val1>: Kafka consumer related configuration properties like client.id.
+        These configs take precedence over those passed via --command-config or --consumer.config.
+    --from-latest: If the consumer does not already have an established offset to consume from,
+        start with the latest record present in the log rather than the earliest record.
+    --socket-buffer-size <size>: The size of the tcp RECV size. (default: 2097152)
+    --consumer.config <config file>: (DEPRECATED) Use --command-config instead.
+    --command-config <config file>: Config properties file.
+    --print-metrics: Print out the metrics.
+    --show-detailed-stats: If set, stats are reported for each reporting interval as configured by
+        reporting-interval.
+    --timeout [milliseconds]: The maximum allowed time in milliseconds between returned records.
+        (default: 10000)
+    --messages <count>: (DEPRECATED) Use --num-records instead.
+    --num-records <count>: REQUIRED: The number of records to consume.
+    --reporting-interval <interval_ms>: Interval in milliseconds at which to print progress info.
+        (default: 5000)
+    --date-format <date format>: The date format to use for formatting the time field (UTC), of the
+        letters yMdHmsS. (default: yyyy-MM-dd HH:mm:ss:SSS)
+    --hide-header: If set, skips printing the header for the stats.
+    ";
+
 /// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "consumer-perf-test",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-consumer-perf-test",
-        about: "This tool is used to verify the consumer performance.",
-        options: &[
-            BOOTSTRAP_SERVER,
-            "
-            --topic <topic>: The topic to consume from.
-            --include <regular expression>: Regular expression specifying list of topics to include
-                for consumption.
-            --group <gid>: The group id to consume on. (default: perf-consumer- and a number)
-            --fetch-size <size>: The maximum amount of data to fetch from a single partition per
-                request. (default: 1048576)
-            --command-property <prop1=val1>: Kafka consumer related configuration properties like
-                client.id. These configs take precedence over those passed via --command-config or
-                --consumer.config.
-            --from-latest: If the consumer does not already have an established offset to consume
-                from, start with the latest record present in the log rather than the earliest
-                record.
-            --socket-buffer-size <size>: The size of the tcp RECV size. (default: 2097152)
-            --consumer.config <config file>: (DEPRECATED) Use --command-config instead.
-            --command-config <config file>: Config properties file.
-            --print-metrics: Print out the metrics.
-            --show-detailed-stats: If set, stats are reported for each reporting interval as
-                configured by reporting-interval.
-            --timeout [milliseconds]: The maximum allowed time in milliseconds between returned
-                records. (default: 10000)
-            --messages <count>: (DEPRECATED) Use --num-records instead.
-            --num-records <count>: REQUIRED: The number of records to consume.
-            --reporting-interval <interval_ms>: Interval in milliseconds at which to print progress
-                info. (default: 5000)
-            --date-format <date format>: The date format to use for formatting the time field (UTC),
-                of the letters yMdHmsS. (default: yyyy-MM-dd HH:mm:ss:SSS)
-            --hide-header: If set, skips printing the header for the stats.
-            ",
-        ],
-        ..Syntax::EMPTY
-    },
-    work: Work::Async(|run| Box::pin(work(run))),
-    failure: Failure::Stderr(""),
-};
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-consumer-perf-test",
+    "This tool is used to verify the consumer performance.",
+    &[BOOTSTRAP_SERVER, OPTIONS],
+    Work::Async(|run| Box::pin(work(run))),
+)
+.rules(&[
+    one_of("topic include")
+        .message("Exactly one of the following arguments is required: [topic], [include]"),
+    one_of("num-records messages")
+        .message("Exactly one of the following arguments is required: [num-records], [messages]"),
+    all_of("bootstrap-server"),
+    renamed("command-config consumer.config"),
+]);
 
 /// How long a poll takes at most.
 const POLL: Duration = Duration::from_millis(100);
@@ -86,51 +85,35 @@ struct Settings {
 
 impl Settings {
     fn read(parsed: &Parsed, number: u32) -> anyhow::Result<Self> {
-        let topic = parsed.value("topic")?.map(str::to_owned);
-        let include = parsed.value("include")?.map(str::to_owned);
-        if topic.is_some() == include.is_some() {
-            usage("Exactly one of the following arguments is required: [topic], [include]")?;
-        }
-        if parsed.has("messages") == parsed.has("num-records") {
-            usage("Exactly one of the following arguments is required: [num-records], [messages]")?;
-        }
-        let records: Option<u64> = parsed.parsed("num-records")?;
-        let records = match records {
-            Some(records) => Some(records),
-            None => parsed.parsed("messages")?,
-        };
+        let records = parsed.parsed("num-records")?.or(parsed.parsed("messages")?);
         let interval: i64 = parsed.parsed("reporting-interval")?.unwrap_or(5000);
         if interval <= 0 {
             usage("Reporting interval must be greater than 0.")?;
         }
-        let mut consumer = CONSUMER_CONFIG.file(parsed)?;
-        consumer.extend(key_values(parsed.values("command-property")));
+        let mut consumer = config_file(parsed, &["command-config", "consumer.config"])?;
+        consumer.extend(given_properties(parsed, &["command-property"]));
         consumer.set("bootstrap.servers", parsed.required("bootstrap-server")?);
-        let group = parsed.value("group")?.map(str::to_owned);
-        consumer.set(
-            "group.id",
-            group.unwrap_or_else(|| format!("perf-consumer-{number}")),
-        );
+        let group = format!("perf-consumer-{number}");
+        consumer.set("group.id", parsed.value("group")?.unwrap_or(&group));
         for (name, option, default) in [
             ("receive.buffer.bytes", "socket-buffer-size", "2097152"),
             ("max.partition.fetch.bytes", "fetch-size", "1048576"),
         ] {
             consumer.set(name, parsed.value(option)?.unwrap_or(default));
         }
-        let from = if parsed.has("from-latest") {
-            "latest"
-        } else {
-            "earliest"
-        };
-        consumer.set("auto.offset.reset", from);
+        let latest = parsed.has("from-latest");
+        consumer.set(
+            "auto.offset.reset",
+            if latest { "latest" } else { "earliest" },
+        );
         consumer.set("check.crcs", "false");
         consumer.set_default("client.id", "perf-consumer-client");
         let format = parsed
             .value("date-format")?
             .unwrap_or("yyyy-MM-dd HH:mm:ss:SSS");
         Ok(Self {
-            topic,
-            include,
+            topic: parsed.value("topic")?.map(str::to_owned),
+            include: parsed.value("include")?.map(str::to_owned),
             records: records.unwrap_or_default(),
             timeout: Duration::from_millis(parsed.parsed("timeout")?.unwrap_or(10_000)),
             reporting_interval: interval,
@@ -182,29 +165,24 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     }
     if let Some(metrics) = metrics {
         let metrics = [
-            ("consumer-metrics:poll-total", metrics.poll_total),
+            ("metrics:poll-total", metrics.poll_total),
             (
-                "consumer-fetch-manager-metrics:records-consumed-total",
+                "fetch-manager-metrics:records-consumed-total",
                 metrics.records_consumed_total,
             ),
+            ("fetch-manager-metrics:fetch-total", metrics.fetch_total),
+            ("coordinator-metrics:commit-total", metrics.commit_total),
             (
-                "consumer-fetch-manager-metrics:fetch-total",
-                metrics.fetch_total,
-            ),
-            (
-                "consumer-coordinator-metrics:commit-total",
-                metrics.commit_total,
-            ),
-            (
-                "consumer-coordinator-metrics:heartbeat-total",
+                "coordinator-metrics:heartbeat-total",
                 metrics.heartbeat_total,
             ),
             (
-                "consumer-coordinator-metrics:rebalance-total",
+                "coordinator-metrics:rebalance-total",
                 metrics.rebalance_total,
             ),
         ];
-        let metrics = metrics.iter().map(|(name, value)| (*name, *value as f64));
+        let metrics = metrics.map(|(name, value)| (format!("consumer-{name}"), value as f64));
+        let metrics = metrics.iter().map(|(name, value)| (name.as_str(), *value));
         run.print(metrics_table(metrics))?;
         run.note("Metrics are those of this client; Kafka's rates and latencies are not there.");
     }
@@ -284,53 +262,4 @@ async fn consume(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::options::ParsedCommand;
-
-    fn settings(line: &str) -> anyhow::Result<Settings> {
-        let line = format!("--bootstrap-server b:1 {line}");
-        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        match TOOL.syntax.parse(&words)? {
-            ParsedCommand::Work(parsed) => Settings::read(&parsed, 7),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn one_topic_or_pattern_and_one_number_are_needed() {
-        for (line, expected) in [
-            (
-                "--num-records 10",
-                "Exactly one of the following arguments is required: [topic], [include]",
-            ),
-            (
-                "--topic a --include b --num-records 10",
-                "Exactly one of the following arguments is required: [topic], [include]",
-            ),
-            (
-                "--topic a",
-                "Exactly one of the following arguments is required: [num-records], [messages]",
-            ),
-            (
-                "--topic a --messages 1 --reporting-interval 0",
-                "Reporting interval must be greater than 0.",
-            ),
-        ] {
-            let error = settings(line).unwrap_err().to_string();
-            assert_eq!(error, expected, "{line}");
-        }
-    }
-
-    #[test]
-    fn defaults_are_kafkas() {
-        let settings = settings("--topic a --messages 10 --command-property max.poll.records=9");
-        let settings = settings.unwrap();
-        let value = |name: &str| settings.consumer.get(name).unwrap_or("-").to_owned();
-        assert_eq!(value("group.id"), "perf-consumer-7");
-        assert_eq!(value("auto.offset.reset"), "earliest");
-        assert_eq!(value("max.partition.fetch.bytes"), "1048576");
-        assert_eq!(value("max.poll.records"), "9");
-        assert_eq!(settings.timeout, Duration::from_secs(10));
-    }
-}
+mod tests;

@@ -29,7 +29,7 @@ pub(super) enum Field {
 }
 
 /// What is shown of a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Decoded {
     pub(super) key: Option<String>,
     pub(super) payload: Option<String>,

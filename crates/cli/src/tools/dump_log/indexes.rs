@@ -8,6 +8,7 @@ use dohle_model::{Offset, Timestamp};
 
 use super::batches::{BatchReader, Next};
 use super::findings::add;
+use super::log::UNCOMPRESSED_MAX;
 use super::{Dump, Stop, absolute, base_offset, read};
 use crate::ordered_json::{Json, fields, text_of};
 use crate::tool_run::Output;
@@ -15,8 +16,6 @@ use crate::tool_run::Output;
 const OFFSET_ENTRY: usize = 8;
 const TIME_ENTRY: usize = 12;
 const TXN_ENTRY: usize = 34;
-/// How many bytes the records of one batch may take when they are uncompressed.
-const UNCOMPRESSED_MAX: usize = 1 << 30;
 
 impl<W: Write> Dump<'_, W> {
     /// Shows an index of offsets.
@@ -161,7 +160,7 @@ impl<W: Write> Dump<'_, W> {
                 )));
             }
             let fields = fields! {
-                "version": i32::from(version),
+                "version": version,
                 "producerId": txn.producer_id.0,
                 "firstOffset": txn.first_offset.0,
                 "lastOffset": txn.last_offset.0,

@@ -11,11 +11,11 @@ use super::batches::{BatchReader, Next};
 use super::decoder::Decoded;
 use super::findings::add;
 use super::{Dump, Settings, Stop, absolute, base_offset, control};
-use crate::ordered_json::{Json, fields, text_of};
+use crate::ordered_json::{Json, fields, object, text_of};
 use crate::tool_run::Output;
 
 /// How many bytes the records of one batch may take when they are uncompressed.
-const UNCOMPRESSED_MAX: usize = 1 << 30;
+pub(super) const UNCOMPRESSED_MAX: usize = 1 << 30;
 
 impl<W: Write> Dump<'_, W> {
     /// Shows a segment, or a snapshot of Kafka's metadata.
@@ -82,31 +82,32 @@ impl<W: Write> Dump<'_, W> {
         }
         let mut records = Vec::new();
         let mut wrong = None;
-        if self.settings.deep {
-            match batch.uncompressed(UNCOMPRESSED_MAX) {
-                Err(error) => wrong = Some(error),
-                Ok(uncompressed) => {
-                    for record in batch.records(&uncompressed) {
-                        let record = match record {
-                            Ok(record) => record,
-                            Err(error) => {
-                                wrong = Some(error);
-                                break;
-                            }
-                        };
-                        let offset = record.offset.0;
-                        if let Some(last) = last_offset.filter(|last| offset != last + 1) {
-                            add(&mut self.findings.gaps, file, last, offset);
-                        }
-                        *last_offset = Some(offset);
-                        if json {
-                            records.push(record_json(header, &record, self.settings));
-                        } else {
-                            let line = record_line(header, &record, self.settings);
-                            writeln!(self.out, "{line}")?;
-                        }
-                    }
+        let uncompressed = self
+            .settings
+            .deep
+            .then(|| batch.uncompressed(UNCOMPRESSED_MAX));
+        let uncompressed = uncompressed.transpose().unwrap_or_else(|error| {
+            wrong = Some(error);
+            None
+        });
+        for record in uncompressed.iter().flat_map(|bytes| batch.records(bytes)) {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    wrong = Some(error);
+                    break;
                 }
+            };
+            let offset = record.offset.0;
+            if let Some(last) = last_offset.filter(|last| offset != last + 1) {
+                add(&mut self.findings.gaps, file, last, offset);
+            }
+            *last_offset = Some(offset);
+            if json {
+                records.push(record_json(header, &record, self.settings));
+            } else {
+                let line = record_line(header, &record, self.settings);
+                writeln!(self.out, "{line}")?;
             }
         }
         if json {
@@ -182,13 +183,13 @@ fn batch_fields(
         "baseSequence": Sequence::to_wire(header.base_sequence),
         "lastSequence": Sequence::to_wire(header.last_sequence()),
         "producerId": ProducerId::to_wire(header.producer_id),
-        "producerEpoch": i32::from(ProducerEpoch::to_wire(header.producer_epoch)),
+        "producerEpoch": ProducerEpoch::to_wire(header.producer_epoch),
         "partitionLeaderEpoch": LeaderEpoch::to_wire(header.partition_leader_epoch),
         "isTransactional": header.attributes.is_transactional(),
         "isControl": header.attributes.is_control(),
         "deleteHorizonMs": match (output, horizon) {
-            (Output::Json, horizon) => horizon.map_or(Json::Null, |at| at.0.into()),
-            (Output::Text, Some(at)) => format!("OptionalLong[{}]", at.0).into(),
+            (Output::Json, horizon) => horizon.map(|at| at.0).into(),
+            (Output::Text, Some(at)) => Json::from(format!("OptionalLong[{}]", at.0)),
             (Output::Text, None) => "OptionalLong.empty".into(),
         },
         "position": i64::try_from(position).unwrap_or(i64::MAX),
@@ -258,25 +259,22 @@ fn record_line(header: &BatchHeader, record: &RecordView<'_>, settings: &Setting
 }
 
 fn record_json(header: &BatchHeader, record: &RecordView<'_>, settings: &Settings) -> Json {
-    let keys: Vec<Json> = record
-        .headers()
-        .map(|(key, _)| Json::Text(lossy(key)))
-        .collect();
-    let mut fields = fields! {
+    let keys = record.headers().map(|(key, _)| Json::from(lossy(key)));
+    let control = header.attributes.is_control();
+    let decoded = !control && settings.contents;
+    let Decoded { key, payload } = match decoded {
+        true => settings.decoder.decode(record),
+        false => Decoded::default(),
+    };
+    object! {
         "offset": record.offset.0,
         "timestamp": Timestamp::to_wire(record.timestamp),
         "keySize": size(record.key),
         "valueSize": size(record.value),
         "sequence": sequence(header, record.offset_delta),
-        "headerKeys": keys,
-    };
-    if header.attributes.is_control() {
-        let text = control::text(record.key, record.value);
-        fields.push(("control", text.trim().into()));
-    } else if settings.contents {
-        let Decoded { key, payload } = settings.decoder.decode(record);
-        fields.push(("key", Json::text_or_null(key)));
-        fields.push(("payload", Json::text_or_null(payload)));
+        "headerKeys": keys.collect::<Vec<_>>(),
+        "control" [control]: control::text(record.key, record.value).trim(),
+        "key" [decoded]: key,
+        "payload" [decoded]: payload,
     }
-    Json::Object(fields)
 }

@@ -19,59 +19,66 @@ use std::path::{Path, PathBuf};
 use dohle_admin::ItemCount;
 use dohle_model::Offset;
 
-use crate::options::{Parsed, Syntax, usage};
+use crate::options::{Parsed, all_of, none_of};
 use crate::progress::{Count, Progress};
-use crate::tool_run::{AlreadyReported, Failure, OUTPUT, Output, Tool, ToolRun, Work};
+use crate::tool_run::{OUTPUT, Output, Tool, ToolRun, Work, fail_if};
 
 use self::decoder::Decoder;
 use self::findings::Findings;
 
+const OPTIONS: &str = "
+    --files <file1,file2,...>: REQUIRED: The comma separated list of data and index log files to be
+        dumped.
+    --print-data-log: If set, printing the messages content when dumping data logs. Automatically
+        set if any decoder option is specified.
+    --deep-iteration: If set, uses deep instead of shallow iteration. Automatically set if
+        print-data-log is enabled.
+    --verify-index-only: If set, just verify the index log without printing its content.
+    --index-sanity-check: If set, just checks the index sanity without printing its content. This is
+        the same check that is executed on broker startup to determine if an index needs rebuilding
+        or not.
+    --max-message-size <size>: Size of largest message. (default: 5242880)
+    --max-bytes <size>: Limit the amount of total batches read in bytes avoiding reading the whole
+        .log file(s). (default: 2147483647)
+    --value-decoder-class [class]: How to decode values: org.apache.kafka.tools.api.StringDecoder
+        (the default), LongDecoder, IntegerDecoder or DefaultDecoder.
+    --key-decoder-class [class]: How to decode keys: org.apache.kafka.tools.api.StringDecoder (the
+        default), LongDecoder, IntegerDecoder or DefaultDecoder.
+    --offsets-decoder: If set, log data will be parsed as offset data from the __consumer_offsets
+        topic.
+    --transaction-log-decoder: If set, log data will be parsed as transaction metadata from the
+        __transaction_state topic.
+    --cluster-metadata-decoder: Not there: Dohle keeps the cluster's metadata elsewhere.
+    --remote-log-metadata-decoder: Not there: tiered storage.
+    --share-group-state-decoder: Not there: share groups.
+    --skip-record-metadata: Skip metadata when printing records. This flag also skips control
+        records.
+    ";
+
 /// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "dump-log",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-dump-log",
-        about: "This tool helps to parse a log file and dump its contents to the console, useful \
-                for debugging a seemingly corrupt log segment.",
-        options: &[
-            "
-            --files <file1,file2,...>: REQUIRED: The comma separated list of data and index log
-                files to be dumped.
-            --print-data-log: If set, printing the messages content when dumping data logs.
-                Automatically set if any decoder option is specified.
-            --deep-iteration: If set, uses deep instead of shallow iteration. Automatically set if
-                print-data-log is enabled.
-            --verify-index-only: If set, just verify the index log without printing its content.
-            --index-sanity-check: If set, just checks the index sanity without printing its content.
-                This is the same check that is executed on broker startup to determine if an index
-                needs rebuilding or not.
-            --max-message-size <size>: Size of largest message. (default: 5242880)
-            --max-bytes <size>: Limit the amount of total batches read in bytes avoiding reading the
-                whole .log file(s). (default: 2147483647)
-            --value-decoder-class [class]: How to decode values:
-                org.apache.kafka.tools.api.StringDecoder (the default), LongDecoder, IntegerDecoder
-                or DefaultDecoder.
-            --key-decoder-class [class]: How to decode keys:
-                org.apache.kafka.tools.api.StringDecoder (the default), LongDecoder, IntegerDecoder
-                or DefaultDecoder.
-            --offsets-decoder: If set, log data will be parsed as offset data from the
-                __consumer_offsets topic.
-            --transaction-log-decoder: If set, log data will be parsed as transaction metadata from
-                the __transaction_state topic.
-            --cluster-metadata-decoder: Not there: Dohle keeps the cluster's metadata elsewhere.
-            --remote-log-metadata-decoder: Not there: tiered storage.
-            --share-group-state-decoder: Not there: share groups.
-            --skip-record-metadata: Skip metadata when printing records. This flag also skips
-                control records.
-            ",
-            OUTPUT,
-        ],
-        ..Syntax::EMPTY
-    },
-    work: Work::Plain(work),
-    failure: Failure::Stderr(""),
-};
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-dump-log",
+    "This tool helps to parse a log file and dump its contents to the console, useful for \
+     debugging a seemingly corrupt log segment.",
+    &[OPTIONS, OUTPUT],
+    Work::Plain(work),
+)
+.rules(&[
+    all_of("files"),
+    none_of("cluster-metadata-decoder").message(
+        "--cluster-metadata-decoder: the metadata of a Dohle cluster lie in the Raft log of its \
+         controllers (the folder metadata in log.dirs or metadata.log.dir), not in files of this \
+         kind; --deep-iteration shows Kafka's as far as batches and records go",
+    ),
+    none_of("remote-log-metadata-decoder").message(
+        "--remote-log-metadata-decoder: there is no tiered storage whose records could be \
+         decoded; --print-data-log shows them as text",
+    ),
+    none_of("share-group-state-decoder").message(
+        "--share-group-state-decoder: there are no share groups whose records could be decoded; \
+         --print-data-log shows them as text",
+    ),
+]);
 
 /// The settings of the command line.
 #[derive(Debug)]
@@ -91,37 +98,10 @@ struct Settings {
 
 impl Settings {
     fn read(parsed: &Parsed, output: Output) -> anyhow::Result<Self> {
-        for (option, why) in [
-            (
-                "cluster-metadata-decoder",
-                "the metadata of a Dohle cluster lie in the Raft log of its controllers (the \
-                 folder metadata in log.dirs or metadata.log.dir), not in files of this kind; \
-                 --deep-iteration shows Kafka's as far as batches and records go",
-            ),
-            (
-                "remote-log-metadata-decoder",
-                "there is no tiered storage whose records could be decoded; --print-data-log \
-                 shows them as text",
-            ),
-            (
-                "share-group-state-decoder",
-                "there are no share groups whose records could be decoded; --print-data-log \
-                 shows them as text",
-            ),
-        ] {
-            if parsed.has(option) {
-                usage(format!("--{option}: {why}"))?;
-            }
-        }
         let files = parsed.required("files")?;
-        let decoders = [
-            "value-decoder-class",
-            "key-decoder-class",
-            "offsets-decoder",
-            "transaction-log-decoder",
-        ];
+        let mut given = parsed.all().map(|(option, _)| option);
         let contents =
-            parsed.has("print-data-log") || decoders.iter().any(|option| parsed.has(option));
+            given.any(|option| option == "print-data-log" || option.contains("-decoder"));
         Ok(Self {
             files: files
                 .split(',')
@@ -221,11 +201,7 @@ fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     if !text.is_empty() {
         io::stderr().write_all(text.as_bytes())?;
     }
-    if dump.findings.broken() {
-        Err(AlreadyReported.into())
-    } else {
-        Ok(())
-    }
+    fail_if(dump.findings.broken())
 }
 
 impl<'a, W: Write> Dump<'a, W> {

@@ -33,7 +33,7 @@ fn fields(id: ProducerId, entry: &ProducerEntry, output: Output) -> Vec<(&'stati
     };
     let mut fields = fields! {
         "producerId": id.0,
-        "producerEpoch": i32::from(ProducerEpoch::to_wire(entry.epoch)),
+        "producerEpoch": ProducerEpoch::to_wire(entry.epoch),
         "coordinatorEpoch": entry.coordinator_epoch.unwrap_or(-1),
         "currentTxnFirstOffset": first_offset,
         "lastTimestamp": Timestamp::to_wire(entry.last_timestamp),

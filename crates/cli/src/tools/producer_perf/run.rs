@@ -1,22 +1,18 @@
 //! Sends records as fast as is asked for, and measures.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dohle_admin::client::why_not_delivered;
 use kacrab::producer::{Producer, ProducerError, ProducerRecord};
-use tokio::sync::Semaphore;
 
 use super::Settings;
 use super::payload::Payloads;
 use super::stats::Stats;
-use crate::client::Interrupts;
+use crate::client::{Failures, Interrupts, OVERHEAD, Room};
 use crate::tool_run::{AlreadyReported, ErrorWithHint};
 
-/// The memory that a record takes beside its bytes.
-const OVERHEAD: usize = 128;
 /// How long to wait when the producer's memory is full.
 const ROOM: Duration = Duration::from_millis(1);
 /// A shorter wait is not worth a timer.
@@ -29,13 +25,13 @@ const TURN: u64 = 256;
 struct Measured {
     all: Stats,
     steady: Option<Stats>,
-    failures: BTreeMap<String, u64>,
+    failures: Failures,
 }
 
 impl Measured {
     /// How many records are no longer in flight.
     fn done(&self) -> u64 {
-        self.all.count() + self.failures.values().sum::<u64>()
+        self.all.count() + self.failures.total()
     }
 }
 
@@ -61,22 +57,15 @@ impl Clock {
         self.with(|measured| {
             if let Some(error) = error {
                 let why = why_not_delivered(error);
-                let times = measured.failures.entry(why.clone()).or_default();
-                *times += 1;
-                if *times == 1 {
+                if measured.failures.count(&why) {
                     eprintln!("A record was not delivered: {why}");
                 }
                 return;
             }
-            let lines = [
-                measured.all.record(latency, bytes, now),
-                measured
-                    .steady
-                    .as_mut()
-                    .filter(|_| steady)
-                    .and_then(|stats| stats.record(latency, bytes, now)),
-            ];
-            lines.into_iter().flatten().for_each(|line| say(&line));
+            let of_all = measured.all.record(latency, bytes, now);
+            let stats = measured.steady.as_mut().filter(|_| steady);
+            let of_steady = stats.and_then(|stats| stats.record(latency, bytes, now));
+            of_all.iter().chain(&of_steady).for_each(|line| say(line));
         });
     }
 }
@@ -104,7 +93,7 @@ pub(super) async fn run(
         measured: Arc::new(Mutex::new(Measured {
             all: Stats::new(settings.records, settings.reporting_interval, 0, false),
             steady: None,
-            failures: BTreeMap::new(),
+            failures: Failures::default(),
         })),
     };
     if settings.warmup > 0 {
@@ -147,19 +136,13 @@ pub(super) async fn run(
     } else {
         producer.close().await.map_err(anyhow::Error::from)
     };
-    let failures = clock.with(|measured| measured.failures.clone());
-    if failures.is_empty() {
-        return closed;
+    match clock.with(|measured| measured.failures.summary(settings.records)) {
+        None => closed,
+        Some(failures) => {
+            eprintln!("{failures}");
+            Err(AlreadyReported.into())
+        }
     }
-    let failed: u64 = failures.values().sum();
-    eprintln!(
-        "{failed} of {} records were not delivered:",
-        settings.records
-    );
-    for (why, times) in failures {
-        eprintln!("  {times}: {why}");
-    }
-    Err(AlreadyReported.into())
 }
 
 fn no_transactions(error: ProducerError) -> anyhow::Error {
@@ -178,8 +161,7 @@ async fn send_all(
     payloads: &mut Payloads,
     clock: &Clock,
 ) -> anyhow::Result<()> {
-    let budget = (settings.memory / 2).clamp(64 << 10, 1 << 30);
-    let room = Arc::new(Semaphore::new(budget));
+    let room = Room::new(settings.memory);
     let topic: Arc<str> = Arc::from(settings.topic.as_str());
     let mut transaction: Option<Instant> = None;
     for number in 0..settings.records {
@@ -198,15 +180,7 @@ async fn send_all(
         }
         let value = payloads.next(number);
         let record = ProducerRecord::unassigned(Arc::clone(&topic)).value(value);
-        send(
-            producer,
-            record,
-            clock,
-            &room,
-            budget,
-            number >= settings.warmup,
-        )
-        .await?;
+        send(producer, record, clock, &room, number >= settings.warmup).await?;
         if let (Some(began), Some(duration)) = (transaction, settings.transaction_duration)
             && began.elapsed() >= duration
         {
@@ -238,15 +212,13 @@ async fn send(
     producer: &Producer,
     record: ProducerRecord,
     clock: &Clock,
-    room: &Arc<Semaphore>,
-    budget: usize,
+    room: &Room,
     steady: bool,
 ) -> anyhow::Result<()> {
     let bytes = record.value.as_ref().map_or(0, bytes::Bytes::len);
-    let cost = u32::try_from((bytes + OVERHEAD).min(budget)).unwrap_or(u32::MAX);
     let sent = Instant::now();
     loop {
-        let permit = Arc::clone(room).acquire_many_owned(cost).await?;
+        let permit = room.take(bytes + OVERHEAD).await?;
         let own = clock.clone();
         let result = producer.send_with_callback(record.clone(), move |result| {
             own.on_delivery(sent, bytes as u64, steady, result.as_ref().err());
@@ -257,12 +229,7 @@ async fn send(
             // The callback has counted a failure, but the record is sent again.
             Err(error @ ProducerError::Backpressure) => {
                 let why = why_not_delivered(&error);
-                clock.with(|measured| {
-                    if let Some(times) = measured.failures.get_mut(&why) {
-                        *times = times.saturating_sub(1);
-                    }
-                    measured.failures.retain(|_, times| *times > 0);
-                });
+                clock.with(|measured| measured.failures.take_back(&why));
                 tokio::time::sleep(ROOM).await;
             }
             // The callback has counted it.

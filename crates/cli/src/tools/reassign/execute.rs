@@ -12,7 +12,7 @@ use dohle_admin::{
 use super::log_dirs::execute_moves;
 use super::plan::{Plan, format};
 use super::{throttle, verify};
-use crate::text::join;
+use crate::text::{join, join_with};
 use crate::tool_run::ToolRun;
 
 const EXISTING: &str = "Cannot execute because there is an existing partition assignment.  Use \
@@ -66,14 +66,12 @@ pub async fn execute(run: &ToolRun<'_>, cluster: &Cluster, plan: &Plan) -> anyho
             join(&known)
         );
     }
-    let mut current = verify::current(run, cluster, proposed.keys()).await?;
-    let missing: Vec<String> = proposed
-        .keys()
-        .filter(|id| !current.contains_key(id))
-        .map(ToString::to_string)
-        .collect();
+    let topics = proposed.keys().map(|id| id.topic.as_str());
+    let mut current = verify::current(run, cluster, topics, &mut Vec::new()).await?;
+    let missing = proposed.keys().filter(|id| !current.contains_key(id));
+    let missing = join_with(", ", missing);
     if !missing.is_empty() {
-        bail!("Unable to find partition: {}", missing.join(", "));
+        bail!("Unable to find partition: {missing}");
     }
     current.retain(|id, _| proposed.contains_key(id));
     let directories = directories(run, cluster, &current).await?;

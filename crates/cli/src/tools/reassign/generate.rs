@@ -4,30 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 
 use anyhow::bail;
-use dohle_admin::{Cluster, ClusterError, Node, PartitionId, describe_topics};
-use kacrab_protocol::generated::ErrorCode;
+use dohle_admin::{Cluster, Node, PartitionId};
 
 use super::execute::directories;
-use super::plan::{duplicates, format};
-use crate::options::{UsageError, usage};
+use super::plan::format;
+use super::verify;
+use crate::options::UsageError;
+use crate::partition_file::duplicates;
 use crate::tool_run::{Output, ToolRun};
 
 /// Reads `0,1,2`.
 pub fn parse_brokers(text: &str) -> anyhow::Result<Vec<i32>> {
     let ids: Result<Vec<i32>, _> = text.split(',').map(|id| id.trim().parse()).collect();
-    let Ok(ids) = ids else {
-        let error: Result<(), UsageError> = usage(format!(
+    let ids = ids.map_err(|_| {
+        UsageError(format!(
             "Cannot parse argument '{text}' of option broker-list"
-        ));
-        error?;
-        return Ok(Vec::new());
-    };
-    let twice = duplicates(&ids);
+        ))
+    })?;
+    let twice = duplicates(&ids).join(", ");
     if !twice.is_empty() {
-        bail!(
-            "Broker list contains duplicate entries: [{}]",
-            twice.join(", ")
-        );
+        bail!("Broker list contains duplicate entries: [{twice}]");
     }
     Ok(ids)
 }
@@ -39,7 +35,12 @@ pub async fn generate(
     topics: &[String],
     brokers: &[i32],
 ) -> anyhow::Result<()> {
-    let current = assignment(run, cluster, topics).await?;
+    let names = topics.iter().map(String::as_str);
+    let mut missing = Vec::new();
+    let current = verify::current(run, cluster, names, &mut missing).await?;
+    if let Some(name) = missing.first() {
+        bail!("Topic {name} not found.");
+    }
     let directories = directories(run, cluster, &current).await?;
     let mut nodes = cluster.nodes().await?;
     nodes.retain(|node| brokers.contains(&node.id));
@@ -69,30 +70,6 @@ pub async fn generate(
             "{{\"current\":{current},\"proposed\":{proposed}}}\n"
         ))?),
     }
-}
-
-async fn assignment(
-    run: &ToolRun<'_>,
-    cluster: &Cluster,
-    topics: &[String],
-) -> anyhow::Result<BTreeMap<PartitionId, Vec<i32>>> {
-    let mut found = BTreeMap::new();
-    for name in run.progress.over("topics described", topics) {
-        let names = std::slice::from_ref(name);
-        let described = match describe_topics(cluster, names, None, &run.progress).await {
-            Err(ClusterError::Refused(refusal))
-                if refusal.code == ErrorCode::UnknownTopicOrPartition =>
-            {
-                bail!("Topic {name} not found.");
-            }
-            described => described?,
-        };
-        for partition in described.into_iter().flat_map(|topic| topic.partitions) {
-            let id = PartitionId::new(name.as_str(), partition.partition);
-            found.insert(id, partition.replicas);
-        }
-    }
-    Ok(found)
 }
 
 /// Spreads the partitions of each topic: leaders one after the other, the other replicas on racks

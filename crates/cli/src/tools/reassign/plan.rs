@@ -1,12 +1,13 @@
 //! Assignments of partitions to brokers, as JSON files hold them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
 use dohle_admin::{PartitionId, Replica};
 use serde::{Deserialize, Serialize};
 
-use crate::text::join;
+use crate::partition_file::{duplicates, read_json};
+use crate::text::join_with;
 
 /// The name for any directory.
 pub const ANY: &str = "any";
@@ -37,7 +38,6 @@ struct Entry {
 
 #[derive(Debug, Deserialize)]
 struct Topics {
-    version: Option<i32>,
     #[serde(default)]
     topics: Vec<TopicEntry>,
 }
@@ -47,27 +47,18 @@ struct TopicEntry {
     topic: String,
 }
 
-fn load(path: &str) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("read {path}"))
-}
-
-fn check_version(version: Option<i32>) -> anyhow::Result<()> {
-    match version {
-        None | Some(1) => Ok(()),
-        Some(version) => bail!("Not supported version field value {version}"),
-    }
-}
-
 /// Reads a plan.
 pub fn read(path: &str) -> anyhow::Result<Plan> {
-    parse(&load(path)?).with_context(|| path.to_owned())
+    plan(read_json(path)?).with_context(|| path.to_owned())
 }
 
 /// Reads a plan's text.
+#[cfg(test)]
 pub fn parse(text: &str) -> anyhow::Result<Plan> {
-    let document: Document =
-        serde_json::from_str(text).context("The input string is not a valid JSON")?;
-    check_version(document.version)?;
+    plan(crate::partition_file::parse_json(text)?)
+}
+
+fn plan(document: Document) -> anyhow::Result<Plan> {
     let mut plan = Plan::default();
     for entry in document.partitions {
         let id = PartitionId::new(entry.topic, entry.partition);
@@ -80,16 +71,14 @@ pub fn parse(text: &str) -> anyhow::Result<Plan> {
                     log_dirs.join(", ")
                 );
             }
-            let given = entry
-                .replicas
-                .iter()
-                .zip(log_dirs)
-                .filter(|(_, dir)| *dir != ANY);
-            plan.log_dirs.extend(given.map(|(broker, dir)| {
-                let id = id.clone();
-                let broker = *broker;
-                (Replica { broker, id }, dir.clone())
-            }));
+            let given = entry.replicas.iter().zip(log_dirs);
+            let given = given.filter(|(_, dir)| *dir != ANY);
+            let replica = |broker: &i32| Replica {
+                broker: *broker,
+                id: id.clone(),
+            };
+            plan.log_dirs
+                .extend(given.map(|(broker, dir)| (replica(broker), dir.clone())));
         }
         plan.partitions.push((id, entry.replicas));
     }
@@ -98,40 +87,26 @@ pub fn parse(text: &str) -> anyhow::Result<Plan> {
 
 /// Reads a list of topics.
 pub fn read_topics(path: &str) -> anyhow::Result<Vec<String>> {
-    parse_topics(&load(path)?).with_context(|| path.to_owned())
+    topics(read_json(path)?).with_context(|| path.to_owned())
 }
 
 /// Reads the text of a list of topics.
+#[cfg(test)]
 pub fn parse_topics(text: &str) -> anyhow::Result<Vec<String>> {
-    let document: Topics =
-        serde_json::from_str(text).context("The input string is not a valid JSON")?;
-    check_version(document.version)?;
-    let topics: Vec<String> = document
-        .topics
-        .into_iter()
-        .map(|entry| entry.topic)
-        .collect();
-    let twice = duplicates(&topics);
+    topics(crate::partition_file::parse_json(text)?)
+}
+
+fn topics(document: Topics) -> anyhow::Result<Vec<String>> {
+    let topics = document.topics.into_iter().map(|entry| entry.topic);
+    let topics: Vec<String> = topics.collect();
+    let twice = duplicates(&topics).join(", ");
     if !twice.is_empty() {
-        bail!(
-            "List of topics to reassign contains duplicate entries: [{}]",
-            twice.join(", ")
-        );
+        bail!("List of topics to reassign contains duplicate entries: [{twice}]");
     }
     if topics.is_empty() {
         bail!("No topics are listed; the form is {{\"topics\": [{{\"topic\": \"foo\"}}]}}");
     }
     Ok(topics)
-}
-
-/// What is there more than once.
-pub fn duplicates<T: Clone + Ord + ToString>(all: &[T]) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    let twice: BTreeSet<&T> = all
-        .iter()
-        .filter(|one| !seen.insert((*one).clone()))
-        .collect();
-    twice.into_iter().map(ToString::to_string).collect()
 }
 
 impl Plan {
@@ -140,33 +115,21 @@ impl Plan {
         if self.partitions.is_empty() {
             bail!("Partition reassignment list cannot be empty");
         }
-        if self
-            .partitions
-            .iter()
-            .any(|(_, replicas)| replicas.is_empty())
-        {
+        let mut lists = self.partitions.iter();
+        if lists.any(|(_, replicas)| replicas.is_empty()) {
             bail!("Partition replica list cannot be empty");
         }
-        let ids: Vec<PartitionId> = self.partitions.iter().map(|(id, _)| id.clone()).collect();
-        let twice = duplicates(&ids);
+        let twice = duplicates(self.partitions.iter().map(|(id, _)| id)).join(",");
         if !twice.is_empty() {
-            bail!(
-                "Partition reassignment contains duplicate topic partitions: {}",
-                twice.join(",")
-            );
+            bail!("Partition reassignment contains duplicate topic partitions: {twice}");
         }
-        let twice: Vec<String> = self
-            .partitions
-            .iter()
-            .map(|(id, replicas)| (id, duplicates(replicas)))
-            .filter(|(_, twice)| !twice.is_empty())
-            .map(|(id, twice)| format!("{id} contains multiple entries for {}", join(twice)))
-            .collect();
+        let lists = self.partitions.iter();
+        let lists = lists.map(|(id, replicas)| (id, duplicates(replicas).join(",")));
+        let twice = lists.filter(|(_, twice)| !twice.is_empty());
+        let twice = twice.map(|(id, twice)| format!("{id} contains multiple entries for {twice}"));
+        let twice = join_with(". ", twice);
         if !twice.is_empty() {
-            bail!(
-                "Partition replica lists may not contain duplicate entries: {}",
-                twice.join(". ")
-            );
+            bail!("Partition replica lists may not contain duplicate entries: {twice}");
         }
         Ok(())
     }
@@ -190,8 +153,8 @@ pub fn format(
             };
             log_dirs
                 .get(&replica)
-                .cloned()
-                .unwrap_or_else(|| ANY.to_owned())
+                .map_or(ANY, String::as_str)
+                .to_owned()
         };
         Entry {
             topic: id.topic.clone(),

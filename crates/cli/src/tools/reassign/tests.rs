@@ -10,7 +10,6 @@ use super::plan::{format, parse, parse_topics};
 use super::throttle::{moves, throttled_replicas};
 use super::verify::{render, render_log_dirs, states};
 use super::*;
-use crate::options::ParsedCommand;
 
 fn id(topic: &str, partition: i32) -> PartitionId {
     PartitionId {
@@ -198,12 +197,8 @@ fn options_that_do_not_go_together_are_refused_in_kafkas_words() {
             "Option \"[throttle]\" can't be used with action \"[list]\"",
         ),
     ] {
-        let line = format!("--bootstrap-server h:1 {line}");
-        let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let Ok(ParsedCommand::Work(parsed)) = TOOL.syntax.parse(&args) else {
-            panic!("{line}");
-        };
-        let error = TOOL.syntax.check(&parsed).unwrap_err().to_string();
+        let error = TOOL.read(&format!("--bootstrap-server h:1 {line}"));
+        let error = error.unwrap_err().to_string();
         assert!(error.contains(part), "{line}: {error}");
     }
 }

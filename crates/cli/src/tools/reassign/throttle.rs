@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::Plan;
 use crate::text::join;
-use dohle_admin::{Cluster, ClusterError, PartitionId, Reassignment, Resource, alter_configs};
+use dohle_admin::{Cluster, PartitionId, Reassignment, Resource, alter_configs};
 
 use crate::tool_run::{Output, ToolRun};
 
@@ -27,11 +27,11 @@ pub fn moves(
     proposed: &BTreeMap<PartitionId, Vec<i32>>,
     current: &BTreeMap<PartitionId, Vec<i32>>,
 ) -> BTreeMap<PartitionId, Move> {
-    let mut moves = BTreeMap::new();
+    let mut moves: BTreeMap<PartitionId, Move> = BTreeMap::new();
     for (id, moving) in moving {
         let destinations: BTreeSet<i32> = moving.adding.iter().copied().collect();
-        let replicas = moving.replicas.iter().copied();
-        let sources = replicas.filter(|id| !destinations.contains(id)).collect();
+        let replicas: BTreeSet<i32> = moving.replicas.iter().copied().collect();
+        let sources = &replicas - &destinations;
         moves.insert(
             id.clone(),
             Move {
@@ -41,19 +41,11 @@ pub fn moves(
         );
     }
     for (id, replicas) in proposed {
-        let sources: BTreeSet<i32> = match moves.get(id) {
-            Some(known) => known.sources.clone(),
-            None => current.get(id).into_iter().flatten().copied().collect(),
-        };
-        let replicas = replicas.iter().copied();
-        let destinations = replicas.filter(|id| !sources.contains(id)).collect();
-        moves.insert(
-            id.clone(),
-            Move {
-                sources,
-                destinations,
-            },
-        );
+        let one = moves.entry(id.clone()).or_insert_with(|| Move {
+            sources: current.get(id).into_iter().flatten().copied().collect(),
+            destinations: BTreeSet::new(),
+        });
+        one.destinations = &replicas.iter().copied().collect() - &one.sources;
     }
     moves
 }
@@ -75,6 +67,10 @@ pub fn throttled_replicas(
         .collect()
 }
 
+fn changes<const N: usize>(values: [(&str, Option<String>); N]) -> [(String, Option<String>); N] {
+    values.map(|(name, value)| (name.to_owned(), value))
+}
+
 pub async fn set(
     run: &ToolRun<'_>,
     cluster: &Cluster,
@@ -83,10 +79,10 @@ pub async fn set(
 ) -> anyhow::Result<()> {
     let topics = throttled_replicas(moves);
     for (topic, (leaders, followers)) in run.progress.over("topics throttled", topics) {
-        let changes = [
-            (LEADER_REPLICAS.to_owned(), Some(leaders)),
-            (FOLLOWER_REPLICAS.to_owned(), Some(followers)),
-        ];
+        let changes = changes([
+            (LEADER_REPLICAS, Some(leaders)),
+            (FOLLOWER_REPLICAS, Some(followers)),
+        ]);
         alter_configs(cluster, &Resource::topic(&topic), &changes).await?;
     }
     let all = moves
@@ -95,10 +91,7 @@ pub async fn set(
     let brokers: BTreeSet<i32> = all.copied().collect();
     for id in run.progress.over("brokers throttled", brokers) {
         let rate = Some(rate.to_string());
-        let changes = [
-            (LEADER_RATE.to_owned(), rate.clone()),
-            (FOLLOWER_RATE.to_owned(), rate),
-        ];
+        let changes = changes([(LEADER_RATE, rate.clone()), (FOLLOWER_RATE, rate)]);
         alter_configs(cluster, &Resource::broker(id), &changes).await?;
     }
     run.print(format!(
@@ -115,7 +108,7 @@ pub async fn set_between_directories(
 ) -> anyhow::Result<()> {
     let brokers: BTreeSet<i32> = plan.log_dirs.keys().map(|replica| replica.broker).collect();
     for id in run.progress.over("brokers throttled", brokers) {
-        let changes = [(DIRS_RATE.to_owned(), Some(rate.to_string()))];
+        let changes = changes([(DIRS_RATE, Some(rate.to_string()))]);
         alter_configs(cluster, &Resource::broker(id), &changes).await?;
     }
     run.print(format!(
@@ -133,11 +126,8 @@ pub async fn clear(
     output: Output,
 ) -> anyhow::Result<()> {
     let live = cluster.broker_ids().await?;
-    let named = plan
-        .partitions
-        .iter()
-        .flat_map(|(_, replicas)| replicas.iter().copied());
-    let brokers: BTreeSet<i32> = named.chain(live.iter().copied()).collect();
+    let named = plan.partitions.iter().flat_map(|(_, replicas)| replicas);
+    let brokers: BTreeSet<i32> = named.chain(&live).copied().collect();
     let s = |many: usize| if many == 1 { "" } else { "s" };
     let tell = |text: String| match output {
         Output::Text => run.print(text),
@@ -148,7 +138,7 @@ pub async fn clear(
         s(brokers.len()),
         join(&brokers)
     ))?;
-    let changes = [LEADER_RATE, FOLLOWER_RATE, DIRS_RATE].map(|name| (name.to_owned(), None));
+    let of_brokers = changes([LEADER_RATE, FOLLOWER_RATE, DIRS_RATE].map(|name| (name, None)));
     let mut failed = Vec::new();
     for id in run.progress.over("brokers cleared", &brokers) {
         if !live.contains(id) {
@@ -158,26 +148,21 @@ pub async fn clear(
             continue;
         }
         // The rest is cleared although one broker does not answer.
-        if let Err(error) = alter_configs(cluster, &Resource::broker(*id), &changes).await {
+        if let Err(error) = alter_configs(cluster, &Resource::broker(*id), &of_brokers).await {
             run.note(format!("Broker {id} keeps its throttles: {error}"));
             failed.push(*id);
         }
     }
-    let topics: BTreeSet<&str> = plan
-        .partitions
-        .iter()
-        .map(|(id, _)| id.topic.as_str())
-        .collect();
+    let topics = plan.partitions.iter().map(|(id, _)| id.topic.as_str());
+    let topics: BTreeSet<&str> = topics.collect();
     tell(format!(
         "Clearing topic-level throttles on topic{} {}\n",
         s(topics.len()),
         join(&topics)
     ))?;
-    let changes = [LEADER_REPLICAS, FOLLOWER_REPLICAS].map(|name| (name.to_owned(), None));
+    let of_topics = changes([LEADER_REPLICAS, FOLLOWER_REPLICAS].map(|name| (name, None)));
     for topic in run.progress.over("topics cleared", topics) {
-        let cleared: Result<(), ClusterError> =
-            alter_configs(cluster, &Resource::topic(topic), &changes).await;
-        cleared?;
+        alter_configs(cluster, &Resource::topic(topic), &of_topics).await?;
     }
     if failed.is_empty() {
         return Ok(());

@@ -1,6 +1,6 @@
 //! `reassign-partitions --verify`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dohle_admin::{
     Cluster, ClusterError, PartitionId, Reassignment, Replica, ReplicaLogDir, describe_topics,
@@ -25,30 +25,30 @@ pub struct State {
     pub done: bool,
 }
 
-/// Where replicas of partitions are now; topics that are not there have none.
-pub async fn current(
+/// Where the replicas of topics are now. Topics that do not exist have none; `missing` gets their
+/// names.
+pub async fn current<'a>(
     run: &ToolRun<'_>,
     cluster: &Cluster,
-    ids: impl Iterator<Item = &PartitionId>,
+    topics: impl Iterator<Item = &'a str>,
+    missing: &mut Vec<&'a str>,
 ) -> Result<BTreeMap<PartitionId, Vec<i32>>, ClusterError> {
-    let mut names: Vec<String> = ids.map(|id| id.topic.clone()).collect();
-    names.sort();
-    names.dedup();
+    let topics: BTreeSet<&str> = topics.collect();
     let mut found = BTreeMap::new();
-    for name in run.progress.over("topics described", names) {
-        let names = std::slice::from_ref(&name);
-        let topics = describe_topics(cluster, names, None, &run.progress).await;
-        let topics = match topics {
-            Err(ClusterError::Refused(refusal))
-                if refusal.code == ErrorCode::UnknownTopicOrPartition =>
-            {
+    for name in run.progress.over("topics described", topics) {
+        let names = [name.to_owned()];
+        let described = match describe_topics(cluster, &names, None, &run.progress).await {
+            Err(error) if error.is(ErrorCode::UnknownTopicOrPartition) => {
+                missing.push(name);
                 continue;
             }
-            topics => topics?,
+            described => described?,
         };
-        for partition in topics.into_iter().flat_map(|topic| topic.partitions) {
-            let id = PartitionId::new(name.as_str(), partition.partition);
-            found.insert(id, partition.replicas);
+        for partition in described.into_iter().flat_map(|topic| topic.partitions) {
+            found.insert(
+                PartitionId::new(name, partition.partition),
+                partition.replicas,
+            );
         }
     }
     Ok(found)
@@ -58,7 +58,8 @@ pub async fn current(
 pub async fn verify(run: &ToolRun<'_>, cluster: &Cluster, plan: &Plan) -> anyhow::Result<()> {
     let moving = reassignments(cluster, None).await?;
     let targets = plan.sorted();
-    let current = current(run, cluster, targets.keys()).await?;
+    let topics = targets.keys().map(|id| id.topic.as_str());
+    let current = current(run, cluster, topics, &mut Vec::new()).await?;
     let states = states(&targets, &moving, &current);
     let output = run.output()?;
     match output {
@@ -132,41 +133,36 @@ pub fn render_log_dirs(
         let log_dir = found.get(replica);
         let current = log_dir.and_then(|log_dir| log_dir.current.as_ref());
         let future = log_dir.and_then(|log_dir| log_dir.future.as_ref());
-        let (line, done) = match (current, future) {
+        let on = format!("Partition {id} on broker {broker} is");
+        let (done, line) = match (current, future) {
             _ if log_dir.is_none() => (
+                false,
                 format!(
                     "Partition {id} cannot be found in any live log directory on broker {broker}."
                 ),
-                false,
             ),
             (None, _) => (
+                false,
                 format!(
                     "Partition {id} is not found in any live log dir on broker {broker}. There is \
                      likely an offline log directory on the broker."
                 ),
-                false,
             ),
             (Some(current), None) if current == target => (
-                format!("Reassignment of replica {replica} completed successfully."),
                 true,
+                format!("Reassignment of replica {replica} completed successfully."),
             ),
             (Some(current), None) => (
-                format!(
-                    "Partition {id} on broker {broker} is not being moved from log dir {current} \
-                     to {target}."
-                ),
                 true,
+                format!("{on} not being moved from log dir {current} to {target}."),
             ),
             (_, Some(future)) if future == target => (
-                format!("Reassignment of replica {replica} is still in progress."),
                 false,
+                format!("Reassignment of replica {replica} is still in progress."),
             ),
             (_, Some(future)) => (
-                format!(
-                    "Partition {id} on broker {broker} is being moved to log dir {future} instead \
-                     of {target}."
-                ),
                 false,
+                format!("{on} being moved to log dir {future} instead of {target}."),
             ),
         };
         all_done &= done;

@@ -10,95 +10,71 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use dohle_log::directory::MetaProperties;
-use dohle_model::features;
+use dohle_model::features::{self, KAFKA_LEVELS, defaults_of};
 use kacrab_protocol::KafkaUuid;
 
 use super::strays;
 use crate::feature_levels::{
-    METADATA_VERSION, defaults, display, levels, metadata_version, names, parse,
-    render_dependencies, render_mapping,
+    METADATA_VERSION, display, metadata_version, parse, render_dependencies, render_mapping,
 };
 use crate::host::NodeDirectories;
-use crate::options::{Parsed, Subcommand, Syntax, UsageError, all_of};
-use crate::tool_run::{AlreadyReported, Failure, Tool, ToolRun, Work};
+use crate::options::{Parsed, UsageError, all_of};
+use crate::tool_run::{Tool, ToolRun, Work, fail_if};
 
-const CONFIG: &str = "--config, -c <file>: The Kafka configuration file to use.";
-const RELEASE_VERSION: &str =
-    "--release-version, -r <release>: The release version whose features are meant.";
-const FEATURE: &str = "
-    --feature, -f <feature=level>: A feature and its level, as in kraft.version=1; may be repeated.
+const COMMANDS: &str = "
+    info: Get information about the Kafka log directories on this node.
+        --config, -c <file>: The Kafka configuration file to use.
+    format: Format the Kafka log directories on this node. A node also does so by itself when it
+        starts with empty ones.
+        --config, -c <file>: The Kafka configuration file to use.
+        --cluster-id, -t <id>: The cluster ID to use.
+        --ignore-formatted, -g: Skip over already formatted directories rather than failing.
+        --release-version, -r <release>: The release version whose features are meant.
+        --feature, -f <feature=level>: A feature and its level, as in kraft.version=1; may be
+            repeated.
+        --add-scram, -S <credential>: A SCRAM credential to add.
+        --standalone, -s: A controller that is alone; without controller.quorum.voters.
+        --no-initial-controllers, -N: A server that does not say who the controllers are.
+        --initial-controllers, -I <id@host:port:directory,...>: The controllers that the quorum
+            begins with.
+    strays: Handle partitions on disk that are in no metadata of the cluster, which the broker keeps
+        and reports: `strays list`, `strays adopt [PARTITION...]` or `strays delete [PARTITION...]`.
+        Without partitions (as in my-topic-0) it is all of them. An adopted partition gets its name
+        back, so that the broker uses it when the cluster has a topic with the same id; a broker
+        that waits for a decision joins the cluster. adopt and delete need the broker to be stopped.
+        --config, -c <file>: The Kafka configuration file to use.
+        --yes, -y: Delete without asking.
+    version-mapping: Look up the corresponding features for a given metadata version.
+        --release-version, -r <release>: The release version whose features are meant.
+    feature-dependencies: Look up dependencies for a given feature version.
+        --feature, -f <feature=level>: A feature and its level, as in kraft.version=1; may be
+            repeated.
+    recover-quorum: Let this stopped controller lead alone at its next start, because most of the
+        controllers have lost their metadata. What only they held is lost.
+        --config, -c <file>: The Kafka configuration file to use.
+        --yes, -y: Do not ask.
+    random-uuid: Print a random UUID.
     ";
 
 /// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "storage",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-storage",
-        about: "The Kafka storage tool.",
-        options: &[],
-        commands: &[
-            Subcommand {
-                name: "info",
-                help: "Get information about the Kafka log directories on this node.",
-                options: &[CONFIG],
-            },
-            Subcommand {
-                name: "format",
-                help: "Format the Kafka log directories on this node. A node also does so by \
-                       itself when it starts with empty ones.",
-                options: &[
-                    CONFIG,
-                    "
-                    --cluster-id, -t <id>: The cluster ID to use.
-                    --ignore-formatted, -g: Skip over already formatted directories rather than
-                        failing.
-                    ",
-                    RELEASE_VERSION,
-                    FEATURE,
-                    "
-                    --add-scram, -S <credential>: A SCRAM credential to add.
-                    --standalone, -s: A controller that is alone; without controller.quorum.voters.
-                    --no-initial-controllers, -N: A server that does not say who the controllers
-                        are.
-                    --initial-controllers, -I <id@host:port:directory,...>: The controllers that the
-                        quorum begins with.
-                    ",
-                ],
-            },
-            strays::command(&[CONFIG, strays::YES]),
-            Subcommand {
-                name: "version-mapping",
-                help: "Look up the corresponding features for a given metadata version.",
-                options: &[RELEASE_VERSION],
-            },
-            Subcommand {
-                name: "feature-dependencies",
-                help: "Look up dependencies for a given feature version.",
-                options: &[FEATURE],
-            },
-            recover_quorum::SUBCOMMAND,
-            Subcommand {
-                name: "random-uuid",
-                help: "Print a random UUID.",
-                options: &[],
-            },
-        ],
-        rules: &[
-            all_of(&["feature"])
-                .when(&["feature-dependencies"])
-                .message("argument --feature/-f is required"),
-            all_of(&["config"])
-                .when(&["info", "format", strays::NAME, "recover-quorum"])
-                .message("argument --config/-c is required"),
-            all_of(&["cluster-id"])
-                .when(&["format"])
-                .message("argument --cluster-id/-t is required"),
-        ],
-    },
-    work: Work::Plain(work),
-    failure: Failure::Stderr(""),
-};
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-storage",
+    "The Kafka storage tool.",
+    &[],
+    Work::Plain(work),
+)
+.rules(&[
+    all_of("feature")
+        .when("feature-dependencies")
+        .message("argument --feature/-f is required"),
+    all_of("config")
+        .when("info format strays recover-quorum")
+        .message("argument --config/-c is required"),
+    all_of("cluster-id")
+        .when("format")
+        .message("argument --cluster-id/-t is required"),
+])
+.commands(COMMANDS);
 
 fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let parsed = &run.parsed;
@@ -167,7 +143,7 @@ fn format(run: &ToolRun<'_>) -> anyhow::Result<()> {
 }
 
 /// The `metadata.version` that new clusters have.
-const LEVEL: i16 = 30;
+const LEVEL: i16 = features::SUPPORTED[0].3;
 
 /// What Kafka's tool can write into a new cluster's metadata and this server cannot.
 fn refuse_what_is_not_there(parsed: &Parsed, directories: &NodeDirectories) -> anyhow::Result<()> {
@@ -197,8 +173,10 @@ fn refuse_what_is_not_there(parsed: &Parsed, directories: &NodeDirectories) -> a
 /// The levels that a new cluster finalizes: `None` when the operator chose none. Refused as by
 /// Kafka's tool.
 fn features(parsed: &Parsed) -> anyhow::Result<Option<BTreeMap<String, i16>>> {
-    let given: Result<Vec<(String, i16)>, _> = parsed.values("feature").map(parse).collect();
-    let given = given?;
+    let given: Vec<(String, i16)> = parsed
+        .values("feature")
+        .map(parse)
+        .collect::<Result<_, _>>()?;
     let release = parsed.value("release-version")?;
     if release.is_none() && given.is_empty() {
         return Ok(None);
@@ -222,7 +200,7 @@ fn features(parsed: &Parsed) -> anyhow::Result<Option<BTreeMap<String, i16>>> {
     }
     let mut levels = BTreeMap::from([(METADATA_VERSION.to_owned(), version)]);
     let ours = |name: &str| features::supported_range(name).1 > 0;
-    let defaults = defaults(version).filter(|(name, _)| ours(name));
+    let defaults = defaults_of(version).filter(|(name, _)| ours(name));
     levels.extend(defaults.map(|(name, level)| (name.to_owned(), level)));
     for (name, level) in given.iter().filter(|(name, _)| name != METADATA_VERSION) {
         check_level(name, *level)?;
@@ -239,13 +217,13 @@ fn features(parsed: &Parsed) -> anyhow::Result<Option<BTreeMap<String, i16>>> {
 
 /// Refuses a level that does not exist in Kafka, or not here.
 fn check_level(name: &str, level: i16) -> anyhow::Result<()> {
-    let Some(levels) = levels(name) else {
-        bail!(
-            "Unsupported feature: {name}. Supported features are: {}",
-            names().join(", ")
-        );
+    let Some((_, levels)) = KAFKA_LEVELS.iter().find(|(known, _)| *known == name) else {
+        let mut names = KAFKA_LEVELS.map(|(name, _)| name);
+        names.sort_unstable();
+        let names = names.join(", ");
+        bail!("Unsupported feature: {name}. Supported features are: {names}");
     };
-    if !levels.contains(&level) {
+    if !levels.iter().any(|(known, _)| *known == level) {
         bail!("No feature:{name} with feature level {level}");
     }
     if level > features::supported_range(name).1 {
@@ -260,11 +238,7 @@ fn info(run: &ToolRun<'_>) -> anyhow::Result<()> {
     paths.sort();
     let (text, sound) = describe(&paths);
     run.print(text)?;
-    if sound {
-        Ok(())
-    } else {
-        Err(AlreadyReported.into())
-    }
+    fail_if(!sound)
 }
 
 /// As Kafka's tool prints it, and whether all is well.
@@ -291,28 +265,23 @@ fn describe(paths: &[PathBuf]) -> (String, bool) {
         };
         match MetaProperties::decode(&text, &file) {
             Err(error) => problems.push(format!("Error loading {}: {error}", file.display())),
-            Ok(properties) => match &first {
-                None => first = Some(properties),
-                Some(first) if first.cluster_id != properties.cluster_id => {
-                    problems.push("Mismatched cluster IDs between storage directories.".to_owned());
-                }
-                Some(first) if first.node_id != properties.node_id => {
-                    problems.push("Mismatched node IDs between storage directories.".to_owned());
-                }
-                Some(_) => {}
-            },
+            Ok(properties) => {
+                let first = first.get_or_insert_with(|| properties.clone());
+                let ids = if first.cluster_id != properties.cluster_id {
+                    "cluster"
+                } else if first.node_id != properties.node_id {
+                    "node"
+                } else {
+                    continue;
+                };
+                problems.push(format!("Mismatched {ids} IDs between storage directories."));
+            }
         }
     }
-    let mut text = String::new();
-    match found.len() {
-        0 => {}
-        1 => text += &list("Found log directory:", &found),
-        _ => text += &list("Found log directories:", &found),
-    }
+    let mut text = list("Found log director", ["y", "ies"], &found);
     if let Some(properties) = first {
-        let directory = properties
-            .directory_id
-            .map(|id| format!(" directory.id={id},"));
+        let id = properties.directory_id;
+        let directory = id.map(|id| format!(" directory.id={id},"));
         text += &format!(
             "Found metadata: {{cluster.id={},{} node.id={}, version=1}}\n\n",
             properties.cluster_id,
@@ -320,111 +289,20 @@ fn describe(paths: &[PathBuf]) -> (String, bool) {
             properties.node_id
         );
     }
-    match problems.len() {
-        0 => {}
-        1 => text += &list("Found problem:", &problems),
-        _ => text += &list("Found problems:", &problems),
-    }
+    text += &list("Found problem", ["", "s"], &problems);
     (text, problems.is_empty())
 }
 
-/// A head, the lines below it, and an empty one.
-fn list(head: &str, lines: &[String]) -> String {
+/// A head that ends as one or as several lines need it, the lines, and an empty one.
+fn list(head: &str, [one, several]: [&str; 2], lines: &[String]) -> String {
+    let ending = match lines.len() {
+        0 => return String::new(),
+        1 => one,
+        _ => several,
+    };
     let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
-    format!("{head}\n{lines}\n")
+    format!("{head}{ending}:\n{lines}\n")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::options::ParsedCommand;
-
-    #[test]
-    fn a_new_clusters_levels_are_checked_as_kafka_does() {
-        let levels = |options: &[&str]| {
-            let mut line = vec!["format", "-c", "server.properties", "-t", "id"];
-            line.extend(options);
-            let line: Vec<String> = line.into_iter().map(str::to_owned).collect();
-            let ParsedCommand::Work(parsed) = TOOL.syntax.parse(&line).unwrap() else {
-                panic!("{line:?}")
-            };
-            match super::features(&parsed) {
-                Ok(levels) => format!("{levels:?}"),
-                Err(error) => error.to_string(),
-            }
-        };
-        let mut text = String::new();
-        for options in [
-            "",
-            "--release-version 4.0",
-            "-r 3.9-IV0",
-            "-r 3.2",
-            "-f transaction.version=1 -f group.version=0",
-            "-f metadata.version=25",
-            "-f metadata.version=40",
-            "-f metadata.version=25 -r 4.0",
-            "-f transaction.version=3",
-            "-f share.version=0",
-            "-f share.version=1",
-            "-f nope=0",
-            "-r 3.9 -f eligible.leader.replicas.version=1",
-        ] {
-            let options: Vec<&str> = options.split_whitespace().collect();
-            text += &format!("{options:?}: {}\n", levels(&options));
-        }
-        expect_test::expect![[r#"
-            []: None
-            ["--release-version", "4.0"]: Some({"eligible.leader.replicas.version": 0, "group.version": 1, "metadata.version": 25, "transaction.version": 2})
-            ["-r", "3.9-IV0"]: Some({"eligible.leader.replicas.version": 0, "group.version": 0, "metadata.version": 21, "transaction.version": 0})
-            ["-r", "3.2"]: Unknown metadata.version '3.2'. Supported metadata.version are: 3.3-IV3, 3.4-IV0, 3.5-IV0, 3.5-IV1, 3.5-IV2, 3.6-IV0, 3.6-IV1, 3.6-IV2, 3.7-IV0, 3.7-IV1, 3.7-IV2, 3.7-IV3, 3.7-IV4, 3.8-IV0, 3.9-IV0, 4.0-IV0, 4.0-IV1, 4.0-IV2, 4.0-IV3, 4.1-IV0, 4.1-IV1, 4.2-IV0, 4.2-IV1, 4.3-IV0, 4.4-IV0
-            ["-f", "transaction.version=1", "-f", "group.version=0"]: Some({"eligible.leader.replicas.version": 1, "group.version": 0, "metadata.version": 30, "transaction.version": 1})
-            ["-f", "metadata.version=25"]: Some({"eligible.leader.replicas.version": 0, "group.version": 1, "metadata.version": 25, "transaction.version": 2})
-            ["-f", "metadata.version=40"]: No MetadataVersion with feature level 40. Valid feature levels are from 7 to 30.
-            ["-f", "metadata.version=25", "-r", "4.0"]: Use --release-version instead of --feature metadata.version=X to avoid ambiguity.
-            ["-f", "transaction.version=3"]: No feature:transaction.version with feature level 3
-            ["-f", "share.version=0"]: Some({"eligible.leader.replicas.version": 1, "group.version": 1, "metadata.version": 30, "share.version": 0, "transaction.version": 2})
-            ["-f", "share.version=1"]: --feature share.version=1 is not supported: Dohle has no share.version yet
-            ["-f", "nope=0"]: Unsupported feature: nope. Supported features are: eligible.leader.replicas.version, group.version, kraft.version, share.version, streams.version, transaction.version
-            ["-r", "3.9", "-f", "eligible.leader.replicas.version=1"]: eligible.leader.replicas.version could not be set to 1 because it depends on metadata.version level 23
-        "#]].assert_eq(&text);
-    }
-
-    #[test]
-    fn directories_are_told_as_kafka_does() {
-        let folder = tempfile::tempdir().unwrap();
-        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
-        let shown = |text: String| text.replace(folder.path().to_str().unwrap(), "DIR");
-        let (text, sound) = describe(&[a.clone(), b.clone()]);
-        assert!(!sound);
-        expect_test::expect![[r#"
-            Found problems:
-              DIR/a does not exist
-              DIR/b does not exist
-
-        "#]]
-        .assert_eq(&shown(text));
-        std::fs::create_dir(&a).unwrap();
-        std::fs::create_dir(&b).unwrap();
-        let id = "zuynarinTQBTpfYsu4fmYA";
-        let cluster = "4L6g3nShT-eMCtK--X86sw";
-        let meta = format!("version=1\ncluster.id={cluster}\nnode.id=1\ndirectory.id={id}\n");
-        std::fs::write(a.join("meta.properties"), &meta).unwrap();
-        let (text, sound) = describe(&[a, b.clone()]);
-        assert!(!sound);
-        expect_test::expect![[r#"
-            Found log directories:
-              DIR/a
-              DIR/b
-
-            Found metadata: {cluster.id=4L6g3nShT-eMCtK--X86sw, directory.id=zuynarinTQBTpfYsu4fmYA, node.id=1, version=1}
-
-            Found problem:
-              DIR/b is not formatted.
-
-        "#]]
-        .assert_eq(&shown(text));
-        std::fs::write(b.join("meta.properties"), &meta).unwrap();
-        let (_, sound) = describe(&[b]);
-        assert!(sound);
-    }
-}
+mod tests;

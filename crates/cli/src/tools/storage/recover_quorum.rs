@@ -7,18 +7,8 @@ use std::path::Path;
 
 use anyhow::bail;
 
-use super::CONFIG;
 use crate::host::VoterState;
-use crate::options::Subcommand;
 use crate::tool_run::ToolRun;
-
-/// Its place in the command line.
-pub(super) const SUBCOMMAND: Subcommand = Subcommand {
-    name: "recover-quorum",
-    help: "Let this stopped controller lead alone at its next start, because most of the \
-           controllers have lost their metadata. What only they held is lost.",
-    options: &[CONFIG, "--yes, -y: Do not ask."],
-};
 
 pub(super) fn recover(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let config = super::config(&run.parsed)?;

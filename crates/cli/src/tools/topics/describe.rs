@@ -17,12 +17,8 @@ use crate::text::join;
 use crate::tool_run::ToolRun;
 
 /// Options that leave only some partitions.
-pub const REPORTS: [&str; 4] = [
-    "under-replicated-partitions",
-    "under-min-isr-partitions",
-    "at-min-isr-partitions",
-    "unavailable-partitions",
-];
+pub const REPORTS: &str = "under-replicated-partitions under-min-isr-partitions \
+                           at-min-isr-partitions unavailable-partitions";
 
 /// What of the topics is shown.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,18 +66,14 @@ pub async fn describe(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()
         false => describe_configs(cluster, &resources, false).await?,
     };
     let live = cluster.broker_ids().await?;
-    let ids: Vec<PartitionId> = topics
+    let ids = topics
         .iter()
-        .flat_map(|topic| topic.partitions.iter().map(|one| id(topic, one)))
-        .collect();
+        .flat_map(|topic| topic.partitions.iter().map(|one| id(topic, one)));
+    let ids: Vec<PartitionId> = ids.collect();
     let moving = match reassignments(cluster, Some(&ids)).await {
         // As Kafka's tool does: without the permission to list moves, the rest is printed.
         Err(ClusterError::Unsupported { .. }) => BTreeMap::new(),
-        Err(ClusterError::Refused(refusal))
-            if refusal.code == ErrorCode::ClusterAuthorizationFailed =>
-        {
-            BTreeMap::new()
-        }
+        Err(error) if error.is(ErrorCode::ClusterAuthorizationFailed) => BTreeMap::new(),
         found => found?,
     };
     let mut described = Vec::new();
@@ -166,10 +158,8 @@ impl Described {
     }
 
     fn min_isr(&self) -> usize {
-        let entry = self
-            .configs
-            .iter()
-            .find(|entry| entry.name == "min.insync.replicas");
+        let mut configs = self.configs.iter();
+        let entry = configs.find(|entry| entry.name == "min.insync.replicas");
         let value = entry.and_then(|entry| entry.value.as_deref()?.parse().ok());
         value.unwrap_or(1)
     }
@@ -204,14 +194,10 @@ pub struct TopicRow<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PartitionRow<'a> {
-    partition: i32,
-    leader: Option<i32>,
-    replicas: &'a [i32],
-    isr: &'a [i32],
+    #[serde(flatten)]
+    partition: &'a Partition,
     adding_replicas: &'a [i32],
     removing_replicas: &'a [i32],
-    elr: Option<&'a [i32]>,
-    last_known_elr: Option<&'a [i32]>,
 }
 
 fn as_object<S: Serializer>(
@@ -231,14 +217,9 @@ pub fn rows<'a>(topics: &'a [Described], shown: Shown, live: &BTreeSet<i32>) -> 
             .map(|partition| {
                 let moving = described.reassignment(partition);
                 PartitionRow {
-                    partition: partition.partition,
-                    leader: partition.leader,
-                    replicas: &partition.replicas,
-                    isr: &partition.isr,
+                    partition,
                     adding_replicas: moving.map_or(&[], |moving| &moving.adding),
                     removing_replicas: moving.map_or(&[], |moving| &moving.removing),
-                    elr: partition.elr.as_deref(),
-                    last_known_elr: partition.last_known_elr.as_deref(),
                 }
             });
         let first = topic.partitions.first();
@@ -279,37 +260,28 @@ pub fn render(topics: &[TopicRow], shown: Shown) -> String {
                 join(configs)
             );
         }
-        text.extend(
-            topic
-                .partitions
-                .iter()
-                .map(|one| render_partition(topic.topic, one)),
-        );
+        let partitions = topic.partitions.iter();
+        text.extend(partitions.map(|one| render_partition(topic.topic, one)));
     }
     text
 }
 
 fn render_partition(topic: &str, row: &PartitionRow) -> String {
-    let leader = row
+    let one = row.partition;
+    let leader = one
         .leader
         .map_or("none".to_owned(), |leader| leader.to_string());
     let mut text = format!(
         "\tTopic: {topic}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}",
-        row.partition,
-        join(row.replicas),
-        join(row.isr),
+        one.partition,
+        join(&one.replicas),
+        join(&one.isr),
     );
     if !row.adding_replicas.is_empty() || !row.removing_replicas.is_empty() {
-        text += &format!(
-            "\tAdding Replicas: {}\tRemoving Replicas: {}",
-            join(row.adding_replicas),
-            join(row.removing_replicas)
-        );
+        let (adding, removing) = (join(row.adding_replicas), join(row.removing_replicas));
+        text += &format!("\tAdding Replicas: {adding}\tRemoving Replicas: {removing}");
     }
-    let elr = |ids: Option<&[i32]>| ids.map_or("N/A".to_owned(), join);
-    text + &format!(
-        "\tElr: {}\tLastKnownElr: {}\n",
-        elr(row.elr),
-        elr(row.last_known_elr)
-    )
+    let elr = |ids: &Option<Vec<i32>>| ids.as_ref().map_or("N/A".to_owned(), join);
+    let (elr, last_known) = (elr(&one.elr), elr(&one.last_known_elr));
+    text + &format!("\tElr: {elr}\tLastKnownElr: {last_known}\n")
 }

@@ -6,107 +6,89 @@ mod describe;
 
 use std::collections::BTreeMap;
 
-use anyhow::bail;
-use dohle_admin::{Cluster, ClusterError, Names, Target, TopicName, describe_topics, list_topics};
-use kacrab_protocol::KafkaUuid;
+use anyhow::{Context as _, bail};
+use dohle_admin::{
+    Cluster, ClusterError, Names, Target, TopicName, add_partitions, delete_topics,
+    describe_topics, list_topics,
+};
 use kacrab_protocol::generated::{
-    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreatePartitionsAssignment,
-    CreatePartitionsRequestData, CreatePartitionsTopic, CreateTopicsRequestData, DeleteTopicState,
-    DeleteTopicsRequestData, ErrorCode,
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreateTopicsRequestData,
+    ErrorCode,
 };
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
-use crate::options::{Parsed, Syntax, all_of, any_of, conflicts, none_of, one_of};
+use crate::options::{Parsed, all_of, any_of, conflicts, none_of, one_of};
 use crate::tool_run::{ErrorWithHint, Failure, OUTPUT, Tool, ToolRun, Work, unknown_name};
 
+const OPTIONS: &str = "
+    --list: List all available topics.
+    --create: Create a new topic.
+    --delete: Delete a topic.
+    --describe: List details for the given topics.
+    --alter: Alter the number of partitions and replica assignment. (To alter topic configurations,
+        the kafka-configs tool can be used.)
+    --topic <topic>: The topic to create, alter, describe or delete. It also accepts a regular
+        expression, except for --create.
+    --topic-id <topic-id>: The topic-id to describe.
+    --config <name=value>: A topic configuration override for the topic being created; may be
+        repeated.
+    --delete-config <name>: No longer supported since Kafka 4.0.
+    --partitions <# of partitions>: The number of partitions for the topic being created or altered.
+        Without it, a new topic uses the cluster's default. (WARNING: If partitions are increased
+        for a topic that has a key, the partition logic or ordering of the messages will be
+        affected.)
+    --replication-factor <replication factor>: The replication factor for each partition in the
+        topic being created. Without it, the topic uses the cluster's default.
+    --replica-assignment <id:id,id:id,...>: Brokers of each partition: replicas are separated by
+        colons, partitions by commas.
+    --under-replicated-partitions: When describing: only under-replicated partitions.
+    --unavailable-partitions: When describing: only partitions whose leader is not available.
+    --under-min-isr-partitions: When describing: only partitions whose isr count is less than the
+        configured minimum.
+    --at-min-isr-partitions: When describing: only partitions whose isr count is equal to the
+        configured minimum.
+    --topics-with-overrides: When describing: only topics that have overridden configs.
+    --if-exists: When altering, deleting or describing: only if the topic exists.
+    --if-not-exists: When creating: no error if the topic exists already.
+    --exclude-internal: Leave out internal topics when listing or describing.
+    --partition-size-limit-per-response <maximum number of partitions per response>: How many
+        partitions one DescribeTopicPartitions response may hold.
+    ";
+
 /// The row of the table.
-pub const TOOL: Tool = Tool {
-    name: "topics",
-    linked: true,
-    syntax: Syntax {
-        tool: "kafka-topics",
-        about: "This tool helps to create, delete, describe, or change a topic.",
-        options: &[
-            BOOTSTRAP_SERVER,
-            COMMAND_CONFIG,
-            "
-            --list: List all available topics.
-            --create: Create a new topic.
-            --delete: Delete a topic.
-            --describe: List details for the given topics.
-            --alter: Alter the number of partitions and replica assignment. (To alter topic
-                configurations, the kafka-configs tool can be used.)
-            --topic <topic>: The topic to create, alter, describe or delete. It also accepts a
-                regular expression, except for --create.
-            --topic-id <topic-id>: The topic-id to describe.
-            --config <name=value>: A topic configuration override for the topic being created; may
-                be repeated.
-            --delete-config <name>: No longer supported since Kafka 4.0.
-            --partitions <# of partitions>: The number of partitions for the topic being created or
-                altered. Without it, a new topic uses the cluster's default. (WARNING: If partitions
-                are increased for a topic that has a key, the partition logic or ordering of the
-                messages will be affected.)
-            --replication-factor <replication factor>: The replication factor for each partition in
-                the topic being created. Without it, the topic uses the cluster's default.
-            --replica-assignment <id:id,id:id,...>: Brokers of each partition: replicas are
-                separated by colons, partitions by commas.
-            --under-replicated-partitions: When describing: only under-replicated partitions.
-            --unavailable-partitions: When describing: only partitions whose leader is not
-                available.
-            --under-min-isr-partitions: When describing: only partitions whose isr count is less
-                than the configured minimum.
-            --at-min-isr-partitions: When describing: only partitions whose isr count is equal to
-                the configured minimum.
-            --topics-with-overrides: When describing: only topics that have overridden configs.
-            --if-exists: When altering, deleting or describing: only if the topic exists.
-            --if-not-exists: When creating: no error if the topic exists already.
-            --exclude-internal: Leave out internal topics when listing or describing.
-            --partition-size-limit-per-response <maximum number of partitions per response>: How
-                many partitions one DescribeTopicPartitions response may hold.
-            ",
-            OUTPUT,
-        ],
-        rules: &[
-            one_of(&["alter", "create", "describe", "list", "delete"]).message(
-                "Command must include exactly one action: --list, --describe, --create, --alter \
-                 or --delete",
-            ),
-            any_of(&["topic", "topic-id"])
-                .when(&["if-exists"])
-                .unless(&["alter", "create", "list", "delete"])
-                .message("--topic or --topic-id is required to describe a topic"),
-            all_of(&["topic"]).unless(&["list", "describe"]),
-            none_of(&["config"]).when(&["alter"]).message(
-                "Option combination \"[bootstrap-server],[config]\" can't be used with option \
-                 \"[alter]\" (To alter topic configurations, the kafka-configs tool can be used.)",
-            ),
-            all_of(&["partitions"]).when(&["alter"]),
-            conflicts(&["config", "partitions"], &["describe", "list", "delete"]),
-            conflicts(
-                &["replication-factor"],
-                &["alter", "describe", "list", "delete"],
-            ),
-            conflicts(&["replica-assignment"], &["describe", "list", "delete"]),
-            conflicts(
-                &["replica-assignment"],
-                &["partitions", "replication-factor"],
-            )
-            .unless(&["alter"]),
-            conflicts(&describe::REPORTS, &["alter", "create", "list", "delete"]),
-            conflicts(&describe::REPORTS, &["topics-with-overrides"]),
-            conflicts(
-                &["topics-with-overrides"],
-                &["alter", "create", "list", "delete"],
-            ),
-            conflicts(&["if-exists"], &["create", "list"]),
-            conflicts(&["if-not-exists"], &["alter", "describe", "list", "delete"]),
-            conflicts(&["exclude-internal"], &["alter", "create", "delete"]),
-        ],
-        ..Syntax::EMPTY
-    },
-    work: Work::Async(|run| Box::pin(work(run))),
-    failure: Failure::Stdout("Error while executing topic command : "),
-};
+pub const TOOL: Tool = Tool::kafka(
+    "kafka-topics",
+    "This tool helps to create, delete, describe, or change a topic.",
+    &[BOOTSTRAP_SERVER, COMMAND_CONFIG, OPTIONS, OUTPUT],
+    Work::Async(|run| Box::pin(work(run))),
+)
+.rules(&[
+    one_of("alter create describe list delete").message(
+        "Command must include exactly one action: --list, --describe, --create, --alter or \
+         --delete",
+    ),
+    any_of("topic topic-id")
+        .when("if-exists")
+        .unless("alter create list delete")
+        .message("--topic or --topic-id is required to describe a topic"),
+    all_of("topic").unless("list describe"),
+    none_of("config").when("alter").message(
+        "Option combination \"[bootstrap-server],[config]\" can't be used with option \"[alter]\" \
+         (To alter topic configurations, the kafka-configs tool can be used.)",
+    ),
+    all_of("partitions").when("alter"),
+    conflicts("config partitions", "describe list delete"),
+    conflicts("replication-factor", "alter describe list delete"),
+    conflicts("replica-assignment", "describe list delete"),
+    conflicts("replica-assignment", "partitions replication-factor").unless("alter"),
+    conflicts(describe::REPORTS, "alter create list delete"),
+    conflicts(describe::REPORTS, "topics-with-overrides"),
+    conflicts("topics-with-overrides", "alter create list delete"),
+    conflicts("if-exists", "create list"),
+    conflicts("if-not-exists", "alter describe list delete"),
+    conflicts("exclude-internal", "alter create delete"),
+])
+.failure(Failure::Stdout("Error while executing topic command : "));
 
 async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let parsed = &run.parsed;
@@ -147,50 +129,41 @@ fn creation(parsed: &Parsed) -> anyhow::Result<CreatableTopic> {
     }
     let mut configs = BTreeMap::new();
     for text in parsed.values("config") {
-        let Some((name, value)) = text.split_once('=').filter(|(_, value)| !value.is_empty())
-        else {
-            bail!(
-                "requirement failed: Invalid topic config: all configs to be added must be in the \
-                 format \"key=val\"."
-            );
-        };
+        let pair = text.split_once('=').filter(|(_, value)| !value.is_empty());
+        let (name, value) = pair.context(
+            "requirement failed: Invalid topic config: all configs to be added must be in the \
+             format \"key=val\".",
+        )?;
         configs.insert(name.trim(), value.trim());
     }
     let assignments = assignment(parsed)?.into_iter().zip(0..);
-    let mut topic = CreatableTopic {
-        name: name.to_owned().into(),
-        num_partitions: partitions.unwrap_or(-1),
-        replication_factor: replication_factor.map_or(-1, |f| i16::try_from(f).unwrap_or(-1)),
-        ..CreatableTopic::default()
-    };
-    topic.assignments = assignments
-        .map(|(broker_ids, partition_index)| CreatableReplicaAssignment {
-            partition_index,
-            broker_ids,
-            ..CreatableReplicaAssignment::default()
-        })
-        .collect();
-    topic.configs = configs
+    let configs = configs
         .into_iter()
         .map(|(name, value)| CreatableTopicConfig {
             name: name.to_owned().into(),
             value: Some(value.to_owned().into()),
             ..CreatableTopicConfig::default()
-        })
-        .collect();
-    Ok(topic)
+        });
+    let assignments = assignments.map(|(ids, partition_index)| CreatableReplicaAssignment {
+        partition_index,
+        broker_ids: ids,
+        ..CreatableReplicaAssignment::default()
+    });
+    Ok(CreatableTopic {
+        name: name.to_owned().into(),
+        num_partitions: partitions.unwrap_or(-1),
+        replication_factor: replication_factor.map_or(-1, |f| i16::try_from(f).unwrap_or(-1)),
+        assignments: assignments.collect(),
+        configs: configs.collect(),
+        ..CreatableTopic::default()
+    })
 }
 
 /// `--replica-assignment`: the replicas of each partition.
 fn assignment(parsed: &Parsed) -> anyhow::Result<Vec<Vec<i32>>> {
-    let Some(text) = parsed
-        .value("replica-assignment")?
-        .filter(|text| !text.is_empty())
-    else {
-        return Ok(Vec::new());
-    };
+    let text = parsed.value("replica-assignment")?.unwrap_or_default();
     let mut partitions: Vec<Vec<i32>> = Vec::new();
-    for (number, part) in text.split(',').enumerate() {
+    for (number, part) in text.split(',').filter(|_| !text.is_empty()).enumerate() {
         let mut replicas = Vec::new();
         for id in part.split(':') {
             let Ok(id) = id.trim().parse::<i32>() else {
@@ -256,30 +229,24 @@ async fn select_topics(
 ) -> anyhow::Result<Vec<TopicName>> {
     let all = list_topics(cluster).await?;
     let filter = parsed.value("topic")?.map(Names::new).transpose()?;
-    let found: Vec<TopicName> = all
+    let named = |name: &str| filter.as_ref().is_none_or(|filter| filter.matches(name));
+    let found = all
         .iter()
-        .filter(|topic| !(exclude_internal && topic.internal))
-        .filter(|topic| {
-            filter
-                .as_ref()
-                .is_none_or(|filter| filter.matches(&topic.name))
-        })
-        .cloned()
-        .collect();
-    let wanted = parsed.value("topic")?.filter(|name| !name.is_empty());
-    if let Some(name) = wanted.filter(|_| found.is_empty() && requires_topic(parsed)) {
-        let message = format!("Topic '{name}' does not exist as expected");
-        return Err(unknown_name(
-            message,
-            name,
-            all.iter().map(|topic| topic.name.as_str()),
-        ));
+        .filter(|topic| !(exclude_internal && topic.internal));
+    let found = found.filter(|topic| named(&topic.name)).cloned();
+    let found: Vec<TopicName> = found.collect();
+    let required = found.is_empty() && !parsed.has("if-exists") && !parsed.has("list");
+    match parsed
+        .value("topic")?
+        .filter(|name| required && !name.is_empty())
+    {
+        Some(name) => {
+            let message = format!("Topic '{name}' does not exist as expected");
+            let existing = all.iter().map(|topic| topic.name.as_str());
+            Err(unknown_name(message, name, existing))
+        }
+        None => Ok(found),
     }
-    Ok(found)
-}
-
-fn requires_topic(parsed: &Parsed) -> bool {
-    !parsed.has("if-exists") && !parsed.has("list")
 }
 
 async fn list(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()> {
@@ -297,26 +264,14 @@ async fn alter(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()> {
         return Ok(());
     }
     let described = describe_topics(cluster, &names, None, &run.progress).await?;
-    let wanted = described.iter().map(|topic| {
-        let added = assignment.iter().skip(topic.partitions.len());
-        let added = added.map(|replicas| CreatePartitionsAssignment {
-            broker_ids: replicas.clone(),
-            ..CreatePartitionsAssignment::default()
-        });
-        CreatePartitionsTopic {
-            name: topic.name.clone().into(),
-            count,
-            assignments: (!assignment.is_empty()).then(|| added.collect()),
-            ..CreatePartitionsTopic::default()
-        }
+    let wanted = described.into_iter().map(|topic| {
+        let added = assignment.iter().skip(topic.partitions.len()).cloned();
+        (
+            topic.name,
+            (!assignment.is_empty()).then(|| added.collect()),
+        )
     });
-    let request = CreatePartitionsRequestData {
-        topics: wanted.collect(),
-        timeout_ms: cluster.request_timeout_ms(),
-        ..CreatePartitionsRequestData::default()
-    };
-    cluster.call_once(Target::Any, &request).await?;
-    Ok(())
+    Ok(add_partitions(cluster, wanted.collect(), count).await?)
 }
 
 async fn delete(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()> {
@@ -324,18 +279,8 @@ async fn delete(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()> {
     if topics.is_empty() {
         return Ok(());
     }
-    let states = topics.iter().map(|topic| DeleteTopicState {
-        name: Some(topic.name.clone().into()),
-        topic_id: KafkaUuid::ZERO,
-        ..DeleteTopicState::default()
-    });
-    let request = DeleteTopicsRequestData {
-        topics: states.collect(),
-        timeout_ms: cluster.request_timeout_ms(),
-        ..DeleteTopicsRequestData::default()
-    };
-    cluster.call_once(Target::Any, &request).await?;
-    Ok(())
+    let names = topics.iter().map(|topic| topic.name.as_str());
+    Ok(delete_topics(cluster, names).await?)
 }
 
 #[cfg(test)]

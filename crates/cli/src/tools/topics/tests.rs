@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use dohle_admin::{ConfigEntry, ConfigSource, Partition, PartitionId, Reassignment, Topic};
 use expect_test::expect;
+use kacrab_protocol::KafkaUuid;
 
 use super::describe::{Described, Shown, render, rows};
 use super::*;
-use crate::options::ParsedCommand;
 
 fn partition(partition: i32, leader: Option<i32>, isr: &[i32]) -> Partition {
     Partition {
@@ -102,14 +102,6 @@ fn reports_leave_the_partitions_that_they_are_about() {
     assert_eq!(overridden.lines().count(), 1, "{overridden}");
 }
 
-fn parse(line: &str) -> Parsed {
-    let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    match TOOL.syntax.parse(&args).unwrap() {
-        ParsedCommand::Work(parsed) => parsed,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn options_that_do_not_go_together_are_refused_in_kafkas_words() {
     for (line, expected) in [
@@ -132,17 +124,17 @@ fn options_that_do_not_go_together_are_refused_in_kafkas_words() {
             "Option \"[replica-assignment]\" can't be used with option \"[partitions]\"",
         ),
     ] {
-        let error = TOOL.syntax.check(&parse(line)).unwrap_err();
+        let error = TOOL.read(line).unwrap_err();
         assert_eq!(error.to_string(), expected, "{line}");
     }
-    assert_eq!(TOOL.syntax.check(&parse("--describe")), Ok(()));
+    assert!(TOOL.read("--describe").is_ok());
 }
 
 #[test]
 fn assignments_and_configs_are_read() {
     let line = "--create --topic t --replica-assignment 1:2,2:3 --config retention.ms=5 --config \
                 cleanup.policy=compact,delete";
-    let topic = creation(&parse(line)).unwrap();
+    let topic = creation(&TOOL.read(line).unwrap()).unwrap();
     let replicas: Vec<&[i32]> = topic
         .assignments
         .iter()
@@ -175,7 +167,7 @@ fn assignments_and_configs_are_read() {
             "between 1 and 32767",
         ),
     ] {
-        let error = creation(&parse(line)).unwrap_err().to_string();
+        let error = creation(&TOOL.read(line).unwrap()).unwrap_err().to_string();
         assert!(error.contains(part), "{line}: {error}");
     }
 }
