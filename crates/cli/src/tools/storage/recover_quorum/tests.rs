@@ -1,0 +1,56 @@
+//! What is printed, and what is refused.
+
+use std::path::PathBuf;
+
+use dohle_model::NodeId;
+
+use super::*;
+
+fn state() -> VoterState {
+    VoterState {
+        node_id: NodeId(3),
+        dir: PathBuf::from("/data/__cluster_metadata-0"),
+        voters: 3,
+        last: Some((4, 120)),
+        voted_term: 5,
+        committed: Some(118),
+    }
+}
+
+#[test]
+fn what_may_be_lost_is_printed() {
+    let text = describe(&state()).unwrap();
+    for expected in [
+        "last entry:     term 4, offset 120",
+        "committed:      at least up to offset 118",
+        "last voted in:  term 5",
+        "Entries after offset 120 that only the other 2 controllers held are lost",
+        "move its __cluster_metadata-0 away",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn a_voter_without_metadata_and_one_that_is_alone_are_refused() {
+    let empty = VoterState {
+        last: None,
+        ..state()
+    };
+    assert!(
+        describe(&empty)
+            .unwrap_err()
+            .to_string()
+            .contains("holds no metadata")
+    );
+    let alone = VoterState {
+        voters: 1,
+        ..state()
+    };
+    assert!(
+        describe(&alone)
+            .unwrap_err()
+            .to_string()
+            .contains("only controller")
+    );
+}
