@@ -42,7 +42,7 @@ pub async fn producer(properties: &Properties) -> anyhow::Result<Producer> {
     properties.settle_idempotence();
     let plain = properties.without_classes();
     let (config, report) = ProducerConfig::from_properties(&plain, UnknownKeyPolicy::Report)?;
-    tell_ignored(&report);
+    report_ignored(&report);
     let runtime = config.to_producer_runtime_config();
     let runtime = runtime.context("create the producer")?;
     let mut connection = config.to_connection_config()?;
@@ -74,13 +74,13 @@ const REQUESTS_MAX: usize = 4096;
 pub async fn consumer(properties: &Properties) -> anyhow::Result<Consumer> {
     let plain = properties.without_classes();
     let (config, report) = ConsumerConfig::from_properties(&plain, UnknownKeyPolicy::Report)?;
-    tell_ignored(&report);
+    report_ignored(&report);
     Consumer::from_config(config)
         .await
         .context("create the consumer")
 }
 
-fn tell_ignored(report: &WarningReport) {
+fn report_ignored(report: &WarningReport) {
     for warning in report.warnings() {
         eprintln!(
             "The property {} has no effect here: {}",
@@ -140,8 +140,8 @@ fn is_retriable_code(code: ErrorCode) -> bool {
 pub fn why_not_delivered(error: &ProducerError) -> String {
     match error {
         ProducerError::DeliveryTimeout { topic, partition } => format!(
-            "{topic}-{partition} took it within neither of the attempts that delivery.timeout.ms \
-             leaves time for. Has the partition a leader, and enough replicas in sync?"
+            "{topic}-{partition} accepted the record in no attempt within delivery.timeout.ms. \
+             Check that the partition has a leader and enough replicas in sync."
         ),
         ProducerError::RecordTooLarge {
             size,
@@ -154,9 +154,9 @@ pub fn why_not_delivered(error: &ProducerError) -> String {
             topic,
             partition,
             error,
-        } => format!("{topic}-{partition} refused it: {error}"),
+        } => format!("{topic}-{partition} rejected the record: {error}"),
         // The client reports this error when it cannot split a batch any further.
-        ProducerError::DeliveryDropped => "The broker refused it, or a batch it was in, as too \
+        ProducerError::DeliveryDropped => "The broker rejected the record, or its batch, as too \
                                            large: see max.message.bytes of the topic"
             .to_owned(),
         other => other.to_string(),

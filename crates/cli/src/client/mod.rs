@@ -83,7 +83,7 @@ pub async fn wait_for(cluster: &Cluster, name: &str) -> anyhow::Result<Existing>
         if let Some(topic) = found {
             if let Some(meant) = meant {
                 eprintln!(
-                    "Topic '{name}' was not there and has been created. Did you mean {meant}?"
+                    "Topic '{name}' did not exist and has been created. Did you mean {meant}?"
                 );
             }
             return Ok(topic);

@@ -185,7 +185,10 @@ impl Syntax {
             return Ok(ParsedCommand::Version);
         }
         if command.is_none() && !commands.is_empty() {
-            return usage(format!("Which one? {}", names(&commands)));
+            return usage(format!(
+                "A command is missing; there are: {}",
+                names(&commands)
+            ));
         }
         parsed.command = command.map(|command| command.name);
         Ok(ParsedCommand::Work(parsed))

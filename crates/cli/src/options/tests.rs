@@ -123,7 +123,10 @@ fn a_subcommand_may_stand_before_or_after_the_tools_options() {
     let error = parse(&WITH_COMMANDS, "descrbe").unwrap_err();
     assert_eq!(error, "descrbe is not a command; did you mean describe?");
     let error = parse(&WITH_COMMANDS, "--bootstrap-server h:1").unwrap_err();
-    assert_eq!(error, "Which one? describe, add-voter");
+    assert_eq!(
+        error,
+        "A command is missing; there are: describe, add-voter"
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::tool_run::{OUTPUT, Output, Tool, ToolRun, Work, fail_if};
 const OPTIONS: &str = r#"
     --offset-json-file <Offset json file path>: REQUIRED: The JSON file with offset per partition:
         {"partitions": [{"topic": "foo", "partition": 1, "offset": 1}], "version": 1}. The offset -1
-        stands for the high watermark.
+        means the high watermark.
     "#;
 
 /// The row of the table.

@@ -24,15 +24,15 @@ const COMMANDS: &str = "
         --node-id <id>: The node that is asked.
     upgrade: Upgrade one or more feature flags.
         --metadata <release>: DEPRECATED: the level of the metadata.
-        --release-version <release>: The release version whose features are meant; version-mapping
-            tells them.
+        --release-version <release>: The release whose levels of features are used;
+            version-mapping prints them.
         --feature <feature=level>: A feature and its level, as in metadata.version=5; may be
             repeated.
         --dry-run: Validate the change, but do not perform it.
     downgrade: Downgrade one or more feature flags.
         --metadata <release>: DEPRECATED: the level of the metadata.
-        --release-version <release>: The release version whose features are meant; version-mapping
-            tells them.
+        --release-version <release>: The release whose levels of features are used;
+            version-mapping prints them.
         --feature <feature=level>: A feature and its level, as in metadata.version=5; may be
             repeated.
         --unsafe: Do it even if it may irreversibly destroy metadata.
@@ -43,8 +43,7 @@ const COMMANDS: &str = "
         --unsafe: Do it even if it may irreversibly destroy metadata.
         --dry-run: Validate the change, but do not perform it.
     version-mapping: Look up the corresponding features for a given metadata version.
-        --release-version <release>: The release version whose features are meant; version-mapping
-            tells them.
+        --release-version <release>: The release whose levels of features are printed.
     feature-dependencies: Look up dependencies for a given feature version.
         --feature <feature=level>: A feature and its level, as in metadata.version=5; may be
             repeated.

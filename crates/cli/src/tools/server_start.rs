@@ -48,8 +48,12 @@ fn work(mut args: Vec<OsString>, host: &Host) -> ExitCode {
 /// prints goes to `$LOG_DIR/kafkaServer.out`.
 fn start_daemon(args: &[OsString]) -> anyhow::Result<()> {
     let directory = log_directory();
-    std::fs::create_dir_all(&directory)
-        .with_context(|| format!("create {} (LOG_DIR says another)", directory.display()))?;
+    std::fs::create_dir_all(&directory).with_context(|| {
+        format!(
+            "create {} (LOG_DIR selects another directory)",
+            directory.display()
+        )
+    })?;
     let path = directory.join("kafkaServer.out");
     let out = File::create(&path).with_context(|| format!("create {}", path.display()))?;
     let program = std::env::current_exe().context("find this program's own path")?;

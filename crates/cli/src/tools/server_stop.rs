@@ -11,15 +11,15 @@ use rustix::process::{Pid, Signal, getuid, kill_process};
 use crate::tool_run::{Failure, Tool, ToolRun, Work};
 
 const OPTIONS: &str = "
-    --process-role <role>: Only nodes whose file says process.roles=ROLE.
-    --node-id <id>: Only nodes whose file says node.id=ID.
+    --process-role <role>: Only nodes whose properties file sets process.roles=ROLE.
+    --node-id <id>: Only nodes whose properties file sets node.id=ID.
     ";
 
 /// The row of the table.
 pub const TOOL: Tool = Tool::kafka(
     "kafka-server-stop",
-    "Tells the nodes of this user on this machine to stop (SIGTERM), and does not wait for them. \
-     SIGNAL in the environment says another signal: TERM, INT or KILL.",
+    "Sends SIGTERM to the nodes of this user on this machine, and does not wait until they stop. \
+     The environment variable SIGNAL selects another signal: TERM, INT or KILL.",
     &[OPTIONS],
     Work::Plain(work),
 )
@@ -57,7 +57,7 @@ pub(crate) fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
         (None, None) => None,
     };
     if let Some((name, value)) = wanted {
-        running.retain(|node| says(node, name, value));
+        running.retain(|node| has_property(node, name, value));
         if running.is_empty() {
             bail!("No kafka server with {name}={value} to stop");
         }
@@ -69,7 +69,7 @@ pub(crate) fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn says(node: &Running, name: &str, value: &str) -> bool {
+fn has_property(node: &Running, name: &str, value: &str) -> bool {
     let path = node.file.as_ref().and_then(|path| path.to_str());
     let Some(properties) = path.and_then(|path| load_properties(path).ok()) else {
         return false;

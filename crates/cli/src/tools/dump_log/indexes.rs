@@ -48,7 +48,7 @@ impl<W: Write> Dump<'_, W> {
                 Err(why) => {
                     self.findings.break_off();
                     self.tell(format!(
-                        "{}: offset {offset} is said to be at position {position} of {}: {why}",
+                        "{}: the entry of offset {offset} names position {position} of {}: {why}",
                         path.display(),
                         log.display()
                     ))?;

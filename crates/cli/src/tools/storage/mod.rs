@@ -29,12 +29,12 @@ const COMMANDS: &str = "
         --config, -c <file>: The Kafka configuration file to use.
         --cluster-id, -t <id>: The cluster ID to use.
         --ignore-formatted, -g: Skip over already formatted directories rather than failing.
-        --release-version, -r <release>: The release version whose features are meant.
+        --release-version, -r <release>: The release whose levels of features are finalized.
         --feature, -f <feature=level>: A feature and its level, as in kraft.version=1; may be
             repeated.
         --add-scram, -S <credential>: A SCRAM credential to add.
         --standalone, -s: A controller that is alone; without controller.quorum.voters.
-        --no-initial-controllers, -N: A server that does not say who the controllers are.
+        --no-initial-controllers, -N: A server that is formatted without a list of controllers.
         --initial-controllers, -I <id@host:port:directory,...>: The controllers that the quorum
             begins with.
     strays: Handle partitions on disk that are in no metadata of the cluster, which the broker keeps
@@ -45,7 +45,7 @@ const COMMANDS: &str = "
         --config, -c <file>: The Kafka configuration file to use.
         --yes, -y: Delete without asking.
     version-mapping: Look up the corresponding features for a given metadata version.
-        --release-version, -r <release>: The release version whose features are meant.
+        --release-version, -r <release>: The release whose levels of features are printed.
     feature-dependencies: Look up dependencies for a given feature version.
         --feature, -f <feature=level>: A feature and its level, as in kraft.version=1; may be
             repeated.
