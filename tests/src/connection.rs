@@ -63,12 +63,15 @@ requests! {
     21 DeleteRecordsRequestData DeleteRecordsResponseData;
     22 InitProducerIdRequestData InitProducerIdResponseData;
     23 OffsetForLeaderEpochRequestData OffsetForLeaderEpochResponseData;
+    24 AddPartitionsToTxnRequestData AddPartitionsToTxnResponseData;
+    26 EndTxnRequestData EndTxnResponseData;
     32 DescribeConfigsRequestData DescribeConfigsResponseData;
     37 CreatePartitionsRequestData CreatePartitionsResponseData;
     43 ElectLeadersRequestData ElectLeadersResponseData;
     44 IncrementalAlterConfigsRequestData IncrementalAlterConfigsResponseData;
     55 DescribeQuorumRequestData DescribeQuorumResponseData;
     60 DescribeClusterRequestData DescribeClusterResponseData;
+    65 DescribeTransactionsRequestData DescribeTransactionsResponseData;
 }
 
 /// A connection to one node.

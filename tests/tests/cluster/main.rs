@@ -30,3 +30,4 @@ mod strays;
 mod streams;
 mod tools;
 mod transactions;
+mod transactions_bad_days;

@@ -15,14 +15,14 @@ use kacrab_protocol::generated as kafka;
 
 use crate::faults::allow_lost_connections;
 
-const SOURCE: &str = "orders";
-const TARGET: &str = "invoices";
-const GROUP: &str = "billing";
-const ID: &str = "biller";
+pub const SOURCE: &str = "orders";
+pub const TARGET: &str = "invoices";
+pub const GROUP: &str = "billing";
+pub const ID: &str = "biller";
 /// The type of keys in FindCoordinator.
 const TRANSACTION: i8 = 1;
 /// The steps of one transaction.
-const STEPS: [&str; 5] = ["begin", "read 5", "write", "offsets", "commit"];
+pub const STEPS: [&str; 5] = ["begin", "read 5", "write", "offsets", "commit"];
 
 /// The faults during the work of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ fn cluster() -> Result<Cluster> {
 }
 
 /// Returns the broker that coordinates the transactions of [`ID`].
-fn coordinator(cluster: &Cluster) -> Result<i32> {
+pub fn coordinator(cluster: &Cluster) -> Result<i32> {
     let request = kafka::FindCoordinatorRequestData {
         key_type: TRANSACTION,
         coordinator_keys: vec![text(ID)],
@@ -78,7 +78,7 @@ fn while_killed(
 }
 
 /// Returns the values of the target that a reader of committed records receives.
-fn committed(cluster: &Cluster) -> Result<Vec<String>> {
+pub fn committed(cluster: &Cluster) -> Result<Vec<String>> {
     let arguments = [
         "-C",
         "-t",
@@ -125,6 +125,16 @@ fn three_with_kills(cluster: &mut Cluster, copy: &mut Transactional) -> Result<(
     Ok(())
 }
 
+/// Writes records to the source.
+pub fn write_orders(bootstrap: &str, count: usize) -> Result<()> {
+    let lines: String = (0..count).map(|n| format!("{n}:order {n}\n")).collect();
+    kcat(bootstrap, &["-P", "-t", SOURCE, "-K:", "-X", "acks=all"])
+        .input(lines)
+        .run()?
+        .ok()?;
+    Ok(())
+}
+
 fn story(flavour: Flavour, faults: Faults) -> Result<()> {
     let mut cluster = cluster()?;
     let bootstrap = cluster.bootstrap();
@@ -135,11 +145,7 @@ fn story(flavour: Flavour, faults: Faults) -> Result<()> {
         group: GROUP,
         transactional_id: ID,
     };
-    let lines: String = (0..40).map(|n| format!("{n}:order {n}\n")).collect();
-    kcat(&bootstrap, &["-P", "-t", SOURCE, "-K:", "-X", "acks=all"])
-        .input(lines)
-        .run()?
-        .ok()?;
+    write_orders(&bootstrap, 40)?;
 
     let mut copy = Transactional::start(flavour, work)?;
     copy.step("init")?;
