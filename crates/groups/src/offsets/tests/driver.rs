@@ -183,13 +183,7 @@ impl Driver {
                 self.until_done(|shard, step| shard.on_topics_deleted(&deleted, step));
             }
             "expire" => {
-                let mut flow = ControlFlow::Continue(());
-                while flow.is_continue() {
-                    self.step(|shard, step| {
-                        flow = shard.expire_offsets(step);
-                        String::new()
-                    });
-                }
+                self.expire();
             }
             "tick" => self.wall.0 += ms(duration(name)),
             "classic" => self.classic(name, &words),
@@ -271,6 +265,19 @@ impl Driver {
         let any = !records.is_empty();
         self.write(records);
         any
+    }
+
+    /// A round of expiry. Returns the number of its steps.
+    pub(super) fn expire(&mut self) -> usize {
+        let (mut flow, mut steps) = (ControlFlow::Continue(()), 0);
+        while flow.is_continue() {
+            steps += 1;
+            self.step(|shard, step| {
+                flow = shard.expire_offsets(step);
+                String::new()
+            });
+        }
+        steps
     }
 
     fn until_done(&mut self, mut plan: impl FnMut(&mut Shard, &mut Step<'_>)) {

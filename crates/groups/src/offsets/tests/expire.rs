@@ -140,3 +140,18 @@ fn many_offsets_expire_in_steps_of_bounded_size() {
     assert_eq!(driver.out.matches("tombstone").count(), 2500);
     assert!(driver.shard.groups.is_empty());
 }
+
+#[test]
+fn a_round_of_expiry_has_steps_of_bounded_size_and_looks_at_each_group_once() {
+    let mut driver = Driver::default();
+    for group in 0..6_000 {
+        driver.run(&format!("commit g{group} t:0=5"));
+    }
+    // Nothing has expired. A step looks at 5,000 groups and as many offsets.
+    assert_eq!(driver.expire(), 2);
+    assert_eq!(driver.shard.groups.len(), 6_000);
+    driver.run("tick 7d");
+    // A step writes 1,000 tombstones: those of an offset and of a group for 500 groups.
+    assert_eq!(driver.expire(), 13);
+    assert!(driver.shard.groups.is_empty());
+}
