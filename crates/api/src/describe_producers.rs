@@ -1,7 +1,7 @@
 //! DescribeProducers, version 0: the idempotent producers that partitions know (KIP-664).
 
 use dohle_model::image::MetadataImage;
-use dohle_model::{ApiError, Offset, Sequence, Timestamp};
+use dohle_model::{ApiError, ErrorCode, Offset, Sequence, Timestamp, TopicName};
 use dohle_protocol::messages::describe_producers_request::{
     DescribeProducersRequestData, TopicRequest,
 };
@@ -56,6 +56,9 @@ fn producers(
     topic: &str,
     index: i32,
 ) -> Result<Vec<ProducerInfo>, ApiError> {
+    if let Err(error) = TopicName::new(topic) {
+        return Err(ErrorCode::InvalidTopicException.because(error.to_string()));
+    }
     let partition = resolve::partition_by_name(&context.partitions, image, topic, index)?;
     Ok(partition.producers()?)
 }

@@ -267,6 +267,9 @@ impl Append<'_> {
             topic_id: topic.id,
             partition: index,
         });
+        let records = acceptable(records, call.version)?;
+        // As in Kafka, before it is seen that clients may not write to the topic.
+        let txn = txn?;
         let is_admin = call
             .request
             .client_id
@@ -276,9 +279,7 @@ impl Append<'_> {
             let message = format!("topic {} is internal: only brokers write to it", topic.name);
             return Err(ErrorCode::InvalidTopicException.because(message).into());
         }
-        let records = acceptable(records, call.version)?;
         let partition = resolve::partition(&call.context.partitions, topic, part.index)?;
-        let txn = txn?;
         let now = wall_clock();
         let owner = call.owner();
         let appended = partition.produce_in_txn(records, &txn, acks, now, owner);

@@ -138,7 +138,8 @@ impl TransactionFilter {
         if text.is_empty() {
             return Ok(None);
         }
-        let pattern = Regex::new(&format!("^(?:{text})$"));
+        // Compiled alone first, so that a pattern cannot close the group around it.
+        let pattern = Regex::new(text).and_then(|_| Regex::new(&format!("^(?:{text})$")));
         let pattern = pattern.map_err(|_| ErrorCode::InvalidRegularExpression)?;
         Ok(Some(pattern))
     }

@@ -481,10 +481,16 @@ async fn transactions_are_listed_by_filters() {
         request.transactional_id_pattern = Some(text("t."));
     });
     assert_eq!(by_pattern.await.unwrap().0, ["tx Ongoing"]);
-    let wrong = list(&mut client, 2, |request| {
-        request.transactional_id_pattern = Some(text("["));
-    });
-    assert_eq!(wrong.await, Err(Code::InvalidRegularExpression));
+    for pattern in ["[", "t)|(x"] {
+        let wrong = list(&mut client, 2, |request| {
+            request.transactional_id_pattern = Some(text(pattern));
+        });
+        assert_eq!(
+            wrong.await,
+            Err(Code::InvalidRegularExpression),
+            "{pattern}"
+        );
+    }
     let long = list(&mut client, 1, |request| {
         request.duration_filter = i64::MAX;
     });

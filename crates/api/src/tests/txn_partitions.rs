@@ -180,7 +180,7 @@ async fn the_first_batch_in_a_partition_is_verified_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_coordinator_refuses_is_not_appended() {
-    let (_broker, coordinator, mut client) = start().await;
+    let (broker, coordinator, mut client) = start().await;
     let cases = [
         (
             9,
@@ -222,6 +222,20 @@ async fn what_the_coordinator_refuses_is_not_appended() {
         sent(&mut client, 12, &request(0, data(7, 4, 0))).await,
         (0, 0)
     );
+    // What was not verified is refused before it is seen that clients may not write there.
+    broker.topic("__consumer_offsets", 1).await;
+    let internal = ProduceRequestData {
+        transactional_id: Some(text("tx")),
+        ..produce("__consumer_offsets", 0, -1, data(7, 4, 0))
+    };
+    coordinator
+        .outcomes
+        .lock()
+        .push(Err(ErrorCode::TransactionAbortable));
+    let abortable = ErrorCode::TransactionAbortable.code();
+    assert_eq!(sent(&mut client, 11, &internal).await, (abortable, -1));
+    let internal_topic = ErrorCode::InvalidTopicException.code();
+    assert_eq!(sent(&mut client, 12, &internal).await, (internal_topic, -1));
     // Adding a partition is retried while the previous transaction is about to end.
     coordinator.asked.lock().clear();
     coordinator
@@ -332,7 +346,7 @@ async fn markers_are_answered_in_order_and_change_nothing_when_they_come_again()
         ended(&mut client, 2, vec![marker(9, 4, &[("t", 0)])]).await,
         [late]
     );
-    let hostile = ErrorCode::InvalidRequest.code();
+    let hostile = ErrorCode::UnknownServerError.code();
     assert_eq!(
         ended(&mut client, 2, vec![marker(-1, 4, &[("t", 0)])]).await,
         [hostile]
@@ -342,6 +356,44 @@ async fn markers_are_answered_in_order_and_change_nothing_when_they_come_again()
         [0]
     );
     assert!(ended(&mut client, 1, Vec::new()).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn markers_are_answered_by_producer_and_without_what_has_no_partitions() {
+    let (_broker, _, mut client) = start().await;
+    let mut half = marker(8, 1, &[("t", 0), ("u", 0)]);
+    half.topics[1].partition_indexes.clear();
+    let request = WriteTxnMarkersRequestData {
+        markers: vec![
+            marker(7, 1, &[("t", 0)]),
+            marker(9, 1, &[]),
+            half,
+            marker(7, 2, &[("none", 0), ("t", 1)]),
+        ],
+        ..WriteTxnMarkersRequestData::default()
+    };
+    let response = ask!(
+        client,
+        WriteTxnMarkers,
+        2,
+        request,
+        WriteTxnMarkersResponseData
+    );
+    let answered: Vec<_> = response
+        .markers
+        .iter()
+        .map(|marker| {
+            let topics = marker.topics.iter().map(|topic| {
+                let partitions = topic.partitions.iter();
+                let partitions = partitions.map(|it| (it.partition_index, it.error_code));
+                (topic.name.as_str(), partitions.collect::<Vec<_>>())
+            });
+            (marker.producer_id, topics.collect::<Vec<_>>())
+        })
+        .collect();
+    let unknown = ErrorCode::UnknownTopicOrPartition.code();
+    let first = vec![("t", vec![(0, 0), (1, 0)]), ("none", vec![(0, unknown)])];
+    assert_eq!(answered, [(7, first), (8, vec![("t", vec![(0, 0)])])]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -378,6 +430,28 @@ async fn producers_are_described_with_their_transactions() {
         .collect();
     producers.sort_unstable();
     assert_eq!(producers, [(7, 5, -1, 3, -1), (8, 0, 0, -1, 1)]);
+    let unknown = ErrorCode::UnknownTopicOrPartition;
+    let invalid = ErrorCode::InvalidTopicException;
+    for (topic, code) in [("none", unknown), ("a/b", invalid), ("", invalid)] {
+        let request = DescribeProducersRequestData {
+            topics: vec![TopicRequest {
+                name: text(topic),
+                partition_indexes: vec![0],
+                ..TopicRequest::default()
+            }],
+            ..DescribeProducersRequestData::default()
+        };
+        let refused = ask!(
+            client,
+            DescribeProducers,
+            0,
+            request,
+            DescribeProducersResponseData
+        );
+        let partition = &refused.topics[0].partitions[0];
+        assert_eq!(partition.error_code, code.code(), "{topic}");
+        assert!(partition.error_message.is_some());
+    }
 }
 
 #[derive(Debug, Default)]

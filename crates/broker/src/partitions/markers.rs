@@ -6,6 +6,8 @@
 //!
 //! Source: `handleWriteTxnMarkersRequest` of Kafka's `KafkaApis.scala`.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::{Arc, Weak};
@@ -64,8 +66,9 @@ impl Partitions {
         replays.push((topic, Arc::downgrade(replay)));
     }
 
-    /// Writes markers to the partitions that this broker leads. The response has the markers and
-    /// partitions in the order of the request, once all are committed or have failed.
+    /// Writes markers to the partitions that this broker leads. The response has the partitions in
+    /// the order of the request, by producer, once all are committed or have failed. As in Kafka,
+    /// it has no producers and topics without partitions.
     pub fn write_txn_markers(
         self: &Arc<Self>,
         request: WriteTxnMarkersRequestData,
@@ -78,9 +81,20 @@ impl Partitions {
             for marker in &request.markers {
                 begun.push(partitions.begin_markers(marker, &mut appends).await);
             }
-            let mut markers = Vec::with_capacity(begun.len());
+            let mut markers: Vec<WritableTxnMarkerResult> = Vec::with_capacity(begun.len());
+            let mut places = HashMap::new();
             for (marker, begun) in request.markers.into_iter().zip(begun) {
-                markers.push(finish(marker, begun, deadline).await);
+                let written = finish(marker, begun, deadline).await;
+                if written.topics.is_empty() {
+                    continue;
+                }
+                match places.entry(written.producer_id) {
+                    Entry::Occupied(place) => add_topics(&mut markers[*place.get()], written),
+                    Entry::Vacant(place) => {
+                        place.insert(markers.len());
+                        markers.push(written);
+                    }
+                }
             }
             WriteTxnMarkersResponseData {
                 markers,
@@ -108,8 +122,8 @@ impl Partitions {
         let producer_id = ProducerId::from_wire(marker.producer_id);
         let producer_epoch = ProducerEpoch::from_wire(marker.producer_epoch);
         let marker = TxnMarker {
-            producer_id: producer_id.ok_or(ErrorCode::InvalidRequest)?,
-            producer_epoch: producer_epoch.ok_or(ErrorCode::InvalidRequest)?,
+            producer_id: producer_id.ok_or(ErrorCode::UnknownServerError)?,
+            producer_epoch: producer_epoch.ok_or(ErrorCode::UnknownServerError)?,
             committed: marker.transaction_result,
             coordinator_epoch: marker.coordinator_epoch,
             transaction_version: marker.transaction_version,
@@ -147,6 +161,17 @@ impl Partitions {
     }
 }
 
+/// Adds the topics of another marker of the same producer.
+fn add_topics(marker: &mut WritableTxnMarkerResult, other: WritableTxnMarkerResult) {
+    for topic in other.topics {
+        let known = marker.topics.iter_mut().find(|it| it.name == topic.name);
+        match known {
+            Some(known) => known.partitions.extend(topic.partitions),
+            None => marker.topics.push(topic),
+        }
+    }
+}
+
 /// Waits for the commits of one marker. `begun` is in the order of its partitions.
 async fn finish(
     marker: WritableTxnMarker,
@@ -170,11 +195,13 @@ async fn finish(
                 ..WritableTxnMarkerPartitionResult::default()
             });
         }
-        topics.push(WritableTxnMarkerTopicResult {
-            name: topic.name,
-            partitions,
-            ..WritableTxnMarkerTopicResult::default()
-        });
+        if !partitions.is_empty() {
+            topics.push(WritableTxnMarkerTopicResult {
+                name: topic.name,
+                partitions,
+                ..WritableTxnMarkerTopicResult::default()
+            });
+        }
     }
     WritableTxnMarkerResult {
         producer_id: marker.producer_id,
