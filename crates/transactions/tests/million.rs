@@ -23,7 +23,7 @@ use common::{Driver, allocated};
 /// Bytes for an id whose transaction is complete, its text of 24 bytes included.
 const COMPLETE_MAX: i64 = 260;
 /// Bytes for an id with an open transaction of one partition, and for its timer.
-const OPEN_MAX: i64 = 600;
+const OPEN_MAX: i64 = 450;
 /// What one step of the expiry looks at, and what it removes.
 const EXAMINED_MAX: usize = 10_000;
 const TOMBSTONES_MAX: usize = 500;
