@@ -104,11 +104,11 @@ fn adding_a_partition_costs_about_the_same_however_many_there_are() {
     let mut bytes_max = 0;
     for number in 0..PARTITIONS {
         let bytes = add(&mut driver, producer, &[partition(number)]);
+        // At the end, the set has 240,000 bytes and more.
+        assert!(bytes < 8_192, "{bytes} bytes for partition {number}");
         bytes_max = bytes.max(bytes_max);
     }
     println!("at most {bytes_max} bytes are allocated for a partition that is added");
-    // The set has 240,000 bytes and more.
-    assert!(bytes_max < 8_192, "{bytes_max} bytes for one partition");
     let metadata = driver.machine.get("t").unwrap();
     assert_eq!(metadata.partitions.len(), PARTITIONS as usize);
 }

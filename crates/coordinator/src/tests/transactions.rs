@@ -531,7 +531,11 @@ async fn a_transaction_that_accepts_no_more_partitions_can_be_committed() {
         key: "max.message.bytes".into(),
         value: Some("1000".into()),
     };
-    cluster.replicas.apply(&[max]).await;
+    let version = MetadataRecord::FeatureLevel {
+        name: TransactionVersion::FEATURE.to_owned(),
+        level: 2,
+    };
+    cluster.replicas.apply(&[max, version]).await;
     cluster.replicas.topic("near", 1).await;
     let producer = cluster.init("t").await.unwrap();
     let mut added = 0;
