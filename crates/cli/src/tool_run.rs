@@ -311,7 +311,9 @@ fn work(tool: &Tool, run: &ToolRun<'_>) -> anyhow::Result<()> {
     let passes_over = tool.linked && run.parsed.command != Some(STRAYS);
     let name = tool.syntax.tool;
     for word in run.parsed.words.iter().filter(|_| passes_over) {
-        note(&format!("{word:?} is no option of {name}; it is ignored"));
+        note(&format!(
+            "{word:?} is not an option of {name}, and is ignored"
+        ));
     }
     tool.syntax.check(&run.parsed)?;
     match tool.work {

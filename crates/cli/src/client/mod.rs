@@ -76,7 +76,9 @@ pub async fn wait_for(cluster: &Cluster, name: &str) -> anyhow::Result<Existing>
             Err(ClusterError::Refused(refusal))
                 if refusal.code == ErrorCode::InvalidTopicException =>
             {
-                bail!("{name:?} is no name of a topic: letters, digits, '.', '_' and '-' make one");
+                bail!(
+                    "{name:?} is not a topic name: letters, digits, '.', '_' and '-' are allowed"
+                );
             }
             found => found?,
         };

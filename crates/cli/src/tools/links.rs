@@ -17,7 +17,8 @@ pub const TOOL: Tool = Tool {
     syntax: Syntax {
         tool: "dohle install-links DIR",
         about: "Makes links named kafka-topics, kafka-topics.sh and so on to this program in DIR, \
-                so that scripts written for Kafka find its tools. What is right already stays.",
+                so that scripts written for Kafka find its tools. Links that are right already \
+                stay.",
         options: &["--force: Replace files of these names that are something else."],
         ..Syntax::EMPTY
     },
@@ -35,7 +36,7 @@ fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let made = install(Path::new(directory), &program, run.parsed.has("force"))?;
     let all = names().count();
     run.print(format!(
-        "{made} links made in {directory}, {} were there.\n",
+        "{made} links made in {directory}, {} existed already.\n",
         all - made
     ))?;
     Ok(())

@@ -176,7 +176,7 @@ async fn remove(run: &ToolRun<'_>) -> anyhow::Result<()> {
         bail!("Invalid negative --controller-id: {id}");
     }
     let Ok(directory_id) = KafkaUuid::from_base64(directory) else {
-        bail!("Failed to parse --controller-directory-id: {directory:?} is no directory id");
+        bail!("Failed to parse --controller-directory-id: {directory:?} is not a directory id");
     };
     let dry_run = run.parsed.has("dry-run");
     let cluster = run.connect().await?;

@@ -63,7 +63,7 @@ fn whole(pattern: &str) -> anyhow::Result<Regex> {
     match Regex::new(&format!("^(?:{pattern})$")) {
         Ok(regex) => Ok(regex),
         Err(error) => Ok(usage(format!(
-            "{pattern} is no regular expression: {error}"
+            "{pattern} is not a regular expression: {error}"
         ))?),
     }
 }
@@ -230,7 +230,7 @@ impl Reader<'_> {
                     // Right after the start such errors are expected.
                     if !told && last.elapsed() > Duration::from_secs(5) {
                         told = true;
-                        eprintln!("Still trying: {error}");
+                        eprintln!("Retrying after an error: {error}");
                     }
                     tokio::time::sleep(BACKOFF).await;
                 }
@@ -266,7 +266,7 @@ impl Reader<'_> {
                     eprintln!("Error processing message {at}, skipping this message: {error}");
                 } else {
                     wrong = Some(error.context(format!(
-                        "Error processing message {at} (--skip-message-on-error goes on after it)"
+                        "Error processing message {at} (--skip-message-on-error continues after it)"
                     )));
                 }
             }

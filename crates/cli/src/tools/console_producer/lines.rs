@@ -68,7 +68,7 @@ impl LineParser {
             }
         }
         let Ok(separator) = Regex::new(&separator) else {
-            bail!("{separator:?}, the value of headers.separator, is no regular expression");
+            bail!("{separator:?}, the value of headers.separator, is not a regular expression");
         };
         Ok(Self {
             topic: Arc::from(topic),

@@ -55,8 +55,8 @@ const OPTIONS: &str = r#"
     --reader-property <prop>: A property of the line reader, key=value: parse.key=false,
         parse.headers=false, ignore.error=false, key.separator=\t, headers.delimiter=\t,
         headers.separator=,, headers.key.separator=:, null.marker= (fields equal to it become null).
-        A line is "h1:v1,h2:v2...\tkey\tvalue", of which the headers and the key are there as
-        parse.headers and parse.key say.
+        A line is "h1:v1,h2:v2...\tkey\tvalue", where
+        parse.headers and parse.key set whether a line has headers and a key.
     --property <prop>: (DEPRECATED) Use --reader-property instead.
     --reader-config <config file>: Config properties file for the message reader. Note that
         [reader-property] takes precedence over this config.

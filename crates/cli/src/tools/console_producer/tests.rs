@@ -110,7 +110,7 @@ fn separators_must_differ() {
         ),
         (
             ["headers.separator=[", "a=b"],
-            "\"[\", the value of headers.separator, is no",
+            "\"[\", the value of headers.separator, is not",
         ),
     ] {
         let properties = key_values(properties);

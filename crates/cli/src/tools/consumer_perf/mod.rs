@@ -184,7 +184,9 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
         let metrics = metrics.map(|(name, value)| (format!("consumer-{name}"), value as f64));
         let metrics = metrics.iter().map(|(name, value)| (name.as_str(), *value));
         run.print(metrics_table(metrics))?;
-        run.note("Metrics are those of this client; Kafka's rates and latencies are not there.");
+        run.note(
+            "Metrics are those of this client; Kafka's rates and latencies are not available.",
+        );
     }
     Ok(())
 }

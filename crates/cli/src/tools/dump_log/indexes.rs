@@ -78,7 +78,7 @@ impl<W: Write> Dump<'_, W> {
             Next::Wrong { why, .. } => Err(why.to_string()),
             Next::BadSize { size, .. } => Err(format!("a batch cannot have {size} bytes")),
             Next::End { .. } => {
-                Err("no whole batch is there (or it is larger than --max-message-size)".to_owned())
+                Err("no whole batch begins there, or one larger than --max-message-size".to_owned())
             }
         })
     }

@@ -43,7 +43,9 @@ impl<W: Write> Dump<'_, W> {
                 }
                 Next::Wrong { position, why } => {
                     self.findings.break_off();
-                    self.tell(format!("{name}: at position {position} is no batch: {why}"))?;
+                    self.tell(format!(
+                        "{name}: no valid batch at position {position}: {why}"
+                    ))?;
                 }
                 Next::BadSize { position, size } => {
                     return Err(Stop::File(format!(

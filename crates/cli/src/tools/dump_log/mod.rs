@@ -48,9 +48,9 @@ const OPTIONS: &str = "
         topic.
     --transaction-log-decoder: If set, log data will be parsed as transaction metadata from the
         __transaction_state topic.
-    --cluster-metadata-decoder: Not there: Dohle keeps the cluster's metadata elsewhere.
-    --remote-log-metadata-decoder: Not there: tiered storage.
-    --share-group-state-decoder: Not there: share groups.
+    --cluster-metadata-decoder: Not supported: Dohle keeps the cluster's metadata in a Raft log.
+    --remote-log-metadata-decoder: Not supported: there is no tiered storage.
+    --share-group-state-decoder: Not supported: there are no share groups.
     --skip-record-metadata: Skip metadata when printing records. This flag also skips control
         records.
     ";

@@ -143,7 +143,7 @@ impl Settings {
             producer.set("bootstrap.servers", servers);
         }
         if !producer.has("bootstrap.servers") {
-            usage("--bootstrap-server is missing, and no property bootstrap.servers is there")?;
+            usage("--bootstrap-server is missing, and no property sets bootstrap.servers")?;
         }
         producer.set_default("client.id", "perf-producer-client");
         let memory = producer

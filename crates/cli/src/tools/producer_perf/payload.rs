@@ -33,7 +33,7 @@ impl Payloads {
         let text = String::from_utf8(bytes);
         let text = text.with_context(|| format!("payloads are UTF-8 text, and {path} is not"))?;
         let Ok(regex) = regex::Regex::new(delimiter) else {
-            bail!("--payload-delimiter: {delimiter:?} is no regular expression");
+            bail!("--payload-delimiter: {delimiter:?} is not a regular expression");
         };
         let mut payloads: Vec<Bytes> = regex
             .split(&text)

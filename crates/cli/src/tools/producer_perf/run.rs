@@ -127,7 +127,9 @@ pub(super) async fn run(
         let metrics = producer.kafka_metrics();
         let metrics = metrics.iter().map(|(name, value)| (name.as_str(), *value));
         say(&crate::client::metrics_table(metrics));
-        eprintln!("Metrics are those of this client; of Kafka's, node-level ones are not there.");
+        eprintln!(
+            "Metrics are those of this client; Kafka's metrics of single nodes are not available."
+        );
     }
     let closed = if interrupted {
         producer.close_now();
@@ -147,7 +149,7 @@ pub(super) async fn run(
 
 fn no_transactions(error: ProducerError) -> anyhow::Error {
     ErrorWithHint {
-        message: format!("The cluster gave no producer id for transactions: {error}"),
+        message: format!("The cluster assigned no producer id for transactions: {error}"),
         hint: "The coordinator is the leader of a partition of __transaction_state: check that \
                enough brokers are in service for it."
             .to_owned(),

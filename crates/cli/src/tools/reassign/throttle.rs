@@ -143,7 +143,7 @@ pub async fn clear(
     for id in run.progress.over("brokers cleared", &brokers) {
         if !live.contains(id) {
             run.note(format!(
-                "Broker {id} is not in service; its throttles, if it has some, are still there"
+                "Broker {id} is not in service; its throttles, if any, are not cleared"
             ));
             continue;
         }

@@ -126,7 +126,7 @@ fn topic_id(parsed: &Parsed) -> Result<Option<KafkaUuid>, UsageError> {
     match KafkaUuid::from_base64(text) {
         Ok(id) => Ok(Some(id).filter(|id| *id != KafkaUuid::ZERO)),
         Err(_) => Err(UsageError(format!(
-            "{text:?} is no topic id: it has 22 letters, as in Th_tigX8Ru2SofOlg6A9Zw"
+            "{text:?} is not a topic id: a topic id has 22 letters, as in Th_tigX8Ru2SofOlg6A9Zw"
         ))),
     }
 }

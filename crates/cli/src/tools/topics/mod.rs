@@ -167,7 +167,7 @@ fn assignment(parsed: &Parsed) -> anyhow::Result<Vec<Vec<i32>>> {
         let mut replicas = Vec::new();
         for id in part.split(':') {
             let Ok(id) = id.trim().parse::<i32>() else {
-                bail!("{id:?} in --replica-assignment is no broker id");
+                bail!("{id:?} in --replica-assignment is not a broker id");
             };
             if replicas.contains(&id) {
                 bail!("Partition replica lists may not contain duplicate entries: {id}");
