@@ -134,6 +134,20 @@ pub async fn ask_leaders<Request: Call, T>(
     }
 }
 
+/// Returns the result of a partition in a response: its value, or the error of its code.
+pub(super) fn result<T>(
+    topic: &KafkaString,
+    partition: i32,
+    code: i16,
+    value: impl FnOnce() -> T,
+) -> (PartitionId, Result<T, ErrorCode>) {
+    let id = PartitionId::new(topic.as_str(), partition);
+    match ErrorCode::from(code) {
+        ErrorCode::None => (id, Ok(value())),
+        code => (id, Err(code)),
+    }
+}
+
 /// Returns whether a broker refused because it does not lead the partition, or not yet.
 fn has_another_leader(code: ErrorCode) -> bool {
     matches!(

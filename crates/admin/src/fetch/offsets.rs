@@ -6,6 +6,7 @@ use kacrab_protocol::generated::{
     ErrorCode, ListOffsetsPartition, ListOffsetsRequestData, ListOffsetsTopic,
 };
 
+use super::batches::result;
 use super::{ByPartition, PartitionId, ask_leaders, by_topic, leaders};
 use crate::cluster::{Cluster, ClusterError};
 use crate::progress::ProgressReporter;
@@ -48,18 +49,13 @@ pub async fn list_offsets(
         ..ListOffsetsRequestData::default()
     };
     ask_leaders(cluster, timestamps.keys(), &*count, request, |answer| {
-        let mut results = Vec::new();
-        for topic in answer.topics {
-            results.extend(topic.partitions.iter().map(|partition| {
-                let id = PartitionId::new(topic.name.as_str(), partition.partition_index);
-                let result = match ErrorCode::from(partition.error_code) {
-                    ErrorCode::None => Ok(Some(partition.offset).filter(|offset| *offset >= 0)),
-                    code => Err(code),
-                };
-                (id, result)
-            }));
-        }
-        results
+        let results = answer.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|one| {
+                let offset = || Some(one.offset).filter(|offset| *offset >= 0);
+                result(&topic.name, one.partition_index, one.error_code, offset)
+            })
+        });
+        results.collect()
     })
     .await
 }

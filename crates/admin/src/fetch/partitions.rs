@@ -10,6 +10,7 @@ use kacrab_protocol::generated::{
     elect_leaders_request as request,
 };
 
+use super::batches::result;
 use super::{ByPartition, PartitionId, ask_leaders, by_topic};
 use crate::cluster::{Cluster, ClusterError, Refusal, Target, check};
 use crate::progress::{ItemCount, ProgressReporter};
@@ -83,18 +84,18 @@ pub async fn delete_records(
         ..DeleteRecordsRequestData::default()
     };
     ask_leaders(cluster, wanted.keys(), &*count, request, |answer| {
-        let mut results = Vec::new();
-        for topic in &answer.topics {
-            results.extend(topic.partitions.iter().map(|partition| {
-                let id = PartitionId::new(topic.name.as_str(), partition.partition_index);
-                let result = match ErrorCode::from(partition.error_code) {
-                    ErrorCode::None => Ok(partition.low_watermark),
-                    code => Err(code),
-                };
-                (id, result)
-            }));
-        }
-        results
+        let results = answer.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|one| {
+                let low_watermark = || one.low_watermark;
+                result(
+                    &topic.name,
+                    one.partition_index,
+                    one.error_code,
+                    low_watermark,
+                )
+            })
+        });
+        results.collect()
     })
     .await
 }

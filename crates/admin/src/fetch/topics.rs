@@ -197,28 +197,33 @@ async fn describe_page_by_page(
     }
 }
 
+/// Makes a topic of a response, with these fields of its partitions; both responses that describe
+/// topics name the others alike.
+macro_rules! topic {
+    ($topic:expr, |$partition:ident| { $($field:ident: $value:expr,)* }) => {
+        Topic {
+            name: $topic.name.as_ref().map_or_else(String::new, ToString::to_string),
+            id: $topic.topic_id,
+            partitions: $topic
+                .partitions
+                .iter()
+                .map(|$partition| Partition {
+                    partition: $partition.partition_index,
+                    leader: Some($partition.leader_id).filter(|leader| *leader >= 0),
+                    replicas: $partition.replica_nodes.clone(),
+                    isr: $partition.isr_nodes.clone(),
+                    $($field: $value,)*
+                })
+                .collect(),
+        }
+    };
+}
+
 fn described(topic: &DescribeTopicPartitionsResponseTopic) -> Topic {
-    let partitions = topic.partitions.iter().map(|partition| Partition {
-        partition: partition.partition_index,
-        leader: Some(partition.leader_id).filter(|leader| *leader >= 0),
-        replicas: partition.replica_nodes.clone(),
-        isr: partition.isr_nodes.clone(),
-        elr: Some(
-            partition
-                .eligible_leader_replicas
-                .clone()
-                .unwrap_or_default(),
-        ),
+    topic!(topic, |partition| {
+        elr: Some(partition.eligible_leader_replicas.clone().unwrap_or_default()),
         last_known_elr: Some(partition.last_known_elr.clone().unwrap_or_default()),
-    });
-    Topic {
-        name: topic
-            .name
-            .as_ref()
-            .map_or_else(String::new, ToString::to_string),
-        id: topic.topic_id,
-        partitions: partitions.collect(),
-    }
+    })
 }
 
 /// Describes topics by Metadata, for brokers without DescribeTopicPartitions (KIP-966).
@@ -239,27 +244,14 @@ async fn describe_by_metadata(
 }
 
 fn from_metadata(topic: &MetadataResponseTopic) -> Topic {
-    let mut partitions: Vec<Partition> = topic
+    let mut topic = topic!(topic, |partition| {
+        elr: None,
+        last_known_elr: None,
+    });
+    topic
         .partitions
-        .iter()
-        .map(|partition| Partition {
-            partition: partition.partition_index,
-            leader: Some(partition.leader_id).filter(|leader| *leader >= 0),
-            replicas: partition.replica_nodes.clone(),
-            isr: partition.isr_nodes.clone(),
-            elr: None,
-            last_known_elr: None,
-        })
-        .collect();
-    partitions.sort_by_key(|partition| partition.partition);
-    Topic {
-        name: topic
-            .name
-            .as_ref()
-            .map_or_else(String::new, ToString::to_string),
-        id: topic.topic_id,
-        partitions,
-    }
+        .sort_by_key(|partition| partition.partition);
+    topic
 }
 
 /// Raises the number of partitions of topics to `count`; each topic comes with the replicas of its

@@ -9,6 +9,7 @@ use kacrab_protocol::generated::{
     write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic},
 };
 
+use super::batches::result;
 use super::{ByPartition, PartitionId, ask_leaders, by_topic, leaders};
 use crate::cluster::{Cluster, ClusterError, Target, check};
 use crate::progress::ProgressReporter;
@@ -190,13 +191,9 @@ pub async fn describe_producers(
         ..DescribeProducersRequestData::default()
     };
     let results = |answer: kacrab_protocol::generated::DescribeProducersResponseData| {
-        let mut results = Vec::new();
-        for topic in &answer.topics {
-            for partition in &topic.partitions {
-                let id = PartitionId::new(topic.name.as_str(), partition.partition_index);
-                let code = ErrorCode::from(partition.error_code);
-                let producers = partition.active_producers.iter();
-                let producers = producers.map(|one| Producer {
+        let results = answer.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|partition| {
+                let producers = partition.active_producers.iter().map(|one| Producer {
                     producer_id: one.producer_id,
                     producer_epoch: one.producer_epoch,
                     coordinator_epoch: Some(one.coordinator_epoch).filter(|epoch| *epoch >= 0),
@@ -205,14 +202,11 @@ pub async fn describe_producers(
                     transaction_start_offset: Some(one.current_txn_start_offset)
                         .filter(|offset| *offset >= 0),
                 });
-                let result = match code.is_error() {
-                    true => Err(code),
-                    false => Ok(producers.collect()),
-                };
-                results.push((id, result));
-            }
-        }
-        results
+                let (number, code) = (partition.partition_index, partition.error_code);
+                result(&topic.name, number, code, || producers.collect())
+            })
+        });
+        results.collect()
     };
     match broker {
         None => {
