@@ -15,8 +15,9 @@ use std::sync::Arc;
 
 use common::*;
 use dohle_log::directory::Checkpoint;
-use dohle_log::{Batches, Log, LogConfig, LogDirectory, OpenFiles, OpenOptions};
+use dohle_log::{Batches, Log, LogConfig, LogDirectory, OpenFiles, OpenOptions, StorageError};
 use dohle_model::Offset;
+use dohle_storage::Environment;
 use dohle_storage::simulated::{Image, Power, Random};
 
 const STATES: u64 = 600;
@@ -61,6 +62,16 @@ struct Memory {
     epoch: i32,
 }
 
+/// How the process before a start ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopped {
+    /// The machine lost what was not synced.
+    ByPowerLoss,
+    /// The machine went on, so that files and directories are as the process left them, and none of
+    /// their changes was synced by that.
+    Alone,
+}
+
 struct Simulation {
     seed: u64,
     random: Random,
@@ -91,12 +102,27 @@ impl Simulation {
         format!("seed {}, start {}", self.seed, self.starts)
     }
 
-    /// Starts on the state after the last loss of power, and works until the next one.
+    /// Starts on the state after the last loss of power, and works until the next one. Until then
+    /// the process may stop and start several times.
     fn round(&mut self) {
-        let cut_at = self.random.below(150) + 1;
+        let cut_at = self.random.below(250) + 1;
         let power = Power::new(self.random.next_number(), cut_at, |_| {});
         let disk = power.disk(std::mem::take(&mut self.image));
-        let environment = disk.environment();
+        let mut stopped = Stopped::ByPowerLoss;
+        while !power.is_cut() {
+            stopped = self.run_process(&power, &disk.environment(), stopped);
+        }
+        self.image = disk.after_power_loss();
+    }
+
+    /// Starts on the files of the last process, and works until the power is lost or the process
+    /// stops.
+    fn run_process(
+        &mut self,
+        power: &Power,
+        environment: &Environment,
+        stopped: Stopped,
+    ) -> Stopped {
         let directory = LogDirectory::open_in(Path::new(DIR), environment.clone()).unwrap();
         let checkpoint = |kind| {
             let offsets = directory.read_checkpoint(kind).unwrap();
@@ -108,35 +134,28 @@ impl Simulation {
             clean_shutdown: directory.take_clean_shutdown().unwrap().is_some(),
             now: NOW,
         };
-        let config = LogConfig {
-            segment_bytes: 700,
-            index_interval_bytes: 150,
-            ..LogConfig::default()
-        };
-        let opened = Log::open_with(
-            &directory.partition_path(&partition()),
-            partition(),
-            Arc::new(config),
-            options,
-            Arc::new(OpenFiles::default().within(environment)),
-        );
-        let (mut log, _) = opened.unwrap_or_else(|error| panic!("{}: {error}", self.what()));
-        self.check(&log, options);
+        let opened = open_log(environment, options);
+        let mut log = opened.unwrap_or_else(|error| panic!("{}: {error}", self.what()));
+        self.check(&log, options, stopped);
+        self.starts += 1;
         self.memory.epoch += 1;
         log.assign_epoch_start(dohle_model::LeaderEpoch(self.memory.epoch));
         while !power.is_cut() {
             if self.random.one_in(40) {
-                self.close(&directory, log, &power);
-                break;
+                self.close(&directory, log, power);
+                return Stopped::Alone;
             }
-            self.step(&directory, &mut log, &power);
+            if self.random.one_in(40) {
+                // The process is killed: its writes are in the page cache or on the disk.
+                return Stopped::Alone;
+            }
+            self.step(&directory, &mut log, power);
         }
-        self.image = disk.after_power_loss();
-        self.starts += 1;
+        Stopped::ByPowerLoss
     }
 
     /// Compares the content that a start found with what was acknowledged before.
-    fn check(&mut self, log: &Log, options: OpenOptions) {
+    fn check(&mut self, log: &Log, options: OpenOptions, stopped: Stopped) {
         let what = self.what();
         let memory = &mut self.memory;
         assert_eq!(log.damage(), [], "{what}: {options:?}");
@@ -166,8 +185,12 @@ impl Simulation {
             (expected, epoch) = (batch.end, batch.epoch);
         }
         assert_eq!(expected, end, "{what}: offsets without records");
+        let kept_to = match stopped {
+            Stopped::ByPowerLoss => memory.flushed,
+            Stopped::Alone => i64::MAX,
+        };
         for batch in &memory.batches {
-            let is_kept = batch.end > memory.start && batch.end <= memory.flushed;
+            let is_kept = batch.end > memory.start && batch.end <= kept_to;
             assert!(
                 !is_kept || found.contains(batch),
                 "{what}: {} to {} is lost, flushed up to {}, {options:?}",
@@ -176,9 +199,12 @@ impl Simulation {
                 memory.flushed
             );
         }
-        // Everything that is on the disk now stays there.
         memory.batches = found;
-        (memory.flushed, memory.start) = (end, start);
+        memory.start = start;
+        if stopped == Stopped::ByPowerLoss {
+            // Everything that is on the disk now stays there.
+            memory.flushed = end;
+        }
     }
 
     fn step(&mut self, directory: &LogDirectory, log: &mut Log, power: &Power) {
@@ -259,6 +285,22 @@ impl Simulation {
     }
 }
 
+fn open_log(environment: &Environment, options: OpenOptions) -> Result<Log, StorageError> {
+    let config = LogConfig {
+        segment_bytes: 700,
+        index_interval_bytes: 150,
+        ..LogConfig::default()
+    };
+    let (log, _) = Log::open_with(
+        &Path::new(DIR).join(partition().to_string()),
+        partition(),
+        Arc::new(config),
+        options,
+        Arc::new(OpenFiles::default().within(environment.clone())),
+    )?;
+    Ok(log)
+}
+
 fn write(directory: &LogDirectory, checkpoint: Checkpoint, offset: Offset) {
     let offsets = [(&partition(), offset)];
     directory.write_checkpoint(checkpoint, offsets).unwrap();
@@ -286,4 +328,70 @@ fn a_log_starts_from_every_torn_state_with_what_it_flushed() {
         }
     }
     println!("{total} torn states");
+}
+
+/// Several segments that were appended and not flushed.
+fn append_segments(log: &mut Log) {
+    for at in 0..20 {
+        append(log, batch(2, 60, NOW.0 + at), 0);
+    }
+    assert!(log.segment_base_offsets().count() > 3);
+}
+
+/// Runs `work` on an empty disk, and opens the log again after a loss of power at its end. Repeated
+/// with many outcomes of that loss.
+fn after_power_loss(work: impl Fn(&Environment), check: impl Fn(&Log)) {
+    for seed in 0..50 {
+        let power = Power::new(seed, u64::MAX, |_| {});
+        let disk = power.disk(Image::new());
+        LogDirectory::open_in(Path::new(DIR), disk.environment()).unwrap();
+        work(&disk.environment());
+        let power = Power::new(seed, u64::MAX, |_| {});
+        let image = disk.after_power_loss();
+        let log = open_log(&power.disk(image).environment(), unclean()).unwrap();
+        assert_eq!(log.damage(), [], "seed {seed}");
+        check(&log);
+    }
+}
+
+#[test]
+fn names_that_a_killed_process_left_are_synced_before_the_next_recovery_point() {
+    after_power_loss(
+        |environment| {
+            append_segments(&mut open_log(environment, unclean()).unwrap());
+            let mut log = open_log(environment, unclean()).unwrap();
+            log.flush(NOW).unwrap();
+            assert_eq!(log.recovery_point(), Offset(40));
+        },
+        |log| assert_eq!(log.log_end_offset(), Offset(40)),
+    );
+}
+
+#[test]
+fn a_start_that_is_followed_by_a_loss_of_power_leaves_no_index_file_without_its_records() {
+    after_power_loss(
+        |environment| {
+            append_segments(&mut open_log(environment, unclean()).unwrap());
+            open_log(environment, unclean()).unwrap();
+        },
+        |_| {},
+    );
+}
+
+#[test]
+fn the_names_of_a_log_that_was_closed_before_its_first_record_are_synced() {
+    after_power_loss(
+        |environment| {
+            let log = open_log(environment, unclean()).unwrap();
+            log.close(NOW).unwrap();
+            let clean = OpenOptions {
+                clean_shutdown: true,
+                ..unclean()
+            };
+            let mut log = open_log(environment, clean).unwrap();
+            append(&mut log, batch(2, 60, NOW.0), 0);
+            log.flush(NOW).unwrap();
+        },
+        |log| assert_eq!(log.log_end_offset(), Offset(2)),
+    );
 }

@@ -67,6 +67,10 @@ impl Log {
             return Err(StorageError::invalid("close", &self.dir, text));
         }
         if self.is_settled() {
+            // The names of a new log, which has no records.
+            if self.directory_dirty && sync == Sync::Yes {
+                self.flush(now)?;
+            }
             return Ok(false);
         }
         let end = self.log_end_offset;

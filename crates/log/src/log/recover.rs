@@ -143,7 +143,8 @@ impl Log {
             settled: None,
             producer_state: ProducerState::new(options.log_start_offset),
             snapshots_pending: Vec::new(),
-            directory_dirty: directory_is_new,
+            // A process that was killed may have created and renamed files without a sync.
+            directory_dirty: directory_is_new || !options.clean_shutdown,
             generation: 0,
             segment_changes: 0,
             high_watermark: Offset::ZERO,
@@ -469,7 +470,8 @@ impl Log {
             if let Ending::MissingTo(end) = ending {
                 segment.index_missing(end);
             }
-            write_indexes(segment)?;
+            let is_flushed = limit.is_some_and(|next| next <= self.recovery_point);
+            write_indexes(segment, is_flushed)?;
         }
         for damage in &damaged {
             tracing::error!(
@@ -547,7 +549,7 @@ impl Log {
         if let Some(missing_to) = missing_to {
             active.index_missing(missing_to);
         }
-        write_indexes(active)?;
+        write_indexes(active, false)?;
         self.start_segment(self.log_end_offset, now)
     }
 
@@ -700,11 +702,15 @@ impl Log {
 }
 
 /// Writes the index files of a closed segment. If there is no space for them, they stay in memory,
-/// and a later flush writes them.
-fn write_indexes(segment: &Segment) -> Result<(), StorageError> {
+/// and a later flush writes them. Index files prove that their records are on the disk, so the
+/// records are synced first unless they are known to be there.
+fn write_indexes(segment: &Segment, is_flushed: bool) -> Result<(), StorageError> {
     let Some(indexes) = segment.index_bytes() else {
         return Ok(());
     };
+    if !is_flushed {
+        segment.files.sync_log()?;
+    }
     match indexes.write(&segment.files, Sync::No) {
         Err(error) if error.kind() == StorageErrorKind::Full => {
             tracing::warn!(%error, "no space for a segment's index files, they are kept in memory");
