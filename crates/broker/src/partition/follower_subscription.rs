@@ -15,7 +15,7 @@ use super::read::LocateError;
 use super::ready::{ReadyOn, ReadySet, ReadyToken};
 use super::state::{DeferredWakeups, FollowerSubscription, State};
 use super::types::{EpochEnd, Positions};
-use crate::replica::diverges;
+use crate::replica::{Subscription, diverges};
 
 /// The parameters of a subscription.
 #[derive(Debug, Clone, Copy)]
@@ -81,8 +81,8 @@ impl Partition {
                     leader: Some(self.shared.node),
                 });
             }
-            let number = (request.broker_epoch, request.subscription);
-            if leader.is_superseded(request.follower, number.0, number.1) {
+            let (broker_epoch, number) = (request.broker_epoch, request.subscription);
+            if leader.is_superseded(request.follower, broker_epoch, number) {
                 return Ok(SubscriptionStart::Superseded);
             }
             if request.fetch_offset < log.log_start_offset() {
@@ -93,9 +93,13 @@ impl Partition {
             }
             let effects = leader.on_subscribe(
                 request.follower,
-                number,
-                request.fetch_offset,
-                request.log_start_offset,
+                Subscription {
+                    broker_epoch,
+                    number,
+                    end: request.fetch_offset,
+                    log_start: request.log_start_offset,
+                    paused: request.paused,
+                },
                 now,
                 |id, epoch| self.shared.is_eligible(&self.id, id, epoch),
             );

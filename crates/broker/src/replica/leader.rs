@@ -34,6 +34,21 @@ pub struct LeaderRegistration {
     pub isr: Vec<NodeId>,
 }
 
+/// A follower's subscription. The follower's log is a prefix of the leader's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subscription {
+    /// The epoch of the follower's broker.
+    pub broker_epoch: BrokerEpoch,
+    /// Its number, which grows within one run of the follower's process.
+    pub number: u64,
+    /// The end of the follower's log.
+    pub end: Offset,
+    /// The start of the follower's log.
+    pub log_start: Offset,
+    /// Whether the follower's log directory has no space, so that it takes no records.
+    pub paused: bool,
+}
+
 /// Effects of an event, which the caller carries out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use]
@@ -220,7 +235,7 @@ impl Leader {
             if self.isr.committed().contains(id) {
                 progress.acked != Some(self.log_end)
             } else {
-                progress.streaming
+                progress.streaming && !progress.paused
             }
         })
     }
@@ -262,14 +277,12 @@ impl Leader {
         })
     }
 
-    /// Notes that a follower has subscribed; its log ends at `end` and is a prefix of the leader's.
-    /// The subscription must not be superseded ([`Leader::is_superseded`]).
+    /// Notes that a follower has subscribed. The subscription must not be superseded
+    /// ([`Leader::is_superseded`]).
     pub fn on_subscribe(
         &mut self,
         follower: NodeId,
-        (broker_epoch, subscription): (BrokerEpoch, u64),
-        end: Offset,
-        log_start: Offset,
+        subscription: Subscription,
         now: Duration,
         eligible: impl Fn(NodeId, BrokerEpoch) -> bool,
     ) -> Effects {
@@ -278,10 +291,11 @@ impl Leader {
             return Effects::default();
         };
         progress.streaming = true;
-        progress.broker_epoch = Some(broker_epoch);
-        progress.subscription = subscription;
-        progress.log_start = Some(log_start);
-        progress.note(end, leader_end, now);
+        progress.broker_epoch = Some(subscription.broker_epoch);
+        progress.subscription = subscription.number;
+        progress.paused = subscription.paused;
+        progress.log_start = Some(subscription.log_start);
+        progress.note(subscription.end, leader_end, now);
         self.effects_after_ack(follower, now, eligible)
     }
 
@@ -316,7 +330,8 @@ impl Leader {
     }
 
     /// Called when time has passed or brokers have joined or left. Proposes to remove members of
-    /// the ISR that have lagged for too long, or to add a replica that could not join before.
+    /// the ISR that have lagged for too long or lack records and have no space for them, or to add
+    /// a replica that could not join before.
     pub fn on_tick(
         &mut self,
         now: Duration,
@@ -332,7 +347,7 @@ impl Leader {
             .followers
             .iter()
             .filter(|(id, _)| self.isr.committed().contains(id))
-            .filter(|(_, progress)| !progress.is_caught_up(self.log_end, now, self.config.lag_max))
+            .filter(|(_, it)| it.is_too_far_behind(self.log_end, now, self.config.lag_max))
             .map(|(id, progress)| Lag {
                 id: *id,
                 streaming: progress.streaming,
@@ -532,6 +547,7 @@ impl Leader {
                 || self.doubtful.is_some_and(|(doubtful, _)| doubtful == *id)
                 || progress.streaming
                     && !progress.ineligible
+                    && !progress.paused
                     && progress.is_caught_up(self.log_end, now, self.config.lag_max);
             if counts {
                 end = end.min(progress.acked.unwrap_or_default());
@@ -585,7 +601,9 @@ impl Leader {
         let progress = self.progress(follower)?;
         let acked = progress.acked?;
         let broker_epoch = progress.broker_epoch?;
-        let in_sync = progress.streaming && acked >= high_watermark && acked >= epoch_start;
+        // A follower without space would leave again with the next record.
+        let takes_records = progress.streaming && !progress.paused;
+        let in_sync = takes_records && acked >= high_watermark && acked >= epoch_start;
         if !in_sync || now < self.expand_after || !eligible(follower, broker_epoch) {
             return None;
         }

@@ -25,6 +25,7 @@ pub use follower::{FetchPosition, Follower, LeaderAnswer, OnLeader, diverges, tr
 pub use isr::{Isr, IsrMember, IsrProposal, Lag};
 pub use leader::{
     AlterFailure, Effects, Leader, LeaderConfig, LeaderRegistration, NotEnoughReplicas,
+    Subscription,
 };
 pub use positions::Positions;
 pub use progress::Progress;

@@ -21,6 +21,9 @@ pub struct Progress {
     pub subscription: u64,
     /// Whether it has a subscription on a connected stream.
     pub streaming: bool,
+    /// Whether its log directory has no space, so that it takes no records. It reports that with
+    /// each subscription.
+    pub paused: bool,
     /// Whether the follower may not join the ISR according to the last check of the metadata: its
     /// broker is fenced or shutting down, or its log directory failed.
     pub ineligible: bool,
@@ -42,6 +45,7 @@ impl Progress {
             broker_epoch: None,
             subscription: 0,
             streaming: false,
+            paused: false,
             ineligible: false,
             caught_up_at: in_sync.then_some(now),
             mark: None,
@@ -55,6 +59,20 @@ impl Progress {
             || self
                 .caught_up_at
                 .is_some_and(|at| now.saturating_sub(at) <= lag_max)
+    }
+
+    /// Whether it lags too far for a member of the ISR. A follower without space does so as soon
+    /// as it lacks a record, since it takes none until there is space.
+    pub(super) fn is_too_far_behind(
+        &self,
+        leader_end: Offset,
+        now: Duration,
+        lag_max: Duration,
+    ) -> bool {
+        match self.paused {
+            true => self.acked != Some(leader_end),
+            false => !self.is_caught_up(leader_end, now, lag_max),
+        }
     }
 
     /// Called before the leader's log grows past `leader_end`.

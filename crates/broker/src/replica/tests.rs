@@ -75,10 +75,11 @@ impl Script {
         self.trace.push('\n');
     }
 
-    /// One event a line: `append END`, `subscribe FOLLOWER END`, `ack FOLLOWER END`,
-    /// `disconnect FOLLOWER`, `wait MS`, `tick`, `isr EPOCH MEMBERS…`, `refused`, `doubtful`
-    /// (refused after a copy that got no response), `outdated`, `admit`; `gone FOLLOWER` when its
-    /// broker is fenced or its directory failed, until `back`.
+    /// One event a line: `append END`, `subscribe FOLLOWER END`, `paused FOLLOWER END` (subscribes
+    /// without space for records), `ack FOLLOWER END`, `disconnect FOLLOWER`, `wait MS`, `tick`,
+    /// `isr EPOCH MEMBERS…`, `refused`, `doubtful` (refused after a copy that got no response),
+    /// `outdated`, `admit`; `gone FOLLOWER` when its broker is fenced or its directory failed,
+    /// until `back`.
     fn run(mut self, script: &str) -> String {
         for line in script
             .lines()
@@ -94,9 +95,12 @@ impl Script {
             let leader = &mut self.leader;
             let effects = match words[0] {
                 "append" => leader.on_append(Offset(number(1)), now),
-                "subscribe" => {
-                    let (end, epoch) = (Offset(number(2)), BrokerEpoch(5));
-                    leader.on_subscribe(node(1), (epoch, 1), end, Offset::ZERO, now, yes)
+                "subscribe" | "paused" => {
+                    let subscription = Subscription {
+                        paused: words[0] == "paused",
+                        ..subscription(number(2))
+                    };
+                    leader.on_subscribe(node(1), subscription, now, yes)
                 }
                 "ack" => leader.on_ack(node(1), Offset(number(2)), Offset::ZERO, now, yes),
                 "disconnect" => leader.on_disconnect(node(1), now),
@@ -136,6 +140,17 @@ impl Script {
             self.note(line, effects);
         }
         self.trace
+    }
+}
+
+/// The subscription of a follower whose log ends at `end`.
+fn subscription(end: i64) -> Subscription {
+    Subscription {
+        broker_epoch: BrokerEpoch(5),
+        number: 1,
+        end: Offset(end),
+        log_start: Offset::ZERO,
+        paused: false,
     }
 }
 
@@ -516,6 +531,68 @@ fn nothing_is_committed_under_min_insync_replicas() {
 }
 
 #[test]
+fn a_follower_without_space_leaves_at_the_next_tick_and_joins_when_it_has_space() {
+    check(
+        Script::start(&[1, 2, 3], 2, 0, 0),
+        "subscribe 2 0
+         subscribe 3 0
+         append 5
+         ack 2 5
+         ack 3 5
+         paused 3 5
+         tick
+         append 6
+         ack 2 6
+         tick
+         isr 1 1 2
+         append 7
+         ack 2 7
+         ack 3 5
+         tick
+         subscribe 3 5
+         ack 3 7",
+        expect![[r#"
+            start:
+            subscribe 2 0:
+            subscribe 3 0:
+            append 5:
+            ack 2 5:
+            ack 3 5: hw=5
+            paused 3 5:
+            tick:
+            append 6:
+            ack 2 6:
+            tick: propose [1, 2] at 0
+            isr 1 1 2: hw=6
+            append 7:
+            ack 2 7: hw=7
+            ack 3 5:
+            tick:
+            subscribe 3 5:
+            ack 3 7: propose [1, 2, 3] at 1
+        "#]],
+    );
+}
+
+#[test]
+fn a_follower_without_space_does_not_join_although_it_has_all_records() {
+    check(
+        Script::start(&[1, 2], 1, 5, 5),
+        "subscribe 2 5
+         paused 3 5
+         tick
+         subscribe 3 5",
+        expect![[r#"
+            start:
+            subscribe 2 5:
+            paused 3 5:
+            tick:
+            subscribe 3 5: propose [1, 2, 3] at 0
+        "#]],
+    );
+}
+
+#[test]
 fn a_follower_is_cut_where_the_epochs_part() {
     let local = |epoch: i32, end: i64| Some((LeaderEpoch(epoch), Offset(end)));
     let cut = |leader: (i32, i64), local, end: i64| {
@@ -589,10 +666,10 @@ fn a_proposed_removal_names_how_far_the_replica_lags() {
     let mut script = Script::start(&[1, 2, 3], 2, 0, 0);
     let _ = script.leader.on_config(Script::config(1), script.now);
     let yes = |_: NodeId, _: BrokerEpoch| true;
-    let (epoch, start) = ((BrokerEpoch(5), 1), Offset::ZERO);
+    let start = Offset::ZERO;
     let _ = script
         .leader
-        .on_subscribe(NodeId(2), epoch, start, start, script.now, yes);
+        .on_subscribe(NodeId(2), subscription(0), script.now, yes);
     let _ = script.leader.on_append(Offset(5), script.now);
     let _ = script
         .leader
@@ -615,10 +692,13 @@ fn the_low_watermark_counts_every_live_replica_connected_or_not() {
     let yes = |_: NodeId, _: BrokerEpoch| true;
     let now = script.now;
     let mut subscribe = |id: i32, log_start: i64| {
-        let (epoch, start) = ((BrokerEpoch(5), 1), Offset(log_start));
+        let subscription = Subscription {
+            log_start: Offset(log_start),
+            ..subscription(9)
+        };
         let _ = script
             .leader
-            .on_subscribe(NodeId(id), epoch, Offset(9), start, now, yes);
+            .on_subscribe(NodeId(id), subscription, now, yes);
     };
     subscribe(2, 4);
     subscribe(3, 6);

@@ -361,14 +361,14 @@ impl Node {
                     message.answer.diverging = Some((epoch, end_offset));
                     return (Some(message), Effects::default());
                 }
-                let effects = leader.on_subscribe(
-                    from,
-                    *subscription,
-                    *fetch_offset,
-                    Offset::ZERO,
-                    now,
-                    eligible,
-                );
+                let subscribed = dohle_broker::replica::Subscription {
+                    broker_epoch: subscription.0,
+                    number: subscription.1,
+                    end: *fetch_offset,
+                    log_start: Offset::ZERO,
+                    paused: false,
+                };
+                let effects = leader.on_subscribe(from, subscribed, now, eligible);
                 let feed = Feed {
                     subscription: *subscription,
                     leader_epoch: *leader_epoch,
