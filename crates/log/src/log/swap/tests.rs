@@ -10,6 +10,7 @@ use super::*;
 use crate::batch::{BatchBuilder, BatchOptions, Batches};
 use crate::clean::{Cleaner, CleanerLimits};
 use crate::config::LogConfig;
+use crate::log::closed_segments;
 use crate::validate::AppendOrigin;
 use crate::{LeaderAppend, OpenOptions, ReadLimits, validate};
 use dohle_config::CleanupPolicy;
@@ -141,6 +142,7 @@ impl Before {
         let names = fs::read_dir(dir).unwrap().map(|it| it.unwrap().file_name());
         let left: Vec<_> = names
             .filter_map(|name| name.into_string().ok())
+            .filter(|name| name != closed_segments::FILE)
             .filter(|name| {
                 [CLEANED_SUFFIX, SWAP_SUFFIX, DELETED_SUFFIX]
                     .iter()
@@ -362,6 +364,36 @@ fn old_segments_that_a_decided_swap_covers_are_gone_after_the_next_start() {
             "step {done}: each record is there once"
         );
         assert!(offsets.is_sorted(), "step {done}");
+    }
+}
+
+#[test]
+fn a_swap_whose_last_offset_was_flipped_removes_no_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = dirty_log(dir.path());
+    let mut cleaner = begin(&mut log);
+    let cleaned = cleaner.next_segment(&mut |_| true).unwrap().unwrap();
+    let bases: Vec<_> = log.segment_base_offsets().collect();
+    assert!(
+        bases.len() > cleaned.replaces.len() + 1,
+        "segments follow that are not replaced"
+    );
+    for step in &swap_steps(dir.path(), &cleaned.replaces)[..4] {
+        step.run(&*Environment::native().files).unwrap();
+    }
+    let path = dir.path().join(file_name(cleaned.replaces[0], ".log.swap"));
+    let mut bytes = fs::read(&path).unwrap();
+    let last = Batches::new(&bytes).last().unwrap().unwrap().position;
+    // The lowest byte of the base offset, which the checksum does not cover: 64 offsets more.
+    bytes[last + 7] ^= 0x40;
+    fs::write(&path, bytes).unwrap();
+    let error = recover(&Environment::native(), &dir.path().into())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("decide differently"), "{error}");
+    for base in bases {
+        let name = file_name(base, LOG_SUFFIX);
+        assert!(dir.path().join(&name).exists(), "{name}");
     }
 }
 
