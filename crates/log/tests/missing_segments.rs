@@ -298,6 +298,33 @@ fn segments_of_kafka_are_entered_in_the_list_at_the_first_start() {
 }
 
 #[test]
+fn a_log_that_kafka_compacted_under_an_earlier_policy_is_not_cut_at_the_gaps() {
+    let log = stopped(30, 0);
+    let (first, next) = (log.segments[0], log.segments[1]);
+    // Kafka cleaned the last batches of a segment away, and enters none of a cleaned segment's last
+    // batches into the offset index. It deletes the list when it opens the log.
+    let gap = log.cut(first, 6);
+    let kept_to = log.batches(first)[4].0;
+    let index = log.file(first, ".index");
+    let entries = dohle_log::offset_index_entries(&fs::read(&index).unwrap(), first);
+    let kept = entries
+        .iter()
+        .filter(|(_, position)| *position as usize <= kept_to);
+    truncate(&index, kept.count() * 8);
+    remove_if_exists(&log.file(first, ".timeindex"));
+    fs::remove_file(log.dir.path().join("closed-segments.deleted")).unwrap();
+    // The checkpoint of recovery points is lost too.
+    for start in 0..2 {
+        let opened = log.open_at(Offset(0));
+        let expected = Offset(ranges(&log.good).last().unwrap().1 + 1);
+        assert_eq!(opened.log_end_offset(), expected, "start {start}");
+        assert_eq!(opened.damage(), [], "start {start}");
+        let read = opened.read(gap, ALL).unwrap();
+        assert_eq!(ranges(&read.records)[0].0, next.0, "start {start}");
+    }
+}
+
+#[test]
 fn a_list_that_cannot_be_read_proves_nothing_and_is_written_again() {
     let log = stopped(30, 0);
     let list = log.dir.path().join("closed-segments.deleted");

@@ -58,17 +58,27 @@ pub(super) enum MissingEnd {
     Unflushed,
 }
 
-/// Reads the file. Returns `None` when the file does not exist or is invalid.
-pub(super) fn read(
-    fs: &dyn FileSystem,
-    dir: &Path,
-) -> Result<Option<ClosedSegments>, StorageError> {
+/// The content of the file at a start.
+#[derive(Debug, Default)]
+pub(super) struct AtStart {
+    /// `None` when the file does not exist or is invalid.
+    pub(super) closed: Option<ClosedSegments>,
+    /// Whether the file exists and is invalid, so that this server wrote it and a loss of power or
+    /// a disk damaged it.
+    pub(super) is_invalid: bool,
+}
+
+/// Reads the file.
+pub(super) fn read(fs: &dyn FileSystem, dir: &Path) -> Result<AtStart, StorageError> {
     let path = dir.join(FILE);
     let Some(bytes) = read_if_exists(fs, &path)? else {
-        return Ok(None);
+        return Ok(AtStart::default());
     };
     match decode(&bytes) {
-        Ok(found) => Ok(Some(found)),
+        Ok(found) => Ok(AtStart {
+            closed: Some(found),
+            is_invalid: false,
+        }),
         Err(error) => {
             tracing::warn!(
                 path = %path.display(),
@@ -76,7 +86,10 @@ pub(super) fn read(
                 "the sizes of closed segments cannot be read from their file, taking them from \
                  the segments"
             );
-            Ok(None)
+            Ok(AtStart {
+                closed: None,
+                is_invalid: true,
+            })
         }
     }
 }
@@ -175,12 +188,6 @@ impl Log {
         let closed = self.closed_segments.as_ref()?;
         let closed = *closed.get(&self.segments[at].base_offset)?;
         closed.map(|closed| closed.size)
-    }
-
-    /// Returns whether the file has an entry for the segment at this index.
-    pub(super) fn is_recorded(&self, at: usize) -> bool {
-        let closed = self.closed_segments.as_ref();
-        closed.is_some_and(|closed| closed.contains_key(&self.segments[at].base_offset))
     }
 
     /// Returns whether nothing can be concluded from a gap after this base offset.

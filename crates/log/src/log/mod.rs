@@ -100,6 +100,8 @@ pub struct Log {
     damage: Vec<Damage>,
     /// The content of the file `closed-segments.deleted`; `None` when the file does not exist.
     closed_segments: Option<closed_segments::ClosedSegments>,
+    /// Whether that file was invalid at the start.
+    closed_segments_invalid: bool,
     /// Whether the size of a closed segment may be missing in that file.
     closed_segments_changed: bool,
     /// Counts this log among those that share descriptors.

@@ -125,10 +125,12 @@ impl Log {
         let dir: Arc<Path> = dir.into();
         let (recovery_point, stale_recovery_point) =
             recovery_point::effective(fs, &dir, options.recovery_point, options.clean_shutdown)?;
+        let recorded = closed_segments::read(fs, &dir)?;
         let mut log = Self {
             leader_epochs: epochs::read(fs, &dir)?.unwrap_or_default(),
             damage: damaged_ranges::read(fs, &dir)?,
-            closed_segments: closed_segments::read(fs, &dir)?,
+            closed_segments: recorded.closed,
+            closed_segments_invalid: recorded.is_invalid,
             closed_segments_changed: true,
             dir,
             topic_partition,
@@ -507,10 +509,11 @@ impl Log {
         let is_flushed = next <= flushed || self.segments[at].size == 0;
         let missing_end = self.missing_end(at, end).or_else(|| {
             // A loss of power may have damaged the list too. Only compaction leaves gaps, and a
-            // segment that compaction wrote has an index that ends with the last batch.
+            // segment that compaction wrote has an index that ends with the last batch. Without a
+            // list, Kafka may have compacted the log, and its index files prove nothing.
             let is_whole = flushed_end == Some(end) || self.config.cleanup_policy.compact;
-            let is_lost = !is_whole && end < next && flushed < next && !self.is_recorded(at);
-            is_lost.then_some(MissingEnd::Unflushed)
+            let is_lost = !is_whole && end < next && flushed < next;
+            (is_lost && self.closed_segments_invalid).then_some(MissingEnd::Unflushed)
         });
         match missing_end {
             Some(MissingEnd::Flushed { .. }) => Ending::missing_to(next, end),
