@@ -92,7 +92,7 @@ fn a_voter_whose_older_log_was_purged_by_the_leader_gets_a_snapshot() {
     copy(older.path(), &cluster.dir(restored));
     cluster.restart(restored);
     let found = cluster.wait_state(restored, |state| state.payloads.len() == 100);
-    assert_eq!(found.restores, 1);
+    assert!(found.restores >= 1, "it got a snapshot");
     assert_eq!(cluster.leader(), leader, "the leader stays");
 }
 
@@ -209,7 +209,7 @@ fn a_voter_that_returns_with_another_directory_counts_as_empty() {
     cluster.stop(other);
     cluster.rename_directory(other);
     cluster.restart(other);
-    let state = cluster.wait_state(other, |state| state.restores == 1);
+    let state = cluster.wait_state(other, |state| state.restores >= 1);
     assert_eq!(state.payloads.len(), 10);
     let described = cluster.node(leader).quorum.describe();
     let voter = described
