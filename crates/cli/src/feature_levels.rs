@@ -6,7 +6,7 @@ use dohle_model::features::{
     self, KAFKA_LEVELS, LATEST_RELEASE, RELEASES, defaults_of, dependency, release,
 };
 
-/// The `metadata.version` of a release: `3.9-IV0`, or `3.9` for the last one of it.
+/// Returns the `metadata.version` of a release: `3.9-IV0`, or `3.9` for the last one of it.
 ///
 /// # Errors
 /// When there is no such release.

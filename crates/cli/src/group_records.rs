@@ -154,7 +154,7 @@ fn classic(value: &ClassicGroupValue, version: i16, embedded: Embedded) -> Json 
     }
 }
 
-/// A text or null.
+/// Returns a text, or null.
 fn text(text: Option<&impl ToString>) -> Json {
     text.map(ToString::to_string).into()
 }

@@ -60,7 +60,7 @@ pub fn parse_json<T: DeserializeOwned>(text: &str) -> anyhow::Result<T> {
     serde_json::from_str(text).context(invalid)
 }
 
-/// What is there more than once.
+/// Returns what occurs more than once, in order.
 pub fn duplicates<T: Clone + Ord + ToString>(all: impl IntoIterator<Item = T>) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let twice = all.into_iter().filter(|one| !seen.insert(one.clone()));

@@ -20,7 +20,7 @@ impl Failures {
         *times == 1
     }
 
-    /// Takes a record back that is sent again.
+    /// No longer counts a record, because it is sent again.
     pub fn take_back(&mut self, why: &str) {
         if let Some(times) = self.0.get_mut(why) {
             *times = times.saturating_sub(1);
@@ -28,12 +28,12 @@ impl Failures {
         self.0.retain(|_, times| *times > 0);
     }
 
-    /// How many records were not delivered.
+    /// Returns how many records were not delivered.
     pub fn total(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// The number and the reasons; `None` when all of the records were delivered.
+    /// Returns the number and the reasons; `None` when all of the records were delivered.
     pub fn summary(&self, records: u64) -> Option<String> {
         let failed = self.total();
         let reasons = self
@@ -53,7 +53,7 @@ pub struct Room {
 }
 
 impl Room {
-    /// Of a producer with this much memory.
+    /// Makes the room of a producer with this much memory, in bytes.
     pub fn new(memory: usize) -> Self {
         let all = (memory / 2).clamp(64 << 10, 1 << 30);
         let left = Arc::new(Semaphore::new(all));

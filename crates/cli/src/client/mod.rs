@@ -17,7 +17,7 @@ pub use self::interrupts::Interrupts;
 use crate::options::{Parsed, Rule, UsageError, at_most_one_of};
 use crate::tool_run::ErrorWithHint;
 
-/// Of an option and its old name, only one may be given.
+/// Rejects an option together with its old name.
 pub const fn renamed(both: &'static str) -> Rule {
     at_most_one_of(both).message("Options --{first} and --{second} cannot be specified together.")
 }

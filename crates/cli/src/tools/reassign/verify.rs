@@ -25,8 +25,8 @@ pub struct State {
     pub done: bool,
 }
 
-/// Where the replicas of topics are now. Topics that do not exist have none; `missing` gets their
-/// names.
+/// Returns where the replicas of topics are now. Adds the names of topics that do not exist to
+/// `missing`.
 pub async fn current<'a>(
     run: &ToolRun<'_>,
     cluster: &Cluster,

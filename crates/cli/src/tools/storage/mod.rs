@@ -293,7 +293,7 @@ fn describe(paths: &[PathBuf]) -> (String, bool) {
     (text, problems.is_empty())
 }
 
-/// A head that ends as one or as several lines need it, the lines, and an empty one.
+/// Returns a head in the singular or the plural, the lines and an empty one; nothing for no lines.
 fn list(head: &str, [one, several]: [&str; 2], lines: &[String]) -> String {
     let ending = match lines.len() {
         0 => return String::new(),

@@ -183,8 +183,8 @@ async fn producers(run: &ToolRun<'_>) -> anyhow::Result<()> {
     run.show(producers.as_slice(), render_producers)
 }
 
-/// The producers of a partition, as its leader or one broker reports them; `what` has failed where
-/// it does not.
+/// Returns the producers of a partition, as its leader or one broker reports them. `what` is put
+/// before an error.
 async fn producers_of(
     run: &ToolRun<'_>,
     cluster: &Cluster,
