@@ -24,8 +24,46 @@ pub struct Produced {
     pub error_message: Option<String>,
 }
 
+/// The attribute of a batch that belongs to a transaction.
+const TRANSACTIONAL: i16 = 1 << 4;
+
+/// The producer of a transactional batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Producer {
+    /// The producer id.
+    pub id: i64,
+    /// The producer epoch.
+    pub epoch: i16,
+}
+
+/// Returns an uncompressed batch of a transaction, with one record whose timestamp is `age_ms`
+/// milliseconds in the past.
+pub fn transactional_batch(
+    producer: Producer,
+    sequence: i32,
+    age_ms: i64,
+    value: &[u8],
+) -> Result<BytesMut> {
+    let mut batch = unencoded(&[value])?;
+    batch.attributes |= TRANSACTIONAL;
+    batch.producer_id = producer.id;
+    batch.producer_epoch = producer.epoch;
+    batch.base_sequence = sequence;
+    batch.first_timestamp -= age_ms;
+    batch.max_timestamp -= age_ms;
+    let mut bytes = BytesMut::new();
+    batch.encode(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Returns an uncompressed batch with these values, without a producer id.
 pub fn batch(values: &[&[u8]]) -> Result<BytesMut> {
+    let mut bytes = BytesMut::new();
+    unencoded(values)?.encode(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn unencoded(values: &[&[u8]]) -> Result<RecordBatch> {
     let record = |(index, value): (usize, &&[u8])| -> Result<Record> {
         Ok(Record {
             attributes: 0,
@@ -43,7 +81,7 @@ pub fn batch(values: &[&[u8]]) -> Result<BytesMut> {
         .collect::<Result<_>>()?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let now = i64::try_from(now.as_millis())?;
-    let batch = RecordBatch {
+    Ok(RecordBatch {
         base_offset: 0,
         partition_leader_epoch: -1,
         magic: 2,
@@ -55,10 +93,7 @@ pub fn batch(values: &[&[u8]]) -> Result<BytesMut> {
         producer_epoch: -1,
         base_sequence: -1,
         records,
-    };
-    let mut bytes = BytesMut::new();
-    batch.encode(&mut bytes)?;
-    Ok(bytes)
+    })
 }
 
 /// Returns a produce request for one partition.

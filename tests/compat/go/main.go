@@ -24,6 +24,7 @@ var commands = []command{
 	{"digest", "print the digest a corpus file must have once consumed", digestFile},
 	{"admin", "create, describe, alter and delete a topic", admin},
 	{"group", "be a member of a group", group},
+	{"transactional", "copy records in transactions, step by step", transactional},
 	{"bench", "produce as fast as possible and print the throughput", bench},
 	{"paced", "produce at a fixed rate and print the latencies", paced},
 	{"first-ack", "wait for the first acknowledged record and print how long it took", firstAck},
@@ -43,7 +44,7 @@ func main() {
 	}
 	fmt.Fprintln(os.Stderr, "usage: franz-go COMMAND [FLAGS]")
 	for _, c := range commands {
-		fmt.Fprintf(os.Stderr, "  %-10s %s\n", c.name, c.help)
+		fmt.Fprintf(os.Stderr, "  %-13s %s\n", c.name, c.help)
 	}
 	os.Exit(2)
 }

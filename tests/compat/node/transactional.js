@@ -21,6 +21,8 @@ const steps = {
   async init() {
     producer = kafka.producer({ transactionalId, idempotent: true, maxInFlightRequests: 1, transactionTimeout: 60000 })
     await producer.connect()
+    // The client takes its producer id with the first transaction only.
+    await (await producer.transaction()).abort()
     consumer = kafka.consumer({ groupId, readUncommitted: false, maxWaitTimeInMs: 100, sessionTimeout: 6000, heartbeatInterval: 500 })
     await consumer.connect()
     await consumer.subscribe({ topics: [source], fromBeginning: true })

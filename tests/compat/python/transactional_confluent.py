@@ -4,7 +4,10 @@
 of the producer. The steps and the answers are described in tests/src/clients/transactional.rs.
 """
 
+import os
 import sys
+import threading
+import time
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
@@ -34,19 +37,20 @@ read = []
 
 
 def retried(step):
-    """Repeats a step for as long as its error may be retried, as librdkafka asks for."""
+    """Repeats a step while its error may be retried, as librdkafka asks for, for half a minute."""
+    deadline = time.monotonic() + 30
     while True:
         try:
             return step()
         except KafkaException as failed:
-            if not failed.args[0].retriable():
+            if not failed.args[0].retriable() or time.monotonic() > deadline:
                 raise
 
 
 def init():
     global producer, consumer
     producer = Producer(producing)
-    retried(lambda: producer.init_transactions(60))
+    retried(lambda: producer.init_transactions(10))
     consumer = Consumer(consuming)
     consumer.subscribe([source])
 
@@ -85,11 +89,19 @@ def offsets():
         following[partition] = max(following.get(partition, 0), message.offset() + 1)
     places = [TopicPartition(source, *place) for place in following.items()]
     metadata = consumer.consumer_group_metadata()
-    retried(lambda: producer.send_offsets_to_transaction(places, metadata, 60))
+    retried(lambda: producer.send_offsets_to_transaction(places, metadata, 10))
+
+
+def give_up(step):
+    """Ends the process, as a supervisor would: librdkafka waits for a thread of a broker that never ends."""
+    print("failed", step, "_BLOCKED the call does not return", flush=True)
+    os._exit(1)
 
 
 for line in sys.stdin:
     words = line.split()
+    watchdog = threading.Timer(45, give_up, words[:1])
+    watchdog.start()
     try:
         match words[0]:
             case "init":
@@ -103,12 +115,14 @@ for line in sys.stdin:
             case "offsets":
                 offsets()
             case "commit":
-                retried(lambda: producer.commit_transaction(60))
+                retried(lambda: producer.commit_transaction(10))
             case "abort":
-                retried(lambda: producer.abort_transaction(60))
+                retried(lambda: producer.abort_transaction(10))
             case _:
                 raise ValueError(line)
+        watchdog.cancel()
         print("ok", words[0], flush=True)
     except KafkaException as failed:
+        watchdog.cancel()
         error = failed.args[0]
         print("failed", words[0], error.name(), error.str(), flush=True)

@@ -14,7 +14,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::java;
+use super::{franz_go, java};
 use crate::program::{Program, Running};
 
 /// The client of the loop.
@@ -26,6 +26,9 @@ pub enum Flavour {
     Confluent,
     /// aiokafka.
     Aiokafka,
+    /// franz-go. Its session adds offsets as part of a commit, so it cannot abort a transaction
+    /// that has offsets.
+    FranzGo,
     /// kafkajs.
     Kafkajs,
 }
@@ -52,6 +55,17 @@ pub struct Transactional {
 }
 
 impl Flavour {
+    /// Whether a program with this client is replaced after any error, because the client cannot
+    /// end a transaction that it once failed to end.
+    pub fn is_replaced_after_errors(self) -> bool {
+        matches!(self, Self::Confluent | Self::FranzGo | Self::Kafkajs)
+    }
+
+    /// Whether the client can abort a transaction that has offsets.
+    pub fn aborts_offsets(self) -> bool {
+        self != Self::FranzGo
+    }
+
     fn program(self, work: Work<'_>) -> Program {
         let places = [
             work.bootstrap,
@@ -70,6 +84,7 @@ impl Flavour {
             Self::Java => java::class("Transactional").args(places),
             Self::Confluent => python("transactional_confluent.py"),
             Self::Aiokafka => python("transactional_aiokafka.py"),
+            Self::FranzGo => franz_go::franz_go("transactional", work.bootstrap).args(&places[1..]),
             Self::Kafkajs => Program::new("node")
                 .arg(crate::compat().join("node/transactional.js"))
                 .args(places),
@@ -83,7 +98,7 @@ impl Transactional {
         let running = flavour
             .program(work)
             .interactive()
-            .limit(std::time::Duration::from_secs(240))
+            .limit(std::time::Duration::from_secs(200))
             .start()?;
         Ok(Self { running })
     }

@@ -11,6 +11,7 @@ use anyhow::{Result, ensure};
 use dohle_tests::clients::java;
 use dohle_tests::clients::kcat::kcat;
 use dohle_tests::http::{self, Response};
+use dohle_tests::length::Length;
 use dohle_tests::ports::free_port;
 use dohle_tests::program::Running;
 use dohle_tests::{Cluster, until};
@@ -21,14 +22,6 @@ const TOPIC: &str = "lines";
 const LINES_PER_KILL: usize = 200;
 /// A worker's start, a rebalance and the restart of its tasks included.
 const SETTLED: Duration = Duration::from_secs(120);
-
-/// How often a worker is killed: in the short form, for `make test`, and in the long one.
-fn kills() -> usize {
-    match std::env::var("DOHLE_PROGRAMS").as_deref() {
-        Ok("full") => 6,
-        _ => 2,
-    }
-}
 
 struct Worker {
     running: Running,
@@ -139,7 +132,7 @@ fn a_file_goes_through_connect_exactly_once() -> Result<()> {
         written(LINES_PER_KILL)
     })?;
     let mut count = LINES_PER_KILL;
-    for kill in 0..kills() {
+    for kill in 0..Length::wished().choose(2, 6) {
         // The source is reading these lines when one of the workers is killed.
         append(&from, count..count + LINES_PER_KILL)?;
         count += LINES_PER_KILL;

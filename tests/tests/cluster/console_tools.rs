@@ -33,7 +33,7 @@ pub(super) fn theirs(name: &str, bootstrap: &str, args: &[&str]) -> Program {
 
 /// A single node of Apache Kafka, in a folder of its own.
 pub(super) struct Kafka {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     pub(super) bootstrap: String,
     running: Option<Running>,
 }
@@ -54,6 +54,7 @@ impl Kafka {
              listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
              log.dirs={}\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=2\n\
              transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+             transaction.state.log.num.partitions=2\n\
              group.initial.rebalance.delay.ms=0\nauto.create.topics.enable=false\n",
             data.display()
         );
@@ -77,7 +78,7 @@ impl Kafka {
     }
 
     /// Stops the node with SIGINT, like Ctrl-C.
-    fn stop(&mut self) -> Result<()> {
+    pub(super) fn stop(&mut self) -> Result<()> {
         let running = self.running.take().context("Kafka is not running")?;
         running.interrupt()?;
         running.finish()?;
@@ -320,7 +321,7 @@ fn the_performance_tests_move_all_records_and_print_kafkas_lines() -> Result<()>
 }
 
 /// Runs both tools on the same files, and compares their output.
-fn dump(files: &[PathBuf], options: &[&str]) -> Result<()> {
+pub(super) fn dump(files: &[PathBuf], options: &[&str]) -> Result<()> {
     let names: Vec<String> = files
         .iter()
         .map(|file| file.display().to_string())
@@ -343,7 +344,7 @@ fn dump(files: &[PathBuf], options: &[&str]) -> Result<()> {
 }
 
 /// Returns all files of a topic that the tools read.
-fn of_topic(data: &Path, topic: &str, extensions: &[&str]) -> Result<Vec<PathBuf>> {
+pub(super) fn of_topic(data: &Path, topic: &str, extensions: &[&str]) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for partition in partitions(data, topic)? {
         for extension in extensions {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use dohle_tests::Cluster;
 use dohle_tests::clients::java;
+use dohle_tests::length::Length;
 use dohle_tests::program::{Program, Running};
 
 use crate::faults::allow_lost_connections;
@@ -17,14 +18,6 @@ use crate::faults::allow_lost_connections;
 const RECORDS_PER_KILL: usize = 500;
 const RATE: usize = 100;
 const LIMIT: Duration = Duration::from_secs(600);
-
-/// How often a process is killed: in the short form, for `make test`, and in the long one.
-fn kills() -> usize {
-    match std::env::var("DOHLE_PROGRAMS").as_deref() {
-        Ok("full") => 10,
-        _ => 3,
-    }
-}
 
 fn streams(arguments: &[&str]) -> Program {
     java::class("Streams").args(arguments).limit(LIMIT)
@@ -41,8 +34,7 @@ fn instance(bootstrap: &str, directory: &Path, name: char) -> Result<Running> {
 /// Kafka's smoke test: its driver writes records, two instances process them, one is killed, and
 /// the driver compares what came out.
 fn smoke(guarantee: &str) -> Result<()> {
-    if std::env::var("DOHLE_PROGRAMS").as_deref() != Ok("full") {
-        println!("only with DOHLE_PROGRAMS=full (make test-streams)");
+    if !Length::wished().is_full() {
         return Ok(());
     }
     let mut cluster = Cluster::of(3)
@@ -123,6 +115,7 @@ fn a_streams_application_processes_each_record_exactly_once() -> Result<()> {
         Err(_) => u64::from(std::process::id()),
     };
     println!("DOHLE_SEED={seed}");
+    let kills = Length::wished().choose(3, 10);
     let mut cluster = Cluster::of(3)
         .property("group.initial.rebalance.delay.ms", "500")
         .property("offsets.topic.num.partitions", "6")
@@ -147,7 +140,7 @@ fn a_streams_application_processes_each_record_exactly_once() -> Result<()> {
         instance(&bootstrap, &scratch, 'a')?,
         instance(&bootstrap, &scratch, 'b')?,
     ];
-    let records = (RECORDS_PER_KILL * kills()).to_string();
+    let records = (RECORDS_PER_KILL * kills).to_string();
     let input = [
         "input",
         &bootstrap,
@@ -158,7 +151,7 @@ fn a_streams_application_processes_each_record_exactly_once() -> Result<()> {
     let mut input = streams(&input).start()?;
 
     let mut random = seed;
-    for kill in 0..kills() {
+    for kill in 0..kills {
         // The output has grown since the last kill, so the application has processed records.
         input.wait_for_line(|line| {
             line == format!("written {}", kill * RECORDS_PER_KILL + RECORDS_PER_KILL / 2)

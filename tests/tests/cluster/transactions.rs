@@ -1,14 +1,14 @@
-//! Loops of consume, process and produce in transactions, with several client families:
-//! transactions are committed and aborted, and a program that was replaced returns. With the Java
-//! client and aiokafka, the coordinator is also killed between every two steps, a commit loses its
-//! response, and the leader of the target moves during a transaction.
-
-use std::collections::BTreeSet;
+//! Loops of consume, process and produce in transactions, with five client families: the
+//! coordinator is killed before every step and in the middle of a commit, a commit loses its
+//! answer, the leader of the target moves, a transaction is aborted, and a program that was
+//! replaced comes back. Every order is copied exactly once.
 
 use anyhow::{Context, Result, ensure};
 use dohle_tests::clients::kcat::kcat;
 use dohle_tests::clients::transactional::{Flavour, Transactional, Work};
 use dohle_tests::cluster::text;
+use dohle_tests::length::Length;
+use dohle_tests::proxy::Proxies;
 use dohle_tests::wait::DEADLINE;
 use dohle_tests::{Cluster, eventually};
 use kacrab_protocol::generated as kafka;
@@ -24,24 +24,26 @@ const TRANSACTION: i8 = 1;
 /// The steps of one transaction.
 pub const STEPS: [&str; 5] = ["begin", "read 5", "write", "offsets", "commit"];
 
-/// The faults during the work of a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Faults {
-    None,
-    Killed,
-}
+/// Records of one transaction.
+const READ: usize = 5;
+const ORDERS: usize = 40;
+/// Of EndTxn.
+const END_TXN: i16 = 26;
 
-fn cluster() -> Result<Cluster> {
+fn cluster() -> Result<(Cluster, Proxies)> {
     let mut cluster = Cluster::of(3)
         .property("group.initial.rebalance.delay.ms", "0")
         .property("offsets.topic.num.partitions", "3")
         .property("transaction.state.log.num.partitions", "3")
-        .start()?;
+        .prepare()?;
+    let proxies = Proxies::start(&cluster)?;
+    cluster.start()?;
     allow_lost_connections(&mut cluster);
     let config = [("min.insync.replicas", "2")];
     cluster.create_topic(SOURCE, 1, 3, &config)?;
     cluster.create_topic(TARGET, 2, 3, &config)?;
-    Ok(cluster)
+    write_orders(&cluster.bootstrap(), ORDERS)?;
+    Ok((cluster, proxies))
 }
 
 /// Returns the broker that coordinates the transactions of [`ID`].
@@ -62,21 +64,6 @@ pub fn coordinator(cluster: &Cluster) -> Result<i32> {
     })
 }
 
-/// Kills a broker, and starts it again once `meanwhile` is done.
-fn while_killed(
-    cluster: &mut Cluster,
-    broker: i32,
-    meanwhile: impl FnOnce() -> Result<()>,
-) -> Result<()> {
-    cluster.broker(broker).kill()?;
-    meanwhile()?;
-    cluster.broker(broker).start()?;
-    for topic in [SOURCE, TARGET, "__transaction_state", "__consumer_offsets"] {
-        cluster.wait_in_sync(topic)?;
-    }
-    Ok(())
-}
-
 /// Returns the values of the target that a reader of committed records receives.
 pub fn committed(cluster: &Cluster) -> Result<Vec<String>> {
     let arguments = [
@@ -92,39 +79,6 @@ pub fn committed(cluster: &Cluster) -> Result<Vec<String>> {
     Ok(output.lines().map(str::to_owned).collect())
 }
 
-/// Makes three transactions, during which brokers are killed.
-fn three_with_kills(cluster: &mut Cluster, copy: &mut Transactional) -> Result<()> {
-    // Before every step of one transaction the coordinator is killed.
-    for step in STEPS {
-        let coordinator = coordinator(cluster)?;
-        while_killed(cluster, coordinator, || {
-            copy.step(step)
-                .with_context(|| format!("{step}, its coordinator killed"))
-        })?;
-    }
-    // The coordinator is killed while the commit is in progress: it may have happened or not.
-    for step in &STEPS[..4] {
-        copy.step(step)?;
-    }
-    let killed = coordinator(cluster)?;
-    copy.ask("commit")?;
-    while_killed(cluster, killed, || {
-        let failed = copy.answer("commit")?;
-        ensure!(failed.is_none(), "the commit failed: {failed:?}");
-        Ok(())
-    })?;
-    // The leader of a partition that was written to moves before the transaction ends.
-    for step in &STEPS[..3] {
-        copy.step(step)?;
-    }
-    let leader = cluster.leader(TARGET, 0)?;
-    while_killed(cluster, leader, || {
-        copy.step("offsets")?;
-        copy.step("commit")
-    })?;
-    Ok(())
-}
-
 /// Writes records to the source.
 pub fn write_orders(bootstrap: &str, count: usize) -> Result<()> {
     let lines: String = (0..count).map(|n| format!("{n}:order {n}\n")).collect();
@@ -135,64 +89,207 @@ pub fn write_orders(bootstrap: &str, count: usize) -> Result<()> {
     Ok(())
 }
 
-fn story(flavour: Flavour, faults: Faults) -> Result<()> {
-    let mut cluster = cluster()?;
-    let bootstrap = cluster.bootstrap();
+/// A loop that copies orders, one program at a time.
+struct Loop {
+    cluster: Cluster,
+    proxies: Proxies,
+    flavour: Flavour,
+    copy: Transactional,
+    /// Steps of the transaction that is open.
+    steps: Vec<&'static str>,
+    /// Records whose transactions were committed.
+    committed: usize,
+}
+
+fn start(flavour: Flavour, proxies: &Proxies) -> Result<Transactional> {
     let work = Work {
-        bootstrap: &bootstrap,
+        bootstrap: &proxies.bootstrap(),
         source: SOURCE,
         target: TARGET,
         group: GROUP,
         transactional_id: ID,
     };
-    write_orders(&bootstrap, 40)?;
-
     let mut copy = Transactional::start(flavour, work)?;
     copy.step("init")?;
-    for step in STEPS {
-        copy.step(step)?;
+    Ok(copy)
+}
+
+impl Loop {
+    fn start(flavour: Flavour) -> Result<Self> {
+        let (cluster, proxies) = cluster()?;
+        let copy = start(flavour, &proxies)?;
+        Ok(Self {
+            cluster,
+            proxies,
+            flavour,
+            copy,
+            steps: Vec::new(),
+            committed: 0,
+        })
     }
-    match faults {
-        Faults::Killed => three_with_kills(&mut cluster, &mut copy)?,
-        Faults::None => {
-            for step in STEPS.repeat(3) {
-                copy.step(step)?;
+
+    fn steps(&mut self, steps: &[&'static str]) -> Result<()> {
+        for step in steps {
+            self.step(step)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: &'static str) -> Result<()> {
+        self.copy.ask(step)?;
+        self.finish_step(step)
+    }
+
+    /// Waits until a step is done. A client that cannot go on after an error is replaced, and the
+    /// new program does the same transaction, unless it was committed after all.
+    fn finish_step(&mut self, step: &'static str) -> Result<()> {
+        let failed = self.copy.answer(step)?;
+        self.steps.push(step);
+        if let Some(error) = failed {
+            println!("{step} failed: {error}");
+            ensure!(
+                self.flavour.is_replaced_after_errors(),
+                "{step} failed: {error}"
+            );
+            self.replace()?;
+            let seen = committed(&self.cluster)?.len();
+            let is_committed = step == "commit" && seen == self.committed + READ;
+            if !is_committed {
+                ensure!(seen == self.committed, "{seen} records are committed");
+                let again = std::mem::take(&mut self.steps);
+                return self.steps(&again);
             }
         }
-    }
-    // An aborted transaction's records are not visible, and its offsets are not committed.
-    for step in &STEPS[..4] {
-        copy.step(step)?;
-    }
-    copy.step("abort")?;
-    copy.kill()?;
-    let seen: BTreeSet<String> = committed(&cluster)?.into_iter().collect();
-    ensure!(seen.len() == 20, "{seen:?}");
-
-    // A program that is considered dead during a transaction is replaced, and returns.
-    let mut zombie = Transactional::start(flavour, work)?;
-    zombie.step("init")?;
-    for step in &STEPS[..3] {
-        zombie.step(step)?;
-    }
-    zombie.pause()?;
-    let mut copy = Transactional::start(flavour, work)?;
-    copy.step("init")?;
-    for _ in 0..4 {
-        for step in STEPS {
-            copy.step(step)?;
+        if step == "commit" {
+            self.steps.clear();
+            self.committed += READ;
         }
+        Ok(())
     }
-    zombie.resume()?;
-    zombie.ask("commit")?;
-    let fenced = zombie.answer("commit")?;
-    ensure!(fenced.is_some(), "the zombie committed");
-    zombie.kill()?;
-    copy.finish()?;
 
-    let mut seen = committed(&cluster)?;
+    fn replace(&mut self) -> Result<()> {
+        self.copy.kill()?;
+        self.copy = start(self.flavour, &self.proxies)?;
+        Ok(())
+    }
+
+    /// Kills a broker, and starts it again once `meanwhile` is done.
+    fn while_killed(
+        &mut self,
+        broker: i32,
+        meanwhile: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        self.proxies.close(broker);
+        self.cluster.broker(broker).kill()?;
+        meanwhile(self)?;
+        self.cluster.broker(broker).start()?;
+        self.proxies.open(broker)?;
+        for topic in [SOURCE, TARGET, "__transaction_state", "__consumer_offsets"] {
+            self.cluster.wait_in_sync(topic)?;
+        }
+        Ok(())
+    }
+
+    fn transaction_with_the_coordinator_killed_before_every_step(&mut self) -> Result<()> {
+        // In the short form only where requests about the transaction follow.
+        let kills = Length::wished().choose(&STEPS[2..], &STEPS);
+        self.steps(&STEPS[..STEPS.len() - kills.len()])?;
+        for step in kills {
+            let coordinator = coordinator(&self.cluster)?;
+            self.while_killed(coordinator, |this| {
+                this.step(step)
+                    .with_context(|| format!("{step}, its coordinator killed"))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn transaction_with_the_coordinator_killed_during_its_commit(&mut self) -> Result<()> {
+        self.steps(&STEPS[..4])?;
+        let coordinator = coordinator(&self.cluster)?;
+        self.copy.ask("commit")?;
+        self.while_killed(coordinator, |this| this.finish_step("commit"))
+    }
+
+    fn transaction_whose_commit_loses_its_answer(&mut self) -> Result<()> {
+        self.steps(&STEPS[..4])?;
+        let committed = self.committed + READ;
+        self.proxies.lose_next_answer(END_TXN);
+        self.step("commit")?;
+        ensure!(self.proxies.lost() == 1, "no answer was lost");
+        ensure!(self.committed == committed, "the commit was undone");
+        Ok(())
+    }
+
+    fn transaction_in_which_the_leader_of_the_target_moves(&mut self) -> Result<()> {
+        self.steps(&STEPS[..3])?;
+        let leader = self.cluster.leader(TARGET, 0)?;
+        self.while_killed(leader, |this| this.steps(&STEPS[3..]))
+    }
+
+    fn aborted_transaction(&mut self) -> Result<()> {
+        let with_offsets = self.flavour.aborts_offsets();
+        self.steps(if with_offsets {
+            &STEPS[..4]
+        } else {
+            &STEPS[..3]
+        })?;
+        self.copy.step("abort")?;
+        self.steps.clear();
+        self.replace()?;
+        let seen = committed(&self.cluster)?;
+        ensure!(
+            seen.len() == self.committed,
+            "{} of {seen:?}",
+            self.committed
+        );
+        Ok(())
+    }
+
+    /// A program that is taken for dead in the middle of a transaction is replaced, and comes back.
+    fn zombie(&mut self) -> Result<()> {
+        self.steps(&STEPS[..3])?;
+        self.copy.pause()?;
+        let replacement = start(self.flavour, &self.proxies)?;
+        let mut zombie = std::mem::replace(&mut self.copy, replacement);
+        self.steps.clear();
+        self.steps(&STEPS)?;
+        self.steps(&STEPS[..3])?;
+        zombie.resume()?;
+        zombie.ask("commit")?;
+        let refused = zombie.answer("commit")?.context("the zombie committed")?;
+        println!("the zombie: {refused}");
+        ensure!(is_fenced(&refused), "{refused}");
+        zombie.kill()?;
+        self.steps(&STEPS[3..])
+    }
+}
+
+/// Whether an error has one of the names that clients give to their being fenced.
+fn is_fenced(error: &str) -> bool {
+    let error = error.to_lowercase().replace(['_', ' '], "");
+    ["fenced", "invalidproducerepoch"]
+        .iter()
+        .any(|name| error.contains(name))
+}
+
+fn story(flavour: Flavour) -> Result<()> {
+    let mut copies = Loop::start(flavour)?;
+    copies.steps(&STEPS)?;
+    copies.transaction_with_the_coordinator_killed_before_every_step()?;
+    copies.transaction_with_the_coordinator_killed_during_its_commit()?;
+    copies.transaction_whose_commit_loses_its_answer()?;
+    copies.transaction_in_which_the_leader_of_the_target_moves()?;
+    copies.aborted_transaction()?;
+    copies.zombie()?;
+    while copies.committed < ORDERS {
+        copies.steps(&STEPS)?;
+    }
+    copies.copy.finish()?;
+
+    let mut seen = committed(&copies.cluster)?;
     seen.sort();
-    let mut expected: Vec<String> = (0..40).map(|n| format!("copy of order {n}")).collect();
+    let mut expected: Vec<String> = (0..ORDERS).map(|n| format!("copy of order {n}")).collect();
     expected.sort();
     ensure!(seen == expected, "{} records: {seen:?}", seen.len());
     Ok(())
@@ -200,20 +297,25 @@ fn story(flavour: Flavour, faults: Faults) -> Result<()> {
 
 #[test]
 fn transactions_of_the_java_client() -> Result<()> {
-    story(Flavour::Java, Faults::Killed)
+    story(Flavour::Java)
 }
 
 #[test]
 fn transactions_of_librdkafka() -> Result<()> {
-    story(Flavour::Confluent, Faults::None)
+    story(Flavour::Confluent)
 }
 
 #[test]
 fn transactions_of_aiokafka() -> Result<()> {
-    story(Flavour::Aiokafka, Faults::Killed)
+    story(Flavour::Aiokafka)
+}
+
+#[test]
+fn transactions_of_franz_go() -> Result<()> {
+    story(Flavour::FranzGo)
 }
 
 #[test]
 fn transactions_of_kafkajs() -> Result<()> {
-    story(Flavour::Kafkajs, Faults::None)
+    story(Flavour::Kafkajs)
 }
