@@ -1,5 +1,6 @@
-//! A broker's configuration as typed values: what is fixed while a node runs, and what the metadata
-//! may change.
+//! A broker's configuration as typed values: the properties that are fixed while a node runs
+//! ([`BrokerConfig`]), and those that the metadata can change at run time
+//! ([`DynamicBrokerConfig`]).
 
 use std::time::Duration;
 
@@ -9,13 +10,14 @@ use super::effective::BrokerValues;
 use super::key::{BrokerKey, ConfigValue};
 use super::keys::broker as keys;
 
-/// What Dohle reads of a broker's properties beyond listeners, roles and directories, as far as a
-/// change needs a restart. The fields are Kafka's names with dots as underscores.
+/// The properties of a broker that change only with a restart, without listeners, roles and
+/// directories. The fields are Kafka's names with dots as underscores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerConfig {
-    /// `num.partitions`: of a topic that does not say.
+    /// `num.partitions`: the number of partitions of a topic that is created without one.
     pub num_partitions: i32,
-    /// `default.replication.factor`: of a topic that does not say.
+    /// `default.replication.factor`: the replicas of a topic that is created without a number of
+    /// them.
     pub default_replication_factor: i16,
     /// `auto.create.topics.enable`.
     pub auto_create_topics_enable: bool,
@@ -23,7 +25,8 @@ pub struct BrokerConfig {
     pub delete_topic_enable: bool,
     /// `controlled.shutdown.enable`.
     pub controlled_shutdown_enable: bool,
-    /// `auto.leader.rebalance.enable`: leaderships go back to the preferred replicas.
+    /// `auto.leader.rebalance.enable`: whether the controller gives leadership back to preferred
+    /// replicas.
     pub auto_leader_rebalance_enable: bool,
     /// `leader.imbalance.check.interval.seconds`.
     pub leader_imbalance_check_interval: Duration,
@@ -47,21 +50,22 @@ pub struct BrokerConfig {
     pub add_partitions_to_txn_retry_backoff: Duration,
     /// `add.partitions.to.txn.retry.backoff.max.ms`.
     pub add_partitions_to_txn_retry_backoff_max: Duration,
-    /// `socket.request.max.bytes`: the largest request.
+    /// `socket.request.max.bytes`: the size of the largest request that is accepted.
     pub socket_request_max_bytes: usize,
     /// `socket.listen.backlog.size`.
     pub socket_listen_backlog_size: u32,
-    /// `connections.max.idle.ms`; `None` for ever.
+    /// `connections.max.idle.ms`: after this time an idle connection is closed; `None` for never.
     pub connections_max_idle: Option<Duration>,
-    /// `fetch.max.bytes`: of one answer to a fetch.
+    /// `fetch.max.bytes`: the largest size of a Fetch response.
     pub fetch_max_bytes: usize,
-    /// `max.request.partition.size.limit`: of one page of DescribeTopicPartitions.
+    /// `max.request.partition.size.limit`: the most partitions in one response to
+    /// DescribeTopicPartitions.
     pub max_request_partition_size_limit: usize,
     /// `max.incremental.fetch.session.cache.slots`.
     pub max_incremental_fetch_session_cache_slots: usize,
     /// `unstable.api.versions.enable`.
     pub unstable_api_versions_enable: bool,
-    /// Whether `group.coordinator.rebalance.protocols` has the consumer protocol (KIP-848).
+    /// Whether `group.coordinator.rebalance.protocols` includes the consumer protocol (KIP-848).
     pub serves_consumer_groups: bool,
     /// `controller.quorum.election.timeout.ms`.
     pub controller_quorum_election_timeout: Duration,
@@ -70,7 +74,7 @@ pub struct BrokerConfig {
 }
 
 impl BrokerConfig {
-    /// Reads the effective values. They were validated where they were set.
+    /// Reads the effective values, which were validated when they were set.
     ///
     /// # Panics
     /// When a property that may change while a broker runs is among them.
@@ -141,7 +145,7 @@ impl BrokerConfig {
     }
 }
 
-/// Reads a property that does not change while a node runs.
+/// Reads a property that cannot change while a node runs.
 fn fixed<T: ConfigValue>(values: &BrokerValues, key: &BrokerKey<T>) -> T {
     let definition = key.definition();
     assert!(
@@ -152,7 +156,8 @@ fn fixed<T: ConfigValue>(values: &BrokerValues, key: &BrokerKey<T>) -> T {
     values.read(key)
 }
 
-/// What the metadata may change while a broker runs. Resolved as a whole when one of them changed.
+/// The properties that the metadata can change while a broker runs. All are resolved again when one
+/// of them changes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DynamicBrokerConfig {
     /// `producer.id.expiration.ms`.
@@ -168,7 +173,7 @@ pub struct DynamicBrokerConfig {
 }
 
 impl DynamicBrokerConfig {
-    /// Reads the effective values. They were validated where they were set.
+    /// Reads the effective values, which were validated when they were set.
     #[must_use]
     pub fn resolve(values: &BrokerValues) -> Self {
         Self {

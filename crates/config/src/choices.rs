@@ -1,23 +1,23 @@
-//! Values of properties that are one of a few words, or a set of them.
+//! The types of properties whose value is one of a few words, or a set of such words.
 
 use dohle_model::CompressionType;
 
-/// `message.timestamp.type`: whose clock stamps the records.
+/// `message.timestamp.type`: which clock the timestamps of records come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum TimestampType {
-    /// The producer's.
+    /// The producer's clock.
     #[default]
     CreateTime,
-    /// The leader's, at the moment of the append.
+    /// The leader's clock, at the moment of the append.
     LogAppendTime,
 }
 
-/// `cleanup.policy`: a set of the two.
+/// `cleanup.policy`: any combination of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CleanupPolicy {
-    /// Old segments are deleted.
+    /// Whether old segments are deleted.
     pub delete: bool,
-    /// Only the last record of each key is kept.
+    /// Whether all records but the last of each key are removed.
     pub compact: bool,
 }
 
@@ -33,15 +33,15 @@ impl Default for CleanupPolicy {
 /// `compression.type` of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum TargetCompression {
-    /// Keep what the producer chose.
+    /// Batches keep the codec of the producer.
     #[default]
     Producer,
-    /// The leader recompresses to this codec (`None` is `uncompressed`).
+    /// The leader compresses batches with this codec (`None` for `uncompressed`).
     Codec(CompressionType),
 }
 
 impl TargetCompression {
-    /// The codec that a batch compressed with `source` is to have.
+    /// Returns the codec to store a batch with that arrived with the codec `source`.
     #[must_use]
     pub fn resolve(self, source: CompressionType) -> CompressionType {
         match self {

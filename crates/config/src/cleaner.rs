@@ -1,16 +1,16 @@
-//! The properties of compaction that belong to a broker, as typed values.
+//! The properties of log compaction and of the search for damaged records, as typed values.
 
 use std::time::Duration;
 
 use super::effective::BrokerValues;
 use super::keys::broker as keys;
 
-/// What compaction may use (`log.cleaner.*`).
+/// The limits of compaction (`log.cleaner.*`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CleanerConfig {
     /// `log.cleaner.enable`.
     pub enabled: bool,
-    /// `log.cleaner.threads`: logs that are cleaned at a time.
+    /// `log.cleaner.threads`: the number of logs that are compacted at the same time.
     pub threads: usize,
     /// `log.cleaner.dedupe.buffer.size`, bytes of memory for all threads.
     pub dedupe_buffer_size: usize,
@@ -20,12 +20,13 @@ pub struct CleanerConfig {
     pub io_buffer_size: usize,
     /// `log.cleaner.io.max.bytes.per.second`, read and written by all threads.
     pub io_max_bytes_per_second: f64,
-    /// `log.cleaner.backoff.ms`: how long until a log is looked at again that waits for others.
+    /// `log.cleaner.backoff.ms`: the pause before a log is checked again that could not be
+    /// compacted.
     pub backoff: Duration,
 }
 
 impl CleanerConfig {
-    /// Reads the effective values. They were validated where they were set.
+    /// Reads the effective values, which were validated when they were set.
     #[must_use]
     pub fn resolve(values: &BrokerValues) -> Self {
         Self {
@@ -40,19 +41,19 @@ impl CleanerConfig {
     }
 }
 
-/// How the broker looks for damaged records in the background (`log.scrub.*`).
+/// The search for damaged records in the background (`log.scrub.*`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScrubConfig {
     /// `log.scrub.enable`.
     pub enabled: bool,
-    /// `log.scrub.interval.ms`: from the beginning of one pass to that of the next.
+    /// `log.scrub.interval.ms`: the time from the start of one pass to the start of the next.
     pub interval: Duration,
     /// `log.scrub.max.bytes.per.second`.
     pub max_bytes_per_second: f64,
 }
 
 impl ScrubConfig {
-    /// Reads the effective values. They were validated where they were set.
+    /// Reads the effective values, which were validated when they were set.
     #[must_use]
     pub fn resolve(values: &BrokerValues) -> Self {
         Self {

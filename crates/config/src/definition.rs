@@ -1,4 +1,4 @@
-//! What is known of a property: its name, type, default, range, importance, update mode,
+//! The definition of a property: its name, type, default, range, importance, update mode,
 //! documentation, and whether Dohle acts on it.
 
 use std::fmt;
@@ -20,14 +20,15 @@ pub enum ConfigType {
     Double,
     /// Comma-separated texts.
     List,
-    /// The name of a Java class. Dohle compares it, where it knows one, and loads nothing.
+    /// The name of a Java class. Dohle compares it with the names it supports, and never loads a
+    /// class.
     Class,
-    /// A text that is never shown.
+    /// A text that no response and no log shows.
     Password,
 }
 
 impl ConfigType {
-    /// The number that DescribeConfigs has for it (KIP-569).
+    /// Returns the number of the type in DescribeConfigs (KIP-569).
     #[must_use]
     pub const fn wire_id(self) -> i8 {
         match self {
@@ -43,7 +44,7 @@ impl ConfigType {
         }
     }
 
-    /// Whether values are kept from those who describe.
+    /// Returns whether values are hidden in descriptions.
     #[must_use]
     pub const fn is_sensitive(self) -> bool {
         matches!(self, Self::Password)
@@ -66,18 +67,18 @@ impl fmt::Display for ConfigType {
     }
 }
 
-/// What a property is when nobody sets it.
+/// The value of a property that is not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Default {
-    /// It must be set.
+    /// There is none: the property must be set.
     Required,
-    /// It has no value.
+    /// The property has no value.
     Null,
     /// This text.
     Value(&'static str),
 }
 
-/// How much a property matters, in Kafka's opinion.
+/// The importance of a property, as Kafka's documentation rates it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Importance {
     /// High.
@@ -88,34 +89,34 @@ pub enum Importance {
     Low,
 }
 
-/// Whether a broker's property may change while it runs (KIP-226).
+/// Whether a property of brokers can change while a broker runs (KIP-226).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UpdateMode {
-    /// Only with a restart.
+    /// The property changes only with a restart.
     #[default]
     ReadOnly,
-    /// Broker by broker.
+    /// The property can be set for single brokers.
     PerBroker,
-    /// For all brokers at once, or broker by broker.
+    /// The property can be set for all brokers together, or for single brokers.
     ClusterWide,
 }
 
-/// Which values of the right type are allowed.
+/// The range of a property: which values of its type are allowed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Validator {
-    /// All.
+    /// All values.
     Any,
-    /// Whole numbers from this one on.
+    /// Whole numbers of at least this value.
     AtLeast(i64),
-    /// Whole numbers in this range, ends included.
+    /// Whole numbers between the two, both included.
     Between(i64, i64),
-    /// Numbers in this range, ends included.
+    /// Numbers between the two, both included.
     BetweenDecimals(f64, f64),
     /// One of these texts.
     OneOf(&'static [&'static str]),
     /// One of these texts, in upper or lower case.
     OneOfAnyCase(&'static [&'static str]),
-    /// Any of these, none twice.
+    /// A list of some of these texts, each at most once.
     ListOf(&'static [&'static str]),
     /// A text that is not empty.
     NonEmpty,
@@ -153,9 +154,9 @@ impl fmt::Display for Validator {
 /// Whether Dohle acts on a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// It does what Kafka's documentation says.
+    /// The property has the effect that Kafka's documentation describes.
     Honoured,
-    /// It is accepted, checked, stored and described, and changes nothing.
+    /// The property is accepted, checked, stored and described, but has no effect.
     AcceptedIgnored,
 }
 
@@ -172,16 +173,18 @@ pub struct ConfigDef {
     pub importance: Importance,
     /// What is allowed.
     pub validator: Validator,
-    /// Brokers' properties: whether it changes at run time. Topics' properties always do.
+    /// When the value can change. Only for properties of brokers: those of topics can always
+    /// change.
     pub update_mode: UpdateMode,
     /// Whether Dohle acts on it.
     pub status: Status,
-    /// Kafka changes it at run time, Dohle only with a restart; so such a change is refused.
+    /// Whether Dohle refuses a change at run time that Kafka accepts; the value changes with a
+    /// restart.
     pub needs_restart: bool,
-    /// Not listed unless it is set.
+    /// Whether the property is listed only when it is set.
     pub is_internal: bool,
-    /// Brokers' properties: the names that say the same in other units, this one included, the
-    /// strongest first. Empty when there are no others.
+    /// For properties of brokers: all names of the same setting in different units, including this
+    /// one, in the order of precedence. Empty when there is only one name.
     pub synonyms: &'static [&'static str],
     /// Topics' properties: the broker's property that is its default.
     pub broker_name: Option<&'static str>,

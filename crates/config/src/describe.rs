@@ -1,12 +1,12 @@
-//! What DescribeConfigs tells of a topic's, a group's or a broker's properties: values, where they
-//! come from, and the places that were outvoted (KIP-226, KIP-569).
+//! The answers to DescribeConfigs for topics, groups and brokers: each property's value, the place
+//! where it was set, and the values that this place overrides (KIP-226, KIP-569).
 
 use super::Properties;
 use super::definition::{ConfigDef, ConfigType};
 use super::effective::BrokerValues;
 use super::{Scope, definitions, find};
 
-/// Where a value comes from. The numbers are the wire's.
+/// The place where a value was set. The numbers are those of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(i8)]
 pub enum ConfigSource {
@@ -18,45 +18,46 @@ pub enum ConfigSource {
     DynamicDefaultBroker = 3,
     /// Set in the broker's file or environment.
     StaticBroker = 4,
-    /// Nobody set it.
+    /// The value is the default.
     Default = 5,
     /// Set for the group.
     Group = 8,
 }
 
-/// One of the places where a value could come from.
+/// One of the places where a value is set, or its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Synonym {
-    /// The property's name there.
+    /// The name of the property in this place.
     pub name: String,
-    /// Its value there; `None` for none, and for what is never shown.
+    /// The value in this place; `None` when there is none, or when it is hidden.
     pub value: Option<String>,
     /// The place.
     pub source: ConfigSource,
 }
 
-/// A property as it is described.
+/// A property as a response describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DescribedConfig {
     /// Its name.
     pub name: String,
-    /// Its effective value; `None` for none, and for what is never shown.
+    /// The effective value; `None` when there is none, or when it is hidden.
     pub value: Option<String>,
     /// Where the value comes from.
     pub source: ConfigSource,
-    /// Whether it can only be set in the file.
+    /// Whether the value can only be set in the file.
     pub is_read_only: bool,
-    /// Whether values are never shown.
+    /// Whether values are hidden.
     pub is_sensitive: bool,
-    /// All places that have a value, the strongest first.
+    /// All places that have a value, in the order of precedence.
     pub synonyms: Vec<Synonym>,
-    /// Its type; `None` for a property that nobody knows.
+    /// The type; `None` for an undefined property.
     pub kind: Option<ConfigType>,
     /// Its documentation.
     pub documentation: Option<&'static str>,
 }
 
-/// All properties of a topic that sets `own` values. Internal ones only if it sets them.
+/// Describes all properties of a topic that sets `own` values. Internal properties are included
+/// only if the topic sets them.
 #[must_use]
 pub(crate) fn describe_topic(
     own: Option<&Properties>,
@@ -71,7 +72,7 @@ pub(crate) fn describe_topic(
     described
 }
 
-/// All properties of a group that sets `own` values.
+/// Describes all properties of a group that sets `own` values.
 #[must_use]
 pub(crate) fn describe_group(
     own: Option<&Properties>,
@@ -79,7 +80,8 @@ pub(crate) fn describe_group(
 ) -> Vec<DescribedConfig> {
     let describe = |def: &'static ConfigDef| {
         let mut described = entry(def, own, ConfigSource::Group, broker);
-        // Unlike a topic's, a group's property tells its own default where brokers have none.
+        // A property of groups without a counterpart of brokers has its default listed as a
+        // synonym; a property of topics does not.
         if def.broker_name.is_none() {
             described.synonyms.push(Synonym {
                 name: def.name.to_owned(),
@@ -92,7 +94,7 @@ pub(crate) fn describe_group(
     definitions(Scope::Group).map(describe).collect()
 }
 
-/// A property that has a broker's property as its default, or none.
+/// Describes a property of a topic or a group, whose default may be a property of brokers.
 fn entry(
     def: &'static ConfigDef,
     own: Option<&Properties>,
@@ -126,8 +128,8 @@ fn entry(
     }
 }
 
-/// All properties of a broker: those Kafka defines, and any other in its file (which are not shown:
-/// they might be secrets).
+/// Describes all properties of a broker: the defined ones, and any others in its file, whose values
+/// are hidden because they may be secrets.
 #[must_use]
 pub(crate) fn describe_broker(broker: &BrokerValues) -> Vec<DescribedConfig> {
     let mut described: Vec<_> = definitions(Scope::Broker)
@@ -161,7 +163,7 @@ pub(crate) fn describe_broker(broker: &BrokerValues) -> Vec<DescribedConfig> {
     described
 }
 
-/// The properties that are set at run time for all brokers.
+/// Describes the properties that are set at run time for all brokers.
 #[must_use]
 pub(crate) fn describe_broker_default(broker: &BrokerValues) -> Vec<DescribedConfig> {
     let entries = broker.dynamic_default.iter();
@@ -195,8 +197,8 @@ fn broker_entry(
     }
 }
 
-/// The places that have a value for a broker's property, under any of its names; those before the
-/// first with the name itself are left out, as Kafka does.
+/// Returns the places that have a value for a property of brokers under any of its names. As in
+/// Kafka, the list starts with the first place that has the name itself.
 fn broker_synonyms(def: &ConfigDef, broker: &BrokerValues) -> Vec<Synonym> {
     let own_name = [def.name];
     let names = if def.synonyms.is_empty() {

@@ -1,4 +1,4 @@
-//! What a property's value is, of all the places where it can be set.
+//! The effective value of a property: the strongest of the values that different places set.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use dohle_model::ids::NodeId;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
 
-/// A broker's values in their layers; cheap to clone. The strongest layer first: set for this
-/// broker, set for all brokers, set in its file or environment, default.
+/// A broker's values, by the place where they are set; cheap to clone. The order of precedence is:
+/// set for this broker, set for all brokers, set in its file or environment, default.
 ///
-/// Invariant: values were validated where they were set. One that is damaged nevertheless reads as
-/// its default.
+/// Invariant: values were validated when they were set. A value that is invalid nevertheless reads
+/// as the default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BrokerValues {
     /// Set at run time for this broker.
@@ -35,7 +35,7 @@ impl BrokerValues {
         }
     }
 
-    /// The node's own values under what the metadata sets for it.
+    /// Returns the values of a node: those of its file, and those that the metadata sets for it.
     #[must_use]
     pub fn new(fixed: Arc<Properties>, image: &MetadataImage, node: NodeId) -> Self {
         let layer =
@@ -79,21 +79,20 @@ impl BrokerValues {
         list(self.text(key).unwrap_or_default())
     }
 
-    /// Returns the effective value of a property that has a whole number, by its name: for checks
-    /// that go through the definitions.
+    /// Returns the effective value of a property with a whole number, given the definition.
     #[must_use]
     pub fn number(&self, def: &ConfigDef) -> Option<i64> {
         let set = self.set(def.name).and_then(parse);
         set.or_else(|| parse(def.default_value()?))
     }
 
-    /// The effective value; `None` when the property is not set and has no default.
+    /// Returns the effective value; `None` when the property is not set and has no default.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.set(name)
             .or_else(|| find(Scope::Broker, name)?.default_value())
     }
 
-    /// The value that somebody set, default aside.
+    /// Returns the value that was set; `None` when only the default applies.
     pub(crate) fn set(&self, name: &str) -> Option<&str> {
         [&self.dynamic_broker, &self.dynamic_default, &self.fixed]
             .into_iter()
@@ -101,8 +100,9 @@ impl BrokerValues {
             .map(String::as_str)
     }
 
-    /// Milliseconds from the first of several names that has a value: `log.retention.ms` before
-    /// `log.retention.minutes` before `log.retention.hours`. Negative values stay as they are.
+    /// Returns milliseconds from the first of the given names that has a value: `log.retention.ms`
+    /// before `log.retention.minutes` before `log.retention.hours`. Negative values are returned
+    /// unchanged.
     fn milliseconds(&self, names: &[&str]) -> Option<i64> {
         names.iter().find_map(|name| {
             let def = find(Scope::Broker, name)?;
@@ -115,7 +115,7 @@ impl BrokerValues {
         })
     }
 
-    /// A topic's value as text: its own, or else the broker's.
+    /// Returns a topic's value as text: its own, or else the broker's.
     #[must_use]
     pub fn topic_value(&self, topic: Option<&Properties>, def: &ConfigDef) -> Option<String> {
         if let Some(own) = topic.and_then(|values| values.get(def.name)) {

@@ -1,4 +1,4 @@
-//! Values of groups' properties that have a type of their own.
+//! The types of groups' properties that only groups have.
 
 use super::definition::ConfigDef;
 use super::key::ConfigValue;

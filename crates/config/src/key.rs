@@ -1,7 +1,7 @@
-//! Typed keys: the name of a property together with the type that its readers get.
+//! Typed keys: the name of a property together with the type of its value.
 //!
-//! Invariant: a key names a property that the tables define and mark as honoured, and one without a
-//! default only if its type has a value for that. Both are checked when the key is compiled.
+//! Invariant: the property of a key is defined in the tables and marked as honoured. If it has no
+//! default, the key's type has a value for that case. Both are checked at compile time.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -168,7 +168,7 @@ macro_rules! number {
 
 number!(i16, i32, i64, u64, f64);
 
-/// Negative numbers read as 0, and those beyond the type's range as its largest.
+/// Negative numbers read as 0, and numbers beyond the type's range as its largest value.
 macro_rules! clamped {
     ($($type:ty),*) => {$(
         impl ConfigValue for $type {
@@ -202,7 +202,7 @@ impl ConfigValue for Vec<String> {
     }
 }
 
-/// The unit is the end of the property's name. Negative is as short as possible.
+/// The unit is taken from the end of the property's name. Negative numbers read as zero.
 impl ConfigValue for Duration {
     fn read(def: &ConfigDef, text: &str) -> Option<Self> {
         let number: i64 = text.parse().ok()?;
@@ -211,8 +211,8 @@ impl ConfigValue for Duration {
     }
 }
 
-/// A property that may be absent. A number that is negative, or the largest of 64 bits, is no
-/// limit.
+/// A property without a limit reads as `None`: when its number is negative, or the largest of 64
+/// bits.
 impl<T: Optional> ConfigValue for Option<T> {
     const IS_NULLABLE: bool = true;
 

@@ -1,4 +1,5 @@
-//! The keys of all properties that Dohle acts on, by scope: the only way to read one.
+//! The keys of all properties that Dohle acts on, by scope. Code can read a property only with its
+//! key.
 //!
 //! A broker's property that is merely the default of a topic's has no key: it is read with the
 //! topic's.

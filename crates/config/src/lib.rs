@@ -2,8 +2,8 @@
 //! validation and documentation.
 //!
 //! Names, types, defaults, ranges, importance, update modes and documentation are Apache Kafka
-//! 4.3's. A definition also says whether Dohle acts on the property: one that it does not is
-//! accepted, checked and described, and a node tells at its start which of those are set.
+//! 4.3's. A definition also has whether Dohle acts on the property. A property without an effect is
+//! accepted, checked and described, and a node logs at its start which of them are set.
 
 use std::collections::BTreeMap;
 
@@ -41,34 +41,34 @@ pub use value::{ConfigError, list, parse_boolean};
 /// Properties by name.
 pub type Properties = BTreeMap<String, String>;
 
-/// Whose property it is.
+/// What a property belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// A topic's.
+    /// Topics.
     Topic,
-    /// A broker's (or a controller's).
+    /// Brokers and controllers.
     Broker,
-    /// A group's.
+    /// Groups.
     Group,
 }
 
-/// A name that no property has.
+/// A name that no definition has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownConfig {
-    /// With a name that is near.
+    /// A name that is similar to a defined one.
     #[error("there is no property {name:?}; did you mean {nearest:?}?")]
     Misspelt {
-        /// As given.
+        /// The name as given.
         name: String,
-        /// The nearest real one.
+        /// The most similar defined name.
         nearest: &'static str,
     },
-    /// With none near.
+    /// A name that is similar to no defined one.
     #[error("there is no property {0:?}")]
     Unknown(String),
 }
 
-/// The definition of a property.
+/// Returns the definition of a property.
 #[must_use]
 pub fn find(scope: Scope, name: &str) -> Option<&'static ConfigDef> {
     tables(scope).iter().find_map(|table| {
@@ -79,12 +79,12 @@ pub fn find(scope: Scope, name: &str) -> Option<&'static ConfigDef> {
     })
 }
 
-/// All definitions, sorted by name inside each concern.
+/// Returns all definitions; each table is sorted by name.
 pub fn definitions(scope: Scope) -> impl Iterator<Item = &'static ConfigDef> {
     tables(scope).iter().flat_map(|table| table.iter())
 }
 
-/// The definition of a property, or what is wrong with the name.
+/// Returns the definition of a property.
 ///
 /// # Errors
 /// When there is no such property; the error names the nearest one.
@@ -98,7 +98,8 @@ pub fn lookup(scope: Scope, name: &str) -> Result<&'static ConfigDef, UnknownCon
     })
 }
 
-/// The property whose name is nearest to a misspelt one: at most a third of its letters differ.
+/// Returns the property whose name is most similar to `name`, if at most a third of the letters
+/// differ.
 #[must_use]
 pub fn nearest(scope: Scope, name: &str) -> Option<&'static str> {
     let public = definitions(scope).filter(|definition| !definition.is_internal);

@@ -1,11 +1,11 @@
-//! Java's properties files, read as `java.util.Properties.load` reads them.
+//! A reader of Java's properties files that gives the same result as `java.util.Properties.load`.
 //!
-//! Bytes are ISO-8859-1, other characters are written `\uXXXX`. A natural line is blank, a comment
-//! (`#` or `!` first), or goes on to the next one with a backslash at its end. The first `=`, `:`
-//! or white space that has no backslash before it ends the key.
+//! Bytes are ISO-8859-1; other characters are written `\uXXXX`. A line that starts with `#` or `!`
+//! is a comment, and a line that ends with a backslash is continued on the next line. The first
+//! `=`, `:` or white space without a backslash before it ends the key.
 //!
-//! Differs from Java: a last line that is a backslash alone is nothing, not an empty key; half of a
-//! surrogate pair, which UTF-8 cannot hold, is refused.
+//! Differences from Java: a last line that is only a backslash is ignored and gives no empty key;
+//! half of a surrogate pair, which UTF-8 cannot represent, is an error.
 //!
 //! Source: the documentation of `java.util.Properties.load(Reader)`.
 
@@ -25,12 +25,12 @@ pub enum PropertiesError {
     Surrogate {
         /// The natural line that the entry begins in, from 1.
         line: usize,
-        /// The UTF-16 code unit that stands alone.
+        /// The UTF-16 code unit without its other half.
         unit: u16,
     },
 }
 
-/// Reads keys and values, in their order, a key that comes twice twice.
+/// Reads keys and values in their order. A key that occurs twice is returned twice.
 ///
 /// # Errors
 /// When an escape makes no sense.
@@ -46,7 +46,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<(String, String)>, PropertiesError> {
     Ok(entries)
 }
 
-/// What lies between line feeds, carriage returns, and pairs of both.
+/// Splits a text at line feeds, carriage returns, and carriage returns followed by a line feed.
 fn natural_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     iter::from_fn(move || {
@@ -75,8 +75,8 @@ fn trim_start(line: &[u8]) -> &[u8] {
     &line[start.unwrap_or(line.len())..]
 }
 
-/// The line, and those that it goes on in, without what joins them. Empty when there is nothing, or
-/// a comment.
+/// Returns the logical line that starts with `first`: continuation lines are joined without the
+/// backslashes. Empty for a blank line or a comment.
 fn logical_line<'a>(first: &'a [u8], following: &mut impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut logical = Vec::new();
     let mut next = Some(first);
@@ -161,7 +161,7 @@ mod tests {
         entries.remove(0)
     }
 
-    /// What `java.util.Properties` of Java 17 makes of each text.
+    /// The result of `java.util.Properties` of Java 17 for each text.
     #[test]
     fn entries_are_read_as_java_reads_them() {
         for (text, key, value) in [

@@ -1,4 +1,4 @@
-//! All properties at one offset of the metadata.
+//! All properties at one metadata offset.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use super::describe::{
 use super::effective::BrokerValues;
 use super::topic::TopicConfig;
 
-/// The properties of a node and an image of the metadata, resolved once: what a request or a
-/// coordinator reads and describes.
+/// The properties of a node and an image of the metadata, resolved once for a request or a
+/// coordinator.
 #[derive(Debug, Clone)]
 pub struct ConfigSnapshot<'a> {
     image: &'a MetadataImage,
@@ -22,7 +22,7 @@ pub struct ConfigSnapshot<'a> {
 }
 
 impl<'a> ConfigSnapshot<'a> {
-    /// Resolves the properties of a node under what the image sets for it.
+    /// Resolves the properties of a node: its file, overridden by the image's values for this node.
     #[must_use]
     pub fn new(fixed: Arc<Properties>, image: &'a MetadataImage, node: NodeId) -> Self {
         Self {
@@ -37,7 +37,7 @@ impl<'a> ConfigSnapshot<'a> {
         &self.values
     }
 
-    /// Returns the configuration of a topic: that of the broker where the topic sets none.
+    /// Returns the configuration of a topic: its own values, and the broker's for all others.
     #[must_use]
     pub fn topic(&self, name: &str) -> TopicConfig {
         TopicConfig::resolve(self.own_of_topic(name), &self.values)
@@ -49,7 +49,7 @@ impl<'a> ConfigSnapshot<'a> {
         describe_topic(self.own_of_topic(name), &self.values)
     }
 
-    /// Describes all properties of a topic that would set these values, if it does not exist.
+    /// Describes all properties of a topic as if it existed and set these values.
     #[must_use]
     pub fn describe_new_topic(&self, name: &str, own: &Properties) -> Vec<DescribedConfig> {
         describe_topic(self.own_of_topic(name).or(Some(own)), &self.values)

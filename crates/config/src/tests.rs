@@ -501,7 +501,7 @@ fn a_snapshot_reads_and_describes_a_topic_under_what_the_metadata_sets() {
     let text = |value: &str| Some(value.to_owned());
     let new = properties(&[("segment.bytes", "3000000")]);
     assert_eq!(segment_bytes(configs.describe_topic("t")), text("2000000"));
-    // A topic that exists is described as it is.
+    // A topic that exists is described with its own values.
     let described = [
         configs.describe_new_topic("t", &new),
         configs.describe_new_topic("u", &new),

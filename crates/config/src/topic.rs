@@ -35,7 +35,7 @@ pub struct TopicConfig {
     pub index_interval_bytes: u32,
     /// `max.compaction.lag.ms`.
     pub max_compaction_lag: Option<Duration>,
-    /// `max.message.bytes`: of a batch with its header.
+    /// `max.message.bytes`: the largest size of a batch, header included.
     pub max_message_bytes: u32,
     /// `message.timestamp.after.max.ms`.
     pub message_timestamp_after_max: Option<Duration>,
@@ -66,7 +66,8 @@ pub struct TopicConfig {
 }
 
 impl TopicConfig {
-    /// The configuration of a topic that sets `own` values, at a broker with these values.
+    /// Resolves the configuration of a topic that sets `own` values, on a broker with the values
+    /// `broker`.
     #[must_use]
     pub fn resolve(own: Option<&Properties>, broker: &BrokerValues) -> Self {
         let values = Values { own, broker };
@@ -100,7 +101,7 @@ impl TopicConfig {
         }
     }
 
-    /// The configuration of a topic as the metadata has it.
+    /// Resolves the configuration of a topic from the metadata.
     #[must_use]
     pub fn of(topic: &TopicName, image: &MetadataImage, broker: &BrokerValues) -> Self {
         let own = image.configs.get(&ConfigResource::Topic(topic.clone()));

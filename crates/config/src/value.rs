@@ -1,4 +1,5 @@
-//! Values as text: whether a property allows them, and what they are as numbers.
+//! The check of a value in text form against its property's definition, and its conversion to
+//! numbers.
 
 use super::definition::{ConfigDef, ConfigType, Validator};
 
@@ -15,7 +16,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// `name` has `value`, and `allowed` says in words what it may have.
+    /// Returns the error for a property `name` with the value `value`; `allowed` describes the
+    /// valid values.
     pub fn new(name: &str, value: &str, allowed: impl Into<String>) -> Self {
         Self {
             name: name.to_owned(),
@@ -42,7 +44,7 @@ impl ConfigDef {
         Err(ConfigError::new(self.name, shown, self.allowed()))
     }
 
-    /// What is allowed, in words.
+    /// Describes the valid values in words.
     #[must_use]
     pub fn allowed(&self) -> String {
         match self.validator {
@@ -107,7 +109,7 @@ impl Validator {
     }
 }
 
-/// `true` and `false` in any case, as Kafka takes them.
+/// Reads `true` or `false` in any case, as Kafka does.
 #[must_use]
 pub fn parse_boolean(value: &str) -> Option<bool> {
     let value = value.trim();
@@ -120,7 +122,7 @@ pub fn parse_boolean(value: &str) -> Option<bool> {
     }
 }
 
-/// The items of a comma-separated list, trimmed; none for the empty text.
+/// Returns the items of a comma-separated list without surrounding space; none for the empty text.
 pub fn list(value: &str) -> impl Iterator<Item = &str> {
     value
         .split(',')
@@ -128,7 +130,8 @@ pub fn list(value: &str) -> impl Iterator<Item = &str> {
         .filter(|item| !item.is_empty())
 }
 
-/// Days, hours, minutes and seconds of ISO 8601, in this order, at least one and none negative.
+/// Returns whether the text is a duration of ISO 8601: days, hours, minutes and seconds in this
+/// order, at least one of them and none negative.
 fn is_duration(text: &str) -> bool {
     let Some(rest) = text.strip_prefix(['P', 'p']) else {
         return false;
