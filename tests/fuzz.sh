@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Runs every test whose name says that it is given random, hostile or malformed input, over and over with new seeds:
-# DOHLE_FUZZ_CASES cases each, or for DURATION seconds (default 60). A failure prints the case that made it fail, and
-# proptest keeps it in proptest-regressions/.
+# Runs the tests that give decoders random or damaged input, again and again with new seeds: DOHLE_FUZZ_CASES cases of
+# each test, or for DURATION seconds (default 60). A failing test prints its input, and proptest keeps the seed in
+# proptest-regressions/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-words=(hostile random arbitrary garbage malformed any_bytes torn)
 duration=${DURATION:-60}
 run() {
-  PROPTEST_CASES=$1 cargo test -q --release --locked -p dohle-model -p dohle-config -p dohle-protocol -p dohle-log \
-    -p dohle-rpc -p dohle-api -- "${words[@]}"
+  export PROPTEST_CASES=$1 DOHLE_FUZZ_CASES=$1
+  cargo test -q --release --locked -p dohle-protocol -p dohle-log --test hostile
+  cargo test -q --release --locked -p dohle-groups -p dohle-api --lib -- hostile records::tests
 }
 if [ -n "${DOHLE_FUZZ_CASES:-}" ]; then
   run "$DOHLE_FUZZ_CASES"

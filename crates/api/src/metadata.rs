@@ -294,10 +294,10 @@ impl View<'_> {
 
     /// Version 0 clients must not get the id of a broker whose address the response does not list.
     fn nodes(&self, nodes: &[NodeId]) -> Vec<i32> {
-        let told = nodes
+        let listed = nodes
             .iter()
             .filter(|node| self.version > 0 || self.is_reachable(**node));
-        told.map(|node| node.0).collect()
+        listed.map(|node| node.0).collect()
     }
 
     fn is_reachable(&self, node: NodeId) -> bool {

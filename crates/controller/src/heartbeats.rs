@@ -38,7 +38,7 @@ pub(crate) struct Liveness {
     /// Whether the session expired. The next heartbeat revives it.
     pub lapsed: bool,
     /// The content of the last heartbeat.
-    pub beat: BrokerReport,
+    pub report: BrokerReport,
     /// The metadata offset that the broker must have replayed before it is unfenced.
     pub unfence_at: MetadataOffset,
     /// The offset at which the broker's controlled shutdown was committed.
@@ -110,7 +110,7 @@ impl BrokerHeartbeats {
     ) -> Option<SessionId> {
         let mut liveness = Liveness::new(Some(session), epoch, now);
         liveness.unfence_at = unfence_at;
-        liveness.beat.metadata_offset = metadata_offset;
+        liveness.report.metadata_offset = metadata_offset;
         let old = self.brokers.insert(broker, liveness)?;
         old.session
     }
@@ -120,7 +120,7 @@ impl BrokerHeartbeats {
         &mut self,
         broker: NodeId,
         session: SessionId,
-        beat: BrokerReport,
+        report: BrokerReport,
         now: Instant,
     ) -> bool {
         let Some(liveness) = self.present(broker, session) else {
@@ -128,7 +128,7 @@ impl BrokerHeartbeats {
         };
         liveness.heard = now;
         liveness.lapsed = false;
-        liveness.beat = beat;
+        liveness.report = report;
         true
     }
 
@@ -216,7 +216,7 @@ impl BrokerHeartbeats {
     pub fn draining(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.brokers
             .iter()
-            .filter(|(_, l)| l.beat.want_shutdown)
+            .filter(|(_, l)| l.report.want_shutdown)
             .map(|(broker, _)| *broker)
     }
 
@@ -243,7 +243,7 @@ impl Liveness {
             heard: now,
             due: None,
             lapsed: false,
-            beat: BrokerReport::default(),
+            report: BrokerReport::default(),
             unfence_at: MetadataOffset(0),
             shutdown_at: None,
         }

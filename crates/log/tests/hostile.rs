@@ -59,7 +59,7 @@ fn mutated() -> impl Strategy<Value = Bytes> {
         })
 }
 
-fn look_at_everything(records: &Bytes) {
+fn read_everything(records: &Bytes) {
     for batch in Batches::new(records).map_while(Result::ok) {
         let _ = batch.header.check_crc(batch.bytes);
         if let Ok(uncompressed) = batch.uncompressed(1 << 20) {
@@ -102,17 +102,17 @@ proptest! {
     #![proptest_config(cases(300))]
 
     #[test]
-    fn random_bytes_are_no_batch(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        look_at_everything(&Bytes::from(bytes));
+    fn random_bytes_as_a_batch_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        read_everything(&Bytes::from(bytes));
     }
 
     #[test]
-    fn damaged_batches_are_refused_or_harmless(records in mutated()) {
-        look_at_everything(&records);
+    fn damaged_batches_are_refused_or_stored_with_a_correct_checksum(records in mutated()) {
+        read_everything(&records);
     }
 
     #[test]
-    fn followers_survive_damaged_batches(records in mutated()) {
+    fn a_follower_appends_a_damaged_batch_whole_or_not_at_all(records in mutated()) {
         let dir = tempfile::tempdir().unwrap();
         let mut log = open(dir.path(), LogConfig::default());
         let end = match log.append_as_follower(records, NOW) {
@@ -124,7 +124,7 @@ proptest! {
     }
 
     #[test]
-    fn broken_compressed_data_are_an_error(
+    fn damaged_compressed_data_give_no_more_bytes_than_the_limit(
         codec in codec(),
         data in prop::collection::vec(any::<u8>(), 0..2000),
         at in any::<prop::sample::Index>(),
@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn broken_files_are_an_error(
+    fn random_contents_of_files_do_not_panic(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         text in "[0-9 \\-\na-z=.:]{0,80}",
     ) {

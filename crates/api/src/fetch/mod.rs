@@ -96,7 +96,7 @@ async fn fetch_all(call: &Call, request: FetchRequestData, options: &FetchOption
     session.update(request, call.version, options.isolation);
     let partitions = session.len();
     let session = Arc::new(Mutex::new(session));
-    let told = run(call, &session, options).await;
+    let results = run(call, &session, options).await;
     let mut session_id = 0;
     if wants_session && partitions > 0 {
         session.lock().watch_all();
@@ -106,7 +106,7 @@ async fn fetch_all(call: &Call, request: FetchRequestData, options: &FetchOption
             .insert(session, partitions, by_id, Instant::now().into_std())
             .unwrap_or(0);
     }
-    respond(call, told, session_id)
+    respond(call, results, session_id)
 }
 
 /// Serves a request of a session, which names only what has changed since the request before.
@@ -135,8 +135,8 @@ async fn fetch_incremental(
     } else {
         slots.lock().resize(id, partitions);
     }
-    let told = run(call, &session, options).await;
-    respond(call, told, if partitions == 0 { 0 } else { id })
+    let results = run(call, &session, options).await;
+    respond(call, results, if partitions == 0 { 0 } else { id })
 }
 
 /// Reads, and waits until the response may be sent.
@@ -202,10 +202,10 @@ async fn read(
     }
 }
 
-fn respond(call: &Call, told: Vec<PartitionResult>, session_id: i32) -> Fetched {
+fn respond(call: &Call, results: Vec<PartitionResult>, session_id: i32) -> Fetched {
     let image = call.context.image();
     let mut builder = Builder::new(&image, &call.request.listener, call.version);
-    for (topic, index, outcome) in told {
+    for (topic, index, outcome) in results {
         builder.add(topic, index, outcome);
     }
     builder.build(session_id)

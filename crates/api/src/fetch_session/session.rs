@@ -39,7 +39,7 @@ pub(crate) struct Entry {
     pub wanted: PartitionFetch,
     /// High watermark and log start as they were last sent to the client; `None` forces the next
     /// response to list the partition.
-    told: Option<(i64, i64)>,
+    sent: Option<(i64, i64)>,
     queued: bool,
     partition: Option<Arc<Partition>>,
     watch: Option<Arc<ReadyToken>>,
@@ -140,7 +140,7 @@ impl Session {
             topic: key.0.clone(),
             index: key.1,
             wanted,
-            told: None,
+            sent: None,
             queued: false,
             partition: None,
             watch: None,
@@ -276,7 +276,7 @@ impl Session {
             order,
             ..
         } = reads;
-        let mut told = Vec::new();
+        let mut results = Vec::new();
         let mut again = Vec::new();
         for token in order {
             let Some(Some(outcome)) = outcomes.remove(&token) else {
@@ -292,10 +292,10 @@ impl Session {
                 again.push(token);
             }
             let news = outcome.positions();
-            let is_news = entry.told.is_none() || entry.told != news || outcome.has_more();
-            entry.told = news;
+            let is_news = entry.sent.is_none() || entry.sent != news || outcome.has_more();
+            entry.sent = news;
             if is_full || is_news {
-                told.push((entry.topic.clone(), entry.index, outcome));
+                results.push((entry.topic.clone(), entry.index, outcome));
             }
         }
         let entries = &self.entries;
@@ -309,7 +309,7 @@ impl Session {
         for token in again {
             self.queue(token);
         }
-        told
+        results
     }
 }
 

@@ -84,7 +84,7 @@ pub(crate) struct Broker {
     pub context: Arc<Context>,
     service: Arc<KafkaService>,
     /// The memory of requests and responses.
-    pub budget: Arc<RequestMemoryPool>,
+    pub memory_pool: Arc<RequestMemoryPool>,
     pub replicas: Replicas,
 }
 
@@ -155,7 +155,7 @@ impl Broker {
         Self {
             context,
             service,
-            budget: RequestMemoryPool::new(1 << 30),
+            memory_pool: RequestMemoryPool::new(1 << 30),
             replicas,
         }
     }
@@ -209,12 +209,12 @@ impl Broker {
             shutdown_grace: Duration::from_secs(1),
         };
         let session = self.service.connect(&peer);
-        let budget = Arc::clone(&self.budget);
+        let memory_pool = Arc::clone(&self.memory_pool);
         tokio::spawn(connection::run(
             server,
             peer,
             session,
-            budget,
+            memory_pool,
             limits,
             CancellationToken::new(),
         ));

@@ -58,7 +58,7 @@ async fn stopped_readers_hold_no_records_and_get_all_of_them_in_the_end() {
     for _ in 0..30 {
         stopped.push(ask_for_all(&broker, "t", id).await);
     }
-    let used = broker.budget.responses().used();
+    let used = broker.memory_pool.responses().used();
     assert!(
         used < 30 * 1_000,
         "{used} bytes are held for 30 readers of 5 MB"

@@ -81,9 +81,9 @@ impl Default for SessionState {
     }
 }
 
-/// What the broker requests from its session.
+/// The state that the broker requests from the controller.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Wishes {
+struct DesiredState {
     shutdown: bool,
     offline_log_dirs: Vec<DirectoryId>,
 }
@@ -94,7 +94,7 @@ pub struct ControllerSession {
     state: watch::Receiver<SessionState>,
     /// When the controller last sent a response.
     heard: watch::Receiver<Instant>,
-    wishes: watch::Sender<Wishes>,
+    desired: watch::Sender<DesiredState>,
     task: JoinHandle<()>,
 }
 
@@ -113,7 +113,7 @@ impl ControllerSession {
         cache: Arc<MetadataCache>,
     ) -> Self {
         let (state_sender, state) = watch::channel(SessionState::default());
-        let (wishes, wishes_receiver) = watch::channel(Wishes::default());
+        let (desired, desired_receiver) = watch::channel(DesiredState::default());
         let (heard_sender, heard) = watch::channel(Instant::now());
         let images = cache.subscribe();
         let runner = Runner {
@@ -123,13 +123,13 @@ impl ControllerSession {
             images,
             state: state_sender,
             heard: heard_sender,
-            wishes: wishes_receiver,
+            desired: desired_receiver,
         };
         let task = tokio::spawn(runner.run());
         Self {
             state,
             heard,
-            wishes,
+            desired,
             task,
         }
     }
@@ -192,8 +192,8 @@ impl ControllerSession {
 
     /// Reports all failed log directories to the controller.
     pub fn report_offline_log_dirs(&self, failed: Vec<DirectoryId>) {
-        self.wishes
-            .send_modify(|wishes| wishes.offline_log_dirs = failed);
+        self.desired
+            .send_modify(|desired| desired.offline_log_dirs = failed);
     }
 
     /// Ends the session now; the controller fences the broker.
@@ -209,7 +209,7 @@ impl ControllerSession {
         if self.broker_epoch().is_none() {
             return false;
         }
-        self.wishes.send_modify(|wishes| wishes.shutdown = true);
+        self.desired.send_modify(|desired| desired.shutdown = true);
         let mut state = self.state.clone();
         let done = state.wait_for(|state| state.should_shutdown || state.refused.is_some());
         tokio::select! {
@@ -244,7 +244,7 @@ enum SessionEvent {
     /// The stream ended, with this status if it has one.
     End(Option<Status>),
     Due,
-    Wished,
+    DesiredStateChanged,
     ImageChanged,
 }
 
@@ -255,7 +255,7 @@ struct Runner {
     images: watch::Receiver<Arc<dohle_model::image::MetadataImage>>,
     state: watch::Sender<SessionState>,
     heard: watch::Sender<Instant>,
-    wishes: watch::Receiver<Wishes>,
+    desired: watch::Receiver<DesiredState>,
 }
 
 impl Runner {
@@ -345,13 +345,15 @@ impl Runner {
                     }
                     continue;
                 }
-                SessionEvent::Due | SessionEvent::Wished | SessionEvent::ImageChanged => {}
+                SessionEvent::Due
+                | SessionEvent::DesiredStateChanged
+                | SessionEvent::ImageChanged => {}
             }
-            let wishes = self.wishes.borrow_and_update().clone();
+            let desired = self.desired.borrow_and_update().clone();
             let heartbeat = v1::SessionHeartbeat {
                 metadata_offset: self.images.borrow_and_update().offset.0,
-                want_shutdown: wishes.shutdown,
-                offline_log_dirs: wishes
+                want_shutdown: desired.shutdown,
+                offline_log_dirs: desired
                     .offline_log_dirs
                     .iter()
                     .map(|id| convert::uuid_to_wire(id.0))
@@ -374,7 +376,7 @@ impl Runner {
     async fn next(&mut self, stream: &mut SessionStream, due: Instant) -> SessionEvent {
         let hurry = {
             let state = self.state.borrow();
-            state.fenced || (self.wishes.borrow().shutdown && !state.should_shutdown)
+            state.fenced || (self.desired.borrow().shutdown && !state.should_shutdown)
         };
         tokio::select! {
             response = stream.responses.message() => match response {
@@ -382,7 +384,7 @@ impl Runner {
                 Ok(None) => SessionEvent::End(None),
                 Err(status) => SessionEvent::End(Some(status)),
             },
-            Ok(()) = self.wishes.changed() => SessionEvent::Wished,
+            Ok(()) = self.desired.changed() => SessionEvent::DesiredStateChanged,
             Ok(()) = self.images.changed(), if hurry => SessionEvent::ImageChanged,
             () = sleep_until(due) => SessionEvent::Due,
         }

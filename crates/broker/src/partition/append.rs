@@ -270,7 +270,7 @@ impl Partition {
         let registered = self.register_commit(leader_epoch, end);
         async move {
             match registered {
-                Ok(receiver) => receiver.await.unwrap_or_else(|_| gone()),
+                Ok(receiver) => receiver.await.unwrap_or_else(|_| partition_removed()),
                 Err(result) => result,
             }
         }
@@ -322,7 +322,7 @@ impl Partition {
         };
         async move {
             match registered {
-                Ok(receiver) => receiver.await.unwrap_or_else(|_| gone()),
+                Ok(receiver) => receiver.await.unwrap_or_else(|_| partition_removed()),
                 Err(result) => result,
             }
         }
@@ -366,7 +366,7 @@ impl Partition {
 }
 
 /// The error of a wait whose partition was dropped.
-fn gone<T>() -> Result<T, CommitError> {
+fn partition_removed<T>() -> Result<T, CommitError> {
     Err(RoleError::NotLeader { leader: None }.into())
 }
 

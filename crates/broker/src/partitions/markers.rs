@@ -56,7 +56,7 @@ pub trait MarkerReplay: Debug + Send + Sync {
 /// partitions.
 pub(super) type MarkerReplays = Vec<(TopicName, Weak<dyn MarkerReplay>)>;
 
-type Begun = Result<MarkerCommit, ErrorCode>;
+type BegunMarker = Result<MarkerCommit, ErrorCode>;
 
 impl Partitions {
     /// Leaves the markers in partitions of `topic` to a coordinator.
@@ -104,7 +104,11 @@ impl Partitions {
     }
 
     /// Appends one marker to its partitions.
-    async fn begin_markers(&self, marker: &WritableTxnMarker, appends: &mut usize) -> Vec<Begun> {
+    async fn begin_markers(
+        &self,
+        marker: &WritableTxnMarker,
+        appends: &mut usize,
+    ) -> Vec<BegunMarker> {
         let mut begun = Vec::new();
         for topic in &marker.topics {
             for index in &topic.partition_indexes {
@@ -118,7 +122,7 @@ impl Partitions {
         begun
     }
 
-    fn begin_marker(&self, topic: &str, index: i32, marker: &WritableTxnMarker) -> Begun {
+    fn begin_marker(&self, topic: &str, index: i32, marker: &WritableTxnMarker) -> BegunMarker {
         let producer_id = ProducerId::from_wire(marker.producer_id);
         let producer_epoch = ProducerEpoch::from_wire(marker.producer_epoch);
         let marker = TxnMarker {
@@ -175,7 +179,7 @@ fn add_topics(marker: &mut WritableTxnMarkerResult, other: WritableTxnMarkerResu
 /// Waits for the commits of one marker. `begun` is in the order of its partitions.
 async fn finish(
     marker: WritableTxnMarker,
-    begun: Vec<Begun>,
+    begun: Vec<BegunMarker>,
     deadline: Instant,
 ) -> WritableTxnMarkerResult {
     let mut begun = begun.into_iter();

@@ -134,8 +134,8 @@ impl BrokerClient {
             let call = self.call_in(to, request, version);
             let answer = timeout_at(deadline, call).await;
             match answer.map_err(|_| CallError::TimedOut)?? {
-                Answer::Response(response) => return Ok(response),
-                Answer::Versions(served) => {
+                CallOutcome::Response(response) => return Ok(response),
+                CallOutcome::Versions(served) => {
                     let newest = (*served.end()).min(i32::from(*R::VERSIONS.end()));
                     let newest = i16::try_from(newest).unwrap_or(-1);
                     let agreed = R::VERSIONS.contains(&newest)
@@ -155,7 +155,7 @@ impl BrokerClient {
         to: NodeId,
         request: &R,
         version: i16,
-    ) -> Result<Answer<R::Response>, CallError> {
+    ) -> Result<CallOutcome<R::Response>, CallError> {
         let codec = |error: &dyn std::fmt::Display| CallError::Codec(error.to_string());
         let (address, hello) = self.address(to).ok_or(CallError::Unknown(to))?;
         let request = v1::CallRequest {
@@ -175,10 +175,10 @@ impl BrokerClient {
         match response.result {
             Some(v1::call_response::Result::Body(body)) => {
                 let response = decode_body(body, version).map_err(|error| codec(&error))?;
-                Ok(Answer::Response(response))
+                Ok(CallOutcome::Response(response))
             }
             Some(v1::call_response::Result::Versions(v1::CallVersions { min, max })) => {
-                Ok(Answer::Versions(min..=max))
+                Ok(CallOutcome::Versions(min..=max))
             }
             None => Err(CallError::Codec("the response has no result".to_owned())),
         }
@@ -231,7 +231,7 @@ impl BrokerClient {
     }
 }
 
-enum Answer<T> {
+enum CallOutcome<T> {
     Response(T),
     Versions(RangeInclusive<i32>),
 }

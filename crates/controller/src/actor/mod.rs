@@ -73,7 +73,7 @@ pub(crate) enum Message {
     Heartbeat {
         broker: NodeId,
         session: SessionId,
-        beat: BrokerReport,
+        report: BrokerReport,
     },
     /// The stream of a session ended.
     Broken { broker: NodeId, session: SessionId },
@@ -392,9 +392,9 @@ impl Actor {
             Message::Heartbeat {
                 broker,
                 session,
-                beat,
+                report,
             } => {
-                self.on_heartbeat(broker, session, beat);
+                self.on_heartbeat(broker, session, report);
             }
             Message::Broken { broker, session } => self.on_broken(broker, session),
             Message::Refused { broker, epoch } => {
@@ -405,7 +405,9 @@ impl Actor {
                 let observers = self
                     .heartbeats
                     .iter()
-                    .map(|(broker, l)| (broker, l.beat.metadata_offset, Instant::from_std(l.heard)))
+                    .map(|(broker, l)| {
+                        (broker, l.report.metadata_offset, Instant::from_std(l.heard))
+                    })
                     .collect();
                 drop(reply.send(observers));
             }
@@ -506,9 +508,9 @@ impl Actor {
             .filter(|broker| self.heartbeats.is_connected(*broker, now.into_std()))
             .collect();
         let limited = self.heartbeats.iter();
-        let limited = limited.filter(|(_, liveness)| liveness.beat.open_files_max > 0);
+        let limited = limited.filter(|(_, liveness)| liveness.report.open_files_max > 0);
         draft.open_files_max = limited
-            .map(|(broker, liveness)| (broker, liveness.beat.open_files_max))
+            .map(|(broker, liveness)| (broker, liveness.report.open_files_max))
             .collect();
         if self.activation_pending {
             let id = Uuid(uuid::Uuid::new_v4().into_bytes());

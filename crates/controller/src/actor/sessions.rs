@@ -65,10 +65,15 @@ impl Actor {
         drop(reply.send(Ok(session)));
     }
 
-    pub(super) fn on_heartbeat(&mut self, broker: NodeId, session: SessionId, beat: BrokerReport) {
+    pub(super) fn on_heartbeat(
+        &mut self,
+        broker: NodeId,
+        session: SessionId,
+        report: BrokerReport,
+    ) {
         if !self
             .heartbeats
-            .on_heartbeat(broker, session, beat, Instant::now().into_std())
+            .on_heartbeat(broker, session, report, Instant::now().into_std())
         {
             return;
         }
@@ -119,13 +124,13 @@ impl Actor {
             return;
         }
         let (fenced, draining) = (registration.fenced, registration.in_controlled_shutdown);
-        let beat = &liveness.beat;
-        if !beat.offline_log_dirs.is_empty() {
-            brokers::take_directories_offline(draft, broker, &beat.offline_log_dirs);
+        let report = &liveness.report;
+        if !report.offline_log_dirs.is_empty() {
+            brokers::take_directories_offline(draft, broker, &report.offline_log_dirs);
         }
-        match (fenced, beat.want_shutdown) {
+        match (fenced, report.want_shutdown) {
             (true, false) => {
-                if !liveness.lapsed && beat.metadata_offset >= liveness.unfence_at {
+                if !liveness.lapsed && report.metadata_offset >= liveness.unfence_at {
                     brokers::unfence(draft, broker);
                 }
             }
@@ -151,7 +156,7 @@ impl Actor {
             .filter(|(broker, l)| {
                 *broker != leaving && l.session.is_some() && image.is_active(*broker)
             })
-            .all(|(_, liveness)| liveness.beat.metadata_offset >= offset)
+            .all(|(_, liveness)| liveness.report.metadata_offset >= offset)
     }
 
     /// Handles the commit of the planned batch at `offset`: updates the heartbeats and responds to
@@ -214,7 +219,7 @@ impl Actor {
             outcome: Some(v1::Outcome::default()),
             broker_epoch: liveness.epoch.0,
             is_fenced: registration.fenced,
-            should_shutdown: registration.fenced && liveness.beat.want_shutdown,
+            should_shutdown: registration.fenced && liveness.report.want_shutdown,
             heartbeat_interval_ms: u32::try_from(interval).unwrap_or(u32::MAX),
         };
         // A broker that does not read its responses misses some; each response has the full state.

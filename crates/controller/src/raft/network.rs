@@ -194,14 +194,14 @@ pub(super) struct Peer {
 const SILENCE: Duration = Duration::from_millis(300);
 
 /// Reports a voter as silent when it is dropped without an answer.
-struct Asked<'a> {
+struct AwaitedAnswer<'a> {
     peers: &'a Peers,
     id: u64,
     at: Instant,
     answered: bool,
 }
 
-impl Drop for Asked<'_> {
+impl Drop for AwaitedAnswer<'_> {
     fn drop(&mut self) {
         if !self.answered && self.at.elapsed() >= SILENCE {
             self.peers.on_failure(self.id, "no answer");
@@ -245,14 +245,14 @@ impl Peer {
             pre_vote,
             leadership_transfer: request.leadership_transfer,
         };
-        let mut asked = Asked {
+        let mut awaited = AwaitedAnswer {
             peers: &self.network.peers,
             id: self.id,
             at: Instant::now(),
             answered: false,
         };
         let response = self.client()?.vote(request).await;
-        asked.answered = true;
+        awaited.answered = true;
         note(&self.network.peers, self.id, &response);
         let response = response.map_err(unreachable)?.into_inner();
         let vote = vote_from_proto(response.vote).map_err(unreachable)?;

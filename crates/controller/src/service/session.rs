@@ -94,13 +94,13 @@ async fn run(
             Ok(Some(v1::SessionRequest {
                 message: Some(Incoming::Heartbeat(heartbeat)),
             })) => {
-                let beat = beat(heartbeat);
+                let report = broker_report(heartbeat);
                 inner
                     .actor
                     .send(Message::Heartbeat {
                         broker,
                         session,
-                        beat,
+                        report,
                     })
                     .await
             }
@@ -216,7 +216,7 @@ fn keep_or_register(
     draft.attempt(|draft| plan::brokers::register(draft, registration.clone(), epochs.previous))
 }
 
-fn beat(heartbeat: v1::SessionHeartbeat) -> BrokerReport {
+fn broker_report(heartbeat: v1::SessionHeartbeat) -> BrokerReport {
     let directory =
         |bytes: &bytes::Bytes| bytes.as_ref().try_into().ok().map(DirectoryId::from_bytes);
     BrokerReport {

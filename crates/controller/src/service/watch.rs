@@ -48,7 +48,7 @@ async fn follow(
 ) -> Result<Status, Gone> {
     let mut published = inner.published.clone();
     let mut activity = inner.activity.clone();
-    let mut told = false;
+    let mut answered = false;
     // A quorum that lost its metadata may have committed other batches at the same offsets.
     let mut diverged = activation.is_some_and(|activation| {
         let image = Arc::clone(&published.borrow().image);
@@ -71,7 +71,7 @@ async fn follow(
             Next::NeedsSnapshot => {
                 let image = Arc::clone(&published.borrow().image);
                 after = image.offset;
-                told = false;
+                answered = false;
                 send_snapshot(&image, outgoing).await?;
             }
             Next::Ahead => {
@@ -81,7 +81,7 @@ async fn follow(
                     published.borrow().image.offset
                 )));
             }
-            Next::Batches(batches) if batches.is_empty() && told => {
+            Next::Batches(batches) if batches.is_empty() && answered => {
                 tokio::select! {
                     changed = published.changed() => {
                         if changed.is_err() {
@@ -100,7 +100,7 @@ async fn follow(
                 after = batches
                     .last()
                     .map_or(after, |last| MetadataOffset(last.offset));
-                told = true;
+                answered = true;
                 let batches = batches.iter().map(|batch| v1::CommittedBatch::clone(batch));
                 let batches = v1::CommittedBatches {
                     batches: batches.collect(),

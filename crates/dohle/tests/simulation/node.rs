@@ -55,7 +55,7 @@ pub enum Role {
 
 /// A leader's subscription of one follower.
 #[derive(Debug, Clone, Copy)]
-pub struct Feed {
+pub struct FollowerSubscription {
     pub subscription: Subscription,
     pub leader_epoch: LeaderEpoch,
     pub sent: Offset,
@@ -97,14 +97,14 @@ pub struct Node {
     pub log: ModelLog,
     pub high_watermark: Offset,
     pub role: Role,
-    pub feeds: BTreeMap<NodeId, Feed>,
+    pub feeds: BTreeMap<NodeId, FollowerSubscription>,
     pub broker_epoch: BrokerEpoch,
     pub partition_epoch: Option<dohle_model::PartitionEpoch>,
     /// Records that were appended with acks=all and are not answered: (end, value).
     pub waiting: Vec<(Offset, Record)>,
     pub proposal: Option<IsrProposal>,
     /// Subscriptions that ended with a leadership, and must be reported.
-    pub ended: Vec<(NodeId, Feed)>,
+    pub ended: Vec<(NodeId, FollowerSubscription)>,
     next_subscription: u64,
     /// The leader at which the next subscription is made. Each leader has a stream of its own,
     /// which makes a subscription when the metadata assign the partition to the leader, and again
@@ -418,7 +418,7 @@ impl Node {
             .copied()
             .collect();
         let sent = feed.sent.plus(records.len() as i64);
-        self.feeds.insert(to, Feed { sent, ..feed });
+        self.feeds.insert(to, FollowerSubscription { sent, ..feed });
         (!feed.gone).then(|| self.to_follower(feed.subscription, feed.sent, records))
     }
 }

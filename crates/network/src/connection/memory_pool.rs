@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(
             held.iter().flatten().count(),
             2,
-            "one within the budget and one in excess of it"
+            "one within the pool and one in excess of it"
         );
         let other = memory_pool.share();
         let produce = other.take(MIB).expect("an ordinary produce request");
@@ -286,10 +286,10 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_larger_than_the_budget_is_read_alone() {
+    fn a_frame_larger_than_the_pool_is_read_alone() {
         let memory_pool = RequestMemoryPool::new(1_000);
         let (first, second) = (memory_pool.share(), memory_pool.share());
-        let frame = first.take(MIB).expect("one may exceed the budget");
+        let frame = first.take(MIB).expect("one may exceed the pool");
         assert!(second.take(MIB).is_none());
         assert!(second.take(10).is_some(), "small frames go on");
         drop(frame);

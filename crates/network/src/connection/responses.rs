@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_connections_together_stay_within_the_budget() {
+    fn many_connections_together_stay_within_the_limit() {
         let memory = ResponseMemory::new(32 << 20);
         assert_eq!(memory.part(), PART_MAX, "alone");
         for _ in 0..500 {

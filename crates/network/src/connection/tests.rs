@@ -151,10 +151,10 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        Self::with_budget(1 << 20)
+        Self::with_memory(1 << 20)
     }
 
-    fn with_budget(bytes: usize) -> Self {
+    fn with_memory(bytes: usize) -> Self {
         Self::with(bytes, Duration::from_mins(10))
     }
 
@@ -355,7 +355,7 @@ async fn a_malformed_request_is_the_last_and_earlier_ones_are_answered() {
 }
 
 #[tokio::test]
-async fn lengths_that_are_none_close_the_connection() {
+async fn invalid_frame_lengths_close_the_connection() {
     for length in [-1_i32, i32::MIN, i32::MAX, (100 << 20) + 1, 0, 9] {
         let mut fixture = Fixture::new();
         fixture
@@ -390,7 +390,7 @@ async fn a_truncated_frame_ends_the_connection() {
 
 #[tokio::test]
 async fn nothing_is_read_while_the_node_holds_too_much() {
-    let mut fixture = Fixture::with_budget(20);
+    let mut fixture = Fixture::with_memory(20);
     fixture.send(HOLD_CHARGE, "a first, long enough").await;
     fixture.receive(HOLD_CHARGE, "a first, long enough").await;
     fixture.send(AT_ONCE, "second").await;

@@ -196,5 +196,5 @@ async fn versions_that_are_not_served_are_reported_and_not_carried_out() {
     let served = serve(echo(), listen().await).await;
     let client = client(&served, "cluster");
     let call = client.call_in(NODE, &request(1), 1).await.unwrap();
-    assert!(matches!(call, Answer::Versions(served) if served == (2..=2)));
+    assert!(matches!(call, CallOutcome::Versions(served) if served == (2..=2)));
 }
