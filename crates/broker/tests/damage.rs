@@ -6,14 +6,13 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use dohle_broker::partition::{FetchParams, Isolation, Partition, ReadError};
 use dohle_log::Batches;
 use dohle_model::NodeId;
 use dohle_model::record::PartitionChange;
-use support::{Cluster, DEADLINE, offset, produce};
+use support::{Cluster, eventually, offset, produce};
 
 /// Small segments, and no scrubbing in the background.
 const PROPERTIES: [(&str, &str); 2] = [
@@ -46,18 +45,6 @@ fn read_all(partition: &Partition) -> Result<Vec<u8>, ReadError> {
         all.extend_from_slice(&records);
     }
     Ok(all)
-}
-
-#[track_caller]
-fn eventually<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(found) = get() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        std::thread::yield_now();
-    }
 }
 
 fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {

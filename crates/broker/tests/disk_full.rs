@@ -7,7 +7,6 @@ mod small_fs;
 mod support;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use dohle_broker::partition::{
@@ -16,7 +15,7 @@ use dohle_broker::partition::{
 use dohle_log::Batches;
 use dohle_model::{ErrorCode, Offset};
 use small_fs::{Ballast, in_small_fs, mount};
-use support::{Cluster, DEADLINE, append, offset, produce, wait_for, within};
+use support::{Cluster, DEADLINE, append, eventually, offset, produce, wait_for, within};
 
 const PROPERTIES: [(&str, &str); 3] = [
     ("replica.lag.time.max.ms", "1000"),
@@ -27,18 +26,6 @@ const PROPERTIES: [(&str, &str); 3] = [
 const SIZE: &str = "size=8m";
 /// More than what ends service, and less than what resumes it.
 const LOW: u64 = 200 * 1024;
-
-#[track_caller]
-fn eventually<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(found) = get() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        std::thread::yield_now();
-    }
-}
 
 fn value(number: usize) -> String {
     format!("{number:08}").repeat(2_000)

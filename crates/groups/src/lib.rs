@@ -21,6 +21,8 @@ pub mod records;
 pub mod requests;
 mod shard;
 pub mod step;
+#[cfg(test)]
+mod test_scripts;
 pub mod timers;
 mod wire;
 

@@ -23,6 +23,7 @@ use dohle_log::{
     OpenOptions, validate,
 };
 use dohle_model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use dohle_storage::simulated::Random;
 
 const RETENTION: Duration = Duration::from_secs(100);
 /// Room for all keys: when the map is full, Kafka's cleaner stops at the next key, this one at the
@@ -34,17 +35,6 @@ fn config(segment_bytes: u32) -> LogConfig {
         segment_bytes,
         delete_retention_ms: RETENTION,
         ..compacted()
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
     }
 }
 

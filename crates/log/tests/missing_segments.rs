@@ -7,9 +7,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use common::*;
-use dohle_log::log::RepairStart;
 use dohle_log::{Batches, Damage, Log, LogConfig, OpenOptions, ReadError, Replaced};
 use dohle_model::Offset;
 
@@ -120,7 +118,8 @@ impl Stopped {
         let mut log = self.open_at(recovery_point);
         log.flush(NOW).unwrap();
         while let Some(damage) = log.damage().first().cloned() {
-            repair(&mut log, damage.segment, &self.good);
+            let replaced = repair(&mut log, damage.segment, &self.good, |_| {});
+            assert!(matches!(replaced, Replaced::Done(_)));
         }
         assert_eq!(read_all(&log, Offset(0)), self.good, "repaired");
         let recovery_point = log.recovery_point();
@@ -137,25 +136,6 @@ fn read_until_damage(log: &Log, from: Offset, missing: &[(Offset, Offset)]) -> V
         return Vec::new();
     }
     read_all(log, from)
-}
-
-fn repair(log: &mut Log, segment: Offset, good: &[u8]) {
-    let end = log.log_end_offset();
-    let RepairStart::Started(mut repair) = log.begin_repair(segment, end, NOW).unwrap() else {
-        panic!("the segment at {segment} can be repaired");
-    };
-    while let Some(missing) = repair.next_missing(&mut |_| true).unwrap() {
-        for batch in Batches::new(good).map(Result::unwrap) {
-            let header = batch.header;
-            if header.base_offset >= missing.start && header.next_offset() <= missing.end {
-                let bytes = Bytes::copy_from_slice(batch.bytes);
-                repair.supply(&bytes, &mut |_| true).unwrap();
-            }
-        }
-    }
-    let cleaned = repair.finish(&mut |_| true).unwrap();
-    let replaced = log.replace_segments(cleaned).unwrap();
-    assert!(matches!(replaced, Replaced::Done(_)));
 }
 
 fn remove_if_exists(path: &Path) {

@@ -7,10 +7,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use bytes::Bytes;
 use common::compact::{compacted, put, settle};
 use common::*;
-use dohle_log::log::RepairStart;
 use dohle_log::{Batches, CleanupPolicy, Damage, Log, LogConfig, OpenOptions, ReadError, Replaced};
 use dohle_model::Offset;
 
@@ -92,26 +90,6 @@ fn check_first(log: &mut Log) {
     log.note_damage(&check, found).unwrap();
 }
 
-/// Repairs the first segment from intact batches; `meanwhile` runs before the swap.
-fn repair(log: &mut Log, good: &[u8], meanwhile: impl FnOnce(&mut Log)) -> Replaced {
-    let end = log.log_end_offset();
-    let RepairStart::Started(mut repair) = log.begin_repair(Offset(0), end, NOW).unwrap() else {
-        panic!("the segment can be repaired");
-    };
-    while let Some(missing) = repair.next_missing(&mut |_| true).unwrap() {
-        for batch in Batches::new(good).map(Result::unwrap) {
-            let header = batch.header;
-            if header.base_offset >= missing.start && header.next_offset() <= missing.end {
-                let bytes = Bytes::copy_from_slice(batch.bytes);
-                repair.supply(&bytes, &mut |_| true).unwrap();
-            }
-        }
-    }
-    let cleaned = repair.finish(&mut |_| true).unwrap();
-    meanwhile(log);
-    log.replace_segments(cleaned).unwrap()
-}
-
 #[test]
 fn a_closed_segment_that_lost_its_end_reports_what_is_missing() {
     let count = batches(closed().dir.path()).len();
@@ -138,7 +116,7 @@ fn a_closed_segment_that_lost_its_end_reports_what_is_missing() {
             let mut opened = log.open(clean);
             assert_eq!(offsets(opened.damage()), missing, "{what}, third start");
             opened.flush(NOW).unwrap();
-            let replaced = repair(&mut opened, &log.good, |_| {});
+            let replaced = repair(&mut opened, Offset(0), &log.good, |_| {});
             assert!(matches!(replaced, Replaced::Done(_)), "{what}");
             assert_eq!(opened.damage(), []);
             drop(opened);
@@ -174,7 +152,7 @@ fn an_end_that_is_lost_is_found_beside_damage_that_is_known() {
     check_first(&mut opened);
     assert_eq!(offsets(opened.damage()), both, "a check keeps both");
     opened.flush(NOW).unwrap();
-    let replaced = repair(&mut opened, &log.good, |_| {});
+    let replaced = repair(&mut opened, Offset(0), &log.good, |_| {});
     assert!(matches!(replaced, Replaced::Done(_)));
     assert_eq!(
         read_all(&opened, Offset(0)),
@@ -192,14 +170,14 @@ fn a_repair_does_not_drop_damage_that_was_found_while_it_ran() {
     opened.flush(NOW).unwrap();
     let missing = (all[all.len() - 2].1, log.second);
     assert_eq!(offsets(opened.damage()), [missing]);
-    let replaced = repair(&mut opened, &log.good, |opened| {
+    let replaced = repair(&mut opened, Offset(0), &log.good, |opened| {
         log.change(|bytes| bytes[all[1].0 + 70] ^= 1);
         check_first(opened);
     });
     assert!(matches!(replaced, Replaced::Stale), "{replaced:?}");
     let both = [(all[1].1, all[2].1), missing];
     assert_eq!(offsets(opened.damage()), both);
-    let replaced = repair(&mut opened, &log.good, |_| {});
+    let replaced = repair(&mut opened, Offset(0), &log.good, |_| {});
     assert!(matches!(replaced, Replaced::Done(_)));
     assert_eq!(read_all(&opened, Offset(0)), log.good);
 }
@@ -288,7 +266,7 @@ fn a_repair_brings_back_the_aborted_transactions_of_what_was_missing() {
     let mut opened = log.open_with(LogConfig::default(), true);
     opened.flush(NOW).unwrap();
     assert_eq!(opened.damage().len(), 1);
-    let replaced = repair(&mut opened, &log.good, |_| {});
+    let replaced = repair(&mut opened, Offset(0), &log.good, |_| {});
     assert!(matches!(replaced, Replaced::Done(_)));
     assert_eq!(opened.aborted_transactions(Offset(0), end), aborted);
     assert_eq!(read_all(&opened, Offset(0)), log.good);

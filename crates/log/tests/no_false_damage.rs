@@ -12,22 +12,7 @@ use common::compact::*;
 use common::*;
 use dohle_log::{BatchOptions, CleanupPolicy, Log, LogConfig, OpenOptions};
 use dohle_model::{Offset, Timestamp};
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        value ^ (value >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-}
+use dohle_storage::simulated::Random;
 
 fn config(random: &mut Random) -> LogConfig {
     LogConfig {

@@ -17,29 +17,13 @@ use dohle_log::{
     BatchHeader, Batches, Damage, Log, LogConfig, OpenOptions, ReadError, StorageErrorKind,
 };
 use dohle_model::{LeaderEpoch, Offset, TopicId};
+use dohle_storage::simulated::Random;
 
 fn config() -> LogConfig {
     LogConfig {
         segment_bytes: 3000,
         index_interval_bytes: 300,
         ..LogConfig::default()
-    }
-}
-
-/// A small generator, so that a seed alone repeats a run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        value ^ (value >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
     }
 }
 
@@ -251,9 +235,13 @@ fn damage_of(log: &Log) -> Vec<Damage> {
     found
 }
 
+fn below(random: &mut Random, end: usize) -> usize {
+    random.below(end as u64) as usize
+}
+
 /// Removes a file, or damages its bytes.
 fn remove_or_harm(random: &mut Random, path: &Path) -> String {
-    if random.below(5) > 0 {
+    if below(random, 5) > 0 {
         return harm(random, path);
     }
     std::fs::remove_file(path).unwrap();
@@ -263,7 +251,7 @@ fn remove_or_harm(random: &mut Random, path: &Path) -> String {
 /// Removes all files of a segment that is not the last one.
 fn remove_segment(random: &mut Random, log: &Closed) -> String {
     let bases = log.segments();
-    let base = bases[random.below(bases.len() - 1)];
+    let base = bases[below(random, bases.len() - 1)];
     for path in log.files() {
         if path
             .file_name()
@@ -281,13 +269,13 @@ fn remove_segment(random: &mut Random, log: &Closed) -> String {
 fn harm(random: &mut Random, path: &Path) -> String {
     let mut bytes = std::fs::read(path).unwrap();
     let size = bytes.len();
-    let at = random.below(size);
-    let longest = [4, 64, 1000][random.below(3)];
-    let length = 1 + random.below(longest);
+    let at = below(random, size);
+    let longest = [4, 64, 1000][below(random, 3)];
+    let length = 1 + below(random, longest);
     let end = (at + length).min(size);
-    let how = match random.below(6) {
+    let how = match below(random, 6) {
         0 | 1 if size > 0 => {
-            bytes[at] ^= 1 << random.below(8);
+            bytes[at] ^= 1 << below(random, 8);
             format!("flip in byte {at}")
         }
         2 => {
@@ -300,7 +288,7 @@ fn harm(random: &mut Random, path: &Path) -> String {
                 .map_while(Result::ok)
                 .map(|it| it.position);
             let between = starts.filter(|start| *start <= at).last();
-            let at = between.filter(|_| random.below(2) == 0).unwrap_or(at);
+            let at = between.filter(|_| below(random, 2) == 0).unwrap_or(at);
             bytes.truncate(at);
             format!("cut at {at}")
         }
@@ -311,7 +299,7 @@ fn harm(random: &mut Random, path: &Path) -> String {
         }
         _ => {
             for byte in &mut bytes[at..end] {
-                *byte = random.next() as u8;
+                *byte = random.next_number() as u8;
             }
             format!("random bytes from {at} to {end}")
         }
@@ -366,9 +354,9 @@ impl Closed {
         let bases = self.segments();
         // Only flushed segments are replaced.
         let flushed = bases.partition_point(|base| *base <= self.recovery_point.0) - 1;
-        let at = random.below(flushed - 1);
-        let old = &bases[at..at + 1 + random.below(2)];
-        let step = random.below(4);
+        let at = below(random, flushed - 1);
+        let old = &bases[at..at + 1 + below(random, 2)];
+        let step = below(random, 4);
         self.forget_sizes(old);
         let file = |base: i64, suffix: &str| self.file(&format!("{base:020}{suffix}"));
         let log = old
@@ -419,7 +407,7 @@ impl Closed {
     /// there is one.
     fn leave_damage(&self, random: &mut Random) -> (Vec<PathBuf>, String) {
         let bases = self.segments();
-        let base = bases[random.below(bases.len() - 1)];
+        let base = bases[below(random, bases.len() - 1)];
         let what = remove_or_harm(random, &self.file(&format!("{base:020}.log")));
         let Ok(mut log) = self.open() else {
             return (Vec::new(), what);
@@ -462,7 +450,7 @@ fn random_damage(cases: u64, leftover: impl Fn(u64) -> Leftover) {
     for case in 0..cases {
         let mut random = Random(seed.wrapping_add(case.wrapping_mul(0xd1b5_4a32_d192_ed03)));
         let clean = case % 2 == 0;
-        let log = closed(clean, if clean { 0 } else { random.below(20) });
+        let log = closed(clean, if clean { 0 } else { below(&mut random, 20) });
         let (made, left) = match leftover(case) {
             Leftover::Nothing => (log.files(), String::new()),
             Leftover::Swap => log.leave_swap(&mut random),
@@ -470,13 +458,15 @@ fn random_damage(cases: u64, leftover: impl Fn(u64) -> Leftover) {
         };
         let harmed = match (made.len(), leftover(case)) {
             (0, _) => String::new(),
-            (_, Leftover::Nothing) if random.below(8) == 0 => remove_segment(&mut random, &log),
+            (_, Leftover::Nothing) if below(&mut random, 8) == 0 => {
+                remove_segment(&mut random, &log)
+            }
             (count, Leftover::Nothing) => {
-                let at = random.below(count);
+                let at = below(&mut random, count);
                 remove_or_harm(&mut random, &made[at])
             }
             (count, _) => {
-                let at = random.below(count);
+                let at = below(&mut random, count);
                 harm(&mut random, &made[at])
             }
         };

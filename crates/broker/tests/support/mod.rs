@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dohle_broker::metadata::MetadataChange;
@@ -40,6 +40,19 @@ use tokio::time::timeout;
 
 /// No wait of these tests takes longer.
 pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits until `get` returns a value.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = get() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::yield_now();
+    }
+}
 const LISTENER: &str = "PLAINTEXT";
 
 /// A running broker.

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dohle_log::batch::EndTxnMarker;
+use dohle_log::log::RepairStart;
 use dohle_log::validate::AppendOrigin;
 use dohle_log::{
     AppendInfo, BatchBuilder, BatchOptions, Batches, CompressionType, LeaderAppend, Log, LogConfig,
-    OpenOptions, ReadLimits, RecoveryReport, validate,
+    OpenOptions, ReadLimits, RecoveryReport, Replaced, validate,
 };
 use dohle_model::{
     LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicName,
@@ -180,4 +181,29 @@ pub fn files(dir: &Path) -> Vec<(String, u64)> {
         .collect();
     files.sort();
     files
+}
+
+/// Repairs a segment from intact batches; `meanwhile` runs before the swap.
+pub fn repair(
+    log: &mut Log,
+    segment: Offset,
+    good: &[u8],
+    meanwhile: impl FnOnce(&mut Log),
+) -> Replaced {
+    let end = log.log_end_offset();
+    let RepairStart::Started(mut repair) = log.begin_repair(segment, end, NOW).unwrap() else {
+        panic!("the segment at {segment} can be repaired");
+    };
+    while let Some(missing) = repair.next_missing(&mut |_| true).unwrap() {
+        for batch in Batches::new(good).map(Result::unwrap) {
+            let header = batch.header;
+            if header.base_offset >= missing.start && header.next_offset() <= missing.end {
+                let bytes = Bytes::copy_from_slice(batch.bytes);
+                repair.supply(&bytes, &mut |_| true).unwrap();
+            }
+        }
+    }
+    let cleaned = repair.finish(&mut |_| true).unwrap();
+    meanwhile(log);
+    log.replace_segments(cleaned).unwrap()
 }

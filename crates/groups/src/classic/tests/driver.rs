@@ -45,28 +45,14 @@ use crate::ids::GroupId;
 use crate::records::Record;
 use crate::shard::Shard;
 use crate::step::{Caller, JoinReply, OnCommit};
+use crate::test_scripts::{self, ScriptDriver, duration};
 use crate::wire::text;
 use crate::{Effects, Step};
-
-/// Ends the prologue of a script: the lines above it are run and not part of the trace, because
-/// the trace of another test has them.
-const PROLOGUE_END: &str = "---";
 
 /// Runs a script and compares its trace.
 #[track_caller]
 pub(super) fn check(script: &str, expected: Expect) {
-    let mut driver = Driver::default();
-    for line in script
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-    {
-        match line {
-            PROLOGUE_END => driver.out.clear(),
-            _ => driver.run(line),
-        }
-    }
-    expected.assert_eq(&driver.out);
+    test_scripts::check::<Driver>(script, expected);
 }
 
 /// A shard with one group, and the state of its clients.
@@ -163,16 +149,8 @@ impl<'a> Words<'a> {
     }
 }
 
-fn duration(text: &str) -> Duration {
-    match text.strip_suffix("ms") {
-        Some(ms) => Duration::from_millis(ms.parse().expect("milliseconds")),
-        None => Duration::from_secs(text.trim_end_matches('s').parse().expect("seconds")),
-    }
-}
-
-impl Driver {
-    /// Runs one line.
-    pub(super) fn run(&mut self, line: &str) {
+impl ScriptDriver for Driver {
+    fn run(&mut self, line: &str) {
         let _ = writeln!(self.out, "> {line}");
         self.wrote = false;
         let (verb, words) = Words::of(line);
@@ -196,6 +174,12 @@ impl Driver {
         self.print_state();
     }
 
+    fn trace(&mut self) -> &mut String {
+        &mut self.out
+    }
+}
+
+impl Driver {
     fn line(&mut self, text: &str) {
         let _ = writeln!(self.out, "  {text}");
     }

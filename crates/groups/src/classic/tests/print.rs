@@ -1,6 +1,6 @@
 //! Prints replies, records and states for traces.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use dohle_machine::DueReply;
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::describe_groups_response::DescribedGroup;
@@ -9,6 +9,7 @@ use dohle_protocol::messages::leave_group_response::LeaveGroupResponseData;
 use crate::classic::group::{ClassicGroup, State};
 use crate::records::Record;
 use crate::step::{JoinReply, SyncReply};
+use crate::test_scripts;
 use crate::timers::Timer;
 
 /// Abbreviates a member id: `a-01`.
@@ -18,16 +19,7 @@ fn short(id: &str) -> String {
 
 /// Encodes the subscription to the topics in a word such as `t+u`.
 pub(super) fn subscription(word: &str) -> Bytes {
-    let topics: Vec<&str> = word.split('+').filter(|topic| !topic.is_empty()).collect();
-    let mut bytes = BytesMut::new();
-    bytes.put_i16(0);
-    bytes.put_i32(i32::try_from(topics.len()).expect("fits"));
-    for topic in topics {
-        bytes.put_i16(i16::try_from(topic.len()).expect("fits"));
-        bytes.put_slice(topic.as_bytes());
-    }
-    bytes.put_i32(-1);
-    bytes.freeze()
+    test_scripts::subscription(word.split('+').filter(|topic| !topic.is_empty()))
 }
 
 fn topics(subscription: &Bytes) -> String {

@@ -16,6 +16,7 @@ use crate::classic::tests::print;
 use crate::ids::{GroupId, MemberId};
 use crate::records::Record;
 use crate::shard::Shard;
+use crate::test_scripts::ScriptDriver as _;
 use crate::timers::Timer;
 
 fn cases(default: u32) -> ProptestConfig {

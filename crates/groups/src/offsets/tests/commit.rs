@@ -3,6 +3,7 @@
 use expect_test::expect;
 
 use super::driver::check;
+use crate::test_scripts::ScriptDriver as _;
 
 #[test]
 fn who_has_no_membership_commits_while_the_group_is_empty() {

@@ -26,7 +26,7 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use dohle_config::BrokerValues;
 use dohle_machine::Machine as _;
 use dohle_model::image::MetadataImage;
@@ -53,22 +53,13 @@ use crate::records::{
 };
 use crate::shard::{GroupFilter, Shard};
 use crate::step::{Caller, Failed};
-
-/// Ends the prologue of a script: the lines above it are run and not part of the trace, because
-/// the trace of another test has them.
-const PROLOGUE_END: &str = "---";
+use crate::test_scripts::{self, ScriptDriver, duration, subscription};
+use crate::wire::text;
 
 /// Runs a script and compares its trace.
 #[track_caller]
 pub(super) fn check(script: &str, expected: Expect) {
-    let mut driver = Driver::default();
-    for line in script.lines().map(str::trim).filter(|it| !it.is_empty()) {
-        match line {
-            PROLOGUE_END => driver.out.clear(),
-            _ => driver.run(line),
-        }
-    }
-    expected.assert_eq(&driver.out);
+    test_scripts::check::<Driver>(script, expected);
 }
 
 /// A group that the log contains.
@@ -142,26 +133,12 @@ impl<'a> Words<'a> {
     }
 }
 
-fn text(text: &str) -> KafkaString {
-    KafkaString::from(text.to_owned())
-}
-
-fn duration(text: &str) -> Duration {
-    let (number, unit) = text.split_at(text.len() - 1);
-    let number = number.parse().unwrap();
-    match unit {
-        "s" => Duration::from_secs(number),
-        "h" => Duration::from_secs(number * 3600),
-        _ => Duration::from_secs(number * 86_400),
-    }
-}
-
 fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap()
 }
 
-impl Driver {
-    pub(super) fn run(&mut self, line: &str) {
+impl ScriptDriver for Driver {
+    fn run(&mut self, line: &str) {
         writeln!(self.out, "> {line}").unwrap();
         let mut words = line.split_whitespace();
         let verb = words.next().unwrap();
@@ -213,6 +190,12 @@ impl Driver {
         }
     }
 
+    fn trace(&mut self) -> &mut String {
+        &mut self.out
+    }
+}
+
+impl Driver {
     fn end_transaction(&mut self, producer: ProducerId, committed: bool) {
         self.log.push(Logged::Marker(producer, committed));
         let group_ids = self.shard.end_transaction(producer, committed);
@@ -465,7 +448,7 @@ impl Driver {
                 client_host: "/host".into(),
                 rebalance_timeout: 60_000,
                 session_timeout: 10_000,
-                subscription: subscription(topics),
+                subscription: subscription(topics.split(',')),
                 assignment: Bytes::from_static(b"assigned"),
             }
         });
@@ -581,20 +564,6 @@ fn outcome_topics(
     >,
 ) -> Vec<dohle_protocol::messages::offset_fetch_response::OffsetFetchResponseTopics> {
     outcome.map(|group| group.topics).unwrap_or_default()
-}
-
-/// Encodes a consumer's subscription (`ConsumerProtocolSubscription`, version 0).
-fn subscription(topics: &str) -> Bytes {
-    let topics: Vec<&str> = topics.split(',').collect();
-    let mut bytes = BytesMut::new();
-    bytes.put_i16(0);
-    bytes.put_i32(i32::try_from(topics.len()).unwrap());
-    for topic in topics {
-        bytes.put_i16(i16::try_from(topic.len()).unwrap());
-        bytes.put_slice(topic.as_bytes());
-    }
-    bytes.put_i32(-1);
-    bytes.freeze()
 }
 
 fn failure(failed: &Failed) -> String {

@@ -3,6 +3,7 @@
 use expect_test::expect;
 
 use super::driver::{Driver, check};
+use crate::test_scripts::ScriptDriver as _;
 
 #[test]
 fn without_members_offsets_expire_a_while_after_their_commit() {

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use super::driver::{Driver, check};
 use crate::shard::Shard;
+use crate::test_scripts::ScriptDriver as _;
 
 #[test]
 fn offsets_take_effect_with_the_commit_of_their_transaction() {

@@ -4,6 +4,7 @@ use dohle_model::{ErrorCode, PartitionIndex};
 
 use super::harness::Harness;
 use crate::committer::CommitPartition;
+use crate::test_scripts::ScriptDriver as _;
 
 #[test]
 fn commits_are_accepted_from_members_in_their_epoch_or_since_they_have_the_partition() {
@@ -21,7 +22,7 @@ fn commits_are_accepted_from_members_in_their_epoch_or_since_they_have_the_parti
     };
     let unknown = Err(ErrorCode::UnknownMemberId);
     let stale = Err(ErrorCode::StaleMemberEpoch);
-    harness.commands("topic foo 2\n join A foo\n join B foo\n ack A\n ack A\n ack B");
+    harness.run_script("topic foo 2\n join A foo\n join B foo\n ack A\n ack A\n ack B");
     // A has foo:0 since epoch 1 and is at epoch 2; B has foo:1 since epoch 2.
     assert_eq!(commit(&harness, "A", 2, 9, 0), Ok(()));
     assert_eq!(commit(&harness, "A", 1, 9, 0), Ok(()));
@@ -44,7 +45,7 @@ fn commits_are_accepted_from_members_in_their_epoch_or_since_they_have_the_parti
     assert_eq!(fetch(&harness, Some("A"), 2), Ok(()));
     assert_eq!(fetch(&harness, Some("A"), 1), stale);
     assert_eq!(fetch(&harness, Some("C"), 1), unknown);
-    harness.commands("leave A\n leave B");
+    harness.run_script("leave A\n leave B");
     assert_eq!(commit(&harness, "", -1, 9, 0), Ok(()));
     assert_eq!(commit(&harness, "A", 2, 9, 0), unknown);
 }

@@ -10,6 +10,7 @@ use expect_test::{Expect, expect};
 use super::harness::Harness;
 use crate::ids::{GroupId, MemberId};
 use crate::records::{Record, TopicPartitions, decode, tests::golden};
+use crate::test_scripts::ScriptDriver as _;
 
 fn shown(assignment: &Assignment) -> String {
     let topics = assignment.topic_partitions.iter();
@@ -66,7 +67,7 @@ fn describe(harness: &mut Harness, group_id: &str, expected: Expect) {
 #[test]
 fn a_group_is_described_with_what_its_members_have_and_should_have() {
     let mut harness = Harness::default();
-    harness.commands(
+    harness.run_script(
         "topic foo 4
          topic bar 1
          join A foo rack=r1 assignor=range
@@ -96,7 +97,7 @@ fn a_group_is_described_with_what_its_members_have_and_should_have() {
 #[test]
 fn what_is_no_consumer_group_is_not_found() {
     let mut harness = Harness::default();
-    harness.commands("topic foo 1\n cjoin A foo\n cjoin A foo");
+    harness.run_script("topic foo 1\n cjoin A foo\n cjoin A foo");
     describe(
         &mut harness,
         "g",
@@ -159,7 +160,7 @@ fn a_log_that_kafka_wrote_is_taken_over() {
 #[test]
 fn targets_of_the_log_that_overlap_or_do_not_exist_are_assigned_once() {
     let mut harness = Harness::default();
-    harness.commands("topic foo 2\n join A foo\n join B foo\n ack A\n ack A\n ack B");
+    harness.run_script("topic foo 2\n join A foo\n join B foo\n ack A\n ack A\n ack B");
     let foo = harness.image.topic_ids.get("foo").copied();
     for (member, partitions) in [("A", vec![0]), ("B", vec![0, -1])] {
         let topic = TopicPartitions {
@@ -171,7 +172,7 @@ fn targets_of_the_log_that_overlap_or_do_not_exist_are_assigned_once() {
         let record = Record::ConsumerTargetMember(group_id, member_id, Some(vec![topic]));
         harness.shard.replay(record);
     }
-    harness.commands("topic foo 3\n beat A");
+    harness.run_script("topic foo 3\n beat A");
     let group = harness.group().expect("a group");
     let mut assigned: Vec<PartitionIndex> = group
         .members()

@@ -40,12 +40,9 @@ use crate::modern::member::Assignment;
 use crate::records::Record;
 use crate::shard::Shard;
 use crate::step::{Caller, OnCommit};
+use crate::test_scripts::ScriptDriver;
 use crate::wire::{text, topic_id_to_wire};
 use crate::{Effects, Step};
-
-/// Ends the prologue of a script: the lines above it are run and not part of the trace, because
-/// the trace of another test has them.
-const PROLOGUE_END: &str = "---";
 
 pub(super) const GROUP: &str = "g";
 
@@ -130,28 +127,19 @@ impl<'a> Options<'a> {
     }
 }
 
+impl ScriptDriver for Harness {
+    fn run(&mut self, line: &str) {
+        self.say(line);
+        let words: Vec<&str> = line.split_whitespace().collect();
+        self.command(&words);
+    }
+
+    fn trace(&mut self) -> &mut String {
+        &mut self.trace
+    }
+}
+
 impl Harness {
-    pub fn run(mut self, script: &str) -> String {
-        self.commands(script);
-        self.trace
-    }
-
-    pub fn commands(&mut self, script: &str) {
-        for line in script
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-        {
-            if line == PROLOGUE_END {
-                self.trace.clear();
-                continue;
-            }
-            self.say(line);
-            let words: Vec<&str> = line.split_whitespace().collect();
-            self.command(&words);
-        }
-    }
-
     pub(super) fn say(&mut self, line: &str) {
         self.trace.push_str(line);
         self.trace.push('\n');

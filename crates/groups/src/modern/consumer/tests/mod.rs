@@ -14,8 +14,10 @@ mod topics;
 
 use expect_test::Expect;
 
+use crate::test_scripts;
+
 /// Runs a script and compares its trace.
 #[track_caller]
 pub(crate) fn check(script: &str, expected: Expect) {
-    expected.assert_eq(&harness::Harness::default().run(script));
+    test_scripts::check::<harness::Harness>(script, expected);
 }

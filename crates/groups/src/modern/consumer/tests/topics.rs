@@ -5,6 +5,7 @@ use expect_test::expect;
 
 use super::check;
 use super::harness::Harness;
+use crate::test_scripts::ScriptDriver as _;
 
 #[test]
 fn a_topic_that_grows_is_noticed_with_the_next_heartbeat() {
@@ -179,6 +180,17 @@ fn topics_that_come_are_looked_for_every_ten_seconds_at_most() {
 fn expressions_are_looked_up_again_after_the_refresh_interval() {
     let mut harness = Harness::default();
     harness.config.group_consumer_regex_refresh_interval = std::time::Duration::from_secs(20);
+    harness.run_script(
+        "
+        topic foo1 1
+        join A - regex=foo.*
+        delete foo1
+        wait 20000
+        beat A
+        wait 1
+        beat A
+        ",
+    );
     expect![[r#"
         topic foo1 1
         join A - regex=foo.*
@@ -204,17 +216,7 @@ fn expressions_are_looked_up_again_after_the_refresh_interval() {
           + target 3
           A: epoch 1
     "#]]
-    .assert_eq(&harness.run(
-        "
-        topic foo1 1
-        join A - regex=foo.*
-        delete foo1
-        wait 20000
-        beat A
-        wait 1
-        beat A
-        ",
-    ));
+    .assert_eq(harness.trace());
 }
 
 #[test]
