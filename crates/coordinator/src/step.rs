@@ -49,9 +49,9 @@ impl<M: Machine> StepContext<M> {
 /// How the records of a step are appended.
 #[derive(Debug, Clone)]
 pub(super) enum WriteMode {
-    /// All in one batch, or none: for requests.
+    /// All records in one batch, or none of them. For requests.
     Atomic,
-    /// All in one batch, or none, as a part of a transaction.
+    /// All records in one batch, or none of them, as a part of a transaction.
     InTransaction(TransactionWrite),
     /// In as many batches as needed, because each record is complete without the others: for expiry
     /// and other upkeep.

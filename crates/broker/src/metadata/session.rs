@@ -58,7 +58,7 @@ pub struct SessionState {
     pub refused: Option<SessionError>,
 }
 
-/// The controller refused this broker for a reason that stays.
+/// The controller refused this broker for a reason that a later attempt does not remove.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the active controller refused to register broker {broker}: {message} ({code})")]
 pub struct SessionError {

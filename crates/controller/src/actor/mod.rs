@@ -456,7 +456,7 @@ impl Actor {
                 self.give_up(
                     round,
                     base,
-                    &format!("the plan does not fit the metadata: {error}"),
+                    &format!("the planned records cannot be applied to the metadata: {error}"),
                 );
             } else {
                 self.propose(base, batches, round);
@@ -624,8 +624,10 @@ fn plan_job(draft: &mut Draft, job: &mut dyn Job) -> Result<(), String> {
     match (planned, large) {
         (Ok(()), _) => Ok(()),
         (Err(Some(error)), _) => {
-            tracing::error!(%error, "a plan does not fit the metadata");
-            Err(format!("the plan does not fit the metadata: {error}"))
+            tracing::error!(%error, "planned records cannot be applied to the metadata");
+            Err(format!(
+                "the planned records cannot be applied to the metadata: {error}"
+            ))
         }
         (Err(None), len) => {
             let len = len.unwrap_or_default();
@@ -639,6 +641,8 @@ fn plan_job(draft: &mut Draft, job: &mut dyn Job) -> Result<(), String> {
 
 /// Logs the failure of a planning step whose records were taken back.
 fn report_broken<T>(step: Result<T, ReplayError>) -> Option<T> {
-    step.inspect_err(|error| tracing::error!(%error, "a plan does not fit the metadata"))
-        .ok()
+    step.inspect_err(
+        |error| tracing::error!(%error, "planned records cannot be applied to the metadata"),
+    )
+    .ok()
 }

@@ -47,7 +47,7 @@ impl Voter {
             ),
             Some(file) if file.admitted && !has_log => tracing::warn!(
                 dir = %shown,
-                "metadata log is gone: this voter takes part once a leader has replicated to it"
+                "metadata log is missing: this voter takes part once a leader has replicated to it"
             ),
             None if has_log => tracing::warn!(
                 dir = %shown,

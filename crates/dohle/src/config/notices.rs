@@ -19,7 +19,7 @@ const OPEN_PREFIXES: &[&str] = &[
 
 /// Properties of older versions of Kafka, with the reason why each has no effect.
 const LEGACY: &[(&str, &str)] = &[
-    ("zookeeper.", "ZooKeeper is gone"),
+    ("zookeeper.", "there is no ZooKeeper"),
     (
         "inter.broker.protocol.version",
         "the cluster's features decide",

@@ -271,7 +271,7 @@ impl Broker {
             let deadline = Instant::now() + CONTROLLED_SHUTDOWN_TIMEOUT;
             let timeout = self.session_timeout;
             if !self.session.shutdown(deadline, timeout).await {
-                tracing::warn!(%node, "leaderships did not move away in time");
+                tracing::warn!(%node, "other brokers have not taken over all leaderships in time");
             }
         }
         // Waiting group members are answered at once, and look for the next coordinator.

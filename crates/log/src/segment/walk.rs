@@ -170,7 +170,7 @@ impl<'a> Walk<'a> {
             let next = after.map(|it| (it.base_offset, it.partition_leader_epoch));
             if epochs.is_confirmed(base, [before, next]) {
                 return Ok(Some(format!(
-                    "leader epoch {} is not that of the batches around",
+                    "leader epoch {} is not that of the batches around it",
                     LeaderEpoch::to_wire(epoch)
                 )));
             }
@@ -190,7 +190,7 @@ impl<'a> Walk<'a> {
             && after.base_offset >= next
         {
             return Ok(Some(format!(
-                "leader epoch {} is newer than that of the batches around",
+                "leader epoch {} is newer than that of the batches around it",
                 LeaderEpoch::to_wire(epoch)
             )));
         }

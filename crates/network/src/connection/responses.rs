@@ -32,7 +32,8 @@ impl ResponseMemory {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Returns the bytes below which a connection may begin another request.
+    /// Returns the limit of the bytes that one connection's responses may hold when it begins
+    /// another request.
     pub(super) fn part(&self) -> usize {
         let free = self.max.saturating_sub(self.used());
         (free / 8).clamp(PART_MIN, PART_MAX)

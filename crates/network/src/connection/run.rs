@@ -58,7 +58,7 @@ pub(super) struct Connection<S> {
     progress: u64,
     idle: Pin<Box<Sleep>>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Set when nothing more is read. The connection ends in this way when all responses are sent.
+    /// Set once no further request is read: how the connection ends when all responses are sent.
     closing: Option<End>,
 }
 

@@ -69,7 +69,7 @@ impl Acceptor {
         }
         // As Kafka does, so that peers which vanished without closing their connection are noticed.
         if let Err(error) = socket2::SockRef::from(&stream).set_keepalive(true) {
-            tracing::debug!(listener = %self.name, %peer, "set SO_KEEPALIVE: {error}");
+            tracing::debug!(listener = %self.name, %peer, "cannot set SO_KEEPALIVE: {error}");
         }
         // The socket is registered with the reactor of this runtime. It has to be registered again
         // with that of the thread that serves it.

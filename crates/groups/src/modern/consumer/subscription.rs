@@ -96,7 +96,7 @@ impl ConsumerGroupStep<'_, '_> {
         };
         self.step
             .write(Record::ConsumerGroup(self.group_id.clone(), Some(value)));
-        tracing::info!(group = %self.group_id, epoch, "group epoch rises");
+        tracing::info!(group = %self.group_id, epoch, "increased the group epoch");
     }
 
     /// Computes and writes a new target assignment if the present one is older than the group
