@@ -2,7 +2,7 @@
 //!
 //! Three nodes, replication factor 3, 6 partitions, acks=all, min.insync.replicas=2, values of
 //! 1 KiB. It starts a cluster of its own, or, with `--bootstrap HOST:PORT,… --pids PID,…`, measures
-//! one that runs already. `docs/performance.md` says how the figures are to be read.
+//! one that runs already. `docs/performance.md` explains the figures.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

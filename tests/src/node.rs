@@ -146,7 +146,7 @@ impl Node {
         Ok(())
     }
 
-    /// Kills the process with SIGKILL; it is gone when this returns.
+    /// Kills the process with SIGKILL; it has ended when this returns.
     pub fn kill(&mut self) -> Result<()> {
         let mut child = self.running()?;
         child.kill()?;

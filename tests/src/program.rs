@@ -199,7 +199,8 @@ impl Running {
         &self.seen
     }
 
-    /// Kills the program with SIGKILL, and waits until it is gone and its complete lines are read.
+    /// Kills the program with SIGKILL, and waits until it has ended and its complete lines are
+    /// read.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;

@@ -142,7 +142,7 @@ pub(super) fn handle(
     }
 }
 
-/// Whether this broker knows all topics of the request.
+/// Returns whether the metadata of this broker contain all topics of the request.
 fn knows(image: &MetadataImage, version: i16, request: &ProduceRequestData) -> bool {
     let mut topics = request.topic_data.iter();
     topics.all(

@@ -33,7 +33,7 @@ use super::{Call, verification};
 
 /// The first version whose clients expect COORDINATOR_LOAD_IN_PROGRESS.
 const KNOWS_LOADING: i16 = 1;
-/// The first version that knows TRANSACTION_ABORTABLE.
+/// The first version that has the error TRANSACTION_ABORTABLE.
 const KNOWS_ABORTABLE: i16 = 4;
 /// The first version that adds the partition of the group to the transaction.
 const ADDS_PARTITIONS: i16 = 5;

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use super::{Call, resolve, wire};
 use crate::context::REQUEST_TIMEOUT;
 
-/// The first version of Produce that knows TRANSACTION_ABORTABLE.
+/// The first version of Produce that has the error TRANSACTION_ABORTABLE.
 const KNOWS_ABORTABLE: i16 = 11;
 /// The first version of Produce that adds partitions to transactions.
 const ADDS_PARTITIONS: i16 = 12;

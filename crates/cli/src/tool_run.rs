@@ -52,6 +52,12 @@ impl Tool {
         }
     }
 
+    /// Lets the tool work without any argument.
+    pub(crate) const fn works_without_arguments(mut self) -> Self {
+        self.syntax.works_without_arguments = true;
+        self
+    }
+
     /// Sets which options go together.
     pub(crate) const fn rules(mut self, rules: &'static [Rule]) -> Self {
         self.syntax.rules = rules;

@@ -342,11 +342,11 @@ fn a_damaged_value_reads_as_the_default() {
 fn reference() -> String {
     let mut text = String::from(
         "# Properties that Dohle acts on\n\n\
-         Made of the definitions in `crates/config` by a test; to bring it up to date: \
+         A test generates this page from the definitions in `crates/config`; to update it: \
          `UPDATE_EXPECT=1 cargo test -p dohle-config`.\nNames, defaults and ranges are those of \
-         Apache Kafka 4.3, where each is documented. Every other property of Kafka 4.3 is\n\
-         accepted, checked and described, and changes nothing; a node names those that are set \
-         in one line at its start.\n",
+         Apache Kafka 4.3, whose documentation describes each. Every other property of Kafka\n4.3 \
+         is accepted, checked and described, but has no effect; a node logs the names of those that \
+         are set in one line at its start.\n",
     );
     for (title, scope) in [
         ("Brokers and controllers", Scope::Broker),

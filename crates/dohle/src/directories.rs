@@ -81,11 +81,11 @@ pub enum DirectoriesError {
          out of log.dirs", .first.display(), .second.display()
     )]
     SameId {
-        /// One.
+        /// One of the two directories.
         first: PathBuf,
-        /// The other.
+        /// The other directory.
         second: PathBuf,
-        /// The id.
+        /// Their id.
         id: DirectoryId,
     },
 }

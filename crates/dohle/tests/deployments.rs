@@ -54,7 +54,7 @@ fn node(variables: &[(String, String)], mounts: &[String], hostname: &str) -> No
     sources.complete_for_image(variables, image::data_folder(mounts, |_| false));
     let config = NodeConfig::new(sources, hostname).unwrap_or_else(|fault| panic!("{fault}"));
     for notice in notices(&config) {
-        assert!(!notice.contains("there is no property"), "{notice}");
+        assert!(!notice.contains("unknown property"), "{notice}");
     }
     config
 }

@@ -75,7 +75,7 @@ pub enum OnCommit {
         member_id: MemberId,
         /// Its old id.
         old_member_id: MemberId,
-        /// Its JoinGroup.
+        /// The token of its JoinGroup request.
         token: JoinToken,
     },
     /// A consumer group became a classic one: its members' sessions begin.

@@ -255,7 +255,7 @@ pub async fn abort_transaction(cluster: &Cluster, abort: &AbortMarker) -> Result
 }
 
 /// Ends the open transaction of a transactional id, and fences its producer: the coordinator gives
-/// the id a new epoch, which nobody uses.
+/// the id a new epoch, which no producer uses.
 ///
 /// # Errors
 /// When the coordinator does not answer, or refuses.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: one task owns the image. Records reach the image in order and once; a change reaches
 //! the local replicas before the image is published. A batch that does not follow the image ends
-//! the stream, and the next one goes on from the image's offset, with a snapshot if need be. The
+//! the stream, and the next one continues from the image's offset, with a snapshot if need be. The
 //! first change is withheld until the image holds this process's own registration, so it is one
 //! change that covers everything from before the start of the process.
 
@@ -61,7 +61,7 @@ pub struct FeedConfig {
     pub incarnation: IncarnationId,
 }
 
-/// Why the feed cannot go on. The node must stop.
+/// Why the feed cannot continue. The node must stop.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FeedError {
     /// A committed record does not fit the image: the log, or this node's state, is damaged.
@@ -117,7 +117,7 @@ impl Feed {
         Self { failed, task }
     }
 
-    /// Waits until the feed cannot go on; the node must then stop.
+    /// Waits until the feed cannot continue; the node must then stop.
     pub async fn failed(&self) -> FeedError {
         let mut failed = self.failed.clone();
         match failed.wait_for(Option::is_some).await {

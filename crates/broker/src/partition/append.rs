@@ -17,7 +17,7 @@ use crate::blocking::{BlockingError, WorkOwner};
 
 impl Partition {
     /// Appends a producer's batch as leader. With [`Acks::All`] the ISR is first compared with
-    /// `min.insync.replicas`, and the caller goes on with [`Partition::wait_committed`] for the
+    /// `min.insync.replicas`, and the caller continues with [`Partition::wait_committed`] for the
     /// `leader_epoch` and `end()` of the result. The first poll appends a batch that is checked
     /// quickly. Other batches are checked on a thread that may block, on behalf of `owner`.
     ///

@@ -1,6 +1,6 @@
 //! Damaged records of a partition: checks of segments, and the repair of damaged ones.
 //!
-//! A read that meets damage adds its segment to `Suspects`. So does a replica that becomes leader
+//! A read that finds damage adds its segment to `Suspects`. So does a replica that becomes leader
 //! or follower, for the damage that was found when its log was opened. The repair task of the node
 //! checks these segments and fetches missing records from another replica.
 
@@ -225,8 +225,8 @@ impl Partition {
     }
 
     /// Reads whole batches of `[start, end)` for another replica's repair, about `max_bytes` of
-    /// them, and the offset to go on from. Only batches whose checksum is good are returned. Blocks
-    /// on the disk.
+    /// them, and the offset of the next read. Only batches whose checksum is good are returned.
+    /// Blocks on the disk.
     ///
     /// # Errors
     /// When the range is not in this replica's log, or is damaged there.

@@ -61,9 +61,9 @@ impl Partition {
     }
 
     /// Appends the marker that ends a transaction. As with [`Acks::All`], enough replicas must be
-    /// in sync, and the caller goes on with [`Partition::wait_committed`]. When the transaction has
-    /// already ended here, nothing is appended, and the end of the result is the end of the log:
-    /// once it is committed, so is the earlier marker.
+    /// in sync, and the caller continues with [`Partition::wait_committed`]. When the transaction
+    /// has already ended here, nothing is appended, and the end of the result is the end of the
+    /// log: once it is committed, so is the earlier marker.
     ///
     /// # Errors
     /// As [`Partition::append`]; INVALID_PRODUCER_EPOCH when a newer epoch has written, or the

@@ -8,7 +8,7 @@ pub use crate::replica::Positions;
 /// When a produce request is acknowledged (`acks`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Acks {
-    /// Never (0).
+    /// The request is not acknowledged (0).
     None,
     /// After the append to the leader's log (1).
     Leader,
@@ -42,8 +42,8 @@ pub struct Appended {
     /// Whether an idempotent producer sent a batch again that is in the log already. The offsets
     /// are those of the first append.
     pub duplicate: bool,
-    /// Whether `flush.messages` may require a flush before the acknowledgement. The caller goes on
-    /// with [`Partition::flush_appended`](super::Partition::flush_appended).
+    /// Whether `flush.messages` may require a flush before the acknowledgement. The caller
+    /// continues with [`Partition::flush_appended`](super::Partition::flush_appended).
     pub flush: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Checks all closed segments periodically, so that damage is found before a reader meets it.
+//! Checks all closed segments periodically, so that damage is found before a reader finds it.
 //!
 //! A pass checks one partition after the other at a limited rate. Partitions and segments that are
 //! created during a pass are checked by the next.

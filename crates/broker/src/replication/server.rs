@@ -80,7 +80,7 @@ impl ReplicationServer {
         }
     }
 
-    /// Serves one connection that speaks HTTP/2 from its first byte on, until it ends.
+    /// Serves one connection of HTTP/2 until it ends.
     pub async fn serve_connection(&self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let server = self.clone();
         let service = service_fn(move |request: Request<Incoming>| {

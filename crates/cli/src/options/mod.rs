@@ -178,7 +178,8 @@ impl Syntax {
             let name = option.name;
             parsed.found.extend(values.into_iter().map(|v| (name, v)));
         }
-        if parsed.has("help") || args.is_empty() {
+        let is_missing_all = args.is_empty() && !self.works_without_arguments;
+        if parsed.has("help") || is_missing_all {
             return Ok(ParsedCommand::Help(self.help(command)));
         }
         if parsed.has("version") {

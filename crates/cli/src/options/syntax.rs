@@ -52,6 +52,8 @@ pub struct Syntax {
     pub rules: &'static [Rule],
     /// Its subcommands, as [`read_commands`] describes; where there are some, one must be given.
     pub commands: &'static str,
+    /// Whether the tool works without any argument. Other tools print their help then.
+    pub works_without_arguments: bool,
 }
 
 impl Syntax {
@@ -62,6 +64,7 @@ impl Syntax {
         options: &[],
         rules: &[],
         commands: "",
+        works_without_arguments: false,
     };
 }
 
@@ -69,11 +72,11 @@ impl Syntax {
 /// continue its help:
 ///
 /// ```text
-/// --list: List all topics. --topic, -t <topic>: The topic to describe, or a regular expression
-/// that is matched against
+/// --list: List all topics.
+/// --topic, -t <topic>: The topic to describe, or a regular expression that is matched against
 ///     all names.
-/// --state [states]: A value that may be left out. --props <name=value>...: All words up to the
-/// next option.
+/// --state [states]: A value that may be left out.
+/// --props <name=value>...: All words up to the next option.
 /// ```
 ///
 /// A test reads the options of all tools, so that a text of another form is found.

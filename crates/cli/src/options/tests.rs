@@ -150,5 +150,19 @@ fn help_and_version_come_before_all_else() {
           --version                       Display the version.
     "#]]
     .assert_eq(&help);
+}
+
+#[test]
+fn without_arguments_the_help_is_printed_unless_the_tool_works_so() {
     assert!(matches!(SYNTAX.parse(&[]), Ok(ParsedCommand::Help(_))));
+    let works = Syntax {
+        works_without_arguments: true,
+        ..SYNTAX
+    };
+    assert!(matches!(works.parse(&[]), Ok(ParsedCommand::Work(_))));
+    let stop = &crate::tools::TOOLS
+        .iter()
+        .find(|tool| tool.name == "server-stop");
+    let syntax = &stop.expect("in the table").syntax;
+    assert!(matches!(syntax.parse(&[]), Ok(ParsedCommand::Work(_))));
 }

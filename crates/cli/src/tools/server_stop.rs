@@ -23,6 +23,7 @@ pub const TOOL: Tool = Tool::kafka(
     &[OPTIONS],
     Work::Plain(work),
 )
+.works_without_arguments()
 .failure(Failure::Stdout(""));
 
 /// A node that runs.

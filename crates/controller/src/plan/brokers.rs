@@ -160,8 +160,8 @@ fn check_registration(draft: &Draft, broker: &BrokerRegistration) -> Result<(), 
     Ok(())
 }
 
-/// Removes replicas whose directory is gone from the ISR and the ELR: they lost their logs, so they
-/// may not lead or count as in sync until they have fetched everything again.
+/// Removes replicas whose directory is missing from the ISR and the ELR: they lost their logs, so
+/// they may not lead or count as in sync until they have fetched everything again.
 fn strip_lost_directories(draft: &mut Draft, id: NodeId, log_dirs: &[DirectoryId]) {
     for (partition_id, partition) in replicas(draft, id) {
         let directory = partition.directory(id).unwrap_or(DirectoryId::UNASSIGNED);

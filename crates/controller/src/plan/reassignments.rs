@@ -125,7 +125,7 @@ fn reassign(
     };
     let mut target = draft.target(topic, partition);
     let mut was_there = original_replicas(partition);
-    // Replicas that an unfinished reassignment was adding and that this one does not want are
+    // Replicas that an unfinished reassignment was adding and that are not part of this one are
     // removed at once, unless no other replica is in sync.
     let dropped = outside(&partition.adding_replicas, wanted);
     let isr = outside(&target.isr, &dropped);

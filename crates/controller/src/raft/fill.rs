@@ -120,7 +120,7 @@ pub(super) async fn receive_file(
     let file = writer
         .await
         .map_err(|error| Status::internal(error.to_string()))?;
-    file.map_err(|error| Status::internal(format!("write of a metadata snapshot: {error}")))
+    file.map_err(|error| Status::internal(format!("cannot write a metadata snapshot: {error}")))
 }
 
 fn write_chunks(

@@ -163,7 +163,7 @@ impl Joining {
         let written = spawn_blocking(move || voter.admit()).await;
         written
             .map_err(|error| error.to_string())?
-            .map_err(|error| format!("write of voter.properties: {error}"))?;
+            .map_err(|error| format!("cannot write voter.properties: {error}"))?;
         self.raft.runtime_config().elect(true);
         Ok(())
     }

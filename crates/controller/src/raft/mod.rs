@@ -165,7 +165,7 @@ pub trait StateMachine: Send + 'static {
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// Reading it failed.
-    #[error("read of the metadata snapshot: {0}")]
+    #[error("cannot read the metadata snapshot: {0}")]
     Io(#[from] io::Error),
     /// The content is not a snapshot of this state machine, or it is of a newer version.
     #[error("metadata snapshot: {0}")]
@@ -246,7 +246,7 @@ pub enum QuorumError {
         source: io::Error,
     },
     /// Raft refused to start.
-    #[error("start of the metadata quorum: {0}")]
+    #[error("cannot start the metadata quorum: {0}")]
     Start(String),
 }
 

@@ -274,7 +274,7 @@ impl Peer {
         let result = self.client()?.install_snapshot(requests).await;
         if let Ok(Err(error)) = reader.await {
             return Err(unreachable(format!(
-                "read of the metadata snapshot: {error}"
+                "cannot read the metadata snapshot: {error}"
             )));
         }
         let response = result.map_err(unreachable)?.into_inner();

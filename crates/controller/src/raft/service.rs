@@ -257,7 +257,8 @@ impl raft_server::Raft for RaftService {
                     parts_tx.blocking_send(Ok(part)).is_ok()
                 })
             {
-                let status = Status::internal(format!("read of the metadata snapshot: {error}"));
+                let status =
+                    Status::internal(format!("cannot read the metadata snapshot: {error}"));
                 drop(parts_tx.blocking_send(Err(status)));
             }
         });

@@ -48,7 +48,7 @@ pub(super) async fn watch(
     }
 }
 
-/// Waits until the reserve changes; forever when its sender is gone.
+/// Waits until the reserve changes; forever when its sender was dropped.
 async fn changed(reserve: &mut watch::Receiver<u64>) {
     if reserve.changed().await.is_err() {
         std::future::pending().await

@@ -43,9 +43,9 @@ impl<T> BrokerQueues<T> {
         is_idle
     }
 
-    /// Takes the items for the next request, as `fit` says of each in the order in which they were
-    /// added. `None` when there are no items: the task that sends to this broker ends. `fit` takes
-    /// the first item at least. The cost does not depend on how many items are left.
+    /// Takes the items for the next request, as `fit` decides for each in the order in which they
+    /// were added. `None` when there are no items: the task that sends to this broker ends. `fit`
+    /// takes the first item at least. The cost does not depend on how many items are left.
     pub(super) fn take(&self, broker: NodeId, mut fit: impl FnMut(&T) -> Fit) -> Option<Vec<T>> {
         let mut queues = self.queues.lock();
         let queue = queues.get_mut(&broker)?;

@@ -19,15 +19,15 @@ const OPEN_PREFIXES: &[&str] = &[
 
 /// Properties of older versions of Kafka, with the reason why each has no effect.
 const LEGACY: &[(&str, &str)] = &[
-    ("zookeeper.", "there is no ZooKeeper"),
+    ("zookeeper.", "Dohle does not use ZooKeeper"),
+    ("inter.broker.protocol.version", "feature levels replace it"),
     (
-        "inter.broker.protocol.version",
-        "the cluster's features decide",
+        "log.message.format.version",
+        "records always have format version 2",
     ),
-    ("log.message.format.version", "the format is version 2"),
     (
         "log.message.downconversion.enable",
-        "nothing is down-converted",
+        "records are not converted for old clients",
     ),
     (
         "log.message.timestamp.difference.max.ms",
@@ -37,8 +37,8 @@ const LEGACY: &[(&str, &str)] = &[
         "control.plane.listener.name",
         "controllers have a listener of their own",
     ),
-    ("broker.id.generation.enable", "node.id is given"),
-    ("reserved.broker.max.id", "node.id is given"),
+    ("broker.id.generation.enable", "ids are not generated"),
+    ("reserved.broker.max.id", "ids are not generated"),
     (
         "offsets.commit.required.acks",
         "offsets are committed with acks=all",
@@ -70,7 +70,7 @@ pub fn notices(config: &NodeConfig) -> Vec<String> {
     let mut notices: Vec<String> = sentences.into_values().collect();
     if !ignored.is_empty() {
         notices.push(format!(
-            "properties of Kafka that change nothing here: {}",
+            "these properties of Kafka have no effect in Dohle: {}",
             ignored.join(", ")
         ));
     }
@@ -82,12 +82,12 @@ fn unknown(name: &str) -> String {
         .iter()
         .find(|(known, _)| *known == name || (known.ends_with('.') && name.starts_with(known)));
     if let Some((_, why)) = legacy {
-        return format!("{name} is of older versions of Kafka and changes nothing: {why}");
+        return format!("{name} is a property of older versions of Kafka and has no effect: {why}");
     }
     match nearest(Scope::Broker, name) {
         Some(nearest) => {
-            format!("there is no property {name}; did you mean {nearest}? It changes nothing")
+            format!("unknown property {name} has no effect; did you mean {nearest}?")
         }
-        None => format!("there is no property {name}; it changes nothing"),
+        None => format!("unknown property {name} has no effect"),
     }
 }

@@ -428,7 +428,7 @@ fn a_single_node_may_name_itself_as_bootstrap_server() {
 }
 
 #[test]
-fn notices_name_what_is_ignored_and_what_nobody_knows() {
+fn notices_name_ignored_and_unknown_properties() {
     let config = accepted(&[
         ("num.io.threads", "8"),
         ("ssl.keystore.location", "/keys"),

@@ -380,8 +380,8 @@ fn check_protocol(
     };
     if differs(&request.protocol_type, PROTOCOL_TYPE) || differs(&request.protocol_name, protocol) {
         let message = format!(
-            "The protocol in the SyncGroup request of member {} is not {PROTOCOL_TYPE}, {protocol}, \
-             as in its JoinGroup response.",
+            "The protocol in the SyncGroup request of member {} is not {PROTOCOL_TYPE}, \
+             {protocol}, as in its JoinGroup response.",
             member.id()
         );
         return Err(Failed::because(

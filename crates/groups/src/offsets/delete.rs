@@ -59,8 +59,8 @@ pub(crate) fn delete(
 }
 
 /// Deletes the offsets of a group that have expired, except those of partitions with an offset of
-/// an open transaction. When no offset remains and nobody is or is about to be a member, deletes
-/// the group too. Stops when the step has `tombstones_max` records.
+/// an open transaction. When no offset remains and no client is a member or is about to join,
+/// deletes the group too. Stops when the step has `tombstones_max` records.
 pub(crate) fn expire(
     group_id: &GroupId,
     group: &dyn GroupKind,

@@ -85,7 +85,7 @@ pub enum AppendError {
         found: Offset,
     },
     /// The log has reached the largest offset.
-    #[error("the log is at the largest offset")]
+    #[error("the log has reached the largest offset")]
     OffsetsExhausted,
 }
 

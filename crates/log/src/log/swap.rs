@@ -88,7 +88,7 @@ impl Swapped {
         match sync_dir(&*self.file_system, &self.dir) {
             // The partition was deleted meanwhile.
             Err(error) if self.retired.load(Ordering::Acquire) => {
-                tracing::debug!(%error, "sync of a deleted log's directory failed");
+                tracing::debug!(%error, "cannot sync the directory of a deleted log");
                 Ok(())
             }
             result => result,

@@ -38,7 +38,7 @@ pub enum RangeError {
     /// report whether they are.
     #[error("the bytes are not in the page cache")]
     NotCached,
-    /// The log was truncated after the read was planned; the bytes are gone.
+    /// The log was truncated after the read was planned; the bytes were removed.
     #[error("the log was truncated after the read was planned")]
     Truncated,
     /// The file cannot be read, or does not contain batches there.

@@ -34,8 +34,9 @@ impl Acceptor {
         accepting.run_until_cancelled(self.accept_all()).await;
     }
 
-    /// Accepts connections for ever. Above `max.connections`, clients wait for a place, as with
-    /// Kafka; but they wait after the connection was accepted, so that other nodes can connect.
+    /// Accepts connections until the task is dropped. Above `max.connections`, clients wait for a
+    /// place, as with Kafka; but they wait after the connection was accepted, so that other nodes
+    /// can connect.
     async fn accept_all(&self) {
         let mut is_short = false;
         loop {

@@ -54,7 +54,7 @@ impl TransactionMachine {
         }
     }
 
-    /// Completes the ended transactions whose partitions all have their marker or are gone.
+    /// Completes the ended transactions whose partitions all have their marker or were deleted.
     pub(crate) fn complete_ended(&mut self, step: &mut Step<'_>) {
         let mut done = Vec::new();
         for id in &self.due {

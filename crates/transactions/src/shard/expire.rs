@@ -8,13 +8,13 @@ use super::{Step, TransactionMachine};
 use crate::metadata::TransactionMetadata;
 use crate::records::{TransactionRecord, ValueVersion};
 
-/// Ids that one step looks at.
+/// Ids that one step examines.
 const EXAMINED_MAX: usize = 10_000;
 /// Tombstones that one step writes.
 const TOMBSTONES_MAX: usize = 500;
 
 impl TransactionMachine {
-    /// Removes ids that have expired. Each step looks at a number of ids, from where the step
+    /// Removes ids that have expired. Each step examines a number of ids, from where the step
     /// before ended, and breaks when it has reached the last id.
     pub(crate) fn expire_ids(&mut self, step: &mut Step<'_>) -> ControlFlow<()> {
         let retention = step.config.transactional_id_expiration.as_millis();

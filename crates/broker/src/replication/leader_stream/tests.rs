@@ -200,8 +200,8 @@ async fn an_end_of_a_subscription_names_its_own_number_and_epoch() {
     );
 }
 
-/// A request that waited for the metadata goes on when a newer one of the same follower has begun,
-/// or waits too.
+/// A request that waited for the metadata continues when a newer one of the same follower has
+/// begun, or waits too.
 #[tokio::test]
 async fn the_newer_of_two_requests_that_overlap_is_served() {
     let (broker, partition, calls, mut stream) = subscribed(1).await;

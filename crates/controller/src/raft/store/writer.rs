@@ -314,7 +314,7 @@ impl Writer {
     }
 
     fn fail(&mut self, error: &io::Error) {
-        let reason = format!("write of the metadata log: {error}");
+        let reason = format!("cannot write the metadata log: {error}");
         self.fatal.send(&reason);
         self.failed = Some(reason);
     }

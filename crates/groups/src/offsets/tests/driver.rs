@@ -16,7 +16,7 @@
 //! list [states=empty] [types=classic]
 //! describe g [v5]
 //! kafka                                        the log has what Apache Kafka wrote
-//! kafka-transactions 2                         the next two entries that it wrote in transactions
+//! kafka-transactions 2                         the next two entries of its transactions
 //! recreated                                    topics have new ids from now on
 //! reload                                       another broker becomes coordinator
 //! ```
