@@ -27,7 +27,7 @@ pub struct TopicConfig {
     pub delete_retention: Duration,
     /// `file.delete.delay.ms`.
     pub file_delete_delay: Duration,
-    /// `flush.messages`, records.
+    /// `flush.messages`: the number of records after which the log is flushed.
     pub flush_messages: Option<u64>,
     /// `flush.ms`.
     pub flush: Option<Duration>,

@@ -275,7 +275,7 @@ fn exchange(stream: &mut TcpStream, frame: &[u8], end: Instant) -> io::Result<By
     receive(stream, &mut length, end)?;
     let length = u32::from_be_bytes(length) as usize;
     if length > ANSWER_BYTES_MAX {
-        let error = format!("an answer of {length} bytes, which is none of a broker");
+        let error = format!("an answer of {length} bytes, which a broker does not send");
         return Err(io::Error::new(io::ErrorKind::InvalidData, error));
     }
     // Memory is allocated for the bytes that arrive, not for the length that the frame declares.

@@ -32,7 +32,7 @@ pub struct Cycle {
     pub parent: Path,
     /// The names of the siblings, in order.
     pub members: BTreeSet<String>,
-    /// The uses that close the circle: the module, and the path that it uses.
+    /// The uses that close the cycle, each as the module and the path that it uses.
     pub uses: BTreeSet<(String, String)>,
 }
 

@@ -283,8 +283,8 @@ impl Partitions {
             if let (Some(other), true) = (registered, found.is_some()) {
                 tracing::warn!(
                     partition = %name, dir = %dir.directory.path().display(),
-                    "the replica is not in the directory with id {other}, which the metadata name: \
-                     its only copy is used"
+                    "the metadata name the directory with id {other}, but the only copy of the \
+                     replica is in this one: it is used"
                 );
             }
             self.shared.assign_dir(local.id, dir.id);

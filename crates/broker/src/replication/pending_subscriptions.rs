@@ -9,7 +9,7 @@ use dohle_model::TopicIdPartition;
 use dohle_rpc::v1;
 use parking_lot::Mutex;
 
-/// A stream that subscriptions came on.
+/// A stream on which subscriptions have arrived.
 pub(super) trait SubscribedStream: std::fmt::Debug + Send + Sync {
     /// Begins a subscription that waited.
     fn resume(self: Arc<Self>, subscribe: &v1::Subscribe);

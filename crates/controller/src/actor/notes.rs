@@ -77,9 +77,9 @@ fn warn_of_no_leader(partition: PartitionIndex, topic: &TopicName, replicas: &[N
         partition = format!("{topic}-{partition}"),
         replicas = listed(replicas),
         command,
-        "the partition has no leader, and no replica is known to hold all committed records: an \
-         unclean election takes the first of its replicas that is running, and records that only \
-         others have are lost; before it, stop the brokers whose copy is not to be taken"
+        "the partition has no leader, and no replica is known to hold all committed records. An \
+         unclean election makes the first running replica the leader, and loses the records that \
+         only others have: before it, stop the brokers whose copies must not be used"
     );
 }
 
@@ -136,7 +136,7 @@ mod tests {
             replicas,
         };
         expect_test::expect![[r#"
-            WARN the partition has no leader, and no replica is known to hold all committed records: an unclean election takes the first of its replicas that is running, and records that only others have are lost; before it, stop the brokers whose copy is not to be taken partition="orders-7" replicas="1, 2" command="dohle leader-election --bootstrap-server HOST:PORT --election-type unclean --topic orders --partition 7"
+            WARN the partition has no leader, and no replica is known to hold all committed records. An unclean election makes the first running replica the leader, and loses the records that only others have: before it, stop the brokers whose copies must not be used partition="orders-7" replicas="1, 2" command="dohle leader-election --bootstrap-server HOST:PORT --election-type unclean --topic orders --partition 7"
         "#]].assert_eq(&logged(&[note]));
     }
 

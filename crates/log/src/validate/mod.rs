@@ -32,7 +32,8 @@ use crate::config::LogConfig;
 use dohle_config::TimestampType;
 use error::RecordErrors;
 
-/// The largest compressed batch that is validated briefly, in bytes as it is stored.
+/// The largest compressed batch whose validation counts as brief, in bytes as stored. Brief
+/// validations run on network threads.
 const BRIEF_COMPRESSED_MAX: usize = 32 << 10;
 /// The largest batch that is recompressed in a brief validation, in bytes.
 const BRIEF_RECOMPRESSED_MAX: usize = 8 << 10;

@@ -66,7 +66,7 @@ impl Acceptor {
         let descriptor = usize::try_from(stream.as_raw_fd()).unwrap_or(0);
         let place = self.shared.counts.place(peer.ip(), descriptor);
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(listener = %self.name, %peer, "set TCP_NODELAY: {error}");
+            tracing::debug!(listener = %self.name, %peer, "cannot set TCP_NODELAY: {error}");
         }
         // As Kafka does, so that peers which vanished without closing their connection are noticed.
         if let Err(error) = socket2::SockRef::from(&stream).set_keepalive(true) {

@@ -36,7 +36,7 @@ pub enum ConvertError {
         value: String,
     },
     /// A snapshot's records do not form an image.
-    #[error("snapshot does not replay: {0}")]
+    #[error("snapshot cannot be replayed: {0}")]
     Replay(#[from] dohle_model::image::ReplayError),
 }
 
