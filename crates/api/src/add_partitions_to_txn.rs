@@ -119,7 +119,7 @@ async fn outcomes(
 }
 
 /// Returns the partitions of a request in its order, or the outcomes when one of them does not
-/// exist.
+/// exist or may not be added.
 fn existing(
     image: &MetadataImage,
     topics: &[AddPartitionsToTxnTopic],

@@ -239,7 +239,7 @@ impl Partition {
         match error.kind() {
             StorageErrorKind::Damage => {
                 // The check of the segment logs the damage once.
-                tracing::debug!(partition = %self.name, %error, "read met damaged content");
+                tracing::debug!(partition = %self.name, %error, "a read found damaged records");
                 self.suspect(error);
                 ReadError::Corrupt(error.to_string())
             }
