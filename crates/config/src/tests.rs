@@ -345,8 +345,8 @@ fn reference() -> String {
          A test generates this page from the definitions in `crates/config`; to update it: \
          `UPDATE_EXPECT=1 cargo test -p dohle-config`.\nNames, defaults and ranges are those of \
          Apache Kafka 4.3, whose documentation describes each. Every other property of Kafka\n4.3 \
-         is accepted, checked and described, but has no effect; a node logs the names of those that \
-         are set in one line at its start.\n",
+         is accepted, checked and described, but has no effect; a node logs the names of those \
+         that are set in one line at its start.\n",
     );
     for (title, scope) in [
         ("Brokers and controllers", Scope::Broker),

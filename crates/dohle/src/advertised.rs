@@ -35,7 +35,7 @@ pub fn advertised_listener_warnings(
             let ports: Vec<String> = around.bound.values().map(u16::to_string).collect();
             advertised_listener_warnings.push(format!(
                 "{address} is advertised, but no listener of this node has port {} (they have {}): \
-                 clients will connect to nothing, or to somebody else; set the port in \
+                 clients cannot connect, or reach another process; set the port in \
                  advertised.listeners to that of the listener",
                 address.port,
                 ports.join(", ")

@@ -65,8 +65,8 @@ fn a_port_nobody_listens_on_is_doubted() {
         false,
         expect![[r#"
         PLAINTEXT://localhost:9095 is advertised, but no listener of
-        this node has port 9095 (they have 9092): clients will
-        connect to nothing, or to somebody else; set the port in
+        this node has port 9095 (they have 9092): clients cannot
+        connect, or reach another process; set the port in
         advertised.listeners to that of the listener"#]],
     );
 }
