@@ -1,9 +1,9 @@
 //! Partitions on the disk that the metadata do not contain.
 //!
-//! Absence from the metadata alone deletes nothing. If this broker hosted the partition at an earlier
-//! metadata offset, and the present metadata continue from that offset, a committed record removed
-//! the partition: it is deleted. Every other partition is a stray: renamed, kept, and reported at
-//! each start.
+//! Absence from the metadata alone deletes nothing. If this broker hosted the partition at an
+//! earlier metadata offset, and the present metadata continue from that offset, a committed record
+//! removed the partition: it is deleted. Every other partition is a stray: renamed, kept, and
+//! reported at each start.
 //!
 //! A broker whose partitions are all unknown to its quorum may be connected to the wrong quorum, or
 //! the quorum lost its data. It renames nothing and waits for an operator.

@@ -438,15 +438,15 @@ fn notices_name_ignored_and_unknown_properties() {
         ("my.own.plugin", "1"),
     ]);
     expect![[r#"
-        there is no property auto.create.topic.enable; did you mean
-        auto.create.topics.enable? It changes nothing
-        there is no
-        property my.own.plugin; it changes nothing
-        zookeeper.connect
-        is of older versions of Kafka and changes nothing: ZooKeeper
-        is gone
-        properties of Kafka that change nothing here:
-        listener.name.external.ssl.key.password, num.io.threads,
-        ssl.keystore.location"#]]
+        unknown property auto.create.topic.enable has no effect; did
+        you mean auto.create.topics.enable?
+        unknown property
+        my.own.plugin has no effect
+        zookeeper.connect is a property
+        of older versions of Kafka and has no effect: Dohle does not
+        use ZooKeeper
+        these properties of Kafka have no effect in
+        Dohle: listener.name.external.ssl.key.password,
+        num.io.threads, ssl.keystore.location"#]]
     .assert_eq(&folded(&notices(&config).join("\n")));
 }
