@@ -4,14 +4,14 @@
 #     deploy/image.sh build TAG              builds the static binary first, unless DOHLE_BINARY names one
 #     deploy/image.sh rootfs BINARY OUT.tar  only what goes into the image
 #
-# BASE is an image to lay everything on, instead of on nothing: one with a shell, say. DOCKER is docker, or what is called
-# like it.
+# BASE is the image to build on, for example one with a shell; without it the image has no base. DOCKER is the command to
+# use instead of docker.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 target=${IMAGE_TARGET:-$(uname -m)-unknown-linux-musl}
 
-# What Kafka's images call the start of their server. Here all of them are the entrypoint.
+# The paths of the start scripts in Kafka's images. Here all of them are links to the entrypoint.
 start_scripts="etc/kafka/docker/run etc/kafka/docker/launch etc/confluent/docker/run etc/confluent/docker/launch
   opt/bitnami/scripts/kafka/entrypoint.sh opt/bitnami/scripts/kafka/run.sh"
 # What those images do before the start, Dohle does at the start: these are there to be called, and do nothing.

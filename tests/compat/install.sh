@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Brings the clients that the cluster tests use: kcat, Kafka's Java client and tools, franz-go, kafkajs, confluent-kafka,
+# Installs the clients that the cluster tests use: kcat, Kafka's Java client and tools, franz-go, kafkajs, confluent-kafka,
 # aiokafka.
-# Everything it makes goes to target/compat; what is there already is left alone. As root on a machine with apt it
-# installs missing programs, elsewhere it says which ones to install.
+# Everything is built in target/compat, unless it is there already. As root on a machine with apt, missing programs are
+# installed; elsewhere they are named.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -10,7 +10,7 @@ out=$root/target/compat
 quickstart=$root/docs/quickstart
 mkdir -p "$out"
 
-# up_to_date STAMP FILE...: whether the stamp says that these files were dealt with as they are now.
+# up_to_date STAMP FILE...: whether the files have not changed since the stamp was written.
 up_to_date() {
   local stamp=$out/$1.stamp
   shift

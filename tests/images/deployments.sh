@@ -28,7 +28,7 @@ fi
 
 if command -v systemd-analyze >/dev/null; then
   unit=$(mktemp -d)
-  # systemd wants the program to be there.
+  # systemd checks that the program exists.
   sed "s#^ExecStart=[^ ]*#ExecStart=$(command -v true)#" "$root/deploy/systemd/dohle.service" >"$unit/dohle.service"
   systemd-analyze verify "$unit/dohle.service"
   rm -rf "$unit"

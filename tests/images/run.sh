@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The image and what deploy/ holds, with Docker: `make test-images`.
+# Tests the image and the files of deploy/ with Docker: `make test-images`.
 #
 # Builds the image from a static binary, pulls nothing, and runs stories.sh against it. Docker's engine runs in namespaces
-# made for it (network, mounts, processes), with folders of its own: it meets no other engine, no port and no firewall of
-# the machine, and all of it ends with this script. As root on a machine with apt, what is missing is installed. Where
-# Docker can't be had, one line says why, and nothing is tested (DOHLE_IMAGES=required makes that an error).
+# made for it (network, mounts, processes), with folders of its own: it affects no other engine, port or firewall of the
+# machine, and ends with this script. As root on a machine with apt, missing programs are installed. Without Docker, one
+# line gives the reason, and nothing is tested (DOHLE_IMAGES=required makes that an error).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What users do with the image, told against a Docker engine (DOCKER_HOST). DOHLE_BINARY is the static binary.
+# Stories of users of the image, run against a Docker engine (DOCKER_HOST). DOHLE_BINARY is the static binary.
 #
 #     stories.sh [STORY...]     one or several of the functions that begin with story_
 set -euo pipefail
@@ -30,10 +30,10 @@ client() { node "$here/client.js" "$@" || fail "kafkajs: $*"; }
 compose() { docker-compose --project-name story "$@"; }
 files() { compose --file "$root/deploy/compose/$1" "${@:2}"; }
 health_is() { [ "$(docker inspect --format '{{.State.Health.Status}}' "$2")" = "$1" ]; }
-# Docker asks every few seconds; serving is asked for here and now.
+# Docker runs the health check only every few seconds; `serving` runs it at once.
 healthy() { for id in "$@"; do until_ok 60 "$id is healthy" health_is healthy "$id"; done; }
 serving() { for id in "$@"; do until_ok 60 "$id serves" docker exec "$id" dohle healthcheck; done; }
-# says CONTAINER PATTERN: whether a line of its log is like that.
+# says CONTAINER PATTERN: whether a line of the container's log matches.
 says() {
   local log
   log=$(docker logs "$1" 2>&1)
@@ -54,7 +54,7 @@ clean() {
   docker network prune --force >/dev/null
 }
 
-# refused WORDS COMMAND...: the image cannot do that, and says so in these words.
+# refused WORDS COMMAND...: checks that the image fails to run the command, with these words in its output.
 refused() {
   local words=$1 said
   shift
@@ -76,7 +76,7 @@ story_image_is_small_and_has_the_tools() {
 
 story_three_nodes_keep_records_and_offsets() {
   local bootstrap=localhost:19092,localhost:19093,localhost:19094 ids before after killed
-  # The first looks for others whose names nobody knows yet.
+  # The first node starts while the names of the others cannot be resolved yet.
   files compose.yaml up --detach dohle-1 >/dev/null 2>&1 || fail "compose up"
   files compose.yaml up --detach >/dev/null 2>&1 || fail "compose up"
   ids=$(files compose.yaml ps --quiet)

@@ -311,7 +311,7 @@ fn limit_unsent(stream: &TcpStream, limits: &Limits) {
         return;
     }
     if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
-        tracing::debug!("set TCP_NOTSENT_LOWAT: {error}");
+        tracing::debug!("cannot set TCP_NOTSENT_LOWAT: {error}");
     }
 }
 
