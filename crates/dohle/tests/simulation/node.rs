@@ -369,7 +369,7 @@ impl Node {
                     paused: false,
                 };
                 let effects = leader.on_subscribe(from, subscribed, now, eligible);
-                let feed = Feed {
+                let feed = FollowerSubscription {
                     subscription: *subscription,
                     leader_epoch: *leader_epoch,
                     gone: false,
