@@ -132,7 +132,8 @@ async fn verify(
     let outcome = outcomes.first().copied();
     let outcome = outcome.unwrap_or(Err(ErrorCode::UnknownServerError));
     match outcome {
-        Ok(()) => verification::confirmed(&partition, &begin, guard)
+        Ok(()) => partition
+            .confirm_verification(&begin, guard, wall_clock())
             .map_err(|error| for_group(error.code(), call.version)),
         Err(code) => Err(for_group(code, call.version)),
     }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dohle_broker::partition::{AppendError, Partition};
+use dohle_broker::partition::Partition;
 use dohle_broker::partitions::wall_clock;
 use dohle_coordinator::transactions::VerifyRequest;
 use dohle_log::{TxnAppend, TxnBegin, VerificationGuard};
@@ -59,27 +59,6 @@ struct Unverified {
     partition: Arc<Partition>,
     begin: TxnBegin,
     guard: VerificationGuard,
-}
-
-/// Returns how a batch is appended once the coordinator has confirmed its transaction.
-///
-/// A coordinator that adds the partition does so when the previous transaction has ended. The
-/// marker of the previous transaction may have removed the guard since the verification began, so a
-/// new guard is made in this case. A marker of the transaction itself has a larger epoch, with
-/// which the batch is refused.
-///
-/// # Errors
-/// When a newer epoch has written, or this broker does not lead any more.
-pub(super) fn confirmed(
-    partition: &Partition,
-    begin: &TxnBegin,
-    guard: VerificationGuard,
-) -> Result<TxnAppend, AppendError> {
-    if !begin.bumps_epoch {
-        return Ok(TxnAppend::Verified(guard));
-    }
-    let guard = partition.begin_verification(begin, wall_clock())?;
-    Ok(guard.map_or(TxnAppend::Plain, TxnAppend::Verified))
 }
 
 fn is_transactional(records: Option<&Bytes>) -> bool {
@@ -181,7 +160,10 @@ pub(super) async fn verify(
             let missing = Err(ErrorCode::UnknownServerError);
             let outcome = outcomes.get(index).copied().unwrap_or(missing);
             let txn = match outcome {
-                Ok(()) => confirmed(&it.partition, &it.begin, it.guard).map_err(ApiError::from),
+                Ok(()) => it
+                    .partition
+                    .confirm_verification(&it.begin, it.guard, wall_clock())
+                    .map_err(ApiError::from),
                 Err(code) => Err(translate(code, call.version)),
             };
             found.0.insert(it.place, txn);

@@ -10,7 +10,7 @@
 //! `handleWriteTxnMarkersRequest` of `KafkaApis.scala`, KIP-98, KIP-890.
 
 use dohle_log::batch::EndTxnMarker;
-use dohle_log::{TxnAppend, TxnBegin, VerificationGuard};
+use dohle_log::{ProducerError, TxnAppend, TxnBegin, VerificationGuard};
 use dohle_model::{ProducerEpoch, ProducerId, Timestamp};
 
 use super::Partition;
@@ -52,12 +52,24 @@ impl Partition {
         if !log.config().transaction_verification && !begin.bumps_epoch {
             return Ok(None);
         }
-        log.begin_verification(begin, now)
-            .map_err(|error| AppendError::Rejected {
-                code: error.code(),
-                message: error.to_string(),
-                records: Vec::new(),
-            })
+        log.begin_verification(begin, now).map_err(rejected)
+    }
+
+    /// Returns how the first batch of a transaction is produced once the coordinator has confirmed
+    /// that the partition is in the transaction: see [`dohle_log::Log::confirm_verification`].
+    ///
+    /// # Errors
+    /// As [`Partition::begin_verification`].
+    pub fn confirm_verification(
+        &self,
+        begin: &TxnBegin,
+        guard: VerificationGuard,
+        now: Timestamp,
+    ) -> Result<TxnAppend, AppendError> {
+        let mut state = self.state.lock();
+        let (log, _) = state.leading()?;
+        log.confirm_verification(begin, guard, now)
+            .map_err(rejected)
     }
 
     /// Appends the marker that ends a transaction. As with [`Acks::All`], enough replicas must be
@@ -82,5 +94,13 @@ impl Partition {
         let records = records.batch(marker.producer_id, marker.producer_epoch);
         let txn = TxnAppend::marker(marker.transaction_version);
         self.append_in_txn(records, &txn, Acks::All, AppendOrigin::Coordinator, now)
+    }
+}
+
+fn rejected(error: ProducerError) -> AppendError {
+    AppendError::Rejected {
+        code: error.code(),
+        message: error.to_string(),
+        records: Vec::new(),
     }
 }

@@ -215,6 +215,29 @@ impl Log {
         self.producer_state.begin_verification(begin, now)
     }
 
+    /// Returns how a batch is appended once the coordinator has confirmed that its partition is in
+    /// the transaction.
+    ///
+    /// A coordinator that adds the partition (`bumps_epoch`) does so when the transaction before
+    /// has ended. The marker of that one may have taken the guard away since the verification
+    /// began, so there is a new guard then. A marker of the transaction itself has a larger epoch,
+    /// which rejects the batch.
+    ///
+    /// # Errors
+    /// [`ProducerError::InvalidProducerEpoch`] when the epoch is older than the newest one seen.
+    pub fn confirm_verification(
+        &mut self,
+        begin: &TxnBegin,
+        guard: VerificationGuard,
+        now: Timestamp,
+    ) -> Result<TxnAppend, ProducerError> {
+        if !begin.bumps_epoch {
+            return Ok(TxnAppend::Verified(guard));
+        }
+        let guard = self.begin_verification(begin, now)?;
+        Ok(guard.map_or(TxnAppend::Plain, TxnAppend::Verified))
+    }
+
     /// Appends batches from a leader without changing them. Checks that checksums match, offsets
     /// are contiguous and leader epochs do not decrease; compacted logs may have gaps. Segments
     /// roll between the same batches as on the leader.
