@@ -42,6 +42,7 @@ mod internal_topics;
 mod load;
 mod pending;
 mod producer_ids;
+mod replay;
 mod routing;
 mod settings;
 mod shard;

@@ -18,7 +18,7 @@ use dohle_broker::partition::{CommitError, FetchParams, Isolation, ReadError};
 
 /// The reason why a partition cannot be loaded.
 #[derive(Debug, thiserror::Error)]
-enum LoadError {
+pub(super) enum LoadError {
     #[error("{0}")]
     Read(#[from] ReadError),
     #[error("the batch at offset {at} is damaged: {error}")]
@@ -158,8 +158,9 @@ fn read<M: Machine>(shard: &ShardRuntime<M>, chunk: usize) -> Result<Loaded<M>, 
     })
 }
 
-struct Replay<M: Machine> {
-    machine: M,
+/// A machine that replays the batches of a log.
+pub(super) struct Replay<M: Machine> {
+    pub(super) machine: M,
     records: u64,
 }
 
@@ -174,7 +175,7 @@ impl<M: Machine> Default for Replay<M> {
 
 impl<M: Machine> Replay<M> {
     /// Replays the records of a batch from offset `from` on.
-    fn batch(
+    pub(super) fn batch(
         &mut self,
         batch: &Batch<'_>,
         from: Offset,

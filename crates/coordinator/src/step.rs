@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dohle_log::TxnAppend;
-use dohle_machine::{DueReply, Effects, LogRecord as _, Machine, Step};
+use dohle_machine::{DueReply, Effects, Machine, Step};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, Offset, Timestamp, Uuid};
 use dohle_transactions::ProducerIdAndEpoch;
 use tokio::time::Instant;
 
 use super::batches::batches;
+use super::replay::{CommitPoint, append_and_replay};
 use super::settings::Settings;
 use super::shard::{ShardRuntime, State};
 use super::within;
@@ -165,32 +166,23 @@ impl<M: Machine> ShardRuntime<M> {
             signal,
         } = effects;
         actions.signal |= signal;
-        let mut commit = CommitWait {
-            read: reads.map(|end| self.commit(end)),
-            ..CommitWait::default()
-        };
         if records.is_empty() {
             self.reply_after_read(replies, reads, actions);
             if let Some(on_commit) = on_commit {
                 self.on_commit(machine, context, on_commit, Ok(()), actions);
             }
-            return Ok(commit);
+            return Ok(self.wait_for(CommitPoint::of(None, reads)));
         }
         match self.append(machine, context, mode, records, skip_replay) {
             Ok(end) => {
-                commit.written = Some(self.commit(end));
                 if on_commit.is_some() || !replies.is_empty() {
-                    let commit = CommitWait {
-                        written: Some(self.commit(end)),
-                        ..CommitWait::default()
-                    };
                     actions.after_commit.push(AfterCommit {
-                        commit,
+                        commit: self.wait_for(CommitPoint::of(Some(end), None)),
                         replies,
                         on_commit,
                     });
                 }
-                Ok(commit)
+                Ok(self.wait_for(CommitPoint::of(Some(end), reads)))
             }
             Err(code) => {
                 let failed = replies.into_iter().map(|reply| reply.failed(code));
@@ -213,12 +205,8 @@ impl<M: Machine> ShardRuntime<M> {
     ) {
         match reads {
             Some(end) if !replies.is_empty() => {
-                let commit = CommitWait {
-                    read: Some(self.commit(end)),
-                    ..CommitWait::default()
-                };
                 actions.after_commit.push(AfterCommit {
-                    commit,
+                    commit: self.wait_for(CommitPoint::of(None, Some(end))),
                     replies,
                     on_commit: None,
                 });
@@ -271,6 +259,13 @@ impl<M: Machine> ShardRuntime<M> {
         }))
     }
 
+    fn wait_for(&self, point: CommitPoint) -> CommitWait {
+        CommitWait {
+            written: point.written.map(|end| self.commit(end)),
+            read: point.read.map(|end| self.commit(end)),
+        }
+    }
+
     /// Waits until everything below `end` is committed, and on the disk where `flush.messages`
     /// requires that.
     fn commit(&self, end: Offset) -> Commit {
@@ -306,12 +301,14 @@ impl<M: Machine> ShardRuntime<M> {
         if self.partition.leader_epoch() != self.leader_epoch {
             return Err(ErrorCode::NotCoordinator);
         }
+        let batches = batches(records, bytes_max, settings.codec, context.wall, producer)?;
+        let producer = producer.map(|producer| producer.id);
         let mut end = Offset::ZERO;
-        for batch in batches(records, bytes_max, settings.codec, context.wall, producer)? {
+        append_and_replay(machine, batches, producer, skip_replay, |bytes| {
             let origin = AppendOrigin::Coordinator;
             let appended = self
                 .partition
-                .append_in_txn(batch.bytes, &txn, Acks::All, origin, context.wall)
+                .append_in_txn(bytes, &txn, Acks::All, origin, context.wall)
                 .map_err(|error| self.append_failed(&error))?;
             if appended.leader_epoch != self.leader_epoch {
                 // This broker has become the leader again meanwhile, and another shard is being
@@ -319,27 +316,14 @@ impl<M: Machine> ShardRuntime<M> {
                 return Err(ErrorCode::NotCoordinator);
             }
             assert!(
-                appended.end() > end && appended.base_offset >= end,
-                "{}: records were appended at {} up to {}, after {end}",
+                appended.base_offset >= end,
+                "{}: records were appended at {}, after {end}",
                 self.partition.name(),
-                appended.base_offset,
-                appended.end()
+                appended.base_offset
             );
             end = appended.end();
-            let records = batch.records;
-            let subjects = records.iter().map(|record| record.subject().clone());
-            let subjects = subjects.collect();
-            if !skip_replay {
-                for record in records {
-                    match producer {
-                        Some(producer) => machine.replay_in_transaction(producer.id, record),
-                        None => machine.replay(record),
-                    }
-                }
-            }
-            machine.on_appended(subjects, end);
-        }
-        Ok(end)
+            Ok(end)
+        })
     }
 
     fn append_failed(&self, error: &AppendError) -> ErrorCode {
