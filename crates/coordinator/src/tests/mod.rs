@@ -3,6 +3,7 @@
 
 mod group_transactions;
 mod leases;
+mod simulation;
 mod transactions;
 
 use std::future::Future;

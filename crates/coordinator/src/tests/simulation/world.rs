@@ -1,0 +1,555 @@
+//! Brokers, clients, a network that loses, repeats and reorders messages, and one random event
+//! after the other.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dohle_log::validate::AppendOrigin;
+use dohle_log::{BatchBuilder, BatchOptions, TxnAppend};
+use dohle_machine::LogRecord as _;
+use dohle_model::image::{MetadataImage, TopicImage};
+use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::{
+    ErrorCode, NodeId, PartitionEpoch, PartitionIndex, ProducerEpoch, ProducerId, Timestamp,
+    TopicId, TopicName, TopicPartition, Uuid,
+};
+use dohle_storage::simulated::{Image, Random};
+use dohle_transactions::{
+    PartitionSet, TransactionConfig, TransactionMetadata, TransactionRecord, TransactionState,
+    TransactionVersion, TransactionalId, ValueVersion,
+};
+
+use super::brokers::{Broker, Shard, TIMEOUT};
+use super::clients::Client;
+use super::history::History;
+use super::messages::{Message, Then};
+use super::replicas::{Disk, Partition, pick};
+use crate::partition_of;
+use crate::transactions::TRANSACTION_TOPIC;
+
+pub const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+const DATA: &str = "orders";
+const DATA_PARTITIONS: i32 = 2;
+const SHARDS: i32 = 2;
+pub const IDS: [&str; 3] = ["a", "b", "c"];
+/// Messages that are on their way at most; older ones are lost.
+const MESSAGES_MAX: usize = 60;
+const EVENTS_SHOWN: usize = 120;
+
+pub struct World {
+    pub random: Random,
+    pub now: Duration,
+    pub wall: Timestamp,
+    /// `transaction.version` of the cluster, and of all clients.
+    pub version: TransactionVersion,
+    pub config: TransactionConfig,
+    /// What the controller has decided.
+    pub image: Arc<MetadataImage>,
+    pub partitions: BTreeMap<TopicPartition, Partition<Then>>,
+    disks: BTreeMap<NodeId, Disk>,
+    pub brokers: BTreeMap<NodeId, Broker>,
+    pub network: Vec<Message>,
+    pub clients: BTreeMap<u64, Client>,
+    pub history: History,
+    next_producer_id: i64,
+    next_process: u64,
+    pub next_client: u64,
+    pub trace: VecDeque<String>,
+    pub counts: BTreeMap<&'static str, u64>,
+    events: u64,
+}
+
+pub fn state_partition(index: PartitionIndex) -> TopicPartition {
+    TopicPartition {
+        topic: TopicName::new(TRANSACTION_TOPIC.name).unwrap(),
+        partition: index,
+    }
+}
+
+pub fn data_partitions() -> Vec<TopicPartition> {
+    let partition = |index| TopicPartition {
+        topic: TopicName::new(DATA).unwrap(),
+        partition: PartitionIndex(index),
+    };
+    (0..DATA_PARTITIONS).map(partition).collect()
+}
+
+impl World {
+    pub fn new(seed: u64, version: TransactionVersion) -> Self {
+        let mut random = Random(seed);
+        let mut partitions = BTreeMap::new();
+        let states = (0..SHARDS).map(|index| state_partition(PartitionIndex(index)));
+        for name in data_partitions().into_iter().chain(states) {
+            let leader = pick(&NODES, &mut random).unwrap();
+            partitions.insert(name.clone(), Partition::new(name, &NODES, leader));
+        }
+        let disks = NODES.map(|id| (id, Disk::new(&mut random, Image::new())));
+        let mut world = Self {
+            random,
+            now: Duration::from_secs(1),
+            wall: Timestamp(1_700_000_000_000),
+            version,
+            config: TransactionConfig {
+                transaction_max_timeout: Duration::from_secs(900),
+                transactional_id_expiration: Duration::from_secs(7 * 24 * 3600),
+                two_phase_commit_enable: false,
+                record_bytes_max: 1 << 20,
+            },
+            image: Arc::default(),
+            partitions,
+            disks: disks.into(),
+            brokers: BTreeMap::new(),
+            network: Vec::new(),
+            clients: BTreeMap::new(),
+            history: History::default(),
+            next_producer_id: 1_000,
+            next_process: 0,
+            next_client: 0,
+            trace: VecDeque::new(),
+            counts: BTreeMap::new(),
+            events: 0,
+        };
+        for id in NODES {
+            world.start(id);
+        }
+        world.learn_all();
+        world.write_exhausted_epochs();
+        world
+    }
+
+    /// Some transactional ids have used most epochs of their producer.
+    fn write_exhausted_epochs(&mut self) {
+        for id in IDS {
+            if !self.random.one_in(3) {
+                continue;
+            }
+            let producer_id = self.fresh_producer_id();
+            let epoch = i16::MAX - 2 - self.random.below(6) as i16;
+            let metadata = TransactionMetadata {
+                producer_id,
+                previous_producer_id: Some(producer_id),
+                next_producer_id: None,
+                producer_epoch: ProducerEpoch(epoch),
+                last_producer_epoch: None,
+                timeout_ms: Some(TIMEOUT),
+                state: TransactionState::Empty,
+                partitions: PartitionSet::default(),
+                started: None,
+                updated: self.wall,
+                client_version: TransactionVersion::V0,
+            };
+            let record = TransactionRecord {
+                transactional_id: TransactionalId::new(id),
+                metadata: Some(metadata),
+                version: ValueVersion::of(self.version),
+            };
+            let (key, value) = record.encode().unwrap();
+            let mut builder = BatchBuilder::new(BatchOptions::default());
+            builder.append(Some(self.wall), Some(&key), value.as_deref(), &[]);
+            let records: Bytes = builder.build().unwrap();
+            let index = partition_of(&self.image, TRANSACTION_TOPIC.name, id).unwrap();
+            let partition = self.partitions.get_mut(&state_partition(index)).unwrap();
+            let leader = partition.leader.unwrap();
+            let origin = AppendOrigin::Coordinator;
+            let appended = partition.append(leader, records, &TxnAppend::Plain, origin, self.wall);
+            appended.unwrap();
+        }
+    }
+
+    pub fn fresh_producer_id(&mut self) -> ProducerId {
+        self.next_producer_id += 1;
+        ProducerId(self.next_producer_id)
+    }
+
+    pub fn note(&mut self, kind: &'static str, text: impl FnOnce() -> String) {
+        *self.counts.entry(kind).or_default() += 1;
+        if self.trace.len() == EVENTS_SHOWN {
+            self.trace.pop_front();
+        }
+        self.trace
+            .push_back(format!("{} {kind} {}", self.events, text()));
+    }
+
+    /// The metadata that the controller has committed.
+    fn publish(&mut self) {
+        let mut image = MetadataImage::default();
+        let feature = TransactionVersion::FEATURE.to_owned();
+        image
+            .features
+            .insert(feature, i16::from(self.version.level()));
+        for (name, byte) in [(DATA, 1), (TRANSACTION_TOPIC.name, 2)] {
+            let name = TopicName::new(name).unwrap();
+            let id = TopicId(Uuid([byte; 16]));
+            let partitions = self.partitions.values();
+            let partitions = partitions.filter(|partition| partition.name.topic == name);
+            let partitions = partitions.map(|partition| {
+                let registration = PartitionRegistration {
+                    replicas: NODES.to_vec(),
+                    directories: Vec::new(),
+                    isr: partition.isr.iter().copied().collect(),
+                    elr: Vec::new(),
+                    last_known_elr: Vec::new(),
+                    removing_replicas: Vec::new(),
+                    adding_replicas: Vec::new(),
+                    leader: partition.leader,
+                    leader_recovery_state: LeaderRecoveryState::Recovered,
+                    leader_epoch: partition.leader_epoch,
+                    partition_epoch: PartitionEpoch(0),
+                };
+                (partition.name.partition, Arc::new(registration))
+            });
+            let topic = TopicImage {
+                name: name.clone(),
+                id,
+                partitions: partitions.collect(),
+            };
+            image.topics.insert(id, topic);
+            image.topic_ids.insert(name, id);
+        }
+        self.image = Arc::new(image);
+    }
+
+    pub fn names(&self) -> Vec<TopicPartition> {
+        self.partitions.keys().cloned().collect()
+    }
+
+    pub fn any_partition(&mut self) -> TopicPartition {
+        let names = self.names();
+        let at = self.random.below(names.len() as u64) as usize;
+        names[at].clone()
+    }
+
+    pub fn any_node(&mut self) -> NodeId {
+        pick(&NODES, &mut self.random).unwrap()
+    }
+
+    pub fn start(&mut self, id: NodeId) {
+        if self.brokers.contains_key(&id) {
+            return;
+        }
+        self.next_process += 1;
+        for partition in self.partitions.values_mut() {
+            partition.start(id, &self.disks[&id], self.wall);
+        }
+        self.publish();
+        let broker = Broker::new(self.next_process, Arc::clone(&self.image));
+        self.brokers.insert(id, broker);
+        self.note("start", || id.to_string());
+    }
+
+    fn stop(&mut self, id: NodeId) {
+        if self.brokers.remove(&id).is_none() {
+            return;
+        }
+        let loses = self.random.one_in(2) && self.partitions.values().all(|it| it.may_lose(id));
+        for partition in self.partitions.values_mut() {
+            for then in partition.stop(id, &mut self.random) {
+                if let Then::Send(message) = then {
+                    self.network.extend(message.unanswered());
+                }
+            }
+        }
+        if loses {
+            let disk = self.disks.get_mut(&id).unwrap();
+            disk.lose_power(&mut self.random);
+        }
+        self.publish();
+        match loses {
+            true => self.note("power loss", || id.to_string()),
+            false => self.note("kill", || id.to_string()),
+        }
+    }
+
+    fn elect(&mut self) {
+        let (name, id) = (self.any_partition(), self.any_node());
+        let partition = self.partitions.get_mut(&name).unwrap();
+        if partition.leader != Some(id) && partition.elect(id) {
+            let epoch = partition.leader_epoch;
+            self.publish();
+            self.note("elect", || format!("{id} in {name}, epoch {epoch}"));
+        }
+    }
+
+    /// A broker learns what the controller has decided about a partition.
+    fn learn(&mut self, name: &TopicPartition, id: NodeId) {
+        let Some(broker) = self.brokers.get_mut(&id) else {
+            return;
+        };
+        broker.image = Arc::clone(&self.image);
+        let partition = self.partitions.get_mut(name).unwrap();
+        let before = partition.replica(id).unwrap().leader_epoch;
+        let (leads, ended) = partition.learn(id);
+        let epoch = partition.leader_epoch;
+        if before == epoch {
+            return;
+        }
+        if name.topic.as_str() == TRANSACTION_TOPIC.name {
+            broker.shards.remove(&name.partition);
+            if leads {
+                let shard = Shard {
+                    epoch,
+                    machine: None,
+                    is_active: false,
+                    has_work: false,
+                };
+                broker.shards.insert(name.partition, shard);
+            }
+        }
+        for then in ended {
+            self.ended(id, then, ErrorCode::NotCoordinator);
+        }
+        let what = if leads { "leads" } else { "follows" };
+        self.note(what, || format!("{id} in {name}, epoch {epoch}"));
+    }
+
+    pub fn learn_all(&mut self) {
+        for name in self.names() {
+            for id in NODES {
+                self.learn(&name, id);
+            }
+        }
+    }
+
+    /// Does what waited for the high watermark of a leader.
+    pub fn committed(&mut self, id: NodeId, name: &TopicPartition) {
+        let partition = self.partitions.get_mut(name).unwrap();
+        partition.commit(id);
+        for then in partition.take_committed(id) {
+            self.on_committed(id, then);
+        }
+    }
+
+    fn replicate(&mut self, name: &TopicPartition, follower: NodeId, bytes: usize, is_lost: bool) {
+        let wall = self.wall;
+        let partition = self.partitions.get_mut(name).unwrap();
+        partition.replicate(follower, bytes, is_lost, wall);
+        for id in NODES {
+            self.committed(id, name);
+        }
+    }
+
+    /// Somebody waits no longer for a commit. The records may be committed later.
+    fn lose_patience(&mut self) {
+        let (name, id) = (self.any_partition(), self.any_node());
+        let partition = self.partitions.get_mut(&name).unwrap();
+        let may = |then: &Then| matches!(then, Then::Send(_));
+        if let Some(then) = partition.take_impatient(id, may) {
+            self.note("impatient", || format!("{then:?}"));
+            let code = match name.topic.as_str() == TRANSACTION_TOPIC.name {
+                true => ErrorCode::CoordinatorNotAvailable,
+                false => ErrorCode::RequestTimedOut,
+            };
+            self.ended(id, then, code);
+        }
+    }
+
+    fn deliver(&mut self, faults: bool) {
+        if self.network.is_empty() {
+            return;
+        }
+        if self.network.len() > MESSAGES_MAX {
+            let lost = self.network.remove(0);
+            self.network.extend(lost.unanswered());
+        }
+        // Mostly an older one, so that some transactions are quick.
+        let among = if self.random.one_in(4) {
+            MESSAGES_MAX
+        } else {
+            6
+        };
+        let among = among.min(self.network.len()) as u64;
+        let at = self.random.below(among) as usize;
+        let message = self.network.remove(at);
+        if faults {
+            match self.random.below(20) {
+                0 => {
+                    // It is lost, or comes after its sender has given up.
+                    self.note("lose", || format!("{message:?}"));
+                    self.network.extend(message.unanswered());
+                    if self.random.one_in(2) {
+                        self.network.push(message);
+                    }
+                    return;
+                }
+                1 => {
+                    self.note("repeat", String::new);
+                    self.network.push(message.clone());
+                }
+                _ => {}
+            }
+        }
+        let (Message::Request(node, ..) | Message::Question(node, _) | Message::Marker(node, _)) =
+            message
+        else {
+            return self.receive(message);
+        };
+        if self.brokers.contains_key(&node) {
+            self.receive(message);
+        } else {
+            self.network.extend(message.unanswered());
+        }
+    }
+
+    fn receive(&mut self, message: Message) {
+        match message {
+            Message::Request(node, to, request) => self.on_request(node, to, request),
+            Message::Response(to, reply) => self.on_response(to, reply),
+            Message::Question(node, question) => self.on_question(node, question),
+            Message::Answer(question, outcome) => self.on_answer(&question, outcome),
+            Message::Marker(node, marker) => self.on_marker(node, marker),
+            Message::MarkerAnswer(marker, outcome) => self.on_marker_answer(marker, outcome),
+        }
+    }
+
+    fn pass_time(&mut self, millis: u64) {
+        self.now += Duration::from_millis(millis);
+        self.wall.0 += millis as i64;
+    }
+
+    fn shards(&mut self, id: NodeId) {
+        for index in (0..SHARDS).map(PartitionIndex) {
+            self.load_if_led(id, index);
+            self.run_timers(id, index);
+            self.take_markers(id, index);
+        }
+    }
+
+    fn load_if_led(&mut self, id: NodeId, index: PartitionIndex) {
+        if self.brokers.contains_key(&id) {
+            self.load(id, index);
+        }
+    }
+
+    fn upkeep(&mut self) {
+        let (name, id) = (self.any_partition(), self.any_node());
+        let wall = self.wall;
+        let rolls = self.random.one_in(3);
+        let partition = self.partitions.get_mut(&name).unwrap();
+        if let Some(replica) = partition.replica_mut(id) {
+            match rolls {
+                true => drop(replica.log.roll(wall).unwrap()),
+                false => drop(replica.log.flush(wall).unwrap()),
+            }
+        }
+    }
+
+    /// One random event.
+    pub fn event(&mut self) {
+        self.events += 1;
+        match self.random.below(1_000) {
+            0..420 => self.deliver(true),
+            420..620 => {
+                let name = self.any_partition();
+                for id in NODES {
+                    if !self.random.one_in(4) {
+                        let bytes = 100 + self.random.below(1_500) as usize;
+                        let is_lost = self.random.one_in(10);
+                        self.replicate(&name, id, bytes, is_lost);
+                    }
+                }
+            }
+            620..780 => self.client_acts(),
+            780..880 => {
+                let id = self.any_node();
+                self.shards(id);
+            }
+            880..930 => {
+                let (name, id) = (self.any_partition(), self.any_node());
+                self.learn(&name, id);
+            }
+            930..945 => {
+                let (name, id) = (self.any_partition(), self.any_node());
+                let partition = self.partitions.get_mut(&name).unwrap();
+                partition.expand_isr(id);
+            }
+            945..950 => self.elect(),
+            950..956 => {
+                let millis = self.random.below(3_000);
+                self.pass_time(millis);
+            }
+            956..962 => self.lose_patience(),
+            962..976 => self.upkeep(),
+            976..978 => {
+                let id = self.any_node();
+                self.stop(id);
+            }
+            978..986 => {
+                let id = self.any_node();
+                self.start(id);
+            }
+            _ => {
+                let (name, id) = (self.any_partition(), self.any_node());
+                self.check_replica(&name, id);
+            }
+        }
+        self.check_completed();
+    }
+
+    /// Everything recovers, and the clients are gone: all transactions end.
+    pub fn settle(&mut self) {
+        self.clients.clear();
+        for id in NODES {
+            self.start(id);
+        }
+        for _ in 0..400 {
+            self.events += 1;
+            self.learn_all();
+            for name in self.names() {
+                for id in NODES {
+                    self.replicate(&name, id, 10_000, false);
+                    let partition = self.partitions.get_mut(&name).unwrap();
+                    partition.expand_isr(id);
+                }
+            }
+            for id in NODES {
+                self.shards(id);
+            }
+            for _ in 0..self.network.len() {
+                self.deliver(false);
+            }
+            self.pass_time(200);
+            self.check_completed();
+            if self.is_settled() {
+                return self.check_end();
+            }
+        }
+        panic!("transactions do not end: {}", self.unsettled());
+    }
+
+    fn is_settled(&self) -> bool {
+        self.unsettled().is_empty()
+    }
+
+    /// What has not ended yet.
+    fn unsettled(&self) -> String {
+        let mut found = String::new();
+        for partition in self.partitions.values() {
+            for (id, replica) in partition.replicas() {
+                let end = replica.log.log_end_offset();
+                if replica.high_watermark != end {
+                    found += &format!("{} at {id} is not committed. ", partition.name);
+                }
+            }
+        }
+        for index in (0..SHARDS).map(PartitionIndex) {
+            let partition = &self.partitions[&state_partition(index)];
+            let leader = partition.leader.and_then(|id| self.brokers.get(&id));
+            let shard = leader.and_then(|broker| broker.shards.get(&index));
+            let Some(machine) = shard.and_then(|shard| shard.machine.as_ref()) else {
+                found += &format!("shard {index} is not loaded. ");
+                continue;
+            };
+            for (id, metadata) in machine.iter() {
+                if !metadata.state.may_expire() {
+                    found += &format!("{id} is {}. ", metadata.state);
+                }
+            }
+        }
+        if !self.network.is_empty() {
+            found += "messages are on their way. ";
+        }
+        found
+    }
+}
